@@ -1,0 +1,207 @@
+"""The seam between canvas and the servers it talks to: what a driver is.
+
+A driver has three faces. :class:`Broker` keeps messages, :class:`Results` keeps records and chords,
+:class:`Completer` commits settlements across both. Everything here speaks in bytes and in the words of
+``canvas.model``; no driver knows what a task is. Every driver passes ``canvas.testing.contract``.
+
+Threads: every method may be called from any thread. Methods named ``a…`` are coroutines with the same
+contract. Errors: an unreachable server raises :class:`canvas.errors.OperationalError`, after the driver's own
+retries; a refused request raises :class:`canvas.errors.BrokerError`.
+"""
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from canvas.model.message import Delivery, Publish
+from canvas.model.settlement import Firing, Join, Ready, Settlement, Store, Verdict
+
+__all__ = [
+    "AsyncWatch",
+    "Binding",
+    "Broker",
+    "Completer",
+    "DeadLetter",
+    "Driver",
+    "Lease",
+    "Results",
+    "Settled",
+    "Watch",
+]
+
+
+class Binding(NamedTuple):
+    """A queue and how an exchange reaches it (PROTOCOL.md §1.7)."""
+
+    queue: str
+    exchange: str
+    routing_key: str
+    type: str = "direct"
+    """``direct``, ``topic`` or ``fanout``."""
+
+
+class Lease(NamedTuple):
+    """A request for messages."""
+
+    worker: str
+    """The worker id; tags are ``canvas:<worker>:<n>``."""
+    queues: Sequence[str]
+    """In the order they are to be looked at; all of one priority step before any of the next."""
+    limit: int
+
+
+class Settled(NamedTuple):
+    """The answer to one exchange with the servers."""
+
+    verdicts: list[Verdict]
+    """One per settlement, in order."""
+    deliveries: list[Delivery]
+
+
+class DeadLetter(NamedTuple):
+    """A message nobody could run."""
+
+    payload: bytes
+    reason: str
+    queue: str
+    time: float
+    """Unix time, seconds, by the server's clock."""
+
+
+class Broker(Protocol):
+    """Queues of messages, leases on them, and the workers that hold those."""
+
+    def declare(self, bindings: Sequence[Binding]) -> None:
+        """Make each queue reachable through its exchange. Idempotent."""
+
+    def publish(self, messages: Sequence[Publish]) -> None:
+        """Append messages to their queues, all in one round trip; in order within a queue.
+
+        A message to a named exchange goes to every queue whose binding matches; to none, silently, where no
+        binding does (as kombu).
+        """
+
+    async def apublish(self, messages: Sequence[Publish]) -> None: ...
+
+    def lease(self, request: Lease) -> list[Delivery]:
+        """Move up to ``limit`` messages from the queues under this worker's lease; atomic, never blocks."""
+
+    def wait(self, worker: str, queues: Sequence[str], timeout: float) -> bool:
+        """Block until one of the queues has something to lease, ``interrupt`` is called, or the time (seconds)
+        is over. True: a lease is worth trying. Never leaves a message in memory only."""
+
+    def interrupt(self) -> None:
+        """Make a ``wait`` in progress, or the next one, return at once. Safe from any thread and signal."""
+
+    def give_back(self, deliveries: Sequence[Delivery]) -> int:
+        """Return unstarted leases to the head of their queues, in their order; how many were still held."""
+
+    def dead(self, queue: str) -> list[DeadLetter]:
+        """The dead letters of a queue, oldest first."""
+
+    def length(self, queue: str) -> int:
+        """Messages waiting in the queue, all priorities."""
+
+    def purge(self, queue: str) -> int:
+        """Delete what waits in the queue; how many that were."""
+
+    def beat(self, worker: str, queues: Sequence[str], ttl: float) -> None:
+        """Say that the worker lives for ``ttl`` seconds more, and renew all its leases."""
+
+    def leave(self, worker: str) -> None:
+        """Forget the worker, giving back whatever it still holds."""
+
+    def reap(self) -> int:
+        """Give back what dead workers held (marked redelivered); how many messages. One caller at a time
+        does the work, others return 0."""
+
+    def promote(self, limit: int) -> int:
+        """Move deferred messages that are due into their queues; how many."""
+
+    def next_due(self) -> float | None:
+        """Seconds until the next deferred message is due (0 or less: now); ``None`` when there is none."""
+
+    def close(self) -> None:
+        """Release connections. Using the driver again reconnects."""
+
+
+class Watch(Protocol):
+    """Records as they are stored, of the ids asked for."""
+
+    def next(self, timeout: float | None) -> tuple[str, bytes] | None:
+        """The next ``(task_id, record)``; ``None`` when ``timeout`` seconds pass without one.
+
+        What was stored before the watch began, or while a connection was down, is delivered too (once or more).
+        """
+
+    def drop(self, task_id: str) -> None:
+        """Stop watching one id."""
+
+
+class AsyncWatch(Protocol):
+    async def next(self, timeout: float | None) -> tuple[str, bytes] | None: ...
+
+    def drop(self, task_id: str) -> None: ...
+
+
+class Results(Protocol):
+    """Result records, groups and chord parts."""
+
+    def get(self, task_ids: Sequence[str]) -> list[bytes | None]:
+        """The stored records, in order; ``None`` where there is none."""
+
+    async def aget(self, task_ids: Sequence[str]) -> list[bytes | None]: ...
+
+    def store(self, stores: Sequence[Store]) -> None:
+        """Keep and announce records. A stored SUCCESS stays (PROTOCOL.md §5.1)."""
+
+    def forget(self, task_ids: Sequence[str]) -> None:
+        """Delete records."""
+
+    def watch(self, task_ids: Iterable[str]) -> AbstractContextManager[Watch]:
+        """Watch ids; nothing stored after this call returns is missed."""
+
+    def awatch(self, task_ids: Iterable[str]) -> AbstractAsyncContextManager[AsyncWatch]: ...
+
+    def save_group(self, group_id: str, payload: bytes, expires: int | None) -> None:
+        """Keep a GroupResult's structure (PROTOCOL.md §5.3)."""
+
+    def get_group(self, group_id: str) -> bytes | None: ...
+
+    def delete_group(self, group_id: str) -> None: ...
+
+    def join(self, joins: Sequence[Join], grow: Sequence[str] = ()) -> None:
+        """Start chords: set their sizes (before any part is published), and grow running ones."""
+
+    async def ajoin(self, joins: Sequence[Join]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Completer(Protocol):
+    """Commits what tasks came to, across broker and results."""
+
+    def settle(self, settlements: Sequence[Settlement], lease: Lease | None = None) -> Settled:
+        """Commit settlements, each whole or not at all, and lease more in the same exchange.
+
+        Where broker and results share a server all of it is one atomic call. Otherwise, per settlement: is
+        the lease held; records and parts (idempotent); then messages and ack in one atomic call.
+        """
+
+    def fire(self, firing: Firing) -> bool:
+        """Send a ready chord's body exactly once: False when somebody else already did."""
+
+    def unfired(self, older_than: float) -> list[Ready]:
+        """Chords that have been ready for so many seconds and whose body nobody has sent."""
+
+
+@dataclass(slots=True)
+class Driver:
+    """What an app holds: the three faces, opened from its URLs."""
+
+    broker: Broker
+    results: Results | None
+    """``None`` when the app has no result backend."""
+    completer: Completer
+    scheme: str = field(default="")

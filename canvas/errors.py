@@ -1,0 +1,210 @@
+"""Every exception canvas raises.
+
+::
+
+    CanvasError
+    ├── ConfigurationError          a setting, URL or option is wrong
+    │   ├── UnknownSetting
+    │   └── InvalidSetting
+    ├── CompositionError            a workflow cannot be compiled
+    ├── WireError                   bytes that are not a message, a record, a codec's output
+    │   ├── DecodeError
+    │   │   └── ContentDisallowed
+    │   └── EncodeError
+    ├── BrokerError                 a server cannot be reached or refused
+    │   └── OperationalError
+    ├── TaskError                   raised by, for or instead of a task
+    │   ├── NotRegistered           (also KeyError)
+    │   ├── AlreadyRegistered
+    │   ├── ChordError
+    │   ├── MaxRetriesExceededError
+    │   ├── TaskRevokedError
+    │   ├── WorkerLostError
+    │   ├── SoftTimeLimitExceeded
+    │   ├── TimeLimitExceeded
+    │   ├── InvalidTaskError
+    │   └── RemoteError             a remote exception whose class is not known here
+    ├── TaskPredicate               control flow a task raises: not an error
+    │   ├── Retry
+    │   ├── Ignore
+    │   └── Reject
+    └── TimeoutError                (also builtins.TimeoutError)
+
+The names under ``TaskError`` and ``TaskPredicate`` are Celery's (``celery.exceptions``), because records on
+the wire carry them by name.
+"""
+
+import builtins
+from typing import Any
+
+
+class CanvasError(Exception):
+    """Base of everything canvas raises."""
+
+
+class ConfigurationError(CanvasError):
+    """A setting, URL or option is wrong; the message says which and what it should be."""
+
+
+class UnknownSetting(ConfigurationError):
+    """A setting of that name does not exist; the nearest name is suggested."""
+
+
+class InvalidSetting(ConfigurationError):
+    """A setting has a value of the wrong type or out of range."""
+
+
+class CompositionError(CanvasError, ValueError):
+    """A workflow that cannot be compiled; the message names the step."""
+
+
+class WireError(CanvasError):
+    """Bytes that cannot be read or values that cannot be written."""
+
+
+class DecodeError(WireError):
+    """Bytes that are not what they claim to be."""
+
+
+class ContentDisallowed(DecodeError):
+    """A content type that ``accept_content`` does not name."""
+
+
+class EncodeError(WireError, TypeError):
+    """A value that the serializer cannot write; the message names its type and place."""
+
+
+class BrokerError(CanvasError):
+    """A broker or result store refused a request."""
+
+
+class OperationalError(BrokerError):
+    """A broker or result store could not be reached."""
+
+
+class TaskError(CanvasError):
+    """Raised by, for, or instead of a task."""
+
+
+class NotRegistered(TaskError, KeyError):
+    """No task of that name is registered in this process."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class AlreadyRegistered(TaskError):
+    """Two different functions claim one task name."""
+
+
+class ChordError(TaskError):
+    """A chord's header did not succeed, so its body was not sent."""
+
+
+class MaxRetriesExceededError(TaskError):
+    """The task asked for one retry more than ``max_retries``."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.task_args = kwargs.pop("task_args", ())
+        self.task_kwargs = kwargs.pop("task_kwargs", {})
+        super().__init__(*args)
+
+
+class TaskRevokedError(TaskError):
+    """The task was revoked, or expired before it ran."""
+
+
+class WorkerLostError(TaskError):
+    """The process that ran the task is gone."""
+
+
+class SoftTimeLimitExceeded(TaskError):
+    """The soft time limit passed while the task ran; raised inside it."""
+
+
+class TimeLimitExceeded(TaskError):
+    """The hard time limit passed and the task was killed."""
+
+
+class InvalidTaskError(TaskError):
+    """A message names a task but its fields make no sense."""
+
+
+class RemoteError(TaskError):
+    """A remote exception whose class is not importable here, or not safe to rebuild.
+
+    ``exc_type`` and ``exc_module`` name the class, ``exc_args`` are its arguments as they were stored,
+    ``remote_traceback`` the text of its traceback.
+    """
+
+    def __init__(
+        self,
+        exc_type: str,
+        exc_args: tuple[Any, ...] = (),
+        exc_module: str | None = None,
+        remote_traceback: str | None = None,
+    ) -> None:
+        super().__init__(exc_type, exc_args, exc_module, remote_traceback)
+        self.exc_type = exc_type
+        self.exc_args = exc_args
+        self.exc_module = exc_module
+        self.remote_traceback = remote_traceback
+
+    def __str__(self) -> str:
+        return f"{self.exc_type}({', '.join(map(repr, self.exc_args))})"
+
+
+class TaskPredicate(CanvasError):
+    """Raised by a task to say how it ends; not an error."""
+
+
+class Retry(TaskPredicate):
+    """The task is to run again.
+
+    ``when`` is the delay in seconds or the moment it is due, ``exc`` the reason.
+    """
+
+    def __init__(
+        self,
+        message: str | None = None,
+        exc: BaseException | str | None = None,
+        when: Any = None,
+        is_eager: bool = False,
+        sig: Any = None,
+    ) -> None:
+        self.message = message
+        self.exc = exc if isinstance(exc, BaseException) else None
+        self.excs = exc if isinstance(exc, str) else (repr(exc) if exc is not None else None)
+        self.when = when
+        self.is_eager = is_eager
+        self.sig = sig
+        super().__init__(message, exc, when)
+
+    def humanize(self) -> str:
+        """When it runs again, for people."""
+        return f"in {self.when}s" if isinstance(self.when, int | float) else f"at {self.when}"
+
+    def __str__(self) -> str:
+        if self.message:
+            return self.message
+        return f"Retry {self.humanize()}: {self.excs}" if self.excs else f"Retry {self.humanize()}"
+
+
+class Ignore(TaskPredicate):
+    """The task wants no result recorded."""
+
+
+class Reject(TaskPredicate):
+    """The task refuses its message; ``requeue`` sends it back to its queue."""
+
+    def __init__(self, reason: Any = None, requeue: bool = False) -> None:
+        super().__init__(reason, requeue)
+        self.reason = reason
+        self.requeue = requeue
+
+    def __repr__(self) -> str:
+        return f"reject requeue={self.requeue}: {self.reason}"
+
+
+class TimeoutError(CanvasError, builtins.TimeoutError):
+    """A wait for a result ran out of time."""

@@ -1,0 +1,51 @@
+"""A task message as both protocols say it, and a delivery as a broker gives it."""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+Embed = dict[str, Any]
+"""``{"callbacks", "errbacks", "chain", "chord"}``: a message's future (PROTOCOL.md §2.1)."""
+
+NO_EMBED: Embed = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+
+
+@dataclass(slots=True)
+class Message:
+    """One task message, decoded.
+
+    ``headers`` are protocol 2's, all of them, unknown and user keys included, whatever protocol the
+    message came in. ``properties`` are the envelope's (correlation_id, reply_to, priority,
+    delivery_info …). ``embed`` always has its four keys.
+    """
+
+    task: str
+    id: str
+    args: list[Any] | tuple[Any, ...]
+    kwargs: dict[str, Any]
+    embed: Embed = field(default_factory=lambda: dict(NO_EMBED))
+    headers: dict[str, Any] = field(default_factory=dict)
+    properties: dict[str, Any] = field(default_factory=dict)
+    content_type: str = "application/json"
+    protocol: int = 2
+
+
+class Delivery(NamedTuple):
+    """A message a worker holds the lease of."""
+
+    tag: str
+    """The lease: ``canvas:<worker id>:<n>``."""
+    queue: str
+    """The queue it was taken from, without priority step or prefix."""
+    payload: bytes
+    """The envelope, byte for byte as it lay in the queue."""
+
+
+class Publish(NamedTuple):
+    """One encoded message on its way to a queue."""
+
+    exchange: str
+    """``""`` addresses the queue named by ``routing_key`` directly."""
+    routing_key: str
+    priority: int
+    """0 to 9; on Redis 0 is served first (PROTOCOL.md §1.2)."""
+    payload: bytes

@@ -1,0 +1,24 @@
+"""What a result backend keeps of a task."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class Record:
+    """A task's stored state (PROTOCOL.md §5.1), decoded.
+
+    ``result`` is the value, or for exception states the exception object. ``date_done`` is ISO 8601 text.
+    ``extra`` holds every further key of the record (result_extended: name, args, kwargs, worker, retries,
+    queue, stamps).
+    """
+
+    task_id: str
+    status: str
+    result: Any = None
+    traceback: str | None = None
+    children: list[Any] | None = None
+    date_done: str | None = None
+    group_id: str | None = None
+    parent_id: str | None = None
+    extra: dict[str, Any] = field(default_factory=dict)

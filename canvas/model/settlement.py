@@ -1,0 +1,112 @@
+"""Everything one finished task does to the world, as data, before any of it is done."""
+
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from canvas.model.message import Delivery, Publish
+
+
+class Store(NamedTuple):
+    """A result record to keep and to announce."""
+
+    task_id: str
+    payload: bytes
+    """The encoded record (PROTOCOL.md §5.1)."""
+    expires: int | None
+    """Seconds to keep it; ``None`` keeps it for ever."""
+    success: bool
+    """A stored SUCCESS is never overwritten by anything else."""
+
+
+class Part(NamedTuple):
+    """One member's contribution to a chord (SEMANTICS.md K4, K5)."""
+
+    group_id: str
+    task_id: str
+    index: int | None
+    """Position among the chord's parts; ``None`` sorts last."""
+    value: bytes
+    """``[1, task_id, state, result]``, encoded."""
+    fire: bytes
+    """What the worker that completes the chord needs to send its body; opaque to the driver."""
+    expires: int
+    """Seconds the chord's keys live after this part; 0 keeps them for ever."""
+
+
+class Join(NamedTuple):
+    """A chord that starts: how many parts it waits for."""
+
+    group_id: str
+    size: int
+    expires: int
+    """Seconds; 0 keeps the size for ever."""
+    structure: bytes | None = None
+    """The saved GroupResult of a header that is not flat (SEMANTICS.md H6)."""
+
+
+class Deferral(NamedTuple):
+    """A message to put into its queue when it is due."""
+
+    due: float
+    """Unix time, seconds."""
+    publish: Publish
+
+
+Disposal = Literal["ack", "requeue", "dead"]
+
+
+@dataclass(slots=True)
+class Settlement:
+    """All effects of one delivery. A driver commits a settlement whole or not at all.
+
+    ``delivery`` names the lease that must still be held; where it is lost, nothing of this happens.
+    With ``fenced`` false (the lease was acked before the task ran, or there never was one) the effects
+    happen unconditionally.
+    """
+
+    delivery: Delivery | None
+    fenced: bool = True
+    stores: list[Store] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
+    joins: list[Join] = field(default_factory=list)
+    grow: list[str] = field(default_factory=list)
+    """Group ids whose chord waits for one part more (``add_to_chord``)."""
+    publishes: list[Publish] = field(default_factory=list)
+    deferrals: list[Deferral] = field(default_factory=list)
+    disposal: Disposal = "ack"
+    reason: str = ""
+    """Why, for ``dead``."""
+
+
+class Ready(NamedTuple):
+    """A chord all of whose parts are in and whose body nobody has sent yet."""
+
+    group_id: str
+    fire: bytes
+    """The ``fire`` of the part that completed it."""
+    parts: list[bytes]
+    """Every part's ``value``, in index order."""
+    structure: bytes | None
+    """The saved GroupResult of the header, where there is one."""
+
+
+class Verdict(NamedTuple):
+    """What became of a settlement."""
+
+    held: bool
+    """False: the lease was lost and nothing was done."""
+    ready: list[Ready]
+    """Chords this settlement completed."""
+
+
+class Firing(NamedTuple):
+    """A chord's end: its body's messages (or its failure's records), sent once however many try."""
+
+    group_id: str
+    publishes: list[Publish]
+    joins: list[Join]
+    stores: list[Store]
+    parts: list[Part]
+    deferrals: list[Deferral]
+    failed: bool
+    """True keeps the parts until they expire, as Celery does (SEMANTICS.md K9)."""
