@@ -1,0 +1,396 @@
+"""The app: owns settings, tasks and the driver; hands out signatures, results and everything else."""
+
+import importlib
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, tzinfo
+from functools import cached_property
+from typing import Any, TypeVar
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+from canvas import builtins, shared
+from canvas.backend import Backend, backend_for
+from canvas.client import Ambient, Client
+from canvas.config import Config
+from canvas.control import Control
+from canvas.drivers import open_driver
+from canvas.drivers.base import Driver
+from canvas.eager import apply_eagerly
+from canvas.errors import AlreadyRegistered, ConfigurationError
+from canvas.model.current import current_request, set_current_app
+from canvas.model.names import task_name
+from canvas.model.plan import Plan
+from canvas.model.signature import Signature, signature
+from canvas.registry import TaskRegistry
+from canvas.result import AsyncResult, GroupResult, ResultSet
+from canvas.routing import Router
+from canvas.send import Sender
+from canvas.task import Task
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Canvas:
+    """An application: ``Canvas("shop", broker="redis://…", backend="redis://…")``.
+
+    ``main`` names tasks defined in ``__main__``. Further keyword arguments are settings. Settings may also come
+    from ``config_from_object``, the environment (``CANVAS_…``, ``CELERY_…``) and assignment to ``app.conf``.
+    """
+
+    Task: type[Task[Any]] = Task
+
+    def __init__(
+        self,
+        main: str | None = None,
+        broker: str | None = None,
+        backend: str | None = None,
+        include: Iterable[str] | None = None,
+        set_as_current: bool = True,
+        config_source: Any = None,
+        namespace: str | None = None,
+        task_cls: type[Task[Any]] | None = None,
+        **settings: Any,
+    ) -> None:
+        self.main = main
+        self._overrides = dict(settings)
+        self._given(broker_url=broker, result_backend=backend)
+        if include is not None:
+            self._overrides["include"] = list(include)
+        self._source = (config_source, namespace)
+        self._tasks = TaskRegistry()
+        self._unbound: list[Task[Any]] = []
+        self._lock = threading.RLock()
+        self._finalized = False
+        self._discover: list[Callable[[], None]] = []
+        self._local_oid = threading.local()
+        if task_cls is not None:
+            self.Task = task_cls
+        if set_as_current:
+            set_current_app(self)
+        builtins.register(self)
+        shared.adopt(self)
+
+    def _given(self, **settings: Any) -> None:
+        self._overrides.update({key: value for key, value in settings.items() if value is not None})
+
+    # -- settings
+
+    @cached_property
+    def conf(self) -> Config:
+        """The settings; assign to change them."""
+        source, namespace = self._source
+        return Config.load(obj=source, namespace=namespace, environ=os.environ, overrides=self._overrides)
+
+    def config_from_object(self, obj: Any, silent: bool = False, force: bool = False, namespace: str | None = None) -> None:
+        """Take settings from a module, an object, a mapping, or the dotted name of one.
+
+        Raises ConfigurationError for unknown or ill-typed settings, unless ``silent``.
+        """
+        self._source = (obj, namespace)
+        changed = self.__dict__.pop("conf", None)
+        if changed is not None or force:
+            try:
+                _ = self.conf
+            except ConfigurationError:
+                if not silent:
+                    raise
+                self._source = (None, None)
+
+    def config_from_envvar(self, variable: str, silent: bool = False, force: bool = False) -> None:
+        """Take settings from the module that an environment variable names."""
+        module = os.environ.get(variable)
+        if module:
+            self.config_from_object(module, force=force)
+        elif not silent:
+            raise ConfigurationError(f"environment variable {variable} is not set; expected a module name in it")
+
+    @property
+    def timezone(self) -> tzinfo:
+        name = self.conf.timezone
+        if isinstance(name, tzinfo):
+            return name
+        return UTC if name in (None, "UTC") else ZoneInfo(name)
+
+    def now(self) -> datetime:
+        """The time, in the app's zone."""
+        return datetime.now(self.timezone)
+
+    @property
+    def hostname(self) -> str:
+        return socket.gethostname()
+
+    # -- tasks
+
+    def task(self, *args: Any, **options: Any) -> Any:
+        """Decorator: make a function a task. ``@app.task`` or ``@app.task(bind=True, queue="…")``.
+
+        Raises AlreadyRegistered when another function has that name.
+        """
+        options.pop("lazy", None)
+        share = options.pop("shared", False)
+
+        def make(function: Callable[..., Any]) -> Task[Any]:
+            if share:
+                shared.remember(function, options)
+            return self._task_from_fun(function, **options)
+
+        if len(args) == 1 and callable(args[0]):
+            return make(args[0])
+        if args:
+            raise TypeError(f"@app.task takes a function or keyword options; got {args!r:.100}")
+        return make
+
+    def _task_from_fun(
+        self, function: Callable[..., Any], name: str | None = None, base: type[Task[Any]] | None = None,
+        bind: bool = False, **options: Any,
+    ) -> Task[Any]:  # fmt: skip
+        name = name or self.gen_task_name(function.__name__, function.__module__)
+        existing = self._tasks.get(name)
+        if existing is not None:
+            if getattr(existing, "__wrapped__", None) is function or not _same_place(existing, function):
+                return self._same_or_raise(existing, function, name)
+            del self._tasks[name]
+        attributes = {
+            "name": name,
+            "abstract": False,
+            "bound": bind,
+            "run": function if bind else staticmethod(function),
+            "__wrapped__": staticmethod(function),
+            "__doc__": function.__doc__,
+            "__module__": function.__module__,
+            "__annotations__": getattr(function, "__annotations__", {}),
+            **options,
+        }
+        task: Task[Any] = type(function.__name__, (base or self.Task,), attributes)()
+        return self.register_task(task)
+
+    def _same_or_raise(self, existing: Task[Any], function: Callable[..., Any], name: str) -> Task[Any]:
+        if getattr(existing, "__wrapped__", None) is function:
+            return existing
+        raise AlreadyRegistered(
+            f"task name {name!r} is taken by {existing.__module__}.{type(existing).__name__}; "
+            f"give {function.__module__}.{function.__qualname__} another name="
+        )
+
+    def register_task(self, task: Any, **options: Any) -> Any:
+        """Register a task instance or class."""
+        if isinstance(task, type):
+            task = task()
+        if not task.name:
+            task.name = self.gen_task_name(type(task).__name__, type(task).__module__)
+        with self._lock:
+            self._tasks[task.name] = task
+            task.app = self
+            if self._finalized:
+                task.bind(self)
+            else:
+                self._unbound.append(task)
+        return task
+
+    def gen_task_name(self, name: str, module: str | None) -> str:
+        return task_name(self.main, name, module)
+
+    @property
+    def tasks(self) -> TaskRegistry:
+        """Every registered task by name."""
+        if not self._finalized:
+            self.finalize()
+        return self._tasks
+
+    def finalize(self, auto: bool = False) -> None:
+        """Bind every task to the settings; done by itself at first use."""
+        with self._lock:
+            if self._finalized:
+                return
+            while self._unbound:
+                self._unbound.pop().bind(self)
+            self._finalized = True
+
+    def autodiscover_tasks(
+        self, packages: Iterable[str] | Callable[[], Iterable[str]] | None = None,
+        related_name: str | None = "tasks", force: bool = False,
+    ) -> None:  # fmt: skip
+        """Import ``<package>.<related_name>`` of each package, when a worker starts (or now, with ``force``)."""
+
+        def discover() -> None:
+            for package in packages() if callable(packages) else packages or ():
+                _import_related(package, related_name)
+
+        if force:
+            discover()
+        else:
+            self._discover.append(discover)
+
+    def import_task_modules(self) -> None:
+        """Import what ``include``, ``imports`` and ``autodiscover_tasks`` name."""
+        for module in (*self.conf.include, *self.conf.imports):
+            importlib.import_module(module)
+        while self._discover:
+            self._discover.pop(0)()
+        self.finalize()
+
+    # -- sending
+
+    @property
+    def oid(self) -> str:
+        """Where this thread's replies go: one id per process and thread."""
+        key = os.getpid()
+        known = getattr(self._local_oid, "value", None)
+        if known is None or known[0] != key:
+            known = self._local_oid.value = (key, str(uuid4()))
+        return known[1]  # type: ignore[no-any-return]
+
+    @staticmethod
+    def new_id() -> str:
+        return str(uuid4())
+
+    @cached_property
+    def router(self) -> Router:
+        return self.conf.router()  # type: ignore[no-any-return]
+
+    @cached_property
+    def client(self) -> Client:
+        return Client(self.conf, self.router, self._exec_options, lambda: self.oid, self.now, self.timezone)
+
+    def _exec_options(self, name: str) -> Mapping[str, Any]:
+        task = self.tasks.get(name)
+        return task.exec_options() if task is not None else {}
+
+    @cached_property
+    def sender(self) -> Sender:
+        return Sender(self)
+
+    def apply_signature(self, sig: Signature[Any], args: Iterable[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
+        """Compile ``sig`` and send what starts it; the handle of its result (``None`` for an empty chain)."""
+        if self.conf.task_always_eager:
+            return apply_eagerly(self, sig, tuple(args), dict(kwargs), dict(options))
+        return self.sender.send(sig, args, kwargs, options)
+
+    async def aapply_signature(
+        self, sig: Signature[Any], args: Iterable[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> Any:
+        """``apply_signature`` on an event loop."""
+        if self.conf.task_always_eager:
+            return apply_eagerly(self, sig, tuple(args), dict(kwargs), dict(options))
+        return await self.sender.asend(sig, args, kwargs, options)
+
+    def apply_eagerly(self, sig: Signature[Any], args: tuple[Any, ...], kwargs: dict[str, Any], options: Mapping[str, Any]) -> Any:
+        """Run ``sig`` in this process; an EagerResult."""
+        return apply_eagerly(self, sig, args, kwargs, dict(options))
+
+    def plan(self, sig: Signature[Any], args: Iterable[Any] = (), kwargs: Mapping[str, Any] | None = None, options: Mapping[str, Any] | None = None) -> Plan:
+        """What sending ``sig`` would send, without sending it."""
+        return self.sender.plan(sig, args, kwargs or {}, options or {})
+
+    def send_task(self, name: str, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any) -> Any:
+        """Send a task by name; it need not be registered here. Returns its AsyncResult."""
+        return self.sender.send(Signature(name, args, kwargs, app=self), (), {}, options)
+
+    async def asend_task(self, name: str, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any) -> Any:
+        """``send_task`` on an event loop."""
+        return await self.sender.asend(Signature(name, args, kwargs, app=self), (), {}, options)
+
+    def signature(self, *args: Any, **kwargs: Any) -> Signature[Any]:
+        """``signature(...)`` bound to this app."""
+        kwargs["app"] = self
+        made = signature(*args, **kwargs)
+        made._app = self
+        return made
+
+    def ambient(self) -> Ambient:
+        """What messages sent from here inherit from the running task."""
+        request = current_request()
+        if request is None:
+            return Ambient()
+        priority = None
+        if self.conf.task_inherit_parent_priority:
+            priority = (request.properties or {}).get("priority")
+        return Ambient(request.root_id or request.id, request.id, priority)
+
+    @property
+    def current_task(self) -> Task[Any] | None:
+        """The task that is running here; ``None`` outside tasks."""
+        request = current_request()
+        return self.tasks.get(request.task) if request is not None else None
+
+    current_worker_task = current_task
+
+    # -- results
+
+    @cached_property
+    def backend(self) -> Backend:
+        return backend_for(self.driver.results, self.conf, self.now)
+
+    def AsyncResult(self, id: str, task_name: str | None = None, **kwargs: Any) -> AsyncResult:
+        return AsyncResult(id, app=self, **kwargs)
+
+    def GroupResult(self, id: str | None = None, results: Any = None, **kwargs: Any) -> GroupResult:
+        return GroupResult(id, results, app=self, **kwargs)
+
+    def ResultSet(self, results: Iterable[Any], **kwargs: Any) -> ResultSet:
+        return ResultSet(results, app=self, **kwargs)
+
+    # -- servers
+
+    @cached_property
+    def driver(self) -> Driver:
+        """The connection to broker and results, opened at first use."""
+        conf = self.conf
+        return open_driver(
+            conf.broker_url or "redis://localhost:6379/0",
+            conf.result_backend,
+            broker_options=conf.broker_transport_options,
+            result_options=conf.result_backend_transport_options,
+        )
+
+    @cached_property
+    def control(self) -> Control:
+        return Control(self)
+
+    def close(self) -> None:
+        """Release connections; using the app again opens new ones."""
+        driver = self.__dict__.pop("driver", None)
+        self.__dict__.pop("backend", None)
+        if driver is not None:
+            driver.broker.close()
+            if driver.results is not None:
+                driver.results.close()
+
+    def set_current(self) -> None:
+        set_current_app(self)
+
+    def set_default(self) -> None:
+        set_current_app(self)
+
+    def __enter__(self) -> "Canvas":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError(f"{self!r} cannot be pickled: import it where it is needed")
+
+    def __repr__(self) -> str:
+        return f"<Canvas {self.main or '__main__'}:{id(self):#x}>"
+
+
+def _same_place(existing: Any, function: Callable[..., Any]) -> bool:
+    """Whether both are the same definition, seen again (a module that was reloaded)."""
+    old = getattr(existing, "__wrapped__", None)
+    return old is not None and (old.__module__, old.__qualname__) == (function.__module__, function.__qualname__)
+
+
+def _import_related(package: str, related_name: str | None) -> None:
+    name = f"{package}.{related_name}" if related_name else package
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as exc:
+        if exc.name != name and not name.startswith(f"{exc.name}."):
+            raise
+        if package not in sys.modules:
+            importlib.import_module(package)

@@ -1,0 +1,232 @@
+"""From a compiled call to bytes on their way to a queue: headers, route, serialisation.
+
+Sources: PROTOCOL.md §1.3, §2.1, §2.4; SEMANTICS.md W1–W10, T6, T8.
+"""
+
+import os
+import socket
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import uuid4
+
+from canvas.errors import EncodeError, InvalidTaskError
+from canvas.model.message import Message, Publish
+from canvas.model.plan import Dispatch
+from canvas.model.shortrepr import short_repr
+from canvas.routing import Route, Router
+from canvas.wire import message as wire
+
+if TYPE_CHECKING:
+    from canvas.config import Config
+
+_CONSUMED = frozenset(
+    {
+        "task_id", "group_id", "group_index", "root_id", "parent_id", "reply_to", "link", "link_error", "chain",
+        "chord", "countdown", "eta", "expires", "retries", "time_limit", "soft_time_limit", "shadow", "headers",
+        "ignore_result", "replaced_task_nesting", "stamped_headers", "serializer", "compression", "queue",
+        "exchange", "routing_key", "priority", "delivery_mode", "origin", "route_name", "add_to_parent",
+        "retry", "retry_policy", "producer", "publisher", "connection", "router", "result_cls", "task_type",
+        "immediate", "mandatory", "exchange_type", "correlation_id", "use_link",
+    }
+)  # fmt: skip
+
+
+class Ambient(NamedTuple):
+    """What a message inherits from the task that sends it; all ``None`` outside a task."""
+
+    root_id: str | None = None
+    parent_id: str | None = None
+    priority: int | None = None
+
+
+class Outgoing(NamedTuple):
+    """A message, and its bytes with their address."""
+
+    message: Message
+    publish: Publish
+
+
+class Client:
+    """Turns dispatches into messages for one app; holds what is the same for all of them."""
+
+    def __init__(
+        self,
+        conf: "Config",
+        router: Router,
+        defaults: Callable[[str], Mapping[str, Any]],
+        oid: str,
+        now: Callable[[], datetime],
+        zone: tzinfo,
+    ) -> None:
+        self._conf = conf
+        self._router = router
+        self._defaults = defaults
+        self._now = now
+        self._zone = zone
+        self.oid = oid
+        self._origin = (0, "")
+
+    def outgoing(self, dispatch: Dispatch, ambient: Ambient = Ambient()) -> Outgoing:  # noqa: B008
+        """The message that ``dispatch`` stands for, encoded and routed.
+
+        The task's own attributes fill in options that neither the call nor its signature gives. Raises
+        EncodeError for values the serializer cannot write or a message over ``task_message_max_bytes``.
+        """
+        options = {**self._defaults(dispatch.task), **dispatch.options}
+        message = self._message(dispatch, options, ambient)
+        route = self._router.route(options.get("route_name") or dispatch.task, options, dispatch.args, dispatch.kwargs)
+        self._address(message, route, options, ambient)
+        return Outgoing(message, self.encode(message, options.get("serializer"), options.get("compression")))
+
+    def encode(self, message: Message, serializer: str | None = None, compression: str | None = None) -> Publish:
+        """``message`` as bytes, with the address its properties name."""
+        conf = self._conf
+        try:
+            payload = wire.encode(
+                message,
+                serializer=serializer or conf.task_serializer,
+                compression=compression or conf.task_compression,
+                delivery_tag=str(uuid4()),
+            )
+        except EncodeError as exc:
+            raise EncodeError(f"{message.task}[{message.id}]: {exc}") from exc
+        limit = conf.task_message_max_bytes
+        if limit and len(payload) > limit:
+            raise EncodeError(
+                f"{message.task}[{message.id}]: the message is {len(payload):,} bytes, more than "
+                f"task_message_max_bytes ({limit:,}); send a reference instead of the data, or raise the setting"
+            )
+        info = message.properties["delivery_info"]
+        return Publish(info["exchange"], info["routing_key"], message.properties.get("priority") or 0, payload)
+
+    # -- headers
+
+    def _message(self, dispatch: Dispatch, options: dict[str, Any], ambient: Ambient) -> Message:
+        task_id = options.get("task_id") or str(uuid4())
+        eta, expires = self._eta(options), self._expires(options)
+        stamped = options.get("stamped_headers")
+        conf = self._conf
+        headers = {
+            "lang": "py",
+            "task": dispatch.task,
+            "id": task_id,
+            "shadow": options.get("shadow"),
+            "eta": eta,
+            "expires": expires,
+            "group": options.get("group_id"),
+            "group_index": options.get("group_index"),
+            "retries": options.get("retries") or 0,
+            "timelimit": [options.get("time_limit"), options.get("soft_time_limit")],
+            "root_id": options.get("root_id") or ambient.root_id or task_id,
+            "parent_id": options.get("parent_id") or ambient.parent_id,
+            "argsrepr": options.get("argsrepr") or short_repr(dispatch.args, levels=conf.task_repr_maxlevels),
+            "kwargsrepr": options.get("kwargsrepr") or short_repr(dispatch.kwargs, levels=conf.task_repr_maxlevels),
+            "origin": options.get("origin") or self.origin(),
+            "ignore_result": options.get("ignore_result"),
+            "replaced_task_nesting": options.get("replaced_task_nesting") or 0,
+            "stamped_headers": list(stamped) if stamped is not None else None,
+            "stamps": _stamps(dispatch.task, options, stamped),
+            **(options.get("headers") or {}),
+        }
+        embed = {
+            "callbacks": _sig_list(options.get("link")),
+            "errbacks": _sig_list(options.get("link_error")),
+            "chain": options.get("chain"),
+            "chord": options.get("chord"),
+        }
+        message = Message(dispatch.task, task_id, dispatch.args, dispatch.kwargs, embed, headers)
+        message.protocol = conf.task_protocol
+        message.properties = self._properties(task_id, options, stamped, expires)
+        return message
+
+    def _properties(
+        self, task_id: str, options: dict[str, Any], stamped: Any, expires: str | None
+    ) -> dict[str, Any]:
+        """Options that Celery does not know travel as properties (SEMANTICS.md W6)."""
+        known = _CONSUMED if not stamped else _CONSUMED.union(stamped)
+        extra = {key: value for key, value in options.items() if key not in known}
+        properties = {
+            "correlation_id": options.get("correlation_id") or task_id,
+            "reply_to": options.get("reply_to") or self.oid,
+            **extra,
+            "delivery_mode": _delivery_mode(options.get("delivery_mode") or self._conf.task_default_delivery_mode),
+        }
+        if expires is not None:
+            left = (_instant(expires) - self._now()).total_seconds()
+            properties["expiration"] = str(max(0, round(left * 1000)))
+        return properties
+
+    def _address(self, message: Message, route: Route, options: dict[str, Any], ambient: Ambient) -> None:
+        priority = options.get("priority")
+        if priority is None:
+            priority = ambient.priority if ambient.priority is not None else route.priority
+        if priority is None:
+            priority = self._conf.task_default_priority
+        message.properties["delivery_info"] = {"exchange": route.exchange, "routing_key": route.routing_key}
+        message.properties["priority"] = 0 if priority is None else priority
+
+    def origin(self) -> str:
+        """``gen<pid>@<host>``: who sends; made again after a fork."""
+        pid = os.getpid()
+        if self._origin[0] != pid:
+            self._origin = (pid, f"gen{pid}@{socket.gethostname()}")
+        return self._origin[1]
+
+    # -- time
+
+    def _eta(self, options: dict[str, Any]) -> str | None:
+        countdown = options.get("countdown")
+        if countdown:
+            return self._after(countdown, "countdown")
+        return _moment(options.get("eta"), "eta")
+
+    def _expires(self, options: dict[str, Any]) -> str | None:
+        expires = options.get("expires")
+        if isinstance(expires, int | float) and not isinstance(expires, bool):
+            return self._after(expires, "expires")
+        return _moment(expires, "expires")
+
+    def _after(self, seconds: Any, name: str) -> str:
+        if not isinstance(seconds, int | float) or isinstance(seconds, bool):
+            raise InvalidTaskError(f"{name}: expected seconds (int or float); got {seconds!r:.100}")
+        try:
+            return (self._now() + timedelta(seconds=seconds)).astimezone(self._zone).isoformat()
+        except (OverflowError, ValueError):
+            raise InvalidTaskError(f"{name}: {seconds!r} seconds from now is not a date") from None
+
+
+def _moment(value: Any, name: str) -> str | None:
+    if value is None or isinstance(value, str):
+        if value:
+            _instant(value, name)
+        return value or None
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise InvalidTaskError(f"{name}: expected a datetime or ISO 8601 text; got {type(value).__name__} {value!r:.100}")
+
+
+def _instant(text: str, name: str = "expires") -> datetime:
+    """ISO 8601 text as an aware datetime; without an offset it is UTC (PROTOCOL.md §2.4)."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidTaskError(f"{name}: expected ISO 8601 text; got {text!r:.100}") from None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def _stamps(task: str, options: dict[str, Any], stamped: Any) -> dict[str, Any]:
+    try:
+        return {name: options[name] for name in stamped or ()}
+    except KeyError as missing:
+        raise InvalidTaskError(f"{task}: stamped_headers names {missing}, but the signature has no such stamp") from None
+
+
+def _sig_list(value: Any) -> list[Any] | None:
+    if not value:
+        return None if value is None or value == [] else [value]
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _delivery_mode(value: Any) -> int:
+    return {"transient": 1, "persistent": 2}.get(value, value) if isinstance(value, str) else int(value)

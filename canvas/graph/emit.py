@@ -1,0 +1,187 @@
+"""Graph → messages in Celery's own form: ``chain``, ``callbacks``, ``errbacks`` and ``chord`` embeddings.
+
+Sources: PROTOCOL.md §2.1, §2.3; SEMANTICS.md C1, C11–C13, H4, H5, H15, H20.
+"""
+
+from typing import Any
+
+from canvas.graph.steps import (
+    Fork,
+    Graph,
+    Join,
+    Step,
+    body_units,
+    fork_key,
+    join_of,
+    node_of,
+    part_join,
+    sequence,
+    targets,
+)
+from canvas.model.plan import Barrier, Dispatch, Pending, Plan
+
+Wire = dict[str, Any]
+
+
+class Emission:
+    """One graph on its way into one plan."""
+
+    def __init__(self, graph: Graph, chained: bool, rest: list[Any] | None) -> None:
+        self._graph = graph
+        self._chained = chained
+        self._rest = rest
+        self._bodies: dict[str, Wire] = {}
+        self.plan = Plan()
+
+    def emit(self, head: str) -> Plan:
+        """The messages that start the run at ``head``, its chords, its result."""
+        units = list(sequence(self._graph, head))
+        self._start(units, self._chained, self._rest)
+        self.plan.result = self._pending_results(units)
+        return self.plan
+
+    # -- what is sent now
+
+    def _start(self, units: list[str], chained: bool, rest: list[Any] | None) -> None:
+        first, tail = units[0], [self._signature(unit) for unit in reversed(units[1:])]
+        chain = None if rest is None and not chained and not tail else [*(rest or []), *tail]
+        node = node_of(self._graph, first)
+        if isinstance(node, Step):
+            self._dispatch(node, chain)
+            return
+        join = join_of(self._graph, first)
+        if join is not None and chain:
+            self._body(join)["options"]["chain"] = chain
+        self._start_members(first, None if join is not None else chain)
+        if join is not None:
+            self.plan.barriers.append(self._barrier(first, join))
+
+    def _start_members(self, fork: str, rest: list[Any] | None) -> None:
+        for head in targets(self._graph, fork, "member"):
+            edge = self._graph.edges[fork, head]
+            self._start(list(sequence(self._graph, head)), edge["chained"], rest or None)
+
+    def _dispatch(self, step: Step, chain: list[Any] | None) -> None:
+        options = dict(step.options)
+        options.update(self._membership(step))
+        if chain is not None:
+            options["chain"] = [*options["chain"], *chain] if options.get("chain") else chain
+        self.plan.dispatches.append(Dispatch(step.task, step.args, step.kwargs, options))
+
+    def _barrier(self, fork: str, join: Join) -> Barrier:
+        size = self._graph.in_degree(f"join:{join.id}")
+        members = [self._pending_results(list(sequence(self._graph, h))) for h in targets(self._graph, fork, "member")]
+        nested = any(m.members is not None for m in members)
+        structure = Pending(join.id, None, members).as_tuple() if nested else None
+        return Barrier(join.id, int(size), structure)
+
+    # -- what a later step sends
+
+    def _signature(self, unit: str) -> Wire:
+        node = node_of(self._graph, unit)
+        if isinstance(node, Step):
+            return _wire(node.task, node.args, node.kwargs, {**node.options, **self._membership(node)}, None, node.immutable)
+        assert isinstance(node, Fork)
+        members = [self._member(unit, head) for head in targets(self._graph, unit, "member")]
+        options = {key: value for key, value in node.options.items() if key != "chain"}
+        join = join_of(self._graph, unit)
+        group = {**({} if join else options), "task_id": node.id}
+        group.setdefault("root_id", None)
+        group.setdefault("parent_id", None)
+        header = _wire("celery.group", (), {"tasks": members}, group, "group", False)
+        if join is None:
+            return header
+        kwargs = {"kwargs": {}, "header": header, "body": self._body(join)}
+        return _wire("celery.chord", (), kwargs, {**options, "task_id": node.id}, "chord", False)
+
+    def _member(self, fork: str, head: str) -> Wire:
+        units = list(sequence(self._graph, head))
+        if len(units) == 1:
+            return self._signature(units[0])
+        return self._chain(units, self._graph.edges[fork, head]["options"])
+
+    def _chain(self, units: list[str], options: dict[str, Any]) -> Wire:
+        steps = [self._signature(unit) for unit in units]
+        last = self._pending_results(units)
+        return _wire("celery.chain", (), {"tasks": steps}, {**options, "task_id": last.id}, "chain", False)
+
+    def _body(self, join: Join) -> Wire:
+        """The body as every part carries it; made once, so that all parts share it."""
+        body = self._bodies.get(join.id)
+        if body is None:
+            units = body_units(self._graph, join)
+            body = self._chain(units, dict(join.body_options)) if join.chained else self._signature(units[0])
+            if join.live:
+                _belong(body, join.id)
+            self._bodies[join.id] = body
+        return body
+
+    # -- membership
+
+    def _membership(self, step: Step) -> dict[str, Any]:
+        """What the groups around a step write into its options."""
+        part = part_join(self._graph, step.id)
+        if part is not None:
+            join, index = part
+            if not join.live:
+                return {"group_index": index}
+            own = {"group_index": index, "chord": self._body(join)}
+            if "group_id" not in step.options:
+                own["group_id"] = join.id
+            return own
+        place = self._graph.nodes[step.id].get("place")
+        return self._place(*place, step.options) if place else {}
+
+    def _place(self, fork: str, index: int, options: dict[str, Any]) -> dict[str, Any]:
+        node = node_of(self._graph, fork)
+        assert isinstance(node, Fork)
+        if "group_index" in options:
+            return {}
+        if node.live and join_of(self._graph, fork) is None and "group_id" not in options:
+            return {"group_id": node.id, "group_index": index}
+        return {"group_index": index}
+
+    # -- results
+
+    def _pending_results(self, units: list[str], before: Pending | None = None) -> Pending:
+        for unit in units:
+            node = node_of(self._graph, unit)
+            if isinstance(node, Step):
+                before = Pending(node.id, before)
+                continue
+            assert isinstance(node, Fork)
+            heads = targets(self._graph, unit, "member")
+            members = [self._pending_results(list(sequence(self._graph, head))) for head in heads]
+            before = Pending(node.id, before, members)
+            join = join_of(self._graph, fork_key(node.id))
+            if join is not None:
+                before = self._pending_results(body_units(self._graph, join), before)
+        assert before is not None
+        return before
+
+
+def _wire(
+    task: str, args: tuple[Any, ...], kwargs: dict[str, Any], options: dict[str, Any], kind: str | None, immutable: bool
+) -> Wire:
+    return {
+        "task": task,
+        "args": args,
+        "kwargs": kwargs,
+        "options": options,
+        "subtask_type": kind,
+        "immutable": immutable,
+    }
+
+
+def _belong(body: Wire, group_id: str) -> None:
+    """A live body belongs to its header's group, unless it is a part of an outer one (SEMANTICS.md R3)."""
+    if body["subtask_type"] == "chain":
+        _belong(body["kwargs"]["tasks"][-1], group_id)
+        return
+    if body["subtask_type"] == "chord":
+        _belong(body["kwargs"]["body"], group_id)
+        return
+    body["options"].setdefault("group_id", group_id)
+    if body["subtask_type"] == "group":
+        for member in body["kwargs"]["tasks"]:
+            _belong(member, group_id)

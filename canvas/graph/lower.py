@@ -1,0 +1,273 @@
+"""Signature tree → graph of steps: what each primitive means, and which option goes where.
+
+Options given to a composite reach its steps here, while it is *live* (sent with this plan). A composite that a
+later step will send is *pending*: it keeps its own options, and whoever sends it distributes them.
+Sources: SEMANTICS.md C3–C10, C17, C18, G2–G5, G11, H1–H13.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import networkx as nx
+
+from canvas.errors import CompositionError
+from canvas.graph.steps import Fork, Graph, Join, Span, Step, fork_key, join_key
+from canvas.model.chain import normal_steps
+from canvas.model.chord import chord, header_members
+from canvas.model.group import flat_members, group
+from canvas.model.signature import Signature, as_list, maybe_signature
+from canvas.model.spread import chunks
+
+_LAST_STEP = ("task_id", "group_id", "chord", "group_index")
+_NOT_BODY = ("countdown", "eta", "parent_id", "chain", "chord", "link", "link_error", "task_id")
+
+
+@dataclass(slots=True)
+class Call:
+    """Partial arguments and options on their way down to the steps."""
+
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+class Lowering:
+    """One signature tree on its way into one graph."""
+
+    def __init__(self, new_id: Callable[[], str], reply_to: str | None, errback_on_header: bool = False) -> None:
+        self.graph: Graph = nx.DiGraph()
+        self._new_id = new_id
+        self._reply_to = reply_to
+        self._errback_on_header = errback_on_header
+        self._open: list[int] = []
+
+    def lower(self, sig: Signature[Any], call: Call, live: bool = True) -> Span:
+        """Add ``sig`` to the graph. Raises CompositionError naming the step that cannot be."""
+        if id(sig) in self._open:
+            raise CompositionError(f"cycle: {sig.task} contains itself, through {self._trail(sig)}")
+        self._open.append(id(sig))
+        try:
+            if isinstance(sig, chunks):
+                sig = sig.group() if live else sig
+            kind = sig.subtask_type
+            if kind == "chain":
+                return self._chain(sig, call, live)
+            if kind == "group":
+                return self._group(sig, call, live)
+            if kind == "chord":
+                return self._chord(sig, call, live)  # type: ignore[arg-type]
+            return self._task(sig, call)
+        finally:
+            self._open.pop()
+
+    def _trail(self, sig: Signature[Any]) -> str:
+        return f"{len(self._open) - self._open.index(id(sig))} levels"
+
+    # -- one task
+
+    def _task(self, sig: Signature[Any], call: Call) -> Span:
+        args, kwargs, options = sig._merge(call.args, call.kwargs, _given(call.options))
+        options = dict(options)
+        step = options.get("task_id") or self._new_id()
+        options["task_id"] = step
+        if self._reply_to:
+            options.setdefault("reply_to", self._reply_to)
+        if step in self.graph:
+            raise CompositionError(
+                f"duplicate task id {step!r}: {sig.task} and another step both have it; "
+                "leave ids out, or freeze a copy per use (sig.clone())"
+            )
+        self.graph.add_node(step, node=Step(step, sig.task, tuple(args), kwargs, options, sig.immutable))
+        return Span(step, step, [step])
+
+    # -- one after the other
+
+    def _chain(self, sig: Signature[Any], call: Call, live: bool) -> Span:
+        options = {**sig.options, **call.options} if live else dict(sig.options)
+        args = (*call.args, *sig.args) if call.args and not sig.immutable else tuple(sig.args)
+        kwargs = {} if sig.immutable else call.kwargs
+        steps = normal_steps(sig._members())
+        if not steps:
+            raise CompositionError("empty chain: expected at least one step")
+        last = {key: options.pop(key) for key in _LAST_STEP if options.get(key) is not None}
+        links, errbacks = as_list(options.pop("link", None)), as_list(options.pop("link_error", None))
+        options.pop("root_id", None)
+        options.pop("parent_id", None)
+        spans: list[Span] = []
+        for position, step in enumerate(steps):
+            mine = Call(args, kwargs, dict(options)) if position == 0 else Call()
+            final = position == len(steps) - 1
+            if final:
+                mine.options.update(last)
+            step = self._linked(step, links if final else [], errbacks)
+            spans.append(self._in_sequence(step, mine, live and position == 0, final))
+            if position:
+                self._follow(spans[-2], spans[-1])
+        return Span(spans[0].head, spans[-1].exit, spans[-1].tails)
+
+    def _in_sequence(self, step: Signature[Any], call: Call, live: bool, final: bool) -> Span:
+        if live:
+            return self.lower(step, call)
+        if call.options and step.subtask_type is not None:
+            step = self._pending_with(step, call.options)
+            call = Call()
+        return self.lower(step, call, live=False)
+
+    def _pending_with(self, step: Signature[Any], options: dict[str, Any]) -> Signature[Any]:
+        """A composite last step with its chain's id and membership: a chord's go to its body."""
+        target = step.body if isinstance(step, chord) else step
+        merged = target._merge((), {}, options)[2]
+        changed = _with(target, options=merged)
+        return _with(step, kwargs={**step.kwargs, "body": changed}) if isinstance(step, chord) else changed
+
+    def _follow(self, before: Span, after: Span) -> None:
+        self.graph.add_edge(before.exit, after.head, kind="next", index=0)
+
+    def _linked(self, step: Signature[Any], links: list[Any], errbacks: list[Any]) -> Signature[Any]:
+        """A step with the callbacks of the chain around it; its own stay its own."""
+        if not links and not errbacks:
+            return step
+        step = step.clone()
+        for callback in links:
+            _link_each(step, callback)
+        for errback in errbacks:
+            if isinstance(step, chord):
+                step.body.link_error(errback)
+                if self._errback_on_header:
+                    for member in step.header:
+                        member.link_error(maybe_signature(errback).clone(immutable=True))
+            else:
+                step.link_error(errback)
+        return step
+
+    # -- side by side
+
+    def _group(self, sig: Signature[Any], call: Call, live: bool) -> Span:
+        options = {**sig.options, **_given(call.options)}
+        group_id = sig.options.get("task_id") or call.options.get("task_id") or self._new_id()
+        fork = self._fork(group_id, options, live)
+        inherited = {k: v for k, v in options.items() if k not in ("task_id", *_LAST_STEP)} if live else {}
+        members = flat_members(sig._members())
+        spans = [
+            self._member(fork, index, member, Call(call.args, call.kwargs, dict(inherited)), live)
+            for index, member in enumerate(members)
+        ]
+        return Span(fork, fork, [tail for span in spans for tail in span.tails])
+
+    def _fork(self, group_id: str, options: dict[str, Any], live: bool) -> str:
+        key = fork_key(group_id)
+        if key in self.graph:
+            raise CompositionError(f"duplicate group id {group_id!r}: two groups of one workflow have it")
+        self.graph.add_node(key, node=Fork(group_id, options, live))
+        return key
+
+    def _member(self, fork: str, index: int, member: Signature[Any], call: Call, live: bool) -> Span:
+        if live:
+            links = as_list(call.options.pop("link", None))
+            errbacks = as_list(call.options.pop("link_error", None))
+            member = self._linked(member, links, errbacks)
+        span = self.lower(member, call, live)
+        kept = dict(member.options) if member.subtask_type == "chain" and not live else {}
+        chained = member.subtask_type == "chain"
+        self.graph.add_edge(fork, span.head, kind="member", index=index, options=kept, chained=chained)
+        if not span.exit.startswith("fork:"):
+            for tail in span.tails:
+                self.graph.nodes[tail]["place"] = (fork, index)
+        return span
+
+    # -- side by side, then together
+
+    def _chord(self, sig: chord, call: Call, live: bool) -> Span:
+        if sig.body is None and "body" not in call.kwargs:
+            raise CompositionError(f"a chord needs a body: chord(header, body); got {sig!r:.200}")
+        kwargs = {**sig.kwargs.get("kwargs", {}), **call.kwargs}
+        body = maybe_signature(kwargs.pop("body", None)) or sig.body
+        options = {**sig.options, **_given(call.options)} if live else dict(sig.options)
+        args = (*call.args, *sig.args) if call.args and not sig.immutable else tuple(sig.args)
+        header = self._header(sig)
+        if not header:
+            return self._headless(body, options, live)
+        header_id = sig.tasks.options.get("task_id") if isinstance(sig.tasks, group) else None
+        fork = self._fork(header_id or sig.options.get("task_id") or self._new_id(), options, live)
+        group_id = fork.removeprefix("fork:")
+        inherited = _header_options(options) if live else {}
+        spans = [
+            self._member(fork, index, member, Call(args, kwargs, dict(inherited)), live)
+            for index, member in enumerate(header)
+        ]
+        return self._joined(fork, group_id, spans, self._body(body, options, call, live), options, live)
+
+    def _header(self, sig: chord) -> list[Signature[Any]]:
+        return flat_members(header_members(sig.tasks))
+
+    def _headless(self, body: Signature[Any], options: dict[str, Any], live: bool) -> Span:
+        """With no header there is nothing to wait for: the body starts with an empty list (H7)."""
+        options = {key: value for key, value in options.items() if key in ("chain", "task_id", *_LAST_STEP)}
+        return self.lower(body, Call(([],), {}, options), live)
+
+    def _body(self, body: Signature[Any], options: dict[str, Any], call: Call, live: bool) -> Signature[Any]:
+        if not live:
+            return body
+        carried = {key: value for key, value in options.items() if key not in _NOT_BODY}
+        if call.options.get("task_id"):
+            carried["task_id"] = call.options["task_id"]
+        if options.get("chord") is not None:
+            carried["chord"] = options["chord"]
+        body = _with(body, options=body._merge((), {}, carried)[2])
+        links, errbacks = as_list(options.get("link")), as_list(options.get("link_error"))
+        if links or errbacks:
+            body = body.clone()
+        for callback in links:
+            _link_each(body, callback)
+        for errback in errbacks:
+            body.link_error(errback)
+        return body
+
+    def _joined(
+        self, fork: str, group_id: str, spans: list[Span], body: Signature[Any], options: dict[str, Any], live: bool
+    ) -> Span:
+        key = join_key(group_id)
+        chained = body.subtask_type == "chain"
+        units = len(normal_steps(body._members())) if chained else 1
+        kept = {k: v for k, v in body.options.items() if k not in _LAST_STEP} if chained else {}
+        join = Join(group_id, options, live, units, chained and units > 1, kept)
+        self.graph.add_node(key, node=join)
+        self._parts(fork, key, spans)
+        tail = self.lower(body, Call(), live=False)
+        self.graph.add_edge(key, tail.head, kind="body", index=0)
+        return Span(fork, tail.exit, tail.tails)
+
+    def _parts(self, fork: str, join: str, spans: list[Span]) -> None:
+        """Each member's value is a part; a member that ends in a group gives one per member of that."""
+        for index, span in enumerate(spans):
+            nested = span.exit.startswith("fork:")
+            for inner, tail in enumerate(span.tails):
+                self.graph.add_edge(tail, join, kind="part", index=inner if nested else index)
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if value is not None}
+
+
+def _with(sig: Signature[Any], **fields: Any) -> Signature[Any]:
+    """A shallow copy of ``sig`` with fields exchanged."""
+    copy = sig.__class__.__new__(sig.__class__)
+    dict.update(copy, sig, **fields)
+    copy.__dict__.update(sig.__dict__)
+    return copy
+
+
+def _link_each(sig: Signature[Any], callback: Any) -> None:
+    """Link so that members keep their own callbacks (SEMANTICS.md C17, as it should be)."""
+    if isinstance(sig, group):
+        for member in sig.tasks:
+            _link_each(member, callback)
+    else:
+        sig.link(callback)
+
+
+def _header_options(options: dict[str, Any]) -> dict[str, Any]:
+    """What of a chord's options its header members take (SEMANTICS.md H11)."""
+    left_out = ("link", "link_error", "task_id", "chain", "chord", "group_id", "group_index", "reply_to")
+    return {key: value for key, value in options.items() if key not in left_out}

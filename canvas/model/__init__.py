@@ -1,0 +1,1 @@
+"""The words of canvas: signatures, messages, settlements, records. No I/O, standard library only."""

@@ -1,0 +1,245 @@
+"""A chain: signatures that run one after the other, and the ``|`` that makes chains, groups and chords.
+
+The rules of ``|`` are SEMANTICS.md §1.1; composing never changes its operands.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from canvas.errors import CompositionError
+from canvas.model.chord import chord
+from canvas.model.group import group
+from canvas.model.signature import Signature, as_list, maybe_signature, shorten_names, subtype
+
+
+@subtype("chain")
+class _chain(Signature[Any]):
+    """The chain as a value; ``chain(...)`` is how it is made."""
+
+    def __init__(self, *tasks: Any, **options: Any) -> None:
+        app = options.pop("app", None)
+        options.pop("use_link", None)
+        steps = tasks[0] if len(tasks) == 1 and isinstance(tasks[0], list | tuple) else tasks
+        super().__init__("celery.chain", (), {"tasks": _signatures(steps)}, app=app, **options)
+        self["subtask_type"] = "chain"
+
+    @property
+    def tasks(self) -> list[Signature[Any]]:
+        return self.kwargs["tasks"]  # type: ignore[no-any-return]
+
+    @tasks.setter
+    def tasks(self, value: Iterable[Any]) -> None:
+        self.kwargs["tasks"] = list(value)
+
+    def _members(self) -> list[Signature[Any]]:
+        return self.tasks
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.tasks:
+            return self.apply_async(args, kwargs)
+        return None
+
+    def unchain_tasks(self) -> list[Signature[Any]]:
+        """Copies of the steps, with the chain's own callbacks on the last and errbacks on each."""
+        steps = [task.clone() for task in self.tasks]
+        if steps:
+            for callback in as_list(self.options.get("link")):
+                steps[-1].link(callback)
+        for errback in as_list(self.options.get("link_error")):
+            for step in steps:
+                step.link_error(errback)
+        return steps
+
+    def _clone_kwargs(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        return {**kwargs, "tasks": [task.clone() for task in kwargs["tasks"]]}
+
+    def _adopt(self, kwargs: dict[str, Any], app: Any) -> dict[str, Any]:
+        tasks = kwargs.get("tasks")
+        if not isinstance(tasks, list | tuple):
+            raise CompositionError(f"a chain needs a list under kwargs['tasks']; got {type(tasks).__name__}")
+        return {**kwargs, "tasks": [maybe_signature(task, app) for task in tasks]}
+
+    def freeze(
+        self,
+        _id: str | None = None,
+        group_id: str | None = None,
+        chord: Any = None,
+        root_id: str | None = None,
+        parent_id: str | None = None,
+        group_index: int | None = None,
+    ) -> Any:
+        """Give every step an id; the result is the last step's, its ``parent`` the one before."""
+        if not self.tasks:
+            raise CompositionError("an empty chain has no result to freeze")
+        self.tasks = normal_steps(self.tasks, unroll=False)
+        result: Any = None
+        for step in self.tasks[:-1]:
+            result = _follow(step.freeze(root_id=root_id), result)
+        last = self.tasks[-1].freeze(
+            _id, group_id=group_id, chord=chord, root_id=root_id, group_index=group_index
+        )
+        result = _follow(last, result)
+        self.id = result.id
+        return result
+
+    @staticmethod
+    def pipe(left: Signature[Any], right: Signature[Any]) -> Signature[Any]:
+        """``left | right``."""
+        if is_empty_group(right) and isinstance(left, _chain | group):
+            return left
+        if isinstance(left, _chain) and isinstance(right, _chain) and not right.tasks:
+            return left
+        if isinstance(left, group):
+            return chord(left, body=right, app=left._app)
+        if isinstance(left, _chain):
+            return _fold([*left.unchain_tasks()], [right])
+        if isinstance(left, chord):
+            return _pipe_chord(left, right)
+        if isinstance(right, _chain):
+            return _chain(left, *right.unchain_tasks(), app=left._app)
+        return _chain(left, unrolled(right), app=left._app)
+
+    def __repr__(self) -> str:
+        if not self.tasks:
+            return f"<{type(self).__name__.lstrip('_')}@{id(self):#x}: empty>"
+        return shorten_names(self.tasks[0].task, " | ".join(repr(task) for task in self.tasks))
+
+
+class chain(_chain):
+    """``chain(a, b)``, ``chain([a, b])``, ``chain(s for …)``.
+
+    A chain whose rules make it something else is that: ``chain(group, step)`` is a chord, ``chain([group])``
+    the group.
+    """
+
+    def __new__(cls, *tasks: Any, **options: Any) -> Any:
+        if tasks and not options and (len(tasks) != 1 or not isinstance(tasks[0], Signature)):
+            steps = tasks[0] if len(tasks) == 1 else tasks
+            return _fold([], _signatures(steps))
+        built = _chain.__new__(_chain)
+        _chain.__init__(built, *tasks, **options)
+        return built
+
+
+def normal_steps(tasks: Sequence[Any], unroll: bool = True) -> list[Signature[Any]]:
+    """The steps a chain really has (SEMANTICS.md C7–C10).
+
+    Chains in it are spliced, one-member groups become their member, empty groups vanish (unless there is nothing
+    else), and a group that something follows becomes a chord with that as its body. With ``unroll``, a chord whose
+    body is a chain led by a task gives up the rest of that chain to this one.
+    """
+    flat: list[Signature[Any]] = []
+    empty: Signature[Any] | None = None
+    pending = list(reversed(tasks))
+    while pending:
+        sig = unrolled(maybe_signature(pending.pop()))
+        if isinstance(sig, _chain):
+            pending.extend(reversed(sig.tasks))
+        elif unroll and isinstance(sig, chord) and _led_by_task(sig.body):
+            pending.extend(reversed(_unroll(sig)))
+        elif is_empty_group(sig):
+            empty = sig
+        else:
+            flat.append(sig)
+    if not flat and empty is not None:
+        return [empty]
+    steps: list[Signature[Any]] = []
+    for sig in reversed(flat):
+        if isinstance(sig, group) and steps:
+            steps[-1] = chord(sig, body=steps[-1], app=sig._app)
+        else:
+            steps.append(sig)
+    steps.reverse()
+    return steps
+
+
+_CHAIN_OWN = frozenset(
+    {"chord", "group_id", "group_index", "link", "link_error", "parent_id", "root_id", "task_id"}
+)
+
+
+def _led_by_task(body: Any) -> bool:
+    return isinstance(body, _chain) and bool(body.tasks) and not isinstance(unrolled(body.tasks[0]), group)
+
+
+def _unroll(sig: chord) -> list[Signature[Any]]:
+    """``chord(header, a | b | c)`` as ``chord(header, a), b, c``."""
+    body = sig.body
+    first, *rest = body.unchain_tasks()
+    own = {key: value for key, value in body.options.items() if key not in _CHAIN_OWN}
+    shorter = sig.__class__.__new__(sig.__class__)
+    dict.update(shorter, sig, kwargs={**sig.kwargs, "body": first.set(**{**own, **first.options})})
+    shorter.__dict__.update(sig.__dict__)
+    return [shorter, *rest]
+
+
+def unrolled(sig: Signature[Any]) -> Signature[Any]:
+    """The member of a one-member group; anything else as it is."""
+    return sig.tasks[0] if isinstance(sig, group) and len(sig.tasks) == 1 else sig
+
+
+def is_empty_group(sig: Any) -> bool:
+    return isinstance(sig, group) and not sig.tasks
+
+
+def _pipe_chord(left: chord, right: Signature[Any]) -> Signature[Any]:
+    """What follows a chord joins its body, except chains and larger groups, which follow it whole."""
+    right = unrolled(right)
+    if isinstance(right, _chain):
+        return _chain(left, *right.unchain_tasks(), app=left._app)
+    if isinstance(right, group):
+        return _chain(left, right, app=left._app)
+    joined = left.clone()
+    joined.body = joined._body_or_raise() | right
+    return joined
+
+
+def _fold(steps: list[Signature[Any]], more: Sequence[Signature[Any]]) -> Signature[Any]:
+    """Append ``more`` to a chain's steps one by one; the result need not be a chain."""
+    for position, sig in enumerate(more):
+        if isinstance(sig, _chain):
+            return _fold(steps, [*sig.unchain_tasks(), *more[position + 1 :]])
+        sig = unrolled(sig)
+        if is_empty_group(sig):
+            continue
+        if isinstance(sig, _chain):
+            return _fold(steps, [sig, *more[position + 1 :]])
+        if not steps and isinstance(sig, group):
+            whole: Signature[Any] = sig
+            for rest in more[position + 1 :]:
+                whole = whole | rest
+            return whole
+        _append(steps, sig)
+    return _chain(*steps)
+
+
+def _append(steps: list[Signature[Any]], sig: Signature[Any]) -> None:
+    last = steps[-1] if steps else None
+    if isinstance(last, group) and not isinstance(sig, group):
+        steps[-1] = chord(last, body=sig)
+    elif isinstance(last, chord) and not isinstance(sig, chord):
+        grown = last.clone()
+        grown.body = grown._body_or_raise() | sig
+        steps[-1] = grown
+    else:
+        steps.append(sig)
+
+
+def _signatures(tasks: Any) -> list[Signature[Any]]:
+    if not isinstance(tasks, Iterable) or isinstance(tasks, dict | str):
+        tasks = [tasks]
+    found = list(tasks)
+    for position, task in enumerate(found):
+        if not isinstance(task, dict):
+            raise CompositionError(f"a chain takes signatures; step {position} is {task!r:.200}")
+    return [maybe_signature(task) for task in found]
+
+
+def _follow(result: Any, before: Any) -> Any:
+    """Put ``before`` under the first of ``result``'s ancestors."""
+    if before is not None:
+        first = result
+        while first.parent is not None:
+            first = first.parent
+        first.parent = before
+    return result

@@ -1,0 +1,125 @@
+"""A group: signatures that run side by side (SEMANTICS.md §3)."""
+
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from canvas.errors import CompositionError
+from canvas.model.signature import Signature, maybe_signature, shorten_names, subtype
+
+R = TypeVar("R")
+
+
+@subtype("group")
+class group(Signature[list[Any]]):
+    """``group(a, b)``, ``group([a, b])``, ``group(s for …)``; an iterable is consumed once, here."""
+
+    def __init__(self, *tasks: Any, **options: Any) -> None:
+        app = options.pop("app", None)
+        super().__init__("celery.group", (), {"tasks": members_of(tasks)}, app=app, **options)
+        self["subtask_type"] = "group"
+
+    @property
+    def tasks(self) -> list[Signature[Any]]:
+        return self.kwargs["tasks"]  # type: ignore[no-any-return]
+
+    @tasks.setter
+    def tasks(self, value: Iterable[Any]) -> None:
+        self.kwargs["tasks"] = list(value)
+
+    def _members(self) -> list[Signature[Any]]:
+        return self.tasks
+
+    def __call__(self, *partial_args: Any, **options: Any) -> Any:
+        return self.apply_async(partial_args, **options)
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def set_immutable(self, immutable: bool) -> None:
+        for task in self.tasks:
+            task.set_immutable(immutable)
+
+    def link(self, callback: Any) -> Any:
+        """Run an immutable copy of ``callback`` after the first member (SEMANTICS.md G7)."""
+        if not self.tasks:
+            raise CompositionError("an empty group has no member to link a callback to")
+        return self.tasks[0].link(maybe_signature(callback).clone().set(immutable=True))
+
+    def link_error(self, errback: Any) -> Any:
+        """Run a copy of ``errback`` for each member that fails."""
+        source = maybe_signature(errback)
+        return tuple(task.link_error(source.clone()) for task in self.tasks)
+
+    def skew(self, start: float = 1.0, stop: float | None = None, step: float = 1.0) -> "group":
+        """Give the members rising countdowns, in seconds; the last value repeats after ``stop``."""
+        value = start
+        for task in self.tasks:
+            task.set(countdown=value)
+            value = value + step if stop is None else min(value + step, stop)
+        return self
+
+    def _clone_kwargs(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        return {**kwargs, "tasks": [task.clone() for task in kwargs["tasks"]]}
+
+    def _adopt(self, kwargs: dict[str, Any], app: Any) -> dict[str, Any]:
+        tasks = kwargs.get("tasks")
+        if not isinstance(tasks, list | tuple):
+            raise CompositionError(f"a group needs a list under kwargs['tasks']; got {type(tasks).__name__}")
+        return {**kwargs, "tasks": [maybe_signature(task, app) for task in tasks]}
+
+    def freeze(
+        self,
+        _id: str | None = None,
+        group_id: str | None = None,
+        chord: Any = None,
+        root_id: str | None = None,
+        parent_id: str | None = None,
+        group_index: int | None = None,
+    ) -> Any:
+        """Give the group and its members ids; nested groups dissolve into this one, in order."""
+        options = self.options
+        options.setdefault("task_id", _id or self.app.new_id())
+        self.tasks = flat_members(self.tasks)
+        results = [
+            task.freeze(group_id=group_id, chord=chord, root_id=root_id, parent_id=parent_id, group_index=i)
+            for i, task in enumerate(self.tasks)
+        ]
+        return self.app.GroupResult(options["task_id"], results)
+
+    def __repr__(self) -> str:
+        if not self.tasks:
+            return "group(<empty>)"
+        return shorten_names(self.tasks[0].task, f"group({tuple(self.tasks)!r})")
+
+
+def members_of(tasks: tuple[Any, ...]) -> list[Signature[Any]]:
+    """The members that ``group``'s arguments stand for."""
+    if len(tasks) == 1:
+        only = tasks[0]
+        if isinstance(only, group):
+            return list(only.tasks)
+        if isinstance(only, Signature):
+            return [only.clone()]
+        if isinstance(only, dict):
+            return [maybe_signature(only)]
+        if not isinstance(only, Iterable):
+            raise CompositionError(f"a group takes signatures; got {only!r:.200}")
+        tasks = tuple(only)
+    for position, task in enumerate(tasks):
+        if not isinstance(task, dict):
+            raise CompositionError(f"a group takes signatures; member {position} is {task!r:.200}")
+    return [maybe_signature(task) for task in tasks]
+
+
+def flat_members(tasks: Iterable[Signature[Any]]) -> list[Signature[Any]]:
+    """Members with nested groups dissolved in place and empty chains left out."""
+    flat: list[Signature[Any]] = []
+    for task in tasks:
+        if isinstance(task, group):
+            flat.extend(flat_members(task.tasks))
+        elif task.subtask_type != "chain" or task._members():
+            flat.append(task)
+    return flat

@@ -1,0 +1,54 @@
+"""What running a task came to: a closed union, matched once."""
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from canvas.errors import Retry
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """The function returned ``value``."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The function raised, or could not be run; ``traceback`` is text, empty when nothing ran."""
+
+    exc: BaseException
+    traceback: str = ""
+    expected: bool = False
+    """The task's ``throws`` names the class: logged quietly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """The task asked to run again; ``retry.sig`` is the call to send."""
+
+    retry: Retry
+    traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """The task raised Ignore: nothing is recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The task raised Reject."""
+
+    reason: Any
+    requeue: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """The task was revoked or expired before it ran; ``reason`` is ``"revoked"`` or ``"expired"``."""
+
+    reason: str
+
+
+Outcome: TypeAlias = Success | Failure | Retried | Ignored | Rejected | Revoked

@@ -1,0 +1,76 @@
+"""What compiling a workflow gives: the messages to send now, the chords they start, the results to come."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from canvas.model.signature import Signature
+
+
+@dataclass(slots=True)
+class Dispatch:
+    """One message to be sent: a call with its final options.
+
+    ``options`` are ``apply_async``'s, with every id in place; ``link``, ``link_error``, ``chain`` (reversed: the
+    next step last) and ``chord`` hold wire-form signatures.
+    """
+
+    task: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    options: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Pending:
+    """A result to come: a task's, or a group's with its members'."""
+
+    id: str
+    parent: "Pending | None" = None
+    members: "list[Pending] | None" = None
+
+    def as_tuple(self) -> tuple[Any, ...]:
+        """Celery's tuple form (SEMANTICS.md R1)."""
+        before: tuple[Any, ...] | None = None
+        line: list[Pending] = []
+        node: Pending | None = self
+        while node is not None:
+            line.append(node)
+            node = node.parent
+        for node in reversed(line):
+            members = None if node.members is None else [m.as_tuple() for m in node.members]
+            before = ((node.id, before), members)
+        assert before is not None
+        return before
+
+
+@dataclass(slots=True)
+class Barrier:
+    """A chord that starts with this plan."""
+
+    group_id: str
+    size: int
+    structure: tuple[Any, ...] | None = None
+    """The header's GroupResult as a tuple, where it is not flat (SEMANTICS.md H6)."""
+
+
+@dataclass(slots=True)
+class Plan:
+    """A compiled run: nothing in it refers back to the signature it came from."""
+
+    dispatches: list[Dispatch] = field(default_factory=list)
+    barriers: list[Barrier] = field(default_factory=list)
+    result: Pending | None = None
+
+def single(
+    sig: Signature[Any], args: Iterable[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any], new_id: str
+) -> Plan:
+    """The plan of a lone task: one message, no graph needed."""
+    given = {key: value for key, value in options.items() if value is not None}
+    rest = given.pop("chain", None)
+    merged_args, merged_kwargs, merged = sig._merge(args, kwargs, given)
+    merged = {**merged}
+    task_id = merged.setdefault("task_id", new_id)
+    if rest is not None:
+        merged["chain"] = [*rest, *merged["chain"]] if merged.get("chain") else rest
+    return Plan([Dispatch(sig.task, tuple(merged_args), merged_kwargs, merged)], [], Pending(task_id))

@@ -1,0 +1,125 @@
+"""What a running task knows of its own call: ``self.request``."""
+
+from typing import Any
+
+from canvas.model.message import Message
+
+_DEFAULTS: dict[str, Any] = {
+    "args": None,
+    "called_directly": True,
+    "callbacks": None,
+    "chain": None,
+    "chord": None,
+    "correlation_id": None,
+    "delivery_info": None,
+    "errbacks": None,
+    "eta": None,
+    "expires": None,
+    "group": None,
+    "group_index": None,
+    "headers": None,
+    "hostname": None,
+    "id": None,
+    "ignore_result": False,
+    "is_eager": False,
+    "kwargs": None,
+    "logfile": None,
+    "loglevel": None,
+    "origin": None,
+    "parent_id": None,
+    "properties": None,
+    "retries": 0,
+    "reply_to": None,
+    "replaced_task_nesting": 0,
+    "root_id": None,
+    "shadow": None,
+    "task": None,
+    "timelimit": None,
+    "utc": None,
+    "stamped_headers": None,
+    "stamps": None,
+}
+_KNOWN = frozenset({*_DEFAULTS, "lang", "argsrepr", "kwargsrepr", "compression", "redelivered", "canvas_deliveries"})
+_EMBED = frozenset({"callbacks", "errbacks", "chain", "chord"})
+
+
+class Request:
+    """The fields of Celery's ``Context``; further message headers are attributes too.
+
+    Fields are read from the message when asked for, so that a request costs nothing that is not looked at.
+    Assigning a field changes this request only.
+    """
+
+    def __init__(self, message: Message | None = None, **fields: Any) -> None:
+        self._message = message
+        self._children: list[Any] = []
+        if message is not None:
+            fields.setdefault("called_directly", False)
+        self.__dict__.update(fields)
+
+    def __getattr__(self, name: str) -> Any:
+        value = self._read(name)
+        self.__dict__[name] = value
+        return value
+
+    def _read(self, name: str) -> Any:
+        message = self.__dict__.get("_message")
+        if message is None:
+            if name in _DEFAULTS:
+                return _DEFAULTS[name]
+        elif name in _EMBED:
+            return message.embed.get(name)
+        elif name in _DERIVED:
+            return _DERIVED[name](message)
+        elif name in message.headers:
+            return message.headers[name]
+        elif name in _DEFAULTS:
+            return _DEFAULTS[name]
+        if name in ("time_limit", "soft_time_limit", "taskset"):
+            return None
+        raise AttributeError(f"the request has no field or header {name!r}")
+
+    @property
+    def children(self) -> list[Any]:
+        """Results of the tasks that this one sent."""
+        return self._children
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """A field or header, or ``default``."""
+        return getattr(self, name, default)
+
+    def update(self, *args: Any, **fields: Any) -> None:
+        self.__dict__.update(*args, **fields)
+
+    def __repr__(self) -> str:
+        return f"<Context: id={self.id!r} task={self.task!r} retries={self.retries!r}>"
+
+
+def _limit(index: int) -> Any:
+    def read(message: Message) -> Any:
+        limits = message.headers.get("timelimit")
+        return limits[index] if isinstance(limits, list | tuple) and len(limits) == 2 else None
+
+    return read
+
+
+def _custom(message: Message) -> dict[str, Any] | None:
+    return {key: value for key, value in message.headers.items() if key not in _KNOWN} or None
+
+
+_DERIVED: dict[str, Any] = {
+    "id": lambda m: m.id,
+    "task": lambda m: m.task,
+    "args": lambda m: m.args,
+    "kwargs": lambda m: m.kwargs,
+    "root_id": lambda m: m.headers.get("root_id") or m.id,
+    "retries": lambda m: m.headers.get("retries") or 0,
+    "headers": _custom,
+    "properties": lambda m: m.properties,
+    "delivery_info": lambda m: m.properties.get("delivery_info") or {},
+    "correlation_id": lambda m: m.properties.get("correlation_id"),
+    "reply_to": lambda m: m.properties.get("reply_to"),
+    "time_limit": _limit(0),
+    "soft_time_limit": _limit(1),
+    "taskset": lambda m: m.headers.get("group"),
+}

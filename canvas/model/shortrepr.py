@@ -1,0 +1,112 @@
+"""Bounded text of arguments, for ``argsrepr`` and logs: never longer than asked, whatever the value."""
+
+from typing import Any
+
+_PLAIN = frozenset({int, float, bool, type(None)})
+_BRACKETS: dict[type, tuple[str, str]] = {list: ("[", "]"), tuple: ("(", ")"), set: ("{", "}")}
+
+
+def short_repr(value: Any, limit: int | None = 1024, levels: int = 3) -> str:
+    """``repr`` of plain data, cut to about ``limit`` characters and ``levels`` levels, as Celery cuts it.
+
+    Strings are quoted with ``'``; what does not fit is written as ``...``; an object whose ``repr`` raises is
+    written as ``<Unrepresentable …>``.
+    """
+    kind = type(value)
+    if (kind is tuple or kind is list) and len(value) < 8 and all(type(item) in _PLAIN for item in value):
+        return repr(value)
+    if kind is dict and not value:
+        return "{}"
+    writer = _Writer(limit, levels)
+    writer.write(value, 0)
+    return "".join(writer.out)
+
+
+class _Writer:
+    def __init__(self, limit: int | None, levels: int) -> None:
+        self.out: list[str] = []
+        self._left = limit
+        self._levels = levels
+        self._inside: set[int] = set()
+
+    def write(self, value: Any, level: int) -> bool:
+        """Write one value; False when the room ran out before it."""
+        if self._left is not None and self._left <= 0:
+            self.out.append(", ..." if self.out else "...")
+            return False
+        if isinstance(value, str):
+            return self._put("'" + self._cut(value).replace("'", "\\'") + "'")
+        if isinstance(value, bytes):
+            return self._put(repr(value) if self._fits(len(value)) else f"b'{value[: self._left]!r}...'")
+        if isinstance(value, dict | list | tuple | set | frozenset):
+            return self._container(value, level)
+        return self._put(self._cut(_repr(value)))
+
+    def _container(self, value: Any, level: int) -> bool:
+        if level >= self._levels or id(value) in self._inside:
+            return self._put("...")
+        if not value:
+            return self._put(repr(value))
+        opening, closing = _brackets(value)
+        self._put(opening)
+        self._inside.add(id(value))
+        complete = self._pairs(value, level) if isinstance(value, dict) else self._items(value, level)
+        self._inside.discard(id(value))
+        self.out.append(closing)
+        if self._left is not None:
+            self._left -= len(closing)
+        return complete
+
+    def _items(self, value: Any, level: int) -> bool:
+        for position, item in enumerate(value):
+            if position and self._room():
+                self._put(", ")
+            if not self.write(item, level + 1):
+                return False
+        if type(value) is tuple and len(value) == 1:
+            self._put(",")
+        return True
+
+    def _pairs(self, value: dict[Any, Any], level: int) -> bool:
+        for position, (key, item) in enumerate(value.items()):
+            if position and self._room():
+                self._put(", ")
+            if not self.write(key, level + 1):
+                return False
+            self._put(": ")
+            if not self.write(item, level + 1):
+                return False
+        return True
+
+    def _room(self) -> bool:
+        return self._left is None or self._left > 0
+
+    def _fits(self, size: int) -> bool:
+        return self._left is None or size <= self._left
+
+    def _cut(self, text: str) -> str:
+        return text if self._fits(len(text)) else text[: self._left] + "..."
+
+    def _put(self, text: str) -> bool:
+        self.out.append(text)
+        if self._left is not None:
+            self._left -= len(text)
+        return True
+
+
+def _brackets(value: Any) -> tuple[str, str]:
+    kind = type(value)
+    if isinstance(value, dict):
+        return "{", "}"
+    if kind in _BRACKETS:
+        return _BRACKETS[kind]
+    base = next((b for b in _BRACKETS if isinstance(value, b)), set)
+    opening, closing = _BRACKETS[base]
+    return f"{kind.__name__}({opening}", f"{closing})"
+
+
+def _repr(value: Any) -> str:
+    try:
+        return repr(value)
+    except Exception as exc:  # noqa: BLE001 - a broken __repr__ must not stop the task from being sent
+        return f"<Unrepresentable {type(value)!r}: {type(exc).__name__}>"

@@ -1,0 +1,402 @@
+"""A signature: a task call as a value, in exactly the dict that goes on the wire.
+
+The composite kinds (chain, group, chord, map, starmap, chunks) are subclasses in their own files; they enrol
+here under their ``subtask_type``, so that a dict read from the wire becomes the right class again.
+Sources: SEMANTICS.md §1, PROTOCOL.md §2.3.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
+from typing import Any, Generic, Self, TypeVar
+
+from canvas.errors import CompositionError
+from canvas.model.current import current_app
+
+R = TypeVar("R")
+S = TypeVar("S", bound="Signature[Any]")
+
+SUBTYPES: dict[str, type["Signature[Any]"]] = {}
+IMMUTABLE_OPTIONS = frozenset({"group_id", "stamped_headers"})
+
+
+def subtype(name: str) -> Callable[[type[S]], type[S]]:
+    """Enrol a composite class under its ``subtask_type``."""
+
+    def enrol(cls: type[S]) -> type[S]:
+        SUBTYPES[name] = cls
+        return cls
+
+    return enrol
+
+
+class Signature(dict[str, Any], Generic[R]):
+    """``{"task", "args", "kwargs", "options", "subtask_type", "immutable"}`` with Celery's methods.
+
+    Further keyword arguments are options: ``Signature("add", (2,), countdown=3)``. A dict as first argument is
+    copied and everything else ignored (SEMANTICS.md S1).
+    """
+
+    _app: Any = None
+    _type: Any = None
+
+    def __init__(
+        self,
+        task: Any = None,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+        type: Any = None,
+        subtask_type: str | None = None,
+        immutable: bool = False,
+        app: Any = None,
+        **ex: Any,
+    ) -> None:
+        self._app = app
+        if isinstance(task, dict):
+            super().__init__(task)
+            return
+        self._type = type
+        super().__init__(
+            task=task if isinstance(task, str) else getattr(task, "name", task),
+            args=tuple(args or ()),
+            kwargs=dict(kwargs or {}),
+            options={**(options or {}), **ex},
+            subtask_type=subtask_type,
+            immutable=immutable,
+        )
+
+    # -- fields
+
+    @property
+    def task(self) -> str:
+        return self["task"]  # type: ignore[no-any-return]
+
+    name = task
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        return self["args"]  # type: ignore[no-any-return]
+
+    @args.setter
+    def args(self, value: Iterable[Any]) -> None:
+        self["args"] = tuple(value)
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        return self["kwargs"]  # type: ignore[no-any-return]
+
+    @kwargs.setter
+    def kwargs(self, value: dict[str, Any]) -> None:
+        self["kwargs"] = value
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return self["options"]  # type: ignore[no-any-return]
+
+    @options.setter
+    def options(self, value: dict[str, Any]) -> None:
+        self["options"] = value
+
+    @property
+    def subtask_type(self) -> str | None:
+        return self.get("subtask_type")
+
+    @property
+    def immutable(self) -> bool:
+        return bool(self.get("immutable"))
+
+    @immutable.setter
+    def immutable(self, value: bool) -> None:
+        self["immutable"] = value
+
+    @property
+    def id(self) -> str | None:
+        return self.options.get("task_id")
+
+    @id.setter
+    def id(self, value: str | None) -> None:
+        self.options["task_id"] = value
+
+    @property
+    def parent_id(self) -> str | None:
+        return self.options.get("parent_id")
+
+    @property
+    def root_id(self) -> str | None:
+        return self.options.get("root_id")
+
+    @property
+    def app(self) -> Any:
+        """The app this signature is sent through: its own, a member's, or the current one."""
+        own = self._app or next((m.app for m in self._members() if m._app is not None), None)
+        return own or current_app()
+
+    @property
+    def type(self) -> Any:
+        """The task object, where it is registered."""
+        return self._type or self.app.tasks[self.task]
+
+    # -- sending
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the task here and now, in this process."""
+        merged_args, merged_kwargs, _ = self._merge(args, kwargs)
+        return self.type(*merged_args, **merged_kwargs)
+
+    def delay(self, *args: Any, **kwargs: Any) -> Any:
+        """``apply_async(args, kwargs)``."""
+        return self.apply_async(args, kwargs)
+
+    def apply_async(
+        self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> Any:
+        """Send it: partial ``args`` go before its own, ``kwargs`` and ``options`` over its own.
+
+        Returns the handle of its result. Raises CompositionError, EncodeError, OperationalError.
+        """
+        return self.app.apply_signature(self, args or (), kwargs or {}, options)
+
+    async def adelay(self, *args: Any, **kwargs: Any) -> Any:
+        """``delay``, without blocking the event loop."""
+        return await self.aapply_async(args, kwargs)
+
+    async def aapply_async(
+        self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> Any:
+        """``apply_async``, without blocking the event loop."""
+        return await self.app.aapply_signature(self, args or (), kwargs or {}, options)
+
+    def apply(
+        self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> Any:
+        """Run it here and now; returns an EagerResult with what a worker would have stored."""
+        return self.app.apply_eagerly(self, tuple(args or ()), dict(kwargs or {}), options)
+
+    def __invert__(self) -> Any:
+        return self.apply_async().get()
+
+    # -- editing
+
+    def _merge(
+        self,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+        force: bool = False,
+    ) -> tuple[tuple[Any, ...], dict[str, Any], dict[str, Any]]:
+        """Args, kwargs and options with partial ones merged in (SEMANTICS.md S2–S4)."""
+        merged = self.options
+        if options:
+            fixed = IMMUTABLE_OPTIONS.union(merged.get("stamped_headers") or ())
+            merged = {**merged, **{k: v for k, v in options.items() if k not in fixed or k not in merged}}
+        if self.immutable and not force:
+            return self.args, self.kwargs, merged
+        return (
+            (*args, *self.args) if args else tuple(self.args),
+            {**self.kwargs, **kwargs} if kwargs else self.kwargs,
+            merged,
+        )
+
+    def clone(
+        self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> Self:
+        """A copy with partial arguments and options merged in; nothing is shared with the original."""
+        new_args, new_kwargs, new_options = self._merge(args, kwargs, options)
+        copy = self.__class__.__new__(self.__class__)
+        dict.update(
+            copy,
+            self,
+            args=new_args,
+            kwargs=self._clone_kwargs(new_kwargs),
+            options=deepcopy(new_options),
+        )
+        copy.__dict__.update(self.__dict__)
+        return copy
+
+    partial = clone
+
+    def _clone_kwargs(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        return dict(kwargs)
+
+    def replace(
+        self,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """A copy with whole fields exchanged, not merged."""
+        copy = self.clone()
+        if args is not None:
+            copy.args = args
+        if kwargs is not None:
+            copy.kwargs = dict(kwargs)
+        if options is not None:
+            copy.options = dict(options)
+        return copy
+
+    def set(self, immutable: bool | None = None, **options: Any) -> Self:
+        """Change options in place, and ``immutable`` as each kind understands it; returns itself."""
+        if immutable is not None:
+            self.set_immutable(immutable)
+        self.options.update(options)
+        return self
+
+    def set_immutable(self, immutable: bool) -> None:
+        self.immutable = immutable
+
+    def link(self, callback: Any) -> Any:
+        """Run ``callback`` with the result when it succeeds; returns the callback."""
+        return self._append("link", callback)
+
+    def link_error(self, errback: Any) -> Any:
+        """Run ``errback`` when it fails; returns the errback."""
+        return self._append("link_error", errback)
+
+    def on_error(self, errback: Any) -> Self:
+        """``link_error`` that returns the signature itself."""
+        self.link_error(errback)
+        return self
+
+    def _append(self, key: str, value: Any) -> Any:
+        items = as_list(self.options.get(key))
+        if value not in items:
+            items.append(value)
+        self.options[key] = items
+        return value
+
+    def flatten_links(self) -> list["Signature[Any]"]:
+        """Itself and every callback below it, depth first."""
+        found: list[Signature[Any]] = [self]
+        for callback in as_list(self.options.get("link")):
+            found.extend(signature(callback, app=self._app).flatten_links())
+        return found
+
+    # -- composing
+
+    def __or__(self, other: Any) -> Any:
+        if not isinstance(other, Signature):
+            return NotImplemented
+        return SUBTYPES["chain"].pipe(self, other)  # type: ignore[attr-defined]
+
+    def __ior__(self, other: Any) -> Any:  # type: ignore[override,misc]
+        return self.__or__(other)
+
+    def _members(self) -> list["Signature[Any]"]:
+        """The signatures a composite is made of."""
+        return []
+
+    # -- freezing
+
+    def freeze(
+        self,
+        _id: str | None = None,
+        group_id: str | None = None,
+        chord: Any = None,
+        root_id: str | None = None,
+        parent_id: str | None = None,
+        group_index: int | None = None,
+    ) -> Any:
+        """Give it an id now, so that its result can be held before it is sent.
+
+        Returns the handle of its result. Sending a frozen signature twice sends two messages of one id; without
+        freezing, every sending has its own ids.
+        """
+        options = self.options
+        options.setdefault("task_id", _id or self.app.new_id())
+        options.setdefault("reply_to", self.app.oid)
+        if group_id:
+            options.setdefault("group_id", group_id)
+        for key, value in (("root_id", root_id), ("parent_id", parent_id), ("chord", chord)):
+            if value:
+                options[key] = value
+        if group_index is not None:
+            options["group_index"] = group_index
+        return self.app.AsyncResult(options["task_id"])
+
+    # -- forms
+
+    @classmethod
+    def from_dict(cls, d: Mapping[str, Any], app: Any = None) -> "Signature[Any]":
+        """The signature that ``d`` describes, of the class its ``subtask_type`` names.
+
+        Raises CompositionError for a dict that is no signature.
+        """
+        kind = d.get("subtask_type")
+        target = cls if not kind else SUBTYPES.get(kind)
+        if target is None:
+            raise CompositionError(f"unknown subtask_type {kind!r}: expected one of {', '.join(sorted(SUBTYPES))}")
+        if not isinstance(d.get("task"), str):
+            raise CompositionError(f"a signature needs a task name under 'task'; got {dict(d)!r:.200}")
+        built = target.__new__(target)
+        built._app = app
+        built._type = None
+        dict.update(
+            built,
+            task=d["task"],
+            args=tuple(d.get("args") or ()),
+            kwargs=built._adopt(dict(d.get("kwargs") or {}), app),
+            options=dict(d.get("options") or {}),
+            subtask_type=kind,
+            immutable=bool(d.get("immutable")),
+        )
+        return built
+
+    def _adopt(self, kwargs: dict[str, Any], app: Any) -> dict[str, Any]:
+        """Turn the members of a composite's kwargs into signatures."""
+        return kwargs
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        memo[id(self)] = self
+        return self.clone()
+
+    def __copy__(self) -> Self:
+        return self.clone()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return signature, (dict(self),)
+
+    def __json__(self) -> dict[str, Any]:
+        return dict(self)
+
+    def reprcall(self, *args: Any, **kwargs: Any) -> str:
+        """``name(1, k=2)``: the call as Python would write it."""
+        all_args, all_kwargs, _ = self._merge(args, kwargs, force=True)
+        parts = [repr(a) for a in all_args] + [f"{k}={v!r}" for k, v in all_kwargs.items()]
+        return f"{self.task}({', '.join(parts)})"
+
+    def __repr__(self) -> str:
+        return self.reprcall()
+
+
+def as_list(value: Any) -> list[Any]:
+    """``None`` → ``[]``; a list or tuple → a new list of its items; anything else → ``[value]``."""
+    if value is None:
+        return []
+    if isinstance(value, list | tuple):
+        return list(value)
+    return [value]
+
+
+def signature(varies: Any, *args: Any, **kwargs: Any) -> Signature[Any]:
+    """A signature from a name, a task, a dict (as read from a message), or a signature (cloned)."""
+    if isinstance(varies, Signature):
+        return varies.clone()
+    if isinstance(varies, dict):
+        return Signature.from_dict(varies, app=kwargs.get("app"))
+    return Signature(varies, *args, **kwargs)
+
+
+def maybe_signature(d: Any, app: Any = None) -> Any:
+    """``d`` itself where it is a signature, a signature of it where it is a dict, ``None`` for ``None``."""
+    if d is None or isinstance(d, Signature):
+        return d
+    return Signature.from_dict(d, app=app)
+
+
+def shorten_names(task: str, text: str) -> str:
+    """``text`` with the module of ``task`` left out after its first mention."""
+    module, dot, _ = task.rpartition(".")
+    if not dot:
+        return text
+    head, found, tail = text.partition(module + dot)
+    return head + found + tail.replace(module + dot, "")

@@ -1,0 +1,29 @@
+"""The tasks of an app, by name."""
+
+from typing import Any
+
+from canvas.errors import NotRegistered
+from canvas.task import Task
+
+
+class TaskRegistry(dict[str, Task[Any]]):
+    """Name → task. A name that is not there raises NotRegistered (a KeyError)."""
+
+    def __missing__(self, name: str) -> Task[Any]:
+        raise NotRegistered(name)
+
+    def register(self, task: Task[Any]) -> Task[Any]:
+        """Add a task under its name."""
+        self[task.name] = task
+        return task
+
+    def unregister(self, task: Any) -> None:
+        """Remove a task, given itself or its name. Raises NotRegistered."""
+        name = getattr(task, "name", task)
+        if name not in self:
+            raise NotRegistered(name)
+        del self[name]
+
+    def regular(self) -> dict[str, Task[Any]]:
+        """The tasks that users registered."""
+        return {name: task for name, task in self.items() if not name.startswith("celery.")}

@@ -1,0 +1,119 @@
+"""Send a signature: compile, encode, start its chords, publish, give the handle."""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from canvas.client import Outgoing
+from canvas.errors import ConfigurationError
+from canvas.model.current import current_request
+from canvas.model.plan import Pending, Plan, single
+from canvas.model.settlement import Join
+from canvas.model.signature import Signature
+from canvas.result import AsyncResult, GroupResult
+from canvas.telemetry import emit
+
+if TYPE_CHECKING:
+    from canvas.app import Canvas
+
+_COMPOSITES = frozenset({"chain", "group", "chord"})
+
+
+class Sender:
+    """The straight line from a signature to its queue, for one app."""
+
+    def __init__(self, app: "Canvas") -> None:
+        self._app = app
+
+    def send(self, sig: Signature[Any], args: Iterable[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
+        """Send what starts ``sig``; the handle of its result, ``None`` for an empty chain."""
+        plan = self.plan(sig, args, kwargs, options)
+        outgoing, joins = self.encode(plan)
+        driver = self._app.driver
+        if joins:
+            self._results().join(joins)
+        if outgoing:
+            driver.broker.publish([out.publish for out in outgoing])
+        return self._sent(sig, plan, outgoing, options)
+
+    async def asend(
+        self, sig: Signature[Any], args: Iterable[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> Any:
+        """``send`` on an event loop."""
+        plan = self.plan(sig, args, kwargs, options)
+        outgoing, joins = self.encode(plan)
+        driver = self._app.driver
+        if joins:
+            await self._results().ajoin(joins)
+        if outgoing:
+            await driver.broker.apublish([out.publish for out in outgoing])
+        return self._sent(sig, plan, outgoing, options)
+
+    def plan(
+        self, sig: Signature[Any], args: Iterable[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> Plan:
+        """The compiled run of ``sig``. Raises CompositionError, or TypeError for arguments that don't fit."""
+        app = self._app
+        if sig.subtask_type in _COMPOSITES or type(sig).__name__ == "chunks":
+            from canvas.graph.compile import compile
+
+            plan = compile(
+                sig, args, kwargs, options, new_id=app.new_id, reply_to=app.oid,
+                errback_on_header=bool(app.conf.task_allow_error_cb_on_chord_header),
+            )  # fmt: skip
+        else:
+            plan = single(sig, args, kwargs, options, app.new_id())
+        for dispatch in plan.dispatches:
+            task = app.tasks.get(dispatch.task)
+            if task is not None:
+                task.check_arguments(dispatch.args, dispatch.kwargs)
+        return plan
+
+    def encode(self, plan: Plan) -> tuple[list[Outgoing], list[Join]]:
+        """The plan's messages as bytes, and the chords to start before they are published."""
+        app = self._app
+        ambient = app.ambient()
+        outgoing = [app.client.outgoing(dispatch, ambient) for dispatch in plan.dispatches]
+        joins = []
+        if plan.barriers:
+            expires = app.backend.chord_expires
+            for barrier in plan.barriers:
+                saved = app.backend.encode_group(barrier.structure) if barrier.structure else None
+                joins.append(Join(barrier.group_id, barrier.size, expires, saved))
+        return outgoing, joins
+
+    def _results(self) -> Any:
+        results = self._app.driver.results
+        if results is None:
+            raise ConfigurationError("a chord needs a result backend to count its parts; set result_backend")
+        return results
+
+    def _sent(self, sig: Signature[Any], plan: Plan, outgoing: list[Outgoing], options: Mapping[str, Any]) -> Any:
+        for out in outgoing:
+            emit("message.published", message=out.message)
+        if plan.result is None:
+            return None
+        ignored = plan.result.members is None and bool(outgoing) and bool(outgoing[-1].message.headers["ignore_result"])
+        handle = self.handle(plan.result)
+        if ignored and len(outgoing) == 1 and outgoing[0].message.id == handle.id:
+            handle.ignored = True
+        if options.get("add_to_parent", True) and current_request() is not None:
+            task = self._app.current_task
+            if task is not None:
+                task.add_trail(handle)
+        return handle
+
+    def handle(self, pending: Pending) -> Any:
+        """The AsyncResult or GroupResult of a result to come, with its ancestors."""
+        line = []
+        node: Pending | None = pending
+        while node is not None:
+            line.append(node)
+            node = node.parent
+        handle: Any = None
+        for node in reversed(line):
+            if node.members is None:
+                handle = AsyncResult(node.id, app=self._app, parent=handle)
+            else:
+                handle = GroupResult(node.id, [self.handle(m) for m in node.members], parent=handle, app=self._app)
+        return handle
+

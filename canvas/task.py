@@ -1,0 +1,355 @@
+"""A task: a function with its options and the calls that send it (Celery's ``Task``)."""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar, Generic, NoReturn, TypeVar
+
+from canvas.errors import MaxRetriesExceededError, OperationalError, Retry
+from canvas.model.current import current_request
+from canvas.model.request import Request
+from canvas.model.signature import Signature
+from canvas.model.spread import chunks, xmap, xstarmap
+
+R = TypeVar("R")
+
+EXEC_OPTIONS = (
+    "queue", "routing_key", "exchange", "priority", "expires", "serializer", "delivery_mode", "compression",
+    "time_limit", "soft_time_limit",
+)  # fmt: skip
+"""Attributes of a task that are options of its messages unless the call says otherwise."""
+
+FROM_CONFIG = {
+    "serializer": "task_serializer",
+    "rate_limit": "task_default_rate_limit",
+    "priority": "task_default_priority",
+    "track_started": "task_track_started",
+    "acks_late": "task_acks_late",
+    "acks_on_failure_or_timeout": "task_acks_on_failure_or_timeout",
+    "reject_on_worker_lost": "task_reject_on_worker_lost",
+    "ignore_result": "task_ignore_result",
+    "store_eager_result": "task_store_eager_result",
+    "store_errors_even_if_ignored": "task_store_errors_even_if_ignored",
+}
+"""Attributes that take a setting's value where the task leaves them at ``None``."""
+
+
+class Task(Generic[R]):
+    """Base of all tasks. ``@app.task`` makes one subclass and one instance of it per function."""
+
+    name: str = ""
+    abstract: bool = True
+    typing: bool = True
+    max_retries: int | None = 3
+    default_retry_delay: float = 180
+    rate_limit: str | None = None
+    ignore_result: bool | None = None
+    trail: bool = True
+    send_events: bool = True
+    store_errors_even_if_ignored: bool | None = None
+    serializer: str | None = None
+    compression: str | None = None
+    time_limit: float | None = None
+    soft_time_limit: float | None = None
+    track_started: bool | None = None
+    acks_late: bool | None = None
+    acks_on_failure_or_timeout: bool | None = None
+    reject_on_worker_lost: bool | None = None
+    throws: tuple[type[BaseException], ...] = ()
+    expires: Any = None
+    priority: int | None = None
+    queue: str | None = None
+    exchange: str | None = None
+    routing_key: str | None = None
+    delivery_mode: Any = None
+    store_eager_result: bool | None = None
+    resultrepr_maxsize: int = 1024
+    app: Any = None
+    bound: bool = False
+    MaxRetriesExceededError: ClassVar[type[Exception]] = MaxRetriesExceededError
+    OperationalError: ClassVar[type[Exception]] = OperationalError
+
+    __call_signature: inspect.Signature | None = None
+    __positional: tuple[int, int] | None = None
+
+    def run(self, *args: Any, **kwargs: Any) -> R:
+        """The work. Subclasses of ``Task`` define it; ``@app.task`` takes the function."""
+        raise TypeError(f"{type(self).__name__} defines no run(); expected the task's work there")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> R:
+        """Run it in this process, now."""
+        return self.run(*args, **kwargs)
+
+    def bind(self, app: Any) -> None:
+        """Make it ``app``'s, filling unset attributes from the app's settings."""
+        self.app = app
+        for attribute, setting in FROM_CONFIG.items():
+            if getattr(self, attribute) is None:
+                setattr(self, attribute, app.conf[setting])
+
+    # -- signatures
+
+    def signature(self, args: Iterable[Any] | None = None, *more: Any, **options: Any) -> Signature[R]:
+        """``signature(args, kwargs, **options)``."""
+        options.setdefault("app", self.app)
+        return Signature(self, args, *more, **options)
+
+    subtask = signature
+
+    def s(self, *args: Any, **kwargs: Any) -> Signature[R]:
+        """The call as a value."""
+        return Signature(self.name, args, kwargs, app=self.app, type=self)
+
+    def si(self, *args: Any, **kwargs: Any) -> Signature[R]:
+        """The call as a value that takes no result of a task before it."""
+        return Signature(self.name, args, kwargs, immutable=True, app=self.app, type=self)
+
+    def map(self, it: Iterable[Any]) -> xmap:
+        return xmap(self.s(), it, app=self.app)
+
+    def starmap(self, it: Iterable[Any]) -> xstarmap:
+        return xstarmap(self.s(), it, app=self.app)
+
+    def chunks(self, it: Iterable[Any], n: int) -> chunks:
+        return chunks(self.s(), it, n, app=self.app)
+
+    # -- sending
+
+    def delay(self, *args: Any, **kwargs: Any) -> Any:
+        """``apply_async(args, kwargs)``."""
+        return self.apply_async(args, kwargs)
+
+    def apply_async(
+        self,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        task_id: str | None = None,
+        producer: Any = None,
+        link: Any = None,
+        link_error: Any = None,
+        shadow: str | None = None,
+        **options: Any,
+    ) -> Any:
+        """Send it; returns its AsyncResult.
+
+        Raises TypeError when the arguments don't fit the function (``typing``), EncodeError, OperationalError.
+        """
+        given = self._call_options(task_id, producer, link, link_error, shadow, options)
+        return self.app.apply_signature(self.signature(args, kwargs), (), {}, given)
+
+    async def adelay(self, *args: Any, **kwargs: Any) -> Any:
+        """``delay``, without blocking the event loop."""
+        return await self.aapply_async(args, kwargs)
+
+    async def aapply_async(
+        self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> Any:
+        """``apply_async``, without blocking the event loop."""
+        return await self.app.aapply_signature(self.signature(args, kwargs), (), {}, options)
+
+    def _call_options(
+        self, task_id: Any, producer: Any, link: Any, link_error: Any, shadow: Any, options: dict[str, Any]
+    ) -> dict[str, Any]:
+        named = {
+            "task_id": task_id,
+            "producer": producer,
+            "link": link,
+            "link_error": link_error,
+            "shadow": shadow,
+        }
+        return {**options, **{key: value for key, value in named.items() if value is not None}}
+
+    def apply(
+        self,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        link: Any = None,
+        link_error: Any = None,
+        **options: Any,
+    ) -> Any:
+        """Run it here and now; returns an EagerResult with what a worker would have stored."""
+        given = self._call_options(None, None, link, link_error, None, options)
+        return self.app.apply_eagerly(self.signature(args, kwargs), (), {}, given)
+
+    def exec_options(self) -> dict[str, Any]:
+        """Message options that this task's attributes give."""
+        found = {key: getattr(self, key) for key in EXEC_OPTIONS}
+        options = {key: value for key, value in found.items() if value is not None}
+        options["ignore_result"] = bool(self.ignore_result)
+        return options
+
+    def check_arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Raise TypeError, as calling it would, when the arguments don't fit the function."""
+        if not self.typing:
+            return
+        if self.__positional is None:
+            self.__call_signature = inspect.signature(self.run)
+            self.__positional = _positional_range(self.__call_signature)
+        low, high = self.__positional
+        if kwargs or not low <= len(args) <= high:
+            assert self.__call_signature is not None
+            try:
+                self.__call_signature.bind(*args, **kwargs)
+            except TypeError as exc:
+                raise TypeError(f"{self.name}(): {exc}") from None
+
+    # -- inside the task
+
+    @property
+    def request(self) -> Request:
+        """The call that is running; an empty request when the task was called directly."""
+        request = current_request()
+        return request if request is not None else Request()
+
+    @property
+    def backend(self) -> Any:
+        return self.app.backend
+
+    def AsyncResult(self, task_id: str, **kwargs: Any) -> Any:
+        return self.app.AsyncResult(task_id, task_name=self.name, **kwargs)
+
+    def update_state(self, task_id: str | None = None, state: str | None = None, meta: Any = None, **kwargs: Any) -> None:
+        """Store a state of its own (``"PROGRESS"``) with ``meta`` as its result."""
+        request = self.request
+        self.backend.store_result(task_id or request.id, meta, state, request=request, **kwargs)
+
+    def retry(
+        self,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        exc: BaseException | None = None,
+        throw: bool = True,
+        eta: Any = None,
+        countdown: float | None = None,
+        max_retries: int | None = None,
+        **options: Any,
+    ) -> Retry:
+        """Run again later: raises (or with ``throw=False`` returns) Retry; the worker sends the new message
+        in the same step that ends this one.
+
+        Raises ``exc`` or MaxRetriesExceededError once ``max_retries`` is passed, and ``exc`` when the task was
+        called directly.
+        """
+        request = self.request
+        limit = self.max_retries if max_retries is None else max_retries
+        if request.called_directly:
+            raise exc or Retry("Task can be retried", None)
+        if eta is None and countdown is None:
+            countdown = self.default_retry_delay
+        if limit is not None and request.retries >= limit:
+            self._give_up(exc, args, kwargs)
+        sig = self.signature_from_request(args, kwargs, countdown=countdown, eta=eta, **options)
+        retry = Retry(exc=exc, when=eta if eta is not None else countdown, sig=sig)
+        retry.is_eager = request.is_eager
+        if throw:
+            raise retry from exc
+        return retry
+
+    def _give_up(self, exc: BaseException | None, args: Any, kwargs: Any) -> NoReturn:
+        if exc is not None:
+            raise exc
+        request = self.request
+        raise self.MaxRetriesExceededError(
+            f"Can't retry {self.name}[{request.id}] args:{request.args} kwargs:{request.kwargs}",
+            task_args=args,
+            task_kwargs=kwargs,
+        )
+
+    def signature_from_request(
+        self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> Signature[R]:
+        """This call again, with its id, its place in its workflow, and one retry more (SEMANTICS.md T11)."""
+        request = self.request
+        options = {**_place_in_workflow(request), **{k: v for k, v in options.items() if v is not None}}
+        options["retries"] = request.retries + 1
+        return self.signature(
+            request.args if args is None else args, request.kwargs if kwargs is None else kwargs, **options
+        )
+
+    def add_trail(self, result: Any) -> Any:
+        """Count ``result`` among this task's children."""
+        if self.trail:
+            self.request.children.append(result)
+        return result
+
+    # -- hooks
+
+    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+        """Called before the work."""
+
+    def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any) -> None:
+        """Called when it succeeded."""
+
+    def on_failure(self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        """Called when it failed."""
+
+    def on_retry(self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        """Called when it is to run again."""
+
+    def after_return(self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        """Called when it is over, however it ended."""
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return _task_by_name, (self.name,)
+
+    def __repr__(self) -> str:
+        return f"<@task: {self.name}{' of ' + self.app.main if self.app and self.app.main else ''}>"
+
+
+def _task_by_name(name: str) -> Any:
+    from canvas.model.current import current_app
+
+    return current_app().tasks[name]
+
+
+def _positional_range(sig: inspect.Signature) -> tuple[int, int]:
+    """How few and how many positional arguments alone fit; ``(1, 0)`` when none do."""
+    low = high = 0
+    for parameter in sig.parameters.values():
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            high = 1 << 30
+        elif parameter.kind is parameter.KEYWORD_ONLY:
+            if parameter.default is parameter.empty:
+                return 1, 0
+        elif parameter.kind is not parameter.VAR_KEYWORD:
+            high = max(high, high + 1)
+            low += parameter.default is parameter.empty
+    return low, high
+
+
+def _place_in_workflow(request: Request) -> dict[str, Any]:
+    """The options that send a message to where ``request`` came from, as the same task of the same workflow."""
+    info = request.delivery_info or {}
+    options = {
+        "task_id": request.id,
+        "root_id": request.root_id,
+        "parent_id": request.parent_id,
+        "group_id": request.group,
+        "group_index": request.group_index,
+        "shadow": request.shadow,
+        "chord": request.chord,
+        "chain": request.chain,
+        "link": request.callbacks,
+        "link_error": request.errbacks,
+        "expires": request.expires,
+        "time_limit": request.time_limit,
+        "soft_time_limit": request.soft_time_limit,
+        "headers": request.headers,
+        "reply_to": request.reply_to,
+        "replaced_task_nesting": request.replaced_task_nesting,
+        "origin": request.origin,
+        "ignore_result": request.ignore_result,
+        "priority": (request.properties or {}).get("priority"),
+        "queue" if not info.get("exchange") else "routing_key": info.get("routing_key"),
+        "exchange": info.get("exchange") or None,
+        **_stamp_options(request),
+    }
+    return {key: value for key, value in options.items() if value is not None}
+
+
+def _stamp_options(request: Request) -> dict[str, Any]:
+    names, stamps = request.stamped_headers, request.stamps or {}
+    if not names:
+        return {}
+    return {"stamped_headers": names, **{name: stamps[name] for name in names if name in stamps}}
+
+

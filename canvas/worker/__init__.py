@@ -1,0 +1,1 @@
+"""Runs messages: lease, decode, execute, settle, in one straight line; and the services beside it."""

@@ -1,0 +1,70 @@
+"""Settle what will never run: the rest of a failed chain, the body of a failed chord.
+
+Each signature that has an id ends in a state, and each that is a part of a chord returns it, so that nothing
+waits for ever. Sources: SEMANTICS.md E2, E7–E10.
+"""
+
+from typing import Any
+
+from canvas.model.chain import normal_steps
+from canvas.model.record import Record
+from canvas.model.signature import Signature, maybe_signature
+from canvas.worker.effects import Completer, Effects, Membership
+
+
+class Ending:
+    """How the ones that never run end."""
+
+    __slots__ = ("completer", "exc", "state", "traceback")
+
+    def __init__(self, state: str, exc: BaseException, traceback: str | None, completer: Completer) -> None:
+        self.state = state
+        self.exc = exc
+        self.traceback = traceback
+        self.completer = completer
+
+
+def abandon_rest(effects: Effects, chain: list[Any] | None, ending: Ending) -> None:
+    """End every remaining step of a chain (wire form: the next step last)."""
+    for step in reversed(chain or ()):
+        abandon(effects, maybe_signature(step), ending)
+
+
+def abandon(effects: Effects, sig: Signature[Any], ending: Ending) -> None:
+    """End one signature: a task itself, a chain's last step, a group's members, a chord's body."""
+    kind = sig.subtask_type
+    if kind == "group":
+        for member in sig._members():
+            abandon(effects, member, ending)
+    elif kind == "chord":
+        if sig.kwargs.get("body") is not None:
+            abandon(effects, sig.kwargs["body"], ending)
+    elif kind == "chain":
+        steps = normal_steps(sig._members(), unroll=False)
+        for step in steps[:-1]:
+            abandon(effects, step, ending)
+        if steps:
+            abandon(effects, _with_place(steps[-1], sig), ending)
+    else:
+        _abandon_task(effects, sig, ending)
+
+
+def _with_place(last: Signature[Any], chain: Signature[Any]) -> Signature[Any]:
+    """The last step stands where its chain stands."""
+    if last.subtask_type is not None or last.options.get("chord") or not chain.options.get("chord"):
+        return last
+    place = {key: chain.options.get(key) for key in ("chord", "group_id", "group_index")}
+    return last.clone(**{key: value for key, value in place.items() if value is not None})
+
+
+def _abandon_task(effects: Effects, sig: Signature[Any], ending: Ending) -> None:
+    task_id = sig.options.get("task_id")
+    if not task_id:
+        return
+    record = Record(
+        task_id, ending.state, ending.exc, ending.traceback, children=[], group_id=sig.options.get("group_id")
+    )
+    effects.record(record)
+    membership = Membership.of_signature(sig)
+    if membership is not None:
+        effects.part(membership, ending.state, ending.exc, ending.completer)

@@ -1,0 +1,57 @@
+"""May a message run now, later, or never? Pure: the clock is an argument."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+
+from canvas.errors import InvalidTaskError
+from canvas.model.message import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Not before unix time ``due``."""
+
+    due: float
+
+
+@dataclass(frozen=True, slots=True)
+class Never:
+    """Its time is over; ``reason`` as Celery names it."""
+
+    reason: str
+
+
+Admission: TypeAlias = Run | Later | Never
+_RUN = Run()
+
+
+def admit(message: Message, now: float) -> Admission:
+    """Decide by ``expires`` and ``eta`` (PROTOCOL.md §2.4). Raises InvalidTaskError for text that is no time."""
+    headers = message.headers
+    expires, eta = headers.get("expires"), headers.get("eta")
+    if expires is None and eta is None:
+        return _RUN
+    if expires is not None and unix_time(expires, "expires") <= now:
+        return Never("expired")
+    if eta is not None:
+        due = unix_time(eta, "eta")
+        if due > now:
+            return Later(due)
+    return _RUN
+
+
+def unix_time(value: Any, name: str) -> float:
+    """ISO 8601 text as unix time; without an offset it is UTC."""
+    if not isinstance(value, str):
+        raise InvalidTaskError(f"{name}: expected ISO 8601 text; got {type(value).__name__} {value!r:.100}")
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise InvalidTaskError(f"{name}: expected ISO 8601 text; got {value!r:.100}") from None
+    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,46 @@
+"""What a worker says when it starts, as Celery's does."""
+
+import platform
+import sys
+from urllib.parse import urlsplit, urlunsplit
+
+from canvas.app import Canvas
+from canvas.version import __version__
+from canvas.worker.process import Plan
+
+_LOGO = r"""
+   ___ __ _ _ ____   ____ _ ___
+  / __/ _` | '_ \ \ / / _` / __|
+ | (_| (_| | | | \ V / (_| \__ \
+  \___\__,_|_| |_|\_/ \__,_|___/
+"""
+
+
+def banner(app: Canvas, plan: Plan) -> str:
+    """App, broker, results, concurrency, queues and tasks; passwords masked."""
+    conf = app.conf
+    queues = "\n".join(f"                .> {queue:<16} exchange={queue} key={queue}" for queue in plan.queues)
+    tasks = "\n".join(f"  . {name}" for name in sorted(app.tasks.regular()))
+    return (
+        f"{_LOGO}\n {plan.hostname} v{__version__}\n"
+        f" {platform.platform()} python {sys.version.split()[0]}\n\n"
+        f" [config]\n"
+        f" .> app:         {app.main or '__main__'}:{id(app):#x}\n"
+        f" .> transport:   {masked(conf.broker_url or 'redis://localhost:6379/0')}\n"
+        f" .> results:     {masked(conf.result_backend or 'disabled://')}\n"
+        f" .> concurrency: {plan.concurrency} ({plan.pool})\n\n"
+        f" [queues]\n{queues}\n\n [tasks]\n{tasks}\n"
+    )
+
+
+def masked(url: str) -> str:
+    """A URL (or ``;``-separated URLs) with the passwords replaced."""
+    return ";".join(_masked_one(part) for part in url.split(";"))
+
+
+def _masked_one(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:**@{host}"))

@@ -1,0 +1,113 @@
+"""A chord whose parts are all in: send its body, or end it with the first failure.
+
+Sources: SEMANTICS.md K7–K9, K14, E6–E9, R3.
+"""
+
+from typing import Any
+
+from canvas.app import Canvas
+from canvas.client import Ambient
+from canvas.errors import CanvasError, ChordError
+from canvas.model import states
+from canvas.model.request import Request
+from canvas.model.settlement import Firing, Ready
+from canvas.model.signature import Signature, as_list, maybe_signature
+from canvas.wire import record as wire_record
+from canvas.wire import typed_json
+from canvas.worker.abandon import Ending, abandon, abandon_rest
+from canvas.worker.effects import Completer, Effects
+from canvas.worker.errbacks import run_errbacks
+
+
+class Part:
+    """One decoded part."""
+
+    __slots__ = ("result", "state", "task_id")
+
+    def __init__(self, task_id: str, state: str, result: Any) -> None:
+        self.task_id = task_id
+        self.state = state
+        self.result = result
+
+
+def fire(app: Canvas, ready: Ready) -> Firing:
+    """What ends the chord. Its body's arguments are the parts' values, in the header's order and nesting."""
+    effects = Effects(app)
+    told = typed_json.loads(ready.fire)
+    body = maybe_signature(told["body"], app)
+    completer = Completer(told["root_id"], told["parent_id"])
+    parts = [_decode(app, value) for value in ready.parts]
+    failed = next((part for part in parts if part.state in states.PROPAGATE_STATES), None)
+    if failed is None:
+        try:
+            _send_body(app, effects, body, _values(app, ready, parts), completer)
+            return _firing(ready, effects, failed=False)
+        except (CanvasError, TypeError, ValueError) as exc:
+            effects = Effects(app)
+            error = ChordError(f"Callback error: {exc!r}")
+            error.__cause__ = exc
+    else:
+        error = ChordError(f"Dependency {failed.task_id} raised {failed.result!r}")
+        error.__cause__ = failed.result if isinstance(failed.result, BaseException) else None
+    _fail_body(app, effects, body, error, completer)
+    return _firing(ready, effects, failed=True)
+
+
+def _firing(ready: Ready, effects: Effects, failed: bool) -> Firing:
+    return Firing(
+        ready.group_id,
+        effects.publishes,
+        effects.joins,
+        effects.stores,
+        effects.parts,
+        effects.deferrals,
+        failed,
+    )
+
+
+def _decode(app: Canvas, value: bytes) -> Part:
+    backend = app.backend
+    return Part(*wire_record.decode_part(value, serializer=backend.serializer, accept=backend.accept))
+
+
+def _values(app: Canvas, ready: Ready, parts: list[Part]) -> list[Any]:
+    """The list the body takes; nested where the header's saved structure is (SEMANTICS.md H6)."""
+    if ready.structure is None:
+        return [part.result for part in parts]
+    by_id = {part.task_id: part.result for part in parts}
+    _, members = app.backend.decode_group(ready.structure)
+    return [_nested(member, by_id) for member in members]
+
+
+def _nested(node: Any, by_id: dict[str, Any]) -> Any:
+    (task_id, _parent), members = node
+    return by_id.get(task_id) if members is None else [_nested(member, by_id) for member in members]
+
+
+def _send_body(app: Canvas, effects: Effects, body: Signature[Any], values: list[Any], completer: Completer) -> None:
+    plan = effects.plan(body, (values,), {})
+    effects.send(plan, Ambient(completer.root_id, completer.task_id))
+
+
+def _fail_body(app: Canvas, effects: Effects, body: Signature[Any], error: ChordError, completer: Completer) -> None:
+    """The body never runs: it ends in FAILURE, its own chord hears of it, its errbacks run once."""
+    ending = Ending(states.FAILURE, error, None, completer)
+    abandon(effects, body, ending)
+    abandon_rest(effects, body.options.get("chain"), ending)
+    for task_id, errbacks in _errbacks_of(body):
+        request = Request(id=task_id, root_id=completer.root_id, parent_id=completer.task_id, task=body.task)
+        run_errbacks(app, effects, errbacks, request, error, None)
+
+
+def _errbacks_of(body: Signature[Any]) -> list[tuple[str, list[Any]]]:
+    """Each id that a failed body stands for, with the errbacks to call for it."""
+    own = as_list(body.options.get("link_error"))
+    if body.subtask_type == "group":
+        return [pair for member in body._members() for pair in _errbacks_of(member)]
+    if body.subtask_type == "chord":
+        inner = body.kwargs["body"]
+        return [(task_id, [*own, *found]) for task_id, found in _errbacks_of(inner)]
+    if body.subtask_type == "chain":
+        steps = body._members()
+        return [(str(body.options.get("task_id") or steps[-1].id), own or as_list(steps[-1].options.get("link_error")))]
+    return [(str(body.options.get("task_id")), own)]

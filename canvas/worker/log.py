@@ -1,0 +1,131 @@
+"""Telemetry → log lines, worded as Celery's are, because people and parsers grep them."""
+
+import logging
+from collections.abc import Callable
+from typing import Any, TextIO
+
+from canvas.execute import traceback_text
+from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, Retried, Revoked, Success
+from canvas.model.shortrepr import short_repr
+from canvas.telemetry import attach
+
+FORMAT = "[%(asctime)s: %(levelname)s/%(processName)s] %(message)s"
+
+_worker = logging.getLogger("canvas.worker")
+_received = logging.getLogger("canvas.worker.strategy")
+_trace = logging.getLogger("canvas.app.trace")
+
+
+def set_up(level: str, stream: TextIO | None = None, logfile: str | None = None) -> None:
+    """Send the root logger's lines to ``stream`` or ``logfile``, and telemetry to the loggers."""
+    handler: logging.Handler = logging.FileHandler(logfile) if logfile else logging.StreamHandler(stream)
+    handler.setFormatter(logging.Formatter(FORMAT))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    listen()
+
+
+def listen() -> None:
+    """Attach every log line to its event; those below the level cost nothing."""
+    for event, listener, logger, level in _LINES:
+        if logger.isEnabledFor(level):
+            attach(listener, event)
+    _unknown_told.clear()
+
+
+def _task_received(message: Any, **_: Any) -> None:
+    _received.info("Task %s[%s] received", message.headers.get("shadow") or message.task, message.id)
+
+
+def _task_finished(message: Any, outcome: Outcome, runtime: float, **_: Any) -> None:
+    name = f"{message.headers.get('shadow') or message.task}[{message.id}]"
+    match outcome:
+        case Success(value):
+            _trace.info("Task %s succeeded in %ss: %s", name, runtime, short_repr(value, 46))
+        case Failure(exc, text, expected):
+            if expected:
+                _trace.info("Task %s raised expected: %r", name, exc)
+            else:
+                _trace.error("Task %s raised unexpected: %r\n%s", name, exc, text)
+        case Retried(retry, _text):
+            _trace.info("Task %s retry: %s", name, retry)
+        case Ignored():
+            _trace.info("Task %s ignored", name)
+        case Rejected(reason, requeue):
+            _trace.info("Task %s rejected: %s requeue=%s", name, reason, requeue)
+        case Revoked(reason):
+            _trace.info("Discarding %s task: %s", reason, name)
+
+
+_unknown_told: set[str] = set()
+
+
+def _task_unknown(message: Any, queue: str, action: str, **_: Any) -> None:
+    if message.task in _unknown_told:
+        return
+    _unknown_told.add(message.task)
+    fate = "kept for a worker that knows it" if action == "requeue" else f"dead-lettered in {queue}"
+    _worker.error("Received unregistered task of type %r (%s); did you import its module?", message.task, fate)
+
+
+def _message_dead(queue: str, reason: str, **_: Any) -> None:
+    _worker.critical("Can't decode a message of queue %s: %s; dead-lettered", queue, reason)
+
+
+def _unreachable(error: str, **_: Any) -> None:
+    _worker.error("consumer: Cannot connect to the broker: %s. Trying again...", error)
+
+
+def _recovered(**_: Any) -> None:
+    _worker.info("Connected to the broker again")
+
+
+def _ready(hostname: str, **_: Any) -> None:
+    _worker.info("%s ready.", hostname)
+
+
+def _stopping(how: str, **_: Any) -> None:
+    _worker.warning("worker: %s shutdown (MainProcess)", how.capitalize())
+
+
+def _child_lost(pid: int, exitcode: int, **_: Any) -> None:
+    _worker.error("Process %s exited with %s; what it held was given back", pid, exitcode)
+
+
+def _lease_lost(tag: str, queue: str, **_: Any) -> None:
+    _worker.warning("Lost the lease %s of queue %s: another worker runs that message", tag, queue)
+
+
+def _reaped(messages: int, **_: Any) -> None:
+    _worker.warning("Gave back %s messages that dead workers held", messages)
+
+
+def _errback_failed(task: str, task_id: str, exc: BaseException, **_: Any) -> None:
+    _worker.error("Errback %s of task %s raised: %r\n%s", task, task_id, exc, traceback_text(exc))
+
+
+def _fault(work: Any, exc: BaseException, **_: Any) -> None:
+    _worker.critical("Internal error on %.200r: %r\n%s", work, exc, traceback_text(exc))
+
+
+def _crashed(worker: str, exc: BaseException, **_: Any) -> None:
+    _worker.critical("Worker process %s crashed: %r\n%s", worker, exc, traceback_text(exc))
+
+
+_LINES: list[tuple[str, Callable[..., None], logging.Logger, int]] = [
+    ("task.received", _task_received, _received, logging.INFO),
+    ("task.finished", _task_finished, _trace, logging.ERROR),
+    ("task.unknown", _task_unknown, _worker, logging.ERROR),
+    ("message.dead", _message_dead, _worker, logging.CRITICAL),
+    ("broker.unreachable", _unreachable, _worker, logging.ERROR),
+    ("broker.recovered", _recovered, _worker, logging.INFO),
+    ("worker.ready", _ready, _worker, logging.INFO),
+    ("worker.stopping", _stopping, _worker, logging.WARNING),
+    ("worker.child_lost", _child_lost, _worker, logging.ERROR),
+    ("worker.lease_lost", _lease_lost, _worker, logging.WARNING),
+    ("worker.reaped", _reaped, _worker, logging.WARNING),
+    ("errback.failed", _errback_failed, _worker, logging.ERROR),
+    ("worker.fault", _fault, _worker, logging.CRITICAL),
+    ("worker.crashed", _crashed, _worker, logging.CRITICAL),
+]

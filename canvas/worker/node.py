@@ -1,0 +1,75 @@
+"""A node: one ``canvas worker`` command. Decides what it runs, says so, runs it, ends."""
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterable
+
+from canvas.app import Canvas
+from canvas.drivers.base import Binding
+from canvas.errors import ConfigurationError
+from canvas.telemetry import emit
+from canvas.worker.banner import banner
+from canvas.worker.prefork import Prefork
+from canvas.worker.process import Plan, WorkerProcess, new_worker_id
+
+POOLS = ("prefork", "threads", "solo")
+
+
+def plan_node(
+    app: Canvas,
+    *,
+    hostname: str | None = None,
+    queues: Iterable[str] = (),
+    exclude_queues: Iterable[str] = (),
+    concurrency: int | None = None,
+    pool: str | None = None,
+    prefetch_multiplier: int | None = None,
+) -> Plan:
+    """What the command line and the settings come to. Raises ConfigurationError naming what is wrong."""
+    conf = app.conf
+    pool = pool or conf.worker_pool or "prefork"
+    pool = {"processes": "prefork"}.get(pool, pool)
+    if pool not in POOLS:
+        raise ConfigurationError(f"pool: expected one of {', '.join(POOLS)}; got {pool!r}")
+    slots = 1 if pool == "solo" else concurrency or conf.worker_concurrency or os.cpu_count() or 1
+    per_process = 1 if pool == "prefork" else slots
+    multiplier = prefetch_multiplier if prefetch_multiplier is not None else conf.worker_prefetch_multiplier
+    ample = prefetch_multiplier is None and multiplier == 4
+    names = [binding.queue for binding in bindings(app, queues, exclude_queues)]
+    return Plan(
+        hostname=node_name(hostname),
+        queues=names,
+        concurrency=slots,
+        pool=pool,
+        prefetch_limit=2 * conf.worker_batch_size if ample else per_process * max(0, multiplier - 1),
+    )
+
+
+def bindings(app: Canvas, queues: Iterable[str] = (), exclude: Iterable[str] = ()) -> list[Binding]:
+    """The queues to consume, with their bindings."""
+    found = app.router.consumed(list(queues), list(exclude))
+    return [Binding(q.name, q.exchange, q.routing_key, q.exchange_type) for q in found]
+
+
+def node_name(template: str | None) -> str:
+    """``name@host`` from Celery's templates: ``%h`` host name, ``%n`` its first part, ``%d`` its domain."""
+    host = socket.gethostname()
+    short, _, domain = host.partition(".")
+    name = (template or "celery@%h").replace("%h", host).replace("%n", short).replace("%d", domain)
+    return name if "@" in name else f"{name}@{host}"
+
+
+def run_node(app: Canvas, plan: Plan, say: Callable[[str], None] | None = None, selected: Iterable[str] = ()) -> int:
+    """Run until stopped; the exit code."""
+    app.import_task_modules()
+    if say is not None:
+        say(banner(app, plan))
+    app.driver.broker.declare(bindings(app, selected or plan.queues))
+    if plan.pool == "prefork":
+        return Prefork(app, plan).run()
+    process = WorkerProcess(app, plan, plan.concurrency, new_worker_id(plan.hostname))
+    process.handle_signals()
+    process.run(on_ready=lambda: emit("worker.ready", hostname=plan.hostname))
+    sys.stdout.flush()
+    return 0

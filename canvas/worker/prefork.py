@@ -1,0 +1,129 @@
+"""The prefork pool: a parent that forks children, each a worker process of one slot, and replaces the dead.
+
+No work passes through the parent: children lease for themselves. The parent keeps their leases alive (it knows
+that they live even when their interpreter is busy in C code), and gives back at once what a dead child held.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+from types import FrameType
+from typing import NoReturn
+
+from canvas.app import Canvas
+from canvas.errors import BrokerError
+from canvas.telemetry import emit
+from canvas.worker.process import Plan, WorkerProcess, new_worker_id
+from canvas.worker.upkeep import Duties
+
+_RESPAWN_PAUSE = 0.2
+
+
+class Prefork:
+    """Supervises ``plan.concurrency`` children."""
+
+    def __init__(self, app: Canvas, plan: Plan) -> None:
+        self._app = app
+        self._plan = plan
+        self._children: dict[int, str] = {}
+        self._stopping = False
+        self._interrupts = 0
+        self._cold = False
+        conf = app.conf
+        self._duties = Duties(
+            app.driver,
+            lambda: list(self._children.values()),
+            plan.queues,
+            conf.worker_lease_beat,
+            conf.worker_lease_ttl,
+            None,
+        )
+
+    def run(self) -> int:
+        """Keep the children running until stopped; the exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            signal.signal(number, self._on_signal)
+        for _ in range(self._plan.concurrency):
+            self._fork()
+        emit("worker.ready", hostname=self._plan.hostname)
+        while self._children:
+            self._reap_children()
+            if self._children:
+                time.sleep(min(self._duties.tick(), _RESPAWN_PAUSE))
+        return 1 if self._cold else 0
+
+    def _fork(self) -> None:
+        worker = new_worker_id(self._plan.hostname)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid == 0:
+            self._child(worker)
+        self._children[pid] = worker
+
+    def _child(self, worker: str) -> NoReturn:
+        code = 1
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
+                signal.signal(number, signal.SIG_DFL)
+            process = WorkerProcess(self._app, self._plan, 1, worker)
+            signal.signal(signal.SIGTERM, process._on_signal)
+            signal.signal(signal.SIGQUIT, process._on_signal)
+            # A terminal's Ctrl-C reaches every process of the group; the parent passes on what is meant.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            _watch_parent(process)
+            process.run()
+            code = 0
+        except SystemExit as exc:
+            code = exc.code if isinstance(exc.code, int) else 1
+        except BaseException as exc:  # noqa: BLE001 - a forked child must never return into its parent's code
+            emit("worker.crashed", worker=worker, exc=exc)
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+
+    def _reap_children(self) -> None:
+        while self._children:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            worker = self._children.pop(pid, None)
+            if worker is not None:
+                self._buried(pid, worker, status)
+
+    def _buried(self, pid: int, worker: str, status: int) -> None:
+        """A child has ended: what it held goes back, and another takes its place."""
+        if status != 0 and not self._cold:
+            emit("worker.child_lost", pid=pid, exitcode=os.waitstatus_to_exitcode(status))
+            try:
+                self._app.driver.broker.lost(worker)
+            except BrokerError as exc:
+                emit("broker.unreachable", error=str(exc))
+        if not self._stopping:
+            time.sleep(_RESPAWN_PAUSE if status != 0 else 0)
+            self._fork()
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        cold = number == signal.SIGQUIT or (number == signal.SIGINT and self._interrupts > 0)
+        if number == signal.SIGINT:
+            self._interrupts += 1
+        self._stopping = True
+        self._cold = self._cold or cold
+        emit("worker.stopping", how="cold" if cold else "warm")
+        for pid in list(self._children):
+            os.kill(pid, signal.SIGQUIT if cold else signal.SIGTERM)
+
+
+def _watch_parent(process: WorkerProcess) -> None:
+    """Drain when the parent is gone: nobody would replace or stop this child any more."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        process.stop()
+
+    threading.Thread(target=watch, name="canvas-parent-watch", daemon=True).start()

@@ -1,0 +1,116 @@
+"""One worker process: its exchange, its slots, its upkeep; start, drain, end."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FrameType
+from uuid import uuid4
+
+from canvas.app import Canvas
+from canvas.telemetry import emit
+from canvas.worker.exchange import Appetite, Exchange
+from canvas.worker.run import Line
+from canvas.worker.slot import Slot
+from canvas.worker.upkeep import Duties, Upkeep
+
+
+@dataclass(slots=True)
+class Plan:
+    """What a node runs: decided once, from settings and command line."""
+
+    hostname: str
+    queues: list[str]
+    concurrency: int
+    pool: str
+    prefetch_limit: int
+    """Messages a process may hold beyond what its slots run."""
+
+
+def new_worker_id(hostname: str) -> str:
+    """A worker id that no other process has or had."""
+    return f"{hostname}.{os.getpid()}.{uuid4().hex[:8]}"
+
+
+class WorkerProcess:
+    """Runs tasks in this process, on ``slots`` threads; with one slot, on the main thread."""
+
+    def __init__(self, app: Canvas, plan: Plan, slots: int, worker: str, upkeep: bool = True) -> None:
+        conf = app.conf
+        self._app = app
+        self._slots = slots
+        self.worker = worker
+        appetite = Appetite(slots, conf.worker_batch_size, conf.worker_prefetch_seconds, plan.prefetch_limit)
+        self.exchange = Exchange(app.driver, worker, list(plan.queues), appetite)
+        self._line = Line(app, plan.hostname, self.exchange.acknowledge)
+        duties = Duties(
+            app.driver,
+            lambda: [worker],
+            plan.queues,
+            conf.worker_lease_beat,
+            conf.worker_lease_ttl,
+            self.exchange.offer,
+        )
+        self._upkeep = Upkeep(duties) if upkeep else None
+        self._queues = plan.queues
+        self._signals = 0
+
+    def run(self, on_ready: Callable[[], None] | None = None) -> None:
+        """Work until stopped by a signal or :meth:`stop`; give back, settle, leave."""
+        self._app.driver.broker.beat(self.worker, self._queues, self._app.conf.worker_lease_ttl)
+        self.exchange.start()
+        if self._upkeep is not None:
+            self._upkeep.start()
+        if on_ready is not None:
+            on_ready()
+        try:
+            self._run_slots()
+            self.exchange.join()
+        finally:
+            if self._upkeep is not None:
+                self._upkeep.stop()
+                self._upkeep.join(timeout=5)
+        if self.exchange.failure is not None:
+            raise self.exchange.failure
+        self._app.driver.broker.leave(self.worker)
+
+    def _run_slots(self) -> None:
+        if self._slots == 1:
+            Slot(self.exchange, self._line).run()
+            return
+        threads = [
+            threading.Thread(target=Slot(self.exchange, self._line).run, name=f"canvas-slot-{n}", daemon=True)
+            for n in range(self._slots)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(timeout=0.5)
+
+    def stop(self) -> None:
+        """Drain: start nothing more."""
+        self.exchange.stop()
+
+    def abandon(self) -> None:
+        """Give everything back, running tasks included, and end the process now."""
+        emit("worker.stopping", how="cold")
+        self._app.driver.broker.leave(self.worker)
+        os._exit(1)
+
+    def handle_signals(self) -> None:
+        """TERM and INT drain; a second INT, or QUIT, gives everything back and ends at once."""
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
+        signal.signal(signal.SIGQUIT, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGQUIT or (number == signal.SIGINT and self._signals):
+            # The handler may interrupt code that holds a connection's lock; a thread of its own does not.
+            threading.Thread(target=self.abandon, daemon=True).start()
+            return
+        if number == signal.SIGINT:
+            self._signals += 1
+        emit("worker.stopping", how="warm")
+        self.stop()

@@ -1,0 +1,144 @@
+"""One delivery, straight down: open, admit, execute, settle. The result is a settlement; nothing is sent here."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from canvas.app import Canvas
+from canvas.errors import InvalidTaskError, NotRegistered, WireError
+from canvas.execute import execute
+from canvas.model import states
+from canvas.model.message import Delivery, Message, Publish
+from canvas.model.outcome import Failure, Outcome, Revoked
+from canvas.model.record import Record
+from canvas.model.request import Request
+from canvas.model.settlement import Deferral, Firing, Ready, Settlement
+from canvas.result import denied_join_result
+from canvas.task import Task
+from canvas.telemetry import emit
+from canvas.wire import message as wire
+from canvas.worker.admit import Later, Never, Run, admit
+from canvas.worker.effects import Effects
+from canvas.worker.fire import fire
+from canvas.worker.settle import Finished, Settler
+
+_UNKNOWN_FIRST_DELAY = 1.0
+_UNKNOWN_LAST_DELAY = 60.0
+
+
+class Line:
+    """The line a delivery goes down, for one process of one app."""
+
+    def __init__(self, app: Canvas, hostname: str, acknowledge: Callable[[Delivery], bool]) -> None:
+        self._app = app
+        self._hostname = hostname
+        self._acknowledge = acknowledge
+        self._settler = Settler(app, hostname)
+        self._conf = app.conf
+        self._accept = app.accept_content
+
+    def run(self, delivery: Delivery) -> Settlement | None:
+        """Everything one delivery comes to; ``None`` when its lease was lost before it started."""
+        try:
+            message = self._open(delivery)
+            admission = admit(message, time.time())
+        except (WireError, InvalidTaskError) as exc:
+            return self._undecodable(delivery, exc)
+        if isinstance(admission, Later):
+            return self._defer(delivery, message, admission.due)
+        task = self._app.tasks.get(message.task)
+        if task is None and isinstance(admission, Run):
+            return self._unknown(delivery, message)
+        emit("task.received", message=message, hostname=self._hostname)
+        request = Request(message, hostname=self._hostname)
+        early = task is not None and isinstance(admission, Run) and not self._acks_late(task)
+        if early and not self._acknowledge(delivery):
+            return None
+        started = time.perf_counter()
+        outcome = Revoked(admission.reason) if isinstance(admission, Never) else self._execute(task, request, message)
+        done = Finished(delivery, message, request, task, fenced=not early)
+        settlement = self._settler.settle(done, outcome)
+        emit(
+            "task.finished",
+            message=message,
+            outcome=outcome,
+            runtime=time.perf_counter() - started,
+            hostname=self._hostname,
+            task=task,
+        )
+        return settlement
+
+    def fire(self, ready: Ready) -> Firing:
+        """What ends a chord whose parts are all in."""
+        firing = fire(self._app, ready)
+        emit("chord.fired", group_id=ready.group_id, failed=firing.failed)
+        return firing
+
+    def fault(self, work: Delivery | Ready, exc: Exception) -> Settlement | None:
+        """The line itself failed on this work: its message is kept as a dead letter, with the reason.
+
+        A chord stays ready, for the sweep to try again.
+        """
+        if isinstance(work, Delivery):
+            return Settlement(work, disposal="dead", reason=f"internal error: {exc!r}")
+        return None
+
+    # -- steps
+
+    def _open(self, delivery: Delivery) -> Message:
+        conf = self._conf
+        return wire.decode(
+            delivery.payload,
+            accept=self._accept,
+            max_bytes=conf.task_message_max_bytes,
+            max_depth=conf.task_message_max_depth,
+        )
+
+    def _execute(self, task: Task[Any] | None, request: Request, message: Message) -> Outcome:
+        assert task is not None
+        emit("task.started", message=message, hostname=self._hostname)
+        with denied_join_result():
+            return execute(task, request, message.args, message.kwargs)
+
+    def _acks_late(self, task: Task[Any]) -> bool:
+        return bool(task.acks_late)
+
+    # -- what never runs
+
+    def _undecodable(self, delivery: Delivery, exc: Exception) -> Settlement:
+        """Dead-lettered with the reason; where at least the id can be read, its waiter is told."""
+        emit("message.dead", queue=delivery.queue, reason=str(exc))
+        settlement = Settlement(delivery, disposal="dead", reason=f"{type(exc).__name__}: {exc}")
+        task_id = wire.peek_id(delivery.payload)
+        if task_id:
+            effects = Effects(self._app)
+            record = Record(task_id, states.FAILURE, exc, None, [])
+            record.date_done = self._app.now().isoformat()
+            effects.record(record)
+            settlement.stores = effects.stores
+        return settlement
+
+    def _defer(self, delivery: Delivery, message: Message, due: float) -> Settlement:
+        publish = self._republish(delivery, message, delivery.payload)
+        return Settlement(delivery, deferrals=[Deferral(due, publish)])
+
+    def _unknown(self, delivery: Delivery, message: Message) -> Settlement:
+        """A name nobody registered here: by ``worker_unknown_task`` dead-lettered, or kept for a worker that knows
+        it, with growing delays so that it never circles."""
+        name = message.task
+        emit("task.unknown", message=message, queue=delivery.queue, action=self._conf.worker_unknown_task)
+        if self._conf.worker_unknown_task == "requeue":
+            tries = int(message.headers.get("canvas_unknown") or 0)
+            delay = min(_UNKNOWN_FIRST_DELAY * 2**tries, _UNKNOWN_LAST_DELAY)
+            payload = wire.redelivered(delivery.payload, canvas_unknown=tries + 1)
+            publish = self._republish(delivery, message, payload)
+            return Settlement(delivery, deferrals=[Deferral(time.time() + delay, publish)])
+        request = Request(message, hostname=self._hostname)
+        done = Finished(delivery, message, request, None, fenced=True)
+        settlement = self._settler.settle(done, Failure(NotRegistered(name)))
+        settlement.disposal, settlement.reason = "dead", f"NotRegistered: no task named {name!r} in this worker"
+        return settlement
+
+    def _republish(self, delivery: Delivery, message: Message, payload: bytes) -> Publish:
+        """The message back into the queue it came from."""
+        return Publish("", delivery.queue, message.properties.get("priority") or 0, payload)

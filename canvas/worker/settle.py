@@ -1,0 +1,215 @@
+"""Message + outcome → settlement: what every end of a task does, decided before any of it is done.
+
+One road for every end: record, successors, chord part, the rest of the chain, errbacks, and what becomes of the
+message. Sources: SEMANTICS.md §8, §9, T1–T16; PROTOCOL.md §2.3.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from canvas.app import Canvas
+from canvas.client import Ambient
+from canvas.errors import CanvasError, Ignore, Reject, TaskRevokedError
+from canvas.execute import traceback_text
+from canvas.model import states
+from canvas.model.message import Delivery, Message
+from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, Retried, Revoked, Success
+from canvas.model.record import Record
+from canvas.model.request import Request
+from canvas.model.settlement import Settlement
+from canvas.model.signature import maybe_signature
+from canvas.task import Task
+from canvas.worker.abandon import Ending, abandon_rest
+from canvas.worker.effects import Completer, Effects, Membership
+from canvas.worker.errbacks import run_errbacks
+
+
+class Finished:
+    """A task that is over: all that its settlement depends on."""
+
+    __slots__ = ("delivery", "fenced", "message", "request", "task")
+
+    def __init__(
+        self, delivery: Delivery, message: Message, request: Request, task: Task[Any] | None, fenced: bool
+    ) -> None:
+        self.delivery = delivery
+        self.message = message
+        self.request = request
+        self.task = task
+        self.fenced = fenced
+
+
+class Settler:
+    """Turns outcomes into settlements, for one app."""
+
+    def __init__(self, app: Canvas, hostname: str) -> None:
+        self._app = app
+        self._hostname = hostname
+
+    def settle(self, done: Finished, outcome: Outcome) -> Settlement:
+        """The settlement of one end. A successor that cannot be sent turns success into failure (T4, T5)."""
+        effects = Effects(self._app)
+        settlement = Settlement(done.delivery, fenced=done.fenced)
+        if isinstance(outcome, Success):
+            try:
+                self._success(done, effects, outcome)
+            except (CanvasError, TypeError, ValueError) as exc:
+                effects = Effects(self._app)
+                outcome = Failure(exc, traceback_text(exc))
+        self._other_ends(done, effects, settlement, outcome)
+        settlement.stores, settlement.parts = effects.stores, effects.parts
+        settlement.joins, settlement.publishes = effects.joins, effects.publishes
+        settlement.deferrals = effects.deferrals
+        return settlement
+
+    def _other_ends(self, done: Finished, effects: Effects, settlement: Settlement, outcome: Outcome) -> None:
+        match outcome:
+            case Success():
+                return
+            case Failure(exc, text):
+                self._failure(done, effects, states.FAILURE, exc, text)
+            case Retried():
+                self._retried(done, effects, outcome)
+            case Ignored():
+                self._unrecorded(done, effects, Ignore("the task raised Ignore"))
+            case Rejected(reason, requeue):
+                if requeue:
+                    settlement.disposal = "requeue"
+                else:
+                    self._failure(done, effects, states.FAILURE, Reject(reason, requeue), "")
+            case Revoked(reason):
+                self._failure(done, effects, states.REVOKED, TaskRevokedError(reason), "", call_errbacks=False)
+
+    # -- success
+
+    def _success(self, done: Finished, effects: Effects, outcome: Success) -> None:
+        message, request = done.message, done.request
+        children = [child.as_tuple() for child in request.children]
+        embed = message.embed
+        if embed["callbacks"] or embed["chain"]:
+            children.extend(self._successors(done, effects, outcome.value))
+        if not self._ignores(done):
+            effects.record(self._record(done, states.SUCCESS, outcome.value, None, children))
+        self._part(done, effects, states.SUCCESS, outcome.value)
+
+    def _successors(self, done: Finished, effects: Effects, value: Any) -> list[Any]:
+        """Send callbacks, then the next step of the chain; their results in tuple form."""
+        embed, ambient = done.message.embed, self._ambient(done)
+        plans = [effects.plan(sig, (value,), {}) for sig in _callback_groups(self._app, embed["callbacks"])]
+        chain = embed["chain"]
+        if chain:
+            plans.append(effects.plan(chain[-1], (value,), {"chain": list(chain[:-1])}))
+        children = []
+        for plan in plans:
+            effects.send(plan, ambient)
+            if plan.result is not None:
+                children.append(plan.result.as_tuple())
+        return children
+
+    # -- every other end
+
+    def _failure(
+        self, done: Finished, effects: Effects, state: str, exc: BaseException, text: str, call_errbacks: bool = True
+    ) -> None:
+        task = done.task
+        if not self._ignores(done) or (task is not None and task.store_errors_even_if_ignored):
+            children = [child.as_tuple() for child in done.request.children]
+            effects.record(self._record(done, state, exc, text or None, children))
+        self._part(done, effects, state, exc)
+        self._abandon_rest(done, effects, state, exc, text)
+        if call_errbacks:
+            run_errbacks(self._app, effects, done.message.embed["errbacks"], done.request, exc, text or None)
+
+    def _unrecorded(self, done: Finished, effects: Effects, exc: BaseException) -> None:
+        """No result of its own, but what waits for it must not wait for ever."""
+        self._part(done, effects, states.FAILURE, exc)
+        self._abandon_rest(done, effects, states.FAILURE, exc, "")
+
+    def _retried(self, done: Finished, effects: Effects, outcome: Retried) -> None:
+        retry = outcome.retry
+        plan = effects.plan(retry.sig, (), {})
+        due = self._due(retry.when)
+        effects.send(plan, Ambient(done.request.root_id, done.request.id), due)
+        if not self._ignores(done):
+            reason = retry.exc if retry.exc is not None else retry
+            effects.record(self._record(done, states.RETRY, reason, outcome.traceback, []))
+
+    def _due(self, when: Any) -> float | None:
+        if isinstance(when, datetime):
+            return when.timestamp()
+        return self._app.now().timestamp() + when if when else None
+
+    def _abandon_rest(self, done: Finished, effects: Effects, state: str, exc: BaseException, text: str) -> None:
+        chain = done.message.embed["chain"]
+        if chain:
+            abandon_rest(effects, chain, Ending(state, exc, text or None, self._completer(done)))
+
+    # -- parts of these
+
+    def _part(self, done: Finished, effects: Effects, state: str, result: Any) -> None:
+        chord, group_id = done.message.embed["chord"], done.message.headers.get("group")
+        if chord and group_id:
+            place = Membership(done.message.id, group_id, done.message.headers.get("group_index"), chord)
+            effects.part(place, state, result, self._completer(done))
+
+    def _completer(self, done: Finished) -> Completer:
+        return Completer(done.request.root_id, done.message.id)
+
+    def _ambient(self, done: Finished) -> Ambient:
+        request = done.request
+        inherit = self._app.conf.task_inherit_parent_priority
+        return Ambient(request.root_id, request.id, request.properties.get("priority") if inherit else None)
+
+    def _ignores(self, done: Finished) -> bool:
+        asked = done.message.headers.get("ignore_result")
+        if asked is not None:
+            return bool(asked)
+        return bool(done.task is not None and done.task.ignore_result)
+
+    def _record(self, done: Finished, state: str, result: Any, text: str | None, children: list[Any]) -> Record:
+        headers = done.message.headers
+        record = Record(
+            done.message.id,
+            state,
+            result,
+            text,
+            children,
+            group_id=headers.get("group"),
+            parent_id=headers.get("parent_id"),
+        )
+        if state in states.READY_STATES:
+            record.date_done = self._app.now().isoformat()
+        if self._app.conf.result_extended:
+            record.extra = self._extended(done)
+        return record
+
+    def _extended(self, done: Finished) -> dict[str, Any]:
+        message = done.message
+        info = message.properties.get("delivery_info") or {}
+        extra = {
+            "name": message.task,
+            "args": message.args,
+            "kwargs": message.kwargs,
+            "worker": self._hostname,
+            "retries": message.headers.get("retries") or 0,
+            "queue": info.get("routing_key"),
+        }
+        return {**extra, **(message.headers.get("stamps") or {})}
+
+
+def _callback_groups(app: Canvas, callbacks: list[Any] | None) -> list[Any]:
+    """What callbacks are sent as: one alone, groups each, all others together as a group (SEMANTICS.md T2)."""
+    if not callbacks:
+        return []
+    if len(callbacks) == 1:
+        return callbacks
+    sigs = [maybe_signature(callback, app) for callback in callbacks]
+    together = [sig for sig in sigs if sig.subtask_type != "group"]
+    groups: list[Any] = [sig for sig in sigs if sig.subtask_type == "group"]
+    if len(together) == 1:
+        return [*groups, together[0]]
+    return [*groups, app.signature(_group_of(together))] if together else groups
+
+
+def _group_of(sigs: list[Any]) -> dict[str, Any]:
+    return {"task": "celery.group", "args": (), "kwargs": {"tasks": sigs}, "options": {}, "subtask_type": "group"}

@@ -1,0 +1,27 @@
+"""A slot: takes a piece of work, sends it down the line, hands over what it came to; again."""
+
+from canvas.model.message import Delivery
+from canvas.telemetry import emit
+from canvas.worker.exchange import Exchange
+from canvas.worker.run import Line
+
+
+class Slot:
+    """One place where a task can run. ``run`` returns when the exchange has no more work to give."""
+
+    def __init__(self, exchange: Exchange, line: Line) -> None:
+        self._exchange = exchange
+        self._line = line
+
+    def run(self) -> None:
+        """Work until told to stop."""
+        exchange, line = self._exchange, self._line
+        while (work := exchange.work.get()) is not None:
+            exchange.begin()
+            try:
+                done = line.run(work) if isinstance(work, Delivery) else line.fire(work)
+            except Exception as exc:  # noqa: BLE001 - the slot must outlive a fault in the line itself
+                emit("worker.fault", work=work, exc=exc)
+                exchange.done(line.fault(work, exc))
+            else:
+                exchange.done(done)

@@ -1,0 +1,94 @@
+"""What a worker does beside the line: renew its leases, give back what dead workers held, promote what is due,
+fire chords whose firing worker died."""
+
+import threading
+import time
+from collections.abc import Callable
+
+from canvas.drivers.base import Driver
+from canvas.errors import BrokerError
+from canvas.model.settlement import Ready
+from canvas.telemetry import emit
+
+_PROMOTE_EVERY = 0.05
+_PROMOTE_AT_ONCE = 1000
+_SWEEP_EVERY = 2.0
+_UNFIRED_AFTER = 3.0
+
+
+class Duties:
+    """The periodic work of one node; ``tick`` does what is due and says how long to sleep."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        workers: Callable[[], list[str]],
+        queues: list[str],
+        beat: float,
+        ttl: float,
+        offer: Callable[[list[Ready]], None] | None,
+    ) -> None:
+        self._driver = driver
+        self._workers = workers
+        self._queues = queues
+        self._beat_every = beat
+        self._ttl = ttl
+        self._offer = offer
+        self._next_beat = self._next_sweep = self._next_promote = 0.0
+        self._unreachable = False
+
+    def tick(self) -> float:
+        """Do what is due; seconds until something is due again. An unreachable broker is tried again."""
+        try:
+            self._do_due()
+        except BrokerError as exc:
+            if not self._unreachable:
+                self._unreachable = True
+                emit("broker.unreachable", error=str(exc))
+            return 1.0
+        self._unreachable = False
+        return _PROMOTE_EVERY
+
+    def _do_due(self) -> None:
+        now, broker = time.monotonic(), self._driver.broker
+        if now >= self._next_beat:
+            for worker in self._workers():
+                broker.beat(worker, self._queues, self._ttl)
+            self._next_beat = now + self._beat_every
+        if now >= self._next_promote:
+            self._promote(now)
+        if now >= self._next_sweep:
+            self._sweep()
+            self._next_sweep = now + _SWEEP_EVERY
+
+    def _promote(self, now: float) -> None:
+        broker = self._driver.broker
+        while broker.promote(_PROMOTE_AT_ONCE) == _PROMOTE_AT_ONCE:
+            continue
+        self._next_promote = now + _PROMOTE_EVERY
+
+    def _sweep(self) -> None:
+        returned = self._driver.broker.reap()
+        if returned:
+            emit("worker.reaped", messages=returned)
+        if self._offer is not None and self._driver.results is not None:
+            ready = self._driver.completer.unfired(_UNFIRED_AFTER)
+            if ready:
+                self._offer(ready)
+
+
+class Upkeep(threading.Thread):
+    """Duties on a thread of their own, for a process that runs tasks."""
+
+    def __init__(self, duties: Duties) -> None:
+        super().__init__(name="canvas-upkeep", daemon=True)
+        self._duties = duties
+        self._stop_asked = threading.Event()
+
+    def run(self) -> None:
+        while not self._stop_asked.wait(self._duties.tick()):
+            continue
+
+    def stop(self) -> None:
+        """End after the tick in progress."""
+        self._stop_asked.set()

@@ -1,0 +1,82 @@
+"""Worker processes for tests: real ``canvas worker`` and real ``celery worker`` commands."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+
+class WorkerProcess:
+    """A worker command; ready when its log says so, stopped at the end, its log kept for failures."""
+
+    def __init__(self, library, broker, backend, *arguments, app="tests.support.apps:app", env=None, **settings):
+        self.library = library
+        self.log = []
+        command = [sys.executable, "-m", library, "-A", app, "worker", "-l", "INFO", *arguments]
+        if library == "celery":
+            command += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+        environment = {
+            **os.environ,
+            "APP_LIBRARY": library,
+            "APP_BROKER": broker,
+            "APP_BACKEND": backend,
+            "PYTHONUNBUFFERED": "1",
+            **(env or {}),
+            **{f"APP_{key.upper()}": str(value) for key, value in settings.items()},
+        }
+        self.process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            cwd=os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))),
+        )  # fmt: skip
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.log.append(line)
+
+    def wait_for(self, text, timeout=30):
+        """Wait until a log line contains ``text``."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            if any(text in line for line in list(self.log)):
+                return self
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.02)
+        raise AssertionError(f"{self.library} worker never said {text!r}; its log:\n{''.join(self.log)}")
+
+    def ready(self):
+        return self.wait_for(" ready.")
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def wait(self, timeout=20):
+        """Its exit code."""
+        code = self.process.wait(timeout)
+        self._reader.join(5)
+        return code
+
+    def stop(self, timeout=20):
+        """End it with TERM; with KILL when that takes too long."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+                raise AssertionError(f"worker did not stop in {timeout} s; its log:\n{''.join(self.log)}") from None
+
+    def __enter__(self):
+        return self.ready()
+
+    def __exit__(self, *exc):
+        try:
+            self.stop()
+        finally:
+            if exc[0] is not None:
+                sys.stderr.write("".join(self.log[-200:]))
