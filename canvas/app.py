@@ -250,15 +250,20 @@ class Canvas:
 
     @cached_property
     def router(self) -> Router:
-        return self.conf.router()  # type: ignore[no-any-return]
+        return self.conf.router()
 
     @cached_property
     def client(self) -> Client:
-        return Client(self.conf, self.router, self._exec_options, lambda: self.oid, self.now, self.timezone)
+        return Client(self.conf, self.router, self._exec_options, self)
 
     def _exec_options(self, name: str) -> Mapping[str, Any]:
         task = self.tasks.get(name)
         return task.exec_options() if task is not None else {}
+
+    @cached_property
+    def accept_content(self) -> frozenset[str]:
+        """The content types that messages may have."""
+        return frozenset(self.conf.accept_content)
 
     @cached_property
     def sender(self) -> Sender:
@@ -342,7 +347,7 @@ class Canvas:
         conf = self.conf
         return open_driver(
             conf.broker_url or "redis://localhost:6379/0",
-            conf.result_backend,
+            conf.result_backend or None,
             broker_options=conf.broker_transport_options,
             result_options=conf.result_backend_transport_options,
         )

@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from uuid import uuid4
 
 from canvas.errors import EncodeError, InvalidTaskError
@@ -16,6 +16,7 @@ from canvas.model.plan import Dispatch
 from canvas.model.shortrepr import short_repr
 from canvas.routing import Route, Router
 from canvas.wire import message as wire
+from canvas.wire import typed_json
 
 if TYPE_CHECKING:
     from canvas.config import Config
@@ -47,6 +48,18 @@ class Outgoing(NamedTuple):
     publish: Publish
 
 
+class Surroundings(Protocol):
+    """What a client asks of its app."""
+
+    @property
+    def oid(self) -> str: ...
+
+    @property
+    def timezone(self) -> tzinfo: ...
+
+    def now(self) -> datetime: ...
+
+
 class Client:
     """Turns dispatches into messages for one app; holds what is the same for all of them."""
 
@@ -55,19 +68,15 @@ class Client:
         conf: "Config",
         router: Router,
         defaults: Callable[[str], Mapping[str, Any]],
-        oid: str,
-        now: Callable[[], datetime],
-        zone: tzinfo,
+        surroundings: "Surroundings",
     ) -> None:
         self._conf = conf
         self._router = router
         self._defaults = defaults
-        self._now = now
-        self._zone = zone
-        self.oid = oid
+        self._around = surroundings
         self._origin = (0, "")
 
-    def outgoing(self, dispatch: Dispatch, ambient: Ambient = Ambient()) -> Outgoing:  # noqa: B008
+    def outgoing(self, dispatch: Dispatch, ambient: Ambient) -> Outgoing:
         """The message that ``dispatch`` stands for, encoded and routed.
 
         The task's own attributes fill in options that neither the call nor its signature gives. Raises
@@ -99,6 +108,15 @@ class Client:
             )
         info = message.properties["delivery_info"]
         return Publish(info["exchange"], info["routing_key"], message.properties.get("priority") or 0, payload)
+
+    def control(self, body: Mapping[str, Any]) -> bytes:
+        """A remote control request in its envelope (PROTOCOL.md §6)."""
+        exchange = f"{self._conf.control_exchange}.pidbox"
+        properties = {"delivery_mode": 2, "delivery_info": {"exchange": exchange, "routing_key": ""}, "priority": 0}
+        headers = {"clock": 0, "expires": None}
+        return wire.envelope(
+            typed_json.dumps(body), "application/json", "utf-8", headers, properties, tag=str(uuid4())
+        )
 
     # -- headers
 
@@ -148,12 +166,12 @@ class Client:
         extra = {key: value for key, value in options.items() if key not in known}
         properties = {
             "correlation_id": options.get("correlation_id") or task_id,
-            "reply_to": options.get("reply_to") or self.oid,
+            "reply_to": options.get("reply_to") or self._around.oid,
             **extra,
             "delivery_mode": _delivery_mode(options.get("delivery_mode") or self._conf.task_default_delivery_mode),
         }
         if expires is not None:
-            left = (_instant(expires) - self._now()).total_seconds()
+            left = (_instant(expires) - self._around.now()).total_seconds()
             properties["expiration"] = str(max(0, round(left * 1000)))
         return properties
 
@@ -191,7 +209,7 @@ class Client:
         if not isinstance(seconds, int | float) or isinstance(seconds, bool):
             raise InvalidTaskError(f"{name}: expected seconds (int or float); got {seconds!r:.100}")
         try:
-            return (self._now() + timedelta(seconds=seconds)).astimezone(self._zone).isoformat()
+            return (self._around.now() + timedelta(seconds=seconds)).astimezone(self._around.timezone).isoformat()
         except (OverflowError, ValueError):
             raise InvalidTaskError(f"{name}: {seconds!r} seconds from now is not a date") from None
 

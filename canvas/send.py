@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from canvas.client import Outgoing
+from canvas.client import Ambient, Outgoing
 from canvas.errors import ConfigurationError
 from canvas.model.current import current_request
 from canvas.model.plan import Pending, Plan, single
@@ -68,10 +68,10 @@ class Sender:
                 task.check_arguments(dispatch.args, dispatch.kwargs)
         return plan
 
-    def encode(self, plan: Plan) -> tuple[list[Outgoing], list[Join]]:
+    def encode(self, plan: Plan, ambient: Ambient | None = None) -> tuple[list[Outgoing], list[Join]]:
         """The plan's messages as bytes, and the chords to start before they are published."""
         app = self._app
-        ambient = app.ambient()
+        ambient = ambient if ambient is not None else app.ambient()
         outgoing = [app.client.outgoing(dispatch, ambient) for dispatch in plan.dispatches]
         joins = []
         if plan.barriers:

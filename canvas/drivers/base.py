@@ -84,6 +84,9 @@ class Broker(Protocol):
 
     async def apublish(self, messages: Sequence[Publish]) -> None: ...
 
+    def broadcast(self, exchange: str, payload: bytes) -> None:
+        """Send an envelope to everyone who listens to a fanout exchange now (PROTOCOL.md §1.8)."""
+
     def lease(self, request: Lease) -> list[Delivery]:
         """Move up to ``limit`` messages from the queues under this worker's lease; atomic, never blocks."""
 
@@ -96,6 +99,9 @@ class Broker(Protocol):
 
     def give_back(self, deliveries: Sequence[Delivery]) -> int:
         """Return unstarted leases to the head of their queues, in their order; how many were still held."""
+
+    def return_inbox(self, worker: str) -> int:
+        """Return what ``wait`` moved aside for this worker and nobody has leased; how many."""
 
     def dead(self, queue: str) -> list[DeadLetter]:
         """The dead letters of a queue, oldest first."""
@@ -111,6 +117,9 @@ class Broker(Protocol):
 
     def leave(self, worker: str) -> None:
         """Forget the worker, giving back whatever it still holds."""
+
+    def lost(self, worker: str) -> int:
+        """The worker is known to be dead: give back at once what it held, counting the delivery."""
 
     def reap(self) -> int:
         """Give back what dead workers held (marked redelivered); how many messages. One caller at a time
@@ -189,8 +198,11 @@ class Completer(Protocol):
         the lease held; records and parts (idempotent); then messages and ack in one atomic call.
         """
 
-    def fire(self, firing: Firing) -> bool:
-        """Send a ready chord's body exactly once: False when somebody else already did."""
+    def fire(self, firing: Firing) -> Verdict:
+        """Send a ready chord's body exactly once; ``held`` is False when somebody else already did.
+
+        ``ready`` are outer chords that this one's own parts completed.
+        """
 
     def unfired(self, older_than: float) -> list[Ready]:
         """Chords that have been ready for so many seconds and whose body nobody has sent."""

@@ -1,0 +1,149 @@
+"""Records of an app's tasks, decoded: between result handles and the driver's bytes."""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
+from typing import Any
+
+from canvas.config import Config
+from canvas.drivers.base import AsyncWatch, Results, Watch
+from canvas.errors import ConfigurationError
+from canvas.model import states
+from canvas.model.record import Record
+from canvas.model.settlement import Store
+from canvas.wire import record as wire
+
+
+class RecordWatch:
+    """Records as they are stored, of the ids asked for."""
+
+    def __init__(self, watch: Watch, decode: Callable[[bytes], Record]) -> None:
+        self._watch = watch
+        self._decode = decode
+        self.drop = watch.drop
+
+    def next(self, timeout: float | None) -> tuple[str, Record] | None:
+        """The next ``(task_id, record)``; ``None`` after ``timeout`` seconds without one."""
+        found = self._watch.next(timeout)
+        return None if found is None else (found[0], self._decode(found[1]))
+
+
+class AsyncRecordWatch:
+    """``RecordWatch`` on an event loop."""
+
+    def __init__(self, watch: AsyncWatch, decode: Callable[[bytes], Record]) -> None:
+        self._watch = watch
+        self._decode = decode
+        self.drop = watch.drop
+
+    async def next(self, timeout: float | None) -> tuple[str, Record] | None:
+        found = await self._watch.next(timeout)
+        return None if found is None else (found[0], self._decode(found[1]))
+
+
+class Backend:
+    """The result side of an app. Without a result backend every use raises ConfigurationError."""
+
+    def __init__(self, results: Results | None, conf: Config, now: Callable[[], datetime]) -> None:
+        self._driver = results
+        self._conf = conf
+        self._now = now
+        self.serializer: str = conf.result_serializer
+        self.accept = frozenset(conf.result_accept_content or conf.accept_content) | {self.serializer}
+
+    @property
+    def _results(self) -> Results:
+        if self._driver is None:
+            raise ConfigurationError("no result backend is configured: set result_backend, or Canvas(backend=…)")
+        return self._driver
+
+    @property
+    def chord_expires(self) -> int:
+        """Seconds that a chord's keys live; 0 keeps them."""
+        conf = self._conf
+        given = conf.result_chord_expires if conf.result_chord_expires is not None else conf.result_expires
+        return int(given or 0)
+
+    # -- records
+
+    def get_records(self, task_ids: Sequence[str]) -> list[Record | None]:
+        """The stored records, in order."""
+        return [self._decode(payload) if payload else None for payload in self._results.get(task_ids)]
+
+    async def aget_records(self, task_ids: Sequence[str]) -> list[Record | None]:
+        found = await self._results.aget(task_ids)
+        return [self._decode(payload) if payload else None for payload in found]
+
+    def _decode(self, payload: bytes) -> Record:
+        return wire.decode(
+            payload, serializer=self.serializer, accept=self.accept, max_bytes=self._conf.task_message_max_bytes
+        )
+
+    @contextmanager
+    def watch(self, task_ids: Iterable[str]) -> Iterator[RecordWatch]:
+        """Watch ids; nothing stored from now on, or before, is missed."""
+        with self._results.watch(task_ids) as watch:
+            yield RecordWatch(watch, self._decode)
+
+    @asynccontextmanager
+    async def awatch(self, task_ids: Iterable[str]) -> AsyncIterator[AsyncRecordWatch]:
+        async with self._results.awatch(task_ids) as watch:
+            yield AsyncRecordWatch(watch, self._decode)
+
+    def store_of(self, record: Record) -> Store:
+        """A record as the driver keeps it. Raises EncodeError."""
+        conf = self._conf
+        payload = wire.encode(record, serializer=self.serializer, compress=conf.result_compression)
+        expires = conf.result_expires
+        if record.status == states.FAILURE and conf.result_failure_expires is not None:
+            expires = conf.result_failure_expires
+        return Store(record.task_id, payload, int(expires) if expires else None, record.status == states.SUCCESS)
+
+    def store_result(
+        self, task_id: str, result: Any, state: str, traceback: str | None = None, request: Any = None, **_: Any
+    ) -> Any:
+        """Store a state now, outside any settlement (``update_state``)."""
+        record = Record(task_id, state, result, traceback, [] if request is None else _children(request))
+        if request is not None:
+            record.group_id, record.parent_id = request.group, request.parent_id
+        if state in states.READY_STATES:
+            record.date_done = self._now().isoformat()
+        self._results.store([self.store_of(record)])
+        return result
+
+    def forget(self, task_ids: Sequence[str]) -> None:
+        """Delete records."""
+        self._results.forget(task_ids)
+
+    def cleanup(self) -> None:
+        """Expired records go by themselves; there is nothing to delete."""
+
+    # -- groups
+
+    def encode_group(self, structure: Any) -> bytes:
+        return wire.encode_group(structure, serializer=self.serializer)
+
+    def decode_group(self, payload: bytes) -> Any:
+        return wire.decode_group(payload, serializer=self.serializer, accept=self.accept)
+
+    def save_group(self, group_id: str, structure: Any) -> None:
+        """Keep a GroupResult's tuple form (PROTOCOL.md §5.3)."""
+        expires = self._conf.result_expires
+        self._results.save_group(group_id, self.encode_group(structure), int(expires) if expires else None)
+
+    def restore_group(self, group_id: str) -> Any:
+        """The tuple form kept under ``group_id``; ``None`` when there is none."""
+        payload = self._results.get_group(group_id)
+        return None if payload is None else self.decode_group(payload)
+
+    def delete_group(self, group_id: str) -> None:
+        self._results.delete_group(group_id)
+
+
+def _children(request: Any) -> list[Any]:
+    return [child.as_tuple() for child in request.children]
+
+
+def backend_for(results: Results | None, conf: Config, now: Callable[[], datetime]) -> Backend:
+    """The backend over a driver's results."""
+    return Backend(results, conf, now)

@@ -1,0 +1,312 @@
+"""Settings: Celery's lower-case names, checked as they come in, with a word on where a wrong one came from.
+
+Later sources win: defaults, the configuration object, the environment (``CELERY_…``, then ``CANVAS_…``), keyword
+arguments and assignment.
+"""
+
+import importlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from difflib import get_close_matches
+from types import ModuleType
+from typing import Any
+
+from canvas.errors import InvalidSetting, UnknownSetting
+from canvas.routing import Router
+from canvas.settings import SETTINGS
+
+_OLD = {setting.old: name for name, setting in SETTINGS.items() if setting.old}
+_OLD.update({name.upper(): name for name in SETTINGS if name.startswith("broker_")})
+_SECRET = ("password", "secret", "token", "security_key", "access_key")
+
+
+class Config:
+    """The settings of an app, as attributes and as items; assign to change them.
+
+    Raises UnknownSetting (suggesting the nearest name) and InvalidSetting.
+    """
+
+    def __init__(self) -> None:
+        for name, setting in SETTINGS.items():
+            default = setting.default
+            self.__dict__[name] = default.copy() if isinstance(default, dict | list) else default
+        self.__dict__["_given"] = {}
+
+    @classmethod
+    def load(
+        cls,
+        *,
+        obj: Any = None,
+        namespace: str | None = None,
+        environ: Mapping[str, str] | None = None,
+        overrides: Mapping[str, Any] | None = None,
+    ) -> "Config":
+        """Settings from all sources; ``environ`` is read only when given."""
+        conf = cls()
+        if obj is not None:
+            for name, value in _from_object(obj, namespace).items():
+                conf._set(name, value, "the configuration object")
+        for prefix in ("CELERY_", "CANVAS_"):
+            for name, text in _from_environment(environ or {}, prefix).items():
+                conf._set(name, parse(name, text, prefix), f"environment variable {prefix}{name.upper()}")
+        for name, value in (overrides or {}).items():
+            conf._set(name, value, "a keyword argument")
+        return conf
+
+    def _set(self, name: str, value: Any, source: str) -> None:
+        setting = SETTINGS.get(name)
+        if setting is None:
+            raise UnknownSetting(_unknown(name, source))
+        checked = _CHECKS[setting.kind](value)
+        if checked is _WRONG:
+            shown = "********" if _is_secret(name) else repr(value)[:100]
+            raise InvalidSetting(f"{name}: expected {_EXPECTED[setting.kind]}; got {shown} from {source}")
+        self.__dict__[name] = checked
+        self.__dict__["_given"][name] = checked
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._set(name, value, "an assignment")
+
+    __setitem__ = __setattr__
+
+    def __getattr__(self, name: str) -> Any:
+        raise UnknownSetting(_unknown(name, "app.conf"))
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return self.__dict__[name]
+        except KeyError:
+            raise UnknownSetting(_unknown(name, "app.conf")) from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in SETTINGS
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(SETTINGS)
+
+    def keys(self) -> list[str]:
+        return list(SETTINGS)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """A setting, or ``default`` for a name that is none."""
+        return self.__dict__[name] if name in SETTINGS else default
+
+    def update(self, *sources: Mapping[str, Any], **settings: Any) -> None:
+        """Set many at once."""
+        for source in (*sources, settings):
+            for name, value in source.items():
+                self._set(name, value, "update()")
+
+    def changed(self) -> dict[str, Any]:
+        """The settings that were given, as opposed to left at their defaults."""
+        return dict(self._given)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All settings, with secrets masked."""
+        return {name: masked(name, self.__dict__[name]) for name in SETTINGS}
+
+    def router(self) -> Router:
+        """The routing table that these settings describe."""
+        return Router(
+            routes=self.task_routes,
+            queues=self.task_queues,
+            default_queue=self.task_default_queue,
+            default_exchange=self.task_default_exchange,
+            default_exchange_type=self.task_default_exchange_type,
+            default_routing_key=self.task_default_routing_key,
+            create_missing=self.task_create_missing_queues,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Config {({name: masked(name, value) for name, value in self._given.items()})!r}>"
+
+
+def masked(name: str, value: Any) -> Any:
+    """A setting's value, fit to be shown."""
+    if value and _is_secret(name):
+        return "********"
+    if isinstance(value, str) and "://" in value and "@" in value:
+        scheme, _, rest = value.partition("://")
+        login, _, host = rest.rpartition("@")
+        user = login.partition(":")[0]
+        return f"{scheme}://{user}:********@{host}"
+    return value
+
+
+def _is_secret(name: str) -> bool:
+    return any(part in name for part in _SECRET)
+
+
+def _unknown(name: str, source: str) -> str:
+    renamed = _OLD.get(name)
+    if renamed:
+        return f"{name} (from {source}) is the old name of {renamed}"
+    near = get_close_matches(name.lower(), SETTINGS, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"unknown setting {name!r} from {source}{hint}"
+
+
+# -- sources
+
+
+def _from_object(obj: Any, namespace: str | None) -> dict[str, Any]:
+    if isinstance(obj, str):
+        obj = _imported(obj)
+    if isinstance(obj, Mapping):
+        found = {str(name): value for name, value in obj.items()}
+    else:
+        found = {name: getattr(obj, name) for name in dir(obj) if not name.startswith("_")}
+    if namespace:
+        prefix = namespace.upper() + "_"
+        return {name[len(prefix) :].lower(): value for name, value in found.items() if name.startswith(prefix)}
+    if isinstance(obj, Mapping):
+        return found
+    return {name: value for name, value in found.items() if name in SETTINGS or _meant_as_setting(name, value)}
+
+
+def _meant_as_setting(name: str, value: Any) -> bool:
+    """A module also has imports, functions and classes; a misspelt setting is none of these."""
+    if isinstance(value, ModuleType | type) or callable(value) or name.isupper() and name not in _OLD:
+        return False
+    return name in _OLD or bool(get_close_matches(name, SETTINGS, n=1, cutoff=0.85))
+
+
+def _imported(name: str) -> Any:
+    module, _, attribute = name.partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+    except ModuleNotFoundError:
+        if attribute or "." not in module:
+            raise
+        module, _, attribute = module.rpartition(".")
+        found = importlib.import_module(module)
+    return getattr(found, attribute) if attribute else found
+
+
+def _from_environment(environ: Mapping[str, str], prefix: str) -> dict[str, str]:
+    found = {}
+    for variable, text in environ.items():
+        if not variable.startswith(prefix):
+            continue
+        name = variable[len(prefix) :].lower()
+        if name in SETTINGS:
+            found[name] = text
+        elif prefix == "CANVAS_" and name not in ("app", "workdir", "no_color", "log_level"):
+            raise UnknownSetting(_unknown(name, f"environment variable {variable}"))
+    return found
+
+
+def parse(name: str, text: str, prefix: str) -> Any:
+    """Environment text as a setting's kind of value. Raises InvalidSetting."""
+    kind = SETTINGS[name].kind
+    try:
+        return _PARSERS.get(kind, _parse_any)(text)
+    except (ValueError, KeyError):
+        raise InvalidSetting(
+            f"{name}: expected {_EXPECTED[kind]}; got {'********' if _is_secret(name) else repr(text)[:100]} "
+            f"from environment variable {prefix}{name.upper()}"
+        ) from None
+
+
+_TRUTH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+
+
+def _parse_any(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _parse_names(text: str) -> list[str]:
+    if text.lstrip().startswith("["):
+        return json.loads(text)  # type: ignore[no-any-return]
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    "bool": lambda text: _TRUTH[text.strip().lower()],
+    "int": int,
+    "count": int,
+    "priority": int,
+    "protocol": int,
+    "float": float,
+    "seconds": float,
+    "duration": float,
+    "names": _parse_names,
+    "dict": json.loads,
+    "text": str,
+    "urls": str,
+    "unknown": str,
+}
+
+# -- checks: the value as it is kept, or _WRONG
+
+
+_WRONG: Any = object()
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _duration(value: Any) -> Any:
+    if isinstance(value, timedelta):
+        return int(value.total_seconds())
+    return value if value is None or (_number(value) and value >= 0) else _WRONG
+
+
+def _names(value: Any) -> Any:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list | tuple | set | frozenset) and all(isinstance(item, str) for item in value):
+        return list(value)
+    return _WRONG
+
+
+def _urls(value: Any) -> Any:
+    if isinstance(value, list | tuple) and value and all(isinstance(item, str) for item in value):
+        return ";".join(value)
+    return value if value is None or isinstance(value, str) else _WRONG
+
+
+def _count(value: Any) -> Any:
+    return value if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0) else _WRONG
+
+
+_CHECKS: dict[str, Callable[[Any], Any]] = {
+    "any": lambda value: value,
+    "bool": lambda value: value if value is None or isinstance(value, bool) else (bool(value) if value in (0, 1) else _WRONG),
+    "int": lambda value: value if value is None or _number(value) else _WRONG,
+    "float": lambda value: value if value is None or _number(value) else _WRONG,
+    "seconds": lambda value: value if value is None or (_number(value) and value >= 0) else _WRONG,
+    "count": _count,
+    "priority": lambda value: value if value is None or (_number(value) and 0 <= value <= 255) else _WRONG,
+    "protocol": lambda value: value if value in (1, 2) else _WRONG,
+    "text": lambda value: value if value is None or isinstance(value, str) else _WRONG,
+    "urls": _urls,
+    "names": _names,
+    "dict": lambda value: dict(value) if isinstance(value, Mapping) else (None if value is None else _WRONG),
+    "duration": _duration,
+    "unknown": lambda value: value if value in ("dead", "requeue") else _WRONG,
+}
+_EXPECTED = {
+    "any": "any value",
+    "bool": "true or false",
+    "int": "a number",
+    "float": "a number",
+    "seconds": "seconds, 0 or more",
+    "count": "a whole number, 0 or more",
+    "priority": "a priority from 0 to 255",
+    "protocol": "1 or 2",
+    "text": "text",
+    "urls": "a URL or a list of URLs",
+    "names": "a list of names",
+    "dict": "a mapping",
+    "duration": "seconds, a timedelta, or None",
+    "unknown": '"dead" or "requeue"',
+}
+

@@ -1,0 +1,92 @@
+"""Settlements where broker and results are different servers: in steps, each of them safe to repeat.
+
+The order is: is the lease held; records and parts (a repeated record is the same record, a repeated part is counted
+once per task id); then messages and ack in one atomic call on the broker. A crash after the records leaves the lease,
+so the task runs again and the rest happens then. A crash after the ack leaves nothing to do.
+
+A chord's body is sent under a guard kept beside the queue, then the chord is forgotten on the results' side. A crash
+between the two leaves the chord ready; the sweep fires it again, and the guard stops the second body.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from canvas.drivers.base import Broker, Lease, Results, Settled
+from canvas.errors import BrokerError
+from canvas.model.message import Delivery, Publish
+from canvas.model.settlement import Deferral, Firing, Join, Part, Ready, Settlement, Store, Verdict
+
+
+class StepBroker(Broker, Protocol):
+    """A broker's half."""
+
+    def held(self, tags: Sequence[str]) -> list[bool]:
+        """Which leases are still held."""
+
+    def settle(self, settlements: Sequence[Settlement], lease: Lease | None) -> tuple[list[bool], list[Delivery]]:
+        """Messages, deferrals and disposal of each settlement, whole or not at all; then a lease."""
+
+    def publish_once(self, guard: str, publishes: Sequence[Publish], deferrals: Sequence[Deferral]) -> bool:
+        """Send messages unless that guard was used before."""
+
+
+class StepResults(Results, Protocol):
+    """The results' half."""
+
+    def record(
+        self, stores: Sequence[Store], parts: Sequence[Part], joins: Sequence[Join], grow: Sequence[str]
+    ) -> list[Ready]:
+        """Records, parts and chord starts in one atomic call; the chords that became ready."""
+
+    def finish(self, group_id: str, failed: bool) -> None:
+        """Forget a chord whose body has been sent."""
+
+    def unfired(self, older_than: float) -> list[Ready]:
+        """Chords that have been ready for so many seconds."""
+
+
+class Stepwise:
+    """A Completer in steps. Without results it commits the broker's half alone."""
+
+    def __init__(self, broker: StepBroker, results: StepResults | None) -> None:
+        self._broker = broker
+        self._results = results
+
+    def settle(self, settlements: Sequence[Settlement], lease: Lease | None = None) -> Settled:
+        tags = [s.delivery.tag for s in settlements if s.delivery is not None and s.fenced]
+        held = dict(zip(tags, self._broker.held(tags), strict=True))
+        alive = [s for s in settlements if s.delivery is None or held.get(s.delivery.tag, True)]
+        ready = self._record(alive)
+        committed, deliveries = self._broker.settle(alive, lease)
+        done = {id(s): ok for s, ok in zip(alive, committed, strict=True)}
+        verdicts = [Verdict(done.get(id(s), False), []) for s in settlements]
+        if ready:
+            first = next((i for i, s in enumerate(settlements) if id(s) in done), 0)
+            verdicts[first] = Verdict(verdicts[first].held, ready)
+        return Settled(verdicts, deliveries)
+
+    def _record(self, settlements: Sequence[Settlement]) -> list[Ready]:
+        stores = [x for s in settlements for x in s.stores]
+        parts = [x for s in settlements for x in s.parts]
+        joins = [x for s in settlements for x in s.joins]
+        grow = [x for s in settlements for x in s.grow]
+        if self._results is None:
+            if parts or joins or grow:
+                raise BrokerError("a chord needs a result backend to count its parts; set result_backend")
+            return []
+        return self._results.record(stores, parts, joins, grow) if stores or parts or joins or grow else []
+
+    def fire(self, firing: Firing) -> Verdict:
+        if self._results is None:
+            raise BrokerError("a chord needs a result backend; set result_backend")
+        ready = []
+        if firing.joins:
+            self._results.record((), (), firing.joins, ())
+        held = self._broker.publish_once(firing.group_id, firing.publishes, firing.deferrals)
+        if held:
+            ready = self._results.record(firing.stores, firing.parts, (), ())
+        self._results.finish(firing.group_id, firing.failed)
+        return Verdict(held, ready)
+
+    def unfired(self, older_than: float) -> list[Ready]:
+        return self._results.unfired(older_than) if self._results is not None else []

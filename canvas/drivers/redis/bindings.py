@@ -1,0 +1,63 @@
+"""Exchanges and their bindings, in kombu's sets (PROTOCOL.md §1.7)."""
+
+import re
+import time
+from collections.abc import Sequence
+
+from canvas.drivers.base import Binding
+from canvas.drivers.redis.keys import SEP, BrokerKeys
+from canvas.drivers.redis.link import Link
+
+_FRESH_FOR = 5.0
+
+
+class Bindings:
+    """Which queues an exchange and routing key lead to; read at most every few seconds."""
+
+    def __init__(self, link: Link, keys: BrokerKeys) -> None:
+        self._link = link
+        self._keys = keys
+        self._known: dict[str, tuple[float, list[tuple[str, re.Pattern[str] | None, str]]]] = {}
+
+    def declare(self, bindings: Sequence[Binding]) -> None:
+        """Add bindings to kombu's sets."""
+        commands = []
+        for binding in bindings:
+            member = SEP.join((binding.routing_key, _pattern(binding), binding.queue))
+            for key in (self._keys.binding(binding.exchange), self._keys.permanent_binding(binding.exchange)):
+                commands.append(("SADD", key, member))
+            self._known.pop(binding.exchange, None)
+        if commands:
+            self._link.pipeline(commands, transaction=True)
+
+    def queues(self, exchange: str, routing_key: str) -> list[str]:
+        """The queues a message goes to; none, silently, where no binding matches."""
+        found = []
+        for key, pattern, queue in self._read(exchange):
+            matches = pattern.match(routing_key) is not None if pattern is not None else key == routing_key
+            if matches and queue not in found:
+                found.append(queue)
+        return found
+
+    def _read(self, exchange: str) -> list[tuple[str, re.Pattern[str] | None, str]]:
+        now = time.monotonic()
+        known = self._known.get(exchange)
+        if known is not None and now - known[0] < _FRESH_FOR:
+            return known[1]
+        members = self._link.command("SMEMBERS", self._keys.binding(exchange))
+        parsed = []
+        for member in members:
+            key, pattern, queue = member.decode().split(SEP)
+            parsed.append((key, re.compile(pattern) if pattern else None, queue))
+        self._known[exchange] = (now, parsed)
+        return parsed
+
+
+def _pattern(binding: Binding) -> str:
+    """A topic binding's key as the regular expression that kombu stores; empty for direct ones."""
+    if binding.type == "fanout":
+        return "^.*?$"
+    if binding.type != "topic":
+        return ""
+    words = {"*": r"[^\.]+", "#": r".*?"}
+    return "^" + r"\.".join(words.get(word, word) for word in binding.routing_key.split(".")) + "$"

@@ -1,0 +1,225 @@
+"""Queues and leases on Redis, in kombu's own keys (PROTOCOL.md §1)."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgpack
+
+from canvas.drivers.base import Binding, DeadLetter, Lease
+from canvas.drivers.redis.bindings import Bindings
+from canvas.drivers.redis.keys import STEPS, BrokerKeys, step_of
+from canvas.drivers.redis.link import Link
+from canvas.drivers.redis.packing import Packing, pack
+from canvas.drivers.redis.restore import Restore
+from canvas.drivers.redis.waiting import Waiting
+from canvas.model.message import Delivery, Publish
+from canvas.model.settlement import Deferral, Settlement
+
+
+class RedisBroker:
+    """The Broker of ``canvas.drivers.base``, and the broker's half of a stepwise completer."""
+
+    def __init__(self, link: Link, options: Mapping[str, Any]) -> None:
+        self.link = link
+        self.keys = BrokerKeys(str(options.get("global_keyprefix") or ""), link.address.db)
+        self._bindings = Bindings(link, self.keys)
+        self._waiting = Waiting(link, self.keys)
+        self.packing = Packing(self.keys, None, self.lists_of)
+        self._restore = Restore(link, self.keys, float(options.get("visibility_timeout") or 3600))
+        self._numbers: dict[str, int] = {}
+        self._doubtful: dict[str, list[str]] = {}
+
+    # -- sending
+
+    def declare(self, bindings: Sequence[Binding]) -> None:
+        self._bindings.declare(bindings)
+
+    def lists_of(self, message: Publish) -> list[str]:
+        """The lists that a message goes into."""
+        step = step_of(message.priority)
+        if not message.exchange:
+            return [self.keys.list(message.routing_key, step)]
+        return [self.keys.list(queue, step) for queue in self._bindings.queues(message.exchange, message.routing_key)]
+
+    def publish(self, messages: Sequence[Publish]) -> None:
+        if messages:
+            self.link.pipeline(self._pushes(messages))
+
+    async def apublish(self, messages: Sequence[Publish]) -> None:
+        if messages:
+            await self.link.apipeline(self._pushes(messages))
+
+    def _pushes(self, messages: Sequence[Publish]) -> list[Sequence[Any]]:
+        return [("LPUSH", key, message.payload) for message in messages for key in self.lists_of(message)]
+
+    def broadcast(self, exchange: str, payload: bytes) -> None:
+        self.link.command("PUBLISH", self.keys.channel(exchange), payload)
+
+    # -- leasing
+
+    def lease(self, request: Lease) -> list[Delivery]:
+        return self.exchange([], request, self._db, None)[1]
+
+    @property
+    def _db(self) -> str:
+        return str(self.link.address.db)
+
+    def exchange(
+        self, settlements: Sequence[list[Any]], lease: Lease | None, result_db: str, ready: tuple[str, str] | None
+    ) -> tuple[list[Any], list[Delivery]]:
+        """One call of settle.lua: packed settlements in, verdicts and deliveries out."""
+        worker = lease.worker if lease is not None else _worker_of(settlements)
+        if worker in self._doubtful:
+            self._settle_doubt(worker)
+        lists, names = self._sources(lease)
+        keys = self.keys
+        limit = lease.limit if lease is not None else 0
+        number = self._numbers.get(worker, 0)
+        self._numbers[worker] = number + limit
+        arguments = [self._db, result_db, pack(list(settlements)), limit, f"canvas:{worker}:", number]
+        ready_key, ready_index = ready or ("canvas:ready", "canvas:ready:index")
+        script_keys = [keys.unacked, keys.unacked_index, keys.leases(worker), keys.deferred, keys.deferred_messages]
+        try:
+            verdicts, taken = self.link.call(
+                "settle", [*script_keys, ready_key, ready_index, *lists], [*arguments, *names], once=True
+            )
+        except Exception:
+            if limit:
+                tags = [f"canvas:{worker}:{n}" for n in range(number, number + limit)]
+                self._doubtful.setdefault(worker, []).extend(tags)
+            raise
+        if lease is not None:
+            self._waiting.leased(limit)
+        return verdicts, [Delivery(tag.decode(), queue.decode(), payload) for tag, queue, payload in taken]
+
+    def _sources(self, lease: Lease | None) -> tuple[list[str], list[str]]:
+        """The lists to lease from, and the queue each belongs to; what waits in the inbox first."""
+        if lease is None:
+            return [], []
+        pairs = [(self.keys.list(queue, step), queue) for step in STEPS for queue in lease.queues]
+        armed = self._waiting.armed(lease.worker)
+        inbox = [(self.keys.inbox(lease.worker, key), queue) for key, queue in pairs if key in armed]
+        lists, names = zip(*[*inbox, *pairs], strict=True)
+        return list(lists), list(names)
+
+    def _settle_doubt(self, worker: str) -> None:
+        """A lease call failed on the way: what it may have taken is held under tags that nobody knows."""
+        self._restore.tags(worker, self._doubtful[worker])
+        del self._doubtful[worker]
+
+    def wait(self, worker: str, queues: Sequence[str], timeout: float) -> bool:
+        pairs = [self.keys.list(queue, step) for step in STEPS for queue in queues]
+        return self._waiting.wait(worker, pairs, timeout)
+
+    def interrupt(self) -> None:
+        self._waiting.interrupt()
+
+    def return_inbox(self, worker: str) -> int:
+        return self._waiting.return_inbox(worker)
+
+    def give_back(self, deliveries: Sequence[Delivery]) -> int:
+        if not deliveries:
+            return 0
+        given = [[d.tag, self.packing.list_of(d.queue, d.payload), d.payload] for d in deliveries]
+        return self._restore.give(_worker_of_tag(deliveries[0].tag), given)
+
+    # -- stepwise
+
+    def held(self, tags: Sequence[str]) -> list[bool]:
+        """Which leases are still held."""
+        if not tags:
+            return []
+        return [bool(found) for found in self.link.pipeline([("HEXISTS", self.keys.unacked, tag) for tag in tags])]
+
+    def settle(self, settlements: Sequence[Settlement], lease: Lease | None) -> tuple[list[bool], list[Delivery]]:
+        """The broker's side of settlements: messages and acks, each whole or not at all."""
+        packed = []
+        for settlement in settlements:
+            one = self.packing.settlement(
+                Settlement(
+                    settlement.delivery,
+                    settlement.fenced,
+                    publishes=settlement.publishes,
+                    deferrals=settlement.deferrals,
+                    disposal=settlement.disposal,
+                    reason=settlement.reason,
+                )
+            )
+            packed.append(one)
+        verdicts, deliveries = self.exchange(packed, lease, self._db, None)
+        return [bool(verdict[0]) for verdict in verdicts], deliveries
+
+    def publish_once(self, guard: str, publishes: Sequence[Publish], deferrals: Sequence[Deferral]) -> bool:
+        """Send messages unless the guard says that somebody did."""
+        packed = pack([self.packing.publishes(list(publishes)), self.packing.deferrals(list(deferrals))])
+        keys = [self.keys.fired(guard), self.keys.deferred, self.keys.deferred_messages]
+        return bool(self.link.call("publish_once", keys, [packed]))
+
+    # -- looking
+
+    def dead(self, queue: str) -> list[DeadLetter]:
+        found = self.link.command("LRANGE", self.keys.dead(queue), 0, -1)
+        letters = []
+        for packed in reversed(found):
+            fields = {_text(key): value for key, value in msgpack.unpackb(packed, raw=True).items()}
+            letters.append(
+                DeadLetter(fields["payload"], _text(fields["reason"]), _text(fields["queue"]), float(fields["time"]))
+            )
+        return letters
+
+    def length(self, queue: str) -> int:
+        return sum(self.link.pipeline([("LLEN", key) for key in self.keys.lists(queue)]))
+
+    def purge(self, queue: str) -> int:
+        lists = self.keys.lists(queue)
+        answers = self.link.pipeline([*(("LLEN", key) for key in lists), ("DEL", *lists)], transaction=True)
+        return sum(answers[: len(lists)])
+
+    # -- workers
+
+    def beat(self, worker: str, queues: Sequence[str], ttl: float) -> None:
+        keys = self.keys
+        lists = json.dumps([keys.list(queue, step) for step in STEPS for queue in queues])
+        self.link.call(
+            "beat",
+            [keys.worker(worker), keys.workers, keys.leases(worker), keys.unacked_index],
+            [worker, int(ttl * 1000), lists],
+        )
+
+    def leave(self, worker: str) -> None:
+        self._waiting.close(worker)
+        self._restore.worker(worker, count_delivery=False)
+
+    def lost(self, worker: str) -> int:
+        return self._restore.worker(worker, count_delivery=True)
+
+    def reap(self) -> int:
+        return self._restore.dead_workers()
+
+    def promote(self, limit: int) -> int:
+        return int(self.link.call("promote", [self.keys.deferred, self.keys.deferred_messages], [limit]))
+
+    def next_due(self) -> float | None:
+        found, now = self.link.pipeline([("ZRANGE", self.keys.deferred, 0, 0, "WITHSCORES"), ("TIME",)])
+        if not found:
+            return None
+        score = found[0][1] if isinstance(found[0], list | tuple) else found[1]
+        return float(score) - (int(now[0]) + int(now[1]) / 1e6 if isinstance(now, list | tuple) else time.time())
+
+    def close(self) -> None:
+        self._waiting.close()
+        self.link.close()
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _worker_of_tag(tag: str) -> str:
+    return tag.removeprefix("canvas:").rpartition(":")[0]
+
+
+def _worker_of(settlements: Sequence[list[Any]]) -> str:
+    return next((_worker_of_tag(s[0]) for s in settlements if s[0]), "")

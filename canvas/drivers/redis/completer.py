@@ -1,0 +1,39 @@
+"""Settlements on one server: records, parts, messages and acks in one atomic call (DESIGN: Settlement)."""
+
+from collections.abc import Sequence
+
+from canvas.drivers.base import Lease, Settled
+from canvas.drivers.redis.broker import RedisBroker
+from canvas.drivers.redis.packing import Packing, pack
+from canvas.drivers.redis.results import RedisResults, ready_of
+from canvas.model.settlement import Firing, Ready, Settlement, Verdict
+
+
+class RedisCompleter:
+    """The Completer for a broker and results on the same server; their databases may differ."""
+
+    def __init__(self, broker: RedisBroker, results: RedisResults) -> None:
+        self._broker = broker
+        self._results = results
+        self._packing = Packing(broker.keys, results.keys, broker.lists_of)
+        self._result_db = str(results.link.address.db)
+        self._ready = (results.keys.ready, results.keys.ready_index)
+
+    def settle(self, settlements: Sequence[Settlement], lease: Lease | None = None) -> Settled:
+        packed = [self._packing.settlement(settlement) for settlement in settlements]
+        verdicts, deliveries = self._broker.exchange(packed, lease, self._result_db, self._ready)
+        return Settled([_verdict(verdict) for verdict in verdicts], deliveries)
+
+    def fire(self, firing: Firing) -> Verdict:
+        broker = self._broker
+        keys = [*self._ready, broker.keys.deferred, broker.keys.deferred_messages]
+        arguments = [str(broker.link.address.db), self._result_db, pack(self._packing.firing(firing))]
+        return _verdict(broker.link.call("fire", keys, arguments))
+
+    def unfired(self, older_than: float) -> list[Ready]:
+        return self._results.unfired(older_than)
+
+
+def _verdict(found: Sequence[object]) -> Verdict:
+    held, ready = found
+    return Verdict(bool(held), [ready_of(one) for one in ready])  # type: ignore[attr-defined]

@@ -1,0 +1,93 @@
+"""Every key in Redis, Celery's and ours (PROTOCOL.md §1.1, §5; docs/reference/keys.md)."""
+
+from bisect import bisect_right
+
+SEP = "\x06\x16"
+STEPS = (0, 3, 6, 9)
+
+
+def step_of(priority: object) -> int:
+    """The priority step that a message's priority falls into (PROTOCOL.md §1.2)."""
+    try:
+        value = max(0, min(9, int(priority)))  # type: ignore[call-overload]
+    except (TypeError, ValueError):
+        value = 0
+    return STEPS[bisect_right(STEPS, value) - 1]
+
+
+class BrokerKeys:
+    """Keys of the broker's database. ``prefix`` is ``global_keyprefix``."""
+
+    def __init__(self, prefix: str = "", db: int = 0) -> None:
+        self.prefix = prefix
+        self.unacked = f"{prefix}unacked"
+        self.unacked_index = f"{prefix}unacked_index"
+        self.unacked_mutex = f"{prefix}unacked_mutex"
+        self.deferred = f"{prefix}canvas:deferred"
+        """zset id → due; entries go when promoted."""
+        self.deferred_messages = f"{prefix}canvas:deferred:messages"
+        """hash id → list and payload; entries go when promoted."""
+        self.workers = f"{prefix}canvas:workers"
+        """hash worker → lists it consumes; an entry goes when the worker leaves or is reaped."""
+        self.reaper = f"{prefix}canvas:reaper"
+        """Lock with a TTL of seconds."""
+        self._db = db
+
+    def list(self, queue: str, step: int) -> str:
+        """The list of a queue's priority step."""
+        return f"{self.prefix}{queue}{SEP}{step}" if step else f"{self.prefix}{queue}"
+
+    def lists(self, queue: str) -> list[str]:
+        """All lists of a queue, most urgent first."""
+        return [self.list(queue, step) for step in STEPS]
+
+    def binding(self, exchange: str) -> str:
+        return f"{self.prefix}_kombu.binding.{exchange}"
+
+    def permanent_binding(self, exchange: str) -> str:
+        return f"{self.prefix}_kombu.binding_permanent.{exchange}"
+
+    def channel(self, exchange: str) -> str:
+        """Where a fanout exchange publishes (PROTOCOL.md §1.8)."""
+        return f"{self.prefix}/{self._db}.{exchange}"
+
+    def worker(self, worker: str) -> str:
+        """Heartbeat: lives for the lease TTL."""
+        return f"{self.prefix}canvas:worker:{worker}"
+
+    def leases(self, worker: str) -> str:
+        """set of the tags a worker holds; goes with the worker."""
+        return f"{self.prefix}canvas:leases:{worker}"
+
+    def inbox(self, worker: str, list_key: str) -> str:
+        """list: a message moved aside while waiting; goes when leased, returned, or reaped."""
+        return f"{self.prefix}canvas:inbox:{worker}:{list_key}"
+
+    def dead(self, queue: str) -> str:
+        """list of dead letters, newest first, capped."""
+        return f"{self.prefix}canvas:dead:{queue}"
+
+    def fired(self, group_id: str) -> str:
+        """Guard of a chord's body where results are on another server; lives a day."""
+        return f"{self.prefix}canvas:fired:{group_id}"
+
+
+class ResultKeys:
+    """Keys of the results' database. ``prefix`` is the result backend's ``global_keyprefix``."""
+
+    def __init__(self, prefix: str = "") -> None:
+        if prefix and prefix[-1] not in ":_-.":
+            prefix += "_"
+        self.prefix = prefix
+        self.ready = f"{prefix}canvas:ready"
+        """hash group → what firing its chord needs; an entry goes when the chord is fired."""
+        self.ready_index = f"{prefix}canvas:ready:index"
+        """zset group → since when it is ready."""
+
+    def task(self, task_id: str) -> str:
+        """A task's record; also the channel it is announced on."""
+        return f"{self.prefix}celery-task-meta-{task_id}"
+
+    def group(self, group_id: str) -> str:
+        """A saved group; with ``.j .t .s .d .c`` appended, its chord (PROTOCOL.md §5.4)."""
+        return f"{self.prefix}celery-taskset-meta-{group_id}"

@@ -1,0 +1,221 @@
+"""The connection to one Redis server: the only file that imports redis.
+
+Commands are tried again while the server is away for a moment; after that OperationalError. A call that must not be
+repeated blindly (a settlement, a lease) is made with ``once``.
+"""
+
+import asyncio
+import os
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from hashlib import sha1
+from importlib import resources
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import redis
+import redis.asyncio
+import redis.exceptions
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.asyncio.sentinel import Sentinel as AsyncSentinel
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from canvas.drivers.redis.url import Address
+from canvas.errors import BrokerError, OperationalError
+
+AWAY = (
+    redis.exceptions.ConnectionError,
+    redis.exceptions.TimeoutError,
+    redis.exceptions.BusyLoadingError,
+    redis.exceptions.ReadOnlyError,
+    OSError,
+)
+_TRIES = 6
+_NEEDS_EFFECTS = frozenset({"settle", "fire", "record", "publish_once", "beat", "promote"})
+
+
+@cache
+def script(name: str) -> tuple[str, str]:
+    """A script's text and its SHA1; ``effects.lua`` stands in front of those that use it."""
+    folder = resources.files("canvas.drivers.redis") / "scripts"
+    text = (folder / f"{name}.lua").read_text("utf-8")
+    if name in _NEEDS_EFFECTS:
+        text = (folder / "effects.lua").read_text("utf-8") + "\n" + text
+    return text, sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+class Link:
+    """Clients for one address, for threads and for event loops; new ones after a fork."""
+
+    def __init__(self, address: Address, timeout: float | None = None) -> None:
+        self.address = address
+        self._timeout = timeout
+        self._pid = 0
+        self._lock = threading.Lock()
+        self._patient: redis.Redis = None  # type: ignore[assignment]
+        self._hasty: redis.Redis = None  # type: ignore[assignment]
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = WeakKeyDictionary()
+
+    # -- clients
+
+    def _clients(self) -> tuple[redis.Redis, redis.Redis]:
+        if self._pid != os.getpid():
+            with self._lock:
+                if self._pid != os.getpid():
+                    self._patient = self._client(_TRIES)
+                    self._hasty = self._client(0)
+                    self._loops = WeakKeyDictionary()
+                    self._pid = os.getpid()
+        return self._patient, self._hasty
+
+    def _arguments(self) -> dict[str, Any]:
+        address = self.address
+        arguments: dict[str, Any] = {
+            "db": address.db,
+            "username": address.username,
+            "password": address.password,
+            "socket_timeout": self._timeout,
+            "socket_connect_timeout": 5.0,
+            "socket_keepalive": True,
+            "health_check_interval": 30,
+            "decode_responses": False,
+            "protocol": 2,
+            **address.options,
+        }
+        if address.path:
+            arguments["unix_socket_path"] = address.path
+            arguments.pop("socket_keepalive")
+        elif not address.sentinels:
+            arguments.update(host=address.host, port=address.port)
+        if address.ssl:
+            arguments["ssl"] = True
+        return arguments
+
+    def _client(self, tries: int) -> redis.Redis:
+        arguments = self._arguments()
+        arguments["retry"] = Retry(ExponentialWithJitterBackoff(cap=1.0, base=0.05), tries, supported_errors=AWAY)
+        if self.address.sentinels:
+            sentinel = Sentinel(self.address.sentinels, socket_timeout=2.0)
+            return sentinel.master_for(self.address.master, **arguments)  # type: ignore[no-any-return,no-untyped-call]
+        return redis.Redis(**arguments)
+
+    def loop_client(self) -> Any:
+        """The client of the running event loop."""
+        self._clients()
+        loop = asyncio.get_running_loop()
+        client = self._loops.get(loop)
+        if client is None:
+            arguments = self._arguments()
+            retry = AsyncRetry(ExponentialWithJitterBackoff(cap=1.0, base=0.05), _TRIES, supported_errors=AWAY)
+            arguments["retry"] = retry
+            if self.address.sentinels:
+                sentinel = AsyncSentinel(self.address.sentinels, socket_timeout=2.0)
+                client = sentinel.master_for(self.address.master, **arguments)  # type: ignore[no-untyped-call]
+            else:
+                client = redis.asyncio.Redis(**arguments)
+            self._loops[loop] = client
+        return client
+
+    # -- calls
+
+    def command(self, *words: Any) -> Any:
+        """One command, tried again while the server is away."""
+        with self.errors():
+            return self._clients()[0].execute_command(*words)  # type: ignore[no-untyped-call]
+
+    def pipeline(self, commands: Iterable[Sequence[Any]], transaction: bool = False) -> list[Any]:
+        """Several commands in one round trip."""
+        with self.errors():
+            pipe = self._clients()[0].pipeline(transaction=transaction)
+            for words in commands:
+                pipe.execute_command(*words)
+            return pipe.execute()
+
+    def call(self, name: str, keys: Sequence[str], arguments: Sequence[Any], once: bool = False) -> Any:
+        """A script; with ``once`` never tried again after its request may have reached the server."""
+        client = self._clients()[1 if once else 0]
+        text, digest = script(name)
+        with self.errors():
+            try:
+                return client.evalsha(digest, len(keys), *keys, *arguments)
+            except redis.exceptions.NoScriptError:
+                return client.eval(text, len(keys), *keys, *arguments)
+
+    async def acommand(self, *words: Any) -> Any:
+        """``command`` on an event loop."""
+        with self.errors():
+            return await self.loop_client().execute_command(*words)
+
+    async def apipeline(self, commands: Iterable[Sequence[Any]], transaction: bool = False) -> list[Any]:
+        """``pipeline`` on an event loop."""
+        with self.errors():
+            pipe = self.loop_client().pipeline(transaction=transaction)
+            for words in commands:
+                pipe.execute_command(*words)
+            return await pipe.execute()  # type: ignore[no-any-return]
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Redis' errors as ours."""
+        try:
+            yield
+        except AWAY as exc:
+            raise OperationalError(f"Redis at {self.where()}: {exc}") from exc
+        except redis.exceptions.RedisError as exc:
+            raise BrokerError(f"Redis at {self.where()} refused: {exc}") from exc
+
+    def where(self) -> str:
+        """The server, for messages."""
+        address = self.address
+        if address.sentinels:
+            return f"sentinel master {address.master}"
+        return address.path or f"{address.host}:{address.port}"
+
+    def pubsub(self) -> Any:
+        """A subscription on a connection of its own; it does not reconnect by itself."""
+        return self._clients()[1].pubsub(ignore_subscribe_messages=False)
+
+    def apubsub(self) -> Any:
+        """``pubsub`` of the running event loop."""
+        return self.loop_client().pubsub(ignore_subscribe_messages=False)
+
+    def connection(self) -> "Wire":
+        """A connection of its own, for one blocking command at a time."""
+        return Wire(self._clients()[1].connection_pool)
+
+    def close(self) -> None:
+        """Close this process's connections; the next call opens new ones."""
+        if self._pid == os.getpid():
+            for client in (self._patient, self._hasty):
+                client.close()
+            self._pid = 0
+
+
+class Wire:
+    """One raw connection with at most one command outstanding."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+        self._connection = pool.get_connection()
+
+    def send(self, *words: Any) -> None:
+        """Send a command without waiting for its reply."""
+        self._connection.send_command(*words)
+
+    def fileno(self) -> int:
+        """The socket, for a selector."""
+        return self._connection._sock.fileno()  # type: ignore[no-any-return]
+
+    def receive(self) -> Any:
+        """The reply."""
+        return self._connection.read_response()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.disconnect()
+        self._pool.release(self._connection)
+

@@ -1,0 +1,108 @@
+"""Records, groups and chord parts on Redis, in Celery's own keys (PROTOCOL.md §5)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from canvas.drivers.redis.keys import BrokerKeys, ResultKeys
+from canvas.drivers.redis.link import Link
+from canvas.drivers.redis.packing import Packing, pack
+from canvas.drivers.redis.watch import Watching
+from canvas.model.settlement import Join, Part, Ready, Store
+
+
+class RedisResults:
+    """The Results of ``canvas.drivers.base``, and the results' half of a stepwise completer."""
+
+    def __init__(self, link: Link, options: Mapping[str, Any]) -> None:
+        self.link = link
+        self.keys = ResultKeys(str(options.get("global_keyprefix") or ""))
+        self.packing = Packing(BrokerKeys(), self.keys, lambda message: [])
+        watching = Watching(link, self.keys, self.get, self.aget)
+        self.watch = watching.watch
+        self.awatch = watching.awatch
+
+    def get(self, task_ids: Sequence[str]) -> list[bytes | None]:
+        if not task_ids:
+            return []
+        return self.link.command("MGET", *map(self.keys.task, task_ids))  # type: ignore[no-any-return]
+
+    async def aget(self, task_ids: Sequence[str]) -> list[bytes | None]:
+        if not task_ids:
+            return []
+        return await self.link.acommand("MGET", *map(self.keys.task, task_ids))  # type: ignore[no-any-return]
+
+    def store(self, stores: Sequence[Store]) -> None:
+        self.record(stores, (), (), ())
+
+    def forget(self, task_ids: Sequence[str]) -> None:
+        if task_ids:
+            self.link.command("DEL", *map(self.keys.task, task_ids))
+
+    def save_group(self, group_id: str, payload: bytes, expires: int | None) -> None:
+        key = self.keys.group(group_id)
+        self.link.pipeline([_set(key, payload, expires), ("PUBLISH", key, payload)], transaction=True)
+
+    def get_group(self, group_id: str) -> bytes | None:
+        return self.link.command("GET", self.keys.group(group_id))  # type: ignore[no-any-return]
+
+    def delete_group(self, group_id: str) -> None:
+        self.link.command("DEL", self.keys.group(group_id))
+
+    def join(self, joins: Sequence[Join], grow: Sequence[str] = ()) -> None:
+        self.record((), (), joins, grow)
+
+    async def ajoin(self, joins: Sequence[Join]) -> None:
+        await self.link.apipeline([words for join in joins for words in self._join(join)], transaction=True)
+
+    def _join(self, join: Join) -> list[tuple[Any, ...]]:
+        base = self.keys.group(join.group_id)
+        commands: list[tuple[Any, ...]] = [("DEL", f"{base}.c"), _set(f"{base}.s", join.size, join.expires)]
+        if join.structure:
+            commands.append(_set(base, join.structure, join.expires))
+        return commands
+
+    # -- stepwise
+
+    def record(
+        self, stores: Sequence[Store], parts: Sequence[Part], joins: Sequence[Join], grow: Sequence[str]
+    ) -> list[Ready]:
+        """Records, parts and chord starts in one atomic call; the chords that became ready."""
+        packing = self.packing
+        groups = [self.keys.group(group_id) for group_id in grow]
+        packed = pack([packing.stores(list(stores)), packing.joins(list(joins)), groups, packing.parts(list(parts))])
+        found = self.link.call("record", [self.keys.ready, self.keys.ready_index], [packed])
+        return [ready_of(one) for one in found]
+
+    def finish(self, group_id: str, failed: bool) -> None:
+        """Forget a chord whose body has been sent."""
+        keys = self.keys
+        self.link.call("finish", [keys.ready, keys.ready_index, keys.group(group_id)], [group_id, "1" if failed else "0"])
+
+    def unfired(self, older_than: float) -> list[Ready]:
+        """Chords that have been ready for so many seconds."""
+        keys = self.keys
+        if not self.link.command("ZCARD", keys.ready_index):
+            return []
+        seconds, micro = self.link.command("TIME")
+        limit = int(seconds) + int(micro) / 1e6 - older_than
+        groups = [g.decode() for g in self.link.command("ZRANGE", keys.ready_index, "-inf", limit, "BYSCORE")]
+        return [ready for ready in map(self._ready, groups) if ready is not None]
+
+    def _ready(self, group_id: str) -> Ready | None:
+        base = self.keys.group(group_id)
+        commands = [("HGET", self.keys.ready, group_id), ("ZRANGE", f"{base}.j", 0, -1), ("GET", base)]
+        fire, parts, structure = self.link.pipeline(commands)
+        return None if fire is None else Ready(group_id, fire, parts, structure)
+
+    def close(self) -> None:
+        self.link.close()
+
+
+def ready_of(found: Sequence[Any]) -> Ready:
+    """A ready chord from a script's answer."""
+    group_id, fire, parts, structure = found
+    return Ready(group_id.decode(), fire, parts, structure)
+
+
+def _set(key: str, value: Any, expires: int | None) -> tuple[Any, ...]:
+    return ("SET", key, value, "EX", expires) if expires else ("SET", key, value)

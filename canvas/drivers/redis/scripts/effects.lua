@@ -1,0 +1,101 @@
+-- What a settlement or a firing does, as functions; loaded in front of the scripts that use them.
+--
+-- KEYS and ARGV are the loading script's. It has set these locals before calling:
+--   broker_db, result_db   database numbers
+--   now                    unix time, seconds, of this server
+--   ready_key, ready_index hash and zset of chords that are ready
+--   deferred, messages     zset and hash of deferred messages
+-- Returns: nothing; defines on_results, on_broker, store, join, grow, part, send.
+
+local broker_db, result_db, now, ready_key, ready_index, deferred, messages
+
+local function on_results()
+    if result_db ~= broker_db then redis.call('SELECT', result_db) end
+end
+
+local function on_broker()
+    if result_db ~= broker_db then redis.call('SELECT', broker_db) end
+end
+
+-- s: {key, payload, ttl (0: for ever), success}
+local function store(s)
+    local key, payload, ttl, success = s[1], s[2], s[3], s[4]
+    if not success then
+        local old = redis.call('GET', key)
+        if old and (string.find(old, '"status": "SUCCESS"', 1, true) or string.find(old, '"status":"SUCCESS"', 1, true)
+            or string.find(old, '\166status\167SUCCESS', 1, true)) then
+            return
+        end
+    end
+    if ttl > 0 then redis.call('SETEX', key, ttl, payload) else redis.call('SET', key, payload) end
+    redis.call('PUBLISH', key, payload)
+end
+
+-- j: {base, size, ttl, structure or false}
+local function join(j)
+    local base, size, ttl = j[1], j[2], j[3]
+    redis.call('DEL', base .. '.c')
+    if ttl > 0 then redis.call('SET', base .. '.s', size, 'EX', ttl) else redis.call('SET', base .. '.s', size) end
+    if j[4] then
+        if ttl > 0 then redis.call('SET', base, j[4], 'EX', ttl) else redis.call('SET', base, j[4]) end
+    end
+end
+
+local function grow(base)
+    redis.call('INCRBY', base .. '.t', 1)
+end
+
+-- p: {base, group id, member, score, value, fire, ttl}; appends to found what is ready now
+local function part(p, found)
+    local base, member, ttl = p[1], p[3], p[7]
+    local j, t, s, d, c = base .. '.j', base .. '.t', base .. '.s', base .. '.d', base .. '.c'
+    if redis.call('GET', c) == 'done' then return end
+    if redis.call('SISMEMBER', d, member) == 0 then
+        redis.call('ZADD', j, p[4], p[5])
+        redis.call('SADD', d, member)
+    end
+    local count = redis.call('ZCARD', j)
+    local size = tonumber(redis.call('GET', s) or '')
+    local extra = tonumber(redis.call('GET', t) or '0')
+    if ttl > 0 then
+        redis.call('EXPIRE', j, ttl)
+        redis.call('EXPIRE', t, ttl)
+        redis.call('EXPIRE', s, ttl)
+        redis.call('EXPIRE', d, ttl)
+        redis.call('EXPIRE', base, ttl)
+    end
+    if not size or count ~= size + extra then return end
+    -- The claim keeps Celery's workers from firing too. The ready record outlives whoever fires.
+    local claim = ttl > 0 and ttl or 86400
+    if not redis.call('SET', c, 'canvas', 'NX', 'EX', claim) then return end
+    redis.call('HSET', ready_key, p[2], p[6])
+    redis.call('ZADD', ready_index, now, p[2])
+    found[#found + 1] = {p[2], p[6], redis.call('ZRANGE', j, 0, -1), redis.call('GET', base)}
+end
+
+-- publishes: {{list, payload}, …}; deferrals: {{id, due, list, payload}, …}
+local function send(publishes, deferrals)
+    for _, m in ipairs(publishes) do redis.call('LPUSH', m[1], m[2]) end
+    for _, m in ipairs(deferrals) do
+        redis.call('ZADD', deferred, m[2], m[1])
+        redis.call('HSET', messages, m[1], cmsgpack.pack({m[3], m[4]}))
+    end
+end
+
+-- The result side of stores, joins, grow and parts; returns what became ready.
+local function record(stores, joins, grows, parts)
+    local found = {}
+    if #stores + #joins + #grows + #parts == 0 then return found end
+    on_results()
+    for _, s in ipairs(stores) do store(s) end
+    for _, j in ipairs(joins) do join(j) end
+    for _, g in ipairs(grows) do grow(g) end
+    for _, p in ipairs(parts) do part(p, found) end
+    on_broker()
+    return found
+end
+
+local function server_time()
+    local t = redis.call('TIME')
+    return t[1] + t[2] / 1000000
+end

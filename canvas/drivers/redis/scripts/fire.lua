@@ -1,0 +1,29 @@
+-- End a chord that is ready: send its body, or record its failure. Whoever deletes the ready record does it.
+--
+-- KEYS[1] canvas:ready   KEYS[2] canvas:ready:index   KEYS[3] canvas:deferred   KEYS[4] canvas:deferred:messages
+-- ARGV[1] broker db   ARGV[2] result db   ARGV[3] firing, msgpack:
+--     {group, base, failed, stores, joins, parts, publishes, deferrals}
+-- Returns {held, outer chords that became ready}; held 0: somebody else ended it.
+
+broker_db, result_db = ARGV[1], ARGV[2]
+ready_key, ready_index, deferred, messages = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+now = server_time()
+
+local f = cmsgpack.unpack(ARGV[3])
+local base = f[2]
+on_results()
+local held = redis.call('HDEL', ready_key, f[1])
+redis.call('ZREM', ready_index, f[1])
+if held == 1 then
+    if f[3] then
+        redis.call('DEL', base .. '.s')
+    else
+        redis.call('DEL', base .. '.j', base .. '.t', base .. '.s', base .. '.d')
+        redis.call('SET', base .. '.c', 'done', 'EX', 300)
+    end
+end
+on_broker()
+if held == 0 then return {0, {}} end
+local found = record(f[4], f[5], {}, f[6])
+send(f[7], f[8])
+return {1, found}

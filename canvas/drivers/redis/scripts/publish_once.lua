@@ -1,0 +1,11 @@
+-- Send messages unless somebody already did under the same guard.
+--
+-- KEYS[1] guard   KEYS[2] canvas:deferred   KEYS[3] canvas:deferred:messages
+-- ARGV[1] msgpack: {publishes, deferrals}
+-- Returns 1 when sent, 0 when the guard was there.
+
+if not redis.call('SET', KEYS[1], '1', 'NX', 'EX', 86400) then return 0 end
+deferred, messages = KEYS[2], KEYS[3]
+local m = cmsgpack.unpack(ARGV[1])
+send(m[1], m[2])
+return 1

@@ -1,0 +1,18 @@
+-- Give leases back: each goes to the head of its list, if it is still held.
+--
+-- KEYS[1] unacked   KEYS[2] unacked_index   KEYS[3] leases of the worker
+-- ARGV[1] msgpack: {{tag, list, payload}, …}, the first to be served first
+-- Returns how many were still held.
+
+local count = 0
+local given = cmsgpack.unpack(ARGV[1])
+for i = #given, 1, -1 do
+    local g = given[i]
+    redis.call('ZREM', KEYS[2], g[1])
+    redis.call('SREM', KEYS[3], g[1])
+    if redis.call('HDEL', KEYS[1], g[1]) == 1 then
+        redis.call('RPUSH', g[2], g[3])
+        count = count + 1
+    end
+end
+return count

@@ -1,0 +1,172 @@
+"""Waiting for messages without popping them: BLMOVE into this worker's inbox (docs/decisions/0003)."""
+
+import os
+import selectors
+import time
+from collections.abc import Sequence
+
+from canvas.drivers.redis.keys import BrokerKeys
+from canvas.drivers.redis.link import Link, Wire
+from canvas.errors import OperationalError
+
+_BLOCK_FOR = 20.0
+
+
+class Waiting:
+    """One connection per list, each with at most one BLMOVE outstanding, all in one selector.
+
+    ``wait`` is for one thread; ``interrupt`` for any.
+    """
+
+    def __init__(self, link: Link, keys: BrokerKeys) -> None:
+        self._link = link
+        self._keys = keys
+        self._pid = 0
+        self._reset()
+
+    def _reset(self) -> None:
+        self._wires: dict[str, Wire] = {}
+        self._registered: dict[str, int] = {}
+        self._outstanding: set[str] = set()
+        self._arrived: set[str] = set()
+        self._worker = ""
+        self._selector: selectors.BaseSelector | None = None
+        self._pipe: tuple[int, int] | None = None
+        self._interrupted = False
+
+    def _ready(self) -> selectors.BaseSelector:
+        """The selector and the wake pipe of this process."""
+        if self._pid != os.getpid() or self._selector is None:
+            if self._pid != os.getpid():
+                self._reset()
+            self._pid = os.getpid()
+            self._selector = selectors.DefaultSelector()
+            self._pipe = os.pipe()
+            for end in self._pipe:
+                os.set_blocking(end, False)
+            self._selector.register(self._pipe[0], selectors.EVENT_READ, None)
+        return self._selector
+
+    def armed(self, worker: str) -> set[str]:
+        """The lists whose inbox may hold a message."""
+        if self._pid != os.getpid():
+            return set()
+        return self._arrived | self._outstanding
+
+    def wait(self, worker: str, lists: Sequence[str], timeout: float) -> bool:
+        """Block until a message arrives, an interrupt, or the time is over."""
+        selector = self._ready()
+        self._worker = worker
+        try:
+            with self._link.errors():
+                for key in lists:
+                    self._arm(key)
+                return self._select(selector, timeout)
+        except OperationalError:
+            self._drop()
+            raise
+
+    def _arm(self, key: str) -> None:
+        if key in self._outstanding:
+            return
+        wire = self._wires.get(key)
+        if wire is None:
+            wire = self._wires[key] = self._link.connection()
+            assert self._selector is not None
+            self._registered[key] = wire.fileno()
+            self._selector.register(wire.fileno(), selectors.EVENT_READ, key)
+        wire.send("BLMOVE", key, self._keys.inbox(self._worker, key), "RIGHT", "LEFT", _BLOCK_FOR)
+        self._outstanding.add(key)
+
+    def _select(self, selector: selectors.BaseSelector, timeout: float) -> bool:
+        deadline = time.monotonic() + timeout
+        while (left := deadline - time.monotonic()) > 0:
+            if self._interrupted:
+                self._interrupted = False
+                return True
+            arrived = False
+            for ready, _ in selector.select(left):
+                if ready.data is None:
+                    self._drain_pipe()
+                else:
+                    arrived = self._collect(ready.data) or arrived
+            if arrived:
+                return True
+        return False
+
+    def _collect(self, key: str) -> bool:
+        """Read a BLMOVE's reply; whether it moved a message. One that ran out is armed again."""
+        moved = self._wires[key].receive() is not None
+        self._outstanding.discard(key)
+        if moved:
+            self._arrived.add(key)
+        else:
+            self._arm(key)
+        return moved
+
+    def _drain_pipe(self) -> None:
+        assert self._pipe is not None
+        try:
+            os.read(self._pipe[0], 4096)
+        except BlockingIOError:
+            return  # another wake-up's byte was read with an earlier one
+
+    def interrupt(self) -> None:
+        """End the wait in progress, or the next one. Safe in signal handlers."""
+        self._interrupted = True
+        pipe = self._pipe
+        if pipe is None or self._pid != os.getpid():
+            return
+        try:
+            os.write(pipe[1], b"x")
+        except BlockingIOError:
+            return  # the pipe is full of wake-ups already
+
+    def leased(self, limit: int) -> None:
+        """A lease of up to ``limit`` messages has looked into the inbox first."""
+        if len(self._arrived) <= limit:
+            self._arrived.clear()
+
+    def return_inbox(self, worker: str) -> int:
+        """Give back what arrived and was not leased."""
+        if self._selector is None or self._pid != os.getpid():
+            return 0
+        with self._link.errors():
+            for ready, _ in self._selector.select(0):
+                if ready.data is not None:
+                    self._collect_quietly(ready.data)
+            returned = 0
+            for key in sorted(self._arrived):
+                while self._link.command("LMOVE", self._keys.inbox(worker, key), key, "LEFT", "RIGHT") is not None:
+                    returned += 1
+            self._arrived.clear()
+        return returned
+
+    def _collect_quietly(self, key: str) -> None:
+        if self._wires[key].receive() is not None:
+            self._arrived.add(key)
+        self._outstanding.discard(key)
+
+    def _drop(self) -> None:
+        """Close the wires; what they may have moved stays in the inbox, which the next lease looks into."""
+        self._arrived |= self._outstanding
+        for key, wire in self._wires.items():
+            if self._selector is not None:
+                self._selector.unregister(self._registered.pop(key))
+            wire.close()
+        self._wires.clear()
+        self._outstanding.clear()
+
+    def close(self, worker: str | None = None) -> None:
+        """Close connections and pipe."""
+        if self._pid != os.getpid():
+            return
+        self._drop()
+        if worker is not None:
+            self.return_inbox(worker)
+        if self._selector is not None:
+            self._selector.close()
+        if self._pipe is not None:
+            for end in self._pipe:
+                os.close(end)
+        self._reset()

@@ -1,0 +1,288 @@
+"""Several results as one (SEMANTICS.md R4, R5, G10–G14)."""
+
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import Any
+
+from canvas.errors import TimeoutError
+from canvas.model import states
+from canvas.model.current import current_app
+from canvas.model.record import Record
+from canvas.result.guard import check_join_allowed
+from canvas.result.single import AsyncResult, group_class, raise_remote, result_from_tuple
+
+
+class ResultSet:
+    """Results that are waited for together; values come in the order of the results."""
+
+    def __init__(self, results: Iterable[Any], app: Any = None, **_: Any) -> None:
+        self.results: list[Any] = list(results)
+        self.app = app
+        self.parent: Any = None
+
+    @property
+    def backend(self) -> Any:
+        own = self.app or next((r.app for r in self.leaves() if r.app is not None), None)
+        return (own or current_app()).backend
+
+    # -- members
+
+    def add(self, result: Any) -> None:
+        """Add a result that is not in it yet."""
+        if result not in self.results:
+            self.results.append(result)
+
+    def remove(self, result: Any) -> None:
+        """Remove a result, or the one of an id. Raises KeyError when it is not there."""
+        try:
+            self.results.remove(result)
+        except ValueError:
+            raise KeyError(result) from None
+
+    def discard(self, result: Any) -> None:
+        if result in self.results:
+            self.results.remove(result)
+
+    def update(self, results: Iterable[Any]) -> None:
+        for result in results:
+            self.add(result)
+
+    def clear(self) -> None:
+        self.results.clear()
+
+    @property
+    def children(self) -> list[Any]:
+        return self.results
+
+    def leaves(self) -> list[AsyncResult]:
+        """The tasks in it, those of nested groups included."""
+        return [leaf for result in self.results for leaf in result.leaves()]
+
+    # -- looking
+
+    def _refresh(self) -> list[AsyncResult]:
+        """The tasks in it, after one read of all that are not final yet."""
+        leaves = self.leaves()
+        unknown = [leaf for leaf in leaves if leaf._final is None]
+        if unknown:
+            records = self.backend.get_records([leaf.id for leaf in unknown])
+            for leaf, record in zip(unknown, records, strict=True):
+                if record is not None:
+                    leaf._keep(record)
+        return leaves
+
+    def successful(self) -> bool:
+        return all(_is(leaf, states.SUCCESS) for leaf in self._refresh())
+
+    def failed(self) -> bool:
+        return any(_is(leaf, states.FAILURE) for leaf in self._refresh())
+
+    def waiting(self) -> bool:
+        return any(leaf._final is None for leaf in self._refresh())
+
+    def ready(self) -> bool:
+        return all(leaf._final is not None for leaf in self._refresh())
+
+    def completed_count(self) -> int:
+        """How many tasks have succeeded."""
+        return sum(_is(leaf, states.SUCCESS) for leaf in self._refresh())
+
+    def maybe_throw(self, callback: Callable[[str, Any], Any] | None = None, propagate: bool = True) -> None:
+        """Raise the first member's exception, in order, if one failed."""
+        for result in self.results:
+            result.maybe_throw(callback=callback, propagate=propagate)
+
+    maybe_reraise = maybe_throw
+
+    # -- waiting
+
+    def get(
+        self,
+        timeout: float | None = None,
+        propagate: bool = True,
+        interval: float = 0.5,
+        callback: Callable[[str, Any], Any] | None = None,
+        no_ack: bool = True,
+        on_message: Callable[[dict[str, Any]], Any] | None = None,
+        disable_sync_subtasks: bool = True,
+        on_interval: Callable[[], Any] | None = None,
+        **_: Any,
+    ) -> Any:
+        """Wait for all; their values in order.
+
+        With ``propagate`` the first exception to arrive is raised. With ``callback`` it is called as
+        ``callback(task_id, value)`` as values arrive, and the return value is ``None`` (R5). Raises TimeoutError.
+        """
+        if disable_sync_subtasks:
+            check_join_allowed()
+        for _leaf in self._arrivals(timeout, propagate, on_message, callback):
+            continue
+        return None if callback is not None else self._values()
+
+    join = get
+    join_native = get
+
+    def _values(self) -> list[Any]:
+        return [r._values() if isinstance(r, ResultSet) else r._record().result for r in self.results]
+
+    def iter_native(self, timeout: float | None = None, **_: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+        """``(task_id, meta)`` of each task, as they arrive."""
+        for leaf in self._arrivals(timeout, False, None, None):
+            record = leaf._record()
+            yield leaf.id, {"task_id": leaf.id, "status": record.status, "result": record.result}
+
+    def iterate(self, timeout: float | None = None, propagate: bool = True, **_: Any) -> Iterator[Any]:
+        """The values, as they arrive."""
+        for leaf in self._arrivals(timeout, propagate, None, None):
+            yield leaf._record().result
+
+    def _arrivals(self, timeout: float | None, propagate: bool, on_message: Any, callback: Any) -> Iterator[AsyncResult]:
+        """Each task once, as it becomes final."""
+        pending = {leaf.id: leaf for leaf in self.leaves() if not leaf.ignored}
+        for task_id in [task_id for task_id, leaf in pending.items() if leaf._final is not None]:
+            yield _concluded(pending.pop(task_id), propagate, callback)
+        if not pending:
+            return
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self.backend.watch(list(pending)) as watch:
+            while pending:
+                left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                found = watch.next(left)
+                if found is None:
+                    raise TimeoutError(f"The operation timed out: {len(pending)} results not ready after {timeout} s")
+                leaf = _arrived(pending, *found, on_message)
+                if leaf is not None:
+                    watch.drop(leaf.id)
+                    yield _concluded(leaf, propagate, callback)
+
+    async def aget(self, timeout: float | None = None, propagate: bool = True, **_: Any) -> Any:
+        """``get`` on an event loop."""
+        pending = {leaf.id: leaf for leaf in self.leaves() if leaf._final is None and not leaf.ignored}
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if pending:
+            async with self.backend.awatch(list(pending)) as watch:
+                while pending:
+                    left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                    found = await watch.next(left)
+                    if found is None:
+                        raise TimeoutError(
+                            f"The operation timed out: {len(pending)} results not ready after {timeout} s"
+                        )
+                    leaf = _arrived(pending, *found, None)
+                    if leaf is not None:
+                        _concluded(leaf, propagate, None)
+        if propagate:
+            self.maybe_throw()
+        return self._values()
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self.aget().__await__()
+
+    # -- acting
+
+    def forget(self) -> None:
+        """Delete the records."""
+        for result in self.results:
+            result.forget()
+
+    def revoke(self, connection: Any = None, terminate: bool = False, signal: str | None = None, **_: Any) -> None:
+        """Ask workers not to run any of them."""
+        ids = [leaf.id for leaf in self.leaves()]
+        (self.app or current_app()).control.revoke(ids, terminate=terminate, signal=signal or "SIGTERM")
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.results)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.results[index]
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def __eq__(self, other: object) -> bool:
+        return other.results == self.results if isinstance(other, ResultSet) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: [{', '.join(str(r.id) for r in self.results)}]>"
+
+
+@group_class
+class GroupResult(ResultSet):
+    """The results of a group, under the group's id."""
+
+    def __init__(
+        self, id: str | None = None, results: Iterable[Any] | None = None, parent: Any = None, app: Any = None, **_: Any
+    ) -> None:
+        super().__init__(results or (), app=app)
+        self.id = id
+        self.parent = parent
+
+    def save(self, backend: Any = None) -> Any:
+        """Keep the group's structure for ``GroupResult.restore(id)``."""
+        return (backend or self.backend).save_group(self.id, self.as_tuple())
+
+    def delete(self, backend: Any = None) -> None:
+        """Remove the kept structure."""
+        (backend or self.backend).delete_group(self.id)
+
+    @classmethod
+    def restore(cls, id: str, backend: Any = None, app: Any = None) -> "GroupResult | None":
+        """The group that was saved under ``id``; ``None`` when there is none (R4)."""
+        structure = (backend or (app or current_app()).backend).restore_group(id)
+        return None if structure is None else result_from_tuple(structure, app)
+
+    def as_tuple(self) -> tuple[Any, ...]:
+        """``((id, parent), [members])`` (R1)."""
+        return self._own_tuple(self.parent.as_tuple() if self.parent is not None else None)
+
+    def _own_tuple(self, before: Any) -> tuple[Any, ...]:
+        return (self.id, before), [result.as_tuple() for result in self.results]
+
+    def forget(self) -> None:
+        """Delete the members' records and the kept structure."""
+        super().forget()
+        if self.parent is not None:
+            self.parent.forget()
+
+    def __bool__(self) -> bool:
+        return bool(self.id or self.results)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, GroupResult):
+            return other.id == self.id and other.results == self.results and other.parent == self.parent
+        return self.id == other if isinstance(other, str) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __repr__(self) -> str:
+        return f"<GroupResult: {self.id} [{', '.join(str(r.id) for r in self.results)}]>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return GroupResult, (self.id, self.results, self.parent)
+
+
+def _is(leaf: AsyncResult, state: str) -> bool:
+    return leaf._final is not None and leaf._final.status == state
+
+
+def _arrived(pending: dict[str, AsyncResult], task_id: str, record: Record, on_message: Any) -> AsyncResult | None:
+    """The handle that became final with this record, taken out of ``pending``."""
+    leaf = pending.get(task_id)
+    if leaf is None:
+        return None
+    if on_message is not None:
+        on_message({"task_id": task_id, "status": record.status, "result": record.result})
+    leaf._keep(record)
+    return pending.pop(task_id) if leaf._final is not None else None
+
+
+def _concluded(leaf: AsyncResult, propagate: bool, callback: Any) -> AsyncResult:
+    record = leaf._record()
+    if propagate and record.status in states.PROPAGATE_STATES:
+        raise_remote(record)
+    if callback is not None:
+        callback(leaf.id, record.result)
+    return leaf

@@ -1,0 +1,402 @@
+"""The result of one task (SEMANTICS.md R2, R6–R9)."""
+
+import time
+from collections.abc import Callable, Generator, Iterator
+from typing import Any
+
+from canvas.errors import TaskRevokedError, TimeoutError
+from canvas.model import states
+from canvas.model.current import current_app
+from canvas.model.record import Record
+from canvas.result.guard import check_join_allowed
+
+
+class AsyncResult:
+    """A handle on one task, by its id.
+
+    A final state is read once and kept; until then every look is one read. Waiting is by subscription.
+    """
+
+    TimeoutError = TimeoutError
+
+    def __init__(self, id: str, backend: Any = None, app: Any = None, parent: Any = None) -> None:
+        if id is None:
+            raise ValueError(f"AsyncResult requires a task id; got {id!r}")
+        self.id = id
+        self.app = app
+        self.parent = parent
+        self.ignored = False
+        self._backend = backend
+        self._final: Record | None = None
+
+    @property
+    def task_id(self) -> str:
+        return self.id
+
+    @property
+    def backend(self) -> Any:
+        return self._backend if self._backend is not None else (self.app or current_app()).backend
+
+    # -- looking
+
+    def _record(self) -> Record:
+        if self._final is not None:
+            return self._final
+        found = self.backend.get_records([self.id])[0]
+        return self._keep(found) if found is not None else Record(self.id, states.PENDING)
+
+    def _keep(self, record: Record) -> Record:
+        if record.status in states.READY_STATES:
+            self._final = record
+        return record
+
+    @property
+    def state(self) -> str:
+        """The stored state; PENDING when nothing is stored (SEMANTICS.md R2)."""
+        return self._record().status
+
+    status = state
+
+    @property
+    def result(self) -> Any:
+        """The value, the exception, or a custom state's meta."""
+        return self._record().result
+
+    info = result
+
+    @property
+    def traceback(self) -> str | None:
+        return self._record().traceback
+
+    @property
+    def date_done(self) -> Any:
+        return self._record().date_done
+
+    def ready(self) -> bool:
+        return self.state in states.READY_STATES
+
+    def successful(self) -> bool:
+        return self.state == states.SUCCESS
+
+    def failed(self) -> bool:
+        return self.state == states.FAILURE
+
+    @property
+    def children(self) -> list[Any] | None:
+        """Results of the tasks that this one sent; ``None`` until they are known."""
+        children = self._record().children
+        return None if children is None else [result_from_tuple(child, self.app) for child in children]
+
+    def _extended(self, key: str) -> Any:
+        return self._record().extra.get(key)
+
+    @property
+    def name(self) -> Any:
+        return self._extended("name")
+
+    @property
+    def args(self) -> Any:
+        return self._extended("args")
+
+    @property
+    def kwargs(self) -> Any:
+        return self._extended("kwargs")
+
+    @property
+    def worker(self) -> Any:
+        return self._extended("worker")
+
+    @property
+    def retries(self) -> Any:
+        return self._extended("retries")
+
+    @property
+    def queue(self) -> Any:
+        return self._extended("queue")
+
+    @property
+    def root(self) -> Any:
+        """The first result of the line this one ends."""
+        node: Any = self
+        while node.parent is not None:
+            node = node.parent
+        return node
+
+    # -- waiting
+
+    def get(
+        self,
+        timeout: float | None = None,
+        propagate: bool = True,
+        interval: float = 0.5,
+        no_ack: bool = True,
+        follow_parents: bool = True,
+        callback: Callable[[str, Any], Any] | None = None,
+        on_message: Callable[[dict[str, Any]], Any] | None = None,
+        on_interval: Callable[[], Any] | None = None,
+        disable_sync_subtasks: bool = True,
+        **_: Any,
+    ) -> Any:
+        """Wait until it is ready; its value.
+
+        With ``propagate`` its exception is raised, and with ``follow_parents`` that of the first ancestor that
+        failed, as soon as it failed (SEMANTICS.md R6, R7). Raises TimeoutError after ``timeout`` seconds.
+        """
+        if self.ignored:
+            return None
+        if disable_sync_subtasks:
+            check_join_allowed()
+        if self._final is None:
+            self._wait(timeout, propagate and follow_parents, on_message)
+        return self._conclude(propagate, callback)
+
+    wait = get
+
+    def _wait(self, timeout: float | None, follow_parents: bool, on_message: Any) -> None:
+        watched = self._watched(follow_parents)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self.backend.watch(list(watched)) as watch:
+            while self._final is None:
+                left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                found = watch.next(left)
+                if found is None:
+                    raise TimeoutError(f"The operation timed out: {self.id} is not ready after {timeout} s")
+                self._arrived(watched, *found, on_message)
+
+    def _watched(self, follow_parents: bool) -> dict[str, "AsyncResult"]:
+        """The handles whose end may end the wait: this one, and its ancestors."""
+        found: dict[str, AsyncResult] = {}
+        node: Any = self.parent if follow_parents else None
+        while node is not None:
+            for member in node.leaves():
+                found[member.id] = member
+            node = node.parent
+        found[self.id] = self
+        return found
+
+    def _arrived(self, watched: dict[str, "AsyncResult"], task_id: str, record: Record, on_message: Any) -> None:
+        handle = watched.get(task_id)
+        if handle is None:
+            return
+        handle._keep(record)
+        if on_message is not None and handle is self:
+            on_message({"task_id": task_id, "status": record.status, "result": record.result})
+        if handle is not self and record.status in states.PROPAGATE_STATES:
+            raise_remote(record)
+
+    def _conclude(self, propagate: bool, callback: Callable[[str, Any], Any] | None) -> Any:
+        record = self._final
+        assert record is not None
+        if propagate:
+            self.maybe_throw()
+        if callback is not None:
+            callback(self.id, record.result)
+        return record.result
+
+    async def aget(self, timeout: float | None = None, propagate: bool = True, follow_parents: bool = True, **_: Any) -> Any:
+        """``get`` on an event loop."""
+        if self.ignored:
+            return None
+        if self._final is None:
+            await self._await(timeout, propagate and follow_parents)
+        return self._conclude(propagate, None)
+
+    async def _await(self, timeout: float | None, follow_parents: bool) -> None:
+        watched = self._watched(follow_parents)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        async with self.backend.awatch(list(watched)) as watch:
+            while self._final is None:
+                left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                found = await watch.next(left)
+                if found is None:
+                    raise TimeoutError(f"The operation timed out: {self.id} is not ready after {timeout} s")
+                self._arrived(watched, *found, None)
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self.aget().__await__()
+
+    def maybe_throw(self, propagate: bool = True, callback: Callable[[str, Any], Any] | None = None) -> Any:
+        """Raise the task's exception if it failed; else its value."""
+        record = self._record()
+        if propagate and record.status in states.PROPAGATE_STATES:
+            raise_remote(record)
+        if callback is not None:
+            callback(self.id, record.result)
+        return record.result
+
+    maybe_reraise = maybe_throw
+
+    # -- acting
+
+    def forget(self) -> None:
+        """Delete its record, and its ancestors'."""
+        self._final = None
+        if self.parent is not None:
+            self.parent.forget()
+        self.backend.forget([self.id])
+
+    def revoke(self, connection: Any = None, terminate: bool = False, signal: str | None = None, **_: Any) -> None:
+        """Ask workers not to run it, or with ``terminate`` to stop it."""
+        (self.app or current_app()).control.revoke(self.id, terminate=terminate, signal=signal or "SIGTERM")
+
+    def revoke_by_stamped_headers(self, headers: dict[str, Any], terminate: bool = False, signal: str | None = None, **_: Any) -> None:
+        """``revoke`` every task that has one of these stamps."""
+        control = (self.app or current_app()).control
+        control.revoke_by_stamped_headers(headers, terminate=terminate, signal=signal or "SIGTERM")
+
+    # -- lineage
+
+    def leaves(self) -> "list[AsyncResult]":
+        """The tasks this handle stands for."""
+        return [self]
+
+    def as_tuple(self) -> tuple[Any, ...]:
+        """``((id, parent), None)`` (SEMANTICS.md R1)."""
+        line, node = [], self
+        while node is not None:
+            line.append(node)
+            node = node.parent
+        before: Any = None
+        for node in reversed(line):
+            before = node._own_tuple(before)
+        return before  # type: ignore[no-any-return]
+
+    def _own_tuple(self, before: Any) -> tuple[Any, ...]:
+        return (self.id, before), None
+
+    def as_list(self) -> list[str]:
+        """Its id and those of its ancestors."""
+        ids, node = [], self
+        while node is not None:
+            ids.append(node.id)
+            node = node.parent
+        return ids
+
+    def iterdeps(self, intermediate: bool = False) -> Iterator[tuple[Any, Any]]:
+        """``(parent, result)`` of this result and all below it, breadth first.
+
+        Raises RuntimeError when one is not ready and ``intermediate`` is false.
+        """
+        pending: list[tuple[Any, Any]] = [(None, self)]
+        while pending:
+            parent, node = pending.pop(0)
+            yield parent, node
+            if node.ready():
+                pending.extend((node, child) for child in node.children or [])
+            elif not intermediate:
+                raise RuntimeError(f"{node!r} is not ready: its children are not known yet")
+
+    def collect(self, intermediate: bool = False, **kwargs: Any) -> Iterator[tuple[Any, Any]]:
+        """``(result, value)`` of this result and all below it."""
+        for _, node in self.iterdeps(intermediate=intermediate):
+            yield node, node.get(**kwargs)
+
+    def get_leaf(self) -> Any:
+        """The value of the last result below this one."""
+        value = None
+        for _, value in self.collect():
+            continue
+        return value
+
+    @property
+    def graph(self) -> dict[Any, list[Any]]:
+        """Each result below this one → the results that it waits for."""
+        found: dict[Any, list[Any]] = {}
+        for parent, node in self.iterdeps(intermediate=True):
+            found.setdefault(node, [])
+            if parent is not None:
+                found[parent].append(node)
+        return found
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, AsyncResult):
+            return self.id == other.id
+        return self.id == other if isinstance(other, str) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.id}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.id, None, None, self.parent)
+
+
+class EagerResult(AsyncResult):
+    """The result of a task that ran in this process."""
+
+    def __init__(
+        self, id: str, ret_value: Any, state: str, traceback: str | None = None, name: str | None = None
+    ) -> None:
+        super().__init__(id)
+        self._final = Record(id, state, ret_value, traceback)
+        self._name = name
+
+    @property
+    def name(self) -> Any:
+        return self._name
+
+    def get(self, timeout: float | None = None, propagate: bool = True, **_: Any) -> Any:
+        """The value at once; with ``propagate`` its exception is raised."""
+        return self.maybe_throw(propagate=propagate)
+
+    wait = get
+
+    async def aget(self, timeout: float | None = None, propagate: bool = True, **_: Any) -> Any:
+        return self.get(propagate=propagate)
+
+    def ready(self) -> bool:
+        return True
+
+    def forget(self) -> None:
+        return
+
+    def revoke(self, *args: Any, **kwargs: Any) -> None:
+        self._final = Record(self.id, states.REVOKED, TaskRevokedError("revoked"))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        record = self._record()
+        return EagerResult, (self.id, record.result, record.status, record.traceback, self._name)
+
+
+def raise_remote(record: Record) -> None:
+    """Raise a stored exception, with the remote traceback as a note."""
+    exc = record.result if isinstance(record.result, BaseException) else Exception(record.result)
+    notes = getattr(exc, "__notes__", [])
+    if record.traceback and not notes:
+        exc.add_note(f"\nRemote traceback:\n{record.traceback}")
+    raise exc
+
+
+
+_GROUPS: list[Callable[..., Any]] = []
+
+
+def group_class(cls: Any) -> Any:
+    """Enrol the class of results that have members; its file imports this one."""
+    _GROUPS[:] = [cls]
+    return cls
+
+
+def result_from_tuple(structure: Any, app: Any = None) -> Any:
+    """The handle that a tuple form stands for (SEMANTICS.md R1)."""
+    if isinstance(structure, AsyncResult):
+        return structure
+    line = []
+    node = structure
+    while node is not None:
+        line.append(node)
+        node = node[0][1] if isinstance(node[0], list | tuple) else None
+    handle: Any = None
+    for node in reversed(line):
+        task_id = node[0][0] if isinstance(node[0], list | tuple) else node[0]
+        members = node[1]
+        if members is None:
+            handle = AsyncResult(task_id, app=app, parent=handle)
+        else:
+            handle = _GROUPS[0](task_id, [result_from_tuple(m, app) for m in members], parent=handle, app=app)
+    return handle

@@ -1,0 +1,185 @@
+"""Where a message goes: task name and options → exchange, routing key. Pure.
+
+Sources: PROTOCOL.md §1.7; Celery's ``task_routes``, ``task_queues`` and ``task_default_*``.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import translate
+from typing import Any, NamedTuple, TypeAlias
+
+from canvas.errors import ConfigurationError
+from canvas.model.queue import Queue
+
+RouteFunction: TypeAlias = Callable[..., Any]
+_ADDRESS = ("queue", "exchange", "routing_key", "exchange_type")
+
+
+class Route(NamedTuple):
+    """The address of a message; exchange ``""`` is the queue named by the routing key."""
+
+    exchange: str
+    routing_key: str
+    priority: int | None = None
+
+
+class Router:
+    """The routing table of an app."""
+
+    def __init__(
+        self,
+        *,
+        routes: Any = None,
+        queues: Any = None,
+        default_queue: str = "celery",
+        default_exchange: str | None = None,
+        default_exchange_type: str = "direct",
+        default_routing_key: str | None = None,
+        create_missing: bool = True,
+    ) -> None:
+        self._default_name = default_queue
+        self._default_exchange_type = default_exchange_type
+        self._create_missing = create_missing
+        self._queues = {queue.name: queue for queue in map(_queue, _queue_list(queues))}
+        if default_queue not in self._queues and not self._queues:
+            own = Queue(default_queue, default_exchange or "", default_routing_key or "", default_exchange_type)
+            self._queues[default_queue] = own
+        self._routes = _compiled(routes)
+        self._default = self._to_queue(default_queue, None)
+
+    def route(
+        self, name: str, options: Mapping[str, Any], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Route:
+        """The address of a call. Options of the call win over routes, routes over defaults.
+
+        Raises ConfigurationError for a queue that is not configured, with ``task_create_missing_queues`` off.
+        """
+        given = {key: options[key] for key in _ADDRESS if options.get(key)}
+        if self._routes:
+            given = {**self._looked_up(name, options, args, kwargs or {}), **given}
+        if not given:
+            return self._default
+        return self._addressed(given)
+
+    def consumed(self, select: Sequence[str] = (), exclude: Sequence[str] = ()) -> list[Queue]:
+        """The queues a worker takes from: those selected, or all configured, but for those excluded."""
+        names = list(select) or list(self._queues)
+        return [self._queue(name).filled() for name in names if name not in exclude]
+
+    # -- parts
+
+    def _addressed(self, given: Mapping[str, Any]) -> Route:
+        priority = given.get("priority")
+        exchange, routing_key = given.get("exchange"), given.get("routing_key")
+        exchange = getattr(exchange, "name", exchange)
+        if given.get("queue"):
+            queue = given["queue"]
+            found = self._to_queue(getattr(queue, "name", queue), priority)
+            if not exchange and not routing_key:
+                return found
+            return Route(exchange or found.exchange, routing_key or found.routing_key, priority)
+        if exchange:
+            return Route(exchange, routing_key or self._default.routing_key, priority)
+        if routing_key:
+            return Route(self._queue(self._default_name).exchange or self._default_name, routing_key, priority)
+        return self._default._replace(priority=priority)
+
+    def _to_queue(self, name: str, priority: int | None) -> Route:
+        """A direct queue is addressed by its name alone; others through their exchange."""
+        queue = self._queue(name)
+        if queue.exchange_type == "direct":
+            return Route("", name, priority)
+        filled = queue.filled()
+        return Route(filled.exchange, filled.routing_key, priority)
+
+    def _queue(self, name: str) -> Queue:
+        queue = self._queues.get(name)
+        if queue is None:
+            if not self._create_missing:
+                raise ConfigurationError(
+                    f"queue {name!r} is not in task_queues ({', '.join(self._queues)}), "
+                    "and task_create_missing_queues is off"
+                )
+            queue = Queue(name)
+        return queue
+
+    def _looked_up(
+        self, name: str, options: Mapping[str, Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        for find in self._routes:
+            found = find(name, args, kwargs, options)
+            if found:
+                return {"queue": found} if isinstance(found, str) else dict(found)
+        return {}
+
+
+def _queue_list(queues: Any) -> list[Any]:
+    if not queues:
+        return []
+    if isinstance(queues, Mapping):
+        return [{**dict(options), "name": name} for name, options in queues.items()]
+    return list(queues)
+
+
+def _queue(value: Any) -> Queue:
+    """A queue from a name, a mapping, a Queue, or anything with kombu's attributes."""
+    if isinstance(value, Queue):
+        return value
+    if isinstance(value, str):
+        return Queue(value)
+    if isinstance(value, Mapping):
+        value = dict(value)
+        return Queue(
+            value["name"],
+            value.get("exchange") or "",
+            value.get("routing_key") or value.get("binding_key") or "",
+            value.get("exchange_type") or "direct",
+            value.get("queue_arguments"),
+        )
+    exchange = getattr(value, "exchange", None)
+    if not hasattr(value, "name"):
+        raise ConfigurationError(f"task_queues: expected queues or their names; got {value!r:.100}")
+    return Queue(
+        value.name,
+        getattr(exchange, "name", exchange) or "",
+        getattr(value, "routing_key", "") or "",
+        getattr(exchange, "type", None) or "direct",
+    )
+
+
+def _compiled(routes: Any) -> list[RouteFunction]:
+    if not routes:
+        return []
+    listed = routes if isinstance(routes, list | tuple) else [routes]
+    return [_router(entry) for entry in listed]
+
+
+def _router(entry: Any) -> RouteFunction:
+    if isinstance(entry, Mapping):
+        return _table(entry.items())
+    if isinstance(entry, list | tuple):
+        return _table(entry)
+    if hasattr(entry, "route_for_task"):
+        return lambda name, args, kwargs, options: entry.route_for_task(name, args, kwargs)
+    if callable(entry):
+        return lambda name, args, kwargs, options: entry(name, args, kwargs, dict(options))
+    raise ConfigurationError(f"task_routes: expected a mapping, a list or a function; got {entry!r:.100}")
+
+
+def _table(pairs: Any) -> RouteFunction:
+    exact: dict[str, Any] = {}
+    patterns: list[tuple[re.Pattern[str], Any]] = []
+    for key, target in pairs:
+        if isinstance(key, re.Pattern):
+            patterns.append((key, target))
+        elif "*" in key or "?" in key:
+            patterns.append((re.compile(translate(key)), target))
+        else:
+            exact[key] = target
+
+    def find(name: str, args: Any, kwargs: Any, options: Any) -> Any:
+        if name in exact:
+            return exact[name]
+        return next((target for pattern, target in patterns if pattern.match(name)), None)
+
+    return find

@@ -1,0 +1,66 @@
+"""Facts of what happens, for whoever listens: logs, events, metrics. Costs next to nothing when nobody does.
+
+====================  ==================================================
+event                 facts
+====================  ==================================================
+message.published     message
+message.dead          queue, reason
+task.received         message, hostname
+task.started          message, hostname
+task.finished         message, outcome, runtime (s), hostname, task
+task.unknown          message, queue, action
+chord.fired           group_id, failed
+errback.failed        task, task_id, exc
+worker.ready          hostname
+worker.stopping       how (warm, cold)
+worker.child_lost     pid, exitcode
+worker.lease_lost     tag, queue
+worker.reaped         messages
+worker.fault          work, exc
+worker.crashed        worker, exc
+broker.unreachable    error
+broker.recovered
+====================  ==================================================
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+Listener: TypeAlias = Callable[..., None]
+
+_listeners: dict[str, tuple[Listener, ...]] = {}
+_faulty: set[int] = set()
+_log = logging.getLogger("canvas.telemetry")
+
+
+def emit(event: str, **facts: Any) -> None:
+    """Tell every listener of ``event``."""
+    for listener in _listeners.get(event, ()):
+        try:
+            listener(**facts)
+        except Exception:  # a listener's fault must not become the emitter's; said once per listener
+            if id(listener) not in _faulty:
+                _faulty.add(id(listener))
+                _log.exception("listener %r of %s raised; further errors of it are not logged", listener, event)
+
+
+def listening(event: str) -> bool:
+    """Whether anybody listens to ``event``."""
+    return event in _listeners
+
+
+def attach(listener: Listener, *events: str) -> Callable[[], None]:
+    """Call ``listener(**facts)`` at each of these events; the returned function ends that."""
+    for event in events:
+        _listeners[event] = (*_listeners.get(event, ()), listener)
+
+    def detach() -> None:
+        for event in events:
+            left = tuple(known for known in _listeners.get(event, ()) if known is not listener)
+            if left:
+                _listeners[event] = left
+            else:
+                _listeners.pop(event, None)
+
+    return detach

@@ -1,0 +1,118 @@
+"""Content types and their codecs; what is accepted is named by the caller, never by the message.
+
+Sources: PROTOCOL.md §3.1.
+"""
+
+import pickle
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+
+from canvas.errors import ConfigurationError, ContentDisallowed, DecodeError, EncodeError
+from canvas.wire import typed_json
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """A serializer: its name, what the wire calls it, and both directions."""
+
+    name: str
+    content_type: str
+    content_encoding: str
+    dumps: Callable[[Any], bytes]
+    loads: Callable[[bytes], Any]
+
+
+def encode(value: Any, serializer: str) -> tuple[str, str, bytes]:
+    """``(content type, content encoding, bytes)``.
+
+    Raises EncodeError for a value the serializer cannot write, ConfigurationError for an unknown serializer.
+    """
+    codec = named(serializer)
+    return codec.content_type, codec.content_encoding, codec.dumps(value)
+
+
+def decode(data: bytes, content_type: str, *, accept: Collection[str], max_depth: int = typed_json.MAX_DEPTH) -> Any:
+    """The value in ``data``. Raises ContentDisallowed for a type not in ``accept`` (names or content types)."""
+    if content_type == "application/json" and "json" in accept:
+        return typed_json.loads(data, max_depth=max_depth)
+    codec = _BY_TYPE.get(content_type)
+    if content_type in _ALWAYS:
+        return data.decode("utf-8") if content_type == "text/plain" else data
+    if codec is None or (codec.name not in accept and content_type not in accept):
+        raise ContentDisallowed(
+            f"content type {content_type!r:.100} is not accepted: accept_content allows {', '.join(sorted(accept))}"
+        )
+    return codec.loads(data)
+
+
+def named(serializer: str) -> Codec:
+    """The codec of a serializer name or content type. Raises ConfigurationError naming those there are."""
+    codec = _BY_NAME.get(serializer) or _BY_TYPE.get(serializer)
+    if codec is None:
+        raise ConfigurationError(f"unknown serializer {serializer!r}: expected one of {', '.join(_BY_NAME)}")
+    return codec
+
+
+def _msgpack_dumps(value: Any) -> bytes:
+    try:
+        return msgpack.packb(value, use_bin_type=True)  # type: ignore[no-any-return]
+    except (TypeError, ValueError, OverflowError) as exc:
+        raise EncodeError(f"cannot be written as msgpack: {exc}") from exc
+
+
+def _msgpack_loads(data: bytes) -> Any:
+    try:
+        return msgpack.unpackb(data, raw=False)
+    except Exception as exc:
+        # msgpack raises ValueError, its own subclasses, and RecursionError or TypeError for map keys
+        raise DecodeError(f"not msgpack: {type(exc).__name__}: {exc}") from exc
+
+
+def _pickle_dumps(value: Any) -> bytes:
+    try:
+        return pickle.dumps(value, protocol=4)
+    except Exception as exc:
+        raise EncodeError(f"cannot be pickled: {exc}") from exc
+
+
+def _pickle_loads(data: bytes) -> Any:
+    try:
+        return pickle.loads(data)  # noqa: S301 - only reached when accept_content names pickle
+    except Exception as exc:
+        raise DecodeError(f"not a pickle: {type(exc).__name__}: {exc}") from exc
+
+
+def _yaml_dumps(value: Any) -> bytes:
+    try:
+        return _yaml().safe_dump(value).encode()  # type: ignore[no-any-return]
+    except _yaml().YAMLError as exc:
+        raise EncodeError(f"cannot be written as yaml: {exc}") from exc
+
+
+def _yaml_loads(data: bytes) -> Any:
+    try:
+        return _yaml().safe_load(data)
+    except _yaml().YAMLError as exc:
+        raise DecodeError(f"not yaml: {exc}") from exc
+
+
+def _yaml() -> Any:
+    try:
+        import yaml
+    except ImportError as exc:
+        raise ConfigurationError("the yaml serializer needs PyYAML: install canvas-workflows[yaml]") from exc
+    return yaml
+
+
+_CODECS = (
+    Codec("json", "application/json", "utf-8", typed_json.dumps, typed_json.loads),
+    Codec("msgpack", "application/x-msgpack", "binary", _msgpack_dumps, _msgpack_loads),
+    Codec("yaml", "application/x-yaml", "utf-8", _yaml_dumps, _yaml_loads),
+    Codec("pickle", "application/x-python-serialize", "binary", _pickle_dumps, _pickle_loads),
+)
+_BY_NAME = {codec.name: codec for codec in _CODECS}
+_BY_TYPE = {codec.content_type: codec for codec in _CODECS}
+_ALWAYS = frozenset({"application/data", "text/plain"})

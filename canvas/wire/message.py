@@ -1,0 +1,224 @@
+"""A Message ⇄ kombu's Redis envelope, protocol 2 and protocol 1 (PROTOCOL.md §1.3, §2)."""
+
+from base64 import b64decode, b64encode
+from binascii import Error as Base64Error
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from canvas.errors import DecodeError, InvalidTaskError
+from canvas.model.message import Message
+from canvas.wire import codecs, compression, typed_json
+
+MAX_BYTES = 64 * 1024 * 1024
+_EMBED = ("callbacks", "errbacks", "chain", "chord")
+_V1_TO_V2 = ("group", "group_index", "retries", "eta", "expires", "timelimit")
+
+
+def encode(message: Message, *, serializer: str = "json", compression: str | None = None, delivery_tag: str) -> bytes:
+    """The envelope as it lies in a queue.
+
+    ``message.headers`` and ``message.properties`` are complete but for what encoding decides. Raises EncodeError.
+    """
+    if message.protocol == 1:
+        headers: dict[str, Any] = {}
+        body: Any = _v1_body(message)
+    else:
+        headers, body = message.headers, (message.args, message.kwargs, message.embed)
+    content_type, content_encoding, data = codecs.encode(body, serializer)
+    return envelope(
+        data, content_type, content_encoding, headers, message.properties, compressed=compression, tag=delivery_tag
+    )
+
+
+def envelope(
+    data: bytes,
+    content_type: str,
+    content_encoding: str,
+    headers: Mapping[str, Any],
+    properties: Mapping[str, Any],
+    *,
+    compressed: str | None = None,
+    tag: str,
+) -> bytes:
+    """Serialised ``data`` in kombu's envelope."""
+    if compressed:
+        data, kind = compression.compress(data, compressed)
+        headers = {**headers, "compression": kind}
+    return typed_json.dumps(
+        {
+            "body": b64encode(data).decode("ascii"),
+            "content-encoding": content_encoding,
+            "content-type": content_type,
+            "headers": headers,
+            "properties": {**properties, "body_encoding": "base64", "delivery_tag": tag},
+        }
+    )
+
+
+def decode(
+    payload: bytes,
+    *,
+    accept: Collection[str],
+    max_bytes: int = MAX_BYTES,
+    max_depth: int = typed_json.MAX_DEPTH,
+) -> Message:
+    """The message in an envelope, of either protocol.
+
+    Raises DecodeError for bytes that are none, ContentDisallowed, InvalidTaskError for fields that make no sense.
+    """
+    outer = typed_json.loads(payload, max_depth=max_depth)
+    if not isinstance(outer, dict):
+        raise DecodeError(f"envelope: expected a JSON object; got {type(outer).__name__}")
+    headers, properties = _mapping(outer, "headers"), _mapping(outer, "properties")
+    content_type = outer.get("content-type")
+    if not isinstance(content_type, str):
+        raise DecodeError(f"content-type: expected text; got {content_type!r:.100}")
+    data = _body(outer.get("body"), properties)
+    if headers.get("compression"):
+        data = compression.decompress(data, str(headers["compression"]), max_bytes=max_bytes)
+    body = codecs.decode(data, content_type, accept=accept, max_depth=max_depth)
+    message = _v1(headers, body) if isinstance(body, dict) else _v2(headers, body)
+    message.properties, message.content_type = properties, content_type
+    return message
+
+
+def peek_id(payload: bytes) -> str | None:
+    """The task id in an envelope's headers, where one can be read at all."""
+    task_id = headers_of(payload).get("id")
+    return task_id if isinstance(task_id, str) else None
+
+
+def redelivered(payload: bytes, **headers: Any) -> bytes:
+    """The envelope marked as delivered before, with ``headers`` added (PROTOCOL.md §1.4).
+
+    Bytes that are no envelope stay as they are.
+    """
+    try:
+        outer = typed_json.loads(payload)
+    except DecodeError:
+        return payload
+    if not isinstance(outer, dict) or not isinstance(outer.get("headers") or {}, dict):
+        return payload
+    outer["headers"] = {**(outer.get("headers") or {}), "redelivered": True, **headers}
+    properties = outer.get("properties")
+    if isinstance(properties, dict) and isinstance(properties.get("delivery_info"), dict):
+        properties["delivery_info"]["redelivered"] = True
+    return typed_json.dumps(outer)
+
+
+def headers_of(payload: bytes) -> dict[str, Any]:
+    """An envelope's headers; empty where they cannot be read."""
+    return _peek(payload, "headers")
+
+
+def properties_of(payload: bytes) -> dict[str, Any]:
+    """An envelope's properties; empty where they cannot be read."""
+    return _peek(payload, "properties")
+
+
+def _peek(payload: bytes, name: str) -> dict[str, Any]:
+    try:
+        outer = typed_json.loads(payload)
+    except DecodeError:
+        return {}
+    found = outer.get(name) if isinstance(outer, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _mapping(outer: dict[str, Any], name: str) -> dict[str, Any]:
+    value = outer.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise DecodeError(f"{name}: expected an object; got {type(value).__name__}")
+    return value
+
+
+def _body(body: Any, properties: dict[str, Any]) -> bytes:
+    if not isinstance(body, str):
+        raise DecodeError(f"body: expected text; got {type(body).__name__}")
+    if properties.get("body_encoding") != "base64":
+        return body.encode("utf-8", "surrogatepass")
+    try:
+        return b64decode(body, validate=True)
+    except (Base64Error, ValueError) as exc:
+        raise DecodeError(f"body: not base64: {exc}") from exc
+
+
+def _v2(headers: dict[str, Any], body: Any) -> Message:
+    if not isinstance(body, list | tuple) or len(body) != 3:
+        raise DecodeError(f"body: expected [args, kwargs, embed]; got {body!r:.100}")
+    task, task_id = headers.get("task"), headers.get("id")
+    _check_name(task, task_id)
+    return Message(
+        task, task_id, _args(body[0]), _kwargs(body[1]), _embed(body[2]), headers  # type: ignore[arg-type]
+    )
+
+
+def _v1(headers: dict[str, Any], body: dict[str, Any]) -> Message:
+    """Protocol 1, and the hybrid whose headers override the body."""
+    task, task_id = headers.get("task", body.get("task")), headers.get("id", body.get("id"))
+    _check_name(task, task_id)
+    group = body.get("group") or body.get("taskset")
+    known = {key: body.get(key) for key in _V1_TO_V2}
+    merged = {**known, "task": task, "id": task_id, "group": group, "root_id": None, "parent_id": None, **headers}
+    merged["retries"] = merged.get("retries") or 0
+    embed = _embed({key: body.get(key) for key in _EMBED})
+    args = _args(() if body.get("args") is None else body["args"])
+    kwargs = _kwargs({} if body.get("kwargs") is None else body["kwargs"])
+    return Message(task, task_id, args, kwargs, embed, merged, protocol=1)  # type: ignore[arg-type]
+
+
+def _v1_body(message: Message) -> dict[str, Any]:
+    headers, embed = message.headers, message.embed
+    return {
+        "task": message.task,
+        "id": message.id,
+        "args": message.args,
+        "kwargs": message.kwargs,
+        "group": headers.get("group"),
+        "group_index": headers.get("group_index"),
+        "retries": headers.get("retries") or 0,
+        "eta": headers.get("eta"),
+        "expires": headers.get("expires"),
+        "utc": True,
+        "callbacks": embed.get("callbacks"),
+        "errbacks": embed.get("errbacks"),
+        "timelimit": headers.get("timelimit"),
+        "taskset": headers.get("group"),
+        "chord": embed.get("chord"),
+    }
+
+
+def _check_name(task: Any, task_id: Any) -> None:
+    if not isinstance(task, str) or not task:
+        raise InvalidTaskError(f"task: expected a name; got {task!r:.100}")
+    if not isinstance(task_id, str) or not task_id:
+        raise InvalidTaskError(f"id of {task}: expected text; got {task_id!r:.100}")
+
+
+def _args(args: Any) -> list[Any] | tuple[Any, ...]:
+    if not isinstance(args, list | tuple):
+        raise InvalidTaskError(f"args: expected a list; got {type(args).__name__} {args!r:.100}")
+    return args
+
+
+def _kwargs(kwargs: Any) -> dict[str, Any]:
+    if not isinstance(kwargs, dict) or not all(isinstance(key, str) for key in kwargs):
+        raise InvalidTaskError(f"kwargs: expected an object with text keys; got {kwargs!r:.100}")
+    return kwargs
+
+
+def _embed(embed: Any) -> dict[str, Any]:
+    if embed is None:
+        embed = {}
+    if not isinstance(embed, dict):
+        raise InvalidTaskError(f"embed: expected an object; got {type(embed).__name__}")
+    found = {key: embed.get(key) for key in _EMBED}
+    for key in ("callbacks", "errbacks", "chain"):
+        sigs = found[key]
+        if sigs is not None and not (isinstance(sigs, list | tuple) and all(isinstance(sig, dict) for sig in sigs)):
+            raise InvalidTaskError(f"{key}: expected a list of signatures; got {sigs!r:.100}")
+    if found["chord"] is not None and not isinstance(found["chord"], dict):
+        raise InvalidTaskError(f"chord: expected a signature; got {found['chord']!r:.100}")
+    return found

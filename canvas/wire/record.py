@@ -1,0 +1,179 @@
+"""Result records ⇄ bytes: task meta, chord parts, groups, exceptions (PROTOCOL.md §5)."""
+
+import sys
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from canvas import errors
+from canvas.errors import DecodeError, EncodeError, RemoteError
+from canvas.model import states
+from canvas.model.record import Record
+from canvas.wire import codecs, compression
+from canvas.wire.message import MAX_BYTES
+
+_COMPRESSED = b"\x00celery-compressed\x00"
+_FIELDS = frozenset(
+    {"task_id", "status", "result", "traceback", "children", "date_done", "group_id", "parent_id"}
+)
+_CELERY = "celery.exceptions"
+_BILLIARD = "billiard.exceptions"
+_CELERY_NAMES = frozenset(
+    {
+        "NotRegistered", "AlreadyRegistered", "ChordError", "MaxRetriesExceededError", "TaskRevokedError",
+        "InvalidTaskError", "Retry", "Ignore", "Reject", "TimeoutError",
+    }
+)  # fmt: skip
+_BILLIARD_NAMES = frozenset({"WorkerLostError", "SoftTimeLimitExceeded", "TimeLimitExceeded"})
+
+
+def encode(record: Record, *, serializer: str = "json", compress: str | None = None) -> bytes:
+    """The stored form of a record. Raises EncodeError for a result that the serializer cannot write."""
+    result = record.result
+    if record.status in states.EXCEPTION_STATES and isinstance(result, BaseException):
+        result = encode_exception(result, serializer)
+    meta: dict[str, Any] = {
+        "status": record.status,
+        "result": result,
+        "traceback": record.traceback,
+        "children": record.children,
+        "date_done": record.date_done,
+    }
+    if record.group_id:
+        meta["group_id"] = record.group_id
+    if record.parent_id:
+        meta["parent_id"] = record.parent_id
+    meta.update(record.extra)
+    meta["task_id"] = record.task_id
+    data = codecs.encode(meta, serializer)[2]
+    if compress:
+        packed, kind = compression.compress(data, compress)
+        return _COMPRESSED + kind.encode() + b"\x00" + packed
+    return data
+
+
+def decode(
+    payload: bytes, *, serializer: str = "json", accept: Collection[str], max_bytes: int = MAX_BYTES
+) -> Record:
+    """The record in stored bytes; for exception states ``result`` is the exception. Raises DecodeError."""
+    meta = _load(payload, serializer, accept, max_bytes)
+    if not isinstance(meta, dict) or not isinstance(meta.get("status"), str):
+        raise DecodeError(f"result record: expected an object with a status; got {meta!r:.100}")
+    status, result = meta["status"], meta.get("result")
+    if status in states.EXCEPTION_STATES and isinstance(result, dict) and "exc_type" in result:
+        result = decode_exception(result, meta.get("traceback"))
+    return Record(
+        str(meta.get("task_id")),
+        status,
+        result,
+        meta.get("traceback"),
+        meta.get("children"),
+        meta.get("date_done"),
+        meta.get("group_id"),
+        meta.get("parent_id"),
+        {key: value for key, value in meta.items() if key not in _FIELDS},
+    )
+
+
+def _load(payload: bytes, serializer: str, accept: Collection[str], max_bytes: int) -> Any:
+    if payload.startswith(_COMPRESSED):
+        kind, _, packed = payload[len(_COMPRESSED) :].partition(b"\x00")
+        payload = compression.decompress(packed, kind.decode("ascii", "replace"), max_bytes=max_bytes)
+    return codecs.decode(payload, codecs.named(serializer).content_type, accept=accept)
+
+
+# -- exceptions
+
+
+def encode_exception(exc: BaseException, serializer: str = "json") -> dict[str, Any]:
+    """``{"exc_type", "exc_message", "exc_module"}``; arguments that cannot be written become their repr."""
+    if isinstance(exc, RemoteError):
+        return {"exc_type": exc.exc_type, "exc_message": list(exc.exc_args), "exc_module": exc.exc_module}
+    kind = type(exc)
+    module = kind.__module__
+    if module == errors.__name__:
+        module = _wire_module(kind.__name__)
+    return {
+        "exc_type": kind.__qualname__,
+        "exc_message": [_writable(arg, serializer) for arg in exc.args],
+        "exc_module": module,
+    }
+
+
+def _writable(value: Any, serializer: str) -> Any:
+    try:
+        codecs.encode(value, serializer)
+    except EncodeError:
+        return repr(value)
+    return value
+
+
+def _wire_module(name: str) -> str:
+    if name in _CELERY_NAMES:
+        return _CELERY
+    return _BILLIARD if name in _BILLIARD_NAMES else errors.__name__
+
+
+def decode_exception(data: Mapping[str, Any], traceback: str | None = None) -> BaseException:
+    """The exception that was stored.
+
+    Its class is looked up among modules that are imported already; nothing is ever imported because a record
+    names it. Unknown classes, classes that are no Exception, and constructors that refuse the arguments give
+    RemoteError.
+    """
+    name, module = data.get("exc_type"), data.get("exc_module")
+    args = data.get("exc_message")
+    args = tuple(args) if isinstance(args, list | tuple) else (() if args is None else (args,))
+    remote = RemoteError(str(name), args, module if isinstance(module, str) else None, traceback)
+    kind = _known_class(name, module)
+    if kind is None:
+        return remote
+    try:
+        return kind(*args)
+    except Exception:  # noqa: BLE001 - a constructor of the user's that refuses its stored arguments
+        return remote
+
+
+def _known_class(name: Any, module: Any) -> type[Exception] | None:
+    if not isinstance(name, str):
+        return None
+    if module in (_CELERY, _BILLIARD) and hasattr(errors, name):
+        found: Any = getattr(errors, name)
+    else:
+        found = sys.modules.get(module if isinstance(module, str) else "builtins")
+        for part in name.split("."):
+            found = getattr(found, part, None)
+    return found if isinstance(found, type) and issubclass(found, Exception) else None
+
+
+# -- chords and groups
+
+
+def encode_part(task_id: str, state: str, result: Any, *, serializer: str = "json") -> bytes:
+    """A chord part, ``[1, task_id, state, result]`` (SEMANTICS.md K4)."""
+    if isinstance(result, BaseException):
+        result = encode_exception(result, serializer)
+    return codecs.encode([1, task_id, state, result], serializer)[2]
+
+
+def decode_part(data: bytes, *, serializer: str = "json", accept: Collection[str]) -> tuple[str, str, Any]:
+    """``(task_id, state, result)`` of a part; exception states give the exception."""
+    part = codecs.decode(data, codecs.named(serializer).content_type, accept=accept)
+    if not isinstance(part, list | tuple) or len(part) != 4:
+        raise DecodeError(f"chord part: expected [1, id, state, result]; got {part!r:.100}")
+    _, task_id, state, result = part
+    if state in states.EXCEPTION_STATES and isinstance(result, dict) and "exc_type" in result:
+        result = decode_exception(result)
+    return task_id, state, result
+
+
+def encode_group(structure: Any, *, serializer: str = "json") -> bytes:
+    """A GroupResult's tuple form as ``{"result": …}`` (PROTOCOL.md §5.3)."""
+    return codecs.encode({"result": structure}, serializer)[2]
+
+
+def decode_group(payload: bytes, *, serializer: str = "json", accept: Collection[str]) -> Any:
+    """The tuple form in a stored group. Raises DecodeError."""
+    meta = _load(payload, serializer, accept, MAX_BYTES)
+    if not isinstance(meta, dict) or "result" not in meta:
+        raise DecodeError(f"group record: expected an object with a result; got {meta!r:.100}")
+    return meta["result"]

@@ -1,0 +1,148 @@
+"""Celery's JSON: plain JSON, and a few types as ``{"__type__": …, "__value__": …}`` (PROTOCOL.md §3.2)."""
+
+import json
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from datetime import date, datetime, time
+from decimal import Decimal, InvalidOperation
+from math import isfinite
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from canvas.errors import DecodeError, EncodeError
+
+MAX_DEPTH = 200
+_SCALARS = frozenset({str, int, bool, type(None)})
+_encode_plain = msgspec.json.Encoder().encode
+_decode_plain = msgspec.json.Decoder().decode
+
+
+def dumps(value: Any) -> bytes:
+    """``value`` as JSON text in UTF-8.
+
+    Raises EncodeError naming the type of a value that Celery's JSON has no form for.
+    """
+    if _is_plain(value, 0):
+        try:
+            return _encode_plain(value)
+        except (msgspec.MsgspecError, UnicodeEncodeError, OverflowError):
+            return _by_stdlib(value)  # lone surrogates, which msgspec does not write
+    return _by_stdlib(value)
+
+
+def loads(data: bytes | str, *, max_depth: int = MAX_DEPTH) -> Any:
+    """The value that JSON text stands for. Raises DecodeError saying what is wrong, and where."""
+    raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
+    if raw.count(b"[") + raw.count(b"{") > max_depth:
+        _check_depth(raw, max_depth)
+    if b"__type__" in raw:
+        return _loads_typed(raw)
+    try:
+        return _decode_plain(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
+        return _loads_typed(raw)  # NaN and lone surrogates, which msgspec does not read
+
+
+def _is_plain(value: Any, depth: int) -> bool:
+    """Whether msgspec writes ``value`` as the standard library would."""
+    kind = type(value)
+    if kind in _SCALARS:
+        return True
+    if kind is float:
+        return isfinite(value)
+    if depth > MAX_DEPTH:
+        return False
+    if kind is list or kind is tuple:
+        return all(_is_plain(item, depth + 1) for item in value)
+    if isinstance(value, dict):
+        return all(type(key) is str and _is_plain(item, depth + 1) for key, item in value.items())
+    return False
+
+
+def _by_stdlib(value: Any) -> bytes:
+    try:
+        return json.dumps(value, separators=(",", ":"), default=_typed).encode()
+    except EncodeError:
+        raise
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise EncodeError(f"cannot be written as JSON: {exc}") from exc
+
+
+def _typed(value: Any) -> Any:
+    reduce = getattr(value, "__json__", None)
+    if reduce is not None:
+        return reduce()
+    for kind, name, write in _WRITERS:
+        if isinstance(value, kind):
+            return {"__type__": name, "__value__": write(value)}
+    if isinstance(value, bytes):
+        try:
+            return {"__type__": "bytes", "__value__": value.decode("utf-8")}
+        except UnicodeDecodeError:
+            return {"__type__": "base64", "__value__": b64encode(value).decode("ascii")}
+    raise EncodeError(
+        f"cannot be written as JSON: {type(value).__module__}.{type(value).__qualname__} {value!r:.100}; "
+        "expected None, bool, int, float, str, list, tuple, dict, bytes, datetime, date, time, Decimal or UUID"
+    )
+
+
+# datetime stands before date, because every datetime is a date too.
+_WRITERS: tuple[tuple[type, str, Callable[[Any], Any]], ...] = (
+    (datetime, "datetime", datetime.isoformat),
+    (date, "date", date.isoformat),
+    (time, "time", time.isoformat),
+    (Decimal, "decimal", str),
+    (UUID, "uuid", lambda value: {"hex": value.hex}),
+)
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "datetime": datetime.fromisoformat,
+    "date": lambda text: datetime.fromisoformat(text).date(),
+    "time": time.fromisoformat,
+    "decimal": Decimal,
+    "uuid": lambda fields: UUID(**fields),
+    "bytes": lambda text: text.encode("utf-8"),
+    "base64": lambda text: b64decode(text.encode("utf-8")),
+}
+
+
+def _loads_typed(raw: bytes) -> Any:
+    try:
+        return json.loads(raw.decode("utf-8", "surrogatepass"), object_hook=_read)
+    except DecodeError:
+        raise
+    except (ValueError, RecursionError) as exc:
+        raise DecodeError(f"not JSON: {exc}") from exc
+
+
+def _read(fields: dict[str, Any]) -> Any:
+    if len(fields) != 2 or "__type__" not in fields or "__value__" not in fields:
+        return fields
+    name = fields["__type__"]
+    reader = _READERS.get(name) if isinstance(name, str) else None
+    if reader is None:
+        raise DecodeError(f"unknown __type__ {name!r:.100}: expected one of {', '.join(_READERS)}")
+    try:
+        return reader(fields["__value__"])
+    except (ValueError, TypeError, AttributeError, InvalidOperation) as exc:
+        raise DecodeError(f"bad __value__ for {name}: {fields['__value__']!r:.100} ({exc})") from exc
+
+
+def _check_depth(raw: bytes, limit: int) -> None:
+    """Refuse nesting deeper than ``limit`` before anything is built of it."""
+    depth, inside, skip = 0, False, False
+    for byte in raw:
+        if skip:
+            skip = False
+        elif inside:
+            skip = byte == 0x5C
+            inside = byte != 0x22
+        elif byte == 0x22:
+            inside = True
+        elif byte in b"[{":
+            depth += 1
+            if depth > limit:
+                raise DecodeError(f"nested more than {limit} levels deep")
+        elif byte in b"]}":
+            depth -= 1

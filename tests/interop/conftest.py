@@ -1,0 +1,50 @@
+"""Servers and ledgers for tests between canvas and real Celery."""
+
+import time
+import uuid
+
+import pytest
+import redis as redis_client
+
+from tests.support.redis_server import RedisServer
+
+
+class InteropRedis:
+    """One server: broker in db 0, results in db 1, the ledger of executions in db 2."""
+
+    def __init__(self, server):
+        self.server = server
+        self.results = redis_client.Redis.from_url(server.url(1))
+        self.ledgers = redis_client.Redis.from_url(server.url(2), decode_responses=True)
+
+    def urls(self):
+        return self.server.url(0), self.server.url(1), self.server.url(2)
+
+    def new_key(self):
+        return uuid.uuid4().hex
+
+    def ledger(self, key, at_least, timeout=20):
+        """What was noted under ``key``, once there are so many notes."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            found = self.ledgers.lrange(f"ledger:{key}", 0, -1)
+            if len(found) >= at_least:
+                return found
+            time.sleep(0.01)
+        raise AssertionError(f"{key}: expected {at_least} notes in {timeout} s; got {found}")
+
+    def wait_state(self, app, task_id, timeout=20):
+        """The task's final state, once it has one."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            state = app.AsyncResult(task_id).state
+            if state in ("SUCCESS", "FAILURE", "REVOKED"):
+                return state
+            time.sleep(0.01)
+        raise AssertionError(f"{task_id} is {state} after {timeout} s")
+
+
+@pytest.fixture(scope="module")
+def interop_redis():
+    with RedisServer() as server:
+        yield InteropRedis(server)
