@@ -40,8 +40,8 @@ class RedisBroker:
         """The lists that a message goes into."""
         step = step_of(message.priority)
         if not message.exchange:
-            return [self.keys.list(message.routing_key, step)]
-        return [self.keys.list(queue, step) for queue in self._bindings.queues(message.exchange, message.routing_key)]
+            return [self.keys.queue_list(message.routing_key, step)]
+        return [self.keys.queue_list(queue, step) for queue in self._bindings.queues(message.exchange, message.routing_key)]
 
     def publish(self, messages: Sequence[Publish]) -> None:
         if messages:
@@ -98,7 +98,7 @@ class RedisBroker:
         """The lists to lease from, and the queue each belongs to; what waits in the inbox first."""
         if lease is None:
             return [], []
-        pairs = [(self.keys.list(queue, step), queue) for step in STEPS for queue in lease.queues]
+        pairs = [(self.keys.queue_list(queue, step), queue) for step in STEPS for queue in lease.queues]
         armed = self._waiting.armed(lease.worker)
         inbox = [(self.keys.inbox(lease.worker, key), queue) for key, queue in pairs if key in armed]
         lists, names = zip(*[*inbox, *pairs], strict=True)
@@ -110,7 +110,7 @@ class RedisBroker:
         del self._doubtful[worker]
 
     def wait(self, worker: str, queues: Sequence[str], timeout: float) -> bool:
-        pairs = [self.keys.list(queue, step) for step in STEPS for queue in queues]
+        pairs = [self.keys.queue_list(queue, step) for step in STEPS for queue in queues]
         return self._waiting.wait(worker, pairs, timeout)
 
     def interrupt(self) -> None:
@@ -170,10 +170,10 @@ class RedisBroker:
         return letters
 
     def length(self, queue: str) -> int:
-        return sum(self.link.pipeline([("LLEN", key) for key in self.keys.lists(queue)]))
+        return sum(self.link.pipeline([("LLEN", key) for key in self.keys.queue_lists(queue)]))
 
     def purge(self, queue: str) -> int:
-        lists = self.keys.lists(queue)
+        lists = self.keys.queue_lists(queue)
         answers = self.link.pipeline([*(("LLEN", key) for key in lists), ("DEL", *lists)], transaction=True)
         return sum(answers[: len(lists)])
 
@@ -181,7 +181,7 @@ class RedisBroker:
 
     def beat(self, worker: str, queues: Sequence[str], ttl: float) -> None:
         keys = self.keys
-        lists = json.dumps([keys.list(queue, step) for step in STEPS for queue in queues])
+        lists = json.dumps([keys.queue_list(queue, step) for step in STEPS for queue in queues])
         self.link.call(
             "beat",
             [keys.worker(worker), keys.workers, keys.leases(worker), keys.unacked_index],

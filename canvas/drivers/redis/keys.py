@@ -33,13 +33,13 @@ class BrokerKeys:
         """Lock with a TTL of seconds."""
         self._db = db
 
-    def list(self, queue: str, step: int) -> str:
+    def queue_list(self, queue: str, step: int) -> str:
         """The list of a queue's priority step."""
         return f"{self.prefix}{queue}{SEP}{step}" if step else f"{self.prefix}{queue}"
 
-    def lists(self, queue: str) -> list[str]:
+    def queue_lists(self, queue: str) -> list[str]:
         """All lists of a queue, most urgent first."""
-        return [self.list(queue, step) for step in STEPS]
+        return [self.queue_list(queue, step) for step in STEPS]
 
     def binding(self, exchange: str) -> str:
         return f"{self.prefix}_kombu.binding.{exchange}"

@@ -94,7 +94,7 @@ class Packing:
 
     def list_of(self, queue: str, payload: bytes) -> str:
         """The list that a payload belongs into, by its own priority."""
-        return self._broker.list(queue, step_of(priority_of(payload)))
+        return self._broker.queue_list(queue, step_of(priority_of(payload)))
 
     def _group(self, group_id: str) -> str:
         assert self._results is not None

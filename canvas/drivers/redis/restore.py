@@ -106,7 +106,7 @@ class Restore:
         extra: dict[str, Any] = {}
         if count_delivery:
             extra["canvas_deliveries"] = int(headers_of(envelope).get("canvas_deliveries") or 1) + 1
-        return [(self._keys.list(queue, step_of(priority_of(envelope))), redelivered(envelope, **extra))]
+        return [(self._keys.queue_list(queue, step_of(priority_of(envelope))), redelivered(envelope, **extra))]
 
 
 def _number(tag: str) -> int:

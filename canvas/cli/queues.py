@@ -1,0 +1,33 @@
+"""``canvas purge`` and ``canvas dead``."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+
+@click.command()
+@click.option("-f", "--force", is_flag=True, help="Don't ask.")
+@click.option("-Q", "--queues", default="", help="Queues, comma-separated; the app's own without it.")
+@click.option("-X", "--exclude-queues", default="", help="Queues to leave alone.")
+@click.pass_obj
+def purge(obj: Any, /, force: bool, queues: str, exclude_queues: str) -> None:
+    """Delete all messages that wait in the queues."""
+    app = obj.app
+    excluded = exclude_queues.split(",")
+    names = [q.name for q in app.router.consumed([n for n in queues.split(",") if n], excluded)]
+    if not force:
+        click.confirm(f"This deletes all messages of {', '.join(names)}. Go on?", abort=True)
+    deleted = sum(app.driver.broker.purge(name) for name in names)
+    click.echo(f"Purged {deleted} messages from {len(names)} known task queues." if deleted else "No messages purged.")
+
+
+@click.command()
+@click.argument("queue", default="")
+@click.pass_obj
+def dead(obj: Any, /, queue: str) -> None:
+    """List the dead letters of QUEUE: messages that no worker could run, and why."""
+    app = obj.app
+    for letter in app.driver.broker.dead(queue or app.conf.task_default_queue):
+        when = datetime.fromtimestamp(letter.time, UTC).isoformat(timespec="seconds")
+        click.echo(f"{when}  {letter.reason}  {len(letter.payload)} bytes")

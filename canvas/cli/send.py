@@ -1,0 +1,66 @@
+"""``canvas call`` and ``canvas result``."""
+
+import json
+from typing import Any
+
+import click
+
+
+class Json(click.ParamType[Any]):
+    """A JSON value of one kind."""
+
+    name = "json"
+
+    def __init__(self, kind: type) -> None:
+        self._kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, self._kind):
+            return value
+        try:
+            found = json.loads(value)
+        except ValueError as exc:
+            self.fail(f"not JSON: {exc}", param, ctx)
+        if not isinstance(found, self._kind):
+            self.fail(f"expected a JSON {'array' if self._kind is list else 'object'}; got {value}", param, ctx)
+        return found
+
+
+def _seconds_or_moment(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
+    if value is None:
+        return None
+    try:
+        return float(value)
+    except ValueError:
+        return value
+
+
+@click.command()
+@click.argument("name")
+@click.option("-a", "--args", "arguments", type=Json(list), default="[]", help="Positional arguments, JSON.")
+@click.option("-k", "--kwargs", "keywords", type=Json(dict), default="{}", help="Keyword arguments, JSON.")
+@click.option("--eta", help="When to run it, ISO 8601.")
+@click.option("--countdown", type=float, help="Run it in so many seconds.")
+@click.option("--expires", callback=_seconds_or_moment, help="Seconds, or ISO 8601.")
+@click.option("--serializer", default=None, help="json or msgpack.")
+@click.option("--queue")
+@click.option("--exchange")
+@click.option("--routing-key")
+@click.pass_obj
+def call(obj: Any, /, name: str, arguments: list[Any], keywords: dict[str, Any], **options: Any) -> None:
+    """Send task NAME; prints its id."""
+    given = {key: value for key, value in options.items() if value is not None}
+    click.echo(obj.app.send_task(name, arguments, keywords, **given).id)
+
+
+@click.command()
+@click.argument("task_id")
+@click.option("-t", "--task", help="Accepted as Celery's; the record says it all.")
+@click.option("--traceback", is_flag=True, help="Print the traceback instead of the value.")
+@click.option("--timeout", type=float, default=None, help="Wait so many seconds at most.")
+@click.pass_obj
+def result(obj: Any, /, task_id: str, task: str | None, traceback: bool, timeout: float | None) -> None:
+    """Wait for the result of TASK_ID and print it."""
+    handle = obj.app.AsyncResult(task_id)
+    value = handle.get(propagate=False, timeout=timeout)
+    click.echo(handle.traceback if traceback else value)

@@ -1,0 +1,62 @@
+"""A Redis server for tests, on a free loopback port."""
+
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+
+import redis
+
+from canvas.embedded import find_server
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+class RedisServer:
+    """Starts with ``with``, in a directory of its own; ``stop`` and ``start`` again keep the port."""
+
+    def __init__(self, *arguments):
+        self.port = free_port()
+        self.folder = tempfile.mkdtemp(prefix="canvas-test-redis-")
+        self.arguments = arguments
+        self.process = None
+
+    def start(self):
+        command = [
+            find_server(), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", self.folder,
+            "--unixsocket", f"{self.folder}/redis.sock", "--logfile", f"{self.folder}/log", *self.arguments,
+        ]  # fmt: skip
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                if self.client().ping():
+                    return self
+            except redis.ConnectionError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+
+    def client(self, db=0, **options):
+        return redis.Redis(port=self.port, db=db, **options)
+
+    def url(self, db=0):
+        return f"redis://127.0.0.1:{self.port}/{db}"
+
+    def stop(self):
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(10)
+            self.process = None
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *exc):
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
