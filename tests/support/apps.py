@@ -23,7 +23,7 @@ def make(library, broker, backend, serializer="json", ledger=None, **settings):
     if library == "celery":
         import celery
 
-        app = celery.Celery("apps", broker=broker, backend=backend, set_as_current=True)
+        app = celery.Celery("apps", broker=broker, backend=backend, set_as_current=False)
         app.conf.update(worker_hijack_root_logger=True, broker_connection_retry_on_startup=True, **options)
         exceptions = celery.exceptions
     else:
