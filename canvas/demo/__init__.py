@@ -1,0 +1,1 @@
+"""The demonstration behind ``canvas demo``: words of Python's own library, counted by a workflow."""
