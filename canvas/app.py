@@ -85,7 +85,9 @@ class Canvas:
         source, namespace = self._source
         return Config.load(obj=source, namespace=namespace, environ=os.environ, overrides=self._overrides)
 
-    def config_from_object(self, obj: Any, silent: bool = False, force: bool = False, namespace: str | None = None) -> None:
+    def config_from_object(
+        self, obj: Any, silent: bool = False, force: bool = False, namespace: str | None = None
+    ) -> None:
         """Take settings from a module, an object, a mapping, or the dotted name of one.
 
         Raises ConfigurationError for unknown or ill-typed settings, unless ``silent``.
@@ -106,7 +108,9 @@ class Canvas:
         if module:
             self.config_from_object(module, force=force)
         elif not silent:
-            raise ConfigurationError(f"environment variable {variable} is not set; expected a module name in it")
+            raise ConfigurationError(
+                f"environment variable {variable} is not set; expected a module name in it"
+            )
 
     @property
     def timezone(self) -> tzinfo:
@@ -269,7 +273,9 @@ class Canvas:
     def sender(self) -> Sender:
         return Sender(self)
 
-    def apply_signature(self, sig: Signature[Any], args: Iterable[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
+    def apply_signature(
+        self, sig: Signature[Any], args: Iterable[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> Any:
         """Compile ``sig`` and send what starts it; the handle of its result (``None`` for an empty chain)."""
         if self.conf.task_always_eager:
             return apply_eagerly(self, sig, tuple(args), dict(kwargs), dict(options))
@@ -283,19 +289,39 @@ class Canvas:
             return apply_eagerly(self, sig, tuple(args), dict(kwargs), dict(options))
         return await self.sender.asend(sig, args, kwargs, options)
 
-    def apply_eagerly(self, sig: Signature[Any], args: tuple[Any, ...], kwargs: dict[str, Any], options: Mapping[str, Any]) -> Any:
+    def apply_eagerly(
+        self, sig: Signature[Any], args: tuple[Any, ...], kwargs: dict[str, Any], options: Mapping[str, Any]
+    ) -> Any:
         """Run ``sig`` in this process; an EagerResult."""
         return apply_eagerly(self, sig, args, kwargs, dict(options))
 
-    def plan(self, sig: Signature[Any], args: Iterable[Any] = (), kwargs: Mapping[str, Any] | None = None, options: Mapping[str, Any] | None = None) -> Plan:
+    def plan(
+        self,
+        sig: Signature[Any],
+        args: Iterable[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Plan:
         """What sending ``sig`` would send, without sending it."""
         return self.sender.plan(sig, args, kwargs or {}, options or {})
 
-    def send_task(self, name: str, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any) -> Any:
+    def send_task(
+        self,
+        name: str,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Any:
         """Send a task by name; it need not be registered here. Returns its AsyncResult."""
         return self.sender.send(Signature(name, args, kwargs, app=self), (), {}, options)
 
-    async def asend_task(self, name: str, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any) -> Any:
+    async def asend_task(
+        self,
+        name: str,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Any:
         """``send_task`` on an event loop."""
         return await self.sender.asend(Signature(name, args, kwargs, app=self), (), {}, options)
 
@@ -387,7 +413,10 @@ class Canvas:
 def _same_place(existing: Any, function: Callable[..., Any]) -> bool:
     """Whether both are the same definition, seen again (a module that was reloaded)."""
     old = getattr(existing, "__wrapped__", None)
-    return old is not None and (old.__module__, old.__qualname__) == (function.__module__, function.__qualname__)
+    return old is not None and (old.__module__, old.__qualname__) == (
+        function.__module__,
+        function.__qualname__,
+    )
 
 
 def _import_related(package: str, related_name: str | None) -> None:

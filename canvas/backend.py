@@ -54,7 +54,9 @@ class Backend:
     @property
     def _results(self) -> Results:
         if self._driver is None:
-            raise ConfigurationError("no result backend is configured: set result_backend, or Canvas(backend=…)")
+            raise ConfigurationError(
+                "no result backend is configured: set result_backend, or Canvas(backend=…)"
+            )
         return self._driver
 
     @property
@@ -76,7 +78,10 @@ class Backend:
 
     def _decode(self, payload: bytes) -> Record:
         return wire.decode(
-            payload, serializer=self.serializer, accept=self.accept, max_bytes=self._conf.task_message_max_bytes
+            payload,
+            serializer=self.serializer,
+            accept=self.accept,
+            max_bytes=self._conf.task_message_max_bytes,
         )
 
     @contextmanager
@@ -97,10 +102,18 @@ class Backend:
         expires = conf.result_expires
         if record.status == states.FAILURE and conf.result_failure_expires is not None:
             expires = conf.result_failure_expires
-        return Store(record.task_id, payload, int(expires) if expires else None, record.status == states.SUCCESS)
+        return Store(
+            record.task_id, payload, int(expires) if expires else None, record.status == states.SUCCESS
+        )
 
     def store_result(
-        self, task_id: str, result: Any, state: str, traceback: str | None = None, request: Any = None, **_: Any
+        self,
+        task_id: str,
+        result: Any,
+        state: str,
+        traceback: str | None = None,
+        request: Any = None,
+        **_: Any,
     ) -> Any:
         """Store a state now, outside any settlement (``update_state``)."""
         record = Record(task_id, state, result, traceback, [] if request is None else _children(request))

@@ -119,7 +119,7 @@ class Config:
         )
 
     def __repr__(self) -> str:
-        return f"<Config {({name: masked(name, value) for name, value in self._given.items()})!r}>"
+        return f"<Config { ({name: masked(name, value) for name, value in self._given.items()})!r}>"
 
 
 def masked(name: str, value: Any) -> Any:
@@ -159,15 +159,19 @@ def _from_object(obj: Any, namespace: str | None) -> dict[str, Any]:
         found = {name: getattr(obj, name) for name in dir(obj) if not name.startswith("_")}
     if namespace:
         prefix = namespace.upper() + "_"
-        return {name[len(prefix) :].lower(): value for name, value in found.items() if name.startswith(prefix)}
+        return {
+            name[len(prefix) :].lower(): value for name, value in found.items() if name.startswith(prefix)
+        }
     if isinstance(obj, Mapping):
         return found
-    return {name: value for name, value in found.items() if name in SETTINGS or _meant_as_setting(name, value)}
+    return {
+        name: value for name, value in found.items() if name in SETTINGS or _meant_as_setting(name, value)
+    }
 
 
 def _meant_as_setting(name: str, value: Any) -> bool:
     """A module also has imports, functions and classes; a misspelt setting is none of these."""
-    if isinstance(value, ModuleType | type) or callable(value) or name.isupper() and name not in _OLD:
+    if isinstance(value, ModuleType | type) or callable(value) or (name.isupper() and name not in _OLD):
         return False
     return name in _OLD or bool(get_close_matches(name, SETTINGS, n=1, cutoff=0.85))
 
@@ -209,7 +213,16 @@ def parse(name: str, text: str, prefix: str) -> Any:
         ) from None
 
 
-_TRUTH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+_TRUTH = {
+    "1": True,
+    "true": True,
+    "yes": True,
+    "on": True,
+    "0": False,
+    "false": False,
+    "no": False,
+    "off": False,
+}
 
 
 def _parse_any(text: str) -> Any:
@@ -274,12 +287,18 @@ def _urls(value: Any) -> Any:
 
 
 def _count(value: Any) -> Any:
-    return value if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0) else _WRONG
+    return (
+        value
+        if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0)
+        else _WRONG
+    )
 
 
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     "any": lambda value: value,
-    "bool": lambda value: value if value is None or isinstance(value, bool) else (bool(value) if value in (0, 1) else _WRONG),
+    "bool": lambda value: (
+        value if value is None or isinstance(value, bool) else (bool(value) if value in (0, 1) else _WRONG)
+    ),
     "int": lambda value: value if value is None or _number(value) else _WRONG,
     "float": lambda value: value if value is None or _number(value) else _WRONG,
     "seconds": lambda value: value if value is None or (_number(value) and value >= 0) else _WRONG,
@@ -309,4 +328,3 @@ _EXPECTED = {
     "duration": "seconds, a timedelta, or None",
     "unknown": '"dead" or "requeue"',
 }
-

@@ -19,10 +19,14 @@ from canvas.model.signature import Signature, as_list, maybe_signature
 from canvas.model.spread import chunks
 from canvas.result import EagerResult, GroupResult
 
-_NOT_REQUEST = frozenset({"throw", "link", "link_error", "retries", "task_id", "root_id", "parent_id", "headers"})
+_NOT_REQUEST = frozenset(
+    {"throw", "link", "link_error", "retries", "task_id", "root_id", "parent_id", "headers"}
+)
 
 
-def apply_eagerly(app: Any, sig: Signature[Any], args: tuple[Any, ...], kwargs: dict[str, Any], options: Any) -> Any:
+def apply_eagerly(
+    app: Any, sig: Signature[Any], args: tuple[Any, ...], kwargs: dict[str, Any], options: Any
+) -> Any:
     """The EagerResult (or GroupResult of such) of running ``sig`` in this process."""
     if isinstance(sig, chunks):
         sig = sig.group()
@@ -30,7 +34,9 @@ def apply_eagerly(app: Any, sig: Signature[Any], args: tuple[Any, ...], kwargs: 
     return runner(app, sig, args, kwargs, dict(options or {}))
 
 
-def _task(app: Any, sig: Signature[Any], args: tuple[Any, ...], kwargs: dict[str, Any], options: dict[str, Any]) -> Any:
+def _task(
+    app: Any, sig: Signature[Any], args: tuple[Any, ...], kwargs: dict[str, Any], options: dict[str, Any]
+) -> Any:
     args, kwargs, merged = sig._merge(args, kwargs, {k: v for k, v in options.items() if v is not None})
     task = sig._type or app.tasks[sig.task]
     task.check_arguments(args, kwargs)
@@ -38,7 +44,9 @@ def _task(app: Any, sig: Signature[Any], args: tuple[Any, ...], kwargs: dict[str
     outcome = execute(task, request, args, kwargs)
     if isinstance(outcome, Retried) and outcome.retry.sig is not None:
         again = {"retries": request.retries + 1, "task_id": request.id, "link": merged.get("link")}
-        return _task(app, outcome.retry.sig.clone(), (), {}, {**again, "link_error": merged.get("link_error")})
+        return _task(
+            app, outcome.retry.sig.clone(), (), {}, {**again, "link_error": merged.get("link_error")}
+        )
     state, value, text = _end(outcome)
     throw = merged.get("throw", app.conf.task_eager_propagates)
     if throw and isinstance(outcome, Failure):
@@ -100,7 +108,9 @@ def _callbacks(app: Any, request: Request, outcome: Outcome, options: dict[str, 
             apply_eagerly(app, sig, (request.id,), {}, {})
 
 
-def _chain(app: Any, sig: Signature[Any], args: tuple[Any, ...], kwargs: dict[str, Any], options: dict[str, Any]) -> Any:
+def _chain(
+    app: Any, sig: Signature[Any], args: tuple[Any, ...], kwargs: dict[str, Any], options: dict[str, Any]
+) -> Any:
     merged = {**sig.options, **options}
     links = as_list(merged.pop("link", None))
     errbacks = as_list(merged.pop("link_error", None))
@@ -124,14 +134,18 @@ def _chain(app: Any, sig: Signature[Any], args: tuple[Any, ...], kwargs: dict[st
     return before
 
 
-def _group(app: Any, sig: Signature[Any], args: tuple[Any, ...], kwargs: dict[str, Any], options: dict[str, Any]) -> Any:
+def _group(
+    app: Any, sig: Signature[Any], args: tuple[Any, ...], kwargs: dict[str, Any], options: dict[str, Any]
+) -> Any:
     merged = {**sig.options, **options}
     group_id = merged.pop("task_id", None) or str(uuid4())
     results = [apply_eagerly(app, m, args, kwargs, dict(merged)) for m in flat_members(sig._members())]
     return GroupResult(group_id, results, app=app)
 
 
-def _chord(app: Any, sig: Signature[Any], args: tuple[Any, ...], kwargs: dict[str, Any], options: dict[str, Any]) -> Any:
+def _chord(
+    app: Any, sig: Signature[Any], args: tuple[Any, ...], kwargs: dict[str, Any], options: dict[str, Any]
+) -> Any:
     assert isinstance(sig, chord)
     body = (maybe_signature(kwargs.pop("body", None)) or sig.body).clone()
     merged = {**sig.options, **options}

@@ -24,7 +24,9 @@ class Sender:
     def __init__(self, app: "Canvas") -> None:
         self._app = app
 
-    def send(self, sig: Signature[Any], args: Iterable[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
+    def send(
+        self, sig: Signature[Any], args: Iterable[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> Any:
         """Send what starts ``sig``; the handle of its result, ``None`` for an empty chain."""
         plan = self.plan(sig, args, kwargs, options)
         outgoing, joins = self.encode(plan)
@@ -87,12 +89,18 @@ class Sender:
             raise ConfigurationError("a chord needs a result backend to count its parts; set result_backend")
         return results
 
-    def _sent(self, sig: Signature[Any], plan: Plan, outgoing: list[Outgoing], options: Mapping[str, Any]) -> Any:
+    def _sent(
+        self, sig: Signature[Any], plan: Plan, outgoing: list[Outgoing], options: Mapping[str, Any]
+    ) -> Any:
         for out in outgoing:
             emit("message.published", message=out.message)
         if plan.result is None:
             return None
-        ignored = plan.result.members is None and bool(outgoing) and bool(outgoing[-1].message.headers["ignore_result"])
+        ignored = (
+            plan.result.members is None
+            and bool(outgoing)
+            and bool(outgoing[-1].message.headers["ignore_result"])
+        )
         handle = self.handle(plan.result)
         if ignored and len(outgoing) == 1 and outgoing[0].message.id == handle.id:
             handle.ignored = True
@@ -114,6 +122,7 @@ class Sender:
             if node.members is None:
                 handle = AsyncResult(node.id, app=self._app, parent=handle)
             else:
-                handle = GroupResult(node.id, [self.handle(m) for m in node.members], parent=handle, app=self._app)
+                handle = GroupResult(
+                    node.id, [self.handle(m) for m in node.members], parent=handle, app=self._app
+                )
         return handle
-

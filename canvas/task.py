@@ -207,7 +207,9 @@ class Task(Generic[R]):
     def AsyncResult(self, task_id: str, **kwargs: Any) -> Any:
         return self.app.AsyncResult(task_id, task_name=self.name, **kwargs)
 
-    def update_state(self, task_id: str | None = None, state: str | None = None, meta: Any = None, **kwargs: Any) -> None:
+    def update_state(
+        self, task_id: str | None = None, state: str | None = None, meta: Any = None, **kwargs: Any
+    ) -> None:
         """Store a state of its own (``"PROGRESS"``) with ``meta`` as its result."""
         request = self.request
         self.backend.store_result(task_id or request.id, meta, state, request=request, **kwargs)
@@ -285,7 +287,9 @@ class Task(Generic[R]):
     def on_retry(self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
         """Called when it is to run again."""
 
-    def after_return(self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+    def after_return(
+        self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any
+    ) -> None:
         """Called when it is over, however it ended."""
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
@@ -351,5 +355,3 @@ def _stamp_options(request: Request) -> dict[str, Any]:
     if not names:
         return {}
     return {"stamped_headers": names, **{name: stamps[name] for name in names if name in stamps}}
-
-

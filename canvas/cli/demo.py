@@ -45,7 +45,9 @@ class Workers:
         for process, log in zip(self._processes, self._logs, strict=True):
             while " ready." not in log.read_text(errors="replace"):
                 if process.poll() is not None or time.monotonic() > deadline:
-                    raise click.ClickException(f"a worker did not start:\n{log.read_text(errors='replace')[-2000:]}")
+                    raise click.ClickException(
+                        f"a worker did not start:\n{log.read_text(errors='replace')[-2000:]}"
+                    )
                 time.sleep(0.02)
 
     def tasks_each(self) -> list[int]:
@@ -67,7 +69,9 @@ class Workers:
 
 @click.command()
 @click.option("--workers", default=2, type=click.IntRange(1, 32), show_default=True, help="Worker processes.")
-@click.option("--files", default=1000, type=click.IntRange(1), show_default=True, help="How many files to read at most.")
+@click.option(
+    "--files", default=1000, type=click.IntRange(1), show_default=True, help="How many files to read at most."
+)
 @click.option("--chunk", default=4, type=click.IntRange(1), show_default=True, help="Files a task.")
 def demo(workers: int, files: int, chunk: int) -> None:
     """Count the words of Python's standard library with a chord, on two workers and a private Redis."""
@@ -76,7 +80,11 @@ def demo(workers: int, files: int, chunk: int) -> None:
     pieces = [paths[start : start + chunk] for start in range(0, len(paths), chunk)]
     try:
         with tempfile.TemporaryDirectory(prefix="canvas-demo-") as folder, EmbeddedRedis() as server:
-            environment = {**os.environ, "CANVAS_BROKER_URL": server.url(0), "CANVAS_RESULT_BACKEND": server.url(1)}
+            environment = {
+                **os.environ,
+                "CANVAS_BROKER_URL": server.url(0),
+                "CANVAS_RESULT_BACKEND": server.url(1),
+            }
             _run(console, environment, folder, workers, paths, pieces)
     except KeyboardInterrupt:
         console.print("\nStopped; nothing is left behind.")
@@ -91,7 +99,12 @@ def library_files(most: int) -> list[str]:
 
 
 def _run(
-    console: Console, environment: dict[str, str], folder: str, workers: int, paths: list[str], pieces: list[list[str]]
+    console: Console,
+    environment: dict[str, str],
+    folder: str,
+    workers: int,
+    paths: list[str],
+    pieces: list[list[str]],
 ) -> None:
     console.print(f"[bold]canvas demo[/]: a private Redis and {workers} worker processes are starting …")
     running = Workers(workers, environment, folder)
@@ -134,7 +147,9 @@ def _say(
     console.print(table)
     if [list(pair) for pair in answer] != expected:
         raise click.ClickException(f"the answer differs from a plain loop's: {expected}")
-    console.print(f"[green]The same as a plain loop's answer.[/] {tasks} tasks in {took:.2f} s, {tasks / took:,.0f} a second")
+    console.print(
+        f"[green]The same as a plain loop's answer.[/] {tasks} tasks in {took:.2f} s, {tasks / took:,.0f} a second"
+    )
     console.print(f"Tasks run by each worker: {', '.join(map(str, each))}")
     console.print(
         "\nHow to go on:\n"

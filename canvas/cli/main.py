@@ -27,7 +27,9 @@ _USAGE, _UNAVAILABLE = 2, 69
 class Context:
     """What the global options say; the app is looked up when a command asks for it."""
 
-    def __init__(self, app: str | None, broker: str | None, backend: str | None, workdir: str | None, quiet: bool) -> None:
+    def __init__(
+        self, app: str | None, broker: str | None, backend: str | None, workdir: str | None, quiet: bool
+    ) -> None:
         self._name = app
         self._broker = broker
         self._backend = backend
@@ -71,11 +73,15 @@ class Commands(click.Group):
         raise click.UsageError(f"No such command {cmd_name!r}.{hint}", ctx)
 
 
-@click.group(cls=Commands, context_settings={"auto_envvar_prefix": "CANVAS", "help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Commands, context_settings={"auto_envvar_prefix": "CANVAS", "help_option_names": ["-h", "--help"]}
+)
 @click.option("-A", "--app", envvar=["CANVAS_APP", "CELERY_APP"], help="module:attribute of the app.")
 @click.option("-b", "--broker", help="Broker URL, instead of the app's.")
 @click.option("--result-backend", help="Result backend URL, instead of the app's.")
-@click.option("--workdir", type=click.Path(exists=True, file_okay=False), help="Change to this directory first.")
+@click.option(
+    "--workdir", type=click.Path(exists=True, file_okay=False), help="Change to this directory first."
+)
 @click.option("-C", "--no-color", is_flag=True, help="Plain text.")
 @click.option("-q", "--quiet", is_flag=True, help="Say less.")
 @click.version_option(__version__)

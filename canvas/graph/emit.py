@@ -70,7 +70,10 @@ class Emission:
 
     def _barrier(self, fork: str, join: Join) -> Barrier:
         size = self._graph.in_degree(f"join:{join.id}")
-        members = [self._pending_results(list(sequence(self._graph, h))) for h in targets(self._graph, fork, "member")]
+        members = [
+            self._pending_results(list(sequence(self._graph, h)))
+            for h in targets(self._graph, fork, "member")
+        ]
         nested = any(m.members is not None for m in members)
         structure = Pending(join.id, None, members).as_tuple() if nested else None
         return Barrier(join.id, int(size), structure)
@@ -80,7 +83,14 @@ class Emission:
     def _signature(self, unit: str) -> Wire:
         node = node_of(self._graph, unit)
         if isinstance(node, Step):
-            return _wire(node.task, node.args, node.kwargs, {**node.options, **self._membership(node)}, None, node.immutable)
+            return _wire(
+                node.task,
+                node.args,
+                node.kwargs,
+                {**node.options, **self._membership(node)},
+                None,
+                node.immutable,
+            )
         assert isinstance(node, Fork)
         members = [self._member(unit, head) for head in targets(self._graph, unit, "member")]
         options = {key: value for key, value in node.options.items() if key != "chain"}
@@ -161,7 +171,12 @@ class Emission:
 
 
 def _wire(
-    task: str, args: tuple[Any, ...], kwargs: dict[str, Any], options: dict[str, Any], kind: str | None, immutable: bool
+    task: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    options: dict[str, Any],
+    kind: str | None,
+    immutable: bool,
 ) -> Wire:
     return {
         "task": task,

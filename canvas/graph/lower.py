@@ -35,7 +35,9 @@ class Call:
 class Lowering:
     """One signature tree on its way into one graph."""
 
-    def __init__(self, new_id: Callable[[], str], reply_to: str | None, errback_on_header: bool = False) -> None:
+    def __init__(
+        self, new_id: Callable[[], str], reply_to: str | None, errback_on_header: bool = False
+    ) -> None:
         self.graph: Graph = nx.DiGraph()
         self._new_id = new_id
         self._reply_to = reply_to
@@ -225,7 +227,13 @@ class Lowering:
         return body
 
     def _joined(
-        self, fork: str, group_id: str, spans: list[Span], body: Signature[Any], options: dict[str, Any], live: bool
+        self,
+        fork: str,
+        group_id: str,
+        spans: list[Span],
+        body: Signature[Any],
+        options: dict[str, Any],
+        live: bool,
     ) -> Span:
         key = join_key(group_id)
         chained = body.subtask_type == "chain"

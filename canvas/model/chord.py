@@ -29,7 +29,11 @@ class chord(Signature[Any]):
         super().__init__(
             task,
             args,
-            {"kwargs": dict(kwargs or {}), "header": header_members(header), "body": maybe_signature(body, app)},
+            {
+                "kwargs": dict(kwargs or {}),
+                "header": header_members(header),
+                "body": maybe_signature(body, app),
+            },
             app=app,
             **options,
         )

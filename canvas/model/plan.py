@@ -62,8 +62,13 @@ class Plan:
     barriers: list[Barrier] = field(default_factory=list)
     result: Pending | None = None
 
+
 def single(
-    sig: Signature[Any], args: Iterable[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any], new_id: str
+    sig: Signature[Any],
+    args: Iterable[Any],
+    kwargs: Mapping[str, Any],
+    options: Mapping[str, Any],
+    new_id: str,
 ) -> Plan:
     """The plan of a lone task: one message, no graph needed."""
     given = {key: value for key, value in options.items() if value is not None}

@@ -324,7 +324,9 @@ class Signature(dict[str, Any], Generic[R]):
         kind = d.get("subtask_type")
         target = cls if not kind else SUBTYPES.get(kind)
         if target is None:
-            raise CompositionError(f"unknown subtask_type {kind!r}: expected one of {', '.join(sorted(SUBTYPES))}")
+            raise CompositionError(
+                f"unknown subtask_type {kind!r}: expected one of {', '.join(sorted(SUBTYPES))}"
+            )
         if not isinstance(d.get("task"), str):
             raise CompositionError(f"a signature needs a task name under 'task'; got {dict(d)!r:.200}")
         built = target.__new__(target)

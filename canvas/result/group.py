@@ -136,7 +136,9 @@ class ResultSet:
         for leaf in self._arrivals(timeout, propagate, None, None):
             yield leaf._record().result
 
-    def _arrivals(self, timeout: float | None, propagate: bool, on_message: Any, callback: Any) -> Iterator[AsyncResult]:
+    def _arrivals(
+        self, timeout: float | None, propagate: bool, on_message: Any, callback: Any
+    ) -> Iterator[AsyncResult]:
         """Each task once, as it becomes final."""
         pending = {leaf.id: leaf for leaf in self.leaves() if not leaf.ignored}
         for task_id in [task_id for task_id, leaf in pending.items() if leaf._final is not None]:
@@ -149,7 +151,9 @@ class ResultSet:
                 left = None if deadline is None else max(0.0, deadline - time.monotonic())
                 found = watch.next(left)
                 if found is None:
-                    raise TimeoutError(f"The operation timed out: {len(pending)} results not ready after {timeout} s")
+                    raise TimeoutError(
+                        f"The operation timed out: {len(pending)} results not ready after {timeout} s"
+                    )
                 leaf = _arrived(pending, *found, on_message)
                 if leaf is not None:
                     watch.drop(leaf.id)
@@ -185,7 +189,9 @@ class ResultSet:
         for result in self.results:
             result.forget()
 
-    def revoke(self, connection: Any = None, terminate: bool = False, signal: str | None = None, **_: Any) -> None:
+    def revoke(
+        self, connection: Any = None, terminate: bool = False, signal: str | None = None, **_: Any
+    ) -> None:
         """Ask workers not to run any of them."""
         ids = [leaf.id for leaf in self.leaves()]
         (self.app or current_app()).control.revoke(ids, terminate=terminate, signal=signal or "SIGTERM")
@@ -213,7 +219,12 @@ class GroupResult(ResultSet):
     """The results of a group, under the group's id."""
 
     def __init__(
-        self, id: str | None = None, results: Iterable[Any] | None = None, parent: Any = None, app: Any = None, **_: Any
+        self,
+        id: str | None = None,
+        results: Iterable[Any] | None = None,
+        parent: Any = None,
+        app: Any = None,
+        **_: Any,
     ) -> None:
         super().__init__(results or (), app=app)
         self.id = id
@@ -268,7 +279,9 @@ def _is(leaf: AsyncResult, state: str) -> bool:
     return leaf._final is not None and leaf._final.status == state
 
 
-def _arrived(pending: dict[str, AsyncResult], task_id: str, record: Record, on_message: Any) -> AsyncResult | None:
+def _arrived(
+    pending: dict[str, AsyncResult], task_id: str, record: Record, on_message: Any
+) -> AsyncResult | None:
     """The handle that became final with this record, taken out of ``pending``."""
     leaf = pending.get(task_id)
     if leaf is None:

@@ -174,7 +174,9 @@ class AsyncResult:
         found[self.id] = self
         return found
 
-    def _arrived(self, watched: dict[str, "AsyncResult"], task_id: str, record: Record, on_message: Any) -> None:
+    def _arrived(
+        self, watched: dict[str, "AsyncResult"], task_id: str, record: Record, on_message: Any
+    ) -> None:
         handle = watched.get(task_id)
         if handle is None:
             return
@@ -193,7 +195,9 @@ class AsyncResult:
             callback(self.id, record.result)
         return record.result
 
-    async def aget(self, timeout: float | None = None, propagate: bool = True, follow_parents: bool = True, **_: Any) -> Any:
+    async def aget(
+        self, timeout: float | None = None, propagate: bool = True, follow_parents: bool = True, **_: Any
+    ) -> Any:
         """``get`` on an event loop."""
         if self.ignored:
             return None
@@ -235,11 +239,15 @@ class AsyncResult:
             self.parent.forget()
         self.backend.forget([self.id])
 
-    def revoke(self, connection: Any = None, terminate: bool = False, signal: str | None = None, **_: Any) -> None:
+    def revoke(
+        self, connection: Any = None, terminate: bool = False, signal: str | None = None, **_: Any
+    ) -> None:
         """Ask workers not to run it, or with ``terminate`` to stop it."""
         (self.app or current_app()).control.revoke(self.id, terminate=terminate, signal=signal or "SIGTERM")
 
-    def revoke_by_stamped_headers(self, headers: dict[str, Any], terminate: bool = False, signal: str | None = None, **_: Any) -> None:
+    def revoke_by_stamped_headers(
+        self, headers: dict[str, Any], terminate: bool = False, signal: str | None = None, **_: Any
+    ) -> None:
         """``revoke`` every task that has one of these stamps."""
         control = (self.app or current_app()).control
         control.revoke_by_stamped_headers(headers, terminate=terminate, signal=signal or "SIGTERM")
@@ -370,7 +378,6 @@ def raise_remote(record: Record) -> None:
     if record.traceback and not notes:
         exc.add_note(f"\nRemote traceback:\n{record.traceback}")
     raise exc
-
 
 
 _GROUPS: list[Callable[..., Any]] = []

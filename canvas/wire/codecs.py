@@ -34,7 +34,9 @@ def encode(value: Any, serializer: str) -> tuple[str, str, bytes]:
     return codec.content_type, codec.content_encoding, codec.dumps(value)
 
 
-def decode(data: bytes, content_type: str, *, accept: Collection[str], max_depth: int = typed_json.MAX_DEPTH) -> Any:
+def decode(
+    data: bytes, content_type: str, *, accept: Collection[str], max_depth: int = typed_json.MAX_DEPTH
+) -> Any:
     """The value in ``data``. Raises ContentDisallowed for a type not in ``accept`` (names or content types)."""
     if content_type == "application/json" and "json" in accept:
         return typed_json.loads(data, max_depth=max_depth)
@@ -80,7 +82,7 @@ def _pickle_dumps(value: Any) -> bytes:
 
 def _pickle_loads(data: bytes) -> Any:
     try:
-        return pickle.loads(data)  # noqa: S301 - only reached when accept_content names pickle
+        return pickle.loads(data)
     except Exception as exc:
         raise DecodeError(f"not a pickle: {type(exc).__name__}: {exc}") from exc
 

@@ -14,7 +14,9 @@ _EMBED = ("callbacks", "errbacks", "chain", "chord")
 _V1_TO_V2 = ("group", "group_index", "retries", "eta", "expires", "timelimit")
 
 
-def encode(message: Message, *, serializer: str = "json", compression: str | None = None, delivery_tag: str) -> bytes:
+def encode(
+    message: Message, *, serializer: str = "json", compression: str | None = None, delivery_tag: str
+) -> bytes:
     """The envelope as it lies in a queue.
 
     ``message.headers`` and ``message.properties`` are complete but for what encoding decides. Raises EncodeError.
@@ -26,7 +28,13 @@ def encode(message: Message, *, serializer: str = "json", compression: str | Non
         headers, body = message.headers, (message.args, message.kwargs, message.embed)
     content_type, content_encoding, data = codecs.encode(body, serializer)
     return envelope(
-        data, content_type, content_encoding, headers, message.properties, compressed=compression, tag=delivery_tag
+        data,
+        content_type,
+        content_encoding,
+        headers,
+        message.properties,
+        compressed=compression,
+        tag=delivery_tag,
     )
 
 
@@ -151,7 +159,12 @@ def _v2(headers: dict[str, Any], body: Any) -> Message:
     task, task_id = headers.get("task"), headers.get("id")
     _check_name(task, task_id)
     return Message(
-        task, task_id, _args(body[0]), _kwargs(body[1]), _embed(body[2]), headers  # type: ignore[arg-type]
+        task,
+        task_id,
+        _args(body[0]),
+        _kwargs(body[1]),
+        _embed(body[2]),
+        headers,  # type: ignore[arg-type]
     )
 
 
@@ -161,7 +174,15 @@ def _v1(headers: dict[str, Any], body: dict[str, Any]) -> Message:
     _check_name(task, task_id)
     group = body.get("group") or body.get("taskset")
     known = {key: body.get(key) for key in _V1_TO_V2}
-    merged = {**known, "task": task, "id": task_id, "group": group, "root_id": None, "parent_id": None, **headers}
+    merged = {
+        **known,
+        "task": task,
+        "id": task_id,
+        "group": group,
+        "root_id": None,
+        "parent_id": None,
+        **headers,
+    }
     merged["retries"] = merged.get("retries") or 0
     embed = _embed({key: body.get(key) for key in _EMBED})
     args = _args(() if body.get("args") is None else body["args"])
@@ -217,7 +238,9 @@ def _embed(embed: Any) -> dict[str, Any]:
     found = {key: embed.get(key) for key in _EMBED}
     for key in ("callbacks", "errbacks", "chain"):
         sigs = found[key]
-        if sigs is not None and not (isinstance(sigs, list | tuple) and all(isinstance(sig, dict) for sig in sigs)):
+        if sigs is not None and not (
+            isinstance(sigs, list | tuple) and all(isinstance(sig, dict) for sig in sigs)
+        ):
             raise InvalidTaskError(f"{key}: expected a list of signatures; got {sigs!r:.100}")
     if found["chord"] is not None and not isinstance(found["chord"], dict):
         raise InvalidTaskError(f"chord: expected a signature; got {found['chord']!r:.100}")

@@ -9,12 +9,11 @@ from typing import Any
 
 from canvas.app import Canvas
 from canvas.client import Ambient
-from canvas.model import states
+from canvas.model.message import Publish
 from canvas.model.plan import Plan
 from canvas.model.record import Record
 from canvas.model.settlement import Deferral, Join, Part, Store
 from canvas.model.signature import Signature, maybe_signature
-from canvas.model.message import Publish
 from canvas.wire import record as wire_record
 from canvas.wire import typed_json
 
@@ -37,14 +36,19 @@ class Effects:
     def part(self, membership: "Membership", state: str, result: Any, completer: "Completer") -> None:
         """Return a member's value to its chord."""
         app = self._app
-        value = wire_record.encode_part(
-            membership.task_id, state, result, serializer=app.backend.serializer
-        )
+        value = wire_record.encode_part(membership.task_id, state, result, serializer=app.backend.serializer)
         fire = typed_json.dumps(
             {"body": membership.chord, "root_id": completer.root_id, "parent_id": completer.task_id}
         )
         self.parts.append(
-            Part(membership.group_id, membership.task_id, membership.index, value, fire, app.backend.chord_expires)
+            Part(
+                membership.group_id,
+                membership.task_id,
+                membership.index,
+                value,
+                fire,
+                app.backend.chord_expires,
+            )
         )
 
     def send(self, plan: Plan, ambient: Ambient, due: float | None = None) -> None:
@@ -77,7 +81,11 @@ class Membership:
         """The place that a frozen signature's options give it."""
         options = sig.options
         chord, group_id, task_id = options.get("chord"), options.get("group_id"), options.get("task_id")
-        return cls(task_id, group_id, options.get("group_index"), chord) if chord and group_id and task_id else None
+        return (
+            cls(task_id, group_id, options.get("group_index"), chord)
+            if chord and group_id and task_id
+            else None
+        )
 
 
 class Completer:
@@ -88,5 +96,3 @@ class Completer:
     def __init__(self, root_id: str | None, task_id: str) -> None:
         self.root_id = root_id
         self.task_id = task_id
-
-

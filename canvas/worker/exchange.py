@@ -134,7 +134,9 @@ class Exchange(threading.Thread):
         if not self.work.empty() and not self._finished:
             self._linger()
 
-    def _take_finished(self) -> tuple[list[Settlement | Firing], list[tuple[Settlement, "SimpleQueue[bool]"]]]:
+    def _take_finished(
+        self,
+    ) -> tuple[list[Settlement | Firing], list[tuple[Settlement, "SimpleQueue[bool]"]]]:
         batch: list[Settlement | Firing] = []
         while self._finished and len(batch) < self._appetite.batch:
             item = self._finished.popleft()
@@ -155,7 +157,10 @@ class Exchange(threading.Thread):
         return max(0, free + min(ahead, appetite.limit) - held)
 
     def _exchange(
-        self, batch: list[Settlement | Firing], answers: list[tuple[Settlement, "SimpleQueue[bool]"]], want: int
+        self,
+        batch: list[Settlement | Firing],
+        answers: list[tuple[Settlement, "SimpleQueue[bool]"]],
+        want: int,
     ) -> None:
         settlements = [item for item in batch if isinstance(item, Settlement)]
         firings = [item for item in batch if isinstance(item, Firing)]

@@ -84,12 +84,16 @@ def _nested(node: Any, by_id: dict[str, Any]) -> Any:
     return by_id.get(task_id) if members is None else [_nested(member, by_id) for member in members]
 
 
-def _send_body(app: Canvas, effects: Effects, body: Signature[Any], values: list[Any], completer: Completer) -> None:
+def _send_body(
+    app: Canvas, effects: Effects, body: Signature[Any], values: list[Any], completer: Completer
+) -> None:
     plan = effects.plan(body, (values,), {})
     effects.send(plan, Ambient(completer.root_id, completer.task_id))
 
 
-def _fail_body(app: Canvas, effects: Effects, body: Signature[Any], error: ChordError, completer: Completer) -> None:
+def _fail_body(
+    app: Canvas, effects: Effects, body: Signature[Any], error: ChordError, completer: Completer
+) -> None:
     """The body never runs: it ends in FAILURE, its own chord hears of it, its errbacks run once."""
     ending = Ending(states.FAILURE, error, None, completer)
     abandon(effects, body, ending)
@@ -109,5 +113,10 @@ def _errbacks_of(body: Signature[Any]) -> list[tuple[str, list[Any]]]:
         return [(task_id, [*own, *found]) for task_id, found in _errbacks_of(inner)]
     if body.subtask_type == "chain":
         steps = body._members()
-        return [(str(body.options.get("task_id") or steps[-1].id), own or as_list(steps[-1].options.get("link_error")))]
+        return [
+            (
+                str(body.options.get("task_id") or steps[-1].id),
+                own or as_list(steps[-1].options.get("link_error")),
+            )
+        ]
     return [(str(body.options.get("task_id")), own)]

@@ -55,7 +55,11 @@ class Line:
         if early and not self._acknowledge(delivery):
             return None
         started = time.perf_counter()
-        outcome = Revoked(admission.reason) if isinstance(admission, Never) else self._execute(task, request, message)
+        outcome = (
+            Revoked(admission.reason)
+            if isinstance(admission, Never)
+            else self._execute(task, request, message)
+        )
         done = Finished(delivery, message, request, task, fenced=not early)
         settlement = self._settler.settle(done, outcome)
         emit(
@@ -136,7 +140,10 @@ class Line:
         request = Request(message, hostname=self._hostname)
         done = Finished(delivery, message, request, None, fenced=True)
         settlement = self._settler.settle(done, Failure(NotRegistered(name)))
-        settlement.disposal, settlement.reason = "dead", f"NotRegistered: no task named {name!r} in this worker"
+        settlement.disposal, settlement.reason = (
+            "dead",
+            f"NotRegistered: no task named {name!r} in this worker",
+        )
         return settlement
 
     def _republish(self, delivery: Delivery, message: Message, payload: bytes) -> Publish:

@@ -78,7 +78,9 @@ class Settler:
                 else:
                     self._failure(done, effects, states.FAILURE, Reject(reason, requeue), "")
             case Revoked(reason):
-                self._failure(done, effects, states.REVOKED, TaskRevokedError(reason), "", call_errbacks=False)
+                self._failure(
+                    done, effects, states.REVOKED, TaskRevokedError(reason), "", call_errbacks=False
+                )
 
     # -- success
 
@@ -109,7 +111,13 @@ class Settler:
     # -- every other end
 
     def _failure(
-        self, done: Finished, effects: Effects, state: str, exc: BaseException, text: str, call_errbacks: bool = True
+        self,
+        done: Finished,
+        effects: Effects,
+        state: str,
+        exc: BaseException,
+        text: str,
+        call_errbacks: bool = True,
     ) -> None:
         task = done.task
         if not self._ignores(done) or (task is not None and task.store_errors_even_if_ignored):
@@ -139,7 +147,9 @@ class Settler:
             return when.timestamp()
         return self._app.now().timestamp() + when if when else None
 
-    def _abandon_rest(self, done: Finished, effects: Effects, state: str, exc: BaseException, text: str) -> None:
+    def _abandon_rest(
+        self, done: Finished, effects: Effects, state: str, exc: BaseException, text: str
+    ) -> None:
         chain = done.message.embed["chain"]
         if chain:
             abandon_rest(effects, chain, Ending(state, exc, text or None, self._completer(done)))
@@ -166,7 +176,9 @@ class Settler:
             return bool(asked)
         return bool(done.task is not None and done.task.ignore_result)
 
-    def _record(self, done: Finished, state: str, result: Any, text: str | None, children: list[Any]) -> Record:
+    def _record(
+        self, done: Finished, state: str, result: Any, text: str | None, children: list[Any]
+    ) -> Record:
         headers = done.message.headers
         record = Record(
             done.message.id,
@@ -212,4 +224,10 @@ def _callback_groups(app: Canvas, callbacks: list[Any] | None) -> list[Any]:
 
 
 def _group_of(sigs: list[Any]) -> dict[str, Any]:
-    return {"task": "celery.group", "args": (), "kwargs": {"tasks": sigs}, "options": {}, "subtask_type": "group"}
+    return {
+        "task": "celery.group",
+        "args": (),
+        "kwargs": {"tasks": sigs},
+        "options": {},
+        "subtask_type": "group",
+    }

@@ -41,7 +41,10 @@ class RedisBroker:
         step = step_of(message.priority)
         if not message.exchange:
             return [self.keys.queue_list(message.routing_key, step)]
-        return [self.keys.queue_list(queue, step) for queue in self._bindings.queues(message.exchange, message.routing_key)]
+        return [
+            self.keys.queue_list(queue, step)
+            for queue in self._bindings.queues(message.exchange, message.routing_key)
+        ]
 
     def publish(self, messages: Sequence[Publish]) -> None:
         if messages:
@@ -67,7 +70,11 @@ class RedisBroker:
         return str(self.link.address.db)
 
     def exchange(
-        self, settlements: Sequence[list[Any]], lease: Lease | None, result_db: str, ready: tuple[str, str] | None
+        self,
+        settlements: Sequence[list[Any]],
+        lease: Lease | None,
+        result_db: str,
+        ready: tuple[str, str] | None,
     ) -> tuple[list[Any], list[Delivery]]:
         """One call of settle.lua: packed settlements in, verdicts and deliveries out."""
         worker = lease.worker if lease is not None else _worker_of(settlements)
@@ -80,7 +87,13 @@ class RedisBroker:
         self._numbers[worker] = number + limit
         arguments = [self._db, result_db, pack(list(settlements)), limit, f"canvas:{worker}:", number]
         ready_key, ready_index = ready or ("canvas:ready", "canvas:ready:index")
-        script_keys = [keys.unacked, keys.unacked_index, keys.leases(worker), keys.deferred, keys.deferred_messages]
+        script_keys = [
+            keys.unacked,
+            keys.unacked_index,
+            keys.leases(worker),
+            keys.deferred,
+            keys.deferred_messages,
+        ]
         try:
             verdicts, taken = self.link.call(
                 "settle", [*script_keys, ready_key, ready_index, *lists], [*arguments, *names], once=True
@@ -131,9 +144,13 @@ class RedisBroker:
         """Which leases are still held."""
         if not tags:
             return []
-        return [bool(found) for found in self.link.pipeline([("HEXISTS", self.keys.unacked, tag) for tag in tags])]
+        return [
+            bool(found) for found in self.link.pipeline([("HEXISTS", self.keys.unacked, tag) for tag in tags])
+        ]
 
-    def settle(self, settlements: Sequence[Settlement], lease: Lease | None) -> tuple[list[bool], list[Delivery]]:
+    def settle(
+        self, settlements: Sequence[Settlement], lease: Lease | None
+    ) -> tuple[list[bool], list[Delivery]]:
         """The broker's side of settlements: messages and acks, each whole or not at all."""
         packed = []
         for settlement in settlements:
@@ -165,7 +182,9 @@ class RedisBroker:
         for packed in reversed(found):
             fields = {_text(key): value for key, value in msgpack.unpackb(packed, raw=True).items()}
             letters.append(
-                DeadLetter(fields["payload"], _text(fields["reason"]), _text(fields["queue"]), float(fields["time"]))
+                DeadLetter(
+                    fields["payload"], _text(fields["reason"]), _text(fields["queue"]), float(fields["time"])
+                )
             )
         return letters
 
@@ -206,7 +225,9 @@ class RedisBroker:
         if not found:
             return None
         score = found[0][1] if isinstance(found[0], list | tuple) else found[1]
-        return float(score) - (int(now[0]) + int(now[1]) / 1e6 if isinstance(now, list | tuple) else time.time())
+        return float(score) - (
+            int(now[0]) + int(now[1]) / 1e6 if isinstance(now, list | tuple) else time.time()
+        )
 
     def close(self) -> None:
         self._waiting.close()

@@ -97,7 +97,9 @@ class Link:
 
     def _client(self, tries: int) -> redis.Redis:
         arguments = self._arguments()
-        arguments["retry"] = Retry(ExponentialWithJitterBackoff(cap=1.0, base=0.05), tries, supported_errors=AWAY)
+        arguments["retry"] = Retry(
+            ExponentialWithJitterBackoff(cap=1.0, base=0.05), tries, supported_errors=AWAY
+        )
         if self.address.sentinels:
             sentinel = Sentinel(self.address.sentinels, socket_timeout=2.0)
             return sentinel.master_for(self.address.master, **arguments)  # type: ignore[no-any-return,no-untyped-call]
@@ -110,7 +112,9 @@ class Link:
         client = self._loops.get(loop)
         if client is None:
             arguments = self._arguments()
-            retry = AsyncRetry(ExponentialWithJitterBackoff(cap=1.0, base=0.05), _TRIES, supported_errors=AWAY)
+            retry = AsyncRetry(
+                ExponentialWithJitterBackoff(cap=1.0, base=0.05), _TRIES, supported_errors=AWAY
+            )
             arguments["retry"] = retry
             if self.address.sentinels:
                 sentinel = AsyncSentinel(self.address.sentinels, socket_timeout=2.0)
@@ -218,4 +222,3 @@ class Wire:
         """Close the connection."""
         self._connection.disconnect()
         self._pool.release(self._connection)
-

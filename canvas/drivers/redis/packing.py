@@ -89,7 +89,9 @@ class Packing:
 
     def deferrals(self, deferrals: list[Deferral]) -> list[Any]:
         return [
-            [uuid4().hex, repr(d.due), key, d.publish.payload] for d in deferrals for key in self._lists_of(d.publish)
+            [uuid4().hex, repr(d.due), key, d.publish.payload]
+            for d in deferrals
+            for key in self._lists_of(d.publish)
         ]
 
     def list_of(self, queue: str, payload: bytes) -> str:

@@ -69,14 +69,18 @@ class RedisResults:
         """Records, parts and chord starts in one atomic call; the chords that became ready."""
         packing = self.packing
         groups = [self.keys.group(group_id) for group_id in grow]
-        packed = pack([packing.stores(list(stores)), packing.joins(list(joins)), groups, packing.parts(list(parts))])
+        packed = pack(
+            [packing.stores(list(stores)), packing.joins(list(joins)), groups, packing.parts(list(parts))]
+        )
         found = self.link.call("record", [self.keys.ready, self.keys.ready_index], [packed])
         return [ready_of(one) for one in found]
 
     def finish(self, group_id: str, failed: bool) -> None:
         """Forget a chord whose body has been sent."""
         keys = self.keys
-        self.link.call("finish", [keys.ready, keys.ready_index, keys.group(group_id)], [group_id, "1" if failed else "0"])
+        self.link.call(
+            "finish", [keys.ready, keys.ready_index, keys.group(group_id)], [group_id, "1" if failed else "0"]
+        )
 
     def unfired(self, older_than: float) -> list[Ready]:
         """Chords that have been ready for so many seconds."""

@@ -38,12 +38,14 @@ def parse(url: str, options: Mapping[str, Any]) -> Address:
 
     Raises ConfigurationError naming the part that is wrong.
     """
-    first = url.split(";")[0]
+    first = url.split(";", maxsplit=1)[0]
     scheme = first.partition("://")[0]
     if scheme == "sentinel":
         return _sentinel(url, options)
     if scheme not in SCHEMES:
-        raise ConfigurationError(f"Redis URL: expected one of {', '.join(s + '://' for s in SCHEMES)}; got {scheme!r}")
+        raise ConfigurationError(
+            f"Redis URL: expected one of {', '.join(s + '://' for s in SCHEMES)}; got {scheme!r}"
+        )
     parts = urlsplit(first)
     query = dict(parse_qsl(parts.query))
     common: dict[str, Any] = {
@@ -81,7 +83,9 @@ def _sentinel(url: str, options: Mapping[str, Any]) -> Address:
                 password=unquote(parts.password),
             )
         elif parts.path.strip("/") and not found.db:
-            found = Address(db=_db(parts.path.strip("/"), "sentinel"), username=found.username, password=found.password)
+            found = Address(
+                db=_db(parts.path.strip("/"), "sentinel"), username=found.username, password=found.password
+            )
     return Address(
         db=found.db,
         username=found.username,
@@ -96,7 +100,9 @@ def _db(text: str, scheme: str) -> int:
     try:
         return int(text.strip("/"))
     except ValueError:
-        raise ConfigurationError(f"{scheme} URL: expected a database number after the host; got {text!r:.50}") from None
+        raise ConfigurationError(
+            f"{scheme} URL: expected a database number after the host; got {text!r:.50}"
+        ) from None
 
 
 def _query(query: Mapping[str, str]) -> dict[str, Any]:

@@ -137,7 +137,10 @@ class Waiting:
                     self._collect_quietly(ready.data)
             returned = 0
             for key in sorted(self._arrived):
-                while self._link.command("LMOVE", self._keys.inbox(worker, key), key, "LEFT", "RIGHT") is not None:
+                while (
+                    self._link.command("LMOVE", self._keys.inbox(worker, key), key, "LEFT", "RIGHT")
+                    is not None
+                ):
                     returned += 1
             self._arrived.clear()
         return returned

@@ -23,7 +23,9 @@ _GIVE_UP_AFTER = 60.0
 class RedisWatch:
     """A watch of one thread."""
 
-    def __init__(self, link: Link, keys: ResultKeys, task_ids: Iterable[str], get: Callable[[list[str]], Any]) -> None:
+    def __init__(
+        self, link: Link, keys: ResultKeys, task_ids: Iterable[str], get: Callable[[list[str]], Any]
+    ) -> None:
         self._link = link
         self._get = get
         self._channels = {keys.task(task_id).encode(): task_id for task_id in task_ids}
@@ -136,7 +138,9 @@ class _Hub:
                 self._reader = asyncio.create_task(self._read(), name="canvas-watch")
             else:
                 await self._subscribe(channels)
-        await asyncio.gather(*(self._confirmed[channel].wait() for channel in channels if channel in self._confirmed))
+        await asyncio.gather(
+            *(self._confirmed[channel].wait() for channel in channels if channel in self._confirmed)
+        )
         await self._read_stored(task_ids, queue)
 
     async def _subscribe(self, channels: list[bytes]) -> None:
@@ -229,7 +233,9 @@ class AsyncRedisWatch:
 class Watching:
     """Opens watches for one result store."""
 
-    def __init__(self, link: Link, keys: ResultKeys, get: Callable[[list[str]], Any], aget: Callable[[list[str]], Any]) -> None:
+    def __init__(
+        self, link: Link, keys: ResultKeys, get: Callable[[list[str]], Any], aget: Callable[[list[str]], Any]
+    ) -> None:
         self._link = link
         self._keys = keys
         self._get = get

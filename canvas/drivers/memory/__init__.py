@@ -1,0 +1,68 @@
+"""Broker and results in this process: for tests, and for programs that are client and worker in one.
+
+``memory://name`` is one store per name, for as long as somebody holds it. The semantics are those of
+``canvas.drivers.base``, with plain data under one lock.
+"""
+
+import threading
+import time
+from collections.abc import Sequence
+from weakref import WeakValueDictionary
+
+from canvas.drivers.base import Driver, Lease, Settled
+from canvas.drivers.memory.broker import MemoryBroker
+from canvas.drivers.memory.results import MemoryResults
+from canvas.drivers.memory.store import Clock, Memory
+from canvas.model.settlement import Firing, Ready, Settlement, Verdict
+
+
+class MemoryCompleter:
+    """The Completer over one :class:`Memory`: everything under its lock."""
+
+    def __init__(self, memory: Memory, broker: MemoryBroker, results: MemoryResults) -> None:
+        self._memory = memory
+        self._broker = broker
+        self._results = results
+
+    def settle(self, settlements: Sequence[Settlement], lease: Lease | None = None) -> Settled:
+        with self._memory.lock:
+            verdicts = [self._settle(settlement) for settlement in settlements]
+            return Settled(verdicts, self._broker.lease(lease) if lease is not None else [])
+
+    def _settle(self, settlement: Settlement) -> Verdict:
+        if not self._broker.dispose(settlement):
+            return Verdict(False, [])
+        s = settlement
+        return Verdict(True, self._memory.record_all(s.stores, s.parts, s.joins, s.grow))
+
+    def fire(self, firing: Firing) -> Verdict:
+        with self._memory.lock:
+            if not self._memory.finish(firing.group_id, firing.failed):
+                return Verdict(False, [])
+            return self._settle(
+                Settlement(
+                    None,
+                    stores=firing.stores,
+                    parts=firing.parts,
+                    joins=firing.joins,
+                    publishes=firing.publishes,
+                    deferrals=firing.deferrals,
+                )
+            )
+
+    def unfired(self, older_than: float) -> list[Ready]:
+        return self._results.unfired(older_than)
+
+
+_stores: WeakValueDictionary[str, Memory] = WeakValueDictionary()
+_stores_lock = threading.Lock()
+
+
+def open_memory(url: str = "memory://", clock: Clock = time.time) -> Driver:
+    """The driver of the store that ``memory://name`` names; the same name is the same store."""
+    with _stores_lock:
+        memory = _stores.get(url)
+        if memory is None:
+            memory = _stores[url] = Memory(clock)
+    broker, results = MemoryBroker(memory), MemoryResults(memory)
+    return Driver(broker, results, MemoryCompleter(memory, broker, results), "memory")

@@ -1,0 +1,169 @@
+"""Queues and leases in this process."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+
+from canvas.drivers.base import Binding, DeadLetter, Lease
+from canvas.drivers.memory.store import STEPS, Memory
+from canvas.model.message import Delivery, Publish
+from canvas.model.settlement import Deferral, Settlement
+from canvas.wire.message import properties_of, redelivered
+
+
+class MemoryBroker:
+    """The Broker over a :class:`Memory`, and its half of a stepwise completer."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    def declare(self, bindings: Sequence[Binding]) -> None:
+        with self._memory.lock:
+            for binding in bindings:
+                self._memory.bindings[binding.exchange].add(binding)
+
+    def publish(self, messages: Sequence[Publish]) -> None:
+        with self._memory.lock:
+            for message in messages:
+                self._memory.push(message)
+
+    async def apublish(self, messages: Sequence[Publish]) -> None:
+        self.publish(messages)
+
+    def broadcast(self, exchange: str, payload: bytes) -> None:
+        """Nobody listens to broadcasts of this store."""
+
+    def lease(self, request: Lease) -> list[Delivery]:
+        memory, taken = self._memory, []
+        with memory.lock:
+            for step in STEPS:
+                for queue in request.queues:
+                    waiting = memory.queues[queue, step]
+                    while waiting and len(taken) < request.limit:
+                        payload = waiting.popleft()
+                        tag = f"canvas:{request.worker}:{next(memory.numbers)}"
+                        memory.unacked[tag] = (queue, payload)
+                        taken.append(Delivery(tag, queue, payload))
+        return taken
+
+    def wait(self, worker: str, queues: Sequence[str], timeout: float) -> bool:
+        memory = self._memory
+
+        def ready() -> bool:
+            return memory.interrupts > 0 or any(
+                memory.queues[queue, step] for queue in queues for step in STEPS
+            )
+
+        with memory.changed:
+            found = memory.changed.wait_for(ready, timeout)
+            memory.interrupts = 0
+        return found
+
+    def interrupt(self) -> None:
+        memory = self._memory
+        memory.interrupts += 1
+        # A signal handler may run inside the lock's own code; the flag alone then ends the wait at its next look.
+        if memory.lock.acquire(blocking=False):
+            try:
+                memory.changed.notify_all()
+            finally:
+                memory.lock.release()
+
+    def give_back(self, deliveries: Sequence[Delivery]) -> int:
+        with self._memory.lock:
+            return sum(self._memory.give_back(delivery.tag) for delivery in reversed(deliveries))
+
+    def return_inbox(self, worker: str) -> int:
+        return 0
+
+    def dead(self, queue: str) -> list[DeadLetter]:
+        return list(self._memory.dead[queue])
+
+    def length(self, queue: str) -> int:
+        return sum(len(self._memory.queues[queue, step]) for step in STEPS)
+
+    def purge(self, queue: str) -> int:
+        with self._memory.lock:
+            length = self.length(queue)
+            for step in STEPS:
+                self._memory.queues[queue, step].clear()
+        return length
+
+    # -- workers
+
+    def beat(self, worker: str, queues: Sequence[str], ttl: float) -> None:
+        self._memory.workers[worker] = self._memory.clock() + ttl
+
+    def leave(self, worker: str) -> None:
+        self._return_all(worker, count_delivery=False)
+
+    def lost(self, worker: str) -> int:
+        return self._return_all(worker, count_delivery=True)
+
+    def _return_all(self, worker: str, count_delivery: bool) -> int:
+        memory, prefix = self._memory, f"canvas:{worker}:"
+        with memory.lock:
+            memory.workers.pop(worker, None)
+            tags = [tag for tag in memory.unacked if tag.startswith(prefix)]
+            return sum(memory.give_back(t, mark=True, count_delivery=count_delivery) for t in reversed(tags))
+
+    def reap(self) -> int:
+        memory = self._memory
+        with memory.lock:
+            gone = [worker for worker, until in memory.workers.items() if until < memory.clock()]
+            return sum(self._return_all(worker, count_delivery=True) for worker in gone)
+
+    def promote(self, limit: int) -> int:
+        memory = self._memory
+        with memory.lock:
+            memory.deferred.sort()
+            due = bisect_right(memory.deferred, memory.clock(), key=lambda entry: entry[0])
+            moving, memory.deferred = memory.deferred[: min(due, limit)], memory.deferred[min(due, limit) :]
+            for _, _, message in moving:
+                memory.push(message)
+        return len(moving)
+
+    def next_due(self) -> float | None:
+        memory = self._memory
+        with memory.lock:
+            return min(memory.deferred)[0] - memory.clock() if memory.deferred else None
+
+    def close(self) -> None:
+        """There is no connection to close."""
+
+    # -- stepwise
+
+    def held(self, tags: Sequence[str]) -> list[bool]:
+        return [tag in self._memory.unacked for tag in tags]
+
+    def settle(
+        self, settlements: Sequence[Settlement], lease: Lease | None
+    ) -> tuple[list[bool], list[Delivery]]:
+        with self._memory.lock:
+            done = [self.dispose(settlement) for settlement in settlements]
+            return done, self.lease(lease) if lease is not None else []
+
+    def publish_once(self, guard: str, publishes: Sequence[Publish], deferrals: Sequence[Deferral]) -> bool:
+        with self._memory.lock:
+            if guard in self._memory.fired:
+                return False
+            self._memory.fired.add(guard)
+            self.dispose(Settlement(None, publishes=list(publishes), deferrals=list(deferrals)))
+            return True
+
+    def dispose(self, settlement: Settlement) -> bool:
+        """Messages and ack of a settlement; False when its lease was lost."""
+        memory, delivery = self._memory, settlement.delivery
+        if delivery is not None:
+            held = memory.unacked.pop(delivery.tag, None) is not None
+            if settlement.fenced and not held:
+                return False
+        for message in settlement.publishes:
+            memory.push(message)
+        memory.deferred += [(d.due, next(memory.numbers), d.publish) for d in settlement.deferrals]
+        if delivery is not None and settlement.disposal == "requeue":
+            payload = redelivered(delivery.payload)
+            memory.push(Publish("", delivery.queue, properties_of(payload).get("priority") or 0, payload))
+        elif delivery is not None and settlement.disposal == "dead":
+            letter = DeadLetter(delivery.payload, settlement.reason, delivery.queue, memory.clock())
+            memory.dead[delivery.queue].append(letter)
+        return True

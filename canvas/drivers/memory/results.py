@@ -1,0 +1,148 @@
+"""Records, groups and chords in this process."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from queue import Empty, SimpleQueue
+
+from canvas.drivers.memory.store import Kept, Memory, alive
+from canvas.model.settlement import Join, Part, Ready, Store
+
+
+class MemoryWatch:
+    """A watch of one thread."""
+
+    def __init__(self) -> None:
+        self.found: SimpleQueue[tuple[str, bytes]] = SimpleQueue()
+        self._dropped: set[str] = set()
+
+    def next(self, timeout: float | None) -> tuple[str, bytes] | None:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            try:
+                found = self.found.get(timeout=left)
+            except Empty:
+                return None
+            if found[0] not in self._dropped:
+                return found
+
+    def drop(self, task_id: str) -> None:
+        self._dropped.add(task_id)
+
+
+class AsyncMemoryWatch:
+    """A watch of one coroutine."""
+
+    def __init__(self) -> None:
+        self.found: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
+        self._dropped: set[str] = set()
+
+    async def next(self, timeout: float | None) -> tuple[str, bytes] | None:
+        while True:
+            try:
+                found = await asyncio.wait_for(self.found.get(), timeout)
+            except TimeoutError:
+                return None
+            if found[0] not in self._dropped:
+                return found
+
+    def drop(self, task_id: str) -> None:
+        self._dropped.add(task_id)
+
+
+class MemoryResults:
+    """The Results over a :class:`Memory`, and its half of a stepwise completer."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    def get(self, task_ids: Sequence[str]) -> list[bytes | None]:
+        with self._memory.lock:
+            found = [self._memory.record(task_id) for task_id in task_ids]
+        return [kept.payload if kept is not None else None for kept in found]
+
+    async def aget(self, task_ids: Sequence[str]) -> list[bytes | None]:
+        return self.get(task_ids)
+
+    def store(self, stores: Sequence[Store]) -> None:
+        self.record(stores, (), (), ())
+
+    def forget(self, task_ids: Sequence[str]) -> None:
+        with self._memory.lock:
+            for task_id in task_ids:
+                self._memory.records.pop(task_id, None)
+
+    @contextmanager
+    def watch(self, task_ids: Iterable[str]) -> Iterator[MemoryWatch]:
+        watch = MemoryWatch()
+        with self._listening(list(task_ids), lambda task_id, payload: watch.found.put((task_id, payload))):
+            yield watch
+
+    @asynccontextmanager
+    async def awatch(self, task_ids: Iterable[str]) -> AsyncIterator[AsyncMemoryWatch]:
+        watch, loop = AsyncMemoryWatch(), asyncio.get_running_loop()
+
+        def tell(task_id: str, payload: bytes) -> None:
+            loop.call_soon_threadsafe(watch.found.put_nowait, (task_id, payload))
+
+        with self._listening(list(task_ids), tell):
+            yield watch
+
+    @contextmanager
+    def _listening(self, task_ids: list[str], tell: Callable[[str, bytes], None]) -> Iterator[None]:
+        memory = self._memory
+        with memory.lock:
+            for task_id in task_ids:
+                memory.watchers[task_id].append(tell)
+                kept = memory.record(task_id)
+                if kept is not None:
+                    tell(task_id, kept.payload)
+        try:
+            yield
+        finally:
+            with memory.lock:
+                for task_id in task_ids:
+                    memory.watchers[task_id].remove(tell)
+                    if not memory.watchers[task_id]:
+                        del memory.watchers[task_id]
+
+    def save_group(self, group_id: str, payload: bytes, expires: int | None) -> None:
+        until = self._memory.clock() + expires if expires else None
+        self._memory.groups[group_id] = Kept(payload, until, True)
+
+    def get_group(self, group_id: str) -> bytes | None:
+        kept = alive(self._memory.groups, group_id, self._memory.clock())
+        return kept.payload if kept is not None else None
+
+    def delete_group(self, group_id: str) -> None:
+        self._memory.groups.pop(group_id, None)
+
+    def join(self, joins: Sequence[Join], grow: Sequence[str] = ()) -> None:
+        self.record((), (), joins, grow)
+
+    async def ajoin(self, joins: Sequence[Join]) -> None:
+        self.join(joins)
+
+    # -- stepwise
+
+    def record(
+        self, stores: Sequence[Store], parts: Sequence[Part], joins: Sequence[Join], grow: Sequence[str]
+    ) -> list[Ready]:
+        with self._memory.lock:
+            return self._memory.record_all(stores, parts, joins, grow)
+
+    def finish(self, group_id: str, failed: bool) -> None:
+        with self._memory.lock:
+            self._memory.finish(group_id, failed)
+
+    def unfired(self, older_than: float) -> list[Ready]:
+        memory = self._memory
+        with memory.lock:
+            limit = memory.clock() - older_than
+            waiting = [g for g, chord in memory.chords.items() if chord.ready and chord.ready[1] <= limit]
+            return [memory.ready(group_id) for group_id in waiting]
+
+    def close(self) -> None:
+        """There is no connection to close."""

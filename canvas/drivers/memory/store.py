@@ -1,0 +1,174 @@
+"""The data of an in-process store, under one lock."""
+
+import re
+import threading
+import time
+from bisect import bisect_right
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
+from itertools import count
+from typing import NamedTuple
+
+from canvas.drivers.base import Binding, DeadLetter
+from canvas.model.message import Publish
+from canvas.model.settlement import Join, Part, Ready, Store
+from canvas.wire.message import headers_of, properties_of, redelivered
+
+STEPS = (0, 3, 6, 9)
+Clock = Callable[[], float]
+
+
+class Kept(NamedTuple):
+    payload: bytes
+    until: float | None
+    success: bool
+
+
+class _Chord:
+    """A chord's parts and what it waits for."""
+
+    def __init__(self) -> None:
+        self.size: int | None = None
+        self.extra = 0
+        self.parts: dict[str, tuple[float, bytes]] = {}
+        self.ready: tuple[bytes, float] | None = None
+        self.done = False
+
+    def values(self) -> list[bytes]:
+        return [value for _, value in sorted(self.parts.values(), key=lambda part: part[0])]
+
+
+class Memory:
+    """The data, the lock, and the clock of one store."""
+
+    def __init__(self, clock: Clock = time.time) -> None:
+        self.clock = clock
+        self.lock = threading.RLock()
+        self.changed = threading.Condition(self.lock)
+        self.queues: dict[tuple[str, int], deque[bytes]] = defaultdict(deque)
+        self.bindings: dict[str, set[Binding]] = defaultdict(set)
+        self.unacked: dict[str, tuple[str, bytes]] = {}
+        self.workers: dict[str, float] = {}
+        self.deferred: list[tuple[float, int, Publish]] = []
+        self.dead: dict[str, list[DeadLetter]] = defaultdict(list)
+        self.records: dict[str, Kept] = {}
+        self.groups: dict[str, Kept] = {}
+        self.chords: dict[str, _Chord] = defaultdict(_Chord)
+        self.fired: set[str] = set()
+        self.watchers: dict[str, list[Callable[[str, bytes], None]]] = defaultdict(list)
+        self.numbers = count()
+        self.interrupts = 0
+
+    # -- messages
+
+    def push(self, message: Publish) -> None:
+        """Append a message to every queue it goes to."""
+        step = step_of(message.priority)
+        for queue in self.route(message):
+            self.queues[queue, step].append(message.payload)
+        self.changed.notify_all()
+
+    def route(self, message: Publish) -> list[str]:
+        if not message.exchange:
+            return [message.routing_key]
+        bound = sorted(b for b in self.bindings[message.exchange] if _matches(b, message.routing_key))
+        return list(dict.fromkeys(binding.queue for binding in bound))
+
+    def give_back(self, tag: str, *, mark: bool = False, count_delivery: bool = False) -> bool:
+        """Return a lease to the head of its queue; whether it was held."""
+        held = self.unacked.pop(tag, None)
+        if held is None:
+            return False
+        queue, payload = held
+        if mark:
+            extra = {}
+            if count_delivery:
+                extra["canvas_deliveries"] = int(headers_of(payload).get("canvas_deliveries") or 1) + 1
+            payload = redelivered(payload, **extra)
+        self.queues[queue, step_of(properties_of(payload).get("priority"))].appendleft(payload)
+        self.changed.notify_all()
+        return True
+
+    # -- records
+
+    def keep(self, store: Store) -> None:
+        old = self.record(store.task_id)
+        if old is not None and old.success and not store.success:
+            return
+        until = self.clock() + store.expires if store.expires else None
+        self.records[store.task_id] = Kept(store.payload, until, store.success)
+        for tell in list(self.watchers.get(store.task_id, ())):
+            tell(store.task_id, store.payload)
+
+    def record(self, task_id: str) -> Kept | None:
+        return alive(self.records, task_id, self.clock())
+
+    def join(self, join: Join) -> None:
+        chord = self.chords[join.group_id]
+        chord.size, chord.done = join.size, False
+        if join.structure:
+            self.groups[join.group_id] = Kept(join.structure, None, True)
+
+    def part(self, part: Part) -> Ready | None:
+        """Count a part; the chord, when this was its last."""
+        chord = self.chords[part.group_id]
+        if chord.done:
+            return None
+        index = float("inf") if part.index is None else float(part.index)
+        chord.parts.setdefault(f"{part.task_id}:{part.index}", (index, part.value))
+        complete = chord.size is not None and len(chord.parts) == chord.size + chord.extra
+        if not complete or chord.ready is not None:
+            return None
+        chord.ready = (part.fire, self.clock())
+        return self.ready(part.group_id)
+
+    def ready(self, group_id: str) -> Ready:
+        chord = self.chords[group_id]
+        assert chord.ready is not None
+        structure = self.groups.get(group_id)
+        return Ready(group_id, chord.ready[0], chord.values(), structure.payload if structure else None)
+
+    def finish(self, group_id: str, failed: bool) -> bool:
+        """Forget a chord that has been fired; whether it was ready."""
+        chord = self.chords[group_id]
+        held = chord.ready is not None
+        chord.ready = None
+        chord.size = None
+        if not failed:
+            chord.parts.clear()
+            chord.done = True
+        return held
+
+    def record_all(
+        self, stores: Sequence[Store], parts: Sequence[Part], joins: Sequence[Join], grow: Sequence[str]
+    ) -> list[Ready]:
+        for store in stores:
+            self.keep(store)
+        for join in joins:
+            self.join(join)
+        for group_id in grow:
+            self.chords[group_id].extra += 1
+        return [ready for ready in map(self.part, parts) if ready is not None]
+
+
+def step_of(priority: object) -> int:
+    value = priority if isinstance(priority, int) else 0
+    return STEPS[bisect_right(STEPS, max(0, min(9, value))) - 1]
+
+
+def _matches(binding: Binding, routing_key: str) -> bool:
+    if binding.type == "fanout":
+        return True
+    if binding.type != "topic":
+        return binding.routing_key == routing_key
+    words = {"*": r"[^\.]+", "#": r".*?"}
+    pattern = r"\.".join(words.get(word, re.escape(word)) for word in binding.routing_key.split("."))
+    return re.fullmatch(pattern, routing_key) is not None
+
+
+def alive(kept: dict[str, Kept], key: str, now: float) -> Kept | None:
+    found = kept.get(key)
+    if found is not None and found.until is not None and found.until <= now:
+        del kept[key]
+        return None
+    return found
