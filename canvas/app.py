@@ -13,6 +13,7 @@ from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 from canvas import builtins, shared
+from canvas import task as task_module
 from canvas.backend import Backend, backend_for
 from canvas.client import Ambient, Client
 from canvas.config import Config
@@ -29,7 +30,6 @@ from canvas.registry import TaskRegistry
 from canvas.result import AsyncResult, GroupResult, ResultSet
 from canvas.routing import Router
 from canvas.send import Sender
-from canvas.task import Task
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -41,7 +41,7 @@ class Canvas:
     from ``config_from_object``, the environment (``CANVAS_…``, ``CELERY_…``) and assignment to ``app.conf``.
     """
 
-    Task: type[Task[Any]] = Task
+    Task: type[task_module.Task[Any]] = task_module.Task
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Canvas:
         set_as_current: bool = True,
         config_source: Any = None,
         namespace: str | None = None,
-        task_cls: type[Task[Any]] | None = None,
+        task_cls: type[task_module.Task[Any]] | None = None,
         **settings: Any,
     ) -> None:
         self.main = main
@@ -62,7 +62,7 @@ class Canvas:
             self._overrides["include"] = list(include)
         self._source = (config_source, namespace)
         self._tasks = TaskRegistry()
-        self._unbound: list[Task[Any]] = []
+        self._unbound: list[task_module.Task[Any]] = []
         self._lock = threading.RLock()
         self._finalized = False
         self._discover: list[Callable[[], None]] = []
@@ -108,9 +108,7 @@ class Canvas:
         if module:
             self.config_from_object(module, force=force)
         elif not silent:
-            raise ConfigurationError(
-                f"environment variable {variable} is not set; expected a module name in it"
-            )
+            raise ConfigurationError(f"environment variable {variable} is not set; expected a module name in it")
 
     @property
     def timezone(self) -> tzinfo:
@@ -137,7 +135,7 @@ class Canvas:
         options.pop("lazy", None)
         share = options.pop("shared", False)
 
-        def make(function: Callable[..., Any]) -> Task[Any]:
+        def make(function: Callable[..., Any]) -> task_module.Task[Any]:
             if share:
                 shared.remember(function, options)
             return self._task_from_fun(function, **options)
@@ -149,9 +147,9 @@ class Canvas:
         return make
 
     def _task_from_fun(
-        self, function: Callable[..., Any], name: str | None = None, base: type[Task[Any]] | None = None,
+        self, function: Callable[..., Any], name: str | None = None, base: type[task_module.Task[Any]] | None = None,
         bind: bool = False, **options: Any,
-    ) -> Task[Any]:  # fmt: skip
+    ) -> task_module.Task[Any]:  # fmt: skip
         name = name or self.gen_task_name(function.__name__, function.__module__)
         existing = self._tasks.get(name)
         if existing is not None:
@@ -169,10 +167,13 @@ class Canvas:
             "__annotations__": getattr(function, "__annotations__", {}),
             **options,
         }
-        task: Task[Any] = type(function.__name__, (base or self.Task,), attributes)()
-        return self.register_task(task)
+        task: task_module.Task[Any] = type(function.__name__, (base or self.Task,), attributes)()
+        self.register_task(task)
+        return task
 
-    def _same_or_raise(self, existing: Task[Any], function: Callable[..., Any], name: str) -> Task[Any]:
+    def _same_or_raise(
+        self, existing: task_module.Task[Any], function: Callable[..., Any], name: str
+    ) -> task_module.Task[Any]:
         if getattr(existing, "__wrapped__", None) is function:
             return existing
         raise AlreadyRegistered(
@@ -246,7 +247,7 @@ class Canvas:
         known = getattr(self._local_oid, "value", None)
         if known is None or known[0] != key:
             known = self._local_oid.value = (key, str(uuid4()))
-        return known[1]  # type: ignore[no-any-return]
+        return known[1]
 
     @staticmethod
     def new_id() -> str:
@@ -343,7 +344,7 @@ class Canvas:
         return Ambient(request.root_id or request.id, request.id, priority)
 
     @property
-    def current_task(self) -> Task[Any] | None:
+    def current_task(self) -> task_module.Task[Any] | None:
         """The task that is running here; ``None`` outside tasks."""
         request = current_request()
         return self.tasks.get(request.task) if request is not None else None

@@ -54,9 +54,7 @@ class Backend:
     @property
     def _results(self) -> Results:
         if self._driver is None:
-            raise ConfigurationError(
-                "no result backend is configured: set result_backend, or Canvas(backend=…)"
-            )
+            raise ConfigurationError("no result backend is configured: set result_backend, or Canvas(backend=…)")
         return self._driver
 
     @property
@@ -102,9 +100,7 @@ class Backend:
         expires = conf.result_expires
         if record.status == states.FAILURE and conf.result_failure_expires is not None:
             expires = conf.result_failure_expires
-        return Store(
-            record.task_id, payload, int(expires) if expires else None, record.status == states.SUCCESS
-        )
+        return Store(record.task_id, payload, int(expires) if expires else None, record.status == states.SUCCESS)
 
     def store_result(
         self,

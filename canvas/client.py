@@ -84,15 +84,11 @@ class Client:
         """
         options = {**self._defaults(dispatch.task), **dispatch.options}
         message = self._message(dispatch, options, ambient)
-        route = self._router.route(
-            options.get("route_name") or dispatch.task, options, dispatch.args, dispatch.kwargs
-        )
+        route = self._router.route(options.get("route_name") or dispatch.task, options, dispatch.args, dispatch.kwargs)
         self._address(message, route, options, ambient)
         return Outgoing(message, self.encode(message, options.get("serializer"), options.get("compression")))
 
-    def encode(
-        self, message: Message, serializer: str | None = None, compression: str | None = None
-    ) -> Publish:
+    def encode(self, message: Message, serializer: str | None = None, compression: str | None = None) -> Publish:
         """``message`` as bytes, with the address its properties name."""
         conf = self._conf
         try:
@@ -111,9 +107,7 @@ class Client:
                 f"task_message_max_bytes ({limit:,}); send a reference instead of the data, or raise the setting"
             )
         info = message.properties["delivery_info"]
-        return Publish(
-            info["exchange"], info["routing_key"], message.properties.get("priority") or 0, payload
-        )
+        return Publish(info["exchange"], info["routing_key"], message.properties.get("priority") or 0, payload)
 
     def control(self, body: Mapping[str, Any]) -> bytes:
         """A remote control request in its envelope (PROTOCOL.md §6)."""
@@ -124,9 +118,7 @@ class Client:
             "priority": 0,
         }
         headers = {"clock": 0, "expires": None}
-        return wire.envelope(
-            typed_json.dumps(body), "application/json", "utf-8", headers, properties, tag=str(uuid4())
-        )
+        return wire.envelope(typed_json.dumps(body), "application/json", "utf-8", headers, properties, tag=str(uuid4()))
 
     # -- headers
 
@@ -149,8 +141,7 @@ class Client:
             "root_id": options.get("root_id") or ambient.root_id or task_id,
             "parent_id": options.get("parent_id") or ambient.parent_id,
             "argsrepr": options.get("argsrepr") or short_repr(dispatch.args, levels=conf.task_repr_maxlevels),
-            "kwargsrepr": options.get("kwargsrepr")
-            or short_repr(dispatch.kwargs, levels=conf.task_repr_maxlevels),
+            "kwargsrepr": options.get("kwargsrepr") or short_repr(dispatch.kwargs, levels=conf.task_repr_maxlevels),
             "origin": options.get("origin") or self.origin(),
             "ignore_result": options.get("ignore_result"),
             "replaced_task_nesting": options.get("replaced_task_nesting") or 0,
@@ -169,9 +160,7 @@ class Client:
         message.properties = self._properties(task_id, options, stamped, expires)
         return message
 
-    def _properties(
-        self, task_id: str, options: dict[str, Any], stamped: Any, expires: str | None
-    ) -> dict[str, Any]:
+    def _properties(self, task_id: str, options: dict[str, Any], stamped: Any, expires: str | None) -> dict[str, Any]:
         """Options that Celery does not know travel as properties (SEMANTICS.md W6)."""
         known = _CONSUMED if not stamped else _CONSUMED.union(stamped)
         extra = {key: value for key, value in options.items() if key not in known}
@@ -179,9 +168,7 @@ class Client:
             "correlation_id": options.get("correlation_id") or task_id,
             "reply_to": options.get("reply_to") or self._around.oid,
             **extra,
-            "delivery_mode": _delivery_mode(
-                options.get("delivery_mode") or self._conf.task_default_delivery_mode
-            ),
+            "delivery_mode": _delivery_mode(options.get("delivery_mode") or self._conf.task_default_delivery_mode),
         }
         if expires is not None:
             left = (_instant(expires) - self._around.now()).total_seconds()
@@ -222,11 +209,7 @@ class Client:
         if not isinstance(seconds, int | float) or isinstance(seconds, bool):
             raise InvalidTaskError(f"{name}: expected seconds (int or float); got {seconds!r:.100}")
         try:
-            return (
-                (self._around.now() + timedelta(seconds=seconds))
-                .astimezone(self._around.timezone)
-                .isoformat()
-            )
+            return (self._around.now() + timedelta(seconds=seconds)).astimezone(self._around.timezone).isoformat()
         except (OverflowError, ValueError):
             raise InvalidTaskError(f"{name}: {seconds!r} seconds from now is not a date") from None
 
@@ -238,9 +221,7 @@ def _moment(value: Any, name: str) -> str | None:
         return value or None
     if isinstance(value, datetime):
         return value.isoformat()
-    raise InvalidTaskError(
-        f"{name}: expected a datetime or ISO 8601 text; got {type(value).__name__} {value!r:.100}"
-    )
+    raise InvalidTaskError(f"{name}: expected a datetime or ISO 8601 text; got {type(value).__name__} {value!r:.100}")
 
 
 def _instant(text: str, name: str = "expires") -> datetime:
@@ -268,4 +249,4 @@ def _sig_list(value: Any) -> list[Any] | None:
 
 
 def _delivery_mode(value: Any) -> int:
-    return {"transient": 1, "persistent": 2}.get(value, value) if isinstance(value, str) else int(value)
+    return int({"transient": 1, "persistent": 2}.get(str(value), value))

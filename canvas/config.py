@@ -159,14 +159,10 @@ def _from_object(obj: Any, namespace: str | None) -> dict[str, Any]:
         found = {name: getattr(obj, name) for name in dir(obj) if not name.startswith("_")}
     if namespace:
         prefix = namespace.upper() + "_"
-        return {
-            name[len(prefix) :].lower(): value for name, value in found.items() if name.startswith(prefix)
-        }
+        return {name[len(prefix) :].lower(): value for name, value in found.items() if name.startswith(prefix)}
     if isinstance(obj, Mapping):
         return found
-    return {
-        name: value for name, value in found.items() if name in SETTINGS or _meant_as_setting(name, value)
-    }
+    return {name: value for name, value in found.items() if name in SETTINGS or _meant_as_setting(name, value)}
 
 
 def _meant_as_setting(name: str, value: Any) -> bool:
@@ -287,11 +283,7 @@ def _urls(value: Any) -> Any:
 
 
 def _count(value: Any) -> Any:
-    return (
-        value
-        if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0)
-        else _WRONG
-    )
+    return value if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0) else _WRONG
 
 
 _CHECKS: dict[str, Callable[[Any], Any]] = {

@@ -19,24 +19,18 @@ from canvas.model.signature import Signature, as_list, maybe_signature
 from canvas.model.spread import chunks
 from canvas.result import EagerResult, GroupResult
 
-_NOT_REQUEST = frozenset(
-    {"throw", "link", "link_error", "retries", "task_id", "root_id", "parent_id", "headers"}
-)
+_NOT_REQUEST = frozenset({"throw", "link", "link_error", "retries", "task_id", "root_id", "parent_id", "headers"})
 
 
-def apply_eagerly(
-    app: Any, sig: Signature[Any], args: tuple[Any, ...], kwargs: dict[str, Any], options: Any
-) -> Any:
+def apply_eagerly(app: Any, sig: Signature[Any], args: tuple[Any, ...], kwargs: dict[str, Any], options: Any) -> Any:
     """The EagerResult (or GroupResult of such) of running ``sig`` in this process."""
     if isinstance(sig, chunks):
         sig = sig.group()
-    runner = _KINDS.get(sig.subtask_type or "", _task)
+    runner: Callable[..., Any] = _KINDS.get(sig.subtask_type or "", _task)
     return runner(app, sig, args, kwargs, dict(options or {}))
 
 
-def _task(
-    app: Any, sig: Signature[Any], args: tuple[Any, ...], kwargs: dict[str, Any], options: dict[str, Any]
-) -> Any:
+def _task(app: Any, sig: Signature[Any], args: tuple[Any, ...], kwargs: dict[str, Any], options: dict[str, Any]) -> Any:
     args, kwargs, merged = sig._merge(args, kwargs, {k: v for k, v in options.items() if v is not None})
     task = sig._type or app.tasks[sig.task]
     task.check_arguments(args, kwargs)
@@ -44,9 +38,7 @@ def _task(
     outcome = execute(task, request, args, kwargs)
     if isinstance(outcome, Retried) and outcome.retry.sig is not None:
         again = {"retries": request.retries + 1, "task_id": request.id, "link": merged.get("link")}
-        return _task(
-            app, outcome.retry.sig.clone(), (), {}, {**again, "link_error": merged.get("link_error")}
-        )
+        return _task(app, outcome.retry.sig.clone(), (), {}, {**again, "link_error": merged.get("link_error")})
     state, value, text = _end(outcome)
     throw = merged.get("throw", app.conf.task_eager_propagates)
     if throw and isinstance(outcome, Failure):
@@ -117,8 +109,8 @@ def _chain(
     task_id = merged.pop("task_id", None)
     before: Any = None
     steps = normal_steps(sig._members())
-    for position, step in enumerate(steps):
-        step = step.clone()
+    for position, original in enumerate(steps):
+        step = original.clone()
         if position == len(steps) - 1:
             for callback in links:
                 step.link(callback)

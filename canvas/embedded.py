@@ -85,7 +85,7 @@ class EmbeddedRedis:
         ]  # fmt: skip
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            preexec_fn=_die_with_parent, start_new_session=True,
+            preexec_fn=_die_with_parent, start_new_session=True,  # noqa: PLW1509 - it only calls prctl
         )  # fmt: skip
         deadline = time.monotonic() + _START_WITHIN
         while not _answers(self.socket):

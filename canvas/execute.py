@@ -82,8 +82,6 @@ def _hook(outcome: Outcome, *calls: Callable[[], None]) -> Outcome:
 def traceback_text(exc: BaseException) -> str:
     """The traceback as text, without canvas' own frames above the task's."""
     frames = exc.__traceback__
-    while (
-        frames is not None and frames.tb_frame.f_code.co_filename == __file__ and frames.tb_next is not None
-    ):
+    while frames is not None and frames.tb_frame.f_code.co_filename == __file__ and frames.tb_next is not None:
         frames = frames.tb_next
     return "".join(traceback.format_exception(type(exc), exc, frames))

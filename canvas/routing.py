@@ -42,9 +42,7 @@ class Router:
         self._create_missing = create_missing
         self._queues = {queue.name: queue for queue in map(_queue, _queue_list(queues))}
         if default_queue not in self._queues and not self._queues:
-            own = Queue(
-                default_queue, default_exchange or "", default_routing_key or "", default_exchange_type
-            )
+            own = Queue(default_queue, default_exchange or "", default_routing_key or "", default_exchange_type)
             self._queues[default_queue] = own
         self._routes = _compiled(routes)
         self._default = self._to_queue(default_queue, None)
@@ -87,9 +85,7 @@ class Router:
         if exchange:
             return Route(exchange, routing_key or self._default.routing_key, priority)
         if routing_key:
-            return Route(
-                self._queue(self._default_name).exchange or self._default_name, routing_key, priority
-            )
+            return Route(self._queue(self._default_name).exchange or self._default_name, routing_key, priority)
         return self._default._replace(priority=priority)
 
     def _to_queue(self, name: str, priority: int | None) -> Route:

@@ -89,18 +89,12 @@ class Sender:
             raise ConfigurationError("a chord needs a result backend to count its parts; set result_backend")
         return results
 
-    def _sent(
-        self, sig: Signature[Any], plan: Plan, outgoing: list[Outgoing], options: Mapping[str, Any]
-    ) -> Any:
+    def _sent(self, sig: Signature[Any], plan: Plan, outgoing: list[Outgoing], options: Mapping[str, Any]) -> Any:
         for out in outgoing:
             emit("message.published", message=out.message)
         if plan.result is None:
             return None
-        ignored = (
-            plan.result.members is None
-            and bool(outgoing)
-            and bool(outgoing[-1].message.headers["ignore_result"])
-        )
+        ignored = plan.result.members is None and bool(outgoing) and bool(outgoing[-1].message.headers["ignore_result"])
         handle = self.handle(plan.result)
         if ignored and len(outgoing) == 1 and outgoing[0].message.id == handle.id:
             handle.ignored = True
@@ -112,17 +106,10 @@ class Sender:
 
     def handle(self, pending: Pending) -> Any:
         """The AsyncResult or GroupResult of a result to come, with its ancestors."""
-        line = []
-        node: Pending | None = pending
-        while node is not None:
-            line.append(node)
-            node = node.parent
         handle: Any = None
-        for node in reversed(line):
+        for node in pending.line():
             if node.members is None:
                 handle = AsyncResult(node.id, app=self._app, parent=handle)
             else:
-                handle = GroupResult(
-                    node.id, [self.handle(m) for m in node.members], parent=handle, app=self._app
-                )
+                handle = GroupResult(node.id, [self.handle(m) for m in node.members], parent=handle, app=self._app)
         return handle

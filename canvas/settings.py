@@ -163,9 +163,7 @@ SETTINGS: Final[dict[str, Setting]] = {
     "task_compression": Setting("text", None, "CELERY_MESSAGE_COMPRESSION"),
     "task_create_missing_queues": Setting("bool", True, "CELERY_CREATE_MISSING_QUEUES"),
     "task_create_missing_queue_type": Setting("text", "classic", "CELERY_CREATE_MISSING_QUEUE_TYPE"),
-    "task_create_missing_queue_exchange_type": Setting(
-        "text", None, "CELERY_CREATE_MISSING_QUEUE_EXCHANGE_TYPE"
-    ),
+    "task_create_missing_queue_exchange_type": Setting("text", None, "CELERY_CREATE_MISSING_QUEUE_EXCHANGE_TYPE"),
     "task_inherit_parent_priority": Setting("bool", False, "CELERY_INHERIT_PARENT_PRIORITY"),
     "task_default_delivery_mode": Setting("any", 2, "CELERY_DEFAULT_DELIVERY_MODE"),
     "task_default_queue": Setting("text", "celery", "CELERY_DEFAULT_QUEUE"),
@@ -228,9 +226,7 @@ SETTINGS: Final[dict[str, Setting]] = {
     "worker_proc_alive_timeout": Setting("float", 4.0, "CELERYD_PROC_ALIVE_TIMEOUT"),
     "worker_prefetch_multiplier": Setting("count", 4, "CELERYD_PREFETCH_MULTIPLIER"),
     "worker_eta_task_limit": Setting("int", None, "CELERYD_ETA_TASK_LIMIT"),
-    "worker_enable_prefetch_count_reduction": Setting(
-        "bool", True, "CELERYD_ENABLE_PREFETCH_COUNT_REDUCTION"
-    ),
+    "worker_enable_prefetch_count_reduction": Setting("bool", True, "CELERYD_ENABLE_PREFETCH_COUNT_REDUCTION"),
     "worker_disable_prefetch": Setting("bool", False, "CELERYD_DISABLE_PREFETCH"),
     "worker_redirect_stdouts": Setting("bool", True, "CELERY_REDIRECT_STDOUTS"),
     "worker_redirect_stdouts_level": Setting("text", "WARNING", "CELERY_REDIRECT_STDOUTS_LEVEL"),

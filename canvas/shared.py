@@ -18,9 +18,7 @@ class SharedTask:
     """Stands for the current app's task of one name."""
 
     def __init__(self, name: str, function: Callable[..., Any]) -> None:
-        self.__dict__.update(
-            name=name, __wrapped__=function, __doc__=function.__doc__, __name__=function.__name__
-        )
+        self.__dict__.update(name=name, __wrapped__=function, __doc__=function.__doc__, __name__=function.__name__)
 
     def _task(self) -> Any:
         return current_app().tasks[self.name]

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, Generic, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 from canvas.errors import MaxRetriesExceededError, OperationalError, Retry
 from canvas.model.current import current_request
@@ -65,8 +65,8 @@ class Task(Generic[R]):
     resultrepr_maxsize: int = 1024
     app: Any = None
     bound: bool = False
-    MaxRetriesExceededError: ClassVar[type[Exception]] = MaxRetriesExceededError
-    OperationalError: ClassVar[type[Exception]] = OperationalError
+    MaxRetriesExceededError = MaxRetriesExceededError
+    OperationalError = OperationalError
 
     __call_signature: inspect.Signature | None = None
     __positional: tuple[int, int] | None = None
@@ -287,9 +287,7 @@ class Task(Generic[R]):
     def on_retry(self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
         """Called when it is to run again."""
 
-    def after_return(
-        self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any
-    ) -> None:
+    def after_return(self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
         """Called when it is over, however it ended."""
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:

@@ -39,12 +39,10 @@ def emit(event: str, **facts: Any) -> None:
     for listener in _listeners.get(event, ()):
         try:
             listener(**facts)
-        except Exception:  # a listener's fault must not become the emitter's; said once per listener
+        except Exception:  # noqa: BLE001 - a listener's fault must not become the emitter's; said once per listener
             if id(listener) not in _faulty:
                 _faulty.add(id(listener))
-                _log.exception(
-                    "listener %r of %s raised; further errors of it are not logged", listener, event
-                )
+                _log.exception("listener %r of %s raised; further errors of it are not logged", listener, event)
 
 
 def listening(event: str) -> bool:

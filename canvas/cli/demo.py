@@ -45,9 +45,7 @@ class Workers:
         for process, log in zip(self._processes, self._logs, strict=True):
             while " ready." not in log.read_text(errors="replace"):
                 if process.poll() is not None or time.monotonic() > deadline:
-                    raise click.ClickException(
-                        f"a worker did not start:\n{log.read_text(errors='replace')[-2000:]}"
-                    )
+                    raise click.ClickException(f"a worker did not start:\n{log.read_text(errors='replace')[-2000:]}")
                 time.sleep(0.02)
 
     def tasks_each(self) -> list[int]:
@@ -138,9 +136,7 @@ def _watched(console: Console, result: Any, pieces: int) -> Any:
     return result.get(timeout=120)
 
 
-def _say(
-    console: Console, answer: Any, expected: list[list[Any]], took: float, tasks: int, each: list[int]
-) -> None:
+def _say(console: Console, answer: Any, expected: list[list[Any]], took: float, tasks: int, each: list[int]) -> None:
     table = Table("word", "times", title="The most frequent words")
     for word, times in answer:
         table.add_row(str(word), f"{times:,}")

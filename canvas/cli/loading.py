@@ -22,9 +22,7 @@ def find_app(name: str, workdir: str | None = None) -> Canvas:
         sys.path.insert(0, folder)
     found = _attribute(name) if ":" in name else _in_module(name)
     if not isinstance(found, Canvas):
-        raise ConfigurationError(
-            f"-A {name}: expected a Canvas app; found {type(found).__name__} {found!r:.100}"
-        )
+        raise ConfigurationError(f"-A {name}: expected a Canvas app; found {type(found).__name__} {found!r:.100}")
     return found
 
 
@@ -77,6 +75,4 @@ def _app_of(module: ModuleType, name: str) -> Any:
             except ModuleNotFoundError as exc:
                 if exc.name != f"{name}.{part}":
                     raise
-    raise ConfigurationError(
-        f"-A {name}: expected one Canvas in module {name}, found {len(apps)}; say -A {name}:NAME"
-    )
+    raise ConfigurationError(f"-A {name}: expected one Canvas in module {name}, found {len(apps)}; say -A {name}:NAME")

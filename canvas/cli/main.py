@@ -73,15 +73,11 @@ class Commands(click.Group):
         raise click.UsageError(f"No such command {cmd_name!r}.{hint}", ctx)
 
 
-@click.group(
-    cls=Commands, context_settings={"auto_envvar_prefix": "CANVAS", "help_option_names": ["-h", "--help"]}
-)
+@click.group(cls=Commands, context_settings={"auto_envvar_prefix": "CANVAS", "help_option_names": ["-h", "--help"]})
 @click.option("-A", "--app", envvar=["CANVAS_APP", "CELERY_APP"], help="module:attribute of the app.")
 @click.option("-b", "--broker", help="Broker URL, instead of the app's.")
 @click.option("--result-backend", help="Result backend URL, instead of the app's.")
-@click.option(
-    "--workdir", type=click.Path(exists=True, file_okay=False), help="Change to this directory first."
-)
+@click.option("--workdir", type=click.Path(exists=True, file_okay=False), help="Change to this directory first.")
 @click.option("-C", "--no-color", is_flag=True, help="Plain text.")
 @click.option("-q", "--quiet", is_flag=True, help="Say less.")
 @click.version_option(__version__)
@@ -120,7 +116,5 @@ def _check_app_option(arguments: list[str]) -> None:
     command = next((i for i, word in enumerate(arguments) if word in _COMMANDS), None)
     if command is not None and any(word in ("-A", "--app") for word in arguments[command:]):
         name = arguments[command]
-        click.echo(
-            f"-A/--app is a global option: put it before the command, as in: canvas -A proj {name}", err=True
-        )
+        click.echo(f"-A/--app is a global option: put it before the command, as in: canvas -A proj {name}", err=True)
         sys.exit(_USAGE)

@@ -19,11 +19,7 @@ def purge(obj: Any, /, force: bool, queues: str, exclude_queues: str) -> None:
     if not force:
         click.confirm(f"This deletes all messages of {', '.join(names)}. Go on?", abort=True)
     deleted = sum(app.driver.broker.purge(name) for name in names)
-    click.echo(
-        f"Purged {deleted} messages from {len(names)} known task queues."
-        if deleted
-        else "No messages purged."
-    )
+    click.echo(f"Purged {deleted} messages from {len(names)} known task queues." if deleted else "No messages purged.")
 
 
 @click.command()

@@ -22,9 +22,7 @@ class Json(click.ParamType[Any]):
         except ValueError as exc:
             self.fail(f"not JSON: {exc}", param, ctx)
         if not isinstance(found, self._kind):
-            self.fail(
-                f"expected a JSON {'array' if self._kind is list else 'object'}; got {value}", param, ctx
-            )
+            self.fail(f"expected a JSON {'array' if self._kind is list else 'object'}; got {value}", param, ctx)
         return found
 
 

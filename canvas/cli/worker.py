@@ -19,9 +19,7 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
 @click.command(name="worker")
 @click.option("-n", "--hostname", help="Node name; %h is the host's name, %n its first part, %d its domain.")
 @click.option("-l", "--loglevel", default="WARNING", type=click.Choice(_LEVELS, case_sensitive=False))
-@click.option(
-    "-f", "--logfile", type=click.Path(dir_okay=False), help="Write the log here instead of stderr."
-)
+@click.option("-f", "--logfile", type=click.Path(dir_okay=False), help="Write the log here instead of stderr.")
 @click.option("-c", "--concurrency", type=click.IntRange(min=1), help="How many tasks run at once.")
 @click.option("-P", "--pool", type=click.Choice([*POOLS, "processes"]), help="Where tasks run.")
 @click.option("-Q", "--queues", callback=_names, help="Queues to consume, comma-separated.")
@@ -37,6 +35,7 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
 @click.pass_context
 def worker(
     context: click.Context,
+    /,
     hostname: str | None,
     loglevel: str,
     logfile: str | None,

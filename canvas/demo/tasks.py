@@ -43,4 +43,5 @@ def workflow(pieces: list[list[str]], size: int) -> Signature[list[tuple[str, in
 
 def plain_loop(paths: list[str], size: int) -> list[tuple[str, int]]:
     """The same answer without any workflow, to check it by."""
-    return top.run(count_words.run(paths), size)
+    answer: list[tuple[str, int]] = top.run(count_words.run(paths), size)
+    return answer

@@ -31,9 +31,7 @@ def open_driver(
     if scheme in _REDIS and result_scheme in _REDIS:
         from canvas.drivers.redis import open_redis
 
-        return open_redis(
-            broker_url, str(result_url), broker_options=broker_options, result_options=result_options
-        )
+        return open_redis(broker_url, str(result_url), broker_options=broker_options, result_options=result_options)
     broker = _opened(scheme, broker_url, broker_options, "broker")
     results = None
     if result_scheme != "disabled":

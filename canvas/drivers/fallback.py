@@ -23,9 +23,7 @@ class StepBroker(Broker, Protocol):
     def held(self, tags: Sequence[str]) -> list[bool]:
         """Which leases are still held."""
 
-    def settle(
-        self, settlements: Sequence[Settlement], lease: Lease | None
-    ) -> tuple[list[bool], list[Delivery]]:
+    def settle(self, settlements: Sequence[Settlement], lease: Lease | None) -> tuple[list[bool], list[Delivery]]:
         """Messages, deferrals and disposal of each settlement, whole or not at all; then a lease."""
 
     def publish_once(self, guard: str, publishes: Sequence[Publish], deferrals: Sequence[Deferral]) -> bool:

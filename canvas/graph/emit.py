@@ -70,10 +70,7 @@ class Emission:
 
     def _barrier(self, fork: str, join: Join) -> Barrier:
         size = self._graph.in_degree(f"join:{join.id}")
-        members = [
-            self._pending_results(list(sequence(self._graph, h)))
-            for h in targets(self._graph, fork, "member")
-        ]
+        members = [self._pending_results(list(sequence(self._graph, h))) for h in targets(self._graph, fork, "member")]
         nested = any(m.members is not None for m in members)
         structure = Pending(join.id, None, members).as_tuple() if nested else None
         return Barrier(join.id, int(size), structure)
@@ -139,8 +136,8 @@ class Emission:
             if "group_id" not in step.options:
                 own["group_id"] = join.id
             return own
-        place = self._graph.nodes[step.id].get("place")
-        return self._place(*place, step.options) if place else {}
+        place: tuple[str, int] | None = self._graph.nodes[step.id].get("place")
+        return self._place(place[0], place[1], step.options) if place else {}
 
     def _place(self, fork: str, index: int, options: dict[str, Any]) -> dict[str, Any]:
         node = node_of(self._graph, fork)

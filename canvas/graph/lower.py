@@ -35,9 +35,7 @@ class Call:
 class Lowering:
     """One signature tree on its way into one graph."""
 
-    def __init__(
-        self, new_id: Callable[[], str], reply_to: str | None, errback_on_header: bool = False
-    ) -> None:
+    def __init__(self, new_id: Callable[[], str], reply_to: str | None, errback_on_header: bool = False) -> None:
         self.graph: Graph = nx.DiGraph()
         self._new_id = new_id
         self._reply_to = reply_to
@@ -97,12 +95,12 @@ class Lowering:
         options.pop("root_id", None)
         options.pop("parent_id", None)
         spans: list[Span] = []
-        for position, step in enumerate(steps):
+        for position, original in enumerate(steps):
             mine = Call(args, kwargs, dict(options)) if position == 0 else Call()
             final = position == len(steps) - 1
             if final:
                 mine.options.update(last)
-            step = self._linked(step, links if final else [], errbacks)
+            step = self._linked(original, links if final else [], errbacks)
             spans.append(self._in_sequence(step, mine, live and position == 0, final))
             if position:
                 self._follow(spans[-2], spans[-1])

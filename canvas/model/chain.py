@@ -75,9 +75,7 @@ class _chain(Signature[Any]):
         result: Any = None
         for step in self.tasks[:-1]:
             result = _follow(step.freeze(root_id=root_id), result)
-        last = self.tasks[-1].freeze(
-            _id, group_id=group_id, chord=chord, root_id=root_id, group_index=group_index
-        )
+        last = self.tasks[-1].freeze(_id, group_id=group_id, chord=chord, root_id=root_id, group_index=group_index)
         result = _follow(last, result)
         self.id = result.id
         return result
@@ -153,9 +151,7 @@ def normal_steps(tasks: Sequence[Any], unroll: bool = True) -> list[Signature[An
     return steps
 
 
-_CHAIN_OWN = frozenset(
-    {"chord", "group_id", "group_index", "link", "link_error", "parent_id", "root_id", "task_id"}
-)
+_CHAIN_OWN = frozenset({"chord", "group_id", "group_index", "link", "link_error", "parent_id", "root_id", "task_id"})
 
 
 def _led_by_task(body: Any) -> bool:
@@ -196,14 +192,12 @@ def _pipe_chord(left: chord, right: Signature[Any]) -> Signature[Any]:
 
 def _fold(steps: list[Signature[Any]], more: Sequence[Signature[Any]]) -> Signature[Any]:
     """Append ``more`` to a chain's steps one by one; the result need not be a chain."""
-    for position, sig in enumerate(more):
+    for position, given in enumerate(more):
+        sig = unrolled(given)
         if isinstance(sig, _chain):
             return _fold(steps, [*sig.unchain_tasks(), *more[position + 1 :]])
-        sig = unrolled(sig)
         if is_empty_group(sig):
             continue
-        if isinstance(sig, _chain):
-            return _fold(steps, [sig, *more[position + 1 :]])
         if not steps and isinstance(sig, group):
             whole: Signature[Any] = sig
             for rest in more[position + 1 :]:

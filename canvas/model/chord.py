@@ -133,9 +133,7 @@ class chord(Signature[Any]):
         self.id = self.tasks.id
         if self.body is None:
             return None
-        result = self.body.freeze(
-            _id, group_id=group_id, chord=chord, root_id=root_id, group_index=group_index
-        )
+        result = self.body.freeze(_id, group_id=group_id, chord=chord, root_id=root_id, group_index=group_index)
         first = result
         while first.parent is not None:
             first = first.parent

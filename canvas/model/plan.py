@@ -31,17 +31,21 @@ class Pending:
 
     def as_tuple(self) -> tuple[Any, ...]:
         """Celery's tuple form (SEMANTICS.md R1)."""
-        before: tuple[Any, ...] | None = None
+        before: Any = None
+        for node in self.line():
+            members = None if node.members is None else [m.as_tuple() for m in node.members]
+            before = ((node.id, before), members)
+        return before  # type: ignore[no-any-return]
+
+    def line(self) -> "list[Pending]":
+        """The first ancestor, and so on down to this one."""
         line: list[Pending] = []
         node: Pending | None = self
         while node is not None:
             line.append(node)
             node = node.parent
-        for node in reversed(line):
-            members = None if node.members is None else [m.as_tuple() for m in node.members]
-            before = ((node.id, before), members)
-        assert before is not None
-        return before
+        line.reverse()
+        return line
 
 
 @dataclass(slots=True)

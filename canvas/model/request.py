@@ -39,9 +39,7 @@ _DEFAULTS: dict[str, Any] = {
     "stamped_headers": None,
     "stamps": None,
 }
-_KNOWN = frozenset(
-    {*_DEFAULTS, "lang", "argsrepr", "kwargsrepr", "compression", "redelivered", "canvas_deliveries"}
-)
+_KNOWN = frozenset({*_DEFAULTS, "lang", "argsrepr", "kwargsrepr", "compression", "redelivered", "canvas_deliveries"})
 _EMBED = frozenset({"callbacks", "errbacks", "chain", "chord"})
 
 

@@ -23,8 +23,8 @@ class Part(NamedTuple):
 
     group_id: str
     task_id: str
-    index: int | None
-    """Position among the chord's parts; ``None`` sorts last."""
+    position: int | None
+    """Place among the chord's parts; ``None`` sorts last."""
     value: bytes
     """``[1, task_id, state, result]``, encoded."""
     fire: bytes

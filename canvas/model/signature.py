@@ -166,9 +166,7 @@ class Signature(dict[str, Any], Generic[R]):
         """``apply_async``, without blocking the event loop."""
         return await self.app.aapply_signature(self, args or (), kwargs or {}, options)
 
-    def apply(
-        self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
-    ) -> Any:
+    def apply(self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any) -> Any:
         """Run it here and now; returns an EagerResult with what a worker would have stored."""
         return self.app.apply_eagerly(self, tuple(args or ()), dict(kwargs or {}), options)
 
@@ -197,9 +195,7 @@ class Signature(dict[str, Any], Generic[R]):
             merged,
         )
 
-    def clone(
-        self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
-    ) -> Self:
+    def clone(self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any) -> Self:
         """A copy with partial arguments and options merged in; nothing is shared with the original."""
         new_args, new_kwargs, new_options = self._merge(args, kwargs, options)
         copy = self.__class__.__new__(self.__class__)
@@ -278,7 +274,7 @@ class Signature(dict[str, Any], Generic[R]):
             return NotImplemented
         return SUBTYPES["chain"].pipe(self, other)  # type: ignore[attr-defined]
 
-    def __ior__(self, other: Any) -> Any:  # type: ignore[override,misc]
+    def __ior__(self, other: Any) -> Any:
         return self.__or__(other)
 
     def _members(self) -> list["Signature[Any]"]:
@@ -324,9 +320,7 @@ class Signature(dict[str, Any], Generic[R]):
         kind = d.get("subtask_type")
         target = cls if not kind else SUBTYPES.get(kind)
         if target is None:
-            raise CompositionError(
-                f"unknown subtask_type {kind!r}: expected one of {', '.join(sorted(SUBTYPES))}"
-            )
+            raise CompositionError(f"unknown subtask_type {kind!r}: expected one of {', '.join(sorted(SUBTYPES))}")
         if not isinstance(d.get("task"), str):
             raise CompositionError(f"a signature needs a task name under 'task'; got {dict(d)!r:.200}")
         built = target.__new__(target)

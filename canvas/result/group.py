@@ -151,10 +151,8 @@ class ResultSet:
                 left = None if deadline is None else max(0.0, deadline - time.monotonic())
                 found = watch.next(left)
                 if found is None:
-                    raise TimeoutError(
-                        f"The operation timed out: {len(pending)} results not ready after {timeout} s"
-                    )
-                leaf = _arrived(pending, *found, on_message)
+                    raise TimeoutError(f"The operation timed out: {len(pending)} results not ready after {timeout} s")
+                leaf = _arrived(pending, found, on_message)
                 if leaf is not None:
                     watch.drop(leaf.id)
                     yield _concluded(leaf, propagate, callback)
@@ -172,7 +170,7 @@ class ResultSet:
                         raise TimeoutError(
                             f"The operation timed out: {len(pending)} results not ready after {timeout} s"
                         )
-                    leaf = _arrived(pending, *found, None)
+                    leaf = _arrived(pending, found, None)
                     if leaf is not None:
                         _concluded(leaf, propagate, None)
         if propagate:
@@ -189,9 +187,7 @@ class ResultSet:
         for result in self.results:
             result.forget()
 
-    def revoke(
-        self, connection: Any = None, terminate: bool = False, signal: str | None = None, **_: Any
-    ) -> None:
+    def revoke(self, connection: Any = None, terminate: bool = False, signal: str | None = None, **_: Any) -> None:
         """Ask workers not to run any of them."""
         ids = [leaf.id for leaf in self.leaves()]
         (self.app or current_app()).control.revoke(ids, terminate=terminate, signal=signal or "SIGTERM")
@@ -208,7 +204,8 @@ class ResultSet:
     def __eq__(self, other: object) -> bool:
         return other.results == self.results if isinstance(other, ResultSet) else NotImplemented
 
-    __hash__ = None  # type: ignore[assignment]
+    def __hash__(self) -> int:
+        raise TypeError("a ResultSet changes and cannot be hashed; hash its results")
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: [{', '.join(str(r.id) for r in self.results)}]>"
@@ -279,10 +276,9 @@ def _is(leaf: AsyncResult, state: str) -> bool:
     return leaf._final is not None and leaf._final.status == state
 
 
-def _arrived(
-    pending: dict[str, AsyncResult], task_id: str, record: Record, on_message: Any
-) -> AsyncResult | None:
+def _arrived(pending: dict[str, AsyncResult], found: tuple[str, Record], on_message: Any) -> AsyncResult | None:
     """The handle that became final with this record, taken out of ``pending``."""
+    task_id, record = found
     leaf = pending.get(task_id)
     if leaf is None:
         return None

@@ -117,10 +117,7 @@ class AsyncResult:
     @property
     def root(self) -> Any:
         """The first result of the line this one ends."""
-        node: Any = self
-        while node.parent is not None:
-            node = node.parent
-        return node
+        return self._line()[-1]
 
     # -- waiting
 
@@ -161,7 +158,7 @@ class AsyncResult:
                 found = watch.next(left)
                 if found is None:
                     raise TimeoutError(f"The operation timed out: {self.id} is not ready after {timeout} s")
-                self._arrived(watched, *found, on_message)
+                self._arrived(watched, found, on_message)
 
     def _watched(self, follow_parents: bool) -> dict[str, "AsyncResult"]:
         """The handles whose end may end the wait: this one, and its ancestors."""
@@ -174,9 +171,8 @@ class AsyncResult:
         found[self.id] = self
         return found
 
-    def _arrived(
-        self, watched: dict[str, "AsyncResult"], task_id: str, record: Record, on_message: Any
-    ) -> None:
+    def _arrived(self, watched: dict[str, "AsyncResult"], found: tuple[str, Record], on_message: Any) -> None:
+        task_id, record = found
         handle = watched.get(task_id)
         if handle is None:
             return
@@ -214,7 +210,7 @@ class AsyncResult:
                 found = await watch.next(left)
                 if found is None:
                     raise TimeoutError(f"The operation timed out: {self.id} is not ready after {timeout} s")
-                self._arrived(watched, *found, None)
+                self._arrived(watched, found, None)
 
     def __await__(self) -> Generator[Any, None, Any]:
         return self.aget().__await__()
@@ -239,9 +235,7 @@ class AsyncResult:
             self.parent.forget()
         self.backend.forget([self.id])
 
-    def revoke(
-        self, connection: Any = None, terminate: bool = False, signal: str | None = None, **_: Any
-    ) -> None:
+    def revoke(self, connection: Any = None, terminate: bool = False, signal: str | None = None, **_: Any) -> None:
         """Ask workers not to run it, or with ``terminate`` to stop it."""
         (self.app or current_app()).control.revoke(self.id, terminate=terminate, signal=signal or "SIGTERM")
 
@@ -260,25 +254,26 @@ class AsyncResult:
 
     def as_tuple(self) -> tuple[Any, ...]:
         """``((id, parent), None)`` (SEMANTICS.md R1)."""
-        line, node = [], self
+        before: Any = None
+        for node in reversed(self._line()):
+            before = node._own_tuple(before)
+        return before  # type: ignore[no-any-return]
+
+    def _line(self) -> list[Any]:
+        """This result, its parent, and so on to the first."""
+        line: list[Any] = []
+        node: Any = self
         while node is not None:
             line.append(node)
             node = node.parent
-        before: Any = None
-        for node in reversed(line):
-            before = node._own_tuple(before)
-        return before  # type: ignore[no-any-return]
+        return line
 
     def _own_tuple(self, before: Any) -> tuple[Any, ...]:
         return (self.id, before), None
 
     def as_list(self) -> list[str]:
         """Its id and those of its ancestors."""
-        ids, node = [], self
-        while node is not None:
-            ids.append(node.id)
-            node = node.parent
-        return ids
+        return [node.id for node in self._line()]
 
     def iterdeps(self, intermediate: bool = False) -> Iterator[tuple[Any, Any]]:
         """``(parent, result)`` of this result and all below it, breadth first.
@@ -301,10 +296,7 @@ class AsyncResult:
 
     def get_leaf(self) -> Any:
         """The value of the last result below this one."""
-        value = None
-        for _, value in self.collect():
-            continue
-        return value
+        return [value for _, value in self.collect()][-1]
 
     @property
     def graph(self) -> dict[Any, list[Any]]:
@@ -348,13 +340,13 @@ class EagerResult(AsyncResult):
     def name(self) -> Any:
         return self._name
 
-    def get(self, timeout: float | None = None, propagate: bool = True, **_: Any) -> Any:
+    def get(self, timeout: float | None = None, propagate: bool = True, *_: Any, **__: Any) -> Any:
         """The value at once; with ``propagate`` its exception is raised."""
         return self.maybe_throw(propagate=propagate)
 
     wait = get
 
-    async def aget(self, timeout: float | None = None, propagate: bool = True, **_: Any) -> Any:
+    async def aget(self, timeout: float | None = None, propagate: bool = True, *_: Any, **__: Any) -> Any:
         return self.get(propagate=propagate)
 
     def ready(self) -> bool:

@@ -34,9 +34,7 @@ def encode(value: Any, serializer: str) -> tuple[str, str, bytes]:
     return codec.content_type, codec.content_encoding, codec.dumps(value)
 
 
-def decode(
-    data: bytes, content_type: str, *, accept: Collection[str], max_depth: int = typed_json.MAX_DEPTH
-) -> Any:
+def decode(data: bytes, content_type: str, *, accept: Collection[str], max_depth: int = typed_json.MAX_DEPTH) -> Any:
     """The value in ``data``. Raises ContentDisallowed for a type not in ``accept`` (names or content types)."""
     if content_type == "application/json" and "json" in accept:
         return typed_json.loads(data, max_depth=max_depth)

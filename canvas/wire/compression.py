@@ -44,9 +44,7 @@ def decompress(data: bytes, content_type: str, *, max_bytes: int) -> bytes:
                 return _brotli_bounded(data, max_bytes)
     except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError) as exc:
         raise DecodeError(f"not {kind}: {exc}") from exc
-    raise DecodeError(
-        f"unknown compression {content_type!r:.100}: expected one of {', '.join(sorted(_ALIASES))}"
-    )
+    raise DecodeError(f"unknown compression {content_type!r:.100}: expected one of {', '.join(sorted(_ALIASES))}")
 
 
 def _bounded(decoder: Any, data: bytes, kind: str, limit: int) -> bytes:
@@ -82,14 +80,12 @@ def _brotli_bounded(data: bytes, limit: int) -> bytes:
 
 def _zstd() -> Any:
     try:
-        from compression import zstd
+        from compression import zstd  # type: ignore[import-not-found,unused-ignore]
     except ImportError:
         try:
             from backports import zstd
         except ImportError as exc:
-            raise ConfigurationError(
-                "zstd compression needs an extra: install canvas-workflows[zstd]"
-            ) from exc
+            raise ConfigurationError("zstd compression needs an extra: install canvas-workflows[zstd]") from exc
     return zstd
 
 
@@ -97,9 +93,7 @@ def _brotli() -> Any:
     try:
         import brotli
     except ImportError as exc:
-        raise ConfigurationError(
-            "brotli compression needs an extra: install canvas-workflows[brotli]"
-        ) from exc
+        raise ConfigurationError("brotli compression needs an extra: install canvas-workflows[brotli]") from exc
     return brotli
 
 

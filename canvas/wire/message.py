@@ -14,9 +14,7 @@ _EMBED = ("callbacks", "errbacks", "chain", "chord")
 _V1_TO_V2 = ("group", "group_index", "retries", "eta", "expires", "timelimit")
 
 
-def encode(
-    message: Message, *, serializer: str = "json", compression: str | None = None, delivery_tag: str
-) -> bytes:
+def encode(message: Message, *, serializer: str = "json", compression: str | None = None, delivery_tag: str) -> bytes:
     """The envelope as it lies in a queue.
 
     ``message.headers`` and ``message.properties`` are complete but for what encoding decides. Raises EncodeError.
@@ -156,22 +154,20 @@ def _body(body: Any, properties: dict[str, Any]) -> bytes:
 def _v2(headers: dict[str, Any], body: Any) -> Message:
     if not isinstance(body, list | tuple) or len(body) != 3:
         raise DecodeError(f"body: expected [args, kwargs, embed]; got {body!r:.100}")
-    task, task_id = headers.get("task"), headers.get("id")
-    _check_name(task, task_id)
+    task, task_id = _names(headers.get("task"), headers.get("id"))
     return Message(
         task,
         task_id,
         _args(body[0]),
         _kwargs(body[1]),
         _embed(body[2]),
-        headers,  # type: ignore[arg-type]
+        headers,
     )
 
 
 def _v1(headers: dict[str, Any], body: dict[str, Any]) -> Message:
     """Protocol 1, and the hybrid whose headers override the body."""
-    task, task_id = headers.get("task", body.get("task")), headers.get("id", body.get("id"))
-    _check_name(task, task_id)
+    task, task_id = _names(headers.get("task", body.get("task")), headers.get("id", body.get("id")))
     group = body.get("group") or body.get("taskset")
     known = {key: body.get(key) for key in _V1_TO_V2}
     merged = {
@@ -187,7 +183,7 @@ def _v1(headers: dict[str, Any], body: dict[str, Any]) -> Message:
     embed = _embed({key: body.get(key) for key in _EMBED})
     args = _args(() if body.get("args") is None else body["args"])
     kwargs = _kwargs({} if body.get("kwargs") is None else body["kwargs"])
-    return Message(task, task_id, args, kwargs, embed, merged, protocol=1)  # type: ignore[arg-type]
+    return Message(task, task_id, args, kwargs, embed, merged, protocol=1)
 
 
 def _v1_body(message: Message) -> dict[str, Any]:
@@ -211,11 +207,12 @@ def _v1_body(message: Message) -> dict[str, Any]:
     }
 
 
-def _check_name(task: Any, task_id: Any) -> None:
+def _names(task: Any, task_id: Any) -> tuple[str, str]:
     if not isinstance(task, str) or not task:
         raise InvalidTaskError(f"task: expected a name; got {task!r:.100}")
     if not isinstance(task_id, str) or not task_id:
         raise InvalidTaskError(f"id of {task}: expected text; got {task_id!r:.100}")
+    return task, task_id
 
 
 def _args(args: Any) -> list[Any] | tuple[Any, ...]:
@@ -238,9 +235,7 @@ def _embed(embed: Any) -> dict[str, Any]:
     found = {key: embed.get(key) for key in _EMBED}
     for key in ("callbacks", "errbacks", "chain"):
         sigs = found[key]
-        if sigs is not None and not (
-            isinstance(sigs, list | tuple) and all(isinstance(sig, dict) for sig in sigs)
-        ):
+        if sigs is not None and not (isinstance(sigs, list | tuple) and all(isinstance(sig, dict) for sig in sigs)):
             raise InvalidTaskError(f"{key}: expected a list of signatures; got {sigs!r:.100}")
     if found["chord"] is not None and not isinstance(found["chord"], dict):
         raise InvalidTaskError(f"chord: expected a signature; got {found['chord']!r:.100}")

@@ -12,9 +12,7 @@ from canvas.wire import codecs, compression
 from canvas.wire.message import MAX_BYTES
 
 _COMPRESSED = b"\x00celery-compressed\x00"
-_FIELDS = frozenset(
-    {"task_id", "status", "result", "traceback", "children", "date_done", "group_id", "parent_id"}
-)
+_FIELDS = frozenset({"task_id", "status", "result", "traceback", "children", "date_done", "group_id", "parent_id"})
 _CELERY = "celery.exceptions"
 _BILLIARD = "billiard.exceptions"
 _CELERY_NAMES = frozenset(
@@ -51,9 +49,7 @@ def encode(record: Record, *, serializer: str = "json", compress: str | None = N
     return data
 
 
-def decode(
-    payload: bytes, *, serializer: str = "json", accept: Collection[str], max_bytes: int = MAX_BYTES
-) -> Record:
+def decode(payload: bytes, *, serializer: str = "json", accept: Collection[str], max_bytes: int = MAX_BYTES) -> Record:
     """The record in stored bytes; for exception states ``result`` is the exception. Raises DecodeError."""
     meta = _load(payload, serializer, accept, max_bytes)
     if not isinstance(meta, dict) or not isinstance(meta.get("status"), str):

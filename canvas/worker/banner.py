@@ -19,9 +19,7 @@ _LOGO = r"""
 def banner(app: Canvas, plan: Plan) -> str:
     """App, broker, results, concurrency, queues and tasks; passwords masked."""
     conf = app.conf
-    queues = "\n".join(
-        f"                .> {queue:<16} exchange={queue} key={queue}" for queue in plan.queues
-    )
+    queues = "\n".join(f"                .> {queue:<16} exchange={queue} key={queue}" for queue in plan.queues)
     tasks = "\n".join(f"  . {name}" for name in sorted(app.tasks.regular()))
     return (
         f"{_LOGO}\n {plan.hostname} v{__version__}\n"

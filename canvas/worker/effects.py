@@ -81,11 +81,7 @@ class Membership:
         """The place that a frozen signature's options give it."""
         options = sig.options
         chord, group_id, task_id = options.get("chord"), options.get("group_id"), options.get("task_id")
-        return (
-            cls(task_id, group_id, options.get("group_index"), chord)
-            if chord and group_id and task_id
-            else None
-        )
+        return cls(task_id, group_id, options.get("group_index"), chord) if chord and group_id and task_id else None
 
 
 class Completer:

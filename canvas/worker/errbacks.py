@@ -12,9 +12,7 @@ from canvas.telemetry import emit
 from canvas.worker.effects import Effects
 
 
-def run_errbacks(
-    app: Canvas, effects: Effects, errbacks: Any, request: Request, exc: BaseException, text: Any
-) -> None:
+def run_errbacks(app: Canvas, effects: Effects, errbacks: Any, request: Request, exc: BaseException, text: Any) -> None:
     """Call every errback of the new style here, and add one message group for all the others.
 
     New style is a task registered here, not bound, that takes more than one positional argument: it is called

@@ -84,16 +84,12 @@ def _nested(node: Any, by_id: dict[str, Any]) -> Any:
     return by_id.get(task_id) if members is None else [_nested(member, by_id) for member in members]
 
 
-def _send_body(
-    app: Canvas, effects: Effects, body: Signature[Any], values: list[Any], completer: Completer
-) -> None:
+def _send_body(app: Canvas, effects: Effects, body: Signature[Any], values: list[Any], completer: Completer) -> None:
     plan = effects.plan(body, (values,), {})
     effects.send(plan, Ambient(completer.root_id, completer.task_id))
 
 
-def _fail_body(
-    app: Canvas, effects: Effects, body: Signature[Any], error: ChordError, completer: Completer
-) -> None:
+def _fail_body(app: Canvas, effects: Effects, body: Signature[Any], error: ChordError, completer: Completer) -> None:
     """The body never runs: it ends in FAILURE, its own chord hears of it, its errbacks run once."""
     ending = Ending(states.FAILURE, error, None, completer)
     abandon(effects, body, ending)

@@ -66,9 +66,7 @@ def _task_unknown(message: Any, queue: str, action: str, **_: Any) -> None:
         return
     _unknown_told.add(message.task)
     fate = "kept for a worker that knows it" if action == "requeue" else f"dead-lettered in {queue}"
-    _worker.error(
-        "Received unregistered task of type %r (%s); did you import its module?", message.task, fate
-    )
+    _worker.error("Received unregistered task of type %r (%s); did you import its module?", message.task, fate)
 
 
 def _message_dead(queue: str, reason: str, **_: Any) -> None:

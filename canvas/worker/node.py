@@ -60,9 +60,7 @@ def node_name(template: str | None) -> str:
     return name if "@" in name else f"{name}@{host}"
 
 
-def run_node(
-    app: Canvas, plan: Plan, say: Callable[[str], None] | None = None, selected: Iterable[str] = ()
-) -> int:
+def run_node(app: Canvas, plan: Plan, say: Callable[[str], None] | None = None, selected: Iterable[str] = ()) -> int:
     """Run until stopped; the exit code."""
     app.import_task_modules()
     if say is not None:

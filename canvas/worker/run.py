@@ -55,11 +55,7 @@ class Line:
         if early and not self._acknowledge(delivery):
             return None
         started = time.perf_counter()
-        outcome = (
-            Revoked(admission.reason)
-            if isinstance(admission, Never)
-            else self._execute(task, request, message)
-        )
+        outcome = Revoked(admission.reason) if isinstance(admission, Never) else self._execute(task, request, message)
         done = Finished(delivery, message, request, task, fenced=not early)
         settlement = self._settler.settle(done, outcome)
         emit(

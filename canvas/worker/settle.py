@@ -78,9 +78,7 @@ class Settler:
                 else:
                     self._failure(done, effects, states.FAILURE, Reject(reason, requeue), "")
             case Revoked(reason):
-                self._failure(
-                    done, effects, states.REVOKED, TaskRevokedError(reason), "", call_errbacks=False
-                )
+                self._failure(done, effects, states.REVOKED, TaskRevokedError(reason), "", call_errbacks=False)
 
     # -- success
 
@@ -147,9 +145,7 @@ class Settler:
             return when.timestamp()
         return self._app.now().timestamp() + when if when else None
 
-    def _abandon_rest(
-        self, done: Finished, effects: Effects, state: str, exc: BaseException, text: str
-    ) -> None:
+    def _abandon_rest(self, done: Finished, effects: Effects, state: str, exc: BaseException, text: str) -> None:
         chain = done.message.embed["chain"]
         if chain:
             abandon_rest(effects, chain, Ending(state, exc, text or None, self._completer(done)))
@@ -176,9 +172,7 @@ class Settler:
             return bool(asked)
         return bool(done.task is not None and done.task.ignore_result)
 
-    def _record(
-        self, done: Finished, state: str, result: Any, text: str | None, children: list[Any]
-    ) -> Record:
+    def _record(self, done: Finished, state: str, result: Any, text: str | None, children: list[Any]) -> Record:
         headers = done.message.headers
         record = Record(
             done.message.id,

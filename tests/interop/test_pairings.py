@@ -113,8 +113,7 @@ SHAPES = [name for name in vars(Shapes) if not name.startswith("_") and name not
 def pairing(request, interop_redis):
     client, worker = request.param
     broker, backend, ledger = interop_redis.urls()
-    arguments = ["-P", "threads", "-c", "4"] if worker == "celery" else ["-P", "threads", "-c", "4"]
-    with WorkerProcess(worker, broker, backend, *arguments, ledger=ledger):
+    with WorkerProcess(worker, broker, backend, "-P", "threads", "-c", "4", ledger=ledger):
         app = make(client, broker, backend, ledger=ledger)
         yield client, app, interop_redis
         app.close()
@@ -176,9 +175,7 @@ def test_a_failing_header_fails_the_body_and_calls_its_errback_once(pairing):
     shapes = Shapes(client, app)
     key = redis.new_key()
     body = shapes.s("tsum").on_error(shapes.s("errback_by_id", key))
-    result = shapes.lib.chord(
-        [shapes.s("add", 1, 1), shapes.s("fail"), shapes.s("add", 2, 2)], body
-    ).apply_async()
+    result = shapes.lib.chord([shapes.s("add", 1, 1), shapes.s("fail"), shapes.s("add", 2, 2)], body).apply_async()
     with pytest.raises(Exception):  # noqa: B017 - Celery raises the member's error, or ChordError, by timing
         result.get(timeout=30)
     assert redis.wait_state(app, result.id) == "FAILURE"

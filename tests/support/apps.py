@@ -35,7 +35,7 @@ def make(library, broker, backend, serializer="json", ledger=None, **settings):
     return app
 
 
-def define(app, exceptions, ledger):  # noqa: C901 - a list of small tasks
+def define(app, exceptions, ledger):
     def note(key, value="1"):
         if ledger is not None:
             ledger.rpush(f"ledger:{key}", value)

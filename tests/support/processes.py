@@ -11,9 +11,7 @@ import time
 class WorkerProcess:
     """A worker command; ready when its log says so, stopped at the end, its log kept for failures."""
 
-    def __init__(
-        self, library, broker, backend, *arguments, app="tests.support.apps:app", env=None, **settings
-    ):
+    def __init__(self, library, broker, backend, *arguments, app="tests.support.apps:app", env=None, **settings):
         self.library = library
         self.log = []
         command = [sys.executable, "-m", library, "-A", app, "worker", "-l", "INFO", *arguments]
@@ -71,9 +69,7 @@ class WorkerProcess:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-                raise AssertionError(
-                    f"worker did not stop in {timeout} s; its log:\n{''.join(self.log)}"
-                ) from None
+                raise AssertionError(f"worker did not stop in {timeout} s; its log:\n{''.join(self.log)}") from None
 
     def __enter__(self):
         return self.ready()

@@ -33,7 +33,8 @@ class MemoryBroker:
         """Nobody listens to broadcasts of this store."""
 
     def lease(self, request: Lease) -> list[Delivery]:
-        memory, taken = self._memory, []
+        memory = self._memory
+        taken: list[Delivery] = []
         with memory.lock:
             for step in STEPS:
                 for queue in request.queues:
@@ -49,9 +50,7 @@ class MemoryBroker:
         memory = self._memory
 
         def ready() -> bool:
-            return memory.interrupts > 0 or any(
-                memory.queues[queue, step] for queue in queues for step in STEPS
-            )
+            return memory.interrupts > 0 or any(memory.queues[queue, step] for queue in queues for step in STEPS)
 
         with memory.changed:
             found = memory.changed.wait_for(ready, timeout)
@@ -135,9 +134,7 @@ class MemoryBroker:
     def held(self, tags: Sequence[str]) -> list[bool]:
         return [tag in self._memory.unacked for tag in tags]
 
-    def settle(
-        self, settlements: Sequence[Settlement], lease: Lease | None
-    ) -> tuple[list[bool], list[Delivery]]:
+    def settle(self, settlements: Sequence[Settlement], lease: Lease | None) -> tuple[list[bool], list[Delivery]]:
         with self._memory.lock:
             done = [self.dispose(settlement) for settlement in settlements]
             return done, self.lease(lease) if lease is not None else []

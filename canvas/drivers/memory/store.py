@@ -114,8 +114,8 @@ class Memory:
         chord = self.chords[part.group_id]
         if chord.done:
             return None
-        index = float("inf") if part.index is None else float(part.index)
-        chord.parts.setdefault(f"{part.task_id}:{part.index}", (index, part.value))
+        index = float("inf") if part.position is None else float(part.position)
+        chord.parts.setdefault(f"{part.task_id}:{part.position}", (index, part.value))
         complete = chord.size is not None and len(chord.parts) == chord.size + chord.extra
         if not complete or chord.ready is not None:
             return None

@@ -24,8 +24,8 @@ class Bindings:
         commands = []
         for binding in bindings:
             member = SEP.join((binding.routing_key, _pattern(binding), binding.queue))
-            for key in (self._keys.binding(binding.exchange), self._keys.permanent_binding(binding.exchange)):
-                commands.append(("SADD", key, member))
+            keys = (self._keys.binding(binding.exchange), self._keys.permanent_binding(binding.exchange))
+            commands += [("SADD", key, member) for key in keys]
             self._known.pop(binding.exchange, None)
         if commands:
             self._link.pipeline(commands, transaction=True)

@@ -42,8 +42,7 @@ class RedisBroker:
         if not message.exchange:
             return [self.keys.queue_list(message.routing_key, step)]
         return [
-            self.keys.queue_list(queue, step)
-            for queue in self._bindings.queues(message.exchange, message.routing_key)
+            self.keys.queue_list(queue, step) for queue in self._bindings.queues(message.exchange, message.routing_key)
         ]
 
     def publish(self, messages: Sequence[Publish]) -> None:
@@ -144,13 +143,9 @@ class RedisBroker:
         """Which leases are still held."""
         if not tags:
             return []
-        return [
-            bool(found) for found in self.link.pipeline([("HEXISTS", self.keys.unacked, tag) for tag in tags])
-        ]
+        return [bool(found) for found in self.link.pipeline([("HEXISTS", self.keys.unacked, tag) for tag in tags])]
 
-    def settle(
-        self, settlements: Sequence[Settlement], lease: Lease | None
-    ) -> tuple[list[bool], list[Delivery]]:
+    def settle(self, settlements: Sequence[Settlement], lease: Lease | None) -> tuple[list[bool], list[Delivery]]:
         """The broker's side of settlements: messages and acks, each whole or not at all."""
         packed = []
         for settlement in settlements:
@@ -182,9 +177,7 @@ class RedisBroker:
         for packed in reversed(found):
             fields = {_text(key): value for key, value in msgpack.unpackb(packed, raw=True).items()}
             letters.append(
-                DeadLetter(
-                    fields["payload"], _text(fields["reason"]), _text(fields["queue"]), float(fields["time"])
-                )
+                DeadLetter(fields["payload"], _text(fields["reason"]), _text(fields["queue"]), float(fields["time"]))
             )
         return letters
 
@@ -225,9 +218,7 @@ class RedisBroker:
         if not found:
             return None
         score = found[0][1] if isinstance(found[0], list | tuple) else found[1]
-        return float(score) - (
-            int(now[0]) + int(now[1]) / 1e6 if isinstance(now, list | tuple) else time.time()
-        )
+        return float(score) - (int(now[0]) + int(now[1]) / 1e6 if isinstance(now, list | tuple) else time.time())
 
     def close(self) -> None:
         self._waiting.close()

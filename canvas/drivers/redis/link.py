@@ -27,7 +27,7 @@ from redis.sentinel import Sentinel
 from canvas.drivers.redis.url import Address
 from canvas.errors import BrokerError, OperationalError
 
-AWAY = (
+AWAY: tuple[Any, ...] = (
     redis.exceptions.ConnectionError,
     redis.exceptions.TimeoutError,
     redis.exceptions.BusyLoadingError,
@@ -56,13 +56,13 @@ class Link:
         self._timeout = timeout
         self._pid = 0
         self._lock = threading.Lock()
-        self._patient: redis.Redis = None  # type: ignore[assignment]
-        self._hasty: redis.Redis = None  # type: ignore[assignment]
+        self._patient: Any = None
+        self._hasty: Any = None
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = WeakKeyDictionary()
 
     # -- clients
 
-    def _clients(self) -> tuple[redis.Redis, redis.Redis]:
+    def _clients(self) -> tuple[Any, Any]:
         if self._pid != os.getpid():
             with self._lock:
                 if self._pid != os.getpid():
@@ -95,14 +95,12 @@ class Link:
             arguments["ssl"] = True
         return arguments
 
-    def _client(self, tries: int) -> redis.Redis:
+    def _client(self, tries: int) -> Any:
         arguments = self._arguments()
-        arguments["retry"] = Retry(
-            ExponentialWithJitterBackoff(cap=1.0, base=0.05), tries, supported_errors=AWAY
-        )
+        arguments["retry"] = Retry(ExponentialWithJitterBackoff(cap=1.0, base=0.05), tries, supported_errors=AWAY)
         if self.address.sentinels:
-            sentinel = Sentinel(self.address.sentinels, socket_timeout=2.0)
-            return sentinel.master_for(self.address.master, **arguments)  # type: ignore[no-any-return,no-untyped-call]
+            sentinel: Any = Sentinel(list(self.address.sentinels), socket_timeout=2.0)  # type: ignore[no-untyped-call]
+            return sentinel.master_for(self.address.master, **arguments)
         return redis.Redis(**arguments)
 
     def loop_client(self) -> Any:
@@ -112,13 +110,11 @@ class Link:
         client = self._loops.get(loop)
         if client is None:
             arguments = self._arguments()
-            retry = AsyncRetry(
-                ExponentialWithJitterBackoff(cap=1.0, base=0.05), _TRIES, supported_errors=AWAY
-            )
+            retry = AsyncRetry(ExponentialWithJitterBackoff(cap=1.0, base=0.05), _TRIES, supported_errors=AWAY)
             arguments["retry"] = retry
             if self.address.sentinels:
-                sentinel = AsyncSentinel(self.address.sentinels, socket_timeout=2.0)
-                client = sentinel.master_for(self.address.master, **arguments)  # type: ignore[no-untyped-call]
+                sentinel: Any = AsyncSentinel(list(self.address.sentinels), socket_timeout=2.0)  # type: ignore[no-untyped-call]
+                client = sentinel.master_for(self.address.master, **arguments)
             else:
                 client = redis.asyncio.Redis(**arguments)
             self._loops[loop] = client
@@ -129,7 +125,7 @@ class Link:
     def command(self, *words: Any) -> Any:
         """One command, tried again while the server is away."""
         with self.errors():
-            return self._clients()[0].execute_command(*words)  # type: ignore[no-untyped-call]
+            return self._clients()[0].execute_command(*words)
 
     def pipeline(self, commands: Iterable[Sequence[Any]], transaction: bool = False) -> list[Any]:
         """Several commands in one round trip."""
@@ -137,7 +133,7 @@ class Link:
             pipe = self._clients()[0].pipeline(transaction=transaction)
             for words in commands:
                 pipe.execute_command(*words)
-            return pipe.execute()
+            return pipe.execute()  # type: ignore[no-any-return]
 
     def call(self, name: str, keys: Sequence[str], arguments: Sequence[Any], once: bool = False) -> Any:
         """A script; with ``once`` never tried again after its request may have reached the server."""

@@ -80,7 +80,7 @@ class Packing:
         return [self._part(part) for part in parts]
 
     def _part(self, part: Part) -> list[Any]:
-        score = "+inf" if part.index is None else str(part.index)
+        score = "+inf" if part.position is None else str(part.position)
         member = f"{part.task_id}:{score}"
         return [self._group(part.group_id), part.group_id, member, score, part.value, part.fire, part.expires]
 
@@ -89,9 +89,7 @@ class Packing:
 
     def deferrals(self, deferrals: list[Deferral]) -> list[Any]:
         return [
-            [uuid4().hex, repr(d.due), key, d.publish.payload]
-            for d in deferrals
-            for key in self._lists_of(d.publish)
+            [uuid4().hex, repr(d.due), key, d.publish.payload] for d in deferrals for key in self._lists_of(d.publish)
         ]
 
     def list_of(self, queue: str, payload: bytes) -> str:

@@ -32,9 +32,7 @@ class Restore:
         """Give back ``[tag, list, payload]`` leases; how many were still held."""
         keys = self._keys
         return int(
-            self._link.call(
-                "restore", [keys.unacked, keys.unacked_index, keys.leases(worker)], [pack(list(given))]
-            )
+            self._link.call("restore", [keys.unacked, keys.unacked_index, keys.leases(worker)], [pack(list(given))])
         )
 
     def tags(self, worker: str, tags: Sequence[str], count_delivery: bool = False) -> int:
@@ -54,9 +52,7 @@ class Restore:
     def worker(self, worker: str, count_delivery: bool) -> int:
         """Give back all that one worker held, and forget it."""
         keys = self._keys
-        tags = sorted(
-            (tag.decode() for tag in self._link.command("SMEMBERS", keys.leases(worker))), key=_number
-        )
+        tags = sorted((tag.decode() for tag in self._link.command("SMEMBERS", keys.leases(worker))), key=_number)
         total = self.tags(worker, tags, count_delivery)
         registered = self._link.command("HGET", keys.workers, worker)
         for key in json.loads(registered) if registered else ():
@@ -113,9 +109,7 @@ class Restore:
         extra: dict[str, Any] = {}
         if count_delivery:
             extra["canvas_deliveries"] = int(headers_of(envelope).get("canvas_deliveries") or 1) + 1
-        return [
-            (self._keys.queue_list(queue, step_of(priority_of(envelope))), redelivered(envelope, **extra))
-        ]
+        return [(self._keys.queue_list(queue, step_of(priority_of(envelope))), redelivered(envelope, **extra))]
 
 
 def _number(tag: str) -> int:

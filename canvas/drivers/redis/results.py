@@ -69,9 +69,7 @@ class RedisResults:
         """Records, parts and chord starts in one atomic call; the chords that became ready."""
         packing = self.packing
         groups = [self.keys.group(group_id) for group_id in grow]
-        packed = pack(
-            [packing.stores(list(stores)), packing.joins(list(joins)), groups, packing.parts(list(parts))]
-        )
+        packed = pack([packing.stores(list(stores)), packing.joins(list(joins)), groups, packing.parts(list(parts))])
         found = self.link.call("record", [self.keys.ready, self.keys.ready_index], [packed])
         return [ready_of(one) for one in found]
 

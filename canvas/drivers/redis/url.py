@@ -43,9 +43,7 @@ def parse(url: str, options: Mapping[str, Any]) -> Address:
     if scheme == "sentinel":
         return _sentinel(url, options)
     if scheme not in SCHEMES:
-        raise ConfigurationError(
-            f"Redis URL: expected one of {', '.join(s + '://' for s in SCHEMES)}; got {scheme!r}"
-        )
+        raise ConfigurationError(f"Redis URL: expected one of {', '.join(s + '://' for s in SCHEMES)}; got {scheme!r}")
     parts = urlsplit(first)
     query = dict(parse_qsl(parts.query))
     common: dict[str, Any] = {
@@ -83,9 +81,7 @@ def _sentinel(url: str, options: Mapping[str, Any]) -> Address:
                 password=unquote(parts.password),
             )
         elif parts.path.strip("/") and not found.db:
-            found = Address(
-                db=_db(parts.path.strip("/"), "sentinel"), username=found.username, password=found.password
-            )
+            found = Address(db=_db(parts.path.strip("/"), "sentinel"), username=found.username, password=found.password)
     return Address(
         db=found.db,
         username=found.username,
@@ -100,9 +96,7 @@ def _db(text: str, scheme: str) -> int:
     try:
         return int(text.strip("/"))
     except ValueError:
-        raise ConfigurationError(
-            f"{scheme} URL: expected a database number after the host; got {text!r:.50}"
-        ) from None
+        raise ConfigurationError(f"{scheme} URL: expected a database number after the host; got {text!r:.50}") from None
 
 
 def _query(query: Mapping[str, str]) -> dict[str, Any]:

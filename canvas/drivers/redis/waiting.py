@@ -21,7 +21,7 @@ class Waiting:
     def __init__(self, link: Link, keys: BrokerKeys) -> None:
         self._link = link
         self._keys = keys
-        self._pid = 0
+        self._pid = os.getpid()
         self._reset()
 
     def _reset(self) -> None:
@@ -137,10 +137,7 @@ class Waiting:
                     self._collect_quietly(ready.data)
             returned = 0
             for key in sorted(self._arrived):
-                while (
-                    self._link.command("LMOVE", self._keys.inbox(worker, key), key, "LEFT", "RIGHT")
-                    is not None
-                ):
+                while self._link.command("LMOVE", self._keys.inbox(worker, key), key, "LEFT", "RIGHT") is not None:
                     returned += 1
             self._arrived.clear()
         return returned

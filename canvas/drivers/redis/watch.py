@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -23,9 +24,7 @@ _GIVE_UP_AFTER = 60.0
 class RedisWatch:
     """A watch of one thread."""
 
-    def __init__(
-        self, link: Link, keys: ResultKeys, task_ids: Iterable[str], get: Callable[[list[str]], Any]
-    ) -> None:
+    def __init__(self, link: Link, keys: ResultKeys, task_ids: Iterable[str], get: Callable[[list[str]], Any]) -> None:
         self._link = link
         self._get = get
         self._channels = {keys.task(task_id).encode(): task_id for task_id in task_ids}
@@ -87,7 +86,7 @@ class RedisWatch:
             left = 10.0 if deadline is None else min(10.0, deadline - time.monotonic())
             if left <= 0 and timeout:
                 return None
-            self._retry(lambda left=left: self._receive(left), deadline)
+            self._retry(partial(self._receive, left), deadline)
             if deadline is not None and time.monotonic() >= deadline and not self._found:
                 return None
         return self._found.popleft()
@@ -138,9 +137,7 @@ class _Hub:
                 self._reader = asyncio.create_task(self._read(), name="canvas-watch")
             else:
                 await self._subscribe(channels)
-        await asyncio.gather(
-            *(self._confirmed[channel].wait() for channel in channels if channel in self._confirmed)
-        )
+        await asyncio.gather(*(self._confirmed[channel].wait() for channel in channels if channel in self._confirmed))
         await self._read_stored(task_ids, queue)
 
     async def _subscribe(self, channels: list[bytes]) -> None:

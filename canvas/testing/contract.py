@@ -1,0 +1,414 @@
+"""What every driver must do, as tests. A driver's own test file subclasses this and provides ``driver``.
+
+Waiting is always for a condition with a deadline; where time must pass, it is a short lifetime given to the driver.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import uuid4
+
+from canvas.drivers.base import Binding, Driver, Lease, Results
+from canvas.model.message import Delivery, Message, Publish
+from canvas.model.settlement import Deferral, Firing, Join, Part, Ready, Settlement, Store
+from canvas.wire import message as wire
+
+_DEADLINE = 10.0
+
+
+def envelope(task_id: str = "", queue: str = "q", priority: int = 0) -> bytes:
+    """A small real message."""
+    task_id = task_id or str(uuid4())
+    message = Message("t.add", task_id, [1, 2], {}, headers={"task": "t.add", "id": task_id})
+    info = {"exchange": "", "routing_key": queue}
+    message.properties = {"correlation_id": task_id, "priority": priority, "delivery_info": info}
+    return wire.encode(message, delivery_tag=str(uuid4()))
+
+
+def publish(task_id: str = "", queue: str = "q", priority: int = 0) -> Publish:
+    """That message on its way to its queue."""
+    return Publish("", queue, priority, envelope(task_id, queue, priority))
+
+
+def eventually(condition: Callable[[], Any]) -> Any:
+    """The first truthy value of ``condition``; AssertionError after some seconds without one."""
+    deadline = time.monotonic() + _DEADLINE
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.01)
+    raise AssertionError(f"it did not become true in {_DEADLINE} s")
+
+
+def ids(deliveries: list[Delivery]) -> list[str]:
+    """The task ids in deliveries."""
+    return [str(wire.peek_id(delivery.payload)) for delivery in deliveries]
+
+
+def part(group: str, task: str, position: int | None) -> Part:
+    """A chord part with a value of its own."""
+    return Part(group, task, position, f"value of {task}".encode(), b"fire " + task.encode(), 60)
+
+
+def firing(group: str, *publishes: Publish, failed: bool = False, parts: list[Part] | None = None) -> Firing:
+    """The end of a chord."""
+    return Firing(group, list(publishes), [], [], parts or [], [], failed)
+
+
+class DriverContract:
+    """Subclass it with a fixture ``driver`` that gives an empty :class:`Driver`."""
+
+    def _lease(self, driver: Driver, limit: int = 10, *queues: str, worker: str = "w1") -> list[Delivery]:
+        return driver.broker.lease(Lease(worker, queues or ("q",), limit))
+
+    def _one(self, driver: Driver, **options: Any) -> Delivery:
+        driver.broker.publish([publish(**options)])
+        return self._lease(driver, 1)[0]
+
+    def _settle(self, driver: Driver, *parts: Part, joins: list[Join] | None = None) -> list[Ready]:
+        return driver.completer.settle([Settlement(None, joins=joins or [], parts=list(parts))]).verdicts[0].ready
+
+    def _results(self, driver: Driver) -> Results:
+        assert driver.results is not None
+        return driver.results
+
+    # -- queues
+
+    def test_messages_come_in_the_order_they_were_published(self, driver: Driver) -> None:
+        driver.broker.publish([publish("a"), publish("b")])
+        driver.broker.publish([publish("c")])
+        assert ids(self._lease(driver)) == ["a", "b", "c"]
+
+    def test_lease_takes_no_more_than_asked(self, driver: Driver) -> None:
+        driver.broker.publish([publish(str(n)) for n in range(5)])
+        assert ids(self._lease(driver, 2)) == ["0", "1"]
+        assert ids(self._lease(driver, 9)) == ["2", "3", "4"]
+        assert self._lease(driver) == []
+
+    def test_priority_steps_come_before_queues(self, driver: Driver) -> None:
+        sent = [publish("low", "q1", 9), publish("mid", "q1", 4), publish("high2", "q2", 0), publish("high1", "q1", 2)]
+        driver.broker.publish(sent)
+        assert ids(self._lease(driver, 10, "q1", "q2")) == ["high1", "high2", "mid", "low"]
+
+    def test_a_delivery_names_its_queue_and_carries_its_bytes(self, driver: Driver) -> None:
+        sent = publish("a")
+        driver.broker.publish([sent])
+        delivery = self._lease(driver)[0]
+        assert (delivery.queue, delivery.payload) == ("q", sent.payload)
+        assert delivery.tag.startswith("canvas:w1:")
+
+    def test_tags_are_unique(self, driver: Driver) -> None:
+        driver.broker.publish([publish() for _ in range(20)])
+        tags = [d.tag for _ in range(4) for d in self._lease(driver, 5)]
+        assert len(set(tags)) == 20
+
+    def test_bytes_that_are_no_message_are_delivered_too(self, driver: Driver) -> None:
+        driver.broker.publish([Publish("", "q", 0, b"\xff\x00 not json")])
+        assert self._lease(driver)[0].payload == b"\xff\x00 not json"
+
+    def test_length_and_purge(self, driver: Driver) -> None:
+        driver.broker.publish([publish(), publish(priority=9), publish(queue="other")])
+        assert driver.broker.length("q") == 2
+        assert driver.broker.purge("q") == 2
+        assert (driver.broker.length("q"), driver.broker.length("other")) == (0, 1)
+
+    def test_exchanges_route_by_their_bindings(self, driver: Driver) -> None:
+        topic = Binding("all", "tx", "a.#", "topic")
+        driver.broker.declare([Binding("one", "ex", "k1"), Binding("two", "ex", "k2"), topic])
+        for exchange, key in (("ex", "k2"), ("tx", "a.b.c"), ("tx", "b"), ("nowhere", "k1")):
+            driver.broker.publish([Publish(exchange, key, 0, envelope(f"{exchange} {key}"))])
+        assert ids(self._lease(driver, 10, "one", "two", "all")) == ["ex k2", "tx a.b.c"]
+
+    def test_concurrent_leases_share_nothing(self, driver: Driver) -> None:
+        driver.broker.publish([publish(str(n)) for n in range(200)])
+        with ThreadPoolExecutor(8) as threads:
+            taken = list(threads.map(lambda n: ids(self._lease(driver, 25, worker=f"w{n}")), range(8)))
+        assert sorted(int(i) for some in taken for i in some) == list(range(200))
+
+    # -- settlements
+
+    def test_ack_ends_a_message(self, driver: Driver) -> None:
+        delivery = self._one(driver)
+        assert driver.completer.settle([Settlement(delivery)]).verdicts[0].held
+        driver.broker.lost("w1")
+        assert driver.broker.length("q") == 0
+
+    def test_a_lost_lease_does_nothing_at_all(self, driver: Driver) -> None:
+        delivery = self._one(driver)
+        driver.completer.settle([Settlement(delivery)])
+        late = Settlement(delivery, stores=[Store("late", b"{}", 60, True)], parts=[part("g", "late", 0)])
+        late.joins, late.publishes = [Join("g", 1, 60)], [publish("late")]
+        late.deferrals, late.disposal = [Deferral(0.0, publish("late"))], "dead"
+        verdict = driver.completer.settle([late]).verdicts[0]
+        assert (verdict.held, verdict.ready) == (False, [])
+        assert self._results(driver).get(["late"]) == [None]
+        assert driver.broker.promote(10) == driver.broker.length("q") == 0
+        assert driver.broker.dead("q") == []
+
+    def test_an_unfenced_settlement_needs_no_lease(self, driver: Driver) -> None:
+        delivery = self._one(driver)
+        driver.completer.settle([Settlement(delivery)])
+        again = Settlement(delivery, fenced=False, publishes=[publish("next")])
+        assert driver.completer.settle([again]).verdicts[0].held
+        assert ids(self._lease(driver)) == ["next"]
+
+    def test_settling_and_leasing_in_one_exchange(self, driver: Driver) -> None:
+        first = Settlement(self._one(driver, task_id="first"), publishes=[publish("second")])
+        settled = driver.completer.settle([first], Lease("w1", ("q",), 5))
+        assert settled.verdicts[0].held
+        assert ids(settled.deliveries) == ["second"]
+
+    def test_requeue_goes_to_the_end_marked_redelivered(self, driver: Driver) -> None:
+        delivery = self._one(driver, task_id="again")
+        driver.broker.publish([publish("other")])
+        driver.completer.settle([Settlement(delivery, disposal="requeue")])
+        first, second = self._lease(driver)
+        assert ids([first, second]) == ["other", "again"]
+        assert wire.headers_of(second.payload)["redelivered"] is True
+
+    def test_dead_letters_keep_bytes_and_reason(self, driver: Driver) -> None:
+        for reason in ("one", "two"):
+            delivery = self._one(driver)
+            driver.completer.settle([Settlement(delivery, disposal="dead", reason=reason)])
+        letters = driver.broker.dead("q")
+        assert [letter.reason for letter in letters] == ["one", "two"]
+        assert letters[1].payload == delivery.payload
+        assert abs(letters[1].time - time.time()) < 60
+        assert driver.broker.length("q") == 0
+
+    def test_a_batch_settles_each_by_itself(self, driver: Driver) -> None:
+        driver.broker.publish([publish(str(n)) for n in range(3)])
+        held = self._lease(driver)
+        driver.completer.settle([Settlement(held[1])])
+        batch = [Settlement(d, stores=[Store(d.tag, b"x", 60, True)]) for d in held]
+        assert [v.held for v in driver.completer.settle(batch).verdicts] == [True, False, True]
+        stored = self._results(driver).get([d.tag for d in held])
+        assert [record is not None for record in stored] == [True, False, True]
+
+    def test_empty_calls(self, driver: Driver) -> None:
+        driver.broker.publish([])
+        assert driver.completer.settle([]).verdicts == []
+        assert driver.broker.give_back([]) == 0
+        assert self._results(driver).get([]) == []
+        self._results(driver).store([])
+
+    # -- giving back
+
+    def test_give_back_keeps_the_order(self, driver: Driver) -> None:
+        driver.broker.publish([publish(x) for x in "abc"])
+        assert driver.broker.give_back(self._lease(driver, 2)) == 2
+        assert ids(self._lease(driver)) == ["a", "b", "c"]
+
+    def test_give_back_of_a_lost_lease_is_nothing(self, driver: Driver) -> None:
+        delivery = self._one(driver)
+        driver.completer.settle([Settlement(delivery)])
+        assert driver.broker.give_back([delivery]) == 0
+        assert driver.broker.length("q") == 0
+
+    def test_reap_gives_back_what_the_dead_held(self, driver: Driver) -> None:
+        driver.broker.beat("dead", ["q"], 0.05)
+        driver.broker.beat("alive", ["q"], 60)
+        driver.broker.publish([publish("a"), publish("b")])
+        self._lease(driver, 1, worker="dead")
+        self._lease(driver, 1, worker="alive")
+        assert eventually(driver.broker.reap) == 1
+        back = self._lease(driver)
+        assert ids(back) == ["a"]
+        headers = wire.headers_of(back[0].payload)
+        assert (headers["redelivered"], headers["canvas_deliveries"]) == (True, 2)
+
+    def test_a_beat_keeps_a_worker_alive(self, driver: Driver) -> None:
+        driver.broker.beat("w1", ["q"], 60)
+        delivery = self._one(driver)
+        assert driver.broker.reap() == 0
+        assert driver.completer.settle([Settlement(delivery)]).verdicts[0].held
+
+    def test_leave_gives_back_without_counting(self, driver: Driver) -> None:
+        driver.broker.beat("w1", ["q"], 60)
+        self._one(driver, task_id="a")
+        driver.broker.leave("w1")
+        back = self._lease(driver)
+        assert ids(back) == ["a"]
+        assert "canvas_deliveries" not in wire.headers_of(back[0].payload)
+
+    # -- waiting
+
+    def test_wait_ends_when_a_message_comes(self, driver: Driver) -> None:
+        with ThreadPoolExecutor(1) as threads:
+            waiting = threads.submit(driver.broker.wait, "w1", ["q"], 10)
+            threading.Event().wait(0.05)
+            driver.broker.publish([publish("a")])
+            assert waiting.result(10) is True
+        assert ids(self._lease(driver)) == ["a"]
+
+    def test_wait_sees_what_waits_already(self, driver: Driver) -> None:
+        driver.broker.publish([publish("a", priority=9)])
+        assert driver.broker.wait("w1", ["q"], 10) is True
+        assert ids(self._lease(driver)) == ["a"]
+
+    def test_wait_ends_after_its_time(self, driver: Driver) -> None:
+        assert driver.broker.wait("w1", ["q"], 0.05) is False
+
+    def test_interrupt_ends_the_wait_in_progress_and_the_next(self, driver: Driver) -> None:
+        driver.broker.interrupt()
+        assert driver.broker.wait("w1", ["q"], 10) is True
+        with ThreadPoolExecutor(1) as threads:
+            waiting = threads.submit(driver.broker.wait, "w1", ["q"], 10)
+            threading.Event().wait(0.05)
+            driver.broker.interrupt()
+            assert waiting.result(5) is True
+
+    def test_what_a_wait_moved_aside_can_be_returned(self, driver: Driver) -> None:
+        driver.broker.publish([publish("a")])
+        assert driver.broker.wait("w1", ["q"], 10)
+        driver.broker.return_inbox("w1")
+        assert ids(self._lease(driver, worker="w2")) == ["a"]
+
+    def test_what_a_dead_worker_moved_aside_comes_back(self, driver: Driver) -> None:
+        driver.broker.beat("dead", ["q"], 60)
+        driver.broker.publish([publish("a")])
+        assert driver.broker.wait("dead", ["q"], 10)
+        driver.broker.lost("dead")
+        assert ids(self._lease(driver, worker="w2")) == ["a"]
+
+    # -- deferrals
+
+    def test_a_deferred_message_comes_when_due(self, driver: Driver) -> None:
+        deferrals = [Deferral(time.time() - 1, publish("due")), Deferral(time.time() + 60, publish("later"))]
+        driver.completer.settle([Settlement(None, deferrals=deferrals)])
+        assert driver.broker.promote(10) == 1
+        assert ids(self._lease(driver)) == ["due"]
+        left = driver.broker.next_due()
+        assert left is not None
+        assert 50 < left <= 61
+
+    def test_promote_moves_no_more_than_asked(self, driver: Driver) -> None:
+        driver.completer.settle([Settlement(None, deferrals=[Deferral(1.0 + n, publish(str(n))) for n in range(3)])])
+        assert [driver.broker.promote(2), driver.broker.promote(2), driver.broker.promote(2)] == [2, 1, 0]
+        assert driver.broker.next_due() is None
+        assert ids(self._lease(driver)) == ["0", "1", "2"]
+
+    # -- records
+
+    def test_records_are_kept_and_forgotten(self, driver: Driver) -> None:
+        results = self._results(driver)
+        results.store([Store("a", b"\x00binary\xff", 60, True), Store("b", b"{}", None, False)])
+        assert results.get(["b", "none", "a"]) == [b"{}", None, b"\x00binary\xff"]
+        results.forget(["a", "none"])
+        assert results.get(["a"]) == [None]
+
+    def test_a_success_is_never_overwritten_by_less(self, driver: Driver) -> None:
+        results = self._results(driver)
+        results.store([Store("a", b'{"status": "SUCCESS", "n": 1}', 60, True)])
+        results.store([Store("a", b'{"status": "FAILURE"}', 60, False)])
+        assert results.get(["a"]) == [b'{"status": "SUCCESS", "n": 1}']
+        results.store([Store("a", b'{"status": "SUCCESS", "n": 2}', 60, True)])
+        assert results.get(["a"]) == [b'{"status": "SUCCESS", "n": 2}']
+
+    def test_records_expire(self, driver: Driver) -> None:
+        results = self._results(driver)
+        results.store([Store("a", b"x", 1, True)])
+        assert results.get(["a"]) == [b"x"]
+        eventually(lambda: results.get(["a"]) == [None])
+
+    def test_groups_are_kept_and_deleted(self, driver: Driver) -> None:
+        results = self._results(driver)
+        results.save_group("g", b"structure", 60)
+        assert results.get_group("g") == b"structure"
+        results.delete_group("g")
+        assert results.get_group("g") is None
+
+    def test_watch_gives_what_was_stored_before_and_after(self, driver: Driver) -> None:
+        results = self._results(driver)
+        results.store([Store("before", b"1", 60, True)])
+        with results.watch(["before", "after"]) as watch:
+            assert watch.next(5) == ("before", b"1")
+            results.store([Store("other", b"x", 60, True), Store("after", b"2", 60, True)])
+            assert watch.next(5) == ("after", b"2")
+            assert watch.next(0.05) is None
+
+    def test_watch_gives_every_state(self, driver: Driver) -> None:
+        results = self._results(driver)
+        states = [b"STARTED", b"RETRY", b"DONE"]
+        with results.watch(["a"]) as watch:
+            for state in states:
+                results.store([Store("a", state, 60, False)])
+            assert [watch.next(5) for _ in states] == [("a", state) for state in states]
+
+    def test_watch_drops_ids(self, driver: Driver) -> None:
+        results = self._results(driver)
+        with results.watch(["a", "b"]) as watch:
+            watch.drop("a")
+            results.store([Store("a", b"1", 60, True), Store("b", b"2", 60, True)])
+            assert watch.next(5) == ("b", b"2")
+
+    async def test_awatch_gives_what_was_stored_before_and_after(self, driver: Driver) -> None:
+        results = self._results(driver)
+        results.store([Store("before", b"1", 60, True)])
+        async with results.awatch(["before", "after"]) as watch:
+            assert await watch.next(5) == ("before", b"1")
+            results.store([Store("after", b"2", 60, True)])
+            assert await watch.next(5) == ("after", b"2")
+            assert await watch.next(0.05) is None
+        assert await results.aget(["after"]) == [b"2"]
+
+    # -- chords
+
+    def test_the_last_part_makes_a_chord_ready_once(self, driver: Driver) -> None:
+        self._results(driver).join([Join("g", 3, 60)])
+        parts = [part("g", "b", 1), part("g", "c", 2), part("g", "a", 0), part("g", "a", 0)]
+        found = [self._settle(driver, one) for one in parts]
+        assert [len(ready) for ready in found] == [0, 0, 1, 0]
+        ready = found[2][0]
+        assert (ready.group_id, ready.fire, ready.structure) == ("g", b"fire a", None)
+        assert ready.parts == [b"value of a", b"value of b", b"value of c"]
+
+    def test_a_part_is_counted_once(self, driver: Driver) -> None:
+        self._results(driver).join([Join("g", 2, 60)])
+        for _ in range(3):
+            assert self._settle(driver, part("g", "a", 0)) == []
+        assert self._settle(driver, part("g", "b", 1))
+
+    def test_parts_may_come_before_the_size(self, driver: Driver) -> None:
+        self._settle(driver, part("g", "a", 0))
+        self._results(driver).join([Join("g", 2, 60)])
+        assert self._settle(driver, part("g", "b", 1))
+
+    def test_a_grown_chord_waits_for_more(self, driver: Driver) -> None:
+        self._results(driver).join([Join("g", 1, 60)], ["g"])
+        assert not self._settle(driver, part("g", "a", 0))
+        assert self._settle(driver, part("g", "b", None))
+
+    def test_a_saved_structure_comes_with_the_ready_chord(self, driver: Driver) -> None:
+        ready = self._settle(driver, part("g", "a", 0), joins=[Join("g", 1, 60, b"structure")])
+        assert ready[0].structure == b"structure"
+
+    def test_exactly_one_of_many_fires(self, driver: Driver) -> None:
+        self._settle(driver, part("g", "a", 0), joins=[Join("g", 1, 60)])
+        with ThreadPoolExecutor(8) as threads:
+            held = list(threads.map(lambda _: driver.completer.fire(firing("g", publish("body"))).held, range(16)))
+        assert held.count(True) == 1
+        assert ids(self._lease(driver)) == ["body"]
+
+    def test_after_firing_late_parts_are_nothing(self, driver: Driver) -> None:
+        self._settle(driver, part("g", "a", 0), joins=[Join("g", 1, 60)])
+        driver.completer.fire(firing("g"))
+        assert self._settle(driver, part("g", "a", 0)) == []
+        assert driver.completer.unfired(0) == []
+
+    def test_a_ready_chord_that_nobody_fires_is_found(self, driver: Driver) -> None:
+        self._settle(driver, part("g", "a", 0), joins=[Join("g", 1, 60)])
+        assert driver.completer.unfired(60) == []
+        found = eventually(lambda: driver.completer.unfired(0))
+        assert [(r.group_id, r.fire, r.parts) for r in found] == [("g", b"fire a", [b"value of a"])]
+        assert driver.completer.fire(firing("g", publish("body"))).held
+        assert driver.completer.unfired(0) == []
+
+    def test_a_failed_chords_end_may_complete_the_outer_one(self, driver: Driver) -> None:
+        self._settle(driver, part("inner", "a", 0), joins=[Join("outer", 1, 60), Join("inner", 1, 60)])
+        verdict = driver.completer.fire(firing("inner", failed=True, parts=[part("outer", "body", 0)]))
+        assert verdict.held
+        assert [ready.group_id for ready in verdict.ready] == ["outer"]

@@ -1,0 +1,25 @@
+"""Servers for tests: each session starts its own, on free ports, and stops only those."""
+
+import pytest
+
+from tests.support.redis_server import RedisServer
+
+
+@pytest.fixture(scope="session")
+def redis_server():
+    """One server of the session; a test gets it empty through ``redis_url``."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server):
+    """Broker, db 0 of an empty server."""
+    redis_server.client().flushall()
+    return redis_server.url(0)
+
+
+@pytest.fixture
+def result_url(redis_server):
+    """Results, db 1 of the same server."""
+    return redis_server.url(1)

@@ -1,0 +1,80 @@
+"""The driver contract, for every driver and every pair of servers."""
+
+import uuid
+
+import pytest
+
+from canvas.drivers import open_driver
+from canvas.testing.contract import DriverContract
+from tests.support.redis_server import RedisServer
+
+
+def close(driver):
+    driver.broker.close()
+    driver.results.close()
+
+
+class TestMemory(DriverContract):
+    @pytest.fixture
+    def driver(self):
+        return open_driver(url := f"memory://{uuid.uuid4()}", url)
+
+
+class TestRedis(DriverContract):
+    @pytest.fixture
+    def driver(self, redis_url, result_url):
+        driver = open_driver(redis_url, result_url)
+        yield driver
+        close(driver)
+
+
+class TestRedisOneDatabase(DriverContract):
+    @pytest.fixture
+    def driver(self, redis_url):
+        driver = open_driver(redis_url, redis_url)
+        yield driver
+        close(driver)
+
+
+class TestRedisPrefixed(DriverContract):
+    @pytest.fixture
+    def driver(self, redis_server, redis_url, result_url):
+        options = {"global_keyprefix": "pfx:"}
+        driver = open_driver(redis_url, result_url, broker_options=options, result_options=options)
+        yield driver
+        close(driver)
+        keys = [key for db in (0, 1) for key in redis_server.client(db).keys()]
+        assert all(key.startswith(b"pfx:") for key in keys)
+
+
+class TestRedisUnixSocket(DriverContract):
+    @pytest.fixture
+    def driver(self, redis_server, redis_url):
+        path = f"redis+socket://{redis_server.folder}/redis.sock"
+        driver = open_driver(f"{path}?virtual_host=0", f"{path}?virtual_host=1")
+        yield driver
+        close(driver)
+
+
+class TestTwoServers(DriverContract):
+    """Broker and results apart: in steps."""
+
+    @pytest.fixture(scope="class")
+    def other_server(self):
+        with RedisServer() as server:
+            yield server
+
+    @pytest.fixture
+    def driver(self, redis_url, other_server):
+        other_server.client().flushall()
+        driver = open_driver(redis_url, other_server.url(0))
+        yield driver
+        close(driver)
+
+
+class TestMemoryBrokerRedisResults(DriverContract):
+    @pytest.fixture
+    def driver(self, redis_url):
+        driver = open_driver(f"memory://{uuid.uuid4()}", redis_url)
+        yield driver
+        close(driver)
