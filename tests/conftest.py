@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.support.ledger import Bench
 from tests.support.redis_server import RedisServer
 
 
@@ -23,3 +24,10 @@ def redis_url(redis_server):
 def result_url(redis_server):
     """Results, db 1 of the same server."""
     return redis_server.url(1)
+
+
+@pytest.fixture(scope="module")
+def bench():
+    """A server of the module's own, for tests that run worker processes."""
+    with RedisServer() as server:
+        yield Bench(server)

@@ -56,6 +56,7 @@ class Exchange(threading.Thread):
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._asleep = ""
         self._stopping = False
+        self._halted = False
         self._empty_handed = False
 
     # -- for slots
@@ -95,6 +96,12 @@ class Exchange(threading.Thread):
         self._wake.put(None)
         self._driver.broker.interrupt()
 
+    def halt(self) -> None:
+        """Do nothing more, whatever is unfinished; returns when the thread has ended."""
+        self._halted = True
+        self.stop()
+        self.join(timeout=5)
+
     def offer(self, ready: list[Ready]) -> None:
         """Chords to fire. Safe from any thread."""
         self._offers.extend(ready)
@@ -115,14 +122,15 @@ class Exchange(threading.Thread):
                 self.work.put(None)
 
     def _over(self) -> bool:
-        if not self._stopping:
-            return False
+        if self._halted or not self._stopping:
+            return self._halted
         self._give_back()
         return not (self._outstanding or self._finished or self._acks)
 
     def _round(self) -> None:
         while self._offers and not self._stopping:
             self._hand_out(self._offers.popleft())
+        self._make_way()
         batch, answers = self._take_finished()
         want = 0 if self._stopping else self._want()
         if batch or answers or (want and not self._empty_handed):
@@ -214,7 +222,8 @@ class Exchange(threading.Thread):
         self._asleep = "broker"
         try:
             if not self._finished and not self._acks and not self._stopping:
-                self._driver.broker.wait(self.worker, tuple(self._queues), _IDLE_WAIT)
+                patience = _STUCK_AFTER if self._running else _IDLE_WAIT
+                self._driver.broker.wait(self.worker, tuple(self._queues), patience)
         except BrokerError as exc:
             emit("broker.unreachable", error=str(exc))
             time.sleep(0.5)
@@ -224,11 +233,16 @@ class Exchange(threading.Thread):
 
     def _wait_for_slots(self) -> None:
         self._sleep("slots", _STUCK_AFTER)
+
+    def _make_way(self) -> None:
+        """When what runs turns out long: leases that would wait behind it go back, for others to run."""
         running = time.monotonic() - min(list(self._running.values()), default=time.monotonic())
-        if running > _STUCK_AFTER:
-            self.seconds_per_task = max(self.seconds_per_task, running)
+        if running < _STUCK_AFTER or len(self._running) < self._appetite.slots:
+            return
+        self.seconds_per_task = max(self.seconds_per_task, running)
+        if not self.work.empty():
             self._give_back()
-            self._persist(lambda: self._driver.broker.return_inbox(self.worker))
+        self._persist(lambda: self._driver.broker.return_inbox(self.worker))
 
     def _linger(self) -> None:
         """Work is at hand: let a few results come together before the next call."""

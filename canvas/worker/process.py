@@ -96,6 +96,7 @@ class WorkerProcess:
     def abandon(self) -> None:
         """Give everything back, running tasks included, and end the process now."""
         emit("worker.stopping", how="cold")
+        self.exchange.halt()
         self._app.driver.broker.leave(self.worker)
         os._exit(1)
 

@@ -110,12 +110,12 @@ SHAPES = [name for name in vars(Shapes) if not name.startswith("_") and name not
 
 
 @pytest.fixture(scope="module", params=PAIRINGS, ids=lambda p: f"{p[0]}-client-{p[1]}-worker")
-def pairing(request, interop_redis):
+def pairing(request, bench):
     client, worker = request.param
-    broker, backend, ledger = interop_redis.urls()
+    broker, backend, ledger = bench.urls()
     with WorkerProcess(worker, broker, backend, "-P", "threads", "-c", "4", ledger=ledger):
         app = make(client, broker, backend, ledger=ledger)
-        yield client, app, interop_redis
+        yield client, app, bench
         app.close()
 
 

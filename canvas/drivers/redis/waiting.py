@@ -27,6 +27,7 @@ class Waiting:
     def _reset(self) -> None:
         self._wires: dict[str, Wire] = {}
         self._registered: dict[str, int] = {}
+        self._clients: dict[str, int] = {}
         self._outstanding: set[str] = set()
         self._arrived: set[str] = set()
         self._worker = ""
@@ -74,6 +75,8 @@ class Waiting:
             wire = self._wires[key] = self._link.connection()
             assert self._selector is not None
             self._registered[key] = wire.fileno()
+            wire.send("CLIENT", "ID")
+            self._clients[key] = wire.receive()
             self._selector.register(wire.fileno(), selectors.EVENT_READ, key)
         wire.send("BLMOVE", key, self._keys.inbox(self._worker, key), "RIGHT", "LEFT", _BLOCK_FOR)
         self._outstanding.add(key)
@@ -157,13 +160,23 @@ class Waiting:
         self._wires.clear()
         self._outstanding.clear()
 
+    def _cancel(self) -> None:
+        """End every outstanding BLMOVE on the server, so that none moves a message after this."""
+        pending = sorted(self._outstanding)
+        if pending:
+            self._link.pipeline([("CLIENT", "UNBLOCK", self._clients[key]) for key in pending])
+        for key in pending:
+            self._collect_quietly(key)
+
     def close(self, worker: str | None = None) -> None:
-        """Close connections and pipe."""
+        """Close connections and pipe; what arrived and was not leased goes back."""
         if self._pid != os.getpid():
             return
-        self._drop()
-        if worker is not None:
+        if worker is not None and self._selector is not None:
+            with self._link.errors():
+                self._cancel()
             self.return_inbox(worker)
+        self._drop()
         if self._selector is not None:
             self._selector.close()
         if self._pipe is not None:

@@ -1,15 +1,11 @@
-"""Servers and ledgers for tests between canvas and real Celery."""
+"""One Redis for a test's broker and results, and a ledger of what really ran."""
 
 import time
 import uuid
 
-import pytest
 import redis as redis_client
 
-from tests.support.redis_server import RedisServer
-
-
-class InteropRedis:
+class Bench:
     """One server: broker in db 0, results in db 1, the ledger of executions in db 2."""
 
     def __init__(self, server):
@@ -43,8 +39,3 @@ class InteropRedis:
             time.sleep(0.01)
         raise AssertionError(f"{task_id} is {state} after {timeout} s")
 
-
-@pytest.fixture(scope="module")
-def interop_redis():
-    with RedisServer() as server:
-        yield InteropRedis(server)

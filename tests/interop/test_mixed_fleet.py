@@ -1,0 +1,104 @@
+"""A Celery worker and a canvas worker on one queue, sharing chords and each other's leftovers."""
+
+import signal
+
+import pytest
+
+from tests.support.apps import make
+from tests.support.processes import WorkerProcess
+
+
+@pytest.fixture(scope="module")
+def fleet(bench):
+    broker, backend, ledger = bench.urls()
+    with (
+        WorkerProcess("celery", broker, backend, "-P", "threads", "-c", "2", "-n", "stock@%h", ledger=ledger),
+        WorkerProcess("canvas", broker, backend, "-P", "threads", "-c", "2", "-n", "ours@%h", ledger=ledger),
+    ):
+        yield bench
+
+
+@pytest.mark.parametrize("client", ["celery", "canvas"])
+def test_both_kinds_run_the_parts_of_one_chord(fleet, client):
+    broker, backend, ledger = fleet.urls()
+    app = make(client, broker, backend, ledger=ledger)
+    library = __import__(client)
+    where, sleep = app.tasks["t.where"], app.tasks["t.sleep"]
+    kinds = set()
+    for _ in range(10):
+        header = [library.chain(sleep.s(0.02), where.s()) for _ in range(12)]
+        found = library.chord(header, app.tasks["t.ident"].s()).apply_async().get(timeout=30)
+        assert len(found) == 12
+        kinds |= {one["hostname"].partition("@")[0] for one in found}
+        if kinds == {"stock", "ours"}:
+            break
+    assert kinds == {"stock", "ours"}
+
+
+def test_many_chords_each_end_once_with_the_right_value(fleet):
+    broker, backend, ledger = fleet.urls()
+    app = make("canvas", broker, backend, ledger=ledger)
+    from canvas import chord
+
+    keys = [fleet.new_key() for _ in range(40)]
+    add, tsum, noted = app.tasks["t.add"], app.tasks["t.tsum"], app.tasks["t.noted"]
+    results = [chord([add.s(i, n) for i in range(6)], tsum.s() | noted.s(key)).delay() for n, key in enumerate(keys)]
+    assert [r.get(timeout=60) for r in results] == [15 + 6 * n for n in range(40)]
+    assert [len(fleet.ledger(key, 1)) for key in keys] == [1] * 40
+    app.close()
+
+
+def test_a_stock_worker_takes_over_what_ours_gave_back(bench):
+    broker, backend, ledger = bench.urls()
+    app = make("celery", broker, backend, ledger=ledger)
+    key = bench.new_key()
+    ours = WorkerProcess("canvas", broker, backend, "-P", "solo", "-Q", "over", ledger=ledger).ready()
+    result = app.tasks["t.slow_then"].apply_async((2, key), queue="over")
+    bench.ledger(key, 1)
+    ours.signal(signal.SIGQUIT)
+    ours.wait()
+    with WorkerProcess("celery", broker, backend, "-P", "solo", "-Q", "over", ledger=ledger):
+        assert result.get(timeout=30) == key
+    assert bench.ledger(key, 3) == ["start", "start", "end"]
+
+
+@pytest.mark.parametrize(("client", "worker"), [("celery", "canvas"), ("canvas", "celery")])
+def test_msgpack(bench, client, worker):
+    broker, backend, ledger = bench.urls()
+    library = __import__(client)
+    with WorkerProcess(worker, broker, backend, "-P", "solo", "-Q", "packed", ledger=ledger, serializer="msgpack"):
+        app = make(client, broker, backend, "msgpack", ledger)
+        add, kinds = app.tasks["t.add"], app.tasks["t.kinds"]
+        header = [add.s(i, i).set(queue="packed") for i in range(3)]
+        chord = library.chord(header, app.tasks["t.tsum"].s().set(queue="packed"))
+        assert chord.apply_async().get(timeout=30) == 6
+        assert kinds.apply_async((b"\x00\xff",), queue="packed").get(timeout=30) == ["bytes", b"\x00\xff"]
+
+
+@pytest.mark.parametrize("compression", ["gzip", "bzip2", "lzma", "zstd", "brotli"])
+def test_compressed_messages_both_ways(fleet, compression):
+    broker, backend, ledger = fleet.urls()
+    text = "word " * 2000
+    for client in ("celery", "canvas"):
+        app = make(client, broker, backend, ledger=ledger)
+        results = [app.tasks["t.ident"].apply_async((text,), compression=compression) for _ in range(8)]
+        assert [r.get(timeout=30) for r in results] == [text] * 8
+
+
+@pytest.mark.parametrize(("client", "worker"), [("celery", "canvas"), ("canvas", "celery")])
+def test_every_kind_of_argument(bench, client, worker):
+    import datetime
+    import decimal
+    import uuid
+
+    values = [
+        None, True, 1, 2**70, 1.5, "tëxt\u2028", [], {}, [1, [2, {"a": None}]], {"k": [1]}, b"bytes", b"\xff\x00",
+        datetime.datetime(2026, 1, 2, 3, 4, 5, 6), datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC),
+        datetime.date(2026, 1, 2), datetime.time(1, 2, 3), decimal.Decimal("1.10"), uuid.UUID(int=7),
+    ]  # fmt: skip
+    broker, backend, ledger = bench.urls()
+    with WorkerProcess(worker, broker, backend, "-P", "solo", "-Q", "kinds", ledger=ledger):
+        app = make(client, broker, backend, ledger=ledger)
+        for value in values:
+            found = app.tasks["t.kinds"].apply_async((value,), queue="kinds").get(timeout=30)
+            assert found == [type(value).__name__, value]

@@ -1,0 +1,255 @@
+"""The worker command: pools, signals, crashes, and messages that cannot be run."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from tests.support.apps import make
+from tests.support.processes import WorkerProcess
+
+
+@pytest.fixture
+def app(bench):
+    broker, backend, ledger = bench.urls()
+    bench.server.client().flushall()
+    app = make("canvas", broker, backend, ledger=ledger)
+    yield app
+    app.close()
+
+
+def start(bench, *arguments, **options):
+    broker, backend, ledger = bench.urls()
+    return WorkerProcess("canvas", broker, backend, *arguments, ledger=ledger, **options)
+
+
+def task(app, name):
+    return app.tasks[f"t.{name}"]
+
+
+def until(condition, seconds=20):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it did not become true in time")
+
+
+POOLS = [("solo",), ("threads", "-c", "4"), ("prefork", "-c", "2")]
+
+
+@pytest.mark.parametrize("pool", POOLS, ids=lambda p: p[0])
+def test_every_pool_runs_workflows(bench, app, pool):
+    from canvas import chord
+
+    with start(bench, "-P", *pool):
+        header = [task(app, "add").s(i, i) for i in range(20)]
+        result = chord(header, task(app, "tsum").s() | task(app, "add").s(1)).delay()
+        assert result.get(timeout=20) == 381
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["TERM", "INT"])
+@pytest.mark.parametrize("pool", POOLS, ids=lambda p: p[0])
+def test_a_warm_stop_finishes_what_runs_and_gives_back_the_rest(bench, app, pool, number):
+    key = bench.new_key()
+    worker = start(bench, "-P", *pool).ready()
+    running = [task(app, "slow_then").delay(0.5, key) for _ in range(12)]
+    bench.ledger(key, 1)
+    worker.signal(number)
+    assert worker.wait() == 0
+    notes = bench.ledger(key, 1)
+    assert notes.count("start") == notes.count("end") > 0
+    finished = sum(result.state == "SUCCESS" for result in running)
+    assert finished == notes.count("end")
+    assert app.driver.broker.length("celery") == 12 - finished
+    assert bench.server.client().hlen("unacked") == 0
+
+
+@pytest.mark.parametrize("pool", POOLS, ids=lambda p: p[0])
+def test_a_cold_stop_gives_everything_back_at_once(bench, app, pool):
+    key = bench.new_key()
+    worker = start(bench, "-P", *pool).ready()
+    for _ in range(6):
+        task(app, "slow_then").delay(30, key)
+    bench.ledger(key, 1)
+    worker.signal(signal.SIGQUIT)
+    assert worker.wait(10) == 1
+    assert app.driver.broker.length("celery") == 6
+    assert bench.server.client().hlen("unacked") == 0
+
+
+def test_a_second_interrupt_is_a_cold_stop(bench, app):
+    key = bench.new_key()
+    worker = start(bench, "-P", "solo").ready()
+    task(app, "slow_then").delay(30, key)
+    bench.ledger(key, 1)
+    worker.signal(signal.SIGINT)
+    worker.wait_for("Warm shutdown")
+    worker.signal(signal.SIGINT)
+    assert worker.wait(10) == 1
+    assert app.driver.broker.length("celery") == 1
+
+
+def test_what_a_killed_worker_held_runs_elsewhere(bench, app):
+    key = bench.new_key()
+    settings = {"CANVAS_WORKER_LEASE_TTL": "1.0", "CANVAS_WORKER_LEASE_BEAT": "0.3"}
+    first = start(bench, "-P", "solo", env=settings).ready()
+    result = task(app, "slow_then").delay(1.5, key)
+    bench.ledger(key, 1)
+    first.process.kill()
+    first.wait()
+    with start(bench, "-P", "solo", env=settings):
+        assert result.get(timeout=20) == key
+    assert bench.ledger(key, 3) == ["start", "start", "end"]
+
+
+def test_a_killed_prefork_child_is_replaced_and_its_task_runs_again(bench, app):
+    key = bench.new_key()
+    with start(bench, "-P", "prefork", "-c", "1") as worker:
+        result = task(app, "slow_then").delay(1.5, key)
+        bench.ledger(key, 1)
+        child = int(os.popen(f"pgrep -P {worker.process.pid}").read().split()[0])
+        os.kill(child, signal.SIGKILL)
+        assert result.get(timeout=20) == key
+    assert bench.ledger(key, 3) == ["start", "start", "end"]
+
+
+def test_a_long_task_keeps_its_lease(bench, app):
+    key = bench.new_key()
+    settings = {"CANVAS_WORKER_LEASE_TTL": "1.0", "CANVAS_WORKER_LEASE_BEAT": "0.3"}
+    with start(bench, "-P", "solo", env=settings), start(bench, "-P", "solo", "-n", "other@%h", env=settings):
+        assert task(app, "slow_then").delay(4, key).get(timeout=20) == key
+    assert bench.ledger(key, 2) == ["start", "end"]
+
+
+def test_early_ack_is_committed_before_the_task_runs(bench, app):
+    key = bench.new_key()
+    with start(bench, "-P", "solo", env={"CANVAS_TASK_ACKS_LATE": "false"}) as worker:
+        result = task(app, "slow_then").delay(1, key)
+        bench.ledger(key, 1)
+        assert bench.server.client().hlen("unacked") == 0
+        assert result.get(timeout=20) == key
+        task(app, "slow_then").delay(30, key)
+        bench.ledger(key, 3)
+        worker.process.kill()
+        worker.wait()
+    assert app.driver.broker.length("celery") == 0
+    assert bench.server.client().hlen("unacked") == 0
+
+
+def test_a_message_without_a_task_here_ends_in_failure_and_is_kept(bench, app):
+    from canvas.errors import NotRegistered
+
+    with start(bench, "-P", "solo") as worker:
+        results = [app.send_task("no.such.task", [1]) for _ in range(3)]
+        with pytest.raises(NotRegistered, match=r"no\.such\.task"):
+            results[0].get(timeout=20)
+        until(lambda: len(app.driver.broker.dead("celery")) == 3)
+        assert task(app, "add").delay(1, 1).get(timeout=20) == 2
+    assert sum("unregistered task" in line for line in worker.log) == 1
+    assert "no.such.task" in app.driver.broker.dead("celery")[0].reason
+
+
+def test_an_unknown_task_can_wait_for_a_worker_that_knows_it(bench, app):
+    with start(bench, "-P", "solo", env={"CANVAS_WORKER_UNKNOWN_TASK": "requeue"}) as worker:
+        result = app.send_task("no.such.task")
+        worker.wait_for("kept for a worker that knows it")
+        until(lambda: bench.server.client().zcard("canvas:deferred") == 1)
+        assert result.state == "PENDING"
+        assert app.driver.broker.dead("celery") == []
+
+
+def test_bytes_that_are_no_message_are_kept_with_the_reason(bench, app):
+    bad = [b"not json", b'{"body": 1}', b"[]", b"\xff\xfe", b'{"headers": {"task": "t.add", "id": "x"}, "body": "e30="}']
+    with start(bench, "-P", "solo"):
+        bench.server.client().lpush("celery", *bad)
+        until(lambda: len(app.driver.broker.dead("celery")) == len(bad))
+        assert task(app, "add").delay(1, 1).get(timeout=20) == 2
+    letters = app.driver.broker.dead("celery")
+    assert sorted(letter.payload for letter in letters) == sorted(bad)
+    assert all(letter.reason for letter in letters)
+    assert bench.server.client().hlen("unacked") == 0
+
+
+def test_a_content_type_that_is_not_accepted_is_refused(bench, app):
+    with start(bench, "-P", "solo"):
+        result = task(app, "add").apply_async((1, 1), serializer="pickle")
+        with pytest.raises(Exception, match="not accepted"):
+            result.get(timeout=20)
+    assert "pickle" not in app.conf.accept_content
+
+
+def test_queues_are_selected(bench, app):
+    with start(bench, "-P", "solo", "-Q", "a,b"):
+        assert task(app, "add").apply_async((1, 1), queue="b").get(timeout=20) == 2
+        task(app, "add").apply_async((1, 1), queue="c")
+        assert task(app, "add").apply_async((2, 2), queue="a", priority=9).get(timeout=20) == 4
+    assert app.driver.broker.length("c") == 1
+
+
+def test_messages_prefetched_behind_a_long_task_go_to_others(bench, app):
+    key = bench.new_key()
+    with start(bench, "-P", "solo") as first:
+        assert [task(app, "add").delay(i, i).get(timeout=20) for i in range(20)]
+        task(app, "slow_then").delay(5, key)
+        bench.ledger(key, 1)
+        results = [task(app, "add").delay(i, 1) for i in range(30)]
+        with start(bench, "-P", "solo", "-n", "other@%h"):
+            assert [result.get(timeout=4) for result in results] == [i + 1 for i in range(30)]
+        first.process.kill()
+        first.wait()
+
+
+@pytest.mark.parametrize("member", ["ignored", "rejected", "unknown", "expired"])
+def test_a_chord_ends_however_its_member_ends(bench, app, member):
+    from canvas import chord, signature
+    from canvas.errors import ChordError
+
+    sig = {
+        "ignored": lambda: task(app, "ignored").s(),
+        "rejected": lambda: task(app, "rejected").s(),
+        "unknown": lambda: signature("no.such.task", app=app),
+        "expired": lambda: task(app, "add").s(1, 1).set(expires="2001-01-01T00:00:00+00:00"),
+    }[member]()
+    key = bench.new_key()
+    with start(bench, "-P", "solo"):
+        body = task(app, "tsum").s().on_error(task(app, "errback_by_id").s(key))
+        result = chord([task(app, "add").s(1, 1), sig], body).delay()
+        assert bench.ledger(key, 1) == [result.id]
+        assert bench.wait_state(app, result.id) == "FAILURE"
+        assert isinstance(result.result, ChordError)
+
+
+def test_a_nested_chord_that_fails_fails_the_outer_one(bench, app):
+    from canvas import chord
+
+    key = bench.new_key()
+    with start(bench, "-P", "solo"):
+        inner = chord([task(app, "fail").s(), task(app, "add").s(1, 1)], task(app, "tsum").s())
+        body = task(app, "tsum").s().on_error(task(app, "errback_by_id").s(key))
+        result = chord([inner, task(app, "add").s(2, 2)], body).delay()
+        assert bench.ledger(key, 1) == [result.id]
+        assert bench.wait_state(app, result.id) == "FAILURE"
+
+
+def test_nothing_is_left_in_redis_but_what_expires(bench, app):
+    from canvas import chord, group
+
+    with start(bench, "-P", "threads", "-c", "4"):
+        chord([task(app, "add").s(i, i) for i in range(5)], task(app, "tsum").s()).delay().get(timeout=20)
+        (task(app, "add").s(1, 1) | group(task(app, "add").s(1), task(app, "add").s(2))).delay().get(timeout=20)
+    for db in (0, 1):
+        client = bench.server.client(db)
+        lasting = [key for key in client.keys() if client.ttl(key) == -1 and not key.startswith(b"_kombu.binding")]
+        assert lasting == []
+
+
+def test_the_banner_and_a_wrong_flag(bench):
+    worker = start(bench, "-P", "solo", "-Q", "a,b", "-n", "me@%h").ready()
+    said = "".join(worker.log)
+    assert all(text in said for text in ("[config]", "[queues]", "[tasks]", "t.add", ".> a ", "me@", "concurrency: 1 (solo)"))
+    worker.stop()
+    wrong = start(bench, "-P", "nonsense")
+    assert wrong.wait() == 2
