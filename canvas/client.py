@@ -5,7 +5,7 @@ Sources: PROTOCOL.md §1.3, §2.1, §2.4; SEMANTICS.md W1–W10, T6, T8.
 
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from uuid import uuid4
@@ -149,10 +149,13 @@ class Client:
             "stamps": _stamps(dispatch.task, options, stamped),
             **(options.get("headers") or {}),
         }
+        callbacks, chain = _sig_list(options.get("link")), options.get("chain")
+        if conf.task_protocol == 1 and chain:
+            callbacks, chain = [*(callbacks or []), _linked(chain)], None
         embed = {
-            "callbacks": _sig_list(options.get("link")),
+            "callbacks": callbacks,
             "errbacks": _sig_list(options.get("link_error")),
-            "chain": options.get("chain"),
+            "chain": chain,
             "chord": options.get("chord"),
         }
         message = Message(dispatch.task, task_id, dispatch.args, dispatch.kwargs, embed, headers)
@@ -240,6 +243,18 @@ def _stamps(task: str, options: dict[str, Any], stamped: Any) -> dict[str, Any]:
         raise InvalidTaskError(
             f"{task}: stamped_headers names {missing}, but the signature has no such stamp"
         ) from None
+
+
+def _linked(chain: Sequence[Any]) -> dict[str, Any]:
+    """A chain as nested callbacks, the only form protocol 1 has for it (PROTOCOL.md §2.2)."""
+    following: dict[str, Any] | None = None
+    for step in chain:
+        options = dict(step["options"])
+        if following is not None:
+            options["link"] = [*(_sig_list(options.get("link")) or []), following]
+        following = {**step, "options": options}
+    assert following is not None
+    return following
 
 
 def _sig_list(value: Any) -> list[Any] | None:

@@ -21,6 +21,8 @@ from canvas.graph.steps import (
 from canvas.model.plan import Barrier, Dispatch, Pending, Plan
 
 Wire = dict[str, Any]
+_AS_MEMBER = {"add_to_parent": False, "root_id": None}
+"""What Celery leaves in the body's options of a chord that is sent as a group's member (SEMANTICS.md W6)."""
 
 
 class Emission:
@@ -59,6 +61,9 @@ class Emission:
     def _start_members(self, fork: str, rest: list[Any] | None) -> None:
         for head in targets(self._graph, fork, "member"):
             edge = self._graph.edges[fork, head]
+            inner = join_of(self._graph, head) if head.startswith("fork:") else None
+            if inner is not None:
+                self._body(inner)["options"].update(_AS_MEMBER)
             self._start(list(sequence(self._graph, head)), edge["chained"], rest or None)
 
     def _dispatch(self, step: Step, chain: list[Any] | None) -> None:

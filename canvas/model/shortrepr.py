@@ -37,7 +37,7 @@ class _Writer:
         if isinstance(value, str):
             return self._put("'" + self._cut(value).replace("'", "\\'") + "'")
         if isinstance(value, bytes):
-            return self._put(repr(value) if self._fits(len(value)) else f"b'{value[: self._left]!r}...'")
+            return self._put(f"b'{_bytes_text(value if self._left is None else value[: self._left])}'")
         if isinstance(value, dict | list | tuple | set | frozenset):
             return self._container(value, level)
         return self._put(self._cut(_repr(value)))
@@ -103,6 +103,13 @@ def _brackets(value: Any) -> tuple[str, str]:
     base = next((b for b in _BRACKETS if isinstance(value, b)), set)
     opening, closing = _BRACKETS[base]
     return f"{kind.__name__}({opening}", f"{closing})"
+
+
+def _bytes_text(value: bytes) -> str:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.hex()
 
 
 def _repr(value: Any) -> str:

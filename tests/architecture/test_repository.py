@@ -1,0 +1,54 @@
+"""What the repository holds, and what it must not."""
+
+import re
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+FORBIDDEN = re.compile(
+    r"/wo" + r"rk/|/ro" + r"ot/|py" + r"pi\.org|pythonhosted|registry\.npm|deb\.debian|\bTO" + r"DO\b|\bFIX" + r"ME\b"
+)
+
+
+def tracked():
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    names = listed.stdout.split("\n") if listed.returncode == 0 else []
+    return [ROOT / name for name in names if name and (ROOT / name).is_file()]
+
+
+def test_no_path_of_a_machine_no_registry_and_no_note_to_self():
+    found = []
+    for path in tracked():
+        if "golden" in path.parts:
+            continue
+        for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+            if FORBIDDEN.search(line):
+                found.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()[:80]}")
+    assert found == []
+
+
+def test_scripts_state_their_contract():
+    scripts = list((ROOT / "canvas/drivers/redis/scripts").glob("*.lua"))
+    assert scripts
+    for script in scripts:
+        header = script.read_text().partition("\n\n")[0] if script.name != "effects.lua" else script.read_text()[:900]
+        assert "KEYS" in header, script.name
+        assert "ARGV" in header, script.name
+        assert "eturns" in header, script.name
+
+
+def test_every_module_says_what_it_is_for():
+    silent = [p for p in (ROOT / "canvas").rglob("*.py") if not p.read_text().startswith('"""')]
+    assert silent == []
+
+
+def test_the_top_level_is_what_it_should_be():
+    names = {path.relative_to(ROOT).parts[0] for path in tracked()}
+    assert {n for n in names if not n.startswith(".")} == {
+        "pyproject.toml", "README.md", "canvas", "tests", "docs", "benchmarks", "Makefile", "LICENSE", "CHANGELOG.md",
+    }  # fmt: skip
+
+
+def test_links_in_the_readme_lead_somewhere():
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / "README.md").read_text()):
+        assert (ROOT / target).exists(), target
