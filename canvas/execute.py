@@ -1,10 +1,9 @@
 """Call a task's function in its context; whatever happens becomes an Outcome. Nothing escapes but the end of
 the process."""
 
-import asyncio
 import inspect
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from canvas.errors import Ignore, Reject, Retry
@@ -30,7 +29,7 @@ def _call(task: Task[Any], request: Request, args: Any, kwargs: Any) -> Outcome:
             task.before_start(request.id, args, kwargs)
         value = task(*args, **kwargs)
         if inspect.iscoroutine(value):
-            value = asyncio.run(value)
+            value = _run_coroutine(value)
         return Success(value)
     except Ignore:
         return Ignored()
@@ -40,6 +39,13 @@ def _call(task: Task[Any], request: Request, args: Any, kwargs: Any) -> Outcome:
         return Retried(exc, traceback_text(exc))
     except Exception as exc:  # noqa: BLE001 - every exception of the user's code is an outcome
         return Failure(exc, traceback_text(exc), isinstance(exc, tuple(task.throws)))
+
+
+def _run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    # asyncio takes longer to import than the rest of canvas, and most programs have no async tasks.
+    import asyncio
+
+    return asyncio.run(coroutine)
 
 
 def _hooks(task: Task[Any], request: Request, args: Any, kwargs: Any, outcome: Outcome) -> Outcome:

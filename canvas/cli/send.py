@@ -50,7 +50,11 @@ def _seconds_or_moment(context: click.Context, parameter: click.Parameter, value
 def call(obj: Any, /, name: str, arguments: list[Any], keywords: dict[str, Any], **options: Any) -> None:
     """Send task NAME; prints its id."""
     given = {key: value for key, value in options.items() if value is not None}
-    click.echo(obj.app.send_task(name, arguments, keywords, **given).id)
+    app = obj.app
+    try:
+        click.echo(app.send_task(name, arguments, keywords, **given).id)
+    except TypeError as exc:
+        raise click.ClickException(str(exc)) from exc
 
 
 @click.command()

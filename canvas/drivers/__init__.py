@@ -1,7 +1,6 @@
 """The only room that talks to servers. ``open_driver`` picks the driver that a URL's scheme names."""
 
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 from typing import Any
 
 from canvas.drivers.base import Driver
@@ -49,10 +48,13 @@ def _opened(scheme: str, url: str, options: Mapping[str, Any], part: str) -> Any
         from canvas.drivers.redis import open_broker, open_results
 
         return open_broker(url, options) if part == "broker" else open_results(url, options)
-    for entry in entry_points(group="canvas.drivers"):
-        if entry.name == scheme:
-            return getattr(entry.load(), f"open_{part}")(url, options)
-    known = ", ".join(sorted({*_REDIS, "memory", *(e.name for e in entry_points(group="canvas.drivers"))}))
+    # importlib.metadata is slow to import, and few programs have a driver of their own.
+    from importlib.metadata import entry_points
+
+    others = {entry.name: entry for entry in entry_points(group="canvas.drivers")}
+    if scheme in others:
+        return getattr(others[scheme].load(), f"open_{part}")(url, options)
+    known = ", ".join(sorted({*_REDIS, "memory", *others}))
     raise ConfigurationError(f"{part} URL: no driver for scheme {scheme!r}; expected one of {known}")
 
 

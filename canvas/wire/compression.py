@@ -39,7 +39,7 @@ def decompress(data: bytes, content_type: str, *, max_bytes: int) -> bytes:
             case "application/x-lzma":
                 return _bounded(lzma.LZMADecompressor(), data, kind, max_bytes)
             case "application/zstd":
-                return _bounded(_zstd().ZstdDecompressor(), data, kind, max_bytes)
+                return _zstd_bounded(data, max_bytes)
             case "application/x-brotli":
                 return _brotli_bounded(data, max_bytes)
     except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError) as exc:
@@ -62,6 +62,14 @@ def _bounded(decoder: Any, data: bytes, kind: str, limit: int) -> bytes:
     if not decoder.eof:
         raise DecodeError(f"{kind}: the data ends too early")
     return b"".join(out)
+
+
+def _zstd_bounded(data: bytes, limit: int) -> bytes:
+    zstd = _zstd()
+    try:
+        return _bounded(zstd.ZstdDecompressor(), data, "application/zstd", limit)
+    except zstd.ZstdError as exc:
+        raise DecodeError(f"not application/zstd: {exc}") from exc
 
 
 def _brotli_bounded(data: bytes, limit: int) -> bytes:

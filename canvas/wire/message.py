@@ -50,6 +50,8 @@ def envelope(
     if compressed:
         data, kind = compression.compress(data, compressed)
         headers = {**headers, "compression": kind}
+    elif "compression" in headers:
+        headers = {key: value for key, value in headers.items() if key != "compression"}
     return typed_json.dumps(
         {
             "body": b64encode(data).decode("ascii"),

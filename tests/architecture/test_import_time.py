@@ -1,18 +1,22 @@
 """Importing canvas is light."""
 
+import os
 import subprocess
 import sys
 
 HEAVY = ("networkx", "redis", "celery", "kombu", "click", "rich", "msgpack")
 
 
-def run(code):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+def run(code, **environment):
+    environment = {**os.environ, **environment}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    return done.stdout.strip()
 
 
-def test_import_takes_less_than_150_ms():
+def test_import_takes_less_than_150_ms(tmp_path):
     code = "import time; t = time.perf_counter(); import canvas; print(time.perf_counter() - t)"
-    assert min(float(run(code)) for _ in range(5)) < 0.150
+    cached = {"PYTHONPYCACHEPREFIX": str(tmp_path), "PYTHONDONTWRITEBYTECODE": ""}
+    assert min(float(run(code, **cached)) for _ in range(6)) < 0.150
 
 
 def test_import_leaves_heavy_libraries_alone():

@@ -39,14 +39,19 @@ def modules():
     return found
 
 
+MODULES = modules()
+
+
 def imports(path):
     """Every module a file imports, inside functions and under TYPE_CHECKING too."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield node.module, node.lineno
-            yield from ((f"{node.module}.{alias.name}", node.lineno) for alias in node.names)
+            named = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from ((name, node.lineno) for name in named)
+            if not all(name in MODULES for name in named):
+                yield node.module, node.lineno
 
 
 def type_only(path):
@@ -70,7 +75,7 @@ def layer(name):
 
 
 def internal_imports():
-    known = modules()
+    known = MODULES
     for name, path in known.items():
         skipped = type_only(path)
         for target, line in imports(path):

@@ -2,10 +2,8 @@
 
 import base64
 import datetime
-
 import json
 import re
-
 from pathlib import Path
 
 import pytest
@@ -198,7 +196,9 @@ def comparable(messages):
     """Generated ids as numbers in order of appearance, relative times as a word."""
     text = json.dumps(sorted(messages, key=order), sort_keys=True)
     names = {}
-    generated = r"(?<![\w-])[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}|00000000-0000-4000-8000-\d{12}"
+    generated = (
+        r"(?<![\w-])[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}|00000000-0000-4000-8000-\d{12}"
+    )
     text = re.sub(generated, lambda m: names.setdefault(m[0], f"id{len(names)}"), text)
     text = re.sub(r'"expiration": "\d{7,}"', '"expiration": "long"', text)
     return json.loads(re.sub(r"2026-\d\d-\d\dT[\d:.]+\+00:00", "soon", text))
@@ -246,5 +246,3 @@ def test_priorities_choose_their_list():
         plan = app.plan(sig, (), {}, {"priority": given})
         out = app.client.outgoing(plan.dispatches[0], Ambient())
         assert json.loads(out.publish.payload)["properties"]["priority"] == given
-
-

@@ -5,6 +5,7 @@ import uuid
 
 import redis as redis_client
 
+
 class Bench:
     """One server: broker in db 0, results in db 1, the ledger of executions in db 2."""
 
@@ -38,4 +39,3 @@ class Bench:
                 return state
             time.sleep(0.01)
         raise AssertionError(f"{task_id} is {state} after {timeout} s")
-

@@ -162,7 +162,13 @@ def test_an_unknown_task_can_wait_for_a_worker_that_knows_it(bench, app):
 
 
 def test_bytes_that_are_no_message_are_kept_with_the_reason(bench, app):
-    bad = [b"not json", b'{"body": 1}', b"[]", b"\xff\xfe", b'{"headers": {"task": "t.add", "id": "x"}, "body": "e30="}']
+    bad = [
+        b"not json",
+        b'{"body": 1}',
+        b"[]",
+        b"\xff\xfe",
+        b'{"headers": {"task": "t.add", "id": "x"}, "body": "e30="}',
+    ]
     with start(bench, "-P", "solo"):
         bench.server.client().lpush("celery", *bad)
         until(lambda: len(app.driver.broker.dead("celery")) == len(bad))
@@ -249,7 +255,9 @@ def test_nothing_is_left_in_redis_but_what_expires(bench, app):
 def test_the_banner_and_a_wrong_flag(bench):
     worker = start(bench, "-P", "solo", "-Q", "a,b", "-n", "me@%h").ready()
     said = "".join(worker.log)
-    assert all(text in said for text in ("[config]", "[queues]", "[tasks]", "t.add", ".> a ", "me@", "concurrency: 1 (solo)"))
+    assert all(
+        text in said for text in ("[config]", "[queues]", "[tasks]", "t.add", ".> a ", "me@", "concurrency: 1 (solo)")
+    )
     worker.stop()
     wrong = start(bench, "-P", "nonsense")
     assert wrong.wait() == 2

@@ -1,0 +1,182 @@
+"""Tasks, names, registration, sending: what an app does without a server."""
+
+import pytest
+
+from canvas import Canvas, Task, current_app, shared_task
+from canvas.errors import AlreadyRegistered, ConfigurationError, EncodeError, InvalidTaskError, NotRegistered
+from canvas.model.names import task_name
+
+
+@pytest.fixture
+def app():
+    app = Canvas("shop", broker="memory://app", backend="memory://app")
+    app.driver.broker.purge("celery")
+    return app
+
+
+def test_names_follow_celerys_rules(app):
+    @app.task
+    def pay():
+        """Pay."""
+
+    assert pay.name == f"{__name__}.pay"
+    assert pay.__doc__ == "Pay."
+    assert task_name("shop", "pay", "__main__") == "shop.pay" or task_name("shop", "pay", None)
+    assert app.gen_task_name("f", "mod") == "mod.f"
+
+
+def test_options_and_binding(app):
+    @app.task(bind=True, name="bound", queue="q", priority=3, ignore_result=True, max_retries=7)
+    def bound(self, x):
+        return self.name, x
+
+    assert bound(1) == ("bound", 1)
+    assert (bound.queue, bound.max_retries, bound.acks_late is None) == ("q", 7, True)
+    app.finalize()
+    assert bound.acks_late is True
+    assert bound.exec_options() == {"queue": "q", "priority": 3, "serializer": "json", "ignore_result": True}
+
+
+def test_a_base_class_and_a_class_of_ones_own(app):
+    class Base(Task):
+        greeting = "hi"
+
+    @app.task(base=Base, name="based")
+    def based():
+        return 1
+
+    class Own(Task):
+        name = "own"
+
+        def run(self, x):
+            return x * 2
+
+    app.register_task(Own)
+    assert isinstance(based, Base)
+    assert based.greeting == "hi"
+    assert app.tasks["own"](4) == 8
+
+
+def test_two_functions_of_one_name_are_refused(app):
+    app.task(name="n")(lambda: 1)
+    with pytest.raises(AlreadyRegistered, match="'n' is taken"):
+
+        @app.task(name="n")
+        def other():
+            """Another function."""
+
+
+def test_unknown_names(app):
+    with pytest.raises(NotRegistered, match="nothing"):
+        app.tasks["nothing"]
+    with pytest.raises(KeyError):
+        app.tasks["nothing"]
+
+
+def test_arguments_are_checked_when_sent(app):
+    @app.task(name="two")
+    def two(a, b=1, *, c=2):
+        return a
+
+    for bad in (((), {}), ((1, 2, 3), {}), ((1,), {"d": 1})):
+        with pytest.raises(TypeError, match="two"):
+            two.apply_async(*bad)
+    two.apply_async((1,), {"c": 3})
+    assert app.driver.broker.length("celery") == 1
+    app.task(name="free", typing=False)(lambda a: a).delay(1, 2, 3)
+
+
+def test_nothing_is_sent_when_a_part_cannot_be_written(app):
+    from canvas import group
+
+    @app.task(name="one")
+    def one(a):
+        return a
+
+    with pytest.raises(EncodeError, match=r"one\[.*set"):
+        group(one.s(1), one.s({1})).delay()
+    assert app.driver.broker.length("celery") == 0
+
+
+def test_large_messages_are_refused(app):
+    app.conf.task_message_max_bytes = 1000
+    with pytest.raises(EncodeError, match="task_message_max_bytes"):
+        app.send_task("x", ["a" * 2000])
+
+
+@pytest.mark.parametrize(
+    "options", [{"countdown": "soon"}, {"eta": 5}, {"eta": "tomorrow"}, {"expires": []}, {"countdown": 1e300}]
+)
+def test_bad_times_are_refused(app, options):
+    with pytest.raises(InvalidTaskError, match=next(iter(options))):
+        app.send_task("x", **options)
+
+
+def test_a_chord_needs_a_backend():
+    from canvas import chord
+
+    app = Canvas("nob", broker="memory://nob")
+    with pytest.raises(ConfigurationError, match="result backend"):
+        chord([app.signature("a")], app.signature("b")).delay()
+    assert app.driver.broker.length("celery") == 0
+
+
+def test_shared_tasks_belong_to_every_app(app):
+    @shared_task(name="shared.one")
+    def one():
+        return 1
+
+    later = Canvas("later", broker="memory://later", backend="memory://later")
+    assert app.tasks["shared.one"]() == later.tasks["shared.one"]() == one() == 1
+    assert one.name == "shared.one"
+    assert current_app() is later
+    assert one.s().app is later
+
+
+def test_ids_are_per_run_and_reply_to_per_thread(app):
+    import threading
+
+    found = []
+    thread = threading.Thread(target=lambda: found.append(app.oid))
+    thread.start()
+    thread.join()
+    assert app.oid == app.oid != found[0]
+
+
+def test_unknown_drivers_name_the_known_ones():
+    for url in ("amqp://", "sqs://x", "nonsense"):
+        app = Canvas("bad", broker=url, backend="memory://")
+        with pytest.raises(ConfigurationError, match="redis"):
+            app.send_task("x")
+
+
+async def test_async_sending(app):
+    result = await app.asend_task("x", (1,))
+    assert result.id
+    task = app.task(name="async.one")(lambda a: a)
+    assert (await task.adelay(1)).id
+    assert (await (task.s(1) | task.s()).adelay()).parent is not None
+    assert app.driver.broker.length("celery") == 3
+
+
+def test_client_and_worker_in_one_program():
+    from canvas.worker.node import plan_node
+    from canvas.worker.process import WorkerProcess, new_worker_id
+
+    app = Canvas("both", broker="memory://both", backend="memory://both")
+    add = app.task(name="add")(lambda x, y: x + y)
+    tsum = app.task(name="tsum")(sum)
+    import threading
+
+    from canvas import chord
+
+    plan = plan_node(app, pool="threads", concurrency=2)
+    process = WorkerProcess(app, plan, 2, new_worker_id("here"))
+    thread = threading.Thread(target=process.run, daemon=True)
+    thread.start()
+    try:
+        assert (chord([add.s(i, i) for i in range(5)], tsum.s()) | add.s(1)).delay().get(timeout=20) == 21
+    finally:
+        process.stop()
+        thread.join(20)
+    assert not thread.is_alive()

@@ -1,0 +1,85 @@
+"""``apply()`` and ``task_always_eager``: the same values as a worker's."""
+
+import pytest
+
+from canvas import Canvas, chain, chord, group
+
+
+@pytest.fixture
+def app():
+    app = Canvas("eager", broker="memory://eager", backend="memory://eager", task_always_eager=True)
+
+    @app.task(name="add")
+    def add(x, y):
+        return x + y
+
+    @app.task(name="tsum")
+    def tsum(values):
+        return sum(values)
+
+    @app.task(name="fail")
+    def fail():
+        raise ValueError("boom")
+
+    @app.task(name="flaky", bind=True, max_retries=3)
+    def flaky(self, times):
+        if self.request.retries < times:
+            raise self.retry(countdown=0)
+        return self.request.retries
+
+    @app.task(name="noted")
+    def noted(value):
+        seen.append(value)
+
+    @app.task(name="slow")
+    async def slow(x):
+        return x
+
+    seen = app.seen = []
+    return app
+
+
+def test_values(app):
+    add, tsum = app.tasks["add"], app.tasks["tsum"]
+    assert add.delay(1, 2).get() == 3
+    assert (add.s(1, 2) | add.s(3)).delay().get() == 6
+    assert group(add.s(i, i) for i in range(3)).delay().get() == [0, 2, 4]
+    assert chord([add.s(i, i) for i in range(3)], tsum.s()).delay().get() == 6
+    assert (add.s(1, 1) | group(add.s(1), add.s(2)) | tsum.s()).delay().get() == 7
+    assert add.chunks([(1, 1), (2, 2), (3, 3)], 2).apply_async().get() == [[2, 4], [6]]
+    assert add.starmap([(1, 2), (3, 4)]).apply_async().get() == [3, 7]
+    assert app.tasks["slow"].delay(5).get() == 5
+
+
+def test_failures_and_retries(app):
+    result = app.tasks["fail"].delay()
+    assert (result.state, result.failed()) == ("FAILURE", True)
+    with pytest.raises(ValueError, match="boom"):
+        result.get()
+    assert app.tasks["flaky"].delay(2).get() == 2
+    app.conf.task_eager_propagates = True
+    with pytest.raises(ValueError, match="boom"):
+        app.tasks["fail"].delay()
+
+
+def test_callbacks_run(app):
+    sig = app.tasks["add"].s(1, 2)
+    sig.link(app.tasks["noted"].s())
+    sig.delay()
+    assert app.seen == [3]
+
+
+def test_a_failed_step_ends_the_chain(app):
+    result = chain(app.tasks["fail"].si(), app.tasks["noted"].s()).delay()
+    assert result.state == "FAILURE"
+    assert app.seen == []
+
+
+def test_arguments_are_checked(app):
+    with pytest.raises(TypeError, match="add"):
+        app.tasks["add"].delay(1)
+
+
+def test_parents(app):
+    result = (app.tasks["add"].s(1, 2) | app.tasks["add"].s(3)).delay()
+    assert result.parent.get() == 3

@@ -1,0 +1,82 @@
+"""Routes, beside Celery's own router."""
+
+import re
+
+import celery
+import pytest
+from kombu import Exchange
+from kombu import Queue as KombuQueue
+
+from canvas.config import Config
+from canvas.errors import ConfigurationError
+from canvas.model.queue import Queue
+from canvas.routing import Route, Router
+
+ROUTES = {
+    "a.exact": {"queue": "exact"},
+    "b.*": "starred",
+    re.compile(r"c\.\d+"): {"queue": "numbered", "priority": 7},
+    "d": {"exchange": "ex", "routing_key": "k"},
+}
+
+
+def theirs(name, options, **settings):
+    app = celery.Celery("r", broker="memory://", set_as_current=False)
+    app.conf.update(**settings)
+    found = app.amqp.router.route(dict(options), name)
+    queue = found.get("queue")
+    exchange, key = found.get("exchange"), found.get("routing_key")
+    exchange = getattr(exchange, "name", exchange)
+    if queue is not None:
+        exchange = exchange or (queue.exchange.name if queue.exchange.type != "direct" else "")
+        key = key or (queue.name if not exchange else queue.routing_key)
+    return exchange or "", key
+
+
+@pytest.mark.parametrize("name", ["a.exact", "b.any", "c.12", "plain"])
+@pytest.mark.parametrize("options", [{}, {"queue": "given"}], ids=str)
+def test_routes_equal_celerys(name, options):
+    found = Config.load(overrides={"task_routes": ROUTES}).router().route(name, options)
+    assert (found.exchange, found.routing_key) == theirs(name, options, task_routes=ROUTES)
+
+
+def test_defaults_and_explicit_addresses():
+    router = Router()
+    assert router.route("x", {}) == Route("", "celery")
+    assert router.route("x", {"queue": "q"}) == Route("", "q")
+    assert router.route("x", {"exchange": "ex", "routing_key": "k"}) == Route("ex", "k")
+    assert router.route("x", {"routing_key": "k"}) == Route("celery", "k")
+    assert Router(routes=ROUTES).route("c.1", {}).priority == 7
+    assert Router(routes=ROUTES).route("d", {}) == Route("ex", "k")
+
+
+def test_functions_and_lists_of_routers():
+    def by_size(name, args, kwargs, options, task=None, **_):
+        return {"queue": "large"} if len(args) > 2 else None
+
+    router = Router(routes=[by_size, {"x": "named"}])
+    assert router.route("x", {}, (1, 2, 3)).routing_key == "large"
+    assert router.route("x", {}, (1,)).routing_key == "named"
+
+
+def test_topic_queues_go_through_their_exchange():
+    queues = [Queue("t", "tx", "a.#", "topic"), "plain", {"name": "d"}, KombuQueue("k", Exchange("kx", "topic"), "z")]
+    router = Router(queues=queues)
+    assert router.route("x", {"queue": "t"}) == Route("tx", "a.#")
+    assert router.route("x", {"queue": "k"}) == Route("kx", "z")
+    assert [q.name for q in router.consumed()] == ["t", "plain", "d", "k"]
+    assert [q.name for q in router.consumed([], ["t", "k"])] == ["plain", "d"]
+    assert [q.name for q in router.consumed(["new", "d"])] == ["new", "d"]
+
+
+def test_missing_queues_may_be_refused():
+    router = Router(queues=["a"], default_queue="a", create_missing=False)
+    assert router.route("x", {}).routing_key == "a"
+    with pytest.raises(ConfigurationError, match=r"'b' is not in task_queues \(a\)"):
+        router.route("x", {"queue": "b"})
+
+
+@pytest.mark.parametrize("bad", [3, [3], {"x": 1}])
+def test_what_is_no_route_is_refused(bad):
+    with pytest.raises((ConfigurationError, TypeError)):
+        Router(routes=bad).route("x", {})

@@ -1,0 +1,231 @@
+"""Messages, codecs, compression and records, on golden bytes and on bad ones."""
+
+import base64
+import json
+import pickle
+import zlib
+from pathlib import Path
+
+import celery.exceptions
+import kombu.compression
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from canvas import errors
+from canvas.errors import ContentDisallowed, DecodeError, EncodeError, InvalidTaskError, RemoteError, WireError
+from canvas.model.message import Message
+from canvas.model.record import Record
+from canvas.wire import codecs, compression, message, record
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+ALL = ("json", "msgpack", "yaml", "pickle")
+
+
+def golden(folder):
+    for path in sorted((GOLDEN / folder).glob("*.json")):
+        for number, found in enumerate(json.loads(path.read_text())["messages"]):
+            yield pytest.param(found["raw"].encode(), id=f"{path.stem}-{number}")
+
+
+@pytest.mark.parametrize("raw", [*golden("msg"), *golden("msg_v1")])
+def test_golden_messages_read_and_write_back_the_same(raw):
+    first = message.decode(raw, accept=ALL)
+    serializer = codecs.named(first.content_type).name
+    again = message.encode(first, serializer=serializer, delivery_tag="tag")
+    second = message.decode(again, accept=ALL)
+    assert (second.task, second.id, second.kwargs, second.embed) == (first.task, first.id, first.kwargs, first.embed)
+    assert list(second.args) == list(first.args)
+    if first.protocol == 2:
+        assert second.headers == {key: value for key, value in first.headers.items() if key != "compression"}
+    assert second.protocol == first.protocol
+
+
+def wrap(content, headers=None, **outer):
+    return json.dumps(
+        {
+            "body": base64.b64encode(json.dumps(content).encode()).decode(),
+            "content-type": "application/json",
+            "headers": {"task": "t", "id": "i"} if headers is None else headers,
+            "properties": {"body_encoding": "base64"},
+            **outer,
+        }
+    ).encode()
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (b"[1]", "envelope"), (b"{}", "content-type"), (wrap([[], {}, {}], body=None), "body"),
+        (wrap([[], {}, {}], body="!!"), "base64"), (wrap([[], {}]), "args, kwargs, embed"), (wrap("text"), "args"),
+        (wrap([[], {}, {}], {"id": "i"}), "task"), (wrap([[], {}, {}], {"task": "t"}), "id of t"),
+        (wrap([{}, {}, {}]), "args"), (wrap([None, {}, {}]), "args"), (wrap([[], None, {}]), "kwargs"),
+        (wrap([[], [], {}]), "kwargs"), (wrap([[], {}, []]), "embed"), (wrap([[], {}, {"chain": "x"}]), "chain"),
+        (wrap([[], {}, {"callbacks": [1]}]), "callbacks"), (wrap([[], {}, {"chord": []}]), "chord"),
+        (wrap([[], {}, {}], headers=[]), "headers"), (wrap({"id": "x"}, {}), "task"),
+        (wrap([[], {}, {}], {"task": "t", "id": "i", "compression": "what"}), "compression"),
+        (wrap([[], {}, {}], {"task": "t", "id": 7}), "id of t"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_what_is_no_message_says_which_field(raw, said):
+    with pytest.raises((DecodeError, InvalidTaskError), match=said):
+        message.decode(raw, accept=("json",))
+
+
+def test_small_foreign_messages_are_read():
+    found = message.decode(wrap([[1], {}, None]), accept=("json",))
+    assert (found.task, found.id, found.args) == ("t", "i", [1])
+    assert found.embed == {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+    old = message.decode(wrap({"task": "t", "id": "i", "taskset": "g", "retries": None}, {}), accept=("json",))
+    assert (old.protocol, old.args, old.headers["group"], old.headers["retries"]) == (1, (), "g", 0)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_message_or_a_clear_error(raw):
+    with pytest.raises((WireError, InvalidTaskError)):
+        message.decode(raw, accept=ALL[:2])
+
+
+@pytest.mark.parametrize("cut", range(0, 600, 37))
+def test_cut_messages_are_refused(cut):
+    raw = json.loads((GOLDEN / "msg/chord3.json").read_text())["messages"][0]["raw"].encode()
+    with pytest.raises(WireError):
+        message.decode(raw[:cut], accept=("json",))
+
+
+def test_pickle_is_refused_unless_named():
+    bomb = base64.b64encode(pickle.dumps([(), {}, {}])).decode()
+    raw = wrap([], body=bomb, **{"content-type": "application/x-python-serialize"})
+    with pytest.raises(ContentDisallowed, match="x-python-serialize"):
+        message.decode(raw, accept=("json", "msgpack"))
+    assert message.decode(raw, accept=("pickle",)).args == ()
+
+
+def test_redelivered_marks_both_places_and_keeps_the_rest():
+    raw = json.loads((GOLDEN / "msg/simple.json").read_text())["messages"][0]["raw"].encode()
+    again = json.loads(message.redelivered(raw, canvas_deliveries=2))
+    assert again["headers"]["redelivered"] is again["properties"]["delivery_info"]["redelivered"] is True
+    assert again["headers"]["canvas_deliveries"] == 2
+    assert again["body"] == json.loads(raw)["body"]
+    assert message.redelivered(b"not json") == b"not json"
+
+
+@pytest.mark.parametrize("name", ["gzip", "zlib", "bzip2", "lzma", "zstd", "brotli"])
+def test_compression_both_ways_with_kombu(name):
+    data = b"word " * 1000
+    packed, kind = compression.compress(data, name)
+    assert kombu.compression.decompress(packed, kind) == data
+    theirs, their_kind = kombu.compression.compress(data, name)
+    assert their_kind == kind
+    assert compression.decompress(theirs, kind, max_bytes=len(data)) == data
+
+
+@pytest.mark.parametrize("name", ["gzip", "bzip2", "lzma", "zstd", "brotli"])
+def test_bombs_and_cut_data_are_refused(name):
+    packed, kind = compression.compress(bytes(5_000_000), name)
+    with pytest.raises(DecodeError, match="more than 100,000 bytes"):
+        compression.decompress(packed, kind, max_bytes=100_000)
+    small, kind = compression.compress(b"some data to be cut " * 20, name)
+    with pytest.raises(DecodeError):
+        compression.decompress(small[:-4], kind, max_bytes=10_000)
+    with pytest.raises(DecodeError):
+        compression.decompress(b"\x00garbage", kind, max_bytes=10_000)
+
+
+def test_a_message_over_the_limit_is_refused_before_it_has_grown():
+    body = zlib.compress(json.dumps([["x" * 1_000_000], {}, {}]).encode())
+    headers = {"task": "t", "id": "i", "compression": "application/x-gzip"}
+    raw = wrap([], headers, body=base64.b64encode(body).decode())
+    with pytest.raises(DecodeError, match="more than 1,000 bytes"):
+        message.decode(raw, accept=("json",), max_bytes=1000)
+
+
+def test_msgpack_has_no_other_types():
+    assert codecs.decode(codecs.encode([1, b"x", "y"], "msgpack")[2], "application/x-msgpack", accept=("msgpack",)) == [
+        1,
+        b"x",
+        "y",
+    ]
+    for value in ({1}, 2**70, object()):
+        with pytest.raises(EncodeError):
+            codecs.encode(value, "msgpack")
+    with pytest.raises(DecodeError):
+        codecs.decode(b"\xc1", "application/x-msgpack", accept=("msgpack",))
+
+
+# -- records
+
+
+@pytest.mark.parametrize("path", sorted((GOLDEN / "result").glob("*.json")), ids=lambda p: p.stem)
+def test_golden_records_read_and_write_back_the_same(path):
+    raw = json.loads(path.read_text())["raw"]
+    found = record.decode(raw.encode(), accept=("json",))
+    assert json.loads(record.encode(found)) == json.loads(raw)
+
+
+@pytest.mark.parametrize("serializer", ["json", "msgpack"])
+def test_compressed_records(serializer):
+    kept = Record("id", "SUCCESS", ["x"] * 500)
+    packed = record.encode(kept, serializer=serializer, compress="gzip")
+    assert packed.startswith(b"\x00celery-compressed\x00application/x-gzip\x00")
+    assert record.decode(packed, serializer=serializer, accept=(serializer,)).result == ["x"] * 500
+
+
+def test_exceptions_come_back_as_their_class():
+    for exc in (ValueError("boom", 42), KeyError("k"), OSError(2, "gone"), UnicodeDecodeError("utf8", b"", 0, 1, "x")):
+        found = record.decode_exception(json.loads(json.dumps(record.encode_exception(exc), default=repr)))
+        assert type(found) is type(exc) or isinstance(found, RemoteError)
+    assert record.decode_exception(record.encode_exception(ValueError("boom", 42))).args == ("boom", 42)
+
+
+@pytest.mark.parametrize(
+    "name", ["NotRegistered", "ChordError", "Ignore", "Reject", "TaskRevokedError", "MaxRetriesExceededError"]
+)
+def test_ours_are_celerys_on_the_wire(name):
+    written = record.encode_exception(getattr(errors, name)("why"))
+    assert written["exc_module"] == "celery.exceptions"
+    assert hasattr(celery.exceptions, name)
+    assert type(record.decode_exception(written)) is getattr(errors, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [("Gone", "no.such.module"), ("system", "os"), ("SystemExit", "builtins"), ("dict", "builtins"), ("Popen", "subprocess"),
+     ("KeyboardInterrupt", "builtins"), (None, None), ("x.y.z", "builtins"), ("UnicodeDecodeError", "builtins")],
+)  # fmt: skip
+def test_anything_else_is_a_remote_error(name, module):
+    found = record.decode_exception({"exc_type": name, "exc_message": ["a"], "exc_module": module}, "tb")
+    assert isinstance(found, RemoteError)
+    assert (found.exc_args, found.remote_traceback) == (("a",), "tb")
+    assert record.encode_exception(found)["exc_message"] == ["a"]
+
+
+def test_a_module_is_never_imported_because_a_record_names_it():
+    import sys
+
+    sys.modules.pop("this", None)
+    record.decode_exception({"exc_type": "Zen", "exc_message": [], "exc_module": "this"})
+    assert "this" not in sys.modules
+
+
+def test_arguments_that_cannot_be_written_become_text():
+    assert record.encode_exception(ValueError({1}))["exc_message"] == ["{1}"]
+
+
+def test_parts_and_groups():
+    assert json.loads(record.encode_part("id", "SUCCESS", 6)) == [1, "id", "SUCCESS", 6]
+    failed = record.encode_part("id", "FAILURE", ValueError("x"))
+    assert record.decode_part(failed, accept=("json",))[2].args == ("x",)
+    structure = [["g", None], [[["a", None], None]]]
+    assert record.decode_group(record.encode_group(structure), accept=("json",)) == structure
+    for bad in (b"[]", b"{}", b"x"):
+        with pytest.raises(DecodeError):
+            record.decode_group(bad, accept=("json",))
+
+
+def test_a_message_is_complete():
+    plain = Message("t", "i", (1,), {}, headers={"task": "t", "id": "i"}, properties={"priority": 3})
+    written = json.loads(message.encode(plain, delivery_tag="tag"))
+    assert written["properties"] == {"priority": 3, "body_encoding": "base64", "delivery_tag": "tag"}
