@@ -37,6 +37,8 @@ class RedisServer:
             try:
                 if self.client().ping():
                     return self
+            except redis.AuthenticationError:
+                return self
             except redis.ConnectionError:
                 if time.monotonic() > deadline:
                     raise

@@ -35,6 +35,7 @@ AWAY: tuple[Any, ...] = (
     OSError,
 )
 _TRIES = 6
+_ANSWER_WITHIN = 30.0
 _NEEDS_EFFECTS = frozenset({"settle", "fire", "record", "publish_once", "beat", "promote"})
 
 
@@ -51,9 +52,8 @@ def script(name: str) -> tuple[str, str]:
 class Link:
     """Clients for one address, for threads and for event loops; new ones after a fork."""
 
-    def __init__(self, address: Address, timeout: float | None = None) -> None:
+    def __init__(self, address: Address) -> None:
         self.address = address
-        self._timeout = timeout
         self._pid = 0
         self._lock = threading.Lock()
         self._patient: Any = None
@@ -78,7 +78,7 @@ class Link:
             "db": address.db,
             "username": address.username,
             "password": address.password,
-            "socket_timeout": self._timeout,
+            "socket_timeout": _ANSWER_WITHIN,
             "socket_connect_timeout": 5.0,
             "socket_keepalive": True,
             "health_check_interval": 30,
@@ -103,22 +103,22 @@ class Link:
             return sentinel.master_for(self.address.master, **arguments)
         return redis.Redis(**arguments)
 
-    def loop_client(self) -> Any:
-        """The client of the running event loop."""
+    def loop_client(self, patient: bool = True) -> Any:
+        """A client of the running event loop; the impatient one does not repeat anything by itself."""
         self._clients()
-        loop = asyncio.get_running_loop()
-        client = self._loops.get(loop)
-        if client is None:
-            arguments = self._arguments()
-            retry = AsyncRetry(ExponentialWithJitterBackoff(cap=1.0, base=0.05), _TRIES, supported_errors=AWAY)
-            arguments["retry"] = retry
-            if self.address.sentinels:
-                sentinel: Any = AsyncSentinel(list(self.address.sentinels), socket_timeout=2.0)  # type: ignore[no-untyped-call]
-                client = sentinel.master_for(self.address.master, **arguments)
-            else:
-                client = redis.asyncio.Redis(**arguments)
-            self._loops[loop] = client
-        return client
+        clients = self._loops.setdefault(asyncio.get_running_loop(), {})
+        if patient not in clients:
+            clients[patient] = self._loop_client(_TRIES if patient else 0)
+        return clients[patient]
+
+    def _loop_client(self, tries: int) -> Any:
+        arguments = self._arguments()
+        backoff = ExponentialWithJitterBackoff(cap=1.0, base=0.05)
+        arguments["retry"] = AsyncRetry(backoff, tries, supported_errors=AWAY)
+        if self.address.sentinels:
+            sentinel: Any = AsyncSentinel(list(self.address.sentinels), socket_timeout=2.0)  # type: ignore[no-untyped-call]
+            return sentinel.master_for(self.address.master, **arguments)
+        return redis.asyncio.Redis(**arguments)
 
     # -- calls
 
@@ -181,7 +181,7 @@ class Link:
 
     def apubsub(self) -> Any:
         """``pubsub`` of the running event loop."""
-        return self.loop_client().pubsub(ignore_subscribe_messages=False)
+        return self.loop_client(patient=False).pubsub(ignore_subscribe_messages=False)
 
     def connection(self) -> "Wire":
         """A connection of its own, for one blocking command at a time."""

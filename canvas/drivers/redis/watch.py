@@ -56,7 +56,7 @@ class RedisWatch:
             self._found.append((self._channels[message["channel"]], message["data"]))
 
     def _retry(self, call: Callable[[], Any], deadline: float | None) -> Any:
-        """Call; while the server is away, open again and call again."""
+        """Call; when the connection is lost, open another (which reads everything again) instead."""
         patience = time.monotonic() + _GIVE_UP_AFTER
         while True:
             try:
@@ -69,15 +69,7 @@ class RedisWatch:
                 if now >= patience:
                     raise OperationalError(f"Redis at {self._link.where()}: {exc}") from exc
                 time.sleep(_PAUSE)
-                call = self._reopened(call)
-
-    def _reopened(self, call: Callable[[], Any]) -> Callable[[], Any]:
-        def again() -> Any:
-            if self._pubsub is None:
-                self._open()
-            return None if call == self._open else call()
-
-        return again
+                call = self._open
 
     def next(self, timeout: float | None) -> tuple[str, bytes] | None:
         """The next record; ``None`` after ``timeout`` seconds."""

@@ -1,0 +1,278 @@
+"""What is Redis' own: URLs, lost scripts and connections, forks, and sharing keys with kombu and Celery."""
+
+import json
+import os
+import threading
+import time
+import uuid
+
+import celery
+import pytest
+
+from canvas.drivers import open_driver
+from canvas.drivers.base import Lease
+from canvas.drivers.redis.url import parse
+from canvas.errors import BrokerError, ConfigurationError, OperationalError
+from canvas.model.settlement import Join, Part, Settlement, Store
+from canvas.testing.contract import envelope, eventually, firing, ids, publish
+from canvas.wire import message as wire
+from canvas.wire import record
+from tests.support.redis_server import RedisServer
+
+
+@pytest.fixture
+def driver(redis_url, result_url):
+    driver = open_driver(redis_url, result_url)
+    yield driver
+    driver.broker.close()
+    driver.results.close()
+
+
+# -- URLs
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("redis://", {"host": "localhost", "port": 6379, "db": 0}),
+        ("redis://h:1/3", {"host": "h", "port": 1, "db": 3}),
+        ("redis://me:p%40ss@h", {"username": "me", "password": "p@ss", "host": "h"}),
+        ("redis://:pw@h/2", {"username": None, "password": "pw", "db": 2}),
+        ("rediss://h?ssl_cert_reqs=CERT_NONE", {"ssl": True, "options": {"ssl_cert_reqs": "none"}}),
+        ("redis+socket:///tmp/r.sock?virtual_host=4", {"path": "/tmp/r.sock", "db": 4}),
+        ("unix:///tmp/r.sock?db=5&password=x", {"path": "/tmp/r.sock", "db": 5, "password": "x"}),
+        ("redis://h?socket_timeout=3&health_check_interval=7", {"options": {"socket_timeout": 3.0, "health_check_interval": 7.0}}),
+    ],
+)  # fmt: skip
+def test_urls(url, expected):
+    found = parse(url, {})
+    assert {key: getattr(found, key) for key in expected} == expected
+
+
+def test_sentinel_urls_as_celery_writes_them():
+    url = "sentinel://:pw@a:26379/1;sentinel://b:26380"
+    found = parse(url, {"master_name": "main", "sentinel_kwargs": {"x": 1}})
+    assert (found.sentinels, found.master, found.db, found.password) == ((("a", 26379), ("b", 26380)), "main", 1, "pw")
+    with pytest.raises(ConfigurationError, match="master_name"):
+        parse(url, {})
+
+
+@pytest.mark.parametrize("url", ["redis://h/x", "http://h", "redis://h:port/0", "redis://h:99999/0"])
+def test_bad_urls_are_refused_without_their_password(url):
+    with pytest.raises(ConfigurationError) as caught:
+        parse(url.replace("//h", "//me:hunter2@h"), {})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_password_is_in_no_repr():
+    assert "hunter2" not in repr(parse("redis://me:hunter2@h", {}))
+
+
+def test_a_password_is_used():
+    with RedisServer("--requirepass", "hunter2") as server:
+        good, bad = (f"redis://:{word}@127.0.0.1:{server.port}/0" for word in ("hunter2", "wrong"))
+        driver = open_driver(good, good)
+        driver.broker.publish([publish("a")])
+        assert driver.broker.length("q") == 1
+        with pytest.raises(BrokerError) as caught:
+            open_driver(bad, bad).broker.length("q")
+        assert "wrong" not in str(caught.value)
+
+
+# -- losses
+
+
+def test_scripts_come_back_after_a_flush(driver, redis_server):
+    driver.broker.publish([publish("a"), publish("b")])
+    assert driver.broker.lease(Lease("w", ["q"], 1))
+    redis_server.client().script_flush()
+    assert ids(driver.broker.lease(Lease("w", ["q"], 1))) == ["b"]
+
+
+def test_a_wait_survives_its_connections(driver, redis_server):
+    found = []
+
+    def work():
+        while not found:
+            try:
+                driver.broker.wait("w", ["q"], 5)
+            except OperationalError:
+                continue
+            found.extend(driver.broker.lease(Lease("w", ["q"], 1)))
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    client = redis_server.client()
+    eventually(lambda: any(c["cmd"] == "blmove" for c in client.client_list()))
+    client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    eventually(lambda: client.lpush("q", envelope("a")))
+    thread.join(10)
+    assert ids(found) == ["a"]
+
+
+def test_a_watch_survives_its_connection(driver, redis_server):
+    with driver.results.watch(["a"]) as watch:
+        redis_server.client().execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+        driver.results.store([Store("a", b"while away", 60, True)])
+        assert watch.next(10) == ("a", b"while away")
+
+
+async def test_an_awaited_watch_survives_its_connection(driver, redis_server):
+    async with driver.results.awatch(["a"]) as watch:
+        redis_server.client().execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+        driver.results.store([Store("a", b"while away", 60, True)])
+        assert await watch.next(10) == ("a", b"while away")
+
+
+def test_a_lease_whose_answer_was_lost_is_found_again(driver, redis_server):
+    driver.broker.publish([publish("a"), publish("b")])
+    link = driver.broker.link
+    original = link.call
+
+    def cut(name, keys, arguments, once=False):
+        original(name, keys, arguments, once)
+        raise OperationalError("the answer was lost")
+
+    link.call = cut
+    with pytest.raises(OperationalError):
+        driver.broker.lease(Lease("w", ["q"], 1))
+    link.call = original
+    assert ids(driver.broker.lease(Lease("w", ["q"], 5))) == ["a", "b"]
+    assert redis_server.client().hlen("unacked") == 2
+
+
+def test_an_unreachable_server_is_said_by_name():
+    driver = open_driver("redis://127.0.0.1:1/0", "redis://127.0.0.1:1/1")
+    with pytest.raises(OperationalError, match=r"127\.0\.0\.1:1"):
+        driver.broker.publish([publish("a")])
+
+
+def test_the_server_may_restart(driver):
+    with RedisServer() as server:
+        driver = open_driver(server.url(0), server.url(1))
+        driver.broker.publish([publish("a")])
+        server.stop()
+        timer = threading.Timer(0.5, server.start)
+        timer.start()
+        driver.broker.publish([publish("b")])
+        timer.join()
+        assert driver.broker.length("q") == 1
+
+
+def test_a_forked_child_makes_connections_of_its_own(driver, redis_server):
+    driver.broker.publish([publish("parent")])
+    pid = os.fork()
+    if pid == 0:
+        try:
+            driver.broker.publish([publish("child")])
+            os._exit(0 if driver.broker.length("q") == 2 else 1)
+        except BaseException:  # noqa: BLE001 - a forked child must not return into pytest
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert driver.broker.length("q") == 2
+
+
+# -- kombu and Celery on the same keys
+
+
+def celery_app(redis_server, **options):
+    app = celery.Celery("k", broker=redis_server.url(0), backend=redis_server.url(1), set_as_current=False)
+    app.conf.broker_transport_options = options
+    return app
+
+
+def test_kombu_restores_a_lease_of_ours(driver, redis_server):
+    driver.broker.publish([publish("a", priority=4)])
+    held = driver.broker.lease(Lease("w", ["q"], 1))
+    redis_server.client().zadd("unacked_index", {held[0].tag: time.time() - 10})
+    with celery_app(redis_server, visibility_timeout=1).connection_for_read() as connection:
+        channel = connection.default_channel
+        channel.qos.restore_visible()
+    assert redis_server.client().hlen("unacked") == 0
+    back = driver.broker.lease(Lease("w2", ["q"], 1))
+    assert ids(back) == ["a"]
+    assert wire.headers_of(back[0].payload)["redelivered"] is True
+    assert not driver.completer.settle([Settlement(held[0])]).verdicts[0].held
+
+
+def test_ours_restores_what_a_dead_celery_worker_held(redis_server, redis_url, result_url):
+    app = celery_app(redis_server)
+    app.send_task("t", task_id="a", queue="q")
+    with app.connection_for_read() as connection:
+        channel = connection.default_channel
+        channel._size = 0
+        message = channel.basic_get("q")
+        raw = redis_server.client().hgetall("unacked")
+    assert message is not None
+    client = redis_server.client()
+    client.flushdb()
+    for tag, value in raw.items():
+        client.hset("unacked", tag, value)
+        client.zadd("unacked_index", {tag: time.time() - 100})
+    driver = open_driver(redis_url, result_url, broker_options={"visibility_timeout": 50})
+    driver.broker._restore._next_sweep = 0
+    assert driver.broker.reap() == 1
+    assert ids(driver.broker.lease(Lease("w", ["q"], 1))) == ["a"]
+
+
+def test_a_live_lease_is_not_old_however_long_it_is_held(redis_server, redis_url, result_url):
+    driver = open_driver(redis_url, result_url, broker_options={"visibility_timeout": 0.2})
+    driver.broker.publish([publish("a")])
+    held = driver.broker.lease(Lease("w", ["q"], 1))
+    deadline = time.monotonic() + 0.6
+    while time.monotonic() < deadline:
+        driver.broker.beat("w", ["q"], 5)
+        driver.broker._restore._next_sweep = 0
+        assert driver.broker.reap() == 0
+        with celery_app(redis_server, visibility_timeout=0.2).connection_for_read() as connection:
+            connection.default_channel.qos.restore_visible()
+    assert driver.completer.settle([Settlement(held[0])]).verdicts[0].held
+
+
+class Request:
+    """What Celery's backend asks of a request."""
+
+    def __init__(self, task_id, group, index, chord):
+        self.id, self.group, self.group_index, self.chord = task_id, group, index, chord
+        self.errbacks = self.chain = self.callbacks = self.parent_id = self.root_id = self.reply_to = None
+        self.children, self.stamped_headers, self.stamps, self.ignore_result = [], None, {}, False
+
+
+@pytest.mark.parametrize("last", ["ours", "theirs"])
+def test_parts_of_one_chord_from_both_kinds(driver, redis_server, last):
+    group = str(uuid.uuid4())
+    body = {
+        "task": "t.body",
+        "args": [],
+        "kwargs": {},
+        "options": {"task_id": "body"},
+        "subtask_type": None,
+        "immutable": False,
+    }
+    driver.results.join([Join(group, 2, 60)])
+    backend = celery_app(redis_server).backend
+
+    def theirs(task_id, index):
+        backend.on_chord_part_return(Request(task_id, group, index, body), "SUCCESS", index)
+
+    def ours(task_id, index):
+        part = Part(group, task_id, index, record.encode_part(task_id, "SUCCESS", index), b"fire", 60)
+        return driver.completer.settle([Settlement(None, parts=[part])]).verdicts[0].ready
+
+    if last == "ours":
+        theirs("a", 0)
+        assert ours("a", 0) == []
+        ready = ours("b", 1)[0]
+        assert [json.loads(value)[3] for value in ready.parts] == [0, 1]
+        theirs("b", 1)
+        assert redis_server.client().llen("celery") == 0
+        assert driver.completer.fire(firing(group, publish("body"))).held
+        theirs("a", 0)
+        assert (redis_server.client().llen("celery"), driver.broker.length("q")) == (0, 1)
+    else:
+        assert ours("a", 0) == []
+        theirs("b", 1)
+        sent = wire.decode(redis_server.client().lpop("celery"), accept=("json",))
+        assert (sent.task, sent.args) == ("t.body", [[0, 1]])
+        assert ours("a", 0) == ours("b", 1) == []
+        assert driver.completer.unfired(0) == []
