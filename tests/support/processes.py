@@ -6,12 +6,17 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 class WorkerProcess:
     """A worker command; ready when its log says so, stopped at the end, its log kept for failures."""
 
-    def __init__(self, library, broker, backend, *arguments, app="tests.support.apps:app", env=None, **settings):
+    def __init__(
+        self, library, broker, backend, *arguments, app="tests.support.apps:app", env=None, cwd=ROOT, **settings
+    ):
         self.library = library
         self.log = []
         command = [sys.executable, "-m", library, "-A", app, "worker", "-l", "INFO", *arguments]
@@ -28,7 +33,7 @@ class WorkerProcess:
         }
         self.process = subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            cwd=os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))),
+            cwd=cwd,
         )  # fmt: skip
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

@@ -84,6 +84,9 @@ class RedisWatch:
         return self._found.popleft()
 
     def _receive(self, seconds: float) -> None:
+        if self._pubsub is None:
+            self._open()
+            return
         message = self._pubsub.get_message(timeout=max(0.0, seconds))
         while message is not None:
             self._take(message)
