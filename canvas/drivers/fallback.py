@@ -53,7 +53,7 @@ class Stepwise:
         self._results = results
 
     def settle(self, settlements: Sequence[Settlement], lease: Lease | None = None) -> Settled:
-        tags = [s.delivery.tag for s in settlements if s.delivery is not None and s.fenced]
+        tags = [s.delivery.tag for s in settlements if s.delivery is not None and s.fence == "lease"]
         held = dict(zip(tags, self._broker.held(tags), strict=True))
         alive = [s for s in settlements if s.delivery is None or held.get(s.delivery.tag, True)]
         ready = self._record(alive)

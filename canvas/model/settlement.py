@@ -53,19 +53,22 @@ class Deferral(NamedTuple):
 
 
 Disposal = Literal["ack", "requeue", "dead"]
+Fence = Literal["lease", "begun", "none"]
 
 
 @dataclass(slots=True)
 class Settlement:
     """All effects of one delivery. A driver commits a settlement whole or not at all.
 
-    ``delivery`` names the lease that must still be held; where it is lost, nothing of this happens.
-    With ``fenced`` false (the lease was acked before the task ran, or there never was one) the effects
-    happen unconditionally.
+    ``fence`` says what must be true for it to happen. ``lease``: the delivery's lease is still held (the usual
+    case; whoever lost it finds that somebody else runs the message). ``begun``: the message was acked before its
+    task ran, by a settlement with ``begins``, and this is the first settlement after that. ``none``: nothing.
     """
 
     delivery: Delivery | None
-    fenced: bool = True
+    fence: Fence = "lease"
+    begins: bool = False
+    """The ack before the task runs, for at-most-once tasks."""
     stores: list[Store] = field(default_factory=list)
     parts: list[Part] = field(default_factory=list)
     joins: list[Join] = field(default_factory=list)

@@ -148,12 +148,34 @@ class DriverContract:
         assert driver.broker.promote(10) == driver.broker.length("q") == 0
         assert driver.broker.dead("q") == []
 
-    def test_an_unfenced_settlement_needs_no_lease(self, driver: Driver) -> None:
+    def test_an_early_ack_ends_the_message(self, driver: Driver) -> None:
+        delivery = self._one(driver)
+        assert driver.completer.settle([Settlement(delivery, begins=True)]).verdicts[0].held
+        driver.broker.reap()
+        assert driver.broker.length("q") == 0
+        assert not driver.completer.settle([Settlement(delivery, begins=True)]).verdicts[0].held
+
+    def test_the_settlement_after_an_early_ack_happens_once(self, driver: Driver) -> None:
+        delivery = self._one(driver)
+        driver.completer.settle([Settlement(delivery, begins=True)])
+        after = Settlement(delivery, fence="begun", publishes=[publish("next")])
+        held = [driver.completer.settle([after]).verdicts[0].held for _ in range(2)]
+        assert held == [True, False]
+        assert ids(self._lease(driver)) == ["next"]
+
+    def test_a_worker_given_up_for_dead_still_settles_what_it_has_acked(self, driver: Driver) -> None:
+        delivery = self._one(driver)
+        driver.completer.settle([Settlement(delivery, begins=True)])
+        driver.broker.lost("w1")
+        after = Settlement(delivery, fence="begun", publishes=[publish("next")])
+        assert driver.completer.settle([after]).verdicts[0].held
+        assert ids(self._lease(driver)) == ["next"]
+
+    def test_without_a_fence_it_happens_anyway(self, driver: Driver) -> None:
         delivery = self._one(driver)
         driver.completer.settle([Settlement(delivery)])
-        again = Settlement(delivery, fenced=False, publishes=[publish("next")])
-        assert driver.completer.settle([again]).verdicts[0].held
-        assert ids(self._lease(driver)) == ["next"]
+        assert driver.completer.settle([Settlement(delivery, fence="none", publishes=[publish("n")])]).verdicts[0].held
+        assert ids(self._lease(driver)) == ["n"]
 
     def test_settling_and_leasing_in_one_exchange(self, driver: Driver) -> None:
         first = Settlement(self._one(driver, task_id="first"), publishes=[publish("second")])

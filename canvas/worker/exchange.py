@@ -75,7 +75,7 @@ class Exchange(threading.Thread):
     def acknowledge(self, delivery: Delivery) -> bool:
         """Commit a message's ack before its task starts; False when the lease was lost."""
         answer: SimpleQueue[bool] = SimpleQueue()
-        self._acks.append((Settlement(delivery), answer))
+        self._acks.append((Settlement(delivery, begins=True), answer))
         self._rouse(urgent=True)
         return answer.get()
 

@@ -70,7 +70,7 @@ def _task_unknown(message: Any, queue: str, action: str, **_: Any) -> None:
 
 
 def _message_dead(queue: str, reason: str, **_: Any) -> None:
-    _worker.critical("Can't decode a message of queue %s: %s; dead-lettered", queue, reason)
+    _worker.critical("A message of queue %s cannot be run: %s; kept as a dead letter", queue, reason)
 
 
 def _unreachable(error: str, **_: Any) -> None:

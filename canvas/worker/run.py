@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from canvas.app import Canvas
-from canvas.errors import InvalidTaskError, NotRegistered, WireError
+from canvas.errors import InvalidTaskError, NotRegistered, WireError, WorkerLostError
 from canvas.execute import execute
 from canvas.model import states
 from canvas.model.message import Delivery, Message, Publish
@@ -46,6 +46,8 @@ class Line:
             return self._undecodable(delivery, exc)
         if isinstance(admission, Later):
             return self._defer(delivery, message, admission.due)
+        if int(message.headers.get("canvas_deliveries") or 1) > self._conf.task_max_deliveries:
+            return self._poison(delivery, message)
         task = self._app.tasks.get(message.task)
         if task is None and isinstance(admission, Run):
             return self._unknown(delivery, message)
@@ -56,7 +58,7 @@ class Line:
             return None
         started = time.perf_counter()
         outcome = Revoked(admission.reason) if isinstance(admission, Never) else self._execute(task, request, message)
-        done = Finished(delivery, message, request, task, fenced=not early)
+        done = Finished(delivery, message, request, task, fence="begun" if early else "lease")
         settlement = self._settler.settle(done, outcome)
         emit(
             "task.finished",
@@ -134,12 +136,23 @@ class Line:
             publish = self._republish(delivery, message, payload)
             return Settlement(delivery, deferrals=[Deferral(time.time() + delay, publish)])
         request = Request(message, hostname=self._hostname)
-        done = Finished(delivery, message, request, None, fenced=True)
+        done = Finished(delivery, message, request, None, fence="lease")
         settlement = self._settler.settle(done, Failure(NotRegistered(name)))
         settlement.disposal, settlement.reason = (
             "dead",
             f"NotRegistered: no task named {name!r} in this worker",
         )
+        return settlement
+
+    def _poison(self, delivery: Delivery, message: Message) -> Settlement:
+        """Every worker that ran it died: it ends in failure and is kept, instead of killing the next one."""
+        count = self._conf.task_max_deliveries
+        lost = WorkerLostError(f"{message.task}[{message.id}]: its worker died {count} times")
+        task = self._app.tasks.get(message.task)
+        done = Finished(delivery, message, Request(message, hostname=self._hostname), task, fence="lease")
+        settlement = self._settler.settle(done, Failure(lost))
+        settlement.disposal, settlement.reason = "dead", f"WorkerLostError: its worker died {count} times"
+        emit("message.dead", queue=delivery.queue, reason=settlement.reason)
         return settlement
 
     def _republish(self, delivery: Delivery, message: Message, payload: bytes) -> Publish:

@@ -16,7 +16,7 @@ from canvas.model.message import Delivery, Message
 from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, Retried, Revoked, Success
 from canvas.model.record import Record
 from canvas.model.request import Request
-from canvas.model.settlement import Settlement
+from canvas.model.settlement import Fence, Settlement
 from canvas.model.signature import maybe_signature
 from canvas.task import Task
 from canvas.worker.abandon import Ending, abandon_rest
@@ -27,16 +27,16 @@ from canvas.worker.errbacks import run_errbacks
 class Finished:
     """A task that is over: all that its settlement depends on."""
 
-    __slots__ = ("delivery", "fenced", "message", "request", "task")
+    __slots__ = ("delivery", "fence", "message", "request", "task")
 
     def __init__(
-        self, delivery: Delivery, message: Message, request: Request, task: Task[Any] | None, fenced: bool
+        self, delivery: Delivery, message: Message, request: Request, task: Task[Any] | None, fence: Fence
     ) -> None:
         self.delivery = delivery
         self.message = message
         self.request = request
         self.task = task
-        self.fenced = fenced
+        self.fence = fence
 
 
 class Settler:
@@ -49,7 +49,7 @@ class Settler:
     def settle(self, done: Finished, outcome: Outcome) -> Settlement:
         """The settlement of one end. A successor that cannot be sent turns success into failure (T4, T5)."""
         effects = Effects(self._app)
-        settlement = Settlement(done.delivery, fenced=done.fenced)
+        settlement = Settlement(done.delivery, fence=done.fence)
         if isinstance(outcome, Success):
             try:
                 self._success(done, effects, outcome)

@@ -261,3 +261,16 @@ def test_the_banner_and_a_wrong_flag(bench):
     worker.stop()
     wrong = start(bench, "-P", "nonsense")
     assert wrong.wait() == 2
+
+
+def test_a_message_that_kills_its_workers_is_put_away(bench, app):
+    from canvas.errors import WorkerLostError
+
+    key = bench.new_key()
+    with start(bench, "-P", "prefork", "-c", "1", env={"CANVAS_TASK_MAX_DELIVERIES": "2"}):
+        result = task(app, "suicidal").delay(key)
+        with pytest.raises(WorkerLostError, match="died 2 times"):
+            result.get(timeout=30)
+        assert task(app, "add").delay(1, 1).get(timeout=20) == 2
+    assert bench.ledger(key, 2) == ["ran", "ran"]
+    assert "WorkerLostError" in app.driver.broker.dead("celery")[0].reason

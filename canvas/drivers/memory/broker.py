@@ -152,8 +152,13 @@ class MemoryBroker:
         memory, delivery = self._memory, settlement.delivery
         if delivery is not None:
             held = memory.unacked.pop(delivery.tag, None) is not None
-            if settlement.fenced and not held:
+            if settlement.fence == "begun":
+                held = delivery.tag in memory.begun
+                memory.begun.discard(delivery.tag)
+            if settlement.fence != "none" and not held:
                 return False
+            if settlement.begins:
+                memory.begun.add(delivery.tag)
         for message in settlement.publishes:
             memory.push(message)
         memory.deferred += [(d.due, next(memory.numbers), d.publish) for d in settlement.deferrals]

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from queue import Empty, SimpleQueue
 
 from canvas.drivers.memory.store import Kept, Memory, alive
+from canvas.drivers.queued import QueuedWatch
 from canvas.model.settlement import Join, Part, Ready, Store
 
 
@@ -24,26 +25,6 @@ class MemoryWatch:
             try:
                 found = self.found.get(timeout=left)
             except Empty:
-                return None
-            if found[0] not in self._dropped:
-                return found
-
-    def drop(self, task_id: str) -> None:
-        self._dropped.add(task_id)
-
-
-class AsyncMemoryWatch:
-    """A watch of one coroutine."""
-
-    def __init__(self) -> None:
-        self.found: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
-        self._dropped: set[str] = set()
-
-    async def next(self, timeout: float | None) -> tuple[str, bytes] | None:
-        while True:
-            try:
-                found = await asyncio.wait_for(self.found.get(), timeout)
-            except TimeoutError:
                 return None
             if found[0] not in self._dropped:
                 return found
@@ -81,14 +62,14 @@ class MemoryResults:
             yield watch
 
     @asynccontextmanager
-    async def awatch(self, task_ids: Iterable[str]) -> AsyncIterator[AsyncMemoryWatch]:
-        watch, loop = AsyncMemoryWatch(), asyncio.get_running_loop()
+    async def awatch(self, task_ids: Iterable[str]) -> AsyncIterator[QueuedWatch]:
+        queue, loop = asyncio.Queue[tuple[str, bytes]](), asyncio.get_running_loop()
 
         def tell(task_id: str, payload: bytes) -> None:
-            loop.call_soon_threadsafe(watch.found.put_nowait, (task_id, payload))
+            loop.call_soon_threadsafe(queue.put_nowait, (task_id, payload))
 
         with self._listening(list(task_ids), tell):
-            yield watch
+            yield QueuedWatch(queue)
 
     @contextmanager
     def _listening(self, task_ids: list[str], tell: Callable[[str, bytes], None]) -> Iterator[None]:

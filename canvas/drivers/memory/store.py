@@ -48,6 +48,7 @@ class Memory:
         self.queues: dict[tuple[str, int], deque[bytes]] = defaultdict(deque)
         self.bindings: dict[str, set[Binding]] = defaultdict(set)
         self.unacked: dict[str, tuple[str, bytes]] = {}
+        self.begun: set[str] = set()
         self.workers: dict[str, float] = {}
         self.deferred: list[tuple[float, int, Publish]] = []
         self.dead: dict[str, list[DeadLetter]] = defaultdict(list)

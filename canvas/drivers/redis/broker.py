@@ -90,6 +90,7 @@ class RedisBroker:
             keys.unacked,
             keys.unacked_index,
             keys.leases(worker),
+            keys.begun(worker),
             keys.deferred,
             keys.deferred_messages,
         ]
@@ -152,7 +153,8 @@ class RedisBroker:
             one = self.packing.settlement(
                 Settlement(
                     settlement.delivery,
-                    settlement.fenced,
+                    settlement.fence,
+                    settlement.begins,
                     publishes=settlement.publishes,
                     deferrals=settlement.deferrals,
                     disposal=settlement.disposal,
@@ -196,7 +198,7 @@ class RedisBroker:
         lists = json.dumps([keys.queue_list(queue, step) for step in STEPS for queue in queues])
         self.link.call(
             "beat",
-            [keys.worker(worker), keys.workers, keys.leases(worker), keys.unacked_index],
+            [keys.worker(worker), keys.workers, keys.leases(worker), keys.unacked_index, keys.begun(worker)],
             [worker, int(ttl * 1000), lists],
         )
 

@@ -59,6 +59,10 @@ class BrokerKeys:
         """set of the tags a worker holds; goes with the worker."""
         return f"{self.prefix}canvas:leases:{worker}"
 
+    def begun(self, worker: str) -> str:
+        """set of tags acked before their task ran, until it is settled; goes with the worker."""
+        return f"{self.prefix}canvas:begun:{worker}"
+
     def inbox(self, worker: str, list_key: str) -> str:
         """list: a message moved aside while waiting; goes when leased, returned, or reaped."""
         return f"{self.prefix}canvas:inbox:{worker}:{list_key}"

@@ -40,7 +40,7 @@ class Packing:
             dead = self._letter(settlement)  # type: ignore[assignment]
         return [
             delivery.tag if delivery is not None else False,
-            settlement.fenced,
+            settlement.fence,
             self.stores(settlement.stores),
             self.joins(settlement.joins),
             [self._group(group_id) for group_id in settlement.grow],
@@ -48,6 +48,7 @@ class Packing:
             publishes,
             self.deferrals(settlement.deferrals),
             dead,
+            settlement.begins,
         ]
 
     def _letter(self, settlement: Settlement) -> list[Any]:

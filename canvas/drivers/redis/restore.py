@@ -17,6 +17,7 @@ _AT_ONCE = 500
 _REAPER_TTL = 10_000
 _VISIBILITY_SWEEP_EVERY = 60.0
 _MUTEX_TTL = 300_000
+_BEGUN_FOR = 86_400
 
 
 class Restore:
@@ -58,8 +59,10 @@ class Restore:
         for key in json.loads(registered) if registered else ():
             while self._link.command("LMOVE", keys.inbox(worker, key), key, "LEFT", "RIGHT") is not None:
                 total += 1
+        # A worker that was only out of reach settles what it has acked when it is back: nobody else runs that.
+        forget = ("EXPIRE", keys.begun(worker), _BEGUN_FOR) if count_delivery else ("DEL", keys.begun(worker))
         self._link.pipeline(
-            [("DEL", keys.worker(worker), keys.leases(worker)), ("HDEL", keys.workers, worker)],
+            [("DEL", keys.worker(worker), keys.leases(worker)), ("HDEL", keys.workers, worker), forget],
             transaction=True,
         )
         return total

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from canvas.drivers.queued import QueuedWatch
 from canvas.drivers.redis.keys import ResultKeys
 from canvas.drivers.redis.link import AWAY, Link
 from canvas.errors import OperationalError
@@ -201,27 +202,6 @@ class _Hub:
                 await self._pubsub.aclose()
 
 
-class AsyncRedisWatch:
-    """A watch of one coroutine."""
-
-    def __init__(self, queue: "asyncio.Queue[tuple[str, bytes]]") -> None:
-        self._queue = queue
-        self._dropped: set[str] = set()
-
-    async def next(self, timeout: float | None) -> tuple[str, bytes] | None:
-        """The next record; ``None`` after ``timeout`` seconds."""
-        while True:
-            try:
-                found = await asyncio.wait_for(self._queue.get(), timeout)
-            except TimeoutError:
-                return None
-            if found[0] not in self._dropped:
-                return found
-
-    def drop(self, task_id: str) -> None:
-        self._dropped.add(task_id)
-
-
 class Watching:
     """Opens watches for one result store."""
 
@@ -244,7 +224,7 @@ class Watching:
             watch.close()
 
     @asynccontextmanager
-    async def awatch(self, task_ids: Iterable[str]) -> AsyncIterator[AsyncRedisWatch]:
+    async def awatch(self, task_ids: Iterable[str]) -> AsyncIterator[QueuedWatch]:
         """A watch for the calling coroutine."""
         loop = asyncio.get_running_loop()
         hub = self._hubs.get(loop)
@@ -253,6 +233,6 @@ class Watching:
         ids, queue = list(task_ids), asyncio.Queue[tuple[str, bytes]]()
         await hub.add(ids, queue)
         try:
-            yield AsyncRedisWatch(queue)
+            yield QueuedWatch(queue)
         finally:
             await hub.remove(ids, queue)

@@ -1,25 +1,28 @@
 -- Commit a batch of settlements, each whole or not at all, and lease more messages.
 --
--- KEYS[1] unacked   KEYS[2] unacked_index   KEYS[3] leases of this worker
--- KEYS[4] canvas:deferred   KEYS[5] canvas:deferred:messages   KEYS[6] canvas:ready   KEYS[7] canvas:ready:index
--- KEYS[8…] lists to lease from, in order
+-- KEYS[1] unacked   KEYS[2] unacked_index   KEYS[3] leases of this worker   KEYS[4] begun by this worker
+-- KEYS[5] canvas:deferred   KEYS[6] canvas:deferred:messages   KEYS[7] canvas:ready   KEYS[8] canvas:ready:index
+-- KEYS[9…] lists to lease from, in order
 -- ARGV[1] broker db   ARGV[2] result db   ARGV[3] settlements, msgpack:
---     {{tag or false, fenced, stores, joins, grows, parts, publishes, deferrals, dead or false}, …}
+--     {{tag or false, fence, stores, joins, grows, parts, publishes, deferrals, dead or false, begins}, …}
+--     fence: "lease", "begun" or "none"
 --     dead: {list of dead letters, payload, reason, queue, how many to keep}
 -- ARGV[4] how many to lease   ARGV[5] tag prefix   ARGV[6] number of the first tag   ARGV[7…] queue name of each list
 -- Returns {verdicts, deliveries}: verdict {held, ready chords {group, fire, parts, structure}}, delivery {tag, queue, payload}
 
 broker_db, result_db = ARGV[1], ARGV[2]
-deferred, messages, ready_key, ready_index = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
+deferred, messages, ready_key, ready_index = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 now = server_time()
 
 local function settle(s)
-    local tag, fenced = s[1], s[2]
+    local tag, fence = s[1], s[2]
     if tag then
         local held = redis.call('HDEL', KEYS[1], tag)
         redis.call('ZREM', KEYS[2], tag)
         redis.call('SREM', KEYS[3], tag)
-        if held == 0 and fenced then return {0, {}} end
+        if fence == 'begun' then held = redis.call('SREM', KEYS[4], tag) end
+        if held == 0 and fence ~= 'none' then return {0, {}} end
+        if s[10] then redis.call('SADD', KEYS[4], tag) end
     end
     local found = record(s[3], s[4], s[5], s[6])
     send(s[7], s[8])
@@ -36,11 +39,11 @@ for i, s in ipairs(cmsgpack.unpack(ARGV[3])) do verdicts[i] = settle(s) end
 
 local deliveries, hashed, scored, tags = {}, {}, {}, {}
 local wanted, number = tonumber(ARGV[4]), tonumber(ARGV[6])
-for k = 8, #KEYS do
+for k = 9, #KEYS do
     if wanted <= 0 then break end
     local taken = redis.call('RPOP', KEYS[k], wanted)
     if taken then
-        local queue = ARGV[k - 1]
+        local queue = ARGV[k - 2]
         for _, payload in ipairs(taken) do
             local tag = ARGV[5] .. string.format('%.0f', number)
             number = number + 1
