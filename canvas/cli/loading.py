@@ -10,27 +10,36 @@ from canvas.app import Canvas
 from canvas.errors import ConfigurationError
 
 
-def find_app(name: str, workdir: str | None = None) -> Canvas:
+def find_app(name: str) -> Canvas:
     """The Canvas at ``module:attribute``, ``module.attribute``, or in ``module`` (or package ``module.canvas``).
 
     Raises ConfigurationError saying what was looked for and what was found.
     """
-    folder = workdir or os.getcwd()
-    if workdir:
-        os.chdir(workdir)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+    _look_here()
     found = _attribute(name) if ":" in name else _in_module(name)
     if not isinstance(found, Canvas):
         raise ConfigurationError(f"-A {name}: expected a Canvas app; found {type(found).__name__} {found!r:.100}")
     return found
 
 
+def configure(app: Canvas, name: str) -> None:
+    """Give the app the settings of module ``name``. Raises ConfigurationError when there is none."""
+    _look_here()
+    try:
+        app.config_from_object(name, force=True)
+    except (ImportError, AttributeError) as exc:
+        raise ConfigurationError(f"--config {name}: cannot import it: {exc}") from exc
+
+
 def find_object(name: str) -> Any:
     """The object at ``module:attribute``."""
+    _look_here()
+    return _attribute(name)
+
+
+def _look_here() -> None:
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
-    return _attribute(name)
 
 
 def _attribute(name: str) -> Any:

@@ -1,9 +1,12 @@
 """``canvas``: the command group and its global options, as Celery's."""
 
+import os
 import sys
+from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cached_property
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import click
@@ -21,37 +24,36 @@ _COMMANDS = {
     "graph": "canvas.cli.graph:graph",
     "report": "canvas.cli.report:report",
 }
-_USAGE, _UNAVAILABLE = 2, 69
+_LATE_APP = ("-A", "--app")
+_UNAVAILABLE = 69
 
 
+@dataclass
 class Context:
     """What the global options say; the app is looked up when a command asks for it."""
 
-    def __init__(
-        self, app: str | None, broker: str | None, backend: str | None, workdir: str | None, quiet: bool
-    ) -> None:
-        self._name = app
-        self._broker = broker
-        self._backend = backend
-        self._workdir = workdir
-        self.quiet = quiet
+    name: str | None
+    broker: str | None
+    backend: str | None
+    config: str | None
+    quiet: bool
 
-    @property
+    @cached_property
     def app(self) -> Any:
         """The app. Ends the program with exit code 2 when it cannot be found."""
         from canvas.app import Canvas
-        from canvas.cli.loading import find_app
+        from canvas.cli.loading import configure, find_app
 
-        if self._name is None:
-            return Canvas("default", broker=self._broker, backend=self._backend)
         try:
-            app = find_app(self._name, self._workdir)
+            app = Canvas("default") if self.name is None else find_app(self.name)
+            if self.config:
+                configure(app, self.config)
         except CanvasError as exc:
             raise click.UsageError(str(exc)) from exc
-        if self._broker:
-            app.conf.broker_url = self._broker
-        if self._backend:
-            app.conf.result_backend = self._backend
+        if self.broker:
+            app.conf.broker_url = self.broker
+        if self.backend:
+            app.conf.result_backend = self.backend
         return app
 
 
@@ -67,17 +69,52 @@ class Commands(click.Group):
             return getattr(import_module(module), attribute)  # type: ignore[no-any-return]
         for entry in entry_points(group="canvas.commands"):
             if entry.name == cmd_name:
-                return entry.load()  # type: ignore[no-any-return]
+                return _plugin(entry)
         near = get_close_matches(cmd_name, self.list_commands(ctx), n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
         raise click.UsageError(f"No such command {cmd_name!r}.{hint}", ctx)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.NoSuchOption as exc:
+            if exc.option_name not in _LATE_APP or exc.ctx is None:
+                raise
+            raise click.UsageError(
+                f"{exc.option_name} is a global option: put it before the command, "
+                f"as in: canvas -A proj {exc.ctx.info_name}",
+                exc.ctx,
+            ) from exc
 
-@click.group(cls=Commands, context_settings={"auto_envvar_prefix": "CANVAS", "help_option_names": ["-h", "--help"]})
+
+def _plugin(entry: EntryPoint) -> click.Command:
+    """The command of an entry point; where it cannot be loaded, one that says why when it is used or listed."""
+    try:
+        command = entry.load()
+        if isinstance(command, click.Command):
+            return command
+        wrong = f"expected a click command; found {type(command).__name__}"
+    except Exception as exc:  # noqa: BLE001 - a plugin is somebody else's code; it may not take our help with it
+        wrong = f"{type(exc).__name__}: {exc}"
+    text = f"cannot load plugin {entry.value}: {wrong}"
+
+    def refuse() -> None:
+        raise click.ClickException(text)
+
+    return click.Command(entry.name, callback=refuse, short_help=f"({text})")
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("-A", "--app", envvar=["CANVAS_APP", "CELERY_APP"], help="module:attribute of the app.")
 @click.option("-b", "--broker", help="Broker URL, instead of the app's.")
 @click.option("--result-backend", help="Result backend URL, instead of the app's.")
-@click.option("--workdir", type=click.Path(exists=True, file_okay=False), help="Change to this directory first.")
+@click.option(
+    "--config", envvar="CELERY_CONFIG_MODULE", help="Module of settings, instead of the app's own configuration object."
+)
+@click.option(
+    "--workdir", envvar="CANVAS_WORKDIR", type=click.Path(exists=True, file_okay=False),
+    help="Change to this directory first.",
+)  # fmt: skip
 @click.option("-C", "--no-color", is_flag=True, help="Plain text.")
 @click.option("-q", "--quiet", is_flag=True, help="Say less.")
 @click.version_option(__version__)
@@ -88,33 +125,25 @@ def canvas(
     app: str | None,
     broker: str | None,
     result_backend: str | None,
+    config: str | None,
     workdir: str | None,
     no_color: bool,
     quiet: bool,
 ) -> None:
     """Compose and run Celery workflows."""
     ctx.color = False if no_color else None
-    ctx.obj = Context(app, broker, result_backend, workdir, quiet)
+    if workdir:
+        os.chdir(workdir)
+    ctx.obj = Context(app, broker, result_backend, config, quiet)
 
 
 def main() -> None:
-    """Run the command line; the program's exit code is the command's."""
-    arguments = sys.argv[1:]
-    _check_app_option(arguments)
+    """Run the command line. Exit codes: 0 done, 1 an error or a refused prompt, 2 usage, 69 no server answers."""
     try:
-        canvas(prog_name="canvas", standalone_mode=True)
+        canvas(prog_name="canvas")
     except OperationalError as exc:
         click.echo(f"Error: {exc}", err=True)
         sys.exit(_UNAVAILABLE)
     except CanvasError as exc:
         click.echo(f"Error: {exc}", err=True)
         sys.exit(1)
-
-
-def _check_app_option(arguments: list[str]) -> None:
-    """``canvas worker -A proj`` is a slip of the hand that deserves a word."""
-    command = next((i for i, word in enumerate(arguments) if word in _COMMANDS), None)
-    if command is not None and any(word in ("-A", "--app") for word in arguments[command:]):
-        name = arguments[command]
-        click.echo(f"-A/--app is a global option: put it before the command, as in: canvas -A proj {name}", err=True)
-        sys.exit(_USAGE)

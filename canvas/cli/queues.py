@@ -6,6 +6,10 @@ from typing import Any
 import click
 
 
+def _listed(names: str) -> list[str]:
+    return [name.strip() for name in names.split(",") if name.strip()]
+
+
 @click.command()
 @click.option("-f", "--force", is_flag=True, help="Don't ask.")
 @click.option("-Q", "--queues", default="", help="Queues, comma-separated; the app's own without it.")
@@ -14,8 +18,9 @@ import click
 def purge(obj: Any, /, force: bool, queues: str, exclude_queues: str) -> None:
     """Delete all messages that wait in the queues."""
     app = obj.app
-    excluded = exclude_queues.split(",")
-    names = [q.name for q in app.router.consumed([n for n in queues.split(",") if n], excluded)]
+    names = [queue.name for queue in app.router.consumed(_listed(queues), _listed(exclude_queues))]
+    if not names:
+        raise click.UsageError(f"no queue is left to purge when {exclude_queues} are excluded")
     if not force:
         click.confirm(f"This deletes all messages of {', '.join(names)}. Go on?", abort=True)
     deleted = sum(app.driver.broker.purge(name) for name in names)

@@ -5,6 +5,8 @@ from typing import Any
 
 import click
 
+from canvas.model import states
+
 
 class Json(click.ParamType[Any]):
     """A JSON value of one kind."""
@@ -64,7 +66,12 @@ def call(obj: Any, /, name: str, arguments: list[Any], keywords: dict[str, Any],
 @click.option("--timeout", type=float, default=None, help="Wait so many seconds at most.")
 @click.pass_obj
 def result(obj: Any, /, task_id: str, task: str | None, traceback: bool, timeout: float | None) -> None:
-    """Wait for the result of TASK_ID and print it."""
+    """Wait for the result of TASK_ID and print it; exit code 1 when the task failed."""
     handle = obj.app.AsyncResult(task_id)
     value = handle.get(propagate=False, timeout=timeout)
-    click.echo(handle.traceback if traceback else value)
+    if traceback:
+        click.echo(handle.traceback)
+    elif handle.state in states.PROPAGATE_STATES:
+        raise click.ClickException(f"{type(value).__name__}: {value}")
+    else:
+        click.echo(value)

@@ -17,7 +17,7 @@ def count_words(paths: list[str]) -> dict[str, int]:
     """The words of some files and how often each occurs."""
     words: Counter[str] = Counter()
     for path in paths:
-        words.update(_WORD.findall(Path(path).read_text(errors="replace").lower()))
+        words.update(_WORD.findall(Path(path).read_text("utf-8", errors="replace").lower()))
     return dict(words)
 
 

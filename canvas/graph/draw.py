@@ -12,11 +12,9 @@ _SHOWN = 4
 
 
 def text(sig: Signature[Any]) -> str:
-    """The workflow as an indented tree, members of a group side by side under a bracket; long groups shortened."""
+    """The workflow as an indented tree, one branch for each member of a group; long groups shortened."""
     graph = _graph(sig)
-    lines: list[str] = []
-    _text_units(graph, list(sequence(graph, _head(graph))), "", lines)
-    return "\n".join(lines)
+    return "\n".join(_text_units(graph, list(sequence(graph, _head(graph)))))
 
 
 def mermaid(sig: Signature[Any]) -> str:
@@ -69,24 +67,28 @@ def _call(step: Step) -> str:
     return f"{step.task}({', '.join(shown)})" if len(shown) < 4 else f"{step.task}(…)"
 
 
-def _text_units(graph: Graph, units: list[str], indent: str, lines: list[str]) -> None:
+def _text_units(graph: Graph, units: list[str]) -> list[str]:
+    lines: list[str] = []
     for unit in units:
         node = node_of(graph, unit)
         if isinstance(node, Step):
-            lines.append(f"{indent}● {_call(node)}")
+            lines.append(f"● {_call(node)}")
             continue
-        _text_members(graph, unit, indent, lines)
+        lines += _text_members(graph, unit)
         join = join_of(graph, unit)
         if join is not None:
-            lines.append(f"{indent}└─ all {graph.in_degree('join:' + join.id)} results")
-            _text_units(graph, body_units(graph, join), indent, lines)
+            lines.append(f"└─ all {graph.in_degree('join:' + join.id)} results")
+            lines += _text_units(graph, body_units(graph, join))
+    return lines
 
 
-def _text_members(graph: Graph, fork: str, indent: str, lines: list[str]) -> None:
+def _text_members(graph: Graph, fork: str) -> list[str]:
     heads = targets(graph, fork, "member")
-    lines.append(f"{indent}┌─ {len(heads)} side by side")
+    lines = [f"┌─ {len(heads)} side by side"]
     shown = heads if len(heads) <= _SHOWN + 1 else heads[: _SHOWN - 1]
     for head in shown:
-        _text_units(graph, list(sequence(graph, head)), indent + "│  ", lines)
+        first, *rest = _text_units(graph, list(sequence(graph, head)))
+        lines += [f"├─ {first}", *(f"│  {line}" for line in rest)]
     if len(shown) < len(heads):
-        lines.append(f"{indent}│  … {len(heads) - len(shown)} more")
+        lines.append(f"│  … {len(heads) - len(shown)} more")
+    return lines

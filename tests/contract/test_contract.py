@@ -56,13 +56,14 @@ class TestRedisUnixSocket(DriverContract):
         close(driver)
 
 
+@pytest.fixture(scope="module")
+def other_server():
+    with RedisServer() as server:
+        yield server
+
+
 class TestTwoServers(DriverContract):
     """Broker and results apart: in steps."""
-
-    @pytest.fixture(scope="class")
-    def other_server(self):
-        with RedisServer() as server:
-            yield server
 
     @pytest.fixture
     def driver(self, redis_url, other_server):

@@ -84,3 +84,32 @@ def test_an_unreachable_broker(run):
     found = run("-A", "dead", "call", "proj.add", "-a", "[1, 2]")
     assert found.returncode == 69
     assert "127.0.0.1:1" in found.stderr
+
+
+def test_settings_of_a_module_stand_in_for_the_apps_own(run, tmp_path):
+    (tmp_path / "settings.py").write_text("task_default_queue = 'elsewhere'\n")
+    sent = run("-A", "proj", "--config", "settings", "call", "proj.add", "-a", "[1, 2]")
+    assert sent.returncode == 0
+    assert run("-A", "proj", "--config", "settings", "purge", "-f").stdout.startswith("Purged 1 messages")
+    missing = run("-A", "proj", "--config", "nowhere", "report")
+    assert (missing.returncode, "nowhere" in missing.stderr) == (2, True)
+
+
+def test_a_failed_task_is_an_exit_code(run, tmp_path):
+    program = "from proj import app; app.backend.store_result('t1', ValueError('no good'), 'FAILURE')"
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, timeout=60)
+    assert done.returncode == 0
+    shown = run("-A", "proj", "result", "t1")
+    assert (shown.returncode, shown.stderr.strip()) == (1, "Error: ValueError: no good")
+
+
+def test_commands_come_from_installed_packages(run, tmp_path):
+    (tmp_path / "plugin.py").write_text("import click\n@click.command()\ndef greet():\n    click.echo('hello')\n")
+    folder = tmp_path / "plugin-1.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: plugin\nVersion: 1\n")
+    (folder / "entry_points.txt").write_text("[canvas.commands]\ngreet = plugin:greet\nbroken = plugin:missing\n")
+    assert run("greet", PYTHONPATH=str(tmp_path)).stdout == "hello\n"
+    broken = run("broken", PYTHONPATH=str(tmp_path))
+    assert (broken.returncode, "cannot load plugin plugin:missing" in broken.stderr) == (1, True)
+    assert run("--help", PYTHONPATH=str(tmp_path)).returncode == 0
