@@ -7,6 +7,7 @@ from canvas.model.current import current_app
 from canvas.model.group import group
 from canvas.model.signature import Signature, maybe_signature, signature
 from canvas.model.spread import chunks, xmap, xstarmap
+from canvas.model.stamping import StampingVisitor
 from canvas.result import AsyncResult, EagerResult, GroupResult, ResultSet
 from canvas.shared import shared_task
 from canvas.task import Task
@@ -19,6 +20,7 @@ __all__ = [
     "GroupResult",
     "ResultSet",
     "Signature",
+    "StampingVisitor",
     "Task",
     "__version__",
     "chain",

@@ -13,7 +13,7 @@ from canvas.model.chain import normal_steps
 from canvas.model.chord import chord, header_members
 from canvas.model.current import current_request
 from canvas.model.group import flat_members
-from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, Retried, Revoked, Success
+from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, Replaced, Retried, Revoked, Success
 from canvas.model.request import Request
 from canvas.model.signature import Signature, as_list, maybe_signature
 from canvas.model.spread import chunks
@@ -82,7 +82,7 @@ def _end(outcome: Outcome) -> tuple[str, Any, str | None]:
             return states.FAILURE, exc, text
         case Retried(retry, text):
             return states.RETRY, retry.exc or retry, text
-        case Ignored():
+        case Ignored() | Replaced():
             return states.IGNORED, None, None
         case Rejected(reason, _):
             return states.REJECTED, reason, None

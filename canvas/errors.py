@@ -27,6 +27,7 @@
     ├── TaskPredicate               control flow a task raises: not an error
     │   ├── Retry
     │   ├── Ignore
+    │   │   └── Replaced            another signature continues in its place
     │   └── Reject
     └── TimeoutError                (also builtins.TimeoutError)
 
@@ -192,6 +193,14 @@ class Retry(TaskPredicate):
 
 class Ignore(TaskPredicate):
     """The task wants no result recorded."""
+
+
+class Replaced(Ignore):
+    """Raised by ``self.replace``: ``sig`` continues in this task's place."""
+
+    def __init__(self, sig: Any) -> None:
+        super().__init__(f"replaced by {sig!r}")
+        self.sig = sig
 
 
 class Reject(TaskPredicate):

@@ -6,9 +6,10 @@ import traceback
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from canvas import errors
 from canvas.errors import Ignore, Reject, Retry
 from canvas.model.current import enter_request, leave_request
-from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, Retried, Success
+from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, Replaced, Retried, Success
 from canvas.model.request import Request
 from canvas.task import Task
 
@@ -31,6 +32,8 @@ def _call(task: Task[Any], request: Request, args: Any, kwargs: Any) -> Outcome:
         if inspect.iscoroutine(value):
             value = _run_coroutine(value)
         return Success(value)
+    except errors.Replaced as exc:
+        return Replaced(exc.sig)
     except Ignore:
         return Ignored()
     except Reject as exc:

@@ -4,11 +4,12 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, NoReturn, TypeVar
 
-from canvas.errors import MaxRetriesExceededError, OperationalError, Retry
+from canvas.errors import MaxRetriesExceededError, OperationalError, Replaced, Retry
 from canvas.model.current import current_request
 from canvas.model.request import Request
 from canvas.model.signature import Signature
 from canvas.model.spread import chunks, xmap, xstarmap
+from canvas.replacement import replacement
 
 R = TypeVar("R")
 
@@ -266,6 +267,37 @@ class Task(Generic[R]):
         return self.signature(
             request.args if args is None else args, request.kwargs if kwargs is None else kwargs, **options
         )
+
+    def replace(self, sig: Signature[Any]) -> Any:
+        """Give this task's place in its workflow to ``sig``: ``return self.replace(sig)``.
+
+        What follows runs after ``sig``, with its result; this task ends here. Raises CompositionError for an empty
+        chain and for a signature that is part of a chord.
+        """
+        return self.on_replace(replacement(self.app, self.request, sig))
+
+    def on_replace(self, sig: Signature[Any]) -> Any:
+        """Called by ``replace`` with what continues; override it to change that (and call ``super``)."""
+        if self.request.is_eager:
+            return sig.apply().get()
+        raise Replaced(sig)
+
+    def add_to_chord(self, sig: Signature[Any], lazy: bool = False) -> Any:
+        """Add ``sig`` to the header of the chord that this task is in; returns its result.
+
+        It is sent in the same step that ends this task. With ``lazy`` the chord waits for it from now on, and the
+        signature is returned for the caller to send. Raises ValueError outside a chord.
+        """
+        request = self.request
+        if not request.chord:
+            raise ValueError(f"{self.name}[{request.id}] is not a member of a chord; only its members can add to it")
+        sig.set(group_id=request.group, group_index=request.group_index, chord=request.chord, root_id=request.root_id)
+        result = sig.freeze()
+        if lazy:
+            self.backend.add_to_chord(request.group, result)
+            return sig
+        request.additions.append(sig)
+        return self.add_trail(result)
 
     def add_trail(self, result: Any) -> Any:
         """Count ``result`` among this task's children."""

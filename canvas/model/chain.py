@@ -10,6 +10,7 @@ from canvas.errors import CompositionError
 from canvas.model.chord import chord
 from canvas.model.group import group
 from canvas.model.signature import Signature, as_list, maybe_signature, shorten_names, subtype
+from canvas.model.stamping import stamp_chain
 
 
 @subtype("chain")
@@ -22,6 +23,8 @@ class _chain(Signature[Any]):
         steps = tasks[0] if len(tasks) == 1 and isinstance(tasks[0], list | tuple) else tasks
         super().__init__("celery.chain", (), {"tasks": _signatures(steps)}, app=app, **options)
         self["subtask_type"] = "chain"
+
+    _stamp = staticmethod(stamp_chain)
 
     @property
     def tasks(self) -> list[Signature[Any]]:

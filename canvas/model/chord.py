@@ -6,6 +6,7 @@ from typing import Any
 from canvas.errors import CompositionError
 from canvas.model.group import group
 from canvas.model.signature import Signature, maybe_signature, shorten_names, subtype
+from canvas.model.stamping import stamp_chord
 
 
 @subtype("chord")
@@ -39,6 +40,8 @@ class chord(Signature[Any]):
         )
         self["subtask_type"] = "chord"
 
+    _stamp = staticmethod(stamp_chord)
+
     @property
     def tasks(self) -> Any:
         """The header: a list of signatures, or a group once frozen."""
@@ -60,6 +63,12 @@ class chord(Signature[Any]):
     def header(self) -> list[Signature[Any]]:
         """The header's members."""
         return self.tasks.tasks if isinstance(self.tasks, group) else self.tasks
+
+    def as_header_group(self) -> group:
+        """The header as a group, which it stays from now on."""
+        if not isinstance(self.tasks, group):
+            self.tasks = group(self.tasks, app=self._app)
+        return self.tasks
 
     def _members(self) -> list[Signature[Any]]:
         return [*self.header, self.body] if self.body is not None else list(self.header)
@@ -127,9 +136,7 @@ class chord(Signature[Any]):
         group_index: int | None = None,
     ) -> Any:
         """Give header and body ids; the result is the body's, its parent the header's GroupResult."""
-        if not isinstance(self.tasks, group):
-            self.tasks = group(self.tasks, app=self._app)
-        header = self.tasks.freeze(parent_id=parent_id, root_id=root_id)
+        header = self.as_header_group().freeze(parent_id=parent_id, root_id=root_id)
         self.id = self.tasks.id
         if self.body is None:
             return None

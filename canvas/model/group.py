@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from canvas.errors import CompositionError
 from canvas.model.signature import Signature, maybe_signature, shorten_names, subtype
+from canvas.model.stamping import stamp_group
 
 R = TypeVar("R")
 
@@ -17,6 +18,8 @@ class group(Signature[list[Any]]):
         app = options.pop("app", None)
         super().__init__("celery.group", (), {"tasks": members_of(tasks)}, app=app, **options)
         self["subtask_type"] = "group"
+
+    _stamp = staticmethod(stamp_group)
 
     @property
     def tasks(self) -> list[Signature[Any]]:

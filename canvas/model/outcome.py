@@ -37,6 +37,13 @@ class Ignored:
 
 
 @dataclass(frozen=True, slots=True)
+class Replaced:
+    """The task gave its place to ``sig``."""
+
+    sig: Any
+
+
+@dataclass(frozen=True, slots=True)
 class Rejected:
     """The task raised Reject."""
 
@@ -51,4 +58,4 @@ class Revoked:
     reason: str
 
 
-Outcome: TypeAlias = Success | Failure | Retried | Ignored | Rejected | Revoked
+Outcome: TypeAlias = Success | Failure | Retried | Ignored | Replaced | Rejected | Revoked

@@ -53,6 +53,7 @@ class Request:
     def __init__(self, message: Message | None = None, **fields: Any) -> None:
         self._message = message
         self._children: list[Any] = []
+        self._additions: list[Any] = []
         if message is not None:
             fields.setdefault("called_directly", False)
         self.__dict__.update(fields)
@@ -83,6 +84,11 @@ class Request:
     def children(self) -> list[Any]:
         """Results of the tasks that this one sent."""
         return self._children
+
+    @property
+    def additions(self) -> list[Any]:
+        """Signatures that this task adds to its chord."""
+        return self._additions
 
     def get(self, name: str, default: Any = None) -> Any:
         """A field or header, or ``default``."""

@@ -11,6 +11,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from canvas.errors import CompositionError
 from canvas.model.current import current_app
+from canvas.model.stamping import StampingVisitor, stamp_links, stamp_task
 
 R = TypeVar("R")
 S = TypeVar("S", bound="Signature[Any]")
@@ -265,6 +266,27 @@ class Signature(dict[str, Any], Generic[R]):
         found: list[Signature[Any]] = [self]
         for callback in as_list(self.options.get("link")):
             found.extend(signature(callback, app=self._app).flatten_links())
+        return found
+
+    # -- stamping
+
+    def stamp(self, visitor: StampingVisitor | None = None, append_stamps: bool = False, **headers: Any) -> Self:
+        """Put stamps (a visitor's, ``headers``) on every task of it, in place; returns itself."""
+        self._stamp(self, visitor, append_stamps, headers)
+        return self
+
+    _stamp: Callable[..., None] = staticmethod(stamp_task)
+
+    def stamp_links(self, visitor: StampingVisitor | None, append_stamps: bool = False, **headers: Any) -> None:
+        """Stamp its callbacks and errbacks only."""
+        stamp_links(self, visitor, append_stamps, headers)
+
+    def adopt_links(self, option: str) -> list["Signature[Any]"]:
+        """The signatures under ``link`` or ``link_error``, as signatures rather than as read from a message."""
+        if not self.options.get(option):
+            return []
+        found: list[Signature[Any]] = [maybe_signature(sig, self._app) for sig in as_list(self.options[option])]
+        self.options[option] = found
         return found
 
     # -- composing

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, TextIO
 
 from canvas.execute import traceback_text
-from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, Retried, Revoked, Success
+from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, Replaced, Retried, Revoked, Success
 from canvas.model.shortrepr import short_repr
 from canvas.telemetry import attach
 
@@ -52,6 +52,8 @@ def _task_finished(message: Any, outcome: Outcome, runtime: float, **_: Any) -> 
             _trace.info("Task %s retry: %s", name, retry)
         case Ignored():
             _trace.info("Task %s ignored", name)
+        case Replaced(sig):
+            _trace.info("Task %s replaced by %s", name, short_repr(sig, 46))
         case Rejected(reason, requeue):
             _trace.info("Task %s rejected: %s requeue=%s", name, reason, requeue)
         case Revoked(reason):

@@ -13,7 +13,7 @@ from canvas.errors import CanvasError, Ignore, Reject, TaskRevokedError
 from canvas.execute import traceback_text
 from canvas.model import states
 from canvas.model.message import Delivery, Message
-from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, Retried, Revoked, Success
+from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, Replaced, Retried, Revoked, Success
 from canvas.model.record import Record
 from canvas.model.request import Request
 from canvas.model.settlement import Fence, Settlement
@@ -48,14 +48,14 @@ class Settler:
 
     def settle(self, done: Finished, outcome: Outcome) -> Settlement:
         """The settlement of one end. A successor that cannot be sent turns success into failure (T4, T5)."""
-        effects = Effects(self._app)
         settlement = Settlement(done.delivery, fence=done.fence)
-        if isinstance(outcome, Success):
-            try:
-                self._success(done, effects, outcome)
-            except (CanvasError, TypeError, ValueError) as exc:
-                effects = Effects(self._app)
-                outcome = Failure(exc, traceback_text(exc))
+        effects = Effects(self._app)
+        try:
+            settlement.grow = self._additions(done, effects, outcome)
+            self._continue(done, effects, outcome)
+        except (CanvasError, TypeError, ValueError) as exc:
+            effects, settlement.grow = Effects(self._app), []
+            outcome = Failure(exc, traceback_text(exc))
         self._other_ends(done, effects, settlement, outcome)
         settlement.stores, settlement.parts = effects.stores, effects.parts
         settlement.joins, settlement.publishes = effects.joins, effects.publishes
@@ -64,12 +64,10 @@ class Settler:
 
     def _other_ends(self, done: Finished, effects: Effects, settlement: Settlement, outcome: Outcome) -> None:
         match outcome:
-            case Success():
+            case Success() | Replaced() | Retried():
                 return
             case Failure(exc, text):
                 self._failure(done, effects, states.FAILURE, exc, text)
-            case Retried():
-                self._retried(done, effects, outcome)
             case Ignored():
                 self._unrecorded(done, effects, Ignore("the task raised Ignore"))
             case Rejected(reason, requeue):
@@ -80,7 +78,24 @@ class Settler:
             case Revoked(reason):
                 self._failure(done, effects, states.REVOKED, TaskRevokedError(reason), "", call_errbacks=False)
 
-    # -- success
+    # -- what goes on
+
+    def _continue(self, done: Finished, effects: Effects, outcome: Outcome) -> None:
+        match outcome:
+            case Success():
+                self._success(done, effects, outcome)
+            case Replaced(sig):
+                effects.send(effects.plan(sig, (), {}), self._ambient(done))
+            case Retried():
+                self._retried(done, effects, outcome)
+
+    def _additions(self, done: Finished, effects: Effects, outcome: Outcome) -> list[str]:
+        """Send what the task adds to its chord; the chord's group once for each (SEMANTICS.md T34)."""
+        if isinstance(outcome, Rejected) and outcome.requeue:
+            return []
+        for sig in done.request.additions:
+            effects.send(effects.plan(sig, (), {}), self._ambient(done))
+        return [sig.options["group_id"] for sig in done.request.additions]
 
     def _success(self, done: Finished, effects: Effects, outcome: Success) -> None:
         message, request = done.message, done.request

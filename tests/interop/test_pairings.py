@@ -2,28 +2,15 @@
 
 import pytest
 
-from tests.support.apps import make
-from tests.support.processes import WorkerProcess
-
-PAIRINGS = [("celery", "canvas"), ("canvas", "celery"), ("canvas", "canvas"), ("celery", "celery")]
-
 
 class Shapes:
     """Writes each workflow with one app's library; each returns ``(signature, expected value)``."""
 
-    def __init__(self, library, app):
-        if library == "celery":
-            import celery as module
-        else:
-            import canvas as module
-        self.lib = module
-        self.app = app
-
-    def s(self, name, *args, **kwargs):
-        return self.app.tasks[f"t.{name}"].s(*args, **kwargs)
-
-    def si(self, name, *args, **kwargs):
-        return self.app.tasks[f"t.{name}"].si(*args, **kwargs)
+    def __init__(self, pair):
+        self.lib = pair.lib
+        self.app = pair.app
+        self.s = pair.s
+        self.si = pair.si
 
     def task(self):
         return self.s("add", 2, 3), 5
@@ -106,29 +93,18 @@ class Shapes:
         return self.app.tasks["t.add"].chunks([(i, i) for i in range(5)], 2), [[0, 2], [4, 6], [8]]
 
 
-SHAPES = [name for name in vars(Shapes) if not name.startswith("_") and name not in ("s", "si")]
-
-
-@pytest.fixture(scope="module", params=PAIRINGS, ids=lambda p: f"{p[0]}-client-{p[1]}-worker")
-def pairing(request, bench):
-    client, worker = request.param
-    broker, backend, ledger = bench.urls()
-    with WorkerProcess(worker, broker, backend, "-P", "threads", "-c", "4", ledger=ledger):
-        app = make(client, broker, backend, ledger=ledger)
-        yield client, app, bench
-        app.close()
+SHAPES = [name for name in vars(Shapes) if not name.startswith("_")]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_value(pairing, shape):
-    client, app, _ = pairing
-    signature, expected = getattr(Shapes(client, app), shape)()
+def test_value(pair, shape):
+    signature, expected = getattr(Shapes(pair), shape)()
     assert signature.apply_async().get(timeout=30) == expected
 
 
-def test_links_run_with_the_result(pairing):
-    client, app, redis = pairing
-    shapes = Shapes(client, app)
+def test_links_run_with_the_result(pair):
+    redis = pair.bench
+    shapes = Shapes(pair)
     key = redis.new_key()
     sig = shapes.s("add", 1, 2)
     sig.link(shapes.s("noted", f"{key}:a"))
@@ -138,9 +114,8 @@ def test_links_run_with_the_result(pairing):
     assert redis.ledger(f"{key}:b", 1) == ["3"]
 
 
-def test_failure_carries_class_arguments_and_traceback(pairing):
-    client, app, _ = pairing
-    result = Shapes(client, app).s("fail").apply_async()
+def test_failure_carries_class_arguments_and_traceback(pair):
+    result = Shapes(pair).s("fail").apply_async()
     with pytest.raises(ValueError) as caught:
         result.get(timeout=30)
     assert caught.value.args == ("boom", 42)
@@ -148,9 +123,9 @@ def test_failure_carries_class_arguments_and_traceback(pairing):
     assert "raise ValueError" in result.traceback
 
 
-def test_a_failing_step_ends_the_chain_and_calls_its_errback(pairing):
-    client, app, redis = pairing
-    shapes = Shapes(client, app)
+def test_a_failing_step_ends_the_chain_and_calls_its_errback(pair):
+    app, redis = pair.app, pair.bench
+    shapes = Shapes(pair)
     key = redis.new_key()
     chain = shapes.s("add", 1, 1) | shapes.s("fail") | shapes.s("noted", f"{key}:never")
     result = chain.on_error(shapes.s("errback_by_id", f"{key}:failed")).apply_async()
@@ -161,18 +136,18 @@ def test_a_failing_step_ends_the_chain_and_calls_its_errback(pairing):
     assert redis.ledger(f"{key}:never", 0) == []
 
 
-def test_errback_by_request_is_called_in_the_worker(pairing):
-    client, app, redis = pairing
-    shapes = Shapes(client, app)
+def test_errback_by_request_is_called_in_the_worker(pair):
+    redis = pair.bench
+    shapes = Shapes(pair)
     key = redis.new_key()
     sig = shapes.s("fail").on_error(shapes.s("errback_by_request", key))
     result = sig.apply_async()
     assert redis.ledger(key, 1) == [f"{result.id}|ValueError"]
 
 
-def test_a_failing_header_fails_the_body_and_calls_its_errback_once(pairing):
-    client, app, redis = pairing
-    shapes = Shapes(client, app)
+def test_a_failing_header_fails_the_body_and_calls_its_errback_once(pair):
+    app, redis = pair.app, pair.bench
+    shapes = Shapes(pair)
     key = redis.new_key()
     body = shapes.s("tsum").on_error(shapes.s("errback_by_id", key))
     result = shapes.lib.chord([shapes.s("add", 1, 1), shapes.s("fail"), shapes.s("add", 2, 2)], body).apply_async()
@@ -182,9 +157,8 @@ def test_a_failing_header_fails_the_body_and_calls_its_errback_once(pairing):
     assert redis.ledger(key, 1) == [result.id]
 
 
-def test_ids_and_lineage(pairing):
-    client, app, _ = pairing
-    shapes = Shapes(client, app)
+def test_ids_and_lineage(pair):
+    shapes = Shapes(pair)
     result = (shapes.s("where") | shapes.s("where") | shapes.s("where")).apply_async()
     last = result.get(timeout=30)
     first = result.parent.parent.get(timeout=30)
@@ -194,26 +168,24 @@ def test_ids_and_lineage(pairing):
     assert first["parent_id"] is None
 
 
-def test_ignored_results_are_not_stored(pairing):
-    client, app, redis = pairing
+def test_ignored_results_are_not_stored(pair):
+    redis = pair.bench
     key = redis.new_key()
-    result = Shapes(client, app).s("quiet", key).apply_async()
+    result = Shapes(pair).s("quiet", key).apply_async()
     assert redis.ledger(key, 1) == ["1"]
     assert redis.results.get(f"celery-task-meta-{result.id}") is None
 
 
-def test_retry_keeps_the_id_and_the_chain(pairing):
-    client, app, _ = pairing
-    shapes = Shapes(client, app)
+def test_retry_keeps_the_id_and_the_chain(pair):
+    shapes = Shapes(pair)
     assert (shapes.s("flaky", 2) | shapes.s("add", 10)).apply_async().get(timeout=30) == 12
 
 
-def test_countdown(pairing):
-    client, app, _ = pairing
-    assert Shapes(client, app).s("add", 1, 1).apply_async(countdown=0.2).get(timeout=30) == 2
+def test_countdown(pair):
+    assert Shapes(pair).s("add", 1, 1).apply_async(countdown=0.2).get(timeout=30) == 2
 
 
-def test_expired_tasks_are_revoked(pairing):
-    client, app, redis = pairing
-    result = Shapes(client, app).s("add", 1, 1).apply_async(expires="2001-01-01T00:00:00+00:00")
+def test_expired_tasks_are_revoked(pair):
+    app, redis = pair.app, pair.bench
+    result = Shapes(pair).s("add", 1, 1).apply_async(expires="2001-01-01T00:00:00+00:00")
     assert redis.wait_state(app, result.id) == "REVOKED"

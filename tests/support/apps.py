@@ -7,6 +7,7 @@ The environment decides: ``APP_LIBRARY`` (canvas or celery), ``APP_BROKER``, ``A
 import os
 import time
 from decimal import Decimal
+from functools import partial
 
 import redis
 
@@ -36,49 +37,52 @@ def make(library, broker, backend, serializer="json", ledger=None, **settings):
 
 
 def define(app, exceptions, ledger):
+    # Apps of one process must not see each other's functions.
+    task = partial(app.task, shared=False)
+
     def note(key, value="1"):
         if ledger is not None:
             ledger.rpush(f"ledger:{key}", value)
             ledger.expire(f"ledger:{key}", 600)
 
-    @app.task(name="t.add")
+    @task(name="t.add")
     def add(x, y):
         return x + y
 
-    @app.task(name="t.mul")
+    @task(name="t.mul")
     def mul(x, y):
         return x * y
 
-    @app.task(name="t.ident")
+    @task(name="t.ident")
     def ident(x):
         return x
 
-    @app.task(name="t.tsum")
+    @task(name="t.tsum")
     def tsum(values):
         return sum(values)
 
-    @app.task(name="t.rec")
+    @task(name="t.rec")
     def rec(tag, *args, **kwargs):
         return [tag, list(args), kwargs]
 
-    @app.task(name="t.noted")
+    @task(name="t.noted")
     def noted(value, key):
         note(key, repr(value))
         return value
 
-    @app.task(name="t.fail")
+    @task(name="t.fail")
     def fail(*args):
         raise ValueError("boom", 42)
 
-    @app.task(name="t.kinds")
+    @task(name="t.kinds")
     def kinds(value):
         return [type(value).__name__, value]
 
-    @app.task(name="t.price")
+    @task(name="t.price")
     def price():
         return Decimal("1.50")
 
-    @app.task(name="t.where", bind=True)
+    @task(name="t.where", bind=True)
     def where(self, *args):
         return {
             "library": type(app).__module__.split(".")[0],
@@ -89,46 +93,81 @@ def define(app, exceptions, ledger):
             "hostname": self.request.hostname,
         }
 
-    @app.task(name="t.sleep")
+    @task(name="t.sleep")
     def sleep(seconds, value=None):
         time.sleep(seconds)
         return value
 
-    @app.task(name="t.quiet", ignore_result=True)
+    @task(name="t.quiet", ignore_result=True)
     def quiet(key):
         note(key)
 
-    @app.task(name="t.errback_by_id")
+    @task(name="t.errback_by_id")
     def errback_by_id(task_id, key):
         note(key, task_id)
 
-    @app.task(name="t.errback_by_request")
+    @task(name="t.errback_by_request")
     def errback_by_request(request, exc, traceback, key):
         note(key, f"{request.id}|{type(exc).__name__}")
 
-    @app.task(name="t.slow_then", bind=True)
+    @task(name="t.slow_then", bind=True)
     def slow_then(self, seconds, key):
         note(key, "start")
         time.sleep(seconds)
         note(key, "end")
         return key
 
-    @app.task(name="t.suicidal")
+    @task(name="t.suicidal")
     def suicidal(key):
         note(key, "ran")
         os.kill(os.getpid(), 9)
 
-    @app.task(name="t.flaky", bind=True, max_retries=5)
+    @task(name="t.flaky", bind=True, max_retries=5)
     def flaky(self, times):
         if self.request.retries < times:
             raise self.retry(countdown=0.1, exc=RuntimeError("again"))
         return self.request.retries
 
-    @app.task(name="t.ignored")
+    def signature(data):
+        return app.signature(data)
+
+    @task(name="t.swap", bind=True)
+    def swap(self, *args):
+        *given, data = args
+        sig = signature(data)
+        if sig.subtask_type is None:
+            sig = sig.clone(tuple(given))
+        elif given:
+            sig = app.tasks["t.ident"].s(*given) | sig
+        return self.replace(sig)
+
+    @task(name="t.swap_again", bind=True)
+    def swap_again(self, data):
+        return self.replace(app.tasks["t.swap"].s(data))
+
+    @task(name="t.grow", bind=True)
+    def grow(self, value, *data):
+        for one in data:
+            self.add_to_chord(signature(one))
+        return value
+
+    @task(name="t.context", bind=True)
+    def context(self, *args):
+        request = self.request
+        names = ("id", "root_id", "parent_id", "group", "group_index", "replaced_task_nesting", "stamps")
+        return {name: getattr(request, name) for name in names}
+
+    @task(name="t.progress", bind=True)
+    def progress(self, key):
+        self.update_state(state="PROGRESS", meta={"done": 1})
+        note(key, app.AsyncResult(self.request.id).state)
+        return "done"
+
+    @task(name="t.ignored")
     def ignored():
         raise exceptions.Ignore()
 
-    @app.task(name="t.rejected")
+    @task(name="t.rejected")
     def rejected():
         raise exceptions.Reject("no thanks", requeue=False)
 
