@@ -5,8 +5,11 @@ from typing import Any
 
 from canvas.graph.check import check
 from canvas.graph.emit import Emission
-from canvas.graph.lower import Call, Lowering
+from canvas.graph.lower import Call, Lowering, with_fields
 from canvas.graph.steps import Graph
+from canvas.model.chain import normal_steps
+from canvas.model.chord import chord, header_members
+from canvas.model.group import flat_members
 from canvas.model.plan import Pending, Plan
 from canvas.model.signature import Signature
 
@@ -23,12 +26,16 @@ def compile(
 ) -> Plan:
     """Everything one application of ``sig`` sends, with every id in place; ``sig`` is not changed.
 
-    ``args`` go before the first steps' own, ``options`` are ``apply_async``'s; ``options["chain"]`` holds further
-    steps in wire form (reversed), to follow the whole. An empty chain gives an empty plan without a result.
+    ``args`` go before the first steps' own, ``options`` are ``apply_async``'s; ``options["chain"]``, of the call and of
+    ``sig`` itself, holds further steps in wire form (reversed), to follow the whole (SEMANTICS.md C13). An empty
+    chain gives an empty plan without a result.
     Raises CompositionError naming the step that cannot be compiled.
     """
     given = dict(options or {})
     rest = given.pop("chain", None)
+    if sig.options.get("chain"):
+        rest = [*(rest or ()), *sig.options["chain"]]
+        sig = with_fields(sig, options={key: value for key, value in sig.options.items() if key != "chain"})
     if sig.subtask_type == "chain" and not sig._members():
         return Plan()
     lowering = Lowering(new_id, reply_to, errback_on_header)
@@ -38,7 +45,10 @@ def compile(
     check(lowering.graph)
     chained = sig.subtask_type == "chain"
     plan = Emission(lowering.graph, chained, rest).emit(span.head)
-    plan.result = _only_group(sig, plan.result)
+    assert plan.result is not None
+    if plan.dispatches:
+        plan.trail = _first_sent(plan.result)
+    plan.result = _as_applied(sig, plan.result)
     return plan
 
 
@@ -50,9 +60,22 @@ def graph_of(sig: Signature[Any], new_id: Callable[[], str]) -> Graph:
     return lowering.graph
 
 
-def _only_group(sig: Signature[Any], result: Pending | None) -> Pending | None:
-    """A group whose one member ends in a group has that group's result (SEMANTICS.md G12)."""
-    if sig.subtask_type == "group" and result is not None and result.members and len(result.members) == 1:
-        only = result.members[0]
-        return only if only.members is not None else result
+def _as_applied(sig: Signature[Any], result: Pending) -> Pending:
+    """The result of applying: a chord's has its header as parent, whatever its body is (SEMANTICS.md C2, R8)."""
+    if sig.subtask_type == "chain":
+        steps = normal_steps(sig._members())
+        return _as_applied(steps[0], result) if len(steps) == 1 else result
+    if sig.subtask_type == "group":
+        return _first_sent(result)
+    if isinstance(sig, chord) and flat_members(header_members(sig.tasks)):
+        return Pending(result.id, _first_sent(result), result.members)
     return result
+
+
+def _first_sent(result: Pending) -> Pending:
+    """The task or group that starts the run: what its sender counts among its children (SEMANTICS.md R9)."""
+    head = result.line()[0]
+    if head.members is not None and len(head.members) == 1 and head.members[0].members is not None:
+        # A group of one that ends in a group has that group's result (G12).
+        return head.members[0]
+    return head

@@ -14,13 +14,12 @@ import networkx as nx
 from canvas.errors import CompositionError
 from canvas.graph.steps import Fork, Graph, Join, Span, Step, fork_key, join_key
 from canvas.model.chain import normal_steps
-from canvas.model.chord import chord, header_members
+from canvas.model.chord import body_options, chord, header_members, header_options
 from canvas.model.group import flat_members, group
 from canvas.model.signature import Signature, as_list, maybe_signature
 from canvas.model.spread import chunks
 
 _LAST_STEP = ("task_id", "group_id", "chord", "group_index")
-_NOT_BODY = ("countdown", "eta", "parent_id", "chain", "chord", "link", "link_error", "task_id")
 
 
 @dataclass(slots=True)
@@ -118,8 +117,8 @@ class Lowering:
         """A composite last step with its chain's id and membership: a chord's go to its body."""
         target = step.body if isinstance(step, chord) else step
         merged = target._merge((), {}, options)[2]
-        changed = _with(target, options=merged)
-        return _with(step, kwargs={**step.kwargs, "body": changed}) if isinstance(step, chord) else changed
+        changed = with_fields(target, options=merged)
+        return with_fields(step, kwargs={**step.kwargs, "body": changed}) if isinstance(step, chord) else changed
 
     def _follow(self, before: Span, after: Span) -> None:
         self.graph.add_edge(before.exit, after.head, kind="next", index=0)
@@ -191,7 +190,7 @@ class Lowering:
         header_id = sig.tasks.options.get("task_id") if isinstance(sig.tasks, group) else None
         fork = self._fork(header_id or sig.options.get("task_id") or self._new_id(), options, live)
         group_id = fork.removeprefix("fork:")
-        inherited = _header_options(options) if live else {}
+        inherited = header_options(options) if live else {}
         spans = [
             self._member(fork, index, member, Call(args, kwargs, dict(inherited)), live)
             for index, member in enumerate(header)
@@ -209,12 +208,12 @@ class Lowering:
     def _body(self, body: Signature[Any], options: dict[str, Any], call: Call, live: bool) -> Signature[Any]:
         if not live:
             return body
-        carried = {key: value for key, value in options.items() if key not in _NOT_BODY}
+        carried = body_options(options)
         if call.options.get("task_id"):
             carried["task_id"] = call.options["task_id"]
         if options.get("chord") is not None:
             carried["chord"] = options["chord"]
-        body = _with(body, options=body._merge((), {}, carried)[2])
+        body = with_fields(body, options=body._merge((), {}, carried)[2])
         links, errbacks = as_list(options.get("link")), as_list(options.get("link_error"))
         if links or errbacks:
             body = body.clone()
@@ -256,7 +255,7 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in options.items() if value is not None}
 
 
-def _with(sig: Signature[Any], **fields: Any) -> Signature[Any]:
+def with_fields(sig: Signature[Any], **fields: Any) -> Signature[Any]:
     """A shallow copy of ``sig`` with fields exchanged."""
     copy = sig.__class__.__new__(sig.__class__)
     dict.update(copy, sig, **fields)
@@ -271,9 +270,3 @@ def _link_each(sig: Signature[Any], callback: Any) -> None:
             _link_each(member, callback)
     else:
         sig.link(callback)
-
-
-def _header_options(options: dict[str, Any]) -> dict[str, Any]:
-    """What of a chord's options its header members take (SEMANTICS.md H11)."""
-    left_out = ("link", "link_error", "task_id", "chain", "chord", "group_id", "group_index", "reply_to")
-    return {key: value for key, value in options.items() if key not in left_out}

@@ -126,8 +126,8 @@ def normal_steps(tasks: Sequence[Any], unroll: bool = True) -> list[Signature[An
     """The steps a chain really has (SEMANTICS.md C7–C10).
 
     Chains in it are spliced, one-member groups become their member, empty groups vanish (unless there is nothing
-    else), and a group that something follows becomes a chord with that as its body. With ``unroll``, a chord whose
-    body is a chain led by a task gives up the rest of that chain to this one.
+    else), and a group that something follows, also one that ends a chord, becomes a chord with that as its body.
+    With ``unroll``, a chord whose body is a chain led by a task gives up the rest of that chain to this one.
     """
     flat: list[Signature[Any]] = []
     empty: Signature[Any] | None = None
@@ -148,6 +148,8 @@ def normal_steps(tasks: Sequence[Any], unroll: bool = True) -> list[Signature[An
     for sig in reversed(flat):
         if isinstance(sig, group) and steps:
             steps[-1] = chord(sig, body=steps[-1], app=sig._app)
+        elif isinstance(sig, chord) and steps and _ends_in_group(sig):
+            steps[-1] = _with_body(sig, unrolled(sig.body) | steps[-1])
         else:
             steps.append(sig)
     steps.reverse()
@@ -166,10 +168,21 @@ def _unroll(sig: chord) -> list[Signature[Any]]:
     body = sig.body
     first, *rest = body.unchain_tasks()
     own = {key: value for key, value in body.options.items() if key not in _CHAIN_OWN}
-    shorter = sig.__class__.__new__(sig.__class__)
-    dict.update(shorter, sig, kwargs={**sig.kwargs, "body": first.set(**{**own, **first.options})})
-    shorter.__dict__.update(sig.__dict__)
-    return [shorter, *rest]
+    return [_with_body(sig, first.set(**{**own, **first.options})), *rest]
+
+
+def _with_body(sig: chord, body: Signature[Any]) -> chord:
+    """``sig`` with another body, sharing its header."""
+    copy = sig.__class__.__new__(sig.__class__)
+    dict.update(copy, sig, kwargs={**sig.kwargs, "body": body})
+    copy.__dict__.update(sig.__dict__)
+    return copy
+
+
+def _ends_in_group(sig: Any) -> bool:
+    if isinstance(sig, _chain):
+        return bool(sig.tasks) and _ends_in_group(sig.tasks[-1])
+    return isinstance(sig, group) or (isinstance(sig, chord) and _ends_in_group(sig.body))
 
 
 def unrolled(sig: Signature[Any]) -> Signature[Any]:

@@ -170,6 +170,20 @@ def header_members(header: Any) -> list[Signature[Any]]:
     return group(header).tasks
 
 
+_HEADER_LACKS = ("link", "link_error", "task_id", "chain", "chord", "group_id", "group_index", "reply_to")
+_BODY_LACKS = ("countdown", "eta", "parent_id", "chain", "chord", "link", "link_error", "task_id")
+
+
+def header_options(options: dict[str, Any]) -> dict[str, Any]:
+    """What of a chord's options its header members take (SEMANTICS.md H11)."""
+    return {key: value for key, value in options.items() if key not in _HEADER_LACKS}
+
+
+def body_options(options: dict[str, Any]) -> dict[str, Any]:
+    """What of a chord's options its body takes as they are (SEMANTICS.md H11)."""
+    return {key: value for key, value in options.items() if key not in _BODY_LACKS}
+
+
 def part_count(sig: Signature[Any]) -> int:
     """How many parts ``sig`` returns to the chord it is a header member of (SEMANTICS.md H10)."""
     kind = sig.subtask_type

@@ -65,6 +65,8 @@ class Plan:
     dispatches: list[Dispatch] = field(default_factory=list)
     barriers: list[Barrier] = field(default_factory=list)
     result: Pending | None = None
+    trail: Pending | None = None
+    """What a task that sends this counts among its children: the task or group that starts the run."""
 
 
 def single(
@@ -82,4 +84,5 @@ def single(
     task_id = merged.setdefault("task_id", new_id)
     if rest is not None:
         merged["chain"] = [*rest, *merged["chain"]] if merged.get("chain") else rest
-    return Plan([Dispatch(sig.task, tuple(merged_args), merged_kwargs, merged)], [], Pending(task_id))
+    pending = Pending(task_id)
+    return Plan([Dispatch(sig.task, tuple(merged_args), merged_kwargs, merged)], [], pending, pending)

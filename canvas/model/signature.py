@@ -129,8 +129,13 @@ class Signature(dict[str, Any], Generic[R]):
     @property
     def app(self) -> Any:
         """The app this signature is sent through: its own, a member's, or the current one."""
-        own = self._app or next((m.app for m in self._members() if m._app is not None), None)
-        return own or current_app()
+        return self._given_app() or current_app()
+
+    def _given_app(self) -> Any:
+        """Its own app, or the first that a member has."""
+        if self._app is not None:
+            return self._app
+        return next((app for member in self._members() if (app := member._given_app()) is not None), None)
 
     @property
     def type(self) -> Any:

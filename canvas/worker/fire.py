@@ -7,11 +7,13 @@ from typing import Any
 
 from canvas.app import Canvas
 from canvas.client import Ambient
+from canvas.errback import body_errbacks
 from canvas.errors import CanvasError, ChordError
 from canvas.model import states
+from canvas.model.record import Record
 from canvas.model.request import Request
 from canvas.model.settlement import Firing, Ready
-from canvas.model.signature import Signature, as_list, maybe_signature
+from canvas.model.signature import Signature, maybe_signature
 from canvas.wire import record as wire_record
 from canvas.wire import typed_json
 from canvas.worker.abandon import Ending, abandon, abandon_rest
@@ -47,10 +49,18 @@ def fire(app: Canvas, ready: Ready) -> Firing:
             error = ChordError(f"Callback error: {exc!r}")
             error.__cause__ = exc
     else:
-        error = ChordError(f"Dependency {failed.task_id} raised {failed.result!r}")
-        error.__cause__ = failed.result if isinstance(failed.result, BaseException) else None
+        error = _dependency_error(failed, nested=ready.structure is not None)
     _fail_body(app, effects, body, error, completer)
     return _firing(ready, effects, failed=True)
+
+
+def _dependency_error(failed: Part, nested: bool) -> ChordError:
+    """In Celery's words, which differ for a header whose members end in groups (SEMANTICS.md K14, E13)."""
+    if nested:
+        return ChordError(f"Join error: {failed.result!r}")
+    error = ChordError(f"Dependency {failed.task_id} raised {failed.result!r}")
+    error.__cause__ = failed.result if isinstance(failed.result, BaseException) else None
+    return error
 
 
 def _firing(ready: Ready, effects: Effects, failed: bool) -> Firing:
@@ -90,29 +100,16 @@ def _send_body(app: Canvas, effects: Effects, body: Signature[Any], values: list
 
 
 def _fail_body(app: Canvas, effects: Effects, body: Signature[Any], error: ChordError, completer: Completer) -> None:
-    """The body never runs: it ends in FAILURE, its own chord hears of it, its errbacks run once."""
-    ending = Ending(states.FAILURE, error, None, completer)
-    abandon(effects, body, ending)
-    abandon_rest(effects, body.options.get("chain"), ending)
-    for task_id, errbacks in _errbacks_of(body):
-        request = Request(id=task_id, root_id=completer.root_id, parent_id=completer.task_id, task=body.task)
-        run_errbacks(app, effects, errbacks, request, error, None)
+    """The body never runs: it ends in FAILURE, its own chord hears of it, its errbacks run once.
 
-
-def _errbacks_of(body: Signature[Any]) -> list[tuple[str, list[Any]]]:
-    """Each id that a failed body stands for, with the errbacks to call for it."""
-    own = as_list(body.options.get("link_error"))
+    The members of a group take the header's own exception, and so does the group's id (SEMANTICS.md E8).
+    """
+    shown: BaseException = error
     if body.subtask_type == "group":
-        return [pair for member in body._members() for pair in _errbacks_of(member)]
-    if body.subtask_type == "chord":
-        inner = body.kwargs["body"]
-        return [(task_id, [*own, *found]) for task_id, found in _errbacks_of(inner)]
-    if body.subtask_type == "chain":
-        steps = body._members()
-        return [
-            (
-                str(body.options.get("task_id") or steps[-1].id),
-                own or as_list(steps[-1].options.get("link_error")),
-            )
-        ]
-    return [(str(body.options.get("task_id")), own)]
+        shown = error.__cause__ or error
+        effects.record(Record(str(body.options.get("task_id")), states.FAILURE, shown, None, []))
+    abandon(effects, body, Ending(states.FAILURE, shown, None, completer))
+    abandon_rest(effects, body.options.get("chain"), Ending(states.FAILURE, error, None, completer))
+    for task_id, errbacks in body_errbacks(body):
+        request = Request(id=task_id, task=body.task, args=body.args, kwargs=body.kwargs, errbacks=errbacks)
+        run_errbacks(app, effects, errbacks, request, shown, None)

@@ -117,9 +117,9 @@ class Settler:
         children = []
         for plan in plans:
             effects.send(plan, ambient)
-            if plan.result is not None:
-                children.append(plan.result.as_tuple())
-        return children
+            if plan.trail is not None:
+                children.append(plan.trail.as_tuple())
+        return children if done.task is None or done.task.trail else []
 
     # -- every other end
 

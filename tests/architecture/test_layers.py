@@ -12,7 +12,8 @@ LAYERS = [
     {"graph", "wire", "routing", "settings"},
     {"drivers"},
     {
-        "app", "backend", "builtins", "client", "config", "control", "eager", "execute", "registry", "result", "send",
+        "app", "backend", "builtins", "client", "config", "control", "eager", "errback", "execute",
+        "replacement", "registry", "result", "send",
         "shared", "task", "__init__",
     },
     {"worker", "embedded"},

@@ -1,5 +1,8 @@
 """The four pairings of canvas and real Celery 5.7: who sends, and who runs."""
 
+import gc
+import json
+
 import pytest
 
 from tests.support.apps import make
@@ -32,8 +35,6 @@ class Pair:
 
     def record(self, task_id):
         """What is stored of a task, as JSON says it; ``None`` when nothing is."""
-        import json
-
         found = self.bench.results.get(f"celery-task-meta-{task_id}")
         return json.loads(found) if found else None
 
@@ -47,4 +48,6 @@ def pair(request):
         with WorkerProcess(worker, broker, backend, "-P", "threads", "-c", "4", ledger=ledger):
             app = make(client, broker, backend, ledger=ledger)
             yield Pair(client, worker, app, bench)
+            # Celery's results talk to their server when they are deleted: do that while it runs.
+            gc.collect()
             app.close()

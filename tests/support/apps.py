@@ -4,6 +4,7 @@ The environment decides: ``APP_LIBRARY`` (canvas or celery), ``APP_BROKER``, ``A
 ``APP_LEDGER`` (a Redis URL where every execution is counted).
 """
 
+import json
 import os
 import time
 from decimal import Decimal
@@ -73,6 +74,21 @@ def define(app, exceptions, ledger):
     @task(name="t.fail")
     def fail(*args):
         raise ValueError("boom", 42)
+
+    @task(name="t.step", bind=True)
+    def step(self, *args, tag, run, fails=False):
+        request = self.request
+        found = {"tag": tag, "args": args, "id": request.id, "root": request.root_id, "parent": request.parent_id}
+        note(run, json.dumps({**found, "group_index": request.group_index}))
+        if fails:
+            raise ValueError(tag)
+        return f"{tag}({', '.join(map(_shown, args))})"
+
+    @task(name="t.step_failed", bind=True)
+    def step_failed(self, task_id, tag, run):
+        request = self.request
+        found = {"tag": tag, "args": [task_id], "id": request.id, "root": request.root_id, "parent": request.parent_id}
+        note(run, json.dumps({**found, "group_index": request.group_index}))
 
     @task(name="t.kinds")
     def kinds(value):
@@ -172,6 +188,10 @@ def define(app, exceptions, ledger):
         raise exceptions.Reject("no thanks", requeue=False)
 
 
+def _shown(value):
+    return f"[{', '.join(map(_shown, value))}]" if isinstance(value, list) else str(value)
+
+
 if "APP_LIBRARY" in os.environ:
     app = make(
         os.environ["APP_LIBRARY"],
@@ -179,4 +199,5 @@ if "APP_LIBRARY" in os.environ:
         os.environ["APP_BACKEND"],
         os.environ.get("APP_SERIALIZER", "json"),
         os.environ.get("APP_LEDGER"),
+        **({"task_acks_late": True} if os.environ.get("APP_ACKS_LATE") else {}),
     )

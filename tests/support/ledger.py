@@ -11,6 +11,7 @@ class Bench:
 
     def __init__(self, server):
         self.server = server
+        self.broker = redis_client.Redis.from_url(server.url(0))
         self.results = redis_client.Redis.from_url(server.url(1))
         self.ledgers = redis_client.Redis.from_url(server.url(2), decode_responses=True)
 

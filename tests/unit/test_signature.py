@@ -23,6 +23,14 @@ def s(name, *args, **kwargs):
     return signature(name, args, kwargs)
 
 
+def test_a_workflow_belongs_to_the_app_of_its_innermost_tasks():
+    first, last = Canvas("first", broker="memory://"), Canvas("last", broker="memory://")
+    task = first.task(name="first.task")(lambda: None)
+    last.set_current()
+    flow = group([chain(task.s(), task.s())])
+    assert flow.app is chord([flow], chain(task.s(), task.s())).app is first
+
+
 def test_the_form_is_celerys():
     assert signature("add", (1,), {"k": 2}, immutable=True, countdown=3) == {
         "task": "add", "args": (1,), "kwargs": {"k": 2}, "options": {"countdown": 3}, "subtask_type": None,

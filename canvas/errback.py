@@ -1,0 +1,44 @@
+"""Error callbacks, wherever they are called from: which a failure has, and how each is called (SEMANTICS.md E3–E8)."""
+
+import inspect
+from typing import Any
+
+from canvas.model.request import Request
+from canvas.model.signature import Signature, as_list
+from canvas.telemetry import emit
+
+
+def takes_request(app: Any, sig: Signature[Any]) -> bool:
+    """New style: a task registered here, not bound, that takes more than one positional argument."""
+    task = app.tasks.get(sig.task)
+    if task is None or task.bound or sig.subtask_type is not None:
+        return False
+    try:
+        parameters = inspect.signature(task.run).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return True
+    taken = 0 if sig.immutable else len(sig.args)
+    return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters) - taken > 1
+
+
+def call_errback(app: Any, sig: Signature[Any], request: Request, exc: BaseException, text: Any) -> None:
+    """Call a new-style errback; what it raises is reported, and does not change how the failed task ends."""
+    task = app.tasks[sig.task]
+    args = sig.args if sig.immutable else (request, exc, text, *sig.args)
+    try:
+        task(*args, **sig.kwargs)
+    except Exception as failure:  # noqa: BLE001 - an errback's own failure must not undo the task's end
+        emit("errback.failed", task=task.name, task_id=request.id, exc=failure)
+
+
+def body_errbacks(body: Signature[Any]) -> list[tuple[str, list[Any]]]:
+    """Each id that the failed body of a chord stands for, with the errbacks to call for it."""
+    own = as_list(body.options.get("link_error"))
+    if body.subtask_type == "group":
+        found = [pair for member in body._members() for pair in body_errbacks(member)]
+        return [(task_id, [*its, *(errback for errback in own if errback not in its)]) for task_id, its in found]
+    if body.subtask_type == "chord":
+        return [(task_id, [*own, *its]) for task_id, its in body_errbacks(body.kwargs["body"])]
+    return [(str(body.options.get("task_id")), own)]

@@ -1,0 +1,105 @@
+"""Random workflows on all four pairings of canvas and real Celery: what ran, as whose child, with which end."""
+
+import gc
+import json
+import operator
+import os
+import uuid
+from contextlib import ExitStack
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from tests.interop.conftest import PAIRINGS, Pair
+from tests.support import workflows
+from tests.support.apps import make
+from tests.support.ledger import Bench
+from tests.support.processes import WorkerProcess
+from tests.support.redis_server import RedisServer
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    """All four at once, each on a server of its own; canvas with canvas first."""
+    with ExitStack() as stack:
+        found = []
+        for client, worker in sorted(PAIRINGS):
+            bench = Bench(stack.enter_context(RedisServer()))
+            broker, backend, ledger = bench.urls()
+            arguments = ("-P", "threads", "-c", "2")
+            stack.enter_context(WorkerProcess(worker, broker, backend, *arguments, ledger=ledger, acks_late="1"))
+            app = make(client, broker, backend, ledger=ledger)
+            stack.callback(app.close)
+            found.append(Pair(client, worker, app, bench))
+        yield found
+        # Celery's results talk to their server when they are deleted: do that while it runs.
+        gc.collect()
+
+
+def compare(pairs, tree):
+    workflows.number(tree)
+    run = uuid.uuid4().hex
+    results = [workflows.write(tree, pair, run).apply_async() for pair in pairs]
+    reference, at_least = None, 0
+    for pair, result in zip(pairs, results, strict=True):
+        notes = workflows.settled(pair, run, at_least)
+        facts = workflows.Observation(pair, tree, result, notes).facts()
+        if reference is None:
+            reference, at_least = facts, len(notes)
+            continue
+        for kind, value in facts.items():
+            same = workflows.agree if pair.worker == "celery" and kind == "records" else operator.eq
+            assert same(reference[kind], value), (
+                f"{pair.client} client, {pair.worker} worker: {kind} differ for {tree}\n"
+                f"  expected {json.dumps(reference[kind], default=str)}\n  found    {json.dumps(value, default=str)}"
+            )
+
+
+def differential(failing, examples):
+    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @given(tree=workflows.workflows(failing))
+    def check(pairs, tree):
+        compare(pairs, tree)
+
+    return check
+
+
+@pytest.mark.timeout(300)
+def test_workflows_that_succeed(pairs):
+    differential(False, 150)(pairs)
+
+
+@pytest.mark.timeout(300)
+def test_workflows_that_fail(pairs):
+    differential(True, 100)(pairs)
+
+
+def eager(failing, examples):
+    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @given(tree=workflows.workflows(failing))
+    def check(pairs, tree):
+        workflows.number(tree)
+        worker = next(pair for pair in pairs if (pair.client, pair.worker) == ("canvas", "canvas"))
+        run, here = uuid.uuid4().hex, uuid.uuid4().hex
+        result = workflows.write(tree, worker, run).apply_async()
+        values = workflows.Observation(worker, tree, result, workflows.settled(worker, run, 0))
+        result = workflows.write(tree, worker, here).apply()
+        noted = [json.loads(note) for note in worker.bench.ledgers.lrange(f"ledger:{here}", 0, -1)]
+        found = workflows.Observation(worker, tree, result, noted, eager=True)
+        assert found.executions == values.executions, tree
+        assert found.records == values.records, tree
+
+    return check
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("failing", [False, True])
+def test_apply_does_what_a_worker_does(pairs, failing):
+    eager(failing, 100)(pairs)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("failing", [False, True])
+def test_thousands(pairs, failing):
+    differential(failing, int(os.environ.get("N", "2500")))(pairs)

@@ -1,0 +1,316 @@
+"""Random workflows, written alike for canvas and Celery, and what one run of each comes to.
+
+A workflow is a tree of :class:`Leaf`, :class:`Chain`, :class:`Group` and :class:`Chord`. Every leaf has a number
+(its place in the tree), which its task notes in the ledger; that makes runs comparable whose ids differ.
+"""
+
+import json
+import re
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from hypothesis import strategies as st
+
+IDLE_WITHIN = 20.0
+
+
+@dataclass
+class Leaf:
+    """One task: ``own`` arguments of its own, callbacks and errbacks that are tasks too."""
+
+    own: int = 0
+    immutable: bool = False
+    fails: bool = False
+    links: int = 0
+    errback: bool = False
+    tag: int = field(default=-1, compare=False)
+
+
+@dataclass
+class Chain:
+    steps: list
+
+
+@dataclass
+class Group:
+    members: list
+
+
+@dataclass
+class Chord:
+    header: list
+    body: object
+
+
+def number(tree, start=0):
+    """Give every leaf its number; the next free one."""
+    if isinstance(tree, Leaf):
+        tree.tag = start
+        return start + 1
+    for part in parts(tree):
+        start = number(part, start)
+    return start
+
+
+def parts(tree):
+    if isinstance(tree, Chain):
+        return tree.steps
+    if isinstance(tree, Group):
+        return tree.members
+    return [*tree.header, tree.body] if isinstance(tree, Chord) else []
+
+
+def leaves(tree):
+    if isinstance(tree, Leaf):
+        return [tree]
+    return [leaf for part in parts(tree) for leaf in leaves(part)]
+
+
+def write(tree, pair, run):
+    """The workflow as ``pair``'s client writes it."""
+    if isinstance(tree, Leaf):
+        return _task(tree, pair, run)
+    written = [write(part, pair, run) for part in parts(tree)]
+    if isinstance(tree, Chain):
+        return pair.lib.chain(*written)
+    if isinstance(tree, Group):
+        return pair.lib.group(written)
+    return pair.lib.chord(written[:-1], written[-1])
+
+
+def _task(leaf, pair, run):
+    make = pair.si if leaf.immutable else pair.s
+    sig = make("step", *["own"] * leaf.own, tag=str(leaf.tag), run=run, fails=leaf.fails)
+    for number in range(leaf.links):
+        sig.link(pair.s("step", tag=f"{leaf.tag}/link{number}", run=run))
+    if leaf.errback:
+        sig.link_error(pair.s("step_failed", tag=f"{leaf.tag}/errback", run=run))
+    return sig
+
+
+# -- what a run came to
+
+
+def settled(pair, run, at_least):
+    """What ran, once nothing of the run waits or runs any more and at least so many executions are noted."""
+    broker, ledger = pair.bench.broker, pair.bench.ledgers
+    deadline = time.monotonic() + IDLE_WITHIN
+    while True:
+        noted = ledger.lrange(f"ledger:{run}", 0, -1)
+        waiting = _waits(broker)
+        if not waiting and len(noted) >= at_least and ledger.llen(f"ledger:{run}") == len(noted):
+            return [json.loads(note) for note in noted]
+        if time.monotonic() > deadline:
+            return [json.loads(note) for note in noted]
+        time.sleep(0.001)
+
+
+def _here(result):
+    """An EagerResult as the record that a worker would have stored."""
+    value = result.result
+    if isinstance(value, BaseException):
+        module = "celery.exceptions" if type(value).__module__ == "canvas.errors" else type(value).__module__
+        value = {"exc_type": type(value).__name__, "exc_message": list(value.args), "exc_module": module}
+    return {"status": result.state, "result": value}
+
+
+def _waits(broker):
+    """Whether any work is left: one look at both databases, between which work moves."""
+    looks = broker.pipeline(transaction=True)
+    for key in ("celery", "unacked", "canvas:deferred"):
+        looks.exists(key)
+    looks.keys("canvas:inbox:*")
+    looks.execute_command("SELECT", 1)
+    looks.exists("canvas:ready")
+    looks.execute_command("SELECT", 0)
+    *before, _, ready, _ = looks.execute()
+    return any(before) or bool(ready)
+
+
+class Observation:
+    """One run as facts without ids: executions, lineage, states and values."""
+
+    def __init__(self, pair, tree, result, notes, eager=False):
+        self._pair = pair
+        self._eager = eager
+        self._names = {note["id"]: note["tag"] for note in notes}
+        self._loose = _body_heads(tree)
+        self._first = {note["id"] for note in notes if note["parent"] is None}
+        self.executions = Counter((note["tag"], self._named(note["args"])) for note in notes)
+        self.lineage = sorted({self._lineage(note) for note in notes})
+        self.records = self._tree(result)
+        self.children = sorted({(note["tag"], self._children(note["id"])) for note in notes})
+
+    def facts(self):
+        return {
+            "executions": sorted(self.executions.items()),
+            "lineage": self.lineage,
+            "records": self.records,
+            "children": self.children,
+        }
+
+    def _named(self, value):
+        """``value`` as text, ids in it replaced by the numbers of their tasks."""
+        return re.sub(
+            r"[0-9a-f]{8}-[0-9a-f-]{27}", lambda found: self._names.get(found[0], "unknown"), json.dumps(value)
+        )
+
+    def _lineage(self, note):
+        parent = self._names.get(note["parent"], note["parent"] and "unknown")
+        if note["tag"] in self._loose:
+            # Whichever header task ends last is the parent.
+            parent = parent is not None
+        # Where several tasks start the run, what follows a chord has the root of whichever ended last.
+        root = self._names.get(note["root"]) if len(self._first) == 1 else note["root"] in self._first
+        return note["tag"], str(parent), str(root), str(note["group_index"] or 0)
+
+    def _tree(self, result):
+        """The state and value of every result that a client can reach from the one it holds."""
+        if result is None:
+            return None
+        if result.parent is not None and not hasattr(result, "results"):
+            return [self._record(result), self._tree(result.parent)]
+        if hasattr(result, "results"):
+            return [[self._tree(child) for child in result.results], self._tree(result.parent)]
+        return self._record(result)
+
+    def _record(self, result):
+        record = _here(result) if self._eager else self._pair.record(result.id)
+        return (
+            "PENDING"
+            if record is None or record["status"] == "PENDING"
+            else f"{record['status']} {self._named(record['result'])}"
+        )
+
+    def _children(self, task_id):
+        record = self._pair.record(task_id)
+        return self._named((record or {}).get("children"))
+
+
+def _body_heads(tree):
+    """The numbers of leaves whose parent is whichever task of a group ends last."""
+    found = set()
+    if isinstance(tree, Chord):
+        found |= set(_heads(tree.body))
+    if isinstance(tree, Chain):
+        for before, after in zip(tree.steps, tree.steps[1:], strict=False):
+            if not isinstance(before, Leaf):
+                found |= set(_heads(after))
+    return found.union(*[_body_heads(part) for part in parts(tree)])
+
+
+def _heads(tree):
+    if isinstance(tree, Leaf):
+        return [str(tree.tag)]
+    if isinstance(tree, Chain):
+        return _heads(tree.steps[0])
+    return [tag for part in (tree.members if isinstance(tree, Group) else tree.header) for tag in _heads(part)]
+
+
+def agree(ours, theirs):
+    """Whether two results are the same, but for what a Celery worker leaves PENDING and canvas ends."""
+    if isinstance(ours, list) and isinstance(theirs, list):
+        return len(ours) == len(theirs) and all(map(agree, ours, theirs))
+    return ours == theirs or (theirs == "PENDING" and str(ours).startswith("FAILURE"))
+
+
+# -- what Celery does otherwise (docs/explanation/differences.md)
+
+
+def repeats(tree):
+    """Celery runs what follows ``group | group`` once for each member of the second."""
+    if isinstance(tree, Chain) and len(tree.steps) > 2 and not isinstance(tree.steps[2], Leaf):
+        first, second = tree.steps[:2]
+        if isinstance(first, Group) and isinstance(second, Group):
+            return True
+    return any(repeats(part) for part in parts(tree))
+
+
+def hangs(tree, inside=False):
+    """In Celery a chord waits for ever when in its header another chord's header fails."""
+    for header, rest in _headers(tree):
+        if inside and any(leaf.fails for part in header for leaf in leaves(part)):
+            return True
+        if any(hangs(part, True) for part in header) or any(hangs(part, inside) for part in rest):
+            return True
+    return False
+
+
+def silent(tree):
+    """Celery calls no errback of a body that is a chord itself when the header fails."""
+    for header, body in _joins(tree):
+        failing = any(leaf.fails for part in header for leaf in leaves(part))
+        if failing and _is_chord(body) and any(leaf.errback for part in body for leaf in leaves(part)):
+            return True
+    return any(silent(part) for part in parts(tree))
+
+
+def _joins(tree):
+    """The headers directly in a tree, each with what follows it."""
+    if isinstance(tree, Chord):
+        return [(tree.header, _flat([tree.body]))]
+    found = []
+    steps = _flat(tree.steps) if isinstance(tree, Chain) else []
+    for place, step in enumerate(steps[:-1]):
+        if isinstance(step, Group):
+            found.append((step.members, steps[place + 1 :]))
+        if isinstance(step, Chord):
+            found.append((step.header, [*_flat([step.body]), *steps[place + 1 :]]))
+    return found
+
+
+def _flat(steps):
+    return [unit for step in steps for unit in (_flat(step.steps) if isinstance(step, Chain) else [step])]
+
+
+def _is_chord(units):
+    return isinstance(units[0], Chord) or (isinstance(units[0], Group) and len(units) > 1)
+
+
+def _headers(tree):
+    """The headers directly in a tree, written as chords or as a group with a step after it; and what else is there."""
+    if isinstance(tree, Chord):
+        return [(tree.header, [tree.body])]
+    if isinstance(tree, Chain):
+        last = len(tree.steps) - 1
+        return [
+            (step.members, []) if isinstance(step, Group) and place < last else ([], [step])
+            for place, step in enumerate(tree.steps)
+        ]
+    return [([], tree.members)] if isinstance(tree, Group) else []
+
+
+# -- drawing
+
+leaf = st.builds(
+    Leaf,
+    own=st.integers(0, 1),
+    immutable=st.booleans(),
+    links=st.sampled_from([0, 0, 0, 1, 2]),
+)
+
+
+def workflows(failing=False):
+    """Trees up to four levels deep; with ``failing``, tasks fail and have errbacks."""
+    task = leaf
+    if failing:
+        task = st.builds(
+            Leaf,
+            own=st.integers(0, 1),
+            immutable=st.booleans(),
+            fails=st.sampled_from([False, False, True]),
+            links=st.sampled_from([0, 0, 1]),
+            errback=st.booleans(),
+        )
+    trees = st.recursive(task, _composites, max_leaves=10)
+    return trees.filter(lambda tree: not repeats(tree) and not hangs(tree) and not silent(tree))
+
+
+def _composites(inner):
+    member = inner.filter(lambda tree: not isinstance(tree, Group))
+    return st.one_of(
+        st.builds(Chain, st.lists(inner, min_size=2, max_size=4)),
+        st.builds(Group, st.lists(member, min_size=1, max_size=5)),
+        st.builds(Chord, st.lists(member, min_size=1, max_size=4), inner),
+    )
