@@ -404,6 +404,11 @@ class DriverContract:
         assert not self._settle(driver, part("g", "a", 0))
         assert self._settle(driver, part("g", "b", None))
 
+    def test_one_task_in_two_places_is_two_parts(self, driver: Driver) -> None:
+        self._results(driver).join([Join("g", 2, 60)])
+        assert not self._settle(driver, part("g", "a", 0))
+        assert self._settle(driver, part("g", "a", 1))
+
     def test_a_saved_structure_comes_with_the_ready_chord(self, driver: Driver) -> None:
         ready = self._settle(driver, part("g", "a", 0), joins=[Join("g", 1, 60, b"structure")])
         assert ready[0].structure == b"structure"

@@ -2,6 +2,7 @@
 
 import gc
 import json
+from contextlib import ExitStack
 
 import pytest
 
@@ -51,3 +52,21 @@ def pair(request):
             # Celery's results talk to their server when they are deleted: do that while it runs.
             gc.collect()
             app.close()
+
+
+@pytest.fixture(scope="session")
+def pairs():
+    """All four at once, each on a server of its own; canvas with canvas first."""
+    with ExitStack() as stack:
+        found = []
+        for client, worker in sorted(PAIRINGS):
+            bench = Bench(stack.enter_context(RedisServer()))
+            broker, backend, ledger = bench.urls()
+            arguments = ("-P", "threads", "-c", "2")
+            stack.enter_context(WorkerProcess(worker, broker, backend, *arguments, ledger=ledger, acks_late="1"))
+            app = make(client, broker, backend, ledger=ledger)
+            stack.callback(app.close)
+            found.append(Pair(client, worker, app, bench))
+        yield found
+        # Celery's results talk to their server when they are deleted: do that while it runs.
+        gc.collect()

@@ -1,39 +1,13 @@
 """Random workflows on all four pairings of canvas and real Celery: what ran, as whose child, with which end."""
 
-import gc
 import json
 import operator
-import os
 import uuid
-from contextlib import ExitStack
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from tests.interop.conftest import PAIRINGS, Pair
 from tests.support import workflows
-from tests.support.apps import make
-from tests.support.ledger import Bench
-from tests.support.processes import WorkerProcess
-from tests.support.redis_server import RedisServer
-
-
-@pytest.fixture(scope="module")
-def pairs():
-    """All four at once, each on a server of its own; canvas with canvas first."""
-    with ExitStack() as stack:
-        found = []
-        for client, worker in sorted(PAIRINGS):
-            bench = Bench(stack.enter_context(RedisServer()))
-            broker, backend, ledger = bench.urls()
-            arguments = ("-P", "threads", "-c", "2")
-            stack.enter_context(WorkerProcess(worker, broker, backend, *arguments, ledger=ledger, acks_late="1"))
-            app = make(client, broker, backend, ledger=ledger)
-            stack.callback(app.close)
-            found.append(Pair(client, worker, app, bench))
-        yield found
-        # Celery's results talk to their server when they are deleted: do that while it runs.
-        gc.collect()
 
 
 def compare(pairs, tree):
@@ -102,4 +76,4 @@ def test_apply_does_what_a_worker_does(pairs, failing):
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("failing", [False, True])
 def test_thousands(pairs, failing):
-    differential(failing, int(os.environ.get("N", "2500")))(pairs)
+    differential(failing, 2500)(pairs)

@@ -173,6 +173,10 @@ def define(app, exceptions, ledger):
         names = ("id", "root_id", "parent_id", "group", "group_index", "replaced_task_nesting", "stamps")
         return {name: getattr(request, name) for name in names}
 
+    @task(name="t.priority", bind=True)
+    def priority(self, *args):
+        return self.request.properties["priority"] if hasattr(self.request, "properties") else None
+
     @task(name="t.progress", bind=True)
     def progress(self, key):
         self.update_state(state="PROGRESS", meta={"done": 1})

@@ -1,0 +1,139 @@
+"""What leaves a workflow waiting for ever in Celery: on a canvas worker it ends, with errbacks called once.
+
+Each case here is a row of docs/explanation/differences.md, where Celery's own outcome stands beside it.
+"""
+
+import uuid
+
+import pytest
+
+from tests.support.workflows import settled
+
+
+class Cases:
+    """Each gives a workflow whose last result cannot be had, with an errback that notes under ``key``."""
+
+    def __init__(self, pair, key):
+        self.pair, self.lib, self.s = pair, pair.lib, pair.s
+        self.errback = pair.s("errback_by_id", key)
+
+    def unknown(self):
+        return self.pair.app.signature("t.nobody_has_this")
+
+    def nested_chord_whose_header_fails(self):
+        inner = self.lib.chord([self.s("fail"), self.s("ident", 1)], self.s("tsum"))
+        return self.lib.chord([inner, self.s("ident", 2)], self.s("ident").on_error(self.errback))
+
+    def chord_in_a_chain_in_a_header_whose_header_fails(self):
+        inner = self.s("ident", 1) | self.lib.group(self.s("ident"), self.s("fail")) | self.s("tsum")
+        return self.lib.chord([inner, self.s("ident", 2)], self.s("ident").on_error(self.errback))
+
+    def header_task_that_ignores_itself(self):
+        return self.lib.chord([self.s("ignored"), self.s("ident", 2)], self.s("ident").on_error(self.errback))
+
+    def header_task_that_nobody_knows(self):
+        return self.lib.chord([self.unknown(), self.s("ident", 2)], self.s("ident").on_error(self.errback))
+
+    def chain_with_a_step_that_nobody_knows(self):
+        return self.lib.chain(self.s("ident", 1), self.unknown().on_error(self.errback), self.s("ident"))
+
+    def chain_with_a_step_that_ignores_itself(self):
+        return self.lib.chain(self.pair.si("ignored"), self.s("ident"))
+
+    def chain_with_an_expired_step(self):
+        expired = self.s("ident").set(expires="2001-01-01T00:00:00+00:00")
+        return self.lib.chain(self.s("ident", 1), expired, self.s("ident"))
+
+
+CASES = [name for name in vars(Cases) if not name.startswith("_") and name != "unknown"]
+QUIET = {"chain_with_a_step_that_ignores_itself", "chain_with_an_expired_step"}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("client", ["celery", "canvas"])
+def test_it_ends_on_a_canvas_worker(pairs, client, case):
+    pair = next(pair for pair in pairs if (pair.client, pair.worker) == (client, "canvas"))
+    key = pair.bench.new_key()
+    result = getattr(Cases(pair, key), case)().apply_async()
+    assert pair.bench.wait_state(pair.app, result.id) in ("FAILURE", "REVOKED")
+    settled(pair, uuid.uuid4().hex, 0)
+    assert len(pair.bench.ledgers.lrange(f"ledger:{key}", 0, -1)) == (case not in QUIET)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_it_stays_pending_on_a_celery_worker(pairs, case):
+    pair = next(pair for pair in pairs if (pair.client, pair.worker) == ("celery", "celery"))
+    result = getattr(Cases(pair, pair.bench.new_key()), case)().apply_async()
+    settled(pair, uuid.uuid4().hex, 0)
+    assert pair.app.AsyncResult(result.id).state == "PENDING"
+
+
+def test_results_ignored_in_a_nested_header_still_reach_the_body(pairs):
+    pair = next(pair for pair in pairs if (pair.client, pair.worker) == ("canvas", "canvas"))
+    ignored = pair.s("ident", 7).set(ignore_result=True)
+    nested = pair.s("ident", 1) | pair.lib.group(pair.si("ident", 2).set(ignore_result=True), pair.s("ident"))
+    assert pair.run(pair.lib.chord([nested, ignored], pair.s("ident"))) == [[2, 1], 7]
+
+
+def test_one_frozen_task_twice_in_a_header(pairs):
+    """Celery sends it twice with one id, and waits for ever where both return the same."""
+    stock = next(pair for pair in pairs if (pair.client, pair.worker) == ("celery", "canvas"))
+    once = stock.s("ident", 3)
+    once.freeze()
+    assert stock.run(stock.lib.chord([once, once], stock.s("ident"))) == [3, 3]
+    ours = next(pair for pair in pairs if (pair.client, pair.worker) == ("canvas", "canvas"))
+    once = ours.s("ident", 3)
+    once.freeze()
+    with pytest.raises(ValueError, match=f"duplicate task id '{once.id}'"):
+        ours.lib.chord([once, once], ours.s("ident")).apply_async()
+
+
+def test_a_chain_can_be_applied_again(pairs):
+    for client, second in (("canvas", 11), ("celery", 2)):
+        pair = next(pair for pair in pairs if (pair.client, pair.worker) == (client, "canvas"))
+        chain = pair.s("ident") | pair.s("add", 1)
+        assert chain.delay(1).get(timeout=20) == 2
+        assert chain.delay(10).get(timeout=20) == second
+
+
+def test_nested_groups_of_a_header_keep_their_order(pairs):
+    for client, order in (("canvas", [1, 2, 3]), ("celery", [2, 1, 3])):
+        pair = next(pair for pair in pairs if (pair.client, pair.worker) == (client, "canvas"))
+        header = [pair.lib.group(pair.s("ident", 1), pair.s("ident", 2)), pair.s("ident", 3)]
+        assert pair.run(pair.lib.chord(header, pair.s("ident"))) == order
+
+
+def test_a_members_own_callbacks_survive_those_of_its_chain(pairs):
+    for worker, both in (("canvas", True), ("celery", False)):
+        pair = next(pair for pair in pairs if (pair.client, pair.worker) == ("celery", worker))
+        own, all_members = pair.bench.new_key(), pair.bench.new_key()
+        member = pair.s("ident")
+        member.link(pair.s("noted", own))
+        chain = pair.s("ident", 0) | pair.lib.group(member, pair.s("ident"))
+        chain.link(pair.s("noted", all_members))
+        pair.run(chain)
+        assert len(pair.bench.ledger(all_members, 2)) == 2
+        settled(pair, uuid.uuid4().hex, 0)
+        assert (pair.bench.ledgers.llen(f"ledger:{own}") == 1) is both
+
+
+def test_a_bodys_priority_survives_the_chain_it_is_in(pairs):
+    """A Celery worker sends such a body with none."""
+    for worker, priority in (("canvas", 6), ("celery", 0)):
+        pair = next(pair for pair in pairs if (pair.client, pair.worker) == ("canvas", worker))
+        body = pair.s("priority").set(priority=6)
+        chain = pair.s("ident", 0) | pair.lib.chord([pair.s("ident"), pair.s("ident")], body)
+        assert pair.run(chain) == priority
+
+
+def test_what_follows_two_groups_runs_once(pairs):
+    """A Celery client has it run once for each member of the second group."""
+    for client, times in (("canvas", 1), ("celery", 2)):
+        pair = next(pair for pair in pairs if (pair.client, pair.worker) == (client, "canvas"))
+        key = pair.bench.new_key()
+        pairs_of = [pair.lib.group(pair.si("ident", 1), pair.si("ident", 2)) for _ in range(2)]
+        last = pair.lib.group(pair.s("noted", key), pair.si("ident", 3))
+        pair.lib.chain(*pairs_of, last).apply_async()
+        pair.bench.ledger(key, times)
+        settled(pair, uuid.uuid4().hex, 0)
+        assert pair.bench.ledgers.llen(f"ledger:{key}") == times
