@@ -27,7 +27,7 @@ from canvas.model.names import task_name
 from canvas.model.plan import Plan
 from canvas.model.signature import Signature, signature
 from canvas.registry import TaskRegistry
-from canvas.result import AsyncResult, GroupResult, ResultSet
+from canvas.result import AppGroupResult, AsyncResult, ResultSet
 from canvas.routing import Router
 from canvas.send import Sender
 
@@ -360,8 +360,9 @@ class Canvas:
     def AsyncResult(self, id: str, task_name: str | None = None, **kwargs: Any) -> AsyncResult:
         return AsyncResult(id, app=self, **kwargs)
 
-    def GroupResult(self, id: str | None = None, results: Any = None, **kwargs: Any) -> GroupResult:
-        return GroupResult(id, results, app=self, **kwargs)
+    @cached_property
+    def GroupResult(self) -> AppGroupResult:
+        return AppGroupResult(self)
 
     def ResultSet(self, results: Iterable[Any], **kwargs: Any) -> ResultSet:
         return ResultSet(results, app=self, **kwargs)

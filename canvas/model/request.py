@@ -113,6 +113,16 @@ def _custom(message: Message) -> dict[str, Any] | None:
     return {key: value for key, value in message.headers.items() if key not in _KNOWN} or None
 
 
+def _delivery_info(message: Message) -> dict[str, Any]:
+    info = message.properties.get("delivery_info") or {}
+    return {
+        "exchange": info.get("exchange"),
+        "routing_key": info.get("routing_key"),
+        "priority": message.properties.get("priority"),
+        "redelivered": bool(message.headers.get("redelivered")),
+    }
+
+
 _DERIVED: dict[str, Any] = {
     "id": lambda m: m.id,
     "task": lambda m: m.task,
@@ -122,7 +132,7 @@ _DERIVED: dict[str, Any] = {
     "retries": lambda m: m.headers.get("retries") or 0,
     "headers": _custom,
     "properties": lambda m: m.properties,
-    "delivery_info": lambda m: m.properties.get("delivery_info") or {},
+    "delivery_info": _delivery_info,
     "correlation_id": lambda m: m.properties.get("correlation_id"),
     "reply_to": lambda m: m.properties.get("reply_to"),
     "time_limit": _limit(0),

@@ -1,10 +1,11 @@
 """What a sender holds of a task to come: AsyncResult, GroupResult, ResultSet, EagerResult (SEMANTICS.md §4)."""
 
-from canvas.result.group import GroupResult, ResultSet
+from canvas.result.group import AppGroupResult, GroupResult, ResultSet
 from canvas.result.guard import allow_join_result, denied_join_result
 from canvas.result.single import AsyncResult, EagerResult, result_from_tuple
 
 __all__ = [
+    "AppGroupResult",
     "AsyncResult",
     "EagerResult",
     "GroupResult",

@@ -295,3 +295,17 @@ def _concluded(leaf: AsyncResult, propagate: bool, callback: Any) -> AsyncResult
     if callback is not None:
         callback(leaf.id, record.result)
     return leaf
+
+
+class AppGroupResult:
+    """``app.GroupResult``: called, a GroupResult of that app; and ``restore`` from its backend."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    def __call__(self, id: str | None = None, results: Iterable[Any] | None = None, **kwargs: Any) -> GroupResult:
+        return GroupResult(id, results, app=self._app, **kwargs)
+
+    def restore(self, id: str, backend: Any = None) -> GroupResult | None:
+        """The group that was saved under ``id``; ``None`` when there is none (R4)."""
+        return GroupResult.restore(id, backend, self._app)

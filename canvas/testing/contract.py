@@ -405,9 +405,11 @@ class DriverContract:
         assert self._settle(driver, part("g", "b", None))
 
     def test_one_task_in_two_places_is_two_parts(self, driver: Driver) -> None:
-        self._results(driver).join([Join("g", 2, 60)])
-        assert not self._settle(driver, part("g", "a", 0))
-        assert self._settle(driver, part("g", "a", 1))
+        value = b'[1, "a", "SUCCESS", 7]'
+        twice = [Part("g", "a", place, value, b"fire", 60) for place in (0, 1)]
+        assert not self._settle(driver, twice[0], joins=[Join("g", 2, 60)])
+        ready = self._settle(driver, twice[1])
+        assert [one.strip() for one in ready[0].parts] == [value, value]
 
     def test_a_saved_structure_comes_with_the_ready_chord(self, driver: Driver) -> None:
         ready = self._settle(driver, part("g", "a", 0), joins=[Join("g", 1, 60, b"structure")])

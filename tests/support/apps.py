@@ -177,6 +177,23 @@ def define(app, exceptions, ledger):
     def priority(self, *args):
         return self.request.properties["priority"] if hasattr(self.request, "properties") else None
 
+    @task(name="t.options", bind=True)
+    def options(self):
+        request = self.request
+        found = {name: getattr(request, name) for name in ("shadow", "timelimit", "expires", "mine")}
+        return {**found, "priority": request.delivery_info["priority"]}
+
+    @task(name="t.sends", bind=True)
+    def sends(self, value):
+        app.tasks["t.where"].delay(value)
+        return "sent"
+
+    @task(name="t.stamps_after_retry", bind=True)
+    def stamps_after_retry(self):
+        if self.request.retries == 0:
+            raise self.retry(countdown=0)
+        return self.request.stamps
+
     @task(name="t.progress", bind=True)
     def progress(self, key):
         self.update_state(state="PROGRESS", meta={"done": 1})
