@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from canvas import builtins, shared
 from canvas import task as task_module
 from canvas.backend import Backend, backend_for
+from canvas.call_check import check_call
 from canvas.client import Ambient, Client
 from canvas.config import Config
 from canvas.control import Control
@@ -314,6 +315,7 @@ class Canvas:
         **options: Any,
     ) -> Any:
         """Send a task by name; it need not be registered here. Returns its AsyncResult."""
+        check_call(name, args, kwargs)
         return self.sender.send(Signature(name, args, kwargs, app=self), (), {}, options)
 
     async def asend_task(
@@ -324,6 +326,7 @@ class Canvas:
         **options: Any,
     ) -> Any:
         """``send_task`` on an event loop."""
+        check_call(name, args, kwargs)
         return await self.sender.asend(Signature(name, args, kwargs, app=self), (), {}, options)
 
     def signature(self, *args: Any, **kwargs: Any) -> Signature[Any]:

@@ -10,13 +10,14 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from uuid import uuid4
 
+from canvas.call_check import unwritable
 from canvas.errors import EncodeError, InvalidTaskError
 from canvas.model.message import Message, Publish
 from canvas.model.plan import Dispatch
 from canvas.model.shortrepr import short_repr
 from canvas.routing import Route, Router
+from canvas.wire import codecs, typed_json
 from canvas.wire import message as wire
-from canvas.wire import typed_json
 
 if TYPE_CHECKING:
     from canvas.config import Config
@@ -99,7 +100,8 @@ class Client:
                 delivery_tag=str(uuid4()),
             )
         except EncodeError as exc:
-            raise EncodeError(f"{message.task}[{message.id}]: {exc}") from exc
+            place = self._unwritable(message, serializer or conf.task_serializer)
+            raise EncodeError(f"{message.task}[{message.id}]: {place or message.task}: {exc}") from exc
         limit = conf.task_message_max_bytes
         if limit and len(payload) > limit:
             raise EncodeError(
@@ -108,6 +110,16 @@ class Client:
             )
         info = message.properties["delivery_info"]
         return Publish(info["exchange"], info["routing_key"], message.properties.get("priority") or 0, payload)
+
+    def _unwritable(self, message: Message, serializer: str) -> str | None:
+        def can_write(value: Any) -> bool:
+            try:
+                codecs.encode(value, serializer)
+            except EncodeError:
+                return False
+            return True
+
+        return unwritable(message.task, (message.args, message.kwargs, message.embed), can_write)
 
     def control(self, body: Mapping[str, Any]) -> bytes:
         """A remote control request in its envelope (PROTOCOL.md §6)."""

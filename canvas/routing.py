@@ -47,6 +47,11 @@ class Router:
         self._routes = _compiled(routes)
         self._default = self._to_queue(default_queue, None)
 
+    @property
+    def creates_missing(self) -> bool:
+        """Whether a queue that is not configured is made when it is used."""
+        return self._create_missing
+
     def route(
         self,
         name: str,

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from canvas.call_check import check_options, embedded
 from canvas.client import Ambient, Outgoing
 from canvas.errors import ConfigurationError
 from canvas.model.current import current_request
-from canvas.model.plan import Pending, Plan, single
+from canvas.model.plan import Dispatch, Pending, Plan, single
 from canvas.model.settlement import Join
 from canvas.model.signature import Signature
 from canvas.result import AsyncResult, GroupResult
@@ -15,6 +16,7 @@ from canvas.telemetry import emit
 if TYPE_CHECKING:
     from canvas.app import Canvas
 
+_NO_BACKEND = "a chord needs a result backend to count its parts; set result_backend"
 _COMPOSITES = frozenset({"chain", "group", "chord"})
 
 
@@ -53,8 +55,14 @@ class Sender:
     def plan(
         self, sig: Signature[Any], args: Iterable[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
     ) -> Plan:
-        """The compiled run of ``sig``. Raises CompositionError, or TypeError for arguments that don't fit."""
+        """The compiled run of ``sig``.
+
+        Raises CompositionError, TypeError for arguments that don't fit, ConfigurationError for a queue that may not
+        be made or a chord without a place for results.
+        """
         app = self._app
+        if options or sig.options:
+            check_options(sig.task, {**sig.options, **options})
         if sig.subtask_type in _COMPOSITES or type(sig).__name__ == "chunks":
             from canvas.graph.compile import compile
 
@@ -68,7 +76,19 @@ class Sender:
             task = app.tasks.get(dispatch.task)
             if task is not None:
                 task.check_arguments(dispatch.args, dispatch.kwargs)
+            self._check_embedded(dispatch)
         return plan
+
+    def _check_embedded(self, dispatch: Dispatch) -> None:
+        """Later steps' queues and chords, while there is somebody to tell."""
+        router, stores = self._app.router, self._app.driver.results is not None
+        if stores and router.creates_missing:
+            return
+        for sig in embedded(dispatch.options):
+            if not stores and sig.get("subtask_type") == "chord":
+                raise ConfigurationError(_NO_BACKEND)
+            if sig.get("subtask_type") is None:
+                router.route(sig["task"], sig["options"], sig["args"], sig["kwargs"])
 
     def encode(self, plan: Plan, ambient: Ambient | None = None) -> tuple[list[Outgoing], list[Join]]:
         """The plan's messages as bytes, and the chords to start before they are published."""
@@ -86,7 +106,7 @@ class Sender:
     def _results(self) -> Any:
         results = self._app.driver.results
         if results is None:
-            raise ConfigurationError("a chord needs a result backend to count its parts; set result_backend")
+            raise ConfigurationError(_NO_BACKEND)
         return results
 
     def _sent(self, sig: Signature[Any], plan: Plan, outgoing: list[Outgoing], options: Mapping[str, Any]) -> Any:

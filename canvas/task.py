@@ -4,6 +4,8 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, NoReturn, TypeVar
 
+from canvas.annotations import annotate
+from canvas.call_check import check_call
 from canvas.errors import MaxRetriesExceededError, OperationalError, Replaced, Retry
 from canvas.model.current import current_request
 from canvas.model.request import Request
@@ -83,6 +85,7 @@ class Task(Generic[R]):
     def bind(self, app: Any) -> None:
         """Make it ``app``'s, filling unset attributes from the app's settings."""
         self.app = app
+        annotate(self, app.conf.task_annotations)
         for attribute, setting in FROM_CONFIG.items():
             if getattr(self, attribute) is None:
                 setattr(self, attribute, app.conf[setting])
@@ -134,6 +137,7 @@ class Task(Generic[R]):
 
         Raises TypeError when the arguments don't fit the function (``typing``), EncodeError, OperationalError.
         """
+        check_call(self.name, args, kwargs)
         given = self._call_options(task_id, producer, link, link_error, shadow, options)
         return self.app.apply_signature(self.signature(args, kwargs), (), {}, given)
 
@@ -145,6 +149,7 @@ class Task(Generic[R]):
         self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
     ) -> Any:
         """``apply_async``, without blocking the event loop."""
+        check_call(self.name, args, kwargs)
         return await self.app.aapply_signature(self.signature(args, kwargs), (), {}, options)
 
     def _call_options(

@@ -1,6 +1,6 @@
 """A group: signatures that run side by side (SEMANTICS.md §3)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from canvas.errors import CompositionError
@@ -40,6 +40,16 @@ class group(Signature[list[Any]]):
 
     def __bool__(self) -> bool:
         return True
+
+    def apply_async(
+        self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> Any:
+        """As of any signature. Raises TypeError for callbacks: a group has no one result to call them with."""
+        if options.get("link") is not None:
+            raise TypeError("Cannot add link to group: use a chord")
+        if options.get("link_error") is not None:
+            raise TypeError("Cannot add link to group: do that on individual tasks")
+        return super().apply_async(args, kwargs, **options)
 
     def set_immutable(self, immutable: bool) -> None:
         for task in self.tasks:

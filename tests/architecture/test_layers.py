@@ -12,7 +12,7 @@ LAYERS = [
     {"graph", "wire", "routing", "settings"},
     {"drivers"},
     {
-        "app", "backend", "builtins", "client", "config", "control", "eager", "errback", "execute",
+        "annotations", "app", "backend", "call_check", "builtins", "client", "config", "control", "eager", "errback", "execute",
         "replacement", "registry", "result", "send",
         "shared", "task", "__init__",
     },

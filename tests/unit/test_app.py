@@ -180,3 +180,31 @@ def test_client_and_worker_in_one_program():
         process.stop()
         thread.join(20)
     assert not thread.is_alive()
+
+
+def test_annotations_change_tasks():
+    calls = []
+
+    def counted(method):
+        def call(self, *args):
+            calls.append(args)
+            return method(self, *args)
+
+        return call
+
+    class Slow:
+        def annotate(self, task):
+            return {"time_limit": 5} if task.name == "slow" else None
+
+    settings = [{"*": {"rate_limit": "10/s"}, "add": {"@__call__": counted}}, Slow()]
+    app = Canvas("annotated", broker="memory://", task_annotations=settings)
+    app.task(name="add")(lambda x: x + 1)
+    app.task(name="slow")(lambda: None)
+    assert app.tasks["add"].apply((1,)).get() == 2
+    assert calls == [(1,)]
+    assert (app.tasks["add"].rate_limit, app.tasks["slow"].rate_limit) == ("10/s", "10/s")
+    assert (app.tasks["add"].time_limit, app.tasks["slow"].time_limit) == (None, 5)
+    broken = Canvas("broken", broker="memory://", task_annotations=[5])
+    broken.task(name="add")(lambda x: x + 1)
+    with pytest.raises(ConfigurationError, match="task_annotations"):
+        broken.tasks["add"]

@@ -1,0 +1,98 @@
+"""Is a call fit to be sent? Each refusal names the task and what is wrong; nothing has been sent by then."""
+
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from canvas.errors import CompositionError, InvalidTaskError
+from canvas.model.signature import as_list
+
+_CONNECTIONS = ("producer", "publisher", "connection", "router", "result_cls")
+_TEXT = ("task_id", "group_id", "root_id", "parent_id", "shadow", "serializer", "compression", "argsrepr", "kwargsrepr")
+
+
+def check_call(task: str, args: Any, kwargs: Any) -> None:
+    """Raise TypeError for arguments that are no list and no mapping."""
+    if args is not None and not isinstance(args, list | tuple):
+        raise TypeError(f"{task}: args must be a list or tuple; got {type(args).__name__} {args!r:.100}")
+    if kwargs is not None and not isinstance(kwargs, Mapping):
+        raise TypeError(f"{task}: kwargs must be a mapping; got {type(kwargs).__name__} {kwargs!r:.100}")
+
+
+def check_options(task: str, options: Mapping[str, Any]) -> None:
+    """Raise InvalidTaskError for an option of the wrong kind, CompositionError for a link that is no signature.
+
+    Connections of Celery's that canvas has no use for are ignored, with a warning.
+    """
+    for name in _CONNECTIONS:
+        if options.get(name) is not None:
+            text = f"{task}: option {name!r} has no meaning in canvas and is ignored"
+            warnings.warn(text, stacklevel=_levels_to_caller())
+    for name in _TEXT:
+        _expect(task, options, name, str, "text")
+    _expect(task, options, "headers", Mapping, "a mapping")
+    for name in ("time_limit", "soft_time_limit", "countdown"):
+        _expect(task, options, name, (int, float), "seconds (int or float)")
+    priority = options.get("priority")
+    if priority is not None and (isinstance(priority, bool) or not isinstance(priority, int)):
+        raise InvalidTaskError(f"{task}: priority: expected a whole number from 0 to 9; got {priority!r:.100}")
+    for name in ("link", "link_error"):
+        for linked in as_list(options.get(name)):
+            if not isinstance(linked, dict):
+                raise CompositionError(f"{task}: {name} takes signatures; got {linked!r:.100}")
+
+
+def _levels_to_caller() -> int:
+    """How many frames up the first one outside this package is, from whoever asks."""
+    frame, levels = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("canvas."):
+        frame, levels = frame.f_back, levels + 1
+    return levels
+
+
+def _expect(task: str, options: Mapping[str, Any], name: str, kind: Any, words: str) -> None:
+    value = options.get(name)
+    if value is not None and not isinstance(value, kind):
+        raise InvalidTaskError(f"{task}: {name}: expected {words}; got {type(value).__name__} {value!r:.100}")
+
+
+def embedded(options: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Every signature in wire form that a message's options carry, however deep; each once."""
+    pending = [sig for name in ("chain", "chord", "link", "link_error") for sig in as_list(options.get(name))]
+    seen: set[int] = set()
+    while pending:
+        sig = pending.pop()
+        if not isinstance(sig, Mapping) or id(sig) in seen:
+            continue
+        seen.add(id(sig))
+        yield sig
+        kwargs = sig.get("kwargs") or {}
+        if sig.get("subtask_type"):
+            pending += [*as_list(kwargs.get("tasks")), *as_list(kwargs.get("header")), *as_list(kwargs.get("body"))]
+        pending += [s for name in ("chain", "chord", "link", "link_error") for s in as_list(sig["options"].get(name))]
+
+
+def unwritable(task: str, value: Any, can_write: Callable[[Any], bool]) -> str | None:
+    """Where in ``value`` (a message's args, kwargs and embed) lies what cannot be written: ``"add: args[0]['x']"``."""
+    names = {0: "args", 1: "kwargs", 2: ""}
+    for place, part in enumerate(value):
+        if not can_write(part):
+            return _descend(task, names[place], part, can_write)
+    return None
+
+
+def _descend(task: str, path: str, value: Any, can_write: Callable[[Any], bool]) -> str:
+    if isinstance(value, Mapping):
+        if isinstance(value.get("task"), str) and "subtask_type" in value:
+            task, path = value["task"], ""
+        items: Any = value.items()
+    elif isinstance(value, list | tuple):
+        items = enumerate(value)
+    else:
+        return f"{task}: {path}"
+    for key, item in items:
+        if not can_write(item):
+            step = key if not path and isinstance(key, str) else f"{path}[{key!r}]"
+            return _descend(task, step, item, can_write)
+    return f"{task}: {path}"

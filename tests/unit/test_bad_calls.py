@@ -1,0 +1,95 @@
+"""What cannot be sent is refused before anything is, naming the task and the mend."""
+
+import pytest
+
+from canvas import Canvas, chain, chord, group
+from canvas.errors import CompositionError, ConfigurationError, EncodeError, InvalidTaskError
+
+
+@pytest.fixture
+def app():
+    app = Canvas("bad", broker="memory://bad-calls", backend="memory://bad-calls")
+    app.task(name="t", typing=False)(lambda *args, **kwargs: None)
+    yield app
+    assert app.driver.broker.length("celery") == 0
+    app.close()
+
+
+def test_values_that_cannot_be_written_are_found(app):
+    t = app.tasks["t"]
+    for call, place in [
+        (t.s(1, {"deep": [1, {"x": object()}]}), r"t: args\[1\]\['deep'\]\[1\]\['x'\]"),
+        (t.s(k={1, 2}), r"t: kwargs\['k'\]"),
+        (t.s(1) | app.signature("later", (object(),)), r"later: args\[0\]"),
+        (chord([t.s(1)], app.signature("body", kwargs={"x": object()})), r"body: kwargs\['x'\]"),
+    ]:
+        with pytest.raises(EncodeError, match=place):
+            call.apply_async()
+
+
+def test_arguments_of_the_wrong_kind(app):
+    t = app.tasks["t"]
+    with pytest.raises(TypeError, match="t: args must be a list or tuple"):
+        t.apply_async("abc")
+    with pytest.raises(TypeError, match="t: kwargs must be a mapping"):
+        t.apply_async(kwargs=[1])
+    with pytest.raises(TypeError, match="later: args"):
+        app.send_task("later", 5)
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"priority": "high"}, InvalidTaskError),
+        ({"priority": True}, InvalidTaskError),
+        ({"countdown": "soon"}, InvalidTaskError),
+        ({"expires": object()}, InvalidTaskError),
+        ({"headers": 3}, InvalidTaskError),
+        ({"task_id": 5}, InvalidTaskError),
+        ({"time_limit": "1"}, InvalidTaskError),
+        ({"link": 3}, CompositionError),
+        ({"serializer": "nope"}, ConfigurationError),
+        ({"compression": "nope"}, ConfigurationError),
+    ],
+)
+def test_options_of_the_wrong_kind(app, options, error):
+    with pytest.raises(error):
+        app.tasks["t"].apply_async(**options)
+    with pytest.raises(error):
+        app.tasks["t"].s().set(**options).apply_async()
+
+
+def test_connections_are_ignored_aloud(app):
+    with pytest.warns(UserWarning, match="'producer' has no meaning") as warned:
+        app.tasks["t"].apply_async(producer=object())
+    assert warned[0].filename == __file__
+    app.driver.broker.purge("celery")
+
+
+def test_compositions_of_what_is_no_signature(app):
+    t = app.tasks["t"]
+    for make in (lambda: group(1), lambda: chain(t.s(), 3), lambda: chord([5], t.s()), lambda: chord(5, t.s())):
+        with pytest.raises(CompositionError):
+            make()
+    with pytest.raises(TypeError):
+        t.s() | 3
+    for name in ("link", "link_error"):
+        with pytest.raises(TypeError, match="Cannot add link to group"):
+            group(t.s(), t.s()).apply_async(**{name: t.s()})
+
+
+def test_queues_of_later_steps_are_known_or_refused():
+    app = Canvas("q", broker="memory://q", backend="memory://q", task_queues=["a"], task_default_queue="a")
+    app.conf.task_create_missing_queues = False
+    t = app.task(name="t", typing=False)(lambda *args: None)
+    for flow in (t.s().set(queue="b"), t.s() | t.s().set(queue="b"), chord([t.s()], t.s().set(queue="b"))):
+        with pytest.raises(ConfigurationError, match="queue 'b' is not in task_queues"):
+            flow.apply_async()
+
+
+def test_chords_of_later_steps_need_results_too():
+    app = Canvas("none", broker="memory://none")
+    t = app.task(name="t", typing=False)(lambda *args: None)
+    for flow in (chord([t.s()], t.s()), t.s() | group(t.s(), t.s()) | t.s()):
+        with pytest.raises(ConfigurationError, match="result backend"):
+            flow.apply_async()
