@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check lint types format bench clean
+.PHONY: help demo test test-slow check lint types format bench bench-bytes clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -37,6 +37,9 @@ format: $(VENV)/.test ## put the code into form
 
 bench: $(VENV)/.test ## the short table of figures
 	$(BIN)/python -m benchmarks.throughput
+
+bench-bytes: $(VENV)/.test ## bytes that workflows send, beside Celery's
+	$(BIN)/python -m benchmarks.message_bytes
 
 clean: ## remove what was installed and cached
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

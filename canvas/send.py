@@ -10,6 +10,7 @@ from canvas.model.current import current_request
 from canvas.model.plan import Dispatch, Pending, Plan, single
 from canvas.model.settlement import Join
 from canvas.model.signature import Signature
+from canvas.publish import apublish, publish
 from canvas.result import AsyncResult, GroupResult
 from canvas.telemetry import emit
 
@@ -36,7 +37,7 @@ class Sender:
         if joins:
             self._results().join(joins)
         if outgoing:
-            driver.broker.publish([out.publish for out in outgoing])
+            publish(driver.broker, [out.publish for out in outgoing], *self._retrying(options))
         return self._sent(sig, plan, outgoing, options)
 
     async def asend(
@@ -49,8 +50,16 @@ class Sender:
         if joins:
             await self._results().ajoin(joins)
         if outgoing:
-            await driver.broker.apublish([out.publish for out in outgoing])
+            await apublish(driver.broker, [out.publish for out in outgoing], *self._retrying(options))
         return self._sent(sig, plan, outgoing, options)
+
+    def _retrying(self, options: Mapping[str, Any]) -> tuple[bool, Mapping[str, Any] | None]:
+        """Whether to try again, and by which policy where one is given."""
+        conf = self._app.conf
+        retry, given = options.get("retry"), options.get("retry_policy")
+        configured = conf.changed().get("task_publish_retry_policy")
+        policy = {**(configured or {}), **given} if given else configured
+        return conf.task_publish_retry if retry is None else bool(retry), policy
 
     def plan(
         self, sig: Signature[Any], args: Iterable[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]

@@ -75,14 +75,14 @@ class Broker(Protocol):
     def declare(self, bindings: Sequence[Binding]) -> None:
         """Make each queue reachable through its exchange. Idempotent."""
 
-    def publish(self, messages: Sequence[Publish]) -> None:
+    def publish(self, messages: Sequence[Publish], retry: bool = True) -> None:
         """Append messages to their queues, all in one round trip; in order within a queue.
 
         A message to a named exchange goes to every queue whose binding matches; to none, silently, where no
         binding does (as kombu).
         """
 
-    async def apublish(self, messages: Sequence[Publish]) -> None: ...
+    async def apublish(self, messages: Sequence[Publish], retry: bool = True) -> None: ...
 
     def broadcast(self, exchange: str, payload: bytes) -> None:
         """Send an envelope to everyone who listens to a fanout exchange now (PROTOCOL.md §1.8)."""

@@ -13,7 +13,7 @@ LAYERS = [
     {"drivers"},
     {
         "annotations", "app", "backend", "call_check", "builtins", "client", "config", "control", "eager", "errback", "execute",
-        "replacement", "registry", "result", "send",
+        "publish", "replacement", "registry", "result", "send",
         "shared", "task", "__init__",
     },
     {"worker", "embedded"},

@@ -9,6 +9,7 @@ import uuid
 import celery
 import pytest
 
+from canvas import Canvas
 from canvas.drivers import open_driver
 from canvas.drivers.base import Lease
 from canvas.drivers.redis.url import parse
@@ -17,7 +18,7 @@ from canvas.model.settlement import Join, Part, Settlement, Store
 from canvas.testing.contract import envelope, eventually, firing, ids, publish
 from canvas.wire import message as wire
 from canvas.wire import record
-from tests.support.redis_server import RedisServer
+from tests.support.redis_server import RedisServer, free_port
 
 
 @pytest.fixture
@@ -276,3 +277,33 @@ def test_parts_of_one_chord_from_both_kinds(driver, redis_server, last):
         assert (sent.task, sent.args) == ("t.body", [[0, 1]])
         assert ours("a", 0) == ours("b", 1) == []
         assert driver.completer.unfired(0) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "least", "most"),
+    [
+        ({"retry": False}, 0.0, 3.0),
+        (
+            {"retry_policy": {"max_retries": 3, "interval_start": 0.1, "interval_step": 0.1, "interval_max": 0.2}},
+            0.5,
+            2.0,
+        ),
+    ],
+)
+def test_publishing_is_tried_again_as_the_call_says(options, least, most):
+    app = Canvas("away", broker=f"redis://127.0.0.1:{free_port()}/0", backend="disabled://", set_as_current=False)
+    started = time.monotonic()
+    with pytest.raises(OperationalError):
+        app.send_task("t", **options)
+    assert least <= time.monotonic() - started < most
+
+
+def test_a_policy_outlasts_a_restart():
+    with RedisServer() as server:
+        app = Canvas("back", broker=server.url(0), backend="disabled://", set_as_current=False)
+        server.stop()
+        threading.Timer(0.3, server.start).start()
+        policy = {"max_retries": 100, "interval_start": 0.05, "interval_step": 0, "interval_max": 0.05}
+        app.send_task("t", retry_policy=policy)
+        assert server.client().llen("celery") == 1
+        app.close()

@@ -21,12 +21,12 @@ class MemoryBroker:
             for binding in bindings:
                 self._memory.bindings[binding.exchange].add(binding)
 
-    def publish(self, messages: Sequence[Publish]) -> None:
+    def publish(self, messages: Sequence[Publish], retry: bool = True) -> None:
         with self._memory.lock:
             for message in messages:
                 self._memory.push(message)
 
-    async def apublish(self, messages: Sequence[Publish]) -> None:
+    async def apublish(self, messages: Sequence[Publish], retry: bool = True) -> None:
         self.publish(messages)
 
     def broadcast(self, exchange: str, payload: bytes) -> None:

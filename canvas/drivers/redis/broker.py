@@ -45,13 +45,13 @@ class RedisBroker:
             self.keys.queue_list(queue, step) for queue in self._bindings.queues(message.exchange, message.routing_key)
         ]
 
-    def publish(self, messages: Sequence[Publish]) -> None:
+    def publish(self, messages: Sequence[Publish], retry: bool = True) -> None:
         if messages:
-            self.link.pipeline(self._pushes(messages))
+            self.link.pipeline(self._pushes(messages), patient=retry)
 
-    async def apublish(self, messages: Sequence[Publish]) -> None:
+    async def apublish(self, messages: Sequence[Publish], retry: bool = True) -> None:
         if messages:
-            await self.link.apipeline(self._pushes(messages))
+            await self.link.apipeline(self._pushes(messages), patient=retry)
 
     def _pushes(self, messages: Sequence[Publish]) -> list[Sequence[Any]]:
         return [("LPUSH", key, message.payload) for message in messages for key in self.lists_of(message)]

@@ -127,10 +127,10 @@ class Link:
         with self.errors():
             return self._clients()[0].execute_command(*words)
 
-    def pipeline(self, commands: Iterable[Sequence[Any]], transaction: bool = False) -> list[Any]:
-        """Several commands in one round trip."""
+    def pipeline(self, commands: Iterable[Sequence[Any]], transaction: bool = False, patient: bool = True) -> list[Any]:
+        """Several commands in one round trip; tried again while the server is away, unless impatient."""
         with self.errors():
-            pipe = self._clients()[0].pipeline(transaction=transaction)
+            pipe = self._clients()[0 if patient else 1].pipeline(transaction=transaction)
             for words in commands:
                 pipe.execute_command(*words)
             return pipe.execute()  # type: ignore[no-any-return]
@@ -150,10 +150,12 @@ class Link:
         with self.errors():
             return await self.loop_client().execute_command(*words)
 
-    async def apipeline(self, commands: Iterable[Sequence[Any]], transaction: bool = False) -> list[Any]:
+    async def apipeline(
+        self, commands: Iterable[Sequence[Any]], transaction: bool = False, patient: bool = True
+    ) -> list[Any]:
         """``pipeline`` on an event loop."""
         with self.errors():
-            pipe = self.loop_client().pipeline(transaction=transaction)
+            pipe = self.loop_client(patient).pipeline(transaction=transaction)
             for words in commands:
                 pipe.execute_command(*words)
             return await pipe.execute()  # type: ignore[no-any-return]
