@@ -219,12 +219,22 @@ def agree(ours, theirs):
 
 
 def repeats(tree):
-    """Celery runs what follows ``group | group`` once for each member of the second."""
-    if isinstance(tree, Chain) and len(tree.steps) > 2 and not isinstance(tree.steps[2], Leaf):
-        first, second = tree.steps[:2]
-        if isinstance(first, Group) and isinstance(second, Group):
+    """Celery runs what follows ``group | group``, and a chord that follows a chord that ends in a group, once for
+    each member of that group."""
+    if isinstance(tree, Chain):
+        steps = _flat(tree.steps)
+        if len(steps) > 2 and isinstance(steps[0], Group) and isinstance(steps[1], Group):
             return True
+        for before, after in zip(steps, steps[1:], strict=False):
+            if isinstance(before, Chord) and isinstance(after, Chord) and _ends_in_group(before):
+                return True
     return any(repeats(part) for part in parts(tree))
+
+
+def _ends_in_group(tree):
+    if isinstance(tree, Chain):
+        return _ends_in_group(tree.steps[-1])
+    return isinstance(tree, Group) or (isinstance(tree, Chord) and _ends_in_group(tree.body))
 
 
 def hangs(tree, inside=False):
