@@ -9,6 +9,7 @@ import re
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from hypothesis import strategies as st
 
@@ -194,7 +195,7 @@ def _body_heads(tree):
     if isinstance(tree, Chord):
         found |= set(_heads(tree.body))
     if isinstance(tree, Chain):
-        for before, after in zip(tree.steps, tree.steps[1:], strict=False):
+        for before, after in pairwise(tree.steps):
             if not isinstance(before, Leaf):
                 found |= set(_heads(after))
     return found.union(*[_body_heads(part) for part in parts(tree)])
@@ -225,7 +226,7 @@ def repeats(tree):
         steps = _flat(tree.steps)
         if len(steps) > 2 and isinstance(steps[0], Group) and isinstance(steps[1], Group):
             return True
-        for before, after in zip(steps, steps[1:], strict=False):
+        for before, after in pairwise(steps):
             if isinstance(before, Chord) and isinstance(after, Chord) and _ends_in_group(before):
                 return True
     return any(repeats(part) for part in parts(tree))
