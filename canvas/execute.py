@@ -14,24 +14,28 @@ from canvas.model.request import Request
 from canvas.task import Task
 
 
-def execute(task: Task[Any], request: Request, args: Any, kwargs: Any) -> Outcome:
-    """Run ``task`` and its hooks; KeyboardInterrupt and SystemExit pass through."""
+def execute(
+    task: Task[Any], request: Request, args: Any, kwargs: Any, watched: Callable[[Callable[[], Any]], Any] | None = None
+) -> Outcome:
+    """Run ``task`` and its hooks; KeyboardInterrupt and SystemExit pass through.
+
+    ``watched``, where given, makes the call itself: that is where time limits count.
+    """
     token = enter_request(request)
     try:
-        outcome = _call(task, request, args, kwargs)
+        outcome = _call(task, request, args, kwargs, watched)
         return _hooks(task, request, args, kwargs, outcome)
     finally:
         leave_request(token)
 
 
-def _call(task: Task[Any], request: Request, args: Any, kwargs: Any) -> Outcome:
+def _call(task: Task[Any], request: Request, args: Any, kwargs: Any, watched: Any) -> Outcome:
     try:
         if type(task).before_start is not Task.before_start:
             task.before_start(request.id, args, kwargs)
-        value = task(*args, **kwargs)
-        if inspect.iscoroutine(value):
-            value = _run_coroutine(value)
-        return Success(value)
+        if watched is None:
+            return Success(_value(task, args, kwargs))
+        return Success(watched(lambda: _value(task, args, kwargs)))
     except errors.Replaced as exc:
         return Replaced(exc.sig)
     except Ignore:
@@ -41,7 +45,24 @@ def _call(task: Task[Any], request: Request, args: Any, kwargs: Any) -> Outcome:
     except Retry as exc:
         return Retried(exc, traceback_text(exc))
     except Exception as exc:  # noqa: BLE001 - every exception of the user's code is an outcome
-        return Failure(exc, traceback_text(exc), isinstance(exc, tuple(task.throws)))
+        return _raised(task, exc)
+
+
+def _raised(task: Task[Any], exc: Exception) -> Outcome:
+    text = traceback_text(exc)
+    if task.autoretry_for:
+        try:
+            retry = task.autoretry(exc)
+        except Exception as last:  # noqa: BLE001 - no retry is left, or the call cannot be made again
+            return Failure(last, traceback_text(last), isinstance(last, tuple(task.throws)))
+        if retry is not None:
+            return Retried(retry, text)
+    return Failure(exc, text, isinstance(exc, tuple(task.throws)))
+
+
+def _value(task: Task[Any], args: Any, kwargs: Any) -> Any:
+    value = task(*args, **kwargs)
+    return _run_coroutine(value) if inspect.iscoroutine(value) else value
 
 
 def _run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:

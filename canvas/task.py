@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, NoReturn, TypeVar
 
 from canvas.annotations import annotate
+from canvas.backoff import retry_delay
 from canvas.call_check import check_call
 from canvas.errors import MaxRetriesExceededError, OperationalError, Replaced, Retry
 from canvas.model.current import current_request
@@ -44,6 +45,15 @@ class Task(Generic[R]):
     typing: bool = True
     max_retries: int | None = 3
     default_retry_delay: float = 180
+    autoretry_for: tuple[type[BaseException], ...] = ()
+    """Exceptions after which the task runs again by itself, as if it had called ``retry``."""
+    dont_autoretry_for: tuple[type[BaseException], ...] = ()
+    retry_kwargs: dict[str, Any] = {}
+    """Arguments of that ``retry``: ``max_retries``, ``countdown``."""
+    retry_backoff: bool | float = False
+    """Double the delay with each retry, from this many seconds on (``True``: 1)."""
+    retry_backoff_max: float = 600
+    retry_jitter: bool = True
     rate_limit: str | None = None
     ignore_result: bool | None = None
     trail: bool = True
@@ -251,6 +261,19 @@ class Task(Generic[R]):
         if throw:
             raise retry from exc
         return retry
+
+    def autoretry(self, exc: BaseException) -> Retry | None:
+        """What to raise instead of ``exc`` where the task's ``autoretry_for`` names it.
+
+        Raises ``exc`` once ``max_retries`` is passed.
+        """
+        if not isinstance(exc, tuple(self.autoretry_for)) or isinstance(exc, tuple(self.dont_autoretry_for)):
+            return None
+        options = dict(self.retry_kwargs)
+        if self.retry_backoff:
+            factor = max(1, int(self.retry_backoff))
+            options["countdown"] = retry_delay(factor, self.request.retries, self.retry_backoff_max, self.retry_jitter)
+        return self.retry(exc=exc, throw=False, **options)
 
     def _give_up(self, exc: BaseException | None, args: Any, kwargs: Any) -> NoReturn:
         if exc is not None:

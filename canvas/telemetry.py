@@ -8,12 +8,14 @@ message.dead          queue, reason
 task.received         message, hostname
 task.started          message, hostname
 task.finished         message, outcome, runtime (s), hostname, task
+task.timeout          message, limit (s)
 task.unknown          message, queue, action
 chord.fired           group_id, failed
 errback.failed        task, task_id, exc
 worker.ready          hostname
 worker.stopping       how (warm, cold)
 worker.child_lost     pid, exitcode
+worker.unlimited      pool, who
 worker.lease_lost     tag, queue
 worker.reaped         messages
 worker.fault          work, exc

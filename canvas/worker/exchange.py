@@ -74,8 +74,12 @@ class Exchange(threading.Thread):
 
     def acknowledge(self, delivery: Delivery) -> bool:
         """Commit a message's ack before its task starts; False when the lease was lost."""
+        return self.commit(Settlement(delivery, begins=True))
+
+    def commit(self, settlement: Settlement) -> bool:
+        """Commit one settlement now, and wait until that is done; False when the lease was lost."""
         answer: SimpleQueue[bool] = SimpleQueue()
-        self._acks.append((Settlement(delivery, begins=True), answer))
+        self._acks.append((settlement, answer))
         self._rouse(urgent=True)
         return answer.get()
 
@@ -177,6 +181,7 @@ class Exchange(threading.Thread):
         settled = self._persist(lambda: self._driver.completer.settle([*acks, *settlements], lease))
         verdicts = settled.verdicts
         for (_, answer), verdict in zip(answers, verdicts, strict=False):
+            self.offer(verdict.ready)
             answer.put(verdict.held)
         for settlement, verdict in zip(settlements, verdicts[len(acks) :], strict=True):
             self._concluded(settlement, verdict)

@@ -71,6 +71,10 @@ def _task_unknown(message: Any, queue: str, action: str, **_: Any) -> None:
     _worker.error("Received unregistered task of type %r (%s); did you import its module?", message.task, fate)
 
 
+def _task_timeout(message: Any, limit: float, **_: Any) -> None:
+    _worker.error("Hard time limit (%ss) exceeded for %s[%s]", limit, message.task, message.id)
+
+
 def _message_dead(queue: str, reason: str, **_: Any) -> None:
     _worker.critical("A message of queue %s cannot be run: %s; kept as a dead letter", queue, reason)
 
@@ -93,6 +97,10 @@ def _stopping(how: str, **_: Any) -> None:
 
 def _child_lost(pid: int, exitcode: int, **_: Any) -> None:
     _worker.error("Process %s exited with %s; what it held was given back", pid, exitcode)
+
+
+def _unlimited(pool: str, who: str, **_: Any) -> None:
+    _worker.warning("Hard time limits (%s) have no effect in the %s pool: use --pool prefork", who, pool)
 
 
 def _lease_lost(tag: str, queue: str, **_: Any) -> None:
@@ -118,6 +126,7 @@ def _crashed(worker: str, exc: BaseException, **_: Any) -> None:
 _LINES: list[tuple[str, Callable[..., None], logging.Logger, int]] = [
     ("task.received", _task_received, _received, logging.INFO),
     ("task.finished", _task_finished, _trace, logging.ERROR),
+    ("task.timeout", _task_timeout, _worker, logging.ERROR),
     ("task.unknown", _task_unknown, _worker, logging.ERROR),
     ("message.dead", _message_dead, _worker, logging.CRITICAL),
     ("broker.unreachable", _unreachable, _worker, logging.ERROR),
@@ -125,6 +134,7 @@ _LINES: list[tuple[str, Callable[..., None], logging.Logger, int]] = [
     ("worker.ready", _ready, _worker, logging.INFO),
     ("worker.stopping", _stopping, _worker, logging.WARNING),
     ("worker.child_lost", _child_lost, _worker, logging.ERROR),
+    ("worker.unlimited", _unlimited, _worker, logging.WARNING),
     ("worker.lease_lost", _lease_lost, _worker, logging.WARNING),
     ("worker.reaped", _reaped, _worker, logging.WARNING),
     ("errback.failed", _errback_failed, _worker, logging.ERROR),

@@ -66,6 +66,7 @@ def run_node(app: Canvas, plan: Plan, say: Callable[[str], None] | None = None, 
     if say is not None:
         say(banner(app, plan))
     app.driver.broker.declare(bindings(app, selected or plan.queues))
+    _warn_of_limits(app, plan)
     if plan.pool == "prefork":
         return Prefork(app, plan).run()
     process = WorkerProcess(app, plan, plan.concurrency, new_worker_id(plan.hostname))
@@ -73,3 +74,13 @@ def run_node(app: Canvas, plan: Plan, say: Callable[[str], None] | None = None, 
     process.run(on_ready=lambda: emit("worker.ready", hostname=plan.hostname))
     sys.stdout.flush()
     return 0
+
+
+def _warn_of_limits(app: Canvas, plan: Plan) -> None:
+    """Only a process can be ended from outside: elsewhere hard time limits have no effect, which is said once."""
+    if plan.pool == "prefork":
+        return
+    limited = sorted(task.name for task in app.tasks.values() if task.time_limit)
+    if app.conf.task_time_limit or limited:
+        who = ", ".join(limited[:5]) or "task_time_limit"
+        emit("worker.unlimited", pool=plan.pool, who=who)

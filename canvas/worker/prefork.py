@@ -15,7 +15,7 @@ from typing import NoReturn
 from canvas.app import Canvas
 from canvas.errors import BrokerError
 from canvas.telemetry import emit
-from canvas.worker.process import Plan, WorkerProcess, new_worker_id
+from canvas.worker.process import EXPENDED, Plan, WorkerProcess, new_worker_id
 from canvas.worker.upkeep import Duties
 
 _RESPAWN_PAUSE = 0.2
@@ -68,7 +68,7 @@ class Prefork:
         try:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
                 signal.signal(number, signal.SIG_DFL)
-            process = WorkerProcess(self._app, self._plan, 1, worker)
+            process = WorkerProcess(self._app, self._plan, 1, worker, expendable=True)
             signal.signal(signal.SIGTERM, process._on_signal)
             signal.signal(signal.SIGQUIT, process._on_signal)
             # A terminal's Ctrl-C reaches every process of the group; the parent passes on what is meant.
@@ -96,14 +96,15 @@ class Prefork:
 
     def _buried(self, pid: int, worker: str, status: int) -> None:
         """A child has ended: what it held goes back, and another takes its place."""
-        if status != 0 and not self._cold:
-            emit("worker.child_lost", pid=pid, exitcode=os.waitstatus_to_exitcode(status))
+        code = os.waitstatus_to_exitcode(status)
+        if code not in (0, EXPENDED) and not self._cold:
+            emit("worker.child_lost", pid=pid, exitcode=code)
             try:
                 self._app.driver.broker.lost(worker)
             except BrokerError as exc:
                 emit("broker.unreachable", error=str(exc))
         if not self._stopping:
-            time.sleep(_RESPAWN_PAUSE if status != 0 else 0)
+            time.sleep(_RESPAWN_PAUSE if code not in (0, EXPENDED) else 0)
             self._fork()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,11 +10,15 @@ from types import FrameType
 from uuid import uuid4
 
 from canvas.app import Canvas
+from canvas.model.settlement import Settlement
 from canvas.telemetry import emit
 from canvas.worker.exchange import Appetite, Exchange
 from canvas.worker.run import Line
 from canvas.worker.slot import Slot
 from canvas.worker.upkeep import Duties, Upkeep
+
+EXPENDED = 75
+"""Exit code of a process that a hard time limit ended, in good order."""
 
 
 @dataclass(slots=True)
@@ -36,14 +41,15 @@ def new_worker_id(hostname: str) -> str:
 class WorkerProcess:
     """Runs tasks in this process, on ``slots`` threads; with one slot, on the main thread."""
 
-    def __init__(self, app: Canvas, plan: Plan, slots: int, worker: str, upkeep: bool = True) -> None:
+    def __init__(self, app: Canvas, plan: Plan, slots: int, worker: str, expendable: bool = False) -> None:
+        """An ``expendable`` process may be ended for a task in it; whoever started it starts another."""
         conf = app.conf
         self._app = app
         self._slots = slots
         self.worker = worker
         appetite = Appetite(slots, conf.worker_batch_size, conf.worker_prefetch_seconds, plan.prefetch_limit)
         self.exchange = Exchange(app.driver, worker, list(plan.queues), appetite)
-        self._line = Line(app, plan.hostname, self.exchange.acknowledge)
+        self._line = Line(app, plan.hostname, self.exchange.acknowledge, self._give_up if expendable else None)
         duties = Duties(
             app.driver,
             lambda: [worker],
@@ -52,7 +58,7 @@ class WorkerProcess:
             conf.worker_lease_ttl,
             self.exchange.offer,
         )
-        self._upkeep = Upkeep(duties) if upkeep else None
+        self._upkeep = Upkeep(duties)
         self._queues = plan.queues
         self._signals = 0
 
@@ -60,17 +66,17 @@ class WorkerProcess:
         """Work until stopped by a signal or :meth:`stop`; give back, settle, leave."""
         self._app.driver.broker.beat(self.worker, self._queues, self._app.conf.worker_lease_ttl)
         self.exchange.start()
-        if self._upkeep is not None:
-            self._upkeep.start()
+        self._upkeep.start()
+        if threading.current_thread() is threading.main_thread():
+            self._line.limits.listen()
         if on_ready is not None:
             on_ready()
         try:
             self._run_slots()
             self.exchange.join()
         finally:
-            if self._upkeep is not None:
-                self._upkeep.stop()
-                self._upkeep.join(timeout=5)
+            self._upkeep.stop()
+            self._upkeep.join(timeout=5)
         if self.exchange.failure is not None:
             raise self.exchange.failure
         self._app.driver.broker.leave(self.worker)
@@ -92,6 +98,15 @@ class WorkerProcess:
     def stop(self) -> None:
         """Drain: start nothing more."""
         self.exchange.stop()
+
+    def _give_up(self, settlement: Settlement) -> None:
+        """Commit what ends the task that does not end by itself, give the rest back, and end the process."""
+        self.exchange.commit(settlement)
+        self.exchange.halt()
+        self._app.driver.broker.leave(self.worker)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(EXPENDED)
 
     def abandon(self) -> None:
         """Give everything back, running tasks included, and end the process now."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from canvas.app import Canvas
-from canvas.errors import InvalidTaskError, NotRegistered, WireError, WorkerLostError
+from canvas.errors import InvalidTaskError, NotRegistered, TimeLimitExceeded, WireError, WorkerLostError
 from canvas.execute import execute
 from canvas.model import states
 from canvas.model.message import Delivery, Message, Publish
@@ -20,6 +20,7 @@ from canvas.wire import message as wire
 from canvas.worker.admit import Later, Never, Run, admit
 from canvas.worker.effects import Effects
 from canvas.worker.fire import fire
+from canvas.worker.limits import Limits
 from canvas.worker.settle import Finished, Settler
 
 _UNKNOWN_FIRST_DELAY = 1.0
@@ -29,8 +30,17 @@ _UNKNOWN_LAST_DELAY = 60.0
 class Line:
     """The line a delivery goes down, for one process of one app."""
 
-    def __init__(self, app: Canvas, hostname: str, acknowledge: Callable[[Delivery], bool]) -> None:
+    def __init__(
+        self,
+        app: Canvas,
+        hostname: str,
+        acknowledge: Callable[[Delivery], bool],
+        give_up: Callable[[Settlement], None] | None = None,
+    ) -> None:
+        """``give_up`` commits a settlement and ends the process: what a hard time limit comes to, where it can."""
         self._app = app
+        self.limits = Limits()
+        self._give_up = give_up
         self._hostname = hostname
         self._acknowledge = acknowledge
         self._settler = Settler(app, hostname)
@@ -53,12 +63,12 @@ class Line:
             return self._unknown(delivery, message)
         emit("task.received", message=message, hostname=self._hostname)
         request = Request(message, hostname=self._hostname)
-        early = task is not None and isinstance(admission, Run) and not self._acks_late(task)
+        early = task is not None and isinstance(admission, Run) and not _acks_late(task, message)
         if early and not self._acknowledge(delivery):
             return None
         started = time.perf_counter()
-        outcome = Revoked(admission.reason) if isinstance(admission, Never) else self._execute(task, request, message)
         done = Finished(delivery, message, request, task, fence="begun" if early else "lease")
+        outcome = Revoked(admission.reason) if isinstance(admission, Never) else self._execute(done)
         settlement = self._settler.settle(done, outcome)
         emit(
             "task.finished",
@@ -96,14 +106,36 @@ class Line:
             max_depth=conf.task_message_max_depth,
         )
 
-    def _execute(self, task: Task[Any] | None, request: Request, message: Message) -> Outcome:
+    def _execute(self, done: Finished) -> Outcome:
+        task, request, message = done.task, done.request, done.message
         assert task is not None
         emit("task.started", message=message, hostname=self._hostname)
+        if task.track_started:
+            self._settler.announce_start(task, request, message)
+        hard, soft = self._limits_of(task, request)
         with denied_join_result():
-            return execute(task, request, message.args, message.kwargs)
+            if not hard and not soft:
+                return execute(task, request, message.args, message.kwargs)
+            return self._execute_within(soft, hard, done, task)
 
-    def _acks_late(self, task: Task[Any]) -> bool:
-        return bool(task.acks_late)
+    def _execute_within(self, soft: float | None, hard: float | None, done: Finished, task: Task[Any]) -> Outcome:
+        def expire() -> None:
+            exc = TimeLimitExceeded(hard)
+            emit("task.timeout", message=done.message, limit=hard)
+            assert self._give_up is not None
+            self._give_up(self._settler.settle(done, Failure(exc)))
+
+        def watched(call: Callable[[], Any]) -> Any:
+            with self.limits.guard(soft, hard, expire if self._give_up is not None else None):
+                return call()
+
+        return execute(task, done.request, done.message.args, done.message.kwargs, watched)
+
+    def _limits_of(self, task: Task[Any], request: Request) -> tuple[float | None, float | None]:
+        """Hard and soft limit in seconds: the call's, the task's, or the settings'."""
+        conf = self._conf
+        hard = request.time_limit or task.time_limit or conf.task_time_limit
+        return hard, request.soft_time_limit or task.soft_time_limit or conf.task_soft_time_limit
 
     # -- what never runs
 
@@ -158,3 +190,9 @@ class Line:
     def _republish(self, delivery: Delivery, message: Message, payload: bytes) -> Publish:
         """The message back into the queue it came from."""
         return Publish("", delivery.queue, message.properties.get("priority") or 0, payload)
+
+
+def _acks_late(task: Task[Any], message: Message) -> bool:
+    """The call's own ``acks_late``, which travels as a property, or the task's."""
+    asked = message.properties.get("acks_late")
+    return bool(task.acks_late if asked is None else asked)

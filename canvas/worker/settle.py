@@ -4,6 +4,7 @@ One road for every end: record, successors, chord part, the rest of the chain, e
 message. Sources: SEMANTICS.md §8, §9, T1–T16; PROTOCOL.md §2.3.
 """
 
+import os
 from datetime import datetime
 from typing import Any
 
@@ -68,6 +69,9 @@ class Settler:
                 return
             case Failure(exc, text):
                 self._failure(done, effects, states.FAILURE, exc, text)
+                if done.fence == "lease" and done.task is not None and not done.task.acks_on_failure_or_timeout:
+                    settlement.disposal = "dead"
+                    settlement.reason = f"{type(exc).__name__}: acks_on_failure_or_timeout is off"
             case Ignored():
                 self._unrecorded(done, effects, Ignore("the task raised Ignore"))
             case Rejected(reason, requeue):
@@ -77,6 +81,13 @@ class Settler:
                     self._failure(done, effects, states.FAILURE, Reject(reason, requeue), "")
             case Revoked(reason):
                 self._failure(done, effects, states.REVOKED, TaskRevokedError(reason), "", call_errbacks=False)
+
+    def announce_start(self, task: Task[Any], request: Request, message: Message) -> None:
+        """Store STARTED, with who runs it, for a task that asks for it."""
+        asked = message.headers.get("ignore_result")
+        if not (task.ignore_result if asked is None else asked):
+            about = {"pid": os.getpid(), "hostname": self._hostname}
+            self._app.backend.store_result(message.id, about, states.STARTED, request=request)
 
     # -- what goes on
 

@@ -12,7 +12,7 @@ LAYERS = [
     {"graph", "wire", "routing", "settings"},
     {"drivers"},
     {
-        "annotations", "app", "backend", "call_check", "builtins", "client", "config", "control", "eager", "errback", "execute",
+        "annotations", "app", "backend", "backoff", "call_check", "builtins", "client", "config", "control", "eager", "errback", "execute",
         "publish", "replacement", "registry", "result", "send",
         "shared", "task", "__init__",
     },

