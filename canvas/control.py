@@ -3,8 +3,14 @@
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from canvas.model.revocation import id_entry, stamp_entries
+
 if TYPE_CHECKING:
     from canvas.app import Canvas
+
+
+REVOKED_FOR = 86_400.0
+"""Seconds that a revocation is kept."""
 
 
 class Control:
@@ -20,7 +26,14 @@ class Control:
         terminate: bool = False,
         signal: str = "SIGTERM",
     ) -> None:
-        """Tell workers not to run a task (or tasks), and with ``terminate`` to stop it where it runs."""
+        """Tell workers not to run a task (or tasks), and with ``terminate`` to stop it where it runs.
+
+        Canvas' workers find it in the broker, for a day, however late they start; Celery's are told. A task that
+        nobody has begun is REVOKED from now on.
+        """
+        ids = [task_id] if isinstance(task_id, str) else list(task_id)
+        self._app.driver.broker.revoke([id_entry(one) for one in ids], REVOKED_FOR)
+        self._app.backend.mark_revoked(ids)
         arguments = {"task_id": task_id, "terminate": terminate, "signal": signal}
         self.broadcast("revoke", arguments, destination)
 
@@ -31,7 +44,8 @@ class Control:
         terminate: bool = False,
         signal: str = "SIGTERM",
     ) -> None:
-        """``revoke`` for every task that has one of the stamps."""
+        """``revoke`` for every task that has one of the stamps; a stamp's value may be a list of values."""
+        self._app.driver.broker.revoke(stamp_entries(headers), REVOKED_FOR)
         arguments = {"headers": headers, "terminate": terminate, "signal": signal}
         self.broadcast("revoke_by_stamped_headers", arguments, destination)
 

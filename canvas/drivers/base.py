@@ -131,6 +131,16 @@ class Broker(Protocol):
     def next_due(self) -> float | None:
         """Seconds until the next deferred message is due (0 or less: now); ``None`` when there is none."""
 
+    @property
+    def revision(self) -> int:
+        """How often anything had been revoked when this broker last leased."""
+
+    def revoke(self, entries: Sequence[str], seconds: float) -> None:
+        """Keep each entry (text that workers understand) for so many seconds."""
+
+    def revoked(self) -> list[str]:
+        """The entries kept now; also brings ``revision`` up to date."""
+
     def close(self) -> None:
         """Release connections. Using the driver again reconnects."""
 

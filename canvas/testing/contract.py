@@ -75,6 +75,24 @@ class DriverContract:
         assert driver.results is not None
         return driver.results
 
+    # -- revocations
+
+    def test_revocations_are_kept_for_their_time(self, driver: Driver) -> None:
+        driver.broker.revoke(["id:a", "id:b"], 60)
+        driver.broker.revoke(["id:gone"], 0.01)
+        eventually(lambda: sorted(driver.broker.revoked()) == ["id:a", "id:b"])
+
+    def test_a_lease_tells_that_something_was_revoked(self, driver: Driver) -> None:
+        driver.broker.revoked()
+        before = driver.broker.revision
+        driver.broker.publish([publish("a"), publish("b")])
+        self._lease(driver, 1)
+        assert driver.broker.revision == before
+        driver.broker.revoke(["id:b"], 60)
+        self._lease(driver, 1)
+        assert driver.broker.revision != before
+        assert driver.broker.revoked() == ["id:b"]
+
     # -- queues
 
     def test_messages_come_in_the_order_they_were_published(self, driver: Driver) -> None:

@@ -39,7 +39,10 @@ class Appetite(NamedTuple):
 class Exchange(threading.Thread):
     """Between the broker and the slots of one process."""
 
-    def __init__(self, driver: Driver, worker: str, queues: list[str], appetite: Appetite) -> None:
+    def __init__(
+        self, driver: Driver, worker: str, queues: list[str], appetite: Appetite, leased: Callable[[], None]
+    ) -> None:
+        """``leased`` is called after each lease, before its messages are handed out."""
         super().__init__(name="canvas-exchange", daemon=True)
         self.work: SimpleQueue[Work | None] = SimpleQueue()
         self.worker = worker
@@ -48,6 +51,7 @@ class Exchange(threading.Thread):
         self._driver = driver
         self._queues = deque(queues)
         self._appetite = appetite
+        self._leased = leased
         self._finished: deque[Settlement | Firing | None] = deque()
         self._offers: deque[Ready] = deque()
         self._outstanding = 0
@@ -187,6 +191,8 @@ class Exchange(threading.Thread):
             self._concluded(settlement, verdict)
         for firing in firings:
             self._fire(firing)
+        if settled.deliveries:
+            self._persist(self._leased)
         for delivery in settled.deliveries:
             self._hand_out(delivery)
         self._empty_handed = lease is not None and len(settled.deliveries) < want

@@ -13,6 +13,7 @@ from canvas.app import Canvas
 from canvas.model.settlement import Settlement
 from canvas.telemetry import emit
 from canvas.worker.exchange import Appetite, Exchange
+from canvas.worker.revocations import Revocations
 from canvas.worker.run import Line
 from canvas.worker.slot import Slot
 from canvas.worker.upkeep import Duties, Upkeep
@@ -48,8 +49,10 @@ class WorkerProcess:
         self._slots = slots
         self.worker = worker
         appetite = Appetite(slots, conf.worker_batch_size, conf.worker_prefetch_seconds, plan.prefetch_limit)
-        self.exchange = Exchange(app.driver, worker, list(plan.queues), appetite)
-        self._line = Line(app, plan.hostname, self.exchange.acknowledge, self._give_up if expendable else None)
+        revocations = Revocations(app.driver.broker)
+        self.exchange = Exchange(app.driver, worker, list(plan.queues), appetite, revocations.sync)
+        give_up = self._give_up if expendable else None
+        self._line = Line(app, plan.hostname, self.exchange.acknowledge, give_up, revocations)
         duties = Duties(
             app.driver,
             lambda: [worker],

@@ -21,6 +21,7 @@ from canvas.worker.admit import Later, Never, Run, admit
 from canvas.worker.effects import Effects
 from canvas.worker.fire import fire
 from canvas.worker.limits import Limits
+from canvas.worker.revocations import Revocations
 from canvas.worker.settle import Finished, Settler
 
 _UNKNOWN_FIRST_DELAY = 1.0
@@ -36,11 +37,13 @@ class Line:
         hostname: str,
         acknowledge: Callable[[Delivery], bool],
         give_up: Callable[[Settlement], None] | None = None,
+        revocations: Revocations | None = None,
     ) -> None:
         """``give_up`` commits a settlement and ends the process: what a hard time limit comes to, where it can."""
         self._app = app
         self.limits = Limits()
         self._give_up = give_up
+        self.revocations = revocations if revocations is not None else Revocations(app.driver.broker)
         self._hostname = hostname
         self._acknowledge = acknowledge
         self._settler = Settler(app, hostname)
@@ -54,6 +57,8 @@ class Line:
             admission = admit(message, time.time())
         except (WireError, InvalidTaskError) as exc:
             return self._undecodable(delivery, exc)
+        if self.revocations.match(message):
+            admission = Never("revoked")
         if isinstance(admission, Later):
             return self._defer(delivery, message, admission.due)
         if int(message.headers.get("canvas_deliveries") or 1) > self._conf.task_max_deliveries:

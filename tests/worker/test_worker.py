@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from canvas.errors import SoftTimeLimitExceeded, TimeLimitExceeded
+import canvas
+from canvas.errors import SoftTimeLimitExceeded, TaskRevokedError, TimeLimitExceeded
 from tests.support.apps import make
 from tests.support.processes import WorkerProcess
 
@@ -322,3 +323,49 @@ def test_the_acks_of_one_call(bench, app):
 
 def workers(bench):
     return [name.decode() for name in bench.broker.hkeys("canvas:workers")]
+
+
+@pytest.mark.parametrize("pool", POOLS, ids=lambda p: p[0])
+def test_revoked_tasks_never_run_however_late_the_worker_starts(bench, app, pool):
+    key = bench.new_key()
+    result = task(app, "slow_then").delay(0, key)
+    chain = (
+        task(app, "ident").s(1) | task(app, "slow_then").s(0, key).set(immutable=True) | task(app, "ident").s()
+    ).delay()
+    chord = canvas.chord([task(app, "ident").s(1), task(app, "ident").s(2)], task(app, "ident").s()).delay()
+    result.revoke()
+    chain.parent.revoke()
+    chord.parent.results[0].revoke()
+    assert result.state == "REVOKED"
+    with start(bench, "-P", *pool):
+        assert bench.wait_state(app, chain.id) == "REVOKED"
+        assert bench.wait_state(app, chord.id) == "FAILURE"
+        until(lambda: not bench.broker.llen("celery") and not bench.broker.hlen("unacked"))
+        with pytest.raises(TaskRevokedError):
+            result.get(timeout=10)
+    assert bench.ledgers.llen(f"ledger:{key}") == 0
+
+
+def test_tasks_are_revoked_by_their_stamps(bench, app):
+    key = bench.new_key()
+    for release in ("1", "2"):
+        sig = task(app, "slow_then").s(0, f"{key}-{release}")
+        sig.stamp(release=release)
+        sig.apply_async()
+    app.control.revoke_by_stamped_headers({"release": ["2", "3"]})
+    with start(bench, "-P", "solo"):
+        assert bench.ledger(f"{key}-1", 2) == ["start", "end"]
+        until(lambda: not bench.broker.llen("celery") and not bench.broker.hlen("unacked"))
+    assert bench.ledgers.llen(f"ledger:{key}-2") == 0
+
+
+def test_tasks_for_later_are_revoked_too(bench, app):
+    key = bench.new_key()
+    with start(bench, "-P", "solo"):
+        result = task(app, "slow_then").apply_async((0, key), countdown=1)
+        until(lambda: bench.broker.exists("canvas:deferred"))
+        result.revoke()
+        until(lambda: not bench.broker.exists("canvas:deferred"))
+        until(lambda: not bench.broker.llen("celery") and not bench.broker.hlen("unacked"))
+        assert task(app, "add").delay(1, 1).get(timeout=10) == 2
+    assert bench.ledgers.llen(f"ledger:{key}") == 0

@@ -46,6 +46,22 @@ class MemoryBroker:
                         taken.append(Delivery(tag, queue, payload))
         return taken
 
+    @property
+    def revision(self) -> int:
+        return self._memory.revision
+
+    def revoke(self, entries: Sequence[str], seconds: float) -> None:
+        memory = self._memory
+        with memory.lock:
+            memory.revoked.update(dict.fromkeys(entries, memory.clock() + seconds))
+            memory.revision += bool(entries)
+
+    def revoked(self) -> list[str]:
+        memory = self._memory
+        with memory.lock:
+            memory.revoked = {entry: until for entry, until in memory.revoked.items() if until > memory.clock()}
+            return list(memory.revoked)
+
     def wait(self, worker: str, queues: Sequence[str], timeout: float) -> bool:
         memory = self._memory
 

@@ -49,6 +49,8 @@ class Memory:
         self.bindings: dict[str, set[Binding]] = defaultdict(set)
         self.unacked: dict[str, tuple[str, bytes]] = {}
         self.begun: set[str] = set()
+        self.revoked: dict[str, float] = {}
+        self.revision = 0
         self.workers: dict[str, float] = {}
         self.deferred: list[tuple[float, int, Publish]] = []
         self.dead: dict[str, list[DeadLetter]] = defaultdict(list)

@@ -30,6 +30,7 @@ class RedisBroker:
         self._restore = Restore(link, self.keys, float(options.get("visibility_timeout") or 3600))
         self._numbers: dict[str, int] = {}
         self._doubtful: dict[str, list[str]] = {}
+        self.revision = 0
 
     # -- sending
 
@@ -93,11 +94,13 @@ class RedisBroker:
             keys.begun(worker),
             keys.deferred,
             keys.deferred_messages,
+            ready_key,
+            ready_index,
+            keys.revocations,
+            *lists,
         ]
         try:
-            verdicts, taken = self.link.call(
-                "settle", [*script_keys, ready_key, ready_index, *lists], [*arguments, *names], once=True
-            )
+            verdicts, taken, revision = self.link.call("settle", script_keys, [*arguments, *names], once=True)
         except Exception:
             if limit:
                 tags = [f"canvas:{worker}:{n}" for n in range(number, number + limit)]
@@ -105,6 +108,7 @@ class RedisBroker:
             raise
         if lease is not None:
             self._waiting.leased(limit)
+            self.revision = int(revision)
         return verdicts, [Delivery(tag.decode(), queue.decode(), payload) for tag, queue, payload in taken]
 
     def _sources(self, lease: Lease | None) -> tuple[list[str], list[str]]:
@@ -211,6 +215,29 @@ class RedisBroker:
 
     def reap(self) -> int:
         return self._restore.dead_workers()
+
+    def revoke(self, entries: Sequence[str], seconds: float) -> None:
+        if entries:
+            until = self._now() + seconds
+            scores = [item for entry in entries for item in (until, entry)]
+            keys = self.keys
+            commands = [("ZADD", keys.revoked, *scores), ("INCR", keys.revocations)]
+            self.link.pipeline(commands, transaction=True)
+
+    def revoked(self) -> list[str]:
+        keys = self.keys
+        commands = [
+            ("ZREMRANGEBYSCORE", keys.revoked, "-inf", self._now()),
+            ("GET", keys.revocations),
+            ("ZRANGE", keys.revoked, 0, -1),
+        ]
+        _, revision, entries = self.link.pipeline(commands, transaction=True)
+        self.revision = int(revision or 0)
+        return [entry.decode() for entry in entries]
+
+    def _now(self) -> float:
+        seconds, micro = self.link.command("TIME")
+        return int(seconds) + int(micro) / 1e6
 
     def promote(self, limit: int) -> int:
         return int(self.link.call("promote", [self.keys.deferred, self.keys.deferred_messages], [limit]))

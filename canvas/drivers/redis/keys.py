@@ -63,6 +63,16 @@ class BrokerKeys:
         """set of tags acked before their task ran, until it is settled; goes with the worker."""
         return f"{self.prefix}canvas:begun:{worker}"
 
+    @property
+    def revoked(self) -> str:
+        """zset of revoked ids and stamps, by when they are forgotten (unix time)."""
+        return f"{self.prefix}canvas:revoked"
+
+    @property
+    def revocations(self) -> str:
+        """counter of changes to the revoked."""
+        return f"{self.prefix}canvas:revoked:revision"
+
     def inbox(self, worker: str, list_key: str) -> str:
         """list: a message moved aside while waiting; goes when leased, returned, or reaped."""
         return f"{self.prefix}canvas:inbox:{worker}:{list_key}"

@@ -2,13 +2,13 @@
 --
 -- KEYS[1] unacked   KEYS[2] unacked_index   KEYS[3] leases of this worker   KEYS[4] begun by this worker
 -- KEYS[5] canvas:deferred   KEYS[6] canvas:deferred:messages   KEYS[7] canvas:ready   KEYS[8] canvas:ready:index
--- KEYS[9…] lists to lease from, in order
+-- KEYS[9] canvas:revoked:revision   KEYS[10…] lists to lease from, in order
 -- ARGV[1] broker db   ARGV[2] result db   ARGV[3] settlements, msgpack:
 --     {{tag or false, fence, stores, joins, grows, parts, publishes, deferrals, dead or false, begins}, …}
 --     fence: "lease", "begun" or "none"
 --     dead: {list of dead letters, payload, reason, queue, how many to keep}
 -- ARGV[4] how many to lease   ARGV[5] tag prefix   ARGV[6] number of the first tag   ARGV[7…] queue name of each list
--- Returns {verdicts, deliveries}: verdict {held, ready chords {group, fire, parts, structure}}, delivery {tag, queue, payload}
+-- Returns {verdicts, deliveries, revision of what is revoked}: verdict {held, ready chords {group, fire, parts, structure}}, delivery {tag, queue, payload}
 
 broker_db, result_db = ARGV[1], ARGV[2]
 deferred, messages, ready_key, ready_index = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
@@ -39,11 +39,11 @@ for i, s in ipairs(cmsgpack.unpack(ARGV[3])) do verdicts[i] = settle(s) end
 
 local deliveries, hashed, scored, tags = {}, {}, {}, {}
 local wanted, number = tonumber(ARGV[4]), tonumber(ARGV[6])
-for k = 9, #KEYS do
+for k = 10, #KEYS do
     if wanted <= 0 then break end
     local taken = redis.call('RPOP', KEYS[k], wanted)
     if taken then
-        local queue = ARGV[k - 2]
+        local queue = ARGV[k - 3]
         for _, payload in ipairs(taken) do
             local tag = ARGV[5] .. string.format('%.0f', number)
             number = number + 1
@@ -62,4 +62,4 @@ if #tags > 0 then
     redis.call('ZADD', KEYS[2], unpack(scored))
     redis.call('SADD', KEYS[3], unpack(tags))
 end
-return {verdicts, deliveries}
+return {verdicts, deliveries, redis.call('GET', KEYS[9]) or 0}

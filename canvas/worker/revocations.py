@@ -1,0 +1,50 @@
+"""What must not run any more: ids and stamps that were revoked, as this process knows them.
+
+They are kept by the broker, so that they outlive every worker, and read again whenever a lease tells that they have
+changed: what was revoked before a message was leased is known before its task starts.
+"""
+
+from canvas.drivers.base import Broker
+from canvas.model.message import Message
+from canvas.model.revocation import read_entry
+
+
+class Revocations:
+    """Reads are cheap while nothing is revoked."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._revision = 0
+        self._ids: frozenset[str] = frozenset()
+        self._stamps: frozenset[tuple[str, str]] = frozenset()
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """The revoked ids."""
+        return self._ids
+
+    def sync(self) -> None:
+        """Read them if the last lease saw a change. Raises BrokerError."""
+        if self._broker.revision != self._revision:
+            self.read()
+
+    def read(self) -> None:
+        """Read them. Raises BrokerError."""
+        entries = [read_entry(text) for text in self._broker.revoked()]
+        self._ids = frozenset(entry for entry in entries if isinstance(entry, str))
+        self._stamps = frozenset(entry for entry in entries if not isinstance(entry, str))
+        self._revision = self._broker.revision
+
+    def match(self, message: Message) -> bool:
+        """Whether the message's id, or one of its stamps, is revoked."""
+        if message.id in self._ids:
+            return True
+        if not self._stamps:
+            return False
+        stamps = message.headers.get("stamps") or {}
+        named = [name for name in message.headers.get("stamped_headers") or () if name in stamps]
+        return any((name, str(value)) in self._stamps for name in named for value in _values(stamps[name]))
+
+
+def _values(value: object) -> list[object]:
+    return list(value) if isinstance(value, list | tuple | set) else [value]
