@@ -1,9 +1,12 @@
 """Remote control messages to workers (PROTOCOL.md §6)."""
 
+import time
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from canvas.drivers.base import Inbox
 from canvas.model.revocation import id_entry, stamp_entries
+from canvas.wire import message as wire
 
 if TYPE_CHECKING:
     from canvas.app import Canvas
@@ -49,17 +52,165 @@ class Control:
         arguments = {"headers": headers, "terminate": terminate, "signal": signal}
         self.broadcast("revoke_by_stamped_headers", arguments, destination)
 
+    def terminate(self, task_id: str | list[str], signal: str = "SIGTERM", **options: Any) -> None:
+        """``revoke(task_id, terminate=True)``."""
+        self.revoke(task_id, terminate=True, signal=signal, **options)
+
     def broadcast(
-        self, command: str, arguments: dict[str, Any] | None = None, destination: list[str] | None = None
-    ) -> None:
-        """Send a command to all workers, or to those named in ``destination``; no reply is asked for."""
-        body = {
+        self,
+        command: str,
+        arguments: dict[str, Any] | None = None,
+        destination: list[str] | None = None,
+        reply: bool = False,
+        timeout: float = 1.0,
+        limit: int | None = None,
+        pattern: str | None = None,
+        matcher: str | None = None,
+    ) -> list[dict[str, Any]]:
+        """Send a command to all workers, or to those in ``destination``, or whose names match ``pattern`` (a glob, or
+        with ``matcher="pcre"`` a regular expression).
+
+        With ``reply``: what they answer within ``timeout`` seconds, ``limit`` of them at most, each
+        ``{node: answer}``.
+        """
+        app, ticket = self._app, str(uuid4())
+        body: dict[str, Any] = {
             "method": command,
             "arguments": arguments or {},
             "destination": destination,
-            "pattern": None,
-            "matcher": None,
-            "ticket": str(uuid4()),
+            "pattern": pattern,
+            "matcher": matcher,
+            "ticket": ticket,
         }
-        app = self._app
-        app.driver.broker.broadcast(app.conf.control_exchange + ".pidbox", app.client.control(body))
+        exchange = app.conf.control_exchange
+        if not reply:
+            app.driver.broker.broadcast(f"{exchange}.pidbox", app.client.control(body))
+            return []
+        replies, mine = f"reply.{exchange}.pidbox", str(uuid4())
+        body["reply_to"] = {"exchange": replies, "routing_key": mine}
+        with app.driver.broker.replies(replies, mine) as inbox:
+            app.driver.broker.broadcast(f"{exchange}.pidbox", app.client.control(body))
+            return self._collect(inbox, ticket, timeout, limit or (len(destination) if destination else None))
+
+    def _collect(self, inbox: Inbox, ticket: str, timeout: float, limit: int | None) -> list[dict[str, Any]]:
+        answers: list[dict[str, Any]] = []
+        deadline = time.monotonic() + timeout
+        while (left := deadline - time.monotonic()) > 0 and (limit is None or len(answers) < limit):
+            payload = inbox.next(left)
+            if payload is None:
+                break
+            headers, body = wire.decode_plain(payload, max_bytes=self._app.conf.task_message_max_bytes)
+            if headers.get("ticket") == ticket:
+                answers.append(body)
+        return answers
+
+    def ping(self, destination: list[str] | None = None, timeout: float = 1.0, **options: Any) -> list[dict[str, Any]]:
+        """Which workers are there: ``[{node: {"ok": "pong"}}]``."""
+        return self.broadcast("ping", None, destination, reply=True, timeout=timeout, **options)
+
+    def inspect(
+        self,
+        destination: list[str] | str | None = None,
+        timeout: float = 1.0,
+        pattern: str | None = None,
+        matcher: str | None = None,
+        limit: int | None = None,
+    ) -> "Inspect":
+        """``app.control.inspect().active()``."""
+        nodes = [destination] if isinstance(destination, str) else destination
+        return Inspect(
+            self, {"destination": nodes, "timeout": timeout, "pattern": pattern, "matcher": matcher, "limit": limit}
+        )
+
+    def time_limit(
+        self, task_name: str, soft: float | None = None, hard: float | None = None, **options: Any
+    ) -> list[dict[str, Any]]:
+        """Change a task's time limits, seconds, in running workers."""
+        return self.broadcast("time_limit", {"task_name": task_name, "hard": hard, "soft": soft}, **options)
+
+    def rate_limit(self, task_name: str, rate_limit: Any, **options: Any) -> list[dict[str, Any]]:
+        """Change a task's rate limit in running workers."""
+        return self.broadcast("rate_limit", {"task_name": task_name, "rate_limit": rate_limit}, **options)
+
+    def add_consumer(
+        self, queue: str, exchange: str | None = None, exchange_type: str = "direct", routing_key: str | None = None,
+        **options: Any,
+    ) -> list[dict[str, Any]]:  # fmt: skip
+        """Let workers take from one queue more."""
+        about = {"queue": queue, "exchange": exchange, "exchange_type": exchange_type, "routing_key": routing_key}
+        return self.broadcast("add_consumer", about, **options)
+
+    def cancel_consumer(self, queue: str, **options: Any) -> list[dict[str, Any]]:
+        """Let workers take from this queue no more."""
+        return self.broadcast("cancel_consumer", {"queue": queue}, **options)
+
+    def pool_grow(self, n: int = 1, **options: Any) -> list[dict[str, Any]]:
+        """So many places more in each worker's pool."""
+        return self.broadcast("pool_grow", {"n": n}, **options)
+
+    def pool_shrink(self, n: int = 1, **options: Any) -> list[dict[str, Any]]:
+        """So many places fewer."""
+        return self.broadcast("pool_shrink", {"n": n}, **options)
+
+    def shutdown(self, destination: list[str] | None = None, **options: Any) -> None:
+        """Stop workers, warmly."""
+        self.broadcast("shutdown", {}, destination, **options)
+
+    def purge(self) -> int:
+        """Delete what waits in the app's queues; how many messages."""
+        return sum(self._app.driver.broker.purge(queue.name) for queue in self._app.router.consumed())
+
+    discard_all = purge
+
+
+class Inspect:
+    """Questions to workers; each answers ``{node: answer}``, or ``None`` when no worker answers."""
+
+    def __init__(self, control: Control, options: dict[str, Any]) -> None:
+        self._control = control
+        self._options = options
+
+    def _ask(self, command: str, **arguments: Any) -> dict[str, Any] | None:
+        answers = self._control.broadcast(command, arguments, reply=True, **self._options)
+        return {node: value for answer in answers for node, value in answer.items()} or None
+
+    def ping(self) -> dict[str, Any] | None:
+        return self._ask("ping")
+
+    def active(self, safe: bool | None = None) -> dict[str, Any] | None:
+        return self._ask("active", **({} if safe is None else {"safe": safe}))
+
+    def reserved(self) -> dict[str, Any] | None:
+        return self._ask("reserved")
+
+    def scheduled(self) -> dict[str, Any] | None:
+        return self._ask("scheduled")
+
+    def registered(self, *taskinfoitems: str) -> dict[str, Any] | None:
+        return self._ask("registered", taskinfoitems=list(taskinfoitems))
+
+    registered_tasks = registered
+
+    def revoked(self) -> dict[str, Any] | None:
+        return self._ask("revoked")
+
+    def query_task(self, *ids: str) -> dict[str, Any] | None:
+        return self._ask("query_task", ids=list(ids))
+
+    def active_queues(self) -> dict[str, Any] | None:
+        return self._ask("active_queues")
+
+    def conf(self, with_defaults: bool = False) -> dict[str, Any] | None:
+        return self._ask("conf", with_defaults=with_defaults)
+
+    def report(self) -> dict[str, Any] | None:
+        return self._ask("report")
+
+    def stats(self) -> dict[str, Any] | None:
+        return self._ask("stats")
+
+    def clock(self) -> dict[str, Any] | None:
+        return self._ask("clock")
+
+    def memsample(self) -> dict[str, Any] | None:
+        return self._ask("memsample")

@@ -9,7 +9,9 @@ task.received         message, hostname
 task.started          message, hostname
 task.finished         message, outcome, runtime (s), hostname, task
 task.timeout          message, limit (s)
+task.terminated       message, signal
 task.unknown          message, queue, action
+control.undecodable   reason
 chord.fired           group_id, failed
 errback.failed        task, task_id, exc
 worker.ready          hostname

@@ -22,6 +22,9 @@ _COMMANDS = {
     "purge": "canvas.cli.queues:purge",
     "dead": "canvas.cli.queues:dead",
     "graph": "canvas.cli.graph:graph",
+    "inspect": "canvas.cli.remote:inspect",
+    "control": "canvas.cli.remote:control",
+    "status": "canvas.cli.remote:status",
     "report": "canvas.cli.report:report",
 }
 _LATE_APP = ("-A", "--app")

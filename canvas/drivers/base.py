@@ -69,6 +69,13 @@ class DeadLetter(NamedTuple):
     """Unix time, seconds, by the server's clock."""
 
 
+class Inbox(Protocol):
+    """Envelopes as they arrive."""
+
+    def next(self, timeout: float) -> bytes | None:
+        """The next envelope; ``None`` after ``timeout`` seconds without one. Raises OperationalError when cut off."""
+
+
 class Broker(Protocol):
     """Queues of messages, leases on them, and the workers that hold those."""
 
@@ -87,6 +94,12 @@ class Broker(Protocol):
     def broadcast(self, exchange: str, payload: bytes) -> None:
         """Send an envelope to everyone who listens to a fanout exchange now (PROTOCOL.md §1.8)."""
 
+    def subscribe(self, exchange: str) -> AbstractContextManager[Inbox]:
+        """What is broadcast to a fanout exchange from now on."""
+
+    def replies(self, exchange: str, routing_key: str) -> AbstractContextManager[Inbox]:
+        """A queue of one's own behind a direct exchange, for replies; gone at the end."""
+
     def lease(self, request: Lease) -> list[Delivery]:
         """Move up to ``limit`` messages from the queues under this worker's lease; atomic, never blocks."""
 
@@ -99,6 +112,9 @@ class Broker(Protocol):
 
     def give_back(self, deliveries: Sequence[Delivery]) -> int:
         """Return unstarted leases to the head of their queues, in their order; how many were still held."""
+
+    def end_waits(self, worker: str) -> None:
+        """Move nothing aside any more for this worker until it waits again, and return what was."""
 
     def return_inbox(self, worker: str) -> int:
         """Return what ``wait`` moved aside for this worker and nobody has leased; how many."""

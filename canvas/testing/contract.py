@@ -75,6 +75,25 @@ class DriverContract:
         assert driver.results is not None
         return driver.results
 
+    # -- remote control
+
+    def test_broadcasts_reach_all_who_listen(self, driver: Driver) -> None:
+        with driver.broker.subscribe("fan") as one, driver.broker.subscribe("fan") as two:
+            driver.broker.broadcast("fan", b"to all")
+            driver.broker.broadcast("other", b"to others")
+            assert (one.next(5), two.next(5)) == (b"to all", b"to all")
+            assert one.next(0.05) is None
+
+    def test_replies_reach_only_who_asked(self, driver: Driver) -> None:
+        with driver.broker.replies("reply.x", "one") as one, driver.broker.replies("reply.x", "two") as two:
+            reply = envelope("r")
+            driver.broker.publish([Publish("reply.x", "one", 0, reply)])
+            assert one.next(5) == reply
+            assert two.next(0.05) is None
+        driver.broker.publish([Publish("reply.x", "one", 0, envelope("nobody"))])
+        with driver.broker.replies("reply.x", "one") as again:
+            assert again.next(0.05) is None
+
     # -- revocations
 
     def test_revocations_are_kept_for_their_time(self, driver: Driver) -> None:

@@ -74,6 +74,23 @@ def decode(
 
     Raises DecodeError for bytes that are none, ContentDisallowed, InvalidTaskError for fields that make no sense.
     """
+    headers, properties, content_type, body = _opened(payload, accept, max_bytes, max_depth)
+    message = _v1(headers, body) if isinstance(body, dict) else _v2(headers, body)
+    message.properties, message.content_type = properties, content_type
+    return message
+
+
+def decode_plain(payload: bytes, *, max_bytes: int = MAX_BYTES) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Headers and JSON body of an envelope that is no task: remote control and its replies. Raises DecodeError."""
+    headers, _, _, body = _opened(payload, ("json",), max_bytes, typed_json.MAX_DEPTH)
+    if not isinstance(body, dict):
+        raise DecodeError(f"body: expected a JSON object; got {type(body).__name__}")
+    return headers, body
+
+
+def _opened(
+    payload: bytes, accept: Collection[str], max_bytes: int, max_depth: int
+) -> tuple[dict[str, Any], dict[str, Any], str, Any]:
     outer = typed_json.loads(payload, max_depth=max_depth)
     if not isinstance(outer, dict):
         raise DecodeError(f"envelope: expected a JSON object; got {type(outer).__name__}")
@@ -84,10 +101,7 @@ def decode(
     data = _body(outer.get("body"), properties)
     if headers.get("compression"):
         data = compression.decompress(data, str(headers["compression"]), max_bytes=max_bytes)
-    body = codecs.decode(data, content_type, accept=accept, max_depth=max_depth)
-    message = _v1(headers, body) if isinstance(body, dict) else _v2(headers, body)
-    message.properties, message.content_type = properties, content_type
-    return message
+    return headers, properties, content_type, codecs.decode(data, content_type, accept=accept, max_depth=max_depth)
 
 
 def peek_id(payload: bytes) -> str | None:

@@ -7,7 +7,7 @@ a worker process talks to the broker about messages.
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import NamedTuple, TypeAlias, TypeVar
 
@@ -40,9 +40,15 @@ class Exchange(threading.Thread):
     """Between the broker and the slots of one process."""
 
     def __init__(
-        self, driver: Driver, worker: str, queues: list[str], appetite: Appetite, leased: Callable[[], None]
+        self,
+        driver: Driver,
+        worker: str,
+        queues: list[str],
+        appetite: Appetite,
+        leased: Callable[[], None],
+        held: dict[str, Delivery],
     ) -> None:
-        """``leased`` is called after each lease, before its messages are handed out."""
+        """``leased`` is called after each lease, before its messages are handed out; ``held`` takes them, by tag."""
         super().__init__(name="canvas-exchange", daemon=True)
         self.work: SimpleQueue[Work | None] = SimpleQueue()
         self.worker = worker
@@ -50,8 +56,10 @@ class Exchange(threading.Thread):
         self.failure: BaseException | None = None
         self._driver = driver
         self._queues = deque(queues)
+        self._consume: list[str] | None = None
         self._appetite = appetite
         self._leased = leased
+        self._held = held
         self._finished: deque[Settlement | Firing | None] = deque()
         self._offers: deque[Ready] = deque()
         self._outstanding = 0
@@ -104,6 +112,11 @@ class Exchange(threading.Thread):
         self._wake.put(None)
         self._driver.broker.interrupt()
 
+    def consume(self, queues: Sequence[str]) -> None:
+        """Lease from these queues from now on. Safe from any thread."""
+        self._consume = list(queues)
+        self._rouse(urgent=True)
+
     def halt(self) -> None:
         """Do nothing more, whatever is unfinished; returns when the thread has ended."""
         self._halted = True
@@ -136,6 +149,9 @@ class Exchange(threading.Thread):
         return not (self._outstanding or self._finished or self._acks)
 
     def _round(self) -> None:
+        if self._consume is not None:
+            self._queues, self._consume = deque(self._consume), None
+            self._persist(lambda: self._driver.broker.end_waits(self.worker))
         while self._offers and not self._stopping:
             self._hand_out(self._offers.popleft())
         self._make_way()
@@ -159,11 +175,15 @@ class Exchange(threading.Thread):
             self._outstanding -= 1
             if item is not None:
                 batch.append(item)
+                if isinstance(item, Settlement) and item.delivery is not None:
+                    self._held.pop(item.delivery.tag, None)
         answers = [self._acks.popleft() for _ in range(len(self._acks))]
         return batch, answers
 
     def _want(self) -> int:
         """How many messages to ask for: a free slot's worth, and some milliseconds of work beyond."""
+        if not self._queues:
+            return 0
         appetite, held = self._appetite, self.work.qsize()
         free = max(0, appetite.slots - (self._outstanding - held))
         pace = self.seconds_per_task
@@ -203,6 +223,8 @@ class Exchange(threading.Thread):
 
     def _hand_out(self, item: Work) -> None:
         self._outstanding += 1
+        if isinstance(item, Delivery):
+            self._held[item.tag] = item
         self.work.put(item)
 
     def _concluded(self, settlement: Settlement, verdict: Verdict) -> None:
@@ -282,6 +304,7 @@ class Exchange(threading.Thread):
             self._outstanding -= 1
             if isinstance(item, Delivery):
                 unstarted.append(item)
+                self._held.pop(item.tag, None)
             elif item is not None:
                 self._offers.append(item)
         if unstarted:

@@ -75,8 +75,16 @@ def _task_timeout(message: Any, limit: float, **_: Any) -> None:
     _worker.error("Hard time limit (%ss) exceeded for %s[%s]", limit, message.task, message.id)
 
 
+def _task_terminated(message: Any, signal: str, **_: Any) -> None:
+    _worker.info("Terminating %s[%s] (%s)", message.task, message.id, signal)
+
+
 def _message_dead(queue: str, reason: str, **_: Any) -> None:
     _worker.critical("A message of queue %s cannot be run: %s; kept as a dead letter", queue, reason)
+
+
+def _control_undecodable(reason: str, **_: Any) -> None:
+    _worker.error("A remote control message cannot be read: %s; ignored", reason)
 
 
 def _unreachable(error: str, **_: Any) -> None:
@@ -127,8 +135,10 @@ _LINES: list[tuple[str, Callable[..., None], logging.Logger, int]] = [
     ("task.received", _task_received, _received, logging.INFO),
     ("task.finished", _task_finished, _trace, logging.ERROR),
     ("task.timeout", _task_timeout, _worker, logging.ERROR),
+    ("task.terminated", _task_terminated, _worker, logging.INFO),
     ("task.unknown", _task_unknown, _worker, logging.ERROR),
     ("message.dead", _message_dead, _worker, logging.CRITICAL),
+    ("control.undecodable", _control_undecodable, _worker, logging.ERROR),
     ("broker.unreachable", _unreachable, _worker, logging.ERROR),
     ("broker.recovered", _recovered, _worker, logging.INFO),
     ("worker.ready", _ready, _worker, logging.INFO),

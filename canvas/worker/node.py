@@ -4,15 +4,18 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from canvas.app import Canvas
 from canvas.drivers.base import Binding
 from canvas.errors import ConfigurationError
 from canvas.telemetry import emit
 from canvas.worker.banner import banner
+from canvas.worker.pidbox import Pidbox
 from canvas.worker.prefork import Prefork
 from canvas.worker.process import Plan, WorkerProcess, new_worker_id
 
+_LISTENING_WITHIN = 5.0
 POOLS = ("prefork", "threads", "solo")
 
 
@@ -42,6 +45,7 @@ def plan_node(
         queues=names,
         concurrency=slots,
         pool=pool,
+        remote_control=bool(conf.worker_enable_remote_control),
         prefetch_limit=2 * conf.worker_batch_size if ample else per_process * max(0, multiplier - 1),
     )
 
@@ -68,12 +72,36 @@ def run_node(app: Canvas, plan: Plan, say: Callable[[str], None] | None = None, 
     app.driver.broker.declare(bindings(app, selected or plan.queues))
     _warn_of_limits(app, plan)
     if plan.pool == "prefork":
-        return Prefork(app, plan).run()
+        prefork = Prefork(app, plan)
+        control = Pidbox(app, plan, prefork)
+        return prefork.run(on_ready=lambda: _open(control, plan))
     process = WorkerProcess(app, plan, plan.concurrency, new_worker_id(plan.hostname))
+    control = Pidbox(app, plan, Alone(process))
     process.handle_signals()
-    process.run(on_ready=lambda: emit("worker.ready", hostname=plan.hostname))
+    process.run(on_ready=lambda: _open(control, plan))
+    control.stop()
     sys.stdout.flush()
     return 0
+
+
+def _open(control: Pidbox, plan: Plan) -> None:
+    if plan.remote_control:
+        control.start()
+        control.wait_until_listening(_LISTENING_WITHIN)
+    emit("worker.ready", hostname=plan.hostname)
+
+
+class Alone:
+    """The pool of a node that is one process."""
+
+    def __init__(self, process: WorkerProcess) -> None:
+        self._process = process
+
+    def ask(self, question: dict[str, Any]) -> list[dict[str, Any]]:
+        return [self._process.ask(question)]
+
+    def resize(self, by: int) -> None:
+        raise ValueError("only the prefork pool can grow and shrink")
 
 
 def _warn_of_limits(app: Canvas, plan: Plan) -> None:

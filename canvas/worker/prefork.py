@@ -9,12 +9,14 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from canvas.app import Canvas
 from canvas.errors import BrokerError
 from canvas.telemetry import emit
+from canvas.worker.hotline import Hotline
 from canvas.worker.process import EXPENDED, Plan, WorkerProcess, new_worker_id
 from canvas.worker.upkeep import Duties
 
@@ -28,6 +30,9 @@ class Prefork:
         self._app = app
         self._plan = plan
         self._children: dict[int, str] = {}
+        self._hotlines: dict[int, Hotline] = {}
+        self._wanted = plan.concurrency
+        self._retiring: set[int] = set()
         self._stopping = False
         self._interrupts = 0
         self._cold = False
@@ -41,29 +46,55 @@ class Prefork:
             None,
         )
 
-    def run(self) -> int:
+    def ask(self, question: dict[str, Any]) -> list[dict[str, Any]]:
+        """Every child's answer (``WorkerProcess.ask``)."""
+        if question["do"] == "queues":
+            self._plan.queues[:] = question["queues"]
+        if question["do"] == "time_limit":
+            task = self._app.tasks[question["task"]]
+            task.soft_time_limit, task.time_limit = question["soft"], question["hard"]
+        return [hotline.ask(question) for hotline in list(self._hotlines.values())]
+
+    def resize(self, by: int) -> None:
+        """So many children more, or fewer; at least one stays. Safe from any thread."""
+        self._wanted = max(1, self._wanted + by)
+        self._plan.concurrency = self._wanted
+
+    def _adjust(self) -> None:
+        if self._stopping:
+            return
+        while len(self._children) - len(self._retiring) < self._wanted:
+            self._fork()
+        for pid in [pid for pid in self._children if pid not in self._retiring][self._wanted :]:
+            self._retiring.add(pid)
+            os.kill(pid, signal.SIGTERM)
+
+    def run(self, on_ready: Callable[[], None] | None = None) -> int:
         """Keep the children running until stopped; the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             signal.signal(number, self._on_signal)
-        for _ in range(self._plan.concurrency):
+        for _ in range(self._wanted):
             self._fork()
-        emit("worker.ready", hostname=self._plan.hostname)
+        if on_ready is not None:
+            on_ready()
         while self._children:
             self._reap_children()
+            self._adjust()
             if self._children:
                 time.sleep(min(self._duties.tick(), _RESPAWN_PAUSE))
         return 1 if self._cold else 0
 
     def _fork(self) -> None:
-        worker = new_worker_id(self._plan.hostname)
+        worker, hotline = new_worker_id(self._plan.hostname), Hotline()
         sys.stdout.flush()
         sys.stderr.flush()
         pid = os.fork()
         if pid == 0:
-            self._child(worker)
+            self._child(worker, hotline)
         self._children[pid] = worker
+        self._hotlines[pid] = hotline
 
-    def _child(self, worker: str) -> NoReturn:
+    def _child(self, worker: str, hotline: Hotline) -> NoReturn:
         code = 1
         try:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
@@ -74,6 +105,7 @@ class Prefork:
             # A terminal's Ctrl-C reaches every process of the group; the parent passes on what is meant.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             _watch_parent(process)
+            hotline.serve(process.ask)
             process.run()
             code = 0
         except SystemExit as exc:
@@ -91,6 +123,9 @@ class Prefork:
             if pid == 0:
                 return
             worker = self._children.pop(pid, None)
+            self._retiring.discard(pid)
+            if pid in self._hotlines:
+                self._hotlines.pop(pid).close()
             if worker is not None:
                 self._buried(pid, worker, status)
 
@@ -103,9 +138,8 @@ class Prefork:
                 self._app.driver.broker.lost(worker)
             except BrokerError as exc:
                 emit("broker.unreachable", error=str(exc))
-        if not self._stopping:
-            time.sleep(_RESPAWN_PAUSE if code not in (0, EXPENDED) else 0)
-            self._fork()
+        if not self._stopping and code not in (0, EXPENDED):
+            time.sleep(_RESPAWN_PAUSE)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         cold = number == signal.SIGQUIT or (number == signal.SIGINT and self._interrupts > 0)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
+from typing import Any
 from uuid import uuid4
 
 from canvas.app import Canvas
@@ -16,6 +17,7 @@ from canvas.worker.exchange import Appetite, Exchange
 from canvas.worker.revocations import Revocations
 from canvas.worker.run import Line
 from canvas.worker.slot import Slot
+from canvas.worker.tally import Tally
 from canvas.worker.upkeep import Duties, Upkeep
 
 EXPENDED = 75
@@ -32,6 +34,7 @@ class Plan:
     pool: str
     prefetch_limit: int
     """Messages a process may hold beyond what its slots run."""
+    remote_control: bool = True
 
 
 def new_worker_id(hostname: str) -> str:
@@ -49,10 +52,10 @@ class WorkerProcess:
         self._slots = slots
         self.worker = worker
         appetite = Appetite(slots, conf.worker_batch_size, conf.worker_prefetch_seconds, plan.prefetch_limit)
-        revocations = Revocations(app.driver.broker)
-        self.exchange = Exchange(app.driver, worker, list(plan.queues), appetite, revocations.sync)
+        revocations, tally = Revocations(app.driver.broker), Tally(plan.hostname)
+        self.exchange = Exchange(app.driver, worker, list(plan.queues), appetite, revocations.sync, tally.held)
         give_up = self._give_up if expendable else None
-        self._line = Line(app, plan.hostname, self.exchange.acknowledge, give_up, revocations)
+        self._line = Line(app, plan.hostname, self.exchange.acknowledge, give_up, revocations, tally)
         duties = Duties(
             app.driver,
             lambda: [worker],
@@ -97,6 +100,34 @@ class WorkerProcess:
         for thread in threads:
             while thread.is_alive():
                 thread.join(timeout=0.5)
+
+    def ask(self, question: dict[str, Any]) -> dict[str, Any]:
+        """Remote control of this process: what it is doing, and changes of what it does.
+
+        ``{"do": "state" | "revoked" | "terminate" | "time_limit" | "queues", …}``.
+        """
+        match question["do"]:
+            case "state":
+                return self._line.state()
+            case "revoked":
+                self._line.revocations.read()
+            case "terminate":
+                return self._terminate(question["ids"], question["signal"])
+            case "time_limit":
+                task = self._app.tasks[question["task"]]
+                task.soft_time_limit, task.time_limit = question["soft"], question["hard"]
+            case "queues":
+                self._queues[:] = question["queues"]
+                self.exchange.consume(question["queues"])
+        return {}
+
+    def _terminate(self, ids: list[str], signal_name: str) -> dict[str, Any]:
+        for running in self._line.tally.running():
+            if running.message.id in ids and running.terminate is not None:
+                emit("task.terminated", message=running.message, signal=signal_name)
+                threading.Thread(target=running.terminate, daemon=True).start()
+                return {"terminated": [running.message.id]}
+        return {}
 
     def stop(self) -> None:
         """Drain: start nothing more."""

@@ -23,6 +23,7 @@ from canvas.worker.fire import fire
 from canvas.worker.limits import Limits
 from canvas.worker.revocations import Revocations
 from canvas.worker.settle import Finished, Settler
+from canvas.worker.tally import Running, Tally
 
 _UNKNOWN_FIRST_DELAY = 1.0
 _UNKNOWN_LAST_DELAY = 60.0
@@ -38,10 +39,12 @@ class Line:
         acknowledge: Callable[[Delivery], bool],
         give_up: Callable[[Settlement], None] | None = None,
         revocations: Revocations | None = None,
+        tally: Tally | None = None,
     ) -> None:
         """``give_up`` commits a settlement and ends the process: what a hard time limit comes to, where it can."""
         self._app = app
         self.limits = Limits()
+        self.tally = tally if tally is not None else Tally(hostname)
         self._give_up = give_up
         self.revocations = revocations if revocations is not None else Revocations(app.driver.broker)
         self._hostname = hostname
@@ -73,7 +76,14 @@ class Line:
             return None
         started = time.perf_counter()
         done = Finished(delivery, message, request, task, fence="begun" if early else "lease")
-        outcome = Revoked(admission.reason) if isinstance(admission, Never) else self._execute(done)
+        if isinstance(admission, Never):
+            outcome: Outcome = Revoked(admission.reason)
+        else:
+            self.tally.begin(Running(message, early, self._terminator(done)))
+            try:
+                outcome = self._execute(done)
+            finally:
+                self.tally.end()
         settlement = self._settler.settle(done, outcome)
         emit(
             "task.finished",
@@ -99,6 +109,17 @@ class Line:
         if isinstance(work, Delivery):
             return Settlement(work, disposal="dead", reason=f"internal error: {exc!r}")
         return None
+
+    def _terminator(self, done: Finished) -> Callable[[], None] | None:
+        """What ends the task from outside, where the process may end with it."""
+        give_up = self._give_up
+        if give_up is None:
+            return None
+        return lambda: give_up(self._settler.settle(done, Revoked("terminated")))
+
+    def state(self) -> dict[str, Any]:
+        """What this process is doing, as JSON."""
+        return self.tally.state(self._open)
 
     # -- steps
 

@@ -1,9 +1,11 @@
 """Queues and leases in this process."""
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 
 from canvas.drivers.base import Binding, DeadLetter, Lease
+from canvas.drivers.memory.inbox import MemoryInbox
 from canvas.drivers.memory.store import STEPS, Memory
 from canvas.model.message import Delivery, Publish
 from canvas.model.settlement import Deferral, Settlement
@@ -24,13 +26,31 @@ class MemoryBroker:
     def publish(self, messages: Sequence[Publish], retry: bool = True) -> None:
         with self._memory.lock:
             for message in messages:
+                for inbox in self._memory.inboxes.get((message.exchange, message.routing_key), ()):
+                    inbox.arrived.put(message.payload)
                 self._memory.push(message)
 
     async def apublish(self, messages: Sequence[Publish], retry: bool = True) -> None:
         self.publish(messages)
 
     def broadcast(self, exchange: str, payload: bytes) -> None:
-        """Nobody listens to broadcasts of this store."""
+        for inbox in list(self._memory.inboxes[exchange, ""]):
+            inbox.arrived.put(payload)
+
+    def subscribe(self, exchange: str) -> AbstractContextManager[MemoryInbox]:
+        return self._inbox(exchange, "")
+
+    def replies(self, exchange: str, routing_key: str) -> AbstractContextManager[MemoryInbox]:
+        return self._inbox(exchange, routing_key)
+
+    @contextmanager
+    def _inbox(self, exchange: str, routing_key: str) -> Iterator[MemoryInbox]:
+        inbox = MemoryInbox()
+        self._memory.inboxes[exchange, routing_key].append(inbox)
+        try:
+            yield inbox
+        finally:
+            self._memory.inboxes[exchange, routing_key].remove(inbox)
 
     def lease(self, request: Lease) -> list[Delivery]:
         memory = self._memory
@@ -86,6 +106,9 @@ class MemoryBroker:
     def give_back(self, deliveries: Sequence[Delivery]) -> int:
         with self._memory.lock:
             return sum(self._memory.give_back(delivery.tag) for delivery in reversed(deliveries))
+
+    def end_waits(self, worker: str) -> None:
+        """Waits move nothing aside here."""
 
     def return_inbox(self, worker: str) -> int:
         return 0

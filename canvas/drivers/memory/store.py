@@ -10,6 +10,7 @@ from itertools import count
 from typing import NamedTuple
 
 from canvas.drivers.base import Binding, DeadLetter
+from canvas.drivers.memory.inbox import MemoryInbox
 from canvas.model.message import Publish
 from canvas.model.settlement import Join, Part, Ready, Store
 from canvas.wire.message import headers_of, properties_of, redelivered
@@ -51,6 +52,7 @@ class Memory:
         self.begun: set[str] = set()
         self.revoked: dict[str, float] = {}
         self.revision = 0
+        self.inboxes: dict[tuple[str, str], list[MemoryInbox]] = defaultdict(list)
         self.workers: dict[str, float] = {}
         self.deferred: list[tuple[float, int, Publish]] = []
         self.dead: dict[str, list[DeadLetter]] = defaultdict(list)

@@ -32,7 +32,13 @@ class Bindings:
 
     def queues(self, exchange: str, routing_key: str) -> list[str]:
         """The queues a message goes to; none, silently, where no binding matches."""
-        found = []
+        if exchange.startswith("reply."):
+            # Queues for replies come and go with each question.
+            self._known.pop(exchange, None)
+        return self._matching(exchange, routing_key)
+
+    def _matching(self, exchange: str, routing_key: str) -> list[str]:
+        found: list[str] = []
         for key, pattern, queue in self._read(exchange):
             matches = pattern.match(routing_key) is not None if pattern is not None else key == routing_key
             if matches and queue not in found:

@@ -3,12 +3,14 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import msgpack
 
 from canvas.drivers.base import Binding, DeadLetter, Lease
 from canvas.drivers.redis.bindings import Bindings
+from canvas.drivers.redis.inbox import ReplyQueue, Subscription, reply_queue, subscribed
 from canvas.drivers.redis.keys import STEPS, BrokerKeys, step_of
 from canvas.drivers.redis.link import Link
 from canvas.drivers.redis.packing import Packing, pack
@@ -59,6 +61,12 @@ class RedisBroker:
 
     def broadcast(self, exchange: str, payload: bytes) -> None:
         self.link.command("PUBLISH", self.keys.channel(exchange), payload)
+
+    def subscribe(self, exchange: str) -> AbstractContextManager[Subscription]:
+        return subscribed(self.link, self.keys, exchange)
+
+    def replies(self, exchange: str, routing_key: str) -> AbstractContextManager[ReplyQueue]:
+        return reply_queue(self.link, self.keys, exchange, routing_key)
 
     # -- leasing
 
@@ -132,6 +140,9 @@ class RedisBroker:
 
     def interrupt(self) -> None:
         self._waiting.interrupt()
+
+    def end_waits(self, worker: str) -> None:
+        self._waiting.close(worker)
 
     def return_inbox(self, worker: str) -> int:
         return self._waiting.return_inbox(worker)

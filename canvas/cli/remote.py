@@ -1,0 +1,133 @@
+"""``canvas inspect``, ``canvas control`` and ``canvas status``: ask workers, and steer them."""
+
+import json
+from typing import Any
+
+import click
+
+_UNAVAILABLE = 69
+_INSPECT = (
+    "active", "active_queues", "clock", "conf", "memsample", "ping", "query_task", "registered", "report", "reserved",
+    "revoked", "scheduled", "stats",
+)  # fmt: skip
+_CONTROL: dict[str, tuple[str, ...]] = {
+    "add_consumer": ("queue", "exchange", "exchange_type", "routing_key"),
+    "cancel_consumer": ("queue",),
+    "pool_grow": ("n",),
+    "pool_shrink": ("n",),
+    "revoke": ("task_id",),
+    "shutdown": (),
+    "terminate": ("signal", "task_id"),
+    "time_limit": ("task_name", "soft", "hard"),
+}
+_NUMBERS = {"n": int, "soft": float, "hard": float}
+
+
+def _nodes(context: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:
+    return [name.strip() for name in value.split(",") if name.strip()] if value else None
+
+
+def _common(function: Any) -> Any:
+    function = click.option("-t", "--timeout", type=float, default=1.0, show_default=True, help="Seconds.")(function)
+    function = click.option("-d", "--destination", callback=_nodes, help="Nodes, comma-separated.")(function)
+    return click.option("-j", "--json", "as_json", is_flag=True, help="One JSON object.")(function)
+
+
+@click.command()
+@click.argument("method", type=click.Choice(_INSPECT))
+@click.argument("arguments", nargs=-1)
+@_common
+@click.pass_obj
+def inspect(
+    obj: Any, /, method: str, arguments: tuple[str, ...], timeout: float, destination: list[str] | None, as_json: bool
+) -> None:
+    """Ask workers what they do; exit code 69 when none answers."""
+    given: dict[str, Any] = {}
+    if arguments:
+        names = {"query_task": "ids", "registered": "taskinfoitems"}
+        if method not in names:
+            raise click.UsageError(f"inspect {method} takes no arguments; got {' '.join(arguments)}")
+        given = {names[method]: list(arguments)}
+    _show(obj.app.control.broadcast(method, given, destination, reply=True, timeout=timeout), as_json)
+
+
+@click.command()
+@click.argument("method", type=click.Choice(sorted(_CONTROL)))
+@click.argument("arguments", nargs=-1)
+@_common
+@click.pass_obj
+def control(
+    obj: Any, /, method: str, arguments: tuple[str, ...], timeout: float, destination: list[str] | None, as_json: bool
+) -> None:
+    """Steer workers; exit code 69 when none answers."""
+    given = _named(method, arguments)
+    if method == "shutdown":
+        obj.app.control.shutdown(destination)
+        return
+    _show(obj.app.control.broadcast(method, given, destination, reply=True, timeout=timeout), as_json)
+
+
+def _named(method: str, arguments: tuple[str, ...]) -> dict[str, Any]:
+    """A command's arguments by name; what is left over belongs to the last, where that takes several."""
+    names = _CONTROL[method]
+    several = names[-1:] == ("task_id",)
+    if len(arguments) > len(names) and not several:
+        raise click.UsageError(f"control {method} takes {' '.join(names) or 'no arguments'}; got {' '.join(arguments)}")
+    found: dict[str, Any] = {}
+    for place, name in enumerate(names):
+        if place >= len(arguments):
+            break
+        if name == "task_id":
+            found[name] = list(arguments[place:])
+            break
+        try:
+            found[name] = _NUMBERS.get(name, str)(arguments[place])
+        except ValueError as exc:
+            raise click.UsageError(f"control {method}: {name}: {exc}") from exc
+    required = {"add_consumer": 1, "cancel_consumer": 1, "revoke": 1, "terminate": 2, "time_limit": 2}.get(method, 0)
+    if len(found) < required:
+        raise click.UsageError(f"control {method} needs {' '.join(names[:required])}")
+    return found
+
+
+@click.command()
+@_common
+@click.pass_obj
+def status(obj: Any, /, timeout: float, destination: list[str] | None, as_json: bool) -> None:
+    """Which workers are there; exit code 69 when there are none."""
+    answers = obj.app.control.ping(destination, timeout=timeout)
+    if as_json:
+        click.echo(json.dumps({node: value for answer in answers for node, value in answer.items()}))
+    else:
+        for answer in answers:
+            for node in answer:
+                click.echo(f"{node}: OK")
+        click.echo(f"\n{len(answers)} node{'' if len(answers) == 1 else 's'} online.")
+    if not answers:
+        raise SystemExit(_UNAVAILABLE)
+
+
+def _show(answers: list[dict[str, Any]], as_json: bool) -> None:
+    if not answers:
+        click.echo("Error: No nodes replied within time constraint", err=True)
+        raise SystemExit(_UNAVAILABLE)
+    if as_json:
+        click.echo(json.dumps({node: value for answer in answers for node, value in answer.items()}))
+        return
+    for answer in answers:
+        for node, value in answer.items():
+            good = not (isinstance(value, dict) and "error" in value)
+            click.echo(f"->  {node}: {'OK' if good else 'ERROR'}")
+            click.echo(_indented(value))
+    click.echo(f"\n{len(answers)} node{'' if len(answers) == 1 else 's'} online.")
+
+
+def _indented(value: Any) -> str:
+    if isinstance(value, list):
+        return (
+            "\n".join(f"    * {item if isinstance(item, str) else json.dumps(item)}" for item in value)
+            or "    - empty -"
+        )
+    if isinstance(value, dict) and set(value) & {"ok", "error"}:
+        return f"        {value.get('ok', value.get('error'))}"
+    return "\n".join(f"    {line}" for line in json.dumps(value, indent=2).splitlines())

@@ -1,0 +1,272 @@
+"""Remote control commands of a node, and what each replies (PROTOCOL.md §6)."""
+
+import os
+import resource
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from canvas.app import Canvas
+from canvas.config import masked
+from canvas.control import REVOKED_FOR
+from canvas.drivers.base import Binding
+from canvas.model.revocation import id_entry, stamp_entries
+from canvas.worker.process import Plan
+
+Answer = dict[str, Any]
+
+
+class Pool(Protocol):
+    """The processes of a node."""
+
+    def ask(self, question: dict[str, Any]) -> list[dict[str, Any]]:
+        """Every process's answer (``WorkerProcess.ask``)."""
+
+    def resize(self, by: int) -> None:
+        """So many places more, or fewer. Raises ValueError where the pool cannot."""
+
+
+class Panel:
+    """The commands by name; a command's arguments are its method's."""
+
+    def __init__(self, app: Canvas, plan: Plan, pool: Pool, clock: Callable[[], int]) -> None:
+        self._app = app
+        self._plan = plan
+        self._pool = pool
+        self._clock = clock
+        self._since = time.time()
+
+    def call(self, command: str, arguments: dict[str, Any]) -> Any:
+        """The reply to a command; what goes wrong is a reply too. ``None`` from a command is the reply ``null``."""
+        method = _COMMANDS.get(command)
+        if method is None:
+            return {"error": repr(KeyError(command))}
+        try:
+            return method(self, **arguments)
+        except Exception as exc:  # noqa: BLE001 - whoever asked learns it; the worker goes on
+            return {"error": repr(exc)}
+
+    # -- looking
+
+    def ping(self) -> Answer:
+        return {"ok": "pong"}
+
+    def clock(self) -> Answer:
+        return {"clock": self._clock()}
+
+    def active(self, safe: bool = False) -> list[Any]:
+        return [_safe(info) if safe else info for state in self._states() for info in state["active"]]
+
+    def reserved(self) -> list[Any]:
+        return [info for state in self._states() for info in state["reserved"]]
+
+    def scheduled(self) -> list[Any]:
+        """Nothing: tasks for later wait in the broker, not in a worker."""
+        return []
+
+    def registered(self, taskinfoitems: Any = None, builtins: bool = False) -> list[str]:
+        tasks = self._app.tasks
+        names = sorted(tasks if builtins else tasks.regular())
+        return [_described(tasks[name], taskinfoitems or ()) for name in names]
+
+    def revoked(self) -> list[str]:
+        found = [entry.removeprefix("id:") for entry in self._app.driver.broker.revoked() if entry.startswith("id:")]
+        return sorted(found)
+
+    def query_task(self, ids: Any) -> Answer:
+        wanted = {ids} if isinstance(ids, str) else set(ids)
+        found: Answer = {}
+        for state in self._states():
+            for kind in ("reserved", "active"):
+                found.update({info["id"]: [kind, info] for info in state[kind] if info["id"] in wanted})
+        return found
+
+    def active_queues(self) -> list[Answer]:
+        return [_queue(queue) for queue in self._app.router.consumed(self._plan.queues)]
+
+    def conf(self, with_defaults: bool = False) -> Answer:
+        conf = self._app.conf
+        shown = conf.as_dict() if with_defaults else conf.changed()
+        return {name: _plain(masked(name, value)) for name, value in shown.items()}
+
+    def report(self) -> Answer:
+        return {"ok": "\n".join(f"{name}: {value!r}" for name, value in self.conf().items())}
+
+    def stats(self) -> Answer:
+        states = self._states()
+        total: Counter[str] = Counter()
+        for state in states:
+            total.update(state["total"])
+        return {
+            "total": dict(total),
+            "pid": os.getpid(),
+            "clock": str(self._clock()),
+            "uptime": int(time.time() - self._since),
+            "pool": self._pool_stats([state["pid"] for state in states]),
+            "broker": _broker(str(self._app.conf.broker_url or "")),
+            "prefetch_count": self._plan.concurrency + self._plan.prefetch_limit,
+            "rusage": _rusage(),
+        }
+
+    def memsample(self) -> str:
+        return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.2f}MB"
+
+    def _pool_stats(self, pids: list[int]) -> Answer:
+        plan = self._plan
+        stats: Answer = {"implementation": f"canvas.{plan.pool}", "max-concurrency": plan.concurrency}
+        if plan.pool == "threads":
+            return {**stats, "threads": plan.concurrency}
+        return {
+            **stats,
+            "processes": pids,
+            "max-tasks-per-child": None,
+            "put-guarded-by-semaphore": True,
+            "timeouts": [],
+        }
+
+    def _states(self) -> list[Answer]:
+        return [state for state in self._pool.ask({"do": "state"}) if "active" in state]
+
+    # -- steering
+
+    def revoke(self, task_id: Any, terminate: bool = False, signal: str = "SIGTERM") -> Answer:
+        ids = [task_id] if isinstance(task_id, str) else list(task_id)
+        self._app.driver.broker.revoke([id_entry(one) for one in ids], REVOKED_FOR)
+        self._app.backend.mark_revoked(ids)
+        self._pool.ask({"do": "revoked"})
+        if terminate:
+            return self.terminate(ids, signal)
+        return {"ok": f"tasks {set(ids)} flagged as revoked"}
+
+    def terminate(self, task_id: Any, signal: str = "SIGTERM") -> Answer:
+        ids = [task_id] if isinstance(task_id, str) else list(task_id)
+        answers = self._pool.ask({"do": "terminate", "ids": ids, "signal": signal})
+        ended = [one for answer in answers for one in answer.get("terminated", ())]
+        return {"ok": f"terminate: {', '.join(ended) or 'tasks unknown'}"}
+
+    def revoke_by_stamped_headers(
+        self, headers: dict[str, Any], terminate: bool = False, signal: str = "SIGTERM"
+    ) -> Answer:
+        self._app.driver.broker.revoke(stamp_entries(headers), REVOKED_FOR)
+        self._pool.ask({"do": "revoked"})
+        return {"ok": f"headers {headers} flagged as revoked, but not terminated"}
+
+    def time_limit(self, task_name: str, hard: float, soft: float | None = None) -> Answer:
+        if task_name not in self._app.tasks:
+            return {"error": "unknown task"}
+        self._pool.ask({"do": "time_limit", "task": task_name, "soft": soft, "hard": hard})
+        return {"ok": "time limits set successfully"}
+
+    def rate_limit(self, task_name: str, rate_limit: Any) -> Answer:
+        return {"error": "rate limits are not supported by this worker"}
+
+    def pool_grow(self, n: int = 1) -> Answer:
+        self._pool.resize(n)
+        return {"ok": "pool will grow"}
+
+    def pool_shrink(self, n: int = 1) -> Answer:
+        self._pool.resize(-n)
+        return {"ok": "pool will shrink"}
+
+    def add_consumer(
+        self, queue: str, exchange: str | None = None, exchange_type: str = "direct", routing_key: str | None = None,
+        **_options: Any,
+    ) -> Answer:  # fmt: skip
+        if queue in self._plan.queues:
+            return {"ok": f"already consuming from {queue!r}"}
+        binding = Binding(queue, exchange or queue, routing_key or queue, exchange_type or "direct")
+        self._app.driver.broker.declare([binding])
+        self._pool.ask({"do": "queues", "queues": [*self._plan.queues, queue]})
+        return {"ok": f"add consumer {queue}"}
+
+    def cancel_consumer(self, queue: str, **_options: Any) -> Answer:
+        self._pool.ask({"do": "queues", "queues": [name for name in self._plan.queues if name != queue]})
+        return {"ok": f"no longer consuming from {queue}"}
+
+    def hello(self, from_node: str, revoked: Any = None, **_more: Any) -> Answer | None:
+        if from_node == self._plan.hostname:
+            return None
+        ids = [one for one in revoked or () if isinstance(one, str)]
+        self._app.driver.broker.revoke([id_entry(one) for one in ids], REVOKED_FOR)
+        return {"revoked": self.revoked(), "clock": self._clock()}
+
+    def shutdown(self, msg: str = "", **_more: Any) -> Answer | None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return NO_REPLY
+
+    def enable_events(self) -> Answer:
+        return {"error": "task events are not supported by this worker"}
+
+    def nothing(self, **_arguments: Any) -> None:
+        """Commands of Celery's gossip, which this worker takes no part in."""
+
+
+NO_REPLY: Answer = {}
+"""What a command returns that is not answered."""
+
+_COMMANDS: dict[str, Callable[..., Any]] = {
+    **{
+        name: getattr(Panel, name)
+        for name in (
+            "ping", "clock", "active", "reserved", "scheduled", "registered", "revoked", "query_task", "active_queues",
+            "conf", "report", "stats", "memsample", "revoke", "terminate", "revoke_by_stamped_headers", "time_limit",
+            "rate_limit", "pool_grow", "pool_shrink", "add_consumer", "cancel_consumer", "hello", "shutdown",
+            "enable_events",
+        )
+    },
+    "dump_active": Panel.active,
+    "dump_reserved": Panel.reserved,
+    "dump_schedule": Panel.scheduled,
+    "dump_revoked": Panel.revoked,
+    "dump_tasks": Panel.registered,
+    "dump_conf": Panel.conf,
+    "disable_events": Panel.enable_events,
+    "heartbeat": Panel.nothing,
+    "election": Panel.nothing,
+}  # fmt: skip
+
+
+def _safe(info: Answer) -> Answer:
+    return {**info, "args": repr(tuple(info["args"])), "kwargs": repr(info["kwargs"])}
+
+
+def _described(task: Any, items: Any) -> str:
+    fields = [f"{item}={getattr(task, item)}" for item in items if getattr(task, item, None) is not None]
+    return f"{task.name} [{' '.join(fields)}]" if fields else str(task.name)
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | bool | list | dict | None) else repr(value)
+
+
+def _queue(queue: Any) -> Answer:
+    exchange = {
+        "name": queue.exchange, "type": queue.exchange_type, "arguments": None, "durable": True, "passive": False,
+        "auto_delete": False, "delivery_mode": None, "no_declare": False,
+    }  # fmt: skip
+    nothing = (
+        "queue_arguments", "binding_arguments", "consumer_arguments", "alias", "no_declare", "expires", "message_ttl",
+        "max_length", "max_length_bytes", "max_priority",
+    )  # fmt: skip
+    flags = {"durable": True, "exclusive": False, "auto_delete": False, "no_ack": False, "bindings": []}
+    named = {"name": queue.name, "exchange": exchange, "routing_key": queue.routing_key}
+    return {**dict.fromkeys(nothing), **named, **flags}
+
+
+def _broker(url: str) -> Answer:
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    return {
+        "hostname": parts.hostname, "userid": parts.username, "virtual_host": parts.path.lstrip("/") or "0",
+        "port": parts.port, "insist": False, "ssl": parts.scheme == "rediss", "transport": parts.scheme or "redis",
+        "connect_timeout": 4, "transport_options": {}, "login_method": None, "uri_prefix": None, "heartbeat": 0,
+        "failover_strategy": "round-robin", "alternates": [], "credential_provider": None,
+    }  # fmt: skip
+
+
+def _rusage() -> Answer:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return {name.removeprefix("ru_"): getattr(used, name) for name in dir(used) if name.startswith("ru_")}

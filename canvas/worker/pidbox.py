@@ -1,0 +1,94 @@
+"""Remote control: listens for commands that are broadcast, answers who asks (PROTOCOL.md §6)."""
+
+import re
+import threading
+from fnmatch import fnmatchcase
+from typing import Any
+from uuid import uuid4
+
+from canvas.app import Canvas
+from canvas.errors import BrokerError, WireError
+from canvas.model.message import Publish
+from canvas.telemetry import emit
+from canvas.wire import message as wire
+from canvas.wire import typed_json
+from canvas.worker.panel import NO_REPLY, Panel, Pool
+from canvas.worker.process import Plan
+
+_LOOK_EVERY = 0.5
+_AGAIN_AFTER = 1.0
+
+
+class Pidbox(threading.Thread):
+    """Takes a node's commands one after the other, on a thread of its own."""
+
+    def __init__(self, app: Canvas, plan: Plan, pool: Pool) -> None:
+        super().__init__(name="canvas-pidbox", daemon=True)
+        self._app = app
+        self._plan = plan
+        self._panel = Panel(app, plan, pool, lambda: self._clock)
+        self._clock = 0
+        self._ended = threading.Event()
+        self._listening = threading.Event()
+
+    def run(self) -> None:
+        """Listen until stopped; an unreachable broker is tried again."""
+        while not self._ended.is_set():
+            try:
+                self._listen()
+            except BrokerError as exc:
+                emit("broker.unreachable", error=str(exc))
+                self._ended.wait(_AGAIN_AFTER)
+
+    def _listen(self) -> None:
+        exchange = f"{self._app.conf.control_exchange}.pidbox"
+        with self._app.driver.broker.subscribe(exchange) as inbox:
+            self._listening.set()
+            while not self._ended.is_set():
+                payload = inbox.next(_LOOK_EVERY)
+                if payload is not None:
+                    self._take(payload)
+
+    def wait_until_listening(self, seconds: float) -> None:
+        """Commands sent after this are heard."""
+        self._listening.wait(seconds)
+
+    def stop(self) -> None:
+        """End after the command in progress."""
+        self._ended.set()
+
+    def _take(self, payload: bytes) -> None:
+        try:
+            headers, body = wire.decode_plain(payload, max_bytes=self._app.conf.task_message_max_bytes)
+            command, arguments = body["method"], dict(body.get("arguments") or {})
+        except (WireError, KeyError, TypeError, ValueError) as exc:
+            emit("control.undecodable", reason=repr(exc))
+            return
+        clock = headers.get("clock")
+        self._clock = max(self._clock, clock if isinstance(clock, int) else 0) + 1
+        if not self._is_meant(body):
+            return
+        answer = self._panel.call(str(command), arguments)
+        reply_to = body.get("reply_to")
+        if reply_to and answer is not NO_REPLY:
+            self._reply(reply_to, body.get("ticket"), answer)
+
+    def _is_meant(self, body: dict[str, Any]) -> bool:
+        destination, pattern, me = body.get("destination"), body.get("pattern"), self._plan.hostname
+        if destination:
+            return me in destination
+        if pattern:
+            if body.get("matcher") in (None, "glob"):
+                return fnmatchcase(me, pattern)
+            return re.match(pattern, me) is not None
+        return True
+
+    def _reply(self, reply_to: dict[str, Any], ticket: Any, answer: Any) -> None:
+        exchange, routing_key = reply_to["exchange"], reply_to["routing_key"]
+        self._clock += 1
+        data = typed_json.dumps({self._plan.hostname: answer})
+        info = {"exchange": exchange, "routing_key": routing_key}
+        properties = {"delivery_mode": 1, "delivery_info": info, "priority": 0}
+        headers = {"ticket": ticket, "clock": self._clock}
+        envelope = wire.envelope(data, "application/json", "utf-8", headers, properties, tag=str(uuid4()))
+        self._app.driver.broker.publish([Publish(exchange, routing_key, 0, envelope)])

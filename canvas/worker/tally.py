@@ -1,0 +1,83 @@
+"""What one process is doing: the tasks that run, those it holds, how many of each it has begun."""
+
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from canvas.errors import WireError
+from canvas.model.message import Delivery, Message
+from canvas.model.request import Request
+
+
+class Running:
+    """One task that runs."""
+
+    __slots__ = ("acknowledged", "message", "since", "terminate")
+
+    def __init__(self, message: Message, acknowledged: bool, terminate: Callable[[], None] | None) -> None:
+        self.message = message
+        self.since = time.time()
+        self.acknowledged = acknowledged
+        self.terminate = terminate
+
+
+class Tally:
+    """Kept by the line; read by remote control, from another thread."""
+
+    def __init__(self, hostname: str) -> None:
+        self._hostname = hostname
+        self._running: dict[int, Running] = {}
+        self.total: Counter[str] = Counter()
+        self.held: dict[str, Delivery] = {}
+
+    def begin(self, running: Running) -> None:
+        """The calling thread starts a task."""
+        self.total[running.message.task] += 1
+        self._running[threading.get_ident()] = running
+
+    def end(self) -> None:
+        """The calling thread's task is over."""
+        self._running.pop(threading.get_ident(), None)
+
+    def running(self) -> list[Running]:
+        """The tasks that run."""
+        return list(self._running.values())
+
+    def state(self, open_message: Callable[[Delivery], Message]) -> dict[str, Any]:
+        """This process as JSON: ``pid``, ``active`` and ``reserved`` tasks, ``total`` by name (PROTOCOL.md §6)."""
+        running = self.running()
+        active = {one.message.id for one in running}
+        messages = _opened(list(self.held.values()), open_message)
+        return {
+            "pid": os.getpid(),
+            "active": [self._info(one.message, one.since, one.acknowledged) for one in running],
+            "reserved": [self._info(m, None, False) for m in messages if m.id not in active],
+            "total": dict(self.total),
+        }
+
+    def _info(self, message: Message, since: float | None, acknowledged: bool) -> dict[str, Any]:
+        return {
+            "id": message.id,
+            "name": message.headers.get("shadow") or message.task,
+            "args": list(message.args),
+            "kwargs": message.kwargs,
+            "type": message.task,
+            "hostname": self._hostname,
+            "time_start": since,
+            "acknowledged": acknowledged,
+            "delivery_info": Request(message).delivery_info,
+            "worker_pid": os.getpid() if since is not None else None,
+        }
+
+
+def _opened(deliveries: Iterable[Delivery], open_message: Callable[[Delivery], Message]) -> list[Message]:
+    found = []
+    for delivery in deliveries:
+        try:
+            found.append(open_message(delivery))
+        except WireError:
+            continue
+    return found

@@ -1,0 +1,203 @@
+"""Remote control: Celery's own tools on our worker, our client on Celery's, reply for reply."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.support.apps import make
+from tests.support.ledger import Bench
+from tests.support.processes import ROOT, WorkerProcess
+from tests.support.redis_server import RedisServer
+
+POOLS = [("solo",), ("threads", "-c", "2"), ("prefork", "-c", "2")]
+
+
+@pytest.fixture(scope="module")
+def server():
+    with RedisServer() as server:
+        yield Bench(server)
+
+
+@pytest.fixture(params=POOLS, ids=lambda pool: pool[0])
+def ours(request, server):
+    broker, backend, ledger = server.urls()
+    server.server.client().flushall()
+    with WorkerProcess("canvas", broker, backend, "-P", *request.param, "-n", "ours@here", ledger=ledger) as worker:
+        yield worker, request.param[0]
+
+
+@pytest.fixture(params=["celery", "canvas"])
+def asking(request, server):
+    """An app of either kind, to ask with."""
+    broker, backend, ledger = server.urls()
+    app = make(request.param, broker, backend, ledger=ledger)
+    yield app
+    app.close()
+
+
+def eventually(look, seconds=15):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = look()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"it did not come true: {look()!r}")
+
+
+def test_questions(ours, asking, server):
+    _, pool = ours
+    asked = asking.control.inspect(destination=["ours@here"], timeout=5)
+    assert asked.ping() == {"ours@here": {"ok": "pong"}}
+    assert "t.add" in asked.registered()["ours@here"]
+    assert not [name for name in asked.registered()["ours@here"] if name.startswith("celery.")]
+    queue = asked.active_queues()["ours@here"][0]
+    assert (queue["name"], queue["routing_key"], queue["exchange"]["name"], len(queue)) == (
+        "celery",
+        "celery",
+        "celery",
+        18,
+    )
+    asking.tasks["t.add"].delay(1, 1).get(timeout=20)
+    stats = asked.stats()["ours@here"]
+    assert stats["total"] == {"t.add": 1}
+    assert stats["pool"]["max-concurrency"] == (1 if pool == "solo" else 2)
+    assert stats["broker"]["transport"] == "redis"
+    assert "broker_url" in asked.conf()["ours@here"]
+    assert asked.clock()["ours@here"]["clock"] > 0
+    assert asked.scheduled() == {"ours@here": []}
+
+
+def test_what_runs_and_what_waits(ours, asking, server):
+    _, pool = ours
+    key = server.new_key()
+    slots = 1 if pool == "solo" else 2
+    for _ in range(slots):
+        asking.tasks["t.slow_then"].apply_async((3, key), {})
+    server.ledger(key, slots)
+    asked = asking.control.inspect(destination=["ours@here"], timeout=5)
+    active = asked.active()["ours@here"]
+    assert [info["type"] for info in active] == ["t.slow_then"] * slots
+    assert set(active[0]) == {
+        "id", "name", "args", "kwargs", "type", "hostname", "time_start", "acknowledged", "delivery_info", "worker_pid",
+    }  # fmt: skip
+    assert active[0]["args"] == [3, key]
+    assert asked.query_task(active[0]["id"])["ours@here"][active[0]["id"]][0] == "active"
+    eventually(lambda: len(server.ledger(key, slots)) == 2 * slots)
+    eventually(lambda: asked.active() == {"ours@here": []})
+
+
+def test_revoking(ours, asking, server):
+    key = server.new_key()
+    later = asking.tasks["t.slow_then"].apply_async((0, key), countdown=1.5)
+    asking.control.revoke(later.id)
+    assert server.wait_state(asking, later.id) == "REVOKED"
+    asked = asking.control.inspect(destination=["ours@here"], timeout=5)
+    eventually(lambda: later.id in asked.revoked()["ours@here"])
+    eventually(lambda: not server.broker.exists("canvas:deferred", "celery", "unacked"))
+    assert server.ledgers.llen(f"ledger:{key}") == 0
+
+
+def test_terminating_what_runs(ours, asking, server):
+    _, pool = ours
+    key = server.new_key()
+    result = asking.tasks["t.slow_then"].apply_async((60 if pool == "prefork" else 1, key))
+    server.ledger(key, 1)
+    asking.control.revoke(result.id, terminate=True)
+    assert server.wait_state(asking, result.id) == "REVOKED"
+    if pool != "prefork":
+        # Only a process of its own can be ended for a task: here it ends by itself.
+        assert server.ledger(key, 2) == ["start", "end"]
+    assert asking.tasks["t.add"].delay(1, 1).get(timeout=20) == 2
+
+
+def test_queues_come_and_go(ours, asking, server):
+    reply = {"reply": True, "timeout": 5, "destination": ["ours@here"]}
+    assert asking.control.add_consumer("extra", **reply) == [{"ours@here": {"ok": "add consumer extra"}}]
+    assert asking.tasks["t.add"].apply_async((1, 2), queue="extra").get(timeout=20) == 3
+    gone = asking.control.cancel_consumer("extra", **reply)
+    assert gone == [{"ours@here": {"ok": "no longer consuming from extra"}}]
+    asking.tasks["t.add"].apply_async((1, 2), queue="extra")
+    assert asking.tasks["t.add"].delay(1, 1).get(timeout=20) == 2
+    assert server.broker.llen("extra") == 1
+
+
+def test_growing_and_shrinking(ours, asking, server):
+    _, pool = ours
+    asked = asking.control.inspect(destination=["ours@here"], timeout=5)
+    reply = {"reply": True, "timeout": 5, "destination": ["ours@here"]}
+    found = asking.control.pool_grow(2, **reply)[0]["ours@here"]
+    if pool != "prefork":
+        assert "only the prefork pool" in found["error"]
+        return
+    assert found == {"ok": "pool will grow"}
+    eventually(lambda: len(asked.stats()["ours@here"]["pool"]["processes"]) == 4)
+    assert asking.control.pool_shrink(3, **reply)[0]["ours@here"] == {"ok": "pool will shrink"}
+    eventually(lambda: len(asked.stats()["ours@here"]["pool"]["processes"]) == 1)
+    assert asking.tasks["t.add"].delay(1, 1).get(timeout=20) == 2
+
+
+def test_time_limits_from_afar(ours, asking, server):
+    reply = {"reply": True, "timeout": 5, "destination": ["ours@here"]}
+    assert asking.control.time_limit("t.busy", soft=0.5, hard=30, **reply) == [
+        {"ours@here": {"ok": "time limits set successfully"}}
+    ]
+    assert asking.control.time_limit("t.nobody", soft=1, hard=2, **reply) == [{"ours@here": {"error": "unknown task"}}]
+    result = asking.signature("t.busy", (60,)).apply_async()
+    assert server.wait_state(asking, result.id) == "FAILURE"
+
+
+def test_bad_commands_are_answered(ours, asking, server):
+    reply = {"reply": True, "timeout": 5, "destination": ["ours@here"]}
+    assert asking.control.broadcast("no_such_command", **reply) == [
+        {"ours@here": {"error": "KeyError('no_such_command')"}}
+    ]
+    answer = asking.control.broadcast("revoke", arguments={"bad": 1}, **reply)[0]["ours@here"]
+    assert answer["error"].startswith("TypeError")
+    server.broker.publish("/0.celery.pidbox", b"no message at all")
+    assert asking.control.ping(timeout=5, destination=["ours@here"]) == [{"ours@here": {"ok": "pong"}}]
+    assert asking.control.broadcast("ping", pattern="elsewhere*", matcher="glob", reply=True, timeout=0.3) in ([], None)
+
+
+def test_shutdown_is_warm(ours, asking, server):
+    worker, _ = ours
+    asking.control.shutdown(destination=["ours@here"])
+    assert worker.wait() == 0
+
+
+def test_our_client_asks_celerys_worker(server):
+    broker, backend, ledger = server.urls()
+    with WorkerProcess("celery", broker, backend, "-P", "solo", "-n", "stock@here", ledger=ledger):
+        app = make("canvas", broker, backend, ledger=ledger)
+        asked = app.control.inspect(timeout=5, limit=1)
+        assert asked.ping() == {"stock@here": {"ok": "pong"}}
+        assert "t.add" in asked.registered()["stock@here"]
+        assert asked.stats()["stock@here"]["pool"]["implementation"] == "celery.concurrency.solo:TaskPool"
+        assert app.control.inspect(timeout=0.3, destination="nobody@here").ping() is None
+        app.close()
+
+
+@pytest.mark.parametrize("library", ["canvas", "celery"])
+def test_the_command_lines(ours, server, library):
+    broker, backend, _ = server.urls()
+
+    def call(*arguments):
+        command = [sys.executable, "-m", library, "-A", "tests.support.apps:app", *arguments]
+        environment = {**os.environ, "APP_LIBRARY": library, "APP_BROKER": broker, "APP_BACKEND": backend}
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+
+    status = call("status", "--timeout", "5", "--destination", "ours@here")
+    assert status.returncode == 0
+    assert "ours@here: OK" in status.stdout
+    answered = call("inspect", "ping", "--timeout", "5", "-d", "ours@here", "--json")
+    assert json.loads(answered.stdout) == {"ours@here": {"ok": "pong"}}
+    assert call("inspect", "ping", "--timeout", "0.2", "-d", "nobody@here").returncode == 69
+    if library == "canvas":
+        assert call("control", "revoke").returncode == 2
+        assert call("control", "pool_grow", "many").returncode == 2
+        assert call("inspect", "ping", "extra").returncode == 2
+        assert "flagged as revoked" in call("control", "revoke", "some-id", "-t", "5", "-d", "ours@here").stdout
