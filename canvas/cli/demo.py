@@ -127,7 +127,7 @@ def _run(
 
 def _watched(console: Console, result: Any, pieces: int) -> Any:
     """Wait for the answer, showing how far the header has come."""
-    header = result.parent.parent
+    header = result.parent
     columns = (TextColumn("counting"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("counting", total=pieces)
