@@ -16,6 +16,7 @@ from canvas.model.message import Message, Publish
 from canvas.model.plan import Dispatch
 from canvas.model.shortrepr import short_repr
 from canvas.routing import Route, Router
+from canvas.telemetry import emit
 from canvas.wire import codecs, typed_json
 from canvas.wire import message as wire
 
@@ -87,6 +88,7 @@ class Client:
         message = self._message(dispatch, options, ambient)
         route = self._router.route(options.get("route_name") or dispatch.task, options, dispatch.args, dispatch.kwargs)
         self._address(message, route, options, ambient)
+        emit("message.publishing", message=message)
         return Outgoing(message, self.encode(message, options.get("serializer"), options.get("compression")))
 
     def encode(self, message: Message, serializer: str | None = None, compression: str | None = None) -> Publish:

@@ -3,19 +3,26 @@
 ====================  ==================================================
 event                 facts
 ====================  ==================================================
+message.publishing    message; its headers may still be changed
 message.published     message
 message.dead          queue, reason
-task.received         message, hostname
-task.started          message, hostname
-task.finished         message, outcome, runtime (s), hostname, task
+task.received         message, hostname, request
+task.started          message, hostname, task
+task.finished         message, outcome, runtime (s), hostname, task, request
 task.timeout          message, limit (s)
 task.terminated       message, signal
 task.unknown          message, queue, action
 control.undecodable   reason
 chord.fired           group_id, failed
 errback.failed        task, task_id, exc
+logging.setup         loglevel, logfile
+worker.preparing      hostname
+worker.init           hostname
 worker.ready          hostname
+worker.process_init
+worker.process_shutdown  pid, exitcode
 worker.stopping       how (warm, cold)
+worker.shutdown       hostname
 worker.child_lost     pid, exitcode
 worker.unlimited      pool, who
 worker.lease_lost     tag, queue

@@ -7,7 +7,7 @@ from typing import Any, TextIO
 from canvas.execute import traceback_text
 from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, Replaced, Retried, Revoked, Success
 from canvas.model.shortrepr import short_repr
-from canvas.telemetry import attach
+from canvas.telemetry import attach, emit, listening
 
 FORMAT = "[%(asctime)s: %(levelname)s/%(processName)s] %(message)s"
 
@@ -17,7 +17,14 @@ _trace = logging.getLogger("canvas.app.trace")
 
 
 def set_up(level: str, stream: TextIO | None = None, logfile: str | None = None) -> None:
-    """Send the root logger's lines to ``stream`` or ``logfile``, and telemetry to the loggers."""
+    """Send the root logger's lines to ``stream`` or ``logfile``, and telemetry to the loggers.
+
+    Whoever listens to ``logging.setup`` (the ``setup_logging`` signal) does the first himself.
+    """
+    if listening("logging.setup"):
+        emit("logging.setup", loglevel=level, logfile=logfile)
+        listen()
+        return
     handler: logging.Handler = logging.FileHandler(logfile) if logfile else logging.StreamHandler(stream)
     handler.setFormatter(logging.Formatter(FORMAT))
     root = logging.getLogger()

@@ -67,6 +67,8 @@ def node_name(template: str | None) -> str:
 def run_node(app: Canvas, plan: Plan, say: Callable[[str], None] | None = None, selected: Iterable[str] = ()) -> int:
     """Run until stopped; the exit code."""
     app.import_task_modules()
+    emit("worker.preparing", hostname=plan.hostname)
+    emit("worker.init", hostname=plan.hostname)
     if say is not None:
         say(banner(app, plan))
     app.driver.broker.declare(bindings(app, selected or plan.queues))
@@ -74,12 +76,15 @@ def run_node(app: Canvas, plan: Plan, say: Callable[[str], None] | None = None, 
     if plan.pool == "prefork":
         prefork = Prefork(app, plan)
         control = Pidbox(app, plan, prefork)
-        return prefork.run(on_ready=lambda: _open(control, plan))
+        code = prefork.run(on_ready=lambda: _open(control, plan))
+        emit("worker.shutdown", hostname=plan.hostname)
+        return code
     process = WorkerProcess(app, plan, plan.concurrency, new_worker_id(plan.hostname))
     control = Pidbox(app, plan, Alone(process))
     process.handle_signals()
     process.run(on_ready=lambda: _open(control, plan))
     control.stop()
+    emit("worker.shutdown", hostname=plan.hostname)
     sys.stdout.flush()
     return 0
 

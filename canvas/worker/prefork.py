@@ -106,6 +106,7 @@ class Prefork:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             _watch_parent(process)
             hotline.serve(process.ask)
+            emit("worker.process_init")
             process.run()
             code = 0
         except SystemExit as exc:
@@ -113,6 +114,7 @@ class Prefork:
         except BaseException as exc:  # noqa: BLE001 - a forked child must never return into its parent's code
             emit("worker.crashed", worker=worker, exc=exc)
         finally:
+            emit("worker.process_shutdown", pid=os.getpid(), exitcode=code)
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)

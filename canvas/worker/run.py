@@ -69,8 +69,9 @@ class Line:
         task = self._app.tasks.get(message.task)
         if task is None and isinstance(admission, Run):
             return self._unknown(delivery, message)
-        emit("task.received", message=message, hostname=self._hostname)
         request = Request(message, hostname=self._hostname)
+        if not isinstance(admission, Never):
+            emit("task.received", message=message, hostname=self._hostname, request=request)
         early = task is not None and isinstance(admission, Run) and not _acks_late(task, message)
         if early and not self._acknowledge(delivery):
             return None
@@ -92,6 +93,7 @@ class Line:
             runtime=time.perf_counter() - started,
             hostname=self._hostname,
             task=task,
+            request=request,
         )
         return settlement
 
@@ -135,7 +137,7 @@ class Line:
     def _execute(self, done: Finished) -> Outcome:
         task, request, message = done.task, done.request, done.message
         assert task is not None
-        emit("task.started", message=message, hostname=self._hostname)
+        emit("task.started", message=message, hostname=self._hostname, task=task)
         if task.track_started:
             self._settler.announce_start(task, request, message)
         hard, soft = self._limits_of(task, request)

@@ -13,7 +13,7 @@ LAYERS = [
     {"drivers"},
     {
         "annotations", "app", "backend", "backoff", "call_check", "builtins", "client", "config", "control", "eager", "errback", "execute",
-        "publish", "replacement", "registry", "result", "send",
+        "publish", "replacement", "registry", "result", "send", "signals",
         "shared", "task", "__init__",
     },
     {"worker", "embedded"},

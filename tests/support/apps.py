@@ -245,6 +245,30 @@ def _shown(value):
     return f"[{', '.join(map(_shown, value))}]" if isinstance(value, list) else str(value)
 
 
+def note_signals(signals, ledger):
+    """Every signal of a worker, as a line of the ledger."""
+
+    def noted(name):
+        def receive(sender=None, **arguments):
+            given = {key for key in arguments if key != "signal"}
+            about = arguments.get("state") or getattr(sender, "name", "")
+            ledger.rpush("ledger:signals", json.dumps([name, about, sorted(given)]))
+
+        return receive
+
+    for name in SIGNALS:
+        getattr(signals, name).connect(noted(name), weak=False)
+
+
+SIGNALS = (
+    "task_received", "task_prerun", "task_postrun", "task_success", "task_failure", "task_retry", "task_revoked",
+    "worker_init", "worker_ready", "worker_shutting_down", "worker_shutdown", "celeryd_init",
+)  # fmt: skip
+
+if "APP_SIGNALS" in os.environ:
+    signals = __import__(os.environ["APP_LIBRARY"] + ".signals").signals
+    note_signals(signals, redis.Redis.from_url(os.environ["APP_LEDGER"]))
+
 if "APP_LIBRARY" in os.environ:
     app = make(
         os.environ["APP_LIBRARY"],

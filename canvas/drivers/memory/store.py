@@ -98,7 +98,7 @@ class Memory:
 
     def keep(self, store: Store) -> None:
         old = self.record(store.task_id)
-        if old is not None and old.success and not store.success:
+        if old is not None and old.success:
             return
         until = self.clock() + store.expires if store.expires else None
         self.records[store.task_id] = Kept(store.payload, until, store.success)

@@ -72,7 +72,7 @@ class Packing:
 
     def stores(self, stores: list[Store]) -> list[Any]:
         assert self._results is not None or not stores
-        return [[self._results.task(s.task_id), s.payload, s.expires or 0, s.success] for s in stores]  # type: ignore[union-attr]
+        return [[self._results.task(s.task_id), s.payload, s.expires or 0] for s in stores]  # type: ignore[union-attr]
 
     def joins(self, joins: list[Join]) -> list[Any]:
         return [[self._group(j.group_id), j.size, j.expires, j.structure or False] for j in joins]

@@ -17,15 +17,13 @@ local function on_broker()
     if result_db ~= broker_db then redis.call('SELECT', broker_db) end
 end
 
--- s: {key, payload, ttl (0: for ever), success}
+-- s: {key, payload, ttl (0: for ever)}; a stored SUCCESS stays
 local function store(s)
-    local key, payload, ttl, success = s[1], s[2], s[3], s[4]
-    if not success then
-        local old = redis.call('GET', key)
-        if old and (string.find(old, '"status": "SUCCESS"', 1, true) or string.find(old, '"status":"SUCCESS"', 1, true)
-            or string.find(old, '\166status\167SUCCESS', 1, true)) then
-            return
-        end
+    local key, payload, ttl = s[1], s[2], s[3]
+    local old = redis.call('GET', key)
+    if old and (string.find(old, '"status": "SUCCESS"', 1, true) or string.find(old, '"status":"SUCCESS"', 1, true)
+        or string.find(old, '\166status\167SUCCESS', 1, true)) then
+        return
     end
     if ttl > 0 then redis.call('SETEX', key, ttl, payload) else redis.call('SET', key, payload) end
     redis.call('PUBLISH', key, payload)

@@ -1,0 +1,213 @@
+"""Celery's signals, by Celery's names and arguments: ``task_success.connect(receiver)``.
+
+They are telemetry in Celery's words: a signal that nobody has connected to costs nothing. What a receiver raises is
+logged, and changes nothing.
+"""
+
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from canvas.model import states
+from canvas.model.outcome import Failure, Outcome, Rejected, Retried, Revoked, Success
+from canvas.telemetry import attach
+
+Receiver = Callable[..., Any]
+Facts = Mapping[str, Any]
+Said = tuple[Any, dict[str, Any]]
+"""A signal's sender and its arguments."""
+
+
+class Signal:
+    """Receivers of one kind of event; ``translate`` makes a signal of telemetry's facts, or ``None``."""
+
+    def __init__(self, name: str, event: str, translate: Callable[[Facts], Said | None]) -> None:
+        self.name = name
+        self._event = event
+        self._translate = translate
+        self._receivers: dict[Any, tuple[Callable[[], Receiver | None], Any]] = {}
+        self._detach: Callable[[], None] | None = None
+
+    def connect(self, *args: Any, sender: Any = None, weak: bool = True, dispatch_uid: Any = None, **_: Any) -> Any:
+        """Call a receiver at each such event, of ``sender`` only where given. Also a decorator, with or without
+        arguments. A second receiver of one ``dispatch_uid`` is not connected.
+        """
+        if args and callable(args[0]):
+            return self._connect(args[0], args[1] if len(args) > 1 else sender, weak, dispatch_uid)
+        return lambda receiver: self._connect(receiver, sender, weak, dispatch_uid)
+
+    def _connect(self, receiver: Receiver, sender: Any, weak: bool, uid: Any) -> Receiver:
+        key = uid if uid is not None else (_identity(receiver), id(sender) if sender is not None else None)
+        self._receivers.setdefault(key, (_reference(receiver, weak), sender))
+        if self._detach is None:
+            self._detach = attach(self._on_event, self._event)
+        return receiver
+
+    def disconnect(self, receiver: Receiver | None = None, sender: Any = None, dispatch_uid: Any = None) -> bool:
+        """Call a receiver no more; whether it was connected."""
+        key = dispatch_uid
+        if key is None:
+            key = (_identity(receiver), id(sender) if sender is not None else None)
+        found = self._receivers.pop(key, None) is not None
+        if not self._receivers and self._detach is not None:
+            self._detach()
+            self._detach = None
+        return found
+
+    @property
+    def receivers(self) -> list[Receiver]:
+        """Those that are connected and still alive."""
+        return [receiver for find, _ in self._receivers.values() if (receiver := find()) is not None]
+
+    def send(self, sender: Any, **arguments: Any) -> list[tuple[Receiver, Any]]:
+        """Call the receivers; what each returned."""
+        answers = []
+        for find, only in list(self._receivers.values()):
+            receiver = find()
+            if receiver is not None and (only is None or only is sender or only == sender):
+                answers.append((receiver, receiver(signal=self, sender=sender, **arguments)))
+        return answers
+
+    def _on_event(self, **facts: Any) -> None:
+        said = self._translate(facts)
+        if said is not None:
+            self.send(said[0], **said[1])
+
+    def __repr__(self) -> str:
+        return f"<Signal: {self.name}>"
+
+
+def _identity(receiver: Any) -> Any:
+    return (id(getattr(receiver, "__self__", None)), id(getattr(receiver, "__func__", receiver)))
+
+
+def _reference(receiver: Receiver, weak: bool) -> Callable[[], Receiver | None]:
+    if not weak:
+        return lambda: receiver
+    return weakref.WeakMethod(receiver) if hasattr(receiver, "__self__") else weakref.ref(receiver)
+
+
+def _task(facts: Facts) -> Any:
+    return facts.get("task")
+
+
+def _publishing(facts: Facts) -> Said:
+    message = facts["message"]
+    info = message.properties["delivery_info"]
+    body = (message.args, message.kwargs, message.embed)
+    about = {
+        "body": body, "exchange": info["exchange"], "routing_key": info["routing_key"], "headers": message.headers,
+        "properties": message.properties, "declare": [], "retry_policy": None,
+    }  # fmt: skip
+    return message.task, about
+
+
+def _published(facts: Facts) -> Said:
+    sender, about = _publishing(facts)
+    return sender, {key: about[key] for key in ("body", "exchange", "routing_key", "headers")}
+
+
+def _started(facts: Facts) -> Said:
+    message = facts["message"]
+    return _task(facts), {
+        "task_id": message.id, "task": _task(facts), "args": message.args, "kwargs": message.kwargs,
+    }  # fmt: skip
+
+
+def _ended(facts: Facts) -> Said | None:
+    outcome = facts["outcome"]
+    if isinstance(outcome, Revoked):
+        return None
+    sender, about = _started(facts)
+    state, value = _end(outcome)
+    return sender, {**about, "retval": value, "state": state}
+
+
+def _end(outcome: Outcome) -> tuple[str, Any]:
+    match outcome:
+        case Success(value):
+            return states.SUCCESS, value
+        case Failure(exc, _):
+            return states.FAILURE, exc
+        case Retried(retry, _):
+            return states.RETRY, retry
+        case Rejected(reason, _):
+            return states.REJECTED, reason
+    return states.IGNORED, None
+
+
+def _succeeded(facts: Facts) -> Said | None:
+    outcome = facts["outcome"]
+    return (
+        (_task(facts), {"result": outcome.value, "runtime": facts["runtime"]}) if isinstance(outcome, Success) else None
+    )
+
+
+def _failed(facts: Facts) -> Said | None:
+    outcome = facts["outcome"]
+    if not isinstance(outcome, Failure):
+        return None
+    sender, about = _started(facts)
+    more = {"exception": outcome.exc, "traceback": outcome.exc.__traceback__, "einfo": outcome.traceback}
+    about.pop("task")
+    return sender, {**about, **more}
+
+
+def _retried(facts: Facts) -> Said | None:
+    outcome = facts["outcome"]
+    if not isinstance(outcome, Retried):
+        return None
+    return _task(facts), {"request": facts["request"], "reason": outcome.retry, "einfo": outcome.traceback}
+
+
+def _revoked(facts: Facts) -> Said | None:
+    outcome = facts["outcome"]
+    if not isinstance(outcome, Revoked):
+        return None
+    terminated = outcome.reason == "terminated"
+    about = {"terminated": terminated, "signum": None, "expired": outcome.reason == "expired"}
+    return _task(facts), {"request": facts["request"], **about}
+
+
+def _rejected(facts: Facts) -> Said | None:
+    outcome = facts["outcome"]
+    return (
+        (facts["hostname"], {"message": facts["message"], "exc": outcome.reason})
+        if isinstance(outcome, Rejected)
+        else None
+    )
+
+
+def _unknown(facts: Facts) -> Said:
+    message = facts["message"]
+    return facts["queue"], {"name": message.task, "id": message.id, "message": message, "exc": None}
+
+
+def _received(facts: Facts) -> Said:
+    return facts["hostname"], {"request": facts["request"]}
+
+
+def _plain(facts: Facts) -> Said:
+    return facts.get("hostname"), {key: value for key, value in facts.items() if key != "hostname"}
+
+
+before_task_publish = Signal("before_task_publish", "message.publishing", _publishing)
+after_task_publish = Signal("after_task_publish", "message.published", _published)
+task_received = Signal("task_received", "task.received", _received)
+task_prerun = Signal("task_prerun", "task.started", _started)
+task_postrun = Signal("task_postrun", "task.finished", _ended)
+task_success = Signal("task_success", "task.finished", _succeeded)
+task_failure = Signal("task_failure", "task.finished", _failed)
+task_retry = Signal("task_retry", "task.finished", _retried)
+task_revoked = Signal("task_revoked", "task.finished", _revoked)
+task_rejected = Signal("task_rejected", "task.finished", _rejected)
+task_unknown = Signal("task_unknown", "task.unknown", _unknown)
+celeryd_init = Signal("celeryd_init", "worker.preparing", _plain)
+celeryd_after_setup = Signal("celeryd_after_setup", "worker.preparing", _plain)
+worker_init = Signal("worker_init", "worker.init", _plain)
+worker_ready = Signal("worker_ready", "worker.ready", _plain)
+worker_process_init = Signal("worker_process_init", "worker.process_init", _plain)
+worker_process_shutdown = Signal("worker_process_shutdown", "worker.process_shutdown", _plain)
+worker_shutting_down = Signal("worker_shutting_down", "worker.stopping", _plain)
+worker_shutdown = Signal("worker_shutdown", "worker.shutdown", _plain)
+setup_logging = Signal("setup_logging", "logging.setup", _plain)

@@ -1,0 +1,86 @@
+"""Signals: the same ones, in the same order, with Celery's arguments."""
+
+import json
+
+import pytest
+
+from canvas import Canvas, signals
+from tests.support.apps import make
+from tests.support.ledger import Bench
+from tests.support.processes import WorkerProcess
+from tests.support.redis_server import RedisServer
+
+
+def told(library):
+    """What a worker's signals say of a success, a failure, a retry and an expired task."""
+    with RedisServer() as server:
+        bench = Bench(server)
+        broker, backend, ledger = bench.urls()
+        app = make("canvas", broker, backend, ledger=ledger)
+        with WorkerProcess(library, broker, backend, "-P", "solo", ledger=ledger, signals="1"):
+            for call in (app.tasks["t.add"].s(1, 1), app.tasks["t.fail"].s(), app.tasks["t.flaky"].s(1)):
+                call.apply_async().get(timeout=20, propagate=False)
+            late = app.tasks["t.add"].apply_async((1, 1), expires="2001-01-01T00:00:00+00:00")
+            bench.wait_state(app, late.id)
+        app.close()
+        return [json.loads(line) for line in bench.ledgers.lrange("ledger:signals", 0, -1)]
+
+
+def test_a_workers_signals_are_celerys():
+    ours, theirs = told("canvas"), told("celery")
+    for names in (("task_received", "task_prerun", "task_postrun"), ("task_success", "task_failure", "task_retry"),
+                  ("worker_init", "worker_ready", "worker_shutting_down", "worker_shutdown", "celeryd_init"),
+                  ("task_revoked",)):  # fmt: skip
+        assert [one[:2] for one in ours if one[0] in names] == [one[:2] for one in theirs if one[0] in names]
+    arguments = {one[0]: set(one[2]) for one in theirs}
+    for name, _, given in ours:
+        if name.startswith("task_"):
+            assert arguments[name] <= set(given), name
+
+
+@pytest.fixture
+def app():
+    app = Canvas("signals", broker="memory://signals")
+    app.task(name="t")(lambda: None)
+    yield app
+    app.close()
+
+
+def test_headers_can_be_added_before_publishing(app):
+    @signals.before_task_publish.connect
+    def add(sender, headers, **_):
+        headers["trace"] = f"of {sender}"
+
+    seen = []
+
+    @signals.after_task_publish.connect(sender="t")
+    def look(headers, routing_key, **_):
+        seen.append((headers["trace"], routing_key))
+
+    app.tasks["t"].delay()
+    app.send_task("other")
+    assert seen == [("of t", "celery")]
+    assert signals.before_task_publish.disconnect(add)
+    assert signals.after_task_publish.disconnect(look, sender="t")
+    assert not signals.after_task_publish.disconnect(look, sender="t")
+    app.tasks["t"].delay()
+    assert len(seen) == 1
+
+
+def test_receivers_that_raise_or_are_gone_do_no_harm(app, caplog):
+    class Temporary:
+        def receive(self, **_):
+            raise AssertionError("it is gone")
+
+    def broken(**_):
+        raise ValueError("a receiver's own fault")
+
+    temporary = Temporary()
+    signals.before_task_publish.connect(temporary.receive)
+    del temporary
+    signals.before_task_publish.connect(broken, dispatch_uid="one")
+    signals.before_task_publish.connect(lambda **_: None, dispatch_uid="one", weak=False)
+    assert signals.before_task_publish.receivers == [broken]
+    app.tasks["t"].delay()
+    assert "a receiver's own fault" in caplog.text
+    signals.before_task_publish.disconnect(dispatch_uid="one")
