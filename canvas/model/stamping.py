@@ -69,24 +69,26 @@ def stamp_task(sig: "Signature[Any]", visitor: StampingVisitor | None, append: b
 
 def stamp_chain(sig: "Signature[Any]", visitor: StampingVisitor | None, append: bool, given: Stamps) -> None:
     """Stamp a chain's steps, with the chain's own stamps."""
-    seen = visitor.on_chain_start(sig, **given) if visitor is not None else None
-    stamps = gathered(given, seen, sig.options, append)
-    stamp_links(sig, visitor, False, stamps)
-    for step in sig._members():
-        step.stamp(visitor, append, **stamps)
+    stamps = _stamp_members(sig, visitor.on_chain_start if visitor is not None else None, visitor, append, given)
     if visitor is not None:
         visitor.on_chain_end(sig, **stamps)
 
 
 def stamp_group(sig: "Signature[Any]", visitor: StampingVisitor | None, append: bool, given: Stamps) -> None:
     """Stamp a group's members, with the group's own stamps."""
-    seen = visitor.on_group_start(sig, **given) if visitor is not None else None
-    stamps = gathered(given, seen, sig.options, append)
-    stamp_links(sig, visitor, append, stamps)
-    for member in sig._members():
-        member.stamp(visitor, append, **stamps)
+    stamps = _stamp_members(sig, visitor.on_group_start if visitor is not None else None, visitor, append, given)
     if visitor is not None:
         visitor.on_group_end(sig, **stamps)
+
+
+def _stamp_members(
+    sig: "Signature[Any]", visit: Any, visitor: StampingVisitor | None, append: bool, given: Stamps
+) -> Stamps:
+    stamps = gathered(given, visit(sig, **given) if visit is not None else None, sig.options, append)
+    stamp_links(sig, visitor, append and sig.subtask_type != "chain", stamps)
+    for member in sig._members():
+        member.stamp(visitor, append, **stamps)
+    return stamps
 
 
 def stamp_chord(sig: Any, visitor: StampingVisitor | None, append: bool, given: Stamps) -> None:

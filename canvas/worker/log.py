@@ -5,11 +5,14 @@ from collections.abc import Callable
 from typing import Any, TextIO
 
 from canvas.execute import traceback_text
+from canvas.log import WorkerFormatter
 from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, Replaced, Retried, Revoked, Success
 from canvas.model.shortrepr import short_repr
 from canvas.telemetry import attach, emit, listening
 
 FORMAT = "[%(asctime)s: %(levelname)s/%(processName)s] %(message)s"
+
+TASK_FORMAT = "[%(asctime)s: %(levelname)s/%(processName)s] %(task_name)s[%(task_id)s]: %(message)s"
 
 _worker = logging.getLogger("canvas.worker")
 _received = logging.getLogger("canvas.worker.strategy")
@@ -26,7 +29,7 @@ def set_up(level: str, stream: TextIO | None = None, logfile: str | None = None)
         listen()
         return
     handler: logging.Handler = logging.FileHandler(logfile) if logfile else logging.StreamHandler(stream)
-    handler.setFormatter(logging.Formatter(FORMAT))
+    handler.setFormatter(WorkerFormatter(FORMAT, TASK_FORMAT))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
