@@ -20,7 +20,7 @@ _COMMANDS = {
     "call": "canvas.cli.send:call",
     "result": "canvas.cli.send:result",
     "purge": "canvas.cli.queues:purge",
-    "dead": "canvas.cli.queues:dead",
+    "dead": "canvas.cli.dead:dead",
     "graph": "canvas.cli.graph:graph",
     "inspect": "canvas.cli.remote:inspect",
     "control": "canvas.cli.remote:control",

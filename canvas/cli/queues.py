@@ -1,6 +1,5 @@
 """``canvas purge`` and ``canvas dead``."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -25,14 +24,3 @@ def purge(obj: Any, /, force: bool, queues: str, exclude_queues: str) -> None:
         click.confirm(f"This deletes all messages of {', '.join(names)}. Go on?", abort=True)
     deleted = sum(app.driver.broker.purge(name) for name in names)
     click.echo(f"Purged {deleted} messages from {len(names)} known task queues." if deleted else "No messages purged.")
-
-
-@click.command()
-@click.argument("queue", default="")
-@click.pass_obj
-def dead(obj: Any, /, queue: str) -> None:
-    """List the dead letters of QUEUE: messages that no worker could run, and why."""
-    app = obj.app
-    for letter in app.driver.broker.dead(queue or app.conf.task_default_queue):
-        when = datetime.fromtimestamp(letter.time, UTC).isoformat(timespec="seconds")
-        click.echo(f"{when}  {letter.reason}  {len(letter.payload)} bytes")

@@ -67,6 +67,8 @@ class DeadLetter(NamedTuple):
     queue: str
     time: float
     """Unix time, seconds, by the server's clock."""
+    token: bytes = b""
+    """What the broker knows it by."""
 
 
 class Inbox(Protocol):
@@ -121,6 +123,12 @@ class Broker(Protocol):
 
     def dead(self, queue: str) -> list[DeadLetter]:
         """The dead letters of a queue, oldest first."""
+
+    def drop_dead(self, queue: str, letter: DeadLetter) -> bool:
+        """Delete a dead letter; whether it was still there."""
+
+    def revive(self, queue: str, letter: DeadLetter, payload: bytes) -> bool:
+        """Put ``payload``, a dead letter's message, back into its queue, once; whether the letter was still there."""
 
     def length(self, queue: str) -> int:
         """Messages waiting in the queue, all priorities."""

@@ -75,6 +75,20 @@ class DriverContract:
         assert driver.results is not None
         return driver.results
 
+    # -- dead letters
+
+    def test_dead_letters_are_revived_or_dropped_once(self, driver: Driver) -> None:
+        for name in ("a", "b"):
+            delivery = self._one(driver, task_id=name)
+            driver.completer.settle([Settlement(delivery, disposal="dead", reason=f"no {name}")])
+        first, second = driver.broker.dead("q")
+        assert (first.reason, second.reason) == ("no a", "no b")
+        assert [driver.broker.revive("q", first, first.payload) for _ in range(2)] == [True, False]
+        assert ids(self._lease(driver)) == ["a"]
+        assert [driver.broker.drop_dead("q", second) for _ in range(2)] == [True, False]
+        assert driver.broker.dead("q") == []
+        assert driver.broker.length("q") == 0
+
     # -- remote control
 
     def test_broadcasts_reach_all_who_listen(self, driver: Driver) -> None:

@@ -37,16 +37,16 @@ class Line:
         app: Canvas,
         hostname: str,
         acknowledge: Callable[[Delivery], bool],
-        give_up: Callable[[Settlement], None] | None = None,
-        revocations: Revocations | None = None,
-        tally: Tally | None = None,
+        give_up: Callable[[Settlement], None] | None,
+        revocations: Revocations,
+        tally: Tally,
     ) -> None:
         """``give_up`` commits a settlement and ends the process: what a hard time limit comes to, where it can."""
         self._app = app
         self.limits = Limits()
-        self.tally = tally if tally is not None else Tally(hostname)
+        self.tally = tally
         self._give_up = give_up
-        self.revocations = revocations if revocations is not None else Revocations(app.driver.broker)
+        self.revocations = revocations
         self._hostname = hostname
         self._acknowledge = acknowledge
         self._settler = Settler(app, hostname)

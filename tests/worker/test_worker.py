@@ -1,5 +1,6 @@
 """The worker command: pools, signals, crashes, and messages that cannot be run."""
 
+import json
 import os
 import signal
 import time
@@ -369,3 +370,27 @@ def test_tasks_for_later_are_revoked_too(bench, app):
         until(lambda: not bench.broker.llen("celery") and not bench.broker.hlen("unacked"))
         assert task(app, "add").delay(1, 1).get(timeout=10) == 2
     assert bench.ledgers.llen(f"ledger:{key}") == 0
+
+
+def test_dead_letters_run_again_when_somebody_says_so(bench, app):
+    import subprocess
+    import sys
+
+    def dead(*arguments):
+        broker, backend, _ = bench.urls()
+        environment = {**os.environ, "APP_LIBRARY": "canvas", "APP_BROKER": broker, "APP_BACKEND": backend}
+        command = [sys.executable, "-m", "canvas", "-A", "tests.support.apps:app", "dead", *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+
+    with start(bench, "-P", "solo"):
+        unknown = [app.send_task("t.nobody_has_this") for _ in range(2)]
+        until(lambda: len(app.driver.broker.dead("celery")) == 2)
+        listed = [json.loads(line) for line in dead("list", "--json").stdout.splitlines()]
+        assert [one["id"] for one in listed] == [one.id for one in unknown]
+        assert "no task named 't.nobody_has_this'" in dead("show", unknown[0].id).stdout
+        assert dead("retry").returncode == 2
+        assert dead("retry", "no-such-id").returncode == 2
+        assert dead("retry", unknown[0].id).stdout == "1 put back\n"
+        until(lambda: len(app.driver.broker.dead("celery")) == 2)
+        assert dead("drop", "--all").stdout == "2 deleted\n"
+        assert dead("list").stdout == ""

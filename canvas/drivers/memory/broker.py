@@ -113,6 +113,21 @@ class MemoryBroker:
     def return_inbox(self, worker: str) -> int:
         return 0
 
+    def drop_dead(self, queue: str, letter: DeadLetter) -> bool:
+        with self._memory.lock:
+            kept = self._memory.dead[queue]
+            if letter not in kept:
+                return False
+            kept.remove(letter)
+            return True
+
+    def revive(self, queue: str, letter: DeadLetter, payload: bytes) -> bool:
+        held = self.drop_dead(queue, letter)
+        if held:
+            priority = properties_of(payload).get("priority") or 0
+            self.publish([Publish("", queue, priority, payload)])
+        return held
+
     def dead(self, queue: str) -> list[DeadLetter]:
         return list(self._memory.dead[queue])
 

@@ -194,9 +194,18 @@ class RedisBroker:
         for packed in reversed(found):
             fields = {_text(key): value for key, value in msgpack.unpackb(packed, raw=True).items()}
             letters.append(
-                DeadLetter(fields["payload"], _text(fields["reason"]), _text(fields["queue"]), float(fields["time"]))
+                DeadLetter(
+                    fields["payload"], _text(fields["reason"]), _text(fields["queue"]), float(fields["time"]), packed
+                )
             )
         return letters
+
+    def drop_dead(self, queue: str, letter: DeadLetter) -> bool:
+        return self.revive(queue, letter, b"")
+
+    def revive(self, queue: str, letter: DeadLetter, payload: bytes) -> bool:
+        keys = [self.keys.dead(queue), self.packing.list_of(queue, payload or letter.payload)]
+        return bool(self.link.call("revive", keys, [letter.token, payload]))
 
     def length(self, queue: str) -> int:
         return sum(self.link.pipeline([("LLEN", key) for key in self.keys.queue_lists(queue)]))
