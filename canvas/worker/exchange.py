@@ -22,6 +22,7 @@ T = TypeVar("T")
 _LINGER = 0.002
 _IDLE_WAIT = 5.0
 _STUCK_AFTER = 0.2
+_CHANGED_WITHIN = 2.0
 
 
 class Appetite(NamedTuple):
@@ -34,6 +35,14 @@ class Appetite(NamedTuple):
     """How many seconds of work to hold beyond what runs."""
     limit: int
     """Messages held beyond what runs, at most."""
+
+
+class _Change:
+    """Other queues to lease from."""
+
+    def __init__(self, queues: list[str]) -> None:
+        self.queues = queues
+        self.done = threading.Event()
 
 
 class Exchange(threading.Thread):
@@ -56,7 +65,7 @@ class Exchange(threading.Thread):
         self.failure: BaseException | None = None
         self._driver = driver
         self._queues = deque(queues)
-        self._consume: list[str] | None = None
+        self._change: _Change | None = None
         self._appetite = appetite
         self._leased = leased
         self._held = held
@@ -112,10 +121,12 @@ class Exchange(threading.Thread):
         self._wake.put(None)
         self._driver.broker.interrupt()
 
-    def consume(self, queues: Sequence[str]) -> None:
-        """Lease from these queues from now on. Safe from any thread."""
-        self._consume = list(queues)
+    def consume(self, queues: Sequence[str]) -> bool:
+        """Lease from these queues only; returns when that is so, False when it takes long. Safe from any thread."""
+        change = _Change(list(queues))
+        self._change = change
         self._rouse(urgent=True)
+        return change.done.wait(_CHANGED_WITHIN)
 
     def halt(self) -> None:
         """Do nothing more, whatever is unfinished; returns when the thread has ended."""
@@ -149,9 +160,11 @@ class Exchange(threading.Thread):
         return not (self._outstanding or self._finished or self._acks)
 
     def _round(self) -> None:
-        if self._consume is not None:
-            self._queues, self._consume = deque(self._consume), None
+        change, self._change = self._change, None
+        if change is not None:
+            self._queues = deque(change.queues)
             self._persist(lambda: self._driver.broker.end_waits(self.worker))
+            change.done.set()
         while self._offers and not self._stopping:
             self._hand_out(self._offers.popleft())
         self._make_way()
@@ -254,7 +267,7 @@ class Exchange(threading.Thread):
     def _wait_for_messages(self) -> None:
         self._asleep = "broker"
         try:
-            if not self._finished and not self._acks and not self._stopping:
+            if not self._finished and not self._acks and not self._stopping and self._change is None:
                 patience = _STUCK_AFTER if self._running else _IDLE_WAIT
                 self._driver.broker.wait(self.worker, tuple(self._queues), patience)
         except BrokerError as exc:
@@ -284,7 +297,7 @@ class Exchange(threading.Thread):
     def _sleep(self, kind: str, seconds: float) -> None:
         self._asleep = kind
         try:
-            if not self._acks and not self._stopping and not self._finished:
+            if not self._acks and not self._stopping and not self._finished and self._change is None:
                 self._wake.get(timeout=seconds)
             elif self._stopping and self._running and not self._finished and not self._acks:
                 self._wake.get(timeout=0.05)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-_ANSWER_WITHIN = 1.0
+_ANSWER_WITHIN = 3.0
 
 
 class Hotline:
