@@ -63,8 +63,12 @@ class Limits:
             self._start()
             self._changed.notify()
         try:
-            yield
+            try:
+                yield
+            finally:
+                self._close(guard)
         finally:
+            # A soft limit may arrive in the very step between the task's end and the first attempt.
             self._close(guard)
 
     def _close(self, guard: Guard) -> None:
