@@ -111,6 +111,26 @@ def test_a_wait_survives_its_connections(driver, redis_server):
     assert ids(found) == ["a"]
 
 
+def test_a_wait_whose_connection_is_cut_as_it_opens_can_be_tried_again(driver, redis_server, monkeypatch):
+    """The server goes away between a connection's opening and its first answer."""
+    real, cut = driver.broker.link.connection, []
+
+    def connection():
+        wire = real()
+        if not cut:
+            cut.append(wire)
+            client = redis_server.client()
+            client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        return wire
+
+    monkeypatch.setattr(driver.broker.link, "connection", connection)
+    with pytest.raises(OperationalError):
+        driver.broker.wait("w", ["q"], 5)
+    driver.broker.publish([publish("a")])
+    assert driver.broker.wait("w", ["q"], 5)
+    assert ids(driver.broker.lease(Lease("w", ["q"], 1))) == ["a"]
+
+
 def test_a_watch_survives_its_connection(driver, redis_server):
     with driver.results.watch(["a"]) as watch:
         redis_server.client().execute_command("CLIENT", "KILL", "TYPE", "pubsub")

@@ -70,16 +70,24 @@ class Waiting:
     def _arm(self, key: str) -> None:
         if key in self._outstanding:
             return
-        wire = self._wires.get(key)
-        if wire is None:
-            wire = self._wires[key] = self._link.connection()
-            assert self._selector is not None
-            self._registered[key] = wire.fileno()
-            wire.send("CLIENT", "ID")
-            self._clients[key] = wire.receive()
-            self._selector.register(wire.fileno(), selectors.EVENT_READ, key)
+        wire = self._wires.get(key) or self._connect(key)
         wire.send("BLMOVE", key, self._keys.inbox(self._worker, key), "RIGHT", "LEFT", _BLOCK_FOR)
         self._outstanding.add(key)
+
+    def _connect(self, key: str) -> Wire:
+        """A connection for one list, known once it works."""
+        wire = self._link.connection()
+        try:
+            wire.send("CLIENT", "ID")
+            self._clients[key] = wire.receive()
+            number = wire.fileno()
+        except BaseException:
+            wire.close()
+            raise
+        assert self._selector is not None
+        self._selector.register(number, selectors.EVENT_READ, key)
+        self._wires[key], self._registered[key] = wire, number
+        return wire
 
     def _select(self, selector: selectors.BaseSelector, timeout: float) -> bool:
         deadline = time.monotonic() + timeout
