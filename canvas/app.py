@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from canvas import builtins, shared
 from canvas import task as task_module
-from canvas.backend import Backend, backend_for
+from canvas.backend import Backend
 from canvas.call_check import check_call
 from canvas.client import Ambient, Client
 from canvas.config import Config
@@ -358,7 +358,7 @@ class Canvas:
 
     @cached_property
     def backend(self) -> Backend:
-        return backend_for(self.driver.results, self.conf, self.now)
+        return Backend(self.driver.results, self.conf, self.now)
 
     def AsyncResult(self, id: str, task_name: str | None = None, **kwargs: Any) -> AsyncResult:
         return AsyncResult(id, app=self, **kwargs)

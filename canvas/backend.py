@@ -164,8 +164,3 @@ class Backend:
 
 def _children(request: Any) -> list[Any]:
     return [child.as_tuple() for child in request.children]
-
-
-def backend_for(results: Results | None, conf: Config, now: Callable[[], datetime]) -> Backend:
-    """The backend over a driver's results."""
-    return Backend(results, conf, now)

@@ -6,11 +6,11 @@ Results are what a worker would have stored, and values pass from task to task a
 from typing import Any
 from uuid import uuid4
 
-from canvas.errback import body_errbacks, call_errback, takes_request
-from canvas.errors import ChordError, Ignore, Reject, TaskRevokedError
+from canvas.errback import body_errbacks, call_errback, dependency_error, shown_error, takes_request
+from canvas.errors import Ignore, Reject, TaskRevokedError
 from canvas.execute import execute
 from canvas.model import states
-from canvas.model.chain import normal_steps
+from canvas.model.chain import LAST_STEP, normal_steps
 from canvas.model.chord import body_options, chord, header_members, header_options
 from canvas.model.current import current_request
 from canvas.model.group import flat_members, group
@@ -21,7 +21,6 @@ from canvas.model.spread import chunks
 from canvas.result import EagerResult, GroupResult
 
 _NOT_REQUEST = frozenset({"throw", "link", "link_error", "retries", "task_id", "root_id", "parent_id", "headers"})
-_LAST_STEP = ("task_id", "group_id", "chord", "group_index")
 
 Options = dict[str, Any]
 
@@ -126,7 +125,7 @@ def _chain(app: Any, sig: Signature[Any], args: tuple[Any, ...], kwargs: Options
         return None
     merged = {**sig.options, **options}
     links, errbacks = as_list(merged.pop("link", None)), as_list(merged.pop("link_error", None))
-    last = {key: merged.pop(key) for key in _LAST_STEP if key in merged}
+    last = {key: merged.pop(key) for key in LAST_STEP if key in merged}
     steps = [step.clone() for step in normal_steps(sig._members())]
     if sig.args and not sig.immutable:
         args = (*args, *sig.args)
@@ -195,7 +194,7 @@ def _never_run(app: Any, sig: Signature[Any], exc: BaseException | None, task_id
 def _group(app: Any, sig: Signature[Any], args: tuple[Any, ...], kwargs: Options, options: Options) -> Any:
     merged = {**sig.options, **options}
     group_id = merged.pop("task_id", None) or str(uuid4())
-    given = {key: value for key, value in merged.items() if key not in _LAST_STEP}
+    given = {key: value for key, value in merged.items() if key not in LAST_STEP}
     results = [_run(app, member, args, kwargs, given) for member in flat_members(sig._members())]
     return _only(GroupResult(group_id, results, app=app))
 
@@ -237,13 +236,7 @@ def _tasks(result: Any) -> list[Any]:
 
 def _failed_body(app: Any, body: Signature[Any], failed: Any, nested: bool, body_id: str | None) -> Any:
     body.freeze(body_id)
-    if nested:
-        error = ChordError(f"Join error: {failed.result!r}")
-    else:
-        error = ChordError(f"Dependency {failed.id} raised {failed.result!r}")
-        error.__cause__ = failed.result if isinstance(failed.result, BaseException) else None
-    shown = error.__cause__ or error if body.subtask_type == "group" else error
-    for task_id, errbacks in body_errbacks(body):
-        request = Request(id=task_id, task=body.task, args=body.args, kwargs=body.kwargs, errbacks=errbacks)
-        _run_errbacks(app, errbacks, request, shown, None)
+    shown = shown_error(body, dependency_error(failed.id, failed.result, nested))
+    for request in body_errbacks(body):
+        _run_errbacks(app, request.errbacks, request, shown, None)
     return _never_run(app, body, shown, body_id)

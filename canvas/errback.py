@@ -3,6 +3,7 @@
 import inspect
 from typing import Any
 
+from canvas.errors import ChordError
 from canvas.model.request import Request
 from canvas.model.signature import Signature, as_list
 from canvas.telemetry import emit
@@ -33,12 +34,36 @@ def call_errback(app: Any, sig: Signature[Any], request: Request, exc: BaseExcep
         emit("errback.failed", task=task.name, task_id=request.id, exc=failure)
 
 
-def body_errbacks(body: Signature[Any]) -> list[tuple[str, list[Any]]]:
-    """Each id that the failed body of a chord stands for, with the errbacks to call for it."""
+def dependency_error(task_id: str, result: Any, nested: bool) -> ChordError:
+    """What a chord's body ends with when a header task failed.
+
+    In Celery's words, which differ for a header whose members end in groups (SEMANTICS.md K14, E13).
+    """
+    if nested:
+        return ChordError(f"Join error: {result!r}")
+    error = ChordError(f"Dependency {task_id} raised {result!r}")
+    error.__cause__ = result if isinstance(result, BaseException) else None
+    return error
+
+
+def shown_error(body: Signature[Any], error: ChordError) -> BaseException:
+    """What the body's tasks end with: the members of a group with the header's own exception (SEMANTICS.md E8)."""
+    return (error.__cause__ or error) if body.subtask_type == "group" else error
+
+
+def body_errbacks(body: Signature[Any]) -> list[Request]:
+    """A request for each id that the failed body stands for, with the errbacks to call for it."""
+    return [
+        Request(id=task_id, task=body.task, args=body.args, kwargs=body.kwargs, errbacks=errbacks)
+        for task_id, errbacks in _errbacks_by_id(body)
+    ]
+
+
+def _errbacks_by_id(body: Signature[Any]) -> list[tuple[str, list[Any]]]:
     own = as_list(body.options.get("link_error"))
     if body.subtask_type == "group":
-        found = [pair for member in body._members() for pair in body_errbacks(member)]
+        found = [pair for member in body._members() for pair in _errbacks_by_id(member)]
         return [(task_id, [*its, *(errback for errback in own if errback not in its)]) for task_id, its in found]
     if body.subtask_type == "chord":
-        return [(task_id, [*own, *its]) for task_id, its in body_errbacks(body.kwargs["body"])]
+        return [(task_id, [*own, *its]) for task_id, its in _errbacks_by_id(body.kwargs["body"])]
     return [(str(body.options.get("task_id")), own)]

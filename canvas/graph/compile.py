@@ -5,7 +5,7 @@ from typing import Any
 
 from canvas.graph.check import check
 from canvas.graph.emit import Emission
-from canvas.graph.lower import Call, Lowering, with_fields
+from canvas.graph.lower import Call, Lowering
 from canvas.graph.steps import Graph
 from canvas.model.chain import normal_steps
 from canvas.model.chord import chord, header_members
@@ -35,7 +35,7 @@ def compile(
     rest = given.pop("chain", None)
     if sig.options.get("chain"):
         rest = [*(rest or ()), *sig.options["chain"]]
-        sig = with_fields(sig, options={key: value for key, value in sig.options.items() if key != "chain"})
+        sig = sig.with_fields(options={key: value for key, value in sig.options.items() if key != "chain"})
     if sig.subtask_type == "chain" and not sig._members():
         return Plan()
     lowering = Lowering(new_id, reply_to, errback_on_header)

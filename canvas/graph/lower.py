@@ -13,13 +13,11 @@ import networkx as nx
 
 from canvas.errors import CompositionError
 from canvas.graph.steps import Fork, Graph, Join, Span, Step, fork_key, join_key
-from canvas.model.chain import normal_steps
+from canvas.model.chain import LAST_STEP, normal_steps
 from canvas.model.chord import body_options, chord, header_members, header_options
 from canvas.model.group import flat_members, group
 from canvas.model.signature import Signature, as_list, maybe_signature
 from canvas.model.spread import chunks
-
-_LAST_STEP = ("task_id", "group_id", "chord", "group_index")
 
 
 @dataclass(slots=True)
@@ -89,7 +87,7 @@ class Lowering:
         steps = normal_steps(sig._members())
         if not steps:
             raise CompositionError("empty chain: expected at least one step")
-        last = {key: options.pop(key) for key in _LAST_STEP if options.get(key) is not None}
+        last = {key: options.pop(key) for key in LAST_STEP if options.get(key) is not None}
         links, errbacks = as_list(options.pop("link", None)), as_list(options.pop("link_error", None))
         options.pop("root_id", None)
         options.pop("parent_id", None)
@@ -117,8 +115,8 @@ class Lowering:
         """A composite last step with its chain's id and membership: a chord's go to its body."""
         target = step.body if isinstance(step, chord) else step
         merged = target._merge((), {}, options)[2]
-        changed = with_fields(target, options=merged)
-        return with_fields(step, kwargs={**step.kwargs, "body": changed}) if isinstance(step, chord) else changed
+        changed = target.with_fields(options=merged)
+        return step.with_fields(kwargs={**step.kwargs, "body": changed}) if isinstance(step, chord) else changed
 
     def _follow(self, before: Span, after: Span) -> None:
         self.graph.add_edge(before.exit, after.head, kind="next", index=0)
@@ -146,7 +144,7 @@ class Lowering:
         options = {**sig.options, **_given(call.options)}
         group_id = sig.options.get("task_id") or call.options.get("task_id") or self._new_id()
         fork = self._fork(group_id, options, live)
-        inherited = {k: v for k, v in options.items() if k not in ("task_id", *_LAST_STEP)} if live else {}
+        inherited = {k: v for k, v in options.items() if k not in ("task_id", *LAST_STEP)} if live else {}
         members = flat_members(sig._members())
         spans = [
             self._member(fork, index, member, Call(call.args, call.kwargs, dict(inherited)), live)
@@ -202,7 +200,7 @@ class Lowering:
 
     def _headless(self, body: Signature[Any], options: dict[str, Any], live: bool) -> Span:
         """With no header there is nothing to wait for: the body starts with an empty list (H7)."""
-        options = {key: value for key, value in options.items() if key in ("chain", "task_id", *_LAST_STEP)}
+        options = {key: value for key, value in options.items() if key in ("chain", "task_id", *LAST_STEP)}
         return self.lower(body, Call(([],), {}, options), live)
 
     def _body(self, body: Signature[Any], options: dict[str, Any], call: Call, live: bool) -> Signature[Any]:
@@ -213,7 +211,7 @@ class Lowering:
             carried["task_id"] = call.options["task_id"]
         if options.get("chord") is not None:
             carried["chord"] = options["chord"]
-        body = with_fields(body, options=body._merge((), {}, carried)[2])
+        body = body.with_fields(options=body._merge((), {}, carried)[2])
         links, errbacks = as_list(options.get("link")), as_list(options.get("link_error"))
         if links or errbacks:
             body = body.clone()
@@ -235,7 +233,7 @@ class Lowering:
         key = join_key(group_id)
         chained = body.subtask_type == "chain"
         units = len(normal_steps(body._members())) if chained else 1
-        kept = {k: v for k, v in body.options.items() if k not in _LAST_STEP} if chained else {}
+        kept = {k: v for k, v in body.options.items() if k not in LAST_STEP} if chained else {}
         join = Join(group_id, options, live, units, chained and units > 1, kept)
         self.graph.add_node(key, node=join)
         self._parts(fork, key, spans)
@@ -253,14 +251,6 @@ class Lowering:
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in options.items() if value is not None}
-
-
-def with_fields(sig: Signature[Any], **fields: Any) -> Signature[Any]:
-    """A shallow copy of ``sig`` with fields exchanged."""
-    copy = sig.__class__.__new__(sig.__class__)
-    dict.update(copy, sig, **fields)
-    copy.__dict__.update(sig.__dict__)
-    return copy
 
 
 def _link_each(sig: Signature[Any], callback: Any) -> None:

@@ -149,14 +149,16 @@ def normal_steps(tasks: Sequence[Any], unroll: bool = True) -> list[Signature[An
         if isinstance(sig, group) and steps:
             steps[-1] = chord(sig, body=steps[-1], app=sig._app)
         elif isinstance(sig, chord) and steps and _ends_in_group(sig):
-            steps[-1] = _with_body(sig, unrolled(sig.body) | steps[-1])
+            steps[-1] = sig.with_fields(kwargs={**sig.kwargs, "body": unrolled(sig.body) | steps[-1]})
         else:
             steps.append(sig)
     steps.reverse()
     return steps
 
 
-_CHAIN_OWN = frozenset({"chord", "group_id", "group_index", "link", "link_error", "parent_id", "root_id", "task_id"})
+LAST_STEP = ("task_id", "group_id", "chord", "group_index")
+"""Options of a chain that are its last step's (SEMANTICS.md C3)."""
+_CHAIN_OWN = frozenset({*LAST_STEP, "link", "link_error", "parent_id", "root_id"})
 
 
 def _led_by_task(body: Any) -> bool:
@@ -168,15 +170,7 @@ def _unroll(sig: chord) -> list[Signature[Any]]:
     body = sig.body
     first, *rest = body.unchain_tasks()
     own = {key: value for key, value in body.options.items() if key not in _CHAIN_OWN}
-    return [_with_body(sig, first.set(**{**own, **first.options})), *rest]
-
-
-def _with_body(sig: chord, body: Signature[Any]) -> chord:
-    """``sig`` with another body, sharing its header."""
-    copy = sig.__class__.__new__(sig.__class__)
-    dict.update(copy, sig, kwargs={**sig.kwargs, "body": body})
-    copy.__dict__.update(sig.__dict__)
-    return copy
+    return [sig.with_fields(kwargs={**sig.kwargs, "body": first.set(**{**own, **first.options})}), *rest]
 
 
 def _ends_in_group(sig: Any) -> bool:

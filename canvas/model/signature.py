@@ -204,18 +204,16 @@ class Signature(dict[str, Any], Generic[R]):
     def clone(self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any) -> Self:
         """A copy with partial arguments and options merged in; nothing is shared with the original."""
         new_args, new_kwargs, new_options = self._merge(args, kwargs, options)
-        copy = self.__class__.__new__(self.__class__)
-        dict.update(
-            copy,
-            self,
-            args=new_args,
-            kwargs=self._clone_kwargs(new_kwargs),
-            options=deepcopy(new_options),
-        )
-        copy.__dict__.update(self.__dict__)
-        return copy
+        return self.with_fields(args=new_args, kwargs=self._clone_kwargs(new_kwargs), options=deepcopy(new_options))
 
     partial = clone
+
+    def with_fields(self, **fields: Any) -> Self:
+        """A shallow copy with fields exchanged; it shares everything else with the original."""
+        copy = self.__class__.__new__(self.__class__)
+        dict.update(copy, self, **fields)
+        copy.__dict__.update(self.__dict__)
+        return copy
 
     def _clone_kwargs(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         return dict(kwargs)

@@ -7,11 +7,10 @@ from typing import Any
 
 from canvas.app import Canvas
 from canvas.client import Ambient
-from canvas.errback import body_errbacks
+from canvas.errback import body_errbacks, dependency_error, shown_error
 from canvas.errors import CanvasError, ChordError
 from canvas.model import states
 from canvas.model.record import Record
-from canvas.model.request import Request
 from canvas.model.settlement import Firing, Ready
 from canvas.model.signature import Signature, maybe_signature
 from canvas.wire import record as wire_record
@@ -49,18 +48,9 @@ def fire(app: Canvas, ready: Ready) -> Firing:
             error = ChordError(f"Callback error: {exc!r}")
             error.__cause__ = exc
     else:
-        error = _dependency_error(failed, nested=ready.structure is not None)
+        error = dependency_error(failed.task_id, failed.result, nested=ready.structure is not None)
     _fail_body(app, effects, body, error, completer)
     return _firing(ready, effects, failed=True)
-
-
-def _dependency_error(failed: Part, nested: bool) -> ChordError:
-    """In Celery's words, which differ for a header whose members end in groups (SEMANTICS.md K14, E13)."""
-    if nested:
-        return ChordError(f"Join error: {failed.result!r}")
-    error = ChordError(f"Dependency {failed.task_id} raised {failed.result!r}")
-    error.__cause__ = failed.result if isinstance(failed.result, BaseException) else None
-    return error
 
 
 def _firing(ready: Ready, effects: Effects, failed: bool) -> Firing:
@@ -104,12 +94,10 @@ def _fail_body(app: Canvas, effects: Effects, body: Signature[Any], error: Chord
 
     The members of a group take the header's own exception, and so does the group's id (SEMANTICS.md E8).
     """
-    shown: BaseException = error
+    shown = shown_error(body, error)
     if body.subtask_type == "group":
-        shown = error.__cause__ or error
         effects.record(Record(str(body.options.get("task_id")), states.FAILURE, shown, None, []))
     abandon(effects, body, Ending(states.FAILURE, shown, None, completer))
     abandon_rest(effects, body.options.get("chain"), Ending(states.FAILURE, error, None, completer))
-    for task_id, errbacks in body_errbacks(body):
-        request = Request(id=task_id, task=body.task, args=body.args, kwargs=body.kwargs, errbacks=errbacks)
-        run_errbacks(app, effects, errbacks, request, shown, None)
+    for request in body_errbacks(body):
+        run_errbacks(app, effects, request.errbacks, request, shown, None)

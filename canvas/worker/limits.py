@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from types import FrameType
 
 from canvas.errors import SoftTimeLimitExceeded
@@ -116,7 +117,7 @@ class Limits:
             signal.pthread_kill(guard.thread, signal.SIGUSR1)
         else:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                ctypes.c_ulong(guard.thread), ctypes.py_object(_SOFT.setdefault(guard.soft, _soft_class(guard.soft)))
+                ctypes.c_ulong(guard.thread), ctypes.py_object(_soft_class(guard.soft))
             )
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
@@ -125,9 +126,7 @@ class Limits:
             raise SoftTimeLimitExceeded(guard.soft)
 
 
-_SOFT: dict[float | None, type[SoftTimeLimitExceeded]] = {}
-
-
+@cache
 def _soft_class(seconds: float | None) -> type[SoftTimeLimitExceeded]:
     """An asynchronous exception is made by Python from its class alone: one class for each number of seconds."""
 

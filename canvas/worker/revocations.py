@@ -18,11 +18,6 @@ class Revocations:
         self._ids: frozenset[str] = frozenset()
         self._stamps: frozenset[tuple[str, str]] = frozenset()
 
-    @property
-    def ids(self) -> frozenset[str]:
-        """The revoked ids."""
-        return self._ids
-
     def sync(self) -> None:
         """Read them if the last lease saw a change. Raises BrokerError."""
         if self._broker.revision != self._revision:

@@ -139,7 +139,7 @@ class Line:
         assert task is not None
         emit("task.started", message=message, hostname=self._hostname, task=task)
         if task.track_started:
-            self._settler.announce_start(task, request, message)
+            self._settler.announce_start(done)
         hard, soft = self._limits_of(task, request)
         with denied_join_result():
             if not hard and not soft:
@@ -195,24 +195,24 @@ class Line:
             payload = wire.redelivered(delivery.payload, canvas_unknown=tries + 1)
             publish = self._republish(delivery, message, payload)
             return Settlement(delivery, deferrals=[Deferral(time.time() + delay, publish)])
-        request = Request(message, hostname=self._hostname)
-        done = Finished(delivery, message, request, None, fence="lease")
-        settlement = self._settler.settle(done, Failure(NotRegistered(name)))
-        settlement.disposal, settlement.reason = (
-            "dead",
-            f"NotRegistered: no task named {name!r} in this worker",
-        )
-        return settlement
+        reason = f"NotRegistered: no task named {name!r} in this worker"
+        return self._bury(delivery, message, None, NotRegistered(name), reason)
 
     def _poison(self, delivery: Delivery, message: Message) -> Settlement:
         """Every worker that ran it died: it ends in failure and is kept, instead of killing the next one."""
-        count = self._conf.task_max_deliveries
-        lost = WorkerLostError(f"{message.task}[{message.id}]: its worker died {count} times")
-        task = self._app.tasks.get(message.task)
+        died = f"its worker died {self._conf.task_max_deliveries} times"
+        reason = f"WorkerLostError: {died}"
+        emit("message.dead", queue=delivery.queue, reason=reason)
+        lost = WorkerLostError(f"{message.task}[{message.id}]: {died}")
+        return self._bury(delivery, message, self._app.tasks.get(message.task), lost, reason)
+
+    def _bury(
+        self, delivery: Delivery, message: Message, task: Task[Any] | None, exc: Exception, reason: str
+    ) -> Settlement:
+        """FAILURE for whoever waits, and a dead letter."""
         done = Finished(delivery, message, Request(message, hostname=self._hostname), task, fence="lease")
-        settlement = self._settler.settle(done, Failure(lost))
-        settlement.disposal, settlement.reason = "dead", f"WorkerLostError: its worker died {count} times"
-        emit("message.dead", queue=delivery.queue, reason=settlement.reason)
+        settlement = self._settler.settle(done, Failure(exc))
+        settlement.disposal, settlement.reason = "dead", reason
         return settlement
 
     def _republish(self, delivery: Delivery, message: Message, payload: bytes) -> Publish:

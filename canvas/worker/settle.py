@@ -82,12 +82,11 @@ class Settler:
             case Revoked(reason):
                 self._failure(done, effects, states.REVOKED, TaskRevokedError(reason), "", call_errbacks=False)
 
-    def announce_start(self, task: Task[Any], request: Request, message: Message) -> None:
+    def announce_start(self, done: Finished) -> None:
         """Store STARTED, with who runs it, for a task that asks for it."""
-        asked = message.headers.get("ignore_result")
-        if not (task.ignore_result if asked is None else asked):
+        if not self._ignores(done):
             about = {"pid": os.getpid(), "hostname": self._hostname}
-            self._app.backend.store_result(message.id, about, states.STARTED, request=request)
+            self._app.backend.store_result(done.message.id, about, states.STARTED, request=done.request)
 
     # -- what goes on
 
