@@ -17,7 +17,7 @@ from canvas.model.plan import Dispatch
 from canvas.model.shortrepr import short_repr
 from canvas.routing import Route, Router
 from canvas.telemetry import emit
-from canvas.wire import codecs, typed_json
+from canvas.wire import codecs
 from canvas.wire import message as wire
 
 if TYPE_CHECKING:
@@ -126,13 +126,8 @@ class Client:
     def control(self, body: Mapping[str, Any]) -> bytes:
         """A remote control request in its envelope (PROTOCOL.md §6)."""
         exchange = f"{self._conf.control_exchange}.pidbox"
-        properties = {
-            "delivery_mode": 2,
-            "delivery_info": {"exchange": exchange, "routing_key": ""},
-            "priority": 0,
-        }
         headers = {"clock": 0, "expires": None}
-        return wire.envelope(typed_json.dumps(body), "application/json", "utf-8", headers, properties, tag=str(uuid4()))
+        return wire.encode_plain(body, headers, exchange=exchange, routing_key="", delivery_mode=2, tag=str(uuid4()))
 
     # -- headers
 

@@ -99,6 +99,9 @@ class Broker(Protocol):
     def subscribe(self, exchange: str) -> AbstractContextManager[Inbox]:
         """What is broadcast to a fanout exchange from now on."""
 
+    def reply(self, exchange: str, routing_key: str, payload: bytes) -> None:
+        """Send an envelope to whoever waits in ``replies``; nowhere, silently, when nobody does any more."""
+
     def replies(self, exchange: str, routing_key: str) -> AbstractContextManager[Inbox]:
         """A queue of one's own behind a direct exchange, for replies; gone at the end."""
 

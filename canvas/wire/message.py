@@ -80,6 +80,21 @@ def decode(
     return message
 
 
+def encode_plain(
+    body: Mapping[str, Any],
+    headers: Mapping[str, Any],
+    *,
+    exchange: str,
+    routing_key: str,
+    delivery_mode: int,
+    tag: str,
+) -> bytes:
+    """An envelope with a JSON body that is no task: remote control and its replies. Raises EncodeError."""
+    info = {"exchange": exchange, "routing_key": routing_key}
+    properties = {"delivery_mode": delivery_mode, "delivery_info": info, "priority": 0}
+    return envelope(typed_json.dumps(body), "application/json", "utf-8", headers, properties, tag=tag)
+
+
 def decode_plain(payload: bytes, *, max_bytes: int = MAX_BYTES) -> tuple[dict[str, Any], dict[str, Any]]:
     """Headers and JSON body of an envelope that is no task: remote control and its replies. Raises DecodeError."""
     headers, _, _, body = _opened(payload, ("json",), max_bytes, typed_json.MAX_DEPTH)

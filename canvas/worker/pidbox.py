@@ -7,11 +7,9 @@ from typing import Any
 from uuid import uuid4
 
 from canvas.app import Canvas
-from canvas.errors import BrokerError, WireError
-from canvas.model.message import Publish
+from canvas.errors import BrokerError, EncodeError, WireError
 from canvas.telemetry import emit
 from canvas.wire import message as wire
-from canvas.wire import typed_json
 from canvas.worker.panel import NO_REPLY, Panel, Pool
 from canvas.worker.process import Plan
 
@@ -60,18 +58,20 @@ class Pidbox(threading.Thread):
     def _take(self, payload: bytes) -> None:
         try:
             headers, body = wire.decode_plain(payload, max_bytes=self._app.conf.task_message_max_bytes)
-            command, arguments = body["method"], dict(body.get("arguments") or {})
-        except (WireError, KeyError, TypeError, ValueError) as exc:
+            command, arguments = str(body["method"]), dict(body.get("arguments") or {})
+            meant = self._is_meant(body)
+            reply_to = body.get("reply_to")
+            address = (str(reply_to["exchange"]), str(reply_to["routing_key"])) if reply_to else None
+        except (WireError, KeyError, TypeError, ValueError, re.error) as exc:
             emit("control.undecodable", reason=repr(exc))
             return
         clock = headers.get("clock")
         self._clock = max(self._clock, clock if isinstance(clock, int) else 0) + 1
-        if not self._is_meant(body):
+        if not meant:
             return
-        answer = self._panel.call(str(command), arguments)
-        reply_to = body.get("reply_to")
-        if reply_to and answer is not NO_REPLY:
-            self._reply(reply_to, body.get("ticket"), answer)
+        answer = self._panel.call(command, arguments)
+        if address is not None and answer is not NO_REPLY:
+            self._reply(*address, body.get("ticket"), answer)
 
     def _is_meant(self, body: dict[str, Any]) -> bool:
         destination, pattern, me = body.get("destination"), body.get("pattern"), self._plan.hostname
@@ -83,12 +83,16 @@ class Pidbox(threading.Thread):
             return re.match(pattern, me) is not None
         return True
 
-    def _reply(self, reply_to: dict[str, Any], ticket: Any, answer: Any) -> None:
-        exchange, routing_key = reply_to["exchange"], reply_to["routing_key"]
+    def _reply(self, exchange: str, routing_key: str, ticket: Any, answer: Any) -> None:
         self._clock += 1
-        data = typed_json.dumps({self._plan.hostname: answer})
-        info = {"exchange": exchange, "routing_key": routing_key}
-        properties = {"delivery_mode": 1, "delivery_info": info, "priority": 0}
-        headers = {"ticket": ticket, "clock": self._clock}
-        envelope = wire.envelope(data, "application/json", "utf-8", headers, properties, tag=str(uuid4()))
-        self._app.driver.broker.publish([Publish(exchange, routing_key, 0, envelope)])
+        try:
+            payload = self._envelope(exchange, routing_key, ticket, answer)
+        except EncodeError as exc:
+            payload = self._envelope(exchange, routing_key, ticket, {"error": repr(exc)})
+        self._app.driver.broker.reply(exchange, routing_key, payload)
+
+    def _envelope(self, exchange: str, routing_key: str, ticket: Any, answer: Any) -> bytes:
+        return wire.encode_plain(
+            {self._plan.hostname: answer}, {"ticket": ticket, "clock": self._clock},
+            exchange=exchange, routing_key=routing_key, delivery_mode=1, tag=str(uuid4()),
+        )  # fmt: skip

@@ -4,10 +4,11 @@ import json
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 
+from canvas.testing.contract import eventually
+from canvas.wire.message import encode_plain
 from tests.support.apps import make
 from tests.support.ledger import Bench
 from tests.support.processes import ROOT, WorkerProcess
@@ -37,16 +38,6 @@ def asking(request, server):
     app = make(request.param, broker, backend, ledger=ledger)
     yield app
     app.close()
-
-
-def eventually(look, seconds=15):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = look()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"it did not come true: {look()!r}")
 
 
 def test_questions(ours, asking, server):
@@ -161,6 +152,13 @@ def test_bad_commands_are_answered(ours, asking, server):
     server.broker.publish("/0.celery.pidbox", b"no message at all")
     assert asking.control.ping(timeout=5, destination=["ours@here"]) == [{"ours@here": {"ok": "pong"}}]
     assert asking.control.broadcast("ping", pattern="elsewhere*", matcher="glob", reply=True, timeout=0.3) in ([], None)
+    assert asking.control.broadcast("ping", pattern="(", matcher="pcre", reply=True, timeout=0.3) in ([], None)
+    request = {"method": "ping", "arguments": {}, "destination": None, "pattern": None, "matcher": None, "ticket": "t"}
+    for reply_to in (7, {"exchange": "x"}, "reply"):
+        info = {"exchange": "celery.pidbox", "routing_key": ""}
+        broken = encode_plain({**request, "reply_to": reply_to}, {}, **info, delivery_mode=2, tag="t")
+        server.broker.publish("/0.celery.pidbox", broken)
+    assert asking.control.ping(timeout=5, destination=["ours@here"]) == [{"ours@here": {"ok": "pong"}}]
 
 
 def test_shutdown_is_warm(ours, asking, server):

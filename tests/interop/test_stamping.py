@@ -4,7 +4,6 @@ import random
 
 import celery
 import celery.canvas
-import pytest
 
 import canvas
 from canvas import StampingVisitor
@@ -104,11 +103,9 @@ def test_a_retry_keeps_them(pair):
 
 
 def test_a_replacement_keeps_them_on_our_worker(pair):
-    if pair.worker != "canvas":
-        pytest.skip("Celery's worker loses them")
     sig = pair.s("swap", pair.s("context"))
     sig.stamp(release="7")
-    assert pair.run(sig)["stamps"] == {"release": "7"}
+    assert pair.run(sig)["stamps"] == ({"release": "7"} if pair.worker == "canvas" else {})
 
 
 def _visitor(pair):

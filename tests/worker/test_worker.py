@@ -3,12 +3,12 @@
 import json
 import os
 import signal
-import time
 
 import pytest
 
 import canvas
 from canvas.errors import SoftTimeLimitExceeded, TaskRevokedError, TimeLimitExceeded
+from canvas.testing.contract import eventually
 from tests.support.apps import make
 from tests.support.processes import WorkerProcess
 
@@ -29,15 +29,6 @@ def start(bench, *arguments, **options):
 
 def task(app, name):
     return app.tasks[f"t.{name}"]
-
-
-def until(condition, seconds=20):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it did not become true in time")
 
 
 POOLS = [("solo",), ("threads", "-c", "4"), ("prefork", "-c", "2")]
@@ -149,7 +140,7 @@ def test_a_message_without_a_task_here_ends_in_failure_and_is_kept(bench, app):
         results = [app.send_task("no.such.task", [1]) for _ in range(3)]
         with pytest.raises(NotRegistered, match=r"no\.such\.task"):
             results[0].get(timeout=20)
-        until(lambda: len(app.driver.broker.dead("celery")) == 3)
+        eventually(lambda: len(app.driver.broker.dead("celery")) == 3)
         assert task(app, "add").delay(1, 1).get(timeout=20) == 2
     assert sum("unregistered task" in line for line in worker.log) == 1
     assert "no.such.task" in app.driver.broker.dead("celery")[0].reason
@@ -159,7 +150,7 @@ def test_an_unknown_task_can_wait_for_a_worker_that_knows_it(bench, app):
     with start(bench, "-P", "solo", env={"CANVAS_WORKER_UNKNOWN_TASK": "requeue"}) as worker:
         result = app.send_task("no.such.task")
         worker.wait_for("kept for a worker that knows it")
-        until(lambda: bench.server.client().zcard("canvas:deferred") == 1)
+        eventually(lambda: bench.server.client().zcard("canvas:deferred") == 1)
         assert result.state == "PENDING"
         assert app.driver.broker.dead("celery") == []
 
@@ -174,7 +165,7 @@ def test_bytes_that_are_no_message_are_kept_with_the_reason(bench, app):
     ]
     with start(bench, "-P", "solo"):
         bench.server.client().lpush("celery", *bad)
-        until(lambda: len(app.driver.broker.dead("celery")) == len(bad))
+        eventually(lambda: len(app.driver.broker.dead("celery")) == len(bad))
         assert task(app, "add").delay(1, 1).get(timeout=20) == 2
     letters = app.driver.broker.dead("celery")
     assert sorted(letter.payload for letter in letters) == sorted(bad)
@@ -302,7 +293,7 @@ def test_a_failure_may_keep_its_message(bench, app):
     with start(bench, "-P", "solo", acks_on_failure="0"):
         result = task(app, "fail").delay()
         assert bench.wait_state(app, result.id) == "FAILURE"
-        until(lambda: app.driver.broker.dead("celery"))
+        eventually(lambda: app.driver.broker.dead("celery"))
         assert "acks_on_failure_or_timeout" in app.driver.broker.dead("celery")[0].reason
 
 
@@ -318,7 +309,7 @@ def test_the_acks_of_one_call(bench, app):
         app.driver.broker.lost(next(iter(workers(bench)), ""))
         with start(bench, "-P", "solo"):
             task(app, "add").delay(1, 1).get(timeout=20)
-            until(lambda: not bench.broker.hlen("unacked"))
+            eventually(lambda: not bench.broker.hlen("unacked"))
         assert len([note for note in bench.ledger(key, runs) if note == "start"]) == runs
 
 
@@ -341,7 +332,7 @@ def test_revoked_tasks_never_run_however_late_the_worker_starts(bench, app, pool
     with start(bench, "-P", *pool):
         assert bench.wait_state(app, chain.id) == "REVOKED"
         assert bench.wait_state(app, chord.id) == "FAILURE"
-        until(lambda: not bench.broker.llen("celery") and not bench.broker.hlen("unacked"))
+        eventually(lambda: not bench.broker.llen("celery") and not bench.broker.hlen("unacked"))
         with pytest.raises(TaskRevokedError):
             result.get(timeout=10)
     assert bench.ledgers.llen(f"ledger:{key}") == 0
@@ -356,7 +347,7 @@ def test_tasks_are_revoked_by_their_stamps(bench, app):
     app.control.revoke_by_stamped_headers({"release": ["2", "3"]})
     with start(bench, "-P", "solo"):
         assert bench.ledger(f"{key}-1", 2) == ["start", "end"]
-        until(lambda: not bench.broker.llen("celery") and not bench.broker.hlen("unacked"))
+        eventually(lambda: not bench.broker.llen("celery") and not bench.broker.hlen("unacked"))
     assert bench.ledgers.llen(f"ledger:{key}-2") == 0
 
 
@@ -364,10 +355,10 @@ def test_tasks_for_later_are_revoked_too(bench, app):
     key = bench.new_key()
     with start(bench, "-P", "solo"):
         result = task(app, "slow_then").apply_async((0, key), countdown=1)
-        until(lambda: bench.broker.exists("canvas:deferred"))
+        eventually(lambda: bench.broker.exists("canvas:deferred"))
         result.revoke()
-        until(lambda: not bench.broker.exists("canvas:deferred"))
-        until(lambda: not bench.broker.llen("celery") and not bench.broker.hlen("unacked"))
+        eventually(lambda: not bench.broker.exists("canvas:deferred"))
+        eventually(lambda: not bench.broker.llen("celery") and not bench.broker.hlen("unacked"))
         assert task(app, "add").delay(1, 1).get(timeout=10) == 2
     assert bench.ledgers.llen(f"ledger:{key}") == 0
 
@@ -384,13 +375,13 @@ def test_dead_letters_run_again_when_somebody_says_so(bench, app):
 
     with start(bench, "-P", "solo"):
         unknown = [app.send_task("t.nobody_has_this") for _ in range(2)]
-        until(lambda: len(app.driver.broker.dead("celery")) == 2)
+        eventually(lambda: len(app.driver.broker.dead("celery")) == 2)
         listed = [json.loads(line) for line in dead("list", "--json").stdout.splitlines()]
         assert [one["id"] for one in listed] == [one.id for one in unknown]
         assert "no task named 't.nobody_has_this'" in dead("show", unknown[0].id).stdout
         assert dead("retry").returncode == 2
         assert dead("retry", "no-such-id").returncode == 2
         assert dead("retry", unknown[0].id).stdout == "1 put back\n"
-        until(lambda: len(app.driver.broker.dead("celery")) == 2)
+        eventually(lambda: len(app.driver.broker.dead("celery")) == 2)
         assert dead("drop", "--all").stdout == "2 deleted\n"
         assert dead("list").stdout == ""

@@ -26,15 +26,16 @@ class MemoryBroker:
     def publish(self, messages: Sequence[Publish], retry: bool = True) -> None:
         with self._memory.lock:
             for message in messages:
-                for inbox in self._memory.inboxes.get((message.exchange, message.routing_key), ()):
-                    inbox.arrived.put(message.payload)
                 self._memory.push(message)
 
     async def apublish(self, messages: Sequence[Publish], retry: bool = True) -> None:
         self.publish(messages)
 
     def broadcast(self, exchange: str, payload: bytes) -> None:
-        for inbox in list(self._memory.inboxes[exchange, ""]):
+        self.reply(exchange, "", payload)
+
+    def reply(self, exchange: str, routing_key: str, payload: bytes) -> None:
+        for inbox in list(self._memory.inboxes.get((exchange, routing_key), ())):
             inbox.arrived.put(payload)
 
     def subscribe(self, exchange: str) -> AbstractContextManager[MemoryInbox]:
@@ -73,8 +74,9 @@ class MemoryBroker:
     def revoke(self, entries: Sequence[str], seconds: float) -> None:
         memory = self._memory
         with memory.lock:
+            known = self.revoked()
             memory.revoked.update(dict.fromkeys(entries, memory.clock() + seconds))
-            memory.revision += bool(entries)
+            memory.revision += not set(entries) <= set(known)
 
     def revoked(self) -> list[str]:
         memory = self._memory

@@ -136,13 +136,14 @@ class Memory:
     def finish(self, group_id: str, failed: bool) -> bool:
         """Forget a chord that has been fired; whether it was ready."""
         chord = self.chords[group_id]
-        held = chord.ready is not None
+        if chord.ready is None:
+            return False
         chord.ready = None
         chord.size = None
         if not failed:
             chord.parts.clear()
             chord.done = True
-        return held
+        return True
 
     def record_all(
         self, stores: Sequence[Store], parts: Sequence[Part], joins: Sequence[Join], grow: Sequence[str]

@@ -26,18 +26,16 @@ class Bindings:
             member = SEP.join((binding.routing_key, _pattern(binding), binding.queue))
             keys = (self._keys.binding(binding.exchange), self._keys.permanent_binding(binding.exchange))
             commands += [("SADD", key, member) for key in keys]
-            self._known.pop(binding.exchange, None)
+            self.forget(binding.exchange)
         if commands:
             self._link.pipeline(commands, transaction=True)
 
+    def forget(self, exchange: str) -> None:
+        """Read the exchange's bindings again when they are next asked for."""
+        self._known.pop(exchange, None)
+
     def queues(self, exchange: str, routing_key: str) -> list[str]:
         """The queues a message goes to; none, silently, where no binding matches."""
-        if exchange.startswith("reply."):
-            # Queues for replies come and go with each question.
-            self._known.pop(exchange, None)
-        return self._matching(exchange, routing_key)
-
-    def _matching(self, exchange: str, routing_key: str) -> list[str]:
         found: list[str] = []
         for key, pattern, queue in self._read(exchange):
             matches = pattern.match(routing_key) is not None if pattern is not None else key == routing_key

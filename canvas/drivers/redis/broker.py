@@ -1,9 +1,9 @@
 """Queues and leases on Redis, in kombu's own keys (PROTOCOL.md §1)."""
 
 import json
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 import msgpack
@@ -64,6 +64,10 @@ class RedisBroker:
 
     def subscribe(self, exchange: str) -> AbstractContextManager[Subscription]:
         return subscribed(self.link, self.keys, exchange)
+
+    def reply(self, exchange: str, routing_key: str, payload: bytes) -> None:
+        self._bindings.forget(exchange)
+        self.publish([Publish(exchange, routing_key, 0, payload)])
 
     def replies(self, exchange: str, routing_key: str) -> AbstractContextManager[ReplyQueue]:
         return reply_queue(self.link, self.keys, exchange, routing_key)
@@ -163,20 +167,10 @@ class RedisBroker:
 
     def settle(self, settlements: Sequence[Settlement], lease: Lease | None) -> tuple[list[bool], list[Delivery]]:
         """The broker's side of settlements: messages and acks, each whole or not at all."""
-        packed = []
-        for settlement in settlements:
-            one = self.packing.settlement(
-                Settlement(
-                    settlement.delivery,
-                    settlement.fence,
-                    settlement.begins,
-                    publishes=settlement.publishes,
-                    deferrals=settlement.deferrals,
-                    disposal=settlement.disposal,
-                    reason=settlement.reason,
-                )
-            )
-            packed.append(one)
+        packed = [
+            self.packing.settlement(replace(settlement, stores=[], joins=[], grow=[], parts=[]))
+            for settlement in settlements
+        ]
         verdicts, deliveries = self.exchange(packed, lease, self._db, None)
         return [bool(verdict[0]) for verdict in verdicts], deliveries
 
@@ -238,16 +232,12 @@ class RedisBroker:
 
     def revoke(self, entries: Sequence[str], seconds: float) -> None:
         if entries:
-            until = self._now() + seconds
-            scores = [item for entry in entries for item in (until, entry)]
-            keys = self.keys
-            commands = [("ZADD", keys.revoked, *scores), ("INCR", keys.revocations)]
-            self.link.pipeline(commands, transaction=True)
+            self.link.call("revoke", [self.keys.revoked, self.keys.revocations], [seconds, *entries])
 
     def revoked(self) -> list[str]:
         keys = self.keys
         commands = [
-            ("ZREMRANGEBYSCORE", keys.revoked, "-inf", self._now()),
+            ("ZREMRANGEBYSCORE", keys.revoked, "-inf", self.link.time()),
             ("GET", keys.revocations),
             ("ZRANGE", keys.revoked, 0, -1),
         ]
@@ -255,19 +245,14 @@ class RedisBroker:
         self.revision = int(revision or 0)
         return [entry.decode() for entry in entries]
 
-    def _now(self) -> float:
-        seconds, micro = self.link.command("TIME")
-        return int(seconds) + int(micro) / 1e6
-
     def promote(self, limit: int) -> int:
         return int(self.link.call("promote", [self.keys.deferred, self.keys.deferred_messages], [limit]))
 
     def next_due(self) -> float | None:
-        found, now = self.link.pipeline([("ZRANGE", self.keys.deferred, 0, 0, "WITHSCORES"), ("TIME",)])
-        if not found:
-            return None
-        score = found[0][1] if isinstance(found[0], list | tuple) else found[1]
-        return float(score) - (int(now[0]) + int(now[1]) / 1e6 if isinstance(now, list | tuple) else time.time())
+        found = self.link.command("ZRANGE", self.keys.deferred, 0, 0, "WITHSCORES")
+        return (
+            float(found[0][1] if isinstance(found[0], list | tuple) else found[1]) - self.link.time() if found else None
+        )
 
     def close(self) -> None:
         self._waiting.close()

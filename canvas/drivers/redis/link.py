@@ -36,7 +36,7 @@ AWAY: tuple[Any, ...] = (
 )
 _TRIES = 6
 _ANSWER_WITHIN = 30.0
-_NEEDS_EFFECTS = frozenset({"settle", "fire", "record", "publish_once", "beat", "promote"})
+_NEEDS_EFFECTS = frozenset({"settle", "fire", "finish", "record", "publish_once", "beat", "promote", "revoke"})
 
 
 @cache
@@ -134,6 +134,11 @@ class Link:
             for words in commands:
                 pipe.execute_command(*words)
             return pipe.execute()  # type: ignore[no-any-return]
+
+    def time(self) -> float:
+        """The server's clock, unix time."""
+        seconds, micro = self.command("TIME")
+        return int(seconds) + int(micro) / 1e6
 
     def call(self, name: str, keys: Sequence[str], arguments: Sequence[Any], once: bool = False) -> Any:
         """A script; with ``once`` never tried again after its request may have reached the server."""

@@ -92,8 +92,7 @@ class Restore:
         token = uuid4().hex
         if not self._link.command("SET", keys.unacked_mutex, token, "NX", "PX", _MUTEX_TTL):
             return 0
-        seconds, micro = self._link.command("TIME")
-        limit = int(seconds) + int(micro) / 1e6 - self._visibility_timeout
+        limit = self._link.time() - self._visibility_timeout
         old = self._link.command("ZRANGE", keys.unacked_index, 0, limit, "BYSCORE")
         tags = [tag.decode() for tag in old if not tag.startswith(b"canvas:")]
         total = self.tags("", tags)

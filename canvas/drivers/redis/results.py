@@ -85,8 +85,7 @@ class RedisResults:
         keys = self.keys
         if not self.link.command("ZCARD", keys.ready_index):
             return []
-        seconds, micro = self.link.command("TIME")
-        limit = int(seconds) + int(micro) / 1e6 - older_than
+        limit = self.link.time() - older_than
         groups = [g.decode() for g in self.link.command("ZRANGE", keys.ready_index, "-inf", limit, "BYSCORE")]
         return [ready for ready in map(self._ready, groups) if ready is not None]
 

@@ -5,7 +5,7 @@
 --   now                    unix time, seconds, of this server
 --   ready_key, ready_index hash and zset of chords that are ready
 --   deferred, messages     zset and hash of deferred messages
--- Returns: nothing; defines on_results, on_broker, store, join, grow, part, send.
+-- Returns: nothing; defines on_results, on_broker, store, join, grow, part, forget, send.
 
 local broker_db, result_db, now, ready_key, ready_index, deferred, messages
 
@@ -71,6 +71,20 @@ local function part(p, found)
     redis.call('HSET', ready_key, p[2], p[6])
     redis.call('ZADD', ready_index, now, p[2])
     found[#found + 1] = {p[2], p[6], redis.call('ZRANGE', j, 0, -1), redis.call('GET', base)}
+end
+
+-- Forget a chord that is ready, because its body is sent or it failed. Returns 1 when it was still ready.
+local function forget(group, base, failed)
+    local held = redis.call('HDEL', ready_key, group)
+    redis.call('ZREM', ready_index, group)
+    if held == 0 then return 0 end
+    if failed then
+        redis.call('DEL', base .. '.s')
+    else
+        redis.call('DEL', base .. '.j', base .. '.t', base .. '.s', base .. '.d')
+        redis.call('SET', base .. '.c', 'done', 'EX', 300)
+    end
+    return held
 end
 
 -- publishes: {{list, payload}, …}; deferrals: {{id, due, list, payload}, …}

@@ -10,18 +10,8 @@ ready_key, ready_index, deferred, messages = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 now = server_time()
 
 local f = cmsgpack.unpack(ARGV[3])
-local base = f[2]
 on_results()
-local held = redis.call('HDEL', ready_key, f[1])
-redis.call('ZREM', ready_index, f[1])
-if held == 1 then
-    if f[3] then
-        redis.call('DEL', base .. '.s')
-    else
-        redis.call('DEL', base .. '.j', base .. '.t', base .. '.s', base .. '.d')
-        redis.call('SET', base .. '.c', 'done', 'EX', 300)
-    end
-end
+local held = forget(f[1], f[2], f[3])
 on_broker()
 if held == 0 then return {0, {}} end
 local found = record(f[4], f[5], {}, f[6])
