@@ -176,7 +176,8 @@ def _never_run(app: Any, sig: Signature[Any], exc: BaseException | None, task_id
         return GroupResult(sig.id or str(uuid4()), results, app=app)
     if isinstance(sig, chord):
         result = _never_run(app, sig.body, exc, task_id)
-        _first(result).parent = _never_run(app, group(header_members(sig.tasks)), None)
+        if members := flat_members(header_members(sig.tasks)):
+            _first(result).parent = _never_run(app, group(members), None)
         return result
     if sig.subtask_type == "chain":
         result = None
@@ -226,7 +227,8 @@ def _chord(app: Any, sig: chord, args: tuple[Any, ...], kwargs: Options, options
         nested = any(isinstance(member, GroupResult) for member in results)
         result = _failed_body(app, body, failed, nested, options.get("task_id"))
     # Applied by itself, a chord's result has the header as parent, whatever its body is.
-    (result if alone else _first(result)).parent = _only(header)
+    if members or alone:
+        (result if alone else _first(result)).parent = _only(header)
     return result
 
 

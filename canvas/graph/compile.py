@@ -48,7 +48,7 @@ def compile(
     assert plan.result is not None
     if plan.dispatches:
         plan.trail = _first_sent(plan.result)
-    plan.result = _as_applied(sig, plan.result)
+    plan.result = _as_applied(sig, plan.result, new_id)
     return plan
 
 
@@ -60,15 +60,16 @@ def graph_of(sig: Signature[Any], new_id: Callable[[], str]) -> Graph:
     return lowering.graph
 
 
-def _as_applied(sig: Signature[Any], result: Pending) -> Pending:
+def _as_applied(sig: Signature[Any], result: Pending, new_id: Callable[[], str]) -> Pending:
     """The result of applying: a chord's has its header as parent, whatever its body is (SEMANTICS.md C2, R8)."""
     if sig.subtask_type == "chain":
         steps = normal_steps(sig._members())
-        return _as_applied(steps[0], result) if len(steps) == 1 else result
+        return _as_applied(steps[0], result, new_id) if len(steps) == 1 else result
     if sig.subtask_type == "group":
         return _first_sent(result)
-    if isinstance(sig, chord) and flat_members(header_members(sig.tasks)):
-        return Pending(result.id, _first_sent(result), result.members)
+    if isinstance(sig, chord):
+        header = _first_sent(result) if flat_members(header_members(sig.tasks)) else Pending(new_id(), None, [])
+        return Pending(result.id, header, result.members)
     return result
 
 

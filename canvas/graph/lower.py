@@ -12,7 +12,7 @@ from typing import Any
 import networkx as nx
 
 from canvas.errors import CompositionError
-from canvas.graph.steps import Fork, Graph, Join, Span, Step, fork_key, join_key
+from canvas.graph.steps import Fork, Graph, Join, Span, Step, fork_key, join_key, node_of, targets
 from canvas.model.chain import LAST_STEP, normal_steps
 from canvas.model.chord import body_options, chord, header_members, header_options
 from canvas.model.group import flat_members, group
@@ -183,8 +183,9 @@ class Lowering:
         options = {**sig.options, **_given(call.options)} if live else dict(sig.options)
         args = (*call.args, *sig.args) if call.args and not sig.immutable else tuple(sig.args)
         header = self._header(sig)
+        body = self._body(body, options, call, live)
         if not header:
-            return self._headless(body, options, live)
+            return self._headless(body, live)
         header_id = sig.tasks.options.get("task_id") if isinstance(sig.tasks, group) else None
         fork = self._fork(header_id or sig.options.get("task_id") or self._new_id(), options, live)
         group_id = fork.removeprefix("fork:")
@@ -193,22 +194,31 @@ class Lowering:
             self._member(fork, index, member, Call(args, kwargs, dict(inherited)), live)
             for index, member in enumerate(header)
         ]
-        return self._joined(fork, group_id, spans, self._body(body, options, call, live), options, live)
+        return self._joined(fork, group_id, spans, body, options, live)
 
     def _header(self, sig: chord) -> list[Signature[Any]]:
         return flat_members(header_members(sig.tasks))
 
-    def _headless(self, body: Signature[Any], options: dict[str, Any], live: bool) -> Span:
+    def _headless(self, body: Signature[Any], live: bool) -> Span:
         """With no header there is nothing to wait for: the body starts with an empty list (H7)."""
-        options = {key: value for key, value in options.items() if key in ("chain", "task_id", *LAST_STEP)}
-        return self.lower(body, Call(([],), {}, options), live)
+        span = self.lower(body, Call(([],)), live)
+        self._close(span.head)
+        return span
+
+    def _close(self, head: str) -> None:
+        """Let what starts here take nothing from whatever comes before it."""
+        node = node_of(self.graph, head)
+        if isinstance(node, Step):
+            node.immutable = True
+        for member in targets(self.graph, head, "member"):
+            self._close(member)
 
     def _body(self, body: Signature[Any], options: dict[str, Any], call: Call, live: bool) -> Signature[Any]:
         if not live:
             return body
         carried = body_options(options)
-        if call.options.get("task_id"):
-            carried["task_id"] = call.options["task_id"]
+        if _frozen_id(body) is None and (task_id := call.options.get("task_id") or options.get("task_id")):
+            carried["task_id"] = task_id
         if options.get("chord") is not None:
             carried["chord"] = options["chord"]
         body = body.with_fields(options=body._merge((), {}, carried)[2])
@@ -251,6 +261,14 @@ class Lowering:
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in options.items() if value is not None}
+
+
+def _frozen_id(body: Signature[Any]) -> str | None:
+    """The id that a body's result has already; a chain's is its last step's."""
+    if body.subtask_type == "chain" and body.id is None:
+        members = body._members()
+        return members[-1].id if members else None
+    return body.id
 
 
 def _link_each(sig: Signature[Any], callback: Any) -> None:

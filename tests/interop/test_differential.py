@@ -5,15 +5,15 @@ import operator
 import uuid
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 
 from tests.support import workflows
 
 
-def compare(pairs, tree):
+def compare(pairs, tree, call):
     workflows.number(tree)
     run = uuid.uuid4().hex
-    results = [workflows.write(tree, pair, run).apply_async() for pair in pairs]
+    results = [workflows.write(tree, pair, run).apply_async(**call) for pair in pairs]
     reference, at_least = None, 0
     for pair, result in zip(pairs, results, strict=True):
         notes = workflows.settled(pair, run, at_least)
@@ -24,16 +24,17 @@ def compare(pairs, tree):
         for kind, value in facts.items():
             same = workflows.agree if pair.worker == "celery" and kind == "records" else operator.eq
             assert same(reference[kind], value), (
-                f"{pair.client} client, {pair.worker} worker: {kind} differ for {tree}\n"
+                f"{pair.client} client, {pair.worker} worker: {kind} differ for {tree} called with {call}\n"
                 f"  expected {json.dumps(reference[kind], default=str)}\n  found    {json.dumps(value, default=str)}"
             )
 
 
 def differential(failing, examples):
     @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), database=None)
-    @given(tree=workflows.workflows(failing))
-    def check(pairs, tree):
-        compare(pairs, tree)
+    @given(tree=workflows.workflows(failing), call=workflows.calls)
+    def check(pairs, tree, call):
+        assume(not workflows.loses(tree, call))
+        compare(pairs, tree, call)
 
     return check
 
@@ -50,14 +51,14 @@ def test_workflows_that_fail(pairs):
 
 def eager(failing, examples):
     @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), database=None)
-    @given(tree=workflows.workflows(failing))
-    def check(pairs, tree):
+    @given(tree=workflows.workflows(failing), call=workflows.calls)
+    def check(pairs, tree, call):
         workflows.number(tree)
         worker = next(pair for pair in pairs if (pair.client, pair.worker) == ("canvas", "canvas"))
         run, here = uuid.uuid4().hex, uuid.uuid4().hex
-        result = workflows.write(tree, worker, run).apply_async()
+        result = workflows.write(tree, worker, run).apply_async(**call)
         values = workflows.Observation(worker, tree, result, workflows.settled(worker, run, 0))
-        result = workflows.write(tree, worker, here).apply()
+        result = workflows.write(tree, worker, here).apply(**call)
         noted = [json.loads(note) for note in worker.bench.ledgers.lrange(f"ledger:{here}", 0, -1)]
         found = workflows.Observation(worker, tree, result, noted, eager=True)
         assert found.executions == values.executions, tree

@@ -76,13 +76,19 @@ def define(app, exceptions, ledger):
         raise ValueError("boom", 42)
 
     @task(name="t.step", bind=True)
-    def step(self, *args, tag, run, fails=False):
+    def step(self, *args, tag, run, fails=False, **more):
         request = self.request
-        found = {"tag": tag, "args": args, "id": request.id, "root": request.root_id, "parent": request.parent_id}
+        found = {
+            "tag": tag,
+            "args": [*args, more],
+            "id": request.id,
+            "root": request.root_id,
+            "parent": request.parent_id,
+        }
         note(run, json.dumps({**found, "group_index": request.group_index}))
         if fails:
             raise ValueError(tag)
-        return f"{tag}({', '.join(map(_shown, args))})"
+        return f"{tag}({', '.join(map(_shown, [*args, *sorted(more.items())]))})"
 
     @task(name="t.step_failed", bind=True)
     def step_failed(self, task_id, tag, run):

@@ -18,9 +18,10 @@ IDLE_WITHIN = 20.0
 
 @dataclass
 class Leaf:
-    """One task: ``own`` arguments of its own, callbacks and errbacks that are tasks too."""
+    """One task: ``own`` arguments of its own and a keyword, callbacks and errbacks that are tasks too."""
 
     own: int = 0
+    keyword: bool = False
     immutable: bool = False
     fails: bool = False
     links: int = 0
@@ -76,13 +77,14 @@ def write(tree, pair, run):
     if isinstance(tree, Chain):
         return pair.lib.chain(*written)
     if isinstance(tree, Group):
-        return pair.lib.group(written)
-    return pair.lib.chord(written[:-1], written[-1])
+        return pair.lib.group(written, app=pair.app)
+    return pair.lib.chord(written[:-1], written[-1], app=pair.app)
 
 
 def _task(leaf, pair, run):
     make = pair.si if leaf.immutable else pair.s
-    sig = make("step", *["own"] * leaf.own, tag=str(leaf.tag), run=run, fails=leaf.fails)
+    more = {"keyword": "own"} if leaf.keyword else {}
+    sig = make("step", *["own"] * leaf.own, tag=str(leaf.tag), run=run, fails=leaf.fails, **more)
     for number in range(leaf.links):
         sig.link(pair.s("step", tag=f"{leaf.tag}/link{number}", run=run))
     if leaf.errback:
@@ -114,6 +116,14 @@ def _here(result):
         module = "celery.exceptions" if type(value).__module__ == "canvas.errors" else type(value).__module__
         value = {"exc_type": type(value).__name__, "exc_message": list(value.args), "exc_module": module}
     return {"status": result.state, "result": value}
+
+
+def _before(result):
+    """The result's parent, but for groups of nothing, which some chords without a header have."""
+    parent = result.parent
+    while parent is not None and hasattr(parent, "results") and not parent.results:
+        parent = parent.parent
+    return parent
 
 
 def _waits(broker):
@@ -170,11 +180,10 @@ class Observation:
         """The state and value of every result that a client can reach from the one it holds."""
         if result is None:
             return None
-        if result.parent is not None and not hasattr(result, "results"):
-            return [self._record(result), self._tree(result.parent)]
+        before = self._tree(_before(result))
         if hasattr(result, "results"):
-            return [[self._tree(child) for child in result.results], self._tree(result.parent)]
-        return self._record(result)
+            return [[self._tree(child) for child in result.results], before]
+        return self._record(result) if before is None else [self._record(result), before]
 
     def _record(self, result):
         record = _here(result) if self._eager else self._pair.record(result.id)
@@ -248,6 +257,18 @@ def hangs(tree, inside=False):
     return False
 
 
+def loses(tree, call):
+    """Celery loses the keyword arguments of a call of a chain that starts with a chord."""
+    return bool(call.get("kwargs")) and _starts_with_chord(tree)
+
+
+def _starts_with_chord(tree):
+    if isinstance(tree, Chain):
+        first, *rest = _flat(tree.steps)
+        return isinstance(first, Chord) or bool(rest and isinstance(first, Group)) or _starts_with_chord(first)
+    return any(map(_starts_with_chord, tree.header if isinstance(tree, Chord) else parts(tree)))
+
+
 def silent(tree):
     """Celery calls no errback of a body that is a chord itself when the header fails."""
     for header, body in _joins(tree):
@@ -294,9 +315,19 @@ def _headers(tree):
 
 # -- drawing
 
+calls = st.fixed_dictionaries(
+    {},
+    optional={
+        "args": st.lists(st.sampled_from(["first", "second"]), max_size=2),
+        "kwargs": st.dictionaries(st.sampled_from(["keyword", "other"]), st.just("given"), max_size=2),
+    },
+)
+"""What ``apply_async`` is called with."""
+
 leaf = st.builds(
     Leaf,
     own=st.integers(0, 1),
+    keyword=st.booleans(),
     immutable=st.booleans(),
     links=st.sampled_from([0, 0, 0, 1, 2]),
 )
@@ -309,6 +340,7 @@ def workflows(failing=False):
         task = st.builds(
             Leaf,
             own=st.integers(0, 1),
+            keyword=st.booleans(),
             immutable=st.booleans(),
             fails=st.sampled_from([False, False, True]),
             links=st.sampled_from([0, 0, 1]),
@@ -322,6 +354,6 @@ def _composites(inner):
     member = inner.filter(lambda tree: not isinstance(tree, Group))
     return st.one_of(
         st.builds(Chain, st.lists(inner, min_size=2, max_size=4)),
-        st.builds(Group, st.lists(member, min_size=1, max_size=5)),
-        st.builds(Chord, st.lists(member, min_size=1, max_size=4), inner),
+        st.builds(Group, st.lists(member, max_size=5)),
+        st.builds(Chord, st.lists(member, max_size=5), inner),
     )
