@@ -5,7 +5,7 @@ from itertools import count
 import networkx as nx
 import pytest
 
-from canvas import Canvas, chain, chord, group, signature
+from canvas import Canvas, chain, chord, chunks, group, signature
 from canvas.errors import CompositionError
 from canvas.graph import draw
 from canvas.graph.compile import compile, graph_of
@@ -111,6 +111,11 @@ def test_sizes_count_what_will_be_returned():
     outer = next(b for b in found.barriers if b.size > 1)
     assert outer.size == 8
     assert outer.structure is not None
+
+
+def test_options_of_chunks_are_given_to_each():
+    found = plan(chunks(s("a"), [(1,), (2,)], 1).set(priority=6))
+    assert [dispatch.options["priority"] for dispatch in found.dispatches] == [6, 6]
 
 
 def test_empty_things():

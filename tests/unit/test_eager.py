@@ -3,6 +3,7 @@
 import pytest
 
 from canvas import Canvas, chain, chord, group
+from canvas.errors import ChordError
 
 
 @pytest.fixture
@@ -83,3 +84,19 @@ def test_arguments_are_checked(app):
 def test_parents(app):
     result = (app.tasks["add"].s(1, 2) | app.tasks["add"].s(3)).delay()
     assert result.parent.get() == 3
+
+
+def test_a_chord_whose_header_fails_ends_as_on_a_worker(app):
+    result = chord([app.tasks["fail"].si(), app.tasks["add"].si(1, 2)], app.tasks["noted"].s()).apply()
+    assert result.state == "FAILURE"
+    assert isinstance(result.result, ChordError)
+    assert app.seen == []
+
+
+def test_results_are_stored_where_that_is_asked_for(app):
+    assert app.AsyncResult(app.tasks["add"].delay(1, 2).id).state == "PENDING"
+    app.conf.task_store_eager_result = True
+    done, failed = app.tasks["add"].delay(1, 2), app.tasks["fail"].delay()
+    assert app.AsyncResult(done.id).result == 3
+    stored = app.AsyncResult(failed.id)
+    assert (stored.state, type(stored.result)) == ("FAILURE", ValueError)
