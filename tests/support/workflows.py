@@ -126,6 +126,17 @@ def _before(result):
     return parent
 
 
+def _told(result):
+    """A result in tuple form, its parents but for groups of nothing."""
+    if result is None:
+        return None
+    (task_id, parent), members = result
+    parent = _told(parent)
+    while parent is not None and parent[1] == []:
+        parent = parent[0][1]
+    return [[task_id, parent], None if members is None else [_told(member) for member in members]]
+
+
 def _waits(broker):
     """Whether any work is left: one look at both databases, between which work moves."""
     looks = broker.pipeline(transaction=True)
@@ -195,7 +206,7 @@ class Observation:
 
     def _children(self, task_id):
         record = self._pair.record(task_id)
-        return self._named((record or {}).get("children"))
+        return self._named([_told(child) for child in (record or {}).get("children") or ()])
 
 
 def _body_heads(tree):
