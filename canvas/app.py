@@ -23,6 +23,7 @@ from canvas.drivers import open_driver
 from canvas.drivers.base import Driver
 from canvas.eager import apply_eagerly
 from canvas.errors import AlreadyRegistered, ConfigurationError
+from canvas.events import Events, SentEvents
 from canvas.model.current import current_request, set_current_app
 from canvas.model.names import task_name
 from canvas.model.plan import Plan
@@ -274,6 +275,15 @@ class Canvas:
     @cached_property
     def sender(self) -> Sender:
         return Sender(self)
+
+    @cached_property
+    def events(self) -> Events:
+        """What workers and clients tell."""
+        return Events(self)
+
+    @cached_property
+    def sent_events(self) -> SentEvents:
+        return SentEvents(self)
 
     def apply_signature(
         self, sig: Signature[Any], args: Iterable[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]

@@ -34,9 +34,7 @@ class Control:
         Canvas' workers find it in the broker, for a day, however late they start; Celery's are told. A task that
         nobody has begun is REVOKED from now on.
         """
-        ids = [task_id] if isinstance(task_id, str) else list(task_id)
-        self._app.driver.broker.revoke([id_entry(one) for one in ids], REVOKED_FOR)
-        self._app.backend.mark_revoked(ids)
+        self.keep_revoked([task_id] if isinstance(task_id, str) else list(task_id))
         arguments = {"task_id": task_id, "terminate": terminate, "signal": signal}
         self.broadcast("revoke", arguments, destination)
 
@@ -48,9 +46,18 @@ class Control:
         signal: str = "SIGTERM",
     ) -> None:
         """``revoke`` for every task that has one of the stamps; a stamp's value may be a list of values."""
-        self._app.driver.broker.revoke(stamp_entries(headers), REVOKED_FOR)
+        self.keep_revoked_stamps(headers)
         arguments = {"headers": headers, "terminate": terminate, "signal": signal}
         self.broadcast("revoke_by_stamped_headers", arguments, destination)
+
+    def keep_revoked(self, ids: list[str]) -> None:
+        """Write revocations where canvas' workers look for them; tell nobody."""
+        self._app.driver.broker.revoke([id_entry(one) for one in ids], REVOKED_FOR)
+        self._app.backend.mark_revoked(ids)
+
+    def keep_revoked_stamps(self, headers: dict[str, Any]) -> None:
+        """The same for stamps."""
+        self._app.driver.broker.revoke(stamp_entries(headers), REVOKED_FOR)
 
     def terminate(self, task_id: str | list[str], signal: str = "SIGTERM", **options: Any) -> None:
         """``revoke(task_id, terminate=True)``."""
@@ -152,6 +159,22 @@ class Control:
         """So many places fewer."""
         return self.broadcast("pool_shrink", {"n": n}, **options)
 
+    def autoscale(self, max: int, min: int, **options: Any) -> list[dict[str, Any]]:
+        """Other bounds for pools that scale themselves."""
+        return self.broadcast("autoscale", {"max": max, "min": min}, **options)
+
+    def enable_events(self, **options: Any) -> list[dict[str, Any]]:
+        """Let workers send task events."""
+        return self.broadcast("enable_events", None, **options)
+
+    def disable_events(self, **options: Any) -> list[dict[str, Any]]:
+        """Let workers send none."""
+        return self.broadcast("disable_events", None, **options)
+
+    def heartbeat(self, **options: Any) -> list[dict[str, Any]]:
+        """Let workers send a heartbeat now."""
+        return self.broadcast("heartbeat", None, **options)
+
     def shutdown(self, destination: list[str] | None = None, **options: Any) -> None:
         """Stop workers, warmly."""
         self.broadcast("shutdown", {}, destination, **options)
@@ -163,6 +186,11 @@ class Control:
     discard_all = purge
 
 
+def by_node(answers: list[dict[str, Any]] | None) -> dict[str, Any]:
+    """What workers answered, by node."""
+    return {node: value for answer in answers or () for node, value in answer.items()}
+
+
 class Inspect:
     """Questions to workers; each answers ``{node: answer}``, or ``None`` when no worker answers."""
 
@@ -172,7 +200,7 @@ class Inspect:
 
     def _ask(self, command: str, **arguments: Any) -> dict[str, Any] | None:
         answers = self._control.broadcast(command, arguments, reply=True, **self._options)
-        return {node: value for answer in answers for node, value in answer.items()} or None
+        return by_node(answers) or None
 
     def ping(self) -> dict[str, Any] | None:
         return self._ask("ping")

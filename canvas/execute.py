@@ -2,8 +2,10 @@
 the process."""
 
 import inspect
+import threading
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import copy_context
 from typing import Any
 
 from canvas import errors
@@ -23,32 +25,57 @@ def execute(
     """
     token = enter_request(request)
     try:
-        outcome = _call(task, request, args, kwargs, watched)
+        try:
+            _before(task, request, args, kwargs)
+            if watched is None:
+                outcome: Outcome = Success(_value(task, args, kwargs))
+            else:
+                outcome = Success(watched(lambda: _value(task, args, kwargs)))
+        except Exception as exc:  # noqa: BLE001 - every exception of the user's code is an outcome
+            outcome = _raised(task, exc)
         return _hooks(task, request, args, kwargs, outcome)
     finally:
         leave_request(token)
 
 
-def _call(task: Task[Any], request: Request, args: Any, kwargs: Any, watched: Any) -> Outcome:
+async def aexecute(
+    task: Task[Any], request: Request, args: Any, kwargs: Any, watched: Callable[[Any], Awaitable[Any]] | None = None
+) -> Outcome:
+    """``execute`` for a task that is a coroutine function, on the running event loop; ``watched`` awaits its
+    coroutine. Cancellation passes through."""
+    token = enter_request(request)
     try:
-        if type(task).before_start is not Task.before_start:
-            task.before_start(request.id, args, kwargs)
-        if watched is None:
-            return Success(_value(task, args, kwargs))
-        return Success(watched(lambda: _value(task, args, kwargs)))
-    except errors.Replaced as exc:
-        return Replaced(exc.sig)
-    except Ignore:
-        return Ignored()
-    except Reject as exc:
-        return Rejected(exc.reason, exc.requeue)
-    except Retry as exc:
-        return Retried(exc, traceback_text(exc))
-    except Exception as exc:  # noqa: BLE001 - every exception of the user's code is an outcome
-        return _raised(task, exc)
+        try:
+            _before(task, request, args, kwargs)
+            coroutine: Any = task(*args, **kwargs)
+            outcome: Outcome = Success(await (coroutine if watched is None else watched(coroutine)))
+        except Exception as exc:  # noqa: BLE001 - as above
+            outcome = _raised(task, exc)
+        return _hooks(task, request, args, kwargs, outcome)
+    finally:
+        leave_request(token)
+
+
+def _before(task: Task[Any], request: Request, args: Any, kwargs: Any) -> None:
+    if type(task).before_start is not Task.before_start:
+        task.before_start(request.id, args, kwargs)
 
 
 def _raised(task: Task[Any], exc: Exception) -> Outcome:
+    """What an exception of a task means."""
+    match exc:
+        case errors.Replaced():
+            return Replaced(exc.sig)
+        case Ignore():
+            return Ignored()
+        case Reject():
+            return Rejected(exc.reason, exc.requeue)
+        case Retry():
+            return Retried(exc, traceback_text(exc))
+    return _failed(task, exc)
+
+
+def _failed(task: Task[Any], exc: Exception) -> Outcome:
     text = traceback_text(exc)
     if task.autoretry_for:
         try:
@@ -65,11 +92,34 @@ def _value(task: Task[Any], args: Any, kwargs: Any) -> Any:
     return _run_coroutine(value) if inspect.iscoroutine(value) else value
 
 
+_loops = threading.local()
+
+
 def _run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """On the calling thread's own loop, which stays for its next coroutine: what tasks keep open on it stays usable."""
     # asyncio takes longer to import than the rest of canvas, and most programs have no async tasks.
     import asyncio
 
-    return asyncio.run(coroutine)
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        pass
+    else:
+        return _on_another_thread(coroutine)
+    runner: asyncio.Runner | None = getattr(_loops, "runner", None)
+    if runner is None:
+        runner = _loops.runner = asyncio.Runner()
+    return runner.run(coroutine)
+
+
+def _on_another_thread(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """This thread's loop is running already: it called a task as a function."""
+    import asyncio
+    from concurrent.futures import ThreadPoolExecutor
+
+    context = copy_context()
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(context.run, asyncio.run, coroutine).result()
 
 
 def _hooks(task: Task[Any], request: Request, args: Any, kwargs: Any, outcome: Outcome) -> Outcome:

@@ -38,6 +38,8 @@ class Sender:
             self._results().join(joins)
         if outgoing:
             publish(driver.broker, [out.publish for out in outgoing], *self._retrying(options))
+        if self._app.conf.task_send_sent_event:
+            self._tell_sent(outgoing)
         return self._sent(sig, plan, outgoing, options)
 
     async def asend(
@@ -51,7 +53,16 @@ class Sender:
             await self._results().ajoin(joins)
         if outgoing:
             await apublish(driver.broker, [out.publish for out in outgoing], *self._retrying(options))
+        if self._app.conf.task_send_sent_event:
+            # A program on an event loop has imported it already; all others do without.
+            import asyncio
+
+            await asyncio.get_running_loop().run_in_executor(None, self._tell_sent, outgoing)
         return self._sent(sig, plan, outgoing, options)
+
+    def _tell_sent(self, outgoing: list[Outgoing]) -> None:
+        for out in outgoing:
+            self._app.sent_events.tell(out.message)
 
     def _retrying(self, options: Mapping[str, Any]) -> tuple[bool, Mapping[str, Any] | None]:
         """Whether to try again, and by which policy where one is given."""

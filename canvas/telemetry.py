@@ -6,7 +6,7 @@ event                 facts
 message.publishing    message; its headers may still be changed
 message.published     message
 message.dead          queue, reason
-task.received         message, hostname, request
+task.received         message, hostname, request, task
 task.started          message, hostname, task
 task.finished         message, outcome, runtime (s), hostname, task, request
 task.timeout          message, limit (s)
@@ -24,6 +24,8 @@ worker.process_shutdown  pid, exitcode
 worker.stopping       how (warm, cold)
 worker.shutdown       hostname
 worker.child_lost     pid, exitcode
+worker.worn           pid, why
+worker.scaled         by
 worker.unlimited      pool, who
 worker.lease_lost     tag, queue
 worker.reaped         messages

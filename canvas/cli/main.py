@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from canvas.cli.options import UNAVAILABLE
 from canvas.errors import CanvasError, OperationalError
 from canvas.version import __version__
 
@@ -26,9 +27,12 @@ _COMMANDS = {
     "control": "canvas.cli.remote:control",
     "status": "canvas.cli.remote:status",
     "report": "canvas.cli.report:report",
+    "events": "canvas.cli.events:events",
+    "shell": "canvas.cli.shell:shell",
+    "migrate": "canvas.cli.migrate:migrate",
+    "completion": "canvas.cli.completion:completion",
 }
 _LATE_APP = ("-A", "--app")
-_UNAVAILABLE = 69
 
 
 @dataclass
@@ -146,7 +150,7 @@ def main() -> None:
         canvas(prog_name="canvas")
     except OperationalError as exc:
         click.echo(f"Error: {exc}", err=True)
-        sys.exit(_UNAVAILABLE)
+        sys.exit(UNAVAILABLE)
     except CanvasError as exc:
         click.echo(f"Error: {exc}", err=True)
         sys.exit(1)

@@ -1,35 +1,47 @@
 """``canvas inspect``, ``canvas control`` and ``canvas status``: ask workers, and steer them."""
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
-_UNAVAILABLE = 69
+from canvas.cli.options import UNAVAILABLE, comma_separated
+from canvas.control import by_node
+
 _INSPECT = (
     "active", "active_queues", "clock", "conf", "memsample", "ping", "query_task", "registered", "report", "reserved",
     "revoked", "scheduled", "stats",
 )  # fmt: skip
-_CONTROL: dict[str, tuple[str, ...]] = {
-    "add_consumer": ("queue", "exchange", "exchange_type", "routing_key"),
-    "cancel_consumer": ("queue",),
-    "pool_grow": ("n",),
-    "pool_shrink": ("n",),
-    "revoke": ("task_id",),
-    "shutdown": (),
-    "terminate": ("signal", "task_id"),
-    "time_limit": ("task_name", "soft", "hard"),
+
+
+class _Command(NamedTuple):
+    """The arguments of a control command, in order; how many it cannot do without."""
+
+    arguments: tuple[str, ...] = ()
+    required: int = 0
+
+
+_CONTROL: dict[str, _Command] = {
+    "add_consumer": _Command(("queue", "exchange", "exchange_type", "routing_key"), 1),
+    "autoscale": _Command(("max", "min"), 2),
+    "cancel_consumer": _Command(("queue",), 1),
+    "disable_events": _Command(),
+    "enable_events": _Command(),
+    "heartbeat": _Command(),
+    "pool_grow": _Command(("n",)),
+    "pool_shrink": _Command(("n",)),
+    "rate_limit": _Command(("task_name", "rate_limit"), 2),
+    "revoke": _Command(("task_id",), 1),
+    "shutdown": _Command(),
+    "terminate": _Command(("signal", "task_id"), 2),
+    "time_limit": _Command(("task_name", "soft", "hard"), 2),
 }
-_NUMBERS = {"n": int, "soft": float, "hard": float}
-
-
-def _nodes(context: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:
-    return [name.strip() for name in value.split(",") if name.strip()] if value else None
+_NUMBERS = {"n": int, "max": int, "min": int, "soft": float, "hard": float}
 
 
 def _common(function: Any) -> Any:
     function = click.option("-t", "--timeout", type=float, default=1.0, show_default=True, help="Seconds.")(function)
-    function = click.option("-d", "--destination", callback=_nodes, help="Nodes, comma-separated.")(function)
+    function = click.option("-d", "--destination", callback=comma_separated, help="Nodes, comma-separated.")(function)
     return click.option("-j", "--json", "as_json", is_flag=True, help="One JSON object.")(function)
 
 
@@ -39,7 +51,7 @@ def _common(function: Any) -> Any:
 @_common
 @click.pass_obj
 def inspect(
-    obj: Any, /, method: str, arguments: tuple[str, ...], timeout: float, destination: list[str] | None, as_json: bool
+    obj: Any, /, method: str, arguments: tuple[str, ...], timeout: float, destination: list[str], as_json: bool
 ) -> None:
     """Ask workers what they do; exit code 69 when none answers."""
     given: dict[str, Any] = {}
@@ -48,7 +60,7 @@ def inspect(
         if method not in names:
             raise click.UsageError(f"inspect {method} takes no arguments; got {' '.join(arguments)}")
         given = {names[method]: list(arguments)}
-    _show(obj.app.control.broadcast(method, given, destination, reply=True, timeout=timeout), as_json)
+    _show(obj.app.control.broadcast(method, given, destination or None, reply=True, timeout=timeout), as_json)
 
 
 @click.command()
@@ -57,19 +69,19 @@ def inspect(
 @_common
 @click.pass_obj
 def control(
-    obj: Any, /, method: str, arguments: tuple[str, ...], timeout: float, destination: list[str] | None, as_json: bool
+    obj: Any, /, method: str, arguments: tuple[str, ...], timeout: float, destination: list[str], as_json: bool
 ) -> None:
     """Steer workers; exit code 69 when none answers."""
     given = _named(method, arguments)
     if method == "shutdown":
-        obj.app.control.shutdown(destination)
+        obj.app.control.shutdown(destination or None)
         return
-    _show(obj.app.control.broadcast(method, given, destination, reply=True, timeout=timeout), as_json)
+    _show(obj.app.control.broadcast(method, given, destination or None, reply=True, timeout=timeout), as_json)
 
 
 def _named(method: str, arguments: tuple[str, ...]) -> dict[str, Any]:
     """A command's arguments by name; what is left over belongs to the last, where that takes several."""
-    names = _CONTROL[method]
+    names, required = _CONTROL[method]
     several = names[-1:] == ("task_id",)
     if len(arguments) > len(names) and not several:
         raise click.UsageError(f"control {method} takes {' '.join(names) or 'no arguments'}; got {' '.join(arguments)}")
@@ -84,7 +96,6 @@ def _named(method: str, arguments: tuple[str, ...]) -> dict[str, Any]:
             found[name] = _NUMBERS.get(name, str)(arguments[place])
         except ValueError as exc:
             raise click.UsageError(f"control {method}: {name}: {exc}") from exc
-    required = {"add_consumer": 1, "cancel_consumer": 1, "revoke": 1, "terminate": 2, "time_limit": 2}.get(method, 0)
     if len(found) < required:
         raise click.UsageError(f"control {method} needs {' '.join(names[:required])}")
     return found
@@ -93,32 +104,30 @@ def _named(method: str, arguments: tuple[str, ...]) -> dict[str, Any]:
 @click.command()
 @_common
 @click.pass_obj
-def status(obj: Any, /, timeout: float, destination: list[str] | None, as_json: bool) -> None:
+def status(obj: Any, /, timeout: float, destination: list[str], as_json: bool) -> None:
     """Which workers are there; exit code 69 when there are none."""
-    answers = obj.app.control.ping(destination, timeout=timeout)
+    answers = obj.app.control.ping(destination or None, timeout=timeout)
     if as_json:
-        click.echo(json.dumps({node: value for answer in answers for node, value in answer.items()}))
+        click.echo(json.dumps(by_node(answers)))
     else:
-        for answer in answers:
-            for node in answer:
-                click.echo(f"{node}: OK")
+        for node in by_node(answers):
+            click.echo(f"{node}: OK")
         click.echo(f"\n{len(answers)} node{'' if len(answers) == 1 else 's'} online.")
     if not answers:
-        raise SystemExit(_UNAVAILABLE)
+        raise SystemExit(UNAVAILABLE)
 
 
 def _show(answers: list[dict[str, Any]], as_json: bool) -> None:
     if not answers:
         click.echo("Error: No nodes replied within time constraint", err=True)
-        raise SystemExit(_UNAVAILABLE)
+        raise SystemExit(UNAVAILABLE)
     if as_json:
-        click.echo(json.dumps({node: value for answer in answers for node, value in answer.items()}))
+        click.echo(json.dumps(by_node(answers)))
         return
-    for answer in answers:
-        for node, value in answer.items():
-            good = not (isinstance(value, dict) and "error" in value)
-            click.echo(f"->  {node}: {'OK' if good else 'ERROR'}")
-            click.echo(_indented(value))
+    for node, value in by_node(answers).items():
+        good = not (isinstance(value, dict) and "error" in value)
+        click.echo(f"->  {node}: {'OK' if good else 'ERROR'}")
+        click.echo(_indented(value))
     click.echo(f"\n{len(answers)} node{'' if len(answers) == 1 else 's'} online.")
 
 

@@ -1,19 +1,19 @@
 """``canvas worker``: Celery's flags, parsed into a node."""
 
 import sys
+from typing import Any
 
 import click
 
 from canvas.app import Canvas
+from canvas.cli.options import bounds, comma_separated
 from canvas.errors import ConfigurationError
 from canvas.worker import log
+from canvas.worker.heart import INTERVAL
 from canvas.worker.node import POOLS, plan_node, run_node
+from canvas.worker.presence import Presence
 
 _LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL"]
-
-
-def _names(context: click.Context, parameter: click.Parameter, value: str | None) -> list[str]:
-    return [name.strip() for name in value.split(",") if name.strip()] if value else []
 
 
 @click.command(name="worker")
@@ -22,16 +22,27 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option("-f", "--logfile", type=click.Path(dir_okay=False), help="Write the log here instead of stderr.")
 @click.option("-c", "--concurrency", type=click.IntRange(min=1), help="How many tasks run at once.")
 @click.option("-P", "--pool", type=click.Choice([*POOLS, "processes"]), help="Where tasks run.")
-@click.option("-Q", "--queues", callback=_names, help="Queues to consume, comma-separated.")
-@click.option("-X", "--exclude-queues", callback=_names, help="Queues not to consume, comma-separated.")
-@click.option("-I", "--include", callback=_names, help="Modules to import, comma-separated.")
+@click.option("-Q", "--queues", callback=comma_separated, help="Queues to consume, comma-separated.")
+@click.option("-X", "--exclude-queues", callback=comma_separated, help="Queues not to consume, comma-separated.")
+@click.option("-I", "--include", callback=comma_separated, help="Modules to import, comma-separated.")
 @click.option("--prefetch-multiplier", type=click.IntRange(min=0), help="Messages to hold per place to run.")
 @click.option("--purge", "--discard", is_flag=True, help="Delete what waits in the queues first.")
 @click.option("-O", "optimization", type=click.Choice(["default", "fair"]), default="default",
               help="fair: hold nothing beyond what runs.")  # fmt: skip
+@click.option("--autoscale", callback=bounds, help="max,min: as many places as there is work for, between these.")
+@click.option("--max-tasks-per-child", type=click.IntRange(min=1), help="Replace a prefork process after so many.")
+@click.option("--max-memory-per-child", type=click.IntRange(min=1), help="… above so much memory, KiB.")
+@click.option("--time-limit", type=float, help="Hard limit of tasks without one of their own, seconds.")
+@click.option("--soft-time-limit", type=float, help="Soft limit, seconds.")
+@click.option("-E", "--task-events/--no-task-events", default=None, help="Send events of tasks, for monitors.")
+@click.option("--heartbeat-interval", type=click.FloatRange(min=0.1), default=INTERVAL, help="Seconds.")
+@click.option("--without-heartbeat", is_flag=True, help="Send no heartbeat events.")
+@click.option("--without-mingle", is_flag=True, help="Don't ask other workers what is revoked at start.")
 @click.option("--without-gossip", is_flag=True, help="Accepted; there is no gossip to leave out.")
-@click.option("--without-mingle", is_flag=True, help="Accepted; there is no mingling to leave out.")
-@click.option("--without-heartbeat", is_flag=True, help="Accepted; heartbeat events are not sent.")
+@click.option("--pidfile", type=click.Path(dir_okay=False), help="Write the process id here; refuse if one runs.")
+@click.option("--ready-file", type=click.Path(dir_okay=False), help="A file that is there while the worker takes work.")
+@click.option("--log-json", is_flag=True, help="One JSON object a line instead of text.")
+@click.option("-s", "--statedb", hidden=True, help="Accepted; what is revoked is kept in the broker.")
 @click.pass_context
 def worker(
     context: click.Context,
@@ -47,11 +58,28 @@ def worker(
     prefetch_multiplier: int | None,
     purge: bool,
     optimization: str,
-    **_accepted: bool,
+    autoscale: tuple[int, int] | None,
+    max_tasks_per_child: int | None,
+    max_memory_per_child: int | None,
+    time_limit: float | None,
+    soft_time_limit: float | None,
+    task_events: bool | None,
+    heartbeat_interval: float,
+    without_heartbeat: bool,
+    without_mingle: bool,
+    pidfile: str | None,
+    ready_file: str | None,
+    log_json: bool,
+    **_accepted: Any,
 ) -> None:
     """Run a worker: take tasks from queues and run them."""
     app: Canvas = context.obj.app
-    log.set_up("CRITICAL" if loglevel.upper() == "FATAL" else loglevel.upper(), logfile=logfile)
+    level = "CRITICAL" if loglevel.upper() == "FATAL" else loglevel.upper()
+    log.set_up(level, logfile=logfile, form=log.JSON if log_json else log.Form.of(app.conf))
+    if time_limit is not None:
+        app.conf.task_time_limit = time_limit
+    if soft_time_limit is not None:
+        app.conf.task_soft_time_limit = soft_time_limit
     if include:
         app.conf.include = [*app.conf.include, *include]
     if optimization == "fair" and prefetch_multiplier is None:
@@ -65,11 +93,17 @@ def worker(
             concurrency=concurrency,
             pool=pool,
             prefetch_multiplier=prefetch_multiplier,
+            autoscale=autoscale,
+            max_tasks_per_child=max_tasks_per_child,
+            max_memory_per_child=max_memory_per_child,
+            events=task_events,
+            heartbeat=None if without_heartbeat else heartbeat_interval,
         )
+        if purge:
+            for queue in plan.queues:
+                app.driver.broker.purge(queue)
+        say = None if getattr(context.obj, "quiet", False) else click.echo
+        code = run_node(app, plan, say, queues, Presence(pidfile, ready_file), mingles=not without_mingle)
     except ConfigurationError as exc:
         raise click.UsageError(str(exc)) from exc
-    if purge:
-        for queue in plan.queues:
-            app.driver.broker.purge(queue)
-    quiet = bool(getattr(context.obj, "quiet", False))
-    sys.exit(run_node(app, plan, None if quiet else click.echo, queues))
+    sys.exit(code)

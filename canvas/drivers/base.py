@@ -93,11 +93,12 @@ class Broker(Protocol):
 
     async def apublish(self, messages: Sequence[Publish], retry: bool = True) -> None: ...
 
-    def broadcast(self, exchange: str, payload: bytes) -> None:
-        """Send an envelope to everyone who listens to a fanout exchange now (PROTOCOL.md §1.8)."""
+    def broadcast(self, exchange: str, payload: bytes, routing_key: str = "") -> None:
+        """Send an envelope to everyone who listens to a fanout exchange now (PROTOCOL.md §1.8); with a routing key,
+        to those who listen to its topics."""
 
-    def subscribe(self, exchange: str) -> AbstractContextManager[Inbox]:
-        """What is broadcast to a fanout exchange from now on."""
+    def subscribe(self, exchange: str, topics: bool = False) -> AbstractContextManager[Inbox]:
+        """What is broadcast to a fanout exchange from now on: without a routing key, or with any."""
 
     def reply(self, exchange: str, routing_key: str, payload: bytes) -> None:
         """Send an envelope to whoever waits in ``replies``; nowhere, silently, when nobody does any more."""

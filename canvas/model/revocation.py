@@ -27,3 +27,8 @@ def read_entry(text: str) -> Entry:
         name, value = json.loads(rest)
         return name, value
     return rest
+
+
+def revoked_ids(entries: Iterable[str]) -> list[str]:
+    """The ids among entries."""
+    return [entry for entry in map(read_entry, entries) if isinstance(entry, str)]

@@ -2,7 +2,7 @@
 
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from canvas.errors import DecodeError, InvalidTaskError
@@ -81,7 +81,7 @@ def decode(
 
 
 def encode_plain(
-    body: Mapping[str, Any],
+    body: Mapping[str, Any] | Sequence[Mapping[str, Any]],
     headers: Mapping[str, Any],
     *,
     exchange: str,
@@ -97,9 +97,15 @@ def encode_plain(
 
 def decode_plain(payload: bytes, *, max_bytes: int = MAX_BYTES) -> tuple[dict[str, Any], dict[str, Any]]:
     """Headers and JSON body of an envelope that is no task: remote control and its replies. Raises DecodeError."""
-    headers, _, _, body = _opened(payload, ("json",), max_bytes, typed_json.MAX_DEPTH)
+    headers, body = decode_events(payload, max_bytes=max_bytes)
     if not isinstance(body, dict):
         raise DecodeError(f"body: expected a JSON object; got {type(body).__name__}")
+    return headers, body
+
+
+def decode_events(payload: bytes, *, max_bytes: int = MAX_BYTES) -> tuple[dict[str, Any], Any]:
+    """Headers and JSON body, whatever that is: an event, or a list of events. Raises DecodeError."""
+    headers, _, _, body = _opened(payload, ("json",), max_bytes, typed_json.MAX_DEPTH)
     return headers, body
 
 

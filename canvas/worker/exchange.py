@@ -82,13 +82,13 @@ class Exchange(threading.Thread):
 
     # -- for slots
 
-    def begin(self) -> None:
-        """The calling slot starts a piece of work."""
-        self._running[threading.get_ident()] = time.monotonic()
+    def begin(self, place: int) -> None:
+        """A slot, known by a number of its own, starts a piece of work."""
+        self._running[place] = time.monotonic()
 
-    def done(self, settlement: Settlement | Firing | None) -> None:
-        """The calling slot has finished its piece of work."""
-        took = time.monotonic() - self._running.pop(threading.get_ident())
+    def done(self, place: int, settlement: Settlement | Firing | None) -> None:
+        """The slot has finished its piece of work."""
+        took = time.monotonic() - self._running.pop(place)
         self.seconds_per_task += (took - self.seconds_per_task) * 0.1
         self._finished.append(settlement)
         self._rouse()
@@ -127,6 +127,16 @@ class Exchange(threading.Thread):
         self._change = change
         self._rouse(urgent=True)
         return change.done.wait(_CHANGED_WITHIN)
+
+    def resize(self, by: int) -> None:
+        """So many slots more, or fewer."""
+        self._appetite = self._appetite._replace(slots=self._appetite.slots + by)
+        self._rouse(urgent=True)
+
+    def shed(self, slots: int) -> None:
+        """Let so many slots have ``None`` instead of work: they are to end."""
+        for _ in range(slots):
+            self.work.put(None)
 
     def halt(self) -> None:
         """Do nothing more, whatever is unfinished; returns when the thread has ended."""
@@ -309,16 +319,22 @@ class Exchange(threading.Thread):
     def _give_back(self) -> None:
         """Return the leases of what has not started."""
         unstarted: list[Delivery] = []
+        leaving = 0
         while True:
             try:
                 item = self.work.get_nowait()
             except Empty:
                 break
+            if item is None:
+                leaving += 1
+                continue
             self._outstanding -= 1
             if isinstance(item, Delivery):
                 unstarted.append(item)
                 self._held.pop(item.tag, None)
-            elif item is not None:
+            else:
                 self._offers.append(item)
+        for _ in range(leaving):
+            self.work.put(None)
         if unstarted:
             self._persist(lambda: self._driver.broker.give_back(unstarted))

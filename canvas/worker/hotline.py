@@ -1,12 +1,14 @@
-"""Questions from a parent to its child process, over a pair of sockets: one JSON line each way."""
+"""Questions from a parent to its child process, over a pair of sockets: one JSON line each way, numbered."""
 
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 _ANSWER_WITHIN = 3.0
+_CHUNK = 65_536
 
 
 class Hotline:
@@ -15,7 +17,8 @@ class Hotline:
     def __init__(self) -> None:
         self._parent, self._child = socket.socketpair()
         self._lock = threading.Lock()
-        self._reader: Any = None
+        self._read = b""
+        self._number = 0
 
     def serve(self, answer: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         """In the child: answer on a thread of its own, until the parent is gone."""
@@ -25,27 +28,46 @@ class Hotline:
     def _answer(self, answer: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         with self._child.makefile("rw", encoding="utf-8") as stream:
             for line in stream:
+                number, question = json.loads(line)
                 try:
-                    found = answer(json.loads(line))
+                    found = answer(question)
                 except Exception as exc:  # noqa: BLE001 - the parent is told, and goes on
                     found = {"error": repr(exc)}
-                stream.write(json.dumps(found, default=repr) + "\n")
+                stream.write(json.dumps([number, found], default=repr) + "\n")
                 stream.flush()
 
-    def ask(self, question: dict[str, Any]) -> dict[str, Any]:
-        """In the parent: the child's answer; empty when it gives none in time."""
+    def ready_to_ask(self) -> None:
+        """In the parent, after the fork."""
+        self._child.close()
+
+    def ask(self, question: dict[str, Any], within: float = _ANSWER_WITHIN) -> dict[str, Any]:
+        """In the parent: the child's answer; empty when it gives none within so many seconds, or is gone."""
         with self._lock:
-            if self._reader is None:
-                self._child.close()
-                self._parent.settimeout(_ANSWER_WITHIN)
-                self._reader = self._parent.makefile("rb")
+            self._number += 1
+            deadline = time.monotonic() + within
             try:
-                self._parent.sendall(json.dumps(question).encode() + b"\n")
-                line = self._reader.readline()
+                self._parent.settimeout(within)
+                self._parent.sendall(json.dumps([self._number, question]).encode() + b"\n")
+                while True:
+                    # What answers an older question came too late for it.
+                    number, found = json.loads(self._line(deadline))
+                    if number == self._number:
+                        return dict(found)
             except OSError:
                 return {}
-        return json.loads(line) if line.endswith(b"\n") else {}
+
+    def _line(self, deadline: float) -> bytes:
+        """Raises OSError when none comes in time."""
+        while b"\n" not in self._read:
+            self._parent.settimeout(max(deadline - time.monotonic(), 0.001))
+            chunk = self._parent.recv(_CHUNK)
+            if not chunk:
+                raise ConnectionResetError("the child is gone")
+            self._read += chunk
+        line, _, self._read = self._read.partition(b"\n")
+        return line
 
     def close(self) -> None:
-        """In the parent: the child is gone."""
+        """In the parent when the child is gone, and in each of its siblings."""
         self._parent.close()
+        self._child.close()

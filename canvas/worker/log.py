@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Callable
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
+from canvas.config import Config
 from canvas.execute import traceback_text
-from canvas.log import WorkerFormatter
+from canvas.log import JsonFormatter, WorkerFormatter
 from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, Replaced, Retried, Revoked, Success
 from canvas.model.shortrepr import short_repr
 from canvas.telemetry import attach, emit, listening
@@ -19,7 +20,35 @@ _received = logging.getLogger("canvas.worker.strategy")
 _trace = logging.getLogger("canvas.app.trace")
 
 
-def set_up(level: str, stream: TextIO | None = None, logfile: str | None = None) -> None:
+class Form(NamedTuple):
+    """How lines look: logging's formats and date formats, for all lines and for those of tasks; or JSON."""
+
+    plain: str = FORMAT
+    of_tasks: str = TASK_FORMAT
+    date: str | None = None
+    task_date: str | None = None
+    json: bool = False
+
+    @classmethod
+    def of(cls, conf: Config) -> "Form":
+        """As the settings say."""
+        return cls(
+            conf.worker_log_format,
+            conf.worker_task_log_format,
+            conf.worker_log_datefmt,
+            conf.worker_task_log_datefmt,
+        )
+
+    def formatter(self) -> logging.Formatter:
+        if self.json:
+            return JsonFormatter()
+        return WorkerFormatter(self.plain, self.of_tasks, self.date, self.task_date)
+
+
+JSON = Form(json=True)
+
+
+def set_up(level: str, stream: TextIO | None = None, logfile: str | None = None, form: Form | None = None) -> None:
     """Send the root logger's lines to ``stream`` or ``logfile``, and telemetry to the loggers.
 
     Whoever listens to ``logging.setup`` (the ``setup_logging`` signal) does the first himself.
@@ -29,7 +58,7 @@ def set_up(level: str, stream: TextIO | None = None, logfile: str | None = None)
         listen()
         return
     handler: logging.Handler = logging.FileHandler(logfile) if logfile else logging.StreamHandler(stream)
-    handler.setFormatter(WorkerFormatter(FORMAT, TASK_FORMAT))
+    handler.setFormatter((form or Form()).formatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
@@ -117,6 +146,14 @@ def _child_lost(pid: int, exitcode: int, **_: Any) -> None:
     _worker.error("Process %s exited with %s; what it held was given back", pid, exitcode)
 
 
+def _worn(pid: int, why: str, **_: Any) -> None:
+    _worker.info("Process %s is replaced: %s", pid, why)
+
+
+def _scaled(by: int, **_: Any) -> None:
+    _worker.info("Scaling %s %s processes.", "up" if by > 0 else "down", abs(by))
+
+
 def _unlimited(pool: str, who: str, **_: Any) -> None:
     _worker.warning("Hard time limits (%s) have no effect in the %s pool: use --pool prefork", who, pool)
 
@@ -154,6 +191,8 @@ _LINES: list[tuple[str, Callable[..., None], logging.Logger, int]] = [
     ("worker.ready", _ready, _worker, logging.INFO),
     ("worker.stopping", _stopping, _worker, logging.WARNING),
     ("worker.child_lost", _child_lost, _worker, logging.ERROR),
+    ("worker.worn", _worn, _worker, logging.INFO),
+    ("worker.scaled", _scaled, _worker, logging.INFO),
     ("worker.unlimited", _unlimited, _worker, logging.WARNING),
     ("worker.lease_lost", _lease_lost, _worker, logging.WARNING),
     ("worker.reaped", _reaped, _worker, logging.WARNING),

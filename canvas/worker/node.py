@@ -1,22 +1,32 @@
 """A node: one ``canvas worker`` command. Decides what it runs, says so, runs it, ends."""
 
+import inspect
 import os
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from canvas.app import Canvas
+from canvas.control import REVOKED_FOR, by_node
 from canvas.drivers.base import Binding
-from canvas.errors import ConfigurationError
-from canvas.telemetry import emit
+from canvas.errors import CanvasError, ConfigurationError
+from canvas.model.revocation import id_entry, revoked_ids
+from canvas.telemetry import attach, emit
+from canvas.worker.autoscale import Autoscaler
 from canvas.worker.banner import banner
+from canvas.worker.board import Board
+from canvas.worker.heart import INTERVAL, Heart
+from canvas.worker.panel import Panel
 from canvas.worker.pidbox import Pidbox
+from canvas.worker.pool import Alone, Pool
 from canvas.worker.prefork import Prefork
+from canvas.worker.presence import Presence
 from canvas.worker.process import Plan, WorkerProcess, new_worker_id
 
 _LISTENING_WITHIN = 5.0
-POOLS = ("prefork", "threads", "solo")
+_MINGLE_FOR = 1.0
+POOLS = ("prefork", "threads", "solo", "asyncio")
 
 
 def plan_node(
@@ -28,6 +38,11 @@ def plan_node(
     concurrency: int | None = None,
     pool: str | None = None,
     prefetch_multiplier: int | None = None,
+    autoscale: tuple[int, int] | None = None,
+    max_tasks_per_child: int | None = None,
+    max_memory_per_child: int | None = None,
+    events: bool | None = None,
+    heartbeat: float | None = INTERVAL,
 ) -> Plan:
     """What the command line and the settings come to. Raises ConfigurationError naming what is wrong."""
     conf = app.conf
@@ -35,7 +50,11 @@ def plan_node(
     pool = {"processes": "prefork"}.get(pool, pool)
     if pool not in POOLS:
         raise ConfigurationError(f"pool: expected one of {', '.join(POOLS)}; got {pool!r}")
+    if autoscale is not None and pool == "solo":
+        raise ConfigurationError("autoscale: the solo pool has one place; choose another pool")
     slots = 1 if pool == "solo" else concurrency or conf.worker_concurrency or os.cpu_count() or 1
+    if autoscale is not None:
+        slots = autoscale[1]
     per_process = 1 if pool == "prefork" else slots
     multiplier = prefetch_multiplier if prefetch_multiplier is not None else conf.worker_prefetch_multiplier
     ample = prefetch_multiplier is None and multiplier == 4
@@ -46,6 +65,12 @@ def plan_node(
         concurrency=slots,
         pool=pool,
         remote_control=bool(conf.worker_enable_remote_control),
+        autoscale=autoscale,
+        max_tasks_per_child=max_tasks_per_child or conf.worker_max_tasks_per_child,
+        max_memory_per_child=max_memory_per_child or conf.worker_max_memory_per_child,
+        events=conf.worker_send_task_events if events is None else events,
+        events_always=conf.worker_send_task_events if events is None else events,
+        heartbeat=heartbeat,
         prefetch_limit=2 * conf.worker_batch_size if ample else per_process * max(0, multiplier - 1),
     )
 
@@ -64,8 +89,17 @@ def node_name(template: str | None) -> str:
     return name if "@" in name else f"{name}@{host}"
 
 
-def run_node(app: Canvas, plan: Plan, say: Callable[[str], None] | None = None, selected: Iterable[str] = ()) -> int:
+def run_node(
+    app: Canvas,
+    plan: Plan,
+    say: Callable[[str], None] | None = None,
+    selected: Iterable[str] = (),
+    presence: Presence | None = None,
+    mingles: bool = True,
+) -> int:
     """Run until stopped; the exit code."""
+    presence = presence or Presence()
+    presence.claim()
     app.import_task_modules()
     emit("worker.preparing", hostname=plan.hostname)
     emit("worker.init", hostname=plan.hostname)
@@ -73,47 +107,86 @@ def run_node(app: Canvas, plan: Plan, say: Callable[[str], None] | None = None, 
         say(banner(app, plan))
     app.driver.broker.declare(bindings(app, selected or plan.queues))
     _warn_of_limits(app, plan)
-    if plan.pool == "prefork":
-        prefork = Prefork(app, plan)
-        control = Pidbox(app, plan, prefork)
-        code = prefork.run(on_ready=lambda: _open(control, plan))
-        emit("worker.shutdown", hostname=plan.hostname)
-        return code
-    process = WorkerProcess(app, plan, plan.concurrency, new_worker_id(plan.hostname))
-    control = Pidbox(app, plan, Alone(process))
-    process.handle_signals()
-    process.run(on_ready=lambda: _open(control, plan))
-    control.stop()
+    node = Node(app, plan, presence, mingles)
+    try:
+        code = node.pool.run(on_ready=node.open)
+    finally:
+        node.close()
     emit("worker.shutdown", hostname=plan.hostname)
     sys.stdout.flush()
-    return 0
+    return code
 
 
-def _open(control: Pidbox, plan: Plan) -> None:
-    if plan.remote_control:
-        control.start()
-        control.wait_until_listening(_LISTENING_WITHIN)
-    emit("worker.ready", hostname=plan.hostname)
+class Node:
+    """A pool and what goes along with it: remote control, heartbeat, autoscaling."""
+
+    def __init__(self, app: Canvas, plan: Plan, presence: Presence, mingles: bool) -> None:
+        self._app = app
+        self._plan = plan
+        self._presence = presence
+        self._mingles = mingles and plan.remote_control
+        self._detach = attach(lambda **_: presence.stopping(), "worker.stopping")
+        self._board = board = Board()
+        self.pool = _pool(app, plan, board)
+        heart = Heart(app, plan.hostname, board, plan.heartbeat) if plan.heartbeat else None
+        scaler = Autoscaler(app, plan, board, self.pool, *plan.autoscale) if plan.autoscale else None
+        panel = Panel(app, plan, self.pool, board, heart, scaler)
+        self._control = Pidbox(app, plan, panel, board)
+        self._companions = [one for one in (heart, scaler) if one is not None]
+
+    def open(self) -> None:
+        """Listen to remote control, start what goes along, and say that the node is ready."""
+        if self._plan.remote_control:
+            self._control.start()
+            self._control.wait_until_listening(_LISTENING_WITHIN)
+        for companion in self._companions:
+            companion.start()
+        if self._mingles:
+            threading.Thread(target=self._mingle, name="canvas-mingle", daemon=True).start()
+        self._presence.ready()
+        emit("worker.ready", hostname=self._plan.hostname)
+
+    def close(self) -> None:
+        """Stop all of it."""
+        self._control.stop()
+        for companion in self._companions:
+            companion.stop()
+        self._presence.leave()
+        self._detach()
+
+    def _mingle(self) -> None:
+        """Exchange revocations and clocks with workers that keep them in memory: Celery's (PROTOCOL.md §6)."""
+        app, me = self._app, self._plan.hostname
+        try:
+            known = revoked_ids(app.driver.broker.revoked())
+            asked = {"from_node": me, "revoked": known}
+            answers = app.control.broadcast("hello", asked, reply=True, timeout=_MINGLE_FOR)
+            told: set[str] = set()
+            for node, answer in by_node(answers).items():
+                if node != me and isinstance(answer, dict):
+                    told.update(one for one in answer.get("revoked") or () if isinstance(one, str))
+                    self._board.adjust(int(answer.get("clock") or 0))
+            app.driver.broker.revoke([id_entry(one) for one in sorted(told.difference(known))], REVOKED_FOR)
+        except (CanvasError, ValueError, TypeError) as exc:
+            emit("control.undecodable", reason=repr(exc))
 
 
-class Alone:
-    """The pool of a node that is one process."""
-
-    def __init__(self, process: WorkerProcess) -> None:
-        self._process = process
-
-    def ask(self, question: dict[str, Any]) -> list[dict[str, Any]]:
-        return [self._process.ask(question)]
-
-    def resize(self, by: int) -> None:
-        raise ValueError("only the prefork pool can grow and shrink")
+def _pool(app: Canvas, plan: Plan, board: Board) -> Pool:
+    if plan.pool == "prefork":
+        return Prefork(app, plan, board)
+    return Alone(WorkerProcess(app, plan, plan.concurrency, new_worker_id(plan.hostname), board, board.open_row()))
 
 
 def _warn_of_limits(app: Canvas, plan: Plan) -> None:
     """Only a process can be ended from outside: elsewhere hard time limits have no effect, which is said once."""
     if plan.pool == "prefork":
         return
-    limited = sorted(task.name for task in app.tasks.values() if task.time_limit)
+    free = plan.pool == "asyncio"
+    limited = sorted(
+        task.name
+        for task in app.tasks.values()
+        if task.time_limit and not (free and inspect.iscoroutinefunction(task.run))
+    )
     if app.conf.task_time_limit or limited:
         who = ", ".join(limited[:5]) or "task_time_limit"
         emit("worker.unlimited", pool=plan.pool, who=who)

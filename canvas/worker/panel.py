@@ -6,36 +6,35 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
+from urllib.parse import urlsplit
 
 from canvas.app import Canvas
 from canvas.config import masked
 from canvas.control import REVOKED_FOR
 from canvas.drivers.base import Binding
-from canvas.model.revocation import id_entry, stamp_entries
+from canvas.model.revocation import id_entry, revoked_ids
+from canvas.worker.autoscale import Autoscaler
+from canvas.worker.board import Board
+from canvas.worker.heart import Heart
+from canvas.worker.pool import Pool
 from canvas.worker.process import Plan
 
 Answer = dict[str, Any]
 
 
-class Pool(Protocol):
-    """The processes of a node."""
-
-    def ask(self, question: dict[str, Any]) -> list[dict[str, Any]]:
-        """Every process's answer (``WorkerProcess.ask``)."""
-
-    def resize(self, by: int) -> None:
-        """So many places more, or fewer. Raises ValueError where the pool cannot."""
-
-
 class Panel:
     """The commands by name; a command's arguments are its method's."""
 
-    def __init__(self, app: Canvas, plan: Plan, pool: Pool, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, app: Canvas, plan: Plan, pool: Pool, board: Board, heart: Heart | None, autoscaler: Autoscaler | None
+    ) -> None:
         self._app = app
         self._plan = plan
         self._pool = pool
-        self._clock = clock
+        self._board = board
+        self._heart = heart
+        self._autoscaler = autoscaler
         self._since = time.time()
 
     def call(self, command: str, arguments: dict[str, Any]) -> Any:
@@ -54,7 +53,7 @@ class Panel:
         return {"ok": "pong"}
 
     def clock(self) -> Answer:
-        return {"clock": self._clock()}
+        return {"clock": self._board.time}
 
     def active(self, safe: bool = False) -> list[Any]:
         return [_safe(info) if safe else info for state in self._states() for info in state["active"]]
@@ -72,8 +71,7 @@ class Panel:
         return [_described(tasks[name], taskinfoitems or ()) for name in names]
 
     def revoked(self) -> list[str]:
-        found = [entry.removeprefix("id:") for entry in self._app.driver.broker.revoked() if entry.startswith("id:")]
-        return sorted(found)
+        return sorted(revoked_ids(self._app.driver.broker.revoked()))
 
     def query_task(self, ids: Any) -> Answer:
         wanted = {ids} if isinstance(ids, str) else set(ids)
@@ -102,12 +100,13 @@ class Panel:
         return {
             "total": dict(total),
             "pid": os.getpid(),
-            "clock": str(self._clock()),
+            "clock": str(self._board.time),
             "uptime": int(time.time() - self._since),
             "pool": self._pool_stats([state["pid"] for state in states]),
             "broker": _broker(str(self._app.conf.broker_url or "")),
             "prefetch_count": self._plan.concurrency + self._plan.prefetch_limit,
             "rusage": _rusage(),
+            **({"autoscaler": self._autoscaler.stats()} if self._autoscaler is not None else {}),
         }
 
     def memsample(self) -> str:
@@ -116,12 +115,12 @@ class Panel:
     def _pool_stats(self, pids: list[int]) -> Answer:
         plan = self._plan
         stats: Answer = {"implementation": f"canvas.{plan.pool}", "max-concurrency": plan.concurrency}
-        if plan.pool == "threads":
+        if plan.pool in ("threads", "asyncio"):
             return {**stats, "threads": plan.concurrency}
         return {
             **stats,
             "processes": pids,
-            "max-tasks-per-child": None,
+            "max-tasks-per-child": plan.max_tasks_per_child or "N/A",
             "put-guarded-by-semaphore": True,
             "timeouts": [],
         }
@@ -133,8 +132,7 @@ class Panel:
 
     def revoke(self, task_id: Any, terminate: bool = False, signal: str = "SIGTERM") -> Answer:
         ids = [task_id] if isinstance(task_id, str) else list(task_id)
-        self._app.driver.broker.revoke([id_entry(one) for one in ids], REVOKED_FOR)
-        self._app.backend.mark_revoked(ids)
+        self._app.control.keep_revoked(ids)
         self._pool.ask({"do": "revoked"})
         if terminate:
             return self.terminate(ids, signal)
@@ -149,7 +147,7 @@ class Panel:
     def revoke_by_stamped_headers(
         self, headers: dict[str, Any], terminate: bool = False, signal: str = "SIGTERM"
     ) -> Answer:
-        self._app.driver.broker.revoke(stamp_entries(headers), REVOKED_FOR)
+        self._app.control.keep_revoked_stamps(headers)
         self._pool.ask({"do": "revoked"})
         return {"ok": f"headers {headers} flagged as revoked, but not terminated"}
 
@@ -163,12 +161,24 @@ class Panel:
         return {"error": "rate limits are not supported by this worker"}
 
     def pool_grow(self, n: int = 1) -> Answer:
-        self._pool.resize(n)
+        self._resize(int(n))
         return {"ok": "pool will grow"}
 
     def pool_shrink(self, n: int = 1) -> Answer:
-        self._pool.resize(-n)
+        self._resize(-int(n))
         return {"ok": "pool will shrink"}
+
+    def _resize(self, by: int) -> None:
+        if self._autoscaler is not None:
+            raise ValueError("the pool is autoscaled; use the autoscale command")
+        self._pool.resize(by)
+
+    def autoscale(self, max: int | None = None, min: int | None = None) -> Answer:
+        if self._autoscaler is None:
+            raise ValueError("Autoscale not enabled")
+        self._autoscaler.change(max, min)
+        stats = self._autoscaler.stats()
+        return {"ok": f"autoscale now max={stats['max']} min={stats['min']}"}
 
     def add_consumer(
         self, queue: str, exchange: str | None = None, exchange_type: str = "direct", routing_key: str | None = None,
@@ -190,14 +200,30 @@ class Panel:
             return None
         ids = [one for one in revoked or () if isinstance(one, str)]
         self._app.driver.broker.revoke([id_entry(one) for one in ids], REVOKED_FOR)
-        return {"revoked": self.revoked(), "clock": self._clock()}
+        self._pool.ask({"do": "revoked"})
+        return {"revoked": self.revoked(), "clock": self._board.time}
 
     def shutdown(self, msg: str = "", **_more: Any) -> Answer | None:
         os.kill(os.getpid(), signal.SIGTERM)
         return NO_REPLY
 
     def enable_events(self) -> Answer:
-        return {"error": "task events are not supported by this worker"}
+        return self._switch_events(True)
+
+    def disable_events(self) -> Answer:
+        return self._switch_events(False)
+
+    def _switch_events(self, on: bool) -> Answer:
+        state = "enabled" if on else "disabled"
+        if self._plan.events_always or self._plan.events is on:
+            return {"ok": f"task events already {state}"}
+        self._plan.events = on
+        self._pool.ask({"do": "events", "on": on})
+        return {"ok": f"task events {state}"}
+
+    def heartbeat(self) -> None:
+        if self._heart is not None:
+            self._heart.beat()
 
     def nothing(self, **_arguments: Any) -> None:
         """Commands of Celery's gossip, which this worker takes no part in."""
@@ -213,7 +239,7 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
             "ping", "clock", "active", "reserved", "scheduled", "registered", "revoked", "query_task", "active_queues",
             "conf", "report", "stats", "memsample", "revoke", "terminate", "revoke_by_stamped_headers", "time_limit",
             "rate_limit", "pool_grow", "pool_shrink", "add_consumer", "cancel_consumer", "hello", "shutdown",
-            "enable_events",
+            "enable_events", "disable_events", "heartbeat", "autoscale",
         )
     },
     "dump_active": Panel.active,
@@ -222,8 +248,6 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "dump_revoked": Panel.revoked,
     "dump_tasks": Panel.registered,
     "dump_conf": Panel.conf,
-    "disable_events": Panel.enable_events,
-    "heartbeat": Panel.nothing,
     "election": Panel.nothing,
 }  # fmt: skip
 
@@ -256,8 +280,6 @@ def _queue(queue: Any) -> Answer:
 
 
 def _broker(url: str) -> Answer:
-    from urllib.parse import urlsplit
-
     parts = urlsplit(url)
     return {
         "hostname": parts.hostname, "userid": parts.username, "virtual_host": parts.path.lstrip("/") or "0",

@@ -10,7 +10,8 @@ from canvas.app import Canvas
 from canvas.errors import BrokerError, EncodeError, WireError
 from canvas.telemetry import emit
 from canvas.wire import message as wire
-from canvas.worker.panel import NO_REPLY, Panel, Pool
+from canvas.worker.board import Board
+from canvas.worker.panel import NO_REPLY, Panel
 from canvas.worker.process import Plan
 
 _LOOK_EVERY = 0.5
@@ -20,12 +21,12 @@ _AGAIN_AFTER = 1.0
 class Pidbox(threading.Thread):
     """Takes a node's commands one after the other, on a thread of its own."""
 
-    def __init__(self, app: Canvas, plan: Plan, pool: Pool) -> None:
+    def __init__(self, app: Canvas, plan: Plan, panel: Panel, board: Board) -> None:
         super().__init__(name="canvas-pidbox", daemon=True)
         self._app = app
         self._plan = plan
-        self._panel = Panel(app, plan, pool, lambda: self._clock)
-        self._clock = 0
+        self._panel = panel
+        self._board = board
         self._ended = threading.Event()
         self._listening = threading.Event()
 
@@ -66,7 +67,7 @@ class Pidbox(threading.Thread):
             emit("control.undecodable", reason=repr(exc))
             return
         clock = headers.get("clock")
-        self._clock = max(self._clock, clock if isinstance(clock, int) else 0) + 1
+        self._board.adjust(clock if isinstance(clock, int) else 0)
         if not meant:
             return
         answer = self._panel.call(command, arguments)
@@ -84,7 +85,6 @@ class Pidbox(threading.Thread):
         return True
 
     def _reply(self, exchange: str, routing_key: str, ticket: Any, answer: Any) -> None:
-        self._clock += 1
         try:
             payload = self._envelope(exchange, routing_key, ticket, answer)
         except EncodeError as exc:
@@ -93,6 +93,6 @@ class Pidbox(threading.Thread):
 
     def _envelope(self, exchange: str, routing_key: str, ticket: Any, answer: Any) -> bytes:
         return wire.encode_plain(
-            {self._plan.hostname: answer}, {"ticket": ticket, "clock": self._clock},
+            {self._plan.hostname: answer}, {"ticket": ticket, "clock": self._board.forward()},
             exchange=exchange, routing_key=routing_key, delivery_mode=1, tag=str(uuid4()),
         )  # fmt: skip

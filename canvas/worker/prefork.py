@@ -16,8 +16,9 @@ from typing import Any, NoReturn
 from canvas.app import Canvas
 from canvas.errors import BrokerError
 from canvas.telemetry import emit
+from canvas.worker.board import Board, Row
 from canvas.worker.hotline import Hotline
-from canvas.worker.process import EXPENDED, Plan, WorkerProcess, new_worker_id
+from canvas.worker.process import EXPENDED, Plan, WorkerProcess, new_worker_id, set_time_limits
 from canvas.worker.upkeep import Duties
 
 _RESPAWN_PAUSE = 0.2
@@ -26,11 +27,13 @@ _RESPAWN_PAUSE = 0.2
 class Prefork:
     """Supervises ``plan.concurrency`` children."""
 
-    def __init__(self, app: Canvas, plan: Plan) -> None:
+    def __init__(self, app: Canvas, plan: Plan, board: Board) -> None:
         self._app = app
         self._plan = plan
+        self._board = board
         self._children: dict[int, str] = {}
         self._hotlines: dict[int, Hotline] = {}
+        self._rows: dict[int, Row] = {}
         self._wanted = plan.concurrency
         self._retiring: set[int] = set()
         self._stopping = False
@@ -51,8 +54,7 @@ class Prefork:
         if question["do"] == "queues":
             self._plan.queues[:] = question["queues"]
         if question["do"] == "time_limit":
-            task = self._app.tasks[question["task"]]
-            task.soft_time_limit, task.time_limit = question["soft"], question["hard"]
+            set_time_limits(self._app, question)
         return [hotline.ask(question) for hotline in list(self._hotlines.values())]
 
     def resize(self, by: int) -> None:
@@ -85,21 +87,25 @@ class Prefork:
         return 1 if self._cold else 0
 
     def _fork(self) -> None:
-        worker, hotline = new_worker_id(self._plan.hostname), Hotline()
+        worker, hotline, row = new_worker_id(self._plan.hostname), Hotline(), self._board.open_row()
         sys.stdout.flush()
         sys.stderr.flush()
         pid = os.fork()
         if pid == 0:
-            self._child(worker, hotline)
+            for others in self._hotlines.values():
+                others.close()
+            self._child(worker, hotline, row)
+        hotline.ready_to_ask()
         self._children[pid] = worker
         self._hotlines[pid] = hotline
+        self._rows[pid] = row
 
-    def _child(self, worker: str, hotline: Hotline) -> NoReturn:
+    def _child(self, worker: str, hotline: Hotline, row: Row) -> NoReturn:
         code = 1
         try:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
                 signal.signal(number, signal.SIG_DFL)
-            process = WorkerProcess(self._app, self._plan, 1, worker, expendable=True)
+            process = WorkerProcess(self._app, self._plan, 1, worker, self._board, row, expendable=True)
             signal.signal(signal.SIGTERM, process._on_signal)
             signal.signal(signal.SIGQUIT, process._on_signal)
             # A terminal's Ctrl-C reaches every process of the group; the parent passes on what is meant.
@@ -128,6 +134,7 @@ class Prefork:
             self._retiring.discard(pid)
             if pid in self._hotlines:
                 self._hotlines.pop(pid).close()
+                self._board.close_row(self._rows.pop(pid))
             if worker is not None:
                 self._buried(pid, worker, status)
 

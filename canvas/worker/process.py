@@ -7,18 +7,24 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from canvas.app import Canvas
 from canvas.model.settlement import Settlement
 from canvas.telemetry import emit
+from canvas.worker.board import Board, Row
 from canvas.worker.exchange import Appetite, Exchange
 from canvas.worker.revocations import Revocations
 from canvas.worker.run import Line
 from canvas.worker.slot import Slot
 from canvas.worker.tally import Tally
+from canvas.worker.task_events import TaskEvents
 from canvas.worker.upkeep import Duties, Upkeep
+from canvas.worker.wear import Wear
+
+if TYPE_CHECKING:
+    from canvas.worker.async_slots import LoopSlots
 
 EXPENDED = 75
 """Exit code of a process that a hard time limit ended, in good order."""
@@ -35,6 +41,17 @@ class Plan:
     prefetch_limit: int
     """Messages a process may hold beyond what its slots run."""
     remote_control: bool = True
+    max_tasks_per_child: int | None = None
+    max_memory_per_child: int | None = None
+    """KiB."""
+    autoscale: tuple[int, int] | None = None
+    """The most and the fewest places."""
+    events: bool = False
+    """Task events are sent, now."""
+    events_always: bool = False
+    """They are sent whatever remote control says (``-E``)."""
+    heartbeat: float | None = 2.0
+    """Seconds between heartbeat events; ``None``: none."""
 
 
 def new_worker_id(hostname: str) -> str:
@@ -45,14 +62,33 @@ def new_worker_id(hostname: str) -> str:
 class WorkerProcess:
     """Runs tasks in this process, on ``slots`` threads; with one slot, on the main thread."""
 
-    def __init__(self, app: Canvas, plan: Plan, slots: int, worker: str, expendable: bool = False) -> None:
-        """An ``expendable`` process may be ended for a task in it; whoever started it starts another."""
+    def __init__(
+        self,
+        app: Canvas,
+        plan: Plan,
+        slots: int,
+        worker: str,
+        board: Board | None = None,
+        row: Row | None = None,
+        expendable: bool = False,
+    ) -> None:
+        """``row`` of ``board`` is this process's; without them it has a board of its own.
+
+        An ``expendable`` process may be ended for a task in it; whoever started it starts another.
+        """
+        board = board or Board()
+        row = row or board.open_row()
         conf = app.conf
         self._app = app
+        self._plan = plan
         self._slots = slots
+        self._loop: LoopSlots | None = None
+        self._threads: list[threading.Thread] = []
+        self._wear = Wear(plan.max_tasks_per_child, plan.max_memory_per_child) if expendable else Wear(None, None)
+        self._events = TaskEvents(app, plan.hostname, board)
         self.worker = worker
         appetite = Appetite(slots, conf.worker_batch_size, conf.worker_prefetch_seconds, plan.prefetch_limit)
-        revocations, tally = Revocations(app.driver.broker), Tally(plan.hostname)
+        revocations, tally = Revocations(app.driver.broker), Tally(plan.hostname, row)
         self.exchange = Exchange(app.driver, worker, list(plan.queues), appetite, revocations.sync, tally.held)
         give_up = self._give_up if expendable else None
         self._line = Line(app, plan.hostname, self.exchange.acknowledge, give_up, revocations, tally)
@@ -71,6 +107,8 @@ class WorkerProcess:
     def run(self, on_ready: Callable[[], None] | None = None) -> None:
         """Work until stopped by a signal or :meth:`stop`; give back, settle, leave."""
         self._app.driver.broker.beat(self.worker, self._queues, self._app.conf.worker_lease_ttl)
+        if self._plan.events:
+            self._events.enable()
         self.exchange.start()
         self._upkeep.start()
         if threading.current_thread() is threading.main_thread():
@@ -83,28 +121,55 @@ class WorkerProcess:
         finally:
             self._upkeep.stop()
             self._upkeep.join(timeout=5)
+            self._events.close()
         if self.exchange.failure is not None:
             raise self.exchange.failure
         self._app.driver.broker.leave(self.worker)
 
     def _run_slots(self) -> None:
-        if self._slots == 1:
-            Slot(self.exchange, self._line).run()
-            return
-        threads = [
-            threading.Thread(target=Slot(self.exchange, self._line).run, name=f"canvas-slot-{n}", daemon=True)
-            for n in range(self._slots)
-        ]
-        for thread in threads:
+        match self._plan.pool:
+            case "asyncio":
+                self._loop = _loop_slots(self.exchange, self._line, self._slots)
+                self._loop.run()
+            case "threads":
+                self._start_threads(self._slots)
+                while alive := [thread for thread in list(self._threads) if thread.is_alive()]:
+                    alive[0].join(timeout=0.5)
+            case _:
+                Slot(self.exchange, self._line, self._retire_when_worn).run()
+
+    def _start_threads(self, count: int) -> None:
+        for _ in range(count):
+            name = f"canvas-slot-{len(self._threads)}"
+            thread = threading.Thread(target=Slot(self.exchange, self._line).run, name=name, daemon=True)
+            self._threads.append(thread)
             thread.start()
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(timeout=0.5)
+
+    def resize(self, by: int) -> None:
+        """So many places more, or fewer; one stays at least. Raises ValueError where there is one place for good."""
+        if self._plan.pool == "solo":
+            raise ValueError("the solo pool has one place; only the others can grow and shrink")
+        by = max(by, 1 - self._slots)
+        self._slots += by
+        self._plan.concurrency = self._slots
+        self.exchange.resize(by)
+        if self._loop is not None:
+            self._loop.resize(by)
+            return
+        self.exchange.shed(max(-by, 0))
+        self._start_threads(max(by, 0))
+
+    def _retire_when_worn(self) -> None:
+        why = self._wear.worn(self._line.tally)
+        if why is not None:
+            emit("worker.worn", pid=os.getpid(), why=why)
+            self._wear = Wear(None, None)
+            self.stop()
 
     def ask(self, question: dict[str, Any]) -> dict[str, Any]:
         """Remote control of this process: what it is doing, and changes of what it does.
 
-        ``{"do": "state" | "revoked" | "terminate" | "time_limit" | "queues", …}``.
+        ``{"do": "state" | "revoked" | "terminate" | "time_limit" | "queues" | "events", …}``.
         """
         match question["do"]:
             case "state":
@@ -114,8 +179,12 @@ class WorkerProcess:
             case "terminate":
                 return self._terminate(question["ids"], question["signal"])
             case "time_limit":
-                task = self._app.tasks[question["task"]]
-                task.soft_time_limit, task.time_limit = question["soft"], question["hard"]
+                set_time_limits(self._app, question)
+            case "events":
+                if question["on"]:
+                    self._events.enable()
+                else:
+                    self._events.disable()
             case "queues":
                 self._queues[:] = question["queues"]
                 self.exchange.consume(question["queues"])
@@ -136,6 +205,7 @@ class WorkerProcess:
     def _give_up(self, settlement: Settlement) -> None:
         """Commit what ends the task that does not end by itself, give the rest back, and end the process."""
         self.exchange.commit(settlement)
+        self._events.close()
         self.exchange.halt()
         self._app.driver.broker.leave(self.worker)
         sys.stdout.flush()
@@ -164,3 +234,16 @@ class WorkerProcess:
             self._signals += 1
         emit("worker.stopping", how="warm")
         self.stop()
+
+
+def set_time_limits(app: Canvas, question: dict[str, Any]) -> None:
+    """Change a task's limits in this process: ``{"task": …, "soft": …, "hard": …}``."""
+    task = app.tasks[question["task"]]
+    task.soft_time_limit, task.time_limit = question["soft"], question["hard"]
+
+
+def _loop_slots(exchange: Exchange, line: Line, places: int) -> "LoopSlots":
+    # asyncio takes longer to import than the rest of canvas; the other pools do without.
+    from canvas.worker.async_slots import LoopSlots
+
+    return LoopSlots(exchange, line, places)

@@ -1,7 +1,8 @@
 """One delivery, straight down: open, admit, execute, settle. The result is a settlement; nothing is sent here."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from canvas.app import Canvas
@@ -48,13 +49,22 @@ class Line:
         self._give_up = give_up
         self.revocations = revocations
         self._hostname = hostname
-        self._acknowledge = acknowledge
+        self.acknowledge = acknowledge
         self._settler = Settler(app, hostname)
         self._conf = app.conf
         self._accept = app.accept_content
 
     def run(self, delivery: Delivery) -> Settlement | None:
         """Everything one delivery comes to; ``None`` when its lease was lost before it started."""
+        job = self.admit(delivery)
+        if isinstance(job, Settlement):
+            return job
+        if job.early and not self.acknowledge(delivery):
+            return None
+        return self.conclude(job, self.execute(job))
+
+    def admit(self, delivery: Delivery) -> "Job | Settlement":
+        """What is to run, or what becomes of a delivery that is not."""
         try:
             message = self._open(delivery)
             admission = admit(message, time.time())
@@ -70,30 +80,23 @@ class Line:
         if task is None and isinstance(admission, Run):
             return self._unknown(delivery, message)
         request = Request(message, hostname=self._hostname)
-        if not isinstance(admission, Never):
-            emit("task.received", message=message, hostname=self._hostname, request=request)
-        early = task is not None and isinstance(admission, Run) and not _acks_late(task, message)
-        if early and not self._acknowledge(delivery):
-            return None
-        started = time.perf_counter()
-        done = Finished(delivery, message, request, task, fence="begun" if early else "lease")
         if isinstance(admission, Never):
-            outcome: Outcome = Revoked(admission.reason)
-        else:
-            self.tally.begin(Running(message, early, self._terminator(done)))
-            try:
-                outcome = self._execute(done)
-            finally:
-                self.tally.end()
-        settlement = self._settler.settle(done, outcome)
+            return self.conclude(Job(delivery, message, request, task, fence="lease"), Revoked(admission.reason))
+        assert task is not None
+        emit("task.received", message=message, hostname=self._hostname, request=request, task=task)
+        return Job(delivery, message, request, task, fence="lease" if _acks_late(task, message) else "begun")
+
+    def conclude(self, job: "Job", outcome: Outcome) -> Settlement:
+        """The settlement of a job that came to ``outcome``."""
+        settlement = self._settler.settle(job, outcome)
         emit(
             "task.finished",
-            message=message,
+            message=job.message,
             outcome=outcome,
-            runtime=time.perf_counter() - started,
+            runtime=time.perf_counter() - job.started,
             hostname=self._hostname,
-            task=task,
-            request=request,
+            task=job.task,
+            request=job.request,
         )
         return settlement
 
@@ -112,12 +115,10 @@ class Line:
             return Settlement(work, disposal="dead", reason=f"internal error: {exc!r}")
         return None
 
-    def _terminator(self, done: Finished) -> Callable[[], None] | None:
+    def _ender(self, job: "Job", outcome: Outcome) -> Callable[[], None] | None:
         """What ends the task from outside, where the process may end with it."""
         give_up = self._give_up
-        if give_up is None:
-            return None
-        return lambda: give_up(self._settler.settle(done, Revoked("terminated")))
+        return (lambda: give_up(self.conclude(job, outcome))) if give_up is not None else None
 
     def state(self) -> dict[str, Any]:
         """What this process is doing, as JSON."""
@@ -134,34 +135,44 @@ class Line:
             max_depth=conf.task_message_max_depth,
         )
 
-    def _execute(self, done: Finished) -> Outcome:
-        task, request, message = done.task, done.request, done.message
-        assert task is not None
-        emit("task.started", message=message, hostname=self._hostname, task=task)
-        if task.track_started:
-            self._settler.announce_start(done)
-        hard, soft = self._limits_of(task, request)
-        with denied_join_result():
+    def execute(self, job: "Job") -> Outcome:
+        """Run the job's task here and now, within its time limits."""
+        task, message = job.task, job.message
+        with self.running(job, self._ender(job, Revoked("terminated"))):
+            hard, soft = self.limits_of(job)
             if not hard and not soft:
-                return execute(task, request, message.args, message.kwargs)
-            return self._execute_within(soft, hard, done, task)
+                return execute(task, job.request, message.args, message.kwargs)
+            end = self._ender(job, Failure(TimeLimitExceeded(hard)))
 
-    def _execute_within(self, soft: float | None, hard: float | None, done: Finished, task: Task[Any]) -> Outcome:
-        def expire() -> None:
-            exc = TimeLimitExceeded(hard)
-            emit("task.timeout", message=done.message, limit=hard)
-            assert self._give_up is not None
-            self._give_up(self._settler.settle(done, Failure(exc)))
+            def expire() -> None:
+                emit("task.timeout", message=message, limit=hard)
+                assert end is not None
+                end()
 
-        def watched(call: Callable[[], Any]) -> Any:
-            with self.limits.guard(soft, hard, expire if self._give_up is not None else None):
-                return call()
+            def watched(call: Callable[[], Any]) -> Any:
+                with self.limits.guard(soft, hard, expire if end is not None else None):
+                    return call()
 
-        return execute(task, done.request, done.message.args, done.message.kwargs, watched)
+            return execute(task, job.request, message.args, message.kwargs, watched)
 
-    def _limits_of(self, task: Task[Any], request: Request) -> tuple[float | None, float | None]:
+    @contextmanager
+    def running(self, job: "Job", terminate: Callable[[], None] | None) -> Iterator[None]:
+        """Around the run of a job: it is counted, announced, and may be ended by ``terminate``."""
+        task, message = job.task, job.message
+        running = Running(message, job.early, terminate)
+        self.tally.begin(running)
+        try:
+            emit("task.started", message=message, hostname=self._hostname, task=task)
+            if task.track_started:
+                self._settler.announce_start(job)
+            with denied_join_result():
+                yield
+        finally:
+            self.tally.end(running)
+
+    def limits_of(self, job: "Job") -> tuple[float | None, float | None]:
         """Hard and soft limit in seconds: the call's, the task's, or the settings'."""
-        conf = self._conf
+        conf, request, task = self._conf, job.request, job.task
         hard = request.time_limit or task.time_limit or conf.task_time_limit
         return hard, request.soft_time_limit or task.soft_time_limit or conf.task_soft_time_limit
 
@@ -218,6 +229,23 @@ class Line:
     def _republish(self, delivery: Delivery, message: Message, payload: bytes) -> Publish:
         """The message back into the queue it came from."""
         return Publish("", delivery.queue, message.properties.get("priority") or 0, payload)
+
+
+class Job(Finished):
+    """A delivery that may run."""
+
+    __slots__ = ("started",)
+
+    task: Task[Any]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.started = time.perf_counter()
+
+    @property
+    def early(self) -> bool:
+        """Whether its message is to be acked before it runs."""
+        return self.fence == "begun"
 
 
 def _acks_late(task: Task[Any], message: Message) -> bool:

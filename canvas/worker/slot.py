@@ -1,5 +1,7 @@
 """A slot: takes a piece of work, sends it down the line, hands over what it came to; again."""
 
+from collections.abc import Callable
+
 from canvas.model.message import Delivery
 from canvas.telemetry import emit
 from canvas.worker.exchange import Exchange
@@ -9,19 +11,23 @@ from canvas.worker.run import Line
 class Slot:
     """One place where a task can run. ``run`` returns when the exchange has no more work to give."""
 
-    def __init__(self, exchange: Exchange, line: Line) -> None:
+    def __init__(self, exchange: Exchange, line: Line, after: Callable[[], None] | None = None) -> None:
+        """``after`` is called after each piece of work."""
         self._exchange = exchange
         self._line = line
+        self._after = after
 
     def run(self) -> None:
         """Work until told to stop."""
-        exchange, line = self._exchange, self._line
+        exchange, line, place, after = self._exchange, self._line, id(self), self._after
         while (work := exchange.work.get()) is not None:
-            exchange.begin()
+            exchange.begin(place)
             try:
                 done = line.run(work) if isinstance(work, Delivery) else line.fire(work)
             except Exception as exc:  # noqa: BLE001 - the slot must outlive a fault in the line itself
                 emit("worker.fault", work=work, exc=exc)
-                exchange.done(line.fault(work, exc))
+                exchange.done(place, line.fault(work, exc))
             else:
-                exchange.done(done)
+                exchange.done(place, done)
+            if after is not None:
+                after()

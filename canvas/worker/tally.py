@@ -10,6 +10,7 @@ from typing import Any
 from canvas.errors import WireError
 from canvas.model.message import Delivery, Message
 from canvas.model.request import Request
+from canvas.worker.board import Row
 
 
 class Running:
@@ -27,20 +28,33 @@ class Running:
 class Tally:
     """Kept by the line; read by remote control, from another thread."""
 
-    def __init__(self, hostname: str) -> None:
+    def __init__(self, hostname: str, row: Row) -> None:
         self._hostname = hostname
+        self._row = row
+        self._lock = threading.Lock()
         self._running: dict[int, Running] = {}
+        self._begun = 0
         self.total: Counter[str] = Counter()
         self.held: dict[str, Delivery] = {}
 
     def begin(self, running: Running) -> None:
-        """The calling thread starts a task."""
-        self.total[running.message.task] += 1
-        self._running[threading.get_ident()] = running
+        """A task starts."""
+        with self._lock:
+            self._begun += 1
+            self.total[running.message.task] += 1
+            self._running[id(running)] = running
+            self._row.write(self._begun, len(self._running))
 
-    def end(self) -> None:
-        """The calling thread's task is over."""
-        self._running.pop(threading.get_ident(), None)
+    def end(self, running: Running) -> None:
+        """It is over."""
+        with self._lock:
+            del self._running[id(running)]
+            self._row.write(self._begun, len(self._running))
+
+    @property
+    def begun(self) -> int:
+        """How many tasks this process has begun."""
+        return self._begun
 
     def running(self) -> list[Running]:
         """The tasks that run."""

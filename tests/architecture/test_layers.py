@@ -12,7 +12,7 @@ LAYERS = [
     {"graph", "wire", "routing", "settings"},
     {"drivers"},
     {
-        "annotations", "app", "backend", "backoff", "call_check", "builtins", "client", "config", "control", "eager", "errback", "exceptions", "execute", "log",
+        "annotations", "app", "backend", "backoff", "call_check", "builtins", "client", "config", "control", "eager", "errback", "events", "exceptions", "execute", "log",
         "publish", "replacement", "registry", "result", "send", "signals",
         "shared", "task", "__init__",
     },

@@ -14,7 +14,7 @@ from tests.support.ledger import Bench
 from tests.support.processes import ROOT, WorkerProcess
 from tests.support.redis_server import RedisServer
 
-POOLS = [("solo",), ("threads", "-c", "2"), ("prefork", "-c", "2")]
+POOLS = [("solo",), ("threads", "-c", "2"), ("asyncio", "-c", "2"), ("prefork", "-c", "2")]
 
 
 @pytest.fixture(scope="module")
@@ -122,14 +122,28 @@ def test_growing_and_shrinking(ours, asking, server):
     asked = asking.control.inspect(destination=["ours@here"], timeout=5)
     reply = {"reply": True, "timeout": 5, "destination": ["ours@here"]}
     found = asking.control.pool_grow(2, **reply)[0]["ours@here"]
-    if pool != "prefork":
-        assert "only the prefork pool" in found["error"]
+    if pool == "solo":
+        assert "the solo pool has one place" in found["error"]
         return
     assert found == {"ok": "pool will grow"}
-    eventually(lambda: len(asked.stats()["ours@here"]["pool"]["processes"]) == 4)
+    eventually(lambda: _places(asked, pool) == 4)
+    key = server.new_key()
+    for _ in range(4):
+        asking.tasks["t.slow_then"].delay(1, key)
+    assert server.ledger(key, 4)[:4] == ["start"] * 4
     assert asking.control.pool_shrink(3, **reply)[0]["ours@here"] == {"ok": "pool will shrink"}
-    eventually(lambda: len(asked.stats()["ours@here"]["pool"]["processes"]) == 1)
+    eventually(lambda: _places(asked, pool) == 1)
+    server.ledger(key, 8)
+    key = server.new_key()
+    for _ in range(2):
+        asking.tasks["t.slow_then"].delay(0.3, key)
+    assert server.ledger(key, 4) == ["start", "end"] * 2
     assert asking.tasks["t.add"].delay(1, 1).get(timeout=20) == 2
+
+
+def _places(asked, pool):
+    stats = asked.stats()["ours@here"]["pool"]
+    return len(stats["processes"]) if pool == "prefork" else stats["max-concurrency"]
 
 
 def test_time_limits_from_afar(ours, asking, server):

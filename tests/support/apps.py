@@ -4,8 +4,10 @@ The environment decides: ``APP_LIBRARY`` (canvas or celery), ``APP_BROKER``, ``A
 ``APP_LEDGER`` (a Redis URL where every execution is counted).
 """
 
+import asyncio
 import json
 import os
+import threading
 import time
 from decimal import Decimal
 from functools import partial
@@ -238,6 +240,20 @@ def define(app, exceptions, ledger):
     def tracked(self, key):
         note(key, app.AsyncResult(self.request.id).state)
 
+    if not type(app).__module__.startswith("celery"):
+        define_async(task, note, {})
+
+    @task(name="t.memory")
+    def memory(mib):
+        kept.append(bytearray(mib << 20))
+        return os.getpid()
+
+    kept = []
+
+    @task(name="t.pid")
+    def pid():
+        return os.getpid()
+
     @task(name="t.ignored")
     def ignored():
         raise exceptions.Ignore()
@@ -245,6 +261,43 @@ def define(app, exceptions, ledger):
     @task(name="t.rejected")
     def rejected():
         raise exceptions.Reject("no thanks", requeue=False)
+
+
+def define_async(task, note, state):
+    """Coroutine tasks, which only canvas runs."""
+
+    @task(name="t.a_ident")
+    async def a_ident(x):
+        await asyncio.sleep(0)
+        return x
+
+    @task(name="t.a_together")
+    async def a_together(key, many):
+        note(key)
+        state["inside"] = state.get("inside", 0) + 1
+        state.setdefault("loops", set()).add(id(asyncio.get_running_loop()))
+        while state["inside"] < many:
+            await asyncio.sleep(0.01)
+        return [threading.get_ident(), len(state["loops"])]
+
+    @task(name="t.a_long")
+    async def a_long(key, seconds=60):
+        note(key, "start")
+        try:
+            await asyncio.sleep(seconds)
+        except BaseException as exc:
+            note(key, type(exc).__name__)
+            raise
+        note(key, "end")
+
+    @task(name="t.a_loop")
+    async def a_loop():
+        return [os.getpid(), id(asyncio.get_running_loop())]
+
+    @task(name="t.in_thread")
+    def in_thread():
+        time.sleep(0.05)
+        return threading.current_thread() is threading.main_thread()
 
 
 def _shown(value):

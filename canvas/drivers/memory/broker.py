@@ -31,15 +31,15 @@ class MemoryBroker:
     async def apublish(self, messages: Sequence[Publish], retry: bool = True) -> None:
         self.publish(messages)
 
-    def broadcast(self, exchange: str, payload: bytes) -> None:
-        self.reply(exchange, "", payload)
+    def broadcast(self, exchange: str, payload: bytes, routing_key: str = "") -> None:
+        self.reply(exchange, "*" if routing_key else "", payload)
 
     def reply(self, exchange: str, routing_key: str, payload: bytes) -> None:
         for inbox in list(self._memory.inboxes.get((exchange, routing_key), ())):
             inbox.arrived.put(payload)
 
-    def subscribe(self, exchange: str) -> AbstractContextManager[MemoryInbox]:
-        return self._inbox(exchange, "")
+    def subscribe(self, exchange: str, topics: bool = False) -> AbstractContextManager[MemoryInbox]:
+        return self._inbox(exchange, "*" if topics else "")
 
     def replies(self, exchange: str, routing_key: str) -> AbstractContextManager[MemoryInbox]:
         return self._inbox(exchange, routing_key)

@@ -59,11 +59,11 @@ class RedisBroker:
     def _pushes(self, messages: Sequence[Publish]) -> list[Sequence[Any]]:
         return [("LPUSH", key, message.payload) for message in messages for key in self.lists_of(message)]
 
-    def broadcast(self, exchange: str, payload: bytes) -> None:
-        self.link.command("PUBLISH", self.keys.channel(exchange), payload)
+    def broadcast(self, exchange: str, payload: bytes, routing_key: str = "") -> None:
+        self.link.command("PUBLISH", self.keys.channel(exchange, routing_key), payload)
 
-    def subscribe(self, exchange: str) -> AbstractContextManager[Subscription]:
-        return subscribed(self.link, self.keys, exchange)
+    def subscribe(self, exchange: str, topics: bool = False) -> AbstractContextManager[Subscription]:
+        return subscribed(self.link, self.keys.channel(exchange, "*" if topics else ""))
 
     def reply(self, exchange: str, routing_key: str, payload: bytes) -> None:
         self._bindings.forget(exchange)

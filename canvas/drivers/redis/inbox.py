@@ -34,12 +34,12 @@ class ReplyQueue:
 
 
 @contextmanager
-def subscribed(link: Link, keys: BrokerKeys, exchange: str) -> Iterator[Subscription]:
-    """Subscribed when the block begins."""
+def subscribed(link: Link, channel: str) -> Iterator[Subscription]:
+    """Subscribed to a channel, or a pattern of channels, when the block begins."""
     pubsub = link.pubsub()
     try:
         with link.errors():
-            pubsub.psubscribe(keys.channel(exchange))
+            pubsub.psubscribe(channel)
             while (answer := pubsub.get_message(timeout=5)) is not None and answer["type"] != "psubscribe":
                 continue
         yield Subscription(link, pubsub)

@@ -47,9 +47,10 @@ class BrokerKeys:
     def permanent_binding(self, exchange: str) -> str:
         return f"{self.prefix}_kombu.binding_permanent.{exchange}"
 
-    def channel(self, exchange: str) -> str:
+    def channel(self, exchange: str, routing_key: str = "") -> str:
         """Where a fanout exchange publishes (PROTOCOL.md §1.8)."""
-        return f"{self.prefix}/{self._db}.{exchange}"
+        topic = f"/{routing_key}" if routing_key else ""
+        return f"{self.prefix}/{self._db}.{exchange}{topic}"
 
     def worker(self, worker: str) -> str:
         """Heartbeat: lives for the lease TTL."""

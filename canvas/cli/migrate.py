@@ -1,0 +1,63 @@
+"""``canvas migrate``: move waiting messages from one broker to another."""
+
+from typing import Any
+from uuid import uuid4
+
+import click
+
+from canvas.app import Canvas
+from canvas.cli.options import comma_separated
+from canvas.drivers.base import Lease
+from canvas.model.message import Publish
+from canvas.model.settlement import Settlement
+from canvas.wire import message as wire
+
+
+@click.command()
+@click.argument("source")
+@click.argument("destination")
+@click.option("-n", "--limit", type=click.IntRange(min=1), help="Move so many at most.")
+@click.option("-Q", "--queues", callback=comma_separated, help="Queues to move; the app's own without it.")
+@click.option("-a", "--ack-messages", is_flag=True, help="Accepted; a message is always taken away once it is moved.")
+@click.pass_obj
+def migrate(
+    obj: Any, /, source: str, destination: str, limit: int | None, queues: list[str], ack_messages: bool
+) -> None:
+    """Move what waits in SOURCE's queues (a broker URL) to DESTINATION's, with the priorities it has.
+
+    A message is taken away only after it was written at the destination: where the move is cut off, at most those on
+    their way are at both, and stay where they were. Tasks that canvas keeps for later (countdown, eta) stay.
+    """
+    if source == destination:
+        raise click.UsageError(f"SOURCE and DESTINATION are both {source}; expected two brokers")
+    old, new = (Canvas("migrate", broker=url) for url in (source, destination))
+    names = [queue.name for queue in obj.app.router.consumed(queues)]
+    worker, moved = f"migrate.{uuid4().hex[:8]}", 0
+    try:
+        for name in names:
+            moved += _move(old, new, worker, name, None if limit is None else limit - moved)
+    finally:
+        old.driver.broker.leave(worker)
+        old.close()
+        new.close()
+    click.echo(f"Moved {moved} messages of {', '.join(names)}.")
+
+
+def _move(old: Canvas, new: Canvas, worker: str, queue: str, limit: int | None) -> int:
+    moved = 0
+    while limit is None or moved < limit:
+        old.driver.broker.beat(worker, [queue], 30)
+        many = 100 if limit is None else min(100, limit - moved)
+        taken = old.driver.broker.lease(Lease(worker, [queue], many))
+        if not taken:
+            break
+        copies = [Publish("", queue, _priority(one.payload), one.payload) for one in taken]
+        new.driver.broker.publish(copies)
+        old.driver.completer.settle([Settlement(one) for one in taken])
+        moved += len(taken)
+    return moved
+
+
+def _priority(payload: bytes) -> int:
+    priority = wire.properties_of(payload).get("priority")
+    return priority if isinstance(priority, int) else 0

@@ -1,0 +1,25 @@
+"""What several commands have in common: how options are read, how a program learns how it went."""
+
+import click
+
+UNAVAILABLE = 69
+"""Exit code when no worker or server answers (sysexits' EX_UNAVAILABLE)."""
+
+
+def comma_separated(_context: click.Context, _parameter: click.Parameter, value: str | None) -> list[str]:
+    """An option's value as names; none without the option."""
+    return [name.strip() for name in (value or "").split(",") if name.strip()]
+
+
+def bounds(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """``max,min`` (or ``max`` alone, with 1) as numbers."""
+    if not value:
+        return None
+    most, _, fewest = value.partition(",")
+    try:
+        found = int(most), int(fewest or 1)
+    except ValueError:
+        raise click.BadParameter(f"expected max,min, such as 10,3; got {value!r}") from None
+    if not 1 <= found[1] <= found[0]:
+        raise click.BadParameter(f"expected 1 <= min <= max; got max={found[0]} min={found[1]}")
+    return found

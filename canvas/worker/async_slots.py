@@ -1,0 +1,187 @@
+"""The asyncio pool: many places on one event loop. Coroutine tasks run on the loop, all others in threads."""
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from typing import Any
+
+from canvas.errors import SoftTimeLimitExceeded, TimeLimitExceeded
+from canvas.execute import aexecute
+from canvas.model.message import Delivery
+from canvas.model.outcome import Failure, Outcome, Revoked
+from canvas.model.settlement import Firing, Settlement
+from canvas.telemetry import emit
+from canvas.worker.exchange import Exchange, Work
+from canvas.worker.run import Job, Line
+
+_MOST_THREADS = 4096
+
+
+class LoopSlots:
+    """``places`` pieces of work at once; ``run`` returns when the exchange has no more to give."""
+
+    def __init__(self, exchange: Exchange, line: Line, places: int) -> None:
+        self._exchange = exchange
+        self._line = line
+        self._free = threading.Semaphore(places)
+        self._surplus = 0
+        self._places = count()
+        self._threads = ThreadPoolExecutor(_MOST_THREADS, "canvas-slot")
+        self._at_work: set[asyncio.Task[None]] = set()
+
+    def resize(self, by: int) -> None:
+        """So many places more, or fewer as places fall free."""
+        if by > 0:
+            self._free.release(by)
+        else:
+            self._surplus -= by
+
+    def run(self) -> None:
+        """Work until told to stop."""
+        asyncio.run(self._serve())
+        self._threads.shutdown()
+
+    async def _serve(self) -> None:
+        loop, over = asyncio.get_running_loop(), asyncio.Event()
+        feeder = threading.Thread(target=self._feed, args=(loop, over), name="canvas-feeder", daemon=True)
+        feeder.start()
+        await over.wait()
+        while self._at_work:
+            await asyncio.wait(self._at_work)
+
+    def _feed(self, loop: asyncio.AbstractEventLoop, over: asyncio.Event) -> None:
+        while True:
+            self._free.acquire()
+            work = self._exchange.work.get()
+            if work is None:
+                break
+            loop.call_soon_threadsafe(self._start, work)
+        loop.call_soon_threadsafe(over.set)
+
+    def _start(self, work: Work) -> None:
+        task = asyncio.get_running_loop().create_task(self._take(work))
+        self._at_work.add(task)
+        task.add_done_callback(self._at_work.discard)
+
+    async def _take(self, work: Work) -> None:
+        exchange, place = self._exchange, next(self._places)
+        exchange.begin(place)
+        try:
+            done = await self._run(work)
+        except Exception as exc:  # noqa: BLE001 - the pool must outlive a fault in the line itself
+            emit("worker.fault", work=work, exc=exc)
+            done = self._line.fault(work, exc)
+        exchange.done(place, done)
+        if self._surplus:
+            self._surplus -= 1
+        else:
+            self._free.release()
+
+    async def _run(self, work: Work) -> Settlement | Firing | None:
+        line, loop = self._line, asyncio.get_running_loop()
+        if not isinstance(work, Delivery):
+            return line.fire(work)
+        job = line.admit(work)
+        if isinstance(job, Settlement):
+            return job
+        if job.early and not await loop.run_in_executor(self._threads, line.acknowledge, work):
+            return None
+        if inspect.iscoroutinefunction(job.task.run):
+            return line.conclude(job, await self._execute(job))
+        return line.conclude(job, await loop.run_in_executor(self._threads, line.execute, job))
+
+    async def _execute(self, job: Job) -> Outcome:
+        line, loop = self._line, asyncio.get_running_loop()
+        run = Interruptible()
+
+        def end(outcome: Outcome) -> None:
+            if isinstance(outcome, Failure):
+                emit("task.timeout", message=job.message, limit=hard)
+            run.end(outcome)
+
+        hard, soft = line.limits_of(job)
+        timers = []
+        if soft:
+            timers.append(loop.call_later(soft, run.interrupt, SoftTimeLimitExceeded(soft)))
+        if hard:
+            timers.append(loop.call_later(hard, end, Failure(TimeLimitExceeded(hard))))
+        terminate = _later(loop, end, Revoked("terminated"))
+        try:
+            with line.running(job, terminate):
+                outcome = await aexecute(job.task, job.request, job.message.args, job.message.kwargs, run.watch)
+        except asyncio.CancelledError:
+            if run.ended_as is None:
+                raise
+            outcome = run.ended_as
+        finally:
+            for timer in timers:
+                timer.cancel()
+        return run.ended_as or outcome
+
+
+def _later(loop: asyncio.AbstractEventLoop, call: Callable[[Any], None], value: Any) -> Callable[[], None]:
+    def call_there() -> None:
+        loop.call_soon_threadsafe(call, value)
+
+    return call_there
+
+
+class Interruptible:
+    """A coroutine that an exception can be raised in, wherever it waits. Its methods belong to the loop's thread."""
+
+    def __init__(self) -> None:
+        self.ended_as: Outcome | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._raising: BaseException | None = None
+
+    async def watch(self, coroutine: Any) -> Any:
+        """Await ``coroutine``, open to interruption."""
+        self._task = asyncio.current_task()
+        try:
+            return await _Steps(self, coroutine)
+        finally:
+            self._task = None
+
+    def interrupt(self, exc: BaseException) -> None:
+        """Raise ``exc`` in it; nothing when it is over."""
+        if self._task is not None:
+            self._raising = exc
+            self._task.cancel()
+
+    def end(self, outcome: Outcome) -> None:
+        """Cancel it; ``outcome`` is what it has come to."""
+        if self._task is not None:
+            self.ended_as = outcome
+            self.interrupt(asyncio.CancelledError())
+
+    def raised(self, exc: BaseException) -> BaseException:
+        """What to raise in the coroutine instead of the cancellation that woke it."""
+        wanted, self._raising = self._raising, None
+        if wanted is None:
+            return exc
+        assert self._task is not None
+        self._task.uncancel()
+        return wanted
+
+
+class _Steps:
+    def __init__(self, owner: Interruptible, coroutine: Any) -> None:
+        self._owner = owner
+        self._coroutine = coroutine
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        steps = self._coroutine.__await__()
+        try:
+            waited = next(steps)
+            while True:
+                try:
+                    answer = yield waited
+                except BaseException as exc:  # noqa: BLE001 - handed on to the coroutine
+                    waited = steps.throw(self._owner.raised(exc))
+                else:
+                    waited = steps.send(answer)
+        except StopIteration as over:
+            return over.value

@@ -1,0 +1,83 @@
+"""Numbers that the processes of a node share, in memory that forked children inherit."""
+
+import mmap
+from collections.abc import Iterator
+
+_MOST_ROWS = 4096
+_BEGUN, _ACTIVE = 0, 1
+_HEAD = 2
+
+
+class Row:
+    """One process's numbers; written by that process only."""
+
+    def __init__(self, cells: "memoryview[int]", at: int) -> None:
+        self._cells = cells
+        self._at = at
+
+    @property
+    def begun(self) -> int:
+        """How many tasks the process has begun."""
+        return self._cells[self._at + _BEGUN]
+
+    @property
+    def active(self) -> int:
+        """How many it runs now."""
+        return self._cells[self._at + _ACTIVE]
+
+    def write(self, begun: int, active: int) -> None:
+        """Say how things stand."""
+        self._cells[self._at + _BEGUN] = begun
+        self._cells[self._at + _ACTIVE] = active
+
+
+class Board:
+    """A logical clock and a row for each process of the node."""
+
+    def __init__(self) -> None:
+        self._cells = memoryview(mmap.mmap(-1, 8 * (_HEAD + 2 * _MOST_ROWS))).cast("q")
+        self._rows: dict[int, Row] = {}
+        self._free = list(range(_MOST_ROWS - 1, -1, -1))
+        self._begun_before = 0
+
+    def forward(self) -> int:
+        """Advance the clock; its new time. Two processes at the same instant may get the same one."""
+        self._cells[0] += 1
+        return self._cells[0]
+
+    def adjust(self, seen: int) -> None:
+        """A message of time ``seen`` has come in."""
+        self._cells[0] = max(self._cells[0], seen) + 1
+
+    @property
+    def time(self) -> int:
+        return self._cells[0]
+
+    def open_row(self) -> Row:
+        """A row for a process that is about to start. Raises IndexError beyond 4,096 processes."""
+        number = self._free.pop()
+        row = Row(self._cells, _HEAD + 2 * number)
+        row.write(0, 0)
+        self._rows[number] = row
+        return row
+
+    def close_row(self, row: Row) -> None:
+        """Its process is gone; what it has done still counts."""
+        for number, known in list(self._rows.items()):
+            if known is row:
+                self._begun_before += row.begun
+                del self._rows[number]
+                self._free.append(number)
+
+    def _open(self) -> Iterator[Row]:
+        return iter(list(self._rows.values()))
+
+    @property
+    def begun(self) -> int:
+        """How many tasks the node has begun."""
+        return self._begun_before + sum(row.begun for row in self._open())
+
+    @property
+    def active(self) -> int:
+        """How many it runs now."""
+        return sum(row.active for row in self._open())

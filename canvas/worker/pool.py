@@ -1,0 +1,37 @@
+"""What a node sees of the processes that run its tasks."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from canvas.worker.process import WorkerProcess
+
+
+class Pool(Protocol):
+    """The processes of a node."""
+
+    def run(self, on_ready: Callable[[], None]) -> int:
+        """Work until stopped; the exit code."""
+
+    def ask(self, question: dict[str, Any]) -> list[dict[str, Any]]:
+        """Every process's answer (``WorkerProcess.ask``)."""
+
+    def resize(self, by: int) -> None:
+        """So many places more, or fewer. Raises ValueError where the pool cannot."""
+
+
+class Alone:
+    """The pool of a node that is one process, this one."""
+
+    def __init__(self, process: WorkerProcess) -> None:
+        self._process = process
+
+    def run(self, on_ready: Callable[[], None]) -> int:
+        self._process.handle_signals()
+        self._process.run(on_ready)
+        return 0
+
+    def ask(self, question: dict[str, Any]) -> list[dict[str, Any]]:
+        return [self._process.ask(question)]
+
+    def resize(self, by: int) -> None:
+        self._process.resize(by)

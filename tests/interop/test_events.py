@@ -1,0 +1,228 @@
+"""Task and worker events: what monitors see of our worker is what they see of Celery's."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import urllib.request
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from canvas.testing.contract import eventually
+from tests.support.apps import make
+from tests.support.ledger import Bench
+from tests.support.processes import ROOT, WorkerProcess
+from tests.support.redis_server import RedisServer, free_port
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "events"
+
+
+@pytest.fixture(scope="module")
+def server():
+    with RedisServer() as server:
+        yield Bench(server)
+
+
+def subscriptions(server):
+    return sum(int(client["psub"]) for client in server.broker.client_list())
+
+
+class Listener:
+    """Everything that Celery's own receiver hears."""
+
+    def __init__(self, app, server):
+        self.heard = []
+        self._app = app
+        known = subscriptions(server)
+        threading.Thread(target=self._listen, daemon=True).start()
+        eventually(lambda: subscriptions(server) > known)
+
+    def _listen(self):
+        with self._app.connection() as connection:
+            receiver = self._app.events.Receiver(connection, handlers={"*": self.heard.append})
+            receiver.capture(limit=None, timeout=None, wakeup=False)
+
+    def of(self, task_id):
+        return [event for event in list(self.heard) if event.get("uuid") == task_id]
+
+    def ended(self, task_id):
+        return ENDS & set(self.kinds(task_id))
+
+    def kinds(self, task_id):
+        return [event["type"] for event in self.of(task_id) if event["type"] != "task-sent"]
+
+
+ENDS = {"task-succeeded", "task-failed", "task-rejected", "task-revoked"}
+CALLS = {
+    "success": ("t.add", (1, 2), {}),
+    "failure": ("t.fail", (), {}),
+    "retry": ("t.flaky", (1,), {}),
+    "rejection": ("t.rejected", (), {}),
+    "expiry": ("t.add", (1, 1), {"expires": "2001-01-01T00:00:00+00:00"}),
+    "unknown": ("t.nobody", (), {}),
+}
+
+
+@pytest.fixture(scope="module")
+def told(server):
+    """What each kind of worker told of the same calls: ``{library: {case: events}}``."""
+    found = {}
+    for library in ("celery", "canvas"):
+        broker, backend, ledger = server.urls()
+        server.server.client().flushall()
+        asking = make("celery", broker, backend, ledger=ledger, task_send_sent_event=True)
+        listener = Listener(asking, server)
+        with WorkerProcess(
+            library, broker, backend, "-P", "solo", "-E", "-n", "one@here", ledger=ledger, acks_late="1"
+        ):
+            ids = {name: asking.send_task(task, args, **o).id for name, (task, args, o) in CALLS.items()}
+            for task_id in ids.values():
+                eventually(partial(listener.ended, task_id), 30)
+        found[library] = {case: listener.of(task_id) for case, task_id in ids.items()}
+        found[library]["worker"] = [event for event in listener.heard if event["type"].startswith("worker-")]
+        asking.close()
+    return found
+
+
+@pytest.mark.parametrize("case", CALLS)
+def test_the_same_events_as_celerys(told, case):
+    kinds = {library: [event["type"] for event in told[library][case]] for library in told}
+    assert kinds["canvas"] == kinds["celery"]
+    for ours, theirs in zip(told["canvas"][case], told["celery"][case], strict=True):
+        assert set(ours) == set(theirs), ours["type"]
+        if ours["type"] in ("task-received", "task-succeeded", "task-revoked"):
+            same = ("name", "args", "kwargs", "retries", "result", "terminated", "signum", "expired")
+            assert [ours.get(name) for name in same] == [theirs.get(name) for name in same]
+        if "exception" in ours and case != "rejection":
+            assert ours["exception"].split("(")[0] == theirs["exception"].split("(")[0]
+
+
+def test_worker_events_have_celerys_fields(told):
+    heartbeat = json.loads((GOLDEN / "worker-heartbeat.json").read_text())["samples"][0]["event"]
+    kinds = [event["type"] for event in told["canvas"]["worker"]]
+    assert kinds[0] == "worker-online"
+    assert kinds[-1] == "worker-offline"
+    for event in told["canvas"]["worker"]:
+        assert set(heartbeat) == set(event) - {"local_received"}
+        assert event["hostname"] == "one@here"
+
+
+def test_clients_tell_what_they_send(server):
+    broker, backend, ledger = server.urls()
+    listener = Listener(make("celery", broker, backend, ledger=ledger), server)
+    sent = {}
+    for library in ("celery", "canvas"):
+        app = make(library, broker, backend, ledger=ledger, task_send_sent_event=True)
+        task_id = app.tasks["t.add"].apply_async((1, 2), countdown=60, queue="nowhere").id
+        eventually(lambda task_id=task_id: listener.of(task_id))
+        (sent[library],) = listener.of(task_id)
+        app.close()
+    assert set(sent["canvas"]) == set(sent["celery"])
+    same = ("name", "args", "kwargs", "retries", "queue", "exchange", "routing_key", "type")
+    assert [sent["canvas"][name] for name in same] == [sent["celery"][name] for name in same]
+
+
+@pytest.mark.parametrize("pool", [("prefork", "-c", "2"), ("threads", "-c", "2"), ("asyncio", "-c", "2")])
+def test_events_are_switched_from_afar_in_every_pool(server, pool):
+    broker, backend, ledger = server.urls()
+    server.server.client().flushall()
+    listener = Listener(make("celery", broker, backend, ledger=ledger), server)
+    app = make("canvas", broker, backend, ledger=ledger)
+    reply = {"reply": True, "timeout": 5, "destination": ["one@here"]}
+    with WorkerProcess("canvas", broker, backend, "-P", *pool, "-n", "one@here", ledger=ledger):
+        silent = app.tasks["t.add"].delay(1, 1)
+        assert silent.get(timeout=20) == 2
+        assert app.control.enable_events(**reply) == [{"one@here": {"ok": "task events enabled"}}]
+        assert app.control.enable_events(**reply) == [{"one@here": {"ok": "task events already enabled"}}]
+        told = app.tasks["t.add"].delay(1, 1)
+        eventually(lambda: "task-succeeded" in listener.kinds(told.id))
+        assert listener.kinds(told.id) == ["task-received", "task-started", "task-succeeded"]
+        assert listener.kinds(silent.id) == []
+        beats = [event for event in listener.heard if event["type"] == "worker-heartbeat"]
+        eventually(lambda: any(e["processed"] == 2 for e in listener.heard if e["type"] == "worker-heartbeat"))
+        assert app.control.disable_events(**reply) == [{"one@here": {"ok": "task events disabled"}}]
+        assert all(event["active"] in (0, 1) for event in beats)
+    app.close()
+
+
+def test_the_events_command(server):
+    broker, backend, ledger = server.urls()
+    server.server.client().flushall()
+    command = [sys.executable, "-m", "canvas", "-b", broker, "events", "--json", "--type", "task-succeeded", "-l", "1"]
+    with WorkerProcess("canvas", broker, backend, "-P", "solo", "-E", ledger=ledger):
+        app = make("canvas", broker, backend, ledger=ledger)
+        known = subscriptions(server)
+        watching = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        eventually(lambda: subscriptions(server) > known)
+        result = app.tasks["t.add"].delay(2, 2)
+        out, _ = watching.communicate(timeout=30)
+        assert json.loads(out)["uuid"] == result.id
+        app.close()
+
+
+class Flower:
+    """A real Flower on a broker."""
+
+    def __init__(self, broker):
+        self._port = free_port()
+        environment = {**os.environ, "FLOWER_UNAUTHENTICATED_API": "true"}
+        arguments = ["flower", f"--port={self._port}", "--address=127.0.0.1", "--inspect_timeout=3000"]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "celery", "-b", broker, *arguments],
+            env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+
+    def ask(self, path, data=None):
+        method = "GET" if data is None else "POST"
+        request = urllib.request.Request(f"http://127.0.0.1:{self._port}{path}", data=data, method=method)
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return json.load(answer)
+
+    def __enter__(self):
+        def answers():
+            try:
+                return self.ask("/api/workers") is not None
+            except OSError:
+                return False
+
+        eventually(answers, 60)
+        return self
+
+    def __exit__(self, *exc):
+        self._process.terminate()
+        self._process.communicate(timeout=20)
+
+
+@pytest.mark.timeout(180)
+def test_flower_shows_and_steers_our_worker(server):
+    broker, backend, ledger = server.urls()
+    server.server.client().flushall()
+    app = make("canvas", broker, backend, ledger=ledger)
+    arguments = ("-P", "prefork", "-c", "2", "-E", "-n", "one@here")
+    with WorkerProcess("canvas", broker, backend, *arguments, ledger=ledger), Flower(broker) as flower:
+        eventually(lambda: "one@here" in flower.ask("/api/workers?refresh=1"), 60)
+        worker = flower.ask("/api/workers?refresh=1")["one@here"]
+        assert worker["stats"]["pool"]["max-concurrency"] == 2
+        assert "t.add" in worker["registered"]
+        assert [queue["name"] for queue in worker["active_queues"]] == ["celery"]
+
+        done = app.tasks["t.add"].delay(20, 22)
+        assert done.get(timeout=20) == 42
+        eventually(lambda: flower.ask("/api/tasks").get(done.id, {}).get("state") == "SUCCESS", 30)
+        info = flower.ask(f"/api/task/info/{done.id}")
+        assert (info["name"], info["args"], info["result"], info["worker"]) == ("t.add", "(20, 22)", "42", "one@here")
+
+        key = server.new_key()
+        long = app.tasks["t.slow_then"].delay(60, key)
+        server.ledger(key, 1)
+        flower.ask(f"/api/task/revoke/{long.id}?terminate=1", b"")
+        assert server.wait_state(app, long.id) == "REVOKED"
+        eventually(lambda: flower.ask("/api/tasks")[long.id]["state"] == "REVOKED", 30)
+
+        flower.ask("/api/worker/pool/grow/one@here?n=1", b"")
+        asked = app.control.inspect(destination=["one@here"], timeout=5)
+        eventually(lambda: len(asked.stats()["one@here"]["pool"]["processes"]) == 3)
+    app.close()

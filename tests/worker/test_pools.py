@@ -1,0 +1,181 @@
+"""Pools: coroutines in each, children that are replaced, pools that grow with their work."""
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from canvas.errors import SoftTimeLimitExceeded, TimeLimitExceeded
+from canvas.testing.contract import eventually
+from tests.support.apps import make
+from tests.support.processes import WorkerProcess
+
+ALL = [("solo",), ("threads", "-c", "3"), ("prefork", "-c", "2"), ("asyncio", "-c", "30")]
+
+
+@pytest.fixture
+def app(bench):
+    broker, backend, ledger = bench.urls()
+    bench.server.client().flushall()
+    app = make("canvas", broker, backend, ledger=ledger)
+    yield app
+    app.close()
+
+
+def start(bench, *arguments, **options):
+    broker, backend, ledger = bench.urls()
+    return WorkerProcess("canvas", broker, backend, *arguments, ledger=ledger, **options)
+
+
+def task(app, name):
+    return app.tasks[f"t.{name}"]
+
+
+@pytest.mark.parametrize("pool", ALL, ids=lambda pool: pool[0])
+def test_coroutines_run_in_every_pool(bench, app, pool):
+    from canvas import chord, group
+
+    with start(bench, "-P", *pool):
+        flow = chord([task(app, "a_ident").s(i) for i in range(10)], task(app, "tsum").s()) | task(app, "a_ident").s()
+        assert flow.delay().get(timeout=20) == 45
+        # A loop stays: what a coroutine opened on it is of use to the next.
+        places = group(task(app, "a_loop").s() for _ in range(12)).delay().get(timeout=20)
+        slots = {"solo": 1, "threads": 3, "prefork": 2, "asyncio": 1}[pool[0]]
+        assert len({tuple(place) for place in places}) <= slots
+
+
+def test_many_coroutines_at_once_on_one_loop(bench, app):
+    from canvas import group
+
+    key = bench.new_key()
+    with start(bench, "-P", "asyncio", "-c", "30"):
+        together = group(task(app, "a_together").s(key, 30) for _ in range(30)).delay()
+        assert {tuple(found) for found in together.get(timeout=20)} == {(together.results[0].get()[0], 1)}
+        plain = group(task(app, "in_thread").s() for _ in range(10)).delay()
+        assert plain.get(timeout=20) == [False] * 10
+
+
+def test_limits_of_coroutines_are_exceptions_in_them(bench, app):
+    key = bench.new_key()
+    with start(bench, "-P", "asyncio", "-c", "4"):
+        soft = task(app, "a_long").apply_async((key,), soft_time_limit=0.2)
+        with pytest.raises(SoftTimeLimitExceeded):
+            soft.get(timeout=20)
+        assert bench.ledger(key, 2) == ["start", "SoftTimeLimitExceeded"]
+        key = bench.new_key()
+        hard = task(app, "a_long").apply_async((key,), time_limit=0.2)
+        with pytest.raises(TimeLimitExceeded):
+            hard.get(timeout=20)
+        assert bench.ledger(key, 2) == ["start", "CancelledError"]
+
+
+def test_coroutines_can_be_terminated(bench, app):
+    key = bench.new_key()
+    with start(bench, "-P", "asyncio", "-c", "4"):
+        long, other = task(app, "a_long").delay(key), task(app, "a_long").delay(key, 1)
+        bench.ledger(key, 2)
+        long.revoke(terminate=True)
+        assert bench.wait_state(app, long.id) == "REVOKED"
+        assert bench.wait_state(app, other.id) == "SUCCESS"
+        assert sorted(bench.ledger(key, 4)) == ["CancelledError", "end", "start", "start"]
+
+
+def test_a_warm_stop_waits_for_coroutines(bench, app):
+    key = bench.new_key()
+    worker = start(bench, "-P", "asyncio", "-c", "4").ready()
+    result = task(app, "a_long").delay(key, 0.5)
+    bench.ledger(key, 1)
+    worker.signal(signal.SIGTERM)
+    assert worker.wait() == 0
+    assert result.get(timeout=5) is None
+
+
+def test_a_coroutine_task_called_on_a_running_loop(app):
+    async def call():
+        return task(app, "a_ident").apply((7,)).get()
+
+    assert asyncio.run(call()) == 7
+
+
+def test_children_are_replaced_after_so_many_tasks(bench, app):
+    with start(bench, "-P", "prefork", "-c", "1", "--max-tasks-per-child", "3") as worker:
+        pids = [task(app, "pid").delay().get(timeout=20) for _ in range(7)]
+        assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [3, 3, 1]
+        worker.wait_for("has run 3 tasks")
+
+
+def test_children_are_replaced_above_so_much_memory(bench, app):
+    with start(bench, "-P", "prefork", "-c", "1", "--max-memory-per-child", str(150 << 10)) as worker:
+        first = task(app, "memory").delay(1).get(timeout=20)
+        assert task(app, "memory").delay(1).get(timeout=20) == first
+        assert task(app, "memory").delay(200).get(timeout=20) == first
+        assert task(app, "memory").delay(1).get(timeout=20) != first
+        worker.wait_for("worker_max_memory_per_child")
+
+
+def test_a_dead_child_is_replaced_within_a_second(bench, app):
+    with start(bench, "-P", "prefork", "-c", "1"):
+        pid = task(app, "pid").delay().get(timeout=20)
+        os.kill(pid, signal.SIGKILL)
+        assert task(app, "pid").delay().get(timeout=20) != pid
+        asked = app.control.inspect(timeout=5, limit=1)
+        eventually(lambda: pid not in next(iter(asked.stats().values()))["pool"]["processes"], 1)
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads", "asyncio"])
+def test_a_pool_grows_with_its_work_and_shrinks_without(bench, app, pool):
+    key = bench.new_key()
+    with start(bench, "-P", pool, "--autoscale", "4,1", "-n", "one@here", env={"AUTOSCALE_KEEPALIVE": "1"}):
+        asked = app.control.inspect(destination=["one@here"], timeout=5)
+        assert asked.stats()["one@here"]["autoscaler"] == {"max": 4, "min": 1, "current": 1, "qty": 0}
+        for _ in range(6):
+            task(app, "slow_then").delay(1.5, key)
+        assert bench.ledger(key, 4)[:4] == ["start"] * 4
+        assert len(bench.ledger(key, 12)) == 12
+        eventually(lambda: asked.stats()["one@here"]["autoscaler"]["current"] == 1)
+        reply = {"reply": True, "timeout": 5, "destination": ["one@here"]}
+        assert app.control.autoscale(3, 2, **reply) == [{"one@here": {"ok": "autoscale now max=3 min=2"}}]
+        eventually(lambda: asked.stats()["one@here"]["autoscaler"]["current"] == 2)
+        assert "1 <= min <= max" in app.control.autoscale(1, 2, **reply)[0]["one@here"]["error"]
+        assert "autoscaled" in app.control.pool_grow(1, **reply)[0]["one@here"]["error"]
+
+
+def test_a_node_shows_that_it_is_there(bench, app, tmp_path):
+    pid_file, ready_file = tmp_path / "worker.pid", tmp_path / "ready"
+    files = ("--pidfile", str(pid_file), "--ready-file", str(ready_file))
+    with start(bench, "-P", "solo", *files) as worker:
+        assert int(pid_file.read_text()) == worker.process.pid
+        eventually(ready_file.exists)
+        second = start(bench, "-P", "solo", *files)
+        assert second.wait() == 2
+        assert f"process {worker.process.pid} is running with it" in "".join(second.log)
+    assert not pid_file.exists()
+    assert not ready_file.exists()
+    pid_file.write_text("999999999")
+    with start(bench, "-P", "solo", *files):
+        assert int(pid_file.read_text()) != 999999999
+
+
+def test_systemd_is_told(bench, app, tmp_path):
+    import socket
+
+    path = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(path)
+        listening.settimeout(20)
+        worker = start(bench, "-P", "solo", env={"NOTIFY_SOCKET": path})
+        assert listening.recv(100) == b"READY=1\n"
+        worker.stop()
+        assert listening.recv(100) == b"STOPPING=1\n"
+
+
+def test_log_lines_as_json(bench, app):
+    import json
+
+    with start(bench, "-P", "solo", "--log-json", "--without-mingle") as worker:
+        task(app, "add").delay(1, 2).get(timeout=20)
+        worker.wait_for("succeeded")
+    lines = [json.loads(line) for line in worker.log if line.startswith("{")]
+    assert any("succeeded" in line["message"] for line in lines)
+    assert all({"time", "level", "logger", "message", "process", "pid"} <= set(line) for line in lines)
