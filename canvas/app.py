@@ -167,7 +167,7 @@ class Canvas:
             "__doc__": function.__doc__,
             "__module__": function.__module__,
             "__annotations__": getattr(function, "__annotations__", {}),
-            **options,
+            **{key: staticmethod(value) if _chooses(key, value) else value for key, value in options.items()},
         }
         task: task_module.Task[Any] = type(function.__name__, (base or self.Task,), attributes)()
         self.register_task(task)
@@ -443,3 +443,8 @@ def _import_related(package: str, related_name: str | None) -> None:
             raise
         if package not in sys.modules:
             importlib.import_module(package)
+
+
+def _chooses(option: str, value: Any) -> bool:
+    """Functions of a call's arguments, not of its task: no methods."""
+    return option in ("unique_key", "concurrency_key") and callable(value)

@@ -102,6 +102,18 @@ class ChordError(TaskError):
     """A chord's header did not succeed, so its body was not sent."""
 
 
+class DuplicateTask(TaskError):
+    """A unique task like this one is under way already; ``task_id`` is its id."""
+
+    def __init__(self, name: str, task_id: str) -> None:
+        self.name = name
+        self.task_id = task_id
+        super().__init__(f"{name}: one with the same key is under way: {task_id}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return DuplicateTask, (self.name, self.task_id)
+
+
 class MaxRetriesExceededError(TaskError):
     """The task asked for one retry more than ``max_retries``."""
 

@@ -1,23 +1,26 @@
 """Send a signature: compile, encode, start its chords, publish, give the handle."""
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from canvas.call_check import check_options, embedded
 from canvas.client import Ambient, Outgoing
-from canvas.errors import ConfigurationError
+from canvas.errors import ConfigurationError, DuplicateTask
 from canvas.model.current import current_request
 from canvas.model.plan import Dispatch, Pending, Plan, single
-from canvas.model.settlement import Join
+from canvas.model.settlement import Join, Lock
 from canvas.model.signature import Signature
 from canvas.publish import apublish, publish
 from canvas.result import AsyncResult, GroupResult
 from canvas.telemetry import emit
+from canvas.turns import unique_key
 
 if TYPE_CHECKING:
     from canvas.app import Canvas
 
 _NO_BACKEND = "a chord needs a result backend to count its parts; set result_backend"
+_IN_WORKFLOW = ("chain", "chord", "group_id")
+T = TypeVar("T")
 _COMPOSITES = frozenset({"chain", "group", "chord"})
 
 
@@ -34,9 +37,14 @@ class Sender:
         plan = self.plan(sig, args, kwargs, options)
         outgoing, joins = self.encode(plan)
         driver = self._app.driver
+        unique = self._unique(plan)
+        if unique is not None:
+            owner = driver.broker.publish_unique(outgoing[0].publish, *unique)
+            if owner is not None:
+                return self._under_way(plan, owner)
         if joins:
             self._results().join(joins)
-        if outgoing:
+        if outgoing and unique is None:
             publish(driver.broker, [out.publish for out in outgoing], *self._retrying(options))
         if self._app.conf.task_send_sent_event:
             self._tell_sent(outgoing)
@@ -49,16 +57,36 @@ class Sender:
         plan = self.plan(sig, args, kwargs, options)
         outgoing, joins = self.encode(plan)
         driver = self._app.driver
+        unique = self._unique(plan)
+        if unique is not None:
+            owner = await _elsewhere(lambda: driver.broker.publish_unique(outgoing[0].publish, *unique))
+            if owner is not None:
+                return self._under_way(plan, owner)
         if joins:
             await self._results().ajoin(joins)
-        if outgoing:
+        if outgoing and unique is None:
             await apublish(driver.broker, [out.publish for out in outgoing], *self._retrying(options))
         if self._app.conf.task_send_sent_event:
-            # A program on an event loop has imported it already; all others do without.
-            import asyncio
-
-            await asyncio.get_running_loop().run_in_executor(None, self._tell_sent, outgoing)
+            await _elsewhere(lambda: self._tell_sent(outgoing))
         return self._sent(sig, plan, outgoing, options)
+
+    def _unique(self, plan: Plan) -> tuple[Lock, float] | None:
+        """The lock that a plan of one unique task, in no workflow, needs, and for how many seconds."""
+        if len(plan.dispatches) != 1 or plan.barriers:
+            return None
+        dispatch = plan.dispatches[0]
+        task = self._app.tasks.get(dispatch.task)
+        if task is None or not task.unique_for or any(dispatch.options.get(name) for name in _IN_WORKFLOW):
+            return None
+        assert plan.result is not None
+        return Lock(unique_key(task, dispatch.args, dispatch.kwargs), plan.result.id), task.unique_for
+
+    def _under_way(self, plan: Plan, owner: str) -> AsyncResult:
+        """The result of the unique task that keeps this one from being sent. Raises DuplicateTask, where it is to."""
+        task = self._app.tasks[plan.dispatches[0].task]
+        if task.unique_conflict == "raise":
+            raise DuplicateTask(task.name, owner)
+        return AsyncResult(owner, app=self._app)
 
     def _tell_sent(self, outgoing: list[Outgoing]) -> None:
         for out in outgoing:
@@ -153,3 +181,11 @@ class Sender:
             else:
                 handle = GroupResult(node.id, [self.handle(m) for m in node.members], parent=handle, app=self._app)
         return handle
+
+
+async def _elsewhere(call: Callable[[], T]) -> T:
+    """``call`` on a thread, while the event loop goes on."""
+    # A program on an event loop has imported it already; all others do without.
+    import asyncio
+
+    return await asyncio.get_running_loop().run_in_executor(None, call)

@@ -13,6 +13,7 @@ from canvas.model.request import Request
 from canvas.model.signature import Signature
 from canvas.model.spread import chunks, xmap, xstarmap
 from canvas.replacement import replacement
+from canvas.turns import Chooser, check_turns
 
 R = TypeVar("R")
 
@@ -54,7 +55,22 @@ class Task(Generic[R]):
     """Double the delay with each retry, from this many seconds on (``True``: 1)."""
     retry_backoff_max: float = 600
     retry_jitter: bool = True
-    rate_limit: str | None = None
+    rate_limit: str | float | None = None
+    """How often it may start: ``"10/s"``, ``"5/m"``, ``"100/h"``, or a number a second."""
+    rate_limit_scope: str = "worker"
+    """``worker``: each node for itself, as Celery's; ``global``: all of them together."""
+    concurrency_limit: int | None = None
+    """How many of it may run at once, everywhere; of each ``concurrency_key``."""
+    concurrency_key: Chooser = None
+    """Names of arguments, or a function of the arguments, whose values have places of their own."""
+    unique_for: float | None = None
+    """Seconds for which a call is not sent again while one like it is under way."""
+    unique_key: Chooser = None
+    """Names of arguments, or a function of the arguments, that make calls alike; ``None``: all arguments."""
+    unique_until: str = "finish"
+    """When the next may be sent: ``finish``, ``success``, ``start``, or only ``expiry``."""
+    unique_conflict: str = "return"
+    """A call that is not sent gives the result of the one under way (``return``) or DuplicateTask (``raise``)."""
     ignore_result: bool | None = None
     trail: bool = True
     send_events: bool = True
@@ -99,6 +115,7 @@ class Task(Generic[R]):
         for attribute, setting in FROM_CONFIG.items():
             if getattr(self, attribute) is None:
                 setattr(self, attribute, app.conf[setting])
+        check_turns(self)
 
     # -- signatures
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from canvas.model.message import Delivery, Publish
-from canvas.model.settlement import Firing, Join, Ready, Settlement, Store, Verdict
+from canvas.model.settlement import Firing, Join, Lock, Ready, Settlement, Store, Verdict
 
 __all__ = [
     "AsyncWatch",
@@ -146,8 +146,15 @@ class Broker(Protocol):
     def leave(self, worker: str) -> None:
         """Forget the worker, giving back whatever it still holds."""
 
+    def starts(self, delivery: Delivery) -> None:
+        """A message that was given back before is about to run: if its worker dies now, that counts."""
+
     def lost(self, worker: str) -> int:
-        """The worker is known to be dead: give back at once what it held, counting the delivery."""
+        """The worker is known to be dead: give back at once what it held.
+
+        Deliveries are counted in the header ``canvas_deliveries``: the first time of each message, and then only of
+        those that ``starts`` was said of, so that what was merely held beside a deadly one is not blamed for it.
+        """
 
     def reap(self) -> int:
         """Give back what dead workers held (marked redelivered); how many messages. One caller at a time
@@ -168,6 +175,28 @@ class Broker(Protocol):
 
     def revoked(self) -> list[str]:
         """The entries kept now; also brings ``revision`` up to date."""
+
+    def reserve(self, key: str, interval: float) -> float:
+        """Take the next turn of what may happen once in ``interval`` seconds: its unix time by the server's clock; 0
+        when it is now."""
+
+    def hold(self, key: str, limit: int, delivery: Delivery) -> bool:
+        """Take one of a key's places for a leased message, until a settlement ``frees`` it or its lease is gone.
+
+        False: it is not to run. All places are taken, and the message waits, no longer leased, for one to be free;
+        or the lease was lost already. Safe to call again.
+        """
+
+    def unpark(self) -> int:
+        """Give messages that wait for a place back to their queues where places are free, because whoever had them
+        died; how many."""
+
+    def publish_unique(self, message: Publish, lock: Lock, seconds: float) -> str | None:
+        """Publish and take the lock, for so many seconds at most; or its owner, when it is taken, and nothing is
+        sent."""
+
+    def unlock(self, lock: Lock) -> None:
+        """Free the lock, if it is still the owner's."""
 
     def close(self) -> None:
         """Release connections. Using the driver again reconnects."""

@@ -39,7 +39,8 @@ _DEFAULTS: dict[str, Any] = {
     "stamped_headers": None,
     "stamps": None,
 }
-_KNOWN = frozenset({*_DEFAULTS, "lang", "argsrepr", "kwargsrepr", "compression", "redelivered", "canvas_deliveries"})
+_KNOWN = frozenset({*_DEFAULTS, "lang", "argsrepr", "kwargsrepr", "compression", "redelivered", "canvas_deliveries",
+                    "canvas_unknown", "canvas_rate"})  # fmt: skip
 _EMBED = frozenset({"callbacks", "errbacks", "chain", "chord"})
 
 

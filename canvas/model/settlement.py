@@ -52,6 +52,14 @@ class Deferral(NamedTuple):
     publish: Publish
 
 
+class Lock(NamedTuple):
+    """What keeps a second message like it from being sent while one is under way."""
+
+    key: str
+    owner: str
+    """The id of the task under way."""
+
+
 Disposal = Literal["ack", "requeue", "dead"]
 Fence = Literal["lease", "begun", "none"]
 
@@ -79,6 +87,10 @@ class Settlement:
     disposal: Disposal = "ack"
     reason: str = ""
     """Why, for ``dead``."""
+    frees: list[str] = field(default_factory=list)
+    """Concurrency keys whose place this delivery gives up."""
+    unlocks: list[Lock] = field(default_factory=list)
+    """Locks of unique tasks that end with it."""
 
 
 class Ready(NamedTuple):

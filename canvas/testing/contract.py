@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from canvas.drivers.base import Binding, Driver, Lease, Results
 from canvas.model.message import Delivery, Message, Publish
-from canvas.model.settlement import Deferral, Firing, Join, Part, Ready, Settlement, Store
+from canvas.model.settlement import Deferral, Firing, Join, Lock, Part, Ready, Settlement, Store
 from canvas.wire import message as wire
 
 _DEADLINE = 20.0
@@ -129,6 +129,66 @@ class DriverContract:
         driver.broker.revoke(["id:b"], 60)
         driver.broker.revoked()
         assert driver.broker.revision == told
+
+    # -- turns
+
+    def test_turns_are_an_interval_apart(self, driver: Driver) -> None:
+        broker = driver.broker
+        assert broker.reserve("r", 0.5) == 0
+        first, second = broker.reserve("r", 0.5), broker.reserve("r", 0.5)
+        assert abs(second - first - 0.5) < 0.001
+        assert broker.reserve("other", 0.5) == 0
+
+    def test_a_place_is_one_message_s_until_it_is_settled(self, driver: Driver) -> None:
+        broker = driver.broker
+        broker.publish([publish("a"), publish("b"), publish("c")])
+        a, b, c = self._lease(driver, 3)
+        assert broker.hold("k", 1, a)
+        assert broker.hold("k", 1, a)
+        assert not broker.hold("k", 1, b)
+        assert broker.hold("other", 1, c)
+        assert not broker.hold("k", 1, b)
+        assert self._lease(driver, 1) == []
+        driver.completer.settle([Settlement(a, frees=["k"])])
+        (again,) = self._lease(driver, 2)
+        assert ids([again]) == ["b"]
+        assert broker.hold("k", 1, again)
+
+    def test_places_of_the_dead_are_free(self, driver: Driver) -> None:
+        broker = driver.broker
+        broker.publish([publish("a"), publish("b")])
+        a, b = self._lease(driver, 2)
+        assert broker.hold("k", 1, a)
+        assert not broker.hold("k", 1, b)
+        assert broker.unpark() == 0
+        driver.completer.settle([Settlement(a)])
+        assert broker.unpark() == 1
+        assert broker.unpark() == 0
+        (again,) = self._lease(driver, 2)
+        assert broker.hold("k", 1, again)
+
+    def test_who_was_acked_before_it_ran_keeps_its_place(self, driver: Driver) -> None:
+        broker = driver.broker
+        broker.publish([publish("a"), publish("b")])
+        a, b = self._lease(driver, 2)
+        assert broker.hold("k", 1, a)
+        driver.completer.settle([Settlement(a, begins=True)])
+        assert not broker.hold("k", 1, b)
+        driver.completer.settle([Settlement(a, fence="begun", frees=["k"])])
+        assert ids(self._lease(driver, 2)) == ["b"]
+
+    def test_a_unique_message_is_sent_once_until_it_is_unlocked(self, driver: Driver) -> None:
+        broker = driver.broker
+        lock, other = Lock("u", "a"), Lock("u", "b")
+        assert broker.publish_unique(publish("a"), lock, 60) is None
+        assert broker.publish_unique(publish("b"), other, 60) == "a"
+        assert broker.length("q") == 1
+        broker.unlock(other)
+        assert broker.publish_unique(publish("b"), other, 60) == "a"
+        (a,) = self._lease(driver, 2)
+        driver.completer.settle([Settlement(a, unlocks=[lock])])
+        assert broker.publish_unique(publish("b"), other, 0.05) is None
+        eventually(lambda: broker.publish_unique(publish("c"), Lock("u", "c"), 60) is None)
 
     # -- queues
 
@@ -296,6 +356,18 @@ class DriverContract:
         assert ids(back) == ["a"]
         headers = wire.headers_of(back[0].payload)
         assert (headers["redelivered"], headers["canvas_deliveries"]) == (True, 2)
+
+    def test_what_was_only_held_beside_a_deadly_message_is_not_blamed(self, driver: Driver) -> None:
+        broker = driver.broker
+        broker.publish([publish("deadly"), publish("beside")])
+        for _ in range(3):
+            broker.beat("w1", ["q"], 60)
+            deadly, _ = self._lease(driver, 2)
+            broker.starts(deadly)
+            assert broker.lost("w1") == 2
+        back = self._lease(driver, 2)
+        assert ids(back) == ["deadly", "beside"]
+        assert [wire.headers_of(one.payload)["canvas_deliveries"] for one in back] == [4, 2]
 
     def test_a_beat_keeps_a_worker_alive(self, driver: Driver) -> None:
         driver.broker.beat("w1", ["q"], 60)

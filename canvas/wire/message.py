@@ -136,17 +136,30 @@ def redelivered(payload: bytes, **headers: Any) -> bytes:
 
     Bytes that are no envelope stay as they are.
     """
-    try:
-        outer = typed_json.loads(payload)
-    except DecodeError:
+    outer = _changed(payload, {"redelivered": True, **headers})
+    if outer is None:
         return payload
-    if not isinstance(outer, dict) or not isinstance(outer.get("headers") or {}, dict):
-        return payload
-    outer["headers"] = {**(outer.get("headers") or {}), "redelivered": True, **headers}
     properties = outer.get("properties")
     if isinstance(properties, dict) and isinstance(properties.get("delivery_info"), dict):
         properties["delivery_info"]["redelivered"] = True
     return typed_json.dumps(outer)
+
+
+def with_headers(payload: bytes, **headers: Any) -> bytes:
+    """The envelope with ``headers`` added. Bytes that are no envelope stay as they are."""
+    outer = _changed(payload, headers)
+    return typed_json.dumps(outer) if outer is not None else payload
+
+
+def _changed(payload: bytes, headers: dict[str, Any]) -> dict[str, Any] | None:
+    try:
+        outer = typed_json.loads(payload)
+    except DecodeError:
+        return None
+    if not isinstance(outer, dict) or not isinstance(outer.get("headers") or {}, dict):
+        return None
+    outer["headers"] = {**(outer.get("headers") or {}), **headers}
+    return outer
 
 
 def headers_of(payload: bytes) -> dict[str, Any]:

@@ -173,7 +173,7 @@ class Exchange(threading.Thread):
         change, self._change = self._change, None
         if change is not None:
             self._queues = deque(change.queues)
-            self._persist(lambda: self._driver.broker.end_waits(self.worker))
+            self.persist(lambda: self._driver.broker.end_waits(self.worker))
             change.done.set()
         while self._offers and not self._stopping:
             self._hand_out(self._offers.popleft())
@@ -225,7 +225,7 @@ class Exchange(threading.Thread):
         firings = [item for item in batch if isinstance(item, Firing)]
         acks = [settlement for settlement, _ in answers]
         lease = Lease(self.worker, tuple(self._queues), want) if want else None
-        settled = self._persist(lambda: self._driver.completer.settle([*acks, *settlements], lease))
+        settled = self.persist(lambda: self._driver.completer.settle([*acks, *settlements], lease))
         verdicts = settled.verdicts
         for (_, answer), verdict in zip(answers, verdicts, strict=False):
             self.offer(verdict.ready)
@@ -235,14 +235,14 @@ class Exchange(threading.Thread):
         for firing in firings:
             self._fire(firing)
         if settled.deliveries:
-            self._persist(self._leased)
+            self.persist(self._leased)
         for delivery in settled.deliveries:
             self._hand_out(delivery)
         self._empty_handed = lease is not None and len(settled.deliveries) < want
         self._queues.rotate(-1)
 
     def _fire(self, firing: Firing) -> None:
-        self.offer(self._persist(lambda: self._driver.completer.fire(firing)).ready)
+        self.offer(self.persist(lambda: self._driver.completer.fire(firing)).ready)
 
     def _hand_out(self, item: Work) -> None:
         self._outstanding += 1
@@ -255,7 +255,7 @@ class Exchange(threading.Thread):
             emit("worker.lease_lost", tag=settlement.delivery.tag, queue=settlement.delivery.queue)
         self.offer(verdict.ready)
 
-    def _persist(self, call: Callable[[], T]) -> T:
+    def persist(self, call: Callable[[], T]) -> T:
         """Repeat a call until the broker takes it: what is finished waits here, and is not run again."""
         delay, told = 0.1, False
         while True:
@@ -298,7 +298,7 @@ class Exchange(threading.Thread):
         self.seconds_per_task = max(self.seconds_per_task, running)
         if not self.work.empty():
             self._give_back()
-        self._persist(lambda: self._driver.broker.return_inbox(self.worker))
+        self.persist(lambda: self._driver.broker.return_inbox(self.worker))
 
     def _linger(self) -> None:
         """Work is at hand: let a few results come together before the next call."""
@@ -337,4 +337,4 @@ class Exchange(threading.Thread):
         for _ in range(leaving):
             self.work.put(None)
         if unstarted:
-            self._persist(lambda: self._driver.broker.give_back(unstarted))
+            self.persist(lambda: self._driver.broker.give_back(unstarted))

@@ -13,7 +13,9 @@ from canvas.app import Canvas
 from canvas.config import masked
 from canvas.control import REVOKED_FOR
 from canvas.drivers.base import Binding
+from canvas.errors import ConfigurationError
 from canvas.model.revocation import id_entry, revoked_ids
+from canvas.turns import interval
 from canvas.worker.autoscale import Autoscaler
 from canvas.worker.board import Board
 from canvas.worker.heart import Heart
@@ -158,7 +160,14 @@ class Panel:
         return {"ok": "time limits set successfully"}
 
     def rate_limit(self, task_name: str, rate_limit: Any) -> Answer:
-        return {"error": "rate limits are not supported by this worker"}
+        try:
+            every = interval(rate_limit)
+        except ConfigurationError as exc:
+            return {"error": f"Invalid rate limit string: {exc}"}
+        if task_name not in self._app.tasks:
+            return {"error": "unknown task"}
+        self._pool.ask({"do": "rate_limit", "task": task_name, "rate": rate_limit if every else None})
+        return {"ok": "new rate limit set successfully" if every else "rate limit disabled successfully"}
 
     def pool_grow(self, n: int = 1) -> Answer:
         self._resize(int(n))

@@ -55,6 +55,8 @@ class Prefork:
             self._plan.queues[:] = question["queues"]
         if question["do"] == "time_limit":
             set_time_limits(self._app, question)
+        if question["do"] == "rate_limit":
+            self._app.tasks[question["task"]].rate_limit = question["rate"]
         return [hotline.ask(question) for hotline in list(self._hotlines.values())]
 
     def resize(self, by: int) -> None:

@@ -15,6 +15,7 @@ from canvas.model.settlement import Settlement
 from canvas.telemetry import emit
 from canvas.worker.board import Board, Row
 from canvas.worker.exchange import Appetite, Exchange
+from canvas.worker.gates import Gates
 from canvas.worker.revocations import Revocations
 from canvas.worker.run import Line
 from canvas.worker.slot import Slot
@@ -91,7 +92,8 @@ class WorkerProcess:
         revocations, tally = Revocations(app.driver.broker), Tally(plan.hostname, row)
         self.exchange = Exchange(app.driver, worker, list(plan.queues), appetite, revocations.sync, tally.held)
         give_up = self._give_up if expendable else None
-        self._line = Line(app, plan.hostname, self.exchange.acknowledge, give_up, revocations, tally)
+        gates = Gates(app.driver.broker, conf, plan.hostname, self.exchange.persist)
+        self._line = Line(app, plan.hostname, self.exchange.acknowledge, give_up, revocations, tally, gates)
         duties = Duties(
             app.driver,
             lambda: [worker],
@@ -169,7 +171,8 @@ class WorkerProcess:
     def ask(self, question: dict[str, Any]) -> dict[str, Any]:
         """Remote control of this process: what it is doing, and changes of what it does.
 
-        ``{"do": "state" | "revoked" | "terminate" | "time_limit" | "queues" | "events", …}``.
+        ``{"do": "state" | "revoked" | "terminate" | "time_limit" | "rate_limit" | "queues" | "events",
+        …}``.
         """
         match question["do"]:
             case "state":
@@ -180,6 +183,8 @@ class WorkerProcess:
                 return self._terminate(question["ids"], question["signal"])
             case "time_limit":
                 set_time_limits(self._app, question)
+            case "rate_limit":
+                self._app.tasks[question["task"]].rate_limit = question["rate"]
             case "events":
                 if question["on"]:
                     self._events.enable()

@@ -21,6 +21,7 @@ from canvas.wire import message as wire
 from canvas.worker.admit import Later, Never, Run, admit
 from canvas.worker.effects import Effects
 from canvas.worker.fire import fire
+from canvas.worker.gates import Gates
 from canvas.worker.limits import Limits
 from canvas.worker.revocations import Revocations
 from canvas.worker.settle import Finished, Settler
@@ -41,6 +42,7 @@ class Line:
         give_up: Callable[[Settlement], None] | None,
         revocations: Revocations,
         tally: Tally,
+        gates: Gates,
     ) -> None:
         """``give_up`` commits a settlement and ends the process: what a hard time limit comes to, where it can."""
         self._app = app
@@ -48,6 +50,7 @@ class Line:
         self.tally = tally
         self._give_up = give_up
         self.revocations = revocations
+        self.gates = gates
         self._hostname = hostname
         self.acknowledge = acknowledge
         self._settler = Settler(app, hostname)
@@ -83,12 +86,16 @@ class Line:
         if isinstance(admission, Never):
             return self.conclude(Job(delivery, message, request, task, fence="lease"), Revoked(admission.reason))
         assert task is not None
+        held_back = self.gates.hold_back(delivery, message, task)
+        if held_back is not None:
+            return held_back
         emit("task.received", message=message, hostname=self._hostname, request=request, task=task)
         return Job(delivery, message, request, task, fence="lease" if _acks_late(task, message) else "begun")
 
     def conclude(self, job: "Job", outcome: Outcome) -> Settlement:
         """The settlement of a job that came to ``outcome``."""
         settlement = self._settler.settle(job, outcome)
+        self.gates.leave(settlement, job.message, job.task, outcome)
         emit(
             "task.finished",
             message=job.message,
@@ -163,6 +170,7 @@ class Line:
         self.tally.begin(running)
         try:
             emit("task.started", message=message, hostname=self._hostname, task=task)
+            self.gates.begin(job.delivery, message, task)
             if task.track_started:
                 self._settler.announce_start(job)
             with denied_join_result():
@@ -223,6 +231,7 @@ class Line:
         """FAILURE for whoever waits, and a dead letter."""
         done = Finished(delivery, message, Request(message, hostname=self._hostname), task, fence="lease")
         settlement = self._settler.settle(done, Failure(exc))
+        self.gates.leave(settlement, message, task, Failure(exc))
         settlement.disposal, settlement.reason = "dead", reason
         return settlement
 

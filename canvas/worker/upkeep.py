@@ -68,7 +68,9 @@ class Duties:
         self._next_promote = now + _PROMOTE_EVERY
 
     def _sweep(self) -> None:
-        returned = self._driver.broker.reap()
+        broker = self._driver.broker
+        returned = broker.reap()
+        broker.unpark()
         if returned:
             emit("worker.reaped", messages=returned)
         if self._offer is not None and self._driver.results is not None:

@@ -14,7 +14,7 @@ LAYERS = [
     {
         "annotations", "app", "backend", "backoff", "call_check", "builtins", "client", "config", "control", "eager", "errback", "events", "exceptions", "execute", "log",
         "publish", "replacement", "registry", "result", "send", "signals",
-        "shared", "task", "__init__",
+        "shared", "task", "turns", "__init__",
     },
     {"worker", "embedded"},
     {"testing", "demo"},

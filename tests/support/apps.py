@@ -242,6 +242,7 @@ def define(app, exceptions, ledger):
 
     if not type(app).__module__.startswith("celery"):
         define_async(task, note, {})
+        define_turns(task, note)
 
     @task(name="t.memory")
     def memory(mib):
@@ -249,6 +250,10 @@ def define(app, exceptions, ledger):
         return os.getpid()
 
     kept = []
+
+    @task(name="t.paced", rate_limit="5/s")
+    def paced(key):
+        note(key, repr(time.time()))
 
     @task(name="t.pid")
     def pid():
@@ -261,6 +266,52 @@ def define(app, exceptions, ledger):
     @task(name="t.rejected")
     def rejected():
         raise exceptions.Reject("no thanks", requeue=False)
+
+
+def define_turns(task, note):
+    """Tasks that are limited in ways that only canvas knows."""
+
+    @task(name="t.paced_everywhere", rate_limit="5/s", rate_limit_scope="global")
+    def paced_everywhere(key):
+        note(key, repr(time.time()))
+
+    @task(name="t.one_of_two", concurrency_limit=2, concurrency_key=["account"])
+    def one_of_two(account, key, seconds=0.3):
+        note(key, f"+{account}")
+        time.sleep(seconds)
+        note(key, f"-{account}")
+
+    @task(name="t.alone", concurrency_limit=1)
+    def alone(key, die=False):
+        note(key, "start")
+        if die:
+            os.kill(os.getpid(), 9)
+        note(key, "end")
+
+    @task(name="t.unique", unique_for=60, unique_key=["name"])
+    def unique(name, key, fails=False):
+        note(key)
+        if fails:
+            raise ValueError(name)
+
+    @task(name="t.unique_until_start", unique_for=60, unique_until="start", unique_conflict="raise")
+    def unique_until_start(key):
+        note(key, "start")
+        time.sleep(0.5)
+
+    @task(name="t.unique_until_success", unique_for=60, unique_until="success", unique_key=lambda name, **_: name)
+    def unique_until_success(name, fails=False):
+        if fails:
+            raise ValueError(name)
+
+    @task(name="t.unique_retried", bind=True, unique_for=60, max_retries=1)
+    def unique_retried(self):
+        if self.request.retries == 0:
+            raise self.retry(countdown=1)
+
+    @task(name="t.unique_for_a_moment", unique_for=0.2, unique_until="expiry")
+    def unique_for_a_moment():
+        return None
 
 
 def define_async(task, note, state):

@@ -1,6 +1,7 @@
 """Queues and leases in this process."""
 
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
@@ -8,7 +9,7 @@ from canvas.drivers.base import Binding, DeadLetter, Lease
 from canvas.drivers.memory.inbox import MemoryInbox
 from canvas.drivers.memory.store import STEPS, Memory
 from canvas.model.message import Delivery, Publish
-from canvas.model.settlement import Deferral, Settlement
+from canvas.model.settlement import Deferral, Lock, Settlement
 from canvas.wire.message import properties_of, redelivered
 
 
@@ -151,6 +152,9 @@ class MemoryBroker:
     def leave(self, worker: str) -> None:
         self._return_all(worker, count_delivery=False)
 
+    def starts(self, delivery: Delivery) -> None:
+        self._memory.started.add(delivery.tag)
+
     def lost(self, worker: str) -> int:
         return self._return_all(worker, count_delivery=True)
 
@@ -159,7 +163,9 @@ class MemoryBroker:
         with memory.lock:
             memory.workers.pop(worker, None)
             tags = [tag for tag in memory.unacked if tag.startswith(prefix)]
-            return sum(memory.give_back(t, mark=True, count_delivery=count_delivery) for t in reversed(tags))
+            given = sum(memory.give_back(t, mark=True, count_delivery=count_delivery) for t in reversed(tags))
+            memory.started = {tag for tag in memory.started if not tag.startswith(prefix)}
+            return given
 
     def reap(self) -> int:
         memory = self._memory
@@ -181,6 +187,52 @@ class MemoryBroker:
         memory = self._memory
         with memory.lock:
             return min(memory.deferred)[0] - memory.clock() if memory.deferred else None
+
+    # -- turns
+
+    def reserve(self, key: str, interval: float) -> float:
+        memory = self._memory
+        with memory.lock:
+            now = memory.clock()
+            at = max(memory.turns.get(key, 0.0), now)
+            memory.turns[key] = at + interval
+            return at if at > now else 0.0
+
+    def hold(self, key: str, limit: int, delivery: Delivery) -> bool:
+        memory = self._memory
+        with memory.lock:
+            if delivery.tag in memory.places[key]:
+                return True
+            if delivery.tag not in memory.unacked:
+                return False
+            if memory.taken(key) < limit:
+                memory.places[key].add(delivery.tag)
+                return True
+            queue, payload = memory.unacked.pop(delivery.tag)
+            _, waiting = memory.parked.get(key, (limit, deque[tuple[str, bytes]]()))
+            waiting.append((queue, payload))
+            memory.parked[key] = (limit, waiting)
+            return False
+
+    def unpark(self) -> int:
+        memory = self._memory
+        with memory.lock:
+            waiting = [(key, limit) for key, (limit, _) in memory.parked.items()]
+            return sum(memory.unpark(key, limit - memory.taken(key)) for key, limit in waiting)
+
+    def publish_unique(self, message: Publish, lock: Lock, seconds: float) -> str | None:
+        memory = self._memory
+        with memory.lock:
+            owner, until = memory.locks.get(lock.key, ("", 0.0))
+            if owner and until > memory.clock():
+                return owner
+            memory.locks[lock.key] = (lock.owner, memory.clock() + seconds)
+            memory.push(message)
+            return None
+
+    def unlock(self, lock: Lock) -> None:
+        with self._memory.lock:
+            self._memory.unlock(lock)
 
     def close(self) -> None:
         """There is no connection to close."""
@@ -217,6 +269,11 @@ class MemoryBroker:
                 memory.begun.add(delivery.tag)
         for message in settlement.publishes:
             memory.push(message)
+        for key in settlement.frees:
+            assert delivery is not None
+            memory.free(key, delivery.tag)
+        for lock in settlement.unlocks:
+            memory.unlock(lock)
         memory.deferred += [(d.due, next(memory.numbers), d.publish) for d in settlement.deferrals]
         if delivery is not None and settlement.disposal == "requeue":
             payload = redelivered(delivery.payload)

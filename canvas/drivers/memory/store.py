@@ -12,7 +12,7 @@ from typing import NamedTuple
 from canvas.drivers.base import Binding, DeadLetter
 from canvas.drivers.memory.inbox import MemoryInbox
 from canvas.model.message import Publish
-from canvas.model.settlement import Join, Part, Ready, Store
+from canvas.model.settlement import Join, Lock, Part, Ready, Store
 from canvas.wire.message import headers_of, properties_of, redelivered
 
 STEPS = (0, 3, 6, 9)
@@ -50,6 +50,7 @@ class Memory:
         self.bindings: dict[str, set[Binding]] = defaultdict(set)
         self.unacked: dict[str, tuple[str, bytes]] = {}
         self.begun: set[str] = set()
+        self.started: set[str] = set()
         self.revoked: dict[str, float] = {}
         self.revision = 0
         self.inboxes: dict[tuple[str, str], list[MemoryInbox]] = defaultdict(list)
@@ -61,6 +62,10 @@ class Memory:
         self.chords: dict[str, _Chord] = defaultdict(_Chord)
         self.fired: set[str] = set()
         self.watchers: dict[str, list[Callable[[str, bytes], None]]] = defaultdict(list)
+        self.turns: dict[str, float] = {}
+        self.places: dict[str, set[str]] = defaultdict(set)
+        self.parked: dict[str, tuple[int, deque[tuple[str, bytes]]]] = {}
+        self.locks: dict[str, tuple[str, float]] = {}
         self.numbers = count()
         self.interrupts = 0
 
@@ -88,11 +93,43 @@ class Memory:
         if mark:
             extra = {}
             if count_delivery:
-                extra["canvas_deliveries"] = int(headers_of(payload).get("canvas_deliveries") or 1) + 1
+                before = int(headers_of(payload).get("canvas_deliveries") or 1)
+                extra["canvas_deliveries"] = before + 1 if tag in self.started or before == 1 else before
             payload = redelivered(payload, **extra)
         self.queues[queue, step_of(properties_of(payload).get("priority"))].appendleft(payload)
         self.changed.notify_all()
         return True
+
+    # -- turns
+
+    def taken(self, key: str) -> int:
+        """How many of a key's places are taken by messages that are still somebody's."""
+        self.places[key] = {tag for tag in self.places[key] if tag in self.unacked or tag in self.begun}
+        return len(self.places[key])
+
+    def unpark(self, key: str, many: int) -> int:
+        """Give back up to so many messages that wait for a place."""
+        given, (_, waiting) = 0, self.parked[key]
+        while waiting and given < many:
+            queue, payload = waiting.popleft()
+            self.queues[queue, step_of(properties_of(payload).get("priority"))].appendleft(payload)
+            given += 1
+        if not waiting:
+            del self.parked[key]
+        if given:
+            self.changed.notify_all()
+        return given
+
+    def free(self, key: str, tag: str) -> None:
+        """A place is free, and whoever waited longest may try."""
+        self.places[key].discard(tag)
+        left = self.taken(key)
+        if key in self.parked:
+            self.unpark(key, self.parked[key][0] - left)
+
+    def unlock(self, lock: Lock) -> None:
+        if self.locks.get(lock.key, ("", 0))[0] == lock.owner:
+            del self.locks[lock.key]
 
     # -- records
 

@@ -14,10 +14,11 @@ from canvas.drivers.redis.inbox import ReplyQueue, Subscription, reply_queue, su
 from canvas.drivers.redis.keys import STEPS, BrokerKeys, step_of
 from canvas.drivers.redis.link import Link
 from canvas.drivers.redis.packing import Packing, pack
-from canvas.drivers.redis.restore import Restore
+from canvas.drivers.redis.restore import STARTED_FOR, Restore
+from canvas.drivers.redis.turns import Turns
 from canvas.drivers.redis.waiting import Waiting
 from canvas.model.message import Delivery, Publish
-from canvas.model.settlement import Deferral, Settlement
+from canvas.model.settlement import Deferral, Lock, Settlement
 
 
 class RedisBroker:
@@ -29,6 +30,7 @@ class RedisBroker:
         self._bindings = Bindings(link, self.keys)
         self._waiting = Waiting(link, self.keys)
         self.packing = Packing(self.keys, None, self.lists_of)
+        self._turns = Turns(link, self.keys)
         self._restore = Restore(link, self.keys, float(options.get("visibility_timeout") or 3600))
         self._numbers: dict[str, int] = {}
         self._doubtful: dict[str, list[str]] = {}
@@ -224,6 +226,10 @@ class RedisBroker:
         self._waiting.close(worker)
         self._restore.worker(worker, count_delivery=False)
 
+    def starts(self, delivery: Delivery) -> None:
+        key = self.keys.started(_worker_of_tag(delivery.tag))
+        self.link.pipeline([("SADD", key, delivery.tag), ("EXPIRE", key, STARTED_FOR)], transaction=True)
+
     def lost(self, worker: str) -> int:
         return self._restore.worker(worker, count_delivery=True)
 
@@ -253,6 +259,24 @@ class RedisBroker:
         return (
             float(found[0][1] if isinstance(found[0], list | tuple) else found[1]) - self.link.time() if found else None
         )
+
+    # -- turns
+
+    def reserve(self, key: str, interval: float) -> float:
+        return self._turns.reserve(key, interval)
+
+    def hold(self, key: str, limit: int, delivery: Delivery) -> bool:
+        home = self.packing.list_of(delivery.queue, delivery.payload)
+        return self._turns.hold(key, limit, _worker_of_tag(delivery.tag), delivery, home)
+
+    def unpark(self) -> int:
+        return self._turns.unpark()
+
+    def publish_unique(self, message: Publish, lock: Lock, seconds: float) -> str | None:
+        return self._turns.publish(self.lists_of(message), message.payload, lock, seconds)
+
+    def unlock(self, lock: Lock) -> None:
+        self._turns.unlock(lock)
 
     def close(self) -> None:
         self._waiting.close()

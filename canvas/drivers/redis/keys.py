@@ -64,6 +64,10 @@ class BrokerKeys:
         """set of tags acked before their task ran, until it is settled; goes with the worker."""
         return f"{self.prefix}canvas:begun:{worker}"
 
+    def started(self, worker: str) -> str:
+        """set of tags of messages that run and had been given back before; goes with the worker."""
+        return f"{self.prefix}canvas:started:{worker}"
+
     @property
     def revoked(self) -> str:
         """zset of revoked ids and stamps, by when they are forgotten (unix time)."""
@@ -73,6 +77,32 @@ class BrokerKeys:
     def revocations(self) -> str:
         """counter of changes to the revoked."""
         return f"{self.prefix}canvas:revoked:revision"
+
+    def rate(self, key: str) -> str:
+        """When the next turn of a rate-limited key is; lives until then."""
+        return f"{self.prefix}canvas:rate:{key}"
+
+    def places(self, key: str) -> str:
+        """set of the tags that run under a concurrency key; empty when none does."""
+        return f"{self.prefix}canvas:places:{key}"
+
+    def parked(self, key: str) -> str:
+        """list of messages that wait for a place of a concurrency key."""
+        return f"{self.prefix}canvas:parked:{key}"
+
+    @property
+    def parked_keys(self) -> str:
+        """hash concurrency key → its limit, of keys with parked messages."""
+        return f"{self.prefix}canvas:parked"
+
+    @property
+    def begun_prefix(self) -> str:
+        """What ``begun`` of each worker starts with."""
+        return self.begun("")
+
+    def unique(self, key: str) -> str:
+        """Lock of a unique task: the id of the one under way; lives as long as the task says."""
+        return f"{self.prefix}canvas:unique:{key}"
 
     def inbox(self, worker: str, list_key: str) -> str:
         """list: a message moved aside while waiting; goes when leased, returned, or reaped."""

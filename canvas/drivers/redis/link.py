@@ -36,7 +36,10 @@ AWAY: tuple[Any, ...] = (
 )
 _TRIES = 6
 _ANSWER_WITHIN = 30.0
-_NEEDS_EFFECTS = frozenset({"settle", "fire", "finish", "record", "publish_once", "beat", "promote", "revoke"})
+_NEEDS_EFFECTS = frozenset({
+    "settle", "fire", "finish", "record", "publish_once", "beat", "promote", "revoke", "reserve", "hold", "unpark",
+    "unlock",
+})  # fmt: skip
 
 
 @cache

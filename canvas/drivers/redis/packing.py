@@ -31,7 +31,7 @@ class Packing:
 
     def settlement(self, settlement: Settlement) -> list[Any]:
         """What settle.lua takes per settlement."""
-        delivery = settlement.delivery
+        delivery, keys = settlement.delivery, self._broker
         publishes, dead = self.publishes(settlement.publishes), False
         if delivery is not None and settlement.disposal == "requeue":
             payload = redelivered(delivery.payload)
@@ -49,6 +49,11 @@ class Packing:
             self.deferrals(settlement.deferrals),
             dead,
             settlement.begins,
+            [
+                [keys.places(key), keys.parked(key), keys.parked_keys, key, keys.begun_prefix]
+                for key in settlement.frees
+            ],
+            [[keys.unique(lock.key), lock.owner] for lock in settlement.unlocks],
         ]
 
     def _letter(self, settlement: Settlement) -> list[Any]:

@@ -18,6 +18,8 @@ _REAPER_TTL = 10_000
 _VISIBILITY_SWEEP_EVERY = 60.0
 _MUTEX_TTL = 300_000
 _BEGUN_FOR = 86_400
+STARTED_FOR = 7 * 86_400
+"""Seconds for which it is known that a message had started."""
 
 
 class Restore:
@@ -39,13 +41,14 @@ class Restore:
     def tags(self, worker: str, tags: Sequence[str], count_delivery: bool = False) -> int:
         """Give back leases by tag, in order, marked as delivered before."""
         total = 0
+        started = {tag.decode() for tag in self._link.command("SMEMBERS", self._keys.started(worker))}
         for start in range(0, len(tags), _AT_ONCE):
             some = tags[start : start + _AT_ONCE]
             stored = self._link.command("HMGET", self._keys.unacked, *some)
             given = []
             for tag, value in zip(some, stored, strict=True):
                 if value is not None:
-                    given += [[tag, key, payload] for key, payload in self._home(value, count_delivery)]
+                    given += [[tag, key, payload] for key, payload in self._home(value, count_delivery, tag in started)]
             if given:
                 total += self.give(worker, given)
         return total
@@ -62,7 +65,11 @@ class Restore:
         # A worker that was only out of reach settles what it has acked when it is back: nobody else runs that.
         forget = ("EXPIRE", keys.begun(worker), _BEGUN_FOR) if count_delivery else ("DEL", keys.begun(worker))
         self._link.pipeline(
-            [("DEL", keys.worker(worker), keys.leases(worker)), ("HDEL", keys.workers, worker), forget],
+            [
+                ("DEL", keys.worker(worker), keys.leases(worker), keys.started(worker)),
+                ("HDEL", keys.workers, worker),
+                forget,
+            ],
             transaction=True,
         )
         return total
@@ -99,7 +106,7 @@ class Restore:
         self._link.command("DEL", keys.unacked_mutex)
         return total
 
-    def _home(self, value: bytes, count_delivery: bool) -> list[tuple[str, bytes]]:
+    def _home(self, value: bytes, count_delivery: bool, started: bool) -> list[tuple[str, bytes]]:
         """Where an ``unacked`` record's message belongs, and its envelope, marked as delivered before."""
         try:
             raw = [bytes(item) for item in msgspec.json.decode(value, type=list[msgspec.Raw])]
@@ -110,7 +117,8 @@ class Restore:
             envelope = json.loads(envelope).encode()
         extra: dict[str, Any] = {}
         if count_delivery:
-            extra["canvas_deliveries"] = int(headers_of(envelope).get("canvas_deliveries") or 1) + 1
+            before = int(headers_of(envelope).get("canvas_deliveries") or 1)
+            extra["canvas_deliveries"] = before + 1 if started or before == 1 else before
         return [(self._keys.queue_list(queue, step_of(priority_of(envelope))), redelivered(envelope, **extra))]
 
 

@@ -5,7 +5,7 @@
 --   now                    unix time, seconds, of this server
 --   ready_key, ready_index hash and zset of chords that are ready
 --   deferred, messages     zset and hash of deferred messages
--- Returns: nothing; defines on_results, on_broker, store, join, grow, part, forget, send.
+-- Returns: nothing; defines on_results, on_broker, store, join, grow, part, forget, send, taken, unpark, free, unlock.
 
 local broker_db, result_db, now, ready_key, ready_index, deferred, messages
 
@@ -112,4 +112,42 @@ end
 local function server_time()
     local t = redis.call('TIME')
     return t[1] + t[2] / 1000000
+end
+
+-- How many of a key's places are taken by messages that are still somebody's.
+local function taken(places, unacked, begun_prefix)
+    for _, tag in ipairs(redis.call('SMEMBERS', places)) do
+        local worker = string.match(tag, '^canvas:(.*):[^:]*$')
+        local runs = redis.call('HEXISTS', unacked, tag) == 1
+            or (worker and redis.call('SISMEMBER', begun_prefix .. worker, tag) == 1)
+        if not runs then redis.call('SREM', places, tag) end
+    end
+    return redis.call('SCARD', places)
+end
+
+-- Give back up to so many parked messages of a key; returns how many.
+local function unpark(places, parked, index, key, many)
+    local count = 0
+    while count < many do
+        local packed = redis.call('LPOP', parked)
+        if not packed then break end
+        local m = cmsgpack.unpack(packed)
+        redis.call('RPUSH', m[1], m[2])
+        count = count + 1
+    end
+    if redis.call('EXISTS', parked) == 0 then redis.call('HDEL', index, key) end
+    return count
+end
+
+-- f: {places, parked, index, key, begun_prefix}; a tag's place is free, and whoever waited longest may try.
+local function free(f, tag, unacked)
+    redis.call('SREM', f[1], tag)
+    local left = taken(f[1], unacked, f[5])
+    local limit = tonumber(redis.call('HGET', f[3], f[4]) or '0')
+    if limit > left then unpark(f[1], f[2], f[3], f[4], limit - left) end
+end
+
+local function unlock(lock, owner)
+    if redis.call('GET', lock) ~= owner then return 0 end
+    return redis.call('DEL', lock)
 end

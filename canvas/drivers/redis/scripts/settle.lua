@@ -4,8 +4,9 @@
 -- KEYS[5] canvas:deferred   KEYS[6] canvas:deferred:messages   KEYS[7] canvas:ready   KEYS[8] canvas:ready:index
 -- KEYS[9] canvas:revoked:revision   KEYS[10…] lists to lease from, in order
 -- ARGV[1] broker db   ARGV[2] result db   ARGV[3] settlements, msgpack:
---     {{tag or false, fence, stores, joins, grows, parts, publishes, deferrals, dead or false, begins}, …}
+--     {{tag or false, fence, stores, joins, grows, parts, publishes, deferrals, dead or false, begins, frees, unlocks}, …}
 --     fence: "lease", "begun" or "none"
+--     frees: {{places, parked, hash of keys with parked messages, key, start of begun keys}, …}; unlocks: {{lock, owner}, …}
 --     dead: {list of dead letters, payload, reason, queue, how many to keep}
 -- ARGV[4] how many to lease   ARGV[5] tag prefix   ARGV[6] number of the first tag   ARGV[7…] queue name of each list
 -- Returns {verdicts, deliveries, revision of what is revoked}: verdict {held, ready chords {group, fire, parts, structure}}, delivery {tag, queue, payload}
@@ -26,6 +27,8 @@ local function settle(s)
     end
     local found = record(s[3], s[4], s[5], s[6])
     send(s[7], s[8])
+    for _, f in ipairs(s[11]) do free(f, tag, KEYS[1]) end
+    for _, u in ipairs(s[12]) do unlock(u[1], u[2]) end
     if s[9] then
         local letter = {payload = s[9][2], reason = s[9][3], queue = s[9][4], time = tostring(now)}
         redis.call('LPUSH', s[9][1], cmsgpack.pack(letter))
