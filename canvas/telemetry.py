@@ -24,6 +24,7 @@ worker.process_shutdown  pid, exitcode
 worker.stopping       how (warm, cold)
 worker.shutdown       hostname
 worker.child_lost     pid, exitcode
+worker.killing        pid, why
 worker.worn           pid, why
 worker.scaled         by
 worker.unlimited      pool, who

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from canvas.model.message import Delivery, Publish
-from canvas.model.settlement import Firing, Join, Lock, Ready, Settlement, Store, Verdict
+from canvas.model.settlement import Firing, Join, Lock, Orphan, Ready, Settlement, Store, Verdict
 
 __all__ = [
     "AsyncWatch",
@@ -155,6 +155,16 @@ class Broker(Protocol):
         Deliveries are counted in the header ``canvas_deliveries``: the first time of each message, and then only of
         those that ``starts`` was said of, so that what was merely held beside a deadly one is not blamed for it.
         """
+
+    def orphans(self) -> list[Orphan]:
+        """What dead workers had acked before they ran it, for the caller to settle (fence ``begun``); others are not
+        given it for half a minute."""
+
+    def payload(self, tag: str) -> bytes | None:
+        """The message of a lease that is held, or was acked and runs."""
+
+    def condemn(self, tag: str, reason: str) -> bool:
+        """The process that runs this lease's message is killed for it: make an orphan of it; whether it was held."""
 
     def reap(self) -> int:
         """Give back what dead workers held (marked redelivered); how many messages. One caller at a time

@@ -40,7 +40,7 @@ _DEFAULTS: dict[str, Any] = {
     "stamps": None,
 }
 _KNOWN = frozenset({*_DEFAULTS, "lang", "argsrepr", "kwargsrepr", "compression", "redelivered", "canvas_deliveries",
-                    "canvas_unknown", "canvas_rate"})  # fmt: skip
+                    "canvas_unknown", "canvas_rate", "canvas_lost"})  # fmt: skip
 _EMBED = frozenset({"callbacks", "errbacks", "chain", "chord"})
 
 

@@ -105,6 +105,15 @@ class Ready(NamedTuple):
     """The saved GroupResult of the header, where there is one."""
 
 
+class Orphan(NamedTuple):
+    """A message that was acked before its task ran, or taken from a process that had to be killed for it, and that
+    nobody will settle any more."""
+
+    delivery: Delivery
+    reason: str
+    """Empty: its worker died; ``terminated``; or ``time limit`` and the seconds."""
+
+
 class Verdict(NamedTuple):
     """What became of a settlement."""
 

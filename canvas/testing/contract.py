@@ -286,6 +286,28 @@ class DriverContract:
         assert driver.completer.settle([after]).verdicts[0].held
         assert ids(self._lease(driver)) == ["next"]
 
+    def test_what_a_dead_worker_had_begun_is_for_others_to_settle(self, driver: Driver) -> None:
+        broker, delivery = driver.broker, self._one(driver)
+        driver.completer.settle([Settlement(delivery, begins=True)])
+        assert broker.orphans() == []
+        assert broker.payload(delivery.tag) == delivery.payload
+        broker.lost("w1")
+        (orphan,) = broker.orphans()
+        assert orphan == (delivery, "")
+        assert broker.orphans() == []
+        after = Settlement(orphan.delivery, fence="begun", publishes=[publish("next")])
+        assert [driver.completer.settle([after]).verdicts[0].held for _ in range(2)] == [True, False]
+
+    def test_a_condemned_message_does_not_run_again(self, driver: Driver) -> None:
+        broker, delivery = driver.broker, self._one(driver)
+        assert broker.condemn(delivery.tag, "terminated")
+        assert broker.lost("w1") == 0
+        assert broker.length("q") == 0
+        (orphan,) = broker.orphans()
+        assert orphan == (delivery, "terminated")
+        assert driver.completer.settle([Settlement(orphan.delivery, fence="begun")]).verdicts[0].held
+        assert not broker.condemn(delivery.tag, "again")
+
     def test_without_a_fence_it_happens_anyway(self, driver: Driver) -> None:
         delivery = self._one(driver)
         driver.completer.settle([Settlement(delivery)])

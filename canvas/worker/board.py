@@ -1,10 +1,12 @@
 """Numbers that the processes of a node share, in memory that forked children inherit."""
 
 import mmap
+import time
 from collections.abc import Iterator
 
 _MOST_ROWS = 4096
-_BEGUN, _ACTIVE = 0, 1
+_BEGUN, _ACTIVE, _TAG, _DEADLINE, _LIMIT = range(5)
+_WIDTH = 5
 _HEAD = 2
 
 
@@ -25,6 +27,28 @@ class Row:
         """How many it runs now."""
         return self._cells[self._at + _ACTIVE]
 
+    @property
+    def running(self) -> int:
+        """The number in the tag of the message it runs."""
+        return self._cells[self._at + _TAG]
+
+    @property
+    def deadline(self) -> float | None:
+        """When that must be over at the latest, as the monotonic clock tells it."""
+        milliseconds = self._cells[self._at + _DEADLINE]
+        return milliseconds / 1000 if milliseconds else None
+
+    @property
+    def limit(self) -> float:
+        """The hard time limit it has, seconds."""
+        return self._cells[self._at + _LIMIT] / 1000
+
+    def stand(self, running: int, limit: float | None) -> None:
+        """Say which message runs, and for how many seconds it may; for a process that runs one at a time."""
+        self._cells[self._at + _TAG] = running
+        self._cells[self._at + _LIMIT] = round((limit or 0) * 1000)
+        self._cells[self._at + _DEADLINE] = round((time.monotonic() + limit) * 1000) if limit else 0
+
     def write(self, begun: int, active: int) -> None:
         """Say how things stand."""
         self._cells[self._at + _BEGUN] = begun
@@ -35,7 +59,7 @@ class Board:
     """A logical clock and a row for each process of the node."""
 
     def __init__(self) -> None:
-        self._cells = memoryview(mmap.mmap(-1, 8 * (_HEAD + 2 * _MOST_ROWS))).cast("q")
+        self._cells = memoryview(mmap.mmap(-1, 8 * (_HEAD + _WIDTH * _MOST_ROWS))).cast("q")
         self._rows: dict[int, Row] = {}
         self._free = list(range(_MOST_ROWS - 1, -1, -1))
         self._begun_before = 0
@@ -56,8 +80,9 @@ class Board:
     def open_row(self) -> Row:
         """A row for a process that is about to start. Raises IndexError beyond 4,096 processes."""
         number = self._free.pop()
-        row = Row(self._cells, _HEAD + 2 * number)
+        row = Row(self._cells, _HEAD + _WIDTH * number)
         row.write(0, 0)
+        row.stand(0, None)
         self._rows[number] = row
         return row
 

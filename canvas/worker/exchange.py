@@ -14,10 +14,10 @@ from typing import NamedTuple, TypeAlias, TypeVar
 from canvas.drivers.base import Driver, Lease
 from canvas.errors import BrokerError
 from canvas.model.message import Delivery
-from canvas.model.settlement import Firing, Ready, Settlement, Verdict
+from canvas.model.settlement import Firing, Orphan, Ready, Settlement, Verdict
 from canvas.telemetry import emit
 
-Work: TypeAlias = Delivery | Ready
+Work: TypeAlias = Delivery | Ready | Orphan
 T = TypeVar("T")
 _LINGER = 0.002
 _IDLE_WAIT = 5.0
@@ -70,7 +70,7 @@ class Exchange(threading.Thread):
         self._leased = leased
         self._held = held
         self._finished: deque[Settlement | Firing | None] = deque()
-        self._offers: deque[Ready] = deque()
+        self._offers: deque[Ready | Orphan] = deque()
         self._outstanding = 0
         self._acks: deque[tuple[Settlement, SimpleQueue[bool]]] = deque()
         self._running: dict[int, float] = {}
@@ -144,9 +144,9 @@ class Exchange(threading.Thread):
         self.stop()
         self.join(timeout=5)
 
-    def offer(self, ready: list[Ready]) -> None:
-        """Chords to fire. Safe from any thread."""
-        self._offers.extend(ready)
+    def offer(self, work: Sequence[Ready | Orphan]) -> None:
+        """Chords to fire, orphans to settle. Safe from any thread."""
+        self._offers.extend(work)
         self._rouse(urgent=True)
 
     # -- the thread

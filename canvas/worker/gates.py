@@ -62,7 +62,7 @@ class Gates:
 
     def begin(self, delivery: Delivery, message: Message, task: Task[Any]) -> None:
         """The task starts: its lock goes now, where it says so; and where its worker died before, that is noted."""
-        if message.headers.get("canvas_deliveries"):
+        if message.headers.get("canvas_deliveries") or task.reject_on_worker_lost is False:
             self._persist(lambda: self._broker.starts(delivery))
         if task.unique_for and task.unique_until == "start":
             lock = self._lock(message, task)

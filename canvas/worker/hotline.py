@@ -40,8 +40,8 @@ class Hotline:
         """In the parent, after the fork."""
         self._child.close()
 
-    def ask(self, question: dict[str, Any], within: float = _ANSWER_WITHIN) -> dict[str, Any]:
-        """In the parent: the child's answer; empty when it gives none within so many seconds, or is gone."""
+    def ask(self, question: dict[str, Any], within: float = _ANSWER_WITHIN) -> dict[str, Any] | None:
+        """In the parent: the child's answer; ``None`` when it gives none within so many seconds, or is gone."""
         with self._lock:
             self._number += 1
             deadline = time.monotonic() + within
@@ -54,7 +54,7 @@ class Hotline:
                     if number == self._number:
                         return dict(found)
             except OSError:
-                return {}
+                return None
 
     def _line(self, deadline: float) -> bytes:
         """Raises OSError when none comes in time."""

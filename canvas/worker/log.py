@@ -146,6 +146,10 @@ def _child_lost(pid: int, exitcode: int, **_: Any) -> None:
     _worker.error("Process %s exited with %s; what it held was given back", pid, exitcode)
 
 
+def _killing(pid: int, why: str, **_: Any) -> None:
+    _worker.error("Killing process %s, which does not end its task itself: %s", pid, why)
+
+
 def _worn(pid: int, why: str, **_: Any) -> None:
     _worker.info("Process %s is replaced: %s", pid, why)
 
@@ -191,6 +195,7 @@ _LINES: list[tuple[str, Callable[..., None], logging.Logger, int]] = [
     ("worker.ready", _ready, _worker, logging.INFO),
     ("worker.stopping", _stopping, _worker, logging.WARNING),
     ("worker.child_lost", _child_lost, _worker, logging.ERROR),
+    ("worker.killing", _killing, _worker, logging.ERROR),
     ("worker.worn", _worn, _worker, logging.INFO),
     ("worker.scaled", _scaled, _worker, logging.INFO),
     ("worker.unlimited", _unlimited, _worker, logging.WARNING),

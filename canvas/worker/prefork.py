@@ -16,12 +16,16 @@ from typing import Any, NoReturn
 from canvas.app import Canvas
 from canvas.errors import BrokerError
 from canvas.telemetry import emit
+from canvas.wire.message import peek_id
 from canvas.worker.board import Board, Row
 from canvas.worker.hotline import Hotline
 from canvas.worker.process import EXPENDED, Plan, WorkerProcess, new_worker_id, set_time_limits
+from canvas.worker.run import TIME_LIMIT
 from canvas.worker.upkeep import Duties
 
 _RESPAWN_PAUSE = 0.2
+_GRACE = 1.0
+"""Seconds beyond a hard limit in which a child may end its task itself."""
 
 
 class Prefork:
@@ -36,6 +40,7 @@ class Prefork:
         self._rows: dict[int, Row] = {}
         self._wanted = plan.concurrency
         self._retiring: set[int] = set()
+        self._killed: set[int] = set()
         self._stopping = False
         self._interrupts = 0
         self._cold = False
@@ -57,7 +62,45 @@ class Prefork:
             set_time_limits(self._app, question)
         if question["do"] == "rate_limit":
             self._app.tasks[question["task"]].rate_limit = question["rate"]
-        return [hotline.ask(question) for hotline in list(self._hotlines.values())]
+        answers = {pid: hotline.ask(question) for pid, hotline in list(self._hotlines.items())}
+        if question["do"] == "terminate":
+            silent = [pid for pid, answer in answers.items() if answer is None]
+            answers.update({pid: self._end_silent(pid, question["ids"]) for pid in silent})
+        return [answer for answer in answers.values() if answer is not None]
+
+    # -- children that don't answer: their task holds the interpreter
+
+    def _end_silent(self, pid: int, ids: list[str]) -> dict[str, Any] | None:
+        """Kill a child for one of these tasks."""
+        tag = self._running_tag(pid)
+        held = self._app.driver.broker.payload(tag) if tag else None
+        task_id = peek_id(held) if held is not None else None
+        if tag is None or task_id not in ids:
+            return None
+        self._kill(pid, tag, "terminated")
+        return {"terminated": [task_id]}
+
+    def _end_overdue(self) -> None:
+        """Kill children whose task is over its hard limit, and that have not ended it themselves."""
+        now = time.monotonic()
+        for pid, row in list(self._rows.items()):
+            deadline, tag = row.deadline, self._running_tag(pid)
+            if deadline is not None and tag is not None and now > deadline + _GRACE and pid not in self._killed:
+                self._kill(pid, tag, f"{TIME_LIMIT}{row.limit}")
+
+    def _running_tag(self, pid: int) -> str | None:
+        row, worker = self._rows.get(pid), self._children.get(pid)
+        return f"canvas:{worker}:{row.running}" if row is not None and worker is not None and row.active else None
+
+    def _kill(self, pid: int, tag: str, reason: str) -> None:
+        try:
+            self._app.driver.broker.condemn(tag, reason)
+        except BrokerError as exc:
+            emit("broker.unreachable", error=str(exc))
+            return
+        emit("worker.killing", pid=pid, why=reason)
+        self._killed.add(pid)
+        os.kill(pid, signal.SIGKILL)
 
     def resize(self, by: int) -> None:
         """So many children more, or fewer; at least one stays. Safe from any thread."""
@@ -84,6 +127,7 @@ class Prefork:
         while self._children:
             self._reap_children()
             self._adjust()
+            self._end_overdue()
             if self._children:
                 time.sleep(min(self._duties.tick(), _RESPAWN_PAUSE))
         return 1 if self._cold else 0
@@ -134,6 +178,7 @@ class Prefork:
                 return
             worker = self._children.pop(pid, None)
             self._retiring.discard(pid)
+            self._killed.discard(pid)
             if pid in self._hotlines:
                 self._hotlines.pop(pid).close()
                 self._board.close_row(self._rows.pop(pid))

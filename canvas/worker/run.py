@@ -13,7 +13,7 @@ from canvas.model.message import Delivery, Message, Publish
 from canvas.model.outcome import Failure, Outcome, Revoked
 from canvas.model.record import Record
 from canvas.model.request import Request
-from canvas.model.settlement import Deferral, Firing, Ready, Settlement
+from canvas.model.settlement import Deferral, Firing, Orphan, Ready, Settlement
 from canvas.result import denied_join_result
 from canvas.task import Task
 from canvas.telemetry import emit
@@ -26,6 +26,9 @@ from canvas.worker.limits import Limits
 from canvas.worker.revocations import Revocations
 from canvas.worker.settle import Finished, Settler
 from canvas.worker.tally import Running, Tally
+
+TIME_LIMIT = "time limit "
+"""What the reason of an orphan begins with whose process was killed after so many seconds."""
 
 _UNKNOWN_FIRST_DELAY = 1.0
 _UNKNOWN_LAST_DELAY = 60.0
@@ -57,6 +60,12 @@ class Line:
         self._conf = app.conf
         self._accept = app.accept_content
 
+    def do(self, work: Delivery | Ready | Orphan) -> Settlement | Firing | None:
+        """A piece of work, whichever it is."""
+        if isinstance(work, Delivery):
+            return self.run(work)
+        return self.fire(work) if isinstance(work, Ready) else self.settle_orphan(work)
+
     def run(self, delivery: Delivery) -> Settlement | None:
         """Everything one delivery comes to; ``None`` when its lease was lost before it started."""
         job = self.admit(delivery)
@@ -80,6 +89,10 @@ class Line:
         if int(message.headers.get("canvas_deliveries") or 1) > self._conf.task_max_deliveries:
             return self._poison(delivery, message)
         task = self._app.tasks.get(message.task)
+        if task is not None and message.headers.get("canvas_lost") and task.reject_on_worker_lost is False:
+            lost = WorkerLostError(f"{message.task}[{message.id}]: its worker died while it ran")
+            request = Request(message, hostname=self._hostname)
+            return self.conclude(Job(delivery, message, request, task, fence="lease"), Failure(lost))
         if task is None and isinstance(admission, Run):
             return self._unknown(delivery, message)
         request = Request(message, hostname=self._hostname)
@@ -113,7 +126,21 @@ class Line:
         emit("chord.fired", group_id=ready.group_id, failed=firing.failed)
         return firing
 
-    def fault(self, work: Delivery | Ready, exc: Exception) -> Settlement | None:
+    def settle_orphan(self, orphan: Orphan) -> Settlement:
+        """The end of a task whose process is gone."""
+        delivery = orphan.delivery
+        try:
+            message = self._open(delivery)
+        except (WireError, InvalidTaskError) as exc:
+            settlement = self._undecodable(delivery, exc)
+            settlement.fence = "begun"
+            return settlement
+        job = Job(
+            delivery, message, Request(message, hostname=self._hostname), self._app.tasks.get(message.task), "begun"
+        )
+        return self.conclude(job, _orphaned(message, orphan.reason))
+
+    def fault(self, work: Delivery | Ready | Orphan, exc: Exception) -> Settlement | None:
         """The line itself failed on this work: its message is kept as a dead letter, with the reason.
 
         A chord stays ready, for the sweep to try again.
@@ -166,7 +193,7 @@ class Line:
     def running(self, job: "Job", terminate: Callable[[], None] | None) -> Iterator[None]:
         """Around the run of a job: it is counted, announced, and may be ended by ``terminate``."""
         task, message = job.task, job.message
-        running = Running(message, job.early, terminate)
+        running = Running(message, job.early, terminate, job.delivery.tag, self.limits_of(job)[0])
         self.tally.begin(running)
         try:
             emit("task.started", message=message, hostname=self._hostname, task=task)
@@ -255,6 +282,14 @@ class Job(Finished):
     def early(self) -> bool:
         """Whether its message is to be acked before it runs."""
         return self.fence == "begun"
+
+
+def _orphaned(message: Message, reason: str) -> Outcome:
+    if reason == "terminated":
+        return Revoked(reason)
+    if reason.startswith(TIME_LIMIT):
+        return Failure(TimeLimitExceeded(float(reason.removeprefix(TIME_LIMIT))))
+    return Failure(WorkerLostError(f"{message.task}[{message.id}]: its worker died while it ran"))
 
 
 def _acks_late(task: Task[Any], message: Message) -> bool:

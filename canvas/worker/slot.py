@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-from canvas.model.message import Delivery
 from canvas.telemetry import emit
 from canvas.worker.exchange import Exchange
 from canvas.worker.run import Line
@@ -23,7 +22,7 @@ class Slot:
         while (work := exchange.work.get()) is not None:
             exchange.begin(place)
             try:
-                done = line.run(work) if isinstance(work, Delivery) else line.fire(work)
+                done = line.do(work)
             except Exception as exc:  # noqa: BLE001 - the slot must outlive a fault in the line itself
                 emit("worker.fault", work=work, exc=exc)
                 exchange.done(place, line.fault(work, exc))

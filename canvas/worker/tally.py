@@ -16,10 +16,20 @@ from canvas.worker.board import Row
 class Running:
     """One task that runs."""
 
-    __slots__ = ("acknowledged", "message", "since", "terminate")
+    __slots__ = ("acknowledged", "hard", "message", "since", "tag", "terminate")
 
-    def __init__(self, message: Message, acknowledged: bool, terminate: Callable[[], None] | None) -> None:
+    def __init__(
+        self,
+        message: Message,
+        acknowledged: bool,
+        terminate: Callable[[], None] | None,
+        tag: str = "",
+        hard: float | None = None,
+    ) -> None:
+        """``hard``: the seconds after which it is ended."""
         self.message = message
+        self.tag = tag
+        self.hard = hard
         self.since = time.time()
         self.acknowledged = acknowledged
         self.terminate = terminate
@@ -44,12 +54,14 @@ class Tally:
             self.total[running.message.task] += 1
             self._running[id(running)] = running
             self._row.write(self._begun, len(self._running))
+            self._row.stand(int(running.tag.rpartition(":")[2] or 0), running.hard)
 
     def end(self, running: Running) -> None:
         """It is over."""
         with self._lock:
             del self._running[id(running)]
             self._row.write(self._begun, len(self._running))
+            self._row.stand(0, None)
 
     @property
     def begun(self) -> int:

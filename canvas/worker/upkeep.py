@@ -3,11 +3,11 @@ fire chords whose firing worker died."""
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from canvas.drivers.base import Driver
 from canvas.errors import BrokerError
-from canvas.model.settlement import Ready
+from canvas.model.settlement import Orphan, Ready
 from canvas.telemetry import emit
 
 _PROMOTE_EVERY = 0.05
@@ -26,7 +26,7 @@ class Duties:
         queues: list[str],
         beat: float,
         ttl: float,
-        offer: Callable[[list[Ready]], None] | None,
+        offer: Callable[[Sequence[Ready | Orphan]], None] | None,
     ) -> None:
         self._driver = driver
         self._workers = workers
@@ -73,6 +73,8 @@ class Duties:
         broker.unpark()
         if returned:
             emit("worker.reaped", messages=returned)
+        if self._offer is not None and (orphans := broker.orphans()):
+            self._offer(orphans)
         if self._offer is not None and self._driver.results is not None:
             ready = self._driver.completer.unfired(_UNFIRED_AFTER)
             if ready:

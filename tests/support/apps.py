@@ -7,6 +7,7 @@ The environment decides: ``APP_LIBRARY`` (canvas or celery), ``APP_BROKER``, ``A
 import asyncio
 import json
 import os
+import re
 import threading
 import time
 from decimal import Decimal
@@ -254,6 +255,22 @@ def define(app, exceptions, ledger):
     @task(name="t.paced", rate_limit="5/s")
     def paced(key):
         note(key, repr(time.time()))
+
+    @task(name="t.stuck")
+    def stuck(key):
+        note(key)
+        # One call into C that lets no other Python code run.
+        re.match("(a+)+$", "a" * 60 + "b")
+
+    @task(name="t.suicidal_early", acks_late=False)
+    def suicidal_early(key):
+        note(key, "ran")
+        os.kill(os.getpid(), 9)
+
+    @task(name="t.suicidal_once", acks_late=True, reject_on_worker_lost=False)
+    def suicidal_once(key):
+        note(key, "ran")
+        os.kill(os.getpid(), 9)
 
     @task(name="t.pid")
     def pid():

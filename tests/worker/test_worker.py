@@ -7,7 +7,7 @@ import signal
 import pytest
 
 import canvas
-from canvas.errors import SoftTimeLimitExceeded, TaskRevokedError, TimeLimitExceeded
+from canvas.errors import SoftTimeLimitExceeded, TaskRevokedError, TimeLimitExceeded, WorkerLostError
 from canvas.testing.contract import eventually
 from tests.support.apps import make
 from tests.support.processes import WorkerProcess
@@ -385,3 +385,36 @@ def test_dead_letters_run_again_when_somebody_says_so(bench, app):
         eventually(lambda: len(app.driver.broker.dead("celery")) == 2)
         assert dead("drop", "--all").stdout == "2 deleted\n"
         assert dead("list").stdout == ""
+
+
+@pytest.mark.parametrize("end", ["limit", "terminate"])
+def test_a_task_that_holds_the_interpreter_is_ended_from_outside(bench, app, end):
+    key = bench.new_key()
+    with start(bench, "-P", "prefork", "-c", "1"):
+        stuck = task(app, "stuck").apply_async((key,), time_limit=0.5 if end == "limit" else None)
+        bench.ledger(key, 1)
+        if end == "terminate":
+            stuck.revoke(terminate=True)
+        assert bench.wait_state(app, stuck.id) == ("FAILURE" if end == "limit" else "REVOKED")
+        if end == "limit":
+            assert isinstance(stuck.result, TimeLimitExceeded)
+        assert task(app, "add").delay(1, 1).get(timeout=20) == 2
+        assert bench.ledger(key, 1) == ["1"]
+    assert not bench.broker.exists("canvas:orphaned:reasons")
+
+
+@pytest.mark.parametrize("name", ["suicidal_early", "suicidal_once"])
+def test_a_task_that_is_not_to_run_again_fails_with_its_process(bench, app, name):
+    from canvas import chord
+
+    key, other = bench.new_key(), bench.new_key()
+    with start(bench, "-P", "prefork", "-c", "2"):
+        lost = task(app, name).delay(key)
+        with pytest.raises(WorkerLostError, match="its worker died while it ran"):
+            lost.get(timeout=20)
+        body = task(app, "ident").s().on_error(task(app, "errback_by_id").s(other))
+        result = chord([task(app, name).s(key), task(app, "add").s(1, 1)], body).delay()
+        assert bench.wait_state(app, result.id) == "FAILURE"
+        assert len(bench.ledger(other, 1)) == 1
+        assert bench.ledger(key, 2) == ["ran", "ran"]
+    assert not bench.broker.keys("canvas:begun:*")

@@ -9,8 +9,10 @@ from canvas.drivers.base import Binding, DeadLetter, Lease
 from canvas.drivers.memory.inbox import MemoryInbox
 from canvas.drivers.memory.store import STEPS, Memory
 from canvas.model.message import Delivery, Publish
-from canvas.model.settlement import Deferral, Lock, Settlement
+from canvas.model.settlement import Deferral, Lock, Orphan, Settlement
 from canvas.wire.message import properties_of, redelivered
+
+_ORPHANS_AGAIN = 30.0
 
 
 class MemoryBroker:
@@ -164,8 +166,34 @@ class MemoryBroker:
             memory.workers.pop(worker, None)
             tags = [tag for tag in memory.unacked if tag.startswith(prefix)]
             given = sum(memory.give_back(t, mark=True, count_delivery=count_delivery) for t in reversed(tags))
+            orphans = {tag: (memory.clock(), "") for tag in memory.begun if tag.startswith(prefix)}
+            memory.orphaned = {**orphans, **memory.orphaned}
             memory.started = {tag for tag in memory.started if not tag.startswith(prefix)}
             return given
+
+    def orphans(self) -> list[Orphan]:
+        memory, found = self._memory, []
+        with memory.lock:
+            now = memory.clock()
+            for tag, (since, reason) in list(memory.orphaned.items()):
+                if since <= now:
+                    found.append(Orphan(Delivery(tag, *memory.begun[tag]), reason))
+                    memory.orphaned[tag] = (now + _ORPHANS_AGAIN, reason)
+        return found
+
+    def payload(self, tag: str) -> bytes | None:
+        record = self._memory.unacked.get(tag) or self._memory.begun.get(tag)
+        return record[1] if record is not None else None
+
+    def condemn(self, tag: str, reason: str) -> bool:
+        memory = self._memory
+        with memory.lock:
+            record = memory.unacked.pop(tag, None) or memory.begun.get(tag)
+            if record is None:
+                return False
+            memory.begun[tag] = record
+            memory.orphaned[tag] = (memory.clock(), reason)
+            return True
 
     def reap(self) -> int:
         memory = self._memory
@@ -259,14 +287,16 @@ class MemoryBroker:
         """Messages and ack of a settlement; False when its lease was lost."""
         memory, delivery = self._memory, settlement.delivery
         if delivery is not None:
-            held = memory.unacked.pop(delivery.tag, None) is not None
+            record = memory.unacked.pop(delivery.tag, None)
+            memory.started.discard(delivery.tag)
+            held = record is not None
             if settlement.fence == "begun":
-                held = delivery.tag in memory.begun
-                memory.begun.discard(delivery.tag)
+                held = memory.begun.pop(delivery.tag, None) is not None
+                memory.orphaned.pop(delivery.tag, None)
             if settlement.fence != "none" and not held:
                 return False
-            if settlement.begins:
-                memory.begun.add(delivery.tag)
+            if settlement.begins and record is not None:
+                memory.begun[delivery.tag] = record
         for message in settlement.publishes:
             memory.push(message)
         for key in settlement.frees:

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from itertools import count
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from canvas.drivers.base import Binding, DeadLetter
 from canvas.drivers.memory.inbox import MemoryInbox
@@ -49,7 +49,8 @@ class Memory:
         self.queues: dict[tuple[str, int], deque[bytes]] = defaultdict(deque)
         self.bindings: dict[str, set[Binding]] = defaultdict(set)
         self.unacked: dict[str, tuple[str, bytes]] = {}
-        self.begun: set[str] = set()
+        self.begun: dict[str, tuple[str, bytes]] = {}
+        self.orphaned: dict[str, tuple[float, str]] = {}
         self.started: set[str] = set()
         self.revoked: dict[str, float] = {}
         self.revision = 0
@@ -91,8 +92,10 @@ class Memory:
             return False
         queue, payload = held
         if mark:
-            extra = {}
+            extra: dict[str, Any] = {}
             if count_delivery:
+                if tag in self.started:
+                    extra["canvas_lost"] = True
                 before = int(headers_of(payload).get("canvas_deliveries") or 1)
                 extra["canvas_deliveries"] = before + 1 if tag in self.started or before == 1 else before
             payload = redelivered(payload, **extra)

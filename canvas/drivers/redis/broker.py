@@ -13,12 +13,12 @@ from canvas.drivers.redis.bindings import Bindings
 from canvas.drivers.redis.inbox import ReplyQueue, Subscription, reply_queue, subscribed
 from canvas.drivers.redis.keys import STEPS, BrokerKeys, step_of
 from canvas.drivers.redis.link import Link
-from canvas.drivers.redis.packing import Packing, pack
+from canvas.drivers.redis.packing import Packing, pack, worker_of_tag
 from canvas.drivers.redis.restore import STARTED_FOR, Restore
 from canvas.drivers.redis.turns import Turns
 from canvas.drivers.redis.waiting import Waiting
 from canvas.model.message import Delivery, Publish
-from canvas.model.settlement import Deferral, Lock, Settlement
+from canvas.model.settlement import Deferral, Lock, Orphan, Settlement
 
 
 class RedisBroker:
@@ -105,12 +105,12 @@ class RedisBroker:
             keys.unacked,
             keys.unacked_index,
             keys.leases(worker),
-            keys.begun(worker),
             keys.deferred,
             keys.deferred_messages,
             ready_key,
             ready_index,
             keys.revocations,
+            keys.reasons,
             *lists,
         ]
         try:
@@ -157,7 +157,7 @@ class RedisBroker:
         if not deliveries:
             return 0
         given = [[d.tag, self.packing.list_of(d.queue, d.payload), d.payload] for d in deliveries]
-        return self._restore.give(_worker_of_tag(deliveries[0].tag), given)
+        return self._restore.give(worker_of_tag(deliveries[0].tag), given)
 
     # -- stepwise
 
@@ -216,18 +216,16 @@ class RedisBroker:
     def beat(self, worker: str, queues: Sequence[str], ttl: float) -> None:
         keys = self.keys
         lists = json.dumps([keys.queue_list(queue, step) for step in STEPS for queue in queues])
-        self.link.call(
-            "beat",
-            [keys.worker(worker), keys.workers, keys.leases(worker), keys.unacked_index, keys.begun(worker)],
-            [worker, int(ttl * 1000), lists],
-        )
+        alive = [keys.worker(worker), keys.workers]
+        held = [keys.leases(worker), keys.unacked_index, keys.begun(worker), keys.orphaned]
+        self.link.call("beat", [*alive, *held], [worker, int(ttl * 1000), lists])
 
     def leave(self, worker: str) -> None:
         self._waiting.close(worker)
         self._restore.worker(worker, count_delivery=False)
 
     def starts(self, delivery: Delivery) -> None:
-        key = self.keys.started(_worker_of_tag(delivery.tag))
+        key = self.keys.started(worker_of_tag(delivery.tag))
         self.link.pipeline([("SADD", key, delivery.tag), ("EXPIRE", key, STARTED_FOR)], transaction=True)
 
     def lost(self, worker: str) -> int:
@@ -235,6 +233,15 @@ class RedisBroker:
 
     def reap(self) -> int:
         return self._restore.dead_workers()
+
+    def orphans(self) -> list[Orphan]:
+        return self._restore.orphans()
+
+    def payload(self, tag: str) -> bytes | None:
+        return self._restore.payload(tag)
+
+    def condemn(self, tag: str, reason: str) -> bool:
+        return self._restore.condemn(tag, reason)
 
     def revoke(self, entries: Sequence[str], seconds: float) -> None:
         if entries:
@@ -267,7 +274,7 @@ class RedisBroker:
 
     def hold(self, key: str, limit: int, delivery: Delivery) -> bool:
         home = self.packing.list_of(delivery.queue, delivery.payload)
-        return self._turns.hold(key, limit, _worker_of_tag(delivery.tag), delivery, home)
+        return self._turns.hold(key, limit, worker_of_tag(delivery.tag), delivery, home)
 
     def unpark(self) -> int:
         return self._turns.unpark()
@@ -287,9 +294,5 @@ def _text(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _worker_of_tag(tag: str) -> str:
-    return tag.removeprefix("canvas:").rpartition(":")[0]
-
-
 def _worker_of(settlements: Sequence[list[Any]]) -> str:
-    return next((_worker_of_tag(s[0]) for s in settlements if s[0]), "")
+    return next((worker_of_tag(s[0]) for s in settlements if s[0]), "")

@@ -61,8 +61,18 @@ class BrokerKeys:
         return f"{self.prefix}canvas:leases:{worker}"
 
     def begun(self, worker: str) -> str:
-        """set of tags acked before their task ran, until it is settled; goes with the worker."""
+        """hash tag → record, as in unacked, of messages acked before their task ran, until it is settled."""
         return f"{self.prefix}canvas:begun:{worker}"
+
+    @property
+    def orphaned(self) -> str:
+        """zset of dead workers, by when what they had begun is settled by others."""
+        return f"{self.prefix}canvas:orphaned"
+
+    @property
+    def reasons(self) -> str:
+        """hash tag → why its process was killed, until it is settled."""
+        return f"{self.prefix}canvas:orphaned:reasons"
 
     def started(self, worker: str) -> str:
         """set of tags of messages that run and had been given back before; goes with the worker."""

@@ -38,7 +38,7 @@ _TRIES = 6
 _ANSWER_WITHIN = 30.0
 _NEEDS_EFFECTS = frozenset({
     "settle", "fire", "finish", "record", "publish_once", "beat", "promote", "revoke", "reserve", "hold", "unpark",
-    "unlock",
+    "unlock", "orphans", "condemn",
 })  # fmt: skip
 
 

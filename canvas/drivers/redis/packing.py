@@ -54,6 +54,7 @@ class Packing:
                 for key in settlement.frees
             ],
             [[keys.unique(lock.key), lock.owner] for lock in settlement.unlocks],
+            keys.begun(worker_of_tag(delivery.tag)) if delivery is not None else "",
         ]
 
     def _letter(self, settlement: Settlement) -> list[Any]:
@@ -105,6 +106,11 @@ class Packing:
     def _group(self, group_id: str) -> str:
         assert self._results is not None
         return self._results.group(group_id)
+
+
+def worker_of_tag(tag: str) -> str:
+    """The worker that leased under this tag."""
+    return tag.removeprefix("canvas:").rpartition(":")[0]
 
 
 def priority_of(payload: bytes) -> Any:

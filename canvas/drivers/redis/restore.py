@@ -10,7 +10,9 @@ import msgspec
 
 from canvas.drivers.redis.keys import BrokerKeys, step_of
 from canvas.drivers.redis.link import Link
-from canvas.drivers.redis.packing import pack, priority_of
+from canvas.drivers.redis.packing import pack, priority_of, worker_of_tag
+from canvas.model.message import Delivery
+from canvas.model.settlement import Orphan
 from canvas.wire.message import headers_of, redelivered
 
 _AT_ONCE = 500
@@ -18,6 +20,8 @@ _REAPER_TTL = 10_000
 _VISIBILITY_SWEEP_EVERY = 60.0
 _MUTEX_TTL = 300_000
 _BEGUN_FOR = 86_400
+_MAY_COME_BACK = 60.0
+_ORPHANS_AGAIN = 30.0
 STARTED_FOR = 7 * 86_400
 """Seconds for which it is known that a message had started."""
 
@@ -53,8 +57,9 @@ class Restore:
                 total += self.give(worker, given)
         return total
 
-    def worker(self, worker: str, count_delivery: bool) -> int:
-        """Give back all that one worker held, and forget it."""
+    def worker(self, worker: str, count_delivery: bool, orphans_in: float = 0.0) -> int:
+        """Give back all that one worker held, and forget it; what it had begun is others' to settle, in so many
+        seconds."""
         keys = self._keys
         tags = sorted((tag.decode() for tag in self._link.command("SMEMBERS", keys.leases(worker))), key=_number)
         total = self.tags(worker, tags, count_delivery)
@@ -62,17 +67,38 @@ class Restore:
         for key in json.loads(registered) if registered else ():
             while self._link.command("LMOVE", keys.inbox(worker, key), key, "LEFT", "RIGHT") is not None:
                 total += 1
-        # A worker that was only out of reach settles what it has acked when it is back: nobody else runs that.
-        forget = ("EXPIRE", keys.begun(worker), _BEGUN_FOR) if count_delivery else ("DEL", keys.begun(worker))
-        self._link.pipeline(
-            [
-                ("DEL", keys.worker(worker), keys.leases(worker), keys.started(worker)),
-                ("HDEL", keys.workers, worker),
-                forget,
-            ],
-            transaction=True,
-        )
+        commands: list[Sequence[Any]] = [
+            ("DEL", keys.worker(worker), keys.leases(worker), keys.started(worker)),
+            ("HDEL", keys.workers, worker),
+        ]
+        if self._link.command("EXISTS", keys.begun(worker)):
+            commands.append(("EXPIRE", keys.begun(worker), _BEGUN_FOR))
+            commands.append(("ZADD", keys.orphaned, self._link.time() + orphans_in, worker))
+        self._link.pipeline(commands, transaction=True)
         return total
+
+    def orphans(self) -> list[Orphan]:
+        """What dead workers had begun; each for one caller, for a while."""
+        keys = self._keys
+        found = self._link.call("orphans", [keys.orphaned, keys.begun(""), keys.reasons], [_ORPHANS_AGAIN])
+        orphans = []
+        for tag, record, reason in zip(found[::3], found[1::3], found[2::3], strict=True):
+            opened = _opened(record)
+            if opened is not None:
+                orphans.append(Orphan(Delivery(tag.decode(), *opened), reason.decode()))
+        return orphans
+
+    def payload(self, tag: str) -> bytes | None:
+        keys = self._keys
+        held, begun = self._link.pipeline([("HGET", keys.unacked, tag), ("HGET", keys.begun(worker_of_tag(tag)), tag)])
+        opened = _opened(held or begun) if held or begun else None
+        return opened[1] if opened is not None else None
+
+    def condemn(self, tag: str, reason: str) -> bool:
+        """Make an orphan of a message at once."""
+        keys, worker = self._keys, worker_of_tag(tag)
+        held = [keys.unacked, keys.unacked_index, keys.leases(worker), keys.begun(worker)]
+        return bool(self._link.call("condemn", [*held, keys.orphaned, keys.reasons], [tag, worker, reason]))
 
     def dead_workers(self) -> int:
         """Give back what workers without a heartbeat held; one caller at a time."""
@@ -86,7 +112,8 @@ class Restore:
             alive = self._link.pipeline([("EXISTS", keys.worker(name)) for name in workers])
             for name, lives in zip(workers, alive, strict=True):
                 if not lives:
-                    total += self.worker(name, count_delivery=True)
+                    # Perhaps it was only out of reach, and settles what it has begun when it is back.
+                    total += self.worker(name, count_delivery=True, orphans_in=_MAY_COME_BACK)
         if time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + _VISIBILITY_SWEEP_EVERY
             total += self._beyond_visibility()
@@ -108,18 +135,27 @@ class Restore:
 
     def _home(self, value: bytes, count_delivery: bool, started: bool) -> list[tuple[str, bytes]]:
         """Where an ``unacked`` record's message belongs, and its envelope, marked as delivered before."""
-        try:
-            raw = [bytes(item) for item in msgspec.json.decode(value, type=list[msgspec.Raw])]
-            envelope, queue = raw[0], json.loads(raw[2])
-        except (msgspec.MsgspecError, ValueError, IndexError):
+        opened = _opened(value)
+        if opened is None:
             return []
-        if not envelope.startswith(b"{"):
-            envelope = json.loads(envelope).encode()
+        queue, envelope = opened
         extra: dict[str, Any] = {}
         if count_delivery:
+            if started:
+                extra["canvas_lost"] = True
             before = int(headers_of(envelope).get("canvas_deliveries") or 1)
             extra["canvas_deliveries"] = before + 1 if started or before == 1 else before
         return [(self._keys.queue_list(queue, step_of(priority_of(envelope))), redelivered(envelope, **extra))]
+
+
+def _opened(record: bytes) -> tuple[str, bytes] | None:
+    """Queue and envelope of an ``unacked`` record; ``None`` where it is none."""
+    try:
+        raw = [bytes(item) for item in msgspec.json.decode(record, type=list[msgspec.Raw])]
+        envelope, queue = raw[0], json.loads(raw[2])
+        return str(queue), envelope if envelope.startswith(b"{") else json.loads(envelope).encode()
+    except (msgspec.MsgspecError, ValueError, IndexError, AttributeError):
+        return None
 
 
 def _number(tag: str) -> int:

@@ -119,7 +119,7 @@ local function taken(places, unacked, begun_prefix)
     for _, tag in ipairs(redis.call('SMEMBERS', places)) do
         local worker = string.match(tag, '^canvas:(.*):[^:]*$')
         local runs = redis.call('HEXISTS', unacked, tag) == 1
-            or (worker and redis.call('SISMEMBER', begun_prefix .. worker, tag) == 1)
+            or (worker and redis.call('HEXISTS', begun_prefix .. worker, tag) == 1)
         if not runs then redis.call('SREM', places, tag) end
     end
     return redis.call('SCARD', places)

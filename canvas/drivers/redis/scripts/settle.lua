@@ -1,29 +1,33 @@
 -- Commit a batch of settlements, each whole or not at all, and lease more messages.
 --
--- KEYS[1] unacked   KEYS[2] unacked_index   KEYS[3] leases of this worker   KEYS[4] begun by this worker
--- KEYS[5] canvas:deferred   KEYS[6] canvas:deferred:messages   KEYS[7] canvas:ready   KEYS[8] canvas:ready:index
--- KEYS[9] canvas:revoked:revision   KEYS[10…] lists to lease from, in order
+-- KEYS[1] unacked   KEYS[2] unacked_index   KEYS[3] leases of this worker   KEYS[4] canvas:deferred
+-- KEYS[5] canvas:deferred:messages   KEYS[6] canvas:ready   KEYS[7] canvas:ready:index
+-- KEYS[8] canvas:revoked:revision   KEYS[9] hash of reasons of orphans   KEYS[10…] lists to lease from, in order
 -- ARGV[1] broker db   ARGV[2] result db   ARGV[3] settlements, msgpack:
---     {{tag or false, fence, stores, joins, grows, parts, publishes, deferrals, dead or false, begins, frees, unlocks}, …}
---     fence: "lease", "begun" or "none"
+--     {{tag or false, fence, stores, joins, grows, parts, publishes, deferrals, dead or false, begins, frees, unlocks, begun}, …}
+--     fence: "lease", "begun" or "none"; begun: hash of messages that the tag's worker acked before they ran
 --     frees: {{places, parked, hash of keys with parked messages, key, start of begun keys}, …}; unlocks: {{lock, owner}, …}
 --     dead: {list of dead letters, payload, reason, queue, how many to keep}
 -- ARGV[4] how many to lease   ARGV[5] tag prefix   ARGV[6] number of the first tag   ARGV[7…] queue name of each list
 -- Returns {verdicts, deliveries, revision of what is revoked}: verdict {held, ready chords {group, fire, parts, structure}}, delivery {tag, queue, payload}
 
 broker_db, result_db = ARGV[1], ARGV[2]
-deferred, messages, ready_key, ready_index = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+deferred, messages, ready_key, ready_index = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 now = server_time()
 
 local function settle(s)
     local tag, fence = s[1], s[2]
     if tag then
+        local record = s[10] and redis.call('HGET', KEYS[1], tag)
         local held = redis.call('HDEL', KEYS[1], tag)
         redis.call('ZREM', KEYS[2], tag)
         redis.call('SREM', KEYS[3], tag)
-        if fence == 'begun' then held = redis.call('SREM', KEYS[4], tag) end
+        if fence == 'begun' then
+            held = redis.call('HDEL', s[13], tag)
+            redis.call('HDEL', KEYS[9], tag)
+        end
         if held == 0 and fence ~= 'none' then return {0, {}} end
-        if s[10] then redis.call('SADD', KEYS[4], tag) end
+        if record then redis.call('HSET', s[13], tag, record) end
     end
     local found = record(s[3], s[4], s[5], s[6])
     send(s[7], s[8])
@@ -65,4 +69,4 @@ if #tags > 0 then
     redis.call('ZADD', KEYS[2], unpack(scored))
     redis.call('SADD', KEYS[3], unpack(tags))
 end
-return {verdicts, deliveries, redis.call('GET', KEYS[9]) or 0}
+return {verdicts, deliveries, redis.call('GET', KEYS[8]) or 0}
