@@ -32,6 +32,7 @@ from canvas.registry import TaskRegistry
 from canvas.result import AppGroupResult, AsyncResult, ResultSet
 from canvas.routing import Router
 from canvas.send import Sender
+from canvas.validation import Models
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -150,8 +151,12 @@ class Canvas:
 
     def _task_from_fun(
         self, function: Callable[..., Any], name: str | None = None, base: type[task_module.Task[Any]] | None = None,
-        bind: bool = False, **options: Any,
+        bind: bool = False, pydantic: bool = False, pydantic_strict: bool = False, pydantic_context: Any = None,
+        pydantic_dump_kwargs: Any = None, **options: Any,
     ) -> task_module.Task[Any]:  # fmt: skip
+        if pydantic:
+            options["models"] = Models(function, bind, pydantic_strict, pydantic_context, pydantic_dump_kwargs)
+        run = options["models"].wrapped() if pydantic else function
         name = name or self.gen_task_name(function.__name__, function.__module__)
         existing = self._tasks.get(name)
         if existing is not None:
@@ -162,7 +167,7 @@ class Canvas:
             "name": name,
             "abstract": False,
             "bound": bind,
-            "run": function if bind else staticmethod(function),
+            "run": run if bind else staticmethod(run),
             "__wrapped__": staticmethod(function),
             "__doc__": function.__doc__,
             "__module__": function.__module__,

@@ -14,6 +14,7 @@ from canvas.model.signature import Signature
 from canvas.model.spread import chunks, xmap, xstarmap
 from canvas.replacement import replacement
 from canvas.turns import Chooser, check_turns
+from canvas.validation import Models
 
 R = TypeVar("R")
 
@@ -94,6 +95,8 @@ class Task(Generic[R]):
     resultrepr_maxsize: int = 1024
     app: Any = None
     bound: bool = False
+    models: Models | None = None
+    """The pydantic models of its arguments and result, where it has such."""
     MaxRetriesExceededError = MaxRetriesExceededError
     OperationalError = OperationalError
 
@@ -122,16 +125,24 @@ class Task(Generic[R]):
     def signature(self, args: Iterable[Any] | None = None, *more: Any, **options: Any) -> Signature[R]:
         """``signature(args, kwargs, **options)``."""
         options.setdefault("app", self.app)
+        if self.models is not None:
+            kwargs, *more_ = more or ({},)
+            args, given = self.models.plain(tuple(args or ()), dict(kwargs or {}))
+            more = (given, *more_)
         return Signature(self, args, *more, **options)
 
     subtask = signature
 
     def s(self, *args: Any, **kwargs: Any) -> Signature[R]:
         """The call as a value."""
+        if self.models is not None:
+            args, kwargs = self.models.plain(args, kwargs)
         return Signature(self.name, args, kwargs, app=self.app, type=self)
 
     def si(self, *args: Any, **kwargs: Any) -> Signature[R]:
         """The call as a value that takes no result of a task before it."""
+        if self.models is not None:
+            args, kwargs = self.models.plain(args, kwargs)
         return Signature(self.name, args, kwargs, immutable=True, app=self.app, type=self)
 
     def map(self, it: Iterable[Any]) -> xmap:

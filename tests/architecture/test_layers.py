@@ -14,7 +14,7 @@ LAYERS = [
     {
         "annotations", "app", "backend", "backoff", "call_check", "builtins", "client", "config", "control", "eager", "errback", "events", "exceptions", "execute", "log",
         "publish", "replacement", "registry", "result", "send", "signals",
-        "shared", "task", "turns", "__init__",
+        "shared", "task", "turns", "validation", "__init__",
     },
     {"worker", "embedded"},
     {"testing", "demo"},
@@ -27,6 +27,7 @@ ONLY_IN = {
     "msgpack": {"wire", "drivers"},
     "click": {"cli"},
     "rich": {"cli"},
+    "pydantic": {"validation"},
     "celery": set(),
     "kombu": set(),
 }

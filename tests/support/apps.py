@@ -14,6 +14,17 @@ from decimal import Decimal
 from functools import partial
 
 import redis
+from pydantic import BaseModel
+
+
+class Item(BaseModel):
+    name: str
+    price: float
+
+
+class Order(BaseModel):
+    item: Item
+    total: float
 
 
 def make(library, broker, backend, serializer="json", ledger=None, **settings):
@@ -271,6 +282,15 @@ def define(app, exceptions, ledger):
     def suicidal_once(key):
         note(key, "ran")
         os.kill(os.getpid(), 9)
+
+    @task(name="t.order", pydantic=True)
+    def order(item: Item, count: int = 1, extra: Item | None = None) -> Order:
+        assert isinstance(item, Item)
+        return Order(item=item, total=item.price * count + (extra.price if extra else 0))
+
+    @task(name="t.order_total", bind=True, pydantic=True)
+    def order_total(self, order: Order):
+        return order.total
 
     @task(name="t.pid")
     def pid():

@@ -1,0 +1,105 @@
+"""Arguments and results that are pydantic models: ``@app.task(pydantic=True)``, as Celery's.
+
+An argument whose annotation is a model (or an optional one) is built from what the message carries; a returned model
+is sent as plain data; a model given to a call is sent as plain data too.
+"""
+
+import functools
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from canvas.errors import ConfigurationError
+
+
+class Models:
+    """The models in one function's signature."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        bound: bool,
+        strict: bool = False,
+        context: Mapping[str, Any] | None = None,
+        dump: Mapping[str, Any] | None = None,
+    ) -> None:
+        """``bound``: the first parameter is the task; ``dump``: arguments of ``model_dump``.
+
+        Raises ConfigurationError when pydantic is not installed.
+        """
+        try:
+            from pydantic import BaseModel
+        except ModuleNotFoundError as exc:
+            raise ConfigurationError("pydantic=True needs pydantic: install canvas-workflows[pydantic]") from exc
+        self._base = BaseModel
+        self._function = function
+        self._strict = strict
+        self._context = dict(context or {})
+        self._dump = {"mode": "json", **(dump or {})}
+        self._signature = inspect.signature(function)
+        parameters = list(self._signature.parameters.values())
+        self._call = self._signature.replace(parameters=parameters[1:] if bound else parameters)
+        try:
+            hints = typing.get_type_hints(function)
+        except (NameError, AttributeError, TypeError):
+            # Names that only type checkers see: those annotations are no models.
+            hints = {name: one.annotation for name, one in self._signature.parameters.items()}
+            hints["return"] = self._signature.return_annotation
+        found = {name: self._model(hint) for name, hint in hints.items()}
+        self._models = {name: model for name, model in found.items() if model is not None}
+
+    def _model(self, hint: Any) -> Any:
+        if typing.get_origin(hint) in (typing.Union, types.UnionType):
+            inner = [one for one in typing.get_args(hint) if one is not type(None)]
+            hint = inner[0] if len(inner) == 1 else None
+        return hint if isinstance(hint, type) and issubclass(hint, self._base) else None
+
+    def wrapped(self) -> Callable[..., Any]:
+        """The function, taking and giving plain data."""
+        function = self._function
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def run(*args: Any, **kwargs: Any) -> Any:
+                bound = self._loaded(args, kwargs)
+                return self._plain_result(await function(*bound.args, **bound.kwargs))
+
+            return run
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            bound = self._loaded(args, kwargs)
+            return self._plain_result(function(*bound.args, **bound.kwargs))
+
+        return call
+
+    def _loaded(self, args: Any, kwargs: Any) -> inspect.BoundArguments:
+        bound = self._signature.bind(*args, **kwargs)
+        for name, value in bound.arguments.items():
+            model = self._models.get(name)
+            if model is not None and value is not None:
+                bound.arguments[name] = model.model_validate(value, strict=self._strict, context=self._context)
+        return bound
+
+    def _plain_result(self, value: Any) -> Any:
+        model = self._models.get("return")
+        return value.model_dump(**self._dump) if model is not None and isinstance(value, model) else value
+
+    def plain(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """A call's arguments with its models as plain data; other values as they are."""
+        names = [
+            one.name
+            for one in self._call.parameters.values()
+            if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
+        ]
+        positional = tuple(
+            self._plain_argument(names[place] if place < len(names) else "", value) for place, value in enumerate(args)
+        )
+        return positional, {name: self._plain_argument(name, value) for name, value in kwargs.items()}
+
+    def _plain_argument(self, name: str, value: Any) -> Any:
+        model = self._models.get(name)
+        # An instance of a subclass would lose what the annotated class does not have.
+        return value.model_dump(**self._dump) if model is not None and type(value) is model else value
