@@ -7,12 +7,13 @@ message.publishing    message; its headers may still be changed
 message.published     message
 message.dead          queue, reason
 task.received         message, hostname, request, task
-task.started          message, hostname, task
+task.started          message, hostname, task, waited (s since its lease)
 task.finished         message, outcome, runtime (s), hostname, task, request
 task.timeout          message, limit (s)
 task.terminated       message, signal
 task.unknown          message, queue, action
 control.undecodable   reason
+exchange.settled      settled, leased (how many)
 chord.fired           group_id, failed
 errback.failed        task, task_id, exc
 logging.setup         loglevel, logfile

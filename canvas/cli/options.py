@@ -11,6 +11,16 @@ def comma_separated(_context: click.Context, _parameter: click.Parameter, value:
     return [name.strip() for name in (value or "").split(",") if name.strip()]
 
 
+def host_and_port(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[str, int] | None:
+    """``host:port``, or a port alone, which is loopback's."""
+    if not value:
+        return None
+    host, _, port = value.rpartition(":")
+    if not port.isdigit() or not 0 < int(port) < 65_536:
+        raise click.BadParameter(f"expected host:port, such as 127.0.0.1:9808; got {value!r}")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
 def bounds(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
     """``max,min`` (or ``max`` alone, with 1) as numbers."""
     if not value:

@@ -6,9 +6,9 @@ from typing import Any
 import click
 
 from canvas.app import Canvas
-from canvas.cli.options import bounds, comma_separated
+from canvas.cli.options import bounds, comma_separated, host_and_port
 from canvas.errors import ConfigurationError
-from canvas.worker import log
+from canvas.worker import log, metrics
 from canvas.worker.heart import INTERVAL
 from canvas.worker.node import POOLS, plan_node, run_node
 from canvas.worker.presence import Presence
@@ -41,6 +41,8 @@ _LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL"]
 @click.option("--without-gossip", is_flag=True, help="Accepted; there is no gossip to leave out.")
 @click.option("--pidfile", type=click.Path(dir_okay=False), help="Write the process id here; refuse if one runs.")
 @click.option("--ready-file", type=click.Path(dir_okay=False), help="A file that is there while the worker takes work.")
+@click.option("--http-address", callback=host_and_port,
+              help="host:port of /health and /metrics; a port alone is loopback's.")  # fmt: skip
 @click.option("--log-json", is_flag=True, help="One JSON object a line instead of text.")
 @click.option("-s", "--statedb", hidden=True, help="Accepted; what is revoked is kept in the broker.")
 @click.pass_context
@@ -69,10 +71,13 @@ def worker(
     without_mingle: bool,
     pidfile: str | None,
     ready_file: str | None,
+    http_address: tuple[str, int] | None,
     log_json: bool,
     **_accepted: Any,
 ) -> None:
     """Run a worker: take tasks from queues and run them."""
+    # prometheus_client decides at its first import, perhaps by the app, where its values are.
+    directory = metrics.prepare() if http_address else None
     app: Canvas = context.obj.app
     level = "CRITICAL" if loglevel.upper() == "FATAL" else loglevel.upper()
     log.set_up(level, logfile=logfile, form=log.JSON if log_json else log.Form.of(app.conf))
@@ -103,7 +108,9 @@ def worker(
             for queue in plan.queues:
                 app.driver.broker.purge(queue)
         say = None if getattr(context.obj, "quiet", False) else click.echo
-        code = run_node(app, plan, say, queues, Presence(pidfile, ready_file), mingles=not without_mingle)
+        code = run_node(app, plan, say, queues, Presence(pidfile, ready_file), not without_mingle, http_address)
     except ConfigurationError as exc:
         raise click.UsageError(str(exc)) from exc
+    finally:
+        metrics.remove(directory)
     sys.exit(code)

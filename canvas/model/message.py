@@ -38,6 +38,8 @@ class Delivery(NamedTuple):
     """The queue it was taken from, without priority step or prefix."""
     payload: bytes
     """The envelope, byte for byte as it lay in the queue."""
+    leased_at: float = 0.0
+    """When this process took it, as its monotonic clock tells it; 0 where it did not."""
 
 
 class Publish(NamedTuple):

@@ -91,7 +91,8 @@ class LoopSlots:
             return None
         if inspect.iscoroutinefunction(job.task.run):
             return line.conclude(job, await self._execute(job))
-        return line.conclude(job, await loop.run_in_executor(self._threads, line.execute, job))
+        # Both on the one thread: whoever listens to the start and the end of a task finds one context.
+        return await loop.run_in_executor(self._threads, lambda: line.conclude(job, line.execute(job)))
 
     async def _execute(self, job: Job) -> Outcome:
         line, loop = self._line, asyncio.get_running_loop()

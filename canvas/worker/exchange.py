@@ -227,6 +227,7 @@ class Exchange(threading.Thread):
         lease = Lease(self.worker, tuple(self._queues), want) if want else None
         settled = self.persist(lambda: self._driver.completer.settle([*acks, *settlements], lease))
         verdicts = settled.verdicts
+        emit("exchange.settled", settled=len(verdicts), leased=len(settled.deliveries))
         for (_, answer), verdict in zip(answers, verdicts, strict=False):
             self.offer(verdict.ready)
             answer.put(verdict.held)

@@ -6,6 +6,8 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from importlib.util import find_spec
+from typing import Protocol
 
 from canvas.app import Canvas
 from canvas.control import REVOKED_FOR, by_node
@@ -17,6 +19,8 @@ from canvas.worker.autoscale import Autoscaler
 from canvas.worker.banner import banner
 from canvas.worker.board import Board
 from canvas.worker.heart import INTERVAL, Heart
+from canvas.worker.http import Endpoint
+from canvas.worker.metrics import Metrics
 from canvas.worker.panel import Panel
 from canvas.worker.pidbox import Pidbox
 from canvas.worker.pool import Alone, Pool
@@ -96,8 +100,9 @@ def run_node(
     selected: Iterable[str] = (),
     presence: Presence | None = None,
     mingles: bool = True,
+    http_address: tuple[str, int] | None = None,
 ) -> int:
-    """Run until stopped; the exit code."""
+    """Run until stopped; the exit code. Raises ConfigurationError."""
     presence = presence or Presence()
     presence.claim()
     app.import_task_modules()
@@ -107,7 +112,7 @@ def run_node(
         say(banner(app, plan))
     app.driver.broker.declare(bindings(app, selected or plan.queues))
     _warn_of_limits(app, plan)
-    node = Node(app, plan, presence, mingles)
+    node = Node(app, plan, presence, mingles, http_address)
     try:
         code = node.pool.run(on_ready=node.open)
     finally:
@@ -117,10 +122,20 @@ def run_node(
     return code
 
 
+class Companion(Protocol):
+    """What runs beside a pool."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
 class Node:
     """A pool and what goes along with it: remote control, heartbeat, autoscaling."""
 
-    def __init__(self, app: Canvas, plan: Plan, presence: Presence, mingles: bool) -> None:
+    def __init__(
+        self, app: Canvas, plan: Plan, presence: Presence, mingles: bool, http_address: tuple[str, int] | None
+    ) -> None:
         self._app = app
         self._plan = plan
         self._presence = presence
@@ -132,7 +147,8 @@ class Node:
         scaler = Autoscaler(app, plan, board, self.pool, *plan.autoscale) if plan.autoscale else None
         panel = Panel(app, plan, self.pool, board, heart, scaler)
         self._control = Pidbox(app, plan, panel, board)
-        self._companions = [one for one in (heart, scaler) if one is not None]
+        endpoint = Endpoint(app, http_address, _metrics(app, plan, board)) if http_address else None
+        self._companions: list[Companion] = [one for one in (heart, scaler, endpoint) if one is not None]
 
     def open(self) -> None:
         """Listen to remote control, start what goes along, and say that the node is ready."""
@@ -169,6 +185,14 @@ class Node:
             app.driver.broker.revoke([id_entry(one) for one in sorted(told.difference(known))], REVOKED_FOR)
         except (CanvasError, ValueError, TypeError) as exc:
             emit("control.undecodable", reason=repr(exc))
+
+
+def _metrics(app: Canvas, plan: Plan, board: Board) -> Metrics | None:
+    if find_spec("prometheus_client") is None:
+        return None
+    metrics = Metrics(app, plan.hostname, plan.queues, board)
+    metrics.listen()
+    return metrics
 
 
 def _pool(app: Canvas, plan: Plan, board: Board) -> Pool:

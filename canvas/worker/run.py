@@ -196,7 +196,8 @@ class Line:
         running = Running(message, job.early, terminate, job.delivery.tag, self.limits_of(job)[0])
         self.tally.begin(running)
         try:
-            emit("task.started", message=message, hostname=self._hostname, task=task)
+            waited = max(0.0, time.monotonic() - job.delivery.leased_at)
+            emit("task.started", message=message, hostname=self._hostname, task=task, waited=waited)
             self.gates.begin(job.delivery, message, task)
             if task.track_started:
                 self._settler.announce_start(job)

@@ -12,7 +12,7 @@ LAYERS = [
     {"graph", "wire", "routing", "settings"},
     {"drivers"},
     {
-        "annotations", "app", "backend", "backoff", "call_check", "builtins", "client", "config", "control", "eager", "errback", "events", "exceptions", "execute", "log",
+        "annotations", "app", "backend", "backoff", "call_check", "builtins", "client", "config", "control", "eager", "errback", "events", "exceptions", "execute", "log", "otel",
         "publish", "replacement", "registry", "result", "send", "signals",
         "shared", "task", "turns", "validation", "__init__",
     },
@@ -28,6 +28,8 @@ ONLY_IN = {
     "click": {"cli"},
     "rich": {"cli"},
     "pydantic": {"validation"},
+    "prometheus_client": {"worker"},
+    "opentelemetry": {"otel"},
     "celery": set(),
     "kombu": set(),
 }

@@ -1,5 +1,6 @@
 """Queues and leases in this process."""
 
+import time
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -67,7 +68,7 @@ class MemoryBroker:
                         payload = waiting.popleft()
                         tag = f"canvas:{request.worker}:{next(memory.numbers)}"
                         memory.unacked[tag] = (queue, payload)
-                        taken.append(Delivery(tag, queue, payload))
+                        taken.append(Delivery(tag, queue, payload, time.monotonic()))
         return taken
 
     @property

@@ -1,6 +1,7 @@
 """Queues and leases on Redis, in kombu's own keys (PROTOCOL.md §1)."""
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -123,7 +124,8 @@ class RedisBroker:
         if lease is not None:
             self._waiting.leased(limit)
             self.revision = int(revision)
-        return verdicts, [Delivery(tag.decode(), queue.decode(), payload) for tag, queue, payload in taken]
+        now = time.monotonic()
+        return verdicts, [Delivery(tag.decode(), queue.decode(), payload, now) for tag, queue, payload in taken]
 
     def _sources(self, lease: Lease | None) -> tuple[list[str], list[str]]:
         """The lists to lease from, and the queue each belongs to; what waits in the inbox first."""

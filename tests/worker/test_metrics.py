@@ -1,0 +1,176 @@
+"""The HTTP endpoint, Prometheus metrics, OpenTelemetry spans."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+
+import pytest
+
+from canvas.testing.contract import eventually
+from tests.support.apps import make
+from tests.support.processes import ROOT, WorkerProcess
+from tests.support.redis_server import free_port
+
+
+@pytest.fixture
+def app(bench):
+    broker, backend, ledger = bench.urls()
+    bench.server.client().flushall()
+    app = make("canvas", broker, backend, ledger=ledger)
+    yield app
+    app.close()
+
+
+def start(bench, *arguments, **options):
+    broker, backend, ledger = bench.urls()
+    return WorkerProcess("canvas", broker, backend, *arguments, ledger=ledger, **options)
+
+
+def get(port, path):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as exc:
+        return exc.code, exc.read().decode()
+
+
+def value(page, metric, /, **labels):
+    """The value of one line of Prometheus' text."""
+    for line in page.splitlines():
+        if line.startswith(metric + "{") and all(f'{key}="{text}"' in line for key, text in labels.items()):
+            return float(line.rpartition(" ")[2])
+    return None
+
+
+@pytest.mark.parametrize("pool", [("prefork", "-c", "2"), ("threads", "-c", "2")], ids=lambda pool: pool[0])
+def test_metrics_of_all_processes_of_a_node(bench, app, pool):
+    from canvas import chord
+
+    port, key = free_port(), bench.new_key()
+    with start(bench, "-P", *pool, "-n", "one@here", "--http-address", str(port)):
+        chord([app.tasks["t.add"].s(i, i) for i in range(10)], app.tasks["t.tsum"].s()).delay().get(timeout=20)
+        failed = app.tasks["t.fail"].delay()
+        bench.wait_state(app, failed.id)
+        app.tasks["t.flaky"].delay(1).get(timeout=20)
+        unknown = app.send_task("t.nobody")
+        bench.wait_state(app, unknown.id)
+        app.tasks["t.slow_then"].delay(1.5, key)
+        bench.ledger(key, 1)
+        here = {"hostname": "one@here"}
+
+        def counted():
+            page = get(port, "/metrics")[1]
+            return value(page, "celery_task_succeeded_total", name="t.add", **here) == 10.0 and page
+
+        page = eventually(counted)
+        assert value(page, "celery_task_received_total", name="t.add", **here) == 10
+        assert value(page, "celery_task_started_total", name="t.tsum", **here) == 1
+        assert value(page, "celery_task_failed_total", name="t.fail", exception="ValueError", **here) == 1
+        assert value(page, "celery_task_retried_total", name="t.flaky", **here) == 1
+        assert value(page, "celery_task_runtime_count", name="t.add", **here) == 10
+        assert value(page, "canvas_task_wait_count", name="t.add", **here) == 10
+        assert value(page, "canvas_chords_fired_total", **here) == 1
+        assert value(page, "canvas_settlement_batch_count", **here) > 0
+        assert value(page, "celery_worker_tasks_active", **here) == 1
+        assert value(page, "celery_worker_up", **here) == 1
+        assert value(page, "celery_queue_length", queue_name="celery") == 0
+        assert value(page, "canvas_dead_letters_kept", queue_name="celery") == 1
+        assert get(port, "/health") == (200, "ok\n")
+        assert get(port, "/nothing")[0] == 404
+
+
+def test_health_says_when_the_broker_is_gone(bench):
+    from tests.support.redis_server import RedisServer
+
+    port = free_port()
+    with RedisServer() as server:
+        worker = WorkerProcess(
+            "canvas", server.url(0), server.url(1), "-P", "solo", "--http-address", str(port)
+        ).ready()
+        assert get(port, "/health")[0] == 200
+        server.stop()
+        status, text = get(port, "/health")
+        assert (status, "the broker does not answer" in text) == (503, True)
+        worker.process.kill()
+        worker.process.wait()
+
+
+def test_an_address_that_cannot_be_had_is_refused(bench):
+    port = free_port()
+    with start(bench, "-P", "solo", "--http-address", str(port)):
+        second = start(bench, "-P", "solo", "--http-address", str(port))
+        assert second.wait() == 2
+        assert re.search(rf"--http-address 127.0.0.1:{port}: Address already in use", "".join(second.log))
+    third = start(bench, "--http-address", "nowhere")
+    assert third.wait() == 2
+    assert "expected host:port" in "".join(third.log)
+
+
+SPANS = """
+import json, sys
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+import canvas, canvas.otel
+from canvas.worker.node import plan_node
+from canvas.worker.process import WorkerProcess, new_worker_id
+import threading
+
+exporter, provider = InMemorySpanExporter(), TracerProvider()
+provider.add_span_processor(SimpleSpanProcessor(exporter))
+end = canvas.otel.instrument(provider)
+app = canvas.Canvas("otel", broker="memory://otel", backend="memory://otel")
+add = app.task(name="add")(lambda x, y: x + y)
+
+@app.task(name="fail")
+def fail(x):
+    with trace.get_tracer("mine", tracer_provider=provider).start_as_current_span("inner"):
+        raise ValueError("boom")
+
+@app.task(name="later")
+async def later(x):
+    return x
+
+process = WorkerProcess(app, plan_node(app, pool=sys.argv[1], concurrency=2), 2, new_worker_id("here"))
+thread = threading.Thread(target=process.run)
+thread.start()
+with trace.get_tracer("mine", tracer_provider=provider).start_as_current_span("outer"):
+    result = (add.s(1, 2) | later.s() | fail.s()).delay()
+try:
+    result.get(timeout=20)
+except ValueError:
+    pass
+process.stop(); thread.join()
+end()
+spans = exporter.get_finished_spans()
+names = {span.context.span_id: span.name for span in spans}
+print(json.dumps([
+    [s.name, names.get(s.parent.span_id) if s.parent else None, s.kind.name, s.status.status_code.name, s.context.trace_id]
+    for s in spans
+]))
+"""
+
+
+@pytest.mark.parametrize("pool", ["threads", "asyncio"])
+def test_spans_of_a_workflow_are_one_trace(pool):
+    run = subprocess.run(
+        [sys.executable, "-c", SPANS, pool], cwd=ROOT, capture_output=True, text=True, timeout=60, env=dict(os.environ)
+    )
+    assert run.returncode == 0, run.stderr
+    spans = json.loads(run.stdout)
+    assert len({trace for *_, trace in spans}) == 1
+    assert sorted(span[:4] for span in spans) == [
+        ["apply_async/add", "outer", "PRODUCER", "UNSET"],
+        ["apply_async/fail", "run/later", "PRODUCER", "UNSET"],
+        ["apply_async/later", "run/add", "PRODUCER", "UNSET"],
+        ["inner", "run/fail", "INTERNAL", "ERROR"],
+        ["outer", None, "INTERNAL", "UNSET"],
+        ["run/add", "apply_async/add", "CONSUMER", "UNSET"],
+        ["run/fail", "apply_async/fail", "CONSUMER", "ERROR"],
+        ["run/later", "apply_async/later", "CONSUMER", "UNSET"],
+    ]
