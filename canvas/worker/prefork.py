@@ -19,11 +19,12 @@ from canvas.telemetry import emit
 from canvas.wire.message import peek_id
 from canvas.worker.board import Board, Row
 from canvas.worker.hotline import Hotline
-from canvas.worker.process import EXPENDED, Plan, WorkerProcess, new_worker_id, set_time_limits
+from canvas.worker.process import EXPENDED, Plan, WorkerProcess, announce_stop, new_worker_id, set_time_limits
 from canvas.worker.run import TIME_LIMIT
 from canvas.worker.upkeep import Duties
 
 _RESPAWN_PAUSE = 0.2
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 _GRACE = 1.0
 """Seconds beyond a hard limit in which a child may end its task itself."""
 
@@ -118,7 +119,7 @@ class Prefork:
 
     def run(self, on_ready: Callable[[], None] | None = None) -> int:
         """Keep the children running until stopped; the exit code."""
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        for number in _SIGNALS:
             signal.signal(number, self._on_signal)
         for _ in range(self._wanted):
             self._fork()
@@ -136,6 +137,8 @@ class Prefork:
         worker, hotline, row = new_worker_id(self._plan.hostname), Hotline(), self._board.open_row()
         sys.stdout.flush()
         sys.stderr.flush()
+        # Until it has handlers of its own, a child would take a signal as its parent does.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         pid = os.fork()
         if pid == 0:
             for others in self._hotlines.values():
@@ -145,17 +148,19 @@ class Prefork:
         self._children[pid] = worker
         self._hotlines[pid] = hotline
         self._rows[pid] = row
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        if self._stopping:
+            os.kill(pid, signal.SIGQUIT if self._cold else signal.SIGTERM)
 
     def _child(self, worker: str, hotline: Hotline, row: Row) -> NoReturn:
         code = 1
         try:
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
-                signal.signal(number, signal.SIG_DFL)
             process = WorkerProcess(self._app, self._plan, 1, worker, self._board, row, expendable=True)
             signal.signal(signal.SIGTERM, process._on_signal)
             signal.signal(signal.SIGQUIT, process._on_signal)
             # A terminal's Ctrl-C reaches every process of the group; the parent passes on what is meant.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             _watch_parent(process)
             hotline.serve(process.ask)
             emit("worker.process_init")
@@ -203,9 +208,9 @@ class Prefork:
             self._interrupts += 1
         self._stopping = True
         self._cold = self._cold or cold
-        emit("worker.stopping", how="cold" if cold else "warm")
         for pid in list(self._children):
             os.kill(pid, signal.SIGQUIT if cold else signal.SIGTERM)
+        announce_stop("cold" if cold else "warm")
 
 
 def _watch_parent(process: WorkerProcess) -> None:

@@ -237,8 +237,14 @@ class WorkerProcess:
             return
         if number == signal.SIGINT:
             self._signals += 1
-        emit("worker.stopping", how="warm")
         self.stop()
+        announce_stop("warm")
+
+
+def announce_stop(how: str) -> None:
+    """Tell that a signal stops the worker. A handler may interrupt what a listener does just then, such as writing a
+    line of the log: it is told on another thread."""
+    threading.Thread(target=emit, args=("worker.stopping",), kwargs={"how": how}, daemon=True).start()
 
 
 def set_time_limits(app: Canvas, question: dict[str, Any]) -> None:
