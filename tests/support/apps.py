@@ -292,6 +292,10 @@ def define(app, exceptions, ledger):
     def order_total(self, order: Order):
         return order.total
 
+    @task(name="t.clocked")
+    def clocked(key):
+        note(key, repr(time.time()))
+
     @task(name="t.pid")
     def pid():
         return os.getpid()
@@ -424,5 +428,6 @@ if "APP_LIBRARY" in os.environ:
         os.environ.get("APP_SERIALIZER", "json"),
         os.environ.get("APP_LEDGER"),
         **({"task_acks_late": True} if os.environ.get("APP_ACKS_LATE") else {}),
+        **({"broker_transport_options": {"visibility_timeout": 1}} if os.environ.get("APP_VISIBILITY") else {}),
         **({"task_acks_on_failure_or_timeout": False} if os.environ.get("APP_ACKS_ON_FAILURE") else {}),
     )

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from canvas import Canvas
+
 MODULE = """
 from canvas import Canvas
 app = Canvas("proj", broker={broker!r}, backend={backend!r})
@@ -31,6 +33,7 @@ def run(tmp_path, redis_url, result_url):
             env={**os.environ, **environment},
         )  # fmt: skip
 
+    call.folder = tmp_path
     return call
 
 
@@ -113,3 +116,40 @@ def test_commands_come_from_installed_packages(run, tmp_path):
     broken = run("broken", PYTHONPATH=str(tmp_path))
     assert (broken.returncode, "cannot load plugin plugin:missing" in broken.stderr) == (1, True)
     assert run("--help", PYTHONPATH=str(tmp_path)).returncode == 0
+
+
+def test_a_prompt_with_the_apps_names(run):
+    script = "print(sorted(n for n in ('app', 'add', 'chain', 'chord') if n in globals())); print(add.name)"
+    shell = subprocess.run(
+        [sys.executable, "-m", "canvas", "-A", "proj", "shell", "--python"], input=script, cwd=run.folder,
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert shell.returncode == 0
+    assert "['add', 'app', 'chain', 'chord']" in shell.stdout
+    assert "proj.add" in shell.stdout
+    assert run("-A", "proj", "shell", "--bpython").returncode == 2
+
+
+def test_messages_move_to_another_broker(run, redis_server):
+    from tests.support.redis_server import RedisServer
+
+    source = redis_server.url(0)
+    app = Canvas("sender", broker=source)
+    for number in range(5):
+        app.send_task("proj.add", (number, 0), priority=6 if number > 2 else 0)
+    app.close()
+    with RedisServer() as other:
+        assert run("-A", "proj", "migrate", source, source).returncode == 2
+        first = run("-A", "proj", "migrate", source, other.url(0), "--limit", "2")
+        assert first.stdout.startswith("Moved 2 messages of celery.")
+        assert run("-A", "proj", "migrate", source, other.url(0)).stdout.startswith("Moved 3 messages")
+        assert redis_server.client().keys("*celery*") in ([], [b"_kombu.binding.celery"])
+        assert not redis_server.client().exists("unacked", "canvas:workers")
+        assert (other.client().llen("celery"), other.client().llen("celery\x06\x166")) == (3, 2)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_commands_and_options(run, shell):
+    assert "_CANVAS_COMPLETE" in run("completion", shell).stdout
+    words = {"COMP_WORDS": "canvas wor", "COMP_CWORD": "1", "_CANVAS_COMPLETE": "bash_complete"}
+    assert "worker" in run(**words).stdout

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 
 import pytest
 
@@ -22,9 +23,9 @@ def app(bench):
     app.close()
 
 
-def start(bench, *arguments, **options):
+def start(bench, *arguments, library="canvas", **options):
     broker, backend, ledger = bench.urls()
-    return WorkerProcess("canvas", broker, backend, *arguments, ledger=ledger, **options)
+    return WorkerProcess(library, broker, backend, *arguments, ledger=ledger, **options)
 
 
 def task(app, name):
@@ -418,3 +419,40 @@ def test_a_task_that_is_not_to_run_again_fails_with_its_process(bench, app, name
         assert len(bench.ledger(other, 1)) == 1
         assert bench.ledger(key, 2) == ["ran", "ran"]
     assert not bench.broker.keys("canvas:begun:*")
+
+
+@pytest.mark.parametrize("library", ["celery", "canvas"])
+def test_the_most_urgent_run_first(bench, app, library):
+    """On Redis that is 0, as Celery has it."""
+    key = bench.new_key()
+    for priority in (0, 3, 9, 6, 9, 0):
+        app.tasks["t.noted"].apply_async((priority, key), priority=priority)
+    with start(bench, "-P", "solo", "--prefetch-multiplier", "1", library=library):
+        assert bench.ledger(key, 6) == ["0", "0", "3", "6", "9", "9"]
+
+
+def test_no_queue_waits_for_another_to_be_empty(bench, app):
+    key = bench.new_key()
+    for _ in range(200):
+        app.tasks["t.noted"].apply_async(("flood", key), queue="one")
+    for _ in range(3):
+        app.tasks["t.noted"].apply_async(("other", key), queue="two")
+    with start(bench, "-P", "solo", "-Q", "one,two", "--prefetch-multiplier", "1"):
+        notes = bench.ledger(key, 203)
+    assert max(place for place, note in enumerate(notes) if note == "'other'") < 50
+
+
+@pytest.mark.parametrize("pool", POOLS, ids=lambda p: p[0])
+def test_a_task_for_later_runs_once_also_beyond_the_visibility_timeout(bench, pool):
+    broker, backend, ledger = bench.urls()
+    bench.server.client().flushall()
+    app = make("canvas", broker, backend, ledger=ledger, broker_transport_options={"visibility_timeout": 1})
+    key, due = bench.new_key(), time.time() + 2.5
+    with start(bench, "-P", *pool, visibility="1"), start(bench, "-P", *pool, "-n", "two@%h", visibility="1"):
+        result = app.tasks["t.clocked"].apply_async((key,), countdown=2.5)
+        result.get(timeout=20)
+        assert float(bench.ledger(key, 1)[0]) >= due
+        long = app.tasks["t.slow_then"].delay(3, key)
+        long.get(timeout=20)
+        assert len(bench.ledger(key, 3)) == 3
+    app.close()
