@@ -5,7 +5,7 @@ import resource
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -142,16 +142,21 @@ class Panel:
 
     def terminate(self, task_id: Any, signal: str = "SIGTERM") -> Answer:
         ids = [task_id] if isinstance(task_id, str) else list(task_id)
-        answers = self._pool.ask({"do": "terminate", "ids": ids, "signal": signal})
-        ended = [one for answer in answers for one in answer.get("terminated", ())]
-        return {"ok": f"terminate: {', '.join(ended) or 'tasks unknown'}"}
+        return {"ok": f"terminate: {', '.join(self._end(signal, ids=ids)) or 'tasks unknown'}"}
+
+    def _end(self, signal: str, ids: Sequence[str] = (), headers: dict[str, Any] | None = None) -> list[str]:
+        answers = self._pool.ask({"do": "terminate", "ids": list(ids), "headers": headers, "signal": signal})
+        return [one for answer in answers for one in answer.get("terminated", ())]
 
     def revoke_by_stamped_headers(
         self, headers: dict[str, Any], terminate: bool = False, signal: str = "SIGTERM"
     ) -> Answer:
         self._app.control.keep_revoked_stamps(headers)
         self._pool.ask({"do": "revoked"})
-        return {"ok": f"headers {headers} flagged as revoked, but not terminated"}
+        if not terminate:
+            return {"ok": f"headers {headers} flagged as revoked, but not terminated"}
+        self._end(signal, headers=headers)
+        return {"ok": f"headers {headers} revoked"}
 
     def time_limit(self, task_name: str, hard: float, soft: float | None = None) -> Answer:
         if task_name not in self._app.tasks:

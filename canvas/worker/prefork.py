@@ -156,8 +156,8 @@ class Prefork:
         code = 1
         try:
             process = WorkerProcess(self._app, self._plan, 1, worker, self._board, row, expendable=True)
-            signal.signal(signal.SIGTERM, process._on_signal)
-            signal.signal(signal.SIGQUIT, process._on_signal)
+            signal.signal(signal.SIGTERM, process.on_signal)
+            signal.signal(signal.SIGQUIT, process.on_signal)
             # A terminal's Ctrl-C reaches every process of the group; the parent passes on what is meant.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)

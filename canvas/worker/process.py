@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from canvas.app import Canvas
+from canvas.model.revocation import read_entry, stamp_entries
 from canvas.model.settlement import Settlement
 from canvas.telemetry import emit
 from canvas.worker.board import Board, Row
 from canvas.worker.exchange import Appetite, Exchange
 from canvas.worker.gates import Gates
-from canvas.worker.revocations import Revocations
+from canvas.worker.revocations import Revocations, has_stamp
 from canvas.worker.run import Line
 from canvas.worker.slot import Slot
 from canvas.worker.tally import Tally
@@ -180,7 +181,7 @@ class WorkerProcess:
             case "revoked":
                 self._line.revocations.read()
             case "terminate":
-                return self._terminate(question["ids"], question["signal"])
+                return self._terminate(question)
             case "time_limit":
                 set_time_limits(self._app, question)
             case "rate_limit":
@@ -195,13 +196,18 @@ class WorkerProcess:
                 self.exchange.consume(question["queues"])
         return {}
 
-    def _terminate(self, ids: list[str], signal_name: str) -> dict[str, Any]:
+    def _terminate(self, question: dict[str, Any]) -> dict[str, Any]:
+        """End tasks where they run here: those of some ``ids``, or with one of the stamps in ``headers``."""
+        stamps = {read_entry(entry) for entry in stamp_entries(question.get("headers") or {})}
+        ended = []
         for running in self._line.tally.running():
-            if running.message.id in ids and running.terminate is not None:
-                emit("task.terminated", message=running.message, signal=signal_name)
+            message = running.message
+            meant = message.id in question["ids"] or (bool(stamps) and has_stamp(message, stamps))
+            if meant and running.terminate is not None:
+                emit("task.terminated", message=message, signal=question["signal"])
                 threading.Thread(target=running.terminate, daemon=True).start()
-                return {"terminated": [running.message.id]}
-        return {}
+                ended.append(message.id)
+        return {"terminated": ended}
 
     def stop(self) -> None:
         """Drain: start nothing more."""
@@ -226,11 +232,12 @@ class WorkerProcess:
 
     def handle_signals(self) -> None:
         """TERM and INT drain; a second INT, or QUIT, gives everything back and ends at once."""
-        signal.signal(signal.SIGTERM, self._on_signal)
-        signal.signal(signal.SIGINT, self._on_signal)
-        signal.signal(signal.SIGQUIT, self._on_signal)
+        signal.signal(signal.SIGTERM, self.on_signal)
+        signal.signal(signal.SIGINT, self.on_signal)
+        signal.signal(signal.SIGQUIT, self.on_signal)
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
+        """What a signal means to this process."""
         if number == signal.SIGQUIT or (number == signal.SIGINT and self._signals):
             # The handler may interrupt code that holds a connection's lock; a thread of its own does not.
             threading.Thread(target=self.abandon, daemon=True).start()

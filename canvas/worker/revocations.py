@@ -4,6 +4,8 @@ They are kept by the broker, so that they outlive every worker, and read again w
 changed: what was revoked before a message was leased is known before its task starts.
 """
 
+from collections.abc import Collection
+
 from canvas.drivers.base import Broker
 from canvas.model.message import Message
 from canvas.model.revocation import read_entry
@@ -32,13 +34,14 @@ class Revocations:
 
     def match(self, message: Message) -> bool:
         """Whether the message's id, or one of its stamps, is revoked."""
-        if message.id in self._ids:
-            return True
-        if not self._stamps:
-            return False
-        stamps = message.headers.get("stamps") or {}
-        named = [name for name in message.headers.get("stamped_headers") or () if name in stamps]
-        return any((name, str(value)) in self._stamps for name in named for value in _values(stamps[name]))
+        return message.id in self._ids or (bool(self._stamps) and has_stamp(message, self._stamps))
+
+
+def has_stamp(message: Message, wanted: Collection[object]) -> bool:
+    """Whether one of the message's stamps is among ``(name, value)`` pairs."""
+    stamps = message.headers.get("stamps") or {}
+    named = [name for name in message.headers.get("stamped_headers") or () if name in stamps]
+    return any((name, str(value)) in wanted for name in named for value in _values(stamps[name]))
 
 
 def _values(value: object) -> list[object]:

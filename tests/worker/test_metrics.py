@@ -11,23 +11,9 @@ import urllib.request
 import pytest
 
 from canvas.testing.contract import eventually
-from tests.support.apps import make
 from tests.support.processes import ROOT, WorkerProcess
 from tests.support.redis_server import free_port
-
-
-@pytest.fixture
-def app(bench):
-    broker, backend, ledger = bench.urls()
-    bench.server.client().flushall()
-    app = make("canvas", broker, backend, ledger=ledger)
-    yield app
-    app.close()
-
-
-def start(bench, *arguments, **options):
-    broker, backend, ledger = bench.urls()
-    return WorkerProcess("canvas", broker, backend, *arguments, ledger=ledger, **options)
+from tests.worker.commands import start
 
 
 def get(port, path):

@@ -8,28 +8,9 @@ import pytest
 
 from canvas.errors import SoftTimeLimitExceeded, TimeLimitExceeded
 from canvas.testing.contract import eventually
-from tests.support.apps import make
-from tests.support.processes import WorkerProcess
+from tests.worker.commands import start, task
 
 ALL = [("solo",), ("threads", "-c", "3"), ("prefork", "-c", "2"), ("asyncio", "-c", "30")]
-
-
-@pytest.fixture
-def app(bench):
-    broker, backend, ledger = bench.urls()
-    bench.server.client().flushall()
-    app = make("canvas", broker, backend, ledger=ledger)
-    yield app
-    app.close()
-
-
-def start(bench, *arguments, **options):
-    broker, backend, ledger = bench.urls()
-    return WorkerProcess("canvas", broker, backend, *arguments, ledger=ledger, **options)
-
-
-def task(app, name):
-    return app.tasks[f"t.{name}"]
 
 
 @pytest.mark.parametrize("pool", ALL, ids=lambda pool: pool[0])
@@ -179,3 +160,18 @@ def test_log_lines_as_json(bench, app):
     lines = [json.loads(line) for line in worker.log if line.startswith("{")]
     assert any("succeeded" in line["message"] for line in lines)
     assert all({"time", "level", "logger", "message", "process", "pid"} <= set(line) for line in lines)
+
+
+@pytest.mark.parametrize("pool", [("prefork", "-c", "2"), ("asyncio", "-c", "3")], ids=lambda pool: pool[0])
+def test_running_tasks_are_terminated_by_their_stamps(bench, app, pool):
+    key = bench.new_key()
+    with start(bench, "-P", *pool):
+        name = "a_long" if pool[0] == "asyncio" else "slow_then"
+        stamped = []
+        for _ in range(2):
+            sig = task(app, name).s(key, 60) if name == "a_long" else task(app, name).s(60, key)
+            sig.stamp(batch="7")
+            stamped.append(sig.apply_async())
+        bench.ledger(key, 2)
+        app.control.revoke_by_stamped_headers({"batch": "7"}, terminate=True)
+        assert [bench.wait_state(app, result.id) for result in stamped] == ["REVOKED"] * 2

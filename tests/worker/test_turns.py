@@ -5,26 +5,7 @@ import pytest
 from canvas import Canvas
 from canvas.errors import ConfigurationError, DuplicateTask
 from canvas.testing.contract import eventually
-from tests.support.apps import make
-from tests.support.processes import WorkerProcess
-
-
-@pytest.fixture
-def app(bench):
-    broker, backend, ledger = bench.urls()
-    bench.server.client().flushall()
-    app = make("canvas", broker, backend, ledger=ledger)
-    yield app
-    app.close()
-
-
-def start(bench, *arguments, library="canvas", **options):
-    broker, backend, ledger = bench.urls()
-    return WorkerProcess(library, broker, backend, *arguments, ledger=ledger, **options)
-
-
-def task(app, name):
-    return app.tasks[f"t.{name}"]
+from tests.worker.commands import start, task
 
 
 def rate(times):
