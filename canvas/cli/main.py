@@ -21,6 +21,7 @@ _COMMANDS = {
     "call": "canvas.cli.send:call",
     "result": "canvas.cli.send:result",
     "purge": "canvas.cli.queues:purge",
+    "queues": "canvas.cli.queues:queues",
     "dead": "canvas.cli.dead:dead",
     "graph": "canvas.cli.graph:graph",
     "inspect": "canvas.cli.remote:inspect",

@@ -1,5 +1,6 @@
-"""``canvas purge``."""
+"""``canvas queues`` and ``canvas purge``."""
 
+import json
 from typing import Any
 
 import click
@@ -22,3 +23,25 @@ def purge(obj: Any, /, force: bool, queues: list[str], exclude_queues: list[str]
         click.confirm(f"This deletes all messages of {', '.join(names)}. Go on?", abort=True)
     deleted = sum(app.driver.broker.purge(name) for name in names)
     click.echo(f"Purged {deleted} messages from {len(names)} known task queues." if deleted else "No messages purged.")
+
+
+@click.command()
+@click.option("-Q", "--queues", "names", callback=comma_separated, help="Queues, comma-separated; the app's without.")
+@click.option("-j", "--json", "as_json", is_flag=True, help="One JSON object.")
+@click.pass_obj
+def queues(obj: Any, /, names: list[str], as_json: bool) -> None:
+    """What waits in each queue, what of it is dead, and what workers hold or keep for later."""
+    app = obj.app
+    broker = app.driver.broker
+    rows = [
+        {"queue": one.name, "exchange": one.exchange, "routing_key": one.routing_key,
+         "waiting": broker.length(one.name), "dead": len(broker.dead(one.name))}
+        for one in app.router.consumed(names)
+    ]  # fmt: skip
+    totals = broker.totals()._asdict()
+    if as_json:
+        click.echo(json.dumps({"queues": rows, **totals}))
+        return
+    for row in rows:
+        click.echo(f"{row['queue']:<24} waiting {row['waiting']:>8}   dead {row['dead']:>6}")
+    click.echo("all queues: " + ", ".join(f"{count} {state}" for state, count in totals.items()))

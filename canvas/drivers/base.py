@@ -27,6 +27,7 @@ __all__ = [
     "Lease",
     "Results",
     "Settled",
+    "Totals",
     "Watch",
 ]
 
@@ -69,6 +70,17 @@ class DeadLetter(NamedTuple):
     """Unix time, seconds, by the server's clock."""
     token: bytes = b""
     """What the broker knows it by."""
+
+
+class Totals(NamedTuple):
+    """Messages that are in no queue now."""
+
+    leased: int
+    """Held by workers, Celery's among them."""
+    deferred: int
+    """Kept for later."""
+    parked: int
+    """Waiting for a place under a concurrency key."""
 
 
 class Inbox(Protocol):
@@ -136,6 +148,9 @@ class Broker(Protocol):
 
     def length(self, queue: str) -> int:
         """Messages waiting in the queue, all priorities."""
+
+    def totals(self) -> Totals:
+        """What is under way in all queues together."""
 
     def purge(self, queue: str) -> int:
         """Delete what waits in the queue; how many that were."""

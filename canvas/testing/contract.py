@@ -154,6 +154,15 @@ class DriverContract:
         assert ids([again]) == ["b"]
         assert broker.hold("k", 1, again)
 
+    def test_totals_of_what_is_in_no_queue(self, driver: Driver) -> None:
+        broker = driver.broker
+        broker.publish([publish("a"), publish("b"), publish("c")])
+        a, b, c = self._lease(driver, 3)
+        broker.hold("k", 1, a)
+        broker.hold("k", 1, b)
+        driver.completer.settle([Settlement(c, deferrals=[Deferral(time.time() + 60, publish("later"))])])
+        assert broker.totals() == (1, 1, 1)
+
     def test_places_of_the_dead_are_free(self, driver: Driver) -> None:
         broker = driver.broker
         broker.publish([publish("a"), publish("b")])

@@ -116,13 +116,15 @@ class Metrics:
         try:
             lengths = {queue: float(broker.length(queue)) for queue in self._queues}
             dead = {queue: float(len(broker.dead(queue))) for queue in self._queues}
+            away = {state: float(count) for state, count in broker.totals()._asdict().items()}
         except BrokerError as exc:
             emit("broker.unreachable", error=str(exc))
-            lengths = dead = {}
+            lengths = dead = away = {}
         return [
             ("celery_worker_up", "The worker is there.", "hostname", {me: 1.0}),
             ("celery_worker_tasks_active", "Tasks running.", "hostname", {me: float(board.active)}),
             ("celery_queue_length", "Messages waiting.", "queue_name", lengths),
+            ("canvas_messages_away", "Messages leased, deferred or parked, of all queues.", "state", away),
             ("canvas_dead_letters_kept", "Messages put away and still kept.", "queue_name", dead),
         ]
 

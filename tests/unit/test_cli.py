@@ -1,5 +1,6 @@
 """The command line: finding apps, sending, purging, drawing; exit codes."""
 
+import json
 import os
 import subprocess
 import sys
@@ -153,3 +154,15 @@ def test_shells_complete_commands_and_options(run, shell):
     assert "_CANVAS_COMPLETE" in run("completion", shell).stdout
     words = {"COMP_WORDS": "canvas wor", "COMP_CWORD": "1", "_CANVAS_COMPLETE": "bash_complete"}
     assert "worker" in run(**words).stdout
+
+
+def test_what_waits_in_queues(run):
+    run("-A", "proj", "call", "proj.add", "-a", "[1, 2]")
+    run("-A", "proj", "call", "proj.add", "-a", "[1, 2]", "--queue", "other")
+    assert run("-A", "proj", "queues").stdout.splitlines() == [
+        "celery                   waiting        1   dead      0",
+        "all queues: 0 leased, 0 deferred, 0 parked",
+    ]
+    found = json.loads(run("-A", "proj", "queues", "-Q", "other", "--json").stdout)
+    row = {"queue": "other", "exchange": "other", "routing_key": "other", "waiting": 1, "dead": 0}
+    assert found == {"queues": [row], "leased": 0, "deferred": 0, "parked": 0}

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
-from canvas.drivers.base import Binding, DeadLetter, Lease
+from canvas.drivers.base import Binding, DeadLetter, Lease, Totals
 from canvas.drivers.memory.inbox import MemoryInbox
 from canvas.drivers.memory.store import STEPS, Memory
 from canvas.model.message import Delivery, Publish
@@ -139,6 +139,11 @@ class MemoryBroker:
 
     def length(self, queue: str) -> int:
         return sum(len(self._memory.queues[queue, step]) for step in STEPS)
+
+    def totals(self) -> Totals:
+        memory = self._memory
+        parked = sum(len(waiting) for _, waiting in memory.parked.values())
+        return Totals(len(memory.unacked), len(memory.deferred), parked)
 
     def purge(self, queue: str) -> int:
         with self._memory.lock:

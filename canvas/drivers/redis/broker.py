@@ -9,7 +9,7 @@ from typing import Any
 
 import msgpack
 
-from canvas.drivers.base import Binding, DeadLetter, Lease
+from canvas.drivers.base import Binding, DeadLetter, Lease, Totals
 from canvas.drivers.redis.bindings import Bindings
 from canvas.drivers.redis.inbox import ReplyQueue, Subscription, reply_queue, subscribed
 from canvas.drivers.redis.keys import STEPS, BrokerKeys, step_of
@@ -207,6 +207,13 @@ class RedisBroker:
 
     def length(self, queue: str) -> int:
         return sum(self.link.pipeline([("LLEN", key) for key in self.keys.queue_lists(queue)]))
+
+    def totals(self) -> Totals:
+        keys = self.keys
+        looks = [("HLEN", keys.unacked), ("ZCARD", keys.deferred), ("HKEYS", keys.parked_keys)]
+        leased, deferred, waiting = self.link.pipeline(looks)
+        parked = self.link.pipeline([("LLEN", keys.parked(key.decode())) for key in waiting]) if waiting else []
+        return Totals(leased, deferred, sum(parked))
 
     def purge(self, queue: str) -> int:
         lists = self.keys.queue_lists(queue)
