@@ -54,10 +54,17 @@ def _is_plain(value: Any, depth: int) -> bool:
         return isfinite(value)
     if depth > MAX_DEPTH:
         return False
+    # Loops rather than all(): every message and result passes here, and a generator costs more than the look.
     if kind is list or kind is tuple:
-        return all(_is_plain(item, depth + 1) for item in value)
+        for item in value:  # noqa: SIM110
+            if type(item) not in _SCALARS and not _is_plain(item, depth + 1):
+                return False
+        return True
     if isinstance(value, dict):
-        return all(type(key) is str and _is_plain(item, depth + 1) for key, item in value.items())
+        for key, item in value.items():
+            if type(key) is not str or (type(item) not in _SCALARS and not _is_plain(item, depth + 1)):
+                return False
+        return True
     return False
 
 

@@ -13,9 +13,11 @@ from canvas.execute import aexecute
 from canvas.model.message import Delivery
 from canvas.model.outcome import Failure, Outcome, Revoked
 from canvas.model.settlement import Firing, Settlement
+from canvas.result import denied_join_result
 from canvas.telemetry import emit
 from canvas.worker.exchange import Exchange, Work
 from canvas.worker.run import Job, Line
+from canvas.worker.tally import Running
 
 _MOST_THREADS = 4096
 
@@ -91,8 +93,12 @@ class LoopSlots:
             return None
         if inspect.iscoroutinefunction(job.task.run):
             return line.conclude(job, await self._execute(job))
-        # Both on the one thread: whoever listens to the start and the end of a task finds one context.
-        return await loop.run_in_executor(self._threads, lambda: line.conclude(job, line.execute(job)))
+        return await loop.run_in_executor(self._threads, self._in_thread, job)
+
+    def _in_thread(self, job: Job) -> Settlement:
+        """Start and end on one thread: whoever listens to both finds one context."""
+        with denied_join_result():
+            return self._line.conclude(job, self._line.execute(job))
 
     async def _execute(self, job: Job) -> Outcome:
         line, loop = self._line, asyncio.get_running_loop()
@@ -103,21 +109,25 @@ class LoopSlots:
                 emit("task.timeout", message=job.message, limit=hard)
             run.end(outcome)
 
-        hard, soft = line.limits_of(job)
+        hard, soft = job.hard, job.soft
         timers = []
         if soft:
             timers.append(loop.call_later(soft, run.interrupt, SoftTimeLimitExceeded(soft)))
         if hard:
             timers.append(loop.call_later(hard, end, Failure(TimeLimitExceeded(hard))))
         terminate = _later(loop, end, Revoked("terminated"))
+        running = Running(job.message, job.early, terminate, job.delivery.tag, hard)
+        line.tally.begin(running)
         try:
-            with line.running(job, terminate):
+            line.announce(job)
+            with denied_join_result():
                 outcome = await aexecute(job.task, job.request, job.message.args, job.message.kwargs, run.watch)
         except asyncio.CancelledError:
             if run.ended_as is None:
                 raise
             outcome = run.ended_as
         finally:
+            line.tally.end(running)
             for timer in timers:
                 timer.cancel()
         return run.ended_as or outcome

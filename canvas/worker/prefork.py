@@ -4,6 +4,7 @@ No work passes through the parent: children lease for themselves. The parent kee
 that they live even when their interpreter is busy in C code), and gives back at once what a dead child held.
 """
 
+import gc
 import os
 import signal
 import sys
@@ -121,6 +122,9 @@ class Prefork:
         """Keep the children running until stopped; the exit code."""
         for number in _SIGNALS:
             signal.signal(number, self._on_signal)
+        # What is loaded by now stays: children need not look at it, and share its memory.
+        gc.collect()
+        gc.freeze()
         for _ in range(self._wanted):
             self._fork()
         if on_ready is not None:

@@ -90,7 +90,7 @@ class WorkerProcess:
         self._events = TaskEvents(app, plan.hostname, board)
         self.worker = worker
         appetite = Appetite(slots, conf.worker_batch_size, conf.worker_prefetch_seconds, plan.prefetch_limit)
-        revocations, tally = Revocations(app.driver.broker), Tally(plan.hostname, row)
+        revocations, tally = Revocations(app.driver.broker), Tally(plan.hostname, row, watched=expendable)
         self.exchange = Exchange(app.driver, worker, list(plan.queues), appetite, revocations.sync, tally.held)
         give_up = self._give_up if expendable else None
         gates = Gates(app.driver.broker, conf, plan.hostname, self.exchange.persist)

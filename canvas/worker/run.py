@@ -1,8 +1,7 @@
 """One delivery, straight down: open, admit, execute, settle. The result is a settlement; nothing is sent here."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from canvas.app import Canvas
@@ -14,7 +13,6 @@ from canvas.model.outcome import Failure, Outcome, Revoked
 from canvas.model.record import Record
 from canvas.model.request import Request
 from canvas.model.settlement import Deferral, Firing, Orphan, Ready, Settlement
-from canvas.result import denied_join_result
 from canvas.task import Task
 from canvas.telemetry import emit
 from canvas.wire import message as wire
@@ -103,7 +101,9 @@ class Line:
         if held_back is not None:
             return held_back
         emit("task.received", message=message, hostname=self._hostname, request=request, task=task)
-        return Job(delivery, message, request, task, fence="lease" if _acks_late(task, message) else "begun")
+        job = Job(delivery, message, request, task, fence="lease" if _acks_late(task, message) else "begun")
+        job.hard, job.soft = self._limits_of(message, task)
+        return job
 
     def conclude(self, job: "Job", outcome: Outcome) -> Settlement:
         """The settlement of a job that came to ``outcome``."""
@@ -172,8 +172,11 @@ class Line:
     def execute(self, job: "Job") -> Outcome:
         """Run the job's task here and now, within its time limits."""
         task, message = job.task, job.message
-        with self.running(job, self._ender(job, Revoked("terminated"))):
-            hard, soft = self.limits_of(job)
+        hard, soft = job.hard, job.soft
+        running = Running(message, job.early, self._ender(job, Revoked("terminated")), job.delivery.tag, hard)
+        self.tally.begin(running)
+        try:
+            self.announce(job)
             if not hard and not soft:
                 return execute(task, job.request, message.args, message.kwargs)
             end = self._ender(job, Failure(TimeLimitExceeded(hard)))
@@ -188,29 +191,24 @@ class Line:
                     return call()
 
             return execute(task, job.request, message.args, message.kwargs, watched)
-
-    @contextmanager
-    def running(self, job: "Job", terminate: Callable[[], None] | None) -> Iterator[None]:
-        """Around the run of a job: it is counted, announced, and may be ended by ``terminate``."""
-        task, message = job.task, job.message
-        running = Running(message, job.early, terminate, job.delivery.tag, self.limits_of(job)[0])
-        self.tally.begin(running)
-        try:
-            waited = max(0.0, time.monotonic() - job.delivery.leased_at)
-            emit("task.started", message=message, hostname=self._hostname, task=task, waited=waited)
-            self.gates.begin(job.delivery, message, task)
-            if task.track_started:
-                self._settler.announce_start(job)
-            with denied_join_result():
-                yield
         finally:
             self.tally.end(running)
 
-    def limits_of(self, job: "Job") -> tuple[float | None, float | None]:
+    def announce(self, job: "Job") -> None:
+        """The job starts: tell whoever listens, its gates, and where the task asks for it the result backend."""
+        waited = max(0.0, time.monotonic() - job.delivery.leased_at)
+        emit("task.started", message=job.message, hostname=self._hostname, task=job.task, waited=waited)
+        self.gates.begin(job.delivery, job.message, job.task)
+        if job.task.track_started:
+            self._settler.announce_start(job)
+
+    def _limits_of(self, message: Message, task: Task[Any]) -> tuple[float | None, float | None]:
         """Hard and soft limit in seconds: the call's, the task's, or the settings'."""
-        conf, request, task = self._conf, job.request, job.task
-        hard = request.time_limit or task.time_limit or conf.task_time_limit
-        return hard, request.soft_time_limit or task.soft_time_limit or conf.task_soft_time_limit
+        conf, given = self._conf, message.headers.get("timelimit")
+        hard, soft = given if isinstance(given, list | tuple) and len(given) == 2 else (None, None)
+        return hard or task.time_limit or conf.task_time_limit, (
+            soft or task.soft_time_limit or conf.task_soft_time_limit
+        )
 
     # -- what never runs
 
@@ -271,9 +269,12 @@ class Line:
 class Job(Finished):
     """A delivery that may run."""
 
-    __slots__ = ("started",)
+    __slots__ = ("hard", "soft", "started")
 
     task: Task[Any]
+    hard: float | None
+    """Its time limits, seconds."""
+    soft: float | None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from canvas.result import denied_join_result
 from canvas.telemetry import emit
 from canvas.worker.exchange import Exchange
 from canvas.worker.run import Line
@@ -18,6 +19,10 @@ class Slot:
 
     def run(self) -> None:
         """Work until told to stop."""
+        with denied_join_result():
+            self._work()
+
+    def _work(self) -> None:
         exchange, line, place, after = self._exchange, self._line, id(self), self._after
         while (work := exchange.work.get()) is not None:
             exchange.begin(place)

@@ -23,8 +23,8 @@ class Running:
         message: Message,
         acknowledged: bool,
         terminate: Callable[[], None] | None,
-        tag: str = "",
-        hard: float | None = None,
+        tag: str,
+        hard: float | None,
     ) -> None:
         """``hard``: the seconds after which it is ended."""
         self.message = message
@@ -38,7 +38,9 @@ class Running:
 class Tally:
     """Kept by the line; read by remote control, from another thread."""
 
-    def __init__(self, hostname: str, row: Row) -> None:
+    def __init__(self, hostname: str, row: Row, watched: bool = False) -> None:
+        """``watched``: the row also says what runs, for a parent that may have to kill this process for it."""
+        self._watched = watched
         self._hostname = hostname
         self._row = row
         self._lock = threading.Lock()
@@ -54,14 +56,16 @@ class Tally:
             self.total[running.message.task] += 1
             self._running[id(running)] = running
             self._row.write(self._begun, len(self._running))
-            self._row.stand(int(running.tag.rpartition(":")[2] or 0), running.hard)
+            if self._watched:
+                self._row.stand(int(running.tag.rpartition(":")[2]), running.hard)
 
     def end(self, running: Running) -> None:
         """It is over."""
         with self._lock:
             del self._running[id(running)]
             self._row.write(self._begun, len(self._running))
-            self._row.stand(0, None)
+            if self._watched:
+                self._row.stand(0, None)
 
     @property
     def begun(self) -> int:

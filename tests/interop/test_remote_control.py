@@ -23,8 +23,9 @@ def server():
         yield Bench(server)
 
 
-@pytest.fixture(params=POOLS, ids=lambda pool: pool[0])
+@pytest.fixture(params=POOLS, ids=lambda pool: pool[0], scope="module")
 def ours(request, server):
+    """A worker of each pool; a test leaves it as it was."""
     broker, backend, ledger = server.urls()
     server.server.client().flushall()
     with WorkerProcess("canvas", broker, backend, "-P", *request.param, "-n", "ours@here", ledger=ledger) as worker:
@@ -53,9 +54,10 @@ def test_questions(ours, asking, server):
         "celery",
         18,
     )
+    before = asked.stats()["ours@here"]["total"].get("t.add", 0)
     asking.tasks["t.add"].delay(1, 1).get(timeout=20)
     stats = asked.stats()["ours@here"]
-    assert stats["total"] == {"t.add": 1}
+    assert stats["total"]["t.add"] == before + 1
     assert stats["pool"]["max-concurrency"] == (1 if pool == "solo" else 2)
     assert stats["broker"]["transport"] == "redis"
     assert "broker_url" in asked.conf()["ours@here"]
@@ -68,7 +70,7 @@ def test_what_runs_and_what_waits(ours, asking, server):
     key = server.new_key()
     slots = 1 if pool == "solo" else 2
     for _ in range(slots):
-        asking.tasks["t.slow_then"].apply_async((3, key), {})
+        asking.tasks["t.slow_then"].apply_async((2, key), {})
     server.ledger(key, slots)
     asked = asking.control.inspect(destination=["ours@here"], timeout=5)
     active = asked.active()["ours@here"]
@@ -76,7 +78,7 @@ def test_what_runs_and_what_waits(ours, asking, server):
     assert set(active[0]) == {
         "id", "name", "args", "kwargs", "type", "hostname", "time_start", "acknowledged", "delivery_info", "worker_pid",
     }  # fmt: skip
-    assert active[0]["args"] == [3, key]
+    assert active[0]["args"] == [2, key]
     assert asked.query_task(active[0]["id"])["ours@here"][active[0]["id"]][0] == "active"
     eventually(lambda: len(server.ledger(key, slots)) == 2 * slots)
     eventually(lambda: asked.active() == {"ours@here": []})
@@ -138,6 +140,8 @@ def test_growing_and_shrinking(ours, asking, server):
     for _ in range(2):
         asking.tasks["t.slow_then"].delay(0.3, key)
     assert server.ledger(key, 4) == ["start", "end"] * 2
+    assert asking.control.pool_grow(1, **reply)[0]["ours@here"] == {"ok": "pool will grow"}
+    eventually(lambda: _places(asked, pool) == 2)
     assert asking.tasks["t.add"].delay(1, 1).get(timeout=20) == 2
 
 
@@ -175,9 +179,11 @@ def test_bad_commands_are_answered(ours, asking, server):
     assert asking.control.ping(timeout=5, destination=["ours@here"]) == [{"ours@here": {"ok": "pong"}}]
 
 
-def test_shutdown_is_warm(ours, asking, server):
-    worker, _ = ours
-    asking.control.shutdown(destination=["ours@here"])
+@pytest.mark.parametrize("pool", POOLS, ids=lambda pool: pool[0])
+def test_shutdown_is_warm(server, asking, pool):
+    broker, backend, ledger = server.urls()
+    worker = WorkerProcess("canvas", broker, backend, "-P", *pool, "-n", "theirs@here", ledger=ledger).ready()
+    asking.control.shutdown(destination=["theirs@here"])
     assert worker.wait() == 0
 
 
@@ -185,7 +191,7 @@ def test_our_client_asks_celerys_worker(server):
     broker, backend, ledger = server.urls()
     with WorkerProcess("celery", broker, backend, "-P", "solo", "-n", "stock@here", ledger=ledger):
         app = make("canvas", broker, backend, ledger=ledger)
-        asked = app.control.inspect(timeout=5, limit=1)
+        asked = app.control.inspect(timeout=5, destination="stock@here")
         assert asked.ping() == {"stock@here": {"ok": "pong"}}
         assert "t.add" in asked.registered()["stock@here"]
         assert asked.stats()["stock@here"]["pool"]["implementation"] == "celery.concurrency.solo:TaskPool"
@@ -193,6 +199,7 @@ def test_our_client_asks_celerys_worker(server):
         app.close()
 
 
+@pytest.mark.parametrize("ours", POOLS[:1], indirect=True, ids=["solo"])
 @pytest.mark.parametrize("library", ["canvas", "celery"])
 def test_the_command_lines(ours, server, library):
     broker, backend, _ = server.urls()
