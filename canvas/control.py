@@ -159,6 +159,13 @@ class Control:
         """So many places fewer."""
         return self.broadcast("pool_shrink", {"n": n}, **options)
 
+    def pool_restart(
+        self, modules: list[str] | None = None, reload: bool = False, reloader: Any = None, **options: Any
+    ) -> list[dict[str, Any]]:
+        """Replace the processes of prefork pools, where ``worker_pool_restarts`` allows it; with ``reload`` load these
+        modules, which the workers have loaded already, again before."""
+        return self.broadcast("pool_restart", {"modules": modules, "reload": reload, "reloader": reloader}, **options)
+
     def autoscale(self, max: int, min: int, **options: Any) -> list[dict[str, Any]]:
         """Other bounds for pools that scale themselves."""
         return self.broadcast("autoscale", {"max": max, "min": min}, **options)
@@ -239,6 +246,12 @@ class Inspect:
 
     def clock(self) -> dict[str, Any] | None:
         return self._ask("clock")
+
+    def memdump(self, samples: int = 10) -> dict[str, Any] | None:
+        return self._ask("memdump", samples=samples)
+
+    def objgraph(self, type: str = "Request", n: int = 200, max_depth: int = 10) -> dict[str, Any] | None:
+        return self._ask("objgraph", num=n, max_depth=max_depth, type=type)
 
     def memsample(self) -> dict[str, Any] | None:
         return self._ask("memsample")

@@ -9,7 +9,8 @@ from canvas.cli.options import UNAVAILABLE, comma_separated
 from canvas.control import by_node
 
 _INSPECT = (
-    "active", "active_queues", "clock", "conf", "memsample", "ping", "query_task", "registered", "report", "reserved",
+    "active", "active_queues", "clock", "conf", "memdump", "memsample", "objgraph", "ping",
+    "query_task", "registered", "report", "reserved",
     "revoked", "scheduled", "stats",
 )  # fmt: skip
 
@@ -29,6 +30,7 @@ _CONTROL: dict[str, _Command] = {
     "enable_events": _Command(),
     "heartbeat": _Command(),
     "pool_grow": _Command(("n",)),
+    "pool_restart": _Command(),
     "pool_shrink": _Command(("n",)),
     "rate_limit": _Command(("task_name", "rate_limit"), 2),
     "revoke": _Command(("task_id",), 1),

@@ -1,13 +1,16 @@
 """Remote control commands of a node, and what each replies (PROTOCOL.md §6)."""
 
 import os
-import resource
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib import reload as reload_module
+from importlib.util import find_spec
+from tempfile import NamedTemporaryFile
 from typing import Any
-from urllib.parse import urlsplit
 
 from canvas.app import Canvas
 from canvas.config import masked
@@ -16,13 +19,14 @@ from canvas.drivers.base import Binding
 from canvas.errors import ConfigurationError
 from canvas.model.revocation import id_entry, revoked_ids
 from canvas.turns import interval
+from canvas.worker import answers
+from canvas.worker.answers import Answer
 from canvas.worker.autoscale import Autoscaler
 from canvas.worker.board import Board
 from canvas.worker.heart import Heart
 from canvas.worker.pool import Pool
 from canvas.worker.process import Plan
-
-Answer = dict[str, Any]
+from canvas.worker.wear import resident_memory
 
 
 class Panel:
@@ -38,6 +42,7 @@ class Panel:
         self._heart = heart
         self._autoscaler = autoscaler
         self._since = time.time()
+        self._samples: list[str] = []
 
     def call(self, command: str, arguments: dict[str, Any]) -> Any:
         """The reply to a command; what goes wrong is a reply too. ``None`` from a command is the reply ``null``."""
@@ -58,7 +63,7 @@ class Panel:
         return {"clock": self._board.time}
 
     def active(self, safe: bool = False) -> list[Any]:
-        return [_safe(info) if safe else info for state in self._states() for info in state["active"]]
+        return [answers.safe(info) if safe else info for state in self._states() for info in state["active"]]
 
     def reserved(self) -> list[Any]:
         return [info for state in self._states() for info in state["reserved"]]
@@ -70,7 +75,7 @@ class Panel:
     def registered(self, taskinfoitems: Any = None, builtins: bool = False) -> list[str]:
         tasks = self._app.tasks
         names = sorted(tasks if builtins else tasks.regular())
-        return [_described(tasks[name], taskinfoitems or ()) for name in names]
+        return [answers.described(tasks[name], taskinfoitems or ()) for name in names]
 
     def revoked(self) -> list[str]:
         return sorted(revoked_ids(self._app.driver.broker.revoked()))
@@ -84,12 +89,12 @@ class Panel:
         return found
 
     def active_queues(self) -> list[Answer]:
-        return [_queue(queue) for queue in self._app.router.consumed(self._plan.queues)]
+        return [answers.queue(queue) for queue in self._app.router.consumed(self._plan.queues)]
 
     def conf(self, with_defaults: bool = False) -> Answer:
         conf = self._app.conf
         shown = conf.as_dict() if with_defaults else conf.changed()
-        return {name: _plain(masked(name, value)) for name, value in shown.items()}
+        return {name: answers.plain(masked(name, value)) for name, value in shown.items()}
 
     def report(self) -> Answer:
         return {"ok": "\n".join(f"{name}: {value!r}" for name, value in self.conf().items())}
@@ -105,14 +110,32 @@ class Panel:
             "clock": str(self._board.time),
             "uptime": int(time.time() - self._since),
             "pool": self._pool_stats([state["pid"] for state in states]),
-            "broker": _broker(str(self._app.conf.broker_url or "")),
+            "broker": answers.broker(str(self._app.conf.broker_url or "")),
             "prefetch_count": self._plan.concurrency + self._plan.prefetch_limit,
-            "rusage": _rusage(),
+            "rusage": answers.rusage(),
             **({"autoscaler": self._autoscaler.stats()} if self._autoscaler is not None else {}),
         }
 
     def memsample(self) -> str:
-        return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.2f}MB"
+        used = f"{resident_memory() / 1024:.2f}MB"
+        self._samples.append(used)
+        return used
+
+    def memdump(self, samples: int = 10) -> str:
+        """What ``memsample`` found so far, the latest last."""
+        taken = self._samples[-int(samples) :]
+        if not taken:
+            return "- rss: (no data)."
+        lines = "\n".join(f"- {number}: {used}" for number, used in enumerate(taken, 1))
+        return f"- rss (sample):\n{lines}\n- rss (end): {resident_memory() / 1024:.2f}MB."
+
+    def objgraph(self, num: int = 200, max_depth: int = 10, type: str = "Request") -> Answer:
+        if find_spec("objgraph") is None:
+            raise ImportError("Requires the objgraph library")
+        objgraph = import_module("objgraph")
+        with NamedTemporaryFile(prefix="cobjg", suffix=".png", delete=False) as picture:
+            objgraph.show_backrefs(objgraph.by_type(type)[: int(num)], max_depth=int(max_depth), filename=picture.name)
+        return {"filename": picture.name}
 
     def _pool_stats(self, pids: list[int]) -> Answer:
         plan = self._plan
@@ -181,6 +204,19 @@ class Panel:
     def pool_shrink(self, n: int = 1) -> Answer:
         self._resize(-int(n))
         return {"ok": "pool will shrink"}
+
+    def pool_restart(self, modules: Any = None, reload: bool = False, reloader: Any = None) -> Answer:
+        if not self._app.conf.worker_pool_restarts:
+            raise ValueError("Pool restarts not enabled")
+        for name in modules or ():
+            # Only what the app itself has loaded: a message does not say what to import.
+            module = sys.modules.get(str(name))
+            if module is None:
+                raise ValueError(f"{name}: expected a module that is loaded already")
+            if reload:
+                reload_module(module)
+        self._pool.restart()
+        return {"ok": "reload started"}
 
     def _resize(self, by: int) -> None:
         if self._autoscaler is not None:
@@ -251,7 +287,8 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
         name: getattr(Panel, name)
         for name in (
             "ping", "clock", "active", "reserved", "scheduled", "registered", "revoked", "query_task", "active_queues",
-            "conf", "report", "stats", "memsample", "revoke", "terminate", "revoke_by_stamped_headers", "time_limit",
+            "conf", "report", "stats", "memsample", "memdump", "objgraph", "pool_restart",
+             "revoke", "terminate", "revoke_by_stamped_headers", "time_limit",
             "rate_limit", "pool_grow", "pool_shrink", "add_consumer", "cancel_consumer", "hello", "shutdown",
             "enable_events", "disable_events", "heartbeat", "autoscale",
         )
@@ -264,45 +301,3 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "dump_conf": Panel.conf,
     "election": Panel.nothing,
 }  # fmt: skip
-
-
-def _safe(info: Answer) -> Answer:
-    return {**info, "args": repr(tuple(info["args"])), "kwargs": repr(info["kwargs"])}
-
-
-def _described(task: Any, items: Any) -> str:
-    fields = [f"{item}={getattr(task, item)}" for item in items if getattr(task, item, None) is not None]
-    return f"{task.name} [{' '.join(fields)}]" if fields else str(task.name)
-
-
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, str | int | float | bool | list | dict | None) else repr(value)
-
-
-def _queue(queue: Any) -> Answer:
-    exchange = {
-        "name": queue.exchange, "type": queue.exchange_type, "arguments": None, "durable": True, "passive": False,
-        "auto_delete": False, "delivery_mode": None, "no_declare": False,
-    }  # fmt: skip
-    nothing = (
-        "queue_arguments", "binding_arguments", "consumer_arguments", "alias", "no_declare", "expires", "message_ttl",
-        "max_length", "max_length_bytes", "max_priority",
-    )  # fmt: skip
-    flags = {"durable": True, "exclusive": False, "auto_delete": False, "no_ack": False, "bindings": []}
-    named = {"name": queue.name, "exchange": exchange, "routing_key": queue.routing_key}
-    return {**dict.fromkeys(nothing), **named, **flags}
-
-
-def _broker(url: str) -> Answer:
-    parts = urlsplit(url)
-    return {
-        "hostname": parts.hostname, "userid": parts.username, "virtual_host": parts.path.lstrip("/") or "0",
-        "port": parts.port, "insist": False, "ssl": parts.scheme == "rediss", "transport": parts.scheme or "redis",
-        "connect_timeout": 4, "transport_options": {}, "login_method": None, "uri_prefix": None, "heartbeat": 0,
-        "failover_strategy": "round-robin", "alternates": [], "credential_provider": None,
-    }  # fmt: skip
-
-
-def _rusage() -> Answer:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return {name.removeprefix("ru_"): getattr(used, name) for name in dir(used) if name.startswith("ru_")}

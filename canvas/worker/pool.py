@@ -18,6 +18,9 @@ class Pool(Protocol):
     def resize(self, by: int) -> None:
         """So many places more, or fewer. Raises ValueError where the pool cannot."""
 
+    def restart(self) -> None:
+        """Replace every process, warmly. Raises ValueError where the pool cannot."""
+
 
 class Alone:
     """The pool of a node that is one process, this one."""
@@ -35,3 +38,6 @@ class Alone:
 
     def resize(self, by: int) -> None:
         self._process.resize(by)
+
+    def restart(self) -> None:
+        raise ValueError("only the prefork pool can be restarted")

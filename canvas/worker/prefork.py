@@ -109,6 +109,12 @@ class Prefork:
         self._wanted = max(1, self._wanted + by)
         self._plan.concurrency = self._wanted
 
+    def restart(self) -> None:
+        """Let every child finish what it runs, and another take its place. Safe from any thread."""
+        for pid in [pid for pid in list(self._children) if pid not in self._retiring]:
+            self._retiring.add(pid)
+            os.kill(pid, signal.SIGTERM)
+
     def _adjust(self) -> None:
         if self._stopping:
             return

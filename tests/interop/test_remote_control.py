@@ -63,6 +63,12 @@ def test_questions(ours, asking, server):
     assert "broker_url" in asked.conf()["ours@here"]
     assert asked.clock()["ours@here"]["clock"] > 0
     assert asked.scheduled() == {"ours@here": []}
+    assert asked.memsample()["ours@here"].endswith("MB")
+    assert "- rss (end): " in asked.memdump()["ours@here"]
+    assert asked.objgraph()["ours@here"] == {"error": "ImportError('Requires the objgraph library')"}
+    reply = {"reply": True, "timeout": 5, "destination": ["ours@here"]}
+    refused = asking.control.broadcast("pool_restart", **reply)
+    assert refused == [{"ours@here": {"error": "ValueError('Pool restarts not enabled')"}}]
 
 
 def test_what_runs_and_what_waits(ours, asking, server):

@@ -429,5 +429,6 @@ if "APP_LIBRARY" in os.environ:
         os.environ.get("APP_LEDGER"),
         **({"task_acks_late": True} if os.environ.get("APP_ACKS_LATE") else {}),
         **({"broker_transport_options": {"visibility_timeout": 1}} if os.environ.get("APP_VISIBILITY") else {}),
+        **({"worker_pool_restarts": True} if os.environ.get("APP_RESTARTS") else {}),
         **({"task_acks_on_failure_or_timeout": False} if os.environ.get("APP_ACKS_ON_FAILURE") else {}),
     )

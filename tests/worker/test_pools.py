@@ -175,3 +175,18 @@ def test_running_tasks_are_terminated_by_their_stamps(bench, app, pool):
         bench.ledger(key, 2)
         app.control.revoke_by_stamped_headers({"batch": "7"}, terminate=True)
         assert [bench.wait_state(app, result.id) for result in stamped] == ["REVOKED"] * 2
+
+
+def test_a_pool_is_restarted_where_that_is_allowed(bench, app):
+    key = bench.new_key()
+    with start(bench, "-P", "prefork", "-c", "2", "-n", "one@here", restarts="1"):
+        asked = app.control.inspect(destination=["one@here"], timeout=5)
+        before = set(asked.stats()["one@here"]["pool"]["processes"])
+        running = task(app, "slow_then").delay(1, key)
+        bench.ledger(key, 1)
+        reply = {"reply": True, "timeout": 5, "destination": ["one@here"]}
+        assert app.control.pool_restart(**reply) == [{"one@here": {"ok": "reload started"}}]
+        assert running.get(timeout=20) == key
+        eventually(lambda: before.isdisjoint(asked.stats()["one@here"]["pool"]["processes"]))
+        assert "loaded already" in app.control.pool_restart(["os.nothing"], **reply)[0]["one@here"]["error"]
+        assert task(app, "add").delay(1, 1).get(timeout=20) == 2

@@ -8,7 +8,8 @@ from contextlib import AbstractContextManager, contextmanager
 
 from canvas.drivers.base import Binding, DeadLetter, Lease, Totals
 from canvas.drivers.memory.inbox import MemoryInbox
-from canvas.drivers.memory.store import STEPS, Memory
+from canvas.drivers.memory.store import Memory
+from canvas.drivers.priority import STEPS
 from canvas.model.message import Delivery, Publish
 from canvas.model.settlement import Deferral, Lock, Orphan, Settlement
 from canvas.wire.message import properties_of, redelivered

@@ -3,7 +3,6 @@
 import re
 import threading
 import time
-from bisect import bisect_right
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from itertools import count
@@ -11,11 +10,11 @@ from typing import Any, NamedTuple
 
 from canvas.drivers.base import Binding, DeadLetter
 from canvas.drivers.memory.inbox import MemoryInbox
+from canvas.drivers.priority import step_of
 from canvas.model.message import Publish
 from canvas.model.settlement import Join, Lock, Part, Ready, Store
 from canvas.wire.message import headers_of, properties_of, redelivered
 
-STEPS = (0, 3, 6, 9)
 Clock = Callable[[], float]
 
 
@@ -195,11 +194,6 @@ class Memory:
         for group_id in grow:
             self.chords[group_id].extra += 1
         return [ready for ready in map(self.part, parts) if ready is not None]
-
-
-def step_of(priority: object) -> int:
-    value = priority if isinstance(priority, int) else 0
-    return STEPS[bisect_right(STEPS, max(0, min(9, value))) - 1]
 
 
 def _matches(binding: Binding, routing_key: str) -> bool:

@@ -10,9 +10,10 @@ from typing import Any
 import msgpack
 
 from canvas.drivers.base import Binding, DeadLetter, Lease, Totals
+from canvas.drivers.priority import STEPS, step_of
 from canvas.drivers.redis.bindings import Bindings
 from canvas.drivers.redis.inbox import ReplyQueue, Subscription, reply_queue, subscribed
-from canvas.drivers.redis.keys import STEPS, BrokerKeys, step_of
+from canvas.drivers.redis.keys import BrokerKeys
 from canvas.drivers.redis.link import Link
 from canvas.drivers.redis.packing import Packing, pack, worker_of_tag
 from canvas.drivers.redis.restore import STARTED_FOR, Restore

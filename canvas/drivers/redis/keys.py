@@ -1,18 +1,8 @@
 """Every key in Redis, Celery's and ours (PROTOCOL.md §1.1, §5; docs/reference/keys.md)."""
 
-from bisect import bisect_right
+from canvas.drivers.priority import STEPS
 
 SEP = "\x06\x16"
-STEPS = (0, 3, 6, 9)
-
-
-def step_of(priority: object) -> int:
-    """The priority step that a message's priority falls into (PROTOCOL.md §1.2)."""
-    try:
-        value = max(0, min(9, int(priority)))  # type: ignore[call-overload]
-    except (TypeError, ValueError):
-        value = 0
-    return STEPS[bisect_right(STEPS, value) - 1]
 
 
 class BrokerKeys:

@@ -8,7 +8,8 @@ from uuid import uuid4
 
 import msgpack
 
-from canvas.drivers.redis.keys import BrokerKeys, ResultKeys, step_of
+from canvas.drivers.priority import step_of
+from canvas.drivers.redis.keys import BrokerKeys, ResultKeys
 from canvas.model.message import Publish
 from canvas.model.settlement import Deferral, Firing, Join, Part, Settlement, Store
 from canvas.wire.message import properties_of, redelivered

@@ -8,7 +8,8 @@ from uuid import uuid4
 
 import msgspec
 
-from canvas.drivers.redis.keys import BrokerKeys, step_of
+from canvas.drivers.priority import step_of
+from canvas.drivers.redis.keys import BrokerKeys
 from canvas.drivers.redis.link import Link
 from canvas.drivers.redis.packing import pack, priority_of, worker_of_tag
 from canvas.model.message import Delivery

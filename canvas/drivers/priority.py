@@ -1,0 +1,14 @@
+"""kombu's priority steps: a queue on Redis is four lists (PROTOCOL.md §1.2)."""
+
+from bisect import bisect_right
+
+STEPS = (0, 3, 6, 9)
+
+
+def step_of(priority: object) -> int:
+    """The step that a message's priority falls into; 0 for what is no priority."""
+    try:
+        value = max(0, min(9, int(priority)))  # type: ignore[call-overload]
+    except (TypeError, ValueError):
+        value = 0
+    return STEPS[bisect_right(STEPS, value) - 1]

@@ -1,0 +1,55 @@
+"""Parts of what remote control commands answer (PROTOCOL.md §6)."""
+
+import resource
+from typing import Any
+from urllib.parse import urlsplit
+
+Answer = dict[str, Any]
+
+
+def safe(info: Answer) -> Answer:
+    """A task's info with its arguments as text."""
+    return {**info, "args": repr(tuple(info["args"])), "kwargs": repr(info["kwargs"])}
+
+
+def described(task: Any, items: Any) -> str:
+    """A registered task's name, with these of its attributes."""
+    fields = [f"{item}={getattr(task, item)}" for item in items if getattr(task, item, None) is not None]
+    return f"{task.name} [{' '.join(fields)}]" if fields else str(task.name)
+
+
+def plain(value: Any) -> Any:
+    """A setting's value, as JSON has it."""
+    return value if isinstance(value, str | int | float | bool | list | dict | None) else repr(value)
+
+
+def queue(queue: Any) -> Answer:
+    """A queue, as kombu describes one."""
+    exchange = {
+        "name": queue.exchange, "type": queue.exchange_type, "arguments": None, "durable": True, "passive": False,
+        "auto_delete": False, "delivery_mode": None, "no_declare": False,
+    }  # fmt: skip
+    nothing = (
+        "queue_arguments", "binding_arguments", "consumer_arguments", "alias", "no_declare", "expires", "message_ttl",
+        "max_length", "max_length_bytes", "max_priority",
+    )  # fmt: skip
+    flags = {"durable": True, "exclusive": False, "auto_delete": False, "no_ack": False, "bindings": []}
+    named = {"name": queue.name, "exchange": exchange, "routing_key": queue.routing_key}
+    return {**dict.fromkeys(nothing), **named, **flags}
+
+
+def broker(url: str) -> Answer:
+    """A broker's URL in parts, without its password."""
+    parts = urlsplit(url)
+    return {
+        "hostname": parts.hostname, "userid": parts.username, "virtual_host": parts.path.lstrip("/") or "0",
+        "port": parts.port, "insist": False, "ssl": parts.scheme == "rediss", "transport": parts.scheme or "redis",
+        "connect_timeout": 4, "transport_options": {}, "login_method": None, "uri_prefix": None, "heartbeat": 0,
+        "failover_strategy": "round-robin", "alternates": [], "credential_provider": None,
+    }  # fmt: skip
+
+
+def rusage() -> Answer:
+    """What this process has used."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return {name.removeprefix("ru_"): getattr(used, name) for name in dir(used) if name.startswith("ru_")}
