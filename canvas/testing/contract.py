@@ -388,6 +388,17 @@ class DriverContract:
         headers = wire.headers_of(back[0].payload)
         assert (headers["redelivered"], headers["canvas_deliveries"]) == (True, 2)
 
+    def test_a_count_that_is_none_keeps_nobody_from_giving_back(self, driver: Driver) -> None:
+        strange_counts: list[Any] = ["many", -1, [], 1e400]
+        for count in strange_counts:
+            strange = wire.with_headers(envelope("a"), canvas_deliveries=count)
+            driver.broker.publish([Publish("", "q", 0, strange)])
+            self._lease(driver, 1)
+            assert driver.broker.lost("w1") == 1
+            (back,) = self._lease(driver, 1)
+            assert wire.headers_of(back.payload)["canvas_deliveries"] == 2
+            driver.completer.settle([Settlement(back)])
+
     def test_what_was_only_held_beside_a_deadly_message_is_not_blamed(self, driver: Driver) -> None:
         broker = driver.broker
         broker.publish([publish("deadly"), publish("beside")])

@@ -145,6 +145,22 @@ def redelivered(payload: bytes, **headers: Any) -> bytes:
     return typed_json.dumps(outer)
 
 
+def counted(headers: Mapping[str, Any], name: str) -> int:
+    """A header that counts; 0 where it is missing or no number, whoever wrote it."""
+    value = headers.get(name)
+    return value if isinstance(value, int) and value > 0 else 0
+
+
+def losses(payload: bytes, started: bool) -> dict[str, Any]:
+    """The headers of a message whose worker died: how often it was delivered, and whether it was running.
+
+    The first death counts for every message, then only those in which it was known to run.
+    """
+    before = counted(headers_of(payload), "canvas_deliveries") or 1
+    count = before + 1 if started or before == 1 else before
+    return {"canvas_deliveries": count, **({"canvas_lost": True} if started else {})}
+
+
 def with_headers(payload: bytes, **headers: Any) -> bytes:
     """The envelope with ``headers`` added. Bytes that are no envelope stay as they are."""
     outer = _changed(payload, headers)

@@ -30,6 +30,7 @@ TIME_LIMIT = "time limit "
 
 _UNKNOWN_FIRST_DELAY = 1.0
 _UNKNOWN_LAST_DELAY = 60.0
+_MOST_DOUBLINGS = 10
 
 
 class Line:
@@ -84,7 +85,7 @@ class Line:
             admission = Never("revoked")
         if isinstance(admission, Later):
             return self._defer(delivery, message, admission.due)
-        if int(message.headers.get("canvas_deliveries") or 1) > self._conf.task_max_deliveries:
+        if wire.counted(message.headers, "canvas_deliveries") > self._conf.task_max_deliveries:
             return self._poison(delivery, message)
         task = self._app.tasks.get(message.task)
         if task is not None and message.headers.get("canvas_lost") and task.reject_on_worker_lost is False:
@@ -235,7 +236,7 @@ class Line:
         name = message.task
         emit("task.unknown", message=message, queue=delivery.queue, action=self._conf.worker_unknown_task)
         if self._conf.worker_unknown_task == "requeue":
-            tries = int(message.headers.get("canvas_unknown") or 0)
+            tries = min(wire.counted(message.headers, "canvas_unknown"), _MOST_DOUBLINGS)
             delay = min(_UNKNOWN_FIRST_DELAY * 2**tries, _UNKNOWN_LAST_DELAY)
             payload = wire.redelivered(delivery.payload, canvas_unknown=tries + 1)
             publish = self._republish(delivery, message, payload)

@@ -46,6 +46,9 @@ class Duties:
                 self._unreachable = True
                 emit("broker.unreachable", error=str(exc))
             return 1.0
+        except Exception as exc:  # noqa: BLE001 - without upkeep the worker would be given up for dead
+            emit("worker.fault", work="upkeep", exc=exc)
+            return 1.0
         self._unreachable = False
         return _PROMOTE_EVERY
 

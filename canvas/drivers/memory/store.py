@@ -6,14 +6,14 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from itertools import count
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from canvas.drivers.base import Binding, DeadLetter
 from canvas.drivers.memory.inbox import MemoryInbox
 from canvas.drivers.priority import step_of
 from canvas.model.message import Publish
 from canvas.model.settlement import Join, Lock, Part, Ready, Store
-from canvas.wire.message import headers_of, properties_of, redelivered
+from canvas.wire.message import losses, properties_of, redelivered
 
 Clock = Callable[[], float]
 
@@ -91,13 +91,7 @@ class Memory:
             return False
         queue, payload = held
         if mark:
-            extra: dict[str, Any] = {}
-            if count_delivery:
-                if tag in self.started:
-                    extra["canvas_lost"] = True
-                before = int(headers_of(payload).get("canvas_deliveries") or 1)
-                extra["canvas_deliveries"] = before + 1 if tag in self.started or before == 1 else before
-            payload = redelivered(payload, **extra)
+            payload = redelivered(payload, **(losses(payload, tag in self.started) if count_delivery else {}))
         self.queues[queue, step_of(properties_of(payload).get("priority"))].appendleft(payload)
         self.changed.notify_all()
         return True

@@ -14,7 +14,7 @@ from canvas.drivers.redis.link import Link
 from canvas.drivers.redis.packing import pack, priority_of, worker_of_tag
 from canvas.model.message import Delivery
 from canvas.model.settlement import Orphan
-from canvas.wire.message import headers_of, redelivered
+from canvas.wire.message import losses, redelivered
 
 _AT_ONCE = 500
 _REAPER_TTL = 10_000
@@ -140,12 +140,7 @@ class Restore:
         if opened is None:
             return []
         queue, envelope = opened
-        extra: dict[str, Any] = {}
-        if count_delivery:
-            if started:
-                extra["canvas_lost"] = True
-            before = int(headers_of(envelope).get("canvas_deliveries") or 1)
-            extra["canvas_deliveries"] = before + 1 if started or before == 1 else before
+        extra = losses(envelope, started) if count_delivery else {}
         return [(self._keys.queue_list(queue, step_of(priority_of(envelope))), redelivered(envelope, **extra))]
 
 
@@ -156,6 +151,16 @@ def _opened(record: bytes) -> tuple[str, bytes] | None:
         envelope, queue = raw[0], json.loads(raw[2])
         return str(queue), envelope if envelope.startswith(b"{") else json.loads(envelope).encode()
     except (msgspec.MsgspecError, ValueError, IndexError, AttributeError):
+        return _opened_by_stdlib(record)
+
+
+def _opened_by_stdlib(record: bytes) -> tuple[str, bytes] | None:
+    """What the standard library's JSON takes besides: NaN, infinities, lone surrogates."""
+    try:
+        envelope, _, queue = json.loads(record)
+        text = envelope if isinstance(envelope, str) else json.dumps(envelope)
+        return str(queue), text.encode("utf-8", "surrogatepass")
+    except (ValueError, TypeError, RecursionError):
         return None
 
 
