@@ -5,6 +5,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from canvas.app import Canvas
 from canvas.errors import BrokerError, ConfigurationError
+from canvas.telemetry import attach
 from canvas.worker.metrics import Metrics
 
 
@@ -37,6 +38,8 @@ class Endpoint:
         except OSError as exc:
             raise ConfigurationError(f"--http-address {address[0]}:{address[1]}: {exc.strerror}") from exc
         self._server.daemon_threads = True
+        # Forked processes would keep the port when this one is gone.
+        attach(lambda **_: self._server.socket.close(), "worker.process_init")
 
     def start(self) -> None:
         """Answer from now on; the node is ready."""

@@ -105,6 +105,22 @@ def run_node(
     """Run until stopped; the exit code. Raises ConfigurationError."""
     presence = presence or Presence()
     presence.claim()
+    try:
+        _prepare(app, plan, say, selected)
+        node = Node(app, plan, presence, mingles, http_address)
+        try:
+            code = node.pool.run(on_ready=node.open)
+        finally:
+            node.close()
+    finally:
+        presence.leave()
+    emit("worker.shutdown", hostname=plan.hostname)
+    sys.stdout.flush()
+    return code
+
+
+def _prepare(app: Canvas, plan: Plan, say: Callable[[str], None] | None, selected: Iterable[str]) -> None:
+    """Load the tasks, let signals change what they like, declare the queues."""
     app.import_task_modules()
     emit("worker.preparing", hostname=plan.hostname)
     emit("worker.init", hostname=plan.hostname)
@@ -112,14 +128,6 @@ def run_node(
         say(banner(app, plan))
     app.driver.broker.declare(bindings(app, selected or plan.queues))
     _warn_of_limits(app, plan)
-    node = Node(app, plan, presence, mingles, http_address)
-    try:
-        code = node.pool.run(on_ready=node.open)
-    finally:
-        node.close()
-    emit("worker.shutdown", hostname=plan.hostname)
-    sys.stdout.flush()
-    return code
 
 
 class Companion(Protocol):
@@ -167,7 +175,6 @@ class Node:
         self._control.stop()
         for companion in self._companions:
             companion.stop()
-        self._presence.leave()
         self._detach()
 
     def _mingle(self) -> None:

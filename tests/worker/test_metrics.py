@@ -70,6 +70,23 @@ def test_metrics_of_all_processes_of_a_node(bench, app, pool):
         assert get(port, "/nothing")[0] == 404
 
 
+def test_the_port_goes_with_the_node_however_it_ends(bench, app):
+    import socket
+
+    port, key = free_port(), bench.new_key()
+    worker = start(bench, "-P", "prefork", "-c", "1", "--http-address", str(port)).ready()
+    # A child that outlives its parent for a while.
+    app.tasks["t.slow_then"].delay(3, key)
+    bench.ledger(key, 1)
+    worker.process.kill()
+    worker.process.wait()
+
+    with socket.socket() as next_one:
+        next_one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        next_one.bind(("127.0.0.1", port))
+    assert len(bench.ledger(key, 2)) == 2
+
+
 def test_health_says_when_the_broker_is_gone(bench):
     from tests.support.redis_server import RedisServer
 
@@ -86,11 +103,12 @@ def test_health_says_when_the_broker_is_gone(bench):
         worker.process.wait()
 
 
-def test_an_address_that_cannot_be_had_is_refused(bench):
-    port = free_port()
+def test_an_address_that_cannot_be_had_is_refused(bench, tmp_path):
+    port, pid_file = free_port(), tmp_path / "second.pid"
     with start(bench, "-P", "solo", "--http-address", str(port)):
-        second = start(bench, "-P", "solo", "--http-address", str(port))
+        second = start(bench, "-P", "solo", "--http-address", str(port), "--pidfile", str(pid_file))
         assert second.wait() == 2
+        assert not pid_file.exists()
         assert re.search(rf"--http-address 127.0.0.1:{port}: Address already in use", "".join(second.log))
     third = start(bench, "--http-address", "nowhere")
     assert third.wait() == 2
