@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check lint types format bench bench-bytes bench-memory clean
+.PHONY: help demo test test-slow check lint types format bench bench-bytes bench-memory bench-import clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -43,6 +43,9 @@ bench-bytes: $(VENV)/.test ## bytes that workflows send, beside Celery's
 
 bench-memory: $(VENV)/.test ## a worker's memory over 200,000 tasks, beside Celery's
 	$(BIN)/python -m benchmarks.worker_memory
+
+bench-import: $(VENV)/.test ## milliseconds of `import canvas`, beside Celery's
+	$(BIN)/python -m benchmarks.import_time
 
 clean: ## remove what was installed and cached
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

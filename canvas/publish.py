@@ -1,6 +1,5 @@
 """Publish as ``retry`` and ``retry_policy`` say (Celery's ``task_publish_retry`` and its policy)."""
 
-import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -28,6 +27,8 @@ def publish(broker: Broker, messages: Sequence[Publish], retry: bool, policy: Ma
 
 async def apublish(broker: Broker, messages: Sequence[Publish], retry: bool, policy: Mapping[str, Any] | None) -> None:
     """``publish`` on an event loop."""
+    import asyncio
+
     if not retry or policy is None:
         await broker.apublish(messages, retry)
         return

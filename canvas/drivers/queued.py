@@ -1,6 +1,9 @@
 """A watch of one coroutine, fed through a queue of its event loop."""
 
-import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 class QueuedWatch:
@@ -12,6 +15,8 @@ class QueuedWatch:
 
     async def next(self, timeout: float | None) -> tuple[str, bytes] | None:
         """The next record; ``None`` after ``timeout`` seconds."""
+        import asyncio
+
         while True:
             try:
                 found = await asyncio.wait_for(self._queue.get(), timeout)

@@ -1,28 +1,25 @@
 """Importing canvas is light."""
 
-import os
 import subprocess
 import sys
 
-HEAVY = ("networkx", "redis", "celery", "kombu", "click", "rich", "msgpack")
+HEAVY = ("networkx", "redis", "celery", "kombu", "click", "rich", "asyncio", "ssl", "subprocess", "multiprocessing")
 
 
-def run(code, **environment):
-    environment = {**os.environ, **environment}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+def run(code):
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 
-def test_import_takes_less_than_150_ms(tmp_path):
-    code = "import time; t = time.perf_counter(); import canvas; print(time.perf_counter() - t)"
-    cached = {"PYTHONPYCACHEPREFIX": str(tmp_path), "PYTHONDONTWRITEBYTECODE": ""}
-    assert min(float(run(code, **cached)) for _ in range(6)) < 0.150
+def test_import_loads_few_modules():
+    """What an import costs is what it loads; its milliseconds are in ``benchmarks/import_time.py``."""
+    code = "import sys; before = len(sys.modules); import canvas; print(len(sys.modules) - before)"
+    assert int(run(code)) <= 185
 
 
 def test_import_leaves_heavy_libraries_alone():
     code = f"import sys, canvas; print([name for name in {HEAVY!r} if name in sys.modules])"
-    found = run(code)
-    assert found in ("[]", "['msgpack']")
+    assert run(code) == "[]"
 
 
 def test_networkx_comes_with_the_first_composite():
