@@ -52,8 +52,12 @@ class Control:
 
     def keep_revoked(self, ids: list[str]) -> None:
         """Write revocations where canvas' workers look for them; tell nobody."""
-        self._app.driver.broker.revoke([id_entry(one) for one in ids], REVOKED_FOR)
+        self.learn_revoked(ids)
         self._app.backend.mark_revoked(ids)
+
+    def learn_revoked(self, ids: list[str]) -> None:
+        """The same for ids that others have revoked: what becomes of their tasks is theirs to tell."""
+        self._app.driver.broker.revoke([id_entry(one) for one in ids], REVOKED_FOR)
 
     def keep_revoked_stamps(self, headers: dict[str, Any]) -> None:
         """The same for stamps."""
@@ -193,9 +197,9 @@ class Control:
     discard_all = purge
 
 
-def by_node(answers: list[dict[str, Any]] | None) -> dict[str, Any]:
+def by_node(answers: list[dict[str, Any]]) -> dict[str, Any]:
     """What workers answered, by node."""
-    return {node: value for answer in answers or () for node, value in answer.items()}
+    return {node: value for answer in answers for node, value in answer.items()}
 
 
 class Inspect:

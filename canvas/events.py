@@ -1,9 +1,10 @@
 """Events: what tasks and workers do, broadcast for monitors in Celery's form (PROTOCOL.md §7)."""
 
 import os
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -23,16 +24,17 @@ TASKS_TOGETHER = "task.multi"
 class EventSource:
     """Makes the events of one process, and the envelopes they travel in."""
 
-    def __init__(self, hostname: str, forward: Callable[[], int]) -> None:
+    def __init__(self, app: "Canvas", hostname: Callable[[], str], forward: Callable[[], int]) -> None:
         """``forward`` advances a logical clock; each event carries a time of it."""
-        self.hostname = hostname
+        self._app = app
+        self._hostname = hostname
         self._forward = forward
 
     def event(self, kind: str, **fields: Any) -> Event:
         """An event of a kind such as ``task-received``, with what every event has."""
         local = time.localtime()
         return {
-            "hostname": self.hostname,
+            "hostname": self._hostname(),
             "utcoffset": -local.tm_gmtoff / 3600,
             "pid": os.getpid(),
             "clock": self._forward(),
@@ -41,51 +43,45 @@ class EventSource:
             "type": kind,
         }
 
-    def envelope(self, exchange: str, routing_key: str, events: Event | Sequence[Event]) -> bytes:
-        """One event, or several in one message. Raises EncodeError."""
-        headers = {"hostname": self.hostname}
-        return wire.encode_plain(
+    def send(self, routing_key: str, events: Event | Sequence[Event]) -> None:
+        """Tell one event, or several in one message. Raises EncodeError, BrokerError."""
+        exchange, headers = self._app.conf.event_exchange, {"hostname": self._hostname()}
+        payload = wire.encode_plain(
             events, headers, exchange=exchange, routing_key=routing_key, delivery_mode=1, tag=str(uuid4())
         )
+        self._app.driver.broker.broadcast(exchange, payload, routing_key)
 
 
 class SentEvents:
     """The ``task-sent`` events of a client."""
 
     def __init__(self, app: "Canvas") -> None:
-        self._app = app
-        self._clock = 0
-        self._source = EventSource(f"gen{os.getpid()}@{socket.gethostname()}", self._forward)
-
-    def _forward(self) -> int:
-        self._clock += 1
-        return self._clock
+        self._source = EventSource(app, app.client.origin, partial(next, count(1)))
 
     def tell(self, message: Message) -> None:
         """Announce that a message was sent."""
-        headers, info = message.headers, message.properties["delivery_info"]
+        info = message.properties["delivery_info"]
         event = self._source.event(
             "task-sent",
             uuid=message.id,
-            **{name: headers.get(name) for name in ("root_id", "parent_id")},
             **described(message),
             queue=info["routing_key"],
             exchange=info["exchange"],
             routing_key=info["routing_key"],
         )
-        exchange = self._app.conf.event_exchange
-        payload = self._source.envelope(exchange, "task.sent", event)
         try:
-            self._app.driver.broker.broadcast(exchange, payload, "task.sent")
+            self._source.send("task.sent", event)
         except BrokerError as exc:
             emit("broker.unreachable", error=str(exc))
 
 
 def described(message: Message) -> Event:
-    """What events say of a message: its name, arguments as text, retries, eta and expiry."""
+    """What events say of a message: its name and lineage, arguments as text, retries, eta and expiry."""
     headers = message.headers
     return {
         "name": message.task,
+        "root_id": headers.get("root_id"),
+        "parent_id": headers.get("parent_id"),
         "args": headers.get("argsrepr"),
         "kwargs": headers.get("kwargsrepr"),
         "retries": headers.get("retries") or 0,

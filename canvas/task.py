@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from typing import Any, Generic, NoReturn, TypeVar
 
 from canvas.annotations import annotate
@@ -100,9 +101,6 @@ class Task(Generic[R]):
     MaxRetriesExceededError = MaxRetriesExceededError
     OperationalError = OperationalError
 
-    __call_signature: inspect.Signature | None = None
-    __positional: tuple[int, int] | None = None
-
     def run(self, *args: Any, **kwargs: Any) -> R:
         """The work. Subclasses of ``Task`` define it; ``@app.task`` takes the function."""
         raise TypeError(f"{type(self).__name__} defines no run(); expected the task's work there")
@@ -126,9 +124,9 @@ class Task(Generic[R]):
         """``signature(args, kwargs, **options)``."""
         options.setdefault("app", self.app)
         if self.models is not None:
-            kwargs, *more_ = more or ({},)
+            kwargs, *rest = more or ({},)
             args, given = self.models.plain(tuple(args or ()), dict(kwargs or {}))
-            more = (given, *more_)
+            more = (given, *rest)
         return Signature(self, args, *more, **options)
 
     subtask = signature
@@ -225,16 +223,21 @@ class Task(Generic[R]):
         """Raise TypeError, as calling it would, when the arguments don't fit the function."""
         if not self.typing:
             return
-        if self.__positional is None:
-            self.__call_signature = inspect.signature(self.run)
-            self.__positional = _positional_range(self.__call_signature)
-        low, high = self.__positional
+        low, high = self._arity
         if kwargs or not low <= len(args) <= high:
-            assert self.__call_signature is not None
             try:
-                self.__call_signature.bind(*args, **kwargs)
+                self.call_signature.bind(*args, **kwargs)
             except TypeError as exc:
                 raise TypeError(f"{self.name}(): {exc}") from None
+
+    @cached_property
+    def call_signature(self) -> inspect.Signature:
+        """What a call may pass."""
+        return inspect.signature(self.run)
+
+    @cached_property
+    def _arity(self) -> tuple[int, int]:
+        return _positional_range(self.call_signature)
 
     # -- inside the task
 

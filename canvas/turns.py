@@ -1,7 +1,6 @@
 """How often a task may run, how many at once, and which calls of it are one: read from a task's attributes."""
 
 import hashlib
-import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +53,7 @@ def _key(task: "Task[Any]", chosen: Chooser, args: Any, kwargs: Mapping[str, Any
     if callable(chosen):
         values = chosen(*args, **kwargs)
     else:
-        bound = inspect.signature(task.run).bind(*args, **kwargs)
+        bound = task.call_signature.bind(*args, **kwargs)
         bound.apply_defaults()
         values = {name: bound.arguments[name] for name in chosen} if chosen is not None else dict(bound.arguments)
     written = typed_json.dumps(sorted(values.items()) if isinstance(values, dict) else values)
@@ -85,7 +84,7 @@ def _check_chooser(task: "Task[Any]", name: str) -> None:
     chosen = getattr(task, name)
     if chosen is None or callable(chosen):
         return
-    known = inspect.signature(task.run).parameters
+    known = task.call_signature.parameters
     unknown = [one for one in chosen if one not in known] if not isinstance(chosen, str) else [chosen]
     if unknown:
         raise ConfigurationError(

@@ -40,7 +40,11 @@ class Models:
         self._dump = {"mode": "json", **(dump or {})}
         self._signature = inspect.signature(function)
         parameters = list(self._signature.parameters.values())
-        self._call = self._signature.replace(parameters=parameters[1:] if bound else parameters)
+        self._positional = [
+            one.name
+            for one in (parameters[1:] if bound else parameters)
+            if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
+        ]
         try:
             hints = typing.get_type_hints(function)
         except (NameError, AttributeError, TypeError):
@@ -89,14 +93,8 @@ class Models:
 
     def plain(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """A call's arguments with its models as plain data; other values as they are."""
-        names = [
-            one.name
-            for one in self._call.parameters.values()
-            if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
-        ]
-        positional = tuple(
-            self._plain_argument(names[place] if place < len(names) else "", value) for place, value in enumerate(args)
-        )
+        names = [*self._positional, *[""] * len(args)]
+        positional = tuple(self._plain_argument(name, value) for name, value in zip(names, args, strict=False))
         return positional, {name: self._plain_argument(name, value) for name, value in kwargs.items()}
 
     def _plain_argument(self, name: str, value: Any) -> Any:

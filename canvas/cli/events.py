@@ -2,39 +2,28 @@
 
 import json
 import time
+from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 import click
-
-from canvas.errors import WireError
 
 _COMMON = ("hostname", "utcoffset", "pid", "clock", "timestamp", "type", "uuid")
 
 
 @click.command()
-@click.option("-d", "--dump", is_flag=True, help="Accepted; printing is all this command does.")
+@click.option("-d", "--dump", is_flag=True, expose_value=False, help="Accepted; printing is all this command does.")
 @click.option("-j", "--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("-l", "--limit", type=click.IntRange(min=1), help="End after so many.")
 @click.option("-t", "--timeout", type=float, help="End when none comes for so many seconds.")
 @click.option("--type", "types", multiple=True, help="Only these, such as task-failed; may be given again.")
 @click.pass_obj
-def events(
-    obj: Any, /, dump: bool, as_json: bool, limit: int | None, timeout: float | None, types: tuple[str, ...]
-) -> None:
+def events(obj: Any, /, as_json: bool, limit: int | None, timeout: float | None, types: tuple[str, ...]) -> None:
     """Print events of tasks and workers until interrupted."""
-    left = limit
-    try:
-        for event in obj.app.events.capture(timeout=timeout):
-            if types and event["type"] not in types:
-                continue
+    found = (event for event in obj.app.events.capture(timeout=timeout) if not types or event["type"] in types)
+    with suppress(KeyboardInterrupt):
+        for event in islice(found, limit):
             click.echo(json.dumps(event) if as_json else _line(event))
-            left = None if left is None else left - 1
-            if left == 0:
-                return
-    except WireError as exc:
-        raise click.ClickException(str(exc)) from exc
-    except KeyboardInterrupt:
-        return
 
 
 def _line(event: dict[str, Any]) -> str:

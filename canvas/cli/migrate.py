@@ -8,9 +8,9 @@ import click
 from canvas.app import Canvas
 from canvas.cli.options import comma_separated
 from canvas.drivers.base import Lease
+from canvas.drivers.priority import priority_of
 from canvas.model.message import Publish
 from canvas.model.settlement import Settlement
-from canvas.wire import message as wire
 
 
 @click.command()
@@ -51,13 +51,8 @@ def _move(old: Canvas, new: Canvas, worker: str, queue: str, limit: int | None) 
         taken = old.driver.broker.lease(Lease(worker, [queue], many))
         if not taken:
             break
-        copies = [Publish("", queue, _priority(one.payload), one.payload) for one in taken]
+        copies = [Publish("", queue, priority_of(one.payload), one.payload) for one in taken]
         new.driver.broker.publish(copies)
         old.driver.completer.settle([Settlement(one) for one in taken])
         moved += len(taken)
     return moved
-
-
-def _priority(payload: bytes) -> int:
-    priority = wire.properties_of(payload).get("priority")
-    return priority if isinstance(priority, int) else 0

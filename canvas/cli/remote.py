@@ -114,7 +114,7 @@ def status(obj: Any, /, timeout: float, destination: list[str], as_json: bool) -
     else:
         for node in by_node(answers):
             click.echo(f"{node}: OK")
-        click.echo(f"\n{len(answers)} node{'' if len(answers) == 1 else 's'} online.")
+        _say_how_many(answers)
     if not answers:
         raise SystemExit(UNAVAILABLE)
 
@@ -130,6 +130,10 @@ def _show(answers: list[dict[str, Any]], as_json: bool) -> None:
         good = not (isinstance(value, dict) and "error" in value)
         click.echo(f"->  {node}: {'OK' if good else 'ERROR'}")
         click.echo(_indented(value))
+    _say_how_many(answers)
+
+
+def _say_how_many(answers: list[dict[str, Any]]) -> None:
     click.echo(f"\n{len(answers)} node{'' if len(answers) == 1 else 's'} online.")
 
 

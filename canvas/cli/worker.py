@@ -1,6 +1,7 @@
 """``canvas worker``: Celery's flags, parsed into a node."""
 
 import sys
+from contextlib import nullcontext
 from typing import Any
 
 import click
@@ -38,31 +39,26 @@ _LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL"]
 @click.option("--heartbeat-interval", type=click.FloatRange(min=0.1), default=INTERVAL, help="Seconds.")
 @click.option("--without-heartbeat", is_flag=True, help="Send no heartbeat events.")
 @click.option("--without-mingle", is_flag=True, help="Don't ask other workers what is revoked at start.")
-@click.option("--without-gossip", is_flag=True, help="Accepted; there is no gossip to leave out.")
+@click.option("--without-gossip", is_flag=True, expose_value=False, help="Accepted; there is no gossip to leave out.")
 @click.option("--pidfile", type=click.Path(dir_okay=False), help="Write the process id here; refuse if one runs.")
 @click.option("--ready-file", type=click.Path(dir_okay=False), help="A file that is there while the worker takes work.")
 @click.option("--http-address", callback=host_and_port,
               help="host:port of /health and /metrics; a port alone is loopback's.")  # fmt: skip
 @click.option("--log-json", is_flag=True, help="One JSON object a line instead of text.")
-@click.option("-s", "--statedb", hidden=True, help="Accepted; what is revoked is kept in the broker.")
+@click.option(
+    "-s", "--statedb", hidden=True, expose_value=False, help="Accepted; what is revoked is kept in the broker."
+)
 @click.pass_context
 def worker(
     context: click.Context,
     /,
-    hostname: str | None,
     loglevel: str,
     logfile: str | None,
-    concurrency: int | None,
-    pool: str | None,
     queues: list[str],
-    exclude_queues: list[str],
     include: list[str],
     prefetch_multiplier: int | None,
     purge: bool,
     optimization: str,
-    autoscale: tuple[int, int] | None,
-    max_tasks_per_child: int | None,
-    max_memory_per_child: int | None,
     time_limit: float | None,
     soft_time_limit: float | None,
     task_events: bool | None,
@@ -73,44 +69,30 @@ def worker(
     ready_file: str | None,
     http_address: tuple[str, int] | None,
     log_json: bool,
-    **_accepted: Any,
+    **planned: Any,
 ) -> None:
     """Run a worker: take tasks from queues and run them."""
     # prometheus_client decides at its first import, perhaps by the app, where its values are.
-    directory = metrics.prepare() if http_address else None
-    app: Canvas = context.obj.app
-    level = "CRITICAL" if loglevel.upper() == "FATAL" else loglevel.upper()
-    log.set_up(level, logfile=logfile, form=log.JSON if log_json else log.Form.of(app.conf))
-    if time_limit is not None:
-        app.conf.task_time_limit = time_limit
-    if soft_time_limit is not None:
-        app.conf.task_soft_time_limit = soft_time_limit
-    if include:
-        app.conf.include = [*app.conf.include, *include]
-    if optimization == "fair" and prefetch_multiplier is None:
-        prefetch_multiplier = 1
-    try:
-        plan = plan_node(
-            app,
-            hostname=hostname,
-            queues=queues,
-            exclude_queues=exclude_queues,
-            concurrency=concurrency,
-            pool=pool,
-            prefetch_multiplier=prefetch_multiplier,
-            autoscale=autoscale,
-            max_tasks_per_child=max_tasks_per_child,
-            max_memory_per_child=max_memory_per_child,
-            events=task_events,
-            heartbeat=None if without_heartbeat else heartbeat_interval,
-        )
-        if purge:
-            for queue in plan.queues:
-                app.driver.broker.purge(queue)
-        say = None if getattr(context.obj, "quiet", False) else click.echo
-        code = run_node(app, plan, say, queues, Presence(pidfile, ready_file), not without_mingle, http_address)
-    except ConfigurationError as exc:
-        raise click.UsageError(str(exc)) from exc
-    finally:
-        metrics.remove(directory)
+    with metrics.directory() if http_address else nullcontext():
+        app: Canvas = context.obj.app
+        level = "CRITICAL" if loglevel.upper() == "FATAL" else loglevel.upper()
+        log.set_up(level, logfile=logfile, form=log.JSON if log_json else log.Form.of(app.conf))
+        if time_limit is not None:
+            app.conf.task_time_limit = time_limit
+        if soft_time_limit is not None:
+            app.conf.task_soft_time_limit = soft_time_limit
+        if include:
+            app.conf.include = [*app.conf.include, *include]
+        if optimization == "fair" and prefetch_multiplier is None:
+            prefetch_multiplier = 1
+        planned |= {"queues": queues, "prefetch_multiplier": prefetch_multiplier, "events": task_events}
+        try:
+            plan = plan_node(app, heartbeat=None if without_heartbeat else heartbeat_interval, **planned)
+            if purge:
+                for queue in plan.queues:
+                    app.driver.broker.purge(queue)
+            say = None if getattr(context.obj, "quiet", False) else click.echo
+            code = run_node(app, plan, say, queues, Presence(pidfile, ready_file), not without_mingle, http_address)
+        except ConfigurationError as exc:
+            raise click.UsageError(str(exc)) from exc
     sys.exit(code)

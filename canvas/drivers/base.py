@@ -32,6 +32,10 @@ __all__ = [
 ]
 
 
+ORPHANS_AGAIN = 30.0
+"""Seconds after which orphans that nobody has settled are handed out again."""
+
+
 class Binding(NamedTuple):
     """A queue and how an exchange reaches it (PROTOCOL.md §1.7)."""
 
@@ -140,6 +144,9 @@ class Broker(Protocol):
     def dead(self, queue: str) -> list[DeadLetter]:
         """The dead letters of a queue, oldest first."""
 
+    def dead_length(self, queue: str) -> int:
+        """How many dead letters a queue has."""
+
     def drop_dead(self, queue: str, letter: DeadLetter) -> bool:
         """Delete a dead letter; whether it was still there."""
 
@@ -173,7 +180,7 @@ class Broker(Protocol):
 
     def orphans(self) -> list[Orphan]:
         """What dead workers had acked before they ran it, for the caller to settle (fence ``begun``); others are not
-        given it for half a minute."""
+        given it for ``ORPHANS_AGAIN`` seconds."""
 
     def payload(self, tag: str) -> bytes | None:
         """The message of a lease that is held, or was acked and runs."""

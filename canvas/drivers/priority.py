@@ -1,6 +1,9 @@
 """kombu's priority steps: a queue on Redis is four lists (PROTOCOL.md §1.2)."""
 
 from bisect import bisect_right
+from typing import Any
+
+from canvas.wire.message import properties_of
 
 STEPS = (0, 3, 6, 9)
 
@@ -12,3 +15,8 @@ def step_of(priority: object) -> int:
     except (TypeError, ValueError):
         value = 0
     return STEPS[bisect_right(STEPS, value) - 1]
+
+
+def priority_of(payload: bytes) -> Any:
+    """The priority in an envelope's properties; 0 where it cannot be read."""
+    return properties_of(payload).get("priority") or 0

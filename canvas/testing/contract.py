@@ -81,12 +81,14 @@ class DriverContract:
         for name in ("a", "b"):
             delivery = self._one(driver, task_id=name)
             driver.completer.settle([Settlement(delivery, disposal="dead", reason=f"no {name}")])
+        assert driver.broker.dead_length("q") == 2
         first, second = driver.broker.dead("q")
         assert (first.reason, second.reason) == ("no a", "no b")
         assert [driver.broker.revive("q", first, first.payload) for _ in range(2)] == [True, False]
         assert ids(self._lease(driver)) == ["a"]
         assert [driver.broker.drop_dead("q", second) for _ in range(2)] == [True, False]
         assert driver.broker.dead("q") == []
+        assert driver.broker.dead_length("q") == 0
         assert driver.broker.length("q") == 0
 
     # -- remote control

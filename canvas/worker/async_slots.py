@@ -3,8 +3,10 @@
 import asyncio
 import inspect
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -17,7 +19,7 @@ from canvas.result import denied_join_result
 from canvas.telemetry import emit
 from canvas.worker.exchange import Exchange, Work
 from canvas.worker.run import Job, Line
-from canvas.worker.tally import Running
+from canvas.worker.slot import SIGNALS_WITHIN
 
 _MOST_THREADS = 4096
 
@@ -50,9 +52,11 @@ class LoopSlots:
         loop, over = asyncio.get_running_loop(), asyncio.Event()
         feeder = threading.Thread(target=self._feed, args=(loop, over), name="canvas-feeder", daemon=True)
         feeder.start()
-        await over.wait()
+        while not over.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), SIGNALS_WITHIN)
         while self._at_work:
-            await asyncio.wait(self._at_work)
+            await asyncio.wait(self._at_work, timeout=SIGNALS_WITHIN)
 
     def _feed(self, loop: asyncio.AbstractEventLoop, over: asyncio.Event) -> None:
         while True:
@@ -89,8 +93,12 @@ class LoopSlots:
         job = line.admit(work)
         if isinstance(job, Settlement):
             return job
-        if job.early and not await loop.run_in_executor(self._threads, line.acknowledge, work):
-            return None
+        if line.asks_broker(job):
+            held_back = await loop.run_in_executor(self._threads, line.hold_back, job)
+        else:
+            held_back = line.hold_back(job)
+        if held_back is not None:
+            return held_back
         if inspect.iscoroutinefunction(job.task.run):
             return line.conclude(job, await self._execute(job))
         return await loop.run_in_executor(self._threads, self._in_thread, job)
@@ -109,17 +117,16 @@ class LoopSlots:
                 emit("task.timeout", message=job.message, limit=hard)
             run.end(outcome)
 
+        for call in line.at_start(job):
+            await loop.run_in_executor(self._threads, call)
         hard, soft = job.hard, job.soft
         timers = []
         if soft:
             timers.append(loop.call_later(soft, run.interrupt, SoftTimeLimitExceeded(soft)))
         if hard:
             timers.append(loop.call_later(hard, end, Failure(TimeLimitExceeded(hard))))
-        terminate = _later(loop, end, Revoked("terminated"))
-        running = Running(job.message, job.early, terminate, job.delivery.tag, hard)
-        line.tally.begin(running)
+        running = line.begin(job, partial(loop.call_soon_threadsafe, end, Revoked("terminated")))
         try:
-            line.announce(job)
             with denied_join_result():
                 outcome = await aexecute(job.task, job.request, job.message.args, job.message.kwargs, run.watch)
         except asyncio.CancelledError:
@@ -131,13 +138,6 @@ class LoopSlots:
             for timer in timers:
                 timer.cancel()
         return run.ended_as or outcome
-
-
-def _later(loop: asyncio.AbstractEventLoop, call: Callable[[Any], None], value: Any) -> Callable[[], None]:
-    def call_there() -> None:
-        loop.call_soon_threadsafe(call, value)
-
-    return call_there
 
 
 class Interruptible:

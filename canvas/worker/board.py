@@ -2,12 +2,12 @@
 
 import mmap
 import time
-from collections.abc import Iterator
 
 _MOST_ROWS = 4096
 _BEGUN, _ACTIVE, _TAG, _DEADLINE, _LIMIT = range(5)
 _WIDTH = 5
-_HEAD = 2
+_CLOCK = 1
+"""Cells before the first row."""
 
 
 class Row:
@@ -59,7 +59,7 @@ class Board:
     """A logical clock and a row for each process of the node."""
 
     def __init__(self) -> None:
-        self._cells = memoryview(mmap.mmap(-1, 8 * (_HEAD + _WIDTH * _MOST_ROWS))).cast("q")
+        self._cells = memoryview(mmap.mmap(-1, 8 * (_CLOCK + _WIDTH * _MOST_ROWS))).cast("q")
         self._rows: dict[int, Row] = {}
         self._free = list(range(_MOST_ROWS - 1, -1, -1))
         self._begun_before = 0
@@ -80,7 +80,7 @@ class Board:
     def open_row(self) -> Row:
         """A row for a process that is about to start. Raises IndexError beyond 4,096 processes."""
         number = self._free.pop()
-        row = Row(self._cells, _HEAD + _WIDTH * number)
+        row = Row(self._cells, _CLOCK + _WIDTH * number)
         row.write(0, 0)
         row.stand(0, None)
         self._rows[number] = row
@@ -94,15 +94,12 @@ class Board:
                 del self._rows[number]
                 self._free.append(number)
 
-    def _open(self) -> Iterator[Row]:
-        return iter(list(self._rows.values()))
-
     @property
     def begun(self) -> int:
         """How many tasks the node has begun."""
-        return self._begun_before + sum(row.begun for row in self._open())
+        return self._begun_before + sum(row.begun for row in list(self._rows.values()))
 
     @property
     def active(self) -> int:
         """How many it runs now."""
-        return sum(row.active for row in self._open())
+        return sum(row.active for row in list(self._rows.values()))

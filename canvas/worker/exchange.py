@@ -146,8 +146,9 @@ class Exchange(threading.Thread):
 
     def offer(self, work: Sequence[Ready | Orphan]) -> None:
         """Chords to fire, orphans to settle. Safe from any thread."""
-        self._offers.extend(work)
-        self._rouse(urgent=True)
+        if work:
+            self._offers.extend(work)
+            self._rouse(urgent=True)
 
     # -- the thread
 

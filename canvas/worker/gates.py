@@ -4,8 +4,10 @@ Whoever must wait, waits in the broker: deferred to its turn, or parked until a 
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import partial
+from typing import Any
 
+from canvas.config import Config
 from canvas.drivers.base import Broker
 from canvas.errors import WireError
 from canvas.model.message import Delivery, Message, Publish
@@ -15,22 +17,22 @@ from canvas.task import Task
 from canvas.turns import concurrency_key, interval, unique_key
 from canvas.wire import message as wire
 
-if TYPE_CHECKING:
-    from canvas.config import Config
-
-T = TypeVar("T")
 Persist = Callable[[Callable[[], Any]], Any]
 
 
 class Gates:
     """The gates of one node's processes."""
 
-    def __init__(self, broker: Broker, conf: "Config", hostname: str, persist: Persist) -> None:
+    def __init__(self, broker: Broker, conf: Config, hostname: str, persist: Persist) -> None:
         """``persist`` repeats a call until the broker takes it."""
         self._broker = broker
         self._hostname = hostname
         self._persist = persist
         self._conf = conf
+
+    def bind(self, task: Task[Any]) -> bool:
+        """Whether messages of this task may have to wait."""
+        return bool(task.rate_limit or task.concurrency_limit)
 
     def hold_back(self, delivery: Delivery, message: Message, task: Task[Any]) -> Settlement | None:
         """What becomes of a message that may not run yet; ``None`` when it may."""
@@ -60,14 +62,17 @@ class Gates:
         publish = Publish("", delivery.queue, message.properties.get("priority") or 0, payload)
         return Settlement(delivery, deferrals=[Deferral(due, publish)])
 
-    def begin(self, delivery: Delivery, message: Message, task: Task[Any]) -> None:
-        """The task starts: its lock goes now, where it says so; and where its worker died before, that is noted."""
+    def at_start(self, delivery: Delivery, message: Message, task: Task[Any]) -> list[Callable[[], Any]]:
+        """What the broker is told as the task starts: calls. Its lock goes now, where it says so; and where its
+        worker died before, that is noted."""
+        calls: list[Callable[[], Any]] = []
         if message.headers.get("canvas_deliveries") or task.reject_on_worker_lost is False:
-            self._persist(lambda: self._broker.starts(delivery))
+            calls.append(partial(self._broker.starts, delivery))
         if task.unique_for and task.unique_until == "start":
             lock = self._lock(message, task)
             if lock is not None:
-                self._persist(lambda: self._broker.unlock(lock))
+                calls.append(partial(self._broker.unlock, lock))
+        return [partial(self._persist, call) for call in calls]
 
     def leave(self, settlement: Settlement, message: Message, task: Task[Any] | None, outcome: Outcome) -> None:
         """Give up, in the settlement that ends the task, its place and its lock."""

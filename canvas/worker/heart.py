@@ -22,10 +22,9 @@ class Heart(threading.Thread):
     def __init__(self, app: Canvas, hostname: str, board: Board, interval: float = INTERVAL) -> None:
         """``interval``: seconds between heartbeats."""
         super().__init__(name="canvas-heart", daemon=True)
-        self._app = app
         self._board = board
         self._interval = interval
-        self._source = EventSource(hostname, board.forward)
+        self._source = EventSource(app, lambda: hostname, board.forward)
         self._ended = threading.Event()
 
     def run(self) -> None:
@@ -49,9 +48,7 @@ class Heart(threading.Thread):
         board = self._board
         state: dict[str, Any] = {"freq": self._interval, "active": board.active, "processed": board.begun}
         event = self._source.event(kind, **state, loadavg=[round(load, 2) for load in os.getloadavg()], **_IDENTITY)
-        exchange, routing_key = self._app.conf.event_exchange, kind.replace("-", ".")
         try:
-            payload = self._source.envelope(exchange, routing_key, event)
-            self._app.driver.broker.broadcast(exchange, payload, routing_key)
+            self._source.send(kind.replace("-", "."), event)
         except BrokerError as exc:
             emit("broker.unreachable", error=str(exc))

@@ -39,7 +39,7 @@ class Endpoint:
             raise ConfigurationError(f"--http-address {address[0]}:{address[1]}: {exc.strerror}") from exc
         self._server.daemon_threads = True
         # Forked processes would keep the port when this one is gone.
-        attach(lambda **_: self._server.socket.close(), "worker.process_init")
+        self._detach = attach(lambda **_: self._server.socket.close(), "worker.process_init")
 
     def start(self) -> None:
         """Answer from now on; the node is ready."""
@@ -48,6 +48,7 @@ class Endpoint:
 
     def stop(self) -> None:
         """Answer no more."""
+        self._detach()
         if self._ready:
             self._server.shutdown()
         self._server.server_close()

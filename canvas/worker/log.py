@@ -9,11 +9,8 @@ from canvas.execute import traceback_text
 from canvas.log import JsonFormatter, WorkerFormatter
 from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, Replaced, Retried, Revoked, Success
 from canvas.model.shortrepr import short_repr
+from canvas.settings import SETTINGS
 from canvas.telemetry import attach, emit, listening
-
-FORMAT = "[%(asctime)s: %(levelname)s/%(processName)s] %(message)s"
-
-TASK_FORMAT = "[%(asctime)s: %(levelname)s/%(processName)s] %(task_name)s[%(task_id)s]: %(message)s"
 
 _worker = logging.getLogger("canvas.worker")
 _received = logging.getLogger("canvas.worker.strategy")
@@ -23,8 +20,8 @@ _trace = logging.getLogger("canvas.app.trace")
 class Form(NamedTuple):
     """How lines look: logging's formats and date formats, for all lines and for those of tasks; or JSON."""
 
-    plain: str = FORMAT
-    of_tasks: str = TASK_FORMAT
+    plain: str = SETTINGS["worker_log_format"].default
+    of_tasks: str = SETTINGS["worker_task_log_format"].default
     date: str | None = None
     task_date: str | None = None
     json: bool = False

@@ -5,8 +5,9 @@ first process serves the sum.
 """
 
 import os
-import shutil
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from canvas.app import Canvas
@@ -20,16 +21,19 @@ _RUNTIMES = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 600, 360
 _BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
-def prepare() -> str | None:
-    """Make the directory that prometheus_client looks for when it is first imported; call it before that.
+@contextmanager
+def directory() -> Iterator[None]:
+    """The directory that prometheus_client looks for when it is first imported: enter before that.
 
-    The directory, when this made it; ``None`` when the environment names one already.
+    It goes with the block, unless the environment names one already.
     """
     if os.environ.get(_DIRECTORY):
-        return None
-    made = tempfile.mkdtemp(prefix="canvas-metrics-")
-    os.environ[_DIRECTORY] = made
-    return made
+        yield
+        return
+    # Its writers may still be at work when the block ends.
+    with TemporaryDirectory(prefix="canvas-metrics-", ignore_cleanup_errors=True) as made:
+        os.environ[_DIRECTORY] = made
+        yield
 
 
 class Metrics:
@@ -115,7 +119,7 @@ class Metrics:
         broker = self._app.driver.broker
         try:
             lengths = {queue: float(broker.length(queue)) for queue in self._queues}
-            dead = {queue: float(len(broker.dead(queue))) for queue in self._queues}
+            dead = {queue: float(broker.dead_length(queue)) for queue in self._queues}
             away = {state: float(count) for state, count in broker.totals()._asdict().items()}
         except BrokerError as exc:
             emit("broker.unreachable", error=str(exc))
@@ -145,9 +149,3 @@ class _Now:
                 family.add_metric([labelled], value)
             families.append(family)
         return families
-
-
-def remove(directory: str | None) -> None:
-    """Delete what ``prepare`` made."""
-    if directory is not None:
-        shutil.rmtree(directory, ignore_errors=True)

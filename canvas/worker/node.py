@@ -10,10 +10,10 @@ from importlib.util import find_spec
 from typing import Protocol
 
 from canvas.app import Canvas
-from canvas.control import REVOKED_FOR, by_node
+from canvas.control import by_node
 from canvas.drivers.base import Binding
 from canvas.errors import CanvasError, ConfigurationError
-from canvas.model.revocation import id_entry, revoked_ids
+from canvas.model.revocation import revoked_ids
 from canvas.telemetry import attach, emit
 from canvas.worker.autoscale import Autoscaler
 from canvas.worker.banner import banner
@@ -63,6 +63,7 @@ def plan_node(
     multiplier = prefetch_multiplier if prefetch_multiplier is not None else conf.worker_prefetch_multiplier
     ample = prefetch_multiplier is None and multiplier == 4
     names = [binding.queue for binding in bindings(app, queues, exclude_queues)]
+    events = conf.worker_send_task_events if events is None else events
     return Plan(
         hostname=node_name(hostname),
         queues=names,
@@ -72,8 +73,8 @@ def plan_node(
         autoscale=autoscale,
         max_tasks_per_child=max_tasks_per_child or conf.worker_max_tasks_per_child,
         max_memory_per_child=max_memory_per_child or conf.worker_max_memory_per_child,
-        events=conf.worker_send_task_events if events is None else events,
-        events_always=conf.worker_send_task_events if events is None else events,
+        events=events,
+        events_always=events,
         heartbeat=heartbeat,
         prefetch_limit=2 * conf.worker_batch_size if ample else per_process * max(0, multiplier - 1),
     )
@@ -189,7 +190,7 @@ class Node:
                 if node != me and isinstance(answer, dict):
                     told.update(one for one in answer.get("revoked") or () if isinstance(one, str))
                     self._board.adjust(int(answer.get("clock") or 0))
-            app.driver.broker.revoke([id_entry(one) for one in sorted(told.difference(known))], REVOKED_FOR)
+            app.control.learn_revoked(sorted(told.difference(known)))
         except (CanvasError, ValueError, TypeError) as exc:
             emit("control.undecodable", reason=repr(exc))
 

@@ -14,10 +14,9 @@ from typing import Any
 
 from canvas.app import Canvas
 from canvas.config import masked
-from canvas.control import REVOKED_FOR
 from canvas.drivers.base import Binding
 from canvas.errors import ConfigurationError
-from canvas.model.revocation import id_entry, revoked_ids
+from canvas.model.revocation import revoked_ids
 from canvas.turns import interval
 from canvas.worker import answers
 from canvas.worker.answers import Answer
@@ -168,8 +167,8 @@ class Panel:
         return {"ok": f"terminate: {', '.join(self._end(signal, ids=ids)) or 'tasks unknown'}"}
 
     def _end(self, signal: str, ids: Sequence[str] = (), headers: dict[str, Any] | None = None) -> list[str]:
-        answers = self._pool.ask({"do": "terminate", "ids": list(ids), "headers": headers, "signal": signal})
-        return [one for answer in answers for one in answer.get("terminated", ())]
+        told = self._pool.ask({"do": "terminate", "ids": list(ids), "headers": headers, "signal": signal})
+        return [one for answer in told for one in answer.get("terminated", ())]
 
     def revoke_by_stamped_headers(
         self, headers: dict[str, Any], terminate: bool = False, signal: str = "SIGTERM"
@@ -249,7 +248,7 @@ class Panel:
         if from_node == self._plan.hostname:
             return None
         ids = [one for one in revoked or () if isinstance(one, str)]
-        self._app.driver.broker.revoke([id_entry(one) for one in ids], REVOKED_FOR)
+        self._app.control.learn_revoked(ids)
         self._pool.ask({"do": "revoked"})
         return {"revoked": self.revoked(), "clock": self._board.time}
 

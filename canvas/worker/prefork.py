@@ -20,7 +20,7 @@ from canvas.telemetry import emit
 from canvas.wire.message import peek_id
 from canvas.worker.board import Board, Row
 from canvas.worker.hotline import Hotline
-from canvas.worker.process import EXPENDED, Plan, WorkerProcess, announce_stop, new_worker_id, set_time_limits
+from canvas.worker.process import EXPENDED, Plan, WorkerProcess, announce_stop, change, new_worker_id
 from canvas.worker.run import TIME_LIMIT
 from canvas.worker.upkeep import Duties
 
@@ -58,12 +58,7 @@ class Prefork:
 
     def ask(self, question: dict[str, Any]) -> list[dict[str, Any]]:
         """Every child's answer (``WorkerProcess.ask``)."""
-        if question["do"] == "queues":
-            self._plan.queues[:] = question["queues"]
-        if question["do"] == "time_limit":
-            set_time_limits(self._app, question)
-        if question["do"] == "rate_limit":
-            self._app.tasks[question["task"]].rate_limit = question["rate"]
+        change(self._app, self._plan, question)
         answers = {pid: hotline.ask(question) for pid, hotline in list(self._hotlines.items())}
         if question["do"] == "terminate":
             silent = [pid for pid, answer in answers.items() if answer is None]
@@ -111,7 +106,11 @@ class Prefork:
 
     def restart(self) -> None:
         """Let every child finish what it runs, and another take its place. Safe from any thread."""
-        for pid in [pid for pid in list(self._children) if pid not in self._retiring]:
+        self._retire(0)
+
+    def _retire(self, stay: int) -> None:
+        """Let all but so many of the children that are not retiring finish what they run."""
+        for pid in [pid for pid in list(self._children) if pid not in self._retiring][stay:]:
             self._retiring.add(pid)
             os.kill(pid, signal.SIGTERM)
 
@@ -120,9 +119,7 @@ class Prefork:
             return
         while len(self._children) - len(self._retiring) < self._wanted:
             self._fork()
-        for pid in [pid for pid in self._children if pid not in self._retiring][self._wanted :]:
-            self._retiring.add(pid)
-            os.kill(pid, signal.SIGTERM)
+        self._retire(self._wanted)
 
     def run(self, on_ready: Callable[[], None] | None = None) -> int:
         """Keep the children running until stopped; the exit code."""

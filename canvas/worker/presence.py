@@ -48,9 +48,18 @@ def _owner(path: Path) -> int | None:
     """The living process that a pid file names."""
     try:
         pid = int(path.read_text(encoding="ascii"))
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        raise ConfigurationError(f"{path}: cannot be read: {exc.strerror}") from exc
+    except ValueError:
+        return None
+    try:
         os.kill(pid, 0)
-    except (OSError, ValueError) as exc:
-        return pid if isinstance(exc, PermissionError) else None
+    except PermissionError:
+        return pid
+    except (OSError, OverflowError):
+        return None
     return pid
 
 

@@ -19,7 +19,7 @@ from canvas.worker.exchange import Appetite, Exchange
 from canvas.worker.gates import Gates
 from canvas.worker.revocations import Revocations, has_stamp
 from canvas.worker.run import Line
-from canvas.worker.slot import Slot
+from canvas.worker.slot import SIGNALS_WITHIN, Slot
 from canvas.worker.tally import Tally
 from canvas.worker.task_events import TaskEvents
 from canvas.worker.upkeep import Duties, Upkeep
@@ -42,17 +42,17 @@ class Plan:
     pool: str
     prefetch_limit: int
     """Messages a process may hold beyond what its slots run."""
-    remote_control: bool = True
-    max_tasks_per_child: int | None = None
-    max_memory_per_child: int | None = None
+    remote_control: bool
+    max_tasks_per_child: int | None
+    max_memory_per_child: int | None
     """KiB."""
-    autoscale: tuple[int, int] | None = None
+    autoscale: tuple[int, int] | None
     """The most and the fewest places."""
-    events: bool = False
+    events: bool
     """Task events are sent, now."""
-    events_always: bool = False
+    events_always: bool
     """They are sent whatever remote control says (``-E``)."""
-    heartbeat: float | None = 2.0
+    heartbeat: float | None
     """Seconds between heartbeat events; ``None``: none."""
 
 
@@ -104,12 +104,11 @@ class WorkerProcess:
             self.exchange.offer,
         )
         self._upkeep = Upkeep(duties)
-        self._queues = plan.queues
         self._signals = 0
 
     def run(self, on_ready: Callable[[], None] | None = None) -> None:
         """Work until stopped by a signal or :meth:`stop`; give back, settle, leave."""
-        self._app.driver.broker.beat(self.worker, self._queues, self._app.conf.worker_lease_ttl)
+        self._app.driver.broker.beat(self.worker, self._plan.queues, self._app.conf.worker_lease_ttl)
         if self._plan.events:
             self._events.enable()
         self.exchange.start()
@@ -120,7 +119,8 @@ class WorkerProcess:
             on_ready()
         try:
             self._run_slots()
-            self.exchange.join()
+            while self.exchange.is_alive():
+                self.exchange.join(SIGNALS_WITHIN)
         finally:
             self._upkeep.stop()
             self._upkeep.join(timeout=5)
@@ -132,12 +132,15 @@ class WorkerProcess:
     def _run_slots(self) -> None:
         match self._plan.pool:
             case "asyncio":
-                self._loop = _loop_slots(self.exchange, self._line, self._slots)
+                # asyncio takes longer to import than the rest of canvas; the other pools do without.
+                from canvas.worker.async_slots import LoopSlots
+
+                self._loop = LoopSlots(self.exchange, self._line, self._slots)
                 self._loop.run()
             case "threads":
                 self._start_threads(self._slots)
                 while alive := [thread for thread in list(self._threads) if thread.is_alive()]:
-                    alive[0].join(timeout=0.5)
+                    alive[0].join(SIGNALS_WITHIN)
             case _:
                 Slot(self.exchange, self._line, self._retire_when_worn).run()
 
@@ -175,6 +178,7 @@ class WorkerProcess:
         ``{"do": "state" | "revoked" | "terminate" | "time_limit" | "rate_limit" | "queues" | "events",
         …}``.
         """
+        change(self._app, self._plan, question)
         match question["do"]:
             case "state":
                 return self._line.state()
@@ -182,17 +186,12 @@ class WorkerProcess:
                 self._line.revocations.read()
             case "terminate":
                 return self._terminate(question)
-            case "time_limit":
-                set_time_limits(self._app, question)
-            case "rate_limit":
-                self._app.tasks[question["task"]].rate_limit = question["rate"]
             case "events":
                 if question["on"]:
                     self._events.enable()
                 else:
                     self._events.disable()
             case "queues":
-                self._queues[:] = question["queues"]
                 self.exchange.consume(question["queues"])
         return {}
 
@@ -254,14 +253,13 @@ def announce_stop(how: str) -> None:
     threading.Thread(target=emit, args=("worker.stopping",), kwargs={"how": how}, daemon=True).start()
 
 
-def set_time_limits(app: Canvas, question: dict[str, Any]) -> None:
-    """Change a task's limits in this process: ``{"task": …, "soft": …, "hard": …}``."""
-    task = app.tasks[question["task"]]
-    task.soft_time_limit, task.time_limit = question["soft"], question["hard"]
-
-
-def _loop_slots(exchange: Exchange, line: Line, places: int) -> "LoopSlots":
-    # asyncio takes longer to import than the rest of canvas; the other pools do without.
-    from canvas.worker.async_slots import LoopSlots
-
-    return LoopSlots(exchange, line, places)
+def change(app: Canvas, plan: Plan, question: dict[str, Any]) -> None:
+    """What remote control changes of the app and the plan in each process of a node, those still to be forked too."""
+    match question["do"]:
+        case "time_limit":
+            task = app.tasks[question["task"]]
+            task.soft_time_limit, task.time_limit = question["soft"], question["hard"]
+        case "rate_limit":
+            app.tasks[question["task"]].rate_limit = question["rate"]
+        case "queues":
+            plan.queues[:] = question["queues"]

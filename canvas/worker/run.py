@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from canvas.app import Canvas
@@ -12,11 +13,11 @@ from canvas.model.message import Delivery, Message, Publish
 from canvas.model.outcome import Failure, Outcome, Revoked
 from canvas.model.record import Record
 from canvas.model.request import Request
-from canvas.model.settlement import Deferral, Firing, Orphan, Ready, Settlement
+from canvas.model.settlement import Deferral, Fence, Firing, Orphan, Ready, Settlement
 from canvas.task import Task
 from canvas.telemetry import emit
 from canvas.wire import message as wire
-from canvas.worker.admit import Later, Never, Run, admit
+from canvas.worker.admit import Later, Never, admit
 from canvas.worker.effects import Effects
 from canvas.worker.fire import fire
 from canvas.worker.gates import Gates
@@ -59,20 +60,18 @@ class Line:
         self._conf = app.conf
         self._accept = app.accept_content
 
-    def do(self, work: Delivery | Ready | Orphan) -> Settlement | Firing | None:
+    def do(self, work: Delivery | Ready | Orphan) -> Settlement | Firing:
         """A piece of work, whichever it is."""
         if isinstance(work, Delivery):
             return self.run(work)
         return self.fire(work) if isinstance(work, Ready) else self.settle_orphan(work)
 
-    def run(self, delivery: Delivery) -> Settlement | None:
-        """Everything one delivery comes to; ``None`` when its lease was lost before it started."""
+    def run(self, delivery: Delivery) -> Settlement:
+        """Everything one delivery comes to."""
         job = self.admit(delivery)
         if isinstance(job, Settlement):
             return job
-        if job.early and not self.acknowledge(delivery):
-            return None
-        return self.conclude(job, self.execute(job))
+        return self.hold_back(job) or self.conclude(job, self.execute(job))
 
     def admit(self, delivery: Delivery) -> "Job | Settlement":
         """What is to run, or what becomes of a delivery that is not."""
@@ -87,24 +86,48 @@ class Line:
             return self._defer(delivery, message, admission.due)
         if wire.counted(message.headers, "canvas_deliveries") > self._conf.task_max_deliveries:
             return self._poison(delivery, message)
-        task = self._app.tasks.get(message.task)
+        job = self._job(delivery, message, "lease")
+        task: Task[Any] | None = job.task
         if task is not None and message.headers.get("canvas_lost") and task.reject_on_worker_lost is False:
-            lost = WorkerLostError(f"{message.task}[{message.id}]: its worker died while it ran")
-            request = Request(message, hostname=self._hostname)
-            return self.conclude(Job(delivery, message, request, task, fence="lease"), Failure(lost))
-        if task is None and isinstance(admission, Run):
-            return self._unknown(delivery, message)
-        request = Request(message, hostname=self._hostname)
+            return self.conclude(job, Failure(_worker_lost(message)))
         if isinstance(admission, Never):
-            return self.conclude(Job(delivery, message, request, task, fence="lease"), Revoked(admission.reason))
-        assert task is not None
-        held_back = self.gates.hold_back(delivery, message, task)
-        if held_back is not None:
-            return held_back
-        emit("task.received", message=message, hostname=self._hostname, request=request, task=task)
-        job = Job(delivery, message, request, task, fence="lease" if _acks_late(task, message) else "begun")
+            return self.conclude(job, Revoked(admission.reason))
+        if task is None:
+            return self._unknown(job)
+        if not _acks_late(task, message):
+            job.fence = "begun"
         job.hard, job.soft = self._limits_of(message, task)
         return job
+
+    def asks_broker(self, job: "Job") -> bool:
+        """Whether ``hold_back`` waits for the broker."""
+        return job.early or self.gates.bind(job.task)
+
+    def hold_back(self, job: "Job") -> Settlement | None:
+        """Pass the gates and ack the message where that comes first; what becomes of a job that may not run yet, or
+        whose lease was lost."""
+        held_back = self.gates.hold_back(job.delivery, job.message, job.task)
+        if held_back is not None:
+            return held_back
+        emit("task.received", message=job.message, hostname=self._hostname, request=job.request, task=job.task)
+        if job.early and not self.acknowledge(job.delivery):
+            return Settlement(job.delivery, fence="none")
+        return None
+
+    def at_start(self, job: "Job") -> list[Callable[[], Any]]:
+        """What the broker and the result backend are told as the job starts: calls that wait for them."""
+        calls = self.gates.at_start(job.delivery, job.message, job.task)
+        if job.task.track_started:
+            calls.append(partial(self._settler.announce_start, job))
+        return calls
+
+    def begin(self, job: "Job", terminate: Callable[[], object] | None) -> Running:
+        """The job starts; ``terminate`` ends it from outside."""
+        running = Running(job.message, job.early, terminate, job.delivery.tag, job.hard)
+        self.tally.begin(running)
+        waited = max(0.0, time.monotonic() - job.delivery.leased_at)
+        emit("task.started", message=job.message, hostname=self._hostname, task=job.task, waited=waited)
+        return running
 
     def conclude(self, job: "Job", outcome: Outcome) -> Settlement:
         """The settlement of a job that came to ``outcome``."""
@@ -136,10 +159,7 @@ class Line:
             settlement = self._undecodable(delivery, exc)
             settlement.fence = "begun"
             return settlement
-        job = Job(
-            delivery, message, Request(message, hostname=self._hostname), self._app.tasks.get(message.task), "begun"
-        )
-        return self.conclude(job, _orphaned(message, orphan.reason))
+        return self.conclude(self._job(delivery, message, "begun"), _orphaned(message, orphan.reason))
 
     def fault(self, work: Delivery | Ready | Orphan, exc: Exception) -> Settlement | None:
         """The line itself failed on this work: its message is kept as a dead letter, with the reason.
@@ -161,6 +181,10 @@ class Line:
 
     # -- steps
 
+    def _job(self, delivery: Delivery, message: Message, fence: Fence) -> "Job":
+        request = Request(message, hostname=self._hostname)
+        return Job(delivery, message, request, self._app.tasks.get(message.task), fence)
+
     def _open(self, delivery: Delivery) -> Message:
         conf = self._conf
         return wire.decode(
@@ -174,10 +198,10 @@ class Line:
         """Run the job's task here and now, within its time limits."""
         task, message = job.task, job.message
         hard, soft = job.hard, job.soft
-        running = Running(message, job.early, self._ender(job, Revoked("terminated")), job.delivery.tag, hard)
-        self.tally.begin(running)
+        for call in self.at_start(job):
+            call()
+        running = self.begin(job, self._ender(job, Revoked("terminated")))
         try:
-            self.announce(job)
             if not hard and not soft:
                 return execute(task, job.request, message.args, message.kwargs)
             end = self._ender(job, Failure(TimeLimitExceeded(hard)))
@@ -194,14 +218,6 @@ class Line:
             return execute(task, job.request, message.args, message.kwargs, watched)
         finally:
             self.tally.end(running)
-
-    def announce(self, job: "Job") -> None:
-        """The job starts: tell whoever listens, its gates, and where the task asks for it the result backend."""
-        waited = max(0.0, time.monotonic() - job.delivery.leased_at)
-        emit("task.started", message=job.message, hostname=self._hostname, task=job.task, waited=waited)
-        self.gates.begin(job.delivery, job.message, job.task)
-        if job.task.track_started:
-            self._settler.announce_start(job)
 
     def _limits_of(self, message: Message, task: Task[Any]) -> tuple[float | None, float | None]:
         """Hard and soft limit in seconds: the call's, the task's, or the settings'."""
@@ -230,10 +246,10 @@ class Line:
         publish = self._republish(delivery, message, delivery.payload)
         return Settlement(delivery, deferrals=[Deferral(due, publish)])
 
-    def _unknown(self, delivery: Delivery, message: Message) -> Settlement:
+    def _unknown(self, job: "Job") -> Settlement:
         """A name nobody registered here: by ``worker_unknown_task`` dead-lettered, or kept for a worker that knows
         it, with growing delays so that it never circles."""
-        name = message.task
+        delivery, message = job.delivery, job.message
         emit("task.unknown", message=message, queue=delivery.queue, action=self._conf.worker_unknown_task)
         if self._conf.worker_unknown_task == "requeue":
             tries = min(wire.counted(message.headers, "canvas_unknown"), _MOST_DOUBLINGS)
@@ -241,8 +257,8 @@ class Line:
             payload = wire.redelivered(delivery.payload, canvas_unknown=tries + 1)
             publish = self._republish(delivery, message, payload)
             return Settlement(delivery, deferrals=[Deferral(time.time() + delay, publish)])
-        reason = f"NotRegistered: no task named {name!r} in this worker"
-        return self._bury(delivery, message, None, NotRegistered(name), reason)
+        reason = f"NotRegistered: no task named {message.task!r} in this worker"
+        return self._bury(job, NotRegistered(message.task), reason)
 
     def _poison(self, delivery: Delivery, message: Message) -> Settlement:
         """Every worker that ran it died: it ends in failure and is kept, instead of killing the next one."""
@@ -250,15 +266,12 @@ class Line:
         reason = f"WorkerLostError: {died}"
         emit("message.dead", queue=delivery.queue, reason=reason)
         lost = WorkerLostError(f"{message.task}[{message.id}]: {died}")
-        return self._bury(delivery, message, self._app.tasks.get(message.task), lost, reason)
+        return self._bury(self._job(delivery, message, "lease"), lost, reason)
 
-    def _bury(
-        self, delivery: Delivery, message: Message, task: Task[Any] | None, exc: Exception, reason: str
-    ) -> Settlement:
+    def _bury(self, job: "Job", exc: Exception, reason: str) -> Settlement:
         """FAILURE for whoever waits, and a dead letter."""
-        done = Finished(delivery, message, Request(message, hostname=self._hostname), task, fence="lease")
-        settlement = self._settler.settle(done, Failure(exc))
-        self.gates.leave(settlement, message, task, Failure(exc))
+        settlement = self._settler.settle(job, Failure(exc))
+        self.gates.leave(settlement, job.message, job.task, Failure(exc))
         settlement.disposal, settlement.reason = "dead", reason
         return settlement
 
@@ -292,7 +305,11 @@ def _orphaned(message: Message, reason: str) -> Outcome:
         return Revoked(reason)
     if reason.startswith(TIME_LIMIT):
         return Failure(TimeLimitExceeded(float(reason.removeprefix(TIME_LIMIT))))
-    return Failure(WorkerLostError(f"{message.task}[{message.id}]: its worker died while it ran"))
+    return Failure(_worker_lost(message))
+
+
+def _worker_lost(message: Message) -> WorkerLostError:
+    return WorkerLostError(f"{message.task}[{message.id}]: its worker died while it ran")
 
 
 def _acks_late(task: Task[Any], message: Message) -> bool:

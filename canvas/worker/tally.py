@@ -22,7 +22,7 @@ class Running:
         self,
         message: Message,
         acknowledged: bool,
-        terminate: Callable[[], None] | None,
+        terminate: Callable[[], object] | None,
         tag: str,
         hard: float | None,
     ) -> None:

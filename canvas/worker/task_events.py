@@ -1,6 +1,7 @@
 """Telemetry of one process → task events, sent some together (PROTOCOL.md §7)."""
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -23,8 +24,7 @@ class TaskEvents:
     """Turned on and off at any time; what cannot be sent is dropped, oldest first, and never holds a task up."""
 
     def __init__(self, app: Canvas, hostname: str, board: Board) -> None:
-        self._app = app
-        self._source = EventSource(hostname, board.forward)
+        self._source = EventSource(app, lambda: hostname, board.forward)
         self._waiting: deque[Event] = deque(maxlen=_MOST_WAITING)
         self._arrived = threading.Event()
         self._ended = False
@@ -66,9 +66,7 @@ class TaskEvents:
     # -- listeners
 
     def _received(self, message: Message, task: Any, **_: Any) -> None:
-        headers = message.headers
-        lineage = {"root_id": headers.get("root_id"), "parent_id": headers.get("parent_id")}
-        self._add(task, "task-received", message, **described(message), **lineage)
+        self._add(task, "task-received", message, **described(message))
 
     def _started(self, message: Message, task: Any, **_: Any) -> None:
         self._add(task, "task-started", message)
@@ -107,7 +105,7 @@ class TaskEvents:
             self._arrived.wait()
             if not self._ended:
                 # Company is cheap: one message carries all events of some milliseconds.
-                threading.Event().wait(_GATHER)
+                time.sleep(_GATHER)
             self._arrived.clear()
             try:
                 while self._waiting:
@@ -123,6 +121,4 @@ class TaskEvents:
 
     def _send_some(self) -> None:
         together = [self._waiting.popleft() for _ in range(min(_TOGETHER, len(self._waiting)))]
-        exchange = self._app.conf.event_exchange
-        payload = self._source.envelope(exchange, TASKS_TOGETHER, together)
-        self._app.driver.broker.broadcast(exchange, payload, TASKS_TOGETHER)
+        self._source.send(TASKS_TOGETHER, together)

@@ -76,12 +76,10 @@ class Duties:
         broker.unpark()
         if returned:
             emit("worker.reaped", messages=returned)
-        if self._offer is not None and (orphans := broker.orphans()):
-            self._offer(orphans)
-        if self._offer is not None and self._driver.results is not None:
-            ready = self._driver.completer.unfired(_UNFIRED_AFTER)
-            if ready:
-                self._offer(ready)
+        if self._offer is not None:
+            self._offer(broker.orphans())
+            if self._driver.results is not None:
+                self._offer(self._driver.completer.unfired(_UNFIRED_AFTER))
 
 
 class Upkeep(threading.Thread):

@@ -1,7 +1,9 @@
 """Pools: coroutines in each, children that are replaced, pools that grow with their work."""
 
 import asyncio
+import ctypes
 import os
+import platform
 import signal
 
 import pytest
@@ -11,6 +13,8 @@ from canvas.testing.contract import eventually
 from tests.worker.commands import start, task
 
 ALL = [("solo",), ("threads", "-c", "3"), ("prefork", "-c", "2"), ("asyncio", "-c", "30")]
+_TGKILL = {"x86_64": 234, "aarch64": 131}
+"""The system call that sends a signal to one thread."""
 
 
 @pytest.mark.parametrize("pool", ALL, ids=lambda pool: pool[0])
@@ -190,3 +194,15 @@ def test_a_pool_is_restarted_where_that_is_allowed(bench, app):
         eventually(lambda: before.isdisjoint(asked.stats()["one@here"]["pool"]["processes"]))
         assert "loaded already" in app.control.pool_restart(["os.nothing"], **reply)[0]["one@here"]["error"]
         assert task(app, "add").delay(1, 1).get(timeout=20) == 2
+
+
+@pytest.mark.parametrize("pool", [("solo",), ("threads", "-c", "3"), ("asyncio", "-c", "5")], ids=lambda pool: pool[0])
+def test_a_signal_that_another_thread_takes_stops_the_worker(bench, pool):
+    """Whichever thread the system hands it to, its handler runs on the main thread."""
+    call = ctypes.CDLL(None, use_errno=True).syscall
+    with start(bench, "-P", *pool) as worker:
+        pid = worker.process.pid
+        other = max(int(thread) for thread in os.listdir(f"/proc/{pid}/task"))
+        assert other != pid
+        assert call(_TGKILL[platform.machine()], pid, other, int(signal.SIGTERM)) == 0
+        assert worker.wait(10) == 0

@@ -6,15 +6,13 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
-from canvas.drivers.base import Binding, DeadLetter, Lease, Totals
+from canvas.drivers.base import ORPHANS_AGAIN, Binding, DeadLetter, Lease, Totals
 from canvas.drivers.memory.inbox import MemoryInbox
 from canvas.drivers.memory.store import Memory
-from canvas.drivers.priority import STEPS
+from canvas.drivers.priority import STEPS, priority_of
 from canvas.model.message import Delivery, Publish
 from canvas.model.settlement import Deferral, Lock, Orphan, Settlement
-from canvas.wire.message import properties_of, redelivered
-
-_ORPHANS_AGAIN = 30.0
+from canvas.wire.message import redelivered
 
 
 class MemoryBroker:
@@ -131,12 +129,14 @@ class MemoryBroker:
     def revive(self, queue: str, letter: DeadLetter, payload: bytes) -> bool:
         held = self.drop_dead(queue, letter)
         if held:
-            priority = properties_of(payload).get("priority") or 0
-            self.publish([Publish("", queue, priority, payload)])
+            self.publish([Publish("", queue, priority_of(payload), payload)])
         return held
 
     def dead(self, queue: str) -> list[DeadLetter]:
         return list(self._memory.dead[queue])
+
+    def dead_length(self, queue: str) -> int:
+        return len(self._memory.dead[queue])
 
     def length(self, queue: str) -> int:
         return sum(len(self._memory.queues[queue, step]) for step in STEPS)
@@ -185,7 +185,7 @@ class MemoryBroker:
             for tag, (since, reason) in list(memory.orphaned.items()):
                 if since <= now:
                     found.append(Orphan(Delivery(tag, *memory.begun[tag]), reason))
-                    memory.orphaned[tag] = (now + _ORPHANS_AGAIN, reason)
+                    memory.orphaned[tag] = (now + ORPHANS_AGAIN, reason)
         return found
 
     def payload(self, tag: str) -> bytes | None:
@@ -314,7 +314,7 @@ class MemoryBroker:
         memory.deferred += [(d.due, next(memory.numbers), d.publish) for d in settlement.deferrals]
         if delivery is not None and settlement.disposal == "requeue":
             payload = redelivered(delivery.payload)
-            memory.push(Publish("", delivery.queue, properties_of(payload).get("priority") or 0, payload))
+            memory.push(Publish("", delivery.queue, priority_of(payload), payload))
         elif delivery is not None and settlement.disposal == "dead":
             letter = DeadLetter(delivery.payload, settlement.reason, delivery.queue, memory.clock())
             memory.dead[delivery.queue].append(letter)

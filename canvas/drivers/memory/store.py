@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from canvas.drivers.base import Binding, DeadLetter
 from canvas.drivers.memory.inbox import MemoryInbox
-from canvas.drivers.priority import step_of
+from canvas.drivers.priority import priority_of, step_of
 from canvas.model.message import Publish
 from canvas.model.settlement import Join, Lock, Part, Ready, Store
-from canvas.wire.message import losses, properties_of, redelivered
+from canvas.wire.message import losses, redelivered
 
 Clock = Callable[[], float]
 
@@ -92,9 +92,13 @@ class Memory:
         queue, payload = held
         if mark:
             payload = redelivered(payload, **(losses(payload, tag in self.started) if count_delivery else {}))
-        self.queues[queue, step_of(properties_of(payload).get("priority"))].appendleft(payload)
-        self.changed.notify_all()
+        self._to_head(queue, payload)
         return True
+
+    def _to_head(self, queue: str, payload: bytes) -> None:
+        """The message is the next of its queue and priority."""
+        self.queues[queue, step_of(priority_of(payload))].appendleft(payload)
+        self.changed.notify_all()
 
     # -- turns
 
@@ -107,13 +111,10 @@ class Memory:
         """Give back up to so many messages that wait for a place."""
         given, (_, waiting) = 0, self.parked[key]
         while waiting and given < many:
-            queue, payload = waiting.popleft()
-            self.queues[queue, step_of(properties_of(payload).get("priority"))].appendleft(payload)
+            self._to_head(*waiting.popleft())
             given += 1
         if not waiting:
             del self.parked[key]
-        if given:
-            self.changed.notify_all()
         return given
 
     def free(self, key: str, tag: str) -> None:

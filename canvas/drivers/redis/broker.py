@@ -206,6 +206,9 @@ class RedisBroker:
         keys = [self.keys.dead(queue), self.packing.list_of(queue, payload or letter.payload)]
         return bool(self.link.call("revive", keys, [letter.token, payload]))
 
+    def dead_length(self, queue: str) -> int:
+        return int(self.link.command("LLEN", self.keys.dead(queue)))
+
     def length(self, queue: str) -> int:
         return sum(self.link.pipeline([("LLEN", key) for key in self.keys.queue_lists(queue)]))
 

@@ -36,19 +36,13 @@ AWAY: tuple[Any, ...] = (
 )
 _TRIES = 6
 _ANSWER_WITHIN = 30.0
-_NEEDS_EFFECTS = frozenset({
-    "settle", "fire", "finish", "record", "publish_once", "beat", "promote", "revoke", "reserve", "hold", "unpark",
-    "unlock", "orphans", "condemn",
-})  # fmt: skip
 
 
 @cache
 def script(name: str) -> tuple[str, str]:
-    """A script's text and its SHA1; ``effects.lua`` stands in front of those that use it."""
+    """A script's text, with ``effects.lua`` in front, and its SHA1."""
     folder = resources.files("canvas.drivers.redis") / "scripts"
-    text = (folder / f"{name}.lua").read_text("utf-8")
-    if name in _NEEDS_EFFECTS:
-        text = (folder / "effects.lua").read_text("utf-8") + "\n" + text
+    text = "\n".join((folder / f"{part}.lua").read_text("utf-8") for part in ("effects", name))
     return text, sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 

@@ -8,11 +8,11 @@ from uuid import uuid4
 
 import msgpack
 
-from canvas.drivers.priority import step_of
+from canvas.drivers.priority import priority_of, step_of
 from canvas.drivers.redis.keys import BrokerKeys, ResultKeys
 from canvas.model.message import Publish
 from canvas.model.settlement import Deferral, Firing, Join, Part, Settlement, Store
-from canvas.wire.message import properties_of, redelivered
+from canvas.wire.message import redelivered
 
 DEAD_LETTERS_KEPT = 10_000
 
@@ -112,8 +112,3 @@ class Packing:
 def worker_of_tag(tag: str) -> str:
     """The worker that leased under this tag."""
     return tag.removeprefix("canvas:").rpartition(":")[0]
-
-
-def priority_of(payload: bytes) -> Any:
-    """The priority in an envelope's properties; 0 where it cannot be read."""
-    return properties_of(payload).get("priority") or 0

@@ -8,10 +8,11 @@ from uuid import uuid4
 
 import msgspec
 
-from canvas.drivers.priority import step_of
+from canvas.drivers.base import ORPHANS_AGAIN
+from canvas.drivers.priority import priority_of, step_of
 from canvas.drivers.redis.keys import BrokerKeys
 from canvas.drivers.redis.link import Link
-from canvas.drivers.redis.packing import pack, priority_of, worker_of_tag
+from canvas.drivers.redis.packing import pack, worker_of_tag
 from canvas.model.message import Delivery
 from canvas.model.settlement import Orphan
 from canvas.wire.message import losses, redelivered
@@ -22,7 +23,6 @@ _VISIBILITY_SWEEP_EVERY = 60.0
 _MUTEX_TTL = 300_000
 _BEGUN_FOR = 86_400
 _MAY_COME_BACK = 60.0
-_ORPHANS_AGAIN = 30.0
 STARTED_FOR = 7 * 86_400
 """Seconds for which it is known that a message had started."""
 
@@ -81,7 +81,7 @@ class Restore:
     def orphans(self) -> list[Orphan]:
         """What dead workers had begun; each for one caller, for a while."""
         keys = self._keys
-        found = self._link.call("orphans", [keys.orphaned, keys.begun(""), keys.reasons], [_ORPHANS_AGAIN])
+        found = self._link.call("orphans", [keys.orphaned, keys.begun_prefix, keys.reasons], [ORPHANS_AGAIN])
         orphans = []
         for tag, record, reason in zip(found[::3], found[1::3], found[2::3], strict=True):
             opened = _opened(record)

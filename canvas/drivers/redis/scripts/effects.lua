@@ -126,7 +126,7 @@ local function taken(places, unacked, begun_prefix)
 end
 
 -- Give back up to so many parked messages of a key; returns how many.
-local function unpark(places, parked, index, key, many)
+local function unpark(parked, index, key, many)
     local count = 0
     while count < many do
         local packed = redis.call('LPOP', parked)
@@ -144,7 +144,7 @@ local function free(f, tag, unacked)
     redis.call('SREM', f[1], tag)
     local left = taken(f[1], unacked, f[5])
     local limit = tonumber(redis.call('HGET', f[3], f[4]) or '0')
-    if limit > left then unpark(f[1], f[2], f[3], f[4], limit - left) end
+    if limit > left then unpark(f[2], f[3], f[4], limit - left) end
 end
 
 local function unlock(lock, owner)

@@ -18,7 +18,7 @@ now = server_time()
 local function settle(s)
     local tag, fence = s[1], s[2]
     if tag then
-        local record = s[10] and redis.call('HGET', KEYS[1], tag)
+        local leased = s[10] and redis.call('HGET', KEYS[1], tag)
         local held = redis.call('HDEL', KEYS[1], tag)
         redis.call('ZREM', KEYS[2], tag)
         redis.call('SREM', KEYS[3], tag)
@@ -27,7 +27,7 @@ local function settle(s)
             redis.call('HDEL', KEYS[9], tag)
         end
         if held == 0 and fence ~= 'none' then return {0, {}} end
-        if record then redis.call('HSET', s[13], tag, record) end
+        if leased then redis.call('HSET', s[13], tag, leased) end
     end
     local found = record(s[3], s[4], s[5], s[6])
     send(s[7], s[8])

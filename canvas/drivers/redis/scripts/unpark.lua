@@ -5,4 +5,4 @@
 -- Returns how many.
 
 local limit = tonumber(redis.call('HGET', KEYS[3], ARGV[1]) or '0')
-return unpark(KEYS[1], KEYS[2], KEYS[3], ARGV[1], limit - taken(KEYS[1], KEYS[4], ARGV[2]))
+return unpark(KEYS[2], KEYS[3], ARGV[1], limit - taken(KEYS[1], KEYS[4], ARGV[2]))
