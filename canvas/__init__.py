@@ -1,5 +1,7 @@
 """The engine for Celery workflows: compose task graphs, send them, run them."""
 
+from typing import TYPE_CHECKING, Any
+
 from canvas.app import Canvas
 from canvas.model.chain import chain
 from canvas.model.chord import chord
@@ -13,6 +15,9 @@ from canvas.shared import shared_task
 from canvas.task import Task
 from canvas.version import __version__
 
+if TYPE_CHECKING:
+    from canvas.workflows import Workflow, workflow
+
 __all__ = [
     "AsyncResult",
     "Canvas",
@@ -22,6 +27,7 @@ __all__ = [
     "Signature",
     "StampingVisitor",
     "Task",
+    "Workflow",
     "__version__",
     "chain",
     "chord",
@@ -31,6 +37,16 @@ __all__ = [
     "maybe_signature",
     "shared_task",
     "signature",
+    "workflow",
     "xmap",
     "xstarmap",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ("Workflow", "workflow"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # What composes graphs is loaded when it is first asked for: most programs only send tasks.
+    from canvas import workflows
+
+    return getattr(workflows, name)

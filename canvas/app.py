@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, tzinfo
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
@@ -31,10 +31,15 @@ from canvas.model.signature import Signature, signature
 from canvas.registry import TaskRegistry
 from canvas.result import AppGroupResult, AsyncResult, ResultSet
 from canvas.routing import Router
+from canvas.runs import Runs, at_once
 from canvas.send import Sender
 from canvas.validation import Models
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+if TYPE_CHECKING:
+    from canvas.workflows import Workflow
+    from canvas.workflows.run import Run
 
 
 class Canvas:
@@ -285,6 +290,26 @@ class Canvas:
     def events(self) -> Events:
         """What workers and clients tell."""
         return Events(self)
+
+    def open_runs(self, persist: Callable[[Callable[[], Any]], Any]) -> Runs:
+        """The runs of workflows, read and written by calls that ``persist`` makes."""
+        return Runs(self.driver.results, self.conf.task_serializer, self.conf.result_expires, persist)
+
+    @cached_property
+    def runs(self) -> Runs:
+        return self.open_runs(at_once)
+
+    def Workflow(self, name: str = "workflow") -> "Workflow":
+        """A workflow of this app."""
+        from canvas.workflows import Workflow
+
+        return Workflow(name, self)
+
+    def workflow(self, run: str) -> "Run":
+        """A workflow's run, by its id. Raises RunLost."""
+        from canvas.workflows.run import Run
+
+        return Run.find(self, run)
 
     @cached_property
     def sent_events(self) -> SentEvents:

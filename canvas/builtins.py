@@ -38,6 +38,13 @@ def backend_cleanup(self: Task[Any]) -> None:
     self.backend.cleanup()
 
 
+def cancel_run(self: Task[Any], run: str, attempt: int) -> str:
+    """Cancel a workflow's run that is over its time."""
+    from canvas.workflows.run import end_overdue
+
+    return end_overdue(self.app, run, attempt)
+
+
 def register(app: "Canvas") -> None:
     """Give ``app`` the built-in tasks."""
     options: dict[str, Any] = {"shared": False, "lazy": False}
@@ -45,4 +52,5 @@ def register(app: "Canvas") -> None:
     app.task(name="celery.map", **options)(xmap)
     app.task(name="celery.starmap", **options)(xstarmap)
     app.task(name="celery.chunks", **options)(spread_chunks)
+    app.task(name="canvas.cancel_run", bind=True, **options)(cancel_run)
     app.task(name="celery.backend_cleanup", bind=True, **options)(backend_cleanup)

@@ -14,6 +14,7 @@ from canvas.call_check import unwritable
 from canvas.errors import EncodeError, InvalidTaskError
 from canvas.model.message import Message, Publish
 from canvas.model.plan import Dispatch
+from canvas.model.run import HEADER
 from canvas.model.shortrepr import short_repr
 from canvas.routing import Route, Router
 from canvas.telemetry import emit
@@ -30,7 +31,7 @@ _CONSUMED = frozenset(
         "ignore_result", "replaced_task_nesting", "stamped_headers", "serializer", "compression", "queue",
         "exchange", "routing_key", "priority", "delivery_mode", "origin", "route_name", "add_to_parent",
         "retry", "retry_policy", "producer", "publisher", "connection", "router", "result_cls", "task_type",
-        "immediate", "mandatory", "exchange_type", "correlation_id", "use_link",
+        "immediate", "mandatory", "exchange_type", "correlation_id", "use_link", HEADER,
     }
 )  # fmt: skip
 
@@ -158,6 +159,8 @@ class Client:
             "stamps": _stamps(dispatch.task, options, stamped),
             **(options.get("headers") or {}),
         }
+        if options.get(HEADER):
+            headers[HEADER] = options[HEADER]
         callbacks, chain = _sig_list(options.get("link")), options.get("chain")
         if conf.task_protocol == 1 and chain:
             callbacks, chain = [*(callbacks or []), _linked(chain)], None

@@ -7,6 +7,7 @@
     │   ├── UnknownSetting
     │   └── InvalidSetting
     ├── CompositionError            a workflow cannot be compiled
+    ├── RunLost                     a workflow's run that is not, or no longer, kept
     ├── WireError                   bytes that are not a message, a record, a codec's output
     │   ├── DecodeError
     │   │   └── ContentDisallowed
@@ -17,6 +18,8 @@
     │   ├── NotRegistered           (also KeyError)
     │   ├── AlreadyRegistered
     │   ├── ChordError
+    │   ├── UpstreamFailed          a workflow's node that never ran, because one before it failed
+    │   ├── WorkflowFailed          the end of a workflow's run that did not succeed
     │   ├── MaxRetriesExceededError
     │   ├── TaskRevokedError
     │   ├── WorkerLostError
@@ -57,6 +60,10 @@ class InvalidSetting(ConfigurationError):
 
 class CompositionError(CanvasError, ValueError):
     """A workflow that cannot be compiled; the message names the step."""
+
+
+class RunLost(CanvasError, LookupError):
+    """A workflow's run that is not kept: it never was, or its time is over."""
 
 
 class WireError(CanvasError):
@@ -100,6 +107,30 @@ class AlreadyRegistered(TaskError):
 
 class ChordError(TaskError):
     """A chord's header did not succeed, so its body was not sent."""
+
+
+class UpstreamFailed(TaskError):
+    """A workflow's node that never ran: one that it waits for failed."""
+
+    def __init__(self, node: str, cause: str) -> None:
+        super().__init__(node, cause)
+        self.node = node
+        self.cause = cause
+
+    def __str__(self) -> str:
+        return f"{self.node} did not run: {self.cause}"
+
+
+class WorkflowFailed(TaskError):
+    """A workflow's run has ended, and not every node succeeded."""
+
+    def __init__(self, run: str, cause: str) -> None:
+        super().__init__(run, cause)
+        self.run = run
+        self.cause = cause
+
+    def __str__(self) -> str:
+        return f"run {self.run} failed: {self.cause}"
 
 
 class DuplicateTask(TaskError):

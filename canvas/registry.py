@@ -26,4 +26,4 @@ class TaskRegistry(dict[str, Task[Any]]):
 
     def regular(self) -> dict[str, Task[Any]]:
         """The tasks that users registered."""
-        return {name: task for name, task in self.items() if not name.startswith("celery.")}
+        return {name: task for name, task in self.items() if not name.startswith(("celery.", "canvas."))}

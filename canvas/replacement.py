@@ -4,6 +4,7 @@ from typing import Any
 
 from canvas.errors import CompositionError
 from canvas.model.request import Request
+from canvas.model.run import HEADER
 from canvas.model.signature import Signature, as_list, maybe_signature
 
 
@@ -18,7 +19,7 @@ def replacement(app: Any, request: Request, given: Signature[Any]) -> Signature[
         raise CompositionError(f"a signature that replaces a task must not be part of a chord itself; got {given!r}")
     if given.subtask_type == "chain" and not given._members():
         raise CompositionError("cannot replace a task with an empty chain: expected at least one step")
-    sig = _collected(app, given.clone())
+    sig = collected(app, given.clone())
     _stamped(sig, request)
     for callback in as_list(request.callbacks):
         sig.link(callback)
@@ -31,6 +32,7 @@ def replacement(app: Any, request: Request, given: Signature[Any]) -> Signature[
         "group_id": request.group,
         "group_index": request.group_index,
         "root_id": request.root_id,
+        HEADER: request.canvas_run,
     }
     sig.set(replaced_task_nesting=nesting, **{key: value for key, value in place.items() if value is not None})
     if sig.subtask_type == "chain":
@@ -41,7 +43,8 @@ def replacement(app: Any, request: Request, given: Signature[Any]) -> Signature[
     return sig
 
 
-def _collected(app: Any, sig: Signature[Any]) -> Signature[Any]:
+def collected(app: Any, sig: Signature[Any]) -> Signature[Any]:
+    """``sig`` with one result: what would give a group's gives a list."""
     collect = app.tasks["celery.accumulate"].s(index=0)
     if sig.subtask_type == "group":
         return sig | collect  # type: ignore[no-any-return]

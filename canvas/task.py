@@ -9,7 +9,7 @@ from canvas.annotations import annotate
 from canvas.backoff import retry_delay
 from canvas.call_check import check_call
 from canvas.errors import MaxRetriesExceededError, OperationalError, Replaced, Retry
-from canvas.model.current import current_request
+from canvas.model.current import composing, current_request
 from canvas.model.request import Request
 from canvas.model.signature import Signature
 from canvas.model.spread import chunks, xmap, xstarmap
@@ -106,7 +106,10 @@ class Task(Generic[R]):
         raise TypeError(f"{type(self).__name__} defines no run(); expected the task's work there")
 
     def __call__(self, *args: Any, **kwargs: Any) -> R:
-        """Run it in this process, now."""
+        """Run it in this process, now; inside a ``@workflow`` function, add it to the workflow."""
+        flow = composing.get()
+        if flow is not None:
+            return flow.add(self.s(*args, **kwargs))  # type: ignore[no-any-return]
         return self.run(*args, **kwargs)
 
     def bind(self, app: Any) -> None:
@@ -429,6 +432,7 @@ def _place_in_workflow(request: Request) -> dict[str, Any]:
         "headers": request.headers,
         "reply_to": request.reply_to,
         "replaced_task_nesting": request.replaced_task_nesting,
+        "canvas_run": request.canvas_run,
         "origin": request.origin,
         "ignore_result": request.ignore_result,
         "priority": (request.properties or {}).get("priority"),

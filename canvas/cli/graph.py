@@ -9,18 +9,60 @@ from canvas.errors import CanvasError
 
 @click.command()
 @click.argument("name")
-@click.option("--format", "form", type=click.Choice(["text", "mermaid", "dot"]), default="text")
+@click.option("--format", "form", type=click.Choice(["text", "mermaid", "dot", "svg"]), default="text")
+@click.option("--compile", "compiled", is_flag=True, help="Print what it would send, and the bytes of that.")
 @click.pass_obj
-def graph(obj: Any, /, name: str, form: str) -> None:
-    """Draw the compiled graph of the signature at module:attribute NAME."""
+def graph(obj: Any, /, name: str, form: str, compiled: bool) -> None:
+    """Draw the workflow or the signature at module:attribute NAME."""
     from canvas.cli.loading import find_object
-    from canvas.graph import draw
     from canvas.model.signature import Signature
+    from canvas.workflows import Workflow
 
     try:
         found = find_object(name)
     except CanvasError as exc:
         raise click.UsageError(str(exc)) from exc
-    if not isinstance(found, Signature):
-        raise click.UsageError(f"{name}: expected a signature; found {type(found).__name__}")
-    click.echo({"text": draw.text, "mermaid": draw.mermaid, "dot": draw.dot}[form](found))
+    try:
+        if isinstance(found, Workflow):
+            click.echo(_of_workflow(found) if compiled else found.draw(form))
+        elif isinstance(found, Signature):
+            click.echo(_of_signature(found) if compiled else _drawn(found, form))
+        else:
+            raise click.UsageError(f"{name}: expected a workflow or a signature; found {type(found).__name__}")
+    except CanvasError as exc:
+        raise click.ClickException(str(exc)) from exc
+
+
+def _drawn(sig: Any, form: str) -> str:
+    from canvas.graph import draw
+
+    forms = {"text": draw.text, "mermaid": draw.mermaid, "dot": draw.dot}
+    if form not in forms:
+        raise click.UsageError(f"a signature has no picture as {form}; choose one of {', '.join(forms)}")
+    return forms[form](sig)
+
+
+def _of_signature(sig: Any) -> str:
+    app = sig.app
+    outgoing, joins = app.sender.encode(app.sender.plan(sig, (), {}, {}))
+    lines = [_message(out) for out in outgoing]
+    lines += [f"chord {join.group_id}: {join.size} parts" for join in joins]
+    total = sum(len(out.publish.payload) for out in outgoing)
+    return "\n".join([*lines, f"{len(outgoing)} messages, {total:,} bytes"])
+
+
+def _of_workflow(flow: Any) -> str:
+    from canvas.workflows.preview import preview
+
+    found = preview(flow)
+    lines = [f"{found.nodes} nodes, {found.edges} edges", f"canvas workers: the plan has {found.plan_bytes:,} bytes"]
+    if found.refusal is None:
+        lines.append(f"stock Celery workers: {len(found.messages)} messages, {found.joins} chords")
+        lines += [f"  {task}: {size:,} bytes" for task, size in found.messages]
+    else:
+        lines.append(f"stock Celery workers: {found.refusal}")
+    return "\n".join(lines)
+
+
+def _message(out: Any) -> str:
+    return f"{out.message.task}[{out.message.id}] → {out.publish.routing_key}: {len(out.publish.payload):,} bytes"

@@ -16,6 +16,7 @@ from canvas.errors import CanvasError, OperationalError
 from canvas.version import __version__
 
 _COMMANDS = {
+    "workflow": "canvas.cli.workflow:workflow",
     "worker": "canvas.cli.worker:worker",
     "demo": "canvas.cli.demo:demo",
     "call": "canvas.cli.send:call",

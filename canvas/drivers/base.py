@@ -9,7 +9,7 @@ contract. Errors: an unreachable server raises :class:`canvas.errors.Operational
 retries; a refused request raises :class:`canvas.errors.BrokerError`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -278,6 +278,21 @@ class Results(Protocol):
     def get_group(self, group_id: str) -> bytes | None: ...
 
     def delete_group(self, group_id: str) -> None: ...
+
+    def keep_run(self, run: str, fields: Mapping[str, bytes], expires: int | None, created: float | None) -> None:
+        """Keep fields of a workflow's run, for so many seconds from now; ``created`` (unix time) lists it."""
+
+    def run_fields(self, run: str, names: Sequence[str]) -> list[bytes | None]:
+        """Fields of a run, in order."""
+
+    def advance_run(self, run: str, attempt: int, fields: Mapping[str, bytes], start: Ready | None) -> bool:
+        """Count ``attempt`` on and set fields; False, and nothing is done, when another one is counted already.
+
+        ``start`` is ready from then on, as a chord is whose parts are all in.
+        """
+
+    def recent_runs(self, limit: int) -> list[str]:
+        """The ids of runs that are kept, the latest first."""
 
     def join(self, joins: Sequence[Join], grow: Sequence[str] = ()) -> None:
         """Start chords: set their sizes (before any part is published), and grow running ones."""

@@ -9,6 +9,7 @@ from typing import Any
 from canvas.errors import CompositionError
 from canvas.model.chord import chord
 from canvas.model.group import group
+from canvas.model.run import HEADER
 from canvas.model.signature import Signature, as_list, maybe_signature, shorten_names, subtype
 from canvas.model.stamping import stamp_chain
 
@@ -156,7 +157,7 @@ def normal_steps(tasks: Sequence[Any], unroll: bool = True) -> list[Signature[An
     return steps
 
 
-LAST_STEP = ("task_id", "group_id", "chord", "group_index")
+LAST_STEP = ("task_id", "group_id", "chord", "group_index", HEADER)
 """Options of a chain that are its last step's (SEMANTICS.md C3)."""
 _CHAIN_OWN = frozenset({*LAST_STEP, "link", "link_error", "parent_id", "root_id"})
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from canvas.errors import CompositionError
 from canvas.model.group import group
+from canvas.model.run import HEADER
 from canvas.model.signature import Signature, maybe_signature, shorten_names, subtype
 from canvas.model.stamping import stamp_chord
 
@@ -170,7 +171,7 @@ def header_members(header: Any) -> list[Signature[Any]]:
     return group(header).tasks
 
 
-_HEADER_LACKS = ("link", "link_error", "task_id", "chain", "chord", "group_id", "group_index", "reply_to")
+_HEADER_LACKS = ("link", "link_error", "task_id", "chain", "chord", "group_id", "group_index", "reply_to", HEADER)
 _BODY_LACKS = ("countdown", "eta", "parent_id", "chain", "chord", "link", "link_error", "task_id")
 
 

@@ -36,3 +36,7 @@ def current_request() -> Any:
 
 enter_request = _request.set
 leave_request = _request.reset
+
+
+composing: ContextVar[Any] = ContextVar("canvas_composing", default=None)
+"""The workflow that a function composes just now: tasks that are called become its nodes."""

@@ -10,6 +10,7 @@ _DEFAULTS: dict[str, Any] = {
     "callbacks": None,
     "chain": None,
     "chord": None,
+    "canvas_run": None,
     "correlation_id": None,
     "delivery_info": None,
     "errbacks": None,

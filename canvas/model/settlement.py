@@ -31,6 +31,8 @@ class Part(NamedTuple):
     """What the worker that completes the chord needs to send its body; opaque to the driver."""
     expires: int
     """Seconds the chord's keys live after this part; 0 keeps them for ever."""
+    size: int | None = None
+    """How many parts there are; ``None`` when a Join said so."""
 
 
 class Join(NamedTuple):

@@ -75,6 +75,43 @@ class DriverContract:
         assert driver.results is not None
         return driver.results
 
+    # -- runs of workflows
+
+    def test_a_run_is_kept_and_listed(self, driver: Driver) -> None:
+        results = self._results(driver)
+        results.keep_run("first", {"about": b"1", "attempt": b"0"}, 60, time.time() - 1)
+        results.keep_run("second", {"about": b"2", "attempt": b"0"}, 60, time.time())
+        results.keep_run("first", {"about": b"3"}, 60, None)
+        assert results.run_fields("first", ["about", "nothing", "attempt"]) == [b"3", None, b"0"]
+        assert results.run_fields("nobody", ["about"]) == [None]
+        assert results.run_fields("first", []) == []
+        assert results.recent_runs(10) == ["second", "first"]
+        assert results.recent_runs(1) == ["second"]
+
+    def test_a_run_is_advanced_by_one_of_many_and_ready_to_start(self, driver: Driver) -> None:
+        results = self._results(driver)
+        results.keep_run("run", {"about": b"1", "attempt": b"0"}, 60, time.time())
+        start = Ready("run.1.start", b"how", [], None)
+        with ThreadPoolExecutor(4) as pool:
+            told = list(pool.map(lambda n: results.advance_run("run", 0, {"about": b"2"}, start), range(4)))
+        assert sorted(told) == [False, False, False, True]
+        assert results.run_fields("run", ["about", "attempt"]) == [b"2", b"1"]
+        assert driver.completer.unfired(0) == [start]
+        assert [driver.completer.fire(firing("run.1.start", publish("begun"))).held for _ in range(2)] == [True, False]
+        assert ids(self._lease(driver)) == ["begun"]
+        assert driver.completer.unfired(0) == []
+        assert results.advance_run("run", 1, {}, None) is True
+        assert results.advance_run("nobody", 0, {}, None) is False
+
+    def test_parts_may_bring_their_number(self, driver: Driver) -> None:
+        first, second = (part("sized", name, at)._replace(size=2) for at, name in enumerate("ab"))
+        assert self._settle(driver, first) == []
+        assert self._settle(driver, first) == []
+        (ready,) = self._settle(driver, second)
+        assert (ready.fire, ready.parts) == (b"fire b", [b"value of a", b"value of b"])
+        assert driver.completer.fire(firing("sized")).held
+        assert self._settle(driver, second) == []
+
     # -- dead letters
 
     def test_dead_letters_are_revived_or_dropped_once(self, driver: Driver) -> None:

@@ -6,10 +6,11 @@ waits for ever. Sources: SEMANTICS.md E2, E7–E10.
 
 from typing import Any
 
+from canvas.effects import Completer, Effects, Membership
 from canvas.model.chain import normal_steps
 from canvas.model.record import Record
+from canvas.model.run import HEADER, Place
 from canvas.model.signature import Signature, maybe_signature
-from canvas.worker.effects import Completer, Effects, Membership
 
 
 class Ending:
@@ -65,6 +66,9 @@ def _abandon_task(effects: Effects, sig: Signature[Any], ending: Ending) -> None
         task_id, ending.state, ending.exc, ending.traceback, children=[], group_id=sig.options.get("group_id")
     )
     effects.record(record)
+    place = Place.of(sig.options.get(HEADER))
+    if place is not None:
+        effects.ends.append((place, ending.state, ending.exc))
     membership = Membership.of_signature(sig)
     if membership is not None:
         effects.part(membership, ending.state, ending.exc, ending.completer)

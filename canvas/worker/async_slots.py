@@ -89,7 +89,7 @@ class LoopSlots:
     async def _run(self, work: Work) -> Settlement | Firing | None:
         line, loop = self._line, asyncio.get_running_loop()
         if not isinstance(work, Delivery):
-            return line.do(work)
+            return await loop.run_in_executor(self._threads, line.do, work)
         job = line.admit(work)
         if isinstance(job, Settlement):
             return job

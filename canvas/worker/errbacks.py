@@ -4,11 +4,11 @@ from typing import Any
 
 from canvas.app import Canvas
 from canvas.client import Ambient
+from canvas.effects import Effects
 from canvas.errback import call_errback, takes_request
 from canvas.model.group import group
 from canvas.model.request import Request
 from canvas.model.signature import maybe_signature
-from canvas.worker.effects import Effects
 
 
 def run_errbacks(app: Canvas, effects: Effects, errbacks: Any, request: Request, exc: BaseException, text: Any) -> None:

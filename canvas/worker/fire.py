@@ -7,17 +7,20 @@ from typing import Any
 
 from canvas.app import Canvas
 from canvas.client import Ambient
+from canvas.effects import Completer, Effects
 from canvas.errback import body_errbacks, dependency_error, shown_error
-from canvas.errors import CanvasError, ChordError
+from canvas.errors import CanvasError, ChordError, RunLost
 from canvas.model import states
 from canvas.model.record import Record
 from canvas.model.settlement import Firing, Ready
 from canvas.model.signature import Signature, maybe_signature
+from canvas.runs import Runs
+from canvas.telemetry import emit
 from canvas.wire import record as wire_record
 from canvas.wire import typed_json
 from canvas.worker.abandon import Ending, abandon, abandon_rest
-from canvas.worker.effects import Completer, Effects
 from canvas.worker.errbacks import run_errbacks
+from canvas.workflows.advance import Advance, advance_all
 
 
 class Part:
@@ -31,10 +34,12 @@ class Part:
         self.result = result
 
 
-def fire(app: Canvas, ready: Ready) -> Firing:
+def fire(app: Canvas, runs: Runs, ready: Ready) -> Firing:
     """What ends the chord. Its body's arguments are the parts' values, in the header's order and nesting."""
     effects = Effects(app)
     told = typed_json.loads(ready.fire)
+    if "run" in told:
+        return _advance(app, runs, effects, ready, told)
     body = maybe_signature(told["body"], app)
     completer = Completer(told["root_id"], told["parent_id"])
     parts = [_decode(app, value) for value in ready.parts]
@@ -42,7 +47,7 @@ def fire(app: Canvas, ready: Ready) -> Firing:
     if failed is None:
         try:
             _send_body(app, effects, body, _values(app, ready, parts), completer)
-            return _firing(ready, effects, failed=False)
+            return effects.firing(ready.group_id)
         except (CanvasError, TypeError, ValueError) as exc:
             effects = Effects(app)
             error = ChordError(f"Callback error: {exc!r}")
@@ -50,19 +55,19 @@ def fire(app: Canvas, ready: Ready) -> Firing:
     else:
         error = dependency_error(failed.task_id, failed.result, nested=ready.structure is not None)
     _fail_body(app, effects, body, error, completer)
-    return _firing(ready, effects, failed=True)
+    advance_all(app, runs, effects, completer.task_id)
+    return effects.firing(ready.group_id, failed=True)
 
 
-def _firing(ready: Ready, effects: Effects, failed: bool) -> Firing:
-    return Firing(
-        ready.group_id,
-        effects.publishes,
-        effects.joins,
-        effects.stores,
-        effects.parts,
-        effects.deferrals,
-        failed,
-    )
+def _advance(app: Canvas, runs: Runs, effects: Effects, ready: Ready, told: dict[str, Any]) -> Firing:
+    """The next step of a workflow's run; nothing for a run that is forgotten."""
+    (run, attempt), parts = told["run"], [_decode(app, value) for value in ready.parts]
+    try:
+        inputs = [(int(part.task_id), part.state, part.result) for part in parts]
+        Advance(app, runs, effects, run, attempt, told["parent_id"]).go_on(told["told"], inputs)
+    except RunLost as exc:
+        emit("run.lost", run=run, reason=str(exc))
+    return effects.firing(ready.group_id)
 
 
 def _decode(app: Canvas, value: bytes) -> Part:

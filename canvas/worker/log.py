@@ -167,6 +167,10 @@ def _reaped(messages: int, **_: Any) -> None:
     _worker.warning("Gave back %s messages that dead workers held", messages)
 
 
+def _run_lost(run: str, reason: str, **_: Any) -> None:
+    _worker.error("A workflow's run %s is lost, and does not go on: %s", run, reason)
+
+
 def _errback_failed(task: str, task_id: str, exc: BaseException, **_: Any) -> None:
     _worker.error("Errback %s of task %s raised: %r\n%s", task, task_id, exc, traceback_text(exc))
 
@@ -198,6 +202,7 @@ _LINES: list[tuple[str, Callable[..., None], logging.Logger, int]] = [
     ("worker.unlimited", _unlimited, _worker, logging.WARNING),
     ("worker.lease_lost", _lease_lost, _worker, logging.WARNING),
     ("worker.reaped", _reaped, _worker, logging.WARNING),
+    ("run.lost", _run_lost, _worker, logging.ERROR),
     ("errback.failed", _errback_failed, _worker, logging.ERROR),
     ("worker.fault", _fault, _worker, logging.CRITICAL),
     ("worker.crashed", _crashed, _worker, logging.CRITICAL),

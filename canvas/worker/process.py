@@ -94,7 +94,8 @@ class WorkerProcess:
         self.exchange = Exchange(app.driver, worker, list(plan.queues), appetite, revocations.sync, tally.held)
         give_up = self._give_up if expendable else None
         gates = Gates(app.driver.broker, conf, plan.hostname, self.exchange.persist)
-        self._line = Line(app, plan.hostname, self.exchange.acknowledge, give_up, revocations, tally, gates)
+        self._line = Line(app, plan.hostname, self.exchange.acknowledge, give_up, revocations, tally, gates,
+                          app.open_runs(self.exchange.persist))  # fmt: skip
         duties = Duties(
             app.driver,
             lambda: [worker],

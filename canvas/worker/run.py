@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from canvas.app import Canvas
+from canvas.effects import Effects
 from canvas.errors import InvalidTaskError, NotRegistered, TimeLimitExceeded, WireError, WorkerLostError
 from canvas.execute import execute
 from canvas.model import states
@@ -13,12 +14,13 @@ from canvas.model.message import Delivery, Message, Publish
 from canvas.model.outcome import Failure, Outcome, Revoked
 from canvas.model.record import Record
 from canvas.model.request import Request
+from canvas.model.run import HEADER, Place
 from canvas.model.settlement import Deferral, Fence, Firing, Orphan, Ready, Settlement
+from canvas.runs import Runs
 from canvas.task import Task
 from canvas.telemetry import emit
 from canvas.wire import message as wire
 from canvas.worker.admit import Later, Never, admit
-from canvas.worker.effects import Effects
 from canvas.worker.fire import fire
 from canvas.worker.gates import Gates
 from canvas.worker.limits import Limits
@@ -46,6 +48,7 @@ class Line:
         revocations: Revocations,
         tally: Tally,
         gates: Gates,
+        runs: Runs,
     ) -> None:
         """``give_up`` commits a settlement and ends the process: what a hard time limit comes to, where it can."""
         self._app = app
@@ -56,7 +59,8 @@ class Line:
         self.gates = gates
         self._hostname = hostname
         self.acknowledge = acknowledge
-        self._settler = Settler(app, hostname)
+        self._runs = runs
+        self._settler = Settler(app, hostname, runs)
         self._conf = app.conf
         self._accept = app.accept_content
 
@@ -101,7 +105,7 @@ class Line:
 
     def asks_broker(self, job: "Job") -> bool:
         """Whether ``hold_back`` waits for the broker."""
-        return job.early or self.gates.bind(job.task)
+        return job.early or self.gates.bind(job.task) or HEADER in job.message.headers
 
     def hold_back(self, job: "Job") -> Settlement | None:
         """Pass the gates and ack the message where that comes first; what becomes of a job that may not run yet, or
@@ -112,6 +116,9 @@ class Line:
         emit("task.received", message=job.message, hostname=self._hostname, request=job.request, task=job.task)
         if job.early and not self.acknowledge(job.delivery):
             return Settlement(job.delivery, fence="none")
+        place = Place.of(job.message.headers.get(HEADER))
+        if place is not None:
+            self._runs.look_ahead(place)
         return None
 
     def at_start(self, job: "Job") -> list[Callable[[], Any]]:
@@ -125,6 +132,7 @@ class Line:
         """The job starts; ``terminate`` ends it from outside."""
         running = Running(job.message, job.early, terminate, job.delivery.tag, job.hard)
         self.tally.begin(running)
+        job.began = running.since
         waited = max(0.0, time.monotonic() - job.delivery.leased_at)
         emit("task.started", message=job.message, hostname=self._hostname, task=job.task, waited=waited)
         return running
@@ -146,7 +154,7 @@ class Line:
 
     def fire(self, ready: Ready) -> Firing:
         """What ends a chord whose parts are all in."""
-        firing = fire(self._app, ready)
+        firing = fire(self._app, self._runs, ready)
         emit("chord.fired", group_id=ready.group_id, failed=firing.failed)
         return firing
 

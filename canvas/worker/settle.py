@@ -5,11 +5,12 @@ message. Sources: SEMANTICS.md §8, §9, T1–T16; PROTOCOL.md §2.3.
 """
 
 import os
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from canvas.app import Canvas
 from canvas.client import Ambient
+from canvas.effects import Completer, Effects, Membership
 from canvas.errors import CanvasError, Ignore, Reject, TaskRevokedError
 from canvas.execute import traceback_text
 from canvas.model import states
@@ -17,18 +18,20 @@ from canvas.model.message import Delivery, Message
 from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, Replaced, Retried, Revoked, Success
 from canvas.model.record import Record
 from canvas.model.request import Request
+from canvas.model.run import HEADER, Place
 from canvas.model.settlement import Fence, Settlement
 from canvas.model.signature import maybe_signature
+from canvas.runs import Runs
 from canvas.task import Task
 from canvas.worker.abandon import Ending, abandon_rest
-from canvas.worker.effects import Completer, Effects, Membership
 from canvas.worker.errbacks import run_errbacks
+from canvas.workflows.advance import advance_all
 
 
 class Finished:
     """A task that is over: all that its settlement depends on."""
 
-    __slots__ = ("delivery", "fence", "message", "request", "task")
+    __slots__ = ("began", "delivery", "fence", "message", "request", "task")
 
     def __init__(
         self, delivery: Delivery, message: Message, request: Request, task: Task[Any] | None, fence: Fence
@@ -38,13 +41,16 @@ class Finished:
         self.request = request
         self.task = task
         self.fence = fence
+        self.began: float | None = None
+        """Unix time at which its task started."""
 
 
 class Settler:
     """Turns outcomes into settlements, for one app."""
 
-    def __init__(self, app: Canvas, hostname: str) -> None:
+    def __init__(self, app: Canvas, hostname: str, runs: Runs) -> None:
         self._app = app
+        self._runs = runs
         self._hostname = hostname
 
     def settle(self, done: Finished, outcome: Outcome) -> Settlement:
@@ -58,6 +64,8 @@ class Settler:
             effects, settlement.grow = Effects(self._app), []
             outcome = Failure(exc, traceback_text(exc))
         self._other_ends(done, effects, settlement, outcome)
+        self._end_place(done, effects, outcome)
+        advance_all(self._app, self._runs, effects, done.message.id)
         settlement.stores, settlement.parts = effects.stores, effects.parts
         settlement.joins, settlement.publishes = effects.joins, effects.publishes
         settlement.deferrals = effects.deferrals
@@ -81,6 +89,24 @@ class Settler:
                     self._failure(done, effects, states.FAILURE, Reject(reason, requeue), "")
             case Revoked(reason):
                 self._failure(done, effects, states.REVOKED, TaskRevokedError(reason), "", call_errbacks=False)
+
+    def _end_place(self, done: Finished, effects: Effects, outcome: Outcome) -> None:
+        """Tell the run that the task is a node of, if it is one."""
+        place = Place.of(done.message.headers.get(HEADER))
+        if place is None:
+            return
+        match outcome:
+            case Success(value):
+                effects.ends.append((place, states.SUCCESS, value))
+            case Failure(exc):
+                effects.ends.append((place, states.FAILURE, exc))
+            case Ignored():
+                effects.record(self._record(done, states.IGNORED, None, None, []))
+                effects.ends.append((place, states.FAILURE, Ignore("the task raised Ignore")))
+            case Rejected(reason, False):
+                effects.ends.append((place, states.FAILURE, Reject(reason, False)))
+            case Revoked(reason):
+                effects.ends.append((place, states.REVOKED, TaskRevokedError(reason)))
 
     def announce_start(self, done: Finished) -> None:
         """Store STARTED, with who runs it, for a task that asks for it."""
@@ -212,6 +238,8 @@ class Settler:
             record.date_done = self._app.now().isoformat()
         if self._app.conf.result_extended:
             record.extra = self._extended(done)
+        if HEADER in headers and done.began is not None:
+            record.extra["date_start"] = datetime.fromtimestamp(done.began, UTC).isoformat()
         return record
 
     def _extended(self, done: Finished) -> dict[str, Any]:

@@ -12,9 +12,9 @@ LAYERS = [
     {"graph", "wire", "routing", "settings"},
     {"drivers"},
     {
-        "annotations", "app", "backend", "backoff", "call_check", "builtins", "client", "config", "control", "eager", "errback", "events", "exceptions", "execute", "log", "otel",
-        "publish", "replacement", "registry", "result", "send", "signals",
-        "shared", "task", "turns", "validation", "__init__",
+        "annotations", "app", "backend", "backoff", "call_check", "builtins", "client", "config", "control", "eager", "effects", "errback", "events", "exceptions", "execute", "log", "otel",
+        "publish", "replacement", "registry", "result", "runs", "send", "signals",
+        "shared", "task", "turns", "validation", "workflows", "__init__",
     },
     {"worker", "embedded"},
     {"testing", "demo"},
@@ -30,6 +30,7 @@ ONLY_IN = {
     "pydantic": {"validation"},
     "prometheus_client": {"worker"},
     "opentelemetry": {"otel"},
+    "grandalf": {"graph"},
     "celery": set(),
     "kombu": set(),
 }

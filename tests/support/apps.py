@@ -110,6 +110,21 @@ def define(app, exceptions, ledger):
         found = {"tag": tag, "args": [task_id], "id": request.id, "root": request.root_id, "parent": request.parent_id}
         note(run, json.dumps({**found, "group_index": request.group_index}))
 
+    @task(name="t.gated")
+    def gated(*args, key):
+        note(key, repr(args))
+        if not ledger.exists(f"open:{key}"):
+            raise ValueError("closed")
+        return list(args)
+
+    @task(name="t.upto")
+    def upto(n):
+        return list(range(n))
+
+    @task(name="t.parts")
+    def parts(x):
+        return {"x": x, "pair": [x, x + 1]}
+
     @task(name="t.kinds")
     def kinds(value):
         return [type(value).__name__, value]
@@ -429,6 +444,7 @@ if "APP_LIBRARY" in os.environ:
         os.environ.get("APP_LEDGER"),
         **({"task_acks_late": True} if os.environ.get("APP_ACKS_LATE") else {}),
         **({"broker_transport_options": {"visibility_timeout": 1}} if os.environ.get("APP_VISIBILITY") else {}),
+        **({"worker_lease_ttl": 2.0, "worker_lease_beat": 0.5} if os.environ.get("APP_SHORT_LEASES") else {}),
         **({"worker_pool_restarts": True} if os.environ.get("APP_RESTARTS") else {}),
         **({"task_acks_on_failure_or_timeout": False} if os.environ.get("APP_ACKS_ON_FAILURE") else {}),
     )

@@ -1,6 +1,10 @@
 """Worker commands on a test's own server."""
 
-from tests.support.processes import WorkerProcess
+import os
+import subprocess
+import sys
+
+from tests.support.processes import ROOT, WorkerProcess
 
 
 def start(bench, *arguments, library="canvas", **options):
@@ -10,3 +14,16 @@ def start(bench, *arguments, library="canvas", **options):
 
 def task(app, name):
     return app.tasks[f"t.{name}"]
+
+
+def canvas(bench, *arguments, check=True):
+    """A command of canvas on that server."""
+    broker, backend, ledger = bench.urls()
+    environment = {
+        **os.environ, "APP_LIBRARY": "canvas", "APP_BROKER": broker, "APP_BACKEND": backend, "APP_LEDGER": ledger,
+        "COLUMNS": "200",
+    }  # fmt: skip
+    command = [sys.executable, "-m", "canvas", "-A", "tests.support.apps:app", *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert not check or done.returncode == 0, done.stderr
+    return done

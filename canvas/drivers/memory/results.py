@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from queue import Empty, SimpleQueue
 
@@ -99,6 +99,29 @@ class MemoryResults:
 
     def delete_group(self, group_id: str) -> None:
         self._memory.groups.pop(group_id, None)
+
+    def keep_run(self, run: str, fields: Mapping[str, bytes], expires: int | None, created: float | None) -> None:
+        with self._memory.lock:
+            self._memory.runs.setdefault(run, {}).update(fields)
+
+    def run_fields(self, run: str, names: Sequence[str]) -> list[bytes | None]:
+        with self._memory.lock:
+            kept = self._memory.runs.get(run, {})
+            return [kept.get(name) for name in names]
+
+    def advance_run(self, run: str, attempt: int, fields: Mapping[str, bytes], start: Ready | None) -> bool:
+        with self._memory.lock:
+            kept = self._memory.runs.get(run, {})
+            if kept.get("attempt") != str(attempt).encode():
+                return False
+            kept.update(fields, attempt=str(attempt + 1).encode())
+            if start is not None:
+                self._memory.chords[start.group_id].ready = (start.fire, self._memory.clock())
+            return True
+
+    def recent_runs(self, limit: int) -> list[str]:
+        with self._memory.lock:
+            return list(reversed(self._memory.runs))[:limit]
 
     def join(self, joins: Sequence[Join], grow: Sequence[str] = ()) -> None:
         self.record((), (), joins, grow)

@@ -57,6 +57,7 @@ class Memory:
         self.workers: dict[str, float] = {}
         self.deferred: list[tuple[float, int, Publish]] = []
         self.dead: dict[str, list[DeadLetter]] = defaultdict(list)
+        self.runs: dict[str, dict[str, bytes]] = {}
         self.records: dict[str, Kept] = {}
         self.groups: dict[str, Kept] = {}
         self.chords: dict[str, _Chord] = defaultdict(_Chord)
@@ -153,6 +154,8 @@ class Memory:
         chord = self.chords[part.group_id]
         if chord.done:
             return None
+        if part.size is not None:
+            chord.size = part.size
         index = float("inf") if part.position is None else float(part.position)
         chord.parts.setdefault(f"{part.task_id}:{part.position}", (index, part.value))
         complete = chord.size is not None and len(chord.parts) == chord.size + chord.extra

@@ -133,6 +133,15 @@ class ResultKeys:
         """A task's record; also the channel it is announced on."""
         return f"{self.prefix}celery-task-meta-{task_id}"
 
+    def run(self, run: str) -> str:
+        """hash of what a workflow's run is: words about it, its attempt, its nodes in chunks; lives as results do."""
+        return f"{self.prefix}canvas:run:{run}"
+
+    @property
+    def runs(self) -> str:
+        """zset of runs by when they began (unix time); those that are forgotten go when others begin."""
+        return f"{self.prefix}canvas:runs"
+
     def group(self, group_id: str) -> str:
         """A saved group; with ``.j .t .s .d .c`` appended, its chord (PROTOCOL.md §5.4)."""
         return f"{self.prefix}celery-taskset-meta-{group_id}"

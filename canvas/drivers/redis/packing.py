@@ -90,7 +90,8 @@ class Packing:
     def _part(self, part: Part) -> list[Any]:
         score = "+inf" if part.position is None else str(part.position)
         member = f"{part.task_id}:{score}"
-        return [self._group(part.group_id), part.group_id, member, score, part.value, part.fire, part.expires]
+        return [self._group(part.group_id), part.group_id, member, score, part.value, part.fire, part.expires,
+                part.size or False]  # fmt: skip
 
     def publishes(self, publishes: list[Publish]) -> list[Any]:
         return [[key, p.payload] for p in publishes for key in self._lists_of(p)]

@@ -48,6 +48,34 @@ class RedisResults:
     def delete_group(self, group_id: str) -> None:
         self.link.command("DEL", self.keys.group(group_id))
 
+    def keep_run(self, run: str, fields: Mapping[str, bytes], expires: int | None, created: float | None) -> None:
+        key = self.keys.run(run)
+        commands: list[tuple[Any, ...]] = [("HSET", key, *(word for item in fields.items() for word in item))]
+        if expires:
+            commands.append(("EXPIRE", key, expires))
+        if created is not None:
+            commands.append(("ZADD", self.keys.runs, created, run))
+            if expires:
+                commands += [
+                    ("ZREMRANGEBYSCORE", self.keys.runs, "-inf", created - expires),
+                    ("EXPIRE", self.keys.runs, expires),
+                ]
+        self.link.pipeline(commands, transaction=True)
+
+    def run_fields(self, run: str, names: Sequence[str]) -> list[bytes | None]:
+        return self.link.command("HMGET", self.keys.run(run), *names) if names else []
+
+    def advance_run(self, run: str, attempt: int, fields: Mapping[str, bytes], start: Ready | None) -> bool:
+        keys, words = self.keys, [word for item in fields.items() for word in item]
+        group = [start.group_id, start.fire] if start is not None else ["", ""]
+        return bool(
+            self.link.call("advance", [keys.run(run), keys.ready, keys.ready_index], [str(attempt), *group, *words])
+        )
+
+    def recent_runs(self, limit: int) -> list[str]:
+        found = self.link.command("ZREVRANGE", self.keys.runs, 0, limit - 1)
+        return [run.decode() for run in found]
+
     def join(self, joins: Sequence[Join], grow: Sequence[str] = ()) -> None:
         self.record((), (), joins, grow)
 

@@ -43,7 +43,7 @@ local function grow(base)
     redis.call('INCRBY', base .. '.t', 1)
 end
 
--- p: {base, group id, member, score, value, fire, ttl}; appends to found what is ready now
+-- p: {base, group id, member, score, value, fire, ttl, size or false: as a join said}; appends to found what is ready now
 local function part(p, found)
     local base, member, ttl = p[1], p[3], p[7]
     local j, t, s, d, c = base .. '.j', base .. '.t', base .. '.s', base .. '.d', base .. '.c'
@@ -55,7 +55,7 @@ local function part(p, found)
         redis.call('SADD', d, member)
     end
     local count = redis.call('ZCARD', j)
-    local size = tonumber(redis.call('GET', s) or '')
+    local size = tonumber(p[8] or redis.call('GET', s) or '')
     local extra = tonumber(redis.call('GET', t) or '0')
     if ttl > 0 then
         redis.call('EXPIRE', j, ttl)

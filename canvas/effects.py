@@ -5,29 +5,34 @@ Each method adds what one event in Celery's protocol means: a record (PROTOCOL.m
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from canvas.app import Canvas
 from canvas.client import Ambient
-from canvas.model.message import Publish
+from canvas.model.message import Delivery, Publish
 from canvas.model.plan import Plan
 from canvas.model.record import Record
-from canvas.model.settlement import Deferral, Join, Part, Store
+from canvas.model.run import Place
+from canvas.model.settlement import Deferral, Fence, Firing, Join, Part, Settlement, Store
 from canvas.model.signature import Signature, maybe_signature
 from canvas.wire import record as wire_record
 from canvas.wire import typed_json
+
+if TYPE_CHECKING:
+    from canvas.app import Canvas
 
 
 class Effects:
     """Records, parts, chord starts and messages, in the order they were added."""
 
-    def __init__(self, app: Canvas) -> None:
+    def __init__(self, app: "Canvas") -> None:
         self._app = app
         self.stores: list[Store] = []
         self.parts: list[Part] = []
         self.joins: list[Join] = []
         self.publishes: list[Publish] = []
         self.deferrals: list[Deferral] = []
+        self.ends: list[tuple[Place, str, Any]] = []
+        """Places of runs whose tasks have ended: state and value."""
 
     def record(self, record: Record) -> None:
         """Keep and announce a state."""
@@ -59,6 +64,22 @@ class Effects:
             self.publishes.extend(out.publish for out in outgoing)
         else:
             self.deferrals.extend(Deferral(due, out.publish) for out in outgoing)
+
+    def settlement(self, delivery: Delivery | None = None, fence: Fence = "none") -> Settlement:
+        """All of them as one settlement."""
+        return Settlement(
+            delivery,
+            fence,
+            stores=self.stores,
+            parts=self.parts,
+            joins=self.joins,
+            publishes=self.publishes,
+            deferrals=self.deferrals,
+        )
+
+    def firing(self, group_id: str, failed: bool = False) -> Firing:
+        """All of them as the end of a chord."""
+        return Firing(group_id, self.publishes, self.joins, self.stores, self.parts, self.deferrals, failed)
 
     def plan(self, sig: Any, args: tuple[Any, ...], options: Mapping[str, Any]) -> Plan:
         """Compile a signature in wire form."""

@@ -1,0 +1,168 @@
+"""``canvas workflow``: the runs of workflows, and steering them."""
+
+import json
+import time
+from typing import Any
+
+import click
+
+from canvas.errors import CanvasError, RunLost
+
+_json = click.option("-j", "--json", "as_json", is_flag=True, help="One JSON object a line.")
+_STYLES = {
+    "SUCCESS": "green", "FAILURE": "red", "UPSTREAM_FAILED": "yellow", "STARTED": "cyan", "RETRY": "cyan",
+    "REVOKED": "magenta", "SKIPPED": "bright_black", "PENDING": "blue", "WAITING": "bright_black",
+}  # fmt: skip
+
+
+@click.group()
+def workflow() -> None:
+    """Runs of workflows: how they stand, and steering them."""
+
+
+@workflow.command("list")
+@click.option("-n", "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="The latest so many.")
+@_json
+@click.pass_obj
+def list_runs(obj: Any, /, limit: int, as_json: bool) -> None:
+    """List runs, the latest first."""
+    app = obj.app
+    for run in app.runs.recent(limit):
+        try:
+            status = app.workflow(run).status()
+        except RunLost:
+            # Forgotten between the two looks.
+            continue
+        if as_json:
+            click.echo(json.dumps({key: value for key, value in status.as_dict().items() if key != "nodes"}))
+        else:
+            begun = status.created.strftime("%Y-%m-%d %H:%M:%S") if status.created else "?"
+            click.echo(f"{run}  {begun}  {status.state:<10} {status.done}/{len(status.nodes)}  {status.name}")
+
+
+@workflow.command()
+@click.argument("run")
+@_json
+@click.option("--format", "form", type=click.Choice(["tree", "text", "mermaid", "dot", "svg"]), default="tree")
+@click.pass_obj
+def show(obj: Any, /, run: str, as_json: bool, form: str) -> None:
+    """Print a run: its nodes with states, times and errors."""
+    found = _found(obj, run)
+    if as_json:
+        click.echo(json.dumps(found.status().as_dict()))
+    elif form != "tree":
+        click.echo(found.draw(form))
+    else:
+        from rich.console import Console
+
+        Console().print(_tree(found, found.status()))
+
+
+@workflow.command()
+@click.argument("run")
+@click.option("--interval", type=click.FloatRange(min=0.05), default=0.5, help="Seconds between looks.")
+@click.pass_obj
+def watch(obj: Any, /, run: str, interval: float) -> None:
+    """Show a run until it has ended; exit code 1 when it did not succeed."""
+    from rich.live import Live
+
+    found = _found(obj, run)
+    status = found.status()
+    try:
+        with Live(_tree(found, status), auto_refresh=False) as live:
+            while not status.over:
+                time.sleep(interval)
+                status = found.status()
+                live.update(_tree(found, status), refresh=True)
+    except KeyboardInterrupt:
+        return
+    raise SystemExit(status.state != "SUCCESS")
+
+
+@workflow.command()
+@click.argument("run")
+@click.option("--terminate", is_flag=True, help="End what runs, too.")
+@click.pass_obj
+def cancel(obj: Any, /, run: str, terminate: bool) -> None:
+    """Start no more nodes of a run."""
+    done = _found(obj, run).cancel(terminate=terminate)
+    click.echo(f"{run} is cancelled" if done else f"{run} has ended already")
+
+
+@workflow.command()
+@click.argument("run")
+@click.option("--force", is_flag=True, help="Even when it has not ended, because what was to go on is lost.")
+@click.pass_obj
+def resume(obj: Any, /, run: str, force: bool) -> None:
+    """Run the nodes again that failed or never ran."""
+    try:
+        done = _found(obj, run).resume(force=force)
+    except CanvasError as exc:
+        raise click.ClickException(str(exc)) from exc
+    click.echo(f"{run} goes on" if done else f"{run} has nothing to resume: it succeeded, or has not ended")
+
+
+@workflow.command()
+@click.argument("run")
+@click.pass_obj
+def retry(obj: Any, /, run: str) -> None:
+    """Run the same workflow again from its start; prints the id of the new run."""
+    try:
+        click.echo(_found(obj, run).retry().id)
+    except CanvasError as exc:
+        raise click.ClickException(str(exc)) from exc
+
+
+def _found(obj: Any, run: str) -> Any:
+    try:
+        return obj.app.workflow(run)
+    except RunLost as exc:
+        raise click.ClickException(str(exc)) from exc
+
+
+def _tree(run: Any, status: Any) -> Any:
+    """Each node below the last of the nodes it waits for; those before are named beside it."""
+    from rich.text import Text
+    from rich.tree import Tree
+
+    states = {node.name: node for node in status.nodes}
+    top = Tree(Text.assemble((status.name, "bold"), f" {status.id} ", _styled(status.state), f" {_counts(status)}"))
+    branches: dict[int, Any] = {}
+    parents: dict[int, list[int]] = {}
+    for number, node in enumerate(run.nodes):
+        for out in node.outs:
+            parents.setdefault(out.node, []).append(number)
+    for number, node in enumerate(run.nodes):
+        if node.kind in ("start", "end"):
+            continue
+        before = [one for one in parents.get(number, []) if one in branches]
+        under = branches[max(before)] if before else top
+        others = [run.nodes[one].name for one in before if one != max(before)]
+        branches[number] = under.add(_line(node.name, states.get(node.name), others))
+    return top
+
+
+def _line(name: str, node: Any, others: list[str]) -> Any:
+    from rich.text import Text
+
+    text = Text(name)
+    if others:
+        text.append(f" ← {', '.join(others)}", "bright_black")
+    if node is not None:
+        text.append(" ")
+        text.append_text(_styled(node.state))
+        if node.seconds is not None:
+            text.append(f" {node.seconds:.3f} s")
+        if node.error:
+            text.append(f" {node.error:.200}", "red")
+    return text
+
+
+def _styled(state: str) -> Any:
+    from rich.text import Text
+
+    return Text(state, _STYLES.get(state, ""))
+
+
+def _counts(status: Any) -> str:
+    return f"{status.done}/{len(status.nodes)}"

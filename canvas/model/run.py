@@ -1,0 +1,139 @@
+"""The words of a workflow's run: its nodes as workers see them, and a message's place among them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+HEADER = "canvas_run"
+"""The option, and message header, that holds a :class:`Place`."""
+STAMP = "canvas_workflow"
+"""The stamp ``run:attempt`` on all messages of a run, by which they are revoked."""
+SKIPPED = "SKIPPED"
+"""What a node's inputs say of a parent that was left out; no state of a record."""
+
+Kind = Literal["task", "map", "choose", "merge", "start", "end"]
+Edge = Literal["data", "order", "condition"]
+"""What a slot takes: a value, only its turn, or leave to run at all."""
+
+
+class Place(NamedTuple):
+    """Which node of which run a message is; of a map's node also which item of how many."""
+
+    run: str
+    attempt: int
+    node: int
+    item: int | None = None
+    size: int | None = None
+
+    def as_list(self) -> list[Any]:
+        """As the header carries it."""
+        return [part for part in self if part is not None]
+
+    @classmethod
+    def of(cls, value: Any) -> "Place | None":
+        """The place in a header; ``None`` for what is none."""
+        if not isinstance(value, list | tuple) or len(value) not in (3, 5):
+            return None
+        run, *numbers = value
+        if not isinstance(run, str) or not all(type(number) is int and number >= 0 for number in numbers):
+            return None
+        return cls(run, *numbers)
+
+
+class Bind(NamedTuple):
+    """Where in a node's signature an input goes: ``path`` in its wire form, ``pick`` inside the input's value."""
+
+    path: tuple[Any, ...]
+    slot: int
+    pick: tuple[Any, ...] = ()
+
+
+class Out(NamedTuple):
+    """An edge to a node's successor, into its ``slot``; ``arm`` is the branch's arm it belongs to."""
+
+    node: int
+    slot: int
+    arm: int | None = None
+
+
+class Given(NamedTuple):
+    """An input that is known when the run starts."""
+
+    slot: int
+    state: str
+    value: Any
+
+
+@dataclass(slots=True)
+class RunNode:
+    """One node of a run. Slots are its inputs, in order; a node starts when each has been filled."""
+
+    name: str
+    kind: Kind
+    slots: list[Edge] = field(default_factory=list)
+    sig: dict[str, Any] | None = None
+    """The signature in wire form, ``None`` in the places of ``binds``."""
+    binds: list[Bind] = field(default_factory=list)
+    outs: list[Out] = field(default_factory=list)
+    goes_on: bool = False
+    """Its failure does not fail the run: what follows takes ``default``."""
+    default: Any = None
+    choices: list[Any] = field(default_factory=list)
+    """A branch's values, by arm; an arm beyond them is for every other value."""
+    given: list[Given] = field(default_factory=list)
+    compensate: dict[str, Any] | None = None
+    hidden: bool = False
+    """Part of how the run works: it has no record."""
+
+    @property
+    def open_slots(self) -> int:
+        """How many inputs it still waits for."""
+        return len(self.slots) - len(self.given)
+
+    def as_list(self) -> list[Any]:
+        """As it is kept."""
+        return [
+            self.name, self.kind, self.slots, self.sig, self.binds, self.outs, self.goes_on, self.default,
+            self.choices, self.given, self.compensate, self.hidden,
+        ]  # fmt: skip
+
+    @classmethod
+    def from_list(cls, kept: Sequence[Any]) -> "RunNode":
+        """What ``as_list`` gave, read back."""
+        name, kind, slots, sig, binds, outs, goes_on, default, choices, given, compensate, hidden = kept
+        return cls(
+            name, kind, slots, sig, [Bind(tuple(path), slot, tuple(pick)) for path, slot, pick in binds],
+            [Out(*out) for out in outs], goes_on, default, choices, [Given(*one) for one in given], compensate, hidden,
+        )  # fmt: skip
+
+
+def task_id_of(place: Place) -> str:
+    """The id of a node's task, or of a map's item; known from the run's id without asking anybody."""
+    return ".".join(str(part) for part in place[:4] if part is not None)
+
+
+def picked(value: Any, pick: Sequence[Any]) -> Any:
+    """A part of a value. Raises LookupError or TypeError where there is none."""
+    for key in pick:
+        value = value[key]
+    return value
+
+
+def bound(sig: dict[str, Any], binds: Sequence[Bind], inputs: Sequence[Any]) -> dict[str, Any]:
+    """A copy of ``sig`` with the inputs in their places. Raises LookupError or TypeError for a part not there."""
+    whole: dict[str, Any] = dict(sig)
+    for path, slot, pick in binds:
+        value = picked(inputs[slot], pick)
+        container: Any = whole
+        for step in path[:-1]:
+            inner = container[step]
+            inner = dict(inner) if isinstance(inner, dict) else list(inner)
+            container[step] = inner
+            container = inner
+        container[path[-1]] = value
+    return whole
+
+
+def stamp_of(run: str, attempt: int) -> str:
+    """The stamp that all messages of one attempt carry."""
+    return f"{run}:{attempt}"

@@ -1,0 +1,149 @@
+"""Runs of workflows as they are kept beside the results: what each is, and its nodes in chunks."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, TypeVar
+
+from canvas.drivers.base import Results
+from canvas.errors import ConfigurationError, RunLost
+from canvas.model.run import Place, RunNode
+from canvas.model.settlement import Ready
+from canvas.wire import codecs
+
+CHUNK = 256
+"""Nodes that are kept together."""
+_CHUNKS_CACHED = 256
+_AHEAD = 64
+T = TypeVar("T")
+
+
+def at_once(call: Callable[[], T]) -> T:
+    """The call itself, made once."""
+    return call()
+
+
+class Runs:
+    """Reads and writes runs; nodes that were read stay in memory for a while, for they never change."""
+
+    def __init__(
+        self,
+        results: Results | None,
+        serializer: str,
+        expires: float | None,
+        persist: Callable[[Callable[[], Any]], Any],
+    ) -> None:
+        """``expires``: seconds that a run is kept. ``persist`` makes each call, and may repeat it."""
+        self._driver = results
+        self._serializer = serializer
+        self._expires = int(expires) if expires else None
+        self._persist = persist
+        self._chunks: OrderedDict[tuple[str, int, int], list[RunNode]] = OrderedDict()
+
+    @property
+    def _results(self) -> Results:
+        if self._driver is None:
+            raise ConfigurationError("a workflow needs a result backend to keep its run in: set result_backend")
+        return self._driver
+
+    # -- writing
+
+    def keep(self, run: str, about: dict[str, Any], nodes: Sequence[RunNode]) -> None:
+        """Keep a new run and the nodes of its first attempt."""
+        fields = {"about": self._encode(about), "attempt": b"0", **self._encoded(0, nodes)}
+        self._persist(lambda: self._results.keep_run(run, fields, self._expires, time.time()))
+
+    def advance(
+        self, run: str, attempt: int, about: dict[str, Any], nodes: Sequence[RunNode], start: Ready | None
+    ) -> bool:
+        """Keep what ``run`` is from its next attempt on, with what is ready to ``start`` it; False when that attempt
+        has begun already."""
+        fields = {"about": self._encode(about), **self._encoded(attempt + 1, nodes)}
+        return bool(self._persist(lambda: self._results.advance_run(run, attempt, fields, start)))
+
+    def change(self, run: str, about: dict[str, Any]) -> None:
+        """Keep other words about a run."""
+        self._persist(lambda: self._results.keep_run(run, {"about": self._encode(about)}, self._expires, None))
+
+    def hold(self, run: str, attempt: int, nodes: Sequence[RunNode]) -> None:
+        """Have these nodes at hand, as if they had been read."""
+        for place, first in enumerate(range(0, len(nodes), CHUNK)):
+            self._chunks[run, attempt, place] = list(nodes[first : first + CHUNK])
+
+    # -- reading
+
+    def about(self, run: str) -> tuple[dict[str, Any], int]:
+        """What ``keep`` was told, and the number of the latest attempt. Raises RunLost."""
+        about, attempt = self._persist(lambda: self._results.run_fields(run, ["about", "attempt"]))
+        if about is None or attempt is None:
+            raise RunLost(f"there is no run {run!r}: it never was, or is forgotten by now (result_expires)")
+        return self._decode(about), int(attempt)
+
+    def node(self, run: str, attempt: int, number: int) -> RunNode:
+        """One node. Raises RunLost."""
+        chunk, place = divmod(number, CHUNK)
+        nodes = self._chunks.get((run, attempt, chunk)) or self._load(run, attempt, [chunk])
+        try:
+            return nodes[place]
+        except IndexError:
+            raise RunLost(f"run {run} has no node {number}") from None
+
+    def look_ahead(self, place: Place) -> None:
+        """Read what the end of a place will ask for; a run that is lost is found out then."""
+        with suppress(RunLost):
+            for out in self.node(place.run, place.attempt, place.node).outs[:_AHEAD]:
+                self.node(place.run, place.attempt, out.node)
+
+    def nodes(self, run: str, attempt: int, count: int) -> list[RunNode]:
+        """All ``count`` nodes of an attempt. Raises RunLost."""
+        return self._load(run, attempt, range(-(-count // CHUNK)))
+
+    def recent(self, limit: int) -> list[str]:
+        """The ids of runs, the latest first."""
+        return list(self._persist(lambda: self._results.recent_runs(limit)))
+
+    def _load(self, run: str, attempt: int, chunks: Sequence[int]) -> list[RunNode]:
+        names = [f"{attempt}.{chunk}" for chunk in chunks]
+        loaded: list[RunNode] = []
+        for chunk, kept in zip(chunks, self._persist(lambda: self._results.run_fields(run, names)), strict=True):
+            if kept is None:
+                raise RunLost(f"the nodes of run {run} are gone: it is forgotten by now (result_expires)")
+            nodes = [RunNode.from_list(one) for one in self._decode(kept)]
+            self._chunks[run, attempt, chunk] = nodes
+            loaded += nodes
+        while len(self._chunks) > _CHUNKS_CACHED:
+            self._chunks.popitem(last=False)
+        return loaded
+
+    # -- bytes
+
+    def _encoded(self, attempt: int, nodes: Sequence[RunNode]) -> dict[str, bytes]:
+        return {
+            f"{attempt}.{place}": self._encode([node.as_list() for node in nodes[first : first + CHUNK]])
+            for place, first in enumerate(range(0, len(nodes), CHUNK))
+        }
+
+    def _encode(self, value: Any) -> bytes:
+        return codecs.encode(value, self._serializer)[2]
+
+    def _decode(self, kept: bytes) -> Any:
+        return codecs.decode(kept, codecs.named(self._serializer).content_type, accept={self._serializer})
+
+
+def words_about(name: str, nodes: Sequence[RunNode], now: datetime, target: str = "canvas") -> dict[str, Any]:
+    """What is kept about a new run."""
+    return {
+        "name": name,
+        "target": target,
+        "created": now.isoformat(),
+        "nodes": len(nodes),
+        "attempts": [0] * len(nodes),
+        "compensated": [number for number, node in enumerate(nodes) if node.compensate is not None],
+    }
+
+
+def size_of(nodes: Sequence[RunNode], serializer: str) -> int:
+    """How many bytes the nodes of a run have where they are kept."""
+    return len(codecs.encode([node.as_list() for node in nodes], serializer)[2])

@@ -1,0 +1,312 @@
+"""What the end of a node sets going: the nodes after it, one after the other, as effects of one settlement.
+
+A node with one input starts at once; one with several is a chord (DESIGN §4) whose parts are its inputs, and whoever
+returns the last of them starts it. Nodes that run no task are settled on the way. What is too much for one settlement
+is left to a chord of one part, which is ready at once.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from canvas.client import Ambient
+from canvas.effects import Effects
+from canvas.errors import CanvasError, CompositionError, RunLost, UpstreamFailed, WorkflowFailed
+from canvas.graph.dag import run_nodes
+from canvas.model import states
+from canvas.model.flow import Entry, Source
+from canvas.model.record import Record
+from canvas.model.run import HEADER, SKIPPED, STAMP, Given, Place, RunNode, bound, picked, stamp_of, task_id_of
+from canvas.model.settlement import Part, Ready
+from canvas.model.signature import Signature, maybe_signature
+from canvas.replacement import collected
+from canvas.runs import Runs, words_about
+from canvas.telemetry import emit
+from canvas.wire import record as wire_record
+from canvas.wire import typed_json
+
+if TYPE_CHECKING:
+    from canvas.app import Canvas
+
+AT_ONCE = 500
+"""Nodes or items that one settlement starts at most."""
+_FAILED = frozenset({states.FAILURE, states.REVOKED})
+
+
+class Advance:
+    """One settlement's way through one attempt of a run."""
+
+    def __init__(self, app: "Canvas", runs: Runs, effects: Effects, run: str, attempt: int, parent: str | None) -> None:
+        """``parent``: the id of the task whose end this is."""
+        self._app = app
+        self._runs = runs
+        self._effects = effects
+        self._run = run
+        self._attempt = attempt
+        self._parent = parent
+        self._left = AT_ONCE
+        self._ended: list[tuple[int, int, str, Any]] = []
+
+    # -- entrances
+
+    def end(self, place: Place, state: str, value: Any) -> None:
+        """The task in ``place`` has ended."""
+        node = self._node(place.node)
+        if place.item is None:
+            self._end(place.node, state, value)
+        else:
+            if state in _FAILED and node.goes_on:
+                state, value = states.SUCCESS, node.default
+            self._part(f"{place.node}.items", place.item, state, value, ["items", place.node], place.size or 0)
+        self._drain()
+
+    def start(self) -> None:
+        """The attempt starts."""
+        record = Record(self._run, states.STARTED, None, None, [])
+        record.extra = {"attempt": self._attempt}
+        self._effects.record(record)
+        self._end(0, states.SUCCESS, None)
+        self._drain()
+
+    def starting(self) -> Ready:
+        """What is ready when the attempt is to start, for whoever fires it."""
+        return Ready(f"{self._run}.{self._attempt}.start", self._fire(["start"]), [], None)
+
+    def go_on(self, told: Sequence[Any], parts: Sequence[tuple[int, str, Any]]) -> None:
+        """The chord of a run is ready: ``told`` says what for; ``parts`` are slot, state and value."""
+        kind, number = told[0], told[1] if len(told) > 1 else 0
+        match kind:
+            case "start":
+                self.start()
+            case "node":
+                self._start(number, [Given(*part) for part in parts])
+            case "items":
+                self._collect(number, parts)
+            case "outs":
+                self._ended.append((number, told[2], parts[0][1], parts[0][2]))
+            case "map":
+                items, inputs = self._kept_items(number)
+                self._items(number, items, inputs, told[2])
+            case _:
+                raise CompositionError(f"run {self._run}: expected a step of a run; got {kind!r:.100}")
+        self._drain()
+
+    # -- from node to node
+
+    def _end(self, number: int, state: str, value: Any) -> None:
+        node = self._node(number)
+        if state in _FAILED and node.goes_on:
+            state, value = states.SUCCESS, node.default
+        self._ended.append((number, 0, state, value))
+
+    def _drain(self) -> None:
+        while self._ended:
+            number, first, state, value = self._ended.pop()
+            node = self._node(number)
+            for place in range(first, len(node.outs)):
+                if self._left <= 0:
+                    self._part(f"{number}.outs.{place}", 0, state, value, ["outs", number, place], 1)
+                    break
+                self._left -= 1
+                self._deliver(node, node.outs[place], state, value)
+
+    def _deliver(self, node: RunNode, out: Any, state: str, value: Any) -> None:
+        if node.kind == "choose" and state == states.SUCCESS:
+            state, value = (states.SUCCESS, None) if out.arm == value else (SKIPPED, None)
+        target = self._node(out.node)
+        if target.slots[out.slot] != "data" and state == states.SUCCESS:
+            value = None
+        if target.open_slots == 1:
+            self._start(out.node, [Given(out.slot, state, value)])
+        else:
+            self._part(str(out.node), out.slot, state, value, ["node", out.node], target.open_slots)
+
+    def _start(self, number: int, came: Sequence[Given]) -> None:
+        """All inputs of a node are there."""
+        node = self._node(number)
+        inputs = sorted((*node.given, *came))
+        if node.kind == "end":
+            self._finish(inputs)
+            return
+        failed = next((one for one in inputs if one.state in _FAILED), None)
+        if failed is not None:
+            self._fail(number, _upstream(node.name, failed.value))
+        elif _is_skipped(node, inputs):
+            self._record(number, states.SUCCESS, None, canvas=SKIPPED)
+            self._ended.append((number, 0, SKIPPED, None))
+        else:
+            try:
+                self._run_node(number, node, inputs)
+            except (CanvasError, TypeError, ValueError, LookupError) as exc:
+                self._fail(number, exc)
+
+    def _run_node(self, number: int, node: RunNode, inputs: Sequence[Given]) -> None:
+        values = [one.value for one in inputs]
+        match node.kind:
+            case "choose":
+                value = picked(values[node.binds[0].slot], node.binds[0].pick)
+                arm = next((at for at, choice in enumerate(node.choices) if _same(choice, value)), len(node.choices))
+                self._ended.append((number, 0, states.SUCCESS, arm))
+            case "merge":
+                value = next(one.value for one in inputs if one.state != SKIPPED)
+                self._record(number, states.SUCCESS, value)
+                self._end(number, states.SUCCESS, value)
+            case "map":
+                self._map(number, node, values)
+            case _:
+                assert node.sig is not None
+                self._send(bound(node.sig, node.binds, values), (), Place(self._run, self._attempt, number))
+
+    def _fail(self, number: int, exc: BaseException) -> None:
+        self._record(number, states.FAILURE, exc)
+        # A node that never ran has no policy of its own to apply.
+        if isinstance(exc, UpstreamFailed):
+            self._ended.append((number, 0, states.FAILURE, exc))
+        else:
+            self._end(number, states.FAILURE, exc)
+
+    # -- maps
+
+    def _map(self, number: int, node: RunNode, values: list[Any]) -> None:
+        over = node.binds[0]
+        items = picked(values[over.slot], over.pick)
+        if not isinstance(items, list | tuple):
+            raise CompositionError(
+                f"{node.name}: expected a list to map over; got {type(items).__name__} {items!r:.100}"
+            )
+        if not items:
+            self._record(number, states.SUCCESS, [])
+            self._end(number, states.SUCCESS, [])
+            return
+        if len(items) > self._left:
+            self._effects.record(Record(_items_id(self._id(number)), states.STARTED, [items, values], None, []))
+        self._items(number, items, values, 0)
+
+    def _items(self, number: int, items: Sequence[Any], values: list[Any], first: int) -> None:
+        node = self._node(number)
+        assert node.sig is not None
+        sig = bound(node.sig, node.binds[1:], values)
+        last = min(len(items), first + max(self._left, 1))
+        for at in range(first, last):
+            self._send(sig, (items[at],), Place(self._run, self._attempt, number, at, len(items)))
+        self._left -= last - first
+        if last < len(items):
+            self._part(f"{number}.map.{last}", 0, states.SUCCESS, None, ["map", number, last], 1)
+
+    def _kept_items(self, number: int) -> tuple[list[Any], list[Any]]:
+        kept = self._app.backend.get_records([_items_id(self._id(number))])[0]
+        if kept is None:
+            raise RunLost(f"the items of {self._node(number).name} in run {self._run} are gone (result_expires)")
+        return kept.result[0], kept.result[1]
+
+    def _collect(self, number: int, parts: Sequence[tuple[int, str, Any]]) -> None:
+        """Every item of a map has ended."""
+        failed = next((value for _, state, value in parts if state in _FAILED), None)
+        if failed is not None:
+            self._record(number, states.FAILURE, failed)
+            self._ended.append((number, 0, states.FAILURE, failed))
+        else:
+            values = [value for _, _, value in parts]
+            self._record(number, states.SUCCESS, values)
+            self._end(number, states.SUCCESS, values)
+
+    # -- the end
+
+    def _finish(self, inputs: Sequence[Given]) -> None:
+        failed = next((one.value for one in inputs if one.state in _FAILED), None)
+        cause = failed.cause if isinstance(failed, UpstreamFailed) else repr(failed)
+        error = None if failed is None else WorkflowFailed(self._run, cause)
+        state = states.SUCCESS if error is None else states.FAILURE
+        record = Record(self._run, state, error, None, [])
+        record.date_done = self._app.now().isoformat()
+        record.extra = {"attempt": self._attempt}
+        self._effects.record(record)
+        if error is not None:
+            self._compensate()
+
+    def _compensate(self) -> None:
+        """Undo what had succeeded, the latest first, one after the other; each whatever became of those before."""
+        about, _ = self._runs.about(self._run)
+        numbers = about.get("compensated") or []
+        places = [Place(self._run, about["attempts"][number], number) for number in numbers]
+        records = self._app.backend.get_records([task_id_of(place) for place in places])
+        done = [
+            (record.date_done or "", number, record.result)
+            for number, record in zip(numbers, records, strict=True)
+            if record is not None and record.status == states.SUCCESS and record.extra.get("canvas") != SKIPPED
+        ]
+        entries: list[Entry] = []
+        for _, number, value in sorted(done, key=lambda one: (one[0], one[1]), reverse=True):
+            node = self._node(number)
+            assert node.compensate is not None
+            args = list(node.compensate["args"])
+            sig = {**node.compensate, "args": args if node.compensate["immutable"] else [value, *args]}
+            before = [Source(len(entries) - 1, "order")] if entries else []
+            entries.append(Entry(f"undo {node.name}", "task", sig, sources=before, goes_on=True))
+        if entries:
+            self._undo(about["name"], entries)
+
+    def _undo(self, name: str, entries: list[Entry]) -> None:
+        """Compensations are a run of their own, known by the run they undo."""
+        run, nodes = f"{self._run}.{self._attempt}.undo", run_nodes(entries)
+        self._runs.keep(run, words_about(f"undo {name}", nodes, self._app.now()), nodes)
+        Advance(self._app, self._runs, self._effects, run, 0, self._parent).start()
+
+    # -- parts of these
+
+    def _node(self, number: int) -> RunNode:
+        return self._runs.node(self._run, self._attempt, number)
+
+    def _id(self, number: int) -> str:
+        return task_id_of(Place(self._run, self._attempt, number))
+
+    def _send(self, sig: dict[str, Any], args: tuple[Any, ...], place: Place) -> None:
+        whole: Signature[Any] = collected(self._app, maybe_signature(sig, self._app).clone())
+        whole.stamp(None, False, **{STAMP: stamp_of(self._run, self._attempt)})
+        options = {"task_id": task_id_of(place), HEADER: place.as_list(), "ignore_result": False}
+        self._effects.send(self._effects.plan(whole, args, options), Ambient(self._run, self._parent))
+
+    def _record(self, number: int, state: str, result: Any, **extra: Any) -> None:
+        if self._node(number).hidden:
+            return
+        record = Record(self._id(number), state, result, None, [], parent_id=self._parent)
+        record.date_done = self._app.now().isoformat()
+        record.extra = extra
+        self._effects.record(record)
+
+    def _part(self, name: str, slot: int, state: str, value: Any, told: list[Any], size: int) -> None:
+        backend, group = self._app.backend, f"{self._run}.{self._attempt}.{name}"
+        payload = wire_record.encode_part(str(slot), state, value, serializer=backend.serializer)
+        part = Part(group, str(slot), slot, payload, self._fire(told), backend.chord_expires, size)
+        self._effects.parts.append(part)
+
+    def _fire(self, told: list[Any]) -> bytes:
+        return typed_json.dumps({"run": [self._run, self._attempt], "told": told, "parent_id": self._parent})
+
+
+def advance_all(app: "Canvas", runs: Runs, effects: Effects, parent: str | None) -> None:
+    """Set going what follows every place of a run that ``effects`` say has ended."""
+    while effects.ends:
+        place, state, value = effects.ends.pop()
+        try:
+            Advance(app, runs, effects, place.run, place.attempt, parent).end(place, state, value)
+        except RunLost as exc:
+            emit("run.lost", run=place.run, reason=str(exc))
+
+
+def _is_skipped(node: RunNode, inputs: Sequence[Given]) -> bool:
+    """A node is left out with what it needs; a branch's own result only with all its arms."""
+    needed = [one.state == SKIPPED for one in inputs if node.slots[one.slot] != "order"]
+    return bool(needed) and (all(needed) if node.kind == "merge" else any(needed))
+
+
+def _same(choice: Any, value: Any) -> bool:
+    """JSON's equality: True is not 1."""
+    return type(choice) is type(value) and bool(choice == value)
+
+
+def _upstream(name: str, cause: Any) -> UpstreamFailed:
+    return UpstreamFailed(name, cause.cause if isinstance(cause, UpstreamFailed) else repr(cause))
+
+
+def _items_id(task_id: str) -> str:
+    return f"{task_id}.items"

@@ -1,0 +1,43 @@
+"""What a workflow would send, before it does."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from canvas.errors import CompositionError
+from canvas.graph.dag import run_nodes
+from canvas.graph.embed import Embedding, estimated_bytes
+from canvas.runs import size_of
+from canvas.workflows.run import stamp_options
+
+if TYPE_CHECKING:
+    from canvas.workflows.compose import Workflow
+
+
+class Preview(NamedTuple):
+    """Sizes of a run, in each of its forms."""
+
+    nodes: int
+    edges: int
+    plan_bytes: int
+    """What a run for canvas workers keeps in the result backend."""
+    messages: list[tuple[str, int]]
+    """What a run for stock workers sends at its start: each task, and about how many bytes."""
+    joins: int
+    """Chords that start then."""
+    refusal: str | None
+    """Why it cannot be run by stock workers."""
+
+
+def preview(flow: "Workflow") -> Preview:
+    """Compile, and send nothing. Raises CompositionError."""
+    nodes = run_nodes(flow.entries)
+    app, edges = flow.app, sum(len(entry.sources) for entry in flow.entries)
+    plan_bytes = size_of(nodes, app.conf.task_serializer)
+    run = app.new_id()
+    try:
+        embedding = Embedding(nodes, lambda number: f"{run}.0.{number}", app.new_id, stamp_options(run, 0))
+        roots = embedding.roots()
+    except CompositionError as exc:
+        return Preview(len(flow), edges, plan_bytes, [], 0, str(exc))
+    names = [root["task"] for root in roots]
+    messages = list(zip(names, estimated_bytes(roots), strict=True))
+    return Preview(len(flow), edges, plan_bytes, messages, len(embedding.barriers), None)

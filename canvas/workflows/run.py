@@ -1,0 +1,377 @@
+"""A run of a workflow: its results, how it stands, and steering it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Generator
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from canvas.client import Ambient
+from canvas.effects import Effects
+from canvas.errors import CompositionError, InvalidTaskError, RunLost, TimeoutError, WorkflowFailed
+from canvas.graph.dag import resumed, run_nodes, with_values
+from canvas.graph.embed import Embedding, estimated_bytes
+from canvas.model import states
+from canvas.model.record import Record
+from canvas.model.run import SKIPPED, STAMP, Place, RunNode, stamp_of, task_id_of
+from canvas.model.settlement import Join
+from canvas.result import AsyncResult
+from canvas.result.single import raise_remote
+from canvas.runs import words_about
+from canvas.workflows.advance import Advance
+from canvas.workflows.status import NodeStatus, RunStatus, node_state, run_status
+
+if TYPE_CHECKING:
+    from canvas.app import Canvas
+    from canvas.workflows.compose import Workflow
+
+TARGETS = ("canvas", "celery")
+CANCEL = "canvas.cancel_run"
+"""The task that ends a run whose time is over."""
+
+
+def start(flow: "Workflow", *, expires: Any = None, timeout: float | None = None, target: str = "canvas") -> "Run":
+    """Start a run of ``flow``, for canvas workers, or with ``target="celery"`` in a form that stock Celery workers run.
+
+    Nodes that have not begun when it ``expires`` (seconds from now, or a time) never do. A run that has not ended
+    after ``timeout`` seconds is cancelled, with what runs then. Raises CompositionError, EncodeError,
+    ConfigurationError without a result backend, OperationalError.
+    """
+    app: Canvas = flow.app
+    nodes = run_nodes(flow.entries)
+    if target not in TARGETS:
+        raise CompositionError(f"target: expected one of {', '.join(TARGETS)}; got {target!r:.100}")
+    if expires is not None:
+        _expire(app, nodes, expires)
+    return _run(app, words_about(flow.name, nodes, app.now(), target), nodes, timeout)
+
+
+def _run(app: "Canvas", about: dict[str, Any], nodes: list[RunNode], timeout: float | None) -> "Run":
+    """A new run of these nodes."""
+    run = Run(app, app.new_id(), about, 0, nodes)
+    effects = run._beginning(nodes, {}, timeout)
+    app.runs.keep(run.id, about, nodes)
+    app.driver.completer.settle([effects.settlement()])
+    return run
+
+
+async def astart(flow: "Workflow", **options: Any) -> "Run":
+    """``start``, without blocking the event loop."""
+    return await asyncio.to_thread(lambda: start(flow, **options))
+
+
+def _expire(app: "Canvas", nodes: list[RunNode], expires: Any) -> None:
+    if isinstance(expires, int | float) and not isinstance(expires, bool):
+        expires = app.now() + timedelta(seconds=expires)
+    if not isinstance(expires, datetime):
+        raise InvalidTaskError(f"expires: expected seconds or a datetime; got {expires!r:.100}")
+    for node in nodes:
+        if node.sig is not None:
+            node.sig = {**node.sig, "options": {**node.sig["options"], "expires": expires.isoformat()}}
+
+
+class Run:
+    """One run; ``app.workflow(id)`` finds it from anywhere."""
+
+    def __init__(self, app: "Canvas", run: str, about: dict[str, Any], attempt: int, nodes: list[RunNode]) -> None:
+        """``nodes``: those of the first attempt."""
+        self.app = app
+        self.id = run
+        self.about = about
+        self.attempt = attempt
+        self.nodes = nodes
+        self._numbers = {node.name: number for number, node in enumerate(nodes) if not node.hidden}
+
+    @classmethod
+    def find(cls, app: "Canvas", run: str) -> "Run":
+        """The run of that id. Raises RunLost."""
+        about, attempt = app.runs.about(run)
+        return cls(app, run, about, attempt, app.runs.nodes(run, 0, about["nodes"]))
+
+    @property
+    def name(self) -> str:
+        return str(self.about["name"])
+
+    def __getitem__(self, name: str) -> AsyncResult:
+        """The result of a node."""
+        try:
+            return self._result(self._numbers[name])
+        except KeyError:
+            raise KeyError(f"run {self.id} has no node {name!r}; it has {', '.join(self._numbers)}") from None
+
+    def __iter__(self) -> Any:
+        return iter(self._numbers)
+
+    def __repr__(self) -> str:
+        return f"<Run {self.id} of {self.name}>"
+
+    # -- results
+
+    @property
+    def result(self) -> AsyncResult:
+        """The run itself: SUCCESS, or FAILURE with WorkflowFailed, when it has ended. Stock workers do not store it."""
+        return AsyncResult(self.id, app=self.app)
+
+    @property
+    def state(self) -> str:
+        """PENDING, STARTED, SUCCESS, FAILURE; CANCELLING and CANCELLED after ``cancel``."""
+        return self.status().state
+
+    def ready(self) -> bool:
+        """Whether it has ended."""
+        return self.status().over if self._stock else self.result.ready()
+
+    @property
+    def _stock(self) -> bool:
+        return bool(self.about["target"] == "celery")
+
+    def get(self, timeout: float | None = None) -> Any:
+        """Wait until it has ended; the value of the last node, or of all last nodes by name.
+
+        Raises the error of the node that failed, WorkflowFailed when none is known, TimeoutError.
+        """
+        if self._stock:
+            self._wait_for_nodes(timeout)
+        else:
+            self.result.get(timeout=timeout, propagate=False)
+        return self._conclude()
+
+    def _conclude(self) -> Any:
+        status = self.status()
+        if status.state != states.SUCCESS:
+            self._raise_cause()
+        values = self._values(self._sinks())
+        return next(iter(values.values())) if len(self._sinks()) == 1 and values else values
+
+    def _wait_for_nodes(self, timeout: float | None) -> None:
+        """Stock workers tell of nodes only, and send what follows one before they store its result: wait for all."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        ids = {task_id_of(self._place(number)): number for number in self._numbers.values()}
+        left, failed = set(ids.values()), False
+        with self.app.backend.watch(list(ids)) as watch:
+            while left and not (failed and self.status().over):
+                found = watch.next(None if deadline is None else max(0.0, deadline - time.monotonic()))
+                if found is None:
+                    raise TimeoutError(f"The operation timed out: run {self.id} has not ended after {timeout} s")
+                state = found[1].status
+                if state in states.READY_STATES:
+                    left.discard(ids[found[0]])
+                    failed = failed or state in states.PROPAGATE_STATES
+
+    async def aget(self, timeout: float | None = None) -> Any:
+        """``get`` on an event loop."""
+        if self._stock:
+            return await asyncio.to_thread(self.get, timeout)
+        await self.result.aget(timeout=timeout, propagate=False)
+        return await asyncio.to_thread(self._conclude)
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self.aget().__await__()
+
+    def results(self) -> dict[str, Any]:
+        """The values of the nodes that have succeeded, by name."""
+        return self._values(list(self._numbers.values()))
+
+    def _sinks(self) -> list[int]:
+        end = len(self.nodes) - 1
+        return [number for number in self._numbers.values() if any(out.node == end for out in self.nodes[number].outs)]
+
+    def _values(self, numbers: list[int]) -> dict[str, Any]:
+        found = zip(numbers, self._records(numbers), strict=True)
+        return {
+            self.nodes[number].name: record.result
+            for number, record in found
+            if record is not None and record.status == states.SUCCESS
+        }
+
+    def _raise_cause(self) -> NoReturn:
+        """Raise the error of a node that failed, or was revoked, itself."""
+        failed = WorkflowFailed(self.id, "a node failed")
+        for number, record in zip(self._numbers.values(), self._records(list(self._numbers.values())), strict=True):
+            if record is None or self.nodes[number].goes_on:
+                continue
+            if node_state(record) in (states.FAILURE, states.REVOKED):
+                failed.add_note(f"node {self.nodes[number].name}")
+                try:
+                    raise_remote(record)
+                except Exception as exc:
+                    raise exc from failed
+        raise failed
+
+    def _records(self, numbers: list[int]) -> list[Record | None]:
+        return self.app.backend.get_records([task_id_of(self._place(number)) for number in numbers])
+
+    def _place(self, number: int) -> Place:
+        return Place(self.id, self.about["attempts"][number], number)
+
+    def _result(self, number: int) -> AsyncResult:
+        return AsyncResult(task_id_of(self._place(number)), app=self.app)
+
+    # -- looking
+
+    def refresh(self) -> "Run":
+        """Read what others have done to the run meanwhile. Raises RunLost."""
+        self.about, self.attempt = self.app.runs.about(self.id)
+        return self
+
+    def status(self) -> RunStatus:
+        """How it stands: its state, its nodes with states and times, its critical path."""
+        self.refresh()
+        records = self._records(list(range(len(self.nodes))))
+        own = self.app.backend.get_records([self.id])[0]
+        ids = [task_id_of(self._place(number)) for number in range(len(self.nodes))]
+        if own is not None and own.extra.get("attempt", self.attempt) != self.attempt:
+            own = None
+        return run_status(self.id, self.about, self.nodes, records, own, ids)
+
+    async def progress(self) -> AsyncIterator[NodeStatus]:
+        """Each node as it ends, those that had ended before first, until the run has ended."""
+        numbers = {task_id_of(self._place(number)): number for number in self._numbers.values()}
+        told: set[str] = set()
+        async with self.app.backend.awatch([*numbers, self.id]) as watch:
+            while True:
+                found = await watch.next(None)
+                assert found is not None
+                task_id, record = found
+                if record.status not in states.READY_STATES or task_id in told:
+                    continue
+                told.add(task_id)
+                if task_id == self.id:
+                    break
+                yield NodeStatus.of(self.nodes[numbers[task_id]], task_id, record)
+                if self._stock and (await asyncio.to_thread(self.status)).over:
+                    break
+        for status in (await asyncio.to_thread(self.status)).nodes:
+            if status.task_id not in told and status.ended is not None:
+                yield status
+
+    def draw(self, form: str = "text") -> str:
+        """A picture, coloured by state: ``text``, ``mermaid``, ``dot``, ``svg``."""
+        from canvas.graph.picture import draw_run
+
+        return draw_run(self.nodes, {node.name: node.state for node in self.status().nodes}, form)
+
+    def _repr_svg_(self) -> str:
+        return self.draw("svg")
+
+    # -- steering
+
+    def cancel(self, terminate: bool = False, signal: str = "SIGTERM") -> bool:
+        """Start no more of its nodes, and with ``terminate`` end those that run; False when it has ended already.
+
+        What waits in a queue is REVOKED when a worker finds it there. Safe to call again.
+        """
+        if self.status().over:
+            return False
+        self.about["cancelled"] = self.app.now().isoformat()
+        self.app.runs.change(self.id, self.about)
+        self.app.control.revoke_by_stamped_headers(
+            {STAMP: stamp_of(self.id, self.attempt)}, terminate=terminate, signal=signal
+        )
+        return True
+
+    def resume(self, force: bool = False) -> bool:
+        """Run the nodes again that failed, and those that never ran; the results of all others are used as they are.
+
+        False when there is nothing to do: the run succeeded, goes on, or somebody else has just resumed it. With
+        ``force`` a run is resumed that has not ended, because what was to go on is lost; what still runs of it leads to
+        nothing more.
+        """
+        status = self.status()
+        if status.state == states.SUCCESS or not (force or status.over):
+            return False
+        ended, before = self._ended(), self.attempt
+        again = Run(self.app, self.id, dict(self.about), before + 1, self.nodes)
+        again.about.pop("cancelled", None)
+        again.about["attempts"] = [
+            known if number in ended else again.attempt for number, known in enumerate(self.about["attempts"])
+        ]
+        left = resumed(self.nodes, ended)
+        effects = again._beginning(left, ended, None)
+        start = (
+            None if self._stock else Advance(self.app, self.app.runs, effects, self.id, again.attempt, None).starting()
+        )
+        if not self.app.runs.advance(self.id, before, again.about, left, start):
+            return False
+        self.app.control.keep_revoked_stamps({STAMP: stamp_of(self.id, before)})
+        if start is None:
+            self.app.driver.completer.settle([effects.settlement()])
+        else:
+            self.app.driver.completer.fire(effects.firing(start.group_id))
+        self.about, self.attempt = again.about, again.attempt
+        return True
+
+    def retry(self) -> "Run":
+        """A new run of the same workflow, from its start."""
+        about = words_about(self.name, self.nodes, self.app.now(), self.about["target"])
+        return _run(self.app, about, self.nodes, None)
+
+    def _ended(self) -> dict[int, tuple[str, Any]]:
+        """State and value of the nodes that need not run again, as those after them see it."""
+        ended: dict[int, tuple[str, Any]] = {}
+        for number, record in enumerate(self._records(list(range(len(self.nodes))))):
+            node, state = self.nodes[number], None if record is None else node_state(record)
+            if record is not None and state in (states.SUCCESS, SKIPPED):
+                ended[number] = (str(state), record.result)
+            elif state == states.FAILURE and node.goes_on:
+                ended[number] = (states.SUCCESS, node.default)
+        for number, node in enumerate(self.nodes):
+            if node.kind == "choose" and all(out.node in ended for out in node.outs):
+                ended[number] = (states.SUCCESS, None)
+        return ended
+
+    def _beginning(self, nodes: list[RunNode], ended: dict[int, tuple[str, Any]], timeout: float | None) -> Effects:
+        """What starts an attempt: that it runs is stored, and its first messages are sent."""
+        app, effects = self.app, Effects(self.app)
+        if self.about["target"] == "celery":
+            self._embed(effects, nodes, ended)
+        else:
+            app.runs.hold(self.id, self.attempt, nodes)
+            Advance(app, app.runs, effects, self.id, self.attempt, None).start()
+        if timeout is not None:
+            self._time_out(effects, timeout)
+        return effects
+
+    def _embed(self, effects: Effects, nodes: list[RunNode], ended: dict[int, tuple[str, Any]]) -> None:
+        """The run in Celery's own form; values of what has ended come from identity tasks."""
+        app = self.app
+
+        def id_of(number: int) -> str:
+            return app.new_id() if number in ended else task_id_of(Place(self.id, self.attempt, number))
+
+        stamp = stamp_options(self.id, self.attempt)
+        embedding = Embedding(with_values(self.nodes, ended) if ended else nodes, id_of, app.new_id, stamp)
+        roots, limit = embedding.roots(), app.conf.task_message_max_bytes
+        largest = max(estimated_bytes(roots))
+        if limit and largest > limit:
+            raise CompositionError(
+                f"{self.name}: a message would have about {largest:,} bytes, more than task_message_max_bytes "
+                f"({limit:,}): what follows {embedding.costliest()!r} stands in each of its parents' messages; let "
+                "fewer nodes lead there, or run it on canvas workers (target='canvas')"
+            )
+        for root in roots:
+            effects.send(effects.plan(root, (), {}), Ambient(self.id))
+        expires = app.backend.chord_expires
+        effects.joins += [Join(barrier.group_id, barrier.size, expires) for barrier in embedding.barriers]
+
+    def _time_out(self, effects: Effects, timeout: float) -> None:
+        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout <= 0:
+            raise CompositionError(f"timeout: expected seconds above 0; got {timeout!r:.100}")
+        sig = self.app.signature(CANCEL, (self.id, self.attempt), countdown=timeout, ignore_result=True)
+        effects.send(effects.plan(sig, (), {}), Ambient(self.id))
+
+
+def stamp_options(run: str, attempt: int) -> dict[str, Any]:
+    """The options of every task of an attempt, by which it is revoked."""
+    return {"stamped_headers": [STAMP], STAMP: stamp_of(run, attempt)}
+
+
+def end_overdue(app: "Canvas", run: str, attempt: int) -> str:
+    """Cancel an attempt whose time is over; says what became of it."""
+    try:
+        found = Run.find(app, run)
+    except RunLost:
+        return "forgotten"
+    if found.attempt != attempt or not found.cancel(terminate=True):
+        return "had ended"
+    return "cancelled"

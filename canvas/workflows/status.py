@@ -1,0 +1,192 @@
+"""How a run stands, from its nodes' records. Pure."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from canvas.errors import UpstreamFailed
+from canvas.model import states
+from canvas.model.record import Record
+from canvas.model.run import SKIPPED, RunNode
+
+UPSTREAM_FAILED = "UPSTREAM_FAILED"
+CANCELLING, CANCELLED = "CANCELLING", "CANCELLED"
+WAITING = "WAITING"
+"""Not sent yet: a node before it has not ended."""
+_OVER = frozenset({states.SUCCESS, states.FAILURE, states.REVOKED, states.IGNORED, UPSTREAM_FAILED, SKIPPED})
+
+
+@dataclass(slots=True)
+class NodeStatus:
+    """One node: a task's state, or WAITING, SKIPPED, UPSTREAM_FAILED."""
+
+    name: str
+    state: str
+    task_id: str
+    started: datetime | None = None
+    ended: datetime | None = None
+    error: str | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it ran; ``None`` when that is not known."""
+        if self.started is None or self.ended is None:
+            return None
+        return max(0.0, (self.ended - self.started).total_seconds())
+
+    @classmethod
+    def of(cls, node: RunNode, task_id: str, record: Record) -> "NodeStatus":
+        """A node that has a record."""
+        state = node_state(record)
+        failed = state in (states.FAILURE, states.REVOKED, UPSTREAM_FAILED)
+        over = state in _OVER
+        return cls(
+            node.name,
+            state,
+            task_id,
+            _moment(record.extra.get("date_start")),
+            _moment(record.date_done) if over else None,
+            (str(record.result) or repr(record.result)) if failed else None,
+        )
+
+
+@dataclass(slots=True)
+class RunStatus:
+    """A run at one moment."""
+
+    id: str
+    name: str
+    state: str
+    """STARTED, SUCCESS, FAILURE; CANCELLING and CANCELLED after ``cancel``; PENDING when nothing has begun."""
+    created: datetime | None
+    ended: datetime | None
+    nodes: list[NodeStatus] = field(default_factory=list)
+    critical_path: list[str] = field(default_factory=list)
+    """The nodes whose times add up to the longest way through the run so far."""
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return self.state in (states.SUCCESS, states.FAILURE, CANCELLED)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many nodes are in each state."""
+        return dict(Counter(node.state for node in self.nodes))
+
+    @property
+    def done(self) -> int:
+        """How many nodes have ended."""
+        return sum(node.state in _OVER for node in self.nodes)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "state": self.state,
+            "created": self.created.isoformat() if self.created else None,
+            "ended": self.ended.isoformat() if self.ended else None,
+            "counts": self.counts,
+            "critical_path": self.critical_path,
+            "nodes": [
+                {
+                    "name": node.name,
+                    "state": node.state,
+                    "task_id": node.task_id,
+                    "seconds": node.seconds,
+                    "error": node.error,
+                }
+                for node in self.nodes
+            ],
+        }
+
+
+def node_state(record: Record) -> str:
+    """A node's state by its record."""
+    if record.status == states.SUCCESS and record.extra.get("canvas") == SKIPPED:
+        return SKIPPED
+    if record.status == states.FAILURE and isinstance(record.result, UpstreamFailed):
+        return UPSTREAM_FAILED
+    return record.status
+
+
+def run_status(
+    run: str,
+    about: dict[str, Any],
+    nodes: Sequence[RunNode],
+    records: Sequence[Record | None],
+    own: Record | None,
+    ids: Sequence[str],
+) -> RunStatus:
+    """The status of a run by the records of its nodes, and its own."""
+    found: list[NodeStatus] = []
+    waiting = _waiting(nodes, records)
+    for number, (node, record) in enumerate(zip(nodes, records, strict=True)):
+        if record is None:
+            found.append(NodeStatus(node.name, WAITING if number in waiting else states.PENDING, ids[number]))
+        else:
+            found.append(NodeStatus.of(node, ids[number], record))
+    state = states.PENDING if own is None else own.status
+    if about["target"] == "celery":
+        state = _stock_state(nodes, found)
+    if about.get("cancelled"):
+        state = {states.FAILURE: CANCELLED, states.STARTED: CANCELLING, states.PENDING: CANCELLING}.get(state, state)
+    ended = _moment(own.date_done) if own is not None and own.status in states.READY_STATES else None
+    path = _critical_path(nodes, found)
+    shown = [status for node, status in zip(nodes, found, strict=True) if not node.hidden]
+    return RunStatus(run, str(about["name"]), state, _moment(about.get("created")), ended, shown, path)
+
+
+def _stock_state(nodes: Sequence[RunNode], found: Sequence[NodeStatus]) -> str:
+    """The state of a run that stock workers run, who tell of tasks only: what stands behind a failure never runs, and
+    where a chord waited, Celery fails its body."""
+    failed = (states.FAILURE, states.REVOKED, UPSTREAM_FAILED)
+    for number, node in enumerate(nodes):
+        if found[number].state not in failed or node.hidden:
+            continue
+        for out in node.outs:
+            if not nodes[out.node].hidden and found[out.node].state not in (states.SUCCESS, states.STARTED):
+                found[out.node].state = UPSTREAM_FAILED
+    shown = [status.state for node, status in zip(nodes, found, strict=True) if not node.hidden]
+    if all(state in _OVER for state in shown):
+        return states.FAILURE if any(state in failed for state in shown) else states.SUCCESS
+    return states.STARTED if any(state in _OVER or state == states.STARTED for state in shown) else states.PENDING
+
+
+def _waiting(nodes: Sequence[RunNode], records: Sequence[Record | None]) -> set[int]:
+    """What stands behind a node that has not ended."""
+    waiting: set[int] = set()
+    for number, (node, record) in enumerate(zip(nodes, records, strict=True)):
+        over = (record is not None and node_state(record) in _OVER) or (node.hidden and number not in waiting)
+        if not over:
+            waiting.update(out.node for out in node.outs)
+    return waiting
+
+
+def _critical_path(nodes: Sequence[RunNode], found: Sequence[NodeStatus]) -> list[str]:
+    longest = [0.0] * len(nodes)
+    before: list[int | None] = [None] * len(nodes)
+    for number, node in enumerate(nodes):
+        longest[number] += found[number].seconds or 0.0
+        for out in node.outs:
+            if before[out.node] is None or longest[number] > longest[out.node]:
+                longest[out.node], before[out.node] = longest[number], number
+    at: int | None = before[-1]
+    path: list[str] = []
+    while at is not None:
+        if not nodes[at].hidden:
+            path.append(nodes[at].name)
+        at = before[at]
+    return path[::-1]
+
+
+def _moment(value: Any) -> datetime | None:
+    if isinstance(value, datetime):
+        return value
+    try:
+        return datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None

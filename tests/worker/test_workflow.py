@@ -1,0 +1,359 @@
+"""Workflows on canvas' worker: values, failures, choices, maps; looked at and steered while they run."""
+
+import asyncio
+import json
+
+import pytest
+
+from canvas import Workflow, chain, chord, group
+from canvas.errors import RunLost, UpstreamFailed, WorkflowFailed
+from canvas.testing.contract import eventually
+from tests.support.apps import make
+from tests.worker.commands import canvas as command
+from tests.worker.commands import start, task
+
+
+@pytest.fixture(scope="module")
+def app(bench):
+    broker, backend, ledger = bench.urls()
+    bench.server.client().flushall()
+    app = make("canvas", broker, backend, ledger=ledger)
+    with start(bench, "-P", "threads", "-c", "4"):
+        yield app
+    app.close()
+
+
+@pytest.fixture
+def flow(app):
+    return Workflow("flow", app)
+
+
+def named(app, flow, name, *args, **options):
+    """A node whose value shows what it was given."""
+    return flow.add(task(app, "rec").s(name, *args), name=name, **options)
+
+
+def states(run):
+    return {node.name: node.state for node in run.status().nodes}
+
+
+def test_a_part_that_is_not_there_fails_its_node(app, flow):
+    parts = flow.add(task(app, "parts").s(1))
+    flow.add(task(app, "ident").s(parts["nothing"]), name="wanting")
+    run = flow.apply_async()
+    with pytest.raises(KeyError):
+        run.get(timeout=20)
+    assert states(run) == {"parts": "SUCCESS", "wanting": "FAILURE"}
+
+
+def test_composites_are_nodes(app, flow):
+    add = task(app, "add")
+    first = flow.add(chain(add.s(1, 1), add.s(2)), name="chain")
+    both = flow.add(group(add.s(first, 1), add.s(first, 2)), name="group")
+    last = flow.add(chord([add.s(both[0], 10), add.s(both[1], 20)], task(app, "tsum").s()), name="chord")
+    flow.add(chain(group(add.s(last, 1), add.s(last, 2))), name="ends in a group")
+    run = flow.apply_async()
+    assert run.get(timeout=20) == [42, 43]
+    assert run.results() == {"chain": 4, "group": [5, 6], "chord": 41, "ends in a group": [42, 43]}
+
+
+def test_a_composite_that_fails_inside_fails_its_node(app, flow):
+    add, fail = task(app, "add"), task(app, "fail")
+    broken = flow.add(chain(fail.s(), add.s(2)), name="chain")
+    flow.add(chord([add.s(1, 1), fail.s()], task(app, "tsum").s()), name="chord")
+    flow.add(task(app, "ident").s(broken), name="after")
+    run = flow.apply_async()
+    with pytest.raises(ValueError, match="boom") as raised:
+        run.get(timeout=20)
+    assert isinstance(raised.value.__cause__, WorkflowFailed)
+    assert states(run) == {"chain": "FAILURE", "chord": "FAILURE", "after": "UPSTREAM_FAILED"}
+    with pytest.raises(UpstreamFailed, match=r"after did not run: ValueError\('boom', 42\)"):
+        run["after"].get(timeout=5)
+
+
+def test_a_failure_leaves_siblings_alone(app, flow):
+    fine = named(app, flow, "fine")
+    broken = flow.add(task(app, "fail").s(fine))
+    named(app, flow, "below", broken)
+    named(app, flow, "sibling", fine)
+    named(app, flow, "both", broken, fine)
+    run = flow.apply_async()
+    with pytest.raises(ValueError, match="boom"):
+        run.get(timeout=20)
+    assert states(run) == {
+        "fine": "SUCCESS", "fail": "FAILURE", "below": "UPSTREAM_FAILED", "sibling": "SUCCESS",
+        "both": "UPSTREAM_FAILED",
+    }  # fmt: skip
+    assert run.result.state == "FAILURE"
+
+
+def test_a_node_that_may_fail_gives_its_default(app, flow):
+    soft = flow.add(task(app, "fail").s(), on_failure="continue", default=[7])
+    named(app, flow, "after", soft[0])
+    run = flow.apply_async()
+    assert run.get(timeout=20) == ["after", [7], {}]
+    assert states(run) == {"fail": "FAILURE", "after": "SUCCESS"}
+
+
+@pytest.mark.parametrize("size", [0, 1, 3, 1300])
+def test_a_map_runs_a_task_for_each_item(app, flow, size):
+    items = flow.add(task(app, "upto").s(size))
+    one = flow.add(task(app, "ident").s(100), name="one")
+    mapped = flow.map(task(app, "add").s(one), over=items, name="mapped")
+    again = flow.map(task(app, "add").s(y=1), over=mapped, name="again")
+    flow.add(task(app, "tsum").s(again))
+    run = flow.apply_async()
+    assert run.get(timeout=60) == sum(range(101, 101 + size))
+    assert run["mapped"].get() == list(range(100, 100 + size))
+
+
+def test_a_map_of_composites_and_of_what_is_no_list(app, flow):
+    items = flow.add(task(app, "upto").s(3))
+    add = task(app, "add")
+    flow.map(chain(add.s(1), group(add.s(10), add.s(20))), over=items, name="groups")
+    run = flow.apply_async()
+    assert run.get(timeout=20) == [[11, 21], [12, 22], [13, 23]]
+    wrong = Workflow("wrong", app)
+    wrong.map(add.s(1), over=wrong.add(task(app, "ident").s(5)), name="over five")
+    with pytest.raises(Exception, match="over five: expected a list to map over; got int 5"):
+        wrong.apply_async().get(timeout=20)
+
+
+def test_items_that_fail_fail_their_map_or_give_its_default(app, flow):
+    items = flow.add(task(app, "ident").s([1, "x", 3]), name="items")
+    flow.map(task(app, "add").s(1), over=items, name="hard")
+    flow.map(task(app, "add").s(1), over=items, name="soft", on_failure="continue", default=0)
+    run = flow.apply_async()
+    with pytest.raises(TypeError):
+        run.get(timeout=20)
+    assert run["soft"].get(timeout=20) == [2, 0, 4]
+    assert states(run) == {"items": "SUCCESS", "hard": "FAILURE", "soft": "SUCCESS"}
+
+
+@pytest.mark.parametrize(("value", "chosen"), [("a", "one"), ("b", "two"), ("c", "else"), (1, "else")])
+def test_a_branch_runs_one_arm(app, flow, value, chosen):
+    on = flow.add(task(app, "ident").s({"kind": value}), name="on")
+    rec = task(app, "rec")
+    two = flow.add(rec.s("two", on["kind"]), name="two")
+    choice = flow.branch(on["kind"], {"a": rec.s("one"), "b": two}, otherwise=rec.s("else"), name="choice")
+    below = flow.add(task(app, "ident").s(two), name="below")
+    named(app, flow, "merged", choice)
+    named(app, flow, "whatever", after=[below])
+    run = flow.apply_async()
+    run.result.get(timeout=20)
+    assert run["choice"].get(timeout=20)[0] == chosen
+    assert run["merged"].get(timeout=20)[1][0][0] == chosen
+    found = states(run)
+    arms = {"one": "choice.a", "two": "two", "else": "choice.otherwise"}
+    assert {name: found[node] for name, node in arms.items()} == {
+        name: "SUCCESS" if name == chosen else "SKIPPED" for name in arms
+    }
+    assert found["below"] == found["two"]
+    assert found["whatever"] == "SUCCESS"
+
+
+def test_a_branch_without_a_fitting_arm_is_skipped(app, flow):
+    on = flow.add(task(app, "ident").s(3), name="on")
+    choice = flow.branch(on, {1: task(app, "ident").s(1)})
+    named(app, flow, "after", choice)
+    run = flow.apply_async()
+    run.get(timeout=20)
+    assert states(run) == {"on": "SUCCESS", "branch.1": "SKIPPED", "branch": "SKIPPED", "after": "SKIPPED"}
+
+
+def test_a_node_may_replace_itself_and_retry(app, flow):
+    add = task(app, "add")
+    replaced = flow.add(task(app, "swap").s(dict(chain(add.s(1, 1), add.s(5)))), name="replaced")
+    grouped = flow.add(task(app, "swap").s(dict(group(add.s(1, 1), add.s(2, 2)))), name="grouped")
+    retried = flow.add(task(app, "flaky").s(2), name="retried")
+    named(app, flow, "end", replaced, grouped, retried)
+    run = flow.apply_async()
+    assert run.get(timeout=20) == ["end", [7, [2, 4], 2], {}]
+
+
+def test_a_million_bytes_pass_once_for_each_edge(app, flow):
+    big = flow.add(task(app, "mul").s("x" * 1000, 1000), name="big")
+    ends = [flow.add(task(app, "ident").s(big), name=f"end{n}") for n in range(3)]
+    flow.add(task(app, "rec").s("n", *ends), name="all")
+    assert [len(one) for one in flow.apply_async().get(timeout=20)[1]] == [1_000_000] * 3
+
+
+def test_many_successors_of_one_node(app, flow):
+    first = flow.add(task(app, "ident").s(1), name="first")
+    ends = [flow.add(task(app, "add").s(first, n), name=f"n{n}") for n in range(700)]
+    flow.add(task(app, "tsum").s(ends))
+    assert flow.apply_async().get(timeout=60) == sum(range(1, 701))
+
+
+def test_compensations_run_backwards_whatever_becomes_of_them(bench, app, flow):
+    key = bench.new_key()
+    noted, add = task(app, "noted"), task(app, "add")
+    a = flow.add(add.s(1, 1), name="a", compensate=noted.s(key))
+    b = flow.add(add.s(a, 1), name="b", compensate=task(app, "fail").s())
+    c = flow.add(add.s(b, 1), name="c", compensate=noted.si("all", key))
+    flow.add(task(app, "fail").s(c), compensate=noted.s(key))
+    run = flow.apply_async()
+    with pytest.raises(ValueError, match="boom"):
+        run.get(timeout=20)
+    assert bench.ledger(key, 2) == ["'all'", "2"]
+    undo = app.workflow(f"{run.id}.0.undo")
+    undo.get(timeout=20)
+    assert states(undo) == {"undo a": "SUCCESS", "undo b": "FAILURE", "undo c": "SUCCESS"}
+
+
+def test_nothing_is_compensated_when_all_is_well(bench, app, flow):
+    flow.add(task(app, "ident").s(1), compensate=task(app, "noted").s(bench.new_key()))
+    run = flow.apply_async()
+    assert run.get(timeout=20) == 1
+    with pytest.raises(RunLost):
+        app.workflow(f"{run.id}.0.undo")
+
+
+# -- steering
+
+
+def test_resume_runs_only_what_did_not_succeed(bench, app, flow):
+    first, gate = bench.new_key(), bench.new_key()
+    a = flow.add(task(app, "noted").s(1, first), name="a")
+    b = flow.add(task(app, "gated").s(a, key=gate), name="b")
+    c = flow.add(task(app, "rec").s("c", b, a), name="c")
+    choice = flow.branch(a, {1: task(app, "ident").s(b)}, name="choice")
+    flow.add(task(app, "rec").s("d", c, choice), name="d")
+    run = flow.apply_async()
+    with pytest.raises(ValueError, match="closed"):
+        run.get(timeout=20)
+    assert set(states(run).values()) == {"SUCCESS", "FAILURE", "UPSTREAM_FAILED"}
+    bench.ledgers.set(f"open:{gate}", 1)
+    again = app.workflow(run.id)
+    assert again.resume() is True
+    assert again.resume() is False
+    assert again.get(timeout=20) == ["d", [["c", [[1], 1], {}], [1]], {}]
+    assert again.resume() is False
+    assert run.refresh().get(timeout=5) == again.get()
+    assert set(states(run).values()) == {"SUCCESS"}
+    assert len(bench.ledger(first, 1)) == 1
+    assert len(bench.ledger(gate, 2)) == 2
+
+
+def test_a_failed_run_is_resumed_once_however_many_ask(bench, app, flow):
+    gate = bench.new_key()
+    flow.add(task(app, "gated").s(key=gate))
+    run = flow.apply_async()
+    with pytest.raises(ValueError, match="closed"):
+        run.get(timeout=20)
+    bench.ledgers.set(f"open:{gate}", 1)
+    handles = [app.workflow(run.id) for _ in range(5)]
+
+    async def all_at_once():
+        return await asyncio.gather(*(asyncio.to_thread(one.resume) for one in handles))
+
+    assert sum(asyncio.run(all_at_once())) == 1
+    assert app.workflow(run.id).get(timeout=20) == []
+    assert len(bench.ledger(gate, 2)) == 2
+
+
+def test_cancel_starts_nothing_more(bench, app, flow):
+    key, after = bench.new_key(), bench.new_key()
+    slow = flow.add(task(app, "slow_then").s(1.0, key), name="slow")
+    flow.add(task(app, "noted").s(slow, after), name="after")
+    flow.add(chain(task(app, "ident").s(slow), task(app, "noted").s(after)), name="chain")
+    run = flow.apply_async()
+    bench.ledger(key, 1)
+    assert app.workflow(run.id).cancel() is True
+    assert app.workflow(run.id).cancel() is True
+    assert run.status().state in ("CANCELLING", "CANCELLED")
+    with pytest.raises(Exception, match="revoked"):
+        run.get(timeout=20)
+    assert states(run) == {"slow": "SUCCESS", "after": "REVOKED", "chain": "REVOKED"}
+    assert run.state == "CANCELLED"
+    assert run.cancel() is False
+    assert bench.ledgers.lrange(f"ledger:{after}", 0, -1) == []
+    assert run.resume() is True
+    run.get(timeout=20)
+    assert len(bench.ledger(after, 2)) == 2
+    assert len(bench.ledger(key, 2)) == 2
+
+
+def test_a_run_over_its_time_is_cancelled(app, flow):
+    slow = flow.add(task(app, "sleep").s(1.5), name="slow")
+    named(app, flow, "after", slow)
+    run = flow.apply_async(timeout=0.3)
+    with pytest.raises(Exception, match="revoked"):
+        run.get(timeout=20)
+    assert states(run) == {"slow": "SUCCESS", "after": "REVOKED"}
+    quick = Workflow("quick", app)
+    quick.add(task(app, "ident").s(1))
+    assert quick.apply_async(timeout=0.5).get(timeout=20) == 1
+
+
+def test_nodes_do_not_begin_after_they_expire(app, flow):
+    slow = flow.add(task(app, "sleep").s(1.0), name="slow")
+    named(app, flow, "after", slow)
+    run = flow.apply_async(expires=0.5)
+    with pytest.raises(Exception, match="expired"):
+        run.get(timeout=20)
+    assert states(run) == {"slow": "SUCCESS", "after": "REVOKED"}
+
+
+def test_retry_is_a_new_run(app, flow):
+    flow.add(task(app, "ident").s(5))
+    first = flow.apply_async()
+    assert first.get(timeout=20) == 5
+    second = app.workflow(first.id).retry()
+    assert second.id != first.id
+    assert second.get(timeout=20) == 5
+    assert app.runs.recent(10)[:2] == [second.id, first.id]
+
+
+async def test_progress_on_an_event_loop(app, flow):
+    first = flow.add(task(app, "sleep").s(0.1, 1), name="first")
+    named(app, flow, "second", first)
+    broken = flow.add(task(app, "fail").s(first), name="broken", on_failure="continue")
+    named(app, flow, "third", broken)
+    run = await flow.aapply_async()
+    seen = [(node.name, node.state) async for node in run.progress()]
+    assert sorted(seen) == [("broken", "FAILURE"), ("first", "SUCCESS"), ("second", "SUCCESS"), ("third", "SUCCESS")]
+    assert seen[0] == ("first", "SUCCESS")
+    assert (await run)["second"] == ["second", [1], {}]
+
+
+def test_status_has_times_and_the_critical_path(app, flow):
+    slow = flow.add(task(app, "sleep").s(0.4), name="slow")
+    quick = flow.add(task(app, "sleep").s(0.0), name="quick")
+    named(app, flow, "end", slow, quick)
+    run = flow.apply_async()
+    run.get(timeout=20)
+    status = run.status()
+    times = {node.name: node.seconds for node in status.nodes}
+    assert 0.4 <= times["slow"] < 5
+    assert times["quick"] < times["slow"]
+    assert status.critical_path == ["slow", "end"]
+    assert status.counts == {"SUCCESS": 3}
+    assert status.ended >= status.created
+    assert json.loads(json.dumps(status.as_dict()))["name"] == "flow"
+
+
+# -- the command line
+
+
+def test_the_command_line_shows_and_steers_runs(bench, app, flow):
+    gate = bench.new_key()
+    a = flow.add(task(app, "ident").s(1), name="a")
+    named(app, flow, "b", flow.add(task(app, "gated").s(a, key=gate), name="gate"))
+    run = flow.apply_async()
+    eventually(lambda: run.state == "FAILURE")
+    assert run.id in command(bench, "workflow", "list").stdout
+    shown = command(bench, "workflow", "show", run.id)
+    assert "UPSTREAM_FAILED" in shown.stdout
+    assert "closed" in shown.stdout
+    assert json.loads(command(bench, "workflow", "show", run.id, "-j").stdout)["counts"]["SUCCESS"] == 1
+    assert command(bench, "workflow", "watch", run.id, check=False).returncode == 1
+    assert "has ended" in command(bench, "workflow", "cancel", run.id).stdout
+    bench.ledgers.set(f"open:{gate}", 1)
+    assert "goes on" in command(bench, "workflow", "resume", run.id).stdout
+    assert "SUCCESS" in command(bench, "workflow", "watch", run.id).stdout
+    again = command(bench, "workflow", "retry", run.id).stdout.strip()
+    assert app.workflow(again).get(timeout=20) == ["b", [[1]], {}]
+    missing = command(bench, "workflow", "show", "no-such-run", check=False)
+    assert missing.returncode == 1
+    assert "there is no run 'no-such-run'" in missing.stderr
