@@ -293,7 +293,7 @@ class Canvas:
 
     def open_runs(self, persist: Callable[[Callable[[], Any]], Any]) -> Runs:
         """The runs of workflows, read and written by calls that ``persist`` makes."""
-        return Runs(self.driver.results, self.conf.task_serializer, self.conf.result_expires, persist)
+        return Runs(self.driver.results, self.conf.task_serializer, self.conf.workflow_expires, persist)
 
     @cached_property
     def runs(self) -> Runs:

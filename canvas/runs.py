@@ -61,7 +61,7 @@ class Runs:
         """Keep what ``run`` is from its next attempt on, with what is ready to ``start`` it; False when that attempt
         has begun already."""
         fields = {"about": self._encode(about), **self._encoded(attempt + 1, nodes)}
-        return bool(self._persist(lambda: self._results.advance_run(run, attempt, fields, start)))
+        return bool(self._persist(lambda: self._results.advance_run(run, attempt, fields, self._expires, start)))
 
     def change(self, run: str, about: dict[str, Any]) -> None:
         """Keep other words about a run."""
@@ -78,7 +78,7 @@ class Runs:
         """What ``keep`` was told, and the number of the latest attempt. Raises RunLost."""
         about, attempt = self._persist(lambda: self._results.run_fields(run, ["about", "attempt"]))
         if about is None or attempt is None:
-            raise RunLost(f"there is no run {run!r}: it never was, or is forgotten by now (result_expires)")
+            raise RunLost(f"there is no run {run!r}: it never was, or is forgotten by now (workflow_expires)")
         return self._decode(about), int(attempt)
 
     def node(self, run: str, attempt: int, number: int) -> RunNode:
@@ -109,7 +109,7 @@ class Runs:
         loaded: list[RunNode] = []
         for chunk, kept in zip(chunks, self._persist(lambda: self._results.run_fields(run, names)), strict=True):
             if kept is None:
-                raise RunLost(f"the nodes of run {run} are gone: it is forgotten by now (result_expires)")
+                raise RunLost(f"the nodes of run {run} are gone: it is forgotten by now (workflow_expires)")
             nodes = [RunNode.from_list(one) for one in self._decode(kept)]
             self._chunks[run, attempt, chunk] = nodes
             loaded += nodes

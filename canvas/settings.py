@@ -249,4 +249,5 @@ SETTINGS: Final[dict[str, Setting]] = {
     "worker_batch_size": Setting("count", 64),
     "worker_prefetch_seconds": Setting("seconds", 0.05),
     "worker_unknown_task": Setting("unknown", "dead"),
+    "workflow_expires": Setting("duration", 604_800),
 }

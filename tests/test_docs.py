@@ -60,6 +60,15 @@ def test_the_tutorial(tmp_path, servers):
         running.wait_for("failed:")
 
 
+def test_the_tutorial_of_workflows(tmp_path, servers):
+    code, *calls = blocks("docs/tutorial/any-graph.md", "python")
+    code = code.replace("redis://localhost:6379/0", servers[0]).replace("redis://localhost:6379/1", servers[1])
+    (tmp_path / "shop.py").write_text(code)
+    with worker("shop", tmp_path, servers):
+        shown = python(tmp_path, "-c", "\n".join(calls))
+    assert shown == "".join(blocks("docs/tutorial/any-graph.md", "text"))
+
+
 def test_the_examples(servers):
     folder = ROOT / "docs" / "examples"
     environment = {"BROKER": servers[0], "BACKEND": servers[1]}

@@ -285,7 +285,9 @@ class Results(Protocol):
     def run_fields(self, run: str, names: Sequence[str]) -> list[bytes | None]:
         """Fields of a run, in order."""
 
-    def advance_run(self, run: str, attempt: int, fields: Mapping[str, bytes], start: Ready | None) -> bool:
+    def advance_run(
+        self, run: str, attempt: int, fields: Mapping[str, bytes], expires: int | None, start: Ready | None
+    ) -> bool:
         """Count ``attempt`` on and set fields; False, and nothing is done, when another one is counted already.
 
         ``start`` is ready from then on, as a chord is whose parts are all in.

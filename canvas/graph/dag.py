@@ -18,13 +18,11 @@ Dag: TypeAlias = "nx.DiGraph[int]"
 
 
 def graph_of(entries: Sequence[Entry]) -> Dag:
-    """Entries by number, and an edge from each parent with what it means (``edge``, ``arm``)."""
+    """Entries by number, with an edge from each parent."""
     graph: Dag = nx.DiGraph()
     graph.add_nodes_from(range(len(entries)))
     graph.add_edges_from(
-        (source.number, number, {"edge": source.edge, "arm": source.arm})
-        for number, entry in enumerate(entries)
-        for source in entry.sources
+        (source.number, number) for number, entry in enumerate(entries) for source in entry.sources
     )
     return graph
 

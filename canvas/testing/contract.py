@@ -93,15 +93,15 @@ class DriverContract:
         results.keep_run("run", {"about": b"1", "attempt": b"0"}, 60, time.time())
         start = Ready("run.1.start", b"how", [], None)
         with ThreadPoolExecutor(4) as pool:
-            told = list(pool.map(lambda n: results.advance_run("run", 0, {"about": b"2"}, start), range(4)))
+            told = list(pool.map(lambda n: results.advance_run("run", 0, {"about": b"2"}, 60, start), range(4)))
         assert sorted(told) == [False, False, False, True]
         assert results.run_fields("run", ["about", "attempt"]) == [b"2", b"1"]
         assert driver.completer.unfired(0) == [start]
         assert [driver.completer.fire(firing("run.1.start", publish("begun"))).held for _ in range(2)] == [True, False]
         assert ids(self._lease(driver)) == ["begun"]
         assert driver.completer.unfired(0) == []
-        assert results.advance_run("run", 1, {}, None) is True
-        assert results.advance_run("nobody", 0, {}, None) is False
+        assert results.advance_run("run", 1, {"about": b"3"}, 60, None) is True
+        assert results.advance_run("nobody", 0, {"about": b"4"}, 60, None) is False
 
     def test_parts_may_bring_their_number(self, driver: Driver) -> None:
         first, second = (part("sized", name, at)._replace(size=2) for at, name in enumerate("ab"))

@@ -276,8 +276,8 @@ class Advance:
     def _part(self, name: str, slot: int, state: str, value: Any, told: list[Any], size: int) -> None:
         backend, group = self._app.backend, f"{self._run}.{self._attempt}.{name}"
         payload = wire_record.encode_part(str(slot), state, value, serializer=backend.serializer)
-        part = Part(group, str(slot), slot, payload, self._fire(told), backend.chord_expires, size)
-        self._effects.parts.append(part)
+        expires = int(self._app.conf.workflow_expires or 0)
+        self._effects.parts.append(Part(group, str(slot), slot, payload, self._fire(told), expires, size))
 
     def _fire(self, told: list[Any]) -> bytes:
         return typed_json.dumps({"run": [self._run, self._attempt], "told": told, "parent_id": self._parent})

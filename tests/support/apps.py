@@ -110,6 +110,12 @@ def define(app, exceptions, ledger):
         found = {"tag": tag, "args": [task_id], "id": request.id, "root": request.root_id, "parent": request.parent_id}
         note(run, json.dumps({**found, "group_index": request.group_index}))
 
+    @task(name="t.slow_step")
+    def slow_step(seconds, key, name, *args):
+        note(key, name)
+        time.sleep(seconds)
+        return name
+
     @task(name="t.gated")
     def gated(*args, key):
         note(key, repr(args))

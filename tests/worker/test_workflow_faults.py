@@ -1,12 +1,16 @@
 """Workflows where workers come and go: pools, kills, lost messages, lost runs."""
 
+import random
 import signal
+import threading
 import time
+from collections import Counter
 
 import pytest
 
 from canvas import Workflow
 from canvas.errors import RunLost, TimeoutError
+from canvas.testing.contract import eventually
 from tests.worker.commands import start, task
 
 POOLS = [("solo",), ("threads", "-c", "4"), ("prefork", "-c", "2"), ("asyncio", "-c", "20")]
@@ -104,3 +108,90 @@ def test_a_run_that_lost_its_messages_is_resumed_by_force(bench, app, flow):
     assert run.resume(force=True) is True
     with start(bench, "-P", "solo"):
         assert run.get(timeout=20) == 1
+
+
+class Killers:
+    """Workers of which one is killed, and another started, again and again while the block runs."""
+
+    def __init__(self, bench, seed, pause=0.4):
+        self._random = random.Random(seed)
+        self._bench = bench
+        self._pause = pause
+        self._workers = [self._start() for _ in range(2)]
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._kill, daemon=True)
+        self.killed = 0
+
+    def _start(self):
+        return start(self._bench, "-P", "threads", "-c", "3", short_leases=1)
+
+    def _kill(self):
+        while not self._over.wait(self._pause * self._random.uniform(0.5, 1.5)):
+            number = self._random.randrange(len(self._workers))
+            self._workers[number].ready().signal(signal.SIGKILL)
+            self._workers[number].wait()
+            self._workers[number] = self._start()
+            self.killed += 1
+
+    def __enter__(self):
+        for worker in self._workers:
+            worker.ready()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc):
+        self._over.set()
+        self._thread.join(30)
+        for worker in self._workers:
+            worker.ready().stop()
+
+
+def layered(app, flow, bench, layers=4, wide=4):
+    """Layers of slow nodes, each waiting for two of the layer before; the key of what ran."""
+    key, before = bench.new_key(), []
+    for layer in range(layers):
+        now = []
+        for place in range(wide):
+            parents = [before[place], before[(place + 1) % wide]] if before else []
+            args = (0.15, key, f"{layer}.{place}", *parents)
+            now.append(flow.add(task(app, "slow_step").s(*args), name=f"{layer}.{place}"))
+        before = now
+    return key
+
+
+def ran(bench, key):
+    """How often each node began."""
+    return Counter(bench.ledgers.lrange(f"ledger:{key}", 0, -1))
+
+
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 21))])
+def test_whoever_is_killed_every_node_runs_and_nothing_twice_without_a_kill(bench, app, flow, seed):
+    key = layered(app, flow, bench)
+    with Killers(bench, seed) as killers:
+        run = flow.apply_async()
+        run.get(timeout=100)
+    assert set(states(run).values()) == {"SUCCESS"}
+    counts = ran(bench, key)
+    assert set(counts) == {entry.name for entry in flow.entries}
+    assert killers.killed > 0
+    # A kill takes along what runs then: three places, and never more.
+    assert sum(counts.values()) - len(counts) <= 3 * killers.killed
+
+
+def test_cancel_and_resume_while_workers_are_killed(bench, app, flow):
+    key = layered(app, flow, bench)
+    with Killers(bench, 3):
+        run = flow.apply_async()
+        bench.ledger(key, 3)
+        run.cancel()
+        eventually(lambda: run.status().over, 60)
+        assert run.state == "CANCELLED"
+        done = {name for name, state in states(run).items() if state == "SUCCESS"}
+        before = ran(bench, key)
+        assert run.resume() is True
+        assert run.resume() is False
+        run.get(timeout=100)
+    assert set(states(run).values()) == {"SUCCESS"}
+    after = ran(bench, key)
+    # What had succeeded is not run again.
+    assert {name: after[name] for name in done} == {name: before[name] for name in done}

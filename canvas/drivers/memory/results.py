@@ -109,7 +109,9 @@ class MemoryResults:
             kept = self._memory.runs.get(run, {})
             return [kept.get(name) for name in names]
 
-    def advance_run(self, run: str, attempt: int, fields: Mapping[str, bytes], start: Ready | None) -> bool:
+    def advance_run(
+        self, run: str, attempt: int, fields: Mapping[str, bytes], expires: int | None, start: Ready | None
+    ) -> bool:
         with self._memory.lock:
             kept = self._memory.runs.get(run, {})
             if kept.get("attempt") != str(attempt).encode():

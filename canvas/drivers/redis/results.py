@@ -65,12 +65,13 @@ class RedisResults:
     def run_fields(self, run: str, names: Sequence[str]) -> list[bytes | None]:
         return self.link.command("HMGET", self.keys.run(run), *names) if names else []
 
-    def advance_run(self, run: str, attempt: int, fields: Mapping[str, bytes], start: Ready | None) -> bool:
+    def advance_run(
+        self, run: str, attempt: int, fields: Mapping[str, bytes], expires: int | None, start: Ready | None
+    ) -> bool:
         keys, words = self.keys, [word for item in fields.items() for word in item]
         group = [start.group_id, start.fire] if start is not None else ["", ""]
-        return bool(
-            self.link.call("advance", [keys.run(run), keys.ready, keys.ready_index], [str(attempt), *group, *words])
-        )
+        arguments = [str(attempt), *group, expires or 0, *words]
+        return bool(self.link.call("advance", [keys.run(run), keys.ready, keys.ready_index], arguments))
 
     def recent_runs(self, limit: int) -> list[str]:
         found = self.link.command("ZREVRANGE", self.keys.runs, 0, limit - 1)

@@ -2,11 +2,12 @@
 --
 -- KEYS[1] hash of the run   KEYS[2] canvas:ready   KEYS[3] canvas:ready:index
 -- ARGV[1] number of the attempt that is over   ARGV[2] group to fire, or ''   ARGV[3] what firing it needs
--- ARGV[4…] fields and values to set besides
+-- ARGV[4] seconds to keep the run, or 0   ARGV[5…] fields and values to set besides
 -- Returns 1 when this call began the next one.
 
 if redis.call('HGET', KEYS[1], 'attempt') ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[1], 'attempt', ARGV[1] + 1, unpack(ARGV, 4))
+redis.call('HSET', KEYS[1], 'attempt', ARGV[1] + 1, unpack(ARGV, 5))
+if tonumber(ARGV[4]) > 0 then redis.call('EXPIRE', KEYS[1], ARGV[4]) end
 if ARGV[2] ~= '' then
     redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
     redis.call('ZADD', KEYS[3], server_time(), ARGV[2])
