@@ -7,8 +7,9 @@ import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
+from random import getrandbits
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from canvas.call_check import unwritable
 from canvas.errors import EncodeError, InvalidTaskError
@@ -100,7 +101,8 @@ class Client:
                 message,
                 serializer=serializer or conf.task_serializer,
                 compression=compression or conf.task_compression,
-                delivery_tag=str(uuid4()),
+                # It need not be hard to guess, and the system's random bytes cost a call each.
+                delivery_tag=str(UUID(int=getrandbits(128), version=4)),
             )
         except EncodeError as exc:
             place = self._unwritable(message, serializer or conf.task_serializer)

@@ -119,7 +119,7 @@ class Sender:
                 errback_on_header=bool(app.conf.task_allow_error_cb_on_chord_header),
             )  # fmt: skip
         else:
-            plan = single(sig, args, kwargs, options, app.new_id())
+            plan = single(sig, args, kwargs, options, app.new_id)
         for dispatch in plan.dispatches:
             task = app.tasks.get(dispatch.task)
             if task is not None:

@@ -62,6 +62,8 @@ class Settled(NamedTuple):
     verdicts: list[Verdict]
     """One per settlement, in order."""
     deliveries: list[Delivery]
+    fired: list[Verdict]
+    """One per firing."""
 
 
 class DeadLetter(NamedTuple):
@@ -307,8 +309,10 @@ class Results(Protocol):
 class Completer(Protocol):
     """Commits what tasks came to, across broker and results."""
 
-    def settle(self, settlements: Sequence[Settlement], lease: Lease | None = None) -> Settled:
-        """Commit settlements, each whole or not at all, and lease more in the same exchange.
+    def settle(
+        self, settlements: Sequence[Settlement], lease: Lease | None = None, firings: Sequence[Firing] = ()
+    ) -> Settled:
+        """End chords (``fire``), commit settlements, each whole or not at all, and lease more, in the same exchange.
 
         Where broker and results share a server all of it is one atomic call. Otherwise, per settlement: is
         the lease held; records and parts (idempotent); then messages and ack in one atomic call.

@@ -52,7 +52,10 @@ class Stepwise:
         self._broker = broker
         self._results = results
 
-    def settle(self, settlements: Sequence[Settlement], lease: Lease | None = None) -> Settled:
+    def settle(
+        self, settlements: Sequence[Settlement], lease: Lease | None = None, firings: Sequence[Firing] = ()
+    ) -> Settled:
+        fired = [self.fire(firing) for firing in firings]
         tags = [s.delivery.tag for s in settlements if s.delivery is not None and s.fence == "lease"]
         held = dict(zip(tags, self._broker.held(tags), strict=True))
         alive = [s for s in settlements if s.delivery is None or held.get(s.delivery.tag, True)]
@@ -63,7 +66,7 @@ class Stepwise:
         if ready:
             first = next((i for i, s in enumerate(settlements) if id(s) in done), 0)
             verdicts[first] = Verdict(verdicts[first].held, ready)
-        return Settled(verdicts, deliveries)
+        return Settled(verdicts, deliveries, fired)
 
     def _record(self, settlements: Sequence[Settlement]) -> list[Ready]:
         stores = [x for s in settlements for x in s.stores]

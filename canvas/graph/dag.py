@@ -21,9 +21,7 @@ def graph_of(entries: Sequence[Entry]) -> Dag:
     """Entries by number, with an edge from each parent."""
     graph: Dag = nx.DiGraph()
     graph.add_nodes_from(range(len(entries)))
-    graph.add_edges_from(
-        (source.number, number) for number, entry in enumerate(entries) for source in entry.sources
-    )
+    graph.add_edges_from((source.number, number) for number, entry in enumerate(entries) for source in entry.sources)
     return graph
 
 
@@ -70,19 +68,21 @@ def _node(entry: Entry) -> RunNode:
         choices=entry.choices,
         compensate=entry.compensate,
         hidden=entry.hidden,
+        depth=entry.depth,
     )
 
 
 def resumed(nodes: Sequence[RunNode], ended: Mapping[int, tuple[str, Any]]) -> list[RunNode]:
     """The same nodes for another attempt: what has ``ended`` (state and value, by number) is left out, and what follows
     it is given its value."""
-    left = [replace(node, slots=list(node.slots), outs=[], given=[]) for node in nodes]
+    given: list[list[Given]] = [[] for _ in nodes]
+    left = [replace(node, slots=list(node.slots), outs=[], given=mine) for node, mine in zip(nodes, given, strict=True)]
     for number, node in enumerate(nodes):
         for out in node.outs:
             if out.node in ended or number == 0:
                 continue
             if number in ended:
-                left[out.node].given.append(Given(out.slot, *ended[number]))
+                given[out.node].append(Given(out.slot, *ended[number]))
             else:
                 left[number].outs.append(out)
     roots = {out.node for out in nodes[0].outs}

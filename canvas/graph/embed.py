@@ -12,13 +12,11 @@ from typing import Any
 
 import networkx as nx
 
-from canvas.errors import CompositionError
 from canvas.graph.dag import Dag
+from canvas.graph.stock import check_node, reduced
+from canvas.graph.wireform import Wire, first_step, last_task, line, tasks_of, wire
 from canvas.model.plan import Barrier
 from canvas.model.run import RunNode
-
-Wire = dict[str, Any]
-_ELSE = "or run it on canvas workers (target='canvas')"
 
 
 class Embedding:
@@ -32,9 +30,9 @@ class Embedding:
         self._id_of = id_of
         self._new_id = new_id
         self._stamp = stamp
-        self.graph = _reduced(nodes)
+        self.graph = reduced(nodes)
         for number in self.graph:
-            _check(nodes, self.graph, number)
+            check_node(nodes, self.graph, number)
         self._closes = _closing(self.graph)
         self._groups: dict[int, str] = {}
         self._made: dict[int, Wire] = {}
@@ -63,23 +61,23 @@ class Embedding:
 
     def _units(self, number: int, stop: int | None) -> tuple[list[Wire], Wire, int]:
         """The longest line of tasks and chords from a node on (up to ``stop``); the task at its end, and its node."""
-        units = [self._task(number)]
-        tail = units[0]
+        units, tail = self._unit(number)
         while True:
             following = list(self.graph.adj[number])
             if stop in following and len(following) == 1:
                 break
             if len(following) == 1 and self.graph.in_degree(following[0]) == 1:
                 number = following[0]
-                tail = self._task(number)
-                units.append(tail)
+                more, tail = self._unit(number)
+                units += more
                 continue
             region = self._region(number) if len(following) > 1 else None
             if region is None:
                 break
             number = self._closes[number]  # type: ignore[assignment]
-            tail = self._task(number)
-            units.append(_wire("celery.chord", {"kwargs": {}, "header": region, "body": tail}, "chord"))
+            more, tail = self._unit(number)
+            units.append(wire("celery.chord", {"kwargs": {}, "header": region, "body": more[0]}, "chord"))
+            units += more[1:]
         return units, tail, number
 
     def _region(self, opening: int) -> list[Wire] | None:
@@ -156,22 +154,28 @@ class Embedding:
             group = self._groups[join] = self._new_id()
             self.barriers.append(Barrier(group, size))
             body = self._from(join)
-            _first(body)["options"]["chord_size"] = size
+            first_step(body)["options"]["chord_size"] = size
         body = self._made[join]
         return {"chord": body, "group_id": group, "group_index": self.graph.edges[number, join]["slot"]}
 
     # -- parts of these
 
-    def _task(self, number: int) -> Wire:
+    def _unit(self, number: int) -> tuple[list[Wire], Wire]:
+        """A node as a line of tasks and chords, and the task whose result is its own."""
         node = self._nodes[number]
         assert node.sig is not None
-        sig = {**node.sig, "options": {**node.sig["options"], **self._stamp, "task_id": self._id_of(number)}}
+        units = line(lambda: self._identity({}), node.sig)
+        head = units[0]
+        if head["subtask_type"] is None:
+            head["immutable"] = not node.binds
         if node.binds:
             # The result comes as first argument: the place that was kept for it goes.
-            sig["args"] = list(sig["args"])[1:]
-        sig["immutable"] = not node.binds
-        sig["options"]["ignore_result"] = False
-        return sig
+            head["args"] = list(head["args"])[1:]
+        tail = last_task(units[-1])
+        tail["options"] |= {"task_id": self._id_of(number), "ignore_result": False}
+        for task in (one for unit in units for one in tasks_of(unit)):
+            task["options"] |= self._stamp
+        return units, tail
 
     def _identity(self, options: dict[str, Any]) -> Wire:
         return {
@@ -180,62 +184,7 @@ class Embedding:
         }  # fmt: skip
 
     def _chain(self, units: list[Wire]) -> Wire:
-        return _wire("celery.chain", {"tasks": units}, "chain")
-
-
-def _wire(task: str, kwargs: dict[str, Any], kind: str) -> Wire:
-    return {"task": task, "args": [], "kwargs": kwargs, "options": {}, "subtask_type": kind, "immutable": False}
-
-
-def _first(sig: Wire) -> Wire:
-    return _first(sig["kwargs"]["tasks"][0]) if sig["subtask_type"] == "chain" else sig
-
-
-def _reduced(nodes: Sequence[RunNode]) -> Dag:
-    """The tasks and their edges, without orders that other edges imply."""
-    graph: Dag = nx.DiGraph()
-    tasks = [number for number, node in enumerate(nodes) if node.kind not in ("start", "end")]
-    graph.add_nodes_from(tasks)
-    for number in tasks:
-        for out in nodes[number].outs:
-            if out.node in graph:
-                graph.add_edge(number, out.node, slot=out.slot, order=nodes[out.node].slots[out.slot] != "data")
-    for before, after in [edge for edge in graph.edges if graph.edges[edge]["order"]]:
-        data = dict(graph.edges[before, after])
-        graph.remove_edge(before, after)
-        if not nx.has_path(graph, before, after):
-            graph.add_edge(before, after, **data)
-    return graph
-
-
-def _check(nodes: Sequence[RunNode], graph: Dag, number: int) -> None:
-    """Raise CompositionError for a node that Celery's messages have no form for; it says what would fit."""
-    node = nodes[number]
-
-    def refuse(why: str, cure: str) -> None:
-        raise CompositionError(f"{node.name}: stock Celery workers cannot {why}: {cure}, {_ELSE}")
-
-    if node.kind != "task":
-        refuse("map over a result" if node.kind == "map" else "choose by a result", "let a task use self.replace")
-    if node.goes_on or node.compensate is not None:
-        refuse("go on after a failure, or compensate", "catch the error in the task")
-    assert node.sig is not None
-    if node.sig["subtask_type"] is not None:
-        refuse("run a composite as one node", "add its tasks as nodes")
-    edges = [data for _, _, data in graph.in_edges(number, data=True)]
-    if not node.binds:
-        return
-    if any(bind.pick for bind in node.binds):
-        refuse("take a part of a result", "add a task that picks it")
-    if any(edge["order"] for edge in edges):
-        refuse("wait for a node whose result they don't take beside one whose they do", "take both results in one list")
-    slots = sorted(data["slot"] for data in edges)
-    wanted = [("args", 0)] if len(slots) == 1 else [("args", 0, at) for at in range(len(slots))]
-    if [bind.path for bind in node.binds] != wanted or [bind.slot for bind in node.binds] != slots:
-        one = "take it as first argument, once" if len(slots) == 1 else "take them as one list, its first argument"
-        refuse("place results anywhere", one)
-    if len(slots) > 1 and len(node.sig["args"][0]) != len(slots):
-        refuse("put results into a list of other values", "take the results as one list of their own")
+        return wire("celery.chain", {"tasks": units}, "chain")
 
 
 def _closing(graph: Dag) -> dict[int, int | None]:
@@ -252,24 +201,3 @@ def _closing(graph: Dag) -> dict[int, int | None]:
 def _copies(graph: Dag, number: int) -> int:
     """How many descendants are written once more for each further parent."""
     return (max(graph.in_degree(number), 1) - 1) * (len(nx.descendants(graph, number)) + 1)
-
-
-def estimated_bytes(sigs: Sequence[Wire]) -> list[int]:
-    """About how many bytes each signature's message has; what stands in several places is counted in each, looked at
-    once."""
-    known: dict[int, int] = {}
-
-    def size(value: Any) -> int:
-        if isinstance(value, str):
-            return len(value) + 4
-        if not isinstance(value, dict | list | tuple):
-            return 2 + (len(repr(value)) if value is not None else 4)
-        found = known.get(id(value))
-        if found is None:
-            inner = value.values() if isinstance(value, dict) else value
-            found = 2 + sum(map(size, inner)) + (sum(map(size, value)) if isinstance(value, dict) else 0)
-            known[id(value)] = found
-        return found
-
-    # The body of a message is JSON in base64, beside its headers.
-    return [size(sig) * 4 // 3 + 1000 for sig in sigs]

@@ -31,3 +31,4 @@ class Entry:
     compensate: dict[str, Any] | None = None
     choices: list[Any] = field(default_factory=list)
     hidden: bool = False
+    depth: int = 1

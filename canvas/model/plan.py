@@ -1,6 +1,6 @@
 """What compiling a workflow gives: the messages to send now, the chords they start, the results to come."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,14 +74,16 @@ def single(
     args: Iterable[Any],
     kwargs: Mapping[str, Any],
     options: Mapping[str, Any],
-    new_id: str,
+    new_id: Callable[[], str],
 ) -> Plan:
     """The plan of a lone task: one message, no graph needed."""
     given = {key: value for key, value in options.items() if value is not None}
     rest = given.pop("chain", None)
     merged_args, merged_kwargs, merged = sig._merge(args, kwargs, given)
     merged = {**merged}
-    task_id = merged.setdefault("task_id", new_id)
+    task_id = merged.get("task_id")
+    if task_id is None:
+        task_id = merged["task_id"] = new_id()
     if rest is not None:
         merged["chain"] = [*rest, *merged["chain"]] if merged.get("chain") else rest
     pending = Pending(task_id)

@@ -73,17 +73,19 @@ class RunNode:
     slots: list[Edge] = field(default_factory=list)
     sig: dict[str, Any] | None = None
     """The signature in wire form, ``None`` in the places of ``binds``."""
-    binds: list[Bind] = field(default_factory=list)
+    binds: Sequence[Bind] = ()
     outs: list[Out] = field(default_factory=list)
     goes_on: bool = False
     """Its failure does not fail the run: what follows takes ``default``."""
     default: Any = None
-    choices: list[Any] = field(default_factory=list)
+    choices: Sequence[Any] = ()
     """A branch's values, by arm; an arm beyond them is for every other value."""
-    given: list[Given] = field(default_factory=list)
+    given: Sequence[Given] = ()
     compensate: dict[str, Any] | None = None
     hidden: bool = False
     """Part of how the run works: it has no record."""
+    depth: int = 1
+    """How deep the lists are nested that a map's items stand in."""
 
     @property
     def open_slots(self) -> int:
@@ -94,16 +96,17 @@ class RunNode:
         """As it is kept."""
         return [
             self.name, self.kind, self.slots, self.sig, self.binds, self.outs, self.goes_on, self.default,
-            self.choices, self.given, self.compensate, self.hidden,
+            self.choices, self.given, self.compensate, self.hidden, self.depth,
         ]  # fmt: skip
 
     @classmethod
     def from_list(cls, kept: Sequence[Any]) -> "RunNode":
         """What ``as_list`` gave, read back."""
-        name, kind, slots, sig, binds, outs, goes_on, default, choices, given, compensate, hidden = kept
+        name, kind, slots, sig, binds, outs, goes_on, default, choices, given, compensate, hidden, depth = kept
         return cls(
             name, kind, slots, sig, [Bind(tuple(path), slot, tuple(pick)) for path, slot, pick in binds],
             [Out(*out) for out in outs], goes_on, default, choices, [Given(*one) for one in given], compensate, hidden,
+            depth,
         )  # fmt: skip
 
 

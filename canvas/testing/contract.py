@@ -103,6 +103,17 @@ class DriverContract:
         assert results.advance_run("run", 1, {"about": b"3"}, 60, None) is True
         assert results.advance_run("nobody", 0, {"about": b"4"}, 60, None) is False
 
+    def test_chords_end_in_the_exchange_that_settles_and_leases(self, driver: Driver) -> None:
+        delivery = self._one(driver, task_id="a")
+        self._settle(driver, part("g", "a", 0), joins=[Join("g", 1, 60), Join("outer", 1, 60)])
+        end = firing("g", publish("body"), parts=[part("outer", "g", 0)])
+        settled = driver.completer.settle([Settlement(delivery)], Lease("w1", ("q",), 5), [end, end])
+        assert [verdict.held for verdict in settled.fired] == [True, False]
+        assert [ready.group_id for ready in settled.fired[0].ready] == ["outer"]
+        assert [verdict.held for verdict in settled.verdicts] == [True]
+        assert ids(settled.deliveries) == ["body"]
+        assert driver.completer.settle([]).fired == []
+
     def test_parts_may_bring_their_number(self, driver: Driver) -> None:
         first, second = (part("sized", name, at)._replace(size=2) for at, name in enumerate("ab"))
         assert self._settle(driver, first) == []

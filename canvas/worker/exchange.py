@@ -226,7 +226,7 @@ class Exchange(threading.Thread):
         firings = [item for item in batch if isinstance(item, Firing)]
         acks = [settlement for settlement, _ in answers]
         lease = Lease(self.worker, tuple(self._queues), want) if want else None
-        settled = self.persist(lambda: self._driver.completer.settle([*acks, *settlements], lease))
+        settled = self.persist(lambda: self._driver.completer.settle([*acks, *settlements], lease, firings))
         verdicts = settled.verdicts
         emit("exchange.settled", settled=len(verdicts), leased=len(settled.deliveries))
         for (_, answer), verdict in zip(answers, verdicts, strict=False):
@@ -234,17 +234,14 @@ class Exchange(threading.Thread):
             answer.put(verdict.held)
         for settlement, verdict in zip(settlements, verdicts[len(acks) :], strict=True):
             self._concluded(settlement, verdict)
-        for firing in firings:
-            self._fire(firing)
+        for verdict in settled.fired:
+            self.offer(verdict.ready)
         if settled.deliveries:
             self.persist(self._leased)
         for delivery in settled.deliveries:
             self._hand_out(delivery)
         self._empty_handed = lease is not None and len(settled.deliveries) < want
         self._queues.rotate(-1)
-
-    def _fire(self, firing: Firing) -> None:
-        self.offer(self.persist(lambda: self._driver.completer.fire(firing)).ready)
 
     def _hand_out(self, item: Work) -> None:
         self._outstanding += 1

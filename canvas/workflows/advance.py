@@ -5,7 +5,7 @@ returns the last of them starts it. Nodes that run no task are settled on the wa
 is left to a chord of one part, which is ready at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from canvas.client import Ambient
@@ -14,6 +14,7 @@ from canvas.errors import CanvasError, CompositionError, RunLost, UpstreamFailed
 from canvas.graph.dag import run_nodes
 from canvas.model import states
 from canvas.model.flow import Entry, Source
+from canvas.model.plan import Dispatch, Plan
 from canvas.model.record import Record
 from canvas.model.run import HEADER, SKIPPED, STAMP, Given, Place, RunNode, bound, picked, stamp_of, task_id_of
 from canvas.model.settlement import Part, Ready
@@ -84,8 +85,8 @@ class Advance:
             case "outs":
                 self._ended.append((number, told[2], parts[0][1], parts[0][2]))
             case "map":
-                items, inputs = self._kept_items(number)
-                self._items(number, items, inputs, told[2])
+                node, (whole, inputs) = self._node(number), self._kept_items(number)
+                self._items(number, leaves(whole, node.depth, node.name), inputs, told[2])
             case _:
                 raise CompositionError(f"run {self._run}: expected a step of a run; got {kind!r:.100}")
         self._drain()
@@ -168,17 +169,14 @@ class Advance:
 
     def _map(self, number: int, node: RunNode, values: list[Any]) -> None:
         over = node.binds[0]
-        items = picked(values[over.slot], over.pick)
-        if not isinstance(items, list | tuple):
-            raise CompositionError(
-                f"{node.name}: expected a list to map over; got {type(items).__name__} {items!r:.100}"
-            )
+        whole = picked(values[over.slot], over.pick)
+        items = leaves(whole, node.depth, node.name)
         if not items:
-            self._record(number, states.SUCCESS, [])
-            self._end(number, states.SUCCESS, [])
+            self._record(number, states.SUCCESS, whole)
+            self._end(number, states.SUCCESS, whole)
             return
-        if len(items) > self._left:
-            self._effects.record(Record(_items_id(self._id(number)), states.STARTED, [items, values], None, []))
+        if len(items) > self._left or node.depth > 1:
+            self._effects.record(Record(_items_id(self._id(number)), states.STARTED, [whole, values], None, []))
         self._items(number, items, values, 0)
 
     def _items(self, number: int, items: Sequence[Any], values: list[Any], first: int) -> None:
@@ -205,7 +203,10 @@ class Advance:
             self._record(number, states.FAILURE, failed)
             self._ended.append((number, 0, states.FAILURE, failed))
         else:
-            values = [value for _, _, value in parts]
+            values: Any = [value for _, _, value in parts]
+            depth = self._node(number).depth
+            if depth > 1:
+                values = nested(self._kept_items(number)[0], depth, iter(values))
             self._record(number, states.SUCCESS, values)
             self._end(number, states.SUCCESS, values)
 
@@ -260,10 +261,15 @@ class Advance:
         return task_id_of(Place(self._run, self._attempt, number))
 
     def _send(self, sig: dict[str, Any], args: tuple[Any, ...], place: Place) -> None:
-        whole: Signature[Any] = collected(self._app, maybe_signature(sig, self._app).clone())
-        whole.stamp(None, False, **{STAMP: stamp_of(self._run, self._attempt)})
         options = {"task_id": task_id_of(place), HEADER: place.as_list(), "ignore_result": False}
-        self._effects.send(self._effects.plan(whole, args, options), Ambient(self._run, self._parent))
+        stamp = stamp_of(self._run, self._attempt)
+        if sig["subtask_type"] is None:
+            plan = _plan_of_task(self._app, sig, args, options, stamp)
+        else:
+            whole: Signature[Any] = collected(self._app, maybe_signature(sig, self._app).clone())
+            whole.stamp(None, False, **{STAMP: stamp})
+            plan = self._effects.plan(whole, args, options)
+        self._effects.send(plan, Ambient(self._run, self._parent))
 
     def _record(self, number: int, state: str, result: Any, **extra: Any) -> None:
         if self._node(number).hidden:
@@ -281,6 +287,19 @@ class Advance:
 
     def _fire(self, told: list[Any]) -> bytes:
         return typed_json.dumps({"run": [self._run, self._attempt], "told": told, "parent_id": self._parent})
+
+
+def _plan_of_task(
+    app: "Canvas", sig: dict[str, Any], args: tuple[Any, ...], options: dict[str, Any], stamp: str
+) -> Plan:
+    """A lone task's plan, without the way through a signature. Raises TypeError for arguments that don't fit."""
+    given = tuple(sig["args"]) if sig["immutable"] else (*args, *sig["args"])
+    names = [*(sig["options"].get("stamped_headers") or ()), STAMP]
+    merged = {**sig["options"], **options, "stamped_headers": names, STAMP: stamp}
+    task = app.tasks.get(sig["task"])
+    if task is not None:
+        task.check_arguments(given, sig["kwargs"])
+    return Plan([Dispatch(sig["task"], given, sig["kwargs"], merged)])
 
 
 def advance_all(app: "Canvas", runs: Runs, effects: Effects, parent: str | None) -> None:
@@ -302,6 +321,22 @@ def _is_skipped(node: RunNode, inputs: Sequence[Given]) -> bool:
 def _same(choice: Any, value: Any) -> bool:
     """JSON's equality: True is not 1."""
     return type(choice) is type(value) and bool(choice == value)
+
+
+def leaves(whole: Any, depth: int, name: str) -> list[Any]:
+    """The items of lists that are nested so deep. Raises CompositionError for what is no list."""
+    if not isinstance(whole, list | tuple):
+        raise CompositionError(f"{name}: expected a list to map over; got {type(whole).__name__} {whole!r:.100}")
+    if depth == 1:
+        return list(whole)
+    return [leaf for inner in whole for leaf in leaves(inner, depth - 1, name)]
+
+
+def nested(whole: Sequence[Any], depth: int, values: Iterator[Any]) -> list[Any]:
+    """Values in the places of such items."""
+    if depth == 1:
+        return [next(values) for _ in whole]
+    return [nested(inner, depth - 1, values) for inner in whole]
 
 
 def _upstream(name: str, cause: Any) -> UpstreamFailed:

@@ -81,9 +81,11 @@ class Workflow:
         after: Reference | Iterable[Reference] = (),
         on_failure: str = "fail",
         default: Any = None,
+        depth: int = 1,
     ) -> Node:
         """A node that runs ``sig`` once for each item of a list that a node gives, the item before its other arguments;
-        its result is the list of their results, in order.
+        its result is the list of their results, in order. With a ``depth`` of 2 the list's items are lists, and ``sig``
+        runs for each item of those; the result is nested as they are.
 
         With ``on_failure="continue"`` an item that fails gives ``default``.
         """
@@ -91,6 +93,9 @@ class Workflow:
         self._check_signature(entry.name, sig)
         if not isinstance(over, Reference):
             raise CompositionError(f"{entry.name}: over: expected a node of this workflow; got {over!r:.100}")
+        if type(depth) is not int or depth < 1:
+            raise CompositionError(f"{entry.name}: depth: expected a whole number above 0; got {depth!r:.100}")
+        entry.depth = depth
         slot = self._slot(entry, over, "data")
         entry.sig = self._bound(entry, sig)
         entry.binds.insert(0, Bind((), slot, over.pick))

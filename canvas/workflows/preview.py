@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from canvas.errors import CompositionError
 from canvas.graph.dag import run_nodes
-from canvas.graph.embed import Embedding, estimated_bytes
+from canvas.graph.embed import Embedding
+from canvas.graph.wireform import estimated_bytes
 from canvas.runs import size_of
 from canvas.workflows.run import stamp_options
 

@@ -10,7 +10,8 @@ from canvas.client import Ambient
 from canvas.effects import Effects
 from canvas.errors import CompositionError, InvalidTaskError, RunLost, TimeoutError, WorkflowFailed
 from canvas.graph.dag import resumed, run_nodes, with_values
-from canvas.graph.embed import Embedding, estimated_bytes
+from canvas.graph.embed import Embedding
+from canvas.graph.wireform import estimated_bytes
 from canvas.model import states
 from canvas.model.record import Record
 from canvas.model.run import SKIPPED, STAMP, Place, RunNode, stamp_of, task_id_of

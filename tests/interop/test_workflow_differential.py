@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from canvas import Workflow
+from canvas import Workflow, chain, chord, group
 from canvas.errors import CompositionError
 from tests.support.apps import make
 from tests.support.ledger import Bench
@@ -136,6 +136,63 @@ def test_in_celerys_form(fleets, fleet, nodes):
         fleets[fleet].check(nodes, leading, "celery")
     except CompositionError as exc:
         assert "more than task_message_max_bytes" in str(exc)
+
+
+@pytest.mark.parametrize("fleet", ["celery", "mixed", "canvas"])
+def test_composites_in_celerys_form(fleets, fleet):
+    app = fleets[fleet].app
+    add, ident, tsum = (app.tasks[f"t.{name}"] for name in ("add", "ident", "tsum"))
+    flow = Workflow("composites", app)
+    first = flow.add(chord([add.s(1, 1), add.s(2, 2)], tsum.s()), name="chord")
+    both = flow.add(group(add.s(3, 3), chain(add.s(4, 4), add.s(1))), name="group")
+    line = flow.add(chain(add.s(first, 10), group(add.s(1), add.s(2)), tsum.s()), name="line")
+    last = flow.add(chain(ident.s([both, line, first]), ident.s()), name="last")
+    flow.add(ident.s(last), name="end")
+    flow.add(ident.s(7), name="alone", after=last)
+    run = flow.apply_async(target="celery")
+    assert run.get(timeout=30) == {"end": [[6, 9], 35, 6], "alone": 7}
+    assert run.results() == {"chord": 6, "group": [6, 9], "line": 35, "last": [[6, 9], 35, 6], **run.get()}
+    assert app.workflow(run.id).status().state == "SUCCESS"
+
+
+@pytest.mark.parametrize("fleet", ["celery", "mixed"])
+def test_a_failure_on_stock_workers_is_seen_and_resumed(fleets, fleet):
+    app, bench = fleets[fleet].app, fleets[fleet].bench
+    ident, gated, noted = (app.tasks[f"t.{name}"] for name in ("ident", "gated", "noted"))
+    gate, key = bench.new_key(), bench.new_key()
+    flow = Workflow("fails", app)
+    first = flow.add(noted.s(1, key), name="first")
+    broken = flow.add(gated.s(first, key=gate), name="broken")
+    beside = flow.add(ident.s(first), name="beside")
+    flow.add(ident.s(broken), name="below")
+    flow.add(ident.s([broken, beside]), name="both")
+    run = flow.apply_async(target="celery")
+    with pytest.raises(ValueError, match="closed"):
+        run.get(timeout=30)
+    assert {node.name: node.state for node in run.status().nodes} == {
+        "first": "SUCCESS", "broken": "FAILURE", "beside": "SUCCESS", "below": "UPSTREAM_FAILED",
+        "both": "UPSTREAM_FAILED",
+    }  # fmt: skip
+    bench.ledgers.set(f"open:{gate}", 1)
+    assert run.resume() is True
+    assert run.get(timeout=30) == {"below": [1], "both": [[1], 1]}
+    assert len(bench.ledger(key, 1)) == 1
+    assert run.resume() is False
+
+
+def test_cancel_stops_what_waits_on_stock_workers(fleets):
+    app, bench = fleets["celery"].app, fleets["celery"].bench
+    key, after = bench.new_key(), bench.new_key()
+    flow = Workflow("slow", app)
+    slow = flow.add(app.tasks["t.slow_then"].s(1.0, key), name="slow")
+    flow.add(app.tasks["t.noted"].s(slow, after), name="after")
+    run = flow.apply_async(target="celery")
+    bench.ledger(key, 1)
+    assert run.cancel() is True
+    with pytest.raises(Exception, match="revoked"):
+        run.get(timeout=30)
+    assert run.state == "CANCELLED"
+    assert bench.ledgers.lrange(f"ledger:{after}", 0, -1) == []
 
 
 @pytest.mark.slow

@@ -3,10 +3,11 @@
 import networkx as nx
 import pytest
 
-from canvas import Canvas, Workflow, chain, workflow
+from canvas import Canvas, Workflow, chain, group, workflow
 from canvas.errors import CompositionError
 from canvas.graph.dag import resumed, run_nodes
-from canvas.graph.embed import Embedding, estimated_bytes
+from canvas.graph.embed import Embedding
+from canvas.graph.wireform import estimated_bytes
 from canvas.model.run import Given, Out, Place, bound, picked, task_id_of
 from canvas.workflows.preview import preview
 
@@ -154,7 +155,7 @@ def test_a_resumed_run_leaves_out_what_has_ended(app, flow):
     half = resumed(nodes, {1: ("SUCCESS", 10)})
     assert half[0].outs == [Out(2, 0)]
     assert half[3].open_slots == 1
-    assert nodes[3].given == []
+    assert not nodes[3].given
 
 
 def test_places_travel_as_lists_and_nonsense_is_none():
@@ -226,7 +227,10 @@ def test_graphs_that_are_none_are_refused(app, flow):
         (lambda app, flow, a, b: flow.add(sig(app, "total", [a, 1, b]), name="x"), "one list"),
         (lambda app, flow, a, b: flow.add(sig(app, "ident", a), after=b, name="x"), "take both results in one list"),
         (lambda app, flow, a, b: flow.add(sig(app, "ident", a), on_failure="continue", name="x"), "go on after"),
-        (lambda app, flow, a, b: flow.add(chain(sig(app, "ident", 1), sig(app, "ident")), name="x"), "composite"),
+        (
+            lambda app, flow, a, b: flow.add(group(sig(app, "ident", a), sig(app, "ident", a)), name="x"),
+            "start several",
+        ),
     ],
 )
 def test_what_stock_workers_cannot_do_is_refused_with_a_cure(app, flow, compose, why):

@@ -107,6 +107,23 @@ def test_a_map_runs_a_task_for_each_item(app, flow, size):
     assert run["mapped"].get() == list(range(100, 100 + size))
 
 
+def test_a_map_over_lists_of_lists(app, flow):
+    items = flow.add(task(app, "ident").s([[1, 2], [], [3]]), name="items")
+    flow.map(task(app, "add").s(10), over=items, depth=2, name="nested")
+    run = flow.apply_async()
+    assert run.get(timeout=20) == [[11, 12], [], [13]]
+    empty = Workflow("empty", app)
+    empty.map(task(app, "add").s(1), over=empty.add(task(app, "ident").s([[], []])), depth=2, name="nested")
+    assert empty.apply_async().get(timeout=20) == [[], []]
+
+
+@pytest.mark.slow
+def test_a_map_over_100_000_items(app, flow):
+    items = flow.add(task(app, "upto").s(100_000))
+    flow.add(task(app, "tsum").s(flow.map(task(app, "ident").s(), over=items)))
+    assert flow.apply_async().get(timeout=110) == sum(range(100_000))
+
+
 def test_a_map_of_composites_and_of_what_is_no_list(app, flow):
     items = flow.add(task(app, "upto").s(3))
     add = task(app, "add")

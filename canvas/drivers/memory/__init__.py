@@ -24,10 +24,13 @@ class MemoryCompleter:
         self._broker = broker
         self._results = results
 
-    def settle(self, settlements: Sequence[Settlement], lease: Lease | None = None) -> Settled:
+    def settle(
+        self, settlements: Sequence[Settlement], lease: Lease | None = None, firings: Sequence[Firing] = ()
+    ) -> Settled:
         with self._memory.lock:
+            fired = [self.fire(firing) for firing in firings]
             verdicts = [self._settle(settlement) for settlement in settlements]
-            return Settled(verdicts, self._broker.lease(lease) if lease is not None else [])
+            return Settled(verdicts, self._broker.lease(lease) if lease is not None else [], fired)
 
     def _settle(self, settlement: Settlement) -> Verdict:
         if not self._broker.dispose(settlement):

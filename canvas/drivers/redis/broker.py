@@ -91,8 +91,9 @@ class RedisBroker:
         lease: Lease | None,
         result_db: str,
         ready: tuple[str, str] | None,
-    ) -> tuple[list[Any], list[Delivery]]:
-        """One call of settle.lua: packed settlements in, verdicts and deliveries out."""
+        firings: Sequence[list[Any]] = (),
+    ) -> tuple[list[Any], list[Delivery], list[Any]]:
+        """One call of settle.lua: packed settlements and firings in, verdicts, deliveries, verdicts on firings out."""
         worker = lease.worker if lease is not None else _worker_of(settlements)
         if worker in self._doubtful:
             self._settle_doubt(worker)
@@ -101,7 +102,8 @@ class RedisBroker:
         limit = lease.limit if lease is not None else 0
         number = self._numbers.get(worker, 0)
         self._numbers[worker] = number + limit
-        arguments = [self._db, result_db, pack(list(settlements)), limit, f"canvas:{worker}:", number]
+        arguments = [self._db, result_db, pack(list(settlements)), limit, f"canvas:{worker}:", number,
+                     pack(list(firings))]  # fmt: skip
         ready_key, ready_index = ready or ("canvas:ready", "canvas:ready:index")
         script_keys = [
             keys.unacked,
@@ -116,7 +118,7 @@ class RedisBroker:
             *lists,
         ]
         try:
-            verdicts, taken, revision = self.link.call("settle", script_keys, [*arguments, *names], once=True)
+            verdicts, taken, revision, fired = self.link.call("settle", script_keys, [*arguments, *names], once=True)
         except Exception:
             if limit:
                 tags = [f"canvas:{worker}:{n}" for n in range(number, number + limit)]
@@ -126,7 +128,8 @@ class RedisBroker:
             self._waiting.leased(limit)
             self.revision = int(revision)
         now = time.monotonic()
-        return verdicts, [Delivery(tag.decode(), queue.decode(), payload, now) for tag, queue, payload in taken]
+        deliveries = [Delivery(tag.decode(), queue.decode(), payload, now) for tag, queue, payload in taken]
+        return verdicts, deliveries, fired
 
     def _sources(self, lease: Lease | None) -> tuple[list[str], list[str]]:
         """The lists to lease from, and the queue each belongs to; what waits in the inbox first."""
@@ -176,7 +179,7 @@ class RedisBroker:
             self.packing.settlement(replace(settlement, stores=[], joins=[], grow=[], parts=[]))
             for settlement in settlements
         ]
-        verdicts, deliveries = self.exchange(packed, lease, self._db, None)
+        verdicts, deliveries, _ = self.exchange(packed, lease, self._db, None)
         return [bool(verdict[0]) for verdict in verdicts], deliveries
 
     def publish_once(self, guard: str, publishes: Sequence[Publish], deferrals: Sequence[Deferral]) -> bool:

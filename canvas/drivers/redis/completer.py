@@ -19,10 +19,13 @@ class RedisCompleter:
         self._result_db = str(results.link.address.db)
         self._ready = (results.keys.ready, results.keys.ready_index)
 
-    def settle(self, settlements: Sequence[Settlement], lease: Lease | None = None) -> Settled:
+    def settle(
+        self, settlements: Sequence[Settlement], lease: Lease | None = None, firings: Sequence[Firing] = ()
+    ) -> Settled:
         packed = [self._packing.settlement(settlement) for settlement in settlements]
-        verdicts, deliveries = self._broker.exchange(packed, lease, self._result_db, self._ready)
-        return Settled([_verdict(verdict) for verdict in verdicts], deliveries)
+        chords = [self._packing.firing(firing) for firing in firings]
+        verdicts, deliveries, fired = self._broker.exchange(packed, lease, self._result_db, self._ready, chords)
+        return Settled([_verdict(one) for one in verdicts], deliveries, [_verdict(one) for one in fired])
 
     def fire(self, firing: Firing) -> Verdict:
         broker = self._broker

@@ -5,7 +5,7 @@
 --   now                    unix time, seconds, of this server
 --   ready_key, ready_index hash and zset of chords that are ready
 --   deferred, messages     zset and hash of deferred messages
--- Returns: nothing; defines on_results, on_broker, store, join, grow, part, forget, send, taken, unpark, free, unlock.
+-- Returns: nothing; defines on_results, on_broker, store, join, grow, part, forget, send, fire, taken, unpark, free, unlock.
 
 local broker_db, result_db, now, ready_key, ready_index, deferred, messages
 
@@ -59,10 +59,12 @@ local function part(p, found)
     local extra = tonumber(redis.call('GET', t) or '0')
     if ttl > 0 then
         redis.call('EXPIRE', j, ttl)
-        redis.call('EXPIRE', t, ttl)
-        redis.call('EXPIRE', s, ttl)
         redis.call('EXPIRE', d, ttl)
-        redis.call('EXPIRE', base, ttl)
+        if not p[8] then
+            redis.call('EXPIRE', t, ttl)
+            redis.call('EXPIRE', s, ttl)
+            redis.call('EXPIRE', base, ttl)
+        end
     end
     if not size or count ~= size + extra then return end
     -- The claim keeps Celery's workers from firing too. The ready record outlives whoever fires.
@@ -107,6 +109,17 @@ local function record(stores, joins, grows, parts)
     for _, p in ipairs(parts) do part(p, found) end
     on_broker()
     return found
+end
+
+-- f: {group, base, failed, stores, joins, parts, publishes, deferrals}; {held, outer chords that became ready}
+local function fire(f)
+    on_results()
+    local held = forget(f[1], f[2], f[3])
+    on_broker()
+    if held == 0 then return {0, {}} end
+    local found = record(f[4], f[5], {}, f[6])
+    send(f[7], f[8])
+    return {1, found}
 end
 
 local function server_time()

@@ -9,11 +9,4 @@ broker_db, result_db = ARGV[1], ARGV[2]
 ready_key, ready_index, deferred, messages = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 now = server_time()
 
-local f = cmsgpack.unpack(ARGV[3])
-on_results()
-local held = forget(f[1], f[2], f[3])
-on_broker()
-if held == 0 then return {0, {}} end
-local found = record(f[4], f[5], {}, f[6])
-send(f[7], f[8])
-return {1, found}
+return fire(cmsgpack.unpack(ARGV[3]))

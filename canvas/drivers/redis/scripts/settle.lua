@@ -1,4 +1,4 @@
--- Commit a batch of settlements, each whole or not at all, and lease more messages.
+-- End chords, commit a batch of settlements, each whole or not at all, and lease more messages.
 --
 -- KEYS[1] unacked   KEYS[2] unacked_index   KEYS[3] leases of this worker   KEYS[4] canvas:deferred
 -- KEYS[5] canvas:deferred:messages   KEYS[6] canvas:ready   KEYS[7] canvas:ready:index
@@ -8,8 +8,9 @@
 --     fence: "lease", "begun" or "none"; begun: hash of messages that the tag's worker acked before they ran
 --     frees: {{places, parked, hash of keys with parked messages, key, start of begun keys}, …}; unlocks: {{lock, owner}, …}
 --     dead: {list of dead letters, payload, reason, queue, how many to keep}
--- ARGV[4] how many to lease   ARGV[5] tag prefix   ARGV[6] number of the first tag   ARGV[7…] queue name of each list
--- Returns {verdicts, deliveries, revision of what is revoked}: verdict {held, ready chords {group, fire, parts, structure}}, delivery {tag, queue, payload}
+-- ARGV[4] how many to lease   ARGV[5] tag prefix   ARGV[6] number of the first tag
+-- ARGV[7] chords to end, msgpack: {as fire.lua, …}   ARGV[8…] queue name of each list
+-- Returns {verdicts, deliveries, revision of what is revoked, verdicts on chords}: verdict {held, ready chords {group, fire, parts, structure}}, delivery {tag, queue, payload}
 
 broker_db, result_db = ARGV[1], ARGV[2]
 deferred, messages, ready_key, ready_index = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
@@ -41,6 +42,9 @@ local function settle(s)
     return {1, found}
 end
 
+local fired = {}
+for i, f in ipairs(cmsgpack.unpack(ARGV[7])) do fired[i] = fire(f) end
+
 local verdicts = {}
 for i, s in ipairs(cmsgpack.unpack(ARGV[3])) do verdicts[i] = settle(s) end
 
@@ -50,7 +54,7 @@ for k = 10, #KEYS do
     if wanted <= 0 then break end
     local taken = redis.call('RPOP', KEYS[k], wanted)
     if taken then
-        local queue = ARGV[k - 3]
+        local queue = ARGV[k - 2]
         for _, payload in ipairs(taken) do
             local tag = ARGV[5] .. string.format('%.0f', number)
             number = number + 1
@@ -69,4 +73,4 @@ if #tags > 0 then
     redis.call('ZADD', KEYS[2], unpack(scored))
     redis.call('SADD', KEYS[3], unpack(tags))
 end
-return {verdicts, deliveries, redis.call('GET', KEYS[8]) or 0}
+return {verdicts, deliveries, redis.call('GET', KEYS[8]) or 0, fired}
