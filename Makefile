@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check lint types format bench bench-bytes bench-memory bench-import clean
+.PHONY: help demo test test-slow check lint types format bench bench-bytes bench-memory bench-import bench-workflow clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -46,6 +46,9 @@ bench-memory: $(VENV)/.test ## a worker's memory over 200,000 tasks, beside Cele
 
 bench-import: $(VENV)/.test ## milliseconds of `import canvas`, beside Celery's
 	$(BIN)/python -m benchmarks.import_time
+
+bench-workflow: $(VENV)/.test ## compile time and bytes of random graphs, and a run beside independent tasks
+	$(BIN)/python -m benchmarks.workflow
 
 clean: ## remove what was installed and cached
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

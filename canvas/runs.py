@@ -35,11 +35,11 @@ class Runs:
         expires: float | None,
         persist: Callable[[Callable[[], Any]], Any],
     ) -> None:
-        """``expires``: seconds that a run is kept. ``persist`` makes each call, and may repeat it."""
+        """``expires``: seconds that a run is kept. ``persist`` makes each call to a server, and may repeat it."""
         self._driver = results
         self._serializer = serializer
         self._expires = int(expires) if expires else None
-        self._persist = persist
+        self.persist = persist
         self._chunks: OrderedDict[tuple[str, int, int], list[RunNode]] = OrderedDict()
 
     @property
@@ -53,7 +53,7 @@ class Runs:
     def keep(self, run: str, about: dict[str, Any], nodes: Sequence[RunNode]) -> None:
         """Keep a new run and the nodes of its first attempt."""
         fields = {"about": self._encode(about), "attempt": b"0", **self._encoded(0, nodes)}
-        self._persist(lambda: self._results.keep_run(run, fields, self._expires, time.time()))
+        self.persist(lambda: self._results.keep_run(run, fields, self._expires, time.time()))
 
     def advance(
         self, run: str, attempt: int, about: dict[str, Any], nodes: Sequence[RunNode], start: Ready | None
@@ -61,11 +61,12 @@ class Runs:
         """Keep what ``run`` is from its next attempt on, with what is ready to ``start`` it; False when that attempt
         has begun already."""
         fields = {"about": self._encode(about), **self._encoded(attempt + 1, nodes)}
-        return bool(self._persist(lambda: self._results.advance_run(run, attempt, fields, self._expires, start)))
+        return bool(self.persist(lambda: self._results.advance_run(run, attempt, fields, self._expires, start)))
 
-    def change(self, run: str, about: dict[str, Any]) -> None:
-        """Keep other words about a run."""
-        self._persist(lambda: self._results.keep_run(run, {"about": self._encode(about)}, self._expires, None))
+    def cancel(self, run: str, attempt: int) -> None:
+        """Keep that an attempt is cancelled."""
+        fields = {"cancelled": str(attempt).encode()}
+        self.persist(lambda: self._results.keep_run(run, fields, self._expires, None))
 
     def hold(self, run: str, attempt: int, nodes: Sequence[RunNode]) -> None:
         """Have these nodes at hand, as if they had been read."""
@@ -75,11 +76,12 @@ class Runs:
     # -- reading
 
     def about(self, run: str) -> tuple[dict[str, Any], int]:
-        """What ``keep`` was told, and the number of the latest attempt. Raises RunLost."""
-        about, attempt = self._persist(lambda: self._results.run_fields(run, ["about", "attempt"]))
+        """What ``keep`` was told, whether the latest attempt is ``cancelled``, and its number. Raises RunLost."""
+        names = ["about", "attempt", "cancelled"]
+        about, attempt, cancelled = self.persist(lambda: self._results.run_fields(run, names))
         if about is None or attempt is None:
             raise RunLost(f"there is no run {run!r}: it never was, or is forgotten by now (workflow_expires)")
-        return self._decode(about), int(attempt)
+        return {**self._decode(about), "cancelled": cancelled == attempt}, int(attempt)
 
     def node(self, run: str, attempt: int, number: int) -> RunNode:
         """One node. Raises RunLost."""
@@ -102,12 +104,12 @@ class Runs:
 
     def recent(self, limit: int) -> list[str]:
         """The ids of runs, the latest first."""
-        return list(self._persist(lambda: self._results.recent_runs(limit)))
+        return list(self.persist(lambda: self._results.recent_runs(limit)))
 
     def _load(self, run: str, attempt: int, chunks: Sequence[int]) -> list[RunNode]:
         names = [f"{attempt}.{chunk}" for chunk in chunks]
         loaded: list[RunNode] = []
-        for chunk, kept in zip(chunks, self._persist(lambda: self._results.run_fields(run, names)), strict=True):
+        for chunk, kept in zip(chunks, self.persist(lambda: self._results.run_fields(run, names)), strict=True):
             if kept is None:
                 raise RunLost(f"the nodes of run {run} are gone: it is forgotten by now (workflow_expires)")
             nodes = [RunNode.from_list(one) for one in self._decode(kept)]

@@ -60,14 +60,11 @@ def _label(node: RunNode) -> str:
 
 
 def _text(graph: "nx.DiGraph[int]", states: Mapping[str, str]) -> str:
-    labels = {}
-    for number, data in graph.nodes(data=True):
+    for _, data in graph.nodes(data=True):
         node = data["node"]
         mark = _MARKS.get(states.get(node.name, ""), "")
-        labels[number] = f"{mark} {_label(node)}".strip()
-    drawn = nx.relabel_nodes(graph, {number: (number, label) for number, label in labels.items()})
-    nx.set_node_attributes(drawn, {key: key[1] for key in drawn}, "label")
-    return "\n".join(nx.generate_network_text(drawn, vertical_chains=False))
+        data["label"] = f"{mark} {_label(node)}".strip()
+    return "\n".join(nx.generate_network_text(graph, vertical_chains=False))
 
 
 def _mermaid(graph: "nx.DiGraph[int]", states: Mapping[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -27,6 +28,7 @@ from canvas.worker.limits import Limits
 from canvas.worker.revocations import Revocations
 from canvas.worker.settle import Finished, Settler
 from canvas.worker.tally import Running, Tally
+from canvas.workflows.advance import advance_all
 
 TIME_LIMIT = "time limit "
 """What the reason of an orphan begins with whose process was killed after so many seconds."""
@@ -247,7 +249,11 @@ class Line:
             record = Record(task_id, states.FAILURE, exc, None, [])
             record.date_done = self._app.now().isoformat()
             effects.record(record)
-            settlement.stores = effects.stores
+            place = Place.of(wire.headers_of(delivery.payload).get(HEADER))
+            if place is not None:
+                effects.ends.append((place, states.FAILURE, exc))
+            advance_all(self._app, self._runs, effects, task_id)
+            settlement = replace(effects.settlement(delivery, "lease"), disposal="dead", reason=settlement.reason)
         return settlement
 
     def _defer(self, delivery: Delivery, message: Message, due: float) -> Settlement:

@@ -51,13 +51,10 @@ class Advance:
 
     def end(self, place: Place, state: str, value: Any) -> None:
         """The task in ``place`` has ended."""
-        node = self._node(place.node)
         if place.item is None:
             self._end(place.node, state, value)
         else:
-            if state in _FAILED and node.goes_on:
-                state, value = states.SUCCESS, node.default
-            self._part(f"{place.node}.items", place.item, state, value, ["items", place.node], place.size or 0)
+            self._item(place, state, value)
         self._drain()
 
     def start(self) -> None:
@@ -167,6 +164,14 @@ class Advance:
 
     # -- maps
 
+    def _item(self, place: Place, state: str, value: Any) -> None:
+        """One item of a map has ended."""
+        node, at = self._node(place.node), place.item
+        assert at is not None
+        if state in _FAILED and node.goes_on:
+            state, value = states.SUCCESS, node.default
+        self._part(f"{place.node}.items", at, state, value, ["items", place.node], place.size or 0)
+
     def _map(self, number: int, node: RunNode, values: list[Any]) -> None:
         over = node.binds[0]
         whole = picked(values[over.slot], over.pick)
@@ -185,13 +190,18 @@ class Advance:
         sig = bound(node.sig, node.binds[1:], values)
         last = min(len(items), first + max(self._left, 1))
         for at in range(first, last):
-            self._send(sig, (items[at],), Place(self._run, self._attempt, number, at, len(items)))
+            place = Place(self._run, self._attempt, number, at, len(items))
+            try:
+                self._send(sig, (items[at],), place)
+            except (CanvasError, TypeError, ValueError) as exc:
+                self._item(place, states.FAILURE, exc)
         self._left -= last - first
         if last < len(items):
             self._part(f"{number}.map.{last}", 0, states.SUCCESS, None, ["map", number, last], 1)
 
     def _kept_items(self, number: int) -> tuple[list[Any], list[Any]]:
-        kept = self._app.backend.get_records([_items_id(self._id(number))])[0]
+        items = _items_id(self._id(number))
+        kept = self._runs.persist(lambda: self._app.backend.get_records([items]))[0]
         if kept is None:
             raise RunLost(f"the items of {self._node(number).name} in run {self._run} are gone (result_expires)")
         return kept.result[0], kept.result[1]
@@ -229,7 +239,7 @@ class Advance:
         about, _ = self._runs.about(self._run)
         numbers = about.get("compensated") or []
         places = [Place(self._run, about["attempts"][number], number) for number in numbers]
-        records = self._app.backend.get_records([task_id_of(place) for place in places])
+        records = self._runs.persist(lambda: self._app.backend.get_records([task_id_of(place) for place in places]))
         done = [
             (record.date_done or "", number, record.result)
             for number, record in zip(numbers, records, strict=True)

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Generator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -42,9 +43,10 @@ def start(flow: "Workflow", *, expires: Any = None, timeout: float | None = None
     nodes = run_nodes(flow.entries)
     if target not in TARGETS:
         raise CompositionError(f"target: expected one of {', '.join(TARGETS)}; got {target!r:.100}")
+    about = words_about(flow.name, nodes, app.now(), target)
     if expires is not None:
-        _expire(app, nodes, expires)
-    return _run(app, words_about(flow.name, nodes, app.now(), target), nodes, timeout)
+        about["expires"] = _expire(app, nodes, expires)
+    return _run(app, about, nodes, timeout)
 
 
 def _run(app: "Canvas", about: dict[str, Any], nodes: list[RunNode], timeout: float | None) -> "Run":
@@ -61,14 +63,29 @@ async def astart(flow: "Workflow", **options: Any) -> "Run":
     return await asyncio.to_thread(lambda: start(flow, **options))
 
 
-def _expire(app: "Canvas", nodes: list[RunNode], expires: Any) -> None:
+def _expire(app: "Canvas", nodes: list[RunNode], expires: Any) -> str:
+    """Let nodes that say nothing else expire then; the time as text."""
     if isinstance(expires, int | float) and not isinstance(expires, bool):
         expires = app.now() + timedelta(seconds=expires)
     if not isinstance(expires, datetime):
         raise InvalidTaskError(f"expires: expected seconds or a datetime; got {expires!r:.100}")
+    when = expires.isoformat()
     for node in nodes:
         if node.sig is not None:
-            node.sig = {**node.sig, "options": {**node.sig["options"], "expires": expires.isoformat()}}
+            node.sig = {**node.sig, "options": {"expires": when, **node.sig["options"]}}
+    return when
+
+
+def _lasting(nodes: list[RunNode], expired: str | None) -> list[RunNode]:
+    """Nodes without the time at which their first run expired: it may be over."""
+    if expired is None:
+        return nodes
+    return [
+        replace(node, sig={**node.sig, "options": {k: v for k, v in node.sig["options"].items() if k != "expires"}})
+        if node.sig is not None and node.sig["options"].get("expires") == expired
+        else node
+        for node in nodes
+    ]
 
 
 class Run:
@@ -264,8 +281,7 @@ class Run:
         """
         if self.status().over:
             return False
-        self.about["cancelled"] = self.app.now().isoformat()
-        self.app.runs.change(self.id, self.about)
+        self.app.runs.cancel(self.id, self.attempt)
         self.app.control.revoke_by_stamped_headers(
             {STAMP: stamp_of(self.id, self.attempt)}, terminate=terminate, signal=signal
         )
@@ -273,6 +289,7 @@ class Run:
 
     def resume(self, force: bool = False) -> bool:
         """Run the nodes again that failed, and those that never ran; the results of all others are used as they are.
+        Nodes that were compensated run again too, and what stands on them.
 
         False when there is nothing to do: the run succeeded, goes on, or somebody else has just resumed it. With
         ``force`` a run is resumed that has not ended, because what was to go on is lost; what still runs of it leads to
@@ -281,14 +298,14 @@ class Run:
         status = self.status()
         if status.state == states.SUCCESS or not (force or status.over):
             return False
-        ended, before = self._ended(), self.attempt
-        again = Run(self.app, self.id, dict(self.about), before + 1, self.nodes)
-        again.about.pop("cancelled", None)
+        ended, before = self._ended(undone=status.over), self.attempt
+        again = Run(self.app, self.id, self._about_again(), before + 1, self.nodes)
         again.about["attempts"] = [
             known if number in ended else again.attempt for number, known in enumerate(self.about["attempts"])
         ]
-        left = resumed(self.nodes, ended)
-        effects = again._beginning(left, ended, None)
+        nodes = _lasting(self.nodes, self.about.get("expires"))
+        left = resumed(nodes, ended)
+        effects = again._beginning(with_values(nodes, ended) if self._stock else left, ended, None)
         start = (
             None if self._stock else Advance(self.app, self.app.runs, effects, self.id, again.attempt, None).starting()
         )
@@ -305,10 +322,14 @@ class Run:
     def retry(self) -> "Run":
         """A new run of the same workflow, from its start."""
         about = words_about(self.name, self.nodes, self.app.now(), self.about["target"])
-        return _run(self.app, about, self.nodes, None)
+        return _run(self.app, about, _lasting(self.nodes, self.about.get("expires")), None)
 
-    def _ended(self) -> dict[int, tuple[str, Any]]:
-        """State and value of the nodes that need not run again, as those after them see it."""
+    def _about_again(self) -> dict[str, Any]:
+        return {key: value for key, value in self.about.items() if key != "cancelled"}
+
+    def _ended(self, undone: bool) -> dict[int, tuple[str, Any]]:
+        """State and value of the nodes that need not run again, as those after them see it; ``undone``: not those that
+        compensate."""
         ended: dict[int, tuple[str, Any]] = {}
         for number, record in enumerate(self._records(list(range(len(self.nodes))))):
             node, state = self.nodes[number], None if record is None else node_state(record)
@@ -316,6 +337,11 @@ class Run:
                 ended[number] = (str(state), record.result)
             elif state == states.FAILURE and node.goes_on:
                 ended[number] = (states.SUCCESS, node.default)
+        again: set[int] = set()
+        for number, node in enumerate(self.nodes):
+            if number in again or (undone and number in ended and node.compensate is not None):
+                ended.pop(number, None)
+                again.update(out.node for out in node.outs)
         for number, node in enumerate(self.nodes):
             if node.kind == "choose" and all(out.node in ended for out in node.outs):
                 ended[number] = (states.SUCCESS, None)
@@ -341,7 +367,7 @@ class Run:
             return app.new_id() if number in ended else task_id_of(Place(self.id, self.attempt, number))
 
         stamp = stamp_options(self.id, self.attempt)
-        embedding = Embedding(with_values(self.nodes, ended) if ended else nodes, id_of, app.new_id, stamp)
+        embedding = Embedding(nodes, id_of, app.new_id, stamp)
         roots, limit = embedding.roots(), app.conf.task_message_max_bytes
         largest = max(estimated_bytes(roots))
         if limit and largest > limit:

@@ -10,7 +10,7 @@ import pytest
 from canvas import Canvas
 
 MODULE = """
-from canvas import Canvas
+from canvas import Canvas, Workflow
 app = Canvas("proj", broker={broker!r}, backend={backend!r})
 other = Canvas("second", broker="memory://")
 
@@ -19,6 +19,9 @@ def add(x, y):
     return x + y
 
 flow = add.s(1, 2) | add.s(3)
+work, plain = Workflow("work", app), Workflow("plain", app)
+work.map(add.s(1), over=work.add(add.s(1, 2)))
+plain.add(add.s(plain.add(add.s(1, 2)), 3))
 number = 3
 """
 
@@ -55,6 +58,16 @@ def test_graph_and_report(run):
     assert drawn.stdout.count("proj.add") == 2
     assert "flowchart" in run("graph", "proj:flow", "--format", "mermaid").stdout
     assert run("graph", "proj:number").returncode == 2
+    sizes = run("graph", "proj:flow", "--compile").stdout
+    assert "proj.add[" in sizes
+    assert "1 messages, " in sizes
+    assert "×n" in run("graph", "proj:work").stdout
+    assert run("graph", "proj:work", "--format", "svg").stdout.startswith("<svg")
+    assert run("graph", "proj:flow", "--format", "svg").returncode == 2
+    sizes = run("graph", "proj:work", "--compile").stdout
+    assert sizes.startswith("2 nodes, 1 edges")
+    assert "stock Celery workers: add-2: stock Celery workers cannot map over a result" in sizes
+    assert "stock Celery workers: 1 messages, 0 chords" in run("graph", "proj:plain", "--compile").stdout
     assert "canvas:" in run("-A", "proj", "report").stdout
 
 

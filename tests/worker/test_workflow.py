@@ -218,6 +218,23 @@ def test_compensations_run_backwards_whatever_becomes_of_them(bench, app, flow):
     assert states(undo) == {"undo a": "SUCCESS", "undo b": "FAILURE", "undo c": "SUCCESS"}
 
 
+def test_what_was_compensated_runs_again_with_what_stands_on_it(bench, app, flow):
+    ran, undone, gate, other = (bench.new_key() for _ in range(4))
+    noted = task(app, "noted")
+    paid = flow.add(noted.s(1, ran), name="paid", compensate=noted.s(undone))
+    below = flow.add(noted.s(paid, ran), name="below")
+    flow.add(noted.s(1, other), name="beside")
+    flow.add(task(app, "gated").s(below, key=gate), name="gated")
+    run = flow.apply_async()
+    with pytest.raises(ValueError, match="closed"):
+        run.get(timeout=20)
+    bench.ledger(undone, 1)
+    bench.ledgers.set(f"open:{gate}", 1)
+    assert run.resume() is True
+    assert run.get(timeout=20) == {"beside": 1, "gated": [1]}
+    assert [len(bench.ledger(key, 1)) for key in (ran, undone, other)] == [4, 1, 1]
+
+
 def test_nothing_is_compensated_when_all_is_well(bench, app, flow):
     flow.add(task(app, "ident").s(1), compensate=task(app, "noted").s(bench.new_key()))
     run = flow.apply_async()
@@ -310,6 +327,31 @@ def test_nodes_do_not_begin_after_they_expire(app, flow):
     with pytest.raises(Exception, match="expired"):
         run.get(timeout=20)
     assert states(run) == {"slow": "SUCCESS", "after": "REVOKED"}
+    # What is run again has all the time it needs.
+    assert run.resume() is True
+    assert run.get(timeout=20) == ["after", [None], {}]
+
+
+def test_an_item_that_does_not_fit_its_task_is_an_item_that_failed(app, flow):
+    items = flow.add(task(app, "ident").s([[1], 2]), name="items")
+    flow.map(task(app, "rec").s(tag=5), over=items, name="hard")
+    flow.map(task(app, "rec").s(tag=5), over=items, name="soft", on_failure="continue", default="none")
+    run = flow.apply_async()
+    with pytest.raises(TypeError, match="multiple values for argument 'tag'"):
+        run.get(timeout=20)
+    assert run["soft"].get(timeout=20) == ["none", "none"]
+
+
+def test_a_node_whose_message_cannot_be_read_fails_the_run(bench, app, flow):
+    flow.add(task(app, "ident").s(1).set(queue="elsewhere"), name="garbled")
+    named(app, flow, "after", flow["garbled"])
+    run = flow.apply_async()
+    raw = json.loads(bench.broker.rpop("elsewhere"))
+    raw["content-type"] = "application/x-unheard-of"
+    bench.broker.lpush("celery", json.dumps(raw))
+    with pytest.raises(Exception, match="x-unheard-of"):
+        run.get(timeout=20)
+    assert states(run) == {"garbled": "FAILURE", "after": "UPSTREAM_FAILED"}
 
 
 def test_retry_is_a_new_run(app, flow):
