@@ -21,7 +21,7 @@ from tests.support.processes import WorkerProcess
 from tests.support.redis_server import RedisServer
 
 MANY = {"max_examples": 1000, "deadline": None, "suppress_health_check": list(HealthCheck)}
-FEW = {**MANY, "max_examples": 60}
+FEW = {**MANY, "max_examples": 40}
 
 
 @dataclass

@@ -14,6 +14,8 @@ from tests.support.apps import make
 from tests.worker.commands import start, task
 
 POOLS = [("solo",), ("threads", "-c", "4"), ("prefork", "-c", "2")]
+SAMPLED = [*(pytest.param(pool, marks=pytest.mark.slow) for pool in POOLS[:2]), POOLS[2]]
+"""One by default, all with the slow ones: where the pool matters little and the test takes long."""
 
 
 @pytest.mark.parametrize("pool", POOLS, ids=lambda p: p[0])
@@ -423,7 +425,7 @@ def test_no_queue_waits_for_another_to_be_empty(bench, app):
     assert max(place for place, note in enumerate(notes) if note == "'other'") < 50
 
 
-@pytest.mark.parametrize("pool", POOLS, ids=lambda p: p[0])
+@pytest.mark.parametrize("pool", SAMPLED, ids=lambda p: p[0])
 def test_a_task_for_later_runs_once_also_beyond_the_visibility_timeout(bench, pool):
     broker, backend, ledger = bench.urls()
     bench.server.client().flushall()

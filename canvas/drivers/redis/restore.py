@@ -18,7 +18,8 @@ from canvas.model.settlement import Orphan
 from canvas.wire.message import losses, redelivered
 
 _AT_ONCE = 500
-_REAPER_TTL = 10_000
+_REAPER_TTL = 1_000
+"""Milliseconds. Two at once only do the work twice; one that was killed over it keeps all others from it."""
 _VISIBILITY_SWEEP_EVERY = 60.0
 _MUTEX_TTL = 300_000
 _BEGUN_FOR = 86_400
