@@ -384,7 +384,8 @@ def test_a_task_that_holds_the_interpreter_is_ended_from_outside(bench, app, end
             assert isinstance(stuck.result, TimeLimitExceeded)
         assert task(app, "add").delay(1, 1).get(timeout=20) == 2
         assert bench.ledger(key, 1) == ["1"]
-    assert not bench.broker.exists("canvas:orphaned:reasons")
+        # A sweep settles what is left of it; the state may have been told before, by whoever revoked it.
+        eventually(lambda: not bench.broker.exists("canvas:orphaned:reasons"))
 
 
 @pytest.mark.parametrize("name", ["suicidal_early", "suicidal_once"])
