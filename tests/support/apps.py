@@ -10,6 +10,7 @@ import os
 import re
 import threading
 import time
+import weakref
 from decimal import Decimal
 from functools import partial
 
@@ -40,6 +41,7 @@ def make(library, broker, backend, serializer="json", ledger=None, **settings):
         import celery
 
         app = celery.Celery("apps", broker=broker, backend=backend, set_as_current=False)
+        _celery_apps.add(app)
         app.conf.update(worker_hijack_root_logger=True, broker_connection_retry_on_startup=True, **options)
         exceptions = celery.exceptions
     else:
@@ -49,6 +51,18 @@ def make(library, broker, backend, serializer="json", ledger=None, **settings):
         app = canvas.Canvas("apps", broker=broker, backend=backend, **options)
     define(app, exceptions, redis.Redis.from_url(ledger) if ledger else None)
     return app
+
+
+_celery_apps = weakref.WeakSet()
+
+
+def let_results_go():
+    """Before a server stops: Celery's results unsubscribe when they are deleted, at any time, and try for 20 seconds to
+    reach a server that is gone."""
+    for app in list(_celery_apps):
+        consumer = getattr(app.backend, "result_consumer", None)
+        if consumer is not None:
+            consumer.subscribed_to.clear()
 
 
 def define(app, exceptions, ledger):

@@ -11,6 +11,10 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 
 
+_CELERYS_PATIENCE = 6
+"""Seconds: long enough for a Celery worker that stops at all."""
+
+
 class WorkerProcess:
     """A worker command; ready when its log says so, stopped at the end, its log kept for failures."""
 
@@ -70,7 +74,7 @@ class WorkerProcess:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(timeout)
+                self.process.wait(_CELERYS_PATIENCE if self.library == "celery" else timeout)
             except subprocess.TimeoutExpired:
                 os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait()

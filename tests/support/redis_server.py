@@ -9,6 +9,7 @@ import time
 import redis
 
 from canvas.embedded import find_server
+from tests.support.apps import let_results_go
 
 
 def free_port():
@@ -52,6 +53,7 @@ class RedisServer:
 
     def stop(self):
         if self.process is not None:
+            let_results_go()
             self.process.terminate()
             self.process.wait(10)
             self.process = None

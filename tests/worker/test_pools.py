@@ -108,7 +108,10 @@ def test_a_dead_child_is_replaced_within_a_second(bench, app):
         eventually(lambda: pid not in next(iter(asked.stats().values()))["pool"]["processes"], 1)
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads", "asyncio"])
+@pytest.mark.parametrize(
+    "pool",
+    ["prefork", pytest.param("threads", marks=pytest.mark.slow), pytest.param("asyncio", marks=pytest.mark.slow)],
+)
 def test_a_pool_grows_with_its_work_and_shrinks_without(bench, app, pool):
     key = bench.new_key()
     with start(bench, "-P", pool, "--autoscale", "4,1", "-n", "one@here", env={"AUTOSCALE_KEEPALIVE": "1"}):
