@@ -117,7 +117,7 @@ class LoopSlots:
                 emit("task.timeout", message=job.message, limit=hard)
             run.end(outcome)
 
-        for call in line.at_start(job):
+        for call in (*line.look_ahead(job), *line.at_start(job)):
             await loop.run_in_executor(self._threads, call)
         hard, soft = job.hard, job.soft
         timers = []

@@ -107,7 +107,7 @@ class Line:
 
     def asks_broker(self, job: "Job") -> bool:
         """Whether ``hold_back`` waits for the broker."""
-        return job.early or self.gates.bind(job.task) or HEADER in job.message.headers
+        return job.early or self.gates.bind(job.task)
 
     def hold_back(self, job: "Job") -> Settlement | None:
         """Pass the gates and ack the message where that comes first; what becomes of a job that may not run yet, or
@@ -118,10 +118,12 @@ class Line:
         emit("task.received", message=job.message, hostname=self._hostname, request=job.request, task=job.task)
         if job.early and not self.acknowledge(job.delivery):
             return Settlement(job.delivery, fence="none")
-        place = Place.of(job.message.headers.get(HEADER))
-        if place is not None:
-            self._runs.look_ahead(place)
         return None
+
+    def look_ahead(self, job: "Job") -> list[Callable[[], Any]]:
+        """What concluding the job would wait for, done beforehand: calls."""
+        place = Place.of(job.message.headers.get(HEADER))
+        return [] if place is None else [partial(self._runs.look_ahead, place)]
 
     def at_start(self, job: "Job") -> list[Callable[[], Any]]:
         """What the broker and the result backend are told as the job starts: calls that wait for them."""

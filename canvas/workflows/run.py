@@ -150,13 +150,14 @@ class Run:
         """
         if self._stock:
             self._wait_for_nodes(timeout)
-        else:
-            self.result.get(timeout=timeout, propagate=False)
-        return self._conclude()
+            return self._conclude(self.status().state)
+        own = self.result
+        own.get(timeout=timeout, propagate=False)
+        return self._conclude(own.state)
 
-    def _conclude(self) -> Any:
-        status = self.status()
-        if status.state != states.SUCCESS:
+    def _conclude(self, state: str) -> Any:
+        self.refresh()
+        if state != states.SUCCESS:
             self._raise_cause()
         values = self._values(self._sinks())
         return next(iter(values.values())) if len(self._sinks()) == 1 and values else values
@@ -180,8 +181,9 @@ class Run:
         """``get`` on an event loop."""
         if self._stock:
             return await asyncio.to_thread(self.get, timeout)
-        await self.result.aget(timeout=timeout, propagate=False)
-        return await asyncio.to_thread(self._conclude)
+        own = self.result
+        await own.aget(timeout=timeout, propagate=False)
+        return await asyncio.to_thread(self._conclude, own.state)
 
     def __await__(self) -> Generator[Any, None, Any]:
         return self.aget().__await__()
