@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from canvas.model.run import CANCEL
 from canvas.model.signature import maybe_signature
 from canvas.model.spread import chunks
 from canvas.task import Task
@@ -52,5 +53,5 @@ def register(app: "Canvas") -> None:
     app.task(name="celery.map", **options)(xmap)
     app.task(name="celery.starmap", **options)(xstarmap)
     app.task(name="celery.chunks", **options)(spread_chunks)
-    app.task(name="canvas.cancel_run", bind=True, **options)(cancel_run)
+    app.task(name=CANCEL, bind=True, **options)(cancel_run)
     app.task(name="celery.backend_cleanup", bind=True, **options)(backend_cleanup)

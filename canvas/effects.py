@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from canvas.client import Ambient
-from canvas.model.message import Delivery, Publish
+from canvas.model.message import Publish
 from canvas.model.plan import Plan
 from canvas.model.record import Record
 from canvas.model.run import Place
-from canvas.model.settlement import Deferral, Fence, Firing, Join, Part, Settlement, Store
+from canvas.model.settlement import Deferral, Firing, Join, Part, Settlement, Store
 from canvas.model.signature import Signature, maybe_signature
 from canvas.wire import record as wire_record
 from canvas.wire import typed_json
@@ -65,17 +65,15 @@ class Effects:
         else:
             self.deferrals.extend(Deferral(due, out.publish) for out in outgoing)
 
-    def settlement(self, delivery: Delivery | None = None, fence: Fence = "none") -> Settlement:
-        """All of them as one settlement."""
-        return Settlement(
-            delivery,
-            fence,
-            stores=self.stores,
-            parts=self.parts,
-            joins=self.joins,
-            publishes=self.publishes,
-            deferrals=self.deferrals,
-        )
+    def settlement(self) -> Settlement:
+        """All of them as a settlement of no delivery."""
+        return self.into(Settlement(None, fence="none"))
+
+    def into(self, settlement: Settlement) -> Settlement:
+        """All of them in ``settlement``."""
+        settlement.stores, settlement.parts, settlement.joins = self.stores, self.parts, self.joins
+        settlement.publishes, settlement.deferrals = self.publishes, self.deferrals
+        return settlement
 
     def firing(self, group_id: str, failed: bool = False) -> Firing:
         """All of them as the end of a chord."""

@@ -8,6 +8,8 @@ HEADER = "canvas_run"
 """The option, and message header, that holds a :class:`Place`."""
 STAMP = "canvas_workflow"
 """The stamp ``run:attempt`` on all messages of a run, by which they are revoked."""
+CANCEL = "canvas.cancel_run"
+"""The built-in task that ends a run whose time is over."""
 SKIPPED = "SKIPPED"
 """What a node's inputs say of a parent that was left out; no state of a record."""
 
@@ -140,3 +142,8 @@ def bound(sig: dict[str, Any], binds: Sequence[Bind], inputs: Sequence[Any]) -> 
 def stamp_of(run: str, attempt: int) -> str:
     """The stamp that all messages of one attempt carry."""
     return f"{run}:{attempt}"
+
+
+def stamp_options(run: str, attempt: int) -> dict[str, Any]:
+    """That stamp as options of a task."""
+    return {"stamped_headers": [STAMP], STAMP: stamp_of(run, attempt)}

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -255,7 +254,7 @@ class Line:
             if place is not None:
                 effects.ends.append((place, states.FAILURE, exc))
             advance_all(self._app, self._runs, effects, task_id)
-            settlement = replace(effects.settlement(delivery, "lease"), disposal="dead", reason=settlement.reason)
+            effects.into(settlement)
         return settlement
 
     def _defer(self, delivery: Delivery, message: Message, due: float) -> Settlement:

@@ -66,10 +66,7 @@ class Settler:
         self._other_ends(done, effects, settlement, outcome)
         self._end_place(done, effects, outcome)
         advance_all(self._app, self._runs, effects, done.message.id)
-        settlement.stores, settlement.parts = effects.stores, effects.parts
-        settlement.joins, settlement.publishes = effects.joins, effects.publishes
-        settlement.deferrals = effects.deferrals
-        return settlement
+        return effects.into(settlement)
 
     def _other_ends(self, done: Finished, effects: Effects, settlement: Settlement, outcome: Outcome) -> None:
         match outcome:

@@ -59,9 +59,7 @@ class Advance:
 
     def start(self) -> None:
         """The attempt starts."""
-        record = Record(self._run, states.STARTED, None, None, [])
-        record.extra = {"attempt": self._attempt}
-        self._effects.record(record)
+        self._record_run(Record(self._run, states.STARTED, None, None, []))
         self._end(0, states.SUCCESS, None)
         self._drain()
 
@@ -91,10 +89,12 @@ class Advance:
     # -- from node to node
 
     def _end(self, number: int, state: str, value: Any) -> None:
-        node = self._node(number)
-        if state in _FAILED and node.goes_on:
-            state, value = states.SUCCESS, node.default
-        self._ended.append((number, 0, state, value))
+        self._ended.append((number, 0, *_by_policy(self._node(number), state, value)))
+
+    def _succeed(self, number: int, value: Any) -> None:
+        """A node that runs no task of its own has its value."""
+        self._record(number, states.SUCCESS, value)
+        self._end(number, states.SUCCESS, value)
 
     def _drain(self) -> None:
         while self._ended:
@@ -146,8 +146,7 @@ class Advance:
                 self._ended.append((number, 0, states.SUCCESS, arm))
             case "merge":
                 value = next(one.value for one in inputs if one.state != SKIPPED)
-                self._record(number, states.SUCCESS, value)
-                self._end(number, states.SUCCESS, value)
+                self._succeed(number, value)
             case "map":
                 self._map(number, node, values)
             case _:
@@ -166,10 +165,9 @@ class Advance:
 
     def _item(self, place: Place, state: str, value: Any) -> None:
         """One item of a map has ended."""
-        node, at = self._node(place.node), place.item
+        at = place.item
         assert at is not None
-        if state in _FAILED and node.goes_on:
-            state, value = states.SUCCESS, node.default
+        state, value = _by_policy(self._node(place.node), state, value)
         self._part(f"{place.node}.items", at, state, value, ["items", place.node], place.size or 0)
 
     def _map(self, number: int, node: RunNode, values: list[Any]) -> None:
@@ -177,8 +175,7 @@ class Advance:
         whole = picked(values[over.slot], over.pick)
         items = leaves(whole, node.depth, node.name)
         if not items:
-            self._record(number, states.SUCCESS, whole)
-            self._end(number, states.SUCCESS, whole)
+            self._succeed(number, whole)
             return
         if len(items) > self._left or node.depth > 1:
             self._effects.record(Record(_items_id(self._id(number)), states.STARTED, [whole, values], None, []))
@@ -217,8 +214,7 @@ class Advance:
             depth = self._node(number).depth
             if depth > 1:
                 values = nested(self._kept_items(number)[0], depth, iter(values))
-            self._record(number, states.SUCCESS, values)
-            self._end(number, states.SUCCESS, values)
+            self._succeed(number, values)
 
     # -- the end
 
@@ -229,8 +225,7 @@ class Advance:
         state = states.SUCCESS if error is None else states.FAILURE
         record = Record(self._run, state, error, None, [])
         record.date_done = self._app.now().isoformat()
-        record.extra = {"attempt": self._attempt}
-        self._effects.record(record)
+        self._record_run(record)
         if error is not None:
             self._compensate()
 
@@ -281,6 +276,10 @@ class Advance:
             plan = self._effects.plan(whole, args, options)
         self._effects.send(plan, Ambient(self._run, self._parent))
 
+    def _record_run(self, record: Record) -> None:
+        record.extra = {"attempt": self._attempt}
+        self._effects.record(record)
+
     def _record(self, number: int, state: str, result: Any, **extra: Any) -> None:
         if self._node(number).hidden:
             return
@@ -297,6 +296,11 @@ class Advance:
 
     def _fire(self, told: list[Any]) -> bytes:
         return typed_json.dumps({"run": [self._run, self._attempt], "told": told, "parent_id": self._parent})
+
+
+def _by_policy(node: RunNode, state: str, value: Any) -> tuple[str, Any]:
+    """What those after a node see of its end, or a map's of an item's."""
+    return (states.SUCCESS, node.default) if state in _FAILED and node.goes_on else (state, value)
 
 
 def _plan_of_task(

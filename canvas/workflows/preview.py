@@ -6,8 +6,8 @@ from canvas.errors import CompositionError
 from canvas.graph.dag import run_nodes
 from canvas.graph.embed import Embedding
 from canvas.graph.wireform import estimated_bytes
+from canvas.model.run import Place, stamp_options, task_id_of
 from canvas.runs import size_of
-from canvas.workflows.run import stamp_options
 
 if TYPE_CHECKING:
     from canvas.workflows.compose import Workflow
@@ -35,7 +35,9 @@ def preview(flow: "Workflow") -> Preview:
     plan_bytes = size_of(nodes, app.conf.task_serializer)
     run = app.new_id()
     try:
-        embedding = Embedding(nodes, lambda number: f"{run}.0.{number}", app.new_id, stamp_options(run, 0))
+        embedding = Embedding(
+            nodes, lambda number: task_id_of(Place(run, 0, number)), app.new_id, stamp_options(run, 0)
+        )
         roots = embedding.roots()
     except CompositionError as exc:
         return Preview(len(flow), edges, plan_bytes, [], 0, str(exc))

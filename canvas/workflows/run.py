@@ -15,7 +15,7 @@ from canvas.graph.embed import Embedding
 from canvas.graph.wireform import estimated_bytes
 from canvas.model import states
 from canvas.model.record import Record
-from canvas.model.run import SKIPPED, STAMP, Place, RunNode, stamp_of, task_id_of
+from canvas.model.run import CANCEL, SKIPPED, STAMP, Place, RunNode, stamp_of, stamp_options, task_id_of
 from canvas.model.settlement import Join
 from canvas.result import AsyncResult
 from canvas.result.single import raise_remote
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from canvas.workflows.compose import Workflow
 
 TARGETS = ("canvas", "celery")
-CANCEL = "canvas.cancel_run"
-"""The task that ends a run whose time is over."""
 
 
 def start(flow: "Workflow", *, expires: Any = None, timeout: float | None = None, target: str = "canvas") -> "Run":
@@ -113,9 +111,10 @@ class Run:
     def __getitem__(self, name: str) -> AsyncResult:
         """The result of a node."""
         try:
-            return self._result(self._numbers[name])
+            number = self._numbers[name]
         except KeyError:
             raise KeyError(f"run {self.id} has no node {name!r}; it has {', '.join(self._numbers)}") from None
+        return AsyncResult(task_id_of(self._place(number)), app=self.app)
 
     def __iter__(self) -> Any:
         return iter(self._numbers)
@@ -159,8 +158,9 @@ class Run:
         self.refresh()
         if state != states.SUCCESS:
             self._raise_cause()
-        values = self._values(self._sinks())
-        return next(iter(values.values())) if len(self._sinks()) == 1 and values else values
+        sinks = self._sinks()
+        values = self._values(sinks)
+        return next(iter(values.values())) if len(sinks) == 1 and values else values
 
     def _wait_for_nodes(self, timeout: float | None) -> None:
         """Stock workers tell of nodes only, and send what follows one before they store its result: wait for all."""
@@ -224,9 +224,6 @@ class Run:
     def _place(self, number: int) -> Place:
         return Place(self.id, self.about["attempts"][number], number)
 
-    def _result(self, number: int) -> AsyncResult:
-        return AsyncResult(task_id_of(self._place(number)), app=self.app)
-
     # -- looking
 
     def refresh(self) -> "Run":
@@ -236,13 +233,21 @@ class Run:
 
     def status(self) -> RunStatus:
         """How it stands: its state, its nodes with states and times, its critical path."""
+        return self._status(self._look())
+
+    def _look(self) -> list[Record | None]:
+        """The records of all nodes as they are now, and the run's own after them."""
         self.refresh()
-        records = self._records(list(range(len(self.nodes))))
-        own = self.app.backend.get_records([self.id])[0]
-        ids = [task_id_of(self._place(number)) for number in range(len(self.nodes))]
+        return self.app.backend.get_records([*self._ids(), self.id])
+
+    def _ids(self) -> list[str]:
+        return [task_id_of(self._place(number)) for number in range(len(self.nodes))]
+
+    def _status(self, found: list[Record | None]) -> RunStatus:
+        *records, own = found
         if own is not None and own.extra.get("attempt", self.attempt) != self.attempt:
             own = None
-        return run_status(self.id, self.about, self.nodes, records, own, ids)
+        return run_status(self.id, self.about, self.nodes, records, own, self._ids())
 
     async def progress(self) -> AsyncIterator[NodeStatus]:
         """Each node as it ends, those that had ended before first, until the run has ended."""
@@ -297,10 +302,11 @@ class Run:
         ``force`` a run is resumed that has not ended, because what was to go on is lost; what still runs of it leads to
         nothing more.
         """
-        status = self.status()
+        found = self._look()
+        status = self._status(found)
         if status.state == states.SUCCESS or not (force or status.over):
             return False
-        ended, before = self._ended(undone=status.over), self.attempt
+        ended, before = self._ended(found[:-1], undone=status.over), self.attempt
         again = Run(self.app, self.id, self._about_again(), before + 1, self.nodes)
         again.about["attempts"] = [
             known if number in ended else again.attempt for number, known in enumerate(self.about["attempts"])
@@ -329,11 +335,11 @@ class Run:
     def _about_again(self) -> dict[str, Any]:
         return {key: value for key, value in self.about.items() if key != "cancelled"}
 
-    def _ended(self, undone: bool) -> dict[int, tuple[str, Any]]:
+    def _ended(self, records: list[Record | None], undone: bool) -> dict[int, tuple[str, Any]]:
         """State and value of the nodes that need not run again, as those after them see it; ``undone``: not those that
         compensate."""
         ended: dict[int, tuple[str, Any]] = {}
-        for number, record in enumerate(self._records(list(range(len(self.nodes))))):
+        for number, record in enumerate(records):
             node, state = self.nodes[number], None if record is None else node_state(record)
             if record is not None and state in (states.SUCCESS, SKIPPED):
                 ended[number] = (str(state), record.result)
@@ -388,11 +394,6 @@ class Run:
             raise CompositionError(f"timeout: expected seconds above 0; got {timeout!r:.100}")
         sig = self.app.signature(CANCEL, (self.id, self.attempt), countdown=timeout, ignore_result=True)
         effects.send(effects.plan(sig, (), {}), Ambient(self.id))
-
-
-def stamp_options(run: str, attempt: int) -> dict[str, Any]:
-    """The options of every task of an attempt, by which it is revoked."""
-    return {"stamped_headers": [STAMP], STAMP: stamp_of(run, attempt)}
 
 
 def end_overdue(app: "Canvas", run: str, attempt: int) -> str:

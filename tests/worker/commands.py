@@ -27,3 +27,12 @@ def canvas(bench, *arguments, check=True):
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert not check or done.returncode == 0, done.stderr
     return done
+
+
+def named(app, flow, name, *args, **options):
+    """A node whose value shows what it was given."""
+    return flow.add(task(app, "rec").s(name, *args), name=name, **options)
+
+
+def states(run):
+    return {node.name: node.state for node in run.status().nodes}

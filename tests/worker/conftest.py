@@ -1,5 +1,6 @@
 import pytest
 
+from canvas import Workflow
 from tests.support.apps import make
 
 
@@ -11,3 +12,8 @@ def app(bench):
     app = make("canvas", broker, backend, ledger=ledger)
     yield app
     app.close()
+
+
+@pytest.fixture
+def flow(app):
+    return Workflow("flow", app)

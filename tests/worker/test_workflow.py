@@ -10,7 +10,7 @@ from canvas.errors import RunLost, UpstreamFailed, WorkflowFailed
 from canvas.testing.contract import eventually
 from tests.support.apps import make
 from tests.worker.commands import canvas as command
-from tests.worker.commands import start, task
+from tests.worker.commands import named, start, states, task
 
 
 @pytest.fixture(scope="module")
@@ -21,20 +21,6 @@ def app(bench):
     with start(bench, "-P", "threads", "-c", "4"):
         yield app
     app.close()
-
-
-@pytest.fixture
-def flow(app):
-    return Workflow("flow", app)
-
-
-def named(app, flow, name, *args, **options):
-    """A node whose value shows what it was given."""
-    return flow.add(task(app, "rec").s(name, *args), name=name, **options)
-
-
-def states(run):
-    return {node.name: node.state for node in run.status().nodes}
 
 
 def test_a_part_that_is_not_there_fails_its_node(app, flow):

@@ -8,26 +8,11 @@ from collections import Counter
 
 import pytest
 
-from canvas import Workflow
 from canvas.errors import RunLost, TimeoutError
 from canvas.testing.contract import eventually
-from tests.worker.commands import start, task
+from tests.worker.commands import named, start, states, task
 
 POOLS = [("solo",), ("threads", "-c", "4"), ("prefork", "-c", "2"), ("asyncio", "-c", "20")]
-
-
-@pytest.fixture
-def flow(app):
-    return Workflow("flow", app)
-
-
-def named(app, flow, name, *args, **options):
-    """A node whose value shows what it was given."""
-    return flow.add(task(app, "rec").s(name, *args), name=name, **options)
-
-
-def states(run):
-    return {node.name: node.state for node in run.status().nodes}
 
 
 @pytest.mark.parametrize("pool", POOLS, ids=lambda pool: pool[0])
