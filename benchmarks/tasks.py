@@ -1,26 +1,71 @@
-"""The benchmark's task, for the worker that ``BENCH_LIBRARY`` names."""
+"""The tasks of the benchmarks, in an app of either library; as a worker's app, by its environment.
+
+``BENCH_LIBRARY`` names the library, ``BENCH_BROKER`` and ``BENCH_BACKEND`` are URLs; ``BENCH_EARLY`` acks before tasks
+run.
+"""
 
 import os
+import time
+from typing import Any
 
 
-def make(library: str, broker: str, backend: str):  # type: ignore[no-untyped-def]
-    """An app with one task that does nothing."""
+def make(library: str, broker: str, backend: str) -> Any:
+    """An app of ``canvas`` or ``celery``."""
     if library == "celery":
         from celery import Celery
 
-        app = Celery("bench", broker=broker, backend=backend)
+        app: Any = Celery("bench", broker=broker, backend=backend)
         app.conf.broker_connection_retry_on_startup = True
     else:
         from canvas import Canvas
 
         app = Canvas("bench", broker=broker, backend=backend)
+    if "BENCH_EARLY" in os.environ:
+        app.conf.task_acks_late = False
 
     @app.task(name="bench.noop")
     def noop() -> None:
         return None
 
+    @app.task(name="bench.link")
+    def link(value: Any = None) -> Any:
+        return value
+
+    @app.task(name="bench.count")
+    def count(values: list[Any]) -> int:
+        return len(values)
+
+    @app.task(name="bench.work")
+    def work() -> float:
+        """A millisecond of the processor; how long it took."""
+        started = time.perf_counter()
+        while time.perf_counter() < started + 0.001:
+            pass
+        return time.perf_counter() - started
+
+    @app.task(name="bench.rest")
+    def rest() -> float:
+        """Five milliseconds of waiting; how long it took."""
+        started = time.perf_counter()
+        time.sleep(0.005)
+        return time.perf_counter() - started
+
+    @app.task(name="bench.clock")
+    def clock() -> float:
+        return time.time()
+
     return app
+
+
+def _coroutine(app: Any) -> None:
+    """The asyncio pool's noop is a coroutine."""
+
+    @app.task(name="bench.noop")
+    async def noop() -> None:
+        return None
 
 
 if "BENCH_LIBRARY" in os.environ:
     app = make(os.environ["BENCH_LIBRARY"], os.environ["BENCH_BROKER"], os.environ["BENCH_BACKEND"])
+    if "BENCH_COROUTINE" in os.environ:
+        _coroutine(app)

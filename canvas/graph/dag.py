@@ -4,7 +4,9 @@ A start node leads to whatever waits for nothing, and an end node waits for what
 run. Both are part of the graph like every other.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import gc
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -27,6 +29,8 @@ def graph_of(entries: Sequence[Entry]) -> Dag:
 
 def topological(entries: Sequence[Entry]) -> list[int]:
     """The entries' numbers, parents first. Raises CompositionError that shows a cycle."""
+    if all(source.number < number for number, entry in enumerate(entries) for source in entry.sources):
+        return list(range(len(entries)))
     graph = graph_of(entries)
     try:
         return list(nx.topological_sort(graph))
@@ -38,7 +42,23 @@ def run_nodes(entries: Sequence[Entry]) -> list[RunNode]:
     """The nodes of a run: the first starts it, the last ends it. Raises CompositionError for a cycle, or no nodes."""
     if not entries:
         raise CompositionError("an empty workflow has nothing to run: add a node")
-    order = topological(entries)
+    with _uncollected():
+        return _numbered(entries, topological(entries))
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep the garbage collector from looking, again and again, through a large graph in which all is alive."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _numbered(entries: Sequence[Entry], order: Sequence[int]) -> list[RunNode]:
     numbers = {entry: place for place, entry in enumerate(order, 1)}
     nodes = [RunNode("start", "start", hidden=True)]
     nodes += [_node(entries[number]) for number in order]

@@ -1,12 +1,13 @@
 """A Message ⇄ kombu's Redis envelope, protocol 2 and protocol 1 (PROTOCOL.md §1.3, §2)."""
 
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from binascii import Error as Base64Error
+from binascii import a2b_base64
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from canvas.errors import DecodeError, InvalidTaskError
-from canvas.model.message import Message
+from canvas.model.message import NO_EMBED, Message
 from canvas.wire import codecs, compression, typed_json
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -212,7 +213,7 @@ def _body(body: Any, properties: dict[str, Any]) -> bytes:
     if properties.get("body_encoding") != "base64":
         return body.encode("utf-8", "surrogatepass")
     try:
-        return b64decode(body, validate=True)
+        return a2b_base64(body, strict_mode=True)
     except (Base64Error, ValueError) as exc:
         raise DecodeError(f"body: not base64: {exc}") from exc
 
@@ -288,14 +289,16 @@ def _args(args: Any) -> list[Any] | tuple[Any, ...]:
 
 
 def _kwargs(kwargs: Any) -> dict[str, Any]:
+    if kwargs == {}:
+        return {}
     if not isinstance(kwargs, dict) or not all(isinstance(key, str) for key in kwargs):
         raise InvalidTaskError(f"kwargs: expected an object with text keys; got {kwargs!r:.100}")
     return kwargs
 
 
 def _embed(embed: Any) -> dict[str, Any]:
-    if embed is None:
-        embed = {}
+    if embed is None or embed == NO_EMBED:
+        return dict(NO_EMBED)
     if not isinstance(embed, dict):
         raise InvalidTaskError(f"embed: expected an object; got {type(embed).__name__}")
     found = {key: embed.get(key) for key in _EMBED}

@@ -17,9 +17,8 @@ from canvas.model.outcome import Failure, Outcome, Revoked
 from canvas.model.settlement import Firing, Settlement
 from canvas.result import denied_join_result
 from canvas.telemetry import emit
-from canvas.worker.exchange import Exchange, Work
+from canvas.worker.exchange import SIGNALS_WITHIN, Exchange, Work
 from canvas.worker.run import Job, Line
-from canvas.worker.slot import SIGNALS_WITHIN
 
 _MOST_THREADS = 4096
 

@@ -1,7 +1,9 @@
-"""The I/O thread: settles what the slots have finished and leases what they will need, in one call.
+"""The rounds of a worker process: each settles what the slots have finished and leases what they will need, in one
+call.
 
-Slots take work from :attr:`Exchange.work` and hand back settlements with :meth:`Exchange.done`; nothing else in
-a worker process talks to the broker about messages.
+Slots :meth:`~Exchange.take` work and hand back settlements with :meth:`Exchange.done`; nothing else in a worker
+process talks to the broker about messages. The rounds are made on a thread of their own, beside what runs; a process
+with one slot makes them on the slot's thread while that has nothing to run, which spares two changes of thread.
 """
 
 import threading
@@ -23,6 +25,9 @@ _LINGER = 0.002
 _IDLE_WAIT = 5.0
 _STUCK_AFTER = 0.2
 _CHANGED_WITHIN = 2.0
+SIGNALS_WITHIN = 0.5
+"""Seconds after which a wait on the main thread ends by itself: a signal's handler runs there, but the signal may have
+interrupted another thread."""
 
 
 class Appetite(NamedTuple):
@@ -56,8 +61,12 @@ class Exchange(threading.Thread):
         appetite: Appetite,
         leased: Callable[[], None],
         held: dict[str, Delivery],
+        alone: bool = False,
     ) -> None:
-        """``leased`` is called after each lease, before its messages are handed out; ``held`` takes them, by tag."""
+        """``leased`` is called after each lease, before its messages are handed out; ``held`` takes them, by tag.
+
+        ``alone``: there is one slot, for good, and it calls ``take``.
+        """
         super().__init__(name="canvas-exchange", daemon=True)
         self.work: SimpleQueue[Work | None] = SimpleQueue()
         self.worker = worker
@@ -69,6 +78,8 @@ class Exchange(threading.Thread):
         self._appetite = appetite
         self._leased = leased
         self._held = held
+        self._alone = alone
+        self._turn = threading.Lock()
         self._finished: deque[Settlement | Firing | None] = deque()
         self._offers: deque[Ready | Orphan] = deque()
         self._outstanding = 0
@@ -76,15 +87,39 @@ class Exchange(threading.Thread):
         self._running: dict[int, float] = {}
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._asleep = ""
+        self._at_broker = False
         self._stopping = False
         self._halted = False
         self._empty_handed = False
 
     # -- for slots
 
+    def take(self) -> Work | None:
+        """The next piece of work, waited for; ``None`` when there is to be no more."""
+        while True:
+            try:
+                return self.work.get_nowait()
+            except Empty:
+                pass
+            if self._alone and self._queues and not self._stopping:
+                self._make_round_or_wait()
+                continue
+            try:
+                return self.work.get(timeout=SIGNALS_WITHIN)
+            except Empty:
+                continue
+
+    def _make_round_or_wait(self) -> None:
+        with self._turn:
+            self._hand_out_offers()
+            if self.work.empty() and not self._stopping and not self._round():
+                self._wait_for_messages(SIGNALS_WITHIN)
+
     def begin(self, place: int) -> None:
         """A slot, known by a number of its own, starts a piece of work."""
         self._running[place] = time.monotonic()
+        if self._asleep == "idle":
+            self._wake.put(None)
 
     def done(self, place: int, settlement: Settlement | Firing | None) -> None:
         """The slot has finished its piece of work."""
@@ -101,17 +136,26 @@ class Exchange(threading.Thread):
         """Commit one settlement now, and wait until that is done; False when the lease was lost."""
         answer: SimpleQueue[bool] = SimpleQueue()
         self._acks.append((settlement, answer))
-        self._rouse(urgent=True)
+        if self._alone:
+            with self._turn:
+                if answer.empty():
+                    self._round()
+        else:
+            self._rouse(urgent=True)
         return answer.get()
 
     def _rouse(self, urgent: bool = False) -> None:
-        if self._asleep == "broker":
+        if self._at_broker:
             self._driver.broker.interrupt()
-        elif self._asleep == "slots" or (self._asleep == "linger" and (urgent or self._enough())):
+        elif self._asleep and (urgent or self._is_due()):
             self._wake.put(None)
 
-    def _enough(self) -> bool:
-        return len(self._finished) >= self._appetite.batch // 2 or self.work.empty()
+    def _is_due(self) -> bool:
+        """Whether what has just been finished is a reason for a round on the thread, however that sleeps."""
+        if self._asleep == "linger" and len(self._finished) < self._appetite.batch // 2:
+            return not self._alone and self.work.empty()
+        # The only slot makes its next round itself when it has no work left.
+        return not self._alone or not self.work.empty()
 
     # -- for the process
 
@@ -155,8 +199,12 @@ class Exchange(threading.Thread):
     def run(self) -> None:
         """Exchange with the broker until stopped and everything is settled."""
         try:
-            while not self._over():
-                self._round()
+            while self._again():
+                if not self.work.empty():
+                    if not self._finished:
+                        self._linger()
+                elif self._alone:
+                    self._stand_by()
         except BaseException as exc:
             self.failure = exc
             raise
@@ -164,31 +212,43 @@ class Exchange(threading.Thread):
             for _ in range(self._appetite.slots):
                 self.work.put(None)
 
+    def _again(self) -> bool:
+        """Make a round, or wait for a reason for one; False when all is done."""
+        with self._turn:
+            if self._over():
+                return False
+            if not self._round() and not self._alone:
+                if self._want():
+                    self._wait_for_messages(_IDLE_WAIT)
+                else:
+                    self._sleep("slots", _STUCK_AFTER)
+            return True
+
     def _over(self) -> bool:
         if self._halted or not self._stopping:
             return self._halted
         self._give_back()
         return not (self._outstanding or self._finished or self._acks)
 
-    def _round(self) -> None:
+    def _round(self) -> bool:
+        """Settle and lease; whoever calls has the turn. False when there was nothing to do."""
         change, self._change = self._change, None
         if change is not None:
             self._queues = deque(change.queues)
             self.persist(lambda: self._driver.broker.end_waits(self.worker))
             change.done.set()
-        while self._offers and not self._stopping:
-            self._hand_out(self._offers.popleft())
+        self._hand_out_offers()
         self._make_way()
         batch, answers = self._take_finished()
         want = 0 if self._stopping else self._want()
-        if batch or answers or (want and not self._empty_handed):
-            self._exchange(batch, answers, want)
-        elif want:
-            self._wait_for_messages()
-        else:
-            self._wait_for_slots()
-        if not self.work.empty() and not self._finished:
-            self._linger()
+        if not (batch or answers or (want and not self._empty_handed)):
+            return False
+        self._exchange(batch, answers, want)
+        return True
+
+    def _hand_out_offers(self) -> None:
+        while self._offers and not self._stopping:
+            self._hand_out(self._offers.popleft())
 
     def _take_finished(
         self,
@@ -273,21 +333,25 @@ class Exchange(threading.Thread):
 
     # -- waiting
 
-    def _wait_for_messages(self) -> None:
-        self._asleep = "broker"
+    def _wait_for_messages(self, patience: float) -> None:
+        self._at_broker = True
         try:
-            if not self._finished and not self._acks and not self._stopping and self._change is None:
-                patience = _STUCK_AFTER if self._running else _IDLE_WAIT
+            if not (self._finished or self._acks or self._offers or self._stopping or self._change):
+                patience = _STUCK_AFTER if self._running else patience
                 self._driver.broker.wait(self.worker, tuple(self._queues), patience)
         except BrokerError as exc:
             emit("broker.unreachable", error=str(exc))
             time.sleep(0.5)
         finally:
-            self._asleep = ""
+            self._at_broker = False
         self._empty_handed = False
 
-    def _wait_for_slots(self) -> None:
-        self._sleep("slots", _STUCK_AFTER)
+    def _stand_by(self) -> None:
+        """The only slot makes the rounds, unless it runs something for long."""
+        if self._running:
+            self._sleep("stand by", _STUCK_AFTER)
+        else:
+            self._sleep("idle", _IDLE_WAIT)
 
     def _make_way(self) -> None:
         """When what runs turns out long: leases that would wait behind it go back, for others to run."""
@@ -306,7 +370,7 @@ class Exchange(threading.Thread):
     def _sleep(self, kind: str, seconds: float) -> None:
         self._asleep = kind
         try:
-            if not self._acks and not self._stopping and not self._finished and self._change is None:
+            if not (self._acks or self._stopping or self._change or (self._finished and not self._alone)):
                 self._wake.get(timeout=seconds)
             elif self._stopping and self._running and not self._finished and not self._acks:
                 self._wake.get(timeout=0.05)

@@ -72,7 +72,7 @@ class Gates:
             lock = self._lock(message, task)
             if lock is not None:
                 calls.append(partial(self._broker.unlock, lock))
-        return [partial(self._persist, call) for call in calls]
+        return [partial(self._persist, call) for call in calls] if calls else calls
 
     def leave(self, settlement: Settlement, message: Message, task: Task[Any] | None, outcome: Outcome) -> None:
         """Give up, in the settlement that ends the task, its place and its lock."""

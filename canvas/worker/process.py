@@ -15,11 +15,11 @@ from canvas.model.revocation import read_entry, stamp_entries
 from canvas.model.settlement import Settlement
 from canvas.telemetry import emit
 from canvas.worker.board import Board, Row
-from canvas.worker.exchange import Appetite, Exchange
+from canvas.worker.exchange import SIGNALS_WITHIN, Appetite, Exchange
 from canvas.worker.gates import Gates
 from canvas.worker.revocations import Revocations, has_stamp
 from canvas.worker.run import Line
-from canvas.worker.slot import SIGNALS_WITHIN, Slot
+from canvas.worker.slot import Slot
 from canvas.worker.tally import Tally
 from canvas.worker.task_events import TaskEvents
 from canvas.worker.upkeep import Duties, Upkeep
@@ -28,6 +28,9 @@ from canvas.worker.wear import Wear
 if TYPE_CHECKING:
     from canvas.worker.async_slots import LoopSlots
 
+_SWITCH_WITHIN = 0.0005
+"""Seconds a thread that comes back from the broker waits at most for one that runs Python; by default it is ten times
+as long, in which tasks that do little would be through with all that is leased."""
 EXPENDED = 75
 """Exit code of a process that a hard time limit ended, in good order."""
 
@@ -91,7 +94,8 @@ class WorkerProcess:
         self.worker = worker
         appetite = Appetite(slots, conf.worker_batch_size, conf.worker_prefetch_seconds, plan.prefetch_limit)
         revocations, tally = Revocations(app.driver.broker), Tally(plan.hostname, row, watched=expendable)
-        self.exchange = Exchange(app.driver, worker, list(plan.queues), appetite, revocations.sync, tally.held)
+        alone = plan.pool not in ("threads", "asyncio")
+        self.exchange = Exchange(app.driver, worker, list(plan.queues), appetite, revocations.sync, tally.held, alone)
         give_up = self._give_up if expendable else None
         gates = Gates(app.driver.broker, conf, plan.hostname, self.exchange.persist)
         self._line = Line(app, plan.hostname, self.exchange.acknowledge, give_up, revocations, tally, gates,
@@ -112,6 +116,7 @@ class WorkerProcess:
         self._app.driver.broker.beat(self.worker, self._plan.queues, self._app.conf.worker_lease_ttl)
         if self._plan.events:
             self._events.enable()
+        sys.setswitchinterval(_SWITCH_WITHIN)
         self.exchange.start()
         self._upkeep.start()
         if threading.current_thread() is threading.main_thread():

@@ -181,10 +181,10 @@ class Line:
             return Settlement(work, disposal="dead", reason=f"internal error: {exc!r}")
         return None
 
-    def _ender(self, job: "Job", outcome: Outcome) -> Callable[[], None] | None:
+    def _ender(self, job: "Job", outcome: Callable[[], Outcome]) -> Callable[[], None] | None:
         """What ends the task from outside, where the process may end with it."""
         give_up = self._give_up
-        return (lambda: give_up(self.conclude(job, outcome))) if give_up is not None else None
+        return (lambda: give_up(self.conclude(job, outcome()))) if give_up is not None else None
 
     def state(self) -> dict[str, Any]:
         """What this process is doing, as JSON."""
@@ -211,11 +211,11 @@ class Line:
         hard, soft = job.hard, job.soft
         for call in self.at_start(job):
             call()
-        running = self.begin(job, self._ender(job, Revoked("terminated")))
+        running = self.begin(job, self._ender(job, _terminated))
         try:
             if not hard and not soft:
                 return execute(task, job.request, message.args, message.kwargs)
-            end = self._ender(job, Failure(TimeLimitExceeded(hard)))
+            end = self._ender(job, lambda: Failure(TimeLimitExceeded(hard)))
 
             def expire() -> None:
                 emit("task.timeout", message=message, limit=hard)
@@ -305,14 +305,20 @@ class Job(Finished):
     """Its time limits, seconds."""
     soft: float | None
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self, delivery: Delivery, message: Message, request: Request, task: Task[Any] | None, fence: Fence
+    ) -> None:
+        super().__init__(delivery, message, request, task, fence)
         self.started = time.perf_counter()
 
     @property
     def early(self) -> bool:
         """Whether its message is to be acked before it runs."""
         return self.fence == "begun"
+
+
+def _terminated() -> Outcome:
+    return Revoked("terminated")
 
 
 def _orphaned(message: Message, reason: str) -> Outcome:

@@ -1,16 +1,11 @@
 """A slot: takes a piece of work, sends it down the line, hands over what it came to; again."""
 
 from collections.abc import Callable
-from queue import Empty
 
 from canvas.result import denied_join_result
 from canvas.telemetry import emit
-from canvas.worker.exchange import Exchange, Work
+from canvas.worker.exchange import Exchange
 from canvas.worker.run import Line
-
-SIGNALS_WITHIN = 0.5
-"""Seconds after which a wait on the main thread ends by itself: a signal's handler runs there, but the signal may have
-interrupted another thread."""
 
 
 class Slot:
@@ -29,7 +24,7 @@ class Slot:
 
     def _work(self) -> None:
         exchange, line, place, after = self._exchange, self._line, id(self), self._after
-        while (work := self._next()) is not None:
+        while (work := exchange.take()) is not None:
             exchange.begin(place)
             try:
                 done = line.do(work)
@@ -40,10 +35,3 @@ class Slot:
                 exchange.done(place, done)
             if after is not None:
                 after()
-
-    def _next(self) -> Work | None:
-        while True:
-            try:
-                return self._exchange.work.get(timeout=SIGNALS_WITHIN)
-            except Empty:
-                continue

@@ -1,0 +1,136 @@
+"""One Redis, and the workers of either library on it: what every measurement needs."""
+
+import json
+import os
+import platform
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from benchmarks.tasks import make
+from canvas.embedded import EmbeddedRedis
+
+LIBRARIES = ("canvas", "celery")
+_READY_WITHIN = 60.0
+_DONE_WITHIN = 600.0
+
+
+class Arena:
+    """A Redis whose database 0 is the broker and 1 keeps the results. ``with Arena() as arena: …``"""
+
+    def __init__(self) -> None:
+        self._server = EmbeddedRedis()
+
+    def __enter__(self) -> "Arena":
+        self._server.start()
+        self.broker = redis.Redis(unix_socket_path=self._server.socket, db=0)
+        self.results = redis.Redis(unix_socket_path=self._server.socket, db=1)
+        self.urls = self._server.url(0), self._server.url(1)
+        self.apps = {library: make(library, *self.urls) for library in LIBRARIES}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for app in self.apps.values():
+            app.close()
+        self.broker.close()
+        self.results.close()
+        self._server.stop()
+
+    @contextmanager
+    def worker(self, library: str, pool: str = "solo", slots: int = 1, **environment: str) -> Iterator[int]:
+        """A worker that is ready: its process id. ``environment`` as ``benchmarks.tasks`` reads it."""
+        command = [sys.executable, "-m", library, "-A", "benchmarks.tasks:app", "worker"]
+        command += ["-P", pool, "-c", str(slots), "-l", "ERROR"]
+        if library == "celery":
+            command += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+        told = {"BENCH_LIBRARY": library, "BENCH_BROKER": self.urls[0], "BENCH_BACKEND": self.urls[1], **environment}
+        process = subprocess.Popen(
+            command, env={**os.environ, **told}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            self.apps[library].tasks["bench.noop"].apply_async(ignore_result=False).get(timeout=_READY_WITHIN)
+            yield process.pid
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def fill(self, count: int, task: str = "bench.noop") -> None:
+        """Put ``count`` messages, encoded by Celery, into the queue in one go; no results are left."""
+        messages = self._messages(count, task)
+        self.results.flushdb()
+        with self.broker.pipeline(transaction=False) as pipe:
+            for first in range(0, count, 500):
+                pipe.lpush("celery", *messages[first : first + 500])
+            pipe.execute()
+
+    def drained(self, count: int, task: str = "bench.noop") -> float:
+        """Tasks a second of whoever serves the queue."""
+        self.fill(count, task)
+        return self.rate(count)
+
+    def rate(self, count: int) -> float:
+        """Results a second, from when a tenth of ``count`` is there to when all are."""
+        self.wait(lambda: self.results.dbsize() >= count * 0.1)
+        first, started = self.results.dbsize(), time.perf_counter()
+        self.wait(lambda: self.results.dbsize() >= count)
+        return (count - first) / (time.perf_counter() - started)
+
+    def _messages(self, count: int, task: str) -> list[bytes]:
+        app = self.apps["celery"]
+        app.tasks[task].apply_async(queue="sample", ignore_result=False)
+        sample = json.loads(self.broker.lpop("sample"))
+        sample["properties"]["delivery_info"]["routing_key"] = "celery"
+        found = []
+        for number in range(count):
+            task_id = f"{number:032x}"
+            sample["headers"].update(id=task_id, root_id=task_id)
+            sample["properties"].update(correlation_id=task_id, delivery_tag=f"tag-{number}")
+            found.append(json.dumps(sample).encode())
+        return found
+
+    def wait(self, happened: Callable[[], bool], within: float = _DONE_WITHIN) -> None:
+        """Return when it has happened, looked at each 2 ms. Raises TimeoutError."""
+        deadline = time.monotonic() + within
+        while not happened():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"not within {within} s")
+            time.sleep(0.002)
+
+    def flush(self) -> None:
+        """Empty both databases."""
+        self.broker.flushdb()
+        self.results.flushdb()
+
+
+def resident(pid: int) -> float:
+    """MiB of memory of a process."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def median(values: Sequence[float]) -> float:
+    return statistics.median(values)
+
+
+def machine() -> str:
+    """What it was measured on."""
+    return f"Python {platform.python_version()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}"
+
+
+def seconds(call: Callable[[], Any]) -> float:
+    """How long a call takes."""
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
