@@ -1,13 +1,16 @@
-"""Milliseconds that an import takes in a new process: canvas, and the app and workflows of Celery."""
+"""Milliseconds that an import takes in a new process, and a worker from its start to its first result."""
 
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
+import time
+
+from benchmarks.arena import LIBRARIES, Arena, machine, median
 
 IMPORTS = {"canvas": "from canvas import Canvas, chain", "celery": "from celery import Celery, chain"}
 RUNS = 15
+STARTS = 5
 
 
 def milliseconds(statement: str, cache: str) -> float:
@@ -27,10 +30,24 @@ def main() -> None:
                 taken = milliseconds(statement, cache)
                 if number:
                     figures[name].append(taken)
-    print(f"import, median of {RUNS}, Python {sys.version.split()[0]}, {os.cpu_count()} cores")
+    ready: dict[str, list[float]] = {library: [] for library in LIBRARIES}
+    with Arena() as arena:
+        for _ in range(STARTS):
+            for library in LIBRARIES:
+                arena.flush()
+                started = time.perf_counter()
+                with arena.worker(library):
+                    ready[library].append((time.perf_counter() - started) * 1000)
+    show(f"import, median of {RUNS}; {machine()}", figures)
+    show(f"worker -P solo, from its start to its first result, median of {STARTS}", ready)
+
+
+def show(title: str, figures: dict[str, list[float]]) -> None:
+    """Print both and their ratio."""
+    print(title)
     for name, taken in figures.items():
-        print(f"  {name:<8} {statistics.median(taken):>7,.0f} ms   (from {min(taken):,.0f} to {max(taken):,.0f})")
-    print(f"  canvas / celery    {statistics.median(figures['canvas']) / statistics.median(figures['celery']):.2f}")
+        print(f"  {name:<8} {median(taken):>7,.0f} ms   (from {min(taken):,.0f} to {max(taken):,.0f})")
+    print(f"  canvas / celery    {median(figures['canvas']) / median(figures['celery']):.2f}")
 
 
 if __name__ == "__main__":

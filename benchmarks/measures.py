@@ -9,9 +9,14 @@ from benchmarks.arena import Arena, median, seconds
 _WITHIN = 300
 
 
-def noop(arena: Arena, library: str, count: int) -> float:
+def noop(arena: Arena, library: str, count: int, task: str = "bench.noop") -> float:
     """Tasks a second that do nothing, with stored results, of messages that Celery encoded."""
-    return arena.drained(count)
+    return arena.drained(count, task)
+
+
+def coroutine(arena: Arena, library: str, count: int) -> float:
+    """``noop`` as a coroutine, which only canvas runs on a loop; Celery runs ``noop``."""
+    return arena.drained(count, "bench.coroutine" if library == "canvas" else "bench.noop")
 
 
 def send(arena: Arena, library: str, count: int) -> float:
@@ -76,7 +81,7 @@ def latency(arena: Arena, library: str, count: int) -> list[float]:
 
 
 def busy(arena: Arena, library: str, task: str, count: int, slots: int) -> float:
-    """The share of their time, in percent, in which slots run tasks that take theirs (``bench.work``, ``bench.rest``)."""
+    """The share of their time, in percent, in which slots run tasks that take some (``bench.work``, ``bench.rest``)."""
     arena.fill(count, task)
     arena.wait(lambda: arena.results.dbsize() >= count * 0.1)
     first, started = arena.results.dbsize(), time.perf_counter()
@@ -89,13 +94,14 @@ def busy(arena: Arena, library: str, task: str, count: int, slots: int) -> float
 
 def cost(arena: Arena, library: str, count: int) -> dict[str, float]:
     """What a noop task costs Redis: ``commands``, ``bytes`` in and out, microseconds of its ``cpu``."""
-    before = _spent(arena)
+    before = spent(arena)
     arena.drained(count)
-    after = _spent(arena)
+    after = spent(arena)
     return {name: (after[name] - before[name]) / count for name in before}
 
 
-def _spent(arena: Arena) -> dict[str, float]:
+def spent(arena: Arena) -> dict[str, float]:
+    """What Redis has done so far: ``commands``, ``bytes`` in and out, microseconds of ``cpu``."""
     info: dict[str, Any] = arena.broker.info("all")
     return {
         "commands": info["total_commands_processed"],
@@ -106,8 +112,9 @@ def _spent(arena: Arena) -> dict[str, float]:
 
 def _canvas_of(library: str) -> Any:
     """The module that has ``chain``, ``group`` and ``chord``."""
-    import canvas
     import celery
+
+    import canvas
 
     return {"canvas": canvas, "celery": celery}[library]
 

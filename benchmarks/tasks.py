@@ -22,9 +22,18 @@ def make(library: str, broker: str, backend: str) -> Any:
         app = Canvas("bench", broker=broker, backend=backend)
     if "BENCH_EARLY" in os.environ:
         app.conf.task_acks_late = False
+    _quick(app)
+    _timed(app)
+    return app
 
+
+def _quick(app: Any) -> None:
     @app.task(name="bench.noop")
     def noop() -> None:
+        return None
+
+    @app.task(name="bench.coroutine")
+    async def coroutine() -> None:
         return None
 
     @app.task(name="bench.link")
@@ -35,6 +44,8 @@ def make(library: str, broker: str, backend: str) -> Any:
     def count(values: list[Any]) -> int:
         return len(values)
 
+
+def _timed(app: Any) -> None:
     @app.task(name="bench.work")
     def work() -> float:
         """A millisecond of the processor; how long it took."""
@@ -54,18 +65,6 @@ def make(library: str, broker: str, backend: str) -> Any:
     def clock() -> float:
         return time.time()
 
-    return app
-
-
-def _coroutine(app: Any) -> None:
-    """The asyncio pool's noop is a coroutine."""
-
-    @app.task(name="bench.noop")
-    async def noop() -> None:
-        return None
-
 
 if "BENCH_LIBRARY" in os.environ:
     app = make(os.environ["BENCH_LIBRARY"], os.environ["BENCH_BROKER"], os.environ["BENCH_BACKEND"])
-    if "BENCH_COROUTINE" in os.environ:
-        _coroutine(app)

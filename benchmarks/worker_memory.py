@@ -1,69 +1,63 @@
-"""Memory of one worker process before, during and after many tasks: canvas, and Celery beside it."""
+"""Memory of one worker process: at rest, during many tasks, with many waiting, with many for later."""
 
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 
-import redis
+from benchmarks.arena import LIBRARIES, Arena, machine, resident
 
-from benchmarks.throughput import fill
-from canvas.embedded import EmbeddedRedis
-
-TASKS = {"canvas": 200_000, "celery": 20_000}
-LOOKS = 5
+TASKS = {"canvas": 100_000, "celery": 10_000}
+WAITING = 1_000_000
+LATER = 100_000
+_FILLED_AT_ONCE = 50_000
 
 
-def resident(pid: int) -> float:
-    """MiB."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
-@contextmanager
-def worker(library: str, server: EmbeddedRedis) -> Iterator[int]:
-    """A worker's process id."""
-    environment = {
-        **os.environ,
-        "BENCH_LIBRARY": library,
-        "BENCH_BROKER": server.url(0),
-        "BENCH_BACKEND": server.url(1),
-    }
-    command = [sys.executable, "-m", library, "-A", "benchmarks.tasks:app", "worker", "-P", "solo", "-l", "ERROR"]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        yield process.pid
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(20)
-
-
-def measure(library: str, server: EmbeddedRedis, client: redis.Redis, results: redis.Redis) -> list[float]:
-    """Memory after each fifth of the tasks, which all wait before the worker starts."""
-    count = TASKS[library]
-    fill(client, count, server.url(0))
+def looks(arena: Arena, library: str) -> list[tuple[str, float]]:
+    """What was looked at, and MiB."""
     found = []
-    with worker(library, server) as pid:
-        for look in range(1, LOOKS + 1):
-            while results.dbsize() < count * look / LOOKS:
-                time.sleep(0.05)
-            found.append(resident(pid))
+    with arena.worker(library) as pid:
+        found.append(("at rest", resident(pid)))
+        count = TASKS[library]
+        for look in range(1, 6):
+            arena.drained(count // 5)
+            found.append((f"after {count * look // 5:,} tasks", resident(pid)))
+    arena.flush()
+    with arena.worker(library) as pid:
+        os.kill(pid, signal.SIGSTOP)
+        for _ in range(WAITING // _FILLED_AT_ONCE):
+            arena.fill(_FILLED_AT_ONCE)
+        os.kill(pid, signal.SIGCONT)
+        arena.wait(lambda: arena.results.dbsize() > 1_000)
+        found.append((f"with {WAITING:,} waiting", resident(pid)))
+        arena.flush()
+    arena.flush()
+    with arena.worker(library) as pid:
+        noop = arena.apps[library].tasks["bench.noop"]
+        for _ in range(LATER):
+            noop.apply_async(countdown=3600, ignore_result=True)
+        arena.wait(lambda: arena.broker.llen("celery") == 0)
+        found.append((f"with {LATER:,} tasks for in an hour", _settled(lambda: resident(pid))))
+    arena.flush()
     return found
+
+
+def _settled(look: Callable[[], float]) -> float:
+    """The figure once it no longer grows."""
+    before = -1.0
+    while (now := look()) > before + 0.5:
+        before = now
+        time.sleep(1.0)
+    return now
 
 
 def main() -> None:
     """Print the table."""
-    with EmbeddedRedis() as server:
-        client = redis.Redis(unix_socket_path=server.socket, db=0)
-        results = redis.Redis(unix_socket_path=server.socket, db=1)
-        for library, count in TASKS.items():
-            looks = measure(library, server, client, results)
-            shown = "  ".join(f"{look:.1f}" for look in looks)
-            print(f"{library:<8} {count:>8,} noop tasks, MiB after each fifth: {shown}")
+    print(machine())
+    with Arena() as arena:
+        for library in LIBRARIES:
+            for what, size in looks(arena, library):
+                print(f"{library:<8} {what:<32} {size:>8.1f} MiB")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, tzinfo
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
-from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 from canvas import builtins, shared
@@ -25,6 +24,7 @@ from canvas.eager import apply_eagerly
 from canvas.errors import AlreadyRegistered, ConfigurationError
 from canvas.events import Events, SentEvents
 from canvas.model.current import current_request, set_current_app
+from canvas.model.ids import new_id
 from canvas.model.names import task_name
 from canvas.model.plan import Plan
 from canvas.model.signature import Signature, signature
@@ -258,12 +258,12 @@ class Canvas:
         key = os.getpid()
         known = getattr(self._local_oid, "value", None)
         if known is None or known[0] != key:
-            known = self._local_oid.value = (key, str(uuid4()))
+            known = self._local_oid.value = (key, new_id())
         return known[1]
 
     @staticmethod
     def new_id() -> str:
-        return str(uuid4())
+        return new_id()
 
     @cached_property
     def router(self) -> Router:

@@ -7,12 +7,11 @@ import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
-from random import getrandbits
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
-from uuid import UUID, uuid4
 
 from canvas.call_check import unwritable
 from canvas.errors import EncodeError, InvalidTaskError
+from canvas.model.ids import new_id, new_tag
 from canvas.model.message import Message, Publish
 from canvas.model.plan import Dispatch
 from canvas.model.run import HEADER
@@ -101,8 +100,7 @@ class Client:
                 message,
                 serializer=serializer or conf.task_serializer,
                 compression=compression or conf.task_compression,
-                # It need not be hard to guess, and the system's random bytes cost a call each.
-                delivery_tag=str(UUID(int=getrandbits(128), version=4)),
+                delivery_tag=new_tag(),
             )
         except EncodeError as exc:
             place = self._unwritable(message, serializer or conf.task_serializer)
@@ -130,12 +128,12 @@ class Client:
         """A remote control request in its envelope (PROTOCOL.md §6)."""
         exchange = f"{self._conf.control_exchange}.pidbox"
         headers = {"clock": 0, "expires": None}
-        return wire.encode_plain(body, headers, exchange=exchange, routing_key="", delivery_mode=2, tag=str(uuid4()))
+        return wire.encode_plain(body, headers, exchange=exchange, routing_key="", delivery_mode=2, tag=new_tag())
 
     # -- headers
 
     def _message(self, dispatch: Dispatch, options: dict[str, Any], ambient: Ambient) -> Message:
-        task_id = options.get("task_id") or str(uuid4())
+        task_id = options.get("task_id") or new_id()
         eta, expires = self._eta(options), self._expires(options)
         stamped = options.get("stamped_headers")
         conf = self._conf
@@ -218,6 +216,8 @@ class Client:
 
     def _expires(self, options: dict[str, Any]) -> str | None:
         expires = options.get("expires")
+        if expires is None:
+            return None
         if isinstance(expires, int | float) and not isinstance(expires, bool):
             return self._after(expires, "expires")
         return _moment(expires, "expires")

@@ -2,7 +2,7 @@
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, TypeVar
@@ -122,10 +122,7 @@ class Runs:
     # -- bytes
 
     def _encoded(self, attempt: int, nodes: Sequence[RunNode]) -> dict[str, bytes]:
-        return {
-            f"{attempt}.{place}": self._encode([node.as_list() for node in nodes[first : first + CHUNK]])
-            for place, first in enumerate(range(0, len(nodes), CHUNK))
-        }
+        return {f"{attempt}.{place}": chunk for place, chunk in enumerate(_chunks(nodes, self._serializer))}
 
     def _encode(self, value: Any) -> bytes:
         return codecs.encode(value, self._serializer)[2]
@@ -148,4 +145,9 @@ def words_about(name: str, nodes: Sequence[RunNode], now: datetime, target: str 
 
 def size_of(nodes: Sequence[RunNode], serializer: str) -> int:
     """How many bytes the nodes of a run have where they are kept."""
-    return len(codecs.encode([node.as_list() for node in nodes], serializer)[2])
+    return sum(map(len, _chunks(nodes, serializer)))
+
+
+def _chunks(nodes: Sequence[RunNode], serializer: str) -> Iterator[bytes]:
+    for first in range(0, len(nodes), CHUNK):
+        yield codecs.encode([node.as_list() for node in nodes[first : first + CHUNK]], serializer)[2]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _NO_BACKEND = "a chord needs a result backend to count its parts; set result_backend"
 _IN_WORKFLOW = ("chain", "chord", "group_id")
+_FEW = 100
 T = TypeVar("T")
 _COMPOSITES = frozenset({"chain", "group", "chord"})
 
@@ -142,7 +143,7 @@ class Sender:
         """The plan's messages as bytes, and the chords to start before they are published."""
         app = self._app
         ambient = ambient if ambient is not None else app.ambient()
-        outgoing = [app.client.outgoing(dispatch, ambient) for dispatch in plan.dispatches]
+        outgoing = self._outgoing(plan.dispatches, ambient)
         joins = []
         if plan.barriers:
             expires = app.backend.chord_expires
@@ -150,6 +151,15 @@ class Sender:
                 saved = app.backend.encode_group(barrier.structure) if barrier.structure else None
                 joins.append(Join(barrier.group_id, barrier.size, expires, saved))
         return outgoing, joins
+
+    def _outgoing(self, dispatches: list[Dispatch], ambient: Ambient) -> list[Outgoing]:
+        client = self._app.client
+        if len(dispatches) <= _FEW:
+            return [client.outgoing(dispatch, ambient) for dispatch in dispatches]
+        from canvas.model.collection import uncollected
+
+        with uncollected():
+            return [client.outgoing(dispatch, ambient) for dispatch in dispatches]
 
     def _results(self) -> Any:
         results = self._app.driver.results

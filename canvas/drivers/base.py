@@ -135,7 +135,8 @@ class Broker(Protocol):
         """Make a ``wait`` in progress, or the next one, return at once. Safe from any thread and signal."""
 
     def give_back(self, deliveries: Sequence[Delivery]) -> int:
-        """Return unstarted leases to the head of their queues, in their order; how many were still held."""
+        """Return what has not started to the head of its queue, in order, leases and what was acked ahead of its turn;
+        how many were still held."""
 
     def end_waits(self, worker: str) -> None:
         """Move nothing aside any more for this worker until it waits again, and return what was."""

@@ -9,6 +9,7 @@ from canvas.graph.lower import Call, Lowering
 from canvas.graph.steps import Graph
 from canvas.model.chain import normal_steps
 from canvas.model.chord import chord, header_members
+from canvas.model.collection import uncollected
 from canvas.model.group import flat_members
 from canvas.model.plan import Pending, Plan
 from canvas.model.signature import Signature
@@ -38,8 +39,14 @@ def compile(
         sig = sig.with_fields(options={key: value for key, value in sig.options.items() if key != "chain"})
     if sig.subtask_type == "chain" and not sig._members():
         return Plan()
-    lowering = Lowering(new_id, reply_to, errback_on_header)
-    span = lowering.lower(sig, Call(tuple(args), dict(kwargs or {}), given))
+    with uncollected():
+        return _compiled(
+            sig, Call(tuple(args), dict(kwargs or {}), given), rest, Lowering(new_id, reply_to, errback_on_header)
+        )
+
+
+def _compiled(sig: Signature[Any], call: Call, rest: list[Any] | None, lowering: Lowering) -> Plan:
+    span = lowering.lower(sig, call)
     if sig.subtask_type == "group" and not lowering.graph.adj[span.head]:
         return Plan(result=Pending(span.head.removeprefix("fork:"), None, []))
     check(lowering.graph)
@@ -48,7 +55,7 @@ def compile(
     assert plan.result is not None
     if plan.dispatches:
         plan.trail = _first_sent(plan.result)
-    plan.result = _as_applied(sig, plan.result, new_id)
+    plan.result = _as_applied(sig, plan.result, lowering.new_id)
     return plan
 
 

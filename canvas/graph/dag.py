@@ -4,15 +4,14 @@ A start node leads to whatever waits for nothing, and an end node waits for what
 run. Both are part of the graph like every other.
 """
 
-import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
 import networkx as nx
 
 from canvas.errors import CompositionError
+from canvas.model.collection import uncollected
 from canvas.model.flow import Entry
 from canvas.model.run import Given, Out, RunNode
 
@@ -42,20 +41,8 @@ def run_nodes(entries: Sequence[Entry]) -> list[RunNode]:
     """The nodes of a run: the first starts it, the last ends it. Raises CompositionError for a cycle, or no nodes."""
     if not entries:
         raise CompositionError("an empty workflow has nothing to run: add a node")
-    with _uncollected():
+    with uncollected():
         return _numbered(entries, topological(entries))
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Keep the garbage collector from looking, again and again, through a large graph in which all is alive."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _numbered(entries: Sequence[Entry], order: Sequence[int]) -> list[RunNode]:

@@ -34,7 +34,7 @@ class Lowering:
 
     def __init__(self, new_id: Callable[[], str], reply_to: str | None, errback_on_header: bool = False) -> None:
         self.graph: Graph = nx.DiGraph()
-        self._new_id = new_id
+        self.new_id = new_id
         self._reply_to = reply_to
         self._errback_on_header = errback_on_header
         self._open: list[int] = []
@@ -66,7 +66,7 @@ class Lowering:
     def _task(self, sig: Signature[Any], call: Call) -> Span:
         args, kwargs, options = sig._merge(call.args, call.kwargs, _given(call.options))
         options = dict(options)
-        step = options.get("task_id") or self._new_id()
+        step = options.get("task_id") or self.new_id()
         options["task_id"] = step
         if self._reply_to:
             options.setdefault("reply_to", self._reply_to)
@@ -142,7 +142,7 @@ class Lowering:
 
     def _group(self, sig: Signature[Any], call: Call, live: bool) -> Span:
         options = {**sig.options, **_given(call.options)}
-        group_id = sig.options.get("task_id") or call.options.get("task_id") or self._new_id()
+        group_id = sig.options.get("task_id") or call.options.get("task_id") or self.new_id()
         fork = self._fork(group_id, options, live)
         inherited = {k: v for k, v in options.items() if k not in ("task_id", *LAST_STEP)} if live else {}
         members = flat_members(sig._members())
@@ -187,7 +187,7 @@ class Lowering:
         if not header:
             return self._headless(body, live)
         header_id = sig.tasks.options.get("task_id") if isinstance(sig.tasks, group) else None
-        fork = self._fork(header_id or sig.options.get("task_id") or self._new_id(), options, live)
+        fork = self._fork(header_id or sig.options.get("task_id") or self.new_id(), options, live)
         group_id = fork.removeprefix("fork:")
         inherited = header_options(options) if live else {}
         spans = [

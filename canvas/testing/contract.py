@@ -420,6 +420,15 @@ class DriverContract:
         assert driver.broker.give_back(self._lease(driver, 2)) == 2
         assert ids(self._lease(driver)) == ["a", "b", "c"]
 
+    def test_give_back_of_what_was_acked_ahead_of_its_turn(self, driver: Driver) -> None:
+        delivery = self._one(driver)
+        assert driver.completer.settle([Settlement(delivery, begins=True)]).verdicts[0].held
+        assert driver.broker.length("q") == 0
+        assert driver.broker.give_back([delivery]) == 1
+        assert driver.broker.length("q") == 1
+        again = Settlement(delivery, fence="begun")
+        assert not driver.completer.settle([again]).verdicts[0].held
+
     def test_give_back_of_a_lost_lease_is_nothing(self, driver: Driver) -> None:
         delivery = self._one(driver)
         driver.completer.settle([Settlement(delivery)])

@@ -11,6 +11,7 @@ from canvas.model.message import NO_EMBED, Message
 from canvas.wire import codecs, compression, typed_json
 
 MAX_BYTES = 64 * 1024 * 1024
+_LISTS = (list, tuple)
 _EMBED = ("callbacks", "errbacks", "chain", "chord")
 _V1_TO_V2 = ("group", "group_index", "retries", "eta", "expires", "timelimit")
 
@@ -219,7 +220,7 @@ def _body(body: Any, properties: dict[str, Any]) -> bytes:
 
 
 def _v2(headers: dict[str, Any], body: Any) -> Message:
-    if not isinstance(body, list | tuple) or len(body) != 3:
+    if not isinstance(body, _LISTS) or len(body) != 3:
         raise DecodeError(f"body: expected [args, kwargs, embed]; got {body!r:.100}")
     task, task_id = _names(headers.get("task"), headers.get("id"))
     return Message(
@@ -283,7 +284,7 @@ def _names(task: Any, task_id: Any) -> tuple[str, str]:
 
 
 def _args(args: Any) -> list[Any] | tuple[Any, ...]:
-    if not isinstance(args, list | tuple):
+    if not isinstance(args, _LISTS):
         raise InvalidTaskError(f"args: expected a list; got {type(args).__name__} {args!r:.100}")
     return args
 
@@ -304,7 +305,7 @@ def _embed(embed: Any) -> dict[str, Any]:
     found = {key: embed.get(key) for key in _EMBED}
     for key in ("callbacks", "errbacks", "chain"):
         sigs = found[key]
-        if sigs is not None and not (isinstance(sigs, list | tuple) and all(isinstance(sig, dict) for sig in sigs)):
+        if sigs is not None and not (isinstance(sigs, _LISTS) and all(isinstance(sig, dict) for sig in sigs)):
             raise InvalidTaskError(f"{key}: expected a list of signatures; got {sigs!r:.100}")
     if found["chord"] is not None and not isinstance(found["chord"], dict):
         raise InvalidTaskError(f"chord: expected a signature; got {found['chord']!r:.100}")

@@ -16,6 +16,7 @@ from canvas.errors import DecodeError, EncodeError
 
 MAX_DEPTH = 200
 _SCALARS = frozenset({str, int, bool, type(None)})
+_LISTS = (list, tuple)
 _BRACKET_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
 _encode_plain = msgspec.json.Encoder().encode
@@ -50,22 +51,22 @@ def loads(data: bytes | str, *, max_depth: int = MAX_DEPTH) -> Any:
 
 def _is_plain(value: Any, depth: int) -> bool:
     """Whether msgspec writes ``value`` as the standard library would."""
+    # Loops rather than all(), what is most frequent first: every message and result passes here.
     kind = type(value)
+    if kind is dict or isinstance(value, dict):
+        if depth > MAX_DEPTH:
+            return False
+        for key, item in value.items():
+            if type(key) is not str or (type(item) not in _SCALARS and not _is_plain(item, depth + 1)):
+                return False
+        return True
     if kind in _SCALARS:
         return True
     if kind is float:
         return isfinite(value)
-    if depth > MAX_DEPTH:
-        return False
-    # Loops rather than all(): every message and result passes here, and a generator costs more than the look.
-    if isinstance(value, list | tuple):
+    if depth <= MAX_DEPTH and isinstance(value, _LISTS):
         for item in value:  # noqa: SIM110
             if type(item) not in _SCALARS and not _is_plain(item, depth + 1):
-                return False
-        return True
-    if isinstance(value, dict):
-        for key, item in value.items():
-            if type(key) is not str or (type(item) not in _SCALARS and not _is_plain(item, depth + 1)):
                 return False
         return True
     return False

@@ -17,7 +17,8 @@ from canvas.model.outcome import Failure, Outcome, Revoked
 from canvas.model.settlement import Firing, Settlement
 from canvas.result import denied_join_result
 from canvas.telemetry import emit
-from canvas.worker.exchange import SIGNALS_WITHIN, Exchange, Work
+from canvas.worker.backlog import Work
+from canvas.worker.exchange import SIGNALS_WITHIN, Exchange
 from canvas.worker.run import Job, Line
 
 _MOST_THREADS = 4096
@@ -58,18 +59,24 @@ class LoopSlots:
             await asyncio.wait(self._at_work, timeout=SIGNALS_WITHIN)
 
     def _feed(self, loop: asyncio.AbstractEventLoop, over: asyncio.Event) -> None:
+        backlog = self._exchange.work
         while True:
             self._free.acquire()
-            work = self._exchange.work.get()
-            if work is None:
+            found = [backlog.get()]
+            # Each call into the loop wakes it by a byte in a pipe: what is at hand goes in one.
+            while found[-1] is not None and not backlog.empty() and self._free.acquire(blocking=False):
+                found.append(backlog.get())
+            loop.call_soon_threadsafe(self._start, [work for work in found if work is not None])
+            if found[-1] is None:
                 break
-            loop.call_soon_threadsafe(self._start, work)
         loop.call_soon_threadsafe(over.set)
 
-    def _start(self, work: Work) -> None:
-        task = asyncio.get_running_loop().create_task(self._take(work))
-        self._at_work.add(task)
-        task.add_done_callback(self._at_work.discard)
+    def _start(self, found: list[Work]) -> None:
+        loop = asyncio.get_running_loop()
+        for work in found:
+            task = loop.create_task(self._take(work))
+            self._at_work.add(task)
+            task.add_done_callback(self._at_work.discard)
 
     async def _take(self, work: Work) -> None:
         exchange, place = self._exchange, next(self._places)

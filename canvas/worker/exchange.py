@@ -11,20 +11,23 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import NamedTuple, TypeVar
 
 from canvas.drivers.base import Driver, Lease
 from canvas.errors import BrokerError
 from canvas.model.message import Delivery
 from canvas.model.settlement import Firing, Orphan, Ready, Settlement, Verdict
 from canvas.telemetry import emit
+from canvas.worker.backlog import Backlog, Work
 
-Work: TypeAlias = Delivery | Ready | Orphan
 T = TypeVar("T")
-_LINGER = 0.002
+_LINGER = 0.005
 _IDLE_WAIT = 5.0
 _STUCK_AFTER = 0.2
 _CHANGED_WITHIN = 2.0
+_ACKED_AHEAD = 32
+_ACKED_WITHIN = 0.005
+"""Messages, and seconds of work, that are acked at most before they start, where they are acked before they run."""
 SIGNALS_WITHIN = 0.5
 """Seconds after which a wait on the main thread ends by itself: a signal's handler runs there, but the signal may have
 interrupted another thread."""
@@ -67,8 +70,12 @@ class Exchange(threading.Thread):
 
         ``alone``: there is one slot, for good, and it calls ``take``.
         """
+        self.acks_early: Callable[[Delivery], bool] = lambda delivery: False
+        """Whether nothing stands between a leased message and its ack but that its turn has not come."""
+        self.begun: set[str] = set()
+        """Tags of messages in the backlog that are acked already."""
         super().__init__(name="canvas-exchange", daemon=True)
-        self.work: SimpleQueue[Work | None] = SimpleQueue()
+        self.work = Backlog()
         self.worker = worker
         self.seconds_per_task = 0.0
         self.failure: BaseException | None = None
@@ -91,6 +98,8 @@ class Exchange(threading.Thread):
         self._stopping = False
         self._halted = False
         self._empty_handed = False
+        self._looked = 0.0
+        """When it last asked for messages."""
 
     # -- for slots
 
@@ -129,7 +138,10 @@ class Exchange(threading.Thread):
         self._rouse()
 
     def acknowledge(self, delivery: Delivery) -> bool:
-        """Commit a message's ack before its task starts; False when the lease was lost."""
+        """Commit a message's ack before its task starts; False when the lease was lost.
+
+        In a process with one slot those of the messages that start within milliseconds go with it.
+        """
         return self.commit(Settlement(delivery, begins=True))
 
     def commit(self, settlement: Settlement) -> bool:
@@ -152,10 +164,14 @@ class Exchange(threading.Thread):
 
     def _is_due(self) -> bool:
         """Whether what has just been finished is a reason for a round on the thread, however that sleeps."""
-        if self._asleep == "linger" and len(self._finished) < self._appetite.batch // 2:
+        if self._asleep == "linger" and not self._enough():
             return not self._alone and self.work.empty()
         # The only slot makes its next round itself when it has no work left.
         return not self._alone or not self.work.empty()
+
+    def _enough(self) -> bool:
+        """Whether so much is finished that it need not wait for company."""
+        return len(self._finished) >= self._appetite.batch // 2
 
     # -- for the process
 
@@ -201,8 +217,7 @@ class Exchange(threading.Thread):
         try:
             while self._again():
                 if not self.work.empty():
-                    if not self._finished:
-                        self._linger()
+                    self._linger()
                 elif self._alone:
                     self._stand_by()
         except BaseException as exc:
@@ -285,14 +300,19 @@ class Exchange(threading.Thread):
         settlements = [item for item in batch if isinstance(item, Settlement)]
         firings = [item for item in batch if isinstance(item, Firing)]
         acks = [settlement for settlement, _ in answers]
+        soon = self._soon() if self._alone and any(ack.begins for ack in acks) else []
         lease = Lease(self.worker, tuple(self._queues), want) if want else None
-        settled = self.persist(lambda: self._driver.completer.settle([*acks, *settlements], lease, firings))
+        settled = self.persist(lambda: self._driver.completer.settle([*acks, *soon, *settlements], lease, firings))
         verdicts = settled.verdicts
         emit("exchange.settled", settled=len(verdicts), leased=len(settled.deliveries))
         for (_, answer), verdict in zip(answers, verdicts, strict=False):
             self.offer(verdict.ready)
             answer.put(verdict.held)
-        for settlement, verdict in zip(settlements, verdicts[len(acks) :], strict=True):
+        verdicts = verdicts[len(acks) :]
+        self.begun.update(
+            ack.delivery.tag for ack, verdict in zip(soon, verdicts, strict=False) if ack.delivery and verdict.held
+        )
+        for settlement, verdict in zip(settlements, verdicts[len(soon) :], strict=True):
             self._concluded(settlement, verdict)
         for verdict in settled.fired:
             self.offer(verdict.ready)
@@ -300,8 +320,23 @@ class Exchange(threading.Thread):
             self.persist(self._leased)
         for delivery in settled.deliveries:
             self._hand_out(delivery)
+        if lease is not None:
+            self._looked = time.monotonic()
         self._empty_handed = lease is not None and len(settled.deliveries) < want
         self._queues.rotate(-1)
+
+    def _soon(self) -> list[Settlement]:
+        """Acks of the messages that the only slot starts next, as far as nothing else holds them back; it waits for
+        them, and so takes none meanwhile."""
+        pace = self.seconds_per_task
+        count = min(_ACKED_AHEAD, int(_ACKED_WITHIN / pace)) if pace > 0 else 0
+        found = []
+        for item in self.work.first(count):
+            if not isinstance(item, Delivery) or not self.acks_early(item):
+                break
+            if item.tag not in self.begun:
+                found.append(Settlement(item, begins=True))
+        return found
 
     def _hand_out(self, item: Work) -> None:
         self._outstanding += 1
@@ -334,17 +369,18 @@ class Exchange(threading.Thread):
     # -- waiting
 
     def _wait_for_messages(self, patience: float) -> None:
-        self._at_broker = True
+        arrived, self._at_broker = False, True
         try:
             if not (self._finished or self._acks or self._offers or self._stopping or self._change):
                 patience = _STUCK_AFTER if self._running else patience
-                self._driver.broker.wait(self.worker, tuple(self._queues), patience)
+                arrived = self._driver.broker.wait(self.worker, tuple(self._queues), patience)
         except BrokerError as exc:
             emit("broker.unreachable", error=str(exc))
             time.sleep(0.5)
         finally:
             self._at_broker = False
-        self._empty_handed = False
+        if arrived or time.monotonic() - self._looked >= _IDLE_WAIT:
+            self._empty_handed = False
 
     def _stand_by(self) -> None:
         """The only slot makes the rounds, unless it runs something for long."""
@@ -370,7 +406,10 @@ class Exchange(threading.Thread):
     def _sleep(self, kind: str, seconds: float) -> None:
         self._asleep = kind
         try:
-            if not (self._acks or self._stopping or self._change or (self._finished and not self._alone)):
+            while not self._wake.empty():  # calls for an earlier round; what they were for is looked at below
+                self._wake.get_nowait()
+            due = self._enough() if kind == "linger" else self._finished and not self._alone
+            if not (due or self._acks or self._offers or self._stopping or self._change):
                 self._wake.get(timeout=seconds)
             elif self._stopping and self._running and not self._finished and not self._acks:
                 self._wake.get(timeout=0.05)
@@ -395,6 +434,7 @@ class Exchange(threading.Thread):
             if isinstance(item, Delivery):
                 unstarted.append(item)
                 self._held.pop(item.tag, None)
+                self.begun.discard(item.tag)
             else:
                 self._offers.append(item)
         for _ in range(leaving):

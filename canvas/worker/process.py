@@ -28,9 +28,10 @@ from canvas.worker.wear import Wear
 if TYPE_CHECKING:
     from canvas.worker.async_slots import LoopSlots
 
-_SWITCH_WITHIN = 0.0005
-"""Seconds a thread that comes back from the broker waits at most for one that runs Python; by default it is ten times
-as long, in which tasks that do little would be through with all that is leased."""
+_MANY_SLOTS = ("threads", "asyncio")
+_SWITCH_WITHIN = 0.002
+"""Seconds that the thread which comes back from the broker waits at most for a slot that runs Python, where that is the
+only one; by default it is longer, and the slot may be through with all that is leased."""
 EXPENDED = 75
 """Exit code of a process that a hard time limit ended, in good order."""
 
@@ -94,12 +95,13 @@ class WorkerProcess:
         self.worker = worker
         appetite = Appetite(slots, conf.worker_batch_size, conf.worker_prefetch_seconds, plan.prefetch_limit)
         revocations, tally = Revocations(app.driver.broker), Tally(plan.hostname, row, watched=expendable)
-        alone = plan.pool not in ("threads", "asyncio")
+        alone = plan.pool not in _MANY_SLOTS
         self.exchange = Exchange(app.driver, worker, list(plan.queues), appetite, revocations.sync, tally.held, alone)
         give_up = self._give_up if expendable else None
         gates = Gates(app.driver.broker, conf, plan.hostname, self.exchange.persist)
-        self._line = Line(app, plan.hostname, self.exchange.acknowledge, give_up, revocations, tally, gates,
-                          app.open_runs(self.exchange.persist))  # fmt: skip
+        self._line = Line(app, plan.hostname, self.exchange.acknowledge, self.exchange.begun, give_up, revocations,
+                          tally, gates, app.open_runs(self.exchange.persist))  # fmt: skip
+        self.exchange.acks_early = self._line.acks_early
         duties = Duties(
             app.driver,
             lambda: [worker],
@@ -116,7 +118,8 @@ class WorkerProcess:
         self._app.driver.broker.beat(self.worker, self._plan.queues, self._app.conf.worker_lease_ttl)
         if self._plan.events:
             self._events.enable()
-        sys.setswitchinterval(_SWITCH_WITHIN)
+        if self._plan.pool not in _MANY_SLOTS:
+            sys.setswitchinterval(_SWITCH_WITHIN)
         self.exchange.start()
         self._upkeep.start()
         if threading.current_thread() is threading.main_thread():

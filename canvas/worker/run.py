@@ -20,7 +20,7 @@ from canvas.runs import Runs
 from canvas.task import Task
 from canvas.telemetry import emit
 from canvas.wire import message as wire
-from canvas.worker.admit import Later, Never, admit
+from canvas.worker.admit import Later, Never, Run, admit
 from canvas.worker.fire import fire
 from canvas.worker.gates import Gates
 from canvas.worker.limits import Limits
@@ -35,6 +35,7 @@ TIME_LIMIT = "time limit "
 _UNKNOWN_FIRST_DELAY = 1.0
 _UNKNOWN_LAST_DELAY = 60.0
 _MOST_DOUBLINGS = 10
+_OPENED_AHEAD = 256
 
 
 class Line:
@@ -45,13 +46,17 @@ class Line:
         app: Canvas,
         hostname: str,
         acknowledge: Callable[[Delivery], bool],
+        begun: set[str],
         give_up: Callable[[Settlement], None] | None,
         revocations: Revocations,
         tally: Tally,
         gates: Gates,
         runs: Runs,
     ) -> None:
-        """``give_up`` commits a settlement and ends the process: what a hard time limit comes to, where it can."""
+        """``begun`` holds the tags of messages that ``acknowledge`` has acked with another.
+
+        ``give_up`` commits a settlement and ends the process: what a hard time limit comes to, where it can.
+        """
         self._app = app
         self.limits = Limits()
         self.tally = tally
@@ -60,6 +65,8 @@ class Line:
         self.gates = gates
         self._hostname = hostname
         self.acknowledge = acknowledge
+        self._begun = begun
+        self._opened: dict[str, Message] = {}
         self._runs = runs
         self._settler = Settler(app, hostname, runs)
         self._conf = app.conf
@@ -91,7 +98,9 @@ class Line:
             return self._defer(delivery, message, admission.due)
         if wire.counted(message.headers, "canvas_deliveries") > self._conf.task_max_deliveries:
             return self._poison(delivery, message)
-        job = self._job(delivery, message, "lease")
+        begun = delivery.tag in self._begun
+        job = self._job(delivery, message, "begun" if begun else "lease")
+        self._begun.discard(delivery.tag)
         task: Task[Any] | None = job.task
         if task is not None and message.headers.get("canvas_lost") and task.reject_on_worker_lost is False:
             return self.conclude(job, Failure(_worker_lost(message)))
@@ -99,23 +108,46 @@ class Line:
             return self.conclude(job, Revoked(admission.reason))
         if task is None:
             return self._unknown(job)
-        if not _acks_late(task, message):
+        job.to_ack = not begun and not _acks_late(task, message)
+        if job.to_ack:
             job.fence = "begun"
         job.hard, job.soft = self._limits_of(message, task)
         return job
 
     def asks_broker(self, job: "Job") -> bool:
         """Whether ``hold_back`` waits for the broker."""
-        return job.early or self.gates.bind(job.task)
+        return job.to_ack or self.gates.bind(job.task)
+
+    def acks_early(self, delivery: Delivery) -> bool:
+        """Whether a message may be acked before its turn: its task acks early, and nothing can hold it back."""
+        try:
+            message = self._open(delivery)
+            free = isinstance(admit(message, time.time()), Run)
+        except (WireError, InvalidTaskError):
+            return False
+        if len(self._opened) >= _OPENED_AHEAD:
+            self._opened.clear()
+        self._opened[delivery.tag] = message
+        task = self._app.tasks.get(message.task)
+        untroubled = not (message.headers.get("canvas_deliveries") or message.headers.get("canvas_lost"))
+        return (
+            free
+            and untroubled
+            and task is not None
+            and not _acks_late(task, message)
+            and not self.gates.bind(task)
+            and not self.revocations.match(message)
+        )
 
     def hold_back(self, job: "Job") -> Settlement | None:
         """Pass the gates and ack the message where that comes first; what becomes of a job that may not run yet, or
         whose lease was lost."""
-        held_back = self.gates.hold_back(job.delivery, job.message, job.task)
-        if held_back is not None:
-            return held_back
+        if job.to_ack or not job.early:
+            held_back = self.gates.hold_back(job.delivery, job.message, job.task)
+            if held_back is not None:
+                return held_back
         emit("task.received", message=job.message, hostname=self._hostname, request=job.request, task=job.task)
-        if job.early and not self.acknowledge(job.delivery):
+        if job.to_ack and not self.acknowledge(job.delivery):
             return Settlement(job.delivery, fence="none")
         return None
 
@@ -197,6 +229,9 @@ class Line:
         return Job(delivery, message, request, self._app.tasks.get(message.task), fence)
 
     def _open(self, delivery: Delivery) -> Message:
+        opened = self._opened.pop(delivery.tag, None) if self._opened else None
+        if opened is not None:
+            return opened
         conf = self._conf
         return wire.decode(
             delivery.payload,
@@ -298,7 +333,7 @@ class Line:
 class Job(Finished):
     """A delivery that may run."""
 
-    __slots__ = ("hard", "soft", "started")
+    __slots__ = ("hard", "soft", "started", "to_ack")
 
     task: Task[Any]
     hard: float | None
@@ -309,11 +344,12 @@ class Job(Finished):
         self, delivery: Delivery, message: Message, request: Request, task: Task[Any] | None, fence: Fence
     ) -> None:
         super().__init__(delivery, message, request, task, fence)
+        self.to_ack = False
         self.started = time.perf_counter()
 
     @property
     def early(self) -> bool:
-        """Whether its message is to be acked before it runs."""
+        """Whether its message is acked before it runs."""
         return self.fence == "begun"
 
 

@@ -87,7 +87,7 @@ class Memory:
 
     def give_back(self, tag: str, *, mark: bool = False, count_delivery: bool = False) -> bool:
         """Return a lease to the head of its queue; whether it was held."""
-        held = self.unacked.pop(tag, None)
+        held = self.unacked.pop(tag, None) or self.begun.pop(tag, None)
         if held is None:
             return False
         queue, payload = held

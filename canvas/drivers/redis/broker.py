@@ -22,6 +22,9 @@ from canvas.drivers.redis.waiting import Waiting
 from canvas.model.message import Delivery, Publish
 from canvas.model.settlement import Deferral, Lock, Orphan, Settlement
 
+_PUSHED_AT_ONCE = 256
+_BYTES_AT_ONCE = 1 << 20
+
 
 class RedisBroker:
     """The Broker of ``canvas.drivers.base``, and the broker's half of a stepwise completer."""
@@ -60,8 +63,18 @@ class RedisBroker:
         if messages:
             await self.link.apipeline(self._pushes(messages), patient=retry)
 
-    def _pushes(self, messages: Sequence[Publish]) -> list[Sequence[Any]]:
-        return [("LPUSH", key, message.payload) for message in messages for key in self.lists_of(message)]
+    def _pushes(self, messages: Sequence[Publish]) -> list[list[Any]]:
+        pushes: list[list[Any]] = []
+        room = 0
+        for message in messages:
+            for key in self.lists_of(message):
+                if room > 0 and pushes[-1][1] == key and len(pushes[-1]) < _PUSHED_AT_ONCE:
+                    pushes[-1].append(message.payload)
+                else:
+                    pushes.append(["LPUSH", key, message.payload])
+                    room = _BYTES_AT_ONCE
+                room -= len(message.payload)
+        return pushes
 
     def broadcast(self, exchange: str, payload: bytes, routing_key: str = "") -> None:
         self.link.command("PUBLISH", self.keys.channel(exchange, routing_key), payload)

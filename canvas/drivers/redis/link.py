@@ -126,8 +126,12 @@ class Link:
 
     def pipeline(self, commands: Iterable[Sequence[Any]], transaction: bool = False, patient: bool = True) -> list[Any]:
         """Several commands in one round trip; tried again while the server is away, unless impatient."""
+        commands = list(commands)
+        client = self._clients()[0 if patient else 1]
         with self.errors():
-            pipe = self._clients()[0 if patient else 1].pipeline(transaction=transaction)
+            if len(commands) == 1:
+                return [client.execute_command(*commands[0])]
+            pipe = client.pipeline(transaction=transaction)
             for words in commands:
                 pipe.execute_command(*words)
             return pipe.execute()  # type: ignore[no-any-return]

@@ -40,9 +40,8 @@ class Restore:
     def give(self, worker: str, given: Sequence[list[Any]]) -> int:
         """Give back ``[tag, list, payload]`` leases; how many were still held."""
         keys = self._keys
-        return int(
-            self._link.call("restore", [keys.unacked, keys.unacked_index, keys.leases(worker)], [pack(list(given))])
-        )
+        held = [keys.unacked, keys.unacked_index, keys.leases(worker), keys.begun(worker)]
+        return int(self._link.call("restore", held, [pack(list(given))]))
 
     def tags(self, worker: str, tags: Sequence[str], count_delivery: bool = False) -> int:
         """Give back leases by tag, in order, marked as delivered before."""

@@ -1,6 +1,6 @@
 -- Give leases back: each goes to the head of its list, if it is still held.
 --
--- KEYS[1] unacked   KEYS[2] unacked_index   KEYS[3] leases of the worker
+-- KEYS[1] unacked   KEYS[2] unacked_index   KEYS[3] leases of the worker   KEYS[4] what it acked before its task ran
 -- ARGV[1] msgpack: {{tag, list, payload}, …}, the first to be served first
 -- Returns how many were still held.
 
@@ -10,7 +10,7 @@ for i = #given, 1, -1 do
     local g = given[i]
     redis.call('ZREM', KEYS[2], g[1])
     redis.call('SREM', KEYS[3], g[1])
-    if redis.call('HDEL', KEYS[1], g[1]) == 1 then
+    if redis.call('HDEL', KEYS[1], g[1]) + redis.call('HDEL', KEYS[4], g[1]) > 0 then
         redis.call('RPUSH', g[2], g[3])
         count = count + 1
     end

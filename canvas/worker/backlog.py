@@ -1,0 +1,47 @@
+"""What is leased and not yet taken by a slot."""
+
+from collections import deque
+from itertools import islice
+from queue import SimpleQueue
+from typing import TypeAlias
+
+from canvas.model.message import Delivery
+from canvas.model.settlement import Orphan, Ready
+
+Work: TypeAlias = Delivery | Ready | Orphan
+
+
+class Backlog:
+    """A queue between threads that can be looked into. ``None`` in it tells a slot to end."""
+
+    def __init__(self) -> None:
+        self._items: deque[Work | None] = deque()
+        self._tickets: SimpleQueue[None] = SimpleQueue()
+
+    def put(self, item: Work | None) -> None:
+        self._items.append(item)
+        self._tickets.put(None)
+
+    def get(self, timeout: float | None = None) -> Work | None:
+        """The first; raises ``queue.Empty`` when there is none after ``timeout`` seconds."""
+        self._tickets.get(timeout=timeout)
+        return self._items.popleft()
+
+    def get_nowait(self) -> Work | None:
+        """The first; raises ``queue.Empty`` when there is none."""
+        self._tickets.get_nowait()
+        return self._items.popleft()
+
+    def first(self, count: int) -> list[Work | None]:
+        """The first ``count``, which stay."""
+        while True:
+            try:
+                return list(islice(self._items, count))
+            except RuntimeError:  # a slot took one meanwhile
+                continue
+
+    def empty(self) -> bool:
+        return self._tickets.empty()
+
+    def qsize(self) -> int:
+        return self._tickets.qsize()

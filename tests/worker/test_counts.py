@@ -1,0 +1,99 @@
+"""What a task costs, counted: calls of Python functions, calls to Redis, bytes. Speed itself is not tested here."""
+
+import json
+import sys
+from collections import Counter
+
+import pytest
+
+from canvas.model.message import Delivery
+from canvas.testing.contract import eventually
+from canvas.worker.process import Plan, WorkerProcess
+from tests.support.apps import make
+from tests.worker.commands import start, task
+
+TASKS = 1_000
+
+
+@pytest.fixture
+def line(app):
+    plan = Plan("here", ["celery"], 1, "solo", 0, False, None, None, None, False, False, None)
+    return WorkerProcess(app, plan, 1, "worker")._line
+
+
+def counted(call):
+    """How many functions, of Python and of C, a call calls."""
+    calls = Counter()
+
+    def profile(frame, event, argument):
+        calls[event] += 1
+
+    sys.setprofile(profile)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return calls["call"] + calls["c_call"]
+
+
+def test_function_calls_of_a_task(bench, app, line):
+    task(app, "add").delay(1, 2)
+    payload = bench.broker.rpop("celery")
+    line.do(Delivery("canvas:worker:0", "celery", payload))
+    deliveries = [Delivery(f"canvas:worker:{number}", "celery", payload) for number in range(100)]
+    calls = counted(lambda: [line.do(delivery) for delivery in deliveries]) / len(deliveries)
+    assert calls <= 185, f"{calls} function calls from a delivery to its settlement"
+
+
+def test_function_calls_of_a_message_that_is_sent(app):
+    add = task(app, "add")
+    plan = app.sender.plan(add.s(1, 2), (), {}, {})
+    app.sender.encode(plan)
+    calls = counted(lambda: [app.sender.encode(app.sender.plan(add.s(1, 2), (), {}, {})) for _ in range(100)]) / 100
+    assert calls <= 230, f"{calls} function calls from a signature to its message"
+
+
+def test_calls_to_redis(bench, app):
+    """All wait before the worker starts: it leases and settles in batches, one script for both."""
+    for _ in range(TASKS):
+        task(app, "ident").apply_async((1,))
+    bench.broker.config_resetstat()
+    with start(bench, "-P", "solo"):
+        eventually(lambda: bench.results.dbsize() >= TASKS)
+    stats = bench.broker.info("commandstats")
+    assert stats["cmdstat_evalsha"]["calls"] <= TASKS / 5
+    each = ("hdel", "zrem", "srem", "setex", "publish")
+    assert {name: stats[f"cmdstat_{name}"]["calls"] // TASKS for name in each} == dict.fromkeys(each, 1)
+
+
+def test_a_chain_takes_one_call_a_link(bench, app):
+    links = 50
+    with start(bench, "-P", "solo"):
+        task(app, "ident").delay(1).get(timeout=20)
+        chain = task(app, "ident").s(1)
+        for _ in range(links - 1):
+            chain |= task(app, "ident").s()
+        bench.broker.config_resetstat()
+        assert chain.delay().get(timeout=20) == 1
+        calls = bench.broker.info("commandstats")["cmdstat_evalsha"]["calls"]
+    assert calls <= links * 1.5 + 10, f"{calls} calls for {links} links"
+
+
+def test_bytes_of_a_message(bench, app):
+    """No more than Celery's own."""
+    broker, backend, ledger = bench.urls()
+    celery = make("celery", broker, backend, ledger=ledger)
+    sizes = {}
+    for name, client in (("canvas", app), ("celery", celery)):
+        client.tasks["t.add"].apply_async((1, 2), queue="sample")
+        sizes[name] = len(json.dumps(json.loads(bench.broker.rpop("sample")), separators=(",", ":")))
+    assert sizes["canvas"] <= sizes["celery"]
+
+
+def test_an_idle_worker_asks_for_nothing(bench, app):
+    """It waits in Redis; what it runs meanwhile makes it no more curious."""
+    with start(bench, "-P", "solo"):
+        task(app, "ident").delay(1).get(timeout=20)
+        bench.broker.config_resetstat()
+        task(app, "slow_then").delay(2, bench.new_key()).get(timeout=20)
+        assert bench.broker.info("commandstats")["cmdstat_rpop"]["calls"] <= 40
