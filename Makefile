@@ -8,10 +8,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check lint types format bench bench-bytes bench-memory bench-import bench-workflow clean
+.PHONY: help demo test test-slow check lint types format bench bench-full bench-bytes bench-codec bench-import bench-memory bench-scaling bench-workflow clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26
 
 demo: $(VENV)/.demo ## install, and run a real workflow on a private Redis and two workers
 	@$(BIN)/canvas demo
@@ -35,20 +35,30 @@ format: $(VENV)/.test ## put the code into form
 	$(BIN)/ruff check --fix-only -q canvas tests benchmarks docs
 	$(BIN)/ruff format canvas tests benchmarks docs
 
-bench: $(VENV)/.test ## the short table of figures
-	$(BIN)/python -m benchmarks.throughput
+bench: $(VENV)/.test ## the short table of speed, beside Celery's (5 minutes)
+	$(BIN)/python -m benchmarks
 
-bench-bytes: $(VENV)/.test ## bytes that workflows send, beside Celery's
-	$(BIN)/python -m benchmarks.message_bytes
+bench-full: $(VENV)/.test ## the same with more rounds and work, and all of the following
+	$(BIN)/python -m benchmarks --full
+	$(MAKE) --no-print-directory bench-scaling bench-memory bench-workflow bench-import bench-codec bench-bytes
 
-bench-memory: $(VENV)/.test ## a worker's memory over 200,000 tasks, beside Celery's
+bench-scaling: $(VENV)/.test ## one to eight processes on one Redis; chords of 1,000 to 100,000
+	$(BIN)/python -m benchmarks.scaling
+
+bench-memory: $(VENV)/.test ## a worker's memory at rest, over many tasks, with a million waiting
 	$(BIN)/python -m benchmarks.worker_memory
-
-bench-import: $(VENV)/.test ## milliseconds of `import canvas`, beside Celery's
-	$(BIN)/python -m benchmarks.import_time
 
 bench-workflow: $(VENV)/.test ## compile time and bytes of random graphs, and a run beside independent tasks
 	$(BIN)/python -m benchmarks.workflow
+
+bench-import: $(VENV)/.test ## milliseconds of `import canvas`, and until a worker is ready
+	$(BIN)/python -m benchmarks.import_time
+
+bench-codec: $(VENV)/.test ## microseconds to encode and decode a message
+	$(BIN)/python -m benchmarks.codec
+
+bench-bytes: $(VENV)/.test ## bytes that workflows send, beside Celery's
+	$(BIN)/python -m benchmarks.message_bytes
 
 clean: ## remove what was installed and cached
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

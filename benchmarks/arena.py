@@ -101,12 +101,12 @@ class Arena:
         return found
 
     def wait(self, happened: Callable[[], bool], within: float = _DONE_WITHIN) -> None:
-        """Return when it has happened, looked at each 2 ms. Raises TimeoutError."""
+        """Return when it has happened, looked at each 5 ms. Raises TimeoutError."""
         deadline = time.monotonic() + within
         while not happened():
             if time.monotonic() > deadline:
                 raise TimeoutError(f"not within {within} s")
-            time.sleep(0.002)
+            time.sleep(0.005)
 
     def flush(self) -> None:
         """Empty both databases."""

@@ -165,8 +165,9 @@ class Broker(Protocol):
     def purge(self, queue: str) -> int:
         """Delete what waits in the queue; how many that were."""
 
-    def beat(self, worker: str, queues: Sequence[str], ttl: float) -> None:
-        """Say that the worker lives for ``ttl`` seconds more, and renew all its leases."""
+    def beat(self, worker: str, queues: Sequence[str], ttl: float) -> int:
+        """Say that the worker lives for ``ttl`` seconds more, and renew all its leases; how many workers there are, the
+        dead with them that nobody has found out yet."""
 
     def leave(self, worker: str) -> None:
         """Forget the worker, giving back whatever it still holds."""

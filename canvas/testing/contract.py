@@ -436,8 +436,8 @@ class DriverContract:
         assert driver.broker.length("q") == 0
 
     def test_reap_gives_back_what_the_dead_held(self, driver: Driver) -> None:
-        driver.broker.beat("dead", ["q"], 0.05)
-        driver.broker.beat("alive", ["q"], 60)
+        assert driver.broker.beat("dead", ["q"], 0.05) == 1
+        assert driver.broker.beat("alive", ["q"], 60) == 2
         driver.broker.publish([publish("a"), publish("b")])
         self._lease(driver, 1, worker="dead")
         self._lease(driver, 1, worker="alive")

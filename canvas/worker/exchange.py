@@ -216,10 +216,10 @@ class Exchange(threading.Thread):
         """Exchange with the broker until stopped and everything is settled."""
         try:
             while self._again():
+                if self._alone and self.work.empty():
+                    self._stand_by()
                 if not self.work.empty():
                     self._linger()
-                elif self._alone:
-                    self._stand_by()
         except BaseException as exc:
             self.failure = exc
             raise

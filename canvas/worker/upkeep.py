@@ -4,6 +4,7 @@ fire chords whose firing worker died."""
 import threading
 import time
 from collections.abc import Callable, Sequence
+from random import uniform
 
 from canvas.drivers.base import Driver
 from canvas.errors import BrokerError
@@ -14,6 +15,9 @@ _PROMOTE_EVERY = 0.05
 _PROMOTE_AT_ONCE = 1000
 _SWEEP_EVERY = 2.0
 _UNFIRED_AFTER = 3.0
+_FEW = 8
+"""So many workers each do the duties of all in their own time; more share them, so that a large fleet asks no more of
+the broker than a small one."""
 
 
 class Duties:
@@ -35,6 +39,7 @@ class Duties:
         self._ttl = ttl
         self._offer = offer
         self._next_beat = self._next_sweep = self._next_promote = 0.0
+        self._share = 1.0
         self._unreachable = False
 
     def tick(self) -> float:
@@ -56,19 +61,23 @@ class Duties:
         now, broker = time.monotonic(), self._driver.broker
         if now >= self._next_beat:
             for worker in self._workers():
-                broker.beat(worker, self._queues, self._ttl)
+                self._share = max(1.0, broker.beat(worker, self._queues, self._ttl) / _FEW)
             self._next_beat = now + self._beat_every
         if now >= self._next_promote:
             self._promote(now)
         if now >= self._next_sweep:
             self._sweep()
-            self._next_sweep = now + _SWEEP_EVERY
+            self._next_sweep = now + self._shared(_SWEEP_EVERY)
 
     def _promote(self, now: float) -> None:
         broker = self._driver.broker
         while broker.promote(_PROMOTE_AT_ONCE) == _PROMOTE_AT_ONCE:
             continue
-        self._next_promote = now + _PROMOTE_EVERY
+        self._next_promote = now + self._shared(_PROMOTE_EVERY)
+
+    def _shared(self, seconds: float) -> float:
+        """When it is this worker's turn again of what somebody should do so often; at random, not all at once."""
+        return seconds if self._share == 1.0 else seconds * self._share * uniform(0.5, 1.5)
 
     def _sweep(self) -> None:
         broker = self._driver.broker

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from canvas.client import Ambient
 from canvas.effects import Effects
 from canvas.errors import CanvasError, CompositionError, RunLost, UpstreamFailed, WorkflowFailed
-from canvas.graph.dag import run_nodes
 from canvas.model import states
 from canvas.model.flow import Entry, Source
 from canvas.model.plan import Dispatch, Plan
@@ -253,6 +252,9 @@ class Advance:
 
     def _undo(self, name: str, entries: list[Entry]) -> None:
         """Compensations are a run of their own, known by the run they undo."""
+        # networkx takes longer to load than all else that a worker needs, and most never run a compensation.
+        from canvas.graph.dag import run_nodes
+
         run, nodes = f"{self._run}.{self._attempt}.undo", run_nodes(entries)
         self._runs.keep(run, words_about(f"undo {name}", nodes, self._app.now()), nodes)
         Advance(self._app, self._runs, self._effects, run, 0, self._parent).start()

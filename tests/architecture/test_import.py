@@ -22,6 +22,11 @@ def test_import_leaves_heavy_libraries_alone():
     assert run(code) == "[]"
 
 
+def test_a_worker_starts_without_networkx():
+    code = "import sys, canvas.worker.node as _; print([n for n in ('networkx', 'celery', 'pydantic') if n in sys.modules])"
+    assert run(code) == "[]"
+
+
 def test_networkx_comes_with_the_first_composite():
     code = (
         "import sys\nfrom canvas import *\napp = Canvas('x', broker='memory://', backend='memory://')\n"

@@ -155,8 +155,9 @@ class MemoryBroker:
 
     # -- workers
 
-    def beat(self, worker: str, queues: Sequence[str], ttl: float) -> None:
+    def beat(self, worker: str, queues: Sequence[str], ttl: float) -> int:
         self._memory.workers[worker] = self._memory.clock() + ttl
+        return len(self._memory.workers)
 
     def leave(self, worker: str) -> None:
         self._return_all(worker, count_delivery=False)

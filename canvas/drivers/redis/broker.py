@@ -242,12 +242,12 @@ class RedisBroker:
 
     # -- workers
 
-    def beat(self, worker: str, queues: Sequence[str], ttl: float) -> None:
+    def beat(self, worker: str, queues: Sequence[str], ttl: float) -> int:
         keys = self.keys
         lists = json.dumps([keys.queue_list(queue, step) for step in STEPS for queue in queues])
         alive = [keys.worker(worker), keys.workers]
         held = [keys.leases(worker), keys.unacked_index, keys.begun(worker), keys.orphaned]
-        self.link.call("beat", [*alive, *held], [worker, int(ttl * 1000), lists])
+        return int(self.link.call("beat", [*alive, *held], [worker, int(ttl * 1000), lists]))
 
     def leave(self, worker: str) -> None:
         self._waiting.close(worker)

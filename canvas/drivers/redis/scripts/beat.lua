@@ -3,7 +3,7 @@
 -- KEYS[1] canvas:worker:<id>   KEYS[2] canvas:workers   KEYS[3] leases of the worker   KEYS[4] unacked_index
 -- KEYS[5] begun by the worker   KEYS[6] zset of dead workers
 -- ARGV[1] worker   ARGV[2] ttl, milliseconds   ARGV[3] its lists, JSON
--- Returns how many leases were renewed.
+-- Returns how many workers there are, this one with them.
 
 redis.call('SET', KEYS[1], '1', 'PX', ARGV[2])
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[3])
@@ -12,4 +12,4 @@ redis.call('ZREM', KEYS[6], ARGV[1])
 local now = string.format('%.6f', server_time())
 local tags = redis.call('SMEMBERS', KEYS[3])
 for _, tag in ipairs(tags) do redis.call('ZADD', KEYS[4], 'XX', now, tag) end
-return #tags
+return redis.call('HLEN', KEYS[2])
