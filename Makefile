@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check lint types format bench bench-full bench-bytes bench-codec bench-import bench-memory bench-scaling bench-workflow clean
+.PHONY: help demo test test-slow check lint types format bench bench-full bench-bytes bench-codec bench-import bench-memory bench-peers bench-scaling bench-workflow clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26
@@ -56,6 +56,9 @@ bench-import: $(VENV)/.test ## milliseconds of `import canvas`, and until a work
 
 bench-codec: $(VENV)/.test ## microseconds to encode and decode a message
 	$(BIN)/python -m benchmarks.codec
+
+bench-peers: $(VENV)/.test ## dramatiq, rq, huey, arq, saq and taskiq beside canvas, installed in .peers
+	$(BIN)/python -m benchmarks.peers .peers
 
 bench-bytes: $(VENV)/.test ## bytes that workflows send, beside Celery's
 	$(BIN)/python -m benchmarks.message_bytes

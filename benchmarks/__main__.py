@@ -1,4 +1,4 @@
-"""``python -m benchmarks [--full]``: the table of speed, canvas beside Celery and the bare Redis loop.
+"""``python -m benchmarks [--full] [--peers FOLDER]``: the table of speed, canvas beside Celery and the bare Redis loop.
 
 All of it runs on one Redis, in turns (canvas, Celery, bare loop, canvas, …). A ratio is the median of the rounds'
 ratios, so that it holds when the machine's speed drifts from round to round.
@@ -8,9 +8,10 @@ import argparse
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import measures
+from benchmarks import measures, peers
 from benchmarks.arena import LIBRARIES, Arena, machine, median
 from benchmarks.bare import bare
 
@@ -132,7 +133,9 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="The table of speed.")
     parser.add_argument("--full", action="store_true", help="more rounds and more work in each")
-    sizes = FULL if parser.parse_args().full else SHORT
+    parser.add_argument("--peers", type=Path, metavar="FOLDER", help="also other libraries, installed in FOLDER")
+    given = parser.parse_args()
+    sizes = FULL if given.full else SHORT
     started = time.perf_counter()
     with Arena() as arena:
         found = measured(arena, sizes)
@@ -145,6 +148,8 @@ def main() -> None:
         print(
             f"| {row.name:<42} | {shown(ours):>9} | {shown(theirs):>10} | {times:>5.1f}x | {row.goal:>5} |  {row.unit}"
         )
+    if given.peers is not None:
+        peers.table(given.peers)
 
 
 if __name__ == "__main__":

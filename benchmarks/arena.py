@@ -33,6 +33,8 @@ class Arena:
         self._server.start()
         self.broker = redis.Redis(unix_socket_path=self._server.socket, db=0)
         self.results = redis.Redis(unix_socket_path=self._server.socket, db=1)
+        self.notes = redis.Redis(unix_socket_path=self._server.socket, db=2)
+        self.socket = self._server.socket
         self.urls = self._server.url(0), self._server.url(1)
         self.apps = {library: make(library, *self.urls) for library in LIBRARIES}
         return self
@@ -42,6 +44,7 @@ class Arena:
             app.close()
         self.broker.close()
         self.results.close()
+        self.notes.close()
         self._server.stop()
 
     @contextmanager

@@ -222,12 +222,19 @@ def _append(steps: list[Signature[Any]], sig: Signature[Any]) -> None:
     last = steps[-1] if steps else None
     if isinstance(last, group) and not isinstance(sig, group):
         steps[-1] = chord(last, body=sig)
+        if len(steps) > 1 and isinstance(steps[-2], chord):
+            steps[-2:] = [_grown(steps[-2], steps[-1])]
     elif isinstance(last, chord) and not isinstance(sig, chord):
-        grown = last.clone()
-        grown.body = grown._body_or_raise() | sig
-        steps[-1] = grown
+        steps[-1] = _grown(last, sig)
     else:
         steps.append(sig)
+
+
+def _grown(last: chord, sig: Signature[Any]) -> chord:
+    """A chord that has what follows it in its body."""
+    grown = last.clone()
+    grown.body = grown._body_or_raise() | sig
+    return grown
 
 
 def _signatures(tasks: Any) -> list[Signature[Any]]:

@@ -42,6 +42,9 @@ OPERANDS = {
     "chain with errback": lambda w: w.chain(w.task("x"), w.task("y")).on_error(w.task("e")),
     "chain to group": lambda w: w.chain(w.task("x"), w.group(w.task("p"), w.task("q"))),
     "chain to chord": lambda w: w.chain(w.task("x"), w.chord([w.task("p"), w.task("q")], w.task("b"))),
+    "chord to group": lambda w: w.chain(
+        w.group(w.task("h"), w.task("i")), w.task("b"), w.group(w.task("p"), w.task("q"))
+    ),
     "group": lambda w: w.group(w.task("p"), w.task("q")),
     "group of one": lambda w: w.group(w.task("p")),
     "empty group": lambda w: w.group(),
