@@ -94,6 +94,19 @@ def define(app, exceptions, ledger):
     def rec(tag, *args, **kwargs):
         return [tag, list(args), kwargs]
 
+    @task(name="t.traced", bind=True)
+    def traced(self, value, key):
+        note(key, f"{self.request.id} {os.getpid()}")
+        time.sleep(0.005)
+        return (sum(value) if isinstance(value, list) else value) + 1
+
+    @task(name="t.traced_twice", bind=True, max_retries=5)
+    def traced_twice(self, value, key):
+        note(key, f"{self.request.id}.{self.request.retries} {os.getpid()}")
+        if self.request.retries < 2:
+            raise self.retry(countdown=0.1)
+        return value + 1
+
     @task(name="t.noted")
     def noted(value, key):
         note(key, repr(value))

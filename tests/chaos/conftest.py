@@ -1,0 +1,34 @@
+import pytest
+import redis
+
+from tests.support.apps import make
+from tests.support.ledger import Bench
+from tests.support.redis_server import RedisServer
+
+
+class Apart(Bench):
+    """A bench whose ledger is on a server of its own: nothing that happens to the other reaches it."""
+
+    def __init__(self, server, ledger):
+        super().__init__(server)
+        self._ledger = ledger
+        self.ledgers = redis.Redis.from_url(ledger.url(0), decode_responses=True)
+
+    def urls(self):
+        return self.server.url(0), self.server.url(1), self._ledger.url(0)
+
+
+@pytest.fixture(scope="module")
+def bench():
+    with RedisServer() as server, RedisServer() as ledger:
+        yield Apart(server, ledger)
+
+
+@pytest.fixture
+def app(bench):
+    """A client of an empty server."""
+    broker, backend, ledger = bench.urls()
+    bench.server.client().flushall()
+    app = make("canvas", broker, backend, ledger=ledger)
+    yield app
+    app.close()

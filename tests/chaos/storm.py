@@ -1,0 +1,112 @@
+"""Workers that are killed, stopped and cut off again and again while a block runs. Repeatable by its seed."""
+
+import os
+import random
+import signal
+import threading
+from pathlib import Path
+
+from tests.worker.commands import start
+
+POOLS = (("-P", "solo"), ("-P", "prefork", "-c", "2"), ("-P", "threads", "-c", "3"), ("-P", "asyncio", "-c", "10"))
+
+
+def group_of(worker):
+    """The processes of a worker command, itself first."""
+    members = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it ended meanwhile
+        if int(fields[2]) == worker.process.pid:
+            members.append(int(status.parent.name))
+    return sorted(members, key=lambda pid: pid != worker.process.pid)
+
+
+class Storm:
+    """A fleet of one worker of each pool. ``how`` names what happens to them: see the methods that begin with ``_do``."""
+
+    def __init__(self, bench, seed, how, pause=0.5, **settings):
+        self._random = random.Random(seed)
+        self._bench = bench
+        self._how = how
+        self._pause = pause
+        self._settings = {"short_leases": 1, **settings}
+        self._fleet = {pool: self._start(pool) for pool in POOLS}
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._blow, daemon=True)
+        self._failure = None
+        self.blows = 0
+        self.killed = set()
+        """Processes that did not live to settle what they ran."""
+
+    def _start(self, pool):
+        return start(self._bench, *pool, "-n", f"{pool[1]}@%h", **self._settings)
+
+    def _blow(self):
+        try:
+            while not self._over.wait(self._pause * self._random.uniform(0.5, 1.5)):
+                getattr(self, f"_do_{self._random.choice(self._how)}")(self._random.choice(POOLS))
+                self.blows += 1
+        except BaseException as exc:
+            self._failure = exc
+            raise
+
+    def _do_kill(self, pool):
+        """Kill a whole worker, and start another in its place."""
+        worker = self._fleet[pool].ready()
+        self.killed.update(group_of(worker))
+        os.killpg(worker.process.pid, signal.SIGKILL)
+        worker.wait()
+        self._fleet[pool] = self._start(pool)
+
+    def _do_kill_child(self, pool):
+        """Kill one child of the prefork pool; its parent starts another."""
+        children = group_of(self._fleet[POOLS[1]].ready())[1:]
+        if children:
+            child = self._random.choice(children)
+            self.killed.add(child)
+            os.kill(child, signal.SIGKILL)
+
+    def _do_kill_parent(self, pool):
+        """Kill the parent of the prefork pool alone."""
+        worker = self._fleet[POOLS[1]].ready()
+        self.killed.update(group_of(worker))
+        worker.signal(signal.SIGKILL)
+        worker.wait()
+        self._fleet[POOLS[1]] = self._start(POOLS[1])
+
+    def _do_stall(self, pool):
+        """Stop a worker for longer than its leases last."""
+        worker = self._fleet[pool].ready()
+        members = group_of(worker)
+        self.killed.update(members)  # others run what it held, and its own end comes too late
+        os.killpg(worker.process.pid, signal.SIGSTOP)
+        self._over.wait(1.5)
+        os.killpg(worker.process.pid, signal.SIGCONT)
+
+    def _do_cut(self, pool):
+        """Cut every connection of the server but the one that does."""
+        self._bench.broker.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+    def _do_forget_scripts(self, pool):
+        self._bench.broker.script_flush()
+
+    def _do_restart(self, pool):
+        """Stop a worker in good order, and start another."""
+        self._fleet[pool].ready().stop()
+        self._fleet[pool] = self._start(pool)
+
+    def __enter__(self):
+        for worker in self._fleet.values():
+            worker.ready()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc):
+        self._over.set()
+        self._thread.join(60)
+        for worker in self._fleet.values():
+            worker.ready().stop()
+        assert self._failure is None, self._failure
