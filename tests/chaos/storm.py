@@ -83,7 +83,7 @@ class Storm:
         members = group_of(worker)
         self.killed.update(members)  # others run what it held, and its own end comes too late
         os.killpg(worker.process.pid, signal.SIGSTOP)
-        self._over.wait(1.5)
+        self._over.wait(4)
         os.killpg(worker.process.pid, signal.SIGCONT)
 
     def _do_cut(self, pool):
