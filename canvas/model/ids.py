@@ -17,6 +17,6 @@ def new_tag() -> str:
 
 
 def _text(digits: str) -> str:
-    """The UUID that 32 random hexadecimal digits make; the ``UUID`` class takes three times as long for it."""
+    """The UUID that 32 random hexadecimal digits make; the ``UUID`` class takes more than twice as long for it."""
     variant = _VARIANT[int(digits[16], 16)]
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"

@@ -110,7 +110,7 @@ class Exchange(threading.Thread):
                 return self.work.get_nowait()
             except Empty:
                 pass
-            if self._alone and self._queues and not self._stopping:
+            if self._alone and not self._stopping and (self._queues or self._finished):
                 self._make_round_or_wait()
                 continue
             try:
@@ -119,10 +119,14 @@ class Exchange(threading.Thread):
                 continue
 
     def _make_round_or_wait(self) -> None:
-        with self._turn:
+        if not self._turn.acquire(timeout=SIGNALS_WITHIN):
+            return
+        try:
             self._hand_out_offers()
-            if self.work.empty() and not self._stopping and not self._round():
+            if self.work.empty() and not self._stopping and not self._round() and self._queues:
                 self._wait_for_messages(SIGNALS_WITHIN)
+        finally:
+            self._turn.release()
 
     def begin(self, place: int) -> None:
         """A slot, known by a number of its own, starts a piece of work."""
@@ -148,13 +152,20 @@ class Exchange(threading.Thread):
         """Commit one settlement now, and wait until that is done; False when the lease was lost."""
         answer: SimpleQueue[bool] = SimpleQueue()
         self._acks.append((settlement, answer))
-        if self._alone:
-            with self._turn:
-                if answer.empty():
-                    self._round()
-        else:
+        if not self._alone:
             self._rouse(urgent=True)
-        return answer.get()
+        while True:
+            # Who waits for its own ack makes the round itself, as soon as nobody else does.
+            if self._alone and answer.empty() and self._turn.acquire(timeout=SIGNALS_WITHIN):
+                try:
+                    if answer.empty():
+                        self._round()
+                finally:
+                    self._turn.release()
+            try:
+                return answer.get(timeout=SIGNALS_WITHIN)
+            except Empty:
+                continue
 
     def _rouse(self, urgent: bool = False) -> None:
         if self._at_broker:
@@ -408,6 +419,8 @@ class Exchange(threading.Thread):
         try:
             while not self._wake.empty():  # calls for an earlier round; what they were for is looked at below
                 self._wake.get_nowait()
+            if kind == "stand by" and self._finished:
+                seconds = _LINGER
             due = self._enough() if kind == "linger" else self._finished and not self._alone
             if not (due or self._acks or self._offers or self._stopping or self._change):
                 self._wake.get(timeout=seconds)
