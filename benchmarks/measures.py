@@ -1,7 +1,6 @@
 """What is measured: each function gives one figure of one library."""
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 from benchmarks.arena import Arena, median, seconds
@@ -12,11 +11,6 @@ _WITHIN = 300
 def noop(arena: Arena, library: str, count: int, task: str = "bench.noop") -> float:
     """Tasks a second that do nothing, with stored results, of messages that Celery encoded."""
     return arena.drained(count, task)
-
-
-def coroutine(arena: Arena, library: str, count: int) -> float:
-    """``noop`` as a coroutine, which only canvas runs on a loop; Celery runs ``noop``."""
-    return arena.drained(count, "bench.coroutine" if library == "canvas" else "bench.noop")
 
 
 def send(arena: Arena, library: str, count: int) -> float:
@@ -117,6 +111,3 @@ def _canvas_of(library: str) -> Any:
     import canvas
 
     return {"canvas": canvas, "celery": celery}[library]
-
-
-Measure = Callable[..., Any]
