@@ -15,9 +15,10 @@ from canvas.model.revocation import read_entry, stamp_entries
 from canvas.model.settlement import Settlement
 from canvas.telemetry import emit
 from canvas.worker.board import Board, Row
-from canvas.worker.exchange import SIGNALS_WITHIN, Appetite, Exchange
+from canvas.worker.exchange import SIGNALS_WITHIN, Exchange
 from canvas.worker.gates import Gates
 from canvas.worker.revocations import Revocations, has_stamp
+from canvas.worker.rounds import Appetite
 from canvas.worker.run import Line
 from canvas.worker.slot import Slot
 from canvas.worker.tally import Tally
@@ -101,7 +102,7 @@ class WorkerProcess:
         gates = Gates(app.driver.broker, conf, plan.hostname, self.exchange.persist)
         self._line = Line(app, plan.hostname, self.exchange.acknowledge, self.exchange.begun, give_up, revocations,
                           tally, gates, app.open_runs(self.exchange.persist))  # fmt: skip
-        self.exchange.acks_early = self._line.acks_early
+        self.exchange.ack_early(self._line.acks_early)
         duties = Duties(
             app.driver,
             lambda: [worker],

@@ -327,3 +327,24 @@ def test_a_policy_outlasts_a_restart():
         app.send_task("t", retry_policy=policy)
         assert server.client().llen("celery") == 1
         app.close()
+
+
+def test_a_reply_to_one_who_died_expires(redis_server, redis_url, result_url):
+    driver = open_driver(redis_url, result_url)
+    with driver.broker.replies("reply.x", "asker"):
+        driver.broker.reply("reply.x", "asker", b"{}")
+        client = redis_server.client()
+        lists = [key for key in client.keys() if client.type(key) == b"list"]
+        assert [client.ttl(key) > 0 for key in lists] == [True]
+
+
+@pytest.mark.parametrize("ending", ["leave", "end_waits", "return_inbox"])
+def test_waits_end_though_their_connections_were_cut(redis_server, redis_url, result_url, ending):
+    driver = open_driver(redis_url, result_url)
+    driver.broker.beat("w", ["q"], 60)
+    assert not driver.broker.wait("w", ("q",), 0.2)
+    redis_server.client().execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    getattr(driver.broker, ending)("w")
+    driver.broker.publish([publish("a")])
+    eventually(lambda: driver.broker.length("q") == 1)
+    assert ids(driver.broker.lease(Lease("w", ["q"], 1))) == ["a"]

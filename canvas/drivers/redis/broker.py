@@ -24,6 +24,8 @@ from canvas.model.settlement import Deferral, Lock, Orphan, Settlement
 
 _PUSHED_AT_ONCE = 256
 _BYTES_AT_ONCE = 1 << 20
+_REPLIES_KEPT = 300
+"""Seconds."""
 
 
 class RedisBroker:
@@ -84,7 +86,11 @@ class RedisBroker:
 
     def reply(self, exchange: str, routing_key: str, payload: bytes) -> None:
         self._bindings.forget(exchange)
-        self.publish([Publish(exchange, routing_key, 0, payload)])
+        lists = self.lists_of(Publish(exchange, routing_key, 0, payload))
+        # Who asked may be dead by now, and nobody else looks into its queue.
+        self.link.pipeline(
+            [words for key in lists for words in (("LPUSH", key, payload), ("EXPIRE", key, _REPLIES_KEPT))]
+        )
 
     def replies(self, exchange: str, routing_key: str) -> AbstractContextManager[ReplyQueue]:
         return reply_queue(self.link, self.keys, exchange, routing_key)

@@ -3,13 +3,14 @@
 import os
 import selectors
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from canvas.drivers.redis.keys import BrokerKeys
 from canvas.drivers.redis.link import Link, Wire
 from canvas.errors import OperationalError
 
 _BLOCK_FOR = 20.0
+_ENDED_WITHIN = 0.05
 
 
 class Waiting:
@@ -143,15 +144,22 @@ class Waiting:
         if self._selector is None or self._pid != os.getpid():
             return 0
         with self._link.errors():
-            for ready, _ in self._selector.select(0):
-                if ready.data is not None:
-                    self._collect_quietly(ready.data)
+            self._collect_all(ready.data for ready, _ in self._selector.select(0) if ready.data is not None)
             returned = 0
             for key in sorted(self._arrived):
                 while self._link.command("LMOVE", self._keys.inbox(worker, key), key, "LEFT", "RIGHT") is not None:
                     returned += 1
             self._arrived.clear()
         return returned
+
+    def _collect_all(self, keys: Iterable[str]) -> None:
+        """Read these replies. Wires that the server has cut are of no more use: what they moved is in the inbox."""
+        try:
+            with self._link.errors():
+                for key in keys:
+                    self._collect_quietly(key)
+        except OperationalError:
+            self._drop()
 
     def _collect_quietly(self, key: str) -> None:
         if self._wires[key].receive() is not None:
@@ -170,11 +178,14 @@ class Waiting:
 
     def _cancel(self) -> None:
         """End every outstanding BLMOVE on the server, so that none moves a message after this."""
-        pending = sorted(self._outstanding)
-        if pending:
+        assert self._selector is not None
+        while pending := sorted(self._outstanding):
+            # One that has not reached the server yet is not ended by this, and is told again.
             self._link.pipeline([("CLIENT", "UNBLOCK", self._clients[key]) for key in pending])
-        for key in pending:
-            self._collect_quietly(key)
+            ready = [found.data for found, _ in self._selector.select(_ENDED_WITHIN)]
+            if None in ready:
+                self._drain_pipe()
+            self._collect_all(key for key in ready if key is not None)
 
     def close(self, worker: str | None = None) -> None:
         """Close connections and pipe; what arrived and was not leased goes back."""

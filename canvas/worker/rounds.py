@@ -1,0 +1,255 @@
+"""What a round is: settle what the slots have finished and lease what they will need, in one call to the broker.
+
+Nothing here waits for work or decides when a round is made; ``canvas.worker.exchange`` does.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from typing import NamedTuple, TypeVar
+
+from canvas.drivers.base import Driver, Lease
+from canvas.errors import BrokerError
+from canvas.model.message import Delivery
+from canvas.model.settlement import Firing, Orphan, Ready, Settlement, Verdict
+from canvas.telemetry import emit
+from canvas.worker.backlog import Backlog, Work
+
+T = TypeVar("T")
+STUCK_AFTER = 0.2
+"""Seconds after which what runs is no longer short."""
+_ACKED_AHEAD = 32
+_ACKED_WITHIN = 0.005
+"""Messages, and seconds of work, that are acked at most before they start, where they are acked before they run."""
+
+
+class Appetite(NamedTuple):
+    """How much a process takes at once."""
+
+    slots: int
+    batch: int
+    """Settlements in one call, at most."""
+    seconds: float
+    """How many seconds of work to hold beyond what runs."""
+    limit: int
+    """Messages held beyond what runs, at most."""
+
+
+class Change:
+    """Other queues to lease from."""
+
+    def __init__(self, queues: list[str]) -> None:
+        self.queues = queues
+        self.done = threading.Event()
+
+
+class Rounds:
+    """The state of one process between the broker and its slots. One thread at a time may :meth:`make` a round."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        worker: str,
+        queues: Sequence[str],
+        appetite: Appetite,
+        leased: Callable[[], None],
+        held: dict[str, Delivery],
+        alone: bool,
+    ) -> None:
+        """As ``Exchange``'s."""
+        self.worker = worker
+        self.queues = deque(queues)
+        self.appetite = appetite
+        self.backlog = Backlog()
+        self.finished: deque[Settlement | Firing | None] = deque()
+        self.offers: deque[Ready | Orphan] = deque()
+        self.acks: deque[tuple[Settlement, SimpleQueue[bool]]] = deque()
+        self.running: dict[int, float] = {}
+        """When what runs began, by slot."""
+        self.seconds_per_task = 0.0
+        self.change: Change | None = None
+        self.stopping = False
+        self.empty_handed = False
+        """The last lease got less than it asked for: more has to be waited for."""
+        self.leased_at = 0.0
+        """When it last asked for messages."""
+        self.acks_early: Callable[[Delivery], bool] = lambda delivery: False
+        self.begun: set[str] = set()
+        self._driver = driver
+        self._leased = leased
+        self._held = held
+        self._alone = alone
+        self._outstanding = 0
+
+    def make(self) -> bool:
+        """Settle and lease. False when there was nothing to do."""
+        change, self.change = self.change, None
+        if change is not None:
+            self.queues = deque(change.queues)
+            self.persist(lambda: self._driver.broker.end_waits(self.worker))
+            change.done.set()
+        self.hand_out_offers()
+        self._make_way()
+        batch, answers = self._take_finished()
+        want = self.want()
+        if not (batch or answers or (want and not self.empty_handed)):
+            return False
+        self._exchange(batch, answers, want)
+        return True
+
+    def over(self) -> bool:
+        """Whether everything is settled, once it is to stop; what has not begun is given back."""
+        self._give_back()
+        return not (self._outstanding or self.finished or self.acks)
+
+    @property
+    def pressing(self) -> bool:
+        """Whether something waits that should not."""
+        return bool(self.acks or self.offers or self.stopping or self.change)
+
+    @property
+    def enough(self) -> bool:
+        """Whether so much is finished that it need not wait for company."""
+        return len(self.finished) >= self.appetite.batch // 2
+
+    def hand_out_offers(self) -> None:
+        """Let the slots have what was offered."""
+        while self.offers and not self.stopping:
+            self._hand_out(self.offers.popleft())
+
+    def want(self) -> int:
+        """How many messages to ask for: a free slot's worth, and some milliseconds of work beyond."""
+        if self.stopping or not self.queues:
+            return 0
+        appetite, held = self.appetite, self.backlog.qsize()
+        free = max(0, appetite.slots - (self._outstanding - held))
+        pace = self.seconds_per_task
+        ahead = appetite.limit if pace <= 0 else int(appetite.seconds * appetite.slots / pace)
+        if pace <= 0:
+            ahead = min(ahead, appetite.slots)
+        return max(0, free + min(ahead, appetite.limit) - held)
+
+    def persist(self, call: Callable[[], T]) -> T:
+        """Repeat a call until the broker takes it: what is finished waits here, and is not run again."""
+        delay, told = 0.1, False
+        while True:
+            try:
+                answer = call()
+            except BrokerError as exc:
+                if not told:
+                    emit("broker.unreachable", error=str(exc))
+                    told = True
+                time.sleep(delay)
+                delay = min(delay * 2, 5.0)
+            else:
+                if told:
+                    emit("broker.recovered")
+                return answer
+
+    def _take_finished(
+        self,
+    ) -> tuple[list[Settlement | Firing], list[tuple[Settlement, "SimpleQueue[bool]"]]]:
+        batch: list[Settlement | Firing] = []
+        while self.finished and len(batch) < self.appetite.batch:
+            item = self.finished.popleft()
+            self._outstanding -= 1
+            if item is not None:
+                batch.append(item)
+                if isinstance(item, Settlement) and item.delivery is not None:
+                    self._held.pop(item.delivery.tag, None)
+        answers = [self.acks.popleft() for _ in range(len(self.acks))]
+        return batch, answers
+
+    def _exchange(
+        self,
+        batch: list[Settlement | Firing],
+        answers: list[tuple[Settlement, "SimpleQueue[bool]"]],
+        want: int,
+    ) -> None:
+        settlements = [item for item in batch if isinstance(item, Settlement)]
+        firings = [item for item in batch if isinstance(item, Firing)]
+        acks = [settlement for settlement, _ in answers]
+        soon = self._soon() if self._alone and any(ack.begins for ack in acks) else []
+        lease = Lease(self.worker, tuple(self.queues), want) if want else None
+        settled = self.persist(lambda: self._driver.completer.settle([*acks, *soon, *settlements], lease, firings))
+        verdicts = settled.verdicts
+        emit("exchange.settled", settled=len(verdicts), leased=len(settled.deliveries))
+        for (_, answer), verdict in zip(answers, verdicts, strict=False):
+            self.offers.extend(verdict.ready)
+            answer.put(verdict.held)
+        verdicts = verdicts[len(acks) :]
+        self.begun.update(
+            ack.delivery.tag for ack, verdict in zip(soon, verdicts, strict=False) if ack.delivery and verdict.held
+        )
+        for settlement, verdict in zip(settlements, verdicts[len(soon) :], strict=True):
+            self._concluded(settlement, verdict)
+        for verdict in settled.fired:
+            self.offers.extend(verdict.ready)
+        if settled.deliveries:
+            self.persist(self._leased)
+        for delivery in settled.deliveries:
+            self._hand_out(delivery)
+        if lease is not None:
+            self.leased_at = time.monotonic()
+        self.empty_handed = lease is not None and len(settled.deliveries) < want
+        self.queues.rotate(-1)
+
+    def _soon(self) -> list[Settlement]:
+        """Acks of the messages that the only slot starts next, as far as nothing else holds them back; it waits for
+        them, and so takes none meanwhile."""
+        pace = self.seconds_per_task
+        count = min(_ACKED_AHEAD, int(_ACKED_WITHIN / pace)) if pace > 0 else 0
+        found = []
+        for item in self.backlog.first(count):
+            if not isinstance(item, Delivery) or not self.acks_early(item):
+                break
+            if item.tag not in self.begun:
+                found.append(Settlement(item, begins=True))
+        return found
+
+    def _hand_out(self, item: Work) -> None:
+        self._outstanding += 1
+        if isinstance(item, Delivery):
+            self._held[item.tag] = item
+        self.backlog.put(item)
+
+    def _concluded(self, settlement: Settlement, verdict: Verdict) -> None:
+        if not verdict.held and settlement.delivery is not None:
+            emit("worker.lease_lost", tag=settlement.delivery.tag, queue=settlement.delivery.queue)
+        self.offers.extend(verdict.ready)
+
+    def _make_way(self) -> None:
+        """When what runs turns out long: leases that would wait behind it go back, for others to run."""
+        running = time.monotonic() - min(list(self.running.values()), default=time.monotonic())
+        if running < STUCK_AFTER or len(self.running) < self.appetite.slots:
+            return
+        self.seconds_per_task = max(self.seconds_per_task, running)
+        if not self.backlog.empty():
+            self._give_back()
+        self.persist(lambda: self._driver.broker.return_inbox(self.worker))
+
+    def _give_back(self) -> None:
+        """Return the leases of what has not started."""
+        unstarted: list[Delivery] = []
+        leaving = 0
+        while True:
+            try:
+                item = self.backlog.get_nowait()
+            except Empty:
+                break
+            if item is None:
+                leaving += 1
+                continue
+            self._outstanding -= 1
+            if isinstance(item, Delivery):
+                unstarted.append(item)
+                self._held.pop(item.tag, None)
+                self.begun.discard(item.tag)
+            else:
+                self.offers.append(item)
+        for _ in range(leaving):
+            self.backlog.put(None)
+        if unstarted:
+            self.persist(lambda: self._driver.broker.give_back(unstarted))
