@@ -76,14 +76,10 @@ def latency(arena: Arena, library: str, count: int) -> list[float]:
 
 def busy(arena: Arena, library: str, task: str, count: int, slots: int) -> float:
     """The share of their time, in percent, in which slots run tasks that take some (``bench.work``, ``bench.rest``)."""
-    arena.fill(count, task)
-    arena.wait(lambda: arena.results.dbsize() >= count * 0.1)
-    first, started = arena.results.dbsize(), time.perf_counter()
-    arena.wait(lambda: arena.results.dbsize() >= count)
-    took = time.perf_counter() - started
+    rate = arena.drained(count, task)
     app = arena.apps[library]
     lasted = median([app.AsyncResult(f"{number:032x}").get(timeout=10) for number in range(0, count, 10)])
-    return lasted * (count - first) / (took * slots) * 100
+    return lasted * rate / slots * 100
 
 
 def cost(arena: Arena, library: str, count: int) -> dict[str, float]:

@@ -1,15 +1,10 @@
 """Workflows: compile time and bytes by size, and a random graph's run beside the same tasks sent one by one."""
 
-import os
 import random
-import statistics
-import subprocess
-import sys
 import time
 
-from benchmarks.tasks import make
+from benchmarks.arena import Arena, median
 from canvas import Canvas, Workflow
-from canvas.embedded import EmbeddedRedis
 from canvas.graph.dag import run_nodes
 from canvas.runs import size_of
 
@@ -57,20 +52,12 @@ def seconds(app: Canvas) -> tuple[float, float]:
 
 def main() -> None:
     """Measure and print."""
-    with EmbeddedRedis() as server:
-        app = make("canvas", server.url(0), server.url(1))
+    with Arena() as arena:
+        app = arena.apps["canvas"]
         compiled(app)
-        environment = {
-            **os.environ, "BENCH_LIBRARY": "canvas", "BENCH_BROKER": server.url(0), "BENCH_BACKEND": server.url(1)
-        }  # fmt: skip
-        command = [sys.executable, "-m", "canvas", "-A", "benchmarks.tasks:app", "worker", "-P", "solo", "-l", "ERROR"]
-        worker = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
+        with arena.worker("canvas"):
             found = [seconds(app) for _ in range(RUNS + 1)][1:]
-        finally:
-            worker.terminate()
-            worker.wait(20)
-    graph, alone = (statistics.median(column) for column in zip(*found, strict=True))
+    graph, alone = (median(column) for column in zip(*found, strict=True))
     print(f"random graph of {NODES:,} nodes, one process, median of {RUNS}: {graph:.2f} s")
     print(f"the same tasks independent: {alone:.2f} s; ratio {graph / alone:.2f}")
 

@@ -2,9 +2,9 @@
 
 import time
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from canvas.drivers.base import Inbox
+from canvas.model.ids import new_id
 from canvas.model.revocation import id_entry, stamp_entries
 from canvas.wire import message as wire
 
@@ -84,7 +84,7 @@ class Control:
         With ``reply``: what they answer within ``timeout`` seconds, ``limit`` of them at most, each
         ``{node: answer}``.
         """
-        app, ticket = self._app, str(uuid4())
+        app, ticket = self._app, new_id()
         body: dict[str, Any] = {
             "method": command,
             "arguments": arguments or {},
@@ -97,7 +97,7 @@ class Control:
         if not reply:
             app.driver.broker.broadcast(f"{exchange}.pidbox", app.client.control(body))
             return []
-        replies, mine = f"reply.{exchange}.pidbox", str(uuid4())
+        replies, mine = f"reply.{exchange}.pidbox", new_id()
         body["reply_to"] = {"exchange": replies, "routing_key": mine}
         with app.driver.broker.replies(replies, mine) as inbox:
             app.driver.broker.broadcast(f"{exchange}.pidbox", app.client.control(body))

@@ -4,7 +4,6 @@ Results are what a worker would have stored, and values pass from task to task a
 """
 
 from typing import Any
-from uuid import uuid4
 
 from canvas.errback import body_errbacks, call_errback, dependency_error, shown_error, takes_request
 from canvas.errors import Ignore, Reject, TaskRevokedError
@@ -14,6 +13,7 @@ from canvas.model.chain import LAST_STEP, normal_steps
 from canvas.model.chord import body_options, chord, header_members, header_options
 from canvas.model.current import current_request
 from canvas.model.group import flat_members, group
+from canvas.model.ids import new_id
 from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, Replaced, Retried, Revoked, Success
 from canvas.model.request import Request
 from canvas.model.signature import Signature, as_list, maybe_signature
@@ -73,7 +73,7 @@ def _task(app: Any, sig: Signature[Any], args: tuple[Any, ...], kwargs: Options,
 
 def _request(app: Any, name: str, args: Any, kwargs: Any, options: Options) -> Request:
     parent = current_request()
-    task_id = options.get("task_id") or str(uuid4())
+    task_id = options.get("task_id") or new_id()
     fields = {key: value for key, value in options.items() if key not in _NOT_REQUEST}
     own = {
         "id": task_id,
@@ -173,7 +173,7 @@ def _never_run(app: Any, sig: Signature[Any], exc: BaseException | None, task_id
     """The result of what a failure before it keeps from running; without ``exc``, of what nobody waits for."""
     if isinstance(sig, group):
         results = [_never_run(app, member, exc) for member in flat_members(sig.tasks)]
-        return GroupResult(sig.id or str(uuid4()), results, app=app)
+        return GroupResult(sig.id or new_id(), results, app=app)
     if isinstance(sig, chord):
         result = _never_run(app, sig.body, exc, task_id)
         if members := flat_members(header_members(sig.tasks)):
@@ -186,7 +186,7 @@ def _never_run(app: Any, sig: Signature[Any], exc: BaseException | None, task_id
             _first(following).parent, result = result, following
         return result
     state = states.FAILURE if exc is not None else states.PENDING
-    return EagerResult(task_id or sig.id or str(uuid4()), exc, state, name=sig.task)
+    return EagerResult(task_id or sig.id or new_id(), exc, state, name=sig.task)
 
 
 # -- side by side
@@ -194,7 +194,7 @@ def _never_run(app: Any, sig: Signature[Any], exc: BaseException | None, task_id
 
 def _group(app: Any, sig: Signature[Any], args: tuple[Any, ...], kwargs: Options, options: Options) -> Any:
     merged = {**sig.options, **options}
-    group_id = merged.pop("task_id", None) or str(uuid4())
+    group_id = merged.pop("task_id", None) or new_id()
     given = {key: value for key, value in merged.items() if key not in LAST_STEP}
     results = [_run(app, member, args, kwargs, given) for member in flat_members(sig._members())]
     return _only(GroupResult(group_id, results, app=app))
@@ -218,7 +218,7 @@ def _chord(app: Any, sig: chord, args: tuple[Any, ...], kwargs: Options, options
         args = (*args, *sig.args)
     members = flat_members(header_members(sig.tasks))
     results = [_run(app, member, args, kwargs, header_options(merged)) for member in members]
-    header = GroupResult(str(uuid4()), results, app=app)
+    header = GroupResult(new_id(), results, app=app)
     failed = next((task for task in _tasks(header) if task.state != states.SUCCESS), None)
     body_id = {"task_id": options["task_id"]} if options.get("task_id") else {}
     if failed is None:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from canvas.errors import BrokerError, WireError
+from canvas.model.ids import new_tag
 from canvas.model.message import Message
 from canvas.telemetry import emit
 from canvas.wire import message as wire
@@ -47,7 +47,7 @@ class EventSource:
         """Tell one event, or several in one message. Raises EncodeError, BrokerError."""
         exchange, headers = self._app.conf.event_exchange, {"hostname": self._hostname()}
         payload = wire.encode_plain(
-            events, headers, exchange=exchange, routing_key=routing_key, delivery_mode=1, tag=str(uuid4())
+            events, headers, exchange=exchange, routing_key=routing_key, delivery_mode=1, tag=new_tag()
         )
         self._app.driver.broker.broadcast(exchange, payload, routing_key)
 

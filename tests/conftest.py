@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.support.apps import make
 from tests.support.ledger import Bench
 from tests.support.redis_server import RedisServer
 
@@ -31,3 +32,13 @@ def bench():
     """A server of the module's own, for tests that run worker processes."""
     with RedisServer() as server:
         yield Bench(server)
+
+
+@pytest.fixture
+def app(bench):
+    """A client of an empty server."""
+    broker, backend, ledger = bench.urls()
+    bench.server.client().flushall()
+    app = make("canvas", broker, backend, ledger=ledger)
+    yield app
+    app.close()

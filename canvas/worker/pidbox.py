@@ -4,10 +4,10 @@ import re
 import threading
 from fnmatch import fnmatchcase
 from typing import Any
-from uuid import uuid4
 
 from canvas.app import Canvas
 from canvas.errors import BrokerError, EncodeError, WireError
+from canvas.model.ids import new_tag
 from canvas.telemetry import emit
 from canvas.wire import message as wire
 from canvas.worker.board import Board
@@ -94,5 +94,5 @@ class Pidbox(threading.Thread):
     def _envelope(self, exchange: str, routing_key: str, ticket: Any, answer: Any) -> bytes:
         return wire.encode_plain(
             {self._plan.hostname: answer}, {"ticket": ticket, "clock": self._board.forward()},
-            exchange=exchange, routing_key=routing_key, delivery_mode=1, tag=str(uuid4()),
+            exchange=exchange, routing_key=routing_key, delivery_mode=1, tag=new_tag(),
         )  # fmt: skip

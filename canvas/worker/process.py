@@ -96,8 +96,10 @@ class WorkerProcess:
         self.worker = worker
         appetite = Appetite(slots, conf.worker_batch_size, conf.worker_prefetch_seconds, plan.prefetch_limit)
         revocations, tally = Revocations(app.driver.broker), Tally(plan.hostname, row, watched=expendable)
-        alone = plan.pool not in _MANY_SLOTS
-        self.exchange = Exchange(app.driver, worker, list(plan.queues), appetite, revocations.sync, tally.held, alone)
+        self._alone = plan.pool not in _MANY_SLOTS
+        self.exchange = Exchange(
+            app.driver, worker, list(plan.queues), appetite, revocations.sync, tally.held, self._alone
+        )
         give_up = self._give_up if expendable else None
         gates = Gates(app.driver.broker, conf, plan.hostname, self.exchange.persist)
         self._line = Line(app, plan.hostname, self.exchange.acknowledge, self.exchange.begun, give_up, revocations,
@@ -119,7 +121,7 @@ class WorkerProcess:
         self._app.driver.broker.beat(self.worker, self._plan.queues, self._app.conf.worker_lease_ttl)
         if self._plan.events:
             self._events.enable()
-        if self._plan.pool not in _MANY_SLOTS:
+        if self._alone:
             sys.setswitchinterval(_SWITCH_WITHIN)
         self.exchange.start()
         self._upkeep.start()

@@ -1,7 +1,6 @@
 import pytest
 import redis
 
-from tests.support.apps import make
 from tests.support.ledger import Bench
 from tests.support.redis_server import RedisServer
 
@@ -22,13 +21,3 @@ class Apart(Bench):
 def bench():
     with RedisServer() as server, RedisServer() as ledger:
         yield Apart(server, ledger)
-
-
-@pytest.fixture
-def app(bench):
-    """A client of an empty server."""
-    broker, backend, ledger = bench.urls()
-    bench.server.client().flushall()
-    app = make("canvas", broker, backend, ledger=ledger)
-    yield app
-    app.close()
