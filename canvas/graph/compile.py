@@ -34,6 +34,7 @@ def compile(
     """
     given = dict(options or {})
     rest = given.pop("chain", None)
+    rest = None if rest is None else list(rest)
     if sig.options.get("chain"):
         rest = [*(rest or ()), *sig.options["chain"]]
         sig = sig.with_fields(options={key: value for key, value in sig.options.items() if key != "chain"})

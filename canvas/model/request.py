@@ -1,5 +1,6 @@
 """What a running task knows of its own call: ``self.request``."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from canvas.model.message import Message
@@ -71,7 +72,11 @@ class Request:
             if name in _DEFAULTS:
                 return _DEFAULTS[name]
         elif name in _EMBED:
-            return message.embed.get(name)
+            value = message.embed.get(name)
+            if isinstance(value, Sequence) and not isinstance(value, list):
+                # A chain still as it was sent; the task may change the one that is sent on.
+                value = message.embed[name] = list(value)
+            return value
         elif name in _DERIVED:
             return _DERIVED[name](message)
         elif name in message.headers:

@@ -5,7 +5,7 @@ here under their ``subtask_type``, so that a dict read from the wire becomes the
 Sources: SEMANTICS.md §1, PROTOCOL.md §2.3.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any, Generic, Self, TypeVar
 
@@ -393,7 +393,7 @@ def as_list(value: Any) -> list[Any]:
     """``None`` → ``[]``; a list or tuple → a new list of its items; anything else → ``[value]``."""
     if value is None:
         return []
-    if isinstance(value, list | tuple):
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return list(value)
     return [value]
 

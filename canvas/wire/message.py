@@ -9,6 +9,8 @@ from typing import Any
 from canvas.errors import DecodeError, InvalidTaskError
 from canvas.model.message import NO_EMBED, Message
 from canvas.wire import codecs, compression, typed_json
+from canvas.wire.links import body_with_links
+from canvas.wire.typed_json import Unread
 
 MAX_BYTES = 64 * 1024 * 1024
 _LISTS = (list, tuple)
@@ -25,7 +27,7 @@ def encode(message: Message, *, serializer: str = "json", compression: str | Non
         headers: dict[str, Any] = {}
         body: Any = _v1_body(message)
     else:
-        headers, body = message.headers, (message.args, message.kwargs, message.embed)
+        headers, body = message.headers, (message.args, message.kwargs, _readable(message.embed, serializer))
     content_type, content_encoding, data = codecs.encode(body, serializer)
     return envelope(
         data,
@@ -124,7 +126,12 @@ def _opened(
     data = _body(outer.get("body"), properties)
     if headers.get("compression"):
         data = compression.decompress(data, str(headers["compression"]), max_bytes=max_bytes)
-    return headers, properties, content_type, codecs.decode(data, content_type, accept=accept, max_depth=max_depth)
+    body = None
+    if content_type == "application/json" and "json" in accept and "task" in headers:
+        body = body_with_links(data, max_depth)
+    if body is None:
+        body = codecs.decode(data, content_type, accept=accept, max_depth=max_depth)
+    return headers, properties, content_type, body
 
 
 def peek_id(payload: bytes) -> str | None:
@@ -219,6 +226,12 @@ def _body(body: Any, properties: dict[str, Any]) -> bytes:
         raise DecodeError(f"body: not base64: {exc}") from exc
 
 
+def _readable(embed: dict[str, Any], serializer: str) -> dict[str, Any]:
+    """``embed`` as a serializer can write it: only JSON hands on what was not read."""
+    chain = embed["chain"]
+    return {**embed, "chain": list(chain)} if isinstance(chain, Unread) and serializer != "json" else embed
+
+
 def _v2(headers: dict[str, Any], body: Any) -> Message:
     if not isinstance(body, _LISTS) or len(body) != 3:
         raise DecodeError(f"body: expected [args, kwargs, embed]; got {body!r:.100}")
@@ -305,7 +318,8 @@ def _embed(embed: Any) -> dict[str, Any]:
     found = {key: embed.get(key) for key in _EMBED}
     for key in ("callbacks", "errbacks", "chain"):
         sigs = found[key]
-        if sigs is not None and not (isinstance(sigs, _LISTS) and all(isinstance(sig, dict) for sig in sigs)):
+        read = None if isinstance(sigs, Unread) else sigs
+        if read is not None and not (isinstance(read, _LISTS) and all(isinstance(sig, dict) for sig in read)):
             raise InvalidTaskError(f"{key}: expected a list of signatures; got {sigs!r:.100}")
     if found["chord"] is not None and not isinstance(found["chord"], dict):
         raise InvalidTaskError(f"chord: expected a signature; got {found['chord']!r:.100}")

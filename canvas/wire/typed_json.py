@@ -2,12 +2,12 @@
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal, InvalidOperation
 from itertools import accumulate
 from math import isfinite
-from typing import Any
+from typing import Any, overload
 from uuid import UUID
 
 import msgspec
@@ -15,12 +15,54 @@ import msgspec
 from canvas.errors import DecodeError, EncodeError
 
 MAX_DEPTH = 200
-_SCALARS = frozenset({str, int, bool, type(None)})
 _LISTS = (list, tuple)
 _BRACKET_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
-_encode_plain = msgspec.json.Encoder().encode
 _decode_plain = msgspec.json.Decoder().decode
+
+
+class Unread(Sequence[dict[str, Any]]):
+    """A JSON array of objects that are read when they are asked for, and written as they came."""
+
+    __slots__ = ("items", "max_depth")
+
+    def __init__(self, items: list[msgspec.Raw], max_depth: int = MAX_DEPTH) -> None:
+        self.items = items
+        self.max_depth = max_depth
+
+    @overload
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "Unread": ...
+
+    def __getitem__(self, index: int | slice) -> Any:
+        """Raises DecodeError for an item that cannot be read, or is no object."""
+        if isinstance(index, slice):
+            return Unread(self.items[index], self.max_depth)
+        item = loads(bytes(self.items[index]), max_depth=self.max_depth)
+        if not isinstance(item, dict):
+            raise DecodeError(f"item {index}: expected an object; got {type(item).__name__}")
+        return item
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _items(value: Any) -> Any:
+    if isinstance(value, Unread):
+        return value.items
+    raise TypeError(f"{type(value).__name__} was taken for plain JSON")
+
+
+_encode_plain = msgspec.json.Encoder(enc_hook=_items).encode
+_PLAIN = frozenset({str, int, bool, type(None), Unread})
+"""Types of what is written without a look inside."""
 
 
 def dumps(value: Any) -> bytes:
@@ -57,16 +99,16 @@ def _is_plain(value: Any, depth: int) -> bool:
         if depth > MAX_DEPTH:
             return False
         for key, item in value.items():
-            if type(key) is not str or (type(item) not in _SCALARS and not _is_plain(item, depth + 1)):
+            if type(key) is not str or (type(item) not in _PLAIN and not _is_plain(item, depth + 1)):
                 return False
         return True
-    if kind in _SCALARS:
+    if kind in _PLAIN:
         return True
     if kind is float:
         return isfinite(value)
     if depth <= MAX_DEPTH and isinstance(value, _LISTS):
         for item in value:  # noqa: SIM110
-            if type(item) not in _SCALARS and not _is_plain(item, depth + 1):
+            if type(item) not in _PLAIN and not _is_plain(item, depth + 1):
                 return False
         return True
     return False
@@ -82,6 +124,8 @@ def _by_stdlib(value: Any) -> bytes:
 
 
 def _typed(value: Any) -> Any:
+    if isinstance(value, Unread):
+        return list(value)
     reduce = getattr(value, "__json__", None)
     if reduce is not None:
         return reduce()

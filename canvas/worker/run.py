@@ -7,7 +7,7 @@ from typing import Any
 
 from canvas.app import Canvas
 from canvas.effects import Effects
-from canvas.errors import InvalidTaskError, NotRegistered, TimeLimitExceeded, WireError, WorkerLostError
+from canvas.errors import DecodeError, InvalidTaskError, NotRegistered, TimeLimitExceeded, WireError, WorkerLostError
 from canvas.execute import execute
 from canvas.model import states
 from canvas.model.message import Delivery, Message, Publish
@@ -174,7 +174,11 @@ class Line:
 
     def conclude(self, job: "Job", outcome: Outcome) -> Settlement:
         """The settlement of a job that came to ``outcome``."""
-        settlement = self._settler.settle(job, outcome)
+        try:
+            settlement = self._settler.settle(job, outcome)
+        except DecodeError as exc:  # a link of its chain, which is read only now
+            settlement = self._undecodable(job.delivery, exc)
+            settlement.fence = job.fence
         self.gates.leave(settlement, job.message, job.task, outcome)
         emit(
             "task.finished",

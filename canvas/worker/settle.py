@@ -146,7 +146,7 @@ class Settler:
         plans = [effects.plan(sig, (value,), {}) for sig in _callback_groups(self._app, embed["callbacks"])]
         chain = embed["chain"]
         if chain:
-            plans.append(effects.plan(chain[-1], (value,), {"chain": list(chain[:-1])}))
+            plans.append(effects.plan(chain[-1], (value,), {"chain": chain[:-1]}))
         children = []
         for plan in plans:
             effects.send(plan, ambient)

@@ -73,6 +73,47 @@ def test_what_is_no_message_says_which_field(raw, said):
         message.decode(raw, accept=("json",))
 
 
+LINKS = [{"task": "t.step", "args": [number], "kwargs": {"why": "x" * 100}, "options": {}} for number in range(20)]
+
+
+def test_the_links_of_a_chain_are_handed_on_as_they_came():
+    written = json.dumps(LINKS, indent=1)
+    body = f'[[1], {{}}, {{"callbacks": null, "errbacks": [{{"task": "e"}}], "chain": {written}, "chord": {{"a": 1}}}}]'
+    raw = wrap(None, body=base64.b64encode(body.encode()).decode())
+    found = message.decode(raw, accept=("json",))
+    chain = found.embed["chain"]
+    assert not isinstance(chain, list)
+    assert (found.args, found.embed["errbacks"], found.embed["chord"]) == ([1], [{"task": "e"}], {"a": 1})
+    assert list(chain) == LINKS
+    assert chain[-1] == LINKS[-1]
+    found.embed["chain"] = chain[:-1]
+    again = message.encode(found, delivery_tag="tag")
+    assert json.dumps(LINKS[0], indent=1).replace("\n", "\n ").encode() in base64.b64decode(json.loads(again)["body"])
+    assert list(message.decode(again, accept=("json",)).embed["chain"]) == LINKS[:-1]
+
+
+@pytest.mark.parametrize("serializer", ALL)
+def test_links_are_written_by_any_serializer(serializer):
+    found = message.decode(wrap([[], {}, {"chain": LINKS}]), accept=ALL)
+    again = message.decode(message.encode(found, serializer=serializer, delivery_tag="tag"), accept=ALL)
+    assert list(again.embed["chain"]) == LINKS
+    found.args = [b"bytes"]
+    if serializer == "json":
+        again = message.decode(message.encode(found, delivery_tag="tag"), accept=ALL)
+        assert (again.args, list(again.embed["chain"])) == ([b"bytes"], LINKS)
+
+
+def test_a_link_that_cannot_be_read_says_so_when_it_is_asked_for():
+    nested = "x"
+    for _ in range(250):
+        nested = [nested]
+    for bad, said in (nested, "nested more than 200"), (7, "item 0: expected an object; got int"):
+        chain = message.decode(wrap([[], {}, {"chain": [bad, *LINKS]}]), accept=ALL).embed["chain"]
+        assert chain[-1] == LINKS[-1]
+        with pytest.raises(DecodeError, match=said):
+            chain[0]
+
+
 def test_small_foreign_messages_are_read():
     found = message.decode(wrap([[1], {}, None]), accept=("json",))
     assert (found.task, found.id, found.args) == ("t", "i", [1])

@@ -157,6 +157,25 @@ def test_bytes_that_are_no_message_are_kept_with_the_reason(bench, app):
     assert bench.server.client().hlen("unacked") == 0
 
 
+def test_a_chain_whose_next_link_cannot_be_read_ends_there(bench, app):
+    nested = 1
+    for _ in range(250):
+        nested = [nested]
+    add = task(app, "add")
+    links = [{**add.s(1), "options": {"task_id": f"link-{n}"}} for n in range(20)]
+    links.insert(10, {**add.s(1), "args": [nested], "options": {"task_id": "bad"}})
+    with start(bench, "-P", "solo"):
+        add.apply_async((1, 1), chain=links, task_id="first")
+        eventually(lambda: app.driver.broker.dead("celery"))
+    (letter,) = app.driver.broker.dead("celery")
+    assert "nested more than 200 levels deep" in letter.reason
+    assert "link-10" in letter.payload.decode()
+    assert [app.AsyncResult(name).state for name in ("first", "link-19", "link-11", "link-10", "link-9")] == [
+        "SUCCESS", "SUCCESS", "SUCCESS", "FAILURE", "PENDING",
+    ]  # fmt: skip
+    assert bench.server.client().hlen("unacked") == 0
+
+
 def test_a_content_type_that_is_not_accepted_is_refused(bench, app):
     with start(bench, "-P", "solo"):
         result = task(app, "add").apply_async((1, 1), serializer="pickle")

@@ -1,0 +1,54 @@
+"""A body whose chain stays unread: what follows the next link is handed on as it came."""
+
+from typing import Any
+
+import msgspec
+
+from canvas.wire.typed_json import Unread, loads
+
+_LONG = 1024
+"""Bytes from which a body is worth it."""
+_NULL = msgspec.Raw(b"null")
+
+
+class _Embed(msgspec.Struct):
+    callbacks: msgspec.Raw = _NULL
+    errbacks: msgspec.Raw = _NULL
+    chain: list[msgspec.Raw] | None = None
+    chord: msgspec.Raw = _NULL
+
+
+_divide = msgspec.json.Decoder(tuple[msgspec.Raw, msgspec.Raw, _Embed]).decode
+
+
+def body_with_links(data: bytes, max_depth: int) -> tuple[Any, Any, dict[str, Any]] | None:
+    """A protocol 2 body with its chain as :class:`~canvas.wire.typed_json.Unread`; ``None`` where it is to be read
+    whole.
+
+    Raises DecodeError for what is nested deeper than ``max_depth``.
+    """
+    if len(data) < _LONG or b'"chain"' not in data:
+        return None
+    try:
+        if not data.isascii():
+            data.decode()
+        args, kwargs, embed = _divide(data)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    chain = embed.chain
+    if not chain:
+        return None
+
+    def read(part: msgspec.Raw) -> Any:
+        return loads(bytes(part), max_depth=max_depth)
+
+    return (
+        read(args),
+        read(kwargs),
+        {
+            "callbacks": read(embed.callbacks),
+            "errbacks": read(embed.errbacks),
+            "chain": Unread(chain, max_depth),
+            "chord": read(embed.chord),
+        },
+    )
