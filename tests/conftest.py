@@ -38,7 +38,7 @@ def bench():
 def app(bench):
     """A client of an empty server."""
     broker, backend, ledger = bench.urls()
-    bench.server.client().flushall()
+    bench.empty()
     app = make("canvas", broker, backend, ledger=ledger)
     yield app
     app.close()

@@ -4,8 +4,9 @@ The order is: is the lease held; records and parts (a repeated record is the sam
 once per task id); then messages and ack in one atomic call on the broker. A crash after the records leaves the lease,
 so the task runs again and the rest happens then. A crash after the ack leaves nothing to do.
 
-A chord's body is sent under a guard kept beside the queue, then the chord is forgotten on the results' side. A crash
-between the two leaves the chord ready; the sweep fires it again, and the guard stops the second body.
+A chord ends in the same order: records and parts, then its body under a guard kept beside the queue, then it is
+forgotten on the results' side. A crash between leaves the chord ready; the sweep fires it again, and the guard stops
+the second body.
 """
 
 from collections.abc import Sequence
@@ -82,12 +83,9 @@ class Stepwise:
     def fire(self, firing: Firing) -> Verdict:
         if self._results is None:
             raise BrokerError("a chord needs a result backend; set result_backend")
-        ready = []
-        if firing.joins:
-            self._results.record((), (), firing.joins, ())
+        recorded = firing.stores or firing.parts or firing.joins
+        ready = self._results.record(firing.stores, firing.parts, firing.joins, ()) if recorded else []
         held = self._broker.publish_once(firing.group_id, firing.publishes, firing.deferrals)
-        if held:
-            ready = self._results.record(firing.stores, firing.parts, (), ())
         self._results.finish(firing.group_id, firing.failed)
         return Verdict(held, ready)
 

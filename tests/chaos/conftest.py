@@ -17,7 +17,29 @@ class Apart(Bench):
         return self.server.url(0), self.server.url(1), self._ledger.url(0)
 
 
+class OnTwo(Apart):
+    """Broker and results on a server each."""
+
+    def __init__(self, server, second, ledger):
+        super().__init__(server, ledger)
+        self.second = second
+        self.results = redis.Redis.from_url(second.url(1))
+
+    def urls(self):
+        return self.server.url(0), self.second.url(1), self._ledger.url(0)
+
+    def empty(self):
+        super().empty()
+        self.second.client().flushall()
+
+
 @pytest.fixture(scope="module")
 def bench():
     with RedisServer() as server, RedisServer() as ledger:
         yield Apart(server, ledger)
+
+
+@pytest.fixture(scope="module")
+def two_servers():
+    with RedisServer() as server, RedisServer() as second, RedisServer() as ledger:
+        yield OnTwo(server, second, ledger)

@@ -4,24 +4,11 @@ import os
 import random
 import signal
 import threading
-from pathlib import Path
 
+from tests.support.processes import members
 from tests.worker.commands import start
 
 POOLS = (("-P", "solo"), ("-P", "prefork", "-c", "2"), ("-P", "threads", "-c", "3"), ("-P", "asyncio", "-c", "10"))
-
-
-def group_of(worker):
-    """The processes of a worker command, itself first."""
-    members = []
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = status.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue  # it ended meanwhile
-        if int(fields[2]) == worker.process.pid:
-            members.append(int(status.parent.name))
-    return sorted(members, key=lambda pid: pid != worker.process.pid)
 
 
 class Storm:
@@ -56,14 +43,14 @@ class Storm:
     def _do_kill(self, pool):
         """Kill a whole worker, and start another in its place."""
         worker = self._fleet[pool].ready()
-        self.killed.update(group_of(worker))
+        self.killed.update(members(worker.process.pid))
         os.killpg(worker.process.pid, signal.SIGKILL)
         worker.wait()
         self._fleet[pool] = self._start(pool)
 
     def _do_kill_child(self, pool):
         """Kill one child of the prefork pool; its parent starts another."""
-        children = group_of(self._fleet[POOLS[1]].ready())[1:]
+        children = members(self._fleet[POOLS[1]].ready().process.pid)[1:]
         if children:
             child = self._random.choice(children)
             self.killed.add(child)
@@ -72,7 +59,7 @@ class Storm:
     def _do_kill_parent(self, pool):
         """Kill the parent of the prefork pool alone."""
         worker = self._fleet[POOLS[1]].ready()
-        self.killed.update(group_of(worker))
+        self.killed.update(members(worker.process.pid))
         worker.signal(signal.SIGKILL)
         worker.wait()
         self._fleet[POOLS[1]] = self._start(POOLS[1])
@@ -80,8 +67,7 @@ class Storm:
     def _do_stall(self, pool):
         """Stop a worker for longer than its leases last."""
         worker = self._fleet[pool].ready()
-        members = group_of(worker)
-        self.killed.update(members)  # others run what it held, and its own end comes too late
+        self.killed.update(members(worker.process.pid))  # others run what it held, and its own end comes too late
         os.killpg(worker.process.pid, signal.SIGSTOP)
         self._over.wait(4)
         os.killpg(worker.process.pid, signal.SIGCONT)

@@ -5,6 +5,7 @@ The environment decides: ``APP_LIBRARY`` (canvas or celery), ``APP_BROKER``, ``A
 """
 
 import asyncio
+import itertools
 import json
 import os
 import re
@@ -459,6 +460,14 @@ def note_signals(signals, ledger):
         getattr(signals, name).connect(noted(name), weak=False)
 
 
+def die_at(event, count):
+    """Kill the whole worker at the how manieth such event of canvas' telemetry in one of its processes."""
+    from canvas.telemetry import attach
+
+    numbers = itertools.count(1)
+    attach(lambda **facts: next(numbers) == int(count) and os.killpg(0, 9), event)
+
+
 SIGNALS = (
     "task_received", "task_prerun", "task_postrun", "task_success", "task_failure", "task_retry", "task_revoked",
     "worker_init", "worker_ready", "worker_shutting_down", "worker_shutdown", "celeryd_init",
@@ -467,6 +476,11 @@ SIGNALS = (
 if "APP_SIGNALS" in os.environ:
     signals = __import__(os.environ["APP_LIBRARY"] + ".signals").signals
     note_signals(signals, redis.Redis.from_url(os.environ["APP_LEDGER"]))
+
+TRANSPORT = ("broker_transport_options", "result_backend_transport_options")
+
+if "APP_DIE_AT" in os.environ:
+    die_at(*os.environ["APP_DIE_AT"].split(":"))
 
 if "APP_LIBRARY" in os.environ:
     app = make(
@@ -478,6 +492,11 @@ if "APP_LIBRARY" in os.environ:
         **({"task_acks_late": True} if os.environ.get("APP_ACKS_LATE") else {}),
         **({"broker_transport_options": {"visibility_timeout": 1}} if os.environ.get("APP_VISIBILITY") else {}),
         **({"worker_lease_ttl": 2.0, "worker_lease_beat": 0.5} if os.environ.get("APP_SHORT_LEASES") else {}),
+        **(
+            {name: {"master_name": os.environ["APP_MASTER"]} for name in TRANSPORT}
+            if "APP_MASTER" in os.environ
+            else {}
+        ),
         **({"worker_pool_restarts": True} if os.environ.get("APP_RESTARTS") else {}),
         **({"task_acks_on_failure_or_timeout": False} if os.environ.get("APP_ACKS_ON_FAILURE") else {}),
     )

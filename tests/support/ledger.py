@@ -18,6 +18,9 @@ class Bench:
     def urls(self):
         return self.server.url(0), self.server.url(1), self.server.url(2)
 
+    def empty(self):
+        self.server.client().flushall()
+
     def new_key(self):
         return uuid.uuid4().hex
 

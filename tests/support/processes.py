@@ -15,6 +15,19 @@ _CELERYS_PATIENCE = 6
 """Seconds: long enough for a Celery worker that stops at all."""
 
 
+def members(leader):
+    """The processes of a group, its leader first."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it ended meanwhile
+        if int(fields[2]) == leader:
+            found.append(int(status.parent.name))
+    return sorted(found, key=lambda pid: pid != leader)
+
+
 class WorkerProcess:
     """A worker command; ready when its log says so, stopped at the end, its log kept for failures."""
 

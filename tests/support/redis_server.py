@@ -1,6 +1,7 @@
 """A Redis server for tests, on a free loopback port."""
 
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -51,10 +52,13 @@ class RedisServer:
     def url(self, db=0):
         return f"redis://127.0.0.1:{self.port}/{db}"
 
-    def stop(self):
+    def send_signal(self, number):
+        self.process.send_signal(number)
+
+    def stop(self, number=signal.SIGTERM):
         if self.process is not None:
             let_results_go()
-            self.process.terminate()
+            self.send_signal(number)
             self.process.wait(10)
             self.process = None
 
