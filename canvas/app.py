@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from canvas.workflows import Workflow
     from canvas.workflows.run import Run
 
+_SOCKET_SETTINGS = ("socket_timeout", "socket_connect_timeout", "socket_keepalive", "max_connections")
+"""Settings of the results' connections, after ``redis_``."""
+
 
 class Canvas:
     """An application: ``Canvas("shop", broker="redis://…", backend="redis://…")``.
@@ -416,11 +419,13 @@ class Canvas:
     def driver(self) -> Driver:
         """The connection to broker and results, opened at first use."""
         conf = self.conf
+        changed = conf.changed()
+        sockets = {name: changed[f"redis_{name}"] for name in _SOCKET_SETTINGS if f"redis_{name}" in changed}
         return open_driver(
             conf.broker_url or "redis://localhost:6379/0",
             conf.result_backend or None,
-            broker_options=conf.broker_transport_options,
-            result_options=conf.result_backend_transport_options,
+            broker_options={"ssl": conf.broker_use_ssl, **conf.broker_transport_options},
+            result_options={"ssl": conf.redis_backend_use_ssl, **sockets, **conf.result_backend_transport_options},
         )
 
     @cached_property

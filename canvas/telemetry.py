@@ -32,6 +32,7 @@ worker.scaled         by
 worker.unlimited      pool, who
 worker.lease_lost     tag, queue
 worker.reaped         messages
+worker.forgotten      worker
 worker.fault          work, exc
 worker.crashed        worker, exc
 broker.unreachable    error

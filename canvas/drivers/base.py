@@ -9,7 +9,7 @@ contract. Errors: an unreachable server raises :class:`canvas.errors.Operational
 retries; a refused request raises :class:`canvas.errors.BrokerError`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -19,6 +19,7 @@ from canvas.model.settlement import Firing, Join, Lock, Orphan, Ready, Settlemen
 
 __all__ = [
     "AsyncWatch",
+    "Beat",
     "Binding",
     "Broker",
     "Completer",
@@ -87,6 +88,15 @@ class Totals(NamedTuple):
     """Kept for later."""
     parked: int
     """Waiting for a place under a concurrency key."""
+
+
+class Beat(NamedTuple):
+    """What a heartbeat found."""
+
+    workers: int
+    """How many workers there are, the dead with them that nobody has found out yet."""
+    known: bool
+    """Whether this one was known already."""
 
 
 class Inbox(Protocol):
@@ -165,9 +175,12 @@ class Broker(Protocol):
     def purge(self, queue: str) -> int:
         """Delete what waits in the queue; how many that were."""
 
-    def beat(self, worker: str, queues: Sequence[str], ttl: float) -> int:
-        """Say that the worker lives for ``ttl`` seconds more, and renew all its leases; how many workers there are, the
-        dead with them that nobody has found out yet."""
+    def beat(self, worker: str, queues: Sequence[str], ttl: float) -> Beat:
+        """Say that the worker lives for ``ttl`` seconds more, and renew all its leases."""
+
+    def reconcile(self, worker: str, held: Collection[str]) -> int:
+        """Give back the leases that the broker knows of and their worker does not, because the broker has forgotten how
+        they ended; how many. ``held`` are all the tags that the worker knows of."""
 
     def leave(self, worker: str) -> None:
         """Forget the worker, giving back whatever it still holds."""

@@ -436,8 +436,9 @@ class DriverContract:
         assert driver.broker.length("q") == 0
 
     def test_reap_gives_back_what_the_dead_held(self, driver: Driver) -> None:
-        assert driver.broker.beat("dead", ["q"], 0.05) == 1
-        assert driver.broker.beat("alive", ["q"], 60) == 2
+        assert driver.broker.beat("dead", ["q"], 0.05) == (1, False)
+        assert driver.broker.beat("alive", ["q"], 60) == (2, False)
+        assert driver.broker.beat("alive", ["q"], 60) == (2, True)
         driver.broker.publish([publish("a"), publish("b")])
         self._lease(driver, 1, worker="dead")
         self._lease(driver, 1, worker="alive")
@@ -475,6 +476,18 @@ class DriverContract:
         delivery = self._one(driver)
         assert driver.broker.reap() == 0
         assert driver.completer.settle([Settlement(delivery)]).verdicts[0].held
+
+    def test_leases_that_only_the_broker_knows_of_are_given_back(self, driver: Driver) -> None:
+        driver.broker.beat("w1", ["q"], 60)
+        driver.broker.publish([publish("a"), publish("b"), publish("c")])
+        leased = self._lease(driver, 3)
+        assert driver.broker.reconcile("w1", {one.tag for one in leased}) == 0
+        assert driver.broker.reconcile("w1", {leased[1].tag}) == 2
+        assert ids(self._lease(driver, 3)) == ["a", "c"]
+        assert [v.held for v in driver.completer.settle([Settlement(leased[0]), Settlement(leased[1])]).verdicts] == [
+            False,
+            True,
+        ]
 
     def test_leave_gives_back_without_counting(self, driver: Driver) -> None:
         driver.broker.beat("w1", ["q"], 60)

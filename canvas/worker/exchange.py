@@ -54,6 +54,7 @@ class Exchange(threading.Thread):
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._asleep = ""
         self._at_broker = False
+        self._cut_off = False
         self._halted = False
 
     @property
@@ -230,8 +231,14 @@ class Exchange(threading.Thread):
             if not (rounds.finished or rounds.pressing):
                 patience = STUCK_AFTER if rounds.running else patience
                 arrived = self._broker.wait(rounds.worker, tuple(rounds.queues), patience)
+                if self._cut_off:
+                    self._cut_off = False
+                    emit("broker.recovered")
         except BrokerError as exc:
-            emit("broker.unreachable", error=str(exc))
+            if not self._cut_off:
+                self._cut_off = True
+                emit("broker.unreachable", error=str(exc))
+            rounds.doubtful, rounds.empty_handed = True, False
             time.sleep(0.5)
         finally:
             self._at_broker = False

@@ -124,11 +124,11 @@ def _control_undecodable(reason: str, **_: Any) -> None:
 
 
 def _unreachable(error: str, **_: Any) -> None:
-    _worker.error("consumer: Cannot connect to the broker: %s. Trying again...", error)
+    _worker.error("consumer: Cannot use the broker: %s. Trying again...", error)
 
 
 def _recovered(**_: Any) -> None:
-    _worker.info("Connected to the broker again")
+    _worker.info("The broker is there again")
 
 
 def _ready(hostname: str, **_: Any) -> None:
@@ -167,6 +167,14 @@ def _reaped(messages: int, **_: Any) -> None:
     _worker.warning("Gave back %s messages that dead workers held", messages)
 
 
+def _forgotten(worker: str, **_: Any) -> None:
+    _worker.warning(
+        "The broker did not know worker %s any more: it was emptied, or is a copy that had fallen behind, or took this "
+        "worker for dead. It is known again, and so are its queues; what it had leased may run elsewhere, or be gone",
+        worker,
+    )
+
+
 def _run_lost(run: str, reason: str, **_: Any) -> None:
     _worker.error("A workflow's run %s is lost, and does not go on: %s", run, reason)
 
@@ -202,6 +210,7 @@ _LINES: list[tuple[str, Callable[..., None], logging.Logger, int]] = [
     ("worker.unlimited", _unlimited, _worker, logging.WARNING),
     ("worker.lease_lost", _lease_lost, _worker, logging.WARNING),
     ("worker.reaped", _reaped, _worker, logging.WARNING),
+    ("worker.forgotten", _forgotten, _worker, logging.WARNING),
     ("run.lost", _run_lost, _worker, logging.ERROR),
     ("errback.failed", _errback_failed, _worker, logging.ERROR),
     ("worker.fault", _fault, _worker, logging.CRITICAL),

@@ -11,7 +11,6 @@ from typing import Protocol
 
 from canvas.app import Canvas
 from canvas.control import by_node
-from canvas.drivers.base import Binding
 from canvas.errors import CanvasError, ConfigurationError
 from canvas.model.revocation import revoked_ids
 from canvas.telemetry import attach, emit
@@ -27,6 +26,7 @@ from canvas.worker.pool import Alone, Pool
 from canvas.worker.prefork import Prefork
 from canvas.worker.presence import Presence
 from canvas.worker.process import Plan, WorkerProcess, new_worker_id
+from canvas.worker.queues import bindings, declare
 
 _LISTENING_WITHIN = 5.0
 _MINGLE_FOR = 1.0
@@ -80,12 +80,6 @@ def plan_node(
     )
 
 
-def bindings(app: Canvas, queues: Iterable[str] = (), exclude: Iterable[str] = ()) -> list[Binding]:
-    """The queues to consume, with their bindings."""
-    found = app.router.consumed(list(queues), list(exclude))
-    return [Binding(q.name, q.exchange, q.routing_key, q.exchange_type) for q in found]
-
-
 def node_name(template: str | None) -> str:
     """``name@host`` from Celery's templates: ``%h`` host name, ``%n`` its first part, ``%d`` its domain."""
     host = socket.gethostname()
@@ -127,7 +121,7 @@ def _prepare(app: Canvas, plan: Plan, say: Callable[[str], None] | None, selecte
     emit("worker.init", hostname=plan.hostname)
     if say is not None:
         say(banner(app, plan))
-    app.driver.broker.declare(bindings(app, selected or plan.queues))
+    declare(app, selected or plan.queues)
     _warn_of_limits(app, plan)
 
 

@@ -21,6 +21,7 @@ from canvas.wire.message import peek_id
 from canvas.worker.board import Board, Row
 from canvas.worker.hotline import Hotline
 from canvas.worker.process import EXPENDED, Plan, WorkerProcess, announce_stop, change, new_worker_id
+from canvas.worker.queues import declare
 from canvas.worker.run import TIME_LIMIT
 from canvas.worker.upkeep import Duties
 
@@ -54,6 +55,7 @@ class Prefork:
             conf.worker_lease_beat,
             conf.worker_lease_ttl,
             None,
+            lambda: declare(app, plan.queues),
         )
 
     def ask(self, question: dict[str, Any]) -> list[dict[str, Any]]:

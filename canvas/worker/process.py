@@ -17,6 +17,7 @@ from canvas.telemetry import emit
 from canvas.worker.board import Board, Row
 from canvas.worker.exchange import SIGNALS_WITHIN, Exchange
 from canvas.worker.gates import Gates
+from canvas.worker.queues import declare
 from canvas.worker.revocations import Revocations, has_stamp
 from canvas.worker.rounds import Appetite
 from canvas.worker.run import Line
@@ -112,6 +113,7 @@ class WorkerProcess:
             conf.worker_lease_beat,
             conf.worker_lease_ttl,
             self.exchange.offer,
+            lambda: declare(app, plan.queues),
         )
         self._upkeep = Upkeep(duties)
         self._signals = 0

@@ -77,6 +77,8 @@ class Rounds:
         """When it last asked for messages."""
         self.acks_early: Callable[[Delivery], bool] = lambda delivery: False
         self.begun: set[str] = set()
+        self.doubtful = False
+        """The broker was away: it may have come back as a copy that has forgotten how some leases ended."""
         self._driver = driver
         self._leased = leased
         self._held = held
@@ -90,6 +92,9 @@ class Rounds:
             self.queues = deque(change.queues)
             self.persist(lambda: self._driver.broker.end_waits(self.worker))
             change.done.set()
+        if self.doubtful:
+            self.doubtful = False
+            self.persist(lambda: self._driver.broker.reconcile(self.worker, self._held))
         self.hand_out_offers()
         self._make_way()
         batch, answers = self._take_finished()
@@ -138,6 +143,7 @@ class Rounds:
             try:
                 answer = call()
             except BrokerError as exc:
+                self.doubtful = True
                 if not told:
                     emit("broker.unreachable", error=str(exc))
                     told = True

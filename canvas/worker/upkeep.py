@@ -31,13 +31,17 @@ class Duties:
         beat: float,
         ttl: float,
         offer: Callable[[Sequence[Ready | Orphan]], None] | None,
+        declare: Callable[[], object],
     ) -> None:
+        """``declare`` makes the queues known again to a broker that has forgotten all it knew."""
         self._driver = driver
         self._workers = workers
         self._queues = queues
         self._beat_every = beat
         self._ttl = ttl
         self._offer = offer
+        self._declare = declare
+        self._seen: set[str] = set()
         self._next_beat = self._next_sweep = self._next_promote = 0.0
         self._share = 1.0
         self._unreachable = False
@@ -47,6 +51,7 @@ class Duties:
         try:
             self._do_due()
         except BrokerError as exc:
+            self._next_beat = 0.0  # it may come back as a copy that does not know this worker
             if not self._unreachable:
                 self._unreachable = True
                 emit("broker.unreachable", error=str(exc))
@@ -58,16 +63,24 @@ class Duties:
         return _PROMOTE_EVERY
 
     def _do_due(self) -> None:
-        now, broker = time.monotonic(), self._driver.broker
+        now = time.monotonic()
         if now >= self._next_beat:
             for worker in self._workers():
-                self._share = max(1.0, broker.beat(worker, self._queues, self._ttl) / _FEW)
+                self._beat(worker)
             self._next_beat = now + self._beat_every
         if now >= self._next_promote:
             self._promote(now)
         if now >= self._next_sweep:
             self._sweep()
             self._next_sweep = now + self._shared(_SWEEP_EVERY)
+
+    def _beat(self, worker: str) -> None:
+        beat = self._driver.broker.beat(worker, self._queues, self._ttl)
+        self._share = max(1.0, beat.workers / _FEW)
+        if not beat.known and worker in self._seen:
+            emit("worker.forgotten", worker=worker)
+            self._declare()
+        self._seen.add(worker)
 
     def _promote(self, now: float) -> None:
         broker = self._driver.broker

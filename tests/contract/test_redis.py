@@ -50,6 +50,32 @@ def test_urls(url, expected):
     assert {key: getattr(found, key) for key in expected} == expected
 
 
+@pytest.mark.parametrize(
+    ("settings", "broker", "results"),
+    [
+        ({"broker_use_ssl": {"ssl_cert_reqs": "CERT_NONE"}}, {"ssl": True, "ssl_cert_reqs": "none"}, {"ssl": False}),
+        ({"redis_backend_use_ssl": True}, {"ssl": False}, {"ssl": True}),
+        ({"broker_transport_options": {"socket_timeout": 3, "client_name": "me"}}, {"socket_timeout": 3, "client_name": "me"}, {}),
+        ({"redis_socket_timeout": 4.0, "redis_socket_keepalive": True}, {}, {"socket_timeout": 4.0, "socket_keepalive": True}),
+        ({"result_backend_transport_options": {"health_check_interval": 5}}, {}, {"health_check_interval": 5}),
+    ],
+)  # fmt: skip
+def test_settings_of_connections(settings, broker, results):
+    app = Canvas("settings", broker="redis://h/0", backend="redis://h/1", **settings)
+    for link, expected in (app.driver.broker.link, broker), (app.driver.results.link, results):
+        address, wanted = link.address, dict(expected)
+        assert address.ssl is wanted.pop("ssl", False)
+        assert address.options == wanted
+
+
+def test_sentinels_have_options_of_their_own():
+    options = {"master_name": "m", "sentinel_kwargs": {"password": "secret"}, "min_other_sentinels": 1}
+    found = parse("sentinel://:master@a:1/2", options)
+    assert (found.password, found.options) == ("master", {})
+    assert found.sentinel_options == {"password": "secret", "min_other_sentinels": 1}
+    assert "secret" not in repr(found)
+
+
 def test_sentinel_urls_as_celery_writes_them():
     url = "sentinel://:pw@a:26379/1;sentinel://b:26380"
     found = parse(url, {"master_name": "main", "sentinel_kwargs": {"x": 1}})
@@ -234,6 +260,16 @@ def test_ours_restores_what_a_dead_celery_worker_held(redis_server, redis_url, r
     driver.broker._restore._next_sweep = 0
     assert driver.broker.reap() == 1
     assert ids(driver.broker.lease(Lease("w", ["q"], 1))) == ["a"]
+
+
+def test_leases_of_workers_that_the_server_forgot_are_given_back(driver, redis_server):
+    driver.broker.beat("alive", ["q"], 60)
+    driver.broker.publish([publish("a"), publish("b")])
+    kept, lost = (driver.broker.lease(Lease(worker, ["q"], 1))[0] for worker in ("alive", "forgotten"))
+    redis_server.client().zadd("unacked_index", {kept.tag: time.time() - 1000, lost.tag: time.time() - 1000})
+    driver.broker._restore._next_sweep = 0
+    assert driver.broker.reap() == 1
+    assert ids(driver.broker.lease(Lease("w", ["q"], 5))) == ["b"]
 
 
 def test_a_live_lease_is_not_old_however_long_it_is_held(redis_server, redis_url, result_url):

@@ -32,7 +32,7 @@ def turns(workers, clock, seconds=60):
         setattr(broker, name, counting(name))
     for number in range(workers - 1):
         broker.beat(f"worker-{number}", ["q"], 3600)
-    duties = Duties(app.driver, lambda: ["mine"], ["q"], 10.0, 3600.0, None)
+    duties = Duties(app.driver, lambda: ["mine"], ["q"], 10.0, 3600.0, None, lambda: None)
     for step in range(seconds * 100):
         clock[0] = step / 100
         duties.tick()

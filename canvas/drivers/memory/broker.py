@@ -3,10 +3,10 @@
 import time
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
-from canvas.drivers.base import ORPHANS_AGAIN, Binding, DeadLetter, Lease, Totals
+from canvas.drivers.base import ORPHANS_AGAIN, Beat, Binding, DeadLetter, Lease, Totals
 from canvas.drivers.memory.inbox import MemoryInbox
 from canvas.drivers.memory.store import Memory
 from canvas.drivers.priority import STEPS, priority_of
@@ -155,9 +155,16 @@ class MemoryBroker:
 
     # -- workers
 
-    def beat(self, worker: str, queues: Sequence[str], ttl: float) -> int:
+    def beat(self, worker: str, queues: Sequence[str], ttl: float) -> Beat:
+        known = worker in self._memory.workers
         self._memory.workers[worker] = self._memory.clock() + ttl
-        return len(self._memory.workers)
+        return Beat(len(self._memory.workers), known)
+
+    def reconcile(self, worker: str, held: Collection[str]) -> int:
+        memory, prefix = self._memory, f"canvas:{worker}:"
+        with memory.lock:
+            tags = [tag for tag in memory.unacked if tag.startswith(prefix) and tag not in held]
+            return sum(memory.give_back(tag, mark=True, count_delivery=False) for tag in reversed(tags))
 
     def leave(self, worker: str) -> None:
         self._return_all(worker, count_delivery=False)

@@ -2,14 +2,14 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
 import msgpack
 
-from canvas.drivers.base import Binding, DeadLetter, Lease, Totals
+from canvas.drivers.base import Beat, Binding, DeadLetter, Lease, Totals
 from canvas.drivers.priority import STEPS, step_of
 from canvas.drivers.redis.bindings import Bindings
 from canvas.drivers.redis.inbox import ReplyQueue, Subscription, reply_queue, subscribed
@@ -248,12 +248,16 @@ class RedisBroker:
 
     # -- workers
 
-    def beat(self, worker: str, queues: Sequence[str], ttl: float) -> int:
+    def beat(self, worker: str, queues: Sequence[str], ttl: float) -> Beat:
         keys = self.keys
         lists = json.dumps([keys.queue_list(queue, step) for step in STEPS for queue in queues])
         alive = [keys.worker(worker), keys.workers]
         held = [keys.leases(worker), keys.unacked_index, keys.begun(worker), keys.orphaned]
-        return int(self.link.call("beat", [*alive, *held], [worker, int(ttl * 1000), lists]))
+        workers, known = self.link.call("beat", [*alive, *held], [worker, int(ttl * 1000), lists])
+        return Beat(int(workers), bool(known))
+
+    def reconcile(self, worker: str, held: Collection[str]) -> int:
+        return self._restore.unknown(worker, held)
 
     def leave(self, worker: str) -> None:
         self._waiting.close(worker)

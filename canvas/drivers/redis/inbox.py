@@ -2,23 +2,22 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from canvas.drivers.redis.keys import SEP, BrokerKeys
-from canvas.drivers.redis.link import Link
+from canvas.drivers.redis.link import Ear, Link
 
 
 class Subscription:
     """The Inbox of a fanout exchange."""
 
-    def __init__(self, link: Link, pubsub: Any) -> None:
+    def __init__(self, link: Link, ear: Ear) -> None:
         self._link = link
-        self._pubsub = pubsub
+        self._ear = ear
 
     def next(self, timeout: float) -> bytes | None:
         with self._link.errors():
-            message = self._pubsub.get_message(ignore_subscribe_messages=True, timeout=timeout)
-        return message["data"] if message is not None else None
+            message = self._ear.next(timeout)
+        return message["data"] if message is not None and message["type"] == "pmessage" else None
 
 
 class ReplyQueue:
@@ -36,15 +35,15 @@ class ReplyQueue:
 @contextmanager
 def subscribed(link: Link, channel: str) -> Iterator[Subscription]:
     """Subscribed to a channel, or a pattern of channels, when the block begins."""
-    pubsub = link.pubsub()
+    ear = link.pubsub()
     try:
         with link.errors():
-            pubsub.psubscribe(channel)
-            while (answer := pubsub.get_message(timeout=5)) is not None and answer["type"] != "psubscribe":
+            ear.pubsub.psubscribe(channel)
+            while (answer := ear.next(5)) is not None and answer["type"] != "psubscribe":
                 continue
-        yield Subscription(link, pubsub)
+        yield Subscription(link, ear)
     finally:
-        pubsub.close()
+        ear.close()
 
 
 @contextmanager

@@ -7,6 +7,7 @@ repeated blindly (a settlement, a lease) is made with ``once``.
 import asyncio
 import os
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -96,9 +97,16 @@ class Link:
         arguments = self._arguments()
         arguments["retry"] = Retry(ExponentialWithJitterBackoff(cap=1.0, base=0.05), tries, supported_errors=AWAY)
         if self.address.sentinels:
-            sentinel: Any = Sentinel(list(self.address.sentinels), socket_timeout=2.0)  # type: ignore[no-untyped-call]
+            sentinel: Any = Sentinel(list(self.address.sentinels), **self._watchers())  # type: ignore[no-untyped-call]
             return sentinel.master_for(self.address.master, **arguments)
         return redis.Redis(**arguments)
+
+    def _watchers(self) -> dict[str, Any]:
+        """How to reach the sentinels; with ``sentinel_kwargs`` alone, as kombu does."""
+        options = dict(self.address.sentinel_options)
+        others = options.pop("min_other_sentinels", 0)
+        patience = {"socket_timeout": 2.0, "socket_connect_timeout": 2.0}
+        return {"min_other_sentinels": others, "sentinel_kwargs": {**patience, **options}}
 
     def loop_client(self, patient: bool = True) -> Any:
         """A client of the running event loop; the impatient one does not repeat anything by itself."""
@@ -113,7 +121,7 @@ class Link:
         backoff = ExponentialWithJitterBackoff(cap=1.0, base=0.05)
         arguments["retry"] = AsyncRetry(backoff, tries, supported_errors=AWAY)
         if self.address.sentinels:
-            sentinel: Any = AsyncSentinel(list(self.address.sentinels), socket_timeout=2.0)  # type: ignore[no-untyped-call]
+            sentinel: Any = AsyncSentinel(list(self.address.sentinels), **self._watchers())  # type: ignore[no-untyped-call]
             return sentinel.master_for(self.address.master, **arguments)
         return redis.asyncio.Redis(**arguments)
 
@@ -183,12 +191,12 @@ class Link:
             return f"sentinel master {address.master}"
         return address.path or f"{address.host}:{address.port}"
 
-    def pubsub(self) -> Any:
+    def pubsub(self) -> "Ear":
         """A subscription on a connection of its own; it does not reconnect by itself."""
-        return self._clients()[1].pubsub(ignore_subscribe_messages=False)
+        return Ear(self._clients()[1].pubsub(ignore_subscribe_messages=False))
 
     def apubsub(self) -> Any:
-        """``pubsub`` of the running event loop."""
+        """redis' own subscription, of the running event loop."""
         return self.loop_client(patient=False).pubsub(ignore_subscribe_messages=False)
 
     def connection(self) -> "Wire":
@@ -201,6 +209,50 @@ class Link:
             for client in (self._patient, self._hasty):
                 client.close()
             self._pid = 0
+
+
+class Pulse:
+    """Whether a subscription's connection still lives: one on which nothing comes looks like one that is cut off."""
+
+    EVERY = 10.0
+    """Seconds of silence after which to ask, and again after which it is given up."""
+
+    def __init__(self) -> None:
+        self._heard = time.monotonic()
+        self._asked = False
+
+    def heard(self) -> None:
+        """Something came."""
+        self._heard, self._asked = time.monotonic(), False
+
+    def due(self) -> bool:
+        """Whether to send a PING now. Raises redis' ConnectionError when the last one was not answered."""
+        silent = time.monotonic() - self._heard
+        if silent >= 2 * self.EVERY:
+            raise redis.exceptions.ConnectionError(f"no answer to PING in {self.EVERY:g} s")
+        due = silent >= self.EVERY and not self._asked
+        self._asked = self._asked or due
+        return due
+
+
+class Ear:
+    """A subscription that notices when it is cut off. It raises redis' own errors."""
+
+    def __init__(self, pubsub: Any) -> None:
+        self.pubsub = pubsub
+        self._pulse = Pulse()
+
+    def next(self, seconds: float) -> dict[str, Any] | None:
+        """The next message of any kind; ``None`` after so many seconds."""
+        message = self.pubsub.get_message(timeout=max(0.0, seconds))
+        if message is not None:
+            self._pulse.heard()
+        elif self._pulse.due():
+            self.pubsub.ping()
+        return message  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        self.pubsub.close()
 
 
 class Wire:

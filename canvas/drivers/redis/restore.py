@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -22,6 +22,8 @@ _REAPER_TTL = 1_000
 """Milliseconds. Two at once only do the work twice; one that was killed over it keeps all others from it."""
 _VISIBILITY_SWEEP_EVERY = 60.0
 _MUTEX_TTL = 300_000
+_FORGOTTEN_AFTER = 120.0
+"""Seconds. Every worker that lives registers itself with each heartbeat."""
 _BEGUN_FOR = 86_400
 _MAY_COME_BACK = 60.0
 STARTED_FOR = 7 * 86_400
@@ -57,6 +59,11 @@ class Restore:
             if given:
                 total += self.give(worker, given)
         return total
+
+    def unknown(self, worker: str, held: Collection[str]) -> int:
+        """Give back the leases of a worker that it does not know of."""
+        leased = {tag.decode() for tag in self._link.command("SMEMBERS", self._keys.leases(worker))}
+        return self.tags(worker, sorted(leased.difference(held), key=_number))
 
     def worker(self, worker: str, count_delivery: bool, orphans_in: float = 0.0) -> int:
         """Give back all that one worker held, and forget it; what it had begun is others' to settle, in so many
@@ -122,17 +129,28 @@ class Restore:
         return total
 
     def _beyond_visibility(self) -> int:
-        """What Celery's workers took and never acked; leases of canvas' own workers are not touched."""
+        """What Celery's workers took and never acked, and leases of canvas' workers of which nothing else is known."""
         keys = self._keys
         token = uuid4().hex
         if not self._link.command("SET", keys.unacked_mutex, token, "NX", "PX", _MUTEX_TTL):
             return 0
-        limit = self._link.time() - self._visibility_timeout
-        old = self._link.command("ZRANGE", keys.unacked_index, 0, limit, "BYSCORE")
+        now = self._link.time()
+        old = self._link.command("ZRANGE", keys.unacked_index, 0, now - self._visibility_timeout, "BYSCORE")
         tags = [tag.decode() for tag in old if not tag.startswith(b"canvas:")]
+        tags += self._of_nobody(now - _FORGOTTEN_AFTER)
         total = self.tags("", tags)
         self._link.command("DEL", keys.unacked_mutex)
         return total
+
+    def _of_nobody(self, limit: float) -> list[str]:
+        """Leases whose worker is not registered: the server forgot it, and it died before it beat again."""
+        keys = self._keys
+        old = self._link.command("ZRANGE", keys.unacked_index, 0, limit, "BYSCORE")
+        tags = [tag.decode() for tag in old if tag.startswith(b"canvas:")]
+        if not tags:
+            return []
+        workers = {name.decode() for name in self._link.command("HKEYS", keys.workers)}
+        return [tag for tag in tags if worker_of_tag(tag) not in workers]
 
     def _home(self, value: bytes, count_delivery: bool, started: bool) -> list[tuple[str, bytes]]:
         """Where an ``unacked`` record's message belongs, and its envelope, marked as delivered before."""

@@ -1,13 +1,15 @@
 """Redis URLs as Celery writes them → where to connect. Passwords never appear in messages."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from canvas.errors import ConfigurationError
 
 SCHEMES = ("redis", "rediss", "redis+socket", "unix", "sentinel")
+_CONNECTION = ("socket_timeout", "socket_connect_timeout", "socket_keepalive", "socket_keepalive_options",
+               "health_check_interval", "max_connections", "client_name")  # fmt: skip
 _BOOLEAN = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -25,6 +27,9 @@ class Address:
     sentinels: tuple[tuple[str, int], ...] = ()
     master: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    """As redis-py takes them: timeouts, certificates."""
+    sentinel_options: dict[str, Any] = field(default_factory=dict, repr=False)
+    """For the connections to the sentinels themselves."""
 
     def server(self) -> tuple[Any, ...]:
         """What two addresses of one server have in common; the database may differ."""
@@ -34,10 +39,23 @@ class Address:
 
 
 def parse(url: str, options: Mapping[str, Any]) -> Address:
-    """The address a URL names. ``options`` are transport options (``master_name``).
+    """The address a URL names. ``options`` are transport options, kombu's (``master_name``, ``socket_timeout`` …), and
+    ``ssl``, a mapping or True.
 
     Raises ConfigurationError naming the part that is wrong.
     """
+    address = _named(url, options)
+    given = {name: options[name] for name in _CONNECTION if options.get(name) is not None}
+    tls = options.get("ssl")
+    if tls and not address.path:
+        given.update(
+            {name: _requirement(name, value) for name, value in (tls if isinstance(tls, Mapping) else {}).items()}
+        )
+        address = replace(address, ssl=True)
+    return replace(address, options={**address.options, **given})
+
+
+def _named(url: str, options: Mapping[str, Any]) -> Address:
     first = url.split(";", maxsplit=1)[0]
     scheme = first.partition("://")[0]
     if scheme == "sentinel":
@@ -88,7 +106,10 @@ def _sentinel(url: str, options: Mapping[str, Any]) -> Address:
         password=found.password,
         sentinels=tuple(sentinels),
         master=str(master),
-        options=dict(options.get("sentinel_kwargs") or {}),
+        sentinel_options={
+            **(options.get("sentinel_kwargs") or {}),
+            **{name: options[name] for name in ("min_other_sentinels",) if name in options},
+        },
     )
 
 
@@ -105,10 +126,15 @@ def _query(query: Mapping[str, str]) -> dict[str, Any]:
     for key, text in query.items():
         value: Any = _BOOLEAN.get(text.lower(), text)
         if key == "ssl_cert_reqs":
-            value = text.removeprefix("CERT_").lower()
+            value = _requirement(key, text)
         elif key in ("socket_timeout", "socket_connect_timeout", "health_check_interval"):
             value = float(text)
         elif key == "max_connections":
             value = int(text)
         found[key] = value
     return found
+
+
+def _requirement(name: str, value: Any) -> Any:
+    """``CERT_NONE``, Celery's way to write it, as redis-py takes it; other values as they are."""
+    return value.removeprefix("CERT_").lower() if name == "ssl_cert_reqs" and isinstance(value, str) else value

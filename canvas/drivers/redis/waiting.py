@@ -1,5 +1,6 @@
 """Waiting for messages without popping them: BLMOVE into this worker's inbox (docs/decisions/0003)."""
 
+import math
 import os
 import selectors
 import time
@@ -7,9 +8,10 @@ from collections.abc import Iterable, Sequence
 
 from canvas.drivers.redis.keys import BrokerKeys
 from canvas.drivers.redis.link import Link, Wire
-from canvas.errors import OperationalError
+from canvas.errors import BrokerError, OperationalError
 
 _BLOCK_FOR = 20.0
+_ANSWERED_WITHIN = 10.0
 _ENDED_WITHIN = 0.05
 
 
@@ -29,7 +31,8 @@ class Waiting:
         self._wires: dict[str, Wire] = {}
         self._registered: dict[str, int] = {}
         self._clients: dict[str, int] = {}
-        self._outstanding: set[str] = set()
+        self._outstanding: dict[str, float] = {}
+        """Lists with a BLMOVE under way, by when that must have been answered."""
         self._arrived: set[str] = set()
         self._worker = ""
         self._selector: selectors.BaseSelector | None = None
@@ -53,7 +56,7 @@ class Waiting:
         """The lists whose inbox may hold a message."""
         if self._pid != os.getpid():
             return set()
-        return self._arrived | self._outstanding
+        return self._arrived.union(self._outstanding)
 
     def wait(self, worker: str, lists: Sequence[str], timeout: float) -> bool:
         """Block until a message arrives, an interrupt, or the time is over."""
@@ -63,17 +66,24 @@ class Waiting:
             with self._link.errors():
                 for key in lists:
                     self._arm(key)
+                self._expect_answers()
                 return self._select(selector, timeout)
-        except OperationalError:
+        except BrokerError:
+            # Cut off, or refused: out of memory, or no longer the master.
             self._drop()
             raise
+
+    def _expect_answers(self) -> None:
+        """Raises OperationalError when a BLMOVE should have ended by now: its connection leads nowhere."""
+        if min(self._outstanding.values(), default=math.inf) < time.monotonic():
+            raise OperationalError(f"Redis at {self._link.where()}: a waiting connection is silent")
 
     def _arm(self, key: str) -> None:
         if key in self._outstanding:
             return
         wire = self._wires.get(key) or self._connect(key)
         wire.send("BLMOVE", key, self._keys.inbox(self._worker, key), "RIGHT", "LEFT", _BLOCK_FOR)
-        self._outstanding.add(key)
+        self._outstanding[key] = time.monotonic() + _BLOCK_FOR + _ANSWERED_WITHIN
 
     def _connect(self, key: str) -> Wire:
         """A connection for one list, known once it works."""
@@ -109,7 +119,7 @@ class Waiting:
     def _collect(self, key: str) -> bool:
         """Read a BLMOVE's reply; whether it moved a message. One that ran out is armed again."""
         moved = self._wires[key].receive() is not None
-        self._outstanding.discard(key)
+        del self._outstanding[key]
         if moved:
             self._arrived.add(key)
         else:
@@ -158,17 +168,17 @@ class Waiting:
             with self._link.errors():
                 for key in keys:
                     self._collect_quietly(key)
-        except OperationalError:
+        except BrokerError:
             self._drop()
 
     def _collect_quietly(self, key: str) -> None:
         if self._wires[key].receive() is not None:
             self._arrived.add(key)
-        self._outstanding.discard(key)
+        del self._outstanding[key]
 
     def _drop(self) -> None:
         """Close the wires; what they may have moved stays in the inbox, which the next lease looks into."""
-        self._arrived |= self._outstanding
+        self._arrived.update(self._outstanding)
         for key, wire in self._wires.items():
             if self._selector is not None:
                 self._selector.unregister(self._registered.pop(key))

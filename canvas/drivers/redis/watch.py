@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from canvas.drivers.queued import QueuedWatch
 from canvas.drivers.redis.keys import ResultKeys
-from canvas.drivers.redis.link import AWAY, Link
+from canvas.drivers.redis.link import AWAY, Ear, Link, Pulse
 from canvas.errors import OperationalError
 
 _AT_ONCE = 1000
@@ -31,18 +31,18 @@ class RedisWatch:
         self._channels = {keys.task(task_id).encode(): task_id for task_id in task_ids}
         self._keys = keys
         self._found: deque[tuple[str, bytes]] = deque()
-        self._pubsub: Any = None
+        self._ear: Ear | None = None
         self._retry(self._open, None)
 
     def _open(self) -> None:
         """Subscribe, wait for the confirmations, then read what is stored already."""
-        self._pubsub = self._link.pubsub()
+        ear = self._ear = self._link.pubsub()
         channels = list(self._channels)
         for start in range(0, len(channels), _AT_ONCE):
-            self._pubsub.subscribe(*channels[start : start + _AT_ONCE])
+            ear.pubsub.subscribe(*channels[start : start + _AT_ONCE])
         confirmed = 0
         while confirmed < len(channels):
-            message = self._pubsub.get_message(timeout=5.0)
+            message = ear.next(5.0)
             if message is None:
                 raise TimeoutError("no answer to SUBSCRIBE")
             confirmed += message["type"] == "subscribe"
@@ -85,23 +85,23 @@ class RedisWatch:
         return self._found.popleft()
 
     def _receive(self, seconds: float) -> None:
-        if self._pubsub is None:
+        if self._ear is None:
             self._open()
             return
-        message = self._pubsub.get_message(timeout=max(0.0, seconds))
+        message = self._ear.next(seconds)
         while message is not None:
             self._take(message)
-            message = self._pubsub.get_message(timeout=0) if not self._found else None
+            message = self._ear.next(0) if not self._found else None
 
     def drop(self, task_id: str) -> None:
         """Stop watching one id: what still comes for it is left out."""
         self._channels.pop(self._keys.task(task_id).encode(), None)
 
     def _close_quietly(self) -> None:
-        pubsub, self._pubsub = self._pubsub, None
-        if pubsub is not None:
+        ear, self._ear = self._ear, None
+        if ear is not None:
             with suppress(*AWAY):
-                pubsub.close()
+                ear.close()
 
     def close(self) -> None:
         """Give the connection back."""
@@ -148,14 +148,19 @@ class _Hub:
                 queue.put_nowait((task_id, payload))
 
     async def _read(self) -> None:
+        pulse = Pulse()
         while self.waiters:
             try:
                 message = await self._pubsub.get_message(timeout=1.0)
+                if message is None and pulse.due():
+                    await self._pubsub.ping()
             except AWAY:
                 await asyncio.sleep(_PAUSE)
                 await self._again()
+                pulse.heard()
                 continue
             if message is not None:
+                pulse.heard()
                 self._deliver(message)
         with suppress(*AWAY):
             await self._pubsub.aclose()
@@ -172,6 +177,8 @@ class _Hub:
     async def _again(self) -> None:
         """After a lost connection: subscribe to everything and read everything again."""
         with suppress(*AWAY, OperationalError):
+            with suppress(*AWAY):
+                await self._pubsub.aclose()
             self._pubsub = self._link.apubsub()
             await self._subscribe(list(self.waiters))
             for channel, queues in list(self.waiters.items()):
