@@ -191,6 +191,9 @@ class Client:
         return properties
 
     def _address(self, message: Message, route: Route, options: dict[str, Any], ambient: Ambient) -> None:
+        for name, value in (("exchange", route.exchange), ("routing_key", route.routing_key)):
+            if not isinstance(value, str):
+                raise InvalidTaskError(f"{message.task}: {name}: expected text; got {value!r:.100}")
         priority = options.get("priority")
         if priority is None:
             priority = ambient.priority if ambient.priority is not None else route.priority

@@ -86,6 +86,10 @@ class BrokerError(CanvasError):
     """A broker or result store refused a request."""
 
 
+class RefusedError(BrokerError):
+    """What was asked of a server cannot be done, however often it is tried."""
+
+
 class OperationalError(BrokerError):
     """A broker or result store could not be reached."""
 

@@ -15,6 +15,7 @@ task.unknown          message, queue, action
 control.undecodable   reason
 exchange.settled      settled, leased (how many)
 chord.fired           group_id, failed
+chord.refused         group_id, reason
 run.lost              run, reason
 errback.failed        task, task_id, exc
 logging.setup         loglevel, logfile

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from canvas.drivers.base import Broker, Lease, Results, Settled
-from canvas.errors import BrokerError
+from canvas.errors import BrokerError, RefusedError
 from canvas.model.message import Delivery, Publish
 from canvas.model.settlement import Deferral, Firing, Join, Part, Ready, Settlement, Store, Verdict
 
@@ -24,11 +24,11 @@ class StepBroker(Broker, Protocol):
     def held(self, tags: Sequence[str]) -> list[bool]:
         """Which leases are still held."""
 
-    def settle(self, settlements: Sequence[Settlement], lease: Lease | None) -> tuple[list[bool], list[Delivery]]:
+    def settle(self, settlements: Sequence[Settlement], lease: Lease | None) -> tuple[list[Verdict], list[Delivery]]:
         """Messages, deferrals and disposal of each settlement, whole or not at all; then a lease."""
 
     def publish_once(self, guard: str, publishes: Sequence[Publish], deferrals: Sequence[Deferral]) -> bool:
-        """Send messages unless that guard was used before."""
+        """Send messages unless that guard was used before. Raises RefusedError."""
 
 
 class StepResults(Results, Protocol):
@@ -37,7 +37,7 @@ class StepResults(Results, Protocol):
     def record(
         self, stores: Sequence[Store], parts: Sequence[Part], joins: Sequence[Join], grow: Sequence[str]
     ) -> list[Ready]:
-        """Records, parts and chord starts in one atomic call; the chords that became ready."""
+        """Records, parts and chord starts in one atomic call; the chords that became ready. Raises RefusedError."""
 
     def finish(self, group_id: str, failed: bool) -> None:
         """Forget a chord whose body has been sent."""
@@ -60,14 +60,29 @@ class Stepwise:
         tags = [s.delivery.tag for s in settlements if s.delivery is not None and s.fence == "lease"]
         held = dict(zip(tags, self._broker.held(tags), strict=True))
         alive = [s for s in settlements if s.delivery is None or held.get(s.delivery.tag, True)]
-        ready = self._record(alive)
-        committed, deliveries = self._broker.settle(alive, lease)
-        done = {id(s): ok for s, ok in zip(alive, committed, strict=True)}
-        verdicts = [Verdict(done.get(id(s), False), []) for s in settlements]
+        ready, refused = self._record_all(alive)
+        doable = [s for s in alive if id(s) not in refused]
+        committed, deliveries = self._broker.settle(doable, lease)
+        done = {id(s): verdict for s, verdict in zip(doable, committed, strict=True)} | refused
+        verdicts = [done.get(id(s), Verdict(False, [])) for s in settlements]
         if ready:
             first = next((i for i, s in enumerate(settlements) if id(s) in done), 0)
-            verdicts[first] = Verdict(verdicts[first].held, ready)
+            verdicts[first] = verdicts[first]._replace(ready=ready)
         return Settled(verdicts, deliveries, fired)
+
+    def _record_all(self, settlements: Sequence[Settlement]) -> tuple[list[Ready], dict[int, Verdict]]:
+        """The chords that became ready, and verdicts on settlements, by identity, whose records are refused."""
+        try:
+            return self._record(settlements), {}
+        except RefusedError:
+            ready: list[Ready] = []
+        refused = {}
+        for settlement in settlements:
+            try:
+                ready += self._record([settlement])
+            except RefusedError as exc:
+                refused[id(settlement)] = Verdict(False, [], str(exc))
+        return ready, refused
 
     def _record(self, settlements: Sequence[Settlement]) -> list[Ready]:
         stores = [x for s in settlements for x in s.stores]
@@ -84,8 +99,11 @@ class Stepwise:
         if self._results is None:
             raise BrokerError("a chord needs a result backend; set result_backend")
         recorded = firing.stores or firing.parts or firing.joins
-        ready = self._results.record(firing.stores, firing.parts, firing.joins, ()) if recorded else []
-        held = self._broker.publish_once(firing.group_id, firing.publishes, firing.deferrals)
+        try:
+            ready = self._results.record(firing.stores, firing.parts, firing.joins, ()) if recorded else []
+            held = self._broker.publish_once(firing.group_id, firing.publishes, firing.deferrals)
+        except RefusedError as exc:
+            return Verdict(False, [], str(exc))
         self._results.finish(firing.group_id, firing.failed)
         return Verdict(held, ready)
 

@@ -123,6 +123,8 @@ class Verdict(NamedTuple):
     """False: the lease was lost and nothing was done."""
     ready: list[Ready]
     """Chords this settlement completed."""
+    refused: str = ""
+    """Why it cannot be done at all, though it is held; as far as anything was done, that may be repeated."""
 
 
 class Firing(NamedTuple):

@@ -343,11 +343,14 @@ class Signature(dict[str, Any], Generic[R]):
         Raises CompositionError for a dict that is no signature.
         """
         kind = d.get("subtask_type")
-        target = cls if not kind else SUBTYPES.get(kind)
+        target = cls if not kind else SUBTYPES.get(kind) if isinstance(kind, str) else None
         if target is None:
             raise CompositionError(f"unknown subtask_type {kind!r}: expected one of {', '.join(sorted(SUBTYPES))}")
         if not isinstance(d.get("task"), str):
             raise CompositionError(f"a signature needs a task name under 'task'; got {dict(d)!r:.200}")
+        for name, kinds, words in _FIELDS:
+            if d.get(name) and not isinstance(d[name], kinds):
+                raise CompositionError(f"{d['task']:.100}: {name}: expected {words}; got {d[name]!r:.100}")
         built = target.__new__(target)
         built._app = app
         built._type = None
@@ -387,6 +390,13 @@ class Signature(dict[str, Any], Generic[R]):
 
     def __repr__(self) -> str:
         return self.reprcall()
+
+
+_FIELDS: tuple[tuple[str, Any, str], ...] = (
+    ("args", Iterable, "a list"),
+    ("kwargs", Mapping, "a mapping"),
+    ("options", Mapping, "a mapping"),
+)
 
 
 def as_list(value: Any) -> list[Any]:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
-from canvas.errors import TaskRevokedError, TimeoutError
+from canvas.errors import DecodeError, TaskRevokedError, TimeoutError
 from canvas.model import states
 from canvas.model.current import current_app
 from canvas.model.record import Record
@@ -382,7 +382,14 @@ def group_class(cls: Any) -> Any:
 
 
 def result_from_tuple(structure: Any, app: Any = None) -> Any:
-    """The handle that a tuple form stands for (SEMANTICS.md R1)."""
+    """The handle that a tuple form stands for (SEMANTICS.md R1). Raises DecodeError for what is no tuple form."""
+    try:
+        return _handle(structure, app)
+    except (TypeError, LookupError, RecursionError) as exc:
+        raise DecodeError(f"result: expected ((id, parent), members); got {structure!r:.100}") from exc
+
+
+def _handle(structure: Any, app: Any) -> Any:
     if isinstance(structure, AsyncResult):
         return structure
     line = []
@@ -397,5 +404,5 @@ def result_from_tuple(structure: Any, app: Any = None) -> Any:
         if members is None:
             handle = AsyncResult(task_id, app=app, parent=handle)
         else:
-            handle = _GROUPS[0](task_id, [result_from_tuple(m, app) for m in members], parent=handle, app=app)
+            handle = _GROUPS[0](task_id, [_handle(m, app) for m in members], parent=handle, app=app)
     return handle

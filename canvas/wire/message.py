@@ -293,6 +293,8 @@ def _names(task: Any, task_id: Any) -> tuple[str, str]:
         raise InvalidTaskError(f"task: expected a name; got {task!r:.100}")
     if not isinstance(task_id, str) or not task_id:
         raise InvalidTaskError(f"id of {task}: expected text; got {task_id!r:.100}")
+    if not task_id.isascii() and any("\ud800" <= letter <= "\udfff" for letter in task_id):
+        raise InvalidTaskError(f"id of {task}: expected text that UTF-8 can write; got {task_id!r:.100}")
     return task, task_id
 
 

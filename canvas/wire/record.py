@@ -55,6 +55,8 @@ def decode(payload: bytes, *, serializer: str = "json", accept: Collection[str],
     if not isinstance(meta, dict) or not isinstance(meta.get("status"), str):
         raise DecodeError(f"result record: expected an object with a status; got {meta!r:.100}")
     status, result = meta["status"], meta.get("result")
+    if not isinstance(meta.get("children"), list | tuple | None):
+        raise DecodeError(f"children of a result record: expected a list; got {meta['children']!r:.100}")
     if status in states.EXCEPTION_STATES and isinstance(result, dict) and "exc_type" in result:
         result = decode_exception(result, meta.get("traceback"))
     return Record(

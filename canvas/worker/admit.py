@@ -1,5 +1,6 @@
 """May a message run now, later, or never? Pure: the clock is an argument."""
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
@@ -29,6 +30,9 @@ class Never:
 
 Admission: TypeAlias = Run | Later | Never
 _RUN = Run()
+_UNLIMITED = [None, None]
+_LONGEST = 10 * 366 * 86_400
+"""Seconds."""
 
 
 def admit(message: Message, now: float) -> Admission:
@@ -44,6 +48,25 @@ def admit(message: Message, now: float) -> Admission:
         if due > now:
             return Later(due)
     return _RUN
+
+
+def time_limits(message: Message) -> tuple[float | None, float | None]:
+    """The hard and soft limit that a call was sent with, seconds. Raises InvalidTaskError for what is none."""
+    given = message.headers.get("timelimit")
+    if given is None or given == _UNLIMITED:
+        return None, None
+    if not isinstance(given, list | tuple) or len(given) != 2:
+        raise InvalidTaskError(f"timelimit: expected [hard, soft] in seconds; got {given!r:.100}")
+    hard, soft = (_seconds(value) for value in given)
+    return hard, soft
+
+
+def _seconds(value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise InvalidTaskError(f"timelimit: expected seconds, 0 or more; got {type(value).__name__} {value!r:.100}")
+    return min(value, _LONGEST)
 
 
 def unix_time(value: Any, name: str) -> float:

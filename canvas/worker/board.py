@@ -6,6 +6,7 @@ import time
 _MOST_ROWS = 4096
 _BEGUN, _ACTIVE, _TAG, _DEADLINE, _LIMIT = range(5)
 _WIDTH = 5
+_LATEST = 1 << 48
 _CLOCK = 1
 """Cells before the first row."""
 
@@ -70,8 +71,8 @@ class Board:
         return self._cells[0]
 
     def adjust(self, seen: int) -> None:
-        """A message of time ``seen`` has come in."""
-        self._cells[0] = max(self._cells[0], seen) + 1
+        """A message of time ``seen`` has come in; a time that no clock can have reached is not taken over."""
+        self._cells[0] = max(self._cells[0], seen if seen < _LATEST else 0) + 1
 
     @property
     def time(self) -> int:

@@ -167,6 +167,10 @@ def _reaped(messages: int, **_: Any) -> None:
     _worker.warning("Gave back %s messages that dead workers held", messages)
 
 
+def _chord_refused(group_id: str, reason: str, **_: Any) -> None:
+    _worker.critical("Chord %s cannot be ended: %s", group_id, reason)
+
+
 def _forgotten(worker: str, **_: Any) -> None:
     _worker.warning(
         "The broker did not know worker %s any more: it was emptied, or is a copy that had fallen behind, or took this "
@@ -210,6 +214,7 @@ _LINES: list[tuple[str, Callable[..., None], logging.Logger, int]] = [
     ("worker.unlimited", _unlimited, _worker, logging.WARNING),
     ("worker.lease_lost", _lease_lost, _worker, logging.WARNING),
     ("worker.reaped", _reaped, _worker, logging.WARNING),
+    ("chord.refused", _chord_refused, _worker, logging.CRITICAL),
     ("worker.forgotten", _forgotten, _worker, logging.WARNING),
     ("run.lost", _run_lost, _worker, logging.ERROR),
     ("errback.failed", _errback_failed, _worker, logging.ERROR),

@@ -46,7 +46,15 @@ class Pidbox(threading.Thread):
             while not self._ended.is_set():
                 payload = inbox.next(_LOOK_EVERY)
                 if payload is not None:
-                    self._take(payload)
+                    self._take_safely(payload)
+
+    def _take_safely(self, payload: bytes) -> None:
+        try:
+            self._take(payload)
+        except BrokerError:
+            raise
+        except Exception as exc:  # noqa: BLE001 - one command must not deafen the node to all others
+            emit("worker.fault", work=payload, exc=exc)
 
     def wait_until_listening(self, seconds: float) -> None:
         """Commands sent after this are heard."""

@@ -191,7 +191,9 @@ class Rounds:
         )
         for settlement, verdict in zip(settlements, verdicts[len(soon) :], strict=True):
             self._concluded(settlement, verdict)
-        for verdict in settled.fired:
+        for firing, verdict in zip(firings, settled.fired, strict=True):
+            if verdict.refused:
+                emit("chord.refused", group_id=firing.group_id, reason=verdict.refused)
             self.offers.extend(verdict.ready)
         if settled.deliveries:
             self.persist(self._leased)
@@ -222,9 +224,23 @@ class Rounds:
         self.backlog.put(item)
 
     def _concluded(self, settlement: Settlement, verdict: Verdict) -> None:
-        if not verdict.held and settlement.delivery is not None:
+        if verdict.refused:
+            self._bury(settlement, verdict.refused)
+        elif not verdict.held and settlement.delivery is not None:
             emit("worker.lease_lost", tag=settlement.delivery.tag, queue=settlement.delivery.queue)
         self.offers.extend(verdict.ready)
+
+    def _bury(self, settlement: Settlement, why: str) -> None:
+        """Keep the message of a settlement that the broker refuses as a dead letter, in the next round."""
+        emit("message.dead", queue=settlement.delivery.queue if settlement.delivery else "", reason=why)
+        if settlement.delivery is None or (settlement.disposal == "dead" and not settlement.stores):
+            return
+        letter = Settlement(
+            settlement.delivery, settlement.fence, disposal="dead", reason=f"its end was refused: {why}"
+        )
+        self._outstanding += 1
+        self._held[settlement.delivery.tag] = settlement.delivery
+        self.finished.append(letter)
 
     def _make_way(self) -> None:
         """When what runs turns out long: leases that would wait behind it go back, for others to run."""

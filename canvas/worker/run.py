@@ -7,7 +7,7 @@ from typing import Any
 
 from canvas.app import Canvas
 from canvas.effects import Effects
-from canvas.errors import DecodeError, InvalidTaskError, NotRegistered, TimeLimitExceeded, WireError, WorkerLostError
+from canvas.errors import CanvasError, InvalidTaskError, NotRegistered, TimeLimitExceeded, WireError, WorkerLostError
 from canvas.execute import execute
 from canvas.model import states
 from canvas.model.message import Delivery, Message, Publish
@@ -20,7 +20,7 @@ from canvas.runs import Runs
 from canvas.task import Task
 from canvas.telemetry import emit
 from canvas.wire import message as wire
-from canvas.worker.admit import Later, Never, Run, admit
+from canvas.worker.admit import Later, Never, Run, admit, time_limits
 from canvas.worker.fire import fire
 from canvas.worker.gates import Gates
 from canvas.worker.limits import Limits
@@ -90,6 +90,7 @@ class Line:
         try:
             message = self._open(delivery)
             admission = admit(message, time.time())
+            limits = time_limits(message)
         except (WireError, InvalidTaskError) as exc:
             return self._undecodable(delivery, exc)
         if self.revocations.match(message):
@@ -111,7 +112,7 @@ class Line:
         job.to_ack = not begun and not _acks_late(task, message)
         if job.to_ack:
             job.fence = "begun"
-        job.hard, job.soft = self._limits_of(message, task)
+        job.hard, job.soft = self._limits_of(task, *limits)
         return job
 
     def asks_broker(self, job: "Job") -> bool:
@@ -176,7 +177,7 @@ class Line:
         """The settlement of a job that came to ``outcome``."""
         try:
             settlement = self._settler.settle(job, outcome)
-        except DecodeError as exc:  # a link of its chain, which is read only now
+        except CanvasError as exc:  # what its future says makes no sense, and is looked at only now
             settlement = self._undecodable(job.delivery, exc)
             settlement.fence = job.fence
         self.gates.leave(settlement, job.message, job.task, outcome)
@@ -269,10 +270,9 @@ class Line:
         finally:
             self.tally.end(running)
 
-    def _limits_of(self, message: Message, task: Task[Any]) -> tuple[float | None, float | None]:
+    def _limits_of(self, task: Task[Any], hard: float | None, soft: float | None) -> tuple[float | None, float | None]:
         """Hard and soft limit in seconds: the call's, the task's, or the settings'."""
-        conf, given = self._conf, message.headers.get("timelimit")
-        hard, soft = given if isinstance(given, list | tuple) and len(given) == 2 else (None, None)
+        conf = self._conf
         return hard or task.time_limit or conf.task_time_limit, (
             soft or task.soft_time_limit or conf.task_soft_time_limit
         )

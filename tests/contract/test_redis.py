@@ -12,6 +12,7 @@ import pytest
 from canvas import Canvas
 from canvas.drivers import open_driver
 from canvas.drivers.base import Lease
+from canvas.drivers.fallback import Stepwise
 from canvas.drivers.redis.url import parse
 from canvas.errors import BrokerError, ConfigurationError, OperationalError
 from canvas.model.settlement import Join, Part, Settlement, Store
@@ -217,6 +218,63 @@ def test_a_forked_child_makes_connections_of_its_own(driver, redis_server):
             os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert driver.broker.length("q") == 2
+
+
+# -- keys that hold something else
+
+
+@pytest.mark.parametrize("stepwise", [False, True])
+@pytest.mark.parametrize("wrong", ["result", "part", "score", "queue", "text"])
+def test_what_redis_refuses_is_refused_alone(driver, redis_server, stepwise, wrong):
+    completer = Stepwise(driver.broker, driver.results) if stepwise else driver.completer
+    results = redis_server.client(1)
+    driver.broker.publish([publish("a"), publish("b"), publish("c")])
+    bad, good = driver.broker.lease(Lease("w", ["q"], 2))
+    store = Store("a", b"record", 60, True)
+    settlement = Settlement(bad, stores=[store], publishes=[publish("d")])
+    match wrong:
+        case "result":
+            results.lpush("celery-task-meta-a", "x")
+        case "part":
+            results.set("celery-taskset-meta-g.j", "x")
+            settlement.parts = [Part("g", "a", 0, b"[]", b"{}", 60, 2)]
+        case "score":
+            settlement.parts = [Part("g", "a", "first", b"[]", b"{}", 60, 2)]
+        case "queue":
+            redis_server.client().set("other", "x")
+            settlement.publishes = [publish("d", queue="other")]
+        case "text":
+            settlement.publishes = [publish("d", queue="\ud800")]
+    settled = completer.settle([settlement, Settlement(good, publishes=[publish("e")])], Lease("w", ["q"], 5))
+    assert [verdict.held for verdict in settled.verdicts] == [False, True]
+    assert settled.verdicts[0].refused
+    assert not settled.verdicts[1].refused
+    assert ids(settled.deliveries) == ["c", "e"]
+    buried = Settlement(bad, disposal="dead", reason="refused")
+    assert completer.settle([buried]).verdicts[0].held
+    (letter,) = driver.broker.dead("q")
+    assert letter.payload == bad.payload
+
+
+@pytest.mark.parametrize("stepwise", [False, True])
+def test_a_chord_whose_end_redis_refuses_stays_ready(driver, redis_server, stepwise):
+    completer = Stepwise(driver.broker, driver.results) if stepwise else driver.completer
+    driver.broker.publish([publish("a")])
+    (only,) = driver.broker.lease(Lease("w", ["q"], 1))
+    part = Part("g", "a", 0, b"[1]", b"{}", 60, 1)
+    (ready,) = completer.settle([Settlement(only, parts=[part])]).verdicts[0].ready
+    redis_server.client().set("other", "x")
+    bad, good = (firing("g", publish("body", queue=queue)) for queue in ("other", "q"))
+    assert "WRONGTYPE" in completer.settle([], None, [bad]).fired[0].refused
+    assert completer.unfired(0) == [ready]
+    assert completer.settle([], None, [good]).fired[0].held
+    assert completer.unfired(0) == []
+
+
+def test_a_queue_that_is_no_list_keeps_nobody_from_the_others(driver, redis_server):
+    redis_server.client().set("bad", "x")
+    driver.broker.publish([publish("a")])
+    assert ids(driver.broker.lease(Lease("w", ["bad", "q"], 5))) == ["a"]
 
 
 # -- kombu and Celery on the same keys

@@ -11,7 +11,7 @@ from canvas.drivers.memory.inbox import MemoryInbox
 from canvas.drivers.memory.store import Memory
 from canvas.drivers.priority import STEPS, priority_of
 from canvas.model.message import Delivery, Publish
-from canvas.model.settlement import Deferral, Lock, Orphan, Settlement
+from canvas.model.settlement import Deferral, Lock, Orphan, Settlement, Verdict
 from canvas.wire.message import redelivered
 
 
@@ -285,9 +285,9 @@ class MemoryBroker:
     def held(self, tags: Sequence[str]) -> list[bool]:
         return [tag in self._memory.unacked for tag in tags]
 
-    def settle(self, settlements: Sequence[Settlement], lease: Lease | None) -> tuple[list[bool], list[Delivery]]:
+    def settle(self, settlements: Sequence[Settlement], lease: Lease | None) -> tuple[list[Verdict], list[Delivery]]:
         with self._memory.lock:
-            done = [self.dispose(settlement) for settlement in settlements]
+            done = [Verdict(self.dispose(settlement), []) for settlement in settlements]
             return done, self.lease(lease) if lease is not None else []
 
     def publish_once(self, guard: str, publishes: Sequence[Publish], deferrals: Sequence[Deferral]) -> bool:

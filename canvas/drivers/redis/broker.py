@@ -15,12 +15,14 @@ from canvas.drivers.redis.bindings import Bindings
 from canvas.drivers.redis.inbox import ReplyQueue, Subscription, reply_queue, subscribed
 from canvas.drivers.redis.keys import BrokerKeys
 from canvas.drivers.redis.link import Link
-from canvas.drivers.redis.packing import Packing, pack, worker_of_tag
+from canvas.drivers.redis.packing import NOTHING, Packed, Packing, pack, pack_each, worker_of_tag
+from canvas.drivers.redis.ready import ready_of
 from canvas.drivers.redis.restore import STARTED_FOR, Restore
 from canvas.drivers.redis.turns import Turns
 from canvas.drivers.redis.waiting import Waiting
+from canvas.errors import RefusedError
 from canvas.model.message import Delivery, Publish
-from canvas.model.settlement import Deferral, Lock, Orphan, Settlement
+from canvas.model.settlement import Deferral, Lock, Orphan, Settlement, Verdict
 
 _PUSHED_AT_ONCE = 256
 _BYTES_AT_ONCE = 1 << 20
@@ -98,7 +100,7 @@ class RedisBroker:
     # -- leasing
 
     def lease(self, request: Lease) -> list[Delivery]:
-        return self.exchange([], request, self._db, None)[1]
+        return self.exchange(request.worker, NOTHING, request, self._db, None)[1]
 
     @property
     def _db(self) -> str:
@@ -106,14 +108,14 @@ class RedisBroker:
 
     def exchange(
         self,
-        settlements: Sequence[list[Any]],
+        worker: str,
+        settlements: Packed,
         lease: Lease | None,
         result_db: str,
         ready: tuple[str, str] | None,
-        firings: Sequence[list[Any]] = (),
+        firings: Packed = NOTHING,
     ) -> tuple[list[Any], list[Delivery], list[Any]]:
         """One call of settle.lua: packed settlements and firings in, verdicts, deliveries, verdicts on firings out."""
-        worker = lease.worker if lease is not None else _worker_of(settlements)
         if worker in self._doubtful:
             self._settle_doubt(worker)
         lists, names = self._sources(lease)
@@ -121,8 +123,8 @@ class RedisBroker:
         limit = lease.limit if lease is not None else 0
         number = self._numbers.get(worker, 0)
         self._numbers[worker] = number + limit
-        arguments = [self._db, result_db, pack(list(settlements)), limit, f"canvas:{worker}:", number,
-                     pack(list(firings))]  # fmt: skip
+        (packed, bad), (chords, bad_chords) = settlements, firings
+        arguments = [self._db, result_db, packed, limit, f"canvas:{worker}:", number, chords]
         ready_key, ready_index = ready or ("canvas:ready", "canvas:ready:index")
         script_keys = [
             keys.unacked,
@@ -148,7 +150,7 @@ class RedisBroker:
             self.revision = int(revision)
         now = time.monotonic()
         deliveries = [Delivery(tag.decode(), queue.decode(), payload, now) for tag, queue, payload in taken]
-        return verdicts, deliveries, fired
+        return _with_refused(verdicts, bad), deliveries, _with_refused(fired, bad_chords)
 
     def _sources(self, lease: Lease | None) -> tuple[list[str], list[str]]:
         """The lists to lease from, and the queue each belongs to; what waits in the inbox first."""
@@ -192,20 +194,21 @@ class RedisBroker:
             return []
         return [bool(found) for found in self.link.pipeline([("HEXISTS", self.keys.unacked, tag) for tag in tags])]
 
-    def settle(self, settlements: Sequence[Settlement], lease: Lease | None) -> tuple[list[bool], list[Delivery]]:
+    def settle(self, settlements: Sequence[Settlement], lease: Lease | None) -> tuple[list[Verdict], list[Delivery]]:
         """The broker's side of settlements: messages and acks, each whole or not at all."""
-        packed = [
-            self.packing.settlement(replace(settlement, stores=[], joins=[], grow=[], parts=[]))
-            for settlement in settlements
-        ]
-        verdicts, deliveries, _ = self.exchange(packed, lease, self._db, None)
-        return [bool(verdict[0]) for verdict in verdicts], deliveries
+        mine = [replace(settlement, stores=[], joins=[], grow=[], parts=[]) for settlement in settlements]
+        packed = pack_each(mine, self.packing.settlement)
+        verdicts, deliveries, _ = self.exchange(worker_of(settlements, lease), packed, lease, self._db, None)
+        return [verdict_of(verdict) for verdict in verdicts], deliveries
 
     def publish_once(self, guard: str, publishes: Sequence[Publish], deferrals: Sequence[Deferral]) -> bool:
-        """Send messages unless the guard says that somebody did."""
+        """Send messages unless the guard says that somebody did. Raises RefusedError."""
         packed = pack([self.packing.publishes(list(publishes)), self.packing.deferrals(list(deferrals))])
         keys = [self.keys.fired(guard), self.keys.deferred, self.keys.deferred_messages]
-        return bool(self.link.call("publish_once", keys, [packed]))
+        answer = self.link.call("publish_once", keys, [packed])
+        if answer[0] == -1:
+            raise RefusedError(_text(answer[1]))
+        return bool(answer[0])
 
     # -- looking
 
@@ -333,5 +336,23 @@ def _text(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _worker_of(settlements: Sequence[list[Any]]) -> str:
-    return next((worker_of_tag(s[0]) for s in settlements if s[0]), "")
+def verdict_of(found: Sequence[Any]) -> Verdict:
+    """A script's verdict: ``[1 held or 0, ready chords]``, or ``[-1, why it was refused]``."""
+    held, rest = found
+    if held < 0:
+        return Verdict(False, [], _text(rest))
+    return Verdict(bool(held), [ready_of(one) for one in rest])
+
+
+def _with_refused(verdicts: list[Any], bad: Mapping[int, str]) -> list[Any]:
+    """A script's verdicts, with those on what could not be told to it in their places."""
+    for place in sorted(bad):
+        verdicts.insert(place, [-1, bad[place]])
+    return verdicts
+
+
+def worker_of(settlements: Sequence[Settlement], lease: Lease | None) -> str:
+    """Whose exchange it is; ``""`` for nobody's."""
+    if lease is not None:
+        return lease.worker
+    return next((worker_of_tag(s.delivery.tag) for s in settlements if s.delivery is not None), "")

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from canvas.drivers.base import Lease, Settled
-from canvas.drivers.redis.broker import RedisBroker
-from canvas.drivers.redis.packing import Packing, pack
-from canvas.drivers.redis.results import RedisResults, ready_of
+from canvas.drivers.redis.broker import RedisBroker, verdict_of, worker_of
+from canvas.drivers.redis.packing import Packing, pack, pack_each
+from canvas.drivers.redis.results import RedisResults
 from canvas.model.settlement import Firing, Ready, Settlement, Verdict
 
 
@@ -22,21 +22,17 @@ class RedisCompleter:
     def settle(
         self, settlements: Sequence[Settlement], lease: Lease | None = None, firings: Sequence[Firing] = ()
     ) -> Settled:
-        packed = [self._packing.settlement(settlement) for settlement in settlements]
-        chords = [self._packing.firing(firing) for firing in firings]
-        verdicts, deliveries, fired = self._broker.exchange(packed, lease, self._result_db, self._ready, chords)
-        return Settled([_verdict(one) for one in verdicts], deliveries, [_verdict(one) for one in fired])
+        packed = pack_each(settlements, self._packing.settlement)
+        chords = pack_each(firings, self._packing.firing)
+        worker = worker_of(settlements, lease)
+        verdicts, deliveries, fired = self._broker.exchange(worker, packed, lease, self._result_db, self._ready, chords)
+        return Settled([verdict_of(one) for one in verdicts], deliveries, [verdict_of(one) for one in fired])
 
     def fire(self, firing: Firing) -> Verdict:
         broker = self._broker
         keys = [*self._ready, broker.keys.deferred, broker.keys.deferred_messages]
         arguments = [str(broker.link.address.db), self._result_db, pack(self._packing.firing(firing))]
-        return _verdict(broker.link.call("fire", keys, arguments))
+        return verdict_of(broker.link.call("fire", keys, arguments))
 
     def unfired(self, older_than: float) -> list[Ready]:
         return self._results.unfired(older_than)
-
-
-def _verdict(found: Sequence[object]) -> Verdict:
-    held, ready = found
-    return Verdict(bool(held), [ready_of(one) for one in ready])  # type: ignore[attr-defined]

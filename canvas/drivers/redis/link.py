@@ -26,7 +26,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from canvas.drivers.redis.url import Address
-from canvas.errors import BrokerError, OperationalError
+from canvas.errors import BrokerError, OperationalError, RefusedError
 
 AWAY: tuple[Any, ...] = (
     redis.exceptions.ConnectionError,
@@ -181,6 +181,8 @@ class Link:
             yield
         except AWAY as exc:
             raise OperationalError(f"Redis at {self.where()}: {exc}") from exc
+        except UnicodeEncodeError as exc:
+            raise RefusedError(f"cannot be told to Redis: {exc}") from exc
         except redis.exceptions.RedisError as exc:
             raise BrokerError(f"Redis at {self.where()} refused: {exc}") from exc
 

@@ -3,23 +3,50 @@
 Bytes are packed in msgpack's old raw form, the only one that Redis' Lua reads.
 """
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, TypeVar
 from uuid import uuid4
 
 import msgpack
 
 from canvas.drivers.priority import priority_of, step_of
 from canvas.drivers.redis.keys import BrokerKeys, ResultKeys
+from canvas.errors import RefusedError
 from canvas.model.message import Publish
 from canvas.model.settlement import Deferral, Firing, Join, Part, Settlement, Store
 from canvas.wire.message import redelivered
 
 DEAD_LETTERS_KEPT = 10_000
+T = TypeVar("T")
+Packed: TypeAlias = tuple[bytes, dict[int, str]]
+"""What ``pack_each`` gives."""
+NOTHING: Packed = (b"\x90", {})
 
 
 def pack(value: Any) -> bytes:
-    """msgpack, as the scripts read it."""
-    return msgpack.packb(value, use_bin_type=False)  # type: ignore[no-any-return]
+    """msgpack, as the scripts read it. Raises RefusedError for what cannot be written."""
+    try:
+        return msgpack.packb(value, use_bin_type=False)  # type: ignore[no-any-return]
+    except (ValueError, TypeError, OverflowError) as exc:
+        raise RefusedError(f"cannot be told to Redis: {exc}") from exc
+
+
+def pack_each(items: Sequence[T], words: Callable[[T], list[Any]]) -> Packed:
+    """Items, each in its ``words``, as the scripts read a list; but for those that cannot be written: by place, why
+    not. Raises BrokerError when the words cannot be looked up."""
+    try:
+        return pack([words(item) for item in items]), {}
+    except (RefusedError, TypeError, ValueError, LookupError, AttributeError):
+        good, bad = [], {}
+    for place, item in enumerate(items):
+        try:
+            written = words(item)
+            pack(written)
+        except (RefusedError, TypeError, ValueError, LookupError, AttributeError) as exc:
+            bad[place] = f"{type(exc).__name__}: {exc}"
+        else:
+            good.append(written)
+    return pack(good), bad
 
 
 class Packing:

@@ -6,7 +6,9 @@ from typing import Any
 from canvas.drivers.redis.keys import BrokerKeys, ResultKeys
 from canvas.drivers.redis.link import Link
 from canvas.drivers.redis.packing import Packing, pack
+from canvas.drivers.redis.ready import ready_of
 from canvas.drivers.redis.watch import Watching
+from canvas.errors import RefusedError
 from canvas.model.settlement import Join, Part, Ready, Store
 
 
@@ -95,11 +97,13 @@ class RedisResults:
     def record(
         self, stores: Sequence[Store], parts: Sequence[Part], joins: Sequence[Join], grow: Sequence[str]
     ) -> list[Ready]:
-        """Records, parts and chord starts in one atomic call; the chords that became ready."""
+        """Records, parts and chord starts in one atomic call; the chords that became ready. Raises RefusedError."""
         packing = self.packing
         groups = [self.keys.group(group_id) for group_id in grow]
         packed = pack([packing.stores(list(stores)), packing.joins(list(joins)), groups, packing.parts(list(parts))])
         found = self.link.call("record", [self.keys.ready, self.keys.ready_index], [packed])
+        if found and found[0] == -1:
+            raise RefusedError(found[1].decode("utf-8", "replace"))
         return [ready_of(one) for one in found]
 
     def finish(self, group_id: str, failed: bool) -> None:
@@ -126,12 +130,6 @@ class RedisResults:
 
     def close(self) -> None:
         self.link.close()
-
-
-def ready_of(found: Sequence[Any]) -> Ready:
-    """A ready chord from a script's answer."""
-    group_id, fire, parts, structure = found
-    return Ready(group_id.decode(), fire, parts, structure)
 
 
 def _set(key: str, value: Any, expires: int | None) -> tuple[Any, ...]:

@@ -5,7 +5,7 @@
 --   now                    unix time, seconds, of this server
 --   ready_key, ready_index hash and zset of chords that are ready
 --   deferred, messages     zset and hash of deferred messages
--- Returns: nothing; defines on_results, on_broker, store, join, grow, part, forget, send, fire, taken, unpark, free, unlock.
+-- Returns: nothing; defines on_results, on_broker, store, join, grow, part, forget, send, refused, fire, taken, unpark, free, unlock.
 
 local broker_db, result_db, now, ready_key, ready_index, deferred, messages
 
@@ -111,14 +111,32 @@ local function record(stores, joins, grows, parts)
     return found
 end
 
+-- A verdict on what Redis will never do, because of a key's type or a value: {-1, why}. What was done of it before may
+-- be done again. Any other failure is the whole script's, and is tried again.
+local function refused(failure)
+    local why = type(failure) == 'table' and failure.err or tostring(failure)
+    for _, passing in ipairs({'OOM ', 'READONLY', 'MISCONF', 'NOREPLICAS', 'NOPERM', 'LOADING', 'MASTERDOWN', 'CLUSTERDOWN'}) do
+        if string.find(why, passing, 1, true) then error(failure, 0) end
+    end
+    on_broker()
+    return {-1, why}
+end
+
 -- f: {group, base, failed, stores, joins, parts, publishes, deferrals}; {held, outer chords that became ready}
 local function fire(f)
     on_results()
-    local held = forget(f[1], f[2], f[3])
+    local held = redis.call('HEXISTS', ready_key, f[1])
     on_broker()
     if held == 0 then return {0, {}} end
-    local found = record(f[4], f[5], {}, f[6])
-    send(f[7], f[8])
+    local done, found = pcall(function()
+        local ready = record(f[4], f[5], {}, f[6])
+        send(f[7], f[8])
+        return ready
+    end)
+    if not done then return refused(found) end
+    on_results()
+    forget(f[1], f[2], f[3])
+    on_broker()
     return {1, found}
 end
 

@@ -3,7 +3,7 @@
 -- KEYS[1] canvas:ready   KEYS[2] canvas:ready:index   KEYS[3] canvas:deferred   KEYS[4] canvas:deferred:messages
 -- ARGV[1] broker db   ARGV[2] result db   ARGV[3] firing, msgpack:
 --     {group, base, failed, stores, joins, parts, publishes, deferrals}
--- Returns {held, outer chords that became ready}; held 0: somebody else ended it.
+-- Returns {held, outer chords that became ready}; held 0: somebody else ended it; {-1, why} when it cannot be.
 
 broker_db, result_db = ARGV[1], ARGV[2]
 ready_key, ready_index, deferred, messages = KEYS[1], KEYS[2], KEYS[3], KEYS[4]

@@ -2,10 +2,12 @@
 --
 -- KEYS[1] guard   KEYS[2] canvas:deferred   KEYS[3] canvas:deferred:messages
 -- ARGV[1] msgpack: {publishes, deferrals}
--- Returns 1 when sent, 0 when the guard was there.
+-- Returns {1} when sent, {0} when the guard was there, {-1, why} when it cannot be done.
 
-if not redis.call('SET', KEYS[1], '1', 'NX', 'EX', 86400) then return 0 end
+if redis.call('EXISTS', KEYS[1]) == 1 then return {0} end
 deferred, messages = KEYS[2], KEYS[3]
 local m = cmsgpack.unpack(ARGV[1])
-send(m[1], m[2])
-return 1
+local done, found = pcall(send, m[1], m[2])
+if not done then return refused(found) end
+redis.call('SET', KEYS[1], '1', 'EX', 86400)
+return {1}

@@ -2,10 +2,11 @@
 --
 -- KEYS[1] canvas:ready   KEYS[2] canvas:ready:index
 -- ARGV[1] msgpack: {stores, joins, grows, parts}
--- Returns the chords that became ready: {group, fire, parts, structure}
+-- Returns the chords that became ready: {group, fire, parts, structure}; or {-1, why it cannot be done}
 
 broker_db, result_db = '0', '0'
 ready_key, ready_index = KEYS[1], KEYS[2]
 now = server_time()
 local r = cmsgpack.unpack(ARGV[1])
-return record(r[1], r[2], r[3], r[4])
+local done, found = pcall(record, r[1], r[2], r[3], r[4])
+return done and found or refused(found)

@@ -10,26 +10,34 @@
 --     dead: {list of dead letters, payload, reason, queue, how many to keep}
 -- ARGV[4] how many to lease   ARGV[5] tag prefix   ARGV[6] number of the first tag
 -- ARGV[7] chords to end, msgpack: {as fire.lua, …}   ARGV[8…] queue name of each list
--- Returns {verdicts, deliveries, revision of what is revoked, verdicts on chords}: verdict {held, ready chords {group, fire, parts, structure}}, delivery {tag, queue, payload}
+-- Returns {verdicts, deliveries, revision of what is revoked, verdicts on chords}: verdict {held, ready chords {group, fire, parts, structure}}, delivery {tag, queue, payload}; {-1, why} for what cannot be done
 
 broker_db, result_db = ARGV[1], ARGV[2]
 deferred, messages, ready_key, ready_index = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 now = server_time()
 
-local function settle(s)
-    local tag, fence = s[1], s[2]
-    if tag then
-        local leased = s[10] and redis.call('HGET', KEYS[1], tag)
-        local held = redis.call('HDEL', KEYS[1], tag)
-        redis.call('ZREM', KEYS[2], tag)
-        redis.call('SREM', KEYS[3], tag)
-        if fence == 'begun' then
-            held = redis.call('HDEL', s[13], tag)
-            redis.call('HDEL', KEYS[9], tag)
-        end
-        if held == 0 and fence ~= 'none' then return {0, {}} end
+local function is_held(tag, fence, begun)
+    if fence == 'none' then return true end
+    return redis.call('HEXISTS', fence == 'begun' and begun or KEYS[1], tag) == 1
+end
+
+local function acknowledge(s)
+    local tag = s[1]
+    if s[10] then
+        local leased = redis.call('HGET', KEYS[1], tag)
         if leased then redis.call('HSET', s[13], tag, leased) end
     end
+    redis.call('HDEL', KEYS[1], tag)
+    redis.call('ZREM', KEYS[2], tag)
+    redis.call('SREM', KEYS[3], tag)
+    if s[2] == 'begun' then
+        redis.call('HDEL', s[13], tag)
+        redis.call('HDEL', KEYS[9], tag)
+    end
+end
+
+local function take_effect(s)
+    local tag = s[1]
     local found = record(s[3], s[4], s[5], s[6])
     send(s[7], s[8])
     for _, f in ipairs(s[11]) do free(f, tag, KEYS[1]) end
@@ -39,6 +47,20 @@ local function settle(s)
         redis.call('LPUSH', s[9][1], cmsgpack.pack(letter))
         redis.call('LTRIM', s[9][1], 0, s[9][5] - 1)
     end
+    return found
+end
+
+-- The ack comes last: what one of the effects is refused for keeps its lease.
+local function settle(s)
+    local tag = s[1]
+    if tag and not is_held(tag, s[2], s[13]) then
+        redis.call('ZREM', KEYS[2], tag)
+        redis.call('SREM', KEYS[3], tag)
+        return {0, {}}
+    end
+    local done, found = pcall(take_effect, s)
+    if not done then return refused(found) end
+    if tag then acknowledge(s) end
     return {1, found}
 end
 
@@ -52,8 +74,8 @@ local deliveries, hashed, scored, tags = {}, {}, {}, {}
 local wanted, number = tonumber(ARGV[4]), tonumber(ARGV[6])
 for k = 10, #KEYS do
     if wanted <= 0 then break end
-    local taken = redis.call('RPOP', KEYS[k], wanted)
-    if taken then
+    local taken = redis.pcall('RPOP', KEYS[k], wanted)
+    if taken and not taken.err then
         local queue = ARGV[k - 2]
         for _, payload in ipairs(taken) do
             local tag = ARGV[5] .. string.format('%.0f', number)
