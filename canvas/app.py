@@ -34,6 +34,7 @@ from canvas.routing import Router
 from canvas.runs import Runs, at_once
 from canvas.send import Sender
 from canvas.validation import Models
+from canvas.wire.signing import Signer, signer
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -286,6 +287,11 @@ class Canvas:
         return frozenset(self.conf.accept_content)
 
     @cached_property
+    def signer(self) -> Signer:
+        """Signs what is sent and kept, and checks what comes, by ``message_signing_keys``."""
+        return signer(self.conf.message_signing_keys, self.conf.message_signature_required)
+
+    @cached_property
     def sender(self) -> Sender:
         return Sender(self)
 
@@ -296,7 +302,8 @@ class Canvas:
 
     def open_runs(self, persist: Callable[[Callable[[], Any]], Any]) -> Runs:
         """The runs of workflows, read and written by calls that ``persist`` makes."""
-        return Runs(self.driver.results, self.conf.task_serializer, self.conf.workflow_expires, persist)
+        conf = self.conf
+        return Runs(self.driver.results, conf.task_serializer, conf.workflow_expires, persist, self.signer)
 
     @cached_property
     def runs(self) -> Runs:

@@ -20,6 +20,7 @@ from canvas.routing import Route, Router
 from canvas.telemetry import emit
 from canvas.wire import codecs
 from canvas.wire import message as wire
+from canvas.wire.signing import Signer
 
 if TYPE_CHECKING:
     from canvas.config import Config
@@ -59,6 +60,9 @@ class Surroundings(Protocol):
 
     @property
     def timezone(self) -> tzinfo: ...
+
+    @property
+    def signer(self) -> Signer: ...
 
     def now(self) -> datetime: ...
 
@@ -101,6 +105,7 @@ class Client:
                 serializer=serializer or conf.task_serializer,
                 compression=compression or conf.task_compression,
                 delivery_tag=new_tag(),
+                signer=self._around.signer,
             )
         except EncodeError as exc:
             place = self._unwritable(message, serializer or conf.task_serializer)
@@ -128,7 +133,9 @@ class Client:
         """A remote control request in its envelope (PROTOCOL.md §6)."""
         exchange = f"{self._conf.control_exchange}.pidbox"
         headers = {"clock": 0, "expires": None}
-        return wire.encode_plain(body, headers, exchange=exchange, routing_key="", delivery_mode=2, tag=new_tag())
+        return wire.encode_plain(
+            body, headers, exchange=exchange, routing_key="", delivery_mode=2, tag=new_tag(), signer=self._around.signer
+        )
 
     # -- headers
 

@@ -18,7 +18,7 @@ from canvas.settings import SETTINGS
 
 _OLD = {setting.old: name for name, setting in SETTINGS.items() if setting.old}
 _OLD.update({name.upper(): name for name in SETTINGS if name.startswith("broker_")})
-_SECRET = ("password", "secret", "token", "security_key", "access_key")
+_SECRET = ("password", "secret", "token", "security_key", "access_key", "signing_key")
 
 
 class Config:

@@ -45,13 +45,14 @@ class Effects:
         fire = typed_json.dumps(
             {"body": membership.chord, "root_id": completer.root_id, "parent_id": completer.task_id}
         )
+        group, signer = membership.group_id, app.signer
         self.parts.append(
             Part(
-                membership.group_id,
+                group,
                 membership.task_id,
                 membership.index,
-                value,
-                fire,
+                signer.seal(f"a part of {group}", value),
+                signer.seal(f"the end of {group}", fire),
                 app.backend.chord_expires,
             )
         )

@@ -78,6 +78,10 @@ class ContentDisallowed(DecodeError):
     """A content type that ``accept_content`` does not name."""
 
 
+class SignatureError(DecodeError):
+    """Bytes that nobody with one of ``message_signing_keys`` wrote."""
+
+
 class EncodeError(WireError, TypeError):
     """A value that the serializer cannot write; the message names its type and place."""
 

@@ -12,6 +12,7 @@ from canvas.errors import ConfigurationError, RunLost
 from canvas.model.run import Place, RunNode
 from canvas.model.settlement import Ready
 from canvas.wire import codecs
+from canvas.wire.signing import UNSIGNED, Signer
 
 CHUNK = 256
 """Nodes that are kept together."""
@@ -34,12 +35,14 @@ class Runs:
         serializer: str,
         expires: float | None,
         persist: Callable[[Callable[[], Any]], Any],
+        signer: Signer = UNSIGNED,
     ) -> None:
         """``expires``: seconds that a run is kept. ``persist`` makes each call to a server, and may repeat it."""
         self._driver = results
         self._serializer = serializer
         self._expires = int(expires) if expires else None
         self.persist = persist
+        self._signer = signer
         self._chunks: OrderedDict[tuple[str, int, int], list[RunNode]] = OrderedDict()
 
     @property
@@ -52,7 +55,7 @@ class Runs:
 
     def keep(self, run: str, about: dict[str, Any], nodes: Sequence[RunNode]) -> None:
         """Keep a new run and the nodes of its first attempt."""
-        fields = {"about": self._encode(about), "attempt": b"0", **self._encoded(0, nodes)}
+        fields = {"about": self._encode(run, about), "attempt": b"0", **self._encoded(run, 0, nodes)}
         self.persist(lambda: self._results.keep_run(run, fields, self._expires, time.time()))
 
     def advance(
@@ -60,7 +63,7 @@ class Runs:
     ) -> bool:
         """Keep what ``run`` is from its next attempt on, with what is ready to ``start`` it; False when that attempt
         has begun already."""
-        fields = {"about": self._encode(about), **self._encoded(attempt + 1, nodes)}
+        fields = {"about": self._encode(run, about), **self._encoded(run, attempt + 1, nodes)}
         return bool(self.persist(lambda: self._results.advance_run(run, attempt, fields, self._expires, start)))
 
     def cancel(self, run: str, attempt: int) -> None:
@@ -81,7 +84,7 @@ class Runs:
         about, attempt, cancelled = self.persist(lambda: self._results.run_fields(run, names))
         if about is None or attempt is None:
             raise RunLost(f"there is no run {run!r}: it never was, or is forgotten by now (workflow_expires)")
-        return {**self._decode(about), "cancelled": cancelled == attempt}, int(attempt)
+        return {**self._decode(f"run {run}", about), "cancelled": cancelled == attempt}, int(attempt)
 
     def node(self, run: str, attempt: int, number: int) -> RunNode:
         """One node. Raises RunLost."""
@@ -112,7 +115,7 @@ class Runs:
         for chunk, kept in zip(chunks, self.persist(lambda: self._results.run_fields(run, names)), strict=True):
             if kept is None:
                 raise RunLost(f"the nodes of run {run} are gone: it is forgotten by now (workflow_expires)")
-            nodes = [RunNode.from_list(one) for one in self._decode(kept)]
+            nodes = [RunNode.from_list(one) for one in self._decode(f"chunk {attempt}.{chunk} of run {run}", kept)]
             self._chunks[run, attempt, chunk] = nodes
             loaded += nodes
         while len(self._chunks) > _CHUNKS_CACHED:
@@ -121,13 +124,18 @@ class Runs:
 
     # -- bytes
 
-    def _encoded(self, attempt: int, nodes: Sequence[RunNode]) -> dict[str, bytes]:
-        return {f"{attempt}.{place}": chunk for place, chunk in enumerate(_chunks(nodes, self._serializer))}
+    def _encoded(self, run: str, attempt: int, nodes: Sequence[RunNode]) -> dict[str, bytes]:
+        return {
+            f"{attempt}.{place}": self._signer.seal(f"chunk {attempt}.{place} of run {run}", chunk)
+            for place, chunk in enumerate(_chunks(nodes, self._serializer))
+        }
 
-    def _encode(self, value: Any) -> bytes:
-        return codecs.encode(value, self._serializer)[2]
+    def _encode(self, run: str, about: dict[str, Any]) -> bytes:
+        return self._signer.seal(f"run {run}", codecs.encode(about, self._serializer)[2])
 
-    def _decode(self, kept: bytes) -> Any:
+    def _decode(self, place: str, kept: bytes) -> Any:
+        """Raises SignatureError."""
+        kept = self._signer.open(place, kept)
         return codecs.decode(kept, codecs.named(self._serializer).content_type, accept={self._serializer})
 
 

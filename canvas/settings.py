@@ -244,6 +244,8 @@ SETTINGS: Final[dict[str, Setting]] = {
     "task_max_deliveries": Setting("count", 5),
     "task_message_max_bytes": Setting("count", 67108864),
     "task_message_max_depth": Setting("count", 200),
+    "message_signing_keys": Setting("names", None),
+    "message_signature_required": Setting("bool", True),
     "worker_lease_ttl": Setting("seconds", 30.0),
     "worker_lease_beat": Setting("seconds", 10.0),
     "worker_batch_size": Setting("count", 64),

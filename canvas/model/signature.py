@@ -354,11 +354,17 @@ class Signature(dict[str, Any], Generic[R]):
         built = target.__new__(target)
         built._app = app
         built._type = None
+        try:
+            kwargs = built._adopt(dict(d.get("kwargs") or {}), app)
+        except CompositionError:
+            raise
+        except (TypeError, ValueError) as exc:
+            raise CompositionError(f"{d['task']:.100}: kwargs: expected a {kind}'s; got {d['kwargs']!r:.200}") from exc
         dict.update(
             built,
             task=d["task"],
             args=tuple(d.get("args") or ()),
-            kwargs=built._adopt(dict(d.get("kwargs") or {}), app),
+            kwargs=kwargs,
             options=dict(d.get("options") or {}),
             subtask_type=kind,
             immutable=bool(d.get("immutable")),

@@ -10,6 +10,7 @@ from canvas.errors import DecodeError, InvalidTaskError
 from canvas.model.message import NO_EMBED, Message
 from canvas.wire import codecs, compression, typed_json
 from canvas.wire.links import body_with_links
+from canvas.wire.signing import UNSIGNED, Signer
 from canvas.wire.typed_json import Unread
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -18,7 +19,14 @@ _EMBED = ("callbacks", "errbacks", "chain", "chord")
 _V1_TO_V2 = ("group", "group_index", "retries", "eta", "expires", "timelimit")
 
 
-def encode(message: Message, *, serializer: str = "json", compression: str | None = None, delivery_tag: str) -> bytes:
+def encode(
+    message: Message,
+    *,
+    serializer: str = "json",
+    compression: str | None = None,
+    delivery_tag: str,
+    signer: Signer = UNSIGNED,
+) -> bytes:
     """The envelope as it lies in a queue.
 
     ``message.headers`` and ``message.properties`` are complete but for what encoding decides. Raises EncodeError.
@@ -37,6 +45,7 @@ def encode(message: Message, *, serializer: str = "json", compression: str | Non
         message.properties,
         compressed=compression,
         tag=delivery_tag,
+        signer=signer,
     )
 
 
@@ -49,8 +58,10 @@ def envelope(
     *,
     compressed: str | None = None,
     tag: str,
+    signer: Signer = UNSIGNED,
 ) -> bytes:
     """Serialised ``data`` in kombu's envelope."""
+    headers = signer.sign_message(headers, content_type, content_encoding, data)
     if compressed:
         data, kind = compression.compress(data, compressed)
         headers = {**headers, "compression": kind}
@@ -73,12 +84,14 @@ def decode(
     accept: Collection[str],
     max_bytes: int = MAX_BYTES,
     max_depth: int = typed_json.MAX_DEPTH,
+    signer: Signer = UNSIGNED,
 ) -> Message:
     """The message in an envelope, of either protocol.
 
-    Raises DecodeError for bytes that are none, ContentDisallowed, InvalidTaskError for fields that make no sense.
+    Raises DecodeError for bytes that are none, ContentDisallowed, SignatureError, InvalidTaskError for fields that make
+    no sense.
     """
-    headers, properties, content_type, body = _opened(payload, accept, max_bytes, max_depth)
+    headers, properties, content_type, body = _opened(payload, accept, max_bytes, max_depth, signer)
     message = _v1(headers, body) if isinstance(body, dict) else _v2(headers, body)
     message.properties, message.content_type = properties, content_type
     return message
@@ -92,16 +105,19 @@ def encode_plain(
     routing_key: str,
     delivery_mode: int,
     tag: str,
+    signer: Signer = UNSIGNED,
 ) -> bytes:
     """An envelope with a JSON body that is no task: remote control and its replies. Raises EncodeError."""
     info = {"exchange": exchange, "routing_key": routing_key}
     properties = {"delivery_mode": delivery_mode, "delivery_info": info, "priority": 0}
-    return envelope(typed_json.dumps(body), "application/json", "utf-8", headers, properties, tag=tag)
+    return envelope(typed_json.dumps(body), "application/json", "utf-8", headers, properties, tag=tag, signer=signer)
 
 
-def decode_plain(payload: bytes, *, max_bytes: int = MAX_BYTES) -> tuple[dict[str, Any], dict[str, Any]]:
+def decode_plain(
+    payload: bytes, *, max_bytes: int = MAX_BYTES, signer: Signer = UNSIGNED
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Headers and JSON body of an envelope that is no task: remote control and its replies. Raises DecodeError."""
-    headers, body = decode_events(payload, max_bytes=max_bytes)
+    headers, _, _, body = _opened(payload, ("json",), max_bytes, typed_json.MAX_DEPTH, signer)
     if not isinstance(body, dict):
         raise DecodeError(f"body: expected a JSON object; got {type(body).__name__}")
     return headers, body
@@ -109,12 +125,12 @@ def decode_plain(payload: bytes, *, max_bytes: int = MAX_BYTES) -> tuple[dict[st
 
 def decode_events(payload: bytes, *, max_bytes: int = MAX_BYTES) -> tuple[dict[str, Any], Any]:
     """Headers and JSON body, whatever that is: an event, or a list of events. Raises DecodeError."""
-    headers, _, _, body = _opened(payload, ("json",), max_bytes, typed_json.MAX_DEPTH)
+    headers, _, _, body = _opened(payload, ("json",), max_bytes, typed_json.MAX_DEPTH, UNSIGNED)
     return headers, body
 
 
 def _opened(
-    payload: bytes, accept: Collection[str], max_bytes: int, max_depth: int
+    payload: bytes, accept: Collection[str], max_bytes: int, max_depth: int, signer: Signer
 ) -> tuple[dict[str, Any], dict[str, Any], str, Any]:
     outer = typed_json.loads(payload, max_depth=max_depth)
     if not isinstance(outer, dict):
@@ -126,6 +142,7 @@ def _opened(
     data = _body(outer.get("body"), properties)
     if headers.get("compression"):
         data = compression.decompress(data, str(headers["compression"]), max_bytes=max_bytes)
+    signer.check_message(headers, content_type, outer.get("content-encoding"), data)
     body = None
     if content_type == "application/json" and "json" in accept and "task" in headers:
         body = body_with_links(data, max_depth)

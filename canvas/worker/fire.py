@@ -9,7 +9,7 @@ from canvas.app import Canvas
 from canvas.client import Ambient
 from canvas.effects import Completer, Effects
 from canvas.errback import body_errbacks, dependency_error, shown_error
-from canvas.errors import CanvasError, ChordError, RunLost
+from canvas.errors import CanvasError, ChordError, DecodeError, RunLost
 from canvas.model import states
 from canvas.model.record import Record
 from canvas.model.settlement import Firing, Ready
@@ -37,42 +37,63 @@ class Part:
 def fire(app: Canvas, runs: Runs, ready: Ready) -> Firing:
     """What ends the chord. Its body's arguments are the parts' values, in the header's order and nesting."""
     effects = Effects(app)
-    told = typed_json.loads(ready.fire)
+    try:
+        told = _told(app, ready)
+        body = maybe_signature(told.get("body"), app)
+    except CanvasError as exc:
+        emit("chord.refused", group_id=ready.group_id, reason=str(exc))
+        return effects.firing(ready.group_id, failed=True)
     if "run" in told:
         return _advance(app, runs, effects, ready, told)
-    body = maybe_signature(told["body"], app)
     completer = Completer(told["root_id"], told["parent_id"])
-    parts = [_decode(app, value) for value in ready.parts]
-    failed = next((part for part in parts if part.state in states.PROPAGATE_STATES), None)
-    if failed is None:
-        try:
+    error = None
+    try:
+        parts = _parts(app, ready)
+        failed = next((part for part in parts if part.state in states.PROPAGATE_STATES), None)
+        if failed is None:
             _send_body(app, effects, body, _values(app, ready, parts), completer)
             return effects.firing(ready.group_id)
-        except (CanvasError, TypeError, ValueError) as exc:
-            effects = Effects(app)
-            error = ChordError(f"Callback error: {exc!r}")
-            error.__cause__ = exc
-    else:
         error = dependency_error(failed.task_id, failed.result, nested=ready.structure is not None)
+    except (CanvasError, TypeError, ValueError) as exc:
+        effects = Effects(app)
+        error = ChordError(f"Callback error: {exc!r}")
+        error.__cause__ = exc
     _fail_body(app, effects, body, error, completer)
     advance_all(app, runs, effects, completer.task_id)
     return effects.firing(ready.group_id, failed=True)
 
 
+def _told(app: Canvas, ready: Ready) -> dict[str, Any]:
+    """What the last part said of the chord's end. Raises DecodeError for what no worker wrote."""
+    told = typed_json.loads(app.signer.open(f"the end of {ready.group_id}", ready.fire))
+    if isinstance(told, dict) and ("run" in told or isinstance(told.get("body"), dict)):
+        return {"root_id": None, "parent_id": None, **told}
+    raise DecodeError(f"the end of chord {ready.group_id}: expected its body; got {told!r:.100}")
+
+
 def _advance(app: Canvas, runs: Runs, effects: Effects, ready: Ready, told: dict[str, Any]) -> Firing:
     """The next step of a workflow's run; nothing for a run that is forgotten."""
-    (run, attempt), parts = told["run"], [_decode(app, value) for value in ready.parts]
+    run, attempt = told["run"]
     try:
+        parts = _parts(app, ready)
         inputs = [(int(part.task_id), part.state, part.result) for part in parts]
         Advance(app, runs, effects, run, attempt, told["parent_id"]).go_on(told["told"], inputs)
-    except RunLost as exc:
+    except (RunLost, DecodeError) as exc:
         emit("run.lost", run=run, reason=str(exc))
     return effects.firing(ready.group_id)
 
 
-def _decode(app: Canvas, value: bytes) -> Part:
-    backend = app.backend
-    return Part(*wire_record.decode_part(value, serializer=backend.serializer, accept=backend.accept))
+def _parts(app: Canvas, ready: Ready) -> list[Part]:
+    """What the members came to. Raises DecodeError."""
+    backend, place = app.backend, f"a part of {ready.group_id}"
+    return [
+        Part(
+            *wire_record.decode_part(
+                app.signer.open(place, value), serializer=backend.serializer, accept=backend.accept
+            )
+        )
+        for value in ready.parts
+    ]
 
 
 def _values(app: Canvas, ready: Ready, parts: list[Part]) -> list[Any]:

@@ -66,7 +66,9 @@ class Pidbox(threading.Thread):
 
     def _take(self, payload: bytes) -> None:
         try:
-            headers, body = wire.decode_plain(payload, max_bytes=self._app.conf.task_message_max_bytes)
+            headers, body = wire.decode_plain(
+                payload, max_bytes=self._app.conf.task_message_max_bytes, signer=self._app.signer
+            )
             command, arguments = str(body["method"]), dict(body.get("arguments") or {})
             meant = self._is_meant(body)
             reply_to = body.get("reply_to")

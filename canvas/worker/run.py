@@ -7,7 +7,15 @@ from typing import Any
 
 from canvas.app import Canvas
 from canvas.effects import Effects
-from canvas.errors import CanvasError, InvalidTaskError, NotRegistered, TimeLimitExceeded, WireError, WorkerLostError
+from canvas.errors import (
+    CanvasError,
+    InvalidTaskError,
+    NotRegistered,
+    SignatureError,
+    TimeLimitExceeded,
+    WireError,
+    WorkerLostError,
+)
 from canvas.execute import execute
 from canvas.model import states
 from canvas.model.message import Delivery, Message, Publish
@@ -175,11 +183,7 @@ class Line:
 
     def conclude(self, job: "Job", outcome: Outcome) -> Settlement:
         """The settlement of a job that came to ``outcome``."""
-        try:
-            settlement = self._settler.settle(job, outcome)
-        except CanvasError as exc:  # what its future says makes no sense, and is looked at only now
-            settlement = self._undecodable(job.delivery, exc)
-            settlement.fence = job.fence
+        settlement = self._settle(job, outcome)
         self.gates.leave(settlement, job.message, job.task, outcome)
         emit(
             "task.finished",
@@ -243,6 +247,7 @@ class Line:
             accept=self._accept,
             max_bytes=conf.task_message_max_bytes,
             max_depth=conf.task_message_max_depth,
+            signer=self._app.signer,
         )
 
     def execute(self, job: "Job") -> Outcome:
@@ -283,7 +288,8 @@ class Line:
         """Dead-lettered with the reason; where at least the id can be read, its waiter is told."""
         emit("message.dead", queue=delivery.queue, reason=str(exc))
         settlement = Settlement(delivery, disposal="dead", reason=f"{type(exc).__name__}: {exc}")
-        task_id = wire.peek_id(delivery.payload)
+        # Whoever forges a message does not decide what a result says either.
+        task_id = None if isinstance(exc, SignatureError) else wire.peek_id(delivery.payload)
         if task_id:
             effects = Effects(self._app)
             record = Record(task_id, states.FAILURE, exc, None, [])
@@ -322,9 +328,18 @@ class Line:
         lost = WorkerLostError(f"{message.task}[{message.id}]: {died}")
         return self._bury(self._job(delivery, message, "lease"), lost, reason)
 
+    def _settle(self, job: "Job", outcome: Outcome) -> Settlement:
+        try:
+            return self._settler.settle(job, outcome)
+        except CanvasError as exc:
+            # What the message says of its future makes no sense, and was not looked at before.
+            settlement = self._undecodable(job.delivery, exc)
+            settlement.fence = job.fence
+            return settlement
+
     def _bury(self, job: "Job", exc: Exception, reason: str) -> Settlement:
         """FAILURE for whoever waits, and a dead letter."""
-        settlement = self._settler.settle(job, Failure(exc))
+        settlement = self._settle(job, Failure(exc))
         self.gates.leave(settlement, job.message, job.task, Failure(exc))
         settlement.disposal, settlement.reason = "dead", reason
         return settlement

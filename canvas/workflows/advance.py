@@ -64,7 +64,8 @@ class Advance:
 
     def starting(self) -> Ready:
         """What is ready when the attempt is to start, for whoever fires it."""
-        return Ready(f"{self._run}.{self._attempt}.start", self._fire(["start"]), [], None)
+        group = f"{self._run}.{self._attempt}.start"
+        return Ready(group, self._fire(group, ["start"]), [], None)
 
     def go_on(self, told: Sequence[Any], parts: Sequence[tuple[int, str, Any]]) -> None:
         """The chord of a run is ready: ``told`` says what for; ``parts`` are slot, state and value."""
@@ -294,10 +295,12 @@ class Advance:
         backend, group = self._app.backend, f"{self._run}.{self._attempt}.{name}"
         payload = wire_record.encode_part(str(slot), state, value, serializer=backend.serializer)
         expires = int(self._app.conf.workflow_expires or 0)
-        self._effects.parts.append(Part(group, str(slot), slot, payload, self._fire(told), expires, size))
+        payload = self._app.signer.seal(f"a part of {group}", payload)
+        self._effects.parts.append(Part(group, str(slot), slot, payload, self._fire(group, told), expires, size))
 
-    def _fire(self, told: list[Any]) -> bytes:
-        return typed_json.dumps({"run": [self._run, self._attempt], "told": told, "parent_id": self._parent})
+    def _fire(self, group: str, told: list[Any]) -> bytes:
+        fire = typed_json.dumps({"run": [self._run, self._attempt], "told": told, "parent_id": self._parent})
+        return self._app.signer.seal(f"the end of {group}", fire)
 
 
 def _by_policy(node: RunNode, state: str, value: Any) -> tuple[str, Any]:

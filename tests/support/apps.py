@@ -497,6 +497,8 @@ if "APP_LIBRARY" in os.environ:
             if "APP_MASTER" in os.environ
             else {}
         ),
+        **({"message_signing_keys": os.environ["APP_SIGNING"].split(",")} if "APP_SIGNING" in os.environ else {}),
+        **({"message_signature_required": False} if "APP_UNSIGNED_TOO" in os.environ else {}),
         **({"worker_pool_restarts": True} if os.environ.get("APP_RESTARTS") else {}),
         **({"task_acks_on_failure_or_timeout": False} if os.environ.get("APP_ACKS_ON_FAILURE") else {}),
     )
