@@ -1,7 +1,7 @@
 """Publish as ``retry`` and ``retry_policy`` say (Celery's ``task_publish_retry`` and its policy)."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from canvas.drivers.base import Broker
@@ -9,20 +9,21 @@ from canvas.errors import OperationalError
 from canvas.model.message import Publish
 
 
-def publish(broker: Broker, messages: Sequence[Publish], retry: bool, policy: Mapping[str, Any] | None) -> None:
-    """Publish. Without a policy the driver tries again as it sees fit, with ``retry`` off not at all.
+def publish(call: Callable[[bool], None], retry: bool, policy: Mapping[str, Any] | None) -> None:
+    """Make a driver's ``call``, which is told whether to try again by itself, as it sees fit: it is without a policy,
+    unless ``retry`` is off.
 
     Raises OperationalError when the last try failed.
     """
     if not retry or policy is None:
-        broker.publish(messages, retry)
+        call(retry)
         return
     for delay in delays(policy):
         try:
-            return broker.publish(messages, False)
+            return call(False)
         except OperationalError:
             time.sleep(delay)
-    broker.publish(messages, False)
+    call(False)
 
 
 async def apublish(broker: Broker, messages: Sequence[Publish], retry: bool, policy: Mapping[str, Any] | None) -> None:

@@ -43,10 +43,12 @@ class Sender:
             owner = driver.broker.publish_unique(outgoing[0].publish, *unique)
             if owner is not None:
                 return self._under_way(plan, owner)
+        messages = [out.publish for out in outgoing]
         if joins:
-            self._results().join(joins)
-        if outgoing and unique is None:
-            publish(driver.broker, [out.publish for out in outgoing], *self._retrying(options))
+            self._results()
+            publish(lambda retry: driver.completer.start(joins, messages, retry), *self._retrying(options))
+        elif messages and unique is None:
+            publish(lambda retry: driver.broker.publish(messages, retry), *self._retrying(options))
         if self._app.conf.task_send_sent_event:
             self._tell_sent(outgoing)
         return self._sent(sig, plan, outgoing, options)

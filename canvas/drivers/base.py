@@ -333,6 +333,9 @@ class Completer(Protocol):
         the lease held; records and parts (idempotent); then messages and ack in one atomic call.
         """
 
+    def start(self, joins: Sequence[Join], messages: Sequence[Publish], retry: bool = True) -> None:
+        """Start chords, and then publish; at once where broker and results share a server. Raises RefusedError."""
+
     def fire(self, firing: Firing) -> Verdict:
         """Send a ready chord's body exactly once; ``held`` is False when somebody else already did.
 

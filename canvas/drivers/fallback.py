@@ -95,6 +95,12 @@ class Stepwise:
             return []
         return self._results.record(stores, parts, joins, grow) if stores or parts or joins or grow else []
 
+    def start(self, joins: Sequence[Join], messages: Sequence[Publish], retry: bool = True) -> None:
+        if self._results is None:
+            raise BrokerError("a chord needs a result backend to count its parts; set result_backend")
+        self._results.join(joins)
+        self._broker.publish(messages, retry)
+
     def fire(self, firing: Firing) -> Verdict:
         if self._results is None:
             raise BrokerError("a chord needs a result backend; set result_backend")

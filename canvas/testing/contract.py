@@ -477,6 +477,16 @@ class DriverContract:
         assert driver.broker.reap() == 0
         assert driver.completer.settle([Settlement(delivery)]).verdicts[0].held
 
+    def test_starting_sets_chords_up_and_sends(self, driver: Driver) -> None:
+        driver.completer.start([Join("g", 1, 60)], [publish("a"), publish("b")])
+        first, second = self._lease(driver, 2)
+        assert ids([first, second]) == ["a", "b"]
+        member = Part("g", "a", 0, b"value", b"fire", 60)
+        (ready,) = driver.completer.settle([Settlement(first, parts=[member])]).verdicts[0].ready
+        assert (ready.group_id, ready.parts) == ("g", [b"value"])
+        driver.completer.start([], [publish("c")], retry=False)
+        assert ids(self._lease(driver)) == ["c"]
+
     def test_leases_that_only_the_broker_knows_of_are_given_back(self, driver: Driver) -> None:
         driver.broker.beat("w1", ["q"], 60)
         driver.broker.publish([publish("a"), publish("b"), publish("c")])

@@ -6,9 +6,11 @@ from canvas.app import Canvas
 from canvas.client import Ambient
 from canvas.effects import Effects
 from canvas.errback import call_errback, takes_request
+from canvas.errors import CanvasError
 from canvas.model.group import group
 from canvas.model.request import Request
 from canvas.model.signature import maybe_signature
+from canvas.telemetry import emit
 
 
 def run_errbacks(app: Canvas, effects: Effects, errbacks: Any, request: Request, exc: BaseException, text: Any) -> None:
@@ -24,5 +26,17 @@ def run_errbacks(app: Canvas, effects: Effects, errbacks: Any, request: Request,
         else:
             by_id.append(sig)
     if by_id:
-        plan = effects.plan(group(by_id, app=app), (request.id,), {})
+        _send(app, effects, by_id, request)
+
+
+def _send(app: Canvas, effects: Effects, sigs: list[Any], request: Request) -> None:
+    """All in one group; where that cannot be, each that can."""
+    try:
+        plan = effects.plan(group(sigs, app=app), (request.id,), {})
         effects.send(plan, Ambient(request.root_id or request.id, request.id))
+    except (CanvasError, TypeError, ValueError) as exc:
+        if len(sigs) == 1:
+            emit("errback.failed", task=sigs[0].task, task_id=request.id, exc=exc)
+            return
+        for sig in sigs:
+            _send(app, effects, [sig], request)

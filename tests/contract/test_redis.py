@@ -13,12 +13,14 @@ from canvas import Canvas
 from canvas.drivers import open_driver
 from canvas.drivers.base import Lease
 from canvas.drivers.fallback import Stepwise
+from canvas.drivers.redis.link import script
 from canvas.drivers.redis.url import parse
 from canvas.errors import BrokerError, ConfigurationError, OperationalError
 from canvas.model.settlement import Join, Part, Settlement, Store
 from canvas.testing.contract import envelope, eventually, firing, ids, publish
 from canvas.wire import message as wire
 from canvas.wire import record
+from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer, free_port
 
 
@@ -170,6 +172,25 @@ async def test_an_awaited_watch_survives_its_connection(driver, redis_server):
         redis_server.client().execute_command("CLIENT", "KILL", "TYPE", "pubsub")
         driver.results.store([Store("a", b"while away", 60, True)])
         assert await watch.next(10) == ("a", b"while away")
+
+
+def test_a_start_whose_answer_was_lost_is_made_once(driver, redis_server):
+    """Its chord was even at its end when the client asked again."""
+    asked = []
+
+    def lose_the_first(request):
+        if request.name != "start":
+            return None
+        asked.append(request)
+        return (lambda answer: proxy.cut()) if len(asked) == 1 else None
+
+    with Proxy(redis_server.port, lose_the_first) as proxy:
+        client = open_driver(proxy.url(0), proxy.url(1))
+        redis_server.client().script_load(script("start")[0])
+        client.completer.start([Join("g", 1, 60)], [publish("a")])
+        client.broker.close()
+    assert len(asked) == 2
+    assert driver.broker.length("q") == 1
 
 
 def test_a_lease_whose_answer_was_lost_is_found_again(driver, redis_server):

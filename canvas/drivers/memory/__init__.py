@@ -13,7 +13,8 @@ from canvas.drivers.base import Driver, Lease, Settled
 from canvas.drivers.memory.broker import MemoryBroker
 from canvas.drivers.memory.results import MemoryResults
 from canvas.drivers.memory.store import Clock, Memory
-from canvas.model.settlement import Firing, Ready, Settlement, Verdict
+from canvas.model.message import Publish
+from canvas.model.settlement import Firing, Join, Ready, Settlement, Verdict
 
 
 class MemoryCompleter:
@@ -37,6 +38,10 @@ class MemoryCompleter:
             return Verdict(False, [])
         s = settlement
         return Verdict(True, self._memory.record_all(s.stores, s.parts, s.joins, s.grow))
+
+    def start(self, joins: Sequence[Join], messages: Sequence[Publish], retry: bool = True) -> None:
+        with self._memory.lock:
+            self._settle(Settlement(None, fence="none", joins=list(joins), publishes=list(messages)))
 
     def fire(self, firing: Firing) -> Verdict:
         with self._memory.lock:

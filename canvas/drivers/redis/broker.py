@@ -150,7 +150,7 @@ class RedisBroker:
             self.revision = int(revision)
         now = time.monotonic()
         deliveries = [Delivery(tag.decode(), queue.decode(), payload, now) for tag, queue, payload in taken]
-        return _with_refused(verdicts, bad), deliveries, _with_refused(fired, bad_chords)
+        return with_refused(verdicts, bad), deliveries, with_refused(fired, bad_chords)
 
     def _sources(self, lease: Lease | None) -> tuple[list[str], list[str]]:
         """The lists to lease from, and the queue each belongs to; what waits in the inbox first."""
@@ -344,7 +344,7 @@ def verdict_of(found: Sequence[Any]) -> Verdict:
     return Verdict(bool(held), [ready_of(one) for one in rest])
 
 
-def _with_refused(verdicts: list[Any], bad: Mapping[int, str]) -> list[Any]:
+def with_refused(verdicts: list[Any], bad: Mapping[int, str]) -> list[Any]:
     """A script's verdicts, with those on what could not be told to it in their places."""
     for place in sorted(bad):
         verdicts.insert(place, [-1, bad[place]])

@@ -1,12 +1,19 @@
 """Settlements on one server: records, parts, messages and acks in one atomic call (DESIGN: Settlement)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from canvas.drivers.base import Lease, Settled
-from canvas.drivers.redis.broker import RedisBroker, verdict_of, worker_of
-from canvas.drivers.redis.packing import Packing, pack, pack_each
+from canvas.drivers.redis.broker import RedisBroker, verdict_of, with_refused, worker_of
+from canvas.drivers.redis.packing import Packed, Packing, pack, pack_each
 from canvas.drivers.redis.results import RedisResults
-from canvas.model.settlement import Firing, Ready, Settlement, Verdict
+from canvas.errors import RefusedError
+from canvas.model.ids import new_id
+from canvas.model.message import Publish
+from canvas.model.settlement import Firing, Join, Ready, Settlement, Verdict
+
+_REPEATED_WITHIN = 120
+"""Seconds: longer than a call is tried again."""
 
 
 class RedisCompleter:
@@ -23,10 +30,25 @@ class RedisCompleter:
         self, settlements: Sequence[Settlement], lease: Lease | None = None, firings: Sequence[Firing] = ()
     ) -> Settled:
         packed = pack_each(settlements, self._packing.settlement)
+        if lease is None and not firings and not any(settlement.delivery for settlement in settlements):
+            return Settled([verdict_of(one) for one in self._start(packed)], [], [])
         chords = pack_each(firings, self._packing.firing)
         worker = worker_of(settlements, lease)
         verdicts, deliveries, fired = self._broker.exchange(worker, packed, lease, self._result_db, self._ready, chords)
         return Settled([verdict_of(one) for one in verdicts], deliveries, [verdict_of(one) for one in fired])
+
+    def start(self, joins: Sequence[Join], messages: Sequence[Publish], retry: bool = True) -> None:
+        settlement = Settlement(None, fence="none", joins=list(joins), publishes=list(messages))
+        for verdict in map(verdict_of, self._start(pack_each([settlement], self._packing.settlement), once=not retry)):
+            if verdict.refused:
+                raise RefusedError(verdict.refused)
+
+    def _start(self, packed: Packed, once: bool = True) -> list[Any]:
+        broker = self._broker
+        guard = broker.keys.start(new_id())
+        keys = [broker.keys.deferred, broker.keys.deferred_messages, *self._ready, guard]
+        arguments = [str(broker.link.address.db), self._result_db, packed[0], _REPEATED_WITHIN]
+        return with_refused(broker.link.call("start", keys, arguments, once=once), packed[1])
 
     def fire(self, firing: Firing) -> Verdict:
         broker = self._broker
