@@ -6,7 +6,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -76,6 +76,8 @@ class Canvas:
         self._tasks = TaskRegistry()
         self._unbound: list[task_module.Task[Any]] = []
         self._lock = threading.RLock()
+        self.clock_offset = 0.0
+        """Seconds by which the broker's clock is ahead of this machine's, as far as a worker knows."""
         self._finalized = False
         self._discover: list[Callable[[], None]] = []
         self._local_oid = threading.local()
@@ -130,8 +132,9 @@ class Canvas:
         return UTC if name in (None, "UTC") else ZoneInfo(name)
 
     def now(self) -> datetime:
-        """The time, in the app's zone."""
-        return datetime.now(self.timezone)
+        """The time, in the app's zone; in a worker by the broker's clock, should this machine's be wrong."""
+        now = datetime.now(self.timezone)
+        return now + timedelta(seconds=self.clock_offset) if self.clock_offset else now
 
     @property
     def hostname(self) -> str:

@@ -32,6 +32,7 @@ worker.worn           pid, why
 worker.scaled         by
 worker.unlimited      pool, who
 worker.lease_lost     tag, queue
+worker.clock_off      seconds (the broker's clock is so much ahead)
 worker.reaped         messages
 worker.forgotten      worker
 worker.fault          work, exc

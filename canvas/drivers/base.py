@@ -219,6 +219,11 @@ class Broker(Protocol):
     def revision(self) -> int:
         """How often anything had been revoked when this broker last leased."""
 
+    @property
+    def clock_offset(self) -> float:
+        """Seconds by which the server's clock was ahead of this machine's when this broker last leased; 0 where they
+        agree."""
+
     def revoke(self, entries: Sequence[str], seconds: float) -> None:
         """Keep each entry (text that workers understand) for so many seconds."""
 

@@ -171,6 +171,10 @@ def _chord_refused(group_id: str, reason: str, **_: Any) -> None:
     _worker.critical("Chord %s cannot be ended: %s", group_id, reason)
 
 
+def _clock_off(seconds: float, **_: Any) -> None:
+    _worker.warning("This machine's clock is off by %.0f seconds; times are the broker's from now on", -seconds)
+
+
 def _forgotten(worker: str, **_: Any) -> None:
     _worker.warning(
         "The broker did not know worker %s any more: it was emptied, or is a copy that had fallen behind, or took this "
@@ -215,6 +219,7 @@ _LINES: list[tuple[str, Callable[..., None], logging.Logger, int]] = [
     ("worker.lease_lost", _lease_lost, _worker, logging.WARNING),
     ("worker.reaped", _reaped, _worker, logging.WARNING),
     ("chord.refused", _chord_refused, _worker, logging.CRITICAL),
+    ("worker.clock_off", _clock_off, _worker, logging.WARNING),
     ("worker.forgotten", _forgotten, _worker, logging.WARNING),
     ("run.lost", _run_lost, _worker, logging.ERROR),
     ("errback.failed", _errback_failed, _worker, logging.ERROR),

@@ -96,11 +96,10 @@ class WorkerProcess:
         self._events = TaskEvents(app, plan.hostname, board)
         self.worker = worker
         appetite = Appetite(slots, conf.worker_batch_size, conf.worker_prefetch_seconds, plan.prefetch_limit)
-        revocations, tally = Revocations(app.driver.broker), Tally(plan.hostname, row, watched=expendable)
+        self._revocations = revocations = Revocations(app.driver.broker)
+        tally = Tally(plan.hostname, row, watched=expendable)
         self._alone = plan.pool not in _MANY_SLOTS
-        self.exchange = Exchange(
-            app.driver, worker, list(plan.queues), appetite, revocations.sync, tally.held, self._alone
-        )
+        self.exchange = Exchange(app.driver, worker, list(plan.queues), appetite, self._leased, tally.held, self._alone)
         give_up = self._give_up if expendable else None
         gates = Gates(app.driver.broker, conf, plan.hostname, self.exchange.persist)
         self._line = Line(app, plan.hostname, self.exchange.acknowledge, self.exchange.begun, give_up, revocations,
@@ -117,6 +116,14 @@ class WorkerProcess:
         )
         self._upkeep = Upkeep(duties)
         self._signals = 0
+
+    def _leased(self) -> None:
+        """Before what has been leased is handed out: know what is revoked by now, and what time it is."""
+        self._revocations.sync()
+        offset = self._app.driver.broker.clock_offset
+        if offset and not self._app.clock_offset:
+            emit("worker.clock_off", seconds=offset)
+        self._app.clock_offset = offset
 
     def run(self, on_ready: Callable[[], None] | None = None) -> None:
         """Work until stopped by a signal or :meth:`stop`; give back, settle, leave."""

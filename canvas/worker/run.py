@@ -97,7 +97,7 @@ class Line:
         """What is to run, or what becomes of a delivery that is not."""
         try:
             message = self._open(delivery)
-            admission = admit(message, time.time())
+            admission = admit(message, time.time() + self._app.clock_offset)
             limits = time_limits(message)
         except (WireError, InvalidTaskError) as exc:
             return self._undecodable(delivery, exc)
@@ -131,7 +131,7 @@ class Line:
         """Whether a message may be acked before its turn: its task acks early, and nothing can hold it back."""
         try:
             message = self._open(delivery)
-            free = isinstance(admit(message, time.time()), Run)
+            free = isinstance(admit(message, time.time() + self._app.clock_offset), Run)
         except (WireError, InvalidTaskError):
             return False
         if len(self._opened) >= _OPENED_AHEAD:
@@ -316,7 +316,7 @@ class Line:
             delay = min(_UNKNOWN_FIRST_DELAY * 2**tries, _UNKNOWN_LAST_DELAY)
             payload = wire.redelivered(delivery.payload, canvas_unknown=tries + 1)
             publish = self._republish(delivery, message, payload)
-            return Settlement(delivery, deferrals=[Deferral(time.time() + delay, publish)])
+            return Settlement(delivery, deferrals=[Deferral(self._app.now().timestamp() + delay, publish)])
         reason = f"NotRegistered: no task named {message.task!r} in this worker"
         return self._bury(job, NotRegistered(message.task), reason)
 

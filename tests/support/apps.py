@@ -5,6 +5,7 @@ The environment decides: ``APP_LIBRARY`` (canvas or celery), ``APP_BROKER``, ``A
 """
 
 import asyncio
+import datetime
 import itertools
 import json
 import os
@@ -478,6 +479,12 @@ if "APP_SIGNALS" in os.environ:
     note_signals(signals, redis.Redis.from_url(os.environ["APP_LEDGER"]))
 
 TRANSPORT = ("broker_transport_options", "result_backend_transport_options")
+
+if "APP_CLOCK_OFF" in os.environ:
+    import time_machine
+
+    wrong_by = datetime.timedelta(seconds=float(os.environ["APP_CLOCK_OFF"]))
+    time_machine.travel(datetime.datetime.now(datetime.UTC) + wrong_by).start()
 
 if "APP_DIE_AT" in os.environ:
     die_at(*os.environ["APP_DIE_AT"].split(":"))

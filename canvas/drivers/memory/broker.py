@@ -71,6 +71,10 @@ class MemoryBroker:
         return taken
 
     @property
+    def clock_offset(self) -> float:
+        return 0.0
+
+    @property
     def revision(self) -> int:
         return self._memory.revision
 

@@ -26,6 +26,8 @@ from canvas.model.settlement import Deferral, Lock, Orphan, Settlement, Verdict
 
 _PUSHED_AT_ONCE = 256
 _BYTES_AT_ONCE = 1 << 20
+_CLOCKS_AGREE_WITHIN = 2.0
+"""Seconds. An answer takes time too."""
 _REPLIES_KEPT = 300
 """Seconds."""
 
@@ -44,6 +46,7 @@ class RedisBroker:
         self._numbers: dict[str, int] = {}
         self._doubtful: dict[str, list[str]] = {}
         self.revision = 0
+        self.clock_offset = 0.0
 
     # -- sending
 
@@ -139,7 +142,9 @@ class RedisBroker:
             *lists,
         ]
         try:
-            verdicts, taken, revision, fired = self.link.call("settle", script_keys, [*arguments, *names], once=True)
+            verdicts, taken, revision, fired, clock = self.link.call(
+                "settle", script_keys, [*arguments, *names], once=True
+            )
         except Exception:
             if limit:
                 tags = [f"canvas:{worker}:{n}" for n in range(number, number + limit)]
@@ -148,6 +153,8 @@ class RedisBroker:
         if lease is not None:
             self._waiting.leased(limit)
             self.revision = int(revision)
+            offset = float(clock) - time.time()
+            self.clock_offset = offset if abs(offset) > _CLOCKS_AGREE_WITHIN else 0.0
         now = time.monotonic()
         deliveries = [Delivery(tag.decode(), queue.decode(), payload, now) for tag, queue, payload in taken]
         return with_refused(verdicts, bad), deliveries, with_refused(fired, bad_chords)

@@ -10,7 +10,7 @@
 --     dead: {list of dead letters, payload, reason, queue, how many to keep}
 -- ARGV[4] how many to lease   ARGV[5] tag prefix   ARGV[6] number of the first tag
 -- ARGV[7] chords to end, msgpack: {as fire.lua, …}   ARGV[8…] queue name of each list
--- Returns {verdicts, deliveries, revision of what is revoked, verdicts on chords}: verdict {held, ready chords {group, fire, parts, structure}}, delivery {tag, queue, payload}; {-1, why} for what cannot be done
+-- Returns {verdicts, deliveries, revision of what is revoked, verdicts on chords, unix time}: verdict {held, ready chords {group, fire, parts, structure}}, delivery {tag, queue, payload}; {-1, why} for what cannot be done
 
 broker_db, result_db = ARGV[1], ARGV[2]
 deferred, messages, ready_key, ready_index = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
@@ -95,4 +95,4 @@ if #tags > 0 then
     redis.call('ZADD', KEYS[2], unpack(scored))
     redis.call('SADD', KEYS[3], unpack(tags))
 end
-return {verdicts, deliveries, redis.call('GET', KEYS[8]) or 0, fired}
+return {verdicts, deliveries, redis.call('GET', KEYS[8]) or 0, fired, string.format('%.6f', now)}
