@@ -3,6 +3,7 @@
 import pytest
 
 from tests.support.apps import make
+from tests.support.keys import assert_accounted_for
 from tests.support.ledger import Bench
 from tests.support.redis_server import RedisServer
 
@@ -42,3 +43,4 @@ def app(bench):
     app = make("canvas", broker, backend, ledger=ledger)
     yield app
     app.close()
+    assert_accounted_for(bench)

@@ -23,7 +23,7 @@ from canvas.worker.hotline import Hotline
 from canvas.worker.process import EXPENDED, Plan, WorkerProcess, announce_stop, change, new_worker_id
 from canvas.worker.queues import declare
 from canvas.worker.run import TIME_LIMIT
-from canvas.worker.upkeep import Duties
+from canvas.worker.upkeep import Duties, beat_every
 
 _RESPAWN_PAUSE = 0.2
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
@@ -52,7 +52,7 @@ class Prefork:
             app.driver,
             lambda: list(self._children.values()),
             plan.queues,
-            conf.worker_lease_beat,
+            beat_every(conf),
             conf.worker_lease_ttl,
             None,
             lambda: declare(app, plan.queues),

@@ -24,7 +24,7 @@ from canvas.worker.run import Line
 from canvas.worker.slot import Slot
 from canvas.worker.tally import Tally
 from canvas.worker.task_events import TaskEvents
-from canvas.worker.upkeep import Duties, Upkeep
+from canvas.worker.upkeep import Duties, Upkeep, beat_every
 from canvas.worker.wear import Wear
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class WorkerProcess:
             app.driver,
             lambda: [worker],
             plan.queues,
-            conf.worker_lease_beat,
+            beat_every(conf),
             conf.worker_lease_ttl,
             self.exchange.offer,
             lambda: declare(app, plan.queues),

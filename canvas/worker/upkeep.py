@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from random import uniform
 
+from canvas.config import Config
 from canvas.drivers.base import Driver
 from canvas.errors import BrokerError
 from canvas.model.settlement import Orphan, Ready
@@ -102,6 +103,14 @@ class Duties:
             self._offer(broker.orphans())
             if self._driver.results is not None:
                 self._offer(self._driver.completer.unfired(_UNFIRED_AFTER))
+
+
+def beat_every(conf: Config) -> float:
+    """Seconds between heartbeats: ``worker_lease_beat``, or less where Celery's workers on the same queues would take
+    what is held for lost before that (``visibility_timeout``)."""
+    visible_again = conf.broker_transport_options.get("visibility_timeout")
+    beat: float = conf.worker_lease_beat
+    return min(beat, float(visible_again) / 3) if visible_again else beat
 
 
 class Upkeep(threading.Thread):

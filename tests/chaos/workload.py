@@ -2,14 +2,15 @@
 
 import random
 from collections import Counter, defaultdict
+from importlib import import_module
 
-from canvas import chain, chord, group
 from canvas.testing.contract import eventually
 from tests.worker.commands import start, task
 
 
-def workload(app, key, rounds):
-    """Workflows of each kind, sent; each with the value it must have."""
+def workload(app, key, rounds, library="canvas"):
+    """Workflows of each kind, sent; each with the value it must have. ``library`` is the app's."""
+    chain, chord, group = (getattr(import_module(library), name) for name in ("chain", "chord", "group"))
     traced, twice = task(app, "traced"), task(app, "traced_twice")
     sent = []
     for base in range(rounds):

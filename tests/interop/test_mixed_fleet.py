@@ -4,6 +4,7 @@ import signal
 
 import pytest
 
+from tests.chaos.workload import workload
 from tests.support.apps import make
 from tests.support.processes import WorkerProcess
 
@@ -60,6 +61,43 @@ def test_a_stock_worker_takes_over_what_ours_gave_back(bench):
     with WorkerProcess("celery", broker, backend, "-P", "solo", "-Q", "over", ledger=ledger):
         assert result.get(timeout=30) == key
     assert bench.ledger(key, 3) == ["start", "start", "end"]
+
+
+def test_a_stock_worker_takes_no_lease_of_ours_that_is_alive(bench):
+    """Its visibility timeout is a second, and it looks more often than our workers beat by themselves."""
+    broker, backend, ledger = bench.urls()
+    app, key = make("canvas", broker, backend, ledger=ledger), bench.new_key()
+    with WorkerProcess("canvas", broker, backend, "-P", "solo", "-Q", "long", ledger=ledger, visibility=1):
+        result = app.tasks["t.slow_then"].apply_async((4, key), queue="long")
+        bench.ledger(key, 1)
+        with WorkerProcess("celery", broker, backend, "-P", "solo", "-Q", "long", ledger=ledger, visibility=1):
+            assert result.get(timeout=30) == key
+            restored = app.tasks["t.slow_then"].apply_async((0, key), queue="long")
+            assert restored.get(timeout=30) == key
+    assert bench.ledger(key, 4) == ["start", "end"] * 2
+    app.close()
+
+
+@pytest.mark.timeout(120)
+def test_kills_of_ours_beside_a_stock_worker(bench):
+    """One queue, chords of both kinds' parts; only our worker dies, again and again."""
+    broker, backend, ledger = bench.urls()
+    app, key = make("canvas", broker, backend, ledger=ledger), bench.new_key()
+
+    def ours():
+        return WorkerProcess("canvas", broker, backend, "-P", "threads", "-c", "2", ledger=ledger, short_leases=1)
+
+    with WorkerProcess("celery", broker, backend, "-P", "threads", "-c", "1", ledger=ledger, acks_late=1):
+        worker = ours().ready()
+        sent = workload(app, key, 6)
+        for notes in range(10, 100, 30):
+            bench.ledger(key, notes)
+            worker.ready().signal(signal.SIGKILL)
+            worker.wait()
+            worker = ours()
+        assert [result.get(timeout=60) for result, _ in sent] == [value for _, value in sent]
+        worker.ready().stop()
+    app.close()
 
 
 @pytest.mark.parametrize(("client", "worker"), [("celery", "canvas"), ("canvas", "celery")])

@@ -497,7 +497,13 @@ if "APP_LIBRARY" in os.environ:
         os.environ.get("APP_SERIALIZER", "json"),
         os.environ.get("APP_LEDGER"),
         **({"task_acks_late": True} if os.environ.get("APP_ACKS_LATE") else {}),
-        **({"broker_transport_options": {"visibility_timeout": 1}} if os.environ.get("APP_VISIBILITY") else {}),
+        **(
+            {"broker_transport_options": {"visibility_timeout": int(os.environ["APP_VISIBILITY"])}}
+            if "APP_VISIBILITY" in os.environ
+            else {}
+        ),
+        **({"task_reject_on_worker_lost": True} if "APP_LOST" in os.environ else {}),
+        **({"worker_prefetch_multiplier": 1} if "APP_ONE_AHEAD" in os.environ else {}),
         **({"worker_lease_ttl": 2.0, "worker_lease_beat": 0.5} if os.environ.get("APP_SHORT_LEASES") else {}),
         **(
             {name: {"master_name": os.environ["APP_MASTER"]} for name in TRANSPORT}

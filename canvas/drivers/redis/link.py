@@ -8,8 +8,8 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from hashlib import sha1
 from importlib import resources
@@ -111,7 +111,16 @@ class Link:
     def loop_client(self, patient: bool = True) -> Any:
         """A client of the running event loop; the impatient one does not repeat anything by itself."""
         self._clients()
-        clients = self._loops.setdefault(asyncio.get_running_loop(), {})
+        loop = asyncio.get_running_loop()
+        found = self._loops.get(loop)
+        if found is None:
+            clients: dict[bool, Any] = {}
+            closing: Any = _closed_with_its_loop(clients, self._loops)
+            # An event loop knows, and closes at its own end, the generators that were begun on it. Nothing waits here.
+            with suppress(StopIteration):
+                closing.__anext__().send(None)
+            found = self._loops[loop] = clients, closing
+        clients = found[0]
         if patient not in clients:
             clients[patient] = self._loop_client(_TRIES if patient else 0)
         return clients[patient]
@@ -211,6 +220,16 @@ class Link:
             for client in (self._patient, self._hasty):
                 client.close()
             self._pid = 0
+
+
+async def _closed_with_its_loop(clients: dict[bool, Any], known: Any) -> AsyncIterator[None]:
+    """Closes an event loop's clients when the loop ends."""
+    try:
+        yield
+    finally:
+        known.pop(asyncio.get_running_loop(), None)
+        for client in clients.values():
+            await client.aclose()
 
 
 class Pulse:

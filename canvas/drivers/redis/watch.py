@@ -236,6 +236,8 @@ class Watching:
         loop = asyncio.get_running_loop()
         hub = self._hubs.get(loop)
         if hub is None:
+            for ended in [known for known in self._hubs if known.is_closed()]:
+                del self._hubs[ended]
             hub = self._hubs[loop] = _Hub(self._link, self._keys, self._aget)
         ids, queue = list(task_ids), asyncio.Queue[tuple[str, bytes]]()
         await hub.add(ids, queue)
