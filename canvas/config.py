@@ -8,7 +8,6 @@ import importlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
-from difflib import get_close_matches
 from types import ModuleType
 from typing import Any
 
@@ -142,7 +141,7 @@ def _unknown(name: str, source: str) -> str:
     renamed = _OLD.get(name)
     if renamed:
         return f"{name} (from {source}) is the old name of {renamed}"
-    near = get_close_matches(name.lower(), SETTINGS, n=1)
+    near = _close_to(name.lower(), cutoff=0.6)
     hint = f"; did you mean {near[0]}?" if near else ""
     return f"unknown setting {name!r} from {source}{hint}"
 
@@ -165,11 +164,18 @@ def _from_object(obj: Any, namespace: str | None) -> dict[str, Any]:
     return {name: value for name, value in found.items() if name in SETTINGS or _meant_as_setting(name, value)}
 
 
+def _close_to(name: str, cutoff: float) -> list[str]:
+    # Only wrong names need it.
+    from difflib import get_close_matches
+
+    return get_close_matches(name, SETTINGS, n=1, cutoff=cutoff)
+
+
 def _meant_as_setting(name: str, value: Any) -> bool:
     """A module also has imports, functions and classes; a misspelt setting is none of these."""
     if isinstance(value, ModuleType | type) or callable(value) or (name.isupper() and name not in _OLD):
         return False
-    return name in _OLD or bool(get_close_matches(name, SETTINGS, n=1, cutoff=0.85))
+    return name in _OLD or bool(_close_to(name, cutoff=0.85))
 
 
 def _imported(name: str) -> Any:

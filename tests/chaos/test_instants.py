@@ -22,12 +22,9 @@ POOLS = {
 }
 ROUNDS = 2
 SAMPLED = {
-    ("before settle", "solo"),
     ("settled, not answered", "threads"),
-    ("before a chord's body", "prefork"),
     ("the body sent, its chord not forgotten", "solo"),
     ("given back, not answered", "solo"),
-    ("a chord is ready, its body not sent", "asyncio"),
 }
 
 

@@ -45,7 +45,10 @@ def threads(pids):
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("pool", POOLS, ids=lambda pool: pool[1])
+@pytest.mark.parametrize(
+    "pool",
+    [pytest.param(pool, id=pool[1], marks=pytest.mark.slow if number else ()) for number, pool in enumerate(POOLS)],
+)
 def test_a_worker_leaves_nothing_open(bench, app, pool):
     def held():
         return open_files(pids), threads(pids)

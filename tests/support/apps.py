@@ -109,6 +109,10 @@ def define(app, exceptions, ledger):
             raise self.retry(countdown=0.1)
         return value + 1
 
+    @task(name="t.long_text")
+    def long_text(size):
+        return "x" * size
+
     @task(name="t.noted")
     def noted(value, key):
         note(key, repr(value))

@@ -32,12 +32,20 @@ class TlsFront:
         return f"rediss://127.0.0.1:{self.port}/{db}?" + "&".join(f"{key}={value}" for key, value in query.items())
 
     def __enter__(self):
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
         assert self._started.wait(10)
         return self
 
     def __exit__(self, *exc):
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop.call_soon_threadsafe(self._end)
+        self._thread.join(10)
+        self._loop.close()
+
+    def _end(self):
+        for open_connection in asyncio.all_tasks(self._loop):
+            open_connection.cancel()
+        self._loop.call_later(0.05, self._loop.stop)
 
     def _serve(self):
         asyncio.set_event_loop(self._loop)

@@ -50,7 +50,7 @@ def test_workers_and_senders_need_the_rights_that_the_page_names(guarded):
     with WorkerProcess(
         "canvas", *urls["worker"], "-P", "threads", "-c", "4", "-E", ledger=ledger, short_leases=1
     ) as worker:
-        sent = workload(sender, key, 2)
+        sent = workload(sender, key, 1)
         flow = sender.Workflow("flow")
         many = flow.map(task(sender, "ident").s(), over=flow.add(task(sender, "upto").s(3)))
         named(sender, flow, "end", many)

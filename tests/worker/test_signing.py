@@ -25,7 +25,13 @@ def signed(bench, app):
     client.close()
 
 
-@pytest.mark.parametrize("pool", [("-P", "threads", "-c", "2"), ("-P", "prefork", "-c", "2")], ids=lambda p: p[1])
+@pytest.mark.parametrize(
+    "pool",
+    [
+        pytest.param(("-P", "threads", "-c", "2"), id="threads"),
+        pytest.param(("-P", "prefork", "-c", "2"), id="prefork", marks=pytest.mark.slow),
+    ],
+)
 def test_workflows_of_every_kind_run_signed(bench, signed, pool):
     add, tsum, ident = task(signed, "add"), task(signed, "tsum"), task(signed, "ident")
     flow = signed.Workflow("signed")

@@ -37,6 +37,10 @@ AWAY: tuple[Any, ...] = (
 )
 _TRIES = 6
 _ANSWER_WITHIN = 30.0
+_CONNECTIONS = 10_000
+"""As many as threads ask for at once; a server has a limit of its own."""
+_LOOP_CONNECTIONS = 64
+"""An event loop has many more calls under way than that; they wait for one another."""
 
 
 @cache
@@ -82,6 +86,7 @@ class Link:
             "health_check_interval": 30,
             "decode_responses": False,
             "protocol": 2,
+            "max_connections": _CONNECTIONS,
             **address.options,
         }
         if address.path:
@@ -132,7 +137,16 @@ class Link:
         if self.address.sentinels:
             sentinel: Any = AsyncSentinel(list(self.address.sentinels), **self._watchers())  # type: ignore[no-untyped-call]
             return sentinel.master_for(self.address.master, **arguments)
-        return redis.asyncio.Redis(**arguments)
+        client = redis.asyncio.Redis(**arguments)
+        most = min(_LOOP_CONNECTIONS, arguments["max_connections"])
+        pool = client.connection_pool
+        client.connection_pool = redis.asyncio.BlockingConnectionPool(
+            max_connections=most,
+            timeout=_ANSWER_WITHIN,
+            connection_class=pool.connection_class,
+            **pool.connection_kwargs,
+        )
+        return client
 
     # -- calls
 
