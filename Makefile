@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow chaos check lint types format bench bench-full bench-bytes bench-codec bench-import bench-memory bench-peers bench-scaling bench-workflow clean
+.PHONY: help demo test test-slow chaos chaos-celery fuzz check lint types format bench bench-full bench-bytes bench-codec bench-import bench-memory bench-peers bench-scaling bench-workflow clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26
@@ -22,8 +22,15 @@ test: $(VENV)/.test ## install what the tests need, servers included, and run th
 test-slow: $(VENV)/.test ## the long matrix
 	$(BIN)/python -m pytest -m slow
 
-chaos: $(VENV)/.test ## kills, stalls, cut connections and restarts, seed after seed
+chaos: $(VENV)/.test ## kills at every instant, faults of Redis, hostile messages, load: all of it (30 minutes)
 	$(BIN)/python -m pytest tests/chaos -m "slow or not slow"
+
+chaos-celery: $(VENV)/.test ## what canvas and Celery lose when their workers are killed
+	$(BIN)/python -m tests.chaos.beside_celery
+
+fuzz: $(VENV)/.test ## five minutes of fuzzing led by coverage, over all that reads what others wrote
+	@$(PIP) install -e '.[fuzz]'
+	$(BIN)/python -m tests.chaos.fuzz -max_total_time=300
 
 check: lint types test ## all that is checked before a change lands
 

@@ -1,0 +1,147 @@
+"""Fuzzing led by coverage, over all that reads what others wrote. ``python -m tests.chaos.fuzz -max_total_time=300``
+
+An input is a byte that says what the rest is, and the rest. Whatever it is must come to a settlement that a broker
+takes, to a record, or to an error of canvas' own.
+"""
+
+import json
+import logging
+import sys
+import tempfile
+from base64 import b64decode, b64encode
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["canvas"]):
+    from canvas import Canvas
+    from canvas.errors import CanvasError
+    from canvas.model.message import Delivery
+    from canvas.model.settlement import Ready, Settlement, Store
+    from canvas.wire import message as wire
+    from canvas.worker.process import Plan, WorkerProcess
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+HEADERS = {"lang": "py", "task": "f.add", "id": "fuzz", "root_id": "fuzz", "parent_id": None, "group": "g",
+           "group_index": 0, "retries": 0, "timelimit": [None, None], "eta": None, "expires": None}  # fmt: skip
+
+
+def _app():
+    app = Canvas("fuzz", broker="memory://fuzz", backend="memory://fuzz", accept_content=["json", "msgpack"])
+
+    @app.task(name="f.add")
+    def add(x=0, y=0):
+        return x if isinstance(x, str | list | dict) else y
+
+    @app.task(name="f.fail")
+    def fail(*args, **kwargs):
+        raise ValueError("always")
+
+    return app
+
+
+APP = _app()
+PLAN = Plan("here", ["celery"], 1, "solo", 0, False, None, None, None, False, False, None)
+LINE = WorkerProcess(APP, PLAN, 1, "worker")._line
+
+
+def run(payload):
+    """A message, all the way into the broker."""
+    settlement = LINE.do(Delivery("canvas:worker:0", "celery", payload))
+    assert isinstance(settlement, Settlement)
+    settlement.fence = "none"
+    APP.driver.completer.settle([settlement])
+
+
+def body(data):
+    """A message with this JSON body."""
+    run(wrapped(HEADERS, data))
+
+
+def headers(data):
+    """A message with these headers among its own."""
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        return
+    if isinstance(found, dict):
+        run(
+            wrapped(
+                {**HEADERS, **found}, b'[[1], {}, {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]'
+            )
+        )
+
+
+def wrapped(head, data):
+    outer = {"body": b64encode(data).decode(), "content-type": "application/json", "content-encoding": "utf-8",
+             "headers": head, "properties": {"body_encoding": "base64", "delivery_tag": "t", "priority": 0}}  # fmt: skip
+    return json.dumps(outer).encode()
+
+
+def packed(data):
+    """A message whose body is msgpack."""
+    outer = json.loads(wrapped(HEADERS, data))
+    run(json.dumps({**outer, "content-type": "application/x-msgpack"}).encode())
+
+
+def record(data):
+    """A result that somebody else stored."""
+    APP.driver.results.store([Store("record", data, 60, False)])
+    result = APP.AsyncResult("record")
+    try:
+        repr((result.state, result.result, result.children, result.traceback, result.date_done))
+    except CanvasError:
+        return
+    finally:
+        APP.driver.results.forget(["record"])
+
+
+def command(data):
+    """What comes on the channel of remote control."""
+    try:
+        wire.decode_plain(data)
+    except CanvasError:
+        return
+
+
+def end(data):
+    """A chord's end and parts as they are kept."""
+    fire, _, part = data.partition(b"\n")
+    APP.driver.completer.fire(LINE.fire(Ready("g", fire, [part] if part else [], None)))
+
+
+KINDS = (run, body, headers, packed, record, command, end)
+
+
+def test_one_input(data):
+    """What atheris calls."""
+    if data:
+        KINDS[data[0] % len(KINDS)](data[1:])
+
+
+def corpus(folder):
+    """Real messages, bodies and records to begin with."""
+    number = 0
+    for path in sorted(GOLDEN.glob("msg*/*.json")):
+        for found in json.loads(path.read_text())["messages"]:
+            outer = json.loads(found["raw"])
+            data = b64decode(outer["body"])
+            for kind, text in ((0, found["raw"].encode()), (1, data), (2, json.dumps(outer["headers"]).encode())):
+                (folder / str(number)).write_bytes(bytes([kind]) + text)
+                number += 1
+    (folder / "end").write_bytes(
+        b'\x06{"body": {"task": "f.add"}, "root_id": null, "parent_id": null}\n[1, "a", "SUCCESS", 1]'
+    )
+
+
+def main():
+    """Fuzz until the time is over, or something raises."""
+    logging.disable(logging.CRITICAL)
+    with tempfile.TemporaryDirectory() as folder:
+        corpus(Path(folder))
+        atheris.Setup([*sys.argv, folder, "-max_len=20000", "-timeout=20"], test_one_input)
+        atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
