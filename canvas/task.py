@@ -8,7 +8,7 @@ from typing import Any, Generic, NoReturn, TypeVar
 from canvas.annotations import annotate
 from canvas.backoff import retry_delay
 from canvas.call_check import check_call
-from canvas.errors import MaxRetriesExceededError, OperationalError, Replaced, Retry
+from canvas.errors import CompositionError, MaxRetriesExceededError, OperationalError, Replaced, Retry
 from canvas.model.current import composing, current_request
 from canvas.model.request import Request
 from canvas.model.signature import Signature
@@ -348,13 +348,16 @@ class Task(Generic[R]):
         """Add ``sig`` to the header of the chord that this task is in; returns its result.
 
         It is sent in the same step that ends this task. With ``lazy`` the chord waits for it from now on, and the
-        signature is returned for the caller to send. Raises ValueError outside a chord.
+        signature is returned for the caller to send. Raises ValueError outside a chord, CompositionError for an empty
+        chain.
         """
         request = self.request
         if not request.chord:
             raise ValueError(f"{self.name}[{request.id}] is not a member of a chord; only its members can add to it")
         sig.set(group_id=request.group, group_index=request.group_index, chord=request.chord, root_id=request.root_id)
         result = sig.freeze()
+        if result is None:
+            raise CompositionError(f"{self.name}[{request.id}]: an empty chain has no result to add to a chord")
         if lazy:
             self.backend.add_to_chord(request.group, result)
             return sig

@@ -385,11 +385,13 @@ def result_from_tuple(structure: Any, app: Any = None) -> Any:
     """The handle that a tuple form stands for (SEMANTICS.md R1). Raises DecodeError for what is no tuple form."""
     try:
         return _handle(structure, app)
-    except (TypeError, LookupError, RecursionError) as exc:
+    except (TypeError, ValueError, LookupError, RecursionError) as exc:
         raise DecodeError(f"result: expected ((id, parent), members); got {structure!r:.100}") from exc
 
 
 def _handle(structure: Any, app: Any) -> Any:
+    if structure is None:
+        raise TypeError("nothing")
     if isinstance(structure, AsyncResult):
         return structure
     line = []

@@ -27,6 +27,9 @@ from canvas.worker.pool import Pool
 from canvas.worker.process import Plan
 from canvas.worker.wear import resident_memory
 
+_MOST_PLACES = 100
+"""That one command adds or takes away."""
+
 
 class Panel:
     """The commands by name; a command's arguments are its method's."""
@@ -220,6 +223,8 @@ class Panel:
     def _resize(self, by: int) -> None:
         if self._autoscaler is not None:
             raise ValueError("the pool is autoscaled; use the autoscale command")
+        if abs(by) > _MOST_PLACES:
+            raise ValueError(f"expected at most {_MOST_PLACES} places more or fewer; got {by}")
         self._pool.resize(by)
 
     def autoscale(self, max: int | None = None, min: int | None = None) -> Answer:

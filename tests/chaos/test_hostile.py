@@ -120,7 +120,12 @@ def test_remote_control_takes_anything(bench, app, seed, cases):
 
 
 def _is_harmless(body):
-    return not isinstance(body, dict) or body.get("method") not in ("shutdown", "cancel_consumer", "pool_shrink")
+    return not isinstance(body, dict) or body.get("method") not in (
+        "shutdown",
+        "cancel_consumer",
+        "pool_shrink",
+        "pool_grow",
+    )
 
 
 def _commands(bench, app):

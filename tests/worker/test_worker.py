@@ -176,6 +176,14 @@ def test_a_chain_whose_next_link_cannot_be_read_ends_there(bench, app):
     assert bench.server.client().hlen("unacked") == 0
 
 
+def test_an_empty_chain_cannot_be_added_to_a_chord(bench, app):
+    with start(bench, "-P", "solo"):
+        nothing = dict(canvas.chain())
+        result = canvas.chord([task(app, "grow").s(1, nothing)], task(app, "tsum").s()).delay()
+        with pytest.raises(Exception, match="an empty chain has no result"):
+            result.get(timeout=20)
+
+
 def test_a_content_type_that_is_not_accepted_is_refused(bench, app):
     with start(bench, "-P", "solo"):
         result = task(app, "add").apply_async((1, 1), serializer="pickle")
