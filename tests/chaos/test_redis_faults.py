@@ -184,6 +184,25 @@ def test_workers_live_through_an_emptied_server(bench, app):
     assert_nothing_is_left(bench)
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("pool", [FLEET["solo"], FLEET["threads"]], ids=lambda pool: pool[1])
+def test_a_task_whose_end_the_server_has_forgotten_runs_again(bench, app, pool):
+    """As after a failover to a copy that had not got it."""
+    key, broker = bench.new_key(), bench.broker
+    with start(bench, *pool) as worker:
+        result = task(app, "slow_then").delay(0.5, key)
+        bench.ledger(key, 1)
+        ((tag, record),) = broker.hgetall("unacked").items()
+        assert result.get(timeout=20) == key
+        eventually(lambda: not broker.exists("unacked"))
+        broker.hset("unacked", tag, record)
+        broker.zadd("unacked_index", {tag: broker.time()[0]})
+        broker.sadd(f"canvas:leases:{tag.decode().removeprefix('canvas:').rpartition(':')[0]}", tag)
+        broker.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        assert bench.ledger(key, 4) == ["start", "end"] * 2
+        assert_nothing_is_left(bench, [worker])
+
+
 @pytest.mark.timeout(150)
 def test_a_copy_takes_over_when_the_master_dies():
     with Watched() as watched, RedisServer() as ledger:

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from canvas.drivers.redis.ear import Ear
 from canvas.drivers.redis.keys import SEP, BrokerKeys
-from canvas.drivers.redis.link import Ear, Link
+from canvas.drivers.redis.link import Link
 
 
 class Subscription:

@@ -7,7 +7,6 @@ repeated blindly (a settlement, a lease) is made with ``once``.
 import asyncio
 import os
 import threading
-import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -25,6 +24,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from canvas.drivers.redis.ear import Ear
 from canvas.drivers.redis.url import Address
 from canvas.errors import BrokerError, OperationalError, RefusedError
 
@@ -216,7 +216,7 @@ class Link:
             return f"sentinel master {address.master}"
         return address.path or f"{address.host}:{address.port}"
 
-    def pubsub(self) -> "Ear":
+    def pubsub(self) -> Ear:
         """A subscription on a connection of its own; it does not reconnect by itself."""
         return Ear(self._clients()[1].pubsub(ignore_subscribe_messages=False))
 
@@ -244,50 +244,6 @@ async def _closed_with_its_loop(clients: dict[bool, Any], known: Any) -> AsyncIt
         known.pop(asyncio.get_running_loop(), None)
         for client in clients.values():
             await client.aclose()
-
-
-class Pulse:
-    """Whether a subscription's connection still lives: one on which nothing comes looks like one that is cut off."""
-
-    EVERY = 10.0
-    """Seconds of silence after which to ask, and again after which it is given up."""
-
-    def __init__(self) -> None:
-        self._heard = time.monotonic()
-        self._asked = False
-
-    def heard(self) -> None:
-        """Something came."""
-        self._heard, self._asked = time.monotonic(), False
-
-    def due(self) -> bool:
-        """Whether to send a PING now. Raises redis' ConnectionError when the last one was not answered."""
-        silent = time.monotonic() - self._heard
-        if silent >= 2 * self.EVERY:
-            raise redis.exceptions.ConnectionError(f"no answer to PING in {self.EVERY:g} s")
-        due = silent >= self.EVERY and not self._asked
-        self._asked = self._asked or due
-        return due
-
-
-class Ear:
-    """A subscription that notices when it is cut off. It raises redis' own errors."""
-
-    def __init__(self, pubsub: Any) -> None:
-        self.pubsub = pubsub
-        self._pulse = Pulse()
-
-    def next(self, seconds: float) -> dict[str, Any] | None:
-        """The next message of any kind; ``None`` after so many seconds."""
-        message = self.pubsub.get_message(timeout=max(0.0, seconds))
-        if message is not None:
-            self._pulse.heard()
-        elif self._pulse.due():
-            self.pubsub.ping()
-        return message  # type: ignore[no-any-return]
-
-    def close(self) -> None:
-        self.pubsub.close()
 
 
 class Wire:
