@@ -43,7 +43,7 @@ def fire(app: Canvas, runs: Runs, ready: Ready) -> Firing:
     except CanvasError as exc:
         emit("chord.refused", group_id=ready.group_id, reason=str(exc))
         return effects.firing(ready.group_id, failed=True)
-    if "run" in told:
+    if told["run"] is not None:
         return _advance(app, runs, effects, ready, told)
     completer = Completer(told["root_id"], told["parent_id"])
     error = None
@@ -66,8 +66,11 @@ def fire(app: Canvas, runs: Runs, ready: Ready) -> Firing:
 def _told(app: Canvas, ready: Ready) -> dict[str, Any]:
     """What the last part said of the chord's end. Raises DecodeError for what no worker wrote."""
     told = typed_json.loads(app.signer.open(f"the end of {ready.group_id}", ready.fire))
-    if isinstance(told, dict) and ("run" in told or isinstance(told.get("body"), dict)):
-        return {"root_id": None, "parent_id": None, **told}
+    if isinstance(told, dict):
+        run, how = told.get("run"), told.get("told")
+        in_run = isinstance(run, list) and len(run) == 2 and isinstance(how, list)
+        if in_run or (run is None and isinstance(told.get("body"), dict)):
+            return {"root_id": None, "parent_id": None, "run": None, **told}
     raise DecodeError(f"the end of chord {ready.group_id}: expected its body; got {told!r:.100}")
 
 
