@@ -12,6 +12,7 @@ from tests.worker.commands import start, task
 OFF = [pytest.param(3600, id="ahead"), pytest.param(-3600, id="behind", marks=pytest.mark.slow)]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("off", OFF)
 def test_a_wrong_clock_neither_steals_nor_loses_leases(bench, app, off):

@@ -24,7 +24,6 @@ ROUNDS = 2
 SAMPLED = {
     ("settled, not answered", "threads"),
     ("the body sent, its chord not forgotten", "solo"),
-    ("given back, not answered", "solo"),
 }
 
 

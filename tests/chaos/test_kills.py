@@ -14,7 +14,7 @@ WEATHER = {
     "restarts": ("restart", "restart", "cut"),
     "all": (*KILLS, "stall", "cut", "forget_scripts", "restart"),
 }
-SAMPLED = [("kills", 1), ("all", 1)]
+SAMPLED = [("all", 1)]
 RUNS = [
     pytest.param(how, seed, marks=() if (how, seed) in SAMPLED else pytest.mark.slow)
     for how in WEATHER

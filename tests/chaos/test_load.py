@@ -66,6 +66,7 @@ def test_ten_thousand_waiting_clients(bench, app):
     eventually(lambda: len(bench.server.client().client_list()) < 150, 20)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_results_of_fifty_megabytes(bench, app):
     text = "x" * 50_000_000

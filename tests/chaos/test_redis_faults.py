@@ -102,7 +102,9 @@ def test_nothing_is_lost_when_redis_fails(bench, app, fleet, fault):
     assert_nothing_is_left(bench, fleet)
 
 
-@pytest.mark.parametrize("fault", [fill_up, demote], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "fault", [fill_up, pytest.param(demote, marks=pytest.mark.slow)], ids=lambda f: getattr(f, "__name__", None)
+)
 def test_idle_workers_hear_of_what_comes_after_a_refusal(bench, app, fleet, fault):
     """Each list of each worker is waited for again."""
     fault(bench, fleet)
@@ -127,6 +129,7 @@ def behind(bench, proxy, **settings):
         client.close()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize("times", [5])
 def test_connections_that_are_reset_are_made_again(bench, app, times):
@@ -185,7 +188,10 @@ def test_workers_live_through_an_emptied_server(bench, app):
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("pool", [FLEET["solo"], FLEET["threads"]], ids=lambda pool: pool[1])
+@pytest.mark.parametrize(
+    "pool",
+    [pytest.param(FLEET["solo"], id="solo"), pytest.param(FLEET["threads"], id="threads", marks=pytest.mark.slow)],
+)
 def test_a_task_whose_end_the_server_has_forgotten_runs_again(bench, app, pool):
     """As after a failover to a copy that had not got it."""
     key, broker = bench.new_key(), bench.broker
@@ -203,6 +209,7 @@ def test_a_task_whose_end_the_server_has_forgotten_runs_again(bench, app, pool):
         assert_nothing_is_left(bench, [worker])
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(150)
 def test_a_copy_takes_over_when_the_master_dies():
     with Watched() as watched, RedisServer() as ledger:

@@ -78,6 +78,7 @@ def test_a_stock_worker_takes_no_lease_of_ours_that_is_alive(bench):
     app.close()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_kills_of_ours_beside_a_stock_worker(bench):
     """One queue, chords of both kinds' parts; only our worker dies, again and again."""
