@@ -16,6 +16,7 @@ from canvas.model.settlement import Deferral, Firing, Join, Part, Settlement, St
 from canvas.model.signature import Signature, maybe_signature
 from canvas.wire import record as wire_record
 from canvas.wire import typed_json
+from canvas.wire.signing import end_of, part_of
 
 if TYPE_CHECKING:
     from canvas.app import Canvas
@@ -51,8 +52,8 @@ class Effects:
                 group,
                 membership.task_id,
                 membership.index,
-                signer.seal(f"a part of {group}", value),
-                signer.seal(f"the end of {group}", fire),
+                signer.seal(part_of(group), value),
+                signer.seal(end_of(group), fire),
                 app.backend.chord_expires,
             )
         )

@@ -2,8 +2,6 @@
 
 import pytest
 
-from tests.support.apps import make
-from tests.support.keys import assert_accounted_for
 from tests.support.ledger import Bench
 from tests.support.redis_server import RedisServer
 
@@ -38,9 +36,5 @@ def bench():
 @pytest.fixture
 def app(bench):
     """A client of an empty server."""
-    broker, backend, ledger = bench.urls()
-    bench.empty()
-    app = make("canvas", broker, backend, ledger=ledger)
-    yield app
-    app.close()
-    assert_accounted_for(bench)
+    with bench.client() as app:
+        yield app

@@ -119,6 +119,16 @@ def signer(keys: str | Sequence[str] | None, required: bool = True) -> Signer:
     return Signer(given, required) if given else UNSIGNED
 
 
+def part_of(group_id: str) -> str:
+    """The place of a chord's parts."""
+    return f"a part of {group_id}"
+
+
+def end_of(group_id: str) -> str:
+    """The place of what ending a chord needs."""
+    return f"the end of {group_id}"
+
+
 def _digest(key: bytes, what: bytes) -> str:
     # Few programs sign; the others need not load this.
     import hmac

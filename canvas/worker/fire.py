@@ -18,6 +18,7 @@ from canvas.runs import Runs
 from canvas.telemetry import emit
 from canvas.wire import record as wire_record
 from canvas.wire import typed_json
+from canvas.wire.signing import end_of, part_of
 from canvas.worker.abandon import Ending, abandon, abandon_rest
 from canvas.worker.errbacks import run_errbacks
 from canvas.workflows.advance import Advance, advance_all
@@ -46,7 +47,6 @@ def fire(app: Canvas, runs: Runs, ready: Ready) -> Firing:
     if told["run"] is not None:
         return _advance(app, runs, effects, ready, told)
     completer = Completer(told["root_id"], told["parent_id"])
-    error = None
     try:
         parts = _parts(app, ready)
         failed = next((part for part in parts if part.state in states.PROPAGATE_STATES), None)
@@ -65,7 +65,7 @@ def fire(app: Canvas, runs: Runs, ready: Ready) -> Firing:
 
 def _told(app: Canvas, ready: Ready) -> dict[str, Any]:
     """What the last part said of the chord's end. Raises DecodeError for what no worker wrote."""
-    told = typed_json.loads(app.signer.open(f"the end of {ready.group_id}", ready.fire))
+    told = typed_json.loads(app.signer.open(end_of(ready.group_id), ready.fire))
     if isinstance(told, dict):
         run, how = told.get("run"), told.get("told")
         in_run = isinstance(run, list) and len(run) == 2 and isinstance(how, list)
@@ -88,7 +88,7 @@ def _advance(app: Canvas, runs: Runs, effects: Effects, ready: Ready, told: dict
 
 def _parts(app: Canvas, ready: Ready) -> list[Part]:
     """What the members came to. Raises DecodeError."""
-    backend, place = app.backend, f"a part of {ready.group_id}"
+    backend, place = app.backend, part_of(ready.group_id)
     return [
         Part(
             *wire_record.decode_part(

@@ -23,6 +23,7 @@ from canvas.runs import Runs, words_about
 from canvas.telemetry import emit
 from canvas.wire import record as wire_record
 from canvas.wire import typed_json
+from canvas.wire.signing import end_of, part_of
 
 if TYPE_CHECKING:
     from canvas.app import Canvas
@@ -295,12 +296,12 @@ class Advance:
         backend, group = self._app.backend, f"{self._run}.{self._attempt}.{name}"
         payload = wire_record.encode_part(str(slot), state, value, serializer=backend.serializer)
         expires = int(self._app.conf.workflow_expires or 0)
-        payload = self._app.signer.seal(f"a part of {group}", payload)
+        payload = self._app.signer.seal(part_of(group), payload)
         self._effects.parts.append(Part(group, str(slot), slot, payload, self._fire(group, told), expires, size))
 
     def _fire(self, group: str, told: list[Any]) -> bytes:
         fire = typed_json.dumps({"run": [self._run, self._attempt], "told": told, "parent_id": self._parent})
-        return self._app.signer.seal(f"the end of {group}", fire)
+        return self._app.signer.seal(end_of(group), fire)
 
 
 def _by_policy(node: RunNode, state: str, value: Any) -> tuple[str, Any]:

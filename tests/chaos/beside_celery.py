@@ -14,7 +14,6 @@ from collections import Counter
 from tests.chaos.conftest import Apart
 from tests.chaos.workload import tasks_of, workload
 from tests.support.apps import make
-from tests.support.processes import members
 from tests.support.redis_server import RedisServer
 from tests.worker.commands import start
 
@@ -36,27 +35,23 @@ def storm(library, rounds, seed):
         broker, backend, notes = bench.urls()
         app = make(library, broker, backend, ledger=notes)
         fleet = [_worker(bench, library, number).ready() for number in range(WORKERS)]
-        key, over, found, killed = bench.new_key(), threading.Event(), Counter(), set()
+        key, over, found = bench.new_key(), threading.Event(), Counter()
 
         def kill():
-            while not over.wait(PAUSE * chance.uniform(0.5, 1.5)):
+            while not over.wait(PAUSE * chance.uniform(0.5, 1.5)) and time.monotonic() < calm:
                 number = chance.randrange(WORKERS)
                 victim = fleet[number].ready()
-                killed.update(members(victim.process.pid))
                 os.killpg(victim.process.pid, signal.SIGKILL)
                 victim.wait()
                 found["kills"] += 1
                 fleet[number] = _worker(bench, library, number)
 
+        calm = time.monotonic() + rounds * 1.5
         killer = threading.Thread(target=kill)
         killer.start()
         sent = workload(app, key, rounds, library)
-        deadline = time.monotonic() + rounds * 1.5 + FINISHED_WITHIN
-        calm = time.monotonic() + rounds * 1.5
         for result, value in sent:
-            if time.monotonic() > calm:
-                over.set()
-            found[_end(result, value, deadline, over, calm)] += 1
+            found[_end(result, value, calm + FINISHED_WITHIN)] += 1
         over.set()
         killer.join()
         for worker in fleet:
@@ -74,10 +69,8 @@ def _worker(bench, library, number):
     return start(bench, "-P", "prefork", "-c", "2", "-n", f"w{number}@%h", library=library, **SAFEST[library])
 
 
-def _end(result, value, deadline, over, calm):
+def _end(result, value, deadline):
     while time.monotonic() < deadline:
-        if time.monotonic() > calm:
-            over.set()
         try:
             if result.ready():
                 return "right" if result.successful() and result.get(timeout=5) == value else "wrong"

@@ -62,12 +62,9 @@ class Mutator:
         outer["headers"]["id"] = f"{self._name}-{self._number}"
         whole = {"outer": outer, "body": body}
         for _ in range(self._random.randint(1, 4)):
-            self._change(whole)
+            change(self._random, whole)
         raw = self._written(whole["outer"], whole["body"])
         return self._damaged(raw) if self._random.random() < 0.1 else raw
-
-    def _change(self, whole):
-        change(self._random, whole)
 
     def _written(self, outer, body):
         if not isinstance(outer, dict):

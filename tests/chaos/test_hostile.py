@@ -14,7 +14,7 @@ from canvas.model.settlement import Store
 from canvas.testing.contract import eventually
 from tests.chaos.hostile import Mutator, change, headers_of, seeds_of
 from tests.support.apps import make
-from tests.support.processes import members
+from tests.support.processes import members, resident
 from tests.worker.commands import start, task
 
 BATCH = 500
@@ -44,10 +44,10 @@ def test_every_message_ends(bench, app, tmp_path, seed, cases, pool):
             assert unaccounted(bench, sent) == []
             bench.broker.delete("canvas:dead:celery", "canvas:deferred", "canvas:deferred:messages")
             bench.results.flushdb()
-            first = first or _resident(pids)
+            first = first or resident(pids)
         assert task(app, "add").delay(1, 1).get(timeout=20) == 2
         assert members(worker.process.pid) == pids
-        assert _resident(pids) < first + 200
+        assert resident(pids) < first + 200
         faults = [line for line in worker.log if "Internal error" in line]
         assert faults == []
     assert not marker.exists()
@@ -171,8 +171,3 @@ def _is_quiet(bench):
     waiting = sum(bench.broker.llen(f"celery{step}") for step in ("", "\x06\x163", "\x06\x166", "\x06\x169"))
     soon = bench.broker.zcount("canvas:deferred", "-inf", bench.broker.time()[0] + 5)
     return not (waiting or soon or bench.broker.hlen("unacked"))
-
-
-def _resident(pids):
-    """MiB of memory of processes."""
-    return sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids) * 4096 / 2**20

@@ -10,7 +10,6 @@ from canvas.errors import ChordError
 from canvas.testing.contract import eventually
 from tests.chaos.instants import INSIDE, ONE_SERVER, REAPER, TWO_SERVERS, Executioner, Instant
 from tests.chaos.workload import assert_nothing_is_left, assert_ran_once, workload
-from tests.support.apps import make
 from tests.support.processes import WorkerProcess, members
 from tests.worker.commands import start, task
 
@@ -87,11 +86,8 @@ def test_at_any_request(bench, app, count, when):
 
 @pytest.fixture
 def client(two_servers):
-    broker, backend, ledger = two_servers.urls()
-    two_servers.empty()
-    client = make("canvas", broker, backend, ledger=ledger)
-    yield client
-    client.close()
+    with two_servers.client() as client:
+        yield client
 
 
 @pytest.mark.timeout(120)

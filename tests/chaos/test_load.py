@@ -1,7 +1,6 @@
 """Much of it: messages, parts, waiting clients, bytes."""
 
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -9,12 +8,8 @@ from canvas import chord
 from canvas.errors import EncodeError
 from canvas.testing.contract import eventually
 from tests.support.apps import make
+from tests.support.processes import resident
 from tests.worker.commands import start, task
-
-
-def resident(pid):
-    """MiB."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 / 2**20
 
 
 @pytest.mark.slow
@@ -26,14 +21,14 @@ def test_a_million_messages_wait(bench, app):
     for _ in range(1000):
         bench.broker.lpush("celery", *[raw] * 1000)
     with start(bench, "-P", "solo") as worker:
-        first = eventually(lambda: resident(worker.process.pid))
+        first = eventually(lambda: resident([worker.process.pid]))
         eventually(lambda: bench.broker.llen("celery") < 900_000, 300)
-        # What comes with a higher priority does not wait behind them; nor is the worker any larger.
+        # Another queue does not wait behind them; nor is the worker any larger.
         assert ident.apply_async((2,), queue="celery", priority=0, countdown=0.1).id
         urgent = ident.apply_async((3,), queue="urgent")
         app.control.add_consumer("urgent")
         assert urgent.get(timeout=60) == 3
-        assert resident(worker.process.pid) < first + 60
+        assert resident([worker.process.pid]) < first + 60
         app.control.purge()
 
 
@@ -73,7 +68,7 @@ def test_results_of_fifty_megabytes(bench, app):
     with start(bench, "-P", "solo") as worker:
         for _ in range(3):
             assert task(app, "long_text").delay(50_000_000).get(timeout=60) == text
-        assert resident(worker.process.pid) < 800
+        assert resident([worker.process.pid]) < 800
 
 
 def test_a_message_of_a_hundred_megabytes_is_refused_as_it_is_sent(bench, app):

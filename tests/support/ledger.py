@@ -2,8 +2,12 @@
 
 import time
 import uuid
+from contextlib import contextmanager
 
 import redis as redis_client
+
+from tests.support.apps import make
+from tests.support.keys import assert_accounted_for
 
 
 class Bench:
@@ -20,6 +24,16 @@ class Bench:
 
     def empty(self):
         self.server.client().flushall()
+
+    @contextmanager
+    def client(self):
+        """A client of the emptied server; afterwards each key there is accounted for."""
+        self.empty()
+        broker, backend, ledger = self.urls()
+        app = make("canvas", broker, backend, ledger=ledger)
+        yield app
+        app.close()
+        assert_accounted_for(self)
 
     def new_key(self):
         return uuid.uuid4().hex

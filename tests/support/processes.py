@@ -28,6 +28,11 @@ def members(leader):
     return sorted(found, key=lambda pid: pid != leader)
 
 
+def resident(pids):
+    """MiB of memory of processes."""
+    return sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids) * 4096 / 2**20
+
+
 class WorkerProcess:
     """A worker command; ready when its log says so, stopped at the end, its log kept for failures."""
 

@@ -11,16 +11,15 @@ import msgpack
 
 from canvas.drivers.base import Beat, Binding, DeadLetter, Lease, Totals
 from canvas.drivers.priority import STEPS, step_of
+from canvas.drivers.redis.answers import accepted, text, verdict_of, with_refused
 from canvas.drivers.redis.bindings import Bindings
 from canvas.drivers.redis.inbox import ReplyQueue, Subscription, reply_queue, subscribed
 from canvas.drivers.redis.keys import BrokerKeys
 from canvas.drivers.redis.link import Link
 from canvas.drivers.redis.packing import NOTHING, Packed, Packing, pack, pack_each, worker_of_tag
-from canvas.drivers.redis.ready import ready_of
 from canvas.drivers.redis.restore import STARTED_FOR, Restore
 from canvas.drivers.redis.turns import Turns
 from canvas.drivers.redis.waiting import Waiting
-from canvas.errors import RefusedError
 from canvas.model.message import Delivery, Publish
 from canvas.model.settlement import Deferral, Lock, Orphan, Settlement, Verdict
 
@@ -212,10 +211,7 @@ class RedisBroker:
         """Send messages unless the guard says that somebody did. Raises RefusedError."""
         packed = pack([self.packing.publishes(list(publishes)), self.packing.deferrals(list(deferrals))])
         keys = [self.keys.fired(guard), self.keys.deferred, self.keys.deferred_messages]
-        answer = self.link.call("publish_once", keys, [packed])
-        if answer[0] == -1:
-            raise RefusedError(_text(answer[1]))
-        return bool(answer[0])
+        return bool(accepted(self.link.call("publish_once", keys, [packed]))[0])
 
     # -- looking
 
@@ -223,10 +219,10 @@ class RedisBroker:
         found = self.link.command("LRANGE", self.keys.dead(queue), 0, -1)
         letters = []
         for packed in reversed(found):
-            fields = {_text(key): value for key, value in msgpack.unpackb(packed, raw=True).items()}
+            fields = {text(key): value for key, value in msgpack.unpackb(packed, raw=True).items()}
             letters.append(
                 DeadLetter(
-                    fields["payload"], _text(fields["reason"]), _text(fields["queue"]), float(fields["time"]), packed
+                    fields["payload"], text(fields["reason"]), text(fields["queue"]), float(fields["time"]), packed
                 )
             )
         return letters
@@ -337,25 +333,6 @@ class RedisBroker:
     def close(self) -> None:
         self._waiting.close()
         self.link.close()
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def verdict_of(found: Sequence[Any]) -> Verdict:
-    """A script's verdict: ``[1 held or 0, ready chords]``, or ``[-1, why it was refused]``."""
-    held, rest = found
-    if held < 0:
-        return Verdict(False, [], _text(rest))
-    return Verdict(bool(held), [ready_of(one) for one in rest])
-
-
-def with_refused(verdicts: list[Any], bad: Mapping[int, str]) -> list[Any]:
-    """A script's verdicts, with those on what could not be told to it in their places."""
-    for place in sorted(bad):
-        verdicts.insert(place, [-1, bad[place]])
-    return verdicts
 
 
 def worker_of(settlements: Sequence[Settlement], lease: Lease | None) -> str:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from canvas.drivers.base import Lease, Settled
-from canvas.drivers.redis.broker import RedisBroker, verdict_of, with_refused, worker_of
+from canvas.drivers.redis.answers import verdict_of, with_refused
+from canvas.drivers.redis.broker import RedisBroker, worker_of
 from canvas.drivers.redis.packing import Packed, Packing, pack, pack_each
 from canvas.drivers.redis.results import RedisResults
 from canvas.errors import RefusedError

@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from canvas.drivers.redis.answers import accepted, ready_of
 from canvas.drivers.redis.keys import BrokerKeys, ResultKeys
 from canvas.drivers.redis.link import Link
 from canvas.drivers.redis.packing import Packing, pack
-from canvas.drivers.redis.ready import ready_of
 from canvas.drivers.redis.watch import Watching
-from canvas.errors import RefusedError
 from canvas.model.settlement import Join, Part, Ready, Store
 
 
@@ -101,9 +100,7 @@ class RedisResults:
         packing = self.packing
         groups = [self.keys.group(group_id) for group_id in grow]
         packed = pack([packing.stores(list(stores)), packing.joins(list(joins)), groups, packing.parts(list(parts))])
-        found = self.link.call("record", [self.keys.ready, self.keys.ready_index], [packed])
-        if found and found[0] == -1:
-            raise RefusedError(found[1].decode("utf-8", "replace"))
+        found = accepted(self.link.call("record", [self.keys.ready, self.keys.ready_index], [packed]))
         return [ready_of(one) for one in found]
 
     def finish(self, group_id: str, failed: bool) -> None:

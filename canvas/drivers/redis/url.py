@@ -26,7 +26,7 @@ class Address:
     ssl: bool = False
     sentinels: tuple[tuple[str, int], ...] = ()
     master: str | None = None
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict, repr=False)
     """As redis-py takes them: timeouts, certificates."""
     sentinel_options: dict[str, Any] = field(default_factory=dict, repr=False)
     """For the connections to the sentinels themselves."""

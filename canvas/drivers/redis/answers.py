@@ -1,0 +1,40 @@
+"""What the scripts answer, in the words of ``canvas.model``."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from canvas.errors import RefusedError
+from canvas.model.settlement import Ready, Verdict
+
+
+def ready_of(found: Sequence[Any]) -> Ready:
+    """A ready chord: group, what firing it needs, parts, structure."""
+    group_id, fire, parts, structure = found
+    return Ready(group_id.decode(), fire, parts, structure)
+
+
+def verdict_of(found: Sequence[Any]) -> Verdict:
+    """A verdict: ``[1 held or 0, ready chords]``, or ``[-1, why it was refused]``."""
+    held, rest = found
+    if held < 0:
+        return Verdict(False, [], text(rest))
+    return Verdict(bool(held), [ready_of(one) for one in rest])
+
+
+def with_refused(verdicts: list[Any], bad: Mapping[int, str]) -> list[Any]:
+    """Verdicts, with those on what could not be told to the script in their places."""
+    for place in sorted(bad):
+        verdicts.insert(place, [-1, bad[place]])
+    return verdicts
+
+
+def accepted(answer: list[Any]) -> list[Any]:
+    """The answer itself. Raises RefusedError where it is ``[-1, why]``."""
+    if answer and answer[0] == -1:
+        raise RefusedError(text(answer[1]))
+    return answer
+
+
+def text(value: Any) -> str:
+    """Words of an answer, whatever their encoding."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
