@@ -74,6 +74,16 @@ class Backend:
         found = await self._results.aget(task_ids)
         return [self._decode(payload) if payload else None for payload in found]
 
+    def succeeded(self, task_ids: Sequence[str]) -> list[bool | None]:
+        """Whether each has succeeded, as far as the beginning of its record says; ``None`` where nothing is stored.
+
+        A value is not read for it, however large it is.
+        """
+        return [wire.says_success(head) if head else None for head in self._results.peek(task_ids, wire.HEAD)]
+
+    async def asucceeded(self, task_ids: Sequence[str]) -> list[bool | None]:
+        return [wire.says_success(head) if head else None for head in await self._results.apeek(task_ids, wire.HEAD)]
+
     def _decode(self, payload: bytes) -> Record:
         return wire.decode(
             payload,

@@ -283,6 +283,11 @@ class Results(Protocol):
 
     async def aget(self, task_ids: Sequence[str]) -> list[bytes | None]: ...
 
+    def peek(self, task_ids: Sequence[str], size: int) -> list[bytes]:
+        """The first ``size`` bytes of the stored records, in order; ``b""`` where there is none. Not tried again."""
+
+    async def apeek(self, task_ids: Sequence[str], size: int) -> list[bytes]: ...
+
     def store(self, stores: Sequence[Store]) -> None:
         """Keep and announce records. A stored SUCCESS stays (PROTOCOL.md §5.1)."""
 

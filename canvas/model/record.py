@@ -1,7 +1,7 @@
 """What a result backend keeps of a task."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 
 @dataclass(slots=True)
@@ -22,3 +22,10 @@ class Record:
     group_id: str | None = None
     parent_id: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+
+    def throw(self) -> NoReturn:
+        """Raise the stored exception, with the remote traceback as a note."""
+        exc = self.result if isinstance(self.result, BaseException) else Exception(self.result)
+        if self.traceback and not getattr(exc, "__notes__", []):
+            exc.add_note(f"\nRemote traceback:\n{self.traceback}")
+        raise exc

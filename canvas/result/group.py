@@ -9,7 +9,7 @@ from canvas.model import states
 from canvas.model.current import current_app
 from canvas.model.record import Record
 from canvas.result.guard import check_join_allowed
-from canvas.result.single import AsyncResult, group_class, raise_remote, result_from_tuple
+from canvas.result.single import AsyncResult, group_class, result_from_tuple
 
 
 class ResultSet:
@@ -291,7 +291,7 @@ def _arrived(pending: dict[str, AsyncResult], found: tuple[str, Record], on_mess
 def _concluded(leaf: AsyncResult, propagate: bool, callback: Any) -> AsyncResult:
     record = leaf._record()
     if propagate and record.status in states.PROPAGATE_STATES:
-        raise_remote(record)
+        record.throw()
     if callback is not None:
         callback(leaf.id, record.result)
     return leaf

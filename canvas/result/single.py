@@ -1,5 +1,6 @@
 """The result of one task (SEMANTICS.md R2, R6–R9)."""
 
+import math
 import time
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
@@ -8,6 +9,7 @@ from canvas.errors import DecodeError, TaskRevokedError, TimeoutError
 from canvas.model import states
 from canvas.model.current import current_app
 from canvas.model.record import Record
+from canvas.result.ancestors import Ancestors
 from canvas.result.guard import check_join_allowed
 
 
@@ -137,7 +139,7 @@ class AsyncResult:
         """Wait until it is ready; its value.
 
         With ``propagate`` its exception is raised, and with ``follow_parents`` that of the first ancestor that
-        failed, as soon as it failed (SEMANTICS.md R6, R7). Raises TimeoutError after ``timeout`` seconds.
+        failed, within a second of its failure (SEMANTICS.md R6, R7). Raises TimeoutError after ``timeout`` seconds.
         """
         if self.ignored:
             return None
@@ -150,37 +152,23 @@ class AsyncResult:
     wait = get
 
     def _wait(self, timeout: float | None, follow_parents: bool, on_message: Any) -> None:
-        watched = self._watched(follow_parents)
-        deadline = None if timeout is None else time.monotonic() + timeout
-        with self.backend.watch(list(watched)) as watch:
+        ancestors = Ancestors(self.backend, self.parent if follow_parents else None)
+        left = _countdown(timeout)
+        with self.backend.watch([self.id]) as watch:
+            ancestors.look()
             while self._final is None:
-                left = None if deadline is None else max(0.0, deadline - time.monotonic())
-                found = watch.next(left)
-                if found is None:
+                found = watch.next(ancestors.patience(left()))
+                if found is not None:
+                    self._arrived(found[1], on_message)
+                if found is None or found[1].status in states.PROPAGATE_STATES:
+                    ancestors.look()
+                if found is None and left() == 0:
                     raise TimeoutError(f"The operation timed out: {self.id} is not ready after {timeout} s")
-                self._arrived(watched, found, on_message)
 
-    def _watched(self, follow_parents: bool) -> dict[str, "AsyncResult"]:
-        """The handles whose end may end the wait: this one, and its ancestors."""
-        found: dict[str, AsyncResult] = {}
-        node: Any = self.parent if follow_parents else None
-        while node is not None:
-            for member in node.leaves():
-                found[member.id] = member
-            node = node.parent
-        found[self.id] = self
-        return found
-
-    def _arrived(self, watched: dict[str, "AsyncResult"], found: tuple[str, Record], on_message: Any) -> None:
-        task_id, record = found
-        handle = watched.get(task_id)
-        if handle is None:
-            return
-        handle._keep(record)
-        if on_message is not None and handle is self:
-            on_message({"task_id": task_id, "status": record.status, "result": record.result})
-        if handle is not self and record.status in states.PROPAGATE_STATES:
-            raise_remote(record)
+    def _arrived(self, record: Record, on_message: Any) -> None:
+        self._keep(record)
+        if on_message is not None:
+            on_message({"task_id": self.id, "status": record.status, "result": record.result})
 
     def _conclude(self, propagate: bool, callback: Callable[[str, Any], Any] | None) -> Any:
         record = self._final
@@ -202,15 +190,18 @@ class AsyncResult:
         return self._conclude(propagate, None)
 
     async def _await(self, timeout: float | None, follow_parents: bool) -> None:
-        watched = self._watched(follow_parents)
-        deadline = None if timeout is None else time.monotonic() + timeout
-        async with self.backend.awatch(list(watched)) as watch:
+        ancestors = Ancestors(self.backend, self.parent if follow_parents else None)
+        left = _countdown(timeout)
+        async with self.backend.awatch([self.id]) as watch:
+            await ancestors.alook()
             while self._final is None:
-                left = None if deadline is None else max(0.0, deadline - time.monotonic())
-                found = await watch.next(left)
-                if found is None:
+                found = await watch.next(ancestors.patience(left()))
+                if found is not None:
+                    self._arrived(found[1], None)
+                if found is None or found[1].status in states.PROPAGATE_STATES:
+                    await ancestors.alook()
+                if found is None and left() == 0:
                     raise TimeoutError(f"The operation timed out: {self.id} is not ready after {timeout} s")
-                self._arrived(watched, found, None)
 
     def __await__(self) -> Generator[Any, None, Any]:
         return self.aget().__await__()
@@ -219,7 +210,7 @@ class AsyncResult:
         """Raise the task's exception if it failed; else its value."""
         record = self._record()
         if propagate and record.status in states.PROPAGATE_STATES:
-            raise_remote(record)
+            record.throw()
         if callback is not None:
             callback(self.id, record.result)
         return record.result
@@ -326,6 +317,12 @@ class AsyncResult:
         return type(self), (self.id, None, None, self.parent)
 
 
+def _countdown(timeout: float | None) -> Callable[[], float | None]:
+    """What tells how many of these seconds are left, from now on."""
+    deadline = math.inf if timeout is None else time.monotonic() + timeout
+    return lambda: None if timeout is None else max(0.0, deadline - time.monotonic())
+
+
 class EagerResult(AsyncResult):
     """The result of a task that ran in this process."""
 
@@ -361,15 +358,6 @@ class EagerResult(AsyncResult):
     def __reduce__(self) -> tuple[Any, ...]:
         record = self._record()
         return EagerResult, (self.id, record.result, record.status, record.traceback, self._name)
-
-
-def raise_remote(record: Record) -> None:
-    """Raise a stored exception, with the remote traceback as a note."""
-    exc = record.result if isinstance(record.result, BaseException) else Exception(record.result)
-    notes = getattr(exc, "__notes__", [])
-    if record.traceback and not notes:
-        exc.add_note(f"\nRemote traceback:\n{record.traceback}")
-    raise exc
 
 
 _GROUPS: list[Callable[..., Any]] = []

@@ -3,6 +3,7 @@
 Waiting is always for a condition with a deadline; where time must pass, it is a short lifetime given to the driver.
 """
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable
@@ -570,6 +571,9 @@ class DriverContract:
         results = self._results(driver)
         results.store([Store("a", b"\x00binary\xff", 60, True), Store("b", b"{}", None, False)])
         assert results.get(["b", "none", "a"]) == [b"{}", None, b"\x00binary\xff"]
+        assert results.peek(["b", "none", "a"], 3) == [b"{}", b"", b"\x00bi"]
+        assert asyncio.run(results.apeek(["a", "none"], 100)) == [b"\x00binary\xff", b""]
+        assert results.peek([], 3) == []
         results.forget(["a", "none"])
         assert results.get(["a"]) == [None]
 

@@ -12,6 +12,7 @@ from canvas.wire import codecs, compression
 from canvas.wire.message import MAX_BYTES
 
 _COMPRESSED = b"\x00celery-compressed\x00"
+HEAD = 20
 _FIELDS = frozenset({"task_id", "status", "result", "traceback", "children", "date_done", "group_id", "parent_id"})
 _CELERY = "celery.exceptions"
 _BILLIARD = "billiard.exceptions"
@@ -22,6 +23,11 @@ _CELERY_NAMES = frozenset(
     }
 )  # fmt: skip
 _BILLIARD_NAMES = frozenset({"WorkerLostError", "SoftTimeLimitExceeded", "TimeLimitExceeded"})
+
+
+def says_success(head: bytes) -> bool:
+    """Whether the first HEAD bytes of a record tell of success; if not, only the whole of it can tell."""
+    return head.startswith((b'{"status": "SUCCESS"', b'{"status":"SUCCESS"')) or head[1:16] == b"\xa6status\xa7SUCCESS"
 
 
 def encode(record: Record, *, serializer: str = "json", compress: str | None = None) -> bytes:

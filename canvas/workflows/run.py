@@ -18,7 +18,6 @@ from canvas.model.record import Record
 from canvas.model.run import CANCEL, SKIPPED, STAMP, Place, RunNode, stamp_of, stamp_options, task_id_of
 from canvas.model.settlement import Join
 from canvas.result import AsyncResult
-from canvas.result.single import raise_remote
 from canvas.runs import words_about
 from canvas.workflows.advance import Advance
 from canvas.workflows.status import NodeStatus, RunStatus, node_state, run_status
@@ -213,7 +212,7 @@ class Run:
             if node_state(record) in (states.FAILURE, states.REVOKED):
                 failed.add_note(f"node {self.nodes[number].name}")
                 try:
-                    raise_remote(record)
+                    record.throw()
                 except Exception as exc:
                     raise exc from failed
         raise failed

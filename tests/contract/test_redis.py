@@ -5,6 +5,7 @@ import os
 import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import celery
 import pytest
@@ -239,6 +240,43 @@ def test_a_forked_child_makes_connections_of_its_own(driver, redis_server):
             os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert driver.broker.length("q") == 2
+
+
+def test_an_idle_connection_that_was_cut_is_not_used_again(driver, redis_server):
+    """Not even by a call that is made only once."""
+    driver.broker.publish([publish("a")])
+    redis_server.client().execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    driver.broker.publish([publish("b")], retry=False)
+    assert ids(driver.broker.lease(Lease("w", ["q"], 2))) == ["a", "b"]
+
+
+@pytest.mark.parametrize("transaction", [False, True])
+def test_one_refused_command_does_not_shift_the_answers_of_the_next(driver, redis_server, transaction):
+    link = driver.broker.link
+    commands = [("SET", "text", "x"), ("LPUSH", "text", "y"), ("GET", "text"), ("NONSENSE",)][: 4 - transaction]
+    with pytest.raises(BrokerError, match="WRONGTYPE"):
+        link.pipeline(commands, transaction=transaction)
+    assert link.command("GET", "text") == b"x"
+    assert link.pipeline([("GET", "text"), ("SET", "text", "z"), ("GET", "text")], transaction) == [b"x", True, b"z"]
+    with pytest.raises(BrokerError, match="unknown command"):
+        link.pipeline([("GET", "text"), ("NONSENSE",)], transaction=transaction)
+    assert link.command("GET", "text") == b"z"
+    assert len([c for c in redis_server.client().client_list() if c["db"] == "0"]) <= 2
+
+
+def test_who_waits_for_a_chord_is_sent_its_body_only(redis_server, redis_url, result_url):
+    app = Canvas("w", broker=redis_url, backend=result_url)
+    header = app.GroupResult("g", [app.AsyncResult("m1"), app.AsyncResult("m2")])
+    with ThreadPoolExecutor(1) as client:
+        waiting = client.submit(app.AsyncResult("body", parent=header).get, timeout=30)
+        listening = redis_server.client()
+        channels = [f"celery-task-meta-{task_id}".encode() for task_id in ("body", "m1", "m2")]
+        eventually(lambda: listening.pubsub_numsub(*channels) == [(channels[0], 1), (channels[1], 0), (channels[2], 0)])
+        app.backend.store_result("m1", "x" * 100_000, "SUCCESS")
+        app.backend.store_result("m2", KeyError("gone"), "REVOKED")
+        with pytest.raises(KeyError):
+            waiting.result(30)
+    app.close()
 
 
 # -- keys that hold something else

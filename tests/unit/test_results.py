@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from canvas import AsyncResult, Canvas, EagerResult, GroupResult, ResultSet
-from canvas.errors import ConfigurationError, RemoteError, TimeoutError
+from canvas.errors import ChordError, ConfigurationError, RemoteError, TimeoutError
 from canvas.result import allow_join_result, denied_join_result, result_from_tuple
 
 
@@ -115,6 +115,32 @@ def test_an_ancestors_failure_ends_the_wait(app):
     assert result.state == "PENDING"
     with pytest.raises(TimeoutError):
         result.get(timeout=0.05, follow_parents=False)
+
+
+def test_the_failure_of_an_ancestor_goes_before_its_own(app):
+    parent = app.GroupResult("g", [app.AsyncResult("m1"), app.AsyncResult("m2")])
+    succeed(app, "m1", 1)
+    fail(app, "m2", KeyError("gone"))
+    fail(app, "body", ChordError("m2 failed"))
+    for wait in (lambda r: r.get(timeout=10), lambda r: asyncio.run(r.aget(timeout=10))):
+        with pytest.raises(KeyError):
+            wait(app.AsyncResult("body", parent=parent))
+    with pytest.raises(ChordError):
+        app.AsyncResult("body", parent=parent).get(timeout=10, follow_parents=False)
+    assert app.AsyncResult("body", parent=parent).get(timeout=10, propagate=False).args == ("m2 failed",)
+
+
+@pytest.mark.parametrize(
+    ("settings", "success"),
+    [({}, True), ({"result_serializer": "msgpack"}, True), ({"result_compression": "gzip"}, False)],
+)
+def test_the_beginning_of_a_record_tells_of_success(app, settings, success):
+    app = Canvas("res", broker="memory://res", backend="memory://res", **settings)
+    for task_id, state in [("good", "SUCCESS"), ("bad", "FAILURE"), ("on its way", "STARTED")]:
+        app.backend.store_result(task_id, ValueError("x") if state == "FAILURE" else None, state)
+    assert app.backend.succeeded(["good", "bad", "on its way", "unknown"]) == [success, False, False, None]
+    with pytest.raises(ValueError, match="x"):
+        app.AsyncResult("last", parent=app.AsyncResult("bad", parent=app.AsyncResult("good"))).get(timeout=10)
 
 
 def test_callbacks(app):

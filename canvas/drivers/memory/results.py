@@ -47,6 +47,12 @@ class MemoryResults:
     async def aget(self, task_ids: Sequence[str]) -> list[bytes | None]:
         return self.get(task_ids)
 
+    def peek(self, task_ids: Sequence[str], size: int) -> list[bytes]:
+        return [(payload or b"")[:size] for payload in self.get(task_ids)]
+
+    async def apeek(self, task_ids: Sequence[str], size: int) -> list[bytes]:
+        return self.peek(task_ids, size)
+
     def store(self, stores: Sequence[Store]) -> None:
         self.record(stores, (), (), ())
 

@@ -1,4 +1,4 @@
-"""The connection to one Redis server: the only file that imports redis.
+"""The connection to one Redis server: this file and ``calls`` alone import redis.
 
 Commands are tried again while the server is away for a moment; after that OperationalError. A call that must not be
 repeated blindly (a settlement, a lease) is made with ``once``.
@@ -20,22 +20,14 @@ import redis.asyncio
 import redis.exceptions
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.asyncio.sentinel import Sentinel as AsyncSentinel
-from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from canvas.drivers.redis.calls import AWAY, TRIES, Calls, backoff
 from canvas.drivers.redis.ear import Ear
 from canvas.drivers.redis.url import Address
 from canvas.errors import BrokerError, OperationalError, RefusedError
 
-AWAY: tuple[Any, ...] = (
-    redis.exceptions.ConnectionError,
-    redis.exceptions.TimeoutError,
-    redis.exceptions.BusyLoadingError,
-    redis.exceptions.ReadOnlyError,
-    OSError,
-)
-_TRIES = 6
 _ANSWER_WITHIN = 30.0
 _CONNECTIONS = 10_000
 """As many as threads ask for at once; a server has a limit of its own."""
@@ -58,21 +50,21 @@ class Link:
         self.address = address
         self._pid = 0
         self._lock = threading.Lock()
-        self._patient: Any = None
-        self._hasty: Any = None
+        self._calls: Any = None
+        self._held: Any = None
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = WeakKeyDictionary()
 
     # -- clients
 
-    def _clients(self) -> tuple[Any, Any]:
+    def _clients(self) -> tuple[Calls, Any]:
+        """What makes calls, and the client whose connections others hold: subscriptions, blocking commands."""
         if self._pid != os.getpid():
             with self._lock:
                 if self._pid != os.getpid():
-                    self._patient = self._client(_TRIES)
-                    self._hasty = self._client(0)
+                    self._calls, self._held = Calls(self._client()), self._client()
                     self._loops = WeakKeyDictionary()
                     self._pid = os.getpid()
-        return self._patient, self._hasty
+        return self._calls, self._held
 
     def _arguments(self) -> dict[str, Any]:
         address = self.address
@@ -98,9 +90,10 @@ class Link:
             arguments["ssl"] = True
         return arguments
 
-    def _client(self, tries: int) -> Any:
+    def _client(self) -> Any:
+        """A client that repeats nothing by itself."""
         arguments = self._arguments()
-        arguments["retry"] = Retry(ExponentialWithJitterBackoff(cap=1.0, base=0.05), tries, supported_errors=AWAY)
+        arguments["retry"] = Retry(backoff(), 0, supported_errors=AWAY)
         if self.address.sentinels:
             sentinel: Any = Sentinel(list(self.address.sentinels), **self._watchers())  # type: ignore[no-untyped-call]
             return sentinel.master_for(self.address.master, **arguments)
@@ -127,13 +120,12 @@ class Link:
             found = self._loops[loop] = clients, closing
         clients = found[0]
         if patient not in clients:
-            clients[patient] = self._loop_client(_TRIES if patient else 0)
+            clients[patient] = self._loop_client(TRIES if patient else 0)
         return clients[patient]
 
     def _loop_client(self, tries: int) -> Any:
         arguments = self._arguments()
-        backoff = ExponentialWithJitterBackoff(cap=1.0, base=0.05)
-        arguments["retry"] = AsyncRetry(backoff, tries, supported_errors=AWAY)
+        arguments["retry"] = AsyncRetry(backoff(), tries, supported_errors=AWAY)
         if self.address.sentinels:
             sentinel: Any = AsyncSentinel(list(self.address.sentinels), **self._watchers())  # type: ignore[no-untyped-call]
             return sentinel.master_for(self.address.master, **arguments)
@@ -153,19 +145,13 @@ class Link:
     def command(self, *words: Any) -> Any:
         """One command, tried again while the server is away."""
         with self.errors():
-            return self._clients()[0].execute_command(*words)
+            return self._clients()[0].one(words)
 
     def pipeline(self, commands: Iterable[Sequence[Any]], transaction: bool = False, patient: bool = True) -> list[Any]:
         """Several commands in one round trip; tried again while the server is away, unless impatient."""
         commands = list(commands)
-        client = self._clients()[0 if patient else 1]
         with self.errors():
-            if len(commands) == 1:
-                return [client.execute_command(*commands[0])]
-            pipe = client.pipeline(transaction=transaction)
-            for words in commands:
-                pipe.execute_command(*words)
-            return pipe.execute()  # type: ignore[no-any-return]
+            return self._clients()[0].many(commands, patient, transaction and len(commands) > 1)
 
     def time(self) -> float:
         """The server's clock, unix time."""
@@ -174,13 +160,13 @@ class Link:
 
     def call(self, name: str, keys: Sequence[str], arguments: Sequence[Any], once: bool = False) -> Any:
         """A script; with ``once`` never tried again after its request may have reached the server."""
-        client = self._clients()[1 if once else 0]
+        calls = self._clients()[0]
         text, digest = script(name)
         with self.errors():
             try:
-                return client.evalsha(digest, len(keys), *keys, *arguments)
+                return calls.one(("EVALSHA", digest, len(keys), *keys, *arguments), not once)
             except redis.exceptions.NoScriptError:
-                return client.eval(text, len(keys), *keys, *arguments)
+                return calls.one(("EVAL", text, len(keys), *keys, *arguments), not once)
 
     async def acommand(self, *words: Any) -> Any:
         """``command`` on an event loop."""
@@ -231,7 +217,7 @@ class Link:
     def close(self) -> None:
         """Close this process's connections; the next call opens new ones."""
         if self._pid == os.getpid():
-            for client in (self._patient, self._hasty):
+            for client in (self._calls, self._held):
                 client.close()
             self._pid = 0
 

@@ -13,9 +13,10 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from canvas.drivers.queued import QueuedWatch
+from canvas.drivers.redis.calls import AWAY
 from canvas.drivers.redis.ear import Ear, Pulse
 from canvas.drivers.redis.keys import ResultKeys
-from canvas.drivers.redis.link import AWAY, Link
+from canvas.drivers.redis.link import Link
 from canvas.errors import OperationalError
 
 _AT_ONCE = 1000

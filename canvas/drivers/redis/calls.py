@@ -1,0 +1,122 @@
+"""Commands and their replies, straight over connections of redis' own: its client takes twice as long about each as the
+server does.
+"""
+
+import select
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import redis.exceptions
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.retry import Retry
+
+AWAY: tuple[Any, ...] = (
+    redis.exceptions.ConnectionError,
+    redis.exceptions.TimeoutError,
+    redis.exceptions.BusyLoadingError,
+    redis.exceptions.ReadOnlyError,
+    OSError,
+)
+TRIES = 6
+Words = Sequence[Any]
+
+
+def backoff() -> ExponentialWithJitterBackoff:
+    """How long to wait between two tries."""
+    return ExponentialWithJitterBackoff(cap=1.0, base=0.05)
+
+
+class Calls:
+    """Connections of one process to one server, each for one call at a time. They raise redis' own errors.
+
+    A call that is ``patient`` is made again while the server is away; another is not, once its request may have reached
+    the server.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._idle: deque[tuple[Any, Any]] = deque()
+        self._retry = Retry(backoff(), TRIES, supported_errors=AWAY)
+
+    def one(self, words: Words, patient: bool = True) -> Any:
+        """The reply to one command."""
+        return self.many([words], patient)[0]
+
+    def many(self, commands: Sequence[Words], patient: bool = True, transaction: bool = False) -> list[Any]:
+        """The replies to commands sent together. Raises the first error among them, when all have been read."""
+        if not commands:
+            return []
+        if not patient:
+            return self._made(commands, transaction)
+        return self._retry.call_with_retry(lambda: self._made(commands, transaction), lambda _: self._forget())
+
+    def _made(self, commands: Sequence[Words], transaction: bool) -> list[Any]:
+        connection, poll = self._take()
+        kept = False
+        try:
+            replies = _exchanged(connection, [("MULTI",), *commands, ("EXEC",)] if transaction else commands)
+            kept = True
+        except redis.exceptions.ResponseError as exc:
+            kept = not isinstance(exc, AWAY)
+            raise
+        finally:
+            if kept:
+                self._idle.append((connection, poll))
+            else:
+                self._drop(connection)
+        told = self._client.response_callbacks
+        callbacks = [told.get(words[0]) for words in commands]
+        return [callback(reply) if callback else reply for callback, reply in zip(callbacks, replies, strict=True)]
+
+    def _take(self) -> tuple[Any, Any]:
+        """An idle connection on which nothing has come, not even its end; or a new one."""
+        while self._idle:
+            try:
+                connection, poll = self._idle.pop()
+            except IndexError:
+                break  # another thread took the last one
+            if not poll.poll(0):
+                return connection, poll
+            self._drop(connection)
+        connection = self._client.connection_pool.get_connection()
+        poll = select.poll()
+        poll.register(connection._sock.fileno(), select.POLLIN)
+        return connection, poll
+
+    def _drop(self, connection: Any) -> None:
+        connection.disconnect()
+        self._client.connection_pool.release(connection)
+
+    def _forget(self) -> None:
+        """Close what is idle: where one connection failed, the others lead to the same server that is away."""
+        while self._idle:
+            try:
+                connection, _ = self._idle.pop()
+            except IndexError:
+                return  # another thread took the last one
+            self._drop(connection)
+
+    def close(self) -> None:
+        """Close what is idle."""
+        self._forget()
+        self._client.close()
+
+
+def _exchanged(connection: Any, commands: Sequence[Words]) -> list[Any]:
+    """Send commands and read all their replies; those of a transaction are EXEC's."""
+    if len(commands) == 1:
+        connection.send_packed_command(connection.pack_command(*commands[0]))
+        return [connection.read_response()]
+    connection.send_packed_command(connection.pack_commands(commands))
+    replies: list[Any] = []
+    for _ in commands:
+        try:
+            replies.append(connection.read_response())
+        except redis.exceptions.ResponseError as exc:
+            replies.append(exc)
+    whole = replies[-1] if commands[0] == ("MULTI",) else replies
+    for reply in [*replies, *(whole if isinstance(whole, list) else ())]:
+        if isinstance(reply, redis.exceptions.ResponseError):
+            raise reply
+    return whole
