@@ -75,6 +75,8 @@ def _task_received(message: Any, **_: Any) -> None:
 
 
 def _task_finished(message: Any, outcome: Outcome, runtime: float, **_: Any) -> None:
+    if not _trace.isEnabledFor(logging.INFO) and not isinstance(outcome, Failure):
+        return  # only failures are told at higher levels
     name = f"{message.headers.get('shadow') or message.task}[{message.id}]"
     match outcome:
         case Success(value):

@@ -209,7 +209,7 @@ class RedisBroker:
 
     def publish_once(self, guard: str, publishes: Sequence[Publish], deferrals: Sequence[Deferral]) -> bool:
         """Send messages unless the guard says that somebody did. Raises RefusedError."""
-        packed = pack([self.packing.publishes(list(publishes)), self.packing.deferrals(list(deferrals))])
+        packed = pack(self.packing.sent(publishes, deferrals))
         keys = [self.keys.fired(guard), self.keys.deferred, self.keys.deferred_messages]
         return bool(accepted(self.link.call("publish_once", keys, [packed]))[0])
 

@@ -21,6 +21,8 @@ T = TypeVar("T")
 Packed: TypeAlias = tuple[bytes, dict[int, str]]
 """What ``pack_each`` gives."""
 NOTHING: Packed = (b"\x90", {})
+Words: TypeAlias = dict[str, Any]
+"""What a script is told of one thing to do."""
 
 
 def pack(value: Any) -> bytes:
@@ -31,7 +33,7 @@ def pack(value: Any) -> bytes:
         raise RefusedError(f"cannot be told to Redis: {exc}") from exc
 
 
-def pack_each(items: Sequence[T], words: Callable[[T], list[Any]]) -> Packed:
+def pack_each(items: Sequence[T], words: Callable[[T], Words]) -> Packed:
     """Items, each in its ``words``, as the scripts read a list; but for those that cannot be written: by place, why
     not. Raises BrokerError when the words cannot be looked up."""
     try:
@@ -57,33 +59,46 @@ class Packing:
         self._results = results
         self._lists_of = lists_of
 
-    def settlement(self, settlement: Settlement) -> list[Any]:
+    def settlement(self, settlement: Settlement) -> Words:
         """What settle.lua takes per settlement."""
         delivery, keys = settlement.delivery, self._broker
-        publishes, dead = self.publishes(settlement.publishes), False
-        if delivery is not None and settlement.disposal == "requeue":
-            payload = redelivered(delivery.payload)
-            publishes.append([self.list_of(delivery.queue, payload), payload])
-        elif delivery is not None and settlement.disposal == "dead":
-            dead = self._letter(settlement)  # type: ignore[assignment]
-        return [
-            delivery.tag if delivery is not None else False,
-            settlement.fence,
-            self.stores(settlement.stores),
-            self.joins(settlement.joins),
-            [self._group(group_id) for group_id in settlement.grow],
-            self.parts(settlement.parts),
-            publishes,
-            self.deferrals(settlement.deferrals),
-            dead,
-            settlement.begins,
-            [
+        words: Words = {"fence": settlement.fence}
+        publishes = self.publishes(settlement.publishes)
+        if delivery is not None:
+            words["tag"] = delivery.tag
+            if settlement.begins or settlement.fence == "begun":
+                words["begun"] = keys.begun(worker_of_tag(delivery.tag))
+                words["begins"] = settlement.begins
+            if settlement.disposal == "requeue":
+                payload = redelivered(delivery.payload)
+                publishes.append([self.list_of(delivery.queue, payload), payload])
+            elif settlement.disposal == "dead":
+                words["dead"] = self._letter(settlement)
+        return words | _present(
+            stores=self.stores(settlement.stores),
+            joins=self.joins(settlement.joins),
+            grows=self.grows(settlement.grow),
+            parts=self.parts(settlement.parts),
+            publishes=publishes,
+            deferrals=self.deferrals(settlement.deferrals),
+            frees=[
                 [keys.places(key), keys.parked(key), keys.parked_keys, key, keys.begun_prefix]
                 for key in settlement.frees
             ],
-            [[keys.unique(lock.key), lock.owner] for lock in settlement.unlocks],
-            keys.begun(worker_of_tag(delivery.tag)) if delivery is not None else "",
-        ]
+            unlocks=[[keys.unique(lock.key), lock.owner] for lock in settlement.unlocks],
+        )
+
+    def recorded(
+        self, stores: Sequence[Store], parts: Sequence[Part], joins: Sequence[Join], grow: Sequence[str]
+    ) -> Words:
+        """What record.lua takes."""
+        return _present(
+            stores=self.stores(stores), joins=self.joins(joins), grows=self.grows(grow), parts=self.parts(parts)
+        )
+
+    def sent(self, publishes: Sequence[Publish], deferrals: Sequence[Deferral]) -> Words:
+        """What publish_once.lua takes."""
+        return _present(publishes=self.publishes(publishes), deferrals=self.deferrals(deferrals))
 
     def _letter(self, settlement: Settlement) -> list[Any]:
         delivery = settlement.delivery
@@ -91,27 +106,26 @@ class Packing:
         key = self._broker.dead(delivery.queue)
         return [key, delivery.payload, settlement.reason, delivery.queue, DEAD_LETTERS_KEPT]
 
-    def firing(self, firing: Firing) -> list[Any]:
+    def firing(self, firing: Firing) -> Words:
         """What fire.lua takes."""
-        return [
-            firing.group_id,
-            self._group(firing.group_id),
-            firing.failed,
-            self.stores(firing.stores),
-            self.joins(firing.joins),
-            self.parts(firing.parts),
-            self.publishes(firing.publishes),
-            self.deferrals(firing.deferrals),
-        ]
+        chord = {"group": firing.group_id, "base": self._group(firing.group_id), "failed": firing.failed}
+        told = (
+            self.recorded(firing.stores, firing.parts, firing.joins, ()),
+            self.sent(firing.publishes, firing.deferrals),
+        )
+        return chord | told[0] | told[1]
 
-    def stores(self, stores: list[Store]) -> list[Any]:
+    def stores(self, stores: Sequence[Store]) -> list[Any]:
         assert self._results is not None or not stores
         return [[self._results.task(s.task_id), s.payload, s.expires or 0] for s in stores]  # type: ignore[union-attr]
 
-    def joins(self, joins: list[Join]) -> list[Any]:
+    def joins(self, joins: Sequence[Join]) -> list[Any]:
         return [[self._group(j.group_id), j.size, j.expires, j.structure or False] for j in joins]
 
-    def parts(self, parts: list[Part]) -> list[Any]:
+    def grows(self, groups: Sequence[str]) -> list[Any]:
+        return [self._group(group_id) for group_id in groups]
+
+    def parts(self, parts: Sequence[Part]) -> list[Any]:
         return [self._part(part) for part in parts]
 
     def _part(self, part: Part) -> list[Any]:
@@ -120,10 +134,10 @@ class Packing:
         return [self._group(part.group_id), part.group_id, member, score, part.value, part.fire, part.expires,
                 part.size or False]  # fmt: skip
 
-    def publishes(self, publishes: list[Publish]) -> list[Any]:
+    def publishes(self, publishes: Sequence[Publish]) -> list[Any]:
         return [[key, p.payload] for p in publishes for key in self._lists_of(p)]
 
-    def deferrals(self, deferrals: list[Deferral]) -> list[Any]:
+    def deferrals(self, deferrals: Sequence[Deferral]) -> list[Any]:
         return [
             [uuid4().hex, repr(d.due), key, d.publish.payload] for d in deferrals for key in self._lists_of(d.publish)
         ]
@@ -135,6 +149,11 @@ class Packing:
     def _group(self, group_id: str) -> str:
         assert self._results is not None
         return self._results.group(group_id)
+
+
+def _present(**effects: list[Any]) -> Words:
+    """Those that there are: the scripts read nothing that is not."""
+    return {name: found for name, found in effects.items() if found}
 
 
 def worker_of_tag(tag: str) -> str:

@@ -106,9 +106,7 @@ class RedisResults:
         self, stores: Sequence[Store], parts: Sequence[Part], joins: Sequence[Join], grow: Sequence[str]
     ) -> list[Ready]:
         """Records, parts and chord starts in one atomic call; the chords that became ready. Raises RefusedError."""
-        packing = self.packing
-        groups = [self.keys.group(group_id) for group_id in grow]
-        packed = pack([packing.stores(list(stores)), packing.joins(list(joins)), groups, packing.parts(list(parts))])
+        packed = pack(self.packing.recorded(stores, parts, joins, grow))
         found = accepted(self.link.call("record", [self.keys.ready, self.keys.ready_index], [packed]))
         return [ready_of(one) for one in found]
 

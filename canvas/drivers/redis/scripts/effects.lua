@@ -5,17 +5,22 @@
 --   now                    unix time, seconds, of this server
 --   ready_key, ready_index hash and zset of chords that are ready
 --   deferred, messages     zset and hash of deferred messages
+-- Each effect selects the database it needs; what comes after must do so too.
 -- Returns: nothing; defines on_results, on_broker, store, join, grow, part, forget, send, refused, fire, taken, unpark, free, unlock.
 
 local broker_db, result_db, now, ready_key, ready_index, deferred, messages
+local selected
+local NONE = {}
 
-local function on_results()
-    if result_db ~= broker_db then redis.call('SELECT', result_db) end
+local function on(db)
+    if (selected or broker_db) ~= db then
+        redis.call('SELECT', db)
+        selected = db
+    end
 end
 
-local function on_broker()
-    if result_db ~= broker_db then redis.call('SELECT', broker_db) end
-end
+local function on_results() on(result_db) end
+local function on_broker() on(broker_db) end
 
 -- s: {key, payload, ttl (0: for ever)}; a stored SUCCESS stays
 local function store(s)
@@ -89,25 +94,25 @@ local function forget(group, base, failed)
     return held
 end
 
--- publishes: {{list, payload}, …}; deferrals: {{id, due, list, payload}, …}
-local function send(publishes, deferrals)
-    for _, m in ipairs(publishes) do redis.call('LPUSH', m[1], m[2]) end
-    for _, m in ipairs(deferrals) do
+-- Send s.publishes, {{list, payload}, …}, and s.deferrals, {{id, due, list, payload}, …}.
+local function send(s)
+    on_broker()
+    for _, m in ipairs(s.publishes or NONE) do redis.call('LPUSH', m[1], m[2]) end
+    for _, m in ipairs(s.deferrals or NONE) do
         redis.call('ZADD', deferred, m[2], m[1])
         redis.call('HSET', messages, m[1], cmsgpack.pack({m[3], m[4]}))
     end
 end
 
--- The result side of stores, joins, grow and parts; returns what became ready.
-local function record(stores, joins, grows, parts)
+-- The result side: s.stores, s.joins, s.grows, {base, …}, and s.parts; returns what became ready.
+local function record(s)
     local found = {}
-    if #stores + #joins + #grows + #parts == 0 then return found end
+    if not (s.stores or s.joins or s.grows or s.parts) then return found end
     on_results()
-    for _, s in ipairs(stores) do store(s) end
-    for _, j in ipairs(joins) do join(j) end
-    for _, g in ipairs(grows) do grow(g) end
-    for _, p in ipairs(parts) do part(p, found) end
-    on_broker()
+    for _, one in ipairs(s.stores or NONE) do store(one) end
+    for _, one in ipairs(s.joins or NONE) do join(one) end
+    for _, base in ipairs(s.grows or NONE) do grow(base) end
+    for _, one in ipairs(s.parts or NONE) do part(one, found) end
     return found
 end
 
@@ -118,25 +123,22 @@ local function refused(failure)
     for _, passing in ipairs({'OOM ', 'READONLY', 'MISCONF', 'NOREPLICAS', 'NOPERM', 'LOADING', 'MASTERDOWN', 'CLUSTERDOWN'}) do
         if string.find(why, passing, 1, true) then error(failure, 0) end
     end
-    on_broker()
     return {-1, why}
 end
 
--- f: {group, base, failed, stores, joins, parts, publishes, deferrals}; {held, outer chords that became ready}
+-- f: {group, base, failed, stores, joins, parts, publishes, deferrals}, by name; {held, outer chords that became ready}
 local function fire(f)
     on_results()
-    local held = redis.call('HEXISTS', ready_key, f[1])
-    on_broker()
+    local held = redis.call('HEXISTS', ready_key, f.group)
     if held == 0 then return {0, {}} end
     local done, found = pcall(function()
-        local ready = record(f[4], f[5], {}, f[6])
-        send(f[7], f[8])
+        local ready = record(f)
+        send(f)
         return ready
     end)
     if not done then return refused(found) end
     on_results()
-    forget(f[1], f[2], f[3])
-    on_broker()
+    forget(f.group, f.base, f.failed)
     return {1, found}
 end
 

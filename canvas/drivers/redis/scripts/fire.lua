@@ -2,7 +2,7 @@
 --
 -- KEYS[1] canvas:ready   KEYS[2] canvas:ready:index   KEYS[3] canvas:deferred   KEYS[4] canvas:deferred:messages
 -- ARGV[1] broker db   ARGV[2] result db   ARGV[3] firing, msgpack:
---     {group, base, failed, stores, joins, parts, publishes, deferrals}
+--     {group, base, failed, and as settle.lua's: stores, joins, parts, publishes, deferrals}
 -- Returns {held, outer chords that became ready}; held 0: somebody else ended it; {-1, why} when it cannot be.
 
 broker_db, result_db = ARGV[1], ARGV[2]

@@ -1,13 +1,12 @@
 -- Send messages unless somebody already did under the same guard.
 --
 -- KEYS[1] guard   KEYS[2] canvas:deferred   KEYS[3] canvas:deferred:messages
--- ARGV[1] msgpack: {publishes, deferrals}
+-- ARGV[1] msgpack: {publishes, deferrals}, as settle.lua's
 -- Returns {1} when sent, {0} when the guard was there, {-1, why} when it cannot be done.
 
 if redis.call('EXISTS', KEYS[1]) == 1 then return {0} end
 deferred, messages = KEYS[2], KEYS[3]
-local m = cmsgpack.unpack(ARGV[1])
-local done, found = pcall(send, m[1], m[2])
+local done, found = pcall(send, cmsgpack.unpack(ARGV[1]))
 if not done then return refused(found) end
 redis.call('SET', KEYS[1], '1', 'EX', 86400)
 return {1}

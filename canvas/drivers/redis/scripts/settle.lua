@@ -4,10 +4,10 @@
 -- KEYS[5] canvas:deferred:messages   KEYS[6] canvas:ready   KEYS[7] canvas:ready:index
 -- KEYS[8] canvas:revoked:revision   KEYS[9] hash of reasons of orphans   KEYS[10…] lists to lease from, in order
 -- ARGV[1] broker db   ARGV[2] result db   ARGV[3] settlements, msgpack:
---     {{tag or false, fence, stores, joins, grows, parts, publishes, deferrals, dead or false, begins, frees, unlocks, begun}, …}
---     fence: "lease", "begun" or "none"; begun: hash of messages that the tag's worker acked before they ran
---     frees: {{places, parked, hash of keys with parked messages, key, start of begun keys}, …}; unlocks: {{lock, owner}, …}
---     dead: {list of dead letters, payload, reason, queue, how many to keep}
+--     each by name, and no more than there is: tag; fence: "lease", "begun" or "none"; stores, joins, grows, parts,
+--     publishes, deferrals: as effects.lua says; begins: whether the tag's message starts now, and begun: hash of messages
+--     that its worker acked before they ran; frees: {{places, parked, hash of keys with parked messages, key, start of
+--     begun keys}, …}; unlocks: {{lock, owner}, …}; dead: {list of dead letters, payload, reason, queue, how many to keep}
 -- ARGV[4] how many to lease   ARGV[5] tag prefix   ARGV[6] number of the first tag
 -- ARGV[7] chords to end, msgpack: {as fire.lua, …}   ARGV[8…] queue name of each list
 -- Returns {verdicts, deliveries, revision of what is revoked, verdicts on chords, unix time}: verdict {held, ready chords {group, fire, parts, structure}}, delivery {tag, queue, payload}; {-1, why} for what cannot be done
@@ -15,75 +15,112 @@
 broker_db, result_db = ARGV[1], ARGV[2]
 deferred, messages, ready_key, ready_index = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 now = server_time()
+local AT_ONCE = 1000
 
-local function is_held(tag, fence, begun)
-    if fence == 'none' then return true end
-    return redis.call('HEXISTS', fence == 'begun' and begun or KEYS[1], tag) == 1
+local function is_held(s)
+    if not s.tag or s.fence == 'none' then return true end
+    return redis.call('HEXISTS', s.fence == 'begun' and s.begun or KEYS[1], s.tag) == 1
 end
 
-local function acknowledge(s)
-    local tag = s[1]
-    if s[10] then
-        local leased = redis.call('HGET', KEYS[1], tag)
-        if leased then redis.call('HSET', s[13], tag, leased) end
+local function acknowledge(settled)
+    local tags = {}
+    on_broker()
+    for _, s in ipairs(settled) do
+        local tag = s.tag
+        if s.begins then
+            local leased = redis.call('HGET', KEYS[1], tag)
+            if leased then redis.call('HSET', s.begun, tag, leased) end
+        end
+        if s.fence == 'begun' then
+            redis.call('HDEL', s.begun, tag)
+            redis.call('HDEL', KEYS[9], tag)
+        end
+        tags[#tags + 1] = tag
     end
-    redis.call('HDEL', KEYS[1], tag)
-    redis.call('ZREM', KEYS[2], tag)
-    redis.call('SREM', KEYS[3], tag)
-    if s[2] == 'begun' then
-        redis.call('HDEL', s[13], tag)
-        redis.call('HDEL', KEYS[9], tag)
+    for first = 1, #tags, AT_ONCE do
+        local last = math.min(first + AT_ONCE - 1, #tags)
+        redis.call('HDEL', KEYS[1], unpack(tags, first, last))
+        redis.call('ZREM', KEYS[2], unpack(tags, first, last))
+        redis.call('SREM', KEYS[3], unpack(tags, first, last))
     end
+end
+
+local function lost(s)
+    redis.call('ZREM', KEYS[2], s.tag)
+    redis.call('SREM', KEYS[3], s.tag)
+    return {0, {}}
+end
+
+-- Whether it may be done twice: records, parts and nothing else.
+local function repeatable(s)
+    return not (s.joins or s.grows or s.publishes or s.deferrals or s.frees or s.unlocks or s.dead)
 end
 
 local function take_effect(s)
-    local tag = s[1]
-    local found = record(s[3], s[4], s[5], s[6])
-    send(s[7], s[8])
-    for _, f in ipairs(s[11]) do free(f, tag, KEYS[1]) end
-    for _, u in ipairs(s[12]) do unlock(u[1], u[2]) end
-    if s[9] then
-        local letter = {payload = s[9][2], reason = s[9][3], queue = s[9][4], time = tostring(now)}
-        redis.call('LPUSH', s[9][1], cmsgpack.pack(letter))
-        redis.call('LTRIM', s[9][1], 0, s[9][5] - 1)
+    local found = record(s)
+    send(s)
+    for _, f in ipairs(s.frees or NONE) do free(f, s.tag, KEYS[1]) end
+    for _, u in ipairs(s.unlocks or NONE) do unlock(u[1], u[2]) end
+    if s.dead then
+        local letters, payload, reason, queue, kept = unpack(s.dead)
+        redis.call('LPUSH', letters, cmsgpack.pack({payload = payload, reason = reason, queue = queue, time = tostring(now)}))
+        redis.call('LTRIM', letters, 0, kept - 1)
     end
     return found
 end
 
 -- The ack comes last: what one of the effects is refused for keeps its lease.
 local function settle(s)
-    local tag = s[1]
-    if tag and not is_held(tag, s[2], s[13]) then
-        redis.call('ZREM', KEYS[2], tag)
-        redis.call('SREM', KEYS[3], tag)
-        return {0, {}}
-    end
+    on_broker()
+    if not is_held(s) then return lost(s) end
     local done, found = pcall(take_effect, s)
     if not done then return refused(found) end
-    if tag then acknowledge(s) end
+    acknowledge({s})
     return {1, found}
+end
+
+-- Those that may be done twice share their acks: an error on the way has all of them done again.
+local function settle_together(settlements, verdicts)
+    local held, done = {}, {}
+    on_broker()
+    for i, s in ipairs(settlements) do
+        if repeatable(s) and not held[s.tag or i] then
+            if is_held(s) then held[s.tag or i] = i else verdicts[i] = lost(s) end
+        end
+    end
+    for i, s in ipairs(settlements) do
+        if held[s.tag or i] == i then
+            local whole, found = pcall(record, s)
+            if whole then verdicts[i], done[#done + 1] = {1, found}, s else verdicts[i] = refused(found) end
+        end
+    end
+    acknowledge(done)
 end
 
 local fired = {}
 for i, f in ipairs(cmsgpack.unpack(ARGV[7])) do fired[i] = fire(f) end
 
-local verdicts = {}
-for i, s in ipairs(cmsgpack.unpack(ARGV[3])) do verdicts[i] = settle(s) end
+local settlements, verdicts = cmsgpack.unpack(ARGV[3]), {}
+settle_together(settlements, verdicts)
+for i, s in ipairs(settlements) do verdicts[i] = verdicts[i] or settle(s) end
 
+on_broker()
 local deliveries, hashed, scored, tags = {}, {}, {}, {}
 local wanted, number = tonumber(ARGV[4]), tonumber(ARGV[6])
+local leased_at = string.format('%.6f', now)
 for k = 10, #KEYS do
     if wanted <= 0 then break end
     local taken = redis.pcall('RPOP', KEYS[k], wanted)
     if taken and not taken.err then
         local queue = ARGV[k - 2]
+        local tail = ',"",' .. cjson.encode(queue) .. ']'
         for _, payload in ipairs(taken) do
-            local tag = ARGV[5] .. string.format('%.0f', number)
+            local tag = ARGV[5] .. number
             number = number + 1
             -- What is no JSON object must not stand raw among records that kombu parses.
             local body = string.sub(payload, 1, 1) == '{' and payload or cjson.encode(payload)
-            hashed[#hashed + 1], hashed[#hashed + 2] = tag, '[' .. body .. ',"",' .. cjson.encode(queue) .. ']'
-            scored[#scored + 1], scored[#scored + 2] = string.format('%.6f', now), tag
+            hashed[#hashed + 1], hashed[#hashed + 2] = tag, '[' .. body .. tail
+            scored[#scored + 1], scored[#scored + 2] = leased_at, tag
             tags[#tags + 1] = tag
             deliveries[#deliveries + 1] = {tag, queue, payload}
         end
@@ -95,4 +132,4 @@ if #tags > 0 then
     redis.call('ZADD', KEYS[2], unpack(scored))
     redis.call('SADD', KEYS[3], unpack(tags))
 end
-return {verdicts, deliveries, redis.call('GET', KEYS[8]) or 0, fired, string.format('%.6f', now)}
+return {verdicts, deliveries, redis.call('GET', KEYS[8]) or 0, fired, leased_at}

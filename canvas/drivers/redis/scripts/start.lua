@@ -15,8 +15,8 @@ if not redis.call('SET', KEYS[5], '1', 'NX', 'EX', ARGV[4]) then return {} end
 local verdicts = {}
 for i, s in ipairs(cmsgpack.unpack(ARGV[3])) do
     local done, found = pcall(function()
-        local ready = record(s[3], s[4], s[5], s[6])
-        send(s[7], s[8])
+        local ready = record(s)
+        send(s)
         return ready
     end)
     verdicts[i] = done and {1, found} or refused(found)
