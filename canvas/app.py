@@ -431,10 +431,12 @@ class Canvas:
         conf = self.conf
         changed = conf.changed()
         sockets = {name: changed[f"redis_{name}"] for name in _SOCKET_SETTINGS if f"redis_{name}" in changed}
+        timeout = changed.get("broker_connection_timeout")
+        patience = {} if timeout is None else {"socket_connect_timeout": float(timeout)}
         return open_driver(
             conf.broker_url or "redis://localhost:6379/0",
             conf.result_backend or None,
-            broker_options={"ssl": conf.broker_use_ssl, **conf.broker_transport_options},
+            broker_options={"ssl": conf.broker_use_ssl, **patience, **conf.broker_transport_options},
             result_options={"ssl": conf.redis_backend_use_ssl, **sockets, **conf.result_backend_transport_options},
         )
 

@@ -125,6 +125,8 @@ def masked(name: str, value: Any) -> Any:
     """A setting's value, fit to be shown."""
     if value and _is_secret(name):
         return "********"
+    if isinstance(value, Mapping):
+        return {key: masked(str(key), inner) for key, inner in value.items()}
     if isinstance(value, str) and "://" in value and "@" in value:
         scheme, _, rest = value.partition("://")
         login, _, host = rest.rpartition("@")

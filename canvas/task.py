@@ -32,6 +32,8 @@ FROM_CONFIG = {
     "track_started": "task_track_started",
     "acks_late": "task_acks_late",
     "acks_on_failure_or_timeout": "task_acks_on_failure_or_timeout",
+    "acks_on_failure": "task_acks_on_failure",
+    "acks_on_timeout": "task_acks_on_timeout",
     "reject_on_worker_lost": "task_reject_on_worker_lost",
     "ignore_result": "task_ignore_result",
     "store_eager_result": "task_store_eager_result",
@@ -84,6 +86,10 @@ class Task(Generic[R]):
     track_started: bool | None = None
     acks_late: bool | None = None
     acks_on_failure_or_timeout: bool | None = None
+    acks_on_failure: bool | None = None
+    """Where it is off, a failed task's message is kept as a dead letter; by default as the one above."""
+    acks_on_timeout: bool | None = None
+    """Where it is off, a task that its hard time limit ended runs again; by default as the one above."""
     reject_on_worker_lost: bool | None = None
     throws: tuple[type[BaseException], ...] = ()
     expires: Any = None
@@ -119,6 +125,9 @@ class Task(Generic[R]):
         for attribute, setting in FROM_CONFIG.items():
             if getattr(self, attribute) is None:
                 setattr(self, attribute, app.conf[setting])
+        for attribute in ("acks_on_failure", "acks_on_timeout"):
+            if getattr(self, attribute) is None:
+                setattr(self, attribute, self.acks_on_failure_or_timeout is not False)
         check_turns(self)
 
     # -- signatures

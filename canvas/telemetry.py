@@ -31,6 +31,7 @@ worker.killing        pid, why
 worker.worn           pid, why
 worker.scaled         by
 worker.unlimited      pool, who
+worker.unused         settings (those that have no effect: why, by name)
 worker.lease_lost     tag, queue
 worker.clock_off      seconds (the broker's clock is so much ahead)
 worker.reaped         messages
@@ -38,6 +39,7 @@ worker.forgotten      worker
 worker.fault          work, exc
 worker.crashed        worker, exc
 broker.unreachable    error
+broker.awaited        error, seconds (until the next try), tries, most
 broker.recovered
 ====================  ==================================================
 """

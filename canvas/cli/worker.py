@@ -27,6 +27,7 @@ _LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL"]
 @click.option("-X", "--exclude-queues", callback=comma_separated, help="Queues not to consume, comma-separated.")
 @click.option("-I", "--include", callback=comma_separated, help="Modules to import, comma-separated.")
 @click.option("--prefetch-multiplier", type=click.IntRange(min=0), help="Messages to hold per place to run.")
+@click.option("--disable-prefetch", is_flag=True, default=None, help="Hold nothing beyond what runs.")
 @click.option("--purge", "--discard", is_flag=True, help="Delete what waits in the queues first.")
 @click.option("-O", "optimization", type=click.Choice(["default", "fair"]), default="default",
               help="fair: hold nothing beyond what runs.")  # fmt: skip
@@ -57,6 +58,7 @@ def worker(
     queues: list[str],
     include: list[str],
     prefetch_multiplier: int | None,
+    disable_prefetch: bool | None,
     purge: bool,
     optimization: str,
     time_limit: float | None,
@@ -83,16 +85,15 @@ def worker(
             app.conf.task_soft_time_limit = soft_time_limit
         if include:
             app.conf.include = [*app.conf.include, *include]
+        if disable_prefetch is not None:
+            app.conf.worker_disable_prefetch = disable_prefetch
         if optimization == "fair" and prefetch_multiplier is None:
             prefetch_multiplier = 1
         planned |= {"queues": queues, "prefetch_multiplier": prefetch_multiplier, "events": task_events}
         try:
             plan = plan_node(app, heartbeat=None if without_heartbeat else heartbeat_interval, **planned)
-            if purge:
-                for queue in plan.queues:
-                    app.driver.broker.purge(queue)
             say = None if getattr(context.obj, "quiet", False) else click.echo
-            code = run_node(app, plan, say, queues, Presence(pidfile, ready_file), not without_mingle, http_address)
+            code = run_node(app, plan, say, Presence(pidfile, ready_file), not without_mingle, http_address, purge)
         except ConfigurationError as exc:
             raise click.UsageError(str(exc)) from exc
     sys.exit(code)

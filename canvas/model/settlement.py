@@ -62,7 +62,8 @@ class Lock(NamedTuple):
     """The id of the task under way."""
 
 
-Disposal = Literal["ack", "requeue", "dead"]
+Disposal = Literal["ack", "requeue", "again", "dead"]
+"""What becomes of the message; with ``again`` it goes back into its queue and that counts as a delivery."""
 Fence = Literal["lease", "begun", "none"]
 
 

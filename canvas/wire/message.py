@@ -187,6 +187,13 @@ def losses(payload: bytes, started: bool) -> dict[str, Any]:
     return {"canvas_deliveries": count, **({"canvas_lost": True} if started else {})}
 
 
+def put_back(payload: bytes, counts: bool) -> bytes:
+    """The envelope of a message that goes back into its queue; where that ``counts``, it does not do so for ever."""
+    if not counts:
+        return redelivered(payload)
+    return redelivered(payload, canvas_deliveries=(counted(headers_of(payload), "canvas_deliveries") or 1) + 1)
+
+
 def with_headers(payload: bytes, **headers: Any) -> bytes:
     """The envelope with ``headers`` added. Bytes that are no envelope stay as they are."""
     outer = _changed(payload, headers)

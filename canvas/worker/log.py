@@ -129,6 +129,12 @@ def _unreachable(error: str, **_: Any) -> None:
     _worker.error("consumer: Cannot use the broker: %s. Trying again...", error)
 
 
+def _awaited(error: str, seconds: float, tries: int, most: int | None, **_: Any) -> None:
+    _worker.error(
+        "consumer: Cannot connect: %s. Trying again in %.2f seconds... (%s/%s)", error, seconds, tries, most or "∞"
+    )
+
+
 def _recovered(**_: Any) -> None:
     _worker.info("The broker is there again")
 
@@ -159,6 +165,11 @@ def _scaled(by: int, **_: Any) -> None:
 
 def _unlimited(pool: str, who: str, **_: Any) -> None:
     _worker.warning("Hard time limits (%s) have no effect in the %s pool: use --pool prefork", who, pool)
+
+
+def _unused(settings: dict[str, str], **_: Any) -> None:
+    told = "".join(f"\n  {name}: {why}" for name, why in settings.items())
+    _worker.warning("These settings have no effect:%s", told)
 
 
 def _lease_lost(tag: str, queue: str, **_: Any) -> None:
@@ -210,6 +221,7 @@ _LINES: list[tuple[str, Callable[..., None], logging.Logger, int]] = [
     ("message.dead", _message_dead, _worker, logging.CRITICAL),
     ("control.undecodable", _control_undecodable, _worker, logging.ERROR),
     ("broker.unreachable", _unreachable, _worker, logging.ERROR),
+    ("broker.awaited", _awaited, _worker, logging.ERROR),
     ("broker.recovered", _recovered, _worker, logging.INFO),
     ("worker.ready", _ready, _worker, logging.INFO),
     ("worker.stopping", _stopping, _worker, logging.WARNING),
@@ -218,6 +230,7 @@ _LINES: list[tuple[str, Callable[..., None], logging.Logger, int]] = [
     ("worker.worn", _worn, _worker, logging.INFO),
     ("worker.scaled", _scaled, _worker, logging.INFO),
     ("worker.unlimited", _unlimited, _worker, logging.WARNING),
+    ("worker.unused", _unused, _worker, logging.WARNING),
     ("worker.lease_lost", _lease_lost, _worker, logging.WARNING),
     ("worker.reaped", _reaped, _worker, logging.WARNING),
     ("chord.refused", _chord_refused, _worker, logging.CRITICAL),

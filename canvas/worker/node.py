@@ -14,9 +14,11 @@ from canvas.control import by_node
 from canvas.errors import CanvasError, ConfigurationError
 from canvas.model.revocation import revoked_ids
 from canvas.telemetry import attach, emit
+from canvas.unused import unused
 from canvas.worker.autoscale import Autoscaler
 from canvas.worker.banner import banner
 from canvas.worker.board import Board
+from canvas.worker.connect import connect
 from canvas.worker.heart import INTERVAL, Heart
 from canvas.worker.http import Endpoint
 from canvas.worker.metrics import Metrics
@@ -26,7 +28,7 @@ from canvas.worker.pool import Alone, Pool
 from canvas.worker.prefork import Prefork
 from canvas.worker.presence import Presence
 from canvas.worker.process import Plan, WorkerProcess, new_worker_id
-from canvas.worker.queues import bindings, declare
+from canvas.worker.queues import bindings, declare, own_queue
 
 _LISTENING_WITHIN = 5.0
 _MINGLE_FOR = 1.0
@@ -62,10 +64,14 @@ def plan_node(
     per_process = 1 if pool == "prefork" else slots
     multiplier = prefetch_multiplier if prefetch_multiplier is not None else conf.worker_prefetch_multiplier
     ample = prefetch_multiplier is None and multiplier == 4
+    limit = 2 * conf.worker_batch_size if ample else per_process * max(0, multiplier - 1)
+    node = node_name(hostname)
     names = [binding.queue for binding in bindings(app, queues, exclude_queues)]
+    if conf.worker_direct:
+        names.append(own_queue(node))
     events = conf.worker_send_task_events if events is None else events
     return Plan(
-        hostname=node_name(hostname),
+        hostname=node,
         queues=names,
         concurrency=slots,
         pool=pool,
@@ -76,7 +82,7 @@ def plan_node(
         events=events,
         events_always=events,
         heartbeat=heartbeat,
-        prefetch_limit=2 * conf.worker_batch_size if ample else per_process * max(0, multiplier - 1),
+        prefetch_limit=0 if conf.worker_disable_prefetch else limit,
     )
 
 
@@ -92,16 +98,19 @@ def run_node(
     app: Canvas,
     plan: Plan,
     say: Callable[[str], None] | None = None,
-    selected: Iterable[str] = (),
     presence: Presence | None = None,
     mingles: bool = True,
     http_address: tuple[str, int] | None = None,
+    purge: bool = False,
 ) -> int:
-    """Run until stopped; the exit code. Raises ConfigurationError."""
+    """Run until stopped; the exit code. ``purge`` deletes what waits in the queues first.
+
+    Raises ConfigurationError, and OperationalError when the servers do not answer.
+    """
     presence = presence or Presence()
     presence.claim()
     try:
-        _prepare(app, plan, say, selected)
+        _prepare(app, plan, say, purge)
         node = Node(app, plan, presence, mingles, http_address)
         try:
             code = node.pool.run(on_ready=node.open)
@@ -114,15 +123,21 @@ def run_node(
     return code
 
 
-def _prepare(app: Canvas, plan: Plan, say: Callable[[str], None] | None, selected: Iterable[str]) -> None:
-    """Load the tasks, let signals change what they like, declare the queues."""
+def _prepare(app: Canvas, plan: Plan, say: Callable[[str], None] | None, purge: bool) -> None:
+    """Load the tasks, let signals change what they like, find the servers, declare the queues."""
     app.import_task_modules()
     emit("worker.preparing", hostname=plan.hostname)
     emit("worker.init", hostname=plan.hostname)
     if say is not None:
         say(banner(app, plan))
-    declare(app, selected or plan.queues)
+    connect(app)
+    for queue in plan.queues if purge else ():
+        app.driver.broker.purge(queue)
+    declare(app, plan.queues)
     _warn_of_limits(app, plan)
+    idle = unused(app.conf)
+    if idle:
+        emit("worker.unused", settings=idle)
 
 
 class Companion(Protocol):

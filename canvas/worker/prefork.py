@@ -47,6 +47,7 @@ class Prefork:
         self._stopping = False
         self._interrupts = 0
         self._cold = False
+        self._gave_back = False
         conf = app.conf
         self._duties = Duties(
             app.driver,
@@ -140,7 +141,7 @@ class Prefork:
             self._end_overdue()
             if self._children:
                 time.sleep(min(self._duties.tick(), _RESPAWN_PAUSE))
-        return 1 if self._cold else 0
+        return 1 if self._gave_back else 0
 
     def _fork(self) -> None:
         worker, hotline, row = new_worker_id(self._plan.hostname), Hotline(), self._board.open_row()
@@ -202,6 +203,7 @@ class Prefork:
     def _buried(self, pid: int, worker: str, status: int) -> None:
         """A child has ended: what it held goes back, and another takes its place."""
         code = os.waitstatus_to_exitcode(status)
+        self._gave_back = self._gave_back or (self._cold and code != 0)
         if code not in (0, EXPENDED) and not self._cold:
             emit("worker.child_lost", pid=pid, exitcode=code)
             try:
@@ -219,7 +221,7 @@ class Prefork:
         self._cold = self._cold or cold
         for pid in list(self._children):
             os.kill(pid, signal.SIGQUIT if cold else signal.SIGTERM)
-        announce_stop("cold" if cold else "warm")
+        announce_stop(("soft" if self._app.conf.worker_soft_shutdown_timeout else "cold") if cold else "warm")
 
 
 def _watch_parent(process: WorkerProcess) -> None:

@@ -116,6 +116,7 @@ class WorkerProcess:
         )
         self._upkeep = Upkeep(duties)
         self._signals = 0
+        self._ends = 0
 
     def _leased(self) -> None:
         """Before what has been leased is handed out: know what is revoked by now, and what time it is."""
@@ -244,7 +245,16 @@ class WorkerProcess:
         os._exit(EXPENDED)
 
     def abandon(self) -> None:
-        """Give everything back, running tasks included, and end the process now."""
+        """Give everything back, running tasks included, and end the process: now, or when what runs has had the
+        seconds of ``worker_soft_shutdown_timeout`` to end. The second call does not wait."""
+        patience = self._app.conf.worker_soft_shutdown_timeout
+        self._ends += 1
+        if patience > 0 and self._ends == 1:
+            emit("worker.stopping", how="soft")
+            self.exchange.stop()
+            self.exchange.join(patience)
+            if not self.exchange.is_alive():
+                return
         emit("worker.stopping", how="cold")
         self.exchange.halt()
         self._app.driver.broker.leave(self.worker)

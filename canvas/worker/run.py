@@ -19,7 +19,7 @@ from canvas.errors import (
 from canvas.execute import execute
 from canvas.model import states
 from canvas.model.message import Delivery, Message, Publish
-from canvas.model.outcome import Failure, Outcome, Revoked
+from canvas.model.outcome import Failure, Outcome, Rejected, Revoked
 from canvas.model.record import Record
 from canvas.model.request import Request
 from canvas.model.run import HEADER, Place
@@ -183,6 +183,7 @@ class Line:
 
     def conclude(self, job: "Job", outcome: Outcome) -> Settlement:
         """The settlement of a job that came to ``outcome``."""
+        outcome = _kept(job, outcome)
         settlement = self._settle(job, outcome)
         self.gates.leave(settlement, job.message, job.task, outcome)
         emit(
@@ -321,8 +322,8 @@ class Line:
         return self._bury(job, NotRegistered(message.task), reason)
 
     def _poison(self, delivery: Delivery, message: Message) -> Settlement:
-        """Every worker that ran it died: it ends in failure and is kept, instead of killing the next one."""
-        died = f"its worker died {self._conf.task_max_deliveries} times"
+        """No worker that ran it came to its end: it ends in failure and is kept, instead of killing the next one."""
+        died = f"delivered {self._conf.task_max_deliveries} times, and each time its worker died or its time was over"
         reason = f"WorkerLostError: {died}"
         emit("message.dead", queue=delivery.queue, reason=reason)
         lost = WorkerLostError(f"{message.task}[{message.id}]: {died}")
@@ -382,6 +383,16 @@ def _orphaned(message: Message, reason: str) -> Outcome:
     if reason.startswith(TIME_LIMIT):
         return Failure(TimeLimitExceeded(float(reason.removeprefix(TIME_LIMIT))))
     return Failure(_worker_lost(message))
+
+
+def _kept(job: Finished, outcome: Outcome) -> Outcome:
+    """The outcome, but for a task that its hard limit ended and that is to run again then."""
+    match outcome:
+        case Failure(TimeLimitExceeded() as exc) if (
+            job.task is not None and not job.task.acks_on_timeout and _acks_late(job.task, job.message)
+        ):
+            return Rejected(exc, requeue=True)
+    return outcome
 
 
 def _worker_lost(message: Message) -> WorkerLostError:

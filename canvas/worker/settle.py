@@ -11,7 +11,7 @@ from typing import Any
 from canvas.app import Canvas
 from canvas.client import Ambient
 from canvas.effects import Completer, Effects, Membership
-from canvas.errors import CanvasError, Ignore, Reject, TaskRevokedError
+from canvas.errors import CanvasError, Ignore, Reject, TaskRevokedError, TimeLimitExceeded
 from canvas.execute import traceback_text
 from canvas.model import states
 from canvas.model.message import Delivery, Message
@@ -74,14 +74,14 @@ class Settler:
                 return
             case Failure(exc, text):
                 self._failure(done, effects, states.FAILURE, exc, text)
-                if done.fence == "lease" and done.task is not None and not done.task.acks_on_failure_or_timeout:
+                if done.fence == "lease" and not _acks(done.task, exc):
                     settlement.disposal = "dead"
-                    settlement.reason = f"{type(exc).__name__}: acks_on_failure_or_timeout is off"
+                    settlement.reason = f"{type(exc).__name__}: acks_on_failure is off"
             case Ignored():
                 self._unrecorded(done, effects, Ignore("the task raised Ignore"))
             case Rejected(reason, requeue):
                 if requeue:
-                    settlement.disposal = "requeue"
+                    settlement.disposal = "again" if isinstance(reason, TimeLimitExceeded) else "requeue"
                 else:
                     self._failure(done, effects, states.FAILURE, Reject(reason, requeue), "")
             case Revoked(reason):
@@ -251,6 +251,13 @@ class Settler:
             "queue": info.get("routing_key"),
         }
         return {**extra, **(message.headers.get("stamps") or {})}
+
+
+def _acks(task: Task[Any] | None, exc: BaseException) -> bool:
+    """Whether a failed task's message is done with."""
+    if task is None:
+        return True
+    return bool(task.acks_on_timeout if isinstance(exc, TimeLimitExceeded) else task.acks_on_failure)
 
 
 def _callback_groups(app: Canvas, callbacks: list[Any] | None) -> list[Any]:

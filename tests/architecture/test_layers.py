@@ -14,7 +14,7 @@ LAYERS = [
     {
         "annotations", "app", "backend", "backoff", "call_check", "builtins", "client", "config", "control", "eager", "effects", "errback", "events", "exceptions", "execute", "log", "otel",
         "publish", "replacement", "registry", "result", "runs", "send", "signals",
-        "shared", "task", "turns", "validation", "workflows", "__init__",
+        "shared", "task", "turns", "unused", "validation", "workflows", "__init__",
     },
     {"worker", "embedded"},
     {"testing", "demo"},

@@ -175,7 +175,7 @@ def test_workers_live_through_an_emptied_server(bench, app):
         assert task(app, "add").delay(1, 1).get(timeout=20) == 2
         bench.server.client().flushall()
         worker.wait_for("did not know worker")
-        assert bench.broker.smembers("_kombu.binding.celery")
+        eventually(lambda: bench.broker.smembers("_kombu.binding.celery"))
         for client in app, celery:
             assert task(client, "add").delay(2, 2).get(timeout=20) == 4
         lost = task(app, "slow_step").delay(1, bench.new_key(), "name")

@@ -12,7 +12,7 @@ from canvas.drivers.memory.store import Memory
 from canvas.drivers.priority import STEPS, priority_of
 from canvas.model.message import Delivery, Publish
 from canvas.model.settlement import Deferral, Lock, Orphan, Settlement, Verdict
-from canvas.wire.message import redelivered
+from canvas.wire.message import put_back
 
 
 class MemoryBroker:
@@ -324,8 +324,8 @@ class MemoryBroker:
         for lock in settlement.unlocks:
             memory.unlock(lock)
         memory.deferred += [(d.due, next(memory.numbers), d.publish) for d in settlement.deferrals]
-        if delivery is not None and settlement.disposal == "requeue":
-            payload = redelivered(delivery.payload)
+        if delivery is not None and settlement.disposal in ("requeue", "again"):
+            payload = put_back(delivery.payload, settlement.disposal == "again")
             memory.push(Publish("", delivery.queue, priority_of(payload), payload))
         elif delivery is not None and settlement.disposal == "dead":
             letter = DeadLetter(delivery.payload, settlement.reason, delivery.queue, memory.clock())

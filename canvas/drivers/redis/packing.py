@@ -14,7 +14,7 @@ from canvas.drivers.redis.keys import BrokerKeys, ResultKeys
 from canvas.errors import RefusedError
 from canvas.model.message import Publish
 from canvas.model.settlement import Deferral, Firing, Join, Part, Settlement, Store
-from canvas.wire.message import redelivered
+from canvas.wire.message import put_back
 
 DEAD_LETTERS_KEPT = 10_000
 T = TypeVar("T")
@@ -69,8 +69,8 @@ class Packing:
             if settlement.begins or settlement.fence == "begun":
                 words["begun"] = keys.begun(worker_of_tag(delivery.tag))
                 words["begins"] = settlement.begins
-            if settlement.disposal == "requeue":
-                payload = redelivered(delivery.payload)
+            if settlement.disposal in ("requeue", "again"):
+                payload = put_back(delivery.payload, settlement.disposal == "again")
                 publishes.append([self.list_of(delivery.queue, payload), payload])
             elif settlement.disposal == "dead":
                 words["dead"] = self._letter(settlement)

@@ -1,0 +1,48 @@
+"""Each of Celery's settings has an effect, or it is known why not."""
+
+import re
+from pathlib import Path
+
+import pytest
+from celery.app.defaults import NAMESPACES, flatten
+
+from canvas import Canvas
+from canvas.settings import SETTINGS
+from canvas.unused import _NAMES, _ROOMS, unused, why_unused
+
+ROOT = Path(__file__).parent.parent.parent
+CODE = "\n".join(
+    path.read_text()
+    for path in (ROOT / "canvas").rglob("*.py")
+    if path.name not in ("settings.py", "unused.py")
+)  # fmt: skip
+PUT_TOGETHER = {f"redis_{name}" for name in ("max_connections", "socket_timeout", "socket_connect_timeout", "socket_keepalive")}  # fmt: skip
+
+
+def is_read(name):
+    return name in PUT_TOGETHER or re.search(rf"^(?!_SECRET).*\b{name}\b", CODE, re.MULTILINE) is not None
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_setting_is_read_or_said_to_have_no_effect(name):
+    assert is_read(name) != (why_unused(name) is not None)
+
+
+def test_all_of_celerys_settings_are_known():
+    assert {name for name, _ in flatten(NAMESPACES)} <= set(SETTINGS)
+
+
+def test_what_is_told():
+    app = Canvas("u", broker_pool_limit=3, worker_concurrency=2, beat_schedule={}, s3_bucket="b")
+    assert unused(app.conf) == {
+        "broker_pool_limit": "connections are opened as they are needed, and kept",
+        "s3_bucket": "results are kept in Redis",
+    }
+
+
+def test_the_page_has_all_of_it():
+    page = (ROOT / "docs/reference/settings.md").read_text()
+    for name, why in _NAMES.items():
+        assert re.search(rf"`{name}`.*\| {re.escape(why)} \|", page), name
+    for room, why in _ROOMS.items():
+        assert re.search(rf"`{room}_\*`.*\| {re.escape(why)} \|", page), room
