@@ -13,11 +13,14 @@ import re
 import threading
 import time
 import weakref
+from contextvars import ContextVar
 from decimal import Decimal
 from functools import partial
 
 import redis
 from pydantic import BaseModel
+
+SEEN = ContextVar("seen", default=None)
 
 
 class Item(BaseModel):
@@ -435,6 +438,11 @@ def define_async(task, note, state):
             note(key, type(exc).__name__)
             raise
         note(key, "end")
+
+    @task(name="t.a_context")
+    async def a_context():
+        before, _ = SEEN.get(), SEEN.set("seen")
+        return before
 
     @task(name="t.a_loop")
     async def a_loop():

@@ -41,6 +41,13 @@ def test_many_coroutines_at_once_on_one_loop(bench, app):
         assert plain.get(timeout=20) == [False] * 10
 
 
+def test_what_a_coroutine_sets_in_its_context_no_other_finds(bench, app):
+    from canvas import group
+
+    with start(bench, "-P", "asyncio", "-c", "2"):
+        assert group(task(app, "a_context").s() for _ in range(20)).delay().get(timeout=20) == [None] * 20
+
+
 def test_limits_of_coroutines_are_exceptions_in_them(bench, app):
     key = bench.new_key()
     with start(bench, "-P", "asyncio", "-c", "4"):
