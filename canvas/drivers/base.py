@@ -278,8 +278,8 @@ class AsyncWatch(Protocol):
 class Results(Protocol):
     """Result records, groups and chord parts."""
 
-    def get(self, task_ids: Sequence[str]) -> list[bytes | None]:
-        """The stored records, in order; ``None`` where there is none."""
+    def get(self, task_ids: Sequence[str], retry: bool = True) -> list[bytes | None]:
+        """The stored records, in order; ``None`` where there is none. ``retry``: as the Broker's ``publish``."""
 
     async def aget(self, task_ids: Sequence[str]) -> list[bytes | None]: ...
 

@@ -3,9 +3,10 @@
 import math
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from typing import Any
 
-from canvas.errors import DecodeError, TaskRevokedError, TimeoutError
+from canvas.errors import DecodeError, OperationalError, TaskRevokedError, TimeoutError
 from canvas.model import states
 from canvas.model.current import current_app
 from canvas.model.record import Record
@@ -154,8 +155,13 @@ class AsyncResult:
     def _wait(self, timeout: float | None, follow_parents: bool, on_message: Any) -> None:
         ancestors = Ancestors(self.backend, self.parent if follow_parents else None)
         left = _countdown(timeout)
+        ancestors.look()
+        with suppress(OperationalError):  # the wait has more patience
+            stored = self.backend.get_records([self.id], retry=False)[0]
+            if stored is not None and stored.status in states.READY_STATES:
+                self._arrived(stored, on_message)
+                return
         with self.backend.watch([self.id]) as watch:
-            ancestors.look()
             while self._final is None:
                 found = watch.next(ancestors.patience(left()))
                 if found is not None:

@@ -39,7 +39,7 @@ class MemoryResults:
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
 
-    def get(self, task_ids: Sequence[str]) -> list[bytes | None]:
+    def get(self, task_ids: Sequence[str], retry: bool = True) -> list[bytes | None]:
         with self._memory.lock:
             found = [self._memory.record(task_id) for task_id in task_ids]
         return [kept.payload if kept is not None else None for kept in found]

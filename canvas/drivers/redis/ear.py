@@ -1,7 +1,11 @@
 """A subscription that notices when its connection leads nowhere any more."""
 
+import select
 import time
+from contextlib import suppress
 from typing import Any
+
+from canvas.drivers.redis.calls import AWAY
 
 
 class Pulse:
@@ -47,5 +51,34 @@ class Ear:
             self.pubsub.ping()
         return message  # type: ignore[no-any-return]
 
+    def leave(self) -> bool:
+        """Listen to nothing any more; False when it was cut off."""
+        try:
+            self.pubsub.unsubscribe()
+        except AWAY:
+            self.close()
+            return False
+        return True
+
+    def again(self) -> bool:
+        """Before it is used again: pass over what still came for those before; False when it was cut off meanwhile."""
+        sock = self.pubsub.connection._sock
+        if sock is None:
+            self.close()
+            return False
+        poll = select.poll()
+        poll.register(sock.fileno(), select.POLLIN)
+        try:
+            while poll.poll(0):
+                if self.pubsub.get_message(timeout=0) is None:
+                    raise ConnectionError("it was cut off")
+        except AWAY:
+            self.close()
+            return False
+        self._pulse.heard()
+        return True
+
     def close(self) -> None:
-        self.pubsub.close()
+        """Close its connection."""
+        with suppress(*AWAY):
+            self.pubsub.close()

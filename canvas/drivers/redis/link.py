@@ -7,6 +7,7 @@ repeated blindly (a settlement, a lease) is made with ``once``.
 import asyncio
 import os
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -31,6 +32,8 @@ from canvas.errors import BrokerError, OperationalError, RefusedError
 _ANSWER_WITHIN = 30.0
 _CONNECTIONS = 10_000
 """As many as threads ask for at once; a server has a limit of its own."""
+_EARS_KEPT = 4
+"""Subscriptions that nobody uses, for the next to wait."""
 _LOOP_CONNECTIONS = 64
 """An event loop has many more calls under way than that; they wait for one another."""
 
@@ -52,6 +55,7 @@ class Link:
         self._lock = threading.Lock()
         self._calls: Any = None
         self._held: Any = None
+        self._ears: deque[Ear] = deque()
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = WeakKeyDictionary()
 
     # -- clients
@@ -62,7 +66,7 @@ class Link:
             with self._lock:
                 if self._pid != os.getpid():
                     self._calls, self._held = Calls(self._client()), self._client()
-                    self._loops = WeakKeyDictionary()
+                    self._loops, self._ears = WeakKeyDictionary(), deque()
                     self._pid = os.getpid()
         return self._calls, self._held
 
@@ -204,7 +208,22 @@ class Link:
 
     def pubsub(self) -> Ear:
         """A subscription on a connection of its own; it does not reconnect by itself."""
-        return Ear(self._clients()[1].pubsub(ignore_subscribe_messages=False))
+        held = self._clients()[1]
+        while self._ears:
+            try:
+                ear = self._ears.pop()
+            except IndexError:
+                break  # another thread took the last one
+            if ear.again():
+                return ear
+        return Ear(held.pubsub(ignore_subscribe_messages=False))
+
+    def leave(self, ear: Ear) -> None:
+        """A subscription is done with, and kept for whoever needs one next: to open one takes several calls."""
+        if len(self._ears) >= _EARS_KEPT:
+            ear.close()
+        elif ear.leave():
+            self._ears.append(ear)
 
     def apubsub(self) -> Any:
         """redis' own subscription, of the running event loop."""
@@ -217,6 +236,8 @@ class Link:
     def close(self) -> None:
         """Close this process's connections; the next call opens new ones."""
         if self._pid == os.getpid():
+            while self._ears:
+                self._ears.pop().close()
             for client in (self._calls, self._held):
                 client.close()
             self._pid = 0

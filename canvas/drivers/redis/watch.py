@@ -65,7 +65,7 @@ class RedisWatch:
             try:
                 return call()
             except (*AWAY, OperationalError) as exc:
-                self._close_quietly()
+                self._hang_up()
                 now = time.monotonic()
                 if deadline is not None and now >= deadline:
                     return None
@@ -99,15 +99,16 @@ class RedisWatch:
         """Stop watching one id: what still comes for it is left out."""
         self._channels.pop(self._keys.task(task_id).encode(), None)
 
-    def _close_quietly(self) -> None:
+    def _hang_up(self) -> None:
         ear, self._ear = self._ear, None
         if ear is not None:
-            with suppress(*AWAY):
-                ear.close()
+            ear.close()
 
     def close(self) -> None:
         """Give the connection back."""
-        self._close_quietly()
+        ear, self._ear = self._ear, None
+        if ear is not None:
+            self._link.leave(ear)
 
 
 class _Hub:
