@@ -7,6 +7,7 @@ from canvas.call_check import check_options, embedded
 from canvas.client import Ambient, Outgoing
 from canvas.errors import ConfigurationError, DuplicateTask
 from canvas.model.current import current_request
+from canvas.model.message import Publish
 from canvas.model.plan import Dispatch, Pending, Plan, single
 from canvas.model.settlement import Join, Lock
 from canvas.model.signature import Signature
@@ -45,8 +46,7 @@ class Sender:
                 return self._under_way(plan, owner)
         messages = [out.publish for out in outgoing]
         if joins:
-            self._results()
-            publish(lambda retry: driver.completer.start(joins, messages, retry), *self._retrying(options))
+            self._start(joins, messages, options)
         elif messages and unique is None:
             publish(lambda retry: driver.broker.publish(messages, retry), *self._retrying(options))
         if self._app.conf.task_send_sent_event:
@@ -65,13 +65,21 @@ class Sender:
             owner = await _elsewhere(lambda: driver.broker.publish_unique(outgoing[0].publish, *unique))
             if owner is not None:
                 return self._under_way(plan, owner)
+        messages = [out.publish for out in outgoing]
         if joins:
-            await self._results().ajoin(joins)
-        if outgoing and unique is None:
-            await apublish(driver.broker, [out.publish for out in outgoing], *self._retrying(options))
+            await _elsewhere(lambda: self._start(joins, messages, options))
+        elif messages and unique is None:
+            await apublish(driver.broker, messages, *self._retrying(options))
         if self._app.conf.task_send_sent_event:
             await _elsewhere(lambda: self._tell_sent(outgoing))
         return self._sent(sig, plan, outgoing, options)
+
+    def _start(self, joins: list[Join], messages: list[Publish], options: Mapping[str, Any]) -> None:
+        """Start chords, and send their headers, in one step. Raises ConfigurationError without a place for results."""
+        if self._app.driver.results is None:
+            raise ConfigurationError(_NO_BACKEND)
+        completer = self._app.driver.completer
+        publish(lambda retry: completer.start(joins, messages, retry), *self._retrying(options))
 
     def _unique(self, plan: Plan) -> tuple[Lock, float] | None:
         """The lock that a plan of one unique task, in no workflow, needs, and for how many seconds."""
@@ -162,12 +170,6 @@ class Sender:
 
         with uncollected():
             return [client.outgoing(dispatch, ambient) for dispatch in dispatches]
-
-    def _results(self) -> Any:
-        results = self._app.driver.results
-        if results is None:
-            raise ConfigurationError(_NO_BACKEND)
-        return results
 
     def _sent(self, sig: Signature[Any], plan: Plan, outgoing: list[Outgoing], options: Mapping[str, Any]) -> Any:
         for out in outgoing:

@@ -326,8 +326,6 @@ class Results(Protocol):
     def join(self, joins: Sequence[Join], grow: Sequence[str] = ()) -> None:
         """Start chords: set their sizes (before any part is published), and grow running ones."""
 
-    async def ajoin(self, joins: Sequence[Join]) -> None: ...
-
     def close(self) -> None: ...
 
 

@@ -1,5 +1,6 @@
 """What is Redis' own: URLs, lost scripts and connections, forks, and sharing keys with kombu and Celery."""
 
+import asyncio
 import json
 import os
 import threading
@@ -10,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import celery
 import pytest
 
-from canvas import Canvas
+from canvas import Canvas, chord
 from canvas.drivers import open_driver
 from canvas.drivers.base import Lease
 from canvas.drivers.fallback import Stepwise
@@ -175,7 +176,8 @@ async def test_an_awaited_watch_survives_its_connection(driver, redis_server):
         assert await watch.next(10) == ("a", b"while away")
 
 
-def test_a_start_whose_answer_was_lost_is_made_once(driver, redis_server):
+@pytest.mark.parametrize("call", ["start", "delay", "adelay"])
+def test_a_start_whose_answer_was_lost_is_made_once(driver, redis_server, call):
     """Its chord was even at its end when the client asked again."""
     asked = []
 
@@ -186,10 +188,16 @@ def test_a_start_whose_answer_was_lost_is_made_once(driver, redis_server):
         return (lambda answer: proxy.cut()) if len(asked) == 1 else None
 
     with Proxy(redis_server.port, lose_the_first) as proxy:
-        client = open_driver(proxy.url(0), proxy.url(1))
+        app = Canvas("s", broker=proxy.url(0), backend=proxy.url(1), task_default_queue="q")
         redis_server.client().script_load(script("start")[0])
-        client.completer.start([Join("g", 1, 60)], [publish("a")])
-        client.broker.close()
+        whole = chord([app.signature("t.part")], app.signature("t.body"))
+        if call == "start":
+            app.driver.completer.start([Join("g", 1, 60)], [publish("a")])
+        elif call == "delay":
+            whole.delay()
+        else:
+            asyncio.run(whole.adelay())
+        app.close()
     assert len(asked) == 2
     assert driver.broker.length("q") == 1
 

@@ -134,9 +134,6 @@ class MemoryResults:
     def join(self, joins: Sequence[Join], grow: Sequence[str] = ()) -> None:
         self.record((), (), joins, grow)
 
-    async def ajoin(self, joins: Sequence[Join]) -> None:
-        self.join(joins)
-
     # -- stepwise
 
     def record(

@@ -90,16 +90,6 @@ class RedisResults:
     def join(self, joins: Sequence[Join], grow: Sequence[str] = ()) -> None:
         self.record((), (), joins, grow)
 
-    async def ajoin(self, joins: Sequence[Join]) -> None:
-        await self.link.apipeline([words for join in joins for words in self._join(join)], transaction=True)
-
-    def _join(self, join: Join) -> list[tuple[Any, ...]]:
-        base = self.keys.group(join.group_id)
-        commands: list[tuple[Any, ...]] = [("DEL", f"{base}.c"), _set(f"{base}.s", join.size, join.expires)]
-        if join.structure:
-            commands.append(_set(base, join.structure, join.expires))
-        return commands
-
     # -- stepwise
 
     def record(
