@@ -89,28 +89,32 @@ class Stepwise:
         parts = [x for s in settlements for x in s.parts]
         joins = [x for s in settlements for x in s.joins]
         grow = [x for s in settlements for x in s.grow]
-        if self._results is None:
-            if parts or joins or grow:
-                raise BrokerError("a chord needs a result backend to count its parts; set result_backend")
-            return []
-        return self._results.record(stores, parts, joins, grow) if stores or parts or joins or grow else []
+        if parts or joins or grow:
+            return self._counting.record(stores, parts, joins, grow)
+        if stores and self._results is not None:
+            self._results.store(stores)
+        return []
 
-    def start(self, joins: Sequence[Join], messages: Sequence[Publish], retry: bool = True) -> None:
+    @property
+    def _counting(self) -> StepResults:
+        """The results, where chords are counted. Raises BrokerError when there are none."""
         if self._results is None:
             raise BrokerError("a chord needs a result backend to count its parts; set result_backend")
-        self._results.join(joins)
+        return self._results
+
+    def start(self, joins: Sequence[Join], messages: Sequence[Publish], retry: bool = True) -> None:
+        self._counting.join(joins)
         self._broker.publish(messages, retry)
 
     def fire(self, firing: Firing) -> Verdict:
-        if self._results is None:
-            raise BrokerError("a chord needs a result backend; set result_backend")
+        results = self._counting
         recorded = firing.stores or firing.parts or firing.joins
         try:
-            ready = self._results.record(firing.stores, firing.parts, firing.joins, ()) if recorded else []
+            ready = results.record(firing.stores, firing.parts, firing.joins, ()) if recorded else []
             held = self._broker.publish_once(firing.group_id, firing.publishes, firing.deferrals)
         except RefusedError as exc:
             return Verdict(False, [], str(exc))
-        self._results.finish(firing.group_id, firing.failed)
+        results.finish(firing.group_id, firing.failed)
         return Verdict(held, ready)
 
     def unfired(self, older_than: float) -> list[Ready]:
