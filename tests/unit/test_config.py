@@ -72,6 +72,13 @@ def test_wrong_text_names_the_variable():
         Config.load(environ={"CANVAS_WORKER_CONCURRENCY": "many"})
 
 
+def test_secrets_inside_of_settings_are_not_shown():
+    conf = Config.load(overrides={"broker_use_ssl": {"ssl_keyfile": "k.pem", "ssl_password": "hush"}})
+    assert conf.as_dict()["broker_use_ssl"] == {"ssl_keyfile": "k.pem", "ssl_password": "********"}
+    assert "hush" not in repr(conf)
+    assert conf.broker_use_ssl["ssl_password"] == "hush"
+
+
 def test_secrets_are_not_shown():
     with pytest.raises(InvalidSetting) as caught:
         Config.load(overrides={"redis_password": 12345})
