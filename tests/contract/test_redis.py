@@ -106,7 +106,7 @@ def test_a_password_is_used():
         driver = open_driver(good, good)
         driver.broker.publish([publish("a")])
         assert driver.broker.length("q") == 1
-        with pytest.raises(BrokerError) as caught:
+        with pytest.raises(BrokerError, match="refused") as caught:
             open_driver(bad, bad).broker.length("q")
         assert "wrong" not in str(caught.value)
 

@@ -131,7 +131,14 @@ def test_clients_tell_what_they_send(server):
     assert [sent["canvas"][name] for name in same] == [sent["celery"][name] for name in same]
 
 
-@pytest.mark.parametrize("pool", [("prefork", "-c", "2"), ("threads", "-c", "2"), ("asyncio", "-c", "2")])
+@pytest.mark.parametrize(
+    "pool",
+    [
+        ("prefork", "-c", "2"),
+        pytest.param(("threads", "-c", "2"), marks=pytest.mark.slow),
+        pytest.param(("asyncio", "-c", "2"), marks=pytest.mark.slow),
+    ],
+)
 def test_events_are_switched_from_afar_in_every_pool(server, pool):
     broker, backend, ledger = server.urls()
     server.server.client().flushall()

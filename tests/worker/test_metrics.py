@@ -32,7 +32,11 @@ def value(page, metric, /, **labels):
     return None
 
 
-@pytest.mark.parametrize("pool", [("prefork", "-c", "2"), ("threads", "-c", "2")], ids=lambda pool: pool[0])
+@pytest.mark.parametrize(
+    "pool",
+    [("prefork", "-c", "2"), pytest.param(("threads", "-c", "2"), marks=pytest.mark.slow)],
+    ids=lambda pool: pool[0],
+)
 def test_metrics_of_all_processes_of_a_node(bench, app, pool):
     from canvas import chord
 

@@ -91,7 +91,11 @@ def test_a_worker_waits_for_a_server_that_is_not_there_yet():
 
 
 @pytest.mark.parametrize(
-    "setting", [{"CANVAS_BROKER_CONNECTION_RETRY_ON_STARTUP": "false"}, {"CANVAS_BROKER_CONNECTION_RETRY": "false"}]
+    "setting",
+    [
+        {"CANVAS_BROKER_CONNECTION_RETRY_ON_STARTUP": "false"},
+        pytest.param({"CANVAS_BROKER_CONNECTION_RETRY": "false"}, marks=pytest.mark.slow),
+    ],
 )
 def test_or_does_not(setting):
     nobody = f"redis://127.0.0.1:{free_port()}"

@@ -14,7 +14,7 @@ def rate(times):
     return (len(times) - 1) / (times[-1] - times[0])
 
 
-@pytest.mark.parametrize("library", ["celery", "canvas"])
+@pytest.mark.parametrize("library", [pytest.param("celery", marks=pytest.mark.slow), "canvas"])
 def test_a_rate_is_kept_as_celery_keeps_it(bench, app, library):
     key = bench.new_key()
     with start(bench, "-P", "solo", library=library):
@@ -27,7 +27,7 @@ def test_a_rate_is_kept_as_celery_keeps_it(bench, app, library):
         assert 1 < rate(bench.ledger(key, 11)) < 6
 
 
-@pytest.mark.parametrize("pool", [("prefork", "-c", "3"), ("threads", "-c", "3")])
+@pytest.mark.parametrize("pool", [("prefork", "-c", "3"), pytest.param(("threads", "-c", "3"), marks=pytest.mark.slow)])
 def test_a_rate_is_that_of_the_whole_node(bench, app, pool):
     key = bench.new_key()
     with start(bench, "-P", *pool, "-n", "one@here"):

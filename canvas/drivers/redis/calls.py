@@ -79,7 +79,11 @@ class Calls:
             if not poll.poll(0):
                 return connection, poll
             self._drop(connection)
-        connection = self._client.connection_pool.get_connection()
+        try:
+            connection = self._client.connection_pool.get_connection()
+        except redis.exceptions.AuthenticationError as exc:
+            # To redis' classes it is a lost connection, but trying again does not help.
+            raise redis.exceptions.ResponseError(f"{exc}") from exc
         poll = select.poll()
         poll.register(connection._sock.fileno(), select.POLLIN)
         return connection, poll
