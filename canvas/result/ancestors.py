@@ -38,18 +38,25 @@ class Ancestors:
 
     def look(self) -> None:
         """Raises the error of the first that failed. Says nothing while the server is away: the wait itself does."""
+        failed = None
         with self._looking():
             if self._unsure:
                 suspects = self._suspects(self._backend.succeeded([leaf.id for leaf in self._unsure]))
-                self._judge(suspects, self._backend.get_records([leaf.id for leaf in suspects]) if suspects else [])
+                ids = [leaf.id for leaf in suspects]
+                failed = self._failed(suspects, self._backend.get_records(ids) if suspects else [])
+        if failed is not None:
+            failed.throw()
 
     async def alook(self) -> None:
         """``look`` on an event loop."""
+        failed = None
         with self._looking():
             if self._unsure:
                 suspects = self._suspects(await self._backend.asucceeded([leaf.id for leaf in self._unsure]))
                 ids = [leaf.id for leaf in suspects]
-                self._judge(suspects, await self._backend.aget_records(ids) if suspects else [])
+                failed = self._failed(suspects, await self._backend.aget_records(ids) if suspects else [])
+        if failed is not None:
+            failed.throw()
 
     @contextmanager
     def _looking(self) -> Iterator[None]:
@@ -64,7 +71,6 @@ class Ancestors:
         self._unsure = [leaf for leaf, success in found if not success]
         return [leaf for leaf, success in found if success is False]
 
-    def _judge(self, suspects: list[Any], records: Sequence[Record | None]) -> None:
-        for leaf, record in zip(suspects, records, strict=True):
-            if record is not None and leaf._keep(record).status in states.PROPAGATE_STATES:
-                record.throw()
+    def _failed(self, suspects: list[Any], records: Sequence[Record | None]) -> Record | None:
+        kept = [leaf._keep(record) for leaf, record in zip(suspects, records, strict=True) if record is not None]
+        return next((record for record in kept if record.status in states.PROPAGATE_STATES), None)

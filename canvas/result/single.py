@@ -155,12 +155,13 @@ class AsyncResult:
     def _wait(self, timeout: float | None, follow_parents: bool, on_message: Any) -> None:
         ancestors = Ancestors(self.backend, self.parent if follow_parents else None)
         left = _countdown(timeout)
-        ancestors.look()
         with suppress(OperationalError):  # the wait has more patience
             stored = self.backend.get_records([self.id], retry=False)[0]
             if stored is not None and stored.status in states.READY_STATES:
                 self._arrived(stored, on_message)
-                return
+        ancestors.look()
+        if self._final is not None:
+            return
         with self.backend.watch([self.id]) as watch:
             while self._final is None:
                 found = watch.next(ancestors.patience(left()))

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from canvas import AsyncResult, Canvas, EagerResult, GroupResult, ResultSet
-from canvas.errors import ChordError, ConfigurationError, RemoteError, TimeoutError
+from canvas.errors import ChordError, ConfigurationError, OperationalError, RemoteError, TimeoutError
 from canvas.result import allow_join_result, denied_join_result, result_from_tuple
 
 
@@ -128,6 +128,15 @@ def test_the_failure_of_an_ancestor_goes_before_its_own(app):
     with pytest.raises(ChordError):
         app.AsyncResult("body", parent=parent).get(timeout=10, follow_parents=False)
     assert app.AsyncResult("body", parent=parent).get(timeout=10, propagate=False).args == ("m2 failed",)
+
+
+def test_the_failure_of_an_ancestor_may_be_of_our_own_kind(app):
+    """It is not taken for a server that is away."""
+    fail(app, "first", OperationalError("the task's own"))
+    result = app.AsyncResult("last", parent=app.AsyncResult("first"))
+    for wait in (lambda: result.get(timeout=10), lambda: asyncio.run(result.aget(timeout=10))):
+        with pytest.raises(OperationalError, match="the task's own"):
+            wait()
 
 
 @pytest.mark.parametrize(
