@@ -74,6 +74,7 @@ def test_metrics_of_all_processes_of_a_node(bench, app, pool):
         assert get(port, "/nothing")[0] == 404
 
 
+@pytest.mark.slow
 def test_the_port_goes_with_the_node_however_it_ends(bench, app):
     import socket
 
@@ -107,6 +108,7 @@ def test_health_says_when_the_broker_is_gone(bench):
         worker.process.wait()
 
 
+@pytest.mark.slow
 def test_an_address_that_cannot_be_had_is_refused(bench, tmp_path):
     port, pid_file = free_port(), tmp_path / "second.pid"
     with start(bench, "-P", "solo", "--http-address", str(port)):
