@@ -52,6 +52,10 @@ class Router:
         """Whether a queue that is not configured is made when it is used."""
         return self._create_missing
 
+    def add(self, queue: Queue) -> None:
+        """Have one queue more, or another under its name."""
+        self._queues[queue.name] = queue
+
     def route(
         self,
         name: str,

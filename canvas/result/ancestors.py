@@ -40,10 +40,8 @@ class Ancestors:
         """Raises the error of the first that failed. Says nothing while the server is away: the wait itself does."""
         failed = None
         with self._looking():
-            if self._unsure:
-                suspects = self._suspects(self._backend.succeeded([leaf.id for leaf in self._unsure]))
-                ids = [leaf.id for leaf in suspects]
-                failed = self._failed(suspects, self._backend.get_records(ids) if suspects else [])
+            suspects = self._suspects(self._backend.succeeded(_ids(self._unsure)))
+            failed = self._failed(suspects, self._backend.get_records(_ids(suspects)))
         if failed is not None:
             failed.throw()
 
@@ -51,10 +49,8 @@ class Ancestors:
         """``look`` on an event loop."""
         failed = None
         with self._looking():
-            if self._unsure:
-                suspects = self._suspects(await self._backend.asucceeded([leaf.id for leaf in self._unsure]))
-                ids = [leaf.id for leaf in suspects]
-                failed = self._failed(suspects, await self._backend.aget_records(ids) if suspects else [])
+            suspects = self._suspects(await self._backend.asucceeded(_ids(self._unsure)))
+            failed = self._failed(suspects, await self._backend.aget_records(_ids(suspects)))
         if failed is not None:
             failed.throw()
 
@@ -74,3 +70,7 @@ class Ancestors:
     def _failed(self, suspects: list[Any], records: Sequence[Record | None]) -> Record | None:
         kept = [leaf._keep(record) for leaf, record in zip(suspects, records, strict=True) if record is not None]
         return next((record for record in kept if record.status in states.PROPAGATE_STATES), None)
+
+
+def _ids(leaves: list[Any]) -> list[str]:
+    return [leaf.id for leaf in leaves]

@@ -1,6 +1,5 @@
 """Several results as one (SEMANTICS.md R4, R5, G10–G14)."""
 
-import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
@@ -8,6 +7,7 @@ from canvas.errors import TimeoutError
 from canvas.model import states
 from canvas.model.current import current_app
 from canvas.model.record import Record
+from canvas.result.countdown import countdown
 from canvas.result.guard import check_join_allowed
 from canvas.result.single import AsyncResult, group_class, result_from_tuple
 
@@ -145,11 +145,10 @@ class ResultSet:
             yield _concluded(pending.pop(task_id), propagate, callback)
         if not pending:
             return
-        deadline = None if timeout is None else time.monotonic() + timeout
+        left = countdown(timeout)
         with self.backend.watch(list(pending)) as watch:
             while pending:
-                left = None if deadline is None else max(0.0, deadline - time.monotonic())
-                found = watch.next(left)
+                found = watch.next(left())
                 if found is None:
                     raise TimeoutError(f"The operation timed out: {len(pending)} results not ready after {timeout} s")
                 leaf = _arrived(pending, found, on_message)
@@ -160,12 +159,11 @@ class ResultSet:
     async def aget(self, timeout: float | None = None, propagate: bool = True, **_: Any) -> Any:
         """``get`` on an event loop."""
         pending = {leaf.id: leaf for leaf in self.leaves() if leaf._final is None and not leaf.ignored}
-        deadline = None if timeout is None else time.monotonic() + timeout
+        left = countdown(timeout)
         if pending:
             async with self.backend.awatch(list(pending)) as watch:
                 while pending:
-                    left = None if deadline is None else max(0.0, deadline - time.monotonic())
-                    found = await watch.next(left)
+                    found = await watch.next(left())
                     if found is None:
                         raise TimeoutError(
                             f"The operation timed out: {len(pending)} results not ready after {timeout} s"

@@ -1,7 +1,5 @@
 """The result of one task (SEMANTICS.md R2, R6–R9)."""
 
-import math
-import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from typing import Any
@@ -11,6 +9,7 @@ from canvas.model import states
 from canvas.model.current import current_app
 from canvas.model.record import Record
 from canvas.result.ancestors import Ancestors
+from canvas.result.countdown import countdown
 from canvas.result.guard import check_join_allowed
 
 
@@ -154,7 +153,7 @@ class AsyncResult:
 
     def _wait(self, timeout: float | None, follow_parents: bool, on_message: Any) -> None:
         ancestors = Ancestors(self.backend, self.parent if follow_parents else None)
-        left = _countdown(timeout)
+        left = countdown(timeout)
         with suppress(OperationalError):  # the wait has more patience
             stored = self.backend.get_records([self.id], retry=False)[0]
             if stored is not None and stored.status in states.READY_STATES:
@@ -198,7 +197,7 @@ class AsyncResult:
 
     async def _await(self, timeout: float | None, follow_parents: bool) -> None:
         ancestors = Ancestors(self.backend, self.parent if follow_parents else None)
-        left = _countdown(timeout)
+        left = countdown(timeout)
         async with self.backend.awatch([self.id]) as watch:
             await ancestors.alook()
             while self._final is None:
@@ -322,12 +321,6 @@ class AsyncResult:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.id, None, None, self.parent)
-
-
-def _countdown(timeout: float | None) -> Callable[[], float | None]:
-    """What tells how many of these seconds are left, from now on."""
-    deadline = math.inf if timeout is None else time.monotonic() + timeout
-    return lambda: None if timeout is None else max(0.0, deadline - time.monotonic())
 
 
 class EagerResult(AsyncResult):

@@ -182,7 +182,7 @@ def losses(payload: bytes, started: bool) -> dict[str, Any]:
 
     The first death counts for every message, then only those in which it was known to run.
     """
-    before = counted(headers_of(payload), "canvas_deliveries") or 1
+    before = _deliveries(payload)
     count = before + 1 if started or before == 1 else before
     return {"canvas_deliveries": count, **({"canvas_lost": True} if started else {})}
 
@@ -191,7 +191,11 @@ def put_back(payload: bytes, counts: bool) -> bytes:
     """The envelope of a message that goes back into its queue; where that ``counts``, it does not do so for ever."""
     if not counts:
         return redelivered(payload)
-    return redelivered(payload, canvas_deliveries=(counted(headers_of(payload), "canvas_deliveries") or 1) + 1)
+    return redelivered(payload, canvas_deliveries=_deliveries(payload) + 1)
+
+
+def _deliveries(payload: bytes) -> int:
+    return counted(headers_of(payload), "canvas_deliveries") or 1
 
 
 def with_headers(payload: bytes, **headers: Any) -> bytes:

@@ -1,14 +1,13 @@
 """Waiting for the servers when a worker starts, as Celery's does (``broker_connection_retry_on_startup``)."""
 
 import time
-from itertools import count
 
 from canvas.app import Canvas
 from canvas.errors import OperationalError
+from canvas.publish import delays
 from canvas.telemetry import emit
 
-_FIRST_PAUSE = _LONGER_BY = 2.0
-_LAST_PAUSE = 30.0
+_PAUSES = {"interval_start": 2.0, "interval_step": 2.0, "interval_max": 30.0}
 
 
 def connect(app: Canvas) -> None:
@@ -21,17 +20,14 @@ def connect(app: Canvas) -> None:
     again = conf.broker_connection_retry_on_startup
     if again is None:
         again = conf.broker_connection_retry
-    most = conf.broker_connection_max_retries
-    for tries in count(1):
+    most = (conf.broker_connection_max_retries or None) if again else 0
+    for tries, pause in enumerate(delays({**_PAUSES, "max_retries": most}), start=1):
         try:
-            _call(app)
-            return
+            return _call(app)
         except OperationalError as exc:
-            if not again or (most and tries > most):
-                raise
-            pause = min(_FIRST_PAUSE + _LONGER_BY * (tries - 1), _LAST_PAUSE)
             emit("broker.awaited", error=str(exc), seconds=pause, tries=tries, most=most)
             time.sleep(pause)
+    _call(app)
 
 
 def _call(app: Canvas) -> None:

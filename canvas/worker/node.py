@@ -28,7 +28,7 @@ from canvas.worker.pool import Alone, Pool
 from canvas.worker.prefork import Prefork
 from canvas.worker.presence import Presence
 from canvas.worker.process import Plan, WorkerProcess, new_worker_id
-from canvas.worker.queues import bindings, declare, own_queue
+from canvas.worker.queues import add_own, bindings, declare
 
 _LISTENING_WITHIN = 5.0
 _MINGLE_FOR = 1.0
@@ -68,7 +68,7 @@ def plan_node(
     node = node_name(hostname)
     names = [binding.queue for binding in bindings(app, queues, exclude_queues)]
     if conf.worker_direct:
-        names.append(own_queue(node))
+        names.append(add_own(app, node))
     events = conf.worker_send_task_events if events is None else events
     return Plan(
         hostname=node,

@@ -4,26 +4,20 @@ from collections.abc import Iterable
 
 from canvas.app import Canvas
 from canvas.drivers.base import Binding
-
-_DIRECT = ".dq2"
-_DIRECT_EXCHANGE = "C.dq2"
+from canvas.model.queue import Queue
 
 
 def bindings(app: Canvas, queues: Iterable[str] = (), exclude: Iterable[str] = ()) -> list[Binding]:
     """The queues to consume, with their bindings."""
-    names = list(queues)
-    own = [name for name in names if app.conf.worker_direct and name.endswith(_DIRECT)]
-    named = [name for name in names if name not in own]
-    found = app.router.consumed(named, list(exclude)) if named or not own else []
-    return [
-        *(Binding(q.name, q.exchange, q.routing_key, q.exchange_type) for q in found),
-        *(Binding(name, _DIRECT_EXCHANGE, name.removesuffix(_DIRECT), "direct") for name in own),
-    ]
+    found = app.router.consumed(list(queues), list(exclude))
+    return [Binding(q.name, q.exchange, q.routing_key, q.exchange_type) for q in found]
 
 
-def own_queue(hostname: str) -> str:
-    """The queue of one node alone, with ``worker_direct``."""
-    return hostname + _DIRECT
+def add_own(app: Canvas, hostname: str) -> str:
+    """Have a queue for one node alone, as Celery names it (``worker_direct``); its name."""
+    queue = Queue(f"{hostname}.dq2", "C.dq2", hostname)
+    app.router.add(queue)
+    return queue.name
 
 
 def declare(app: Canvas, queues: Iterable[str]) -> None:

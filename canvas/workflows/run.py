@@ -1,7 +1,6 @@
 """A run of a workflow: its results, how it stands, and steering it."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Generator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -18,6 +17,7 @@ from canvas.model.record import Record
 from canvas.model.run import CANCEL, SKIPPED, STAMP, Place, RunNode, stamp_of, stamp_options, task_id_of
 from canvas.model.settlement import Join
 from canvas.result import AsyncResult
+from canvas.result.countdown import countdown
 from canvas.runs import words_about
 from canvas.workflows.advance import Advance
 from canvas.workflows.status import NodeStatus, RunStatus, node_state, run_status
@@ -163,12 +163,12 @@ class Run:
 
     def _wait_for_nodes(self, timeout: float | None) -> None:
         """Stock workers tell of nodes only, and send what follows one before they store its result: wait for all."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        patience = countdown(timeout)
         ids = {task_id_of(self._place(number)): number for number in self._numbers.values()}
         left, failed = set(ids.values()), False
         with self.app.backend.watch(list(ids)) as watch:
             while left and not (failed and self.status().over):
-                found = watch.next(None if deadline is None else max(0.0, deadline - time.monotonic()))
+                found = watch.next(patience())
                 if found is None:
                     raise TimeoutError(f"The operation timed out: run {self.id} has not ended after {timeout} s")
                 state = found[1].status

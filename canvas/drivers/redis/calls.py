@@ -4,8 +4,9 @@ server does.
 
 import select
 from collections import deque
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
 
 import redis.exceptions
 from redis.backoff import ExponentialWithJitterBackoff
@@ -20,11 +21,26 @@ AWAY: tuple[Any, ...] = (
 )
 TRIES = 6
 Words = Sequence[Any]
+T = TypeVar("T")
 
 
 def backoff() -> ExponentialWithJitterBackoff:
     """How long to wait between two tries."""
     return ExponentialWithJitterBackoff(cap=1.0, base=0.05)
+
+
+def poll_of(connection: Any) -> Any:
+    """What tells whether something has come on an open connection."""
+    poll = select.poll()
+    poll.register(connection._sock.fileno(), select.POLLIN)
+    return poll
+
+
+def taken_from(kept: deque[T]) -> Iterator[T]:
+    """What is kept, the latest first, until there is no more; each goes to one thread."""
+    with suppress(IndexError):
+        while True:
+            yield kept.pop()
 
 
 class Calls:
@@ -71,11 +87,7 @@ class Calls:
 
     def _take(self) -> tuple[Any, Any]:
         """An idle connection on which nothing has come, not even its end; or a new one."""
-        while self._idle:
-            try:
-                connection, poll = self._idle.pop()
-            except IndexError:
-                break  # another thread took the last one
+        for connection, poll in taken_from(self._idle):
             if not poll.poll(0):
                 return connection, poll
             self._drop(connection)
@@ -83,10 +95,8 @@ class Calls:
             connection = self._client.connection_pool.get_connection()
         except redis.exceptions.AuthenticationError as exc:
             # To redis' classes it is a lost connection, but trying again does not help.
-            raise redis.exceptions.ResponseError(f"{exc}") from exc
-        poll = select.poll()
-        poll.register(connection._sock.fileno(), select.POLLIN)
-        return connection, poll
+            raise redis.exceptions.ResponseError(str(exc)) from exc
+        return connection, poll_of(connection)
 
     def _drop(self, connection: Any) -> None:
         connection.disconnect()
@@ -94,11 +104,7 @@ class Calls:
 
     def _forget(self) -> None:
         """Close what is idle: where one connection failed, the others lead to the same server that is away."""
-        while self._idle:
-            try:
-                connection, _ = self._idle.pop()
-            except IndexError:
-                return  # another thread took the last one
+        for connection, _ in taken_from(self._idle):
             self._drop(connection)
 
     def close(self) -> None:

@@ -1,11 +1,10 @@
 """A subscription that notices when its connection leads nowhere any more."""
 
-import select
 import time
 from contextlib import suppress
 from typing import Any
 
-from canvas.drivers.redis.calls import AWAY
+from canvas.drivers.redis.calls import AWAY, poll_of
 
 
 class Pulse:
@@ -62,12 +61,10 @@ class Ear:
 
     def again(self) -> bool:
         """Before it is used again: pass over what still came for those before; False when it was cut off meanwhile."""
-        sock = self.pubsub.connection._sock
-        if sock is None:
+        if self.pubsub.connection._sock is None:
             self.close()
             return False
-        poll = select.poll()
-        poll.register(sock.fileno(), select.POLLIN)
+        poll = poll_of(self.pubsub.connection)
         try:
             while poll.poll(0):
                 if self.pubsub.get_message(timeout=0) is None:

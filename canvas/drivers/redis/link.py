@@ -24,7 +24,7 @@ from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from canvas.drivers.redis.calls import AWAY, TRIES, Calls, backoff
+from canvas.drivers.redis.calls import AWAY, TRIES, Calls, backoff, taken_from
 from canvas.drivers.redis.ear import Ear
 from canvas.drivers.redis.url import Address
 from canvas.errors import BrokerError, OperationalError, RefusedError
@@ -146,10 +146,10 @@ class Link:
 
     # -- calls
 
-    def command(self, *words: Any) -> Any:
-        """One command, tried again while the server is away."""
+    def command(self, *words: Any, patient: bool = True) -> Any:
+        """One command, tried again while the server is away, unless impatient."""
         with self.errors():
-            return self._clients()[0].one(words)
+            return self._clients()[0].one(words, patient)
 
     def pipeline(self, commands: Iterable[Sequence[Any]], transaction: bool = False, patient: bool = True) -> list[Any]:
         """Several commands in one round trip; tried again while the server is away, unless impatient."""
@@ -209,11 +209,7 @@ class Link:
     def pubsub(self) -> Ear:
         """A subscription on a connection of its own; it does not reconnect by itself."""
         held = self._clients()[1]
-        while self._ears:
-            try:
-                ear = self._ears.pop()
-            except IndexError:
-                break  # another thread took the last one
+        for ear in taken_from(self._ears):
             if ear.again():
                 return ear
         return Ear(held.pubsub(ignore_subscribe_messages=False))
@@ -236,8 +232,8 @@ class Link:
     def close(self) -> None:
         """Close this process's connections; the next call opens new ones."""
         if self._pid == os.getpid():
-            while self._ears:
-                self._ears.pop().close()
+            for ear in taken_from(self._ears):
+                ear.close()
             for client in (self._calls, self._held):
                 client.close()
             self._pid = 0

@@ -74,11 +74,8 @@ class Packing:
                 publishes.append([self.list_of(delivery.queue, payload), payload])
             elif settlement.disposal == "dead":
                 words["dead"] = self._letter(settlement)
+        words |= self.recorded(settlement.stores, settlement.parts, settlement.joins, settlement.grow)
         return words | _present(
-            stores=self.stores(settlement.stores),
-            joins=self.joins(settlement.joins),
-            grows=self.grows(settlement.grow),
-            parts=self.parts(settlement.parts),
             publishes=publishes,
             deferrals=self.deferrals(settlement.deferrals),
             frees=[
@@ -109,11 +106,8 @@ class Packing:
     def firing(self, firing: Firing) -> Words:
         """What fire.lua takes."""
         chord = {"group": firing.group_id, "base": self._group(firing.group_id), "failed": firing.failed}
-        told = (
-            self.recorded(firing.stores, firing.parts, firing.joins, ()),
-            self.sent(firing.publishes, firing.deferrals),
-        )
-        return chord | told[0] | told[1]
+        recorded = self.recorded(firing.stores, firing.parts, firing.joins, ())
+        return chord | recorded | self.sent(firing.publishes, firing.deferrals)
 
     def stores(self, stores: Sequence[Store]) -> list[Any]:
         assert self._results is not None or not stores

@@ -25,7 +25,7 @@ class RedisResults:
     def get(self, task_ids: Sequence[str], retry: bool = True) -> list[bytes | None]:
         if not task_ids:
             return []
-        return self.link.pipeline([("MGET", *map(self.keys.task, task_ids))], patient=retry)[0]  # type: ignore[no-any-return]
+        return self.link.command("MGET", *map(self.keys.task, task_ids), patient=retry)  # type: ignore[no-any-return]
 
     async def aget(self, task_ids: Sequence[str]) -> list[bytes | None]:
         if not task_ids:

@@ -65,7 +65,7 @@ class RedisWatch:
             try:
                 return call()
             except (*AWAY, OperationalError) as exc:
-                self._hang_up()
+                self._let_go(Ear.close)
                 now = time.monotonic()
                 if deadline is not None and now >= deadline:
                     return None
@@ -99,16 +99,14 @@ class RedisWatch:
         """Stop watching one id: what still comes for it is left out."""
         self._channels.pop(self._keys.task(task_id).encode(), None)
 
-    def _hang_up(self) -> None:
+    def _let_go(self, part: Callable[[Ear], None]) -> None:
         ear, self._ear = self._ear, None
         if ear is not None:
-            ear.close()
+            part(ear)
 
     def close(self) -> None:
         """Give the connection back."""
-        ear, self._ear = self._ear, None
-        if ear is not None:
-            self._link.leave(ear)
+        self._let_go(self._link.leave)
 
 
 class _Hub:

@@ -6,7 +6,7 @@
 --   ready_key, ready_index hash and zset of chords that are ready
 --   deferred, messages     zset and hash of deferred messages
 -- Each effect selects the database it needs; what comes after must do so too.
--- Returns: nothing; defines on_results, on_broker, store, join, grow, part, forget, send, refused, fire, taken, unpark, free, unlock.
+-- Returns: nothing; defines on_results, on_broker, store, join, grow, part, forget, send, record, record_and_send, refused, fire, taken, unpark, free, unlock.
 
 local broker_db, result_db, now, ready_key, ready_index, deferred, messages
 local selected
@@ -116,6 +116,13 @@ local function record(s)
     return found
 end
 
+-- Both sides of s; returns what became ready.
+local function record_and_send(s)
+    local found = record(s)
+    send(s)
+    return found
+end
+
 -- A verdict on what Redis will never do, because of a key's type or a value: {-1, why}. What was done of it before may
 -- be done again. Any other failure is the whole script's, and is tried again.
 local function refused(failure)
@@ -131,11 +138,7 @@ local function fire(f)
     on_results()
     local held = redis.call('HEXISTS', ready_key, f.group)
     if held == 0 then return {0, {}} end
-    local done, found = pcall(function()
-        local ready = record(f)
-        send(f)
-        return ready
-    end)
+    local done, found = pcall(record_and_send, f)
     if not done then return refused(found) end
     on_results()
     forget(f.group, f.base, f.failed)

@@ -57,8 +57,7 @@ local function repeatable(s)
 end
 
 local function take_effect(s)
-    local found = record(s)
-    send(s)
+    local found = record_and_send(s)
     for _, f in ipairs(s.frees or NONE) do free(f, s.tag, KEYS[1]) end
     for _, u in ipairs(s.unlocks or NONE) do unlock(u[1], u[2]) end
     if s.dead then

@@ -14,11 +14,7 @@ now = server_time()
 if not redis.call('SET', KEYS[5], '1', 'NX', 'EX', ARGV[4]) then return {} end
 local verdicts = {}
 for i, s in ipairs(cmsgpack.unpack(ARGV[3])) do
-    local done, found = pcall(function()
-        local ready = record(s)
-        send(s)
-        return ready
-    end)
+    local done, found = pcall(record_and_send, s)
     verdicts[i] = done and {1, found} or refused(found)
 end
 return verdicts
