@@ -36,13 +36,25 @@ class Listener:
     def __init__(self, app, server):
         self.heard = []
         self._app = app
+        self._receivers = []
+        self._thread = threading.Thread(target=self._listen, daemon=True)
         known = subscriptions(server)
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._thread.start()
         eventually(lambda: subscriptions(server) > known)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for receiver in self._receivers:
+            receiver.should_stop = True
+        self._thread.join(10)
+        assert not self._thread.is_alive()
 
     def _listen(self):
         with self._app.connection() as connection:
             receiver = self._app.events.Receiver(connection, handlers={"*": self.heard.append})
+            self._receivers.append(receiver)
             receiver.capture(limit=None, timeout=None, wakeup=False)
 
     def of(self, task_id):
@@ -74,15 +86,15 @@ def told(server):
         broker, backend, ledger = server.urls()
         server.server.client().flushall()
         asking = make("celery", broker, backend, ledger=ledger, task_send_sent_event=True)
-        listener = Listener(asking, server)
-        with WorkerProcess(
-            library, broker, backend, "-P", "solo", "-E", "-n", "one@here", ledger=ledger, acks_late="1"
-        ):
-            ids = {name: asking.send_task(task, args, **o).id for name, (task, args, o, _) in CALLS.items()}
-            for case, task_id in ids.items():
-                eventually(partial(listener.has_heard, CALLS[case][3], task_id), 30)
-        if library == "canvas":
-            eventually(lambda: [e for e in listener.heard if e["type"] == "worker-offline"])  # noqa: B023 - called at once
+        with Listener(asking, server) as listener:
+            with WorkerProcess(
+                library, broker, backend, "-P", "solo", "-E", "-n", "one@here", ledger=ledger, acks_late="1"
+            ):
+                ids = {name: asking.send_task(task, args, **o).id for name, (task, args, o, _) in CALLS.items()}
+                for case, task_id in ids.items():
+                    eventually(partial(listener.has_heard, CALLS[case][3], task_id), 30)
+            if library == "canvas":
+                eventually(lambda: [e for e in listener.heard if e["type"] == "worker-offline"])
         # Clients tell what they have sent when they have: before or after a worker says something of it.
         found[library] = {
             case: [event for event in listener.of(task_id) if event["type"] != "task-sent"]
@@ -118,14 +130,14 @@ def test_worker_events_have_celerys_fields(told):
 
 def test_clients_tell_what_they_send(server):
     broker, backend, ledger = server.urls()
-    listener = Listener(make("celery", broker, backend, ledger=ledger), server)
     sent = {}
-    for library in ("celery", "canvas"):
-        app = make(library, broker, backend, ledger=ledger, task_send_sent_event=True)
-        task_id = app.tasks["t.add"].apply_async((1, 2), countdown=60, queue="nowhere").id
-        eventually(lambda task_id=task_id: listener.of(task_id))
-        (sent[library],) = listener.of(task_id)
-        app.close()
+    with Listener(make("celery", broker, backend, ledger=ledger), server) as listener:
+        for library in ("celery", "canvas"):
+            app = make(library, broker, backend, ledger=ledger, task_send_sent_event=True)
+            task_id = app.tasks["t.add"].apply_async((1, 2), countdown=60, queue="nowhere").id
+            eventually(lambda task_id=task_id: listener.of(task_id))
+            (sent[library],) = listener.of(task_id)
+            app.close()
     assert set(sent["canvas"]) == set(sent["celery"])
     same = ("name", "args", "kwargs", "retries", "queue", "exchange", "routing_key", "type")
     assert [sent["canvas"][name] for name in same] == [sent["celery"][name] for name in same]
@@ -142,10 +154,12 @@ def test_clients_tell_what_they_send(server):
 def test_events_are_switched_from_afar_in_every_pool(server, pool):
     broker, backend, ledger = server.urls()
     server.server.client().flushall()
-    listener = Listener(make("celery", broker, backend, ledger=ledger), server)
     app = make("canvas", broker, backend, ledger=ledger)
     reply = {"reply": True, "timeout": 5, "destination": ["one@here"]}
-    with WorkerProcess("canvas", broker, backend, "-P", *pool, "-n", "one@here", ledger=ledger):
+    with (
+        Listener(make("celery", broker, backend, ledger=ledger), server) as listener,
+        WorkerProcess("canvas", broker, backend, "-P", *pool, "-n", "one@here", ledger=ledger),
+    ):
         silent = app.tasks["t.add"].delay(1, 1)
         assert silent.get(timeout=20) == 2
         assert app.control.enable_events(**reply) == [{"one@here": {"ok": "task events enabled"}}]
