@@ -1,10 +1,10 @@
-"""Workflows: compile time and bytes by size, and a random graph's run beside the same tasks sent one by one."""
+"""Workflows: compile time and bytes by size; a random graph's run beside the same tasks, one by one and as a group."""
 
 import random
 import time
 
-from benchmarks.arena import Arena, median
-from canvas import Canvas, Workflow
+from benchmarks.arena import Arena, median, seconds
+from canvas import Canvas, Workflow, group
 from canvas.graph.dag import run_nodes
 from canvas.runs import size_of
 
@@ -38,16 +38,20 @@ def compiled(app: Canvas) -> None:
         print(f"{count:>8,}  {each[0]:>7.1f} µs  {each[1]:>7.1f} µs  {each[2]:>8.0f}")
 
 
-def seconds(app: Canvas) -> tuple[float, float]:
-    """How long a run took, and the same tasks as a group of independent ones."""
-    from canvas import group
+def times(app: Canvas) -> tuple[float, float, float]:
+    """Seconds of a run, of the same tasks sent one by one, and of the same tasks as a group."""
+    flow, noop = drawn(app, NODES), app.tasks["bench.noop"]
 
-    flow = drawn(app, NODES)
-    began = time.perf_counter()
-    flow.apply_async().get(timeout=120)
-    between = time.perf_counter()
-    group(app.tasks["bench.noop"].si() for _ in range(NODES)).apply_async().get(timeout=120)
-    return between - began, time.perf_counter() - between
+    def one_by_one() -> None:
+        results = [noop.delay() for _ in range(NODES)]
+        for result in results:
+            result.get(timeout=120)
+
+    return (
+        seconds(lambda: flow.apply_async().get(timeout=120)),
+        seconds(one_by_one),
+        seconds(lambda: group(noop.si() for _ in range(NODES)).apply_async().get(timeout=120)),
+    )
 
 
 def main() -> None:
@@ -56,10 +60,11 @@ def main() -> None:
         app = arena.apps["canvas"]
         compiled(app)
         with arena.worker("canvas"):
-            found = [seconds(app) for _ in range(RUNS + 1)][1:]
-    graph, alone = (median(column) for column in zip(*found, strict=True))
-    print(f"random graph of {NODES:,} nodes, one process, median of {RUNS}: {graph:.2f} s")
-    print(f"the same tasks independent: {alone:.2f} s; ratio {graph / alone:.2f}")
+            found = [times(app) for _ in range(RUNS + 1)][1:]
+    print(f"random graph of {NODES:,} nodes, one process, median of {RUNS}: {median([one[0] for one in found]):.2f} s")
+    for place, how in ((1, "sent one by one"), (2, "as a group")):
+        alone, ratio = median([one[place] for one in found]), median([one[0] / one[place] for one in found])
+        print(f"the same tasks, {how}: {alone:.2f} s; the graph takes {ratio:.2f} times as long")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Everything one finished task does to the world, as data, before any of it is done."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from hashlib import sha1
 from typing import Literal, NamedTuple
 
 from canvas.model.message import Delivery, Publish
@@ -62,6 +64,32 @@ class Lock(NamedTuple):
     """The id of the task under way."""
 
 
+class Firing(NamedTuple):
+    """A chord's end: its body's messages (or its failure's records), sent once however many try."""
+
+    group_id: str
+    publishes: list[Publish]
+    joins: list[Join]
+    stores: list[Store]
+    parts: list[Part]
+    deferrals: list[Deferral]
+    failed: bool
+    """True keeps the parts until they expire, as Celery does (SEMANTICS.md K9)."""
+
+
+class Foreseen(NamedTuple):
+    """What ends a chord if a settlement completes it, with the parts that its worker knows; worth one call."""
+
+    firing: Firing
+    digest: str
+    """SHA-1 of those parts' values, one after the other in their order; hexadecimal."""
+
+    @classmethod
+    def of(cls, firing: Firing, parts: Sequence[bytes]) -> "Foreseen":
+        """The end that ``firing`` is when these are the chord's parts, in their order."""
+        return cls(firing, sha1(b"".join(parts), usedforsecurity=False).hexdigest())
+
+
 Disposal = Literal["ack", "requeue", "again", "dead"]
 """What becomes of the message; with ``again`` it goes back into its queue and that counts as a delivery."""
 Fence = Literal["lease", "begun", "none"]
@@ -94,6 +122,8 @@ class Settlement:
     """Concurrency keys whose place this delivery gives up."""
     unlocks: list[Lock] = field(default_factory=list)
     """Locks of unique tasks that end with it."""
+    foreseen: list[Foreseen] = field(default_factory=list)
+    """Ends of chords, which a driver may bring about in the same step; those that it does not are handed out."""
 
 
 class Ready(NamedTuple):
@@ -123,19 +153,8 @@ class Verdict(NamedTuple):
     held: bool
     """False: the lease was lost and nothing was done."""
     ready: list[Ready]
-    """Chords this settlement completed."""
+    """Chords this settlement completed, and did not end."""
     refused: str = ""
     """Why it cannot be done at all, though it is held; as far as anything was done, that may be repeated."""
-
-
-class Firing(NamedTuple):
-    """A chord's end: its body's messages (or its failure's records), sent once however many try."""
-
-    group_id: str
-    publishes: list[Publish]
-    joins: list[Join]
-    stores: list[Store]
-    parts: list[Part]
-    deferrals: list[Deferral]
-    failed: bool
-    """True keeps the parts until they expire, as Celery does (SEMANTICS.md K9)."""
+    ended: Sequence[str] = ()
+    """Group ids of the chords that ended as it was foreseen."""

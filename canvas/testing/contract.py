@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from canvas.drivers.base import Binding, Driver, Lease, Results
 from canvas.model.message import Delivery, Message, Publish
-from canvas.model.settlement import Deferral, Firing, Join, Lock, Part, Ready, Settlement, Store
+from canvas.model.settlement import Deferral, Firing, Foreseen, Join, Lock, Part, Ready, Settlement, Store, Verdict
 from canvas.wire import message as wire
 
 _DEADLINE = 20.0
@@ -123,6 +123,38 @@ class DriverContract:
         assert (ready.fire, ready.parts) == (b"fire b", [b"value of a", b"value of b"])
         assert driver.completer.fire(firing("sized")).held
         assert self._settle(driver, second) == []
+
+    def _foresee(self, driver: Driver, last: Part, *values: bytes, then: list[Part] | None = None) -> Verdict:
+        """What comes of a settlement that foresees the end of its chord, of these parts."""
+        foreseen = [Foreseen.of(firing(last.group_id, publish("body"), parts=then), values)]
+        driver.broker.publish([publish(queue="done")])
+        (delivery,) = self._lease(driver, 1, "done")
+        return driver.completer.settle([Settlement(delivery, parts=[last], foreseen=foreseen)]).verdicts[0]
+
+    def test_a_foreseen_end_comes_about_once_or_the_chord_is_handed_out(self, driver: Driver) -> None:
+        first, last = (part("sized", name, at)._replace(size=2) for at, name in enumerate("ab"))
+        self._settle(driver, first)
+        outer = part("outer", "sized", 0)._replace(size=1)
+        verdict = self._foresee(driver, last, first.value, last.value, then=[outer])
+        if verdict.ended:
+            assert (list(verdict.ended), [ready.group_id for ready in verdict.ready]) == (["sized"], ["outer"])
+        else:
+            assert [ready.group_id for ready in verdict.ready] == ["sized"]
+            assert driver.completer.fire(firing("sized", publish("body"))).held
+        assert ids(self._lease(driver)) == ["body"]
+        again = self._foresee(driver, last, first.value, last.value, then=[outer])
+        assert (list(again.ended), again.ready, self._lease(driver)) == ([], [], [])
+        assert not driver.completer.fire(firing("sized")).held
+
+    def test_an_end_that_foresaw_other_parts_does_not_come_about(self, driver: Driver) -> None:
+        first, last = (part("sized", name, at)._replace(size=2) for at, name in enumerate("ab"))
+        early = self._foresee(driver, first, first.value, last.value)
+        assert (list(early.ended), early.ready) == ([], [])
+        wrong = self._foresee(driver, last, b"another value", last.value)
+        assert list(wrong.ended) == []
+        assert [ready.parts for ready in wrong.ready] == [[first.value, last.value]]
+        assert self._lease(driver) == []
+        assert driver.completer.fire(firing("sized")).held
 
     # -- dead letters
 

@@ -228,6 +228,9 @@ class Rounds:
             self._bury(settlement, verdict.refused)
         elif not verdict.held and settlement.delivery is not None:
             emit("worker.lease_lost", tag=settlement.delivery.tag, queue=settlement.delivery.queue)
+        for firing, _ in settlement.foreseen:
+            if firing.group_id in verdict.ended:
+                emit("chord.fired", group_id=firing.group_id, failed=firing.failed)
         self.offers.extend(verdict.ready)
 
     def _bury(self, settlement: Settlement, why: str) -> None:

@@ -6,6 +6,7 @@ message. Sources: SEMANTICS.md §8, §9, T1–T16; PROTOCOL.md §2.3.
 
 import os
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from canvas.app import Canvas
@@ -25,6 +26,8 @@ from canvas.runs import Runs
 from canvas.task import Task
 from canvas.worker.abandon import Ending, abandon_rest
 from canvas.worker.errbacks import run_errbacks
+from canvas.worker.fire import fire
+from canvas.worker.foresight import Foresight
 from canvas.workflows.advance import advance_all
 
 
@@ -52,6 +55,7 @@ class Settler:
         self._app = app
         self._runs = runs
         self._hostname = hostname
+        self._foresight = Foresight(partial(fire, app, runs))
 
     def settle(self, done: Finished, outcome: Outcome) -> Settlement:
         """The settlement of one end. A successor that cannot be sent turns success into failure (T4, T5)."""
@@ -66,7 +70,9 @@ class Settler:
         self._other_ends(done, effects, settlement, outcome)
         self._end_place(done, effects, outcome)
         advance_all(self._app, self._runs, effects, done.message.id)
-        return effects.into(settlement)
+        settlement = effects.into(settlement)
+        self._foresight.add_to(settlement)
+        return settlement
 
     def _other_ends(self, done: Finished, effects: Effects, settlement: Settlement, outcome: Outcome) -> None:
         match outcome:

@@ -18,7 +18,7 @@ from canvas.drivers.fallback import Stepwise
 from canvas.drivers.redis.link import script
 from canvas.drivers.redis.url import parse
 from canvas.errors import BrokerError, ConfigurationError, OperationalError
-from canvas.model.settlement import Join, Part, Settlement, Store
+from canvas.model.settlement import Foreseen, Join, Part, Settlement, Store
 from canvas.testing.contract import envelope, eventually, firing, ids, publish
 from canvas.wire import message as wire
 from canvas.wire import record
@@ -365,6 +365,23 @@ def test_a_chord_whose_end_redis_refuses_stays_ready(driver, redis_server, stepw
     assert completer.unfired(0) == [ready]
     assert completer.settle([], None, [good]).fired[0].held
     assert completer.unfired(0) == []
+
+
+def test_ends_that_were_foreseen_bring_about_each_other_in_one_call(driver):
+    driver.broker.publish([publish("a"), publish("b")])
+    first, last = driver.broker.lease(Lease("w", ["q"], 2))
+    parts = [Part("inner", name, at, b"[]", b"{}", 60, 2) for at, name in enumerate("ab")]
+    outer = Part("outer", "inner", 0, b"[1]", b"{}", 60, 1)
+    foreseen = [
+        Foreseen.of(firing("inner", publish("c"), parts=[outer]), [b"[]", b"[] "]),
+        Foreseen.of(firing("outer", publish("d")), [b"[1]"]),
+    ]
+    settlements = [Settlement(first, parts=parts[:1]), Settlement(last, parts=parts[1:], foreseen=foreseen)]
+    settled = driver.completer.settle(settlements, Lease("w", ["q"], 5))
+    assert [verdict.ended for verdict in settled.verdicts] == [(), ["inner", "outer"]]
+    assert [verdict.ready for verdict in settled.verdicts] == [[], []]
+    assert ids(settled.deliveries) == ["c", "d"]
+    assert driver.completer.unfired(0) == []
 
 
 def test_a_queue_that_is_no_list_keeps_nobody_from_the_others(driver, redis_server):

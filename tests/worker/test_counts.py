@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 
+from canvas import Workflow
 from canvas.model.message import Delivery
 from canvas.testing.contract import eventually
 from canvas.worker.process import Plan, WorkerProcess
@@ -78,6 +79,20 @@ def test_a_chain_takes_one_call_a_link(bench, app):
         assert chain.delay().get(timeout=20) == 1
         calls = bench.broker.info("commandstats")["cmdstat_evalsha"]["calls"]
     assert calls <= links * 1.5 + 10, f"{calls} calls for {links} links"
+
+
+def test_joins_of_a_run_take_no_call_of_their_own(bench, app):
+    """The process that returns the last part sends what waits for it in the same call."""
+    levels, flow, last = 20, Workflow("ladder", app), []
+    for level in range(levels):
+        sides = [flow.add(task(app, "ident").si(1), name=f"{level}{side}", after=last) for side in "ab"]
+        last = [flow.add(task(app, "ident").si(1), name=f"{level}", after=sides)]
+    with start(bench, "-P", "solo"):
+        task(app, "ident").delay(1).get(timeout=20)
+        bench.broker.config_resetstat()
+        assert flow.apply_async().get(timeout=20) == 1
+        calls = bench.broker.info("commandstats")["cmdstat_evalsha"]["calls"]
+    assert calls <= levels * 2.5 + 15, f"{calls} calls for {levels} joins of two tasks each"
 
 
 def test_bytes_of_a_message(bench, app):

@@ -14,11 +14,12 @@ def ready_of(found: Sequence[Any]) -> Ready:
 
 
 def verdict_of(found: Sequence[Any]) -> Verdict:
-    """A verdict: ``[1 held or 0, ready chords]``, or ``[-1, why it was refused]``."""
-    held, rest = found
+    """A verdict: ``[1 held or 0, ready chords, groups of chords that ended, where any did]``, or ``[-1, why it was
+    refused]``."""
+    held, rest, *ended = found
     if held < 0:
         return Verdict(False, [], text(rest))
-    return Verdict(bool(held), [ready_of(one) for one in rest])
+    return Verdict(bool(held), [ready_of(one) for one in rest], ended=[text(one) for one in ended[0]] if ended else ())
 
 
 def with_refused(verdicts: list[Any], bad: Mapping[int, str]) -> list[Any]:

@@ -202,7 +202,7 @@ class RedisBroker:
 
     def settle(self, settlements: Sequence[Settlement], lease: Lease | None) -> tuple[list[Verdict], list[Delivery]]:
         """The broker's side of settlements: messages and acks, each whole or not at all."""
-        mine = [replace(settlement, stores=[], joins=[], grow=[], parts=[]) for settlement in settlements]
+        mine = [replace(settlement, stores=[], joins=[], grow=[], parts=[], foreseen=[]) for settlement in settlements]
         packed = pack_each(mine, self.packing.settlement)
         verdicts, deliveries, _ = self.exchange(worker_of(settlements, lease), packed, lease, self._db, None)
         return [verdict_of(verdict) for verdict in verdicts], deliveries

@@ -83,6 +83,7 @@ class Packing:
                 for key in settlement.frees
             ],
             unlocks=[[keys.unique(lock.key), lock.owner] for lock in settlement.unlocks],
+            foreseen=[self.firing(one.firing) | {"digest": one.digest} for one in settlement.foreseen],
         )
 
     def recorded(

@@ -7,10 +7,11 @@
 --     each by name, and no more than there is: tag; fence: "lease", "begun" or "none"; stores, joins, grows, parts,
 --     publishes, deferrals: as effects.lua says; begins: whether the tag's message starts now, and begun: hash of messages
 --     that its worker acked before they ran; frees: {{places, parked, hash of keys with parked messages, key, start of
---     begun keys}, …}; unlocks: {{lock, owner}, …}; dead: {list of dead letters, payload, reason, queue, how many to keep}
+--     begun keys}, …}; unlocks: {{lock, owner}, …}; dead: {list of dead letters, payload, reason, queue, how many to keep};
+--     foreseen: ends of chords, as fire.lua, each with the digest of the parts that it takes
 -- ARGV[4] how many to lease   ARGV[5] tag prefix   ARGV[6] number of the first tag
 -- ARGV[7] chords to end, msgpack: {as fire.lua, …}   ARGV[8…] queue name of each list
--- Returns {verdicts, deliveries, revision of what is revoked, verdicts on chords, unix time}: verdict {held, ready chords {group, fire, parts, structure}}, delivery {tag, queue, payload}; {-1, why} for what cannot be done
+-- Returns {verdicts, deliveries, revision of what is revoked, verdicts on chords, unix time}: verdict {held, ready chords {group, fire, parts, structure}, groups of chords that ended as foreseen}, delivery {tag, queue, payload}; {-1, why} for what cannot be done
 
 broker_db, result_db = ARGV[1], ARGV[2]
 deferred, messages, ready_key, ready_index = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
@@ -56,8 +57,29 @@ local function repeatable(s)
     return not (s.joins or s.grows or s.publishes or s.deferrals or s.frees or s.unlocks or s.dead)
 end
 
+-- End the chords that s completed, and those that this completes, as far as s foresaw it, with the parts that are there;
+-- returns {those that are left, groups of those that ended}.
+local function as_foreseen(s, found)
+    if not s.foreseen then return {found} end
+    local left, ended, ends, at = {}, {}, {}, 1
+    for _, f in ipairs(s.foreseen) do ends[f.group] = f end
+    while found[at] do
+        local ready = found[at]
+        local f = ends[ready[1]]
+        local verdict = f and redis.sha1hex(table.concat(ready[3])) == f.digest and fire(f) or NONE
+        if verdict[1] == 1 then
+            ended[#ended + 1] = ready[1]
+            for _, outer in ipairs(verdict[2]) do found[#found + 1] = outer end
+        else
+            left[#left + 1] = ready
+        end
+        at = at + 1
+    end
+    return {left, ended}
+end
+
 local function take_effect(s)
-    local found = record_and_send(s)
+    local found = as_foreseen(s, record_and_send(s))
     for _, f in ipairs(s.frees or NONE) do free(f, s.tag, KEYS[1]) end
     for _, u in ipairs(s.unlocks or NONE) do unlock(u[1], u[2]) end
     if s.dead then
@@ -75,7 +97,7 @@ local function settle(s)
     local done, found = pcall(take_effect, s)
     if not done then return refused(found) end
     acknowledge({s})
-    return {1, found}
+    return {1, unpack(found)}
 end
 
 -- Those that may be done twice share their acks: an error on the way has all of them done again.
@@ -90,7 +112,7 @@ local function settle_together(settlements, verdicts)
     for i, s in ipairs(settlements) do
         if held[s.tag or i] == i then
             local whole, found = pcall(record, s)
-            if whole then verdicts[i], done[#done + 1] = {1, found}, s else verdicts[i] = refused(found) end
+            if whole then verdicts[i], done[#done + 1] = {1, unpack(as_foreseen(s, found))}, s else verdicts[i] = refused(found) end
         end
     end
     acknowledge(done)
