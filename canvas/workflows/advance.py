@@ -15,7 +15,7 @@ from canvas.model import states
 from canvas.model.flow import Entry, Source
 from canvas.model.plan import Dispatch, Plan
 from canvas.model.record import Record
-from canvas.model.run import HEADER, SKIPPED, STAMP, Given, Place, RunNode, bound, picked, stamp_of, task_id_of
+from canvas.model.run import CANCEL, HEADER, SKIPPED, STAMP, Given, Place, RunNode, bound, picked, stamp_of, task_id_of
 from canvas.model.settlement import Part, Ready
 from canvas.model.signature import Signature, maybe_signature
 from canvas.replacement import collected
@@ -57,23 +57,30 @@ class Advance:
             self._item(place, state, value)
         self._drain()
 
-    def start(self) -> None:
-        """The attempt starts."""
+    def start(self, timeout: float | None) -> None:
+        """The attempt starts, to be cancelled after ``timeout`` seconds."""
         self._record_run(Record(self._run, states.STARTED, None, None, []))
+        self.time_out(timeout)
         self._end(0, states.SUCCESS, None)
         self._drain()
 
-    def starting(self) -> Ready:
+    def time_out(self, timeout: float | None) -> None:
+        """Have the attempt cancelled then."""
+        if timeout is not None:
+            sig = self._app.signature(CANCEL, (self._run, self._attempt), countdown=timeout, ignore_result=True)
+            self._effects.send(self._effects.plan(sig, (), {}), Ambient(self._run))
+
+    def starting(self, timeout: float | None) -> Ready:
         """What is ready when the attempt is to start, for whoever fires it."""
         group = f"{self._run}.{self._attempt}.start"
-        return Ready(group, self._fire(group, ["start"]), [], None)
+        return Ready(group, self._fire(group, ["start", timeout]), [], None)
 
     def go_on(self, told: Sequence[Any], parts: Sequence[tuple[int, str, Any]]) -> None:
         """The chord of a run is ready: ``told`` says what for; ``parts`` are slot, state and value."""
         kind, number = told[0], told[1] if len(told) > 1 else 0
         match kind:
             case "start":
-                self.start()
+                self.start(number or None)
             case "node":
                 self._start(number, [Given(*part) for part in parts])
             case "items":
@@ -259,7 +266,7 @@ class Advance:
 
         run, nodes = f"{self._run}.{self._attempt}.undo", run_nodes(entries)
         self._runs.keep(run, words_about(f"undo {name}", nodes, self._app.now()), nodes)
-        Advance(self._app, self._runs, self._effects, run, 0, self._parent).start()
+        Advance(self._app, self._runs, self._effects, run, 0, self._parent).start(None)
 
     # -- parts of these
 

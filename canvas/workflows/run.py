@@ -14,7 +14,7 @@ from canvas.graph.embed import Embedding
 from canvas.graph.wireform import estimated_bytes
 from canvas.model import states
 from canvas.model.record import Record
-from canvas.model.run import CANCEL, SKIPPED, STAMP, Place, RunNode, stamp_of, stamp_options, task_id_of
+from canvas.model.run import SKIPPED, STAMP, Place, RunNode, stamp_of, stamp_options, task_id_of
 from canvas.model.settlement import Join
 from canvas.result import AsyncResult
 from canvas.result.countdown import countdown
@@ -33,8 +33,8 @@ def start(flow: "Workflow", *, expires: Any = None, timeout: float | None = None
     """Start a run of ``flow``, for canvas workers, or with ``target="celery"`` in a form that stock Celery workers run.
 
     Nodes that have not begun when it ``expires`` (seconds from now, or a time) never do. A run that has not ended
-    after ``timeout`` seconds is cancelled, with what runs then. Raises CompositionError, EncodeError,
-    ConfigurationError without a result backend, OperationalError.
+    after ``timeout`` seconds is cancelled, with what runs then; so is each later attempt, and a retry. Raises
+    CompositionError, EncodeError, ConfigurationError without a result backend, OperationalError.
     """
     app: Canvas = flow.app
     nodes = run_nodes(flow.entries)
@@ -43,13 +43,17 @@ def start(flow: "Workflow", *, expires: Any = None, timeout: float | None = None
     about = words_about(flow.name, nodes, app.now(), target)
     if expires is not None:
         about["expires"] = _expire(app, nodes, expires)
-    return _run(app, about, nodes, timeout)
+    if timeout is not None:
+        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout <= 0:
+            raise CompositionError(f"timeout: expected seconds above 0; got {timeout!r:.100}")
+        about["timeout"] = timeout
+    return _run(app, about, nodes)
 
 
-def _run(app: "Canvas", about: dict[str, Any], nodes: list[RunNode], timeout: float | None) -> "Run":
+def _run(app: "Canvas", about: dict[str, Any], nodes: list[RunNode]) -> "Run":
     """A new run of these nodes."""
     run = Run(app, app.new_id(), about, 0, nodes)
-    effects = run._beginning(nodes, {}, timeout)
+    effects = run._beginning(nodes, {})
     app.runs.keep(run.id, about, nodes)
     app.driver.completer.settle([effects.settlement()])
     return run
@@ -312,10 +316,8 @@ class Run:
         ]
         nodes = _lasting(self.nodes, self.about.get("expires"))
         left = resumed(nodes, ended)
-        effects = again._beginning(with_values(nodes, ended) if self._stock else left, ended, None)
-        start = (
-            None if self._stock else Advance(self.app, self.app.runs, effects, self.id, again.attempt, None).starting()
-        )
+        effects = again._beginning(with_values(nodes, ended) if self._stock else left, ended)
+        start = None if self._stock else again._advance(effects).starting(again.about.get("timeout"))
         if not self.app.runs.advance(self.id, before, again.about, left, start):
             return False
         self.app.control.keep_revoked_stamps({STAMP: stamp_of(self.id, before)})
@@ -329,7 +331,8 @@ class Run:
     def retry(self) -> "Run":
         """A new run of the same workflow, from its start."""
         about = words_about(self.name, self.nodes, self.app.now(), self.about["target"])
-        return _run(self.app, about, _lasting(self.nodes, self.about.get("expires")), None)
+        about |= {"timeout": self.about["timeout"]} if "timeout" in self.about else {}
+        return _run(self.app, about, _lasting(self.nodes, self.about.get("expires")))
 
     def _about_again(self) -> dict[str, Any]:
         return {key: value for key, value in self.about.items() if key != "cancelled"}
@@ -354,17 +357,19 @@ class Run:
                 ended[number] = (states.SUCCESS, None)
         return ended
 
-    def _beginning(self, nodes: list[RunNode], ended: dict[int, tuple[str, Any]], timeout: float | None) -> Effects:
+    def _beginning(self, nodes: list[RunNode], ended: dict[int, tuple[str, Any]]) -> Effects:
         """What starts an attempt: that it runs is stored, and its first messages are sent."""
-        app, effects = self.app, Effects(self.app)
-        if self.about["target"] == "celery":
+        effects, timeout = Effects(self.app), self.about.get("timeout")
+        if self._stock:
             self._embed(effects, nodes, ended)
+            self._advance(effects).time_out(timeout)
         else:
-            app.runs.hold(self.id, self.attempt, nodes)
-            Advance(app, app.runs, effects, self.id, self.attempt, None).start()
-        if timeout is not None:
-            self._time_out(effects, timeout)
+            self.app.runs.hold(self.id, self.attempt, nodes)
+            self._advance(effects).start(timeout)
         return effects
+
+    def _advance(self, effects: Effects) -> Advance:
+        return Advance(self.app, self.app.runs, effects, self.id, self.attempt, None)
 
     def _embed(self, effects: Effects, nodes: list[RunNode], ended: dict[int, tuple[str, Any]]) -> None:
         """The run in Celery's own form; values of what has ended come from identity tasks."""
@@ -387,12 +392,6 @@ class Run:
             effects.send(effects.plan(root, (), {}), Ambient(self.id))
         expires = app.backend.chord_expires
         effects.joins += [Join(barrier.group_id, barrier.size, expires) for barrier in embedding.barriers]
-
-    def _time_out(self, effects: Effects, timeout: float) -> None:
-        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout <= 0:
-            raise CompositionError(f"timeout: expected seconds above 0; got {timeout!r:.100}")
-        sig = self.app.signature(CANCEL, (self.id, self.attempt), countdown=timeout, ignore_result=True)
-        effects.send(effects.plan(sig, (), {}), Ambient(self.id))
 
 
 def end_overdue(app: "Canvas", run: str, attempt: int) -> str:

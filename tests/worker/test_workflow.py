@@ -6,7 +6,7 @@ import json
 import pytest
 
 from canvas import Workflow, chain, chord, group
-from canvas.errors import RunLost, UpstreamFailed, WorkflowFailed
+from canvas.errors import CompositionError, InvalidTaskError, RunLost, UpstreamFailed, WorkflowFailed
 from canvas.testing.contract import eventually
 from tests.support.apps import make
 from tests.worker.commands import canvas as command
@@ -294,16 +294,31 @@ def test_cancel_starts_nothing_more(bench, app, flow):
     assert len(bench.ledger(key, 2)) == 2
 
 
-def test_a_run_over_its_time_is_cancelled(app, flow):
-    slow = flow.add(task(app, "sleep").s(1.5), name="slow")
-    named(app, flow, "after", slow)
+def test_a_run_over_its_time_is_cancelled_each_time(app, flow):
+    first = flow.add(task(app, "sleep").s(0.8), name="first")
+    second = flow.add(task(app, "sleep").s(0.8), name="second", after=[first])
+    named(app, flow, "last", second)
     run = flow.apply_async(timeout=0.3)
     with pytest.raises(Exception, match="revoked"):
         run.get(timeout=20)
-    assert states(run) == {"slow": "SUCCESS", "after": "REVOKED"}
-    quick = Workflow("quick", app)
-    quick.add(task(app, "ident").s(1))
-    assert quick.apply_async(timeout=0.5).get(timeout=20) == 1
+    assert states(run) == {"first": "SUCCESS", "second": "REVOKED", "last": "UPSTREAM_FAILED"}
+    again = run.retry()
+    assert run.resume() is True
+    for each in (run, again):
+        with pytest.raises(Exception, match="revoked"):
+            each.get(timeout=20)
+    assert states(run) == {"first": "SUCCESS", "second": "SUCCESS", "last": "REVOKED"}
+    assert states(again) == {"first": "SUCCESS", "second": "REVOKED", "last": "UPSTREAM_FAILED"}
+
+
+def test_a_run_that_ends_in_time_is_let_be(app, flow):
+    flow.add(task(app, "ident").s(1))
+    run = flow.apply_async(timeout=0.5)
+    assert run.get(timeout=20) == 1
+    with pytest.raises(CompositionError, match=r"timeout: expected seconds above 0; got -1"):
+        flow.apply_async(timeout=-1)
+    with pytest.raises(InvalidTaskError, match="is not a date"):
+        flow.apply_async(timeout=1e300)
 
 
 def test_nodes_do_not_begin_after_they_expire(app, flow):
