@@ -1,5 +1,6 @@
 """``canvas migrate``: move waiting messages from one broker to another."""
 
+import sys
 from typing import Any
 from uuid import uuid4
 
@@ -11,6 +12,9 @@ from canvas.drivers.base import Lease
 from canvas.drivers.priority import priority_of
 from canvas.model.message import Publish
 from canvas.model.settlement import Settlement
+
+_AT_ONCE = 100
+"""Messages that are on their way together."""
 
 
 @click.command()
@@ -26,16 +30,20 @@ def migrate(
     """Move what waits in SOURCE's queues (a broker URL) to DESTINATION's, with the priorities it has.
 
     A message is taken away only after it was written at the destination: where the move is cut off, at most those on
-    their way are at both, and stay where they were. Tasks that canvas keeps for later (countdown, eta) stay.
+    their way are at both, and stay where they were. Tasks that canvas keeps for later (countdown, eta), or that wait
+    for a place, move too. Stop SOURCE's workers first.
     """
     if source == destination:
         raise click.UsageError(f"SOURCE and DESTINATION are both {source}; expected two brokers")
     old, new = (Canvas("migrate", broker=url) for url in (source, destination))
     names = [queue.name for queue in obj.app.router.consumed(queues)]
-    worker, moved = f"migrate.{uuid4().hex[:8]}", 0
+    worker, moved, left = f"migrate.{uuid4().hex[:8]}", 0, sys.maxsize if limit is None else limit
     try:
+        _unpark(old)
         for name in names:
-            moved += _move(old, new, worker, name, None if limit is None else limit - moved)
+            moved += _move(old, new, worker, name, left - moved)
+            while moved < left and old.driver.broker.recall(name, min(_AT_ONCE, left - moved)):
+                moved += _move(old, new, worker, name, left - moved)
     finally:
         old.driver.broker.leave(worker)
         old.close()
@@ -43,12 +51,19 @@ def migrate(
     click.echo(f"Moved {moved} messages of {', '.join(names)}.")
 
 
-def _move(old: Canvas, new: Canvas, worker: str, queue: str, limit: int | None) -> int:
+def _unpark(old: Canvas) -> None:
+    """Let what waits for a place of its concurrency key go back into its queue."""
+    parked = old.driver.broker.totals().parked
+    while parked > 0 and (freed := old.driver.broker.unpark()):
+        parked -= freed
+
+
+def _move(old: Canvas, new: Canvas, worker: str, queue: str, limit: int) -> int:
+    """Move what lies in the queue; how many."""
     moved = 0
-    while limit is None or moved < limit:
+    while moved < limit:
         old.driver.broker.beat(worker, [queue], 30)
-        many = 100 if limit is None else min(100, limit - moved)
-        taken = old.driver.broker.lease(Lease(worker, [queue], many))
+        taken = old.driver.broker.lease(Lease(worker, [queue], min(_AT_ONCE, limit - moved)))
         if not taken:
             break
         copies = [Publish("", queue, priority_of(one.payload), one.payload) for one in taken]

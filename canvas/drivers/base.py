@@ -212,6 +212,10 @@ class Broker(Protocol):
     def promote(self, limit: int) -> int:
         """Move deferred messages that are due into their queues; how many."""
 
+    def recall(self, queue: str, limit: int) -> int:
+        """Move deferred messages of a queue into it, due or not; how many. A worker that finds one too early defers it
+        again."""
+
     def next_due(self) -> float | None:
         """Seconds until the next deferred message is due (0 or less: now); ``None`` when there is none."""
 

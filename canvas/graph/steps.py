@@ -83,9 +83,16 @@ def node_of(graph: Graph, key: str) -> Node:
     return graph.nodes[key]["node"]  # type: ignore[no-any-return]
 
 
+def _edges(graph: Graph, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The edges that leave a node: where to, and what they carry."""
+    # Of networkx's ways to ask this the one that builds no views: compiling asks it several times for each task.
+    for to in graph.successors(key):
+        yield to, graph.get_edge_data(key, to)
+
+
 def targets(graph: Graph, key: str, kind: str) -> list[str]:
     """Where edges of a kind lead, in index order."""
-    found = [(data["index"], to) for to, data in graph.adj[key].items() if data["kind"] == kind]
+    found = [(data["index"], to) for to, data in _edges(graph, key) if data["kind"] == kind]
     if len(found) > 1:
         found.sort(key=lambda item: item[0])
     return [to for _, to in found]
@@ -93,7 +100,7 @@ def targets(graph: Graph, key: str, kind: str) -> list[str]:
 
 def only_target(graph: Graph, key: str, kind: str) -> str | None:
     """The one target of a kind, or ``None``."""
-    for to, data in graph.adj[key].items():
+    for to, data in _edges(graph, key):
         if data["kind"] == kind:
             return to
     return None
@@ -139,7 +146,7 @@ def sequence(graph: Graph, head: str) -> Iterator[str]:
 
 def part_join(graph: Graph, step: str) -> tuple[Join, int] | None:
     """The join a step is a part of, and as which part."""
-    for to, data in graph.adj[step].items():
+    for to, data in _edges(graph, step):
         if data["kind"] == "part":
             return node_of(graph, to), data["index"]  # type: ignore[return-value]
     return None

@@ -597,6 +597,14 @@ class DriverContract:
         assert driver.broker.next_due() is None
         assert ids(self._lease(driver)) == ["0", "1", "2"]
 
+    def test_deferred_messages_of_a_queue_are_recalled(self, driver: Driver) -> None:
+        later = [("a", "q"), ("b", "other"), ("c", "q"), ("d", "q")]
+        deferrals = [Deferral(time.time() + 60 + n, publish(name, queue)) for n, (name, queue) in enumerate(later)]
+        driver.completer.settle([Settlement(None, deferrals=deferrals)])
+        assert [driver.broker.recall("q", 2), driver.broker.recall("q", 2), driver.broker.recall("q", 2)] == [2, 1, 0]
+        assert ids(self._lease(driver)) == ["a", "c", "d"]
+        assert driver.broker.totals().deferred == 1
+
     # -- records
 
     def test_records_are_kept_and_forgotten(self, driver: Driver) -> None:

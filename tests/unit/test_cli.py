@@ -4,10 +4,15 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
 from canvas import Canvas
+from canvas.drivers.base import Lease
+from canvas.model.settlement import Deferral, Settlement
+from canvas.testing.contract import publish
+from canvas.wire import message as wire
 
 MODULE = """
 from canvas import Canvas, Workflow
@@ -160,6 +165,30 @@ def test_messages_move_to_another_broker(run, redis_server):
         assert redis_server.client().keys("*celery*") in ([], [b"_kombu.binding.celery"])
         assert not redis_server.client().exists("unacked", "canvas:workers")
         assert (other.client().llen("celery"), other.client().llen("celery\x06\x166")) == (3, 2)
+
+
+def test_what_waits_for_its_time_or_a_place_moves_too(run, redis_server):
+    from tests.support.redis_server import RedisServer
+
+    source = redis_server.url(0)
+    app = Canvas("sender", broker=source)
+    broker = app.driver.broker
+    for number in range(4):
+        app.send_task("proj.add", (number, 0), task_id=f"t{number}")
+    held = broker.lease(Lease("w", ["celery"], 4))
+    assert [broker.hold("key", 1, delivery) for delivery in held[:3]] == [True, False, False]
+    broker.leave("w")
+    later = [Deferral(time.time() + 3600, publish(name, queue)) for name, queue in (("t4", "celery"), ("t5", "other"))]
+    app.driver.completer.settle([Settlement(None, deferrals=later)])
+    assert broker.totals() == (0, 2, 2)
+    with RedisServer() as other:
+        assert run("-A", "proj", "migrate", source, other.url(0), "-n", "4").stdout.startswith("Moved 4 messages")
+        assert broker.totals() == (0, 2, 0)
+        assert run("-A", "proj", "migrate", source, other.url(0)).stdout.startswith("Moved 1 messages of celery.")
+        moved = [wire.peek_id(payload) for payload in other.client().lrange("celery", 0, -1)]
+        assert sorted(moved) == ["t0", "t1", "t2", "t3", "t4"]
+    assert (broker.length("celery"), broker.totals()) == (0, (0, 1, 0))
+    app.close()
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -230,6 +230,19 @@ class MemoryBroker:
                 memory.push(message)
         return len(moving)
 
+    def recall(self, queue: str, limit: int) -> int:
+        memory = self._memory
+        with memory.lock:
+            moved, kept = 0, []
+            for entry in sorted(memory.deferred):
+                if moved < limit and queue in memory.route(entry[2]):
+                    memory.push(entry[2])
+                    moved += 1
+                else:
+                    kept.append(entry)
+            memory.deferred = kept
+        return moved
+
     def next_due(self) -> float | None:
         memory = self._memory
         with memory.lock:

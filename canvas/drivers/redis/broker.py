@@ -29,6 +29,8 @@ _CLOCKS_AGREE_WITHIN = 2.0
 """Seconds. An answer takes time too."""
 _REPLIES_KEPT = 300
 """Seconds."""
+_LOOKED_AT = 1_000
+"""Deferred messages that one call looks at."""
 
 
 class RedisBroker:
@@ -305,6 +307,16 @@ class RedisBroker:
 
     def promote(self, limit: int) -> int:
         return int(self.link.call("promote", [self.keys.deferred, self.keys.deferred_messages], [limit]))
+
+    def recall(self, queue: str, limit: int) -> int:
+        keys, moved, first = [self.keys.deferred, self.keys.deferred_messages], 0, 0
+        while moved < limit:
+            arguments = [limit - moved, first, _LOOKED_AT, *self.keys.queue_lists(queue)]
+            found, looked = self.link.call("recall", keys, arguments)
+            moved, first = moved + found, first + looked - found
+            if looked < _LOOKED_AT:
+                break
+        return moved
 
     def next_due(self) -> float | None:
         found = self.link.command("ZRANGE", self.keys.deferred, 0, 0, "WITHSCORES")
