@@ -2,6 +2,7 @@
 
 import mmap
 import time
+from collections import Counter
 
 _MOST_ROWS = 4096
 _BEGUN, _ACTIVE, _TAG, _DEADLINE, _LIMIT = range(5)
@@ -64,6 +65,8 @@ class Board:
         self._rows: dict[int, Row] = {}
         self._free = list(range(_MOST_ROWS - 1, -1, -1))
         self._begun_before = 0
+        self.ended: Counter[str] = Counter()
+        """Tasks by name that processes had begun which have ended; known to the parent."""
 
     def forward(self) -> int:
         """Advance the clock; its new time. Two processes at the same instant may get the same one."""

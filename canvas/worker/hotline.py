@@ -1,10 +1,12 @@
-"""Questions from a parent to its child process, over a pair of sockets: one JSON line each way, numbered."""
+"""Questions from a parent to its child process, over a pair of sockets: one JSON line each way, numbered; and what the
+child says unasked as it ends, under number 0."""
 
 import json
 import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 _ANSWER_WITHIN = 3.0
@@ -19,6 +21,7 @@ class Hotline:
         self._lock = threading.Lock()
         self._read = b""
         self._number = 0
+        self._farewell: dict[str, Any] = {}
 
     def serve(self, answer: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         """In the child: answer on a thread of its own, until the parent is gone."""
@@ -36,6 +39,11 @@ class Hotline:
                 stream.write(json.dumps([number, found], default=repr) + "\n")
                 stream.flush()
 
+    def part(self, words: dict[str, Any]) -> None:
+        """In the child, as the last thing: what its parent is to know; nothing when that is gone."""
+        with suppress(OSError):
+            self._child.sendall(json.dumps([0, words]).encode() + b"\n")
+
     def ready_to_ask(self) -> None:
         """In the parent, after the fork."""
         self._child.close()
@@ -50,11 +58,25 @@ class Hotline:
                 self._parent.sendall(json.dumps([self._number, question]).encode() + b"\n")
                 while True:
                     # What answers an older question came too late for it.
-                    number, found = json.loads(self._line(deadline))
+                    number, found = self._next(deadline)
                     if number == self._number:
-                        return dict(found)
+                        return found
             except OSError:
                 return None
+
+    def farewell(self) -> dict[str, Any]:
+        """In the parent, when the child has ended: its last words, empty where it had none."""
+        with self._lock, suppress(OSError):
+            while not self._farewell:
+                self._next(time.monotonic())
+        return self._farewell
+
+    def _next(self, deadline: float) -> tuple[int, dict[str, Any]]:
+        """Raises OSError when nothing comes in time."""
+        number, found = json.loads(self._line(deadline))
+        if number == 0:
+            self._farewell = found
+        return number, found
 
     def _line(self, deadline: float) -> bytes:
         """Raises OSError when none comes in time."""

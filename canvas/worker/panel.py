@@ -103,7 +103,7 @@ class Panel:
 
     def stats(self) -> Answer:
         states = self._states()
-        total: Counter[str] = Counter()
+        total = Counter(self._board.ended)
         for state in states:
             total.update(state["total"])
         return {

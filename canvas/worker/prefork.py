@@ -165,7 +165,7 @@ class Prefork:
     def _child(self, worker: str, hotline: Hotline, row: Row) -> NoReturn:
         code = 1
         try:
-            process = WorkerProcess(self._app, self._plan, 1, worker, self._board, row, expendable=True)
+            process = WorkerProcess(self._app, self._plan, 1, worker, self._board, row, hotline.part)
             signal.signal(signal.SIGTERM, process.on_signal)
             signal.signal(signal.SIGQUIT, process.on_signal)
             # A terminal's Ctrl-C reaches every process of the group; the parent passes on what is meant.
@@ -195,7 +195,9 @@ class Prefork:
             self._retiring.discard(pid)
             self._killed.discard(pid)
             if pid in self._hotlines:
-                self._hotlines.pop(pid).close()
+                hotline = self._hotlines.pop(pid)
+                self._board.ended.update(hotline.farewell().get("total", {}))
+                hotline.close()
                 self._board.close_row(self._rows.pop(pid))
             if worker is not None:
                 self._buried(pid, worker, status)

@@ -78,11 +78,12 @@ class WorkerProcess:
         worker: str,
         board: Board | None = None,
         row: Row | None = None,
-        expendable: bool = False,
+        part: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
         """``row`` of ``board`` is this process's; without them it has a board of its own.
 
-        An ``expendable`` process may be ended for a task in it; whoever started it starts another.
+        With ``part`` the process may be ended for a task in it: that takes its last words, to whoever started it and
+        starts another.
         """
         board = board or Board()
         row = row or board.open_row()
@@ -92,15 +93,16 @@ class WorkerProcess:
         self._slots = slots
         self._loop: LoopSlots | None = None
         self._threads: list[threading.Thread] = []
-        self._wear = Wear(plan.max_tasks_per_child, plan.max_memory_per_child) if expendable else Wear(None, None)
+        self._part = part
+        self._wear = Wear(plan.max_tasks_per_child, plan.max_memory_per_child) if part else Wear(None, None)
         self._events = TaskEvents(app, plan.hostname, board)
         self.worker = worker
         appetite = Appetite(slots, conf.worker_batch_size, conf.worker_prefetch_seconds, plan.prefetch_limit)
         self._revocations = revocations = Revocations(app.driver.broker)
-        tally = Tally(plan.hostname, row, watched=expendable)
+        tally = Tally(plan.hostname, row, watched=part is not None)
         self._alone = plan.pool not in _MANY_SLOTS
         self.exchange = Exchange(app.driver, worker, list(plan.queues), appetite, self._leased, tally.held, self._alone)
-        give_up = self._give_up if expendable else None
+        give_up = self._give_up if part else None
         gates = Gates(app.driver.broker, conf, plan.hostname, self.exchange.persist)
         self._line = Line(app, plan.hostname, self.exchange.acknowledge, self.exchange.begun, give_up, revocations,
                           tally, gates, app.open_runs(self.exchange.persist))  # fmt: skip
@@ -150,6 +152,11 @@ class WorkerProcess:
         if self.exchange.failure is not None:
             raise self.exchange.failure
         self._app.driver.broker.leave(self.worker)
+        self._take_leave()
+
+    def _take_leave(self) -> None:
+        if self._part is not None:
+            self._part({"total": self._line.state()["total"]})
 
     def _run_slots(self) -> None:
         match self._plan.pool:
@@ -240,6 +247,7 @@ class WorkerProcess:
         self._events.close()
         self.exchange.halt()
         self._app.driver.broker.leave(self.worker)
+        self._take_leave()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(EXPENDED)

@@ -95,6 +95,8 @@ def test_children_are_replaced_after_so_many_tasks(bench, app):
         pids = [task(app, "pid").delay().get(timeout=20) for _ in range(7)]
         assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [3, 3, 1]
         worker.wait_for("has run 3 tasks")
+        (stats,) = app.control.inspect(timeout=5, limit=1).stats().values()
+        assert stats["total"] == {"t.pid": 7}
 
 
 def test_children_are_replaced_above_so_much_memory(bench, app):
