@@ -26,7 +26,7 @@ from canvas.runs import Runs
 from canvas.task import Task
 from canvas.worker.abandon import Ending, abandon_rest
 from canvas.worker.errbacks import run_errbacks
-from canvas.worker.fire import fire
+from canvas.worker.fire import fire_ahead
 from canvas.worker.foresight import Foresight
 from canvas.workflows.advance import advance_all
 
@@ -55,7 +55,7 @@ class Settler:
         self._app = app
         self._runs = runs
         self._hostname = hostname
-        self._foresight = Foresight(partial(fire, app, runs))
+        self._foresight = Foresight(partial(fire_ahead, app, runs))
 
     def settle(self, done: Finished, outcome: Outcome) -> Settlement:
         """The settlement of one end. A successor that cannot be sent turns success into failure (T4, T5)."""

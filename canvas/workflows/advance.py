@@ -85,6 +85,8 @@ class Advance:
                 self._start(number, [Given(*part) for part in parts])
             case "items":
                 self._collect(number, parts)
+            case "undo":
+                self._compensate([Place(self._run, attempt, number) for number, attempt in told[1]], told[2])
             case "outs":
                 self._ended.append((number, told[2], parts[0][1], parts[0][2]))
             case "map":
@@ -235,17 +237,19 @@ class Advance:
         record.date_done = self._app.now().isoformat()
         self._record_run(record)
         if error is not None:
-            self._compensate()
+            about, _ = self._runs.about(self._run)
+            numbers = about.get("compensated") or []
+            if numbers:
+                # What is to be undone has succeeded, which this settlement may be the one to store.
+                places = [[number, about["attempts"][number]] for number in numbers]
+                self._part("undo", 0, states.FAILURE, None, ["undo", places, about["name"]], 1)
 
-    def _compensate(self) -> None:
+    def _compensate(self, places: Sequence[Place], name: str) -> None:
         """Undo what had succeeded, the latest first, one after the other; each whatever became of those before."""
-        about, _ = self._runs.about(self._run)
-        numbers = about.get("compensated") or []
-        places = [Place(self._run, about["attempts"][number], number) for number in numbers]
         records = self._runs.persist(lambda: self._app.backend.get_records([task_id_of(place) for place in places]))
         done = [
-            (record.date_done or "", number, record.result)
-            for number, record in zip(numbers, records, strict=True)
+            (record.date_done or "", place.node, record.result)
+            for place, record in zip(places, records, strict=True)
             if record is not None and record.status == states.SUCCESS and record.extra.get("canvas") != SKIPPED
         ]
         entries: list[Entry] = []
@@ -257,7 +261,7 @@ class Advance:
             before = [Source(len(entries) - 1, "order")] if entries else []
             entries.append(Entry(f"undo {node.name}", "task", sig, sources=before, goes_on=True))
         if entries:
-            self._undo(about["name"], entries)
+            self._undo(name, entries)
 
     def _undo(self, name: str, entries: list[Entry]) -> None:
         """Compensations are a run of their own, known by the run they undo."""

@@ -289,11 +289,14 @@ class Run:
 
         What waits in a queue is REVOKED when a worker finds it there. Safe to call again.
         """
-        if self.status().over:
+        return self._cancel(self.refresh().attempt, terminate, signal)
+
+    def _cancel(self, attempt: int, terminate: bool, signal: str = "SIGTERM") -> bool:
+        if self.status().over or self.attempt != attempt:
             return False
-        self.app.runs.cancel(self.id, self.attempt)
+        self.app.runs.cancel(self.id, attempt)
         self.app.control.revoke_by_stamped_headers(
-            {STAMP: stamp_of(self.id, self.attempt)}, terminate=terminate, signal=signal
+            {STAMP: stamp_of(self.id, attempt)}, terminate=terminate, signal=signal
         )
         return True
 
@@ -400,6 +403,6 @@ def end_overdue(app: "Canvas", run: str, attempt: int) -> str:
         found = Run.find(app, run)
     except RunLost:
         return "forgotten"
-    if found.attempt != attempt or not found.cancel(terminate=True):
+    if not found._cancel(attempt, terminate=True):
         return "had ended"
     return "cancelled"

@@ -367,21 +367,34 @@ def test_a_chord_whose_end_redis_refuses_stays_ready(driver, redis_server, stepw
     assert completer.unfired(0) == []
 
 
-def test_ends_that_were_foreseen_bring_about_each_other_in_one_call(driver):
-    driver.broker.publish([publish("a"), publish("b")])
-    first, last = driver.broker.lease(Lease("w", ["q"], 2))
+def test_an_end_that_was_foreseen_takes_no_call_of_its_own(driver):
+    driver.broker.publish([publish("a"), publish("b"), publish("c")])
+    first, last, waiting = driver.broker.lease(Lease("w", ["q"], 3))
+    assert [driver.broker.hold("key", 1, delivery) for delivery in (last, waiting)] == [True, False]
     parts = [Part("inner", name, at, b"[]", b"{}", 60, 2) for at, name in enumerate("ab")]
     outer = Part("outer", "inner", 0, b"[1]", b"{}", 60, 1)
-    foreseen = [
-        Foreseen.of(firing("inner", publish("c"), parts=[outer]), [b"[]", b"[] "]),
-        Foreseen.of(firing("outer", publish("d")), [b"[1]"]),
-    ]
-    settlements = [Settlement(first, parts=parts[:1]), Settlement(last, parts=parts[1:], foreseen=foreseen)]
-    settled = driver.completer.settle(settlements, Lease("w", ["q"], 5))
-    assert [verdict.ended for verdict in settled.verdicts] == [(), ["inner", "outer"]]
-    assert [verdict.ready for verdict in settled.verdicts] == [[], []]
-    assert ids(settled.deliveries) == ["c", "d"]
-    assert driver.completer.unfired(0) == []
+    foreseen = [Foreseen.of(firing("inner", publish("d"), parts=[outer]), [b"[]", b"[] "])]
+    end = Settlement(last, parts=parts[1:], foreseen=foreseen, disposal="dead", reason="why not", frees=["key"])
+    settled = driver.completer.settle([Settlement(first, parts=parts[:1]), end], Lease("w", ["q"], 5))
+    assert [verdict.ended for verdict in settled.verdicts] == [(), ["inner"]]
+    assert [[ready.group_id for ready in verdict.ready] for verdict in settled.verdicts] == [[], ["outer"]]
+    assert sorted(ids(settled.deliveries)) == ["c", "d"]
+    assert [letter.reason for letter in driver.broker.dead("q")] == ["why not"]
+
+
+@pytest.mark.parametrize("wrong", ["value", "type"])
+def test_a_foreseen_end_that_cannot_be_is_handed_out(driver, redis_server, wrong):
+    driver.broker.publish([publish("a")])
+    (only,) = driver.broker.lease(Lease("w", ["q"], 1))
+    part = Part("g", "a", 0, b"[]", b"{}", 60, 1)
+    if wrong == "type":
+        redis_server.client().set("elsewhere", "no list")
+    body = publish("b", queue={"value": "\ud800", "type": "elsewhere"}[wrong])
+    settlement = Settlement(only, parts=[part], foreseen=[Foreseen.of(firing("g", body), [b"[]"])])
+    (verdict,) = driver.completer.settle([settlement]).verdicts
+    assert (verdict.held, list(verdict.ended)) == (True, [])
+    assert [ready.group_id for ready in verdict.ready] == ["g"]
+    assert driver.completer.settle([], None, [firing("g", publish("b"))]).fired[0].held
 
 
 def test_a_queue_that_is_no_list_keeps_nobody_from_the_others(driver, redis_server):

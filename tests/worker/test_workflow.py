@@ -122,6 +122,12 @@ def test_a_map_of_composites_and_of_what_is_no_list(app, flow):
         wrong.apply_async().get(timeout=20)
 
 
+def test_a_map_none_of_whose_items_can_be_sent(app, flow):
+    lists = flow.add(task(app, "ident").s([[1, 2], [3]]), name="lists")
+    flow.map(task(app, "rec").s(tag=5), over=lists, name="soft", depth=2, on_failure="continue", default=0)
+    assert flow.apply_async().get(timeout=20) == [[0, 0], [0]]
+
+
 def test_items_that_fail_fail_their_map_or_give_its_default(app, flow):
     items = flow.add(task(app, "ident").s([1, "x", 3]), name="items")
     flow.map(task(app, "add").s(1), over=items, name="hard")
@@ -202,6 +208,19 @@ def test_compensations_run_backwards_whatever_becomes_of_them(bench, app, flow):
     undo = app.workflow(f"{run.id}.0.undo")
     undo.get(timeout=20)
     assert states(undo) == {"undo a": "SUCCESS", "undo b": "FAILURE", "undo c": "SUCCESS"}
+
+
+def test_what_succeeds_as_the_run_fails_is_compensated(bench, app, flow):
+    """Its own settlement may be the one that ends the run."""
+    key = bench.new_key()
+    noted = task(app, "noted")
+    beside = flow.add(noted.s("beside", bench.new_key()), name="beside", compensate=noted.s(key))
+    before = flow.add(task(app, "ident").s({"x": "before"}), name="before", compensate=noted.si("before", key))
+    flow.add(task(app, "ident").s(before["nothing"]), name="wanting", after=[beside])
+    run = flow.apply_async()
+    with pytest.raises(KeyError):
+        run.get(timeout=20)
+    assert sorted(bench.ledger(key, 2)) == ["'before'", "'beside'"]
 
 
 def test_what_was_compensated_runs_again_with_what_stands_on_it(bench, app, flow):

@@ -8,8 +8,12 @@ from collections import Counter
 
 import pytest
 
+from canvas import Workflow
+from canvas.drivers.base import Lease
 from canvas.errors import RunLost, TimeoutError
 from canvas.testing.contract import eventually
+from canvas.worker.process import Plan, WorkerProcess
+from tests.support.apps import make
 from tests.worker.commands import named, start, states, task
 
 POOLS = [("solo",), ("threads", "-c", "4"), ("prefork", "-c", "2"), ("asyncio", "-c", "20")]
@@ -50,6 +54,27 @@ def test_waiting_ends_in_time(app, flow):
         run.get(timeout=0.1)
     assert run.state == "STARTED"
     assert states(run) == {"ident": "PENDING"}
+
+
+def test_a_task_ends_well_though_what_follows_cannot_be_built(bench):
+    def route(name, *_, **__):
+        if name == "t.rec":
+            raise RuntimeError("no way")
+
+    app = make("canvas", *bench.urls()[:2], ledger=bench.urls()[2], task_routes=(route,))
+    flow = Workflow("flow", app)
+    sides = [flow.add(task(app, "ident").s(1).set(queue="own"), name=side) for side in "ab"]
+    flow.add(task(app, "rec").s("end"), after=sides)
+    flow.apply_async()
+    plan = Plan("here", ["celery"], 1, "solo", 0, False, None, None, None, False, False, None)
+    line = WorkerProcess(app, plan, 1, "worker")._line
+    first, last = (line.do(delivery) for delivery in app.driver.broker.lease(Lease("worker", ["own"], 2)))
+    assert [len(settlement.stores) for settlement in (first, last)] == [1, 1]
+    assert (last.disposal, last.foreseen) == ("ack", [])
+    (ready,) = [one for v in app.driver.completer.settle([first, last]).verdicts for one in v.ready]
+    with pytest.raises(RuntimeError, match="no way"):
+        line.do(ready)
+    app.close()
 
 
 def test_a_run_outlives_its_workers(bench, app, flow):

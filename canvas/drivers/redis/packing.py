@@ -4,6 +4,7 @@ Bytes are packed in msgpack's old raw form, the only one that Redis' Lua reads.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, TypeAlias, TypeVar
 from uuid import uuid4
 
@@ -13,7 +14,7 @@ from canvas.drivers.priority import priority_of, step_of
 from canvas.drivers.redis.keys import BrokerKeys, ResultKeys
 from canvas.errors import RefusedError
 from canvas.model.message import Publish
-from canvas.model.settlement import Deferral, Firing, Join, Part, Settlement, Store
+from canvas.model.settlement import Deferral, Firing, Foreseen, Join, Part, Settlement, Store
 from canvas.wire.message import put_back
 
 DEAD_LETTERS_KEPT = 10_000
@@ -21,6 +22,7 @@ T = TypeVar("T")
 Packed: TypeAlias = tuple[bytes, dict[int, str]]
 """What ``pack_each`` gives."""
 NOTHING: Packed = (b"\x90", {})
+_UNWRITABLE = (RefusedError, TypeError, ValueError, LookupError, AttributeError)
 Words: TypeAlias = dict[str, Any]
 """What a script is told of one thing to do."""
 
@@ -38,13 +40,13 @@ def pack_each(items: Sequence[T], words: Callable[[T], Words]) -> Packed:
     not. Raises BrokerError when the words cannot be looked up."""
     try:
         return pack([words(item) for item in items]), {}
-    except (RefusedError, TypeError, ValueError, LookupError, AttributeError):
+    except _UNWRITABLE:
         good, bad = [], {}
     for place, item in enumerate(items):
         try:
             written = words(item)
             pack(written)
-        except (RefusedError, TypeError, ValueError, LookupError, AttributeError) as exc:
+        except _UNWRITABLE as exc:
             bad[place] = f"{type(exc).__name__}: {exc}"
         else:
             good.append(written)
@@ -83,7 +85,7 @@ class Packing:
                 for key in settlement.frees
             ],
             unlocks=[[keys.unique(lock.key), lock.owner] for lock in settlement.unlocks],
-            foreseen=[self.firing(one.firing) | {"digest": one.digest} for one in settlement.foreseen],
+            foreseen=self.foreseen(settlement.foreseen),
         )
 
     def recorded(
@@ -109,6 +111,14 @@ class Packing:
         chord = {"group": firing.group_id, "base": self._group(firing.group_id), "failed": firing.failed}
         recorded = self.recorded(firing.stores, firing.parts, firing.joins, ())
         return chord | recorded | self.sent(firing.publishes, firing.deferrals)
+
+    def foreseen(self, ends: Sequence[Foreseen]) -> list[Any]:
+        """What a settlement foresees; an end that cannot be written is refused when it is handed out."""
+        found = []
+        for firing, digest in ends:
+            with suppress(*_UNWRITABLE):
+                found.append([firing.group_id, digest, pack(self.firing(firing))])
+        return found
 
     def stores(self, stores: Sequence[Store]) -> list[Any]:
         assert self._results is not None or not stores

@@ -8,7 +8,7 @@
 --     publishes, deferrals: as effects.lua says; begins: whether the tag's message starts now, and begun: hash of messages
 --     that its worker acked before they ran; frees: {{places, parked, hash of keys with parked messages, key, start of
 --     begun keys}, …}; unlocks: {{lock, owner}, …}; dead: {list of dead letters, payload, reason, queue, how many to keep};
---     foreseen: ends of chords, as fire.lua, each with the digest of the parts that it takes
+--     foreseen: ends of chords {group, SHA-1 of the parts that it takes, msgpack: as fire.lua}
 -- ARGV[4] how many to lease   ARGV[5] tag prefix   ARGV[6] number of the first tag
 -- ARGV[7] chords to end, msgpack: {as fire.lua, …}   ARGV[8…] queue name of each list
 -- Returns {verdicts, deliveries, revision of what is revoked, verdicts on chords, unix time}: verdict {held, ready chords {group, fire, parts, structure}, groups of chords that ended as foreseen}, delivery {tag, queue, payload}; {-1, why} for what cannot be done
@@ -57,29 +57,30 @@ local function repeatable(s)
     return not (s.joins or s.grows or s.publishes or s.deferrals or s.frees or s.unlocks or s.dead)
 end
 
--- End the chords that s completed, and those that this completes, as far as s foresaw it, with the parts that are there;
--- returns {those that are left, groups of those that ended}.
+-- End a chord that is ready by f, {group, SHA-1 of parts, firing}, if f was made of these parts; the outer chords that
+-- became ready with it, nil where it is not to be.
+local function end_by(f, ready)
+    if not f or redis.sha1hex(table.concat(ready[3])) ~= f[2] then return nil end
+    local done, verdict = pcall(fire, cmsgpack.unpack(f[3]))
+    return done and verdict[1] == 1 and verdict[2] or nil
+end
+
+-- End the chords in found as far as s foresaw it. Returns {those that are ready then, groups of those that ended}.
 local function as_foreseen(s, found)
     if not s.foreseen then return {found} end
-    local left, ended, ends, at = {}, {}, {}, 1
-    for _, f in ipairs(s.foreseen) do ends[f.group] = f end
-    while found[at] do
-        local ready = found[at]
-        local f = ends[ready[1]]
-        local verdict = f and redis.sha1hex(table.concat(ready[3])) == f.digest and fire(f) or NONE
-        if verdict[1] == 1 then
-            ended[#ended + 1] = ready[1]
-            for _, outer in ipairs(verdict[2]) do found[#found + 1] = outer end
-        else
-            left[#left + 1] = ready
-        end
-        at = at + 1
+    local left, ended, ends = {}, {}, {}
+    for _, f in ipairs(s.foreseen) do ends[f[1]] = f end
+    for _, ready in ipairs(found) do
+        local outer = end_by(ends[ready[1]], ready)
+        if outer then ended[#ended + 1] = ready[1] end
+        for _, one in ipairs(outer or {ready}) do left[#left + 1] = one end
     end
     return {left, ended}
 end
 
 local function take_effect(s)
     local found = as_foreseen(s, record_and_send(s))
+    on_broker()
     for _, f in ipairs(s.frees or NONE) do free(f, s.tag, KEYS[1]) end
     for _, u in ipairs(s.unlocks or NONE) do unlock(u[1], u[2]) end
     if s.dead then
