@@ -5,7 +5,7 @@ Sources: PROTOCOL.md §1.3, §2.1, §2.4; SEMANTICS.md W1–W10, T6, T8.
 
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -83,13 +83,22 @@ class Client:
         self._around = surroundings
         self._origin = (0, "")
 
-    def outgoing(self, dispatch: Dispatch, ambient: Ambient) -> Outgoing:
-        """The message that ``dispatch`` stands for, encoded and routed.
+    def outgoing(self, dispatches: Iterable[Dispatch], ambient: Ambient) -> list[Outgoing]:
+        """The messages that ``dispatches`` stand for, encoded and routed.
 
-        The task's own attributes fill in options that neither the call nor its signature gives. Raises
+        A task's own attributes fill in options that neither the call nor its signature gives. Raises
         EncodeError for values the serializer cannot write or a message over ``task_message_max_bytes``.
         """
-        options = {**self._defaults(dispatch.task), **dispatch.options}
+        defaults: dict[str, Mapping[str, Any]] = {}
+        found = []
+        for dispatch in dispatches:
+            known = defaults.get(dispatch.task)
+            if known is None:
+                known = defaults[dispatch.task] = self._defaults(dispatch.task)
+            found.append(self._outgoing(dispatch, {**known, **dispatch.options}, ambient))
+        return found
+
+    def _outgoing(self, dispatch: Dispatch, options: dict[str, Any], ambient: Ambient) -> Outgoing:
         message = self._message(dispatch, options, ambient)
         route = self._router.route(options.get("route_name") or dispatch.task, options, dispatch.args, dispatch.kwargs)
         self._address(message, route, options, ambient)

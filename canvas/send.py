@@ -165,11 +165,11 @@ class Sender:
     def _outgoing(self, dispatches: list[Dispatch], ambient: Ambient) -> list[Outgoing]:
         client = self._app.client
         if len(dispatches) <= _FEW:
-            return [client.outgoing(dispatch, ambient) for dispatch in dispatches]
+            return client.outgoing(dispatches, ambient)
         from canvas.model.collection import uncollected
 
         with uncollected():
-            return [client.outgoing(dispatch, ambient) for dispatch in dispatches]
+            return client.outgoing(dispatches, ambient)
 
     def _sent(self, sig: Signature[Any], plan: Plan, outgoing: list[Outgoing], options: Mapping[str, Any]) -> Any:
         for out in outgoing:

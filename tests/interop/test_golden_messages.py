@@ -171,7 +171,7 @@ def sent(app, case):
     found = getattr(Cases(app), case)()
     sig, options = found if isinstance(found, tuple) else (found, {})
     plan = app.plan(sig, (), {}, options)
-    return [json.loads(app.client.outgoing(d, Ambient()).publish.payload) for d in plan.dispatches]
+    return [json.loads(out.publish.payload) for out in app.client.outgoing(plan.dispatches, Ambient())]
 
 
 def decoded(envelope):
@@ -244,5 +244,5 @@ def test_priorities_choose_their_list():
         given = json.loads(message["raw"])["properties"]["priority"]
         sig = app.tasks["gapp.add"].s(1, 1)
         plan = app.plan(sig, (), {}, {"priority": given})
-        out = app.client.outgoing(plan.dispatches[0], Ambient())
+        (out,) = app.client.outgoing(plan.dispatches, Ambient())
         assert json.loads(out.publish.payload)["properties"]["priority"] == given
