@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 from canvas.app import Canvas
+from canvas.model import current
 from canvas.model.chain import chain
 from canvas.model.chord import chord
-from canvas.model.current import current_app
 from canvas.model.group import group
 from canvas.model.signature import Signature, maybe_signature, signature
 from canvas.model.spread import chunks, xmap, xstarmap
@@ -17,6 +17,11 @@ from canvas.version import __version__
 
 if TYPE_CHECKING:
     from canvas.workflows import Workflow, workflow
+
+current_app: Any = current.Proxy(current.current_app)
+"""The app made last, or set by ``app.set_current()``. Raises ConfigurationError when there is none."""
+current_task: Any = current.Proxy(current.current_task)
+"""The task that runs here; false outside tasks."""
 
 __all__ = [
     "AsyncResult",
@@ -33,6 +38,7 @@ __all__ = [
     "chord",
     "chunks",
     "current_app",
+    "current_task",
     "group",
     "maybe_signature",
     "shared_task",

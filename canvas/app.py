@@ -3,7 +3,6 @@
 import importlib
 import os
 import socket
-import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -27,12 +26,14 @@ from canvas.model.current import current_request, set_current_app
 from canvas.model.ids import new_id
 from canvas.model.names import task_name
 from canvas.model.plan import Plan
-from canvas.model.signature import Signature, signature
+from canvas.model.signature import Signature, maybe_signature, signature
 from canvas.registry import TaskRegistry
 from canvas.result import AppGroupResult, AsyncResult, ResultSet
 from canvas.routing import Router
 from canvas.runs import Runs, at_once
 from canvas.send import Sender
+from canvas.signals import Signal
+from canvas.telemetry import emit
 from canvas.validation import Models
 from canvas.wire.signing import Signer, signer
 
@@ -73,13 +74,17 @@ class Canvas:
         if include is not None:
             self._overrides["include"] = list(include)
         self._source = (config_source, namespace)
-        self._tasks = TaskRegistry()
+        self._tasks = TaskRegistry(self.register_task)
         self._unbound: list[task_module.Task[Any]] = []
         self._lock = threading.RLock()
         self.clock_offset = 0.0
         """Seconds by which the broker's clock is ahead of this machine's, as far as a worker knows."""
         self._finalized = False
         self._discover: list[Callable[[], None]] = []
+        self.on_configure = Signal("app.on_configure")
+        self.on_after_configure = Signal("app.on_after_configure")
+        self.on_after_finalize = Signal("app.on_after_finalize")
+        self.on_after_fork = Signal("app.on_after_fork")
         self._local_oid = threading.local()
         if task_cls is not None:
             self.Task = task_cls
@@ -182,6 +187,7 @@ class Canvas:
             "run": run if bind else staticmethod(run),
             "__wrapped__": staticmethod(function),
             "__doc__": function.__doc__,
+            "__name__": function.__name__,
             "__module__": function.__module__,
             "__annotations__": getattr(function, "__annotations__", {}),
             **{key: staticmethod(value) if _chooses(key, value) else value for key, value in options.items()},
@@ -226,13 +232,17 @@ class Canvas:
         return self._tasks
 
     def finalize(self, auto: bool = False) -> None:
-        """Bind every task to the settings; done by itself at first use."""
+        """Bind every task to the settings; done by itself at first use. Then the settings and the tasks are complete,
+        which ``on_configure``, ``on_after_configure`` and ``on_after_finalize`` tell."""
         with self._lock:
             if self._finalized:
                 return
             while self._unbound:
                 self._unbound.pop().bind(self)
             self._finalized = True
+        self.on_configure.send(sender=self)
+        self.on_after_configure.send(sender=self, source=self.conf)
+        self.on_after_finalize.send(sender=self)
 
     def autodiscover_tasks(
         self, packages: Iterable[str] | Callable[[], Iterable[str]] | None = None,
@@ -251,11 +261,24 @@ class Canvas:
 
     def import_task_modules(self) -> None:
         """Import what ``include``, ``imports`` and ``autodiscover_tasks`` name."""
+        emit("app.importing", app=self)
         for module in (*self.conf.include, *self.conf.imports):
             importlib.import_module(module)
         while self._discover:
             self._discover.pop(0)()
         self.finalize()
+
+    def add_periodic_task(
+        self, schedule: Any, sig: Any, args: Iterable[Any] = (), kwargs: Mapping[str, Any] | None = None,
+        name: str | None = None, **options: Any,
+    ) -> str:  # fmt: skip
+        """Enter ``sig`` in ``beat_schedule``; the entry's name. Nothing here runs a schedule: that is Celery's beat."""
+        sig = maybe_signature(sig, self).clone(tuple(args), dict(kwargs or {}))
+        entry = {"schedule": schedule, "task": sig.task, "args": sig.args, "kwargs": sig.kwargs}
+        key = name or repr(sig)
+        known = self.conf.changed().get("beat_schedule") or {}
+        self.conf.update(beat_schedule={**known, key: {**entry, "options": {**sig.options, **options}}})
+        return key
 
     # -- sending
 
@@ -274,7 +297,9 @@ class Canvas:
 
     @cached_property
     def router(self) -> Router:
-        return self.conf.router()
+        router = self.conf.router()
+        router.tasks = self._tasks
+        return router
 
     @cached_property
     def client(self) -> Client:
@@ -414,7 +439,7 @@ class Canvas:
         return Backend(self.driver.results, self.conf, self.now)
 
     def AsyncResult(self, id: str, task_name: str | None = None, **kwargs: Any) -> AsyncResult:
-        return AsyncResult(id, app=self, **kwargs)
+        return AsyncResult(id, task_name=task_name, **{"app": self, **kwargs})
 
     @cached_property
     def GroupResult(self) -> AppGroupResult:
@@ -482,16 +507,25 @@ def _same_place(existing: Any, function: Callable[..., Any]) -> bool:
 
 
 def _import_related(package: str, related_name: str | None) -> None:
+    """``package`` may also be a class in one, as Django names its apps."""
+    try:
+        importlib.import_module(package)
+    except ModuleNotFoundError as exc:
+        parent, _, name = package.rpartition(".")
+        if exc.name != package or not parent or not hasattr(importlib.import_module(parent), name):
+            raise
+        package = parent.removesuffix(".apps")
     name = f"{package}.{related_name}" if related_name else package
     try:
         importlib.import_module(name)
     except ModuleNotFoundError as exc:
-        if exc.name != name and not name.startswith(f"{exc.name}."):
+        if exc.name != name:
             raise
-        if package not in sys.modules:
-            importlib.import_module(package)
 
 
 def _chooses(option: str, value: Any) -> bool:
     """Functions of a call's arguments, not of its task: no methods."""
     return option in ("unique_key", "concurrency_key") and callable(value)
+
+
+shared.stand_in(lambda: Canvas(set_as_current=False))

@@ -1,4 +1,5 @@
-"""Settings: Celery's lower-case names, checked as they come in, with a word on where a wrong one came from.
+"""Settings: Celery's lower-case names, and the upper-case ones they had before, checked as they come in, with a word on
+where a wrong one came from.
 
 Later sources win: defaults, the configuration object, the environment (``CELERY_…``, then ``CANVAS_…``), keyword
 arguments and assignment.
@@ -54,6 +55,7 @@ class Config:
         return conf
 
     def _set(self, name: str, value: Any, source: str) -> None:
+        name = _OLD.get(name, name)
         setting = SETTINGS.get(name)
         if setting is None:
             raise UnknownSetting(_unknown(name, source))
@@ -70,26 +72,43 @@ class Config:
     __setitem__ = __setattr__
 
     def __getattr__(self, name: str) -> Any:
+        if name in _OLD:
+            return self.__dict__[_OLD[name]]
         raise UnknownSetting(_unknown(name, "app.conf"))
 
     def __getitem__(self, name: str) -> Any:
         try:
-            return self.__dict__[name]
+            return self.__dict__[_OLD.get(name, name)]
         except KeyError:
             raise UnknownSetting(_unknown(name, "app.conf")) from None
 
     def __contains__(self, name: object) -> bool:
-        return name in SETTINGS
+        return name in SETTINGS or name in _OLD
 
     def __iter__(self) -> Iterator[str]:
         return iter(SETTINGS)
 
+    def __len__(self) -> int:
+        return len(SETTINGS)
+
     def keys(self) -> list[str]:
         return list(SETTINGS)
 
+    def values(self) -> list[Any]:
+        return [self.__dict__[name] for name in SETTINGS]
+
+    def items(self) -> list[tuple[str, Any]]:
+        return [(name, self.__dict__[name]) for name in SETTINGS]
+
+    def setdefault(self, name: str, default: Any = None) -> Any:
+        """A setting that was given; ``default``, and so it is from now on, for one that was not."""
+        if name not in self._given:
+            self._set(name, default, "setdefault()")
+        return self.__dict__[name]
+
     def get(self, name: str, default: Any = None) -> Any:
         """A setting, or ``default`` for a name that is none."""
-        return self.__dict__[name] if name in SETTINGS else default
+        return self.__dict__.get(_OLD.get(name, name), default)
 
     def update(self, *sources: Mapping[str, Any], **settings: Any) -> None:
         """Set many at once."""
@@ -100,6 +119,20 @@ class Config:
     def changed(self) -> dict[str, Any]:
         """The settings that were given, as opposed to left at their defaults."""
         return dict(self._given)
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """``changed()``, by Celery's name."""
+        return self.changed()
+
+    def table(self, with_defaults: bool = False, censored: bool = True) -> dict[str, Any]:
+        """Settings as a mapping; without ``censored`` with their secrets."""
+        found = {name: self.__dict__[name] for name in (SETTINGS if with_defaults else self._given)}
+        return {name: masked(name, value) for name, value in found.items()} if censored else found
+
+    def humanize(self, with_defaults: bool = False, censored: bool = True) -> str:
+        """A line for each setting."""
+        return "\n".join(f"{name}: {value!r}" for name, value in self.table(with_defaults, censored).items())
 
     def as_dict(self) -> dict[str, Any]:
         """All settings, with secrets masked."""
@@ -140,9 +173,6 @@ def _is_secret(name: str) -> bool:
 
 
 def _unknown(name: str, source: str) -> str:
-    renamed = _OLD.get(name)
-    if renamed:
-        return f"{name} (from {source}) is the old name of {renamed}"
     near = _close_to(name.lower(), cutoff=0.6)
     hint = f"; did you mean {near[0]}?" if near else ""
     return f"unknown setting {name!r} from {source}{hint}"

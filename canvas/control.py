@@ -1,6 +1,7 @@
 """Remote control messages to workers (PROTOCOL.md §6)."""
 
 import time
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from canvas.drivers.base import Inbox
@@ -28,7 +29,8 @@ class Control:
         destination: list[str] | None = None,
         terminate: bool = False,
         signal: str = "SIGTERM",
-    ) -> None:
+        **options: Any,
+    ) -> list[dict[str, Any]]:
         """Tell workers not to run a task (or tasks), and with ``terminate`` to stop it where it runs.
 
         Canvas' workers find it in the broker, for a day, however late they start; Celery's are told. A task that
@@ -36,7 +38,7 @@ class Control:
         """
         self.keep_revoked([task_id] if isinstance(task_id, str) else list(task_id))
         arguments = {"task_id": task_id, "terminate": terminate, "signal": signal}
-        self.broadcast("revoke", arguments, destination)
+        return self.broadcast("revoke", arguments, destination, **options)
 
     def revoke_by_stamped_headers(
         self,
@@ -44,11 +46,12 @@ class Control:
         destination: list[str] | None = None,
         terminate: bool = False,
         signal: str = "SIGTERM",
-    ) -> None:
+        **options: Any,
+    ) -> list[dict[str, Any]]:
         """``revoke`` for every task that has one of the stamps; a stamp's value may be a list of values."""
         self.keep_revoked_stamps(headers)
         arguments = {"headers": headers, "terminate": terminate, "signal": signal}
-        self.broadcast("revoke_by_stamped_headers", arguments, destination)
+        return self.broadcast("revoke_by_stamped_headers", arguments, destination, **options)
 
     def keep_revoked(self, ids: list[str]) -> None:
         """Write revocations where canvas' workers look for them; tell nobody."""
@@ -63,31 +66,42 @@ class Control:
         """The same for stamps."""
         self._app.driver.broker.revoke(stamp_entries(headers), REVOKED_FOR)
 
-    def terminate(self, task_id: str | list[str], signal: str = "SIGTERM", **options: Any) -> None:
+    def terminate(
+        self,
+        task_id: str | list[str],
+        destination: list[str] | None = None,
+        signal: str = "SIGTERM",
+        **options: Any,
+    ) -> list[dict[str, Any]]:
         """``revoke(task_id, terminate=True)``."""
-        self.revoke(task_id, terminate=True, signal=signal, **options)
+        return self.revoke(task_id, destination, True, signal, **options)
 
     def broadcast(
         self,
         command: str,
         arguments: dict[str, Any] | None = None,
         destination: list[str] | None = None,
+        connection: Any = None,
         reply: bool = False,
         timeout: float = 1.0,
         limit: int | None = None,
+        callback: Callable[[dict[str, Any]], Any] | None = None,
+        channel: Any = None,
         pattern: str | None = None,
         matcher: str | None = None,
+        **more: Any,
     ) -> list[dict[str, Any]]:
         """Send a command to all workers, or to those in ``destination``, or whose names match ``pattern`` (a glob, or
-        with ``matcher="pcre"`` a regular expression).
+        with ``matcher="pcre"`` a regular expression). ``more`` are further arguments of the command.
 
         With ``reply``: what they answer within ``timeout`` seconds, ``limit`` of them at most, each
-        ``{node: answer}``.
+        ``{node: answer}``; ``callback`` is called with each as it comes. ``connection`` and ``channel`` are Celery's,
+        and not needed here.
         """
         app, ticket = self._app, new_id()
         body: dict[str, Any] = {
             "method": command,
-            "arguments": arguments or {},
+            "arguments": {**(arguments or {}), **more},
             "destination": destination,
             "pattern": pattern,
             "matcher": matcher,
@@ -101,9 +115,12 @@ class Control:
         body["reply_to"] = {"exchange": replies, "routing_key": mine}
         with app.driver.broker.replies(replies, mine) as inbox:
             app.driver.broker.broadcast(f"{exchange}.pidbox", app.client.control(body))
-            return self._collect(inbox, ticket, timeout, limit or (len(destination) if destination else None))
+            most = limit or (len(destination) if destination else None)
+            return self._collect(inbox, ticket, timeout, most, callback)
 
-    def _collect(self, inbox: Inbox, ticket: str, timeout: float, limit: int | None) -> list[dict[str, Any]]:
+    def _collect(
+        self, inbox: Inbox, ticket: str, timeout: float, limit: int | None, callback: Callable[[Any], Any] | None
+    ) -> list[dict[str, Any]]:
         answers: list[dict[str, Any]] = []
         deadline = time.monotonic() + timeout
         while (left := deadline - time.monotonic()) > 0 and (limit is None or len(answers) < limit):
@@ -113,6 +130,8 @@ class Control:
             headers, body = wire.decode_plain(payload, max_bytes=self._app.conf.task_message_max_bytes)
             if headers.get("ticket") == ticket:
                 answers.append(body)
+                if callback is not None:
+                    callback(body)
         return answers
 
     def ping(self, destination: list[str] | None = None, timeout: float = 1.0, **options: Any) -> list[dict[str, Any]]:
@@ -123,74 +142,105 @@ class Control:
         self,
         destination: list[str] | str | None = None,
         timeout: float = 1.0,
+        callback: Callable[[dict[str, Any]], Any] | None = None,
+        connection: Any = None,
+        app: "Canvas | None" = None,
+        limit: int | None = None,
         pattern: str | None = None,
         matcher: str | None = None,
-        limit: int | None = None,
     ) -> "Inspect":
-        """``app.control.inspect().active()``."""
+        """``app.control.inspect().active()``; of another ``app``'s workers where one is given."""
+        options = {"timeout": timeout, "callback": callback, "pattern": pattern, "matcher": matcher, "limit": limit}
         nodes = [destination] if isinstance(destination, str) else destination
-        return Inspect(
-            self, {"destination": nodes, "timeout": timeout, "pattern": pattern, "matcher": matcher, "limit": limit}
-        )
+        return Inspect(self if app is None else app.control, {"destination": nodes, **options})
 
     def time_limit(
-        self, task_name: str, soft: float | None = None, hard: float | None = None, **options: Any
+        self,
+        task_name: str,
+        soft: float | None = None,
+        hard: float | None = None,
+        destination: list[str] | None = None,
+        **options: Any,
     ) -> list[dict[str, Any]]:
         """Change a task's time limits, seconds, in running workers."""
-        return self.broadcast("time_limit", {"task_name": task_name, "hard": hard, "soft": soft}, **options)
+        return self.broadcast(
+            "time_limit", {"task_name": task_name, "hard": hard, "soft": soft}, destination=destination, **options
+        )
 
-    def rate_limit(self, task_name: str, rate_limit: Any, **options: Any) -> list[dict[str, Any]]:
+    def rate_limit(
+        self, task_name: str, rate_limit: Any, destination: list[str] | None = None, **options: Any
+    ) -> list[dict[str, Any]]:
         """Change a task's rate limit in running workers."""
-        return self.broadcast("rate_limit", {"task_name": task_name, "rate_limit": rate_limit}, **options)
+        return self.broadcast(
+            "rate_limit", {"task_name": task_name, "rate_limit": rate_limit}, destination=destination, **options
+        )
 
     def add_consumer(
         self, queue: str, exchange: str | None = None, exchange_type: str = "direct", routing_key: str | None = None,
-        **options: Any,
+        options: Mapping[str, Any] | None = None, destination: list[str] | None = None, **more: Any,
     ) -> list[dict[str, Any]]:  # fmt: skip
-        """Let workers take from one queue more."""
-        about = {"queue": queue, "exchange": exchange, "exchange_type": exchange_type, "routing_key": routing_key}
-        return self.broadcast("add_consumer", about, **options)
+        """Let workers take from one queue more; ``options`` are further fields of the command."""
+        about = {
+            **(options or {}),
+            "queue": queue,
+            "exchange": exchange,
+            "exchange_type": exchange_type,
+            "routing_key": routing_key,
+        }
+        return self.broadcast("add_consumer", about, destination=destination, **more)
 
-    def cancel_consumer(self, queue: str, **options: Any) -> list[dict[str, Any]]:
+    def cancel_consumer(self, queue: str, destination: list[str] | None = None, **options: Any) -> list[dict[str, Any]]:
         """Let workers take from this queue no more."""
-        return self.broadcast("cancel_consumer", {"queue": queue}, **options)
+        return self.broadcast("cancel_consumer", {"queue": queue}, destination=destination, **options)
 
-    def pool_grow(self, n: int = 1, **options: Any) -> list[dict[str, Any]]:
+    def pool_grow(self, n: int = 1, destination: list[str] | None = None, **options: Any) -> list[dict[str, Any]]:
         """So many places more in each worker's pool."""
-        return self.broadcast("pool_grow", {"n": n}, **options)
+        return self.broadcast("pool_grow", {"n": n}, destination=destination, **options)
 
-    def pool_shrink(self, n: int = 1, **options: Any) -> list[dict[str, Any]]:
+    def pool_shrink(self, n: int = 1, destination: list[str] | None = None, **options: Any) -> list[dict[str, Any]]:
         """So many places fewer."""
-        return self.broadcast("pool_shrink", {"n": n}, **options)
+        return self.broadcast("pool_shrink", {"n": n}, destination=destination, **options)
 
     def pool_restart(
-        self, modules: list[str] | None = None, reload: bool = False, reloader: Any = None, **options: Any
+        self,
+        modules: list[str] | None = None,
+        reload: bool = False,
+        reloader: Any = None,
+        destination: list[str] | None = None,
+        **options: Any,
     ) -> list[dict[str, Any]]:
         """Replace the processes of prefork pools, where ``worker_pool_restarts`` allows it; with ``reload`` load these
         modules, which the workers have loaded already, again before."""
-        return self.broadcast("pool_restart", {"modules": modules, "reload": reload, "reloader": reloader}, **options)
+        return self.broadcast(
+            "pool_restart",
+            {"modules": modules, "reload": reload, "reloader": reloader},
+            destination=destination,
+            **options,
+        )
 
-    def autoscale(self, max: int, min: int, **options: Any) -> list[dict[str, Any]]:
+    def autoscale(
+        self, max: int, min: int, destination: list[str] | None = None, **options: Any
+    ) -> list[dict[str, Any]]:
         """Other bounds for pools that scale themselves."""
-        return self.broadcast("autoscale", {"max": max, "min": min}, **options)
+        return self.broadcast("autoscale", {"max": max, "min": min}, destination=destination, **options)
 
-    def enable_events(self, **options: Any) -> list[dict[str, Any]]:
+    def enable_events(self, destination: list[str] | None = None, **options: Any) -> list[dict[str, Any]]:
         """Let workers send task events."""
-        return self.broadcast("enable_events", None, **options)
+        return self.broadcast("enable_events", None, destination=destination, **options)
 
-    def disable_events(self, **options: Any) -> list[dict[str, Any]]:
+    def disable_events(self, destination: list[str] | None = None, **options: Any) -> list[dict[str, Any]]:
         """Let workers send none."""
-        return self.broadcast("disable_events", None, **options)
+        return self.broadcast("disable_events", None, destination=destination, **options)
 
-    def heartbeat(self, **options: Any) -> list[dict[str, Any]]:
+    def heartbeat(self, destination: list[str] | None = None, **options: Any) -> list[dict[str, Any]]:
         """Let workers send a heartbeat now."""
-        return self.broadcast("heartbeat", None, **options)
+        return self.broadcast("heartbeat", None, destination=destination, **options)
 
     def shutdown(self, destination: list[str] | None = None, **options: Any) -> None:
         """Stop workers, warmly."""
         self.broadcast("shutdown", {}, destination, **options)
 
-    def purge(self) -> int:
+    def purge(self, connection: Any = None) -> int:
         """Delete what waits in the app's queues; how many messages."""
         return sum(self._app.driver.broker.purge(queue.name) for queue in self._app.router.consumed())
 
@@ -213,16 +263,21 @@ class Inspect:
         answers = self._control.broadcast(command, arguments, reply=True, **self._options)
         return by_node(answers) or None
 
-    def ping(self) -> dict[str, Any] | None:
+    def ping(self, destination: list[str] | None = None) -> dict[str, Any] | None:
+        if destination is not None:
+            self._options = {**self._options, "destination": destination}
         return self._ask("ping")
+
+    def hello(self, from_node: str, revoked: list[str] | None = None) -> dict[str, Any] | None:
+        return self._ask("hello", from_node=from_node, revoked=revoked)
 
     def active(self, safe: bool | None = None) -> dict[str, Any] | None:
         return self._ask("active", **({} if safe is None else {"safe": safe}))
 
-    def reserved(self) -> dict[str, Any] | None:
+    def reserved(self, safe: bool | None = None) -> dict[str, Any] | None:
         return self._ask("reserved")
 
-    def scheduled(self) -> dict[str, Any] | None:
+    def scheduled(self, safe: bool | None = None) -> dict[str, Any] | None:
         return self._ask("scheduled")
 
     def registered(self, *taskinfoitems: str) -> dict[str, Any] | None:

@@ -56,6 +56,8 @@ def _task(app: Any, sig: Signature[Any], args: tuple[Any, ...], kwargs: Options,
     request = _request(app, task.name, args, kwargs, merged)
     outcome = execute(task, request, args, kwargs)
     if isinstance(outcome, Retried) and outcome.retry.sig is not None:
+        if merged.get("throw", app.conf.task_eager_propagates):
+            raise outcome.retry
         again = {"retries": request.retries + 1, "task_id": request.id, "link": merged.get("link")}
         return _task(app, outcome.retry.sig.clone(), (), {}, {**again, "link_error": merged.get("link_error")})
     state, value, text = _end(outcome)

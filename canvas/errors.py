@@ -4,7 +4,7 @@
 
     CanvasError
     ├── ConfigurationError          a setting, URL or option is wrong
-    │   ├── UnknownSetting
+    │   ├── UnknownSetting          (also AttributeError and KeyError)
     │   └── InvalidSetting
     ├── CompositionError            a workflow cannot be compiled
     ├── RunLost                     a workflow's run that is not, or no longer, kept
@@ -50,8 +50,10 @@ class ConfigurationError(CanvasError):
     """A setting, URL or option is wrong; the message says which and what it should be."""
 
 
-class UnknownSetting(ConfigurationError):
+class UnknownSetting(ConfigurationError, AttributeError, KeyError):
     """A setting of that name does not exist; the nearest name is suggested."""
+
+    __str__ = Exception.__str__
 
 
 class InvalidSetting(ConfigurationError):

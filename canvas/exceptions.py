@@ -4,6 +4,7 @@ from canvas.errors import (
     AlreadyRegistered,
     ChordError,
     Ignore,
+    InvalidTaskError,
     MaxRetriesExceededError,
     NotRegistered,
     OperationalError,
@@ -17,18 +18,25 @@ from canvas.errors import (
     TimeoutError,
     WorkerLostError,
 )
+from canvas.errors import BrokerError as BackendError
+from canvas.errors import CanvasError as CeleryError
 from canvas.errors import ConfigurationError as ImproperlyConfigured
+from canvas.errors import SignatureError as SecurityError
 
 __all__ = [
     "AlreadyRegistered",
+    "BackendError",
+    "CeleryError",
     "ChordError",
     "Ignore",
     "ImproperlyConfigured",
+    "InvalidTaskError",
     "MaxRetriesExceededError",
     "NotRegistered",
     "OperationalError",
     "Reject",
     "Retry",
+    "SecurityError",
     "SoftTimeLimitExceeded",
     "TaskError",
     "TaskPredicate",

@@ -28,9 +28,9 @@ def execute(
         try:
             _before(task, request, args, kwargs)
             if watched is None:
-                outcome: Outcome = Success(_value(task, args, kwargs))
+                outcome = _returned(request, _value(task, args, kwargs))
             else:
-                outcome = Success(watched(lambda: _value(task, args, kwargs)))
+                outcome = _returned(request, watched(lambda: _value(task, args, kwargs)))
         except Exception as exc:  # noqa: BLE001 - every exception of the user's code is an outcome
             outcome = _raised(task, exc)
         return _hooks(task, request, args, kwargs, outcome)
@@ -48,7 +48,7 @@ async def aexecute(
         try:
             _before(task, request, args, kwargs)
             coroutine: Any = task(*args, **kwargs)
-            outcome: Outcome = Success(await (coroutine if watched is None else watched(coroutine)))
+            outcome = _returned(request, await (coroutine if watched is None else watched(coroutine)))
         except Exception as exc:  # noqa: BLE001 - as above
             outcome = _raised(task, exc)
         return _hooks(task, request, args, kwargs, outcome)
@@ -59,6 +59,14 @@ async def aexecute(
 def _before(task: Task[Any], request: Request, args: Any, kwargs: Any) -> None:
     if type(task).before_start is not Task.before_start:
         task.before_start(request.id, args, kwargs)
+
+
+def _returned(request: Request, value: Any) -> Outcome:
+    """What a value of a task means: ``return self.retry(throw=False)`` is a retry."""
+    if isinstance(value, Retry) and value in request.retries_sent:
+        request.retries_sent.remove(value)
+        return Retried(value, "")
+    return Success(value)
 
 
 def _raised(task: Task[Any], exc: Exception) -> Outcome:
@@ -134,18 +142,19 @@ def _hooks(task: Task[Any], request: Request, args: Any, kwargs: Any, outcome: O
                 lambda: task.on_success(value, request.id, args, kwargs),
                 lambda: task.after_return("SUCCESS", value, request.id, args, kwargs, None),
             )
-        case Failure(exc, text):
+        case Failure(exc):
+            einfo = outcome.einfo
             return _hook(
                 outcome,
-                lambda: task.on_failure(exc, request.id, args, kwargs, text),
-                lambda: task.after_return("FAILURE", exc, request.id, args, kwargs, text),
+                lambda: task.on_failure(exc, request.id, args, kwargs, einfo),
+                lambda: task.after_return("FAILURE", exc, request.id, args, kwargs, einfo),
             )
-        case Retried(retry, text):
-            reason = retry.exc or retry
+        case Retried(retry):
+            reason, einfo = retry.exc or retry, outcome.einfo
             return _hook(
                 outcome,
-                lambda: task.on_retry(reason, request.id, args, kwargs, text),
-                lambda: task.after_return("RETRY", retry, request.id, args, kwargs, text),
+                lambda: task.on_retry(reason, request.id, args, kwargs, einfo),
+                lambda: task.after_return("RETRY", retry, request.id, args, kwargs, einfo),
             )
     return outcome
 

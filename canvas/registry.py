@@ -1,5 +1,6 @@
 """The tasks of an app, by name."""
 
+from collections.abc import Callable
 from typing import Any
 
 from canvas.errors import NotRegistered
@@ -12,10 +13,14 @@ class TaskRegistry(dict[str, Task[Any]]):
     def __missing__(self, name: str) -> Task[Any]:
         raise NotRegistered(name)
 
-    def register(self, task: Task[Any]) -> Task[Any]:
-        """Add a task under its name."""
-        self[task.name] = task
-        return task
+    def __init__(self, adopt: Callable[[Any], Task[Any]]) -> None:
+        """``adopt`` makes a task the app's."""
+        super().__init__()
+        self._adopt = adopt
+
+    def register(self, task: Any) -> Task[Any]:
+        """Make a task, given itself or its class, the app's."""
+        return self._adopt(task)
 
     def unregister(self, task: Any) -> None:
         """Remove a task, given itself or its name. Raises NotRegistered."""

@@ -6,6 +6,8 @@ Sources: PROTOCOL.md §1.7; Celery's ``task_routes``, ``task_queues`` and ``task
 import re
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import translate
+from importlib import import_module
+from inspect import signature
 from typing import Any, NamedTuple, TypeAlias
 
 from canvas.errors import ConfigurationError
@@ -44,6 +46,8 @@ class Router:
         if default_queue not in self._queues and not self._queues:
             own = Queue(default_queue, default_exchange or "", default_routing_key or "", default_exchange_type)
             self._queues[default_queue] = own
+        self.tasks: Mapping[str, Any] = {}
+        """What router functions get as ``task``, by name."""
         self._routes = _compiled(routes)
         self._default = self._to_queue(default_queue, None)
 
@@ -120,7 +124,7 @@ class Router:
         self, name: str, options: Mapping[str, Any], args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> dict[str, Any]:
         for find in self._routes:
-            found = find(name, args, kwargs, options)
+            found = find(name, args, kwargs, options, self.tasks.get(name))
             if found:
                 return {"queue": found} if isinstance(found, str) else dict(found)
         return {}
@@ -168,15 +172,46 @@ def _compiled(routes: Any) -> list[RouteFunction]:
 
 
 def _router(entry: Any) -> RouteFunction:
+    if isinstance(entry, str):
+        return _named(entry)
     if isinstance(entry, Mapping):
         return _table(entry.items())
     if isinstance(entry, list | tuple):
         return _table(entry)
     if hasattr(entry, "route_for_task"):
-        return lambda name, args, kwargs, options: entry.route_for_task(name, args, kwargs)
+        return lambda name, args, kwargs, options, task: entry.route_for_task(name, args, kwargs)
     if callable(entry):
-        return lambda name, args, kwargs, options: entry(name, args, kwargs, dict(options))
+        return _called(entry)
     raise ConfigurationError(f"task_routes: expected a mapping, a list or a function; got {entry!r:.100}")
+
+
+def _called(function: RouteFunction) -> RouteFunction:
+    """Celery gives routers the task, too; those that take no such argument do without."""
+    parameters = signature(function).parameters.values()
+    takes_task = any(one.name == "task" or one.kind is one.VAR_KEYWORD for one in parameters)
+
+    def find(name: str, args: Any, kwargs: Any, options: Any, task: Any) -> Any:
+        about = {"task": task} if takes_task else {}
+        return function(name, args, kwargs, dict(options), **about)
+
+    return find
+
+
+def _named(path: str) -> RouteFunction:
+    """The router that a dotted name stands for; imported when it is first asked, for it may import the app."""
+    module, _, attribute = path.replace(":", ".").rpartition(".")
+    found: list[RouteFunction] = []
+
+    def find(name: str, args: Any, kwargs: Any, options: Any, task: Any) -> Any:
+        if not found:
+            try:
+                entry = getattr(import_module(module), attribute)
+            except (ImportError, AttributeError, ValueError) as exc:
+                raise ConfigurationError(f"task_routes: {path!r} cannot be imported: {exc}") from exc
+            found.append(_router(entry() if isinstance(entry, type) else entry))
+        return found[0](name, args, kwargs, options, task)
+
+    return find
 
 
 def _table(pairs: Any) -> RouteFunction:
@@ -190,7 +225,7 @@ def _table(pairs: Any) -> RouteFunction:
         else:
             exact[key] = target
 
-    def find(name: str, args: Any, kwargs: Any, options: Any) -> Any:
+    def find(name: str, args: Any, kwargs: Any, options: Any, task: Any) -> Any:
         if name in exact:
             return exact[name]
         return next((target for pattern, target in patterns if pattern.match(name)), None)

@@ -1,6 +1,8 @@
 """``@shared_task``: tasks of every app, for code that does not know which app will use it."""
 
 from collections.abc import Callable
+from functools import cache
+from inspect import Signature, signature
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -12,30 +14,57 @@ if TYPE_CHECKING:
 
 _definitions: list[tuple[Callable[..., Any], dict[str, Any]]] = []
 _apps: "WeakSet[Canvas]" = WeakSet()
+_stand_in: "Callable[[], Canvas]"
+"""Gives the app of calls in this process while there is no other."""
 
 
 class SharedTask:
-    """Stands for the current app's task of one name."""
+    """Stands for the current app's task of one function."""
 
-    def __init__(self, name: str, function: Callable[..., Any]) -> None:
-        self.__dict__.update(name=name, __wrapped__=function, __doc__=function.__doc__, __name__=function.__name__)
+    def __init__(self, function: Callable[..., Any], options: dict[str, Any]) -> None:
+        self.__dict__.update(_function=function, _options=options, __wrapped__=function)
+        self.__dict__.update(__doc__=function.__doc__, __name__=function.__name__, __module__=function.__module__)
+
+    @property
+    def __signature__(self) -> Signature:
+        whole = signature(self._function)
+        bound = self._options.get("bind", False)
+        return whole.replace(parameters=list(whole.parameters.values())[1:]) if bound else whole
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        return type(self._task()) if has_current_app() else SharedTask
+
+    @property
+    def name(self) -> str:
+        """As the current app names it: what is defined in ``__main__`` is named after the app."""
+        return self._name_in(current_app() if has_current_app() else None)
+
+    def _name_in(self, app: Any) -> str:
+        function = self._function
+        return self._options.get("name") or task_name(app.main if app else None, function.__name__, function.__module__)
 
     def _task(self) -> Any:
-        return current_app().tasks[self.name]
+        app = current_app() if has_current_app() else _stand_in()
+        return app.tasks[self._name_in(app)]
 
     def __getattr__(self, attribute: str) -> Any:
-        return getattr(self._task(), attribute)
+        return getattr(current_app().tasks[self.name], attribute)
 
     def __setattr__(self, attribute: str, value: Any) -> None:
-        setattr(self._task(), attribute, value)
+        setattr(current_app().tasks[self.name], attribute, value)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if not has_current_app():
-            return self.__wrapped__(*args, **kwargs)
         return self._task()(*args, **kwargs)
 
+    def __eq__(self, other: object) -> bool:
+        return self is other or bool(self._task() == other)
+
+    def __hash__(self) -> int:
+        return hash(self._function)
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return SharedTask, (self.name, self.__wrapped__)
+        return SharedTask, (self._function, self._options)
 
     def __repr__(self) -> str:
         return f"<@task: {self.name} (shared)>"
@@ -48,14 +77,19 @@ def shared_task(*args: Any, **options: Any) -> Any:
         remember(function, options)
         for app in list(_apps):
             app._task_from_fun(function, **options)
-        name = options.get("name") or task_name(None, function.__name__, function.__module__)
-        return SharedTask(name, function)
+        return SharedTask(function, options)
 
     if len(args) == 1 and callable(args[0]):
         return make(args[0])
     if args:
         raise TypeError(f"@shared_task takes a function or keyword options; got {args!r:.100}")
     return make
+
+
+def stand_in(make: "Callable[[], Canvas]") -> None:
+    """``make`` gives an app for tasks that are called, in this process, before there is one."""
+    global _stand_in
+    _stand_in = cache(make)
 
 
 def remember(function: Callable[..., Any], options: dict[str, Any]) -> None:

@@ -4,14 +4,17 @@ They are telemetry in Celery's words: a signal that nobody has connected to cost
 logged, and changes nothing.
 """
 
+import logging
 import weakref
 from collections.abc import Callable, Mapping
+from traceback import format_exception
 from typing import Any
 
 from canvas.model import states
-from canvas.model.outcome import Failure, Outcome, Rejected, Retried, Revoked, Success
+from canvas.model.outcome import ExceptionInfo, Failure, Outcome, Rejected, Retried, Revoked, Success
 from canvas.telemetry import attach
 
+_log = logging.getLogger("canvas.signals")
 Receiver = Callable[..., Any]
 Facts = Mapping[str, Any]
 Said = tuple[Any, dict[str, Any]]
@@ -19,9 +22,12 @@ Said = tuple[Any, dict[str, Any]]
 
 
 class Signal:
-    """Receivers of one kind of event; ``translate`` makes a signal of telemetry's facts, or ``None``."""
+    """Receivers of one kind of event; ``translate`` makes a signal of telemetry's facts, or ``None``. One without an
+    ``event`` is sent by whoever has it."""
 
-    def __init__(self, name: str, event: str, translate: Callable[[Facts], Said | None]) -> None:
+    def __init__(
+        self, name: str, event: str | None = None, translate: Callable[[Facts], Said | None] = lambda _: None
+    ) -> None:
         self.name = name
         self._event = event
         self._translate = translate
@@ -39,7 +45,7 @@ class Signal:
     def _connect(self, receiver: Receiver, sender: Any, weak: bool, uid: Any) -> Receiver:
         key = uid if uid is not None else (_identity(receiver), id(sender) if sender is not None else None)
         self._receivers.setdefault(key, (_reference(receiver, weak), sender))
-        if self._detach is None:
+        if self._detach is None and self._event is not None:
             self._detach = attach(self._on_event, self._event)
         return receiver
 
@@ -59,14 +65,27 @@ class Signal:
         """Those that are connected and still alive."""
         return [receiver for find, _ in self._receivers.values() if (receiver := find()) is not None]
 
+    def has_listeners(self, sender: Any = None) -> bool:
+        """Whether a receiver would hear of ``sender``."""
+        return any(find() is not None and only in (None, sender) for find, only in list(self._receivers.values()))
+
     def send(self, sender: Any, **arguments: Any) -> list[tuple[Receiver, Any]]:
-        """Call the receivers; what each returned."""
+        """Call the receivers; what each returned, or the exception that it raised, which is logged."""
         answers = []
         for find, only in list(self._receivers.values()):
             receiver = find()
             if receiver is not None and (only is None or only is sender or only == sender):
-                answers.append((receiver, receiver(signal=self, sender=sender, **arguments)))
+                answers.append((receiver, self._answer(receiver, {"signal": self, "sender": sender, **arguments})))
         return answers
+
+    send_robust = send
+
+    def _answer(self, receiver: Receiver, arguments: dict[str, Any]) -> Any:
+        try:
+            return receiver(**arguments)
+        except Exception as exc:  # noqa: BLE001 - a receiver's fault is neither the sender's nor the others'
+            _log.exception("Signal handler %r of %s raised", receiver, self.name)
+            return exc
 
     def _on_event(self, **facts: Any) -> None:
         said = self._translate(facts)
@@ -148,7 +167,7 @@ def _failed(facts: Facts) -> Said | None:
     if not isinstance(outcome, Failure):
         return None
     sender, about = _started(facts)
-    more = {"exception": outcome.exc, "traceback": outcome.exc.__traceback__, "einfo": outcome.traceback}
+    more = {"exception": outcome.exc, "traceback": outcome.exc.__traceback__, "einfo": outcome.einfo}
     about.pop("task")
     return sender, {**about, **more}
 
@@ -157,7 +176,7 @@ def _retried(facts: Facts) -> Said | None:
     outcome = facts["outcome"]
     if not isinstance(outcome, Retried):
         return None
-    return _task(facts), {"request": facts["request"], "reason": outcome.retry, "einfo": outcome.traceback}
+    return _task(facts), {"request": facts["request"], "reason": outcome.retry, "einfo": outcome.einfo}
 
 
 def _revoked(facts: Facts) -> Said | None:
@@ -187,8 +206,62 @@ def _received(facts: Facts) -> Said:
     return facts["hostname"], {"request": facts["request"]}
 
 
+class Node(str):
+    """A worker, as the sender of its signals: its name, and what receivers ask Celery's worker for."""
+
+    app: Any
+    __slots__ = ("app",)
+
+    @classmethod
+    def of(cls, facts: Facts) -> "Node":
+        node = cls(facts["hostname"])
+        node.app = facts["app"]
+        return node
+
+    @property
+    def hostname(self) -> str:
+        return str(self)
+
+
+def _node(facts: Facts) -> Said:
+    return Node.of(facts), {}
+
+
+def _configuring(facts: Facts) -> Said:
+    node = Node.of(facts)
+    return node.hostname, {"instance": node, "conf": node.app.conf, "options": facts["options"]}
+
+
+def _prepared(facts: Facts) -> Said:
+    node = Node.of(facts)
+    return node.hostname, {"instance": node, "conf": node.app.conf}
+
+
+def _stopping(facts: Facts) -> Said:
+    how = facts["how"]
+    sig = {"warm": "TERM", "cold": "QUIT", "soft": "QUIT"}[how]
+    return None, {"sig": sig, "how": how.capitalize(), "exitcode": 0 if how == "warm" else 1}
+
+
+def _logger(name: str | None) -> Callable[[Facts], Said]:
+    return lambda facts: (None, {"logger": logging.getLogger(name), **facts})
+
+
+def _faulty(facts: Facts) -> Said:
+    exc = facts["exc"]
+    einfo = ExceptionInfo(exc, "".join(format_exception(exc)))
+    return None, {
+        "task_id": None, "args": None, "kwargs": None, "request": facts["work"], "exception": exc,
+        "traceback": exc.__traceback__, "einfo": einfo,
+    }  # fmt: skip
+
+
+def _sender(name: str) -> Callable[[Facts], Said]:
+    return lambda facts: (facts[name], {})
+
+
 def _plain(facts: Facts) -> Said:
-    return facts.get("hostname"), {key: value for key, value in facts.items() if key != "hostname"}
+    return None, dict(facts)
 
 
 before_task_publish = Signal("before_task_publish", "message.publishing", _publishing)
@@ -202,12 +275,27 @@ task_retry = Signal("task_retry", "task.finished", _retried)
 task_revoked = Signal("task_revoked", "task.finished", _revoked)
 task_rejected = Signal("task_rejected", "task.finished", _rejected)
 task_unknown = Signal("task_unknown", "task.unknown", _unknown)
-celeryd_init = Signal("celeryd_init", "worker.preparing", _plain)
-celeryd_after_setup = Signal("celeryd_after_setup", "worker.preparing", _plain)
-worker_init = Signal("worker_init", "worker.init", _plain)
-worker_ready = Signal("worker_ready", "worker.ready", _plain)
+task_internal_error = Signal("task_internal_error", "worker.fault", _faulty)
+import_modules = Signal("import_modules", "app.importing", _sender("app"))
+celeryd_init = Signal("celeryd_init", "worker.configuring", _configuring)
+celeryd_after_setup = Signal("celeryd_after_setup", "worker.preparing", _prepared)
+worker_init = Signal("worker_init", "worker.init", _node)
+worker_ready = Signal("worker_ready", "worker.ready", _node)
+worker_before_create_process = Signal("worker_before_create_process", "worker.forking", _plain)
+heartbeat_sent = Signal("heartbeat_sent", "heartbeat.sent", _plain)
 worker_process_init = Signal("worker_process_init", "worker.process_init", _plain)
 worker_process_shutdown = Signal("worker_process_shutdown", "worker.process_shutdown", _plain)
-worker_shutting_down = Signal("worker_shutting_down", "worker.stopping", _plain)
-worker_shutdown = Signal("worker_shutdown", "worker.shutdown", _plain)
+worker_shutting_down = Signal("worker_shutting_down", "worker.stopping", _stopping)
+worker_shutdown = Signal("worker_shutdown", "worker.shutdown", _node)
 setup_logging = Signal("setup_logging", "logging.setup", _plain)
+after_setup_logger = Signal("after_setup_logger", "logging.ready", _logger(None))
+after_setup_task_logger = Signal("after_setup_task_logger", "logging.ready", _logger("canvas.task"))
+
+# Nothing here sends these: code that listens to them can be loaded all the same.
+beat_init = Signal("beat_init")
+beat_embedded_init = Signal("beat_embedded_init")
+eventlet_pool_started = Signal("eventlet_pool_started")
+eventlet_pool_preshutdown = Signal("eventlet_pool_preshutdown")
+eventlet_pool_postshutdown = Signal("eventlet_pool_postshutdown")
+eventlet_pool_apply = Signal("eventlet_pool_apply")
+user_preload_options = Signal("user_preload_options")

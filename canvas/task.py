@@ -9,7 +9,7 @@ from canvas.annotations import annotate
 from canvas.backoff import retry_delay
 from canvas.call_check import check_call
 from canvas.errors import CompositionError, MaxRetriesExceededError, OperationalError, Replaced, Retry
-from canvas.model.current import composing, current_request
+from canvas.model.current import composing, current_request, enter_request, leave_request
 from canvas.model.request import Request
 from canvas.model.signature import Signature
 from canvas.model.spread import chunks, xmap, xstarmap
@@ -186,6 +186,7 @@ class Task(Generic[R]):
         Raises TypeError when the arguments don't fit the function (``typing``), EncodeError, OperationalError.
         """
         check_call(self.name, args, kwargs)
+        shadow = shadow or self.shadow_name(args, kwargs, options)
         given = self._call_options(task_id, producer, link, link_error, shadow, options)
         return self.app.apply_signature(self.signature(args, kwargs), (), {}, given)
 
@@ -255,9 +256,28 @@ class Task(Generic[R]):
 
     @property
     def request(self) -> Request:
-        """The call that is running; an empty request when the task was called directly."""
+        """The call that is running; one of the task's own, which stays, when it was called directly."""
         request = current_request()
-        return request if request is not None else Request()
+        return request if request is not None else self._own_request
+
+    @cached_property
+    def _own_request(self) -> Request:
+        return Request()
+
+    @cached_property
+    def _pushed(self) -> list[Any]:
+        return []
+
+    def push_request(self, *args: Any, **fields: Any) -> None:
+        """Have such a call run here, until ``pop_request``: for tests."""
+        self._pushed.append(enter_request(Request(None, **dict(*args, **fields))))
+
+    def pop_request(self) -> None:
+        """End what ``push_request`` began. Raises IndexError when nothing was."""
+        leave_request(self._pushed.pop())
+
+    def shadow_name(self, args: Any, kwargs: Any, options: Mapping[str, Any]) -> str | None:
+        """Override it to give calls another name in logs and monitors."""
 
     @property
     def backend(self) -> Any:
@@ -284,9 +304,9 @@ class Task(Generic[R]):
         max_retries: int | None = None,
         **options: Any,
     ) -> Retry:
-        """Run again later: raises (or with ``throw=False`` returns) Retry; the worker sends the new message
-        in the same step that ends this one.
+        """Run again later: raises Retry; the worker sends the new message in the same step that ends this one.
 
+        With ``throw=False`` it returns Retry, and the task goes on: the message is sent whatever that comes to.
         Raises ``exc`` or MaxRetriesExceededError once ``max_retries`` is passed, and ``exc`` when the task was
         called directly.
         """
@@ -303,6 +323,7 @@ class Task(Generic[R]):
         retry.is_eager = request.is_eager
         if throw:
             raise retry from exc
+        request.retries_sent.append(retry)
         return retry
 
     def autoretry(self, exc: BaseException) -> Retry | None:
@@ -316,7 +337,10 @@ class Task(Generic[R]):
         if self.retry_backoff:
             factor = max(1, int(self.retry_backoff))
             options["countdown"] = retry_delay(factor, self.request.retries, self.retry_backoff_max, self.retry_jitter)
-        return self.retry(exc=exc, throw=False, **options)
+        retry, sent = self.retry(exc=exc, throw=False, **options), self.request.retries_sent
+        if retry in sent:  # it is the task's end, not something beside it
+            sent.remove(retry)
+        return retry
 
     def _give_up(self, exc: BaseException | None, args: Any, kwargs: Any) -> NoReturn:
         if exc is not None:

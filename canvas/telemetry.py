@@ -18,14 +18,19 @@ chord.fired           group_id, failed
 chord.refused         group_id, reason
 run.lost              run, reason
 errback.failed        task, task_id, exc
+app.importing         app
+heartbeat.sent
 logging.setup         loglevel, logfile
-worker.preparing      hostname
-worker.init           hostname
-worker.ready          hostname
+logging.ready         loglevel, logfile, format, colorize
+worker.configuring    hostname, app, options (of the command line)
+worker.preparing      hostname, app
+worker.init           hostname, app
+worker.ready          hostname, app
+worker.forking
 worker.process_init
 worker.process_shutdown  pid, exitcode
 worker.stopping       how (warm, cold)
-worker.shutdown       hostname
+worker.shutdown       hostname, app
 worker.child_lost     pid, exitcode
 worker.killing        pid, why
 worker.worn           pid, why

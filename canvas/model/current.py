@@ -1,5 +1,6 @@
 """Which app, and inside a worker which task, the running code belongs to."""
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -27,6 +28,51 @@ def current_app() -> Any:
 def has_current_app() -> bool:
     """Whether ``current_app`` would find one."""
     return bool(_apps)
+
+
+class Proxy:
+    """Whatever ``find`` finds at each use; false where that is nothing. Called, it is what it stands for, unless that
+    can be called itself."""
+
+    __slots__ = ("_find",)
+
+    def __init__(self, find: Callable[[], Any]) -> None:
+        object.__setattr__(self, "_find", find)
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        return type(self._find())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._find(), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._find(), name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self._find(), name)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        found = self._find()
+        return found(*args, **kwargs) if callable(found) else found
+
+    def __bool__(self) -> bool:
+        return bool(self._find())
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self._find() == other)
+
+    def __hash__(self) -> int:
+        return hash(self._find())
+
+    def __repr__(self) -> str:
+        return repr(self._find())
+
+
+def current_task() -> Any:
+    """The task this code runs in; ``None`` outside tasks."""
+    request = current_request()
+    return current_app().tasks.get(request.task) if request is not None and has_current_app() else None
 
 
 def current_request() -> Any:

@@ -1,9 +1,32 @@
 """What running a task came to: a closed union, matched once."""
 
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any, TypeAlias
 
 from canvas.errors import Retry
+
+
+class ExceptionInfo:
+    """What hooks and signals are told of an exception, as Celery's; its text is the traceback."""
+
+    internal = False
+
+    def __init__(self, exc: BaseException, text: str) -> None:
+        self.type = type(exc)
+        self.exception = exc
+        self.tb = exc.__traceback__
+        self.traceback = text
+
+    @property
+    def exc_info(self) -> tuple[type[BaseException], BaseException, TracebackType | None]:
+        return self.type, self.exception, self.tb
+
+    def __str__(self) -> str:
+        return self.traceback
+
+    def __repr__(self) -> str:
+        return f"<ExceptionInfo: {self.exception!r}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +45,10 @@ class Failure:
     expected: bool = False
     """The task's ``throws`` names the class: logged quietly."""
 
+    @property
+    def einfo(self) -> ExceptionInfo:
+        return ExceptionInfo(self.exc, self.traceback)
+
 
 @dataclass(frozen=True, slots=True)
 class Retried:
@@ -29,6 +56,10 @@ class Retried:
 
     retry: Retry
     traceback: str = ""
+
+    @property
+    def einfo(self) -> ExceptionInfo:
+        return ExceptionInfo(self.retry, self.traceback)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,7 @@ class Request:
         self._message = message
         self._children: list[Any] = []
         self._additions: list[Any] = []
+        self._retries_sent: list[Any] = []
         if message is not None:
             fields.setdefault("called_directly", False)
         self.__dict__.update(fields)
@@ -96,6 +97,11 @@ class Request:
     def additions(self) -> list[Any]:
         """Signatures that this task adds to its chord."""
         return self._additions
+
+    @property
+    def retries_sent(self) -> list[Any]:
+        """Retry of each ``retry(throw=False)``: sent whatever the task comes to."""
+        return self._retries_sent
 
     def get(self, name: str, default: Any = None) -> Any:
         """A field or header, or ``default``."""

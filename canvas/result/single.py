@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 from canvas.errors import DecodeError, OperationalError, TaskRevokedError, TimeoutError
@@ -21,12 +22,15 @@ class AsyncResult:
 
     TimeoutError = TimeoutError
 
-    def __init__(self, id: str, backend: Any = None, app: Any = None, parent: Any = None) -> None:
+    def __init__(
+        self, id: str, backend: Any = None, task_name: str | None = None, app: Any = None, parent: Any = None
+    ) -> None:
         if id is None:
             raise ValueError(f"AsyncResult requires a task id; got {id!r}")
         self.id = id
         self.app = app
         self.parent = parent
+        self.task_name = task_name
         self.ignored = False
         self._backend = backend
         self._final: Record | None = None
@@ -71,8 +75,10 @@ class AsyncResult:
         return self._record().traceback
 
     @property
-    def date_done(self) -> Any:
-        return self._record().date_done
+    def date_done(self) -> datetime | None:
+        """When it was over; ``None`` until then."""
+        done = self._record().date_done
+        return datetime.fromisoformat(done) if isinstance(done, str) else done
 
     def ready(self) -> bool:
         return self.state in states.READY_STATES
@@ -94,7 +100,7 @@ class AsyncResult:
 
     @property
     def name(self) -> Any:
-        return self._extended("name")
+        return self._extended("name") or self.task_name
 
     @property
     def args(self) -> Any:

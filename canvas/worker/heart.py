@@ -52,3 +52,5 @@ class Heart(threading.Thread):
             self._source.send(kind.replace("-", "."), event)
         except BrokerError as exc:
             emit("broker.unreachable", error=str(exc))
+        else:
+            emit("heartbeat.sent")

@@ -59,6 +59,8 @@ def set_up(level: str, stream: TextIO | None = None, logfile: str | None = None,
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    form = form or Form()
+    emit("logging.ready", loglevel=root.level, logfile=logfile, format=form.plain, colorize=False)
     listen()
 
 

@@ -50,8 +50,15 @@ def plan_node(
     events: bool | None = None,
     heartbeat: float | None = INTERVAL,
 ) -> Plan:
-    """What the command line and the settings come to. Raises ConfigurationError naming what is wrong."""
-    conf = app.conf
+    """Load the tasks, let signals change what they like, and say what the command line and the settings come to.
+
+    Raises ConfigurationError naming what is wrong.
+    """
+    app.import_task_modules()
+    conf, node = app.conf, node_name(hostname)
+    options = {"queues": list(queues), "concurrency": concurrency, "pool": pool, "autoscale": autoscale}
+    emit("worker.configuring", hostname=node, app=app, options=options)
+    emit("worker.init", hostname=node, app=app)
     pool = pool or conf.worker_pool or "prefork"
     pool = {"processes": "prefork"}.get(pool, pool)
     if pool not in POOLS:
@@ -65,7 +72,6 @@ def plan_node(
     multiplier = prefetch_multiplier if prefetch_multiplier is not None else conf.worker_prefetch_multiplier
     ample = prefetch_multiplier is None and multiplier == 4
     limit = 2 * conf.worker_batch_size if ample else per_process * max(0, multiplier - 1)
-    node = node_name(hostname)
     names = [binding.queue for binding in bindings(app, queues, exclude_queues)]
     if conf.worker_direct:
         names.append(add_own(app, node))
@@ -118,16 +124,16 @@ def run_node(
             node.close()
     finally:
         presence.leave()
-    emit("worker.shutdown", hostname=plan.hostname)
+    emit("worker.shutdown", hostname=plan.hostname, app=app)
     sys.stdout.flush()
     return code
 
 
 def _prepare(app: Canvas, plan: Plan, say: Callable[[str], None] | None, purge: bool) -> None:
-    """Load the tasks, let signals change what they like, find the servers, declare the queues."""
-    app.import_task_modules()
-    emit("worker.preparing", hostname=plan.hostname)
-    emit("worker.init", hostname=plan.hostname)
+    """Find the servers, declare the queues."""
+    if plan.pool == "solo":
+        emit("worker.process_init")
+    emit("worker.preparing", hostname=plan.hostname, app=app)
     if say is not None:
         say(banner(app, plan))
     connect(app)
@@ -178,7 +184,7 @@ class Node:
         if self._mingles:
             threading.Thread(target=self._mingle, name="canvas-mingle", daemon=True).start()
         self._presence.ready()
-        emit("worker.ready", hostname=self._plan.hostname)
+        emit("worker.ready", hostname=self._plan.hostname, app=self._app)
 
     def close(self) -> None:
         """Stop all of it."""

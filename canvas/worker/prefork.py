@@ -144,6 +144,7 @@ class Prefork:
         return 1 if self._gave_back else 0
 
     def _fork(self) -> None:
+        emit("worker.forking")
         worker, hotline, row = new_worker_id(self._plan.hostname), Hotline(), self._board.open_row()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -173,6 +174,7 @@ class Prefork:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             _watch_parent(process)
             hotline.serve(process.ask)
+            self._app.on_after_fork.send(sender=self._app)
             emit("worker.process_init")
             process.run()
             code = 0

@@ -12,7 +12,7 @@ from typing import Any
 from canvas.app import Canvas
 from canvas.client import Ambient
 from canvas.effects import Completer, Effects, Membership
-from canvas.errors import CanvasError, Ignore, Reject, TaskRevokedError, TimeLimitExceeded
+from canvas.errors import CanvasError, Ignore, Reject, Retry, TaskRevokedError, TimeLimitExceeded
 from canvas.execute import traceback_text
 from canvas.model import states
 from canvas.model.message import Delivery, Message
@@ -63,6 +63,8 @@ class Settler:
         effects = Effects(self._app)
         try:
             settlement.grow = self._additions(done, effects, outcome)
+            for retry in done.request.retries_sent:
+                self._send_again(done, effects, retry)
             self._continue(done, effects, outcome)
         except (CanvasError, TypeError, ValueError) as exc:
             effects, settlement.grow = Effects(self._app), []
@@ -187,12 +189,14 @@ class Settler:
 
     def _retried(self, done: Finished, effects: Effects, outcome: Retried) -> None:
         retry = outcome.retry
-        plan = effects.plan(retry.sig, (), {})
-        due = self._due(retry.when)
-        effects.send(plan, Ambient(done.request.root_id, done.request.id), due)
+        self._send_again(done, effects, retry)
         if not self._ignores(done):
             reason = retry.exc if retry.exc is not None else retry
             effects.record(self._record(done, states.RETRY, reason, outcome.traceback, []))
+
+    def _send_again(self, done: Finished, effects: Effects, retry: Retry) -> None:
+        plan = effects.plan(retry.sig, (), {})
+        effects.send(plan, Ambient(done.request.root_id, done.request.id), self._due(retry.when))
 
     def _due(self, when: Any) -> float | None:
         if isinstance(when, datetime):

@@ -39,6 +39,18 @@ def test_exceptions_that_are_left_out(pair):
     assert len(pair.bench.ledger(key, 1)) == 1
 
 
+def test_a_retry_that_is_not_thrown_is_sent_all_the_same(pair):
+    key = pair.bench.new_key()
+    assert pair.run(pair.s("retry_beside", key)) == "done"
+    assert pair.bench.ledger(key, 2) == ["0", "1"]
+
+
+def test_a_retry_that_is_returned_is_a_retry(pair):
+    if pair.worker == "celery":
+        pytest.skip("Celery sends it, and fails to store the Retry")
+    assert pair.run(pair.s("retry_returned")) == "again"
+
+
 def test_the_start_is_stored(pair):
     key = pair.bench.new_key()
     pair.run(pair.s("tracked", key))

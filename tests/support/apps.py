@@ -265,6 +265,17 @@ def define(app, exceptions, ledger):
         app.tasks["t.where"].delay(value)
         return "sent"
 
+    @task(name="t.retry_beside", bind=True)
+    def retry_beside(self, key):
+        note(key, self.request.retries)
+        if self.request.retries == 0:
+            self.retry(throw=False, countdown=0)
+        return "done"
+
+    @task(name="t.retry_returned", bind=True)
+    def retry_returned(self):
+        return self.retry(throw=False, countdown=0) if self.request.retries == 0 else "again"
+
     @task(name="t.stamps_after_retry", bind=True)
     def stamps_after_retry(self):
         if self.request.retries == 0:
@@ -483,7 +494,8 @@ def die_at(event, count):
 
 SIGNALS = (
     "task_received", "task_prerun", "task_postrun", "task_success", "task_failure", "task_retry", "task_revoked",
-    "worker_init", "worker_ready", "worker_shutting_down", "worker_shutdown", "celeryd_init",
+    "worker_init", "worker_ready", "worker_shutting_down", "worker_shutdown", "celeryd_init", "celeryd_after_setup",
+    "worker_process_init", "import_modules", "heartbeat_sent", "after_setup_logger", "after_setup_task_logger",
 )  # fmt: skip
 
 if "APP_SIGNALS" in os.environ:

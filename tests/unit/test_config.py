@@ -90,7 +90,7 @@ def test_secrets_are_not_shown():
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("task_default_queu", "task_default_queue"), ("CELERY_ALWAYS_EAGER", "task_always_eager"), ("CELERYD_CONCURRENCY", "worker_concurrency"), ("BROKER_URL", "broker_url")],
+    [("task_default_queu", "task_default_queue"), ("TASK_DEFAULT_QUEUE", "task_default_queue"), ("workerpool", "worker_pool")],
 )  # fmt: skip
 def test_an_unknown_name_suggests_the_nearest(name, hint):
     with pytest.raises(UnknownSetting, match=hint):

@@ -1,0 +1,317 @@
+"""What code written for Celery calls: the same names, in the same places, with the same arguments."""
+
+import copy
+import functools
+import inspect
+import subprocess
+import sys
+from datetime import datetime
+
+import celery
+import celery.app.control
+import celery.exceptions
+import celery.result
+import celery.signals
+import pytest
+
+import canvas
+from canvas import Canvas, Task, current_app, current_task, exceptions, signals
+from canvas.control import Control, Inspect
+from canvas.errors import ConfigurationError, UnknownSetting
+from canvas.model.settlement import Settlement
+
+
+@pytest.fixture
+def app():
+    app = Canvas("names", broker="memory://names", backend="memory://names")
+    yield app
+    app.close()
+
+
+# -- names
+
+
+def parameters(function):
+    kinds = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    return [name for name, one in inspect.signature(function).parameters.items() if one.kind not in kinds]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "without"),
+    [(Control, celery.app.control.Control, {"election"}), (Inspect, celery.app.control.Inspect, set())],
+)
+def test_methods_take_celerys_arguments_in_its_order(ours, theirs, without):
+    for name, method in inspect.getmembers(theirs, inspect.isfunction):
+        if not name.startswith("_") and name not in without:
+            wanted = parameters(method)
+            assert parameters(getattr(ours, name))[: len(wanted)] == wanted, name
+
+
+def test_results_take_celerys_arguments_in_its_order(app):
+    wanted = parameters(celery.result.AsyncResult.__init__)
+    assert parameters(canvas.AsyncResult.__init__)[: len(wanted)] == wanted
+    assert app.AsyncResult("x", task_name="t").name == "t"
+
+
+def test_every_signal_has_its_name():
+    assert {name for name in celery.signals.__all__ if not hasattr(signals, name)} == set()
+
+
+@pytest.mark.parametrize(
+    "name", ["InvalidTaskError", "CeleryError", "BackendError", "SecurityError", "ImproperlyConfigured"]
+)
+def test_exceptions_have_their_names(name):
+    assert issubclass(getattr(exceptions, name), Exception)
+    assert hasattr(celery.exceptions, name)
+
+
+# -- the current app and task
+
+
+def test_the_current_app_and_task_are_looked_up_at_each_use(app):
+    @app.task(bind=True)
+    def who(self):
+        return current_task.name, current_task.request.id, bool(current_task), current_app.main
+
+    assert current_app == app
+    assert current_app.main == "names"
+    assert current_app().tasks is current_app.tasks
+    assert isinstance(current_app, Canvas)
+    assert not current_task
+    result = who.apply(task_id="id")
+    assert result.get() == (who.name, "id", True, "names")
+    later = Canvas("later", broker="memory://later")
+    assert current_app.main == "later"
+    current_app.main = "renamed"
+    assert later.main == "renamed"
+    app.set_current()
+
+
+def test_periodic_tasks_are_entered_when_all_is_configured(app):
+    @app.on_after_configure.connect
+    def enter(sender, source, **_):
+        sender.add_periodic_task(30.0, add.s(1, 2), name="thirty", expires=10)
+        assert sender.add_periodic_task(5, add.s(), (3, 4), queue="q") == repr(add.s(3, 4))
+        assert source is sender.conf
+
+    @app.on_after_finalize.connect
+    def look(sender, **_):
+        sender.finalized_with = sorted(sender.conf.beat_schedule)
+
+    @app.task
+    def add(x, y):
+        return x + y
+
+    assert app.tasks[add.name] is add
+    assert app.finalized_with == sorted(["thirty", repr(add.s(3, 4))])
+    entry = app.conf.beat_schedule["thirty"]
+    assert (entry["schedule"], entry["task"], tuple(entry["args"])) == (30.0, add.name, (1, 2))
+    assert entry["options"] == {"expires": 10}
+
+
+def test_djangos_names_of_apps_are_packages(app, tmp_path, monkeypatch):
+    for name, text in {
+        "shop/__init__.py": "", "shop/apps.py": "class ShopConfig: pass", "shop/tasks.py": "import shop\nshop.loaded = 1",
+        "bare/__init__.py": "",
+    }.items():  # fmt: skip
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    app.autodiscover_tasks(["shop.apps.ShopConfig", "bare"], force=True)
+    assert sys.modules["shop"].loaded == 1
+    with pytest.raises(ModuleNotFoundError):
+        app.autodiscover_tasks(["shop.apps.NoConfig"], force=True)
+    with pytest.raises(ModuleNotFoundError):
+        app.autodiscover_tasks(["nowhere"], force=True)
+
+
+# -- tasks
+
+
+def test_tasks_have_the_names_of_their_functions(app):
+    @app.task
+    def add(x, y):
+        """Adds."""
+
+    assert add.__name__ == "add"
+
+    @functools.wraps(add)
+    def wrapped(*args):
+        return None
+
+    assert (wrapped.__name__, wrapped.__doc__) == ("add", "Adds.")
+
+
+def test_hooks_and_signals_are_told_of_exceptions_as_celerys(app):
+    told = []
+
+    class Told(Task):
+        def on_failure(self, exc, task_id, args, kwargs, einfo):
+            told.append(einfo)
+
+    @app.task(base=Told)
+    def fail():
+        raise ValueError("boom")
+
+    fail.apply()
+    (einfo,) = told
+    assert (einfo.type, str(einfo.exception), einfo.internal) == (ValueError, "boom", False)
+    assert str(einfo) == einfo.traceback
+    assert "ValueError: boom" in einfo.traceback
+    assert einfo.exc_info == (ValueError, einfo.exception, einfo.tb)
+
+
+def test_class_tasks_are_registered(app):
+    class Double(Task):
+        name = "double"
+
+        def run(self, x):
+            return 2 * x
+
+    app.tasks.register(Double())
+    assert app.tasks["double"].app is app
+    assert app.tasks["double"].s(4).apply().get() == 8
+
+
+def test_requests_can_be_pushed_and_their_fields_set(app):
+    @app.task(bind=True)
+    def retries(self):
+        return self.request.id, self.request.retries
+
+    retries.push_request(id="pushed", retries=3)
+    assert retries() == ("pushed", 3)
+    retries.pop_request()
+    retries.request.retries = 4
+    assert retries() == (None, 4)
+    with pytest.raises(IndexError):
+        retries.pop_request()
+
+
+def test_shared_tasks_are_bound_before_there_is_an_app():
+    code = """
+from canvas import shared_task
+@shared_task(bind=True)
+def twice(self, x):
+    return self.name, 2 * x
+print(twice(4))
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (found.stdout.strip(), found.stderr) == ("('__main__.twice', 8)", "")
+
+
+def test_a_task_may_name_its_calls(app):
+    class Named(Task):
+        def shadow_name(self, args, kwargs, options):
+            return f"{self.name} of {args[0]}"
+
+    @app.task(base=Named)
+    def work(x):
+        return x
+
+    work.apply_async((3,))
+    (delivery,) = app.driver.broker.lease(canvas.drivers.base.Lease("w", ["celery"], 1))
+    assert f"{work.name} of 3".encode() in delivery.payload
+    app.driver.completer.settle([Settlement(delivery)])
+
+
+def by_name(name, args, kwargs, options, task=None, **_):
+    return {"queue": getattr(task, "lane", None) or "unknown"}
+
+
+@pytest.mark.parametrize(
+    "routes", [by_name, "tests.unit.test_celery_names.by_name", "tests.unit.test_celery_names:by_name"]
+)
+def test_routers_get_the_task_and_may_be_named(routes):
+    app = Canvas("routed", broker="memory://routed", task_routes=(routes,), set_as_current=False)
+
+    @app.task(name="fast")
+    def fast():
+        """A lane of its own."""
+
+    app.tasks["fast"].lane = "quick"
+    assert app.router.route("fast", {}).routing_key == "quick"
+    assert app.router.route("other", {}).routing_key == "unknown"
+
+
+def test_routers_that_cannot_be_imported_are_named():
+    app = Canvas("routed", broker="memory://routed", task_routes="no.such.router", set_as_current=False)
+    with pytest.raises(ConfigurationError, match=r"task_routes: 'no\.such\.router' cannot be imported"):
+        app.router.route("t", {})
+
+
+def test_shared_tasks_are_the_current_apps():
+    """Also where that names them: what is defined in the main module is named after the app."""
+    code = """
+import inspect
+from canvas import Canvas, Task, shared_task
+app = Canvas("proj")
+@shared_task(bind=True)
+def twice(self, x=1):
+    return 2 * x
+assert twice.name == "proj.twice" and twice == app.tasks["proj.twice"] and isinstance(twice, Task)
+assert twice.s(4).apply().get() == 8
+print(inspect.signature(twice))
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (found.stdout.strip(), found.stderr) == ("(x=1)", "")
+
+
+# -- results and settings
+
+
+def test_results_tell_when_they_were_done(app):
+    app.backend.store_result("id", 1, "SUCCESS")
+    assert isinstance(app.AsyncResult("id").date_done, datetime)
+    assert app.AsyncResult("none").date_done is None
+
+
+def test_settings_are_a_mapping_with_celerys_manners(app):
+    conf = app.conf
+    assert getattr(conf, "no_such", 3) == 3
+    assert not hasattr(conf, "no_such")
+    with pytest.raises(KeyError):
+        conf["no_such"]
+    with pytest.raises(UnknownSetting, match=r"unknown setting 'no_such' from app\.conf"):
+        _ = conf.no_such
+    assert dict(conf.items())["task_default_queue"] == "celery"
+    assert len(conf) == len(conf.values()) == len(conf.keys())
+    assert conf.setdefault("task_default_queue", "mine") == "mine"
+    assert conf.setdefault("task_default_queue", "other") == "mine"
+    assert copy.deepcopy(conf).task_default_queue == "mine"
+    conf.redis_password = "secret"
+    assert "redis_password: '********'" in conf.humanize()
+    assert conf.table(censored=False)["redis_password"] == "secret"
+    assert conf.changes["task_default_queue"] == "mine"
+
+
+def test_old_names_of_settings_are_understood():
+    app = Canvas("old", set_as_current=False)
+    app.config_from_object({"BROKER_URL": "memory://old", "CELERYD_CONCURRENCY": 3, "CELERY_ALWAYS_EAGER": True})
+    assert (app.conf.broker_url, app.conf.worker_concurrency, app.conf.task_always_eager) == ("memory://old", 3, True)
+    assert app.conf.CELERYD_CONCURRENCY == app.conf["CELERYD_CONCURRENCY"] == app.conf.get("CELERYD_CONCURRENCY") == 3
+    assert "CELERYD_CONCURRENCY" in app.conf
+
+
+# -- signals
+
+
+def test_a_receiver_that_raises_keeps_none_from_hearing(app, caplog):
+    heard = []
+
+    def faulty(**_):
+        raise RuntimeError("my fault")
+
+    def second(**_):
+        heard.append("second")
+
+    signals.before_task_publish.connect(faulty)
+    signals.before_task_publish.connect(second)
+    assert signals.before_task_publish.has_listeners()
+    for _ in range(2):
+        app.send_task("t")
+    signals.before_task_publish.disconnect(faulty)
+    signals.before_task_publish.disconnect(second)
+    assert heard == ["second", "second"]
+    assert caplog.text.count("RuntimeError: my fault") == 2
+    assert not signals.before_task_publish.has_listeners()
