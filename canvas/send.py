@@ -37,6 +37,7 @@ class Sender:
     ) -> Any:
         """Send what starts ``sig``; the handle of its result, ``None`` for an empty chain."""
         plan = self.plan(sig, args, kwargs, options)
+        own = self._sent_by_themselves(sig, plan)
         outgoing, joins = self.encode(plan)
         driver = self._app.driver
         unique = self._unique(plan)
@@ -49,6 +50,7 @@ class Sender:
             self._start(joins, messages, options)
         elif messages and unique is None:
             publish(lambda retry: driver.broker.publish(messages, retry), *self._retrying(options))
+        self._have_sent(own)
         if self._app.conf.task_send_sent_event:
             self._tell_sent(outgoing)
         return self._sent(sig, plan, outgoing, options)
@@ -58,6 +60,7 @@ class Sender:
     ) -> Any:
         """``send`` on an event loop."""
         plan = self.plan(sig, args, kwargs, options)
+        own = self._sent_by_themselves(sig, plan)
         outgoing, joins = self.encode(plan)
         driver = self._app.driver
         unique = self._unique(plan)
@@ -70,9 +73,28 @@ class Sender:
             await _elsewhere(lambda: self._start(joins, messages, options))
         elif messages and unique is None:
             await apublish(driver.broker, messages, *self._retrying(options))
+        if own:
+            await _elsewhere(lambda: self._have_sent(own))
         if self._app.conf.task_send_sent_event:
             await _elsewhere(lambda: self._tell_sent(outgoing))
         return self._sent(sig, plan, outgoing, options)
+
+    def _sent_by_themselves(self, sig: Signature[Any], plan: Plan) -> list[Dispatch]:
+        """Take those of a composite's messages out of its plan whose tasks have an ``apply_async`` of their own."""
+        if sig.subtask_type is None:
+            return []
+        tasks = self._app.tasks
+        left: list[Dispatch] = []
+        own: list[Dispatch] = []
+        for dispatch in plan.dispatches:
+            task = tasks.get(dispatch.task)
+            (own if task is not None and task.sends_itself else left).append(dispatch)
+        plan.dispatches = left
+        return own
+
+    def _have_sent(self, own: list[Dispatch]) -> None:
+        for dispatch in own:
+            self._app.tasks[dispatch.task].apply_async(dispatch.args, dispatch.kwargs, **dispatch.options)
 
     def _start(self, joins: list[Join], messages: list[Publish], options: Mapping[str, Any]) -> None:
         """Start chords, and send their headers, in one step. Raises ConfigurationError without a place for results."""

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
 from canvas.annotations import annotate
 from canvas.backoff import retry_delay
@@ -106,6 +106,13 @@ class Task(Generic[R]):
     """The pydantic models of its arguments and result, where it has such."""
     MaxRetriesExceededError = MaxRetriesExceededError
     OperationalError = OperationalError
+
+    sends_itself: ClassVar[bool] = False
+    """Its class has an ``apply_async`` of its own, which sends its signatures, too."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.sends_itself = cls.apply_async is not Task.apply_async
 
     def run(self, *args: Any, **kwargs: Any) -> R:
         """The work. Subclasses of ``Task`` define it; ``@app.task`` takes the function."""

@@ -160,6 +160,10 @@ class Signature(dict[str, Any], Generic[R]):
 
         Returns the handle of its result. Raises CompositionError, EncodeError, OperationalError.
         """
+        task = self._type if self._type is not None else self.app.tasks.get(self.task)
+        if task is not None and task.sends_itself:
+            merged = self._merge(tuple(args or ()), dict(kwargs or {}), options)
+            return task.apply_async(merged[0], merged[1], **merged[2])
         return self.app.apply_signature(self, args or (), kwargs or {}, options)
 
     async def adelay(self, *args: Any, **kwargs: Any) -> Any:

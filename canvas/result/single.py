@@ -76,9 +76,14 @@ class AsyncResult:
 
     @property
     def date_done(self) -> datetime | None:
-        """When it was over; ``None`` until then."""
+        """When it was over; ``None`` until then. Raises DecodeError for a record in which that is no time."""
         done = self._record().date_done
-        return datetime.fromisoformat(done) if isinstance(done, str) else done
+        if done is None:
+            return None
+        try:
+            return datetime.fromisoformat(done)
+        except (ValueError, TypeError):
+            raise DecodeError(f"date_done of {self.id}: expected ISO 8601 text; got {done!r:.100}") from None
 
     def ready(self) -> bool:
         return self.state in states.READY_STATES

@@ -162,6 +162,51 @@ def test_hooks_and_signals_are_told_of_exceptions_as_celerys(app):
     assert einfo.exc_info == (ValueError, einfo.exception, einfo.tb)
 
 
+@pytest.fixture
+def marking(app):
+    class Marking(Task):
+        def apply_async(self, args=None, kwargs=None, **options):
+            options.setdefault("headers", {})["marked"] = self.name
+            return super().apply_async(args, kwargs, **options)
+
+    @app.task(base=Marking)
+    def add(x, y=0):
+        return x + y
+
+    return add
+
+
+def marks(app):
+    deliveries = app.driver.broker.lease(canvas.drivers.base.Lease("w", ["celery"], 10))
+    app.driver.completer.settle([Settlement(one) for one in deliveries])
+    return [canvas.wire.message.headers_of(one.payload).get("marked") for one in deliveries]
+
+
+def test_a_tasks_own_apply_async_sends_its_signatures(app, marking):
+    result = marking.s(1).apply_async((2,), countdown=1)
+    assert isinstance(result, canvas.AsyncResult)
+    marking.delay(1)
+    frozen = marking.s(3)
+    assert frozen.freeze().id == frozen.apply_async().id
+    assert marks(app) == [marking.name] * 3
+
+
+def test_a_tasks_own_apply_async_sends_its_places_in_composites(app, marking):
+    plain = app.task(name="plain")(lambda x: x)
+    canvas.group(marking.s(1), plain.s(2), marking.s(3)).apply_async()
+    assert sorted(marks(app), key=str) == [None, marking.name, marking.name]
+    chain = (marking.s(1) | plain.s()).apply_async()
+    assert chain.parent is not None
+    chord = canvas.chord([marking.s(1), plain.s(2)], plain.s()).apply_async()
+    assert len(chord.parent.results) == 2
+    assert marks(app) == [marking.name, None, marking.name]
+
+
+async def test_awaited_sending_goes_the_same_way(app, marking):
+    await canvas.group(marking.s(1), marking.s(3)).aapply_async()
+    assert marks(app) == [marking.name] * 2
+
+
 def test_class_tasks_are_registered(app):
     class Double(Task):
         name = "double"
