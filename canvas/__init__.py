@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from canvas.app import Canvas
-from canvas.model import current
+from canvas.model import current, states
 from canvas.model.chain import chain
 from canvas.model.chord import chord
 from canvas.model.group import group
@@ -43,6 +43,7 @@ __all__ = [
     "maybe_signature",
     "shared_task",
     "signature",
+    "states",
     "workflow",
     "xmap",
     "xstarmap",
