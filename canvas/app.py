@@ -32,7 +32,6 @@ from canvas.result import AppGroupResult, AsyncResult, ResultSet
 from canvas.routing import Router
 from canvas.runs import Runs, at_once
 from canvas.send import Sender
-from canvas.signals import Signal
 from canvas.telemetry import emit
 from canvas.validation import Models
 from canvas.wire.signing import Signer, signer
@@ -40,6 +39,7 @@ from canvas.wire.signing import Signer, signer
 F = TypeVar("F", bound=Callable[..., Any])
 
 if TYPE_CHECKING:
+    from canvas.signals import Signal
     from canvas.workflows import Workflow
     from canvas.workflows.run import Run
 
@@ -81,10 +81,6 @@ class Canvas:
         """Seconds by which the broker's clock is ahead of this machine's, as far as a worker knows."""
         self._finalized = False
         self._discover: list[Callable[[], None]] = []
-        self.on_configure = Signal("app.on_configure")
-        self.on_after_configure = Signal("app.on_after_configure")
-        self.on_after_finalize = Signal("app.on_after_finalize")
-        self.on_after_fork = Signal("app.on_after_fork")
         self._local_oid = threading.local()
         if task_cls is not None:
             self.Task = task_cls
@@ -240,9 +236,32 @@ class Canvas:
             while self._unbound:
                 self._unbound.pop().bind(self)
             self._finalized = True
-        self.on_configure.send(sender=self)
-        self.on_after_configure.send(sender=self, source=self.conf)
-        self.on_after_finalize.send(sender=self)
+        self._tell("on_configure")
+        self._tell("on_after_configure", source=self.conf)
+        self._tell("on_after_finalize")
+
+    @cached_property
+    def on_configure(self) -> "Signal":
+        return _signal("on_configure")
+
+    @cached_property
+    def on_after_configure(self) -> "Signal":
+        """Sent with ``source``, the settings, when these and the tasks are complete."""
+        return _signal("on_after_configure")
+
+    @cached_property
+    def on_after_finalize(self) -> "Signal":
+        return _signal("on_after_finalize")
+
+    @cached_property
+    def on_after_fork(self) -> "Signal":
+        """Sent in each new process of a prefork pool."""
+        return _signal("on_after_fork")
+
+    def _tell(self, name: str, **about: Any) -> None:
+        """Send a signal, if anybody has asked for it."""
+        if name in self.__dict__:
+            self.__dict__[name].send(sender=self, **about)
 
     def autodiscover_tasks(
         self, packages: Iterable[str] | Callable[[], Iterable[str]] | None = None,
@@ -521,6 +540,13 @@ def _import_related(package: str, related_name: str | None) -> None:
     except ModuleNotFoundError as exc:
         if exc.name != name:
             raise
+
+
+def _signal(name: str) -> "Signal":
+    # Most programs listen to none of them.
+    from canvas.signals import Signal
+
+    return Signal(f"app.{name}")
 
 
 def _chooses(option: str, value: Any) -> bool:
