@@ -7,6 +7,7 @@ from canvas.model import current, states
 from canvas.model.chain import chain
 from canvas.model.chord import chord
 from canvas.model.group import group
+from canvas.model.ids import new_id as uuid
 from canvas.model.signature import Signature, maybe_signature, signature
 from canvas.model.spread import chunks, xmap, xstarmap
 from canvas.model.stamping import StampingVisitor
@@ -22,6 +23,8 @@ current_app: Any = current.Proxy(current.current_app)
 """The app made last, or set by ``app.set_current()``. Raises ConfigurationError when there is none."""
 current_task: Any = current.Proxy(current.current_task)
 """The task that runs here; false outside tasks."""
+
+subtask = signature
 
 __all__ = [
     "AsyncResult",
@@ -44,6 +47,8 @@ __all__ = [
     "shared_task",
     "signature",
     "states",
+    "subtask",
+    "uuid",
     "workflow",
     "xmap",
     "xstarmap",

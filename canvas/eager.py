@@ -3,6 +3,7 @@
 Results are what a worker would have stored, and values pass from task to task as they are; nothing is sent.
 """
 
+import time
 from typing import Any
 
 from canvas.errback import body_errbacks, call_errback, dependency_error, shown_error, takes_request
@@ -14,11 +15,13 @@ from canvas.model.chord import body_options, chord, header_members, header_optio
 from canvas.model.current import current_request
 from canvas.model.group import flat_members, group
 from canvas.model.ids import new_id
+from canvas.model.message import Message
 from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, Replaced, Retried, Revoked, Success
 from canvas.model.request import Request
 from canvas.model.signature import Signature, as_list, maybe_signature
 from canvas.model.spread import chunks
 from canvas.result import EagerResult, GroupResult
+from canvas.telemetry import emit
 
 _NOT_REQUEST = frozenset({"throw", "link", "link_error", "retries", "task_id", "root_id", "parent_id", "headers"})
 
@@ -54,7 +57,11 @@ def _task(app: Any, sig: Signature[Any], args: tuple[Any, ...], kwargs: Options,
     task = sig._type or app.tasks[sig.task]
     task.check_arguments(args, kwargs)
     request = _request(app, task.name, args, kwargs, merged)
+    about = {"message": Message(task.name, request.id, args, kwargs), "hostname": app.hostname, "task": task}
+    emit("eager.started", **about)
+    began = time.perf_counter()
     outcome = execute(task, request, args, kwargs)
+    emit("eager.finished", **about, request=request, outcome=outcome, runtime=time.perf_counter() - began)
     if isinstance(outcome, Retried) and outcome.retry.sig is not None:
         if merged.get("throw", app.conf.task_eager_propagates):
             raise outcome.retry

@@ -22,14 +22,12 @@ Said = tuple[Any, dict[str, Any]]
 
 
 class Signal:
-    """Receivers of one kind of event; ``translate`` makes a signal of telemetry's facts, or ``None``. One without an
-    ``event`` is sent by whoever has it."""
+    """Receivers of one kind of event; ``translate`` makes a signal of telemetry's facts, or ``None``. One without
+    events (names, with blanks between them) is sent by whoever has it."""
 
-    def __init__(
-        self, name: str, event: str | None = None, translate: Callable[[Facts], Said | None] = lambda _: None
-    ) -> None:
+    def __init__(self, name: str, events: str = "", translate: Callable[[Facts], Said | None] = lambda _: None) -> None:
         self.name = name
-        self._event = event
+        self._events = events.split()
         self._translate = translate
         self._receivers: dict[Any, tuple[Callable[[], Receiver | None], Any]] = {}
         self._detach: Callable[[], None] | None = None
@@ -45,8 +43,8 @@ class Signal:
     def _connect(self, receiver: Receiver, sender: Any, weak: bool, uid: Any) -> Receiver:
         key = uid if uid is not None else (_identity(receiver), id(sender) if sender is not None else None)
         self._receivers.setdefault(key, (_reference(receiver, weak), sender))
-        if self._detach is None and self._event is not None:
-            self._detach = attach(self._on_event, self._event)
+        if self._detach is None and self._events:
+            self._detach = attach(self._on_event, *self._events)
         return receiver
 
     def disconnect(self, receiver: Receiver | None = None, sender: Any = None, dispatch_uid: Any = None) -> bool:
@@ -267,11 +265,11 @@ def _plain(facts: Facts) -> Said:
 before_task_publish = Signal("before_task_publish", "message.publishing", _publishing)
 after_task_publish = Signal("after_task_publish", "message.published", _published)
 task_received = Signal("task_received", "task.received", _received)
-task_prerun = Signal("task_prerun", "task.started", _started)
-task_postrun = Signal("task_postrun", "task.finished", _ended)
-task_success = Signal("task_success", "task.finished", _succeeded)
-task_failure = Signal("task_failure", "task.finished", _failed)
-task_retry = Signal("task_retry", "task.finished", _retried)
+task_prerun = Signal("task_prerun", "task.started eager.started", _started)
+task_postrun = Signal("task_postrun", "task.finished eager.finished", _ended)
+task_success = Signal("task_success", "task.finished eager.finished", _succeeded)
+task_failure = Signal("task_failure", "task.finished eager.finished", _failed)
+task_retry = Signal("task_retry", "task.finished eager.finished", _retried)
 task_revoked = Signal("task_revoked", "task.finished", _revoked)
 task_rejected = Signal("task_rejected", "task.finished", _rejected)
 task_unknown = Signal("task_unknown", "task.unknown", _unknown)

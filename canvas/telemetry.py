@@ -9,6 +9,8 @@ message.dead          queue, reason
 task.received         message, hostname, request, task
 task.started          message, hostname, task, waited (s since its lease)
 task.finished         message, outcome, runtime (s), hostname, task, request
+eager.started         message, hostname, task: of a call that runs here and now
+eager.finished        message, outcome, runtime (s), hostname, task, request
 task.timeout          message, limit (s)
 task.terminated       message, signal
 task.unknown          message, queue, action

@@ -360,3 +360,30 @@ def test_a_receiver_that_raises_keeps_none_from_hearing(app, caplog):
     assert heard == ["second", "second"]
     assert caplog.text.count("RuntimeError: my fault") == 2
     assert not signals.before_task_publish.has_listeners()
+
+
+def test_calls_here_and_now_send_signals_as_a_workers(app):
+    heard = []
+
+    @app.task(bind=True, max_retries=1)
+    def work(self, what):
+        if what == "again":
+            raise self.retry(countdown=0)
+        return 1 / what
+
+    def note(signal, sender, **about):
+        heard.append((signal.name, about.get("state") or type(about.get("exception")).__name__))
+
+    names = ["task_prerun", "task_success", "task_failure", "task_retry", "task_postrun"]
+    for name in names:
+        getattr(signals, name).connect(note, sender=work)
+    work.apply((1,))
+    assert heard == [("task_prerun", "NoneType"), ("task_success", "NoneType"), ("task_postrun", "SUCCESS")]
+    heard.clear()
+    work.apply((0,))
+    assert heard == [("task_prerun", "NoneType"), ("task_failure", "ZeroDivisionError"), ("task_postrun", "FAILURE")]
+    heard.clear()
+    work.apply(("again",))
+    assert [name for name, _ in heard].count("task_retry") == 1
+    for name in names:
+        assert getattr(signals, name).disconnect(note, sender=work)
