@@ -79,7 +79,7 @@ class Canvas:
         self._lock = threading.RLock()
         self.clock_offset = 0.0
         """Seconds by which the broker's clock is ahead of this machine's, as far as a worker knows."""
-        self._finalized = False
+        self._finalized = self._finalizing = False
         self._discover: list[Callable[[], None]] = []
         self._local_oid = threading.local()
         if task_cls is not None:
@@ -228,17 +228,22 @@ class Canvas:
         return self._tasks
 
     def finalize(self, auto: bool = False) -> None:
-        """Bind every task to the settings; done by itself at first use. Then the settings and the tasks are complete,
-        which ``on_configure``, ``on_after_configure`` and ``on_after_finalize`` tell."""
+        """Bind every task to the settings; done by itself at first use. ``on_configure`` and ``on_after_configure`` are
+        sent before, ``on_after_finalize`` after."""
         with self._lock:
-            if self._finalized:
+            if self._finalized or self._finalizing:
                 return
-            while self._unbound:
-                self._unbound.pop().bind(self)
-            self._finalized = True
-        self._tell("on_configure")
-        self._tell("on_after_configure", source=self.conf)
-        self._tell("on_after_finalize")
+            self._finalizing = True
+            try:
+                # What receivers change of the settings is to reach the tasks.
+                self._tell("on_configure")
+                self._tell("on_after_configure", source=self.conf)
+                while self._unbound:
+                    self._unbound.pop().bind(self)
+                self._finalized = True
+                self._tell("on_after_finalize")
+            finally:
+                self._finalizing = False
 
     @cached_property
     def on_configure(self) -> "Signal":
@@ -246,7 +251,7 @@ class Canvas:
 
     @cached_property
     def on_after_configure(self) -> "Signal":
-        """Sent with ``source``, the settings, when these and the tasks are complete."""
+        """Sent with ``source``, the settings, before these reach the tasks."""
         return _signal("on_after_configure")
 
     @cached_property

@@ -12,7 +12,7 @@ from datetime import timedelta
 from types import ModuleType
 from typing import Any
 
-from canvas.errors import InvalidSetting, UnknownSetting
+from canvas.errors import InvalidSetting, NoSetting, UnknownSetting
 from canvas.routing import Router
 from canvas.settings import SETTINGS
 
@@ -74,13 +74,13 @@ class Config:
     def __getattr__(self, name: str) -> Any:
         if name in _OLD:
             return self.__dict__[_OLD[name]]
-        raise UnknownSetting(_unknown(name, "app.conf"))
+        raise NoSetting(_unknown(name, "app.conf"))
 
     def __getitem__(self, name: str) -> Any:
         try:
             return self.__dict__[_OLD.get(name, name)]
         except KeyError:
-            raise UnknownSetting(_unknown(name, "app.conf")) from None
+            raise NoSetting(_unknown(name, "app.conf")) from None
 
     def __contains__(self, name: object) -> bool:
         return name in SETTINGS or name in _OLD
@@ -102,13 +102,15 @@ class Config:
 
     def setdefault(self, name: str, default: Any = None) -> Any:
         """A setting that was given; ``default``, and so it is from now on, for one that was not."""
+        name = _OLD.get(name, name)
         if name not in self._given:
             self._set(name, default, "setdefault()")
         return self.__dict__[name]
 
     def get(self, name: str, default: Any = None) -> Any:
         """A setting, or ``default`` for a name that is none."""
-        return self.__dict__.get(_OLD.get(name, name), default)
+        name = _OLD.get(name, name)
+        return self.__dict__.get(name, default) if name in SETTINGS else default
 
     def update(self, *sources: Mapping[str, Any], **settings: Any) -> None:
         """Set many at once."""

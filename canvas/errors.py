@@ -4,7 +4,8 @@
 
     CanvasError
     ├── ConfigurationError          a setting, URL or option is wrong
-    │   ├── UnknownSetting          (also AttributeError and KeyError)
+    │   ├── UnknownSetting
+    │   │   └── NoSetting           (also AttributeError and KeyError)
     │   └── InvalidSetting
     ├── CompositionError            a workflow cannot be compiled
     ├── RunLost                     a workflow's run that is not, or no longer, kept
@@ -50,8 +51,12 @@ class ConfigurationError(CanvasError):
     """A setting, URL or option is wrong; the message says which and what it should be."""
 
 
-class UnknownSetting(ConfigurationError, AttributeError, KeyError):
+class UnknownSetting(ConfigurationError):
     """A setting of that name does not exist; the nearest name is suggested."""
+
+
+class NoSetting(UnknownSetting, AttributeError, KeyError):
+    """Such a one was asked for, as an attribute or an item of the settings."""
 
     __str__ = Exception.__str__
 

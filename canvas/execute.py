@@ -32,7 +32,7 @@ def execute(
             else:
                 outcome = _returned(request, watched(lambda: _value(task, args, kwargs)))
         except Exception as exc:  # noqa: BLE001 - every exception of the user's code is an outcome
-            outcome = _raised(task, exc)
+            outcome = _raised(task, request, exc)
         return _hooks(task, request, args, kwargs, outcome)
     finally:
         leave_request(token)
@@ -50,7 +50,7 @@ async def aexecute(
             coroutine: Any = task(*args, **kwargs)
             outcome = _returned(request, await (coroutine if watched is None else watched(coroutine)))
         except Exception as exc:  # noqa: BLE001 - as above
-            outcome = _raised(task, exc)
+            outcome = _raised(task, request, exc)
         return _hooks(task, request, args, kwargs, outcome)
     finally:
         leave_request(token)
@@ -63,13 +63,19 @@ def _before(task: Task[Any], request: Request, args: Any, kwargs: Any) -> None:
 
 def _returned(request: Request, value: Any) -> Outcome:
     """What a value of a task means: ``return self.retry(throw=False)`` is a retry."""
-    if isinstance(value, Retry) and value in request.retries_sent:
-        request.retries_sent.remove(value)
-        return Retried(value, "")
-    return Success(value)
+    return Retried(value, "") if isinstance(value, Retry) and _taken(request, value) else Success(value)
 
 
-def _raised(task: Task[Any], exc: Exception) -> Outcome:
+def _taken(request: Request, retry: Retry) -> bool:
+    """Whether it is one that was not thrown; it is the task's end now, and not sent beside that."""
+    sent = request.retries_sent
+    found = retry in sent
+    if found:
+        sent.remove(retry)
+    return found
+
+
+def _raised(task: Task[Any], request: Request, exc: Exception) -> Outcome:
     """What an exception of a task means."""
     match exc:
         case errors.Replaced():
@@ -79,6 +85,7 @@ def _raised(task: Task[Any], exc: Exception) -> Outcome:
         case Reject():
             return Rejected(exc.reason, exc.requeue)
         case Retry():
+            _taken(request, exc)
             return Retried(exc, traceback_text(exc))
     return _failed(task, exc)
 

@@ -187,8 +187,12 @@ def _router(entry: Any) -> RouteFunction:
 
 def _called(function: RouteFunction) -> RouteFunction:
     """Celery gives routers the task, too; those that take no such argument do without."""
-    parameters = signature(function).parameters.values()
-    takes_task = any(one.name == "task" or one.kind is one.VAR_KEYWORD for one in parameters)
+    try:
+        parameters = list(signature(function).parameters.values())
+    except (TypeError, ValueError):  # some of C's have none
+        parameters = []
+    named = {one.name for one in parameters[4:] if one.kind is not one.POSITIONAL_ONLY}
+    takes_task = "task" in named or any(one.kind is one.VAR_KEYWORD for one in parameters)
 
     def find(name: str, args: Any, kwargs: Any, options: Any, task: Any) -> Any:
         about = {"task": task} if takes_task else {}

@@ -50,10 +50,10 @@ class Sender:
             self._start(joins, messages, options)
         elif messages and unique is None:
             publish(lambda retry: driver.broker.publish(messages, retry), *self._retrying(options))
-        self._have_sent(own)
+        alone = self._have_sent(plan, own)
         if self._app.conf.task_send_sent_event:
             self._tell_sent(outgoing)
-        return self._sent(sig, plan, outgoing, options)
+        return self._sent(sig, plan, outgoing, options) if alone is None else alone
 
     async def asend(
         self, sig: Signature[Any], args: Iterable[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
@@ -73,11 +73,10 @@ class Sender:
             await _elsewhere(lambda: self._start(joins, messages, options))
         elif messages and unique is None:
             await apublish(driver.broker, messages, *self._retrying(options))
-        if own:
-            await _elsewhere(lambda: self._have_sent(own))
+        alone = await _elsewhere(lambda: self._have_sent(plan, own)) if own else None
         if self._app.conf.task_send_sent_event:
             await _elsewhere(lambda: self._tell_sent(outgoing))
-        return self._sent(sig, plan, outgoing, options)
+        return self._sent(sig, plan, outgoing, options) if alone is None else alone
 
     def _sent_by_themselves(self, sig: Signature[Any], plan: Plan) -> list[Dispatch]:
         """Take those of a composite's messages out of its plan whose tasks have an ``apply_async`` of their own."""
@@ -92,9 +91,14 @@ class Sender:
         plan.dispatches = left
         return own
 
-    def _have_sent(self, own: list[Dispatch]) -> None:
+    def _have_sent(self, plan: Plan, own: list[Dispatch]) -> Any:
+        """Have them sent; the result of the one that is the whole plan."""
         for dispatch in own:
-            self._app.tasks[dispatch.task].apply_async(dispatch.args, dispatch.kwargs, **dispatch.options)
+            options = {**dispatch.options, "add_to_parent": False}
+            result = self._app.tasks[dispatch.task].apply_async(dispatch.args, dispatch.kwargs, **options)
+            if plan.result is not None and plan.result.parent is None and plan.result.id == options["task_id"]:
+                return result
+        return None
 
     def _start(self, joins: list[Join], messages: list[Publish], options: Mapping[str, Any]) -> None:
         """Start chords, and send their headers, in one step. Raises ConfigurationError without a place for results."""
@@ -224,4 +228,4 @@ async def _elsewhere(call: Callable[[], T]) -> T:
     # A program on an event loop has imported it already; all others do without.
     import asyncio
 
-    return await asyncio.get_running_loop().run_in_executor(None, call)
+    return await asyncio.to_thread(call)

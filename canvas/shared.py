@@ -6,7 +6,7 @@ from inspect import Signature, signature
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from canvas.model.current import current_app, has_current_app
+from canvas.model.current import current_app, current_task_named, has_current_app
 from canvas.model.names import task_name
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ class SharedTask:
     def __init__(self, function: Callable[..., Any], options: dict[str, Any]) -> None:
         self.__dict__.update(_function=function, _options=options, __wrapped__=function)
         self.__dict__.update(__doc__=function.__doc__, __name__=function.__name__, __module__=function.__module__)
+        self.__dict__.update(__qualname__=function.__qualname__)
 
     @property
     def __signature__(self) -> Signature:
@@ -49,6 +50,8 @@ class SharedTask:
         return app.tasks[self._name_in(app)]
 
     def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith("_") and not has_current_app():
+            raise AttributeError(f"{self!r} has no attribute {attribute!r}")
         return getattr(current_app().tasks[self.name], attribute)
 
     def __setattr__(self, attribute: str, value: Any) -> None:
@@ -61,10 +64,10 @@ class SharedTask:
         return self is other or bool(self._task() == other)
 
     def __hash__(self) -> int:
-        return hash(self._function)
+        return hash(self._task())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return SharedTask, (self._function, self._options)
+        return current_task_named, (self.name,)
 
     def __repr__(self) -> str:
         return f"<@task: {self.name} (shared)>"

@@ -42,7 +42,9 @@ class Signal:
 
     def _connect(self, receiver: Receiver, sender: Any, weak: bool, uid: Any) -> Receiver:
         key = uid if uid is not None else (_identity(receiver), id(sender) if sender is not None else None)
-        self._receivers.setdefault(key, (_reference(receiver, weak), sender))
+        known = self._receivers.get(key)
+        if known is None or known[0]() is None:
+            self._receivers[key] = (_reference(receiver, weak), sender)
         if self._detach is None and self._events:
             self._detach = attach(self._on_event, *self._events)
         return receiver

@@ -9,7 +9,7 @@ from canvas.annotations import annotate
 from canvas.backoff import retry_delay
 from canvas.call_check import check_call
 from canvas.errors import CompositionError, MaxRetriesExceededError, OperationalError, Replaced, Retry
-from canvas.model.current import composing, current_request, enter_request, leave_request
+from canvas.model.current import composing, current_request, current_task_named, enter_request, leave_request
 from canvas.model.request import Request
 from canvas.model.signature import Signature
 from canvas.model.spread import chunks, xmap, xstarmap
@@ -206,6 +206,8 @@ class Task(Generic[R]):
     ) -> Any:
         """``apply_async``, without blocking the event loop."""
         check_call(self.name, args, kwargs)
+        if self.sends_itself:
+            return await _elsewhere(lambda: self.apply_async(args, kwargs, **options))
         return await self.app.aapply_signature(self.signature(args, kwargs), (), {}, options)
 
     def _call_options(
@@ -428,16 +430,18 @@ class Task(Generic[R]):
         """Called when it is over, however it ended."""
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return _task_by_name, (self.name,)
+        return current_task_named, (self.name,)
 
     def __repr__(self) -> str:
         return f"<@task: {self.name}{' of ' + self.app.main if self.app and self.app.main else ''}>"
 
 
-def _task_by_name(name: str) -> Any:
-    from canvas.model.current import current_app
+async def _elsewhere(call: Callable[[], Any]) -> Any:
+    """``call`` on a thread, while the event loop goes on."""
+    # A program on an event loop has imported it already; all others do without.
+    import asyncio
 
-    return current_app().tasks[name]
+    return await asyncio.to_thread(call)
 
 
 def _positional_range(sig: inspect.Signature) -> tuple[int, int]:

@@ -30,6 +30,9 @@ def has_current_app() -> bool:
     return bool(_apps)
 
 
+_NOTHING = object()
+
+
 class Proxy:
     """Whatever ``find`` finds at each use; false where that is nothing. Called, it is what it stands for, unless that
     can be called itself."""
@@ -41,10 +44,32 @@ class Proxy:
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
-        return type(self._find())
+        found = self._found(_NOTHING)
+        return Proxy if found is _NOTHING else type(found)
+
+    def _found(self, otherwise: Any) -> Any:
+        """For what must not raise: tools ask it of every name in a module."""
+        try:
+            return self._find()
+        except ConfigurationError:
+            return otherwise
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_find":
+            raise AttributeError(name)
         return getattr(self._find(), name)
+
+    def __copy__(self) -> Any:
+        return self._find()
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self._find()
+
+    def __enter__(self) -> Any:
+        return self._find().__enter__()
+
+    def __exit__(self, *exc: object) -> Any:
+        return self._find().__exit__(*exc)
 
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self._find(), name, value)
@@ -57,7 +82,7 @@ class Proxy:
         return found(*args, **kwargs) if callable(found) else found
 
     def __bool__(self) -> bool:
-        return bool(self._find())
+        return bool(self._found(None))
 
     def __eq__(self, other: object) -> bool:
         return bool(self._find() == other)
@@ -66,13 +91,18 @@ class Proxy:
         return hash(self._find())
 
     def __repr__(self) -> str:
-        return repr(self._find())
+        return repr(self._found(None))
 
 
 def current_task() -> Any:
     """The task this code runs in; ``None`` outside tasks."""
     request = current_request()
     return current_app().tasks.get(request.task) if request is not None and has_current_app() else None
+
+
+def current_task_named(name: str) -> Any:
+    """The current app's task of that name: what a pickled task is read back as."""
+    return current_app().tasks[name]
 
 
 def current_request() -> Any:

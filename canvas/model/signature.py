@@ -174,6 +174,10 @@ class Signature(dict[str, Any], Generic[R]):
         self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
     ) -> Any:
         """``apply_async``, without blocking the event loop."""
+        task = self._type if self._type is not None else self.app.tasks.get(self.task)
+        if task is not None and task.sends_itself:
+            merged = self._merge(tuple(args or ()), dict(kwargs or {}), options)
+            return await task.aapply_async(merged[0], merged[1], **merged[2])
         return await self.app.aapply_signature(self, args or (), kwargs or {}, options)
 
     def apply(self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any) -> Any:

@@ -18,7 +18,7 @@ class Hotline:
 
     def __init__(self) -> None:
         self._parent, self._child = socket.socketpair()
-        self._lock = threading.Lock()
+        self._lock, self._writing = threading.Lock(), threading.Lock()
         self._read = b""
         self._number = 0
         self._farewell: dict[str, Any] = {}
@@ -36,12 +36,13 @@ class Hotline:
                     found = answer(question)
                 except Exception as exc:  # noqa: BLE001 - the parent is told, and goes on
                     found = {"error": repr(exc)}
-                stream.write(json.dumps([number, found], default=repr) + "\n")
-                stream.flush()
+                with self._writing:
+                    stream.write(json.dumps([number, found], default=repr) + "\n")
+                    stream.flush()
 
     def part(self, words: dict[str, Any]) -> None:
         """In the child, as the last thing: what its parent is to know; nothing when that is gone."""
-        with suppress(OSError):
+        with suppress(OSError), self._writing:
             self._child.sendall(json.dumps([0, words]).encode() + b"\n")
 
     def ready_to_ask(self) -> None:
@@ -66,7 +67,7 @@ class Hotline:
 
     def farewell(self) -> dict[str, Any]:
         """In the parent, when the child has ended: its last words, empty where it had none."""
-        with self._lock, suppress(OSError):
+        with self._lock, suppress(OSError, ValueError):
             while not self._farewell:
                 self._next(time.monotonic())
         return self._farewell

@@ -45,6 +45,13 @@ def test_a_retry_that_is_not_thrown_is_sent_all_the_same(pair):
     assert pair.bench.ledger(key, 2) == ["0", "1"]
 
 
+def test_a_retry_that_is_raised_later_is_sent_once(pair):
+    key = pair.bench.new_key()
+    assert pair.run(pair.s("retry_raised", key)) == "done"
+    assert pair.run(pair.s("ident", 1)) == 1
+    assert pair.bench.ledger(key, 2) == ["0", "1"]
+
+
 def test_a_retry_that_is_returned_is_a_retry(pair):
     if pair.worker == "celery":
         pytest.skip("Celery sends it, and fails to store the Retry")

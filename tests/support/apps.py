@@ -272,6 +272,13 @@ def define(app, exceptions, ledger):
             self.retry(throw=False, countdown=0)
         return "done"
 
+    @task(name="t.retry_raised", bind=True)
+    def retry_raised(self, key):
+        note(key, self.request.retries)
+        if self.request.retries == 0:
+            raise self.retry(throw=False, countdown=0)
+        return "done"
+
     @task(name="t.retry_returned", bind=True)
     def retry_returned(self):
         return self.retry(throw=False, countdown=0) if self.request.retries == 0 else "again"

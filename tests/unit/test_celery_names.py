@@ -87,6 +87,40 @@ def test_the_current_app_and_task_are_looked_up_at_each_use(app):
     app.set_current()
 
 
+def test_the_current_app_harms_nobody_before_there_is_one():
+    code = """
+import copy, functools, inspect, canvas
+from canvas import current_app, shared_task
+assert not current_app and repr(current_app) == "None" and not isinstance(current_app, canvas.Canvas)
+inspect.getmembers(canvas, inspect.isclass)
+@shared_task
+def add(x, y): return x + y
+@functools.wraps(add)
+def wrapped(): pass
+assert wrapped.__qualname__ == "add" and not inspect.iscoroutinefunction(add) and not hasattr(add, "__nothing__")
+app = canvas.Canvas("x", broker="memory://")
+import pickle
+assert copy.copy(current_app) is app and pickle.loads(pickle.dumps(add)) is app.tasks[add.name]
+assert {app.tasks[add.name]: 1}[add] == 1
+with current_app as same: assert same is app
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert found.stderr == ""
+
+
+def test_settings_that_receivers_change_reach_the_tasks(app):
+    @app.task
+    def add(x, y):
+        return x + y
+
+    @app.on_after_configure.connect
+    def change(sender, **_):
+        assert add.name in sender.tasks
+        sender.conf.task_serializer, sender.conf.task_ignore_result = "msgpack", True
+
+    assert (app.tasks[add.name].serializer, add.ignore_result) == ("msgpack", True)
+
+
 def test_periodic_tasks_are_entered_when_all_is_configured(app):
     @app.on_after_configure.connect
     def enter(sender, source, **_):
@@ -204,7 +238,35 @@ def test_a_tasks_own_apply_async_sends_its_places_in_composites(app, marking):
 
 async def test_awaited_sending_goes_the_same_way(app, marking):
     await canvas.group(marking.s(1), marking.s(3)).aapply_async()
-    assert marks(app) == [marking.name] * 2
+    await marking.s(1).aapply_async((2,))
+    await marking.adelay(1)
+    assert marks(app) == [marking.name] * 4
+
+
+def test_a_chain_of_one_has_the_result_that_its_task_gave(app, marking):
+    marking.ignore_result = True
+    assert canvas.chain(marking.s(1)).apply_async().ignored
+    marking.ignore_result = False
+    assert not canvas.chain(marking.s(1)).apply_async().ignored
+    assert len(marks(app)) == 2
+
+
+async def test_what_a_task_sends_by_itself_belongs_to_it(app, marking):
+    @app.task(bind=True)
+    def outer(self):
+        canvas.group(marking.s(1), marking.s(2)).apply_async()
+        return len(self.request.children)
+
+    @app.task(bind=True)
+    async def awaited(self):
+        await canvas.group(marking.s(1), marking.s(2)).aapply_async()
+
+    assert outer.apply(task_id="root").get() == 1
+    awaited.apply(task_id="root")
+    deliveries = app.driver.broker.lease(canvas.drivers.base.Lease("w", ["celery"], 10))
+    app.driver.completer.settle([Settlement(one) for one in deliveries])
+    headers = [canvas.wire.message.headers_of(one.payload) for one in deliveries]
+    assert [(one["root_id"], one["parent_id"]) for one in headers] == [("root", "root")] * 4
 
 
 def test_class_tasks_are_registered(app):
@@ -279,6 +341,19 @@ def test_routers_get_the_task_and_may_be_named(routes):
     assert app.router.route("other", {}).routing_key == "unknown"
 
 
+@pytest.mark.parametrize(
+    "route",
+    [
+        lambda task, args, kwargs, options: "q",
+        lambda name, args, kwargs, options, /, task=None: "q",
+        functools.partial(by_name),
+    ],
+)
+def test_routers_are_called_as_they_can_be(route):
+    app = Canvas("routed", broker="memory://routed", task_routes=(route,), set_as_current=False)
+    assert app.router.route("t", {}).routing_key in ("q", "unknown")
+
+
 def test_routers_that_cannot_be_imported_are_named():
     app = Canvas("routed", broker="memory://routed", task_routes="no.such.router", set_as_current=False)
     with pytest.raises(ConfigurationError, match=r"task_routes: 'no\.such\.router' cannot be imported"):
@@ -336,6 +411,8 @@ def test_old_names_of_settings_are_understood():
     assert (app.conf.broker_url, app.conf.worker_concurrency, app.conf.task_always_eager) == ("memory://old", 3, True)
     assert app.conf.CELERYD_CONCURRENCY == app.conf["CELERYD_CONCURRENCY"] == app.conf.get("CELERYD_CONCURRENCY") == 3
     assert "CELERYD_CONCURRENCY" in app.conf
+    assert app.conf.setdefault("CELERYD_CONCURRENCY", 9) == 3
+    assert app.conf.get("_given") is None
 
 
 # -- signals
@@ -360,6 +437,23 @@ def test_a_receiver_that_raises_keeps_none_from_hearing(app, caplog):
     assert heard == ["second", "second"]
     assert caplog.text.count("RuntimeError: my fault") == 2
     assert not signals.before_task_publish.has_listeners()
+
+
+def test_a_receiver_that_is_gone_blocks_no_other(app):
+    heard = []
+
+    def connect():
+        def receive(**_):
+            heard.append(1)
+
+        signals.after_task_publish.connect(receive, dispatch_uid="one")
+        return receive
+
+    connect()
+    kept = connect()
+    app.send_task("t")
+    signals.after_task_publish.disconnect(kept, dispatch_uid="one")
+    assert heard == [1]
 
 
 def test_calls_here_and_now_send_signals_as_a_workers(app):
