@@ -105,7 +105,11 @@ def test_or_does_not(setting):
 
 
 @pytest.mark.parametrize(
-    "pool", [("-P", "threads", "-c", "2"), ("-P", "prefork", "-c", "2")], ids=["threads", "prefork"]
+    "pool",
+    [
+        pytest.param(("-P", "threads", "-c", "2"), id="threads", marks=pytest.mark.slow),
+        pytest.param(("-P", "prefork", "-c", "2"), id="prefork"),
+    ],
 )
 def test_what_runs_may_end_in_a_soft_shutdown(bench, app, pool):
     key = bench.new_key()
