@@ -47,6 +47,16 @@ _SOCKET_SETTINGS = ("socket_timeout", "socket_connect_timeout", "socket_keepaliv
 """Settings of the results' connections, after ``redis_``."""
 
 
+def _signal(name: str) -> "cached_property[Signal]":
+    def make(app: "Canvas") -> "Signal":
+        # Most programs listen to none of them.
+        from canvas.signals import Signal
+
+        return Signal(f"app.{name}")
+
+    return cached_property(make)
+
+
 class Canvas:
     """An application: ``Canvas("shop", broker="redis://…", backend="redis://…")``.
 
@@ -236,34 +246,23 @@ class Canvas:
             self._finalizing = True
             try:
                 # What receivers change of the settings is to reach the tasks.
-                self._tell("on_configure")
-                self._tell("on_after_configure", source=self.conf)
+                self.tell("on_configure")
+                self.tell("on_after_configure", source=self.conf)
                 while self._unbound:
                     self._unbound.pop().bind(self)
                 self._finalized = True
-                self._tell("on_after_finalize")
+                self.tell("on_after_finalize")
             finally:
                 self._finalizing = False
 
-    @cached_property
-    def on_configure(self) -> "Signal":
-        return _signal("on_configure")
+    on_configure = _signal("on_configure")
+    on_after_configure = _signal("on_after_configure")
+    """Sent with ``source``, the settings, before these reach the tasks."""
+    on_after_finalize = _signal("on_after_finalize")
+    on_after_fork = _signal("on_after_fork")
+    """Sent in each new process of a prefork pool."""
 
-    @cached_property
-    def on_after_configure(self) -> "Signal":
-        """Sent with ``source``, the settings, before these reach the tasks."""
-        return _signal("on_after_configure")
-
-    @cached_property
-    def on_after_finalize(self) -> "Signal":
-        return _signal("on_after_finalize")
-
-    @cached_property
-    def on_after_fork(self) -> "Signal":
-        """Sent in each new process of a prefork pool."""
-        return _signal("on_after_fork")
-
-    def _tell(self, name: str, **about: Any) -> None:
+    def tell(self, name: str, **about: Any) -> None:
         """Send a signal, if anybody has asked for it."""
         if name in self.__dict__:
             self.__dict__[name].send(sender=self, **about)
@@ -545,13 +544,6 @@ def _import_related(package: str, related_name: str | None) -> None:
     except ModuleNotFoundError as exc:
         if exc.name != name:
             raise
-
-
-def _signal(name: str) -> "Signal":
-    # Most programs listen to none of them.
-    from canvas.signals import Signal
-
-    return Signal(f"app.{name}")
 
 
 def _chooses(option: str, value: Any) -> bool:

@@ -138,7 +138,7 @@ class Config:
 
     def as_dict(self) -> dict[str, Any]:
         """All settings, with secrets masked."""
-        return {name: masked(name, self.__dict__[name]) for name in SETTINGS}
+        return self.table(with_defaults=True)
 
     def router(self) -> Router:
         """The routing table that these settings describe."""

@@ -87,10 +87,10 @@ def _raised(task: Task[Any], request: Request, exc: Exception) -> Outcome:
         case Retry():
             _taken(request, exc)
             return Retried(exc, traceback_text(exc))
-    return _failed(task, exc)
+    return _failed(task, request, exc)
 
 
-def _failed(task: Task[Any], exc: Exception) -> Outcome:
+def _failed(task: Task[Any], request: Request, exc: Exception) -> Outcome:
     text = traceback_text(exc)
     if task.autoretry_for:
         try:
@@ -98,6 +98,7 @@ def _failed(task: Task[Any], exc: Exception) -> Outcome:
         except Exception as last:  # noqa: BLE001 - no retry is left, or the call cannot be made again
             return Failure(last, traceback_text(last), isinstance(last, tuple(task.throws)))
         if retry is not None:
+            _taken(request, retry)
             return Retried(retry, text)
     return Failure(exc, text, isinstance(exc, tuple(task.throws)))
 

@@ -22,13 +22,12 @@ class SharedTask:
     """Stands for the current app's task of one function."""
 
     def __init__(self, function: Callable[..., Any], options: dict[str, Any]) -> None:
-        self.__dict__.update(_function=function, _options=options, __wrapped__=function)
-        self.__dict__.update(__doc__=function.__doc__, __name__=function.__name__, __module__=function.__module__)
-        self.__dict__.update(__qualname__=function.__qualname__)
+        copied = {name: getattr(function, name) for name in ("__doc__", "__module__", "__name__", "__qualname__")}
+        self.__dict__.update(copied, __wrapped__=function, _options=options)
 
     @property
     def __signature__(self) -> Signature:
-        whole = signature(self._function)
+        whole = signature(self.__wrapped__)
         bound = self._options.get("bind", False)
         return whole.replace(parameters=list(whole.parameters.values())[1:]) if bound else whole
 
@@ -42,7 +41,7 @@ class SharedTask:
         return self._name_in(current_app() if has_current_app() else None)
 
     def _name_in(self, app: Any) -> str:
-        function = self._function
+        function = self.__wrapped__
         return self._options.get("name") or task_name(app.main if app else None, function.__name__, function.__module__)
 
     def _task(self) -> Any:

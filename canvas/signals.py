@@ -228,8 +228,8 @@ def _node(facts: Facts) -> Said:
 
 
 def _configuring(facts: Facts) -> Said:
-    node = Node.of(facts)
-    return node.hostname, {"instance": node, "conf": node.app.conf, "options": facts["options"]}
+    sender, about = _prepared(facts)
+    return sender, {**about, "options": facts["options"]}
 
 
 def _prepared(facts: Facts) -> Said:

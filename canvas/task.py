@@ -207,7 +207,10 @@ class Task(Generic[R]):
         """``apply_async``, without blocking the event loop."""
         check_call(self.name, args, kwargs)
         if self.sends_itself:
-            return await _elsewhere(lambda: self.apply_async(args, kwargs, **options))
+            # A program on an event loop has imported it already; all others do without.
+            import asyncio
+
+            return await asyncio.to_thread(lambda: self.apply_async(args, kwargs, **options))
         return await self.app.aapply_signature(self.signature(args, kwargs), (), {}, options)
 
     def _call_options(
@@ -346,10 +349,7 @@ class Task(Generic[R]):
         if self.retry_backoff:
             factor = max(1, int(self.retry_backoff))
             options["countdown"] = retry_delay(factor, self.request.retries, self.retry_backoff_max, self.retry_jitter)
-        retry, sent = self.retry(exc=exc, throw=False, **options), self.request.retries_sent
-        if retry in sent:  # it is the task's end, not something beside it
-            sent.remove(retry)
-        return retry
+        return self.retry(exc=exc, throw=False, **options)
 
     def _give_up(self, exc: BaseException | None, args: Any, kwargs: Any) -> NoReturn:
         if exc is not None:
@@ -434,14 +434,6 @@ class Task(Generic[R]):
 
     def __repr__(self) -> str:
         return f"<@task: {self.name}{' of ' + self.app.main if self.app and self.app.main else ''}>"
-
-
-async def _elsewhere(call: Callable[[], Any]) -> Any:
-    """``call`` on a thread, while the event loop goes on."""
-    # A program on an event loop has imported it already; all others do without.
-    import asyncio
-
-    return await asyncio.to_thread(call)
 
 
 def _positional_range(sig: inspect.Signature) -> tuple[int, int]:

@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from canvas.config import masked
 from canvas.version import __version__
 
 _PACKAGES = ("redis", "hiredis", "msgpack", "msgspec", "networkx", "click", "rich", "celery", "kombu")
@@ -27,5 +26,5 @@ def report(obj: Any, /) -> None:
     packages = " ".join(f"{name}:{_version_of(name)}" for name in _PACKAGES)
     click.echo(f"software -> canvas:{__version__} py:{sys.version.split()[0]} {packages}")
     click.echo(f"platform -> {platform.platform()}")
-    for name, value in sorted(obj.app.conf.changed().items()):
-        click.echo(f"{name}: {masked(name, value)!r}")
+    for name, value in sorted(obj.app.conf.table().items()):
+        click.echo(f"{name}: {value!r}")

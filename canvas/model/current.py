@@ -30,9 +30,6 @@ def has_current_app() -> bool:
     return bool(_apps)
 
 
-_NOTHING = object()
-
-
 class Proxy:
     """Whatever ``find`` finds at each use; false where that is nothing. Called, it is what it stands for, unless that
     can be called itself."""
@@ -44,8 +41,7 @@ class Proxy:
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
-        found = self._found(_NOTHING)
-        return Proxy if found is _NOTHING else type(found)
+        return type(self._found(self))
 
     def _found(self, otherwise: Any) -> Any:
         """For what must not raise: tools ask it of every name in a module."""

@@ -160,11 +160,11 @@ class Signature(dict[str, Any], Generic[R]):
 
         Returns the handle of its result. Raises CompositionError, EncodeError, OperationalError.
         """
-        task = self._type if self._type is not None else self.app.tasks.get(self.task)
-        if task is not None and task.sends_itself:
-            merged = self._merge(tuple(args or ()), dict(kwargs or {}), options)
-            return task.apply_async(merged[0], merged[1], **merged[2])
-        return self.app.apply_signature(self, args or (), kwargs or {}, options)
+        task = self._sent_by()
+        if task is None:
+            return self.app.apply_signature(self, args or (), kwargs or {}, options)
+        args, kwargs, options = self._merge(args or (), kwargs or {}, options)
+        return task.apply_async(args, kwargs, **options)
 
     async def adelay(self, *args: Any, **kwargs: Any) -> Any:
         """``delay``, without blocking the event loop."""
@@ -174,11 +174,16 @@ class Signature(dict[str, Any], Generic[R]):
         self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
     ) -> Any:
         """``apply_async``, without blocking the event loop."""
+        task = self._sent_by()
+        if task is None:
+            return await self.app.aapply_signature(self, args or (), kwargs or {}, options)
+        args, kwargs, options = self._merge(args or (), kwargs or {}, options)
+        return await task.aapply_async(args, kwargs, **options)
+
+    def _sent_by(self) -> Any:
+        """Its task, where that has an ``apply_async`` of its own."""
         task = self._type if self._type is not None else self.app.tasks.get(self.task)
-        if task is not None and task.sends_itself:
-            merged = self._merge(tuple(args or ()), dict(kwargs or {}), options)
-            return await task.aapply_async(merged[0], merged[1], **merged[2])
-        return await self.app.aapply_signature(self, args or (), kwargs or {}, options)
+        return task if task is not None and task.sends_itself else None
 
     def apply(self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any) -> Any:
         """Run it here and now; returns an EagerResult with what a worker would have stored."""

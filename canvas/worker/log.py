@@ -55,11 +55,11 @@ def set_up(level: str, stream: TextIO | None = None, logfile: str | None = None,
         listen()
         return
     handler: logging.Handler = logging.FileHandler(logfile) if logfile else logging.StreamHandler(stream)
-    handler.setFormatter((form or Form()).formatter())
+    form = form or Form()
+    handler.setFormatter(form.formatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    form = form or Form()
     emit("logging.ready", loglevel=root.level, logfile=logfile, format=form.plain, colorize=False)
     listen()
 

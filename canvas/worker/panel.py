@@ -13,7 +13,6 @@ from tempfile import NamedTemporaryFile
 from typing import Any
 
 from canvas.app import Canvas
-from canvas.config import masked
 from canvas.drivers.base import Binding
 from canvas.errors import ConfigurationError
 from canvas.model.revocation import revoked_ids
@@ -94,9 +93,7 @@ class Panel:
         return [answers.queue(queue) for queue in self._app.router.consumed(self._plan.queues)]
 
     def conf(self, with_defaults: bool = False) -> Answer:
-        conf = self._app.conf
-        shown = conf.as_dict() if with_defaults else conf.changed()
-        return {name: answers.plain(masked(name, value)) for name, value in shown.items()}
+        return {name: answers.plain(value) for name, value in self._app.conf.table(with_defaults).items()}
 
     def report(self) -> Answer:
         return {"ok": "\n".join(f"{name}: {value!r}" for name, value in self.conf().items())}

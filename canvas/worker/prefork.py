@@ -174,7 +174,7 @@ class Prefork:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             _watch_parent(process)
             hotline.serve(process.ask)
-            self._app.on_after_fork.send(sender=self._app)
+            self._app.tell("on_after_fork")
             emit("worker.process_init")
             process.run()
             code = 0

@@ -289,14 +289,15 @@ class Run:
 
         What waits in a queue is REVOKED when a worker finds it there. Safe to call again.
         """
-        return self._cancel(self.refresh().attempt, terminate, signal)
+        return self._cancel(None, terminate, signal)
 
-    def _cancel(self, attempt: int, terminate: bool, signal: str = "SIGTERM") -> bool:
-        if self.status().over or self.attempt != attempt:
+    def _cancel(self, attempt: int | None, terminate: bool, signal: str = "SIGTERM") -> bool:
+        """``attempt``: not another one."""
+        if self.status().over or attempt not in (None, self.attempt):
             return False
-        self.app.runs.cancel(self.id, attempt)
+        self.app.runs.cancel(self.id, self.attempt)
         self.app.control.revoke_by_stamped_headers(
-            {STAMP: stamp_of(self.id, attempt)}, terminate=terminate, signal=signal
+            {STAMP: stamp_of(self.id, self.attempt)}, terminate=terminate, signal=signal
         )
         return True
 

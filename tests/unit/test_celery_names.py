@@ -210,10 +210,15 @@ def marking(app):
     return add
 
 
-def marks(app):
+def sent(app):
+    """The headers of what has been sent, which is gone then."""
     deliveries = app.driver.broker.lease(canvas.drivers.base.Lease("w", ["celery"], 10))
     app.driver.completer.settle([Settlement(one) for one in deliveries])
-    return [canvas.wire.message.headers_of(one.payload).get("marked") for one in deliveries]
+    return [canvas.wire.message.headers_of(one.payload) for one in deliveries]
+
+
+def marks(app):
+    return [headers.get("marked") for headers in sent(app)]
 
 
 def test_a_tasks_own_apply_async_sends_its_signatures(app, marking):
@@ -263,10 +268,7 @@ async def test_what_a_task_sends_by_itself_belongs_to_it(app, marking):
 
     assert outer.apply(task_id="root").get() == 1
     awaited.apply(task_id="root")
-    deliveries = app.driver.broker.lease(canvas.drivers.base.Lease("w", ["celery"], 10))
-    app.driver.completer.settle([Settlement(one) for one in deliveries])
-    headers = [canvas.wire.message.headers_of(one.payload) for one in deliveries]
-    assert [(one["root_id"], one["parent_id"]) for one in headers] == [("root", "root")] * 4
+    assert [(one["root_id"], one["parent_id"]) for one in sent(app)] == [("root", "root")] * 4
 
 
 def test_class_tasks_are_registered(app):
