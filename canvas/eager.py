@@ -6,7 +6,7 @@ Results are what a worker would have stored, and values pass from task to task a
 import time
 from typing import Any
 
-from canvas.errback import body_errbacks, call_errback, dependency_error, shown_error, takes_request
+from canvas.errback import body_errbacks, call_errback, dependency_error, join_order, shown_error, takes_request
 from canvas.errors import Ignore, Reject, TaskRevokedError
 from canvas.execute import execute
 from canvas.model import states
@@ -228,7 +228,8 @@ def _chord(app: Any, sig: chord, args: tuple[Any, ...], kwargs: Options, options
     members = flat_members(header_members(sig.tasks))
     results = [_run(app, member, args, kwargs, header_options(merged)) for member in members]
     header = GroupResult(new_id(), results, app=app)
-    failed = next((task for task in _tasks(header) if task.state != states.SUCCESS), None)
+    ended = join_order(results, lambda result: result.results if isinstance(result, GroupResult) else None)
+    failed = next((task for task in ended if task.state != states.SUCCESS), None)
     body_id = {"task_id": options["task_id"]} if options.get("task_id") else {}
     if failed is None:
         result = _run(app, body, (_value(header),), {}, {**body_options(merged), **body_id})
@@ -239,10 +240,6 @@ def _chord(app: Any, sig: chord, args: tuple[Any, ...], kwargs: Options, options
     if members or alone:
         (result if alone else _first(result)).parent = _only(header)
     return result
-
-
-def _tasks(result: Any) -> list[Any]:
-    return [task for member in result.results for task in _tasks(member)] if hasattr(result, "results") else [result]
 
 
 def _failed_body(app: Any, body: Signature[Any], failed: Any, nested: bool, body_id: str | None) -> Any:

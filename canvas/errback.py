@@ -1,12 +1,15 @@
 """Error callbacks, wherever they are called from: which a failure has, and how each is called (SEMANTICS.md E3–E8)."""
 
 import inspect
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 from canvas.errors import ChordError
 from canvas.model.request import Request
 from canvas.model.signature import Signature, as_list
 from canvas.telemetry import emit
+
+T = TypeVar("T")
 
 
 def takes_request(app: Any, sig: Signature[Any]) -> bool:
@@ -44,6 +47,21 @@ def dependency_error(task_id: str, result: Any, nested: bool) -> ChordError:
     error = ChordError(f"Dependency {task_id} raised {result!r}")
     error.__cause__ = result if isinstance(result, BaseException) else None
     return error
+
+
+def join_order(members: Sequence[T], inside: Callable[[T], Sequence[T] | None]) -> Iterator[T]:
+    """A nested header's tasks in the order in which Celery's join comes to them, and to a first failure: what is in
+    groups before what is not. ``inside`` gives a group's members, ``None`` for a task."""
+    for children in filter(None, map(inside, members)):
+        for child in children:
+            deeper = inside(child)
+            if deeper is None:
+                yield child
+            else:
+                yield from join_order(deeper, inside)
+    for member in members:
+        if inside(member) is None:
+            yield member
 
 
 def shown_error(body: Signature[Any], error: ChordError) -> BaseException:

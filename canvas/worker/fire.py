@@ -8,7 +8,7 @@ from typing import Any
 from canvas.app import Canvas
 from canvas.client import Ambient
 from canvas.effects import Completer, Effects
-from canvas.errback import body_errbacks, dependency_error, shown_error
+from canvas.errback import body_errbacks, dependency_error, join_order, shown_error
 from canvas.errors import CanvasError, ChordError, DecodeError, RunLost
 from canvas.model import states
 from canvas.model.record import Record
@@ -49,7 +49,7 @@ def fire(app: Canvas, runs: Runs, ready: Ready) -> Firing:
     completer = Completer(told["root_id"], told["parent_id"])
     try:
         parts = _parts(app, ready)
-        failed = next((part for part in parts if part.state in states.PROPAGATE_STATES), None)
+        failed = _failed(app, ready, parts)
         if failed is None:
             _send_body(app, effects, body, _values(app, ready, parts), completer)
             return effects.firing(ready.group_id)
@@ -114,6 +114,21 @@ def _parts(app: Canvas, ready: Ready) -> list[Part]:
         )
         for value in ready.parts
     ]
+
+
+def _failed(app: Canvas, ready: Ready, parts: list[Part]) -> Part | None:
+    """The part whose failure the chord's body ends with."""
+    failed = {part.task_id: part for part in parts if part.state in states.PROPAGATE_STATES}
+    first = next(iter(failed.values()), None)
+    if ready.structure is None or len(failed) < 2:
+        return first
+    _, members = app.backend.decode_group(ready.structure)
+    return next((failed[task_id] for (task_id, _), _ in join_order(members, _inside) if task_id in failed), first)
+
+
+def _inside(node: Any) -> Any:
+    _, members = node
+    return members
 
 
 def _values(app: Canvas, ready: Ready, parts: list[Part]) -> list[Any]:

@@ -49,20 +49,34 @@ def test_workflows_that_fail(pairs):
     differential(True, 100)(pairs)
 
 
+def test_which_failure_a_nested_header_ends_with(pairs):
+    """That of a group in it, though others come before."""
+    first, inner, last = [workflows.Leaf(immutable=True, fails=True) for _ in range(3)]
+    nested = workflows.Chord([], workflows.Group([inner, workflows.Leaf(immutable=True)]))
+    tree = workflows.Chord([first, nested, last], workflows.Leaf(immutable=True))
+    for _ in range(4):
+        compare(pairs, tree, {})
+        compare_eager(pairs, tree, {})
+
+
+def compare_eager(pairs, tree, call):
+    workflows.number(tree)
+    worker = next(pair for pair in pairs if (pair.client, pair.worker) == ("canvas", "canvas"))
+    run, here = uuid.uuid4().hex, uuid.uuid4().hex
+    result = workflows.write(tree, worker, run).apply_async(**call)
+    values = workflows.Observation(worker, tree, result, workflows.settled(worker, run, 0))
+    result = workflows.write(tree, worker, here).apply(**call)
+    noted = [json.loads(note) for note in worker.bench.ledgers.lrange(f"ledger:{here}", 0, -1)]
+    found = workflows.Observation(worker, tree, result, noted, eager=True)
+    assert found.executions == values.executions, tree
+    assert found.records == values.records, tree
+
+
 def eager(failing, examples):
     @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), database=None)
     @given(tree=workflows.workflows(failing), call=workflows.calls)
     def check(pairs, tree, call):
-        workflows.number(tree)
-        worker = next(pair for pair in pairs if (pair.client, pair.worker) == ("canvas", "canvas"))
-        run, here = uuid.uuid4().hex, uuid.uuid4().hex
-        result = workflows.write(tree, worker, run).apply_async(**call)
-        values = workflows.Observation(worker, tree, result, workflows.settled(worker, run, 0))
-        result = workflows.write(tree, worker, here).apply(**call)
-        noted = [json.loads(note) for note in worker.bench.ledgers.lrange(f"ledger:{here}", 0, -1)]
-        found = workflows.Observation(worker, tree, result, noted, eager=True)
-        assert found.executions == values.executions, tree
-        assert found.records == values.records, tree
+        compare_eager(pairs, tree, call)
 
     return check
 
