@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from canvas.call_check import check_options, embedded
 from canvas.client import Ambient, Outgoing
+from canvas.drivers.base import Delays
+from canvas.drivers.delays import delays
 from canvas.errors import ConfigurationError, DuplicateTask
 from canvas.model.current import current_request
 from canvas.model.message import Publish
 from canvas.model.plan import Dispatch, Pending, Plan, single
 from canvas.model.settlement import Join, Lock
 from canvas.model.signature import Signature
-from canvas.publish import apublish, publish
 from canvas.result import AsyncResult, GroupResult
 from canvas.telemetry import emit
 from canvas.turns import unique_key
@@ -49,7 +50,7 @@ class Sender:
         if joins:
             self._start(joins, messages, options)
         elif messages and unique is None:
-            publish(lambda retry: driver.broker.publish(messages, retry), *self._retrying(options))
+            driver.broker.publish(messages, self._delays(options))
         alone = self._have_sent(plan, own)
         if self._app.conf.task_send_sent_event:
             self._tell_sent(outgoing)
@@ -72,7 +73,7 @@ class Sender:
         if joins:
             await _elsewhere(lambda: self._start(joins, messages, options))
         elif messages and unique is None:
-            await apublish(driver.broker, messages, *self._retrying(options))
+            await driver.broker.apublish(messages, self._delays(options))
         alone = await _elsewhere(lambda: self._have_sent(plan, own)) if own else None
         if self._app.conf.task_send_sent_event:
             await _elsewhere(lambda: self._tell_sent(outgoing))
@@ -104,8 +105,7 @@ class Sender:
         """Start chords, and send their headers, in one step. Raises ConfigurationError without a place for results."""
         if self._app.driver.results is None:
             raise ConfigurationError(_NO_BACKEND)
-        completer = self._app.driver.completer
-        publish(lambda retry: completer.start(joins, messages, retry), *self._retrying(options))
+        self._app.driver.completer.start(joins, messages, self._delays(options))
 
     def _unique(self, plan: Plan) -> tuple[Lock, float] | None:
         """The lock that a plan of one unique task, in no workflow, needs, and for how many seconds."""
@@ -129,13 +129,16 @@ class Sender:
         for out in outgoing:
             self._app.sent_events.tell(out.message)
 
-    def _retrying(self, options: Mapping[str, Any]) -> tuple[bool, Mapping[str, Any] | None]:
-        """Whether to try again, and by which policy where one is given."""
+    def _delays(self, options: Mapping[str, Any]) -> Delays:
+        """When to try again: as the driver sees fit where no policy is given (Celery's ``task_publish_retry`` and
+        ``task_publish_retry_policy``)."""
         conf = self._app.conf
         retry, given = options.get("retry"), options.get("retry_policy")
+        if not (conf.task_publish_retry if retry is None else retry):
+            return ()
         configured = conf.changed().get("task_publish_retry_policy")
         policy = {**(configured or {}), **given} if given else configured
-        return conf.task_publish_retry if retry is None else bool(retry), policy
+        return None if policy is None else delays(policy)
 
     def plan(
         self, sig: Signature[Any], args: Iterable[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]

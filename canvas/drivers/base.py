@@ -12,7 +12,7 @@ retries; a refused request raises :class:`canvas.errors.BrokerError`.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 from canvas.model.message import Delivery, Publish
 from canvas.model.settlement import Firing, Join, Lock, Orphan, Ready, Settlement, Store, Verdict
@@ -24,6 +24,7 @@ __all__ = [
     "Broker",
     "Completer",
     "DeadLetter",
+    "Delays",
     "Driver",
     "Lease",
     "Results",
@@ -33,6 +34,8 @@ __all__ = [
 ]
 
 
+Delays: TypeAlias = Iterable[float] | None
+"""Seconds to wait before each further try while the server is away; ``None``: the driver's own, some seconds in all."""
 ORPHANS_AGAIN = 30.0
 """Seconds after which orphans that nobody has settled are handed out again."""
 
@@ -112,14 +115,14 @@ class Broker(Protocol):
     def declare(self, bindings: Sequence[Binding]) -> None:
         """Make each queue reachable through its exchange. Idempotent."""
 
-    def publish(self, messages: Sequence[Publish], retry: bool = True) -> None:
-        """Append messages to their queues, all in one round trip; in order within a queue.
+    def publish(self, messages: Sequence[Publish], delays: Delays = None) -> None:
+        """Append messages to their queues, in order within a queue, and once, however often that is tried.
 
         A message to a named exchange goes to every queue whose binding matches; to none, silently, where no
         binding does (as kombu).
         """
 
-    async def apublish(self, messages: Sequence[Publish], retry: bool = True) -> None: ...
+    async def apublish(self, messages: Sequence[Publish], delays: Delays = None) -> None: ...
 
     def broadcast(self, exchange: str, payload: bytes, routing_key: str = "") -> None:
         """Send an envelope to everyone who listens to a fanout exchange now (PROTOCOL.md §1.8); with a routing key,
@@ -283,7 +286,8 @@ class Results(Protocol):
     """Result records, groups and chord parts."""
 
     def get(self, task_ids: Sequence[str], retry: bool = True) -> list[bytes | None]:
-        """The stored records, in order; ``None`` where there is none. ``retry``: as the Broker's ``publish``."""
+        """The stored records, in order; ``None`` where there is none. ``retry``: whether to try again while the server
+        is away."""
 
     async def aget(self, task_ids: Sequence[str]) -> list[bytes | None]: ...
 
@@ -345,7 +349,7 @@ class Completer(Protocol):
         the lease held; records and parts (idempotent); then messages and ack in one atomic call.
         """
 
-    def start(self, joins: Sequence[Join], messages: Sequence[Publish], retry: bool = True) -> None:
+    def start(self, joins: Sequence[Join], messages: Sequence[Publish], delays: Delays = None) -> None:
         """Start chords, and then publish; at once where broker and results share a server. Raises RefusedError."""
 
     def fire(self, firing: Firing) -> Verdict:

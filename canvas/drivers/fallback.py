@@ -12,7 +12,7 @@ the second body.
 from collections.abc import Sequence
 from typing import Protocol
 
-from canvas.drivers.base import Broker, Lease, Results, Settled
+from canvas.drivers.base import Broker, Delays, Lease, Results, Settled
 from canvas.errors import BrokerError, RefusedError
 from canvas.model.message import Delivery, Publish
 from canvas.model.settlement import Deferral, Firing, Join, Part, Ready, Settlement, Store, Verdict
@@ -102,9 +102,9 @@ class Stepwise:
             raise BrokerError("a chord needs a result backend to count its parts; set result_backend")
         return self._results
 
-    def start(self, joins: Sequence[Join], messages: Sequence[Publish], retry: bool = True) -> None:
+    def start(self, joins: Sequence[Join], messages: Sequence[Publish], delays: Delays = None) -> None:
         self._counting.join(joins)
-        self._broker.publish(messages, retry)
+        self._broker.publish(messages, delays)
 
     def fire(self, firing: Firing) -> Verdict:
         results = self._counting

@@ -517,7 +517,7 @@ class DriverContract:
         member = Part("g", "a", 0, b"value", b"fire", 60)
         (ready,) = driver.completer.settle([Settlement(first, parts=[member])]).verdicts[0].ready
         assert (ready.group_id, ready.parts) == ("g", [b"value"])
-        driver.completer.start([], [publish("c")], retry=False)
+        driver.completer.start([], [publish("c")], delays=())
         assert ids(self._lease(driver)) == ["c"]
 
     def test_leases_that_only_the_broker_knows_of_are_given_back(self, driver: Driver) -> None:

@@ -3,8 +3,8 @@
 import time
 
 from canvas.app import Canvas
+from canvas.drivers.delays import delays
 from canvas.errors import OperationalError
-from canvas.publish import delays
 from canvas.telemetry import emit
 
 _PAUSES = {"interval_start": 2.0, "interval_step": 2.0, "interval_max": 30.0}

@@ -13,7 +13,7 @@ LAYERS = [
     {"drivers"},
     {
         "annotations", "app", "backend", "backoff", "call_check", "builtins", "client", "config", "control", "eager", "effects", "errback", "events", "exceptions", "execute", "log", "otel",
-        "publish", "replacement", "registry", "result", "runs", "send", "signals",
+        "replacement", "registry", "result", "runs", "send", "signals",
         "shared", "task", "turns", "unused", "validation", "workflows", "__init__",
     },
     {"worker", "embedded"},

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import celery
 import pytest
 
-from canvas import Canvas, chord
+from canvas import Canvas, chord, group
 from canvas.drivers import open_driver
 from canvas.drivers.base import Lease
 from canvas.drivers.fallback import Stepwise
@@ -176,30 +176,77 @@ async def test_an_awaited_watch_survives_its_connection(driver, redis_server):
         assert await watch.next(10) == ("a", b"while away")
 
 
-@pytest.mark.parametrize("call", ["start", "delay", "adelay"])
-def test_a_start_whose_answer_was_lost_is_made_once(driver, redis_server, call):
-    """Its chord was even at its end when the client asked again."""
+POLICY = {"retry_policy": {"max_retries": 3, "interval_start": 0, "interval_step": 0.01}}
+
+
+@pytest.mark.parametrize("options", [{}, POLICY], ids=["own", "policy"])
+@pytest.mark.parametrize("awaited", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize(("work", "script_name", "sent"), [
+    ("task", "publish", 1), ("chain", "publish", 1), ("group", "publish", 3), ("chord", "start", 1),
+    ("chord elsewhere", "publish", 1),
+])  # fmt: skip
+def test_what_is_sent_and_whose_answer_was_lost_is_sent_once(
+    driver, redis_server, work, script_name, sent, awaited, options
+):
+    """A first request was even done when the client asked again, twice."""
     asked = []
 
-    def lose_the_first(request):
-        if request.name != "start":
+    def lose_two(request):
+        if request.name != script_name:
             return None
         asked.append(request)
-        return (lambda answer: proxy.cut()) if len(asked) == 1 else None
+        return (lambda answer: proxy.cut()) if len(asked) <= 2 else None
 
-    with Proxy(redis_server.port, lose_the_first) as proxy:
-        app = Canvas("s", broker=proxy.url(0), backend=proxy.url(1), task_default_queue="q")
-        redis_server.client().script_load(script("start")[0])
-        whole = chord([app.signature("t.part")], app.signature("t.body"))
-        if call == "start":
-            app.driver.completer.start([Join("g", 1, 60)], [publish("a")])
-        elif call == "delay":
-            whole.delay()
+    with Proxy(redis_server.port, lose_two) as proxy, RedisServer() as other:
+        results = other.url(1) if work == "chord elsewhere" else proxy.url(1)
+        app = Canvas("s", broker=proxy.url(0), backend=results, task_default_queue="q")
+        redis_server.client().script_load(script(script_name)[0])
+        part = app.signature("t.part")
+        signature = {
+            "task": part, "chain": part | app.signature("t.next"), "group": group([part] * 3),
+        }.get(work) or chord([part], app.signature("t.body"))  # fmt: skip
+        if awaited:
+            asyncio.run(signature.aapply_async(**options))
         else:
-            asyncio.run(whole.adelay())
+            signature.apply_async(**options)
         app.close()
-    assert len(asked) == 2
-    assert driver.broker.length("q") == 1
+    assert len(asked) == 3
+    assert driver.broker.length("q") == sent
+
+
+def test_a_request_that_arrives_after_its_repetition_does_nothing(driver, redis_server):
+    """Not even when more has been sent since."""
+    calls = []
+    call = driver.broker.link.call
+
+    def lose_the_first(name, keys, arguments, once=False):
+        calls.append((name, keys, arguments))
+        if len(calls) == 1:
+            raise OperationalError("it is still on its way")
+        return call(name, keys, arguments, once)
+
+    driver.broker.link.call = lose_the_first
+    driver.broker.publish([publish("a")])
+    driver.broker.publish([publish("b")])
+    call(*calls[0])
+    assert ids(driver.broker.lease(Lease("w", ["q"], 9))) == ["a", "b"]
+
+
+def test_what_is_sent_shares_few_guards(driver, redis_server):
+    for name in "abc":
+        driver.broker.publish([publish(name)])
+    driver.completer.start([Join("g", 1, 60)], [publish("d")])
+    (guard,) = redis_server.client().keys("canvas:sent:*")
+    assert 0 < redis_server.client().ttl(guard) <= 3600
+
+
+def test_many_messages_of_many_lists_keep_their_order(driver):
+    """Though they take several calls."""
+    sent = [publish(f"{queue}{n}", queue=queue) for n in range(2_500) for queue in ("q", "r")]
+    driver.broker.publish(sent)
+    for queue in ("q", "r"):
+        leased = driver.broker.lease(Lease("w", [queue], 9_999))
+        assert ids(leased) == [f"{queue}{n}" for n in range(2_500)]
 
 
 def test_a_lease_whose_answer_was_lost_is_found_again(driver, redis_server):
@@ -254,7 +301,7 @@ def test_an_idle_connection_that_was_cut_is_not_used_again(driver, redis_server)
     """Not even by a call that is made only once."""
     driver.broker.publish([publish("a")])
     redis_server.client().execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-    driver.broker.publish([publish("b")], retry=False)
+    driver.broker.publish([publish("b")], delays=())
     assert ids(driver.broker.lease(Lease("w", ["q"], 2))) == ["a", "b"]
 
 

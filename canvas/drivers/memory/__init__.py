@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from weakref import WeakValueDictionary
 
-from canvas.drivers.base import Driver, Lease, Settled
+from canvas.drivers.base import Delays, Driver, Lease, Settled
 from canvas.drivers.memory.broker import MemoryBroker
 from canvas.drivers.memory.results import MemoryResults
 from canvas.drivers.memory.store import Clock, Memory
@@ -39,7 +39,7 @@ class MemoryCompleter:
         s = settlement
         return Verdict(True, self._memory.record_all(s.stores, s.parts, s.joins, s.grow))
 
-    def start(self, joins: Sequence[Join], messages: Sequence[Publish], retry: bool = True) -> None:
+    def start(self, joins: Sequence[Join], messages: Sequence[Publish], delays: Delays = None) -> None:
         with self._memory.lock:
             self._settle(Settlement(None, fence="none", joins=list(joins), publishes=list(messages)))
 

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
-from canvas.drivers.base import ORPHANS_AGAIN, Beat, Binding, DeadLetter, Lease, Totals
+from canvas.drivers.base import ORPHANS_AGAIN, Beat, Binding, DeadLetter, Delays, Lease, Totals
 from canvas.drivers.memory.inbox import MemoryInbox
 from canvas.drivers.memory.store import Memory
 from canvas.drivers.priority import STEPS, priority_of
@@ -26,12 +26,12 @@ class MemoryBroker:
             for binding in bindings:
                 self._memory.bindings[binding.exchange].add(binding)
 
-    def publish(self, messages: Sequence[Publish], retry: bool = True) -> None:
+    def publish(self, messages: Sequence[Publish], delays: Delays = None) -> None:
         with self._memory.lock:
             for message in messages:
                 self._memory.push(message)
 
-    async def apublish(self, messages: Sequence[Publish], retry: bool = True) -> None:
+    async def apublish(self, messages: Sequence[Publish], delays: Delays = None) -> None:
         self.publish(messages)
 
     def broadcast(self, exchange: str, payload: bytes, routing_key: str = "") -> None:

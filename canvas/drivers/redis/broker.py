@@ -2,17 +2,19 @@
 
 import json
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 import msgpack
 
-from canvas.drivers.base import Beat, Binding, DeadLetter, Lease, Totals
+from canvas.drivers.base import Beat, Binding, DeadLetter, Delays, Lease, Totals
 from canvas.drivers.priority import STEPS, step_of
 from canvas.drivers.redis.answers import accepted, text, verdict_of, with_refused
 from canvas.drivers.redis.bindings import Bindings
+from canvas.drivers.redis.guards import KEPT, Guards
 from canvas.drivers.redis.inbox import ReplyQueue, Subscription, reply_queue, subscribed
 from canvas.drivers.redis.keys import BrokerKeys
 from canvas.drivers.redis.link import Link
@@ -23,8 +25,11 @@ from canvas.drivers.redis.waiting import Waiting
 from canvas.model.message import Delivery, Publish
 from canvas.model.settlement import Deferral, Lock, Orphan, Settlement, Verdict
 
-_PUSHED_AT_ONCE = 256
+_PUSHED_AT_ONCE = 1_000
+"""Messages of one call: the script's stack has room for some thousands."""
 _BYTES_AT_ONCE = 1 << 20
+Pushes: TypeAlias = dict[str, list[bytes]]
+"""By list, its payloads."""
 _CLOCKS_AGREE_WITHIN = 2.0
 """Seconds. An answer takes time too."""
 _REPLIES_KEPT = 300
@@ -42,6 +47,7 @@ class RedisBroker:
         self._bindings = Bindings(link, self.keys)
         self._waiting = Waiting(link, self.keys)
         self.packing = Packing(self.keys, None, self.lists_of)
+        self.guards = Guards(self.keys)
         self._turns = Turns(link, self.keys)
         self._restore = Restore(link, self.keys, float(options.get("visibility_timeout") or 3600))
         self._numbers: dict[str, int] = {}
@@ -63,26 +69,33 @@ class RedisBroker:
             self.keys.queue_list(queue, step) for queue in self._bindings.queues(message.exchange, message.routing_key)
         ]
 
-    def publish(self, messages: Sequence[Publish], retry: bool = True) -> None:
-        if messages:
-            self.link.pipeline(self._pushes(messages), patient=retry)
+    def publish(self, messages: Sequence[Publish], delays: Delays = None) -> None:
+        for pushes in self._pushes(messages):
+            self.guards.once(partial(self._push, pushes), delays)
 
-    async def apublish(self, messages: Sequence[Publish], retry: bool = True) -> None:
-        if messages:
-            await self.link.apipeline(self._pushes(messages), patient=retry)
+    async def apublish(self, messages: Sequence[Publish], delays: Delays = None) -> None:
+        for pushes in self._pushes(messages):
+            await self.guards.aonce(partial(self._apush, pushes), delays)
 
-    def _pushes(self, messages: Sequence[Publish]) -> list[list[Any]]:
-        pushes: list[list[Any]] = []
-        room = 0
+    def _push(self, pushes: Pushes, guard: str, token: str) -> None:
+        self.link.call("publish", [guard, *pushes], _pushed(pushes, token), once=True)
+
+    async def _apush(self, pushes: Pushes, guard: str, token: str) -> None:
+        await self.link.acall("publish", [guard, *pushes], _pushed(pushes, token))
+
+    def _pushes(self, messages: Sequence[Publish]) -> Iterator[Pushes]:
+        """What goes into which list, in calls of a size that a server does not stall for."""
+        pushes: Pushes = {}
+        room, places = _BYTES_AT_ONCE, _PUSHED_AT_ONCE
         for message in messages:
             for key in self.lists_of(message):
-                if room > 0 and pushes[-1][1] == key and len(pushes[-1]) < _PUSHED_AT_ONCE:
-                    pushes[-1].append(message.payload)
-                else:
-                    pushes.append(["LPUSH", key, message.payload])
-                    room = _BYTES_AT_ONCE
-                room -= len(message.payload)
-        return pushes
+                pushes.setdefault(key, []).append(message.payload)
+                room, places = room - len(message.payload), places - 1
+                if room <= 0 or not places:
+                    yield pushes
+                    pushes, room, places = {}, _BYTES_AT_ONCE, _PUSHED_AT_ONCE
+        if pushes:
+            yield pushes
 
     def broadcast(self, exchange: str, payload: bytes, routing_key: str = "") -> None:
         self.link.command("PUBLISH", self.keys.channel(exchange, routing_key), payload)
@@ -352,3 +365,11 @@ def worker_of(settlements: Sequence[Settlement], lease: Lease | None) -> str:
     if lease is not None:
         return lease.worker
     return next((worker_of_tag(s.delivery.tag) for s in settlements if s.delivery is not None), "")
+
+
+def _pushed(pushes: Pushes, token: str) -> list[Any]:
+    """What publish.lua is told."""
+    arguments: list[Any] = [token, KEPT]
+    for payloads in pushes.values():
+        arguments += [len(payloads), *payloads]
+    return arguments

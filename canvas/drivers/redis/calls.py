@@ -65,7 +65,7 @@ class Calls:
             return []
         if not patient:
             return self._made(commands, transaction)
-        return self._retry.call_with_retry(lambda: self._made(commands, transaction), lambda _: self._forget())
+        return self._retry.call_with_retry(lambda: self._made(commands, transaction), lambda _: None)
 
     def _made(self, commands: Sequence[Words], transaction: bool) -> list[Any]:
         connection, poll = self._take()
@@ -81,6 +81,7 @@ class Calls:
                 self._idle.append((connection, poll))
             else:
                 self._drop(connection)
+                self._forget()
         told = self._client.response_callbacks
         callbacks = [told.get(words[0]) for words in commands]
         return [callback(reply) if callback else reply for callback, reply in zip(callbacks, replies, strict=True)]

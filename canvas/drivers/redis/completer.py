@@ -3,18 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-from canvas.drivers.base import Lease, Settled
+from canvas.drivers.base import Delays, Lease, Settled
 from canvas.drivers.redis.answers import verdict_of, with_refused
 from canvas.drivers.redis.broker import RedisBroker, worker_of
+from canvas.drivers.redis.guards import KEPT
 from canvas.drivers.redis.packing import Packed, Packing, pack, pack_each
 from canvas.drivers.redis.results import RedisResults
 from canvas.errors import RefusedError
-from canvas.model.ids import new_id
 from canvas.model.message import Publish
 from canvas.model.settlement import Firing, Join, Ready, Settlement, Verdict
-
-_REPEATED_WITHIN = 120
-"""Seconds: longer than a call is tried again."""
 
 
 class RedisCompleter:
@@ -32,24 +29,27 @@ class RedisCompleter:
     ) -> Settled:
         packed = pack_each(settlements, self._packing.settlement)
         if lease is None and not firings and not any(settlement.delivery for settlement in settlements):
-            return Settled([verdict_of(one) for one in self._start(packed)], [], [])
+            return Settled([verdict_of(one) for one in self._start(packed, ())], [], [])
         chords = pack_each(firings, self._packing.firing)
         worker = worker_of(settlements, lease)
         verdicts, deliveries, fired = self._broker.exchange(worker, packed, lease, self._result_db, self._ready, chords)
         return Settled([verdict_of(one) for one in verdicts], deliveries, [verdict_of(one) for one in fired])
 
-    def start(self, joins: Sequence[Join], messages: Sequence[Publish], retry: bool = True) -> None:
+    def start(self, joins: Sequence[Join], messages: Sequence[Publish], delays: Delays = None) -> None:
         settlement = Settlement(None, fence="none", joins=list(joins), publishes=list(messages))
-        for verdict in map(verdict_of, self._start(pack_each([settlement], self._packing.settlement), once=not retry)):
+        for verdict in map(verdict_of, self._start(pack_each([settlement], self._packing.settlement), delays)):
             if verdict.refused:
                 raise RefusedError(verdict.refused)
 
-    def _start(self, packed: Packed, once: bool = True) -> list[Any]:
+    def _start(self, packed: Packed, delays: Delays) -> list[Any]:
         broker = self._broker
-        guard = broker.keys.start(new_id())
-        keys = [broker.keys.deferred, broker.keys.deferred_messages, *self._ready, guard]
-        arguments = [str(broker.link.address.db), self._result_db, packed[0], _REPEATED_WITHIN]
-        return with_refused(broker.link.call("start", keys, arguments, once=once), packed[1])
+        keys = [broker.keys.deferred, broker.keys.deferred_messages, *self._ready]
+        arguments = [str(broker.link.address.db), self._result_db, packed[0]]
+
+        def call(guard: str, token: str) -> list[Any]:
+            return broker.link.call("start", [*keys, guard], [*arguments, token, KEPT], once=True)  # type: ignore[no-any-return]
+
+        return with_refused(broker.guards.once(call, delays), packed[1])
 
     def fire(self, firing: Firing) -> Verdict:
         broker = self._broker

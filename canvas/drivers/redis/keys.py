@@ -112,9 +112,9 @@ class BrokerKeys:
         """list of dead letters, newest first, capped."""
         return f"{self.prefix}canvas:dead:{queue}"
 
-    def start(self, number: str) -> str:
-        """Guard of a call that starts chords and sends; lives two minutes."""
-        return f"{self.prefix}canvas:start:{number}"
+    def sent(self, guard: str) -> str:
+        """Guard of calls that send: the last one's token; lives an hour after it."""
+        return f"{self.prefix}canvas:sent:{guard}"
 
     def fired(self, group_id: str) -> str:
         """Guard of a chord's body where results are on another server; lives a day."""

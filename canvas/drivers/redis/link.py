@@ -172,17 +172,25 @@ class Link:
             except redis.exceptions.NoScriptError:
                 return calls.one(("EVAL", text, len(keys), *keys, *arguments), not once)
 
+    async def acall(self, name: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+        """``call`` on an event loop, once."""
+        client = self.loop_client(patient=False)
+        text, digest = script(name)
+        with self.errors():
+            try:
+                return await client.execute_command("EVALSHA", digest, len(keys), *keys, *arguments)
+            except redis.exceptions.NoScriptError:
+                return await client.execute_command("EVAL", text, len(keys), *keys, *arguments)
+
     async def acommand(self, *words: Any) -> Any:
         """``command`` on an event loop."""
         with self.errors():
             return await self.loop_client().execute_command(*words)
 
-    async def apipeline(
-        self, commands: Iterable[Sequence[Any]], transaction: bool = False, patient: bool = True
-    ) -> list[Any]:
-        """``pipeline`` on an event loop."""
+    async def apipeline(self, commands: Iterable[Sequence[Any]]) -> list[Any]:
+        """``pipeline`` on an event loop, once."""
         with self.errors():
-            pipe = self.loop_client(patient).pipeline(transaction=transaction)
+            pipe = self.loop_client(patient=False).pipeline(transaction=False)
             for words in commands:
                 pipe.execute_command(*words)
             return await pipe.execute()  # type: ignore[no-any-return]

@@ -36,7 +36,7 @@ class RedisResults:
         return self.link.pipeline(self._peeks(task_ids, size), patient=False) if task_ids else []
 
     async def apeek(self, task_ids: Sequence[str], size: int) -> list[bytes]:
-        return await self.link.apipeline(self._peeks(task_ids, size), patient=False) if task_ids else []
+        return await self.link.apipeline(self._peeks(task_ids, size)) if task_ids else []
 
     def _peeks(self, task_ids: Sequence[str], size: int) -> list[tuple[Any, ...]]:
         return [("GETRANGE", self.keys.task(task_id), 0, size - 1) for task_id in task_ids]
