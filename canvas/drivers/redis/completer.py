@@ -6,7 +6,6 @@ from typing import Any
 from canvas.drivers.base import Delays, Lease, Settled
 from canvas.drivers.redis.answers import verdict_of, with_refused
 from canvas.drivers.redis.broker import RedisBroker, worker_of
-from canvas.drivers.redis.guards import KEPT
 from canvas.drivers.redis.packing import Packed, Packing, pack, pack_each
 from canvas.drivers.redis.results import RedisResults
 from canvas.errors import RefusedError
@@ -47,7 +46,7 @@ class RedisCompleter:
         arguments = [str(broker.link.address.db), self._result_db, packed[0]]
 
         def call(guard: str, token: str) -> list[Any]:
-            return broker.link.call("start", [*keys, guard], [*arguments, token, KEPT], once=True)  # type: ignore[no-any-return]
+            return broker.link.call("start", [*keys, guard], [*arguments, token], once=True)  # type: ignore[no-any-return]
 
         return with_refused(broker.guards.once(call, delays), packed[1])
 

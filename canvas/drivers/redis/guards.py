@@ -16,8 +16,6 @@ from canvas.drivers.redis.keys import BrokerKeys
 from canvas.errors import OperationalError
 from canvas.model.ids import new_id
 
-KEPT = 3600
-"""Seconds for which a guard holds its token after a call: longer than one is tried again."""
 T = TypeVar("T")
 
 

@@ -32,6 +32,8 @@ from canvas.errors import BrokerError, OperationalError, RefusedError
 _ANSWER_WITHIN = 30.0
 _CONNECTIONS = 10_000
 """As many as threads ask for at once; a server has a limit of its own."""
+_ALONE = frozenset({"publish"})
+"""Scripts that run too often for all that others share: it takes as long to load as they take to run."""
 _EARS_KEPT = 4
 """Subscriptions that nobody uses, for the next to wait."""
 _LOOP_CONNECTIONS = 64
@@ -40,9 +42,10 @@ _LOOP_CONNECTIONS = 64
 
 @cache
 def script(name: str) -> tuple[str, str]:
-    """A script's text, with ``effects.lua`` in front, and its SHA1."""
+    """A script's text, with ``effects.lua`` in front unless it stands alone, and its SHA1."""
     folder = resources.files("canvas.drivers.redis") / "scripts"
-    text = "\n".join((folder / f"{part}.lua").read_text("utf-8") for part in ("effects", name))
+    parts = (name,) if name in _ALONE else ("effects", name)
+    text = "\n".join((folder / f"{part}.lua").read_text("utf-8") for part in parts)
     return text, sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 

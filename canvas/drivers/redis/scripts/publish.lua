@@ -1,16 +1,10 @@
--- Append messages to lists, once, however often the call is made.
+-- Append messages to a list, once, however often the call is made. It stands alone, without effects.lua.
 --
--- KEYS[1] guard   KEYS[2…] lists
--- ARGV[1] the call's token   ARGV[2] seconds for which it may be made again
--- ARGV[3…] for each list: how many payloads, and those
+-- KEYS[1] guard   KEYS[2] list
+-- ARGV[1] the call's token   ARGV[2…] payloads
 -- Returns 1 when they are appended, 0 when they were already and only the answer was lost.
 
 if redis.call('GET', KEYS[1]) == ARGV[1] then return 0 end
-local at = 3
-for i = 2, #KEYS do
-    local last = at + tonumber(ARGV[at])
-    redis.call('LPUSH', KEYS[i], unpack(ARGV, at + 1, last))
-    at = last + 1
-end
-redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+redis.call('LPUSH', KEYS[2], unpack(ARGV, 2))
+redis.call('SET', KEYS[1], ARGV[1], 'EX', 3600)
 return 1

@@ -3,7 +3,7 @@
 -- KEYS[1] canvas:deferred   KEYS[2] canvas:deferred:messages   KEYS[3] canvas:ready   KEYS[4] canvas:ready:index
 -- KEYS[5] guard
 -- ARGV[1] broker db   ARGV[2] result db   ARGV[3] settlements, msgpack: as settle.lua's
--- ARGV[4] the call's token   ARGV[5] seconds for which it may be made again
+-- ARGV[4] the call's token
 -- Returns verdicts: {1, ready chords {group, fire, parts, structure}}, or {-1, why} for what cannot be done; none when
 -- all was done already and only the answer was lost.
 
@@ -12,7 +12,7 @@ deferred, messages, ready_key, ready_index = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 now = server_time()
 
 if redis.call('GET', KEYS[5]) == ARGV[4] then return {} end
-redis.call('SET', KEYS[5], ARGV[4], 'EX', ARGV[5])
+redis.call('SET', KEYS[5], ARGV[4], 'EX', 3600)
 local verdicts = {}
 for i, s in ipairs(cmsgpack.unpack(ARGV[3])) do
     local done, found = pcall(record_and_send, s)
