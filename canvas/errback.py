@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from canvas.errors import ChordError
 from canvas.model.request import Request
+from canvas.model.shortrepr import safe_repr
 from canvas.model.signature import Signature, as_list
 from canvas.telemetry import emit
 
@@ -43,8 +44,8 @@ def dependency_error(task_id: str, result: Any, nested: bool) -> ChordError:
     In Celery's words, which differ for a header whose members end in groups (SEMANTICS.md K14, E13).
     """
     if nested:
-        return ChordError(f"Join error: {result!r}")
-    error = ChordError(f"Dependency {task_id} raised {result!r}")
+        return ChordError(f"Join error: {safe_repr(result)}")
+    error = ChordError(f"Dependency {task_id} raised {safe_repr(result)}")
     error.__cause__ = result if isinstance(result, BaseException) else None
     return error
 

@@ -2,6 +2,7 @@
 the process."""
 
 import inspect
+import os
 import threading
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine
@@ -13,13 +14,14 @@ from canvas.errors import Ignore, Reject, Retry
 from canvas.model.current import enter_request, leave_request
 from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, Replaced, Retried, Success
 from canvas.model.request import Request
+from canvas.model.shortrepr import safe_repr
 from canvas.task import Task
 
 
 def execute(
     task: Task[Any], request: Request, args: Any, kwargs: Any, watched: Callable[[Callable[[], Any]], Any] | None = None
 ) -> Outcome:
-    """Run ``task`` and its hooks; KeyboardInterrupt and SystemExit pass through.
+    """Run ``task`` and its hooks; what is no Exception, such as SystemExit, passes through.
 
     ``watched``, where given, makes the call itself: that is where time limits count.
     """
@@ -38,11 +40,24 @@ def execute(
         leave_request(token)
 
 
+def broken_off(exc: BaseException) -> Failure:
+    """What a task has come to in a worker that raised what is no Exception, such as a CancelledError; as Celery's
+    prefork pool tells it, though here no process ends for SystemExit."""
+    match exc:
+        case SystemExit(code=code):
+            status = f"exitcode {code if isinstance(code, int) else int(code is not None)}"
+        case KeyboardInterrupt():
+            status = "KeyboardInterrupt"
+        case _:
+            return Failure(exc, traceback_text(exc))
+    return Failure(errors.WorkerLostError(f"Worker exited prematurely: {status}."), traceback_text(exc))
+
+
 async def aexecute(
     task: Task[Any], request: Request, args: Any, kwargs: Any, watched: Callable[[Any], Awaitable[Any]] | None = None
 ) -> Outcome:
     """``execute`` for a task that is a coroutine function, on the running event loop; ``watched`` awaits its
-    coroutine. Cancellation passes through."""
+    coroutine."""
     token = enter_request(request)
     try:
         try:
@@ -108,6 +123,7 @@ def _value(task: Task[Any], args: Any, kwargs: Any) -> Any:
     return _run_coroutine(value) if inspect.iscoroutine(value) else value
 
 
+_OURS = os.path.dirname(__file__) + os.sep
 _loops = threading.local()
 
 
@@ -179,6 +195,9 @@ def _hook(outcome: Outcome, *calls: Callable[[], None]) -> Outcome:
 def traceback_text(exc: BaseException) -> str:
     """The traceback as text, without canvas' own frames above the task's."""
     frames = exc.__traceback__
-    while frames is not None and frames.tb_frame.f_code.co_filename == __file__ and frames.tb_next is not None:
+    while frames is not None and frames.tb_next is not None and frames.tb_frame.f_code.co_filename.startswith(_OURS):
         frames = frames.tb_next
-    return "".join(traceback.format_exception(type(exc), exc, frames))
+    try:
+        return "".join(traceback.format_exception(type(exc), exc, frames))
+    except Exception as broken:  # noqa: BLE001 - the exception's class is the user's code too
+        return f"{safe_repr(exc)}\nIts traceback cannot be shown: {safe_repr(broken)}\n"

@@ -40,7 +40,7 @@ class _Writer:
             return self._put(f"b'{_bytes_text(value if self._left is None else value[: self._left])}'")
         if isinstance(value, dict | list | tuple | set | frozenset):
             return self._container(value, level)
-        return self._put(self._cut(_repr(value)))
+        return self._put(self._cut(safe_repr(value)))
 
     def _container(self, value: Any, level: int) -> bool:
         if level >= self._levels or id(value) in self._inside:
@@ -112,8 +112,12 @@ def _bytes_text(value: bytes) -> str:
         return value.hex()
 
 
-def _repr(value: Any) -> str:
+def safe_repr(value: Any) -> str:
+    """``repr``, or ``<Unrepresentable …>`` where that raises: no task is lost for a broken ``__repr__``."""
     try:
         return repr(value)
-    except Exception as exc:  # noqa: BLE001 - a broken __repr__ must not stop the task from being sent
-        return f"<Unrepresentable {type(value)!r}: {type(exc).__name__}>"
+    except KeyboardInterrupt:
+        raise
+    except BaseException as exc:  # noqa: BLE001 - as said above
+        # A class may have broken these too; type's own always work.
+        return f"<Unrepresentable {type.__repr__(type(value))}: {type.__repr__(type(exc))}>"

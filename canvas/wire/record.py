@@ -8,6 +8,7 @@ from canvas import errors
 from canvas.errors import DecodeError, EncodeError, RemoteError
 from canvas.model import states
 from canvas.model.record import Record
+from canvas.model.shortrepr import safe_repr
 from canvas.wire import codecs, compression
 from canvas.wire.message import MAX_BYTES
 
@@ -93,11 +94,12 @@ def encode_exception(exc: BaseException, serializer: str = "json") -> dict[str, 
     if isinstance(exc, RemoteError):
         return {"exc_type": exc.exc_type, "exc_message": list(exc.exc_args), "exc_module": exc.exc_module}
     kind = type(exc)
-    module = kind.__module__
+    # By type's own means, which a class of the user's cannot break.
+    module, name = (type.__getattribute__(kind, field) for field in ("__module__", "__qualname__"))
     if module == errors.__name__:
         module = _wire_module(kind.__name__)
     return {
-        "exc_type": kind.__qualname__,
+        "exc_type": name,
         "exc_message": [_writable(arg, serializer) for arg in exc.args],
         "exc_module": module,
     }
@@ -107,7 +109,7 @@ def _writable(value: Any, serializer: str) -> Any:
     try:
         codecs.encode(value, serializer)
     except EncodeError:
-        return repr(value)
+        return safe_repr(value)
     return value
 
 

@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 
 from canvas.errors import DecodeError, EncodeError
+from canvas.model.shortrepr import safe_repr
 
 MAX_DEPTH = 200
 _LISTS = (list, tuple)
@@ -128,7 +129,7 @@ def _typed(value: Any) -> Any:
         return list(value)
     reduce = getattr(value, "__json__", None)
     if reduce is not None:
-        return reduce()
+        return _reduced(value, reduce)
     for kind, name, write in _WRITERS:
         if isinstance(value, kind):
             return {"__type__": name, "__value__": write(value)}
@@ -138,9 +139,17 @@ def _typed(value: Any) -> Any:
         except UnicodeDecodeError:
             return {"__type__": "base64", "__value__": b64encode(value).decode("ascii")}
     raise EncodeError(
-        f"cannot be written as JSON: {type(value).__module__}.{type(value).__qualname__} {value!r:.100}; "
+        f"cannot be written as JSON: {type(value).__module__}.{type(value).__qualname__} {safe_repr(value):.100}; "
         "expected None, bool, int, float, str, list, tuple, dict, bytes, datetime, date, time, Decimal or UUID"
     )
+
+
+def _reduced(value: Any, reduce: Callable[[], Any]) -> Any:
+    try:
+        return reduce()
+    except Exception as exc:
+        kind = type(value)
+        raise EncodeError(f"{kind.__module__}.{kind.__qualname__}.__json__ raised {safe_repr(exc)}") from exc
 
 
 # datetime stands before date, because every datetime is a date too.

@@ -8,7 +8,7 @@ from canvas.config import Config
 from canvas.execute import traceback_text
 from canvas.log import JsonFormatter, WorkerFormatter
 from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, Replaced, Retried, Revoked, Success
-from canvas.model.shortrepr import short_repr
+from canvas.model.shortrepr import safe_repr, short_repr
 from canvas.settings import SETTINGS
 from canvas.telemetry import attach, emit, listening
 
@@ -85,9 +85,9 @@ def _task_finished(message: Any, outcome: Outcome, runtime: float, **_: Any) -> 
             _trace.info("Task %s succeeded in %ss: %s", name, runtime, short_repr(value, 46))
         case Failure(exc, text, expected):
             if expected:
-                _trace.info("Task %s raised expected: %r", name, exc)
+                _trace.info("Task %s raised expected: %s", name, safe_repr(exc))
             else:
-                _trace.error("Task %s raised unexpected: %r\n%s", name, exc, text)
+                _trace.error("Task %s raised unexpected: %s\n%s", name, safe_repr(exc), text)
         case Retried(retry, _text):
             _trace.info("Task %s retry: %s", name, retry)
         case Ignored():
@@ -203,15 +203,15 @@ def _run_lost(run: str, reason: str, **_: Any) -> None:
 
 
 def _errback_failed(task: str, task_id: str, exc: BaseException, **_: Any) -> None:
-    _worker.error("Errback %s of task %s raised: %r\n%s", task, task_id, exc, traceback_text(exc))
+    _worker.error("Errback %s of task %s raised: %s\n%s", task, task_id, safe_repr(exc), traceback_text(exc))
 
 
 def _fault(work: Any, exc: BaseException, **_: Any) -> None:
-    _worker.critical("Internal error on %.200r: %r\n%s", work, exc, traceback_text(exc))
+    _worker.critical("Internal error on %.200r: %s\n%s", work, safe_repr(exc), traceback_text(exc))
 
 
 def _crashed(worker: str, exc: BaseException, **_: Any) -> None:
-    _worker.critical("Worker process %s crashed: %r\n%s", worker, exc, traceback_text(exc))
+    _worker.critical("Worker process %s crashed: %s\n%s", worker, safe_repr(exc), traceback_text(exc))
 
 
 _LINES: list[tuple[str, Callable[..., None], logging.Logger, int]] = [

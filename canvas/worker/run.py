@@ -16,7 +16,7 @@ from canvas.errors import (
     WireError,
     WorkerLostError,
 )
-from canvas.execute import execute
+from canvas.execute import broken_off, execute
 from canvas.model import states
 from canvas.model.message import Delivery, Message, Publish
 from canvas.model.outcome import Failure, Outcome, Rejected, Revoked
@@ -24,6 +24,7 @@ from canvas.model.record import Record
 from canvas.model.request import Request
 from canvas.model.run import HEADER, Place
 from canvas.model.settlement import Deferral, Fence, Firing, Orphan, Ready, Settlement
+from canvas.model.shortrepr import safe_repr
 from canvas.runs import Runs
 from canvas.task import Task
 from canvas.telemetry import emit
@@ -183,8 +184,7 @@ class Line:
 
     def conclude(self, job: "Job", outcome: Outcome) -> Settlement:
         """The settlement of a job that came to ``outcome``."""
-        outcome = _kept(job, outcome)
-        settlement = self._settle(job, outcome)
+        settlement, outcome = self._settle(job, _kept(job, outcome))
         self.gates.leave(settlement, job.message, job.task, outcome)
         emit(
             "task.finished",
@@ -214,14 +214,20 @@ class Line:
             return settlement
         return self.conclude(self._job(delivery, message, "begun"), _orphaned(message, orphan.reason))
 
-    def fault(self, work: Delivery | Ready | Orphan, exc: Exception) -> Settlement | None:
-        """The line itself failed on this work: its message is kept as a dead letter, with the reason.
+    def fault(self, work: Delivery | Ready | Orphan, exc: BaseException) -> Settlement | None:
+        """The line itself failed on this work: its message is kept as a dead letter, with the reason, and whoever
+        waits for its result is told.
 
         A chord stays ready, for the sweep to try again.
         """
-        if isinstance(work, Delivery):
-            return Settlement(work, disposal="dead", reason=f"internal error: {exc!r}")
-        return None
+        emit("worker.fault", work=work, exc=exc)
+        if not isinstance(work, Delivery):
+            return None
+        reason = f"internal error: {safe_repr(exc)}"
+        try:
+            return self._bury(self._job(work, self._open(work), "lease"), WorkerLostError(reason), reason)
+        except CanvasError:  # it is the message that makes no sense
+            return Settlement(work, disposal="dead", reason=reason)
 
     def _ender(self, job: "Job", outcome: Callable[[], Outcome]) -> Callable[[], None] | None:
         """What ends the task from outside, where the process may end with it."""
@@ -273,6 +279,10 @@ class Line:
                     return call()
 
             return execute(task, job.request, message.args, message.kwargs, watched)
+        except Exception:
+            raise
+        except BaseException as exc:  # noqa: BLE001 - neither the slot nor the process ends with a task
+            return broken_off(exc)
         finally:
             self.tally.end(running)
 
@@ -329,18 +339,23 @@ class Line:
         lost = WorkerLostError(f"{message.task}[{message.id}]: {died}")
         return self._bury(self._job(delivery, message, "lease"), lost, reason)
 
-    def _settle(self, job: "Job", outcome: Outcome) -> Settlement:
+    def _settle(self, job: "Job", outcome: Outcome) -> tuple[Settlement, Outcome]:
+        """The settlement of a job, and what it has come to after all."""
         try:
             return self._settler.settle(job, outcome)
         except CanvasError as exc:
             # What the message says of its future makes no sense, and was not looked at before.
             settlement = self._undecodable(job.delivery, exc)
             settlement.fence = job.fence
-            return settlement
+            return settlement, Failure(exc)
+        except BaseException as exc:  # noqa: BLE001 - the user's objects, which are written here, may raise anything
+            # Nothing of what the task left behind is looked at again.
+            anew = self._job(job.delivery, job.message, job.fence)
+            return self._settler.settle(anew, broken_off(exc))
 
     def _bury(self, job: "Job", exc: Exception, reason: str) -> Settlement:
         """FAILURE for whoever waits, and a dead letter."""
-        settlement = self._settle(job, Failure(exc))
+        settlement, _ = self._settle(job, Failure(exc))
         self.gates.leave(settlement, job.message, job.task, Failure(exc))
         settlement.disposal, settlement.reason = "dead", reason
         return settlement

@@ -57,8 +57,9 @@ class Settler:
         self._hostname = hostname
         self._foresight = Foresight(partial(fire_ahead, app, runs))
 
-    def settle(self, done: Finished, outcome: Outcome) -> Settlement:
-        """The settlement of one end. A successor that cannot be sent turns success into failure (T4, T5)."""
+    def settle(self, done: Finished, outcome: Outcome) -> tuple[Settlement, Outcome]:
+        """The settlement of one end, and what that is: a value that cannot be written or a successor that cannot be
+        sent turns success into failure (T4, T5)."""
         settlement = Settlement(done.delivery, fence=done.fence)
         effects = Effects(self._app)
         try:
@@ -74,7 +75,7 @@ class Settler:
         advance_all(self._app, self._runs, effects, done.message.id)
         settlement = effects.into(settlement)
         self._foresight.add_to(settlement)
-        return settlement
+        return settlement, outcome
 
     def _other_ends(self, done: Finished, effects: Effects, settlement: Settlement, outcome: Outcome) -> None:
         match outcome:

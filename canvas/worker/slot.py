@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from canvas.result import denied_join_result
-from canvas.telemetry import emit
 from canvas.worker.exchange import Exchange
 from canvas.worker.run import Line
 
@@ -28,8 +27,7 @@ class Slot:
             exchange.begin(place)
             try:
                 done = line.do(work)
-            except Exception as exc:  # noqa: BLE001 - the slot must outlive a fault in the line itself
-                emit("worker.fault", work=work, exc=exc)
+            except BaseException as exc:  # noqa: BLE001 - the slot must outlive a fault in the line itself
                 exchange.done(place, line.fault(work, exc))
             else:
                 exchange.done(place, done)

@@ -17,6 +17,7 @@ from canvas.model.plan import Dispatch, Plan
 from canvas.model.record import Record
 from canvas.model.run import CANCEL, HEADER, SKIPPED, STAMP, Given, Place, RunNode, bound, picked, stamp_of, task_id_of
 from canvas.model.settlement import Part, Ready
+from canvas.model.shortrepr import safe_repr
 from canvas.model.signature import Signature, maybe_signature
 from canvas.replacement import collected
 from canvas.runs import Runs, words_about
@@ -230,7 +231,7 @@ class Advance:
 
     def _finish(self, inputs: Sequence[Given]) -> None:
         failed = next((one.value for one in inputs if one.state in _FAILED), None)
-        cause = failed.cause if isinstance(failed, UpstreamFailed) else repr(failed)
+        cause = failed.cause if isinstance(failed, UpstreamFailed) else safe_repr(failed)
         error = None if failed is None else WorkflowFailed(self._run, cause)
         state = states.SUCCESS if error is None else states.FAILURE
         record = Record(self._run, state, error, None, [])
@@ -371,7 +372,7 @@ def nested(whole: Sequence[Any], depth: int, values: Iterator[Any]) -> list[Any]
 
 
 def _upstream(name: str, cause: Any) -> UpstreamFailed:
-    return UpstreamFailed(name, cause.cause if isinstance(cause, UpstreamFailed) else repr(cause))
+    return UpstreamFailed(name, cause.cause if isinstance(cause, UpstreamFailed) else safe_repr(cause))
 
 
 def _items_id(task_id: str) -> str:

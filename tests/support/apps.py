@@ -20,6 +20,8 @@ from functools import partial
 import redis
 from pydantic import BaseModel
 
+from tests.support import odd
+
 SEEN = ContextVar("seen", default=None)
 
 
@@ -124,6 +126,10 @@ def define(app, exceptions, ledger):
     @task(name="t.fail")
     def fail(*args):
         raise ValueError("boom", 42)
+
+    @task(name="t.odd")
+    def odd_(kind):
+        return {**odd.BREAKS_OFF, **odd.FAILS}[kind]()
 
     @task(name="t.step", bind=True)
     def step(self, *args, tag, run, fails=False, **more):
@@ -437,6 +443,11 @@ def define_async(task, note, state):
     async def a_ident(x):
         await asyncio.sleep(0)
         return x
+
+    @task(name="t.a_odd")
+    async def a_odd(kind):
+        await asyncio.sleep(0)
+        return await odd.acancelled() if kind == "awaited" else {**odd.BREAKS_OFF, **odd.FAILS}[kind]()
 
     @task(name="t.a_together")
     async def a_together(key, many):
