@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -44,6 +44,8 @@ class Tally:
         self._hostname = hostname
         self._row = row
         self._lock = threading.Lock()
+        self._told: deque[tuple[bool, Running]] = deque()
+        """What starts (True) or is over, until it is counted."""
         self._running: dict[int, Running] = {}
         self._begun = 0
         self.total: Counter[str] = Counter()
@@ -51,21 +53,37 @@ class Tally:
 
     def begin(self, running: Running) -> None:
         """A task starts."""
-        with self._lock:
-            self._begun += 1
-            self.total[running.message.task] += 1
-            self._running[id(running)] = running
-            self._row.write(self._begun, len(self._running))
-            if self._watched:
-                self._row.stand(int(running.tag.rpartition(":")[2]), running.hard)
+        self._told.append((True, running))
+        self._count()
 
     def end(self, running: Running) -> None:
         """It is over."""
-        with self._lock:
-            del self._running[id(running)]
-            self._row.write(self._begun, len(self._running))
-            if self._watched:
-                self._row.stand(0, None)
+        self._told.append((False, running))
+        self._count()
+
+    def _count(self) -> None:
+        """Count what was told, or leave it to the thread that is counting: one that waited here, while that one waits
+        for the interpreter, would have every other thread wait here too, task after task."""
+        told, lock = self._told, self._lock
+        while told and lock.acquire(blocking=False):
+            try:
+                while told:
+                    starts, running = told.popleft()
+                    if starts:
+                        self._started(running)
+                    else:
+                        del self._running[id(running)]
+                    if self._watched:
+                        number = int(running.tag.rpartition(":")[2]) if starts else 0
+                        self._row.stand(number, running.hard if starts else None)
+                self._row.write(self._begun, len(self._running))
+            finally:
+                lock.release()
+
+    def _started(self, running: Running) -> None:
+        self._begun += 1
+        self.total[running.message.task] += 1
+        self._running[id(running)] = running
 
     @property
     def begun(self) -> int:
