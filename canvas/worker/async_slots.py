@@ -3,13 +3,13 @@
 import asyncio
 import inspect
 import threading
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import cache, partial
+from functools import cache
 from itertools import count
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
 
 from canvas.errors import SoftTimeLimitExceeded, TimeLimitExceeded
 from canvas.execute import aexecute, broken_off
@@ -23,6 +23,7 @@ from canvas.worker.exchange import SIGNALS_WITHIN, Exchange
 from canvas.worker.run import Job, Line
 
 _MOST_THREADS = 4096
+T = TypeVar("T")
 _runs_on_loop = cache(inspect.iscoroutinefunction)
 
 
@@ -37,7 +38,8 @@ class LoopSlots:
         self._surplus = 0
         self._places = count()
         self._threads = ThreadPoolExecutor(_MOST_THREADS, "canvas-slot")
-        self._at_work: set[asyncio.Task[None]] = set()
+        self._at_work: dict[int, asyncio.Task[None]] = {}
+        """By place."""
         self.resize(places)
 
     def resize(self, by: int) -> None:
@@ -52,39 +54,40 @@ class LoopSlots:
         self._threads.shutdown()
 
     async def _serve(self) -> None:
-        loop, over = asyncio.get_running_loop(), asyncio.Event()
-        feeder = threading.Thread(target=self._feed, args=(loop, over), name="canvas-feeder", daemon=True)
+        self._loop, over = asyncio.get_running_loop(), asyncio.Event()
+        feeder = threading.Thread(target=self._feed, args=(over,), name="canvas-feeder", daemon=True)
         feeder.start()
         while not over.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(over.wait(), SIGNALS_WITHIN)
         while self._at_work:
-            await asyncio.wait(self._at_work, timeout=SIGNALS_WITHIN)
+            await asyncio.wait(self._at_work.values(), timeout=SIGNALS_WITHIN)
 
-    def _feed(self, loop: asyncio.AbstractEventLoop, over: asyncio.Event) -> None:
-        backlog = self._exchange.work
-        while True:
-            self._free.get()
-            found = [backlog.get()]
-            # Each call into the loop wakes it by a byte in a pipe: what is at hand goes in one.
-            while found[-1] is not None and not backlog.empty() and not self._free.empty():
+    def _feed(self, over: asyncio.Event) -> None:
+        backlog, call = self._exchange.work, self._loop.call_soon_threadsafe
+        # What is called from here, and all that it starts, runs in this thread's context.
+        with denied_join_result():
+            while True:
                 self._free.get()
-                found.append(backlog.get())
-            loop.call_soon_threadsafe(self._start, [work for work in found if work is not None])
-            if found[-1] is None:
-                break
-        loop.call_soon_threadsafe(over.set)
+                found = [backlog.get()]
+                # Each call into the loop wakes it by a byte in a pipe: what is at hand goes in one.
+                while found[-1] is not None and not backlog.empty() and not self._free.empty():
+                    self._free.get()
+                    found.append(backlog.get())
+                call(self._start, [work for work in found if work is not None])
+                if found[-1] is None:
+                    break
+        call(over.set)
 
     def _start(self, found: list[Work]) -> None:
-        loop = asyncio.get_running_loop()
-        for work in found:
-            self._at_work.add(loop.create_task(self._take(work)))
+        for work, place in zip(found, self._places, strict=False):
+            self._at_work[place] = self._loop.create_task(self._take(work, place))
 
-    async def _take(self, work: Work) -> None:
-        exchange, place = self._exchange, next(self._places)
+    async def _take(self, work: Work, place: int) -> None:
+        exchange = self._exchange
         exchange.begin(place)
         try:
-            done = await self._run(work)
+            done = await self._run(work, place)
         except BaseException as exc:  # noqa: BLE001 - the pool must outlive a fault in the line itself
             done = self._line.fault(work, exc)
         exchange.done(place, done)
@@ -92,33 +95,36 @@ class LoopSlots:
             self._surplus -= 1
         else:
             self._free.put(None)
-        self._at_work.discard(asyncio.current_task())
+        del self._at_work[place]
 
-    async def _run(self, work: Work) -> Settlement | Firing | None:
-        line, loop = self._line, asyncio.get_running_loop()
+    async def _run(self, work: Work, place: int) -> Settlement | Firing | None:
+        line = self._line
         if not isinstance(work, Delivery):
-            return await loop.run_in_executor(self._threads, line.do, work)
+            return await self._in_thread(line.do, work)
         job = line.admit(work)
         if isinstance(job, Settlement):
             return job
         if line.asks_broker(job):
-            held_back = await loop.run_in_executor(self._threads, line.hold_back, job)
+            held_back = await self._in_thread(line.hold_back, job)
         else:
             held_back = line.hold_back(job)
         if held_back is not None:
             return held_back
         if _runs_on_loop(job.task.run):
-            return line.conclude(job, await self._execute(job))
-        return await loop.run_in_executor(self._threads, self._in_thread, job)
+            return line.conclude(job, await self._execute(job, self._at_work[place]))
+        return await self._in_thread(self._do, job)
 
-    def _in_thread(self, job: Job) -> Settlement:
+    def _in_thread(self, call: Callable[..., T], *arguments: Any) -> Awaitable[T]:
+        return self._loop.run_in_executor(self._threads, call, *arguments)
+
+    def _do(self, job: Job) -> Settlement:
         """Start and end on one thread: whoever listens to both finds one context."""
         with denied_join_result():
             return self._line.conclude(job, self._line.execute(job))
 
-    async def _execute(self, job: Job) -> Outcome:
-        line, loop = self._line, asyncio.get_running_loop()
-        run = Interruptible()
+    async def _execute(self, job: Job, task: asyncio.Task[None]) -> Outcome:
+        line, loop = self._line, self._loop
+        run = Interruptible(task)
 
         def end(outcome: Outcome) -> None:
             if isinstance(outcome, Failure):
@@ -126,17 +132,16 @@ class LoopSlots:
             run.end(outcome)
 
         for call in (*line.look_ahead(job), *line.at_start(job)):
-            await loop.run_in_executor(self._threads, call)
+            await self._in_thread(call)
         hard, soft = job.hard, job.soft
         timers = []
         if soft:
             timers.append(loop.call_later(soft, run.interrupt, SoftTimeLimitExceeded(soft)))
         if hard:
             timers.append(loop.call_later(hard, end, Failure(TimeLimitExceeded(hard))))
-        running = line.begin(job, partial(loop.call_soon_threadsafe, end, Revoked("terminated")))
+        running = line.begin(job, lambda: loop.call_soon_threadsafe(end, Revoked("terminated")))
         try:
-            with denied_join_result():
-                outcome = await aexecute(job.task, job.request, job.message.args, job.message.kwargs, run.watch)
+            outcome = await aexecute(job.task, job.request, job.message.args, job.message.kwargs, run.watch)
         except Exception:
             raise
         except BaseException as exc:  # noqa: BLE001 - as a slot's
@@ -151,28 +156,26 @@ class LoopSlots:
 class Interruptible:
     """A coroutine that an exception can be raised in, wherever it waits. Its methods belong to the loop's thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, task: asyncio.Task[Any]) -> None:
+        """``task`` awaits it."""
         self.ended_as: Outcome | None = None
-        self._task: asyncio.Task[Any] | None = None
+        self.open = False
+        self._task = task
         self._raising: BaseException | None = None
 
-    async def watch(self, coroutine: Any) -> Any:
-        """Await ``coroutine``, open to interruption."""
-        self._task = asyncio.current_task()
-        try:
-            return await _Steps(self, coroutine)
-        finally:
-            self._task = None
+    def watch(self, coroutine: Any) -> "_Steps":
+        """What awaits ``coroutine``, open to interruption."""
+        return _Steps(self, coroutine)
 
     def interrupt(self, exc: BaseException) -> None:
         """Raise ``exc`` in it; nothing when it is over."""
-        if self._task is not None:
+        if self.open:
             self._raising = exc
             self._task.cancel()
 
     def end(self, outcome: Outcome) -> None:
         """Cancel it; ``outcome`` is what it has come to."""
-        if self._task is not None:
+        if self.open:
             self.ended_as = outcome
             self.interrupt(asyncio.CancelledError())
 
@@ -181,7 +184,6 @@ class Interruptible:
         wanted, self._raising = self._raising, None
         if wanted is None:
             return exc
-        assert self._task is not None
         self._task.uncancel()
         return wanted
 
@@ -192,15 +194,18 @@ class _Steps:
         self._coroutine = coroutine
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        steps = self._coroutine.__await__()
+        steps, owner = self._coroutine.__await__(), self._owner
+        owner.open = True
         try:
             waited = next(steps)
             while True:
                 try:
                     answer = yield waited
                 except BaseException as exc:  # noqa: BLE001 - handed on to the coroutine
-                    waited = steps.throw(self._owner.raised(exc))
+                    waited = steps.throw(owner.raised(exc))
                 else:
                     waited = steps.send(answer)
         except StopIteration as over:
             return over.value
+        finally:
+            owner.open = False
