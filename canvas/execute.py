@@ -1,12 +1,12 @@
 """Call a task's function in its context; whatever happens becomes an Outcome. Nothing escapes but the end of
 the process."""
 
-import inspect
 import os
 import threading
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import copy_context
+from types import CoroutineType
 from typing import Any
 
 from canvas import errors
@@ -120,7 +120,7 @@ def _failed(task: Task[Any], request: Request, exc: Exception) -> Outcome:
 
 def _value(task: Task[Any], args: Any, kwargs: Any) -> Any:
     value = task(*args, **kwargs)
-    return _run_coroutine(value) if inspect.iscoroutine(value) else value
+    return _run_coroutine(value) if isinstance(value, CoroutineType) else value
 
 
 _OURS = os.path.dirname(__file__) + os.sep

@@ -70,7 +70,9 @@ class Tally:
                 while told:
                     starts, running = told.popleft()
                     if starts:
-                        self._started(running)
+                        self._begun += 1
+                        self.total[running.message.task] += 1
+                        self._running[id(running)] = running
                     else:
                         del self._running[id(running)]
                     if self._watched:
@@ -79,11 +81,6 @@ class Tally:
                 self._row.write(self._begun, len(self._running))
             finally:
                 lock.release()
-
-    def _started(self, running: Running) -> None:
-        self._begun += 1
-        self.total[running.message.task] += 1
-        self._running[id(running)] = running
 
     @property
     def begun(self) -> int:
