@@ -12,6 +12,7 @@ from canvas.model import states
 from canvas.model.record import Record
 from canvas.model.settlement import Store
 from canvas.wire import record as wire
+from canvas.wire.typed_json import Again
 
 
 class RecordWatch:
@@ -50,6 +51,8 @@ class Backend:
         self._now = now
         self.serializer: str = conf.result_serializer
         self.accept = frozenset(conf.result_accept_content or conf.accept_content) | {self.serializer}
+        self.bodies = Again()
+        """Writes bodies of chords, which come with each part."""
 
     @property
     def _results(self) -> Results:

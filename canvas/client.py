@@ -17,10 +17,11 @@ from canvas.model.plan import Dispatch
 from canvas.model.run import HEADER
 from canvas.model.shortrepr import short_repr
 from canvas.routing import Route, Router
-from canvas.telemetry import emit
+from canvas.telemetry import emit, listening
 from canvas.wire import codecs
 from canvas.wire import message as wire
 from canvas.wire.signing import Signer
+from canvas.wire.typed_json import Again
 
 if TYPE_CHECKING:
     from canvas.config import Config
@@ -90,23 +91,29 @@ class Client:
         EncodeError for values the serializer cannot write or a message over ``task_message_max_bytes``.
         """
         defaults: dict[str, Mapping[str, Any]] = {}
+        # Whoever is told of a message may change it.
+        bodies = None if listening("message.publishing") else Again()
         found = []
         for dispatch in dispatches:
             known = defaults.get(dispatch.task)
             if known is None:
                 known = defaults[dispatch.task] = self._defaults(dispatch.task)
-            found.append(self._outgoing(dispatch, {**known, **dispatch.options}, ambient))
+            found.append(self._outgoing(dispatch, {**known, **dispatch.options}, ambient, bodies))
         return found
 
-    def _outgoing(self, dispatch: Dispatch, options: dict[str, Any], ambient: Ambient) -> Outgoing:
+    def _outgoing(
+        self, dispatch: Dispatch, options: dict[str, Any], ambient: Ambient, bodies: Again | None
+    ) -> Outgoing:
         message = self._message(dispatch, options, ambient)
         route = self._router.route(options.get("route_name") or dispatch.task, options, dispatch.args, dispatch.kwargs)
         self._address(message, route, options, ambient)
         emit("message.publishing", message=message)
-        return Outgoing(message, self.encode(message, options.get("serializer"), options.get("compression")))
+        payload = self._encode(message, options.get("serializer"), options.get("compression"), bodies)
+        info = message.properties["delivery_info"]
+        publish = Publish(info["exchange"], info["routing_key"], message.properties.get("priority") or 0, payload)
+        return Outgoing(message, publish)
 
-    def encode(self, message: Message, serializer: str | None = None, compression: str | None = None) -> Publish:
-        """``message`` as bytes, with the address its properties name."""
+    def _encode(self, message: Message, serializer: str | None, compression: str | None, bodies: Again | None) -> bytes:
         conf = self._conf
         try:
             payload = wire.encode(
@@ -115,6 +122,7 @@ class Client:
                 compression=compression or conf.task_compression,
                 delivery_tag=new_tag(),
                 signer=self._around.signer,
+                bodies=bodies,
             )
         except EncodeError as exc:
             place = self._unwritable(message, serializer or conf.task_serializer)
@@ -125,8 +133,7 @@ class Client:
                 f"{message.task}[{message.id}]: the message is {len(payload):,} bytes, more than "
                 f"task_message_max_bytes ({limit:,}); send a reference instead of the data, or raise the setting"
             )
-        info = message.properties["delivery_info"]
-        return Publish(info["exchange"], info["routing_key"], message.properties.get("priority") or 0, payload)
+        return payload
 
     def _unwritable(self, message: Message, serializer: str) -> str | None:
         def can_write(value: Any) -> bool:

@@ -43,9 +43,8 @@ class Effects:
         """Return a member's value to its chord."""
         app = self._app
         value = wire_record.encode_part(membership.task_id, state, result, serializer=app.backend.serializer)
-        fire = typed_json.dumps(
-            {"body": membership.chord, "root_id": completer.root_id, "parent_id": completer.task_id}
-        )
+        body = app.backend.bodies.raw(membership.chord)
+        fire = typed_json.dumps({"body": body, "root_id": completer.root_id, "parent_id": completer.task_id})
         group, signer = membership.group_id, app.signer
         self.parts.append(
             Part(

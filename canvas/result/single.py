@@ -169,6 +169,8 @@ class AsyncResult:
             stored = self.backend.get_records([self.id], retry=False)[0]
             if stored is not None and stored.status in states.READY_STATES:
                 self._arrived(stored, on_message)
+        if self._succeeded():
+            return
         ancestors.look()
         if self._final is not None:
             return
@@ -181,6 +183,10 @@ class AsyncResult:
                     ancestors.look()
                 if found is None and left() == 0:
                     raise TimeoutError(f"The operation timed out: {self.id} is not ready after {timeout} s")
+
+    def _succeeded(self) -> bool:
+        """Whether it has ended so that none of its ancestors can have failed."""
+        return self._final is not None and self._final.status == states.SUCCESS
 
     def _arrived(self, record: Record, on_message: Any) -> None:
         self._keep(record)

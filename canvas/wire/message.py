@@ -11,7 +11,7 @@ from canvas.model.message import NO_EMBED, Message
 from canvas.wire import codecs, compression, typed_json
 from canvas.wire.links import body_with_links
 from canvas.wire.signing import UNSIGNED, Signer
-from canvas.wire.typed_json import Unread
+from canvas.wire.typed_json import Again, Unread
 
 MAX_BYTES = 64 * 1024 * 1024
 _LISTS = (list, tuple)
@@ -26,16 +26,18 @@ def encode(
     compression: str | None = None,
     delivery_tag: str,
     signer: Signer = UNSIGNED,
+    bodies: Again | None = None,
 ) -> bytes:
     """The envelope as it lies in a queue.
 
-    ``message.headers`` and ``message.properties`` are complete but for what encoding decides. Raises EncodeError.
+    ``message.headers`` and ``message.properties`` are complete but for what encoding decides; ``bodies`` writes the
+    body of a chord, where that comes in many messages. Raises EncodeError.
     """
     if message.protocol == 1:
         headers: dict[str, Any] = {}
         body: Any = _v1_body(message)
     else:
-        headers, body = message.headers, (message.args, message.kwargs, _readable(message.embed, serializer))
+        headers, body = message.headers, (message.args, message.kwargs, _readable(message.embed, serializer, bodies))
     content_type, content_encoding, data = codecs.encode(body, serializer)
     return envelope(
         data,
@@ -254,10 +256,12 @@ def _body(body: Any, properties: dict[str, Any]) -> bytes:
         raise DecodeError(f"body: not base64: {exc}") from exc
 
 
-def _readable(embed: dict[str, Any], serializer: str) -> dict[str, Any]:
-    """``embed`` as a serializer can write it: only JSON hands on what was not read."""
-    chain = embed["chain"]
-    return {**embed, "chain": list(chain)} if isinstance(chain, Unread) and serializer != "json" else embed
+def _readable(embed: dict[str, Any], serializer: str, bodies: Again | None) -> dict[str, Any]:
+    """``embed`` as a serializer can write it: only JSON hands on what was not read, or is written already."""
+    chain, chord = embed["chain"], embed["chord"]
+    if serializer != "json":
+        return {**embed, "chain": list(chain)} if isinstance(chain, Unread) else embed
+    return {**embed, "chord": bodies.raw(chord)} if bodies is not None and chord is not None else embed
 
 
 def _v2(headers: dict[str, Any], body: Any) -> Message:
