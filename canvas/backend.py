@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
+from operator import eq
 from typing import Any
 
 from canvas.config import Config
@@ -51,7 +52,7 @@ class Backend:
         self._now = now
         self.serializer: str = conf.result_serializer
         self.accept = frozenset(conf.result_accept_content or conf.accept_content) | {self.serializer}
-        self.bodies = Again()
+        self.bodies = Again(eq)
         """Writes bodies of chords, which come with each part."""
 
     @property

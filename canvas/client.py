@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
+from operator import is_
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from canvas.call_check import unwritable
@@ -92,7 +93,7 @@ class Client:
         """
         defaults: dict[str, Mapping[str, Any]] = {}
         # Whoever is told of a message may change it.
-        bodies = None if listening("message.publishing") else Again()
+        bodies = None if listening("message.publishing") else Again(is_)
         found = []
         for dispatch in dispatches:
             known = defaults.get(dispatch.task)

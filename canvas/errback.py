@@ -34,7 +34,9 @@ def call_errback(app: Any, sig: Signature[Any], request: Request, exc: BaseExcep
     args = sig.args if sig.immutable else (request, exc, text, *sig.args)
     try:
         task(*args, **sig.kwargs)
-    except Exception as failure:  # noqa: BLE001 - an errback's own failure must not undo the task's end
+    except KeyboardInterrupt:
+        raise
+    except BaseException as failure:  # noqa: BLE001 - an errback's own failure must not undo the task's end
         emit("errback.failed", task=task.name, task_id=request.id, exc=failure)
 
 

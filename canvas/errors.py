@@ -42,6 +42,8 @@ the wire carry them by name.
 import builtins
 from typing import Any
 
+from canvas.model.shortrepr import safe_repr
+
 
 class CanvasError(Exception):
     """Base of everything canvas raises."""
@@ -164,7 +166,7 @@ class MaxRetriesExceededError(TaskError):
     """The task asked for one retry more than ``max_retries``."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.task_args = kwargs.pop("task_args", ())
+        self.task_args = kwargs.pop("task_args", [])
         self.task_kwargs = kwargs.pop("task_kwargs", {})
         super().__init__(*args)
 
@@ -233,7 +235,7 @@ class Retry(TaskPredicate):
     ) -> None:
         self.message = message
         self.exc = exc if isinstance(exc, BaseException) else None
-        self.excs = exc if isinstance(exc, str) else (repr(exc) if exc is not None else None)
+        self.excs = exc if isinstance(exc, str) else (safe_repr(exc) if exc is not None else None)
         self.when = when
         self.is_eager = is_eager
         self.sig = sig

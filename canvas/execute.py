@@ -1,10 +1,11 @@
-"""Call a task's function in its context; whatever happens becomes an Outcome. Nothing escapes but the end of
-the process."""
+"""Call a task's function in its context; what that comes to is an Outcome. What is no Exception passes through, and a
+worker makes an Outcome of that too (``broken_off``)."""
 
 import os
 import threading
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from contextvars import copy_context
 from types import CoroutineType
 from typing import Any
@@ -41,8 +42,10 @@ def execute(
 
 
 def broken_off(exc: BaseException) -> Failure:
-    """What a task has come to in a worker that raised what is no Exception, such as a CancelledError; as Celery's
-    prefork pool tells it, though here no process ends for SystemExit."""
+    """What a task has come to in a worker that ended in what nothing else takes, such as a CancelledError of its own.
+
+    As Celery's prefork pool tells it, though here no process ends for SystemExit.
+    """
     match exc:
         case SystemExit(code=code):
             status = f"exitcode {code if isinstance(code, int) else int(code is not None)}"
@@ -141,7 +144,17 @@ def _run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
     runner: asyncio.Runner | None = getattr(_loops, "runner", None)
     if runner is None:
         runner = _loops.runner = asyncio.Runner()
-    return runner.run(coroutine)
+    loop = runner.get_loop()
+    running = loop.create_task(coroutine, context=copy_context())
+    try:
+        return loop.run_until_complete(running)
+    except (SystemExit, KeyboardInterrupt):
+        # That of a task beside it comes through the loop. What is left must not go on with the next coroutine.
+        while not running.done():
+            running.cancel()
+            with suppress(SystemExit, KeyboardInterrupt, asyncio.CancelledError, Exception):
+                loop.run_until_complete(running)
+        raise
 
 
 def _on_another_thread(coroutine: Coroutine[Any, Any, Any]) -> Any:

@@ -43,7 +43,7 @@ class Sender:
         driver = self._app.driver
         unique = self._unique(plan)
         if unique is not None:
-            owner = driver.broker.publish_unique(outgoing[0].publish, *unique)
+            owner = driver.broker.publish_unique(outgoing[0].publish, *unique, self._delays(options))
             if owner is not None:
                 return self._under_way(plan, owner)
         messages = [out.publish for out in outgoing]
@@ -66,7 +66,9 @@ class Sender:
         driver = self._app.driver
         unique = self._unique(plan)
         if unique is not None:
-            owner = await _elsewhere(lambda: driver.broker.publish_unique(outgoing[0].publish, *unique))
+            owner = await _elsewhere(
+                lambda: driver.broker.publish_unique(outgoing[0].publish, *unique, self._delays(options))
+            )
             if owner is not None:
                 return self._under_way(plan, owner)
         messages = [out.publish for out in outgoing]

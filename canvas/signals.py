@@ -83,7 +83,9 @@ class Signal:
     def _answer(self, receiver: Receiver, arguments: dict[str, Any]) -> Any:
         try:
             return receiver(**arguments)
-        except Exception as exc:  # noqa: BLE001 - a receiver's fault is neither the sender's nor the others'
+        except KeyboardInterrupt:
+            raise
+        except BaseException as exc:  # noqa: BLE001 - a receiver's fault is neither the sender's nor the others'
             _log.exception("Signal handler %r of %s raised", receiver, self.name)
             return exc
 

@@ -67,7 +67,9 @@ def emit(event: str, **facts: Any) -> None:
     for listener in _listeners.get(event, ()):
         try:
             listener(**facts)
-        except Exception:  # noqa: BLE001 - a listener's fault must not become the emitter's; said once per listener
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # noqa: BLE001 - a listener's fault must not become the emitter's; said once per listener
             if id(listener) not in _faulty:
                 _faulty.add(id(listener))
                 _log.exception("listener %r of %s raised; further errors of it are not logged", listener, event)

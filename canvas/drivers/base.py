@@ -252,7 +252,7 @@ class Broker(Protocol):
         """Give messages that wait for a place back to their queues where places are free, because whoever had them
         died; how many."""
 
-    def publish_unique(self, message: Publish, lock: Lock, seconds: float) -> str | None:
+    def publish_unique(self, message: Publish, lock: Lock, seconds: float, delays: Delays = None) -> str | None:
         """Publish and take the lock, for so many seconds at most; or its owner, when it is taken, and nothing is
         sent."""
 

@@ -72,6 +72,10 @@ class Signature(dict[str, Any], Generic[R]):
     def task(self) -> str:
         return self["task"]  # type: ignore[no-any-return]
 
+    @task.setter
+    def task(self, value: str) -> None:
+        self["task"] = value
+
     name = task
 
     @property
@@ -122,9 +126,17 @@ class Signature(dict[str, Any], Generic[R]):
     def parent_id(self) -> str | None:
         return self.options.get("parent_id")
 
+    @parent_id.setter
+    def parent_id(self, value: str | None) -> None:
+        self.options["parent_id"] = value
+
     @property
     def root_id(self) -> str | None:
         return self.options.get("root_id")
+
+    @root_id.setter
+    def root_id(self, value: str | None) -> None:
+        self.options["root_id"] = value
 
     @property
     def app(self) -> Any:

@@ -82,16 +82,17 @@ def dumps(value: Any) -> bytes:
 class Again:
     """Writes a value that comes again and again, such as the body in each part of a chord, once.
 
-    It compares with the last value, which must not be changed meanwhile. For many threads.
+    ``same`` compares with the last value, which must not be changed meanwhile. For many threads.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, same: Callable[[Any, Any], bool]) -> None:
+        self._same = same
         self._last: tuple[Any, msgspec.Raw] = (None, msgspec.Raw(b"null"))
 
     def raw(self, value: Any) -> msgspec.Raw:
         """``value`` as a part of what ``dumps`` writes. Raises EncodeError."""
         last, written = self._last
-        if value is not last and value != last:
+        if not self._same(value, last):
             written = msgspec.Raw(dumps(value))
             self._last = (value, written)
         return written

@@ -4,12 +4,14 @@ import resource
 from typing import Any
 from urllib.parse import urlsplit
 
+from canvas.model.shortrepr import safe_repr
+
 Answer = dict[str, Any]
 
 
 def safe(info: Answer) -> Answer:
     """A task's info with its arguments as text."""
-    return {**info, "args": repr(tuple(info["args"])), "kwargs": repr(info["kwargs"])}
+    return {**info, "args": safe_repr(tuple(info["args"])), "kwargs": safe_repr(info["kwargs"])}
 
 
 def described(task: Any, items: Any) -> str:

@@ -38,6 +38,8 @@ class LoopSlots:
         self._surplus = 0
         self._places = count()
         self._threads = ThreadPoolExecutor(_MOST_THREADS, "canvas-slot")
+        self._over = False
+        """The loop ends, and cancels what is on it."""
         self._at_work: dict[int, asyncio.Task[None]] = {}
         """By place."""
         self.resize(places)
@@ -46,11 +48,22 @@ class LoopSlots:
         """So many places more, or fewer as places fall free."""
         for _ in range(by):
             self._free.put(None)
-        self._surplus += max(0, -by)
+        if by < 0:
+            self._surplus -= by
 
     def run(self) -> None:
         """Work until told to stop."""
-        asyncio.run(self._serve())
+        with asyncio.Runner() as runner:
+            loop = runner.get_loop()
+            serving = loop.create_task(self._serve())
+            try:
+                while not serving.done():
+                    # That of a task which a coroutine task has begun beside it comes through the loop; who awaits it
+                    # hears of it.
+                    with suppress(SystemExit, KeyboardInterrupt):
+                        loop.run_until_complete(serving)
+            finally:
+                self._over = True
         self._threads.shutdown()
 
     async def _serve(self) -> None:
@@ -88,7 +101,9 @@ class LoopSlots:
         exchange.begin(place)
         try:
             done = await self._run(work, place)
-        except BaseException as exc:  # noqa: BLE001 - the pool must outlive a fault in the line itself
+        except BaseException as exc:
+            if self._over:
+                raise
             done = self._line.fault(work, exc)
         exchange.done(place, done)
         if self._surplus:
@@ -144,7 +159,9 @@ class LoopSlots:
             outcome = await aexecute(job.task, job.request, job.message.args, job.message.kwargs, run.watch)
         except Exception:
             raise
-        except BaseException as exc:  # noqa: BLE001 - as a slot's
+        except BaseException as exc:
+            if self._over:
+                raise
             outcome = broken_off(exc)
         finally:
             line.tally.end(running)

@@ -13,6 +13,7 @@ from canvas.errors import CanvasError, ChordError, DecodeError, RunLost
 from canvas.model import states
 from canvas.model.record import Record
 from canvas.model.settlement import Firing, Ready
+from canvas.model.shortrepr import safe_repr
 from canvas.model.signature import Signature, maybe_signature
 from canvas.runs import Runs
 from canvas.telemetry import emit
@@ -56,7 +57,7 @@ def fire(app: Canvas, runs: Runs, ready: Ready) -> Firing:
         error = dependency_error(failed.task_id, failed.result, nested=ready.structure is not None)
     except (CanvasError, TypeError, ValueError) as exc:
         effects = Effects(app)
-        error = ChordError(f"Callback error: {exc!r}")
+        error = ChordError(f"Callback error: {safe_repr(exc)}")
         error.__cause__ = exc
     _fail_body(app, effects, body, error, completer)
     advance_all(app, runs, effects, completer.task_id)

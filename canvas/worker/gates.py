@@ -9,7 +9,6 @@ from typing import Any
 
 from canvas.config import Config
 from canvas.drivers.base import Broker
-from canvas.errors import WireError
 from canvas.model.message import Delivery, Message, Publish
 from canvas.model.outcome import Failure, Outcome, Rejected, Replaced, Retried
 from canvas.model.settlement import Deferral, Lock, Settlement
@@ -96,8 +95,8 @@ class Gates:
         return Lock(key, message.id) if key is not None else None
 
     def _key(self, read: Callable[..., str], task: Task[Any], message: Message) -> str | None:
-        """``None`` for arguments that the task does not take: calling it says so."""
+        """``None`` for arguments that the task, or its own function of them, does not take: calling it says so."""
         try:
             return read(task, message.args, message.kwargs)
-        except (TypeError, KeyError, WireError):
+        except Exception:  # noqa: BLE001 - as said above
             return None

@@ -110,7 +110,6 @@ class Line:
             return self._poison(delivery, message)
         begun = delivery.tag in self._begun
         job = self._job(delivery, message, "begun" if begun else "lease")
-        self._begun.discard(delivery.tag)
         task: Task[Any] | None = job.task
         if task is not None and message.headers.get("canvas_lost") and task.reject_on_worker_lost is False:
             return self.conclude(job, Failure(_worker_lost(message)))
@@ -157,8 +156,10 @@ class Line:
             if held_back is not None:
                 return held_back
         emit("task.received", message=job.message, hostname=self._hostname, request=job.request, task=job.task)
-        if job.to_ack and not self.acknowledge(job.delivery):
-            return Settlement(job.delivery, fence="none")
+        if job.to_ack:
+            if not self.acknowledge(job.delivery):
+                return Settlement(job.delivery, fence="none")
+            self._begun.add(job.delivery.tag)
         return None
 
     def look_ahead(self, job: "Job") -> list[Callable[[], Any]]:
@@ -185,6 +186,7 @@ class Line:
     def conclude(self, job: "Job", outcome: Outcome) -> Settlement:
         """The settlement of a job that came to ``outcome``."""
         settlement, outcome = self._settle(job, _kept(job, outcome))
+        self._begun.discard(job.delivery.tag)
         self.gates.leave(settlement, job.message, job.task, outcome)
         emit(
             "task.finished",
@@ -224,10 +226,13 @@ class Line:
         if not isinstance(work, Delivery):
             return None
         reason = f"internal error: {safe_repr(exc)}"
+        fence: Fence = "begun" if work.tag in self._begun else "lease"
+        self._begun.discard(work.tag)
         try:
-            return self._bury(self._job(work, self._open(work), "lease"), WorkerLostError(reason), reason)
-        except CanvasError:  # it is the message that makes no sense
-            return Settlement(work, disposal="dead", reason=reason)
+            return self._bury(self._job(work, self._open(work), fence), WorkerLostError(reason), reason)
+        except BaseException as again:  # noqa: BLE001 - what it stumbles over is in the way of this too
+            emit("worker.fault", work=work, exc=again)
+            return Settlement(work, fence, disposal="dead", reason=reason)
 
     def _ender(self, job: "Job", outcome: Callable[[], Outcome]) -> Callable[[], None] | None:
         """What ends the task from outside, where the process may end with it."""
@@ -351,6 +356,7 @@ class Line:
         except BaseException as exc:  # noqa: BLE001 - the user's objects, which are written here, may raise anything
             # Nothing of what the task left behind is looked at again.
             anew = self._job(job.delivery, job.message, job.fence)
+            anew.began = job.began
             return self._settler.settle(anew, broken_off(exc))
 
     def _bury(self, job: "Job", exc: Exception, reason: str) -> Settlement:

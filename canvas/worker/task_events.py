@@ -11,7 +11,7 @@ from canvas.errors import BrokerError, NotRegistered, Reject
 from canvas.events import TASKS_TOGETHER, Event, EventSource, described
 from canvas.model.message import Message
 from canvas.model.outcome import Failure, Outcome, Rejected, Retried, Revoked, Success
-from canvas.model.shortrepr import short_repr
+from canvas.model.shortrepr import safe_repr, short_repr
 from canvas.telemetry import attach, emit
 from canvas.worker.board import Board
 
@@ -82,7 +82,7 @@ class TaskEvents:
                 self._add(task, "task-retried", message, exception=short_repr(retry), traceback=text)
             case Rejected(reason, requeue):
                 if not requeue:
-                    self._add(task, "task-failed", message, exception=repr(Reject(reason, False)), traceback=None)
+                    self._add(task, "task-failed", message, exception=safe_repr(Reject(reason, False)), traceback=None)
                 self._add(task, "task-rejected", message, requeue=requeue)
             case Revoked(reason):
                 ended = {"terminated": reason == "terminated", "expired": reason == "expired"}

@@ -11,13 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 import celery
 import pytest
 
-from canvas import Canvas, chord, group
+from canvas import Canvas, Workflow, chord, group
 from canvas.drivers import open_driver
 from canvas.drivers.base import Lease
 from canvas.drivers.fallback import Stepwise
 from canvas.drivers.redis.link import script
 from canvas.drivers.redis.url import parse
-from canvas.errors import BrokerError, ConfigurationError, OperationalError
+from canvas.errors import BrokerError, ConfigurationError, OperationalError, RefusedError
 from canvas.model.settlement import Foreseen, Join, Part, Settlement, Store
 from canvas.testing.contract import envelope, eventually, firing, ids, publish
 from canvas.wire import message as wire
@@ -183,7 +183,7 @@ POLICY = {"retry_policy": {"max_retries": 3, "interval_start": 0, "interval_step
 @pytest.mark.parametrize("awaited", [False, True], ids=["sync", "async"])
 @pytest.mark.parametrize(("work", "script_name", "sent"), [
     ("task", "publish", 1), ("chain", "publish", 1), ("group", "publish", 3), ("chord", "start", 1),
-    ("chord elsewhere", "publish", 1),
+    ("chord elsewhere", "publish", 1), ("unique", "publish_unique", 1), ("workflow", "start", 1),
 ])  # fmt: skip
 def test_what_is_sent_and_whose_answer_was_lost_is_sent_once(
     driver, redis_server, work, script_name, sent, awaited, options
@@ -202,9 +202,14 @@ def test_what_is_sent_and_whose_answer_was_lost_is_sent_once(
         app = Canvas("s", broker=proxy.url(0), backend=results, task_default_queue="q")
         redis_server.client().script_load(script(script_name)[0])
         part = app.signature("t.part")
+        flow = Workflow("flow", app)
+        flow.add(part)
+        unique = app.task(name="t.unique", unique_for=60)(lambda: None)
         signature = {
-            "task": part, "chain": part | app.signature("t.next"), "group": group([part] * 3),
+            "task": part, "chain": part | app.signature("t.next"), "group": group([part] * 3), "unique": unique.s(),
+            "workflow": flow,
         }.get(work) or chord([part], app.signature("t.body"))  # fmt: skip
+        options = {} if work == "workflow" else options
         if awaited:
             asyncio.run(signature.aapply_async(**options))
         else:
@@ -230,6 +235,32 @@ def test_a_request_that_arrives_after_its_repetition_does_nothing(driver, redis_
     driver.broker.publish([publish("b")])
     call(*calls[0])
     assert ids(driver.broker.lease(Lease("w", ["q"], 9))) == ["a", "b"]
+
+
+def test_a_start_that_is_refused_says_so_also_when_the_first_answer_was_lost(driver, redis_server):
+    redis_server.client().set("q", "no list")
+    asked = []
+
+    def lose_the_first(request):
+        if request.name == "start":
+            asked.append(request)
+            return (lambda answer: proxy.cut()) if len(asked) == 1 else None
+        return None
+
+    with Proxy(redis_server.port, lose_the_first) as proxy:
+        again = open_driver(proxy.url(0), proxy.url(1))
+        redis_server.client().script_load(script("start")[0])
+        with pytest.raises(RefusedError):
+            again.completer.start([Join("g", 1, 60)], [publish("a")])
+        again.broker.close()
+    assert len(asked) == 2
+
+
+def test_messages_of_many_lists_go_in_one_call(driver, redis_server):
+    driver.broker.publish([publish("first")])
+    redis_server.client().config_resetstat()
+    driver.broker.publish([publish(str(n), queue=f"q{n}", priority=n % 10) for n in range(50)])
+    assert redis_server.client().info("commandstats")["cmdstat_evalsha"]["calls"] == 1
 
 
 def test_what_is_sent_shares_few_guards(driver, redis_server):

@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import re
+import sys
 import threading
 import time
 import weakref
@@ -334,7 +335,7 @@ def define(app, exceptions, ledger):
         note(key, app.AsyncResult(self.request.id).state)
 
     if not type(app).__module__.startswith("celery"):
-        define_async(task, note, {})
+        define_async(app, task, note, {})
         define_turns(task, note)
 
     @task(name="t.memory")
@@ -416,6 +417,14 @@ def define_turns(task, note):
         if fails:
             raise ValueError(name)
 
+    @task(name="t.unplaced", concurrency_limit=1, concurrency_key=lambda name: name.lower())
+    def unplaced(name):
+        return name
+
+    @task(name="t.exit_as_errback")
+    def exit_as_errback(request, exc, traceback):
+        sys.exit(4)
+
     @task(name="t.unique_until_start", unique_for=60, unique_until="start", unique_conflict="raise")
     def unique_until_start(key):
         note(key, "start")
@@ -436,7 +445,7 @@ def define_turns(task, note):
         return None
 
 
-def define_async(task, note, state):
+def define_async(app, task, note, state):
     """Coroutine tasks, which only canvas runs."""
 
     @task(name="t.a_ident")
@@ -447,7 +456,20 @@ def define_async(task, note, state):
     @task(name="t.a_odd")
     async def a_odd(kind):
         await asyncio.sleep(0)
-        return await odd.acancelled() if kind == "awaited" else {**odd.BREAKS_OFF, **odd.FAILS}[kind]()
+        if kind in odd.COROUTINES:
+            return await odd.COROUTINES[kind]()
+        return {**odd.BREAKS_OFF, **odd.FAILS}[kind]()
+
+    @task(name="t.a_slow")
+    async def a_slow(seconds):
+        await asyncio.sleep(seconds)
+        return seconds
+
+    @task(name="t.a_own", bind=True)
+    async def a_own(self):
+        await asyncio.sleep(0)
+        child = app.tasks["t.ident"].delay(1)
+        return [self.request.id, child.id]
 
     @task(name="t.a_together")
     async def a_together(key, many):

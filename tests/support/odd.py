@@ -57,8 +57,26 @@ FAILS = {
 """What ends tasks in failures that are hard to tell of."""
 
 
-async def acancelled():
-    """A task on the loop that is cancelled."""
+async def _cancelled():
     waiting = asyncio.create_task(asyncio.sleep(60))
     waiting.cancel()
     await waiting
+
+
+async def _leave():
+    await asyncio.sleep(0)
+    sys.exit(3)
+
+
+async def _in_a_group():
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_leave())
+        await asyncio.sleep(60)
+
+
+COROUTINES = {
+    "a cancelled task": _cancelled,
+    "a gathered exit": lambda: asyncio.gather(_leave(), asyncio.sleep(0.01)),
+    "an exit in a group": _in_a_group,
+}
+"""What else ends coroutines so."""

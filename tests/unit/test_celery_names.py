@@ -3,6 +3,7 @@
 import copy
 import functools
 import inspect
+import json
 import subprocess
 import sys
 from datetime import datetime
@@ -483,3 +484,12 @@ def test_calls_here_and_now_send_signals_as_a_workers(app):
     assert [name for name, _ in heard].count("task_retry") == 1
     for name in names:
         assert getattr(signals, name).disconnect(note, sender=work)
+
+
+def test_fields_of_a_signature_can_be_set(app):
+    theirs = celery.Celery("theirs", set_as_current=False).signature("a")
+    ours = app.signature("a")
+    for sig in (theirs, ours):
+        sig.task, sig.args, sig.kwargs, sig.id, sig.root_id, sig.parent_id = "b", (1,), {"k": 2}, "i", "r", "p"
+        sig.immutable = True
+    assert json.dumps(ours, sort_keys=True) == json.dumps(theirs, sort_keys=True)

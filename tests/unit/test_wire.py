@@ -2,6 +2,7 @@
 
 import base64
 import json
+import operator
 import pickle
 import zlib
 from pathlib import Path
@@ -13,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from canvas import errors
-from canvas.errors import ContentDisallowed, DecodeError, EncodeError, InvalidTaskError, RemoteError, WireError
+from canvas.errors import ContentDisallowed, DecodeError, EncodeError, InvalidTaskError, RemoteError, Retry, WireError
 from canvas.model.message import Message
 from canvas.model.record import Record
-from canvas.wire import codecs, compression, message, record
+from canvas.wire import codecs, compression, message, record, typed_json
+from tests.support.odd import Unprintable
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 ALL = ("json", "msgpack", "yaml", "pickle")
@@ -270,3 +272,26 @@ def test_a_message_is_complete():
     plain = Message("t", "i", (1,), {}, headers={"task": "t", "id": "i"}, properties={"priority": 3})
     written = json.loads(message.encode(plain, delivery_tag="tag"))
     assert written["properties"] == {"priority": 3, "body_encoding": "base64", "delivery_tag": "tag"}
+
+
+def test_what_comes_again_is_written_once():
+    written = []
+
+    class Noted:
+        def __json__(self):
+            written.append(self)
+            return {"n": len(written)}
+
+    again, body = typed_json.Again(operator.is_), {"args": [Noted()]}
+    first = typed_json.dumps({"body": again.raw(body), "id": 1})
+    assert (first, typed_json.dumps([again.raw(body)])) == (
+        b'{"body":{"args":[{"n":1}]},"id":1}',
+        b'[{"args":[{"n":1}]}]',
+    )
+    assert typed_json.dumps(again.raw({"args": [Noted()]})) == b'{"args":[{"n":2}]}'
+    assert typed_json.dumps([again.raw({"x": "\ud800"}), "\ud800"]) == b'[{"x":"\\ud800"},"\\ud800"]'
+
+
+def test_an_exception_without_text_can_be_retried_and_stored():
+    retry = Retry("again", Unprintable())
+    assert "Unrepresentable" in record.encode_exception(retry)["exc_message"][1]

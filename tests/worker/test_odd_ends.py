@@ -7,7 +7,8 @@ import pytest
 
 from canvas import chord, group
 from canvas.errors import RemoteError
-from tests.support.odd import BREAKS_OFF, FAILS
+from canvas.testing.contract import eventually
+from tests.support.odd import BREAKS_OFF, COROUTINES, FAILS
 from tests.worker.commands import start, task
 
 POOLS = [("solo",), ("threads", "-c", "2"), ("prefork", "-c", "2"), ("asyncio", "-c", "4")]
@@ -24,13 +25,16 @@ def failures(bench, app, results):
 def test_neither_slots_nor_processes_end_with_a_task(bench, app, pool):
     with start(bench, "-P", *pool) as worker:
         broken_off = [task(app, name).delay(kind) for kind in BREAKS_OFF for name in ("odd", "a_odd")]
-        broken_off.append(task(app, "a_odd").delay("awaited"))
-        names = {"WorkerLostError", "CancelledError", "GeneratorExit", "NoException"}
-        assert {kind for kind, _ in failures(bench, app, broken_off)} == names
+        broken_off += [task(app, "a_odd").delay(kind) for kind in COROUTINES]
+        names = {"WorkerLostError", "CancelledError", "GeneratorExit", "NoException", "BaseExceptionGroup"}
+        assert {kind for kind, _ in failures(bench, app, broken_off)} <= names
         failures(bench, app, [task(app, name).delay(kind) for kind in FAILS for name in ("odd", "a_odd")])
         whole = chord([task(app, "odd").s("exit"), task(app, "odd").s("unwritable at all")], task(app, "tsum").s())
         ((kind, (text,)),) = failures(bench, app, [whole.delay()])
         assert (kind, "exitcode 3" in text) == ("ChordError", True)
+        errback = task(app, "fail").s().on_error(task(app, "exit_as_errback").s())
+        assert failures(bench, app, [errback.delay()]) == [("ValueError", ["boom", 42])]
+        assert task(app, "unplaced").delay(None).get(timeout=20) is None
         assert group(task(app, "a_ident").s(n) for n in range(9)).delay().get(timeout=20) == list(range(9))
         worker.stop()
         assert worker.wait() == 0
@@ -57,3 +61,26 @@ def test_a_value_that_cannot_be_written_is_told_as_a_failure(bench, app):
     text = "".join(worker.log)
     assert f"Task t.odd[{result.id}] raised unexpected: EncodeError(" in text
     assert "succeeded" not in text
+
+
+@pytest.mark.parametrize("pool", POOLS, ids=lambda pool: pool[0])
+def test_a_coroutine_knows_its_own_call(bench, app, pool):
+    with start(bench, "-P", *pool):
+        results = [task(app, "a_own").delay() for _ in range(5)]
+        found = [result.get(timeout=20) for result in results]
+        assert [own for own, _ in found] == [result.id for result in results]
+        for (_, child), result in zip(found, results, strict=True):
+            eventually(lambda child=child: bench.results.get(f"celery-task-meta-{child}"))
+            assert json.loads(bench.results.get(f"celery-task-meta-{child}"))["parent_id"] == result.id
+
+
+@pytest.mark.parametrize("pool", POOLS, ids=lambda pool: pool[0])
+def test_what_a_coroutine_left_is_not_resumed_by_the_next(bench, app, pool):
+    """Nor does an exit beside it end what others do on the same loop."""
+    with start(bench, "-P", *pool):
+        along = task(app, "a_slow").delay(1.0)
+        broken_off = [task(app, "a_odd").delay(kind) for kind in COROUTINES]
+        after = [task(app, "a_ident").delay(n) for n in range(4)]
+        assert [result.get(timeout=20) for result in after] == [0, 1, 2, 3]
+        assert along.get(timeout=20) == 1.0
+        failures(bench, app, broken_off)

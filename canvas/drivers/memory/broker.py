@@ -280,7 +280,7 @@ class MemoryBroker:
             waiting = [(key, limit) for key, (limit, _) in memory.parked.items()]
             return sum(memory.unpark(key, limit - memory.taken(key)) for key, limit in waiting)
 
-    def publish_unique(self, message: Publish, lock: Lock, seconds: float) -> str | None:
+    def publish_unique(self, message: Publish, lock: Lock, seconds: float, delays: Delays = None) -> str | None:
         memory = self._memory
         with memory.lock:
             owner, until = memory.locks.get(lock.key, ("", 0.0))

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgpack
 
@@ -28,6 +28,8 @@ from canvas.model.settlement import Deferral, Lock, Orphan, Settlement, Verdict
 _PUSHED_AT_ONCE = 1_000
 """Messages of one call: the script's stack has room for some thousands."""
 _BYTES_AT_ONCE = 1 << 20
+Pushes: TypeAlias = dict[str, list[bytes]]
+"""By list, its payloads."""
 _CLOCKS_AGREE_WITHIN = 2.0
 """Seconds. An answer takes time too."""
 _REPLIES_KEPT = 300
@@ -68,34 +70,32 @@ class RedisBroker:
         ]
 
     def publish(self, messages: Sequence[Publish], delays: Delays = None) -> None:
-        for key, payloads in self._pushes(messages):
-            self.guards.once(partial(self._push, key, payloads), delays)
+        for pushes in self._pushes(messages):
+            self.guards.once(partial(self._push, pushes), delays)
 
     async def apublish(self, messages: Sequence[Publish], delays: Delays = None) -> None:
-        for key, payloads in self._pushes(messages):
-            await self.guards.aonce(partial(self._apush, key, payloads), delays)
+        for pushes in self._pushes(messages):
+            await self.guards.aonce(partial(self._apush, pushes), delays)
 
-    def _push(self, key: str, payloads: list[bytes], guard: str, token: str) -> None:
-        self.link.call("publish", (guard, key), (token, *payloads), once=True)
+    def _push(self, pushes: Pushes, guard: str, token: str) -> None:
+        self.link.call("publish", [guard, *pushes], _pushed(pushes, token), once=True)
 
-    async def _apush(self, key: str, payloads: list[bytes], guard: str, token: str) -> None:
-        await self.link.acall("publish", (guard, key), (token, *payloads))
+    async def _apush(self, pushes: Pushes, guard: str, token: str) -> None:
+        await self.link.acall("publish", [guard, *pushes], _pushed(pushes, token))
 
-    def _pushes(self, messages: Sequence[Publish]) -> Iterator[tuple[str, list[bytes]]]:
+    def _pushes(self, messages: Sequence[Publish]) -> Iterator[Pushes]:
         """What goes into which list, in calls of a size that a server does not stall for."""
-        by_list: dict[str, list[bytes]] = {}
+        pushes: Pushes = {}
+        room, places = _BYTES_AT_ONCE, _PUSHED_AT_ONCE
         for message in messages:
             for key in self.lists_of(message):
-                by_list.setdefault(key, []).append(message.payload)
-        for key, payloads in by_list.items():
-            first = room = 0
-            for place, payload in enumerate(payloads):
-                if room <= 0 or place - first == _PUSHED_AT_ONCE:
-                    if place:
-                        yield key, payloads[first:place]
-                    first, room = place, _BYTES_AT_ONCE
-                room -= len(payload)
-            yield key, payloads[first:]
+                pushes.setdefault(key, []).append(message.payload)
+                room, places = room - len(message.payload), places - 1
+                if room <= 0 or not places:
+                    yield pushes
+                    pushes, room, places = {}, _BYTES_AT_ONCE, _PUSHED_AT_ONCE
+        if pushes:
+            yield pushes
 
     def broadcast(self, exchange: str, payload: bytes, routing_key: str = "") -> None:
         self.link.command("PUBLISH", self.keys.channel(exchange, routing_key), payload)
@@ -349,8 +349,15 @@ class RedisBroker:
     def unpark(self) -> int:
         return self._turns.unpark()
 
-    def publish_unique(self, message: Publish, lock: Lock, seconds: float) -> str | None:
-        return self._turns.publish(self.lists_of(message), message.payload, lock, seconds)
+    def publish_unique(self, message: Publish, lock: Lock, seconds: float, delays: Delays = None) -> str | None:
+        keys = [self.keys.unique(lock.key), *self.lists_of(message)]
+        arguments = [lock.owner, max(1, int(seconds * 1000)), message.payload]
+
+        def call(guard: str, token: str) -> Any:
+            return self.link.call("publish_unique", [guard, *keys], [token, *arguments], once=True)
+
+        owner = self.guards.once(call, delays)
+        return None if owner is None else text(owner)
 
     def unlock(self, lock: Lock) -> None:
         self._turns.unlock(lock)
@@ -365,3 +372,11 @@ def worker_of(settlements: Sequence[Settlement], lease: Lease | None) -> str:
     if lease is not None:
         return lease.worker
     return next((worker_of_tag(s.delivery.tag) for s in settlements if s.delivery is not None), "")
+
+
+def _pushed(pushes: Pushes, token: str) -> list[Any]:
+    """What publish.lua is told."""
+    arguments: list[Any] = [token]
+    for payloads in pushes.values():
+        arguments += [len(payloads), *payloads]
+    return arguments

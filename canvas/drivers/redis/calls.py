@@ -73,15 +73,16 @@ class Calls:
         try:
             replies = _exchanged(connection, [("MULTI",), *commands, ("EXEC",)] if transaction else commands)
             kept = True
-        except redis.exceptions.ResponseError as exc:
+        except (redis.exceptions.ResponseError, *AWAY) as exc:
             kept = not isinstance(exc, AWAY)
+            if not kept:
+                self._forget()
             raise
         finally:
             if kept:
                 self._idle.append((connection, poll))
             else:
                 self._drop(connection)
-                self._forget()
         told = self._client.response_callbacks
         callbacks = [told.get(words[0]) for words in commands]
         return [callback(reply) if callback else reply for callback, reply in zip(callbacks, replies, strict=True)]

@@ -28,7 +28,7 @@ class RedisCompleter:
     ) -> Settled:
         packed = pack_each(settlements, self._packing.settlement)
         if lease is None and not firings and not any(settlement.delivery for settlement in settlements):
-            return Settled([verdict_of(one) for one in self._start(packed, ())], [], [])
+            return Settled([verdict_of(one) for one in self._start(packed, None)], [], [])
         chords = pack_each(firings, self._packing.firing)
         worker = worker_of(settlements, lease)
         verdicts, deliveries, fired = self._broker.exchange(worker, packed, lease, self._result_db, self._ready, chords)

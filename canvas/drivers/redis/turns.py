@@ -31,12 +31,5 @@ class Turns:
             total += int(self._link.call("unpark", script_keys, [key, keys.begun_prefix]))
         return total
 
-    def publish(self, lists: list[str], payload: bytes, lock: Lock, seconds: float) -> str | None:
-        """Push to the lists unless the lock is taken; then its owner."""
-        arguments = [lock.owner, max(1, int(seconds * 1000)), payload]
-        owner = self._link.call("publish_unique", [self._keys.unique(lock.key), *lists], arguments)
-        # A call that was repeated because its answer was lost finds the lock taken by itself.
-        return owner.decode() if owner is not None and owner.decode() != lock.owner else None
-
     def unlock(self, lock: Lock) -> None:
         self._link.call("unlock", [self._keys.unique(lock.key)], [lock.owner])

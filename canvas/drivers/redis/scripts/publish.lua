@@ -1,10 +1,15 @@
--- Append messages to a list, once, however often the call is made. It stands alone, without effects.lua.
+-- Append messages to lists, once, however often the call is made. It stands alone, without effects.lua.
 --
--- KEYS[1] guard   KEYS[2] list
--- ARGV[1] the call's token   ARGV[2…] payloads
+-- KEYS[1] guard   KEYS[2…] lists
+-- ARGV[1] the call's token   ARGV[2…] for each list: how many payloads, and those
 -- Returns 1 when they are appended, 0 when they were already and only the answer was lost.
 
 if redis.call('GET', KEYS[1]) == ARGV[1] then return 0 end
-redis.call('LPUSH', KEYS[2], unpack(ARGV, 2))
+local at = 2
+for i = 2, #KEYS do
+    local last = at + ARGV[at]
+    redis.call('LPUSH', KEYS[i], unpack(ARGV, at + 1, last))
+    at = last + 1
+end
 redis.call('SET', KEYS[1], ARGV[1], 'EX', 3600)
 return 1

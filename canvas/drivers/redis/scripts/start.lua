@@ -12,10 +12,11 @@ deferred, messages, ready_key, ready_index = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 now = server_time()
 
 if redis.call('GET', KEYS[5]) == ARGV[4] then return {} end
-redis.call('SET', KEYS[5], ARGV[4], 'EX', 3600)
-local verdicts = {}
+local verdicts, any = {}, false
 for i, s in ipairs(cmsgpack.unpack(ARGV[3])) do
     local done, found = pcall(record_and_send, s)
-    verdicts[i] = done and {1, found} or refused(found)
+    verdicts[i], any = done and {1, found} or refused(found), any or done
 end
+on_broker()
+if any then redis.call('SET', KEYS[5], ARGV[4], 'EX', 3600) end
 return verdicts
