@@ -102,6 +102,7 @@ class LoopSlots:
         try:
             done = await self._run(work, place)
         except BaseException as exc:
+            # The pool must outlive a fault in the line itself; but what the loop cancels as it ends has no end yet.
             if self._over:
                 raise
             done = self._line.fault(work, exc)
@@ -160,6 +161,7 @@ class LoopSlots:
         except Exception:
             raise
         except BaseException as exc:
+            # As a slot's task; but for what the loop cancels as it ends.
             if self._over:
                 raise
             outcome = broken_off(exc)
