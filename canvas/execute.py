@@ -5,7 +5,6 @@ import os
 import threading
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
 from contextvars import copy_context
 from types import CoroutineType
 from typing import Any
@@ -135,6 +134,8 @@ def _run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
     # asyncio takes longer to import than the rest of canvas, and most programs have no async tasks.
     import asyncio
 
+    from canvas.interruptible import Driven
+
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -144,17 +145,7 @@ def _run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
     runner: asyncio.Runner | None = getattr(_loops, "runner", None)
     if runner is None:
         runner = _loops.runner = asyncio.Runner()
-    loop = runner.get_loop()
-    running = loop.create_task(coroutine, context=copy_context())
-    try:
-        return loop.run_until_complete(running)
-    except (SystemExit, KeyboardInterrupt):
-        # That of a task beside it comes through the loop. What is left must not go on with the next coroutine.
-        while not running.done():
-            running.cancel()
-            with suppress(SystemExit, KeyboardInterrupt, asyncio.CancelledError, Exception):
-                loop.run_until_complete(running)
-        raise
+    return Driven(runner.get_loop(), coroutine).result()
 
 
 def _on_another_thread(coroutine: Coroutine[Any, Any, Any]) -> Any:

@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 import threading
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from canvas.errors import SoftTimeLimitExceeded, TimeLimitExceeded
 from canvas.execute import aexecute, broken_off
+from canvas.interruptible import Interruptible
 from canvas.model.message import Delivery
 from canvas.model.outcome import Failure, Outcome, Revoked
 from canvas.model.settlement import Firing, Settlement
@@ -170,61 +171,3 @@ class LoopSlots:
             for timer in timers:
                 timer.cancel()
         return run.ended_as or outcome
-
-
-class Interruptible:
-    """A coroutine that an exception can be raised in, wherever it waits. Its methods belong to the loop's thread."""
-
-    def __init__(self, task: asyncio.Task[Any]) -> None:
-        """``task`` awaits it."""
-        self.ended_as: Outcome | None = None
-        self.open = False
-        self._task = task
-        self._raising: BaseException | None = None
-
-    def watch(self, coroutine: Any) -> "_Steps":
-        """What awaits ``coroutine``, open to interruption."""
-        return _Steps(self, coroutine)
-
-    def interrupt(self, exc: BaseException) -> None:
-        """Raise ``exc`` in it; nothing when it is over."""
-        if self.open:
-            self._raising = exc
-            self._task.cancel()
-
-    def end(self, outcome: Outcome) -> None:
-        """Cancel it; ``outcome`` is what it has come to."""
-        if self.open:
-            self.ended_as = outcome
-            self.interrupt(asyncio.CancelledError())
-
-    def raised(self, exc: BaseException) -> BaseException:
-        """What to raise in the coroutine instead of the cancellation that woke it."""
-        wanted, self._raising = self._raising, None
-        if wanted is None:
-            return exc
-        self._task.uncancel()
-        return wanted
-
-
-class _Steps:
-    def __init__(self, owner: Interruptible, coroutine: Any) -> None:
-        self._owner = owner
-        self._coroutine = coroutine
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        steps, owner = self._coroutine.__await__(), self._owner
-        owner.open = True
-        try:
-            waited = next(steps)
-            while True:
-                try:
-                    answer = yield waited
-                except BaseException as exc:  # noqa: BLE001 - handed on to the coroutine
-                    waited = steps.throw(owner.raised(exc))
-                else:
-                    waited = steps.send(answer)
-        except StopIteration as over:
-            return over.value
-        finally:
-            owner.open = False

@@ -6,16 +6,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from types import FrameType
 
 from canvas.errors import SoftTimeLimitExceeded
+from canvas.interruptible import driven
+
+_WAITS_WITHIN = 0.2
+"""Seconds."""
 
 
 class Guard:
     """One running task's limits, as monotonic times."""
 
-    __slots__ = ("expire", "hard_at", "open", "soft", "soft_at", "thread")
+    __slots__ = ("expire", "hard_at", "open", "soft", "soft_at", "thread", "told")
 
     def __init__(self, thread: int, soft: float | None, hard: float | None, expire: Callable[[], None] | None) -> None:
         now = time.monotonic()
@@ -25,6 +29,8 @@ class Guard:
         self.hard_at = now + hard if hard and expire is not None else None
         self.expire = expire
         self.open = True
+        self.told = False
+        """Its coroutine is told of the soft limit as soon as it waits."""
 
     def next_at(self) -> float | None:
         """When something is due."""
@@ -36,7 +42,8 @@ class Limits:
     """Watches the tasks of one process, on a thread that starts with the first limit.
 
     In the main thread a soft limit arrives by signal (SIGUSR1), so that it also ends a blocking call; elsewhere as an
-    asynchronous exception, which Python raises at the next bytecode.
+    asynchronous exception, which Python raises at the next bytecode. A coroutine is told by its loop, where it waits;
+    if it has not waited for a while, in the same way as others.
     """
 
     def __init__(self) -> None:
@@ -113,12 +120,23 @@ class Limits:
         return expired
 
     def _raise_soft(self, guard: Guard) -> None:
-        if guard is self._current:
+        coroutine = driven.get(guard.thread)
+        if coroutine is not None and not guard.told:
+            guard.told, guard.soft_at = True, time.monotonic() + _WAITS_WITHIN
+            coroutine.interrupt(SoftTimeLimitExceeded(guard.soft), partial(self._is_wanted, guard))
+        elif guard is self._current:
             signal.pthread_kill(guard.thread, signal.SIGUSR1)
         else:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(
                 ctypes.c_ulong(guard.thread), ctypes.py_object(_soft_class(guard.soft))
             )
+
+    def _is_wanted(self, guard: Guard) -> bool:
+        """Whether a soft limit that was on its way is still to be raised; it is not raised otherwise then."""
+        with self._changed:
+            wanted = guard.open and guard.soft_at is not None
+            guard.soft_at = None
+            return wanted
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         guard = self._current

@@ -12,7 +12,7 @@ LAYERS = [
     {"graph", "wire", "routing", "settings"},
     {"drivers"},
     {
-        "annotations", "app", "backend", "backoff", "call_check", "builtins", "client", "config", "control", "eager", "effects", "errback", "events", "exceptions", "execute", "log", "otel",
+        "annotations", "app", "backend", "backoff", "call_check", "builtins", "client", "config", "control", "eager", "effects", "errback", "events", "exceptions", "execute", "interruptible", "log", "otel",
         "replacement", "registry", "result", "runs", "send", "signals",
         "shared", "task", "turns", "unused", "validation", "workflows", "__init__",
     },

@@ -490,6 +490,16 @@ def define_async(app, task, note, state):
             raise
         note(key, "end")
 
+    @task(name="t.a_busy")
+    async def a_busy(key):
+        note(key, "start")
+        try:
+            while True:
+                time.sleep(0.01)
+        except Exception as exc:
+            note(key, type(exc).__name__)
+            raise
+
     @task(name="t.a_context")
     async def a_context():
         before, _ = SEEN.get(), SEEN.set("seen")

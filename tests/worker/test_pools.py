@@ -48,14 +48,22 @@ def test_what_a_coroutine_sets_in_its_context_no_other_finds(bench, app):
         assert group(task(app, "a_context").s() for _ in range(20)).delay().get(timeout=20) == [None] * 20
 
 
-def test_limits_of_coroutines_are_exceptions_in_them(bench, app):
+@pytest.mark.parametrize("pool", ALL, ids=lambda pool: pool[0])
+def test_soft_limits_of_coroutines_are_exceptions_in_them(bench, app, pool):
+    """Where they wait; those that hold up their loop are told too, where they have a loop of their own."""
+    with start(bench, "-P", *pool):
+        for name in ("a_long", "a_busy")[: 1 if pool[0] == "asyncio" else 2]:
+            key = bench.new_key()
+            soft = task(app, name).apply_async((key,), soft_time_limit=0.2)
+            with pytest.raises(SoftTimeLimitExceeded):
+                soft.get(timeout=20)
+            assert bench.ledger(key, 2) == ["start", "SoftTimeLimitExceeded"]
+            assert task(app, "a_ident").delay(1).get(timeout=20) == 1
+
+
+def test_hard_limits_of_coroutines_are_exceptions_in_them(bench, app):
     key = bench.new_key()
     with start(bench, "-P", "asyncio", "-c", "4"):
-        soft = task(app, "a_long").apply_async((key,), soft_time_limit=0.2)
-        with pytest.raises(SoftTimeLimitExceeded):
-            soft.get(timeout=20)
-        assert bench.ledger(key, 2) == ["start", "SoftTimeLimitExceeded"]
-        key = bench.new_key()
         hard = task(app, "a_long").apply_async((key,), time_limit=0.2)
         with pytest.raises(TimeLimitExceeded):
             hard.get(timeout=20)

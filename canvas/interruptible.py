@@ -1,0 +1,115 @@
+"""Exceptions from outside, raised in a coroutine where it waits."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import suppress
+from contextvars import copy_context
+from threading import get_ident
+from typing import Any
+
+from canvas.errors import SoftTimeLimitExceeded
+from canvas.model.outcome import Outcome
+
+
+class Interruptible:
+    """A coroutine that an exception can be raised in, wherever it waits. Its methods belong to the loop's thread."""
+
+    def __init__(self, task: asyncio.Task[Any]) -> None:
+        """``task`` is to await it."""
+        self.ended_as: Outcome | None = None
+        self.open = False
+        self._task = task
+        self._raising: BaseException | None = None
+
+    def watch(self, coroutine: Any) -> "_Steps":
+        """What awaits ``coroutine``, open to interruption."""
+        return _Steps(self, coroutine)
+
+    def interrupt(self, exc: BaseException) -> None:
+        """Raise ``exc`` in it; nothing when it is over."""
+        if self.open:
+            self._raising = exc
+            self._task.cancel()
+
+    def end(self, outcome: Outcome) -> None:
+        """Cancel it; ``outcome`` is what it has come to."""
+        if self.open:
+            self.ended_as = outcome
+            self.interrupt(asyncio.CancelledError())
+
+    def raised(self, exc: BaseException) -> BaseException:
+        """What to raise in the coroutine instead of the cancellation that woke it."""
+        wanted, self._raising = self._raising, None
+        if wanted is None:
+            return exc
+        self._task.uncancel()
+        return wanted
+
+
+class _Steps:
+    def __init__(self, owner: Interruptible, coroutine: Any) -> None:
+        self._owner = owner
+        self._coroutine = coroutine
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        steps, owner = self._coroutine.__await__(), self._owner
+        owner.open = True
+        try:
+            waited = next(steps)
+            while True:
+                try:
+                    answer = yield waited
+                except BaseException as exc:  # noqa: BLE001 - handed on to the coroutine
+                    waited = steps.throw(owner.raised(exc))
+                else:
+                    waited = steps.send(answer)
+        except StopIteration as over:
+            return over.value
+        finally:
+            owner.open = False
+
+
+class Driven:
+    """A coroutine that a thread runs on an event loop of its own."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any]) -> None:
+        self._loop = loop
+        self._task = loop.create_task(self._await(coroutine), context=copy_context())
+        self._run = Interruptible(self._task)
+
+    async def _await(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return await self._run.watch(coroutine)
+
+    def result(self) -> Any:
+        """Run it to its end, on the calling thread."""
+        driven[get_ident()] = self
+        try:
+            while True:
+                try:
+                    return self._loop.run_until_complete(self._task)
+                except SoftTimeLimitExceeded as exc:
+                    if self._task.done():
+                        raise
+                    self._run.interrupt(exc)  # it came while the loop itself ran
+        except (SystemExit, KeyboardInterrupt):
+            # That of a task beside it comes through the loop. What is left must not go on with the next coroutine.
+            while not self._task.done():
+                self._task.cancel()
+                with suppress(SystemExit, KeyboardInterrupt, asyncio.CancelledError, Exception):
+                    self._loop.run_until_complete(self._task)
+            raise
+        finally:
+            del driven[get_ident()]
+
+    def interrupt(self, exc: BaseException, wanted: Callable[[], bool]) -> None:
+        """Raise ``exc`` in it as soon as it waits, if that is wanted then. From any thread."""
+
+        def call() -> None:
+            if wanted():
+                self._run.interrupt(exc)
+
+        self._loop.call_soon_threadsafe(call)
+
+
+driven: dict[int, Driven] = {}
+"""By thread."""
