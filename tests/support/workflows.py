@@ -258,6 +258,12 @@ def _ends_in_group(tree):
     return isinstance(tree, Group) or (isinstance(tree, Chord) and _ends_in_group(tree.body))
 
 
+def waits_for_nothing(tree):
+    """A chord whose header has members, but no task among them: sent, it stays PENDING on every pairing."""
+    empty = isinstance(tree, Chord) and tree.header and not any(leaves(part) for part in tree.header)
+    return bool(empty) or any(waits_for_nothing(part) for part in parts(tree))
+
+
 def hangs(tree, inside=False):
     """In Celery a chord waits for ever when in its header another chord's header fails."""
     for header, rest in _headers(tree):
