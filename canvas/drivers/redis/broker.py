@@ -5,7 +5,6 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from functools import partial
 from typing import Any, TypeAlias
 
 import msgpack
@@ -47,7 +46,7 @@ class RedisBroker:
         self._bindings = Bindings(link, self.keys)
         self._waiting = Waiting(link, self.keys)
         self.packing = Packing(self.keys, None, self.lists_of)
-        self.guards = Guards(self.keys)
+        self.guards = Guards(link, self.keys)
         self._turns = Turns(link, self.keys)
         self._restore = Restore(link, self.keys, float(options.get("visibility_timeout") or 3600))
         self._numbers: dict[str, int] = {}
@@ -71,17 +70,11 @@ class RedisBroker:
 
     def publish(self, messages: Sequence[Publish], delays: Delays = None) -> None:
         for pushes in self._pushes(messages):
-            self.guards.once(partial(self._push, pushes), delays)
+            self.guards.call("publish", list(pushes), _counted(pushes), delays)
 
     async def apublish(self, messages: Sequence[Publish], delays: Delays = None) -> None:
         for pushes in self._pushes(messages):
-            await self.guards.aonce(partial(self._apush, pushes), delays)
-
-    def _push(self, pushes: Pushes, guard: str, token: str) -> None:
-        self.link.call("publish", [guard, *pushes], _pushed(pushes, token), once=True)
-
-    async def _apush(self, pushes: Pushes, guard: str, token: str) -> None:
-        await self.link.acall("publish", [guard, *pushes], _pushed(pushes, token))
+            await self.guards.acall("publish", list(pushes), _counted(pushes), delays)
 
     def _pushes(self, messages: Sequence[Publish]) -> Iterator[Pushes]:
         """What goes into which list, in calls of a size that a server does not stall for."""
@@ -352,11 +345,7 @@ class RedisBroker:
     def publish_unique(self, message: Publish, lock: Lock, seconds: float, delays: Delays = None) -> str | None:
         keys = [self.keys.unique(lock.key), *self.lists_of(message)]
         arguments = [lock.owner, max(1, int(seconds * 1000)), message.payload]
-
-        def call(guard: str, token: str) -> Any:
-            return self.link.call("publish_unique", [guard, *keys], [token, *arguments], once=True)
-
-        owner = self.guards.once(call, delays)
+        owner = self.guards.call("publish_unique", keys, arguments, delays)
         return None if owner is None else text(owner)
 
     def unlock(self, lock: Lock) -> None:
@@ -374,9 +363,6 @@ def worker_of(settlements: Sequence[Settlement], lease: Lease | None) -> str:
     return next((worker_of_tag(s.delivery.tag) for s in settlements if s.delivery is not None), "")
 
 
-def _pushed(pushes: Pushes, token: str) -> list[Any]:
-    """What publish.lua is told."""
-    arguments: list[Any] = [token]
-    for payloads in pushes.values():
-        arguments += [len(payloads), *payloads]
-    return arguments
+def _counted(pushes: Pushes) -> list[Any]:
+    """The payloads of each list, after their number."""
+    return [word for payloads in pushes.values() for word in (len(payloads), *payloads)]

@@ -44,11 +44,7 @@ class RedisCompleter:
         broker = self._broker
         keys = [broker.keys.deferred, broker.keys.deferred_messages, *self._ready]
         arguments = [str(broker.link.address.db), self._result_db, packed[0]]
-
-        def call(guard: str, token: str) -> list[Any]:
-            return broker.link.call("start", [*keys, guard], [*arguments, token], once=True)  # type: ignore[no-any-return]
-
-        return with_refused(broker.guards.once(call, delays), packed[1])
+        return with_refused(broker.guards.call("start", keys, arguments, delays), packed[1])
 
     def fire(self, firing: Firing) -> Verdict:
         broker = self._broker
