@@ -13,14 +13,14 @@ from zoneinfo import ZoneInfo
 from canvas import builtins, shared
 from canvas import task as task_module
 from canvas.backend import Backend
-from canvas.call_check import check_call
+from canvas.call_check import check_call, warn_caller
 from canvas.client import Ambient, Client
 from canvas.config import Config
 from canvas.control import Control
 from canvas.drivers import open_driver
 from canvas.drivers.base import Driver
 from canvas.eager import apply_eagerly
-from canvas.errors import AlreadyRegistered, ConfigurationError
+from canvas.errors import AlreadyRegistered, AlwaysEagerIgnored, ConfigurationError
 from canvas.events import Events, SentEvents
 from canvas.model.current import current_request, set_current_app
 from canvas.model.ids import new_id
@@ -415,9 +415,11 @@ class Canvas:
         kwargs: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> Any:
-        """Send a task by name; it need not be registered here. Returns its AsyncResult."""
-        check_call(name, args, kwargs)
-        return self.sender.send(Signature(name, args, kwargs, app=self), (), {}, options)
+        """Send a task by name; it need not be registered here. Returns its AsyncResult.
+
+        The options of a task that is registered here count, as in Celery; its signature is not looked at.
+        """
+        return self.sender.send(self._by_name(name, args, kwargs), (), {}, options, typed=False)
 
     async def asend_task(
         self,
@@ -427,8 +429,13 @@ class Canvas:
         **options: Any,
     ) -> Any:
         """``send_task`` on an event loop."""
+        return await self.sender.asend(self._by_name(name, args, kwargs), (), {}, options, typed=False)
+
+    def _by_name(self, name: str, args: Any, kwargs: Any) -> Signature[Any]:
         check_call(name, args, kwargs)
-        return await self.sender.asend(Signature(name, args, kwargs, app=self), (), {}, options)
+        if self.conf.task_always_eager:
+            warn_caller("task_always_eager has no effect on send_task", AlwaysEagerIgnored)
+        return Signature(name, args, kwargs, app=self)
 
     def signature(self, *args: Any, **kwargs: Any) -> Signature[Any]:
         """``signature(...)`` bound to this app."""

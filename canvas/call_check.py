@@ -27,8 +27,7 @@ def check_options(task: str, options: Mapping[str, Any]) -> None:
     """
     for name in _CONNECTIONS:
         if options.get(name) is not None:
-            text = f"{task}: option {name!r} has no meaning in canvas and is ignored"
-            warnings.warn(text, stacklevel=_levels_to_caller())
+            warn_caller(f"{task}: option {name!r} has no meaning in canvas and is ignored")
     for name in _TEXT:
         _expect(task, options, name, str, "text")
     _expect(task, options, "headers", Mapping, "a mapping")
@@ -43,12 +42,12 @@ def check_options(task: str, options: Mapping[str, Any]) -> None:
                 raise CompositionError(f"{task}: {name} takes signatures; got {linked!r:.100}")
 
 
-def _levels_to_caller() -> int:
-    """How many frames up the first one outside this package is, from whoever asks."""
-    frame, levels = sys._getframe(1), 1
+def warn_caller(text: str, category: type[Warning] = UserWarning) -> None:
+    """Warn of the first line outside this package that led here."""
+    frame, levels = sys._getframe(0), 1
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("canvas."):
         frame, levels = frame.f_back, levels + 1
-    return levels
+    warnings.warn(text, category, stacklevel=levels)
 
 
 def _expect(task: str, options: Mapping[str, Any], name: str, kind: Any, words: str) -> None:

@@ -35,6 +35,8 @@
     │   └── Reject
     └── TimeoutError                (also builtins.TimeoutError)
 
+AlwaysEagerIgnored is a warning.
+
 The names under ``TaskError`` and ``TaskPredicate`` are Celery's (``celery.exceptions``), because records on
 the wire carry them by name.
 """
@@ -277,3 +279,7 @@ class Reject(TaskPredicate):
 
 class TimeoutError(CanvasError, builtins.TimeoutError):
     """A wait for a result ran out of time."""
+
+
+class AlwaysEagerIgnored(UserWarning):
+    """``send_task`` sends, whatever ``task_always_eager`` says: it may know nothing of the task but its name."""

@@ -34,10 +34,18 @@ class Sender:
         self._app = app
 
     def send(
-        self, sig: Signature[Any], args: Iterable[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
+        self,
+        sig: Signature[Any],
+        args: Iterable[Any],
+        kwargs: Mapping[str, Any],
+        options: Mapping[str, Any],
+        typed: bool = True,
     ) -> Any:
-        """Send what starts ``sig``; the handle of its result, ``None`` for an empty chain."""
-        plan = self.plan(sig, args, kwargs, options)
+        """Send what starts ``sig``; the handle of its result, ``None`` for an empty chain.
+
+        ``typed``: whether arguments are held against the functions that are known here, as ``plan``.
+        """
+        plan = self.plan(sig, args, kwargs, options, typed)
         own = self._sent_by_themselves(sig, plan)
         outgoing, joins = self.encode(plan)
         driver = self._app.driver
@@ -57,10 +65,15 @@ class Sender:
         return self._sent(sig, plan, outgoing, options) if alone is None else alone
 
     async def asend(
-        self, sig: Signature[Any], args: Iterable[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
+        self,
+        sig: Signature[Any],
+        args: Iterable[Any],
+        kwargs: Mapping[str, Any],
+        options: Mapping[str, Any],
+        typed: bool = True,
     ) -> Any:
         """``send`` on an event loop."""
-        plan = self.plan(sig, args, kwargs, options)
+        plan = self.plan(sig, args, kwargs, options, typed)
         own = self._sent_by_themselves(sig, plan)
         outgoing, joins = self.encode(plan)
         driver = self._app.driver
@@ -143,7 +156,12 @@ class Sender:
         return None if policy is None else delays(policy)
 
     def plan(
-        self, sig: Signature[Any], args: Iterable[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
+        self,
+        sig: Signature[Any],
+        args: Iterable[Any],
+        kwargs: Mapping[str, Any],
+        options: Mapping[str, Any],
+        typed: bool = True,
     ) -> Plan:
         """The compiled run of ``sig``.
 
@@ -164,7 +182,7 @@ class Sender:
             plan = single(sig, args, kwargs, options, app.new_id)
         for dispatch in plan.dispatches:
             task = app.tasks.get(dispatch.task)
-            if task is not None:
+            if typed and task is not None:
                 task.check_arguments(dispatch.args, dispatch.kwargs)
             self._check_embedded(dispatch)
         return plan

@@ -4,6 +4,7 @@ Whoever must wait, waits in the broker: deferred to its turn, or parked until a 
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,36 @@ from canvas.turns import concurrency_key, interval, unique_key
 from canvas.wire import message as wire
 
 Persist = Callable[[Callable[[], Any]], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What a call holds, or would: read from its arguments before the task can change them."""
+
+    place: str | None = None
+    """The key that it shares places under."""
+    lock: Lock | None = None
+    fault: BaseException | None = None
+    """What reading them came to instead: the task's arguments don't fit, or its own function of them raised."""
+
+
+NO_KEYS = Keys()
+
+
+def keys_of(message: Message, task: Task[Any]) -> Keys:
+    """The keys of a call."""
+    place, lock = None, None
+    reading = "concurrency_key"
+    try:
+        if task.concurrency_limit:
+            place = concurrency_key(task, message.args, message.kwargs)
+        reading = "unique_key"
+        if task.unique_for:
+            lock = Lock(unique_key(task, message.args, message.kwargs), message.id)
+    except BaseException as exc:  # noqa: BLE001 - the task fails with it, as if it had raised it
+        exc.add_note(f"raised as the {reading} of {task.name} was read from the call's arguments")
+        return Keys(fault=exc)
+    return Keys(place, lock)
 
 
 class Gates:
@@ -33,17 +64,16 @@ class Gates:
         """Whether messages of this task may have to wait."""
         return bool(task.rate_limit or task.concurrency_limit)
 
-    def hold_back(self, delivery: Delivery, message: Message, task: Task[Any]) -> Settlement | None:
+    def hold_back(self, delivery: Delivery, message: Message, task: Task[Any], keys: Keys) -> Settlement | None:
         """What becomes of a message that may not run yet; ``None`` when it may."""
         if task.rate_limit and not self._conf.worker_disable_rate_limits:
             deferred = self._until_its_turn(delivery, message, task)
             if deferred is not None:
                 return deferred
-        if task.concurrency_limit:
-            key, limit = self._key(concurrency_key, task, message), task.concurrency_limit
-            if key is not None and not self._persist(lambda: self._broker.hold(key, limit, delivery)):
-                # Its lease is gone: parked, or somebody else's.
-                return Settlement(delivery, fence="none")
+        place, limit = keys.place, task.concurrency_limit
+        if place is not None and limit and not self._persist(lambda: self._broker.hold(place, limit, delivery)):
+            # Its lease is gone: parked, or somebody else's.
+            return Settlement(delivery, fence="none")
         return None
 
     def _until_its_turn(self, delivery: Delivery, message: Message, task: Task[Any]) -> Settlement | None:
@@ -61,42 +91,29 @@ class Gates:
         publish = Publish("", delivery.queue, message.properties.get("priority") or 0, payload)
         return Settlement(delivery, deferrals=[Deferral(due, publish)])
 
-    def at_start(self, delivery: Delivery, message: Message, task: Task[Any]) -> list[Callable[[], Any]]:
+    def at_start(self, delivery: Delivery, message: Message, task: Task[Any], keys: Keys) -> list[Callable[[], Any]]:
         """What the broker is told as the task starts: calls. Its lock goes now, where it says so; and where its
         worker died before, that is noted."""
         calls: list[Callable[[], Any]] = []
         if message.headers.get("canvas_deliveries") or task.reject_on_worker_lost is False:
             calls.append(partial(self._broker.starts, delivery))
-        if task.unique_for and task.unique_until == "start":
-            lock = self._lock(message, task)
-            if lock is not None:
-                calls.append(partial(self._broker.unlock, lock))
+        if keys.lock is not None and task.unique_until == "start":
+            calls.append(partial(self._broker.unlock, keys.lock))
         return [partial(self._persist, call) for call in calls] if calls else calls
 
-    def leave(self, settlement: Settlement, message: Message, task: Task[Any] | None, outcome: Outcome) -> None:
+    def leave(self, settlement: Settlement, task: Task[Any] | None, keys: Keys, outcome: Outcome) -> None:
         """Give up, in the settlement that ends the task, its place and its lock."""
         if task is None:
             return
-        if task.concurrency_limit:
-            key = self._key(concurrency_key, task, message)
-            settlement.frees = [key] if key is not None else []
+        if keys.place is not None:
+            settlement.frees = [keys.place]
         again = isinstance(outcome, Retried) or (isinstance(outcome, Rejected) and outcome.requeue)
-        if task.unique_for and not again and self._ends_with(task, outcome):
-            lock = self._lock(message, task)
-            settlement.unlocks = [lock] if lock is not None else []
+        if keys.lock is not None and not again and _ends_with(task, outcome):
+            settlement.unlocks = [keys.lock]
 
-    def _ends_with(self, task: Task[Any], outcome: Outcome) -> bool:
-        if task.unique_until == "success":
-            return not isinstance(outcome, Failure | Rejected | Replaced)
-        return task.unique_until in ("finish", "start")
 
-    def _lock(self, message: Message, task: Task[Any]) -> Lock | None:
-        key = self._key(unique_key, task, message)
-        return Lock(key, message.id) if key is not None else None
-
-    def _key(self, read: Callable[..., str], task: Task[Any], message: Message) -> str | None:
-        """``None`` for arguments that the task, or its own function of them, does not take: calling it says so."""
-        try:
-            return read(task, message.args, message.kwargs)
-        except Exception:  # noqa: BLE001 - as said above
-            return None
+def _ends_with(task: Task[Any], outcome: Outcome) -> bool:
+    """Whether a unique task's lock ends with this outcome."""
+    if task.unique_until == "success":
+        return not isinstance(outcome, Failure | Rejected | Replaced)
+    return task.unique_until in ("finish", "start")

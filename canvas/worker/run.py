@@ -31,7 +31,7 @@ from canvas.telemetry import emit
 from canvas.wire import message as wire
 from canvas.worker.admit import Later, Never, Run, admit, time_limits
 from canvas.worker.fire import fire
-from canvas.worker.gates import Gates
+from canvas.worker.gates import NO_KEYS, Gates, Keys, keys_of
 from canvas.worker.limits import Limits
 from canvas.worker.revocations import Revocations
 from canvas.worker.settle import Finished, Settler
@@ -151,8 +151,11 @@ class Line:
     def hold_back(self, job: "Job") -> Settlement | None:
         """Pass the gates and ack the message where that comes first; what becomes of a job that may not run yet, or
         whose lease was lost."""
+        if job.keys.fault is not None:
+            job.fence = "lease" if job.to_ack else job.fence
+            return self.conclude(job, broken_off(job.keys.fault))
         if job.to_ack or not job.early:
-            held_back = self.gates.hold_back(job.delivery, job.message, job.task)
+            held_back = self.gates.hold_back(job.delivery, job.message, job.task, job.keys)
             if held_back is not None:
                 return held_back
         emit("task.received", message=job.message, hostname=self._hostname, request=job.request, task=job.task)
@@ -169,7 +172,7 @@ class Line:
 
     def at_start(self, job: "Job") -> list[Callable[[], Any]]:
         """What the broker and the result backend are told as the job starts: calls that wait for them."""
-        calls = self.gates.at_start(job.delivery, job.message, job.task)
+        calls = self.gates.at_start(job.delivery, job.message, job.task, job.keys)
         if job.task.track_started:
             calls.append(partial(self._settler.announce_start, job))
         return calls
@@ -187,7 +190,7 @@ class Line:
         """The settlement of a job that came to ``outcome``."""
         settlement, outcome = self._settle(job, _kept(job, outcome))
         self._begun.discard(job.delivery.tag)
-        self.gates.leave(settlement, job.message, job.task, outcome)
+        self.gates.leave(settlement, job.task, job.keys, outcome)
         emit(
             "task.finished",
             message=job.message,
@@ -247,7 +250,11 @@ class Line:
 
     def _job(self, delivery: Delivery, message: Message, fence: Fence) -> "Job":
         request = Request(message, hostname=self._hostname)
-        return Job(delivery, message, request, self._app.tasks.get(message.task), fence)
+        task = self._app.tasks.get(message.task)
+        job = Job(delivery, message, request, task, fence)
+        if task is not None and (task.concurrency_limit or task.unique_for):
+            job.keys = keys_of(message, task)
+        return job
 
     def _open(self, delivery: Delivery) -> Message:
         opened = self._opened.pop(delivery.tag, None) if self._opened else None
@@ -362,7 +369,7 @@ class Line:
     def _bury(self, job: "Job", exc: Exception, reason: str) -> Settlement:
         """FAILURE for whoever waits, and a dead letter."""
         settlement, _ = self._settle(job, Failure(exc))
-        self.gates.leave(settlement, job.message, job.task, Failure(exc))
+        self.gates.leave(settlement, job.task, job.keys, Failure(exc))
         settlement.disposal, settlement.reason = "dead", reason
         return settlement
 
@@ -374,18 +381,20 @@ class Line:
 class Job(Finished):
     """A delivery that may run."""
 
-    __slots__ = ("hard", "soft", "started", "to_ack")
+    __slots__ = ("hard", "keys", "soft", "started", "to_ack")
 
     task: Task[Any]
     hard: float | None
     """Its time limits, seconds."""
     soft: float | None
+    keys: Keys
 
     def __init__(
         self, delivery: Delivery, message: Message, request: Request, task: Task[Any] | None, fence: Fence
     ) -> None:
         super().__init__(delivery, message, request, task, fence)
         self.to_ack = False
+        self.keys = NO_KEYS
         self.started = time.perf_counter()
 
     @property

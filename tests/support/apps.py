@@ -417,9 +417,13 @@ def define_turns(task, note):
         if fails:
             raise ValueError(name)
 
-    @task(name="t.unplaced", concurrency_limit=1, concurrency_key=lambda name: name.lower())
-    def unplaced(name):
-        return name
+    @task(name="t.placed", concurrency_limit=1, concurrency_key=lambda name, key: name.lower())
+    def placed(name, key):
+        note(key)
+
+    @task(name="t.emptying", unique_for=60, concurrency_limit=1, concurrency_key=["items"])
+    def emptying(items):
+        items.clear()
 
     @task(name="t.exit_as_errback")
     def exit_as_errback(request, exc, traceback):

@@ -3,7 +3,14 @@
 import pytest
 
 from canvas import Canvas, Task, current_app, shared_task
-from canvas.errors import AlreadyRegistered, ConfigurationError, EncodeError, InvalidTaskError, NotRegistered
+from canvas.errors import (
+    AlreadyRegistered,
+    AlwaysEagerIgnored,
+    ConfigurationError,
+    EncodeError,
+    InvalidTaskError,
+    NotRegistered,
+)
 from canvas.model.names import task_name
 
 
@@ -148,6 +155,19 @@ def test_unknown_drivers_name_the_known_ones():
         app = Canvas("bad", broker=url, backend="memory://")
         with pytest.raises(ConfigurationError, match="redis"):
             app.send_task("x")
+
+
+def test_a_task_sent_by_name_is_not_held_against_its_function_nor_run_here():
+    app = Canvas("byname", broker="memory://byname", backend="memory://byname", set_as_current=False)
+    one = app.task(name="one")(lambda a: a)
+    with pytest.raises(TypeError, match="missing"):
+        one.apply_async()
+    assert not app.send_task("one").ready()
+    app.conf.task_always_eager = True
+    with pytest.warns(AlwaysEagerIgnored, match="no effect on send_task") as warned:
+        assert not app.send_task("one", (1,)).ready()
+    assert warned[0].filename == __file__
+    assert app.driver.broker.length("celery") == 2
 
 
 async def test_async_sending(app):

@@ -34,7 +34,6 @@ def test_neither_slots_nor_processes_end_with_a_task(bench, app, pool):
         assert (kind, "exitcode 3" in text) == ("ChordError", True)
         errback = task(app, "fail").s().on_error(task(app, "exit_as_errback").s())
         assert failures(bench, app, [errback.delay()]) == [("ValueError", ["boom", 42])]
-        assert task(app, "unplaced").delay(None).get(timeout=20) is None
         assert group(task(app, "a_ident").s(n) for n in range(9)).delay().get(timeout=20) == list(range(9))
         worker.stop()
         assert worker.wait() == 0

@@ -102,6 +102,31 @@ def test_a_dead_childs_place_is_free_again(bench, app):
     assert not bench.broker.keys("canvas:p*")
 
 
+@pytest.mark.parametrize("pool", [("solo",), ("asyncio", "-c", "2")], ids=lambda pool: pool[0])
+@pytest.mark.parametrize("late", [True, False], ids=["late", "early"])
+def test_a_task_whose_key_cannot_be_read_fails_and_does_not_run(bench, app, pool, late):
+    key, placed = bench.new_key(), task(app, "placed")
+    with start(bench, "-P", *pool):
+        failed = placed.apply_async((None, key), acks_late=late)
+        assert bench.wait_state(app, failed.id) == "FAILURE"
+        assert isinstance(failed.result, AttributeError)
+        assert "raised as the concurrency_key of t.placed was read" in failed.traceback
+        unfit = app.send_task("t.placed", acks_late=late)
+        with pytest.raises(TypeError, match="missing 2 required positional arguments"):
+            unfit.get(timeout=20)
+        placed.apply_async(("x", key), acks_late=late).get(timeout=20)
+    assert len(bench.ledger(key, 1)) == 1
+    assert bench.broker.hlen("unacked") == 0
+
+
+def test_keys_are_those_of_the_arguments_as_they_came(bench, app):
+    emptying = task(app, "emptying")
+    with start(bench, "-P", "solo"):
+        emptying.delay([1, 2]).get(timeout=20)
+        assert not bench.broker.keys("canvas:unique:*")
+        assert not bench.broker.keys("canvas:p*")
+
+
 def test_a_unique_task_is_one_until_it_is_over(bench, app):
     key, unique = bench.new_key(), task(app, "unique")
     first = unique.delay("x", key)
