@@ -13,7 +13,7 @@ import networkx as nx
 
 from canvas.errors import CompositionError
 from canvas.graph.steps import Fork, Graph, Join, Span, Step, fork_key, join_key, node_of, targets
-from canvas.model.chain import LAST_STEP, normal_steps
+from canvas.model.chain import LAST_STEP, normal_steps, with_parts
 from canvas.model.chord import body_options, chord, header_members, header_options
 from canvas.model.group import flat_members, group
 from canvas.model.signature import Signature, as_list, maybe_signature
@@ -197,7 +197,7 @@ class Lowering:
         return self._joined(fork, group_id, spans, body, options, live)
 
     def _header(self, sig: chord) -> list[Signature[Any]]:
-        return flat_members(header_members(sig.tasks))
+        return with_parts(flat_members(header_members(sig.tasks)))
 
     def _headless(self, body: Signature[Any], live: bool) -> Span:
         """With no header there is nothing to wait for: the body starts with an empty list (H7)."""

@@ -255,3 +255,31 @@ def _follow(result: Any, before: Any) -> Any:
             first = first.parent
         first.parent = before
     return result
+
+
+def with_parts(members: list[Signature[Any]]) -> list[Signature[Any]]:
+    """A header's members, each with a task at its end where all end in nothing: in groups without members, behind
+    chords. No part would ever be counted, and the chord would wait for ever; the value of that task is the empty list.
+    """
+    return [_ended(member) for member in members] if members and all(map(_ends_in_nothing, members)) else members
+
+
+def _ends_in_nothing(sig: Signature[Any]) -> bool:
+    if sig.subtask_type == "group":
+        return all(map(_ends_in_nothing, sig._members()))
+    if sig.subtask_type == "chain":
+        steps = normal_steps(sig._members())
+        return not steps or _ends_in_nothing(steps[-1])
+    return isinstance(sig, chord) and sig.body is not None and _ends_in_nothing(sig.body)
+
+
+def _ended(sig: Signature[Any]) -> Signature[Any]:
+    members = sig._members()
+    if sig.subtask_type == "group" and members:
+        return sig.with_fields(kwargs={**sig.kwargs, "tasks": [_ended(member) for member in members]})
+    if sig.subtask_type == "chain":
+        steps = normal_steps(members)
+        return sig.with_fields(kwargs={**sig.kwargs, "tasks": [*steps[:-1], _ended(steps[-1])]})
+    if isinstance(sig, chord):
+        return sig.with_fields(kwargs={**sig.kwargs, "body": _ended(sig.body)})
+    return Signature("celery.accumulate", ([],), {"index": 0}, immutable=True, app=sig._app)

@@ -259,9 +259,18 @@ def _ends_in_group(tree):
 
 
 def waits_for_nothing(tree):
-    """A chord whose header has members, but no task among them: sent, it stays PENDING on every pairing."""
-    empty = isinstance(tree, Chord) and tree.header and not any(leaves(part) for part in tree.header)
-    return bool(empty) or any(waits_for_nothing(part) for part in parts(tree))
+    """Celery waits for ever for a header whose members all end in groups of nothing."""
+    headers = [header for header, _ in _joins(tree) if header] if not isinstance(tree, Leaf) else []
+    return any(all(map(_ends_in_nothing, header)) for header in headers) or any(map(waits_for_nothing, parts(tree)))
+
+
+def _ends_in_nothing(tree):
+    if isinstance(tree, Group):
+        return all(map(_ends_in_nothing, tree.members))
+    if isinstance(tree, Chain):
+        steps = [step for step in _flat(tree.steps) if not isinstance(step, Group) or step.members]
+        return not steps or _ends_in_nothing(steps[-1])
+    return isinstance(tree, Chord) and _ends_in_nothing(tree.body)
 
 
 def hangs(tree, inside=False):
