@@ -8,9 +8,6 @@ from typing import Any
 from canvas.errors import CompositionError, InvalidTaskError
 from canvas.model.signature import as_list
 
-_CONNECTIONS = ("producer", "publisher", "connection", "router", "result_cls")
-_TEXT = ("task_id", "group_id", "root_id", "parent_id", "shadow", "serializer", "compression", "argsrepr", "kwargsrepr")
-
 
 def check_call(task: str, args: Any, kwargs: Any) -> None:
     """Raise TypeError for arguments that are no list and no mapping."""
@@ -25,21 +22,55 @@ def check_options(task: str, options: Mapping[str, Any]) -> None:
 
     Connections of Celery's that canvas has no use for are ignored, with a warning.
     """
-    for name in _CONNECTIONS:
-        if options.get(name) is not None:
-            warn_caller(f"{task}: option {name!r} has no meaning in canvas and is ignored")
-    for name in _TEXT:
-        _expect(task, options, name, str, "text")
-    _expect(task, options, "headers", Mapping, "a mapping")
-    for name in ("time_limit", "soft_time_limit", "countdown"):
-        _expect(task, options, name, (int, float), "seconds (int or float)")
-    priority = options.get("priority")
-    if priority is not None and (isinstance(priority, bool) or not isinstance(priority, int)):
-        raise InvalidTaskError(f"{task}: priority: expected a whole number from 0 to 9; got {priority!r:.100}")
-    for name in ("link", "link_error"):
-        for linked in as_list(options.get(name)):
-            if not isinstance(linked, dict):
-                raise CompositionError(f"{task}: {name} takes signatures; got {linked!r:.100}")
+    for name, value in options.items():
+        check = _CHECKS.get(name)
+        if check is not None and value is not None:
+            check(task, name, value)
+
+
+def _text(task: str, name: str, value: Any) -> None:
+    if not isinstance(value, str):
+        raise _unexpected(task, name, "text", value)
+
+
+def _mapping(task: str, name: str, value: Any) -> None:
+    if not isinstance(value, Mapping):
+        raise _unexpected(task, name, "a mapping", value)
+
+
+def _seconds(task: str, name: str, value: Any) -> None:
+    if not isinstance(value, int | float):
+        raise _unexpected(task, name, "seconds (int or float)", value)
+
+
+def _priority(task: str, name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _unexpected(task, name, "a whole number from 0 to 9", value)
+
+
+def _links(task: str, name: str, value: Any) -> None:
+    for linked in as_list(value):
+        if not isinstance(linked, dict):
+            raise CompositionError(f"{task}: {name} takes signatures; got {linked!r:.100}")
+
+
+def _meaningless(task: str, name: str, value: Any) -> None:
+    warn_caller(f"{task}: option {name!r} has no meaning in canvas and is ignored")
+
+
+def _unexpected(task: str, name: str, expected: str, value: Any) -> InvalidTaskError:
+    return InvalidTaskError(f"{task}: {name}: expected {expected}; got {type(value).__name__} {value!r:.100}")
+
+
+_TEXT = ("task_id", "group_id", "root_id", "parent_id", "shadow", "serializer", "compression", "argsrepr", "kwargsrepr")
+_CHECKS: dict[str, Callable[[str, str, Any], None]] = {
+    **dict.fromkeys(("producer", "publisher", "connection", "router", "result_cls"), _meaningless),
+    **dict.fromkeys(_TEXT, _text),
+    **dict.fromkeys(("time_limit", "soft_time_limit", "countdown"), _seconds),
+    **dict.fromkeys(("link", "link_error"), _links),
+    "headers": _mapping,
+    "priority": _priority,
+}
 
 
 def warn_caller(text: str, category: type[Warning] = UserWarning) -> None:
@@ -48,12 +79,6 @@ def warn_caller(text: str, category: type[Warning] = UserWarning) -> None:
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("canvas."):
         frame, levels = frame.f_back, levels + 1
     warnings.warn(text, category, stacklevel=levels)
-
-
-def _expect(task: str, options: Mapping[str, Any], name: str, kind: Any, words: str) -> None:
-    value = options.get(name)
-    if value is not None and not isinstance(value, kind):
-        raise InvalidTaskError(f"{task}: {name}: expected {words}; got {type(value).__name__} {value!r:.100}")
 
 
 def embedded(options: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -1,10 +1,11 @@
 """A Message ⇄ kombu's Redis envelope, protocol 2 and protocol 1 (PROTOCOL.md §1.3, §2)."""
 
-from base64 import b64encode
 from binascii import Error as Base64Error
-from binascii import a2b_base64
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+
+import msgspec
 
 from canvas.errors import DecodeError, InvalidTaskError
 from canvas.model.message import NO_EMBED, Message
@@ -71,7 +72,7 @@ def envelope(
         headers = {key: value for key, value in headers.items() if key != "compression"}
     return typed_json.dumps(
         {
-            "body": b64encode(data).decode("ascii"),
+            "body": msgspec.Raw(b'"%b"' % b2a_base64(data, newline=False)),
             "content-encoding": content_encoding,
             "content-type": content_type,
             "headers": headers,
@@ -250,6 +251,10 @@ def _body(body: Any, properties: dict[str, Any]) -> bytes:
         raise DecodeError(f"body: expected text; got {type(body).__name__}")
     if properties.get("body_encoding") != "base64":
         return body.encode("utf-8", "surrogatepass")
+    try:
+        return msgspec.convert(body, bytes)  # three times as quick, but of one mind about padding
+    except msgspec.ValidationError:
+        pass
     try:
         return a2b_base64(body, strict_mode=True)
     except (Base64Error, ValueError) as exc:

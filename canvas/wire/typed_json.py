@@ -101,7 +101,7 @@ class Again:
 def loads(data: bytes | str, *, max_depth: int = MAX_DEPTH) -> Any:
     """The value that JSON text stands for. Raises DecodeError saying what is wrong, and where."""
     raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
-    if raw.count(b"[") + raw.count(b"{") > max_depth:
+    if len(raw) > max_depth and raw.count(b"[") + raw.count(b"{") > max_depth:
         _check_depth(raw, max_depth)
     if b"__type__" in raw:
         return _loads_typed(raw)

@@ -481,6 +481,81 @@ def test_a_queue_that_is_no_list_keeps_nobody_from_the_others(driver, redis_serv
     assert ids(driver.broker.lease(Lease("w", ["bad", "q"], 5))) == ["a"]
 
 
+# -- successors
+
+
+def leased_with(driver, publishes, limit=5, queues=("q",)):
+    """What a settlement's own call leases, of what it publishes and of what waits."""
+    driver.broker.publish([publish("before", "elsewhere")])
+    (held,) = driver.broker.lease(Lease("w", ["elsewhere"], 1))
+    settled = driver.completer.settle([Settlement(held, publishes=publishes)], Lease("w", list(queues), limit))
+    assert settled.verdicts[0].held
+    return settled.deliveries
+
+
+def test_a_successor_is_leased_as_it_is_sent_and_never_lies_in_its_queue(driver, redis_server):
+    sent = [publish("a"), publish("b", priority=9), publish("c")]
+    with redis_server.client().monitor() as watched:
+        found = leased_with(driver, sent)
+        redis_server.client().echo("that is all")
+        seen = []
+        while "that is all" not in (command := watched.next_command()["command"]):
+            seen.append(command)
+    assert [(one.queue, one.payload) for one in found] == [("q", one.payload) for one in sent]
+    assert not [command for command in seen if command.startswith(("LPUSH q", "RPOP q"))]
+    driver.broker.publish([publish("d")])
+    found += driver.broker.lease(Lease("w", ["q"], 1))
+    held = redis_server.client().hgetall("unacked")
+    assert {one.tag.encode(): b'[%b,"","q"]' % one.payload for one in found} == held
+    assert redis_server.client().zcard("unacked_index") == len(held) == 4
+    assert [verdict.held for verdict in driver.completer.settle(list(map(Settlement, found))).verdicts] == [True] * 4
+    assert not redis_server.client().hlen("unacked")
+
+
+@pytest.mark.parametrize("queue", ["q", 'a "quoted" one', "größe"])
+def test_a_leased_successor_is_restored_as_any(driver, redis_server, queue):
+    (found,) = leased_with(driver, [publish("a", queue)], queues=[queue])
+    assert json.loads(redis_server.client().hget("unacked", found.tag))[1:] == ["", queue]
+    assert driver.broker.give_back([found]) == 1
+    (again,) = driver.broker.lease(Lease("w", [queue], 5))
+    assert (ids([again]), again.queue) == (["a"], queue)
+
+
+def test_a_successor_waits_behind_what_waits(driver):
+    driver.broker.publish([publish("first"), publish("urgent", priority=0), publish("late", priority=9)])
+    found = leased_with(driver, [publish("a"), publish("b", priority=3)])
+    assert ids(found) == ["first", "urgent", "a", "b", "late"]
+
+
+def test_a_successor_of_another_queue_or_beyond_the_limit_is_sent(driver):
+    found = leased_with(driver, [publish("a"), publish("x", "other"), publish("b"), publish("c")], limit=2)
+    assert ids(found) == ["a", "b"]
+    assert ids(driver.broker.lease(Lease("w", ["q", "other"], 5))) == ["c", "x"]
+    assert leased_with(driver, [publish("d")], limit=0) == []
+    assert ids(driver.broker.lease(Lease("w", ["q"], 5))) == ["d"]
+
+
+def test_successors_whose_lease_was_not_heard_of_are_found_again(driver, redis_server):
+    driver.broker.publish([publish("before", "elsewhere")])
+    (held,) = driver.broker.lease(Lease("w", ["elsewhere"], 1))
+    link = driver.broker.link
+    original = link.call
+
+    def cut(name, keys, arguments, once=False):
+        original(name, keys, arguments, once)
+        raise OperationalError("the answer was lost")
+
+    link.call = cut
+    settlement = Settlement(held, publishes=[publish("a"), publish("b")])
+    with pytest.raises(OperationalError):
+        driver.completer.settle([settlement], Lease("w", ["q"], 5))
+    link.call = original
+    settled = driver.completer.settle([settlement], Lease("w", ["q"], 5))
+    assert not settled.verdicts[0].held
+    assert ids(settled.deliveries) == ["a", "b"]
+    assert redis_server.client().hlen("unacked") == 2
+
+
 # -- kombu and Celery on the same keys
 
 

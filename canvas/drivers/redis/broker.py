@@ -19,6 +19,7 @@ from canvas.drivers.redis.keys import BrokerKeys
 from canvas.drivers.redis.link import Link
 from canvas.drivers.redis.packing import NOTHING, Packed, Packing, pack, pack_each, worker_of_tag
 from canvas.drivers.redis.restore import STARTED_FOR, Restore
+from canvas.drivers.redis.sources import Carried, Sources, sources
 from canvas.drivers.redis.turns import Turns
 from canvas.drivers.redis.waiting import Waiting
 from canvas.model.message import Delivery, Publish
@@ -33,6 +34,7 @@ _CLOCKS_AGREE_WITHIN = 2.0
 """Seconds. An answer takes time too."""
 _REPLIES_KEPT = 300
 """Seconds."""
+_SOURCES_KEPT = 100
 _LOOKED_AT = 1_000
 """Deferred messages that one call looks at."""
 
@@ -49,6 +51,7 @@ class RedisBroker:
         self.guards = Guards(link, self.keys)
         self._turns = Turns(link, self.keys)
         self._restore = Restore(link, self.keys, float(options.get("visibility_timeout") or 3600))
+        self._sources: dict[tuple[str, tuple[str, ...], frozenset[str]], Sources] = {}
         self._numbers: dict[str, int] = {}
         self._doubtful: dict[str, list[str]] = {}
         self.revision = 0
@@ -124,11 +127,15 @@ class RedisBroker:
         result_db: str,
         ready: tuple[str, str] | None,
         firings: Packed = NOTHING,
+        carried: Carried | None = None,
     ) -> tuple[list[Any], list[Delivery], list[Any]]:
-        """One call of settle.lua: packed settlements and firings in, verdicts, deliveries, verdicts on firings out."""
+        """One call of settle.lua: packed settlements and firings in, verdicts, deliveries, verdicts on firings out.
+
+        ``carried``: messages that the settlements name by number.
+        """
         if worker in self._doubtful:
             self._settle_doubt(worker)
-        lists, names = self._sources(lease)
+        lists, names, _ = self.sources(lease)
         keys = self.keys
         limit = lease.limit if lease is not None else 0
         number = self._numbers.get(worker, 0)
@@ -150,7 +157,7 @@ class RedisBroker:
         ]
         try:
             verdicts, taken, revision, fired, clock = self.link.call(
-                "settle", script_keys, [*arguments, *names], once=True
+                "settle", script_keys, [*arguments, *names, *(carried.records if carried else ())], once=True
             )
         except Exception:
             if limit:
@@ -163,18 +170,31 @@ class RedisBroker:
             offset = float(clock) - time.time()
             self.clock_offset = offset if abs(offset) > _CLOCKS_AGREE_WITHIN else 0.0
         now = time.monotonic()
-        deliveries = [Delivery(tag.decode(), queue.decode(), payload, now) for tag, queue, payload in taken]
+        deliveries = [
+            Delivery(
+                tag.decode(),
+                queue.decode(),
+                carried.payloads[found - 1] if carried and isinstance(found, int) else found,
+                now,
+            )
+            for tag, queue, found in taken
+        ]
         return with_refused(verdicts, bad), deliveries, with_refused(fired, bad_chords)
 
-    def _sources(self, lease: Lease | None) -> tuple[list[str], list[str]]:
-        """The lists to lease from, and the queue each belongs to; what waits in the inbox first."""
+    def sources(self, lease: Lease | None) -> Sources:
+        """What to lease from; what waits in the inbox first."""
         if lease is None:
-            return [], []
-        pairs = [(self.keys.queue_list(queue, step), queue) for step in STEPS for queue in lease.queues]
-        armed = self._waiting.armed(lease.worker)
-        inbox = [(self.keys.inbox(lease.worker, key), queue) for key, queue in pairs if key in armed]
-        lists, names = zip(*[*inbox, *pairs], strict=True)
-        return list(lists), list(names)
+            return Sources()
+        kind = lease.worker, tuple(lease.queues), frozenset(self._waiting.armed(lease.worker))
+        found = self._sources.get(kind)
+        if found is None:
+            pairs = [(self.keys.queue_list(queue, step), queue) for step in STEPS for queue in lease.queues]
+            inbox = [(self.keys.inbox(lease.worker, key), queue) for key, queue in pairs if key in kind[2]]
+            found = sources(inbox, pairs)
+            if len(self._sources) >= _SOURCES_KEPT:
+                self._sources.clear()
+            self._sources[kind] = found
+        return found
 
     def _settle_doubt(self, worker: str) -> None:
         """A lease call failed on the way: what it may have taken is held under tags that nobody knows."""

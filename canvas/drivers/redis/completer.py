@@ -8,6 +8,7 @@ from canvas.drivers.redis.answers import verdict_of, with_refused
 from canvas.drivers.redis.broker import RedisBroker, worker_of
 from canvas.drivers.redis.packing import Packed, Packing, pack, pack_each
 from canvas.drivers.redis.results import RedisResults
+from canvas.drivers.redis.sources import Carried
 from canvas.errors import RefusedError
 from canvas.model.message import Publish
 from canvas.model.settlement import Firing, Join, Ready, Settlement, Verdict
@@ -26,12 +27,15 @@ class RedisCompleter:
     def settle(
         self, settlements: Sequence[Settlement], lease: Lease | None = None, firings: Sequence[Firing] = ()
     ) -> Settled:
-        packed = pack_each(settlements, self._packing.settlement)
+        carried = Carried(self._broker.sources(lease).tails)
+        packed = pack_each(settlements, lambda settlement: self._packing.settlement(settlement, carried))
         if lease is None and not firings and not any(settlement.delivery for settlement in settlements):
             return Settled([verdict_of(one) for one in self._start(packed, None)], [], [])
         chords = pack_each(firings, self._packing.firing)
         worker = worker_of(settlements, lease)
-        verdicts, deliveries, fired = self._broker.exchange(worker, packed, lease, self._result_db, self._ready, chords)
+        verdicts, deliveries, fired = self._broker.exchange(
+            worker, packed, lease, self._result_db, self._ready, chords, carried
+        )
         return Settled([verdict_of(one) for one in verdicts], deliveries, [verdict_of(one) for one in fired])
 
     def start(self, joins: Sequence[Join], messages: Sequence[Publish], delays: Delays = None) -> None:

@@ -12,6 +12,7 @@ import msgpack
 
 from canvas.drivers.priority import priority_of, step_of
 from canvas.drivers.redis.keys import BrokerKeys, ResultKeys
+from canvas.drivers.redis.sources import Carried
 from canvas.errors import RefusedError
 from canvas.model.message import Publish
 from canvas.model.settlement import Deferral, Firing, Foreseen, Join, Part, Settlement, Store
@@ -61,11 +62,11 @@ class Packing:
         self._results = results
         self._lists_of = lists_of
 
-    def settlement(self, settlement: Settlement) -> Words:
-        """What settle.lua takes per settlement."""
+    def settlement(self, settlement: Settlement, carried: Carried | None = None) -> Words:
+        """What settle.lua takes per settlement; ``carried`` takes messages that it may lease at once."""
         delivery, keys = settlement.delivery, self._broker
         words: Words = {"fence": settlement.fence}
-        publishes = self.publishes(settlement.publishes)
+        publishes = self.publishes(settlement.publishes, carried)
         if delivery is not None:
             words["tag"] = delivery.tag
             if settlement.begins or settlement.fence == "begun":
@@ -139,7 +140,9 @@ class Packing:
         return [self._group(part.group_id), part.group_id, member, score, part.value, part.fire, part.expires,
                 part.size or False]  # fmt: skip
 
-    def publishes(self, publishes: Sequence[Publish]) -> list[Any]:
+    def publishes(self, publishes: Sequence[Publish], carried: Carried | None = None) -> list[Any]:
+        if carried is not None:
+            return [carried.words(key, p.payload) for p in publishes for key in self._lists_of(p)]
         return [[key, p.payload] for p in publishes for key in self._lists_of(p)]
 
     def deferrals(self, deferrals: Sequence[Deferral]) -> list[Any]:

@@ -6,7 +6,7 @@
 --   ready_key, ready_index hash and zset of chords that are ready
 --   deferred, messages     zset and hash of deferred messages
 -- Each effect selects the database it needs; what comes after must do so too.
--- Returns: nothing; defines on_results, on_broker, store, join, grow, part, forget, send, record, record_and_send, refused, fire, taken, unpark, free, unlock.
+-- Returns: nothing; defines on_results, on_broker, store, join, grow, part, forget, push, send, record, record_and_send, refused, fire, taken, unpark, free, unlock.
 
 local broker_db, result_db, now, ready_key, ready_index, deferred, messages
 local selected
@@ -94,10 +94,15 @@ local function forget(group, base, failed)
     return held
 end
 
--- Send s.publishes, {{list, payload}, …}, and s.deferrals, {{id, due, list, payload}, …}.
+-- m: {list, payload}; a script that leases may put another in its place
+local function push(m)
+    redis.call('LPUSH', m[1], m[2])
+end
+
+-- Send s.publishes, {m, …}, and s.deferrals, {{id, due, list, payload}, …}.
 local function send(s)
     on_broker()
-    for _, m in ipairs(s.publishes or NONE) do redis.call('LPUSH', m[1], m[2]) end
+    for _, m in ipairs(s.publishes or NONE) do push(m) end
     for _, m in ipairs(s.deferrals or NONE) do
         redis.call('ZADD', deferred, m[2], m[1])
         redis.call('HSET', messages, m[1], cmsgpack.pack({m[3], m[4]}))

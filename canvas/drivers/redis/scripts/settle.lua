@@ -8,15 +8,69 @@
 --     publishes, deferrals: as effects.lua says; begins: whether the tag's message starts now, and begun: hash of messages
 --     that its worker acked before they ran; frees: {{places, parked, hash of keys with parked messages, key, start of
 --     begun keys}, …}; unlocks: {{lock, owner}, …}; dead: {list of dead letters, payload, reason, queue, how many to keep};
+--     of publishes, some are {list, number of a message, length of what follows its payload}
 --     foreseen: ends of chords {group, SHA-1 of the parts that it takes, msgpack: as fire.lua}
 -- ARGV[4] how many to lease   ARGV[5] tag prefix   ARGV[6] number of the first tag
--- ARGV[7] chords to end, msgpack: {as fire.lua, …}   ARGV[8…] queue name of each list
--- Returns {verdicts, deliveries, revision of what is revoked, verdicts on chords, unix time}: verdict {held, ready chords {group, fire, parts, structure}, groups of chords that ended as foreseen}, delivery {tag, queue, payload}; {-1, why} for what cannot be done
+-- ARGV[7] chords to end, msgpack: {as fire.lua, …}   ARGV[8…] queue name of each list, then messages as in unacked:
+--     [payload,"",queue]
+-- Returns {verdicts, deliveries, revision of what is revoked, verdicts on chords, unix time}: verdict {held, ready chords {group, fire, parts, structure}, groups of chords that ended as foreseen}, delivery {tag, queue, payload, or the number of a message}; {-1, why} for what cannot be done
 
 broker_db, result_db = ARGV[1], ARGV[2]
 deferred, messages, ready_key, ready_index = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 now = server_time()
 local AT_ONCE = 1000
+local FIRST_LIST = 10
+
+local wanted, number = tonumber(ARGV[4]), tonumber(ARGV[6])
+local leased_at = string.format('%.6f', now)
+local deliveries, hashed, scored, tags = {}, {}, {}, {}
+
+-- Lease a message, of a record as in unacked; found is what its worker is told.
+local function lease(record, queue, found)
+    local tag = ARGV[5] .. number
+    number, wanted = number + 1, wanted - 1
+    hashed[#hashed + 1], hashed[#hashed + 2] = tag, record
+    scored[#scored + 1], scored[#scored + 2] = leased_at, tag
+    tags[#tags + 1] = tag
+    deliveries[#deliveries + 1] = {tag, queue, found}
+end
+
+local function keep_leases()
+    if #tags == 0 then return end
+    on_broker()
+    for first = 1, #tags, AT_ONCE do
+        local last = math.min(first + AT_ONCE - 1, #tags)
+        redis.call('HSET', KEYS[1], unpack(hashed, first * 2 - 1, last * 2))
+        redis.call('ZADD', KEYS[2], unpack(scored, first * 2 - 1, last * 2))
+        redis.call('SADD', KEYS[3], unpack(tags, first, last))
+    end
+    hashed, scored, tags = {}, {}, {}
+end
+
+local queue_of = {}
+for k = FIRST_LIST, #KEYS do queue_of[KEYS[k]] = ARGV[k - 2] end
+-- Whether a message waits in one of the lists to lease from; nil: not looked at yet.
+local waits
+
+local function look()
+    waits = false
+    for first = FIRST_LIST, #KEYS, AT_ONCE do
+        waits = waits or redis.call('EXISTS', unpack(KEYS, first, math.min(first + AT_ONCE - 1, #KEYS))) > 0
+    end
+end
+
+-- What may be leased here is, unless something else is first.
+push = function(m)
+    local list, payload = m[1], m[2]
+    if m[3] then
+        local record = ARGV[#KEYS - 2 + payload]
+        if waits == nil then look() end
+        if wanted > 0 and not waits then return lease(record, queue_of[list], payload) end
+        payload = string.sub(record, 2, -1 - m[3])
+    end
+    if queue_of[list] then waits = true end
+    redis.call('LPUSH', list, payload)
+end
 
 local function is_held(s)
     if not s.tag or s.fence == 'none' then return true end
@@ -81,6 +135,7 @@ end
 local function take_effect(s)
     local found = as_foreseen(s, record_and_send(s))
     on_broker()
+    if s.frees then waits = true end
     for _, f in ipairs(s.frees or NONE) do free(f, s.tag, KEYS[1]) end
     for _, u in ipairs(s.unlocks or NONE) do unlock(u[1], u[2]) end
     if s.dead then
@@ -96,6 +151,7 @@ local function settle(s)
     on_broker()
     if not is_held(s) then return lost(s) end
     local done, found = pcall(take_effect, s)
+    keep_leases()
     if not done then return refused(found) end
     acknowledge({s})
     return {1, unpack(found)}
@@ -127,31 +183,18 @@ settle_together(settlements, verdicts)
 for i, s in ipairs(settlements) do verdicts[i] = verdicts[i] or settle(s) end
 
 on_broker()
-local deliveries, hashed, scored, tags = {}, {}, {}, {}
-local wanted, number = tonumber(ARGV[4]), tonumber(ARGV[6])
-local leased_at = string.format('%.6f', now)
-for k = 10, #KEYS do
+for k = FIRST_LIST, waits == false and 0 or #KEYS do
     if wanted <= 0 then break end
     local taken = redis.pcall('RPOP', KEYS[k], wanted)
     if taken and not taken.err then
         local queue = ARGV[k - 2]
         local tail = ',"",' .. cjson.encode(queue) .. ']'
         for _, payload in ipairs(taken) do
-            local tag = ARGV[5] .. number
-            number = number + 1
             -- What is no JSON object must not stand raw among records that kombu parses.
             local body = string.sub(payload, 1, 1) == '{' and payload or cjson.encode(payload)
-            hashed[#hashed + 1], hashed[#hashed + 2] = tag, '[' .. body .. tail
-            scored[#scored + 1], scored[#scored + 2] = leased_at, tag
-            tags[#tags + 1] = tag
-            deliveries[#deliveries + 1] = {tag, queue, payload}
+            lease('[' .. body .. tail, queue, payload)
         end
-        wanted = wanted - #taken
     end
 end
-if #tags > 0 then
-    redis.call('HSET', KEYS[1], unpack(hashed))
-    redis.call('ZADD', KEYS[2], unpack(scored))
-    redis.call('SADD', KEYS[3], unpack(tags))
-end
+keep_leases()
 return {verdicts, deliveries, redis.call('GET', KEYS[8]) or 0, fired, leased_at}
