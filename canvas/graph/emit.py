@@ -11,6 +11,7 @@ from canvas.graph.steps import (
     Join,
     Step,
     body_units,
+    edges,
     fork_key,
     join_of,
     node_of,
@@ -33,14 +34,22 @@ class Emission:
         self._chained = chained
         self._rest = rest
         self._bodies: dict[str, Wire] = {}
+        self._sequences: dict[str, list[str]] = {}
         self.plan = Plan()
 
     def emit(self, head: str) -> Plan:
         """The messages that start the run at ``head``, its chords, its result."""
-        units = list(sequence(self._graph, head))
+        units = self._units(head)
         self._start(units, self._chained, self._rest)
         self.plan.result = self._pending_results(units)
         return self.plan
+
+    def _units(self, head: str) -> list[str]:
+        """``head`` and the units after it; looked up once."""
+        found = self._sequences.get(head)
+        if found is None:
+            found = self._sequences[head] = list(sequence(self._graph, head))
+        return found
 
     # -- what is sent now
 
@@ -59,12 +68,11 @@ class Emission:
             self.plan.barriers.append(self._barrier(first, join))
 
     def _start_members(self, fork: str, rest: list[Any] | None) -> None:
-        for head in targets(self._graph, fork, "member"):
-            edge = self._graph.edges[fork, head]
+        for head, edge in edges(self._graph, fork, "member"):
             inner = join_of(self._graph, head) if head.startswith("fork:") else None
             if inner is not None:
                 self._body(inner)["options"].update(_AS_MEMBER)
-            self._start(list(sequence(self._graph, head)), edge["chained"], rest or None)
+            self._start(self._units(head), edge["chained"], rest or None)
 
     def _dispatch(self, step: Step, chain: list[Any] | None) -> None:
         options = dict(step.options)
@@ -75,7 +83,7 @@ class Emission:
 
     def _barrier(self, fork: str, join: Join) -> Barrier:
         size = self._graph.in_degree(f"join:{join.id}")
-        members = [self._pending_results(list(sequence(self._graph, h))) for h in targets(self._graph, fork, "member")]
+        members = [self._pending_results(self._units(head)) for head in targets(self._graph, fork, "member")]
         nested = any(m.members is not None for m in members)
         structure = Pending(join.id, None, members).as_tuple() if nested else None
         return Barrier(join.id, int(size), structure)
@@ -94,7 +102,7 @@ class Emission:
                 node.immutable,
             )
         assert isinstance(node, Fork)
-        members = [self._member(unit, head) for head in targets(self._graph, unit, "member")]
+        members = [self._member(head, edge["options"]) for head, edge in edges(self._graph, unit, "member")]
         options = {key: value for key, value in node.options.items() if key != "chain"}
         join = join_of(self._graph, unit)
         group = {**({} if join else options), "task_id": node.id}
@@ -106,11 +114,9 @@ class Emission:
         kwargs = {"kwargs": {}, "header": header, "body": self._body(join)}
         return _wire("celery.chord", (), kwargs, {**options, "task_id": node.id}, "chord", False)
 
-    def _member(self, fork: str, head: str) -> Wire:
-        units = list(sequence(self._graph, head))
-        if len(units) == 1:
-            return self._signature(units[0])
-        return self._chain(units, self._graph.edges[fork, head]["options"])
+    def _member(self, head: str, options: dict[str, Any]) -> Wire:
+        units = self._units(head)
+        return self._signature(units[0]) if len(units) == 1 else self._chain(units, options)
 
     def _chain(self, units: list[str], options: dict[str, Any]) -> Wire:
         steps = [self._signature(unit) for unit in units]
@@ -163,7 +169,7 @@ class Emission:
                 continue
             assert isinstance(node, Fork)
             heads = targets(self._graph, unit, "member")
-            members = [self._pending_results(list(sequence(self._graph, head))) for head in heads]
+            members = [self._pending_results(self._units(head)) for head in heads]
             before = Pending(node.id, before, members)
             join = join_of(self._graph, fork_key(node.id))
             if join is not None:

@@ -90,12 +90,17 @@ def _edges(graph: Graph, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
         yield to, graph.get_edge_data(key, to)
 
 
+def edges(graph: Graph, key: str, kind: str) -> list[tuple[str, dict[str, Any]]]:
+    """The edges of a kind that leave a node, in index order: where to, and what they carry."""
+    found = [edge for edge in _edges(graph, key) if edge[1]["kind"] == kind]
+    if len(found) > 1:
+        found.sort(key=lambda edge: edge[1]["index"])
+    return found
+
+
 def targets(graph: Graph, key: str, kind: str) -> list[str]:
     """Where edges of a kind lead, in index order."""
-    found = [(data["index"], to) for to, data in _edges(graph, key) if data["kind"] == kind]
-    if len(found) > 1:
-        found.sort(key=lambda item: item[0])
-    return [to for _, to in found]
+    return [to for to, _ in edges(graph, key, kind)]
 
 
 def only_target(graph: Graph, key: str, kind: str) -> str | None:

@@ -61,6 +61,13 @@ def test_which_failure_a_nested_header_ends_with(pairs):
         compare_eager(pairs, tree, {})
 
 
+def records(pair, tree):
+    workflows.number(tree)
+    run = uuid.uuid4().hex
+    result = workflows.write(tree, pair, run).apply_async()
+    return workflows.Observation(pair, tree, result, workflows.settled(pair, run, 0)).records
+
+
 NOTHING = workflows.Group([])
 ENDS_IN_NOTHING = [
     workflows.Chord([], NOTHING),
@@ -76,7 +83,8 @@ def test_a_header_whose_members_end_in_nothing(pairs, member):
     for header in ([member], [member, workflows.Chord([], NOTHING)]):
         compare_eager(pairs, workflows.Chord(header, workflows.Leaf()), {})
         compare_eager(pairs, workflows.Chain([workflows.Leaf(), workflows.Chord(header, workflows.Leaf())]), {})
-        compare([pair for pair in pairs if pair.client == "canvas"], workflows.Chord(header, workflows.Leaf()), {})
+        ends = [records(pair, workflows.Chord(header, workflows.Leaf())) for pair in pairs if pair.client == "canvas"]
+        assert ends[0] == ends[1]
 
 
 def compare_eager(pairs, tree, call):
