@@ -65,7 +65,8 @@ def records(pair, tree):
     workflows.number(tree)
     run = uuid.uuid4().hex
     result = workflows.write(tree, pair, run).apply_async()
-    return workflows.Observation(pair, tree, result, workflows.settled(pair, run, 0)).records
+    notes = workflows.settled(pair, run, len(workflows.leaves(tree)))
+    return workflows.Observation(pair, tree, result, notes).records
 
 
 NOTHING = workflows.Group([])
