@@ -161,10 +161,14 @@ def _on_another_thread(coroutine: Coroutine[Any, Any, Any]) -> Any:
 def _hooks(task: Task[Any], request: Request, args: Any, kwargs: Any, outcome: Outcome) -> Outcome:
     """Call the task's hooks; one that raises makes the outcome a failure, as in Celery."""
     kind = type(task)
+    if type(outcome) is Success and kind.on_success is Task.on_success and kind.after_return is Task.after_return:
+        return outcome
+    return _called(task, request, args, kwargs, outcome)
+
+
+def _called(task: Task[Any], request: Request, args: Any, kwargs: Any, outcome: Outcome) -> Outcome:
     match outcome:
         case Success(value):
-            if kind.on_success is Task.on_success and kind.after_return is Task.after_return:
-                return outcome
             return _hook(
                 outcome,
                 lambda: task.on_success(value, request.id, args, kwargs),

@@ -20,10 +20,29 @@ class Interruptible:
         self.open = False
         self._task = task
         self._raising: BaseException | None = None
+        self._coroutine: Any = None
 
-    def watch(self, coroutine: Any) -> "_Steps":
-        """What awaits ``coroutine``, open to interruption."""
-        return _Steps(self, coroutine)
+    def watch(self, coroutine: Any) -> "Interruptible":
+        """Itself, to be awaited instead of ``coroutine``."""
+        self._coroutine = coroutine
+        return self
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        steps = self._coroutine.__await__()
+        self.open = True
+        try:
+            waited = next(steps)
+            while True:
+                try:
+                    answer = yield waited
+                except BaseException as exc:  # noqa: BLE001 - handed on to the coroutine
+                    waited = steps.throw(self.raised(exc))
+                else:
+                    waited = steps.send(answer)
+        except StopIteration as over:
+            return over.value
+        finally:
+            self.open = False
 
     def interrupt(self, exc: BaseException) -> None:
         """Raise ``exc`` in it; nothing when it is over."""
@@ -44,29 +63,6 @@ class Interruptible:
             return exc
         self._task.uncancel()
         return wanted
-
-
-class _Steps:
-    def __init__(self, owner: Interruptible, coroutine: Any) -> None:
-        self._owner = owner
-        self._coroutine = coroutine
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        steps, owner = self._coroutine.__await__(), self._owner
-        owner.open = True
-        try:
-            waited = next(steps)
-            while True:
-                try:
-                    answer = yield waited
-                except BaseException as exc:  # noqa: BLE001 - handed on to the coroutine
-                    waited = steps.throw(owner.raised(exc))
-                else:
-                    waited = steps.send(answer)
-        except StopIteration as over:
-            return over.value
-        finally:
-            owner.open = False
 
 
 class Driven:

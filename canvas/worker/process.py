@@ -1,5 +1,6 @@
 """One worker process: its exchange, its slots, its upkeep; start, drain, end."""
 
+import gc
 import os
 import signal
 import sys
@@ -34,6 +35,10 @@ _MANY_SLOTS = ("threads", "asyncio")
 _SWITCH_WITHIN = 0.002
 """Seconds that the thread which comes back from the broker waits at most for a slot that runs Python, where that is the
 only one; by default it is longer, and the slot may be through with all that is leased."""
+_YOUNG_BY_DEFAULT = (700, 2000)
+_YOUNG = 5_000
+"""New objects that the garbage collector waits for, instead of Python's own number; a task makes a hundred. What is set
+otherwise stays so."""
 EXPENDED = 75
 """Exit code of a process that a hard time limit ended, in good order."""
 
@@ -135,6 +140,8 @@ class WorkerProcess:
             self._events.enable()
         if self._alone:
             sys.setswitchinterval(_SWITCH_WITHIN)
+        if gc.get_threshold()[0] in _YOUNG_BY_DEFAULT:
+            gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
         self.exchange.start()
         self._upkeep.start()
         if threading.current_thread() is threading.main_thread():
