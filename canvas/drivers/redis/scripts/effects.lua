@@ -34,9 +34,13 @@ local function store(s)
     redis.call('PUBLISH', key, payload)
 end
 
+-- By base, what is known of chords whose parts this script has counted, as long as nothing else is done to them.
+local counted = {}
+
 -- j: {base, size, ttl, structure or false}
 local function join(j)
     local base, size, ttl = j[1], j[2], j[3]
+    counted[base] = nil
     redis.call('DEL', base .. '.c')
     if ttl > 0 then redis.call('SET', base .. '.s', size, 'EX', ttl) else redis.call('SET', base .. '.s', size) end
     if j[4] then
@@ -45,43 +49,62 @@ local function join(j)
 end
 
 local function grow(base)
+    counted[base] = nil
     redis.call('INCRBY', base .. '.t', 1)
+end
+
+-- What is known of a chord that still takes parts; nil of one that takes none.
+local function open_chord(base)
+    if redis.call('GET', base .. '.c') == 'done' then return nil end
+    local size, extra = redis.call('GET', base .. '.s'), redis.call('GET', base .. '.t')
+    return {count = redis.call('ZCARD', base .. '.j'), size = tonumber(size or ''), extra = tonumber(extra or '0')}
+end
+
+-- Count a part, each member's once.
+local function add(known, base, p)
+    local member, value = p[3], p[5]
+    if redis.call('SISMEMBER', base .. '.d', member) == 1 then return end
+    local added = redis.call('ZADD', base .. '.j', 'NX', p[4], value)
+    -- One task that is two members of a header may return the same bytes twice; JSON ignores space at its end.
+    while added == 0 and string.sub(value, 1, 1) == '[' do
+        value = value .. ' '
+        added = redis.call('ZADD', base .. '.j', 'NX', p[4], value)
+    end
+    redis.call('SADD', base .. '.d', member)
+    known.count = known.count + added
+end
+
+-- Have a chord's keys last for ttl seconds, once in a script; whole: those of its start too.
+local function prolong(known, base, ttl, whole)
+    if ttl <= 0 or known.lasts == 'whole' or (known.lasts and not whole) then return end
+    for _, key in ipairs(whole and {'.j', '.d', '.t', '.s', ''} or {'.j', '.d'}) do redis.call('EXPIRE', base .. key, ttl) end
+    known.lasts = whole and 'whole' or 'parts'
 end
 
 -- p: {base, group id, member, score, value, fire, ttl, size or false: as a join said}; appends to found what is ready now
 local function part(p, found)
-    local base, member, ttl = p[1], p[3], p[7]
-    local j, t, s, d, c = base .. '.j', base .. '.t', base .. '.s', base .. '.d', base .. '.c'
-    if redis.call('GET', c) == 'done' then return end
-    if redis.call('SISMEMBER', d, member) == 0 then
-        local value = p[5]
-        -- One task that is two members of a header may return the same bytes twice; JSON ignores space at its end.
-        while redis.call('ZADD', j, 'NX', p[4], value) == 0 and string.sub(value, 1, 1) == '[' do value = value .. ' ' end
-        redis.call('SADD', d, member)
+    local base, ttl = p[1], p[7]
+    local known = counted[base] or open_chord(base)
+    counted[base] = nil
+    if not known then return end
+    add(known, base, p)
+    prolong(known, base, ttl, not p[8])
+    local size = tonumber(p[8]) or known.size
+    if not size or known.count ~= size + known.extra then
+        counted[base] = known
+        return
     end
-    local count = redis.call('ZCARD', j)
-    local size = tonumber(p[8] or redis.call('GET', s) or '')
-    local extra = tonumber(redis.call('GET', t) or '0')
-    if ttl > 0 then
-        redis.call('EXPIRE', j, ttl)
-        redis.call('EXPIRE', d, ttl)
-        if not p[8] then
-            redis.call('EXPIRE', t, ttl)
-            redis.call('EXPIRE', s, ttl)
-            redis.call('EXPIRE', base, ttl)
-        end
-    end
-    if not size or count ~= size + extra then return end
     -- The claim keeps Celery's workers from firing too. The ready record outlives whoever fires.
     local claim = ttl > 0 and ttl or 86400
-    if not redis.call('SET', c, 'canvas', 'NX', 'EX', claim) then return end
+    if not redis.call('SET', base .. '.c', 'canvas', 'NX', 'EX', claim) then return end
     redis.call('HSET', ready_key, p[2], p[6])
     redis.call('ZADD', ready_index, now, p[2])
-    found[#found + 1] = {p[2], p[6], redis.call('ZRANGE', j, 0, -1), redis.call('GET', base)}
+    found[#found + 1] = {p[2], p[6], redis.call('ZRANGE', base .. '.j', 0, -1), redis.call('GET', base)}
 end
 
 -- Forget a chord that is ready, because its body is sent or it failed. Returns 1 when it was still ready.
 local function forget(group, base, failed)
+    counted[base] = nil
     local held = redis.call('HDEL', ready_key, group)
     redis.call('ZREM', ready_index, group)
     if held == 0 then return 0 end
