@@ -143,9 +143,47 @@ class Backend:
             if record is None or record.status in states.UNREADY_STATES - {states.STARTED}:
                 self.store_result(task_id, TaskRevokedError("revoked"), states.REVOKED)
 
-    def forget(self, task_ids: Sequence[str]) -> None:
-        """Delete records."""
-        self._results.forget(task_ids)
+    def forget(self, task_id: str) -> None:
+        """Delete a record."""
+        self._results.forget([task_id])
+
+    # -- records as Celery's backends show them
+
+    def get_task_meta(self, task_id: str, cache: bool = True) -> dict[str, Any]:
+        """A task's record by its keys, PENDING and ``None`` where nothing is stored; children in tuple form. Nothing is
+        cached, whatever ``cache`` says."""
+        record = self.get_records([task_id])[0]
+        if record is None:
+            return {"status": states.PENDING, "result": None}
+        around = {"group_id": record.group_id, "parent_id": record.parent_id}
+        return {
+            "status": record.status,
+            "result": record.result,
+            "traceback": record.traceback,
+            "children": record.children,
+            "date_done": record.date_done,
+            **{key: value for key, value in around.items() if value is not None},
+            **record.extra,
+            "task_id": record.task_id,
+        }
+
+    def get_state(self, task_id: str) -> str:
+        return str(self.get_task_meta(task_id)["status"])
+
+    def get_result(self, task_id: str) -> Any:
+        """The value, the exception, or a custom state's meta; ``None`` where nothing is stored."""
+        return self.get_task_meta(task_id).get("result")
+
+    def get_traceback(self, task_id: str) -> str | None:
+        return self.get_task_meta(task_id).get("traceback")
+
+    def get_children(self, task_id: str) -> list[Any] | None:
+        """The results of the tasks that a task sent, in tuple form."""
+        return self.get_task_meta(task_id).get("children")
+
+    def task_result_exists(self, task_id: str) -> bool:
+        """Whether anything is stored of a task."""
+        return bool(self._results.peek([task_id], 1)[0])
 
     def cleanup(self) -> None:
         """Expired records go by themselves; there is nothing to delete."""

@@ -247,7 +247,7 @@ class AsyncResult:
         self._final = None
         if self.parent is not None:
             self.parent.forget()
-        self.backend.forget([self.id])
+        self.backend.forget(self.id)
 
     def revoke(self, connection: Any = None, terminate: bool = False, signal: str | None = None, **_: Any) -> None:
         """Ask workers not to run it, or with ``terminate`` to stop it."""

@@ -565,6 +565,29 @@ def celery_app(redis_server, **options):
     return app
 
 
+def test_a_record_shows_as_in_celery(redis_server, redis_url, result_url):
+    app, theirs = Canvas("k", broker=redis_url, backend=result_url), celery_app(redis_server).backend
+    child = (("child", None), None)
+    stored = [
+        record.Record("good", "SUCCESS", {"n": [1]}, None, [child], "2026-01-01T00:00:00+00:00", "g", "p"),
+        record.Record("bad", "FAILURE", KeyError("x"), "Traceback …", [], "2026-01-01T00:00:00+00:00"),
+        record.Record("odd", "PROGRESS", {"done": 3}, extra={"name": "t", "retries": 2}),
+    ]
+    app.driver.results.store([app.backend.store_of(one) for one in stored])
+    for task_id in ("good", "bad", "odd", "nothing"):
+        ours, expected = app.backend.get_task_meta(task_id), theirs.get_task_meta(task_id)
+        assert repr(ours.pop("result")) == repr(expected.pop("result"))
+        assert app.backend.get_children(task_id) == theirs.get_children(task_id)
+        assert ours == expected
+        assert app.backend.get_state(task_id) == theirs.get_state(task_id)
+        assert repr(app.backend.get_result(task_id)) == repr(theirs.get_result(task_id))
+        assert app.backend.get_traceback(task_id) == theirs.get_traceback(task_id)
+        assert app.backend.task_result_exists(task_id) == theirs.task_result_exists(task_id) == (task_id != "nothing")
+    app.backend.forget("good")
+    assert not app.backend.task_result_exists("good")
+    app.close()
+
+
 def test_kombu_restores_a_lease_of_ours(driver, redis_server):
     driver.broker.publish([publish("a", priority=4)])
     held = driver.broker.lease(Lease("w", ["q"], 1))

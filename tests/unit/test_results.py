@@ -51,7 +51,7 @@ def test_a_final_state_is_kept(app):
     succeed(app, "a", 7)
     result = app.AsyncResult("a")
     assert result.get() == 7
-    app.backend.forget(["a"])
+    app.backend.forget("a")
     assert result.get() == 7
     result.forget()
     assert result.state == "PENDING"
