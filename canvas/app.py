@@ -39,6 +39,7 @@ from canvas.wire.signing import Signer, signer
 F = TypeVar("F", bound=Callable[..., Any])
 
 if TYPE_CHECKING:
+    from canvas.django import DjangoFixup
     from canvas.signals import Signal
     from canvas.workflows import Workflow
     from canvas.workflows.run import Run
@@ -92,6 +93,13 @@ class Canvas:
         self._finalized = self._finalizing = False
         self._discover: list[Callable[[], None]] = []
         self._local_oid = threading.local()
+        self._django: DjangoFixup | None = None
+        if os.environ.get("DJANGO_SETTINGS_MODULE"):
+            from canvas.django import DjangoTask, fixup
+
+            self._django = fixup(self)
+            if self._django is not None:
+                self.Task = DjangoTask
         if task_cls is not None:
             self.Task = task_cls
         if set_as_current:
@@ -271,7 +279,10 @@ class Canvas:
         self, packages: Iterable[str] | Callable[[], Iterable[str]] | None = None,
         related_name: str | None = "tasks", force: bool = False,
     ) -> None:  # fmt: skip
-        """Import ``<package>.<related_name>`` of each package, when a worker starts (or now, with ``force``)."""
+        """Import ``<package>.<related_name>`` of each package, when a worker starts (or now, with ``force``); without
+        ``packages``, of Django's apps."""
+        if packages is None and self._django is not None:
+            packages = self._django.packages
 
         def discover() -> None:
             for package in packages() if callable(packages) else packages or ():
@@ -284,6 +295,8 @@ class Canvas:
 
     def import_task_modules(self) -> None:
         """Import what ``include``, ``imports`` and ``autodiscover_tasks`` name."""
+        if self._django is not None:
+            self._django.set_up()
         emit("app.importing", app=self)
         for module in (*self.conf.include, *self.conf.imports):
             importlib.import_module(module)

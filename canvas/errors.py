@@ -35,7 +35,7 @@
     │   └── Reject
     └── TimeoutError                (also builtins.TimeoutError)
 
-AlwaysEagerIgnored is a warning.
+AlwaysEagerIgnored and FixupWarning are warnings.
 
 The names under ``TaskError`` and ``TaskPredicate`` are Celery's (``celery.exceptions``), because records on
 the wire carry them by name.
@@ -283,3 +283,7 @@ class TimeoutError(CanvasError, builtins.TimeoutError):
 
 class AlwaysEagerIgnored(UserWarning):
     """``send_task`` sends, whatever ``task_always_eager`` says: it may know nothing of the task but its name."""
+
+
+class FixupWarning(UserWarning):
+    """Nothing is done for a framework that seems to be used."""

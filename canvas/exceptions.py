@@ -2,7 +2,9 @@
 
 from canvas.errors import (
     AlreadyRegistered,
+    AlwaysEagerIgnored,
     ChordError,
+    FixupWarning,
     Ignore,
     InvalidTaskError,
     MaxRetriesExceededError,
@@ -25,9 +27,11 @@ from canvas.errors import SignatureError as SecurityError
 
 __all__ = [
     "AlreadyRegistered",
+    "AlwaysEagerIgnored",
     "BackendError",
     "CeleryError",
     "ChordError",
+    "FixupWarning",
     "Ignore",
     "ImproperlyConfigured",
     "InvalidTaskError",

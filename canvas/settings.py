@@ -252,4 +252,5 @@ SETTINGS: Final[dict[str, Setting]] = {
     "worker_prefetch_seconds": Setting("seconds", 0.05),
     "worker_unknown_task": Setting("unknown", "dead"),
     "workflow_expires": Setting("duration", 604_800),
+    "db_reuse_max": Setting("count", None, "CELERY_DB_REUSE_MAX"),
 }

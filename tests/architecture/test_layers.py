@@ -12,7 +12,7 @@ LAYERS = [
     {"graph", "wire", "routing", "settings"},
     {"drivers"},
     {
-        "annotations", "app", "backend", "backoff", "call_check", "builtins", "client", "config", "control", "eager", "effects", "errback", "events", "exceptions", "execute", "interruptible", "log", "otel",
+        "annotations", "app", "backend", "backoff", "call_check", "builtins", "client", "config", "control", "django", "eager", "effects", "errback", "events", "exceptions", "execute", "interruptible", "log", "otel",
         "replacement", "registry", "result", "runs", "send", "signals",
         "shared", "task", "turns", "unused", "validation", "workflows", "__init__",
     },
@@ -31,6 +31,7 @@ ONLY_IN = {
     "prometheus_client": {"worker"},
     "opentelemetry": {"otel"},
     "grandalf": {"graph"},
+    "django": {"django"},
     "celery": set(),
     "kombu": set(),
 }

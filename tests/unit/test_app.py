@@ -1,5 +1,7 @@
 """Tasks, names, registration, sending: what an app does without a server."""
 
+import sys
+
 import pytest
 
 from canvas import Canvas, Task, current_app, shared_task
@@ -8,6 +10,7 @@ from canvas.errors import (
     AlwaysEagerIgnored,
     ConfigurationError,
     EncodeError,
+    FixupWarning,
     InvalidTaskError,
     NotRegistered,
 )
@@ -168,6 +171,16 @@ def test_a_task_sent_by_name_is_not_held_against_its_function_nor_run_here():
         assert not app.send_task("one", (1,)).ready()
     assert warned[0].filename == __file__
     assert app.driver.broker.length("celery") == 2
+
+
+def test_django_that_is_not_installed_is_told(monkeypatch):
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "shop.settings")
+    monkeypatch.setitem(sys.modules, "django", None)
+    with pytest.warns(FixupWarning, match="Django is not installed") as warned:
+        app = Canvas("nodjango", broker="memory://nodjango", set_as_current=False)
+    assert warned[0].filename == __file__
+    app.autodiscover_tasks(force=True)
+    assert not hasattr(app.Task, "delay_on_commit")
 
 
 async def test_async_sending(app):
