@@ -430,7 +430,7 @@ class Canvas:
     ) -> Any:
         """Send a task by name; it need not be registered here. Returns its AsyncResult.
 
-        The options of a task that is registered here count, as in Celery; its signature is not looked at.
+        The options of a task that is registered here count, as in Celery; its arguments are not held against it.
         """
         return self.sender.send(self._by_name(name, args, kwargs), (), {}, options, typed=False)
 

@@ -19,16 +19,17 @@ from canvas.task import Task
 
 
 def execute(
-    task: Task[Any], request: Request, args: Any, kwargs: Any, watched: Callable[[Callable[[], Any]], Any] | None = None
-) -> Outcome:
+    task: Task[Any], request: Request, args: Any, kwargs: Any,
+    watched: Callable[[Callable[[], Any]], Any] | None = None, fault: BaseException | None = None,
+) -> Outcome:  # fmt: skip
     """Run ``task`` and its hooks; what is no Exception, such as SystemExit, passes through.
 
-    ``watched``, where given, makes the call itself: that is where time limits count.
+    ``watched``, where given, makes the call itself: that is where time limits count. A ``fault`` is raised instead.
     """
     token = enter_request(request)
     try:
         try:
-            _before(task, request, args, kwargs)
+            _before(task, request, args, kwargs, fault)
             if watched is None:
                 outcome = _returned(request, _value(task, args, kwargs))
             else:
@@ -56,14 +57,15 @@ def broken_off(exc: BaseException) -> Failure:
 
 
 async def aexecute(
-    task: Task[Any], request: Request, args: Any, kwargs: Any, watched: Callable[[Any], Awaitable[Any]] | None = None
-) -> Outcome:
+    task: Task[Any], request: Request, args: Any, kwargs: Any,
+    watched: Callable[[Any], Awaitable[Any]] | None = None, fault: BaseException | None = None,
+) -> Outcome:  # fmt: skip
     """``execute`` for a task that is a coroutine function, on the running event loop; ``watched`` awaits its
     coroutine."""
     token = enter_request(request)
     try:
         try:
-            _before(task, request, args, kwargs)
+            _before(task, request, args, kwargs, fault)
             coroutine: Any = task(*args, **kwargs)
             outcome = _returned(request, await (coroutine if watched is None else watched(coroutine)))
         except Exception as exc:  # noqa: BLE001 - as above
@@ -73,7 +75,9 @@ async def aexecute(
         leave_request(token)
 
 
-def _before(task: Task[Any], request: Request, args: Any, kwargs: Any) -> None:
+def _before(task: Task[Any], request: Request, args: Any, kwargs: Any, fault: BaseException | None) -> None:
+    if fault is not None:
+        raise fault
     if type(task).before_start is not Task.before_start:
         task.before_start(request.id, args, kwargs)
 
@@ -159,14 +163,14 @@ def _on_another_thread(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 
 def _hooks(task: Task[Any], request: Request, args: Any, kwargs: Any, outcome: Outcome) -> Outcome:
-    """Call the task's hooks; one that raises makes the outcome a failure, as in Celery."""
+    """What a task has come to, its hooks called; one that raises makes it a failure, as in Celery."""
     kind = type(task)
     if type(outcome) is Success and kind.on_success is Task.on_success and kind.after_return is Task.after_return:
         return outcome
-    return _called(task, request, args, kwargs, outcome)
+    return _call_hooks(task, request, args, kwargs, outcome)
 
 
-def _called(task: Task[Any], request: Request, args: Any, kwargs: Any, outcome: Outcome) -> Outcome:
+def _call_hooks(task: Task[Any], request: Request, args: Any, kwargs: Any, outcome: Outcome) -> Outcome:
     match outcome:
         case Success(value):
             return _hook(

@@ -53,7 +53,10 @@ def _key(task: "Task[Any]", chosen: Chooser, args: Any, kwargs: Mapping[str, Any
     if callable(chosen):
         values = chosen(*args, **kwargs)
     else:
-        bound = task.call_signature.bind(*args, **kwargs)
+        try:
+            bound = task.call_signature.bind(*args, **kwargs)
+        except TypeError as exc:
+            raise TypeError(f"{task.name}(): {exc}") from None
         bound.apply_defaults()
         values = {name: bound.arguments[name] for name in chosen} if chosen is not None else dict(bound.arguments)
     written = typed_json.dumps(sorted(values.items()) if isinstance(values, dict) else values)

@@ -11,6 +11,7 @@ from canvas.model.chord import chord
 from canvas.model.group import group
 from canvas.model.run import HEADER
 from canvas.model.signature import Signature, as_list, maybe_signature, shorten_names, subtype
+from canvas.model.spread import chunks
 from canvas.model.stamping import stamp_chain
 
 
@@ -264,13 +265,19 @@ def with_parts(members: list[Signature[Any]]) -> list[Signature[Any]]:
     return [_ended(member) for member in members] if members and all(map(_ends_in_nothing, members)) else members
 
 
-def _ends_in_nothing(sig: Signature[Any]) -> bool:
+def _ends_in_nothing(sig: Signature[Any], around: tuple[int, ...] = ()) -> bool:
+    """``around``: the signatures it stands in, of which it may be one, until that is refused."""
+    if id(sig) in around:
+        return False
+    inside = (*around, id(sig))
+    if isinstance(sig, chunks):
+        return not sig.kwargs["it"]
     if sig.subtask_type == "group":
-        return all(map(_ends_in_nothing, sig._members()))
+        return all(_ends_in_nothing(member, inside) for member in sig._members())
     if sig.subtask_type == "chain":
         steps = normal_steps(sig._members())
-        return not steps or _ends_in_nothing(steps[-1])
-    return isinstance(sig, chord) and sig.body is not None and _ends_in_nothing(sig.body)
+        return bool(steps) and _ends_in_nothing(steps[-1], inside)
+    return isinstance(sig, chord) and sig.body is not None and _ends_in_nothing(sig.body, inside)
 
 
 def _ended(sig: Signature[Any]) -> Signature[Any]:

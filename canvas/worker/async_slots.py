@@ -158,7 +158,8 @@ class LoopSlots:
             timers.append(loop.call_later(hard, end, Failure(TimeLimitExceeded(hard))))
         running = line.begin(job, lambda: loop.call_soon_threadsafe(end, Revoked("terminated")))
         try:
-            outcome = await aexecute(job.task, job.request, job.message.args, job.message.kwargs, run.watch)
+            message = job.message
+            outcome = await aexecute(job.task, job.request, message.args, message.kwargs, run.watch, job.keys.fault)
         except Exception:
             raise
         except BaseException as exc:

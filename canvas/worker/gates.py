@@ -28,7 +28,7 @@ class Keys:
     """The key that it shares places under."""
     lock: Lock | None = None
     fault: BaseException | None = None
-    """What reading them came to instead: the task's arguments don't fit, or its own function of them raised."""
+    """What reading the first came to instead: the arguments don't fit, or the task's own function of them raised."""
 
 
 NO_KEYS = Keys()
@@ -36,18 +36,21 @@ NO_KEYS = Keys()
 
 def keys_of(message: Message, task: Task[Any]) -> Keys:
     """The keys of a call."""
-    place, lock = None, None
-    reading = "concurrency_key"
-    try:
-        if task.concurrency_limit:
+    place = None
+    if task.concurrency_limit:
+        try:
             place = concurrency_key(task, message.args, message.kwargs)
-        reading = "unique_key"
-        if task.unique_for:
-            lock = Lock(unique_key(task, message.args, message.kwargs), message.id)
-    except BaseException as exc:  # noqa: BLE001 - the task fails with it, as if it had raised it
-        exc.add_note(f"raised as the {reading} of {task.name} was read from the call's arguments")
-        return Keys(fault=exc)
-    return Keys(place, lock)
+        except BaseException as exc:  # noqa: BLE001 - the task fails with it, as if it had raised it
+            return Keys(fault=exc)
+    return Keys(place, _lock(message, task) if task.unique_for else None)
+
+
+def _lock(message: Message, task: Task[Any]) -> Lock | None:
+    """The lock that was taken when the call was sent; ``None`` of arguments of which none can have been."""
+    try:
+        return Lock(unique_key(task, message.args, message.kwargs), message.id)
+    except Exception:  # noqa: BLE001 - whoever takes locks refuses to send such a call
+        return None
 
 
 class Gates:

@@ -5,7 +5,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -37,10 +38,25 @@ _SWITCH_WITHIN = 0.002
 only one; by default it is longer, and the slot may be through with all that is leased."""
 _YOUNG_BY_DEFAULT = (700, 2000)
 _YOUNG = 5_000
-"""New objects that the garbage collector waits for, instead of Python's own number; a task makes a hundred. What is set
-otherwise stays so."""
+"""New objects that the garbage collector waits for, instead of Python's own number; a task makes a hundred. What the
+application has set stays."""
 EXPENDED = 75
 """Exit code of a process that a hard time limit ended, in good order."""
+
+
+@contextmanager
+def _interpreter_for_tasks(one_slot: bool) -> Iterator[None]:
+    """Python's own settings, as they suit many short tasks; afterwards they are as before."""
+    switch, young = sys.getswitchinterval(), gc.get_threshold()
+    if one_slot:
+        sys.setswitchinterval(_SWITCH_WITHIN)
+    if young[0] in _YOUNG_BY_DEFAULT:
+        gc.set_threshold(_YOUNG, *young[1:])
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(switch)
+        gc.set_threshold(*young)
 
 
 @dataclass(slots=True)
@@ -138,10 +154,14 @@ class WorkerProcess:
         self._app.driver.broker.beat(self.worker, self._plan.queues, self._app.conf.worker_lease_ttl)
         if self._plan.events:
             self._events.enable()
-        if self._alone:
-            sys.setswitchinterval(_SWITCH_WITHIN)
-        if gc.get_threshold()[0] in _YOUNG_BY_DEFAULT:
-            gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
+        with _interpreter_for_tasks(self._alone):
+            self._work(on_ready)
+        if self.exchange.failure is not None:
+            raise self.exchange.failure
+        self._app.driver.broker.leave(self.worker)
+        self._take_leave()
+
+    def _work(self, on_ready: Callable[[], None] | None) -> None:
         self.exchange.start()
         self._upkeep.start()
         if threading.current_thread() is threading.main_thread():
@@ -156,10 +176,6 @@ class WorkerProcess:
             self._upkeep.stop()
             self._upkeep.join(timeout=5)
             self._events.close()
-        if self.exchange.failure is not None:
-            raise self.exchange.failure
-        self._app.driver.broker.leave(self.worker)
-        self._take_leave()
 
     def _take_leave(self) -> None:
         if self._part is not None:

@@ -132,7 +132,7 @@ class Line:
         try:
             message = self._open(delivery)
             free = isinstance(admit(message, time.time() + self._app.clock_offset), Run)
-        except (WireError, InvalidTaskError):
+        except Exception:  # noqa: BLE001 - when its turn comes, it is said what is wrong with it
             return False
         if len(self._opened) >= _OPENED_AHEAD:
             self._opened.clear()
@@ -151,9 +151,6 @@ class Line:
     def hold_back(self, job: "Job") -> Settlement | None:
         """Pass the gates and ack the message where that comes first; what becomes of a job that may not run yet, or
         whose lease was lost."""
-        if job.keys.fault is not None:
-            job.fence = "lease" if job.to_ack else job.fence
-            return self.conclude(job, broken_off(job.keys.fault))
         if job.to_ack or not job.early:
             held_back = self.gates.hold_back(job.delivery, job.message, job.task, job.keys)
             if held_back is not None:
@@ -278,7 +275,7 @@ class Line:
         running = self.begin(job, self._ender(job, _terminated))
         try:
             if not hard and not soft:
-                return execute(task, job.request, message.args, message.kwargs)
+                return execute(task, job.request, message.args, message.kwargs, fault=job.keys.fault)
             end = self._ender(job, lambda: Failure(TimeLimitExceeded(hard)))
 
             def expire() -> None:
@@ -290,7 +287,7 @@ class Line:
                 with self.limits.guard(soft, hard, expire if end is not None else None):
                     return call()
 
-            return execute(task, job.request, message.args, message.kwargs, watched)
+            return execute(task, job.request, message.args, message.kwargs, watched, job.keys.fault)
         except Exception:
             raise
         except BaseException as exc:  # noqa: BLE001 - neither the slot nor the process ends with a task

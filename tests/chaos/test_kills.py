@@ -25,8 +25,8 @@ RUNS = [
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(("how", "seed"), RUNS)
 def test_every_workflow_ends_with_its_value(bench, app, how, seed):
-    key, rounds = bench.new_key(), 12
-    pause = 0.1 if how == "connections" else 0.5  # seconds; little is lost with a connection
+    key, rounds = bench.new_key(), 24
+    pause = 0.1 if how == "connections" else 0.3  # seconds; little is lost with a connection
     with Storm(bench, seed, WEATHER[how], pause) as storm:
         sent = workload(app, key, rounds)
         values = [result.get(timeout=120) for result, _ in sent]

@@ -494,21 +494,21 @@ def leased_with(driver, publishes, limit=5, queues=("q",)):
 
 
 def test_a_successor_is_leased_as_it_is_sent_and_never_lies_in_its_queue(driver, redis_server):
-    sent = [publish("a"), publish("b", priority=9), publish("c")]
+    sent = publish("a", priority=4)
     with redis_server.client().monitor() as watched:
-        found = leased_with(driver, sent)
+        found = leased_with(driver, [sent])
         redis_server.client().echo("that is all")
         seen = []
         while "that is all" not in (command := watched.next_command()["command"]):
             seen.append(command)
-    assert [(one.queue, one.payload) for one in found] == [("q", one.payload) for one in sent]
+    assert [(one.queue, one.payload) for one in found] == [("q", sent.payload)]
     assert not [command for command in seen if command.startswith(("LPUSH q", "RPOP q"))]
     driver.broker.publish([publish("d")])
     found += driver.broker.lease(Lease("w", ["q"], 1))
     held = redis_server.client().hgetall("unacked")
     assert {one.tag.encode(): b'[%b,"","q"]' % one.payload for one in found} == held
-    assert redis_server.client().zcard("unacked_index") == len(held) == 4
-    assert [verdict.held for verdict in driver.completer.settle(list(map(Settlement, found))).verdicts] == [True] * 4
+    assert redis_server.client().zcard("unacked_index") == len(held) == 2
+    assert [verdict.held for verdict in driver.completer.settle(list(map(Settlement, found))).verdicts] == [True] * 2
     assert not redis_server.client().hlen("unacked")
 
 
@@ -523,19 +523,33 @@ def test_a_leased_successor_is_restored_as_any(driver, redis_server, queue):
 
 def test_a_successor_waits_behind_what_waits(driver):
     driver.broker.publish([publish("first"), publish("urgent", priority=0), publish("late", priority=9)])
-    found = leased_with(driver, [publish("a"), publish("b", priority=3)])
-    assert ids(found) == ["first", "urgent", "a", "b", "late"]
+    assert ids(leased_with(driver, [publish("a")])) == ["first", "urgent", "a", "late"]
+
+
+def test_several_successors_keep_their_order(driver):
+    sent = [publish("low", priority=9), publish("a", priority=3), publish("high"), publish("b", priority=3)]
+    assert ids(leased_with(driver, sent)) == ["high", "a", "b", "low"]
+    assert ids(leased_with(driver, [publish("low", priority=9), publish("high")], limit=1)) == ["high"]
+    sent = [publish("q2", "q2"), publish("q1", "q1")]
+    assert ids(leased_with(driver, sent, limit=1, queues=["q1", "q2"])) == ["q1"]
+
+
+def test_a_place_that_is_free_goes_to_who_waits_for_it_before_a_successor(driver):
+    driver.broker.publish([publish("holds"), publish("waits")])
+    holds, waits = driver.broker.lease(Lease("w", ["q"], 2))
+    assert driver.broker.hold("k", 1, holds)
+    assert not driver.broker.hold("k", 1, waits)
+    settlement = Settlement(holds, publishes=[publish("next")], frees=["k"])
+    assert ids(driver.completer.settle([settlement], Lease("w", ["q"], 1)).deliveries) == ["waits"]
 
 
 def test_a_successor_of_another_queue_or_beyond_the_limit_is_sent(driver):
-    found = leased_with(driver, [publish("a"), publish("x", "other"), publish("b"), publish("c")], limit=2)
-    assert ids(found) == ["a", "b"]
-    assert ids(driver.broker.lease(Lease("w", ["q", "other"], 5))) == ["c", "x"]
+    assert leased_with(driver, [publish("x", "other")]) == []
     assert leased_with(driver, [publish("d")], limit=0) == []
-    assert ids(driver.broker.lease(Lease("w", ["q"], 5))) == ["d"]
+    assert ids(driver.broker.lease(Lease("w", ["q", "other"], 5))) == ["d", "x"]
 
 
-def test_successors_whose_lease_was_not_heard_of_are_found_again(driver, redis_server):
+def test_a_successor_whose_lease_was_not_heard_of_is_found_again(driver, redis_server):
     driver.broker.publish([publish("before", "elsewhere")])
     (held,) = driver.broker.lease(Lease("w", ["elsewhere"], 1))
     link = driver.broker.link
@@ -546,14 +560,14 @@ def test_successors_whose_lease_was_not_heard_of_are_found_again(driver, redis_s
         raise OperationalError("the answer was lost")
 
     link.call = cut
-    settlement = Settlement(held, publishes=[publish("a"), publish("b")])
+    settlement = Settlement(held, publishes=[publish("a")])
     with pytest.raises(OperationalError):
         driver.completer.settle([settlement], Lease("w", ["q"], 5))
     link.call = original
     settled = driver.completer.settle([settlement], Lease("w", ["q"], 5))
     assert not settled.verdicts[0].held
-    assert ids(settled.deliveries) == ["a", "b"]
-    assert redis_server.client().hlen("unacked") == 2
+    assert ids(settled.deliveries) == ["a"]
+    assert redis_server.client().hlen("unacked") == 1
 
 
 # -- kombu and Celery on the same keys

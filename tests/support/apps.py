@@ -425,6 +425,10 @@ def define_turns(task, note):
     def emptying(items):
         items.clear()
 
+    @task(name="t.unique_of", unique_for=60, unique_key=lambda items: items[0])
+    def unique_of(items):
+        return items
+
     @task(name="t.exit_as_errback")
     def exit_as_errback(request, exc, traceback):
         sys.exit(4)

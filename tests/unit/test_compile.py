@@ -65,6 +65,19 @@ def test_a_signature_inside_itself_is_refused():
         plan(loop)
 
 
+def test_headers_that_end_in_nothing_have_a_part_where_they_are_workflows():
+    empty = chunks(s("t"), [], 2)
+    for member in (chord([], group()), empty, group(chord([], group())), s("a") | chord([s("b")], group())):
+        found = plan(chord([member], s("body")))
+        assert found.barriers[0].size == 1
+    with pytest.raises(CompositionError, match="empty chain"):
+        plan(chord([chord([s("t")], chain())], s("body")))
+    loop = chord([s("a")], s("b"))
+    loop.kwargs["body"] = loop
+    with pytest.raises((CompositionError, RecursionError), match=r"cycle|recursion"):
+        plan(chord([loop], s("body")))
+
+
 def test_chain_options_reach_the_first_step_and_callbacks_the_last():
     found = plan(s("a") | s("b"), queue="q", link=s("cb"), link_error=s("eb"), task_id="T", countdown=3)
     first = found.dispatches[0].options

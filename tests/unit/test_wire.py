@@ -59,7 +59,9 @@ def wrap(content, headers=None, **outer):
     ("raw", "said"),
     [
         (b"[1]", "envelope"), (b"{}", "content-type"), (wrap([[], {}, {}], body=None), "body"),
-        (wrap([[], {}, {}], body="!!"), "base64"), (wrap([[], {}]), "args, kwargs, embed"), (wrap("text"), "args"),
+        (wrap([[], {}, {}], body="!!"), "base64"),
+        (wrap([[], {}, {}], body="\ud800"), "base64"), (wrap([[], {}, {}], body="Ä"), "base64"),
+        (wrap([[], {}]), "args, kwargs, embed"), (wrap("text"), "args"),
         (wrap([[], {}, {}], {"id": "i"}), "task"), (wrap([[], {}, {}], {"task": "t"}), "id of t"),
         (wrap([{}, {}, {}]), "args"), (wrap([None, {}, {}]), "args"), (wrap([[], None, {}]), "kwargs"),
         (wrap([[], [], {}]), "kwargs"), (wrap([[], {}, []]), "embed"), (wrap([[], {}, {"chain": "x"}]), "chain"),

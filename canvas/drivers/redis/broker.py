@@ -19,7 +19,7 @@ from canvas.drivers.redis.keys import BrokerKeys
 from canvas.drivers.redis.link import Link
 from canvas.drivers.redis.packing import NOTHING, Packed, Packing, pack, pack_each, worker_of_tag
 from canvas.drivers.redis.restore import STARTED_FOR, Restore
-from canvas.drivers.redis.sources import Carried, Sources, sources
+from canvas.drivers.redis.sources import Carried, Sources
 from canvas.drivers.redis.turns import Turns
 from canvas.drivers.redis.waiting import Waiting
 from canvas.model.message import Delivery, Publish
@@ -34,7 +34,6 @@ _CLOCKS_AGREE_WITHIN = 2.0
 """Seconds. An answer takes time too."""
 _REPLIES_KEPT = 300
 """Seconds."""
-_SOURCES_KEPT = 100
 _LOOKED_AT = 1_000
 """Deferred messages that one call looks at."""
 
@@ -51,7 +50,6 @@ class RedisBroker:
         self.guards = Guards(link, self.keys)
         self._turns = Turns(link, self.keys)
         self._restore = Restore(link, self.keys, float(options.get("visibility_timeout") or 3600))
-        self._sources: dict[tuple[str, tuple[str, ...], frozenset[str]], Sources] = {}
         self._numbers: dict[str, int] = {}
         self._doubtful: dict[str, list[str]] = {}
         self.revision = 0
@@ -127,15 +125,16 @@ class RedisBroker:
         result_db: str,
         ready: tuple[str, str] | None,
         firings: Packed = NOTHING,
+        sources: Sources | None = None,
         carried: Carried | None = None,
     ) -> tuple[list[Any], list[Delivery], list[Any]]:
         """One call of settle.lua: packed settlements and firings in, verdicts, deliveries, verdicts on firings out.
 
-        ``carried``: messages that the settlements name by number.
+        ``sources`` are those of ``lease``; ``carried``: the message that stands beside the settlements.
         """
         if worker in self._doubtful:
             self._settle_doubt(worker)
-        lists, names, _ = self.sources(lease)
+        lists, names = sources or self.sources(lease)
         keys = self.keys
         limit = lease.limit if lease is not None else 0
         number = self._numbers.get(worker, 0)
@@ -157,7 +156,7 @@ class RedisBroker:
         ]
         try:
             verdicts, taken, revision, fired, clock = self.link.call(
-                "settle", script_keys, [*arguments, *names, *(carried.records if carried else ())], once=True
+                "settle", script_keys, [*arguments, *names, *([carried.record] if carried else ())], once=True
             )
         except Exception:
             if limit:
@@ -165,19 +164,16 @@ class RedisBroker:
                 self._doubtful.setdefault(worker, []).extend(tags)
             raise
         if lease is not None:
-            self._waiting.leased(limit)
+            if len(taken) < limit:
+                self._waiting.drained()
             self.revision = int(revision)
             offset = float(clock) - time.time()
             self.clock_offset = offset if abs(offset) > _CLOCKS_AGREE_WITHIN else 0.0
         now = time.monotonic()
+        own = carried.payload if carried else b""
         deliveries = [
-            Delivery(
-                tag.decode(),
-                queue.decode(),
-                carried.payloads[found - 1] if carried and isinstance(found, int) else found,
-                now,
-            )
-            for tag, queue, found in taken
+            Delivery(tag.decode(), queue.decode(), own if payload is None else payload, now)
+            for tag, queue, payload in taken
         ]
         return with_refused(verdicts, bad), deliveries, with_refused(fired, bad_chords)
 
@@ -185,16 +181,11 @@ class RedisBroker:
         """What to lease from; what waits in the inbox first."""
         if lease is None:
             return Sources()
-        kind = lease.worker, tuple(lease.queues), frozenset(self._waiting.armed(lease.worker))
-        found = self._sources.get(kind)
-        if found is None:
-            pairs = [(self.keys.queue_list(queue, step), queue) for step in STEPS for queue in lease.queues]
-            inbox = [(self.keys.inbox(lease.worker, key), queue) for key, queue in pairs if key in kind[2]]
-            found = sources(inbox, pairs)
-            if len(self._sources) >= _SOURCES_KEPT:
-                self._sources.clear()
-            self._sources[kind] = found
-        return found
+        pairs = [(self.keys.queue_list(queue, step), queue) for step in STEPS for queue in lease.queues]
+        armed = self._waiting.armed(lease.worker)
+        inbox = [(self.keys.inbox(lease.worker, key), queue) for key, queue in pairs if key in armed]
+        lists, names = zip(*[*inbox, *pairs], strict=True)
+        return Sources(lists, names)
 
     def _settle_doubt(self, worker: str) -> None:
         """A lease call failed on the way: what it may have taken is held under tags that nobody knows."""

@@ -6,9 +6,9 @@ from typing import Any
 from canvas.drivers.base import Delays, Lease, Settled
 from canvas.drivers.redis.answers import verdict_of, with_refused
 from canvas.drivers.redis.broker import RedisBroker, worker_of
-from canvas.drivers.redis.packing import Packed, Packing, pack, pack_each
+from canvas.drivers.redis.packing import UNWRITABLE, Packed, Packing, pack, pack_each
 from canvas.drivers.redis.results import RedisResults
-from canvas.drivers.redis.sources import Carried
+from canvas.drivers.redis.sources import Carried, Sources, carry, may_carry
 from canvas.errors import RefusedError
 from canvas.model.message import Publish
 from canvas.model.settlement import Firing, Join, Ready, Settlement, Verdict
@@ -27,16 +27,28 @@ class RedisCompleter:
     def settle(
         self, settlements: Sequence[Settlement], lease: Lease | None = None, firings: Sequence[Firing] = ()
     ) -> Settled:
-        carried = Carried(self._broker.sources(lease).tails)
+        sources = self._broker.sources(lease)
+        carried = self._carried(settlements, firings, sources)
         packed = pack_each(settlements, lambda settlement: self._packing.settlement(settlement, carried))
         if lease is None and not firings and not any(settlement.delivery for settlement in settlements):
             return Settled([verdict_of(one) for one in self._start(packed, None)], [], [])
         chords = pack_each(firings, self._packing.firing)
         worker = worker_of(settlements, lease)
         verdicts, deliveries, fired = self._broker.exchange(
-            worker, packed, lease, self._result_db, self._ready, chords, carried
+            worker, packed, lease, self._result_db, self._ready, chords, sources, carried
         )
         return Settled([verdict_of(one) for one in verdicts], deliveries, [verdict_of(one) for one in fired])
+
+    def _carried(
+        self, settlements: Sequence[Settlement], firings: Sequence[Firing], sources: Sources
+    ) -> Carried | None:
+        if not sources.lists or not may_carry(settlements, firings):
+            return None
+        (message,) = settlements[0].publishes
+        try:
+            return carry(message.payload, self._broker.lists_of(message), sources)
+        except UNWRITABLE:
+            return None  # packing it says why it cannot be sent
 
     def start(self, joins: Sequence[Join], messages: Sequence[Publish], delays: Delays = None) -> None:
         settlement = Settlement(None, fence="none", joins=list(joins), publishes=list(messages))

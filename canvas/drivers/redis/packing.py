@@ -23,7 +23,7 @@ T = TypeVar("T")
 Packed: TypeAlias = tuple[bytes, dict[int, str]]
 """What ``pack_each`` gives."""
 NOTHING: Packed = (b"\x90", {})
-_UNWRITABLE = (RefusedError, TypeError, ValueError, LookupError, AttributeError)
+UNWRITABLE = (RefusedError, TypeError, ValueError, LookupError, AttributeError)
 Words: TypeAlias = dict[str, Any]
 """What a script is told of one thing to do."""
 
@@ -41,13 +41,13 @@ def pack_each(items: Sequence[T], words: Callable[[T], Words]) -> Packed:
     not. Raises BrokerError when the words cannot be looked up."""
     try:
         return pack([words(item) for item in items]), {}
-    except _UNWRITABLE:
+    except UNWRITABLE:
         good, bad = [], {}
     for place, item in enumerate(items):
         try:
             written = words(item)
             pack(written)
-        except _UNWRITABLE as exc:
+        except UNWRITABLE as exc:
             bad[place] = f"{type(exc).__name__}: {exc}"
         else:
             good.append(written)
@@ -63,10 +63,13 @@ class Packing:
         self._lists_of = lists_of
 
     def settlement(self, settlement: Settlement, carried: Carried | None = None) -> Words:
-        """What settle.lua takes per settlement; ``carried`` takes messages that it may lease at once."""
+        """What settle.lua takes per settlement; ``carried`` is its message, where that stands beside it."""
         delivery, keys = settlement.delivery, self._broker
         words: Words = {"fence": settlement.fence}
-        publishes = self.publishes(settlement.publishes, carried)
+        if carried is None:
+            publishes = self.publishes(settlement.publishes)
+        else:
+            publishes = [carried.words(key) for p in settlement.publishes for key in self._lists_of(p)]
         if delivery is not None:
             words["tag"] = delivery.tag
             if settlement.begins or settlement.fence == "begun":
@@ -117,7 +120,7 @@ class Packing:
         """What a settlement foresees; an end that cannot be written is refused when it is handed out."""
         found = []
         for firing, digest in ends:
-            with suppress(*_UNWRITABLE):
+            with suppress(*UNWRITABLE):
                 found.append([firing.group_id, digest, pack(self.firing(firing))])
         return found
 
@@ -140,9 +143,7 @@ class Packing:
         return [self._group(part.group_id), part.group_id, member, score, part.value, part.fire, part.expires,
                 part.size or False]  # fmt: skip
 
-    def publishes(self, publishes: Sequence[Publish], carried: Carried | None = None) -> list[Any]:
-        if carried is not None:
-            return [carried.words(key, p.payload) for p in publishes for key in self._lists_of(p)]
+    def publishes(self, publishes: Sequence[Publish]) -> list[Any]:
         return [[key, p.payload] for p in publishes for key in self._lists_of(p)]
 
     def deferrals(self, deferrals: Sequence[Deferral]) -> list[Any]:

@@ -1,8 +1,10 @@
-"""What one call of settle.lua leases from, and the messages it sends there itself."""
+"""What one call of settle.lua leases from, and the one message that it may send there itself."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
+
+from canvas.model.settlement import Firing, Settlement
 
 
 class Sources(NamedTuple):
@@ -11,32 +13,39 @@ class Sources(NamedTuple):
     lists: Sequence[str] = ()
     names: Sequence[str] = ()
     """The queue that each belongs to."""
-    tails: Mapping[str, bytes] = {}
-    """By list, but for inboxes: what stands after a payload in the record of its lease."""
 
 
-def sources(inbox: Sequence[tuple[str, str]], pairs: Sequence[tuple[str, str]]) -> Sources:
-    """``inbox`` and ``pairs``: lists and their queues; the inbox comes first."""
-    lists, names = zip(*inbox, *pairs, strict=True)
-    return Sources(lists, names, {key: f',"",{json.dumps(queue)}]'.encode() for key, queue in pairs})
+class Carried(NamedTuple):
+    """The only message of a call, into a list that the call leases from: where nothing waits there, the script leases
+    it as it comes, and need neither be handed it as a list's element nor send it back."""
+
+    payload: bytes
+    queue: str
+    tail: bytes
+    """What stands after the payload in the record of its lease."""
+
+    @property
+    def record(self) -> bytes:
+        """As it stands in ``unacked``."""
+        return b"[" + self.payload + self.tail
+
+    def words(self, key: str) -> list[Any]:
+        """What the script is told of it."""
+        return [key, False, len(self.tail), self.queue]
 
 
-class Carried:
-    """Messages of one call that go into lists it leases from: where nothing waits there, the script leases them as they
-    come, and they need not be handed to it as list elements, nor be sent back."""
+def may_carry(settlements: Sequence[Settlement], firings: Sequence[Firing]) -> bool:
+    """Whether nothing else of the call can put anything into a list, so that no order is to be kept."""
+    if len(settlements) != 1 or firings:
+        return False
+    (one,) = settlements
+    return len(one.publishes) == 1 and not (one.foreseen or one.frees or one.disposal in ("requeue", "again"))
 
-    def __init__(self, tails: Mapping[str, bytes]) -> None:
-        self._tails = tails
-        self.payloads: list[bytes] = []
-        self.records: list[bytes] = []
-        """Each as it stands in ``unacked``."""
 
-    def words(self, key: str, payload: bytes) -> list[Any]:
-        """What the script is told of a message for a list."""
-        tail = self._tails.get(key)
-        # What is no JSON object is put into a string by the script.
-        if tail is None or not payload.startswith(b"{"):
-            return [key, payload]
-        self.payloads.append(payload)
-        self.records.append(b"[" + payload + tail)
-        return [key, len(self.records), len(tail)]
+def carry(payload: bytes, lists: Sequence[str], sources: Sources) -> Carried | None:
+    """A message that goes into ``lists``, if the call may lease it."""
+    # What is no JSON object is put into a string by the script.
+    if len(lists) != 1 or lists[0] not in sources.lists or not payload.startswith(b"{"):
+        return None
+    queue = sources.names[sources.lists.index(lists[0])]
+    return Carried(payload, queue, f',"",{json.dumps(queue)}]'.encode())

@@ -144,10 +144,9 @@ class Waiting:
         except BlockingIOError:
             return  # the pipe is full of wake-ups already
 
-    def leased(self, limit: int) -> None:
-        """A lease of up to ``limit`` messages has looked into the inbox first."""
-        if len(self._arrived) <= limit:
-            self._arrived.clear()
+    def drained(self) -> None:
+        """A lease has looked into the inbox first, and has left nothing there."""
+        self._arrived.clear()
 
     def return_inbox(self, worker: str) -> int:
         """Give back what arrived and was not leased."""

@@ -56,8 +56,13 @@ end
 -- What is known of a chord that still takes parts; nil of one that takes none.
 local function open_chord(base)
     if redis.call('GET', base .. '.c') == 'done' then return nil end
-    local size, extra = redis.call('GET', base .. '.s'), redis.call('GET', base .. '.t')
-    return {count = redis.call('ZCARD', base .. '.j'), size = tonumber(size or ''), extra = tonumber(extra or '0')}
+    return {count = redis.call('ZCARD', base .. '.j'), extra = tonumber(redis.call('GET', base .. '.t') or '0')}
+end
+
+-- How many parts a chord has, as far as its start has said.
+local function size_of(known, base)
+    if known.size == nil then known.size = tonumber(redis.call('GET', base .. '.s') or '') or false end
+    return known.size
 end
 
 -- Count a part, each member's once.
@@ -76,9 +81,14 @@ end
 
 -- Have a chord's keys last for ttl seconds, once in a script; whole: those of its start too.
 local function prolong(known, base, ttl, whole)
-    if ttl <= 0 or known.lasts == 'whole' or (known.lasts and not whole) then return end
-    for _, key in ipairs(whole and {'.j', '.d', '.t', '.s', ''} or {'.j', '.d'}) do redis.call('EXPIRE', base .. key, ttl) end
-    known.lasts = whole and 'whole' or 'parts'
+    local lasting = (whole and 'whole ' or 'parts ') .. ttl
+    if ttl <= 0 or known.lasting == lasting then return end
+    local there = true
+    for _, key in ipairs(whole and {'.t', '.s', '', '.d', '.j'} or {'.d', '.j'}) do
+        there = redis.call('EXPIRE', base .. key, ttl) == 1
+    end
+    -- Its last is that of the parts: a key that is not there yet has to be prolonged again.
+    if there then known.lasting = lasting end
 end
 
 -- p: {base, group id, member, score, value, fire, ttl, size or false: as a join said}; appends to found what is ready now
@@ -89,7 +99,7 @@ local function part(p, found)
     if not known then return end
     add(known, base, p)
     prolong(known, base, ttl, not p[8])
-    local size = tonumber(p[8]) or known.size
+    local size = tonumber(p[8]) or size_of(known, base)
     if not size or known.count ~= size + known.extra then
         counted[base] = known
         return

@@ -8,12 +8,12 @@
 --     publishes, deferrals: as effects.lua says; begins: whether the tag's message starts now, and begun: hash of messages
 --     that its worker acked before they ran; frees: {{places, parked, hash of keys with parked messages, key, start of
 --     begun keys}, …}; unlocks: {{lock, owner}, …}; dead: {list of dead letters, payload, reason, queue, how many to keep};
---     of publishes, some are {list, number of a message, length of what follows its payload}
+--     of publishes, one may be {list, false, length of what follows its payload in ARGV's last, queue}
 --     foreseen: ends of chords {group, SHA-1 of the parts that it takes, msgpack: as fire.lua}
 -- ARGV[4] how many to lease   ARGV[5] tag prefix   ARGV[6] number of the first tag
--- ARGV[7] chords to end, msgpack: {as fire.lua, …}   ARGV[8…] queue name of each list, then messages as in unacked:
---     [payload,"",queue]
--- Returns {verdicts, deliveries, revision of what is revoked, verdicts on chords, unix time}: verdict {held, ready chords {group, fire, parts, structure}, groups of chords that ended as foreseen}, delivery {tag, queue, payload, or the number of a message}; {-1, why} for what cannot be done
+-- ARGV[7] chords to end, msgpack: {as fire.lua, …}   ARGV[8…] queue name of each list, then the only message that is
+--     sent, where it may be leased at once: as in unacked, [payload,"",queue]
+-- Returns {verdicts, deliveries, revision of what is revoked, verdicts on chords, unix time}: verdict {held, ready chords {group, fire, parts, structure}, groups of chords that ended as foreseen}, delivery {tag, queue, payload, nil of the message in ARGV}; {-1, why} for what cannot be done
 
 broker_db, result_db = ARGV[1], ARGV[2]
 deferred, messages, ready_key, ready_index = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
@@ -47,28 +47,20 @@ local function keep_leases()
     hashed, scored, tags = {}, {}, {}
 end
 
-local queue_of = {}
-for k = FIRST_LIST, #KEYS do queue_of[KEYS[k]] = ARGV[k - 2] end
--- Whether a message waits in one of the lists to lease from; nil: not looked at yet.
-local waits
-
-local function look()
-    waits = false
+local function nothing_waits()
     for first = FIRST_LIST, #KEYS, AT_ONCE do
-        waits = waits or redis.call('EXISTS', unpack(KEYS, first, math.min(first + AT_ONCE - 1, #KEYS))) > 0
+        if redis.call('EXISTS', unpack(KEYS, first, math.min(first + AT_ONCE - 1, #KEYS))) > 0 then return false end
     end
+    return true
 end
 
--- What may be leased here is, unless something else is first.
+-- The message in ARGV is leased here, unless something else is first.
 push = function(m)
-    local list, payload = m[1], m[2]
-    if m[3] then
-        local record = ARGV[#KEYS - 2 + payload]
-        if waits == nil then look() end
-        if wanted > 0 and not waits then return lease(record, queue_of[list], payload) end
-        payload = string.sub(record, 2, -1 - m[3])
+    local list, payload, tail, queue = unpack(m, 1, 4)
+    if not payload then
+        if wanted > 0 and nothing_waits() then return lease(ARGV[#ARGV], queue, false) end
+        payload = string.sub(ARGV[#ARGV], 2, -1 - tail)
     end
-    if queue_of[list] then waits = true end
     redis.call('LPUSH', list, payload)
 end
 
@@ -135,7 +127,6 @@ end
 local function take_effect(s)
     local found = as_foreseen(s, record_and_send(s))
     on_broker()
-    if s.frees then waits = true end
     for _, f in ipairs(s.frees or NONE) do free(f, s.tag, KEYS[1]) end
     for _, u in ipairs(s.unlocks or NONE) do unlock(u[1], u[2]) end
     if s.dead then
@@ -183,7 +174,7 @@ settle_together(settlements, verdicts)
 for i, s in ipairs(settlements) do verdicts[i] = verdicts[i] or settle(s) end
 
 on_broker()
-for k = FIRST_LIST, waits == false and 0 or #KEYS do
+for k = FIRST_LIST, #deliveries > 0 and 0 or #KEYS do
     if wanted <= 0 then break end
     local taken = redis.pcall('RPOP', KEYS[k], wanted)
     if taken and not taken.err then
