@@ -280,6 +280,13 @@ def test_many_messages_of_many_lists_keep_their_order(driver):
         assert ids(leased) == [f"{queue}{n}" for n in range(2_500)]
 
 
+def test_the_messages_of_a_start_keep_their_order(driver):
+    sent = [publish(str(number), ("q", "q2")[number % 2]) for number in range(4_500)]
+    driver.completer.start([], sent)
+    assert ids(driver.broker.lease(Lease("w", ["q"], 4_500))) == [str(number) for number in range(0, 4_500, 2)]
+    assert ids(driver.broker.lease(Lease("w", ["q2"], 4_500))) == [str(number) for number in range(1, 4_500, 2)]
+
+
 def test_a_lease_whose_answer_was_lost_is_found_again(driver, redis_server):
     driver.broker.publish([publish("a"), publish("b")])
     link = driver.broker.link

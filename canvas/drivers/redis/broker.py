@@ -17,7 +17,7 @@ from canvas.drivers.redis.guards import Guards
 from canvas.drivers.redis.inbox import ReplyQueue, Subscription, reply_queue, subscribed
 from canvas.drivers.redis.keys import BrokerKeys
 from canvas.drivers.redis.link import Link
-from canvas.drivers.redis.packing import NOTHING, Packed, Packing, pack, pack_each, worker_of_tag
+from canvas.drivers.redis.packing import NOTHING, PUSHED_AT_ONCE, Packed, Packing, pack, pack_each, worker_of_tag
 from canvas.drivers.redis.restore import STARTED_FOR, Restore
 from canvas.drivers.redis.sources import Carried, Sources
 from canvas.drivers.redis.turns import Turns
@@ -25,8 +25,6 @@ from canvas.drivers.redis.waiting import Waiting
 from canvas.model.message import Delivery, Publish
 from canvas.model.settlement import Deferral, Lock, Orphan, Settlement, Verdict
 
-_PUSHED_AT_ONCE = 1_000
-"""Messages of one call: the script's stack has room for some thousands."""
 _BYTES_AT_ONCE = 1 << 20
 Pushes: TypeAlias = dict[str, list[bytes]]
 """By list, its payloads."""
@@ -80,14 +78,14 @@ class RedisBroker:
     def _pushes(self, messages: Sequence[Publish]) -> Iterator[Pushes]:
         """What goes into which list, in calls of a size that a server does not stall for."""
         pushes: Pushes = {}
-        room, places = _BYTES_AT_ONCE, _PUSHED_AT_ONCE
+        room, places = _BYTES_AT_ONCE, PUSHED_AT_ONCE
         for message in messages:
             for key in self.lists_of(message):
                 pushes.setdefault(key, []).append(message.payload)
                 room, places = room - len(message.payload), places - 1
                 if room <= 0 or not places:
                     yield pushes
-                    pushes, room, places = {}, _BYTES_AT_ONCE, _PUSHED_AT_ONCE
+                    pushes, room, places = {}, _BYTES_AT_ONCE, PUSHED_AT_ONCE
         if pushes:
             yield pushes
 

@@ -19,6 +19,8 @@ from canvas.model.settlement import Deferral, Firing, Foreseen, Join, Part, Sett
 from canvas.wire.message import put_back
 
 DEAD_LETTERS_KEPT = 10_000
+PUSHED_AT_ONCE = 1_000
+"""Messages that one command takes: the scripts' stack has room for some thousands."""
 T = TypeVar("T")
 Packed: TypeAlias = tuple[bytes, dict[int, str]]
 """What ``pack_each`` gives."""
@@ -144,7 +146,16 @@ class Packing:
                 part.size or False]  # fmt: skip
 
     def publishes(self, publishes: Sequence[Publish]) -> list[Any]:
-        return [[key, p.payload] for p in publishes for key in self._lists_of(p)]
+        pushes: list[list[Any]] = []
+        last: dict[str, list[Any]] = {}
+        for p in publishes:
+            for key in self._lists_of(p):
+                push = last.get(key)
+                if push is None or len(push) > PUSHED_AT_ONCE:
+                    push = last[key] = [key]
+                    pushes.append(push)
+                push.append(p.payload)
+        return pushes
 
     def deferrals(self, deferrals: Sequence[Deferral]) -> list[Any]:
         return [

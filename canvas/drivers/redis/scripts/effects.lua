@@ -127,9 +127,9 @@ local function forget(group, base, failed)
     return held
 end
 
--- m: {list, payload}; a script that leases may put another in its place
+-- m: {list, payload, …}; a script that leases may put another function in its place
 local function push(m)
-    redis.call('LPUSH', m[1], m[2])
+    redis.call('LPUSH', unpack(m))
 end
 
 -- Send s.publishes, {m, …}, and s.deferrals, {{id, due, list, payload}, …}.

@@ -56,12 +56,11 @@ end
 
 -- The message in ARGV is leased here, unless something else is first.
 push = function(m)
-    local list, payload, tail, queue = unpack(m, 1, 4)
-    if not payload then
-        if wanted > 0 and nothing_waits() then return lease(ARGV[#ARGV], queue, false) end
-        payload = string.sub(ARGV[#ARGV], 2, -1 - tail)
-    end
-    redis.call('LPUSH', list, payload)
+    if m[2] then return redis.call('LPUSH', unpack(m)) end
+    local list, _, tail, queue = unpack(m, 1, 4)
+    local record = ARGV[#ARGV]
+    if wanted > 0 and nothing_waits() then return lease(record, queue, false) end
+    redis.call('LPUSH', list, string.sub(record, 2, -1 - tail))
 end
 
 local function is_held(s)
