@@ -395,7 +395,7 @@ class Canvas:
         """Compile ``sig`` and send what starts it; the handle of its result (``None`` for an empty chain)."""
         if self.conf.task_always_eager:
             return apply_eagerly(self, sig, tuple(args), dict(kwargs), dict(options))
-        return self.sender.send(sig, args, kwargs, options)
+        return self.sender.send(sig, self.sender.plan(sig, args, kwargs, options), options)
 
     async def aapply_signature(
         self, sig: Signature[Any], args: Iterable[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
@@ -403,7 +403,7 @@ class Canvas:
         """``apply_signature`` on an event loop."""
         if self.conf.task_always_eager:
             return apply_eagerly(self, sig, tuple(args), dict(kwargs), dict(options))
-        return await self.sender.asend(sig, args, kwargs, options)
+        return await self.sender.asend(sig, self.sender.plan(sig, args, kwargs, options), options)
 
     def apply_eagerly(
         self, sig: Signature[Any], args: tuple[Any, ...], kwargs: dict[str, Any], options: Mapping[str, Any]
@@ -432,7 +432,7 @@ class Canvas:
 
         The options of a task that is registered here count, as in Celery; its arguments are not held against it.
         """
-        return self.sender.send(self._by_name(name, args, kwargs), (), {}, options, typed=False)
+        return self.sender.send(*self._by_name(name, args, kwargs, options), options)
 
     async def asend_task(
         self,
@@ -442,13 +442,14 @@ class Canvas:
         **options: Any,
     ) -> Any:
         """``send_task`` on an event loop."""
-        return await self.sender.asend(self._by_name(name, args, kwargs), (), {}, options, typed=False)
+        return await self.sender.asend(*self._by_name(name, args, kwargs, options), options)
 
-    def _by_name(self, name: str, args: Any, kwargs: Any) -> Signature[Any]:
+    def _by_name(self, name: str, args: Any, kwargs: Any, options: Mapping[str, Any]) -> tuple[Signature[Any], Plan]:
         check_call(name, args, kwargs)
         if self.conf.task_always_eager:
             warn_caller("task_always_eager has no effect on send_task", AlwaysEagerIgnored)
-        return Signature(name, args, kwargs, app=self)
+        sig: Signature[Any] = Signature(name, args, kwargs, app=self)
+        return sig, self.sender.plan(sig, (), {}, options, typed=False)
 
     def signature(self, *args: Any, **kwargs: Any) -> Signature[Any]:
         """``signature(...)`` bound to this app."""

@@ -100,11 +100,11 @@ class DjangoFixup:
 
     def _in_process(self, **_: Any) -> None:
         """Leave inherited connections to the parent: closing one properly would end it for that too."""
-        from django.db import connections
+        from django.db import InterfaceError, connections
 
         if self._forked:
             for connection in connections.all(initialized_only=True):
-                with suppress(AttributeError, OSError, TypeError, *_interface_errors()):
+                with suppress(AttributeError, OSError, TypeError, InterfaceError):
                     os.close(connection.connection.fileno())
         self._close_connections()
         _close_caches()
@@ -124,7 +124,7 @@ class DjangoFixup:
 
     def _close_connections(self) -> None:
         from django.conf import settings
-        from django.db import DatabaseError, connections
+        from django.db import DatabaseError, InterfaceError, connections
 
         if _on_a_loop():
             return  # Coroutines use connections of other threads; Django refuses to touch any here.
@@ -135,17 +135,11 @@ class DjangoFixup:
                 if pooled and self._forked:
                     with suppress(KeyError):
                         connection.close_pool()
-            except _interface_errors():
+            except InterfaceError:
                 continue
             except DatabaseError as exc:
                 if "closed" not in str(exc) and "not connected" not in str(exc):
                     raise
-
-
-def _interface_errors() -> tuple[type[Exception], ...]:
-    from django.db import InterfaceError
-
-    return (InterfaceError,)
 
 
 def _close_caches() -> None:

@@ -10,8 +10,8 @@ from canvas.errback import body_errbacks, call_errback, dependency_error, join_o
 from canvas.errors import Ignore, Reject, TaskRevokedError
 from canvas.execute import execute
 from canvas.model import states
-from canvas.model.chain import LAST_STEP, normal_steps, with_parts
-from canvas.model.chord import body_options, chord, header_members, header_options
+from canvas.model.chain import LAST_STEP, header_parts, normal_steps
+from canvas.model.chord import body_options, chord, header_options
 from canvas.model.current import current_request
 from canvas.model.group import flat_members, group
 from canvas.model.ids import new_id
@@ -185,7 +185,7 @@ def _never_run(app: Any, sig: Signature[Any], exc: BaseException | None, task_id
         return GroupResult(sig.id or new_id(), results, app=app)
     if isinstance(sig, chord):
         result = _never_run(app, sig.body, exc, task_id)
-        if members := with_parts(flat_members(header_members(sig.tasks))):
+        if members := header_parts(sig.tasks):
             _first(result).parent = _never_run(app, group(members), None)
         return result
     if sig.subtask_type == "chain":
@@ -225,7 +225,7 @@ def _chord(app: Any, sig: chord, args: tuple[Any, ...], kwargs: Options, options
         body.link_error(errback)
     if sig.args and not sig.immutable:
         args = (*args, *sig.args)
-    members = with_parts(flat_members(header_members(sig.tasks)))
+    members = header_parts(sig.tasks)
     results = [_run(app, member, args, kwargs, header_options(merged)) for member in members]
     header = GroupResult(new_id(), results, app=app)
     ended = join_order(results, lambda result: result.results if isinstance(result, GroupResult) else None)

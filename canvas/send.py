@@ -33,19 +33,8 @@ class Sender:
     def __init__(self, app: "Canvas") -> None:
         self._app = app
 
-    def send(
-        self,
-        sig: Signature[Any],
-        args: Iterable[Any],
-        kwargs: Mapping[str, Any],
-        options: Mapping[str, Any],
-        typed: bool = True,
-    ) -> Any:
-        """Send what starts ``sig``; the handle of its result, ``None`` for an empty chain.
-
-        ``typed``: whether arguments are held against the functions that are known here, as ``plan``.
-        """
-        plan = self.plan(sig, args, kwargs, options, typed)
+    def send(self, sig: Signature[Any], plan: Plan, options: Mapping[str, Any]) -> Any:
+        """Send what starts ``sig``, whose plan it is; the handle of its result, ``None`` for an empty chain."""
         own = self._sent_by_themselves(sig, plan)
         outgoing, joins = self.encode(plan)
         driver = self._app.driver
@@ -64,16 +53,8 @@ class Sender:
             self._tell_sent(outgoing)
         return self._sent(sig, plan, outgoing, options) if alone is None else alone
 
-    async def asend(
-        self,
-        sig: Signature[Any],
-        args: Iterable[Any],
-        kwargs: Mapping[str, Any],
-        options: Mapping[str, Any],
-        typed: bool = True,
-    ) -> Any:
+    async def asend(self, sig: Signature[Any], plan: Plan, options: Mapping[str, Any]) -> Any:
         """``send`` on an event loop."""
-        plan = self.plan(sig, args, kwargs, options, typed)
         own = self._sent_by_themselves(sig, plan)
         outgoing, joins = self.encode(plan)
         driver = self._app.driver
@@ -163,7 +144,7 @@ class Sender:
         options: Mapping[str, Any],
         typed: bool = True,
     ) -> Plan:
-        """The compiled run of ``sig``.
+        """The compiled run of ``sig``; ``typed``: arguments are held against the functions that are known here.
 
         Raises CompositionError, TypeError for arguments that don't fit, ConfigurationError for a queue that may not
         be made or a chord without a place for results.

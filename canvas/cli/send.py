@@ -55,7 +55,8 @@ def call(obj: Any, /, name: str, arguments: list[Any], keywords: dict[str, Any],
     app = obj.app
     try:
         # As by name, but held against the function, which is known here: who types makes slips.
-        click.echo(app.sender.send(app.signature(name, arguments, keywords), (), {}, given).id)
+        sig = app.signature(name, arguments, keywords)
+        click.echo(app.sender.send(sig, app.sender.plan(sig, (), {}, given), given).id)
     except TypeError as exc:
         raise click.ClickException(str(exc)) from exc
 

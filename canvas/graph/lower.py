@@ -13,8 +13,8 @@ import networkx as nx
 
 from canvas.errors import CompositionError
 from canvas.graph.steps import Fork, Graph, Join, Span, Step, fork_key, join_key, node_of, targets
-from canvas.model.chain import LAST_STEP, normal_steps, with_parts
-from canvas.model.chord import body_options, chord, header_members, header_options
+from canvas.model.chain import LAST_STEP, header_parts, normal_steps
+from canvas.model.chord import body_options, chord, header_options
 from canvas.model.group import flat_members, group
 from canvas.model.signature import Signature, as_list, maybe_signature
 from canvas.model.spread import chunks
@@ -182,7 +182,7 @@ class Lowering:
         body = maybe_signature(kwargs.pop("body", None)) or sig.body
         options = {**sig.options, **_given(call.options)} if live else dict(sig.options)
         args = (*call.args, *sig.args) if call.args and not sig.immutable else tuple(sig.args)
-        header = self._header(sig)
+        header = header_parts(sig.tasks)
         body = self._body(body, options, call, live)
         if not header:
             return self._headless(body, live)
@@ -195,9 +195,6 @@ class Lowering:
             for index, member in enumerate(header)
         ]
         return self._joined(fork, group_id, spans, body, options, live)
-
-    def _header(self, sig: chord) -> list[Signature[Any]]:
-        return with_parts(flat_members(header_members(sig.tasks)))
 
     def _headless(self, body: Signature[Any], live: bool) -> Span:
         """With no header there is nothing to wait for: the body starts with an empty list (H7)."""

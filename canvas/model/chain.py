@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from canvas.errors import CompositionError
-from canvas.model.chord import chord
-from canvas.model.group import group
+from canvas.model.chord import chord, header_members
+from canvas.model.group import flat_members, group
 from canvas.model.run import HEADER
 from canvas.model.signature import Signature, as_list, maybe_signature, shorten_names, subtype
 from canvas.model.spread import chunks
@@ -258,35 +258,42 @@ def _follow(result: Any, before: Any) -> Any:
     return result
 
 
-def with_parts(members: list[Signature[Any]]) -> list[Signature[Any]]:
-    """A header's members, each with a task at its end where all end in nothing: in groups without members, behind
-    chords. No part would ever be counted, and the chord would wait for ever; the value of that task is the empty list.
+def header_parts(tasks: Any) -> list[Signature[Any]]:
+    """The members of a chord's header, each with a task at its end where all end in nothing: in groups without members,
+    behind chords. No part would be counted, and the chord would wait for ever; that task's value is the empty list.
     """
-    return [_ended(member) for member in members] if members and all(map(_ends_in_nothing, members)) else members
+    members = flat_members(header_members(tasks))
+    ended = _all_ended(members, ())
+    return members if ended is None else ended
 
 
-def _ends_in_nothing(sig: Signature[Any], around: tuple[int, ...] = ()) -> bool:
-    """``around``: the signatures it stands in, of which it may be one, until that is refused."""
+def _all_ended(members: list[Signature[Any]], around: tuple[int, ...]) -> list[Signature[Any]] | None:
+    """``members`` with tasks at their ends, if all of them end in nothing."""
+    found = []
+    for member in members:
+        ended = _ended(member, around)
+        if ended is None:
+            return None
+        found.append(ended)
+    return found
+
+
+def _ended(sig: Signature[Any], around: tuple[int, ...]) -> Signature[Any] | None:
+    """``sig`` with a task at its end, if it ends in nothing; ``around``: the signatures it stands in, of which it may
+    be one, until that is refused."""
     if id(sig) in around:
-        return False
+        return None
     inside = (*around, id(sig))
-    if isinstance(sig, chunks):
-        return not sig.kwargs["it"]
-    if sig.subtask_type == "group":
-        return all(_ends_in_nothing(member, inside) for member in sig._members())
+    if isinstance(sig, chord):
+        body = None if sig.body is None else _ended(sig.body, inside)
+        return None if body is None else sig.with_fields(kwargs={**sig.kwargs, "body": body})
     if sig.subtask_type == "chain":
         steps = normal_steps(sig._members())
-        return bool(steps) and _ends_in_nothing(steps[-1], inside)
-    return isinstance(sig, chord) and sig.body is not None and _ends_in_nothing(sig.body, inside)
-
-
-def _ended(sig: Signature[Any]) -> Signature[Any]:
-    members = sig._members()
-    if sig.subtask_type == "group" and members:
-        return sig.with_fields(kwargs={**sig.kwargs, "tasks": [_ended(member) for member in members]})
-    if sig.subtask_type == "chain":
-        steps = normal_steps(members)
-        return sig.with_fields(kwargs={**sig.kwargs, "tasks": [*steps[:-1], _ended(steps[-1])]})
-    if isinstance(sig, chord):
-        return sig.with_fields(kwargs={**sig.kwargs, "body": _ended(sig.body)})
-    return Signature("celery.accumulate", ([],), {"index": 0}, immutable=True, app=sig._app)
+        last = _ended(steps[-1], inside) if steps else None
+        return None if last is None else sig.with_fields(kwargs={**sig.kwargs, "tasks": [*steps[:-1], last]})
+    if sig.subtask_type == "group" and sig._members():
+        members = _all_ended(sig._members(), inside)
+        return None if members is None else sig.with_fields(kwargs={**sig.kwargs, "tasks": members})
+    if sig.subtask_type == "group" or (isinstance(sig, chunks) and not sig.kwargs["it"]):
+        return Signature("celery.accumulate", ([],), {"index": 0}, immutable=True, app=sig._app)
+    return None

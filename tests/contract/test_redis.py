@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import celery
 import pytest
@@ -287,8 +288,9 @@ def test_the_messages_of_a_start_keep_their_order(driver):
     assert ids(driver.broker.lease(Lease("w", ["q2"], 4_500))) == [str(number) for number in range(1, 4_500, 2)]
 
 
-def test_a_lease_whose_answer_was_lost_is_found_again(driver, redis_server):
-    driver.broker.publish([publish("a"), publish("b")])
+@contextmanager
+def answers_lost(driver):
+    """What scripts do is done, and nobody hears of it."""
     link = driver.broker.link
     original = link.call
 
@@ -297,9 +299,16 @@ def test_a_lease_whose_answer_was_lost_is_found_again(driver, redis_server):
         raise OperationalError("the answer was lost")
 
     link.call = cut
-    with pytest.raises(OperationalError):
+    try:
+        yield
+    finally:
+        link.call = original
+
+
+def test_a_lease_whose_answer_was_lost_is_found_again(driver, redis_server):
+    driver.broker.publish([publish("a"), publish("b")])
+    with answers_lost(driver), pytest.raises(OperationalError):
         driver.broker.lease(Lease("w", ["q"], 1))
-    link.call = original
     assert ids(driver.broker.lease(Lease("w", ["q"], 5))) == ["a", "b"]
     assert redis_server.client().hlen("unacked") == 2
 
@@ -559,18 +568,9 @@ def test_a_successor_of_another_queue_or_beyond_the_limit_is_sent(driver):
 def test_a_successor_whose_lease_was_not_heard_of_is_found_again(driver, redis_server):
     driver.broker.publish([publish("before", "elsewhere")])
     (held,) = driver.broker.lease(Lease("w", ["elsewhere"], 1))
-    link = driver.broker.link
-    original = link.call
-
-    def cut(name, keys, arguments, once=False):
-        original(name, keys, arguments, once)
-        raise OperationalError("the answer was lost")
-
-    link.call = cut
     settlement = Settlement(held, publishes=[publish("a")])
-    with pytest.raises(OperationalError):
+    with answers_lost(driver), pytest.raises(OperationalError):
         driver.completer.settle([settlement], Lease("w", ["q"], 5))
-    link.call = original
     settled = driver.completer.settle([settlement], Lease("w", ["q"], 5))
     assert not settled.verdicts[0].held
     assert ids(settled.deliveries) == ["a"]

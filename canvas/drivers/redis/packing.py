@@ -68,10 +68,7 @@ class Packing:
         """What settle.lua takes per settlement; ``carried`` is its message, where that stands beside it."""
         delivery, keys = settlement.delivery, self._broker
         words: Words = {"fence": settlement.fence}
-        if carried is None:
-            publishes = self.publishes(settlement.publishes)
-        else:
-            publishes = [carried.words(key) for p in settlement.publishes for key in self._lists_of(p)]
+        publishes = self.publishes(settlement.publishes) if carried is None else [carried.words]
         if delivery is not None:
             words["tag"] = delivery.tag
             if settlement.begins or settlement.fence == "begun":

@@ -19,6 +19,8 @@ class Carried(NamedTuple):
     """The only message of a call, into a list that the call leases from: where nothing waits there, the script leases
     it as it comes, and need neither be handed it as a list's element nor send it back."""
 
+    key: str
+    """The list."""
     payload: bytes
     queue: str
     tail: bytes
@@ -29,9 +31,10 @@ class Carried(NamedTuple):
         """As it stands in ``unacked``."""
         return b"[" + self.payload + self.tail
 
-    def words(self, key: str) -> list[Any]:
+    @property
+    def words(self) -> list[Any]:
         """What the script is told of it."""
-        return [key, False, len(self.tail), self.queue]
+        return [self.key, False, len(self.tail), self.queue]
 
 
 def may_carry(settlements: Sequence[Settlement], firings: Sequence[Firing]) -> bool:
@@ -48,4 +51,4 @@ def carry(payload: bytes, lists: Sequence[str], sources: Sources) -> Carried | N
     if len(lists) != 1 or lists[0] not in sources.lists or not payload.startswith(b"{"):
         return None
     queue = sources.names[sources.lists.index(lists[0])]
-    return Carried(payload, queue, f',"",{json.dumps(queue)}]'.encode())
+    return Carried(lists[0], payload, queue, f',"",{json.dumps(queue)}]'.encode())
