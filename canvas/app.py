@@ -15,7 +15,7 @@ from canvas import task as task_module
 from canvas.backend import Backend
 from canvas.call_check import check_call, warn_caller
 from canvas.client import Ambient, Client
-from canvas.config import Config
+from canvas.config import Config, imported
 from canvas.control import Control
 from canvas.drivers import open_driver
 from canvas.drivers.base import Driver
@@ -61,11 +61,13 @@ def _signal(name: str) -> "cached_property[Signal]":
 class Canvas:
     """An application: ``Canvas("shop", broker="redis://…", backend="redis://…")``.
 
-    ``main`` names tasks defined in ``__main__``. Further keyword arguments are settings. Settings may also come
-    from ``config_from_object``, the environment (``CANVAS_…``, ``CELERY_…``) and assignment to ``app.conf``.
+    ``main`` names tasks defined in ``__main__``. Further keyword arguments, and ``changes``, are settings. Settings may
+    also come from ``config_from_object``, the environment (``CANVAS_…``, ``CELERY_…``) and assignment to ``app.conf``.
+    ``task_cls`` is the base of tasks, or its name (``"proj.tasks:Base"``); ``strict_typing=False`` leaves arguments
+    unchecked where a task does not say otherwise; with ``autofinalize=False`` tasks wait for ``finalize``.
     """
 
-    Task: type[task_module.Task[Any]] = task_module.Task
+    task_cls: type[task_module.Task[Any]] | str = task_module.Task
 
     def __init__(
         self,
@@ -76,11 +78,16 @@ class Canvas:
         set_as_current: bool = True,
         config_source: Any = None,
         namespace: str | None = None,
-        task_cls: type[task_module.Task[Any]] | None = None,
+        task_cls: type[task_module.Task[Any]] | str | None = None,
+        changes: Mapping[str, Any] | None = None,
+        autofinalize: bool = True,
+        strict_typing: bool = True,
         **settings: Any,
     ) -> None:
         self.main = main
-        self._overrides = dict(settings)
+        self.autofinalize = autofinalize
+        self.strict_typing = strict_typing
+        self._overrides = {**(changes or {}), **settings}
         self._given(broker_url=broker, result_backend=backend)
         if include is not None:
             self._overrides["include"] = list(include)
@@ -98,17 +105,32 @@ class Canvas:
             from canvas.django import DjangoTask, fixup
 
             self._django = fixup(self)
-            if self._django is not None:
-                self.Task = DjangoTask
+            if self._django is not None and self.task_cls is task_module.Task:
+                self.task_cls = DjangoTask
         if task_cls is not None:
-            self.Task = task_cls
+            self.task_cls = task_cls
         if set_as_current:
             set_current_app(self)
         builtins.register(self)
         shared.adopt(self)
+        self.on_init()
+
+    def on_init(self) -> None:
+        """For subclasses: called when the app is made."""
 
     def _given(self, **settings: Any) -> None:
         self._overrides.update({key: value for key, value in settings.items() if value is not None})
+
+    @property
+    def Task(self) -> type[task_module.Task[Any]]:
+        """The base of the tasks that are made from functions."""
+        if isinstance(self.task_cls, str):
+            self.task_cls = imported(self.task_cls)
+        return self.task_cls  # type: ignore[return-value]
+
+    @Task.setter
+    def Task(self, base: type[task_module.Task[Any]]) -> None:
+        self.task_cls = base
 
     # -- settings
 
@@ -242,15 +264,20 @@ class Canvas:
     def tasks(self) -> TaskRegistry:
         """Every registered task by name."""
         if not self._finalized:
-            self.finalize()
+            self.finalize(auto=True)
         return self._tasks
 
     def finalize(self, auto: bool = False) -> None:
-        """Bind every task to the settings; done by itself at first use. ``on_configure`` and ``on_after_configure`` are
-        sent before, ``on_after_finalize`` after."""
+        """Bind every task to the settings; done by itself (``auto``) at first use. ``on_configure`` and
+        ``on_after_configure`` are sent before, ``on_after_finalize`` after.
+
+        Raises RuntimeError where it is not to be done by itself.
+        """
         with self._lock:
             if self._finalized or self._finalizing:
                 return
+            if auto and not self.autofinalize:
+                raise RuntimeError("Contract breach: app not finalized; call app.finalize() first (autofinalize=False)")
             self._finalizing = True
             try:
                 # What receivers change of the settings is to reach the tasks.

@@ -48,7 +48,7 @@ def cancel_run(self: Task[Any], run: str, attempt: int) -> str:
 
 def register(app: "Canvas") -> None:
     """Give ``app`` the built-in tasks."""
-    options: dict[str, Any] = {"shared": False, "lazy": False}
+    options: dict[str, Any] = {"shared": False, "lazy": False, "base": Task}
     app.task(name="celery.accumulate", **options)(accumulate)
     app.task(name="celery.map", **options)(xmap)
     app.task(name="celery.starmap", **options)(xstarmap)

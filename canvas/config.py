@@ -185,7 +185,7 @@ def _unknown(name: str, source: str) -> str:
 
 def _from_object(obj: Any, namespace: str | None) -> dict[str, Any]:
     if isinstance(obj, str):
-        obj = _imported(obj)
+        obj = imported(obj)
     if isinstance(obj, Mapping):
         found = {str(name): value for name, value in obj.items()}
     else:
@@ -212,7 +212,8 @@ def _meant_as_setting(name: str, value: Any) -> bool:
     return name in _OLD or bool(_close_to(name, cutoff=0.85))
 
 
-def _imported(name: str) -> Any:
+def imported(name: str) -> Any:
+    """What ``module:attribute`` or ``module.attribute`` names. Raises ImportError, AttributeError."""
     module, _, attribute = name.partition(":")
     try:
         found: Any = importlib.import_module(module)

@@ -47,7 +47,8 @@ class Task(Generic[R]):
 
     name: str = ""
     abstract: bool = True
-    typing: bool = True
+    typing: bool | None = None
+    """Whether a call's arguments are held against the function; ``None``: as the app's ``strict_typing``."""
     max_retries: int | None = 3
     default_retry_delay: float = 180
     autoretry_for: tuple[type[BaseException], ...] = ()
@@ -129,6 +130,8 @@ class Task(Generic[R]):
         """Make it ``app``'s, filling unset attributes from the app's settings."""
         self.app = app
         annotate(self, app.conf.task_annotations)
+        if self.typing is None:
+            self.typing = app.strict_typing
         for attribute, setting in FROM_CONFIG.items():
             if getattr(self, attribute) is None:
                 setattr(self, attribute, app.conf[setting])

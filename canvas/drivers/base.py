@@ -9,7 +9,7 @@ contract. Errors: an unreachable server raises :class:`canvas.errors.Operational
 retries; a refused request raises :class:`canvas.errors.BrokerError`.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeAlias
@@ -58,6 +58,9 @@ class Lease(NamedTuple):
     queues: Sequence[str]
     """In the order they are to be looked at; all of one priority step before any of the next."""
     limit: int
+    foresee: Callable[[bytes], object] = bytes
+    """Called with a message that may be among those that come, while nothing but the answer is waited for. It raises
+    nothing."""
 
 
 class Settled(NamedTuple):

@@ -67,9 +67,10 @@ class Exchange(threading.Thread):
         """Tags of messages in the backlog that are acked already."""
         return self._rounds.begun
 
-    def ack_early(self, which: Callable[[Delivery], bool]) -> None:
-        """``which`` says whether nothing stands between a leased message and its ack but that its turn has not come."""
-        self._rounds.acks_early = which
+    def consult(self, acks_early: Callable[[Delivery], bool], foresee: Callable[[bytes], object]) -> None:
+        """Who knows tasks: ``acks_early`` says whether nothing stands between a leased message and its ack but that its
+        turn has not come; ``foresee`` looks at a message whose lease is under way."""
+        self._rounds.acks_early, self._rounds.foresee = acks_early, foresee
 
     def persist(self, call: Callable[[], T]) -> T:
         """Repeat a call until the broker takes it: what is finished waits here, and is not run again."""

@@ -127,7 +127,7 @@ class WorkerProcess:
         gates = Gates(app.driver.broker, conf, plan.hostname, self.exchange.persist)
         self._line = Line(app, plan.hostname, self.exchange.acknowledge, self.exchange.begun, give_up, revocations,
                           tally, gates, app.open_runs(self.exchange.persist))  # fmt: skip
-        self.exchange.ack_early(self._line.acks_early)
+        self.exchange.consult(self._line.acks_early, self._line.foresee)
         duties = Duties(
             app.driver,
             lambda: [worker],

@@ -76,6 +76,7 @@ class Rounds:
         self.leased_at = 0.0
         """When it last asked for messages."""
         self.acks_early: Callable[[Delivery], bool] = lambda delivery: False
+        self.foresee: Callable[[bytes], object] = bytes
         self.begun: set[str] = set()
         self.doubtful = False
         """The broker was away: it may have come back as a copy that has forgotten how some leases ended."""
@@ -178,7 +179,7 @@ class Rounds:
         firings = [item for item in batch if isinstance(item, Firing)]
         acks = [settlement for settlement, _ in answers]
         soon = self._soon() if self._alone and any(ack.begins for ack in acks) else []
-        lease = Lease(self.worker, tuple(self.queues), want) if want else None
+        lease = Lease(self.worker, tuple(self.queues), want, self.foresee) if want else None
         settled = self.persist(lambda: self._driver.completer.settle([*acks, *soon, *settlements], lease, firings))
         verdicts = settled.verdicts
         emit("exchange.settled", settled=len(verdicts), leased=len(settled.deliveries))

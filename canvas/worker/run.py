@@ -44,7 +44,7 @@ TIME_LIMIT = "time limit "
 _UNKNOWN_FIRST_DELAY = 1.0
 _UNKNOWN_LAST_DELAY = 60.0
 _MOST_DOUBLINGS = 10
-_OPENED_AHEAD = 256
+_OPENED_AHEAD = 64
 
 
 class Line:
@@ -75,7 +75,7 @@ class Line:
         self._hostname = hostname
         self.acknowledge = acknowledge
         self._begun = begun
-        self._opened: dict[str, Message] = {}
+        self._opened: dict[bytes, Message] = {}
         self._runs = runs
         self._settler = Settler(app, hostname, runs)
         self._conf = app.conf
@@ -97,7 +97,7 @@ class Line:
     def admit(self, delivery: Delivery) -> "Job | Settlement":
         """What is to run, or what becomes of a delivery that is not."""
         try:
-            message = self._open(delivery)
+            message = self._open(delivery.payload)
             admission = admit(message, time.time() + self._app.clock_offset)
             limits = time_limits(message)
         except (WireError, InvalidTaskError) as exc:
@@ -129,14 +129,13 @@ class Line:
 
     def acks_early(self, delivery: Delivery) -> bool:
         """Whether a message may be acked before its turn: its task acks early, and nothing can hold it back."""
-        try:
-            message = self._open(delivery)
-            free = isinstance(admit(message, time.time() + self._app.clock_offset), Run)
-        except Exception:  # noqa: BLE001 - when its turn comes, it is said what is wrong with it
+        message = self.foresee(delivery.payload)
+        if message is None:
             return False
-        if len(self._opened) >= _OPENED_AHEAD:
-            self._opened.clear()
-        self._opened[delivery.tag] = message
+        try:
+            free = isinstance(admit(message, time.time() + self._app.clock_offset), Run)
+        except InvalidTaskError:
+            return False  # when its turn comes, it is said what is wrong with it
         task = self._app.tasks.get(message.task)
         untroubled = not (message.headers.get("canvas_deliveries") or message.headers.get("canvas_lost"))
         return (
@@ -147,6 +146,17 @@ class Line:
             and not self.gates.bind(task)
             and not self.revocations.match(message)
         )
+
+    def foresee(self, payload: bytes) -> Message | None:
+        """Open a message before its turn; ``None`` where that is for its turn to complain of."""
+        try:
+            message = self._open(payload)
+        except Exception:  # noqa: BLE001 - when its turn comes, it is said what is wrong with it
+            return None
+        if len(self._opened) >= _OPENED_AHEAD:
+            self._opened.clear()
+        self._opened[payload] = message
+        return message
 
     def hold_back(self, job: "Job") -> Settlement | None:
         """Pass the gates and ack the message where that comes first; what becomes of a job that may not run yet, or
@@ -209,7 +219,7 @@ class Line:
         """The end of a task whose process is gone."""
         delivery = orphan.delivery
         try:
-            message = self._open(delivery)
+            message = self._open(delivery.payload)
         except (WireError, InvalidTaskError) as exc:
             settlement = self._undecodable(delivery, exc)
             settlement.fence = "begun"
@@ -229,7 +239,7 @@ class Line:
         fence: Fence = "begun" if work.tag in self._begun else "lease"
         self._begun.discard(work.tag)
         try:
-            return self._bury(self._job(work, self._open(work), fence), WorkerLostError(reason), reason)
+            return self._bury(self._job(work, self._open(work.payload), fence), WorkerLostError(reason), reason)
         except BaseException as again:  # noqa: BLE001 - what it stumbles over is in the way of this too
             emit("worker.fault", work=work, exc=again)
             return Settlement(work, fence, disposal="dead", reason=reason)
@@ -253,13 +263,13 @@ class Line:
             job.keys = keys_of(message, task)
         return job
 
-    def _open(self, delivery: Delivery) -> Message:
-        opened = self._opened.pop(delivery.tag, None) if self._opened else None
+    def _open(self, payload: bytes) -> Message:
+        opened = self._opened.pop(payload, None) if self._opened else None
         if opened is not None:
             return opened
         conf = self._conf
         return wire.decode(
-            delivery.payload,
+            payload,
             accept=self._accept,
             max_bytes=conf.task_message_max_bytes,
             max_depth=conf.task_message_max_depth,

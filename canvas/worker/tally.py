@@ -91,7 +91,7 @@ class Tally:
         """The tasks that run."""
         return list(self._running.values())
 
-    def state(self, open_message: Callable[[Delivery], Message]) -> dict[str, Any]:
+    def state(self, open_message: Callable[[bytes], Message]) -> dict[str, Any]:
         """This process as JSON: ``pid``, ``active`` and ``reserved`` tasks, ``total`` by name (PROTOCOL.md §6)."""
         running = self.running()
         active = {one.message.id for one in running}
@@ -118,11 +118,11 @@ class Tally:
         }
 
 
-def _opened(deliveries: Iterable[Delivery], open_message: Callable[[Delivery], Message]) -> list[Message]:
+def _opened(deliveries: Iterable[Delivery], open_message: Callable[[bytes], Message]) -> list[Message]:
     found = []
     for delivery in deliveries:
         try:
-            found.append(open_message(delivery))
+            found.append(open_message(delivery.payload))
         except WireError:
             continue
     return found

@@ -225,11 +225,11 @@ def test_a_request_that_arrives_after_its_repetition_does_nothing(driver, redis_
     calls = []
     call = driver.broker.link.call
 
-    def lose_the_first(name, keys, arguments, once=False):
+    def lose_the_first(name, keys, arguments, **how):
         calls.append((name, keys, arguments))
         if len(calls) == 1:
             raise OperationalError("it is still on its way")
-        return call(name, keys, arguments, once)
+        return call(name, keys, arguments, **how)
 
     driver.broker.link.call = lose_the_first
     driver.broker.publish([publish("a")])
@@ -294,8 +294,8 @@ def answers_lost(driver):
     link = driver.broker.link
     original = link.call
 
-    def cut(name, keys, arguments, once=False):
-        original(name, keys, arguments, once)
+    def cut(*call, **how):
+        original(*call, **how)
         raise OperationalError("the answer was lost")
 
     link.call = cut
@@ -563,6 +563,21 @@ def test_a_successor_of_another_queue_or_beyond_the_limit_is_sent(driver):
     assert leased_with(driver, [publish("x", "other")]) == []
     assert leased_with(driver, [publish("d")], limit=0) == []
     assert ids(driver.broker.lease(Lease("w", ["q", "other"], 5))) == ["d", "x"]
+
+
+def test_a_successor_is_shown_before_the_answer_that_brings_it(driver, redis_server):
+    driver.broker.publish([publish("before", "elsewhere")])
+    (held,) = driver.broker.lease(Lease("w", ["elsewhere"], 1))
+    shown = []
+
+    def foresee(payload):
+        # The request is on its way already; its answer is not read yet.
+        eventually(lambda: any(payload in record for record in redis_server.client().hvals("unacked")))
+        shown.append(payload)
+
+    settled = driver.completer.settle([Settlement(held, publishes=[publish("a")])], Lease("w", ["q"], 5, foresee))
+    (delivery,) = settled.deliveries
+    assert shown == [delivery.payload]
 
 
 def test_a_successor_whose_lease_was_not_heard_of_is_found_again(driver, redis_server):

@@ -80,8 +80,15 @@ def worker(bench, about, *arguments):
     return WorkerProcess(about["APP_LIBRARY"], broker, backend, *arguments, app="bakery", env=about, cwd=SITE)
 
 
-@pytest.mark.parametrize("reuse", ["", "2"], ids=["each closes", "reused"])
-@pytest.mark.parametrize("pool", [("solo",), ("prefork", "-c", "1")], ids=lambda pool: pool[0])
+@pytest.mark.parametrize(
+    ("pool", "reuse"),
+    [
+        pytest.param(("solo",), "", id="solo, each closes"),
+        pytest.param(("solo",), "2", id="solo, reused", marks=pytest.mark.slow),
+        pytest.param(("prefork", "-c", "1"), "", id="prefork, each closes", marks=pytest.mark.slow),
+        pytest.param(("prefork", "-c", "1"), "2", id="prefork, reused"),
+    ],
+)
 def test_its_tasks_are_found_and_connections_last_as_long_as_with_celery(bench, site, pool, reuse):
     baked = {}
     for library in ("canvas", "celery"):

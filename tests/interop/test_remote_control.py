@@ -23,7 +23,13 @@ def server():
         yield Bench(server)
 
 
-@pytest.fixture(params=POOLS, ids=lambda pool: pool[0], scope="module")
+@pytest.fixture(
+    params=[
+        pytest.param(pool, id=pool[0], marks=() if pool[0] in ("asyncio", "prefork") else pytest.mark.slow)
+        for pool in POOLS
+    ],
+    scope="module",
+)
 def ours(request, server):
     """A worker of each pool; a test leaves it as it was."""
     broker, backend, ledger = server.urls()

@@ -173,6 +173,46 @@ def test_a_task_sent_by_name_is_not_held_against_its_function_nor_run_here():
     assert app.driver.broker.length("celery") == 2
 
 
+def test_an_app_may_leave_arguments_unchecked():
+    app = Canvas("loose", broker="memory://loose", strict_typing=False, set_as_current=False)
+    loose = app.task(name="loose")(lambda a: a)
+    strict = app.task(name="strict", typing=True)(lambda a: a)
+    assert loose.apply_async().id
+    with pytest.raises(TypeError, match="missing"):
+        strict.apply_async()
+
+
+def test_an_app_that_waits_for_finalize():
+    app = Canvas("waits", broker="memory://waits", autofinalize=False, set_as_current=False)
+    one = app.task(name="one")(lambda a: a)
+    with pytest.raises(RuntimeError, match="Contract breach: app not finalized"):
+        app.tasks
+    app.finalize()
+    assert app.tasks["one"] is one
+
+
+class Noisy(Task):
+    pass
+
+
+def test_the_base_of_an_apps_tasks():
+    class Own(Canvas):
+        task_cls = Noisy
+
+        def on_init(self):
+            self.made = self.main
+
+    own = Own("own", changes={"task_default_queue": "mine"}, set_as_current=False)
+    assert (own.made, own.conf.task_default_queue) == ("own", "mine")
+    named = Canvas("named", task_cls=f"{__name__}:Noisy", set_as_current=False)
+    assigned = Canvas("assigned", set_as_current=False)
+    assigned.Task = Noisy
+    for app in (own, named, assigned):
+        assert isinstance(app.task(name="one")(lambda: 1), Noisy)
+    with pytest.raises(ModuleNotFoundError, match="nowhere"):
+        Canvas("bad", task_cls="nowhere:Noisy", set_as_current=False).task(name="one")(lambda: 1)
+
+
 def test_django_that_is_not_installed_is_told(monkeypatch):
     monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "shop.settings")
     monkeypatch.setitem(sys.modules, "django", None)

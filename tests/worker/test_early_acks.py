@@ -74,6 +74,19 @@ def test_one_that_expires_after_its_ack_ends_as_revoked(bench, app):
     assert b"REVOKED" in settlement.stores[0].payload
 
 
+def test_what_is_opened_before_its_turn_is_not_opened_again(bench, app):
+    plan = Plan("here", ["celery"], 1, "solo", 0, False, None, None, None, False, False, None)
+    line = WorkerProcess(app, plan, 1, "worker")._line
+    task(app, "ident").delay(1)
+    delivery = Delivery("canvas:worker:0", "celery", bench.broker.rpop("celery"))
+    message = line.foresee(delivery.payload)
+    assert line.admit(delivery).message is message
+    # Its lease may come twice; each is a message of its own.
+    assert line.admit(delivery).message is not message
+    assert line.foresee(b"no envelope") is None
+    assert line.run(Delivery("canvas:worker:1", "celery", b"no envelope")).disposal == "dead"
+
+
 def test_only_what_nothing_holds_back_is_acked_ahead(bench, app):
     plan = Plan("here", ["celery"], 1, "solo", 0, False, None, None, None, False, False, None)
     line, numbers = WorkerProcess(app, plan, 1, "worker")._line, count()

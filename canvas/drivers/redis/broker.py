@@ -5,6 +5,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeAlias
 
 import msgpack
@@ -153,9 +154,10 @@ class RedisBroker:
             *lists,
         ]
         try:
-            verdicts, taken, revision, fired, clock = self.link.call(
-                "settle", script_keys, [*arguments, *names, *([carried.record] if carried else ())], once=True
-            )
+            foresee = partial(lease.foresee, carried.payload) if lease is not None and carried is not None else None
+            words = [*arguments, *names, *([carried.record] if carried else ())]
+            answer = self.link.call("settle", script_keys, words, once=True, meanwhile=foresee)
+            verdicts, taken, revision, fired, clock = answer
         except Exception:
             if limit:
                 tags = [f"canvas:{worker}:{n}" for n in range(number, number + limit)]

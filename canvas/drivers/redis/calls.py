@@ -4,7 +4,7 @@ server does.
 
 import select
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -22,6 +22,7 @@ AWAY: tuple[Any, ...] = (
 TRIES = 6
 Words = Sequence[Any]
 T = TypeVar("T")
+Meanwhile = Callable[[], object] | None
 
 
 def backoff() -> ExponentialWithJitterBackoff:
@@ -55,23 +56,32 @@ class Calls:
         self._idle: deque[tuple[Any, Any]] = deque()
         self._retry = Retry(backoff(), TRIES, supported_errors=AWAY)
 
-    def one(self, words: Words, patient: bool = True) -> Any:
-        """The reply to one command."""
-        return self.many([words], patient)[0]
+    def one(self, words: Words, patient: bool = True, meanwhile: Meanwhile = None) -> Any:
+        """The reply to one command; ``meanwhile`` is called when that is sent, and raises nothing."""
+        return self.many([words], patient, meanwhile=meanwhile)[0]
 
-    def many(self, commands: Sequence[Words], patient: bool = True, transaction: bool = False) -> list[Any]:
+    def many(
+        self,
+        commands: Sequence[Words],
+        patient: bool = True,
+        transaction: bool = False,
+        meanwhile: Meanwhile = None,
+    ) -> list[Any]:
         """The replies to commands sent together. Raises the first error among them, when all have been read."""
         if not commands:
             return []
         if not patient:
-            return self._made(commands, transaction)
-        return self._retry.call_with_retry(lambda: self._made(commands, transaction), lambda _: None)
+            return self._made(commands, transaction, meanwhile)
+        return self._retry.call_with_retry(lambda: self._made(commands, transaction, meanwhile), lambda _: None)
 
-    def _made(self, commands: Sequence[Words], transaction: bool) -> list[Any]:
+    def _made(self, commands: Sequence[Words], transaction: bool, meanwhile: Meanwhile) -> list[Any]:
         connection, poll = self._take()
         kept = False
         try:
-            replies = _exchanged(connection, [("MULTI",), *commands, ("EXEC",)] if transaction else commands)
+            _send(connection, [("MULTI",), *commands, ("EXEC",)] if transaction else commands)
+            if meanwhile is not None:
+                meanwhile()
+            replies = _received(connection, len(commands), transaction)
             kept = True
         except (redis.exceptions.ResponseError, *AWAY) as exc:
             kept = not isinstance(exc, AWAY)
@@ -115,19 +125,23 @@ class Calls:
         self._client.close()
 
 
-def _exchanged(connection: Any, commands: Sequence[Words]) -> list[Any]:
-    """Send commands and read all their replies; those of a transaction are EXEC's."""
-    if len(commands) == 1:
-        connection.send_packed_command(connection.pack_command(*commands[0]))
+def _send(connection: Any, commands: Sequence[Words]) -> None:
+    alone = len(commands) == 1
+    packed = connection.pack_command(*commands[0]) if alone else connection.pack_commands(commands)
+    connection.send_packed_command(packed)
+
+
+def _received(connection: Any, count: int, transaction: bool) -> list[Any]:
+    """The replies to so many commands; those of a transaction are EXEC's."""
+    if count == 1 and not transaction:
         return [connection.read_response()]
-    connection.send_packed_command(connection.pack_commands(commands))
     replies: list[Any] = []
-    for _ in commands:
+    for _ in range(count + 2 if transaction else count):
         try:
             replies.append(connection.read_response())
         except redis.exceptions.ResponseError as exc:
             replies.append(exc)
-    whole = replies[-1] if commands[0] == ("MULTI",) else replies
+    whole = replies[-1] if transaction else replies
     for reply in [*replies, *(whole if isinstance(whole, list) else ())]:
         if isinstance(reply, redis.exceptions.ResponseError):
             raise reply

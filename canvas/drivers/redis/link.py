@@ -8,7 +8,7 @@ import asyncio
 import os
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from hashlib import sha1
@@ -165,13 +165,23 @@ class Link:
         seconds, micro = self.command("TIME")
         return int(seconds) + int(micro) / 1e6
 
-    def call(self, name: str, keys: Sequence[str], arguments: Sequence[Any], once: bool = False) -> Any:
-        """A script; with ``once`` never tried again after its request may have reached the server."""
+    def call(
+        self,
+        name: str,
+        keys: Sequence[str],
+        arguments: Sequence[Any],
+        once: bool = False,
+        meanwhile: Callable[[], object] | None = None,
+    ) -> Any:
+        """A script; with ``once`` never tried again after its request may have reached the server.
+
+        ``meanwhile`` is called between the request and the wait for its answer, and raises nothing.
+        """
         calls = self._clients()[0]
         text, digest = script(name)
         with self.errors():
             try:
-                return calls.one(("EVALSHA", digest, len(keys), *keys, *arguments), not once)
+                return calls.one(("EVALSHA", digest, len(keys), *keys, *arguments), not once, meanwhile)
             except redis.exceptions.NoScriptError:
                 return calls.one(("EVAL", text, len(keys), *keys, *arguments), not once)
 
