@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from canvas.workflows import Workflow
     from canvas.workflows.run import Run
 
+_LEAST_PATIENCE = 5.0
+"""Seconds that an answer is waited for at least."""
 _SOCKET_SETTINGS = ("socket_timeout", "socket_connect_timeout", "socket_keepalive", "max_connections")
 """Settings of the results' connections, after ``redis_``."""
 
@@ -528,7 +530,11 @@ class Canvas:
         changed = conf.changed()
         sockets = {name: changed[f"redis_{name}"] for name in _SOCKET_SETTINGS if f"redis_{name}" in changed}
         timeout = changed.get("broker_connection_timeout")
-        patience = {} if timeout is None else {"socket_connect_timeout": float(timeout)}
+        # A connection that leads nowhere is given up in time for a heartbeat on another.
+        patience = {"socket_timeout": min(30.0, max(_LEAST_PATIENCE, conf.worker_lease_ttl / 3))}
+        sockets = {**patience, **sockets}
+        if timeout is not None:
+            patience["socket_connect_timeout"] = float(timeout)
         return open_driver(
             conf.broker_url or "redis://localhost:6379/0",
             conf.result_backend or None,

@@ -288,8 +288,10 @@ class Inspect:
     def revoked(self) -> dict[str, Any] | None:
         return self._ask("revoked")
 
-    def query_task(self, *ids: str) -> dict[str, Any] | None:
-        return self._ask("query_task", ids=list(ids))
+    def query_task(self, *ids: Any) -> dict[str, Any] | None:
+        """Ids, or one list of them."""
+        wanted = ids[0] if len(ids) == 1 and isinstance(ids[0], list | tuple) else ids
+        return self._ask("query_task", ids=list(wanted))
 
     def active_queues(self) -> dict[str, Any] | None:
         return self._ask("active_queues")

@@ -242,7 +242,7 @@ def _prepared(facts: Facts) -> Said:
 def _stopping(facts: Facts) -> Said:
     how = facts["how"]
     sig = {"warm": "TERM", "cold": "QUIT", "soft": "QUIT"}[how]
-    return None, {"sig": sig, "how": how.capitalize(), "exitcode": 0 if how == "warm" else 1}
+    return facts["hostname"], {"sig": sig, "how": how.capitalize(), "exitcode": 0 if how == "warm" else 1}
 
 
 def _logger(name: str | None) -> Callable[[Facts], Said]:

@@ -31,7 +31,7 @@ worker.ready          hostname, app
 worker.forking
 worker.process_init
 worker.process_shutdown  pid, exitcode
-worker.stopping       how (warm, cold)
+worker.stopping       how (warm, soft, cold), hostname
 worker.shutdown       hostname, app
 worker.child_lost     pid, exitcode
 worker.killing        pid, why

@@ -216,7 +216,8 @@ class Broker(Protocol):
         does the work, others return 0."""
 
     def promote(self, limit: int) -> int:
-        """Move deferred messages that are due into their queues; how many."""
+        """Move deferred messages that are due into their queues; how many. One that its queue does not take is a dead
+        letter then."""
 
     def recall(self, queue: str, limit: int) -> int:
         """Move deferred messages of a queue into it, due or not; how many. A worker that finds one too early defers it

@@ -57,7 +57,7 @@ class Stepwise:
         self, settlements: Sequence[Settlement], lease: Lease | None = None, firings: Sequence[Firing] = ()
     ) -> Settled:
         fired = [self.fire(firing) for firing in firings]
-        tags = [s.delivery.tag for s in settlements if s.delivery is not None and s.fence == "lease"]
+        tags = [s.delivery.tag for s in settlements if s.delivery is not None and s.fence == "lease" and not s.begins]
         held = dict(zip(tags, self._broker.held(tags), strict=True))
         alive = [s for s in settlements if s.delivery is None or held.get(s.delivery.tag, True)]
         ready, refused = self._record_all(alive)

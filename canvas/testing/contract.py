@@ -360,7 +360,24 @@ class DriverContract:
         assert driver.completer.settle([Settlement(delivery, begins=True)]).verdicts[0].held
         driver.broker.reap()
         assert driver.broker.length("q") == 0
+        # Asked again, because the answer was lost, it is the same worker's still.
+        assert driver.completer.settle([Settlement(delivery, begins=True)]).verdicts[0].held
+        assert driver.completer.settle([Settlement(delivery, fence="begun")]).verdicts[0].held
         assert not driver.completer.settle([Settlement(delivery, begins=True)]).verdicts[0].held
+
+    def test_a_lease_that_went_back_cannot_be_acked_early(self, driver: Driver) -> None:
+        delivery = self._one(driver)
+        driver.broker.give_back([delivery])
+        assert not driver.completer.settle([Settlement(delivery, begins=True)]).verdicts[0].held
+
+    def test_a_state_of_the_tasks_own_is_no_success(self, driver: Driver) -> None:
+        results = driver.results
+        assert results is not None
+        own = b'{"status": "PROGRESS", "result": [{"status": "SUCCESS"}, {"status":"SUCCESS"}], "task_id": "t"}'
+        end = b'{"status": "FAILURE", "result": null, "task_id": "t"}'
+        for payload in (own, end):
+            results.store([Store("t", payload, None, False)])
+        assert results.get(["t"]) == [end]
 
     def test_the_settlement_after_an_early_ack_happens_once(self, driver: Driver) -> None:
         delivery = self._one(driver)

@@ -16,7 +16,8 @@ def safe(info: Answer) -> Answer:
 
 def described(task: Any, items: Any) -> str:
     """A registered task's name, with these of its attributes."""
-    fields = [f"{item}={getattr(task, item)}" for item in items if getattr(task, item, None) is not None]
+    asked = [item for item in items if isinstance(item, str) and not item.startswith("_")]
+    fields = [f"{item}={getattr(task, item)}" for item in asked if getattr(task, item, None) is not None]
     return f"{task.name} [{' '.join(fields)}]" if fields else str(task.name)
 
 

@@ -80,18 +80,21 @@ class Exchange(threading.Thread):
 
     def take(self) -> Work | None:
         """The next piece of work, waited for; ``None`` when there is to be no more."""
+        rounds = self._rounds
         while True:
             try:
-                return self.work.get_nowait()
+                item = self.work.get_nowait()
             except Empty:
-                pass
-            if self._alone and not self._rounds.stopping and (self._rounds.queues or self._rounds.finished):
-                self._make_round_or_wait()
-                continue
-            try:
-                return self.work.get(timeout=SIGNALS_WITHIN)
-            except Empty:
-                continue
+                if self._alone and not rounds.stopping and (rounds.queues or rounds.finished):
+                    self._make_round_or_wait()
+                    continue
+                try:
+                    item = self.work.get(timeout=SIGNALS_WITHIN)
+                except Empty:
+                    continue
+            if not (rounds.stopping and isinstance(item, Delivery)):
+                return item
+            rounds.unwanted.append(item)
 
     def _make_round_or_wait(self) -> None:
         if not self._turn.acquire(timeout=SIGNALS_WITHIN):

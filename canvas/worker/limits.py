@@ -1,7 +1,9 @@
 """Time limits of running tasks: soft ones raise in the task, hard ones end it and, with it, the process it blocks."""
 
 import ctypes
+import faulthandler
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -51,9 +53,11 @@ class Limits:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._current: Guard | None = None
+        self._sent = 0
+        """Signals of soft limits that are on their way."""
 
     def listen(self) -> None:
-        """Take SIGUSR1 for soft limits; call it in the main thread."""
+        """Take SIGUSR1 for soft limits; call it in the main thread. From outside it shows what every thread does."""
         signal.signal(signal.SIGUSR1, self._on_signal)
 
     @contextmanager
@@ -125,6 +129,7 @@ class Limits:
             guard.told, guard.soft_at = True, time.monotonic() + _WAITS_WITHIN
             coroutine.interrupt(SoftTimeLimitExceeded(guard.soft), partial(self._is_wanted, guard))
         elif guard is self._current:
+            self._sent += 1
             signal.pthread_kill(guard.thread, signal.SIGUSR1)
         else:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(
@@ -141,7 +146,12 @@ class Limits:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         guard = self._current
         if guard is not None and guard.open and guard.soft_at is None:
+            self._sent = 0
             raise SoftTimeLimitExceeded(guard.soft)
+        if self._sent:
+            self._sent -= 1  # its task has ended meanwhile
+        else:
+            faulthandler.dump_traceback(sys.__stderr__ or sys.stderr)
 
 
 @cache

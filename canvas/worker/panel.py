@@ -26,6 +26,8 @@ from canvas.worker.pool import Pool
 from canvas.worker.process import Plan
 from canvas.worker.wear import resident_memory
 
+_TASK_INFO = ("exchange", "routing_key", "rate_limit")
+"""What is said of each registered task, where nobody asks for more."""
 _MOST_PLACES = 100
 """That one command adds or takes away."""
 
@@ -76,7 +78,7 @@ class Panel:
     def registered(self, taskinfoitems: Any = None, builtins: bool = False) -> list[str]:
         tasks = self._app.tasks
         names = sorted(tasks if builtins else tasks.regular())
-        return [answers.described(tasks[name], taskinfoitems or ()) for name in names]
+        return [answers.described(tasks[name], taskinfoitems or _TASK_INFO) for name in names]
 
     def revoked(self) -> list[str]:
         return sorted(revoked_ids(self._app.driver.broker.revoked()))

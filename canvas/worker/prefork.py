@@ -4,6 +4,7 @@ No work passes through the parent: children lease for themselves. The parent kee
 that they live even when their interpreter is busy in C code), and gives back at once what a dead child held.
 """
 
+import faulthandler
 import gc
 import os
 import signal
@@ -11,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -20,13 +22,22 @@ from canvas.telemetry import emit
 from canvas.wire.message import peek_id
 from canvas.worker.board import Board, Row
 from canvas.worker.hotline import Hotline
-from canvas.worker.process import EXPENDED, Plan, WorkerProcess, announce_stop, change, new_worker_id
+from canvas.worker.process import (
+    EXPENDED,
+    STOPPING,
+    Plan,
+    WorkerProcess,
+    announce_stop,
+    change,
+    new_worker_id,
+    remapped,
+)
 from canvas.worker.queues import declare
 from canvas.worker.run import TIME_LIMIT
 from canvas.worker.upkeep import Duties, beat_every
 
 _RESPAWN_PAUSE = 0.2
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+_SIGNALS = (*STOPPING, signal.SIGQUIT)
 _GRACE = 1.0
 """Seconds beyond a hard limit in which a child may end its task itself."""
 
@@ -44,6 +55,7 @@ class Prefork:
         self._wanted = plan.concurrency
         self._retiring: set[int] = set()
         self._killed: set[int] = set()
+        self._restart_asked = False
         self._stopping = False
         self._interrupts = 0
         self._cold = False
@@ -109,17 +121,20 @@ class Prefork:
 
     def restart(self) -> None:
         """Let every child finish what it runs, and another take its place. Safe from any thread."""
-        self._retire(0)
+        self._restart_asked = True
 
     def _retire(self, stay: int) -> None:
         """Let all but so many of the children that are not retiring finish what they run."""
         for pid in [pid for pid in list(self._children) if pid not in self._retiring][stay:]:
             self._retiring.add(pid)
-            os.kill(pid, signal.SIGTERM)
+            os.kill(pid, signal.SIGHUP)
 
     def _adjust(self) -> None:
         if self._stopping:
             return
+        if self._restart_asked:
+            self._restart_asked = False
+            self._retire(0)
         while len(self._children) - len(self._retiring) < self._wanted:
             self._fork()
         self._retire(self._wanted)
@@ -128,6 +143,7 @@ class Prefork:
         """Keep the children running until stopped; the exit code."""
         for number in _SIGNALS:
             signal.signal(number, self._on_signal)
+        faulthandler.register(signal.SIGUSR1)
         # What is loaded by now stays: children need not look at it, and share its memory.
         gc.collect()
         gc.freeze()
@@ -161,14 +177,14 @@ class Prefork:
         self._rows[pid] = row
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         if self._stopping:
-            os.kill(pid, signal.SIGQUIT if self._cold else signal.SIGTERM)
+            os.kill(pid, signal.SIGQUIT if self._cold else signal.SIGHUP)
 
     def _child(self, worker: str, hotline: Hotline, row: Row) -> NoReturn:
         code = 1
         try:
             process = WorkerProcess(self._app, self._plan, 1, worker, self._board, row, hotline.part)
-            signal.signal(signal.SIGTERM, process.on_signal)
-            signal.signal(signal.SIGQUIT, process.on_signal)
+            faulthandler.unregister(signal.SIGUSR1)
+            process.handle_signals()
             # A terminal's Ctrl-C reaches every process of the group; the parent passes on what is meant.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
@@ -218,14 +234,17 @@ class Prefork:
             time.sleep(_RESPAWN_PAUSE)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        number = remapped(number)
         cold = number == signal.SIGQUIT or (number == signal.SIGINT and self._interrupts > 0)
         if number == signal.SIGINT:
             self._interrupts += 1
         self._stopping = True
         self._cold = self._cold or cold
         for pid in list(self._children):
-            os.kill(pid, signal.SIGQUIT if cold else signal.SIGTERM)
-        announce_stop(("soft" if self._app.conf.worker_soft_shutdown_timeout else "cold") if cold else "warm")
+            with suppress(ProcessLookupError):  # reaped just now
+                os.kill(pid, signal.SIGQUIT if cold else signal.SIGHUP)
+        how = ("soft" if self._app.conf.worker_soft_shutdown_timeout else "cold") if cold else "warm"
+        announce_stop(how, self._plan.hostname)
 
 
 def _watch_parent(process: WorkerProcess) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from canvas.app import Canvas
+from canvas.errors import BrokerError
 from canvas.model.revocation import read_entry, stamp_entries
 from canvas.model.settlement import Settlement
 from canvas.telemetry import emit
@@ -32,6 +33,8 @@ from canvas.worker.wear import Wear
 if TYPE_CHECKING:
     from canvas.worker.async_slots import LoopSlots
 
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_LEAVES_WITHIN = 5.0
 _MANY_SLOTS = ("threads", "asyncio")
 _SWITCH_WITHIN = 0.002
 """Seconds that the thread which comes back from the broker waits at most for a slot that runs Python, where that is the
@@ -269,7 +272,7 @@ class WorkerProcess:
         self.exchange.commit(settlement)
         self._events.close()
         self.exchange.halt()
-        self._app.driver.broker.leave(self.worker)
+        self._leave_at_once()
         self._take_leave()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -281,24 +284,42 @@ class WorkerProcess:
         patience = self._app.conf.worker_soft_shutdown_timeout
         self._ends += 1
         if patience > 0 and self._ends == 1:
-            emit("worker.stopping", how="soft")
+            self._tell_stop("soft")
             self.exchange.stop()
             self.exchange.join(patience)
             if not self.exchange.is_alive():
                 return
-        emit("worker.stopping", how="cold")
+        self._tell_stop("cold")
         self.exchange.halt()
-        self._app.driver.broker.leave(self.worker)
+        self._leave_at_once()
         os._exit(1)
 
+    def _tell_stop(self, how: str) -> None:
+        if self._part is None:  # of a child, its parent tells
+            emit("worker.stopping", how=how, hostname=self._plan.hostname)
+
+    def _leave_at_once(self) -> None:
+        """Give everything back; where the broker does not answer, others find out by themselves."""
+
+        def leave() -> None:
+            try:
+                self._app.driver.broker.leave(self.worker)
+            except BrokerError as exc:
+                emit("broker.unreachable", error=str(exc))
+
+        leaving = threading.Thread(target=leave, name="canvas-leave", daemon=True)
+        leaving.start()
+        leaving.join(_LEAVES_WITHIN)
+
     def handle_signals(self) -> None:
-        """TERM and INT drain; a second INT, or QUIT, gives everything back and ends at once."""
-        signal.signal(signal.SIGTERM, self.on_signal)
-        signal.signal(signal.SIGINT, self.on_signal)
-        signal.signal(signal.SIGQUIT, self.on_signal)
+        """TERM, INT and HUP drain; a second INT, or QUIT, gives everything back and ends at once; USR1 shows what every
+        thread does."""
+        for number in (*STOPPING, signal.SIGQUIT):
+            signal.signal(number, self.on_signal)
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         """What a signal means to this process."""
+        number = remapped(number)
         if number == signal.SIGQUIT or (number == signal.SIGINT and self._signals):
             # The handler may interrupt code that holds a connection's lock; a thread of its own does not.
             threading.Thread(target=self.abandon, daemon=True).start()
@@ -306,13 +327,20 @@ class WorkerProcess:
         if number == signal.SIGINT:
             self._signals += 1
         self.stop()
-        announce_stop("warm")
+        if self._part is None:  # of a child, its parent tells
+            announce_stop("warm", self._plan.hostname)
 
 
-def announce_stop(how: str) -> None:
+def remapped(number: int) -> int:
+    """A signal as it is meant: with ``REMAP_SIGTERM=SIGQUIT``, TERM is a QUIT."""
+    return signal.SIGQUIT if number == signal.SIGTERM and os.environ.get("REMAP_SIGTERM") == "SIGQUIT" else number
+
+
+def announce_stop(how: str, hostname: str) -> None:
     """Tell that a signal stops the worker. A handler may interrupt what a listener does just then, such as writing a
     line of the log: it is told on another thread."""
-    threading.Thread(target=emit, args=("worker.stopping",), kwargs={"how": how}, daemon=True).start()
+    facts = {"how": how, "hostname": hostname}
+    threading.Thread(target=emit, args=("worker.stopping",), kwargs=facts, daemon=True).start()
 
 
 def change(app: Canvas, plan: Plan, question: dict[str, Any]) -> None:

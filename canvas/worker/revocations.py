@@ -39,8 +39,10 @@ class Revocations:
 
 def has_stamp(message: Message, wanted: Collection[object]) -> bool:
     """Whether one of the message's stamps is among ``(name, value)`` pairs."""
-    stamps = message.headers.get("stamps") or {}
-    named = [name for name in message.headers.get("stamped_headers") or () if name in stamps]
+    stamps, names = message.headers.get("stamps"), message.headers.get("stamped_headers")
+    if not isinstance(stamps, dict) or not isinstance(names, list | tuple):
+        return False
+    named = [name for name in names if isinstance(name, str) and name in stamps]
     return any((name, str(value)) in wanted for name in named for value in _values(stamps[name]))
 
 

@@ -66,6 +66,8 @@ class Rounds:
         self.finished: deque[Settlement | Firing | None] = deque()
         self.offers: deque[Ready | Orphan] = deque()
         self.acks: deque[tuple[Settlement, SimpleQueue[bool]]] = deque()
+        self.unwanted: deque[Delivery] = deque()
+        """What slots have not started because the process stops."""
         self.running: dict[int, float] = {}
         """When what runs began, by slot."""
         self.seconds_per_task = 0.0
@@ -183,14 +185,16 @@ class Rounds:
         settled = self.persist(lambda: self._driver.completer.settle([*acks, *soon, *settlements], lease, firings))
         verdicts = settled.verdicts
         emit("exchange.settled", settled=len(verdicts), leased=len(settled.deliveries))
+        # Before the slot hears of its own ack, and takes the next message.
+        self.begun.update(
+            ack.delivery.tag
+            for ack, verdict in zip(soon, verdicts[len(acks) :], strict=False)
+            if ack.delivery and verdict.held
+        )
         for (_, answer), verdict in zip(answers, verdicts, strict=False):
             self.offers.extend(verdict.ready)
             answer.put(verdict.held)
-        verdicts = verdicts[len(acks) :]
-        self.begun.update(
-            ack.delivery.tag for ack, verdict in zip(soon, verdicts, strict=False) if ack.delivery and verdict.held
-        )
-        for settlement, verdict in zip(settlements, verdicts[len(soon) :], strict=True):
+        for settlement, verdict in zip(settlements, verdicts[len(acks) + len(soon) :], strict=True):
             self._concluded(settlement, verdict)
         for firing, verdict in zip(firings, settled.fired, strict=True):
             if verdict.refused:
@@ -258,7 +262,8 @@ class Rounds:
 
     def _give_back(self) -> None:
         """Return the leases of what has not started."""
-        unstarted: list[Delivery] = []
+        unstarted = [self.unwanted.popleft() for _ in range(len(self.unwanted))]
+        self._outstanding -= len(unstarted)
         leaving = 0
         while True:
             try:
@@ -271,10 +276,11 @@ class Rounds:
             self._outstanding -= 1
             if isinstance(item, Delivery):
                 unstarted.append(item)
-                self._held.pop(item.tag, None)
-                self.begun.discard(item.tag)
             else:
                 self.offers.append(item)
+        for delivery in unstarted:
+            self._held.pop(delivery.tag, None)
+            self.begun.discard(delivery.tag)
         for _ in range(leaving):
             self.backlog.put(None)
         if unstarted:

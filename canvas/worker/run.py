@@ -8,6 +8,7 @@ from typing import Any
 from canvas.app import Canvas
 from canvas.effects import Effects
 from canvas.errors import (
+    BrokerError,
     CanvasError,
     InvalidTaskError,
     NotRegistered,
@@ -44,7 +45,7 @@ TIME_LIMIT = "time limit "
 _UNKNOWN_FIRST_DELAY = 1.0
 _UNKNOWN_LAST_DELAY = 60.0
 _MOST_DOUBLINGS = 10
-_OPENED_AHEAD = 64
+_OPENED_AHEAD = 256
 
 
 class Line:
@@ -76,6 +77,7 @@ class Line:
         self.acknowledge = acknowledge
         self._begun = begun
         self._opened: dict[bytes, Message] = {}
+        self._foreseen: dict[bytes, Message] = {}
         self._runs = runs
         self._settler = Settler(app, hostname, runs)
         self._conf = app.conf
@@ -129,33 +131,26 @@ class Line:
 
     def acks_early(self, delivery: Delivery) -> bool:
         """Whether a message may be acked before its turn: its task acks early, and nothing can hold it back."""
-        message = self.foresee(delivery.payload)
-        if message is None:
-            return False
         try:
+            message = self._open(delivery.payload)
             free = isinstance(admit(message, time.time() + self._app.clock_offset), Run)
-        except InvalidTaskError:
-            return False  # when its turn comes, it is said what is wrong with it
+            free = free and not self.revocations.match(message)
+        except Exception:  # noqa: BLE001 - when its turn comes, it is said what is wrong with it
+            return False
+        if len(self._opened) >= _OPENED_AHEAD:
+            self._opened.clear()
+        self._opened[delivery.payload] = message
         task = self._app.tasks.get(message.task)
         untroubled = not (message.headers.get("canvas_deliveries") or message.headers.get("canvas_lost"))
-        return (
-            free
-            and untroubled
-            and task is not None
-            and not _acks_late(task, message)
-            and not self.gates.bind(task)
-            and not self.revocations.match(message)
-        )
+        return free and untroubled and task is not None and not _acks_late(task, message) and not self.gates.bind(task)
 
     def foresee(self, payload: bytes) -> Message | None:
-        """Open a message before its turn; ``None`` where that is for its turn to complain of."""
+        """Open a message before its turn, if it is to come next; ``None`` where that is for its turn to complain of."""
         try:
             message = self._open(payload)
         except Exception:  # noqa: BLE001 - when its turn comes, it is said what is wrong with it
             return None
-        if len(self._opened) >= _OPENED_AHEAD:
-            self._opened.clear()
-        self._opened[payload] = message
+        self._foreseen = {payload: message}
         return message
 
     def hold_back(self, job: "Job") -> Settlement | None:
@@ -181,8 +176,15 @@ class Line:
         """What the broker and the result backend are told as the job starts: calls that wait for them."""
         calls = self.gates.at_start(job.delivery, job.message, job.task, job.keys)
         if job.task.track_started:
-            calls.append(partial(self._settler.announce_start, job))
+            calls.append(partial(self._announce_start, job))
         return calls
+
+    def _announce_start(self, job: "Job") -> None:
+        """Nothing depends on it: where it cannot be told, the task runs all the same."""
+        try:
+            self._settler.announce_start(job)
+        except BrokerError as exc:
+            emit("broker.unreachable", error=str(exc))
 
     def begin(self, job: "Job", terminate: Callable[[], object] | None) -> Running:
         """The job starts; ``terminate`` ends it from outside."""
@@ -264,7 +266,7 @@ class Line:
         return job
 
     def _open(self, payload: bytes) -> Message:
-        opened = self._opened.pop(payload, None) if self._opened else None
+        opened = self._foreseen.pop(payload, None) or self._opened.pop(payload, None)
         if opened is not None:
             return opened
         conf = self._conf

@@ -1,6 +1,8 @@
 """Redis restarts, stalls, refuses, is cut off, forgets: workers and waiting clients go on by themselves."""
 
 import signal
+import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
@@ -112,6 +114,47 @@ def test_idle_workers_hear_of_what_comes_after_a_refusal(bench, app, fleet, faul
     eventually(lambda: len(_waiting_lists(bench)) == 4 * 4, 15)
     assert task(app, "add").delay(1, 1).get(timeout=20) == 2
     assert [worker.process.pid for worker in fleet] == pids
+
+
+def test_an_outage_that_outlasts_all_heartbeats_is_no_death(bench, app):
+    """Whoever is back first has not heard of the others yet."""
+    key, env = bench.new_key(), {"CANVAS_WORKER_LEASE_TTL": "2", "CANVAS_WORKER_LEASE_BEAT": "0.5"}
+    with ExitStack() as stack:
+        for number in range(3):
+            stack.enter_context(start(bench, "-P", "threads", "-c", "2", "-n", f"w{number}@%h", env=env))
+        results = [task(app, "slow_then").delay(9, key) for _ in range(6)]
+        bench.ledger(key, 6)
+        bench.server.stop()
+        over = time.monotonic() + 4
+        eventually(lambda: time.monotonic() > over)
+        bench.server.start()
+        stack.enter_context(start(bench, "-P", "solo", "-n", "late@%h", env=env))
+        assert [result.get(timeout=60) for result in results] == [key] * 6
+    assert Counter(bench.ledger(key, 12)) == {"start": 6, "end": 6}
+
+
+@pytest.mark.parametrize("pool", [("-P", "solo"), ("-P", "prefork", "-c", "1")], ids=["solo", "prefork"])
+def test_a_cold_stop_does_not_wait_for_a_server_that_is_away(bench, app, pool):
+    worker = start(bench, *pool, "-n", "one@%h").ready()
+    bench.server.stop()
+    try:
+        worker.signal(signal.SIGQUIT)
+        assert worker.wait(20) == 1
+    finally:
+        bench.server.start()
+
+
+@pytest.mark.parametrize("pool", ["solo", "threads"])
+def test_tasks_that_tell_of_their_start_run_though_nobody_can_be_told(bench, app, pool):
+    key = bench.new_key()
+    with start(bench, *FLEET[pool], "-n", "one@%h", env={"CANVAS_TASK_TRACK_STARTED": "1"}):
+        results = [task(app, "slow_then").delay(0.02, key) for _ in range(300)]
+        bench.ledger(key, 20)
+        bench.server.stop()
+        over = time.monotonic() + 7
+        eventually(lambda: time.monotonic() > over)
+        bench.server.start()
+        assert [result.get(timeout=60) for result in results] == [key] * 300
 
 
 def _waiting_lists(bench):

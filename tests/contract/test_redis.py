@@ -14,12 +14,12 @@ import pytest
 
 from canvas import Canvas, Workflow, chord, group
 from canvas.drivers import open_driver
-from canvas.drivers.base import Lease
+from canvas.drivers.base import Binding, Lease
 from canvas.drivers.fallback import Stepwise
 from canvas.drivers.redis.link import script
 from canvas.drivers.redis.url import parse
 from canvas.errors import BrokerError, ConfigurationError, OperationalError, RefusedError
-from canvas.model.settlement import Foreseen, Join, Part, Settlement, Store
+from canvas.model.settlement import Deferral, Foreseen, Join, Part, Settlement, Store
 from canvas.testing.contract import envelope, eventually, firing, ids, publish
 from canvas.wire import message as wire
 from canvas.wire import record
@@ -69,7 +69,8 @@ def test_urls(url, expected):
 def test_settings_of_connections(settings, broker, results):
     app = Canvas("settings", broker="redis://h/0", backend="redis://h/1", **settings)
     for link, expected in (app.driver.broker.link, broker), (app.driver.results.link, results):
-        address, wanted = link.address, dict(expected)
+        # A third of the time in which a worker has to be heard of.
+        address, wanted = link.address, {"socket_timeout": 10.0, **expected}
         assert address.ssl is wanted.pop("ssl", False)
         assert address.options == wanted
 
@@ -590,6 +591,33 @@ def test_a_successor_whose_lease_was_not_heard_of_is_found_again(driver, redis_s
     assert not settled.verdicts[0].held
     assert ids(settled.deliveries) == ["a"]
     assert redis_server.client().hlen("unacked") == 1
+
+
+def test_a_deferred_message_that_its_queue_refuses_is_a_dead_letter(driver, redis_server):
+    """Others that are due go where they belong."""
+    client = redis_server.client()
+    client.set("no-list", "text")
+    deferrals = [Deferral(1.0, publish("a", "no-list")), Deferral(2.0, publish("b"))]
+    driver.completer.settle([Settlement(None, fence="none", deferrals=deferrals)])
+    assert driver.broker.promote(10) == 2
+    assert ids(driver.broker.lease(Lease("w", ["q"], 5))) == ["b"]
+    (letter,) = driver.broker.dead("no-list")
+    assert letter.queue == "no-list" and "WRONGTYPE" in letter.reason
+    assert driver.broker.promote(10) == 0
+
+
+def test_what_a_celery_worker_held_goes_back_by_its_exchange(driver, redis_server):
+    driver.broker.declare(
+        [Binding("videos", "media", "video.#", "topic"), Binding("copies", "media", "video.#", "topic")]
+    )
+    client = redis_server.client()
+    for tag, exchange in ("known", "media"), ("unknown", "gone"):
+        client.hset("unacked", tag, json.dumps([json.loads(envelope(tag)), exchange, "video.short"]))
+        client.zadd("unacked_index", {tag: 1.0})
+    driver.broker._restore.tags("", ["known", "unknown"])
+    assert [client.llen(name) for name in ("videos", "copies", "video.short")] == [1, 1, 0]
+    # Nobody knows where it belongs: it is kept.
+    assert client.hkeys("unacked") == [b"unknown"]
 
 
 # -- kombu and Celery on the same keys

@@ -107,6 +107,12 @@ def test_children_are_replaced_after_so_many_tasks(bench, app):
         assert stats["total"] == {"t.pid": 7}
 
 
+def test_no_child_runs_more_though_it_has_leased_more(bench, app):
+    results = [task(app, "pid").delay() for _ in range(12)]
+    with start(bench, "-P", "prefork", "-c", "1", "--max-tasks-per-child", "1"):
+        assert len({result.get(timeout=30) for result in results}) == 12
+
+
 def test_children_are_replaced_above_so_much_memory(bench, app):
     with start(bench, "-P", "prefork", "-c", "1", "--max-memory-per-child", str(150 << 10)) as worker:
         first = task(app, "memory").delay(1).get(timeout=20)
@@ -160,6 +166,33 @@ def test_a_node_shows_that_it_is_there(bench, app, tmp_path):
     pid_file.write_text("999999999")
     with start(bench, "-P", "solo", *files):
         assert int(pid_file.read_text()) != 999999999
+
+
+def test_a_pool_that_shrinks_is_still_ready(bench, app, tmp_path):
+    ready_file = tmp_path / "ready"
+    with start(bench, "-P", "prefork", "-c", "2", "--ready-file", str(ready_file)) as worker:
+        eventually(ready_file.exists)
+        app.control.pool_shrink(1, reply=True, timeout=5)
+        asked = app.control.inspect(timeout=5, limit=1)
+        eventually(lambda: [len(one["pool"]["processes"]) for one in asked.stats().values()] == [1])
+        assert ready_file.exists()
+        assert "shutdown" not in "".join(worker.log)
+
+
+@pytest.mark.parametrize("pool", ["solo", "prefork"])
+def test_more_signals(bench, app, pool):
+    """What every thread does is shown; a closed terminal stops the worker warmly; TERM may be a QUIT."""
+    worker = start(bench, "-P", pool, "-c", "1").ready()
+    worker.signal(signal.SIGUSR1)
+    worker.wait_for("most recent call first")
+    worker.signal(signal.SIGHUP)
+    assert worker.wait(20) == 0
+    key = bench.new_key()
+    worker = start(bench, "-P", pool, "-c", "1", env={"REMAP_SIGTERM": "SIGQUIT"}).ready()
+    task(app, "slow_then").delay(30, key)
+    bench.ledger(key, 1)
+    worker.signal(signal.SIGTERM)
+    assert worker.wait(10) == 1
 
 
 def test_systemd_is_told(bench, app, tmp_path):

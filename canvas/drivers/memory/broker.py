@@ -315,17 +315,20 @@ class MemoryBroker:
             self.dispose(Settlement(None, publishes=list(publishes), deferrals=list(deferrals)))
             return True
 
+    def _holds(self, settlement: Settlement, tag: str, leased: bool) -> bool:
+        memory = self._memory
+        if settlement.fence == "begun":
+            memory.orphaned.pop(tag, None)
+            return memory.begun.pop(tag, None) is not None
+        return leased or settlement.fence == "none" or (settlement.begins and tag in memory.begun)
+
     def dispose(self, settlement: Settlement) -> bool:
         """Messages and ack of a settlement; False when its lease was lost."""
         memory, delivery = self._memory, settlement.delivery
         if delivery is not None:
             record = memory.unacked.pop(delivery.tag, None)
             memory.started.discard(delivery.tag)
-            held = record is not None
-            if settlement.fence == "begun":
-                held = memory.begun.pop(delivery.tag, None) is not None
-                memory.orphaned.pop(delivery.tag, None)
-            if settlement.fence != "none" and not held:
+            if not self._holds(settlement, delivery.tag, record is not None):
                 return False
             if settlement.begins and record is not None:
                 memory.begun[delivery.tag] = record

@@ -18,7 +18,16 @@ from canvas.drivers.redis.guards import Guards
 from canvas.drivers.redis.inbox import ReplyQueue, Subscription, reply_queue, subscribed
 from canvas.drivers.redis.keys import BrokerKeys
 from canvas.drivers.redis.link import Link
-from canvas.drivers.redis.packing import NOTHING, PUSHED_AT_ONCE, Packed, Packing, pack, pack_each, worker_of_tag
+from canvas.drivers.redis.packing import (
+    DEAD_LETTERS_KEPT,
+    NOTHING,
+    PUSHED_AT_ONCE,
+    Packed,
+    Packing,
+    pack,
+    pack_each,
+    worker_of_tag,
+)
 from canvas.drivers.redis.restore import STARTED_FOR, Restore
 from canvas.drivers.redis.sources import Carried, Sources
 from canvas.drivers.redis.turns import Turns
@@ -48,7 +57,7 @@ class RedisBroker:
         self.packing = Packing(self.keys, None, self.lists_of)
         self.guards = Guards(link, self.keys)
         self._turns = Turns(link, self.keys)
-        self._restore = Restore(link, self.keys, float(options.get("visibility_timeout") or 3600))
+        self._restore = Restore(link, self.keys, self._bindings, float(options.get("visibility_timeout") or 3600))
         self._numbers: dict[str, int] = {}
         self._doubtful: dict[str, list[str]] = {}
         self.revision = 0
@@ -208,7 +217,7 @@ class RedisBroker:
     def give_back(self, deliveries: Sequence[Delivery]) -> int:
         if not deliveries:
             return 0
-        given = [[d.tag, self.packing.list_of(d.queue, d.payload), d.payload] for d in deliveries]
+        given = [[d.tag, d.payload, self.packing.list_of(d.queue, d.payload)] for d in deliveries]
         return self._restore.give(worker_of_tag(deliveries[0].tag), given)
 
     # -- stepwise
@@ -323,7 +332,9 @@ class RedisBroker:
         return [entry.decode() for entry in entries]
 
     def promote(self, limit: int) -> int:
-        return int(self.link.call("promote", [self.keys.deferred, self.keys.deferred_messages], [limit]))
+        keys = self.keys
+        arguments = [limit, keys.prefix, keys.dead(""), DEAD_LETTERS_KEPT]
+        return int(self.link.call("promote", [keys.deferred, keys.deferred_messages], arguments))
 
     def recall(self, queue: str, limit: int) -> int:
         keys, moved, first = [self.keys.deferred, self.keys.deferred_messages], 0, 0

@@ -10,6 +10,7 @@ import msgspec
 
 from canvas.drivers.base import ORPHANS_AGAIN
 from canvas.drivers.priority import priority_of, step_of
+from canvas.drivers.redis.bindings import Bindings
 from canvas.drivers.redis.keys import BrokerKeys
 from canvas.drivers.redis.link import Link
 from canvas.drivers.redis.packing import pack, worker_of_tag
@@ -33,14 +34,15 @@ STARTED_FOR = 7 * 86_400
 class Restore:
     """Moves messages from ``unacked`` back to the heads of their lists."""
 
-    def __init__(self, link: Link, keys: BrokerKeys, visibility_timeout: float) -> None:
+    def __init__(self, link: Link, keys: BrokerKeys, bindings: Bindings, visibility_timeout: float) -> None:
         self._link = link
+        self._bindings = bindings
         self._keys = keys
         self._visibility_timeout = visibility_timeout
         self._next_sweep = time.monotonic() + _VISIBILITY_SWEEP_EVERY
 
     def give(self, worker: str, given: Sequence[list[Any]]) -> int:
-        """Give back ``[tag, list, payload]`` leases; how many were still held."""
+        """Give back ``[tag, payload, list, …]`` leases; how many were still held."""
         keys = self._keys
         held = [keys.unacked, keys.unacked_index, keys.leases(worker), keys.begun(worker)]
         return int(self._link.call("restore", held, [pack(list(given))]))
@@ -54,8 +56,9 @@ class Restore:
             stored = self._link.command("HMGET", self._keys.unacked, *some)
             given = []
             for tag, value in zip(some, stored, strict=True):
-                if value is not None:
-                    given += [[tag, key, payload] for key, payload in self._home(value, count_delivery, tag in started)]
+                home = None if value is None else self._home(value, count_delivery, tag in started)
+                if home is not None:
+                    given.append([tag, *home])
             if given:
                 total += self.give(worker, given)
         return total
@@ -93,14 +96,14 @@ class Restore:
         for tag, record, reason in zip(found[::3], found[1::3], found[2::3], strict=True):
             opened = _opened(record)
             if opened is not None:
-                orphans.append(Orphan(Delivery(tag.decode(), *opened), reason.decode()))
+                orphans.append(Orphan(Delivery(tag.decode(), *opened[1:]), reason.decode()))
         return orphans
 
     def payload(self, tag: str) -> bytes | None:
         keys = self._keys
         held, begun = self._link.pipeline([("HGET", keys.unacked, tag), ("HGET", keys.begun(worker_of_tag(tag)), tag)])
         opened = _opened(held or begun) if held or begun else None
-        return opened[1] if opened is not None else None
+        return opened[2] if opened is not None else None
 
     def condemn(self, tag: str, reason: str) -> bool:
         """Make an orphan of a message at once."""
@@ -152,32 +155,35 @@ class Restore:
         workers = {name.decode() for name in self._link.command("HKEYS", keys.workers)}
         return [tag for tag in tags if worker_of_tag(tag) not in workers]
 
-    def _home(self, value: bytes, count_delivery: bool, started: bool) -> list[tuple[str, bytes]]:
-        """Where an ``unacked`` record's message belongs, and its envelope, marked as delivered before."""
+    def _home(self, value: bytes, count_delivery: bool, started: bool) -> list[Any] | None:
+        """An ``unacked`` record's envelope, marked as delivered before, and the lists it belongs into."""
         opened = _opened(value)
         if opened is None:
-            return []
-        queue, envelope = opened
+            return None
+        exchange, key, envelope = opened
+        # Celery's workers write where a message was sent to, canvas' the queue it came from.
+        queues = self._bindings.queues(exchange, key) if exchange else [key]
         extra = losses(envelope, started) if count_delivery else {}
-        return [(self._keys.queue_list(queue, step_of(priority_of(envelope))), redelivered(envelope, **extra))]
+        step, marked = step_of(priority_of(envelope)), redelivered(envelope, **extra)
+        return [marked, *(self._keys.queue_list(queue, step) for queue in queues)] if queues else None
 
 
-def _opened(record: bytes) -> tuple[str, bytes] | None:
-    """Queue and envelope of an ``unacked`` record; ``None`` where it is none."""
+def _opened(record: bytes) -> tuple[str, str, bytes] | None:
+    """Exchange, routing key (or queue) and envelope of an ``unacked`` record; ``None`` where it is none."""
     try:
         raw = [bytes(item) for item in msgspec.json.decode(record, type=list[msgspec.Raw])]
-        envelope, queue = raw[0], json.loads(raw[2])
-        return str(queue), envelope if envelope.startswith(b"{") else json.loads(envelope).encode()
+        envelope, exchange, key = raw[0], json.loads(raw[1]), json.loads(raw[2])
+        return str(exchange or ""), str(key), envelope if envelope.startswith(b"{") else json.loads(envelope).encode()
     except (msgspec.MsgspecError, ValueError, IndexError, AttributeError):
         return _opened_by_stdlib(record)
 
 
-def _opened_by_stdlib(record: bytes) -> tuple[str, bytes] | None:
+def _opened_by_stdlib(record: bytes) -> tuple[str, str, bytes] | None:
     """What the standard library's JSON takes besides: NaN, infinities, lone surrogates."""
     try:
-        envelope, _, queue = json.loads(record)
+        envelope, exchange, key = json.loads(record)
         text = envelope if isinstance(envelope, str) else json.dumps(envelope)
-        return str(queue), text.encode("utf-8", "surrogatepass")
+        return str(exchange or ""), str(key), text.encode("utf-8", "surrogatepass")
     except (ValueError, TypeError, RecursionError):
         return None
 

@@ -22,14 +22,15 @@ end
 local function on_results() on(result_db) end
 local function on_broker() on(broker_db) end
 
+-- Whether a record tells of success, by its head: what a task has stored itself, further on, may read alike.
+local function says_success(head)
+    return string.find(head, '^{"status": ?"SUCCESS"') or string.find(head, '\166status\167SUCCESS', 1, true) == 2
+end
+
 -- s: {key, payload, ttl (0: for ever)}; a stored SUCCESS stays
 local function store(s)
     local key, payload, ttl = s[1], s[2], s[3]
-    local old = redis.call('GET', key)
-    if old and (string.find(old, '"status": "SUCCESS"', 1, true) or string.find(old, '"status":"SUCCESS"', 1, true)
-        or string.find(old, '\166status\167SUCCESS', 1, true)) then
-        return
-    end
+    if says_success(redis.call('GETRANGE', key, 0, 19)) then return end
     if ttl > 0 then redis.call('SETEX', key, ttl, payload) else redis.call('SET', key, payload) end
     redis.call('PUBLISH', key, payload)
 end

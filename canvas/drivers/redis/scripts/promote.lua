@@ -1,15 +1,23 @@
 -- Move deferred messages that are due into their lists.
 --
 -- KEYS[1] canvas:deferred   KEYS[2] canvas:deferred:messages
--- ARGV[1] how many at most
--- Returns how many were moved.
+-- ARGV[1] how many at most   ARGV[2] what names of lists start with   ARGV[3] what keys of dead letters start with
+-- ARGV[4] how many of these to keep
+-- Returns how many were moved; one that its key refuses is a dead letter now.
 
 local due = redis.call('ZRANGE', KEYS[1], '-inf', string.format('%.6f', server_time()), 'BYSCORE', 'LIMIT', 0, ARGV[1])
 for _, id in ipairs(due) do
     local packed = redis.call('HGET', KEYS[2], id)
     if packed then
         local m = cmsgpack.unpack(packed)
-        redis.call('LPUSH', m[1], m[2])
+        local done = redis.pcall('LPUSH', m[1], m[2])
+        if type(done) == 'table' and done.err then
+            local why, list = refused(done)[2], string.sub(m[1], #ARGV[2] + 1)
+            local queue = string.match(list, '^(.*)\6\22%d$') or list
+            local letter = {payload = m[2], reason = why, queue = queue, time = tostring(server_time())}
+            redis.call('LPUSH', ARGV[3] .. queue, cmsgpack.pack(letter))
+            redis.call('LTRIM', ARGV[3] .. queue, 0, ARGV[4] - 1)
+        end
     end
     redis.call('HDEL', KEYS[2], id)
     redis.call('ZREM', KEYS[1], id)

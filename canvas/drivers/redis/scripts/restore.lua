@@ -1,7 +1,7 @@
--- Give leases back: each goes to the head of its list, if it is still held.
+-- Give leases back: each goes to the head of its list, or lists, if it is still held.
 --
 -- KEYS[1] unacked   KEYS[2] unacked_index   KEYS[3] leases of the worker   KEYS[4] what it acked before its task ran
--- ARGV[1] msgpack: {{tag, list, payload}, …}, the first to be served first
+-- ARGV[1] msgpack: {{tag, payload, list, …}, …}, the first to be served first
 -- Returns how many were still held.
 
 local count = 0
@@ -11,7 +11,7 @@ for i = #given, 1, -1 do
     redis.call('ZREM', KEYS[2], g[1])
     redis.call('SREM', KEYS[3], g[1])
     if redis.call('HDEL', KEYS[1], g[1]) + redis.call('HDEL', KEYS[4], g[1]) > 0 then
-        redis.call('RPUSH', g[2], g[3])
+        for j = 3, #g do redis.call('RPUSH', g[j], g[2]) end
         count = count + 1
     end
 end

@@ -65,7 +65,9 @@ end
 
 local function is_held(s)
     if not s.tag or s.fence == 'none' then return true end
-    return redis.call('HEXISTS', s.fence == 'begun' and s.begun or KEYS[1], s.tag) == 1
+    if s.fence ~= 'begun' and redis.call('HEXISTS', KEYS[1], s.tag) == 1 then return true end
+    -- A tag is never used again: one that has begun, and is to begin, began in this call, whose answer was lost.
+    return (s.fence == 'begun' or s.begins) and redis.call('HEXISTS', s.begun, s.tag) == 1
 end
 
 local function acknowledge(settled)
