@@ -22,7 +22,7 @@ from canvas.drivers.base import Driver
 from canvas.eager import apply_eagerly
 from canvas.errors import AlreadyRegistered, AlwaysEagerIgnored, ConfigurationError
 from canvas.events import Events, SentEvents
-from canvas.model.current import current_request, set_current_app
+from canvas.model.current import current_request, current_task, set_current_app
 from canvas.model.ids import new_id
 from canvas.model.names import task_name
 from canvas.model.plan import Plan
@@ -499,11 +499,15 @@ class Canvas:
 
     @property
     def current_task(self) -> task_module.Task[Any] | None:
-        """The task that is running here; ``None`` outside tasks."""
+        """The task that is running here, called as a function or not; ``None`` outside tasks."""
+        found: task_module.Task[Any] | None = current_task()
+        return found
+
+    @property
+    def current_worker_task(self) -> task_module.Task[Any] | None:
+        """The task that a worker runs here; ``None`` outside."""
         request = current_request()
         return self.tasks.get(request.task) if request is not None else None
-
-    current_worker_task = current_task
 
     # -- results
 

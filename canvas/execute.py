@@ -31,9 +31,9 @@ def execute(
         try:
             _before(task, request, args, kwargs, fault)
             if watched is None:
-                outcome = _returned(request, _value(task, args, kwargs))
+                outcome = _returned(request, _value(task, request, args, kwargs))
             else:
-                outcome = _returned(request, watched(lambda: _value(task, args, kwargs)))
+                outcome = _returned(request, watched(lambda: _value(task, request, args, kwargs)))
         except Exception as exc:  # noqa: BLE001 - every exception of the user's code is an outcome
             outcome = _raised(task, request, exc)
         return _hooks(task, request, args, kwargs, outcome)
@@ -66,7 +66,7 @@ async def aexecute(
     try:
         try:
             _before(task, request, args, kwargs, fault)
-            coroutine: Any = task(*args, **kwargs)
+            coroutine: Any = _call(task, request)(*args, **kwargs)
             outcome = _returned(request, await (coroutine if watched is None else watched(coroutine)))
         except Exception as exc:  # noqa: BLE001 - as above
             outcome = _raised(task, request, exc)
@@ -124,8 +124,15 @@ def _failed(task: Task[Any], request: Request, exc: Exception) -> Outcome:
     return Failure(exc, text, isinstance(exc, tuple(task.throws)))
 
 
-def _value(task: Task[Any], args: Any, kwargs: Any) -> Any:
-    value = task(*args, **kwargs)
+def _call(task: Task[Any], request: Request) -> Callable[..., Any]:
+    """What the worker calls: the work alone, which has its request already, unless the class makes more of a call."""
+    custom = type(task).__call__ is not Task.__call__
+    request.entered = not custom
+    return task if custom else task.run
+
+
+def _value(task: Task[Any], request: Request, args: Any, kwargs: Any) -> Any:
+    value = _call(task, request)(*args, **kwargs)
     return _run_coroutine(value) if isinstance(value, CoroutineType) else value
 
 

@@ -49,7 +49,7 @@ class Router:
         self.tasks: Mapping[str, Any] = {}
         """What router functions get as ``task``, by name."""
         self._routes = _compiled(routes)
-        self._default = self._to_queue(default_queue, None)
+        self._default = self._addressed({})
 
     @property
     def creates_missing(self) -> bool:
@@ -86,28 +86,19 @@ class Router:
     # -- parts
 
     def _addressed(self, given: Mapping[str, Any]) -> Route:
+        """As ``Celery.amqp.send_task_message``: where the queue's exchange is direct, only exchange and routing key
+        together lead elsewhere than to the queue."""
         priority = given.get("priority")
         exchange, routing_key = given.get("exchange"), given.get("routing_key")
         exchange = getattr(exchange, "name", exchange)
-        if given.get("queue"):
-            queue = given["queue"]
-            found = self._to_queue(getattr(queue, "name", queue), priority)
-            if not exchange and not routing_key:
-                return found
-            return Route(exchange or found.exchange, routing_key or found.routing_key, priority)
+        queue = given.get("queue") or self._default_name
+        found = self._queue(getattr(queue, "name", queue))
+        if (given.get("exchange_type") or found.exchange_type) == "direct" and not (exchange and routing_key):
+            return Route("", found.name, priority)
         if exchange:
-            return Route(exchange, routing_key or self._default.routing_key, priority)
-        if routing_key:
-            return Route(self._queue(self._default_name).exchange or self._default_name, routing_key, priority)
-        return self._default._replace(priority=priority)
-
-    def _to_queue(self, name: str, priority: int | None) -> Route:
-        """A direct queue is addressed by its name alone; others through their exchange."""
-        queue = self._queue(name)
-        if queue.exchange_type == "direct":
-            return Route("", name, priority)
-        filled = queue.filled()
-        return Route(filled.exchange, filled.routing_key, priority)
+            return Route(exchange, routing_key or "", priority)
+        filled = found.filled()
+        return Route(filled.exchange, routing_key or filled.routing_key, priority)
 
     def _queue(self, name: str) -> Queue:
         queue = self._queues.get(name)

@@ -211,7 +211,7 @@ class Sender:
         if ignored and len(outgoing) == 1 and outgoing[0].message.id == handle.id:
             handle.ignored = True
         if options.get("add_to_parent", True) and plan.trail is not None and current_request() is not None:
-            task = self._app.current_task
+            task = self._app.current_worker_task
             if task is not None:
                 task.add_trail(handle if plan.trail is plan.result else self.handle(plan.trail))
         return handle

@@ -9,7 +9,7 @@ from canvas.annotations import annotate
 from canvas.backoff import retry_delay
 from canvas.call_check import check_call
 from canvas.errors import CompositionError, MaxRetriesExceededError, OperationalError, Replaced, Retry
-from canvas.model.current import composing, current_request, current_task_named, enter_request, leave_request
+from canvas.model.current import composing, current_request, current_task_named, enter_call, leave_call, request_of
 from canvas.model.request import Request
 from canvas.model.signature import Signature
 from canvas.model.spread import chunks, xmap, xstarmap
@@ -124,7 +124,16 @@ class Task(Generic[R]):
         flow = composing.get()
         if flow is not None:
             return flow.add(self.s(*args, **kwargs))  # type: ignore[no-any-return]
-        return self.run(*args, **kwargs)
+        request = current_request()
+        if request is not None and not request.entered and request_of(self) is request:
+            # A class of the user's that calls super() in the worker's own call.
+            request.entered = True
+            return self.run(*args, **kwargs)
+        token = enter_call(self, self.request.with_fields(args=args, kwargs=kwargs))
+        try:
+            return self.run(*args, **kwargs)
+        finally:
+            leave_call(token)
 
     def bind(self, app: Any) -> None:
         """Make it ``app``'s, filling unset attributes from the app's settings."""
@@ -271,8 +280,10 @@ class Task(Generic[R]):
 
     @property
     def request(self) -> Request:
-        """The call that is running; one of the task's own, which stays, when it was called directly."""
-        request = current_request()
+        """The call of this task that is running: as a worker was sent it, or, where the task is called as a function,
+        one without an id (or, in a call of the same task, that one's again). Where none is, one of the task's own,
+        which stays."""
+        request = request_of(self)
         return request if request is not None else self._own_request
 
     @cached_property
@@ -285,11 +296,11 @@ class Task(Generic[R]):
 
     def push_request(self, *args: Any, **fields: Any) -> None:
         """Have such a call run here, until ``pop_request``: for tests."""
-        self._pushed.append(enter_request(Request(None, **dict(*args, **fields))))
+        self._pushed.append(enter_call(self, self.request.with_fields(**dict(*args, **fields))))
 
     def pop_request(self) -> None:
         """End what ``push_request`` began. Raises IndexError when nothing was."""
-        leave_request(self._pushed.pop())
+        leave_call(self._pushed.pop())
 
     def shadow_name(self, args: Any, kwargs: Any, options: Mapping[str, Any]) -> str | None:
         """Override it to give calls another name in logs and monitors."""
@@ -368,8 +379,11 @@ class Task(Generic[R]):
         self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
     ) -> Signature[R]:
         """This call again, with its id, its place in its workflow, and one retry more (SEMANTICS.md T11)."""
-        request = self.request
-        options = {**_place_in_workflow(request), **{k: v for k, v in options.items() if v is not None}}
+        request, place = self.request, _place_in_workflow(self.request)
+        options = {key: value for key, value in options.items() if value is not None}
+        if "queue" in options:
+            place = {key: value for key, value in place.items() if key not in ("exchange", "routing_key")}
+        options = {**place, **options}
         options["retries"] = request.retries + 1
         return self.signature(
             request.args if args is None else args, request.kwargs if kwargs is None else kwargs, **options
@@ -412,7 +426,7 @@ class Task(Generic[R]):
     def add_trail(self, result: Any) -> Any:
         """Count ``result`` among this task's children."""
         if self.trail:
-            self.request.children.append(result)
+            (current_request() or self.request).children.append(result)
         return result
 
     # -- hooks

@@ -5,25 +5,40 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import asyncio
 
+_LOOKS_FOR = 1.0
+"""Seconds for which what is stored already is waited for, however little time there is."""
+
 
 class QueuedWatch:
     """The AsyncWatch of ``canvas.drivers.base``."""
 
-    def __init__(self, queue: "asyncio.Queue[tuple[str, bytes]]") -> None:
+    def __init__(self, queue: "asyncio.Queue[tuple[str, bytes] | Exception | None]") -> None:
+        """In the queue ``None`` comes once, after what was stored before; an exception is raised."""
         self._queue = queue
+        self._looked = False
         self._dropped: set[str] = set()
 
     async def next(self, timeout: float | None) -> tuple[str, bytes] | None:
         """The next record; ``None`` after ``timeout`` seconds."""
         import asyncio
 
-        while True:
-            try:
-                found = await asyncio.wait_for(self._queue.get(), timeout)
-            except TimeoutError:
-                return None
-            if found[0] not in self._dropped:
-                return found
+        now = asyncio.get_running_loop().time()
+        until = None if timeout is None else now + timeout
+        first = until if until is None or self._looked else max(until, now + _LOOKS_FOR)
+        try:
+            async with asyncio.timeout_at(first) as limit:
+                while True:
+                    found = await self._queue.get()
+                    if found is None:
+                        self._looked = True
+                        limit.reschedule(until)
+                        continue
+                    if isinstance(found, Exception):
+                        raise found
+                    if found[0] not in self._dropped:
+                        return found
+        except TimeoutError:
+            return None
 
     def drop(self, task_id: str) -> None:
         """Leave out what still comes for one id."""

@@ -1,8 +1,8 @@
 """Which app, and inside a worker which task, the running code belongs to."""
 
 from collections.abc import Callable
-from contextvars import ContextVar
-from typing import Any
+from contextvars import ContextVar, Token
+from typing import Any, NamedTuple
 
 from canvas.errors import ConfigurationError
 
@@ -90,8 +90,44 @@ class Proxy:
         return repr(self._found(None))
 
 
+class DirectCall(NamedTuple):
+    """A task that is called as a function, with a request of its own."""
+
+    task: Any
+    request: Any
+    around: "DirectCall | None"
+
+
+_direct: ContextVar[DirectCall | None] = ContextVar("canvas_direct_call", default=None)
+
+
+def enter_call(task: Any, request: Any) -> Token[DirectCall | None]:
+    """``task`` is called as a function from here on, until ``leave_call``."""
+    return _direct.set(DirectCall(task, request, _direct.get()))
+
+
+leave_call = _direct.reset
+
+
+def request_of(task: Any) -> Any:
+    """The request of ``task``'s innermost call that goes on here; ``None`` where there is none."""
+    call = _direct.get()
+    while call is not None:
+        if call.task is task:
+            return call.request
+        call = call.around
+    request = _request.get()
+    return request if request is not None and request.task == task.name else None
+
+
 def current_task() -> Any:
-    """The task this code runs in; ``None`` outside tasks."""
+    """The task this code runs in, called as a function or not; ``None`` outside tasks."""
+    call = _direct.get()
+    return current_worker_task() if call is None else call.task
+
+
+def current_worker_task() -> Any:
+    """The task a worker runs here; ``None`` outside."""
     request = current_request()
     return current_app().tasks.get(request.task) if request is not None and has_current_app() else None
 
@@ -102,7 +138,8 @@ def current_task_named(name: str) -> Any:
 
 
 def current_request() -> Any:
-    """The request of the task this code runs in; ``None`` outside tasks."""
+    """The request of the task that a worker runs here, or ``apply()``; ``None`` outside. A task that this calls as a
+    function has one of its own (``request_of``)."""
     return _request.get()
 
 

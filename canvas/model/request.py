@@ -15,6 +15,7 @@ _DEFAULTS: dict[str, Any] = {
     "correlation_id": None,
     "delivery_info": None,
     "errbacks": None,
+    "entered": False,
     "eta": None,
     "expires": None,
     "group": None,
@@ -52,6 +53,9 @@ class Request:
     Fields are read from the message when asked for, so that a request costs nothing that is not looked at.
     Assigning a field changes this request only.
     """
+
+    entered: bool
+    """Whether the worker's own call of the task goes on already; what calls it then is the task."""
 
     def __init__(self, message: Message | None = None, **fields: Any) -> None:
         self._message = message
@@ -106,6 +110,12 @@ class Request:
     def get(self, name: str, default: Any = None) -> Any:
         """A field or header, or ``default``."""
         return getattr(self, name, default)
+
+    def with_fields(self, **fields: Any) -> "Request":
+        """The same, with these fields, for a call inside the call."""
+        copied = Request()
+        copied.__dict__.update(self.__dict__, **fields)
+        return copied
 
     def update(self, *args: Any, **fields: Any) -> None:
         self.__dict__.update(*args, **fields)

@@ -25,6 +25,23 @@ def test_tasks_retry_by_themselves(pair):
     assert pair.bench.ledger(key, 3) == ["0", "1", "2"]
 
 
+def test_a_task_that_is_called_as_a_function_has_a_request_of_its_own(pair):
+    """Its retry is nobody's: it raises what it was to be retried for."""
+    key = pair.bench.new_key()
+    assert pair.run(pair.s("outer", "value", key)) == [["value", None, True, 0, ["value"]], True, False]
+    with pytest.raises(ValueError, match="inner"):
+        pair.run(pair.s("outer", "retry", key))
+    assert pair.bench.ledger(key, 2) == ["outer", "outer"]
+    assert pair.run(pair.app.tasks["t.inner"].map(["a", "b"])) == [[x, None, True, 0, [x]] for x in "ab"]
+    with pytest.raises(ValueError, match="inner"):
+        pair.run(pair.app.tasks["t.inner"].map(["a", "retry"]))
+
+
+def test_a_task_that_calls_itself_keeps_its_request(pair):
+    called = [True, False]
+    assert pair.run(pair.s("again", 2)) == [[*called, [2]], [*called, [1]], [*called, [0]]]
+
+
 def test_the_last_failure_is_the_result(pair):
     key = pair.bench.new_key()
     with pytest.raises(KeyError, match="again"):

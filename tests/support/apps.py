@@ -119,6 +119,23 @@ def define(app, exceptions, ledger):
     def long_text(size):
         return "x" * size
 
+    @task(name="t.inner", bind=True, max_retries=2)
+    def inner(self, value):
+        if value == "retry":
+            raise self.retry(exc=ValueError("inner"), countdown=0)
+        request = self.request
+        return [value, request.id, request.called_directly, request.retries, list(request.args or ())]
+
+    @task(name="t.outer", bind=True)
+    def outer(self, value, key):
+        note(key, "outer")
+        return [inner(value), self.request.id is not None, self.request.called_directly]
+
+    @task(name="t.again", bind=True)
+    def again(self, depth):
+        about = [self.request.id is not None, self.request.called_directly, list(self.request.args)]
+        return [about, *(self(depth - 1) if depth else [])]
+
     @task(name="t.noted")
     def noted(value, key):
         note(key, repr(value))

@@ -45,7 +45,7 @@ def test_defaults_and_explicit_addresses():
     assert router.route("x", {}) == Route("", "celery")
     assert router.route("x", {"queue": "q"}) == Route("", "q")
     assert router.route("x", {"exchange": "ex", "routing_key": "k"}) == Route("ex", "k")
-    assert router.route("x", {"routing_key": "k"}) == Route("celery", "k")
+    assert router.route("x", {"routing_key": "k"}) == Route("", "celery")
     assert Router(routes=ROUTES).route("c.1", {}).priority == 7
     assert Router(routes=ROUTES).route("d", {}) == Route("ex", "k")
 

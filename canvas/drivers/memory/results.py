@@ -69,12 +69,13 @@ class MemoryResults:
 
     @asynccontextmanager
     async def awatch(self, task_ids: Iterable[str]) -> AsyncIterator[QueuedWatch]:
-        queue, loop = asyncio.Queue[tuple[str, bytes]](), asyncio.get_running_loop()
+        queue, loop = asyncio.Queue[tuple[str, bytes] | Exception | None](), asyncio.get_running_loop()
 
         def tell(task_id: str, payload: bytes) -> None:
             loop.call_soon_threadsafe(queue.put_nowait, (task_id, payload))
 
         with self._listening(list(task_ids), tell):
+            loop.call_soon(queue.put_nowait, None)
             yield QueuedWatch(queue)
 
     @contextmanager

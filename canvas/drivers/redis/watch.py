@@ -34,7 +34,12 @@ class RedisWatch:
         self._keys = keys
         self._found: deque[tuple[str, bytes]] = deque()
         self._ear: Ear | None = None
-        self._retry(self._open, None)
+        self._deadline: float | None = None
+        try:
+            with link.errors():
+                self._open()
+        except OperationalError:
+            self._let_go(Ear.close)  # whoever waits says for how long to try again
 
     def _open(self) -> None:
         """Subscribe, wait for the confirmations, then read what is stored already."""
@@ -44,7 +49,7 @@ class RedisWatch:
             ear.pubsub.subscribe(*channels[start : start + _AT_ONCE])
         confirmed = 0
         while confirmed < len(channels):
-            message = ear.next(5.0)
+            message = ear.next(self._left(5.0))
             if message is None:
                 raise TimeoutError("no answer to SUBSCRIBE")
             confirmed += message["type"] == "subscribe"
@@ -58,30 +63,35 @@ class RedisWatch:
         if message["type"] == "message" and message["channel"] in self._channels:
             self._found.append((self._channels[message["channel"]], message["data"]))
 
-    def _retry(self, call: Callable[[], Any], deadline: float | None) -> Any:
+    def _left(self, most: float) -> float:
+        """Seconds to wait for an answer: some, even where there was never time to wait."""
+        return most if self._deadline is None else min(most, max(0.1, self._deadline - time.monotonic()))
+
+    def _retry(self, call: Callable[[], Any]) -> Any:
         """Call; when the connection is lost, open another (which reads everything again) instead."""
         patience = time.monotonic() + _GIVE_UP_AFTER
         while True:
             try:
-                return call()
-            except (*AWAY, OperationalError) as exc:
+                with self._link.errors():
+                    return call()
+            except OperationalError:
                 self._let_go(Ear.close)
                 now = time.monotonic()
-                if deadline is not None and now >= deadline:
+                if self._deadline is not None and now >= self._deadline:
                     return None
                 if now >= patience:
-                    raise OperationalError(f"Redis at {self._link.where()}: {exc}") from exc
-                time.sleep(_PAUSE)
+                    raise
+                time.sleep(self._left(_PAUSE))
                 call = self._open
 
     def next(self, timeout: float | None) -> tuple[str, bytes] | None:
         """The next record; ``None`` after ``timeout`` seconds."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = self._deadline = None if timeout is None else time.monotonic() + timeout
         while not self._found:
             left = 10.0 if deadline is None else min(10.0, deadline - time.monotonic())
             if left <= 0 and timeout:
                 return None
-            self._retry(partial(self._receive, left), deadline)
+            self._retry(partial(self._receive, left))
             if deadline is not None and time.monotonic() >= deadline and not self._found:
                 return None
         return self._found.popleft()
@@ -109,105 +119,174 @@ class RedisWatch:
         self._let_go(self._link.leave)
 
 
+class _Waiter:
+    """One coroutine that waits, and what has come for it."""
+
+    def __init__(self, channels: Iterable[bytes]) -> None:
+        self.queue: asyncio.Queue[tuple[str, bytes] | Exception | None] = asyncio.Queue()
+        self.unread = set(channels)
+
+    def looked(self, channel: bytes) -> None:
+        """What was stored there before it waited has been read."""
+        if channel in self.unread:
+            self.unread.discard(channel)
+            if not self.unread:
+                self.queue.put_nowait(None)
+
+
 class _Hub:
-    """The one subscription of an event loop, shared by all that wait on it."""
+    """The one subscription of an event loop, shared by all that wait on it.
+
+    A task of its own talks to Redis; whoever waits only waits, and may be cancelled at any moment.
+    """
 
     def __init__(self, link: Link, keys: ResultKeys, aget: Callable[[list[str]], Any]) -> None:
         self._link = link
-        self._keys = keys
+        self._prefix = keys.task("")
         self._aget = aget
-        self._pubsub: Any = None
-        self._reader: asyncio.Task[None] | None = None
-        self._lock = asyncio.Lock()
-        self.waiters: dict[bytes, list[asyncio.Queue[tuple[str, bytes]]]] = {}
-        self._confirmed: dict[bytes, asyncio.Event] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
+        self._confirmed: set[bytes] = set()
+        self._unread: list[tuple[bytes, _Waiter]] = []
+        self.waiters: dict[bytes, list[_Waiter]] = {}
 
-    async def add(self, task_ids: list[str], queue: "asyncio.Queue[tuple[str, bytes]]") -> None:
-        """Watch ids for a queue; what is stored already is put into it."""
-        channels = [self._keys.task(task_id).encode() for task_id in task_ids]
+    def add(self, channels: list[bytes]) -> _Waiter:
+        """Watch these for one more waiter; what is stored already comes first."""
+        waiter = _Waiter(channels)
         for channel in channels:
-            self.waiters.setdefault(channel, []).append(queue)
-        async with self._lock:
-            if self._reader is None or self._reader.done():
-                self._pubsub = self._link.apubsub()
-                await self._subscribe(list(self.waiters))
-                self._reader = asyncio.create_task(self._read(), name="canvas-watch")
-            else:
-                await self._subscribe(channels)
-        await asyncio.gather(*(self._confirmed[channel].wait() for channel in channels if channel in self._confirmed))
-        await self._read_stored(task_ids, queue)
+            self.waiters.setdefault(channel, []).append(waiter)
+            if channel in self._confirmed:
+                self._unread.append((channel, waiter))
+        self._changed.set()
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run(), name="canvas-watch")
+        return waiter
 
-    async def _subscribe(self, channels: list[bytes]) -> None:
+    def remove(self, channels: list[bytes], waiter: _Waiter) -> None:
+        """Stop watching; the last one to leave ends the subscription."""
         for channel in channels:
-            self._confirmed[channel] = asyncio.Event()
-        for start in range(0, len(channels), _AT_ONCE):
-            await self._pubsub.subscribe(*channels[start : start + _AT_ONCE])
+            waiters = self.waiters.get(channel, [])
+            if waiter in waiters:
+                waiters.remove(waiter)
+            if not waiters:
+                self.waiters.pop(channel, None)
+        self._changed.set()
 
-    async def _read_stored(self, task_ids: list[str], queue: "asyncio.Queue[tuple[str, bytes]]") -> None:
-        for task_id, payload in zip(task_ids, await self._aget(task_ids), strict=True):
-            if payload is not None:
-                queue.put_nowait((task_id, payload))
-
-    async def _read(self) -> None:
-        pulse = Pulse()
+    async def _run(self) -> None:
+        """Be subscribed while somebody waits; after a lost connection subscribe to, and read, everything again."""
+        patience = _Patience()
         while self.waiters:
             try:
-                message = await self._pubsub.get_message(timeout=1.0)
-                if message is None and pulse.due():
-                    await self._pubsub.ping()
-            except AWAY:
-                await asyncio.sleep(_PAUSE)
-                await self._again()
-                pulse.heard()
+                with self._link.errors():
+                    await self._subscribed(patience)
+            except OperationalError as exc:
+                if patience.over():
+                    self._give_up(exc)
+                else:
+                    await asyncio.sleep(_PAUSE)
+            except Exception as exc:  # noqa: BLE001 - who waits is told, whatever it is
+                self._give_up(exc)
+
+    def _give_up(self, exc: Exception) -> None:
+        for waiter in {waiter for waiters in self.waiters.values() for waiter in waiters}:
+            waiter.queue.put_nowait(exc)
+        self.waiters.clear()
+
+    async def _subscribed(self, patience: "_Patience") -> None:
+        pubsub = self._link.apubsub()
+        self._confirmed.clear()
+        self._unread.clear()
+        try:
+            await self._follow(pubsub, patience)
+        finally:
+            with suppress(*AWAY):
+                await pubsub.aclose()
+
+    async def _follow(self, pubsub: Any, patience: "_Patience") -> None:
+        """Write what is asked for, and read what comes, until nobody waits."""
+        asked: set[bytes] = set()
+        reader: asyncio.Task[None] | None = None
+        try:
+            while True:
+                self._changed.clear()
+                wanted = set(self.waiters)
+                if not wanted:
+                    return
+                await _in_parts(pubsub.unsubscribe, asked - wanted)
+                await _in_parts(pubsub.subscribe, wanted - asked)
+                asked = wanted
+                if reader is None:
+                    reader = asyncio.create_task(self._read(pubsub, patience), name="canvas-watch-reader")
+                    reader.add_done_callback(lambda _: self._changed.set())
+                await self._read_stored()
+                await self._changed.wait()
+                if reader.done():
+                    return reader.result()
+        finally:
+            if reader is not None:
+                reader.cancel()
+                await asyncio.wait([reader])
+                if not reader.cancelled():
+                    reader.exception()  # looked at; what matters of it has been raised
+
+    async def _read(self, pubsub: Any, patience: "_Patience") -> None:
+        pulse = Pulse()
+        while True:
+            message = await pubsub.get_message(timeout=1.0)
+            if message is None:
+                if pulse.due():
+                    await pubsub.ping()
                 continue
-            if message is not None:
-                pulse.heard()
-                self._deliver(message)
-        with suppress(*AWAY):
-            await self._pubsub.aclose()
+            pulse.heard()
+            patience.renew()
+            self._deliver(message)
 
     def _deliver(self, message: dict[str, Any]) -> None:
         channel = message["channel"]
-        if message["type"] == "subscribe" and channel in self._confirmed:
-            self._confirmed[channel].set()
-        elif message["type"] == "message":
-            task_id = channel.decode().removeprefix(self._keys.task(""))
-            for queue in self.waiters.get(channel, ()):
-                queue.put_nowait((task_id, message["data"]))
+        match message["type"]:
+            case "subscribe":
+                self._confirmed.add(channel)
+                self._unread += [(channel, waiter) for waiter in self.waiters.get(channel, ())]
+                self._changed.set()
+            case "unsubscribe":
+                self._confirmed.discard(channel)
+            case "message":
+                for waiter in self.waiters.get(channel, ()):
+                    waiter.queue.put_nowait((self._id(channel), message["data"]))
 
-    async def _again(self) -> None:
-        """After a lost connection: subscribe to everything and read everything again."""
-        with suppress(*AWAY, OperationalError):
-            with suppress(*AWAY):
-                await self._pubsub.aclose()
-            self._pubsub = self._link.apubsub()
-            await self._subscribe(list(self.waiters))
-            for channel, queues in list(self.waiters.items()):
-                task_id = channel.decode().removeprefix(self._keys.task(""))
-                for queue in queues:
-                    await self._read_stored([task_id], queue)
+    def _id(self, channel: bytes) -> str:
+        return channel.decode().removeprefix(self._prefix)
 
-    async def remove(self, task_ids: Iterable[str], queue: "asyncio.Queue[tuple[str, bytes]]") -> None:
-        """Stop watching; the last one to leave ends the subscription."""
-        gone = []
-        for task_id in task_ids:
-            channel = self._keys.task(task_id).encode()
-            queues = self.waiters.get(channel, [])
-            if queue in queues:
-                queues.remove(queue)
-            if not queues and self.waiters.pop(channel, None) is not None:
-                self._confirmed.pop(channel, None)
-                gone.append(channel)
-        if gone and self.waiters:
-            with suppress(*AWAY):
-                await self._pubsub.unsubscribe(*gone)
-        elif gone and self._reader is not None:
-            reader, self._reader = self._reader, None
-            reader.cancel()
-            with suppress(asyncio.CancelledError, *AWAY):
-                await reader
-            with suppress(*AWAY):
-                await self._pubsub.aclose()
+    async def _read_stored(self) -> None:
+        """What is stored of what is subscribed to by now."""
+        while self._unread:
+            some, self._unread = self._unread[:_AT_ONCE], self._unread[_AT_ONCE:]
+            found = await self._aget([self._id(channel) for channel, _ in some])
+            for (channel, waiter), payload in zip(some, found, strict=True):
+                if payload is not None:
+                    waiter.queue.put_nowait((self._id(channel), payload))
+                waiter.looked(channel)
+
+
+class _Patience:
+    """How long a server that is away is waited for."""
+
+    def __init__(self) -> None:
+        self._until = 0.0
+        self.renew()
+
+    def renew(self) -> None:
+        """It answers."""
+        self._until = time.monotonic() + _GIVE_UP_AFTER
+
+    def over(self) -> bool:
+        return time.monotonic() >= self._until
+
+
+async def _in_parts(call: Callable[..., Any], channels: Iterable[bytes]) -> None:
+    every = list(channels)
+    for start in range(0, len(every), _AT_ONCE):
+        await call(*every[start : start + _AT_ONCE])
 
 
 class Watching:
@@ -240,9 +319,9 @@ class Watching:
             for ended in [known for known in self._hubs if known.is_closed()]:
                 del self._hubs[ended]
             hub = self._hubs[loop] = _Hub(self._link, self._keys, self._aget)
-        ids, queue = list(task_ids), asyncio.Queue[tuple[str, bytes]]()
-        await hub.add(ids, queue)
+        channels = [self._keys.task(task_id).encode() for task_id in task_ids]
+        waiter = hub.add(channels)
         try:
-            yield QueuedWatch(queue)
+            yield QueuedWatch(waiter.queue)
         finally:
-            await hub.remove(ids, queue)
+            hub.remove(channels, waiter)
