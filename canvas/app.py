@@ -3,6 +3,7 @@
 import importlib
 import os
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -145,19 +146,22 @@ class Canvas:
     def config_from_object(
         self, obj: Any, silent: bool = False, force: bool = False, namespace: str | None = None
     ) -> None:
-        """Take settings from a module, an object, a mapping, or the dotted name of one.
+        """Take settings from a module, an object, a mapping, or the dotted name of one. What has been assigned to
+        ``conf`` stays.
 
         Raises ConfigurationError for unknown or ill-typed settings, unless ``silent``.
         """
         self._source = (obj, namespace)
-        changed = self.__dict__.pop("conf", None)
-        if changed is not None or force:
+        before = self.__dict__.pop("conf", None)
+        if before is not None or force:
             try:
-                _ = self.conf
+                conf = self.conf
             except ConfigurationError:
                 if not silent:
                     raise
                 self._source = (None, None)
+                conf = self.conf
+            conf.update(before.assigned() if before is not None else {})
 
     def config_from_envvar(self, variable: str, silent: bool = False, force: bool = False) -> None:
         """Take settings from the module that an environment variable names."""
@@ -166,6 +170,11 @@ class Canvas:
             self.config_from_object(module, force=force)
         elif not silent:
             raise ConfigurationError(f"environment variable {variable} is not set; expected a module name in it")
+
+    def add_defaults(self, settings: Any) -> None:
+        """Settings, a mapping or a function that makes one, for what nobody has set."""
+        for name, value in (settings() if callable(settings) else settings).items():
+            self.conf.setdefault(name, value)
 
     @property
     def timezone(self) -> tzinfo:
@@ -545,6 +554,18 @@ class Canvas:
             broker_options={"ssl": conf.broker_use_ssl, **patience, **conf.broker_transport_options},
             result_options={"ssl": conf.redis_backend_use_ssl, **sockets, **conf.result_backend_transport_options},
         )
+
+    def start(self, argv: list[str] | None = None) -> None:
+        """Run ``canvas`` for this app, with the program's arguments or these. Exits as that does."""
+        command = imported("canvas.cli.main:canvas")
+        sys.exit(command.main(sys.argv[1:] if argv is None else list(argv), obj=self, standalone_mode=False))
+
+    def worker_main(self, argv: list[str] | None = None) -> None:
+        """``start``, for ``worker``. Raises ValueError where ``argv`` is not about a worker."""
+        argv = sys.argv[1:] if argv is None else list(argv)
+        if "worker" not in argv:
+            raise ValueError("expected the worker command in argv; app.start() runs the others")
+        self.start(argv)
 
     @cached_property
     def control(self) -> Control:

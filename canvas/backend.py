@@ -129,6 +129,8 @@ class Backend:
         record = Record(task_id, state, result, traceback, [] if request is None else _children(request))
         if request is not None:
             record.group_id, record.parent_id = request.group, request.parent_id
+            if self._conf.result_extended:
+                record.extra = extended(request)
         if state in states.READY_STATES:
             record.date_done = self._now().isoformat()
         self._results.store([self.store_of(record)])
@@ -153,19 +155,7 @@ class Backend:
         """A task's record by its keys, PENDING and ``None`` where nothing is stored; children in tuple form. Nothing is
         cached, whatever ``cache`` says."""
         record = self.get_records([task_id])[0]
-        if record is None:
-            return {"status": states.PENDING, "result": None}
-        around = {"group_id": record.group_id, "parent_id": record.parent_id}
-        return {
-            "status": record.status,
-            "result": record.result,
-            "traceback": record.traceback,
-            "children": record.children,
-            "date_done": record.date_done,
-            **{key: value for key, value in around.items() if value is not None},
-            **record.extra,
-            "task_id": record.task_id,
-        }
+        return {"status": states.PENDING, "result": None} if record is None else record.meta()
 
     def get_state(self, task_id: str) -> str:
         return str(self.get_task_meta(task_id)["status"])
@@ -212,6 +202,21 @@ class Backend:
 
     def delete_group(self, group_id: str) -> None:
         self._results.delete_group(group_id)
+
+
+def extended(request: Any) -> dict[str, Any]:
+    """What ``result_extended`` adds to a record of a request's task."""
+    names, stamps = request.stamped_headers or (), request.stamps or {}
+    stamped = {"stamped_headers": names, **{key: stamps[key] for key in names if key in stamps}} if stamps else {}
+    return {
+        "name": request.task,
+        "args": request.args,
+        "kwargs": request.kwargs,
+        "worker": request.hostname,
+        "retries": request.retries,
+        "queue": (request.delivery_info or {}).get("routing_key"),
+        **stamped,
+    }
 
 
 def _children(request: Any) -> list[Any]:

@@ -32,6 +32,7 @@ class Config:
             default = setting.default
             self.__dict__[name] = default.copy() if isinstance(default, dict | list) else default
         self.__dict__["_given"] = {}
+        self.__dict__["_assigned"] = {}
 
     @classmethod
     def load(
@@ -68,6 +69,7 @@ class Config:
 
     def __setattr__(self, name: str, value: Any) -> None:
         self._set(name, value, "an assignment")
+        self._assigned[name] = value
 
     __setitem__ = __setattr__
 
@@ -105,6 +107,7 @@ class Config:
         name = _OLD.get(name, name)
         if name not in self._given:
             self._set(name, default, "setdefault()")
+            self._assigned[name] = default
         return self.__dict__[name]
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -117,6 +120,11 @@ class Config:
         for source in (*sources, settings):
             for name, value in source.items():
                 self._set(name, value, "update()")
+                self._assigned[name] = value
+
+    def assigned(self) -> dict[str, Any]:
+        """What was assigned, as opposed to loaded."""
+        return dict(self._assigned)
 
     def changed(self) -> dict[str, Any]:
         """The settings that were given, as opposed to left at their defaults."""

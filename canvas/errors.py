@@ -55,6 +55,12 @@ class ConfigurationError(CanvasError):
     """A setting, URL or option is wrong; the message says which and what it should be."""
 
 
+class QueueNotFound(ConfigurationError, KeyError):
+    """A queue that is not in ``task_queues``, with ``task_create_missing_queues`` off."""
+
+    __str__ = Exception.__str__
+
+
 class UnknownSetting(ConfigurationError):
     """A setting of that name does not exist; the nearest name is suggested."""
 
@@ -111,6 +117,10 @@ class OperationalError(BrokerError):
 
 class TaskError(CanvasError):
     """Raised by, for, or instead of a task."""
+
+
+class IncompleteStream(TaskError):
+    """Not all of what results lead to is known yet."""
 
 
 class NotRegistered(TaskError, KeyError):

@@ -6,10 +6,12 @@ from canvas.errors import (
     ChordError,
     FixupWarning,
     Ignore,
+    IncompleteStream,
     InvalidTaskError,
     MaxRetriesExceededError,
     NotRegistered,
     OperationalError,
+    QueueNotFound,
     Reject,
     Retry,
     SoftTimeLimitExceeded,
@@ -21,6 +23,8 @@ from canvas.errors import (
     WorkerLostError,
 )
 from canvas.errors import BrokerError as BackendError
+from canvas.errors import BrokerError as BackendGetMetaError
+from canvas.errors import BrokerError as BackendStoreError
 from canvas.errors import CanvasError as CeleryError
 from canvas.errors import ConfigurationError as ImproperlyConfigured
 from canvas.errors import SignatureError as SecurityError
@@ -29,15 +33,19 @@ __all__ = [
     "AlreadyRegistered",
     "AlwaysEagerIgnored",
     "BackendError",
+    "BackendGetMetaError",
+    "BackendStoreError",
     "CeleryError",
     "ChordError",
     "FixupWarning",
     "Ignore",
     "ImproperlyConfigured",
+    "IncompleteStream",
     "InvalidTaskError",
     "MaxRetriesExceededError",
     "NotRegistered",
     "OperationalError",
+    "QueueNotFound",
     "Reject",
     "Retry",
     "SecurityError",

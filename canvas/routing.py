@@ -10,7 +10,7 @@ from importlib import import_module
 from inspect import signature
 from typing import Any, NamedTuple, TypeAlias
 
-from canvas.errors import ConfigurationError
+from canvas.errors import ConfigurationError, QueueNotFound
 from canvas.model.queue import Queue
 
 RouteFunction: TypeAlias = Callable[..., Any]
@@ -104,7 +104,7 @@ class Router:
         queue = self._queues.get(name)
         if queue is None:
             if not self._create_missing:
-                raise ConfigurationError(
+                raise QueueNotFound(
                     f"queue {name!r} is not in task_queues ({', '.join(self._queues)}), "
                     "and task_create_missing_queues is off"
                 )

@@ -263,18 +263,23 @@ class Task(Generic[R]):
         low, high = self._arity
         if kwargs or not low <= len(args) <= high:
             try:
-                self.call_signature.bind(*args, **kwargs)
+                self._checked_signature.bind(*args, **kwargs)
             except TypeError as exc:
                 raise TypeError(f"{self.name}(): {exc}") from None
 
     @cached_property
     def call_signature(self) -> inspect.Signature:
-        """What a call may pass."""
+        """The function's arguments, by name."""
         return inspect.signature(self.run)
 
     @cached_property
+    def _checked_signature(self) -> inspect.Signature:
+        """What a call may pass: a decorator may add arguments to the function's, or leave some out."""
+        return inspect.signature(self.run, follow_wrapped=self.models is not None)
+
+    @cached_property
     def _arity(self) -> tuple[int, int]:
-        return _positional_range(self.call_signature)
+        return _positional_range(self._checked_signature)
 
     # -- inside the task
 

@@ -46,6 +46,8 @@ class Context:
     backend: str | None
     config: str | None
     quiet: bool
+    own: Any = None
+    """The app of whoever runs the command from Python."""
 
     @cached_property
     def app(self) -> Any:
@@ -54,7 +56,7 @@ class Context:
         from canvas.cli.loading import configure, find_app
 
         try:
-            app = Canvas("default") if self.name is None else find_app(self.name)
+            app = (self.own or Canvas("default")) if self.name is None else find_app(self.name)
             if self.config:
                 configure(app, self.config)
         except CanvasError as exc:
@@ -143,7 +145,7 @@ def canvas(
     ctx.color = False if no_color else None
     if workdir:
         os.chdir(workdir)
-    ctx.obj = Context(app, broker, result_backend, config, quiet)
+    ctx.obj = Context(app, broker, result_backend, config, quiet, ctx.obj)
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from canvas.cli.options import comma_separated
+from canvas.purge import purge as purge_queue
 
 
 @click.command()
@@ -21,7 +22,7 @@ def purge(obj: Any, /, force: bool, queues: list[str], exclude_queues: list[str]
         raise click.UsageError(f"no queue is left to purge when {', '.join(exclude_queues)} are excluded")
     if not force:
         click.confirm(f"This deletes all messages of {', '.join(names)}. Go on?", abort=True)
-    deleted = sum(app.driver.broker.purge(name) for name in names)
+    deleted = sum(purge_queue(app, name) for name in names)
     click.echo(f"Purged {deleted} messages from {len(names)} known task queues." if deleted else "No messages purged.")
 
 

@@ -82,7 +82,7 @@ def single(
     merged_args, merged_kwargs, merged = sig._merge(args, kwargs, given)
     merged = {**merged}
     task_id = merged.get("task_id")
-    if task_id is None:
+    if not task_id:
         task_id = merged["task_id"] = new_id()
     if rest is not None:
         merged["chain"] = [*rest, *merged["chain"]] if merged.get("chain") else rest

@@ -23,6 +23,20 @@ class Record:
     parent_id: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
+    def meta(self) -> dict[str, Any]:
+        """By Celery's keys; children in tuple form."""
+        around = {"group_id": self.group_id, "parent_id": self.parent_id}
+        return {
+            "status": self.status,
+            "result": self.result,
+            "traceback": self.traceback,
+            "children": self.children,
+            "date_done": self.date_done,
+            **{key: value for key, value in around.items() if value is not None},
+            **self.extra,
+            "task_id": self.task_id,
+        }
+
     def throw(self) -> NoReturn:
         """Raise the stored exception, with the remote traceback as a note."""
         exc = self.result if isinstance(self.result, BaseException) else Exception(self.result)

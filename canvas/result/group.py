@@ -7,7 +7,7 @@ from canvas.errors import TimeoutError
 from canvas.model import states
 from canvas.model.current import current_app
 from canvas.model.record import Record
-from canvas.result.countdown import countdown
+from canvas.result.countdown import between, countdown
 from canvas.result.guard import check_join_allowed
 from canvas.result.single import AsyncResult, group_class, result_from_tuple
 
@@ -106,16 +106,15 @@ class ResultSet:
         on_message: Callable[[dict[str, Any]], Any] | None = None,
         disable_sync_subtasks: bool = True,
         on_interval: Callable[[], Any] | None = None,
-        **_: Any,
     ) -> Any:
-        """Wait for all; their values in order.
+        """Wait for all; their values in order. ``on_interval`` is called about every second meanwhile.
 
         With ``propagate`` the first exception to arrive is raised. With ``callback`` it is called as
         ``callback(task_id, value)`` as values arrive, and the return value is ``None`` (R5). Raises TimeoutError.
         """
         if disable_sync_subtasks:
             check_join_allowed()
-        for _leaf in self._arrivals(timeout, propagate, on_message, callback):
+        for _leaf in self._arrivals(timeout, propagate, on_message, callback, on_interval):
             continue
         return None if callback is not None else self._values()
 
@@ -129,7 +128,7 @@ class ResultSet:
         """``(task_id, meta)`` of each task, as they arrive."""
         for leaf in self._arrivals(timeout, False, None, None):
             record = leaf._record()
-            yield leaf.id, {"task_id": leaf.id, "status": record.status, "result": record.result}
+            yield leaf.id, record.meta()
 
     def iterate(self, timeout: float | None = None, propagate: bool = True, **_: Any) -> Iterator[Any]:
         """The values, as they arrive."""
@@ -137,7 +136,7 @@ class ResultSet:
             yield leaf._record().result
 
     def _arrivals(
-        self, timeout: float | None, propagate: bool, on_message: Any, callback: Any
+        self, timeout: float | None, propagate: bool, on_message: Any, callback: Any, on_interval: Any = None
     ) -> Iterator[AsyncResult]:
         """Each task once, as it becomes final."""
         pending = {leaf.id: leaf for leaf in self.leaves() if not leaf.ignored}
@@ -148,7 +147,9 @@ class ResultSet:
         left = countdown(timeout)
         with self.backend.watch(list(pending)) as watch:
             while pending:
-                found = watch.next(left())
+                found = watch.next(between(left(), on_interval))
+                if found is None and left() != 0:
+                    continue
                 if found is None:
                     raise TimeoutError(f"The operation timed out: {len(pending)} results not ready after {timeout} s")
                 leaf = _arrived(pending, found, on_message)
@@ -252,6 +253,9 @@ class GroupResult(ResultSet):
         if self.parent is not None:
             self.parent.forget()
 
+    def __str__(self) -> str:
+        return str(self.id)
+
     def __bool__(self) -> bool:
         return bool(self.id or self.results)
 
@@ -281,7 +285,7 @@ def _arrived(pending: dict[str, AsyncResult], found: tuple[str, Record], on_mess
     if leaf is None:
         return None
     if on_message is not None:
-        on_message({"task_id": task_id, "status": record.status, "result": record.result})
+        on_message(record.meta())
     leaf._keep(record)
     return pending.pop(task_id) if leaf._final is not None else None
 

@@ -5,12 +5,12 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from canvas.errors import DecodeError, OperationalError, TaskRevokedError, TimeoutError
+from canvas.errors import DecodeError, IncompleteStream, OperationalError, TaskRevokedError, TimeoutError
 from canvas.model import states
 from canvas.model.current import current_app
 from canvas.model.record import Record
 from canvas.result.ancestors import Ancestors
-from canvas.result.countdown import countdown
+from canvas.result.countdown import between, countdown
 from canvas.result.guard import check_join_allowed
 
 
@@ -85,6 +85,10 @@ class AsyncResult:
         except (ValueError, TypeError):
             raise DecodeError(f"date_done of {self.id}: expected ISO 8601 text; got {done!r:.100}") from None
 
+    def exists(self) -> bool:
+        """Whether anything is stored of it."""
+        return bool(self.backend.task_result_exists(self.id))
+
     def ready(self) -> bool:
         return self.state in states.READY_STATES
 
@@ -145,9 +149,10 @@ class AsyncResult:
         on_message: Callable[[dict[str, Any]], Any] | None = None,
         on_interval: Callable[[], Any] | None = None,
         disable_sync_subtasks: bool = True,
-        **_: Any,
+        EXCEPTION_STATES: Any = None,
+        PROPAGATE_STATES: Any = None,
     ) -> Any:
-        """Wait until it is ready; its value.
+        """Wait until it is ready; its value. ``on_interval`` is called about every second meanwhile.
 
         With ``propagate`` its exception is raised, and with ``follow_parents`` that of the first ancestor that
         failed, within a second of its failure (SEMANTICS.md R6, R7). Raises TimeoutError after ``timeout`` seconds.
@@ -157,12 +162,12 @@ class AsyncResult:
         if disable_sync_subtasks:
             check_join_allowed()
         if self._final is None:
-            self._wait(timeout, propagate and follow_parents, on_message)
+            self._wait(timeout, propagate and follow_parents, on_message, on_interval)
         return self._conclude(propagate, callback)
 
     wait = get
 
-    def _wait(self, timeout: float | None, follow_parents: bool, on_message: Any) -> None:
+    def _wait(self, timeout: float | None, follow_parents: bool, on_message: Any, on_interval: Any) -> None:
         ancestors = Ancestors(self.backend, self.parent if follow_parents else None)
         left = countdown(timeout)
         with suppress(OperationalError):  # the wait has more patience
@@ -176,7 +181,7 @@ class AsyncResult:
             return
         with self.backend.watch([self.id]) as watch:
             while self._final is None:
-                found = watch.next(ancestors.patience(left()))
+                found = watch.next(between(ancestors.patience(left()), on_interval))
                 if found is not None:
                     self._arrived(found[1], on_message)
                 if found is None or found[1].status in states.PROPAGATE_STATES:
@@ -191,7 +196,7 @@ class AsyncResult:
     def _arrived(self, record: Record, on_message: Any) -> None:
         self._keep(record)
         if on_message is not None:
-            on_message({"task_id": self.id, "status": record.status, "result": record.result})
+            on_message(record.meta())
 
     def _conclude(self, propagate: bool, callback: Callable[[str, Any], Any] | None) -> Any:
         record = self._final
@@ -203,16 +208,21 @@ class AsyncResult:
         return record.result
 
     async def aget(
-        self, timeout: float | None = None, propagate: bool = True, follow_parents: bool = True, **_: Any
+        self,
+        timeout: float | None = None,
+        propagate: bool = True,
+        follow_parents: bool = True,
+        callback: Callable[[str, Any], Any] | None = None,
+        on_message: Callable[[dict[str, Any]], Any] | None = None,
     ) -> Any:
         """``get`` on an event loop."""
         if self.ignored:
             return None
         if self._final is None:
-            await self._await(timeout, propagate and follow_parents)
-        return self._conclude(propagate, None)
+            await self._await(timeout, propagate and follow_parents, on_message)
+        return self._conclude(propagate, callback)
 
-    async def _await(self, timeout: float | None, follow_parents: bool) -> None:
+    async def _await(self, timeout: float | None, follow_parents: bool, on_message: Any) -> None:
         ancestors = Ancestors(self.backend, self.parent if follow_parents else None)
         left = countdown(timeout)
         async with self.backend.awatch([self.id]) as watch:
@@ -220,7 +230,7 @@ class AsyncResult:
             while self._final is None:
                 found = await watch.next(ancestors.patience(left()))
                 if found is not None:
-                    self._arrived(found[1], None)
+                    self._arrived(found[1], on_message)
                 if found is None or found[1].status in states.PROPAGATE_STATES:
                     await ancestors.alook()
                 if found is None and left() == 0:
@@ -292,7 +302,7 @@ class AsyncResult:
     def iterdeps(self, intermediate: bool = False) -> Iterator[tuple[Any, Any]]:
         """``(parent, result)`` of this result and all below it, breadth first.
 
-        Raises RuntimeError when one is not ready and ``intermediate`` is false.
+        Raises IncompleteStream when one is not ready and ``intermediate`` is false.
         """
         pending: list[tuple[Any, Any]] = [(None, self)]
         while pending:
@@ -301,7 +311,7 @@ class AsyncResult:
             if node.ready():
                 pending.extend((node, child) for child in node.children or [])
             elif not intermediate:
-                raise RuntimeError(f"{node!r} is not ready: its children are not known yet")
+                raise IncompleteStream(f"{node!r} is not ready: its children are not known yet")
 
     def collect(self, intermediate: bool = False, **kwargs: Any) -> Iterator[tuple[Any, Any]]:
         """``(result, value)`` of this result and all below it."""

@@ -13,6 +13,7 @@ from canvas.app import Canvas
 from canvas.control import by_node
 from canvas.errors import CanvasError, ConfigurationError
 from canvas.model.revocation import revoked_ids
+from canvas.purge import purge as purge_queue
 from canvas.telemetry import attach, emit
 from canvas.unused import unused
 from canvas.worker.autoscale import Autoscaler
@@ -138,7 +139,7 @@ def _prepare(app: Canvas, plan: Plan, say: Callable[[str], None] | None, purge: 
         say(banner(app, plan))
     connect(app)
     for queue in plan.queues if purge else ():
-        app.driver.broker.purge(queue)
+        purge_queue(app, queue)
     declare(app, plan.queues)
     _warn_of_limits(app, plan)
     idle = unused(app.conf)

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from canvas.app import Canvas
+from canvas.backend import extended
 from canvas.client import Ambient
 from canvas.effects import Completer, Effects, Membership
 from canvas.errors import CanvasError, Ignore, Reject, Retry, TaskRevokedError, TimeLimitExceeded
@@ -245,23 +246,10 @@ class Settler:
         if state in states.READY_STATES:
             record.date_done = self._app.now().isoformat()
         if self._app.conf.result_extended:
-            record.extra = self._extended(done)
+            record.extra = extended(done.request)
         if HEADER in headers and done.began is not None:
             record.extra["date_start"] = datetime.fromtimestamp(done.began, UTC).isoformat()
         return record
-
-    def _extended(self, done: Finished) -> dict[str, Any]:
-        message = done.message
-        info = message.properties.get("delivery_info") or {}
-        extra = {
-            "name": message.task,
-            "args": message.args,
-            "kwargs": message.kwargs,
-            "worker": self._hostname,
-            "retries": message.headers.get("retries") or 0,
-            "queue": info.get("routing_key"),
-        }
-        return {**extra, **(message.headers.get("stamps") or {})}
 
 
 def _acks(task: Task[Any] | None, exc: BaseException) -> bool:

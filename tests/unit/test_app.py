@@ -1,5 +1,6 @@
 """Tasks, names, registration, sending: what an app does without a server."""
 
+import functools
 import sys
 
 import pytest
@@ -14,6 +15,7 @@ from canvas.errors import (
     InvalidTaskError,
     NotRegistered,
 )
+from canvas.model.message import Publish
 from canvas.model.names import task_name
 
 
@@ -180,6 +182,53 @@ def test_an_app_may_leave_arguments_unchecked():
     assert loose.apply_async().id
     with pytest.raises(TypeError, match="missing"):
         strict.apply_async()
+
+
+def test_arguments_that_a_decorator_gives_are_not_asked_for(app):
+    def with_db(function):
+        @functools.wraps(function)
+        def given(*args, **kwargs):
+            return function("db", *args, **kwargs)
+
+        return given
+
+    work = app.task(name="work")(with_db(lambda db, x: (db, x)))
+    assert work.delay(1).id
+    assert work.apply((1,)).get() == ("db", 1)
+
+
+def test_what_is_assigned_stays_when_settings_are_loaded():
+    app = Canvas("assigned", set_as_current=False)
+    app.conf.task_default_queue = "mine"
+    app.conf.update(timezone="Europe/Oslo")
+    app.config_from_object({"task_default_queue": "theirs", "task_always_eager": True})
+    assert (app.conf.task_default_queue, app.conf.timezone, app.conf.task_always_eager) == ("mine", "Europe/Oslo", True)
+    app.add_defaults({"task_default_queue": "no", "result_expires": 5})
+    app.config_from_object({})
+    assert (app.conf.task_default_queue, app.conf.result_expires) == ("mine", 5)
+
+
+def test_a_purged_unique_task_can_be_sent_again(app):
+    unique = app.task(name="unique", unique_for=60)(lambda x: x)
+    first = unique.delay(1)
+    assert unique.delay(1).id == first.id
+    app.driver.broker.publish([Publish("", "celery", 0, b"no message")])
+    assert app.control.purge() == 2
+    assert unique.delay(1).id != first.id
+    assert app.control.purge() == 1
+
+
+def test_an_empty_id_is_none(app):
+    assert app.send_task("x", task_id="").id
+
+
+def test_a_worker_may_be_started_from_python(app, capsys):
+    with pytest.raises(ValueError, match="expected the worker command"):
+        app.worker_main(["inspect"])
+    with pytest.raises(SystemExit) as ended:
+        app.start(["report"])
+    assert not ended.value.code
+    assert "memory://app" in capsys.readouterr().out
 
 
 def test_an_app_that_waits_for_finalize():

@@ -311,3 +311,22 @@ def test_without_a_result_backend():
     app = Canvas("none", broker="memory://none")
     with pytest.raises(ConfigurationError, match="result_backend"):
         app.AsyncResult("a").get()
+
+
+def test_who_waits_is_heard_from_now_and_then(app):
+    beats, seen = [], []
+    with pytest.raises(TimeoutError):
+        app.AsyncResult("never").get(timeout=1.2, on_interval=lambda: beats.append(1))
+    with pytest.raises(TimeoutError):
+        ResultSet([app.AsyncResult("never")], app=app).get(timeout=1.2, on_interval=lambda: beats.append(1))
+    assert len(beats) == 4
+    assert not app.AsyncResult("kept").exists()
+    app.backend.store_result("kept", 1, "SUCCESS")
+    assert app.AsyncResult("kept").exists()
+    app.AsyncResult("kept").get(on_message=seen.append)
+    ((_, native),) = ResultSet([app.AsyncResult("kept")], app=app).iter_native()
+    assert seen == [native] == [app.backend.get_task_meta("kept")]
+    assert {"traceback", "children", "date_done"} <= set(native)
+    with pytest.raises(TypeError, match="timout"):
+        app.AsyncResult("kept").get(timout=1)
+    assert str(GroupResult("g", [], app=app)) == "g"
