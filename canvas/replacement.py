@@ -3,6 +3,7 @@
 from typing import Any
 
 from canvas.errors import CompositionError
+from canvas.model.chain import ends_in_group
 from canvas.model.request import Request
 from canvas.model.run import HEADER
 from canvas.model.signature import Signature, as_list, maybe_signature
@@ -44,13 +45,10 @@ def replacement(app: Any, request: Request, given: Signature[Any]) -> Signature[
 
 
 def collected(app: Any, sig: Signature[Any]) -> Signature[Any]:
-    """``sig`` with one result: what would give a group's gives a list."""
-    collect = app.tasks["celery.accumulate"].s(index=0)
-    if sig.subtask_type == "group":
-        return sig | collect  # type: ignore[no-any-return]
-    if sig.subtask_type == "chain" and sig._members()[-1].subtask_type == "group":
-        sig.kwargs["tasks"] = [*sig._members()[:-1], sig._members()[-1] | collect]
-    return sig
+    """``sig`` with one result: what would give a group's, also behind a chord, gives a list."""
+    if not ends_in_group(sig):
+        return sig
+    return sig | app.tasks["celery.accumulate"].s(index=0)  # type: ignore[no-any-return]
 
 
 def _stamped(sig: Signature[Any], request: Request) -> None:

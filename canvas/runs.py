@@ -26,6 +26,9 @@ def at_once(call: Callable[[], T]) -> T:
     return call()
 
 
+_BEGINNING = 64
+
+
 class Runs:
     """Reads and writes runs; nodes that were read stay in memory for a while, for they never change."""
 
@@ -43,6 +46,7 @@ class Runs:
         self._expires = int(expires) if expires else None
         self.persist = persist
         self._signer = signer
+        self._beginning: OrderedDict[str, tuple[int, dict[str, Any]]] = OrderedDict()
         self._chunks: OrderedDict[tuple[str, int, int], list[RunNode]] = OrderedDict()
 
     @property
@@ -71,8 +75,11 @@ class Runs:
         fields = {"cancelled": str(attempt).encode()}
         self.persist(lambda: self._results.keep_run(run, fields, self._expires, None))
 
-    def hold(self, run: str, attempt: int, nodes: Sequence[RunNode]) -> None:
-        """Have these nodes at hand, as if they had been read."""
+    def hold(self, run: str, attempt: int, nodes: Sequence[RunNode], about: dict[str, Any]) -> None:
+        """Have these nodes, and what a run is that is not kept yet, at hand, as if they had been read."""
+        self._beginning[run] = attempt, about
+        while len(self._beginning) > _BEGINNING:
+            self._beginning.popitem(last=False)
         for place, first in enumerate(range(0, len(nodes), CHUNK)):
             self._chunks[run, attempt, place] = list(nodes[first : first + CHUNK])
 
@@ -83,6 +90,9 @@ class Runs:
         names = ["about", "attempt", "cancelled"]
         about, attempt, cancelled = self.persist(lambda: self._results.run_fields(run, names))
         if about is None or attempt is None:
+            begins = self._beginning.get(run)
+            if begins is not None:
+                return {**begins[1], "cancelled": False}, begins[0]
             raise RunLost(f"there is no run {run!r}: it never was, or is forgotten by now (workflow_expires)")
         return {**self._decode(f"run {run}", about), "cancelled": cancelled == attempt}, int(attempt)
 

@@ -160,6 +160,8 @@ class Sender:
                 errback_on_header=bool(app.conf.task_allow_error_cb_on_chord_header),
             )  # fmt: skip
         else:
+            if sig.route_name is not None:
+                options = {"route_name": sig.route_name, **options}
             plan = single(sig, args, kwargs, options, app.new_id)
         for dispatch in plan.dispatches:
             task = app.tasks.get(dispatch.task)

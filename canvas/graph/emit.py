@@ -153,11 +153,10 @@ class Emission:
     def _place(self, fork: str, index: int, options: dict[str, Any]) -> dict[str, Any]:
         node = node_of(self._graph, fork)
         assert isinstance(node, Fork)
-        if "group_index" in options:
-            return {}
+        placed = {} if "group_index" in options else {"group_index": index}
         if node.live and join_of(self._graph, fork) is None and "group_id" not in options:
-            return {"group_id": node.id, "group_index": index}
-        return {"group_index": index}
+            return {"group_id": node.id, **placed}
+        return placed
 
     # -- results
 

@@ -89,7 +89,7 @@ class Lowering:
             raise CompositionError("empty chain: expected at least one step")
         last = {key: options.pop(key) for key in LAST_STEP if options.get(key) is not None}
         links, errbacks = as_list(options.pop("link", None)), as_list(options.pop("link_error", None))
-        options.pop("root_id", None)
+        root = options.pop("root_id", None)
         options.pop("parent_id", None)
         spans: list[Span] = []
         for position, original in enumerate(steps):
@@ -97,6 +97,8 @@ class Lowering:
             final = position == len(steps) - 1
             if final:
                 mine.options.update(last)
+            if root is not None:
+                mine.options["root_id"] = root
             step = self._linked(original, links if final else [], errbacks)
             spans.append(self._in_sequence(step, mine, live and position == 0, final))
             if position:
@@ -165,8 +167,8 @@ class Lowering:
             errbacks = as_list(call.options.pop("link_error", None))
             member = self._linked(member, links, errbacks)
         span = self.lower(member, call, live)
-        kept = dict(member.options) if member.subtask_type == "chain" and not live else {}
         chained = member.subtask_type == "chain"
+        kept = _without_links(member.options) if chained and not live else {}
         self.graph.add_edge(fork, span.head, kind="member", index=index, options=kept, chained=chained)
         if not span.exit.startswith("fork:"):
             for tail in span.tails:
@@ -223,7 +225,7 @@ class Lowering:
         if links or errbacks:
             body = body.clone()
         for callback in links:
-            _link_each(body, callback)
+            body.link(callback)
         for errback in errbacks:
             body.link_error(errback)
         return body
@@ -240,7 +242,7 @@ class Lowering:
         key = join_key(group_id)
         chained = body.subtask_type == "chain"
         units = len(normal_steps(body._members())) if chained else 1
-        kept = {k: v for k, v in body.options.items() if k not in LAST_STEP} if chained else {}
+        kept = _left_to_chain(body.options) if chained else {}
         join = Join(group_id, options, live, units, chained and units > 1, kept)
         self.graph.add_node(key, node=join)
         self._parts(fork, key, spans)
@@ -254,6 +256,15 @@ class Lowering:
             nested = span.exit.startswith("fork:")
             for inner, tail in enumerate(span.tails):
                 self.graph.add_edge(tail, join, kind="part", index=inner if nested else index)
+
+
+def _without_links(options: dict[str, Any]) -> dict[str, Any]:
+    """A chain's options but for what its steps have taken over."""
+    return {key: value for key, value in options.items() if key not in ("link", "link_error")}
+
+
+def _left_to_chain(options: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in _without_links(options).items() if key not in LAST_STEP}
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:

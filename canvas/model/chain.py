@@ -95,7 +95,7 @@ class _chain(Signature[Any]):
         if isinstance(left, group):
             return chord(left, body=right, app=left._app)
         if isinstance(left, _chain):
-            return _fold([*left.unchain_tasks()], [right])
+            return _ended_with(left, unrolled(right)) or _fold([*left.unchain_tasks()], [right])
         if isinstance(left, chord):
             return _pipe_chord(left, right)
         if isinstance(right, _chain):
@@ -147,10 +147,12 @@ def normal_steps(tasks: Sequence[Any], unroll: bool = True) -> list[Signature[An
     if not flat and empty is not None:
         return [empty]
     steps: list[Signature[Any]] = []
-    for sig in reversed(flat):
+    for given in reversed(flat):
+        # Sent alone, chunks are a task that sends a group; nothing could wait for that.
+        sig = given.group() if isinstance(given, chunks) and steps else given
         if isinstance(sig, group) and steps:
             steps[-1] = chord(sig, body=steps[-1], app=sig._app)
-        elif isinstance(sig, chord) and steps and _ends_in_group(sig):
+        elif isinstance(sig, chord) and steps and ends_in_group(sig):
             steps[-1] = sig.with_fields(kwargs={**sig.kwargs, "body": unrolled(sig.body) | steps[-1]})
         else:
             steps.append(sig)
@@ -175,10 +177,11 @@ def _unroll(sig: chord) -> list[Signature[Any]]:
     return [sig.with_fields(kwargs={**sig.kwargs, "body": first.set(**{**own, **first.options})}), *rest]
 
 
-def _ends_in_group(sig: Any) -> bool:
+def ends_in_group(sig: Any) -> bool:
+    """Whether its result is a group's."""
     if isinstance(sig, _chain):
-        return bool(sig.tasks) and _ends_in_group(sig.tasks[-1])
-    return isinstance(sig, group) or (isinstance(sig, chord) and _ends_in_group(sig.body))
+        return bool(sig.tasks) and ends_in_group(sig.tasks[-1])
+    return isinstance(sig, group) or (isinstance(sig, chord) and ends_in_group(sig.body))
 
 
 def unrolled(sig: Signature[Any]) -> Signature[Any]:
@@ -188,6 +191,19 @@ def unrolled(sig: Signature[Any]) -> Signature[Any]:
 
 def is_empty_group(sig: Any) -> bool:
     return isinstance(sig, group) and not sig.tasks
+
+
+def _ended_with(left: _chain, right: Signature[Any]) -> Signature[Any] | None:
+    """A chain whose last step, a group or a chord, takes in what follows, with all that is the chain's own; ``None``
+    where what follows is a step of its own."""
+    last = left.tasks[-1] if left.tasks else None
+    takes = isinstance(last, group) or (isinstance(last, chord) and not isinstance(right, chord))
+    if not takes or isinstance(right, group | _chain):
+        return None
+    ended = left.clone()
+    ended.options.pop("task_id", None)  # of what was its end
+    _append(ended.kwargs["tasks"], right)
+    return ended
 
 
 def _pipe_chord(left: chord, right: Signature[Any]) -> Signature[Any]:
@@ -215,7 +231,8 @@ def _fold(steps: list[Signature[Any]], more: Sequence[Signature[Any]]) -> Signat
             for rest in more[position + 1 :]:
                 whole = whole | rest
             return whole
-        _append(steps, sig)
+        # The last may be changed by whoever has it; of the others these are copies.
+        _append(steps, sig if position == len(more) - 1 else sig.clone())
     return _chain(*steps)
 
 

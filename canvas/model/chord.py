@@ -168,7 +168,8 @@ def header_members(header: Any) -> list[Signature[Any]]:
         return [header]
     if not isinstance(header, Iterable):
         raise CompositionError(f"a chord's header takes signatures; got {header!r:.200}")
-    return group(header).tasks
+    # What is composed has copies of what it is made of.
+    return [task.clone() for task in group(header).tasks]
 
 
 _HEADER_LACKS = ("link", "link_error", "task_id", "chain", "chord", "group_id", "group_index", "reply_to", HEADER)

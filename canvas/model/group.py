@@ -67,11 +67,12 @@ class group(Signature[list[Any]]):
         return tuple(task.link_error(source.clone()) for task in self.tasks)
 
     def skew(self, start: float = 1.0, stop: float | None = None, step: float = 1.0) -> "group":
-        """Give the members rising countdowns, in seconds; the last value repeats after ``stop``."""
-        value = start
+        """Give the members rising countdowns, in seconds; the last one up to ``stop`` repeats."""
+        value = start * 1.0
         for task in self.tasks:
-            task.set(countdown=value)
-            value = value + step if stop is None else min(value + step, stop)
+            over = bool(stop) and value > stop  # type: ignore[operator]
+            task.set(countdown=value - step if over else value)
+            value += 0 if over else step
         return self
 
     def _clone_kwargs(self, kwargs: dict[str, Any]) -> dict[str, Any]:

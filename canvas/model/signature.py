@@ -39,6 +39,10 @@ class Signature(dict[str, Any], Generic[R]):
 
     _app: Any = None
     _type: Any = None
+    _plain = False
+    """Written without a ``subtask_type``, whatever its class."""
+    route_name: str | None = None
+    """The task whose route it takes, where that is not its own."""
 
     def __init__(
         self,
@@ -391,7 +395,7 @@ class Signature(dict[str, Any], Generic[R]):
             args=tuple(d.get("args") or ()),
             kwargs=kwargs,
             options=dict(d.get("options") or {}),
-            subtask_type=kind,
+            subtask_type=None if target._plain else kind,
             immutable=bool(d.get("immutable")),
         )
         return built

@@ -10,13 +10,14 @@ from typing import Any
 
 from canvas.errors import CompositionError
 from canvas.model.group import group
-from canvas.model.signature import Signature, maybe_signature
+from canvas.model.signature import Signature, maybe_signature, subtype
 
 
 class _Spread(Signature[list[Any]]):
     """A call of ``celery.map`` or ``celery.starmap``, carrying the mapped task and its items."""
 
     _task_name = ""
+    _plain = True
 
     def __init__(self, task: Any, it: Iterable[Any], **options: Any) -> None:
         app = options.pop("app", None)
@@ -33,7 +34,15 @@ class _Spread(Signature[list[Any]]):
     def _members(self) -> list[Signature[Any]]:
         return [self.kwargs["task"]]
 
+    @property
+    def route_name(self) -> str | None:  # type: ignore[override]
+        return self.kwargs["task"].task  # type: ignore[no-any-return]
 
+    def _adopt(self, kwargs: dict[str, Any], app: Any) -> dict[str, Any]:
+        return _adopted(kwargs, app)
+
+
+@subtype("xmap")
 class xmap(_Spread):
     """``[task(x) for x in it]``, in one task."""
 
@@ -43,6 +52,7 @@ class xmap(_Spread):
         return f"[{self.kwargs['task'].task}(x) for x in {self.kwargs['it']!r:.100}]"
 
 
+@subtype("xstarmap")
 class xstarmap(_Spread):
     """``[task(*x) for x in it]``, in one task."""
 
@@ -52,8 +62,11 @@ class xstarmap(_Spread):
         return f"[{self.kwargs['task'].task}(*x) for x in {self.kwargs['it']!r:.100}]"
 
 
+@subtype("chunks")
 class chunks(Signature[list[Any]]):
     """The items in pieces of ``n``, each piece a ``celery.starmap``; sent as a group of those."""
+
+    _plain = True
 
     def __init__(self, task: Any, it: Iterable[Any], n: int, **options: Any) -> None:
         if not isinstance(n, int) or n < 1:
@@ -72,6 +85,9 @@ class chunks(Signature[list[Any]]):
     def _members(self) -> list[Signature[Any]]:
         return [self.kwargs["task"]]
 
+    def _adopt(self, kwargs: dict[str, Any], app: Any) -> dict[str, Any]:
+        return _adopted(kwargs, app)
+
     def __call__(self, **options: Any) -> Any:
         return self.apply_async(**options)
 
@@ -87,6 +103,15 @@ class chunks(Signature[list[Any]]):
     @classmethod
     def apply_chunks(cls, task: Any, it: Iterable[Any], n: int, app: Any = None) -> Any:
         return cls(task, it, n, app=app)()
+
+
+def _adopted(kwargs: dict[str, Any], app: Any) -> dict[str, Any]:
+    task, it = kwargs.get("task"), kwargs.get("it")
+    if not isinstance(task, dict) or not isinstance(it, list | tuple):
+        raise CompositionError(
+            f"a map needs a signature under kwargs['task'] and a list under kwargs['it']; got {kwargs!r:.200}"
+        )
+    return {**kwargs, "task": maybe_signature(task, app), "it": list(it)}
 
 
 def _pieces(items: Iterator[Any], size: int) -> Iterator[list[Any]]:

@@ -368,7 +368,7 @@ class Run:
             self._embed(effects, nodes, ended)
             self._advance(effects).time_out(timeout)
         else:
-            self.app.runs.hold(self.id, self.attempt, nodes)
+            self.app.runs.hold(self.id, self.attempt, nodes, self.about)
             self._advance(effects).start(timeout)
         return effects
 
