@@ -185,11 +185,12 @@ class Lowering:
         options = {**sig.options, **_given(call.options)} if live else dict(sig.options)
         args = (*call.args, *sig.args) if call.args and not sig.immutable else tuple(sig.args)
         header = header_parts(sig.tasks)
-        body = self._body(body, options, call, live)
+        body = self._body(sig, body, options, call, live)
         if not header:
+            if not live:  # nobody sends the chord, which would give its options to the body
+                body = body.with_fields(options=body._merge((), {}, body_options(options))[2])
             return self._headless(body, live)
-        header_id = sig.tasks.options.get("task_id") if isinstance(sig.tasks, group) else None
-        fork = self._fork(header_id or sig.options.get("task_id") or self.new_id(), options, live)
+        fork = self._fork(_header_id(sig) or self.new_id(), options, live)
         group_id = fork.removeprefix("fork:")
         inherited = header_options(options) if live else {}
         spans = [
@@ -212,9 +213,14 @@ class Lowering:
         for member in targets(self.graph, head, "member"):
             self._close(member)
 
-    def _body(self, body: Signature[Any], options: dict[str, Any], call: Call, live: bool) -> Signature[Any]:
+    def _body(
+        self, sig: chord, body: Signature[Any], options: dict[str, Any], call: Call, live: bool
+    ) -> Signature[Any]:
         if not live:
-            return body
+            task_id = options.get("task_id")
+            if task_id is None or _header_id(sig) is not None or _frozen_id(body) is not None:
+                return body
+            return body.with_fields(options={**body.options, "task_id": task_id})
         carried = body_options(options)
         if _frozen_id(body) is None and (task_id := call.options.get("task_id") or options.get("task_id")):
             carried["task_id"] = task_id
@@ -269,6 +275,11 @@ def _left_to_chain(options: dict[str, Any]) -> dict[str, Any]:
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in options.items() if value is not None}
+
+
+def _header_id(sig: chord) -> str | None:
+    """The group id of a header that is frozen, which then is the chord's too; else a chord's id is its body's."""
+    return sig.tasks.options.get("task_id") if isinstance(sig.tasks, group) else None
 
 
 def _frozen_id(body: Signature[Any]) -> str | None:

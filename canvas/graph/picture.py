@@ -20,6 +20,8 @@ _MARKS = {
     "SUCCESS": "✔", "FAILURE": "✘", "UPSTREAM_FAILED": "⊘", "STARTED": "▶", "RETRY": "↻", "REVOKED": "⊗",
     "SKIPPED": "–", "PENDING": "…", "WAITING": "·",
 }  # fmt: skip
+_INDENTED, _LAID_OUT = 40, 200
+"""Steps one after the other: text goes further right for each up to so many, and so many have a layout of their own."""
 _WIDTH, _HEIGHT, _ACROSS, _DOWN, _MARGIN = 150, 34, 60, 22, 12
 
 
@@ -64,7 +66,7 @@ def _text(graph: "nx.DiGraph[int]", states: Mapping[str, str]) -> str:
         node = data["node"]
         mark = _MARKS.get(states.get(node.name, ""), "")
         data["label"] = f"{mark} {_label(node)}".strip()
-    return "\n".join(nx.generate_network_text(graph, vertical_chains=False))
+    return "\n".join(nx.generate_network_text(graph, vertical_chains=_depth(graph) > _INDENTED))
 
 
 def _mermaid(graph: "nx.DiGraph[int]", states: Mapping[str, str]) -> str:
@@ -118,8 +120,19 @@ def _svg(graph: "nx.DiGraph[int]", states: Mapping[str, str]) -> str:
     return "\n".join([*lines, "</svg>"])
 
 
+def _depth(graph: "nx.DiGraph[int]") -> int:
+    return int(nx.dag_longest_path_length(graph, default_weight=1)) if graph else 0
+
+
 def _layout(graph: "nx.DiGraph[int]") -> dict[int, tuple[float, float]]:
-    """Upper left corners, by Sugiyama's method (the grandalf library), drawn from left to right."""
+    """Upper left corners, drawn from left to right: by Sugiyama's method (the grandalf library), or, for what is too
+    long for its recursion, each node in the column of its generation."""
+    if _depth(graph) > _LAID_OUT:
+        return {
+            number: (column * (_WIDTH + _ACROSS) + _MARGIN, row * (_HEIGHT + _DOWN) + _MARGIN)
+            for column, generation in enumerate(nx.topological_generations(graph))
+            for row, number in enumerate(generation)
+        }
     try:
         from grandalf.graphs import Edge, Graph, Vertex
         from grandalf.layouts import SugiyamaLayout

@@ -34,7 +34,7 @@ class chord(Signature[Any]):
             {
                 "kwargs": dict(kwargs or {}),
                 "header": header_members(header),
-                "body": maybe_signature(body, app),
+                "body": _body(body, app),
             },
             app=app,
             **options,
@@ -156,6 +156,12 @@ class chord(Signature[Any]):
             tail = "".join(f" | {step!r}" for step in rest)
             return shorten_names(first.task, f"%({first.reprcall(self.tasks)}{tail})")
         return "%" + shorten_names(self.body.task, self.body.reprcall(self.tasks))
+
+
+def _body(body: Any, app: Any) -> Any:
+    if body is not None and not isinstance(body, dict):
+        raise CompositionError(f"a chord's body is a signature; got {body!r:.200}")
+    return maybe_signature(body, app)
 
 
 def header_members(header: Any) -> list[Signature[Any]]:

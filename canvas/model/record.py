@@ -4,6 +4,14 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 
+class Handle:
+    """A result that is to come: of a task, or of a group."""
+
+    def as_tuple(self) -> tuple[Any, ...]:
+        """The ids that it can be made of again (SEMANTICS.md R1)."""
+        raise NotImplementedError
+
+
 @dataclass(slots=True)
 class Record:
     """A task's stored state (PROTOCOL.md §5.1), decoded.

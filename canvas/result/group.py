@@ -6,7 +6,7 @@ from typing import Any
 from canvas.errors import TimeoutError
 from canvas.model import states
 from canvas.model.current import current_app
-from canvas.model.record import Record
+from canvas.model.record import Handle, Record
 from canvas.result.countdown import between, countdown
 from canvas.result.guard import check_join_allowed
 from canvas.result.single import AsyncResult, group_class, result_from_tuple
@@ -211,7 +211,7 @@ class ResultSet:
 
 
 @group_class
-class GroupResult(ResultSet):
+class GroupResult(ResultSet, Handle):
     """The results of a group, under the group's id."""
 
     def __init__(

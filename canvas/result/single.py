@@ -8,13 +8,13 @@ from typing import Any
 from canvas.errors import DecodeError, IncompleteStream, OperationalError, TaskRevokedError, TimeoutError
 from canvas.model import states
 from canvas.model.current import current_app
-from canvas.model.record import Record
+from canvas.model.record import Handle, Record
 from canvas.result.ancestors import Ancestors
 from canvas.result.countdown import between, countdown
 from canvas.result.guard import check_join_allowed
 
 
-class AsyncResult:
+class AsyncResult(Handle):
     """A handle on one task, by its id.
 
     A final state is read once and kept; until then every look is one read. Waiting is by subscription.

@@ -39,13 +39,13 @@ def abandon(effects: Effects, sig: Signature[Any], ending: Ending) -> None:
             abandon(effects, member, ending)
     elif kind == "chord":
         if sig.kwargs.get("body") is not None:
-            abandon(effects, sig.kwargs["body"], ending)
+            abandon(effects, _in_run(sig.kwargs["body"], sig), ending)
     elif kind == "chain":
         steps = normal_steps(sig._members(), unroll=False)
         for step in steps[:-1]:
             abandon(effects, step, ending)
         if steps:
-            abandon(effects, _with_place(steps[-1], sig), ending)
+            abandon(effects, _in_run(_with_place(steps[-1], sig), sig), ending)
     else:
         _abandon_task(effects, sig, ending)
 
@@ -56,6 +56,12 @@ def _with_place(last: Signature[Any], chain: Signature[Any]) -> Signature[Any]:
         return last
     place = {key: chain.options.get(key) for key in ("chord", "group_id", "group_index")}
     return last.clone(**{key: value for key, value in place.items() if value is not None})
+
+
+def _in_run(end: Signature[Any], whole: Signature[Any]) -> Signature[Any]:
+    """What ends a composite ends its node of a workflow."""
+    node = whole.options.get(HEADER)
+    return end if node is None or end.options.get(HEADER) is not None else end.clone(**{HEADER: node})
 
 
 def _abandon_task(effects: Effects, sig: Signature[Any], ending: Ending) -> None:

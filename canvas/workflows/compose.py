@@ -8,6 +8,7 @@ from canvas.model.current import current_app
 from canvas.model.flow import Entry, Source
 from canvas.model.run import Bind, Edge
 from canvas.model.signature import Signature
+from canvas.model.spread import chunks
 from canvas.wire import codecs
 from canvas.workflows.node import Branch, Node, Reference, without_references
 
@@ -55,7 +56,7 @@ class Workflow:
         default: Any = None,
         compensate: Signature[Any] | None = None,
     ) -> Node:
-        """A node that runs ``sig``: a task, chain, group or chord.
+        """A node that runs ``sig``: a task, chain, group or chord; chunks are the group they stand for.
 
         Handles in its arguments, however deep, are replaced by results; it runs ``after`` further nodes without
         taking anything of theirs. With ``on_failure="continue"`` its failure does not fail the run: what follows takes
@@ -67,6 +68,8 @@ class Workflow:
         """
         entry = Entry(self._named(name, sig), "task")
         self._check_signature(entry.name, sig)
+        if isinstance(sig, chunks):
+            sig = sig.group()
         entry.sig = self._bound(entry, sig)
         self._policy(entry, on_failure, default, compensate)
         self._order(entry, after)

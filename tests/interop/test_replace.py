@@ -35,7 +35,7 @@ def test_replaced_twice(pair):
     assert nested["replaced_task_nesting"] == 2
 
 
-@pytest.mark.parametrize("kind", ["task", "chain", "group", "chord"])
+@pytest.mark.parametrize("kind", ["task", "chain", "group", "chord", "chord of a group"])
 def test_replaced_inside_a_chain(pair, kind):
     lib = pair.lib
     by = {
@@ -43,12 +43,14 @@ def test_replaced_inside_a_chain(pair, kind):
         "chain": lambda: pair.s("add", 2) | pair.s("add", 3),
         "group": lambda: lib.group(pair.s("add", 2), pair.s("add", 1)),
         "chord": lambda: lib.chord([pair.s("add", 1), pair.s("add", 2)], pair.s("tsum")),
+        "chord of a group": lambda: lib.chord([pair.si("add", 0, 1)], lib.group(pair.si("add", 0, 7), pair.s("tsum"))),
     }[kind]()
     flow = pair.s("ident", 1) | pair.s("swap", by) | pair.s("rec") | pair.s("ident")
-    value = {"task": 6, "chain": 6, "group": [3, 2], "chord": 5}[kind]
+    value = {"task": 6, "chain": 6, "group": [3, 2], "chord": 5, "chord of a group": [7, 1]}[kind]
     result = flow.apply_async()
     assert result.get(timeout=30) == [value, [], {}]
-    assert result.parent.parent.get(timeout=30) == value
+    if kind != "chord of a group" or pair.worker == "canvas":  # Celery's stores that one under no id of the chain's
+        assert result.parent.parent.get(timeout=30) == value
 
 
 @pytest.mark.parametrize("kind", ["task", "chain", "group", "chord"])

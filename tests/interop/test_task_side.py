@@ -107,3 +107,21 @@ def test_nothing_is_left_over(pairs):
     for pair in pairs:
         settled(pair, uuid.uuid4().hex, 0)
         assert all(pair.bench.results.ttl(key) > 0 for key in pair.bench.results.keys("celery-taskset-meta-*"))
+
+
+def test_a_handle_that_a_task_returns_is_told_in_tuple_form(pair):
+    (task_id, parent), children = pair.run(pair.s("sends_one", 3))
+    assert pair.app.AsyncResult(task_id).get(timeout=30) == 3
+    assert (parent, children) == (None, None)
+    ((first, _),) = pair.run(pair.lib.chord([pair.s("sends_one", 1)], pair.s("ident")))
+    assert pair.app.AsyncResult(first[0]).get(timeout=30) == 1
+
+
+def test_chunks_may_be_followed_or_follow(pair):
+    chunks = pair.app.tasks["t.add"].chunks([(1, 1), (2, 2), (3, 3)], 2)
+    if pair.client == "canvas":
+        assert pair.run(pair.lib.chain(chunks, pair.s("ident"))) == [[2, 4], [6]]
+        assert pair.run(pair.s("ident", 0) | chunks | pair.s("ident")) == [[2, 4], [6]]
+    (group_id, _), members = pair.run(pair.lib.chain(pair.s("ident", 0), chunks))
+    assert group_id
+    assert [pair.app.AsyncResult(member[0][0]).get(timeout=30) for member in members] == [[2, 4], [6]]

@@ -136,6 +136,10 @@ def define(app, exceptions, ledger):
         about = [self.request.id is not None, self.request.called_directly, list(self.request.args)]
         return [about, *(self(depth - 1) if depth else [])]
 
+    @task(name="t.sends_one")
+    def sends_one(value):
+        return ident.delay(value)
+
     @task(name="t.noted")
     def noted(value, key):
         note(key, repr(value))

@@ -301,6 +301,15 @@ def test_pictures_in_four_forms(pictured):
         pictured.draw("png")
 
 
+def test_long_workflows_are_drawn_too(app):
+    flow = Workflow("long", app)
+    node = flow.add(app.signature("t", (0,)))
+    for _ in range(1500):
+        node = flow.add(app.signature("t", (node,)))
+    assert flow.draw("svg").count("<rect") == 1501
+    assert len(flow.draw()) < 200_000
+
+
 def test_an_svg_shows_every_node_once_and_none_on_another(pictured):
     from xml.etree import ElementTree
 

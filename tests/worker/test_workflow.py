@@ -6,7 +6,7 @@ import json
 import pytest
 
 from canvas import Workflow, chain, chord, group
-from canvas.errors import CompositionError, InvalidTaskError, RunLost, UpstreamFailed, WorkflowFailed
+from canvas.errors import ChordError, CompositionError, InvalidTaskError, RunLost, UpstreamFailed, WorkflowFailed
 from canvas.testing.contract import eventually
 from tests.support.apps import make
 from tests.worker.commands import canvas as command
@@ -41,6 +41,47 @@ def test_composites_are_nodes(app, flow):
     run = flow.apply_async()
     assert run.get(timeout=20) == [42, 43]
     assert run.results() == {"chain": 4, "group": [5, 6], "chord": 41, "ends in a group": [42, 43]}
+
+
+def test_what_ends_in_a_group_is_a_list(app, flow):
+    add, rec, ident = (task(app, name) for name in ("add", "rec", "ident"))
+    pair = [ident.si("x"), ident.si("y")]
+    shapes = {
+        "chord": chord([ident.s(1)], group(pair)),
+        "chain": chain(ident.s(0), chord([ident.si(1)], group(pair))),
+        "nothing": chord([ident.s(1)], group()),
+        "chunks": add.chunks([(1, 1), (2, 2), (3, 3)], 2),
+        "replaced": task(app, "swap").s(chord([ident.si(1)], group(pair))),
+    }
+    for name, shape in shapes.items():
+        flow.add(rec.s(flow.add(shape, name=name)), name=f"after {name}")
+    run = flow.apply_async()
+    run.get(timeout=20)
+    found = {name: run.results()[f"after {name}"][0] for name in shapes}
+    both = ["x", "y"]
+    assert found == {"chord": both, "chain": both, "nothing": [], "chunks": [[2, 4], [6]], "replaced": both}
+
+
+def test_what_fails_before_a_group_behind_a_chord_fails_its_node(app, flow):
+    ident, fail = task(app, "ident"), task(app, "fail")
+    behind = chord([ident.si(1), fail.si()], group(ident.si("x"), ident.si("y")))
+    shapes = {"chord": behind, "chain": chain(ident.s(0), behind), "body": chord([fail.si()], group())}
+    for name, shape in shapes.items():
+        flow.add(ident.s(flow.add(shape, name=name)), name=f"after {name}")
+    run = flow.apply_async()
+    with pytest.raises(ChordError):
+        run.get(timeout=20)
+    eventually(lambda: run.status().over)
+    wanted = {name: "FAILURE" for name in shapes} | {f"after {name}": "UPSTREAM_FAILED" for name in shapes}
+    assert states(run) == wanted
+
+
+def test_a_run_whose_nodes_all_end_as_it_starts_tells_why(app, flow):
+    flow.add(task(app, "add").s(1, 2, 3), name="too many")
+    run = flow.apply_async()
+    with pytest.raises(TypeError, match="too many"):
+        run.get(timeout=20)
+    assert states(run) == {"too many": "FAILURE"}
 
 
 def test_a_composite_that_fails_inside_fails_its_node(app, flow):
