@@ -336,7 +336,7 @@ class Canvas:
         if self._django is not None:
             self._django.set_up()
         emit("app.importing", app=self)
-        for module in (*self.conf.include, *self.conf.imports):
+        for module in (*(self.conf.include or ()), *(self.conf.imports or ())):
             importlib.import_module(module)
         while self._discover:
             self._discover.pop(0)()
@@ -386,7 +386,7 @@ class Canvas:
     @cached_property
     def accept_content(self) -> frozenset[str]:
         """The content types that messages may have."""
-        return frozenset(self.conf.accept_content)
+        return frozenset(self.conf.accept_content or ())
 
     @cached_property
     def signer(self) -> Signer:

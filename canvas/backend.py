@@ -51,7 +51,7 @@ class Backend:
         self._conf = conf
         self._now = now
         self.serializer: str = conf.result_serializer
-        self.accept = frozenset(conf.result_accept_content or conf.accept_content) | {self.serializer}
+        self.accept = frozenset(conf.result_accept_content or conf.accept_content or ()) | {self.serializer}
         self.bodies = Again(eq)
         """Writes bodies of chords, which come with each part."""
 
@@ -125,7 +125,11 @@ class Backend:
         request: Any = None,
         **_: Any,
     ) -> Any:
-        """Store a state now, outside any settlement (``update_state``)."""
+        """Store a state now, outside any settlement (``update_state``). Raises ValueError without an id."""
+        if not task_id:
+            raise ValueError(
+                f"task_id must not be empty. Got {task_id} instead: a task that is called as a function has none"
+            )
         record = Record(task_id, state, result, traceback, [] if request is None else _children(request))
         if request is not None:
             record.group_id, record.parent_id = request.group, request.parent_id

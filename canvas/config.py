@@ -7,6 +7,7 @@ arguments and assignment.
 
 import importlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from types import ModuleType
@@ -18,6 +19,7 @@ from canvas.settings import SETTINGS
 
 _OLD = {setting.old: name for name, setting in SETTINGS.items() if setting.old}
 _OLD.update({name.upper(): name for name in SETTINGS if name.startswith("broker_")})
+_PASSWORD = re.compile(r"([?&]password=)[^&#]*", re.IGNORECASE)
 _SECRET = ("password", "secret", "token", "security_key", "access_key", "signing_key")
 
 
@@ -62,7 +64,8 @@ class Config:
             raise UnknownSetting(_unknown(name, source))
         checked = _CHECKS[setting.kind](value)
         if checked is _WRONG:
-            shown = "********" if _is_secret(name) else repr(value)[:100]
+            secret = _is_secret(name) or name.endswith(("_url", "_backend"))  # an address may hold a password
+            shown = f"a value of type {type(value).__name__}" if secret else repr(value)[:100]
             raise InvalidSetting(f"{name}: expected {_EXPECTED[setting.kind]}; got {shown} from {source}")
         self.__dict__[name] = checked
         self.__dict__["_given"][name] = checked
@@ -170,6 +173,8 @@ def masked(name: str, value: Any) -> Any:
         return "********"
     if isinstance(value, Mapping):
         return {key: masked(str(key), inner) for key, inner in value.items()}
+    if isinstance(value, str) and "://" in value:
+        value = _PASSWORD.sub(r"\1********", value)
     if isinstance(value, str) and "://" in value and "@" in value:
         scheme, _, rest = value.partition("://")
         login, _, host = rest.rpartition("@")

@@ -293,6 +293,13 @@ class Signature(dict[str, Any], Generic[R]):
         self.options[key] = items
         return value
 
+    append_to_list_option = _append
+    """Add a value to a list among the options, unless it is in it; returns the value."""
+
+    def extend_list_option(self, key: str, value: Any) -> None:
+        """Add values to a list among the options."""
+        self.options[key] = [*as_list(self.options.get(key)), *as_list(value)]
+
     def flatten_links(self) -> list["Signature[Any]"]:
         """Itself and every callback below it, depth first."""
         found: list[Signature[Any]] = [self]

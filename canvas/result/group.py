@@ -22,8 +22,10 @@ class ResultSet:
 
     @property
     def backend(self) -> Any:
-        own = self.app or next((r.app for r in self.leaves() if r.app is not None), None)
-        return (own or current_app()).backend
+        return self._app().backend
+
+    def _app(self) -> Any:
+        return self.app or next((r.app for r in self.leaves() if r.app is not None), None) or current_app()
 
     # -- members
 
@@ -189,7 +191,7 @@ class ResultSet:
     def revoke(self, connection: Any = None, terminate: bool = False, signal: str | None = None, **_: Any) -> None:
         """Ask workers not to run any of them."""
         ids = [leaf.id for leaf in self.leaves()]
-        (self.app or current_app()).control.revoke(ids, terminate=terminate, signal=signal or "SIGTERM")
+        self._app().control.revoke(ids, terminate=terminate, signal=signal or "SIGTERM")
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.results)

@@ -266,9 +266,10 @@ class Line:
         return job
 
     def _open(self, payload: bytes) -> Message:
-        opened = self._foreseen.pop(payload, None) or self._opened.pop(payload, None)
-        if opened is not None:
-            return opened
+        if self._foreseen or self._opened:
+            opened = self._foreseen.pop(payload, None) or self._opened.pop(payload, None)
+            if opened is not None:
+                return opened
         conf = self._conf
         return wire.decode(
             payload,

@@ -142,3 +142,11 @@ def test_names_that_are_no_settings():
     assert conf.get("nothing", 7) == 7
     assert "task_routes" in conf
     assert len(list(conf)) == len(SETTINGS)
+
+
+def test_passwords_in_addresses_are_not_shown():
+    app = Canvas("shown", broker="redis+socket:///tmp/r?password=secret&db=1", set_as_current=False)
+    assert "secret" not in repr(app.conf)
+    with pytest.raises(InvalidSetting, match="got a value of type list") as raised:
+        app.conf.broker_url = ["redis://:secret@h", 3]
+    assert "secret" not in str(raised.value)

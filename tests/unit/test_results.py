@@ -313,6 +313,21 @@ def test_without_a_result_backend():
         app.AsyncResult("a").get()
 
 
+def test_extended_records_are_so_in_every_state(app):
+    app.conf.result_extended = True
+    app.__dict__.pop("backend", None)
+
+    @app.task(bind=True, name="progress")
+    def progress(self, x):
+        self.update_state(state="PROGRESS", meta={"done": x})
+        return app.AsyncResult(self.request.id)._record().extra
+
+    with pytest.raises(ValueError, match="task_id must not be empty"):
+        progress(3)
+    found = progress.apply((3,), task_id="extended").get()
+    assert (found["name"], found["args"], found["retries"]) == ("progress", [3], 0)
+
+
 def test_who_waits_is_heard_from_now_and_then(app):
     beats, seen = [], []
     with pytest.raises(TimeoutError):
