@@ -59,6 +59,7 @@ class Runs:
 
     def keep(self, run: str, about: dict[str, Any], nodes: Sequence[RunNode]) -> None:
         """Keep a new run and the nodes of its first attempt."""
+        self._beginning.pop(run, None)
         fields = {"about": self._encode(run, about), "attempt": b"0", **self._encoded(run, 0, nodes)}
         self.persist(lambda: self._results.keep_run(run, fields, self._expires, time.time()))
 

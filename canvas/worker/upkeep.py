@@ -16,9 +16,6 @@ _PROMOTE_EVERY = 0.05
 _PROMOTE_AT_ONCE = 1000
 _SWEEP_EVERY = 2.0
 _UNFIRED_AFTER = 3.0
-_BACK_WITHIN = 5.0
-"""Seconds after which every worker that lives has found the server again, once that was away. A node that has just
-started does not know whether it was."""
 _FEW = 8
 """So many workers each do the duties of all in their own time; more share them, so that a large fleet asks no more of
 the broker than a small one."""
@@ -47,7 +44,6 @@ class Duties:
         self._declare = declare
         self._seen: set[str] = set()
         self._next_beat = self._next_sweep = self._next_promote = 0.0
-        self._reap_from = time.monotonic() + _BACK_WITHIN
         self._share = 1.0
         self._unreachable = False
 
@@ -57,8 +53,6 @@ class Duties:
             self._do_due()
         except BrokerError as exc:
             self._next_beat = 0.0  # it may come back as a copy that does not know this worker
-            # Others could not beat either: they are given the time to be heard of again.
-            self._reap_from = time.monotonic() + max(self._ttl, _BACK_WITHIN)
             if not self._unreachable:
                 self._unreachable = True
                 emit("broker.unreachable", error=str(exc))
@@ -101,7 +95,7 @@ class Duties:
 
     def _sweep(self) -> None:
         broker = self._driver.broker
-        returned = broker.reap() if time.monotonic() >= self._reap_from else 0
+        returned = broker.reap()
         broker.unpark()
         if returned:
             emit("worker.reaped", messages=returned)

@@ -6,7 +6,7 @@ STAYS = re.compile(
     r"""
       _kombu\.binding.*                         # queues and how they are reached
     | unacked | unacked_index                   # what workers hold
-    | canvas:(workers|leases:.*|begun:.*|orphaned(:reasons)?|inbox:.*)
+    | canvas:(workers|missing|leases:.*|begun:.*|orphaned(:reasons)?|inbox:.*)
     | canvas:deferred(:messages)? | canvas:parked(:.*)? | canvas:places:.*
     | canvas:dead:.* | canvas:revoked(:revision)?
     """,

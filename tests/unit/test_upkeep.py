@@ -6,9 +6,6 @@ from canvas import Canvas
 from canvas.worker import upkeep
 from canvas.worker.upkeep import Duties
 
-SETTLED = 5
-"""Seconds after which a node takes others for dead."""
-
 
 @pytest.fixture
 def clock(monkeypatch):
@@ -37,7 +34,7 @@ def turns(workers, clock, seconds=60):
         broker.beat(f"worker-{number}", ["q"], 3600)
     duties = Duties(app.driver, lambda: ["mine"], ["q"], 10.0, 3600.0, None, lambda: None)
     for step in range(seconds * 100):
-        clock[0] = SETTLED + step / 100
+        clock[0] = step / 100
         duties.tick()
     app.close()
     return counts["promote"] / seconds, counts["reap"] / seconds

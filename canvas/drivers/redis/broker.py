@@ -285,7 +285,7 @@ class RedisBroker:
     def beat(self, worker: str, queues: Sequence[str], ttl: float) -> Beat:
         keys = self.keys
         lists = json.dumps([keys.queue_list(queue, step) for step in STEPS for queue in queues])
-        alive = [keys.worker(worker), keys.workers]
+        alive = [keys.worker(worker), keys.workers, keys.missing]
         held = [keys.leases(worker), keys.unacked_index, keys.begun(worker), keys.orphaned]
         workers, known = self.link.call("beat", [*alive, *held], [worker, int(ttl * 1000), lists])
         return Beat(int(workers), bool(known))

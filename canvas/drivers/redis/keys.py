@@ -19,6 +19,8 @@ class BrokerKeys:
         """hash id → list and payload; entries go when promoted."""
         self.workers = f"{prefix}canvas:workers"
         """hash worker → lists it consumes; an entry goes when the worker leaves or is reaped."""
+        self.missing = f"{prefix}canvas:missing"
+        """hash worker → since when nobody has heard of it, unix time; goes with its next heartbeat, or with it."""
         self.reaper = f"{prefix}canvas:reaper"
         """Lock with a TTL of seconds."""
         self._db = db

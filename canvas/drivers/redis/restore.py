@@ -27,6 +27,8 @@ _FORGOTTEN_AFTER = 120.0
 """Seconds. Every worker that lives registers itself with each heartbeat."""
 _BEGUN_FOR = 86_400
 _MAY_COME_BACK = 60.0
+_MISSED_FOR = 3.0
+"""Seconds. A worker that lives tries each second to reach a server that was away."""
 STARTED_FOR = 7 * 86_400
 """Seconds for which it is known that a message had started."""
 
@@ -81,6 +83,7 @@ class Restore:
         commands: list[Sequence[Any]] = [
             ("DEL", keys.worker(worker), keys.leases(worker), keys.started(worker)),
             ("HDEL", keys.workers, worker),
+            ("HDEL", keys.missing, worker),
         ]
         if self._link.command("EXISTS", keys.begun(worker)):
             commands.append(("EXPIRE", keys.begun(worker), _BEGUN_FOR))
@@ -121,15 +124,30 @@ class Restore:
         workers = [name.decode() for name in self._link.command("HKEYS", keys.workers)]
         if workers:
             alive = self._link.pipeline([("EXISTS", keys.worker(name)) for name in workers])
-            for name, lives in zip(workers, alive, strict=True):
-                if not lives:
-                    # Perhaps it was only out of reach, and settles what it has begun when it is back.
-                    total += self.worker(name, count_delivery=True, orphans_in=_MAY_COME_BACK)
+            for name in self._missed([name for name, lives in zip(workers, alive, strict=True) if not lives]):
+                # Perhaps it was only out of reach, and settles what it has begun when it is back.
+                total += self.worker(name, count_delivery=True, orphans_in=_MAY_COME_BACK)
         if time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + _VISIBILITY_SWEEP_EVERY
             total += self._beyond_visibility()
         self._link.command("DEL", keys.reaper)
         return total
+
+    def _missed(self, silent: list[str]) -> list[str]:
+        """Workers that have been without a heartbeat for some time: where the server was away, nobody's
+        heartbeat is left, and whoever is back first has not heard of the others."""
+        if not silent:
+            return []
+        keys, now = self._keys, self._link.time()
+        since = self._link.command("HMGET", keys.missing, *silent)
+        new = [name for name, first in zip(silent, since, strict=True) if first is None]
+        if new:
+            self._link.pipeline([("HSETNX", keys.missing, name, now) for name in new])
+        return [
+            name
+            for name, first in zip(silent, since, strict=True)
+            if first is not None and now - float(first) >= _MISSED_FOR
+        ]
 
     def _beyond_visibility(self) -> int:
         """What Celery's workers took and never acked, and leases of canvas' workers of which nothing else is known."""

@@ -1,15 +1,16 @@
 -- A worker lives: renew its heartbeat, its registration, and the time of every lease it holds.
 --
--- KEYS[1] canvas:worker:<id>   KEYS[2] canvas:workers   KEYS[3] leases of the worker   KEYS[4] unacked_index
--- KEYS[5] begun by the worker   KEYS[6] zset of dead workers
+-- KEYS[1] canvas:worker:<id>   KEYS[2] canvas:workers   KEYS[3] canvas:missing   KEYS[4] leases of the worker
+-- KEYS[5] unacked_index   KEYS[6] begun by the worker   KEYS[7] zset of dead workers
 -- ARGV[1] worker   ARGV[2] ttl, milliseconds   ARGV[3] its lists, JSON
 -- Returns {how many workers there are, this one with them; 1 when it was known}.
 
 redis.call('SET', KEYS[1], '1', 'PX', ARGV[2])
 local new = redis.call('HSET', KEYS[2], ARGV[1], ARGV[3])
-redis.call('PERSIST', KEYS[5])
-redis.call('ZREM', KEYS[6], ARGV[1])
+redis.call('HDEL', KEYS[3], ARGV[1])
+redis.call('PERSIST', KEYS[6])
+redis.call('ZREM', KEYS[7], ARGV[1])
 local now = string.format('%.6f', server_time())
-local tags = redis.call('SMEMBERS', KEYS[3])
-for _, tag in ipairs(tags) do redis.call('ZADD', KEYS[4], 'XX', now, tag) end
+local tags = redis.call('SMEMBERS', KEYS[4])
+for _, tag in ipairs(tags) do redis.call('ZADD', KEYS[5], 'XX', now, tag) end
 return {redis.call('HLEN', KEYS[2]), 1 - new}
