@@ -133,7 +133,11 @@ def test_an_outage_that_outlasts_all_heartbeats_is_no_death(bench, app):
     assert Counter(bench.ledger(key, 12)) == {"start": 6, "end": 6}
 
 
-@pytest.mark.parametrize("pool", [("-P", "solo"), ("-P", "prefork", "-c", "1")], ids=["solo", "prefork"])
+@pytest.mark.parametrize(
+    "pool",
+    [pytest.param(("-P", "solo"), marks=pytest.mark.slow), ("-P", "prefork", "-c", "1")],
+    ids=lambda pool: pool[1],
+)
 def test_a_cold_stop_does_not_wait_for_a_server_that_is_away(bench, app, pool):
     worker = start(bench, *pool, "-n", "one@%h").ready()
     bench.server.stop()
@@ -144,7 +148,7 @@ def test_a_cold_stop_does_not_wait_for_a_server_that_is_away(bench, app, pool):
         bench.server.start()
 
 
-@pytest.mark.parametrize("pool", ["solo", "threads"])
+@pytest.mark.parametrize("pool", ["threads", pytest.param("solo", marks=pytest.mark.slow)])
 def test_tasks_that_tell_of_their_start_run_though_nobody_can_be_told(bench, app, pool):
     key = bench.new_key()
     with start(bench, *FLEET[pool], "-n", "one@%h", env={"CANVAS_TASK_TRACK_STARTED": "1"}):
