@@ -23,7 +23,7 @@ from canvas.drivers.base import Driver
 from canvas.eager import apply_eagerly
 from canvas.errors import AlreadyRegistered, AlwaysEagerIgnored, ConfigurationError
 from canvas.events import Events, SentEvents
-from canvas.model.current import current_request, current_task, set_current_app
+from canvas.model.current import called_task, current_request, set_current_app
 from canvas.model.ids import new_id
 from canvas.model.names import task_name
 from canvas.model.plan import Plan
@@ -509,8 +509,7 @@ class Canvas:
     @property
     def current_task(self) -> task_module.Task[Any] | None:
         """The task that is running here, called as a function or not; ``None`` outside tasks."""
-        found: task_module.Task[Any] | None = current_task()
-        return found
+        return called_task() or self.current_worker_task
 
     @property
     def current_worker_task(self) -> task_module.Task[Any] | None:
@@ -543,16 +542,19 @@ class Canvas:
         changed = conf.changed()
         sockets = {name: changed[f"redis_{name}"] for name in _SOCKET_SETTINGS if f"redis_{name}" in changed}
         timeout = changed.get("broker_connection_timeout")
+        connect = {} if timeout is None else {"socket_connect_timeout": float(timeout)}
         # A connection that leads nowhere is given up in time for a heartbeat on another.
-        patience = {"socket_timeout": min(30.0, max(_LEAST_PATIENCE, conf.worker_lease_ttl / 3))}
-        sockets = {**patience, **sockets}
-        if timeout is not None:
-            patience["socket_connect_timeout"] = float(timeout)
+        answer = {"socket_timeout": min(30.0, max(_LEAST_PATIENCE, conf.worker_lease_ttl / 3))}
         return open_driver(
             conf.broker_url or "redis://localhost:6379/0",
             conf.result_backend or None,
-            broker_options={"ssl": conf.broker_use_ssl, **patience, **conf.broker_transport_options},
-            result_options={"ssl": conf.redis_backend_use_ssl, **sockets, **conf.result_backend_transport_options},
+            broker_options={"ssl": conf.broker_use_ssl, **answer, **connect, **conf.broker_transport_options},
+            result_options={
+                "ssl": conf.redis_backend_use_ssl,
+                **answer,
+                **sockets,
+                **conf.result_backend_transport_options,
+            },
         )
 
     def start(self, argv: list[str] | None = None) -> None:

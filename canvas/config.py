@@ -70,9 +70,12 @@ class Config:
         self.__dict__[name] = checked
         self.__dict__["_given"][name] = checked
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        self._set(name, value, "an assignment")
+    def _assign(self, name: str, value: Any, source: str) -> None:
+        self._set(name, value, source)
         self._assigned[name] = value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._assign(name, value, "an assignment")
 
     __setitem__ = __setattr__
 
@@ -109,8 +112,7 @@ class Config:
         """A setting that was given; ``default``, and so it is from now on, for one that was not."""
         name = _OLD.get(name, name)
         if name not in self._given:
-            self._set(name, default, "setdefault()")
-            self._assigned[name] = default
+            self._assign(name, default, "setdefault()")
         return self.__dict__[name]
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -122,8 +124,7 @@ class Config:
         """Set many at once."""
         for source in (*sources, settings):
             for name, value in source.items():
-                self._set(name, value, "update()")
-                self._assigned[name] = value
+                self._assign(name, value, "update()")
 
     def assigned(self) -> dict[str, Any]:
         """What was assigned, as opposed to loaded."""
@@ -174,12 +175,9 @@ def masked(name: str, value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: masked(str(key), inner) for key, inner in value.items()}
     if isinstance(value, str) and "://" in value:
-        value = _PASSWORD.sub(r"\1********", value)
-    if isinstance(value, str) and "://" in value and "@" in value:
-        scheme, _, rest = value.partition("://")
-        login, _, host = rest.rpartition("@")
-        user = login.partition(":")[0]
-        return f"{scheme}://{user}:********@{host}"
+        scheme, _, rest = _PASSWORD.sub(r"\1********", value).partition("://")
+        login, at, host = rest.rpartition("@")
+        return f"{scheme}://{login.partition(':')[0]}:********@{host}" if at else f"{scheme}://{rest}"
     return value
 
 

@@ -3,10 +3,11 @@
 from typing import TYPE_CHECKING
 
 from canvas.drivers.base import Lease
+from canvas.errors import InvalidTaskError, WireError
 from canvas.model.ids import new_id
 from canvas.model.message import Delivery
 from canvas.model.settlement import Lock, Settlement
-from canvas.turns import unique_key
+from canvas.turns import lock_of
 from canvas.wire import message as wire
 
 if TYPE_CHECKING:
@@ -33,9 +34,8 @@ def purge(app: "Canvas", queue: str) -> int:
 def _locks(app: "Canvas", delivery: Delivery) -> list[Lock]:
     try:
         message = wire.decode(delivery.payload, accept=app.accept_content, signer=app.signer)
-        task = app.tasks.get(message.task)
-        if task is None or not task.unique_for:
-            return []
-        return [Lock(unique_key(task, message.args, message.kwargs), message.id)]
-    except Exception:  # noqa: BLE001 - forged messages, and functions of the user's that choose keys
+    except (WireError, InvalidTaskError):
         return []  # what cannot be read holds no lock that is known
+    task = app.tasks.get(message.task)
+    lock = lock_of(task, message) if task is not None and task.unique_for else None
+    return [] if lock is None else [lock]

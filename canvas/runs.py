@@ -18,15 +18,14 @@ CHUNK = 256
 """Nodes that are kept together."""
 _CHUNKS_CACHED = 256
 _AHEAD = 64
+_BEGINNING = 64
+"""Runs that begin, and are not kept yet, at most."""
 T = TypeVar("T")
 
 
 def at_once(call: Callable[[], T]) -> T:
     """The call itself, made once."""
     return call()
-
-
-_BEGINNING = 64
 
 
 class Runs:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from canvas.errors import ConfigurationError
+from canvas.model.message import Message
+from canvas.model.settlement import Lock
 from canvas.wire import typed_json
 
 if TYPE_CHECKING:
@@ -37,6 +39,14 @@ def unique_key(task: "Task[Any]", args: Any, kwargs: Mapping[str, Any]) -> str:
     Raises TypeError when the arguments don't fit the task, EncodeError when the chosen ones are no JSON.
     """
     return _key(task, task.unique_key, args, kwargs, everything=True)
+
+
+def lock_of(task: "Task[Any]", message: Message) -> Lock | None:
+    """The lock that was taken when a unique task's call was sent; ``None`` of arguments of which none can have been."""
+    try:
+        return Lock(unique_key(task, message.args, message.kwargs), message.id)
+    except Exception:  # noqa: BLE001 - whoever takes locks refuses to send such a call
+        return None
 
 
 def concurrency_key(task: "Task[Any]", args: Any, kwargs: Mapping[str, Any]) -> str:

@@ -120,16 +120,15 @@ def request_of(task: Any) -> Any:
     return request if request is not None and request.task == task.name else None
 
 
+def called_task() -> Any:
+    """The task that is called as a function here; ``None`` where none is."""
+    call = _direct.get()
+    return None if call is None else call.task
+
+
 def current_task() -> Any:
     """The task this code runs in, called as a function or not; ``None`` outside tasks."""
-    call = _direct.get()
-    return current_worker_task() if call is None else call.task
-
-
-def current_worker_task() -> Any:
-    """The task a worker runs here; ``None`` outside."""
-    request = current_request()
-    return current_app().tasks.get(request.task) if request is not None and has_current_app() else None
+    return current_app().current_task if has_current_app() else called_task()
 
 
 def current_task_named(name: str) -> Any:

@@ -12,6 +12,11 @@ class Handle:
         raise NotImplementedError
 
 
+def in_tuple_form(value: Any) -> Any:
+    """A task's value: of a result handle its tuple form, as in Celery."""
+    return value.as_tuple() if isinstance(value, Handle) else value
+
+
 @dataclass(slots=True)
 class Record:
     """A task's stored state (PROTOCOL.md §5.1), decoded.

@@ -7,7 +7,7 @@ from typing import Any
 from canvas import errors
 from canvas.errors import DecodeError, EncodeError, RemoteError
 from canvas.model import states
-from canvas.model.record import Handle, Record
+from canvas.model.record import Record, in_tuple_form
 from canvas.model.shortrepr import safe_repr
 from canvas.wire import codecs, compression
 from canvas.wire.message import MAX_BYTES
@@ -33,7 +33,7 @@ def says_success(head: bytes) -> bool:
 
 def encode(record: Record, *, serializer: str = "json", compress: str | None = None) -> bytes:
     """The stored form of a record. Raises EncodeError for a result that the serializer cannot write."""
-    result = _in_tuple_form(record.result)
+    result = in_tuple_form(record.result)
     if record.status in states.EXCEPTION_STATES and isinstance(result, BaseException):
         result = encode_exception(result, serializer)
     meta: dict[str, Any] = {
@@ -54,11 +54,6 @@ def encode(record: Record, *, serializer: str = "json", compress: str | None = N
         packed, kind = compression.compress(data, compress)
         return _COMPRESSED + kind.encode() + b"\x00" + packed
     return data
-
-
-def _in_tuple_form(value: Any) -> Any:
-    """A task that returns a result handle has that's tuple form as its value, as in Celery."""
-    return value.as_tuple() if isinstance(value, Handle) else value
 
 
 def decode(payload: bytes, *, serializer: str = "json", accept: Collection[str], max_bytes: int = MAX_BYTES) -> Record:
@@ -161,7 +156,7 @@ def _known_class(name: Any, module: Any) -> type[Exception] | None:
 
 def encode_part(task_id: str, state: str, result: Any, *, serializer: str = "json") -> bytes:
     """A chord part, ``[1, task_id, state, result]`` (SEMANTICS.md K4)."""
-    result = encode_exception(result, serializer) if isinstance(result, BaseException) else _in_tuple_form(result)
+    result = encode_exception(result, serializer) if isinstance(result, BaseException) else in_tuple_form(result)
     return codecs.encode([1, task_id, state, result], serializer)[2]
 
 

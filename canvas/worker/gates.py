@@ -14,7 +14,7 @@ from canvas.model.message import Delivery, Message, Publish
 from canvas.model.outcome import Failure, Outcome, Rejected, Replaced, Retried
 from canvas.model.settlement import Deferral, Lock, Settlement
 from canvas.task import Task
-from canvas.turns import concurrency_key, interval, unique_key
+from canvas.turns import concurrency_key, interval, lock_of
 from canvas.wire import message as wire
 
 Persist = Callable[[Callable[[], Any]], Any]
@@ -42,15 +42,7 @@ def keys_of(message: Message, task: Task[Any]) -> Keys:
             place = concurrency_key(task, message.args, message.kwargs)
         except BaseException as exc:  # noqa: BLE001 - the task fails with it, as if it had raised it
             return Keys(fault=exc)
-    return Keys(place, _lock(message, task) if task.unique_for else None)
-
-
-def _lock(message: Message, task: Task[Any]) -> Lock | None:
-    """The lock that was taken when the call was sent; ``None`` of arguments of which none can have been."""
-    try:
-        return Lock(unique_key(task, message.args, message.kwargs), message.id)
-    except Exception:  # noqa: BLE001 - whoever takes locks refuses to send such a call
-        return None
+    return Keys(place, lock_of(task, message) if task.unique_for else None)
 
 
 class Gates:

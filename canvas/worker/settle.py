@@ -18,7 +18,7 @@ from canvas.execute import traceback_text
 from canvas.model import states
 from canvas.model.message import Delivery, Message
 from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, Replaced, Retried, Revoked, Success
-from canvas.model.record import Handle, Record
+from canvas.model.record import Record, in_tuple_form
 from canvas.model.request import Request
 from canvas.model.run import HEADER, Place
 from canvas.model.settlement import Fence, Settlement
@@ -104,7 +104,7 @@ class Settler:
             return
         match outcome:
             case Success(value):
-                effects.ends.append((place, states.SUCCESS, value.as_tuple() if isinstance(value, Handle) else value))
+                effects.ends.append((place, states.SUCCESS, in_tuple_form(value)))
             case Failure(exc):
                 effects.ends.append((place, states.FAILURE, exc))
             case Ignored():

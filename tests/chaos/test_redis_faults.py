@@ -58,6 +58,13 @@ def restart(bench, fleet):
     bench.server.start()
 
 
+def be_away(bench, seconds):
+    bench.server.stop()
+    over = time.monotonic() + seconds
+    eventually(lambda: time.monotonic() > over, seconds + 5)
+    bench.server.start()
+
+
 def crash(bench, fleet):
     bench.server.stop(signal.SIGKILL)
     bench.server.start()
@@ -124,10 +131,7 @@ def test_an_outage_that_outlasts_all_heartbeats_is_no_death(bench, app):
             stack.enter_context(start(bench, "-P", "threads", "-c", "2", "-n", f"w{number}@%h", env=env))
         results = [task(app, "slow_then").delay(9, key) for _ in range(6)]
         bench.ledger(key, 6)
-        bench.server.stop()
-        over = time.monotonic() + 4
-        eventually(lambda: time.monotonic() > over)
-        bench.server.start()
+        be_away(bench, 4)
         stack.enter_context(start(bench, "-P", "solo", "-n", "late@%h", env=env))
         assert [result.get(timeout=60) for result in results] == [key] * 6
     assert Counter(bench.ledger(key, 12)) == {"start": 6, "end": 6}
@@ -154,10 +158,7 @@ def test_tasks_that_tell_of_their_start_run_though_nobody_can_be_told(bench, app
     with start(bench, *FLEET[pool], "-n", "one@%h", env={"CANVAS_TASK_TRACK_STARTED": "1"}):
         results = [task(app, "slow_then").delay(0.02, key) for _ in range(300)]
         bench.ledger(key, 20)
-        bench.server.stop()
-        over = time.monotonic() + 7
-        eventually(lambda: time.monotonic() > over)
-        bench.server.start()
+        be_away(bench, 7)
         assert [result.get(timeout=60) for result in results] == [key] * 300
 
 

@@ -330,3 +330,12 @@ def test_annotations_change_tasks():
     broken.task(name="add")(lambda x: x + 1)
     with pytest.raises(ConfigurationError, match="task_annotations"):
         broken.tasks["add"]
+
+
+def test_each_app_tells_its_own_task():
+    first, other = (Canvas(name, broker=f"memory://{name}", backend=f"memory://{name}") for name in ("first", "other"))
+    told = first.task(name="shared.name")(lambda: first.current_task)
+    other.task(name="shared.name")(lambda: None)
+    assert told.apply().get() is told
+    assert told() is told
+    assert first.current_task is None

@@ -16,7 +16,7 @@ AT_ONCE = 1000
 """Channels or keys in one command."""
 PAUSE = 0.2
 """Seconds between two tries to subscribe again."""
-GIVE_UP_AFTER = 60.0
+_GIVE_UP_AFTER = 60.0
 
 
 class _Waiter:
@@ -74,7 +74,7 @@ class Hub:
 
     async def _run(self) -> None:
         """Be subscribed while somebody waits; after a lost connection subscribe to, and read, everything again."""
-        patience = _Patience()
+        patience = Patience()
         while self.waiters:
             try:
                 with self._link.errors():
@@ -92,7 +92,7 @@ class Hub:
             waiter.queue.put_nowait(exc)
         self.waiters.clear()
 
-    async def _subscribed(self, patience: "_Patience") -> None:
+    async def _subscribed(self, patience: "Patience") -> None:
         pubsub = self._link.apubsub()
         self._confirmed.clear()
         self._unread.clear()
@@ -102,7 +102,7 @@ class Hub:
             with suppress(*AWAY):
                 await pubsub.aclose()
 
-    async def _follow(self, pubsub: Any, patience: "_Patience") -> None:
+    async def _follow(self, pubsub: Any, patience: "Patience") -> None:
         """Write what is asked for, and read what comes, until nobody waits."""
         asked: set[bytes] = set()
         reader: asyncio.Task[None] | None = None
@@ -129,7 +129,7 @@ class Hub:
                 if not reader.cancelled():
                     reader.exception()  # looked at; what matters of it has been raised
 
-    async def _read(self, pubsub: Any, patience: "_Patience") -> None:
+    async def _read(self, pubsub: Any, patience: "Patience") -> None:
         pulse = Pulse()
         while True:
             message = await pubsub.get_message(timeout=1.0)
@@ -168,7 +168,7 @@ class Hub:
                 waiter.looked(channel)
 
 
-class _Patience:
+class Patience:
     """How long a server that is away is waited for."""
 
     def __init__(self) -> None:
@@ -177,7 +177,7 @@ class _Patience:
 
     def renew(self) -> None:
         """It answers."""
-        self._until = time.monotonic() + GIVE_UP_AFTER
+        self._until = time.monotonic() + _GIVE_UP_AFTER
 
     def over(self) -> bool:
         return time.monotonic() >= self._until

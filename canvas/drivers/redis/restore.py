@@ -139,15 +139,9 @@ class Restore:
         if not silent:
             return []
         keys, now = self._keys, self._link.time()
-        since = self._link.command("HMGET", keys.missing, *silent)
-        new = [name for name, first in zip(silent, since, strict=True) if first is None]
-        if new:
-            self._link.pipeline([("HSETNX", keys.missing, name, now) for name in new])
-        return [
-            name
-            for name, first in zip(silent, since, strict=True)
-            if first is not None and now - float(first) >= _MISSED_FOR
-        ]
+        since = dict(zip(silent, self._link.command("HMGET", keys.missing, *silent), strict=True))
+        self._link.pipeline([("HSETNX", keys.missing, name, now) for name, first in since.items() if first is None])
+        return [name for name, first in since.items() if first is not None and now - float(first) >= _MISSED_FOR]
 
     def _beyond_visibility(self) -> int:
         """What Celery's workers took and never acked, and leases of canvas' workers of which nothing else is known."""

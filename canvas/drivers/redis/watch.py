@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from canvas.drivers.queued import QueuedWatch
 from canvas.drivers.redis.ear import Ear
-from canvas.drivers.redis.hub import AT_ONCE, GIVE_UP_AFTER, PAUSE, Hub
+from canvas.drivers.redis.hub import AT_ONCE, PAUSE, Hub, Patience
 from canvas.drivers.redis.keys import ResultKeys
 from canvas.drivers.redis.link import Link
 from canvas.errors import OperationalError
@@ -65,17 +65,16 @@ class RedisWatch:
 
     def _retry(self, call: Callable[[], Any]) -> Any:
         """Call; when the connection is lost, open another (which reads everything again) instead."""
-        patience = time.monotonic() + GIVE_UP_AFTER
+        patience = Patience()
         while True:
             try:
                 with self._link.errors():
                     return call()
             except OperationalError:
                 self._let_go(Ear.close)
-                now = time.monotonic()
-                if self._deadline is not None and now >= self._deadline:
+                if self._deadline is not None and time.monotonic() >= self._deadline:
                     return None
-                if now >= patience:
+                if patience.over():
                     raise
                 time.sleep(self._left(PAUSE))
                 call = self._open

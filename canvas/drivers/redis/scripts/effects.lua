@@ -6,7 +6,7 @@
 --   ready_key, ready_index hash and zset of chords that are ready
 --   deferred, messages     zset and hash of deferred messages
 -- Each effect selects the database it needs; what comes after must do so too.
--- Returns: nothing; defines on_results, on_broker, store, join, grow, part, forget, push, send, record, record_and_send, refused, fire, taken, unpark, free, unlock.
+-- Returns: nothing; defines on_results, on_broker, store, join, grow, part, forget, push, send, record, record_and_send, bury, refused, fire, taken, unpark, free, unlock.
 
 local broker_db, result_db, now, ready_key, ready_index, deferred, messages
 local selected
@@ -162,6 +162,18 @@ local function record_and_send(s)
     return found
 end
 
+local function server_time()
+    local t = redis.call('TIME')
+    return t[1] + t[2] / 1000000
+end
+
+-- Keep a message among so many dead letters, the newest first.
+local function bury(letters, payload, reason, queue, kept)
+    local time = tostring(now or server_time())
+    redis.call('LPUSH', letters, cmsgpack.pack({payload = payload, reason = reason, queue = queue, time = time}))
+    redis.call('LTRIM', letters, 0, kept - 1)
+end
+
 -- A verdict on what Redis will never do, because of a key's type or a value: {-1, why}. What was done of it before may
 -- be done again. Any other failure is the whole script's, and is tried again.
 local function refused(failure)
@@ -182,11 +194,6 @@ local function fire(f)
     on_results()
     forget(f.group, f.base, f.failed)
     return {1, found}
-end
-
-local function server_time()
-    local t = redis.call('TIME')
-    return t[1] + t[2] / 1000000
 end
 
 -- How many of a key's places are taken by messages that are still somebody's.

@@ -12,11 +12,9 @@ for _, id in ipairs(due) do
         local m = cmsgpack.unpack(packed)
         local done = redis.pcall('LPUSH', m[1], m[2])
         if type(done) == 'table' and done.err then
-            local why, list = refused(done)[2], string.sub(m[1], #ARGV[2] + 1)
+            local list = string.sub(m[1], #ARGV[2] + 1)
             local queue = string.match(list, '^(.*)\6\22%d$') or list
-            local letter = {payload = m[2], reason = why, queue = queue, time = tostring(server_time())}
-            redis.call('LPUSH', ARGV[3] .. queue, cmsgpack.pack(letter))
-            redis.call('LTRIM', ARGV[3] .. queue, 0, ARGV[4] - 1)
+            bury(ARGV[3] .. queue, m[2], refused(done)[2], queue, ARGV[4])
         end
     end
     redis.call('HDEL', KEYS[2], id)

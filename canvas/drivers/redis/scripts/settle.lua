@@ -130,11 +130,7 @@ local function take_effect(s)
     on_broker()
     for _, f in ipairs(s.frees or NONE) do free(f, s.tag, KEYS[1]) end
     for _, u in ipairs(s.unlocks or NONE) do unlock(u[1], u[2]) end
-    if s.dead then
-        local letters, payload, reason, queue, kept = unpack(s.dead)
-        redis.call('LPUSH', letters, cmsgpack.pack({payload = payload, reason = reason, queue = queue, time = tostring(now)}))
-        redis.call('LTRIM', letters, 0, kept - 1)
-    end
+    if s.dead then bury(unpack(s.dead)) end
     return found
 end
 
