@@ -6,9 +6,12 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+JOBS ?= 6
+MARKS ?= random and not slow
+SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow chaos chaos-celery fuzz check lint types format bench bench-full bench-bytes bench-codec bench-import bench-memory bench-peers bench-scaling bench-workflow clean
+.PHONY: help demo test test-slow conformance explore chaos chaos-celery fuzz check lint types format bench bench-full bench-bytes bench-codec bench-import bench-memory bench-peers bench-scaling bench-workflow clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26
@@ -16,11 +19,18 @@ help: ## list the targets
 demo: $(VENV)/.demo ## install, and run a real workflow on a private Redis and two workers
 	@$(BIN)/canvas demo
 
-test: $(VENV)/.test ## install what the tests need, servers included, and run them
-	$(BIN)/python -m pytest
+test: $(VENV)/.test ## install what the tests need, servers included, and run them; JOBS=N processes
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 test-slow: $(VENV)/.test ## the long matrix
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m slow
+
+conformance: $(VENV)/.test ## Celery's own test suites against canvas, downloaded with pip (20 minutes)
+	$(BIN)/python -m tests.conformance
+
+explore: $(VENV)/.test ## tests that draw their inputs, with a new seed; SEED=N repeats a run, MARKS=random takes the slow ones too
+	@echo "seed $(SEED); repeat this run with: make explore SEED=$(SEED)"
+	EXPLORE_SEED=$(SEED) $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "$(MARKS)" --hypothesis-profile=explore --hypothesis-seed=$(SEED)
 
 chaos: $(VENV)/.test ## kills at every instant, faults of Redis, hostile messages, load: all of it (30 minutes)
 	$(BIN)/python -m pytest tests/chaos -m "slow or not slow"
@@ -74,7 +84,7 @@ bench-bytes: $(VENV)/.test ## bytes that workflows send, beside Celery's
 	$(BIN)/python -m benchmarks.message_bytes
 
 clean: ## remove what was installed and cached
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	rm -rf $(VENV) .conformance .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:

@@ -1,9 +1,17 @@
-"""Servers for tests: each session starts its own, on free ports, and stops only those."""
+"""Servers for tests, and how random tests draw.
+
+Each session (with pytest-xdist each of its workers) starts its own servers on free ports, and stops only those.
+"""
 
 import pytest
+from hypothesis import settings
 
 from tests.support.ledger import Bench
 from tests.support.redis_server import RedisServer
+
+settings.register_profile("fixed", derandomize=True, database=None, deadline=None)
+settings.register_profile("explore", derandomize=False, database=None, deadline=None, print_blob=True)
+settings.load_profile("fixed")
 
 
 @pytest.fixture(scope="session")

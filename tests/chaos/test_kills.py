@@ -5,6 +5,7 @@ import pytest
 
 from tests.chaos.storm import Storm
 from tests.chaos.workload import assert_nothing_is_left, assert_ran_once, workload
+from tests.support.seeds import seeds
 
 KILLS = ("kill", "kill", "kill_child", "kill_parent")
 WEATHER = {
@@ -18,10 +19,11 @@ SAMPLED = [("all", 1)]
 RUNS = [
     pytest.param(how, seed, marks=() if (how, seed) in SAMPLED else pytest.mark.slow)
     for how in WEATHER
-    for seed in range(1, 8)
+    for seed in seeds(*range(1, 8))
 ]
 
 
+@pytest.mark.random
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(("how", "seed"), RUNS)
 def test_every_workflow_ends_with_its_value(bench, app, how, seed):

@@ -117,6 +117,7 @@ def write(writer, expression):
             return writer.chord([write(writer, m) for m in header], write(writer, body))
 
 
+@pytest.mark.random
 @settings(max_examples=300, deadline=None)
 @given(expressions)
 def test_random_expressions(expression):

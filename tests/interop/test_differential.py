@@ -9,6 +9,8 @@ from hypothesis import HealthCheck, assume, given, settings
 
 from tests.support import workflows
 
+pytestmark = pytest.mark.random
+
 
 def compare(pairs, tree, call):
     workflows.number(tree)
@@ -30,7 +32,7 @@ def compare(pairs, tree, call):
 
 
 def differential(failing, examples):
-    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
     @given(tree=workflows.workflows(failing), call=workflows.calls)
     def check(pairs, tree, call):
         assume(
@@ -102,7 +104,7 @@ def compare_eager(pairs, tree, call):
 
 
 def eager(failing, examples):
-    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
     @given(tree=workflows.workflows(failing), call=workflows.calls)
     def check(pairs, tree, call):
         compare_eager(pairs, tree, call)

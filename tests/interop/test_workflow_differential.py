@@ -20,6 +20,7 @@ from tests.support.ledger import Bench
 from tests.support.processes import WorkerProcess
 from tests.support.redis_server import RedisServer
 
+pytestmark = pytest.mark.random
 MANY = {"max_examples": 1000, "deadline": None, "suppress_health_check": list(HealthCheck)}
 FEW = {**MANY, "max_examples": 40}
 

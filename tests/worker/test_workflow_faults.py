@@ -14,6 +14,7 @@ from canvas.errors import RunLost, TimeoutError
 from canvas.testing.contract import eventually
 from canvas.worker.process import Plan, WorkerProcess
 from tests.support.apps import make
+from tests.support.seeds import seeds
 from tests.worker.commands import named, start, states, task
 
 POOLS = [("solo",), ("threads", "-c", "4"), ("prefork", "-c", "2"), ("asyncio", "-c", "20")]
@@ -175,7 +176,8 @@ def ran(bench, key):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(1, 21))
+@pytest.mark.random
+@pytest.mark.parametrize("seed", seeds(*range(1, 21)))
 def test_whoever_is_killed_every_node_runs_and_nothing_twice_without_a_kill(bench, app, flow, seed):
     key = layered(app, flow, bench)
     with Killers(bench, seed) as killers:

@@ -1,0 +1,186 @@
+"""Run Celery's own test suites against canvas, and compare the failures with the list in `known.toml`.
+
+    python -m tests.conformance [--keep-going] [NAME ...]     (default: all four)
+
+`celery-canvas`: Celery's client, a worker of canvas. `canvas-celery`: the other way round. `canvas-canvas`: both are
+canvas. `unit`: Celery's unit tests of tasks, signatures and results, without a broker.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+import tomllib
+import xml.etree.ElementTree as ElementTree
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.conformance import rewrite, sdist
+from tests.support.processes import WorkerProcess
+from tests.support.redis_server import RedisServer
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+WORK = ROOT / ".conformance"
+INTEGRATION = ["test_canvas.py", "test_tasks.py", "test_group_chains.py", "test_inspect.py"]
+CELERYS = {"celery.contrib.pytest": "tests.conformance.celery_client"}
+WORKER = """\
+from {library} import {name} as App
+app = App("celery.tests")
+app.conf.update(broker_url={broker!r}, result_backend={results!r}, result_extended=True)
+import t.integration.tasks
+app.register_task(t.integration.tasks.ClassBasedAutoRetryTask)
+"""
+
+
+def prepare() -> None:
+    """Write the rewritten tests, one folder for each library that imports them."""
+    source = sdist.unpacked(WORK)
+    for library, modules in (("canvas", rewrite.MODULES), ("celery", CELERYS)):
+        target = WORK / library / "t"
+        rewrite.copy_tree(source / "t" / "integration", target / "integration", modules)
+        rewrite.copy_tree(source / "t" / "unit" / "tasks", target / "unit" / "tasks", modules)
+        for name in ("__init__.py", "canvas_helpers.py", "skip.py"):
+            (target / name).write_text((source / "t" / name).read_text())
+        (target / "unit" / "__init__.py").write_text("")
+        (target / "unit" / "conftest.py").write_text((HERE / "unit_fixtures.py").read_text())
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": f"{ROOT}", "PYTHONUNBUFFERED": "1", **more}
+
+
+def run_pytest(name: str, library: str, files: list[str], chosen: str, **variables: str) -> dict[str, str]:
+    """The outcome of each test, by its name: passed, failed or skipped."""
+    report = WORK / f"{name}.xml"
+    report.unlink(missing_ok=True)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:randomly",
+        f"--junitxml={report}",
+    ]
+    command += ["--rootdir", ".", "-c", os.devnull, "-o", "timeout=120", "-W", "ignore", "--tb=short"]
+    command += ["-k", chosen] if chosen else []
+    with (WORK / f"{name}.log").open("w") as log:
+        subprocess.run(
+            [*command, *files], cwd=WORK / library, env=environment(**variables), stdout=log, stderr=log, check=False
+        )
+    if not report.exists():
+        raise SystemExit(f"{name}: pytest wrote no report; see {WORK / name}.log")
+    return {
+        f"{case.get('classname')}.{case.get('name')}": _outcome(case)
+        for case in ElementTree.parse(report).iter("testcase")
+    }
+
+
+def _outcome(case: ElementTree.Element) -> str:
+    if case.find("failure") is not None or case.find("error") is not None:
+        return "failed"
+    return "skipped" if case.find("skipped") is not None else "passed"
+
+
+def run_integration(name: str, chosen: str) -> dict[str, str]:
+    """The integration tests, with a client and a worker of the libraries that ``name`` gives."""
+    client, worker = name.split("-")
+    with RedisServer() as server:
+        module = f"worker_of_{client}"
+        text = WORKER.format(
+            library=worker,
+            name="Celery" if worker == "celery" else "Canvas",
+            broker=server.url(0),
+            results=server.url(1),
+        )
+        (WORK / worker / f"{module}.py").write_text(text)
+        options = ("-P", "prefork", "-c", "4")
+        with WorkerProcess(
+            worker,
+            server.url(0),
+            server.url(1),
+            *options,
+            app=f"{module}:app",
+            cwd=WORK / worker,
+            env=environment(**_redis(server)),
+        ) as running:
+            files = [f"t/integration/{file}" for file in INTEGRATION]
+            found = run_pytest(
+                name, client, files, chosen, TEST_BROKER=server.url(0), TEST_BACKEND=server.url(1), **_redis(server)
+            )
+        (WORK / f"{name}-worker.log").write_text("".join(running.log))
+    return found
+
+
+def _redis(server: RedisServer) -> dict[str, str]:
+    return {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(server.port)}
+
+
+def run_unit(name: str, chosen: str) -> dict[str, str]:
+    files = sorted((WORK / "canvas" / "t" / "unit" / "tasks").glob("test_*.py"))
+    return run_pytest(name, "canvas", [str(path.relative_to(WORK / "canvas")) for path in files], chosen)
+
+
+RUNS = {
+    "celery-canvas": run_integration,
+    "canvas-celery": run_integration,
+    "canvas-canvas": run_integration,
+    "unit": run_unit,
+}
+
+
+def known(name: str) -> dict[str, str]:
+    """The tests that may fail in a run, each with its reason."""
+    listed = tomllib.loads((HERE / "known.toml").read_text())
+    found: dict[str, str] = {}
+    for entry in listed.get("difference", []):
+        if name in entry["runs"]:
+            found.update(dict.fromkeys(entry["tests"], entry["reason"]))
+    return found
+
+
+def judge(name: str, outcomes: dict[str, str], whole: bool) -> list[str]:
+    """What is wrong with a run: failures that are not listed, and listed tests that pass or do not exist."""
+    listed = known(name)
+    wrong = [f"{name}: {test} failed" for test, is_ in outcomes.items() if is_ == "failed" and test not in listed]
+    wrong += [f"{name}: {test} passes: remove it from known.toml" for test in listed if outcomes.get(test) == "passed"]
+    if whole:
+        wrong += [
+            f"{name}: {test} is listed in known.toml, but there is no such test"
+            for test in listed
+            if test not in outcomes
+        ]
+    return wrong
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.conformance")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one or more of {', '.join(RUNS)}; default: all")
+    parser.add_argument("-k", dest="chosen", default="", help="run only the tests that pytest's -k chooses")
+    parser.add_argument("-j", dest="jobs", type=int, default=2, help="runs at the same time (default: 2)")
+    options = parser.parse_args()
+    names = options.names or list(RUNS)
+    if unknown := set(names) - set(RUNS):
+        parser.error(f"unknown run {', '.join(sorted(unknown))}; expected {', '.join(RUNS)}")
+    prepare()
+    started = time.monotonic()
+    with ThreadPoolExecutor(options.jobs) as threads:
+        found = dict(zip(names, threads.map(lambda name: RUNS[name](name, options.chosen), names), strict=True))
+    wrong = []
+    for name, outcomes in found.items():
+        counts = {kind: sum(is_ == kind for is_ in outcomes.values()) for kind in ("passed", "failed", "skipped")}
+        listed = sum(outcomes.get(test) == "failed" for test in known(name))
+        print(
+            f"{name}: {counts['passed']} passed, {counts['failed']} failed ({listed} listed), {counts['skipped']} skipped"
+        )
+        wrong += judge(name, outcomes, whole=not options.chosen)
+    print("\n".join(wrong), f"{time.monotonic() - started:.0f} s; logs in {WORK}", sep="\n" if wrong else "")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
