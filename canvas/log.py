@@ -1,64 +1,78 @@
-"""Loggers for tasks: ``get_task_logger(__name__)``, whose lines say which task writes them."""
+"""Loggers for tasks, and the formats of a worker's log lines.
 
-import json
+The loggers have Celery's names, so that a logging configuration written for Celery applies: ``celery.worker``,
+``celery.app.trace`` and so on below ``celery``, and ``celery.task`` above the loggers of tasks.
+"""
+
 import logging
-from datetime import UTC, datetime
+from collections.abc import Iterator
 
 from canvas.model.current import current_request
 
-TASK_LOGGER = "canvas.task"
+BASE_LOGGER = "celery"
+TASK_LOGGER = "celery.task"
+REDIRECTED_LOGGER = "celery.redirected"
+_RESERVED = frozenset({BASE_LOGGER, TASK_LOGGER, "canvas", "canvas.task"})
+_COLOURS = {"DEBUG": 34, "WARNING": 33, "ERROR": 31, "CRITICAL": 35}
+"""ANSI codes by level, as Celery's."""
+_OUTSIDE = "???"
 
 
 class _OfTask(logging.Filter):
     """Gives every record ``task_name`` and ``task_id``; ``???`` outside tasks, as in Celery."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        request = current_request()
-        record.task_name = request.task if request is not None else "???"
-        record.task_id = request.id if request is not None else "???"
+        name_task(record)
         return True
 
 
+def name_task(record: logging.LogRecord) -> None:
+    """Set ``task_name`` and ``task_id`` of a record that does not have them."""
+    if not hasattr(record, "task_id"):
+        request = current_request()
+        record.task_name = request.task if request is not None else _OUTSIDE
+        record.task_id = request.id if request is not None else _OUTSIDE
+
+
 def get_task_logger(name: str) -> logging.Logger:
-    """The logger ``name``, below ``canvas.task``; its records carry ``task_name`` and ``task_id``."""
-    logger = logging.getLogger(name)
-    if logger.parent is logging.root:
-        logger.parent = logging.getLogger(TASK_LOGGER)
+    """The logger ``name``, below ``celery.task``; its records carry ``task_name`` and ``task_id``.
+
+    Raises RuntimeError where ``name`` is that logger's own, or an ancestor's.
+    """
+    logger, tasks = logging.getLogger(name), logging.getLogger(TASK_LOGGER)
+    if name in _RESERVED or logger in _ancestry(tasks):
+        raise RuntimeError(f"Logger name {name!r} is reserved! Use the module's: get_task_logger(__name__)")
+    if tasks not in _ancestry(logger):
+        logger.parent = tasks
     if not any(isinstance(known, _OfTask) for known in logger.filters):
         logger.addFilter(_OfTask())
     return logger
 
 
-class WorkerFormatter(logging.Formatter):
-    """A worker's log lines; those of tasks name their task."""
+def _ancestry(logger: logging.Logger) -> Iterator[logging.Logger]:
+    """A logger, its parent and so on up to the root."""
+    found: logging.Logger | None = logger
+    while found is not None:
+        yield found
+        found = found.parent
 
-    def __init__(self, plain: str, of_tasks: str, date: str | None = None, task_date: str | None = None) -> None:
-        super().__init__(plain, date)
-        self._of_tasks = logging.Formatter(of_tasks, task_date)
+
+class ColorFormatter(logging.Formatter):
+    """logging's own formatter, with the line in its level's colour where ``use_color`` says so."""
+
+    def __init__(self, fmt: str | None = None, use_color: bool = True, datefmt: str | None = None) -> None:
+        super().__init__(fmt, datefmt)
+        self.use_color = use_color
 
     def format(self, record: logging.LogRecord) -> str:
-        if hasattr(record, "task_id"):
-            return self._of_tasks.format(record)
+        text = super().format(record)
+        colour = _COLOURS.get(record.levelname) if self.use_color else None
+        return text if colour is None else f"\033[1;{colour}m{text}\033[0m"
+
+
+class TaskFormatter(ColorFormatter):
+    """Lines that tasks write: a format may name ``%(task_name)s`` and ``%(task_id)s``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        name_task(record)
         return super().format(record)
-
-
-class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time (UTC, ISO 8601), level, logger, message, process; task name and id where a task
-    writes; the traceback, and what was given as ``extra``."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        found: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
-            "level": record.levelname,
-            "logger": record.name,
-            "message": record.getMessage(),
-            "process": record.processName,
-            "pid": record.process,
-        }
-        if record.exc_info:
-            found["traceback"] = self.formatException(record.exc_info)
-        found.update({key: value for key, value in vars(record).items() if key not in _USUAL})
-        return json.dumps(found, default=repr)
-
-
-_USUAL = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"})

@@ -14,7 +14,7 @@ from canvas.model import states
 from canvas.model.outcome import ExceptionInfo, Failure, Outcome, Rejected, Retried, Revoked, Success
 from canvas.telemetry import attach
 
-_log = logging.getLogger("canvas.signals")
+_log = logging.getLogger("celery.utils.dispatch.signal")
 Receiver = Callable[..., Any]
 Facts = Mapping[str, Any]
 Said = tuple[Any, dict[str, Any]]
@@ -245,10 +245,6 @@ def _stopping(facts: Facts) -> Said:
     return facts["hostname"], {"sig": sig, "how": how.capitalize(), "exitcode": 0 if how == "warm" else 1}
 
 
-def _logger(name: str | None) -> Callable[[Facts], Said]:
-    return lambda facts: (None, {"logger": logging.getLogger(name), **facts})
-
-
 def _faulty(facts: Facts) -> Said:
     exc = facts["exc"]
     einfo = ExceptionInfo(exc, "".join(format_exception(exc)))
@@ -290,8 +286,8 @@ worker_process_shutdown = Signal("worker_process_shutdown", "worker.process_shut
 worker_shutting_down = Signal("worker_shutting_down", "worker.stopping", _stopping)
 worker_shutdown = Signal("worker_shutdown", "worker.shutdown", _node)
 setup_logging = Signal("setup_logging", "logging.setup", _plain)
-after_setup_logger = Signal("after_setup_logger", "logging.ready", _logger(None))
-after_setup_task_logger = Signal("after_setup_task_logger", "logging.ready", _logger("canvas.task"))
+after_setup_logger = Signal("after_setup_logger", "logging.ready", _plain)
+after_setup_task_logger = Signal("after_setup_task_logger", "logging.tasks_ready", _plain)
 
 # Nothing here sends these: code that listens to them can be loaded all the same.
 beat_init = Signal("beat_init")

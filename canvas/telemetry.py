@@ -22,13 +22,15 @@ run.lost              run, reason
 errback.failed        task, task_id, exc
 app.importing         app
 heartbeat.sent
-logging.setup         loglevel, logfile
-logging.ready         loglevel, logfile, format, colorize
+logging.setup         sent by the ``setup_logging`` signal alone
+logging.ready         logger, loglevel, logfile, format, colorize
+logging.tasks_ready   the same, of the logger of tasks
 worker.configuring    hostname, app, options (of the command line)
 worker.preparing      hostname, app
 worker.init           hostname, app
 worker.ready          hostname, app
 worker.forking
+worker.forked         index (of the child among those that live, from 1)
 worker.process_init
 worker.process_shutdown  pid, exitcode
 worker.stopping       how (warm, soft, cold), hostname

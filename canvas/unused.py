@@ -96,10 +96,6 @@ _NAMES: Final = {
     "worker_pool_putlocks": _OWN,
     "worker_proc_alive_timeout": _OWN,
     "worker_pool_start_method": "processes are forked",
-    "worker_hijack_root_logger": "the root logger is canvas' unless setup_logging is connected",
-    "worker_log_color": "logs have no colours",
-    "worker_redirect_stdouts": "what tasks print is not redirected",
-    "worker_redirect_stdouts_level": "what tasks print is not redirected",
 }
 
 

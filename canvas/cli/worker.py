@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import click
@@ -9,8 +10,10 @@ import click
 from canvas.app import Canvas
 from canvas.cli.options import bounds, comma_separated, host_and_port
 from canvas.errors import ConfigurationError
-from canvas.worker import log, metrics
+from canvas.worker import metrics
 from canvas.worker.heart import INTERVAL
+from canvas.worker.log_setup import WorkerLog
+from canvas.worker.names import file_name
 from canvas.worker.node import POOLS, plan_node, run_node
 from canvas.worker.presence import Presence
 
@@ -77,8 +80,6 @@ def worker(
     # prometheus_client decides at its first import, perhaps by the app, where its values are.
     with metrics.directory() if http_address else nullcontext():
         app: Canvas = context.obj.app
-        level = "CRITICAL" if loglevel.upper() == "FATAL" else loglevel.upper()
-        log.set_up(level, logfile=logfile, form=log.JSON if log_json else log.Form.of(app.conf))
         if time_limit is not None:
             app.conf.task_time_limit = time_limit
         if soft_time_limit is not None:
@@ -92,8 +93,14 @@ def worker(
         planned |= {"queues": queues, "prefetch_multiplier": prefetch_multiplier, "events": task_events}
         try:
             plan = plan_node(app, heartbeat=None if without_heartbeat else heartbeat_interval, **planned)
-            say = None if getattr(context.obj, "quiet", False) else click.echo
-            code = run_node(app, plan, say, Presence(pidfile, ready_file), not without_mingle, http_address, purge)
+            say = None if getattr(context.obj, "quiet", False) else partial(click.echo, file=sys.stdout)
+            presence = Presence(*(file_name(path, plan.hostname) if path else None for path in (pidfile, ready_file)))
+            log = WorkerLog(app.conf, plan.hostname, loglevel, logfile, log_json, context.color)
+            try:
+                log.open()
+                code = run_node(app, plan, say, presence, not without_mingle, http_address, purge)
+            finally:
+                log.close()
         except ConfigurationError as exc:
             raise click.UsageError(str(exc)) from exc
     sys.exit(code)

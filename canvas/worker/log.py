@@ -2,66 +2,28 @@
 
 import logging
 from collections.abc import Callable
-from typing import Any, NamedTuple, TextIO
+from typing import Any
 
-from canvas.config import Config
+from canvas.errors import Reject
 from canvas.execute import traceback_text
-from canvas.log import JsonFormatter, WorkerFormatter
+from canvas.model.message import Message
 from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, Replaced, Retried, Revoked, Success
 from canvas.model.shortrepr import safe_repr, short_repr
-from canvas.settings import SETTINGS
-from canvas.telemetry import attach, emit, listening
+from canvas.telemetry import attach
 
-_worker = logging.getLogger("canvas.worker")
-_received = logging.getLogger("canvas.worker.strategy")
-_trace = logging.getLogger("canvas.app.trace")
+_worker = logging.getLogger("celery.worker")
+_received = logging.getLogger("celery.worker.strategy")
+_request = logging.getLogger("celery.worker.request")
+_trace = logging.getLogger("celery.app.trace")
 
-
-class Form(NamedTuple):
-    """How lines look: logging's formats and date formats, for all lines and for those of tasks; or JSON."""
-
-    plain: str = SETTINGS["worker_log_format"].default
-    of_tasks: str = SETTINGS["worker_task_log_format"].default
-    date: str | None = None
-    task_date: str | None = None
-    json: bool = False
-
-    @classmethod
-    def of(cls, conf: Config) -> "Form":
-        """As the settings say."""
-        return cls(
-            conf.worker_log_format,
-            conf.worker_task_log_format,
-            conf.worker_log_datefmt,
-            conf.worker_task_log_datefmt,
-        )
-
-    def formatter(self) -> logging.Formatter:
-        if self.json:
-            return JsonFormatter()
-        return WorkerFormatter(self.plain, self.of_tasks, self.date, self.task_date)
-
-
-JSON = Form(json=True)
-
-
-def set_up(level: str, stream: TextIO | None = None, logfile: str | None = None, form: Form | None = None) -> None:
-    """Send the root logger's lines to ``stream`` or ``logfile``, and telemetry to the loggers.
-
-    Whoever listens to ``logging.setup`` (the ``setup_logging`` signal) does the first himself.
-    """
-    if listening("logging.setup"):
-        emit("logging.setup", loglevel=level, logfile=logfile)
-        listen()
-        return
-    handler: logging.Handler = logging.FileHandler(logfile) if logfile else logging.StreamHandler(stream)
-    form = form or Form()
-    handler.setFormatter(form.formatter())
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(level)
-    emit("logging.ready", loglevel=root.level, logfile=logfile, format=form.plain, colorize=False)
-    listen()
+LOG_RECEIVED = "Task %(name)s[%(id)s] received"
+LOG_SUCCESS = "Task %(name)s[%(id)s] succeeded in %(runtime)ss: %(return_value)s"
+LOG_FAILURE = "Task %(name)s[%(id)s] %(description)s: %(exc)s"
+LOG_IGNORED = "Task %(name)s[%(id)s] %(description)s"
+LOG_REJECTED = "Task %(name)s[%(id)s] %(exc)s"
+LOG_RETRY = "Task %(name)s[%(id)s] retry: %(exc)s"
+LOG_REPLACED = "Task %(name)s[%(id)s] replaced by %(replacement)s"
+"""The first six are Celery's, and what they name is in the record's ``data`` as in Celery's."""
 
 
 def listen() -> None:
@@ -72,32 +34,81 @@ def listen() -> None:
     _unknown_told.clear()
 
 
-def _task_received(message: Any, **_: Any) -> None:
-    _received.info("Task %s[%s] received", message.headers.get("shadow") or message.task, message.id)
+def _task_received(message: Message, **_: Any) -> None:
+    _log(_received, logging.INFO, LOG_RECEIVED, {**_about(message), "eta": message.headers.get("eta")})
 
 
-def _task_finished(message: Any, outcome: Outcome, runtime: float, **_: Any) -> None:
-    if not _trace.isEnabledFor(logging.INFO) and not isinstance(outcome, Failure):
-        return  # only failures are told at higher levels
-    name = f"{message.headers.get('shadow') or message.task}[{message.id}]"
+def _task_finished(message: Message, outcome: Outcome, runtime: float, hostname: str = "", **_: Any) -> None:
+    if not _trace.isEnabledFor(logging.INFO) and not isinstance(outcome, Failure | Rejected):
+        return  # the others are logged at INFO
+    about = _about(message)
     match outcome:
         case Success(value):
-            _trace.info("Task %s succeeded in %ss: %s", name, runtime, short_repr(value, 46))
-        case Failure(exc, text, expected):
-            if expected:
-                _trace.info("Task %s raised expected: %s", name, safe_repr(exc))
-            else:
-                _trace.error("Task %s raised unexpected: %s\n%s", name, safe_repr(exc), text)
+            succeeded = {**about, "return_value": short_repr(value, 46), "runtime": runtime}
+            _log(_trace, logging.INFO, LOG_SUCCESS, succeeded)
         case Retried(retry, _text):
-            _trace.info("Task %s retry: %s", name, retry)
-        case Ignored():
-            _trace.info("Task %s ignored", name)
+            _log(_trace, logging.INFO, LOG_RETRY, {"id": about["id"], "name": about["name"], "exc": str(retry)})
         case Replaced(sig):
-            _trace.info("Task %s replaced by %s", name, short_repr(sig, 46))
-        case Rejected(reason, requeue):
-            _trace.info("Task %s rejected: %s requeue=%s", name, reason, requeue)
+            _log(_trace, logging.INFO, LOG_REPLACED, {**about, "replacement": short_repr(sig, 46)})
         case Revoked(reason):
-            _trace.info("Discarding %s task: %s", reason, name)
+            _request.info("Discarding %s task: %s[%s]", reason, about["name"], about["id"])
+        case _:
+            _task_ended(outcome, {**about, "hostname": hostname, "internal": False})
+
+
+def _task_ended(outcome: Failure | Ignored | Rejected, about: dict[str, Any]) -> None:
+    """The line of a task that raised."""
+    match outcome:
+        case Failure(exc, text, True):
+            about |= {"exc": safe_repr(exc), "traceback": text, "description": "raised expected"}
+            _log(_trace, logging.INFO, LOG_FAILURE, about)
+        case Failure(exc, text):
+            about |= {"exc": safe_repr(exc), "traceback": text, "description": "raised unexpected"}
+            _log(_trace, logging.ERROR, LOG_FAILURE, about, exc, text)
+        case Ignored():
+            about |= {"exc": "Ignore()", "traceback": "", "description": "ignored"}
+            _log(_trace, logging.INFO, LOG_IGNORED, about)
+        case Rejected(reason, requeue):
+            refusal = Reject(reason, requeue)
+            about |= {"exc": safe_repr(refusal), "traceback": "", "description": "rejected"}
+            _log(_trace, logging.WARNING, LOG_REJECTED, about, refusal)
+
+
+def _about(message: Message) -> dict[str, Any]:
+    headers = message.headers
+    return {
+        "id": message.id,
+        "name": headers.get("shadow") or message.task,
+        "args": headers.get("argsrepr"),
+        "kwargs": headers.get("kwargsrepr"),
+    }
+
+
+def _log(
+    logger: logging.Logger, level: int, text: str, about: dict[str, Any], exc: BaseException | None = None,
+    traceback: str = "",
+) -> None:  # fmt: skip
+    """A line of a task: ``about`` fills the text's places and is the record's ``data``; with ``exc``, its traceback."""
+    if logger.isEnabledFor(level):
+        _handle(logger, level, text, (about,), exc, traceback, {"data": about})
+
+
+def _raised(level: int, text: str, args: tuple[object, ...], exc: BaseException) -> None:
+    """A line of the worker about an exception, with its traceback."""
+    if _worker.isEnabledFor(level):
+        _handle(_worker, level, text, args, exc, traceback_text(exc), {})
+
+
+def _handle(
+    logger: logging.Logger, level: int, text: str, args: tuple[object, ...], exc: BaseException | None,
+    traceback: str, extra: dict[str, object],
+) -> None:  # fmt: skip
+    exc_info = (type(exc), exc, exc.__traceback__) if exc is not None else None
+    record = logger.makeRecord(logger.name, level, __file__, 0, text, args, exc_info, extra=extra)
+    if traceback:
+        # Formatters use it as it is: without canvas' own frames, and written even where the exception cannot be.
+        record.exc_text = traceback.rstrip("\n")
+    logger.handle(record)
 
 
 _unknown_told: set[str] = set()
@@ -203,15 +214,15 @@ def _run_lost(run: str, reason: str, **_: Any) -> None:
 
 
 def _errback_failed(task: str, task_id: str, exc: BaseException, **_: Any) -> None:
-    _worker.error("Errback %s of task %s raised: %s\n%s", task, task_id, safe_repr(exc), traceback_text(exc))
+    _raised(logging.ERROR, "Errback %s of task %s raised: %s", (task, task_id, safe_repr(exc)), exc)
 
 
 def _fault(work: Any, exc: BaseException, **_: Any) -> None:
-    _worker.critical("Internal error on %.200r: %s\n%s", work, safe_repr(exc), traceback_text(exc))
+    _raised(logging.CRITICAL, "Internal error on %.200r: %s", (work, safe_repr(exc)), exc)
 
 
 def _crashed(worker: str, exc: BaseException, **_: Any) -> None:
-    _worker.critical("Worker process %s crashed: %s\n%s", worker, safe_repr(exc), traceback_text(exc))
+    _raised(logging.CRITICAL, "Worker process %s crashed: %s", (worker, safe_repr(exc)), exc)
 
 
 _LINES: list[tuple[str, Callable[..., None], logging.Logger, int]] = [

@@ -2,7 +2,6 @@
 
 import inspect
 import os
-import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable
@@ -23,6 +22,7 @@ from canvas.worker.connect import connect
 from canvas.worker.heart import INTERVAL, Heart
 from canvas.worker.http import Endpoint
 from canvas.worker.metrics import Metrics
+from canvas.worker.names import node_name
 from canvas.worker.panel import Panel
 from canvas.worker.pidbox import Pidbox
 from canvas.worker.pool import Alone, Pool
@@ -91,14 +91,6 @@ def plan_node(
         heartbeat=heartbeat,
         prefetch_limit=0 if conf.worker_disable_prefetch else limit,
     )
-
-
-def node_name(template: str | None) -> str:
-    """``name@host`` from Celery's templates: ``%h`` host name, ``%n`` its first part, ``%d`` its domain."""
-    host = socket.gethostname()
-    short, _, domain = host.partition(".")
-    name = (template or "celery@%h").replace("%h", host).replace("%n", short).replace("%d", domain)
-    return name if "@" in name else f"{name}@{host}"
 
 
 def run_node(

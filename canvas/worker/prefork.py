@@ -6,6 +6,7 @@ that they live even when their interpreter is busy in C code), and gives back at
 
 import faulthandler
 import gc
+import multiprocessing
 import os
 import signal
 import sys
@@ -52,6 +53,8 @@ class Prefork:
         self._children: dict[int, str] = {}
         self._hotlines: dict[int, Hotline] = {}
         self._rows: dict[int, Row] = {}
+        self._indices: dict[int, int] = {}
+        self._forks = 0
         self._wanted = plan.concurrency
         self._retiring: set[int] = set()
         self._killed: set[int] = set()
@@ -143,7 +146,7 @@ class Prefork:
         """Keep the children running until stopped; the exit code."""
         for number in _SIGNALS:
             signal.signal(number, self._on_signal)
-        faulthandler.register(signal.SIGUSR1)
+        faulthandler.register(signal.SIGUSR1, sys.__stderr__)
         # What is loaded by now stays: children need not look at it, and share its memory.
         gc.collect()
         gc.freeze()
@@ -161,6 +164,8 @@ class Prefork:
 
     def _fork(self) -> None:
         emit("worker.forking")
+        self._forks += 1
+        index = min(set(range(1, len(self._indices) + 2)).difference(self._indices.values()))
         worker, hotline, row = new_worker_id(self._plan.hostname), Hotline(), self._board.open_row()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -170,18 +175,22 @@ class Prefork:
         if pid == 0:
             for others in self._hotlines.values():
                 others.close()
-            self._child(worker, hotline, row)
+            self._child(worker, hotline, row, index)
         hotline.ready_to_ask()
         self._children[pid] = worker
         self._hotlines[pid] = hotline
         self._rows[pid] = row
+        self._indices[pid] = index
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         if self._stopping:
             os.kill(pid, signal.SIGQUIT if self._cold else signal.SIGHUP)
 
-    def _child(self, worker: str, hotline: Hotline, row: Row) -> NoReturn:
+    def _child(self, worker: str, hotline: Hotline, row: Row, index: int) -> NoReturn:
         code = 1
         try:
+            # As Celery's children are called; log records take their processName from there.
+            multiprocessing.current_process().name = f"ForkPoolWorker-{self._forks}"
+            emit("worker.forked", index=index)
             process = WorkerProcess(self._app, self._plan, 1, worker, self._board, row, hotline.part)
             faulthandler.unregister(signal.SIGUSR1)
             process.handle_signals()
@@ -212,6 +221,7 @@ class Prefork:
             worker = self._children.pop(pid, None)
             self._retiring.discard(pid)
             self._killed.discard(pid)
+            self._indices.pop(pid, None)
             if pid in self._hotlines:
                 hotline = self._hotlines.pop(pid)
                 self._board.ended.update(hotline.farewell().get("total", {}))

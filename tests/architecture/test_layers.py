@@ -12,7 +12,7 @@ LAYERS = [
     {"graph", "wire", "routing", "settings"},
     {"drivers"},
     {
-        "annotations", "app", "backend", "backoff", "call_check", "builtins", "client", "config", "control", "django", "eager", "effects", "errback", "events", "exceptions", "execute", "interruptible", "log", "otel",
+        "annotations", "app", "backend", "backoff", "call_check", "builtins", "client", "config", "control", "django", "eager", "effects", "errback", "events", "exceptions", "execute", "interruptible", "json_log", "log", "otel",
         "replacement", "registry", "result", "runs", "send", "signals",
         "purge", "shared", "task", "turns", "unused", "validation", "workflows", "__init__",
     },

@@ -2,15 +2,19 @@
 
 import logging
 
+import pytest
+
 from canvas import Canvas
-from canvas.log import WorkerFormatter, get_task_logger
+from canvas.log import ColorFormatter, TaskFormatter, get_task_logger
+from canvas.worker.names import file_name, node_name
+from canvas.worker.redirect import Redirected
 
 
 def test_lines_of_tasks_name_their_task(caplog):
     app = Canvas("logs", broker="memory://")
     logger = get_task_logger("some.module")
     assert get_task_logger("some.module") is logger
-    assert logger.parent.name == "canvas.task"
+    assert logger.parent.name == "celery.task"
 
     @app.task(name="t.talks")
     def talks():
@@ -20,9 +24,9 @@ def test_lines_of_tasks_name_their_task(caplog):
         result = talks.apply()
         logger.warning("outside")
         logging.getLogger("other").warning("elsewhere")
-    form = WorkerFormatter("%(message)s", "%(task_name)s[%(task_id)s]: %(message)s")
+    form = TaskFormatter("%(task_name)s[%(task_id)s]: %(message)s", use_color=False)
     lines = [form.format(record) for record in caplog.records]
-    assert lines == [f"t.talks[{result.id}]: inside", "???[???]: outside", "elsewhere"]
+    assert lines == [f"t.talks[{result.id}]: inside", "???[???]: outside", "???[???]: elsewhere"]
 
 
 def test_celerys_names_of_errors():
@@ -31,3 +35,60 @@ def test_celerys_names_of_errors():
     from canvas import exceptions as ours
 
     assert all(hasattr(theirs, name) for name in ours.__all__)
+
+
+@pytest.mark.parametrize("name", ["canvas.task", "canvas", "celery.task", "celery", "", None])
+def test_names_of_the_loggers_above_those_of_tasks(name):
+    with pytest.raises(RuntimeError, match="reserved"):
+        get_task_logger(name)
+    assert not logging.getLogger("canvas.task").isEnabledFor(1)
+
+
+def test_loggers_of_tasks_have_celerys_place():
+    from celery.utils.log import get_task_logger as theirs
+
+    logging.getLogger("place")
+    for above in ("place", "celery.worker", "celery.task"):
+        ours, other = get_task_logger(f"{above}.ours"), theirs(f"{above}.theirs")
+        assert ours.parent.name == other.parent.name == "celery.task"
+
+
+@pytest.mark.parametrize("level", ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"])
+def test_levels_have_celerys_colours(level):
+    from celery.utils.log import ColorFormatter as Theirs
+
+    record = logging.makeLogRecord({"msg": "text", "levelname": level, "levelno": logging.getLevelName(level)})
+    for colours in (True, False):
+        assert ColorFormatter("%(message)s", use_color=colours).format(record) == Theirs(
+            "%(message)s", use_color=colours
+        ).format(record)
+
+
+@pytest.mark.parametrize("template", [None, "w1", "w1@%h", "@x", "w1@", "%n@%d", "w%%1@%h", "%h", "a@b@c", "w%i%I@%h"])
+def test_nodes_have_celerys_names(template):
+    from celery.utils.nodenames import default_nodename, host_format
+
+    assert node_name(template) == host_format(default_nodename(template))
+
+
+@pytest.mark.parametrize("pattern", ["%n.log", "%n%I.log", "%h-%d-%i-%p.log", "100%%.log"])
+def test_files_have_celerys_names(pattern):
+    from celery.utils.nodenames import node_format
+
+    assert file_name(pattern, "w1@a.b.c") == node_format(pattern, "w1@a.b.c")
+    assert file_name("%n%I.%i", "w1@a", child=3) == "w1-3.3"
+
+
+def test_a_stream_whose_lines_are_logged(caplog):
+    stream = Redirected(logging.ERROR)
+    with caplog.at_level(logging.ERROR):
+        print("one", 2, file=stream)
+        print("begun", end="", file=stream)
+        assert [record.getMessage() for record in caplog.records] == ["one 2"]
+        stream.flush()
+        stream.close()
+        print("\nafter\n\nclose", file=stream)
+    assert [record.getMessage() for record in caplog.records] == ["one 2", "begun", "after", "close"]
+    assert {(record.name, record.levelno) for record in caplog.records} == {("celery.redirected", logging.ERROR)}
+    with pytest.raises(OSError, match="fileno"):
+        stream.fileno()
