@@ -146,7 +146,7 @@ class Prefork:
         """Keep the children running until stopped; the exit code."""
         for number in _SIGNALS:
             signal.signal(number, self._on_signal)
-        faulthandler.register(signal.SIGUSR1, sys.__stderr__)
+        faulthandler.register(signal.SIGUSR1, sys.__stderr__ or sys.stderr)
         # What is loaded by now stays: children need not look at it, and share its memory.
         gc.collect()
         gc.freeze()
