@@ -258,7 +258,7 @@ class Task(Generic[R]):
 
     def check_arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Raise TypeError, as calling it would, when the arguments don't fit the function."""
-        if not self.typing:
+        if not (self.app.strict_typing if self.typing is None else self.typing):
             return
         low, high = self._arity
         if kwargs or not low <= len(args) <= high:
@@ -404,7 +404,7 @@ class Task(Generic[R]):
 
     def on_replace(self, sig: Signature[Any]) -> Any:
         """Called by ``replace`` with what continues; override it to change that (and call ``super``)."""
-        if self.request.is_eager:
+        if self.request.is_eager and not self.request.came_as_message:
             return sig.apply().get()
         raise Replaced(sig)
 

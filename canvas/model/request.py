@@ -107,6 +107,11 @@ class Request:
         """Retry of each ``retry(throw=False)``: sent whatever the task comes to."""
         return self._retries_sent
 
+    @property
+    def came_as_message(self) -> bool:
+        """Whether the call is a message's: what it comes to is then settled as a message's end."""
+        return self._message is not None
+
     def get(self, name: str, default: Any = None) -> Any:
         """A field or header, or ``default``."""
         return getattr(self, name, default)

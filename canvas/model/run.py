@@ -1,8 +1,10 @@
 """The words of a workflow's run: its nodes as workers see them, and a message's place among them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
+
+from canvas.model.shortrepr import safe_repr
 
 HEADER = "canvas_run"
 """The option, and message header, that holds a :class:`Place`."""
@@ -117,18 +119,43 @@ def task_id_of(place: Place) -> str:
     return ".".join(str(part) for part in place[:4] if part is not None)
 
 
-def picked(value: Any, pick: Sequence[Any]) -> Any:
-    """A part of a value. Raises LookupError or TypeError where there is none."""
-    for key in pick:
-        value = value[key]
-    return value
+NameOf = Callable[[int], str]
+"""The name of the node that fills a slot; asked for only where a message needs it."""
 
 
-def bound(sig: dict[str, Any], binds: Sequence[Bind], inputs: Sequence[Any]) -> dict[str, Any]:
+def picked(value: Any, pick: Sequence[Any], slot: int = 0, name_of: NameOf | None = None) -> Any:
+    """A part of a node's result. Raises LookupError or TypeError where there is none."""
+    part = value
+    for at, key in enumerate(pick):
+        try:
+            part = part[key]
+        except (LookupError, TypeError) as exc:
+            name = name_of(slot) if name_of is not None else "result"
+            raise _no_part(exc, name, part, pick[:at], key) from None
+    return part
+
+
+def _no_part(exc: Exception, name: str, value: Any, path: Sequence[Any], key: Any) -> Exception:
+    place = f"{name}{''.join(f'[{step!r}]' for step in path)}"
+    whole = f"the result of node {name!r}" if not path else place
+    match value:
+        case dict():
+            has = f"it has {', '.join(map(repr, list(value)[:10])) or 'no keys'}"
+        case list() | tuple():
+            has = f"it is a list of {len(value)}"
+        case _:
+            has = f"it is {type(value).__name__} {safe_repr(value):.60}"
+    kind: type[Exception] = next(one for one in (KeyError, IndexError, LookupError, TypeError) if isinstance(exc, one))
+    return kind(f"{place}[{key!r}]: {whole} has no {key!r}; {has}")
+
+
+def bound(
+    sig: dict[str, Any], binds: Sequence[Bind], inputs: Sequence[Any], name_of: NameOf | None = None
+) -> dict[str, Any]:
     """A copy of ``sig`` with the inputs in their places. Raises LookupError or TypeError for a part not there."""
     whole: dict[str, Any] = dict(sig)
     for path, slot, pick in binds:
-        value = picked(inputs[slot], pick)
+        value = picked(inputs[slot], pick, slot, name_of)
         container: Any = whole
         for step in path[:-1]:
             inner = container[step]

@@ -168,6 +168,8 @@ def _typed(value: Any) -> Any:
 def _reduced(value: Any, reduce: Callable[[], Any]) -> Any:
     try:
         return reduce()
+    except EncodeError:
+        raise
     except Exception as exc:
         kind = type(value)
         raise EncodeError(f"{kind.__module__}.{kind.__qualname__}.__json__ raised {safe_repr(exc)}") from exc

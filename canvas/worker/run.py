@@ -51,6 +51,9 @@ _OPENED_AHEAD = 256
 class Line:
     """The line a delivery goes down, for one process of one app."""
 
+    finished_event = "task.finished"
+    """The event of a task that is over."""
+
     def __init__(
         self,
         app: Canvas,
@@ -201,7 +204,7 @@ class Line:
         self._begun.discard(job.delivery.tag)
         self.gates.leave(settlement, job.task, job.keys, outcome)
         emit(
-            "task.finished",
+            self.finished_event,
             message=job.message,
             outcome=outcome,
             runtime=time.perf_counter() - job.started,

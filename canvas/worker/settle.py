@@ -248,7 +248,8 @@ class Settler:
         if self._app.conf.result_extended:
             record.extra = extended(done.request)
         if HEADER in headers and done.began is not None:
-            record.extra["date_start"] = datetime.fromtimestamp(done.began, UTC).isoformat()
+            began = done.began + self._app.clock_offset
+            record.extra["date_start"] = datetime.fromtimestamp(began, UTC).isoformat()
         return record
 
 

@@ -15,7 +15,20 @@ from canvas.model import states
 from canvas.model.flow import Entry, Source
 from canvas.model.plan import Dispatch, Plan
 from canvas.model.record import Record
-from canvas.model.run import CANCEL, HEADER, SKIPPED, STAMP, Given, Place, RunNode, bound, picked, stamp_of, task_id_of
+from canvas.model.run import (
+    CANCEL,
+    HEADER,
+    SKIPPED,
+    STAMP,
+    Given,
+    NameOf,
+    Place,
+    RunNode,
+    bound,
+    picked,
+    stamp_of,
+    task_id_of,
+)
 from canvas.model.settlement import Part, Ready
 from canvas.model.shortrepr import safe_repr
 from canvas.model.signature import Signature, maybe_signature
@@ -152,7 +165,8 @@ class Advance:
         values = [one.value for one in inputs]
         match node.kind:
             case "choose":
-                value = picked(values[node.binds[0].slot], node.binds[0].pick)
+                _, slot, pick = node.binds[0]
+                value = picked(values[slot], pick, slot, self._source_of(number))
                 arm = next((at for at, choice in enumerate(node.choices) if _same(choice, value)), len(node.choices))
                 self._ended.append((number, 0, states.SUCCESS, arm))
             case "merge":
@@ -162,7 +176,8 @@ class Advance:
                 self._map(number, node, values)
             case _:
                 assert node.sig is not None
-                self._send(bound(node.sig, node.binds, values), (), Place(self._run, self._attempt, number))
+                sig = bound(node.sig, node.binds, values, self._source_of(number))
+                self._send(sig, (), Place(self._run, self._attempt, number))
 
     def _fail(self, number: int, exc: BaseException) -> None:
         self._record(number, states.FAILURE, exc)
@@ -183,7 +198,7 @@ class Advance:
 
     def _map(self, number: int, node: RunNode, values: list[Any]) -> None:
         over = node.binds[0]
-        whole = picked(values[over.slot], over.pick)
+        whole = picked(values[over.slot], over.pick, over.slot, self._source_of(number))
         items = leaves(whole, node.depth, node.name)
         if not items:
             self._succeed(number, whole)
@@ -195,7 +210,7 @@ class Advance:
     def _items(self, number: int, items: Sequence[Any], values: list[Any], first: int) -> None:
         node = self._node(number)
         assert node.sig is not None
-        sig = bound(node.sig, node.binds[1:], values)
+        sig = bound(node.sig, node.binds[1:], values, self._source_of(number))
         last = min(len(items), first + max(self._left, 1))
         for at in range(first, last):
             place = Place(self._run, self._attempt, number, at, len(items))
@@ -277,6 +292,18 @@ class Advance:
 
     def _node(self, number: int) -> RunNode:
         return self._runs.node(self._run, self._attempt, number)
+
+    def _source_of(self, number: int) -> NameOf:
+        """Finds the names of a node's parents, in the first attempt's nodes: later attempts leave edges out."""
+
+        def name_of(slot: int) -> str:
+            about, _ = self._runs.about(self._run)
+            for node in self._runs.nodes(self._run, 0, about["nodes"]):
+                if any(out.node == number and out.slot == slot for out in node.outs):
+                    return node.name
+            return "result"
+
+        return name_of
 
     def _id(self, number: int) -> str:
         return task_id_of(Place(self._run, self._attempt, number))

@@ -1,6 +1,7 @@
 """``Workflow``: compose tasks into any acyclic graph."""
 
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from canvas.errors import CompositionError, EncodeError
@@ -10,6 +11,7 @@ from canvas.model.run import Bind, Edge
 from canvas.model.signature import Signature
 from canvas.model.spread import chunks
 from canvas.wire import codecs
+from canvas.workflows.calls import calls_of
 from canvas.workflows.node import Branch, Node, Reference, without_references
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 _ON_FAILURE = ("fail", "continue")
 _BINDABLE = ("args", "kwargs", "options")
+_START_OPTIONS = ("expires", "timeout", "target")
 
 
 class Workflow:
@@ -64,13 +67,14 @@ class Workflow:
         unless it is immutable.
 
         Raises CompositionError naming the node for a duplicate name, a handle of another workflow, an argument that
-        cannot be written.
+        cannot be written, and TypeError for arguments that do not fit a task that is known here.
         """
         entry = Entry(self._named(name, sig), "task")
         self._check_signature(entry.name, sig)
         if isinstance(sig, chunks):
             sig = sig.group()
         entry.sig = self._bound(entry, sig)
+        self._check_arguments(entry.name, sig)
         self._policy(entry, on_failure, default, compensate)
         self._order(entry, after)
         return Node(self, self._append(entry, sig))
@@ -95,13 +99,17 @@ class Workflow:
         entry = Entry(self._named(name, sig), "map")
         self._check_signature(entry.name, sig)
         if not isinstance(over, Reference):
-            raise CompositionError(f"{entry.name}: over: expected a node of this workflow; got {over!r:.100}")
+            raise CompositionError(
+                f"{entry.name}: over: expected a node of this workflow; got {over!r:.100}; for items that are known "
+                "already, add group(task.s(item) for item in items)"
+            )
         if type(depth) is not int or depth < 1:
             raise CompositionError(f"{entry.name}: depth: expected a whole number above 0; got {depth!r:.100}")
         entry.depth = depth
         slot = self._slot(entry, over, "data")
         entry.sig = self._bound(entry, sig)
         entry.binds.insert(0, Bind((), slot, over.pick))
+        self._check_arguments(entry.name, sig, 1)
         self._policy(entry, on_failure, default, None)
         self._order(entry, after)
         return Node(self, self._append(entry, sig))
@@ -163,18 +171,30 @@ class Workflow:
     # -- running
 
     def apply_async(self, **options: Any) -> "Run":
-        """Start a run of it; options as ``start`` of ``canvas.workflows.run``."""
+        """Start a run of it; options as ``start`` of ``canvas.workflows.run``: ``expires``, ``timeout``, ``target``.
+
+        Under ``task_always_eager`` the run is carried out here, and has ended when this returns. Raises TypeError for
+        an unknown option.
+        """
         from canvas.workflows.run import start
 
-        return start(self, **options)
+        return start(self, **_known(self.name, options))
 
     delay = apply_async
+
+    def apply(self, **options: Any) -> "Run":
+        """Run it here and now, as ``apply_async`` does under ``task_always_eager``: nothing is sent, nothing is stored
+        unless ``task_store_eager_result`` is on, and the run has ended when this returns. Options as ``apply_async``.
+        """
+        from canvas.workflows.run import start
+
+        return start(self, **_known(self.name, options), in_process=True)
 
     async def aapply_async(self, **options: Any) -> "Run":
         """``apply_async``, without blocking the event loop."""
         from canvas.workflows.run import astart
 
-        return await astart(self, **options)
+        return await astart(self, **_known(self.name, options))
 
     # -- looking
 
@@ -230,6 +250,19 @@ class Workflow:
         if sig.subtask_type == "chain" and not sig._members():
             raise CompositionError(f"{name}: an empty chain has no result; expected at least one step")
 
+    def _check_arguments(self, name: str, sig: Signature[Any], before: int = 0) -> None:
+        """Raise TypeError where a known task of a node cannot take its arguments, ``before`` of others in front."""
+        app = self._app or sig._given_app()
+        for task_sig, taken in calls_of(sig, before) if app is not None else ():
+            # Reading ``app.tasks`` would finalize an app whose module is still being imported.
+            task = app._tasks.get(task_sig["task"])
+            given = tuple(task_sig["args"])
+            if task is not None:
+                try:
+                    task.check_arguments((*[None] * taken, *given), task_sig["kwargs"])
+                except TypeError as exc:
+                    raise TypeError(f"{self.name}: {name}: {exc}") from None
+
     def _bound(self, entry: Entry, sig: Signature[Any]) -> dict[str, Any]:
         def found(path: tuple[Any, ...], reference: Reference) -> None:
             if path[0] not in _BINDABLE:
@@ -274,9 +307,12 @@ class Workflow:
             self._check_signature(f"{entry.name}: compensate", compensate)
 
             def refuse(path: tuple[Any, ...], reference: Reference) -> None:
-                raise CompositionError(f"{entry.name}: compensate takes no results but the node's own; got {reference}")
+                raise CompositionError(
+                    f"{entry.name}: compensate takes no results but the node's own; got {reference!r}"
+                )
 
             entry.compensate = without_references(dict(compensate), refuse)
+            self._check_arguments(f"{entry.name}: compensate", compensate, 1)
             self._writable(entry.name, entry.compensate)
 
     def _writable(self, name: str, value: Any) -> None:
@@ -285,3 +321,16 @@ class Workflow:
             codecs.encode(value, serializer)
         except EncodeError as exc:
             raise CompositionError(f"{self.name}: {name}: {exc}") from exc
+
+
+def _known(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The options of a run. Raises TypeError for one that there is not."""
+    for option in options:
+        if option not in _START_OPTIONS:
+            close = get_close_matches(option, _START_OPTIONS, 1)
+            hint = f"did you mean {close[0]}? " if close else ""
+            raise TypeError(
+                f"workflow {name!r} has no option {option!r} for its runs: {hint}expected {', '.join(_START_OPTIONS)}; "
+                "options of messages, such as queue, belong to the nodes' signatures: task.s(…).set(queue=…)"
+            )
+    return options

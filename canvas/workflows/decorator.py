@@ -1,6 +1,7 @@
 """``@workflow``: a function whose calls of tasks build a graph."""
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, overload
 
@@ -27,15 +28,25 @@ def workflow(function: Callable[..., Any] | None = None, *, name: str | None = N
         report(clean(rows), totals=stats(rows=rows))
 
     run = etl("https://…").apply_async()
+
+    Called inside another such function, it adds its nodes to that one's workflow, and gives what it returns: a handle,
+    where later calls are to take one. Raises TypeError for a coroutine function and for a generator function.
     """
 
     def decorate(function: Callable[..., Any]) -> Builder:
+        called: str = name or getattr(function, "__name__", "") or type(function).__name__
+        for is_kind, kind in _NOT_PLAIN:
+            if is_kind(function):
+                raise _not_plain(called, kind)
+
         @functools.wraps(function)
-        def build(*args: Any, **kwargs: Any) -> Workflow:
-            flow = Workflow(name or function.__name__, app)
+        def build(*args: Any, **kwargs: Any) -> Any:
+            if composing.get() is not None:
+                return _checked(called, function(*args, **kwargs))
+            flow = Workflow(called, app)
             token = composing.set(flow)
             try:
-                function(*args, **kwargs)
+                _checked(called, function(*args, **kwargs))
             finally:
                 composing.reset(token)
             return flow
@@ -43,3 +54,27 @@ def workflow(function: Callable[..., Any] | None = None, *, name: str | None = N
         return build
 
     return decorate if function is None else decorate(function)
+
+
+_NOT_PLAIN = (
+    (inspect.iscoroutinefunction, "coroutine function"),
+    (inspect.isasyncgenfunction, "generator function"),
+    (inspect.isgeneratorfunction, "generator function"),
+)
+
+
+def _checked(name: str, value: Any) -> Any:
+    """What a function returned, unless that is a body that has not run."""
+    if inspect.iscoroutine(value):
+        value.close()
+        raise _not_plain(name, "coroutine function")
+    if inspect.isgenerator(value) or inspect.isasyncgen(value):
+        raise _not_plain(name, "generator function")
+    return value
+
+
+def _not_plain(name: str, kind: str) -> TypeError:
+    return TypeError(
+        f"@workflow: {name} is a {kind}, whose calls of tasks would not be seen; write it as a plain function "
+        "(tasks themselves may be coroutine functions)"
+    )

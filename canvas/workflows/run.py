@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator, Generator
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from canvas.client import Ambient
+from canvas.config import imported
 from canvas.effects import Effects
-from canvas.errors import CompositionError, InvalidTaskError, RunLost, TimeoutError, WorkflowFailed
+from canvas.errors import CompositionError, InvalidTaskError, RunLost, TaskRevokedError, TimeoutError, WorkflowFailed
 from canvas.graph.dag import resumed, run_nodes, with_values
 from canvas.graph.embed import Embedding
 from canvas.graph.wireform import estimated_bytes
@@ -29,12 +30,20 @@ if TYPE_CHECKING:
 TARGETS = ("canvas", "celery")
 
 
-def start(flow: "Workflow", *, expires: Any = None, timeout: float | None = None, target: str = "canvas") -> "Run":
+def start(
+    flow: "Workflow",
+    *,
+    expires: Any = None,
+    timeout: float | None = None,
+    target: str = "canvas",
+    in_process: bool | None = None,
+) -> "Run":
     """Start a run of ``flow``, for canvas workers, or with ``target="celery"`` in a form that stock Celery workers run.
 
     Nodes that have not begun when it ``expires`` (seconds from now, or a time) never do. A run that has not ended
-    after ``timeout`` seconds is cancelled, with what runs then; so is each later attempt, and a retry. Raises
-    CompositionError, EncodeError, ConfigurationError without a result backend, OperationalError.
+    after ``timeout`` seconds is cancelled, with what runs then; so is each later attempt, and a retry. With
+    ``in_process`` (default: ``task_always_eager``) it is carried out here before this returns, and nothing is sent.
+    Raises CompositionError, EncodeError, ConfigurationError without a result backend, OperationalError.
     """
     app: Canvas = flow.app
     nodes = run_nodes(flow.entries)
@@ -47,16 +56,17 @@ def start(flow: "Workflow", *, expires: Any = None, timeout: float | None = None
         if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout <= 0:
             raise CompositionError(f"timeout: expected seconds above 0; got {timeout!r:.100}")
         about["timeout"] = timeout
-    return _run(app, about, nodes)
+    return _run(app, about, nodes, app.conf.task_always_eager if in_process is None else in_process)
 
 
-def _run(app: "Canvas", about: dict[str, Any], nodes: list[RunNode]) -> "Run":
+def _run(app: "Canvas", about: dict[str, Any], nodes: list[RunNode], in_process: bool) -> "Run":
     """A new run of these nodes."""
-    run = Run(app, app.new_id(), about, 0, nodes)
-    effects = run._beginning(nodes, {})
-    app.runs.keep(run.id, about, nodes)
-    app.driver.completer.settle([effects.settlement()])
-    return run
+    return _run_here("run_here", app, about, nodes) if in_process else Run.begin(app, about, nodes)
+
+
+def _run_here(function: str, *args: Any) -> Any:
+    """Call a function of the module that carries runs out with the worker's code, which is above this one."""
+    return imported(f"canvas.worker.in_process:{function}")(*args)
 
 
 async def astart(flow: "Workflow", **options: Any) -> "Run":
@@ -102,9 +112,23 @@ class Run:
         self._numbers = {node.name: number for number, node in enumerate(nodes) if not node.hidden}
 
     @classmethod
-    def find(cls, app: "Canvas", run: str) -> "Run":
+    def begin(cls, app: "Canvas", about: dict[str, Any], nodes: list[RunNode]) -> Self:
+        """A new run of these nodes, its first messages sent."""
+        run = cls(app, app.new_id(), about, 0, nodes)
+        effects = run._beginning(nodes, {})
+        app.runs.keep(run.id, about, nodes)
+        app.driver.completer.settle([effects.settlement()])
+        return run
+
+    @classmethod
+    def find(cls, app: "Canvas", run: str) -> Self:
         """The run of that id. Raises RunLost."""
-        about, attempt = app.runs.about(run)
+        try:
+            about, attempt = app.runs.about(run)
+        except RunLost as exc:
+            if app.conf.task_always_eager and not app.conf.task_store_eager_result:
+                exc.add_note("task_always_eager is on: a run is found by its id only with task_store_eager_result")
+            raise
         return cls(app, run, about, attempt, app.runs.nodes(run, 0, about["nodes"]))
 
     @property
@@ -148,7 +172,8 @@ class Run:
     def get(self, timeout: float | None = None) -> Any:
         """Wait until it has ended; the value of the last node, or of all last nodes by name.
 
-        Raises the error of the node that failed, WorkflowFailed when none is known, TimeoutError.
+        A last node that failed and lets the run go on has its ``default``. Raises the error of the node that failed,
+        TaskRevokedError for a run that was cancelled, WorkflowFailed when no cause is known, TimeoutError.
         """
         if self._stock:
             self._wait_for_nodes(timeout)
@@ -162,7 +187,7 @@ class Run:
         if state != states.SUCCESS:
             self._raise_cause()
         sinks = self._sinks()
-        values = self._values(sinks)
+        values = self._last_values(sinks)
         return next(iter(values.values())) if len(sinks) == 1 and values else values
 
     def _wait_for_nodes(self, timeout: float | None) -> None:
@@ -207,8 +232,23 @@ class Run:
             if record is not None and record.status == states.SUCCESS
         }
 
+    def _last_values(self, sinks: list[int]) -> dict[str, Any]:
+        """What the last nodes come to, by name: a node that failed and lets the run go on has its default."""
+        values: dict[str, Any] = {}
+        for number, record in zip(sinks, self._records(sinks), strict=True):
+            node = self.nodes[number]
+            if record is not None and record.status == states.SUCCESS:
+                values[node.name] = record.result
+            elif record is not None and record.status in states.READY_STATES and node.goes_on:
+                values[node.name] = node.default
+        return values
+
     def _raise_cause(self) -> NoReturn:
-        """Raise the error of a node that failed, or was revoked, itself."""
+        """Raise the error of a node that failed itself, or TaskRevokedError for a run that was cancelled."""
+        if self.about.get("cancelled"):
+            nodes = [f"{node.name} ({node.error})" for node in self.status().nodes if node.state == states.REVOKED]
+            named = f"; nodes that had not ended: {', '.join(nodes):.200}" if nodes else ""
+            raise TaskRevokedError(f"run {self.id} of {self.name!r} was cancelled{named}")
         failed = WorkflowFailed(self.id, "a node failed")
         for number, record in zip(self._numbers.values(), self._records(list(self._numbers.values())), strict=True):
             if record is None or self.nodes[number].goes_on:
@@ -309,6 +349,9 @@ class Run:
         ``force`` a run is resumed that has not ended, because what was to go on is lost; what still runs of it leads to
         nothing more.
         """
+        return _run_here("resume_here", self, force) if self.app.conf.task_always_eager else self._resume(force)
+
+    def _resume(self, force: bool) -> bool:
         found = self._look()
         status = self._status(found)
         if status.state == states.SUCCESS or not (force or status.over):
@@ -336,7 +379,10 @@ class Run:
         """A new run of the same workflow, from its start."""
         about = words_about(self.name, self.nodes, self.app.now(), self.about["target"])
         about |= {"timeout": self.about["timeout"]} if "timeout" in self.about else {}
-        return _run(self.app, about, _lasting(self.nodes, self.about.get("expires")))
+        return self._run_again(about, _lasting(self.nodes, self.about.get("expires")))
+
+    def _run_again(self, about: dict[str, Any], nodes: list[RunNode]) -> "Run":
+        return _run(self.app, about, nodes, self.app.conf.task_always_eager)
 
     def _about_again(self) -> dict[str, Any]:
         return {key: value for key, value in self.about.items() if key != "cancelled"}

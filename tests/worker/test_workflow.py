@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from canvas import Workflow, chain, chord, group
+from canvas import Canvas, Signature, Workflow, chain, chord, group
 from canvas.errors import ChordError, CompositionError, InvalidTaskError, RunLost, UpstreamFailed, WorkflowFailed
 from canvas.testing.contract import eventually
 from tests.support.apps import make
@@ -76,9 +76,21 @@ def test_what_fails_before_a_group_behind_a_chord_fails_its_node(app, flow):
     assert states(run) == wanted
 
 
-def test_a_run_whose_nodes_all_end_as_it_starts_tells_why(app, flow):
-    flow.add(task(app, "add").s(1, 2, 3), name="too many")
-    run = flow.apply_async()
+@pytest.fixture
+def unaware(bench, app):
+    """A workflow of an app that does not know the tasks, so that their arguments are not checked as it is composed."""
+    broker, backend, _ = bench.urls()
+    with Canvas("unaware", broker=broker, backend=backend, set_as_current=False) as stranger:
+        yield Workflow("flow", stranger)
+
+
+def unchecked(name, *args, **kwargs):
+    return Signature(f"t.{name}", args, kwargs)
+
+
+def test_a_run_whose_nodes_all_end_as_it_starts_tells_why(unaware):
+    unaware.add(unchecked("add", 1, 2, 3), name="too many")
+    run = unaware.apply_async()
     with pytest.raises(TypeError, match="too many"):
         run.get(timeout=20)
     assert states(run) == {"too many": "FAILURE"}
@@ -163,10 +175,10 @@ def test_a_map_of_composites_and_of_what_is_no_list(app, flow):
         wrong.apply_async().get(timeout=20)
 
 
-def test_a_map_none_of_whose_items_can_be_sent(app, flow):
-    lists = flow.add(task(app, "ident").s([[1, 2], [3]]), name="lists")
-    flow.map(task(app, "rec").s(tag=5), over=lists, name="soft", depth=2, on_failure="continue", default=0)
-    assert flow.apply_async().get(timeout=20) == [[0, 0], [0]]
+def test_a_map_none_of_whose_items_can_be_sent(unaware):
+    lists = unaware.add(unchecked("ident", [[1, 2], [3]]), name="lists")
+    unaware.map(unchecked("rec", tag=5), over=lists, name="soft", depth=2, on_failure="continue", default=0)
+    assert unaware.apply_async().get(timeout=20) == [[0, 0], [0]]
 
 
 def test_items_that_fail_fail_their_map_or_give_its_default(app, flow):
@@ -393,11 +405,11 @@ def test_nodes_do_not_begin_after_they_expire(app, flow):
     assert run.get(timeout=20) == ["after", [None], {}]
 
 
-def test_an_item_that_does_not_fit_its_task_is_an_item_that_failed(app, flow):
-    items = flow.add(task(app, "ident").s([[1], 2]), name="items")
-    flow.map(task(app, "rec").s(tag=5), over=items, name="hard")
-    flow.map(task(app, "rec").s(tag=5), over=items, name="soft", on_failure="continue", default="none")
-    run = flow.apply_async()
+def test_an_item_that_does_not_fit_its_task_is_an_item_that_failed(unaware):
+    items = unaware.add(unchecked("ident", [[1], 2]), name="items")
+    unaware.map(unchecked("rec", tag=5), over=items, name="hard")
+    unaware.map(unchecked("rec", tag=5), over=items, name="soft", on_failure="continue", default="none")
+    run = unaware.apply_async()
     with pytest.raises(TypeError, match="multiple values for argument 'tag'"):
         run.get(timeout=20)
     assert run["soft"].get(timeout=20) == ["none", "none"]

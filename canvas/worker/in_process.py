@@ -1,0 +1,256 @@
+"""Runs of workflows in this process, for ``task_always_eager`` and ``Workflow.apply``.
+
+The messages of such a run go through the worker's own code, one after the other, over a store in memory that belongs to
+this run alone. Values pass from node to node as bytes, as between workers, and the run ends as it would have on a
+worker. Delays cost no time: the store's clock is moved on to the next message that is due. Queues, rate limits and time
+limits have no effect.
+"""
+
+import time
+from typing import Any
+
+from canvas.app import Canvas
+from canvas.drivers.base import Driver, Lease, Results
+from canvas.drivers.memory import MemoryCompleter
+from canvas.drivers.memory.broker import MemoryBroker
+from canvas.drivers.memory.results import MemoryResults
+from canvas.drivers.memory.store import Memory
+from canvas.errors import ConfigurationError, NotRegistered, WorkflowFailed
+from canvas.execute import execute
+from canvas.model import states
+from canvas.model.message import Delivery, Message, Publish
+from canvas.model.outcome import Outcome
+from canvas.model.run import CANCEL, RunNode
+from canvas.model.settlement import Fence, Ready, Settlement, Store, Verdict
+from canvas.result import AsyncResult, EagerResult
+from canvas.runs import CHUNK, at_once
+from canvas.task import Task
+from canvas.telemetry import emit
+from canvas.wire.record import says_success
+from canvas.worker.board import Board
+from canvas.worker.gates import Gates
+from canvas.worker.revocations import Revocations
+from canvas.worker.run import Job, Line
+from canvas.worker.tally import Tally
+from canvas.workflows.run import Run
+
+_QUEUE = "here"
+_WORKER = "in-process"
+_PER_SERVER = ("backend", "client", "control", "driver", "events", "runs", "sender", "sent_events")
+"""Attributes of an app that lead to its servers."""
+
+
+def run_here(app: Canvas, about: dict[str, Any], nodes: list[RunNode]) -> "RunHere":
+    """Start a run of these nodes and carry it out. Raises a node's error under ``task_eager_propagates``."""
+    here = InProcess(app)
+    run = RunHere.begin(here.app, about, nodes)
+    run.here = here
+    run.carry_out()
+    return run
+
+
+def resume_here(stored: Run, force: bool) -> bool:
+    """Resume a run that ``task_store_eager_result`` has stored, and store it again."""
+    here = InProcess(stored.app)
+    here.load(stored)
+    run = RunHere.find(here.app, stored.id)
+    run.here = here
+    resumed = run.resume(force)
+    stored.refresh()
+    return resumed
+
+
+class RunHere(Run):
+    """A run that has ended when the call that starts or resumes it returns."""
+
+    here: "InProcess"
+
+    def carry_out(self) -> None:
+        """Run its tasks until nothing is left to run, and store what is to be stored."""
+        self.here.work()
+        if not self.status().over:
+            raise WorkflowFailed(self.id, "nothing is left to run, and its last node has not ended")
+        self.here.store()
+        if self.here.app.conf.task_eager_propagates:
+            self.get()
+
+    def get(self, timeout: float | None = None) -> Any:
+        """The value of the last node, or of all last nodes by name. Raises the error of the node that failed."""
+        return self._conclude(self.status().state)
+
+    async def aget(self, timeout: float | None = None) -> Any:
+        return self.get()
+
+    def ready(self) -> bool:
+        return True
+
+    def __getitem__(self, name: str) -> AsyncResult:
+        return self._ended_result(super().__getitem__(name))
+
+    @property
+    def result(self) -> AsyncResult:
+        return self._ended_result(super().result)
+
+    def resume(self, force: bool = False) -> bool:
+        resumed = self._resume(force)
+        if resumed:
+            self.carry_out()
+        return resumed
+
+    def _run_again(self, about: dict[str, Any], nodes: list[RunNode]) -> Run:
+        return run_here(self.here.origin, about, nodes)
+
+    def _ended_result(self, result: AsyncResult) -> EagerResult:
+        record = self.app.backend.get_records([result.id])[0]
+        if record is None:
+            return EagerResult(result.id, None, states.PENDING)
+        return EagerResult(result.id, record.result, record.status, traceback=record.traceback)
+
+
+class InProcess:
+    """An app whose servers are one store in memory, and the code that runs its messages."""
+
+    def __init__(self, app: Canvas) -> None:
+        """``app``: whose tasks and settings count."""
+        app.finalize(auto=True)
+        self.origin = app
+        self.app: Canvas = object.__new__(type(app))
+        known = {name: value for name, value in vars(app).items() if name not in _PER_SERVER}
+        vars(self.app).update(known, conf=app.conf)
+        self._memory = _OneQueue(lambda: time.time() + self.app.clock_offset)
+        self._broker, results = MemoryBroker(self._memory), MemoryResults(self._memory)
+        self._completer = MemoryCompleter(self._memory, self._broker, results)
+        self.app.driver = Driver(self._broker, results, self._completer, "memory")
+        self._revocations = Revocations(self._broker)
+        self._eager_results: set[str] = set()
+        self._line = _EagerLine(self.app, self._revocations)
+
+    def work(self) -> None:
+        """Run messages until none is left."""
+        while True:
+            leased = self._broker.lease(Lease(_WORKER, (_QUEUE,), 1))
+            if leased:
+                self._revocations.sync()
+                self._run(leased[0])
+            elif unfired := self._completer.unfired(0):
+                self._fire(unfired)
+            elif not self._skip_to_next():
+                return
+
+    def _run(self, delivery: Delivery) -> None:
+        settlement = self._line.run(delivery)
+        self._eager_results |= {store.task_id for store in settlement.stores if self._line.stores_result}
+        verdict = self._completer.settle([settlement]).verdicts[0]
+        self._fire(verdict.ready)
+
+    def _fire(self, ready: list[Ready]) -> None:
+        waiting = list(ready)
+        while waiting:
+            verdict: Verdict = self._completer.fire(self._line.fire(waiting.pop(0)))
+            waiting += verdict.ready
+
+    def _skip_to_next(self) -> bool:
+        """Move the clock on to the next message that is due; False when there is none."""
+        seconds = self._broker.next_due()
+        if seconds is None:
+            return False
+        self.app.clock_offset += max(0.0, seconds)
+        self._broker.promote(1)
+        return True
+
+    # -- the app's own result backend
+
+    def store(self) -> None:
+        """Copy the run to the app's result backend, under ``task_store_eager_result``; without it, only the results of
+        tasks whose ``store_eager_result`` is on."""
+        conf, memory, everything = self.app.conf, self._memory, bool(self.app.conf.task_store_eager_result)
+        expires = int(conf.workflow_expires or 0) or None
+        kept = [
+            Store(task_id, record.payload, expires, record.success)
+            for task_id, record in memory.records.items()
+            if everything or task_id in self._eager_results
+        ]
+        if not kept:
+            return
+        results = self._own_results()
+        results.store(kept)
+        for run, fields in memory.runs.items() if everything else ():
+            results.keep_run(run, fields, expires, time.time())
+
+    def _own_results(self) -> Results:
+        results = self.origin.driver.results
+        if results is None:
+            raise ConfigurationError("task_store_eager_result needs a result backend: set result_backend")
+        return results
+
+    def load(self, run: Run) -> None:
+        """Copy a stored run into the store in memory. Raises RunLost."""
+        results = self._own_results()
+        chunks = [
+            f"{attempt}.{chunk}" for attempt in range(run.attempt + 1) for chunk in range(-(-len(run.nodes) // CHUNK))
+        ]
+        names = ["about", "attempt", "cancelled", *chunks]
+        fields = zip(names, results.run_fields(run.id, names), strict=True)
+        self._memory.runs[run.id] = {name: value for name, value in fields if value is not None}
+        ids = [*run._ids(), run.id]
+        for task_id, payload in zip(ids, results.get(ids), strict=True):
+            if payload is not None:
+                self._memory.keep(Store(task_id, payload, None, says_success(payload)))
+
+
+class _OneQueue(Memory):
+    """A store whose records do not expire, and in which all queues are one."""
+
+    def route(self, message: Publish) -> list[str]:
+        return [_QUEUE]
+
+    def keep(self, store: Store) -> None:
+        super().keep(store._replace(expires=None))
+
+
+class _EagerLine(Line):
+    """The worker's line for calls that the caller waits for."""
+
+    finished_event = "eager.finished"
+
+    def __init__(self, app: Canvas, revocations: Revocations) -> None:
+        hostname = app.hostname
+        tally = Tally(hostname, Board().open_row())
+        gates = Gates(app.driver.broker, app.conf, hostname, at_once)
+        super().__init__(
+            app, hostname, lambda delivery: True, set(), None, revocations, tally, gates, app.open_runs(at_once)
+        )
+        registered = app.tasks[CANCEL]
+        self._cancel: Task[Any] = type(registered)()
+        vars(self._cancel).update(vars(registered), app=app)
+        self.stores_result = False
+
+    def run(self, delivery: Delivery) -> Settlement:
+        self.stores_result = False
+        job = self.admit(delivery)
+        if isinstance(job, Settlement):
+            return job
+        # The message cannot be lost while the caller waits, so that an early ack would change nothing.
+        job.fence = "lease"
+        return self.conclude(job, self.execute(job))
+
+    def execute(self, job: Job) -> Outcome:
+        """Run the job's task. An exception that is no Exception, such as KeyboardInterrupt, goes to the caller."""
+        self.stores_result = bool(job.task.store_eager_result)
+        emit("eager.started", message=job.message, hostname=self._hostname, task=job.task)
+        job.began = time.time()
+        return execute(job.task, job.request, job.message.args, job.message.kwargs)
+
+    def _job(self, delivery: Delivery, message: Message, fence: Fence) -> Job:
+        job = super()._job(delivery, message, fence)
+        if message.task == CANCEL:
+            # The registered one would look for the run on the app's servers.
+            job.task = self._cancel
+        info = {**job.request.delivery_info, "is_eager": True}
+        job.request.update(is_eager=True, delivery_info=info)
+        return job
+
+    def _unknown(self, job: Job) -> Settlement:
+        """No other process could run it."""
+        emit("task.unknown", message=job.message, queue=job.delivery.queue, action="dead-letter")
+        return self._bury(job, NotRegistered(job.message.task), f"NotRegistered: {job.message.task}")
