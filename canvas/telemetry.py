@@ -35,7 +35,10 @@ worker.process_init
 worker.process_shutdown  pid, exitcode
 worker.stopping       how (warm, soft, cold), hostname
 worker.shutdown       hostname, app
-worker.child_lost     pid, exitcode
+worker.child_lost     pid, exitcode (None: unknown)
+worker.not_started    pid, seconds (that it had)
+worker.fork_failed    error
+worker.output_lost    stream (stdout or stderr), error
 worker.killing        pid, why
 worker.worn           pid, why
 worker.scaled         by

@@ -94,7 +94,6 @@ _NAMES: Final = {
     "worker_timer": _OWN,
     "worker_timer_precision": _OWN,
     "worker_pool_putlocks": _OWN,
-    "worker_proc_alive_timeout": _OWN,
     "worker_pool_start_method": "processes are forked",
 }
 

@@ -10,12 +10,14 @@ import click
 from canvas.app import Canvas
 from canvas.cli.options import bounds, comma_separated, host_and_port
 from canvas.errors import ConfigurationError
-from canvas.worker import metrics
+from canvas.worker import metrics, streams
+from canvas.worker.handlers import put_back_afterwards
 from canvas.worker.heart import INTERVAL
 from canvas.worker.log_setup import WorkerLog
 from canvas.worker.names import file_name
 from canvas.worker.node import POOLS, plan_node, run_node
 from canvas.worker.presence import Presence
+from canvas.worker.starting import end_while_loading
 
 _LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL"]
 
@@ -77,8 +79,10 @@ def worker(
     **planned: Any,
 ) -> None:
     """Run a worker: take tasks from queues and run them."""
+    streams.open_missing()
     # prometheus_client decides at its first import, perhaps by the app, where its values are.
-    with metrics.directory() if http_address else nullcontext():
+    with put_back_afterwards(), metrics.directory() if http_address else nullcontext():
+        end_while_loading()
         app: Canvas = context.obj.app
         if time_limit is not None:
             app.conf.task_time_limit = time_limit
@@ -103,4 +107,5 @@ def worker(
                 log.close()
         except ConfigurationError as exc:
             raise click.UsageError(str(exc)) from exc
+    streams.drop_unwritable()
     sys.exit(code)

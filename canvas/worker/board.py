@@ -5,8 +5,8 @@ import time
 from collections import Counter
 
 _MOST_ROWS = 4096
-_BEGUN, _ACTIVE, _TAG, _DEADLINE, _LIMIT = range(5)
-_WIDTH = 5
+_BEGUN, _ACTIVE, _TAG, _DEADLINE, _LIMIT, _UP = range(6)
+_WIDTH = 6
 _LATEST = 1 << 48
 _CLOCK = 1
 """Cells before the first row."""
@@ -44,6 +44,15 @@ class Row:
     def limit(self) -> float:
         """The hard time limit it has, seconds."""
         return self._cells[self._at + _LIMIT] / 1000
+
+    @property
+    def up(self) -> bool:
+        """Whether the process has started and is about to take tasks."""
+        return bool(self._cells[self._at + _UP])
+
+    def set_up(self, up: bool) -> None:
+        """Record whether the process has started."""
+        self._cells[self._at + _UP] = up
 
     def stand(self, running: int, limit: float | None) -> None:
         """Say which message runs, and for how many seconds it may; for a process that runs one at a time."""
@@ -87,6 +96,7 @@ class Board:
         row = Row(self._cells, _CLOCK + _WIDTH * number)
         row.write(0, 0)
         row.stand(0, None)
+        row.set_up(False)
         self._rows[number] = row
         return row
 

@@ -1,6 +1,6 @@
 """Waiting for the servers when a worker starts, as Celery's does (``broker_connection_retry_on_startup``)."""
 
-import time
+from threading import Event
 
 from canvas.app import Canvas
 from canvas.drivers.delays import delays
@@ -10,8 +10,8 @@ from canvas.telemetry import emit
 _PAUSES = {"interval_start": 2.0, "interval_step": 2.0, "interval_max": 30.0}
 
 
-def connect(app: Canvas) -> None:
-    """Return when the broker and the results answer.
+def connect(app: Canvas, ended: Event) -> None:
+    """Return when the broker and the results answer, or when ``ended`` is set.
 
     Raises OperationalError when they have not after ``broker_connection_max_retries`` (``None``, 0: no end), at once
     where there is to be no retry.
@@ -26,8 +26,9 @@ def connect(app: Canvas) -> None:
             return _call(app)
         except OperationalError as exc:
             emit("broker.awaited", error=str(exc), seconds=pause, tries=tries, most=most)
-            time.sleep(pause)
-    _call(app)
+            if ended.wait(pause):
+                return None
+    return _call(app)
 
 
 def _call(app: Canvas) -> None:

@@ -3,7 +3,6 @@
 import ctypes
 import faulthandler
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from types import FrameType
 
 from canvas.errors import SoftTimeLimitExceeded
 from canvas.interruptible import driven
+from canvas.worker.handlers import handle, real_stderr
 
 _WAITS_WITHIN = 0.2
 """Seconds."""
@@ -58,7 +58,7 @@ class Limits:
 
     def listen(self) -> None:
         """Take SIGUSR1 for soft limits; call it in the main thread. From outside it shows what every thread does."""
-        signal.signal(signal.SIGUSR1, self._on_signal)
+        handle({signal.SIGUSR1: self._on_signal})
 
     @contextmanager
     def guard(self, soft: float | None, hard: float | None, expire: Callable[[], None] | None) -> Iterator[None]:
@@ -151,7 +151,9 @@ class Limits:
         if self._sent:
             self._sent -= 1  # its task has ended meanwhile
         else:
-            faulthandler.dump_traceback(sys.__stderr__ or sys.stderr)
+            stream = real_stderr()
+            if stream is not None:
+                faulthandler.dump_traceback(stream)
 
 
 @cache

@@ -160,8 +160,25 @@ def _stopping(how: str, **_: Any) -> None:
     _worker.warning("worker: %s shutdown (MainProcess)", how.capitalize())
 
 
-def _child_lost(pid: int, exitcode: int, **_: Any) -> None:
-    _worker.error("Process %s exited with %s; what it held was given back", pid, exitcode)
+def _child_lost(pid: int, exitcode: int | None, **_: Any) -> None:
+    code = "an exit code that other code of this program has collected" if exitcode is None else exitcode
+    _worker.error("Process %s exited with %s; what it held was given back", pid, code)
+
+
+def _not_started(pid: int, seconds: float, **_: Any) -> None:
+    _worker.error(
+        "Process %s has not started within %.1f seconds and is replaced: it may wait for a lock that another thread "
+        "held at the fork, or its worker_process_init receivers need longer (worker_proc_alive_timeout)",
+        pid, seconds,
+    )  # fmt: skip
+
+
+def _fork_failed(error: str, **_: Any) -> None:
+    _worker.error("The system refuses another process: %s. Trying again...", error)
+
+
+def _output_lost(stream: str, error: str, **_: Any) -> None:
+    _worker.warning("Cannot write to %s: %s; what tasks print is lost", stream, error)
 
 
 def _killing(pid: int, why: str, **_: Any) -> None:
@@ -239,6 +256,9 @@ _LINES: list[tuple[str, Callable[..., None], logging.Logger, int]] = [
     ("worker.ready", _ready, _worker, logging.INFO),
     ("worker.stopping", _stopping, _worker, logging.WARNING),
     ("worker.child_lost", _child_lost, _worker, logging.ERROR),
+    ("worker.not_started", _not_started, _worker, logging.ERROR),
+    ("worker.fork_failed", _fork_failed, _worker, logging.ERROR),
+    ("worker.output_lost", _output_lost, _worker, logging.WARNING),
     ("worker.killing", _killing, _worker, logging.ERROR),
     ("worker.worn", _worn, _worker, logging.INFO),
     ("worker.scaled", _scaled, _worker, logging.INFO),

@@ -2,10 +2,10 @@
 
 import inspect
 import os
-import sys
 import threading
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
+from threading import Event
 from typing import Protocol
 
 from canvas.app import Canvas
@@ -19,8 +19,10 @@ from canvas.worker.autoscale import Autoscaler
 from canvas.worker.banner import banner
 from canvas.worker.board import Board
 from canvas.worker.connect import connect
+from canvas.worker.handlers import put_back_afterwards
 from canvas.worker.heart import INTERVAL, Heart
 from canvas.worker.http import Endpoint
+from canvas.worker.log_locks import hold_over_forks
 from canvas.worker.metrics import Metrics
 from canvas.worker.names import node_name
 from canvas.worker.panel import Panel
@@ -30,6 +32,8 @@ from canvas.worker.prefork import Prefork
 from canvas.worker.presence import Presence
 from canvas.worker.process import Plan, WorkerProcess, new_worker_id
 from canvas.worker.queues import add_own, bindings, declare
+from canvas.worker.starting import Starting
+from canvas.worker.streams import flush
 
 _LISTENING_WITHIN = 5.0
 _MINGLE_FOR = 1.0
@@ -107,32 +111,54 @@ def run_node(
     Raises ConfigurationError, and OperationalError when the servers do not answer.
     """
     presence = presence or Presence()
-    presence.claim()
-    try:
-        _prepare(app, plan, say, purge)
-        node = Node(app, plan, presence, mingles, http_address)
+    starting = Starting(plan.hostname)
+    hold_over_forks()
+    with put_back_afterwards():
+        starting.listen()
+        presence.claim()
         try:
-            code = node.pool.run(on_ready=node.open)
+            code = _run(app, plan, say, presence, starting, mingles, http_address, purge)
         finally:
-            node.close()
-    finally:
-        presence.leave()
-    emit("worker.shutdown", hostname=plan.hostname, app=app)
-    sys.stdout.flush()
+            presence.leave()
+        emit("worker.shutdown", hostname=plan.hostname, app=app)
+        flush()
     return code
 
 
-def _prepare(app: Canvas, plan: Plan, say: Callable[[str], None] | None, purge: bool) -> None:
-    """Find the servers, declare the queues."""
+def _run(
+    app: Canvas, plan: Plan, say: Callable[[str], None] | None, presence: Presence, starting: Starting, mingles: bool,
+    http_address: tuple[str, int] | None, purge: bool,
+) -> int:  # fmt: skip
+    _prepare(app, plan, say)
+    starting.wait_for(lambda ended: _find_servers(app, plan, purge, ended))
+    if starting.stopped:
+        return starting.exit_code
+    _warn(app, plan)
+    node = Node(app, plan, presence, starting, mingles, http_address)
+    try:
+        return node.pool.run(on_ready=node.open)
+    finally:
+        node.close()
+
+
+def _prepare(app: Canvas, plan: Plan, say: Callable[[str], None] | None) -> None:
     if plan.pool == "solo":
         emit("worker.process_init")
     emit("worker.preparing", hostname=plan.hostname, app=app)
     if say is not None:
         say(banner(app, plan))
-    connect(app)
-    for queue in plan.queues if purge else ():
+
+
+def _find_servers(app: Canvas, plan: Plan, purge: bool, ended: Event) -> None:
+    """Wait for the servers, until ``ended`` is set; declare the queues."""
+    connect(app, ended)
+    for queue in plan.queues if purge and not ended.is_set() else ():
         purge_queue(app, queue)
-    declare(app, plan.queues)
+    if not ended.is_set():
+        declare(app, plan.queues)
+
+
+def _warn(app: Canvas, plan: Plan) -> None:
     _warn_of_limits(app, plan)
     idle = unused(app.conf)
     if idle:
@@ -151,11 +177,13 @@ class Node:
     """A pool and what goes along with it: remote control, heartbeat, autoscaling."""
 
     def __init__(
-        self, app: Canvas, plan: Plan, presence: Presence, mingles: bool, http_address: tuple[str, int] | None
-    ) -> None:
+        self, app: Canvas, plan: Plan, presence: Presence, starting: Starting, mingles: bool,
+        http_address: tuple[str, int] | None,
+    ) -> None:  # fmt: skip
         self._app = app
         self._plan = plan
         self._presence = presence
+        self._starting = starting
         self._mingles = mingles and plan.remote_control
         self._detach = attach(lambda **_: presence.stopping(), "worker.stopping")
         self._board = board = Board()
@@ -168,7 +196,11 @@ class Node:
         self._companions: list[Companion] = [one for one in (heart, scaler, endpoint) if one is not None]
 
     def open(self) -> None:
-        """Listen to remote control, start what goes along, and say that the node is ready."""
+        """Listen to remote control, start what goes along, and say that the node is ready. Nothing of that where the
+        worker is to end already."""
+        if self._starting.stopped:
+            self._starting.hand_over()
+            return
         if self._plan.remote_control:
             self._control.start()
             self._control.wait_until_listening(_LISTENING_WITHIN)

@@ -1,7 +1,6 @@
 """Remote control commands of a node, and what each replies (PROTOCOL.md §6)."""
 
 import os
-import signal
 import sys
 import time
 from collections import Counter
@@ -257,7 +256,7 @@ class Panel:
         return {"revoked": self.revoked(), "clock": self._board.time}
 
     def shutdown(self, msg: str = "", **_more: Any) -> Answer | None:
-        os.kill(os.getpid(), signal.SIGTERM)
+        self._pool.stop()
         return NO_REPLY
 
     def enable_events(self) -> Answer:

@@ -12,6 +12,9 @@ class Pool(Protocol):
     def run(self, on_ready: Callable[[], None]) -> int:
         """Work until stopped; the exit code."""
 
+    def stop(self) -> None:
+        """Finish the tasks that run and end. Safe from any thread."""
+
     def ask(self, question: dict[str, Any]) -> list[dict[str, Any]]:
         """Every process's answer (``WorkerProcess.ask``)."""
 
@@ -32,6 +35,9 @@ class Alone:
         self._process.handle_signals()
         self._process.run(on_ready)
         return 0
+
+    def stop(self) -> None:
+        self._process.stop_warmly()
 
     def ask(self, question: dict[str, Any]) -> list[dict[str, Any]]:
         return [self._process.ask(question)]

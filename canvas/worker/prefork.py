@@ -4,30 +4,27 @@ No work passes through the parent: children lease for themselves. The parent kee
 that they live even when their interpreter is busy in C code), and gives back at once what a dead child held.
 """
 
-import faulthandler
 import gc
-import multiprocessing
 import os
 import signal
-import sys
-import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from canvas.app import Canvas
 from canvas.errors import BrokerError
 from canvas.telemetry import emit
 from canvas.wire.message import peek_id
+from canvas.worker import forked
 from canvas.worker.board import Board, Row
+from canvas.worker.handlers import STOPS, dump_on_signal, handle
 from canvas.worker.hotline import Hotline
 from canvas.worker.process import (
     EXPENDED,
-    STOPPING,
+    LEAVES_WITHIN,
     Plan,
-    WorkerProcess,
     announce_stop,
     change,
     new_worker_id,
@@ -35,10 +32,12 @@ from canvas.worker.process import (
 )
 from canvas.worker.queues import declare
 from canvas.worker.run import TIME_LIMIT
+from canvas.worker.streams import flush
 from canvas.worker.upkeep import Duties, beat_every
 
 _RESPAWN_PAUSE = 0.2
-_SIGNALS = (*STOPPING, signal.SIGQUIT)
+_FORK_PAUSE = 1.0
+"""Seconds until the next attempt where the system refuses another process."""
 _GRACE = 1.0
 """Seconds beyond a hard limit in which a child may end its task itself."""
 
@@ -55,6 +54,9 @@ class Prefork:
         self._rows: dict[int, Row] = {}
         self._indices: dict[int, int] = {}
         self._forks = 0
+        self._forked_at: dict[int, float] = {}
+        """Of the children that have not started yet."""
+        self._fork_after = 0.0
         self._wanted = plan.concurrency
         self._retiring: set[int] = set()
         self._killed: set[int] = set()
@@ -62,6 +64,7 @@ class Prefork:
         self._stopping = False
         self._interrupts = 0
         self._cold = False
+        self._cold_at = 0.0
         self._gave_back = False
         conf = app.conf
         self._duties = Duties(
@@ -138,109 +141,131 @@ class Prefork:
         if self._restart_asked:
             self._restart_asked = False
             self._retire(0)
-        while len(self._children) - len(self._retiring) < self._wanted:
+        while len(self._children) - len(self._retiring) < self._wanted and time.monotonic() >= self._fork_after:
             self._fork()
         self._retire(self._wanted)
 
     def run(self, on_ready: Callable[[], None] | None = None) -> int:
         """Keep the children running until stopped; the exit code."""
-        for number in _SIGNALS:
-            signal.signal(number, self._on_signal)
-        faulthandler.register(signal.SIGUSR1, sys.__stderr__ or sys.stderr)
-        # What is loaded by now stays: children need not look at it, and share its memory.
-        gc.collect()
-        gc.freeze()
-        for _ in range(self._wanted):
-            self._fork()
-        if on_ready is not None:
-            on_ready()
-        while self._children:
+        handle(dict.fromkeys(STOPS, self._on_signal))
+        with dump_on_signal(), _frozen():
+            try:
+                self._adjust()
+                if on_ready is not None:
+                    on_ready()
+                self._supervise()
+            finally:
+                self._signal_children(signal.SIGHUP)
+        return 1 if self._gave_back else 0
+
+    def _supervise(self) -> None:
+        while self._children or not self._stopping:
             self._reap_children()
             self._adjust()
             self._end_overdue()
-            if self._children:
+            self._end_unstarted()
+            self._end_stubborn()
+            if self._children or not self._stopping:
                 time.sleep(min(self._duties.tick(), _RESPAWN_PAUSE))
-        return 1 if self._gave_back else 0
 
     def _fork(self) -> None:
         emit("worker.forking")
+        flush()
+        # Until it has handlers of its own, a child would take a signal as its parent does.
+        mask: forked.Mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+        try:
+            self._fork_child(mask)
+        except OSError as exc:
+            self._fork_after = time.monotonic() + _FORK_PAUSE
+            emit("worker.fork_failed", error=str(exc))
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    def _fork_child(self, mask: forked.Mask) -> None:
+        """Raises OSError when the system has no process, or no files, to give."""
         self._forks += 1
         index = min(set(range(1, len(self._indices) + 2)).difference(self._indices.values()))
-        worker, hotline, row = new_worker_id(self._plan.hostname), Hotline(), self._board.open_row()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        # Until it has handlers of its own, a child would take a signal as its parent does.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        pid = os.fork()
+        worker, hotline = new_worker_id(self._plan.hostname), Hotline()
+        row = self._board.open_row()
+        origin = forked.Origin(
+            worker, self._board, row, hotline, list(self._hotlines.values()), mask, index, self._forks
+        )
+        try:
+            pid = os.fork()
+        except OSError:
+            hotline.close()
+            self._board.close_row(row)
+            raise
         if pid == 0:
-            for others in self._hotlines.values():
-                others.close()
-            self._child(worker, hotline, row, index)
+            forked.run_and_exit(lambda: forked.serve(self._app, self._plan, origin), worker)
         hotline.ready_to_ask()
         self._children[pid] = worker
         self._hotlines[pid] = hotline
         self._rows[pid] = row
         self._indices[pid] = index
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        self._forked_at[pid] = time.monotonic()
         if self._stopping:
             os.kill(pid, signal.SIGQUIT if self._cold else signal.SIGHUP)
 
-    def _child(self, worker: str, hotline: Hotline, row: Row, index: int) -> NoReturn:
-        code = 1
-        try:
-            # As Celery's children are called; log records take their processName from there.
-            multiprocessing.current_process().name = f"ForkPoolWorker-{self._forks}"
-            emit("worker.forked", index=index)
-            process = WorkerProcess(self._app, self._plan, 1, worker, self._board, row, hotline.part)
-            faulthandler.unregister(signal.SIGUSR1)
-            process.handle_signals()
-            # A terminal's Ctrl-C reaches every process of the group; the parent passes on what is meant.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-            _watch_parent(process)
-            hotline.serve(process.ask)
-            self._app.tell("on_after_fork")
-            emit("worker.process_init")
-            process.run()
-            code = 0
-        except SystemExit as exc:
-            code = exc.code if isinstance(exc.code, int) else 1
-        except BaseException as exc:  # noqa: BLE001 - a forked child must never return into its parent's code
-            emit("worker.crashed", worker=worker, exc=exc)
-        finally:
-            emit("worker.process_shutdown", pid=os.getpid(), exitcode=code)
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
+    # -- children that do not start, or do not end
+
+    def _end_unstarted(self) -> None:
+        """Kill children that have not started within ``worker_proc_alive_timeout``; at once where all are to end."""
+        patience = 0.0 if self._cold else self._app.conf.worker_proc_alive_timeout or float("inf")
+        for pid, since in list(self._forked_at.items()):
+            if self._rows[pid].up:
+                del self._forked_at[pid]
+            elif time.monotonic() - since > patience and pid not in self._killed:
+                emit("worker.not_started", pid=pid, seconds=time.monotonic() - since)
+                self._killed.add(pid)
+                os.kill(pid, signal.SIGKILL)
+
+    def _end_stubborn(self) -> None:
+        """Kill children that have not ended some seconds after a cold stop: their tasks hold the interpreter."""
+        patience = self._app.conf.worker_soft_shutdown_timeout + LEAVES_WITHIN + _GRACE
+        if not self._cold or time.monotonic() - self._cold_at < patience:
+            return
+        for pid in self._children.keys() - self._killed:
+            emit("worker.killing", pid=pid, why="the worker stops")
+            self._killed.add(pid)
+            os.kill(pid, signal.SIGKILL)
 
     def _reap_children(self) -> None:
-        while self._children:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if pid == 0:
-                return
-            worker = self._children.pop(pid, None)
-            self._retiring.discard(pid)
-            self._killed.discard(pid)
-            self._indices.pop(pid, None)
-            if pid in self._hotlines:
-                hotline = self._hotlines.pop(pid)
-                self._board.ended.update(hotline.farewell().get("total", {}))
-                hotline.close()
-                self._board.close_row(self._rows.pop(pid))
-            if worker is not None:
-                self._buried(pid, worker, status)
+        """Bury the children that have ended; other processes of this program are left to the code that started them."""
+        for pid, worker in list(self._children.items()):
+            try:
+                found, status = os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:
+                code = None
+            else:
+                if found == 0:
+                    continue
+                code = os.waitstatus_to_exitcode(status)
+            self._forget(pid)
+            self._bury(pid, worker, code)
 
-    def _buried(self, pid: int, worker: str, status: int) -> None:
-        """A child has ended: what it held goes back, and another takes its place."""
-        code = os.waitstatus_to_exitcode(status)
+    def _forget(self, pid: int) -> None:
+        del self._children[pid]
+        self._retiring.discard(pid)
+        self._killed.discard(pid)
+        self._indices.pop(pid)
+        self._forked_at.pop(pid, None)
+        hotline = self._hotlines.pop(pid)
+        self._board.ended.update(hotline.farewell().get("total", {}))
+        hotline.close()
+        self._board.close_row(self._rows.pop(pid))
+
+    def _bury(self, pid: int, worker: str, code: int | None) -> None:
+        """A child has ended: return its messages. ``code`` is ``None`` where other code has taken its exit code."""
         self._gave_back = self._gave_back or (self._cold and code != 0)
-        if code not in (0, EXPENDED) and not self._cold:
+        in_order = code in (0, EXPENDED) or (self._cold and code is not None and code > 0)
+        if not in_order:
             emit("worker.child_lost", pid=pid, exitcode=code)
             try:
                 self._app.driver.broker.lost(worker)
             except BrokerError as exc:
                 emit("broker.unreachable", error=str(exc))
-        if not self._stopping and code not in (0, EXPENDED):
+        if not self._stopping and not in_order:
             time.sleep(_RESPAWN_PAUSE)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
@@ -248,22 +273,34 @@ class Prefork:
         cold = number == signal.SIGQUIT or (number == signal.SIGINT and self._interrupts > 0)
         if number == signal.SIGINT:
             self._interrupts += 1
+        self._stop(cold)
+
+    def stop(self) -> None:
+        """Let the children finish their tasks and end. Safe from any thread."""
+        self._stop(cold=False)
+
+    def _stop(self, cold: bool) -> None:
         self._stopping = True
-        self._cold = self._cold or cold
-        for pid in list(self._children):
-            with suppress(ProcessLookupError):  # reaped just now
-                os.kill(pid, signal.SIGQUIT if cold else signal.SIGHUP)
+        if cold and not self._cold:
+            self._cold, self._cold_at = True, time.monotonic()
+        self._signal_children(signal.SIGQUIT if cold else signal.SIGHUP)
         how = ("soft" if self._app.conf.worker_soft_shutdown_timeout else "cold") if cold else "warm"
         announce_stop(how, self._plan.hostname)
 
+    def _signal_children(self, number: signal.Signals) -> None:
+        for pid in list(self._children):
+            with suppress(ProcessLookupError):  # reaped just now
+                os.kill(pid, number)
 
-def _watch_parent(process: WorkerProcess) -> None:
-    """Drain when the parent is gone: nobody would replace or stop this child any more."""
-    parent = os.getppid()
 
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1.0)
-        process.stop()
-
-    threading.Thread(target=watch, name="canvas-parent-watch", daemon=True).start()
+@contextmanager
+def _frozen() -> Iterator[None]:
+    """What is loaded by now stays: children need not look at it for garbage, and share its memory."""
+    already = gc.get_freeze_count()
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        if not already:
+            gc.unfreeze()

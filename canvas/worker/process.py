@@ -20,11 +20,13 @@ from canvas.telemetry import emit
 from canvas.worker.board import Board, Row
 from canvas.worker.exchange import SIGNALS_WITHIN, Exchange
 from canvas.worker.gates import Gates
+from canvas.worker.handlers import STOPS, handle
 from canvas.worker.queues import declare
 from canvas.worker.revocations import Revocations, has_stamp
 from canvas.worker.rounds import Appetite
 from canvas.worker.run import Line
 from canvas.worker.slot import Slot
+from canvas.worker.streams import flush
 from canvas.worker.tally import Tally
 from canvas.worker.task_events import TaskEvents
 from canvas.worker.upkeep import Duties, Upkeep, beat_every
@@ -33,8 +35,8 @@ from canvas.worker.wear import Wear
 if TYPE_CHECKING:
     from canvas.worker.async_slots import LoopSlots
 
-STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-_LEAVES_WITHIN = 5.0
+LEAVES_WITHIN = 5.0
+"""Seconds that a process which stops at once takes to return its messages."""
 _MANY_SLOTS = ("threads", "asyncio")
 _SWITCH_WITHIN = 0.002
 """Seconds that the thread which comes back from the broker waits at most for a slot that runs Python, where that is the
@@ -269,14 +271,18 @@ class WorkerProcess:
 
     def _give_up(self, settlement: Settlement) -> None:
         """Commit what ends the task that does not end by itself, give the rest back, and end the process."""
-        self.exchange.commit(settlement)
-        self._events.close()
-        self.exchange.halt()
-        self._leave_at_once()
-        self._take_leave()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(EXPENDED)
+        code = 1
+        try:
+            self.exchange.commit(settlement)
+            self._events.close()
+            self.exchange.halt()
+            self._leave_at_once()
+            self._take_leave()
+            code = EXPENDED
+            flush()
+        finally:
+            # The task that did not end runs on until then, whatever raises here.
+            os._exit(code)
 
     def abandon(self) -> None:
         """Give everything back, running tasks included, and end the process: now, or when what runs has had the
@@ -289,10 +295,12 @@ class WorkerProcess:
             self.exchange.join(patience)
             if not self.exchange.is_alive():
                 return
-        self._tell_stop("cold")
-        self.exchange.halt()
-        self._leave_at_once()
-        os._exit(1)
+        try:
+            self._tell_stop("cold")
+            self.exchange.halt()
+            self._leave_at_once()
+        finally:
+            os._exit(1)
 
     def _tell_stop(self, how: str) -> None:
         if self._part is None:  # of a child, its parent tells
@@ -309,13 +317,12 @@ class WorkerProcess:
 
         leaving = threading.Thread(target=leave, name="canvas-leave", daemon=True)
         leaving.start()
-        leaving.join(_LEAVES_WITHIN)
+        leaving.join(LEAVES_WITHIN)
 
     def handle_signals(self) -> None:
         """TERM, INT and HUP drain; a second INT, or QUIT, gives everything back and ends at once; USR1 shows what every
         thread does."""
-        for number in (*STOPPING, signal.SIGQUIT):
-            signal.signal(number, self.on_signal)
+        handle(dict.fromkeys(STOPS, self.on_signal))
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         """What a signal means to this process."""
@@ -326,8 +333,12 @@ class WorkerProcess:
             return
         if number == signal.SIGINT:
             self._signals += 1
+        self.stop_warmly()
+
+    def stop_warmly(self) -> None:
+        """:meth:`stop`, and report it. The parent of a prefork child reports it itself."""
         self.stop()
-        if self._part is None:  # of a child, its parent tells
+        if self._part is None:
             announce_stop("warm", self._plan.hostname)
 
 

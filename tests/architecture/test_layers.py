@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent / "canvas"
 LAYERS = [
-    {"model", "errors", "telemetry", "version"},
+    {"model", "errors", "forks", "telemetry", "version"},
     {"graph", "wire", "routing", "settings"},
     {"drivers"},
     {

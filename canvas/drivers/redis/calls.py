@@ -52,7 +52,7 @@ class Calls:
     """
 
     def __init__(self, client: Any) -> None:
-        self._client = client
+        self.client = client
         self._idle: deque[tuple[Any, Any]] = deque()
         self._retry = Retry(backoff(), TRIES, supported_errors=AWAY)
 
@@ -93,7 +93,7 @@ class Calls:
                 self._idle.append((connection, poll))
             else:
                 self._drop(connection)
-        told = self._client.response_callbacks
+        told = self.client.response_callbacks
         callbacks = [told.get(words[0]) for words in commands]
         return [callback(reply) if callback else reply for callback, reply in zip(callbacks, replies, strict=True)]
 
@@ -104,7 +104,7 @@ class Calls:
                 return connection, poll
             self._drop(connection)
         try:
-            connection = self._client.connection_pool.get_connection()
+            connection = self.client.connection_pool.get_connection()
         except redis.exceptions.AuthenticationError as exc:
             # To redis' classes it is a lost connection, but trying again does not help.
             raise redis.exceptions.ResponseError(str(exc)) from exc
@@ -112,7 +112,7 @@ class Calls:
 
     def _drop(self, connection: Any) -> None:
         connection.disconnect()
-        self._client.connection_pool.release(connection)
+        self.client.connection_pool.release(connection)
 
     def _forget(self) -> None:
         """Close what is idle: where one connection failed, the others lead to the same server that is away."""
@@ -122,7 +122,7 @@ class Calls:
     def close(self) -> None:
         """Close what is idle."""
         self._forget()
-        self._client.close()
+        self.client.close()
 
 
 def _send(connection: Any, commands: Sequence[Words]) -> None:

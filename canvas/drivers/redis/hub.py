@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -17,6 +17,21 @@ AT_ONCE = 1000
 PAUSE = 0.2
 """Seconds between two tries to subscribe again."""
 _GIVE_UP_AFTER = 60.0
+
+
+class _Afterwards:
+    """Awaits a call at the end of a block, unless the block's task is deleted after its event loop was closed: nothing
+    can be awaited then."""
+
+    def __init__(self, call: Callable[[], Awaitable[None]]) -> None:
+        self._call = call
+
+    async def __aenter__(self) -> None:
+        return None
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None or not issubclass(kind, GeneratorExit):
+            await self._call()
 
 
 class _Waiter:
@@ -59,7 +74,7 @@ class Hub:
                 self._unread.append((channel, waiter))
         self._changed.set()
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run(), name="canvas-watch")
+            self._task = _quiet(asyncio.create_task(self._run(), name="canvas-watch"))
         return waiter
 
     def remove(self, channels: list[bytes], waiter: _Waiter) -> None:
@@ -96,17 +111,27 @@ class Hub:
         pubsub = self._link.apubsub()
         self._confirmed.clear()
         self._unread.clear()
-        try:
-            await self._follow(pubsub, patience)
-        finally:
+
+        async def close() -> None:
             with suppress(*AWAY):
                 await pubsub.aclose()
+
+        async with _Afterwards(close):
+            await self._follow(pubsub, patience)
 
     async def _follow(self, pubsub: Any, patience: "Patience") -> None:
         """Write what is asked for, and read what comes, until nobody waits."""
         asked: set[bytes] = set()
         reader: asyncio.Task[None] | None = None
-        try:
+
+        async def end_reader() -> None:
+            if reader is not None:
+                reader.cancel()
+                await asyncio.wait([reader])
+                if not reader.cancelled():
+                    reader.exception()  # looked at; what matters of it has been raised
+
+        async with _Afterwards(end_reader):
             while True:
                 self._changed.clear()
                 wanted = set(self.waiters)
@@ -116,18 +141,12 @@ class Hub:
                 await _in_parts(pubsub.subscribe, wanted - asked)
                 asked = wanted
                 if reader is None:
-                    reader = asyncio.create_task(self._read(pubsub, patience), name="canvas-watch-reader")
+                    reader = _quiet(asyncio.create_task(self._read(pubsub, patience), name="canvas-watch-reader"))
                     reader.add_done_callback(lambda _: self._changed.set())
                 await self._read_stored()
                 await self._changed.wait()
                 if reader.done():
                     return reader.result()
-        finally:
-            if reader is not None:
-                reader.cancel()
-                await asyncio.wait([reader])
-                if not reader.cancelled():
-                    reader.exception()  # looked at; what matters of it has been raised
 
     async def _read(self, pubsub: Any, patience: "Patience") -> None:
         pulse = Pulse()
@@ -181,6 +200,12 @@ class Patience:
 
     def over(self) -> bool:
         return time.monotonic() >= self._until
+
+
+def _quiet(task: "asyncio.Task[None]") -> "asyncio.Task[None]":
+    """A task that a program may drop with its event loop: nothing is lost with it, and asyncio is not to report it."""
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    return task
 
 
 async def _in_parts(call: Callable[..., Any], channels: Iterable[bytes]) -> None:

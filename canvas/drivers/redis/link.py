@@ -4,17 +4,16 @@ Commands are tried again while the server is away for a moment; after that Opera
 repeated blindly (a settlement, a lease) is made with ``once``.
 """
 
-import asyncio
 import os
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from hashlib import sha1
 from importlib import resources
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakSet
 
 import redis
 import redis.asyncio
@@ -26,8 +25,11 @@ from redis.sentinel import Sentinel
 
 from canvas.drivers.redis.calls import AWAY, TRIES, Calls, backoff, taken_from
 from canvas.drivers.redis.ear import Ear
+from canvas.drivers.redis.loops import LoopClients
+from canvas.drivers.redis.sockets import close_sockets
 from canvas.drivers.redis.url import Address
 from canvas.errors import BrokerError, OperationalError, RefusedError
+from canvas.forks import in_forks
 
 _ANSWER_WITHIN = 30.0
 _CONNECTIONS = 10_000
@@ -59,7 +61,23 @@ class Link:
         self._calls: Any = None
         self._held: Any = None
         self._ears: deque[Ear] = deque()
-        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = WeakKeyDictionary()
+        self._loops = LoopClients(self._loop_client)
+        self._inherited: list[Any] = []
+        _links.add(self)
+
+    def disinherit(self) -> None:
+        """In a forked process: close its copies of the parent's connections. The next call opens others.
+
+        A copy that stays open would keep the parent's waiting commands alive at the server after the parent has ended.
+        """
+        self._lock = threading.Lock()
+        if not self._pid:
+            return
+        close_sockets([self._calls.client, self._held, *self._loops.every()])
+        # When redis' objects are deleted they use what they share with the parent, such as its selector.
+        self._inherited.append((self._calls, self._held, self._loops, self._ears))
+        self._calls = self._held = None
+        self._loops, self._ears, self._pid = LoopClients(self._loop_client), deque(), 0
 
     # -- clients
 
@@ -69,7 +87,7 @@ class Link:
             with self._lock:
                 if self._pid != os.getpid():
                     self._calls, self._held = Calls(self._client()), self._client()
-                    self._loops, self._ears = WeakKeyDictionary(), deque()
+                    self._loops, self._ears = LoopClients(self._loop_client), deque()
                     self._pid = os.getpid()
         return self._calls, self._held
 
@@ -116,21 +134,10 @@ class Link:
     def loop_client(self, patient: bool = True) -> Any:
         """A client of the running event loop; the impatient one does not repeat anything by itself."""
         self._clients()
-        loop = asyncio.get_running_loop()
-        found = self._loops.get(loop)
-        if found is None:
-            clients: dict[bool, Any] = {}
-            closing: Any = _closed_with_its_loop(clients, self._loops)
-            # An event loop knows, and closes at its own end, the generators that were begun on it. Nothing waits here.
-            with suppress(StopIteration):
-                closing.__anext__().send(None)
-            found = self._loops[loop] = clients, closing
-        clients = found[0]
-        if patient not in clients:
-            clients[patient] = self._loop_client(TRIES if patient else 0)
-        return clients[patient]
+        return self._loops.client(patient)
 
-    def _loop_client(self, tries: int) -> Any:
+    def _loop_client(self, patient: bool) -> Any:
+        tries = TRIES if patient else 0
         arguments = self._arguments()
         arguments["retry"] = AsyncRetry(backoff(), tries, supported_errors=AWAY)
         if self.address.sentinels:
@@ -260,14 +267,15 @@ class Link:
             self._pid = 0
 
 
-async def _closed_with_its_loop(clients: dict[bool, Any], known: Any) -> AsyncIterator[None]:
-    """Closes an event loop's clients when the loop ends."""
-    try:
-        yield
-    finally:
-        known.pop(asyncio.get_running_loop(), None)
-        for client in clients.values():
-            await client.aclose()
+_links: WeakSet[Link] = WeakSet()
+
+
+def _disinherit_all() -> None:
+    for link in list(_links):
+        link.disinherit()
+
+
+in_forks(_disinherit_all)
 
 
 class Wire:

@@ -1,0 +1,34 @@
+"""Sockets of connections that nobody can use any more: after a fork, or when their event loop is closed.
+
+Neither redis nor asyncio closes these without touching what is not theirs any more: the connection of the parent
+process, or the closed event loop.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+
+def close_sockets(clients: Iterable[Any]) -> None:
+    """Close this process's sockets of redis clients, without a word to the server and without the clients' help.
+
+    The clients must not be used afterwards.
+    """
+    for client in clients:
+        for connection in _connections(client.connection_pool):
+            found = _socket(connection)
+            if found is not None:
+                found.close()
+
+
+def _connections(pool: Any) -> Iterator[Any]:
+    yield from tuple(pool._available_connections)
+    yield from tuple(pool._in_use_connections)
+
+
+def _socket(connection: Any) -> Any:
+    """The socket of a connection of either kind; ``None`` where it is not open, or the event loop closed it itself."""
+    writer = getattr(connection, "_writer", None)
+    if writer is None:
+        return getattr(connection, "_sock", None)
+    # asyncio hands out a wrapper without close().
+    return getattr(writer.get_extra_info("socket"), "_sock", None)

@@ -1,0 +1,117 @@
+"""The signal handlers of a worker: set while it runs, put back when it ends, absent in processes that tasks fork."""
+
+import faulthandler
+import io
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, TextIO, TypeAlias
+
+from canvas.forks import in_forks
+
+Handler: TypeAlias = Callable[[int, FrameType | None], object]
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+STOPS = (*STOPPING, signal.SIGQUIT)
+_set: dict[int, Handler] = {}
+_before: dict[int, Any] = {}
+"""The handlers that the program had set, by signal."""
+
+
+def handle(handlers: Mapping[signal.Signals, Handler]) -> None:
+    """Call these handlers from now on.
+
+    Python sets handlers in the main thread only: in a worker that runs in another thread, this does nothing, and the
+    program's own handlers stay.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number, handler in handlers.items():
+        own = _in_this_process(handler)
+        before = signal.signal(number, own)
+        _before.setdefault(number, before)
+        _set[number] = own
+
+
+def _in_this_process(handler: Handler) -> Handler:
+    """The handler; in a forked process, where a signal arrives before its handlers are put back, what it would do
+    there without the worker."""
+    owner = os.getpid()
+
+    def handled(number: int, frame: FrameType | None) -> None:
+        if os.getpid() == owner:
+            handler(number, frame)
+        else:
+            put_back()
+            signal.raise_signal(number)
+
+    return handled
+
+
+def put_back() -> None:
+    """Set the handlers that were there before the worker's. A handler that a task has set since then stays."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    while _set:
+        number, handler = _set.popitem()
+        before = _before.pop(number)
+        if signal.getsignal(number) is handler:
+            # Python knows no handler that other code has set in C.
+            signal.signal(number, signal.SIG_DFL if before is None else before)
+
+
+@contextmanager
+def put_back_afterwards() -> Iterator[None]:
+    """The program's own handlers are set again when the block has ended."""
+    try:
+        yield
+    finally:
+        put_back()
+
+
+def ignore(number: int, frame: FrameType | None) -> None:
+    """A handler that does nothing. Unlike ``SIG_IGN``, it is not passed on to programs that a task starts."""
+
+
+def real_stderr() -> TextIO | None:
+    """The stream for dumps of tracebacks: the first of Python's standard error streams that is a real file."""
+    for stream in (sys.__stderr__, sys.stderr):
+        try:
+            if stream is not None and stream.fileno() >= 0:
+                return stream
+        except (AttributeError, ValueError, io.UnsupportedOperation):
+            continue
+    return None
+
+
+@contextmanager
+def dump_on_signal() -> Iterator[None]:
+    """USR1 writes what every thread of the parent does to the standard error output."""
+    stream = real_stderr()
+    if stream is None:
+        yield
+        return
+    faulthandler.register(signal.SIGUSR1, file=stream)
+    forget = in_forks(_no_dump)
+    try:
+        yield
+    finally:
+        forget()
+        _no_dump()
+
+
+def _no_dump() -> None:
+    faulthandler.unregister(signal.SIGUSR1)
+
+
+def _without_the_worker() -> None:
+    """In a forked process: its signals are its own affair."""
+    if _set:
+        signal.set_wakeup_fd(-1)
+    put_back()
+
+
+in_forks(_without_the_worker)
