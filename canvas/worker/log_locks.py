@@ -14,6 +14,7 @@ from functools import cache
 _WITHIN = 2.0
 """Seconds. Later the process forks without the locks that it did not get."""
 _TRY_FOR = 0.05
+"""Seconds for one lock, while others are held."""
 _PAUSE = 0.0005
 _held: list[logging.Handler] = []
 _turn = threading.RLock()

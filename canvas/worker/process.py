@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 LEAVES_WITHIN = 5.0
 """Seconds that a process which stops at once takes to return its messages."""
+_LEAVES_WARMLY_WITHIN = 15.0
+"""The same after a warm stop, when a server that is slow is worth waiting for."""
 _MANY_SLOTS = ("threads", "asyncio")
 _SWITCH_WITHIN = 0.002
 """Seconds that the thread which comes back from the broker waits at most for a slot that runs Python, where that is the
@@ -163,7 +165,7 @@ class WorkerProcess:
             self._work(on_ready)
         if self.exchange.failure is not None:
             raise self.exchange.failure
-        self._app.driver.broker.leave(self.worker)
+        self._leave(_LEAVES_WARMLY_WITHIN)
         self._take_leave()
 
     def _work(self, on_ready: Callable[[], None] | None) -> None:
@@ -276,7 +278,7 @@ class WorkerProcess:
             self.exchange.commit(settlement)
             self._events.close()
             self.exchange.halt()
-            self._leave_at_once()
+            self._leave(LEAVES_WITHIN)
             self._take_leave()
             code = EXPENDED
             flush()
@@ -298,7 +300,7 @@ class WorkerProcess:
         try:
             self._tell_stop("cold")
             self.exchange.halt()
-            self._leave_at_once()
+            self._leave(LEAVES_WITHIN)
         finally:
             os._exit(1)
 
@@ -306,8 +308,8 @@ class WorkerProcess:
         if self._part is None:  # of a child, its parent tells
             emit("worker.stopping", how=how, hostname=self._plan.hostname)
 
-    def _leave_at_once(self) -> None:
-        """Give everything back; where the broker does not answer, others find out by themselves."""
+    def _leave(self, within: float) -> None:
+        """Give everything back. Where the broker does not answer within so many seconds, other workers do it later."""
 
         def leave() -> None:
             try:
@@ -317,7 +319,7 @@ class WorkerProcess:
 
         leaving = threading.Thread(target=leave, name="canvas-leave", daemon=True)
         leaving.start()
-        leaving.join(LEAVES_WITHIN)
+        leaving.join(within)
 
     def handle_signals(self) -> None:
         """TERM, INT and HUP drain; a second INT, or QUIT, gives everything back and ends at once; USR1 shows what every

@@ -18,6 +18,7 @@ from canvas.telemetry import emit
 from canvas.worker.backlog import Backlog, Work
 
 T = TypeVar("T")
+_LOOKS_EVERY = 0.1
 STUCK_AFTER = 0.2
 """Seconds after which what runs is no longer short."""
 _ACKED_AHEAD = 32
@@ -93,11 +94,11 @@ class Rounds:
         change, self.change = self.change, None
         if change is not None:
             self.queues = deque(change.queues)
-            self.persist(lambda: self._driver.broker.end_waits(self.worker))
+            self.attempt(lambda: self._driver.broker.end_waits(self.worker))
             change.done.set()
         if self.doubtful:
             self.doubtful = False
-            self.persist(lambda: self._driver.broker.reconcile(self.worker, self._held))
+            self.attempt(lambda: self._driver.broker.reconcile(self.worker, self._held))
         self.hand_out_offers()
         self._make_way()
         batch, answers = self._take_finished()
@@ -139,8 +140,11 @@ class Rounds:
             ahead = min(ahead, appetite.slots)
         return max(0, free + min(ahead, appetite.limit) - held)
 
-    def persist(self, call: Callable[[], T]) -> T:
-        """Repeat a call until the broker takes it: what is finished waits here, and is not run again."""
+    def persist(self, call: Callable[[], T], ends: Callable[[], bool] = bool) -> T:
+        """Repeat a call until the broker takes it: what is finished waits here, and is not run again.
+
+        Raises BrokerError when the broker is away and ``ends()`` is true.
+        """
         delay, told = 0.1, False
         while True:
             try:
@@ -150,12 +154,30 @@ class Rounds:
                 if not told:
                     emit("broker.unreachable", error=str(exc))
                     told = True
-                time.sleep(delay)
+                if ends():
+                    raise
+                self._pause(delay)
                 delay = min(delay * 2, 5.0)
             else:
                 if told:
                     emit("broker.recovered")
                 return answer
+
+    def attempt(self, call: Callable[[], T]) -> T | None:
+        """Repeat a call that may be left out where the broker is away and the process is to end: ``None`` then.
+
+        Other workers return what this process leased when its heartbeat has expired.
+        """
+        try:
+            return self.persist(call, lambda: self.stopping)
+        except BrokerError:
+            return None
+
+    def _pause(self, seconds: float) -> None:
+        """Sleep; a process that is told to stop meanwhile goes on at once."""
+        until, before = time.monotonic() + seconds, self.stopping
+        while (left := until - time.monotonic()) > 0 and self.stopping == before:
+            time.sleep(min(left, _LOOKS_EVERY))
 
     def _take_finished(
         self,
@@ -182,7 +204,11 @@ class Rounds:
         acks = [settlement for settlement, _ in answers]
         soon = self._soon() if self._alone and any(ack.begins for ack in acks) else []
         lease = Lease(self.worker, tuple(self.queues), want, self.foresee) if want else None
-        settled = self.persist(lambda: self._driver.completer.settle([*acks, *soon, *settlements], lease, firings))
+        # A lease alone is left out when the process is to end.
+        repeat_until = self.persist if batch or answers else self.attempt
+        settled = repeat_until(lambda: self._driver.completer.settle([*acks, *soon, *settlements], lease, firings))
+        if settled is None:
+            return
         verdicts = settled.verdicts
         emit("exchange.settled", settled=len(verdicts), leased=len(settled.deliveries))
         # Before the slot hears of its own ack, and takes the next message.
@@ -200,10 +226,12 @@ class Rounds:
             if verdict.refused:
                 emit("chord.refused", group_id=firing.group_id, reason=verdict.refused)
             self.offers.extend(verdict.ready)
-        if settled.deliveries:
-            self.persist(self._leased)
+        known = not settled.deliveries or self.attempt(self._now_leased) is not None
         for delivery in settled.deliveries:
-            self._hand_out(delivery)
+            if known:
+                self._hand_out(delivery)
+            else:
+                self._keep_from_slots(delivery)
         if lease is not None:
             self.leased_at = time.monotonic()
         self.empty_handed = lease is not None and len(settled.deliveries) < want
@@ -227,6 +255,16 @@ class Rounds:
         if isinstance(item, Delivery):
             self._held[item.tag] = item
         self.backlog.put(item)
+
+    def _now_leased(self) -> bool:
+        self._leased()
+        return True
+
+    def _keep_from_slots(self, delivery: Delivery) -> None:
+        """A message that nothing is to run here: it may be revoked."""
+        self._outstanding += 1
+        self._held[delivery.tag] = delivery
+        self.unwanted.append(delivery)
 
     def _concluded(self, settlement: Settlement, verdict: Verdict) -> None:
         if verdict.refused:
@@ -258,7 +296,7 @@ class Rounds:
         self.seconds_per_task = max(self.seconds_per_task, running)
         if not self.backlog.empty():
             self._give_back()
-        self.persist(lambda: self._driver.broker.return_inbox(self.worker))
+        self.attempt(lambda: self._driver.broker.return_inbox(self.worker))
 
     def _give_back(self) -> None:
         """Return the leases of what has not started."""
@@ -278,10 +316,13 @@ class Rounds:
                 unstarted.append(item)
             else:
                 self.offers.append(item)
+        acked = self.begun.intersection(delivery.tag for delivery in unstarted)
         for delivery in unstarted:
             self._held.pop(delivery.tag, None)
             self.begun.discard(delivery.tag)
         for _ in range(leaving):
             self.backlog.put(None)
         if unstarted:
-            self.persist(lambda: self._driver.broker.give_back(unstarted))
+            # Those that are acked already would end in failure; the other leases expire with the worker.
+            repeat_until = self.persist if acked else self.attempt
+            repeat_until(lambda: self._driver.broker.give_back(unstarted))
