@@ -30,37 +30,22 @@ def handle(handlers: Mapping[signal.Signals, Handler]) -> None:
     if threading.current_thread() is not threading.main_thread():
         return
     for number, handler in handlers.items():
-        own = _in_this_process(handler)
-        before = signal.signal(number, own)
+        before = signal.signal(number, handler)
         _before.setdefault(number, before)
-        _set[number] = own
-
-
-def _in_this_process(handler: Handler) -> Handler:
-    """The handler; in a forked process, where a signal arrives before its handlers are put back, what it would do
-    there without the worker."""
-    owner = os.getpid()
-
-    def handled(number: int, frame: FrameType | None) -> None:
-        if os.getpid() == owner:
-            handler(number, frame)
-        else:
-            put_back()
-            signal.raise_signal(number)
-
-    return handled
+        _set[number] = handler
 
 
 def put_back() -> None:
     """Set the handlers that were there before the worker's. A handler that a task has set since then stays."""
     if threading.current_thread() is not threading.main_thread():
         return
-    while _set:
-        number, handler = _set.popitem()
-        before = _before.pop(number)
-        if signal.getsignal(number) is handler:
+    for number, handler in _set.items():
+        if signal.getsignal(number) == handler:
+            before = _before[number]
             # Python knows no handler that other code has set in C.
             signal.signal(number, signal.SIG_DFL if before is None else before)
+    _set.clear()
+    _before.clear()
 
 
 @contextmanager
@@ -107,11 +92,27 @@ def _no_dump() -> None:
     faulthandler.unregister(signal.SIGUSR1)
 
 
+_masks: dict[int, set[int | signal.Signals]] = {}
+"""The signals that a forking thread had blocked before, by thread."""
+
+
+def _block() -> None:
+    # Python forgets a signal that reaches a forked process in its first moments if it has a handler there. A blocked
+    # one arrives when the handlers are put back.
+    _masks[threading.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, _set)
+
+
+def _unblock() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _masks.pop(threading.get_ident()))
+
+
 def _without_the_worker() -> None:
-    """In a forked process: its signals are its own affair."""
     if _set:
         signal.set_wakeup_fd(-1)
     put_back()
+    mask = _masks[threading.get_ident()]
+    _masks.clear()
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-in_forks(_without_the_worker)
+os.register_at_fork(before=_block, after_in_parent=_unblock, after_in_child=_without_the_worker)

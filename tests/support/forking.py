@@ -1,0 +1,171 @@
+"""An app whose tasks start processes, for real workers."""
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+
+from canvas import Canvas
+
+app = Canvas("forking", broker=os.environ.get("APP_BROKER"), backend=os.environ.get("APP_BACKEND"))
+fork = multiprocessing.get_context("fork")
+HANDLED = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT, signal.SIGUSR1)
+
+
+def nap(seconds):
+    time.sleep(seconds)
+
+
+def square(number):
+    return number * number
+
+
+def answer(pipe, call, *arguments):
+    pipe.send(call(*arguments))
+
+
+def in_fork(call, *arguments):
+    """What a function returns in a forked process."""
+    ours, theirs = fork.Pipe()
+    process = fork.Process(target=answer, args=(theirs, call, *arguments))
+    process.start()
+    found = ours.recv() if ours.poll(20) else "no answer"
+    process.kill() if found == "no answer" else process.join(20)
+    return found
+
+
+def handlers():
+    return [repr(signal.getsignal(number)) for number in HANDLED]
+
+
+def redis_sockets(port):
+    """How many files of this process are connections to that port."""
+    found = 0
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            if stat.S_ISSOCK(os.fstat(int(name)).st_mode):
+                with socket.socket(fileno=os.dup(int(name))) as copy:
+                    found += copy.family == socket.AF_INET and copy.getpeername()[1] == port
+    return found
+
+
+@app.task
+def handlers_in_fork():
+    return in_fork(handlers)
+
+
+@app.task
+def handlers_here():
+    return handlers()
+
+
+@app.task
+def sockets_in_fork(port):
+    return [redis_sockets(port) > 0, in_fork(redis_sockets, port)]
+
+
+def send_identity(value):
+    return identity.delay(value).id
+
+
+@app.task
+def sent_in_fork(value):
+    return in_fork(send_identity, value)
+
+
+@app.task
+def identity(value):
+    return value
+
+
+@app.task
+def ended_by(number):
+    """The exit code of a forked process that gets a signal."""
+    process = fork.Process(target=nap, args=(60,), daemon=True)
+    process.start()
+    os.kill(process.pid, number)
+    process.join(10)
+    code = process.exitcode
+    process.kill()
+    return code
+
+
+@app.task
+def program_ended_by(number):
+    """The exit code of another program that gets a signal."""
+    program = subprocess.Popen(["sleep", "60"])
+    program.send_signal(number)
+    try:
+        return program.wait(10)
+    finally:
+        program.kill()
+
+
+@app.task
+def mapped():
+    with fork.Pool(2) as pool:
+        return pool.map(square, range(4))
+
+
+@app.task
+def executed():
+    with ProcessPoolExecutor(2, mp_context=fork) as executor:
+        return list(executor.map(square, range(4)))
+
+
+@app.task
+def spawned():
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.map(square, range(4))
+
+
+@app.task
+def impatient():
+    try:
+        with fork.Pool(2) as pool:
+            pool.map_async(nap, [60, 60]).get(timeout=0.2)
+    except multiprocessing.TimeoutError:
+        return "timed out"
+
+
+@app.task
+async def on_thread(value):
+    return await asyncio.to_thread(square, value)
+
+
+# -- streams
+
+
+@app.task
+def say(text):
+    print(text)
+
+
+@app.task
+def borrow_stdout(path):
+    with open(path, "w") as sys.stdout:
+        print("hello")
+
+
+@app.task
+def replace_stdout():
+    sys.stdout = object()
+
+
+@app.task
+def open_outputs():
+    """Whether standard output can be written, by Python and by other programs."""
+    print("hello")
+    return [os.fstat(1).st_mode != 0, subprocess.run(["echo", "hello"], check=False).returncode]
+
+
+@app.task
+def process_id():
+    return os.getpid()
