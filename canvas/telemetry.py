@@ -34,6 +34,8 @@ worker.forked         index (of the child among those that live, from 1)
 worker.process_init
 worker.process_shutdown  pid, exitcode
 worker.stopping       how (warm, soft, cold), hostname
+worker.draining       running (name[id] and seconds, of the tasks that a warm stop waits for)
+worker.returned       running (name[id]), waiting (how many had not started), ended (name[id], acked before)
 worker.shutdown       hostname, app
 worker.child_lost     pid, exitcode (None: unknown)
 worker.not_started    pid, seconds (that it had)
@@ -44,6 +46,8 @@ worker.worn           pid, why
 worker.scaled         by
 worker.unlimited      pool, who
 worker.unused         settings (those that have no effect: why, by name)
+worker.no_tasks
+worker.unknown_queue  queue, near (the name of a known one)
 worker.lease_lost     tag, queue
 worker.clock_off      seconds (the broker's clock is so much ahead)
 worker.reaped         messages

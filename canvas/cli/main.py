@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from canvas.cli.options import UNAVAILABLE
+from canvas.cli.options import ELSEWHERE, UNAVAILABLE, no_loader
 from canvas.errors import CanvasError, OperationalError
 from canvas.version import __version__
 
@@ -46,8 +46,10 @@ class Context:
     backend: str | None
     config: str | None
     quiet: bool
+    started_in: str
+    """The working directory before ``--workdir``."""
     own: Any = None
-    """The app of whoever runs the command from Python."""
+    """The app of the program that runs the command."""
 
     @cached_property
     def app(self) -> Any:
@@ -81,6 +83,8 @@ class Commands(click.Group):
         for entry in entry_points(group="canvas.commands"):
             if entry.name == cmd_name:
                 return _plugin(entry)
+        if cmd_name in ELSEWHERE:
+            raise click.UsageError(f"there is no command {cmd_name!r}: {ELSEWHERE[cmd_name]}", ctx)
         near = get_close_matches(cmd_name, self.list_commands(ctx), n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
         raise click.UsageError(f"No such command {cmd_name!r}.{hint}", ctx)
@@ -116,7 +120,8 @@ def _plugin(entry: EntryPoint) -> click.Command:
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("-A", "--app", envvar=["CANVAS_APP", "CELERY_APP"], help="module:attribute of the app.")
+@click.option("-A", "--app", envvar=["CANVAS_APP", "CELERY_APP"],
+              help="The app: a module, package or module:attribute, such as proj or proj.celery:app.")  # fmt: skip
 @click.option("-b", "--broker", help="Broker URL, instead of the app's.")
 @click.option("--result-backend", help="Result backend URL, instead of the app's.")
 @click.option(
@@ -126,7 +131,9 @@ def _plugin(entry: EntryPoint) -> click.Command:
     "--workdir", envvar="CANVAS_WORKDIR", type=click.Path(exists=True, file_okay=False),
     help="Change to this directory first.",
 )  # fmt: skip
-@click.option("-C", "--no-color", is_flag=True, help="Plain text.")
+@click.option("--loader", hidden=True, expose_value=False, callback=no_loader)
+@click.option("--skip-checks", is_flag=True, help="Don't run Django's system checks when a worker starts.")
+@click.option("-C", "--no-color", is_flag=True, help="Plain text; so does the environment variable NO_COLOR.")
 @click.option("-q", "--quiet", is_flag=True, help="Say less.")
 @click.version_option(__version__)
 @click.pass_context
@@ -138,14 +145,18 @@ def canvas(
     result_backend: str | None,
     config: str | None,
     workdir: str | None,
+    skip_checks: bool,
     no_color: bool,
     quiet: bool,
 ) -> None:
     """Compose and run Celery workflows."""
-    ctx.color = False if no_color else None
+    ctx.color = False if no_color or os.environ.get("NO_COLOR") else None
+    started_in = os.getcwd()
     if workdir:
         os.chdir(workdir)
-    ctx.obj = Context(app, broker, result_backend, config, quiet, ctx.obj)
+    if skip_checks:
+        os.environ["CELERY_SKIP_CHECKS"] = "true"
+    ctx.obj = Context(app, broker, result_backend, config, quiet, started_in, ctx.obj)
 
 
 def main() -> None:

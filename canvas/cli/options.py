@@ -4,6 +4,18 @@ import click
 
 UNAVAILABLE = 69
 """Exit code when no worker or server answers (sysexits' EX_UNAVAILABLE)."""
+ELSEWHERE = {
+    "beat": "canvas has no beat: run Celery's, with a Celery app that has the schedule and the same broker "
+    "(celery -A proj beat); canvas workers run what it sends",
+    "flower": "run Flower without an app: celery --broker URL flower; it shows canvas workers that run with -E",
+    "multi": "start each worker as a service of systemd, supervisord or a container platform, or in the background: "
+    "canvas -A proj worker -D -n NAME@%h --pidfile %n.pid --logfile %n.log",
+    "list": "list bindings is for RabbitMQ; canvas queues shows the queues",
+    "amqp": "it is for RabbitMQ; canvas queues and canvas purge work on the queues",
+    "logtool": "workers write JSON for log tools with --log-json",
+    "upgrade": "old names of settings are still accepted",
+}
+"""Commands of Celery that canvas does not have, and what to use instead."""
 
 
 def comma_separated(_context: click.Context, _parameter: click.Parameter, value: str | None) -> list[str]:
@@ -33,3 +45,8 @@ def bounds(_context: click.Context, _parameter: click.Parameter, value: str | No
     if not 1 <= found[1] <= found[0]:
         raise click.BadParameter(f"expected 1 <= min <= max; got max={found[0]} min={found[1]}")
     return found
+
+
+def no_loader(_context: click.Context, _parameter: click.Parameter, value: str | None) -> None:
+    if value:
+        raise click.BadParameter("canvas has no loaders: settings are read from the app, or from a module by --config")

@@ -19,18 +19,30 @@ _LOGO = r"""
 def banner(app: Canvas, plan: Plan) -> str:
     """App, broker, results, concurrency, queues and tasks; passwords masked."""
     conf = app.conf
-    queues = "\n".join(f"                .> {queue:<16} exchange={queue} key={queue}" for queue in plan.queues)
+    queues = "\n".join(f" .> {queue:<16} exchange={queue} key={queue}" for queue in plan.queues)
     tasks = "\n".join(f"  . {name}" for name in sorted(app.tasks.regular()))
     return (
-        f"{_LOGO}\n {plan.hostname} v{__version__}\n"
+        f"{_LOGO}\n {plan.hostname}, canvas {__version__}\n"
         f" {platform.platform()} python {sys.version.split()[0]}\n\n"
         f" [config]\n"
         f" .> app:         {app.main or '__main__'}:{id(app):#x}\n"
         f" .> transport:   {masked(conf.broker_url or 'redis://localhost:6379/0')}\n"
         f" .> results:     {masked(conf.result_backend or 'disabled://')}\n"
-        f" .> concurrency: {plan.concurrency} ({plan.pool})\n\n"
-        f" [queues]\n{queues}\n\n [tasks]\n{tasks}\n"
+        f" .> concurrency: {_concurrency(plan)}\n"
+        f" .> task events: {'ON' if plan.events else 'OFF (enable -E to monitor tasks in this worker)'}\n"
+        f" .> acks:        {_ACKS[bool(conf.task_acks_late)]}\n\n"
+        f" [queues]\n{queues}\n\n [tasks]\n{tasks or '  (none)'}\n"
     )
+
+
+_ACKS = {True: "late (a task that is cut off runs again)", False: "early (a task that is cut off is lost)"}
+
+
+def _concurrency(plan: Plan) -> str:
+    if plan.autoscale is None:
+        return f"{plan.concurrency} ({plan.pool})"
+    most, fewest = plan.autoscale
+    return f"{{min={fewest}, max={most}}} ({plan.pool})"
 
 
 def masked(url: str) -> str:

@@ -16,6 +16,8 @@ _received = logging.getLogger("celery.worker.strategy")
 _request = logging.getLogger("celery.worker.request")
 _trace = logging.getLogger("celery.app.trace")
 
+_MOST_NAMES = 10
+"""That a line lists."""
 LOG_RECEIVED = "Task %(name)s[%(id)s] received"
 LOG_SUCCESS = "Task %(name)s[%(id)s] succeeded in %(runtime)ss: %(return_value)s"
 LOG_FAILURE = "Task %(name)s[%(id)s] %(description)s: %(exc)s"
@@ -160,6 +162,27 @@ def _stopping(how: str, **_: Any) -> None:
     _worker.warning("worker: %s shutdown (MainProcess)", how.capitalize())
 
 
+def _draining(running: list[tuple[str, float]], **_: Any) -> None:
+    names = [f"{name} (running for {seconds:.0f} s)" for name, seconds in running]
+    _worker.warning(
+        "Waiting for %s. Press Ctrl+C again, or send QUIT, to stop at once and return %s to the queue",
+        _listed(names), "it" if len(names) == 1 else "them",
+    )  # fmt: skip
+
+
+def _returned(running: list[str], waiting: int, ended: list[str], **_: Any) -> None:
+    waiting_ones = [f"{waiting} tasks that had not started"] if waiting else []
+    if running or waiting:
+        _worker.warning("Returned to the queue: %s", _listed([*running, *waiting_ones]))
+    if ended:
+        _worker.warning("Not returned, because their messages were acknowledged before they ran: %s", _listed(ended))
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(names[:_MOST_NAMES])
+    return shown if len(names) <= _MOST_NAMES else f"{shown} and {len(names) - _MOST_NAMES} more"
+
+
 def _child_lost(pid: int, exitcode: int | None, **_: Any) -> None:
     code = "an exit code that other code of this program has collected" if exitcode is None else exitcode
     _worker.error("Process %s exited with %s; what it held was given back", pid, code)
@@ -200,6 +223,17 @@ def _unlimited(pool: str, who: str, **_: Any) -> None:
 def _unused(settings: dict[str, str], **_: Any) -> None:
     told = "".join(f"\n  {name}: {why}" for name, why in settings.items())
     _worker.warning("These settings have no effect:%s", told)
+
+
+def _no_tasks(**_: Any) -> None:
+    _worker.warning(
+        "No tasks are registered, so this worker can run none: name the modules that define them, "
+        "in the app's include or imports, or by --include"
+    )
+
+
+def _unknown_queue(queue: str, near: str, **_: Any) -> None:
+    _worker.warning("Queue %r is in no setting, and no task of this app names it; did you mean %r?", queue, near)
 
 
 def _lease_lost(tag: str, queue: str, **_: Any) -> None:
@@ -255,6 +289,8 @@ _LINES: list[tuple[str, Callable[..., None], logging.Logger, int]] = [
     ("broker.recovered", _recovered, _worker, logging.INFO),
     ("worker.ready", _ready, _worker, logging.INFO),
     ("worker.stopping", _stopping, _worker, logging.WARNING),
+    ("worker.draining", _draining, _worker, logging.WARNING),
+    ("worker.returned", _returned, _worker, logging.WARNING),
     ("worker.child_lost", _child_lost, _worker, logging.ERROR),
     ("worker.not_started", _not_started, _worker, logging.ERROR),
     ("worker.fork_failed", _fork_failed, _worker, logging.ERROR),
@@ -264,6 +300,8 @@ _LINES: list[tuple[str, Callable[..., None], logging.Logger, int]] = [
     ("worker.scaled", _scaled, _worker, logging.INFO),
     ("worker.unlimited", _unlimited, _worker, logging.WARNING),
     ("worker.unused", _unused, _worker, logging.WARNING),
+    ("worker.no_tasks", _no_tasks, _worker, logging.WARNING),
+    ("worker.unknown_queue", _unknown_queue, _worker, logging.WARNING),
     ("worker.lease_lost", _lease_lost, _worker, logging.WARNING),
     ("worker.reaped", _reaped, _worker, logging.WARNING),
     ("chord.refused", _chord_refused, _worker, logging.CRITICAL),

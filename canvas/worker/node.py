@@ -4,6 +4,7 @@ import inspect
 import os
 import threading
 from collections.abc import Callable, Iterable
+from functools import partial
 from importlib.util import find_spec
 from threading import Event
 from typing import Protocol
@@ -19,6 +20,7 @@ from canvas.worker.autoscale import Autoscaler
 from canvas.worker.banner import banner
 from canvas.worker.board import Board
 from canvas.worker.connect import connect
+from canvas.worker.draining import report_running
 from canvas.worker.handlers import put_back_afterwards
 from canvas.worker.heart import INTERVAL, Heart
 from canvas.worker.http import Endpoint
@@ -188,6 +190,7 @@ class Node:
         self._detach = attach(lambda **_: presence.stopping(), "worker.stopping")
         self._board = board = Board()
         self.pool = _pool(app, plan, board)
+        self._quiet = attach(partial(report_running, self.pool.ask), "worker.stopping")
         heart = Heart(app, plan.hostname, board, plan.heartbeat) if plan.heartbeat else None
         scaler = Autoscaler(app, plan, board, self.pool, *plan.autoscale) if plan.autoscale else None
         panel = Panel(app, plan, self.pool, board, heart, scaler)
@@ -217,6 +220,7 @@ class Node:
         for companion in self._companions:
             companion.stop()
         self._detach()
+        self._quiet()
 
     def _mingle(self) -> None:
         """Exchange revocations and clocks with workers that keep them in memory: Celery's (PROTOCOL.md §6)."""

@@ -18,6 +18,7 @@ from canvas.model.revocation import read_entry, stamp_entries
 from canvas.model.settlement import Settlement
 from canvas.telemetry import emit
 from canvas.worker.board import Board, Row
+from canvas.worker.draining import report_returned
 from canvas.worker.exchange import SIGNALS_WITHIN, Exchange
 from canvas.worker.gates import Gates
 from canvas.worker.handlers import STOPS, handle
@@ -299,8 +300,10 @@ class WorkerProcess:
                 return
         try:
             self._tell_stop("cold")
+            report = report_returned(self._line.tally)
             self.exchange.halt()
             self._leave(LEAVES_WITHIN)
+            report()
         finally:
             os._exit(1)
 
