@@ -54,9 +54,11 @@ worker.reaped         messages
 worker.forgotten      worker
 worker.fault          work, exc
 worker.crashed        worker, exc
-broker.unreachable    error
+broker.unreachable    error: noticed by one part of one process
 broker.awaited        error, seconds (until the next try), tries, most
 broker.recovered
+broker.away           error: once for a node, again with growing pauses
+broker.back           after broker.away
 ====================  ==================================================
 """
 

@@ -26,6 +26,7 @@ class Heart(threading.Thread):
         self._interval = interval
         self._source = EventSource(app, lambda: hostname, board.forward)
         self._ended = threading.Event()
+        self._cut_off = False
 
     def run(self) -> None:
         """Tell that the node is here, and go on telling; an unreachable broker is tried again."""
@@ -51,6 +52,10 @@ class Heart(threading.Thread):
         try:
             self._source.send(kind.replace("-", "."), event)
         except BrokerError as exc:
+            self._cut_off = True
             emit("broker.unreachable", error=str(exc))
         else:
+            if self._cut_off:
+                self._cut_off = False
+                emit("broker.recovered")
             emit("heartbeat.sent")

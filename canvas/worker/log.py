@@ -140,7 +140,7 @@ def _control_undecodable(reason: str, **_: Any) -> None:
     _worker.error("A remote control message cannot be read: %s; ignored", reason)
 
 
-def _unreachable(error: str, **_: Any) -> None:
+def _away(error: str, **_: Any) -> None:
     _worker.error("consumer: Cannot use the broker: %s. Trying again...", error)
 
 
@@ -150,7 +150,7 @@ def _awaited(error: str, seconds: float, tries: int, most: int | None, **_: Any)
     )
 
 
-def _recovered(**_: Any) -> None:
+def _back(**_: Any) -> None:
     _worker.info("The broker is there again")
 
 
@@ -284,9 +284,9 @@ _LINES: list[tuple[str, Callable[..., None], logging.Logger, int]] = [
     ("task.unknown", _task_unknown, _worker, logging.ERROR),
     ("message.dead", _message_dead, _worker, logging.CRITICAL),
     ("control.undecodable", _control_undecodable, _worker, logging.ERROR),
-    ("broker.unreachable", _unreachable, _worker, logging.ERROR),
+    ("broker.away", _away, _worker, logging.ERROR),
     ("broker.awaited", _awaited, _worker, logging.ERROR),
-    ("broker.recovered", _recovered, _worker, logging.INFO),
+    ("broker.back", _back, _worker, logging.INFO),
     ("worker.ready", _ready, _worker, logging.INFO),
     ("worker.stopping", _stopping, _worker, logging.WARNING),
     ("worker.draining", _draining, _worker, logging.WARNING),

@@ -27,6 +27,7 @@ from canvas.worker.http import Endpoint
 from canvas.worker.log_locks import hold_over_forks
 from canvas.worker.metrics import Metrics
 from canvas.worker.names import node_name
+from canvas.worker.outages import Outages
 from canvas.worker.panel import Panel
 from canvas.worker.pidbox import Pidbox
 from canvas.worker.pool import Alone, Pool
@@ -136,11 +137,15 @@ def _run(
     if starting.stopped:
         return starting.exit_code
     _warn(app, plan)
-    node = Node(app, plan, presence, starting, mingles, http_address)
+    outages = Outages()
     try:
-        return node.pool.run(on_ready=node.open)
+        node = Node(app, plan, presence, starting, mingles, http_address)
+        try:
+            return node.pool.run(on_ready=node.open)
+        finally:
+            node.close()
     finally:
-        node.close()
+        outages.close()
 
 
 def _prepare(app: Canvas, plan: Plan, say: Callable[[str], None] | None) -> None:

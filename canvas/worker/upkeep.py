@@ -60,14 +60,18 @@ class Duties:
         except Exception as exc:  # noqa: BLE001 - without upkeep the worker would be given up for dead
             emit("worker.fault", work="upkeep", exc=exc)
             return 1.0
-        self._unreachable = False
+        if self._unreachable:
+            self._unreachable = False
+            emit("broker.recovered")
         return _PROMOTE_EVERY
 
     def _do_due(self) -> None:
         now = time.monotonic()
         if now >= self._next_beat:
-            for worker in self._workers():
-                self._beat(worker)
+            forgotten = [worker for worker in self._workers() if self._beat(worker)]
+            if forgotten:
+                emit("worker.forgotten", worker=", ".join(forgotten))
+                self._declare()
             self._next_beat = now + self._beat_every
         if now >= self._next_promote:
             self._promote(now)
@@ -75,13 +79,13 @@ class Duties:
             self._sweep()
             self._next_sweep = now + self._shared(_SWEEP_EVERY)
 
-    def _beat(self, worker: str) -> None:
+    def _beat(self, worker: str) -> bool:
+        """Renew a worker's heartbeat; whether the broker has forgotten that worker."""
         beat = self._driver.broker.beat(worker, self._queues, self._ttl)
         self._share = max(1.0, beat.workers / _FEW)
-        if not beat.known and worker in self._seen:
-            emit("worker.forgotten", worker=worker)
-            self._declare()
+        forgotten = not beat.known and worker in self._seen
         self._seen.add(worker)
+        return forgotten
 
     def _promote(self, now: float) -> None:
         broker = self._driver.broker
