@@ -1,10 +1,13 @@
 """Remote control messages to workers (PROTOCOL.md §6)."""
 
 import time
+import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from canvas.drivers.base import Inbox
+from canvas.errors import DuplicateNodenameWarning
 from canvas.model.ids import new_id
 from canvas.model.revocation import id_entry, stamp_entries
 from canvas.wire import message as wire
@@ -251,8 +254,31 @@ class Control:
 
 
 def by_node(answers: list[dict[str, Any]]) -> dict[str, Any]:
-    """What workers answered, by node."""
-    return {node: value for answer in answers for node, value in answer.items()}
+    """What workers answered, by node.
+
+    Where several workers have one name, their lists are joined; of other answers the last one stays. A
+    DuplicateNodenameWarning names them.
+    """
+    found: dict[str, Any] = {}
+    for answer in answers:
+        for node, value in answer.items():
+            known = found.get(node)
+            joined = isinstance(known, list) and isinstance(value, list)
+            found[node] = [*known, *value] if joined else known if value is None else value
+    warn_of_duplicates(answers)
+    return found
+
+
+def warn_of_duplicates(answers: list[dict[str, Any]]) -> None:
+    """Issue a DuplicateNodenameWarning when two of the answers come from nodes of one name."""
+    names = Counter(node for answer in answers for node in answer)
+    twice = sorted(node for node, count in names.items() if count > 1)
+    if twice:
+        warnings.warn(
+            f"several workers answer as {', '.join(twice)}: start each with a name of its own (canvas worker -n)",
+            DuplicateNodenameWarning,
+            stacklevel=3,
+        )
 
 
 class Inspect:

@@ -35,7 +35,7 @@
     │   └── Reject
     └── TimeoutError                (also builtins.TimeoutError)
 
-AlwaysEagerIgnored and FixupWarning are warnings.
+AlwaysEagerIgnored, DuplicateNodenameWarning and FixupWarning are warnings.
 
 The names under ``TaskError`` and ``TaskPredicate`` are Celery's (``celery.exceptions``), because records on
 the wire carry them by name.
@@ -293,6 +293,10 @@ class TimeoutError(CanvasError, builtins.TimeoutError):
 
 class AlwaysEagerIgnored(UserWarning):
     """``send_task`` sends, whatever ``task_always_eager`` says: it may know nothing of the task but its name."""
+
+
+class DuplicateNodenameWarning(UserWarning):
+    """Several workers have the same node name: remote control cannot tell them apart."""
 
 
 class FixupWarning(UserWarning):

@@ -29,6 +29,7 @@ worker.configuring    hostname, app, options (of the command line)
 worker.preparing      hostname, app
 worker.init           hostname, app
 worker.ready          hostname, app
+worker.same_name      hostname (that another worker has too)
 worker.forking
 worker.forked         index (of the child among those that live, from 1)
 worker.process_init

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import click
 
 from canvas.cli.options import UNAVAILABLE, comma_separated
-from canvas.control import by_node
+from canvas.control import by_node, warn_of_duplicates
 
 _INSPECT = (
     "active", "active_queues", "clock", "conf", "memdump", "memsample", "objgraph", "ping",
@@ -112,7 +112,8 @@ def status(obj: Any, /, timeout: float, destination: list[str], as_json: bool) -
     if as_json:
         click.echo(json.dumps(by_node(answers)))
     else:
-        for node in by_node(answers):
+        warn_of_duplicates(answers)
+        for node in (node for answer in answers for node in answer):
             click.echo(f"{node}: OK")
         _say_how_many(answers)
     if not answers:
@@ -126,7 +127,8 @@ def _show(answers: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(by_node(answers)))
         return
-    for node, value in by_node(answers).items():
+    warn_of_duplicates(answers)
+    for node, value in (item for answer in answers for item in answer.items()):
         good = not (isinstance(value, dict) and "error" in value)
         click.echo(f"->  {node}: {'OK' if good else 'ERROR'}")
         click.echo(_indented(value))

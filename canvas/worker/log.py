@@ -183,6 +183,14 @@ def _listed(names: list[str]) -> str:
     return shown if len(names) <= _MOST_NAMES else f"{shown} and {len(names) - _MOST_NAMES} more"
 
 
+def _same_name(hostname: str, **_: Any) -> None:
+    _worker.warning(
+        "Another worker has the node name %s too: remote control cannot tell the two apart; start each with a name of "
+        "its own (-n)",
+        hostname,
+    )
+
+
 def _child_lost(pid: int, exitcode: int | None, **_: Any) -> None:
     code = "an exit code that other code of this program has collected" if exitcode is None else exitcode
     _worker.error("Process %s exited with %s; what it held was given back", pid, code)
@@ -288,6 +296,7 @@ _LINES: list[tuple[str, Callable[..., None], logging.Logger, int]] = [
     ("broker.awaited", _awaited, _worker, logging.ERROR),
     ("broker.back", _back, _worker, logging.INFO),
     ("worker.ready", _ready, _worker, logging.INFO),
+    ("worker.same_name", _same_name, _worker, logging.WARNING),
     ("worker.stopping", _stopping, _worker, logging.WARNING),
     ("worker.draining", _draining, _worker, logging.WARNING),
     ("worker.returned", _returned, _worker, logging.WARNING),

@@ -10,7 +10,6 @@ from threading import Event
 from typing import Protocol
 
 from canvas.app import Canvas
-from canvas.control import by_node
 from canvas.errors import CanvasError, ConfigurationError
 from canvas.model.revocation import revoked_ids
 from canvas.purge import purge as purge_queue
@@ -235,7 +234,9 @@ class Node:
             asked = {"from_node": me, "revoked": known}
             answers = app.control.broadcast("hello", asked, reply=True, timeout=_MINGLE_FOR)
             told: set[str] = set()
-            for node, answer in by_node(answers).items():
+            if sum(me in answer for answer in answers) > 1:
+                emit("worker.same_name", hostname=me)
+            for node, answer in (item for found in answers for item in found.items()):
                 if node != me and isinstance(answer, dict):
                     told.update(one for one in answer.get("revoked") or () if isinstance(one, str))
                     self._board.adjust(int(answer.get("clock") or 0))
