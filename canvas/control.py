@@ -263,8 +263,10 @@ def by_node(answers: list[dict[str, Any]]) -> dict[str, Any]:
     for answer in answers:
         for node, value in answer.items():
             known = found.get(node)
-            joined = isinstance(known, list) and isinstance(value, list)
-            found[node] = [*known, *value] if joined else known if value is None else value
+            if isinstance(known, list) and isinstance(value, list):
+                found[node] = [*known, *value]
+            elif value is not None or known is None:
+                found[node] = value
     warn_of_duplicates(answers)
     return found
 

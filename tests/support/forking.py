@@ -1,6 +1,7 @@
 """An app whose tasks start processes, for real workers."""
 
 import asyncio
+import logging
 import multiprocessing
 import os
 import signal
@@ -8,11 +9,13 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 
 from canvas import Canvas
+from canvas.signals import worker_process_init, worker_ready
 
 app = Canvas("forking", broker=os.environ.get("APP_BROKER"), backend=os.environ.get("APP_BACKEND"))
 fork = multiprocessing.get_context("fork")
@@ -144,8 +147,9 @@ async def on_thread(value):
 
 
 @app.task
-def say(text):
-    print(text)
+def raw_say(text):
+    """Leave text in the buffer of the process's own standard output."""
+    sys.__stdout__.write(text)
 
 
 @app.task
@@ -169,3 +173,48 @@ def open_outputs():
 @app.task
 def process_id():
     return os.getpid()
+
+
+@app.task
+def pause(seconds):
+    time.sleep(seconds)
+
+
+# -- what the application does beside its tasks, as the environment asks for it
+
+
+@worker_process_init.connect
+def hang_once(**_):
+    flag = os.environ.get("HANG_ONCE")
+    if flag and os.path.exists(flag):
+        os.unlink(flag)
+        time.sleep(600)
+
+
+def chatter():
+    while True:
+        logging.getLogger("chatter").info("tick " + "x" * 200)
+        time.sleep(0.0005)
+
+
+def help_out():
+    for _ in range(3):
+        helper = subprocess.Popen(["sh", "-c", "exit 3"])
+        time.sleep(0.5)  # the worker looks at its own processes meanwhile
+        with open(os.environ["HELPERS"], "a") as file:
+            file.write(f"{helper.wait()} ")
+
+
+def reap_all():
+    while True:
+        with suppress(ChildProcessError):
+            os.waitpid(-1, 0)
+        time.sleep(0.01)
+
+
+@worker_ready.connect
+def run_beside(**_):
+    threads = [chatter] * int(os.environ.get("CHATTER", "0"))
+    threads += [help_out] * ("HELPERS" in os.environ) + [reap_all] * ("REAPS_ALL" in os.environ)
+    for target in threads:
+        threading.Thread(target=target, daemon=True).start()

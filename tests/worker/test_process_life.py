@@ -1,0 +1,267 @@
+"""Processes of a worker from start to end: streams that are gone, children that hang, signals at any time."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from canvas import Canvas
+from canvas.testing.contract import eventually
+from tests.support.processes import ROOT, WorkerProcess
+from tests.support.redis_server import RedisServer
+
+NAME = "tests.support.forking"
+
+
+@contextmanager
+def client(bench):
+    broker, backend, _ = bench.urls()
+    app = Canvas("client", broker=broker, backend=backend)
+    yield lambda name, *args: app.send_task(f"{NAME}.{name}", args)
+    app.close()
+
+
+def start(bench, *arguments, **options):
+    broker, backend, _ = bench.urls()
+    return WorkerProcess("canvas", broker, backend, *arguments, app=f"{NAME}:app", **options)
+
+
+@contextmanager
+def plain_worker(bench, log, *arguments, **popen):
+    """A worker whose standard output is not the log's; it is ready when the block begins."""
+    broker, backend, _ = bench.urls()
+    command = [sys.executable, "-m", "canvas", "-A", f"{NAME}:app", "worker", "-l", "INFO", *arguments]
+    environment = {**os.environ, "APP_BROKER": broker, "APP_BACKEND": backend}
+    environment.pop("PYTHONUNBUFFERED", None)
+    with log.open("wb") as stream:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=stream, start_new_session=True, **popen)
+    try:
+        eventually(lambda: " ready." in log.read_text() or process.poll() is not None, 30)
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def ends_with(process, number=signal.SIGTERM, within=20):
+    process.send_signal(number)
+    return process.wait(within)
+
+
+# -- streams
+
+
+def test_a_child_whose_output_nobody_reads_ends_and_is_replaced(bench, tmp_path):
+    bench.empty()
+    ready, log = tmp_path / "ready", tmp_path / "log"
+    reader, writer = os.pipe()
+    options = ("-c", "1", "--max-tasks-per-child", "1", "--ready-file", str(ready))
+    with plain_worker(bench, log, *options, stdout=writer) as process, client(bench) as call:
+        os.close(writer)
+        os.close(reader)
+        assert [call("borrow_stdout", os.devnull).get(timeout=30) for _ in range(2)] == [None, None]
+        assert [call("replace_stdout").get(timeout=30) for _ in range(2)] == [None, None]
+        assert call("raw_say", "text").get(timeout=30) is None
+        assert call("raw_say", "text").get(timeout=30) is None
+        assert ready.exists()
+        assert ends_with(process) == 0
+    assert "Cannot write to stdout" in log.read_text()
+
+
+def test_a_worker_that_is_started_with_closed_streams_runs(bench, tmp_path):
+    bench.empty()
+    log = tmp_path / "log"
+    options = ("-P", "solo")
+    with plain_worker(bench, log, *options, preexec_fn=lambda: os.closerange(0, 2)) as process, client(bench) as call:
+        assert call("open_outputs").get(timeout=30) == [True, 0]
+        assert call("borrow_stdout", os.devnull).get(timeout=30) is None
+        assert ends_with(process) == 0
+
+
+# -- starts
+
+
+def test_a_child_that_hangs_at_its_start_is_replaced(bench, tmp_path):
+    bench.empty()
+    flag = tmp_path / "hang"
+    flag.touch()
+    settings = {"env": {"HANG_ONCE": str(flag), "CELERY_WORKER_PROC_ALIVE_TIMEOUT": "2"}}
+    with start(bench, "-c", "1", **settings) as worker, client(bench) as call:
+        assert call("identity", 1).get(timeout=30) == 1
+        worker.wait_for("has not started within")
+        worker.wait_for("worker_proc_alive_timeout")
+
+
+def test_a_worker_stops_though_a_child_hangs_at_its_start(bench, tmp_path):
+    bench.empty()
+    flag = tmp_path / "hang"
+    flag.touch()
+    with start(bench, "-c", "1", env={"HANG_ONCE": str(flag)}) as worker:
+        eventually(lambda: not flag.exists(), 20)
+        worker.signal(signal.SIGINT)
+        worker.wait_for("Warm shutdown")
+        worker.signal(signal.SIGINT)
+        assert worker.wait(20) == 1
+
+
+def test_children_start_while_other_threads_of_the_parent_log(bench):
+    bench.empty()
+    with start(bench, "-c", "2", "--max-tasks-per-child", "1", env={"CHATTER": "3"}) as worker, client(bench) as call:
+        results = [call("identity", n) for n in range(30)]
+        assert [result.get(timeout=60) for result in results] == list(range(30))
+        assert not any("has not started" in line for line in worker.log)
+
+
+@pytest.mark.parametrize("pool", ["prefork", "solo"])
+def test_a_worker_that_waits_for_its_broker_stops_in_good_order(tmp_path, pool):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"redis://127.0.0.1:{unused.getsockname()[1]}/0"
+        pid_file = tmp_path / "pid"
+        worker = WorkerProcess("canvas", url, url, "-P", pool, "--pidfile", str(pid_file), app=f"{NAME}:app")
+        worker.wait_for("Cannot connect")
+        assert pid_file.exists()
+        worker.signal(signal.SIGTERM)
+        assert worker.wait(20) == 0
+    assert not pid_file.exists()
+
+
+# -- while Redis is away
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_an_idle_worker_stops_and_reports_an_outage_once(pool):
+    with RedisServer() as server:
+        url = server.url(0)
+        with WorkerProcess("canvas", url, url, "-P", pool, "-c", "4", app=f"{NAME}:app") as worker:
+            server.stop()
+            worker.wait_for("Cannot use the broker")
+            before = time.monotonic()
+            eventually(lambda: time.monotonic() - before > 5, 10)
+            told = [line for line in worker.log if "Cannot use the broker" in line]
+            assert 1 <= len(told) <= 3, "".join(worker.log)
+            server.start()
+            worker.wait_for("The broker is there again", 30)
+            assert sum("The broker is there again" in line for line in worker.log) == 1
+            server.stop()
+            worker.signal(signal.SIGTERM)
+            assert worker.wait(25) == 0
+            server.start()
+
+
+# -- processes of the application
+
+
+def test_exit_codes_of_the_applications_processes_are_its_own(bench, tmp_path):
+    bench.empty()
+    codes = tmp_path / "codes"
+    with start(bench, "-c", "1", env={"HELPERS": str(codes)}):
+        eventually(lambda: codes.exists() and codes.read_text().split() == ["3"] * 3, 20)
+
+
+def test_a_child_whose_exit_code_other_code_has_taken_is_replaced(bench):
+    bench.empty()
+    with start(bench, "-c", "1", env={"REAPS_ALL": "1"}) as worker, client(bench) as call:
+        first = call("process_id").get(timeout=20)
+        os.kill(first, signal.SIGKILL)
+        assert call("process_id").get(timeout=30) != first
+        worker.wait_for("exit code that other code")
+
+
+# -- pid files and names
+
+
+def test_a_pid_file_of_another_program_is_taken_over(bench, tmp_path):
+    bench.empty()
+    pid_file = tmp_path / "pid"
+    other = subprocess.Popen(["sleep", "60"])
+    try:
+        for number in (0, -1, other.pid):
+            pid_file.write_text(f"{number}\n")
+            with start(bench, "-P", "solo", "--pidfile", str(pid_file)) as worker:
+                assert int(pid_file.read_text()) == worker.process.pid
+            assert not pid_file.exists()
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_two_nodes_of_one_name_are_reported(bench):
+    bench.empty()
+    from canvas.exceptions import DuplicateNodenameWarning
+
+    broker, backend, _ = bench.urls()
+    app = Canvas("client", broker=broker, backend=backend)
+    with start(bench, "-P", "solo", "-n", "twin@here"), start(bench, "-P", "solo", "-n", "twin@here") as second:
+        second.wait_for("Another worker has the node name twin@here")
+        results = [app.send_task(f"{NAME}.pause", (4,)) for _ in range(2)]
+        with pytest.warns(DuplicateNodenameWarning, match="twin@here"):
+            eventually(lambda: len(app.control.inspect(timeout=2).active()["twin@here"]) == 2, 15)
+        assert [result.get(timeout=20) for result in results] == [None, None]
+    app.close()
+
+
+# -- embedding
+
+
+def embed(bench, script):
+    """Run a program that has a worker in it; what it prints."""
+    broker, backend, _ = bench.urls()
+    environment = {**os.environ, "APP_BROKER": broker, "APP_BACKEND": backend}
+    head = f"import io, os, signal, sys, threading, time\nfrom {NAME} import app, identity\n"
+    done = subprocess.run(
+        [sys.executable, "-c", head + textwrap.dedent(script)],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=90, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize("pool", ["prefork", "solo"])
+def test_a_worker_runs_in_a_thread_without_a_real_stderr(bench, pool):
+    bench.empty()
+    found = embed(
+        bench,
+        f"""
+        sys.stderr = sys.__stderr__ = io.StringIO()
+        argv = ["worker", "-P", "{pool}", "-c", "1", "-l", "ERROR"]
+        thread = threading.Thread(target=app.worker_main, args=(argv,))
+        thread.start()
+        print(identity.delay(5).get(timeout=40), file=sys.__stdout__)
+        app.control.shutdown()
+        thread.join(40)
+        print(thread.is_alive(), signal.getsignal(signal.SIGTERM) is signal.SIG_DFL, file=sys.__stdout__)
+        """,
+    )
+    assert found[-3:] == ["5", "False", "True"]
+
+
+@pytest.mark.parametrize("pool", ["prefork", "solo"])
+def test_signals_are_the_programs_own_after_a_worker(bench, pool):
+    bench.empty()
+    found = embed(
+        bench,
+        f"""
+        numbers = signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1
+        before = [signal.getsignal(number) for number in numbers]
+
+        def stop():
+            identity.delay(1).get(timeout=40)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        threading.Thread(target=stop).start()
+        try:
+            app.worker_main(["worker", "-P", "{pool}", "-c", "1", "-l", "ERROR"])
+        except SystemExit as exc:
+            print(exc.code, file=sys.__stdout__)
+        print([signal.getsignal(number) for number in numbers] == before, file=sys.__stdout__)
+        """,
+    )
+    assert found[-2:] == ["0", "True"]
