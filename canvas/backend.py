@@ -8,12 +8,14 @@ from typing import Any
 
 from canvas.config import Config
 from canvas.drivers.base import AsyncWatch, Results, Watch
-from canvas.errors import ConfigurationError, TaskRevokedError
+from canvas.errors import NoResultBackend, TaskRevokedError
 from canvas.model import states
 from canvas.model.record import Record
 from canvas.model.settlement import Store
 from canvas.wire import record as wire
 from canvas.wire.typed_json import Again
+
+NO_CHORD_BACKEND = "a chord needs a result backend to count its parts; set result_backend"
 
 
 class RecordWatch:
@@ -44,7 +46,7 @@ class AsyncRecordWatch:
 
 
 class Backend:
-    """The result side of an app. Without a result backend every use raises ConfigurationError."""
+    """The result side of an app. Without a result backend every use raises NoResultBackend."""
 
     def __init__(self, results: Results | None, conf: Config, now: Callable[[], datetime]) -> None:
         self._driver = results
@@ -58,8 +60,13 @@ class Backend:
     @property
     def _results(self) -> Results:
         if self._driver is None:
-            raise ConfigurationError("no result backend is configured: set result_backend, or Canvas(backend=…)")
+            raise NoResultBackend("no result backend is configured: set result_backend, or Canvas(backend=…)")
         return self._driver
+
+    def ensure_chords_allowed(self) -> None:
+        """Raise NoResultBackend where the app cannot count a chord's parts."""
+        if self._driver is None:
+            raise NoResultBackend(NO_CHORD_BACKEND)
 
     @property
     def chord_expires(self) -> int:

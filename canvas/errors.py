@@ -61,6 +61,10 @@ class QueueNotFound(ConfigurationError, KeyError):
     __str__ = Exception.__str__
 
 
+class NoResultBackend(ConfigurationError, NotImplementedError):
+    """An operation needs a result backend, and the app has none. Celery raises NotImplementedError."""
+
+
 class UnknownSetting(ConfigurationError):
     """A setting of that name does not exist; the nearest name is suggested."""
 

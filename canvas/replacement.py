@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from canvas.errors import CompositionError
+from canvas.errors import ConfigurationError
 from canvas.model.chain import ends_in_group
 from canvas.model.request import Request
 from canvas.model.run import HEADER
@@ -13,13 +13,13 @@ def replacement(app: Any, request: Request, given: Signature[Any]) -> Signature[
     """``given`` as what continues ``request``'s workflow; ``given`` is not changed.
 
     A group, or a chain that ends in one, is collected into a list first, so that it has one result. Stamps of the
-    replaced task stay, but for those that ``given`` has itself. Raises CompositionError for a signature that is
+    replaced task stay, but for those that ``given`` has itself. Raises ConfigurationError for a signature that is
     part of a chord, and for an empty chain.
     """
     if "chord" in given.options:
-        raise CompositionError(f"a signature that replaces a task must not be part of a chord itself; got {given!r}")
+        raise ConfigurationError(f"a signature that replaces a task must not be part of a chord itself; got {given!r}")
     if given.subtask_type == "chain" and not given._members():
-        raise CompositionError("cannot replace a task with an empty chain: expected at least one step")
+        raise ConfigurationError("Cannot replace with an empty chain: expected at least one step")
     sig = collected(app, given.clone())
     _stamped(sig, request)
     for callback in as_list(request.callbacks):

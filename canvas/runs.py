@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from canvas.drivers.base import Results
-from canvas.errors import ConfigurationError, RunLost
+from canvas.errors import NoResultBackend, RunLost
 from canvas.model.run import Place, RunNode
 from canvas.model.settlement import Ready
 from canvas.wire import codecs
@@ -51,7 +51,7 @@ class Runs:
     @property
     def _results(self) -> Results:
         if self._driver is None:
-            raise ConfigurationError("a workflow needs a result backend to keep its run in: set result_backend")
+            raise NoResultBackend("a workflow needs a result backend to keep its run in: set result_backend")
         return self._driver
 
     # -- writing

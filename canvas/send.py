@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from canvas.backend import NO_CHORD_BACKEND
 from canvas.call_check import check_options, embedded
 from canvas.client import Ambient, Outgoing
 from canvas.drivers.base import Delays
 from canvas.drivers.delays import delays
-from canvas.errors import ConfigurationError, DuplicateTask
+from canvas.errors import DuplicateTask, NoResultBackend
 from canvas.model.current import current_request
 from canvas.model.message import Publish
 from canvas.model.plan import Dispatch, Pending, Plan, single
@@ -20,7 +21,6 @@ from canvas.turns import unique_key
 if TYPE_CHECKING:
     from canvas.app import Canvas
 
-_NO_BACKEND = "a chord needs a result backend to count its parts; set result_backend"
 _IN_WORKFLOW = ("chain", "chord", "group_id")
 _FEW = 100
 T = TypeVar("T")
@@ -98,9 +98,8 @@ class Sender:
         return None
 
     def _start(self, joins: list[Join], messages: list[Publish], options: Mapping[str, Any]) -> None:
-        """Start chords, and send their headers, in one step. Raises ConfigurationError without a place for results."""
-        if self._app.driver.results is None:
-            raise ConfigurationError(_NO_BACKEND)
+        """Start chords, and send their headers, in one step. Raises NoResultBackend."""
+        self._app.backend.ensure_chords_allowed()
         self._app.driver.completer.start(joins, messages, self._delays(options))
 
     def _unique(self, plan: Plan) -> tuple[Lock, float] | None:
@@ -177,7 +176,7 @@ class Sender:
             return
         for sig in embedded(dispatch.options):
             if not stores and sig.get("subtask_type") == "chord":
-                raise ConfigurationError(_NO_BACKEND)
+                raise NoResultBackend(NO_CHORD_BACKEND)
             if sig.get("subtask_type") is None:
                 router.route(sig["task"], sig["options"], sig["args"], sig["kwargs"])
 

@@ -24,7 +24,26 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 WORK = ROOT / ".conformance"
 INTEGRATION = ["test_canvas.py", "test_tasks.py", "test_group_chains.py", "test_inspect.py"]
-CELERYS = {"celery.contrib.pytest": "tests.conformance.celery_client"}
+UNIT = [
+    "test_canvas.py",
+    "test_chord.py",
+    "test_context.py",
+    "test_result.py",
+    "test_stamping.py",
+    "test_states.py",
+    "test_tasks.py",
+]
+"""Not test_trace.py: all of it tests functions inside Celery's tracer."""
+CELERYS = {
+    "celery.contrib.pytest": "tests.conformance.celery_client",
+    "celery.utils.nodenames": "tests.conformance.nodenames",
+}
+NODENAME = "conformance@localhost"
+PYTEST = """\
+[pytest]
+python_classes = test_*
+timeout = 120
+"""
 WORKER = """\
 from {library} import {name} as App
 app = App("celery.tests")
@@ -45,6 +64,10 @@ def prepare() -> None:
             (target / name).write_text((source / "t" / name).read_text())
         (target / "unit" / "__init__.py").write_text("")
         (target / "unit" / "conftest.py").write_text((HERE / "unit_fixtures.py").read_text())
+        if library == "canvas":
+            with (target / "integration" / "conftest.py").open("a") as conftest:
+                conftest.write("\nfrom tests.conformance.canvas_client import ZZZZ_set_app_current\n")
+        (target.parent / "pytest.ini").write_text(PYTEST)
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -66,8 +89,7 @@ def run_pytest(name: str, library: str, files: list[str], chosen: str, **variabl
         "no:randomly",
         f"--junitxml={report}",
     ]
-    command += ["--rootdir", ".", "-c", os.devnull, "-o", "timeout=120", "-W", "ignore", "--tb=short"]
-    command += ["-k", chosen] if chosen else []
+    command += ["-W", "ignore", "--tb=short", *(["-k", chosen] if chosen else [])]
     with (WORK / f"{name}.log").open("w") as log:
         subprocess.run(
             [*command, *files], cwd=WORK / library, env=environment(**variables), stdout=log, stderr=log, check=False
@@ -98,7 +120,7 @@ def run_integration(name: str, chosen: str) -> dict[str, str]:
             results=server.url(1),
         )
         (WORK / worker / f"{module}.py").write_text(text)
-        options = ("-P", "prefork", "-c", "4")
+        options = ("-P", "prefork", "-c", "4", "-n", NODENAME)
         with WorkerProcess(
             worker,
             server.url(0),
@@ -117,12 +139,11 @@ def run_integration(name: str, chosen: str) -> dict[str, str]:
 
 
 def _redis(server: RedisServer) -> dict[str, str]:
-    return {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(server.port)}
+    return {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(server.port), "CONFORMANCE_NODENAME": NODENAME}
 
 
 def run_unit(name: str, chosen: str) -> dict[str, str]:
-    files = sorted((WORK / "canvas" / "t" / "unit" / "tasks").glob("test_*.py"))
-    return run_pytest(name, "canvas", [str(path.relative_to(WORK / "canvas")) for path in files], chosen)
+    return run_pytest(name, "canvas", [f"t/unit/tasks/{file}" for file in UNIT], chosen)
 
 
 RUNS = {

@@ -52,6 +52,13 @@ def celery_session_worker(celery_session_app):
     return
 
 
+@pytest.fixture(autouse=True)
+def ZZZZ_set_app_current(app, celery_session_app):
+    """As Celery's fixture of this name, without its look at `app.amqp`."""
+    app.set_current()
+    app.set_default()
+
+
 @pytest.fixture
 def depends_on_current_app(celery_app):
     celery_app.set_current()

@@ -17,6 +17,7 @@ MODULES = {
     "celery.signals": "canvas.signals",
     "celery.utils.log": "canvas.log",
     "celery.contrib.pytest": "tests.conformance.canvas_client",
+    "celery.utils.nodenames": "tests.conformance.nodenames",
     "celery.contrib.testing.manager": "tests.conformance.canvas_client",
 }
 """Where canvas has the names of a module of Celery."""
