@@ -8,13 +8,15 @@ from typing import Any
 import click
 
 from canvas.drivers.base import DeadLetter
+from canvas.errors import CanvasError
+from canvas.model.shortrepr import short_repr
 from canvas.wire import message as wire
 
 _queue = click.option("-Q", "--queue", help="The queue they died in; the app's default without it.")
 _all = click.option("--all", "everything", is_flag=True, help="All of the queue's.")
 
 
-@click.group()
+@click.group(short_help="Look at dead letters, run them again, delete them.")
 def dead() -> None:
     """Messages that no worker could run: look at them, run them again, delete them.
 
@@ -42,11 +44,18 @@ def list_letters(obj: Any, /, queue: str | None, as_json: bool) -> None:
 @_queue
 @click.pass_obj
 def show(obj: Any, /, which: str, queue: str | None) -> None:
-    """Print one as it is stored."""
+    """Print one: its facts, its arguments, and the message as it is stored."""
     _, letters = _letters(obj, queue)
-    for _, letter in _chosen(letters, (which,), everything=False):
-        click.echo(f"reason: {letter.reason}")
-        click.echo(letter.payload.decode("utf-8", "backslashreplace"))
+    for number, letter in _chosen(letters, (which,), everything=False):
+        for name, value in _facts(number, letter).items():
+            click.echo(f"{name + ':':<8} {value}")
+        try:
+            message = wire.decode(letter.payload, accept=obj.app.accept_content, signer=obj.app.signer)
+        except CanvasError as exc:
+            click.echo(f"body:    cannot be read: {exc}")
+        else:
+            click.echo(f"args:    {short_repr(message.args)}\nkwargs:  {short_repr(message.kwargs)}")
+        click.echo(f"\nmessage: {letter.payload.decode('utf-8', 'backslashreplace')}")
 
 
 @dead.command()

@@ -65,7 +65,7 @@ class Workers:
                 process.wait()
 
 
-@click.command()
+@click.command(short_help="See a chord run, on a private Redis.")
 @click.option("--workers", default=2, type=click.IntRange(1, 32), show_default=True, help="Worker processes.")
 @click.option(
     "--files", default=1000, type=click.IntRange(1), show_default=True, help="How many files to read at most."

@@ -11,7 +11,7 @@ import click
 _COMMON = ("hostname", "utcoffset", "pid", "clock", "timestamp", "type", "uuid")
 
 
-@click.command()
+@click.command(short_help="Print events as they come.")
 @click.option("-d", "--dump", is_flag=True, expose_value=False, help="Accepted; printing is all this command does.")
 @click.option("-j", "--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("-l", "--limit", type=click.IntRange(min=1), help="End after so many.")

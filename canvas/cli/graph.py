@@ -7,7 +7,7 @@ import click
 from canvas.errors import CanvasError
 
 
-@click.command()
+@click.command(short_help="Draw a workflow or a signature.")
 @click.argument("name")
 @click.option("--format", "form", type=click.Choice(["text", "mermaid", "dot", "svg"]), default="text")
 @click.option("--compile", "compiled", is_flag=True, help="Print what it would send, and the bytes of that.")

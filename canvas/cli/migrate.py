@@ -17,7 +17,7 @@ _AT_ONCE = 100
 """Messages that are on their way together."""
 
 
-@click.command()
+@click.command(short_help="Move messages to another broker.")
 @click.argument("source")
 @click.argument("destination")
 @click.option("-n", "--limit", type=click.IntRange(min=1), help="Move so many at most.")

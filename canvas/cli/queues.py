@@ -9,7 +9,7 @@ from canvas.cli.options import comma_separated
 from canvas.purge import purge as purge_queue
 
 
-@click.command()
+@click.command(short_help="Delete all messages of the queues.")
 @click.option("-f", "--force", is_flag=True, help="Don't ask.")
 @click.option("-Q", "--queues", callback=comma_separated, help="Queues, comma-separated; the app's own without it.")
 @click.option("-X", "--exclude-queues", callback=comma_separated, help="Queues to leave alone.")
@@ -26,12 +26,12 @@ def purge(obj: Any, /, force: bool, queues: list[str], exclude_queues: list[str]
     click.echo(f"Purged {deleted} messages from {len(names)} known task queues." if deleted else "No messages purged.")
 
 
-@click.command()
+@click.command(short_help="Count messages: waiting, leased, dead.")
 @click.option("-Q", "--queues", "names", callback=comma_separated, help="Queues, comma-separated; the app's without.")
 @click.option("-j", "--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_obj
 def queues(obj: Any, /, names: list[str], as_json: bool) -> None:
-    """What waits in each queue, what of it is dead, and what workers hold or keep for later."""
+    """Count the messages of each queue: those that wait, dead letters, and those that workers hold or defer."""
     app = obj.app
     broker = app.driver.broker
     rows = [

@@ -47,7 +47,7 @@ def _common(function: Any) -> Any:
     return click.option("-j", "--json", "as_json", is_flag=True, help="One JSON object.")(function)
 
 
-@click.command()
+@click.command(short_help="Ask workers what they do.")
 @click.argument("method", type=click.Choice(_INSPECT))
 @click.argument("arguments", nargs=-1)
 @_common
@@ -65,7 +65,7 @@ def inspect(
     _show(obj.app.control.broadcast(method, given, destination or None, reply=True, timeout=timeout), as_json)
 
 
-@click.command()
+@click.command(short_help="Change what workers do.")
 @click.argument("method", type=click.Choice(sorted(_CONTROL)))
 @click.argument("arguments", nargs=-1)
 @_common
@@ -103,7 +103,7 @@ def _named(method: str, arguments: tuple[str, ...]) -> dict[str, Any]:
     return found
 
 
-@click.command()
+@click.command(short_help="List the workers that are online.")
 @_common
 @click.pass_obj
 def status(obj: Any, /, timeout: float, destination: list[str], as_json: bool) -> None:

@@ -19,7 +19,7 @@ def _version_of(package: str) -> str:
         return "-"
 
 
-@click.command()
+@click.command(short_help="Print versions and settings.")
 @click.pass_obj
 def report(obj: Any, /) -> None:
     """Print versions and the settings that were given, secrets masked."""

@@ -1,6 +1,7 @@
 """``canvas call`` and ``canvas result``."""
 
 import json
+from difflib import get_close_matches
 from typing import Any
 
 import click
@@ -37,7 +38,7 @@ def _seconds_or_moment(context: click.Context, parameter: click.Parameter, value
         return value
 
 
-@click.command()
+@click.command(short_help="Send a task by its name.")
 @click.argument("name")
 @click.option("-a", "--args", "arguments", type=Json(list), default="[]", help="Positional arguments, JSON.")
 @click.option("-k", "--kwargs", "keywords", type=Json(dict), default="{}", help="Keyword arguments, JSON.")
@@ -59,9 +60,12 @@ def call(obj: Any, /, name: str, arguments: list[Any], keywords: dict[str, Any],
         click.echo(app.sender.send(sig, app.sender.plan(sig, (), {}, given), given).id)
     except TypeError as exc:
         raise click.ClickException(str(exc)) from exc
+    near = [] if name in app.tasks else get_close_matches(name, app.tasks.regular(), n=1)
+    if near:
+        click.echo(f"Warning: this app has no task {name!r}; did you mean {near[0]}? The message was sent.", err=True)
 
 
-@click.command()
+@click.command(short_help="Wait for a task's result and print it.")
 @click.argument("task_id")
 @click.option("-t", "--task", help="Accepted as Celery's; the record says it all.")
 @click.option("--traceback", is_flag=True, help="Print the traceback instead of the value.")

@@ -188,7 +188,7 @@ def _run(
     plan = plan_node(app, **given)
     say = None if getattr(context.obj, "quiet", False) else partial(click.echo, file=sys.stdout)
     presence = Presence(*(file_name(path, plan.hostname) if path else None for path in (about["pidfile"], ready_file)))
-    log = WorkerLog(app.conf, plan.hostname, level, about["logfile"], log_json, context.color)
+    log = WorkerLog(app.conf, plan.hostname, level, about["logfile"], log_json, context.color, app.tasks)
     try:
         log.open()
         warn_of_slips(app, plan.queues)

@@ -15,7 +15,7 @@ _STYLES = {
 }  # fmt: skip
 
 
-@click.group()
+@click.group(short_help="Look at runs of workflows, and steer them.")
 def workflow() -> None:
     """Runs of workflows: how they stand, and steering them."""
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from canvas.model.shortrepr import short_repr
 from canvas.model.signature import Signature
 
 
@@ -19,6 +20,25 @@ class Dispatch:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     options: dict[str, Any]
+
+    def __str__(self) -> str:
+        """The call, its id, and the tasks that follow it."""
+        options = self.options
+        shown = [*map(short_repr, self.args), *(f"{key}={short_repr(value)}" for key, value in self.kwargs.items())]
+        text = f"{self.task}({', '.join(shown)}) [{options.get('task_id')}]"
+        for name in ("chain", "link", "link_error"):
+            found = options.get(name) or ()
+            if found:
+                tasks = [_task_of(one) for one in (found if isinstance(found, list | tuple) else [found])]
+                text += f" {_WORDS[name]} {', '.join(reversed(tasks) if name == 'chain' else tasks)}"
+        return f"{text} then chord body {_task_of(options['chord'])}" if options.get("chord") else text
+
+
+_WORDS = {"chain": "then", "link": "on success", "link_error": "on failure"}
+
+
+def _task_of(sig: Any) -> str:
+    return str(sig.get("task") if isinstance(sig, Mapping) else sig)
 
 
 @dataclass(slots=True)
@@ -67,6 +87,15 @@ class Plan:
     result: Pending | None = None
     trail: Pending | None = None
     """What a task that sends this counts among its children: the task or group that starts the run."""
+
+    def __str__(self) -> str:
+        """A line for each message that is sent at once, with what follows it, and for each chord."""
+        lines = [f"{len(self.dispatches)} messages are sent at once"]
+        lines += [f"  {dispatch}" for dispatch in self.dispatches]
+        lines += [f"  chord {barrier.group_id} waits for {barrier.size} results" for barrier in self.barriers]
+        if self.result is not None:
+            lines.append(f"  result: {self.result.id}")
+        return "\n".join(lines)
 
 
 def single(

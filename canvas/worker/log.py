@@ -1,127 +1,53 @@
 """Telemetry → log lines, worded as Celery's are, because people and parsers grep them."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from difflib import get_close_matches
 from typing import Any
 
-from canvas.errors import Reject
 from canvas.execute import traceback_text
-from canvas.model.message import Message
-from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, Replaced, Retried, Revoked, Success
-from canvas.model.shortrepr import safe_repr, short_repr
+from canvas.model.shortrepr import safe_repr
 from canvas.telemetry import attach
+from canvas.worker.task_log import RECEIVED, TRACE, handle, task_finished, task_received
 
 _worker = logging.getLogger("celery.worker")
-_received = logging.getLogger("celery.worker.strategy")
-_request = logging.getLogger("celery.worker.request")
-_trace = logging.getLogger("celery.app.trace")
-
 _MOST_NAMES = 10
 """That a line lists."""
-LOG_RECEIVED = "Task %(name)s[%(id)s] received"
-LOG_SUCCESS = "Task %(name)s[%(id)s] succeeded in %(runtime)ss: %(return_value)s"
-LOG_FAILURE = "Task %(name)s[%(id)s] %(description)s: %(exc)s"
-LOG_IGNORED = "Task %(name)s[%(id)s] %(description)s"
-LOG_REJECTED = "Task %(name)s[%(id)s] %(exc)s"
-LOG_RETRY = "Task %(name)s[%(id)s] retry: %(exc)s"
-LOG_REPLACED = "Task %(name)s[%(id)s] replaced by %(replacement)s"
-"""The first six are Celery's, and what they name is in the record's ``data`` as in Celery's."""
 
 
-def listen() -> None:
-    """Attach every log line to its event; those below the level cost nothing."""
+def listen(registered: Collection[str] = ()) -> None:
+    """Attach every log line to its event; those below the level cost nothing. ``registered``: names of tasks."""
+    global _registered
     for event, listener, logger, level in _LINES:
         if logger.isEnabledFor(level):
             attach(listener, event)
     _unknown_told.clear()
-
-
-def _task_received(message: Message, **_: Any) -> None:
-    _log(_received, logging.INFO, LOG_RECEIVED, {**_about(message), "eta": message.headers.get("eta")})
-
-
-def _task_finished(message: Message, outcome: Outcome, runtime: float, hostname: str = "", **_: Any) -> None:
-    if not _trace.isEnabledFor(logging.INFO) and not isinstance(outcome, Failure | Rejected):
-        return  # the others are logged at INFO
-    about = _about(message)
-    match outcome:
-        case Success(value):
-            succeeded = {**about, "return_value": short_repr(value, 46), "runtime": runtime}
-            _log(_trace, logging.INFO, LOG_SUCCESS, succeeded)
-        case Retried(retry, _text):
-            _log(_trace, logging.INFO, LOG_RETRY, {"id": about["id"], "name": about["name"], "exc": str(retry)})
-        case Replaced(sig):
-            _log(_trace, logging.INFO, LOG_REPLACED, {**about, "replacement": short_repr(sig, 46)})
-        case Revoked(reason):
-            _request.info("Discarding %s task: %s[%s]", reason, about["name"], about["id"])
-        case _:
-            _task_ended(outcome, {**about, "hostname": hostname, "internal": False})
-
-
-def _task_ended(outcome: Failure | Ignored | Rejected, about: dict[str, Any]) -> None:
-    """The line of a task that raised."""
-    match outcome:
-        case Failure(exc, text, True):
-            about |= {"exc": safe_repr(exc), "traceback": text, "description": "raised expected"}
-            _log(_trace, logging.INFO, LOG_FAILURE, about)
-        case Failure(exc, text):
-            about |= {"exc": safe_repr(exc), "traceback": text, "description": "raised unexpected"}
-            _log(_trace, logging.ERROR, LOG_FAILURE, about, exc, text)
-        case Ignored():
-            about |= {"exc": "Ignore()", "traceback": "", "description": "ignored"}
-            _log(_trace, logging.INFO, LOG_IGNORED, about)
-        case Rejected(reason, requeue):
-            refusal = Reject(reason, requeue)
-            about |= {"exc": safe_repr(refusal), "traceback": "", "description": "rejected"}
-            _log(_trace, logging.WARNING, LOG_REJECTED, about, refusal)
-
-
-def _about(message: Message) -> dict[str, Any]:
-    headers = message.headers
-    return {
-        "id": message.id,
-        "name": headers.get("shadow") or message.task,
-        "args": headers.get("argsrepr"),
-        "kwargs": headers.get("kwargsrepr"),
-    }
-
-
-def _log(
-    logger: logging.Logger, level: int, text: str, about: dict[str, Any], exc: BaseException | None = None,
-    traceback: str = "",
-) -> None:  # fmt: skip
-    """A line of a task: ``about`` fills the text's places and is the record's ``data``; with ``exc``, its traceback."""
-    if logger.isEnabledFor(level):
-        _handle(logger, level, text, (about,), exc, traceback, {"data": about})
+    _registered = registered
 
 
 def _raised(level: int, text: str, args: tuple[object, ...], exc: BaseException) -> None:
     """A line of the worker about an exception, with its traceback."""
     if _worker.isEnabledFor(level):
-        _handle(_worker, level, text, args, exc, traceback_text(exc), {})
-
-
-def _handle(
-    logger: logging.Logger, level: int, text: str, args: tuple[object, ...], exc: BaseException | None,
-    traceback: str, extra: dict[str, object],
-) -> None:  # fmt: skip
-    exc_info = (type(exc), exc, exc.__traceback__) if exc is not None else None
-    record = logger.makeRecord(logger.name, level, __file__, 0, text, args, exc_info, extra=extra)
-    if traceback:
-        # Formatters use it as it is: without canvas' own frames, and written even where the exception cannot be.
-        record.exc_text = traceback.rstrip("\n")
-    logger.handle(record)
+        handle(_worker, level, text, args, exc, traceback_text(exc), {})
 
 
 _unknown_told: set[str] = set()
+_registered: Collection[str] = ()
 
 
 def _task_unknown(message: Any, queue: str, action: str, **_: Any) -> None:
     if message.task in _unknown_told:
         return
     _unknown_told.add(message.task)
-    fate = "kept for a worker that knows it" if action == "requeue" else f"dead-lettered in {queue}"
-    _worker.error("Received unregistered task of type %r (%s); did you import its module?", message.task, fate)
+    near = get_close_matches(message.task, list(_registered), n=1)
+    cause = f"did the sender mean {near[0]!r}?" if near else "did you import its module?"
+    fate = "kept for a worker that knows it" if action == "requeue" else f"dead-lettered in queue {queue}"
+    _worker.error(
+        "Received unregistered task of type %r (%s); %s Further messages of it are not logged",
+        message.task,
+        fate,
+        cause,
+    )
 
 
 def _task_timeout(message: Any, limit: float, **_: Any) -> None:
@@ -141,12 +67,16 @@ def _control_undecodable(reason: str, **_: Any) -> None:
 
 
 def _away(error: str, **_: Any) -> None:
-    _worker.error("consumer: Cannot use the broker: %s. Trying again...", error)
+    _worker.error("consumer: Cannot use the broker: %s. Trying again...", error.rstrip("."))
 
 
 def _awaited(error: str, seconds: float, tries: int, most: int | None, **_: Any) -> None:
     _worker.error(
-        "consumer: Cannot connect: %s. Trying again in %.2f seconds... (%s/%s)", error, seconds, tries, most or "∞"
+        "consumer: Cannot connect: %s. Trying again in %.2f seconds... (%s/%s)",
+        error.rstrip("."),
+        seconds,
+        tries,
+        most or "∞",
     )
 
 
@@ -285,8 +215,8 @@ def _crashed(worker: str, exc: BaseException, **_: Any) -> None:
 
 
 _LINES: list[tuple[str, Callable[..., None], logging.Logger, int]] = [
-    ("task.received", _task_received, _received, logging.INFO),
-    ("task.finished", _task_finished, _trace, logging.ERROR),
+    ("task.received", task_received, RECEIVED, logging.INFO),
+    ("task.finished", task_finished, TRACE, logging.ERROR),
     ("task.timeout", _task_timeout, _worker, logging.ERROR),
     ("task.terminated", _task_terminated, _worker, logging.INFO),
     ("task.unknown", _task_unknown, _worker, logging.ERROR),

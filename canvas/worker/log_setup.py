@@ -3,7 +3,7 @@
 import logging
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from logging.handlers import WatchedFileHandler
 from typing import TextIO
@@ -24,11 +24,12 @@ class WorkerLog:
 
     def __init__(
         self, conf: Config, hostname: str, level: str = "WARNING", logfile: str | None = None, json: bool = False,
-        color: bool | None = None,
+        color: bool | None = None, tasks: Collection[str] = (),
     ) -> None:  # fmt: skip
         """``logfile`` may have the patterns of ``file_name``; without one the log goes to standard error.
 
         ``json``: JSON instead of the formats in the settings. ``color=False``: no colours on a terminal either.
+        ``tasks``: the names that the worker knows, for lines about unknown ones.
         """
         self._conf = conf
         self._hostname = hostname
@@ -36,6 +37,7 @@ class WorkerLog:
         self._pattern = logfile
         self._path = file_name(logfile, hostname) if logfile else None
         self._json = json
+        self._tasks = tasks
         self._stream = None if isinstance(sys.stderr, Redirected) else sys.stderr
         self._colorize = color is not False and conf.worker_log_color is not False and self._on_terminal()
         self._handlers: list[tuple[logging.Logger, logging.Handler]] = []
@@ -48,7 +50,7 @@ class WorkerLog:
         redirect_level = log_level("worker_redirect_stdouts_level", self._conf.worker_redirect_stdouts_level)
         taken_over = self._configure()
         logging.captureWarnings(True)
-        listen()
+        listen(self._tasks)
         self._undo.append(attach(self._in_child, "worker.forked"))
         if self._conf.worker_redirect_stdouts and not taken_over:
             self._undo.append(redirect(redirect_level))

@@ -81,6 +81,15 @@ class RunStatus:
         """How many nodes have ended."""
         return sum(node.state in _OVER for node in self.nodes)
 
+    def __str__(self) -> str:
+        """A line for the run, and one for each node: state, name, seconds, error."""
+        width = max((len(node.name) for node in self.nodes), default=0)
+        lines = [f"{self.name} {self.id} {self.state}: {self.done} of {len(self.nodes)} nodes have ended"]
+        for node in self.nodes:
+            seconds = f"{node.seconds:.3f} s" if node.seconds is not None else ""
+            lines.append(f"  {node.state:<15} {node.name:<{width}} {seconds:>12} {node.error or ''}".rstrip())
+        return "\n".join(lines)
+
     def as_dict(self) -> dict[str, Any]:
         """As JSON has it."""
         return {

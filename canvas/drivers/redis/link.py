@@ -221,11 +221,12 @@ class Link:
         try:
             yield
         except AWAY as exc:
-            raise OperationalError(f"Redis at {self.where()}: {exc}") from exc
+            # Redis' own traceback adds dozens of lines, and no fact.
+            raise OperationalError(f"Redis at {self.where()}: {exc}") from None
         except UnicodeEncodeError as exc:
             raise RefusedError(f"cannot be told to Redis: {exc}") from exc
         except redis.exceptions.RedisError as exc:
-            raise BrokerError(f"Redis at {self.where()} refused: {exc}") from exc
+            raise BrokerError(f"Redis at {self.where()} refused: {exc}") from None
 
     def where(self) -> str:
         """The server, for messages."""
