@@ -65,7 +65,7 @@ class Canvas:
     """An application: ``Canvas("shop", broker="redis://…", backend="redis://…")``.
 
     ``main`` names tasks defined in ``__main__``. Further keyword arguments, and ``changes``, are settings. Settings may
-    also come from ``config_from_object``, the environment (``CANVAS_…``, ``CELERY_…``) and assignment to ``app.conf``.
+    also come from ``config_from_object``, the environment (``CANVAS_…``) and assignment to ``app.conf``.
     ``task_cls`` is the base of tasks, or its name (``"proj.tasks:Base"``); ``strict_typing=False`` leaves arguments
     unchecked where a task does not say otherwise; with ``autofinalize=False`` tasks wait for ``finalize``.
     """

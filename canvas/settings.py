@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 
 class Setting(NamedTuple):
-    """One setting. ``kind`` names a check in ``canvas.config``."""
+    """One setting. ``kind`` names a check in ``canvas.setting_kinds``."""
 
     kind: str
     default: Any
@@ -16,12 +16,12 @@ class Setting(NamedTuple):
 
 
 SETTINGS: Final[dict[str, Setting]] = {
-    "accept_content": Setting("names", ["json"], "CELERY_ACCEPT_CONTENT"),
-    "result_accept_content": Setting("names", None),
+    "accept_content": Setting("serializers", ["json"], "CELERY_ACCEPT_CONTENT"),
+    "result_accept_content": Setting("serializers", None),
     "enable_utc": Setting("bool", True),
     "imports": Setting("names", [], "CELERY_IMPORTS"),
     "include": Setting("names", [], "CELERY_INCLUDE"),
-    "timezone": Setting("any", None, "CELERY_TIMEZONE"),
+    "timezone": Setting("timezone", None, "CELERY_TIMEZONE"),
     "beat_enable_remote_control": Setting("bool", False, "CELERYBEAT_ENABLE_REMOTE_CONTROL"),
     "beat_remote_control_max_tick_age": Setting("float", None, "CELERYBEAT_REMOTE_CONTROL_MAX_TICK_AGE"),
     "beat_max_loop_interval": Setting("float", 0, "CELERYBEAT_MAX_LOOP_INTERVAL"),
@@ -114,7 +114,7 @@ SETTINGS: Final[dict[str, Setting]] = {
     "redis_socket_connect_timeout": Setting("seconds", None, "CELERY_REDIS_SOCKET_CONNECT_TIMEOUT"),
     "redis_retry_on_timeout": Setting("bool", False, "CELERY_REDIS_RETRY_ON_TIMEOUT"),
     "redis_socket_keepalive": Setting("bool", False, "CELERY_REDIS_SOCKET_KEEPALIVE"),
-    "result_backend": Setting("any", None, "CELERY_RESULT_BACKEND"),
+    "result_backend": Setting("backend", None, "CELERY_RESULT_BACKEND"),
     "result_cache_max": Setting("int", -1, "CELERY_MAX_CACHED_RESULTS"),
     "result_compression": Setting("text", None, "CELERY_RESULT_COMPRESSION"),
     "result_exchange": Setting("text", "celeryresults", "CELERY_RESULT_EXCHANGE"),
@@ -252,5 +252,6 @@ SETTINGS: Final[dict[str, Setting]] = {
     "worker_prefetch_seconds": Setting("seconds", 0.05),
     "worker_unknown_task": Setting("unknown", "dead"),
     "workflow_expires": Setting("duration", 604_800),
+    "strict_settings": Setting("bool", False),
     "db_reuse_max": Setting("count", None, "CELERY_DB_REUSE_MAX"),
 }

@@ -64,9 +64,9 @@ class Context:
         except CanvasError as exc:
             raise click.UsageError(str(exc)) from exc
         if self.broker:
-            app.conf.broker_url = self.broker
+            app.conf.pin("broker_url", self.broker)
         if self.backend:
-            app.conf.result_backend = self.backend
+            app.conf.pin("result_backend", self.backend)
         return app
 
 

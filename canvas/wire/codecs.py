@@ -56,6 +56,11 @@ def named(serializer: str) -> Codec:
     return codec
 
 
+def is_known(serializer: str) -> bool:
+    """Whether a name or content type is one that ``accept`` can mean."""
+    return serializer in _BY_NAME or serializer in _BY_TYPE or serializer in _ALWAYS
+
+
 def _msgpack_dumps(value: Any) -> bytes:
     try:
         return msgpack.packb(value, use_bin_type=True)  # type: ignore[no-any-return]

@@ -2,9 +2,9 @@
 
 import platform
 import sys
-from urllib.parse import urlsplit, urlunsplit
 
 from canvas.app import Canvas
+from canvas.model.addresses import masked_url
 from canvas.version import __version__
 from canvas.worker.process import Plan
 
@@ -26,8 +26,8 @@ def banner(app: Canvas, plan: Plan) -> str:
         f" {platform.platform()} python {sys.version.split()[0]}\n\n"
         f" [config]\n"
         f" .> app:         {app.main or '__main__'}:{id(app):#x}\n"
-        f" .> transport:   {masked(conf.broker_url or 'redis://localhost:6379/0')}\n"
-        f" .> results:     {masked(conf.result_backend or 'disabled://')}\n"
+        f" .> transport:   {masked_url(conf.broker_url or 'redis://localhost:6379/0')}\n"
+        f" .> results:     {masked_url(conf.result_backend or 'disabled://')}\n"
         f" .> concurrency: {_concurrency(plan)}\n"
         f" .> task events: {'ON' if plan.events else 'OFF (enable -E to monitor tasks in this worker)'}\n"
         f" .> acks:        {_ACKS[bool(conf.task_acks_late)]}\n\n"
@@ -43,16 +43,3 @@ def _concurrency(plan: Plan) -> str:
         return f"{plan.concurrency} ({plan.pool})"
     most, fewest = plan.autoscale
     return f"{{min={fewest}, max={most}}} ({plan.pool})"
-
-
-def masked(url: str) -> str:
-    """A URL (or ``;``-separated URLs) with the passwords replaced."""
-    return ";".join(_masked_one(part) for part in url.split(";"))
-
-
-def _masked_one(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:**@{host}"))

@@ -1,0 +1,198 @@
+"""The kinds of settings: what a value of each is checked for, and how text is read as one."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta, tzinfo
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from canvas.wire.codecs import is_known
+
+WRONG: Final[Any] = object()
+"""What a check gives for a value that it refuses."""
+
+_TRUTH = {
+    "1": True,
+    "true": True,
+    "yes": True,
+    "on": True,
+    "0": False,
+    "false": False,
+    "no": False,
+    "off": False,
+}
+
+
+def checked(kind: str, value: Any) -> Any:
+    """``value`` as a setting of this kind keeps it; ``WRONG`` where it is not of the kind.
+
+    Text that reads as a number, a truth value or a JSON object is taken for one, where such is expected.
+    """
+    if isinstance(value, str) and kind in _READ_FROM_TEXT:
+        try:
+            value = _PARSERS[kind](value)
+        except (ValueError, KeyError):
+            return WRONG
+    return _CHECKS[kind](value)
+
+
+def parsed(kind: str, text: str) -> Any:
+    """The value of this kind that text from the environment stands for; ``WRONG`` where it stands for none."""
+    try:
+        value = _PARSERS.get(kind, _parse_any)(text)
+    except (ValueError, KeyError):
+        return WRONG
+    return _CHECKS[kind](value)
+
+
+def expected(kind: str) -> str:
+    """What a value of this kind is, in words."""
+    return _EXPECTED[kind]
+
+
+# -- text
+
+
+def _parse_any(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _parse_names(text: str) -> list[str]:
+    if text.lstrip().startswith("["):
+        return json.loads(text)  # type: ignore[no-any-return]
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    "bool": lambda text: _TRUTH[text.strip().lower()],
+    "int": int,
+    "count": int,
+    "priority": int,
+    "protocol": int,
+    "float": float,
+    "seconds": float,
+    "duration": float,
+    "names": _parse_names,
+    "serializers": _parse_names,
+    "dict": json.loads,
+    "text": str,
+    "urls": str,
+    "backend": str,
+    "timezone": str,
+    "unknown": str,
+}
+_READ_FROM_TEXT = frozenset(
+    {"bool", "int", "count", "priority", "protocol", "float", "seconds", "duration", "dict"}
+)  # fmt: skip
+
+# -- values
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _duration(value: Any) -> Any:
+    if isinstance(value, timedelta):
+        return int(value.total_seconds())
+    return value if value is None or (_number(value) and value >= 0) else WRONG
+
+
+def _names(value: Any) -> Any:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list | tuple | set | frozenset) and all(isinstance(item, str) for item in value):
+        return list(value)
+    return WRONG
+
+
+def _serializers(value: Any) -> Any:
+    names = _names(value)
+    return names if names is WRONG or all(map(is_known, names or ())) else WRONG
+
+
+def _url(value: Any) -> str | None:
+    """The text of a URL: of ``str``, or of an object that stands for a URL, such as pydantic's or yarl's."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Iterable):
+        return None
+    text = str(value)
+    return text if "://" in text else None
+
+
+def _urls(value: Any) -> Any:
+    if value is None:
+        return None
+    one = _url(value)
+    if one is not None:
+        return one
+    many = [_url(item) for item in value] if isinstance(value, list | tuple) else []
+    return ";".join(str(url) for url in many) if many and None not in many else WRONG
+
+
+def _backend(value: Any) -> Any:
+    """Also what is no URL, such as a class: what cannot be used is refused where it is used."""
+    found = _urls(value)
+    return value if found is WRONG else found
+
+
+def _timezone(value: Any) -> Any:
+    if value is None or isinstance(value, tzinfo):
+        return value
+    try:
+        ZoneInfo(value)
+    except (ValueError, TypeError, OSError, KeyError):
+        return WRONG
+    return value
+
+
+def _count(value: Any) -> Any:
+    return value if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0) else WRONG
+
+
+_CHECKS: dict[str, Callable[[Any], Any]] = {
+    "any": lambda value: value,
+    "bool": lambda value: (
+        value if value is None or isinstance(value, bool) else (bool(value) if value in (0, 1) else WRONG)
+    ),
+    "int": lambda value: value if value is None or _number(value) else WRONG,
+    "float": lambda value: value if value is None or _number(value) else WRONG,
+    "seconds": lambda value: value if value is None or (_number(value) and value >= 0) else WRONG,
+    "count": _count,
+    "priority": lambda value: value if value is None or (_number(value) and 0 <= value <= 255) else WRONG,
+    "protocol": lambda value: value if value in (1, 2) else WRONG,
+    "text": lambda value: value if value is None or isinstance(value, str) else WRONG,
+    "urls": _urls,
+    "backend": _backend,
+    "names": _names,
+    "serializers": _serializers,
+    "timezone": _timezone,
+    "dict": lambda value: dict(value) if isinstance(value, Mapping) else (None if value is None else WRONG),
+    "duration": _duration,
+    "unknown": lambda value: value if value in ("dead", "requeue") else WRONG,
+}
+_EXPECTED = {
+    "any": "any value",
+    "bool": "true or false",
+    "int": "a number",
+    "float": "a number",
+    "seconds": "seconds, 0 or more",
+    "count": "a whole number, 0 or more",
+    "priority": "a priority from 0 to 255",
+    "protocol": "1 or 2",
+    "text": "text",
+    "urls": "a URL or a list of URLs",
+    "backend": "a URL or a list of URLs",
+    "names": "a list of names",
+    "serializers": "a list of json, msgpack, yaml, pickle or their content types",
+    "timezone": "the name of a time zone, such as 'Europe/Berlin', or a tzinfo",
+    "dict": "a mapping",
+    "duration": "seconds, a timedelta, or None",
+    "unknown": '"dead" or "requeue"',
+}
