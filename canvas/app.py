@@ -23,6 +23,7 @@ from canvas.drivers.base import Driver
 from canvas.eager import apply_eagerly
 from canvas.errors import AlreadyRegistered, AlwaysEagerIgnored, ConfigurationError
 from canvas.events import Events, SentEvents
+from canvas.model.addresses import masked_url
 from canvas.model.current import called_task, current_request, set_current_app
 from canvas.model.ids import new_id
 from canvas.model.names import task_name
@@ -33,6 +34,7 @@ from canvas.result import AppGroupResult, AsyncResult, ResultSet
 from canvas.routing import Router
 from canvas.runs import Runs, at_once
 from canvas.send import Sender
+from canvas.settings import SETTINGS
 from canvas.telemetry import emit
 from canvas.validation import Models
 from canvas.wire.signing import Signer, signer
@@ -51,6 +53,26 @@ _SOCKET_SETTINGS = ("socket_timeout", "socket_connect_timeout", "socket_keepaliv
 """Settings of the results' connections, after ``redis_``."""
 
 
+_ROUTING = ("router", "client")
+_ADDRESS = ("driver", "backend", "runs")
+_MADE_FROM = {
+    **dict.fromkeys(("task_routes", "task_queues", "task_create_missing_queues"), _ROUTING),
+    **dict.fromkeys(("task_default_queue", "task_default_exchange", "task_default_exchange_type"), _ROUTING),
+    "task_default_routing_key": _ROUTING,
+    **dict.fromkeys(("broker_url", "broker_use_ssl", "broker_transport_options"), _ADDRESS),
+    **dict.fromkeys(("result_backend", "redis_backend_use_ssl", "result_backend_transport_options"), _ADDRESS),
+    "accept_content": ("accept_content", "backend"),
+    "result_accept_content": ("backend",),
+    "result_serializer": ("backend",),
+    "task_serializer": ("runs",),
+    "workflow_expires": ("runs",),
+    "message_signing_keys": ("signer", "client", "runs"),
+    "message_signature_required": ("signer", "client", "runs"),
+}
+"""By setting: the attributes of an app that are made from it at first use."""
+_HOLDS_SETTINGS = ("router", "client", "backend", "runs", "accept_content", "signer")
+
+
 def _signal(name: str) -> "cached_property[Signal]":
     def make(app: "Canvas") -> "Signal":
         # Most programs listen to none of them.
@@ -62,7 +84,7 @@ def _signal(name: str) -> "cached_property[Signal]":
 
 
 class Canvas:
-    """An application: ``Canvas("shop", broker="redis://…", backend="redis://…")``.
+    """An application: ``Canvas("shop", broker="redis://…", backend="redis://…")``. Its arguments are in Celery's order.
 
     ``main`` names tasks defined in ``__main__``. Further keyword arguments, and ``changes``, are settings. Settings may
     also come from ``config_from_object``, the environment (``CANVAS_…``) and assignment to ``app.conf``.
@@ -75,18 +97,31 @@ class Canvas:
     def __init__(
         self,
         main: str | None = None,
-        broker: str | None = None,
-        backend: str | None = None,
-        include: Iterable[str] | None = None,
+        loader: Any = None,
+        backend: Any = None,
+        amqp: Any = None,
+        events: Any = None,
+        log: Any = None,
+        control: Any = None,
         set_as_current: bool = True,
-        config_source: Any = None,
-        namespace: str | None = None,
-        task_cls: type[task_module.Task[Any]] | str | None = None,
+        tasks: Any = None,
+        broker: Any = None,
+        include: Iterable[str] | None = None,
         changes: Mapping[str, Any] | None = None,
+        config_source: Any = None,
+        fixups: Any = None,
+        task_cls: type[task_module.Task[Any]] | str | None = None,
         autofinalize: bool = True,
+        namespace: str | None = None,
         strict_typing: bool = True,
+        config_source_silent: bool = False,
         **settings: Any,
     ) -> None:
+        parts = {
+            "loader": loader, "amqp": amqp, "events": events, "log": log, "control": control, "tasks": tasks,
+            "fixups": fixups,
+        }  # fmt: skip
+        self._refuse_parts(parts)
         self.main = main
         self.autofinalize = autofinalize
         self.strict_typing = strict_typing
@@ -95,12 +130,13 @@ class Canvas:
         if include is not None:
             self._overrides["include"] = list(include)
         self._source = (config_source, namespace)
+        self._source_silent = config_source_silent
         self._tasks = TaskRegistry(self.register_task)
         self._unbound: list[task_module.Task[Any]] = []
         self._lock = threading.RLock()
         self.clock_offset = 0.0
         """Seconds by which the broker's clock is ahead of this machine's, as far as a worker knows."""
-        self._finalized = self._finalizing = False
+        self._finalized = self._finalizing = self._configured = False
         self._discover: list[Callable[[], None]] = []
         self._local_oid = threading.local()
         self._django: DjangoFixup | None = None
@@ -117,6 +153,17 @@ class Canvas:
         builtins.register(self)
         shared.adopt(self)
         self.on_init()
+
+    @staticmethod
+    def _refuse_parts(parts: Mapping[str, Any]) -> None:
+        """Warn of parts of Celery's that canvas has no place for. Raises ConfigurationError for a URL as ``loader``."""
+        if isinstance(parts["loader"], str) and "://" in parts["loader"]:
+            raise ConfigurationError(
+                f"Canvas: the second argument is Celery's loader; got {masked_url(parts['loader'])!r}: "
+                "give the broker by name, as in Canvas('shop', broker='redis://…')"
+            )
+        for name in (name for name, part in parts.items() if part is not None):
+            warn_caller(f"Canvas: {name}= has no meaning in canvas and is ignored")
 
     def on_init(self) -> None:
         """For subclasses: called when the app is made."""
@@ -141,7 +188,19 @@ class Canvas:
     def conf(self) -> Config:
         """The settings; assign to change them."""
         source, namespace = self._source
-        return Config.load(obj=source, namespace=namespace, environ=os.environ, overrides=self._overrides)
+        if isinstance(source, str) and self._source_silent:
+            try:
+                source = imported(source)
+            except (ImportError, AttributeError):
+                source = None
+        conf = Config.load(obj=source, namespace=namespace, environ=os.environ, overrides=self._overrides)
+        conf.bind_to(self._setting_changed)
+        return conf
+
+    def _setting_changed(self, name: str) -> None:
+        """Make again, at the next use, what was made from the setting's old value."""
+        for made in _MADE_FROM.get(name, ()):
+            self.__dict__.pop(made, None)
 
     def config_from_object(
         self, obj: Any, silent: bool = False, force: bool = False, namespace: str | None = None
@@ -162,6 +221,11 @@ class Canvas:
                 self._source = (None, None)
                 conf = self.conf
             conf.update(before.assigned() if before is not None else {})
+            for made in _HOLDS_SETTINGS:
+                self.__dict__.pop(made, None)
+            for name in SETTINGS:
+                if before is not None and conf[name] != before[name]:
+                    self._setting_changed(name)
 
     def config_from_envvar(self, variable: str, silent: bool = False, force: bool = False) -> None:
         """Take settings from the module that an environment variable names."""
@@ -291,15 +355,28 @@ class Canvas:
                 raise RuntimeError("Contract breach: app not finalized; call app.finalize() first (autofinalize=False)")
             self._finalizing = True
             try:
-                # What receivers change of the settings is to reach the tasks.
-                self.tell("on_configure")
-                self.tell("on_after_configure", source=self.conf)
+                self._configure()
                 while self._unbound:
                     self._unbound.pop().bind(self)
                 self._finalized = True
                 self.tell("on_after_finalize")
             finally:
                 self._finalizing = False
+
+    def _configure(self) -> None:
+        """Send what is sent before tasks take the settings' values: receivers may change the settings."""
+        if not self._configured:
+            self._configured = True
+            self.tell("on_configure")
+            self.tell("on_after_configure", source=self.conf)
+
+    def bind_task(self, task: task_module.Task[Any]) -> None:
+        """Give one task the settings' values now, before the app is finalized."""
+        with self._lock:
+            if task in self._unbound:
+                self._unbound.remove(task)
+            self._configure()
+            task.bind(self)
 
     on_configure = _signal("on_configure")
     on_after_configure = _signal("on_after_configure")
@@ -433,7 +510,10 @@ class Canvas:
         """Compile ``sig`` and send what starts it; the handle of its result (``None`` for an empty chain)."""
         if self.conf.task_always_eager:
             return apply_eagerly(self, sig, tuple(args), dict(kwargs), dict(options))
-        return self.sender.send(sig, self.sender.plan(sig, args, kwargs, options), options)
+        plan = self.sender.plan(sig, args, kwargs, options)
+        if self.sends_itself and sig.subtask_type is None:
+            return self.sender.send_by_name(plan.dispatches[0])
+        return self.sender.send(sig, plan, options)
 
     async def aapply_signature(
         self, sig: Signature[Any], args: Iterable[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
@@ -441,7 +521,17 @@ class Canvas:
         """``apply_signature`` on an event loop."""
         if self.conf.task_always_eager:
             return apply_eagerly(self, sig, tuple(args), dict(kwargs), dict(options))
+        if self.sends_itself:
+            # A program on an event loop has imported it already; all others do without.
+            import asyncio
+
+            return await asyncio.to_thread(self.apply_signature, sig, args, kwargs, options)
         return await self.sender.asend(sig, self.sender.plan(sig, args, kwargs, options), options)
+
+    @property
+    def sends_itself(self) -> bool:
+        """Whether its class, or itself, has a ``send_task`` of its own, which sends tasks and signatures, too."""
+        return type(self).send_task is not Canvas.send_task or "send_task" in self.__dict__
 
     def apply_eagerly(
         self, sig: Signature[Any], args: tuple[Any, ...], kwargs: dict[str, Any], options: Mapping[str, Any]
@@ -460,16 +550,32 @@ class Canvas:
         return self.sender.plan(sig, args, kwargs or {}, options or {})
 
     def send_task(
-        self,
-        name: str,
-        args: Iterable[Any] | None = None,
-        kwargs: Mapping[str, Any] | None = None,
+        self, name: str, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None,
+        countdown: float | None = None, eta: Any = None, task_id: str | None = None, producer: Any = None,
+        connection: Any = None, router: Any = None, result_cls: Any = None, expires: Any = None,
+        publisher: Any = None, link: Any = None, link_error: Any = None, add_to_parent: bool = True,
+        group_id: str | None = None, group_index: int | None = None, retries: int = 0, chord: Any = None,
+        reply_to: str | None = None, time_limit: float | None = None, soft_time_limit: float | None = None,
+        root_id: str | None = None, parent_id: str | None = None, route_name: str | None = None,
+        shadow: str | None = None, chain: Any = None, task_type: Any = None, replaced_task_nesting: int = 0,
         **options: Any,
-    ) -> Any:
+    ) -> Any:  # fmt: skip
         """Send a task by name; it need not be registered here. Returns its AsyncResult.
 
-        The options of a task that is registered here count, as in Celery; its arguments are not held against it.
+        The options of a task that is registered here count, as in Celery; its arguments are not checked against it. A
+        subclass that overrides this also sends the tasks and signatures of its app.
         """
+        named = {
+            "countdown": countdown, "eta": eta, "task_id": task_id, "producer": producer, "connection": connection,
+            "router": router, "result_cls": result_cls, "expires": expires, "publisher": publisher, "link": link,
+            "link_error": link_error, "group_id": group_id, "group_index": group_index, "retries": retries or None,
+            "chord": chord, "reply_to": reply_to, "time_limit": time_limit, "soft_time_limit": soft_time_limit,
+            "root_id": root_id, "parent_id": parent_id, "route_name": route_name, "shadow": shadow, "chain": chain,
+            "replaced_task_nesting": replaced_task_nesting or None,
+        }  # fmt: skip
+        options.update((option, value) for option, value in named.items() if value is not None)
+        if not add_to_parent:
+            options["add_to_parent"] = False
         return self.sender.send(*self._by_name(name, args, kwargs, options), options)
 
     async def asend_task(
@@ -479,7 +585,12 @@ class Canvas:
         kwargs: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> Any:
-        """``send_task`` on an event loop."""
+        """``send_task`` on an event loop; options by name only."""
+        if self.sends_itself:
+            # A program on an event loop has imported it already; all others do without.
+            import asyncio
+
+            return await asyncio.to_thread(lambda: self.send_task(name, args, kwargs, **options))
         return await self.sender.asend(*self._by_name(name, args, kwargs, options), options)
 
     def _by_name(self, name: str, args: Any, kwargs: Any, options: Mapping[str, Any]) -> tuple[Signature[Any], Plan]:
@@ -576,7 +687,8 @@ class Canvas:
     def close(self) -> None:
         """Release connections; using the app again opens new ones."""
         driver = self.__dict__.pop("driver", None)
-        self.__dict__.pop("backend", None)
+        for made in ("backend", "runs"):
+            self.__dict__.pop(made, None)
         if driver is not None:
             driver.broker.close()
             if driver.results is not None:

@@ -3,10 +3,13 @@
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from canvas.errors import CompositionError, InvalidTaskError
 from canvas.model.signature import as_list
+
+if TYPE_CHECKING:
+    from canvas.task import Task
 
 
 def check_call(task: str, args: Any, kwargs: Any) -> None:
@@ -26,6 +29,18 @@ def check_options(task: str, options: Mapping[str, Any]) -> None:
         check = _CHECKS.get(name)
         if check is not None and value is not None:
             check(task, name, value)
+
+
+def check_limits(task: "Task[Any]", options: Mapping[str, Any]) -> None:
+    """Raise ValueError, as Celery does, for a soft time limit above the hard one, of the call or of its task."""
+    soft = options.get("soft_time_limit") or task.soft_time_limit
+    if not soft:
+        return
+    hard = options.get("time_limit") or task.time_limit
+    if hard and soft > hard:
+        raise ValueError(
+            f"{task.name}: soft_time_limit must be less than or equal to time_limit; got {soft:g} s and {hard:g} s"
+        )
 
 
 def _text(task: str, name: str, value: Any) -> None:

@@ -7,7 +7,7 @@ environment win over all of these, as in Celery, which reads no other setting fr
 """
 
 import importlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -45,7 +45,7 @@ class Config:
             default = setting.default
             self.__dict__[name] = default.copy() if isinstance(default, dict | list) else default
         own: dict[str, Any] = {"_given": {}, "_assigned": {}, "_before": {}, "_others": {}, "_pinned": {}}
-        self.__dict__.update(own, _prefix="", _source=None)
+        self.__dict__.update(own, _prefix="", _source=None, _changed=_ignored)
 
     @classmethod
     def load(
@@ -82,7 +82,15 @@ class Config:
                 conf.pin(name, environ[f"CELERY_{name.upper()}"])
         return conf
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy has: the settings, and neither their app nor the object that they came from."""
+        return {**self.__dict__, "_changed": _ignored, "_source": None}
+
     # -- setting
+
+    def bind_to(self, changed: Callable[[str], None]) -> None:
+        """Call ``changed`` with the name of each setting that is set from now on."""
+        self.__dict__["_changed"] = changed
 
     def _set(self, name: str, value: Any, source: str) -> None:
         name = self._named(name)
@@ -96,6 +104,7 @@ class Config:
         kept = self._pinned.get(name, kept)
         self.__dict__[name] = kept
         self._given[name] = kept
+        self._changed(name)
 
     def _keep(self, name: str, value: Any, source: str, near: str | None) -> None:
         """Keep what is not a setting, unless settings are strict."""
@@ -169,6 +178,7 @@ class Config:
         self._given.pop(name)
         if given:
             self._given[name] = before
+        self._changed(name)
 
     __delitem__ = __delattr__
 
@@ -289,6 +299,10 @@ class Config:
 
     def __repr__(self) -> str:
         return f"<Config {self.table()!r}>"
+
+
+def _ignored(name: str) -> None:
+    pass
 
 
 def masked(name: str, value: Any) -> Any:

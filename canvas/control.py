@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from canvas.drivers.base import Inbox
 from canvas.errors import DuplicateNodenameWarning
+from canvas.model.current import current_app
 from canvas.model.ids import new_id
 from canvas.model.revocation import id_entry, stamp_entries
 from canvas.wire import message as wire
@@ -153,9 +154,7 @@ class Control:
         matcher: str | None = None,
     ) -> "Inspect":
         """``app.control.inspect().active()``; of another ``app``'s workers where one is given."""
-        options = {"timeout": timeout, "callback": callback, "pattern": pattern, "matcher": matcher, "limit": limit}
-        nodes = [destination] if isinstance(destination, str) else destination
-        return Inspect(self if app is None else app.control, {"destination": nodes, **options})
+        return Inspect(destination, timeout, callback, connection, app or self._app, limit, pattern, matcher)
 
     def time_limit(
         self,
@@ -286,12 +285,33 @@ def warn_of_duplicates(answers: list[dict[str, Any]]) -> None:
 class Inspect:
     """Questions to workers; each answers ``{node: answer}``, or ``None`` when no worker answers."""
 
-    def __init__(self, control: Control, options: dict[str, Any]) -> None:
-        self._control = control
-        self._options = options
+    app: "Canvas | None" = None
+
+    def __init__(
+        self,
+        destination: list[str] | str | None = None,
+        timeout: float = 1.0,
+        callback: Callable[[dict[str, Any]], Any] | None = None,
+        connection: Any = None,
+        app: "Canvas | None" = None,
+        limit: int | None = None,
+        pattern: str | None = None,
+        matcher: str | None = None,
+    ) -> None:
+        """Ask the workers of ``app`` (by default the current app) that ``destination`` or ``pattern`` names.
+
+        ``timeout`` is in seconds. ``connection`` is Celery's, and not needed here.
+        """
+        self.app = app or self.app or current_app()
+        nodes = [destination] if isinstance(destination, str) else destination
+        self._options: dict[str, Any] = {
+            "destination": nodes, "timeout": timeout, "callback": callback, "pattern": pattern, "matcher": matcher,
+            "limit": limit,
+        }  # fmt: skip
 
     def _ask(self, command: str, **arguments: Any) -> dict[str, Any] | None:
-        answers = self._control.broadcast(command, arguments, reply=True, **self._options)
+        assert self.app is not None
+        answers = self.app.control.broadcast(command, arguments, reply=True, **self._options)
         return by_node(answers) or None
 
     def ping(self, destination: list[str] | None = None) -> dict[str, Any] | None:

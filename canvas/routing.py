@@ -49,7 +49,7 @@ class Router:
         self.tasks: Mapping[str, Any] = {}
         """What router functions get as ``task``, by name."""
         self._routes = _compiled(routes)
-        self._default = self._addressed({})
+        self._default: Route | None = None
 
     @property
     def creates_missing(self) -> bool:
@@ -74,9 +74,11 @@ class Router:
         given = {key: options[key] for key in _ADDRESS if options.get(key)}
         if self._routes:
             given = {**self._looked_up(name, options, args, kwargs or {}), **given}
-        if not given:
-            return self._default
-        return self._addressed(given)
+        if given:
+            return self._addressed(given)
+        if self._default is None:
+            self._default = self._addressed({})
+        return self._default
 
     def consumed(self, select: Sequence[str] = (), exclude: Sequence[str] = ()) -> list[Queue]:
         """The queues a worker takes from: those selected, or all configured, but for those excluded."""
@@ -91,14 +93,29 @@ class Router:
         priority = given.get("priority")
         exchange, routing_key = given.get("exchange"), given.get("routing_key")
         exchange = getattr(exchange, "name", exchange)
-        queue = given.get("queue") or self._default_name
-        found = self._queue(getattr(queue, "name", queue))
+        queue = given.get("queue")
+        if not queue:
+            found = self._default_queue()
+        elif isinstance(queue, str):
+            found = self._queue(queue)
+        else:
+            given_queue = _queue(queue)
+            found = self._queues.get(given_queue.name, given_queue)
         if (given.get("exchange_type") or found.exchange_type) == "direct" and not (exchange and routing_key):
             return Route("", found.name, priority)
         if exchange:
             return Route(exchange, routing_key or "", priority)
         filled = found.filled()
         return Route(filled.exchange, routing_key or filled.routing_key, priority)
+
+    def _default_queue(self) -> Queue:
+        name = self._default_name
+        if name in self._queues or self._create_missing:
+            return self._queue(name)
+        raise QueueNotFound(
+            f"queue {name!r}, the task_default_queue, is not in task_queues ({', '.join(self._queues)}), and "
+            "task_create_missing_queues is off: name a queue in the call or in task_routes, or set task_default_queue"
+        )
 
     def _queue(self, name: str) -> Queue:
         queue = self._queues.get(name)

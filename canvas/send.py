@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from canvas.backend import NO_CHORD_BACKEND
-from canvas.call_check import check_options, embedded
+from canvas.call_check import check_limits, check_options, embedded
 from canvas.client import Ambient, Outgoing
 from canvas.drivers.base import Delays
 from canvas.drivers.delays import delays
@@ -76,26 +76,37 @@ class Sender:
         return self._sent(sig, plan, outgoing, options) if alone is None else alone
 
     def _sent_by_themselves(self, sig: Signature[Any], plan: Plan) -> list[Dispatch]:
-        """Take those of a composite's messages out of its plan whose tasks have an ``apply_async`` of their own."""
+        """Take those of a composite's messages out of its plan whose tasks have an ``apply_async`` of their own; all of
+        them, where the app has a ``send_task`` of its own."""
         if sig.subtask_type is None:
             return []
-        tasks = self._app.tasks
+        tasks, every = self._app.tasks, self._app.sends_itself
         left: list[Dispatch] = []
         own: list[Dispatch] = []
         for dispatch in plan.dispatches:
             task = tasks.get(dispatch.task)
-            (own if task is not None and task.sends_itself else left).append(dispatch)
+            (own if every or (task is not None and task.sends_itself) else left).append(dispatch)
         plan.dispatches = left
         return own
 
     def _have_sent(self, plan: Plan, own: list[Dispatch]) -> Any:
         """Have them sent; the result of the one that is the whole plan."""
         for dispatch in own:
-            options = {**dispatch.options, "add_to_parent": False}
-            result = self._app.tasks[dispatch.task].apply_async(dispatch.args, dispatch.kwargs, **options)
-            if plan.result is not None and plan.result.parent is None and plan.result.id == options["task_id"]:
+            dispatch.options["add_to_parent"] = False
+            task = self._app.tasks.get(dispatch.task)
+            if task is not None and task.sends_itself:
+                result = task.apply_async(dispatch.args, dispatch.kwargs, **dispatch.options)
+            else:
+                result = self.send_by_name(dispatch)
+            if plan.result is not None and plan.result.parent is None and plan.result.id == dispatch.options["task_id"]:
                 return result
         return None
+
+    def send_by_name(self, dispatch: Dispatch) -> Any:
+        """Have the app's own ``send_task`` send it, with the options that its task gives."""
+        task = self._app.tasks.get(dispatch.task)
+        given = {**(task.exec_options() if task is not None else {}), **dispatch.options}
+        return self._app.send_task(dispatch.task, dispatch.args, dispatch.kwargs, task_type=task, **given)
 
     def _start(self, joins: list[Join], messages: list[Publish], options: Mapping[str, Any]) -> None:
         """Start chords, and send their headers, in one step. Raises NoResultBackend."""
@@ -164,8 +175,10 @@ class Sender:
             plan = single(sig, args, kwargs, options, app.new_id)
         for dispatch in plan.dispatches:
             task = app.tasks.get(dispatch.task)
-            if typed and task is not None:
-                task.check_arguments(dispatch.args, dispatch.kwargs)
+            if task is not None:
+                if typed:
+                    task.check_arguments(dispatch.args, dispatch.kwargs)
+                check_limits(task, dispatch.options)
             self._check_embedded(dispatch)
         return plan
 

@@ -8,13 +8,14 @@ from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 from canvas.annotations import annotate
 from canvas.backoff import retry_delay
 from canvas.call_check import check_call
-from canvas.errors import CompositionError, MaxRetriesExceededError, OperationalError, Replaced, Retry
+from canvas.errors import CompositionError, MaxRetriesExceededError, NotRegistered, OperationalError, Replaced, Retry
 from canvas.model.current import composing, current_request, current_task_named, enter_call, leave_call, request_of
 from canvas.model.request import Request
 from canvas.model.signature import Signature
 from canvas.model.spread import chunks, xmap, xstarmap
 from canvas.replacement import replacement
 from canvas.turns import Chooser, check_turns
+from canvas.unbound import CurrentApp, from_settings
 from canvas.validation import Models
 
 R = TypeVar("R")
@@ -29,6 +30,8 @@ FROM_CONFIG = {
     "serializer": "task_serializer",
     "rate_limit": "task_default_rate_limit",
     "priority": "task_default_priority",
+    "time_limit": "task_time_limit",
+    "soft_time_limit": "task_soft_time_limit",
     "track_started": "task_track_started",
     "acks_late": "task_acks_late",
     "acks_on_failure_or_timeout": "task_acks_on_failure_or_timeout",
@@ -47,7 +50,7 @@ class Task(Generic[R]):
 
     name: str = ""
     abstract: bool = True
-    typing: bool | None = None
+    typing: bool | None = from_settings()
     """Whether a call's arguments are held against the function; ``None``: as the app's ``strict_typing``."""
     max_retries: int | None = 3
     default_retry_delay: float = 180
@@ -60,7 +63,7 @@ class Task(Generic[R]):
     """Double the delay with each retry, from this many seconds on (``True``: 1)."""
     retry_backoff_max: float = 600
     retry_jitter: bool = True
-    rate_limit: str | float | None = None
+    rate_limit: str | float | None = from_settings()
     """How often it may start: ``"10/s"``, ``"5/m"``, ``"100/h"``, or a number a second."""
     rate_limit_scope: str = "worker"
     """``worker``: each node for itself, as Celery's; ``global``: all of them together."""
@@ -76,44 +79,49 @@ class Task(Generic[R]):
     """When the next may be sent: ``finish``, ``success``, ``start``, or only ``expiry``."""
     unique_conflict: str = "return"
     """A call that is not sent gives the result of the one under way (``return``) or DuplicateTask (``raise``)."""
-    ignore_result: bool | None = None
+    ignore_result: bool | None = from_settings()
     trail: bool = True
     send_events: bool = True
-    store_errors_even_if_ignored: bool | None = None
-    serializer: str | None = None
+    store_errors_even_if_ignored: bool | None = from_settings()
+    serializer: str | None = from_settings()
     compression: str | None = None
-    time_limit: float | None = None
-    soft_time_limit: float | None = None
-    track_started: bool | None = None
-    acks_late: bool | None = None
-    acks_on_failure_or_timeout: bool | None = None
-    acks_on_failure: bool | None = None
+    time_limit: float | None = from_settings()
+    soft_time_limit: float | None = from_settings()
+    track_started: bool | None = from_settings()
+    acks_late: bool | None = from_settings()
+    acks_on_failure_or_timeout: bool | None = from_settings()
+    acks_on_failure: bool | None = from_settings()
     """Where it is off, a failed task's message is kept as a dead letter; by default as the one above."""
-    acks_on_timeout: bool | None = None
+    acks_on_timeout: bool | None = from_settings()
     """Where it is off, a task that its hard time limit ended runs again; by default as the one above."""
-    reject_on_worker_lost: bool | None = None
+    reject_on_worker_lost: bool | None = from_settings()
     throws: tuple[type[BaseException], ...] = ()
     expires: Any = None
-    priority: int | None = None
+    priority: int | None = from_settings()
     queue: str | None = None
     exchange: str | None = None
     routing_key: str | None = None
     delivery_mode: Any = None
-    store_eager_result: bool | None = None
+    store_eager_result: bool | None = from_settings()
     resultrepr_maxsize: int = 1024
-    app: Any = None
+    app: Any = CurrentApp()
+    """The app it is registered in; of a task that is not registered, the current one."""
     bound: bool = False
     models: Models | None = None
     """The pydantic models of its arguments and result, where it has such."""
     MaxRetriesExceededError = MaxRetriesExceededError
     OperationalError = OperationalError
 
-    sends_itself: ClassVar[bool] = False
-    """Its class has an ``apply_async`` of its own, which sends its signatures, too."""
+    _own_apply: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.sends_itself = cls.apply_async is not Task.apply_async
+        cls._own_apply = cls.apply_async is not Task.apply_async
+
+    @property
+    def sends_itself(self) -> bool:
+        """Whether its class, or itself, has an ``apply_async`` of its own, which sends its signatures, too."""
+        return self._own_apply or "apply_async" in self.__dict__
 
     def run(self, *args: Any, **kwargs: Any) -> R:
         """The work. Subclasses of ``Task`` define it; ``@app.task`` takes the function."""
@@ -139,15 +147,19 @@ class Task(Generic[R]):
         """Make it ``app``'s, filling unset attributes from the app's settings."""
         self.app = app
         annotate(self, app.conf.task_annotations)
-        if self.typing is None:
-            self.typing = app.strict_typing
+        self._leave_to("typing", app.strict_typing)
         for attribute, setting in FROM_CONFIG.items():
-            if getattr(self, attribute) is None:
-                setattr(self, attribute, app.conf[setting])
+            self._leave_to(attribute, app.conf[setting])
         for attribute in ("acks_on_failure", "acks_on_timeout"):
-            if getattr(self, attribute) is None:
-                setattr(self, attribute, self.acks_on_failure_or_timeout is not False)
+            if self.__dict__[attribute] is None:
+                self.__dict__[attribute] = self.acks_on_failure_or_timeout is not False
         check_turns(self)
+
+    def _leave_to(self, attribute: str, setting: Any) -> None:
+        """Take the setting's value for an attribute that neither the task nor its class gives."""
+        given = self.__dict__.get(attribute)
+        given = getattr(type(self), attribute) if given is None else given
+        self.__dict__[attribute] = setting if given is None else given
 
     # -- signatures
 
@@ -204,7 +216,7 @@ class Task(Generic[R]):
 
         Raises TypeError when the arguments don't fit the function (``typing``), EncodeError, OperationalError.
         """
-        check_call(self.name, args, kwargs)
+        self._check_call(args, kwargs)
         shadow = shadow or self.shadow_name(args, kwargs, options)
         given = self._call_options(task_id, producer, link, link_error, shadow, options)
         return self.app.apply_signature(self.signature(args, kwargs), (), {}, given)
@@ -217,13 +229,26 @@ class Task(Generic[R]):
         self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
     ) -> Any:
         """``apply_async``, without blocking the event loop."""
-        check_call(self.name, args, kwargs)
+        self._check_call(args, kwargs)
         if self.sends_itself:
             # A program on an event loop has imported it already; all others do without.
             import asyncio
 
             return await asyncio.to_thread(lambda: self.apply_async(args, kwargs, **options))
         return await self.app.aapply_signature(self.signature(args, kwargs), (), {}, options)
+
+    def _check_call(self, args: Any, kwargs: Any) -> None:
+        """Raise NotRegistered where it has no name or no app, TypeError for arguments of the wrong kind."""
+        self._check_registered()
+        check_call(self.name, args, kwargs)
+
+    def _check_registered(self) -> None:
+        if not self.name or self.app is None:
+            kind = type(self)
+            raise NotRegistered(
+                f"{kind.__module__}.{kind.__qualname__} is not registered in an app: "
+                f"register it with app.register_task({kind.__qualname__}()) before it is called"
+            )
 
     def _call_options(
         self, task_id: Any, producer: Any, link: Any, link_error: Any, shadow: Any, options: dict[str, Any]
@@ -246,6 +271,7 @@ class Task(Generic[R]):
         **options: Any,
     ) -> Any:
         """Run it here and now; returns an EagerResult with what a worker would have stored."""
+        self._check_registered()
         given = self._call_options(None, None, link, link_error, None, options)
         return self.app.apply_eagerly(self.signature(args, kwargs), (), {}, given)
 

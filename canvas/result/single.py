@@ -264,11 +264,19 @@ class AsyncResult(Handle):
         (self.app or current_app()).control.revoke(self.id, terminate=terminate, signal=signal or "SIGTERM")
 
     def revoke_by_stamped_headers(
-        self, headers: dict[str, Any], terminate: bool = False, signal: str | None = None, **_: Any
+        self,
+        headers: dict[str, Any],
+        connection: Any = None,
+        terminate: bool = False,
+        signal: str | None = None,
+        wait: bool = False,
+        timeout: float | None = None,
     ) -> None:
-        """``revoke`` every task that has one of these stamps."""
-        control = (self.app or current_app()).control
-        control.revoke_by_stamped_headers(headers, terminate=terminate, signal=signal or "SIGTERM")
+        """``revoke`` every task that has one of these stamps; with ``wait`` return when workers have answered, or after
+        ``timeout`` seconds (1). ``connection`` is Celery's, and not needed here."""
+        (self.app or current_app()).control.revoke_by_stamped_headers(
+            headers, terminate=terminate, signal=signal or "SIGTERM", reply=wait, timeout=timeout or 1.0
+        )
 
     # -- lineage
 

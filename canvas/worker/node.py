@@ -270,5 +270,5 @@ def _warn_of_limits(app: Canvas, plan: Plan) -> None:
         if task.time_limit and not (free and inspect.iscoroutinefunction(task.run))
     )
     if app.conf.task_time_limit or limited:
-        who = ", ".join(limited[:5]) or "task_time_limit"
+        who = "task_time_limit" if app.conf.task_time_limit else ", ".join(limited[:5])
         emit("worker.unlimited", pool=plan.pool, who=who)

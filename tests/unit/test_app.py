@@ -43,7 +43,7 @@ def test_options_and_binding(app):
         return self.name, x
 
     assert bound(1) == ("bound", 1)
-    assert (bound.queue, bound.max_retries, bound.acks_late is None) == ("q", 7, True)
+    assert (bound.queue, bound.max_retries, bound.acks_late) == ("q", 7, app.conf.task_acks_late)
     app.finalize()
     assert bound.acks_late is True
     assert bound.exec_options() == {"queue": "q", "priority": 3, "serializer": "json", "ignore_result": True}

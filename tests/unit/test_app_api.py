@@ -1,0 +1,261 @@
+"""Calls of the app that are Celery's: positions of arguments, overridden methods, options read early, settings changed
+late."""
+
+import asyncio
+import inspect
+from unittest.mock import patch
+
+import celery
+import celery.app.control
+import celery.result
+import pytest
+
+from canvas import Canvas, Task, chain, chord, group
+from canvas.control import Inspect
+from canvas.errors import ConfigurationError, NotRegistered, QueueNotFound
+from canvas.result import AsyncResult
+from canvas.wire import message as wire
+
+
+@pytest.fixture
+def app(request):
+    return Canvas("api", broker=f"memory://{request.node.name}", backend=f"memory://{request.node.name}")
+
+
+def sent(app, queue="celery"):
+    """The messages in a queue."""
+    return [wire.decode(payload, accept=("json",)) for payload in payloads(app, queue)]
+
+
+def payloads(app, queue):
+    found = []
+    while delivery := next(iter(app.driver.broker.lease(lease(queue))), None):
+        found.append(delivery.payload)
+    return found
+
+
+def lease(queue):
+    from canvas.drivers.base import Lease
+
+    return Lease("w", [queue], 1, 30.0)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (Canvas.send_task, celery.Celery.send_task), (Canvas.__init__, celery.Celery.__init__),
+        (Inspect.__init__, celery.app.control.Inspect.__init__),
+        (AsyncResult.revoke_by_stamped_headers, celery.result.AsyncResult.revoke_by_stamped_headers),
+    ],
+)  # fmt: skip
+def test_arguments_have_celerys_order(ours, theirs):
+    expected = [name for name, one in inspect.signature(theirs).parameters.items() if one.kind is not one.VAR_KEYWORD]
+    assert list(inspect.signature(ours).parameters)[: len(expected)] == expected
+
+
+def test_a_url_in_the_place_of_the_loader_is_refused():
+    with pytest.raises(ConfigurationError, match=r"second argument is Celery's loader; got 'redis://:\*\*@h'.*broker="):
+        Canvas("positional", "redis://:secret@h")
+    with pytest.warns(UserWarning, match="loader= has no meaning"):
+        assert Canvas("positional", "default", "redis://b", set_as_current=False).conf.result_backend == "redis://b"
+
+
+def test_send_task_by_position(app):
+    app.send_task("add", (1,), {}, None, None, "an-id")
+    assert sent(app)[0].id == "an-id"
+
+
+class Counting(Canvas):
+    seen: list = []
+
+    def send_task(self, name, args=None, kwargs=None, **options):
+        self.seen.append((name, tuple(args or ()), options.get("queue"), options.get("countdown")))
+        options["headers"] = {"tenant": "t1"}
+        return super().send_task(name, args, kwargs, **options)
+
+
+def test_an_overridden_send_task_sends_tasks_and_signatures(request):
+    app = Counting("own", broker=f"memory://{request.node.name}", backend=f"memory://{request.node.name}")
+    app.seen = []
+
+    @app.task(queue="q")
+    def add(x, y=0):
+        return x + y
+
+    name = add.name
+    result = add.delay(1)
+    assert isinstance(result, AsyncResult)
+    add.apply_async((2,), countdown=0.5)
+    add.s(3).delay(4)
+    app.signature(name, (4,)).apply_async()
+    asyncio.run(add.adelay(5))
+    assert [call[1] for call in app.seen] == [(1,), (2,), (4, 3), (4,), (5,)]
+    assert {call[2] for call in app.seen} == {"q"}
+    assert app.seen[1][3] == 0.5
+    app.seen.clear()
+    group(add.s(1), add.s(2)).apply_async()
+    chord([add.s(6), add.s(7)], add.si(8)).apply_async()
+    first = chain(add.s(9), add.s(10)).apply_async()
+    add.map([1, 2]).apply_async()
+    assert [call[:2] for call in app.seen] == [
+        (name, (1,)), (name, (2,)), (name, (6,)), (name, (7,)), (name, (9,)), ("celery.map", ())
+    ]  # fmt: skip
+    messages = sent(app, "q")
+    assert {message.headers.get("tenant") for message in messages} == {"t1"}
+    assert next(m for m in messages if m.args == [9]).id == first.parent.id
+    with pytest.raises(TypeError, match="missing a required argument"):
+        add.delay()
+
+
+def test_a_patched_send_task_and_a_patched_apply_async(app):
+    @app.task
+    def add(x):
+        return x
+
+    with patch.object(app, "send_task") as send:
+        add.delay(1)
+        add.s(2).apply_async()
+    assert [call.args[1] for call in send.call_args_list] == [(1,), (2,)]
+    with patch.object(add, "apply_async") as apply:
+        add.delay(1)
+        add.s(2).delay()
+        group(add.s(3), add.s(4)).apply_async()
+    assert [call.args[0] for call in apply.call_args_list] == [(1,), (2,), (3,), (4,)]
+    assert sent(app) == []
+
+
+class Double(Task):
+    name = "double"
+
+    def run(self, x):
+        return 2 * x
+
+
+class Nameless(Task):
+    def run(self, x):
+        return x
+
+
+def test_an_instance_that_is_not_registered_is_sent_by_its_name(app):
+    app.register_task(Double())
+    Double().delay(2)
+    Double().apply_async((3,), countdown=0.001)
+    Double().s(4).delay()
+    asyncio.run(Double().adelay(5))
+    assert [(m.task, m.args) for m in sent(app)] == [("double", [x]) for x in (2, 3, 4, 5)]
+    assert Double().apply((2,)).get() == 4
+    assert Double().acks_late is app.conf.task_acks_late
+    for send in (
+        lambda: Nameless().delay(1),
+        lambda: asyncio.run(Nameless().adelay(1)),
+        lambda: Nameless().apply((1,)),
+    ):
+        with pytest.raises(
+            NotRegistered, match=r"Nameless is not registered in an app: register it with app\.register"
+        ):
+            send()
+
+
+def test_options_read_before_first_use_are_the_settings(app):
+    app.conf.update(task_acks_late=False, task_serializer="msgpack", task_ignore_result=True, task_track_started=True)
+
+    @app.task
+    def plain():
+        pass
+
+    @app.task(acks_late=True, serializer="json")
+    def own():
+        pass
+
+    assert (plain.acks_late, plain.serializer, plain.ignore_result, plain.track_started) == (
+        False,
+        "msgpack",
+        True,
+        True,
+    )
+    assert (own.acks_late, own.serializer, own.ignore_result) == (True, "json", True)
+    assert (plain.acks_on_failure, plain.typing, plain.rate_limit) == (True, True, None)
+    assert Task.acks_late is None
+
+
+def test_reading_an_option_tells_receivers_that_change_settings(app):
+    app.on_after_configure.connect(lambda sender, source, **_: source.update(task_acks_late=False), weak=False)
+
+    @app.task
+    def task():
+        pass
+
+    assert task.acks_late is False
+
+
+def test_the_apps_time_limits_are_written(app):
+    app.conf.update(task_time_limit=30, task_soft_time_limit=20)
+
+    @app.task
+    def plain():
+        pass
+
+    @app.task(time_limit=5, soft_time_limit=4)
+    def own():
+        pass
+
+    plain.delay()
+    own.delay()
+    plain.apply_async(time_limit=9, soft_time_limit=8)
+    app.send_task("unknown")
+    assert [m.headers["timelimit"] for m in sent(app)] == [[30, 20], [5, 4], [9, 8], [None, None]]
+
+
+@pytest.mark.parametrize("limits", [{"time_limit": 1, "soft_time_limit": 2}, {"soft_time_limit": 50}])
+def test_a_soft_limit_above_the_hard_one_is_refused(app, limits):
+    app.conf.task_time_limit = 30
+
+    @app.task
+    def task():
+        pass
+
+    for send in (lambda: task.apply_async(**limits), lambda: group(task.s().set(**limits), task.s()).apply_async()):
+        with pytest.raises(ValueError, match="soft_time_limit must be less than or equal to time_limit; got"):
+            send()
+    assert sent(app) == []
+
+
+def test_without_the_default_queue(app):
+    app.conf.update(task_queues=["high", "low"], task_create_missing_queues=False)
+
+    @app.task
+    def task():
+        pass
+
+    task.apply_async(queue="high")
+    assert len(sent(app, "high")) == 1
+    with pytest.raises(
+        QueueNotFound, match=r"'celery', the task_default_queue, is not in task_queues.*set task_default"
+    ):
+        task.delay()
+    with pytest.raises(QueueNotFound, match="'hihg' is not in task_queues"):
+        task.apply_async(queue="hihg")
+
+
+def test_routes_that_are_set_after_the_first_send(app):
+    app.send_task("one")
+    app.config_from_object({"broker_url": app.conf.broker_url, "task_routes": {"one": "first"}})
+    app.send_task("one")
+    app.conf.task_routes = {"one": "second"}
+    app.send_task("one")
+    app.conf.update(task_default_queue="third", task_routes=None)
+    app.send_task("one")
+    assert [len(sent(app, queue)) for queue in ("celery", "first", "second", "third")] == [1, 1, 1, 1]
+
+
+def test_what_is_closed_or_configured_anew_leaves_nothing_on_old_connections(app):
+    before = (app.driver, app.backend, app.runs)
+    app.close()
+    assert not {id(one) for one in before} & {id(one) for one in (app.driver, app.backend, app.runs)}
+    assert app.runs._driver is app.driver.results
+    app = Canvas("configured", set_as_current=False)
+    app.config_from_object({"broker_url": "memory://one", "result_backend": "memory://one"})
+    before = app.driver
+    app.config_from_object({"broker_url": "memory://another", "result_backend": "memory://one"})
+    assert app.driver is not before
+    assert app.backend._driver is app.runs._driver is app.driver.results
