@@ -24,7 +24,7 @@ from canvas.eager import apply_eagerly
 from canvas.errors import AlreadyRegistered, AlwaysEagerIgnored, ConfigurationError
 from canvas.events import Events, SentEvents
 from canvas.model.addresses import masked_url
-from canvas.model.current import called_task, current_request, set_current_app
+from canvas.model.current import NO_APP, called_task, current_request, set_current_app
 from canvas.model.ids import new_id
 from canvas.model.names import task_name
 from canvas.model.plan import Plan
@@ -460,6 +460,11 @@ class Canvas:
         task = self.tasks.get(name)
         return task.exec_options() if task is not None else {}
 
+    def models_of(self, name: str) -> Models | None:
+        """The pydantic models of a task that is registered here, where it has such."""
+        task = self.tasks.get(name)
+        return None if task is None else task.models
+
     @cached_property
     def accept_content(self) -> frozenset[str]:
         """The content types that messages may have."""
@@ -531,7 +536,9 @@ class Canvas:
     @property
     def sends_itself(self) -> bool:
         """Whether its class, or itself, has a ``send_task`` of its own, which sends tasks and signatures, too."""
-        return type(self).send_task is not Canvas.send_task or "send_task" in self.__dict__
+        own = self.__dict__.get("send_task")
+        patched = own is not None and getattr(own, "__func__", None) is not Canvas.send_task
+        return patched or type(self).send_task is not Canvas.send_task
 
     def apply_eagerly(
         self, sig: Signature[Any], args: tuple[Any, ...], kwargs: dict[str, Any], options: Mapping[str, Any]
@@ -744,4 +751,15 @@ def _chooses(option: str, value: Any) -> bool:
     return option in ("unique_key", "concurrency_key") and callable(value)
 
 
-shared.stand_in(lambda: Canvas(set_as_current=False))
+class _StandIn(Canvas):
+    """The app of shared tasks that are called, or patched by a test, before there is another. It sends nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(set_as_current=False)
+
+    @property
+    def driver(self) -> Driver:
+        raise ConfigurationError(NO_APP)
+
+
+shared.stand_in(_StandIn)

@@ -69,6 +69,19 @@ class Backend:
             raise NoResultBackend(NO_CHORD_BACKEND)
 
     @property
+    def max_depth(self) -> int:
+        """How deep what is stored may be nested."""
+        return int(self._conf.task_message_max_depth)
+
+    def encode_part(self, task_id: str, state: str, result: Any) -> bytes:
+        """A chord's part. Raises EncodeError."""
+        return wire.encode_part(task_id, state, result, serializer=self.serializer, max_depth=self.max_depth)
+
+    def decode_part(self, data: bytes) -> tuple[str, str, Any]:
+        """Id, state and result of a chord's part. Raises DecodeError."""
+        return wire.decode_part(data, serializer=self.serializer, accept=self.accept, max_depth=self.max_depth)
+
+    @property
     def chord_expires(self) -> int:
         """Seconds that a chord's keys live; 0 keeps them."""
         conf = self._conf
@@ -101,6 +114,7 @@ class Backend:
             serializer=self.serializer,
             accept=self.accept,
             max_bytes=self._conf.task_message_max_bytes,
+            max_depth=self.max_depth,
         )
 
     @contextmanager
@@ -117,7 +131,9 @@ class Backend:
     def store_of(self, record: Record) -> Store:
         """A record as the driver keeps it. Raises EncodeError."""
         conf = self._conf
-        payload = wire.encode(record, serializer=self.serializer, compress=conf.result_compression)
+        payload = wire.encode(
+            record, serializer=self.serializer, compress=conf.result_compression, max_depth=self.max_depth
+        )
         expires = conf.result_expires
         if record.status == states.FAILURE and conf.result_failure_expires is not None:
             expires = conf.result_failure_expires
@@ -196,10 +212,10 @@ class Backend:
         self._results.join([], [group_id])
 
     def encode_group(self, structure: Any) -> bytes:
-        return wire.encode_group(structure, serializer=self.serializer)
+        return wire.encode_group(structure, serializer=self.serializer, max_depth=self.max_depth)
 
     def decode_group(self, payload: bytes) -> Any:
-        return wire.decode_group(payload, serializer=self.serializer, accept=self.accept)
+        return wire.decode_group(payload, serializer=self.serializer, accept=self.accept, max_depth=self.max_depth)
 
     def save_group(self, group_id: str, structure: Any) -> None:
         """Keep a GroupResult's tuple form (PROTOCOL.md §5.3)."""

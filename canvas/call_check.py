@@ -121,6 +121,11 @@ def unwritable(task: str, value: Any, can_write: Callable[[Any], bool]) -> str |
     return None
 
 
+def unwritable_result(value: Any, can_write: Callable[[Any], bool]) -> str | None:
+    """Where in a task's result lies what cannot be written: ``"its result['x'][0]"``; ``None`` where nothing does."""
+    return None if can_write(value) else _descend("", "result", value, can_write).replace(": result", "its result", 1)
+
+
 def _descend(task: str, path: str, value: Any, can_write: Callable[[Any], bool]) -> str:
     if isinstance(value, Mapping):
         if isinstance(value.get("task"), str) and "subtask_type" in value:

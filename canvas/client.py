@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import partial
 from operator import is_
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -19,6 +20,7 @@ from canvas.model.run import HEADER
 from canvas.model.shortrepr import short_repr
 from canvas.routing import Route, Router
 from canvas.telemetry import emit, listening
+from canvas.validation import Models, plain_arguments, plain_signatures
 from canvas.wire import codecs
 from canvas.wire import message as wire
 from canvas.wire.signing import Signer
@@ -68,6 +70,8 @@ class Surroundings(Protocol):
 
     def now(self) -> datetime: ...
 
+    def models_of(self, name: str) -> Models | None: ...
+
 
 class Client:
     """Turns dispatches into messages for one app; holds what is the same for all of them."""
@@ -116,17 +120,16 @@ class Client:
 
     def _encode(self, message: Message, serializer: str | None, compression: str | None, bodies: Again | None) -> bytes:
         conf = self._conf
+        serializer, compression = serializer or conf.task_serializer, compression or conf.task_compression
         try:
-            payload = wire.encode(
-                message,
-                serializer=serializer or conf.task_serializer,
-                compression=compression or conf.task_compression,
-                delivery_tag=new_tag(),
-                signer=self._around.signer,
-                bodies=bodies,
-            )
+            try:
+                payload = self._written(message, serializer, compression, bodies)
+            except EncodeError:
+                if not self._with_plain_models(message):
+                    raise
+                payload = self._written(message, serializer, compression, None)
         except EncodeError as exc:
-            place = self._unwritable(message, serializer or conf.task_serializer)
+            place = self._unwritable(message, serializer)
             raise EncodeError(f"{message.task}[{message.id}]: {place or message.task}: {exc}") from exc
         limit = conf.task_message_max_bytes
         if limit and len(payload) > limit:
@@ -136,14 +139,33 @@ class Client:
             )
         return payload
 
-    def _unwritable(self, message: Message, serializer: str) -> str | None:
-        def can_write(value: Any) -> bool:
-            try:
-                codecs.encode(value, serializer)
-            except EncodeError:
-                return False
-            return True
+    def _written(self, message: Message, serializer: str, compression: str | None, bodies: Again | None) -> bytes:
+        return wire.encode(
+            message,
+            serializer=serializer,
+            compression=compression,
+            delivery_tag=new_tag(),
+            signer=self._around.signer,
+            bodies=bodies,
+            max_depth=self._conf.task_message_max_depth,
+        )
 
+    def _with_plain_models(self, message: Message) -> bool:
+        """Write the models among the arguments of pydantic's tasks, of this call and of what follows it, as plain data;
+        whether there are any.
+
+        A call of such a task does so at once. What is left came to a signature that was made without the task, or
+        after it was made: partial arguments, items of a map.
+        """
+        models_of = self._around.models_of
+        args, kwargs = plain_arguments(models_of, message.task, message.args, message.kwargs)
+        embed = plain_signatures(models_of, message.embed)
+        found = (args, kwargs, embed) != (message.args, message.kwargs, message.embed)
+        message.args, message.kwargs, message.embed = args, kwargs, embed
+        return found
+
+    def _unwritable(self, message: Message, serializer: str) -> str | None:
+        can_write = partial(codecs.can_write, serializer=serializer)
         return unwritable(message.task, (message.args, message.kwargs, message.embed), can_write)
 
     def control(self, body: Mapping[str, Any]) -> bytes:

@@ -14,7 +14,6 @@ from canvas.model.record import Record
 from canvas.model.run import Place
 from canvas.model.settlement import Deferral, Firing, Join, Part, Settlement, Store
 from canvas.model.signature import Signature, maybe_signature
-from canvas.wire import record as wire_record
 from canvas.wire import typed_json
 from canvas.wire.signing import end_of, part_of
 
@@ -42,7 +41,7 @@ class Effects:
     def part(self, membership: "Membership", state: str, result: Any, completer: "Completer") -> None:
         """Return a member's value to its chord."""
         app = self._app
-        value = wire_record.encode_part(membership.task_id, state, result, serializer=app.backend.serializer)
+        value = app.backend.encode_part(membership.task_id, state, result)
         body = app.backend.bodies.raw(membership.chord)
         fire = typed_json.dumps({"body": body, "root_id": completer.root_id, "parent_id": completer.task_id})
         group, signer = membership.group_id, app.signer

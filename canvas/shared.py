@@ -23,7 +23,8 @@ class SharedTask:
 
     def __init__(self, function: Callable[..., Any], options: dict[str, Any]) -> None:
         copied = {name: getattr(function, name) for name in ("__doc__", "__module__", "__name__", "__qualname__")}
-        self.__dict__.update(copied, __wrapped__=function, _options=options)
+        for name, value in {**copied, "__wrapped__": function, "_options": options}.items():
+            object.__setattr__(self, name, value)
 
     @property
     def __signature__(self) -> Signature:
@@ -34,6 +35,11 @@ class SharedTask:
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
         return type(self._task()) if has_current_app() else SharedTask
+
+    @property
+    def __dict__(self) -> dict[str, Any]:  # type: ignore[override]
+        """The task's own: what patches an attribute looks there for what to put back."""
+        return self._task().__dict__ if has_current_app() else {}
 
     @property
     def name(self) -> str:
@@ -51,10 +57,16 @@ class SharedTask:
     def __getattr__(self, attribute: str) -> Any:
         if attribute.startswith("_") and not has_current_app():
             raise AttributeError(f"{self!r} has no attribute {attribute!r}")
-        return getattr(current_app().tasks[self.name], attribute)
+        return getattr(self._task(), attribute)
 
     def __setattr__(self, attribute: str, value: Any) -> None:
-        setattr(current_app().tasks[self.name], attribute, value)
+        setattr(self._task(), attribute, value)
+
+    def __delattr__(self, attribute: str) -> None:
+        delattr(self._task(), attribute)
+
+    def __dir__(self) -> list[str]:
+        return dir(self._task())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._task()(*args, **kwargs)

@@ -121,7 +121,9 @@ class Task(Generic[R]):
     @property
     def sends_itself(self) -> bool:
         """Whether its class, or itself, has an ``apply_async`` of its own, which sends its signatures, too."""
-        return self._own_apply or "apply_async" in self.__dict__
+        own = self.__dict__.get("apply_async")
+        patched = own is not None and getattr(own, "__func__", None) is not Task.apply_async
+        return patched or self._own_apply
 
     def run(self, *args: Any, **kwargs: Any) -> R:
         """The work. Subclasses of ``Task`` define it; ``@app.task`` takes the function."""

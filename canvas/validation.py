@@ -9,7 +9,7 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from canvas.errors import ConfigurationError
 
@@ -99,5 +99,56 @@ class Models:
 
     def _plain_argument(self, name: str, value: Any) -> Any:
         model = self._models.get(name)
-        # An instance of a subclass would lose what the annotated class does not have.
-        return value.model_dump(**self._dump) if model is not None and type(value) is model else value
+        if model is None or not isinstance(value, self._base) or hasattr(type(value), "__json__"):
+            return value
+        if type(value) is model:
+            return value.model_dump(**self._dump)
+        return self._plain_relative(model, value)
+
+    def _plain_relative(self, model: Any, value: Any) -> Any:
+        """A model of another class, such as a generic one with or without its parameters, as plain data where the task
+        gets an equal one back; itself where it would lose something, as an instance of a subclass does."""
+        try:
+            dumped = value.model_dump(**self._dump)
+            same = model.model_validate(dumped, strict=self._strict, context=self._context) == value
+        except Exception:  # noqa: BLE001 - the user's serializers and validators may be made for workers only
+            return value
+        return dumped if same else value
+
+
+ModelsOf: TypeAlias = Callable[[str], Models | None]
+"""The models of a task, by its name."""
+
+
+def plain_arguments(models_of: ModelsOf, task: str, args: Any, kwargs: Any) -> tuple[Any, Any]:
+    """A call's arguments with the models among them as plain data; of a map, those of the mapped task's calls."""
+    if task in _MAPS:
+        inner = kwargs.get("task")
+        models = models_of(inner["task"]) if isinstance(inner, Mapping) else None
+        if models is None:
+            return args, kwargs
+        one = task == "celery.map"
+        return args, {**kwargs, "it": [_plain_item(models, item, one) for item in kwargs["it"]]}
+    models = models_of(task)
+    return (args, kwargs) if models is None else models.plain(tuple(args), dict(kwargs))
+
+
+def plain_signatures(models_of: ModelsOf, value: Any) -> Any:
+    """``value`` with the arguments of each signature in it, however deep, as ``plain_arguments`` gives them."""
+    if isinstance(value, list | tuple):
+        return [plain_signatures(models_of, item) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    found = {key: plain_signatures(models_of, item) for key, item in value.items()}
+    if isinstance(found.get("task"), str) and {"args", "kwargs", "options"} <= found.keys():
+        found["args"], found["kwargs"] = plain_arguments(models_of, found["task"], found["args"], found["kwargs"])
+    return found
+
+
+_MAPS = frozenset({"celery.map", "celery.starmap", "celery.chunks"})
+
+
+def _plain_item(models: Models, item: Any, one: bool) -> Any:
+    args = (item,) if one else tuple(item)
+    plain, _ = models.plain(args, {})
+    return plain[0] if one else plain

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from canvas.errors import ConfigurationError
 
+NO_APP = "no app: expected a Canvas(...) to exist before tasks are sent; create one"
 _apps: list[Any] = []
 _request: ContextVar[Any] = ContextVar("canvas_request", default=None)
 
@@ -21,7 +22,7 @@ def current_app() -> Any:
     Raises ConfigurationError when there is none.
     """
     if not _apps:
-        raise ConfigurationError("no app: expected a Canvas(...) to exist before tasks are sent; create one")
+        raise ConfigurationError(NO_APP)
     return _apps[0]
 
 
@@ -72,6 +73,9 @@ class Proxy:
 
     def __delattr__(self, name: str) -> None:
         delattr(self._find(), name)
+
+    def __dir__(self) -> list[str]:
+        return dir(self._found(self.__class__))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         found = self._find()

@@ -3,7 +3,6 @@
 Sources: PROTOCOL.md §3.1.
 """
 
-import pickle
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import msgpack
 
 from canvas.errors import ConfigurationError, ContentDisallowed, DecodeError, EncodeError
-from canvas.wire import typed_json
+from canvas.wire import pickling, typed_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +33,15 @@ def encode(value: Any, serializer: str) -> tuple[str, str, bytes]:
     return codec.content_type, codec.content_encoding, codec.dumps(value)
 
 
+def can_write(value: Any, serializer: str) -> bool:
+    """Whether the serializer has a form for ``value``."""
+    try:
+        encode(value, serializer)
+    except EncodeError:
+        return False
+    return True
+
+
 def decode(data: bytes, content_type: str, *, accept: Collection[str], max_depth: int = typed_json.MAX_DEPTH) -> Any:
     """The value in ``data``. Raises ContentDisallowed for a type not in ``accept`` (names or content types)."""
     if content_type == "application/json" and "json" in accept:
@@ -44,6 +52,7 @@ def decode(data: bytes, content_type: str, *, accept: Collection[str], max_depth
     if codec is None or (codec.name not in accept and content_type not in accept):
         raise ContentDisallowed(
             f"content type {content_type!r:.100} is not accepted: accept_content allows {', '.join(sorted(accept))}"
+            f"{f'; add {codec.name!r} to it if you trust every sender' if codec is not None else ''}"
         )
     return codec.loads(data)
 
@@ -76,20 +85,6 @@ def _msgpack_loads(data: bytes) -> Any:
         raise DecodeError(f"not msgpack: {type(exc).__name__}: {exc}") from exc
 
 
-def _pickle_dumps(value: Any) -> bytes:
-    try:
-        return pickle.dumps(value, protocol=4)
-    except Exception as exc:
-        raise EncodeError(f"cannot be pickled: {exc}") from exc
-
-
-def _pickle_loads(data: bytes) -> Any:
-    try:
-        return pickle.loads(data)
-    except Exception as exc:
-        raise DecodeError(f"not a pickle: {type(exc).__name__}: {exc}") from exc
-
-
 def _yaml_dumps(value: Any) -> bytes:
     try:
         return _yaml().safe_dump(value).encode()  # type: ignore[no-any-return]
@@ -116,7 +111,7 @@ _CODECS = (
     Codec("json", "application/json", "utf-8", typed_json.dumps, typed_json.loads),
     Codec("msgpack", "application/x-msgpack", "binary", _msgpack_dumps, _msgpack_loads),
     Codec("yaml", "application/x-yaml", "utf-8", _yaml_dumps, _yaml_loads),
-    Codec("pickle", "application/x-python-serialize", "binary", _pickle_dumps, _pickle_loads),
+    Codec("pickle", "application/x-python-serialize", "binary", pickling.dumps, pickling.loads),
 )
 _BY_NAME = {codec.name: codec for codec in _CODECS}
 _BY_TYPE = {codec.content_type: codec for codec in _CODECS}

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from canvas.errors import DecodeError, InvalidTaskError
+from canvas.errors import DecodeError, EncodeError, InvalidTaskError
 from canvas.model.message import NO_EMBED, Message
 from canvas.wire import codecs, compression, typed_json
 from canvas.wire.links import body_with_links
@@ -28,11 +28,13 @@ def encode(
     delivery_tag: str,
     signer: Signer = UNSIGNED,
     bodies: Again | None = None,
+    max_depth: int = typed_json.MAX_DEPTH,
 ) -> bytes:
     """The envelope as it lies in a queue.
 
     ``message.headers`` and ``message.properties`` are complete but for what encoding decides; ``bodies`` writes the
-    body of a chord, where that comes in many messages. Raises EncodeError.
+    body of a chord, where that comes in many messages. Raises EncodeError, also for JSON that is nested deeper than
+    ``max_depth``.
     """
     if message.protocol == 1:
         headers: dict[str, Any] = {}
@@ -40,7 +42,9 @@ def encode(
     else:
         headers, body = message.headers, (message.args, message.kwargs, _readable(message.embed, serializer, bodies))
     content_type, content_encoding, data = codecs.encode(body, serializer)
-    return envelope(
+    if content_type == "application/json":
+        typed_json.check_depth(data, max_depth, EncodeError)
+    payload = envelope(
         data,
         content_type,
         content_encoding,
@@ -50,6 +54,8 @@ def encode(
         tag=delivery_tag,
         signer=signer,
     )
+    typed_json.check_depth(payload, max_depth, EncodeError)
+    return payload
 
 
 def envelope(

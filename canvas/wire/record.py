@@ -11,12 +11,14 @@ from canvas.model.record import Record, in_tuple_form
 from canvas.model.shortrepr import safe_repr
 from canvas.wire import codecs, compression
 from canvas.wire.message import MAX_BYTES
+from canvas.wire.pickling import BILLIARD, CELERY, Unpickleable, pickleable
+from canvas.wire.typed_json import MAX_DEPTH, check_depth
 
 _COMPRESSED = b"\x00celery-compressed\x00"
 HEAD = 20
+_AROUND = 3
+"""Levels of a record, or a part, around an argument of an exception."""
 _FIELDS = frozenset({"task_id", "status", "result", "traceback", "children", "date_done", "group_id", "parent_id"})
-_CELERY = "celery.exceptions"
-_BILLIARD = "billiard.exceptions"
 _CELERY_NAMES = frozenset(
     {
         "NotRegistered", "AlreadyRegistered", "ChordError", "MaxRetriesExceededError", "TaskRevokedError",
@@ -31,11 +33,14 @@ def says_success(head: bytes) -> bool:
     return head.startswith((b'{"status": "SUCCESS"', b'{"status":"SUCCESS"')) or head[1:16] == b"\xa6status\xa7SUCCESS"
 
 
-def encode(record: Record, *, serializer: str = "json", compress: str | None = None) -> bytes:
-    """The stored form of a record. Raises EncodeError for a result that the serializer cannot write."""
+def encode(
+    record: Record, *, serializer: str = "json", compress: str | None = None, max_depth: int = MAX_DEPTH
+) -> bytes:
+    """The stored form of a record. Raises EncodeError for a result that the serializer cannot write, or that is nested
+    too deep to be read again."""
     result = in_tuple_form(record.result)
     if record.status in states.EXCEPTION_STATES and isinstance(result, BaseException):
-        result = encode_exception(result, serializer)
+        result = encode_exception(result, serializer, max_depth)
     meta: dict[str, Any] = {
         "status": record.status,
         "result": result,
@@ -49,23 +54,30 @@ def encode(record: Record, *, serializer: str = "json", compress: str | None = N
         meta["parent_id"] = record.parent_id
     meta.update(record.extra)
     meta["task_id"] = record.task_id
-    data = codecs.encode(meta, serializer)[2]
+    data = _dump(meta, serializer, max_depth)
     if compress:
         packed, kind = compression.compress(data, compress)
         return _COMPRESSED + kind.encode() + b"\x00" + packed
     return data
 
 
-def decode(payload: bytes, *, serializer: str = "json", accept: Collection[str], max_bytes: int = MAX_BYTES) -> Record:
+def decode(
+    payload: bytes,
+    *,
+    serializer: str = "json",
+    accept: Collection[str],
+    max_bytes: int = MAX_BYTES,
+    max_depth: int = MAX_DEPTH,
+) -> Record:
     """The record in stored bytes; for exception states ``result`` is the exception. Raises DecodeError."""
-    meta = _load(payload, serializer, accept, max_bytes)
+    meta = _load(payload, serializer, accept, max_bytes, max_depth)
     if not isinstance(meta, dict) or not isinstance(meta.get("status"), str):
         raise DecodeError(f"result record: expected an object with a status; got {meta!r:.100}")
     status, result = meta["status"], meta.get("result")
     if not isinstance(meta.get("children"), list | tuple | None):
         raise DecodeError(f"children of a result record: expected a list; got {meta['children']!r:.100}")
-    if status in states.EXCEPTION_STATES and isinstance(result, dict) and "exc_type" in result:
-        result = decode_exception(result, meta.get("traceback"))
+    if status in states.EXCEPTION_STATES:
+        result = _exception(result, meta.get("traceback"))
     return Record(
         str(meta.get("task_id")),
         status,
@@ -79,18 +91,32 @@ def decode(payload: bytes, *, serializer: str = "json", accept: Collection[str],
     )
 
 
-def _load(payload: bytes, serializer: str, accept: Collection[str], max_bytes: int) -> Any:
+def _dump(value: Any, serializer: str, max_depth: int) -> bytes:
+    content_type, _, data = codecs.encode(value, serializer)
+    if content_type == "application/json":
+        check_depth(data, max_depth, EncodeError)
+    return data
+
+
+def _load(
+    payload: bytes, serializer: str, accept: Collection[str], max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH
+) -> Any:
     if payload.startswith(_COMPRESSED):
         kind, _, packed = payload[len(_COMPRESSED) :].partition(b"\x00")
         payload = compression.decompress(packed, kind.decode("ascii", "replace"), max_bytes=max_bytes)
-    return codecs.decode(payload, codecs.named(serializer).content_type, accept=accept)
+    return codecs.decode(payload, codecs.named(serializer).content_type, accept=accept, max_depth=max_depth)
 
 
 # -- exceptions
 
 
-def encode_exception(exc: BaseException, serializer: str = "json") -> dict[str, Any]:
-    """``{"exc_type", "exc_message", "exc_module"}``; arguments that cannot be written become their repr."""
+def encode_exception(exc: BaseException, serializer: str = "json", max_depth: int = MAX_DEPTH) -> Any:
+    """``{"exc_type", "exc_message", "exc_module"}``; arguments that cannot be written become their repr. In pickles the
+    exception itself, or its nearest base class, where it can be pickled."""
+    if serializer == "pickle":
+        pickled = pickleable(exc)
+        if pickled is not None:
+            return pickled
     if isinstance(exc, RemoteError):
         return {"exc_type": exc.exc_type, "exc_message": list(exc.exc_args), "exc_module": exc.exc_module}
     kind = type(exc)
@@ -100,14 +126,14 @@ def encode_exception(exc: BaseException, serializer: str = "json") -> dict[str, 
         module = _wire_module(kind.__name__)
     return {
         "exc_type": name,
-        "exc_message": [_writable(arg, serializer) for arg in exc.args],
+        "exc_message": [_writable(arg, serializer, max_depth - _AROUND) for arg in exc.args],
         "exc_module": module,
     }
 
 
-def _writable(value: Any, serializer: str) -> Any:
+def _writable(value: Any, serializer: str, max_depth: int) -> Any:
     try:
-        codecs.encode(value, serializer)
+        _dump(value, serializer, max_depth)
     except EncodeError:
         return safe_repr(value)
     return value
@@ -115,8 +141,15 @@ def _writable(value: Any, serializer: str) -> Any:
 
 def _wire_module(name: str) -> str:
     if name in _CELERY_NAMES:
-        return _CELERY
-    return _BILLIARD if name in _BILLIARD_NAMES else errors.__name__
+        return CELERY
+    return BILLIARD if name in _BILLIARD_NAMES else errors.__name__
+
+
+def _exception(stored: Any, traceback: str | None = None) -> Any:
+    """What was stored as a failed task's result, as an exception where it is one."""
+    if isinstance(stored, Unpickleable):
+        stored = stored.fields()
+    return decode_exception(stored, traceback) if isinstance(stored, dict) and "exc_type" in stored else stored
 
 
 def decode_exception(data: Mapping[str, Any], traceback: str | None = None) -> BaseException:
@@ -142,7 +175,7 @@ def decode_exception(data: Mapping[str, Any], traceback: str | None = None) -> B
 def _known_class(name: Any, module: Any) -> type[Exception] | None:
     if not isinstance(name, str):
         return None
-    if module in (_CELERY, _BILLIARD) and hasattr(errors, name):
+    if module in (CELERY, BILLIARD) and hasattr(errors, name):
         found: Any = getattr(errors, name)
     else:
         found = sys.modules.get(module if isinstance(module, str) else "builtins")
@@ -154,31 +187,38 @@ def _known_class(name: Any, module: Any) -> type[Exception] | None:
 # -- chords and groups
 
 
-def encode_part(task_id: str, state: str, result: Any, *, serializer: str = "json") -> bytes:
-    """A chord part, ``[1, task_id, state, result]`` (SEMANTICS.md K4)."""
-    result = encode_exception(result, serializer) if isinstance(result, BaseException) else in_tuple_form(result)
-    return codecs.encode([1, task_id, state, result], serializer)[2]
+def encode_part(
+    task_id: str, state: str, result: Any, *, serializer: str = "json", max_depth: int = MAX_DEPTH
+) -> bytes:
+    """A chord part, ``[1, task_id, state, result]`` (SEMANTICS.md K4). Raises EncodeError as ``encode``."""
+    failed = state in states.EXCEPTION_STATES and isinstance(result, BaseException)
+    result = encode_exception(result, serializer, max_depth) if failed else in_tuple_form(result)
+    return _dump([1, task_id, state, result], serializer, max_depth)
 
 
-def decode_part(data: bytes, *, serializer: str = "json", accept: Collection[str]) -> tuple[str, str, Any]:
+def decode_part(
+    data: bytes, *, serializer: str = "json", accept: Collection[str], max_depth: int = MAX_DEPTH
+) -> tuple[str, str, Any]:
     """``(task_id, state, result)`` of a part; exception states give the exception."""
-    part = codecs.decode(data, codecs.named(serializer).content_type, accept=accept)
+    part = codecs.decode(data, codecs.named(serializer).content_type, accept=accept, max_depth=max_depth)
     if not isinstance(part, list | tuple) or len(part) != 4:
         raise DecodeError(f"chord part: expected [1, id, state, result]; got {part!r:.100}")
     _, task_id, state, result = part
-    if state in states.EXCEPTION_STATES and isinstance(result, dict) and "exc_type" in result:
-        result = decode_exception(result)
+    if state in states.EXCEPTION_STATES:
+        result = _exception(result)
     return task_id, state, result
 
 
-def encode_group(structure: Any, *, serializer: str = "json") -> bytes:
+def encode_group(structure: Any, *, serializer: str = "json", max_depth: int = MAX_DEPTH) -> bytes:
     """A GroupResult's tuple form as ``{"result": …}`` (PROTOCOL.md §5.3)."""
-    return codecs.encode({"result": structure}, serializer)[2]
+    return _dump({"result": structure}, serializer, max_depth)
 
 
-def decode_group(payload: bytes, *, serializer: str = "json", accept: Collection[str]) -> Any:
+def decode_group(
+    payload: bytes, *, serializer: str = "json", accept: Collection[str], max_depth: int = MAX_DEPTH
+) -> Any:
     """The tuple form in a stored group. Raises DecodeError."""
-    meta = _load(payload, serializer, accept, MAX_BYTES)
+    meta = _load(payload, serializer, accept, max_depth=max_depth)
     if not isinstance(meta, dict) or "result" not in meta:
         raise DecodeError(f"group record: expected an object with a result; got {meta!r:.100}")
     return meta["result"]

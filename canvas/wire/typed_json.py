@@ -1,10 +1,12 @@
 """Celery's JSON: plain JSON, and a few types as ``{"__type__": …, "__value__": …}`` (PROTOCOL.md §3.2)."""
 
 import json
+import sys
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, time
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
+from functools import partial
 from itertools import accumulate
 from math import isfinite
 from typing import Any, overload
@@ -12,7 +14,7 @@ from uuid import UUID
 
 import msgspec
 
-from canvas.errors import DecodeError, EncodeError
+from canvas.errors import DecodeError, EncodeError, WireError
 from canvas.model.shortrepr import safe_repr
 
 MAX_DEPTH = 200
@@ -101,8 +103,7 @@ class Again:
 def loads(data: bytes | str, *, max_depth: int = MAX_DEPTH) -> Any:
     """The value that JSON text stands for. Raises DecodeError saying what is wrong, and where."""
     raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
-    if len(raw) > max_depth and raw.count(b"[") + raw.count(b"{") > max_depth:
-        _check_depth(raw, max_depth)
+    check_depth(raw, max_depth)
     if b"__type__" in raw:
         return _loads_typed(raw)
     try:
@@ -151,6 +152,8 @@ def _typed(value: Any) -> Any:
     reduce = getattr(value, "__json__", None)
     if reduce is not None:
         return _reduced(value, reduce)
+    if isinstance(value, _lazy_text()):
+        return str(value)
     for kind, name, write in _WRITERS:
         if isinstance(value, kind):
             return {"__type__": name, "__value__": write(value)}
@@ -159,10 +162,30 @@ def _typed(value: Any) -> Any:
             return {"__type__": "bytes", "__value__": value.decode("utf-8")}
         except UnicodeDecodeError:
             return {"__type__": "base64", "__value__": b64encode(value).decode("ascii")}
+    return _by_registration(value)
+
+
+def _by_registration(value: Any) -> Any:
+    for kind, (marker, encode) in _registered("_encoders").items():
+        if isinstance(value, kind):
+            written = _reduced(value, partial(encode, value))
+            return written if marker is None else {"__type__": marker, "__value__": written}
     raise EncodeError(
         f"cannot be written as JSON: {type(value).__module__}.{type(value).__qualname__} {safe_repr(value):.100}; "
-        "expected None, bool, int, float, str, list, tuple, dict, bytes, datetime, date, time, Decimal or UUID"
+        "expected None, bool, int, float, str, list, tuple, dict, bytes, datetime, date, time, Decimal, UUID or "
+        "an object with a __json__ method"
     )
+
+
+def _lazy_text() -> type | tuple[()]:
+    """Django's class of text that is translated when it is read; nothing where Django has made none."""
+    functional = sys.modules.get("django.utils.functional")
+    return getattr(functional, "Promise", ())
+
+
+def _registered(what: str) -> dict[Any, Any]:
+    """Types that the program has registered with ``kombu.utils.json.register_type``, where it uses kombu."""
+    return getattr(sys.modules.get("kombu.utils.json"), what, {})
 
 
 def _reduced(value: Any, reduce: Callable[[], Any]) -> Any:
@@ -207,21 +230,24 @@ def _read(fields: dict[str, Any]) -> Any:
     if len(fields) != 2 or "__type__" not in fields or "__value__" not in fields:
         return fields
     name = fields["__type__"]
-    reader = _READERS.get(name) if isinstance(name, str) else None
+    reader = (_READERS.get(name) or _registered("_decoders").get(name)) if isinstance(name, str) else None
     if reader is None:
         raise DecodeError(f"unknown __type__ {name!r:.100}: expected one of {', '.join(_READERS)}")
     try:
         return reader(fields["__value__"])
-    except (ValueError, TypeError, AttributeError, InvalidOperation) as exc:
+    except Exception as exc:  # the program may have registered the reader
         raise DecodeError(f"bad __value__ for {name}: {fields['__value__']!r:.100} ({exc})") from exc
 
 
-def _check_depth(raw: bytes, limit: int) -> None:
-    """Refuse nesting deeper than ``limit`` before anything is built of it."""
+def check_depth(raw: bytes, limit: int, error: type[WireError] = DecodeError) -> None:
+    """Raise ``error`` for JSON that is nested deeper than ``limit``: before anything is built of it, where it is read,
+    and before it leaves, where it is written."""
+    if len(raw) <= limit or raw.count(b"[") + raw.count(b"{") <= limit:
+        return
     if b"\\" in raw:
         raw = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
     outside_strings = b"".join(raw.split(b'"')[::2])
     # Brackets as signed bytes, 1 and -1, so that no step is taken in Python: long chains pass here with each link.
     steps = memoryview(outside_strings.translate(_BRACKET_STEPS, _NO_BRACKETS)).cast("b")
     if max(accumulate(steps), default=0) > limit:
-        raise DecodeError(f"nested more than {limit} levels deep")
+        raise error(f"nested more than {limit} levels deep, which is task_message_max_depth")

@@ -17,7 +17,6 @@ from canvas.model.shortrepr import safe_repr
 from canvas.model.signature import Signature, maybe_signature
 from canvas.runs import Runs
 from canvas.telemetry import emit
-from canvas.wire import record as wire_record
 from canvas.wire import typed_json
 from canvas.wire.signing import end_of, part_of
 from canvas.worker.abandon import Ending, abandon, abandon_rest
@@ -107,14 +106,7 @@ def _advance(app: Canvas, runs: Runs, effects: Effects, ready: Ready, told: dict
 def _parts(app: Canvas, ready: Ready) -> list[Part]:
     """What the members came to. Raises DecodeError."""
     backend, place = app.backend, part_of(ready.group_id)
-    return [
-        Part(
-            *wire_record.decode_part(
-                app.signer.open(place, value), serializer=backend.serializer, accept=backend.accept
-            )
-        )
-        for value in ready.parts
-    ]
+    return [Part(*backend.decode_part(app.signer.open(place, value))) for value in ready.parts]
 
 
 def _failed(app: Canvas, ready: Ready, parts: list[Part]) -> Part | None:

@@ -11,9 +11,10 @@ from typing import Any
 
 from canvas.app import Canvas
 from canvas.backend import extended
+from canvas.call_check import unwritable_result
 from canvas.client import Ambient
 from canvas.effects import Completer, Effects, Membership
-from canvas.errors import CanvasError, Ignore, Reject, Retry, TaskRevokedError, TimeLimitExceeded
+from canvas.errors import CanvasError, EncodeError, Ignore, Reject, Retry, TaskRevokedError, TimeLimitExceeded
 from canvas.execute import traceback_text
 from canvas.model import states
 from canvas.model.message import Delivery, Message
@@ -25,6 +26,7 @@ from canvas.model.settlement import Fence, Settlement
 from canvas.model.signature import maybe_signature
 from canvas.runs import Runs
 from canvas.task import Task
+from canvas.wire import codecs
 from canvas.worker.abandon import Ending, abandon_rest
 from canvas.worker.errbacks import run_errbacks
 from canvas.worker.fire import fire_ahead
@@ -70,13 +72,26 @@ class Settler:
             self._continue(done, effects, outcome)
         except (CanvasError, TypeError, ValueError) as exc:
             effects, settlement.grow = Effects(self._app), []
-            outcome = Failure(exc, traceback_text(exc))
+            shown = self._of_the_result(done, outcome, exc)
+            outcome = Failure(shown, traceback_text(shown))
         self._other_ends(done, effects, settlement, outcome)
         self._end_place(done, effects, outcome)
         advance_all(self._app, self._runs, effects, done.message.id)
         settlement = effects.into(settlement)
         self._foresight.add_to(settlement)
         return settlement, outcome
+
+    def _of_the_result(self, done: Finished, outcome: Outcome, exc: Exception) -> Exception:
+        """``exc``, with the place of what cannot be written in the task's result, if it is that."""
+        if not isinstance(exc, EncodeError) or not isinstance(outcome, Success):
+            return exc
+        serializer = self._app.backend.serializer
+        message = done.message
+        place = unwritable_result(in_tuple_form(outcome.value), partial(codecs.can_write, serializer=serializer))
+        if place is None:
+            return exc
+        cause = exc.__cause__ if isinstance(exc.__cause__, EncodeError) else exc
+        return EncodeError(f"{message.task}[{message.id}]: {place}: {cause}").with_traceback(exc.__traceback__)
 
     def _other_ends(self, done: Finished, effects: Effects, settlement: Settlement, outcome: Outcome) -> None:
         match outcome:

@@ -35,7 +35,6 @@ from canvas.model.signature import Signature, maybe_signature
 from canvas.replacement import collected
 from canvas.runs import Runs, words_about
 from canvas.telemetry import emit
-from canvas.wire import record as wire_record
 from canvas.wire import typed_json
 from canvas.wire.signing import end_of, part_of
 
@@ -332,8 +331,8 @@ class Advance:
         self._effects.record(record)
 
     def _part(self, name: str, slot: int, state: str, value: Any, told: list[Any], size: int) -> None:
-        backend, group = self._app.backend, f"{self._run}.{self._attempt}.{name}"
-        payload = wire_record.encode_part(str(slot), state, value, serializer=backend.serializer)
+        group = f"{self._run}.{self._attempt}.{name}"
+        payload = self._app.backend.encode_part(str(slot), state, value)
         expires = int(self._app.conf.workflow_expires or 0)
         payload = self._app.signer.seal(part_of(group), payload)
         self._effects.parts.append(Part(group, str(slot), slot, payload, self._fire(group, told), expires, size))
