@@ -4,6 +4,7 @@ import resource
 from typing import Any
 from urllib.parse import urlsplit
 
+from canvas.model.addresses import split_urls
 from canvas.model.shortrepr import safe_repr
 
 Answer = dict[str, Any]
@@ -42,8 +43,9 @@ def queue(queue: Any) -> Answer:
 
 
 def broker(url: str) -> Answer:
-    """A broker's URL in parts, without its password."""
-    parts = urlsplit(url)
+    """A broker's URL in parts, the first of several, without its password."""
+    first = split_urls(url)[0]
+    parts = urlsplit(first.partition(";")[0] if first.startswith("sentinel://") else first)
     return {
         "hostname": parts.hostname, "userid": parts.username, "virtual_host": parts.path.lstrip("/") or "0",
         "port": parts.port, "insist": False, "ssl": parts.scheme == "rediss", "transport": parts.scheme or "redis",

@@ -1,16 +1,36 @@
 """Redis URLs as Celery writes them → where to connect. Passwords never appear in messages."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from difflib import get_close_matches
+from ssl import TLSVersion
+from typing import Any, Final
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from canvas.errors import ConfigurationError
+from canvas.model.addresses import masked_url, split_urls
 
 SCHEMES = ("redis", "rediss", "redis+socket", "unix", "sentinel")
 _CONNECTION = ("socket_timeout", "socket_connect_timeout", "socket_keepalive", "socket_keepalive_options",
                "health_check_interval", "max_connections", "client_name")  # fmt: skip
-_BOOLEAN = {"true": True, "1": True, "false": False, "0": False}
+_BOOLEAN = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+_HOSTED = ("redis", "rediss", "sentinel")
+_WITHOUT_EFFECT = frozenset({"retry_on_timeout", "protocol"})
+"""Options of redis-py's that are canvas' own to decide."""
+_OF_URLS = ("virtual_host", "db", "username", "password")
+_REQUIREMENTS = ("none", "optional", "required")
+_FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
+_ENCODE = "percent-encode what has a meaning in URLs, such as / (%2F), ? (%3F), # (%23), @ (%40) and [ (%5B)"
+OPTIONS: Final = {
+    "socket_timeout": "number", "socket_connect_timeout": "number", "health_check_interval": "number",
+    "max_connections": "count", "socket_keepalive": "flag", "client_name": "text",
+    "ssl_validate_ocsp": "flag", "ssl_validate_ocsp_stapled": "flag",
+    "ssl_cert_reqs": "text", "ssl_ca_certs": "text", "ssl_ca_path": "text", "ssl_ca_data": "text",
+    "ssl_certfile": "text", "ssl_keyfile": "text", "ssl_password": "text", "ssl_check_hostname": "flag",
+    "ssl_ciphers": "text", "ssl_min_version": "version",
+}  # fmt: skip
+"""Options of a connection, as redis-py names them, and how text is read as one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,37 +68,65 @@ def parse(url: str, options: Mapping[str, Any]) -> Address:
     given = {name: options[name] for name in _CONNECTION if options.get(name) is not None}
     tls = options.get("ssl")
     if tls and not address.path:
-        given.update(
-            {name: _requirement(name, value) for name, value in (tls if isinstance(tls, Mapping) else {}).items()}
-        )
+        given.update(_checked_tls(tls if isinstance(tls, Mapping) else {}))
         address = replace(address, ssl=True)
-    return replace(address, options={**address.options, **given})
+    if not address.ssl:
+        given = {name: value for name, value in given.items() if not name.startswith("ssl_")}
+    whole = {**address.options, **given}
+    _check_files(whole)
+    return replace(address, options=whole)
 
 
 def _named(url: str, options: Mapping[str, Any]) -> Address:
-    first = url.split(";", maxsplit=1)[0]
+    first = split_urls(url)[0]
     scheme = first.partition("://")[0]
     if scheme == "sentinel":
         return _sentinel(url, options)
     if scheme not in SCHEMES:
         raise ConfigurationError(f"Redis URL: expected one of {', '.join(s + '://' for s in SCHEMES)}; got {scheme!r}")
-    parts = urlsplit(first)
-    query = dict(parse_qsl(parts.query))
+    parts = _divided(first)
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
     common: dict[str, Any] = {
-        "username": unquote(parts.username) if parts.username else None,
-        "password": unquote(parts.password) if parts.password else None,
+        "username": unquote(parts.username) if parts.username else query.pop("username", None),
+        "password": unquote(parts.password) if parts.password else query.pop("password", None),
     }
+    db = _db(query.pop("virtual_host", query.pop("db", "")) or _path_db(parts, scheme), scheme)
     if scheme in ("redis+socket", "unix"):
-        db = _db(query.pop("virtual_host", query.pop("db", "0")), scheme)
-        common["password"] = common["password"] or query.pop("password", None)
         return Address(path=unquote(parts.path), db=db, options=_query(query), **common)
-    try:
-        port = parts.port or 6379
-    except ValueError:
-        raise ConfigurationError(f"{scheme} URL: the port is not a number from 0 to 65535") from None
-    db = _db(query.pop("virtual_host", query.pop("db", parts.path.strip("/") or "0")), scheme)
     host = parts.hostname or "localhost"
-    return Address(host, port, db=db, ssl=scheme == "rediss", options=_query(query), **common)
+    return Address(host, _port(parts, scheme, 6379), db=db, ssl=scheme == "rediss", options=_query(query), **common)
+
+
+def _divided(url: str) -> SplitResult:
+    """The parts of a URL. Raises ConfigurationError, which shows no password, for one that is ambiguous.
+
+    A ``/``, ``?`` or ``#`` that should have been percent-encoded ends the password early, and another server is meant.
+    """
+    shown = masked_url(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as exc:
+        raise ConfigurationError(f"Redis URL {shown}: {exc}; {_ENCODE}") from None
+    ends_early = "@" in parts.path or ("@" in parts.query and not _is_query(parts))
+    if "#" in url or (ends_early and parts.scheme in _HOSTED):
+        raise ConfigurationError(f"Redis URL {shown}: {_ENCODE}")
+    return parts
+
+
+def _is_query(parts: SplitResult) -> bool:
+    return all(item.partition("=")[0] in (*OPTIONS, *_OF_URLS) for item in parts.query.split("&"))
+
+
+def _port(parts: SplitResult, scheme: str, default: int) -> int:
+    try:
+        return parts.port or default
+    except ValueError:
+        shown = masked_url(parts.geturl())
+        raise ConfigurationError(f"{scheme} URL {shown}: the port is not a number from 0 to 65535") from None
+
+
+def _path_db(parts: SplitResult, scheme: str) -> str:
+    return "0" if scheme in ("redis+socket", "unix") else parts.path.strip("/") or "0"
 
 
 def _sentinel(url: str, options: Mapping[str, Any]) -> Address:
@@ -88,22 +136,19 @@ def _sentinel(url: str, options: Mapping[str, Any]) -> Address:
             "sentinel URL: which master? set broker_transport_options (and result_backend_transport_options) "
             "to {'master_name': '…'}"
         )
-    sentinels, found = [], Address()
-    for one in url.split(";"):
-        parts = urlsplit(one)
-        sentinels.append((parts.hostname or "localhost", parts.port or 26379))
-        if parts.password and not found.password:
-            found = Address(
-                db=_db(parts.path.strip("/") or "0", "sentinel"),
-                username=unquote(parts.username) if parts.username else None,
-                password=unquote(parts.password),
-            )
-        elif parts.path.strip("/") and not found.db:
-            found = Address(db=_db(parts.path.strip("/"), "sentinel"), username=found.username, password=found.password)
+    sentinels: list[tuple[str, int]] = []
+    username = password = None
+    db = 0
+    for one in (each for part in split_urls(url) for each in part.split(";") if each.strip()):
+        parts = _divided(one if "://" in one else f"sentinel://{one}")
+        sentinels.append((parts.hostname or "localhost", _port(parts, "sentinel", 26379)))
+        if parts.password and not password:
+            username, password = unquote(parts.username) if parts.username else None, unquote(parts.password)
+        db = db or _db(parts.path.strip("/") or "0", "sentinel")
     return Address(
-        db=found.db,
-        username=found.username,
-        password=found.password,
+        db=db,
+        username=username,
+        password=password,
         sentinels=tuple(sentinels),
         master=str(master),
         sentinel_options={
@@ -124,17 +169,69 @@ def _query(query: Mapping[str, str]) -> dict[str, Any]:
     """Query parameters as redis-py takes them; ``ssl_cert_reqs=CERT_NONE`` as Celery writes it."""
     found: dict[str, Any] = {}
     for key, text in query.items():
-        value: Any = _BOOLEAN.get(text.lower(), text)
-        if key == "ssl_cert_reqs":
-            value = _requirement(key, text)
-        elif key in ("socket_timeout", "socket_connect_timeout", "health_check_interval"):
-            value = float(text)
-        elif key == "max_connections":
-            value = int(text)
-        found[key] = value
+        if key in _WITHOUT_EFFECT:
+            continue
+        if key not in OPTIONS:
+            near = get_close_matches(key, OPTIONS, n=1)
+            hint = f"; did you mean {near[0]}?" if near else f"; expected one of {', '.join(sorted(OPTIONS))}"
+            raise ConfigurationError(f"Redis URL: unknown option {key!r:.50}{hint}")
+        found[key] = _of_kind(key, OPTIONS[key], text)
     return found
+
+
+def _of_kind(key: str, kind: str, text: str) -> Any:
+    try:
+        if kind == "number":
+            return float(text)
+        if kind == "count":
+            return int(text)
+        if kind == "flag":
+            return _BOOLEAN[text.lower()]
+        if kind == "version":
+            return TLSVersion[text]
+    except (ValueError, KeyError):
+        what = {
+            "number": "a number",
+            "count": "a whole number",
+            "flag": "true or false",
+            "version": f"one of {', '.join(version.name for version in TLSVersion)}",
+        }[kind]
+        raise ConfigurationError(f"Redis URL: {key}: expected {what}; got {text!r:.50}") from None
+    return _requirement(key, text)
+
+
+def _checked_tls(options: Mapping[str, Any]) -> dict[str, Any]:
+    """TLS options as redis-py takes them. Raises ConfigurationError for one that Redis does not have, and for a file
+    that is not there."""
+    found = {}
+    for name, value in options.items():
+        if not name.startswith("ssl_") or name not in OPTIONS:
+            near = (
+                f"ssl_{name}" if f"ssl_{name}" in OPTIONS else next(iter(get_close_matches(name, OPTIONS, n=1)), None)
+            )
+            known = ", ".join(sorted(one for one in OPTIONS if one.startswith("ssl_")))
+            hint = f"; did you mean {near}?" if near else f"; expected one of {known}"
+            raise ConfigurationError(
+                f"broker_use_ssl, redis_backend_use_ssl: unknown option {name!r:.50} for Redis{hint}"
+            )
+        found[name] = _requirement(name, value)
+    return found
+
+
+def _check_files(options: Mapping[str, Any]) -> None:
+    for name in _FILES:
+        path = options.get(name)
+        if path and not os.path.exists(path):
+            raise ConfigurationError(f"{name}: there is no file {str(path)!r:.200}")
 
 
 def _requirement(name: str, value: Any) -> Any:
     """``CERT_NONE``, Celery's way to write it, as redis-py takes it; other values as they are."""
-    return value.removeprefix("CERT_").lower() if name == "ssl_cert_reqs" and isinstance(value, str) else value
+    if name != "ssl_cert_reqs" or not isinstance(value, str):
+        return value
+    found = value.removeprefix("CERT_").lower()
+    if found not in _REQUIREMENTS:
+        raise ConfigurationError(
+            f"ssl_cert_reqs: expected CERT_NONE, CERT_OPTIONAL or CERT_REQUIRED; got {value!r:.50}"
+        )
+    return found
