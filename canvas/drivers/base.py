@@ -115,6 +115,9 @@ class Inbox(Protocol):
 class Broker(Protocol):
     """Queues of messages, leases on them, and the workers that hold those."""
 
+    takes_turns: bool
+    """Whether a worker leases from its queues in turn, or from the first that has messages."""
+
     def declare(self, bindings: Sequence[Binding]) -> None:
         """Make each queue reachable through its exchange. Idempotent."""
 

@@ -1,6 +1,7 @@
-"""kombu's priority steps: a queue on Redis is four lists (PROTOCOL.md §1.2)."""
+"""kombu's priority steps: a queue on Redis is a list for each, four of them by default (PROTOCOL.md §1.2)."""
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from typing import Any
 
 from canvas.wire.message import properties_of
@@ -8,13 +9,13 @@ from canvas.wire.message import properties_of
 STEPS = (0, 3, 6, 9)
 
 
-def step_of(priority: object) -> int:
-    """The step that a message's priority falls into; 0 for what is no priority."""
+def step_of(priority: object, steps: Sequence[int] = STEPS) -> int:
+    """The step that a message's priority falls into; that of 0 for what is no priority."""
     try:
         value = max(0, min(9, int(priority)))  # type: ignore[call-overload]
     except (TypeError, ValueError):
         value = 0
-    return STEPS[bisect_right(STEPS, value) - 1]
+    return steps[bisect_right(steps, value) - 1]
 
 
 def priority_of(payload: bytes) -> Any:

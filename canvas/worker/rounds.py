@@ -235,7 +235,8 @@ class Rounds:
         if lease is not None:
             self.leased_at = time.monotonic()
         self.empty_handed = lease is not None and len(settled.deliveries) < want
-        self.queues.rotate(-1)
+        if self._driver.broker.takes_turns:
+            self.queues.rotate(-1)
 
     def _soon(self) -> list[Settlement]:
         """Acks of the messages that the only slot starts next, as far as nothing else holds them back; it waits for

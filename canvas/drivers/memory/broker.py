@@ -18,6 +18,8 @@ from canvas.wire.message import put_back
 class MemoryBroker:
     """The Broker over a :class:`Memory`, and its half of a stepwise completer."""
 
+    takes_turns = True
+
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 
 from canvas.drivers.base import Binding
-from canvas.drivers.redis.keys import SEP, BrokerKeys
+from canvas.drivers.redis.keys import BrokerKeys
 from canvas.drivers.redis.link import Link
 
 _FRESH_FOR = 5.0
@@ -23,7 +23,7 @@ class Bindings:
         """Add bindings to kombu's sets."""
         commands = []
         for binding in bindings:
-            member = SEP.join((binding.routing_key, _pattern(binding), binding.queue))
+            member = self._keys.sep.join((binding.routing_key, _pattern(binding), binding.queue))
             keys = (self._keys.binding(binding.exchange), self._keys.permanent_binding(binding.exchange))
             commands += [("SADD", key, member) for key in keys]
             self.forget(binding.exchange)
@@ -51,7 +51,7 @@ class Bindings:
         members = self._link.command("SMEMBERS", self._keys.binding(exchange))
         parsed = []
         for member in members:
-            key, pattern, queue = member.decode().split(SEP)
+            key, pattern, queue = member.decode().split(self._keys.sep)
             parsed.append((key, re.compile(pattern) if pattern else None, queue))
         self._known[exchange] = (now, parsed)
         return parsed

@@ -11,7 +11,6 @@ from typing import Any, TypeAlias
 import msgpack
 
 from canvas.drivers.base import Beat, Binding, DeadLetter, Delays, Lease, Totals
-from canvas.drivers.priority import STEPS, step_of
 from canvas.drivers.redis.answers import accepted, text, verdict_of, with_refused
 from canvas.drivers.redis.bindings import Bindings
 from canvas.drivers.redis.guards import Guards
@@ -32,6 +31,7 @@ from canvas.drivers.redis.restore import STARTED_FOR, Restore
 from canvas.drivers.redis.sources import Carried, Sources
 from canvas.drivers.redis.turns import Turns
 from canvas.drivers.redis.waiting import Waiting
+from canvas.errors import ConfigurationError
 from canvas.model.message import Delivery, Publish
 from canvas.model.settlement import Deferral, Lock, Orphan, Settlement, Verdict
 
@@ -51,7 +51,9 @@ class RedisBroker:
 
     def __init__(self, link: Link, options: Mapping[str, Any]) -> None:
         self.link = link
-        self.keys = BrokerKeys(str(options.get("global_keyprefix") or ""), link.address.db)
+        self.keys = BrokerKeys(options, link.address.db)
+        order = _order(options.get("queue_order_strategy"))
+        self.takes_turns, self._sorted = order == "round_robin", order == "sorted"
         self._bindings = Bindings(link, self.keys)
         self._waiting = Waiting(link, self.keys)
         self.packing = Packing(self.keys, None, self.lists_of)
@@ -70,7 +72,7 @@ class RedisBroker:
 
     def lists_of(self, message: Publish) -> list[str]:
         """The lists that a message goes into."""
-        step = step_of(message.priority)
+        step = self.keys.step_of(message.priority)
         if not message.exchange:
             return [self.keys.queue_list(message.routing_key, step)]
         return [
@@ -190,7 +192,8 @@ class RedisBroker:
         """What to lease from; what waits in the inbox first."""
         if lease is None:
             return Sources()
-        pairs = [(self.keys.queue_list(queue, step), queue) for step in STEPS for queue in lease.queues]
+        queues = sorted(lease.queues) if self._sorted else lease.queues
+        pairs = [(self.keys.queue_list(queue, step), queue) for step in self.keys.steps for queue in queues]
         armed = self._waiting.armed(lease.worker)
         inbox = [(self.keys.inbox(lease.worker, key), queue) for key, queue in pairs if key in armed]
         lists, names = zip(*[*inbox, *pairs], strict=True)
@@ -202,7 +205,7 @@ class RedisBroker:
         del self._doubtful[worker]
 
     def wait(self, worker: str, queues: Sequence[str], timeout: float) -> bool:
-        pairs = [self.keys.queue_list(queue, step) for step in STEPS for queue in queues]
+        pairs = [self.keys.queue_list(queue, step) for step in self.keys.steps for queue in queues]
         return self._waiting.wait(worker, pairs, timeout)
 
     def interrupt(self) -> None:
@@ -284,7 +287,7 @@ class RedisBroker:
 
     def beat(self, worker: str, queues: Sequence[str], ttl: float) -> Beat:
         keys = self.keys
-        lists = json.dumps([keys.queue_list(queue, step) for step in STEPS for queue in queues])
+        lists = json.dumps([keys.queue_list(queue, step) for step in self.keys.steps for queue in queues])
         alive = [keys.worker(worker), keys.workers, keys.missing]
         held = [keys.leases(worker), keys.unacked_index, keys.begun(worker), keys.orphaned]
         workers, known = self.link.call("beat", [*alive, *held], [worker, int(ttl * 1000), lists])
@@ -333,7 +336,7 @@ class RedisBroker:
 
     def promote(self, limit: int) -> int:
         keys = self.keys
-        arguments = [limit, keys.prefix, keys.dead(""), DEAD_LETTERS_KEPT]
+        arguments = [limit, keys.prefix, keys.dead(""), DEAD_LETTERS_KEPT, keys.sep]
         return int(self.link.call("promote", [keys.deferred, keys.deferred_messages], arguments))
 
     def recall(self, queue: str, limit: int) -> int:
@@ -383,6 +386,13 @@ def worker_of(settlements: Sequence[Settlement], lease: Lease | None) -> str:
     if lease is not None:
         return lease.worker
     return next((worker_of_tag(s.delivery.tag) for s in settlements if s.delivery is not None), "")
+
+
+def _order(given: Any) -> str:
+    strategy = given or "round_robin"
+    if strategy not in ("round_robin", "priority", "sorted"):
+        raise ConfigurationError(f"queue_order_strategy: expected round_robin, priority or sorted; got {given!r:.100}")
+    return str(strategy)
 
 
 def _counted(pushes: Pushes) -> list[Any]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from canvas.drivers.redis.ear import Ear
-from canvas.drivers.redis.keys import SEP, BrokerKeys
+from canvas.drivers.redis.keys import BrokerKeys
 from canvas.drivers.redis.link import Link
 
 
@@ -51,7 +51,7 @@ def subscribed(link: Link, channel: str) -> Iterator[Subscription]:
 def reply_queue(link: Link, keys: BrokerKeys, exchange: str, routing_key: str) -> Iterator[ReplyQueue]:
     """A queue named as kombu names those of replies."""
     name = f"{routing_key}.{exchange}"
-    member = SEP.join((routing_key, "", name))
+    member = keys.sep.join((routing_key, "", name))
     link.command("SADD", keys.binding(exchange), member)
     try:
         yield ReplyQueue(link, keys.queue_list(name, 0))

@@ -1,18 +1,31 @@
 """Every key in Redis, Celery's and ours (PROTOCOL.md §1.1, §5; docs/reference/keys.md)."""
 
-from canvas.drivers.priority import STEPS
+from collections.abc import Mapping
+from typing import Any
+
+from canvas.drivers.priority import STEPS, step_of
+from canvas.errors import ConfigurationError
 
 SEP = "\x06\x16"
 
 
 class BrokerKeys:
-    """Keys of the broker's database. ``prefix`` is ``global_keyprefix``."""
+    """Keys of the broker's database, as kombu's transport options name them: ``global_keyprefix``, ``priority_steps``,
+    ``sep``, ``unacked_key``, ``unacked_index_key``, ``unacked_mutex_key``, ``fanout_prefix``, ``fanout_patterns``.
 
-    def __init__(self, prefix: str = "", db: int = 0) -> None:
-        self.prefix = prefix
-        self.unacked = f"{prefix}unacked"
-        self.unacked_index = f"{prefix}unacked_index"
-        self.unacked_mutex = f"{prefix}unacked_mutex"
+    Raises ConfigurationError for an option of the wrong kind.
+    """
+
+    def __init__(self, options: Mapping[str, Any] | None = None, db: int = 0) -> None:
+        options = options or {}
+        self.prefix = prefix = str(options.get("global_keyprefix") or "")
+        self.steps = _steps(options.get("priority_steps"))
+        self.sep = _text(options, "sep", SEP)
+        self._fanout = _fanout_prefix(options.get("fanout_prefix", True), db)
+        self._topics = bool(options.get("fanout_patterns", True))
+        self.unacked = f"{prefix}{_text(options, 'unacked_key', 'unacked')}"
+        self.unacked_index = f"{prefix}{_text(options, 'unacked_index_key', 'unacked_index')}"
+        self.unacked_mutex = f"{prefix}{_text(options, 'unacked_mutex_key', 'unacked_mutex')}"
         self.deferred = f"{prefix}canvas:deferred"
         """zset id → due; entries go when promoted."""
         self.deferred_messages = f"{prefix}canvas:deferred:messages"
@@ -23,15 +36,18 @@ class BrokerKeys:
         """hash worker → since when nobody has heard of it, unix time; goes with its next heartbeat, or with it."""
         self.reaper = f"{prefix}canvas:reaper"
         """Lock with a TTL of seconds."""
-        self._db = db
+
+    def step_of(self, priority: object) -> int:
+        """The step that a message's priority falls into."""
+        return step_of(priority, self.steps)
 
     def queue_list(self, queue: str, step: int) -> str:
         """The list of a queue's priority step."""
-        return f"{self.prefix}{queue}{SEP}{step}" if step else f"{self.prefix}{queue}"
+        return f"{self.prefix}{queue}{self.sep}{step}" if step else f"{self.prefix}{queue}"
 
     def queue_lists(self, queue: str) -> list[str]:
         """All lists of a queue, most urgent first."""
-        return [self.queue_list(queue, step) for step in STEPS]
+        return [self.queue_list(queue, step) for step in self.steps]
 
     def binding(self, exchange: str) -> str:
         return f"{self.prefix}_kombu.binding.{exchange}"
@@ -41,8 +57,8 @@ class BrokerKeys:
 
     def channel(self, exchange: str, routing_key: str = "") -> str:
         """Where a fanout exchange publishes (PROTOCOL.md §1.8)."""
-        topic = f"/{routing_key}" if routing_key else ""
-        return f"{self.prefix}/{self._db}.{exchange}{topic}"
+        topic = f"/{routing_key}" if routing_key and self._topics else ""
+        return f"{self.prefix}{self._fanout}{exchange}{topic}"
 
     def worker(self, worker: str) -> str:
         """Heartbeat: lives for the lease TTL."""
@@ -151,3 +167,25 @@ class ResultKeys:
     def group(self, group_id: str) -> str:
         """A saved group; with ``.j .t .s .d .c`` appended, its chord (PROTOCOL.md §5.4)."""
         return f"{self.prefix}celery-taskset-meta-{group_id}"
+
+
+def _steps(given: Any) -> tuple[int, ...]:
+    if given is None:
+        return STEPS
+    steps = tuple(given) if isinstance(given, list | tuple | range) else ()
+    if not steps or not all(isinstance(step, int) and 0 <= step <= 9 for step in steps):
+        raise ConfigurationError(f"priority_steps: expected a list of numbers from 0 to 9; got {given!r:.100}")
+    return steps
+
+
+def _text(options: Mapping[str, Any], name: str, default: str) -> str:
+    given = options.get(name, default)
+    if not isinstance(given, str) or not given:
+        raise ConfigurationError(f"{name}: expected text; got {given!r:.100}")
+    return given
+
+
+def _fanout_prefix(given: Any, db: int) -> str:
+    if not given:
+        return ""
+    return (given if isinstance(given, str) else "/{db}.").format(db=db)

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import msgpack
 
-from canvas.drivers.priority import priority_of, step_of
+from canvas.drivers.priority import priority_of
 from canvas.drivers.redis.keys import BrokerKeys, ResultKeys
 from canvas.drivers.redis.sources import Carried
 from canvas.errors import RefusedError
@@ -161,7 +161,7 @@ class Packing:
 
     def list_of(self, queue: str, payload: bytes) -> str:
         """The list that a payload belongs into, by its own priority."""
-        return self._broker.queue_list(queue, step_of(priority_of(payload)))
+        return self._broker.queue_list(queue, self._broker.step_of(priority_of(payload)))
 
     def _group(self, group_id: str) -> str:
         assert self._results is not None

@@ -9,7 +9,7 @@ from uuid import uuid4
 import msgspec
 
 from canvas.drivers.base import ORPHANS_AGAIN
-from canvas.drivers.priority import priority_of, step_of
+from canvas.drivers.priority import priority_of
 from canvas.drivers.redis.bindings import Bindings
 from canvas.drivers.redis.keys import BrokerKeys
 from canvas.drivers.redis.link import Link
@@ -176,7 +176,7 @@ class Restore:
         # Celery's workers write where a message was sent to, canvas' the queue it came from.
         queues = self._bindings.queues(exchange, key) if exchange else [key]
         extra = losses(envelope, started) if count_delivery else {}
-        step, marked = step_of(priority_of(envelope)), redelivered(envelope, **extra)
+        step, marked = self._keys.step_of(priority_of(envelope)), redelivered(envelope, **extra)
         return [marked, *(self._keys.queue_list(queue, step) for queue in queues)] if queues else None
 
 

@@ -2,8 +2,16 @@
 --
 -- KEYS[1] canvas:deferred   KEYS[2] canvas:deferred:messages
 -- ARGV[1] how many at most   ARGV[2] what names of lists start with   ARGV[3] what keys of dead letters start with
--- ARGV[4] how many of these to keep
+-- ARGV[4] how many of these to keep   ARGV[5] what stands between a queue's name and a priority step
 -- Returns how many were moved; one that its key refuses is a dead letter now.
+
+local function queue_of(list)
+    local before = #list - #ARGV[5] - 1
+    if before > 0 and string.sub(list, before + 1, -2) == ARGV[5] and string.find(list, '%d$') then
+        return string.sub(list, 1, before)
+    end
+    return list
+end
 
 local due = redis.call('ZRANGE', KEYS[1], '-inf', string.format('%.6f', server_time()), 'BYSCORE', 'LIMIT', 0, ARGV[1])
 for _, id in ipairs(due) do
@@ -13,7 +21,7 @@ for _, id in ipairs(due) do
         local done = redis.pcall('LPUSH', m[1], m[2])
         if type(done) == 'table' and done.err then
             local list = string.sub(m[1], #ARGV[2] + 1)
-            local queue = string.match(list, '^(.*)\6\22%d$') or list
+            local queue = queue_of(list)
             bury(ARGV[3] .. queue, m[2], refused(done)[2], queue, ARGV[4])
         end
     end
