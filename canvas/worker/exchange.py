@@ -76,6 +76,10 @@ class Exchange(threading.Thread):
         """Repeat a call until the broker takes it: what is finished waits here, and is not run again."""
         return self._rounds.persist(call)
 
+    def attempt(self, call: Callable[[], T]) -> T | None:
+        """:meth:`persist`, but ``None`` where the broker is away and the process is to end."""
+        return self._rounds.attempt(call)
+
     # -- for slots
 
     def take(self) -> Work | None:

@@ -159,7 +159,9 @@ class WorkerProcess:
 
     def run(self, on_ready: Callable[[], None] | None = None) -> None:
         """Work until stopped by a signal or :meth:`stop`; give back, settle, leave."""
-        self._app.driver.broker.beat(self.worker, self._plan.queues, self._app.conf.worker_lease_ttl)
+        ttl = self._app.conf.worker_lease_ttl
+        # A prefork child may be forked while the broker is away.
+        self.exchange.attempt(lambda: self._app.driver.broker.beat(self.worker, self._plan.queues, ttl))
         if self._plan.events:
             self._events.enable()
         with _interpreter_for_tasks(self._alone):
