@@ -10,7 +10,7 @@ from threading import Event
 from typing import Protocol
 
 from canvas.app import Canvas
-from canvas.errors import CanvasError, ConfigurationError
+from canvas.errors import BrokerError, CanvasError, ConfigurationError
 from canvas.model.revocation import revoked_ids
 from canvas.purge import purge as purge_queue
 from canvas.telemetry import attach, emit
@@ -241,6 +241,8 @@ class Node:
                     told.update(one for one in answer.get("revoked") or () if isinstance(one, str))
                     self._board.adjust(int(answer.get("clock") or 0))
             app.control.learn_revoked(sorted(told.difference(known)))
+        except BrokerError as exc:
+            emit("broker.unreachable", error=str(exc))
         except (CanvasError, ValueError, TypeError) as exc:
             emit("control.undecodable", reason=repr(exc))
 
