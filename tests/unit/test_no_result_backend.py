@@ -21,19 +21,19 @@ def add(app):
     return add
 
 
-USES = {
-    "get": lambda app, add: AsyncResult("some-id", app=app).get(timeout=1),
-    "chord": lambda app, add: chord([add.s(1, 2)], add.s(3)).apply_async(),
-    "a later step that is a chord": lambda app, add: chain(add.s(1, 2), chord([add.s(3)], add.s(4))).apply_async(),
-    "workflow": lambda app, add: started(app, add),
-    "ensure_chords_allowed": lambda app, add: app.backend.ensure_chords_allowed(),
-}
-
-
 def started(app, add):
     flow = Workflow("flow", app)
     flow.add(add.s(1, 2))
     return flow.apply_async()
+
+
+USES = {
+    "get": lambda app, add: AsyncResult("some-id", app=app).get(timeout=1),
+    "chord": lambda app, add: chord([add.s(1, 2)], add.s(3)).apply_async(),
+    "a later step that is a chord": lambda app, add: chain(add.s(1, 2), chord([add.s(3)], add.s(4))).apply_async(),
+    "workflow": started,
+    "ensure_chords_allowed": lambda app, add: app.backend.ensure_chords_allowed(),
+}
 
 
 @pytest.mark.parametrize("use", USES.values(), ids=USES)
