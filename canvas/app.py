@@ -20,7 +20,7 @@ from canvas.config import Config, imported
 from canvas.control import Control
 from canvas.drivers import open_driver
 from canvas.drivers.base import Driver
-from canvas.eager import apply_eagerly
+from canvas.eager import apply_eagerly, send_eagerly
 from canvas.errors import AlreadyRegistered, AlwaysEagerIgnored, ConfigurationError
 from canvas.events import Events, SentEvents
 from canvas.model.addresses import masked_url
@@ -514,7 +514,7 @@ class Canvas:
     ) -> Any:
         """Compile ``sig`` and send what starts it; the handle of its result (``None`` for an empty chain)."""
         if self.conf.task_always_eager:
-            return apply_eagerly(self, sig, tuple(args), dict(kwargs), dict(options))
+            return send_eagerly(self, sig, tuple(args), dict(kwargs), dict(options))
         plan = self.sender.plan(sig, args, kwargs, options)
         if self.sends_itself and sig.subtask_type is None:
             return self.sender.send_by_name(plan.dispatches[0])
@@ -525,7 +525,7 @@ class Canvas:
     ) -> Any:
         """``apply_signature`` on an event loop."""
         if self.conf.task_always_eager:
-            return apply_eagerly(self, sig, tuple(args), dict(kwargs), dict(options))
+            return send_eagerly(self, sig, tuple(args), dict(kwargs), dict(options))
         if self.sends_itself:
             # A program on an event loop has imported it already; all others do without.
             import asyncio
@@ -633,7 +633,9 @@ class Canvas:
     def current_worker_task(self) -> task_module.Task[Any] | None:
         """The task that a worker runs here; ``None`` outside."""
         request = current_request()
-        return self.tasks.get(request.task) if request is not None else None
+        if request is None:
+            return None
+        return request.runs if request.runs is not None else self.tasks.get(request.task)
 
     # -- results
 

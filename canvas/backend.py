@@ -8,7 +8,7 @@ from typing import Any
 
 from canvas.config import Config
 from canvas.drivers.base import AsyncWatch, Results, Watch
-from canvas.errors import NoResultBackend, TaskRevokedError
+from canvas.errors import NoResultBackend
 from canvas.model import states
 from canvas.model.record import Record
 from canvas.model.settlement import Store
@@ -162,15 +162,6 @@ class Backend:
             record.date_done = self._now().isoformat()
         self._results.store([self.store_of(record)])
         return result
-
-    def mark_revoked(self, task_ids: Sequence[str]) -> None:
-        """Store REVOKED for tasks that nobody has begun; without a place for results, nothing."""
-        if self._driver is None:
-            return
-        found = dict(zip(task_ids, self.get_records(task_ids), strict=True))
-        for task_id, record in found.items():
-            if record is None or record.status in states.UNREADY_STATES - {states.STARTED}:
-                self.store_result(task_id, TaskRevokedError("revoked"), states.REVOKED)
 
     def forget(self, task_id: str) -> None:
         """Delete a record."""

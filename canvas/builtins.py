@@ -1,7 +1,10 @@
 """The tasks that every worker has, under Celery's names (SEMANTICS.md M1–M5, DESIGN: identity parts)."""
 
+from collections.abc import Coroutine, Iterable, Mapping
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
+from canvas.model.message import Message
 from canvas.model.run import CANCEL
 from canvas.model.signature import maybe_signature
 from canvas.model.spread import chunks
@@ -11,27 +14,52 @@ if TYPE_CHECKING:
     from canvas.app import Canvas
 
 
-def accumulate(*args: Any, **kwargs: Any) -> Any:
+MAPS = ("celery.map", "celery.starmap")
+
+
+def accumulate(self: Task[Any], *args: Any, **kwargs: Any) -> Any:
     """Give back the arguments, or with ``index`` the one at that place."""
     index = kwargs.get("index")
     return args[index] if index is not None else args
 
 
-def xmap(task: Any, it: Any) -> list[Any]:
-    """``[task(item) for item in it]``."""
-    function = maybe_signature(task).type
+def xmap(self: Task[Any], task: Any, it: Any) -> Any:
+    """``[task(item) for item in it]``; of a coroutine task, a coroutine that gives it."""
+    function = _mapped(self.app, task)
+    if iscoroutinefunction(function.run):
+        return _await_each(function(item) for item in it)
     return [function(item) for item in it]
 
 
-def xstarmap(task: Any, it: Any) -> list[Any]:
-    """``[task(*item) for item in it]``."""
-    function = maybe_signature(task).type
+def xstarmap(self: Task[Any], task: Any, it: Any) -> Any:
+    """``[task(*item) for item in it]``; of a coroutine task, a coroutine that gives it."""
+    function = _mapped(self.app, task)
+    if iscoroutinefunction(function.run):
+        return _await_each(function(*item) for item in it)
     return [function(*item) for item in it]
 
 
-def spread_chunks(task: Any, it: Any, n: int) -> Any:
+def _mapped(app: "Canvas", task: Any) -> Any:
+    """The app's task that a map calls. Raises NotRegistered."""
+    return app.tasks[maybe_signature(task, app).task]
+
+
+async def _await_each(calls: Iterable[Coroutine[Any, Any, Any]]) -> list[Any]:
+    return [await call for call in calls]
+
+
+def maps_coroutine(app: "Canvas", message: Message) -> bool:
+    """Whether a message calls a map of a coroutine task that is registered in ``app``."""
+    if message.task not in MAPS:
+        return False
+    mapped = message.kwargs.get("task")
+    task = app.tasks.get(str(mapped.get("task"))) if isinstance(mapped, Mapping) else None
+    return task is not None and iscoroutinefunction(task.run)
+
+
+def spread_chunks(self: Task[Any], task: Any, it: Any, n: int) -> Any:
     """Send the chunks as a group; the value is the group's result in tuple form."""
-    return chunks.apply_chunks(maybe_signature(task), it, n)
+    return chunks.apply_chunks(maybe_signature(task, self.app), it, n, app=self.app)
 
 
 def backend_cleanup(self: Task[Any]) -> None:
@@ -49,9 +77,9 @@ def cancel_run(self: Task[Any], run: str, attempt: int) -> str:
 def register(app: "Canvas") -> None:
     """Give ``app`` the built-in tasks."""
     options: dict[str, Any] = {"shared": False, "lazy": False, "base": Task}
-    app.task(name="celery.accumulate", **options)(accumulate)
-    app.task(name="celery.map", **options)(xmap)
-    app.task(name="celery.starmap", **options)(xstarmap)
-    app.task(name="celery.chunks", **options)(spread_chunks)
+    app.task(name="celery.accumulate", bind=True, **options)(accumulate)
+    app.task(name="celery.map", bind=True, **options)(xmap)
+    app.task(name="celery.starmap", bind=True, **options)(xstarmap)
+    app.task(name="celery.chunks", bind=True, **options)(spread_chunks)
     app.task(name=CANCEL, bind=True, **options)(cancel_run)
     app.task(name="celery.backend_cleanup", bind=True, **options)(backend_cleanup)

@@ -257,6 +257,11 @@ class Client:
 
     # -- time
 
+    def due(self, options: dict[str, Any]) -> float | None:
+        """When a message with these options is to run, as unix time; ``None`` for at once. Raises InvalidTaskError."""
+        eta = self._eta(options)
+        return None if eta is None else _instant(eta, "eta").timestamp()
+
     def _eta(self, options: dict[str, Any]) -> str | None:
         countdown = options.get("countdown")
         if countdown:

@@ -37,8 +37,8 @@ class Control:
     ) -> list[dict[str, Any]]:
         """Tell workers not to run a task (or tasks), and with ``terminate`` to stop it where it runs.
 
-        Canvas' workers find it in the broker, for a day, however late they start; Celery's are told. A task that
-        nobody has begun is REVOKED from now on.
+        Canvas' workers find it in the broker, for a day, however late they start; Celery's are told. The task is
+        REVOKED as soon as a worker comes to it. One that runs already goes on, unless it is terminated.
         """
         self.keep_revoked([task_id] if isinstance(task_id, str) else list(task_id))
         arguments = {"task_id": task_id, "terminate": terminate, "signal": signal}
@@ -58,12 +58,7 @@ class Control:
         return self.broadcast("revoke_by_stamped_headers", arguments, destination, **options)
 
     def keep_revoked(self, ids: list[str]) -> None:
-        """Write revocations where canvas' workers look for them; tell nobody."""
-        self.learn_revoked(ids)
-        self._app.backend.mark_revoked(ids)
-
-    def learn_revoked(self, ids: list[str]) -> None:
-        """The same for ids that others have revoked: what becomes of their tasks is theirs to tell."""
+        """Write revocations where canvas' workers look for them."""
         self._app.driver.broker.revoke([id_entry(one) for one in ids], REVOKED_FOR)
 
     def keep_revoked_stamps(self, headers: dict[str, Any]) -> None:

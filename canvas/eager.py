@@ -1,18 +1,19 @@
 """Run a workflow here and now: ``apply()`` and ``task_always_eager``.
 
-Results are what a worker would have stored, and values pass from task to task as they are; nothing is sent.
+Results are what a worker would have stored, and values pass from task to task as they are. Nothing is sent but calls of
+tasks that are not registered in this process.
 """
 
 import time
 from typing import Any
 
 from canvas.errback import body_errbacks, call_errback, dependency_error, join_order, shown_error, takes_request
-from canvas.errors import Ignore, Reject, TaskRevokedError
-from canvas.execute import execute
+from canvas.errors import EncodeError, Ignore, OperationalError, Reject, TaskRevokedError
+from canvas.execute import execute, outcome_hook, return_hook, traceback_text
 from canvas.model import states
 from canvas.model.chain import LAST_STEP, header_parts, normal_steps
 from canvas.model.chord import body_options, chord, header_options
-from canvas.model.current import current_request
+from canvas.model.current import current_request, enter_request, leave_request
 from canvas.model.group import flat_members, group
 from canvas.model.ids import new_id
 from canvas.model.message import Message
@@ -24,6 +25,8 @@ from canvas.result import EagerResult, GroupResult
 from canvas.telemetry import emit
 
 _NOT_REQUEST = frozenset({"throw", "link", "link_error", "retries", "task_id", "root_id", "parent_id", "headers"})
+_DELIVERY = ("exchange", "routing_key", "priority")
+_STORED = frozenset({states.SUCCESS, states.FAILURE, states.RETRY})
 
 Options = dict[str, Any]
 
@@ -31,6 +34,18 @@ Options = dict[str, Any]
 def apply_eagerly(app: Any, sig: Signature[Any], args: tuple[Any, ...], kwargs: Options, options: Options) -> Any:
     """The EagerResult (or GroupResult of such) of running ``sig`` in this process."""
     return _run(app, sig, args, kwargs, options, alone=True)
+
+
+def send_eagerly(app: Any, sig: Signature[Any], args: tuple[Any, ...], kwargs: Options, options: Options) -> Any:
+    """``apply_async`` under ``task_always_eager``. A call of one task that is not registered here is sent.
+
+    Raises TypeError when the arguments of one task do not fit it.
+    """
+    if _is_elsewhere(app, sig):
+        return app.sender.send(sig, app.sender.plan(sig, args, kwargs, options), options)
+    if sig.subtask_type is None and not isinstance(sig, chunks):
+        return _task(app, sig, args, kwargs, {key: value for key, value in options.items() if value is not None}, True)
+    return apply_eagerly(app, sig, args, kwargs, options)
 
 
 def _run(
@@ -52,53 +67,130 @@ def _run(
 # -- one task
 
 
-def _task(app: Any, sig: Signature[Any], args: tuple[Any, ...], kwargs: Options, options: Options) -> EagerResult:
+def _task(
+    app: Any, sig: Signature[Any], args: tuple[Any, ...], kwargs: Options, options: Options, sent: bool = False
+) -> EagerResult:
+    """``sent``: by ``apply_async``, so that the task's own options count."""
     args, kwargs, merged = sig._merge(args, kwargs, options)
     task = sig._type or app.tasks[sig.task]
-    task.check_arguments(args, kwargs)
-    request = _request(app, task.name, args, kwargs, merged)
-    about = {"message": Message(task.name, request.id, args, kwargs), "hostname": app.hostname, "task": task}
-    emit("eager.started", **about)
-    began = time.perf_counter()
-    outcome = execute(task, request, args, kwargs)
-    emit("eager.finished", **about, request=request, outcome=outcome, runtime=time.perf_counter() - began)
+    if sent:
+        task.check_arguments(args, kwargs)
+        merged = {**task.exec_options(), **merged}
+    request = _request(app, task, args, kwargs, merged)
+    token = enter_request(request)
+    try:
+        outcome = _perform(app, task, request, merged)
+    finally:
+        leave_request(token)
     if isinstance(outcome, Retried) and outcome.retry.sig is not None:
-        if merged.get("throw", app.conf.task_eager_propagates):
-            raise outcome.retry
         again = {"retries": request.retries + 1, "task_id": request.id, "link": merged.get("link")}
         return _task(app, outcome.retry.sig.clone(), (), {}, {**again, "link_error": merged.get("link_error")})
     state, value, text = _end(outcome)
-    if isinstance(outcome, Failure) and merged.get("throw", app.conf.task_eager_propagates):
-        raise outcome.exc
-    if isinstance(outcome, Success):
-        for callback in as_list(merged.get("link")):
-            _run(app, maybe_signature(callback, app), (outcome.value,), {}, {})
-    elif state == states.FAILURE or isinstance(outcome, Rejected):
-        _run_errbacks(app, as_list(merged.get("link_error")), request, value, text)
-    if app.conf.task_store_eager_result or task.store_eager_result:
-        app.backend.store_result(request.id, value, state, traceback=text, request=request)
     return EagerResult(request.id, value, state, traceback=text, name=task.name)
 
 
-def _request(app: Any, name: str, args: Any, kwargs: Any, options: Options) -> Request:
+def _perform(app: Any, task: Any, request: Request, options: Options) -> Outcome:
+    """Run the task with its callbacks, hooks and signals, in Celery's order. Raises what a hook raises, and with
+    ``throw`` what the task raises."""
+    args, kwargs = request.args, request.kwargs
+    about = {"message": Message(task.name, request.id, args, kwargs), "hostname": app.hostname, "task": task}
+    emit("eager.started", **about)
+    began = time.perf_counter()
+    over: Outcome | None = None
+    try:
+        outcome = _thrown(execute(task, request, args, kwargs), options.get("throw", app.conf.task_eager_propagates))
+        outcome = _followed(app, task, request, options, outcome)
+        over = outcome if isinstance(outcome, Success) else None
+        if (hook := outcome_hook(task, request, args, kwargs, outcome)) is not None:
+            hook.call()
+        over = outcome
+        emit("eager.finished", **about, request=request, outcome=outcome, runtime=time.perf_counter() - began)
+        if (hook := return_hook(task, request, args, kwargs, outcome)) is not None:
+            hook.call()
+        return outcome
+    finally:
+        emit("eager.over", **about, request=request, outcome=over, runtime=time.perf_counter() - began)
+
+
+def _thrown(outcome: Outcome, throw: bool) -> Outcome:
+    if throw and isinstance(outcome, Failure):
+        raise outcome.exc
+    if throw and isinstance(outcome, Retried):
+        raise outcome.retry
+    return outcome
+
+
+def _followed(app: Any, task: Any, request: Request, options: Options, outcome: Outcome) -> Outcome:
+    """What the task has come to, its callbacks run and its result stored."""
+    if isinstance(outcome, Success):
+        try:
+            for callback in as_list(options.get("link")):
+                _run_callback(app, maybe_signature(callback, app), outcome.value)
+        except (EncodeError, OperationalError) as exc:
+            outcome = _thrown(Failure(exc, traceback_text(exc)), options.get("throw", app.conf.task_eager_propagates))
+    state, value, text = _end(outcome)
+    if _stores(app, task, request, state):
+        app.backend.store_result(request.id, value, state, traceback=text, request=request)
+    if state == states.FAILURE or isinstance(outcome, Rejected):
+        _run_errbacks(app, as_list(options.get("link_error")), request, value, text)
+    return outcome
+
+
+def _run_callback(app: Any, sig: Signature[Any], value: Any) -> None:
+    """Here, or, where its task is not registered, on a worker that knows it."""
+    if _is_elsewhere(app, sig):
+        app.sender.send(sig, app.sender.plan(sig, (value,), {}, {}), {})
+    else:
+        _run(app, sig, (value,), {}, {})
+
+
+def _is_elsewhere(app: Any, sig: Signature[Any]) -> bool:
+    """Whether it calls one task, and that is not registered here."""
+    return sig.subtask_type is None and sig._type is None and sig.task not in app.tasks
+
+
+def _stores(app: Any, task: Any, request: Request, state: str) -> bool:
+    """Whether the result backend gets the result."""
+    if state not in _STORED:
+        return False
+    ignores = task.ignore_result if request.ignore_result is None else request.ignore_result
+    if not ignores:
+        return bool(task.store_eager_result or app.conf.task_store_eager_result)
+    return state == states.FAILURE and bool(task.store_errors_even_if_ignored)
+
+
+def _request(app: Any, task: Any, args: Any, kwargs: Any, options: Options) -> Request:
     parent = current_request()
     task_id = options.get("task_id") or new_id()
     fields = {key: value for key, value in options.items() if key not in _NOT_REQUEST}
     own = {
         "id": task_id,
-        "task": name,
+        "task": task.name,
         "args": args,
         "kwargs": kwargs,
-        "retries": options.get("retries", 0),
+        "retries": options.get("retries") or 0,
         "is_eager": True,
+        "runs": task,
         "called_directly": False,
         "hostname": app.hostname,
+        "callbacks": as_list(options.get("link")) or None,
+        "errbacks": as_list(options.get("link_error")) or None,
         "headers": options.get("headers"),
-        "root_id": options.get("root_id") or (parent.root_id if parent else task_id),
+        "root_id": options.get("root_id") or ((parent.root_id or parent.id) if parent else None) or task_id,
         "parent_id": options.get("parent_id") or (parent.id if parent else None),
-        "delivery_info": {"is_eager": True, "exchange": None, "routing_key": None, "priority": None},
+        "timelimit": [task.time_limit, task.soft_time_limit] if task.time_limit or task.soft_time_limit else None,
+        "ignore_result": options.get("ignore_result", task.ignore_result),
+        "delivery_info": {"is_eager": True, **{key: options.get(key) for key in _DELIVERY}},
+        **_stamps(options),
     }
     return Request(None, **{**fields, **own})
+
+
+def _stamps(options: Options) -> Options:
+    if "stamped_headers" not in options:
+        return {}
+    names = as_list(options["stamped_headers"])
+    return {"stamped_headers": names, "stamps": {name: as_list(options.get(name)) for name in names}}
 
 
 def _end(outcome: Outcome) -> tuple[str, Any, str | None]:
@@ -109,7 +201,9 @@ def _end(outcome: Outcome) -> tuple[str, Any, str | None]:
             return states.FAILURE, exc, text
         case Retried(retry, text):
             return states.RETRY, retry.exc or retry, text
-        case Ignored() | Replaced():
+        case Ignored(exc):
+            return states.IGNORED, exc, None
+        case Replaced():
             return states.IGNORED, None, None
         case Rejected(reason, requeue):
             return states.REJECTED, Reject(reason, requeue), None
@@ -122,6 +216,8 @@ def _run_errbacks(app: Any, errbacks: list[Any], request: Request, exc: Any, tex
         sig = maybe_signature(errback, app)
         if takes_request(app, sig):
             call_errback(app, sig, request, exc, text)
+        elif _is_elsewhere(app, sig):
+            app.sender.send(sig, app.sender.plan(sig, (request.id,), {}, {}), {})
         else:
             _run(app, sig, (request.id,), {}, {"throw": False})
 

@@ -2,9 +2,12 @@
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from types import CoroutineType
 from typing import Any, TypeVar
 
 from canvas.errors import ChordError
+from canvas.execute import run_coroutine
 from canvas.model.request import Request
 from canvas.model.shortrepr import safe_repr
 from canvas.model.signature import Signature, as_list
@@ -14,18 +17,29 @@ T = TypeVar("T")
 
 
 def takes_request(app: Any, sig: Signature[Any]) -> bool:
-    """New style: a task registered here, not bound, that takes more than one positional argument."""
+    """New style: a task registered here, made of a function and not bound, that takes more than one positional
+    argument beside those that the signature stores."""
     task = app.tasks.get(sig.task)
-    if task is None or task.bound or sig.subtask_type is not None:
+    if task is None or task.bound or sig.subtask_type is not None or not hasattr(task, "__wrapped__"):
         return False
     try:
-        parameters = inspect.signature(task.run).parameters.values()
+        if sig.immutable:
+            return _takes_several(task, task.run)
+        return _takes_several(task, partial(task.run, *sig.args, **sig.kwargs))
+    except (TypeError, ValueError):
+        pass  # the stored arguments do not fit: calling it says so
+    try:
+        return _takes_several(task, task.run)
     except (TypeError, ValueError):
         return False
+
+
+def _takes_several(task: Any, function: Callable[..., Any]) -> bool:
+    """Whether it takes more than one positional argument. Raises TypeError or ValueError where Python cannot say."""
+    parameters = inspect.signature(function, follow_wrapped=task.models is not None).parameters.values()
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):
         return True
-    taken = 0 if sig.immutable else len(sig.args)
-    return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters) - taken > 1
+    return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters) > 1
 
 
 def call_errback(app: Any, sig: Signature[Any], request: Request, exc: BaseException, text: Any) -> None:
@@ -33,7 +47,9 @@ def call_errback(app: Any, sig: Signature[Any], request: Request, exc: BaseExcep
     task = app.tasks[sig.task]
     args = sig.args if sig.immutable else (request, exc, text, *sig.args)
     try:
-        task(*args, **sig.kwargs)
+        value = task(*args, **sig.kwargs)
+        if isinstance(value, CoroutineType):
+            run_coroutine(value)
     except KeyboardInterrupt:
         raise
     except BaseException as failure:  # noqa: BLE001 - an errback's own failure must not undo the task's end

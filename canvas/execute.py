@@ -1,44 +1,43 @@
 """Call a task's function in its context; what that comes to is an Outcome. What is no Exception passes through, and a
-worker makes an Outcome of that too (``broken_off``)."""
+worker makes an Outcome of that too (``broken_off``). The hooks of the task's class are called once that is settled."""
 
 import os
 import threading
 import traceback
-from collections.abc import Awaitable, Callable, Coroutine
-from contextvars import copy_context
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
+from functools import partial
 from types import CoroutineType
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from canvas import errors
 from canvas.errors import Ignore, Reject, Retry
-from canvas.model.current import enter_request, leave_request
 from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, Replaced, Retried, Success
 from canvas.model.request import Request
 from canvas.model.shortrepr import safe_repr
 from canvas.task import Task
+from canvas.telemetry import emit
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 
 def execute(
     task: Task[Any], request: Request, args: Any, kwargs: Any,
     watched: Callable[[Callable[[], Any]], Any] | None = None, fault: BaseException | None = None,
 ) -> Outcome:  # fmt: skip
-    """Run ``task`` and its hooks; what is no Exception, such as SystemExit, passes through.
+    """Run ``task``, whose ``request`` the caller has entered; what is no Exception, such as SystemExit, passes through.
 
     ``watched``, where given, makes the call itself: that is where time limits count. A ``fault`` is raised instead.
     """
-    token = enter_request(request)
     try:
-        try:
-            _before(task, request, args, kwargs, fault)
-            if watched is None:
-                outcome = _returned(request, _value(task, request, args, kwargs))
-            else:
-                outcome = _returned(request, watched(lambda: _value(task, request, args, kwargs)))
-        except Exception as exc:  # noqa: BLE001 - every exception of the user's code is an outcome
-            outcome = _raised(task, request, exc)
-        return _hooks(task, request, args, kwargs, outcome)
-    finally:
-        leave_request(token)
+        _before(task, request, args, kwargs, fault)
+        if watched is None:
+            return _returned(request, _value(task, request, args, kwargs))
+        return _returned(request, watched(lambda: _value(task, request, args, kwargs)))
+    except Exception as exc:  # noqa: BLE001 - every exception of the user's code is an outcome
+        return _raised(task, request, exc)
 
 
 def broken_off(exc: BaseException) -> Failure:
@@ -62,17 +61,12 @@ async def aexecute(
 ) -> Outcome:  # fmt: skip
     """``execute`` for a task that is a coroutine function, on the running event loop; ``watched`` awaits its
     coroutine."""
-    token = enter_request(request)
     try:
-        try:
-            _before(task, request, args, kwargs, fault)
-            coroutine: Any = _call(task, request)(*args, **kwargs)
-            outcome = _returned(request, await (coroutine if watched is None else watched(coroutine)))
-        except Exception as exc:  # noqa: BLE001 - as above
-            outcome = _raised(task, request, exc)
-        return _hooks(task, request, args, kwargs, outcome)
-    finally:
-        leave_request(token)
+        _before(task, request, args, kwargs, fault)
+        coroutine: Any = _call(task, request)(*args, **kwargs)
+        return _returned(request, await (coroutine if watched is None else watched(coroutine)))
+    except Exception as exc:  # noqa: BLE001 - as above
+        return _raised(task, request, exc)
 
 
 def _before(task: Task[Any], request: Request, args: Any, kwargs: Any, fault: BaseException | None) -> None:
@@ -102,7 +96,7 @@ def _raised(task: Task[Any], request: Request, exc: Exception) -> Outcome:
         case errors.Replaced():
             return Replaced(exc.sig)
         case Ignore():
-            return Ignored()
+            return Ignored(exc)
         case Reject():
             return Rejected(exc.reason, exc.requeue)
         case Retry():
@@ -133,26 +127,40 @@ def _call(task: Task[Any], request: Request) -> Callable[..., Any]:
 
 def _value(task: Task[Any], request: Request, args: Any, kwargs: Any) -> Any:
     value = _call(task, request)(*args, **kwargs)
-    return _run_coroutine(value) if isinstance(value, CoroutineType) else value
+    return run_coroutine(value) if isinstance(value, CoroutineType) else value
 
 
 _OURS = os.path.dirname(__file__) + os.sep
 _loops = threading.local()
+_shared_loop: ContextVar["AbstractEventLoop | None"] = ContextVar("canvas_shared_loop", default=None)
+"""The loop of a pool that runs coroutines on one loop, for code that a thread runs beside that."""
 
 
-def _run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
+@contextmanager
+def shared_loop(loop: "AbstractEventLoop") -> Iterator[None]:
+    """Within, on any other thread than the loop's own, coroutines run on ``loop``."""
+    token = _shared_loop.set(loop)
+    try:
+        yield
+    finally:
+        _shared_loop.reset(token)
+
+
+def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
     """On the calling thread's own loop, which stays for its next coroutine: what tasks keep open on it stays usable."""
     # asyncio takes longer to import than the rest of canvas, and most programs have no async tasks.
     import asyncio
 
-    from canvas.interruptible import Driven
+    from canvas.interruptible import Driven, driven_elsewhere
 
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        pass
+        shared = _shared_loop.get()
     else:
         return _on_another_thread(coroutine)
+    if shared is not None:
+        return driven_elsewhere(shared, coroutine)
     runner: asyncio.Runner | None = getattr(_loops, "runner", None)
     if runner is None:
         runner = _loops.runner = asyncio.Runner()
@@ -169,46 +177,58 @@ def _on_another_thread(coroutine: Coroutine[Any, Any, Any]) -> Any:
         return executor.submit(context.run, asyncio.run, coroutine).result()
 
 
-def _hooks(task: Task[Any], request: Request, args: Any, kwargs: Any, outcome: Outcome) -> Outcome:
-    """What a task has come to, its hooks called; one that raises makes it a failure, as in Celery."""
+class Hook(NamedTuple):
+    """A hook that the class of a task defines, and its call."""
+
+    name: str
+    call: Callable[[], None]
+
+
+def outcome_hook(task: Task[Any], request: Request, args: Any, kwargs: Any, outcome: Outcome) -> Hook | None:
+    """``on_success``, ``on_failure`` or ``on_retry``, where the class defines it; it comes before the signals."""
     kind = type(task)
-    if type(outcome) is Success and kind.on_success is Task.on_success and kind.after_return is Task.after_return:
-        return outcome
-    return _call_hooks(task, request, args, kwargs, outcome)
-
-
-def _call_hooks(task: Task[Any], request: Request, args: Any, kwargs: Any, outcome: Outcome) -> Outcome:
     match outcome:
         case Success(value):
-            return _hook(
-                outcome,
-                lambda: task.on_success(value, request.id, args, kwargs),
-                lambda: task.after_return("SUCCESS", value, request.id, args, kwargs, None),
-            )
+            if kind.on_success is not Task.on_success:
+                return Hook("on_success", partial(task.on_success, value, request.id, args, kwargs))
         case Failure(exc):
-            einfo = outcome.einfo
-            return _hook(
-                outcome,
-                lambda: task.on_failure(exc, request.id, args, kwargs, einfo),
-                lambda: task.after_return("FAILURE", exc, request.id, args, kwargs, einfo),
-            )
+            if kind.on_failure is not Task.on_failure:
+                return Hook("on_failure", partial(task.on_failure, exc, request.id, args, kwargs, outcome.einfo))
         case Retried(retry):
-            reason, einfo = retry.exc or retry, outcome.einfo
-            return _hook(
-                outcome,
-                lambda: task.on_retry(reason, request.id, args, kwargs, einfo),
-                lambda: task.after_return("RETRY", retry, request.id, args, kwargs, einfo),
-            )
-    return outcome
+            if kind.on_retry is not Task.on_retry:
+                return Hook("on_retry", partial(task.on_retry, retry.exc, request.id, args, kwargs, outcome.einfo))
+    return None
 
 
-def _hook(outcome: Outcome, *calls: Callable[[], None]) -> Outcome:
+def return_hook(task: Task[Any], request: Request, args: Any, kwargs: Any, outcome: Outcome) -> Hook | None:
+    """``after_return``, where the class defines it and the task is over; it comes after the signal of the outcome."""
+    if type(task).after_return is Task.after_return:
+        return None
+    match outcome:
+        case Success(value):
+            return Hook("after_return", partial(task.after_return, "SUCCESS", value, request.id, args, kwargs, None))
+        case Failure(exc):
+            return Hook("after_return", partial(task.after_return, "FAILURE", exc, request.id, args, kwargs, None))
+    return None
+
+
+def call_hook(hook: Hook, task: Task[Any], request: Request) -> Reject | None:
+    """Call a hook in a worker: what it raises is reported, and changes nothing of how the task ended.
+
+    A Retry that it raises is sent beside that. A Reject is returned: it says what becomes of the message.
+    """
     try:
-        for call in calls:
-            call()
-    except Exception as exc:  # noqa: BLE001 - hooks are the user's code too
-        return Failure(exc, traceback_text(exc))
-    return outcome
+        hook.call()
+    except Retry as retry:
+        if retry.sig is not None and retry not in request.retries_sent:
+            request.retries_sent.append(retry)
+    except Reject as reject:
+        return reject
+    except KeyboardInterrupt:
+        raise
+    except BaseException as exc:  # noqa: BLE001 - a hook's own failure must not undo how its task ended
+        emit("hook.failed", hook=hook.name, task=request.shadow or task.name, task_id=request.id, exc=exc)
+    return None
 
 
 def traceback_text(exc: BaseException) -> str:

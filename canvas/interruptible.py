@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
+from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import copy_context
 from threading import get_ident
@@ -105,6 +106,30 @@ class Driven:
                 self._run.interrupt(exc)
 
         self._loop.call_soon_threadsafe(call)
+
+
+def driven_elsewhere(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run it to its end on a loop that another thread runs, in the context of the calling thread."""
+    ended: Future[Any] = Future()
+
+    async def run() -> None:
+        try:
+            ended.set_result(await coroutine)
+        except BaseException as exc:  # noqa: BLE001 - raised on the thread that waits
+            ended.set_exception(exc)
+
+    def start() -> None:
+        task = loop.create_task(run(), context=context)
+        _elsewhere.add(task)
+        task.add_done_callback(_elsewhere.discard)
+
+    context = copy_context()
+    loop.call_soon_threadsafe(start)
+    return ended.result()
+
+
+_elsewhere: set[asyncio.Task[None]] = set()
+"""A loop keeps only weak references to its tasks."""
 
 
 driven: dict[int, Driven] = {}

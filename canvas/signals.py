@@ -7,11 +7,14 @@ logged, and changes nothing.
 import logging
 import weakref
 from collections.abc import Callable, Mapping
+from signal import SIGTERM
 from traceback import format_exception
 from typing import Any
 
+from canvas.errors import NotRegistered, Reject, TaskRevokedError
 from canvas.model import states
-from canvas.model.outcome import ExceptionInfo, Failure, Outcome, Rejected, Retried, Revoked, Success
+from canvas.model.outcome import ExceptionInfo, Failure, Ignored, Outcome, Rejected, Retried, Revoked, Success
+from canvas.received import ReceivedRequest
 from canvas.telemetry import attach
 
 _log = logging.getLogger("celery.utils.dispatch.signal")
@@ -137,10 +140,8 @@ def _started(facts: Facts) -> Said:
 
 def _ended(facts: Facts) -> Said | None:
     outcome = facts["outcome"]
-    if isinstance(outcome, Revoked):
-        return None
     sender, about = _started(facts)
-    state, value = _end(outcome)
+    state, value = (None, None) if outcome is None else _end(outcome)
     return sender, {**about, "retval": value, "state": state}
 
 
@@ -152,8 +153,12 @@ def _end(outcome: Outcome) -> tuple[str, Any]:
             return states.FAILURE, exc
         case Retried(retry, _):
             return states.RETRY, retry
-        case Rejected(reason, _):
-            return states.REJECTED, reason
+        case Rejected(reason, requeue):
+            return states.REJECTED, Reject(reason, requeue)
+        case Ignored(exc):
+            return states.IGNORED, exc
+        case Revoked(reason):
+            return states.REVOKED, TaskRevokedError(reason)
     return states.IGNORED, None
 
 
@@ -186,7 +191,11 @@ def _revoked(facts: Facts) -> Said | None:
     if not isinstance(outcome, Revoked):
         return None
     terminated = outcome.reason == "terminated"
-    about = {"terminated": terminated, "signum": None, "expired": outcome.reason == "expired"}
+    about = {
+        "terminated": terminated,
+        "signum": int(SIGTERM) if terminated else None,
+        "expired": outcome.reason == "expired",
+    }
     return _task(facts), {"request": facts["request"], **about}
 
 
@@ -201,11 +210,17 @@ def _rejected(facts: Facts) -> Said | None:
 
 def _unknown(facts: Facts) -> Said:
     message = facts["message"]
-    return facts["queue"], {"name": message.task, "id": message.id, "message": message, "exc": None}
+    return facts["queue"], {
+        "name": message.task,
+        "id": message.id,
+        "message": message,
+        "exc": NotRegistered(message.task),
+    }
 
 
 def _received(facts: Facts) -> Said:
-    return facts["hostname"], {"request": facts["request"]}
+    message, task, hostname = facts["message"], facts["task"], facts["hostname"]
+    return hostname, {"request": ReceivedRequest(message, facts["request"], task, hostname)}
 
 
 class Node(str):
@@ -241,7 +256,7 @@ def _prepared(facts: Facts) -> Said:
 
 def _stopping(facts: Facts) -> Said:
     how = facts["how"]
-    sig = {"warm": "TERM", "cold": "QUIT", "soft": "QUIT"}[how]
+    sig = {"warm": "SIGTERM", "cold": "SIGQUIT", "soft": "SIGQUIT"}[how]
     return facts["hostname"], {"sig": sig, "how": how.capitalize(), "exitcode": 0 if how == "warm" else 1}
 
 
@@ -266,7 +281,7 @@ before_task_publish = Signal("before_task_publish", "message.publishing", _publi
 after_task_publish = Signal("after_task_publish", "message.published", _published)
 task_received = Signal("task_received", "task.received", _received)
 task_prerun = Signal("task_prerun", "task.started eager.started", _started)
-task_postrun = Signal("task_postrun", "task.finished eager.finished", _ended)
+task_postrun = Signal("task_postrun", "task.over eager.over", _ended)
 task_success = Signal("task_success", "task.finished eager.finished", _succeeded)
 task_failure = Signal("task_failure", "task.finished eager.finished", _failed)
 task_retry = Signal("task_retry", "task.finished eager.finished", _retried)

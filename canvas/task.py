@@ -1,13 +1,15 @@
 """A task: a function with its options and the calls that send it (Celery's ``Task``)."""
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+import sys
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import cached_property
+from types import CoroutineType
 from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
 from canvas.annotations import annotate
 from canvas.backoff import retry_delay
-from canvas.call_check import check_call
+from canvas.call_check import check_call, merged_arguments
 from canvas.errors import CompositionError, MaxRetriesExceededError, NotRegistered, OperationalError, Replaced, Retry
 from canvas.model.current import composing, current_request, current_task_named, enter_call, leave_call, request_of
 from canvas.model.request import Request
@@ -139,9 +141,19 @@ class Task(Generic[R]):
             # A class of the user's that calls super() in the worker's own call.
             request.entered = True
             return self.run(*args, **kwargs)
-        token = enter_call(self, self.request.with_fields(args=args, kwargs=kwargs))
+        called = self.request.with_fields(args=args, kwargs=kwargs)
+        token = enter_call(self, called)
         try:
-            return self.run(*args, **kwargs)
+            value = self.run(*args, **kwargs)
+        finally:
+            leave_call(token)
+        return self._call_awaited(called, value) if isinstance(value, CoroutineType) else value  # type: ignore[return-value]
+
+    async def _call_awaited(self, request: Request, value: Coroutine[Any, Any, R]) -> R:
+        """What a coroutine task that is called as a function gives; the call goes on while it is awaited."""
+        token = enter_call(self, request)
+        try:
+            return await value
         finally:
             leave_call(token)
 
@@ -301,6 +313,14 @@ class Task(Generic[R]):
         return inspect.signature(self.run)
 
     @cached_property
+    def _parameters(self) -> Mapping[str, inspect.Parameter] | None:
+        """The function's parameters by name; ``None`` where Python does not know them."""
+        try:
+            return self.call_signature.parameters
+        except (TypeError, ValueError):
+            return None
+
+    @cached_property
     def _checked_signature(self) -> inspect.Signature:
         """What a call may pass: a decorator may add arguments to the function's, or leave some out."""
         return inspect.signature(self.run, follow_wrapped=self.models is not None)
@@ -365,20 +385,29 @@ class Task(Generic[R]):
     ) -> Retry:
         """Run again later: raises Retry; the worker sends the new message in the same step that ends this one.
 
+        ``args`` and ``kwargs`` replace those of this call, parameter by parameter where only one of them is given.
+        ``countdown`` is in seconds; without it and ``eta`` it is ``default_retry_delay``. An ``eta`` is a datetime or
+        ISO 8601 text, UTC where it has no offset. ``max_retries`` counts instead of the task's own for this run of the
+        task, automatic retries included.
+
         With ``throw=False`` it returns Retry, and the task goes on: the message is sent whatever that comes to.
-        Raises ``exc`` or MaxRetriesExceededError once ``max_retries`` is passed, and ``exc`` when the task was
-        called directly.
+        Raises ``exc`` or MaxRetriesExceededError once ``max_retries`` is passed, ``exc`` when the task was
+        called directly, and InvalidTaskError for a time that cannot be read.
         """
         request = self.request
+        if max_retries is not None:
+            request.retry_limit = max_retries
         limit = self.max_retries if max_retries is None else max_retries
         if request.called_directly:
-            raise exc or Retry("Task can be retried", None)
-        if eta is None and countdown is None:
+            _raise_from_current(exc or Retry("Task can be retried", None))
+        if not eta and countdown is None:
             countdown = self.default_retry_delay
+        args, kwargs = merged_arguments(self._parameters, (request.args, request.kwargs), args, kwargs)
         if limit is not None and request.retries >= limit:
             self._give_up(exc, args, kwargs)
         sig = self.signature_from_request(args, kwargs, countdown=countdown, eta=eta, **options)
-        retry = Retry(exc=exc, when=eta if eta is not None else countdown, sig=sig)
+        self.app.client.due(sig.options)
+        retry = Retry(exc=exc, when=eta or countdown, sig=sig)
         retry.is_eager = request.is_eager
         if throw:
             raise retry from exc
@@ -396,14 +425,16 @@ class Task(Generic[R]):
         if self.retry_backoff:
             factor = max(1, int(self.retry_backoff))
             options["countdown"] = retry_delay(factor, self.request.retries, self.retry_backoff_max, self.retry_jitter)
+        if self.request.retry_limit is not None:
+            options["max_retries"] = self.request.retry_limit
         return self.retry(exc=exc, throw=False, **options)
 
     def _give_up(self, exc: BaseException | None, args: Any, kwargs: Any) -> NoReturn:
         if exc is not None:
-            raise exc
+            _raise_from_current(exc)
         request = self.request
         raise self.MaxRetriesExceededError(
-            f"Can't retry {self.name}[{request.id}] args:{request.args} kwargs:{request.kwargs}",
+            f"Can't retry {self.name}[{request.id}] args:{args} kwargs:{kwargs}",
             task_args=args,
             task_kwargs=kwargs,
         )
@@ -473,17 +504,25 @@ class Task(Generic[R]):
     def on_failure(self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
         """Called when it failed."""
 
-    def on_retry(self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
-        """Called when it is to run again."""
+    def on_retry(self, exc: BaseException | None, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        """Called when it is to run again. ``exc`` is the reason that ``retry`` was given."""
 
     def after_return(self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
-        """Called when it is over, however it ended."""
+        """Called when it succeeded or failed, after the hook for that. ``einfo`` is ``None``, as in Celery."""
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return current_task_named, (self.name,)
 
     def __repr__(self) -> str:
         return f"<@task: {self.name}{' of ' + self.app.main if self.app and self.app.main else ''}>"
+
+
+def _raise_from_current(exc: BaseException) -> NoReturn:
+    """Raise ``exc``, with the exception that is being handled as its cause."""
+    current = sys.exc_info()[1]
+    if current is None or current is exc:
+        raise exc
+    raise exc from current
 
 
 def _positional_range(sig: inspect.Signature) -> tuple[int, int]:

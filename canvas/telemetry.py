@@ -9,8 +9,10 @@ message.dead          queue, reason
 task.received         message, hostname, request, task
 task.started          message, hostname, task, waited (s since its lease)
 task.finished         message, outcome, runtime (s), hostname, task, request
+task.over             the same, of a task that ran, after every listener of task.finished and ``after_return``
 eager.started         message, hostname, task: of a call that runs here and now
 eager.finished        message, outcome, runtime (s), hostname, task, request
+eager.over            the same, afterwards; outcome is ``None`` where ``apply()`` raises
 task.timeout          message, limit (s)
 task.terminated       message, signal
 task.unknown          message, queue, action
@@ -20,6 +22,7 @@ chord.fired           group_id, failed
 chord.refused         group_id, reason
 run.lost              run, reason
 errback.failed        task, task_id, exc
+hook.failed           hook (its name), task, task_id, exc
 app.importing         app
 heartbeat.sent
 logging.setup         sent by the ``setup_logging`` signal alone

@@ -132,6 +132,9 @@ def called_task() -> Any:
 
 def current_task() -> Any:
     """The task this code runs in, called as a function or not; ``None`` outside tasks."""
+    request = _request.get()
+    if request is not None and request.runs is not None:
+        return called_task() or request.runs
     return current_app().current_task if has_current_app() else called_task()
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeAlias
 
-from canvas.errors import Retry
+from canvas.errors import Ignore, Retry
 
 
 class ExceptionInfo:
@@ -65,6 +65,8 @@ class Retried:
 @dataclass(frozen=True, slots=True)
 class Ignored:
     """The task raised Ignore: nothing is recorded."""
+
+    exc: Ignore | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,9 +32,11 @@ _DEFAULTS: dict[str, Any] = {
     "parent_id": None,
     "properties": None,
     "retries": 0,
+    "retry_limit": None,
     "reply_to": None,
     "replaced_task_nesting": 0,
     "root_id": None,
+    "runs": None,
     "shadow": None,
     "task": None,
     "timelimit": None,
@@ -54,6 +56,10 @@ class Request:
     Assigning a field changes this request only.
     """
 
+    runs: Any
+    """The task object, where a worker or ``apply()`` runs it."""
+    retry_limit: int | None
+    """The ``max_retries`` that a ``retry`` of this run was given."""
     entered: bool
     """Whether the worker's own call of the task goes on already; what calls it then is the task."""
 

@@ -1,7 +1,7 @@
 """What a sender holds of a task to come: AsyncResult, GroupResult, ResultSet, EagerResult (SEMANTICS.md §4)."""
 
 from canvas.result.group import AppGroupResult, GroupResult, ResultSet
-from canvas.result.guard import allow_join_result, denied_join_result
+from canvas.result.guard import allow_join_result, check_join_allowed, denied_join_result, give_place_away
 from canvas.result.single import AsyncResult, EagerResult, result_from_tuple
 
 __all__ = [
@@ -11,6 +11,8 @@ __all__ = [
     "GroupResult",
     "ResultSet",
     "allow_join_result",
+    "check_join_allowed",
     "denied_join_result",
+    "give_place_away",
     "result_from_tuple",
 ]

@@ -8,8 +8,8 @@ from canvas.model import states
 from canvas.model.current import current_app
 from canvas.model.record import Handle, Record
 from canvas.result.countdown import between, countdown
-from canvas.result.guard import check_join_allowed
-from canvas.result.single import AsyncResult, group_class, result_from_tuple
+from canvas.result.guard import awaiting, check_join_allowed, warn_of_blocked_loop
+from canvas.result.single import AsyncResult, group_class, replies, result_from_tuple
 
 
 class ResultSet:
@@ -116,6 +116,7 @@ class ResultSet:
         """
         if disable_sync_subtasks:
             check_join_allowed()
+        warn_of_blocked_loop()
         for _leaf in self._arrivals(timeout, propagate, on_message, callback, on_interval):
             continue
         return None if callback is not None else self._values()
@@ -160,11 +161,11 @@ class ResultSet:
                     yield _concluded(leaf, propagate, callback)
 
     async def aget(self, timeout: float | None = None, propagate: bool = True, **_: Any) -> Any:
-        """``get`` on an event loop."""
+        """``get`` on an event loop; inside a task as ``AsyncResult.aget``."""
         pending = {leaf.id: leaf for leaf in self.leaves() if leaf._final is None and not leaf.ignored}
-        left = countdown(timeout)
+        left, away = countdown(timeout), awaiting()
         if pending:
-            async with self.backend.awatch(list(pending)) as watch:
+            async with away, self.backend.awatch(list(pending)) as watch:
                 while pending:
                     found = await watch.next(left())
                     if found is None:
@@ -188,10 +189,17 @@ class ResultSet:
         for result in self.results:
             result.forget()
 
-    def revoke(self, connection: Any = None, terminate: bool = False, signal: str | None = None, **_: Any) -> None:
-        """Ask workers not to run any of them."""
+    def revoke(
+        self,
+        connection: Any = None,
+        terminate: bool = False,
+        signal: str | None = None,
+        wait: bool = False,
+        timeout: float | None = None,
+    ) -> None:
+        """Ask workers not to run any of them; ``wait`` and ``timeout`` as in ``AsyncResult.revoke``."""
         ids = [leaf.id for leaf in self.leaves()]
-        self._app().control.revoke(ids, terminate=terminate, signal=signal or "SIGTERM")
+        self._app().control.revoke(ids, terminate=terminate, signal=signal or "SIGTERM", **replies(wait, timeout))
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.results)

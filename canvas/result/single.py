@@ -11,7 +11,9 @@ from canvas.model.current import current_app
 from canvas.model.record import Handle, Record
 from canvas.result.ancestors import Ancestors
 from canvas.result.countdown import between, countdown
-from canvas.result.guard import check_join_allowed
+from canvas.result.guard import awaiting, check_join_allowed, warn_of_blocked_loop
+
+_ANSWER_WITHIN = 1.0
 
 
 class AsyncResult(Handle):
@@ -162,6 +164,7 @@ class AsyncResult(Handle):
         if disable_sync_subtasks:
             check_join_allowed()
         if self._final is None:
+            warn_of_blocked_loop()
             self._wait(timeout, propagate and follow_parents, on_message, on_interval)
         return self._conclude(propagate, callback)
 
@@ -215,11 +218,17 @@ class AsyncResult(Handle):
         callback: Callable[[str, Any], Any] | None = None,
         on_message: Callable[[dict[str, Any]], Any] | None = None,
     ) -> Any:
-        """``get`` on an event loop."""
+        """``get`` on an event loop.
+
+        Inside a task it raises RuntimeError, as ``get`` does, except in the asyncio pool: there the task gives its
+        place to another while it waits.
+        """
         if self.ignored:
             return None
+        away = awaiting()
         if self._final is None:
-            await self._await(timeout, propagate and follow_parents, on_message)
+            async with away:
+                await self._await(timeout, propagate and follow_parents, on_message)
         return self._conclude(propagate, callback)
 
     async def _await(self, timeout: float | None, follow_parents: bool, on_message: Any) -> None:
@@ -259,9 +268,21 @@ class AsyncResult(Handle):
             self.parent.forget()
         self.backend.forget(self.id)
 
-    def revoke(self, connection: Any = None, terminate: bool = False, signal: str | None = None, **_: Any) -> None:
-        """Ask workers not to run it, or with ``terminate`` to stop it."""
-        (self.app or current_app()).control.revoke(self.id, terminate=terminate, signal=signal or "SIGTERM")
+    def revoke(
+        self,
+        connection: Any = None,
+        terminate: bool = False,
+        signal: str | None = None,
+        wait: bool = False,
+        timeout: float | None = None,
+    ) -> None:
+        """Ask workers not to run it, or with ``terminate`` to stop it.
+
+        With ``wait``, return when the workers have answered, after ``timeout`` seconds (1 by default) at the latest.
+        ``connection`` is Celery's, and not needed here.
+        """
+        control = (self.app or current_app()).control
+        control.revoke(self.id, terminate=terminate, signal=signal or "SIGTERM", **replies(wait, timeout))
 
     def revoke_by_stamped_headers(
         self,
@@ -272,11 +293,9 @@ class AsyncResult(Handle):
         wait: bool = False,
         timeout: float | None = None,
     ) -> None:
-        """``revoke`` every task that has one of these stamps; with ``wait`` return when workers have answered, or after
-        ``timeout`` seconds (1). ``connection`` is Celery's, and not needed here."""
-        (self.app or current_app()).control.revoke_by_stamped_headers(
-            headers, terminate=terminate, signal=signal or "SIGTERM", reply=wait, timeout=timeout or 1.0
-        )
+        """``revoke`` every task that has one of these stamps."""
+        control, asked = (self.app or current_app()).control, replies(wait, timeout)
+        control.revoke_by_stamped_headers(headers, terminate=terminate, signal=signal or "SIGTERM", **asked)
 
     # -- lineage
 
@@ -356,6 +375,11 @@ class AsyncResult(Handle):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.id, None, None, self.parent)
+
+
+def replies(wait: bool, timeout: float | None) -> dict[str, Any]:
+    """Options of a remote control command whose answers are waited for, or not."""
+    return {"reply": True, "timeout": _ANSWER_WITHIN if timeout is None else timeout} if wait else {}
 
 
 class EagerResult(AsyncResult):

@@ -116,6 +116,22 @@ class Exchange(threading.Thread):
         if self._asleep == "idle":
             self._wake.put(None)
 
+    def pause(self, place: int) -> None:
+        """The slot's piece of work waits for another, which may have the slot meanwhile."""
+        rounds = self._rounds
+        rounds.away[place] = time.monotonic() - rounds.running.pop(place)
+        self._rouse(urgent=True)
+
+    def resume(self, place: int) -> None:
+        """It goes on."""
+        rounds = self._rounds
+        rounds.running[place] = time.monotonic() - rounds.away.pop(place)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether nothing more is to start."""
+        return self._rounds.stopping
+
     def done(self, place: int, settlement: Settlement | Firing | None) -> None:
         """The slot has finished its piece of work."""
         rounds = self._rounds

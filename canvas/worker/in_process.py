@@ -18,6 +18,7 @@ from canvas.drivers.memory.store import Memory
 from canvas.errors import ConfigurationError, NotRegistered, WorkflowFailed
 from canvas.execute import execute
 from canvas.model import states
+from canvas.model.current import leave_request
 from canvas.model.message import Delivery, Message, Publish
 from canvas.model.outcome import Outcome
 from canvas.model.run import CANCEL, RunNode
@@ -212,6 +213,7 @@ class _EagerLine(Line):
     """The worker's line for calls that the caller waits for."""
 
     finished_event = "eager.finished"
+    over_event = "eager.over"
 
     def __init__(self, app: Canvas, revocations: Revocations) -> None:
         hostname = app.hostname
@@ -232,9 +234,13 @@ class _EagerLine(Line):
             return job
         # The message cannot be lost while the caller waits, so that an early ack would change nothing.
         job.fence = "lease"
-        return self.conclude(job, self.execute(job))
+        token = self.enter(job)
+        try:
+            return self.conclude_run(job, self._execute(job))
+        finally:
+            leave_request(token)
 
-    def execute(self, job: Job) -> Outcome:
+    def _execute(self, job: Job) -> Outcome:
         """Run the job's task. An exception that is no Exception, such as KeyboardInterrupt, goes to the caller."""
         self.stores_result = bool(job.task.store_eager_result)
         emit("eager.started", message=job.message, hostname=self._hostname, task=job.task)

@@ -206,6 +206,10 @@ def _errback_failed(task: str, task_id: str, exc: BaseException, **_: Any) -> No
     _raised(logging.ERROR, "Errback %s of task %s raised: %s", (task, task_id, safe_repr(exc)), exc)
 
 
+def _hook_failed(hook: str, task: str, task_id: str, exc: BaseException, **_: Any) -> None:
+    _raised(logging.ERROR, "Task %s[%s] %s handler raised: %s", (task, task_id, hook, safe_repr(exc)), exc)
+
+
 def _fault(work: Any, exc: BaseException, **_: Any) -> None:
     _raised(logging.CRITICAL, "Internal error on %.200r: %s", (work, safe_repr(exc)), exc)
 
@@ -248,6 +252,7 @@ _LINES: list[tuple[str, Callable[..., None], logging.Logger, int]] = [
     ("worker.forgotten", _forgotten, _worker, logging.WARNING),
     ("run.lost", _run_lost, _worker, logging.ERROR),
     ("errback.failed", _errback_failed, _worker, logging.ERROR),
+    ("hook.failed", _hook_failed, _worker, logging.ERROR),
     ("worker.fault", _fault, _worker, logging.CRITICAL),
     ("worker.crashed", _crashed, _worker, logging.CRITICAL),
 ]

@@ -61,7 +61,10 @@ def plan_node(
 
     Raises ConfigurationError naming what is wrong.
     """
+    # The modules of tasks may make apps, too: the worker's own is the current one for them, and again afterwards.
+    app.set_current()
     app.import_task_modules()
+    app.set_current()
     conf, node = app.conf, node_name(hostname)
     options = {"queues": list(queues), "concurrency": concurrency, "pool": pool, "autoscale": autoscale}
     emit("worker.configuring", hostname=node, app=app, options=options)
@@ -240,7 +243,7 @@ class Node:
                 if node != me and isinstance(answer, dict):
                     told.update(one for one in answer.get("revoked") or () if isinstance(one, str))
                     self._board.adjust(int(answer.get("clock") or 0))
-            app.control.learn_revoked(sorted(told.difference(known)))
+            app.control.keep_revoked(sorted(told.difference(known)))
         except BrokerError as exc:
             emit("broker.unreachable", error=str(exc))
         except (CanvasError, ValueError, TypeError) as exc:

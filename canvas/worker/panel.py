@@ -251,7 +251,7 @@ class Panel:
         if from_node == self._plan.hostname:
             return None
         ids = [one for one in revoked or () if isinstance(one, str)]
-        self._app.control.learn_revoked(ids)
+        self._app.control.keep_revoked(ids)
         self._pool.ask({"do": "revoked"})
         return {"revoked": self.revoked(), "clock": self._board.time}
 

@@ -197,7 +197,8 @@ class WorkerProcess:
                 # asyncio takes longer to import than the rest of canvas; the other pools do without.
                 from canvas.worker.async_slots import LoopSlots
 
-                self._loop = LoopSlots(self.exchange, self._line, self._slots)
+                patience = self._app.conf.worker_soft_shutdown_timeout
+                self._loop = LoopSlots(self.exchange, self._line, self._slots, patience)
                 self._loop.run()
             case "threads":
                 self._start_threads(self._slots)

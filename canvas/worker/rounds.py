@@ -71,6 +71,8 @@ class Rounds:
         """What slots have not started because the process stops."""
         self.running: dict[int, float] = {}
         """When what runs began, by slot."""
+        self.away: dict[int, float] = {}
+        """How long what waits for other work had run, by slot."""
         self.seconds_per_task = 0.0
         self.change: Change | None = None
         self.stopping = False
@@ -133,7 +135,7 @@ class Rounds:
         if self.stopping or not self.queues:
             return 0
         appetite, held = self.appetite, self.backlog.qsize()
-        free = max(0, appetite.slots - (self._outstanding - held))
+        free = max(0, appetite.slots + len(self.away) - (self._outstanding - held))
         pace = self.seconds_per_task
         ahead = appetite.limit if pace <= 0 else int(appetite.seconds * appetite.slots / pace)
         if pace <= 0:

@@ -2,8 +2,10 @@
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import Token
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from canvas.app import Canvas
 from canvas.effects import Effects
@@ -12,13 +14,15 @@ from canvas.errors import (
     CanvasError,
     InvalidTaskError,
     NotRegistered,
+    Reject,
     SignatureError,
     TimeLimitExceeded,
     WireError,
     WorkerLostError,
 )
-from canvas.execute import broken_off, execute
+from canvas.execute import broken_off, call_hook, execute, outcome_hook, return_hook, shared_loop
 from canvas.model import states
+from canvas.model.current import enter_request, leave_request
 from canvas.model.message import Delivery, Message, Publish
 from canvas.model.outcome import Failure, Outcome, Rejected, Revoked
 from canvas.model.record import Record
@@ -28,7 +32,7 @@ from canvas.model.settlement import Deferral, Fence, Firing, Orphan, Ready, Sett
 from canvas.model.shortrepr import safe_repr
 from canvas.runs import Runs
 from canvas.task import Task
-from canvas.telemetry import emit
+from canvas.telemetry import emit, listening
 from canvas.wire import message as wire
 from canvas.worker.admit import Later, Never, Run, admit, time_limits
 from canvas.worker.fire import fire
@@ -39,6 +43,9 @@ from canvas.worker.settle import Finished, Settler
 from canvas.worker.tally import Running, Tally
 from canvas.workflows.advance import advance_all
 
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
 TIME_LIMIT = "time limit "
 """What the reason of an orphan begins with whose process was killed after so many seconds."""
 
@@ -46,13 +53,16 @@ _UNKNOWN_FIRST_DELAY = 1.0
 _UNKNOWN_LAST_DELAY = 60.0
 _MOST_DOUBLINGS = 10
 _OPENED_AHEAD = 256
+_NO_LOOP = nullcontext()
 
 
 class Line:
     """The line a delivery goes down, for one process of one app."""
 
     finished_event = "task.finished"
-    """The event of a task that is over."""
+    """The event of a task that has ended."""
+    over_event = "task.over"
+    """The event after all that listen to that one and ``after_return``."""
 
     def __init__(
         self,
@@ -77,6 +87,8 @@ class Line:
         self.revocations = revocations
         self.gates = gates
         self._hostname = hostname
+        self.loop: AbstractEventLoop | None = None
+        """The loop of the pool's coroutines, where it has one for all."""
         self.acknowledge = acknowledge
         self._begun = begun
         self._opened: dict[bytes, Message] = {}
@@ -97,7 +109,7 @@ class Line:
         job = self.admit(delivery)
         if isinstance(job, Settlement):
             return job
-        return self.hold_back(job) or self.conclude(job, self.execute(job))
+        return self.hold_back(job) or self.perform(job)
 
     def admit(self, delivery: Delivery) -> "Job | Settlement":
         """What is to run, or what becomes of a delivery that is not."""
@@ -198,25 +210,78 @@ class Line:
         emit("task.started", message=job.message, hostname=self._hostname, task=job.task, waited=waited)
         return running
 
+    def perform(self, job: "Job") -> Settlement:
+        """Run the job's task here and now, and settle it; its request is the current one all the while."""
+        token = self.enter(job)
+        try:
+            for call in self.at_start(job):
+                call()
+            running = self.begin(job, self._ender(job, _terminated))
+            try:
+                return self.conclude_run(job, self._execute(job))
+            finally:
+                self.tally.end(running)
+        finally:
+            leave_request(token)
+
+    def enter(self, job: "Job") -> Token[Any]:
+        """Make the job's request, and its task, the current ones."""
+        job.request.runs = job.task
+        return enter_request(job.request)
+
+    def conclude_run(self, job: "Job", outcome: Outcome) -> Settlement:
+        """The settlement of a job whose task ran here and came to ``outcome``; its hooks are called."""
+        settlement, outcome = self.settle(job, outcome, partial(self.tell_run, job))
+        self.over(job, outcome)
+        return settlement
+
+    def over(self, job: "Job", outcome: Outcome) -> None:
+        """Report that a job whose task ran here is over."""
+        if listening(self.over_event):
+            emit(self.over_event, **self._facts(job, outcome))
+
     def conclude(self, job: "Job", outcome: Outcome) -> Settlement:
-        """The settlement of a job that came to ``outcome``."""
-        settlement, outcome = self._settle(job, _kept(job, outcome))
+        """The settlement of a job that came to ``outcome`` without its task, or from outside it."""
+        return self.settle(job, outcome, partial(self._tell, job))[0]
+
+    def settle(self, job: "Job", outcome: Outcome, tell: "Tell") -> tuple[Settlement, Outcome]:
+        """The settlement of a job and what that is; ``tell`` reports it to hooks and signals."""
+        with self._beside_loop():
+            settlement, outcome = self._settle(job, _kept(job, outcome), tell)
         self._begun.discard(job.delivery.tag)
         self.gates.leave(settlement, job.task, job.keys, outcome)
-        emit(
-            self.finished_event,
-            message=job.message,
-            outcome=outcome,
-            runtime=time.perf_counter() - job.started,
-            hostname=self._hostname,
-            task=job.task,
-            request=job.request,
-        )
-        return settlement
+        return settlement, outcome
+
+    def _tell(self, job: "Job", outcome: Outcome) -> None:
+        emit(self.finished_event, **self._facts(job, outcome))
+
+    def tell_run(self, job: "Job", outcome: Outcome) -> Reject | None:
+        """The hook of the outcome, the signals, then ``after_return``."""
+        if job.broken_off:
+            self._tell(job, outcome)
+            return None
+        task, request = job.task, job.request
+        facts = task, request, job.message.args, job.message.kwargs, outcome
+        hook = outcome_hook(*facts)
+        rejected = call_hook(hook, task, request) if hook is not None else None
+        emit(self.finished_event, **self._facts(job, outcome))
+        hook = return_hook(*facts)
+        return (call_hook(hook, task, request) if hook is not None else None) or rejected
+
+    def _facts(self, job: "Job", outcome: Outcome) -> dict[str, Any]:
+        return {
+            "message": job.message,
+            "outcome": outcome,
+            "runtime": time.perf_counter() - job.started,
+            "hostname": self._hostname,
+            "task": job.task,
+            "request": job.request,
+        }
 
     def fire(self, ready: Ready) -> Firing:
         """What ends a chord whose parts are all in."""
-        firing = fire(self._app, self._runs, ready)
+        with self._beside_loop():
+            firing = fire(self._app, self._runs, ready)
         emit("chord.fired", group_id=ready.group_id, failed=firing.failed)
         return firing
 
@@ -248,6 +313,10 @@ class Line:
         except BaseException as again:  # noqa: BLE001 - what it stumbles over is in the way of this too
             emit("worker.fault", work=work, exc=again)
             return Settlement(work, fence, disposal="dead", reason=reason)
+
+    def _beside_loop(self) -> AbstractContextManager[None]:
+        """Error callbacks that are coroutines run on the pool's loop, where there is one."""
+        return _NO_LOOP if self.loop is None else shared_loop(self.loop)
 
     def _ender(self, job: "Job", outcome: Callable[[], Outcome]) -> Callable[[], None] | None:
         """What ends the task from outside, where the process may end with it."""
@@ -282,13 +351,10 @@ class Line:
             signer=self._app.signer,
         )
 
-    def execute(self, job: "Job") -> Outcome:
+    def _execute(self, job: "Job") -> Outcome:
         """Run the job's task here and now, within its time limits."""
         task, message = job.task, job.message
         hard, soft = job.hard, job.soft
-        for call in self.at_start(job):
-            call()
-        running = self.begin(job, self._ender(job, _terminated))
         try:
             if not hard and not soft:
                 return execute(task, job.request, message.args, message.kwargs, fault=job.keys.fault)
@@ -307,9 +373,8 @@ class Line:
         except Exception:
             raise
         except BaseException as exc:  # noqa: BLE001 - neither the slot nor the process ends with a task
+            job.broken_off = True
             return broken_off(exc)
-        finally:
-            self.tally.end(running)
 
     def _limits_of(self, task: Task[Any], hard: float | None, soft: float | None) -> tuple[float | None, float | None]:
         """Hard and soft limit in seconds: the call's, the task's, or the settings'."""
@@ -364,24 +429,26 @@ class Line:
         lost = WorkerLostError(f"{message.task}[{message.id}]: {died}")
         return self._bury(self._job(delivery, message, "lease"), lost, reason)
 
-    def _settle(self, job: "Job", outcome: Outcome) -> tuple[Settlement, Outcome]:
-        """The settlement of a job, and what it has come to after all."""
+    def _settle(self, job: "Job", outcome: Outcome, tell: "Tell") -> tuple[Settlement, Outcome]:
+        """The settlement of a job, and what it has come to after all; ``tell`` is called once, with that."""
+        once = _Once(tell)
         try:
-            return self._settler.settle(job, outcome)
+            return self._settler.settle(job, outcome, once)
         except CanvasError as exc:
             # What the message says of its future makes no sense, and was not looked at before.
             settlement = self._undecodable(job.delivery, exc)
             settlement.fence = job.fence
+            once(Failure(exc))
             return settlement, Failure(exc)
         except BaseException as exc:  # noqa: BLE001 - the user's objects, which are written here, may raise anything
             # Nothing of what the task left behind is looked at again.
             anew = self._job(job.delivery, job.message, job.fence)
             anew.began = job.began
-            return self._settler.settle(anew, broken_off(exc))
+            return self._settler.settle(anew, broken_off(exc), once)
 
     def _bury(self, job: "Job", exc: Exception, reason: str) -> Settlement:
         """FAILURE for whoever waits, and a dead letter."""
-        settlement, _ = self._settle(job, Failure(exc))
+        settlement, _ = self._settle(job, Failure(exc), _silently)
         self.gates.leave(settlement, job.task, job.keys, Failure(exc))
         settlement.disposal, settlement.reason = "dead", reason
         return settlement
@@ -394,7 +461,7 @@ class Line:
 class Job(Finished):
     """A delivery that may run."""
 
-    __slots__ = ("hard", "keys", "soft", "started", "to_ack")
+    __slots__ = ("broken_off", "hard", "keys", "soft", "started", "to_ack")
 
     task: Task[Any]
     hard: float | None
@@ -407,6 +474,8 @@ class Job(Finished):
     ) -> None:
         super().__init__(delivery, message, request, task, fence)
         self.to_ack = False
+        self.broken_off = False
+        """Its task ended in what nothing takes, such as SystemExit: no hook is called."""
         self.keys = NO_KEYS
         self.started = time.perf_counter()
 
@@ -414,6 +483,27 @@ class Job(Finished):
     def early(self) -> bool:
         """Whether its message is acked before it runs."""
         return self.fence == "begun"
+
+
+Tell: TypeAlias = Callable[[Outcome], Reject | None]
+"""Reports how a task ended; gives the Reject of a hook."""
+
+
+class _Once:
+    """Reports the first end that it is called with, and no other."""
+
+    __slots__ = ("_tell",)
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell: Tell | None = tell
+
+    def __call__(self, outcome: Outcome) -> Reject | None:
+        tell, self._tell = self._tell, None
+        return None if tell is None else tell(outcome)
+
+
+def _silently(outcome: Outcome) -> None:
+    """Report nothing: other events do."""
 
 
 def _terminated() -> Outcome:

@@ -5,6 +5,7 @@ message. Sources: SEMANTICS.md §8, §9, T1–T16; PROTOCOL.md §2.3.
 """
 
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -26,6 +27,7 @@ from canvas.model.settlement import Fence, Settlement
 from canvas.model.signature import maybe_signature
 from canvas.runs import Runs
 from canvas.task import Task
+from canvas.telemetry import emit
 from canvas.wire import codecs
 from canvas.worker.abandon import Ending, abandon_rest
 from canvas.worker.errbacks import run_errbacks
@@ -60,9 +62,14 @@ class Settler:
         self._hostname = hostname
         self._foresight = Foresight(partial(fire_ahead, app, runs))
 
-    def settle(self, done: Finished, outcome: Outcome) -> tuple[Settlement, Outcome]:
+    def settle(
+        self, done: Finished, outcome: Outcome, tell: Callable[[Outcome], Reject | None]
+    ) -> tuple[Settlement, Outcome]:
         """The settlement of one end, and what that is: a value that cannot be written or a successor that cannot be
-        sent turns success into failure (T4, T5)."""
+        sent turns success into failure (T4, T5).
+
+        ``tell`` reports the end to hooks and signals. What hooks send becomes part of the settlement.
+        """
         settlement = Settlement(done.delivery, fence=done.fence)
         effects = Effects(self._app)
         try:
@@ -77,6 +84,7 @@ class Settler:
         self._other_ends(done, effects, settlement, outcome)
         self._end_place(done, effects, outcome)
         advance_all(self._app, self._runs, effects, done.message.id)
+        self._tell(done, effects, settlement, outcome, tell)
         settlement = effects.into(settlement)
         self._foresight.add_to(settlement)
         return settlement, outcome
@@ -92,6 +100,29 @@ class Settler:
             return exc
         cause = exc.__cause__ if isinstance(exc.__cause__, EncodeError) else exc
         return EncodeError(f"{message.task}[{message.id}]: {place}: {cause}").with_traceback(exc.__traceback__)
+
+    def _tell(
+        self,
+        done: Finished,
+        effects: Effects,
+        settlement: Settlement,
+        outcome: Outcome,
+        tell: Callable[[Outcome], Reject | None],
+    ) -> None:
+        """Report the end, then add what its hooks have sent."""
+        request = done.request
+        retries, additions = len(request.retries_sent), len(request.additions)
+        rejected = tell(outcome)
+        if rejected is not None and rejected.requeue:
+            settlement.disposal = "requeue"
+        try:
+            for retry in request.retries_sent[retries:]:
+                self._send_again(done, effects, retry)
+            for sig in request.additions[additions:]:
+                effects.send(effects.plan(sig, (), {}), self._ambient(done))
+                settlement.grow.append(sig.options["group_id"])
+        except (CanvasError, TypeError, ValueError) as exc:
+            emit("hook.failed", hook="a", task=done.message.task, task_id=done.message.id, exc=exc)
 
     def _other_ends(self, done: Finished, effects: Effects, settlement: Settlement, outcome: Outcome) -> None:
         match outcome:
@@ -213,12 +244,8 @@ class Settler:
 
     def _send_again(self, done: Finished, effects: Effects, retry: Retry) -> None:
         plan = effects.plan(retry.sig, (), {})
-        effects.send(plan, Ambient(done.request.root_id, done.request.id), self._due(retry.when))
-
-    def _due(self, when: Any) -> float | None:
-        if isinstance(when, datetime):
-            return when.timestamp()
-        return self._app.now().timestamp() + when if when else None
+        due = self._app.client.due(retry.sig.options)
+        effects.send(plan, Ambient(done.request.root_id, done.request.id), due)
 
     def _abandon_rest(self, done: Finished, effects: Effects, state: str, exc: BaseException, text: str) -> None:
         chain = done.message.embed["chain"]

@@ -19,6 +19,7 @@ from canvas.model.run import SKIPPED, STAMP, Place, RunNode, stamp_of, stamp_opt
 from canvas.model.settlement import Join
 from canvas.result import AsyncResult
 from canvas.result.countdown import countdown
+from canvas.result.guard import awaiting
 from canvas.runs import words_about
 from canvas.workflows.advance import Advance
 from canvas.workflows.status import NodeStatus, RunStatus, node_state, run_status
@@ -298,7 +299,8 @@ class Run:
         told: set[str] = set()
         async with self.app.backend.awatch([*numbers, self.id]) as watch:
             while True:
-                found = await watch.next(None)
+                async with awaiting():
+                    found = await watch.next(None)
                 assert found is not None
                 task_id, record = found
                 if record.status not in states.READY_STATES or task_id in told:
