@@ -8,7 +8,7 @@ from canvas.model.chain import chain
 from canvas.model.chord import chord
 from canvas.model.group import group
 from canvas.model.ids import new_id as uuid
-from canvas.model.signature import Signature, maybe_signature, signature
+from canvas.model.signature import Signature, maybe_signature, set_drawer, signature
 from canvas.model.spread import chunks, xmap, xstarmap
 from canvas.model.stamping import StampingVisitor
 from canvas.result import AsyncResult, EagerResult, GroupResult, ResultSet
@@ -25,6 +25,16 @@ current_task: Any = current.Proxy(current.current_task)
 """The task that runs here; false outside tasks."""
 
 subtask = signature
+
+
+def _draw(sig: Any, form: str) -> str:
+    # Drawing needs networkx, which most programs never load.
+    from canvas.graph.picture import draw_signature
+
+    return draw_signature(sig, form)
+
+
+set_drawer(_draw)
 
 __all__ = [
     "AsyncResult",

@@ -110,11 +110,10 @@ def _run(
         running.wait_ready()
         os.environ.update({k: environment[k] for k in ("CANVAS_BROKER_URL", "CANVAS_RESULT_BACKEND")})
         from canvas.demo import tasks
-        from canvas.graph import draw
 
         flow = tasks.workflow(pieces, _TOP)
         console.print(f"The workflow, compiled ({len(paths)} files of Python's standard library):\n")
-        console.print(draw.text(flow), highlight=False, markup=False)
+        console.print(flow.draw(), highlight=False, markup=False)
         started = time.perf_counter()
         answer = _watched(console, flow.apply_async(), len(pieces))
         took = time.perf_counter() - started

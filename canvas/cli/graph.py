@@ -26,20 +26,11 @@ def graph(obj: Any, /, name: str, form: str, compiled: bool) -> None:
         if isinstance(found, Workflow):
             click.echo(_of_workflow(found) if compiled else found.draw(form))
         elif isinstance(found, Signature):
-            click.echo(_of_signature(found) if compiled else _drawn(found, form))
+            click.echo(_of_signature(found) if compiled else found.draw(form))
         else:
             raise click.UsageError(f"{name}: expected a workflow or a signature; found {type(found).__name__}")
     except CanvasError as exc:
         raise click.ClickException(str(exc)) from exc
-
-
-def _drawn(sig: Any, form: str) -> str:
-    from canvas.graph import draw
-
-    forms = {"text": draw.text, "mermaid": draw.mermaid, "dot": draw.dot}
-    if form not in forms:
-        raise click.UsageError(f"a signature has no picture as {form}; choose one of {', '.join(forms)}")
-    return forms[form](sig)
 
 
 def _of_signature(sig: Any) -> str:

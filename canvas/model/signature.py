@@ -433,6 +433,30 @@ class Signature(dict[str, Any], Generic[R]):
     def __repr__(self) -> str:
         return self.reprcall()
 
+    def draw(self, form: str = "text") -> str:
+        """A picture of what it runs: ``text`` for terminals, ``svg``, ``mermaid``, ``dot``.
+
+        Raises CompositionError for a signature that cannot be compiled, and for an unknown form.
+        """
+        return _drawers[0](self, form)
+
+    def _repr_svg_(self) -> str | None:
+        """A composition's picture for a notebook; ``None`` where its ``repr`` says all."""
+        if self.subtask_type not in ("chain", "group", "chord"):
+            return None
+        try:
+            return self.draw("svg")
+        except CompositionError:
+            return None
+
+
+_drawers: list[Callable[[Signature[Any], str], str]] = []
+
+
+def set_drawer(drawer: Callable[[Signature[Any], str], str]) -> None:
+    """Have ``drawer(signature, form)`` draw all signatures: it needs the compiler, which is in a package above."""
+    _drawers[:] = [drawer]
+
 
 _FIELDS: tuple[tuple[str, Any, str], ...] = (
     ("args", Iterable, "a list"),

@@ -165,8 +165,12 @@ class Workflow:
     def __repr__(self) -> str:
         return f"<Workflow {self.name}: {len(self)} nodes>"
 
-    def _repr_svg_(self) -> str:
-        return self.draw("svg")
+    def _repr_svg_(self) -> str | None:
+        """Its picture for a notebook; ``None`` where it cannot be compiled yet."""
+        try:
+            return self.draw("svg")
+        except CompositionError:
+            return None
 
     # -- running
 

@@ -30,7 +30,6 @@ ONLY_IN = {
     "pydantic": {"validation"},
     "prometheus_client": {"worker"},
     "opentelemetry": {"otel"},
-    "grandalf": {"graph"},
     "django": {"django"},
     "celery": set(),
     "kombu": set(),

@@ -68,7 +68,7 @@ def test_graph_and_report(run):
     assert "1 messages, " in sizes
     assert "×n" in run("graph", "proj:work").stdout
     assert run("graph", "proj:work", "--format", "svg").stdout.startswith("<svg")
-    assert run("graph", "proj:flow", "--format", "svg").returncode == 2
+    assert run("graph", "proj:flow", "--format", "svg").stdout.startswith("<svg")
     sizes = run("graph", "proj:work", "--compile").stdout
     assert sizes.startswith("2 nodes, 1 edges")
     assert "stock Celery workers: add-2: stock Celery workers cannot map over a result" in sizes

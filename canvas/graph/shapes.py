@@ -1,0 +1,71 @@
+"""What a picture of a workflow consists of, whatever form it is written in."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+COLOURS = {
+    "SUCCESS": "#b7e1b5", "FAILURE": "#f4b0a8", "UPSTREAM_FAILED": "#f7d9b0", "STARTED": "#f9eda0", "RETRY": "#f9eda0",
+    "REVOKED": "#d6c3e8", "SKIPPED": "#e4e4e4", "PENDING": "#cfe2f5", "WAITING": "#ffffff",
+}  # fmt: skip
+"""A node's colour by its state."""
+MARKS = {
+    "SUCCESS": "✔", "FAILURE": "✘", "UPSTREAM_FAILED": "⊘", "STARTED": "▶", "RETRY": "↻", "REVOKED": "⊗",
+    "SKIPPED": "–", "PENDING": "…", "WAITING": "·",
+}  # fmt: skip
+"""A node's mark in text by its state."""
+
+_MANY = 3
+"""Boxes that lead to several others alike, from which on their lines are drawn together."""
+Kind = Literal["task", "map", "choose", "merge", "start", "end", "join", "more"]
+
+
+@dataclass(slots=True)
+class Box:
+    """A node of a picture."""
+
+    label: str
+    kind: Kind = "task"
+    state: str = ""
+    short: str = ""
+    """The label where there is little room; empty: as the label."""
+
+
+@dataclass(slots=True)
+class Edge:
+    """A line between two boxes, known by their places in the picture."""
+
+    before: int
+    after: int
+    order: bool = False
+    """Nothing is passed."""
+    arm: str | None = None
+    """The value for which a branch goes this way."""
+
+
+@dataclass(slots=True)
+class Picture:
+    """What is drawn: boxes, and the lines between them, which form no cycle."""
+
+    boxes: list[Box] = field(default_factory=list)
+    edges: list[Edge] = field(default_factory=list)
+
+
+def bundled(picture: Picture) -> Picture:
+    """The picture with one place where lines meet, instead of a line from each of many boxes to each of several."""
+    parents: list[list[tuple[int, bool]]] = [[] for _ in picture.boxes]
+    for edge in picture.edges:
+        if edge.arm is None:
+            parents[edge.after].append((edge.before, edge.order))
+    together: dict[tuple[tuple[int, bool], ...], list[int]] = {}
+    for number, before in enumerate(parents):
+        if len(before) >= _MANY:
+            together.setdefault(tuple(sorted(before)), []).append(number)
+    crowds = {before: after for before, after in together.items() if len(after) > 1}
+    moved = {number for after in crowds.values() for number in after}
+    boxes = list(picture.boxes)
+    edges = [edge for edge in picture.edges if edge.after not in moved or edge.arm is not None]
+    for parents_alike, children in crowds.items():
+        boxes.append(Box(f"all {len(parents_alike)}", "join"))
+        edges += [Edge(number, len(boxes) - 1, order) for number, order in parents_alike]
+        edges += [Edge(len(boxes) - 1, number, all(order for _, order in parents_alike)) for number in children]
+    return Picture(boxes, edges)
