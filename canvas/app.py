@@ -29,6 +29,7 @@ from canvas.model.ids import new_id
 from canvas.model.names import task_name
 from canvas.model.plan import Plan
 from canvas.model.signature import Signature, maybe_signature, signature
+from canvas.option_names import warn_of_task_options
 from canvas.registry import TaskRegistry
 from canvas.result import AppGroupResult, AsyncResult, ResultSet
 from canvas.routing import Router
@@ -291,6 +292,7 @@ class Canvas:
             if getattr(existing, "__wrapped__", None) is function or not _same_place(existing, function):
                 return self._same_or_raise(existing, function, name)
             del self._tasks[name]
+        warn_of_task_options(name, options, base or self.Task)
         attributes = {
             "name": name,
             "abstract": False,

@@ -180,7 +180,10 @@ class Client:
 
     def _message(self, dispatch: Dispatch, options: dict[str, Any], ambient: Ambient) -> Message:
         task_id = options.get("task_id") or new_id()
-        eta, expires = self._eta(options), self._expires(options)
+        try:
+            eta, expires = self._eta(options), self._expires(options)
+        except InvalidTaskError as exc:
+            raise InvalidTaskError(f"{dispatch.task}: {exc}") from None
         stamped = options.get("stamped_headers")
         conf = self._conf
         headers = {

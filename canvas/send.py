@@ -14,6 +14,7 @@ from canvas.model.message import Publish
 from canvas.model.plan import Dispatch, Pending, Plan, single
 from canvas.model.settlement import Join, Lock
 from canvas.model.signature import Signature
+from canvas.option_names import warn_of_call_options
 from canvas.result import AsyncResult, GroupResult
 from canvas.telemetry import emit
 from canvas.turns import unique_key
@@ -161,7 +162,9 @@ class Sender:
         """
         app = self._app
         if options or sig.options:
-            check_options(sig.task, {**sig.options, **options})
+            given = {**sig.options, **options}
+            check_options(sig.task, given)
+            warn_of_call_options(sig.task, given)
         if sig.subtask_type in _COMPOSITES or type(sig).__name__ == "chunks":
             from canvas.graph.compile import compile
 

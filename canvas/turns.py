@@ -85,6 +85,10 @@ def check_turns(task: "Task[Any]") -> None:
             raise ConfigurationError(f"{task.name}: {name}: expected a number above 0; got {value!r}")
     for name in ("unique_key", "concurrency_key"):
         _check_chooser(task, name)
+    try:
+        interval(task.rate_limit)
+    except ConfigurationError as exc:
+        raise ConfigurationError(f"{task.name}: {exc}") from None
 
 
 def _one_of(task: "Task[Any]", name: str, choices: tuple[str, ...]) -> None:

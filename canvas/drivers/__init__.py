@@ -6,7 +6,14 @@ from typing import Any
 from canvas.drivers.base import Driver
 from canvas.drivers.fallback import Stepwise
 from canvas.errors import ConfigurationError
+from canvas.model.addresses import masked_url
 
+_ELSEWHERE = frozenset(
+    {"amqp", "amqps", "pyamqp", "librabbitmq", "sqs", "db", "sqla", "rpc", "cache", "django-db", "django-cache",
+     "mongodb",
+     "file", "filesystem", "s3", "gs", "gcpubsub", "kafka", "elasticsearch", "couchbase", "cassandra", "zookeeper"}
+)  # fmt: skip
+"""Schemes of Celery's and kombu's other transports and result backends."""
 _REDIS = frozenset({"redis", "rediss", "redis+socket", "unix", "sentinel"})
 
 
@@ -54,11 +61,27 @@ def _opened(scheme: str, url: str, options: Mapping[str, Any], part: str) -> Any
     others = {entry.name: entry for entry in entry_points(group="canvas.drivers")}
     if scheme in others:
         return getattr(others[scheme].load(), f"open_{part}")(url, options)
-    known = ", ".join(sorted({*_REDIS, "memory", *others}))
-    raise ConfigurationError(f"{part} URL: no driver for scheme {scheme!r}; expected one of {known}")
+    known = sorted({*_REDIS, "memory", *others})
+    what = f"no driver for scheme {scheme!r}; expected one of {', '.join(known)}"
+    raise ConfigurationError(f"{part} URL: {what}{_remedy(scheme, url, known)}")
+
+
+def _remedy(scheme: str, url: str, known: list[str]) -> str:
+    """What to write instead."""
+    if "://" not in url:
+        return f": write redis://{masked_url(url)}/0" if ":" in url or url.isalnum() else ""
+    if scheme in _ELSEWHERE or scheme.partition("+")[0] in _ELSEWHERE:
+        return ": canvas keeps messages and results in Redis only"
+    # Only wrong names need it.
+    from difflib import get_close_matches
+
+    near = get_close_matches(scheme, known, n=1)
+    return f": did you mean {near[0]}://?" if near else ""
 
 
 def _scheme(url: str | None) -> str:
     if url is None or url in ("disabled", "disabled://"):
         return "disabled"
+    if "://" not in url:
+        return masked_url(url)
     return url.partition("://")[0]

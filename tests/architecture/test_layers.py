@@ -12,7 +12,7 @@ LAYERS = [
     {"graph", "wire", "routing", "settings"},
     {"drivers"},
     {
-        "annotations", "app", "backend", "backoff", "call_check", "builtins", "client", "config", "control", "django", "eager", "effects", "errback", "events", "exceptions", "execute", "interruptible", "json_log", "log", "otel",
+        "annotations", "app", "backend", "backoff", "call_check", "builtins", "client", "config", "control", "django", "eager", "effects", "errback", "events", "exceptions", "execute", "interruptible", "json_log", "log", "option_names", "otel",
         "received", "replacement", "registry", "result", "runs", "send", "setting_kinds", "signals",
         "purge", "shared", "task", "turns", "unbound", "unused", "validation", "workflows", "__init__",
     },

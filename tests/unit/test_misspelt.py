@@ -1,0 +1,69 @@
+"""What is misspelt in options and addresses is named, with what was probably meant; what belongs to others is left."""
+
+import warnings
+
+import pytest
+
+from canvas import Canvas, Task
+from canvas.drivers import open_driver
+from canvas.errors import ConfigurationError
+
+
+@pytest.fixture
+def app():
+    return Canvas("misspelt", broker="memory://misspelt", backend="memory://misspelt", set_as_current=False)
+
+
+@pytest.mark.parametrize(
+    ("option", "near"),
+    [("ack_late", "acks_late"), ("max_retry", "max_retries"), ("timelimit", "time_limit"), ("ratelimit", "rate_limit")],
+)
+def test_a_misspelt_option_of_a_task(app, option, near):
+    with pytest.warns(UserWarning, match=rf"name: unknown task option '{option}'; did you mean {near}\?") as caught:
+        app.task(name="name", **{option: 1})(lambda: None)
+    assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize(
+    ("option", "near"),
+    [("cuntdown", "countdown"), ("expire", "expires"), ("queues", "queue"), ("seralizer", "serializer")],
+)
+def test_a_misspelt_option_of_a_call(app, option, near):
+    task = app.task(name="name")(lambda: None)
+    for send in (
+        lambda: task.apply_async(**{option: 1}), lambda: task.s().set(**{option: 1}).delay(),
+        lambda: task.s().apply_async(**{option: 1}), lambda: app.send_task("name", **{option: 1}),
+    ):  # fmt: skip
+        with pytest.warns(UserWarning, match=rf"name: unknown option '{option}'; did you mean {near}\?"):
+            send()
+
+
+class Singleton(Task):
+    unique_on = None
+    lock_expiry = 5
+
+
+def test_options_of_celery_and_of_plug_ins_are_left_alone(app):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        app.task(name="a", base=Singleton, unique_on=["x"], lock_expiry=3, once={"keys": []})(lambda: None)
+        app.task(name="b", raise_on_duplicate=True, retry_on_worker_lost=True, shared=False, flush_every=5)(
+            lambda: None
+        )
+        app.send_task("a", tenant="t", app_id="x", periodic_task_name="p", content_type="c", trace_id="y")
+        app.signature("a").stamp(expire="monday").apply_async()
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("redi://h", r"did you mean redis://\?"), ("amqp://h", "canvas keeps messages and results in Redis only"),
+        ("db+postgresql://u:hush@h/d", "in Redis only"), ("localhost:6379", "write redis://localhost:6379/0"),
+        ("sqs://", "in Redis only"), ("xyz://h", "expected one of memory, redis"),
+    ],
+)  # fmt: skip
+def test_an_address_that_no_driver_serves(url, text):
+    for given in ((url, None), ("redis://h", url)):
+        with pytest.raises(ConfigurationError, match=text) as raised:
+            open_driver(*given)
+        assert "hush" not in str(raised.value)
