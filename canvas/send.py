@@ -225,8 +225,9 @@ class Sender:
             return None
         ignored = plan.result.members is None and bool(outgoing) and bool(outgoing[-1].message.headers["ignore_result"])
         handle = self.handle(plan.result)
-        if ignored and len(outgoing) == 1 and outgoing[0].message.id == handle.id:
-            handle.ignored = True
+        if len(outgoing) == 1 and outgoing[0].message.id == handle.id:
+            handle.ignored = ignored
+            handle.sent_to = outgoing[0].publish.routing_key if not outgoing[0].publish.exchange else None
         if options.get("add_to_parent", True) and plan.trail is not None and current_request() is not None:
             task = self._app.current_worker_task
             if task is not None:

@@ -75,7 +75,10 @@ def _key(task: "Task[Any]", chosen: Chooser, args: Any, kwargs: Mapping[str, Any
 
 def check_turns(task: "Task[Any]") -> None:
     """Raise ConfigurationError for attributes that cannot be."""
-    interval(task.rate_limit)
+    try:
+        interval(task.rate_limit)
+    except ConfigurationError as exc:
+        raise ConfigurationError(f"{task.name}: {exc}") from None
     _one_of(task, "rate_limit_scope", ("worker", "global"))
     _one_of(task, "unique_until", ("finish", "success", "start", "expiry"))
     _one_of(task, "unique_conflict", ("return", "raise"))
@@ -85,10 +88,6 @@ def check_turns(task: "Task[Any]") -> None:
             raise ConfigurationError(f"{task.name}: {name}: expected a number above 0; got {value!r}")
     for name in ("unique_key", "concurrency_key"):
         _check_chooser(task, name)
-    try:
-        interval(task.rate_limit)
-    except ConfigurationError as exc:
-        raise ConfigurationError(f"{task.name}: {exc}") from None
 
 
 def _one_of(task: "Task[Any]", name: str, choices: tuple[str, ...]) -> None:

@@ -5,7 +5,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from canvas.errors import DecodeError, IncompleteStream, OperationalError, TaskRevokedError, TimeoutError
+from canvas.errors import BrokerError, DecodeError, IncompleteStream, OperationalError, TaskRevokedError, TimeoutError
 from canvas.model import states
 from canvas.model.current import current_app
 from canvas.model.record import Handle, Record
@@ -23,6 +23,8 @@ class AsyncResult(Handle):
     """
 
     TimeoutError = TimeoutError
+    sent_to: str | None = None
+    """The queue that its message went into; ``None`` where this handle was not made by sending one message."""
 
     def __init__(
         self, id: str, backend: Any = None, task_name: str | None = None, app: Any = None, parent: Any = None
@@ -190,7 +192,21 @@ class AsyncResult(Handle):
                 if found is None or found[1].status in states.PROPAGATE_STATES:
                     ancestors.look()
                 if found is None and left() == 0:
-                    raise TimeoutError(f"The operation timed out: {self.id} is not ready after {timeout} s")
+                    raise TimeoutError(self._late(timeout))
+
+    def _late(self, timeout: float | None) -> str:
+        """What the error of a wait says, with what one look at the task's queue shows."""
+        text = f"The operation timed out: {self.id} is not ready after {timeout} s"
+        if self.sent_to is None or self.app is None:
+            return text
+        try:
+            waiting = self.app.driver.broker.length(self.sent_to)
+        except BrokerError:
+            return text
+        if not waiting:
+            return f"{text}; no message waits in its queue {self.sent_to!r}"
+        some = "1 message waits" if waiting == 1 else f"{waiting} messages wait"
+        return f"{text}; {some} in its queue {self.sent_to!r}: does a worker take from it (worker -Q {self.sent_to})?"
 
     def _succeeded(self) -> bool:
         """Whether it has ended so that none of its ancestors can have failed."""
@@ -243,7 +259,10 @@ class AsyncResult(Handle):
                 if found is None or found[1].status in states.PROPAGATE_STATES:
                     await ancestors.alook()
                 if found is None and left() == 0:
-                    raise TimeoutError(f"The operation timed out: {self.id} is not ready after {timeout} s")
+                    # A program on an event loop has imported it already; all others do without.
+                    import asyncio
+
+                    raise TimeoutError(await asyncio.to_thread(self._late, timeout))
 
     def __await__(self) -> Generator[Any, None, Any]:
         return self.aget().__await__()

@@ -1,12 +1,13 @@
 """What is misspelt in options and addresses is named, with what was probably meant; what belongs to others is left."""
 
+import asyncio
 import warnings
 
 import pytest
 
 from canvas import Canvas, Task
 from canvas.drivers import open_driver
-from canvas.errors import ConfigurationError
+from canvas.errors import ConfigurationError, InvalidTaskError
 
 
 @pytest.fixture
@@ -67,3 +68,27 @@ def test_an_address_that_no_driver_serves(url, text):
         with pytest.raises(ConfigurationError, match=text) as raised:
             open_driver(*given)
         assert "hush" not in str(raised.value)
+
+
+@pytest.mark.parametrize("queue", ["hihg", "celery"])
+def test_a_wait_that_times_out_shows_the_queue(app, queue):
+    result = app.send_task("t", queue=queue)
+    text = rf"is not ready after 0.05 s; 1 message waits in its queue '{queue}': does a worker take from it \(worker -Q {queue}\)"
+    with pytest.raises(TimeoutError, match=text):
+        result.get(timeout=0.05)
+    with pytest.raises(TimeoutError, match=text):
+        asyncio.run(result.aget(timeout=0.05))
+    app.driver.broker.purge(queue)
+    with pytest.raises(TimeoutError, match=f"no message waits in its queue '{queue}'"):
+        result.get(timeout=0.05)
+    with pytest.raises(TimeoutError, match=r"after 0.05 s$"):
+        app.AsyncResult("nope").get(timeout=0.05)
+
+
+def test_a_wrong_rate_and_a_wrong_time_name_the_task(app):
+    with pytest.raises(ConfigurationError, match="slow: rate limit: expected"):
+        app.task(name="slow", rate_limit="10/x")(lambda: None).delay()
+    app = Canvas("times", broker="memory://times", set_as_current=False)
+    for option in ({"eta": "tomorrow"}, {"eta": 5}, {"expires": "soon"}):
+        with pytest.raises(InvalidTaskError, match=r"t: e.*: expected"):
+            app.send_task("t", **option)
