@@ -33,7 +33,7 @@ from canvas.option_names import warn_of_task_options
 from canvas.registry import TaskRegistry
 from canvas.result import AppGroupResult, AsyncResult, ResultSet
 from canvas.routing import Router
-from canvas.runs import Runs, at_once
+from canvas.runs import Runs, at_once, run_lifetimes
 from canvas.send import Sender
 from canvas.settings import SETTINGS
 from canvas.telemetry import emit
@@ -489,7 +489,7 @@ class Canvas:
     def open_runs(self, persist: Callable[[Callable[[], Any]], Any]) -> Runs:
         """The runs of workflows, read and written by calls that ``persist`` makes."""
         conf = self.conf
-        return Runs(self.driver.results, conf.task_serializer, conf.workflow_expires, persist, self.signer)
+        return Runs(self.driver.results, conf.task_serializer, run_lifetimes(conf), persist, self.signer)
 
     @cached_property
     def runs(self) -> Runs:

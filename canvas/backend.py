@@ -11,7 +11,9 @@ from canvas.drivers.base import AsyncWatch, Results, Watch
 from canvas.errors import NoResultBackend
 from canvas.model import states
 from canvas.model.record import Record
-from canvas.model.settlement import Store
+from canvas.model.run import HEADER
+from canvas.model.settlement import Store, alive_for
+from canvas.runs import run_lifetimes
 from canvas.wire import record as wire
 from canvas.wire.typed_json import Again
 
@@ -83,10 +85,26 @@ class Backend:
 
     @property
     def chord_expires(self) -> int:
-        """Seconds that a chord's keys live; 0 keeps them."""
+        """Seconds for which what is left of a chord is kept after its end; 0 is without an end."""
         conf = self._conf
         given = conf.result_chord_expires if conf.result_chord_expires is not None else conf.result_expires
         return int(given or 0)
+
+    @property
+    def chord_lives(self) -> int:
+        """Seconds for which a chord is kept that waits for a part; 0 is without an end."""
+        return alive_for(self.chord_expires)
+
+    @property
+    def run_lives(self) -> int:
+        """Seconds for which a workflow's run is kept that goes on, with the records of its nodes; 0 is without an
+        end."""
+        return run_lifetimes(self._conf).alive
+
+    @property
+    def hides_success(self) -> bool:
+        """Whether records are written in a form that no driver reads."""
+        return bool(self._conf.result_compression) or self.serializer not in ("json", "msgpack")
 
     # -- records
 
@@ -128,16 +146,24 @@ class Backend:
         async with self._results.awatch(task_ids) as watch:
             yield AsyncRecordWatch(watch, self._decode)
 
-    def store_of(self, record: Record) -> Store:
-        """A record as the driver keeps it. Raises EncodeError."""
+    def store_of(self, record: Record, in_run: bool = False) -> Store:
+        """A record as the driver keeps it; ``in_run``: as long as the workflow's run that it is a part of. Raises
+        EncodeError."""
         conf = self._conf
         payload = wire.encode(
             record, serializer=self.serializer, compress=conf.result_compression, max_depth=self.max_depth
         )
         expires = conf.result_expires
-        if record.status == states.FAILURE and conf.result_failure_expires is not None:
+        if in_run:
+            expires = self.run_lives
+        elif record.status == states.FAILURE and conf.result_failure_expires is not None:
             expires = conf.result_failure_expires
         return Store(record.task_id, payload, int(expires) if expires else None, record.status == states.SUCCESS)
+
+    def has_succeeded(self, task_id: str) -> bool:
+        """Whether a success is stored, in a form that the driver may not read."""
+        record = self.get_records([task_id])[0] if self._driver is not None else None
+        return record is not None and record.status == states.SUCCESS
 
     def store_result(
         self,
@@ -160,7 +186,9 @@ class Backend:
                 record.extra = extended(request)
         if state in states.READY_STATES:
             record.date_done = self._now().isoformat()
-        self._results.store([self.store_of(record)])
+        if state == states.SUCCESS or not (self.hides_success and self.has_succeeded(task_id)):
+            in_run = request is not None and bool(getattr(request, HEADER, None))
+            self._results.store([self.store_of(record, in_run)])
         return result
 
     def forget(self, task_id: str) -> None:

@@ -34,9 +34,9 @@ class Effects:
         self.ends: list[tuple[Place, str, Any]] = []
         """Places of runs whose tasks have ended: state and value."""
 
-    def record(self, record: Record) -> None:
-        """Keep and announce a state."""
-        self.stores.append(self._app.backend.store_of(record))
+    def record(self, record: Record, in_run: bool = False) -> None:
+        """Keep and announce a state; ``in_run``: as long as the workflow's run that it is a part of."""
+        self.stores.append(self._app.backend.store_of(record, in_run))
 
     def part(self, membership: "Membership", state: str, result: Any, completer: "Completer") -> None:
         """Return a member's value to its chord."""
@@ -52,7 +52,7 @@ class Effects:
                 membership.index,
                 signer.seal(part_of(group), value),
                 signer.seal(end_of(group), fire),
-                app.backend.chord_expires,
+                app.backend.chord_lives,
             )
         )
 
@@ -77,7 +77,8 @@ class Effects:
 
     def firing(self, group_id: str, failed: bool = False) -> Firing:
         """All of them as the end of a chord."""
-        return Firing(group_id, self.publishes, self.joins, self.stores, self.parts, self.deferrals, failed)
+        expires = self._app.backend.chord_expires
+        return Firing(group_id, self.publishes, self.joins, self.stores, self.parts, self.deferrals, failed, expires)
 
     def plan(self, sig: Any, args: tuple[Any, ...], options: Mapping[str, Any]) -> Plan:
         """Compile a signature in wire form."""

@@ -1,16 +1,17 @@
 """Runs of workflows as they are kept beside the results: what each is, and its nodes in chunks."""
 
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+from canvas.config import Config
 from canvas.drivers.base import Results
 from canvas.errors import NoResultBackend, RunLost
 from canvas.model.run import Place, RunNode
-from canvas.model.settlement import Ready
+from canvas.model.settlement import Ready, alive_for, longer
 from canvas.wire import codecs
 from canvas.wire.signing import UNSIGNED, Signer
 
@@ -20,7 +21,27 @@ _CHUNKS_CACHED = 256
 _AHEAD = 64
 _BEGINNING = 64
 """Runs that begin, and are not kept yet, at most."""
+_SETTLED_AFTER = 2.0
+"""Seconds after a run's end until which the records of it that were under way are stored."""
 T = TypeVar("T")
+
+
+class Lifetimes(NamedTuple):
+    """How long what belongs to a run is kept, seconds; 0 is without an end."""
+
+    alive: int
+    """All of it while the run goes on, without progress."""
+    run: int
+    """What the run is, after its end."""
+    records: int
+    """The records of its nodes, after its end."""
+
+
+def run_lifetimes(conf: Config) -> Lifetimes:
+    """Of the runs of an app: ``workflow_expires``, and no less than any result."""
+    run, result = int(conf.workflow_expires or 0), int(conf.result_expires or 0)
+    records = longer(run, result)
+    return Lifetimes(alive_for(records), run, records)
 
 
 def at_once(call: Callable[[], T]) -> T:
@@ -35,18 +56,20 @@ class Runs:
         self,
         results: Results | None,
         serializer: str,
-        expires: float | None,
+        lifetimes: Lifetimes,
         persist: Callable[[Callable[[], Any]], Any],
         signer: Signer = UNSIGNED,
     ) -> None:
-        """``expires``: seconds that a run is kept. ``persist`` makes each call to a server, and may repeat it."""
+        """``persist`` makes each call to a server, and may repeat it."""
         self._driver = results
         self._serializer = serializer
-        self._expires = int(expires) if expires else None
+        self._lifetimes = lifetimes
+        self._alive = lifetimes.alive or None
         self.persist = persist
         self._signer = signer
         self._beginning: OrderedDict[str, tuple[int, dict[str, Any]]] = OrderedDict()
         self._chunks: OrderedDict[tuple[str, int, int], list[RunNode]] = OrderedDict()
+        self._over: deque[tuple[float, str, int]] = deque()
 
     @property
     def _results(self) -> Results:
@@ -60,7 +83,7 @@ class Runs:
         """Keep a new run and the nodes of its first attempt."""
         self._beginning.pop(run, None)
         fields = {"about": self._encode(run, about), "attempt": b"0", **self._encoded(run, 0, nodes)}
-        self.persist(lambda: self._results.keep_run(run, fields, self._expires, time.time()))
+        self.persist(lambda: self._results.keep_run(run, fields, self._alive, time.time()))
 
     def advance(
         self, run: str, attempt: int, about: dict[str, Any], nodes: Sequence[RunNode], start: Ready | None
@@ -68,12 +91,33 @@ class Runs:
         """Keep what ``run`` is from its next attempt on, with what is ready to ``start`` it; False when that attempt
         has begun already."""
         fields = {"about": self._encode(run, about), **self._encoded(run, attempt + 1, nodes)}
-        return bool(self.persist(lambda: self._results.advance_run(run, attempt, fields, self._expires, start)))
+        return bool(self.persist(lambda: self._results.advance_run(run, attempt, fields, self._alive, start)))
 
     def cancel(self, run: str, attempt: int) -> None:
         """Keep that an attempt is cancelled."""
         fields = {"cancelled": str(attempt).encode()}
-        self.persist(lambda: self._results.keep_run(run, fields, self._expires, None))
+        self.persist(lambda: self._results.keep_run(run, fields, self._alive, None))
+
+    def outlive(self, run: str, task_ids: Sequence[str]) -> None:
+        """Keep a run, and these records, as what goes on."""
+        alive = self._lifetimes.alive
+        self.persist(lambda: self._results.expire_run(run, alive, task_ids, alive))
+
+    def ended(self, run: str, attempt: int) -> None:
+        """The end of an attempt is about to be stored; see ``over``."""
+        self._over.append((time.monotonic(), run, attempt))
+
+    def over(self) -> list[tuple[str, int]]:
+        """Runs whose end is stored by now, each with its attempt; each is given once."""
+        found = []
+        while self._over and time.monotonic() - self._over[0][0] >= _SETTLED_AFTER:
+            found.append(self._over.popleft()[1:])
+        return found
+
+    def expire(self, run: str, task_ids: Sequence[str]) -> None:
+        """Have a run, and these records, expire as what is over."""
+        lasting = self._lifetimes
+        self.persist(lambda: self._results.expire_run(run, lasting.run, task_ids, lasting.records))
 
     def hold(self, run: str, attempt: int, nodes: Sequence[RunNode], about: dict[str, Any]) -> None:
         """Have these nodes, and what a run is that is not kept yet, at hand, as if they had been read."""

@@ -1,6 +1,8 @@
 """Send a signature: compile, encode, start its chords, publish, give the handle."""
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from math import ceil
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from canvas.backend import NO_CHORD_BACKEND
@@ -203,7 +205,7 @@ class Sender:
         outgoing = self._outgoing(plan.dispatches, ambient)
         joins = []
         if plan.barriers:
-            expires = app.backend.chord_expires
+            expires = _waits(app.backend.chord_lives, outgoing, app.now())
             for barrier in plan.barriers:
                 saved = app.backend.encode_group(barrier.structure) if barrier.structure else None
                 joins.append(Join(barrier.group_id, barrier.size, expires, saved))
@@ -243,6 +245,17 @@ class Sender:
             else:
                 handle = GroupResult(node.id, [self.handle(m) for m in node.members], parent=handle, app=self._app)
         return handle
+
+
+def _waits(seconds: int, outgoing: list[Outgoing], now: datetime) -> int:
+    """Seconds for which chords live that wait for these messages, the latest of which may start so much later."""
+    etas = [_moment(eta) for out in outgoing if (eta := out.message.headers["eta"]) is not None]
+    return seconds + max(0, ceil((max(etas) - now).total_seconds())) if seconds and etas else seconds
+
+
+def _moment(eta: str) -> datetime:
+    moment = datetime.fromisoformat(eta)
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 async def _elsewhere(call: Callable[[], T]) -> T:

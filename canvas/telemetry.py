@@ -20,6 +20,7 @@ control.undecodable   reason
 exchange.settled      settled, leased (how many)
 chord.fired           group_id, failed
 chord.refused         group_id, reason
+chord.lost            group_id, parts
 run.lost              run, reason
 errback.failed        task, task_id, exc
 hook.failed           hook (its name), task, task_id, exc

@@ -335,6 +335,9 @@ class Results(Protocol):
         ``start`` is ready from then on, as a chord is whose parts are all in.
         """
 
+    def expire_run(self, run: str, seconds: int, task_ids: Sequence[str], record_seconds: int) -> None:
+        """Have a run, and these records, as far as they are there, expire after so many seconds; 0: never."""
+
     def recent_runs(self, limit: int) -> list[str]:
         """The ids of runs that are kept, the latest first."""
 
@@ -366,7 +369,14 @@ class Completer(Protocol):
         """
 
     def unfired(self, older_than: float) -> list[Ready]:
-        """Chords that have been ready for so many seconds and whose body nobody has sent."""
+        """Chords that have been ready for so many seconds and whose body nobody has sent; and those that have had
+        parts, but for long no size."""
+
+    def renew(self, every: float) -> int:
+        """Renew what keeps the chords that live, which other workers may have shortened; how many were looked at.
+
+        Once in ``every`` seconds, whoever calls it; 0 in between.
+        """
 
 
 @dataclass(slots=True)

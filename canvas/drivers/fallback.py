@@ -1,6 +1,6 @@
 """Settlements where broker and results are different servers: in steps, each of them safe to repeat.
 
-The order is: is the lease held; records and parts (a repeated record is the same record, a repeated part is counted
+The order is: does the fence hold; records and parts (a repeated record is the same record, a repeated part is counted
 once per task id); then messages and ack in one atomic call on the broker. A crash after the records leaves the lease,
 so the task runs again and the rest happens then. A crash after the ack leaves nothing to do.
 
@@ -15,14 +15,14 @@ from typing import Protocol
 from canvas.drivers.base import Broker, Delays, Lease, Results, Settled
 from canvas.errors import BrokerError, RefusedError
 from canvas.model.message import Delivery, Publish
-from canvas.model.settlement import Deferral, Firing, Join, Part, Ready, Settlement, Store, Verdict
+from canvas.model.settlement import Deferral, Firing, Join, Keep, Part, Ready, Settlement, Store, Verdict
 
 
 class StepBroker(Broker, Protocol):
     """A broker's half."""
 
-    def held(self, tags: Sequence[str]) -> list[bool]:
-        """Which leases are still held."""
+    def fences(self, settlements: Sequence[Settlement]) -> list[bool]:
+        """Of which settlements the fence holds now."""
 
     def settle(self, settlements: Sequence[Settlement], lease: Lease | None) -> tuple[list[Verdict], list[Delivery]]:
         """Messages, deferrals and disposal of each settlement, whole or not at all; then a lease."""
@@ -35,12 +35,24 @@ class StepResults(Results, Protocol):
     """The results' half."""
 
     def record(
-        self, stores: Sequence[Store], parts: Sequence[Part], joins: Sequence[Join], grow: Sequence[str]
+        self,
+        stores: Sequence[Store],
+        parts: Sequence[Part],
+        joins: Sequence[Join],
+        grow: Sequence[str],
+        keeps: Sequence[Keep] = (),
     ) -> list[Ready]:
         """Records, parts and chord starts in one atomic call; the chords that became ready. Raises RefusedError."""
 
-    def finish(self, group_id: str, failed: bool) -> None:
-        """Forget a chord whose body has been sent."""
+    def is_ready(self, group_id: str) -> bool:
+        """Whether a chord is ready, and nobody has ended it."""
+
+    def finish(self, group_id: str, failed: bool, expires: int) -> None:
+        """Forget a chord whose body has been sent, or which failed; what is left of it expires after so many seconds
+        (0: whenever it did before)."""
+
+    def renew(self, every: float) -> int:
+        """As the completer's."""
 
     def unfired(self, older_than: float) -> list[Ready]:
         """Chords that have been ready for so many seconds."""
@@ -57,9 +69,7 @@ class Stepwise:
         self, settlements: Sequence[Settlement], lease: Lease | None = None, firings: Sequence[Firing] = ()
     ) -> Settled:
         fired = [self.fire(firing) for firing in firings]
-        tags = [s.delivery.tag for s in settlements if s.delivery is not None and s.fence == "lease" and not s.begins]
-        held = dict(zip(tags, self._broker.held(tags), strict=True))
-        alive = [s for s in settlements if s.delivery is None or held.get(s.delivery.tag, True)]
+        alive = self._fenced(settlements)
         ready, refused = self._record_all(alive)
         doable = [s for s in alive if id(s) not in refused]
         committed, deliveries = self._broker.settle(doable, lease)
@@ -69,6 +79,19 @@ class Stepwise:
             first = next((i for i, s in enumerate(settlements) if id(s) in done), 0)
             verdicts[first] = verdicts[first]._replace(ready=ready)
         return Settled(verdicts, deliveries, fired)
+
+    def _fenced(self, settlements: Sequence[Settlement]) -> list[Settlement]:
+        """The settlements whose fence holds. The same delivery is settled once, however often it is among them."""
+        held = self._broker.fences(settlements) if settlements else []
+        seen: set[str] = set()
+        alive = []
+        for settlement, holds in zip(settlements, held, strict=True):
+            tag = settlement.delivery.tag if settlement.delivery is not None and settlement.fence != "none" else ""
+            if holds and tag not in seen:
+                alive.append(settlement)
+            if tag and not settlement.begins:
+                seen.add(tag)
+        return alive
 
     def _record_all(self, settlements: Sequence[Settlement]) -> tuple[list[Ready], dict[int, Verdict]]:
         """The chords that became ready, and verdicts on settlements, by identity, whose records are refused."""
@@ -89,8 +112,9 @@ class Stepwise:
         parts = [x for s in settlements for x in s.parts]
         joins = [x for s in settlements for x in s.joins]
         grow = [x for s in settlements for x in s.grow]
-        if parts or joins or grow:
-            return self._counting.record(stores, parts, joins, grow)
+        keeps = [x for s in settlements for x in s.keeps]
+        if parts or joins or grow or keeps:
+            return self._counting.record(stores, parts, joins, grow, keeps)
         if stores and self._results is not None:
             self._results.store(stores)
         return []
@@ -108,14 +132,19 @@ class Stepwise:
 
     def fire(self, firing: Firing) -> Verdict:
         results = self._counting
+        if not results.is_ready(firing.group_id):
+            return Verdict(False, [])
         recorded = firing.stores or firing.parts or firing.joins
         try:
             ready = results.record(firing.stores, firing.parts, firing.joins, ()) if recorded else []
             held = self._broker.publish_once(firing.group_id, firing.publishes, firing.deferrals)
         except RefusedError as exc:
             return Verdict(False, [], str(exc))
-        results.finish(firing.group_id, firing.failed)
+        results.finish(firing.group_id, firing.failed, firing.expires)
         return Verdict(held, ready)
 
     def unfired(self, older_than: float) -> list[Ready]:
         return self._results.unfired(older_than) if self._results is not None else []
+
+    def renew(self, every: float) -> int:
+        return self._results.renew(every) if self._results is not None else 0

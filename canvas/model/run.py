@@ -119,6 +119,16 @@ def task_id_of(place: Place) -> str:
     return ".".join(str(part) for part in place[:4] if part is not None)
 
 
+def items_id(place: Place) -> str:
+    """The id under which a map's items are kept, where there are many of them or they are nested."""
+    return f"{task_id_of(place)}.items"
+
+
+def outline_id(place: Place) -> str:
+    """The id under which it is kept how many items a map has, and a digest of what they are."""
+    return f"{task_id_of(place)}.outline"
+
+
 NameOf = Callable[[int], str]
 """The name of the node that fills a slot; asked for only where a message needs it."""
 
@@ -147,6 +157,11 @@ def _no_part(exc: Exception, name: str, value: Any, path: Sequence[Any], key: An
             has = f"it is {type(value).__name__} {safe_repr(value):.60}"
     kind: type[Exception] = next(one for one in (KeyError, IndexError, LookupError, TypeError) if isinstance(exc, one))
     return kind(f"{place}[{key!r}]: {whole} has no {key!r}; {has}")
+
+
+def bound_values(binds: Sequence[Bind], inputs: Sequence[Any], name_of: NameOf | None = None) -> list[Any]:
+    """What goes into a node's signature. Raises LookupError or TypeError for a part not there."""
+    return [picked(inputs[bind.slot], bind.pick, bind.slot, name_of) for bind in binds]
 
 
 def bound(

@@ -7,6 +7,20 @@ from typing import Literal, NamedTuple
 
 from canvas.model.message import Delivery, Publish
 
+ABANDONED_AFTER = 30 * 86_400
+"""Seconds without any progress after which a chord or a run counts as abandoned: its state expires then."""
+
+
+def alive_for(*expires: int) -> int:
+    """Seconds to keep the state of something alive, where it would be kept for ``expires`` seconds otherwise; 0 is
+    without an end. Nobody knows how long a message waits or a task runs."""
+    return max(ABANDONED_AFTER, *expires) if all(expires) else 0
+
+
+def longer(one: int, other: int) -> int:
+    """The longer of two times to keep something; 0 is without an end."""
+    return max(one, other) if one and other else 0
+
 
 class Store(NamedTuple):
     """A result record to keep and to announce."""
@@ -32,7 +46,7 @@ class Part(NamedTuple):
     fire: bytes
     """What the worker that completes the chord needs to send its body; opaque to the driver."""
     expires: int
-    """Seconds the chord's keys live after this part; 0 keeps them for ever."""
+    """Seconds that the chord lives without a further part; 0: any time."""
     size: int | None = None
     """How many parts there are; ``None`` when a Join said so."""
 
@@ -43,9 +57,17 @@ class Join(NamedTuple):
     group_id: str
     size: int
     expires: int
-    """Seconds; 0 keeps the size for ever."""
+    """Seconds that the chord lives without a part; 0: any time."""
     structure: bytes | None = None
     """The saved GroupResult of a header that is not flat (SEMANTICS.md H6)."""
+
+
+class Keep(NamedTuple):
+    """A chord that others started, and that waits for a message which is late or takes long."""
+
+    group_id: str
+    seconds: int
+    """How long it is to live at least, from now; 0: any time."""
 
 
 class Deferral(NamedTuple):
@@ -75,6 +97,8 @@ class Firing(NamedTuple):
     deferrals: list[Deferral]
     failed: bool
     """True keeps the parts until they expire, as Celery does (SEMANTICS.md K9)."""
+    expires: int = 0
+    """Seconds after which they do; 0: whenever they did before."""
 
 
 class Foreseen(NamedTuple):
@@ -113,6 +137,7 @@ class Settlement:
     joins: list[Join] = field(default_factory=list)
     grow: list[str] = field(default_factory=list)
     """Group ids whose chord waits for one part more (``add_to_chord``)."""
+    keeps: list[Keep] = field(default_factory=list)
     publishes: list[Publish] = field(default_factory=list)
     deferrals: list[Deferral] = field(default_factory=list)
     disposal: Disposal = "ack"
@@ -136,6 +161,8 @@ class Ready(NamedTuple):
     """Every part's ``value``, in index order."""
     structure: bytes | None
     """The saved GroupResult of the header, where there is one."""
+    lost: bool = False
+    """Its size, or some of its parts, are gone from the result backend: it is to end in failure."""
 
 
 class Orphan(NamedTuple):

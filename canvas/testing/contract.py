@@ -13,8 +13,23 @@ from uuid import uuid4
 
 from canvas.drivers.base import Binding, Driver, Lease, Results
 from canvas.model.message import Delivery, Message, Publish
-from canvas.model.settlement import Deferral, Firing, Foreseen, Join, Lock, Part, Ready, Settlement, Store, Verdict
+from canvas.model.record import Record
+from canvas.model.settlement import (
+    Deferral,
+    Fence,
+    Firing,
+    Foreseen,
+    Join,
+    Keep,
+    Lock,
+    Part,
+    Ready,
+    Settlement,
+    Store,
+    Verdict,
+)
 from canvas.wire import message as wire
+from canvas.wire.record import encode
 
 _DEADLINE = 20.0
 
@@ -355,6 +370,41 @@ class DriverContract:
         assert driver.broker.promote(10) == driver.broker.length("q") == 0
         assert driver.broker.dead("q") == []
 
+    def test_what_another_worker_has_settled_is_neither_stored_nor_counted_again(self, driver: Driver) -> None:
+        results, delivery = self._results(driver), self._one(driver)
+        results.join([Join("g", 1, 60)])
+        driver.completer.settle([Settlement(delivery, begins=True)])
+        driver.broker.lost("w1")
+        (orphan,) = driver.broker.orphans()
+        end = Settlement(orphan.delivery, fence="begun", stores=[Store("t", b'{"status": "FAILURE"}', 60, False)])
+        assert driver.completer.settle([end]).verdicts[0].held
+        late = Settlement(delivery, fence="begun", stores=[Store("t", b'{"status": "SUCCESS"}', 60, True)])
+        late.joins, late.grow, late.parts = [Join("g", 1, 60)], ["g"], [part("g", "t", 0)]
+        verdict = driver.completer.settle([late]).verdicts[0]
+        assert (verdict.held, verdict.ready) == (False, [])
+        assert results.get(["t"]) == [b'{"status": "FAILURE"}']
+        (ready,) = self._settle(driver, part("g", "other", 0))
+        assert ready.parts == [b"value of other"]
+
+    def test_settlements_of_one_delivery_in_one_call_happen_once(self, driver: Driver) -> None:
+        for begun in (False, True):
+            delivery, task_id = self._one(driver), f"begun {begun}"
+            fence: Fence = "begun" if begun else "lease"
+            if begun:
+                driver.completer.settle([Settlement(delivery, begins=True)])
+            first, second = (
+                Settlement(delivery, fence, stores=[Store(task_id, end, 60, False)]) for end in (b"1", b"2")
+            )
+            assert [v.held for v in driver.completer.settle([first, second]).verdicts] == [True, False]
+            assert self._results(driver).get([task_id]) == [b"1"]
+
+    def test_an_early_ack_whose_lease_is_lost_stores_nothing(self, driver: Driver) -> None:
+        delivery = self._one(driver)
+        driver.broker.give_back([delivery])
+        begins = Settlement(delivery, begins=True, stores=[Store("t", b"STARTED", 60, False)])
+        assert not driver.completer.settle([begins]).verdicts[0].held
+        assert self._results(driver).get(["t"]) == [None]
+
     def test_an_early_ack_ends_the_message(self, driver: Driver) -> None:
         delivery = self._one(driver)
         assert driver.completer.settle([Settlement(delivery, begins=True)]).verdicts[0].held
@@ -642,6 +692,35 @@ class DriverContract:
         results.store([Store("a", b'{"status": "SUCCESS", "n": 2}', 60, True)])
         assert results.get(["a"]) == [b'{"status": "SUCCESS", "n": 1}']
 
+    def test_a_success_stays_though_its_bytes_do_not_show_it(self, driver: Driver) -> None:
+        results = self._results(driver)
+        record = Record("a", "SUCCESS", ["value"], None, [])
+        failure = b'{"status": "FAILURE"}'
+        hidden = [
+            encode(record, compress="gzip"),
+            encode(record, serializer="pickle"),
+            b"whatever the driver makes of it",
+        ]
+        for payload in hidden:
+            results.store([Store("a", payload, 60, True)])
+            results.store([Store("a", failure, 60, False)])
+            assert results.get(["a"]) == [payload]
+            # Forgotten, it protects nothing that is stored under its id later.
+            results.forget(["a"])
+            results.store([Store("a", b"\x00 no success", 60, False)])
+            results.store([Store("a", failure, 60, False)])
+            assert results.get(["a"]) == [failure]
+            results.forget(["a"])
+
+    def test_records_of_a_run_expire_when_they_are_told_to(self, driver: Driver) -> None:
+        results = self._results(driver)
+        results.keep_run("run", {"about": b"1", "attempt": b"0"}, 60, time.time())
+        results.store([Store("a", b"a", 60, True), Store("b", b"b", 60, True), Store("c", b"c", 1, True)])
+        results.expire_run("run", 60, ["c", "nothing"], 60)
+        results.expire_run("run", 60, ["a"], 1)
+        eventually(lambda: results.get(["a", "b", "c"]) == [None, b"b", b"c"])
+        assert results.run_fields("run", ["about"]) == [b"1"]
+
     def test_records_expire(self, driver: Driver) -> None:
         results = self._results(driver)
         results.store([Store("a", b"x", 1, True)])
@@ -733,6 +812,21 @@ class DriverContract:
             held = list(threads.map(lambda _: driver.completer.fire(firing("g", publish("body"))).held, range(16)))
         assert held.count(True) == 1
         assert ids(self._lease(driver)) == ["body"]
+
+    def test_only_who_ends_a_chord_stores_how(self, driver: Driver) -> None:
+        self._settle(driver, part("g", "a", 0), joins=[Join("g", 1, 60)])
+        assert driver.completer.fire(firing("g", failed=True)).held
+        late = firing("g", publish("body"), failed=True, parts=[part("outer", "g", 0)._replace(size=1)])
+        late = late._replace(stores=[Store("body", b"{}", 60, False)], joins=[Join("other", 1, 60)])
+        assert driver.completer.fire(late) == Verdict(False, [])
+        assert (self._results(driver).get(["body"]), self._lease(driver)) == ([None], [])
+
+    def test_chords_may_be_kept_for_longer(self, driver: Driver) -> None:
+        self._results(driver).join([Join("g", 2, 1)])
+        driver.completer.settle([Settlement(None, fence="none", keeps=[Keep("g", 60), Keep("nothing", 60)])])
+        assert self._settle(driver, part("g", "a", 0)) == []
+        driver.completer.renew(0.01)
+        assert [ready.lost for ready in self._settle(driver, part("g", "b", 1))] == [False]
 
     def test_after_firing_late_parts_are_nothing(self, driver: Driver) -> None:
         self._settle(driver, part("g", "a", 0), joins=[Join("g", 1, 60)])

@@ -71,8 +71,8 @@ def _abandon_task(effects: Effects, sig: Signature[Any], ending: Ending) -> None
     record = Record(
         task_id, ending.state, ending.exc, ending.traceback, children=[], group_id=sig.options.get("group_id")
     )
-    effects.record(record)
     place = Place.of(sig.options.get(HEADER))
+    effects.record(record, in_run=place is not None)
     if place is not None:
         effects.ends.append((place, ending.state, ending.exc))
     membership = Membership.of_signature(sig)

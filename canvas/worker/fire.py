@@ -9,46 +9,37 @@ from canvas.app import Canvas
 from canvas.client import Ambient
 from canvas.effects import Completer, Effects
 from canvas.errback import body_errbacks, dependency_error, join_order, shown_error
-from canvas.errors import CanvasError, ChordError, DecodeError, RunLost
+from canvas.errors import CanvasError, ChordError
 from canvas.model import states
 from canvas.model.record import Record
+from canvas.model.run import HEADER
 from canvas.model.settlement import Firing, Ready
 from canvas.model.shortrepr import safe_repr
 from canvas.model.signature import Signature, maybe_signature
 from canvas.runs import Runs
 from canvas.telemetry import emit
-from canvas.wire import typed_json
-from canvas.wire.signing import end_of, part_of
 from canvas.worker.abandon import Ending, abandon, abandon_rest
 from canvas.worker.errbacks import run_errbacks
-from canvas.workflows.advance import Advance, advance_all
-
-
-class Part:
-    """One decoded part."""
-
-    __slots__ = ("result", "state", "task_id")
-
-    def __init__(self, task_id: str, state: str, result: Any) -> None:
-        self.task_id = task_id
-        self.state = state
-        self.result = result
+from canvas.workflows.advance import advance_all
+from canvas.workflows.joins import Part, join_end, parts_of, state_gone, told_of
 
 
 def fire(app: Canvas, runs: Runs, ready: Ready) -> Firing:
     """What ends the chord. Its body's arguments are the parts' values, in the header's order and nesting."""
     effects = Effects(app)
     try:
-        told = _told(app, ready)
+        told = told_of(app, ready)
         body = maybe_signature(told.get("body"), app)
     except CanvasError as exc:
         emit("chord.refused", group_id=ready.group_id, reason=str(exc))
         return effects.firing(ready.group_id, failed=True)
     if told["run"] is not None:
-        return _advance(app, runs, effects, ready, told)
+        return join_end(app, runs, effects, ready, told)
     completer = Completer(told["root_id"], told["parent_id"])
+    if ready.lost:
+        return _lose(app, runs, effects, ready, body, completer)
     try:
-        parts = _parts(app, ready)
+        parts = parts_of(app, ready)
         failed = _failed(app, ready, parts)
         if failed is None:
             _send_body(app, effects, body, _values(app, ready, parts), completer)
@@ -68,45 +59,28 @@ def fire_ahead(app: Canvas, runs: Runs, ready: Ready) -> Firing | None:
     all else may look at what the parts' settlements leave behind, and has to wait for them."""
     effects = Effects(app)
     try:
-        told = _told(app, ready)
+        told = told_of(app, ready)
         (run, attempt), (kind, number, *_) = told["run"], told["told"]
         waits = kind != "node" or runs.node(run, attempt, number).kind != "task"
-        if waits or any(part.state != states.SUCCESS for part in _parts(app, ready)):
+        if waits or any(part.state != states.SUCCESS for part in parts_of(app, ready)):
             return None
-        _advance(app, runs, effects, ready, told)
+        join_end(app, runs, effects, ready, told)
     except Exception:  # noqa: BLE001 - it is met again, and told, when the join is handed out
         return None
     sends_only = effects.publishes and not (effects.stores or effects.parts or effects.deferrals)
     return effects.firing(ready.group_id) if sends_only else None
 
 
-def _told(app: Canvas, ready: Ready) -> dict[str, Any]:
-    """What the last part said of the chord's end. Raises DecodeError for what no worker wrote."""
-    told = typed_json.loads(app.signer.open(end_of(ready.group_id), ready.fire))
-    if isinstance(told, dict):
-        run, how = told.get("run"), told.get("told")
-        in_run = isinstance(run, list) and len(run) == 2 and isinstance(how, list)
-        if in_run or (run is None and isinstance(told.get("body"), dict)):
-            return {"root_id": None, "parent_id": None, "run": None, **told}
-    raise DecodeError(f"the end of chord {ready.group_id}: expected its body; got {told!r:.100}")
-
-
-def _advance(app: Canvas, runs: Runs, effects: Effects, ready: Ready, told: dict[str, Any]) -> Firing:
-    """The next step of a workflow's run; nothing for a run that is forgotten."""
-    run, attempt = told["run"]
-    try:
-        parts = _parts(app, ready)
-        inputs = [(int(part.task_id), part.state, part.result) for part in parts]
-        Advance(app, runs, effects, run, attempt, told["parent_id"]).go_on(told["told"], inputs)
-    except (RunLost, DecodeError) as exc:
-        emit("run.lost", run=run, reason=str(exc))
-    return effects.firing(ready.group_id)
-
-
-def _parts(app: Canvas, ready: Ready) -> list[Part]:
-    """What the members came to. Raises DecodeError."""
-    backend, place = app.backend, part_of(ready.group_id)
-    return [Part(*backend.decode_part(app.signer.open(place, value))) for value in ready.parts]
+def _lose(
+    app: Canvas, runs: Runs, effects: Effects, ready: Ready, body: Signature[Any], completer: Completer
+) -> Firing:
+    """The chord's state is gone: it fails, unless the part is a late copy, of a chord that had ended long before."""
+    body_id = str(body.options.get("task_id"))
+    if runs.persist(lambda: app.backend.get_records([body_id]))[0] is None:
+        emit("chord.lost", group_id=ready.group_id, parts=len(ready.parts))
+        _fail_body(app, effects, body, ChordError(state_gone(ready)), completer)
+        advance_all(app, runs, effects, completer.task_id)
+    return effects.firing(ready.group_id, failed=True)
 
 
 def _failed(app: Canvas, ready: Ready, parts: list[Part]) -> Part | None:
@@ -150,7 +124,8 @@ def _fail_body(app: Canvas, effects: Effects, body: Signature[Any], error: Chord
     """
     shown = shown_error(body, error)
     if body.subtask_type == "group":
-        effects.record(Record(str(body.options.get("task_id")), states.FAILURE, shown, None, []))
+        record = Record(str(body.options.get("task_id")), states.FAILURE, shown, None, [])
+        effects.record(record, in_run=HEADER in body.options)
     abandon(effects, body, Ending(states.FAILURE, shown, None, completer))
     abandon_rest(effects, body.options.get("chain"), Ending(states.FAILURE, error, None, completer))
     for request in body_errbacks(body):

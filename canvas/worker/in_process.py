@@ -33,6 +33,7 @@ from canvas.worker.gates import Gates
 from canvas.worker.revocations import Revocations
 from canvas.worker.run import Job, Line
 from canvas.worker.tally import Tally
+from canvas.workflows.lifetimes import record_ids
 from canvas.workflows.run import Run
 
 _QUEUE = "here"
@@ -193,7 +194,7 @@ class InProcess:
         names = ["about", "attempt", "cancelled", *chunks]
         fields = zip(names, results.run_fields(run.id, names), strict=True)
         self._memory.runs[run.id] = {name: value for name, value in fields if value is not None}
-        ids = [*run._ids(), run.id]
+        ids = record_ids(run.app, run.app.runs, run.id, run.attempt, run.nodes)
         for task_id, payload in zip(ids, results.get(ids), strict=True):
             if payload is not None:
                 self._memory.keep(Store(task_id, payload, None, says_success(payload)))

@@ -182,6 +182,15 @@ def _reaped(messages: int, **_: Any) -> None:
     _worker.warning("Gave back %s messages that dead workers held", messages)
 
 
+def _chord_lost(group_id: str, parts: int, **_: Any) -> None:
+    _worker.error(
+        "chord %s ends in failure: its state is gone from the result backend, where it was deleted or evicted; "
+        "%d of its parts are left",
+        group_id,
+        parts,
+    )
+
+
 def _chord_refused(group_id: str, reason: str, **_: Any) -> None:
     _worker.critical("Chord %s cannot be ended: %s", group_id, reason)
 
@@ -248,6 +257,7 @@ _LINES: list[tuple[str, Callable[..., None], logging.Logger, int]] = [
     ("worker.lease_lost", _lease_lost, _worker, logging.WARNING),
     ("worker.reaped", _reaped, _worker, logging.WARNING),
     ("chord.refused", _chord_refused, _worker, logging.CRITICAL),
+    ("chord.lost", _chord_lost, _worker, logging.ERROR),
     ("worker.clock_off", _clock_off, _worker, logging.WARNING),
     ("worker.forgotten", _forgotten, _worker, logging.WARNING),
     ("run.lost", _run_lost, _worker, logging.ERROR),

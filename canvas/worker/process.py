@@ -22,6 +22,7 @@ from canvas.worker.draining import report_returned
 from canvas.worker.exchange import SIGNALS_WITHIN, Exchange
 from canvas.worker.gates import Gates
 from canvas.worker.handlers import STOPS, handle
+from canvas.worker.lifetimes import Lifetimes
 from canvas.worker.queues import declare
 from canvas.worker.revocations import Revocations, has_stamp
 from canvas.worker.rounds import Appetite
@@ -133,8 +134,9 @@ class WorkerProcess:
         self.exchange = Exchange(app.driver, worker, list(plan.queues), appetite, self._leased, tally.held, self._alone)
         give_up = self._give_up if part else None
         gates = Gates(app.driver.broker, conf, plan.hostname, self.exchange.persist)
+        runs = app.open_runs(self.exchange.persist)
         self._line = Line(app, plan.hostname, self.exchange.acknowledge, self.exchange.begun, give_up, revocations,
-                          tally, gates, app.open_runs(self.exchange.persist))  # fmt: skip
+                          tally, gates, runs)  # fmt: skip
         self.exchange.consult(self._line.acks_early, self._line.foresee)
         duties = Duties(
             app.driver,
@@ -144,6 +146,7 @@ class WorkerProcess:
             conf.worker_lease_ttl,
             self.exchange.offer,
             lambda: declare(app, plan.queues),
+            Lifetimes(app, runs, tally.running).tick,
         )
         self._upkeep = Upkeep(duties)
         self._signals = 0

@@ -228,6 +228,8 @@ class Rounds:
             if verdict.refused:
                 emit("chord.refused", group_id=firing.group_id, reason=verdict.refused)
             self.offers.extend(verdict.ready)
+        # A chord's body, or what follows in a run, is not to wait behind what has just been leased.
+        self.hand_out_offers()
         known = not settled.deliveries or self.attempt(self._now_leased) is not None
         for delivery in settled.deliveries:
             if known:

@@ -37,6 +37,7 @@ from canvas.wire import message as wire
 from canvas.worker.admit import Later, Never, Run, admit, time_limits
 from canvas.worker.fire import fire
 from canvas.worker.gates import NO_KEYS, Gates, Keys, keys_of
+from canvas.worker.lifetimes import keeps
 from canvas.worker.limits import Limits
 from canvas.worker.revocations import Revocations
 from canvas.worker.settle import Finished, Settler
@@ -174,6 +175,8 @@ class Line:
         if job.to_ack or not job.early:
             held_back = self.gates.hold_back(job.delivery, job.message, job.task, job.keys)
             if held_back is not None:
+                due = max((deferral.due for deferral in held_back.deferrals), default=None)
+                held_back.keeps = keeps(self._app, job.message, due)
                 return held_back
         emit("task.received", message=job.message, hostname=self._hostname, request=job.request, task=job.task)
         if job.to_ack:
@@ -395,8 +398,8 @@ class Line:
             effects = Effects(self._app)
             record = Record(task_id, states.FAILURE, exc, None, [])
             record.date_done = self._app.now().isoformat()
-            effects.record(record)
             place = Place.of(wire.headers_of(delivery.payload).get(HEADER))
+            effects.record(record, in_run=place is not None)
             if place is not None:
                 effects.ends.append((place, states.FAILURE, exc))
             advance_all(self._app, self._runs, effects, task_id)
@@ -405,7 +408,7 @@ class Line:
 
     def _defer(self, delivery: Delivery, message: Message, due: float) -> Settlement:
         publish = self._republish(delivery, message, delivery.payload)
-        return Settlement(delivery, deferrals=[Deferral(due, publish)])
+        return Settlement(delivery, deferrals=[Deferral(due, publish)], keeps=keeps(self._app, message, due))
 
     def _unknown(self, job: "Job") -> Settlement:
         """A name nobody registered here: by ``worker_unknown_task`` dead-lettered, or kept for a worker that knows
@@ -417,7 +420,8 @@ class Line:
             delay = min(_UNKNOWN_FIRST_DELAY * 2**tries, _UNKNOWN_LAST_DELAY)
             payload = wire.redelivered(delivery.payload, canvas_unknown=tries + 1)
             publish = self._republish(delivery, message, payload)
-            return Settlement(delivery, deferrals=[Deferral(self._app.now().timestamp() + delay, publish)])
+            due = self._app.now().timestamp() + delay
+            return Settlement(delivery, deferrals=[Deferral(due, publish)], keeps=keeps(self._app, message, due))
         reason = f"NotRegistered: no task named {message.task!r} in this worker"
         return self._bury(job, NotRegistered(message.task), reason)
 

@@ -33,6 +33,7 @@ from canvas.worker.abandon import Ending, abandon_rest
 from canvas.worker.errbacks import run_errbacks
 from canvas.worker.fire import fire_ahead
 from canvas.worker.foresight import Foresight
+from canvas.worker.lifetimes import keeps
 from canvas.workflows.advance import advance_all
 
 
@@ -77,6 +78,8 @@ class Settler:
             for retry in done.request.retries_sent:
                 self._send_again(done, effects, retry)
             self._continue(done, effects, outcome)
+            if effects.deferrals:
+                settlement.keeps = keeps(self._app, done.message, max(one.due for one in effects.deferrals))
         except (CanvasError, TypeError, ValueError) as exc:
             effects, settlement.grow = Effects(self._app), []
             shown = self._of_the_result(done, outcome, exc)
@@ -154,7 +157,7 @@ class Settler:
             case Failure(exc):
                 effects.ends.append((place, states.FAILURE, exc))
             case Ignored():
-                effects.record(self._record(done, states.IGNORED, None, None, []))
+                self._store(done, effects, self._record(done, states.IGNORED, None, None, []))
                 effects.ends.append((place, states.FAILURE, Ignore("the task raised Ignore")))
             case Rejected(reason, False):
                 effects.ends.append((place, states.FAILURE, Reject(reason, False)))
@@ -193,7 +196,7 @@ class Settler:
         if embed["callbacks"] or embed["chain"]:
             children.extend(self._successors(done, effects, outcome.value))
         if not self._ignores(done):
-            effects.record(self._record(done, states.SUCCESS, outcome.value, None, children))
+            self._store(done, effects, self._record(done, states.SUCCESS, outcome.value, None, children))
         self._part(done, effects, states.SUCCESS, outcome.value)
 
     def _successors(self, done: Finished, effects: Effects, value: Any) -> list[Any]:
@@ -224,7 +227,7 @@ class Settler:
         task = done.task
         if not self._ignores(done) or (task is not None and task.store_errors_even_if_ignored):
             children = [child.as_tuple() for child in done.request.children]
-            effects.record(self._record(done, state, exc, text or None, children))
+            self._store(done, effects, self._record(done, state, exc, text or None, children))
         self._part(done, effects, state, exc)
         self._abandon_rest(done, effects, state, exc, text)
         if call_errbacks:
@@ -240,7 +243,7 @@ class Settler:
         self._send_again(done, effects, retry)
         if not self._ignores(done):
             reason = retry.exc if retry.exc is not None else retry
-            effects.record(self._record(done, states.RETRY, reason, outcome.traceback, []))
+            self._store(done, effects, self._record(done, states.RETRY, reason, outcome.traceback, []))
 
     def _send_again(self, done: Finished, effects: Effects, retry: Retry) -> None:
         plan = effects.plan(retry.sig, (), {})
@@ -273,6 +276,14 @@ class Settler:
         if asked is not None:
             return bool(asked)
         return bool(done.task is not None and done.task.ignore_result)
+
+    def _store(self, done: Finished, effects: Effects, record: Record) -> None:
+        """Keep a record, but for a failure of what has succeeded before, where the driver cannot tell."""
+        backend = self._app.backend
+        in_doubt = record.status != states.SUCCESS and backend.hides_success
+        if in_doubt and self._runs.persist(lambda: backend.has_succeeded(record.task_id)):
+            return
+        effects.record(record, in_run=HEADER in done.message.headers)
 
     def _record(self, done: Finished, state: str, result: Any, text: str | None, children: list[Any]) -> Record:
         headers = done.message.headers

@@ -33,8 +33,10 @@ class Duties:
         ttl: float,
         offer: Callable[[Sequence[Ready | Orphan]], None] | None,
         declare: Callable[[], object],
+        lifetimes: Callable[[], object] | None = None,
     ) -> None:
-        """``declare`` makes the queues known again to a broker that has forgotten all it knew."""
+        """``declare`` makes the queues known again to a broker that has forgotten all it knew; ``lifetimes`` keeps what
+        tasks and runs need."""
         self._driver = driver
         self._workers = workers
         self._queues = queues
@@ -42,6 +44,7 @@ class Duties:
         self._ttl = ttl
         self._offer = offer
         self._declare = declare
+        self._lifetimes = lifetimes
         self._seen: set[str] = set()
         self._next_beat = self._next_sweep = self._next_promote = 0.0
         self._share = 1.0
@@ -78,6 +81,8 @@ class Duties:
         if now >= self._next_sweep:
             self._sweep()
             self._next_sweep = now + self._shared(_SWEEP_EVERY)
+        if self._lifetimes is not None:
+            self._lifetimes()
 
     def _beat(self, worker: str) -> bool:
         """Renew a worker's heartbeat; whether the broker has forgotten that worker."""

@@ -25,6 +25,9 @@ from canvas.model.run import (
     Place,
     RunNode,
     bound,
+    bound_values,
+    items_id,
+    outline_id,
     picked,
     stamp_of,
     task_id_of,
@@ -37,6 +40,8 @@ from canvas.runs import Runs, words_about
 from canvas.telemetry import emit
 from canvas.wire import typed_json
 from canvas.wire.signing import end_of, part_of
+from canvas.workflows.earlier import Earlier, digest_of
+from canvas.workflows.lifetimes import outlines
 
 if TYPE_CHECKING:
     from canvas.app import Canvas
@@ -103,10 +108,18 @@ class Advance:
             case "outs":
                 self._ended.append((number, told[2], parts[0][1], parts[0][2]))
             case "map":
-                node, (whole, inputs) = self._node(number), self._kept_items(number)
-                self._items(number, leaves(whole, node.depth, node.name), inputs, told[2])
+                self._go_on_with_items(number, told[2])
             case _:
                 raise CompositionError(f"run {self._run}: expected a step of a run; got {kind!r:.100}")
+        self._drain()
+
+    def lose(self, told: Sequence[Any], exc: RunLost) -> None:
+        """The chord's state is gone, before all its parts were in: its node fails."""
+        kind, number = told[0], told[1]
+        if kind == "node" and self._node(number).kind == "end":
+            self._finish([Given(0, states.FAILURE, exc)])
+        else:
+            self._fail(number, exc)
         self._drain()
 
     # -- from node to node
@@ -202,17 +215,25 @@ class Advance:
         if not items:
             self._succeed(number, whole)
             return
+        place = Place(self._run, self._attempt, number)
         if len(items) > self._left or node.depth > 1:
-            self._effects.record(Record(_items_id(self._id(number)), states.STARTED, [whole, values], None, []))
-        self._items(number, items, values, 0)
+            self._effects.record(Record(items_id(place), states.STARTED, [whole, values], None, []), in_run=True)
+        made_of = [node.sig, bound_values(node.binds, values, self._source_of(number))]
+        size, digest = len(items), digest_of(made_of, self._app.backend.serializer)
+        self._effects.record(Record(outline_id(place), states.STARTED, [size, digest], None, []), in_run=True)
+        self._items(number, items, values, 0, Earlier.of(self._app, self._runs, place, size, digest))
 
-    def _items(self, number: int, items: Sequence[Any], values: list[Any], first: int) -> None:
+    def _items(self, number: int, items: Sequence[Any], values: list[Any], first: int, earlier: "Earlier") -> None:
         node = self._node(number)
         assert node.sig is not None
         sig = bound(node.sig, node.binds[1:], values, self._source_of(number))
         last = min(len(items), first + max(self._left, 1))
+        known = earlier.values(range(first, last))
         for at in range(first, last):
             place = Place(self._run, self._attempt, number, at, len(items))
+            if at in known:
+                self._item(place, states.SUCCESS, known[at])
+                continue
             try:
                 self._send(sig, (items[at],), place)
             except (CanvasError, TypeError, ValueError) as exc:
@@ -221,11 +242,19 @@ class Advance:
         if last < len(items):
             self._part(f"{number}.map.{last}", 0, states.SUCCESS, None, ["map", number, last], 1)
 
+    def _go_on_with_items(self, number: int, first: int) -> None:
+        node, (whole, inputs) = self._node(number), self._kept_items(number)
+        place, items = Place(self._run, self._attempt, number), leaves(whole, node.depth, node.name)
+        (outline,) = outlines(self._app, self._runs, [place])
+        if outline is None:
+            raise RunLost(f"the outline of {node.name} in run {self._run} is gone from the result backend")
+        self._items(number, items, inputs, first, Earlier.of(self._app, self._runs, place, *outline))
+
     def _kept_items(self, number: int) -> tuple[list[Any], list[Any]]:
-        items = _items_id(self._id(number))
+        items = items_id(Place(self._run, self._attempt, number))
         kept = self._runs.persist(lambda: self._app.backend.get_records([items]))[0]
         if kept is None:
-            raise RunLost(f"the items of {self._node(number).name} in run {self._run} are gone (result_expires)")
+            raise RunLost(f"the items of {self._node(number).name} in run {self._run} are gone from the result backend")
         return kept.result[0], kept.result[1]
 
     def _collect(self, number: int, parts: Sequence[tuple[int, str, Any]]) -> None:
@@ -258,6 +287,8 @@ class Advance:
                 # What is to be undone has succeeded, which this settlement may be the one to store.
                 places = [[number, about["attempts"][number]] for number in numbers]
                 self._part("undo", 0, states.FAILURE, None, ["undo", places, about["name"]], 1)
+                return
+        self._runs.ended(self._run, self._attempt)
 
     def _compensate(self, places: Sequence[Place], name: str) -> None:
         """Undo what had succeeded, the latest first, one after the other; each whatever became of those before."""
@@ -277,6 +308,7 @@ class Advance:
             entries.append(Entry(f"undo {node.name}", "task", sig, sources=before, goes_on=True))
         if entries:
             self._undo(name, entries)
+        self._runs.ended(self._run, self._attempt)
 
     def _undo(self, name: str, entries: list[Entry]) -> None:
         """Compensations are a run of their own, known by the run they undo."""
@@ -320,7 +352,7 @@ class Advance:
 
     def _record_run(self, record: Record) -> None:
         record.extra = {"attempt": self._attempt}
-        self._effects.record(record)
+        self._effects.record(record, in_run=True)
 
     def _record(self, number: int, state: str, result: Any, **extra: Any) -> None:
         if self._node(number).hidden:
@@ -328,14 +360,15 @@ class Advance:
         record = Record(self._id(number), state, result, None, [], parent_id=self._parent)
         record.date_done = self._app.now().isoformat()
         record.extra = extra
-        self._effects.record(record)
+        self._effects.record(record, in_run=True)
 
     def _part(self, name: str, slot: int, state: str, value: Any, told: list[Any], size: int) -> None:
-        group = f"{self._run}.{self._attempt}.{name}"
-        payload = self._app.backend.encode_part(str(slot), state, value)
-        expires = int(self._app.conf.workflow_expires or 0)
+        backend, group = self._app.backend, f"{self._run}.{self._attempt}.{name}"
+        payload = backend.encode_part(str(slot), state, value)
         payload = self._app.signer.seal(part_of(group), payload)
-        self._effects.parts.append(Part(group, str(slot), slot, payload, self._fire(group, told), expires, size))
+        self._effects.parts.append(
+            Part(group, str(slot), slot, payload, self._fire(group, told), backend.run_lives, size)
+        )
 
     def _fire(self, group: str, told: list[Any]) -> bytes:
         fire = typed_json.dumps({"run": [self._run, self._attempt], "told": told, "parent_id": self._parent})
@@ -367,7 +400,15 @@ def advance_all(app: "Canvas", runs: Runs, effects: Effects, parent: str | None)
         try:
             Advance(app, runs, effects, place.run, place.attempt, parent).end(place, state, value)
         except RunLost as exc:
-            emit("run.lost", run=place.run, reason=str(exc))
+            end_lost(effects, place.run, place.attempt, exc)
+
+
+def end_lost(effects: Effects, run: str, attempt: int, exc: Exception) -> None:
+    """End a run in failure that cannot go on, because what it needs is gone."""
+    emit("run.lost", run=run, reason=str(exc))
+    record = Record(run, states.FAILURE, exc, None, [])
+    record.extra = {"attempt": attempt}
+    effects.record(record)
 
 
 def _is_skipped(node: RunNode, inputs: Sequence[Given]) -> bool:
@@ -399,7 +440,3 @@ def nested(whole: Sequence[Any], depth: int, values: Iterator[Any]) -> list[Any]
 
 def _upstream(name: str, cause: Any) -> UpstreamFailed:
     return UpstreamFailed(name, cause.cause if isinstance(cause, UpstreamFailed) else safe_repr(cause))
-
-
-def _items_id(task_id: str) -> str:
-    return f"{task_id}.items"

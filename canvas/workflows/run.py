@@ -1,7 +1,7 @@
 """A run of a workflow: its results, how it stands, and steering it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Collection, Generator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, Self
@@ -22,6 +22,9 @@ from canvas.result.countdown import countdown
 from canvas.result.guard import awaiting
 from canvas.runs import words_about
 from canvas.workflows.advance import Advance
+from canvas.workflows.earlier import FRESH
+from canvas.workflows.joins import go_on_here
+from canvas.workflows.lifetimes import record_ids
 from canvas.workflows.status import NodeStatus, RunStatus, node_state, run_status
 
 if TYPE_CHECKING:
@@ -118,7 +121,7 @@ class Run:
         run = cls(app, app.new_id(), about, 0, nodes)
         effects = run._beginning(nodes, {})
         app.runs.keep(run.id, about, nodes)
-        app.driver.completer.settle([effects.settlement()])
+        go_on_here(app, app.runs, app.driver.completer.settle([effects.settlement()]).verdicts)
         return run
 
     @classmethod
@@ -358,8 +361,11 @@ class Run:
         status = self._status(found)
         if status.state == states.SUCCESS or not (force or status.over):
             return False
-        ended, before = self._ended(found[:-1], undone=status.over), self.attempt
-        again = Run(self.app, self.id, self._about_again(), before + 1, self.nodes)
+        ended, before = self._ended(found[:-1]), self.attempt
+        undone = self._undone(ended) if status.over else set()
+        ended = {number: how for number, how in ended.items() if number not in undone}
+        ended |= {number: (states.SUCCESS, None) for number in self._chosen(ended)}
+        again = Run(self.app, self.id, self._about_again(undone), before + 1, self.nodes)
         again.about["attempts"] = [
             known if number in ended else again.attempt for number, known in enumerate(self.about["attempts"])
         ]
@@ -369,11 +375,14 @@ class Run:
         start = None if self._stock else again._advance(effects).starting(again.about.get("timeout"))
         if not self.app.runs.advance(self.id, before, again.about, left, start):
             return False
+        self.app.runs.outlive(self.id, record_ids(self.app, self.app.runs, self.id, before, self.nodes))
         self.app.control.keep_revoked_stamps({STAMP: stamp_of(self.id, before)})
+        completer = self.app.driver.completer
         if start is None:
-            self.app.driver.completer.settle([effects.settlement()])
+            verdict = completer.settle([effects.settlement()]).verdicts[0]
         else:
-            self.app.driver.completer.fire(effects.firing(start.group_id))
+            verdict = completer.fire(effects.firing(start.group_id))
+        go_on_here(self.app, self.app.runs, [verdict])
         self.about, self.attempt = again.about, again.attempt
         return True
 
@@ -386,12 +395,13 @@ class Run:
     def _run_again(self, about: dict[str, Any], nodes: list[RunNode]) -> "Run":
         return _run(self.app, about, nodes, self.app.conf.task_always_eager)
 
-    def _about_again(self) -> dict[str, Any]:
-        return {key: value for key, value in self.about.items() if key != "cancelled"}
+    def _about_again(self, undone: set[int]) -> dict[str, Any]:
+        about = {key: value for key, value in self.about.items() if key != "cancelled"}
+        fresh = {str(number): self.attempt + 1 for number in undone if self.nodes[number].kind == "map"}
+        return {**about, FRESH: {**about.get(FRESH, {}), **fresh}} if fresh else about
 
-    def _ended(self, records: list[Record | None], undone: bool) -> dict[int, tuple[str, Any]]:
-        """State and value of the nodes that need not run again, as those after them see it; ``undone``: not those that
-        compensate."""
+    def _ended(self, records: list[Record | None]) -> dict[int, tuple[str, Any]]:
+        """State and value of the nodes that have ended, as those after them see it."""
         ended: dict[int, tuple[str, Any]] = {}
         for number, record in enumerate(records):
             node, state = self.nodes[number], None if record is None else node_state(record)
@@ -399,15 +409,24 @@ class Run:
                 ended[number] = (str(state), record.result)
             elif state == states.FAILURE and node.goes_on:
                 ended[number] = (states.SUCCESS, node.default)
-        again: set[int] = set()
-        for number, node in enumerate(self.nodes):
-            if number in again or (undone and number in ended and node.compensate is not None):
-                ended.pop(number, None)
-                again.update(out.node for out in node.outs)
-        for number, node in enumerate(self.nodes):
-            if node.kind == "choose" and all(out.node in ended for out in node.outs):
-                ended[number] = (states.SUCCESS, None)
         return ended
+
+    def _undone(self, ended: Collection[int]) -> set[int]:
+        """The nodes that compensate, and have ended, and what stands on them."""
+        undone: set[int] = set()
+        for number, node in enumerate(self.nodes):
+            if number in undone or (number in ended and node.compensate is not None):
+                undone.add(number)
+                undone.update(out.node for out in node.outs)
+        return undone
+
+    def _chosen(self, ended: Collection[int]) -> list[int]:
+        """The branches that need not be decided again: all that follows them has ended."""
+        return [
+            number
+            for number, node in enumerate(self.nodes)
+            if node.kind == "choose" and all(out.node in ended for out in node.outs)
+        ]
 
     def _beginning(self, nodes: list[RunNode], ended: dict[int, tuple[str, Any]]) -> Effects:
         """What starts an attempt: that it runs is stored, and its first messages are sent."""
@@ -442,7 +461,7 @@ class Run:
             )
         for root in roots:
             effects.send(effects.plan(root, (), {}), Ambient(self.id))
-        expires = app.backend.chord_expires
+        expires = app.backend.chord_lives
         effects.joins += [Join(barrier.group_id, barrier.size, expires) for barrier in embedding.barriers]
 
 

@@ -187,6 +187,13 @@ def define(app, exceptions, ledger):
             raise ValueError("closed")
         return list(args)
 
+    @task(name="t.needs_gate")
+    def needs_gate(item, counts, key):
+        note(counts, repr(item))
+        if item in (2, [3]) and not ledger.exists(f"open:{key}"):
+            raise ValueError("closed")
+        return item
+
     @task(name="t.upto")
     def upto(n):
         return list(range(n))
@@ -248,6 +255,12 @@ def define(app, exceptions, ledger):
         if self.request.retries < times:
             raise self.retry(countdown=0.1, exc=RuntimeError("again"))
         return self.request.retries
+
+    @task(name="t.retried_once", bind=True)
+    def retried_once(self, seconds, value):
+        if not self.request.retries:
+            raise self.retry(countdown=seconds, exc=RuntimeError("again"))
+        return value
 
     def signature(data):
         return app.signature(data)
@@ -616,5 +629,7 @@ if "APP_LIBRARY" in os.environ:
         **({"message_signing_keys": os.environ["APP_SIGNING"].split(",")} if "APP_SIGNING" in os.environ else {}),
         **({"message_signature_required": False} if "APP_UNSIGNED_TOO" in os.environ else {}),
         **({"worker_pool_restarts": True} if os.environ.get("APP_RESTARTS") else {}),
+        **({"result_expires": int(os.environ["APP_EXPIRES"])} if "APP_EXPIRES" in os.environ else {}),
+        **({"workflow_expires": int(os.environ["APP_RUN_EXPIRES"])} if "APP_RUN_EXPIRES" in os.environ else {}),
         **({"task_acks_on_failure_or_timeout": False} if os.environ.get("APP_ACKS_ON_FAILURE") else {}),
     )

@@ -61,6 +61,9 @@ class MemoryCompleter:
     def unfired(self, older_than: float) -> list[Ready]:
         return self._results.unfired(older_than)
 
+    def renew(self, every: float) -> int:
+        return self._results.renew(every)
+
 
 _stores: WeakValueDictionary[str, Memory] = WeakValueDictionary()
 _stores_lock = threading.Lock()

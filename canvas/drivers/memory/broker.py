@@ -301,8 +301,18 @@ class MemoryBroker:
 
     # -- stepwise
 
-    def held(self, tags: Sequence[str]) -> list[bool]:
-        return [tag in self._memory.unacked for tag in tags]
+    def fences(self, settlements: Sequence[Settlement]) -> list[bool]:
+        with self._memory.lock:
+            return [self._fence_holds(settlement) for settlement in settlements]
+
+    def _fence_holds(self, settlement: Settlement) -> bool:
+        memory, delivery = self._memory, settlement.delivery
+        if delivery is None or settlement.fence == "none":
+            return True
+        begun = delivery.tag in memory.begun
+        if settlement.fence == "begun":
+            return begun
+        return delivery.tag in memory.unacked or (settlement.begins and begun)
 
     def settle(self, settlements: Sequence[Settlement], lease: Lease | None) -> tuple[list[Verdict], list[Delivery]]:
         with self._memory.lock:

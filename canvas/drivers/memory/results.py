@@ -8,7 +8,7 @@ from queue import Empty, SimpleQueue
 
 from canvas.drivers.memory.store import Kept, Memory, alive
 from canvas.drivers.queued import QueuedWatch
-from canvas.model.settlement import Join, Part, Ready, Store
+from canvas.model.settlement import Join, Keep, Part, Ready, Store
 
 
 class MemoryWatch:
@@ -128,6 +128,16 @@ class MemoryResults:
                 self._memory.chords[start.group_id].ready = (start.fire, self._memory.clock())
             return True
 
+    def expire_run(self, run: str, seconds: int, task_ids: Sequence[str], record_seconds: int) -> None:
+        """Runs stay here; their records expire."""
+        memory = self._memory
+        with memory.lock:
+            until = memory.clock() + record_seconds if record_seconds else None
+            for task_id in task_ids:
+                kept = memory.record(task_id)
+                if kept is not None:
+                    memory.records[task_id] = kept._replace(until=until)
+
     def recent_runs(self, limit: int) -> list[str]:
         with self._memory.lock:
             return list(reversed(self._memory.runs))[:limit]
@@ -138,14 +148,27 @@ class MemoryResults:
     # -- stepwise
 
     def record(
-        self, stores: Sequence[Store], parts: Sequence[Part], joins: Sequence[Join], grow: Sequence[str]
+        self,
+        stores: Sequence[Store],
+        parts: Sequence[Part],
+        joins: Sequence[Join],
+        grow: Sequence[str],
+        keeps: Sequence[Keep] = (),
     ) -> list[Ready]:
         with self._memory.lock:
             return self._memory.record_all(stores, parts, joins, grow)
 
-    def finish(self, group_id: str, failed: bool) -> None:
+    def is_ready(self, group_id: str) -> bool:
+        with self._memory.lock:
+            return self._memory.is_ready(group_id)
+
+    def finish(self, group_id: str, failed: bool, expires: int) -> None:
         with self._memory.lock:
             self._memory.finish(group_id, failed)
+
+    def renew(self, every: float) -> int:
+        """Chords do not expire here."""
+        return 0
 
     def unfired(self, older_than: float) -> list[Ready]:
         memory = self._memory

@@ -170,6 +170,10 @@ class Memory:
         structure = self.groups.get(group_id)
         return Ready(group_id, chord.ready[0], chord.values(), structure.payload if structure else None)
 
+    def is_ready(self, group_id: str) -> bool:
+        chord = self.chords.get(group_id)
+        return chord is not None and chord.ready is not None
+
     def finish(self, group_id: str, failed: bool) -> bool:
         """Forget a chord that has been fired; whether it was ready."""
         chord = self.chords[group_id]

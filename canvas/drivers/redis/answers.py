@@ -8,9 +8,9 @@ from canvas.model.settlement import Ready, Verdict
 
 
 def ready_of(found: Sequence[Any]) -> Ready:
-    """A ready chord: group, what firing it needs, parts, structure."""
-    group_id, fire, parts, structure = found
-    return Ready(group_id.decode(), fire, parts, structure)
+    """A ready chord: group, what firing it needs, parts, structure, 1 where it is lost."""
+    group_id, fire, parts, structure, lost = found
+    return Ready(group_id.decode(), fire, parts, structure, bool(lost))
 
 
 def verdict_of(found: Sequence[Any]) -> Verdict:

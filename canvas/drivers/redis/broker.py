@@ -162,6 +162,8 @@ class RedisBroker:
             ready_index,
             keys.revocations,
             keys.reasons,
+            keys.alive,
+            keys.workers,
             *lists,
         ]
         try:
@@ -225,15 +227,34 @@ class RedisBroker:
 
     # -- stepwise
 
-    def held(self, tags: Sequence[str]) -> list[bool]:
-        """Which leases are still held."""
-        if not tags:
-            return []
-        return [bool(found) for found in self.link.pipeline([("HEXISTS", self.keys.unacked, tag) for tag in tags])]
+    def fences(self, settlements: Sequence[Settlement]) -> list[bool]:
+        """Of which settlements the fence holds now."""
+        places = [(number, s) for number, s in enumerate(settlements) if s.delivery is not None and s.fence != "none"]
+        looks = [(number, look) for number, s in places for look in self._looks(s)]
+        holds = [True] * len(settlements)
+        for number, _ in places:
+            holds[number] = False
+        for (number, _), found in zip(
+            looks, self.link.pipeline([look for _, look in looks]) if looks else (), strict=True
+        ):
+            holds[number] = holds[number] or bool(found)
+        return holds
+
+    def _looks(self, settlement: Settlement) -> list[tuple[str, ...]]:
+        """Where the tag of a settlement is if its fence holds: in one of these hashes."""
+        assert settlement.delivery is not None
+        tag = settlement.delivery.tag
+        leased, begun = ("HEXISTS", self.keys.unacked, tag), ("HEXISTS", self.keys.begun(worker_of_tag(tag)), tag)
+        if settlement.fence == "begun":
+            return [begun]
+        return [leased, begun] if settlement.begins else [leased]
 
     def settle(self, settlements: Sequence[Settlement], lease: Lease | None) -> tuple[list[Verdict], list[Delivery]]:
         """The broker's side of settlements: messages and acks, each whole or not at all."""
-        mine = [replace(settlement, stores=[], joins=[], grow=[], parts=[], foreseen=[]) for settlement in settlements]
+        mine = [
+            replace(settlement, stores=[], joins=[], grow=[], keeps=[], parts=[], foreseen=[])
+            for settlement in settlements
+        ]
         packed = pack_each(mine, self.packing.settlement)
         verdicts, deliveries, _ = self.exchange(worker_of(settlements, lease), packed, lease, self._db, None)
         return [verdict_of(verdict) for verdict in verdicts], deliveries

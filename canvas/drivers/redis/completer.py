@@ -7,7 +7,7 @@ from canvas.drivers.base import Delays, Lease, Settled
 from canvas.drivers.redis.answers import verdict_of, with_refused
 from canvas.drivers.redis.broker import RedisBroker, worker_of
 from canvas.drivers.redis.packing import UNWRITABLE, Packed, Packing, pack, pack_each
-from canvas.drivers.redis.results import RedisResults
+from canvas.drivers.redis.results import RedisResults, renewed
 from canvas.drivers.redis.sources import Carried, Sources, carry, may_carry
 from canvas.errors import RefusedError
 from canvas.model.message import Publish
@@ -23,6 +23,7 @@ class RedisCompleter:
         self._packing = Packing(broker.keys, results.keys, broker.lists_of)
         self._result_db = str(results.link.address.db)
         self._ready = (results.keys.ready, results.keys.ready_index)
+        self._alive = (broker.keys.alive, broker.keys.workers)
 
     def settle(
         self, settlements: Sequence[Settlement], lease: Lease | None = None, firings: Sequence[Firing] = ()
@@ -58,15 +59,19 @@ class RedisCompleter:
 
     def _start(self, packed: Packed, delays: Delays) -> list[Any]:
         broker = self._broker
-        keys = [broker.keys.deferred, broker.keys.deferred_messages, *self._ready]
+        keys = [broker.keys.deferred, broker.keys.deferred_messages, *self._ready, *self._alive]
         arguments = [str(broker.link.address.db), self._result_db, packed[0]]
         return with_refused(broker.guards.call("start", keys, arguments, delays), packed[1])
 
     def fire(self, firing: Firing) -> Verdict:
         broker = self._broker
-        keys = [*self._ready, broker.keys.deferred, broker.keys.deferred_messages]
+        keys = [*self._ready, broker.keys.deferred, broker.keys.deferred_messages, *self._alive]
         arguments = [str(broker.link.address.db), self._result_db, pack(self._packing.firing(firing))]
         return verdict_of(broker.link.call("fire", keys, arguments))
 
     def unfired(self, older_than: float) -> list[Ready]:
         return self._results.unfired(older_than)
+
+    def renew(self, every: float) -> int:
+        broker = self._broker
+        return renewed(broker.link, self._alive[0], str(broker.link.address.db), self._result_db, every)

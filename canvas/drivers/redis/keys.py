@@ -36,6 +36,8 @@ class BrokerKeys:
         """hash worker → since when nobody has heard of it, unix time; goes with its next heartbeat, or with it."""
         self.reaper = f"{prefix}canvas:reaper"
         """Lock with a TTL of seconds."""
+        self.alive = f"{prefix}canvas:alive"
+        """zset of chords that live, by when they count as abandoned (unix time); entries go when a chord ends."""
 
     def step_of(self, priority: object) -> int:
         """The step that a message's priority falls into."""
@@ -151,8 +153,16 @@ class ResultKeys:
         self.ready_index = f"{prefix}canvas:ready:index"
         """zset group → since when it is ready."""
 
+        self.unsized = f"{self.ready}:unsized"
+        """hash group → what ending its chord needs, of chords with parts whose size is unknown."""
+        self.unsized_index = f"{self.ready}:unsized:index"
+        """zset group → when its chord counts as lost (unix time)."""
+        self.alive = f"{prefix}canvas:alive"
+        """As the broker's, where that is another server."""
+
     def task(self, task_id: str) -> str:
-        """A task's record; also the channel it is announced on."""
+        """A task's record; also the channel it is announced on. With ``:success`` appended, the SHA-1 of a record that
+        is a success and does not show it: one that is compressed or pickled. It lives as the record does."""
         return f"{self.prefix}celery-task-meta-{task_id}"
 
     def run(self, run: str) -> str:

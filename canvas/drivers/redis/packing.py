@@ -15,7 +15,7 @@ from canvas.drivers.redis.keys import BrokerKeys, ResultKeys
 from canvas.drivers.redis.sources import Carried
 from canvas.errors import RefusedError
 from canvas.model.message import Publish
-from canvas.model.settlement import Deferral, Firing, Foreseen, Join, Part, Settlement, Store
+from canvas.model.settlement import Deferral, Firing, Foreseen, Join, Keep, Part, Settlement, Store
 from canvas.wire.message import put_back
 
 DEAD_LETTERS_KEPT = 10_000
@@ -79,7 +79,7 @@ class Packing:
                 publishes.append([self.list_of(delivery.queue, payload), payload])
             elif settlement.disposal == "dead":
                 words["dead"] = self._letter(settlement)
-        words |= self.recorded(settlement.stores, settlement.parts, settlement.joins, settlement.grow)
+        words |= self.recorded(settlement.stores, settlement.parts, settlement.joins, settlement.grow, settlement.keeps)
         return words | _present(
             publishes=publishes,
             deferrals=self.deferrals(settlement.deferrals),
@@ -92,11 +92,20 @@ class Packing:
         )
 
     def recorded(
-        self, stores: Sequence[Store], parts: Sequence[Part], joins: Sequence[Join], grow: Sequence[str]
+        self,
+        stores: Sequence[Store],
+        parts: Sequence[Part],
+        joins: Sequence[Join],
+        grow: Sequence[str],
+        keeps: Sequence[Keep] = (),
     ) -> Words:
         """What record.lua takes."""
         return _present(
-            stores=self.stores(stores), joins=self.joins(joins), grows=self.grows(grow), parts=self.parts(parts)
+            stores=self.stores(stores),
+            joins=self.joins(joins),
+            grows=self.grows(grow),
+            keeps=[[self._group(keep.group_id), keep.seconds] for keep in keeps],
+            parts=self.parts(parts),
         )
 
     def sent(self, publishes: Sequence[Publish], deferrals: Sequence[Deferral]) -> Words:
@@ -111,7 +120,8 @@ class Packing:
 
     def firing(self, firing: Firing) -> Words:
         """What fire.lua takes."""
-        chord = {"group": firing.group_id, "base": self._group(firing.group_id), "failed": firing.failed}
+        chord = {"group": firing.group_id, "base": self._group(firing.group_id), "failed": firing.failed,
+                 "expires": firing.expires}  # fmt: skip
         recorded = self.recorded(firing.stores, firing.parts, firing.joins, ())
         return chord | recorded | self.sent(firing.publishes, firing.deferrals)
 
@@ -125,7 +135,7 @@ class Packing:
 
     def stores(self, stores: Sequence[Store]) -> list[Any]:
         assert self._results is not None or not stores
-        return [[self._results.task(s.task_id), s.payload, s.expires or 0] for s in stores]  # type: ignore[union-attr]
+        return [[self._results.task(s.task_id), s.payload, s.expires or 0, s.success] for s in stores]  # type: ignore[union-attr]
 
     def joins(self, joins: Sequence[Join]) -> list[Any]:
         return [[self._group(j.group_id), j.size, j.expires, j.structure or False] for j in joins]

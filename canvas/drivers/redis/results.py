@@ -8,7 +8,9 @@ from canvas.drivers.redis.keys import BrokerKeys, ResultKeys
 from canvas.drivers.redis.link import Link
 from canvas.drivers.redis.packing import Packing, pack
 from canvas.drivers.redis.watch import Watching
-from canvas.model.settlement import Join, Part, Ready, Store
+from canvas.model.settlement import Join, Keep, Part, Ready, Store
+
+_RENEWED_AT_ONCE = 250
 
 
 class RedisResults:
@@ -46,7 +48,8 @@ class RedisResults:
 
     def forget(self, task_ids: Sequence[str]) -> None:
         if task_ids:
-            self.link.command("DEL", *map(self.keys.task, task_ids))
+            keys = [key for task_id in task_ids for key in self._record_keys(task_id)]
+            self.link.command("DEL", *keys)
 
     def save_group(self, group_id: str, payload: bytes, expires: int | None) -> None:
         key = self.keys.group(group_id)
@@ -83,6 +86,15 @@ class RedisResults:
         arguments = [str(attempt), *group, expires or 0, *words]
         return bool(self.link.call("advance", [keys.run(run), keys.ready, keys.ready_index], arguments))
 
+    def expire_run(self, run: str, seconds: int, task_ids: Sequence[str], record_seconds: int) -> None:
+        keys = [key for task_id in task_ids for key in self._record_keys(task_id)]
+        lasting = [(self.keys.run(run), seconds), *((key, record_seconds) for key in keys)]
+        self.link.pipeline([("EXPIRE", key, left) if left else ("PERSIST", key) for key, left in lasting])
+
+    def _record_keys(self, task_id: str) -> tuple[str, str]:
+        key = self.keys.task(task_id)
+        return key, f"{key}:success"
+
     def recent_runs(self, limit: int) -> list[str]:
         found = self.link.command("ZREVRANGE", self.keys.runs, 0, limit - 1)
         return [run.decode() for run in found]
@@ -93,37 +105,70 @@ class RedisResults:
     # -- stepwise
 
     def record(
-        self, stores: Sequence[Store], parts: Sequence[Part], joins: Sequence[Join], grow: Sequence[str]
+        self,
+        stores: Sequence[Store],
+        parts: Sequence[Part],
+        joins: Sequence[Join],
+        grow: Sequence[str],
+        keeps: Sequence[Keep] = (),
     ) -> list[Ready]:
         """Records, parts and chord starts in one atomic call; the chords that became ready. Raises RefusedError."""
-        packed = pack(self.packing.recorded(stores, parts, joins, grow))
-        found = accepted(self.link.call("record", [self.keys.ready, self.keys.ready_index], [packed]))
+        packed = pack(self.packing.recorded(stores, parts, joins, grow, keeps))
+        keys = [self.keys.ready, self.keys.ready_index, self.keys.alive]
+        found = accepted(self.link.call("record", keys, [packed]))
         return [ready_of(one) for one in found]
 
-    def finish(self, group_id: str, failed: bool) -> None:
+    def is_ready(self, group_id: str) -> bool:
+        """Whether a chord is ready, and nobody has ended it."""
+        return bool(self.link.command("HEXISTS", self.keys.ready, group_id))
+
+    def finish(self, group_id: str, failed: bool, expires: int) -> None:
         """Forget a chord whose body has been sent."""
         keys = self.keys
-        self.link.call(
-            "finish", [keys.ready, keys.ready_index, keys.group(group_id)], [group_id, "1" if failed else "0"]
-        )
+        script_keys = [keys.ready, keys.ready_index, keys.group(group_id), keys.alive]
+        self.link.call("finish", script_keys, [group_id, "1" if failed else "0", expires])
+
+    def renew(self, every: float) -> int:
+        """As the completer's."""
+        return renewed(self.link, self.keys.alive, "0", "0", every)
 
     def unfired(self, older_than: float) -> list[Ready]:
         """Chords that have been ready for so many seconds."""
         keys = self.keys
-        if not self.link.command("ZCARD", keys.ready_index):
+        waiting, unsized = self.link.pipeline([("ZCARD", keys.ready_index), ("ZCARD", keys.unsized_index)])
+        if not waiting and not unsized:
             return []
-        limit = self.link.time() - older_than
+        now = self.link.time()
+        if unsized:
+            self.link.call("unsized", [keys.ready, keys.ready_index], [keys.group(""), now])
+        limit = now - older_than
         groups = [g.decode() for g in self.link.command("ZRANGE", keys.ready_index, "-inf", limit, "BYSCORE")]
         return [ready for ready in map(self._ready, groups) if ready is not None]
 
     def _ready(self, group_id: str) -> Ready | None:
         base = self.keys.group(group_id)
-        commands = [("HGET", self.keys.ready, group_id), ("ZRANGE", f"{base}.j", 0, -1), ("GET", base)]
-        fire, parts, structure = self.link.pipeline(commands)
-        return None if fire is None else Ready(group_id, fire, parts, structure)
+        commands = [
+            ("HGET", self.keys.ready, group_id),
+            ("ZRANGE", f"{base}.j", 0, -1),
+            ("GET", base),
+            ("GET", f"{base}.c"),
+        ]
+        fire, parts, structure, claim = self.link.pipeline(commands)
+        return None if fire is None else Ready(group_id, fire, parts, structure, claim == b"lost")
 
     def close(self) -> None:
         self.link.close()
+
+
+def renewed(link: Link, alive: str, broker_db: str, result_db: str, every: float) -> int:
+    """Renew what keeps the chords of a registry; how many were looked at."""
+    first, looked, pause = 0, 0, max(1, int(every * 1000))
+    seen, gone = _RENEWED_AT_ONCE, 0
+    while seen == _RENEWED_AT_ONCE:
+        words = [broker_db, result_db, first, _RENEWED_AT_ONCE, pause]
+        seen, gone = map(int, link.call("renew", [alive, f"{alive}:round"], words))
+        first, looked, pause = first + seen - gone, looked + seen, 0
+    return looked
 
 
 def _set(key: str, value: Any, expires: int | None) -> tuple[Any, ...]:

@@ -5,10 +5,12 @@
 --   now                    unix time, seconds, of this server
 --   ready_key, ready_index hash and zset of chords that are ready
 --   deferred, messages     zset and hash of deferred messages
+--   alive_key              zset of chords that live, in the broker's database
+--   workers_key            hash of canvas' workers there; false where it is on another server
 -- Each effect selects the database it needs; what comes after must do so too.
--- Returns: nothing; defines on_results, on_broker, store, join, grow, part, forget, push, send, record, record_and_send, bury, refused, fire, taken, unpark, free, unlock.
+-- Returns: nothing; defines on_results, on_broker, store, join, grow, part, keep, forget, push, send, record, record_and_send, bury, refused, fire, taken, unpark, free, unlock.
 
-local broker_db, result_db, now, ready_key, ready_index, deferred, messages
+local broker_db, result_db, now, ready_key, ready_index, deferred, messages, alive_key, workers_key
 local selected
 local NONE = {}
 
@@ -27,16 +29,82 @@ local function says_success(head)
     return string.find(head, '^{"status": ?"SUCCESS"') or string.find(head, '\166status\167SUCCESS', 1, true) == 2
 end
 
--- s: {key, payload, ttl (0: for ever)}; a stored SUCCESS stays
+-- Whether a record's head shows its state at all: one that is compressed or pickled does not.
+local function shows_state(head)
+    return string.find(head, '^{"status"') or string.find(head, '\166status', 1, true) == 2
+end
+
+-- The mark of a success whose bytes do not show it: their SHA-1.
+local function mark_of(key) return key .. ':success' end
+
+local function is_marked(key)
+    local mark = redis.call('GET', mark_of(key))
+    return mark and mark == redis.sha1hex(redis.call('GET', key))
+end
+
+local function set_for(key, value, ttl)
+    if ttl > 0 then redis.call('SETEX', key, ttl, value) else redis.call('SET', key, value) end
+end
+
+-- s: {key, payload, ttl (0: never expires), whether it is a success}; a stored SUCCESS stays
 local function store(s)
     local key, payload, ttl = s[1], s[2], s[3]
-    if says_success(redis.call('GETRANGE', key, 0, 19)) then return end
-    if ttl > 0 then redis.call('SETEX', key, ttl, payload) else redis.call('SET', key, payload) end
+    local head = redis.call('GETRANGE', key, 0, 19)
+    if says_success(head) then return end
+    if head ~= '' and not shows_state(head) and is_marked(key) then return end
+    set_for(key, payload, ttl)
+    if s[4] and not shows_state(payload) then set_for(mark_of(key), redis.sha1hex(payload), ttl) end
     redis.call('PUBLISH', key, payload)
 end
 
 -- By base, what is known of chords whose parts this script has counted, as long as nothing else is done to them.
 local counted = {}
+
+local WHOLE, OF_PARTS = {'.t', '.s', '', '.d', '.j'}, {'.d', '.j'}
+-- Seconds without a part after which a chord whose size is unknown is taken for lost. A Celery client sets the size
+-- just before it sends the last message of the header, and may take its time to get there.
+local UNSIZED_FOR = 600
+
+-- Note that a chord lives until it has had no part for ttl seconds (0: always). kind says what is known of it: 'kept:'
+-- it has started, 'counted:' a part of it is counted, 'run:' it is a join of a workflow's run, and a part is counted.
+local function register(kind, base, ttl)
+    on_broker()
+    redis.call('ZADD', alive_key, 'GT', ttl > 0 and now + ttl or '+inf', kind .. base)
+    if ttl > 0 then redis.call('EXPIRE', alive_key, ttl) end
+    on_results()
+end
+
+local function unregister(base)
+    on_broker()
+    redis.call('ZREM', alive_key, 'kept:' .. base, 'counted:' .. base, 'run:' .. base)
+    on_results()
+end
+
+-- Whether a chord is registered at all, and whether with parts.
+local function registered(base)
+    on_broker()
+    local found = redis.call('ZMSCORE', alive_key, 'kept:' .. base, 'counted:' .. base, 'run:' .. base)
+    on_results()
+    local parts = found[2] or found[3]
+    return found[1] or parts, parts
+end
+
+-- Have the keys of a chord last for ttl seconds at least.
+local function last_for(base, ttl)
+    for _, suffix in ipairs(WHOLE) do
+        local left = redis.call('TTL', base .. suffix)
+        if left >= 0 and left < ttl then redis.call('EXPIRE', base .. suffix, ttl) end
+        if left >= 0 and ttl <= 0 then redis.call('PERSIST', base .. suffix) end
+    end
+end
+
+-- k: {base, ttl}; a message of this chord waits or runs, and nobody else may keep its keys for so long.
+local function keep(k)
+    local base, ttl = k[1], k[2]
+    if redis.call('EXISTS', base .. '.s') == 0 then return end
+    last_for(base, ttl)
+    register(redis.call('EXISTS', base .. '.j') == 1 and 'counted:' or 'kept:', base, ttl)
+end
 
 -- j: {base, size, ttl, structure or false}
 local function join(j)
@@ -47,6 +115,14 @@ local function join(j)
     if j[4] then
         if ttl > 0 then redis.call('SET', base, j[4], 'EX', ttl) else redis.call('SET', base, j[4]) end
     end
+    if not workers_key then return end
+    on_broker()
+    -- Where only Celery's workers are, nobody would take the note away again.
+    if redis.call('EXISTS', workers_key) == 1 then
+        redis.call('ZREM', alive_key, 'counted:' .. base)
+        register('kept:', base, ttl)
+    end
+    on_results()
 end
 
 local function grow(base)
@@ -56,7 +132,8 @@ end
 
 -- What is known of a chord that still takes parts; nil of one that takes none.
 local function open_chord(base)
-    if redis.call('GET', base .. '.c') == 'done' then return nil end
+    local claim = redis.call('GET', base .. '.c')
+    if claim == 'done' or claim == 'lost' then return nil end
     return {count = redis.call('ZCARD', base .. '.j'), extra = tonumber(redis.call('GET', base .. '.t') or '0')}
 end
 
@@ -66,10 +143,10 @@ local function size_of(known, base)
     return known.size
 end
 
--- Count a part, each member's once.
+-- Count a part, each member's once; whether it was new.
 local function add(known, base, p)
     local member, value = p[3], p[5]
-    if redis.call('SISMEMBER', base .. '.d', member) == 1 then return end
+    if redis.call('SISMEMBER', base .. '.d', member) == 1 then return false end
     local added = redis.call('ZADD', base .. '.j', 'NX', p[4], value)
     -- One task that is two members of a header may return the same bytes twice; JSON ignores space at its end.
     while added == 0 and string.sub(value, 1, 1) == '[' do
@@ -78,6 +155,7 @@ local function add(known, base, p)
     end
     redis.call('SADD', base .. '.d', member)
     known.count = known.count + added
+    return true
 end
 
 -- Have a chord's keys last for ttl seconds, once in a script; whole: those of its start too.
@@ -85,11 +163,26 @@ local function prolong(known, base, ttl, whole)
     local lasting = (whole and 'whole ' or 'parts ') .. ttl
     if ttl <= 0 or known.lasting == lasting then return end
     local there = true
-    for _, key in ipairs(whole and {'.t', '.s', '', '.d', '.j'} or {'.d', '.j'}) do
-        there = redis.call('EXPIRE', base .. key, ttl) == 1
+    for _, suffix in ipairs(whole and WHOLE or OF_PARTS) do
+        there = redis.call('EXPIRE', base .. suffix, ttl) == 1
     end
     -- Its last is that of the parts: a key that is not there yet has to be prolonged again.
     if there then known.lasting = lasting end
+end
+
+-- Whether a chord, of which a part has just come and others are missing, has had more before: a size, or other parts.
+local function is_lost(base, p, size, before)
+    if size and before > 0 then return false end
+    local any, parts = registered(base)
+    if (parts and before == 0) or (any and not size) then return true end
+    if size then register(p[8] and 'run:' or 'counted:', base, p[7]) end
+    return false
+end
+
+-- A chord whose size is unknown may be lost, or its client is still sending it.
+local function wait_for_size(p)
+    redis.call('HSET', ready_key .. ':unsized', p[2], p[6])
+    redis.call('ZADD', ready_key .. ':unsized:index', now + UNSIZED_FOR, p[2])
 end
 
 -- p: {base, group id, member, score, value, fire, ttl, size or false: as a join said}; appends to found what is ready now
@@ -98,33 +191,44 @@ local function part(p, found)
     local known = counted[base] or open_chord(base)
     counted[base] = nil
     if not known then return end
-    add(known, base, p)
+    local before, new = known.count, add(known, base, p)
     prolong(known, base, ttl, not p[8])
     local size = tonumber(p[8]) or size_of(known, base)
-    if not size or known.count ~= size + known.extra then
+    local complete = size and known.count == size + known.extra
+    local lost = new and not complete and is_lost(base, p, size, before)
+    if not complete and not lost then
+        if new and not size then wait_for_size(p) end
         counted[base] = known
         return
     end
     -- The claim keeps Celery's workers from firing too. The ready record outlives whoever fires.
     local claim = ttl > 0 and ttl or 86400
-    if not redis.call('SET', base .. '.c', 'canvas', 'NX', 'EX', claim) then return end
+    if not redis.call('SET', base .. '.c', lost and 'lost' or 'canvas', 'NX', 'EX', claim) then return end
     redis.call('HSET', ready_key, p[2], p[6])
     redis.call('ZADD', ready_index, now, p[2])
-    found[#found + 1] = {p[2], p[6], redis.call('ZRANGE', base .. '.j', 0, -1), redis.call('GET', base)}
+    found[#found + 1] = {p[2], p[6], redis.call('ZRANGE', base .. '.j', 0, -1), redis.call('GET', base), lost and 1 or 0}
 end
 
--- Forget a chord that is ready, because its body is sent or it failed. Returns 1 when it was still ready.
-local function forget(group, base, failed)
+local function expire_in(key, seconds)
+    if seconds and seconds > 0 then redis.call('EXPIRE', key, seconds) end
+end
+
+-- Forget a chord that is ready, because its body is sent or it failed; what is left of one that failed expires after so
+-- many seconds (0: as it is). Returns 1 when it was still ready.
+local function forget(group, base, failed, expires)
     counted[base] = nil
     local held = redis.call('HDEL', ready_key, group)
     redis.call('ZREM', ready_index, group)
     if held == 0 then return 0 end
+    unregister(base)
     if failed then
         redis.call('DEL', base .. '.s')
+        for _, suffix in ipairs({'.t', '.d', '.j', '.c'}) do expire_in(base .. suffix, expires) end
     else
         redis.call('DEL', base .. '.j', base .. '.t', base .. '.s', base .. '.d')
         redis.call('SET', base .. '.c', 'done', 'EX', 300)
     end
+    expire_in(base, expires)
     return held
 end
 
@@ -143,14 +247,15 @@ local function send(s)
     end
 end
 
--- The result side: s.stores, s.joins, s.grows, {base, …}, and s.parts; returns what became ready.
+-- The result side: s.stores, s.joins, s.grows, {base, …}, s.keeps and s.parts; returns what became ready.
 local function record(s)
     local found = {}
-    if not (s.stores or s.joins or s.grows or s.parts) then return found end
+    if not (s.stores or s.joins or s.grows or s.keeps or s.parts) then return found end
     on_results()
     for _, one in ipairs(s.stores or NONE) do store(one) end
     for _, one in ipairs(s.joins or NONE) do join(one) end
     for _, base in ipairs(s.grows or NONE) do grow(base) end
+    for _, one in ipairs(s.keeps or NONE) do keep(one) end
     for _, one in ipairs(s.parts or NONE) do part(one, found) end
     return found
 end
@@ -184,7 +289,7 @@ local function refused(failure)
     return {-1, why}
 end
 
--- f: {group, base, failed, stores, joins, parts, publishes, deferrals}, by name; {held, outer chords that became ready}
+-- f: {group, base, failed, expires, stores, joins, parts, publishes, deferrals}, by name; {held, outer chords that became ready}
 local function fire(f)
     on_results()
     local held = redis.call('HEXISTS', ready_key, f.group)
@@ -192,7 +297,7 @@ local function fire(f)
     local done, found = pcall(record_and_send, f)
     if not done then return refused(found) end
     on_results()
-    forget(f.group, f.base, f.failed)
+    forget(f.group, f.base, f.failed, f.expires)
     return {1, found}
 end
 

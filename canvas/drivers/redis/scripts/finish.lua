@@ -1,8 +1,9 @@
 -- Forget a chord that has been fired, where its body was sent on another server.
 --
--- KEYS[1] canvas:ready   KEYS[2] canvas:ready:index   KEYS[3] the group's key
--- ARGV[1] group id   ARGV[2] "1" when it failed
+-- KEYS[1] canvas:ready   KEYS[2] canvas:ready:index   KEYS[3] the group's key   KEYS[4] canvas:alive
+-- ARGV[1] group id   ARGV[2] "1" when it failed   ARGV[3] seconds to keep what is left of it, 0: as it is
 -- Returns 1 when it was still ready.
 
-ready_key, ready_index = KEYS[1], KEYS[2]
-return forget(ARGV[1], KEYS[3], ARGV[2] == '1')
+broker_db, result_db = '0', '0'
+ready_key, ready_index, alive_key = KEYS[1], KEYS[2], KEYS[4]
+return forget(ARGV[1], KEYS[3], ARGV[2] == '1', tonumber(ARGV[3]))

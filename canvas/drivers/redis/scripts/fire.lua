@@ -1,12 +1,14 @@
 -- End a chord that is ready: send its body, or record its failure. Whoever deletes the ready record does it.
 --
 -- KEYS[1] canvas:ready   KEYS[2] canvas:ready:index   KEYS[3] canvas:deferred   KEYS[4] canvas:deferred:messages
+-- KEYS[5] canvas:alive   KEYS[6] canvas:workers
 -- ARGV[1] broker db   ARGV[2] result db   ARGV[3] firing, msgpack:
---     {group, base, failed, and as settle.lua's: stores, joins, parts, publishes, deferrals}
+--     {group, base, failed, expires, and as settle.lua's: stores, joins, parts, publishes, deferrals}
 -- Returns {held, outer chords that became ready}; held 0: somebody else ended it; {-1, why} when it cannot be.
 
 broker_db, result_db = ARGV[1], ARGV[2]
 ready_key, ready_index, deferred, messages = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+alive_key, workers_key = KEYS[5], KEYS[6]
 now = server_time()
 
 return fire(cmsgpack.unpack(ARGV[3]))

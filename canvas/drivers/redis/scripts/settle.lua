@@ -2,10 +2,11 @@
 --
 -- KEYS[1] unacked   KEYS[2] unacked_index   KEYS[3] leases of this worker   KEYS[4] canvas:deferred
 -- KEYS[5] canvas:deferred:messages   KEYS[6] canvas:ready   KEYS[7] canvas:ready:index
--- KEYS[8] canvas:revoked:revision   KEYS[9] hash of reasons of orphans   KEYS[10…] lists to lease from, in order
+-- KEYS[8] canvas:revoked:revision   KEYS[9] hash of reasons of orphans   KEYS[10] canvas:alive
+-- KEYS[11] canvas:workers   KEYS[12…] lists to lease from, in order
 -- ARGV[1] broker db   ARGV[2] result db   ARGV[3] settlements, msgpack:
---     each by name, and no more than there is: tag; fence: "lease", "begun" or "none"; stores, joins, grows, parts,
---     publishes, deferrals: as effects.lua says; begins: whether the tag's message starts now, and begun: hash of messages
+--     each by name, and no more than there is: tag; fence: "lease", "begun" or "none"; stores, joins, grows, keeps,
+--     parts, publishes, deferrals: as effects.lua says; begins: whether the tag's message starts now, and begun: hash of messages
 --     that its worker acked before they ran; frees: {{places, parked, hash of keys with parked messages, key, start of
 --     begun keys}, …}; unlocks: {{lock, owner}, …}; dead: {list of dead letters, payload, reason, queue, how many to keep};
 --     of publishes, one may be {list, false, length of what follows its payload in ARGV's last, queue}
@@ -13,13 +14,14 @@
 -- ARGV[4] how many to lease   ARGV[5] tag prefix   ARGV[6] number of the first tag
 -- ARGV[7] chords to end, msgpack: {as fire.lua, …}   ARGV[8…] queue name of each list, then the only message that is
 --     sent, where it may be leased at once: as in unacked, [payload,"",queue]
--- Returns {verdicts, deliveries, revision of what is revoked, verdicts on chords, unix time}: verdict {held, ready chords {group, fire, parts, structure}, groups of chords that ended as foreseen}, delivery {tag, queue, payload, nil of the message in ARGV}; {-1, why} for what cannot be done
+-- Returns {verdicts, deliveries, revision of what is revoked, verdicts on chords, unix time}: verdict {held, ready chords {group, fire, parts, structure, 1 if it is lost}, groups of chords that ended as foreseen}, delivery {tag, queue, payload, nil of the message in ARGV}; {-1, why} for what cannot be done
 
 broker_db, result_db = ARGV[1], ARGV[2]
 deferred, messages, ready_key, ready_index = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
+alive_key, workers_key = KEYS[10], KEYS[11]
 now = server_time()
 local AT_ONCE = 1000
-local FIRST_LIST = 10
+local FIRST_LIST = 12
 
 local wanted, number = tonumber(ARGV[4]), tonumber(ARGV[6])
 local leased_at = string.format('%.6f', now)
@@ -101,7 +103,7 @@ end
 
 -- Whether it may be done twice: records, parts and nothing else.
 local function repeatable(s)
-    return not (s.joins or s.grows or s.publishes or s.deferrals or s.frees or s.unlocks or s.dead)
+    return not (s.joins or s.grows or s.keeps or s.publishes or s.deferrals or s.frees or s.unlocks or s.dead)
 end
 
 -- End a chord that is ready by f, {group, SHA-1 of parts, firing}, if f was made of these parts; the outer chords that
@@ -175,7 +177,7 @@ for k = FIRST_LIST, #deliveries > 0 and 0 or #KEYS do
     if wanted <= 0 then break end
     local taken = redis.pcall('RPOP', KEYS[k], wanted)
     if taken and not taken.err then
-        local queue = ARGV[k - 2]
+        local queue = ARGV[k - FIRST_LIST + 8]
         local tail = ',"",' .. cjson.encode(queue) .. ']'
         for _, payload in ipairs(taken) do
             -- What is no JSON object must not stand raw among records that kombu parses.

@@ -1,13 +1,14 @@
 -- Settlements of no delivery: records, chord starts, parts, messages. What clients do; it needs no right to leases.
 --
 -- KEYS[1] guard   KEYS[2] canvas:deferred   KEYS[3] canvas:deferred:messages   KEYS[4] canvas:ready
--- KEYS[5] canvas:ready:index
+-- KEYS[5] canvas:ready:index   KEYS[6] canvas:alive   KEYS[7] canvas:workers
 -- ARGV[1] the call's token   ARGV[2] broker db   ARGV[3] result db   ARGV[4] settlements, msgpack: as settle.lua's
--- Returns verdicts: {1, ready chords {group, fire, parts, structure}}, or {-1, why} for what cannot be done; none when
+-- Returns verdicts: {1, ready chords {group, fire, parts, structure, 1 if it is lost}}, or {-1, why} for what cannot be done; none when
 -- all was done already and only the answer was lost.
 
 broker_db, result_db = ARGV[2], ARGV[3]
 deferred, messages, ready_key, ready_index = KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+alive_key, workers_key = KEYS[6], KEYS[7]
 now = server_time()
 
 if redis.call('GET', KEYS[1]) == ARGV[1] then return {} end

@@ -1,0 +1,39 @@
+-- Renew what keeps the chords that live: others' workers have it expire sooner. Forget those that have ended.
+--
+-- KEYS[1] canvas:alive   KEYS[2] lock of these rounds
+-- ARGV[1] broker db   ARGV[2] result db   ARGV[3] rank of the first to look at   ARGV[4] how many to look at
+-- ARGV[5] milliseconds in which nobody else makes a round; 0 goes on with a round
+-- Returns {how many were looked at, how many of them were forgotten}
+
+broker_db, result_db = ARGV[1], ARGV[2]
+alive_key, now = KEYS[1], server_time()
+
+-- Celery's workers leave a mark behind a chord whose body they have sent.
+local function has_ended(base) return redis.call('GET', base .. '.c') == 'done' end
+
+-- Of a chord that has failed they delete the size, and so may somebody else: what is left expires by itself.
+local function is_whole(kind, base) return kind == 'run:' or redis.call('EXISTS', base .. '.s') == 1 end
+
+on_broker()
+local pause = tonumber(ARGV[5])
+if pause > 0 and not redis.call('SET', KEYS[2], '1', 'NX', 'PX', pause) then return {0, 0} end
+local first = tonumber(ARGV[3])
+local found = redis.call('ZRANGE', alive_key, first, first + ARGV[4] - 1, 'WITHSCORES')
+local ended = {}
+on_results()
+for at = 1, #found, 2 do
+    local kind, base = string.match(found[at], '^(%a+:)(.*)$')
+    local left = tonumber(found[at + 1]) - now
+    if left <= 0 or has_ended(base) then
+        ended[#ended + 1] = found[at]
+    elseif is_whole(kind, base) then
+        last_for(base, left < math.huge and math.ceil(left) or 0)
+    end
+end
+on_broker()
+if #ended > 0 then redis.call('ZREM', alive_key, unpack(ended)) end
+local latest = redis.call('ZRANGE', alive_key, -1, -1, 'WITHSCORES')
+if #latest > 0 and tonumber(latest[2]) < math.huge then
+    redis.call('EXPIRE', alive_key, math.ceil(tonumber(latest[2]) - now))
+end
+return {#found / 2, #ended}

@@ -1,0 +1,57 @@
+"""What belongs to a run, and how long it is kept after its end."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from canvas.errors import RunLost
+from canvas.model.run import Place, RunNode, items_id, outline_id, task_id_of
+from canvas.runs import Runs
+
+if TYPE_CHECKING:
+    from canvas.app import Canvas
+
+_AT_ONCE = 1_000
+
+
+def retire(app: "Canvas", runs: Runs) -> int:
+    """Have the runs expire that have ended in this process, each with its records; how many.
+
+    Where a worker dies first, its last runs are kept for as long as one that goes on.
+    """
+    count = 0
+    for run, attempt in runs.over():
+        try:
+            about, latest = runs.about(run)
+            if latest != attempt:
+                continue
+            ids = record_ids(app, runs, run, attempt, runs.nodes(run, 0, about["nodes"]))
+        except RunLost:
+            continue
+        for first in range(0, len(ids), _AT_ONCE):
+            runs.expire(run, ids[first : first + _AT_ONCE])
+        count += 1
+    return count
+
+
+def record_ids(app: "Canvas", runs: Runs, run: str, attempt: int, nodes: Sequence[RunNode]) -> list[str]:
+    """The ids of all records that may belong to a run, up to its ``attempt``."""
+    places = [Place(run, before, number) for number in range(len(nodes)) for before in range(attempt + 1)]
+    maps = [place for place in places if nodes[place.node].kind == "map"]
+    ids = [run, *map(task_id_of, places), *map(items_id, maps), *map(outline_id, maps)]
+    for place, outline in zip(maps, outlines(app, runs, maps), strict=True):
+        if outline is not None:
+            ids += [task_id_of(item) for item in items_of(place, outline[0])]
+    return ids
+
+
+def outlines(app: "Canvas", runs: Runs, maps: Sequence[Place]) -> list[tuple[int, str] | None]:
+    """How many items each map has, and the digest of what they are; ``None`` for one that has not begun."""
+    if not maps:
+        return []
+    found: list[Any] = runs.persist(lambda: app.backend.get_records([outline_id(place) for place in maps]))
+    return [None if record is None else (int(record.result[0]), str(record.result[1])) for record in found]
+
+
+def items_of(place: Place, size: int) -> Iterator[Place]:
+    """The places of a map's items."""
+    return (Place(place.run, place.attempt, place.node, item, size) for item in range(size))
