@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from canvas import builtins, shared
+from canvas import result as handles
 from canvas import task as task_module
 from canvas.backend import Backend
 from canvas.call_check import check_call, warn_caller
@@ -31,7 +32,6 @@ from canvas.model.plan import Plan
 from canvas.model.signature import Signature, maybe_signature, signature
 from canvas.option_names import warn_of_task_options
 from canvas.registry import TaskRegistry
-from canvas.result import AppGroupResult, AsyncResult, ResultSet
 from canvas.routing import Router
 from canvas.runs import Runs, at_once, run_lifetimes
 from canvas.send import Sender
@@ -645,15 +645,20 @@ class Canvas:
     def backend(self) -> Backend:
         return Backend(self.driver.results, self.conf, self.now)
 
-    def AsyncResult(self, id: str, task_name: str | None = None, **kwargs: Any) -> AsyncResult:
-        return AsyncResult(id, task_name=task_name, **{"app": self, **kwargs})
+    @cached_property
+    def AsyncResult(self) -> type[handles.AsyncResult]:
+        """The class of handles on this app's tasks."""
+        return handles.class_of_app(handles.AsyncResult, self)
 
     @cached_property
-    def GroupResult(self) -> AppGroupResult:
-        return AppGroupResult(self)
+    def GroupResult(self) -> type[handles.GroupResult]:
+        """The class of handles on this app's groups."""
+        return handles.class_of_app(handles.GroupResult, self)
 
-    def ResultSet(self, results: Iterable[Any], **kwargs: Any) -> ResultSet:
-        return ResultSet(results, app=self, **kwargs)
+    @cached_property
+    def ResultSet(self) -> type[handles.ResultSet]:
+        """The class of sets of this app's results."""
+        return handles.class_of_app(handles.ResultSet, self)
 
     # -- servers
 

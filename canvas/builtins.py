@@ -4,6 +4,7 @@ from collections.abc import Coroutine, Iterable, Mapping
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
+from canvas.model.current import current_request
 from canvas.model.message import Message
 from canvas.model.run import CANCEL
 from canvas.model.signature import maybe_signature
@@ -58,8 +59,10 @@ def maps_coroutine(app: "Canvas", message: Message) -> bool:
 
 
 def spread_chunks(self: Task[Any], task: Any, it: Any, n: int) -> Any:
-    """Send the chunks as a group; the value is the group's result in tuple form."""
-    return chunks.apply_chunks(maybe_signature(task, self.app), it, n, app=self.app)
+    """Send the chunks as a group, or run them if this runs eagerly; the value is the group's result in tuple form."""
+    pieces = chunks(maybe_signature(task, self.app), it, n, app=self.app)
+    request = current_request()
+    return pieces.apply() if request is not None and request.is_eager else pieces()
 
 
 def backend_cleanup(self: Task[Any]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from canvas.errors import CompositionError, InvalidTaskError
+from canvas.model.misuse import advice
 from canvas.model.signature import as_list
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def _priority(task: str, name: str, value: Any) -> None:
 def _links(task: str, name: str, value: Any) -> None:
     for linked in as_list(value):
         if not isinstance(linked, dict):
-            raise CompositionError(f"{task}: {name} takes signatures; got {linked!r:.100}")
+            raise CompositionError(f"{task}: {name} takes signatures; got {linked!r:.100}{advice(linked)}")
 
 
 def _meaningless(task: str, name: str, value: Any) -> None:

@@ -5,6 +5,7 @@ tasks that are not registered in this process.
 """
 
 import time
+from contextvars import ContextVar
 from typing import Any
 
 from canvas.errback import body_errbacks, call_errback, dependency_error, join_order, shown_error, takes_request
@@ -12,8 +13,9 @@ from canvas.errors import EncodeError, Ignore, OperationalError, Reject, TaskRev
 from canvas.execute import execute, outcome_hook, return_hook, traceback_text
 from canvas.model import states
 from canvas.model.chain import LAST_STEP, header_parts, normal_steps
-from canvas.model.chord import body_options, chord, header_options
+from canvas.model.chord import body_of, body_options, chord, header_options
 from canvas.model.current import current_request, enter_request, leave_request
+from canvas.model.cycle import refuse_cycles
 from canvas.model.group import flat_members, group
 from canvas.model.ids import new_id
 from canvas.model.message import Message
@@ -28,11 +30,20 @@ _NOT_REQUEST = frozenset({"throw", "link", "link_error", "retries", "task_id", "
 _DELIVERY = ("exchange", "routing_key", "priority")
 _STORED = frozenset({states.SUCCESS, states.FAILURE, states.RETRY})
 
+_around: ContextVar[tuple[Any, ...]] = ContextVar("canvas_eager_errbacks", default=())
+"""The errbacks that the chords around what runs will call, should it fail."""
+
 Options = dict[str, Any]
 
 
 def apply_eagerly(app: Any, sig: Signature[Any], args: tuple[Any, ...], kwargs: Options, options: Options) -> Any:
-    """The EagerResult (or GroupResult of such) of running ``sig`` in this process."""
+    """The EagerResult (or GroupResult of such) of running ``sig`` in this process.
+
+    Raises CompositionError, with the path, where a signature contains itself; nothing has run by then.
+    """
+    refuse_cycles(sig)
+    if isinstance(sig, chunks):
+        sig = sig.group()
     return _run(app, sig, args, kwargs, options, alone=True)
 
 
@@ -52,8 +63,6 @@ def _run(
     app: Any, sig: Signature[Any], args: tuple[Any, ...], kwargs: Options, options: Options, alone: bool = False
 ) -> Any:
     """``alone``: not as a part of another composite."""
-    if isinstance(sig, chunks):
-        sig = sig.group()
     options = {key: value for key, value in options.items() if value is not None}
     if sig.subtask_type == "chain":
         return _chain(app, sig, args, kwargs, options, alone)
@@ -232,8 +241,7 @@ def _chain(app: Any, sig: Signature[Any], args: tuple[Any, ...], kwargs: Options
     links, errbacks = as_list(merged.pop("link", None)), as_list(merged.pop("link_error", None))
     last = {key: merged.pop(key) for key in LAST_STEP if key in merged}
     steps = [step.clone() for step in normal_steps(sig._members())]
-    if sig.args and not sig.immutable:
-        args = (*args, *sig.args)
+    args = tuple(sig.args) if sig.immutable else (*args, *sig.args)
     for callback in links:
         steps[-1].link(callback)
     for step in steps:
@@ -313,16 +321,19 @@ def _only(result: Any) -> Any:
 
 def _chord(app: Any, sig: chord, args: tuple[Any, ...], kwargs: Options, options: Options, alone: bool) -> Any:
     kwargs = {**sig.kwargs.get("kwargs", {}), **kwargs}
-    body = (maybe_signature(kwargs.pop("body", None)) or sig._body_or_raise()).clone()
+    body = body_of(sig, kwargs.pop("body", None)).clone()
     merged = {**sig.options, **options}
     for callback in as_list(merged.get("link")):
         body.link(callback)
     for errback in as_list(merged.get("link_error")):
         body.link_error(errback)
-    if sig.args and not sig.immutable:
-        args = (*args, *sig.args)
+    args = tuple(sig.args) if sig.immutable else (*args, *sig.args)
     members = header_parts(sig.tasks)
-    results = [_run(app, member, args, kwargs, header_options(merged)) for member in members]
+    around = _around.set((*_around.get(), *_errbacks_of(body)))
+    try:
+        results = [_run(app, member, args, kwargs, header_options(merged)) for member in members]
+    finally:
+        _around.reset(around)
     header = GroupResult(new_id(), results, app=app)
     ended = join_order(results, lambda result: result.results if isinstance(result, GroupResult) else None)
     failed = next((task for task in ended if task.state != states.SUCCESS), None)
@@ -341,6 +352,12 @@ def _chord(app: Any, sig: chord, args: tuple[Any, ...], kwargs: Options, options
 def _failed_body(app: Any, body: Signature[Any], failed: Any, nested: bool, body_id: str | None) -> Any:
     body.freeze(body_id)
     shown = shown_error(body, dependency_error(failed.id, failed.result, nested))
+    later = _around.get()
     for request in body_errbacks(body):
-        _run_errbacks(app, request.errbacks, request, shown, None)
+        now = [errback for errback in request.errbacks or () if maybe_signature(errback) not in later]
+        _run_errbacks(app, now, request, shown, None)
     return _never_run(app, body, shown, body_id)
+
+
+def _errbacks_of(body: Signature[Any]) -> list[Any]:
+    return [maybe_signature(errback) for request in body_errbacks(body) for errback in request.errbacks or ()]

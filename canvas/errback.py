@@ -10,7 +10,7 @@ from canvas.errors import ChordError
 from canvas.execute import run_coroutine
 from canvas.model.request import Request
 from canvas.model.shortrepr import safe_repr
-from canvas.model.signature import Signature, as_list
+from canvas.model.signature import Signature, as_list, maybe_signature
 from canvas.telemetry import emit
 
 T = TypeVar("T")
@@ -96,6 +96,28 @@ def body_errbacks(body: Signature[Any]) -> list[Request]:
     ]
 
 
+def errbacks_to_come(body: Signature[Any]) -> list[Any]:
+    """The errbacks that the chords around a failed body will call, since its failure is theirs."""
+    found: list[Any] = []
+    outer = _waits_for(body, as_list(body.options.get("chain")))
+    while outer is not None:
+        around: Signature[Any] = maybe_signature(outer)
+        found += [maybe_signature(errback) for _, errbacks in _errbacks_by_id(around) for errback in errbacks]
+        outer = _waits_for(around, as_list(around.options.get("chain")))
+    return found
+
+
+def _waits_for(sig: Signature[Any], rest: list[Any]) -> Any:
+    """The body of the chord that ``sig``, or the ``rest`` of its chain (the last step first), returns its part to;
+    ``None`` outside chords."""
+    if rest:
+        return _waits_for(maybe_signature(rest[0]), [])
+    if sig.options.get("chord"):
+        return sig.options["chord"]
+    members = sig._members() if sig.subtask_type in ("chain", "group", "chord") else []
+    return _waits_for(members[-1], []) if members else None
+
+
 def _errbacks_by_id(body: Signature[Any]) -> list[tuple[str, list[Any]]]:
     own = as_list(body.options.get("link_error"))
     if body.subtask_type == "group":
@@ -103,4 +125,9 @@ def _errbacks_by_id(body: Signature[Any]) -> list[tuple[str, list[Any]]]:
         return [(task_id, [*its, *(errback for errback in own if errback not in its)]) for task_id, its in found]
     if body.subtask_type == "chord":
         return [(task_id, [*own, *its]) for task_id, its in _errbacks_by_id(body.kwargs["body"])]
+    if body.subtask_type == "chain" and len(body._members()) == 1:
+        # A chord as a body is sent so: what is said of the chain, and not of the chord's own body, is for all of that.
+        found = _errbacks_by_id(body._members()[0])
+        more = [errback for errback in own if not any(errback in its for _, its in found)]
+        return [(task_id, [*more, *its]) for task_id, its in found]
     return [(str(body.options.get("task_id")), own)]

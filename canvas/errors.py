@@ -8,6 +8,7 @@
     │   │   └── NoSetting           (also AttributeError and KeyError)
     │   └── InvalidSetting
     ├── CompositionError            a workflow cannot be compiled
+    │   └── CycleError              a signature that contains itself
     ├── RunLost                     a workflow's run that is not, or no longer, kept
     ├── WireError                   bytes that are not a message, a record, a codec's output
     │   ├── DecodeError
@@ -81,6 +82,10 @@ class InvalidSetting(ConfigurationError):
 
 class CompositionError(CanvasError, ValueError):
     """A workflow that cannot be compiled; the message names the step."""
+
+
+class CycleError(CompositionError):
+    """A signature that contains itself; the message shows the path."""
 
 
 class RunLost(CanvasError, LookupError):

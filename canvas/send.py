@@ -10,14 +10,15 @@ from canvas.call_check import check_limits, check_options, embedded
 from canvas.client import Ambient, Outgoing
 from canvas.drivers.base import Delays
 from canvas.drivers.delays import delays
-from canvas.errors import DuplicateTask, NoResultBackend
+from canvas.errors import DuplicateTask, EncodeError, NoResultBackend
 from canvas.model.current import current_request
+from canvas.model.cycle import refuse_cycles
 from canvas.model.message import Publish
 from canvas.model.plan import Dispatch, Pending, Plan, single
 from canvas.model.settlement import Join, Lock
 from canvas.model.signature import Signature
 from canvas.option_names import warn_of_call_options
-from canvas.result import AsyncResult, GroupResult
+from canvas.result import AsyncResult
 from canvas.telemetry import emit
 from canvas.turns import unique_key
 
@@ -132,7 +133,7 @@ class Sender:
         task = self._app.tasks[plan.dispatches[0].task]
         if task.unique_conflict == "raise":
             raise DuplicateTask(task.name, owner)
-        return AsyncResult(owner, app=self._app)
+        return self._app.AsyncResult(owner)
 
     def _tell_sent(self, outgoing: list[Outgoing]) -> None:
         for out in outgoing:
@@ -199,10 +200,17 @@ class Sender:
                 router.route(sig["task"], sig["options"], sig["args"], sig["kwargs"])
 
     def encode(self, plan: Plan, ambient: Ambient | None = None) -> tuple[list[Outgoing], list[Join]]:
-        """The plan's messages as bytes, and the chords to start before they are published."""
+        """The plan's messages as bytes, and the chords to start before they are published.
+
+        Raises EncodeError, and CompositionError for a signature that contains itself.
+        """
         app = self._app
         ambient = ambient if ambient is not None else app.ambient()
-        outgoing = self._outgoing(plan.dispatches, ambient)
+        try:
+            outgoing = self._outgoing(plan.dispatches, ambient)
+        except (RecursionError, EncodeError) as exc:
+            refuse_cycles(*((one.args, one.kwargs, one.options) for one in plan.dispatches))
+            raise exc from exc.__cause__
         joins = []
         if plan.barriers:
             expires = _waits(app.backend.chord_lives, outgoing, app.now())
@@ -225,10 +233,8 @@ class Sender:
             emit("message.published", message=out.message)
         if plan.result is None:
             return None
-        ignored = plan.result.members is None and bool(outgoing) and bool(outgoing[-1].message.headers["ignore_result"])
         handle = self.handle(plan.result)
         if len(outgoing) == 1 and outgoing[0].message.id == handle.id:
-            handle.ignored = ignored
             handle.sent_to = outgoing[0].publish.routing_key if not outgoing[0].publish.exchange else None
         if options.get("add_to_parent", True) and plan.trail is not None and current_request() is not None:
             task = self._app.current_worker_task
@@ -238,13 +244,23 @@ class Sender:
 
     def handle(self, pending: Pending) -> Any:
         """The AsyncResult or GroupResult of a result to come, with its ancestors."""
+        app = self._app
         handle: Any = None
         for node in pending.line():
             if node.members is None:
-                handle = AsyncResult(node.id, app=self._app, parent=handle)
+                handle = app.AsyncResult(node.id, parent=handle)
+                if self._ignored(node):
+                    handle.ignored = True
             else:
-                handle = GroupResult(node.id, [self.handle(m) for m in node.members], parent=handle, app=self._app)
+                handle = app.GroupResult(node.id, [self.handle(m) for m in node.members], parent=handle)
         return handle
+
+    def _ignored(self, node: Pending) -> bool:
+        """Whether a task's result will not be kept, as far as that is known here."""
+        if node.ignored is not None:
+            return bool(node.ignored)
+        task = self._app.tasks.get(node.task or "")
+        return task is not None and bool(task.ignore_result)
 
 
 def _waits(seconds: int, outgoing: list[Outgoing], now: datetime) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from canvas.model.current import current_app, current_task_named, has_current_app
+from canvas.model.misuse import refuse_pipe
 from canvas.model.names import task_name
 
 if TYPE_CHECKING:
@@ -70,6 +71,9 @@ class SharedTask:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._task()(*args, **kwargs)
+
+    def __or__(self, other: Any) -> Any:
+        refuse_pipe(self)
 
     def __eq__(self, other: object) -> bool:
         return self is other or bool(self._task() == other)

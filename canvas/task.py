@@ -12,6 +12,7 @@ from canvas.backoff import retry_delay
 from canvas.call_check import check_call, merged_arguments
 from canvas.errors import CompositionError, MaxRetriesExceededError, NotRegistered, OperationalError, Replaced, Retry
 from canvas.model.current import composing, current_request, current_task_named, enter_call, leave_call, request_of
+from canvas.model.misuse import refuse_pipe
 from canvas.model.request import Request
 from canvas.model.signature import Signature
 from canvas.model.spread import chunks, xmap, xstarmap
@@ -187,6 +188,9 @@ class Task(Generic[R]):
         return Signature(self, args, *more, **options)
 
     subtask = signature
+
+    def __or__(self, other: Any) -> Any:
+        refuse_pipe(self)
 
     def s(self, *args: Any, **kwargs: Any) -> Signature[R]:
         """The call as a value."""

@@ -1,6 +1,7 @@
 """Compile a signature: tree → graph → checked → plan. The one entrance of this room."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from canvas.graph.check import check
@@ -10,9 +11,11 @@ from canvas.graph.steps import Graph
 from canvas.model.chain import normal_steps
 from canvas.model.chord import chord, header_members
 from canvas.model.collection import uncollected
+from canvas.model.cycle import check_composed, refuse_cycles
 from canvas.model.group import flat_members
 from canvas.model.plan import Pending, Plan
 from canvas.model.signature import Signature
+from canvas.model.spread import chunks
 
 
 def compile(
@@ -32,6 +35,8 @@ def compile(
     chain gives an empty plan without a result.
     Raises CompositionError naming the step that cannot be compiled.
     """
+    if isinstance(sig, chunks):
+        sig = sig.group()
     given = dict(options or {})
     rest = given.pop("chain", None)
     rest = None if rest is None else list(rest)
@@ -40,10 +45,10 @@ def compile(
         sig = sig.with_fields(options={key: value for key, value in sig.options.items() if key != "chain"})
     if sig.subtask_type == "chain" and not sig._members():
         return Plan()
+    call = Call(tuple(args), dict(kwargs or {}), given)
     with uncollected():
-        return _compiled(
-            sig, Call(tuple(args), dict(kwargs or {}), given), rest, Lowering(new_id, reply_to, errback_on_header)
-        )
+        check_composed(sig)
+        return _compiled(sig, call, rest, Lowering(new_id, reply_to, errback_on_header))
 
 
 def _compiled(sig: Signature[Any], call: Call, rest: list[Any] | None, lowering: Lowering) -> Plan:
@@ -62,6 +67,9 @@ def _compiled(sig: Signature[Any], call: Call, rest: list[Any] | None, lowering:
 
 def graph_of(sig: Signature[Any], new_id: Callable[[], str]) -> Graph:
     """The checked graph alone, for pictures and measurements."""
+    refuse_cycles(sig)
+    if isinstance(sig, chunks):
+        sig = sig.group()
     lowering = Lowering(new_id, None)
     lowering.lower(sig, Call())
     check(lowering.graph)
@@ -77,7 +85,7 @@ def _as_applied(sig: Signature[Any], result: Pending, new_id: Callable[[], str])
         return _first_sent(result)
     if isinstance(sig, chord):
         header = _first_sent(result) if flat_members(header_members(sig.tasks)) else Pending(new_id(), None, [])
-        return Pending(result.id, header, result.members)
+        return replace(result, parent=header)
     return result
 
 

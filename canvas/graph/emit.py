@@ -20,6 +20,7 @@ from canvas.graph.steps import (
     targets,
 )
 from canvas.model.plan import Barrier, Dispatch, Pending, Plan
+from canvas.model.signature import as_list
 
 Wire = dict[str, Any]
 _AS_MEMBER = {"add_to_parent": False, "root_id": None}
@@ -129,10 +130,19 @@ class Emission:
         if body is None:
             units = body_units(self._graph, join)
             body = self._chain(units, dict(join.body_options)) if join.chained else self._signature(units[0])
+            if body["subtask_type"] == "chord":
+                body = self._ends_with(units, body)
             if join.live:
                 _belong(body, join.id)
             self._bodies[join.id] = body
         return body
+
+    def _ends_with(self, units: list[str], chord: Wire) -> Wire:
+        """A body that is a chord, as a chain of one step: when the header fails, a Celery worker ends the id in the body's
+        own options, and calls the errbacks there. A chord has its header's id there, and no errbacks."""
+        errbacks = _distinct(_errbacks(chord))
+        options = {"task_id": self._pending_results(units).id, **({"link_error": errbacks} if errbacks else {})}
+        return _wire("celery.chain", (), {"tasks": [chord]}, options, "chain", False)
 
     # -- membership
 
@@ -147,8 +157,12 @@ class Emission:
             if "group_id" not in step.options:
                 own["group_id"] = join.id
             return own
-        place: tuple[str, int] | None = self._graph.nodes[step.id].get("place")
-        return self._place(place[0], place[1], step.options) if place else {}
+        about = self._graph.nodes[step.id]
+        place: tuple[str, int] | None = about.get("place")
+        found = self._place(place[0], place[1], step.options) if place else {}
+        if "belongs" in about and "group_id" not in step.options:
+            found.setdefault("group_id", about["belongs"])
+        return found
 
     def _place(self, fork: str, index: int, options: dict[str, Any]) -> dict[str, Any]:
         node = node_of(self._graph, fork)
@@ -164,7 +178,7 @@ class Emission:
         for unit in units:
             node = node_of(self._graph, unit)
             if isinstance(node, Step):
-                before = Pending(node.id, before)
+                before = Pending(node.id, before, None, node.task, node.options.get("ignore_result"))
                 continue
             assert isinstance(node, Fork)
             heads = targets(self._graph, unit, "member")
@@ -193,6 +207,22 @@ def _wire(
         "subtask_type": kind,
         "immutable": immutable,
     }
+
+
+def _errbacks(sig: Wire) -> list[Any]:
+    """The errbacks of what gives a signature's result."""
+    own, kind = as_list(sig["options"].get("link_error")), sig["subtask_type"]
+    if kind == "chord":
+        return own + _errbacks(sig["kwargs"]["body"])
+    if kind == "chain":
+        return own + _errbacks(sig["kwargs"]["tasks"][-1])
+    if kind == "group":
+        return own + [errback for member in sig["kwargs"]["tasks"] for errback in _errbacks(member)]
+    return own
+
+
+def _distinct(values: list[Any]) -> list[Any]:
+    return [value for at, value in enumerate(values) if value not in values[:at]]
 
 
 def _belong(body: Wire, group_id: str) -> None:

@@ -14,10 +14,10 @@ import networkx as nx
 from canvas.errors import CompositionError
 from canvas.graph.steps import Fork, Graph, Join, Span, Step, fork_key, join_key, node_of, targets
 from canvas.model.chain import LAST_STEP, header_parts, normal_steps
-from canvas.model.chord import body_options, chord, header_options
+from canvas.model.chord import body_of, body_options, chord, header_options
+from canvas.model.cycle import refuse_cycles
 from canvas.model.group import flat_members, group
 from canvas.model.signature import Signature, as_list, maybe_signature
-from canvas.model.spread import chunks
 
 
 @dataclass(slots=True)
@@ -42,11 +42,9 @@ class Lowering:
     def lower(self, sig: Signature[Any], call: Call, live: bool = True) -> Span:
         """Add ``sig`` to the graph. Raises CompositionError naming the step that cannot be."""
         if id(sig) in self._open:
-            raise CompositionError(f"cycle: {sig.task} contains itself, through {self._trail(sig)}")
+            refuse_cycles(sig)
         self._open.append(id(sig))
         try:
-            if isinstance(sig, chunks):
-                sig = sig.group() if live else sig
             kind = sig.subtask_type
             if kind == "chain":
                 return self._chain(sig, call, live)
@@ -57,9 +55,6 @@ class Lowering:
             return self._task(sig, call)
         finally:
             self._open.pop()
-
-    def _trail(self, sig: Signature[Any]) -> str:
-        return f"{len(self._open) - self._open.index(id(sig))} levels"
 
     # -- one task
 
@@ -83,7 +78,6 @@ class Lowering:
     def _chain(self, sig: Signature[Any], call: Call, live: bool) -> Span:
         options = {**sig.options, **call.options} if live else dict(sig.options)
         args = (*call.args, *sig.args) if call.args and not sig.immutable else tuple(sig.args)
-        kwargs = {} if sig.immutable else call.kwargs
         steps = normal_steps(sig._members())
         if not steps:
             raise CompositionError("empty chain: expected at least one step")
@@ -93,7 +87,7 @@ class Lowering:
         options.pop("parent_id", None)
         spans: list[Span] = []
         for position, original in enumerate(steps):
-            mine = Call(args, kwargs, dict(options)) if position == 0 else Call()
+            mine = Call(args, call.kwargs, dict(options)) if position == 0 else Call()
             final = position == len(steps) - 1
             if final:
                 mine.options.update(last)
@@ -132,26 +126,36 @@ class Lowering:
             _link_each(step, callback)
         for errback in errbacks:
             if isinstance(step, chord):
-                step.body.link_error(errback)
-                if self._errback_on_header:
-                    for member in step.header:
-                        member.link_error(maybe_signature(errback).clone(immutable=True))
+                self._link_error_to_chord(step, errback)
             else:
                 step.link_error(errback)
         return step
+
+    def _link_error_to_chord(self, step: chord, errback: Any) -> None:
+        """As ``chord.link_error`` does; nothing where the body has the errback, as that of a chord's body has."""
+        body = step._body_or_raise()
+        if _has_errback(body, errback):
+            return
+        for member in step.header:
+            if self._errback_on_header:
+                member.link_error(maybe_signature(errback).clone(immutable=True))
+            elif isinstance(member, chord):
+                self._link_error_to_chord(member, errback)
+        body.link_error(errback)
 
     # -- side by side
 
     def _group(self, sig: Signature[Any], call: Call, live: bool) -> Span:
         options = {**sig.options, **_given(call.options)}
         group_id = sig.options.get("task_id") or call.options.get("task_id") or self.new_id()
+        # A Celery worker would let those of a group replace its members' own.
+        links, errbacks = as_list(options.pop("link", None)), as_list(options.pop("link_error", None))
         fork = self._fork(group_id, options, live)
         inherited = {k: v for k, v in options.items() if k not in ("task_id", *LAST_STEP)} if live else {}
-        members = flat_members(sig._members())
-        spans = [
-            self._member(fork, index, member, Call(call.args, call.kwargs, dict(inherited)), live)
-            for index, member in enumerate(members)
-        ]
+        spans = []
+        for index, given in enumerate(flat_members(sig._members())):
+            member = self._linked(given, links, errbacks)
+            spans.append(self._member(fork, index, member, Call(call.args, call.kwargs, dict(inherited)), live))
         return Span(fork, fork, [tail for span in spans for tail in span.tails])
 
     def _fork(self, group_id: str, options: dict[str, Any], live: bool) -> str:
@@ -162,10 +166,6 @@ class Lowering:
         return key
 
     def _member(self, fork: str, index: int, member: Signature[Any], call: Call, live: bool) -> Span:
-        if live:
-            links = as_list(call.options.pop("link", None))
-            errbacks = as_list(call.options.pop("link_error", None))
-            member = self._linked(member, links, errbacks)
         span = self.lower(member, call, live)
         chained = member.subtask_type == "chain"
         kept = _without_links(member.options) if chained and not live else {}
@@ -178,10 +178,8 @@ class Lowering:
     # -- side by side, then together
 
     def _chord(self, sig: chord, call: Call, live: bool) -> Span:
-        if sig.body is None and "body" not in call.kwargs:
-            raise CompositionError(f"a chord needs a body: chord(header, body); got {sig!r:.200}")
         kwargs = {**sig.kwargs.get("kwargs", {}), **call.kwargs}
-        body = maybe_signature(kwargs.pop("body", None)) or sig.body
+        body = body_of(sig, kwargs.pop("body", None))
         options = {**sig.options, **_given(call.options)} if live else dict(sig.options)
         args = (*call.args, *sig.args) if call.args and not sig.immutable else tuple(sig.args)
         header = header_parts(sig.tasks)
@@ -189,7 +187,7 @@ class Lowering:
         if not header:
             if not live:  # nobody sends the chord, which would give its options to the body
                 body = body.with_fields(options=body._merge((), {}, body_options(options))[2])
-            return self._headless(body, live)
+            return self._headless(body, _header_id(sig) or self.new_id(), live)
         fork = self._fork(_header_id(sig) or self.new_id(), options, live)
         group_id = fork.removeprefix("fork:")
         inherited = header_options(options) if live else {}
@@ -199,9 +197,12 @@ class Lowering:
         ]
         return self._joined(fork, group_id, spans, body, options, live)
 
-    def _headless(self, body: Signature[Any], live: bool) -> Span:
-        """With no header there is nothing to wait for: the body starts with an empty list (H7)."""
+    def _headless(self, body: Signature[Any], group_id: str, live: bool) -> Span:
+        """With no header there is nothing to wait for: the body starts with an empty list (H7), as one of the header's
+        group (R3)."""
         span = self.lower(body, Call(([],)), live)
+        for tail in span.tails:
+            self.graph.nodes[tail].setdefault("belongs", group_id)
         self._close(span.head)
         return span
 
@@ -233,7 +234,7 @@ class Lowering:
         for callback in links:
             body.link(callback)
         for errback in errbacks:
-            body.link_error(errback)
+            _link_error_to_body(body, errback)
         return body
 
     def _joined(
@@ -288,6 +289,28 @@ def _frozen_id(body: Signature[Any]) -> str | None:
         members = body._members()
         return members[-1].id if members else None
     return body.id
+
+
+def _link_error_to_body(body: Signature[Any], errback: Any) -> None:
+    """Link to what gives a body's result, and not to headers in it."""
+    if isinstance(body, group):
+        for member in body.tasks:
+            _link_error_to_body(member, errback)
+    elif isinstance(body, chord):
+        _link_error_to_body(body._body_or_raise(), errback)
+    else:
+        body.link_error(errback)
+
+
+def _has_errback(sig: Signature[Any], errback: Any) -> bool:
+    """Whether all that gives a signature's result has an errback."""
+    if errback in as_list(sig.options.get("link_error")):
+        return True
+    if isinstance(sig, group):
+        return bool(sig.tasks) and all(_has_errback(member, errback) for member in sig.tasks)
+    if isinstance(sig, chord):
+        return _has_errback(sig._body_or_raise(), errback)
+    return sig.subtask_type == "chain" and bool(sig._members()) and _has_errback(sig._members()[-1], errback)
 
 
 def _link_each(sig: Signature[Any], callback: Any) -> None:

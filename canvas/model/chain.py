@@ -4,11 +4,14 @@ The rules of ``|`` are SEMANTICS.md §1.1; composing never changes its operands.
 """
 
 from collections.abc import Iterable, Sequence
+from reprlib import recursive_repr
 from typing import Any
 
 from canvas.errors import CompositionError
 from canvas.model.chord import chord, header_members
+from canvas.model.cycle import refuse_cycles, refusing_cycles
 from canvas.model.group import flat_members, group
+from canvas.model.misuse import advice
 from canvas.model.run import HEADER
 from canvas.model.signature import Signature, as_list, maybe_signature, shorten_names, subtype
 from canvas.model.spread import chunks
@@ -64,6 +67,7 @@ class _chain(Signature[Any]):
             raise CompositionError(f"a chain needs a list under kwargs['tasks']; got {type(tasks).__name__}")
         return {**kwargs, "tasks": [maybe_signature(task, app) for task in tasks]}
 
+    @refusing_cycles
     def freeze(
         self,
         _id: str | None = None,
@@ -102,6 +106,7 @@ class _chain(Signature[Any]):
             return _chain(left, *right.unchain_tasks(), app=left._app)
         return _chain(left, unrolled(right), app=left._app)
 
+    @recursive_repr("...")
     def __repr__(self) -> str:
         if not self.tasks:
             return f"<{type(self).__name__.lstrip('_')}@{id(self):#x}: empty>"
@@ -131,19 +136,7 @@ def normal_steps(tasks: Sequence[Any], unroll: bool = True) -> list[Signature[An
     else), and a group that something follows, also one that ends a chord, becomes a chord with that as its body.
     With ``unroll``, a chord whose body is a chain led by a task gives up the rest of that chain to this one.
     """
-    flat: list[Signature[Any]] = []
-    empty: Signature[Any] | None = None
-    pending = list(reversed(tasks))
-    while pending:
-        sig = unrolled(maybe_signature(pending.pop()))
-        if isinstance(sig, _chain):
-            pending.extend(reversed(sig.tasks))
-        elif unroll and isinstance(sig, chord) and _led_by_task(sig.body):
-            pending.extend(reversed(_unroll(sig)))
-        elif is_empty_group(sig):
-            empty = sig
-        else:
-            flat.append(sig)
+    flat, empty = _spliced(tasks, unroll)
     if not flat and empty is not None:
         return [empty]
     steps: list[Signature[Any]] = []
@@ -160,6 +153,35 @@ def normal_steps(tasks: Sequence[Any], unroll: bool = True) -> list[Signature[An
     return steps
 
 
+def _spliced(tasks: Sequence[Any], unroll: bool) -> tuple[list[Signature[Any]], Signature[Any] | None]:
+    """The steps of a chain with those of chains in it, without empty groups; and one of these."""
+    flat: list[Signature[Any]] = []
+    empty: Signature[Any] | None = None
+    pending: list[Any] = list(reversed(tasks))
+    opened: list[_chain] = []
+    while pending:
+        given = pending.pop()
+        if given is _CLOSE:
+            opened.pop()
+            continue
+        sig = unrolled(maybe_signature(given))
+        if isinstance(sig, _chain):
+            if any(sig is one for one in opened):
+                refuse_cycles(sig)
+            opened.append(sig)
+            pending.append(_CLOSE)
+            pending.extend(reversed(sig.tasks))
+        elif unroll and isinstance(sig, chord) and _led_by_task(sig.body):
+            pending.extend(reversed(_unroll(sig)))
+        elif is_empty_group(sig):
+            empty = sig
+        else:
+            flat.append(sig)
+    return flat, empty
+
+
+_CLOSE = object()
+"""Stands, among the steps that are still to be looked at, behind those of a chain in it."""
 LAST_STEP = ("task_id", "group_id", "chord", "group_index", HEADER)
 """Options of a chain that are its last step's (SEMANTICS.md C3)."""
 _CHAIN_OWN = frozenset({*LAST_STEP, "link", "link_error", "parent_id", "root_id"})
@@ -261,7 +283,7 @@ def _signatures(tasks: Any) -> list[Signature[Any]]:
     found = list(tasks)
     for position, task in enumerate(found):
         if not isinstance(task, dict):
-            raise CompositionError(f"a chain takes signatures; step {position} is {task!r:.200}")
+            raise CompositionError(f"a chain takes signatures; step {position} is {task!r:.200}{advice(task)}")
     return [maybe_signature(task) for task in found]
 
 
@@ -311,6 +333,6 @@ def _ended(sig: Signature[Any], around: tuple[int, ...]) -> Signature[Any] | Non
     if sig.subtask_type == "group" and sig._members():
         members = _all_ended(sig._members(), inside)
         return None if members is None else sig.with_fields(kwargs={**sig.kwargs, "tasks": members})
-    if sig.subtask_type == "group" or (isinstance(sig, chunks) and not sig.kwargs["it"]):
+    if sig.subtask_type == "group":
         return Signature("celery.accumulate", ([],), {"index": 0}, immutable=True, app=sig._app)
     return None

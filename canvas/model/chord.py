@@ -1,10 +1,13 @@
 """A chord: a header of parallel signatures and a body that takes the list of their results (SEMANTICS.md §5)."""
 
 from collections.abc import Iterable
+from reprlib import recursive_repr
 from typing import Any
 
 from canvas.errors import CompositionError
+from canvas.model.cycle import refusing_cycles
 from canvas.model.group import group
+from canvas.model.misuse import advice
 from canvas.model.run import HEADER
 from canvas.model.signature import Signature, maybe_signature, shorten_names, subtype
 from canvas.model.stamping import stamp_chord
@@ -75,11 +78,12 @@ class chord(Signature[Any]):
         return [*self.header, self.body] if self.body is not None else list(self.header)
 
     def __call__(self, body: Any = None, **options: Any) -> Any:
-        return self.apply_async((), {"body": body} if body else {}, **options)
+        return self.apply_async((), {"body": body} if body is not None else {}, **options)
 
     def __length_hint__(self) -> int:
         return sum(part_count(task) for task in self.header)
 
+    @refusing_cycles
     def set_immutable(self, immutable: bool) -> None:
         """The header's members; the body keeps its own flag (SEMANTICS.md S8)."""
         for task in self.header:
@@ -127,6 +131,7 @@ class chord(Signature[Any]):
         body = maybe_signature(kwargs.get("body"), app)
         return {"kwargs": dict(kwargs.get("kwargs") or {}), "header": header, "body": body}
 
+    @refusing_cycles
     def freeze(
         self,
         _id: str | None = None,
@@ -148,6 +153,7 @@ class chord(Signature[Any]):
         first.parent = header
         return result
 
+    @recursive_repr("...")
     def __repr__(self) -> str:
         if self.body is None:
             return f"<chord without body: {self.tasks!r}>"
@@ -158,9 +164,14 @@ class chord(Signature[Any]):
         return "%" + shorten_names(self.body.task, self.body.reprcall(self.tasks))
 
 
+def body_of(sig: chord, given: Any) -> Signature[Any]:
+    """The body that a call of ``sig`` has: the one it is ``given``, or its own. Raises CompositionError for none."""
+    return sig._body_or_raise() if given is None else _body(given, sig._app)
+
+
 def _body(body: Any, app: Any) -> Any:
     if body is not None and not isinstance(body, dict):
-        raise CompositionError(f"a chord's body is a signature; got {body!r:.200}")
+        raise CompositionError(f"a chord's body is a signature; got {body!r:.200}{advice(body)}")
     return maybe_signature(body, app)
 
 
@@ -173,7 +184,7 @@ def header_members(header: Any) -> list[Signature[Any]]:
             return list(header._members())
         return [header]
     if not isinstance(header, Iterable):
-        raise CompositionError(f"a chord's header takes signatures; got {header!r:.200}")
+        raise CompositionError(f"a chord's header takes signatures; got {header!r:.200}{advice(header)}")
     # What is composed has copies of what it is made of.
     return [task.clone() for task in group(header).tasks]
 

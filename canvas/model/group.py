@@ -1,9 +1,12 @@
 """A group: signatures that run side by side (SEMANTICS.md §3)."""
 
 from collections.abc import Iterable, Mapping
+from reprlib import recursive_repr
 from typing import Any, TypeVar
 
 from canvas.errors import CompositionError
+from canvas.model.cycle import refusing_cycles
+from canvas.model.misuse import advice
 from canvas.model.signature import Signature, maybe_signature, shorten_names, subtype
 from canvas.model.stamping import stamp_group
 
@@ -51,6 +54,7 @@ class group(Signature[list[Any]]):
             raise TypeError("Cannot add link to group: do that on individual tasks")
         return super().apply_async(args, kwargs, **options)
 
+    @refusing_cycles
     def set_immutable(self, immutable: bool) -> None:
         for task in self.tasks:
             task.set_immutable(immutable)
@@ -84,6 +88,7 @@ class group(Signature[list[Any]]):
             raise CompositionError(f"a group needs a list under kwargs['tasks']; got {type(tasks).__name__}")
         return {**kwargs, "tasks": [maybe_signature(task, app) for task in tasks]}
 
+    @refusing_cycles
     def freeze(
         self,
         _id: str | None = None,
@@ -103,6 +108,7 @@ class group(Signature[list[Any]]):
         ]
         return self.app.GroupResult(options["task_id"], results)
 
+    @recursive_repr("...")
     def __repr__(self) -> str:
         if not self.tasks:
             return "group(<empty>)"
@@ -120,11 +126,11 @@ def members_of(tasks: tuple[Any, ...]) -> list[Signature[Any]]:
         if isinstance(only, dict):
             return [maybe_signature(only)]
         if not isinstance(only, Iterable):
-            raise CompositionError(f"a group takes signatures; got {only!r:.200}")
+            raise CompositionError(f"a group takes signatures; got {only!r:.200}{advice(only)}")
         tasks = tuple(only)
     for position, task in enumerate(tasks):
         if not isinstance(task, dict):
-            raise CompositionError(f"a group takes signatures; member {position} is {task!r:.200}")
+            raise CompositionError(f"a group takes signatures; member {position} is {task!r:.200}{advice(task)}")
     return [maybe_signature(task) for task in tasks]
 
 

@@ -48,6 +48,9 @@ class Pending:
     id: str
     parent: "Pending | None" = None
     members: "list[Pending] | None" = None
+    task: str | None = None
+    ignored: bool | None = None
+    """Whether the call says that its result is not kept; ``None`` where that is the task's to say."""
 
     def as_tuple(self) -> tuple[Any, ...]:
         """Celery's tuple form (SEMANTICS.md R1)."""
@@ -115,5 +118,5 @@ def single(
         task_id = merged["task_id"] = new_id()
     if rest is not None:
         merged["chain"] = [*rest, *merged["chain"]] if merged.get("chain") else rest
-    pending = Pending(task_id)
+    pending = Pending(task_id, None, None, sig.task, merged.get("ignore_result"))
     return Plan([Dispatch(sig.task, tuple(merged_args), merged_kwargs, merged)], [], pending, pending)

@@ -7,10 +7,13 @@ Sources: SEMANTICS.md §1, PROTOCOL.md §2.3.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
+from reprlib import recursive_repr
 from typing import Any, Generic, Self, TypeVar
 
-from canvas.errors import CompositionError
+from canvas.errors import CompositionError, CycleError
 from canvas.model.current import current_app
+from canvas.model.cycle import refuse_cycles, refused
+from canvas.model.misuse import advice, refuse_pipe
 from canvas.model.stamping import StampingVisitor, stamp_links, stamp_task
 
 R = TypeVar("R")
@@ -151,7 +154,10 @@ class Signature(dict[str, Any], Generic[R]):
         """Its own app, or the first that a member has."""
         if self._app is not None:
             return self._app
-        return next((app for member in self._members() if (app := member._given_app()) is not None), None)
+        try:
+            return next((app for member in self._members() if (app := member._given_app()) is not None), None)
+        except (RecursionError, CycleError) as exc:
+            refused(exc, self)
 
     @property
     def type(self) -> Any:
@@ -231,9 +237,15 @@ class Signature(dict[str, Any], Generic[R]):
         )
 
     def clone(self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any) -> Self:
-        """A copy with partial arguments and options merged in; nothing is shared with the original."""
+        """A copy with partial arguments and options merged in; nothing is shared with the original.
+
+        Raises CompositionError, with the path, where a signature contains itself.
+        """
         new_args, new_kwargs, new_options = self._merge(args, kwargs, options)
-        return self.with_fields(args=new_args, kwargs=self._clone_kwargs(new_kwargs), options=deepcopy(new_options))
+        try:
+            return self.with_fields(args=new_args, kwargs=self._clone_kwargs(new_kwargs), options=deepcopy(new_options))
+        except (RecursionError, CycleError) as exc:
+            refused(exc, self)
 
     partial = clone
 
@@ -274,12 +286,15 @@ class Signature(dict[str, Any], Generic[R]):
         self.immutable = immutable
 
     def link(self, callback: Any) -> Any:
-        """Run ``callback`` with the result when it succeeds; returns the callback."""
-        return self._append("link", callback)
+        """Run ``callback`` with the result when it succeeds; returns the callback.
+
+        Raises CompositionError for what is no signature.
+        """
+        return self._append("link", _linkable(self, "link", callback))
 
     def link_error(self, errback: Any) -> Any:
-        """Run ``errback`` when it fails; returns the errback."""
-        return self._append("link_error", errback)
+        """Run ``errback`` when it fails; returns the errback. Raises CompositionError for what is no signature."""
+        return self._append("link_error", _linkable(self, "link_error", errback))
 
     def on_error(self, errback: Any) -> Self:
         """``link_error`` that returns the signature itself."""
@@ -302,6 +317,7 @@ class Signature(dict[str, Any], Generic[R]):
 
     def flatten_links(self) -> list["Signature[Any]"]:
         """Itself and every callback below it, depth first."""
+        refuse_cycles(self)
         found: list[Signature[Any]] = [self]
         for callback in as_list(self.options.get("link")):
             found.extend(signature(callback, app=self._app).flatten_links())
@@ -311,7 +327,10 @@ class Signature(dict[str, Any], Generic[R]):
 
     def stamp(self, visitor: StampingVisitor | None = None, append_stamps: bool = False, **headers: Any) -> Self:
         """Put stamps (a visitor's, ``headers``) on every task of it, in place; returns itself."""
-        self._stamp(self, visitor, append_stamps, headers)
+        try:
+            self._stamp(self, visitor, append_stamps, headers)
+        except (RecursionError, CycleError) as exc:
+            refused(exc, self)
         return self
 
     _stamp: Callable[..., None] = staticmethod(stamp_task)
@@ -332,8 +351,11 @@ class Signature(dict[str, Any], Generic[R]):
 
     def __or__(self, other: Any) -> Any:
         if not isinstance(other, Signature):
-            return NotImplemented
+            refuse_pipe(other)
         return SUBTYPES["chain"].pipe(self, other)  # type: ignore[attr-defined]
+
+    def __ror__(self, other: Any) -> Any:
+        refuse_pipe(other)
 
     def __ior__(self, other: Any) -> Any:
         return self.__or__(other)
@@ -430,6 +452,7 @@ class Signature(dict[str, Any], Generic[R]):
         parts = [repr(a) for a in all_args] + [f"{k}={v!r}" for k, v in all_kwargs.items()]
         return f"{self.task}({', '.join(parts)})"
 
+    @recursive_repr("...")
     def __repr__(self) -> str:
         return self.reprcall()
 
@@ -463,6 +486,12 @@ _FIELDS: tuple[tuple[str, Any, str], ...] = (
     ("kwargs", Mapping, "a mapping"),
     ("options", Mapping, "a mapping"),
 )
+
+
+def _linkable(sig: Signature[Any], option: str, value: Any) -> Any:
+    if not isinstance(value, dict):
+        raise CompositionError(f"{sig.task}: {option} takes signatures; got {value!r:.100}{advice(value)}")
+    return value
 
 
 def as_list(value: Any) -> list[Any]:

@@ -15,17 +15,29 @@ from canvas.result.single import AsyncResult, group_class, replies, result_from_
 class ResultSet:
     """Results that are waited for together; values come in the order of the results."""
 
+    _app: Any = None
+    """The app of its class, where that is ``app.ResultSet`` or ``app.GroupResult``."""
+
     def __init__(self, results: Iterable[Any], app: Any = None, **_: Any) -> None:
         self.results: list[Any] = list(results)
-        self.app = app
+        if app is not None:
+            self._app = app
         self.parent: Any = None
 
     @property
-    def backend(self) -> Any:
-        return self._app().backend
+    def app(self) -> Any:
+        """The app whose results they are: its own, a member's, or the current one."""
+        if self._app is None:
+            return next((leaf._app for leaf in self.leaves() if leaf._app is not None), None) or current_app()
+        return self._app
 
-    def _app(self) -> Any:
-        return self.app or next((r.app for r in self.leaves() if r.app is not None), None) or current_app()
+    @app.setter
+    def app(self, value: Any) -> None:
+        self._app = value
+
+    @property
+    def backend(self) -> Any:
+        return self.app.backend
 
     # -- members
 
@@ -63,8 +75,8 @@ class ResultSet:
     # -- looking
 
     def _refresh(self) -> list[AsyncResult]:
-        """The tasks in it, after one read of all that are not final yet."""
-        leaves = self.leaves()
+        """The tasks in it whose results are kept, after one read of all that are not final yet."""
+        leaves = [leaf for leaf in self.leaves() if not leaf.ignored]
         unknown = [leaf for leaf in leaves if leaf._final is None]
         if unknown:
             records = self.backend.get_records([leaf.id for leaf in unknown])
@@ -74,16 +86,19 @@ class ResultSet:
         return leaves
 
     def successful(self) -> bool:
+        """Whether all have succeeded, but for tasks whose results are ignored: nothing is known of those."""
         return all(_is(leaf, states.SUCCESS) for leaf in self._refresh())
 
     def failed(self) -> bool:
         return any(_is(leaf, states.FAILURE) for leaf in self._refresh())
 
     def waiting(self) -> bool:
+        """Whether any is not ready; tasks whose results are ignored are not waited for."""
         return any(leaf._final is None for leaf in self._refresh())
 
     def ready(self) -> bool:
-        return all(leaf._final is not None for leaf in self._refresh())
+        """Whether all are ready; tasks whose results are ignored are not waited for."""
+        return not self.waiting()
 
     def completed_count(self) -> int:
         """How many tasks have succeeded."""
@@ -112,39 +127,44 @@ class ResultSet:
         """Wait for all; their values in order. ``on_interval`` is called about every second meanwhile.
 
         With ``propagate`` the first exception to arrive is raised. With ``callback`` it is called as
-        ``callback(task_id, value)`` as values arrive, and the return value is ``None`` (R5). Raises TimeoutError.
+        ``callback(id, value)`` for each member as its value arrives (a group's: the list of its members' values), and
+        the return value is ``None`` (R5). A task whose result is ignored is not waited for; its value is ``None``.
+        Raises TimeoutError.
         """
         if disable_sync_subtasks:
             check_join_allowed()
         warn_of_blocked_loop()
-        for _leaf in self._arrivals(timeout, propagate, on_message, callback, on_interval):
-            continue
+        members = _Members(self.results, callback)
+        for leaf in self._arrivals(timeout, propagate, on_message, on_interval):
+            members.arrived(leaf.id)
         return None if callback is not None else self._values()
 
     join = get
     join_native = get
 
     def _values(self) -> list[Any]:
-        return [r._values() if isinstance(r, ResultSet) else r._record().result for r in self.results]
+        return [_value(result) for result in self.results]
 
-    def iter_native(self, timeout: float | None = None, **_: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-        """``(task_id, meta)`` of each task, as they arrive."""
-        for leaf in self._arrivals(timeout, False, None, None):
-            record = leaf._record()
-            yield leaf.id, record.meta()
+    def iter_native(
+        self, timeout: float | None = None, interval: float = 0.5, no_ack: bool = True, on_message: Any = None,
+        on_interval: Any = None,
+    ) -> Iterator[tuple[str, dict[str, Any]]]:  # fmt: skip
+        """``(task_id, meta)`` of each task whose result is kept, as they arrive."""
+        for leaf in self._arrivals(timeout, False, on_message, on_interval):
+            yield leaf.id, leaf._record().meta()
 
     def iterate(self, timeout: float | None = None, propagate: bool = True, **_: Any) -> Iterator[Any]:
-        """The values, as they arrive."""
-        for leaf in self._arrivals(timeout, propagate, None, None):
+        """The values of the tasks whose results are kept, as they arrive."""
+        for leaf in self._arrivals(timeout, propagate, None):
             yield leaf._record().result
 
     def _arrivals(
-        self, timeout: float | None, propagate: bool, on_message: Any, callback: Any, on_interval: Any = None
+        self, timeout: float | None, propagate: bool, on_message: Any, on_interval: Any = None
     ) -> Iterator[AsyncResult]:
-        """Each task once, as it becomes final."""
+        """Each task once, as it becomes final, but for those whose results are ignored."""
         pending = {leaf.id: leaf for leaf in self.leaves() if not leaf.ignored}
         for task_id in [task_id for task_id, leaf in pending.items() if leaf._final is not None]:
-            yield _concluded(pending.pop(task_id), propagate, callback)
+            yield _concluded(pending.pop(task_id), propagate)
         if not pending:
             return
         left = countdown(timeout)
@@ -158,11 +178,23 @@ class ResultSet:
                 leaf = _arrived(pending, found, on_message)
                 if leaf is not None:
                     watch.drop(leaf.id)
-                    yield _concluded(leaf, propagate, callback)
+                    yield _concluded(leaf, propagate)
 
-    async def aget(self, timeout: float | None = None, propagate: bool = True, **_: Any) -> Any:
+    async def aget(
+        self,
+        timeout: float | None = None,
+        propagate: bool = True,
+        callback: Callable[[str, Any], Any] | None = None,
+        on_message: Callable[[dict[str, Any]], Any] | None = None,
+        **_: Any,
+    ) -> Any:
         """``get`` on an event loop; inside a task as ``AsyncResult.aget``."""
-        pending = {leaf.id: leaf for leaf in self.leaves() if leaf._final is None and not leaf.ignored}
+        members = _Members(self.results, callback)
+        kept = [leaf for leaf in self.leaves() if not leaf.ignored]
+        pending = {leaf.id: leaf for leaf in kept if leaf._final is None}
+        for arrived in kept:
+            if arrived._final is not None:
+                members.arrived(arrived.id)
         left, away = countdown(timeout), awaiting()
         if pending:
             async with away, self.backend.awatch(list(pending)) as watch:
@@ -172,12 +204,12 @@ class ResultSet:
                         raise TimeoutError(
                             f"The operation timed out: {len(pending)} results not ready after {timeout} s"
                         )
-                    leaf = _arrived(pending, found, None)
+                    leaf = _arrived(pending, found, on_message)
                     if leaf is not None:
-                        _concluded(leaf, propagate, None)
+                        members.arrived(_concluded(leaf, propagate).id)
         if propagate:
             self.maybe_throw()
-        return self._values()
+        return None if callback is not None else self._values()
 
     def __await__(self) -> Generator[Any, None, Any]:
         return self.aget().__await__()
@@ -199,7 +231,7 @@ class ResultSet:
     ) -> None:
         """Ask workers not to run any of them; ``wait`` and ``timeout`` as in ``AsyncResult.revoke``."""
         ids = [leaf.id for leaf in self.leaves()]
-        self._app().control.revoke(ids, terminate=terminate, signal=signal or "SIGTERM", **replies(wait, timeout))
+        self.app.control.revoke(ids, terminate=terminate, signal=signal or "SIGTERM", **replies(wait, timeout))
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.results)
@@ -215,6 +247,9 @@ class ResultSet:
 
     def __hash__(self) -> int:
         raise TypeError("a ResultSet changes and cannot be hashed; hash its results")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ResultSet, (self.results,)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: [{', '.join(str(r.id) for r in self.results)}]>"
@@ -247,6 +282,7 @@ class GroupResult(ResultSet, Handle):
     @classmethod
     def restore(cls, id: str, backend: Any = None, app: Any = None) -> "GroupResult | None":
         """The group that was saved under ``id``; ``None`` when there is none (R4)."""
+        app = app or cls._app
         structure = (backend or (app or current_app()).backend).restore_group(id)
         return None if structure is None else result_from_tuple(structure, app)
 
@@ -300,24 +336,39 @@ def _arrived(pending: dict[str, AsyncResult], found: tuple[str, Record], on_mess
     return pending.pop(task_id) if leaf._final is not None else None
 
 
-def _concluded(leaf: AsyncResult, propagate: bool, callback: Any) -> AsyncResult:
+def _concluded(leaf: AsyncResult, propagate: bool) -> AsyncResult:
     record = leaf._record()
     if propagate and record.status in states.PROPAGATE_STATES:
         record.throw()
-    if callback is not None:
-        callback(leaf.id, record.result)
     return leaf
 
 
-class AppGroupResult:
-    """``app.GroupResult``: called, a GroupResult of that app; and ``restore`` from its backend."""
+def _value(result: Any) -> Any:
+    """The value of a member: a list for one that has members itself."""
+    if isinstance(result, ResultSet):
+        return result._values()
+    return None if result.ignored else result._record().result
 
-    def __init__(self, app: Any) -> None:
-        self._app = app
 
-    def __call__(self, id: str | None = None, results: Iterable[Any] | None = None, **kwargs: Any) -> GroupResult:
-        return GroupResult(id, results, app=self._app, **kwargs)
+class _Members:
+    """Calls ``callback`` for each member of a set once all that is in it has arrived; without one, nothing."""
 
-    def restore(self, id: str, backend: Any = None) -> GroupResult | None:
-        """The group that was saved under ``id``; ``None`` when there is none (R4)."""
-        return GroupResult.restore(id, backend, self._app)
+    def __init__(self, results: list[Any], callback: Callable[[str, Any], Any] | None) -> None:
+        self._callback = callback
+        self._waiting: dict[str, list[tuple[Any, set[str]]]] = {}
+        for member in results if callback is not None else ():
+            ids = {leaf.id for leaf in member.leaves() if not leaf.ignored}
+            for task_id in ids:
+                self._waiting.setdefault(task_id, []).append((member, ids))
+            if not ids:
+                self._call(member)
+
+    def arrived(self, task_id: str) -> None:
+        for member, ids in self._waiting.pop(task_id, ()):
+            ids.discard(task_id)
+            if not ids:
+                self._call(member)
+
+    def _call(self, member: Any) -> None:
+        assert self._callback is not None
+        self._callback(getattr(member, "id", None) or "", _value(member))

@@ -25,6 +25,8 @@ class AsyncResult(Handle):
     TimeoutError = TimeoutError
     sent_to: str | None = None
     """The queue that its message went into; ``None`` where this handle was not made by sending one message."""
+    _app: Any = None
+    """The app of its class, where that is ``app.AsyncResult``."""
 
     def __init__(
         self, id: str, backend: Any = None, task_name: str | None = None, app: Any = None, parent: Any = None
@@ -32,7 +34,8 @@ class AsyncResult(Handle):
         if id is None:
             raise ValueError(f"AsyncResult requires a task id; got {id!r}")
         self.id = id
-        self.app = app
+        if app is not None:
+            self._app = app
         self.parent = parent
         self.task_name = task_name
         self.ignored = False
@@ -44,8 +47,17 @@ class AsyncResult(Handle):
         return self.id
 
     @property
+    def app(self) -> Any:
+        """The app whose result it is; the current one where none was given."""
+        return self._app if self._app is not None else current_app()
+
+    @app.setter
+    def app(self, value: Any) -> None:
+        self._app = value
+
+    @property
     def backend(self) -> Any:
-        return self._backend if self._backend is not None else (self.app or current_app()).backend
+        return self._backend if self._backend is not None else self.app.backend
 
     # -- looking
 
@@ -106,7 +118,7 @@ class AsyncResult(Handle):
     def children(self) -> list[Any] | None:
         """Results of the tasks that this one sent; ``None`` until they are known."""
         children = self._record().children
-        return None if children is None else [result_from_tuple(child, self.app) for child in children]
+        return None if children is None else [result_from_tuple(child, self._app) for child in children]
 
     def _extended(self, key: str) -> Any:
         return self._record().extra.get(key)
@@ -300,7 +312,7 @@ class AsyncResult(Handle):
         With ``wait``, return when the workers have answered, after ``timeout`` seconds (1 by default) at the latest.
         ``connection`` is Celery's, and not needed here.
         """
-        control = (self.app or current_app()).control
+        control = self.app.control
         control.revoke(self.id, terminate=terminate, signal=signal or "SIGTERM", **replies(wait, timeout))
 
     def revoke_by_stamped_headers(
@@ -313,7 +325,7 @@ class AsyncResult(Handle):
         timeout: float | None = None,
     ) -> None:
         """``revoke`` every task that has one of these stamps."""
-        control, asked = (self.app or current_app()).control, replies(wait, timeout)
+        control, asked = self.app.control, replies(wait, timeout)
         control.revoke_by_stamped_headers(headers, terminate=terminate, signal=signal or "SIGTERM", **asked)
 
     # -- lineage
@@ -465,12 +477,13 @@ def _handle(structure: Any, app: Any) -> Any:
     while node is not None:
         line.append(node)
         node = node[0][1] if isinstance(node[0], list | tuple) else None
+    one, several = (AsyncResult, _GROUPS[0]) if app is None else (app.AsyncResult, app.GroupResult)
     handle: Any = None
     for node in reversed(line):
         task_id = node[0][0] if isinstance(node[0], list | tuple) else node[0]
         members = node[1]
         if members is None:
-            handle = AsyncResult(task_id, app=app, parent=handle)
+            handle = one(task_id, parent=handle)
         else:
-            handle = _GROUPS[0](task_id, [_handle(m, app) for m in members], parent=handle, app=app)
+            handle = several(task_id, [_handle(m, app) for m in members], parent=handle)
     return handle

@@ -15,6 +15,7 @@ from uuid import UUID
 import msgspec
 
 from canvas.errors import DecodeError, EncodeError, WireError
+from canvas.model.record import Handle
 from canvas.model.shortrepr import safe_repr
 
 MAX_DEPTH = 200
@@ -173,8 +174,14 @@ def _by_registration(value: Any) -> Any:
     raise EncodeError(
         f"cannot be written as JSON: {type(value).__module__}.{type(value).__qualname__} {safe_repr(value):.100}; "
         "expected None, bool, int, float, str, list, tuple, dict, bytes, datetime, date, time, Decimal, UUID or "
-        "an object with a __json__ method"
+        f"an object with a __json__ method{_instead_of(value)}"
     )
+
+
+def _instead_of(value: Any) -> str:
+    if isinstance(value, Handle):
+        return "; pass its value, result.get(), or compose both tasks: first.s(...) | second.s(...)"
+    return ""
 
 
 def _lazy_text() -> type | tuple[()]:

@@ -8,7 +8,7 @@ from typing import Any
 from canvas.app import Canvas
 from canvas.client import Ambient
 from canvas.effects import Completer, Effects
-from canvas.errback import body_errbacks, dependency_error, join_order, shown_error
+from canvas.errback import body_errbacks, dependency_error, errbacks_to_come, join_order, shown_error
 from canvas.errors import CanvasError, ChordError
 from canvas.model import states
 from canvas.model.record import Record
@@ -128,5 +128,7 @@ def _fail_body(app: Canvas, effects: Effects, body: Signature[Any], error: Chord
         effects.record(record, in_run=HEADER in body.options)
     abandon(effects, body, Ending(states.FAILURE, shown, None, completer))
     abandon_rest(effects, body.options.get("chain"), Ending(states.FAILURE, error, None, completer))
+    later = errbacks_to_come(body)
     for request in body_errbacks(body):
-        run_errbacks(app, effects, request.errbacks, request, shown, None)
+        now = [errback for errback in request.errbacks or () if maybe_signature(errback) not in later]
+        run_errbacks(app, effects, now, request, shown, None)

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from canvas.errors import CompositionError, EncodeError
 from canvas.model.current import current_app
+from canvas.model.cycle import refuse_cycles
 from canvas.model.flow import Entry, Source
+from canvas.model.misuse import advice
 from canvas.model.run import Bind, Edge
 from canvas.model.signature import Signature
 from canvas.model.spread import chunks
@@ -250,7 +252,8 @@ class Workflow:
 
     def _check_signature(self, name: str, sig: Any) -> None:
         if not isinstance(sig, Signature):
-            raise CompositionError(f"{name}: expected a signature, such as task.s(…); got {sig!r:.100}")
+            raise CompositionError(f"{name}: expected a signature, such as task.s(…); got {sig!r:.100}{advice(sig)}")
+        refuse_cycles(sig)
         if sig.subtask_type == "chain" and not sig._members():
             raise CompositionError(f"{name}: an empty chain has no result; expected at least one step")
 

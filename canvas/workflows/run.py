@@ -145,7 +145,7 @@ class Run:
             number = self._numbers[name]
         except KeyError:
             raise KeyError(f"run {self.id} has no node {name!r}; it has {', '.join(self._numbers)}") from None
-        return AsyncResult(task_id_of(self._place(number)), app=self.app)
+        return self.app.AsyncResult(task_id_of(self._place(number)))
 
     def __iter__(self) -> Any:
         return iter(self._numbers)
@@ -158,7 +158,7 @@ class Run:
     @property
     def result(self) -> AsyncResult:
         """The run itself: SUCCESS, or FAILURE with WorkflowFailed, when it has ended. Stock workers do not store it."""
-        return AsyncResult(self.id, app=self.app)
+        return self.app.AsyncResult(self.id)
 
     @property
     def state(self) -> str:

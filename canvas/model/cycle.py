@@ -1,0 +1,143 @@
+"""Cycles of signatures: a chain among its own steps, a callback that calls itself back."""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import wraps
+from typing import Any, NoReturn, TypeVar, cast
+
+from canvas.errors import CycleError
+
+M = TypeVar("M", bound=Callable[..., Any])
+
+
+_LINKS = ("link", "link_error", "chain", "chord")
+
+
+def refusing_cycles(method: M) -> M:
+    """A method of signatures that calls itself on what they are made of, as one that refuses cycles."""
+
+    @wraps(method)
+    def call(sig: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(sig, *args, **kwargs)
+        except (RecursionError, CycleError) as exc:
+            refused(exc, sig)
+
+    return cast(M, call)
+
+
+def refused(exc: Exception, *values: Any) -> NoReturn:
+    """Raise CycleError for a recursion without end, if that is why; without the thousand frames of the recursion."""
+    if isinstance(exc, RecursionError):
+        refuse_cycles(*values)
+        raise exc
+    raise exc.with_traceback(None) from None
+
+
+def check_composed(sig: Mapping[str, Any]) -> None:
+    """``refuse_cycles`` for members and callbacks alone: at the price of a look at each signature."""
+    done: set[int] = set()
+    path: list[tuple[int, Iterator[Any]]] = [(id(sig), iter(_composed_of(sig)))]
+    opened = {id(sig)}
+    while path:
+        found = next(path[-1][1], None)
+        if found is None:
+            done.add(path[-1][0])
+            opened.discard(path.pop()[0])
+        elif id(found) in opened:
+            refuse_cycles(sig)
+        elif id(found) not in done and (inside := _composed_of(found)):
+            opened.add(id(found))
+            path.append((id(found), iter(inside)))
+
+
+def _composed_of(sig: Any) -> list[Any]:
+    """The signatures that a signature, or the group that is a chord's header, is made of."""
+    if not isinstance(sig, dict):
+        return []
+    found: list[Any] = []
+    kwargs, options = sig.get("kwargs"), sig.get("options")
+    if sig.get("subtask_type") and isinstance(kwargs, dict):
+        for name in ("tasks", "header", "body"):
+            _add(found, kwargs.get(name))
+    if options and isinstance(options, dict):
+        for name in _LINKS:
+            _add(found, options.get(name))
+    return found
+
+
+def _add(found: list[Any], given: Any) -> None:
+    if isinstance(given, dict):
+        found.append(given)
+    elif isinstance(given, list | tuple):
+        found.extend(given)
+
+
+def refuse_cycles(*values: Any) -> None:
+    """Raise CycleError, with the path, where a signature contains itself.
+
+    ``values`` are signatures, their wire forms, or containers of these. Members, callbacks, errbacks and arguments are
+    followed, each object once.
+    """
+    done: set[int] = set()
+    for value in values:
+        _search(value, done)
+
+
+def _search(start: Any, done: set[int]) -> None:
+    """Depth first, without recursion: a cycle is usually found by a recursion that did not end."""
+    path: list[tuple[Any, str, Iterator[tuple[str, Any]]]] = []
+    open_ids: dict[int, int] = {}
+
+    def enter(value: Any, step: str) -> None:
+        open_ids[id(value)] = len(path)
+        path.append((value, step, _parts(value)))
+
+    if _is_container(start):
+        enter(start, "")
+    while path:
+        value, _, parts = path[-1]
+        found = next(parts, None)
+        if found is None:
+            path.pop()
+            del open_ids[id(value)]
+            done.add(id(value))
+            continue
+        step, part = found
+        if id(part) in open_ids:
+            circle = path[open_ids[id(part)] :]
+            if any(_is_signature(one) for one, _, _ in circle):
+                raise CycleError(f"cycle: {_described(circle, step)}: a signature cannot contain itself") from None
+        elif id(part) not in done and _is_container(part):
+            enter(part, step)
+
+
+def _parts(value: Any) -> Iterator[tuple[str, Any]]:
+    """What a container holds, each with its place in it."""
+    if isinstance(value, Mapping):
+        yield from ((f".{key}", part) for key, part in value.items())
+    else:
+        yield from ((f"[{at}]", part) for at, part in enumerate(value))
+
+
+def _is_container(value: Any) -> bool:
+    return isinstance(value, dict | list | tuple)
+
+
+def _is_signature(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("task"), str) and "options" in value
+
+
+def _described(circle: list[tuple[Any, str, Any]], last: str) -> str:
+    """``add.options.link[0] → add``: each signature, and the place in it of the next."""
+    first = next(at for at, (value, _, _) in enumerate(circle) if _is_signature(value))
+    # It starts at a signature, wherever it was entered.
+    steps = [step for _, step, _ in circle[1:]] + [last]
+    turned = [(circle[at][0], steps[at]) for at in (*range(first, len(circle)), *range(first))]
+    text = ""
+    for value, step in turned:
+        if _is_signature(value):
+            text += f"{' → ' if text else ''}{value['task']}"
+        text += step
+    for field in ("kwargs", "options"):
+        text = text.replace(f".{field}.", ".")
+    return f"{text} → {turned[0][0]['task']}"
