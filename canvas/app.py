@@ -21,7 +21,6 @@ from canvas.config import Config, imported
 from canvas.control import Control
 from canvas.drivers import open_driver
 from canvas.drivers.base import Driver
-from canvas.eager import apply_eagerly, send_eagerly
 from canvas.errors import AlreadyRegistered, AlwaysEagerIgnored, ConfigurationError
 from canvas.events import Events, SentEvents
 from canvas.model.addresses import masked_url
@@ -516,7 +515,7 @@ class Canvas:
     ) -> Any:
         """Compile ``sig`` and send what starts it; the handle of its result (``None`` for an empty chain)."""
         if self.conf.task_always_eager:
-            return send_eagerly(self, sig, tuple(args), dict(kwargs), dict(options))
+            return self._send_eagerly(sig, tuple(args), dict(kwargs), options)
         plan = self.sender.plan(sig, args, kwargs, options)
         if self.sends_itself and sig.subtask_type is None:
             return self.sender.send_by_name(plan.dispatches[0])
@@ -527,7 +526,7 @@ class Canvas:
     ) -> Any:
         """``apply_signature`` on an event loop."""
         if self.conf.task_always_eager:
-            return send_eagerly(self, sig, tuple(args), dict(kwargs), dict(options))
+            return self._send_eagerly(sig, tuple(args), dict(kwargs), options)
         if self.sends_itself:
             # A program on an event loop has imported it already; all others do without.
             import asyncio
@@ -542,10 +541,20 @@ class Canvas:
         patched = own is not None and getattr(own, "__func__", None) is not Canvas.send_task
         return patched or type(self).send_task is not Canvas.send_task
 
+    def _send_eagerly(
+        self, sig: Signature[Any], args: tuple[Any, ...], kwargs: dict[str, Any], options: Mapping[str, Any]
+    ) -> Any:
+        from canvas.eager import send_eagerly
+
+        return send_eagerly(self, sig, args, kwargs, dict(options))
+
     def apply_eagerly(
         self, sig: Signature[Any], args: tuple[Any, ...], kwargs: dict[str, Any], options: Mapping[str, Any]
     ) -> Any:
         """Run ``sig`` in this process; an EagerResult."""
+        # Most programs run nothing in their own process.
+        from canvas.eager import apply_eagerly
+
         return apply_eagerly(self, sig, args, kwargs, dict(options))
 
     def plan(

@@ -79,9 +79,11 @@ def _unexpected(task: str, name: str, expected: str, value: Any) -> InvalidTaskE
     return InvalidTaskError(f"{task}: {name}: expected {expected}; got {type(value).__name__} {value!r:.100}")
 
 
+CONNECTIONS = ("producer", "publisher", "connection", "router", "result_cls")
+"""Options that Celery sends by."""
 _TEXT = ("task_id", "group_id", "root_id", "parent_id", "shadow", "serializer", "compression", "argsrepr", "kwargsrepr")
 _CHECKS: dict[str, Callable[[str, str, Any], None]] = {
-    **dict.fromkeys(("producer", "publisher", "connection", "router", "result_cls"), _meaningless),
+    **dict.fromkeys(CONNECTIONS, _meaningless),
     **dict.fromkeys(_TEXT, _text),
     **dict.fromkeys(("time_limit", "soft_time_limit", "countdown"), _seconds),
     **dict.fromkeys(("link", "link_error"), _links),

@@ -6,7 +6,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from canvas.backend import NO_CHORD_BACKEND
-from canvas.call_check import check_limits, check_options, embedded
+from canvas.call_check import CONNECTIONS, check_limits, check_options, embedded
 from canvas.client import Ambient, Outgoing
 from canvas.drivers.base import Delays
 from canvas.drivers.delays import delays
@@ -171,6 +171,7 @@ class Sender:
         if sig.subtask_type in _COMPOSITES or type(sig).__name__ == "chunks":
             from canvas.graph.compile import compile
 
+            options = {name: value for name, value in options.items() if name not in CONNECTIONS}
             plan = compile(
                 sig, args, kwargs, options, new_id=app.new_id, reply_to=app.oid,
                 errback_on_header=bool(app.conf.task_allow_error_cb_on_chord_header),

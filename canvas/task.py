@@ -286,11 +286,25 @@ class Task(Generic[R]):
         kwargs: Mapping[str, Any] | None = None,
         link: Any = None,
         link_error: Any = None,
+        task_id: str | None = None,
+        retries: int = 0,
+        throw: bool | None = None,
+        logfile: Any = None,
+        loglevel: Any = None,
+        headers: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> Any:
-        """Run it here and now; returns an EagerResult with what a worker would have stored."""
+        """Run it here and now; returns an EagerResult with what a worker would have stored.
+
+        ``retries``: how often it was retried before. ``throw``: its exception is raised, as with
+        ``task_eager_propagates``. ``logfile`` and ``loglevel`` are only kept in the request.
+        """
         self._check_registered()
-        given = self._call_options(None, None, link, link_error, None, options)
+        named = {"throw": throw, "logfile": logfile, "loglevel": loglevel, "headers": headers}
+        options.update({name: value for name, value in named.items() if value is not None})
+        if retries:
+            options["retries"] = retries
+        given = self._call_options(task_id, None, link, link_error, None, options)
         return self.app.apply_eagerly(self.signature(args, kwargs), (), {}, given)
 
     def exec_options(self) -> dict[str, Any]:

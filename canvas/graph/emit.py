@@ -138,8 +138,8 @@ class Emission:
         return body
 
     def _ends_with(self, units: list[str], chord: Wire) -> Wire:
-        """A body that is a chord, as a chain of one step: when the header fails, a Celery worker ends the id in the body's
-        own options, and calls the errbacks there. A chord has its header's id there, and no errbacks."""
+        """A body that is a chord, as a chain of one step: when the header fails, a Celery worker ends the id in the
+        body's options, and calls the errbacks there. A chord has its own header's id there, and no errbacks."""
         errbacks = _distinct(_errbacks(chord))
         options = {"task_id": self._pending_results(units).id, **({"link_error": errbacks} if errbacks else {})}
         return _wire("celery.chain", (), {"tasks": [chord]}, options, "chain", False)

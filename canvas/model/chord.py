@@ -1,6 +1,6 @@
 """A chord: a header of parallel signatures and a body that takes the list of their results (SEMANTICS.md §5)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from reprlib import recursive_repr
 from typing import Any
 
@@ -79,6 +79,44 @@ class chord(Signature[Any]):
 
     def __call__(self, body: Any = None, **options: Any) -> Any:
         return self.apply_async((), {"body": body} if body is not None else {}, **options)
+
+    def apply_async(
+        self,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        task_id: str | None = None,
+        producer: Any = None,
+        publisher: Any = None,
+        connection: Any = None,
+        router: Any = None,
+        result_cls: Any = None,
+        **options: Any,
+    ) -> Any:
+        """As of any signature. ``task_id`` is the body's, ``kwargs["body"]`` a body in place of its own.
+
+        What Celery sends by (``producer`` to ``result_cls``) has no meaning here, and is warned of.
+        """
+        named = {"task_id": task_id, "producer": producer, "publisher": publisher, "connection": connection}
+        named |= {"router": router, "result_cls": result_cls}
+        return super().apply_async(
+            args, kwargs, **options, **{name: value for name, value in named.items() if value is not None}
+        )
+
+    def apply(
+        self,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        propagate: bool = True,
+        body: Any = None,
+        **options: Any,
+    ) -> Any:
+        """As of any signature. ``body``: one in place of its own.
+
+        A failed header is never raised, whatever ``propagate`` says: the result is what a worker would have stored.
+        """
+        if body is not None:
+            kwargs = {**(kwargs or {}), "body": body}
+        return super().apply(args, kwargs, **options)
 
     def __length_hint__(self) -> int:
         return sum(part_count(task) for task in self.header)

@@ -45,14 +45,35 @@ class group(Signature[list[Any]]):
         return True
 
     def apply_async(
-        self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+        self,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        add_to_parent: bool = True,
+        producer: Any = None,
+        link: Any = None,
+        link_error: Any = None,
+        **options: Any,
     ) -> Any:
-        """As of any signature. Raises TypeError for callbacks: a group has no one result to call them with."""
-        if options.get("link") is not None:
-            raise TypeError("Cannot add link to group: use a chord")
-        if options.get("link_error") is not None:
-            raise TypeError("Cannot add link to group: do that on individual tasks")
-        return super().apply_async(args, kwargs, **options)
+        """As of any signature. ``add_to_parent``: a task that sends it counts its result among its children.
+
+        Raises TypeError for callbacks: a group has no one result to call them with.
+        """
+        _refuse_links(link, link_error)
+        return super().apply_async(args, kwargs, **_given(options, add_to_parent, producer))
+
+    async def aapply_async(
+        self,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        add_to_parent: bool = True,
+        producer: Any = None,
+        link: Any = None,
+        link_error: Any = None,
+        **options: Any,
+    ) -> Any:
+        """``apply_async``, without blocking the event loop."""
+        _refuse_links(link, link_error)
+        return await super().aapply_async(args, kwargs, **_given(options, add_to_parent, producer))
 
     @refusing_cycles
     def set_immutable(self, immutable: bool) -> None:
@@ -113,6 +134,19 @@ class group(Signature[list[Any]]):
         if not self.tasks:
             return "group(<empty>)"
         return shorten_names(self.tasks[0].task, f"group({tuple(self.tasks)!r})")
+
+
+def _refuse_links(link: Any, link_error: Any) -> None:
+    if link is not None:
+        raise TypeError("Cannot add link to group: use a chord")
+    if link_error is not None:
+        raise TypeError("Cannot add link to group: do that on individual tasks")
+
+
+def _given(options: dict[str, Any], add_to_parent: bool, producer: Any) -> dict[str, Any]:
+    if not add_to_parent:
+        options["add_to_parent"] = False
+    return options if producer is None else {**options, "producer": producer}
 
 
 def members_of(tasks: tuple[Any, ...]) -> list[Signature[Any]]:
