@@ -516,6 +516,8 @@ class Canvas:
         """Compile ``sig`` and send what starts it; the handle of its result (``None`` for an empty chain)."""
         if self.conf.task_always_eager:
             return self._send_eagerly(sig, tuple(args), dict(kwargs), options)
+        if self.sender.streams(sig):
+            return self.sender.stream(sig, args, kwargs, options)
         plan = self.sender.plan(sig, args, kwargs, options)
         if self.sends_itself and sig.subtask_type is None:
             return self.sender.send_by_name(plan.dispatches[0])
@@ -532,6 +534,8 @@ class Canvas:
             import asyncio
 
             return await asyncio.to_thread(self.apply_signature, sig, args, kwargs, options)
+        if self.sender.streams(sig):
+            return await self.sender.astream(sig, args, kwargs, options)
         return await self.sender.asend(sig, self.sender.plan(sig, args, kwargs, options), options)
 
     @property

@@ -1,6 +1,6 @@
 """Send a signature: compile, encode, start its chords, publish, give the handle."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from math import ceil
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,6 +13,7 @@ from canvas.drivers.delays import delays
 from canvas.errors import DuplicateTask, EncodeError, NoResultBackend
 from canvas.model.current import current_request
 from canvas.model.cycle import refuse_cycles
+from canvas.model.lazy import LazyList
 from canvas.model.message import Publish
 from canvas.model.plan import Dispatch, Pending, Plan, single
 from canvas.model.settlement import Join, Lock
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _IN_WORKFLOW = ("chain", "chord", "group_id")
 _FEW = 100
 T = TypeVar("T")
+_GROUPS = ("group", "chord")
 _COMPOSITES = frozenset({"chain", "group", "chord"})
 
 
@@ -180,14 +182,66 @@ class Sender:
             if sig.route_name is not None:
                 options = {"route_name": sig.route_name, **options}
             plan = single(sig, args, kwargs, options, app.new_id)
+        self._check(plan, typed)
+        return plan
+
+    def _check(self, plan: Plan, typed: bool) -> None:
         for dispatch in plan.dispatches:
-            task = app.tasks.get(dispatch.task)
+            task = self._app.tasks.get(dispatch.task)
             if task is not None:
                 if typed:
                     task.check_arguments(dispatch.args, dispatch.kwargs)
                 check_limits(task, dispatch.options)
             self._check_embedded(dispatch)
-        return plan
+
+    def streams(self, sig: Signature[Any]) -> bool:
+        """Whether ``sig`` is sent in slices: a group or chord with an iterator of many members."""
+        if sig.subtask_type not in _GROUPS:
+            return False
+        if not isinstance(sig.kwargs.get("header" if sig.subtask_type == "chord" else "tasks"), LazyList):
+            return False
+        from canvas.graph.stream import streams
+
+        return streams(sig)
+
+    def stream(
+        self, sig: Signature[Any], args: Iterable[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> Any:
+        """Send ``sig`` in slices, each before the next is read; the handle of its result.
+
+        Where a member cannot be read or sent, those of the slices before are sent: as with Celery, a chord's body then
+        never runs.
+        """
+        for plan in self._plans(sig, args, kwargs, options):
+            result = self.send(sig, plan, options)
+        return result
+
+    async def astream(
+        self, sig: Signature[Any], args: Iterable[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> Any:
+        """``stream`` on an event loop; the iterator is read on the loop's thread."""
+        for plan in self._plans(sig, args, kwargs, options):
+            result = await self.asend(sig, plan, options)
+        return result
+
+    def _plans(
+        self, sig: Signature[Any], args: Iterable[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> Iterator[Plan]:
+        from canvas.graph.lower import Call
+        from canvas.graph.stream import stream
+
+        app = self._app
+        check_options(sig.task, {**sig.options, **options})
+        if sig.subtask_type == "chord" and app.driver.results is None:
+            raise NoResultBackend(NO_CHORD_BACKEND)
+        given = {name: value for name, value in options.items() if name not in CONNECTIONS}
+        plans = stream(
+            sig, Call(tuple(args), dict(kwargs), given), new_id=app.new_id, reply_to=app.oid,
+            errback_on_header=bool(app.conf.task_allow_error_cb_on_chord_header),
+        )  # fmt: skip
+        for plan in plans:
+            self._check(plan, typed=True)
+            yield plan
 
     def _check_embedded(self, dispatch: Dispatch) -> None:
         """Later steps' queues and chords, while there is somebody to tell."""

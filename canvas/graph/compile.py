@@ -9,7 +9,7 @@ from canvas.graph.emit import Emission
 from canvas.graph.lower import Call, Lowering
 from canvas.graph.steps import Graph
 from canvas.model.chain import normal_steps
-from canvas.model.chord import chord, header_members
+from canvas.model.chord import chord
 from canvas.model.collection import uncollected
 from canvas.model.cycle import check_composed, refuse_cycles
 from canvas.model.group import flat_members
@@ -84,7 +84,7 @@ def _as_applied(sig: Signature[Any], result: Pending, new_id: Callable[[], str])
     if sig.subtask_type == "group":
         return _first_sent(result)
     if isinstance(sig, chord):
-        header = _first_sent(result) if flat_members(header_members(sig.tasks)) else Pending(new_id(), None, [])
+        header = _first_sent(result) if flat_members(sig.header) else Pending(new_id(), None, [])
         return replace(result, parent=header)
     return result
 

@@ -45,6 +45,14 @@ class Emission:
         self.plan.result = self._pending_results(units)
         return self.plan
 
+    def pending(self, head: str) -> Pending:
+        """The result of what starts at ``head``."""
+        return self._pending_results(self._units(head))
+
+    def forget(self) -> None:
+        """Drop what was looked up of steps that have left the graph."""
+        self._sequences.clear()
+
     def _units(self, head: str) -> list[str]:
         """``head`` and the units after it; looked up once."""
         found = self._sequences.get(head)
@@ -62,13 +70,16 @@ class Emission:
             self._dispatch(node, chain)
             return
         join = join_of(self._graph, first)
-        if join is not None and chain:
-            self._body(join)["options"]["chain"] = chain
-        self._start_members(first, None if join is not None else chain)
+        self.start_members(first, chain)
         if join is not None:
             self.plan.barriers.append(self._barrier(first, join))
 
-    def _start_members(self, fork: str, rest: list[Any] | None) -> None:
+    def start_members(self, fork: str, rest: list[Any] | None) -> None:
+        """Send a group's members; ``rest`` follows the body of its chord, or each of them."""
+        join = join_of(self._graph, fork)
+        if join is not None and rest:
+            self._body(join)["options"]["chain"] = rest
+            rest = None
         for head, edge in edges(self._graph, fork, "member"):
             inner = join_of(self._graph, head) if head.startswith("fork:") else None
             if inner is not None:

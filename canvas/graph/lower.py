@@ -29,6 +29,19 @@ class Call:
     options: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class Opened:
+    """A group, or a chord's header, whose members are added one by one."""
+
+    fork: str
+    live: bool
+    call: Call
+    """What each member is called with."""
+    links: list[Any]
+    errbacks: list[Any]
+    """Callbacks of the whole, which are each member's."""
+
+
 class Lowering:
     """One signature tree on its way into one graph."""
 
@@ -148,15 +161,24 @@ class Lowering:
     def _group(self, sig: Signature[Any], call: Call, live: bool) -> Span:
         options = {**sig.options, **_given(call.options)}
         group_id = sig.options.get("task_id") or call.options.get("task_id") or self.new_id()
+        opened = self.open_group(group_id, options, call, live)
+        spans = [self.add_member(opened, index, member) for index, member in enumerate(flat_members(sig._members()))]
+        fork = opened.fork
+        return Span(fork, fork, [tail for span in spans for tail in span.tails])
+
+    def open_group(self, group_id: str, options: dict[str, Any], call: Call, live: bool) -> "Opened":
+        """A group whose members are to come; ``options``: its own and the call's."""
         # A Celery worker would let those of a group replace its members' own.
         links, errbacks = as_list(options.pop("link", None)), as_list(options.pop("link_error", None))
         fork = self._fork(group_id, options, live)
         inherited = {k: v for k, v in options.items() if k not in ("task_id", *LAST_STEP)} if live else {}
-        spans = []
-        for index, given in enumerate(flat_members(sig._members())):
-            member = self._linked(given, links, errbacks)
-            spans.append(self._member(fork, index, member, Call(call.args, call.kwargs, dict(inherited)), live))
-        return Span(fork, fork, [tail for span in spans for tail in span.tails])
+        return Opened(fork, live, Call(call.args, call.kwargs, inherited), links, errbacks)
+
+    def add_member(self, opened: "Opened", index: int, given: Signature[Any]) -> Span:
+        """A member of a group, or of a chord's header."""
+        member, call = self._linked(given, opened.links, opened.errbacks), opened.call
+        mine = Call(call.args, call.kwargs, dict(call.options))
+        return self._member(opened.fork, index, member, mine, opened.live)
 
     def _fork(self, group_id: str, options: dict[str, Any], live: bool) -> str:
         key = fork_key(group_id)
@@ -178,28 +200,38 @@ class Lowering:
     # -- side by side, then together
 
     def _chord(self, sig: chord, call: Call, live: bool) -> Span:
+        header = header_parts(sig.tasks)
+        if not header:
+            return self._headless(sig, call, live)
+        opened, tail = self.open_chord(sig, call, live)
+        spans = [self.add_member(opened, index, member) for index, member in enumerate(header)]
+        for index, span in enumerate(spans):
+            self.add_parts(opened, index, span)
+        return Span(opened.fork, tail.exit, tail.tails)
+
+    def open_chord(self, sig: chord, call: Call, live: bool) -> tuple["Opened", Span]:
+        """A chord whose header is to come, and its body."""
+        body, options, kwargs = self._call_of(sig, call, live)
+        args = (*call.args, *sig.args) if call.args and not sig.immutable else tuple(sig.args)
+        fork = self._fork(_header_id(sig) or self.new_id(), options, live)
+        inherited = header_options(options) if live else {}
+        opened = Opened(fork, live, Call(args, kwargs, inherited), [], [])
+        return opened, self._joined(fork.removeprefix("fork:"), body, options, live)
+
+    def _call_of(self, sig: chord, call: Call, live: bool) -> tuple[Signature[Any], dict[str, Any], dict[str, Any]]:
+        """What a call makes of a chord: its body, its options, the keyword arguments of its header."""
         kwargs = {**sig.kwargs.get("kwargs", {}), **call.kwargs}
         body = body_of(sig, kwargs.pop("body", None))
         options = {**sig.options, **_given(call.options)} if live else dict(sig.options)
-        args = (*call.args, *sig.args) if call.args and not sig.immutable else tuple(sig.args)
-        header = header_parts(sig.tasks)
-        body = self._body(sig, body, options, call, live)
-        if not header:
-            if not live:  # nobody sends the chord, which would give its options to the body
-                body = body.with_fields(options=body._merge((), {}, body_options(options))[2])
-            return self._headless(body, _header_id(sig) or self.new_id(), live)
-        fork = self._fork(_header_id(sig) or self.new_id(), options, live)
-        group_id = fork.removeprefix("fork:")
-        inherited = header_options(options) if live else {}
-        spans = [
-            self._member(fork, index, member, Call(args, kwargs, dict(inherited)), live)
-            for index, member in enumerate(header)
-        ]
-        return self._joined(fork, group_id, spans, body, options, live)
+        return self._body(sig, body, options, call, live), options, kwargs
 
-    def _headless(self, body: Signature[Any], group_id: str, live: bool) -> Span:
+    def _headless(self, sig: chord, call: Call, live: bool) -> Span:
         """With no header there is nothing to wait for: the body starts with an empty list (H7), as one of the header's
         group (R3)."""
+        body, options, _ = self._call_of(sig, call, live)
+        if not live:  # nobody sends the chord, which would give its options to the body
+            body = body.with_fields(options=body._merge((), {}, body_options(options))[2])
+        group_id = _header_id(sig) or self.new_id()
         span = self.lower(body, Call(([],)), live)
         for tail in span.tails:
             self.graph.nodes[tail].setdefault("belongs", group_id)
@@ -237,32 +269,23 @@ class Lowering:
             _link_error_to_body(body, errback)
         return body
 
-    def _joined(
-        self,
-        fork: str,
-        group_id: str,
-        spans: list[Span],
-        body: Signature[Any],
-        options: dict[str, Any],
-        live: bool,
-    ) -> Span:
+    def _joined(self, group_id: str, body: Signature[Any], options: dict[str, Any], live: bool) -> Span:
+        """A chord's join and body; where the body ends."""
         key = join_key(group_id)
         chained = body.subtask_type == "chain"
         units = len(normal_steps(body._members())) if chained else 1
         kept = _left_to_chain(body.options) if chained else {}
         join = Join(group_id, options, live, units, chained and units > 1, kept)
         self.graph.add_node(key, node=join)
-        self._parts(fork, key, spans)
         tail = self.lower(body, Call(), live=False)
         self.graph.add_edge(key, tail.head, kind="body", index=0)
-        return Span(fork, tail.exit, tail.tails)
+        return tail
 
-    def _parts(self, fork: str, join: str, spans: list[Span]) -> None:
-        """Each member's value is a part; a member that ends in a group gives one per member of that."""
-        for index, span in enumerate(spans):
-            nested = span.exit.startswith("fork:")
-            for inner, tail in enumerate(span.tails):
-                self.graph.add_edge(tail, join, kind="part", index=inner if nested else index)
+    def add_parts(self, opened: "Opened", index: int, span: Span) -> None:
+        """A header member's value is a part; a member that ends in a group gives one per member of that."""
+        join, nested = join_key(opened.fork.removeprefix("fork:")), span.exit.startswith("fork:")
+        for inner, tail in enumerate(span.tails):
+            self.graph.add_edge(tail, join, kind="part", index=inner if nested else index)
 
 
 def _without_links(options: dict[str, Any]) -> dict[str, Any]:

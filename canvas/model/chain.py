@@ -8,9 +8,10 @@ from reprlib import recursive_repr
 from typing import Any
 
 from canvas.errors import CompositionError
-from canvas.model.chord import chord, header_members
+from canvas.model.chord import chord
 from canvas.model.cycle import refuse_cycles, refusing_cycles
 from canvas.model.group import flat_members, group
+from canvas.model.lazy import LazyList
 from canvas.model.misuse import advice
 from canvas.model.run import HEADER
 from canvas.model.signature import Signature, as_list, maybe_signature, shorten_names, subtype
@@ -208,7 +209,14 @@ def ends_in_group(sig: Any) -> bool:
 
 def unrolled(sig: Signature[Any]) -> Signature[Any]:
     """The member of a one-member group; anything else as it is."""
-    return sig.tasks[0] if isinstance(sig, group) and len(sig.tasks) == 1 else sig
+    return sig.tasks[0] if isinstance(sig, group) and _has_one(sig.tasks) else sig
+
+
+def _has_one(tasks: list[Signature[Any]]) -> bool:
+    """Whether there is one, without reading more than two."""
+    if isinstance(tasks, LazyList):
+        return tasks.at_least(1) and not tasks.at_least(2)
+    return len(tasks) == 1
 
 
 def is_empty_group(sig: Any) -> bool:
@@ -301,7 +309,7 @@ def header_parts(tasks: Any) -> list[Signature[Any]]:
     """The members of a chord's header, each with a task at its end where all end in nothing: in groups without members,
     behind chords. No part would be counted, and the chord would wait for ever; that task's value is the empty list.
     """
-    members = flat_members(header_members(tasks))
+    members = flat_members(tasks.tasks if isinstance(tasks, group) else map(maybe_signature, tasks))
     ended = _all_ended(members, ())
     return members if ended is None else ended
 

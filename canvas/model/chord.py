@@ -1,12 +1,14 @@
 """A chord: a header of parallel signatures and a body that takes the list of their results (SEMANTICS.md §5)."""
 
 from collections.abc import Iterable, Mapping
+from itertools import chain as chained
 from reprlib import recursive_repr
 from typing import Any
 
 from canvas.errors import CompositionError
 from canvas.model.cycle import refusing_cycles
 from canvas.model.group import group
+from canvas.model.lazy import copied
 from canvas.model.misuse import advice
 from canvas.model.run import HEADER
 from canvas.model.signature import Signature, maybe_signature, shorten_names, subtype
@@ -76,6 +78,14 @@ class chord(Signature[Any]):
 
     def _members(self) -> list[Signature[Any]]:
         return [*self.header, self.body] if self.body is not None else list(self.header)
+
+    @refusing_cycles
+    def _given_app(self) -> Any:
+        if self._app is not None:
+            return self._app
+        # A header that is not read yet is read no further than to its first app.
+        members = chained(self.header, () if self.body is None else (self.body,))
+        return next((app for task in members if (app := task._given_app()) is not None), None)
 
     def __call__(self, body: Any = None, **options: Any) -> Any:
         return self.apply_async((), {"body": body} if body is not None else {}, **options)
@@ -153,8 +163,8 @@ class chord(Signature[Any]):
 
     def _clone_kwargs(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         header, body = kwargs["header"], kwargs.get("body")
-        copied = header.clone() if isinstance(header, group) else [task.clone() for task in header]
-        return {**kwargs, "header": copied, "body": body.clone() if body is not None else None}
+        tasks = header.clone() if isinstance(header, group) else copied(header, _clone)
+        return {**kwargs, "header": tasks, "body": body.clone() if body is not None else None}
 
     def _adopt(self, kwargs: dict[str, Any], app: Any) -> dict[str, Any]:
         header = kwargs.get("header")
@@ -219,12 +229,20 @@ def header_members(header: Any) -> list[Signature[Any]]:
         header = maybe_signature(header)
     if isinstance(header, Signature):
         if header.subtask_type in ("group", "chain"):
-            return list(header._members())
+            return copied(header._members(), _same)
         return [header]
     if not isinstance(header, Iterable):
         raise CompositionError(f"a chord's header takes signatures; got {header!r:.200}{advice(header)}")
     # What is composed has copies of what it is made of.
-    return [task.clone() for task in group(header).tasks]
+    return copied(group(header).tasks, _clone)
+
+
+def _clone(task: Signature[Any]) -> Signature[Any]:
+    return task.clone()
+
+
+def _same(task: Signature[Any]) -> Signature[Any]:
+    return task
 
 
 _HEADER_LACKS = ("link", "link_error", "task_id", "chain", "chord", "group_id", "group_index", "reply_to", HEADER)

@@ -1,11 +1,12 @@
 """A group: signatures that run side by side (SEMANTICS.md §3)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from reprlib import recursive_repr
 from typing import Any, TypeVar
 
 from canvas.errors import CompositionError
 from canvas.model.cycle import refusing_cycles
+from canvas.model.lazy import LazyList, copied
 from canvas.model.misuse import advice
 from canvas.model.signature import Signature, maybe_signature, shorten_names, subtype
 from canvas.model.stamping import stamp_group
@@ -15,7 +16,11 @@ R = TypeVar("R")
 
 @subtype("group")
 class group(Signature[list[Any]]):
-    """``group(a, b)``, ``group([a, b])``, ``group(s for …)``; an iterable is consumed once, here."""
+    """``group(a, b)``, ``group([a, b])``, ``group(s for …)``.
+
+    What an iterator gives is read when it is needed: sent by itself, or as the header of a chord, the group leaves in
+    slices, the first of them before the rest is read.
+    """
 
     def __init__(self, *tasks: Any, **options: Any) -> None:
         app = options.pop("app", None)
@@ -101,7 +106,7 @@ class group(Signature[list[Any]]):
         return self
 
     def _clone_kwargs(self, kwargs: dict[str, Any]) -> dict[str, Any]:
-        return {**kwargs, "tasks": [task.clone() for task in kwargs["tasks"]]}
+        return {**kwargs, "tasks": copied(kwargs["tasks"], _clone)}
 
     def _adopt(self, kwargs: dict[str, Any], app: Any) -> dict[str, Any]:
         tasks = kwargs.get("tasks")
@@ -154,18 +159,37 @@ def members_of(tasks: tuple[Any, ...]) -> list[Signature[Any]]:
     if len(tasks) == 1:
         only = tasks[0]
         if isinstance(only, group):
-            return list(only.tasks)
+            return copied(only.tasks, _same)
         if isinstance(only, Signature):
             return [only.clone()]
         if isinstance(only, dict):
             return [maybe_signature(only)]
         if not isinstance(only, Iterable):
             raise CompositionError(f"a group takes signatures; got {only!r:.200}{advice(only)}")
+        if isinstance(only, LazyList):
+            return only.fork(_same)
+        if isinstance(only, Iterator):
+            return LazyList(enumerate(only), _numbered_member)
         tasks = tuple(only)
-    for position, task in enumerate(tasks):
-        if not isinstance(task, dict):
-            raise CompositionError(f"a group takes signatures; member {position} is {task!r:.200}{advice(task)}")
-    return [maybe_signature(task) for task in tasks]
+    return [_member(position, task) for position, task in enumerate(tasks)]
+
+
+def _member(position: int, task: Any) -> Signature[Any]:
+    if not isinstance(task, dict):
+        raise CompositionError(f"a group takes signatures; member {position} is {task!r:.200}{advice(task)}")
+    return maybe_signature(task)  # type: ignore[no-any-return]
+
+
+def _numbered_member(numbered: tuple[int, Any]) -> Signature[Any]:
+    return _member(*numbered)
+
+
+def _clone(task: Signature[Any]) -> Signature[Any]:
+    return task.clone()
+
+
+def _same(task: Signature[Any]) -> Signature[Any]:
+    return task
 
 
 def flat_members(tasks: Iterable[Signature[Any]]) -> list[Signature[Any]]:

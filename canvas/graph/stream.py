@@ -1,0 +1,116 @@
+"""A group, or a chord, whose members an iterator gives: read, compiled and handed over in slices.
+
+What is sent is forgotten, but for the members' results: the graph holds one slice at a time.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+from canvas.graph.check import check
+from canvas.graph.emit import Emission
+from canvas.graph.lower import Call, Lowering, Opened
+from canvas.graph.steps import body_units, edges, join_of
+from canvas.model.chord import chord
+from canvas.model.collection import uncollected
+from canvas.model.cycle import check_composed
+from canvas.model.group import flat_members
+from canvas.model.lazy import LazyList, unread
+from canvas.model.plan import Barrier, Pending, Plan
+from canvas.model.signature import Signature
+
+SLICE = 200
+"""Members in a slice."""
+
+
+def streams(sig: Signature[Any]) -> bool:
+    """Whether it is worth it: there are more members to read than a slice has."""
+    return unread(sig.kwargs.get("header" if sig.subtask_type == "chord" else "tasks"), SLICE)
+
+
+class Stream:
+    """One application of a group or chord, as plans to be sent one after the other."""
+
+    def __init__(self, sig: Signature[Any], call: Call, lowering: Lowering) -> None:
+        """Raises CompositionError for a chord without a body."""
+        self._lowering = lowering
+        call.options = {key: value for key, value in call.options.items() if value is not None}
+        rest = [*(call.options.pop("chain", None) or ()), *(sig.options.get("chain") or ())] or None
+        if "chain" in sig.options:
+            sig = sig.with_fields(options={key: value for key, value in sig.options.items() if key != "chain"})
+        self._emission = Emission(lowering.graph, False, rest)
+        self._rest = rest
+        self._opened = self._open(sig, call)
+        self._join = join_of(lowering.graph, self._opened.fork)
+        self._members: LazyList[Signature[Any]] = sig.kwargs["header" if isinstance(sig, chord) else "tasks"]
+        self._results: list[Pending] = []
+        self._count = self._parts = 0
+
+    def _open(self, sig: Signature[Any], call: Call) -> Opened:
+        if isinstance(sig, chord):
+            return self._lowering.open_chord(sig, call, True)[0]
+        options = {**sig.options, **call.options}
+        group_id = sig.options.get("task_id") or call.options.get("task_id") or self._lowering.new_id()
+        return self._lowering.open_group(group_id, options, call, True)
+
+    def plans(self) -> Iterator[Plan]:
+        """Plans of one slice each; the last has the chord to start before it is sent, and the result.
+
+        Raises CompositionError for a member that cannot be compiled; what was handed over before is not undone.
+        """
+        members = iter(self._members)
+        slice_, following = list(islice(members, SLICE)), list(islice(members, SLICE))
+        while following:
+            yield self._plan(slice_)
+            slice_, following = following, list(islice(members, SLICE))
+        last = self._plan(slice_)
+        if self._join is not None and not self._parts:
+            # All end in groups of nothing: one part, of the empty list, lets the body run.
+            nothing: Signature[Any] = Signature("celery.accumulate", ([],), {"index": 0}, immutable=True)
+            last.dispatches += self._plan([nothing]).dispatches
+        yield self._ended(last)
+
+    def _plan(self, given: list[Signature[Any]]) -> Plan:
+        graph, emission, kept = self._lowering.graph, self._emission, set(self._lowering.graph)
+        with uncollected():
+            for member in flat_members(given):
+                check_composed(member)
+                span = self._lowering.add_member(self._opened, self._count, member)
+                if self._join is not None:
+                    self._lowering.add_parts(self._opened, self._count, span)
+                    self._parts += len(span.tails)
+                self._count += 1
+            check(graph)
+            emission.plan = Plan()
+            emission.start_members(self._opened.fork, self._rest)
+            heads = [head for head, _ in edges(graph, self._opened.fork, "member")]
+            self._results += [emission.pending(head) for head in heads]
+            graph.remove_nodes_from([node for node in graph if node not in kept])
+            emission.forget()
+        return emission.plan
+
+    def _ended(self, plan: Plan) -> Plan:
+        header = Pending(self._opened.fork.removeprefix("fork:"), None, self._results)
+        if len(self._results) == 1 and self._results[0].members is not None:
+            header = self._results[0]
+        plan.result = plan.trail = header
+        if self._join is not None:
+            nested = any(result.members is not None for result in self._results)
+            structure = Pending(self._join.id, None, self._results).as_tuple() if nested else None
+            plan.barriers.append(Barrier(self._join.id, max(self._parts, 1), structure))
+            body = self._emission.pending(body_units(self._lowering.graph, self._join)[0])
+            plan.result = replace(body, parent=header)
+        return plan
+
+
+def stream(
+    sig: Signature[Any],
+    call: Call,
+    *,
+    new_id: Callable[[], str],
+    reply_to: str | None,
+    errback_on_header: bool,
+) -> Iterator[Plan]:
+    """The plans of one application of ``sig``, for which ``streams`` is true."""
+    return Stream(sig, call, Lowering(new_id, reply_to, errback_on_header)).plans()
