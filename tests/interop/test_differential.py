@@ -31,9 +31,9 @@ def compare(pairs, tree, call):
             )
 
 
-def differential(failing, examples):
+def differential(failing, examples, decorated=False):
     @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(tree=workflows.workflows(failing), call=workflows.calls)
+    @given(tree=workflows.workflows(failing, decorated), call=workflows.calls)
     def check(pairs, tree, call):
         assume(
             not workflows.loses(tree, call) and not workflows.forgets(tree) and not workflows.waits_for_nothing(tree)
@@ -53,6 +53,12 @@ def test_workflows_that_fail(pairs):
     differential(True, 100)(pairs)
 
 
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("failing", [False, True])
+def test_workflows_whose_composites_have_callbacks(pairs, failing):
+    differential(failing, 60, decorated=True)(pairs)
+
+
 def test_which_failure_a_nested_header_ends_with(pairs):
     """That of a group in it, though others come before."""
     first, inner, last = [workflows.Leaf(immutable=True, fails=True) for _ in range(3)]
@@ -61,6 +67,26 @@ def test_which_failure_a_nested_header_ends_with(pairs):
     for _ in range(4):
         compare(pairs, tree, {})
         compare_eager(pairs, tree, {})
+
+
+def test_groups_after_a_chord_of_nothing_run_once(pairs):
+    """A Celery client sends the last group once for each member of the one before."""
+    leaf = workflows.Leaf
+    tree = workflows.Chain(
+        [
+            workflows.Chord([], workflows.Group([])),
+            workflows.Group([leaf(), leaf()]),
+            workflows.Group([leaf(), leaf()]),
+        ]
+    )
+    for pair in pairs:
+        workflows.number(tree)
+        run = uuid.uuid4().hex
+        workflows.write(tree, pair, run).apply_async()
+        twice = pair.client == "celery"
+        notes = [note["tag"] for note in workflows.settled(pair, run, 6 if twice else 4)]
+        assert sorted(notes) == (["0", "1", "2", "2", "3", "3"] if twice else ["0", "1", "2", "3"])
+    assert workflows.repeats(tree)
 
 
 def records(pair, tree):

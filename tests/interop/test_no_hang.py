@@ -166,9 +166,9 @@ def test_a_revoked_header_task_fails_the_body_on_both(pairs, client):
 
 
 def test_a_body_that_is_a_chord_has_its_errbacks_called(pairs):
-    """A Celery worker calls none."""
-    for worker, calls in (("canvas", 1), ("celery", 0)):
-        pair = of(pairs, "canvas", worker)
+    """A Celery worker calls none of what a Celery client sends."""
+    for client, worker, calls in (("canvas", "canvas", 1), ("canvas", "celery", 1), ("celery", "celery", 0)):
+        pair = of(pairs, client, worker)
         key = pair.bench.new_key()
         body = pair.lib.chord(
             [pair.s("ident"), pair.s("ident")], pair.s("ident").on_error(pair.s("errback_by_id", key))

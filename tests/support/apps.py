@@ -174,6 +174,14 @@ def define(app, exceptions, ledger):
         found = {"tag": tag, "args": [task_id], "id": request.id, "root": request.root_id, "parent": request.parent_id}
         note(run, json.dumps({**found, "group_index": request.group_index}))
 
+    @task(name="t.item")
+    def item(about):
+        tag, run, fails = about
+        note(run, json.dumps({"tag": tag, "args": [], "id": None, "root": None, "parent": None, "group_index": None}))
+        if fails:
+            raise ValueError(tag)
+        return tag
+
     @task(name="t.slow_step")
     def slow_step(seconds, key, name, *args):
         note(key, name)

@@ -9,9 +9,13 @@ import re
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import pairwise
 
+import celery
 from hypothesis import strategies as st
+
+from tests.support.apps import make
 
 IDLE_WITHIN = 20.0
 
@@ -30,25 +34,45 @@ class Leaf:
 
 
 @dataclass
-class Chain:
+class Spread:
+    """A call of ``map``, ``starmap`` or ``chunks``: a task for each of ``items`` items, the last of which may fail."""
+
+    kind: str
+    items: int
+    fails: bool = False
+    tag: int = field(default=-1, compare=False)
+
+
+@dataclass
+class Composite:
+    """What a chain, group or chord has in common: callbacks, an errback, and ``set(immutable=True)``."""
+
+    links: int = field(default=0, kw_only=True)
+    errback: bool = field(default=False, kw_only=True)
+    immutable: bool = field(default=False, kw_only=True)
+    tag: int = field(default=-1, compare=False, kw_only=True)
+
+
+@dataclass
+class Chain(Composite):
     steps: list
 
 
 @dataclass
-class Group:
+class Group(Composite):
     members: list
 
 
 @dataclass
-class Chord:
+class Chord(Composite):
     header: list
     body: object
 
 
 def number(tree, start=0):
-    """Give every leaf its number; the next free one."""
-    if isinstance(tree, Leaf):
-        tree.tag = start
+    """Give every leaf its number, and every composite its leaves'; the next free one."""
+    tree.tag = start
+    if isinstance(tree, Leaf | Spread):
         return start + 1
     for part in parts(tree):
         start = number(part, start)
@@ -64,7 +88,7 @@ def parts(tree):
 
 
 def leaves(tree):
-    if isinstance(tree, Leaf):
+    if isinstance(tree, Leaf | Spread):
         return [tree]
     return [leaf for part in parts(tree) for leaf in leaves(part)]
 
@@ -73,12 +97,39 @@ def write(tree, pair, run):
     """The workflow as ``pair``'s client writes it."""
     if isinstance(tree, Leaf):
         return _task(tree, pair, run)
-    written = [write(part, pair, run) for part in parts(tree)]
+    if isinstance(tree, Spread):
+        return _spread(tree, pair, run)
+    return _decorated(tree, _composite(tree, pair, [write(part, pair, run) for part in parts(tree)]), pair, run)
+
+
+def _composite(tree, pair, written):
     if isinstance(tree, Chain):
         return pair.lib.chain(*written)
     if isinstance(tree, Group):
         return pair.lib.group(written, app=pair.app)
     return pair.lib.chord(written[:-1], written[-1], app=pair.app)
+
+
+def _decorated(tree, sig, pair, run):
+    if tree.immutable:
+        sig.set(immutable=True)
+    for number in range(tree.links if len(getattr(sig, "tasks", ())) else 0):
+        sig.link(pair.s("step", tag=f"{_kind(tree)}{tree.tag}/link{number}", run=run))
+    if tree.errback:
+        sig.link_error(pair.s("step_failed", tag=f"{_kind(tree)}{tree.tag}/errback", run=run))
+    return sig
+
+
+def _kind(tree):
+    return type(tree).__name__.lower()
+
+
+def _spread(tree, pair, run):
+    items = [[f"{tree.tag}.{n}", run, tree.fails and n == tree.items - 1] for n in range(tree.items)]
+    task = pair.app.tasks["t.item"]
+    if tree.kind == "map":
+        return task.map(items)
+    return task.starmap([[item] for item in items]) if tree.kind == "starmap" else task.chunks([[i] for i in items], 2)
 
 
 def _task(leaf, pair, run):
@@ -156,10 +207,11 @@ class Observation:
     def __init__(self, pair, tree, result, notes, eager=False):
         self._pair = pair
         self._eager = eager
-        self._names = {note["id"]: note["tag"] for note in notes}
+        self._names = {note["id"]: note["tag"] for note in notes if note["id"] is not None}
         self._loose = _body_heads(tree)
-        self._first = {note["id"] for note in notes if note["parent"] is None}
         self.executions = Counter((note["tag"], self._named(note["args"])) for note in notes)
+        notes = [note for note in notes if note["id"] is not None]  # but for items of a map
+        self._first = {note["id"] for note in notes if note["parent"] is None}
         self.lineage = sorted({self._lineage(note) for note in notes})
         self.records = self._tree(result)
         self.children = sorted({(note["tag"], self._children(note["id"])) for note in notes})
@@ -222,7 +274,7 @@ def _body_heads(tree):
 
 
 def _heads(tree):
-    if isinstance(tree, Leaf):
+    if isinstance(tree, Leaf | Spread):
         return [str(tree.tag)]
     if isinstance(tree, Chain):
         return _heads(tree.steps[0])
@@ -239,23 +291,62 @@ def agree(ours, theirs):
 # -- what Celery does otherwise (docs/explanation/differences.md)
 
 
+class _Celery:
+    """Writes workflows as a client of Celery does, without a server."""
+
+    def __init__(self):
+        self.lib = celery
+        self.app = make("celery", "memory://", "cache+memory://")
+
+    def s(self, name, *args, **kwargs):
+        return self.app.tasks[f"t.{name}"].s(*args, **kwargs)
+
+    def si(self, name, *args, **kwargs):
+        return self.app.tasks[f"t.{name}"].si(*args, **kwargs)
+
+
+_as_celery = cache(_Celery)
+
+
 def repeats(tree):
-    """Celery runs what follows ``group | group``, and a chord that follows a chord that ends in a group, once for
-    each member of that group."""
-    if isinstance(tree, Chain):
-        steps = _flat(tree.steps)
-        if len(steps) > 2 and isinstance(steps[0], Group) and isinstance(steps[1], Group):
+    """Celery runs what follows a group that something other than a group's own members leads to (the body of a chord,
+    a second group) once for each member of that group: where its own signature has such a group in a chain."""
+    return _repeats(write(tree, _as_celery(), "run"))
+
+
+def _repeats(sig):
+    steps = _steps_of(sig)
+    for at, (before, _) in enumerate(pairwise(steps)):
+        kind = before.subtask_type
+        two = kind == "group" and steps[at + 1].subtask_type == "group" and len(steps) > at + 2
+        if two or (kind == "chord" and _gives_a_group(before)):
             return True
-        for before, after in pairwise(steps):
-            if isinstance(before, Chord) and isinstance(after, Chord) and _ends_in_group(before):
-                return True
-    return any(repeats(part) for part in parts(tree))
+    return any(map(_repeats, [part for step in steps for part in _parts_of(step)]))
 
 
-def _ends_in_group(tree):
-    if isinstance(tree, Chain):
-        return _ends_in_group(tree.steps[-1])
-    return isinstance(tree, Group) or (isinstance(tree, Chord) and _ends_in_group(tree.body))
+def _steps_of(sig):
+    """A signature as Celery's chain takes it: chains in it spliced, groups of one their member, empty groups left out."""
+    if sig.subtask_type == "group" and len(sig.tasks) == 1:
+        return _steps_of(sig.tasks[0])
+    if sig.subtask_type == "group" and not sig.tasks:
+        return []
+    return [unit for step in sig.tasks for unit in _steps_of(step)] if sig.subtask_type == "chain" else [sig]
+
+
+def _parts_of(sig):
+    if sig.subtask_type == "group":
+        return list(sig.tasks)
+    header = sig.tasks.tasks if hasattr(sig, "body") and hasattr(sig.tasks, "tasks") else getattr(sig, "tasks", ())
+    return [*header, sig.body] if sig.subtask_type == "chord" else []
+
+
+def _gives_a_group(sig):
+    """Whether it ends in a group, with members or without: something that follows is each member's."""
+    if sig.subtask_type == "chain":
+        return bool(sig.tasks) and _gives_a_group(sig.tasks[-1])
+    if sig.subtask_type == "chord":
+        return _gives_a_group(sig.body)
+    return sig.subtask_type == "group" and len(sig.tasks) != 1
 
 
 def waits_for_nothing(tree):
@@ -302,6 +393,13 @@ def _starts_with_chord(tree):
         first, *rest = _flat(tree.steps)
         return isinstance(first, Chord) or bool(rest and isinstance(first, Group)) or _starts_with_chord(first)
     return any(map(_starts_with_chord, tree.header if isinstance(tree, Chord) else parts(tree)))
+
+
+def replaces(tree):
+    """In Celery the callbacks of a chain that ends in a group replace those of the group's members."""
+    if isinstance(tree, Chain) and tree.links and _gives_a_group(write(tree, _as_celery(), "run")):
+        return True
+    return any(map(replaces, parts(tree)))
 
 
 def silent(tree):
@@ -368,8 +466,9 @@ leaf = st.builds(
 )
 
 
-def workflows(failing=False):
-    """Trees up to four levels deep; with ``failing``, tasks fail and have errbacks."""
+def workflows(failing=False, decorated=False):
+    """Trees up to four levels deep; with ``failing``, tasks fail and have errbacks; with ``decorated``, composites have
+    callbacks, errbacks and flags too, and there are maps."""
     task = leaf
     if failing:
         task = st.builds(
@@ -381,16 +480,23 @@ def workflows(failing=False):
             links=st.sampled_from([0, 0, 1]),
             errback=st.booleans(),
         )
-    trees = st.recursive(task, _composites, max_leaves=10)
-    return trees.filter(lambda tree: not repeats(tree) and not hangs(tree) and not silent(tree))
+    extras = {}
+    if decorated:
+        spread = st.builds(Spread, st.sampled_from(["map", "starmap"]), st.integers(0, 3))
+        task = st.one_of(task, task, task, spread)
+        extras = {"links": st.sampled_from([0, 0, 1]), "immutable": st.sampled_from([False, False, False, True])}
+        if failing:
+            extras["errback"] = st.booleans()
+    trees = st.recursive(task, lambda inner: _composites(inner, extras), max_leaves=10)
+    return trees.filter(lambda tree: not (repeats(tree) or hangs(tree) or silent(tree) or replaces(tree)))
 
 
-def _composites(inner):
+def _composites(inner, extras):
     member = inner.filter(lambda tree: not _is_group(tree))
     return st.one_of(
-        st.builds(Chain, st.lists(inner, min_size=2, max_size=4)).filter(_is_something),
-        st.builds(Group, st.lists(member, max_size=5)),
-        st.builds(Chord, st.lists(member, max_size=5), inner),
+        st.builds(Chain, st.lists(inner, min_size=2, max_size=4), **extras).filter(_is_something),
+        st.builds(Group, st.lists(member, max_size=5), **extras),
+        st.builds(Chord, st.lists(member, max_size=5), inner, **extras),
     )
 
 
