@@ -50,8 +50,9 @@ def apply_eagerly(app: Any, sig: Signature[Any], args: tuple[Any, ...], kwargs: 
 def send_eagerly(app: Any, sig: Signature[Any], args: tuple[Any, ...], kwargs: Options, options: Options) -> Any:
     """``apply_async`` under ``task_always_eager``. A call of one task that is not registered here is sent.
 
-    Raises TypeError when the arguments of one task do not fit it.
+    Raises TypeError when the arguments of one task do not fit it, CompositionError where it contains itself.
     """
+    refuse_cycles(sig)
     if _is_elsewhere(app, sig):
         return app.sender.send(sig, app.sender.plan(sig, args, kwargs, options), options)
     if sig.subtask_type is None and not isinstance(sig, chunks):
