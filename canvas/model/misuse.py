@@ -30,6 +30,7 @@ def refuse_pipe(operand: Any) -> NoReturn:
 def _task_name(value: Any) -> str | None:
     """What a task is called in its module; ``None`` for what is no task."""
     kind = type(value)
-    if isinstance(value, type) or not (hasattr(kind, "delay") or "_options" in getattr(value, "__dict__", ())):
+    # A shared task takes these from the app's task, which need not be there yet.
+    if isinstance(value, type) or not (hasattr(kind, "delay") or kind.__name__ == "SharedTask"):
         return None
     return str(value.name).rpartition(".")[2]
