@@ -31,9 +31,9 @@ def compare(pairs, tree, call):
             )
 
 
-def differential(failing, examples, decorated=False):
+def differential(failing, examples):
     @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(tree=workflows.workflows(failing, decorated), call=workflows.calls)
+    @given(tree=workflows.workflows(failing), call=workflows.calls)
     def check(pairs, tree, call):
         assume(
             not workflows.loses(tree, call) and not workflows.forgets(tree) and not workflows.waits_for_nothing(tree)
@@ -51,12 +51,6 @@ def test_workflows_that_succeed(pairs):
 @pytest.mark.timeout(300)
 def test_workflows_that_fail(pairs):
     differential(True, 100)(pairs)
-
-
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("failing", [False, True])
-def test_workflows_whose_composites_have_callbacks(pairs, failing):
-    differential(failing, 60, decorated=True)(pairs)
 
 
 def test_which_failure_a_nested_header_ends_with(pairs):
