@@ -18,11 +18,9 @@ from canvas.backend import Backend
 from canvas.call_check import check_call, warn_caller
 from canvas.client import Ambient, Client
 from canvas.config import Config, imported
-from canvas.control import Control
 from canvas.drivers import open_driver
 from canvas.drivers.base import Driver
 from canvas.errors import AlreadyRegistered, AlwaysEagerIgnored, ConfigurationError
-from canvas.events import Events, SentEvents
 from canvas.model.addresses import masked_url
 from canvas.model.current import NO_APP, called_task, current_request, set_current_app
 from canvas.model.ids import new_id
@@ -42,7 +40,9 @@ from canvas.wire.signing import Signer, signer
 F = TypeVar("F", bound=Callable[..., Any])
 
 if TYPE_CHECKING:
+    from canvas.control import Control
     from canvas.django import DjangoFixup
+    from canvas.events import Events, SentEvents
     from canvas.signals import Signal
     from canvas.workflows import Workflow
     from canvas.workflows.run import Run
@@ -481,8 +481,10 @@ class Canvas:
         return Sender(self)
 
     @cached_property
-    def events(self) -> Events:
+    def events(self) -> "Events":
         """What workers and clients tell."""
+        from canvas.events import Events
+
         return Events(self)
 
     def open_runs(self, persist: Callable[[Callable[[], Any]], Any]) -> Runs:
@@ -507,7 +509,9 @@ class Canvas:
         return Run.find(self, run)
 
     @cached_property
-    def sent_events(self) -> SentEvents:
+    def sent_events(self) -> "SentEvents":
+        from canvas.events import SentEvents
+
         return SentEvents(self)
 
     def apply_signature(
@@ -710,7 +714,9 @@ class Canvas:
         self.start(argv)
 
     @cached_property
-    def control(self) -> Control:
+    def control(self) -> "Control":
+        from canvas.control import Control
+
         return Control(self)
 
     def close(self) -> None:

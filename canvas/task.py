@@ -16,7 +16,6 @@ from canvas.model.misuse import refuse_pipe
 from canvas.model.request import Request
 from canvas.model.signature import Signature
 from canvas.model.spread import chunks, xmap, xstarmap
-from canvas.replacement import replacement
 from canvas.turns import Chooser, check_turns
 from canvas.unbound import CurrentApp, from_settings
 from canvas.validation import Models
@@ -474,9 +473,11 @@ class Task(Generic[R]):
     def replace(self, sig: Signature[Any]) -> Any:
         """Give this task's place in its workflow to ``sig``: ``return self.replace(sig)``.
 
-        What follows runs after ``sig``, with its result; this task ends here. Raises CompositionError for an empty
-        chain and for a signature that is part of a chord.
+        What follows runs after ``sig``, with its result; this task ends here. Raises ConfigurationError for an
+        empty chain and for a signature that is part of a chord.
         """
+        from canvas.replacement import replacement
+
         return self.on_replace(replacement(self.app, self.request, sig))
 
     def on_replace(self, sig: Signature[Any]) -> Any:

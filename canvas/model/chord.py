@@ -1,6 +1,6 @@
 """A chord: a header of parallel signatures and a body that takes the list of their results (SEMANTICS.md §5)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain as chained
 from reprlib import recursive_repr
 from typing import Any
@@ -8,8 +8,8 @@ from typing import Any
 from canvas.errors import CompositionError
 from canvas.model.cycle import refusing_cycles
 from canvas.model.group import group
-from canvas.model.lazy import copied
-from canvas.model.misuse import advice
+from canvas.model.lazy import LazyList, copied
+from canvas.model.misuse import advice, is_task
 from canvas.model.run import HEADER
 from canvas.model.signature import Signature, maybe_signature, shorten_names, subtype
 from canvas.model.stamping import stamp_chord
@@ -234,7 +234,15 @@ def header_members(header: Any) -> list[Signature[Any]]:
     if not isinstance(header, Iterable):
         raise CompositionError(f"a chord's header takes signatures; got {header!r:.200}{advice(header)}")
     # What is composed has copies of what it is made of.
-    return copied(group(header).tasks, _clone)
+    return copied(group(_with_tasks_called(header)).tasks, _clone)
+
+
+def _with_tasks_called(header: Iterable[Any]) -> Iterable[Any]:
+    """A header with ``task.s()`` in place of each task, as Celery takes it. An iterator stays unread."""
+    if isinstance(header, LazyList):
+        return header
+    members = (Signature(member) if is_task(member) else member for member in header)
+    return members if isinstance(header, Iterator) else list(members)
 
 
 def _clone(task: Signature[Any]) -> Signature[Any]:

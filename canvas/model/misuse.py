@@ -6,10 +6,17 @@ from typing import Any, NoReturn
 from canvas.model.record import Handle
 
 
+def is_task(value: Any) -> bool:
+    """Whether ``value`` is a task, and not a signature of one."""
+    kind = type(value)
+    # A shared task takes its attributes from the app's task, which need not be there yet.
+    return not isinstance(value, type) and (hasattr(kind, "delay") or kind.__name__ == "SharedTask")
+
+
 def advice(value: Any) -> str:
     """``"; write add.s(...)"`` and the like, to end a refusal with; empty for what is nothing known."""
-    if (task := _task_name(value)) is not None:
-        return f"; write {task}.s(...)"
+    if is_task(value):
+        return f"; write {str(value.name).rpartition('.')[2]}.s(...)"
     if isinstance(value, Handle):
         return "; write .s(...) instead of .delay(...): what is sent already cannot become part of a workflow"
     if inspect.isawaitable(value):
@@ -25,12 +32,3 @@ def advice(value: Any) -> str:
 def refuse_pipe(operand: Any) -> NoReturn:
     """Raise the TypeError of a ``|`` with an operand that is no signature."""
     raise TypeError(f"| takes signatures; got {operand!r:.100}{advice(operand)}")
-
-
-def _task_name(value: Any) -> str | None:
-    """What a task is called in its module; ``None`` for what is no task."""
-    kind = type(value)
-    # A shared task takes these from the app's task, which need not be there yet.
-    if isinstance(value, type) or not (hasattr(kind, "delay") or kind.__name__ == "SharedTask"):
-        return None
-    return str(value.name).rpartition(".")[2]

@@ -32,6 +32,9 @@ class Point:
     def __init__(self, x):
         self.x = x
 
+    def __repr__(self):
+        return "Point()"
+
     def __json__(self):
         return {"x": self.x}
 
