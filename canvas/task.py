@@ -8,7 +8,6 @@ from types import CoroutineType
 from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
 from canvas.annotations import annotate
-from canvas.backoff import retry_delay
 from canvas.call_check import check_call, merged_arguments
 from canvas.errors import CompositionError, MaxRetriesExceededError, NotRegistered, OperationalError, Replaced, Retry
 from canvas.model.current import composing, current_request, current_task_named, enter_call, leave_call, request_of
@@ -440,6 +439,8 @@ class Task(Generic[R]):
             return None
         options = dict(self.retry_kwargs)
         if self.retry_backoff:
+            from canvas.backoff import retry_delay
+
             factor = max(1, int(self.retry_backoff))
             options["countdown"] = retry_delay(factor, self.request.retries, self.retry_backoff_max, self.retry_jitter)
         if self.request.retry_limit is not None:

@@ -55,12 +55,20 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
-@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
+# Celery takes a task in a header as its signature: test_tasks_in_headers.py.
+REFUSED = [
+    (place, wrong)
+    for wrong in WRONG
+    for place in PLACES
+    if (place, wrong) not in (("a chord's header", "a task"), ("a chord's header", "a shared task"))
+]
+
+
+@pytest.mark.parametrize(("place", "wrong"), REFUSED)
 def test_where_a_signature_is_expected(place, wrong):
-    value, advice = wrong
+    value, advice = WRONG[wrong]
     with pytest.raises(CompositionError) as refused:
-        place(value())
+        PLACES[place](value())
     assert advice in str(refused.value)
 
 
