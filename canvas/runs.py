@@ -22,7 +22,11 @@ _AHEAD = 64
 _BEGINNING = 64
 """Runs that begin, and are not kept yet, at most."""
 _SETTLED_AFTER = 2.0
-"""Seconds after a run's end until which the records of it that were under way are stored."""
+"""Seconds after a run's end until which the records of it that were under way are stored, as a rule."""
+_LOOKS = 30
+"""How often it is looked whether a run's end is stored. A settlement may wait for a server that is away."""
+_ENDED = 10_000
+"""Ended runs to be looked at, at most: a client that starts runs without a task never looks."""
 T = TypeVar("T")
 
 
@@ -69,7 +73,7 @@ class Runs:
         self._signer = signer
         self._beginning: OrderedDict[str, tuple[int, dict[str, Any]]] = OrderedDict()
         self._chunks: OrderedDict[tuple[str, int, int], list[RunNode]] = OrderedDict()
-        self._over: deque[tuple[float, str, int]] = deque()
+        self._over: deque[tuple[float, str, int, int]] = deque(maxlen=_ENDED)
 
     @property
     def _results(self) -> Results:
@@ -93,9 +97,10 @@ class Runs:
         fields = {"about": self._encode(run, about), **self._encoded(run, attempt + 1, nodes)}
         return bool(self.persist(lambda: self._results.advance_run(run, attempt, fields, self._alive, start)))
 
-    def cancel(self, run: str, attempt: int) -> None:
-        """Keep that an attempt is cancelled."""
-        fields = {"cancelled": str(attempt).encode()}
+    def cancel(self, run: str, attempt: int, overdue: bool) -> None:
+        """Keep that an attempt is cancelled, and whether that is because its time was over."""
+        number = str(attempt).encode()
+        fields = {"cancelled": number, **({"overdue": number} if overdue else {})}
         self.persist(lambda: self._results.keep_run(run, fields, self._alive, None))
 
     def outlive(self, run: str, task_ids: Sequence[str]) -> None:
@@ -103,16 +108,17 @@ class Runs:
         alive = self._lifetimes.alive
         self.persist(lambda: self._results.expire_run(run, alive, task_ids, alive))
 
-    def ended(self, run: str, attempt: int) -> None:
-        """The end of an attempt is about to be stored; see ``over``."""
-        self._over.append((time.monotonic(), run, attempt))
+    def ended(self, run: str, attempt: int, looks: int = _LOOKS) -> None:
+        """The end of an attempt is about to be stored; ``over`` gives it ``looks`` times until it is."""
+        if looks > 0:
+            self._over.append((time.monotonic(), run, attempt, looks))
 
-    def over(self) -> list[tuple[str, int]]:
-        """Runs whose end is stored by now, each with its attempt; each is given once."""
-        found = []
-        while self._over and time.monotonic() - self._over[0][0] >= _SETTLED_AFTER:
-            found.append(self._over.popleft()[1:])
-        return found
+    def over(self) -> Iterator[tuple[str, int, int]]:
+        """Runs whose end should be stored by now, each with its attempt and how many looks are left; each once."""
+        for _ in range(len(self._over)):
+            if time.monotonic() - self._over[0][0] < _SETTLED_AFTER:
+                return
+            yield self._over.popleft()[1:]
 
     def expire(self, run: str, task_ids: Sequence[str]) -> None:
         """Have a run, and these records, expire as what is over."""
@@ -139,6 +145,11 @@ class Runs:
                 return {**begins[1], "cancelled": False}, begins[0]
             raise RunLost(f"there is no run {run!r}: it never was, or is forgotten by now (workflow_expires)")
         return {**self._decode(f"run {run}", about), "cancelled": cancelled == attempt}, int(attempt)
+
+    def is_overdue(self, run: str, attempt: int) -> bool:
+        """Whether an attempt was cancelled because its time was over."""
+        (overdue,) = self.persist(lambda: self._results.run_fields(run, ["overdue"]))
+        return bool(overdue == str(attempt).encode())
 
     def node(self, run: str, attempt: int, number: int) -> RunNode:
         """One node. Raises RunLost."""

@@ -191,7 +191,7 @@ class InProcess:
         chunks = [
             f"{attempt}.{chunk}" for attempt in range(run.attempt + 1) for chunk in range(-(-len(run.nodes) // CHUNK))
         ]
-        names = ["about", "attempt", "cancelled", *chunks]
+        names = ["about", "attempt", "cancelled", "overdue", *chunks]
         fields = zip(names, results.run_fields(run.id, names), strict=True)
         self._memory.runs[run.id] = {name: value for name, value in fields if value is not None}
         ids = record_ids(run.app, run.app.runs, run.id, run.attempt, run.nodes)

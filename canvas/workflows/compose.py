@@ -125,7 +125,8 @@ class Workflow:
         name: str | None = None,
     ) -> Branch:
         """Run the one of ``arms`` whose key is the value of ``on``, or ``otherwise``; the others, and what needs them,
-        are skipped. An arm is a signature, or a node that then waits for the choice."""
+        are skipped: all arms, where no key fits and there is no ``otherwise``. An arm is a signature, or
+        a node that then waits for the choice."""
         name = self._free_name(name or "branch")
         if not isinstance(on, Reference):
             raise CompositionError(f"{name}: on: expected a node of this workflow; got {on!r:.100}")

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from canvas.errors import RunLost
+from canvas.errors import BrokerError, RunLost
+from canvas.model import states
 from canvas.model.run import Place, RunNode, items_id, outline_id, task_id_of
 from canvas.runs import Runs
 
@@ -14,23 +15,43 @@ _AT_ONCE = 1_000
 
 
 def retire(app: "Canvas", runs: Runs) -> int:
-    """Have the runs expire that have ended in this process, each with its records; how many.
+    """Have the runs expire that have ended in this process, each with its records; how many. Raises BrokerError.
 
     Where a worker dies first, its last runs are kept for as long as one that goes on.
     """
     count = 0
-    for run, attempt in runs.over():
+    for run, attempt, looks in runs.over():
         try:
-            about, latest = runs.about(run)
-            if latest != attempt:
-                continue
-            ids = record_ids(app, runs, run, attempt, runs.nodes(run, 0, about["nodes"]))
+            if _has_ended(app, runs, run, attempt):
+                count += _expire(app, runs, run, attempt)
+            else:
+                runs.ended(run, attempt, looks - 1)
         except RunLost:
             continue
-        for first in range(0, len(ids), _AT_ONCE):
-            runs.expire(run, ids[first : first + _AT_ONCE])
-        count += 1
+        except BrokerError:
+            runs.ended(run, attempt, looks)
+            raise
     return count
+
+
+def _has_ended(app: "Canvas", runs: Runs, run: str, attempt: int) -> bool:
+    """Whether the end of an attempt is stored: the settlement that stores it may be late, or another worker's."""
+    (record,) = runs.persist(lambda: app.backend.get_records([run]))
+    return record is not None and record.status in states.READY_STATES and record.extra.get("attempt") == attempt
+
+
+def _expire(app: "Canvas", runs: Runs, run: str, attempt: int) -> bool:
+    """Have a run expire with its records, unless it is resumed; whether it was. Raises RunLost."""
+    about, latest = runs.about(run)
+    if latest != attempt:
+        return False
+    ids = record_ids(app, runs, run, attempt, runs.nodes(run, 0, about["nodes"]))
+    for first in range(0, len(ids), _AT_ONCE):
+        runs.expire(run, ids[first : first + _AT_ONCE])
+    if runs.about(run)[1] == attempt:
+        return True
+    runs.outlive(run, ids)  # it was resumed meanwhile
+    return False
 
 
 def record_ids(app: "Canvas", runs: Runs, run: str, attempt: int, nodes: Sequence[RunNode]) -> list[str]:

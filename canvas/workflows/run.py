@@ -1,4 +1,7 @@
-"""A run of a workflow: its results, how it stands, and steering it."""
+"""A run of a workflow: its results, how it stands, and steering it.
+
+A worker that cancels a run needs no graph: what loads networkx, for a second or longer, is imported where it is used.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Generator
@@ -10,9 +13,6 @@ from canvas.client import Ambient
 from canvas.config import imported
 from canvas.effects import Effects
 from canvas.errors import CompositionError, InvalidTaskError, RunLost, TaskRevokedError, TimeoutError, WorkflowFailed
-from canvas.graph.dag import resumed, run_nodes, with_values
-from canvas.graph.embed import Embedding
-from canvas.graph.wireform import estimated_bytes
 from canvas.model import states
 from canvas.model.record import Record
 from canvas.model.run import SKIPPED, STAMP, Place, RunNode, stamp_of, stamp_options, task_id_of
@@ -49,6 +49,8 @@ def start(
     ``in_process`` (default: ``task_always_eager``) it is carried out here before this returns, and nothing is sent.
     Raises CompositionError, EncodeError, ConfigurationError without a result backend, OperationalError.
     """
+    from canvas.graph.dag import run_nodes
+
     app: Canvas = flow.app
     nodes = run_nodes(flow.entries)
     if target not in TARGETS:
@@ -252,7 +254,9 @@ class Run:
         if self.about.get("cancelled"):
             nodes = [f"{node.name} ({node.error})" for node in self.status().nodes if node.state == states.REVOKED]
             named = f"; nodes that had not ended: {', '.join(nodes):.200}" if nodes else ""
-            raise TaskRevokedError(f"run {self.id} of {self.name!r} was cancelled{named}")
+            overdue = self.app.runs.is_overdue(self.id, self.attempt)
+            why = f": it had not ended after its timeout of {self.about['timeout']:g} s" if overdue else ""
+            raise TaskRevokedError(f"run {self.id} of {self.name!r} was cancelled{why}{named}")
         failed = WorkflowFailed(self.id, "a node failed")
         for number, record in zip(self._numbers.values(), self._records(list(self._numbers.values())), strict=True):
             if record is None or self.nodes[number].goes_on:
@@ -334,13 +338,13 @@ class Run:
 
         What waits in a queue is REVOKED when a worker finds it there. Safe to call again.
         """
-        return self._cancel(None, terminate, signal)
+        return self._cancel(terminate, signal)
 
-    def _cancel(self, attempt: int | None, terminate: bool, signal: str = "SIGTERM") -> bool:
-        """``attempt``: not another one."""
-        if self.status().over or attempt not in (None, self.attempt):
+    def _cancel(self, terminate: bool, signal: str = "SIGTERM", overdue: int | None = None) -> bool:
+        """``overdue``: the attempt whose time is over; no other one is cancelled."""
+        if self.status().over or overdue not in (None, self.attempt):
             return False
-        self.app.runs.cancel(self.id, self.attempt)
+        self.app.runs.cancel(self.id, self.attempt, overdue is not None and not self.about["cancelled"])
         self.app.control.revoke_by_stamped_headers(
             {STAMP: stamp_of(self.id, self.attempt)}, terminate=terminate, signal=signal
         )
@@ -357,6 +361,8 @@ class Run:
         return _run_here("resume_here", self, force) if self.app.conf.task_always_eager else self._resume(force)
 
     def _resume(self, force: bool) -> bool:
+        from canvas.graph.dag import resumed, with_values
+
         found = self._look()
         status = self._status(found)
         if status.state == states.SUCCESS or not (force or status.over):
@@ -444,6 +450,9 @@ class Run:
 
     def _embed(self, effects: Effects, nodes: list[RunNode], ended: dict[int, tuple[str, Any]]) -> None:
         """The run in Celery's own form; values of what has ended come from identity tasks."""
+        from canvas.graph.embed import Embedding
+        from canvas.graph.wireform import estimated_bytes
+
         app = self.app
 
         def id_of(number: int) -> str:
@@ -471,6 +480,6 @@ def end_overdue(app: "Canvas", run: str, attempt: int) -> str:
         found = Run.find(app, run)
     except RunLost:
         return "forgotten"
-    if not found._cancel(attempt, terminate=True):
+    if not found._cancel(terminate=True, overdue=attempt):
         return "had ended"
     return "cancelled"

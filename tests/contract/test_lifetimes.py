@@ -207,3 +207,25 @@ def test_chords_that_wait_for_a_message():
     for _ in range(5_000):
         deep = {"options": {"chord": deep}}
     assert chords_in(deep) == set()
+
+
+def test_chords_without_a_size_are_soon_forgotten(driver):
+    """Older workers of Celery leave no mark behind a chord that they have ended, and none behind one that failed."""
+    settle(driver, joins=[Join("g", 2, FAR * 9), Join("h", 2, FAR * 9)])
+    settle(driver, *(part(group, "a", 0)._replace(expires=FAR * 9) for group in "gh"))
+    before = registered(driver)
+    assert any(name.endswith("-g") for name in before)
+    driver.at_results.delete(*(f"{BASE}{suffix}" for suffix in (".j", ".t", ".s", ".d")))
+    names = [name for name in before if name.endswith("-g")]
+
+    def seconds_left(name):
+        return driver.at_registry.zscore("canvas:alive", name) - driver.at_registry.time()[0]
+
+    for _ in range(2):
+        renew(driver)
+        assert registered(driver) == before
+        assert all(FAR - 60 < seconds_left(name) <= FAR + 1 for name in names)
+    assert all(seconds_left(name) > FAR * 8 for name in before - set(names))
+    driver.at_registry.zadd("canvas:alive", dict.fromkeys(names, 1), xx=True)
+    renew(driver)
+    assert registered(driver) == before - set(names)

@@ -36,6 +36,13 @@ class Order(BaseModel):
     total: float
 
 
+HIDDEN = {
+    "compressed": {"result_compression": "gzip"},
+    "pickled": {"result_serializer": "pickle", "accept_content": ["json", "pickle"]},
+}
+"""Settings with which results are stored in a form that the server cannot read."""
+
+
 def make(library, broker, backend, serializer="json", ledger=None, **settings):
     """An app with the test tasks."""
     options = {
@@ -639,5 +646,6 @@ if "APP_LIBRARY" in os.environ:
         **({"worker_pool_restarts": True} if os.environ.get("APP_RESTARTS") else {}),
         **({"result_expires": int(os.environ["APP_EXPIRES"])} if "APP_EXPIRES" in os.environ else {}),
         **({"workflow_expires": int(os.environ["APP_RUN_EXPIRES"])} if "APP_RUN_EXPIRES" in os.environ else {}),
+        **(HIDDEN[os.environ["APP_HIDDEN"]] if "APP_HIDDEN" in os.environ else {}),
         **({"task_acks_on_failure_or_timeout": False} if os.environ.get("APP_ACKS_ON_FAILURE") else {}),
     )

@@ -4,6 +4,9 @@ import os
 import subprocess
 import sys
 
+from click.testing import CliRunner
+
+from canvas.cli import main
 from tests.support.processes import ROOT, WorkerProcess
 
 
@@ -27,6 +30,13 @@ def canvas(bench, *arguments, check=True):
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert not check or done.returncode == 0, done.stderr
     return done
+
+
+def invoked(app, *arguments, check=True):
+    """``canvas`` in this process, for ``app``."""
+    done = CliRunner(env={"COLUMNS": "200"}).invoke(main.canvas, arguments, obj=app)
+    assert not check or done.exit_code == 0, done.output
+    return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
 
 
 def named(app, flow, name, *args, **options):

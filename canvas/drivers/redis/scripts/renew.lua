@@ -1,4 +1,5 @@
--- Renew what keeps the chords that live: others' workers have it expire sooner. Forget those that have ended.
+-- Renew what keeps the chords that live: others' workers have it expire sooner. Forget those that have ended, and soon
+-- those without a size: a worker of Celery's has ended them without a mark, or their state is gone.
 --
 -- KEYS[1] canvas:alive   KEYS[2] lock of these rounds
 -- ARGV[1] broker db   ARGV[2] result db   ARGV[3] rank of the first to look at   ARGV[4] how many to look at
@@ -7,6 +8,9 @@
 
 broker_db, result_db = ARGV[1], ARGV[2]
 alive_key, now = KEYS[1], server_time()
+
+-- Seconds for which a part still finds out by the registry that the state of its chord is gone.
+local GONE_FOR = 3600
 
 -- Celery's workers leave a mark behind a chord whose body they have sent.
 local function has_ended(base) return redis.call('GET', base .. '.c') == 'done' end
@@ -19,7 +23,7 @@ local pause = tonumber(ARGV[5])
 if pause > 0 and not redis.call('SET', KEYS[2], '1', 'NX', 'PX', pause) then return {0, 0} end
 local first = tonumber(ARGV[3])
 local found = redis.call('ZRANGE', alive_key, first, first + ARGV[4] - 1, 'WITHSCORES')
-local ended = {}
+local ended, without_size = {}, {}
 on_results()
 for at = 1, #found, 2 do
     local kind, base = string.match(found[at], '^(%a+:)(.*)$')
@@ -28,10 +32,13 @@ for at = 1, #found, 2 do
         ended[#ended + 1] = found[at]
     elseif is_whole(kind, base) then
         last_for(base, left < math.huge and math.ceil(left) or 0)
+    else
+        without_size[#without_size + 1] = found[at]
     end
 end
 on_broker()
 if #ended > 0 then redis.call('ZREM', alive_key, unpack(ended)) end
+for _, member in ipairs(without_size) do redis.call('ZADD', alive_key, 'XX', 'LT', now + GONE_FOR, member) end
 local latest = redis.call('ZRANGE', alive_key, -1, -1, 'WITHSCORES')
 if #latest > 0 and tonumber(latest[2]) < math.huge then
     redis.call('EXPIRE', alive_key, math.ceil(tonumber(latest[2]) - now))
