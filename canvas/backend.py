@@ -65,6 +65,11 @@ class Backend:
             raise NoResultBackend("no result backend is configured: set result_backend, or Canvas(backend=…)")
         return self._driver
 
+    @property
+    def stores(self) -> bool:
+        """Whether a result backend is configured."""
+        return self._driver is not None
+
     def ensure_chords_allowed(self) -> None:
         """Raise NoResultBackend where the app cannot count a chord's parts."""
         if self._driver is None:

@@ -239,7 +239,9 @@ class Sender:
             sig, Call(tuple(args), dict(kwargs), given), new_id=app.new_id, reply_to=app.oid,
             errback_on_header=bool(app.conf.task_allow_error_cb_on_chord_header),
         )  # fmt: skip
+        etas: list[datetime] = []
         for plan in plans:
+            plan.etas = etas
             self._check(plan, typed=True)
             yield plan
 
@@ -267,8 +269,12 @@ class Sender:
             refuse_cycles(*((one.args, one.kwargs, one.options) for one in plan.dispatches))
             raise exc from exc.__cause__
         joins = []
+        etas = _etas(outgoing) if plan.barriers or plan.etas is not None else []
+        if plan.etas is not None:
+            plan.etas += [max(etas)] if etas else []
+            etas = plan.etas
         if plan.barriers:
-            expires = _waits(app.backend.chord_lives, outgoing, app.now())
+            expires = _waits(app.backend.chord_lives, etas, app.now())
             for barrier in plan.barriers:
                 saved = app.backend.encode_group(barrier.structure) if barrier.structure else None
                 joins.append(Join(barrier.group_id, barrier.size, expires, saved))
@@ -318,9 +324,12 @@ class Sender:
         return task is not None and bool(task.ignore_result)
 
 
-def _waits(seconds: int, outgoing: list[Outgoing], now: datetime) -> int:
-    """Seconds for which chords live that wait for these messages, the latest of which may start so much later."""
-    etas = [_moment(eta) for out in outgoing if (eta := out.message.headers["eta"]) is not None]
+def _etas(outgoing: list[Outgoing]) -> list[datetime]:
+    return [_moment(eta) for out in outgoing if (eta := out.message.headers["eta"]) is not None]
+
+
+def _waits(seconds: int, etas: list[datetime], now: datetime) -> int:
+    """Seconds for which chords live that wait for messages with these etas, the latest of which starts last."""
     return seconds + max(0, ceil((max(etas) - now).total_seconds())) if seconds and etas else seconds
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from canvas.model.shortrepr import short_repr
@@ -90,6 +91,8 @@ class Plan:
     result: Pending | None = None
     trail: Pending | None = None
     """What a task that sends this counts among its children: the task or group that starts the run."""
+    etas: list[datetime] | None = None
+    """In a slice of a composite: the etas of the slices before, which those of this slice are added to."""
 
     def __str__(self) -> str:
         """A line for each message that is sent at once, with what follows it, and for each chord."""

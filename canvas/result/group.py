@@ -9,7 +9,7 @@ from canvas.model.current import current_app
 from canvas.model.record import Handle, Record
 from canvas.result.countdown import between, countdown
 from canvas.result.guard import awaiting, check_join_allowed, warn_of_blocked_loop
-from canvas.result.single import AsyncResult, group_class, replies, result_from_tuple
+from canvas.result.single import AsyncResult, EagerResult, group_class, replies, result_from_tuple
 
 
 class ResultSet:
@@ -129,11 +129,12 @@ class ResultSet:
         With ``propagate`` the first exception to arrive is raised. With ``callback`` it is called as
         ``callback(id, value)`` for each member as its value arrives (a group's: the list of its members' values), and
         the return value is ``None`` (R5). A task whose result is ignored is not waited for; its value is ``None``.
-        Raises TimeoutError.
+        Raises TimeoutError, and RuntimeError inside a task, but for results of ``apply()``, which are there.
         """
-        if disable_sync_subtasks:
-            check_join_allowed()
-        warn_of_blocked_loop()
+        if not all(isinstance(leaf, EagerResult) for leaf in self.leaves()):
+            if disable_sync_subtasks:
+                check_join_allowed()
+            warn_of_blocked_loop()
         members = _Members(self.results, callback)
         for leaf in self._arrivals(timeout, propagate, on_message, on_interval):
             members.arrived(leaf.id)
@@ -294,8 +295,10 @@ class GroupResult(ResultSet, Handle):
         return (self.id, before), [result.as_tuple() for result in self.results]
 
     def forget(self) -> None:
-        """Delete the members' records and the kept structure."""
+        """Delete the members' records and the kept structure, its ancestors' too."""
         super().forget()
+        if self.id is not None and self.backend.stores:
+            self.delete()
         if self.parent is not None:
             self.parent.forget()
 

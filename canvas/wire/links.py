@@ -39,12 +39,12 @@ def body_with_links(data: bytes, max_depth: int) -> tuple[Any, Any, dict[str, An
     if not chain:
         return None
 
-    def read(part: msgspec.Raw) -> Any:
-        return loads(bytes(part), max_depth=max_depth)
+    def read(part: msgspec.Raw, around: int = 2) -> Any:
+        return loads(bytes(part), max_depth=max_depth, around=around)
 
     return (
-        read(args),
-        read(kwargs),
+        read(args, 1),
+        read(kwargs, 1),
         {
             "callbacks": read(embed.callbacks),
             "errbacks": read(embed.errbacks),

@@ -4,6 +4,7 @@ import asyncio
 import json
 import pickle
 from copy import deepcopy
+from datetime import timedelta
 
 import pytest
 
@@ -205,3 +206,16 @@ def test_a_lazy_list_reads_no_more_than_is_asked_for():
     copy = lazy.fork(lambda n: n * 10)
     assert next(source) == 4
     assert (copy[0], copy[4], lazy[4]) == (0, 50, 5)
+
+
+@pytest.mark.parametrize("late", [0, SLICE + 1, MANY - 1])
+@pytest.mark.parametrize("how", ["countdown", "eta"])
+def test_a_chord_lives_until_its_latest_member_has_run(app, late, how):
+    """In whichever slice that is."""
+    hour = 3600
+    when = {"countdown": hour} if how == "countdown" else {"eta": app.now() + timedelta(seconds=hour)}
+    source = Source(app)
+    source.items = source._items(MANY, lambda n: source.s(n).set(**when) if n == late else source.s(n))
+    plans = app.sender._plans(chord(source.items, source.s()), (), {}, {})
+    joins = [join for plan in plans for join in app.sender.encode(plan)[1]]
+    assert [hour - 60 < join.expires - app.backend.chord_lives <= hour for join in joins] == [True]
