@@ -9,8 +9,10 @@ from canvas.model.record import Handle
 def is_task(value: Any) -> bool:
     """Whether ``value`` is a task, and not a signature of one."""
     kind = type(value)
+    if isinstance(value, type | dict):  # a signature is a dict, and has delay() too
+        return False
     # A shared task takes its attributes from the app's task, which need not be there yet.
-    return not isinstance(value, type) and (hasattr(kind, "delay") or kind.__name__ == "SharedTask")
+    return hasattr(kind, "delay") or kind.__name__ == "SharedTask"
 
 
 def advice(value: Any) -> str:

@@ -299,7 +299,7 @@ def _data_depth(raw: bytes, around: int) -> int:
 def _counts_anew(value: Any) -> bool:
     """Whether it is a signature in wire form, or a result in tuple form."""
     if isinstance(value, dict):
-        return _SIGNATURE <= value.keys()
+        return value.keys() >= _SIGNATURE
     if not isinstance(value, list) or len(value) != 2 or not isinstance(value[1], list | None):
         return False
     about = value[0]
