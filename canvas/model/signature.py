@@ -73,6 +73,18 @@ class Signature(dict[str, Any], Generic[R]):
             immutable=immutable,
         )
 
+    @classmethod
+    def register_type(cls, name: str | None = None) -> Callable[[type[S]], type[S]]:
+        """A decorator of subclasses: a dict with this ``subtask_type`` becomes an instance of the subclass again.
+
+        ``name``: the ``subtask_type``; default: the name of the subclass.
+        """
+
+        def register(subclass: type[S]) -> type[S]:
+            return subtype(name or subclass.__name__)(subclass)
+
+        return register
+
     # -- fields
 
     @property
@@ -112,6 +124,10 @@ class Signature(dict[str, Any], Generic[R]):
     @property
     def subtask_type(self) -> str | None:
         return self.get("subtask_type")
+
+    @subtask_type.setter
+    def subtask_type(self, value: str | None) -> None:
+        self["subtask_type"] = value
 
     @property
     def immutable(self) -> bool:
@@ -163,6 +179,10 @@ class Signature(dict[str, Any], Generic[R]):
     def type(self) -> Any:
         """The task object, where it is registered."""
         return self._type or self.app.tasks[self.task]
+
+    @type.setter
+    def type(self, value: Any) -> None:
+        self._type = value
 
     # -- sending
 
