@@ -85,15 +85,15 @@ def refuse_cycles(*values: Any) -> None:
 
 def _search(start: Any, done: set[int]) -> None:
     """Depth first, without recursion: a cycle is usually found by a recursion that did not end."""
-    path: list[tuple[Any, str, Iterator[tuple[str, Any]]]] = []
+    path: list[tuple[Any, Any, Iterator[tuple[Any, Any]]]] = []
     open_ids: dict[int, int] = {}
 
-    def enter(value: Any, step: str) -> None:
+    def enter(value: Any, step: Any) -> None:
         open_ids[id(value)] = len(path)
         path.append((value, step, _parts(value)))
 
     if _is_container(start):
-        enter(start, "")
+        enter(start, None)
     while path:
         value, _, parts = path[-1]
         found = next(parts, None)
@@ -111,12 +111,9 @@ def _search(start: Any, done: set[int]) -> None:
             enter(part, step)
 
 
-def _parts(value: Any) -> Iterator[tuple[str, Any]]:
-    """What a container holds, each with its place in it."""
-    if isinstance(value, Mapping):
-        yield from ((f".{key}", part) for key, part in value.items())
-    else:
-        yield from ((f"[{at}]", part) for at, part in enumerate(value))
+def _parts(value: Any) -> Iterator[tuple[Any, Any]]:
+    """The keys or positions of a container, each with its value."""
+    return iter(value.items()) if isinstance(value, Mapping) else enumerate(value)
 
 
 def _is_container(value: Any) -> bool:
@@ -127,7 +124,7 @@ def _is_signature(value: Any) -> bool:
     return isinstance(value, dict) and isinstance(value.get("task"), str) and "options" in value
 
 
-def _described(circle: list[tuple[Any, str, Any]], last: str) -> str:
+def _described(circle: list[tuple[Any, Any, Any]], last: Any) -> str:
     """``add.options.link[0] → add``: each signature, and the place in it of the next."""
     first = next(at for at, (value, _, _) in enumerate(circle) if _is_signature(value))
     # It starts at a signature, wherever it was entered.
@@ -137,7 +134,7 @@ def _described(circle: list[tuple[Any, str, Any]], last: str) -> str:
     for value, step in turned:
         if _is_signature(value):
             text += f"{' → ' if text else ''}{value['task']}"
-        text += step
+        text += f".{step}" if isinstance(value, Mapping) else f"[{step}]"
     for field in ("kwargs", "options"):
         text = text.replace(f".{field}.", ".")
     return f"{text} → {turned[0][0]['task']}"

@@ -8,6 +8,7 @@ from canvas.errors import ConfigurationError
 from canvas.model.addresses import masked_url
 from canvas.worker.answers import broker
 from canvas.worker.banner import banner
+from canvas.worker.process import Plan
 
 PASSWORDS = [
     "12345/6789secret",
@@ -96,11 +97,8 @@ def test_no_password_is_shown_anywhere(url):
     assert "hushhush" not in masked_url(url)
     assert "hushhush" in url
     app = Canvas("shown", broker=url, backend=url, set_as_current=False)
-
-    class Plan:
-        queues, hostname, concurrency, pool = ["celery"], "h", 1, "solo"
-
-    assert "hushhush" not in banner(app, Plan())
+    plan = Plan("h", ["celery"], 1, "solo", 0, False, None, None, None, False, False, None)
+    assert "hushhush" not in banner(app, plan)
     for shown in (repr(app.conf), str(app.conf.as_dict()), app.conf.humanize()):
         assert "hushhush" not in shown
 
