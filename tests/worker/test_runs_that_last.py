@@ -86,6 +86,14 @@ def test_what_belongs_to_a_run_lives_as_long_as_it_does_and_no_longer(brief, bri
     eventually(lambda: not brief.results.exists(f"canvas:run:{run.id}"))
 
 
+def test_a_nested_map_outlives_what_results_are_kept_for(brief_app):
+    app = brief_app
+    flow = Workflow("nested", app)
+    lists = flow.add(task(app, "ident").s([[2.5], [0, 2.5]]), name="lists")
+    flow.map(task(app, "sleep").s(5), over=lists, depth=2, name="mapped")
+    assert flow.apply_async().get(timeout=30) == [[5], [5, 5]]
+
+
 def test_a_cancelled_run_ends_however_long_ago_it_began(brief, brief_app):
     app = brief_app
     flow = Workflow("cancelled", app)
