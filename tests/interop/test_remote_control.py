@@ -113,9 +113,9 @@ def test_terminating_what_runs(ours, asking, server):
     result = asking.tasks["t.slow_then"].apply_async((60 if pool == "prefork" else 1, key))
     server.ledger(key, 1)
     asking.control.revoke(result.id, terminate=True)
-    assert server.wait_state(asking, result.id) == "REVOKED"
+    # Only a process of its own can be ended for a function that runs; elsewhere the function returns, as in Celery.
+    assert server.wait_state(asking, result.id) == ("REVOKED" if pool == "prefork" else "SUCCESS")
     if pool != "prefork":
-        # Only a process of its own can be ended for a task: here it ends by itself.
         assert server.ledger(key, 2) == ["start", "end"]
     assert asking.tasks["t.add"].delay(1, 1).get(timeout=20) == 2
 
