@@ -1,22 +1,37 @@
 """A Redis server for tests, on a free loopback port."""
 
+import itertools
+import os
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 
 import redis
 
 from canvas.embedded import find_server
 from tests.support.apps import let_results_go
 
+_PORTS = itertools.cycle(range(100))
+
 
 def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+    """A port that nothing listens on and that no other test process is given.
+
+    It lies below the range from which the system takes the ports of outgoing connections. Each process has a hundred
+    ports of its own, so that two processes do not find the same one free.
+    """
+    first = 12_000 + os.getpid() % 200 * 100
+    for _ in range(100):
+        port = first + next(_PORTS)
+        with socket.socket() as found, suppress(OSError):
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            found.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError(f"ports {first} to {first + 99} are all taken")
 
 
 class RedisServer:
@@ -42,7 +57,7 @@ class RedisServer:
             except redis.AuthenticationError:
                 return self
             except redis.ConnectionError:
-                if time.monotonic() > deadline:
+                if time.monotonic() > deadline or self.process.poll() is not None:
                     raise
                 time.sleep(0.01)
 
