@@ -31,9 +31,9 @@ def compare(pairs, tree, call):
             )
 
 
-def differential(failing, examples):
+def differential(failing, examples, decorated=False):
     @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(tree=workflows.workflows(failing), call=workflows.calls)
+    @given(tree=workflows.workflows(failing, decorated), call=workflows.calls)
     def check(pairs, tree, call):
         assume(
             not workflows.loses(tree, call) and not workflows.forgets(tree) and not workflows.waits_for_nothing(tree)
@@ -51,6 +51,18 @@ def test_workflows_that_succeed(pairs):
 @pytest.mark.timeout(300)
 def test_workflows_that_fail(pairs):
     differential(True, 100)(pairs)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("failing", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_workflows_whose_composites_have_callbacks(pairs, failing):
+    differential(failing, 20, decorated=True)(pairs)
+
+
+@pytest.mark.parametrize("kind", ["map", "starmap"])
+def test_maps_of_nothing(pairs, kind):
+    for pair in pairs:
+        assert pair.run(workflows.write(workflows.Spread(kind, 0), pair, "nothing")) == []
 
 
 def test_which_failure_a_nested_header_ends_with(pairs):
@@ -140,6 +152,7 @@ def test_apply_does_what_a_worker_does(pairs, failing):
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
+@pytest.mark.parametrize("decorated", [False, True])
 @pytest.mark.parametrize("failing", [False, True])
-def test_thousands(pairs, failing):
-    differential(failing, 2500)(pairs)
+def test_thousands(pairs, failing, decorated):
+    differential(failing, 2500, decorated)(pairs)
