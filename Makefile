@@ -84,7 +84,7 @@ bench-bytes: $(VENV)/.test ## bytes that workflows send, beside Celery's
 	$(BIN)/python -m benchmarks.message_bytes
 
 clean: ## remove what was installed and cached
-	rm -rf $(VENV) .conformance .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	rm -rf $(VENV) .conformance .celery-versions .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:

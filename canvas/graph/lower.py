@@ -13,7 +13,7 @@ import networkx as nx
 
 from canvas.errors import CompositionError
 from canvas.graph.steps import Fork, Graph, Join, Span, Step, fork_key, join_key, node_of, targets
-from canvas.model.chain import LAST_STEP, header_parts, normal_steps
+from canvas.model.chain import LAST_STEP, header_parts, normal_steps, result_id
 from canvas.model.chord import body_of, body_options, chord, header_options
 from canvas.model.cycle import refuse_cycles
 from canvas.model.group import flat_members, group
@@ -95,6 +95,8 @@ class Lowering:
         if not steps:
             raise CompositionError("empty chain: expected at least one step")
         last = {key: options.pop(key) for key in LAST_STEP if options.get(key) is not None}
+        if "task_id" in last and result_id(steps[-1]) is not None:
+            del last["task_id"]
         links, errbacks = as_list(options.pop("link", None)), as_list(options.pop("link_error", None))
         root = options.pop("root_id", None)
         options.pop("parent_id", None)
@@ -251,11 +253,11 @@ class Lowering:
     ) -> Signature[Any]:
         if not live:
             task_id = options.get("task_id")
-            if task_id is None or _header_id(sig) is not None or _frozen_id(body) is not None:
+            if task_id is None or _header_id(sig) is not None or result_id(body) is not None:
                 return body
             return body.with_fields(options={**body.options, "task_id": task_id})
         carried = body_options(options)
-        if _frozen_id(body) is None and (task_id := call.options.get("task_id") or options.get("task_id")):
+        if result_id(body) is None and (task_id := call.options.get("task_id") or options.get("task_id")):
             carried["task_id"] = task_id
         if options.get("chord") is not None:
             carried["chord"] = options["chord"]
@@ -304,14 +306,6 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 def _header_id(sig: chord) -> str | None:
     """The group id of a header that is frozen, which then is the chord's too; else a chord's id is its body's."""
     return sig.tasks.options.get("task_id") if isinstance(sig.tasks, group) else None
-
-
-def _frozen_id(body: Signature[Any]) -> str | None:
-    """The id that a body's result has already; a chain's is its last step's."""
-    if body.subtask_type == "chain" and body.id is None:
-        members = body._members()
-        return members[-1].id if members else None
-    return body.id
 
 
 def _link_error_to_body(body: Signature[Any], errback: Any) -> None:

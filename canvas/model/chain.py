@@ -207,6 +207,15 @@ def ends_in_group(sig: Any) -> bool:
     return isinstance(sig, group) or (isinstance(sig, chord) and ends_in_group(sig.body))
 
 
+def result_id(sig: Signature[Any]) -> str | None:
+    """The id that its result has already, if any; the id of a chain's last step comes before the chain's."""
+    if isinstance(sig, chord):
+        return result_id(sig.body) if sig.kwargs.get("body") is not None else None
+    if isinstance(sig, _chain) and sig.tasks:
+        return result_id(sig.tasks[-1]) or sig.id
+    return sig.id
+
+
 def unrolled(sig: Signature[Any]) -> Signature[Any]:
     """The member of a one-member group; anything else as it is."""
     return sig.tasks[0] if isinstance(sig, group) and _has_one(sig.tasks) else sig

@@ -11,6 +11,7 @@ from canvas.effects import Completer, Effects
 from canvas.errback import body_errbacks, dependency_error, errbacks_to_come, join_order, shown_error
 from canvas.errors import CanvasError, ChordError
 from canvas.model import states
+from canvas.model.chain import result_id
 from canvas.model.record import Record
 from canvas.model.run import HEADER
 from canvas.model.settlement import Firing, Ready
@@ -75,7 +76,7 @@ def _lose(
     app: Canvas, runs: Runs, effects: Effects, ready: Ready, body: Signature[Any], completer: Completer
 ) -> Firing:
     """The chord's state is gone: it fails, unless the part is a late copy, of a chord that had ended long before."""
-    body_id = str(body.options.get("task_id"))
+    body_id = str(result_id(body))
     if runs.persist(lambda: app.backend.get_records([body_id]))[0] is None:
         emit("chord.lost", group_id=ready.group_id, parts=len(ready.parts))
         _fail_body(app, effects, body, ChordError(state_gone(ready)), completer)

@@ -260,6 +260,17 @@ def define(app, exceptions, ledger):
         note(key, "end")
         return key
 
+    @task(name="t.until_open")
+    def until_open(key):
+        note(key, "start")
+        deadline = time.monotonic() + 60
+        while not ledger.exists(f"open:{key}"):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"open:{key} was not set in 60 s")
+            time.sleep(0.02)
+        note(key, "end")
+        return key
+
     @task(name="t.suicidal")
     def suicidal(key):
         note(key, "ran")

@@ -37,11 +37,20 @@ class WorkerProcess:
     """A worker command; ready when its log says so, stopped at the end, its log kept for failures."""
 
     def __init__(
-        self, library, broker, backend, *arguments, app="tests.support.apps:app", env=None, cwd=ROOT, **settings
+        self,
+        library,
+        broker,
+        backend,
+        *arguments,
+        app="tests.support.apps:app",
+        env=None,
+        cwd=ROOT,
+        python=sys.executable,
+        **settings,
     ):
         self.library = library
         self.log = []
-        command = [sys.executable, "-m", library, "-A", app, "worker", "-l", "INFO", *arguments]
+        command = [str(python), "-m", library, "-A", app, "worker", "-l", "INFO", *arguments]
         if library == "celery":
             command += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
         environment = {
