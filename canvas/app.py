@@ -64,6 +64,7 @@ _MADE_FROM = {
     "accept_content": ("accept_content", "backend"),
     "result_accept_content": ("backend",),
     "result_serializer": ("backend",),
+    "task_message_max_depth": ("backend",),
     "task_serializer": ("runs",),
     "workflow_expires": ("runs",),
     "message_signing_keys": ("signer", "client", "runs"),

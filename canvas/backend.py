@@ -55,6 +55,8 @@ class Backend:
         self._conf = conf
         self._now = now
         self.serializer: str = conf.result_serializer
+        self.max_depth = int(conf.task_message_max_depth)
+        """How deep records may be nested."""
         self.accept = frozenset(conf.result_accept_content or conf.accept_content or ()) | {self.serializer}
         self.bodies = Again(eq)
         """Writes bodies of chords, which come with each part."""
@@ -74,11 +76,6 @@ class Backend:
         """Raise NoResultBackend where the app cannot count a chord's parts."""
         if self._driver is None:
             raise NoResultBackend(NO_CHORD_BACKEND)
-
-    @property
-    def max_depth(self) -> int:
-        """How deep what is stored may be nested."""
-        return int(self._conf.task_message_max_depth)
 
     def encode_part(self, task_id: str, state: str, result: Any) -> bytes:
         """A chord's part. Raises EncodeError."""

@@ -66,8 +66,10 @@ class Request:
     def __init__(self, message: Message | None = None, **fields: Any) -> None:
         self._message = message
         self._children: list[Any] = []
-        self._additions: list[Any] = []
-        self._retries_sent: list[Any] = []
+        self.additions: list[Any] = []
+        """Signatures that this task adds to its chord."""
+        self.retries_sent: list[Any] = []
+        """Retry of each ``retry(throw=False)``: sent whatever the task comes to."""
         if message is not None:
             fields.setdefault("called_directly", False)
         self.__dict__.update(fields)
@@ -102,16 +104,6 @@ class Request:
     def children(self) -> list[Any]:
         """Results of the tasks that this one sent."""
         return self._children
-
-    @property
-    def additions(self) -> list[Any]:
-        """Signatures that this task adds to its chord."""
-        return self._additions
-
-    @property
-    def retries_sent(self) -> list[Any]:
-        """Retry of each ``retry(throw=False)``: sent whatever the task comes to."""
-        return self._retries_sent
 
     @property
     def came_as_message(self) -> bool:

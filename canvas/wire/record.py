@@ -54,7 +54,9 @@ def encode(
         meta["parent_id"] = record.parent_id
     meta.update(record.extra)
     meta["task_id"] = record.task_id
-    data = _dump(meta, serializer, max_depth)
+    content_type, _, data = codecs.encode(meta, serializer)
+    if len(data) > max_depth and content_type == "application/json":
+        check_depth(data, max_depth, EncodeError)
     if compress:
         packed, kind = compression.compress(data, compress)
         return _COMPRESSED + kind.encode() + b"\x00" + packed
@@ -93,7 +95,7 @@ def decode(
 
 def _dump(value: Any, serializer: str, max_depth: int) -> bytes:
     content_type, _, data = codecs.encode(value, serializer)
-    if content_type == "application/json":
+    if content_type == "application/json" and len(data) > max_depth:
         check_depth(data, max_depth, EncodeError)
     return data
 

@@ -108,7 +108,10 @@ def loads(data: bytes | str, *, max_depth: int = MAX_DEPTH, around: int = 0) -> 
     """The value that JSON text stands for, cut out of text with ``around`` brackets open. Raises DecodeError saying
     what is wrong, and where."""
     raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
-    check_depth(raw, max_depth, around=around)
+    allowed = max_depth - around
+    # Counted here, without a call: each message that is read passes.
+    if len(raw) > allowed and raw.count(b"[") + raw.count(b"{") > allowed:
+        check_depth(raw, max_depth, around=around)
     if b"__type__" in raw:
         return _loads_typed(raw)
     try:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from contextvars import Token
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -54,7 +54,6 @@ _UNKNOWN_FIRST_DELAY = 1.0
 _UNKNOWN_LAST_DELAY = 60.0
 _MOST_DOUBLINGS = 10
 _OPENED_AHEAD = 256
-_NO_LOOP = nullcontext()
 
 
 class Line:
@@ -215,13 +214,17 @@ class Line:
 
     def perform(self, job: "Job") -> Settlement:
         """Run the job's task here and now, and settle it; its request is the current one all the while."""
-        token = self.enter(job)
+        job.request.runs = job.task
+        token = enter_request(job.request)
         try:
             for call in self.at_start(job):
                 call()
             running = self.begin(job, self._ender(job, _terminated))
             try:
-                return self.conclude_run(job, self._execute(job))
+                settlement, outcome = self.settle(job, self._execute(job), partial(self.tell_run, job))
+                if listening(self.over_event):
+                    emit(self.over_event, **self._facts(job, outcome))
+                return settlement
             finally:
                 self.tally.end(running)
         finally:
@@ -249,8 +252,11 @@ class Line:
 
     def settle(self, job: "Job", outcome: Outcome, tell: "Tell") -> tuple[Settlement, Outcome]:
         """The settlement of a job and what that is; ``tell`` reports it to hooks and signals."""
-        with self._beside_loop():
+        if self.loop is None:
             settlement, outcome = self._settle(job, _kept(job, outcome), tell)
+        else:
+            with shared_loop(self.loop):
+                settlement, outcome = self._settle(job, _kept(job, outcome), tell)
         self._begun.discard(job.delivery.tag)
         self.gates.leave(settlement, job.task, job.keys, outcome)
         return settlement, outcome
@@ -263,7 +269,15 @@ class Line:
         if job.broken_off:
             self._tell(job, outcome)
             return None
-        task, request = job.task, job.request
+        task, request, kind = job.task, job.request, type(job.task)
+        if (
+            kind.on_success is Task.on_success
+            and kind.on_failure is Task.on_failure
+            and kind.on_retry is Task.on_retry
+            and kind.after_return is Task.after_return
+        ):
+            emit(self.finished_event, **self._facts(job, outcome))
+            return None
         facts = task, request, job.message.args, job.message.kwargs, outcome
         hook = outcome_hook(*facts)
         rejected = call_hook(hook, task, request) if hook is not None else None
@@ -283,7 +297,8 @@ class Line:
 
     def fire(self, ready: Ready) -> Firing:
         """What ends a chord whose parts are all in."""
-        with self._beside_loop():
+        # Error callbacks that are coroutines run on the pool's loop, where there is one.
+        with nullcontext() if self.loop is None else shared_loop(self.loop):
             firing = fire(self._app, self._runs, ready)
         emit("chord.fired", group_id=ready.group_id, failed=firing.failed)
         return firing
@@ -316,10 +331,6 @@ class Line:
         except BaseException as again:  # noqa: BLE001 - what it stumbles over is in the way of this too
             emit("worker.fault", work=work, exc=again)
             return Settlement(work, fence, disposal="dead", reason=reason)
-
-    def _beside_loop(self) -> AbstractContextManager[None]:
-        """Error callbacks that are coroutines run on the pool's loop, where there is one."""
-        return _NO_LOOP if self.loop is None else shared_loop(self.loop)
 
     def _ender(self, job: "Job", outcome: Callable[[], Outcome]) -> Callable[[], None] | None:
         """What ends the task from outside, where the process may end with it."""
@@ -435,20 +446,21 @@ class Line:
 
     def _settle(self, job: "Job", outcome: Outcome, tell: "Tell") -> tuple[Settlement, Outcome]:
         """The settlement of a job, and what it has come to after all; ``tell`` is called once, with that."""
-        once = _Once(tell)
         try:
-            return self._settler.settle(job, outcome, once)
+            return self._settler.settle(job, outcome, tell)
         except CanvasError as exc:
             # What the message says of its future makes no sense, and was not looked at before.
             settlement = self._undecodable(job.delivery, exc)
             settlement.fence = job.fence
-            once(Failure(exc))
+            if not job.told:
+                job.told = True
+                tell(Failure(exc))
             return settlement, Failure(exc)
         except BaseException as exc:  # noqa: BLE001 - the user's objects, which are written here, may raise anything
             # Nothing of what the task left behind is looked at again.
             anew = self._job(job.delivery, job.message, job.fence)
-            anew.began = job.began
-            return self._settler.settle(anew, broken_off(exc), once)
+            anew.began, anew.told = job.began, job.told
+            return self._settler.settle(anew, broken_off(exc), tell)
 
     def _bury(self, job: "Job", exc: Exception, reason: str) -> Settlement:
         """FAILURE for whoever waits, and a dead letter."""
@@ -491,19 +503,6 @@ class Job(Finished):
 
 Tell: TypeAlias = Callable[[Outcome], Reject | None]
 """Reports how a task ended; gives the Reject of a hook."""
-
-
-class _Once:
-    """Reports the first end that it is called with, and no other."""
-
-    __slots__ = ("_tell",)
-
-    def __init__(self, tell: Tell) -> None:
-        self._tell: Tell | None = tell
-
-    def __call__(self, outcome: Outcome) -> Reject | None:
-        tell, self._tell = self._tell, None
-        return None if tell is None else tell(outcome)
 
 
 def _silently(outcome: Outcome) -> None:

@@ -40,7 +40,7 @@ from canvas.workflows.advance import advance_all
 class Finished:
     """A task that is over: all that its settlement depends on."""
 
-    __slots__ = ("began", "delivery", "fence", "message", "request", "task")
+    __slots__ = ("began", "delivery", "fence", "message", "request", "task", "told")
 
     def __init__(
         self, delivery: Delivery, message: Message, request: Request, task: Task[Any] | None, fence: Fence
@@ -52,6 +52,8 @@ class Finished:
         self.fence = fence
         self.began: float | None = None
         """Unix time at which its task started."""
+        self.told = False
+        """Its end is reported to hooks and signals; that happens once."""
 
 
 class Settler:
@@ -74,7 +76,8 @@ class Settler:
         settlement = Settlement(done.delivery, fence=done.fence)
         effects = Effects(self._app)
         try:
-            settlement.grow = self._additions(done, effects, outcome)
+            if done.request.additions:
+                settlement.grow = self._additions(done, effects, outcome)
             for retry in done.request.retries_sent:
                 self._send_again(done, effects, retry)
             self._continue(done, effects, outcome)
@@ -87,7 +90,8 @@ class Settler:
         self._other_ends(done, effects, settlement, outcome)
         self._end_place(done, effects, outcome)
         advance_all(self._app, self._runs, effects, done.message.id)
-        self._tell(done, effects, settlement, outcome, tell)
+        if not done.told:
+            self._tell(done, effects, settlement, outcome, tell)
         settlement = effects.into(settlement)
         self._foresight.add_to(settlement)
         return settlement, outcome
@@ -114,14 +118,16 @@ class Settler:
     ) -> None:
         """Report the end, then add what its hooks have sent."""
         request = done.request
-        retries, additions = len(request.retries_sent), len(request.additions)
+        # Those before are in the settlement already.
+        request.retries_sent, request.additions = [], []
+        done.told = True
         rejected = tell(outcome)
         if rejected is not None and rejected.requeue:
             settlement.disposal = "requeue"
         try:
-            for retry in request.retries_sent[retries:]:
+            for retry in request.retries_sent:
                 self._send_again(done, effects, retry)
-            for sig in request.additions[additions:]:
+            for sig in request.additions:
                 effects.send(effects.plan(sig, (), {}), self._ambient(done))
                 settlement.grow.append(sig.options["group_id"])
         except (CanvasError, TypeError, ValueError) as exc:
@@ -196,7 +202,8 @@ class Settler:
         if embed["callbacks"] or embed["chain"]:
             children.extend(self._successors(done, effects, outcome.value))
         if not self._ignores(done):
-            self._store(done, effects, self._record(done, states.SUCCESS, outcome.value, None, children))
+            record = self._record(done, states.SUCCESS, outcome.value, None, children)
+            effects.record(record, in_run=HEADER in done.message.headers)
         self._part(done, effects, states.SUCCESS, outcome.value)
 
     def _successors(self, done: Finished, effects: Effects, value: Any) -> list[Any]:
@@ -278,10 +285,9 @@ class Settler:
         return bool(done.task is not None and done.task.ignore_result)
 
     def _store(self, done: Finished, effects: Effects, record: Record) -> None:
-        """Keep a record, but for a failure of what has succeeded before, where the driver cannot tell."""
+        """Store a record that is not a success, unless a success is stored that the driver cannot see."""
         backend = self._app.backend
-        in_doubt = record.status != states.SUCCESS and backend.hides_success
-        if in_doubt and self._runs.persist(lambda: backend.has_succeeded(record.task_id)):
+        if backend.hides_success and self._runs.persist(lambda: backend.has_succeeded(record.task_id)):
             return
         effects.record(record, in_run=HEADER in done.message.headers)
 
