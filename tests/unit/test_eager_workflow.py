@@ -173,7 +173,9 @@ def test_a_timeout_counts_delays_that_were_skipped(app, flow):
     late = flow.add(sig(app, "flaky", 3), name="late")
     flow.add(sig(app, "ident", late), name="after")
     run = flow.apply_async(timeout=1000)
-    with pytest.raises(TaskRevokedError, match=rf"run {run.id} of 'flow' was cancelled; .*late \(revoked\)"):
+    with pytest.raises(
+        TaskRevokedError, match=rf"run {run.id} of 'flow' was cancelled: .* timeout of 1000 s; .*late \(revoked\)"
+    ):
         run.get()
     assert run.state == "CANCELLED"
     assert flow.apply_async(timeout=5000).get() == 3

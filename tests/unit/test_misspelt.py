@@ -72,6 +72,7 @@ def test_an_address_that_no_driver_serves(url, text):
 
 @pytest.mark.parametrize("queue", ["hihg", "celery"])
 def test_a_wait_that_times_out_shows_the_queue(app, queue):
+    app.driver.broker.purge(queue)
     result = app.send_task("t", queue=queue)
     text = rf"is not ready after 0.05 s; 1 message waits in its queue '{queue}': does a worker take from it \(worker -Q {queue}\)"
     with pytest.raises(TimeoutError, match=text):

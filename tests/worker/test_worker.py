@@ -164,6 +164,7 @@ def test_a_chain_whose_next_link_cannot_be_read_ends_there(bench, app):
     add = task(app, "add")
     links = [{**add.s(1), "options": {"task_id": f"link-{n}"}} for n in range(20)]
     links.insert(10, {**add.s(1), "args": [nested], "options": {"task_id": "bad"}})
+    app.conf.task_message_max_depth = 300  # the sender's; the worker reads no more than 200
     with start(bench, "-P", "solo"):
         add.apply_async((1, 1), chain=links, task_id="first")
         eventually(lambda: app.driver.broker.dead("celery"))
