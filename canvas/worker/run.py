@@ -222,8 +222,7 @@ class Line:
             running = self.begin(job, self._ender(job, _terminated))
             try:
                 settlement, outcome = self.settle(job, self._execute(job), partial(self.tell_run, job))
-                if listening(self.over_event):
-                    emit(self.over_event, **self._facts(job, outcome))
+                self.over(job, outcome)
                 return settlement
             finally:
                 self.tally.end(running)
