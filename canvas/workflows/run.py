@@ -25,7 +25,7 @@ from canvas.workflows.advance import Advance
 from canvas.workflows.earlier import FRESH
 from canvas.workflows.joins import go_on_here
 from canvas.workflows.lifetimes import record_ids
-from canvas.workflows.status import NodeStatus, RunStatus, node_state, run_status
+from canvas.workflows.status import NodeStatus, RunStatus, ancestors, node_state, run_status
 
 if TYPE_CHECKING:
     from canvas.app import Canvas
@@ -301,8 +301,12 @@ class Run:
         return run_status(self.id, self.about, self.nodes, records, own, self._ids())
 
     async def progress(self) -> AsyncIterator[NodeStatus]:
-        """Each node as it ends, those that had ended before first, until the run has ended."""
+        """Each node as it ends, those that had ended before first, until the run has ended.
+
+        A node comes after the nodes that it depends on.
+        """
         numbers = {task_id_of(self._place(number)): number for number in self._numbers.values()}
+        ids = self._ids()
         told: set[str] = set()
         async with self.app.backend.awatch([*numbers, self.id]) as watch:
             while True:
@@ -315,6 +319,12 @@ class Run:
                 told.add(task_id)
                 if task_id == self.id:
                     break
+                needed = {ids[number] for number in ancestors(self.nodes, numbers[task_id])} & numbers.keys() - told
+                if needed:
+                    for status in (await asyncio.to_thread(self.status)).nodes:
+                        if status.task_id in needed and status.ended is not None:
+                            told.add(status.task_id)
+                            yield status
                 yield NodeStatus.of(self.nodes[numbers[task_id]], task_id, record)
                 if self._stock and (await asyncio.to_thread(self.status)).over:
                     break

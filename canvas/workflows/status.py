@@ -175,6 +175,15 @@ def _waiting(nodes: Sequence[RunNode], records: Sequence[Record | None]) -> set[
     return waiting
 
 
+def ancestors(nodes: Sequence[RunNode], number: int) -> set[int]:
+    """The numbers of all nodes that a node depends on, directly or not. ``nodes`` are in topological order."""
+    found = {number}
+    for earlier in range(number - 1, -1, -1):
+        if any(out.node in found for out in nodes[earlier].outs):
+            found.add(earlier)
+    return found - {number}
+
+
 def _critical_path(nodes: Sequence[RunNode], found: Sequence[NodeStatus]) -> list[str]:
     longest = [0.0] * len(nodes)
     before: list[int | None] = [None] * len(nodes)

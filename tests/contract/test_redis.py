@@ -696,6 +696,22 @@ def test_leases_of_workers_that_the_server_forgot_are_given_back(driver, redis_s
     assert ids(driver.broker.lease(Lease("w", ["q"], 5))) == ["b"]
 
 
+def test_a_worker_that_another_process_has_recovered_leaves_no_note(driver, redis_server, monkeypatch):
+    """One process lists the workers, another recovers a dead one, and the first notes that the worker is silent."""
+    driver.broker.beat("dead", ["q"], 0.05)
+    server = redis_server.client(0)
+    eventually(lambda: not server.exists("canvas:worker:dead"))
+    missed = driver.broker._restore._missed
+
+    def recovered_meanwhile(silent):
+        driver.broker.lost("dead")
+        return missed(silent)
+
+    monkeypatch.setattr(driver.broker._restore, "_missed", recovered_meanwhile)
+    driver.broker.reap()
+    assert not server.exists("canvas:missing")
+
+
 def test_a_live_lease_is_not_old_however_long_it_is_held(redis_server, redis_url, result_url):
     driver = open_driver(redis_url, result_url, broker_options={"visibility_timeout": 0.2})
     driver.broker.publish([publish("a")])

@@ -70,8 +70,9 @@ class WorkerProcess:
         self._reader.start()
 
     def _read(self):
-        for line in self.process.stdout:
-            self.log.append(line)
+        with self.process.stdout as lines:
+            for line in lines:
+                self.log.append(line)
 
     def wait_for(self, text, timeout=30):
         """Wait until a log line contains ``text``."""

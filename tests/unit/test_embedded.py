@@ -40,10 +40,9 @@ def test_two_are_two():
 
 def test_it_dies_with_a_killed_owner():
     code = "import time\nfrom canvas.embedded import EmbeddedRedis\ns = EmbeddedRedis().start()\nprint(s.socket, flush=True)\ntime.sleep(60)"
-    owner = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    socket = owner.stdout.readline().strip()
-    owner.send_signal(signal.SIGKILL)
-    owner.wait()
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as owner:
+        socket = owner.stdout.readline().strip()
+        owner.send_signal(signal.SIGKILL)
     deadline = time.monotonic() + 10
     while subprocess.run(["pgrep", "-f", socket], check=False, capture_output=True).stdout:
         assert time.monotonic() < deadline

@@ -16,7 +16,9 @@ from canvas.errors import (
     UpstreamFailed,
     WorkflowFailed,
 )
+from canvas.model.run import Out, RunNode
 from canvas.testing.contract import eventually
+from canvas.workflows.status import ancestors
 from tests.support.apps import make
 from tests.worker.commands import canvas, invoked, named, start, states, task
 
@@ -457,6 +459,14 @@ async def test_progress_on_an_event_loop(app, flow):
     assert sorted(seen) == [("broken", "FAILURE"), ("first", "SUCCESS"), ("second", "SUCCESS"), ("third", "SUCCESS")]
     assert seen[0] == ("first", "SUCCESS")
     assert (await run)["second"] == ["second", [1], {}]
+
+
+def test_the_ancestors_of_a_node():
+    nodes = [
+        RunNode(str(number), "task", outs=[Out(to, 0) for to in outs])
+        for number, outs in enumerate([[2], [3], [3, 4], [], []])
+    ]
+    assert [ancestors(nodes, number) for number in range(5)] == [set(), set(), {0}, {0, 1, 2}, {0, 2}]
 
 
 def test_status_has_times_and_the_critical_path(app, flow):

@@ -140,7 +140,14 @@ class Restore:
             return []
         keys, now = self._keys, self._link.time()
         since = dict(zip(silent, self._link.command("HMGET", keys.missing, *silent), strict=True))
-        self._link.pipeline([("HSETNX", keys.missing, name, now) for name, first in since.items() if first is None])
+        new = [name for name, first in since.items() if first is None]
+        if new:
+            note: list[Sequence[Any]] = [("HSETNX", keys.missing, name, now) for name in new]
+            registered = self._link.pipeline([*note, *(("HEXISTS", keys.workers, name) for name in new)])[len(new) :]
+            # Another process may have recovered a worker since the list was read: nothing else would delete this note.
+            gone = [name for name, known in zip(new, registered, strict=True) if not known]
+            if gone:
+                self._link.command("HDEL", keys.missing, *gone)
         return [name for name, first in since.items() if first is not None and now - float(first) >= _MISSED_FOR]
 
     def _beyond_visibility(self) -> int:
