@@ -10,7 +10,7 @@ from canvas.errors import ChordError
 from canvas.execute import run_coroutine
 from canvas.model.request import Request
 from canvas.model.shortrepr import safe_repr
-from canvas.model.signature import Signature, as_list, maybe_signature
+from canvas.model.signature import Signature, as_list, distinct, has_signature, maybe_signature
 from canvas.telemetry import emit
 
 T = TypeVar("T")
@@ -122,12 +122,12 @@ def _errbacks_by_id(body: Signature[Any]) -> list[tuple[str, list[Any]]]:
     own = as_list(body.options.get("link_error"))
     if body.subtask_type == "group":
         found = [pair for member in body._members() for pair in _errbacks_by_id(member)]
-        return [(task_id, [*its, *(errback for errback in own if errback not in its)]) for task_id, its in found]
+        return [(task_id, distinct([*its, *own])) for task_id, its in found]
     if body.subtask_type == "chord":
-        return [(task_id, [*own, *its]) for task_id, its in _errbacks_by_id(body.kwargs["body"])]
+        return [(task_id, distinct([*own, *its])) for task_id, its in _errbacks_by_id(body.kwargs["body"])]
     if body.subtask_type == "chain" and len(body._members()) == 1:
         # A chord as a body is sent so: what is said of the chain, and not of the chord's own body, is for all of that.
         found = _errbacks_by_id(body._members()[0])
-        more = [errback for errback in own if not any(errback in its for _, its in found)]
+        more = [errback for errback in own if not any(has_signature(its, errback) for _, its in found)]
         return [(task_id, [*more, *its]) for task_id, its in found]
     return [(str(body.options.get("task_id")), own)]

@@ -20,7 +20,7 @@ from canvas.graph.steps import (
     targets,
 )
 from canvas.model.plan import Barrier, Dispatch, Pending, Plan
-from canvas.model.signature import as_list
+from canvas.model.signature import as_list, distinct
 
 Wire = dict[str, Any]
 _AS_MEMBER = {"add_to_parent": False, "root_id": None}
@@ -141,19 +141,23 @@ class Emission:
         if body is None:
             units = body_units(self._graph, join)
             body = self._chain(units, dict(join.body_options)) if join.chained else self._signature(units[0])
-            if body["subtask_type"] == "chord":
-                body = self._ends_with(units, body)
             if join.live:
                 _belong(body, join.id)
+            if body["subtask_type"] == "chord":
+                body = self._ends_with(units, body)
             self._bodies[join.id] = body
         return body
 
     def _ends_with(self, units: list[str], chord: Wire) -> Wire:
         """A body that is a chord, as a chain of one step: when the header fails, a Celery worker ends the id in the
-        body's options, and calls the errbacks there. A chord has its own header's id there, and no errbacks."""
-        errbacks = _distinct(_errbacks(chord))
+        body's options, and calls the errbacks there. A chord has its own header's id there, and no errbacks.
+
+        The step is a group of that chord: a Celery worker takes a chain that starts with anything else apart.
+        """
+        errbacks = distinct(_errbacks(chord))
         options = {"task_id": self._pending_results(units).id, **({"link_error": errbacks} if errbacks else {})}
-        return _wire("celery.chain", (), {"tasks": [chord]}, options, "chain", False)
+        step = _wire("celery.group", (), {"tasks": [chord]}, {}, "group", False)
+        return _wire("celery.chain", (), {"tasks": [step]}, options, "chain", False)
 
     # -- membership
 
@@ -230,10 +234,6 @@ def _errbacks(sig: Wire) -> list[Any]:
     if kind == "group":
         return own + [errback for member in sig["kwargs"]["tasks"] for errback in _errbacks(member)]
     return own
-
-
-def _distinct(values: list[Any]) -> list[Any]:
-    return [value for at, value in enumerate(values) if value not in values[:at]]
 
 
 def _belong(body: Wire, group_id: str) -> None:

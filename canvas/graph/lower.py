@@ -17,7 +17,7 @@ from canvas.model.chain import LAST_STEP, header_parts, normal_steps, result_id
 from canvas.model.chord import body_of, body_options, chord, header_options
 from canvas.model.cycle import refuse_cycles
 from canvas.model.group import flat_members, group
-from canvas.model.signature import Signature, as_list, maybe_signature
+from canvas.model.signature import Signature, as_list, has_signature, maybe_signature
 
 
 @dataclass(slots=True)
@@ -192,7 +192,7 @@ class Lowering:
     def _member(self, fork: str, index: int, member: Signature[Any], call: Call, live: bool) -> Span:
         span = self.lower(member, call, live)
         chained = member.subtask_type == "chain"
-        kept = _without_links(member.options) if chained and not live else {}
+        kept = _without_link(member.options) if chained and not live else {}
         self.graph.add_edge(fork, span.head, kind="member", index=index, options=kept, chained=chained)
         if not span.exit.startswith("fork:"):
             for tail in span.tails:
@@ -290,13 +290,17 @@ class Lowering:
             self.graph.add_edge(tail, join, kind="part", index=inner if nested else index)
 
 
-def _without_links(options: dict[str, Any]) -> dict[str, Any]:
-    """A chain's options but for what its steps have taken over."""
-    return {key: value for key, value in options.items() if key not in ("link", "link_error")}
+def _without_link(options: dict[str, Any]) -> dict[str, Any]:
+    """A chain's options but for the callbacks, which its last step has taken over.
+
+    The steps have taken over the errbacks, too; but those to call where the header in front of a chain fails are read
+    from the chain's own.
+    """
+    return {key: value for key, value in options.items() if key != "link"}
 
 
 def _left_to_chain(options: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in _without_links(options).items() if key not in LAST_STEP}
+    return {key: value for key, value in _without_link(options).items() if key not in LAST_STEP}
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
@@ -321,7 +325,7 @@ def _link_error_to_body(body: Signature[Any], errback: Any) -> None:
 
 def _has_errback(sig: Signature[Any], errback: Any) -> bool:
     """Whether all that gives a signature's result has an errback."""
-    if errback in as_list(sig.options.get("link_error")):
+    if has_signature(as_list(sig.options.get("link_error")), errback):
         return True
     if isinstance(sig, group):
         return bool(sig.tasks) and all(_has_errback(member, errback) for member in sig.tasks)

@@ -196,6 +196,7 @@ def _unroll(sig: chord) -> list[Signature[Any]]:
     """``chord(header, a | b | c)`` as ``chord(header, a), b, c``."""
     body = sig.body
     first, *rest = body.unchain_tasks()
+    first = unrolled(first)
     own = {key: value for key, value in body.options.items() if key not in _CHAIN_OWN}
     return [sig.with_fields(kwargs={**sig.kwargs, "body": first.set(**{**own, **first.options})}), *rest]
 

@@ -323,7 +323,7 @@ class Signature(dict[str, Any], Generic[R]):
 
     def _append(self, key: str, value: Any) -> Any:
         items = as_list(self.options.get(key))
-        if value not in items:
+        if not has_signature(items, value):
             items.append(value)
         self.options[key] = items
         return value
@@ -537,6 +537,20 @@ def maybe_signature(d: Any, app: Any = None) -> Any:
     if d is None or isinstance(d, Signature):
         return d
     return Signature.from_dict(d, app=app)
+
+
+def has_signature(among: Iterable[Any], wanted: Any) -> bool:
+    """Whether a signature is ``among`` others, some of which may be dicts as read from a message: with lists where a
+    signature has tuples."""
+    one = maybe_signature(wanted) if isinstance(wanted, dict) else wanted
+    return any(
+        found is one or found == one or (isinstance(found, dict) and maybe_signature(found) == one) for found in among
+    )
+
+
+def distinct(signatures: Sequence[Any]) -> list[Any]:
+    """Each of the signatures once, the first where several are equal."""
+    return [sig for at, sig in enumerate(signatures) if not has_signature(signatures[:at], sig)]
 
 
 def shorten_names(task: str, text: str) -> str:
