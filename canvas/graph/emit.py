@@ -36,6 +36,7 @@ class Emission:
         self._rest = rest
         self._bodies: dict[str, Wire] = {}
         self._sequences: dict[str, list[str]] = {}
+        self._results: dict[str, str] = {}
         self.plan = Plan()
 
     def emit(self, head: str) -> Plan:
@@ -52,6 +53,7 @@ class Emission:
     def forget(self) -> None:
         """Drop what was looked up of steps that have left the graph."""
         self._sequences.clear()
+        self._results.clear()
 
     def _units(self, head: str) -> list[str]:
         """``head`` and the units after it; looked up once."""
@@ -132,8 +134,8 @@ class Emission:
 
     def _chain(self, units: list[str], options: dict[str, Any]) -> Wire:
         steps = [self._signature(unit) for unit in units]
-        last = self._pending_results(units)
-        return _wire("celery.chain", (), {"tasks": steps}, {**options, "task_id": last.id}, "chain", False)
+        options = {**options, "task_id": self._result(units[-1])}
+        return _wire("celery.chain", (), {"tasks": steps}, options, "chain", False)
 
     def _body(self, join: Join) -> Wire:
         """The body as every part carries it; made once, so that all parts share it."""
@@ -155,7 +157,7 @@ class Emission:
         The step is a group of that chord: a Celery worker takes a chain that starts with anything else apart.
         """
         errbacks = distinct(_errbacks(chord))
-        options = {"task_id": self._pending_results(units).id, **({"link_error": errbacks} if errbacks else {})}
+        options = {"task_id": self._result(units[-1]), **({"link_error": errbacks} if errbacks else {})}
         step = _wire("celery.group", (), {"tasks": [chord]}, {}, "group", False)
         return _wire("celery.chain", (), {"tasks": [step]}, options, "chain", False)
 
@@ -188,6 +190,16 @@ class Emission:
         return placed
 
     # -- results
+
+    def _result(self, unit: str) -> str:
+        """The id of a unit's result: for a chord, of its body's; looked up once."""
+        found = self._results.get(unit)
+        if found is None:
+            node = node_of(self._graph, unit)
+            join = join_of(self._graph, unit) if isinstance(node, Fork) else None
+            found = node.id if join is None else self._result(body_units(self._graph, join)[-1])
+            self._results[unit] = found
+        return found
 
     def _pending_results(self, units: list[str], before: Pending | None = None) -> Pending:
         for unit in units:

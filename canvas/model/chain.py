@@ -195,10 +195,13 @@ def _led_by_task(body: Any) -> bool:
 def _unroll(sig: chord) -> list[Signature[Any]]:
     """``chord(header, a | b | c)`` as ``chord(header, a), b, c``."""
     body = sig.body
-    first, *rest = body.unchain_tasks()
+    # Copies are made only for callbacks: of chords nested deeply they would be made once for each level.
+    linked = body.options.get("link") or body.options.get("link_error")
+    first, *rest = body.unchain_tasks() if linked else body.tasks
     first = unrolled(first)
     own = {key: value for key, value in body.options.items() if key not in _CHAIN_OWN}
-    return [sig.with_fields(kwargs={**sig.kwargs, "body": first.set(**{**own, **first.options})}), *rest]
+    first = first.with_fields(options={**own, **first.options})
+    return [sig.with_fields(kwargs={**sig.kwargs, "body": first}), *rest]
 
 
 def ends_in_group(sig: Any) -> bool:

@@ -35,6 +35,7 @@ from canvas.task import Task
 from canvas.telemetry import emit, listening
 from canvas.wire import message as wire
 from canvas.worker.admit import Later, Never, Run, admit, time_limits
+from canvas.worker.deep_calls import with_deep_calls
 from canvas.worker.fire import fire
 from canvas.worker.gates import NO_KEYS, Gates, Keys, keys_of
 from canvas.worker.lifetimes import keeps
@@ -298,7 +299,7 @@ class Line:
         """What ends a chord whose parts are all in."""
         # Error callbacks that are coroutines run on the pool's loop, where there is one.
         with nullcontext() if self.loop is None else shared_loop(self.loop):
-            firing = fire(self._app, self._runs, ready)
+            firing = with_deep_calls(lambda: fire(self._app, self._runs, ready))
         emit("chord.fired", group_id=ready.group_id, failed=firing.failed)
         return firing
 
@@ -446,7 +447,7 @@ class Line:
     def _settle(self, job: "Job", outcome: Outcome, tell: "Tell") -> tuple[Settlement, Outcome]:
         """The settlement of a job, and what it has come to after all; ``tell`` is called once, with that."""
         try:
-            return self._settler.settle(job, outcome, tell)
+            return with_deep_calls(lambda: self._settler.settle(job, outcome, tell))
         except CanvasError as exc:
             # What the message says of its future makes no sense, and was not looked at before.
             settlement = self._undecodable(job.delivery, exc)

@@ -87,3 +87,14 @@ def test_errbacks_are_equal_whether_they_were_read_from_a_message(pairs):
     assert w.state(result) == "FAILURE"
     settled(pair, w.run, 2)
     assert pair.bench.ledgers.llen(f"ledger:{key}") == 1
+
+
+@pytest.mark.parametrize("client", ["canvas", "celery"])
+def test_a_hundred_chords_in_each_other(pairs, client):
+    """Each worker's step rebuilds all that is left: with work that grows with the square of the depth, or a call for
+    each level of each signature, it would not come to an end."""
+    pair = next(pair for pair in pairs if (pair.client, pair.worker) == (client, "canvas"))
+    body = pair.s("ident")
+    for _ in range(100):
+        body = pair.lib.chord([pair.si("ident", 1)], body, app=pair.app)
+    assert pair.run(body, timeout=60) == [1]

@@ -1,0 +1,61 @@
+"""Functions that need more calls than Python allows are called again with room for them."""
+
+import sys
+from threading import Barrier, Thread
+
+import pytest
+
+from canvas import Canvas
+from canvas.graph.compile import compile
+from canvas.model.chord import chord
+from canvas.model.signature import Signature, maybe_signature
+from canvas.worker.deep_calls import with_deep_calls
+
+
+def nested(depth):
+    return nested(depth - 1) + 1 if depth else 0
+
+
+def test_a_deep_call_returns():
+    usual = sys.getrecursionlimit()
+    with pytest.raises(RecursionError):
+        nested(usual)
+    assert with_deep_calls(lambda: nested(usual)) == usual
+    assert sys.getrecursionlimit() == usual
+
+
+def test_endless_calls_are_an_error():
+    usual = sys.getrecursionlimit()
+    with pytest.raises(RecursionError):
+        with_deep_calls(lambda: nested(10**6))
+    assert sys.getrecursionlimit() == usual
+
+
+def test_the_usual_limit_returns_after_the_last_of_several_threads():
+    usual, both, depths = sys.getrecursionlimit(), Barrier(2), []
+
+    def deep():
+        nested(usual)
+        both.wait(20)
+        return nested(usual)
+
+    threads = [Thread(target=lambda: depths.append(with_deep_calls(deep))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert depths == [usual, usual]
+    assert sys.getrecursionlimit() == usual
+
+
+def test_compiling_chords_in_each_other_copies_none_of_them_for_each_level(monkeypatch):
+    app, clones = Canvas("deep"), []
+    body = Signature("t", app=app)
+    for _ in range(30):
+        body = chord([Signature("h", app=app)], body, app=app)
+    plan = compile(body, new_id=iter(map(str, range(10_000))).__next__)
+    received = maybe_signature(plan.dispatches[0].options["chord"], app)
+    clone = Signature.clone
+    monkeypatch.setattr(Signature, "clone", lambda self, *a, **k: clones.append(self) or clone(self, *a, **k))
+    compile(received, ([1],), new_id=iter(map(str, range(20_000, 30_000))).__next__)
+    assert len(clones) < 30
