@@ -31,9 +31,9 @@ def compare(pairs, tree, call):
             )
 
 
-def differential(failing, examples, decorated=False):
+def differential(failing, examples, decorated=False, optioned=False):
     @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(tree=workflows.workflows(failing, decorated), call=workflows.calls)
+    @given(tree=workflows.workflows(failing, decorated, optioned), call=workflows.calls)
     def check(pairs, tree, call):
         assume(
             not workflows.loses(tree, call) and not workflows.forgets(tree) and not workflows.waits_for_nothing(tree)
@@ -57,6 +57,12 @@ def test_workflows_that_fail(pairs):
 @pytest.mark.parametrize("failing", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_workflows_whose_composites_have_callbacks(pairs, failing):
     differential(failing, 20, decorated=True)(pairs)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("failing", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_workflows_whose_tasks_have_options(pairs, failing):
+    differential(failing, 30, optioned=True)(pairs)
 
 
 @pytest.mark.parametrize("kind", ["map", "starmap"])
@@ -155,4 +161,4 @@ def test_apply_does_what_a_worker_does(pairs, failing):
 @pytest.mark.parametrize("decorated", [False, True])
 @pytest.mark.parametrize("failing", [False, True])
 def test_thousands(pairs, failing, decorated):
-    differential(failing, 2500, decorated)(pairs)
+    differential(failing, 2500, decorated, optioned=True)(pairs)

@@ -7,8 +7,9 @@ A workflow is a tree of :class:`Leaf`, :class:`Chain`, :class:`Group` and :class
 import json
 import re
 import time
+import uuid
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import pairwise
 
@@ -30,6 +31,8 @@ class Leaf:
     fails: bool = False
     links: int = 0
     errback: bool = False
+    options: dict = field(default_factory=dict)
+    """Of the call; ``task_id`` is made anew for each run."""
     tag: int = field(default=-1, compare=False)
 
 
@@ -136,11 +139,22 @@ def _task(leaf, pair, run):
     make = pair.si if leaf.immutable else pair.s
     more = {"keyword": "own"} if leaf.keyword else {}
     sig = make("step", *["own"] * leaf.own, tag=str(leaf.tag), run=run, fails=leaf.fails, **more)
+    _with_options(sig, leaf.options)
     for number in range(leaf.links):
         sig.link(pair.s("step", tag=f"{leaf.tag}/link{number}", run=run))
     if leaf.errback:
         sig.link_error(pair.s("step_failed", tag=f"{leaf.tag}/errback", run=run))
     return sig
+
+
+def _with_options(sig, drawn):
+    drawn = dict(drawn)
+    if drawn.pop("task_id", False):
+        drawn["task_id"] = str(uuid.uuid4())
+    stamp = drawn.pop("stamp", None)
+    sig.set(**drawn)
+    if stamp is not None:
+        sig.stamp(mark=stamp)
 
 
 # -- what a run came to
@@ -459,6 +473,22 @@ calls = st.fixed_dictionaries(
 )
 """What ``apply_async`` is called with."""
 
+options = st.fixed_dictionaries(
+    {},
+    optional={
+        "countdown": st.just(0),
+        "priority": st.sampled_from([0, 3, 9]),
+        "expires": st.just(3600),
+        "queue": st.just("celery"),
+        "ignore_result": st.booleans(),
+        "task_id": st.just(True),
+        "stamp": st.sampled_from(["one", "other"]),
+        "shadow": st.just("shown"),
+        "time_limit": st.just(60),
+    },
+)
+"""Options of a call that change nothing of what it comes to, but for ``ignore_result``."""
+
 leaf = st.builds(
     Leaf,
     own=st.integers(0, 1),
@@ -468,9 +498,9 @@ leaf = st.builds(
 )
 
 
-def workflows(failing=False, decorated=False):
+def workflows(failing=False, decorated=False, optioned=False):
     """Trees up to four levels deep; with ``failing``, tasks fail and have errbacks; with ``decorated``, composites have
-    callbacks, errbacks and flags too, and there are maps."""
+    callbacks, errbacks and flags too, and there are maps; with ``optioned``, tasks are called with options."""
     task = leaf
     if failing:
         task = st.builds(
@@ -482,6 +512,8 @@ def workflows(failing=False, decorated=False):
             links=st.sampled_from([0, 0, 1]),
             errback=st.booleans(),
         )
+    if optioned:
+        task = st.builds(lambda one, given: replace(one, options=given), task, options)
     extras = {}
     if decorated:
         # Of a map without items nothing is noted: no test could say when its run is over.
