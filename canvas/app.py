@@ -23,6 +23,7 @@ from canvas.drivers.base import Driver
 from canvas.errors import AlreadyRegistered, AlwaysEagerIgnored, ConfigurationError
 from canvas.model.addresses import masked_url
 from canvas.model.current import NO_APP, called_task, current_request, set_current_app
+from canvas.model.cycle import too_deep
 from canvas.model.ids import new_id
 from canvas.model.names import task_name
 from canvas.model.plan import Plan
@@ -523,7 +524,10 @@ class Canvas:
             return self._send_eagerly(sig, tuple(args), dict(kwargs), options)
         if self.sender.streams(sig):
             return self.sender.stream(sig, args, kwargs, options)
-        plan = self.sender.plan(sig, args, kwargs, options)
+        try:
+            plan = self.sender.plan(sig, args, kwargs, options)
+        except RecursionError as exc:
+            raise too_deep(sig) from exc
         if self.sends_itself and sig.subtask_type is None:
             return self.sender.send_by_name(plan.dispatches[0])
         return self.sender.send(sig, plan, options)
@@ -541,7 +545,11 @@ class Canvas:
             return await asyncio.to_thread(self.apply_signature, sig, args, kwargs, options)
         if self.sender.streams(sig):
             return await self.sender.astream(sig, args, kwargs, options)
-        return await self.sender.asend(sig, self.sender.plan(sig, args, kwargs, options), options)
+        try:
+            plan = self.sender.plan(sig, args, kwargs, options)
+        except RecursionError as exc:
+            raise too_deep(sig) from exc
+        return await self.sender.asend(sig, plan, options)
 
     @property
     def sends_itself(self) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from typing import Any, NoReturn, TypeVar, cast
 
-from canvas.errors import CycleError
+from canvas.errors import CompositionError, CycleError
 
 M = TypeVar("M", bound=Callable[..., Any])
 
@@ -31,6 +31,16 @@ def refused(exc: Exception, *values: Any) -> NoReturn:
         refuse_cycles(*values)
         raise exc
     raise exc.with_traceback(None) from None
+
+
+def too_deep(sig: Mapping[str, Any]) -> CompositionError:
+    """What to raise for a signature that cannot be compiled within Python's recursion limit. Raises CycleError, if that
+    is why."""
+    refuse_cycles(sig)
+    return CompositionError(
+        f"{sig['task']}: its signatures are nested too deeply in each other to be sent: "
+        "write what runs one after the other as the steps of one chain"
+    )
 
 
 def check_composed(sig: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ from threading import Barrier, Thread
 import pytest
 
 from canvas import Canvas
+from canvas.errors import CompositionError
 from canvas.graph.compile import compile
 from canvas.model.chord import chord
 from canvas.model.signature import Signature, maybe_signature
@@ -59,3 +60,14 @@ def test_compiling_chords_in_each_other_copies_none_of_them_for_each_level(monke
     monkeypatch.setattr(Signature, "clone", lambda self, *a, **k: clones.append(self) or clone(self, *a, **k))
     compile(received, ([1],), new_id=iter(map(str, range(20_000, 30_000))).__next__)
     assert len(clones) < 30
+
+
+async def test_what_cannot_be_compiled_says_so():
+    app = Canvas("deep", broker="memory://", backend="memory://")
+    body = Signature("t", app=app)
+    for _ in range(500):
+        body = chord([Signature("h", app=app)], body, app=app)
+    with pytest.raises(CompositionError, match=r"^celery\.chord: its signatures are nested too deeply"):
+        body.apply_async()
+    with pytest.raises(CompositionError, match=r"^celery\.chord: its signatures are nested too deeply"):
+        await body.aapply_async()
