@@ -722,6 +722,13 @@ class Canvas:
             raise ValueError("expected the worker command in argv; app.start() runs the others")
         self.start(argv)
 
+    def bugreport(self) -> str:
+        """Versions, the platform, and the settings that were given, secrets masked: for bug reports."""
+        # Most programs never report.
+        from canvas.report import report
+
+        return report(self.conf.table())
+
     @cached_property
     def control(self) -> "Control":
         from canvas.control import Control

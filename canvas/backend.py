@@ -8,7 +8,7 @@ from typing import Any
 
 from canvas.config import Config
 from canvas.drivers.base import AsyncWatch, Results, Watch
-from canvas.errors import NoResultBackend
+from canvas.errors import NoResultBackend, TaskRevokedError
 from canvas.model import states
 from canvas.model.record import Record
 from canvas.model.run import HEADER
@@ -192,6 +192,42 @@ class Backend:
             in_run = request is not None and bool(getattr(request, HEADER, None))
             self._results.store([self.store_of(record, in_run)])
         return result
+
+    def mark_as_started(self, task_id: str, **meta: Any) -> Any:
+        """Store STARTED, with ``meta`` as its result. This and the four methods below store a record and do nothing
+        else: for a task that another program performs. Chords, chains and callbacks follow a task that a worker ends.
+        """
+        return self.store_result(task_id, meta, states.STARTED)
+
+    def mark_as_done(self, task_id: str, result: Any, request: Any = None, state: str = states.SUCCESS) -> Any:
+        """Store a task's value."""
+        return self.store_result(task_id, result, state, request=request)
+
+    def mark_as_failure(
+        self,
+        task_id: str,
+        exc: BaseException,
+        traceback: str | None = None,
+        request: Any = None,
+        state: str = states.FAILURE,
+    ) -> Any:
+        """Store the exception of a task that failed."""
+        return self.store_result(task_id, exc, state, traceback, request)
+
+    def mark_as_retry(
+        self,
+        task_id: str,
+        exc: BaseException,
+        traceback: str | None = None,
+        request: Any = None,
+        state: str = states.RETRY,
+    ) -> Any:
+        """Store the reason for which a task is to run again."""
+        return self.store_result(task_id, exc, state, traceback, request)
+
+    def mark_as_revoked(self, task_id: str, reason: str = "", request: Any = None, state: str = states.REVOKED) -> Any:
+        """Store that a task was revoked."""
+        return self.store_result(task_id, TaskRevokedError(reason), state, request=request)
 
     def forget(self, task_id: str) -> None:
         """Delete a record."""

@@ -12,7 +12,7 @@ from canvas.errback import body_errbacks, call_errback, dependency_error, join_o
 from canvas.errors import EncodeError, Ignore, OperationalError, Reject, TaskRevokedError
 from canvas.execute import execute, outcome_hook, return_hook, traceback_text
 from canvas.model import states
-from canvas.model.chain import LAST_STEP, header_parts, normal_steps
+from canvas.model.chain import LAST_STEP, header_parts, link_end, normal_steps
 from canvas.model.chord import body_of, body_options, chord, header_options
 from canvas.model.current import current_request, enter_request, leave_request
 from canvas.model.cycle import refuse_cycles
@@ -244,7 +244,7 @@ def _chain(app: Any, sig: Signature[Any], args: tuple[Any, ...], kwargs: Options
     steps = [step.clone() for step in normal_steps(sig._members())]
     args = tuple(sig.args) if sig.immutable else (*args, *sig.args)
     for callback in links:
-        steps[-1].link(callback)
+        link_end(steps[-1], callback)
     for step in steps:
         for errback in errbacks:
             step.link_error(errback)

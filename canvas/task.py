@@ -461,7 +461,8 @@ class Task(Generic[R]):
         self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
     ) -> Signature[R]:
         """This call again, with its id, its place in its workflow, and one retry more (SEMANTICS.md T11)."""
-        request, place = self.request, _place_in_workflow(self.request)
+        request = self.request
+        place = request.as_execution_options()
         options = {key: value for key, value in options.items() if value is not None}
         if "queue" in options:
             place = {key: value for key, value in place.items() if key not in ("exchange", "routing_key")}
@@ -558,41 +559,3 @@ def _positional_range(sig: inspect.Signature) -> tuple[int, int]:
             high = max(high, high + 1)
             low += parameter.default is parameter.empty
     return low, high
-
-
-def _place_in_workflow(request: Request) -> dict[str, Any]:
-    """The options that send a message to where ``request`` came from, as the same task of the same workflow."""
-    info = request.delivery_info or {}
-    options = {
-        "task_id": request.id,
-        "root_id": request.root_id,
-        "parent_id": request.parent_id,
-        "group_id": request.group,
-        "group_index": request.group_index,
-        "shadow": request.shadow,
-        "chord": request.chord,
-        "chain": request.chain,
-        "link": request.callbacks,
-        "link_error": request.errbacks,
-        "expires": request.expires,
-        "time_limit": request.time_limit,
-        "soft_time_limit": request.soft_time_limit,
-        "headers": request.headers,
-        "reply_to": request.reply_to,
-        "replaced_task_nesting": request.replaced_task_nesting,
-        "canvas_run": request.canvas_run,
-        "origin": request.origin,
-        "ignore_result": request.ignore_result,
-        "priority": (request.properties or {}).get("priority"),
-        "queue" if not info.get("exchange") else "routing_key": info.get("routing_key"),
-        "exchange": info.get("exchange") or None,
-        **_stamp_options(request),
-    }
-    return {key: value for key, value in options.items() if value is not None}
-
-
-def _stamp_options(request: Request) -> dict[str, Any]:
-    names, stamps = request.stamped_headers, request.stamps or {}
-    if not names:
-        return {}
-    return {"stamped_headers": names, **{name: stamps[name] for name in names if name in stamps}}

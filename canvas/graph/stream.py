@@ -5,7 +5,7 @@ What is sent is forgotten, but for the members' results: the graph holds one sli
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import islice
+from time import monotonic
 from typing import Any
 
 from canvas.graph.check import check
@@ -16,17 +16,19 @@ from canvas.model.chord import chord
 from canvas.model.collection import uncollected
 from canvas.model.cycle import check_composed
 from canvas.model.group import flat_members
-from canvas.model.lazy import LazyList, unread
+from canvas.model.lazy import LazyList, count_read, unread
 from canvas.model.plan import Barrier, Pending, Plan
 from canvas.model.signature import Signature
 
 SLICE = 200
-"""Members in a slice."""
+"""Members in a slice, at most."""
+PATIENCE = 0.2
+"""Seconds for which the members of a slice are read: where they come slowly, a slice has fewer of them."""
 
 
 def streams(sig: Signature[Any]) -> bool:
-    """Whether it is worth it: there are more members to read than a slice has."""
-    return unread(sig.kwargs.get("header" if sig.subtask_type == "chord" else "tasks"), SLICE)
+    """Whether it is worth it: there are more members to read than a slice has, or they come slowly."""
+    return unread(sig.kwargs.get("header" if sig.subtask_type == "chord" else "tasks"), SLICE, PATIENCE)
 
 
 class Stream:
@@ -59,11 +61,14 @@ class Stream:
 
         Raises CompositionError for a member that cannot be compiled; what was handed over before is not undone.
         """
-        members = iter(self._members)
-        slice_, following = list(islice(members, SLICE)), list(islice(members, SLICE))
-        while following:
-            yield self._plan(slice_)
-            slice_, following = following, list(islice(members, SLICE))
+        slice_: list[Signature[Any]] = []
+        # Members that were read already, and slowly, are sent before the next is read.
+        full = monotonic() + (-1 if 0 < count_read(self._members) <= SLICE else PATIENCE)
+        for member in self._members:
+            if slice_ and (len(slice_) == SLICE or monotonic() > full):
+                yield self._plan(slice_)
+                slice_, full = [], monotonic() + PATIENCE
+            slice_.append(member)
         last = self._plan(slice_)
         if self._join is not None and not self._parts:
             # All end in groups of nothing: one part, of the empty list, lets the body run.

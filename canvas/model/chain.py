@@ -26,7 +26,7 @@ class _chain(Signature[Any]):
     def __init__(self, *tasks: Any, **options: Any) -> None:
         app = options.pop("app", None)
         options.pop("use_link", None)
-        steps = tasks[0] if len(tasks) == 1 and isinstance(tasks[0], list | tuple) else tasks
+        steps = tasks[0] if len(tasks) == 1 and not isinstance(tasks[0], dict) else tasks
         super().__init__("celery.chain", (), {"tasks": _signatures(steps)}, app=app, **options)
         self["subtask_type"] = "chain"
 
@@ -118,16 +118,16 @@ class chain(_chain):
     """``chain(a, b)``, ``chain([a, b])``, ``chain(s for …)``.
 
     A chain whose rules make it something else is that: ``chain(group, step)`` is a chord, ``chain([group])``
-    the group.
+    the group. With options, without steps, and with one signature, it stays as it is written.
     """
 
     def __new__(cls, *tasks: Any, **options: Any) -> Any:
         if tasks and not options and (len(tasks) != 1 or not isinstance(tasks[0], Signature)):
             steps = tasks[0] if len(tasks) == 1 else tasks
-            return _fold([], _signatures(steps))
-        built = _chain.__new__(_chain)
-        _chain.__init__(built, *tasks, **options)
-        return built
+            folded = _fold([], _signatures(steps))
+            if cls is chain or not isinstance(folded, _chain):
+                return folded
+        return super().__new__(cls)
 
 
 def normal_steps(tasks: Sequence[Any], unroll: bool = True) -> list[Signature[Any]]:
@@ -209,6 +209,19 @@ def ends_in_group(sig: Any) -> bool:
     if isinstance(sig, _chain):
         return bool(sig.tasks) and ends_in_group(sig.tasks[-1])
     return isinstance(sig, group) or (isinstance(sig, chord) and ends_in_group(sig.body))
+
+
+def link_end(sig: Signature[Any], callback: Any) -> None:
+    """Link a callback of the call that ``sig`` ends: where that is a group, each member has it, as in a message."""
+    if isinstance(sig, group):
+        for member in sig.tasks:
+            link_end(member, callback)
+    elif isinstance(sig, chord) and sig.body is not None:
+        link_end(sig.body, callback)
+    elif isinstance(sig, _chain) and sig.tasks:
+        link_end(sig.tasks[-1], callback)
+    else:
+        sig.link(callback)
 
 
 def result_id(sig: Signature[Any]) -> str | None:

@@ -138,7 +138,7 @@ class group(Signature[list[Any]]):
     def __repr__(self) -> str:
         if not self.tasks:
             return "group(<empty>)"
-        return shorten_names(self.tasks[0].task, f"group({tuple(self.tasks)!r})")
+        return shorten_names(self.tasks[0].task, f"group({list(self.tasks)!r})")
 
 
 def _refuse_links(link: Any, link_error: Any) -> None:

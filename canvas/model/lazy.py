@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import tee
+from time import monotonic
 from typing import Any, SupportsIndex, TypeVar, overload
 
 T = TypeVar("T")
@@ -90,6 +91,20 @@ def copied(items: list[T], change: Callable[[T], T]) -> list[T]:
     return items.fork(change) if isinstance(items, LazyList) else [change(item) for item in items]
 
 
-def unread(items: Any, count: int) -> bool:
-    """Whether it is a lazy list with more than ``count`` items, of which not all are read."""
-    return isinstance(items, LazyList) and items._rest is not None and items.at_least(count + 1)
+def unread(items: Any, count: int, within: float) -> bool:
+    """Whether it is a lazy list of which not all items are read, after more than ``count`` are; or after ``within``
+    seconds, once two are."""
+    if not isinstance(items, LazyList) or items._rest is None:
+        return False
+    end = monotonic() + within
+    for size in range(1, count + 2):
+        if not items.at_least(size):
+            return False
+        if size >= 2 and monotonic() > end:
+            break
+    return items._rest is not None
+
+
+def count_read(items: LazyList[Any]) -> int:
+    """How many of its items are read."""
+    return list.__len__(items)

@@ -1,6 +1,6 @@
 """What a running task knows of its own call: ``self.request``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from canvas.model.message import Message
@@ -96,7 +96,9 @@ class Request:
             return message.headers[name]
         elif name in _DEFAULTS:
             return _DEFAULTS[name]
-        if name in ("time_limit", "soft_time_limit", "taskset"):
+        if name in _LIMITS:
+            return _limit_of(self.timelimit, _LIMITS.index(name))
+        if name == "taskset":
             return None
         raise AttributeError(f"the request has no field or header {name!r}")
 
@@ -121,18 +123,31 @@ class Request:
         return copied
 
     def update(self, *args: Any, **fields: Any) -> None:
-        self.__dict__.update(*args, **fields)
+        """Assign fields. ``timelimit``, a pair of seconds, also gives ``time_limit`` and ``soft_time_limit``."""
+        given = dict(*args, **fields)
+        if "timelimit" in given:
+            for name in _LIMITS:
+                self.__dict__.pop(name, None)
+        self.__dict__.update(given)
+
+    def as_execution_options(self) -> dict[str, Any]:
+        """The options that send a message to where this call came from, as the same task of the same workflow."""
+        return _execution_options(self)
+
+    def clear(self) -> None:
+        """Forget every field."""
+        self.__dict__.clear()
+        self.__init__()  # type: ignore[misc]
 
     def __repr__(self) -> str:
         return f"<Context: id={self.id!r} task={self.task!r} retries={self.retries!r}>"
 
 
-def _limit(index: int) -> Any:
-    def read(message: Message) -> Any:
-        limits = message.headers.get("timelimit")
-        return limits[index] if isinstance(limits, list | tuple) and len(limits) == 2 else None
+_LIMITS = ("time_limit", "soft_time_limit")
 
-    return read
+
+def _limit_of(limits: Any, index: int) -> Any:
+    return limits[index] if isinstance(limits, list | tuple) and len(limits) == 2 else None
 
 
 def _custom(message: Message) -> dict[str, Any] | None:
@@ -161,7 +176,55 @@ _DERIVED: dict[str, Any] = {
     "delivery_info": _delivery_info,
     "correlation_id": lambda m: m.properties.get("correlation_id"),
     "reply_to": lambda m: m.properties.get("reply_to"),
-    "time_limit": _limit(0),
-    "soft_time_limit": _limit(1),
+    "time_limit": lambda m: _limit_of(m.headers.get("timelimit"), 0),
+    "soft_time_limit": lambda m: _limit_of(m.headers.get("timelimit"), 1),
     "taskset": lambda m: m.headers.get("group"),
 }
+
+
+def _execution_options(request: Request) -> dict[str, Any]:
+    info = request.delivery_info or {}
+    options = {
+        "task_id": request.id,
+        "root_id": request.root_id,
+        "parent_id": request.parent_id,
+        "group_id": request.group,
+        "group_index": request.group_index,
+        "shadow": request.shadow,
+        "chord": request.chord,
+        "chain": request.chain,
+        "link": request.callbacks,
+        "link_error": request.errbacks,
+        "expires": request.expires,
+        "time_limit": request.time_limit,
+        "soft_time_limit": request.soft_time_limit,
+        "headers": _sent_headers(request.headers),
+        "reply_to": request.reply_to,
+        "replaced_task_nesting": request.replaced_task_nesting,
+        "canvas_run": request.canvas_run,
+        "origin": request.origin,
+        "ignore_result": request.ignore_result,
+        "priority": (request.properties or info).get("priority"),
+        "queue" if not info.get("exchange") else "routing_key": info.get("routing_key"),
+        "exchange": info.get("exchange") or None,
+        "retries": request.retries,
+        **_stamp_options(request),
+    }
+    return {key: value for key, value in options.items() if value is not None}
+
+
+def _sent_headers(headers: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """A request's own headers, without those in which RabbitMQ counts where the message has been."""
+    if headers is None:
+        return None
+    return {name: value for name, value in headers.items() if not name.startswith(_DEATHS)}
+
+
+_DEATHS = ("x-death", "x-first-death", "x-last-death")
+
+
+def _stamp_options(request: Request) -> dict[str, Any]:
+    names, stamps = request.stamped_headers, request.stamps or {}
+    if not names:
+        return {}
+    return {"stamped_headers": names, **{name: stamps[name] for name in names if name in stamps}}

@@ -5,6 +5,7 @@ here under their ``subtask_type``, so that a dict read from the wire becomes the
 Sources: SEMANTICS.md §1, PROTOCOL.md §2.3.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from reprlib import recursive_repr
@@ -176,6 +177,12 @@ class Signature(dict[str, Any], Generic[R]):
             refused(exc, self)
 
     @property
+    def AsyncResult(self) -> Any:
+        """The class of its results' handles: its task's, where that is registered."""
+        task = self._type if self._type is not None else self.app.tasks.get(self.task)
+        return self.app.AsyncResult if task is None else task.AsyncResult
+
+    @property
     def type(self) -> Any:
         """The task object, where it is registered."""
         return self._type or self.app.tasks[self.task]
@@ -271,7 +278,7 @@ class Signature(dict[str, Any], Generic[R]):
 
     def with_fields(self, **fields: Any) -> Self:
         """A shallow copy with fields exchanged; it shares everything else with the original."""
-        copy = self.__class__.__new__(self.__class__)
+        copy = dict.__new__(self.__class__)
         dict.update(copy, self, **fields)
         copy.__dict__.update(self.__dict__)
         return copy
@@ -424,12 +431,14 @@ class Signature(dict[str, Any], Generic[R]):
         target = cls if not kind else SUBTYPES.get(kind) if isinstance(kind, str) else None
         if target is None:
             raise CompositionError(f"unknown subtask_type {kind!r}: expected one of {', '.join(sorted(SUBTYPES))}")
+        if issubclass(cls, target):
+            target = cls
         if not isinstance(d.get("task"), str):
             raise CompositionError(f"a signature needs a task name under 'task'; got {dict(d)!r:.200}")
         for name, kinds, words in _FIELDS:
             if d.get(name) and not isinstance(d[name], kinds):
                 raise CompositionError(f"{d['task']:.100}: {name}: expected {words}; got {d[name]!r:.100}")
-        built = target.__new__(target)
+        built = dict.__new__(target)
         built._app = app
         built._type = None
         try:
@@ -559,4 +568,4 @@ def shorten_names(task: str, text: str) -> str:
     if not dot:
         return text
     head, found, tail = text.partition(module + dot)
-    return head + found + tail.replace(module + dot, "")
+    return head + found + re.sub(rf"(?<![\w.-]){re.escape(module)}\.", "", tail)

@@ -20,3 +20,30 @@ UNREADY_STATES: Final = frozenset({PENDING, RECEIVED, STARTED, REJECTED, RETRY})
 EXCEPTION_STATES: Final = frozenset({RETRY, FAILURE, REVOKED})
 PROPAGATE_STATES: Final = frozenset({FAILURE, REVOKED})
 ALL_STATES: Final = frozenset({PENDING, RECEIVED, STARTED, SUCCESS, FAILURE, RETRY, REVOKED})
+
+PRECEDENCE: Final = (SUCCESS, FAILURE, None, REVOKED, STARTED, RECEIVED, REJECTED, RETRY, PENDING)
+"""States from the last to the first; ``None`` stands for those of the application."""
+_PLACE: Final = {name: place for place, name in enumerate(PRECEDENCE)}
+
+
+def precedence(name: str) -> int:
+    """The place of a state in ``PRECEDENCE``: lower is later."""
+    return _PLACE.get(name, _PLACE[None])
+
+
+class state(str):
+    """A state that compares by ``precedence``: ``state(PENDING) < state("PROGRESS") < state(SUCCESS)``."""
+
+    __slots__ = ()
+
+    def __gt__(self, other: str) -> bool:
+        return precedence(self) < precedence(other)
+
+    def __ge__(self, other: str) -> bool:
+        return precedence(self) <= precedence(other)
+
+    def __lt__(self, other: str) -> bool:
+        return precedence(self) > precedence(other)
+
+    def __le__(self, other: str) -> bool:
+        return precedence(self) >= precedence(other)

@@ -97,7 +97,7 @@ class Panel:
         return {name: answers.plain(value) for name, value in self._app.conf.table(with_defaults).items()}
 
     def report(self) -> Answer:
-        return {"ok": "\n".join(f"{name}: {value!r}" for name, value in self.conf().items())}
+        return {"ok": self._app.bugreport()}
 
     def stats(self) -> Answer:
         states = self._states()

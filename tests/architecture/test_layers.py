@@ -13,7 +13,7 @@ LAYERS = [
     {"drivers"},
     {
         "annotations", "app", "backend", "backoff", "call_check", "builtins", "client", "config", "control", "django", "eager", "effects", "errback", "events", "exceptions", "execute", "interruptible", "json_log", "log", "option_names", "otel",
-        "received", "replacement", "registry", "result", "runs", "send", "setting_kinds", "signals",
+        "received", "replacement", "registry", "report", "result", "runs", "send", "setting_kinds", "signals",
         "purge", "shared", "task", "turns", "unbound", "unused", "validation", "workflows", "__init__",
     },
     {"worker", "embedded"},

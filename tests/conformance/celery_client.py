@@ -1,9 +1,9 @@
 """What replaces `celery.contrib.pytest` where Celery's client drives a worker of canvas."""
 
 import pytest
-from celery.contrib.pytest import celery_app, celery_session_app
+from celery.contrib.pytest import celery_app, celery_parameters, celery_session_app, use_celery_app_trap
 
-__all__ = ["celery_app", "celery_session_app", "celery_session_worker"]
+__all__ = ["celery_app", "celery_parameters", "celery_session_app", "celery_session_worker", "use_celery_app_trap"]
 
 
 @pytest.fixture(scope="session")

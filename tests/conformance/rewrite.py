@@ -10,18 +10,20 @@ from pathlib import Path
 
 MODULES = {
     "celery": "canvas",
-    "celery.canvas": "canvas",
+    "celery.canvas": "tests.conformance.composing",
     "celery.result": "canvas.result",
     "celery.states": "canvas.model.states",
+    "celery.app.task": "tests.conformance.tasks",
     "celery.exceptions": "canvas.exceptions",
     "celery.signals": "canvas.signals",
     "celery.utils.log": "canvas.log",
     "celery.contrib.pytest": "tests.conformance.canvas_client",
+    "kombu.exceptions": "canvas.errors",
     "celery.utils.nodenames": "tests.conformance.nodenames",
     "celery.contrib.testing.manager": "tests.conformance.canvas_client",
 }
 """Where canvas has the names of a module of Celery."""
-NAMES = {"Celery": "Canvas", "_chain": "chain", "_chord": "chord"}
+NAMES = {"Celery": "Canvas"}
 """Names that canvas spells otherwise."""
 ALIASES = {"celery": "canvas"}
 """Modules that are imported whole."""

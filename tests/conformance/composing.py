@@ -1,0 +1,7 @@
+"""The names of `celery.canvas`."""
+
+from canvas import *  # noqa: F403
+from canvas.model.chain import _chain
+from canvas.model.chord import chord as _chord
+
+__all__ = ["_chain", "_chord"]

@@ -1,0 +1,169 @@
+"""Behaviour that Celery's own test suites ask for."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from canvas import Canvas, chain, chord, group, signature, states
+from canvas.errors import TaskRevokedError
+from canvas.model.request import Request
+
+
+@pytest.fixture
+def app() -> Iterator[Canvas]:
+    with Canvas("conformance", broker="memory://", backend="memory://", set_as_current=False) as made:
+        yield made
+
+
+@pytest.fixture
+def add(app: Canvas) -> Any:
+    @app.task(name="unit.add", shared=False)
+    def add(x: int, y: int) -> int:
+        return x + y
+
+    return add
+
+
+class kept(chain):
+    """A subclass of a user's."""
+
+
+def test_a_chain_that_is_not_folded_is_a_chain(app: Canvas, add: Any) -> None:
+    assert isinstance(chain(app=app), chain)
+    assert isinstance(chain(add.s(1, 2), add.s(3), app=app), chain)
+    assert [step.args for step in chain((add.s(n) for n in range(3)), app=app).tasks] == [(0,), (1,), (2,)]
+
+
+def test_a_subclass_of_chain_stays_one(app: Canvas, add: Any) -> None:
+    made = kept(add.s(1, 2), add.s(3))
+    assert type(made) is kept and type(made.clone()) is kept
+    assert type(kept.from_dict(dict(made))) is kept
+    assert made.apply().get() == 6
+
+
+def test_a_subclass_of_chain_follows_the_rules_of_chains(add: Any) -> None:
+    assert isinstance(kept(group(add.s(1, 2), add.s(3, 4)), add.s(5)), chord)
+
+
+def test_a_repr_shortens_only_the_module_it_has_named(app: Canvas) -> None:
+    named = [signature(name, (1,), app=app) for name in ("app.tasks.a", "webapp.tasks.b", "my-app.tasks.c")]
+    assert repr(group(named)) == "group([app.tasks.a(1), webapp.tasks.b(1), my-app.tasks.c(1)])"
+    named = [signature(name, (1,), app=app) for name in ("app.tasks.a", "app.tasks.b")]
+    assert repr(chain(named)) == "app.tasks.a(1) | b(1)"
+
+
+def test_states_compare_by_their_precedence() -> None:
+    assert states.state(states.PENDING) < states.state("PROGRESS") < states.state(states.FAILURE)
+    assert states.state(states.SUCCESS) >= states.SUCCESS
+    assert states.state(states.STARTED) <= states.state(states.REVOKED)
+    assert not states.state("A") > states.state("B")
+
+
+def test_states_are_stored_by_their_names(app: Canvas) -> None:
+    backend = app.backend
+    backend.mark_as_started("one", pid=7)
+    assert app.AsyncResult("one").info == {"pid": 7}
+    backend.mark_as_done("one", 3)
+    backend.mark_as_failure("two", KeyError("k"), traceback="here")
+    backend.mark_as_retry("three", ValueError("again"))
+    backend.mark_as_revoked("four", "stopped")
+    found = [app.AsyncResult(one) for one in ("one", "two", "three", "four")]
+    assert [result.state for result in found] == ["SUCCESS", "FAILURE", "RETRY", "REVOKED"]
+    assert found[0].get() == 3 and found[1].traceback == "here"
+    with pytest.raises(TaskRevokedError, match="stopped"):
+        found[3].get()
+
+
+def test_a_signature_has_its_results_class(app: Canvas, add: Any) -> None:
+    assert add.s(1).AsyncResult("id").task_name == add.name
+    assert signature("elsewhere", app=app).AsyncResult is app.AsyncResult
+
+
+def test_a_request_has_the_limits_that_it_is_given(app: Canvas) -> None:
+    request = Request(timelimit=[30, 20])
+    assert (request.time_limit, request.soft_time_limit) == (30, 20)
+    request.update(timelimit=(40, 10))
+    assert (request.time_limit, request.soft_time_limit) == (40, 10)
+    request.update(timelimit=None)
+    assert (request.time_limit, request.soft_time_limit) == (None, None)
+
+
+def test_a_task_that_apply_runs_has_the_apps_limits(app: Canvas) -> None:
+    app.conf.update(task_time_limit=30, task_soft_time_limit=20)
+
+    @app.task(bind=True, shared=False)
+    def limits(self: Any) -> list[float]:
+        return [self.request.time_limit, self.request.soft_time_limit]
+
+    assert limits.apply().get() == [30, 20]
+
+
+def test_a_cleared_request_is_empty() -> None:
+    request = Request(id="one", retries=3, wibble="wobble")
+    request.clear()
+    assert (request.id, request.retries, request.children, request.get("wibble")) == (None, 0, [], None)
+
+
+def test_a_retry_has_the_priority_and_the_headers_of_its_call(add: Any) -> None:
+    headers = {"custom": 1, "x-death": [{"count": 1}], "x-first-death-queue": "q", "x-last-death-reason": "expired"}
+    add.push_request(delivery_info={"priority": 7}, headers=headers, stamped_headers=["team"], stamps={"team": "x"})
+    try:
+        options = add.signature_from_request().options
+    finally:
+        add.pop_request()
+    assert options["priority"] == 7 and options["headers"] == {"custom": 1} and options["team"] == "x"
+
+
+@pytest.mark.parametrize("ends_in", ["group", "chord"])
+def test_each_member_that_ends_an_eager_chain_has_its_callbacks(app: Canvas, add: Any, ends_in: str) -> None:
+    app.conf.task_always_eager = True
+    called: list[Any] = []
+
+    @app.task(shared=False)
+    def xsum(numbers: list[int]) -> int:
+        return sum(numbers)
+
+    @app.task(shared=False)
+    def record(value: int, tag: str) -> None:
+        called.append((tag, value))
+
+    members = group(add.s(10), add.s(20))
+    workflow = add.s(1, 1) | (members if ends_in == "group" else chord(members, group(xsum.s(), xsum.s())))
+    expected = [12, 22] if ends_in == "group" else [34, 34]
+    workflow.apply_async(link=record.s(tag="a"))
+    assert called == [("a", value) for value in expected]
+    called.clear()
+    workflow.apply_async()
+    assert called == []
+
+
+def test_members_that_come_slowly_are_sent_before_the_last_is_read(app: Canvas, add: Any) -> None:
+    driver = app.driver
+    waiting: list[int] = []
+
+    def slow() -> Iterator[Any]:
+        for number in range(4):
+            # The time that the reader waits for a member is what is tested.
+            time.sleep(0.25)
+            waiting.append(driver.broker.length("celery"))
+            yield add.s(number, 1)
+
+    group(slow()).apply_async()
+    assert waiting[-1] >= 1
+    assert driver.broker.length("celery") == 4
+    waiting.clear()
+    header = chord(slow(), signature("unit.body", app=app))
+    header.apply_async()
+    assert waiting[-1] > 4
+    assert driver.broker.length("celery") == 8
+
+
+def test_a_report_of_the_app_masks_its_passwords() -> None:
+    url = "sentinel://:secret1@h1:26379;sentinel://:secret2@h2:26379/0"
+    report = Canvas("reported", broker="redis://u:p,a@ss@localhost/0", backend=url, set_as_current=False).bugreport()
+    assert "software -> canvas:" in report and "platform -> " in report
+    assert "sentinel://:**@h1:26379;sentinel://:**@h2:26379/0" in report
+    assert "redis://u:**@localhost/0" in report
+    assert "secret" not in report and "p,a@ss" not in report
