@@ -411,6 +411,24 @@ def _starts_with_chord(tree):
     return any(map(_starts_with_chord, tree.header if isinstance(tree, Chord) else parts(tree)))
 
 
+def follows_chunks(tree):
+    """In Celery a step fails that follows chunks: their group's result cannot be sent to it."""
+    steps = _flat(tree.steps) if isinstance(tree, Chain) else []
+    if any(_ends_in_chunks(step) for step in steps[:-1]):
+        return True
+    return any(map(follows_chunks, parts(tree)))
+
+
+def _ends_in_chunks(tree):
+    if isinstance(tree, Spread):
+        return tree.kind == "chunks"
+    if isinstance(tree, Chain):
+        return _ends_in_chunks(tree.steps[-1])
+    if isinstance(tree, Group):
+        return any(map(_ends_in_chunks, tree.members))
+    return isinstance(tree, Chord) and _ends_in_chunks(tree.body)
+
+
 def replaces(tree):
     """In Celery the callbacks of a chain that ends in a group replace those of the group's members."""
     if isinstance(tree, Chain) and tree.links and _gives_a_group(write(tree, _as_celery(), "run")):
@@ -518,13 +536,16 @@ def workflows(failing=False, decorated=False, optioned=False):
     if decorated:
         # Of a map without items nothing is noted: no test could say when its run is over.
         fails = st.sampled_from([False, False, True]) if failing else st.just(False)
-        spread = st.builds(Spread, st.sampled_from(["map", "starmap"]), st.integers(1, 3), fails)
+        kinds = ["map", "starmap"] if failing else ["map", "starmap", "chunks"]
+        spread = st.builds(Spread, st.sampled_from(kinds), st.integers(1, 3), fails)
         task = st.one_of(task, task, task, spread)
         extras = {"links": st.sampled_from([0, 0, 1]), "immutable": st.sampled_from([False, False, False, True])}
         if failing:
             extras["errback"] = st.booleans()
     trees = st.recursive(task, lambda inner: _composites(inner, extras), max_leaves=10)
-    return trees.filter(lambda tree: not (repeats(tree) or hangs(tree) or silent(tree) or replaces(tree)))
+    return trees.filter(
+        lambda tree: not (repeats(tree) or hangs(tree) or silent(tree) or replaces(tree) or follows_chunks(tree))
+    )
 
 
 def _composites(inner, extras):
