@@ -116,7 +116,8 @@ def _composite(tree, pair, written):
 def _decorated(tree, sig, pair, run):
     if tree.immutable:
         sig.set(immutable=True)
-    for number in range(tree.links if len(getattr(sig, "tasks", ())) else 0):
+    # Nothing can be linked to a group without members, which Celery answers with IndexError.
+    for number in range(0 if _ends_in_nothing(tree) else tree.links):
         sig.link(pair.s("step", tag=f"{_kind(tree)}{tree.tag}/link{number}", run=run))
     if tree.errback:
         sig.link_error(pair.s("step_failed", tag=f"{_kind(tree)}{tree.tag}/errback", run=run))
