@@ -13,6 +13,15 @@ BILLIARD = "billiard.exceptions"
 _WRAPPER = ("celery.utils.serialization", "UnpickleableExceptionWrapper")
 
 
+RENAMED = {"ImproperlyConfigured": "ConfigurationError", "SecurityError": "SignatureError"}
+"""Celery's names of exceptions: what canvas calls them."""
+
+
+def celerys_exception(name: str) -> Any:
+    """The exception of canvas that Celery has under ``name``; ``None`` where there is none."""
+    return getattr(errors, RENAMED.get(name, name), None)
+
+
 class Unpickleable(Exception):
     """What Celery pickles in the place of an exception that cannot be pickled."""
 
@@ -27,8 +36,8 @@ class Unpickleable(Exception):
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        if module in (CELERY, BILLIARD) and hasattr(errors, name):
-            return getattr(errors, name)
+        if module in (CELERY, BILLIARD) and (found := celerys_exception(name)) is not None:
+            return found
         return Unpickleable if (module, name) == _WRAPPER else super().find_class(module, name)
 
 

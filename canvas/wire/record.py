@@ -11,7 +11,7 @@ from canvas.model.record import Record, in_tuple_form
 from canvas.model.shortrepr import safe_repr
 from canvas.wire import codecs, compression
 from canvas.wire.message import MAX_BYTES
-from canvas.wire.pickling import BILLIARD, CELERY, Unpickleable, pickleable
+from canvas.wire.pickling import BILLIARD, CELERY, RENAMED, Unpickleable, celerys_exception, pickleable
 from canvas.wire.typed_json import MAX_DEPTH, check_depth
 
 _COMPRESSED = b"\x00celery-compressed\x00"
@@ -19,10 +19,12 @@ HEAD = 20
 _AROUND = 3
 """Levels of a record, or a part, around an argument of an exception."""
 _FIELDS = frozenset({"task_id", "status", "result", "traceback", "children", "date_done", "group_id", "parent_id"})
+_CELERYS = {own: name for name, own in RENAMED.items()}
+"""What Celery calls exceptions of canvas that have another name there."""
 _CELERY_NAMES = frozenset(
     {
         "NotRegistered", "AlreadyRegistered", "ChordError", "MaxRetriesExceededError", "TaskRevokedError",
-        "InvalidTaskError", "Retry", "Ignore", "Reject", "TimeoutError",
+        "InvalidTaskError", "Retry", "Ignore", "Reject", "TimeoutError", *RENAMED,
     }
 )  # fmt: skip
 _BILLIARD_NAMES = frozenset({"WorkerLostError", "SoftTimeLimitExceeded", "TimeLimitExceeded"})
@@ -125,7 +127,8 @@ def encode_exception(exc: BaseException, serializer: str = "json", max_depth: in
     # By type's own means, which a class of the user's cannot break.
     module, name = (type.__getattribute__(kind, field) for field in ("__module__", "__qualname__"))
     if module == errors.__name__:
-        module = _wire_module(kind.__name__)
+        name = _CELERYS.get(name, name)
+        module = _wire_module(name)
     return {
         "exc_type": name,
         "exc_message": [_writable(arg, serializer, max_depth - _AROUND) for arg in exc.args],
@@ -177,9 +180,8 @@ def decode_exception(data: Mapping[str, Any], traceback: str | None = None) -> B
 def _known_class(name: Any, module: Any) -> type[Exception] | None:
     if not isinstance(name, str):
         return None
-    if module in (CELERY, BILLIARD) and hasattr(errors, name):
-        found: Any = getattr(errors, name)
-    else:
+    found: Any = celerys_exception(name) if module in (CELERY, BILLIARD) else None
+    if found is None:
         found = sys.modules.get(module if isinstance(module, str) else "builtins")
         for part in name.split("."):
             found = getattr(found, part, None)

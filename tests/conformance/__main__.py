@@ -42,7 +42,7 @@ NODENAME = "conformance@localhost"
 PYTEST = """\
 [pytest]
 python_classes = test_*
-timeout = 120
+timeout = 300
 """
 WORKER = """\
 from {library} import {name} as App

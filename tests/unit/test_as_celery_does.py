@@ -1,14 +1,18 @@
 """Behaviour that Celery's own test suites ask for."""
 
+import pickle
 import time
 from collections.abc import Iterator
 from typing import Any
 
+import celery.exceptions
 import pytest
 
 from canvas import Canvas, chain, chord, group, signature, states
-from canvas.errors import TaskRevokedError
+from canvas.errors import ConfigurationError, SignatureError, TaskRevokedError
 from canvas.model.request import Request
+from canvas.wire.pickling import loads
+from canvas.wire.record import decode_exception, encode_exception
 
 
 @pytest.fixture
@@ -167,3 +171,15 @@ def test_a_report_of_the_app_masks_its_passwords() -> None:
     assert "sentinel://:**@h1:26379;sentinel://:**@h2:26379/0" in report
     assert "redis://u:**@localhost/0" in report
     assert "secret" not in report and "p,a@ss" not in report
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [(ConfigurationError, "ImproperlyConfigured"), (SignatureError, "SecurityError")]
+)
+def test_errors_are_stored_under_celerys_names(ours: type[Exception], theirs: str) -> None:
+    stored = encode_exception(ours("why"))
+    assert (stored["exc_module"], stored["exc_type"]) == ("celery.exceptions", theirs)
+    read = decode_exception(stored)
+    assert type(read) is ours and read.args == ("why",)
+    pickled = pickle.dumps(getattr(celery.exceptions, theirs)("why"))
+    assert type(loads(pickled)) is ours
