@@ -60,6 +60,8 @@ class Effects:
         """Send a plan's messages, at unix time ``due`` where given; start its chords."""
         outgoing, joins = self._app.sender.encode(plan, ambient)
         self.joins.extend(joins)
+        if self._app.conf.task_send_sent_event:
+            self._app.sent_events.tell([out.message for out in outgoing])
         if due is None:
             self.publishes.extend(out.publish for out in outgoing)
         else:

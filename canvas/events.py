@@ -53,15 +53,22 @@ class EventSource:
 
 
 class SentEvents:
-    """The ``task-sent`` events of a client."""
+    """The ``task-sent`` events of a process: a client, or a worker that sends what follows a task, or its retry."""
 
     def __init__(self, app: "Canvas") -> None:
         self._source = EventSource(app, app.client.origin, partial(next, count(1)))
 
-    def tell(self, message: Message) -> None:
-        """Announce that a message was sent."""
+    def tell(self, messages: Sequence[Message]) -> None:
+        """Announce that messages were sent."""
+        try:
+            for message in messages:
+                self._source.send("task.sent", self._event(message))
+        except BrokerError as exc:
+            emit("broker.unreachable", error=str(exc))
+
+    def _event(self, message: Message) -> Event:
         info = message.properties["delivery_info"]
-        event = self._source.event(
+        return self._source.event(
             "task-sent",
             uuid=message.id,
             **described(message),
@@ -69,10 +76,6 @@ class SentEvents:
             exchange=info["exchange"],
             routing_key=info["routing_key"],
         )
-        try:
-            self._source.send("task.sent", event)
-        except BrokerError as exc:
-            emit("broker.unreachable", error=str(exc))
 
 
 def described(message: Message) -> Event:

@@ -139,7 +139,7 @@ class Sender:
 
     def _tell_sent(self, outgoing: list[Outgoing]) -> None:
         for out in outgoing:
-            self._app.sent_events.tell(out.message)
+            self._app.sent_events.tell([out.message])
 
     def _delays(self, options: Mapping[str, Any]) -> Delays:
         """When to try again: as the driver sees fit where no policy is given (Celery's ``task_publish_retry`` and

@@ -28,6 +28,7 @@ __all__ = [
     "Driver",
     "Lease",
     "Results",
+    "Scheduled",
     "Settled",
     "Totals",
     "Watch",
@@ -61,6 +62,8 @@ class Lease(NamedTuple):
     foresee: Callable[[bytes], object] = bytes
     """Called with a message that may be among those that come, while nothing but the answer is waited for. It raises
     nothing."""
+    node: str = ""
+    """Another worker id, whose ``wait`` may have moved messages aside; these come first."""
 
 
 class Settled(NamedTuple):
@@ -83,6 +86,15 @@ class DeadLetter(NamedTuple):
     """Unix time, seconds, by the server's clock."""
     token: bytes = b""
     """What the broker knows it by."""
+
+
+class Scheduled(NamedTuple):
+    """A deferred message."""
+
+    due: float
+    """Unix time, seconds, by the server's clock."""
+    queue: str
+    payload: bytes
 
 
 class Totals(NamedTuple):
@@ -146,9 +158,10 @@ class Broker(Protocol):
     def lease(self, request: Lease) -> list[Delivery]:
         """Move up to ``limit`` messages from the queues under this worker's lease; atomic, never blocks."""
 
-    def wait(self, worker: str, queues: Sequence[str], timeout: float) -> bool:
+    def wait(self, worker: str, queues: Sequence[str], timeout: float) -> int:
         """Block until one of the queues has something to lease, ``interrupt`` is called, or the time (seconds)
-        is over. True: a lease is worth trying. Never leaves a message in memory only."""
+        is over. Returns how many messages it moved aside; where it was interrupted, or moves none, 1 when a lease is
+        worth trying, else 0. Never leaves a message in memory only."""
 
     def interrupt(self) -> None:
         """Make a ``wait`` in progress, or the next one, return at once. Safe from any thread and signal."""
@@ -159,6 +172,9 @@ class Broker(Protocol):
 
     def end_waits(self, worker: str) -> None:
         """Move nothing aside any more for this worker until it waits again, and return what was."""
+
+    def abandon_waits(self) -> None:
+        """In a forked child: close its copies of the connections on which its parent waits."""
 
     def return_inbox(self, worker: str) -> int:
         """Return what ``wait`` moved aside for this worker and nobody has leased; how many."""
@@ -187,6 +203,9 @@ class Broker(Protocol):
     def beat(self, worker: str, queues: Sequence[str], ttl: float) -> Beat:
         """Say that the worker lives for ``ttl`` seconds more, and renew all its leases."""
 
+    def rest(self, worker: str) -> bool:
+        """Forget a worker that holds nothing, until its next ``beat``; False when it holds something."""
+
     def reconcile(self, worker: str, held: Collection[str]) -> int:
         """Give back the leases that the broker knows of and their worker does not, because the broker has forgotten how
         they ended; how many. ``held`` are all the tags that the worker knows of."""
@@ -204,9 +223,15 @@ class Broker(Protocol):
         those that ``starts`` was said of, so that what was merely held beside a deadly one is not blamed for it.
         """
 
+    def has_orphans(self) -> bool:
+        """Whether ``orphans`` may find something, now or later."""
+
     def orphans(self) -> list[Orphan]:
         """What dead workers had acked before they ran it, for the caller to settle (fence ``begun``); others are not
         given it for ``ORPHANS_AGAIN`` seconds."""
+
+    def leases(self, worker: str) -> list[Delivery]:
+        """What a worker holds and has not acked."""
 
     def payload(self, tag: str) -> bytes | None:
         """The message of a lease that is held, or was acked and runs."""
@@ -225,6 +250,9 @@ class Broker(Protocol):
     def recall(self, queue: str, limit: int) -> int:
         """Move deferred messages of a queue into it, due or not; how many. A worker that finds one too early defers it
         again."""
+
+    def scheduled(self, limit: int) -> list[Scheduled]:
+        """The deferred messages that are due first."""
 
     def next_due(self) -> float | None:
         """Seconds until the next deferred message is due (0 or less: now); ``None`` when there is none."""

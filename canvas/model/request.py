@@ -45,7 +45,8 @@ _DEFAULTS: dict[str, Any] = {
     "stamps": None,
 }
 _KNOWN = frozenset({*_DEFAULTS, "lang", "argsrepr", "kwargsrepr", "compression", "redelivered", "canvas_deliveries",
-                    "canvas_unknown", "canvas_rate", "canvas_lost", "canvas_signature"})  # fmt: skip
+                    "canvas_unknown", "canvas_rate", "canvas_received", "canvas_lost",
+                    "canvas_signature"})  # fmt: skip
 _EMBED = frozenset({"callbacks", "errbacks", "chain", "chord"})
 
 

@@ -614,25 +614,25 @@ class DriverContract:
             waiting = threads.submit(driver.broker.wait, "w1", ["q"], 10)
             threading.Event().wait(0.05)
             driver.broker.publish([publish("a")])
-            assert waiting.result(10) is True
+            assert waiting.result(10) == 1
         assert ids(self._lease(driver)) == ["a"]
 
     def test_wait_sees_what_waits_already(self, driver: Driver) -> None:
         driver.broker.publish([publish("a", priority=9)])
-        assert driver.broker.wait("w1", ["q"], 10) is True
+        assert driver.broker.wait("w1", ["q"], 10) == 1
         assert ids(self._lease(driver)) == ["a"]
 
     def test_wait_ends_after_its_time(self, driver: Driver) -> None:
-        assert driver.broker.wait("w1", ["q"], 0.05) is False
+        assert driver.broker.wait("w1", ["q"], 0.05) == 0
 
     def test_interrupt_ends_the_wait_in_progress_and_the_next(self, driver: Driver) -> None:
         driver.broker.interrupt()
-        assert driver.broker.wait("w1", ["q"], 10) is True
+        assert driver.broker.wait("w1", ["q"], 10) == 1
         with ThreadPoolExecutor(1) as threads:
             waiting = threads.submit(driver.broker.wait, "w1", ["q"], 10)
             threading.Event().wait(0.05)
             driver.broker.interrupt()
-            assert waiting.result(5) is True
+            assert waiting.result(5) == 1
 
     def test_what_a_wait_moved_aside_can_be_returned(self, driver: Driver) -> None:
         driver.broker.publish([publish("a")])

@@ -15,7 +15,16 @@ HEADER = "canvas_signature"
 SHORTEST_KEY = 32
 """Characters."""
 _CHANGED_ON_THE_WAY = frozenset(
-    {HEADER, "redelivered", "canvas_deliveries", "canvas_lost", "canvas_rate", "canvas_unknown", "compression"}
+    {
+        HEADER,
+        "redelivered",
+        "canvas_deliveries",
+        "canvas_lost",
+        "canvas_rate",
+        "canvas_received",
+        "canvas_unknown",
+        "compression",
+    }
 )
 """Headers that brokers and workers add to a message."""
 _MARK = b"#"

@@ -43,14 +43,28 @@ def queue(queue: Any) -> Answer:
 
 
 def broker(url: str) -> Answer:
-    """A broker's URL in parts, the first of several, without its password."""
-    first = split_urls(url)[0]
-    parts = urlsplit(first.partition(";")[0] if first.startswith("sentinel://") else first)
+    """A broker's URL in parts, without its password: of several servers the first, the others as ``alternates``."""
+    urls = [one for several in split_urls(url) for one in _servers(several)]
+    first, *others = [_parts(one) for one in urls]
+    return {
+        **first,
+        "insist": False, "connect_timeout": 4, "transport_options": {}, "login_method": None, "uri_prefix": None,
+        "heartbeat": 0, "failover_strategy": "round-robin", "credential_provider": None,
+        "alternates": [f"{one['transport']}://{one['hostname']}:{one['port']}" for one in (first, *others) if others],
+    }  # fmt: skip
+
+
+def _servers(url: str) -> list[str]:
+    return url.split(";") if url.startswith("sentinel://") else [url]
+
+
+def _parts(url: str) -> Answer:
+    parts = urlsplit(url if "://" in url else f"redis://{url}")
+    _, _, port = parts.netloc.rpartition("@")[2].rpartition(":")
     return {
         "hostname": parts.hostname, "userid": parts.username, "virtual_host": parts.path.lstrip("/") or "0",
-        "port": parts.port, "insist": False, "ssl": parts.scheme == "rediss", "transport": parts.scheme or "redis",
-        "connect_timeout": 4, "transport_options": {}, "login_method": None, "uri_prefix": None, "heartbeat": 0,
-        "failover_strategy": "round-robin", "alternates": [], "credential_provider": None,
+        "port": int(port) if port.isdigit() else None, "ssl": parts.scheme == "rediss",
+        "transport": parts.scheme or "redis",
     }  # fmt: skip
 
 

@@ -5,10 +5,11 @@ import time
 from collections import Counter
 
 _MOST_ROWS = 4096
-_BEGUN, _ACTIVE, _TAG, _DEADLINE, _LIMIT, _UP = range(6)
-_WIDTH = 6
+_BEGUN, _ACTIVE, _TAG, _DEADLINE, _LIMIT, _UP, _SINCE, _WAITS, _SEEN, _REGISTERED = range(10)
+_WIDTH = 10
 _LATEST = 1 << 48
-_CLOCK = 1
+_CLOCK, _ARRIVED, _TAKEN, _ARMED, _OUTAGES = range(5)
+_HEADER = 5
 """Cells before the first row."""
 
 
@@ -54,8 +55,47 @@ class Row:
         """Record whether the process has started."""
         self._cells[self._at + _UP] = up
 
+    @property
+    def since(self) -> float:
+        """When the task that runs was started, unix time."""
+        return self._cells[self._at + _SINCE] / 1e6
+
+    @property
+    def waits(self) -> int:
+        """Since when the process waits for messages, nanoseconds of the monotonic clock; 0 when it does not wait. The
+        parent writes 0 when it wakes the process."""
+        return self._cells[self._at + _WAITS]
+
+    @waits.setter
+    def waits(self, since: int) -> None:
+        self._cells[self._at + _WAITS] = since
+
+    @property
+    def seen(self) -> int:
+        """The value of ``Board.arrived`` up to which the process knows that the node's inbox is empty."""
+        return self._cells[self._at + _SEEN]
+
+    @seen.setter
+    def seen(self, arrived: int) -> None:
+        self._cells[self._at + _SEEN] = arrived
+
+    @property
+    def registered(self) -> float:
+        """Until when the broker surely knows this process as a worker, by the monotonic clock."""
+        return self._cells[self._at + _REGISTERED] / 1000
+
+    @registered.setter
+    def registered(self, until: float) -> None:
+        self._cells[self._at + _REGISTERED] = round(until * 1000)
+
+    def clear(self) -> None:
+        """Forget the row's former process."""
+        for cell in range(self._at, self._at + _WIDTH):
+            self._cells[cell] = 0
+
     def stand(self, running: int, limit: float | None) -> None:
         """Say which message runs, and for how many seconds it may; for a process that runs one at a time."""
+        self._cells[self._at + _SINCE] = time.time_ns() // 1000
         self._cells[self._at + _TAG] = running
         self._cells[self._at + _LIMIT] = round((limit or 0) * 1000)
         self._cells[self._at + _DEADLINE] = round((time.monotonic() + limit) * 1000) if limit else 0
@@ -70,7 +110,7 @@ class Board:
     """A logical clock and a row for each process of the node."""
 
     def __init__(self) -> None:
-        self._cells = memoryview(mmap.mmap(-1, 8 * (_CLOCK + _WIDTH * _MOST_ROWS))).cast("q")
+        self._cells = memoryview(mmap.mmap(-1, 8 * (_HEADER + _WIDTH * _MOST_ROWS))).cast("q")
         self._rows: dict[int, Row] = {}
         self._free = list(range(_MOST_ROWS - 1, -1, -1))
         self._begun_before = 0
@@ -90,13 +130,47 @@ class Board:
     def time(self) -> int:
         return self._cells[0]
 
+    @property
+    def arrived(self) -> int:
+        """How many messages have been moved into the node's inbox; written by the parent of a prefork node."""
+        return self._cells[_ARRIVED]
+
+    @arrived.setter
+    def arrived(self, count: int) -> None:
+        self._cells[_ARRIVED] = count
+
+    @property
+    def taken(self) -> int:
+        """How many of those are surely no longer there; written by the parent."""
+        return self._cells[_TAKEN]
+
+    @taken.setter
+    def taken(self, count: int) -> None:
+        self._cells[_TAKEN] = count
+
+    @property
+    def armed(self) -> bool:
+        """Whether the parent waits at the broker, so that a child which begins to wait need not rouse it."""
+        return bool(self._cells[_ARMED])
+
+    @armed.setter
+    def armed(self, armed: bool) -> None:
+        self._cells[_ARMED] = armed
+
+    @property
+    def outages(self) -> int:
+        """How often the broker was away while the parent waited."""
+        return self._cells[_OUTAGES]
+
+    @outages.setter
+    def outages(self, count: int) -> None:
+        self._cells[_OUTAGES] = count
+
     def open_row(self) -> Row:
         """A row for a process that is about to start. Raises IndexError beyond 4,096 processes."""
         number = self._free.pop()
-        row = Row(self._cells, _CLOCK + _WIDTH * number)
-        row.write(0, 0)
-        row.stand(0, None)
-        row.set_up(False)
+        row = Row(self._cells, _HEADER + _WIDTH * number)
+        row.clear()
         self._rows[number] = row
         return row
 

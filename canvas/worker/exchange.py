@@ -18,10 +18,13 @@ from canvas.model.settlement import Firing, Orphan, Ready, Settlement
 from canvas.telemetry import emit
 from canvas.worker.backlog import Backlog, Work
 from canvas.worker.rounds import STUCK_AFTER, Appetite, Change, Rounds
+from canvas.worker.wait import BrokerWait, Wait
 
 T = TypeVar("T")
 _LINGER = 0.005
 _IDLE_WAIT = 5.0
+_STANDS_BY = 30.0
+"""Seconds after which the thread looks whether it has to make a round, though its only slot is idle."""
 _CHANGED_WITHIN = 2.0
 SIGNALS_WITHIN = 0.5
 """Seconds after which a wait on the main thread ends by itself: a signal's handler runs there, but the signal may have
@@ -40,15 +43,16 @@ class Exchange(threading.Thread):
         leased: Callable[[], None],
         held: dict[str, Delivery],
         alone: bool = False,
+        wait: Wait | None = None,
     ) -> None:
         """``leased`` is called after each lease, before its messages are handed out; ``held`` takes them, by tag.
 
-        ``alone``: there is one slot, for good, and it calls ``take``.
+        ``alone``: there is one slot, for good, and it calls ``take``. ``wait``: how to wait; at the broker by default.
         """
         super().__init__(name="canvas-exchange", daemon=True)
         self.failure: BaseException | None = None
-        self._rounds = Rounds(driver, worker, queues, appetite, leased, held, alone)
-        self._broker = driver.broker
+        self._waits = wait or BrokerWait(driver.broker)
+        self._rounds = Rounds(driver, worker, queues, appetite, leased, held, alone, self._waits)
         self._alone = alone
         self._turn = threading.Lock()
         self._wake: SimpleQueue[None] = SimpleQueue()
@@ -67,10 +71,16 @@ class Exchange(threading.Thread):
         """Tags of messages in the backlog that are acked already."""
         return self._rounds.begun
 
-    def consult(self, acks_early: Callable[[Delivery], bool], foresee: Callable[[bytes], object]) -> None:
-        """Who knows tasks: ``acks_early`` says whether nothing stands between a leased message and its ack but that its
-        turn has not come; ``foresee`` looks at a message whose lease is under way."""
-        self._rounds.acks_early, self._rounds.foresee = acks_early, foresee
+    def consult(
+        self,
+        acks_early: Callable[[Delivery], bool],
+        foresee: Callable[[bytes], object],
+        deferred: Callable[[float], None],
+    ) -> None:
+        """``acks_early`` says whether nothing stands between a leased message and its ack but that its turn has not
+        come; ``foresee`` looks at a message whose lease is under way; ``deferred`` is called with the time (unix time)
+        at which a message that has just been deferred is due."""
+        self._rounds.acks_early, self._rounds.foresee, self._rounds.deferred = acks_early, foresee, deferred
 
     def persist(self, call: Callable[[], T]) -> T:
         """Repeat a call until the broker takes it: what is finished waits here, and is not run again."""
@@ -106,7 +116,7 @@ class Exchange(threading.Thread):
         try:
             self._rounds.hand_out_offers()
             if self.work.empty() and not self._rounds.stopping and not self._rounds.make() and self._rounds.queues:
-                self._wait_for_messages(SIGNALS_WITHIN)
+                self._wait_for_messages(self._waits.idle_for)
         finally:
             self._turn.release()
 
@@ -168,7 +178,7 @@ class Exchange(threading.Thread):
 
     def _rouse(self, urgent: bool = False) -> None:
         if self._at_broker:
-            self._broker.interrupt()
+            self._waits.interrupt()
         elif self._asleep and (urgent or self._is_due()):
             self._wake.put(None)
 
@@ -185,7 +195,7 @@ class Exchange(threading.Thread):
         """Lease nothing more, give back what has not started, settle what runs, then end. Safe in signals."""
         self._rounds.stopping = True
         self._wake.put(None)
-        self._broker.interrupt()
+        self._waits.interrupt()
 
     def consume(self, queues: Sequence[str]) -> bool:
         """Lease from these queues only; returns when that is so, False when it takes long. Safe from any thread."""
@@ -199,6 +209,10 @@ class Exchange(threading.Thread):
         appetite = self._rounds.appetite
         self._rounds.appetite = appetite._replace(slots=appetite.slots + by)
         self._rouse(urgent=True)
+
+    def expect_nothing(self) -> None:
+        """Wait before the first lease: there were no messages a moment ago."""
+        self._rounds.empty_handed = True
 
     def shed(self, slots: int) -> None:
         """Let so many slots have ``None`` instead of work: they are to end."""
@@ -249,12 +263,14 @@ class Exchange(threading.Thread):
     # -- waiting
 
     def _wait_for_messages(self, patience: float) -> None:
-        rounds, arrived = self._rounds, False
+        rounds, arrived = self._rounds, 0
         self._at_broker = True
         try:
             if not (rounds.finished or rounds.pressing):
                 patience = STUCK_AFTER if rounds.running else patience
-                arrived = self._broker.wait(rounds.worker, tuple(rounds.queues), patience)
+                arrived = self._waits.wait(rounds.worker, tuple(rounds.queues), patience)
+                if self._waits.outage():
+                    rounds.doubtful, arrived = True, 1
                 if self._cut_off:
                     self._cut_off = False
                     emit("broker.recovered")
@@ -266,7 +282,7 @@ class Exchange(threading.Thread):
             time.sleep(0.5)
         finally:
             self._at_broker = False
-        if arrived or time.monotonic() - rounds.leased_at >= _IDLE_WAIT:
+        if arrived or time.monotonic() - rounds.leased_at >= self._waits.look_every:
             rounds.empty_handed = False
 
     def _stand_by(self) -> None:
@@ -274,7 +290,7 @@ class Exchange(threading.Thread):
         if self._rounds.running:
             self._sleep("stand by", STUCK_AFTER)
         else:
-            self._sleep("idle", _IDLE_WAIT)
+            self._sleep("idle", _STANDS_BY)
 
     def _linger(self) -> None:
         """Work is at hand: let a few results come together before the next call."""

@@ -15,7 +15,9 @@ from canvas.worker.board import Board, Row
 from canvas.worker.handlers import handle, ignore
 from canvas.worker.hotline import Hotline
 from canvas.worker.process import Plan, WorkerProcess
+from canvas.worker.shared_wait import SharedWait
 from canvas.worker.streams import flush
+from canvas.worker.wait import ChildWait
 
 Mask: TypeAlias = set[signal.Signals | int]
 """Blocked signals."""
@@ -57,11 +59,13 @@ class Origin:
     """Its number among the children that live, from 1."""
     number: int
     """Its number among all children that the node has had, from 1."""
+    wait: ChildWait
 
 
-def serve(app: Canvas, plan: Plan, origin: Origin) -> None:
+def serve(app: Canvas, plan: Plan, origin: Origin, shared: SharedWait) -> None:
     """Run the worker process of one slot."""
     hotline = origin.hotline
+    shared.stay_out(origin.wait)
     for sibling in origin.siblings:
         sibling.close()
     # As Celery's children are called; log records take their processName from there.
@@ -70,7 +74,7 @@ def serve(app: Canvas, plan: Plan, origin: Origin) -> None:
     # A stream whose lock another thread of the parent held at the fork blocks here, where the parent looks for
     # processes that do not start.
     flush()
-    process = WorkerProcess(app, plan, 1, origin.worker, origin.board, origin.row, hotline.part)
+    process = WorkerProcess(app, plan, 1, origin.worker, origin.board, origin.row, hotline.part, origin.wait)
     process.handle_signals()
     # A terminal's Ctrl-C reaches every process of the group; the parent passes on what it means.
     handle({signal.SIGINT: ignore})
@@ -90,6 +94,6 @@ def _watch_parent(process: WorkerProcess) -> None:
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1.0)
-        process.stop()
+        process.orphaned()
 
     threading.Thread(target=watch, name="canvas-parent-watch", daemon=True).start()

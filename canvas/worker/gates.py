@@ -82,7 +82,7 @@ class Gates:
         due = self._persist(lambda: self._broker.reserve(scope, every))
         if not due:
             return None
-        payload = wire.with_headers(delivery.payload, canvas_rate=rate)
+        payload = wire.with_headers(delivery.payload, canvas_rate=rate, canvas_received=True)
         publish = Publish("", delivery.queue, message.properties.get("priority") or 0, payload)
         return Settlement(delivery, deferrals=[Deferral(due, publish)])
 

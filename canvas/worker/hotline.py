@@ -1,16 +1,20 @@
-"""Questions from a parent to its child process, over a pair of sockets: one JSON line each way, numbered; and what the
-child says unasked as it ends, under number 0."""
+"""Questions from a parent to its child processes, over a pair of sockets each: one JSON line each way, numbered.
+
+What a child reports unasked as it ends has number 0.
+"""
 
 import json
+import select
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-_ANSWER_WITHIN = 3.0
 _CHUNK = 65_536
+_LOOK_EVERY = 0.02
+"""Seconds after which one who asks looks for an answer that another one's reading has brought."""
 
 
 class Hotline:
@@ -21,10 +25,16 @@ class Hotline:
         self._lock, self._writing = threading.Lock(), threading.Lock()
         self._read = b""
         self._number = 0
+        self._answers: dict[int, dict[str, Any]] = {}
+        self._late: set[int] = set()
+        """Numbers of questions whose answer nobody waits for any more."""
+        self._gone = False
         self._farewell: dict[str, Any] = {}
 
+    # -- in the child
+
     def serve(self, answer: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-        """In the child: answer on a thread of its own, until the parent is gone."""
+        """Answer on a thread of its own, until the parent is gone."""
         self._parent.close()
         threading.Thread(target=self._answer, args=(answer,), name="canvas-hotline", daemon=True).start()
 
@@ -41,56 +51,106 @@ class Hotline:
                     stream.flush()
 
     def part(self, words: dict[str, Any]) -> None:
-        """In the child, as the last thing: what its parent is to know; nothing when that is gone."""
+        """The child's last message to its parent; nothing when that is gone."""
         with suppress(OSError), self._writing:
             self._child.sendall(json.dumps([0, words]).encode() + b"\n")
 
+    # -- in the parent
+
     def ready_to_ask(self) -> None:
-        """In the parent, after the fork."""
+        """After the fork."""
         self._child.close()
 
-    def ask(self, question: dict[str, Any], within: float = _ANSWER_WITHIN) -> dict[str, Any] | None:
-        """In the parent: the child's answer; ``None`` when it gives none within so many seconds, or is gone."""
-        with self._lock:
+    @property
+    def silent(self) -> bool:
+        """Whether the child has left a question unanswered, and has not answered it since."""
+        self._hear()
+        return bool(self._late)
+
+    def fileno(self) -> int:
+        """The socket, for a selector; -1 once it is closed."""
+        return self._parent.fileno()
+
+    def send(self, question: dict[str, Any], within: float) -> int | None:
+        """Ask; the question's number, or ``None`` when the child is gone or reads nothing for so many seconds."""
+        with self._writing:
             self._number += 1
-            deadline = time.monotonic() + within
             try:
                 self._parent.settimeout(within)
                 self._parent.sendall(json.dumps([self._number, question]).encode() + b"\n")
-                while True:
-                    # What answers an older question came too late for it.
-                    number, found = self._next(deadline)
-                    if number == self._number:
-                        return found
             except OSError:
+                self._gone = True
                 return None
+            return self._number
+
+    def answered(self, number: int) -> bool:
+        """Whether there is nothing more to wait for."""
+        self._hear()
+        return number in self._answers or self._gone
+
+    def take(self, number: int) -> dict[str, Any] | None:
+        """The answer to a question; ``None`` where there is none yet. One that still comes is thrown away."""
+        with self._lock:
+            if number in self._answers:
+                return self._answers.pop(number)
+            if not self._gone:
+                self._late.add(number)
+            return None
 
     def farewell(self) -> dict[str, Any]:
-        """In the parent, when the child has ended: its last words, empty where it had none."""
-        with self._lock, suppress(OSError, ValueError):
-            while not self._farewell:
-                self._next(time.monotonic())
+        """When the child has ended: its last words, empty where it had none."""
+        self._hear()
         return self._farewell
 
-    def _next(self, deadline: float) -> tuple[int, dict[str, Any]]:
-        """Raises OSError when nothing comes in time."""
-        number, found = json.loads(self._line(deadline))
+    def _hear(self) -> None:
+        """Read what has come."""
+        with self._lock:
+            while not self._gone:
+                try:
+                    chunk = self._parent.recv(_CHUNK, socket.MSG_DONTWAIT)
+                except BlockingIOError:
+                    return
+                except OSError:
+                    chunk = b""
+                self._gone = not chunk
+                self._read += chunk
+                *lines, self._read = self._read.split(b"\n")
+                for line in lines:
+                    self._sort(*json.loads(line))
+
+    def _sort(self, number: int, found: dict[str, Any]) -> None:
         if number == 0:
             self._farewell = found
-        return number, found
-
-    def _line(self, deadline: float) -> bytes:
-        """Raises OSError when none comes in time."""
-        while b"\n" not in self._read:
-            self._parent.settimeout(max(deadline - time.monotonic(), 0.001))
-            chunk = self._parent.recv(_CHUNK)
-            if not chunk:
-                raise ConnectionResetError("the child is gone")
-            self._read += chunk
-        line, _, self._read = self._read.partition(b"\n")
-        return line
+        elif number in self._late:
+            self._late.discard(number)
+        else:
+            self._answers[number] = found
 
     def close(self) -> None:
         """In the parent when the child is gone, and in each of its siblings."""
         self._parent.close()
         self._child.close()
+
+
+def ask_all(
+    hotlines: Mapping[int, Hotline], question: dict[str, Any], within: float
+) -> dict[int, dict[str, Any] | None]:
+    """Ask children at once; by key each one's answer, ``None`` of those that give none within so many seconds."""
+    deadline = time.monotonic() + within
+    asked = {key: hotline.send(question, within) for key, hotline in hotlines.items()}
+    missing = {key: number for key, number in asked.items() if number is not None}
+    while missing:
+        missing = {key: number for key, number in missing.items() if not hotlines[key].answered(number)}
+        left = deadline - time.monotonic()
+        if not missing or left <= 0:
+            break
+        _wait([hotlines[key] for key in missing], min(left, _LOOK_EVERY))
+    return {key: None if number is None else hotlines[key].take(number) for key, number in asked.items()}
+
+
+def _wait(hotlines: list[Hotline], seconds: float) -> None:
+    poll = select.poll()
+    for number in (hotline.fileno() for hotline in hotlines):
+        if number >= 0:
+            poll.register(number, select.POLLIN)
+    poll.poll(seconds * 1000)

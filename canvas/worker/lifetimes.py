@@ -1,5 +1,6 @@
 """Keeps what the tasks and runs of one process need for as long as they need it."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -13,7 +14,7 @@ from canvas.runs import Runs
 from canvas.worker.tally import Running
 from canvas.workflows.lifetimes import retire
 
-_LOOKS_EVERY = 0.25
+_SHORT = 0.25
 """Seconds; a task that ends sooner returns its part before anything can expire."""
 _RENEWS_EVERY = 60.0
 """Seconds, at most. Celery's workers leave a mark behind a chord for 300 s, by which it is known to have ended."""
@@ -60,32 +61,40 @@ def keeps(app: Canvas, message: Message, due: float | None = None) -> list[Keep]
 class Lifetimes:
     """What upkeep does for the chords and runs of one process."""
 
-    def __init__(self, app: Canvas, runs: Runs, running: Callable[[], list[Running]]) -> None:
+    def __init__(
+        self, app: Canvas, runs: Runs, running: Callable[[], list[Running]], beat: float, renews: bool = True
+    ) -> None:
+        """``beat``: seconds between heartbeats; it looks as often, or more often where results are kept for less.
+
+        ``renews``: also renew the chords that live; one process of a node does.
+        """
         self._app = app
         self._runs = runs
         self._running = running
         self._kept: dict[str, float] = {}
-        self._next_look = self._next_renewal = 0.0
+        self._renews = renews
+        self._next_renewal = 0.0
         # What expires within this time of Celery's part has to be renewed before.
-        self._every = max(_LOOKS_EVERY, min(app.backend.chord_expires or _DAY, _DAY) / 3)
+        self._every = max(_SHORT, min(app.backend.chord_expires or _DAY, _DAY) / 3)
+        self._looks_every = min(beat, self._every)
 
-    def tick(self) -> None:
-        """Do what is due. Raises BrokerError."""
+    def tick(self) -> float:
+        """Do what is due; seconds until something is due again. Raises BrokerError."""
+        if self._app.driver.results is None:
+            return math.inf
         now = time.monotonic()
-        if now < self._next_look or self._app.driver.results is None:
-            return
-        self._next_look = now + _LOOKS_EVERY
         self._keep(now)
         for runs in (self._runs, self._app.runs):
             retire(self._app, runs)
-        if now >= self._next_renewal:
+        if self._renews and now >= self._next_renewal:
             every = min(self._every, _RENEWS_EVERY)
             self._next_renewal = now + every
             self._app.driver.completer.renew(every)
+        return self._looks_every
 
     def _keep(self, now: float) -> None:
         """Keep the chords that wait for tasks which run for long."""
-        running = [one for one in self._running() if one.since <= time.time() - _LOOKS_EVERY]
+        running = [one for one in self._running() if one.since <= time.time() - _SHORT]
         kept = {one.tag: self._kept.get(one.tag, 0.0) for one in running}
         found: dict[str, Keep] = {}
         for one in running:

@@ -23,6 +23,7 @@ from canvas.worker.board import Board
 from canvas.worker.heart import Heart
 from canvas.worker.pool import Pool
 from canvas.worker.process import Plan
+from canvas.worker.scheduled import scheduled
 from canvas.worker.wear import resident_memory
 
 _TASK_INFO = ("exchange", "routing_key", "rate_limit")
@@ -71,8 +72,9 @@ class Panel:
         return [info for state in self._states() for info in state["reserved"]]
 
     def scheduled(self) -> list[Any]:
-        """Nothing: tasks for later wait in the broker, not in a worker."""
-        return []
+        """The tasks of the node's queues that are due later, the first of them. They wait in the broker, so that each
+        node that serves their queue reports them."""
+        return scheduled(self._app, self._plan.hostname, self._plan.queues)
 
     def registered(self, taskinfoitems: Any = None, builtins: bool = False) -> list[str]:
         tasks = self._app.tasks
@@ -88,6 +90,9 @@ class Panel:
         for state in self._states():
             for kind in ("reserved", "active"):
                 found.update({info["id"]: [kind, info] for info in state[kind] if info["id"] in wanted})
+        if wanted - found.keys():
+            waiting = [entry["request"] for entry in self.scheduled()]
+            found.update({info["id"]: ["scheduled", info] for info in waiting if info["id"] in wanted - found.keys()})
         return found
 
     def active_queues(self) -> list[Answer]:

@@ -2,8 +2,11 @@
 
 import re
 import threading
+from collections.abc import Callable
 from fnmatch import fnmatchcase
-from typing import Any
+from functools import partial
+from queue import SimpleQueue
+from typing import Any, TypeAlias
 
 from canvas.app import Canvas
 from canvas.errors import BrokerError, EncodeError, WireError
@@ -14,12 +17,19 @@ from canvas.worker.board import Board
 from canvas.worker.panel import NO_REPLY, Panel
 from canvas.worker.process import Plan
 
-_LOOK_EVERY = 0.5
+_LOOK_EVERY = 2.0
+_AT_ONCE = frozenset({"ping", "clock"})
+"""Commands that wait for nothing, and so are not made to wait for others."""
 _AGAIN_AFTER = 1.0
 
 
+Reply: TypeAlias = tuple[str, str, Any]
+"""Exchange, routing key and ticket of who asks."""
+
+
 class Pidbox(threading.Thread):
-    """Takes a node's commands one after the other, on a thread of its own."""
+    """Takes a node's commands on a thread of its own. A second thread executes them, one after the other, except those
+    that can be answered at once."""
 
     def __init__(self, app: Canvas, plan: Plan, panel: Panel, board: Board) -> None:
         super().__init__(name="canvas-pidbox", daemon=True)
@@ -29,9 +39,11 @@ class Pidbox(threading.Thread):
         self._board = board
         self._ended = threading.Event()
         self._listening = threading.Event()
+        self._waiting: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
 
     def run(self) -> None:
         """Listen until stopped; an unreachable broker is tried again."""
+        threading.Thread(target=self._execute, name="canvas-control", daemon=True).start()
         while not self._ended.is_set():
             try:
                 self._listen()
@@ -46,13 +58,19 @@ class Pidbox(threading.Thread):
             while not self._ended.is_set():
                 payload = inbox.next(_LOOK_EVERY)
                 if payload is not None:
-                    self._take_safely(payload)
+                    self._take(payload)
 
-    def _take_safely(self, payload: bytes) -> None:
+    def _execute(self) -> None:
+        while (command := self._waiting.get()) is not None:
+            command()
+
+    def _answer_safely(self, payload: bytes, command: str, arguments: dict[str, Any], reply: Reply | None) -> None:
         try:
-            self._take(payload)
-        except BrokerError:
-            raise
+            answer = self._panel.call(command, arguments)
+            if reply is not None and answer is not NO_REPLY:
+                self._reply(*reply, answer)
+        except BrokerError as exc:
+            emit("broker.unreachable", error=str(exc))
         except Exception as exc:  # noqa: BLE001 - one command must not deafen the node to all others
             emit("worker.fault", work=payload, exc=exc)
 
@@ -63,6 +81,7 @@ class Pidbox(threading.Thread):
     def stop(self) -> None:
         """End after the command in progress."""
         self._ended.set()
+        self._waiting.put(None)
 
     def _take(self, payload: bytes) -> None:
         try:
@@ -72,7 +91,7 @@ class Pidbox(threading.Thread):
             command, arguments = str(body["method"]), dict(body.get("arguments") or {})
             meant = self._is_meant(body)
             reply_to = body.get("reply_to")
-            address = (str(reply_to["exchange"]), str(reply_to["routing_key"])) if reply_to else None
+            reply = (str(reply_to["exchange"]), str(reply_to["routing_key"]), body.get("ticket")) if reply_to else None
         except (WireError, KeyError, TypeError, ValueError, re.error) as exc:
             emit("control.undecodable", reason=repr(exc))
             return
@@ -80,9 +99,11 @@ class Pidbox(threading.Thread):
         self._board.adjust(clock if isinstance(clock, int) else 0)
         if not meant:
             return
-        answer = self._panel.call(command, arguments)
-        if address is not None and answer is not NO_REPLY:
-            self._reply(*address, body.get("ticket"), answer)
+        call = partial(self._answer_safely, payload, command, arguments, reply)
+        if command in _AT_ONCE:
+            call()
+        else:
+            self._waiting.put(call)
 
     def _is_meant(self, body: dict[str, Any]) -> bool:
         destination, pattern, me = body.get("destination"), body.get("pattern"), self._plan.hostname

@@ -6,6 +6,7 @@ that they live even when their interpreter is busy in C code), and gives back at
 
 import gc
 import os
+import random
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +21,8 @@ from canvas.wire.message import peek_id
 from canvas.worker import forked
 from canvas.worker.board import Board, Row
 from canvas.worker.handlers import STOPS, dump_on_signal, handle
-from canvas.worker.hotline import Hotline
+from canvas.worker.hotline import Hotline, ask_all
+from canvas.worker.lifetimes import Lifetimes
 from canvas.worker.process import (
     EXPENDED,
     LEAVES_WITHIN,
@@ -32,12 +34,18 @@ from canvas.worker.process import (
 )
 from canvas.worker.queues import declare
 from canvas.worker.run import TIME_LIMIT
+from canvas.worker.shared_wait import SharedWait
+from canvas.worker.silent import running_tag, state_of_silent
 from canvas.worker.streams import flush
-from canvas.worker.upkeep import Duties, beat_every
+from canvas.worker.upkeep import Duties, beat_every, holds_for
 
 _RESPAWN_PAUSE = 0.2
 _FORK_PAUSE = 1.0
 """Seconds until the next attempt where the system refuses another process."""
+_ANSWERED_WITHIN = 0.2
+"""Seconds in which a child reports what it does; afterwards its parent finds that out itself."""
+_CHANGED_WITHIN = 1.0
+"""Seconds in which children do what they are told, before the node answers; a busy one does it later."""
 _GRACE = 1.0
 """Seconds beyond a hard limit in which a child may end its task itself."""
 
@@ -57,6 +65,8 @@ class Prefork:
         self._forked_at: dict[int, float] = {}
         """Of the children that have not started yet."""
         self._fork_after = 0.0
+        self._totals: dict[int, dict[str, int]] = {}
+        """Tasks by name that each child had begun when it last said so."""
         self._wanted = plan.concurrency
         self._retiring: set[int] = set()
         self._killed: set[int] = set()
@@ -67,58 +77,118 @@ class Prefork:
         self._cold_at = 0.0
         self._gave_back = False
         conf = app.conf
+        node = new_worker_id(plan.hostname)
+        self._wait = SharedWait(app.driver.broker, board, node, plan.queues, conf.worker_lease_ttl)
+        self._beat_every = beat_every(conf)
         self._duties = Duties(
             app.driver,
-            lambda: list(self._children.values()),
+            self._lively,
             plan.queues,
-            beat_every(conf),
+            self._beat_every,
             conf.worker_lease_ttl,
             None,
             lambda: declare(app, plan.queues),
+            Lifetimes(app, app.runs, list, self._beat_every).tick,
+            delegate=self._have_adopted,
         )
 
     def ask(self, question: dict[str, Any]) -> list[dict[str, Any]]:
         """Every child's answer (``WorkerProcess.ask``)."""
         change(self._app, self._plan, question)
-        answers = {pid: hotline.ask(question) for pid, hotline in list(self._hotlines.items())}
+        if question["do"] == "queues":
+            self._wait.consume()
+        hotlines = dict(self._hotlines)
+        if question["do"] == "state":
+            return self._states(hotlines)
+        answers = ask_all(hotlines, question, _CHANGED_WITHIN)
         if question["do"] == "terminate":
             silent = [pid for pid, answer in answers.items() if answer is None]
             answers.update({pid: self._end_silent(pid, question["ids"]) for pid in silent})
         return [answer for answer in answers.values() if answer is not None]
 
+    def _states(self, hotlines: dict[int, Hotline]) -> list[dict[str, Any]]:
+        """What each child does. For one that does not answer, because its task holds the interpreter, this process
+        looks itself; one that has not answered an earlier question yet is not asked again."""
+        silent = {pid for pid, hotline in hotlines.items() if hotline.silent}
+        asked = {pid: hotline for pid, hotline in hotlines.items() if pid not in silent}
+        found = {pid: answer for pid, answer in ask_all(asked, {"do": "state"}, _ANSWERED_WITHIN).items() if answer}
+        for pid, answer in found.items():
+            if pid in self._children:
+                self._totals[pid] = answer.get("total", {})
+        for pid in hotlines.keys() - found.keys():
+            worker, row = self._children.get(pid), self._rows.get(pid)
+            if worker is not None and row is not None:
+                state = state_of_silent(self._app, self._plan.hostname, pid, worker, row)
+                found[pid] = {**state, "total": self._totals.get(pid, {})}
+        return [found[pid] for pid in hotlines if pid in found]
+
+    # -- duties for all children
+
+    def _lively(self) -> list[str]:
+        """The workers to be renewed at the broker: the owner of the inbox, and the children that may hold something.
+
+        A child that has waited for some time holds nothing. The broker forgets it; it registers again before it leases.
+        """
+        now, found = time.monotonic(), [self._wait.worker]
+        for pid, worker in list(self._children.items()):
+            row = self._rows.get(pid)
+            if row is None:
+                continue
+            waits = row.waits
+            if not waits or now - waits / 1e9 < self._beat_every:
+                if row.begun or row.registered or not waits:
+                    row.registered = now + holds_for(self._app.conf)
+                    found.append(worker)
+            elif row.registered:
+                row.registered = 0.0
+                if self._app.driver.broker.rest(worker):
+                    self._duties.rested(worker)
+                else:
+                    row.registered = now + holds_for(self._app.conf)
+                    found.append(worker)
+        return found
+
+    def _have_adopted(self) -> None:
+        """Have one child, idle where possible, settle what dead workers have left."""
+        idle = [pid for pid, row in list(self._rows.items()) if row.waits]
+        for pid in random.sample(idle or list(self._hotlines), 1) if self._hotlines else ():
+            ask_all({pid: self._hotlines[pid]}, {"do": "adopt"}, _CHANGED_WITHIN)
+
     # -- children that don't answer: their task holds the interpreter
 
     def _end_silent(self, pid: int, ids: list[str]) -> dict[str, Any] | None:
         """Kill a child for one of these tasks."""
-        tag = self._running_tag(pid)
+        tag = self._tag(pid)
         held = self._app.driver.broker.payload(tag) if tag else None
         task_id = peek_id(held) if held is not None else None
         if tag is None or task_id not in ids:
             return None
-        self._kill(pid, tag, "terminated")
-        return {"terminated": [task_id]}
+        return {"terminated": [task_id]} if self._kill(pid, tag, "terminated") else None
 
     def _end_overdue(self) -> None:
         """Kill children whose task is over its hard limit, and that have not ended it themselves."""
         now = time.monotonic()
         for pid, row in list(self._rows.items()):
-            deadline, tag = row.deadline, self._running_tag(pid)
+            deadline, tag = row.deadline, self._tag(pid)
             if deadline is not None and tag is not None and now > deadline + _GRACE and pid not in self._killed:
                 self._kill(pid, tag, f"{TIME_LIMIT}{row.limit}")
 
-    def _running_tag(self, pid: int) -> str | None:
+    def _tag(self, pid: int) -> str | None:
         row, worker = self._rows.get(pid), self._children.get(pid)
-        return f"canvas:{worker}:{row.running}" if row is not None and worker is not None and row.active else None
+        return running_tag(worker, row) if row is not None and worker is not None else None
 
-    def _kill(self, pid: int, tag: str, reason: str) -> None:
+    def _kill(self, pid: int, tag: str, reason: str) -> bool:
+        """Kill a child for the task that it runs; False, and the child lives on, when that has ended."""
         try:
-            self._app.driver.broker.condemn(tag, reason)
+            held = self._app.driver.broker.condemn(tag, reason)
         except BrokerError as exc:
             emit("broker.unreachable", error=str(exc))
-            return
-        emit("worker.killing", pid=pid, why=reason)
-        self._killed.add(pid)
-        os.kill(pid, signal.SIGKILL)
+            return False
+        if held:
+            emit("worker.killing", pid=pid, why=reason)
+            self._killed.add(pid)
+            os.kill(pid, signal.SIGKILL)
+        return held
 
     def resize(self, by: int) -> None:
         """So many children more, or fewer; at least one stays. Safe from any thread."""
@@ -151,11 +221,13 @@ class Prefork:
         with dump_on_signal(), _frozen():
             try:
                 self._adjust()
+                self._wait.start()
                 if on_ready is not None:
                     on_ready()
                 self._supervise()
             finally:
                 self._signal_children(signal.SIGHUP)
+                self._wait.close()
         return 1 if self._gave_back else 0
 
     def _supervise(self) -> None:
@@ -187,17 +259,20 @@ class Prefork:
         index = min(set(range(1, len(self._indices) + 2)).difference(self._indices.values()))
         worker, hotline = new_worker_id(self._plan.hostname), Hotline()
         row = self._board.open_row()
+        wait = self._wait.enlist(row)
         origin = forked.Origin(
-            worker, self._board, row, hotline, list(self._hotlines.values()), mask, index, self._forks
+            worker, self._board, row, hotline, list(self._hotlines.values()), mask, index, self._forks, wait
         )
         try:
-            pid = os.fork()
+            with self._wait.forking:
+                pid = os.fork()
         except OSError:
             hotline.close()
+            self._wait.discharge(row)
             self._board.close_row(row)
             raise
         if pid == 0:
-            forked.run_and_exit(lambda: forked.serve(self._app, self._plan, origin), worker)
+            forked.run_and_exit(lambda: forked.serve(self._app, self._plan, origin, self._wait), worker)
         hotline.ready_to_ask()
         self._children[pid] = worker
         self._hotlines[pid] = hotline
@@ -253,7 +328,10 @@ class Prefork:
         hotline = self._hotlines.pop(pid)
         self._board.ended.update(hotline.farewell().get("total", {}))
         hotline.close()
-        self._board.close_row(self._rows.pop(pid))
+        self._totals.pop(pid, None)
+        row = self._rows.pop(pid)
+        self._wait.discharge(row)
+        self._board.close_row(row)
 
     def _bury(self, pid: int, worker: str, code: int | None) -> None:
         """A child has ended: return its messages. ``code`` is ``None`` where other code has taken its exit code."""
@@ -281,6 +359,7 @@ class Prefork:
 
     def _stop(self, cold: bool) -> None:
         self._stopping = True
+        self._wait.ask_stop()
         if cold and not self._cold:
             self._cold, self._cold_at = True, time.monotonic()
         self._signal_children(signal.SIGQUIT if cold else signal.SIGHUP)

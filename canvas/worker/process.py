@@ -5,9 +5,11 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -31,7 +33,8 @@ from canvas.worker.slot import Slot
 from canvas.worker.streams import flush
 from canvas.worker.tally import Tally
 from canvas.worker.task_events import TaskEvents
-from canvas.worker.upkeep import Duties, Upkeep, beat_every
+from canvas.worker.upkeep import ChildDuties, Duties, Upkeep, beat_every, holds_for
+from canvas.worker.wait import ChildWait
 from canvas.worker.wear import Wear
 
 if TYPE_CHECKING:
@@ -109,8 +112,10 @@ class WorkerProcess:
         board: Board | None = None,
         row: Row | None = None,
         part: Callable[[dict[str, Any]], None] | None = None,
+        wait: ChildWait | None = None,
     ) -> None:
-        """``row`` of ``board`` is this process's; without them it has a board of its own.
+        """``row`` of ``board`` is this process's; without them it has a board of its own. With ``wait`` it is the child
+        of a node that waits for it, and that does the periodic duties.
 
         With ``part`` the process may be ended for a task in it: that takes its last words, to whoever started it and
         starts another.
@@ -131,14 +136,18 @@ class WorkerProcess:
         self._revocations = revocations = Revocations(app.driver.broker)
         tally = Tally(plan.hostname, row, watched=part is not None)
         self._alone = plan.pool not in _MANY_SLOTS
-        self.exchange = Exchange(app.driver, worker, list(plan.queues), appetite, self._leased, tally.held, self._alone)
+        self._wait = wait
+        self.exchange = Exchange(
+            app.driver, worker, list(plan.queues), appetite, self._leased, tally.held, self._alone, wait
+        )
         give_up = self._give_up if part else None
         gates = Gates(app.driver.broker, conf, plan.hostname, self.exchange.persist)
         runs = app.open_runs(self.exchange.persist)
         self._line = Line(app, plan.hostname, self.exchange.acknowledge, self.exchange.begun, give_up, revocations,
                           tally, gates, runs)  # fmt: skip
-        self.exchange.consult(self._line.acks_early, self._line.foresee)
-        duties = Duties(
+        self.exchange.consult(self._line.acks_early, self._line.foresee, self._deferred)
+        lifetimes = Lifetimes(app, runs, tally.running, beat_every(conf), renews=wait is None).tick
+        self._duties = Duties(
             app.driver,
             lambda: [worker],
             plan.queues,
@@ -146,9 +155,14 @@ class WorkerProcess:
             conf.worker_lease_ttl,
             self.exchange.offer,
             lambda: declare(app, plan.queues),
-            Lifetimes(app, runs, tally.running).tick,
+            lifetimes,
         )
-        self._upkeep = Upkeep(duties)
+        self._upkeep = Upkeep(self._duties if wait is None else ChildDuties(app.driver.broker, lifetimes))
+        self._registered = False
+        if wait is not None:
+            wait.register = self._register
+            if not board.begun:
+                self.exchange.expect_nothing()
         self._signals = 0
         self._ends = 0
 
@@ -162,17 +176,27 @@ class WorkerProcess:
 
     def run(self, on_ready: Callable[[], None] | None = None) -> None:
         """Work until stopped by a signal or :meth:`stop`; give back, settle, leave."""
-        ttl = self._app.conf.worker_lease_ttl
-        # A prefork child may be forked while the broker is away.
-        self.exchange.attempt(lambda: self._app.driver.broker.beat(self.worker, self._plan.queues, ttl))
+        if self._wait is None:
+            self.exchange.attempt(self._register)
         if self._plan.events:
             self._events.enable()
         with _interpreter_for_tasks(self._alone):
             self._work(on_ready)
         if self.exchange.failure is not None:
             raise self.exchange.failure
-        self._leave(_LEAVES_WARMLY_WITHIN)
+        if self._registered:
+            self._leave(_LEAVES_WARMLY_WITHIN)
         self._take_leave()
+
+    def _register(self) -> float:
+        """Let the broker know this process; until when that surely holds, by the monotonic clock."""
+        self._registered = True
+        conf = self._app.conf
+        self._app.driver.broker.beat(self.worker, self._plan.queues, conf.worker_lease_ttl)
+        return time.monotonic() + holds_for(conf)
+
+    def _deferred(self, due: float) -> None:
+        self._upkeep.expect(due - self._app.now().timestamp())
 
     def _work(self, on_ready: Callable[[], None] | None) -> None:
         self.exchange.start()
@@ -250,6 +274,8 @@ class WorkerProcess:
                 return self._line.state()
             case "revoked":
                 self._line.revocations.read()
+            case "adopt":
+                self._duties.adopt()
             case "terminate":
                 return self._terminate(question)
             case "events":
@@ -277,6 +303,13 @@ class WorkerProcess:
     def stop(self) -> None:
         """Drain: start nothing more."""
         self.exchange.stop()
+
+    def orphaned(self) -> None:
+        """The parent is gone: return what it had moved aside for its children, and drain, as nothing would replace or
+        stop this process any more."""
+        if self._wait is not None:
+            _within(LEAVES_WITHIN, partial(self._app.driver.broker.lost, self._wait.node))
+        self.stop()
 
     def _give_up(self, settlement: Settlement) -> None:
         """Commit what ends the task that does not end by itself, give the rest back, and end the process."""
@@ -319,16 +352,7 @@ class WorkerProcess:
 
     def _leave(self, within: float) -> None:
         """Give everything back. Where the broker does not answer within so many seconds, other workers do it later."""
-
-        def leave() -> None:
-            try:
-                self._app.driver.broker.leave(self.worker)
-            except BrokerError as exc:
-                emit("broker.unreachable", error=str(exc))
-
-        leaving = threading.Thread(target=leave, name="canvas-leave", daemon=True)
-        leaving.start()
-        leaving.join(within)
+        _within(within, partial(self._app.driver.broker.leave, self.worker))
 
     def handle_signals(self) -> None:
         """TERM, INT and HUP drain; a second INT, or QUIT, gives everything back and ends at once; USR1 shows what every
@@ -351,6 +375,20 @@ class WorkerProcess:
         self.stop()
         if self._part is None:
             announce_stop("warm", self._plan.hostname)
+
+
+def _within(seconds: float, call: Callable[[], object]) -> None:
+    """Call the broker, and wait for its answer for so many seconds at most."""
+
+    def report() -> None:
+        try:
+            call()
+        except BrokerError as exc:
+            emit("broker.unreachable", error=str(exc))
+
+    calling = threading.Thread(target=report, name="canvas-leave", daemon=True)
+    calling.start()
+    calling.join(seconds)
 
 
 def remapped(number: int) -> int:

@@ -16,6 +16,7 @@ from canvas.model.message import Delivery
 from canvas.model.settlement import Firing, Orphan, Ready, Settlement, Verdict
 from canvas.telemetry import emit
 from canvas.worker.backlog import Backlog, Work
+from canvas.worker.wait import Wait
 
 T = TypeVar("T")
 _LOOKS_EVERY = 0.1
@@ -58,6 +59,7 @@ class Rounds:
         leased: Callable[[], None],
         held: dict[str, Delivery],
         alone: bool,
+        wait: Wait,
     ) -> None:
         """As ``Exchange``'s."""
         self.worker = worker
@@ -82,6 +84,7 @@ class Rounds:
         """When it last asked for messages."""
         self.acks_early: Callable[[Delivery], bool] = lambda delivery: False
         self.foresee: Callable[[bytes], object] = bytes
+        self.deferred: Callable[[float], None] = lambda due: None
         self.begun: set[str] = set()
         self.doubtful = False
         """The broker was away: it may have come back as a copy that has forgotten how some leases ended."""
@@ -89,6 +92,7 @@ class Rounds:
         self._leased = leased
         self._held = held
         self._alone = alone
+        self._wait = wait
         self._outstanding = 0
 
     def make(self) -> bool:
@@ -96,7 +100,7 @@ class Rounds:
         change, self.change = self.change, None
         if change is not None:
             self.queues = deque(change.queues)
-            self.attempt(lambda: self._driver.broker.end_waits(self.worker))
+            self.attempt(lambda: self._wait.end(self.worker))
             change.done.set()
         if self.doubtful:
             self.doubtful = False
@@ -136,6 +140,8 @@ class Rounds:
             return 0
         appetite, held = self.appetite, self.backlog.qsize()
         free = max(0, appetite.slots + len(self.away) - (self._outstanding - held))
+        if self._wait.siblings_idle():
+            return max(0, free - held)
         pace = self.seconds_per_task
         ahead = appetite.limit if pace <= 0 else int(appetite.seconds * appetite.slots / pace)
         if pace <= 0:
@@ -205,13 +211,14 @@ class Rounds:
         firings = [item for item in batch if isinstance(item, Firing)]
         acks = [settlement for settlement, _ in answers]
         soon = self._soon() if self._alone and any(ack.begins for ack in acks) else []
-        lease = Lease(self.worker, tuple(self.queues), want, self.foresee) if want else None
+        lease = self._request(want) if want else None
         # A lease alone is left out when the process is to end.
         repeat_until = self.persist if batch or answers else self.attempt
         settled = repeat_until(lambda: self._driver.completer.settle([*acks, *soon, *settlements], lease, firings))
         if settled is None:
             return
         verdicts = settled.verdicts
+        self._tell_deferred(batch)
         emit("exchange.settled", settled=len(verdicts), leased=len(settled.deliveries))
         # Before the slot hears of its own ack, and takes the next message.
         self.begun.update(
@@ -237,10 +244,27 @@ class Rounds:
             else:
                 self._keep_from_slots(delivery)
         if lease is not None:
+            self._wait.leased(len(settled.deliveries), want)
             self.leased_at = time.monotonic()
         self.empty_handed = lease is not None and len(settled.deliveries) < want
         if self._driver.broker.takes_turns:
             self.queues.rotate(-1)
+
+    def _request(self, want: int) -> Lease | None:
+        """The lease to ask for; ``None`` where this process cannot register for it before it is to end."""
+
+        def registered() -> bool:
+            self._wait.before_lease()
+            return True
+
+        if not self.attempt(registered):
+            return None
+        return Lease(self.worker, tuple(self.queues), want, self.foresee, self._wait.inbox())
+
+    def _tell_deferred(self, batch: Sequence[Settlement | Firing]) -> None:
+        for item in batch:
+            for deferral in item.deferrals:
+                self.deferred(deferral.due)
 
     def _soon(self) -> list[Settlement]:
         """Acks of the messages that the only slot starts next, as far as nothing else holds them back; it waits for
@@ -301,7 +325,7 @@ class Rounds:
         self.seconds_per_task = max(self.seconds_per_task, running)
         if not self.backlog.empty():
             self._give_back()
-        self.attempt(lambda: self._driver.broker.return_inbox(self.worker))
+        self.attempt(lambda: self._wait.return_inbox(self.worker))
 
     def _give_back(self) -> None:
         """Return the leases of what has not started."""

@@ -177,13 +177,20 @@ class Line:
             if held_back is not None:
                 due = max((deferral.due for deferral in held_back.deferrals), default=None)
                 held_back.keeps = keeps(self._app, job.message, due)
+                if held_back.deferrals:
+                    self._received(job)
                 return held_back
-        emit("task.received", message=job.message, hostname=self._hostname, request=job.request, task=job.task)
+        self._received(job)
         if job.to_ack:
             if not self.acknowledge(job.delivery):
                 return Settlement(job.delivery, fence="none")
             self._begun.add(job.delivery.tag)
         return None
+
+    def _received(self, job: "Job") -> None:
+        """Report that the message has come to a worker: once, though it may be deferred and come again."""
+        if not job.message.headers.get("canvas_received"):
+            emit("task.received", message=job.message, hostname=self._hostname, request=job.request, task=job.task)
 
     def look_ahead(self, job: "Job") -> list[Callable[[], Any]]:
         """What concluding the job would wait for, done beforehand: calls."""
@@ -418,7 +425,11 @@ class Line:
         return settlement
 
     def _defer(self, delivery: Delivery, message: Message, due: float) -> Settlement:
-        publish = self._republish(delivery, message, delivery.payload)
+        payload = delivery.payload
+        if message.task in self._app.tasks:
+            self._received(self._job(delivery, message, "lease"))
+            payload = wire.with_headers(payload, canvas_received=True)
+        publish = self._republish(delivery, message, payload)
         return Settlement(delivery, deferrals=[Deferral(due, publish)], keeps=keeps(self._app, message, due))
 
     def _unknown(self, job: "Job") -> Settlement:

@@ -5,11 +5,14 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
+from canvas.app import Canvas
 from canvas.errors import WireError
 from canvas.model.message import Delivery, Message
 from canvas.model.request import Request
+from canvas.wire import message as wire
 from canvas.worker.board import Row
 
 
@@ -95,30 +98,49 @@ class Tally:
         """This process as JSON: ``pid``, ``active`` and ``reserved`` tasks, ``total`` by name (PROTOCOL.md §6)."""
         running = self.running()
         active = {one.message.id for one in running}
-        messages = _opened(list(self.held.values()), open_message)
+        messages = opened(list(self.held.values()), open_message)
         return {
             "pid": os.getpid(),
-            "active": [self._info(one.message, one.since, one.acknowledged) for one in running],
-            "reserved": [self._info(m, None, False) for m in messages if m.id not in active],
+            "active": [
+                task_info(one.message, self._hostname, one.since, one.acknowledged, os.getpid()) for one in running
+            ],
+            "reserved": [task_info(m, self._hostname) for m in messages if m.id not in active],
             "total": dict(self.total),
         }
 
-    def _info(self, message: Message, since: float | None, acknowledged: bool) -> dict[str, Any]:
-        return {
-            "id": message.id,
-            "name": message.headers.get("shadow") or message.task,
-            "args": list(message.args),
-            "kwargs": message.kwargs,
-            "type": message.task,
-            "hostname": self._hostname,
-            "time_start": since,
-            "acknowledged": acknowledged,
-            "delivery_info": Request(message).delivery_info,
-            "worker_pid": os.getpid() if since is not None else None,
-        }
+
+def task_info(
+    message: Message, hostname: str, since: float | None = None, acknowledged: bool = False, pid: int | None = None
+) -> dict[str, Any]:
+    """A task as remote control shows it; ``since`` (unix time) and ``pid`` of one that runs."""
+    return {
+        "id": message.id,
+        "name": message.headers.get("shadow") or message.task,
+        "args": list(message.args),
+        "kwargs": message.kwargs,
+        "type": message.task,
+        "hostname": hostname,
+        "time_start": since,
+        "acknowledged": acknowledged,
+        "delivery_info": Request(message).delivery_info,
+        "worker_pid": pid,
+    }
 
 
-def _opened(deliveries: Iterable[Delivery], open_message: Callable[[bytes], Message]) -> list[Message]:
+def opener(app: Canvas) -> Callable[[bytes], Message]:
+    """What opens a message, within the app's limits."""
+    conf = app.conf
+    return partial(
+        wire.decode,
+        accept=app.accept_content,
+        max_bytes=conf.task_message_max_bytes,
+        max_depth=conf.task_message_max_depth,
+        signer=app.signer,
+    )
+
+
+def opened(deliveries: Iterable[Delivery], open_message: Callable[[bytes], Message]) -> list[Message]:
+    """The messages of deliveries, without those that cannot be opened."""
     found = []
     for delivery in deliveries:
         try:

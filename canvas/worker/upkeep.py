@@ -3,22 +3,66 @@ fire chords whose firing worker died."""
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from random import uniform
 
 from canvas.config import Config
-from canvas.drivers.base import Driver
+from canvas.drivers.base import Broker, Driver
 from canvas.errors import BrokerError
 from canvas.model.settlement import Orphan, Ready
 from canvas.telemetry import emit
 
 _PROMOTE_EVERY = 0.05
+"""Seconds between two moves of what is due, at least."""
 _PROMOTE_AT_ONCE = 1000
+_LOOK_EVERY = 1.0
+"""Seconds after which to ask when the next deferred message is due, though none was expected."""
 _SWEEP_EVERY = 2.0
 _UNFIRED_AFTER = 3.0
 _FEW = 8
 """So many workers each do the duties of all in their own time; more share them, so that a large fleet asks no more of
 the broker than a small one."""
+NEVER = float("inf")
+
+
+class Promotion:
+    """Moves deferred messages into their queues when they are due."""
+
+    def __init__(self, broker: Broker, looks: bool) -> None:
+        """``looks``: also for what others have deferred; else only for what is expected within moments, before a
+        process that looks can know of it."""
+        self._broker = broker
+        self._looks = looks
+        self._expected: deque[float] = deque()
+        self._next = 0.0 if looks else NEVER
+
+    def expect(self, at: float) -> bool:
+        """A message is due at that time, by the monotonic clock; whether this object moves it. Any thread may call."""
+        mine = self._looks or at < time.monotonic() + 2 * _LOOK_EVERY
+        if mine:
+            self._expected.append(at)
+        return mine
+
+    def next(self) -> float:
+        """When there may be something to do again."""
+        while self._expected:
+            self._next = min(self._next, self._expected.popleft())
+        return self._next
+
+    def tick(self, now: float, shared: Callable[[float], float]) -> None:
+        """Move what is due; ``shared`` stretches a time by the number of workers that share the duty."""
+        if now < self.next():
+            return
+        due_in = self._broker.next_due()
+        if due_in is not None and due_in <= 0:
+            while self._broker.promote(_PROMOTE_AT_ONCE) == _PROMOTE_AT_ONCE:
+                continue
+            due_in = self._broker.next_due()
+        look = shared(_LOOK_EVERY) if self._looks else NEVER
+        if due_in is not None and (self._looks or due_in < 2 * _LOOK_EVERY):
+            look = min(look, max(due_in, shared(_PROMOTE_EVERY)))
+        self._next = now + look
 
 
 class Duties:
@@ -33,10 +77,13 @@ class Duties:
         ttl: float,
         offer: Callable[[Sequence[Ready | Orphan]], None] | None,
         declare: Callable[[], object],
-        lifetimes: Callable[[], object] | None = None,
+        lifetimes: Callable[[], float] = lambda: NEVER,
+        delegate: Callable[[], object] | None = None,
     ) -> None:
-        """``declare`` makes the queues known again to a broker that has forgotten all it knew; ``lifetimes`` keeps what
-        tasks and runs need."""
+        """``declare`` makes the queues known again to a broker that has forgotten all it knew. ``offer`` takes what
+        dead workers have left unsettled; where this process runs no tasks, ``delegate`` has another one
+        :meth:`adopt` it. ``lifetimes`` keeps what tasks and runs need, and returns the seconds until it is due again.
+        """
         self._driver = driver
         self._workers = workers
         self._queues = queues
@@ -45,8 +92,10 @@ class Duties:
         self._offer = offer
         self._declare = declare
         self._lifetimes = lifetimes
+        self._delegate = delegate
         self._seen: set[str] = set()
-        self._next_beat = self._next_sweep = self._next_promote = 0.0
+        self._next_beat = self._next_sweep = self._next_lifetimes = 0.0
+        self._promotion = Promotion(driver.broker, looks=True)
         self._share = 1.0
         self._unreachable = False
 
@@ -66,7 +115,12 @@ class Duties:
         if self._unreachable:
             self._unreachable = False
             emit("broker.recovered")
-        return _PROMOTE_EVERY
+        due = min(self._next_beat, self._next_sweep, self._next_lifetimes, self._promotion.next())
+        return max(0.0, due - time.monotonic())
+
+    def expect(self, at: float) -> bool:
+        """A message was deferred until that time, by the monotonic clock. Safe from any thread."""
+        return self._promotion.expect(at)
 
     def _do_due(self) -> None:
         now = time.monotonic()
@@ -76,13 +130,12 @@ class Duties:
                 emit("worker.forgotten", worker=", ".join(forgotten))
                 self._declare()
             self._next_beat = now + self._beat_every
-        if now >= self._next_promote:
-            self._promote(now)
+        self._promotion.tick(now, self._shared)
         if now >= self._next_sweep:
             self._sweep()
             self._next_sweep = now + self._shared(_SWEEP_EVERY)
-        if self._lifetimes is not None:
-            self._lifetimes()
+        if now >= self._next_lifetimes:
+            self._next_lifetimes = now + self._lifetimes()
 
     def _beat(self, worker: str) -> bool:
         """Renew a worker's heartbeat; whether the broker has forgotten that worker."""
@@ -92,11 +145,9 @@ class Duties:
         self._seen.add(worker)
         return forgotten
 
-    def _promote(self, now: float) -> None:
-        broker = self._driver.broker
-        while broker.promote(_PROMOTE_AT_ONCE) == _PROMOTE_AT_ONCE:
-            continue
-        self._next_promote = now + self._shared(_PROMOTE_EVERY)
+    def rested(self, worker: str) -> None:
+        """The broker was told to forget this worker."""
+        self._seen.discard(worker)
 
     def _shared(self, seconds: float) -> float:
         """When it is this worker's turn again of what somebody should do so often; at random, not all at once."""
@@ -108,10 +159,50 @@ class Duties:
         broker.unpark()
         if returned:
             emit("worker.reaped", messages=returned)
+        if self._delegate is None:
+            self.adopt()
+        elif broker.has_orphans() or self._unfired():
+            self._delegate()
+
+    def adopt(self) -> None:
+        """Offer what dead workers have left unsettled. Raises BrokerError."""
         if self._offer is not None:
-            self._offer(broker.orphans())
-            if self._driver.results is not None:
-                self._offer(self._driver.completer.unfired(_UNFIRED_AFTER))
+            if self._driver.broker.has_orphans():
+                self._offer(self._driver.broker.orphans())
+            self._offer(self._unfired())
+
+    def _unfired(self) -> list[Ready]:
+        return self._driver.completer.unfired(_UNFIRED_AFTER) if self._driver.results is not None else []
+
+
+class ChildDuties:
+    """What a prefork child does of the duties itself; its parent does the others for all."""
+
+    def __init__(self, broker: Broker, lifetimes: Callable[[], float]) -> None:
+        """``lifetimes``: as for :class:`Duties`, for the tasks and runs of this process."""
+        self._promotion = Promotion(broker, looks=False)
+        self._lifetimes = lifetimes
+        self._next_lifetimes = 0.0
+
+    def tick(self) -> float:
+        """Do what is due; seconds until something is due again."""
+        try:
+            self._do_due(time.monotonic())
+        except BrokerError:
+            return 1.0  # the exchange reports it
+        except Exception as exc:  # noqa: BLE001 - without this thread no chord of a long task would be kept
+            emit("worker.fault", work="upkeep", exc=exc)
+            return 1.0
+        return max(0.0, min(self._next_lifetimes, self._promotion.next()) - time.monotonic())
+
+    def _do_due(self, now: float) -> None:
+        self._promotion.tick(now, lambda seconds: seconds)
+        if now >= self._next_lifetimes:
+            self._next_lifetimes = now + self._lifetimes()
+
+    def expect(self, at: float) -> bool:
+        """As ``Duties``."""
+        return self._promotion.expect(at)
 
 
 def beat_every(conf: Config) -> float:
@@ -122,18 +213,36 @@ def beat_every(conf: Config) -> float:
     return min(beat, float(visible_again) / 3) if visible_again else beat
 
 
+def holds_for(conf: Config) -> float:
+    """Seconds after a heartbeat for which the broker surely still knows the worker."""
+    return min(2 * beat_every(conf), 0.6 * float(conf.worker_lease_ttl))
+
+
 class Upkeep(threading.Thread):
     """Duties on a thread of their own, for a process that runs tasks."""
 
-    def __init__(self, duties: Duties) -> None:
+    def __init__(self, duties: Duties | ChildDuties) -> None:
         super().__init__(name="canvas-upkeep", daemon=True)
         self._duties = duties
-        self._stop_asked = threading.Event()
+        self._wake = threading.Event()
+        self._stop_asked = False
+        self._sleeps_until = NEVER
 
     def run(self) -> None:
-        while not self._stop_asked.wait(self._duties.tick()):
-            continue
+        while not self._stop_asked:
+            self._sleeps_until = NEVER  # what is expected from here on, and not seen by this tick, ends the sleep
+            seconds = self._duties.tick()
+            self._sleeps_until = time.monotonic() + seconds
+            self._wake.wait(None if seconds == NEVER else seconds)
+            self._wake.clear()
+
+    def expect(self, seconds: float) -> None:
+        """A message was deferred for so many seconds."""
+        at = time.monotonic() + seconds
+        if self._duties.expect(at) and at < self._sleeps_until:
+            self._wake.set()
 
     def stop(self) -> None:
         """End after the tick in progress."""
-        self._stop_asked.set()
+        self._stop_asked = True
+        self._wake.set()

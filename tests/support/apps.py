@@ -5,6 +5,7 @@ The environment decides: ``APP_LIBRARY`` (canvas or celery), ``APP_BROKER``, ``A
 """
 
 import asyncio
+import ctypes
 import datetime
 import itertools
 import json
@@ -240,6 +241,11 @@ def define(app, exceptions, ledger):
     def sleep(seconds, value=None):
         time.sleep(seconds)
         return value
+
+    @task(name="t.hold")
+    def hold(seconds):
+        """Keep the interpreter for so long: a function of C that does not release its lock."""
+        ctypes.PyDLL(None).usleep(int(seconds * 1e6))
 
     @task(name="t.quiet", ignore_result=True)
     def quiet(key):
@@ -645,6 +651,7 @@ if "APP_LIBRARY" in os.environ:
             else {}
         ),
         **({"task_reject_on_worker_lost": True} if "APP_LOST" in os.environ else {}),
+        **({"task_send_sent_event": True} if "APP_SENT_EVENTS" in os.environ else {}),
         **({"worker_prefetch_multiplier": 1} if "APP_ONE_AHEAD" in os.environ else {}),
         **({"worker_lease_ttl": 2.0, "worker_lease_beat": 0.5} if os.environ.get("APP_SHORT_LEASES") else {}),
         **(

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
-from canvas.drivers.base import ORPHANS_AGAIN, Beat, Binding, DeadLetter, Delays, Lease, Totals
+from canvas.drivers.base import ORPHANS_AGAIN, Beat, Binding, DeadLetter, Delays, Lease, Scheduled, Totals
 from canvas.drivers.memory.inbox import MemoryInbox
 from canvas.drivers.memory.store import Memory
 from canvas.drivers.priority import STEPS, priority_of
@@ -93,7 +93,7 @@ class MemoryBroker:
             memory.revoked = {entry: until for entry, until in memory.revoked.items() if until > memory.clock()}
             return list(memory.revoked)
 
-    def wait(self, worker: str, queues: Sequence[str], timeout: float) -> bool:
+    def wait(self, worker: str, queues: Sequence[str], timeout: float) -> int:
         memory = self._memory
 
         def ready() -> bool:
@@ -102,7 +102,7 @@ class MemoryBroker:
         with memory.changed:
             found = memory.changed.wait_for(ready, timeout)
             memory.interrupts = 0
-        return found
+        return int(found)
 
     def interrupt(self) -> None:
         memory = self._memory
@@ -120,6 +120,9 @@ class MemoryBroker:
 
     def end_waits(self, worker: str) -> None:
         """Waits move nothing aside here."""
+
+    def abandon_waits(self) -> None:
+        """Waits have no connections here."""
 
     def return_inbox(self, worker: str) -> int:
         return 0
@@ -166,6 +169,14 @@ class MemoryBroker:
         self._memory.workers[worker] = self._memory.clock() + ttl
         return Beat(len(self._memory.workers), known)
 
+    def rest(self, worker: str) -> bool:
+        memory, prefix = self._memory, f"canvas:{worker}:"
+        with memory.lock:
+            if any(tag.startswith(prefix) for tag in (*memory.unacked, *memory.begun)):
+                return False
+            memory.workers.pop(worker, None)
+            return True
+
     def reconcile(self, worker: str, held: Collection[str]) -> int:
         memory, prefix = self._memory, f"canvas:{worker}:"
         with memory.lock:
@@ -192,6 +203,9 @@ class MemoryBroker:
             memory.started = {tag for tag in memory.started if not tag.startswith(prefix)}
             return given
 
+    def has_orphans(self) -> bool:
+        return bool(self._memory.orphaned)
+
     def orphans(self) -> list[Orphan]:
         memory, found = self._memory, []
         with memory.lock:
@@ -201,6 +215,11 @@ class MemoryBroker:
                     found.append(Orphan(Delivery(tag, *memory.begun[tag]), reason))
                     memory.orphaned[tag] = (now + ORPHANS_AGAIN, reason)
         return found
+
+    def leases(self, worker: str) -> list[Delivery]:
+        prefix = f"canvas:{worker}:"
+        with self._memory.lock:
+            return [Delivery(tag, *record) for tag, record in self._memory.unacked.items() if tag.startswith(prefix)]
 
     def payload(self, tag: str) -> bytes | None:
         record = self._memory.unacked.get(tag) or self._memory.begun.get(tag)
@@ -244,6 +263,11 @@ class MemoryBroker:
                     kept.append(entry)
             memory.deferred = kept
         return moved
+
+    def scheduled(self, limit: int) -> list[Scheduled]:
+        with self._memory.lock:
+            first = sorted(self._memory.deferred)[:limit]
+        return [Scheduled(due, publish.routing_key, publish.payload) for due, _, publish in first]
 
     def next_due(self) -> float | None:
         memory = self._memory

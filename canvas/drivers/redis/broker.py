@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import msgpack
 
-from canvas.drivers.base import Beat, Binding, DeadLetter, Delays, Lease, Totals
+from canvas.drivers.base import Beat, Binding, DeadLetter, Delays, Lease, Scheduled, Totals
 from canvas.drivers.redis.answers import accepted, text, verdict_of, with_refused
 from canvas.drivers.redis.bindings import Bindings
 from canvas.drivers.redis.guards import Guards
@@ -198,6 +198,8 @@ class RedisBroker:
         pairs = [(self.keys.queue_list(queue, step), queue) for step in self.keys.steps for queue in queues]
         armed = self._waiting.armed(lease.worker)
         inbox = [(self.keys.inbox(lease.worker, key), queue) for key, queue in pairs if key in armed]
+        if lease.node:
+            inbox = [(self.keys.inbox(lease.node, key), queue) for key, queue in pairs] + inbox
         lists, names = zip(*[*inbox, *pairs], strict=True)
         return Sources(lists, names)
 
@@ -206,7 +208,7 @@ class RedisBroker:
         self._restore.tags(worker, self._doubtful[worker])
         del self._doubtful[worker]
 
-    def wait(self, worker: str, queues: Sequence[str], timeout: float) -> bool:
+    def wait(self, worker: str, queues: Sequence[str], timeout: float) -> int:
         pairs = [self.keys.queue_list(queue, step) for step in self.keys.steps for queue in queues]
         return self._waiting.wait(worker, pairs, timeout)
 
@@ -214,7 +216,10 @@ class RedisBroker:
         self._waiting.interrupt()
 
     def end_waits(self, worker: str) -> None:
-        self._waiting.close(worker)
+        self._waiting.end(worker)
+
+    def abandon_waits(self) -> None:
+        self._waiting.abandon()
 
     def return_inbox(self, worker: str) -> int:
         return self._waiting.return_inbox(worker)
@@ -314,6 +319,12 @@ class RedisBroker:
         workers, known = self.link.call("beat", [*alive, *held], [worker, int(ttl * 1000), lists])
         return Beat(int(workers), bool(known))
 
+    def rest(self, worker: str) -> bool:
+        keys = self.keys
+        held = [keys.leases(worker), keys.begun(worker)]
+        gone = [keys.worker(worker), keys.started(worker), keys.workers, keys.missing]
+        return bool(self.link.call("rest", [*held, *gone], [worker]))
+
     def reconcile(self, worker: str, held: Collection[str]) -> int:
         return self._restore.unknown(worker, held)
 
@@ -331,8 +342,14 @@ class RedisBroker:
     def reap(self) -> int:
         return self._restore.dead_workers()
 
+    def has_orphans(self) -> bool:
+        return bool(self.link.command("EXISTS", self.keys.orphaned))
+
     def orphans(self) -> list[Orphan]:
         return self._restore.orphans()
+
+    def leases(self, worker: str) -> list[Delivery]:
+        return self._restore.leases(worker)
 
     def payload(self, tag: str) -> bytes | None:
         return self._restore.payload(tag)
@@ -369,6 +386,22 @@ class RedisBroker:
             if looked < _LOOKED_AT:
                 break
         return moved
+
+    def scheduled(self, limit: int) -> list[Scheduled]:
+        keys = self.keys
+        found = self.link.pipeline([("ZRANGE", keys.deferred, 0, limit - 1, "WITHSCORES")])[0] if limit > 0 else []
+        pairs = (
+            [tuple(one) for one in found]
+            if found and isinstance(found[0], list | tuple)
+            else list(zip(found[::2], found[1::2], strict=True))
+        )
+        packed = self.link.command("HMGET", keys.deferred_messages, *(name for name, _ in pairs)) if pairs else []
+        scheduled = []
+        for (_, due), message in zip(pairs, packed, strict=True):
+            if message is not None:
+                key, payload = msgpack.unpackb(message, raw=True)[:2]
+                scheduled.append(Scheduled(float(due), keys.queue_of(text(key)), payload))
+        return scheduled
 
     def next_due(self) -> float | None:
         found = self.link.command("ZRANGE", self.keys.deferred, 0, 0, "WITHSCORES")

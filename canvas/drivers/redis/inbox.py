@@ -1,11 +1,17 @@
 """Broadcasts and replies, for remote control (PROTOCOL.md §1.8, §6)."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from canvas.drivers.redis.ear import Ear
 from canvas.drivers.redis.keys import BrokerKeys
 from canvas.drivers.redis.link import Link
+
+_AT_ONCE = 5.0
+"""Seconds that one wait on a subscription lasts at most, so that a connection which is cut off is noticed."""
+_LEAST = 0.01
+"""Seconds; BRPOP takes 0 for no limit."""
 
 
 class Subscription:
@@ -16,9 +22,14 @@ class Subscription:
         self._ear = ear
 
     def next(self, timeout: float) -> bytes | None:
-        with self._link.errors():
-            message = self._ear.next(timeout)
-        return message["data"] if message is not None and message["type"] == "pmessage" else None
+        deadline = time.monotonic() + timeout
+        while True:
+            with self._link.errors():
+                message = self._ear.next(min(deadline - time.monotonic(), _AT_ONCE))
+            if message is not None and message["type"] == "pmessage":
+                return message["data"]  # type: ignore[no-any-return]
+            if time.monotonic() >= deadline:
+                return None
 
 
 class ReplyQueue:
@@ -29,8 +40,14 @@ class ReplyQueue:
         self._key = key
 
     def next(self, timeout: float) -> bytes | None:
-        found = self._link.command("BRPOP", self._key, max(timeout, 0.01))
-        return found[1] if found else None
+        deadline = time.monotonic() + timeout
+        while True:
+            left = max(deadline - time.monotonic(), _LEAST)
+            found = self._link.command("BRPOP", self._key, min(left, self._link.blocks_for))
+            if found:
+                return found[1]  # type: ignore[no-any-return]
+            if time.monotonic() >= deadline:
+                return None
 
 
 @contextmanager

@@ -47,6 +47,12 @@ class BrokerKeys:
         """The list of a queue's priority step."""
         return f"{self.prefix}{queue}{self.sep}{step}" if step else f"{self.prefix}{queue}"
 
+    def queue_of(self, key: str) -> str:
+        """The queue of a list."""
+        whole = key.removeprefix(self.prefix)
+        queue, _, step = whole.rpartition(self.sep)
+        return queue if queue and step in map(str, self.steps) else whole
+
     def queue_lists(self, queue: str) -> list[str]:
         """All lists of a queue, most urgent first."""
         return [self.queue_list(queue, step) for step in self.steps]

@@ -32,6 +32,7 @@ from canvas.errors import BrokerError, OperationalError, RefusedError
 from canvas.forks import in_forks
 
 _ANSWER_WITHIN = 30.0
+_BLOCKS_FOR = 5.0
 _CONNECTIONS = 10_000
 """As many as threads ask for at once; a server has a limit of its own."""
 _ALONE = frozenset({"publish"})
@@ -228,6 +229,13 @@ class Link:
         except redis.exceptions.RedisError as exc:
             raise BrokerError(f"Redis at {self.where()} refused: {exc}") from None
 
+    @property
+    def blocks_for(self) -> float:
+        """Seconds for which a blocking command may wait on the server: its answer has to come within the socket's
+        timeout, with a margin for the way."""
+        patience = self._arguments()["socket_timeout"]
+        return min(_BLOCKS_FOR, float(patience) / 2) if patience else _BLOCKS_FOR
+
     def where(self) -> str:
         """The server, for messages."""
         address = self.address
@@ -297,6 +305,10 @@ class Wire:
     def receive(self) -> Any:
         """The reply."""
         return self._connection.read_response()
+
+    def abandon(self) -> None:
+        """In a forked child: close its copy of the socket; its parent's stays open."""
+        self._connection.disconnect()
 
     def close(self) -> None:
         """Close the connection."""

@@ -102,6 +102,14 @@ class Restore:
                 orphans.append(Orphan(Delivery(tag.decode(), *opened[1:]), reason.decode()))
         return orphans
 
+    def leases(self, worker: str) -> list[Delivery]:
+        """What a worker holds, in the order of its leases."""
+        keys = self._keys
+        tags = sorted((tag.decode() for tag in self._link.command("SMEMBERS", keys.leases(worker))), key=_number)
+        records = self._link.command("HMGET", keys.unacked, *tags) if tags else []
+        found = [(tag, _opened(record)) for tag, record in zip(tags, records, strict=True) if record is not None]
+        return [Delivery(tag, *opened[1:]) for tag, opened in found if opened is not None]
+
     def payload(self, tag: str) -> bytes | None:
         keys = self._keys
         held, begun = self._link.pipeline([("HGET", keys.unacked, tag), ("HGET", keys.begun(worker_of_tag(tag)), tag)])
@@ -117,6 +125,8 @@ class Restore:
     def dead_workers(self) -> int:
         """Give back what workers without a heartbeat held; one caller at a time."""
         keys = self._keys
+        if time.monotonic() < self._next_sweep and self._all_live():
+            return 0
         token = uuid4().hex
         if not self._link.command("SET", keys.reaper, token, "NX", "PX", _REAPER_TTL):
             return 0
@@ -132,6 +142,12 @@ class Restore:
             total += self._beyond_visibility()
         self._link.command("DEL", keys.reaper)
         return total
+
+    def _all_live(self) -> bool:
+        keys = self._keys
+        workers = [name.decode() for name in self._link.command("HKEYS", keys.workers)]
+        lives = [keys.worker(name) for name in workers]
+        return not lives or int(self._link.command("EXISTS", *lives)) == len(lives)
 
     def _missed(self, silent: list[str]) -> list[str]:
         """Workers that have been without a heartbeat for some time: where the server was away, nobody's

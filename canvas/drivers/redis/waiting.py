@@ -58,12 +58,13 @@ class Waiting:
             return set()
         return self._arrived.union(self._outstanding)
 
-    def wait(self, worker: str, lists: Sequence[str], timeout: float) -> bool:
-        """Block until a message arrives, an interrupt, or the time is over."""
+    def wait(self, worker: str, lists: Sequence[str], timeout: float) -> int:
+        """Block until a message arrives, an interrupt, or the time is over; how many arrived, 1 for an interrupt."""
         selector = self._ready()
         self._worker = worker
         try:
             with self._link.errors():
+                self._close_idle(self._wires.keys() - set(lists) - self._outstanding.keys())
                 for key in lists:
                     self._arm(key)
                 self._expect_answers()
@@ -100,21 +101,21 @@ class Waiting:
         self._wires[key], self._registered[key] = wire, number
         return wire
 
-    def _select(self, selector: selectors.BaseSelector, timeout: float) -> bool:
+    def _select(self, selector: selectors.BaseSelector, timeout: float) -> int:
         deadline = time.monotonic() + timeout
         while (left := deadline - time.monotonic()) > 0:
             if self._interrupted:
                 self._interrupted = False
-                return True
-            arrived = False
+                return 1
+            arrived = 0
             for ready, _ in selector.select(left):
                 if ready.data is None:
                     self._drain_pipe()
                 else:
-                    arrived = self._collect(ready.data) or arrived
+                    arrived += self._collect(ready.data)
             if arrived:
-                return True
-        return False
+                return arrived
+        return 0
 
     def _collect(self, key: str) -> bool:
         """Read a BLMOVE's reply; whether it moved a message. One that ran out is armed again."""
@@ -178,12 +179,14 @@ class Waiting:
     def _drop(self) -> None:
         """Close the wires; what they may have moved stays in the inbox, which the next lease looks into."""
         self._arrived.update(self._outstanding)
-        for key, wire in self._wires.items():
+        self._close_idle(list(self._wires))
+        self._outstanding.clear()
+
+    def _close_idle(self, keys: Iterable[str]) -> None:
+        for key in keys:
             if self._selector is not None:
                 self._selector.unregister(self._registered.pop(key))
-            wire.close()
-        self._wires.clear()
-        self._outstanding.clear()
+            self._wires.pop(key).close()
 
     def _cancel(self) -> None:
         """End every outstanding BLMOVE on the server, so that none moves a message after this."""
@@ -196,14 +199,32 @@ class Waiting:
                 self._drain_pipe()
             self._collect_all(key for key in ready if key is not None)
 
+    def abandon(self) -> None:
+        """In a forked child: close its copies of its parent's connections. While a copy is open, the server does not
+        notice that the parent has died, and moves messages into its inbox."""
+        if self._pid != os.getpid():
+            for wire in self._wires.values():
+                wire.abandon()
+            if self._selector is not None:
+                self._selector.close()
+            for end in self._pipe or ():
+                os.close(end)
+            self._pid = os.getpid()
+            self._reset()
+
+    def end(self, worker: str) -> None:
+        """Let the server move nothing more, and return what arrived and was not leased; the connections stay."""
+        if self._pid == os.getpid() and self._selector is not None:
+            with self._link.errors():
+                self._cancel()
+            self.return_inbox(worker)
+
     def close(self, worker: str | None = None) -> None:
         """Close connections and pipe; what arrived and was not leased goes back."""
         if self._pid != os.getpid():
             return
-        if worker is not None and self._selector is not None:
-            with self._link.errors():
-                self._cancel()
-            self.return_inbox(worker)
+        if worker is not None:
+            self.end(worker)
         self._drop()
         if self._selector is not None:
             self._selector.close()

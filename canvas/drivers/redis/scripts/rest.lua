@@ -1,0 +1,12 @@
+-- Forget a worker that holds nothing; its next heartbeat registers it again.
+--
+-- KEYS[1] leases of the worker   KEYS[2] begun by the worker   KEYS[3] canvas:worker:<id>   KEYS[4] started by it
+-- KEYS[5] canvas:workers   KEYS[6] canvas:missing
+-- ARGV[1] worker
+-- Returns 1; 0, and nothing is done, when it holds something.
+
+if redis.call('EXISTS', KEYS[1], KEYS[2]) > 0 then return 0 end
+redis.call('DEL', KEYS[3], KEYS[4])
+redis.call('HDEL', KEYS[5], ARGV[1])
+redis.call('HDEL', KEYS[6], ARGV[1])
+return 1

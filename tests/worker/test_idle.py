@@ -1,0 +1,219 @@
+"""What an idle node asks of its broker, and how the children of a prefork node are woken."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from canvas.testing.contract import eventually
+from tests.support.processes import members
+from tests.worker.commands import start, task
+
+QUIET = 3.0
+"""Seconds of measurement."""
+SETTLED = 1.5
+"""Seconds after which a node that has just started, or has just run a task, is idle."""
+COMMANDS = 12.0
+CONNECTIONS = 16
+
+
+def calls(bench):
+    """How many commands Redis has executed, those that scripts make among them; of its own bookkeeping none."""
+    stats = bench.broker.info("commandstats")
+    return {
+        name: found["calls"] for name, found in stats.items() if name not in ("cmdstat_info", "cmdstat_client|list")
+    }
+
+
+def blocked(bench):
+    """How many connections wait in a blocking command."""
+    return sum("b" in client["flags"] for client in bench.broker.client_list())
+
+
+def connections(bench, before):
+    return sum(client["id"] not in before for client in bench.broker.client_list())
+
+
+def per_second(bench):
+    before, since = calls(bench), time.monotonic()
+    time.sleep(QUIET)
+    after = calls(bench)
+    lasted = time.monotonic() - since
+    return {name: (count - before.get(name, 0)) / lasted for name, count in after.items() if count != before.get(name)}
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        pytest.param(pool, id="-".join(pool).replace("--c", ""), marks=pytest.mark.slow if slow else ())
+        for pool, slow in (
+            (("prefork", "-c", "2"), True),
+            (("prefork", "-c", "12"), False),
+            (("solo",), False),
+            (("threads", "-c", "8"), True),
+            (("asyncio", "-c", "50"), True),
+        )
+    ],
+)
+def test_an_idle_node_asks_little_of_its_broker(bench, app, pool):
+    result = task(app, "add").delay(1, 1)
+    before = {client["id"] for client in bench.broker.client_list()}
+    with start(bench, "-P", *pool) as worker:
+        assert result.get(timeout=20) == 2
+        eventually(lambda: not bench.broker.exists("unacked"))
+        eventually(lambda: blocked(bench))
+        time.sleep(SETTLED)
+        ticks, began = used(worker), time.monotonic()
+        rates = per_second(bench)
+        busy = (used(worker) - ticks) / os.sysconf("SC_CLK_TCK") / (time.monotonic() - began)
+        assert sum(rates.values()) < COMMANDS, rates
+        assert connections(bench, before) <= CONNECTIONS
+        assert busy < 0.02
+
+
+def used(worker):
+    """Clock ticks of processor time of a worker and its children."""
+    total = 0
+    for pid in members(worker.process.pid):
+        with open(f"/proc/{pid}/stat") as stat:
+            fields = stat.read().rpartition(")")[2].split()
+        total += int(fields[11]) + int(fields[12])
+    return total
+
+
+def test_each_idle_child_gets_one_of_the_messages(bench, app):
+    with start(bench, "-P", "prefork", "-c", "4"):
+        for _ in range(3):
+            key = bench.new_key()
+            results = [task(app, "slow_then").delay(0.3, key) for _ in range(4)]
+            began = time.monotonic()
+            for result in results:
+                result.get(timeout=20)
+            assert time.monotonic() - began < 1.1
+
+
+def idle(bench, worker):
+    """Its parent waits at the broker."""
+    eventually(lambda: blocked(bench))
+    return members(worker.process.pid)[1:]
+
+
+def test_a_message_outlives_the_death_of_children_that_were_woken_for_it(bench, app):
+    with start(bench, "-P", "prefork", "-c", "3") as worker:
+        for _ in range(3):
+            children = idle(bench, worker)
+            for pid in children:
+                os.kill(pid, signal.SIGSTOP)
+            result = task(app, "add").delay(1, 2)
+            eventually(lambda: bench.broker.keys("canvas:inbox:*"))
+            for pid in children[:2]:
+                os.kill(pid, signal.SIGKILL)
+            for pid in children[2:]:
+                os.kill(pid, signal.SIGCONT)
+            assert result.get(timeout=20) == 3
+            eventually(lambda: not bench.broker.keys("canvas:inbox:*"))
+            eventually(lambda: len(members(worker.process.pid)) == 4)
+
+
+def test_a_message_outlives_the_death_of_the_node(bench, app):
+    worker = start(bench, "-P", "prefork", "-c", "2").ready()
+    children = idle(bench, worker)
+    for pid in children:
+        os.kill(pid, signal.SIGSTOP)
+    result = task(app, "add").delay(1, 2)
+    eventually(lambda: bench.broker.keys("canvas:inbox:*"))
+    os.kill(worker.process.pid, signal.SIGKILL)
+    for pid in children:
+        os.kill(pid, signal.SIGCONT)
+    # The child that was woken runs it, or the children find their parent gone and return what it had moved aside.
+    eventually(lambda: not bench.broker.keys("canvas:inbox:*"), 10)
+    eventually(lambda: not any(pid in members(worker.process.pid) for pid in children), 10)
+    with start(bench, "-P", "solo"):
+        assert result.get(timeout=20) == 3
+
+
+def test_what_a_dead_parent_had_moved_aside_goes_back(bench, app):
+    worker = start(bench, "-P", "prefork", "-c", "2").ready()
+    children = idle(bench, worker)
+    os.kill(worker.process.pid, signal.SIGSTOP)
+    task(app, "add").delay(1, 2)
+    eventually(lambda: bench.broker.keys("canvas:inbox:*"))
+    os.kill(worker.process.pid, signal.SIGKILL)
+    eventually(lambda: not any(pid in members(worker.process.pid) for pid in children), 10)
+    assert bench.broker.llen("celery") == 1
+    bench.broker.delete("celery")
+
+
+def test_no_connection_of_a_dead_parent_stays_open(bench, app):
+    with start(bench, "-P", "prefork", "-c", "2") as worker:
+        children = idle(bench, worker)
+        os.kill(children[0], signal.SIGKILL)  # the one that replaces it is forked while the parent waits
+        eventually(lambda: len(members(worker.process.pid)) == 3 and children[0] not in members(worker.process.pid))
+        survivors = idle(bench, worker)
+        for pid in survivors:
+            os.kill(pid, signal.SIGSTOP)
+        os.kill(worker.process.pid, signal.SIGKILL)
+        try:
+            eventually(lambda: not blocked(bench), 5)
+        finally:
+            for pid in survivors:
+                os.kill(pid, signal.SIGCONT)
+
+
+def test_a_node_whose_children_are_all_busy_moves_nothing_aside(bench, app):
+    key = bench.new_key()
+    with start(bench, "-P", "prefork", "-c", "2"):
+        long = [task(app, "slow_then").delay(3, key) for _ in range(2)]
+        bench.ledger(key, 2)
+        eventually(lambda: not blocked(bench), 2)
+        result = task(app, "add").delay(1, 2)
+        with start(bench, "-P", "solo", "-n", "other@%h"):
+            assert result.get(timeout=2) == 3
+        for one in long:
+            one.get(timeout=20)
+
+
+def test_queues_of_a_node_can_change_while_its_children_wait(bench, app):
+    with start(bench, "-P", "prefork", "-c", "2") as worker:
+        idle(bench, worker)
+        app.control.add_consumer("more", reply=True, timeout=5, limit=1)
+        assert task(app, "add").apply_async((1, 2), queue="more").get(timeout=10) == 3
+        app.control.cancel_consumer("more", reply=True, timeout=5, limit=1)
+        task(app, "add").apply_async((1, 2), queue="more")
+        assert task(app, "add").delay(2, 2).get(timeout=10) == 4
+        assert bench.broker.llen("more") == 1
+        bench.broker.delete("more")
+
+
+def test_children_wake_after_the_broker_was_away(bench, app):
+    with start(bench, "-P", "prefork", "-c", "2") as worker:
+        idle(bench, worker)
+        for _ in range(2):
+            bench.broker.client_kill_filter(_type="normal", skipme=True)
+            assert task(app, "add").delay(1, 2).get(timeout=20) == 3
+
+
+@pytest.mark.parametrize("pool", [("prefork", "-c", "2"), ("threads", "-c", "2")], ids=lambda pool: pool[0])
+def test_what_is_deferred_starts_when_it_is_due(bench, app, pool):
+    with start(bench, "-P", *pool):
+        task(app, "add").delay(1, 1).get(timeout=20)
+        for seconds in (0.15, 1.4):
+            sent = time.monotonic()
+            task(app, "add").apply_async((1, 2), countdown=seconds).get(timeout=20)
+            assert seconds <= time.monotonic() - sent + 0.01 < seconds + 0.6
+
+
+def test_a_child_that_has_rested_registers_again(bench, app):
+    """A child that waits for long is unknown to the broker, and what it takes is leased to a known worker all the same."""
+    settings = {"short_leases": 1}
+    key = bench.new_key()
+    with start(bench, "-P", "prefork", "-c", "3", **settings):
+        task(app, "add").delay(1, 1).get(timeout=20)
+        eventually(lambda: bench.broker.hlen("canvas:workers") == 1, 10)
+        long = task(app, "slow_then").delay(4, key)
+        bench.ledger(key, 1)
+        (holder,) = {tag.decode().rpartition(":")[0].removeprefix("canvas:") for tag in bench.broker.hkeys("unacked")}
+        assert bench.broker.exists(f"canvas:worker:{holder}")
+        long.get(timeout=20)
+        assert len(bench.ledger(key, 2)) == 2
