@@ -12,8 +12,6 @@ from tests.worker.commands import start, task
 
 QUIET = 3.0
 """Seconds of measurement."""
-SETTLED = 1.5
-"""Seconds after which a node that has just started, or has just run a task, is idle."""
 COMMANDS = 12.0
 CONNECTIONS = 16
 
@@ -63,13 +61,24 @@ def test_an_idle_node_asks_little_of_its_broker(bench, app, pool):
         assert result.get(timeout=20) == 2
         eventually(lambda: not bench.broker.exists("unacked"))
         eventually(lambda: blocked(bench))
-        time.sleep(SETTLED)
-        ticks, began = used(worker), time.monotonic()
-        rates = per_second(bench)
-        busy = (used(worker) - ticks) / os.sysconf("SC_CLK_TCK") / (time.monotonic() - began)
-        assert sum(rates.values()) < COMMANDS, rates
-        assert connections(bench, before) <= CONNECTIONS
-        assert busy < 0.02
+        found = [measured(bench, worker, before)]
+        # What a start or a task leaves to do may reach into the first seconds.
+        while not cheap(found[-1]) and len(found) < 4:
+            found.append(measured(bench, worker, before))
+        assert cheap(found[-1]), found
+
+
+def measured(bench, worker, before):
+    """Share of a core, commands a second by name, connections."""
+    ticks, began = used(worker), time.monotonic()
+    rates = per_second(bench)
+    share = (used(worker) - ticks) / os.sysconf("SC_CLK_TCK") / (time.monotonic() - began)
+    return share, rates, connections(bench, before)
+
+
+def cheap(found):
+    share, rates, opened = found
+    return share < 0.02 and sum(rates.values()) < COMMANDS and opened <= CONNECTIONS
 
 
 def used(worker):
@@ -84,13 +93,12 @@ def used(worker):
 
 def test_each_idle_child_gets_one_of_the_messages(bench, app):
     with start(bench, "-P", "prefork", "-c", "4"):
-        for _ in range(3):
+        for _ in range(2):
             key = bench.new_key()
-            results = [task(app, "slow_then").delay(0.3, key) for _ in range(4)]
-            began = time.monotonic()
+            results = [task(app, "slow_then").delay(1.5, key) for _ in range(4)]
             for result in results:
                 result.get(timeout=20)
-            assert time.monotonic() - began < 1.1
+            assert bench.ledger(key, 8)[:4] == ["start"] * 4
 
 
 def idle(bench, worker):
