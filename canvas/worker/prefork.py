@@ -118,7 +118,11 @@ class Prefork:
         for pid in hotlines.keys() - found.keys():
             worker, row = self._children.get(pid), self._rows.get(pid)
             if worker is not None and row is not None:
-                state = state_of_silent(self._app, self._plan.hostname, pid, worker, row)
+                try:
+                    state = state_of_silent(self._app, self._plan.hostname, pid, worker, row)
+                except BrokerError as exc:  # what the other children do is known all the same
+                    emit("broker.unreachable", error=str(exc))
+                    continue
                 found[pid] = {**state, "total": self._totals.get(pid, {})}
         return [found[pid] for pid in hotlines if pid in found]
 
@@ -141,9 +145,10 @@ class Prefork:
                     found.append(worker)
             elif row.registered:
                 row.registered = 0.0
-                if self._app.driver.broker.rest(worker):
+                rests = self._app.driver.broker.rest(worker)
+                if rests:
                     self._duties.rested(worker)
-                else:
+                if not rests or row.waits != waits:  # woken meanwhile, it may lease as what it was before
                     row.registered = now + holds_for(self._app.conf)
                     found.append(worker)
         return found

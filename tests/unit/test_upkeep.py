@@ -1,10 +1,14 @@
-"""The periodic duties of workers: a large fleet asks no more of its broker than a small one."""
+"""The periodic duties of workers: an idle one asks little of its broker, and a large fleet no more than a small one."""
 
 import pytest
 
 from canvas import Canvas
+from canvas.model.message import Publish
+from canvas.model.settlement import Deferral, Settlement
 from canvas.worker import upkeep
-from canvas.worker.upkeep import Duties
+from canvas.worker.upkeep import ChildDuties, Duties
+
+COUNTED = ("next_due", "promote", "reap")
 
 
 @pytest.fixture
@@ -14,10 +18,17 @@ def clock(monkeypatch):
     return now
 
 
-def turns(workers, clock, seconds=60):
-    """How often one of so many workers moves what is due, and looks for the dead."""
-    app = Canvas("fleet", broker=f"memory://fleet-{workers}", backend=f"memory://fleet-{workers}")
-    broker, counts = app.driver.broker, {"promote": 0, "reap": 0}
+@pytest.fixture
+def app(request):
+    name = request.node.name.replace("[", "-").replace("]", "")
+    app = Canvas("fleet", broker=f"memory://{name}", backend=f"memory://{name}")
+    yield app
+    app.close()
+
+
+def counted(broker):
+    """How often each of these calls is made from now on."""
+    counts = dict.fromkeys(COUNTED, 0)
 
     def counting(name):
         real = getattr(broker, name)
@@ -30,23 +41,97 @@ def turns(workers, clock, seconds=60):
 
     for name in counts:
         setattr(broker, name, counting(name))
+    return counts
+
+
+def node(app, **options):
+    return Duties(app.driver, lambda: ["mine"], ["q"], 10.0, 3600.0, None, lambda: None, **options)
+
+
+def run(duties, clock, seconds):
+    """Let time pass, as a thread that sleeps until something is due; how often it woke."""
+    woken, end = 0, clock[0] + seconds
+    while clock[0] < end:
+        clock[0] += max(duties.tick(), 0.001)
+        woken += 1
+    return woken
+
+
+def turns(app, workers, clock, seconds):
+    """How often in a second one of so many workers asks what is due, moves it, and looks for the dead."""
+    counts = counted(app.driver.broker)
     for number in range(workers - 1):
-        broker.beat(f"worker-{number}", ["q"], 3600)
-    duties = Duties(app.driver, lambda: ["mine"], ["q"], 10.0, 3600.0, None, lambda: None)
-    for step in range(seconds * 100):
-        clock[0] = step / 100
-        duties.tick()
-    app.close()
-    return counts["promote"] / seconds, counts["reap"] / seconds
+        app.driver.broker.beat(f"worker-{number}", ["q"], 3600)
+    run(node(app), clock, seconds)
+    return {name: count / seconds for name, count in counts.items()}
 
 
-def test_the_duties_of_a_few_workers_are_each_ones_own(clock):
-    promotes, reaps = turns(4, clock)
-    assert promotes == pytest.approx(20, rel=0.1)
-    assert reaps == pytest.approx(0.5, rel=0.1)
+def test_the_duties_of_a_few_workers_are_each_ones_own(app, clock):
+    found = turns(app, 4, clock, 60)
+    assert found["promote"] == 0
+    assert found["next_due"] == pytest.approx(1, rel=0.1)
+    assert found["reap"] == pytest.approx(0.5, rel=0.1)
 
 
-def test_the_duties_of_many_are_shared(clock):
-    promotes, reaps = turns(80, clock)
-    assert promotes == pytest.approx(2, rel=0.3)
-    assert reaps == pytest.approx(0.05, abs=0.05)
+def test_the_duties_of_many_are_shared(app, clock):
+    found = turns(app, 80, clock, 600)
+    assert found["promote"] == 0
+    assert found["next_due"] == pytest.approx(0.1, rel=0.3)
+    assert found["reap"] == pytest.approx(0.05, rel=0.3)
+
+
+def defer(app, clock, times):
+    """Messages of another worker that are due at these times."""
+    memory = app.driver.broker._memory
+    memory.clock = lambda: clock[0]
+    app.driver.completer.settle(
+        [Settlement(None, "none", deferrals=[Deferral(due, Publish("", "q", 0, b"{}")) for due in times])]
+    )
+
+
+def test_deferred_messages_are_moved_when_they_are_due(app, clock):
+    counts = counted(app.driver.broker)
+    defer(app, clock, [7.25, 7.25, 30.0])
+    run(node(app), clock, 7.2)
+    assert app.driver.broker.length("q") == counts["promote"] == 0
+    clock[0] = 7.2
+    run(node(app), clock, 0.1)
+    assert (app.driver.broker.length("q"), counts["promote"]) == (2, 1)
+
+
+def test_messages_that_are_due_one_after_another_are_moved_together(app, clock):
+    counts = counted(app.driver.broker)
+    defer(app, clock, [number / 1000 for number in range(10_000)])
+    run(node(app), clock, 10)
+    assert app.driver.broker.length("q") == pytest.approx(10_000, abs=60)
+    assert counts["promote"] <= 201
+
+
+@pytest.mark.parametrize("kind", ["node", "child"])
+def test_the_lifetimes_are_looked_after_when_they_are_due(app, clock, kind):
+    looked = []
+
+    def lifetimes():
+        looked.append(clock[0])
+        return 0.4
+
+    duties = node(app, lifetimes=lifetimes) if kind == "node" else ChildDuties(app.driver.broker, lifetimes)
+    run(duties, clock, 4)
+    assert looked == pytest.approx([number * 0.4 for number in range(len(looked))], abs=0.02)
+    assert len(looked) >= 9
+
+
+def test_an_idle_child_asks_nothing_of_the_broker(app, clock):
+    counts = counted(app.driver.broker)
+    assert run(ChildDuties(app.driver.broker, lambda: 10.0), clock, 60) <= 7
+    assert counts == dict.fromkeys(COUNTED, 0)
+
+
+def test_a_child_moves_what_it_has_deferred_for_the_next_moments(app, clock):
+    defer(app, clock, [0.5])
+    duties = ChildDuties(app.driver.broker, lambda: 10.0)
+    duties.tick()
+    assert duties.expect(0.5)
+    assert not duties.expect(60.0)
+    run(duties, clock, 0.6)
+    assert app.driver.broker.length("q") == 1

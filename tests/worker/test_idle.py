@@ -1,5 +1,6 @@
 """What an idle node asks of its broker, and how the children of a prefork node are woken."""
 
+import importlib
 import os
 import signal
 import time
@@ -7,6 +8,7 @@ import time
 import pytest
 
 from canvas.testing.contract import eventually
+from tests.support.apps import make
 from tests.support.processes import members
 from tests.worker.commands import start, task
 
@@ -225,3 +227,22 @@ def test_a_child_that_has_rested_registers_again(bench, app):
         assert bench.broker.exists(f"canvas:worker:{holder}")
         long.get(timeout=20)
         assert len(bench.ledger(key, 2)) == 2
+
+
+@pytest.mark.parametrize("library", ["canvas", "celery"])
+def test_the_chords_and_runs_of_children_are_kept_as_long_as_they_last(bench, library):
+    """Results are kept for a second, and the header takes longer."""
+    url, backend, ledger = bench.urls()
+    app = make(library, url, backend, ledger=ledger, result_expires=1)
+    sleep = app.tasks["t.sleep"]
+    with start(bench, "-P", "prefork", "-c", "2", expires=1, run_expires=1):
+        header = [sleep.s(0, 1), sleep.s(2.5, 3)]
+        chord = importlib.import_module(library).chord(header, app.tasks["t.tsum"].s()).apply_async()
+        assert chord.get(timeout=20) == 4
+        if library == "canvas":
+            flow = app.Workflow("brief")
+            flow.add(app.tasks["t.ident"].s(1), name="one")
+            run = flow.apply_async()
+            assert run.get(timeout=20) == 1
+        eventually(lambda: not bench.results.keys("canvas:run:*"), 20)
+    app.close()
