@@ -189,7 +189,7 @@ class Line:
 
     def _received(self, job: "Job") -> None:
         """Report that the message has come to a worker: once, though it may be deferred and come again."""
-        if not job.message.headers.get("canvas_received"):
+        if "canvas_received" not in job.message.headers:
             emit("task.received", message=job.message, hostname=self._hostname, request=job.request, task=job.task)
 
     def look_ahead(self, job: "Job") -> list[Callable[[], Any]]:
