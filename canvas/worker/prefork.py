@@ -43,7 +43,9 @@ _RESPAWN_PAUSE = 0.2
 _FORK_PAUSE = 1.0
 """Seconds until the next attempt where the system refuses another process."""
 _ANSWERED_WITHIN = 0.2
-"""Seconds in which a child reports what it does; afterwards its parent finds that out itself."""
+"""Seconds in which a child that runs a task reports what it does; afterwards its parent finds that out itself."""
+_IDLE_ANSWERS_WITHIN = 3.0
+"""The same for a child without a task: nothing holds its interpreter."""
 _CHANGED_WITHIN = 1.0
 """Seconds in which children do what they are told, before the node answers; a busy one does it later."""
 _GRACE = 1.0
@@ -110,8 +112,11 @@ class Prefork:
         """What each child does. For one that does not answer, because its task holds the interpreter, this process
         looks itself; one that has not answered an earlier question yet is not asked again."""
         silent = {pid for pid, hotline in hotlines.items() if hotline.silent}
-        asked = {pid: hotline for pid, hotline in hotlines.items() if pid not in silent}
-        found = {pid: answer for pid, answer in ask_all(asked, {"do": "state"}, _ANSWERED_WITHIN).items() if answer}
+        busy = {pid for pid, row in list(self._rows.items()) if row.active}
+        found: dict[int, dict[str, Any]] = {}
+        for running, within in ((True, _ANSWERED_WITHIN), (False, _IDLE_ANSWERS_WITHIN)):
+            asked = {pid: one for pid, one in hotlines.items() if pid not in silent and (pid in busy) is running}
+            found |= {pid: answer for pid, answer in ask_all(asked, {"do": "state"}, within).items() if answer}
         for pid, answer in found.items():
             if pid in self._children:
                 self._totals[pid] = answer.get("total", {})
