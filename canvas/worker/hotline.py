@@ -60,6 +60,8 @@ class Hotline:
     def ready_to_ask(self) -> None:
         """After the fork."""
         self._child.close()
+        # With a timeout, recv() waits for it whatever its flags say.
+        self._parent.setblocking(False)
 
     @property
     def silent(self) -> bool:
@@ -76,12 +78,24 @@ class Hotline:
         with self._writing:
             self._number += 1
             try:
-                self._parent.settimeout(within)
-                self._parent.sendall(json.dumps([self._number, question]).encode() + b"\n")
+                self._write(json.dumps([self._number, question]).encode() + b"\n", within)
             except OSError:
                 self._gone = True
                 return None
             return self._number
+
+    def _write(self, line: bytes, within: float) -> None:
+        """Raises OSError where the child does not read all of it in time."""
+        deadline, rest = time.monotonic() + within, memoryview(line)
+        while rest:
+            try:
+                rest = rest[self._parent.send(rest) :]
+            except BlockingIOError:
+                poll = select.poll()
+                poll.register(self._parent, select.POLLOUT)
+                left = deadline - time.monotonic()
+                if left <= 0 or not poll.poll(left * 1000):
+                    raise TimeoutError("the child does not read") from None
 
     def answered(self, number: int) -> bool:
         """Whether there is nothing more to wait for."""
