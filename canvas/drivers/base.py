@@ -200,6 +200,10 @@ class Broker(Protocol):
     def purge(self, queue: str) -> int:
         """Delete what waits in the queue; how many that were."""
 
+    def empty_inbox(self, worker: str, queues: Sequence[str]) -> int:
+        """Return what the ``wait`` of another process, which is dead, moved aside from these queues; how many. The
+        worker stays known until its heartbeat has expired."""
+
     def beat(self, worker: str, queues: Sequence[str], ttl: float) -> Beat:
         """Say that the worker lives for ``ttl`` seconds more, and renew all its leases."""
 

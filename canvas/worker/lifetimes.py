@@ -14,8 +14,10 @@ from canvas.runs import Runs
 from canvas.worker.tally import Running
 from canvas.workflows.lifetimes import retire
 
-_SHORT = 0.25
+SHORT = 0.25
 """Seconds; a task that ends sooner returns its part before anything can expire."""
+_STARTS_WITHIN = 5.0
+"""Seconds from a lease to the start of its first task, at most."""
 _RENEWS_EVERY = 60.0
 """Seconds, at most. Celery's workers leave a mark behind a chord for 300 s, by which it is known to have ended."""
 _DAY = 86_400
@@ -64,7 +66,8 @@ class Lifetimes:
     def __init__(
         self, app: Canvas, runs: Runs, running: Callable[[], list[Running]], beat: float, renews: bool = True
     ) -> None:
-        """``beat``: seconds between heartbeats; it looks as often, or more often where results are kept for less.
+        """``beat``: seconds between two looks of a process that runs nothing, or fewer where results are kept for less.
+        A process that runs tasks looks every 0.25 s.
 
         ``renews``: also renew the chords that live; one process of a node does.
         """
@@ -72,29 +75,36 @@ class Lifetimes:
         self._runs = runs
         self._running = running
         self._kept: dict[str, float] = {}
+        self.expects_tasks = False
+        """Set by the process when it has leased messages."""
+        self._busy_until = 0.0
         self._renews = renews
         self._next_renewal = 0.0
         # What expires within this time of Celery's part has to be renewed before.
-        self._every = max(_SHORT, min(app.backend.chord_expires or _DAY, _DAY) / 3)
-        self._looks_every = min(beat, self._every)
+        self._every = max(SHORT, min(app.backend.chord_expires or _DAY, _DAY) / 3)
+        self._idle_for = min(beat, self._every)
 
     def tick(self) -> float:
         """Do what is due; seconds until something is due again. Raises BrokerError."""
         if self._app.driver.results is None:
             return math.inf
         now = time.monotonic()
-        self._keep(now)
+        if self.expects_tasks:
+            self.expects_tasks = False
+            self._busy_until = now + _STARTS_WITHIN
+        running = self._running()
+        self._keep(running, now)
         for runs in (self._runs, self._app.runs):
             retire(self._app, runs)
         if self._renews and now >= self._next_renewal:
             every = min(self._every, _RENEWS_EVERY)
             self._next_renewal = now + every
             self._app.driver.completer.renew(every)
-        return self._looks_every
+        return SHORT if running or now < self._busy_until else self._idle_for
 
-    def _keep(self, now: float) -> None:
+    def _keep(self, tasks: list[Running], now: float) -> None:
         """Keep the chords that wait for tasks which run for long."""
-        running = [one for one in self._running() if one.since <= time.time() - _SHORT]
+        running = [one for one in tasks if one.since <= time.time() - SHORT]
         kept = {one.tag: self._kept.get(one.tag, 0.0) for one in running}
         found: dict[str, Keep] = {}
         for one in running:

@@ -146,7 +146,7 @@ class WorkerProcess:
         self._line = Line(app, plan.hostname, self.exchange.acknowledge, self.exchange.begun, give_up, revocations,
                           tally, gates, runs)  # fmt: skip
         self.exchange.consult(self._line.acks_early, self._line.foresee, self._deferred)
-        lifetimes = Lifetimes(app, runs, tally.running, beat_every(conf), renews=wait is None).tick
+        self._lifetimes = Lifetimes(app, runs, tally.running, beat_every(conf), renews=wait is None)
         self._duties = Duties(
             app.driver,
             lambda: [worker],
@@ -155,19 +155,25 @@ class WorkerProcess:
             conf.worker_lease_ttl,
             self.exchange.offer,
             lambda: declare(app, plan.queues),
-            lifetimes,
+            self._lifetimes.tick,
         )
-        self._upkeep = Upkeep(self._duties if wait is None else ChildDuties(app.driver.broker, lifetimes))
+        own = self._duties if wait is None else ChildDuties(app.driver.broker, self._lifetimes.tick)
+        self._upkeep = Upkeep(own)
         self._registered = False
         if wait is not None:
-            wait.register = self._register
+            wait.registers = self._register
             if not board.begun:
                 self.exchange.expect_nothing()
         self._signals = 0
         self._ends = 0
+        self._abandoning: list[threading.Thread] = []
 
     def _leased(self) -> None:
-        """Before what has been leased is handed out: know what is revoked by now, and what time it is."""
+        """Before what has been leased is handed out: know what is revoked by now, and what time it is, and have upkeep
+        look after what the tasks need."""
+        self._lifetimes.expects_tasks = True
+        if self._upkeep.rests:
+            self._upkeep.expect_tasks()
         self._revocations.sync()
         offset = self._app.driver.broker.clock_offset
         if offset and not self._app.clock_offset:
@@ -184,6 +190,8 @@ class WorkerProcess:
             self._work(on_ready)
         if self.exchange.failure is not None:
             raise self.exchange.failure
+        for thread in self._abandoning:
+            thread.join()  # it ends the process, unless everything was done in time
         if self._registered:
             self._leave(_LEAVES_WARMLY_WITHIN)
         self._take_leave()
@@ -308,7 +316,7 @@ class WorkerProcess:
         """The parent is gone: return what it had moved aside for its children, and drain, as nothing would replace or
         stop this process any more."""
         if self._wait is not None:
-            _within(LEAVES_WITHIN, partial(self._app.driver.broker.lost, self._wait.node))
+            _within(LEAVES_WITHIN, partial(self._app.driver.broker.empty_inbox, self._wait.node, self._plan.queues))
         self.stop()
 
     def _give_up(self, settlement: Settlement) -> None:
@@ -364,7 +372,8 @@ class WorkerProcess:
         number = remapped(number)
         if number == signal.SIGQUIT or (number == signal.SIGINT and self._signals):
             # The handler may interrupt code that holds a connection's lock; a thread of its own does not.
-            threading.Thread(target=self.abandon, daemon=True).start()
+            self._abandoning.append(threading.Thread(target=self.abandon, daemon=True))
+            self._abandoning[-1].start()
             return
         if number == signal.SIGINT:
             self._signals += 1

@@ -252,12 +252,7 @@ class Rounds:
 
     def _request(self, want: int) -> Lease | None:
         """The lease to ask for; ``None`` where this process cannot register for it before it is to end."""
-
-        def registered() -> bool:
-            self._wait.before_lease()
-            return True
-
-        if not self.attempt(registered):
+        if self._wait.is_unregistered() and not self.attempt(self._wait.register):
             return None
         return Lease(self.worker, tuple(self.queues), want, self.foresee, self._wait.inbox())
 

@@ -177,10 +177,11 @@ class Line:
             if held_back is not None:
                 due = max((deferral.due for deferral in held_back.deferrals), default=None)
                 held_back.keeps = keeps(self._app, job.message, due)
-                if held_back.deferrals:
+                if held_back.deferrals and "canvas_received" not in job.message.headers:
                     self._received(job)
                 return held_back
-        self._received(job)
+        if "canvas_received" not in job.message.headers:
+            emit("task.received", message=job.message, hostname=self._hostname, request=job.request, task=job.task)
         if job.to_ack:
             if not self.acknowledge(job.delivery):
                 return Settlement(job.delivery, fence="none")
@@ -188,9 +189,9 @@ class Line:
         return None
 
     def _received(self, job: "Job") -> None:
-        """Report that the message has come to a worker: once, though it may be deferred and come again."""
-        if "canvas_received" not in job.message.headers:
-            emit("task.received", message=job.message, hostname=self._hostname, request=job.request, task=job.task)
+        """Report that the message has come to a worker. One that is deferred has a header from then on that says so,
+        and is not reported again."""
+        emit("task.received", message=job.message, hostname=self._hostname, request=job.request, task=job.task)
 
     def look_ahead(self, job: "Job") -> list[Callable[[], Any]]:
         """What concluding the job would wait for, done beforehand: calls."""
@@ -426,7 +427,7 @@ class Line:
 
     def _defer(self, delivery: Delivery, message: Message, due: float) -> Settlement:
         payload = delivery.payload
-        if message.task in self._app.tasks:
+        if message.task in self._app.tasks and "canvas_received" not in message.headers:
             self._received(self._job(delivery, message, "lease"))
             payload = wire.with_headers(payload, canvas_received=True)
         publish = self._republish(delivery, message, payload)

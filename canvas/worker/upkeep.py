@@ -12,6 +12,7 @@ from canvas.drivers.base import Broker, Driver
 from canvas.errors import BrokerError
 from canvas.model.settlement import Orphan, Ready
 from canvas.telemetry import emit
+from canvas.worker.lifetimes import SHORT
 
 _PROMOTE_EVERY = 0.05
 """Seconds between two moves of what is due, at least."""
@@ -65,6 +66,30 @@ class Promotion:
         self._next = now + look
 
 
+class Looks:
+    """When a process looks after what its tasks and runs need."""
+
+    def __init__(self, look: Callable[[], float]) -> None:
+        """``look`` returns the seconds until it is due again."""
+        self._look = look
+        self._next = 0.0
+        self._asked = NEVER
+
+    def ask(self, at: float) -> None:
+        """Look at that time, by the monotonic clock, if not before. Safe from any thread."""
+        self._asked = min(self._asked, at)
+
+    def next(self) -> float:
+        """When to look again."""
+        return min(self._next, self._asked)
+
+    def tick(self, now: float) -> None:
+        """Look, where it is due."""
+        if now >= self.next():
+            self._asked = NEVER
+            self._next = now + self._look()
+
+
 class Duties:
     """The periodic work of one node; ``tick`` does what is due and says how long to sleep."""
 
@@ -91,10 +116,10 @@ class Duties:
         self._ttl = ttl
         self._offer = offer
         self._declare = declare
-        self._lifetimes = lifetimes
+        self.lifetimes = Looks(lifetimes)
         self._delegate = delegate
         self._seen: set[str] = set()
-        self._next_beat = self._next_sweep = self._next_lifetimes = 0.0
+        self._next_beat = self._next_sweep = 0.0
         self._promotion = Promotion(driver.broker, looks=True)
         self._share = 1.0
         self._unreachable = False
@@ -115,7 +140,7 @@ class Duties:
         if self._unreachable:
             self._unreachable = False
             emit("broker.recovered")
-        due = min(self._next_beat, self._next_sweep, self._next_lifetimes, self._promotion.next())
+        due = min(self._next_beat, self._next_sweep, self.lifetimes.next(), self._promotion.next())
         return max(0.0, due - time.monotonic())
 
     def expect(self, at: float) -> bool:
@@ -134,8 +159,7 @@ class Duties:
         if now >= self._next_sweep:
             self._sweep()
             self._next_sweep = now + self._shared(_SWEEP_EVERY)
-        if now >= self._next_lifetimes:
-            self._next_lifetimes = now + self._lifetimes()
+        self.lifetimes.tick(now)
 
     def _beat(self, worker: str) -> bool:
         """Renew a worker's heartbeat; whether the broker has forgotten that worker."""
@@ -181,8 +205,7 @@ class ChildDuties:
     def __init__(self, broker: Broker, lifetimes: Callable[[], float]) -> None:
         """``lifetimes``: as for :class:`Duties`, for the tasks and runs of this process."""
         self._promotion = Promotion(broker, looks=False)
-        self._lifetimes = lifetimes
-        self._next_lifetimes = 0.0
+        self.lifetimes = Looks(lifetimes)
 
     def tick(self) -> float:
         """Do what is due; seconds until something is due again."""
@@ -193,12 +216,11 @@ class ChildDuties:
         except Exception as exc:  # noqa: BLE001 - without this thread no chord of a long task would be kept
             emit("worker.fault", work="upkeep", exc=exc)
             return 1.0
-        return max(0.0, min(self._next_lifetimes, self._promotion.next()) - time.monotonic())
+        return max(0.0, min(self.lifetimes.next(), self._promotion.next()) - time.monotonic())
 
     def _do_due(self, now: float) -> None:
         self._promotion.tick(now, lambda seconds: seconds)
-        if now >= self._next_lifetimes:
-            self._next_lifetimes = now + self._lifetimes()
+        self.lifetimes.tick(now)
 
     def expect(self, at: float) -> bool:
         """As ``Duties``."""
@@ -227,12 +249,15 @@ class Upkeep(threading.Thread):
         self._wake = threading.Event()
         self._stop_asked = False
         self._sleeps_until = NEVER
+        self.rests = False
+        """Whether it sleeps for longer than while tasks run, or is about to."""
 
     def run(self) -> None:
         while not self._stop_asked:
-            self._sleeps_until = NEVER  # what is expected from here on, and not seen by this tick, ends the sleep
+            # What is expected from here on, and not seen by this tick, ends the sleep.
+            self._sleeps_until, self.rests = NEVER, True
             seconds = self._duties.tick()
-            self._sleeps_until = time.monotonic() + seconds
+            self._sleeps_until, self.rests = time.monotonic() + seconds, seconds > SHORT
             self._wake.wait(None if seconds == NEVER else seconds)
             self._wake.clear()
 
@@ -241,6 +266,11 @@ class Upkeep(threading.Thread):
         at = time.monotonic() + seconds
         if self._duties.expect(at) and at < self._sleeps_until:
             self._wake.set()
+
+    def expect_tasks(self) -> None:
+        """Tasks are about to run: look after what they need once they have run for a moment."""
+        self._duties.lifetimes.ask(time.monotonic() + SHORT)
+        self._wake.set()
 
     def stop(self) -> None:
         """End after the tick in progress."""

@@ -35,8 +35,11 @@ class Wait(Protocol):
     def return_inbox(self, worker: str) -> None:
         """As ``Broker.return_inbox``."""
 
-    def before_lease(self) -> None:
-        """Called before each lease. Raises BrokerError."""
+    def is_unregistered(self) -> bool:
+        """Whether the broker may not know this process, which then must not lease."""
+
+    def register(self) -> bool:
+        """Make the process known as a worker; True. Raises BrokerError."""
 
     def inbox(self) -> str:
         """The worker id for ``Lease.node``."""
@@ -67,8 +70,11 @@ class BrokerWait:
     def return_inbox(self, worker: str) -> None:
         self._broker.return_inbox(worker)
 
-    def before_lease(self) -> None:
-        """The worker was registered as it started."""
+    def is_unregistered(self) -> bool:
+        return False  # it was registered as it started
+
+    def register(self) -> bool:
+        return True
 
     def inbox(self) -> str:
         return ""
@@ -104,7 +110,7 @@ class ChildWait:
         self._poll.register(self._pipe[0], select.POLLIN)
         self._outages = board.outages
         self._asked = 0
-        self.register: Callable[[], float] | None = None
+        self.registers: Callable[[], float] = lambda: float("inf")
         """Registers the process as a worker; until when that surely holds, by the monotonic clock."""
 
     @property
@@ -154,9 +160,12 @@ class ChildWait:
     def return_inbox(self, worker: str) -> None:
         """The parent returns what no child takes."""
 
-    def before_lease(self) -> None:
-        if self.register is not None and self._row.registered < time.monotonic():
-            self._row.registered = self.register()
+    def is_unregistered(self) -> bool:
+        return self._row.registered < time.monotonic()
+
+    def register(self) -> bool:
+        self._row.registered = self.registers()
+        return True
 
     def inbox(self) -> str:
         board = self._board

@@ -115,10 +115,10 @@ def test_nothing_is_lost_when_redis_fails(bench, app, fleet, fault):
     "fault", [fill_up, pytest.param(demote, marks=pytest.mark.slow)], ids=lambda f: getattr(f, "__name__", None)
 )
 def test_idle_workers_hear_of_what_comes_after_a_refusal(bench, app, fleet, fault):
-    """Each list of each worker is waited for again."""
+    """Each list is waited for again, once by each node."""
     fault(bench, fleet)
     pids = [worker.process.pid for worker in fleet]
-    eventually(lambda: len(_waiting_lists(bench)) == 4 * 4, 15)
+    eventually(lambda: len(_waiting_lists(bench)) == 4 * len(fleet), 15)
     assert task(app, "add").delay(1, 1).get(timeout=20) == 2
     assert [worker.process.pid for worker in fleet] == pids
 

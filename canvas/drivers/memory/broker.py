@@ -127,6 +127,9 @@ class MemoryBroker:
     def return_inbox(self, worker: str) -> int:
         return 0
 
+    def empty_inbox(self, worker: str, queues: Sequence[str]) -> int:
+        return 0
+
     def drop_dead(self, queue: str, letter: DeadLetter) -> bool:
         with self._memory.lock:
             kept = self._memory.dead[queue]

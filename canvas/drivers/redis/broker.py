@@ -224,6 +224,9 @@ class RedisBroker:
     def return_inbox(self, worker: str) -> int:
         return self._waiting.return_inbox(worker)
 
+    def empty_inbox(self, worker: str, queues: Sequence[str]) -> int:
+        return self._restore.inbox(worker, [key for queue in queues for key in self.keys.queue_lists(queue)])
+
     def give_back(self, deliveries: Sequence[Delivery]) -> int:
         if not deliveries:
             return 0

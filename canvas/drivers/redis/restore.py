@@ -77,9 +77,7 @@ class Restore:
         tags = sorted((tag.decode() for tag in self._link.command("SMEMBERS", keys.leases(worker))), key=_number)
         total = self.tags(worker, tags, count_delivery)
         registered = self._link.command("HGET", keys.workers, worker)
-        for key in json.loads(registered) if registered else ():
-            while self._link.command("LMOVE", keys.inbox(worker, key), key, "LEFT", "RIGHT") is not None:
-                total += 1
+        total += self.inbox(worker, json.loads(registered) if registered else ())
         commands: list[Sequence[Any]] = [
             ("DEL", keys.worker(worker), keys.leases(worker), keys.started(worker)),
             ("HDEL", keys.workers, worker),
@@ -89,6 +87,14 @@ class Restore:
             commands.append(("EXPIRE", keys.begun(worker), _BEGUN_FOR))
             commands.append(("ZADD", keys.orphaned, self._link.time() + orphans_in, worker))
         self._link.pipeline(commands, transaction=True)
+        return total
+
+    def inbox(self, worker: str, lists: Sequence[str]) -> int:
+        """Give back what waits of a worker moved aside from these lists; how many."""
+        total = 0
+        for key in lists:
+            while self._link.command("LMOVE", self._keys.inbox(worker, key), key, "LEFT", "RIGHT") is not None:
+                total += 1
         return total
 
     def orphans(self) -> list[Orphan]:
