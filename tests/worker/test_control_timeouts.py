@@ -45,7 +45,7 @@ def test_waits_for_results_and_events_last_longer_than_the_sockets_timeout(bench
         began = time.monotonic()
         assert impatient.tasks["t.sleep"].delay(1.5, 1).get(timeout=10) == 1
         assert time.monotonic() - began >= 1.5
-        eventually(lambda: any(event["type"] == "task-succeeded" for event in found) or not listening.is_alive(), 20)
+        listening.join(20)
         assert any(event["type"] == "task-succeeded" for event in found)
 
 
@@ -103,6 +103,17 @@ def test_a_ping_waits_for_nothing(deaf):
         getattr(app.control.inspect(timeout=0.01), question)()
     app.control.rate_limit("t.hold", "100/s")
     assert app.control.inspect(timeout=1).ping() == {"deaf@here": {"ok": "pong"}}
+
+
+def test_all_children_answer_each_of_several_questions_in_a_row(bench, app):
+    with start(bench, "-P", "prefork", "-c", "4", "-n", "four@here") as worker:
+        children = set(members(worker.process.pid)[1:])
+        for result in [task(app, "add").delay(1, 1) for _ in range(8)]:
+            result.get(timeout=20)
+        for _ in range(5):
+            ((answer,),) = (one.values() for one in app.control.broadcast("stats", reply=True, timeout=5, limit=1))
+            assert set(answer["pool"]["processes"]) == children
+            assert answer["total"] == {"t.add": 8}
 
 
 def test_a_broker_of_several_servers_in_parts():

@@ -109,48 +109,71 @@ def idle(bench, worker):
     return members(worker.process.pid)[1:]
 
 
+def send(number, pids):
+    for pid in pids:
+        os.kill(pid, number)
+
+
+def in_inbox(bench):
+    return bench.broker.keys("canvas:inbox:*")
+
+
 def test_a_message_outlives_the_death_of_children_that_were_woken_for_it(bench, app):
-    with start(bench, "-P", "prefork", "-c", "3") as worker:
-        for _ in range(3):
-            children = idle(bench, worker)
-            for pid in children:
-                os.kill(pid, signal.SIGSTOP)
-            result = task(app, "add").delay(1, 2)
-            eventually(lambda: bench.broker.keys("canvas:inbox:*"))
-            for pid in children[:2]:
-                os.kill(pid, signal.SIGKILL)
-            for pid in children[2:]:
-                os.kill(pid, signal.SIGCONT)
-            assert result.get(timeout=20) == 3
-            eventually(lambda: not bench.broker.keys("canvas:inbox:*"))
-            eventually(lambda: len(members(worker.process.pid)) == 4)
-
-
-def test_a_message_outlives_the_death_of_the_node(bench, app):
-    worker = start(bench, "-P", "prefork", "-c", "2").ready()
-    children = idle(bench, worker)
-    for pid in children:
-        os.kill(pid, signal.SIGSTOP)
-    result = task(app, "add").delay(1, 2)
-    eventually(lambda: bench.broker.keys("canvas:inbox:*"))
-    os.kill(worker.process.pid, signal.SIGKILL)
-    for pid in children:
-        os.kill(pid, signal.SIGCONT)
-    # The child that was woken runs it, or the children find their parent gone and return what it had moved aside.
-    eventually(lambda: not bench.broker.keys("canvas:inbox:*"), 10)
-    eventually(lambda: not any(pid in members(worker.process.pid) for pid in children), 10)
-    with start(bench, "-P", "solo"):
+    """The new children do not ask for messages as they start, as there were none."""
+    with start(bench, "-P", "prefork", "-c", "2") as worker:
+        children = idle(bench, worker)
+        send(signal.SIGSTOP, children)
+        result = task(app, "add").delay(1, 2)
+        eventually(lambda: in_inbox(bench))
+        send(signal.SIGKILL, children)
         assert result.get(timeout=20) == 3
+        assert not in_inbox(bench)
+
+
+def gone(worker, pids):
+    return not set(pids).intersection(members(worker.process.pid))
+
+
+MOVED, WOKEN = "before a child is woken", "before it is leased"
+DEATHS = [
+    pytest.param(instant, victims, id=f"{instant}-{victims}", marks=() if victims == "all" else pytest.mark.slow)
+    for instant in (MOVED, WOKEN)
+    for victims in ("parent", "children", "all")
+]
+
+
+@pytest.mark.parametrize(("instant", "victims"), DEATHS)
+def test_a_message_in_the_inbox_outlives_every_death(bench, app, instant, victims):
+    """It runs once, on the same node or on another one that starts later."""
+    key = bench.new_key()
+    worker = start(bench, "-P", "prefork", "-c", "2", short_leases=1).ready()
+    try:
+        children, parent = idle(bench, worker), [worker.process.pid]
+        send(signal.SIGSTOP, parent if instant == MOVED else children)
+        result = task(app, "slow_then").delay(0.01, key)
+        eventually(lambda: in_inbox(bench))
+        dead = {"parent": parent, "children": children, "all": [*parent, *children]}[victims]
+        send(signal.SIGKILL, dead)
+        send(signal.SIGCONT, set([*parent, *children]).difference(dead))
+        # Where its parent is dead, a child that was not woken returns the message, and ends.
+        eventually(lambda: victims == "children" or gone(worker, children), 10)
+        with start(bench, "-P", "solo", "-n", "late@%h", short_leases=1):
+            assert result.get(timeout=20) == key
+            eventually(lambda: not in_inbox(bench))
+            assert bench.broker.hlen("unacked") == 0
+        assert bench.ledger(key, 2) == ["start", "end"]
+    finally:
+        worker.stop()
 
 
 def test_what_a_dead_parent_had_moved_aside_goes_back(bench, app):
     worker = start(bench, "-P", "prefork", "-c", "2").ready()
     children = idle(bench, worker)
-    os.kill(worker.process.pid, signal.SIGSTOP)
+    send(signal.SIGSTOP, [worker.process.pid])
     task(app, "add").delay(1, 2)
-    eventually(lambda: bench.broker.keys("canvas:inbox:*"))
-    os.kill(worker.process.pid, signal.SIGKILL)
-    eventually(lambda: not any(pid in members(worker.process.pid) for pid in children), 10)
+    eventually(lambda: in_inbox(bench))
+    send(signal.SIGKILL, [worker.process.pid])
+    eventually(lambda: gone(worker, children), 10)
     assert bench.broker.llen("celery") == 1
     bench.broker.delete("celery")
 
