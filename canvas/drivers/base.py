@@ -173,9 +173,6 @@ class Broker(Protocol):
     def end_waits(self, worker: str) -> None:
         """Move nothing aside any more for this worker until it waits again, and return what was."""
 
-    def abandon_waits(self) -> None:
-        """In a forked child: close its copies of the connections on which its parent waits."""
-
     def return_inbox(self, worker: str) -> int:
         """Return what ``wait`` moved aside for this worker and nobody has leased; how many."""
 

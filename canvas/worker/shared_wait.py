@@ -72,11 +72,10 @@ class SharedWait(threading.Thread):
                 child.close()
 
     def stay_out(self, own: ChildWait) -> None:
-        """In a forked child: close what belongs to its parent and its siblings."""
+        """In a forked child: close what belongs to its siblings. The driver has closed its parent's connections."""
         for child in self._children:
             if child is not own:
                 child.close()
-        self._broker.abandon_waits()
 
     def consume(self) -> None:
         """The queues have changed; returns when the broker waits for the others no more, or when that takes long."""

@@ -119,14 +119,28 @@ def in_inbox(bench):
 
 
 def test_a_message_outlives_the_death_of_children_that_were_woken_for_it(bench, app):
-    """The new children do not ask for messages as they start, as there were none."""
+    """Another one that waits runs it, before there is a new child."""
+    with start(bench, "-P", "prefork", "-c", "2") as worker:
+        woken = task(app, "pid").delay().get(timeout=20)  # this child is the last to wait again, and the first to wake
+        children = idle(bench, worker)
+        eventually(lambda: not bench.broker.exists("unacked"))
+        send(signal.SIGSTOP, children)
+        result = task(app, "pid").delay()
+        eventually(lambda: in_inbox(bench))
+        send(signal.SIGKILL, [woken])
+        send(signal.SIGCONT, set(children) - {woken})
+        assert {result.get(timeout=20)} == set(children) - {woken}
+        assert not in_inbox(bench)
+
+
+def test_a_message_outlives_the_death_of_all_children(bench, app):
     with start(bench, "-P", "prefork", "-c", "2") as worker:
         children = idle(bench, worker)
         send(signal.SIGSTOP, children)
-        result = task(app, "add").delay(1, 2)
+        result = task(app, "pid").delay()
         eventually(lambda: in_inbox(bench))
         send(signal.SIGKILL, children)
-        assert result.get(timeout=20) == 3
+        assert result.get(timeout=20) not in children
         assert not in_inbox(bench)
 
 

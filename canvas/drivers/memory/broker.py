@@ -121,9 +121,6 @@ class MemoryBroker:
     def end_waits(self, worker: str) -> None:
         """Waits move nothing aside here."""
 
-    def abandon_waits(self) -> None:
-        """Waits have no connections here."""
-
     def return_inbox(self, worker: str) -> int:
         return 0
 

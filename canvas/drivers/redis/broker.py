@@ -218,9 +218,6 @@ class RedisBroker:
     def end_waits(self, worker: str) -> None:
         self._waiting.end(worker)
 
-    def abandon_waits(self) -> None:
-        self._waiting.abandon()
-
     def return_inbox(self, worker: str) -> int:
         return self._waiting.return_inbox(worker)
 

@@ -306,10 +306,6 @@ class Wire:
         """The reply."""
         return self._connection.read_response()
 
-    def abandon(self) -> None:
-        """In a forked child: close its copy of the socket; its parent's stays open."""
-        self._connection.disconnect()
-
     def close(self) -> None:
         """Close the connection."""
         self._connection.disconnect()

@@ -199,19 +199,6 @@ class Waiting:
                 self._drain_pipe()
             self._collect_all(key for key in ready if key is not None)
 
-    def abandon(self) -> None:
-        """In a forked child: close its copies of its parent's connections. While a copy is open, the server does not
-        notice that the parent has died, and moves messages into its inbox."""
-        if self._pid != os.getpid():
-            for wire in self._wires.values():
-                wire.abandon()
-            if self._selector is not None:
-                self._selector.close()
-            for end in self._pipe or ():
-                os.close(end)
-            self._pid = os.getpid()
-            self._reset()
-
     def end(self, worker: str) -> None:
         """Let the server move nothing more, and return what arrived and was not leased; the connections stay."""
         if self._pid == os.getpid() and self._selector is not None:
