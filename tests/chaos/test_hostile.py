@@ -12,6 +12,7 @@ import pytest
 from canvas.errors import CanvasError
 from canvas.model.settlement import Store
 from canvas.testing.contract import eventually
+from canvas.wire.message import with_headers
 from tests.chaos.hostile import Mutator, change, headers_of, seeds_of
 from tests.support.apps import make
 from tests.support.processes import members, resident
@@ -149,7 +150,8 @@ def unaccounted(bench, sent):
     """What has neither a result, nor a dead letter, nor a time that is to come."""
     letters = {msgpack.unpackb(raw, raw=True)[b"payload"] for raw in bench.broker.lrange("canvas:dead:celery", 0, -1)}
     later = {msgpack.unpackb(raw, raw=True)[1] for raw in bench.broker.hvals("canvas:deferred:messages")}
-    rest = [raw for raw in sent if raw not in letters and raw not in later]
+    # A deferred message has a header that says that a worker has received it.
+    rest = [raw for raw in sent if raw not in letters and not {raw, with_headers(raw, canvas_received=True)} & later]
     return [raw for raw in rest if not _has_result(bench, raw)]
 
 

@@ -105,17 +105,6 @@ def test_a_ping_waits_for_nothing(deaf):
     assert app.control.inspect(timeout=1).ping() == {"deaf@here": {"ok": "pong"}}
 
 
-def test_all_children_answer_each_of_several_questions_in_a_row(bench, app):
-    with start(bench, "-P", "prefork", "-c", "4", "-n", "four@here") as worker:
-        children = set(members(worker.process.pid)[1:])
-        for result in [task(app, "add").delay(1, 1) for _ in range(8)]:
-            result.get(timeout=20)
-        for _ in range(5):
-            ((answer,),) = (one.values() for one in app.control.broadcast("stats", reply=True, timeout=5, limit=1))
-            assert set(answer["pool"]["processes"]) == children
-            assert answer["total"] == {"t.add": 8}
-
-
 def test_a_broker_of_several_servers_in_parts():
     one, two = "sentinel://:secret@first:26379", "sentinel://:secret@second:26380"
     found = broker(f"{one};{two}")

@@ -241,6 +241,17 @@ def test_children_wake_after_the_broker_was_away(bench, app):
             assert task(app, "add").delay(1, 2).get(timeout=20) == 3
 
 
+def test_all_children_answer_each_of_several_questions_in_a_row(bench, app):
+    with start(bench, "-P", "prefork", "-c", "4", "-n", "four@here") as worker:
+        children = set(members(worker.process.pid)[1:])
+        for result in [task(app, "add").delay(1, 1) for _ in range(8)]:
+            result.get(timeout=20)
+        for _ in range(5):
+            ((answer,),) = (one.values() for one in app.control.broadcast("stats", reply=True, timeout=5, limit=1))
+            assert set(answer["pool"]["processes"]) == children
+            assert answer["total"] == {"t.add": 8}
+
+
 @pytest.mark.parametrize("pool", [("prefork", "-c", "2"), ("threads", "-c", "2")], ids=lambda pool: pool[0])
 def test_what_is_deferred_starts_when_it_is_due(bench, app, pool):
     with start(bench, "-P", *pool):
