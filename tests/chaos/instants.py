@@ -62,7 +62,7 @@ ONE_SERVER = [
     Instant("after a chord's body", "settle", "after", _fires),
     Instant("before a second body", "settle", "before", _fires, count=2),
     Instant("before the heart beats", "beat", "before", count=3),
-    Instant("before promotion", "promote", "before", count=8),
+    Instant("before promotion", "promote", "before"),
     Instant("after promotion", "promote", "after"),
 ]
 TWO_SERVERS = [
