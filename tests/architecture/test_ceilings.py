@@ -1,0 +1,126 @@
+"""Numbers of the structure that may only fall. When a change lowers one, lower its ceiling here too."""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from tests.architecture.structure import MODULES, ROOT, any_apps, circles, foreign_private_names, functions
+from tests.support.processes import ROOT as CHECKOUT
+
+FILE_LINES = 300
+FUNCTION_LINES = 40
+FILES_IN_A_FOLDER = 15
+
+LONG_FILES = {
+    "canvas.app": 794,
+    "canvas.client": 338,
+    "canvas.config": 406,
+    "canvas.control": 364,
+    "canvas.drivers.base": 390,
+    "canvas.drivers.memory.broker": 361,
+    "canvas.drivers.redis.broker": 421,
+    "canvas.drivers.redis.link": 304,
+    "canvas.eager": 364,
+    "canvas.errors": 312,
+    "canvas.graph.lower": 339,
+    "canvas.graph.text": 316,
+    "canvas.model.chain": 355,
+    "canvas.model.signature": 548,
+    "canvas.result.group": 377,
+    "canvas.result.single": 489,
+    "canvas.send": 346,
+    "canvas.signals": 314,
+    "canvas.task": 598,
+    "canvas.testing.contract": 849,
+    "canvas.wire.message": 372,
+    "canvas.wire.typed_json": 309,
+    "canvas.worker.panel": 305,
+    "canvas.worker.prefork": 306,
+    "canvas.worker.process": 377,
+    "canvas.worker.rounds": 333,
+    "canvas.worker.run": 540,
+    "canvas.worker.settle": 343,
+    "canvas.workflows.advance": 442,
+    "canvas.workflows.compose": 344,
+    "canvas.workflows.run": 495,
+}
+CROWDED_FOLDERS = {".": 44, "cli": 19, "drivers/redis": 22, "graph": 17, "model": 27, "worker": 53}
+LONG_FUNCTIONS = {
+    "canvas.app.__init__": 59,
+    "canvas.client._message": 45,
+    "canvas.drivers.redis.broker.exchange": 58,
+    "canvas.worker.node.plan_node": 54,
+    "canvas.worker.process.__init__": 46,
+    "canvas.worker.rounds._exchange": 46,
+}
+FILES_IN_CIRCLES = 25
+"""Files that import each other, directly or not, once imports for type checkers count."""
+FOREIGN_PRIVATE_NAMES = 75
+ANY_APPS = {
+    "canvas.eager": 16,
+    "canvas.errback": 2,
+    "canvas.model.chain": 1,
+    "canvas.model.chord": 3,
+    "canvas.model.current": 1,
+    "canvas.model.group": 1,
+    "canvas.model.signature": 5,
+    "canvas.model.spread": 4,
+    "canvas.replacement": 2,
+    "canvas.result.group": 4,
+    "canvas.result.of_app": 1,
+    "canvas.result.single": 4,
+    "canvas.shared": 1,
+    "canvas.signals": 1,
+    "canvas.task": 2,
+    "canvas.workflows.compose": 2,
+    "canvas.workflows.decorator": 2,
+}
+"""Parameters and attributes named ``app`` without a type, by file."""
+ROUTES = {"link": (328, 50, 170), "chord": (558, 40, 256)}
+"""Calls, files and changes of file: of one chain link in a worker with one slot, and of ``chord(...).delay()``."""
+
+
+def test_long_files():
+    found = {name: len(path.read_text().splitlines()) for name, path in MODULES.items()}
+    assert {name: lines for name, lines in found.items() if lines > LONG_FILES.get(name, FILE_LINES)} == {}
+    assert {name for name in LONG_FILES if found.get(name, 0) <= FILE_LINES} == set(), "take these off the list"
+
+
+def test_crowded_folders():
+    found = Counter(path.parent.relative_to(ROOT).as_posix() for path in MODULES.values())
+    assert {n: files for n, files in found.items() if files > CROWDED_FOLDERS.get(n, FILES_IN_A_FOLDER)} == {}
+    assert {n for n in CROWDED_FOLDERS if found[n] <= FILES_IN_A_FOLDER} == set(), "take these off the list"
+
+
+def test_long_functions():
+    found = {f"{name}.{function}": n for name in MODULES for function, n in functions(name) if n > FUNCTION_LINES}
+    assert {name: lines for name, lines in found.items() if lines > LONG_FUNCTIONS.get(name, 0)} == {}
+    assert LONG_FUNCTIONS.keys() - found.keys() == set(), "take these off the list"
+
+
+def test_circles_with_imports_for_type_checkers():
+    found = circles(with_types=True)
+    assert sum(map(len, found)) <= FILES_IN_CIRCLES, found
+
+
+def test_private_names_of_other_files():
+    found = [f"{name}:{use}" for name in MODULES for use in foreign_private_names(name)]
+    assert len(found) <= FOREIGN_PRIVATE_NAMES, found
+
+
+def test_parameters_named_app_without_a_type():
+    found = {name: len(any_apps(name)) for name in MODULES if any_apps(name)}
+    assert {name: count for name, count in found.items() if count > ANY_APPS.get(name, 0)} == {}
+    assert ANY_APPS.keys() - found.keys() == set(), "take these off the list"
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_how_far_one_message_travels(route, redis_url, result_url):
+    command = [sys.executable, "-m", "tests.support.straightness", redis_url, result_url, route]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=120, check=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    allowed = dict(zip(("calls", "files", "switches"), ROUTES[route], strict=True))
+    assert {name: number for name, number in found.items() if number > allowed[name]} == {}, found
