@@ -38,6 +38,7 @@ def closed_while_tasks_wait():
     loop.close()
 
 run = globals()[sys.argv[3]]
+closed_in_order()
 run()
 gc.collect()
 before = len(os.listdir("/proc/self/fd"))
