@@ -15,15 +15,12 @@ _usual = 0
 
 
 def with_deep_calls(function: Callable[[], T]) -> T:
-    """What ``function`` returns; it is called once more, with a higher recursion limit, where it raises RecursionError.
+    """What ``function`` returns, called with a higher recursion limit: for a call that has raised RecursionError, and
+    had done nothing yet.
 
-    The limit is the interpreter's, and the usual one again once no thread is in such a call. ``function`` must have
-    done nothing yet when it raises.
+    The limit is the interpreter's, and the usual one again once no thread is in such a call.
     """
-    try:
-        return function()
-    except RecursionError:
-        _raise_limit()
+    _raise_limit()
     try:
         return function()
     finally:

@@ -307,7 +307,10 @@ class Line:
         """What ends a chord whose parts are all in."""
         # Error callbacks that are coroutines run on the pool's loop, where there is one.
         with nullcontext() if self.loop is None else shared_loop(self.loop):
-            firing = with_deep_calls(lambda: fire(self._app, self._runs, ready))
+            try:
+                firing = fire(self._app, self._runs, ready)
+            except RecursionError:
+                firing = with_deep_calls(lambda: fire(self._app, self._runs, ready))
         emit("chord.fired", group_id=ready.group_id, failed=firing.failed)
         return firing
 
@@ -459,7 +462,10 @@ class Line:
     def _settle(self, job: "Job", outcome: Outcome, tell: "Tell") -> tuple[Settlement, Outcome]:
         """The settlement of a job, and what it has come to after all; ``tell`` is called once, with that."""
         try:
-            return with_deep_calls(lambda: self._settler.settle(job, outcome, tell))
+            try:
+                return self._settler.settle(job, outcome, tell)
+            except RecursionError:
+                return with_deep_calls(lambda: self._settler.settle(job, outcome, tell))
         except CanvasError as exc:
             # What the message says of its future makes no sense, and was not looked at before.
             settlement = self._undecodable(job.delivery, exc)
