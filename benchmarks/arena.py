@@ -16,7 +16,7 @@ from typing import Any
 import redis
 
 from benchmarks.tasks import make
-from canvas.embedded import EmbeddedRedis
+from canvas.testing.embedded_redis import EmbeddedRedis
 
 LIBRARIES = ("canvas", "celery")
 _READY_WITHIN = 60.0

@@ -8,8 +8,8 @@ from uuid import uuid4
 
 from benchmarks.arena import machine
 from canvas import Canvas
-from canvas.model.plan import Dispatch
-from canvas.wire import message as wire
+from canvas.model.compiled import Dispatch
+from canvas.wire import task_message as wire
 
 CALLS = {
     "no args": ([], {}),

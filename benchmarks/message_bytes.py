@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 import canvas
-from canvas.embedded import EmbeddedRedis
+from canvas.testing.embedded_redis import EmbeddedRedis
 
 
 def chain_of_chords(library: Any, task: Any, chords: int, width: int) -> Any:

@@ -5,8 +5,8 @@ import time
 
 from benchmarks.arena import Arena, median, seconds
 from canvas import Canvas, Workflow, group
-from canvas.graph.dag import run_nodes
-from canvas.runs import size_of
+from canvas.graph.run_nodes import run_nodes
+from canvas.workflows.store import size_of
 
 SIZES = (10, 1_000, 100_000)
 NODES = 1_000

@@ -2,26 +2,27 @@
 
 from typing import TYPE_CHECKING, Any
 
-from canvas.app import Canvas
-from canvas.model import current, states
-from canvas.model.chain import chain
-from canvas.model.chord import chord
-from canvas.model.group import group
+from canvas import context
+from canvas.app.application import Canvas
+from canvas.app.shared_tasks import shared_task
+from canvas.model import states
 from canvas.model.ids import new_id as uuid
-from canvas.model.signature import Signature, maybe_signature, set_drawer, signature
-from canvas.model.spread import chunks, xmap, xstarmap
-from canvas.model.stamping import StampingVisitor
+from canvas.primitives.chain import chain
+from canvas.primitives.chord import chord
+from canvas.primitives.group import group
+from canvas.primitives.mapping import chunks, xmap, xstarmap
+from canvas.primitives.signature import Signature, maybe_signature, set_drawer, signature
+from canvas.primitives.stamping import StampingVisitor
 from canvas.result import AsyncResult, EagerResult, GroupResult, ResultSet
-from canvas.shared import shared_task
-from canvas.task import Task
+from canvas.task.task import Task
 from canvas.version import __version__
 
 if TYPE_CHECKING:
     from canvas.workflows import Workflow, workflow
 
-current_app: Any = current.Proxy(current.current_app)
+current_app: Any = context.Proxy(context.current_app)
 """The app made last, or set by ``app.set_current()``. Raises ConfigurationError when there is none."""
-current_task: Any = current.Proxy(current.current_task)
+current_task: Any = context.Proxy(context.current_task)
 """The task that runs here; false outside tasks."""
 
 subtask = signature
@@ -29,7 +30,7 @@ subtask = signature
 
 def _draw(sig: Any, form: str) -> str:
     # Drawing needs networkx, which most programs never load.
-    from canvas.graph.picture import draw_signature
+    from canvas.graph.pictures.drawing import draw_signature
 
     return draw_signature(sig, form)
 

@@ -45,7 +45,7 @@ the wire carry them by name.
 import builtins
 from typing import Any
 
-from canvas.model.shortrepr import safe_repr
+from canvas.text import safe_repr
 
 
 class CanvasError(Exception):

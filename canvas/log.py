@@ -7,7 +7,7 @@ The loggers have Celery's names, so that a logging configuration written for Cel
 import logging
 from collections.abc import Iterator
 
-from canvas.model.current import current_request
+from canvas.context import current_request
 
 BASE_LOGGER = "celery"
 TASK_LOGGER = "celery.task"

@@ -12,9 +12,9 @@ from traceback import format_exception
 from typing import Any
 
 from canvas.errors import NotRegistered, Reject, TaskRevokedError
+from canvas.execution.received import ReceivedRequest
 from canvas.model import states
 from canvas.model.outcome import ExceptionInfo, Failure, Ignored, Outcome, Rejected, Retried, Revoked, Success
-from canvas.received import ReceivedRequest
 from canvas.telemetry import attach
 
 _log = logging.getLogger("celery.utils.dispatch.signal")

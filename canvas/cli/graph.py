@@ -14,8 +14,8 @@ from canvas.errors import CanvasError
 @click.pass_obj
 def graph(obj: Any, /, name: str, form: str, compiled: bool) -> None:
     """Draw the workflow or the signature at module:attribute NAME."""
-    from canvas.cli.loading import find_object
-    from canvas.model.signature import Signature
+    from canvas.cli.find_app import find_object
+    from canvas.primitives.signature import Signature
     from canvas.workflows import Workflow
 
     try:

@@ -17,17 +17,17 @@ from canvas.version import __version__
 
 _COMMANDS = {
     "workflow": "canvas.cli.workflow:workflow",
-    "worker": "canvas.cli.worker:worker",
-    "demo": "canvas.cli.demo:demo",
-    "call": "canvas.cli.send:call",
-    "result": "canvas.cli.send:result",
+    "worker": "canvas.cli.worker.command:worker",
+    "demo": "canvas.cli.demo.command:demo",
+    "call": "canvas.cli.call:call",
+    "result": "canvas.cli.call:result",
     "purge": "canvas.cli.queues:purge",
     "queues": "canvas.cli.queues:queues",
-    "dead": "canvas.cli.dead:dead",
+    "dead": "canvas.cli.dead_letters:dead",
     "graph": "canvas.cli.graph:graph",
-    "inspect": "canvas.cli.remote:inspect",
-    "control": "canvas.cli.remote:control",
-    "status": "canvas.cli.remote:status",
+    "inspect": "canvas.cli.inspect_control:inspect",
+    "control": "canvas.cli.inspect_control:control",
+    "status": "canvas.cli.inspect_control:status",
     "report": "canvas.cli.report:report",
     "events": "canvas.cli.events:events",
     "shell": "canvas.cli.shell:shell",
@@ -54,8 +54,8 @@ class Context:
     @cached_property
     def app(self) -> Any:
         """The app. Ends the program with exit code 2 when it cannot be found."""
-        from canvas.app import Canvas
-        from canvas.cli.loading import configure, find_app
+        from canvas.app.application import Canvas
+        from canvas.cli.find_app import configure, find_app
 
         try:
             app = (self.own or Canvas("default")) if self.name is None else find_app(self.name)

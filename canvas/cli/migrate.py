@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import click
 
-from canvas.app import Canvas
+from canvas.app.application import Canvas
 from canvas.cli.options import comma_separated
 from canvas.drivers.base import Lease
 from canvas.drivers.priority import priority_of

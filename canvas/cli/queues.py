@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from canvas.cli.options import comma_separated
-from canvas.purge import purge as purge_queue
+from canvas.producer.purge import purge as purge_queue
 
 
 @click.command(short_help="Delete all messages of the queues.")

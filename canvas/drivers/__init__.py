@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from canvas.drivers.base import Driver
-from canvas.drivers.fallback import Stepwise
+from canvas.drivers.two_step import Stepwise
 from canvas.errors import ConfigurationError
-from canvas.model.addresses import masked_url
+from canvas.masking import masked_url
 
 _ELSEWHERE = frozenset(
     {"amqp", "amqps", "pyamqp", "librabbitmq", "sqs", "db", "sqla", "rpc", "cache", "django-db", "django-cache",

@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
-from canvas.wire.message import properties_of
+from canvas.wire.task_message import properties_of
 
 STEPS = (0, 3, 6, 9)
 

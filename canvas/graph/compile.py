@@ -8,14 +8,14 @@ from canvas.graph.check import check
 from canvas.graph.emit import Emission
 from canvas.graph.lower import Call, Lowering
 from canvas.graph.steps import Graph
-from canvas.model.chain import normal_steps
-from canvas.model.chord import chord
-from canvas.model.collection import uncollected
-from canvas.model.cycle import check_composed, refuse_cycles
-from canvas.model.group import flat_members
-from canvas.model.plan import Pending, Plan
-from canvas.model.signature import Signature
-from canvas.model.spread import chunks
+from canvas.model.compiled import Pending, Plan
+from canvas.model.gc_pause import uncollected
+from canvas.primitives.chain import normal_steps
+from canvas.primitives.chord import chord
+from canvas.primitives.cycles import check_composed, refuse_cycles
+from canvas.primitives.group import flat_members
+from canvas.primitives.mapping import chunks
+from canvas.primitives.signature import Signature
 
 
 def compile(

@@ -19,8 +19,8 @@ from canvas.graph.steps import (
     sequence,
     targets,
 )
-from canvas.model.plan import Barrier, Dispatch, Pending, Plan
-from canvas.model.signature import as_list, distinct
+from canvas.model.compiled import Barrier, Dispatch, Pending, Plan
+from canvas.primitives.signature import as_list, distinct
 
 Wire = dict[str, Any]
 _AS_MEMBER = {"add_to_parent": False, "root_id": None}

@@ -13,11 +13,11 @@ import networkx as nx
 
 from canvas.errors import CompositionError
 from canvas.graph.steps import Fork, Graph, Join, Span, Step, fork_key, join_key, node_of, targets
-from canvas.model.chain import LAST_STEP, header_parts, normal_steps, result_id
-from canvas.model.chord import body_of, body_options, chord, header_options
-from canvas.model.cycle import refuse_cycles
-from canvas.model.group import flat_members, group
-from canvas.model.signature import Signature, as_list, has_signature, maybe_signature
+from canvas.primitives.chain import LAST_STEP, header_parts, normal_steps, result_id
+from canvas.primitives.chord import body_of, body_options, chord, header_options
+from canvas.primitives.cycles import refuse_cycles
+from canvas.primitives.group import flat_members, group
+from canvas.primitives.signature import Signature, as_list, has_signature, maybe_signature
 
 
 @dataclass(slots=True)

@@ -12,13 +12,13 @@ from canvas.graph.check import check
 from canvas.graph.emit import Emission
 from canvas.graph.lower import Call, Lowering, Opened
 from canvas.graph.steps import body_units, edges, join_of
-from canvas.model.chord import chord
-from canvas.model.collection import uncollected
-from canvas.model.cycle import check_composed
-from canvas.model.group import flat_members
-from canvas.model.lazy import LazyList, count_read, unread
-from canvas.model.plan import Barrier, Pending, Plan
-from canvas.model.signature import Signature
+from canvas.model.compiled import Barrier, Pending, Plan
+from canvas.model.gc_pause import uncollected
+from canvas.primitives.chord import chord
+from canvas.primitives.cycles import check_composed
+from canvas.primitives.group import flat_members
+from canvas.primitives.lazy_list import LazyList, count_read, unread
+from canvas.primitives.signature import Signature
 
 SLICE = 200
 """Members in a slice, at most."""

@@ -28,7 +28,7 @@ from canvas.model.settlement import (
     Store,
     Verdict,
 )
-from canvas.wire import message as wire
+from canvas.wire import task_message as wire
 from canvas.wire.record import encode
 
 _DEADLINE = 20.0

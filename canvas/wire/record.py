@@ -8,10 +8,10 @@ from canvas import errors
 from canvas.errors import DecodeError, EncodeError, RemoteError
 from canvas.model import states
 from canvas.model.record import Record, in_tuple_form
-from canvas.model.shortrepr import safe_repr
+from canvas.text import safe_repr
 from canvas.wire import codecs, compression
-from canvas.wire.message import MAX_BYTES
 from canvas.wire.pickling import BILLIARD, CELERY, RENAMED, Unpickleable, celerys_exception, pickleable
+from canvas.wire.task_message import MAX_BYTES
 from canvas.wire.typed_json import MAX_DEPTH, check_depth
 
 _COMPRESSED = b"\x00celery-compressed\x00"

@@ -16,7 +16,7 @@ import msgspec
 
 from canvas.errors import DecodeError, EncodeError, WireError
 from canvas.model.record import Handle
-from canvas.model.shortrepr import safe_repr
+from canvas.text import safe_repr
 
 MAX_DEPTH = 200
 MAX_NESTING = 800

@@ -3,8 +3,8 @@
 import platform
 import sys
 
-from canvas.app import Canvas
-from canvas.model.addresses import masked_url
+from canvas.app.application import Canvas
+from canvas.masking import masked_url
 from canvas.version import __version__
 from canvas.worker.process import Plan
 

@@ -9,32 +9,32 @@ limits have no effect.
 import time
 from typing import Any
 
-from canvas.app import Canvas
+from canvas.app.application import Canvas
+from canvas.context import leave_request
 from canvas.drivers.base import Driver, Lease, Results
 from canvas.drivers.memory import MemoryCompleter
 from canvas.drivers.memory.broker import MemoryBroker
 from canvas.drivers.memory.results import MemoryResults
 from canvas.drivers.memory.store import Memory
 from canvas.errors import ConfigurationError, NotRegistered, WorkflowFailed
-from canvas.execute import execute
+from canvas.execution.executor import execute
 from canvas.model import states
-from canvas.model.current import leave_request
 from canvas.model.message import Delivery, Message, Publish
 from canvas.model.outcome import Outcome
-from canvas.model.run import CANCEL, RunNode
 from canvas.model.settlement import Fence, Ready, Settlement, Store, Verdict
+from canvas.model.workflow_run import CANCEL, RunNode
 from canvas.result import AsyncResult, EagerResult
-from canvas.runs import CHUNK, at_once
-from canvas.task import Task
+from canvas.task.task import Task
 from canvas.telemetry import emit
 from canvas.wire.record import says_success
-from canvas.worker.board import Board
-from canvas.worker.gates import Gates
-from canvas.worker.revocations import Revocations
-from canvas.worker.run import Job, Line
-from canvas.worker.tally import Tally
+from canvas.worker.consumer.revoked import Revocations
+from canvas.worker.pipeline.active_tasks import Tally
+from canvas.worker.pipeline.pipeline import Job, Line
+from canvas.worker.pipeline.throttle import Gates
+from canvas.worker.pools.shared_memory import Board
 from canvas.workflows.lifetimes import record_ids
 from canvas.workflows.run import Run
+from canvas.workflows.store import CHUNK, at_once
 
 _QUEUE = "here"
 _WORKER = "in-process"

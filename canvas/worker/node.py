@@ -9,33 +9,33 @@ from importlib.util import find_spec
 from threading import Event
 from typing import Protocol
 
-from canvas.app import Canvas
+from canvas.app.application import Canvas
+from canvas.config.ignored import unused
 from canvas.errors import BrokerError, CanvasError, ConfigurationError
+from canvas.integrations.prometheus import Metrics
 from canvas.model.revocation import revoked_ids
-from canvas.purge import purge as purge_queue
+from canvas.producer.purge import purge as purge_queue
 from canvas.telemetry import attach, emit
-from canvas.unused import unused
-from canvas.worker.autoscale import Autoscaler
 from canvas.worker.banner import banner
-from canvas.worker.board import Board
-from canvas.worker.connect import connect
-from canvas.worker.draining import report_running
-from canvas.worker.handlers import put_back_afterwards
-from canvas.worker.heart import INTERVAL, Heart
-from canvas.worker.http import Endpoint
-from canvas.worker.log_locks import hold_over_forks
-from canvas.worker.metrics import Metrics
+from canvas.worker.consumer.topology import add_own, bindings, declare
+from canvas.worker.control.commands import Panel
+from canvas.worker.control.pidbox import Pidbox
+from canvas.worker.early_stop import Starting
+from canvas.worker.logs.locks import hold_over_forks
+from canvas.worker.logs.streams import flush
+from canvas.worker.monitoring.health_server import Endpoint
+from canvas.worker.monitoring.heartbeat import INTERVAL, Heart
 from canvas.worker.names import node_name
 from canvas.worker.outages import Outages
-from canvas.worker.panel import Panel
-from canvas.worker.pidbox import Pidbox
-from canvas.worker.pool import Alone, Pool
-from canvas.worker.prefork import Prefork
-from canvas.worker.presence import Presence
+from canvas.worker.pools.autoscaler import Autoscaler
+from canvas.worker.pools.base import Alone, Pool
+from canvas.worker.pools.prefork import Prefork
+from canvas.worker.pools.shared_memory import Board
 from canvas.worker.process import Plan, WorkerProcess, new_worker_id
-from canvas.worker.queues import add_own, bindings, declare
-from canvas.worker.starting import Starting
-from canvas.worker.streams import flush
+from canvas.worker.process_files import Presence
+from canvas.worker.shutdown_report import report_running
+from canvas.worker.signal_handlers import put_back_afterwards
+from canvas.worker.startup import connect
 
 _LISTENING_WITHIN = 5.0
 _MINGLE_FOR = 1.0

@@ -14,31 +14,31 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from canvas.app import Canvas
+from canvas.app.application import Canvas
 from canvas.errors import BrokerError
 from canvas.model.revocation import read_entry, stamp_entries
 from canvas.model.settlement import Settlement
 from canvas.telemetry import emit
-from canvas.worker.board import Board, Row
-from canvas.worker.draining import report_returned
-from canvas.worker.exchange import SIGNALS_WITHIN, Exchange
-from canvas.worker.gates import Gates
-from canvas.worker.handlers import STOPS, handle
-from canvas.worker.lifetimes import Lifetimes
-from canvas.worker.queues import declare
-from canvas.worker.revocations import Revocations, has_stamp
-from canvas.worker.rounds import Appetite
-from canvas.worker.run import Line
-from canvas.worker.slot import Slot
-from canvas.worker.streams import flush
-from canvas.worker.tally import Tally
-from canvas.worker.task_events import TaskEvents
-from canvas.worker.upkeep import ChildDuties, Duties, Upkeep, beat_every, holds_for
-from canvas.worker.wait import ChildWait
-from canvas.worker.wear import Wear
+from canvas.worker.consumer.batch import Appetite
+from canvas.worker.consumer.lifetimes import Lifetimes
+from canvas.worker.consumer.loop import SIGNALS_WITHIN, Exchange
+from canvas.worker.consumer.maintenance import ChildDuties, Duties, Upkeep, beat_every, holds_for
+from canvas.worker.consumer.revoked import Revocations, has_stamp
+from canvas.worker.consumer.topology import declare
+from canvas.worker.consumer.wait import ChildWait
+from canvas.worker.logs.streams import flush
+from canvas.worker.monitoring.event_dispatcher import TaskEvents
+from canvas.worker.pipeline.active_tasks import Tally
+from canvas.worker.pipeline.pipeline import Line
+from canvas.worker.pipeline.throttle import Gates
+from canvas.worker.pools.recycling import Wear
+from canvas.worker.pools.shared_memory import Board, Row
+from canvas.worker.pools.threads import Slot
+from canvas.worker.shutdown_report import report_returned
+from canvas.worker.signal_handlers import STOPS, handle
 
 if TYPE_CHECKING:
-    from canvas.worker.async_slots import LoopSlots
+    from canvas.worker.pools.asyncio_pool import LoopSlots
 
 LEAVES_WITHIN = 5.0
 """Seconds that a process which stops at once takes to return its messages."""
@@ -230,7 +230,7 @@ class WorkerProcess:
         match self._plan.pool:
             case "asyncio":
                 # asyncio takes longer to import than the rest of canvas; the other pools do without.
-                from canvas.worker.async_slots import LoopSlots
+                from canvas.worker.pools.asyncio_pool import LoopSlots
 
                 patience = self._app.conf.worker_soft_shutdown_timeout
                 self._loop = LoopSlots(self.exchange, self._line, self._slots, patience)

@@ -5,8 +5,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any, overload
 
-from canvas.model.current import composing
-from canvas.workflows.compose import Workflow
+from canvas.context import composing
+from canvas.workflows.builder import Workflow
 
 Builder = Callable[..., Workflow]
 

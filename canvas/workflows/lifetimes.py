@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 from canvas.errors import BrokerError, RunLost
 from canvas.model import states
-from canvas.model.run import Place, RunNode, items_id, outline_id, task_id_of
-from canvas.runs import Runs
+from canvas.model.workflow_run import Place, RunNode, items_id, outline_id, task_id_of
+from canvas.workflows.store import Runs
 
 if TYPE_CHECKING:
-    from canvas.app import Canvas
+    from canvas.app.application import Canvas
 
 _AT_ONCE = 1_000
 

@@ -3,14 +3,14 @@
 from typing import TYPE_CHECKING, NamedTuple
 
 from canvas.errors import CompositionError
-from canvas.graph.dag import run_nodes
-from canvas.graph.embed import Embedding
-from canvas.graph.wireform import estimated_bytes
-from canvas.model.run import Place, stamp_options, task_id_of
-from canvas.runs import size_of
+from canvas.graph.celery_form import Embedding
+from canvas.graph.run_nodes import run_nodes
+from canvas.graph.wire_signature import estimated_bytes
+from canvas.model.workflow_run import Place, stamp_options, task_id_of
+from canvas.workflows.store import size_of
 
 if TYPE_CHECKING:
-    from canvas.workflows.compose import Workflow
+    from canvas.workflows.builder import Workflow
 
 
 class Preview(NamedTuple):

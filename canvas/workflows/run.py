@@ -9,27 +9,27 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from canvas.client import Ambient
-from canvas.config import imported
-from canvas.effects import Effects
+from canvas.config.config import imported
 from canvas.errors import CompositionError, InvalidTaskError, RunLost, TaskRevokedError, TimeoutError, WorkflowFailed
 from canvas.model import states
 from canvas.model.record import Record
-from canvas.model.run import SKIPPED, STAMP, Place, RunNode, stamp_of, stamp_options, task_id_of
 from canvas.model.settlement import Join
+from canvas.model.workflow_run import SKIPPED, STAMP, Place, RunNode, stamp_of, stamp_options, task_id_of
+from canvas.producer.message_builder import Ambient
+from canvas.producer.outbox import Effects
 from canvas.result import AsyncResult
-from canvas.result.countdown import countdown
-from canvas.result.guard import awaiting
-from canvas.runs import words_about
-from canvas.workflows.advance import Advance
-from canvas.workflows.earlier import FRESH
-from canvas.workflows.joins import go_on_here
+from canvas.result.deadline import countdown
+from canvas.result.join_guard import awaiting
+from canvas.workflows.chord_callbacks import go_on_here
+from canvas.workflows.earlier_attempts import FRESH
+from canvas.workflows.engine import Advance
 from canvas.workflows.lifetimes import record_ids
 from canvas.workflows.status import NodeStatus, RunStatus, ancestors, node_state, run_status
+from canvas.workflows.store import words_about
 
 if TYPE_CHECKING:
-    from canvas.app import Canvas
-    from canvas.workflows.compose import Workflow
+    from canvas.app.application import Canvas
+    from canvas.workflows.builder import Workflow
 
 TARGETS = ("canvas", "celery")
 
@@ -49,7 +49,7 @@ def start(
     ``in_process`` (default: ``task_always_eager``) it is carried out here before this returns, and nothing is sent.
     Raises CompositionError, EncodeError, ConfigurationError without a result backend, OperationalError.
     """
-    from canvas.graph.dag import run_nodes
+    from canvas.graph.run_nodes import run_nodes
 
     app: Canvas = flow.app
     nodes = run_nodes(flow.entries)
@@ -334,7 +334,7 @@ class Run:
 
     def draw(self, form: str = "text") -> str:
         """A picture, coloured by state: ``text``, ``mermaid``, ``dot``, ``svg``."""
-        from canvas.graph.picture import draw_run
+        from canvas.graph.pictures.drawing import draw_run
 
         return draw_run(self.nodes, {node.name: node.state for node in self.status().nodes}, form)
 
@@ -371,7 +371,7 @@ class Run:
         return _run_here("resume_here", self, force) if self.app.conf.task_always_eager else self._resume(force)
 
     def _resume(self, force: bool) -> bool:
-        from canvas.graph.dag import resumed, with_values
+        from canvas.graph.run_nodes import resumed, with_values
 
         found = self._look()
         status = self._status(found)
@@ -460,8 +460,8 @@ class Run:
 
     def _embed(self, effects: Effects, nodes: list[RunNode], ended: dict[int, tuple[str, Any]]) -> None:
         """The run in Celery's own form; values of what has ended come from identity tasks."""
-        from canvas.graph.embed import Embedding
-        from canvas.graph.wireform import estimated_bytes
+        from canvas.graph.celery_form import Embedding
+        from canvas.graph.wire_signature import estimated_bytes
 
         app = self.app
 

@@ -9,7 +9,7 @@ from typing import Any
 from canvas.errors import UpstreamFailed
 from canvas.model import states
 from canvas.model.record import Record
-from canvas.model.run import SKIPPED, RunNode
+from canvas.model.workflow_run import SKIPPED, RunNode
 
 UPSTREAM_FAILED = "UPSTREAM_FAILED"
 CANCELLING, CANCELLED = "CANCELLING", "CANCELLED"

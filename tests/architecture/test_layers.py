@@ -5,16 +5,14 @@ import pytest
 from tests.architecture.structure import MODULES, circles, imports, internal, room
 
 LAYERS = [
-    {"model", "errors", "forks", "telemetry", "version"},
-    {"graph", "wire", "routing", "settings"},
-    {"drivers"},
-    {
-        "annotations", "app", "backend", "backoff", "call_check", "builtins", "client", "config", "control", "django", "eager", "effects", "errback", "events", "exceptions", "execute", "interruptible", "json_log", "log", "option_names", "otel",
-        "received", "replacement", "registry", "report", "result", "runs", "send", "setting_kinds", "signals",
-        "purge", "shared", "task", "turns", "unbound", "unused", "validation", "workflows", "__init__",
-    },
-    {"worker", "embedded"},
-    {"testing", "demo"},
+    {"errors", "forks", "masking", "telemetry", "text", "version"},
+    {"model"},
+    {"context"},
+    {"primitives", "wire", "config"},
+    {"graph", "drivers"},
+    {"__init__", "app", "exceptions", "execution", "integrations", "log", "producer", "remote", "result", "signals", "task", "workflows"},
+    {"worker"},
+    {"testing"},
     {"cli", "__main__"},
 ]  # fmt: skip
 ONLY_IN = {
@@ -24,10 +22,10 @@ ONLY_IN = {
     "msgpack": {"wire", "drivers"},
     "click": {"cli"},
     "rich": {"cli"},
-    "pydantic": {"validation"},
-    "prometheus_client": {"worker"},
-    "opentelemetry": {"otel"},
-    "django": {"django"},
+    "pydantic": {"task"},
+    "prometheus_client": {"integrations"},
+    "opentelemetry": {"integrations"},
+    "django": {"integrations"},
     "celery": set(),
     "kombu": set(),
 }
@@ -72,4 +70,4 @@ def test_a_library_is_used_in_its_room_only(library):
 
 def test_redis_itself_is_used_where_connections_are():
     users = {n for n in MODULES for t, _ in imports(n) if t.split(".")[0] == "redis"}
-    assert users == {"canvas.drivers.redis.calls", "canvas.drivers.redis.link"}
+    assert users == {"canvas.drivers.redis.connection.client", "canvas.drivers.redis.connection.commands"}

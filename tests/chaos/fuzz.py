@@ -18,7 +18,7 @@ with atheris.instrument_imports(include=["canvas"]):
     from canvas.errors import CanvasError
     from canvas.model.message import Delivery
     from canvas.model.settlement import Ready, Settlement, Store
-    from canvas.wire import message as wire
+    from canvas.wire import task_message as wire
     from canvas.worker.process import Plan, WorkerProcess
 
 GOLDEN = Path(__file__).parent.parent / "golden"

@@ -12,7 +12,7 @@ import pytest
 from canvas.errors import CanvasError
 from canvas.model.settlement import Store
 from canvas.testing.contract import eventually
-from canvas.wire.message import with_headers
+from canvas.wire.task_message import with_headers
 from tests.chaos.hostile import Mutator, change, headers_of, seeds_of
 from tests.support.apps import make
 from tests.support.processes import members, resident

@@ -1,7 +1,7 @@
 """The names of `celery.canvas`."""
 
 from canvas import *  # noqa: F403
-from canvas.model.chain import _chain
-from canvas.model.chord import chord as _chord
+from canvas.primitives.chain import _chain
+from canvas.primitives.chord import chord as _chord
 
 __all__ = ["_chain", "_chord"]

@@ -1,6 +1,6 @@
 """The names of `celery.app.task`."""
 
 from canvas.model.request import Request as Context
-from canvas.task import Task
+from canvas.task.task import Task
 
 __all__ = ["Context", "Task"]

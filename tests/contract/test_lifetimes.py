@@ -7,7 +7,7 @@ from canvas.drivers import open_driver
 from canvas.drivers.base import Lease
 from canvas.model.settlement import ABANDONED_AFTER, Join, Keep, Settlement, Store, alive_for, longer
 from canvas.testing.contract import eventually, firing, part, publish
-from canvas.worker.lifetimes import chords_in
+from canvas.worker.consumer.lifetimes import chords_in
 from tests.contract.test_redis import Request
 from tests.support.redis_server import RedisServer
 

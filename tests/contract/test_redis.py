@@ -15,14 +15,14 @@ import pytest
 from canvas import Canvas, Workflow, chord, group
 from canvas.drivers import open_driver
 from canvas.drivers.base import Binding, Lease
-from canvas.drivers.fallback import Stepwise
-from canvas.drivers.redis.link import script
+from canvas.drivers.redis.connection.client import script
 from canvas.drivers.redis.url import parse
+from canvas.drivers.two_step import Stepwise
 from canvas.errors import BrokerError, ConfigurationError, OperationalError, RefusedError
 from canvas.model.settlement import Deferral, Foreseen, Join, Part, Settlement, Store
 from canvas.testing.contract import envelope, eventually, firing, ids, publish
-from canvas.wire import message as wire
 from canvas.wire import record
+from canvas.wire import task_message as wire
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer, free_port
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from canvas.testing.contract import eventually
-from canvas.wire.message import encode_plain
+from canvas.wire.task_message import encode_plain
 from tests.support.apps import make
 from tests.support.ledger import Bench
 from tests.support.processes import ROOT, WorkerProcess

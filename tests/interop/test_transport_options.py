@@ -5,8 +5,8 @@ from celery import Celery
 
 from canvas import Canvas
 from canvas.drivers.redis.keys import BrokerKeys
-from canvas.embedded import EmbeddedRedis
 from canvas.errors import ConfigurationError
+from canvas.testing.embedded_redis import EmbeddedRedis
 
 OPTIONS = [
     {"priority_steps": list(range(10)), "sep": ":"}, {"priority_steps": [0, 5]}, {"priority_steps": [3, 6]}, {"sep": "|"},

@@ -7,7 +7,7 @@ import threading
 import time
 from importlib import resources
 
-from canvas.drivers.redis.link import script
+from canvas.drivers.redis.connection.client import script
 
 
 def _named():

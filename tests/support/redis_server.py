@@ -12,7 +12,7 @@ from contextlib import suppress
 
 import redis
 
-from canvas.embedded import find_server
+from canvas.testing.embedded_redis import find_server
 from tests.support.apps import let_results_go
 
 _PORTS = itertools.cycle(range(100))

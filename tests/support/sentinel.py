@@ -6,7 +6,7 @@ from pathlib import Path
 
 import redis
 
-from canvas.embedded import find_server
+from canvas.testing.embedded_redis import find_server
 from tests.support.redis_server import RedisServer, free_port
 
 MASTER = "main"

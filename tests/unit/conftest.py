@@ -2,11 +2,11 @@
 
 import pytest
 
-from canvas import shared
+from canvas.app import shared_tasks
 
 
 @pytest.fixture(autouse=True)
 def _no_shared_task_outlives_its_test():
-    known = list(shared._definitions)
+    known = list(shared_tasks._definitions)
     yield
-    shared._definitions[:] = known
+    shared_tasks._definitions[:] = known

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from canvas import Canvas, Task, current_app, shared_task
+from canvas.app.task_names import task_name
 from canvas.errors import (
     AlreadyRegistered,
     AlwaysEagerIgnored,
@@ -16,7 +17,6 @@ from canvas.errors import (
     NotRegistered,
 )
 from canvas.model.message import Publish
-from canvas.model.names import task_name
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import celery.result
 import pytest
 
 from canvas import Canvas, Task, chain, chord, group
-from canvas.control import Inspect
 from canvas.errors import ConfigurationError, NotRegistered, QueueNotFound
+from canvas.remote.control import Inspect
 from canvas.result import AsyncResult
-from canvas.wire import message as wire
+from canvas.wire import task_message as wire
 
 
 @pytest.fixture

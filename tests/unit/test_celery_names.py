@@ -17,9 +17,9 @@ import pytest
 
 import canvas
 from canvas import Canvas, Task, current_app, current_task, exceptions, signals
-from canvas.control import Control, Inspect
 from canvas.errors import ConfigurationError, UnknownSetting
 from canvas.model.settlement import Settlement
+from canvas.remote.control import Control, Inspect
 
 
 @pytest.fixture
@@ -215,7 +215,7 @@ def sent(app):
     """The headers of what has been sent, which is gone then."""
     deliveries = app.driver.broker.lease(canvas.drivers.base.Lease("w", ["celery"], 10))
     app.driver.completer.settle([Settlement(one) for one in deliveries])
-    return [canvas.wire.message.headers_of(one.payload) for one in deliveries]
+    return [canvas.wire.task_message.headers_of(one.payload) for one in deliveries]
 
 
 def marks(app):

@@ -12,7 +12,7 @@ from canvas import Canvas
 from canvas.drivers.base import Lease
 from canvas.model.settlement import Deferral, Settlement
 from canvas.testing.contract import publish
-from canvas.wire import message as wire
+from canvas.wire import task_message as wire
 
 MODULE = """
 from canvas import Canvas, Workflow

@@ -7,9 +7,9 @@ import pytest
 from celery.app.defaults import NAMESPACES, flatten
 
 from canvas import Canvas
-from canvas.config import Config
+from canvas.config.config import Config
+from canvas.config.settings import SETTINGS
 from canvas.errors import InvalidSetting, UnknownSetting
-from canvas.settings import SETTINGS
 
 
 def test_every_setting_of_celery_is_known():

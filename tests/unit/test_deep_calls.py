@@ -8,9 +8,9 @@ import pytest
 from canvas import Canvas
 from canvas.errors import CompositionError
 from canvas.graph.compile import compile
-from canvas.model.chord import chord
-from canvas.model.signature import Signature, maybe_signature
-from canvas.worker.deep_calls import with_deep_calls
+from canvas.primitives.chord import chord
+from canvas.primitives.signature import Signature, maybe_signature
+from canvas.worker.pipeline.deep_calls import with_deep_calls
 
 
 def nested(depth):

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from canvas import embedded
-from canvas.embedded import EmbeddedRedis
 from canvas.errors import ConfigurationError, OperationalError
+from canvas.testing import embedded_redis
+from canvas.testing.embedded_redis import EmbeddedRedis
 
 
 def gone(path, seconds=10):
@@ -39,7 +39,7 @@ def test_two_are_two():
 
 
 def test_it_dies_with_a_killed_owner():
-    code = "import time\nfrom canvas.embedded import EmbeddedRedis\ns = EmbeddedRedis().start()\nprint(s.socket, flush=True)\ntime.sleep(60)"
+    code = "import time\nfrom canvas.testing.embedded_redis import EmbeddedRedis\ns = EmbeddedRedis().start()\nprint(s.socket, flush=True)\ntime.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as owner:
         socket = owner.stdout.readline().strip()
         owner.send_signal(signal.SIGKILL)
@@ -55,9 +55,9 @@ def test_a_server_that_cannot_start_says_why():
 
 
 def test_without_any_server(monkeypatch):
-    monkeypatch.setattr(embedded.shutil, "which", lambda name: None)
-    packaged = embedded.find_server()
+    monkeypatch.setattr(embedded_redis.shutil, "which", lambda name: None)
+    packaged = embedded_redis.find_server()
     assert Path(packaged).name.startswith("redis-server")
-    monkeypatch.setattr(embedded, "_packaged", lambda: None)
+    monkeypatch.setattr(embedded_redis, "_packaged", lambda: None)
     with pytest.raises(ConfigurationError, match="embedded"):
-        embedded.find_server()
+        embedded_redis.find_server()

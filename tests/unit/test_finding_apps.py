@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from canvas import Canvas
-from canvas.cli.loading import find_app
+from canvas.cli.find_app import find_app
 from canvas.errors import ConfigurationError
 
 APP = "from {library} import {name} as App\n{attribute} = App({label!r}, set_as_current=False)\n"

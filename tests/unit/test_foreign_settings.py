@@ -10,7 +10,7 @@ import pydantic
 import pytest
 
 from canvas import Canvas
-from canvas.config import Config
+from canvas.config.config import Config
 from canvas.errors import InvalidSetting, NoSetting, UnknownSetting
 
 OWN = ("app_name", "ONCE", "redbeat_redis_url", "singleton_lock_expiry", "APP_ENVIRONMENT", "sentry_dsn")

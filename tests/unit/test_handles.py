@@ -7,7 +7,7 @@ import pytest
 
 from canvas import Canvas, Workflow, chain, chord, group, workflow
 from canvas.errors import EncodeError
-from canvas.model.run import bound, picked
+from canvas.model.workflow_run import bound, picked
 
 
 @pytest.fixture

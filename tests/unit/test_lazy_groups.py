@@ -11,7 +11,7 @@ import pytest
 from canvas import Canvas, chain, chord, group
 from canvas.errors import CompositionError
 from canvas.graph.stream import SLICE
-from canvas.model.lazy import LazyList
+from canvas.primitives.lazy_list import LazyList
 from canvas.wire import typed_json
 
 MANY = 3 * SLICE + 7

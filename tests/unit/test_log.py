@@ -6,8 +6,8 @@ import pytest
 
 from canvas import Canvas
 from canvas.log import ColorFormatter, TaskFormatter, get_task_logger
+from canvas.worker.logs.redirect import Redirected
 from canvas.worker.names import file_name, node_name
-from canvas.worker.redirect import Redirected
 
 
 def test_lines_of_tasks_name_their_task(caplog):

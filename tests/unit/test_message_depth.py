@@ -7,7 +7,7 @@ import pytest
 from canvas import Canvas, chain, chord, group
 from canvas.errors import DecodeError, EncodeError
 from canvas.model.record import Record
-from canvas.wire import message as wire
+from canvas.wire import task_message as wire
 from canvas.wire import typed_json
 from canvas.wire.typed_json import MAX_NESTING
 

@@ -6,10 +6,10 @@ from xml.etree import ElementTree
 import pytest
 
 from canvas import Canvas, Workflow, chain, chord, group
-from canvas.graph.picture import draw_run
-from canvas.graph.shapes import Box, Edge, Picture
-from canvas.graph.svg import svg
-from canvas.graph.text import text
+from canvas.graph.pictures.drawing import draw_run
+from canvas.graph.pictures.shapes import Box, Edge, Picture
+from canvas.graph.pictures.svg import svg
+from canvas.graph.pictures.text import text
 
 SVG = "{http://www.w3.org/2000/svg}"
 EAST, WEST, SOUTH, NORTH = (0, 1), (0, -1), (1, 0), (-1, 0)

@@ -13,7 +13,7 @@ from canvas.cli.main import canvas
 from canvas.drivers.base import Lease
 from canvas.errors import OperationalError
 from canvas.model.settlement import Settlement
-from canvas.worker import log as worker_log
+from canvas.worker.logs import lines as worker_log
 from canvas.workflows.status import NodeStatus, RunStatus
 
 

@@ -5,9 +5,9 @@ import pytest
 from canvas import Canvas
 from canvas.drivers.redis.url import parse
 from canvas.errors import ConfigurationError
-from canvas.model.addresses import masked_url
-from canvas.worker.answers import broker
+from canvas.masking import masked_url
 from canvas.worker.banner import banner
+from canvas.worker.control.replies import broker
 from canvas.worker.process import Plan
 
 PASSWORDS = [

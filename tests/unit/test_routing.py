@@ -7,10 +7,10 @@ import pytest
 from kombu import Exchange
 from kombu import Queue as KombuQueue
 
-from canvas.config import Config
+from canvas.config.config import Config
 from canvas.errors import ConfigurationError
 from canvas.model.queue import Queue
-from canvas.routing import Route, Router
+from canvas.producer.routing import Route, Router
 
 ROUTES = {
     "a.exact": {"queue": "exact"},

@@ -8,7 +8,7 @@ import pytest
 
 from canvas import Canvas, chain, chord, chunks, group, signature
 from canvas.errors import CompositionError
-from canvas.model.signature import Signature, maybe_signature
+from canvas.primitives.signature import Signature, maybe_signature
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from kombu.utils import json as kombu_json
 
 from canvas.errors import DecodeError, EncodeError
-from canvas.model.signature import signature
+from canvas.primitives.signature import signature
 from canvas.wire import typed_json
 
 scalars = st.one_of(

@@ -7,8 +7,8 @@ import pytest
 from celery.app.defaults import NAMESPACES, flatten
 
 from canvas import Canvas
-from canvas.settings import SETTINGS
-from canvas.unused import _NAMES, _ROOMS, unused, why_unused
+from canvas.config.ignored import _NAMES, _ROOMS, unused, why_unused
+from canvas.config.settings import SETTINGS
 
 ROOT = Path(__file__).parent.parent.parent
 CODE = "\n".join(

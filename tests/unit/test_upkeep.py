@@ -5,8 +5,8 @@ import pytest
 from canvas import Canvas
 from canvas.model.message import Publish
 from canvas.model.settlement import Deferral, Settlement
-from canvas.worker import upkeep
-from canvas.worker.upkeep import ChildDuties, Duties
+from canvas.worker.consumer import maintenance
+from canvas.worker.consumer.maintenance import ChildDuties, Duties
 
 COUNTED = ("next_due", "promote", "reap")
 
@@ -14,7 +14,7 @@ COUNTED = ("next_due", "promote", "reap")
 @pytest.fixture
 def clock(monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(upkeep.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(maintenance.time, "monotonic", lambda: now[0])
     return now
 
 

@@ -5,10 +5,10 @@ import pytest
 
 from canvas import Canvas, Workflow, chain, group, workflow
 from canvas.errors import CompositionError
-from canvas.graph.dag import resumed, run_nodes
-from canvas.graph.embed import Embedding
-from canvas.graph.wireform import estimated_bytes
-from canvas.model.run import Given, Out, Place, bound, picked, task_id_of
+from canvas.graph.celery_form import Embedding
+from canvas.graph.run_nodes import resumed, run_nodes
+from canvas.graph.wire_signature import estimated_bytes
+from canvas.model.workflow_run import Given, Out, Place, bound, picked, task_id_of
 from canvas.workflows.preview import preview
 
 

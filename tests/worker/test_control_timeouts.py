@@ -6,7 +6,7 @@ import time
 import pytest
 
 from canvas.testing.contract import eventually
-from canvas.worker.answers import broker
+from canvas.worker.control.replies import broker
 from tests.support.apps import make
 from tests.support.processes import members
 from tests.worker.commands import start, task

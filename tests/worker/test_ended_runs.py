@@ -2,7 +2,7 @@
 
 import pytest
 
-import canvas.runs
+import canvas.workflows.store
 from canvas import Workflow
 from canvas.model.record import Record
 from canvas.model.settlement import ABANDONED_AFTER
@@ -17,7 +17,7 @@ KEPT = 300
 
 @pytest.fixture
 def at_once(monkeypatch):
-    monkeypatch.setattr(canvas.runs, "_SETTLED_AFTER", 0.0)
+    monkeypatch.setattr(canvas.workflows.store, "_SETTLED_AFTER", 0.0)
 
 
 @pytest.fixture

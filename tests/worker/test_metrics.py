@@ -127,14 +127,14 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-import canvas, canvas.otel
+import canvas, canvas.integrations.opentelemetry
 from canvas.worker.node import plan_node
 from canvas.worker.process import WorkerProcess, new_worker_id
 import threading
 
 exporter, provider = InMemorySpanExporter(), TracerProvider()
 provider.add_span_processor(SimpleSpanProcessor(exporter))
-end = canvas.otel.instrument(provider)
+end = canvas.integrations.opentelemetry.instrument(provider)
 app = canvas.Canvas("otel", broker="memory://otel", backend="memory://otel")
 add = app.task(name="add")(lambda x, y: x + y)
 

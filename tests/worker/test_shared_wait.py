@@ -5,8 +5,8 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 import pytest
 
 from canvas.testing.contract import eventually
-from canvas.worker.board import Board
-from canvas.worker.shared_wait import SharedWait
+from canvas.worker.consumer.shared_wait import SharedWait
+from canvas.worker.pools.shared_memory import Board
 from tests.worker.commands import task
 
 NODE = "node"

@@ -8,7 +8,7 @@ import pytest
 from canvas import Canvas, chain, chord, group
 from canvas.errors import ConfigurationError, SignatureError
 from canvas.testing.contract import eventually
-from canvas.wire import message as wire
+from canvas.wire import task_message as wire
 from canvas.wire.signing import UNSIGNED, Signer, signer
 from tests.support.apps import make
 from tests.worker.commands import named, start, task

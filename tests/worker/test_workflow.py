@@ -16,7 +16,7 @@ from canvas.errors import (
     UpstreamFailed,
     WorkflowFailed,
 )
-from canvas.model.run import Out, RunNode
+from canvas.model.workflow_run import Out, RunNode
 from canvas.testing.contract import eventually
 from canvas.workflows.status import ancestors
 from tests.support.apps import make

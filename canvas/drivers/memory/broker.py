@@ -7,12 +7,12 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 from canvas.drivers.base import ORPHANS_AGAIN, Beat, Binding, DeadLetter, Delays, Lease, Scheduled, Totals
-from canvas.drivers.memory.inbox import MemoryInbox
+from canvas.drivers.memory.bus import MemoryInbox
 from canvas.drivers.memory.store import Memory
 from canvas.drivers.priority import STEPS, priority_of
 from canvas.model.message import Delivery, Publish
 from canvas.model.settlement import Deferral, Lock, Orphan, Settlement, Verdict
-from canvas.wire.message import put_back
+from canvas.wire.task_message import put_back
 
 
 class MemoryBroker:

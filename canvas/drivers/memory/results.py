@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from queue import Empty, SimpleQueue
 
+from canvas.drivers.async_watch import QueuedWatch
 from canvas.drivers.memory.store import Kept, Memory, alive
-from canvas.drivers.queued import QueuedWatch
 from canvas.model.settlement import Join, Keep, Part, Ready, Store
 
 

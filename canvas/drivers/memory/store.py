@@ -9,11 +9,11 @@ from itertools import count
 from typing import NamedTuple
 
 from canvas.drivers.base import Binding, DeadLetter
-from canvas.drivers.memory.inbox import MemoryInbox
+from canvas.drivers.memory.bus import MemoryInbox
 from canvas.drivers.priority import priority_of, step_of
 from canvas.model.message import Publish
 from canvas.model.settlement import Join, Lock, Part, Ready, Store
-from canvas.wire.message import losses, redelivered
+from canvas.wire.task_message import losses, redelivered
 
 Clock = Callable[[], float]
 

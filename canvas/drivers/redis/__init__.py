@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from canvas.drivers.base import Driver
-from canvas.drivers.fallback import Stepwise
 from canvas.drivers.redis.broker import RedisBroker
-from canvas.drivers.redis.completer import RedisCompleter
-from canvas.drivers.redis.link import Link
+from canvas.drivers.redis.connection.client import Link
 from canvas.drivers.redis.results import RedisResults
+from canvas.drivers.redis.settler import RedisCompleter
 from canvas.drivers.redis.url import parse
+from canvas.drivers.two_step import Stepwise
 
 
 def open_broker(url: str, options: Mapping[str, Any]) -> RedisBroker:

@@ -5,8 +5,8 @@ import time
 from collections.abc import Sequence
 
 from canvas.drivers.base import Binding
+from canvas.drivers.redis.connection.client import Link
 from canvas.drivers.redis.keys import BrokerKeys
-from canvas.drivers.redis.link import Link
 
 _FRESH_FOR = 5.0
 

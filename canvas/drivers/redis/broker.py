@@ -11,13 +11,15 @@ from typing import Any, TypeAlias
 import msgpack
 
 from canvas.drivers.base import Beat, Binding, DeadLetter, Delays, Lease, Scheduled, Totals
-from canvas.drivers.redis.answers import accepted, text, verdict_of, with_refused
 from canvas.drivers.redis.bindings import Bindings
-from canvas.drivers.redis.guards import Guards
-from canvas.drivers.redis.inbox import ReplyQueue, Subscription, reply_queue, subscribed
+from canvas.drivers.redis.bus import ReplyQueue, Subscription, reply_queue, subscribed
+from canvas.drivers.redis.connection.client import Link
+from canvas.drivers.redis.idempotent_calls import Guards
 from canvas.drivers.redis.keys import BrokerKeys
-from canvas.drivers.redis.link import Link
-from canvas.drivers.redis.packing import (
+from canvas.drivers.redis.lease_recovery import STARTED_FOR, Restore
+from canvas.drivers.redis.limiter import Turns
+from canvas.drivers.redis.queue_wait import Waiting
+from canvas.drivers.redis.scripts.arguments import (
     DEAD_LETTERS_KEPT,
     NOTHING,
     PUSHED_AT_ONCE,
@@ -27,10 +29,8 @@ from canvas.drivers.redis.packing import (
     pack_each,
     worker_of_tag,
 )
-from canvas.drivers.redis.restore import STARTED_FOR, Restore
-from canvas.drivers.redis.sources import Carried, Sources
-from canvas.drivers.redis.turns import Turns
-from canvas.drivers.redis.waiting import Waiting
+from canvas.drivers.redis.scripts.passthrough import Carried, Sources
+from canvas.drivers.redis.scripts.replies import accepted, text, verdict_of, with_refused
 from canvas.errors import ConfigurationError
 from canvas.model.message import Delivery, Publish
 from canvas.model.settlement import Deferral, Lock, Orphan, Settlement, Verdict

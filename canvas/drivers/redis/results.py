@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from canvas.drivers.redis.answers import accepted, ready_of
+from canvas.drivers.redis.connection.client import Link
 from canvas.drivers.redis.keys import BrokerKeys, ResultKeys
-from canvas.drivers.redis.link import Link
-from canvas.drivers.redis.packing import Packing, pack
-from canvas.drivers.redis.watch import Watching
+from canvas.drivers.redis.result_watch import Watching
+from canvas.drivers.redis.scripts.arguments import Packing, pack
+from canvas.drivers.redis.scripts.replies import accepted, ready_of
 from canvas.model.settlement import Join, Keep, Part, Ready, Store
 
 _RENEWED_AT_ONCE = 250

@@ -9,7 +9,7 @@ from typing import Any, Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from canvas.errors import ConfigurationError
-from canvas.model.addresses import masked_url, split_urls
+from canvas.masking import masked_url, split_urls
 
 SCHEMES = ("redis", "rediss", "redis+socket", "unix", "sentinel")
 _CONNECTION = ("socket_timeout", "socket_connect_timeout", "socket_keepalive", "socket_keepalive_options",

@@ -1,0 +1,1 @@
+"""The object users hold: settings, tasks, services; and what registers on it."""

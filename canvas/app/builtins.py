@@ -1,0 +1,88 @@
+"""The tasks that every worker has, under Celery's names (SEMANTICS.md M1–M5, DESIGN: identity parts)."""
+
+from collections.abc import Coroutine, Iterable, Mapping
+from inspect import iscoroutinefunction
+from typing import TYPE_CHECKING, Any
+
+from canvas.context import current_request
+from canvas.model.message import Message
+from canvas.model.workflow_run import CANCEL
+from canvas.primitives.mapping import chunks
+from canvas.primitives.signature import maybe_signature
+from canvas.task.task import Task
+
+if TYPE_CHECKING:
+    from canvas.app.application import Canvas
+
+
+MAPS = ("celery.map", "celery.starmap")
+
+
+def accumulate(self: Task[Any], *args: Any, **kwargs: Any) -> Any:
+    """Give back the arguments, or with ``index`` the one at that place."""
+    index = kwargs.get("index")
+    return args[index] if index is not None else args
+
+
+def xmap(self: Task[Any], task: Any, it: Any) -> Any:
+    """``[task(item) for item in it]``; of a coroutine task, a coroutine that gives it."""
+    function = _mapped(self.app, task)
+    if iscoroutinefunction(function.run):
+        return _await_each(function(item) for item in it)
+    return [function(item) for item in it]
+
+
+def xstarmap(self: Task[Any], task: Any, it: Any) -> Any:
+    """``[task(*item) for item in it]``; of a coroutine task, a coroutine that gives it."""
+    function = _mapped(self.app, task)
+    if iscoroutinefunction(function.run):
+        return _await_each(function(*item) for item in it)
+    return [function(*item) for item in it]
+
+
+def _mapped(app: "Canvas", task: Any) -> Any:
+    """The app's task that a map calls. Raises NotRegistered."""
+    return app.tasks[maybe_signature(task, app).task]
+
+
+async def _await_each(calls: Iterable[Coroutine[Any, Any, Any]]) -> list[Any]:
+    return [await call for call in calls]
+
+
+def maps_coroutine(app: "Canvas", message: Message) -> bool:
+    """Whether a message calls a map of a coroutine task that is registered in ``app``."""
+    if message.task not in MAPS:
+        return False
+    mapped = message.kwargs.get("task")
+    task = app.tasks.get(str(mapped.get("task"))) if isinstance(mapped, Mapping) else None
+    return task is not None and iscoroutinefunction(task.run)
+
+
+def spread_chunks(self: Task[Any], task: Any, it: Any, n: int) -> Any:
+    """Send the chunks as a group, or run them if this runs eagerly; the value is the group's result in tuple form."""
+    pieces = chunks(maybe_signature(task, self.app), it, n, app=self.app)
+    request = current_request()
+    return pieces.apply() if request is not None and request.is_eager else pieces()
+
+
+def backend_cleanup(self: Task[Any]) -> None:
+    """Delete expired results, where the store does not do it by itself."""
+    self.backend.cleanup()
+
+
+def cancel_run(self: Task[Any], run: str, attempt: int) -> str:
+    """Cancel a workflow's run that is over its time."""
+    from canvas.workflows.run import end_overdue
+
+    return end_overdue(self.app, run, attempt)
+
+
+def register(app: "Canvas") -> None:
+    """Give ``app`` the built-in tasks."""
+    options: dict[str, Any] = {"shared": False, "lazy": False, "base": Task}
+    app.task(name="celery.accumulate", bind=True, **options)(accumulate)
+    app.task(name="celery.map", bind=True, **options)(xmap)
+    app.task(name="celery.starmap", bind=True, **options)(xstarmap)
+    app.task(name="celery.chunks", bind=True, **options)(spread_chunks)
+    app.task(name=CANCEL, bind=True, **options)(cancel_run)
+    app.task(name="celery.backend_cleanup", bind=True, **options)(backend_cleanup)

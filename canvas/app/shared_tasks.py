@@ -1,0 +1,122 @@
+"""``@shared_task``: tasks of every app, for code that does not know which app will use it."""
+
+from collections.abc import Callable
+from functools import cache
+from inspect import Signature, signature
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+from canvas.app.task_names import task_name
+from canvas.context import current_app, current_task_named, has_current_app
+from canvas.primitives.misuse import refuse_pipe
+
+if TYPE_CHECKING:
+    from canvas.app.application import Canvas
+
+_definitions: list[tuple[Callable[..., Any], dict[str, Any]]] = []
+_apps: "WeakSet[Canvas]" = WeakSet()
+_stand_in: "Callable[[], Canvas]"
+"""Gives the app of calls in this process while there is no other."""
+
+
+class SharedTask:
+    """Stands for the current app's task of one function."""
+
+    def __init__(self, function: Callable[..., Any], options: dict[str, Any]) -> None:
+        copied = {name: getattr(function, name) for name in ("__doc__", "__module__", "__name__", "__qualname__")}
+        for name, value in {**copied, "__wrapped__": function, "_options": options}.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def __signature__(self) -> Signature:
+        whole = signature(self.__wrapped__)
+        bound = self._options.get("bind", False)
+        return whole.replace(parameters=list(whole.parameters.values())[1:]) if bound else whole
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        return type(self._task()) if has_current_app() else SharedTask
+
+    @property
+    def __dict__(self) -> dict[str, Any]:  # type: ignore[override]
+        """The task's own: what patches an attribute looks there for what to put back."""
+        return self._task().__dict__ if has_current_app() else {}
+
+    @property
+    def name(self) -> str:
+        """As the current app names it: what is defined in ``__main__`` is named after the app."""
+        return self._name_in(current_app() if has_current_app() else None)
+
+    def _name_in(self, app: Any) -> str:
+        function = self.__wrapped__
+        return self._options.get("name") or task_name(app.main if app else None, function.__name__, function.__module__)
+
+    def _task(self) -> Any:
+        app = current_app() if has_current_app() else _stand_in()
+        return app.tasks[self._name_in(app)]
+
+    def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith("_") and not has_current_app():
+            raise AttributeError(f"{self!r} has no attribute {attribute!r}")
+        return getattr(self._task(), attribute)
+
+    def __setattr__(self, attribute: str, value: Any) -> None:
+        setattr(self._task(), attribute, value)
+
+    def __delattr__(self, attribute: str) -> None:
+        delattr(self._task(), attribute)
+
+    def __dir__(self) -> list[str]:
+        return dir(self._task())
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._task()(*args, **kwargs)
+
+    def __or__(self, other: Any) -> Any:
+        refuse_pipe(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or bool(self._task() == other)
+
+    def __hash__(self) -> int:
+        return hash(self._task())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return current_task_named, (self.name,)
+
+    def __repr__(self) -> str:
+        return f"<@task: {self.name} (shared)>"
+
+
+def shared_task(*args: Any, **options: Any) -> Any:
+    """``@shared_task`` or ``@shared_task(options)``: the function becomes a task of every app, past and to come."""
+
+    def make(function: Callable[..., Any]) -> SharedTask:
+        remember(function, options)
+        for app in list(_apps):
+            app._task_from_fun(function, **options)
+        return SharedTask(function, options)
+
+    if len(args) == 1 and callable(args[0]):
+        return make(args[0])
+    if args:
+        raise TypeError(f"@shared_task takes a function or keyword options; got {args!r:.100}")
+    return make
+
+
+def stand_in(make: "Callable[[], Canvas]") -> None:
+    """``make`` gives an app for tasks that are called, in this process, before there is one."""
+    global _stand_in
+    _stand_in = cache(make)
+
+
+def remember(function: Callable[..., Any], options: dict[str, Any]) -> None:
+    """Give the task to every app made from now on."""
+    _definitions.append((function, dict(options)))
+
+
+def adopt(app: "Canvas") -> None:
+    """Give ``app`` every shared task there is, and those to come."""
+    _apps.add(app)
+    for function, options in _definitions:
+        app._task_from_fun(function, **options)

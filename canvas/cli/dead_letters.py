@@ -1,0 +1,126 @@
+"""``canvas dead``: the messages that no worker could run, and what becomes of them."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from canvas.drivers.base import DeadLetter
+from canvas.errors import CanvasError
+from canvas.text import short_repr
+from canvas.wire import task_message as wire
+
+_queue = click.option("-Q", "--queue", help="The queue they died in; the app's default without it.")
+_all = click.option("--all", "everything", is_flag=True, help="All of the queue's.")
+
+
+@click.group(short_help="Look at dead letters, run them again, delete them.")
+def dead() -> None:
+    """Messages that no worker could run: look at them, run them again, delete them.
+
+    They are known by their task's id, or by their number in the list.
+    """
+
+
+@dead.command("list")
+@_queue
+@click.option("-j", "--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.pass_obj
+def list_letters(obj: Any, /, queue: str | None, as_json: bool) -> None:
+    """List them, oldest first, with the reason."""
+    _, letters = _letters(obj, queue)
+    for number, letter in enumerate(letters, 1):
+        facts = _facts(number, letter)
+        if as_json:
+            click.echo(json.dumps(facts))
+        else:
+            click.echo(f"{number:>3}  {facts['time']}  {facts['task'] or '?'}[{facts['id'] or '?'}]  {letter.reason}")
+
+
+@dead.command()
+@click.argument("which")
+@_queue
+@click.pass_obj
+def show(obj: Any, /, which: str, queue: str | None) -> None:
+    """Print one: its facts, its arguments, and the message as it is stored."""
+    _, letters = _letters(obj, queue)
+    for number, letter in _chosen(letters, (which,), everything=False):
+        for name, value in _facts(number, letter).items():
+            click.echo(f"{name + ':':<8} {value}")
+        try:
+            message = wire.decode(letter.payload, accept=obj.app.accept_content, signer=obj.app.signer)
+        except CanvasError as exc:
+            click.echo(f"body:    cannot be read: {exc}")
+        else:
+            click.echo(f"args:    {short_repr(message.args)}\nkwargs:  {short_repr(message.kwargs)}")
+        click.echo(f"\nmessage: {letter.payload.decode('utf-8', 'backslashreplace')}")
+
+
+@dead.command()
+@click.argument("which", nargs=-1)
+@_queue
+@_all
+@click.pass_obj
+def retry(obj: Any, /, which: tuple[str, ...], queue: str | None, everything: bool) -> None:
+    """Put messages back into their queue; each runs once more."""
+    app = obj.app
+
+    def revive(name: str, letter: DeadLetter) -> bool:
+        payload = letter.payload
+        if wire.peek_id(payload):
+            payload = wire.redelivered(payload, canvas_deliveries=1, canvas_unknown=0)
+        return bool(app.driver.broker.revive(name, letter, payload))
+
+    _each(obj, queue, which, everything, revive, "put back")
+
+
+@dead.command()
+@click.argument("which", nargs=-1)
+@_queue
+@_all
+@click.pass_obj
+def drop(obj: Any, /, which: tuple[str, ...], queue: str | None, everything: bool) -> None:
+    """Delete them."""
+    _each(obj, queue, which, everything, obj.app.driver.broker.drop_dead, "deleted")
+
+
+def _each(
+    obj: Any,
+    queue: str | None,
+    which: tuple[str, ...],
+    everything: bool,
+    act: Callable[[str, DeadLetter], bool],
+    done: str,
+) -> None:
+    name, letters = _letters(obj, queue)
+    if not which and not everything:
+        raise click.UsageError("which? Name task ids or numbers, or say --all")
+    count = sum(act(name, letter) for _, letter in _chosen(letters, which, everything))
+    click.echo(f"{count} {done}")
+
+
+def _letters(obj: Any, queue: str | None) -> tuple[str, list[DeadLetter]]:
+    name = queue or obj.app.conf.task_default_queue
+    return name, obj.app.driver.broker.dead(name)
+
+
+def _chosen(letters: list[DeadLetter], which: tuple[str, ...], everything: bool) -> list[tuple[int, DeadLetter]]:
+    numbered = list(enumerate(letters, 1))
+    if everything:
+        return numbered
+    found = []
+    for name in which:
+        matching = [(n, letter) for n, letter in numbered if name in (str(n), wire.peek_id(letter.payload))]
+        if not matching:
+            raise click.UsageError(f"no dead letter {name!r}: there are {len(letters)} in this queue")
+        found += [one for one in matching if one not in found]
+    return found
+
+
+def _facts(number: int, letter: DeadLetter) -> dict[str, Any]:
+    headers = wire.headers_of(letter.payload)
+    when = datetime.fromtimestamp(letter.time, UTC).isoformat(timespec="seconds")
+    about = {"number": number, "time": when, "reason": letter.reason, "bytes": len(letter.payload)}
+    return {**about, "id": headers.get("id"), "task": headers.get("task")}

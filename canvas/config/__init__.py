@@ -1,0 +1,1 @@
+"""Settings: names, kinds, defaults, and where their values come from."""

@@ -1,0 +1,406 @@
+"""Settings: Celery's lower-case names, and the upper-case ones they had before, checked as they come in, with a word on
+where a wrong one came from.
+
+Later sources win: defaults, the configuration object, the environment (``CANVAS_…``), keyword arguments and assignment.
+``CELERY_BROKER_URL``, ``CELERY_BROKER_READ_URL``, ``CELERY_BROKER_WRITE_URL`` and ``CELERY_RESULT_BACKEND`` in the
+environment win over all of these, as in Celery, which reads no other setting from there.
+"""
+
+import importlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import ModuleType
+from typing import Any
+
+from canvas.config.kinds import WRONG, checked, expected, parsed
+from canvas.config.settings import SETTINGS
+from canvas.errors import InvalidSetting, NoSetting, UnknownSetting
+from canvas.masking import masked_url
+from canvas.producer.routing import Router
+from canvas.task.call_check import warn_caller
+
+_OLD = {setting.old: name for name, setting in SETTINGS.items() if setting.old}
+_OLD.update({name.upper(): name for name in SETTINGS if name.startswith("broker_")})
+_OLD_NAMES = {name: old for old, name in _OLD.items()}
+_OF_CELERY = ("broker_url", *(f"broker_{way}_url" for way in ("read", "write")), "result_backend")
+"""Settings that Celery reads from the environment, after ``CELERY_``."""
+_OF_THE_COMMAND = frozenset({"app", "workdir", "no_color", "log_level"})
+"""Names after ``CANVAS_`` that the command line reads."""
+_LINKS = ("tcp://", "udp://")
+"""What Kubernetes puts into ``<SERVICE>_PORT`` of each service."""
+_SECRET = ("password", "secret", "token", "security_key", "access_key", "signing_key")
+_LIKE = 0.85
+"""How much a name resembles a setting's (difflib's ratio) to be taken for a slip of it."""
+
+
+class Config:
+    """The settings of an app, as attributes and as items; assign to change them.
+
+    A name that is not a setting's is kept, and can be read. One that resembles a setting's gives a warning that names
+    both. With ``strict_settings`` both are errors. Raises UnknownSetting, and InvalidSetting for a value of a wrong
+    kind.
+    """
+
+    def __init__(self) -> None:
+        for name, setting in SETTINGS.items():
+            default = setting.default
+            self.__dict__[name] = default.copy() if isinstance(default, dict | list) else default
+        own: dict[str, Any] = {"_given": {}, "_assigned": {}, "_before": {}, "_others": {}, "_pinned": {}}
+        self.__dict__.update(own, _prefix="", _source=None, _changed=_ignored)
+
+    @classmethod
+    def load(
+        cls,
+        *,
+        obj: Any = None,
+        namespace: str | None = None,
+        environ: Mapping[str, str] | None = None,
+        overrides: Mapping[str, Any] | None = None,
+    ) -> "Config":
+        """Settings from all sources; ``environ`` is read only when given."""
+        conf = cls()
+        environ, overrides = environ or {}, overrides or {}
+        obj = imported(obj) if isinstance(obj, str) else obj
+        prefix = _prefix(namespace)
+        from_object = _from_object(obj, prefix) if obj is not None else {}
+        from_environment = _from_environment(environ)
+        conf.__dict__.update(_prefix=prefix, _source=obj)
+        for found in (from_object, from_environment, overrides):
+            if "strict_settings" in found:
+                conf._set("strict_settings", found["strict_settings"], "the configuration")
+        conf._check_variables(environ)
+        for name, value in from_object.items():
+            if name in SETTINGS or name in _OLD or prefix or isinstance(obj, Mapping):
+                conf._set(name, value, "the configuration object")
+            else:
+                conf._set_of_module(name, value)
+        for name, value in from_environment.items():
+            conf._set(name, value, f"environment variable CANVAS_{name.upper()}")
+        for name, value in overrides.items():
+            conf._set(name, value, "a keyword argument")
+        for name in _OF_CELERY:
+            if environ.get(f"CELERY_{name.upper()}"):
+                conf.pin(name, environ[f"CELERY_{name.upper()}"])
+        return conf
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy has: the settings, and neither their app nor the object that they came from."""
+        return {**self.__dict__, "_changed": _ignored, "_source": None}
+
+    # -- setting
+
+    def bind_to(self, changed: Callable[[str], None]) -> None:
+        """Call ``changed`` with the name of each setting that is set from now on."""
+        self.__dict__["_changed"] = changed
+
+    def _set(self, name: str, value: Any, source: str) -> None:
+        name = self._named(name)
+        setting = SETTINGS.get(name)
+        if setting is None:
+            self._keep(name, value, source, _nearest(name.lower()))
+            return
+        kept = checked(setting.kind, value)
+        if kept is WRONG:
+            raise InvalidSetting(f"{_wrong(name, value)} from {source}{_nearest_zone(name, value)}")
+        kept = self._pinned.get(name, kept)
+        self.__dict__[name] = kept
+        self._given[name] = kept
+        self._changed(name)
+
+    def _keep(self, name: str, value: Any, source: str, near: str | None) -> None:
+        """Keep what is not a setting, unless settings are strict."""
+        hint = f"; did you mean {near}?" if near else ""
+        if self.__dict__["strict_settings"]:
+            raise UnknownSetting(f"unknown setting {name!r} from {source}{hint or _hint(name)}")
+        if near:
+            warn_caller(f"unknown setting {name!r} from {source}{hint} It is kept, and has no effect")
+        self._others[name] = value
+
+    def _set_of_module(self, name: str, value: Any) -> None:
+        """A module also has imports, functions and classes; a misspelt setting is none of these."""
+        if isinstance(value, ModuleType | type) or callable(value):
+            return
+        near = _nearest(name, _OLD) if name.isupper() else _nearest(name)
+        if near:
+            self._keep(name, value, "the configuration object", near)
+        else:
+            self._others[name] = value
+
+    def _assign(self, name: str, value: Any, source: str) -> None:
+        name = self._named(name)
+        before = self._others.get(name, WRONG) if name not in SETTINGS else self.__dict__[name]
+        self._set(name, value, source)
+        self._before.setdefault(name, (before, name in self._given and name not in self._assigned))
+        self._assigned[name] = value
+
+    def pin(self, name: str, value: Any) -> None:
+        """Set it, and keep it whatever is assigned later. Raises InvalidSetting."""
+        self._pinned.pop(name, None)
+        self._set(name, value, f"environment variable CELERY_{name.upper()}")
+        self._pinned[name] = self.__dict__[name]
+
+    def _check_variables(self, environ: Mapping[str, str]) -> None:
+        """Warn of variables that look like misspelt settings, and of settings whose text cannot be read."""
+        for variable, text in environ.items():
+            start = next((start for start in ("CANVAS_", "CELERY_") if variable.startswith(start)), None)
+            name = variable[len(start) :].lower() if start else ""
+            if not name or not text or text.startswith(_LINKS) or name in _OF_THE_COMMAND:
+                continue
+            if name not in SETTINGS:
+                near = _nearest(name, SETTINGS if start == "CANVAS_" else _OF_CELERY)
+                if near:
+                    self._slip(variable, f"{start}{near.upper()}")
+            elif start == "CANVAS_" and parsed(SETTINGS[name].kind, text) is WRONG:
+                warn_caller(f"{_wrong(name, text)} from environment variable {variable}, which is ignored")
+
+    def _slip(self, variable: str, near: str) -> None:
+        text = f"unknown setting from environment variable {variable}; did you mean {near}?"
+        if self.__dict__["strict_settings"]:
+            raise UnknownSetting(text)
+        warn_caller(f"{text} It is ignored")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._assign(name, value, "an assignment")
+
+    __setitem__ = __setattr__
+
+    def __delattr__(self, name: str) -> None:
+        """Take an assignment back. Raises NoSetting for what was not assigned."""
+        name = self._named(name)
+        if name not in self._before:
+            raise NoSetting(f"{name!r} was not assigned to app.conf")
+        (before, given), _ = self._before.pop(name), self._assigned.pop(name)
+        if name not in SETTINGS:
+            self._others.pop(name)
+            if before is not WRONG:
+                self._others[name] = before
+            return
+        self.__dict__[name] = before
+        self._given.pop(name)
+        if given:
+            self._given[name] = before
+        self._changed(name)
+
+    __delitem__ = __delattr__
+
+    # -- reading
+
+    def _named(self, name: str) -> str:
+        """The name of the setting that ``name``, maybe an old one or one with the namespace, stands for."""
+        if name in SETTINGS or name in self._others:
+            return name
+        if name in _OLD:
+            return _OLD[name]
+        if self._prefix:
+            short = (name[len(self._prefix) :] if name.startswith(self._prefix) else name).lower()
+            if short in SETTINGS or short in self._others:
+                return short
+        return name
+
+    def _find(self, name: str) -> Any:
+        """The value of a setting or of what was kept beside them; ``WRONG`` where there is none."""
+        name = self._named(name)
+        if name in SETTINGS:
+            return self.__dict__[name]
+        if name in self._others:
+            return self._others[name]
+        if self._source is None or name.startswith("_"):
+            return WRONG
+        if isinstance(self._source, Mapping):
+            return self._source.get(name, WRONG)
+        return getattr(self._source, name, WRONG)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        found = self._find(name)
+        if found is WRONG:
+            raise NoSetting(f"unknown setting {name!r} from app.conf{_hint(name)}")
+        return found
+
+    __getitem__ = __getattr__
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self._find(name) is not WRONG
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*SETTINGS, *self._others])
+
+    def __len__(self) -> int:
+        return len(SETTINGS) + len(self._others)
+
+    def keys(self) -> list[str]:
+        return list(self)
+
+    def values(self) -> list[Any]:
+        return [self._find(name) for name in self]
+
+    def items(self) -> list[tuple[str, Any]]:
+        return [(name, self._find(name)) for name in self]
+
+    def setdefault(self, name: str, default: Any = None) -> Any:
+        """A setting that was given; ``default``, and so it is from now on, for one that was not."""
+        name = self._named(name)
+        if name not in self._given and (name in SETTINGS or self._find(name) is WRONG):
+            self._assign(name, default, "setdefault()")
+        return self._find(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """A setting, or ``default`` for a name that is none."""
+        found = self._find(name)
+        return default if found is WRONG else found
+
+    def update(self, *sources: Mapping[str, Any] | Iterable[tuple[str, Any]], **settings: Any) -> None:
+        """Set many at once, from mappings or pairs."""
+        for source in (*sources, settings):
+            for name, value in dict(source).items():
+                self._assign(name, value, "update()")
+
+    def assigned(self) -> dict[str, Any]:
+        """What was assigned, as opposed to loaded."""
+        return dict(self._assigned)
+
+    def changed(self) -> dict[str, Any]:
+        """The settings that were given, as opposed to left at their defaults."""
+        return dict(self._given)
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """``changed()``, by Celery's name."""
+        return self.changed()
+
+    def table(self, with_defaults: bool = False, censored: bool = True) -> dict[str, Any]:
+        """Settings as a mapping; without ``censored`` with their secrets."""
+        found = {name: self.__dict__[name] for name in (SETTINGS if with_defaults else self._given)}
+        others = dict(self._others)
+        if censored:
+            found = {name: masked(name, value) for name, value in found.items()}
+            others = {n: "********" if v and _may_be_secret(n) else masked(n, v) for n, v in others.items()}
+        return {**found, **others}
+
+    def humanize(self, with_defaults: bool = False, censored: bool = True) -> str:
+        """A line for each setting."""
+        return "\n".join(f"{name}: {value!r}" for name, value in self.table(with_defaults, censored).items())
+
+    def as_dict(self) -> dict[str, Any]:
+        """All settings, with secrets masked."""
+        return self.table(with_defaults=True)
+
+    def router(self) -> Router:
+        """The routing table that these settings describe."""
+        return Router(
+            routes=self.task_routes,
+            queues=self.task_queues,
+            default_queue=self.task_default_queue,
+            default_exchange=self.task_default_exchange,
+            default_exchange_type=self.task_default_exchange_type,
+            default_routing_key=self.task_default_routing_key,
+            create_missing=self.task_create_missing_queues,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Config {self.table()!r}>"
+
+
+def _ignored(name: str) -> None:
+    pass
+
+
+def masked(name: str, value: Any) -> Any:
+    """A setting's value, fit to be shown."""
+    if value and _is_secret(name):
+        return "********"
+    if isinstance(value, Mapping):
+        return {key: masked(str(key), inner) for key, inner in value.items()}
+    if isinstance(value, str) and "://" in value:
+        return masked_url(value)
+    return value
+
+
+def _is_secret(name: str) -> bool:
+    return any(part in name.lower() for part in _SECRET)
+
+
+def _may_be_secret(name: str) -> bool:
+    """As Celery's HIDDEN_SETTINGS, for names of which nothing is known."""
+    return any(part in name.lower() for part in ("api", "token", "key", "secret", "pass", "signature", "database"))
+
+
+def _wrong(name: str, value: Any) -> str:
+    address = name.endswith(("_url", "_backend"))  # it may hold a password
+    shown = f"a value of type {type(value).__name__}" if _is_secret(name) or address else repr(value)[:100]
+    return f"{name}: expected {expected(SETTINGS[name].kind)}; got {shown}"
+
+
+def _nearest(name: str, known: Iterable[str] = (), like: float = _LIKE) -> str | None:
+    """The setting whose name ``name`` resembles, if one does."""
+    # Only wrong names need it.
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(name, list(known or SETTINGS), n=1, cutoff=like)), None)
+
+
+def _hint(name: str) -> str:
+    near = _nearest(name.lower(), like=0.6)
+    return f"; did you mean {near}?" if near else ""
+
+
+def _nearest_zone(name: str, value: Any) -> str:
+    if name != "timezone" or not isinstance(value, str):
+        return ""
+    # It reads a whole folder.
+    from zoneinfo import available_timezones
+
+    near = _nearest(value, available_timezones(), like=0.6)
+    return f"; did you mean {near}?" if near else ""
+
+
+# -- sources
+
+
+def _prefix(namespace: str | None) -> str:
+    return f"{namespace.rstrip('_')}_" if namespace else ""
+
+
+def _from_object(obj: Any, prefix: str) -> dict[str, Any]:
+    if isinstance(obj, Mapping):
+        found = {str(name): value for name, value in obj.items()}
+    else:
+        found = {name: getattr(obj, name) for name in dir(obj) if not name.startswith("_")}
+    return _of_namespace(found, prefix) if prefix else found
+
+
+def _of_namespace(found: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """What has the prefix, without it; and, where a setting has no name with it, its bare and its old name."""
+    named = {name[len(prefix) :].lower(): value for name, value in found.items() if name.startswith(prefix)}
+    settings = {name: value for name, value in named.items() if name in SETTINGS}
+    for name in SETTINGS:
+        other = next((one for one in (name, _OLD_NAMES.get(name)) if one in found), None)
+        if other is not None and name not in settings:
+            settings[name] = found[other]
+    old = {name[len(prefix) :].lower() for name in _OLD if name.startswith(prefix)}
+    return {**{name: value for name, value in named.items() if name not in old}, **settings}
+
+
+def imported(name: str) -> Any:
+    """What ``module:attribute`` or ``module.attribute`` names. Raises ImportError, AttributeError."""
+    module, _, attribute = name.partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+    except ModuleNotFoundError:
+        if attribute or "." not in module:
+            raise
+        module, _, attribute = module.rpartition(".")
+        found = importlib.import_module(module)
+    return getattr(found, attribute) if attribute else found
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    """The settings that ``CANVAS_…`` variables give. Others, and text that cannot be read, are left alone: a variable
+    of such a name may belong to another program, or come from Kubernetes."""
+    found = {}
+    for name, setting in SETTINGS.items():
+        text = environ.get(f"CANVAS_{name.upper()}")
+        value = parsed(setting.kind, text) if text else WRONG
+        if value is not WRONG:
+            found[name] = value
+    return found

@@ -1,0 +1,109 @@
+"""Celery's settings that have no effect here, and why: what an app sets of these is said when its worker starts."""
+
+from typing import Final
+
+from canvas.config.config import Config
+from canvas.config.settings import SETTINGS
+
+_ELSEWHERE = "results are kept in Redis"
+_AMQP = "it is for RabbitMQ"
+_ROOMS: Final = {
+    "arangodb": _ELSEWHERE,
+    "azureblockblob": _ELSEWHERE,
+    "cache": _ELSEWHERE,
+    "cassandra": _ELSEWHERE,
+    "cosmosdbsql": _ELSEWHERE,
+    "couchbase": _ELSEWHERE,
+    "database": _ELSEWHERE,
+    "elasticsearch": _ELSEWHERE,
+    "gcs": _ELSEWHERE,
+    "mongodb": _ELSEWHERE,
+    "s3": _ELSEWHERE,
+    "beat": "there is no beat; Celery's sends to canvas' workers too",
+    "security": "messages are signed by message_signing_keys",
+}
+"""By what a setting's name begins with."""
+_PATIENCE = "what the server does not answer is tried again, for ever in a worker"
+_POOL = "connections are opened as they are needed, and kept"
+_URL = "set broker_url"
+_COUNTED = "chords are counted in one step with the results, and waited for by nobody"
+_IN_REDIS = "on Redis there is nothing for it to limit"
+_LEASES = "leases do it: see worker_lease_ttl and task_max_deliveries"
+_OWN = "canvas has its own"
+_NAMES: Final = {
+    "enable_utc": "times are sent with their offset",
+    "broker_read_url": _URL,
+    "broker_write_url": _URL,
+    "broker_transport": _URL,
+    "broker_host": _URL,
+    "broker_port": _URL,
+    "broker_user": _URL,
+    "broker_password": _URL,
+    "broker_vhost": _URL,
+    "broker_channel_error_retry": _PATIENCE,
+    "broker_failover_strategy": "one server is used; for failover set a sentinel:// URL",
+    "broker_heartbeat": _AMQP,
+    "broker_heartbeat_checkrate": _AMQP,
+    "broker_login_method": _AMQP,
+    "broker_native_delayed_delivery_queue_type": _AMQP,
+    "broker_pool_limit": _POOL,
+    "broker_pool_acquire_timeout": _POOL,
+    "control_queue_ttl": _IN_REDIS,
+    "control_queue_expires": _IN_REDIS,
+    "control_queue_exclusive": _IN_REDIS,
+    "control_queue_durable": _IN_REDIS,
+    "event_queue_expires": _IN_REDIS,
+    "event_queue_ttl": _IN_REDIS,
+    "event_queue_prefix": _IN_REDIS,
+    "event_queue_exclusive": _IN_REDIS,
+    "event_queue_durable": _IN_REDIS,
+    "event_serializer": "events are sent as JSON",
+    "redis_db": "set result_backend",
+    "redis_host": "set result_backend",
+    "redis_port": "set result_backend",
+    "redis_username": "set result_backend",
+    "redis_password": "set result_backend",
+    "redis_retry_on_timeout": _PATIENCE,
+    "result_cache_max": "results are kept in their handles only",
+    "result_exchange": _ELSEWHERE,
+    "result_exchange_type": _ELSEWHERE,
+    "result_persistent": _ELSEWHERE,
+    "result_chord_retry_interval": _COUNTED,
+    "result_chord_join_timeout": _COUNTED,
+    "result_backend_always_retry": _PATIENCE,
+    "result_backend_max_retries": _PATIENCE,
+    "result_backend_base_sleep_between_retries_ms": _PATIENCE,
+    "result_backend_max_sleep_between_retries_ms": _PATIENCE,
+    "task_create_missing_queue_type": _AMQP,
+    "task_create_missing_queue_exchange_type": _AMQP,
+    "task_default_queue_type": _AMQP,
+    "task_queue_max_priority": _AMQP,
+    "worker_detect_quorum_queues": _AMQP,
+    "task_retry_on_worker_lost": _LEASES,
+    "worker_deduplicate_successful_tasks": _LEASES,
+    "worker_cancel_long_running_tasks_on_connection_loss": _LEASES,
+    "worker_lost_wait": _LEASES,
+    "worker_state_db": "what is revoked is kept in the broker",
+    "worker_eta_task_limit": "tasks for later wait in the broker",
+    "worker_enable_soft_shutdown_on_idle": "tasks for later wait in the broker",
+    "worker_enable_prefetch_count_reduction": "no more is held than a moment's work",
+    "task_remote_tracebacks": "a remote traceback comes as a note of the exception",
+    "worker_agent": _OWN,
+    "worker_autoscaler": _OWN,
+    "worker_consumer": _OWN,
+    "worker_timer": _OWN,
+    "worker_timer_precision": _OWN,
+    "worker_pool_putlocks": _OWN,
+    "worker_pool_start_method": "processes are forked",
+}
+
+
+def why_unused(name: str) -> str | None:
+    """Why a setting has no effect; ``None`` for one that has."""
+    return _NAMES.get(name) or _ROOMS.get(name.partition("_")[0])
+
+
+def unused(conf: Config) -> dict[str, str]:
+    """The settings that were given another value than Celery's default, and have no effect: why, by name."""
+    given = {name: value for name, value in conf.changed().items() if value != SETTINGS[name].default}
+    return {name: why for name in sorted(given) if (why := why_unused(name)) is not None}

@@ -1,0 +1,77 @@
+"""Broadcasts and replies, for remote control (PROTOCOL.md §1.8, §6)."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from canvas.drivers.redis.connection.client import Link
+from canvas.drivers.redis.connection.pubsub import Ear
+from canvas.drivers.redis.keys import BrokerKeys
+
+_AT_ONCE = 5.0
+"""Seconds that one wait on a subscription lasts at most, so that a connection which is cut off is noticed."""
+_LEAST = 0.01
+"""Seconds; BRPOP takes 0 for no limit."""
+
+
+class Subscription:
+    """The Inbox of a fanout exchange."""
+
+    def __init__(self, link: Link, ear: Ear) -> None:
+        self._link = link
+        self._ear = ear
+
+    def next(self, timeout: float) -> bytes | None:
+        deadline = time.monotonic() + timeout
+        while True:
+            with self._link.errors():
+                message = self._ear.next(min(deadline - time.monotonic(), _AT_ONCE))
+            if message is not None and message["type"] == "pmessage":
+                return message["data"]  # type: ignore[no-any-return]
+            if time.monotonic() >= deadline:
+                return None
+
+
+class ReplyQueue:
+    """The Inbox of a queue of one's own."""
+
+    def __init__(self, link: Link, key: str) -> None:
+        self._link = link
+        self._key = key
+
+    def next(self, timeout: float) -> bytes | None:
+        deadline = time.monotonic() + timeout
+        while True:
+            left = max(deadline - time.monotonic(), _LEAST)
+            found = self._link.command("BRPOP", self._key, min(left, self._link.blocks_for))
+            if found:
+                return found[1]  # type: ignore[no-any-return]
+            if time.monotonic() >= deadline:
+                return None
+
+
+@contextmanager
+def subscribed(link: Link, channel: str) -> Iterator[Subscription]:
+    """Subscribed to a channel, or a pattern of channels, when the block begins."""
+    ear = link.pubsub()
+    try:
+        with link.errors():
+            ear.pubsub.psubscribe(channel)
+            while (answer := ear.next(5)) is not None and answer["type"] != "psubscribe":
+                continue
+        yield Subscription(link, ear)
+    finally:
+        ear.close()
+
+
+@contextmanager
+def reply_queue(link: Link, keys: BrokerKeys, exchange: str, routing_key: str) -> Iterator[ReplyQueue]:
+    """A queue named as kombu names those of replies."""
+    name = f"{routing_key}.{exchange}"
+    member = keys.sep.join((routing_key, "", name))
+    link.command("SADD", keys.binding(exchange), member)
+    try:
+        yield ReplyQueue(link, keys.queue_list(name, 0))
+    finally:
+        commands = [("SREM", keys.binding(exchange), member), ("DEL", *keys.queue_lists(name))]
+        link.pipeline(commands, transaction=True)

@@ -1,0 +1,1 @@
+"""Connections to a Redis server: commands, subscriptions, event loops, forks."""

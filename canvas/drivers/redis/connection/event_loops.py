@@ -1,0 +1,54 @@
+"""The clients of event loops: each loop has connections of its own, which are closed with it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+from canvas.drivers.redis.connection.sockets import close_sockets
+
+
+class LoopClients:
+    """A client for calls that are repeated, and one for those that are not, on each event loop."""
+
+    def __init__(self, make: Callable[[bool], Any]) -> None:
+        """``make(patient)`` gives a client for the running event loop."""
+        self._make = make
+        self._known: dict[asyncio.AbstractEventLoop, tuple[dict[bool, Any], AsyncIterator[None]]] = {}
+
+    def client(self, patient: bool) -> Any:
+        """The client of the running event loop; the impatient one does not repeat anything by itself."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._known:
+            self._leave_closed_loops()
+            clients: dict[bool, Any] = {}
+            closing = self._closed_with_its_loop(clients)
+            # An event loop knows, and closes at its own end, the generators that were begun on it. Nothing waits here.
+            step: Any = closing.__anext__()
+            with suppress(StopIteration):
+                step.send(None)
+            self._known[loop] = clients, closing
+        clients, _ = self._known[loop]
+        if patient not in clients:
+            clients[patient] = self._make(patient)
+        return clients[patient]
+
+    def every(self) -> Iterator[Any]:
+        """The clients of all loops."""
+        for clients, _ in list(self._known.values()):
+            yield from clients.values()
+
+    def _leave_closed_loops(self) -> None:
+        """Close the connections of event loops that were closed without ``shutdown_asyncgens()``."""
+        for loop in [loop for loop in list(self._known) if loop.is_closed()]:
+            clients, _ = self._known.pop(loop)
+            close_sockets(clients.values())
+
+    async def _closed_with_its_loop(self, clients: dict[bool, Any]) -> AsyncIterator[None]:
+        """Closes an event loop's clients when the loop ends."""
+        try:
+            yield
+        finally:
+            self._known.pop(asyncio.get_running_loop(), None)
+            for client in clients.values():
+                await client.aclose()

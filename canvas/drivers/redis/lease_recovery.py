@@ -1,0 +1,234 @@
+"""Giving leases back: by their holder, for a dead worker, and for Celery's dead workers (PROTOCOL.md §1.4, §1.5)."""
+
+import json
+import time
+from collections.abc import Collection, Sequence
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+
+from canvas.drivers.base import ORPHANS_AGAIN
+from canvas.drivers.priority import priority_of
+from canvas.drivers.redis.bindings import Bindings
+from canvas.drivers.redis.connection.client import Link
+from canvas.drivers.redis.keys import BrokerKeys
+from canvas.drivers.redis.scripts.arguments import pack, worker_of_tag
+from canvas.model.message import Delivery
+from canvas.model.settlement import Orphan
+from canvas.wire.task_message import losses, redelivered
+
+_AT_ONCE = 500
+_REAPER_TTL = 1_000
+"""Milliseconds. Two at once only do the work twice; one that was killed over it keeps all others from it."""
+_VISIBILITY_SWEEP_EVERY = 60.0
+_MUTEX_TTL = 300_000
+_FORGOTTEN_AFTER = 120.0
+"""Seconds. Every worker that lives registers itself with each heartbeat."""
+_BEGUN_FOR = 86_400
+_MAY_COME_BACK = 60.0
+_MISSED_FOR = 3.0
+"""Seconds. A worker that lives tries each second to reach a server that was away."""
+STARTED_FOR = 7 * 86_400
+"""Seconds for which it is known that a message had started."""
+
+
+class Restore:
+    """Moves messages from ``unacked`` back to the heads of their lists."""
+
+    def __init__(self, link: Link, keys: BrokerKeys, bindings: Bindings, visibility_timeout: float) -> None:
+        self._link = link
+        self._bindings = bindings
+        self._keys = keys
+        self._visibility_timeout = visibility_timeout
+        self._next_sweep = time.monotonic() + _VISIBILITY_SWEEP_EVERY
+
+    def give(self, worker: str, given: Sequence[list[Any]]) -> int:
+        """Give back ``[tag, payload, list, …]`` leases; how many were still held."""
+        keys = self._keys
+        held = [keys.unacked, keys.unacked_index, keys.leases(worker), keys.begun(worker)]
+        return int(self._link.call("restore", held, [pack(list(given))]))
+
+    def tags(self, worker: str, tags: Sequence[str], count_delivery: bool = False) -> int:
+        """Give back leases by tag, in order, marked as delivered before."""
+        total = 0
+        started = {tag.decode() for tag in self._link.command("SMEMBERS", self._keys.started(worker))}
+        for start in range(0, len(tags), _AT_ONCE):
+            some = tags[start : start + _AT_ONCE]
+            stored = self._link.command("HMGET", self._keys.unacked, *some)
+            given = []
+            for tag, value in zip(some, stored, strict=True):
+                home = None if value is None else self._home(value, count_delivery, tag in started)
+                if home is not None:
+                    given.append([tag, *home])
+            if given:
+                total += self.give(worker, given)
+        return total
+
+    def unknown(self, worker: str, held: Collection[str]) -> int:
+        """Give back the leases of a worker that it does not know of."""
+        leased = {tag.decode() for tag in self._link.command("SMEMBERS", self._keys.leases(worker))}
+        return self.tags(worker, sorted(leased.difference(held), key=_number))
+
+    def worker(self, worker: str, count_delivery: bool, orphans_in: float = 0.0) -> int:
+        """Give back all that one worker held, and forget it; what it had begun is others' to settle, in so many
+        seconds."""
+        keys = self._keys
+        tags = sorted((tag.decode() for tag in self._link.command("SMEMBERS", keys.leases(worker))), key=_number)
+        total = self.tags(worker, tags, count_delivery)
+        registered = self._link.command("HGET", keys.workers, worker)
+        total += self.inbox(worker, json.loads(registered) if registered else ())
+        commands: list[Sequence[Any]] = [
+            ("DEL", keys.worker(worker), keys.leases(worker), keys.started(worker)),
+            ("HDEL", keys.workers, worker),
+            ("HDEL", keys.missing, worker),
+        ]
+        if self._link.command("EXISTS", keys.begun(worker)):
+            commands.append(("EXPIRE", keys.begun(worker), _BEGUN_FOR))
+            commands.append(("ZADD", keys.orphaned, self._link.time() + orphans_in, worker))
+        self._link.pipeline(commands, transaction=True)
+        return total
+
+    def inbox(self, worker: str, lists: Sequence[str]) -> int:
+        """Give back what waits of a worker moved aside from these lists; how many."""
+        total = 0
+        for key in lists:
+            while self._link.command("LMOVE", self._keys.inbox(worker, key), key, "LEFT", "RIGHT") is not None:
+                total += 1
+        return total
+
+    def orphans(self) -> list[Orphan]:
+        """What dead workers had begun; each for one caller, for a while."""
+        keys = self._keys
+        found = self._link.call("orphans", [keys.orphaned, keys.begun_prefix, keys.reasons], [ORPHANS_AGAIN])
+        orphans = []
+        for tag, record, reason in zip(found[::3], found[1::3], found[2::3], strict=True):
+            opened = _opened(record)
+            if opened is not None:
+                orphans.append(Orphan(Delivery(tag.decode(), *opened[1:]), reason.decode()))
+        return orphans
+
+    def leases(self, worker: str) -> list[Delivery]:
+        """What a worker holds, in the order of its leases."""
+        keys = self._keys
+        tags = sorted((tag.decode() for tag in self._link.command("SMEMBERS", keys.leases(worker))), key=_number)
+        records = self._link.command("HMGET", keys.unacked, *tags) if tags else []
+        found = [(tag, _opened(record)) for tag, record in zip(tags, records, strict=True) if record is not None]
+        return [Delivery(tag, *opened[1:]) for tag, opened in found if opened is not None]
+
+    def payload(self, tag: str) -> bytes | None:
+        keys = self._keys
+        held, begun = self._link.pipeline([("HGET", keys.unacked, tag), ("HGET", keys.begun(worker_of_tag(tag)), tag)])
+        opened = _opened(held or begun) if held or begun else None
+        return opened[2] if opened is not None else None
+
+    def condemn(self, tag: str, reason: str) -> bool:
+        """Make an orphan of a message at once."""
+        keys, worker = self._keys, worker_of_tag(tag)
+        held = [keys.unacked, keys.unacked_index, keys.leases(worker), keys.begun(worker)]
+        return bool(self._link.call("condemn", [*held, keys.orphaned, keys.reasons], [tag, worker, reason]))
+
+    def dead_workers(self) -> int:
+        """Give back what workers without a heartbeat held; one caller at a time."""
+        keys = self._keys
+        if time.monotonic() < self._next_sweep and self._all_live():
+            return 0
+        token = uuid4().hex
+        if not self._link.command("SET", keys.reaper, token, "NX", "PX", _REAPER_TTL):
+            return 0
+        total = 0
+        workers = [name.decode() for name in self._link.command("HKEYS", keys.workers)]
+        if workers:
+            alive = self._link.pipeline([("EXISTS", keys.worker(name)) for name in workers])
+            for name in self._missed([name for name, lives in zip(workers, alive, strict=True) if not lives]):
+                # Perhaps it was only out of reach, and settles what it has begun when it is back.
+                total += self.worker(name, count_delivery=True, orphans_in=_MAY_COME_BACK)
+        if time.monotonic() >= self._next_sweep:
+            self._next_sweep = time.monotonic() + _VISIBILITY_SWEEP_EVERY
+            total += self._beyond_visibility()
+        self._link.command("DEL", keys.reaper)
+        return total
+
+    def _all_live(self) -> bool:
+        keys = self._keys
+        workers = [name.decode() for name in self._link.command("HKEYS", keys.workers)]
+        lives = [keys.worker(name) for name in workers]
+        return not lives or int(self._link.command("EXISTS", *lives)) == len(lives)
+
+    def _missed(self, silent: list[str]) -> list[str]:
+        """Workers that have been without a heartbeat for some time: where the server was away, nobody's
+        heartbeat is left, and whoever is back first has not heard of the others."""
+        if not silent:
+            return []
+        keys, now = self._keys, self._link.time()
+        since = dict(zip(silent, self._link.command("HMGET", keys.missing, *silent), strict=True))
+        new = [name for name, first in since.items() if first is None]
+        if new:
+            note: list[Sequence[Any]] = [("HSETNX", keys.missing, name, now) for name in new]
+            registered = self._link.pipeline([*note, *(("HEXISTS", keys.workers, name) for name in new)])[len(new) :]
+            # Another process may have recovered a worker since the list was read: nothing else would delete this note.
+            gone = [name for name, known in zip(new, registered, strict=True) if not known]
+            if gone:
+                self._link.command("HDEL", keys.missing, *gone)
+        return [name for name, first in since.items() if first is not None and now - float(first) >= _MISSED_FOR]
+
+    def _beyond_visibility(self) -> int:
+        """What Celery's workers took and never acked, and leases of canvas' workers of which nothing else is known."""
+        keys = self._keys
+        token = uuid4().hex
+        if not self._link.command("SET", keys.unacked_mutex, token, "NX", "PX", _MUTEX_TTL):
+            return 0
+        now = self._link.time()
+        old = self._link.command("ZRANGE", keys.unacked_index, 0, now - self._visibility_timeout, "BYSCORE")
+        tags = [tag.decode() for tag in old if not tag.startswith(b"canvas:")]
+        tags += self._of_nobody(now - _FORGOTTEN_AFTER)
+        total = self.tags("", tags)
+        self._link.command("DEL", keys.unacked_mutex)
+        return total
+
+    def _of_nobody(self, limit: float) -> list[str]:
+        """Leases whose worker is not registered: the server forgot it, and it died before it beat again."""
+        keys = self._keys
+        old = self._link.command("ZRANGE", keys.unacked_index, 0, limit, "BYSCORE")
+        tags = [tag.decode() for tag in old if tag.startswith(b"canvas:")]
+        if not tags:
+            return []
+        workers = {name.decode() for name in self._link.command("HKEYS", keys.workers)}
+        return [tag for tag in tags if worker_of_tag(tag) not in workers]
+
+    def _home(self, value: bytes, count_delivery: bool, started: bool) -> list[Any] | None:
+        """An ``unacked`` record's envelope, marked as delivered before, and the lists it belongs into."""
+        opened = _opened(value)
+        if opened is None:
+            return None
+        exchange, key, envelope = opened
+        # Celery's workers write where a message was sent to, canvas' the queue it came from.
+        queues = self._bindings.queues(exchange, key) if exchange else [key]
+        extra = losses(envelope, started) if count_delivery else {}
+        step, marked = self._keys.step_of(priority_of(envelope)), redelivered(envelope, **extra)
+        return [marked, *(self._keys.queue_list(queue, step) for queue in queues)] if queues else None
+
+
+def _opened(record: bytes) -> tuple[str, str, bytes] | None:
+    """Exchange, routing key (or queue) and envelope of an ``unacked`` record; ``None`` where it is none."""
+    try:
+        raw = [bytes(item) for item in msgspec.json.decode(record, type=list[msgspec.Raw])]
+        envelope, exchange, key = raw[0], json.loads(raw[1]), json.loads(raw[2])
+        return str(exchange or ""), str(key), envelope if envelope.startswith(b"{") else json.loads(envelope).encode()
+    except (msgspec.MsgspecError, ValueError, IndexError, AttributeError):
+        return _opened_by_stdlib(record)
+
+
+def _opened_by_stdlib(record: bytes) -> tuple[str, str, bytes] | None:
+    """What the standard library's JSON takes besides: NaN, infinities, lone surrogates."""
+    try:
+        envelope, exchange, key = json.loads(record)
+        text = envelope if isinstance(envelope, str) else json.dumps(envelope)
+        return str(exchange or ""), str(key), text.encode("utf-8", "surrogatepass")
+    except (ValueError, TypeError, RecursionError):
+        return None
+
+
+def _number(tag: str) -> int:
+    last = tag.rpartition(":")[2]
+    return int(last) if last.isdigit() else 0

@@ -1,0 +1,221 @@
+"""Waiting for messages without popping them: BLMOVE into this worker's inbox (docs/decisions/0003)."""
+
+import math
+import os
+import selectors
+import time
+from collections.abc import Iterable, Sequence
+
+from canvas.drivers.redis.connection.client import Link, Wire
+from canvas.drivers.redis.keys import BrokerKeys
+from canvas.errors import BrokerError, OperationalError
+
+_BLOCK_FOR = 20.0
+_ANSWERED_WITHIN = 10.0
+_ENDED_WITHIN = 0.05
+
+
+class Waiting:
+    """One connection per list, each with at most one BLMOVE outstanding, all in one selector.
+
+    ``wait`` is for one thread; ``interrupt`` for any.
+    """
+
+    def __init__(self, link: Link, keys: BrokerKeys) -> None:
+        self._link = link
+        self._keys = keys
+        self._pid = os.getpid()
+        self._reset()
+
+    def _reset(self) -> None:
+        self._wires: dict[str, Wire] = {}
+        self._registered: dict[str, int] = {}
+        self._clients: dict[str, int] = {}
+        self._outstanding: dict[str, float] = {}
+        """Lists with a BLMOVE under way, by when that must have been answered."""
+        self._arrived: set[str] = set()
+        self._worker = ""
+        self._selector: selectors.BaseSelector | None = None
+        self._pipe: tuple[int, int] | None = None
+        self._interrupted = False
+
+    def _ready(self) -> selectors.BaseSelector:
+        """The selector and the wake pipe of this process."""
+        if self._pid != os.getpid() or self._selector is None:
+            if self._pid != os.getpid():
+                self._reset()
+            self._pid = os.getpid()
+            self._selector = selectors.DefaultSelector()
+            self._pipe = os.pipe()
+            for end in self._pipe:
+                os.set_blocking(end, False)
+            self._selector.register(self._pipe[0], selectors.EVENT_READ, None)
+        return self._selector
+
+    def armed(self, worker: str) -> set[str]:
+        """The lists whose inbox may hold a message."""
+        if self._pid != os.getpid():
+            return set()
+        return self._arrived.union(self._outstanding)
+
+    def wait(self, worker: str, lists: Sequence[str], timeout: float) -> int:
+        """Block until a message arrives, an interrupt, or the time is over; how many arrived, 1 for an interrupt."""
+        selector = self._ready()
+        self._worker = worker
+        try:
+            with self._link.errors():
+                self._close_idle(self._wires.keys() - set(lists) - self._outstanding.keys())
+                for key in lists:
+                    self._arm(key)
+                self._expect_answers()
+                return self._select(selector, timeout)
+        except BrokerError:
+            # Cut off, or refused: out of memory, or no longer the master.
+            self._drop()
+            raise
+
+    def _expect_answers(self) -> None:
+        """Raises OperationalError when a BLMOVE should have ended by now: its connection leads nowhere."""
+        if min(self._outstanding.values(), default=math.inf) < time.monotonic():
+            raise OperationalError(f"Redis at {self._link.where()}: a waiting connection is silent")
+
+    def _arm(self, key: str) -> None:
+        if key in self._outstanding:
+            return
+        wire = self._wires.get(key) or self._connect(key)
+        wire.send("BLMOVE", key, self._keys.inbox(self._worker, key), "RIGHT", "LEFT", _BLOCK_FOR)
+        self._outstanding[key] = time.monotonic() + _BLOCK_FOR + _ANSWERED_WITHIN
+
+    def _connect(self, key: str) -> Wire:
+        """A connection for one list, known once it works."""
+        wire = self._link.connection()
+        try:
+            wire.send("CLIENT", "ID")
+            self._clients[key] = wire.receive()
+            number = wire.fileno()
+        except BaseException:
+            wire.close()
+            raise
+        assert self._selector is not None
+        self._selector.register(number, selectors.EVENT_READ, key)
+        self._wires[key], self._registered[key] = wire, number
+        return wire
+
+    def _select(self, selector: selectors.BaseSelector, timeout: float) -> int:
+        deadline = time.monotonic() + timeout
+        while (left := deadline - time.monotonic()) > 0:
+            if self._interrupted:
+                self._interrupted = False
+                return 1
+            arrived = 0
+            for ready, _ in selector.select(left):
+                if ready.data is None:
+                    self._drain_pipe()
+                else:
+                    arrived += self._collect(ready.data)
+            if arrived:
+                return arrived
+        return 0
+
+    def _collect(self, key: str) -> bool:
+        """Read a BLMOVE's reply; whether it moved a message. One that ran out is armed again."""
+        moved = self._wires[key].receive() is not None
+        del self._outstanding[key]
+        if moved:
+            self._arrived.add(key)
+        else:
+            self._arm(key)
+        return moved
+
+    def _drain_pipe(self) -> None:
+        assert self._pipe is not None
+        try:
+            os.read(self._pipe[0], 4096)
+        except BlockingIOError:
+            return  # another wake-up's byte was read with an earlier one
+
+    def interrupt(self) -> None:
+        """End the wait in progress, or the next one. Safe in signal handlers."""
+        self._interrupted = True
+        pipe = self._pipe
+        if pipe is None or self._pid != os.getpid():
+            return
+        try:
+            os.write(pipe[1], b"x")
+        except BlockingIOError:
+            return  # the pipe is full of wake-ups already
+
+    def drained(self) -> None:
+        """A lease has looked into the inbox first, and has left nothing there."""
+        self._arrived.clear()
+
+    def return_inbox(self, worker: str) -> int:
+        """Give back what arrived and was not leased."""
+        if self._selector is None or self._pid != os.getpid():
+            return 0
+        with self._link.errors():
+            self._collect_all(ready.data for ready, _ in self._selector.select(0) if ready.data is not None)
+            returned = 0
+            for key in sorted(self._arrived):
+                while self._link.command("LMOVE", self._keys.inbox(worker, key), key, "LEFT", "RIGHT") is not None:
+                    returned += 1
+            self._arrived.clear()
+        return returned
+
+    def _collect_all(self, keys: Iterable[str]) -> None:
+        """Read these replies. Wires that the server has cut are of no more use: what they moved is in the inbox."""
+        try:
+            with self._link.errors():
+                for key in keys:
+                    self._collect_quietly(key)
+        except BrokerError:
+            self._drop()
+
+    def _collect_quietly(self, key: str) -> None:
+        if self._wires[key].receive() is not None:
+            self._arrived.add(key)
+        del self._outstanding[key]
+
+    def _drop(self) -> None:
+        """Close the wires; what they may have moved stays in the inbox, which the next lease looks into."""
+        self._arrived.update(self._outstanding)
+        self._close_idle(list(self._wires))
+        self._outstanding.clear()
+
+    def _close_idle(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            if self._selector is not None:
+                self._selector.unregister(self._registered.pop(key))
+            self._wires.pop(key).close()
+
+    def _cancel(self) -> None:
+        """End every outstanding BLMOVE on the server, so that none moves a message after this."""
+        assert self._selector is not None
+        while pending := sorted(self._outstanding):
+            # One that has not reached the server yet is not ended by this, and is told again.
+            self._link.pipeline([("CLIENT", "UNBLOCK", self._clients[key]) for key in pending])
+            ready = [found.data for found, _ in self._selector.select(_ENDED_WITHIN)]
+            if None in ready:
+                self._drain_pipe()
+            self._collect_all(key for key in ready if key is not None)
+
+    def end(self, worker: str) -> None:
+        """Let the server move nothing more, and return what arrived and was not leased; the connections stay."""
+        if self._pid == os.getpid() and self._selector is not None:
+            with self._link.errors():
+                self._cancel()
+            self.return_inbox(worker)
+
+    def close(self, worker: str | None = None) -> None:
+        """Close connections and pipe; what arrived and was not leased goes back."""
+        if self._pid != os.getpid():
+            return
+        if worker is not None:
+            self.end(worker)
+        self._drop()
+        if self._selector is not None:
+            self._selector.close()
+        if self._pipe is not None:
+            for end in self._pipe:
+                os.close(end)
+        self._reset()

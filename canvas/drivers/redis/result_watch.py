@@ -1,0 +1,152 @@
+"""Records as they are announced: subscribe, then read, then wait; after a lost connection all of it again.
+
+A thread that waits has a connection of its own for that time; an event loop has one for all that wait on it.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from canvas.drivers.async_watch import QueuedWatch
+from canvas.drivers.redis.connection.client import Link
+from canvas.drivers.redis.connection.pubsub import Ear
+from canvas.drivers.redis.connection.shared_subscription import AT_ONCE, PAUSE, Hub, Patience
+from canvas.drivers.redis.keys import ResultKeys
+from canvas.errors import OperationalError
+
+
+class RedisWatch:
+    """A watch of one thread."""
+
+    def __init__(self, link: Link, keys: ResultKeys, task_ids: Iterable[str], get: Callable[[list[str]], Any]) -> None:
+        self._link = link
+        self._get = get
+        self._channels = {keys.task(task_id).encode(): task_id for task_id in task_ids}
+        self._keys = keys
+        self._found: deque[tuple[str, bytes]] = deque()
+        self._ear: Ear | None = None
+        self._deadline: float | None = None
+        try:
+            with link.errors():
+                self._open()
+        except OperationalError:
+            self._let_go(Ear.close)  # whoever waits says for how long to try again
+
+    def _open(self) -> None:
+        """Subscribe, wait for the confirmations, then read what is stored already."""
+        ear = self._ear = self._link.pubsub()
+        channels = list(self._channels)
+        for start in range(0, len(channels), AT_ONCE):
+            ear.pubsub.subscribe(*channels[start : start + AT_ONCE])
+        confirmed = 0
+        while confirmed < len(channels):
+            message = ear.next(self._left(5.0))
+            if message is None:
+                raise TimeoutError("no answer to SUBSCRIBE")
+            confirmed += message["type"] == "subscribe"
+            self._take(message)
+        ids = list(self._channels.values())
+        for start in range(0, len(ids), AT_ONCE):
+            some = ids[start : start + AT_ONCE]
+            self._found += [(i, p) for i, p in zip(some, self._get(some), strict=True) if p is not None]
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if message["type"] == "message" and message["channel"] in self._channels:
+            self._found.append((self._channels[message["channel"]], message["data"]))
+
+    def _left(self, most: float) -> float:
+        """Seconds to wait for an answer: some, even where there was never time to wait."""
+        return most if self._deadline is None else min(most, max(0.1, self._deadline - time.monotonic()))
+
+    def _retry(self, call: Callable[[], Any]) -> Any:
+        """Call; when the connection is lost, open another (which reads everything again) instead."""
+        patience = Patience()
+        while True:
+            try:
+                with self._link.errors():
+                    return call()
+            except OperationalError:
+                self._let_go(Ear.close)
+                if self._deadline is not None and time.monotonic() >= self._deadline:
+                    return None
+                if patience.over():
+                    raise
+                time.sleep(self._left(PAUSE))
+                call = self._open
+
+    def next(self, timeout: float | None) -> tuple[str, bytes] | None:
+        """The next record; ``None`` after ``timeout`` seconds."""
+        deadline = self._deadline = None if timeout is None else time.monotonic() + timeout
+        while not self._found:
+            left = 10.0 if deadline is None else min(10.0, deadline - time.monotonic())
+            if left <= 0 and timeout:
+                return None
+            self._retry(partial(self._receive, left))
+            if deadline is not None and time.monotonic() >= deadline and not self._found:
+                return None
+        return self._found.popleft()
+
+    def _receive(self, seconds: float) -> None:
+        if self._ear is None:
+            self._open()
+            return
+        message = self._ear.next(seconds)
+        while message is not None:
+            self._take(message)
+            message = self._ear.next(0) if not self._found else None
+
+    def drop(self, task_id: str) -> None:
+        """Stop watching one id: what still comes for it is left out."""
+        self._channels.pop(self._keys.task(task_id).encode(), None)
+
+    def _let_go(self, part: Callable[[Ear], None]) -> None:
+        ear, self._ear = self._ear, None
+        if ear is not None:
+            part(ear)
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._let_go(self._link.leave)
+
+
+class Watching:
+    """Opens watches for one result store."""
+
+    def __init__(
+        self, link: Link, keys: ResultKeys, get: Callable[[list[str]], Any], aget: Callable[[list[str]], Any]
+    ) -> None:
+        self._link = link
+        self._keys = keys
+        self._get = get
+        self._aget = aget
+        self._hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
+
+    @contextmanager
+    def watch(self, task_ids: Iterable[str]) -> Iterator[RedisWatch]:
+        """A watch for the calling thread."""
+        watch = RedisWatch(self._link, self._keys, task_ids, self._get)
+        try:
+            yield watch
+        finally:
+            watch.close()
+
+    @asynccontextmanager
+    async def awatch(self, task_ids: Iterable[str]) -> AsyncIterator[QueuedWatch]:
+        """A watch for the calling coroutine."""
+        loop = asyncio.get_running_loop()
+        hub = self._hubs.get(loop)
+        if hub is None:
+            for ended in [known for known in self._hubs if known.is_closed()]:
+                del self._hubs[ended]
+            hub = self._hubs[loop] = Hub(self._link, self._keys, self._aget)
+        channels = [self._keys.task(task_id).encode() for task_id in task_ids]
+        waiter = hub.add(channels)
+        try:
+            yield QueuedWatch(waiter.queue)
+        finally:
+            hub.remove(channels, waiter)

@@ -1,0 +1,1 @@
+"""The Lua scripts, and the two sides of a call: arguments and replies."""

@@ -1,0 +1,188 @@
+"""Settlements as the scripts take them: keys in place, packed as msgpack.
+
+Bytes are packed in msgpack's old raw form, the only one that Redis' Lua reads.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, TypeAlias, TypeVar
+from uuid import uuid4
+
+import msgpack
+
+from canvas.drivers.priority import priority_of
+from canvas.drivers.redis.keys import BrokerKeys, ResultKeys
+from canvas.drivers.redis.scripts.passthrough import Carried
+from canvas.errors import RefusedError
+from canvas.model.message import Publish
+from canvas.model.settlement import Deferral, Firing, Foreseen, Join, Keep, Part, Settlement, Store
+from canvas.wire.task_message import put_back
+
+DEAD_LETTERS_KEPT = 10_000
+PUSHED_AT_ONCE = 1_000
+"""Messages that one command takes: the scripts' stack has room for some thousands."""
+T = TypeVar("T")
+Packed: TypeAlias = tuple[bytes, dict[int, str]]
+"""What ``pack_each`` gives."""
+NOTHING: Packed = (b"\x90", {})
+UNWRITABLE = (RefusedError, TypeError, ValueError, LookupError, AttributeError)
+Words: TypeAlias = dict[str, Any]
+"""What a script is told of one thing to do."""
+
+
+def pack(value: Any) -> bytes:
+    """msgpack, as the scripts read it. Raises RefusedError for what cannot be written."""
+    try:
+        return msgpack.packb(value, use_bin_type=False)  # type: ignore[no-any-return]
+    except (ValueError, TypeError, OverflowError) as exc:
+        raise RefusedError(f"cannot be told to Redis: {exc}") from exc
+
+
+def pack_each(items: Sequence[T], words: Callable[[T], Words]) -> Packed:
+    """Items, each in its ``words``, as the scripts read a list; but for those that cannot be written: by place, why
+    not. Raises BrokerError when the words cannot be looked up."""
+    try:
+        return pack([words(item) for item in items]), {}
+    except UNWRITABLE:
+        good, bad = [], {}
+    for place, item in enumerate(items):
+        try:
+            written = words(item)
+            pack(written)
+        except UNWRITABLE as exc:
+            bad[place] = f"{type(exc).__name__}: {exc}"
+        else:
+            good.append(written)
+    return pack(good), bad
+
+
+class Packing:
+    """Turns the words of settlements into script arguments, for one pair of key spaces."""
+
+    def __init__(self, broker: BrokerKeys, results: ResultKeys | None, lists_of: Any) -> None:
+        self._broker = broker
+        self._results = results
+        self._lists_of = lists_of
+
+    def settlement(self, settlement: Settlement, carried: Carried | None = None) -> Words:
+        """What settle.lua takes per settlement; ``carried`` is its message, where that stands beside it."""
+        delivery, keys = settlement.delivery, self._broker
+        words: Words = {"fence": settlement.fence}
+        publishes = self.publishes(settlement.publishes) if carried is None else [carried.words]
+        if delivery is not None:
+            words["tag"] = delivery.tag
+            if settlement.begins or settlement.fence == "begun":
+                words["begun"] = keys.begun(worker_of_tag(delivery.tag))
+                words["begins"] = settlement.begins
+            if settlement.disposal in ("requeue", "again"):
+                payload = put_back(delivery.payload, settlement.disposal == "again")
+                publishes.append([self.list_of(delivery.queue, payload), payload])
+            elif settlement.disposal == "dead":
+                words["dead"] = self._letter(settlement)
+        words |= self.recorded(settlement.stores, settlement.parts, settlement.joins, settlement.grow, settlement.keeps)
+        return words | _present(
+            publishes=publishes,
+            deferrals=self.deferrals(settlement.deferrals),
+            frees=[
+                [keys.places(key), keys.parked(key), keys.parked_keys, key, keys.begun_prefix]
+                for key in settlement.frees
+            ],
+            unlocks=[[keys.unique(lock.key), lock.owner] for lock in settlement.unlocks],
+            foreseen=self.foreseen(settlement.foreseen),
+        )
+
+    def recorded(
+        self,
+        stores: Sequence[Store],
+        parts: Sequence[Part],
+        joins: Sequence[Join],
+        grow: Sequence[str],
+        keeps: Sequence[Keep] = (),
+    ) -> Words:
+        """What record.lua takes."""
+        return _present(
+            stores=self.stores(stores),
+            joins=self.joins(joins),
+            grows=self.grows(grow),
+            keeps=[[self._group(keep.group_id), keep.seconds] for keep in keeps],
+            parts=self.parts(parts),
+        )
+
+    def sent(self, publishes: Sequence[Publish], deferrals: Sequence[Deferral]) -> Words:
+        """What publish_once.lua takes."""
+        return _present(publishes=self.publishes(publishes), deferrals=self.deferrals(deferrals))
+
+    def _letter(self, settlement: Settlement) -> list[Any]:
+        delivery = settlement.delivery
+        assert delivery is not None
+        key = self._broker.dead(delivery.queue)
+        return [key, delivery.payload, settlement.reason, delivery.queue, DEAD_LETTERS_KEPT]
+
+    def firing(self, firing: Firing) -> Words:
+        """What fire.lua takes."""
+        chord = {"group": firing.group_id, "base": self._group(firing.group_id), "failed": firing.failed,
+                 "expires": firing.expires}  # fmt: skip
+        recorded = self.recorded(firing.stores, firing.parts, firing.joins, ())
+        return chord | recorded | self.sent(firing.publishes, firing.deferrals)
+
+    def foreseen(self, ends: Sequence[Foreseen]) -> list[Any]:
+        """What a settlement foresees; an end that cannot be written is refused when it is handed out."""
+        found = []
+        for firing, digest in ends:
+            with suppress(*UNWRITABLE):
+                found.append([firing.group_id, digest, pack(self.firing(firing))])
+        return found
+
+    def stores(self, stores: Sequence[Store]) -> list[Any]:
+        assert self._results is not None or not stores
+        return [[self._results.task(s.task_id), s.payload, s.expires or 0, s.success] for s in stores]  # type: ignore[union-attr]
+
+    def joins(self, joins: Sequence[Join]) -> list[Any]:
+        return [[self._group(j.group_id), j.size, j.expires, j.structure or False] for j in joins]
+
+    def grows(self, groups: Sequence[str]) -> list[Any]:
+        return [self._group(group_id) for group_id in groups]
+
+    def parts(self, parts: Sequence[Part]) -> list[Any]:
+        return [self._part(part) for part in parts]
+
+    def _part(self, part: Part) -> list[Any]:
+        score = "+inf" if part.position is None else str(part.position)
+        member = f"{part.task_id}:{score}"
+        return [self._group(part.group_id), part.group_id, member, score, part.value, part.fire, part.expires,
+                part.size or False]  # fmt: skip
+
+    def publishes(self, publishes: Sequence[Publish]) -> list[Any]:
+        pushes: list[list[Any]] = []
+        last: dict[str, list[Any]] = {}
+        for p in publishes:
+            for key in self._lists_of(p):
+                push = last.get(key)
+                if push is None or len(push) > PUSHED_AT_ONCE:
+                    push = last[key] = [key]
+                    pushes.append(push)
+                push.append(p.payload)
+        return pushes
+
+    def deferrals(self, deferrals: Sequence[Deferral]) -> list[Any]:
+        return [
+            [uuid4().hex, repr(d.due), key, d.publish.payload] for d in deferrals for key in self._lists_of(d.publish)
+        ]
+
+    def list_of(self, queue: str, payload: bytes) -> str:
+        """The list that a payload belongs into, by its own priority."""
+        return self._broker.queue_list(queue, self._broker.step_of(priority_of(payload)))
+
+    def _group(self, group_id: str) -> str:
+        assert self._results is not None
+        return self._results.group(group_id)
+
+
+def _present(**effects: list[Any]) -> Words:
+    """Those that there are: the scripts read nothing that is not."""
+    return {name: found for name, found in effects.items() if found}
+
+
+def worker_of_tag(tag: str) -> str:
+    """The worker that leased under this tag."""
+    return tag.removeprefix("canvas:").rpartition(":")[0]

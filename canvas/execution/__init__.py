@@ -1,0 +1,1 @@
+"""Call one function here, with its request, limits and signals; for workers and for `apply()`."""

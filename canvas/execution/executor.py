@@ -1,0 +1,242 @@
+"""Call a task's function in its context; what that comes to is an Outcome. What is no Exception passes through, and a
+worker makes an Outcome of that too (``broken_off``). The hooks of the task's class are called once that is settled."""
+
+import os
+import threading
+import traceback
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
+from functools import partial
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from canvas import errors
+from canvas.errors import Ignore, Reject, Retry
+from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, Replaced, Retried, Success
+from canvas.model.request import Request
+from canvas.task.task import Task
+from canvas.telemetry import emit
+from canvas.text import safe_repr
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+
+def execute(
+    task: Task[Any], request: Request, args: Any, kwargs: Any,
+    watched: Callable[[Callable[[], Any]], Any] | None = None, fault: BaseException | None = None,
+) -> Outcome:  # fmt: skip
+    """Run ``task``, whose ``request`` the caller has entered; what is no Exception, such as SystemExit, passes through.
+
+    ``watched``, where given, makes the call itself: that is where time limits count. A ``fault`` is raised instead.
+    """
+    try:
+        _before(task, request, args, kwargs, fault)
+        if watched is None:
+            return _returned(request, _value(task, request, args, kwargs))
+        return _returned(request, watched(lambda: _value(task, request, args, kwargs)))
+    except Exception as exc:  # noqa: BLE001 - every exception of the user's code is an outcome
+        return _raised(task, request, exc)
+
+
+def broken_off(exc: BaseException) -> Failure:
+    """What a task has come to in a worker that ended in what nothing else takes, such as a CancelledError of its own.
+
+    As Celery's prefork pool tells it, though here no process ends for SystemExit.
+    """
+    match exc:
+        case SystemExit(code=code):
+            status = f"exitcode {code if isinstance(code, int) else int(code is not None)}"
+        case KeyboardInterrupt():
+            status = "KeyboardInterrupt"
+        case _:
+            return Failure(exc, traceback_text(exc))
+    return Failure(errors.WorkerLostError(f"Worker exited prematurely: {status}."), traceback_text(exc))
+
+
+async def aexecute(
+    task: Task[Any], request: Request, args: Any, kwargs: Any,
+    watched: Callable[[Any], Awaitable[Any]] | None = None, fault: BaseException | None = None,
+) -> Outcome:  # fmt: skip
+    """``execute`` for a task that is a coroutine function, on the running event loop; ``watched`` awaits its
+    coroutine."""
+    try:
+        _before(task, request, args, kwargs, fault)
+        coroutine: Any = _call(task, request)(*args, **kwargs)
+        return _returned(request, await (coroutine if watched is None else watched(coroutine)))
+    except Exception as exc:  # noqa: BLE001 - as above
+        return _raised(task, request, exc)
+
+
+def _before(task: Task[Any], request: Request, args: Any, kwargs: Any, fault: BaseException | None) -> None:
+    if fault is not None:
+        raise fault
+    if type(task).before_start is not Task.before_start:
+        task.before_start(request.id, args, kwargs)
+
+
+def _returned(request: Request, value: Any) -> Outcome:
+    """What a value of a task means: ``return self.retry(throw=False)`` is a retry."""
+    return Retried(value, "") if isinstance(value, Retry) and _taken(request, value) else Success(value)
+
+
+def _taken(request: Request, retry: Retry) -> bool:
+    """Whether it is one that was not thrown; it is the task's end now, and not sent beside that."""
+    sent = request.retries_sent
+    found = retry in sent
+    if found:
+        sent.remove(retry)
+    return found
+
+
+def _raised(task: Task[Any], request: Request, exc: Exception) -> Outcome:
+    """What an exception of a task means."""
+    match exc:
+        case errors.Replaced():
+            return Replaced(exc.sig)
+        case Ignore():
+            return Ignored(exc)
+        case Reject():
+            return Rejected(exc.reason, exc.requeue)
+        case Retry():
+            _taken(request, exc)
+            return Retried(exc, traceback_text(exc))
+    return _failed(task, request, exc)
+
+
+def _failed(task: Task[Any], request: Request, exc: Exception) -> Outcome:
+    text = traceback_text(exc)
+    if task.autoretry_for:
+        try:
+            retry = task.autoretry(exc)
+        except Exception as last:  # noqa: BLE001 - no retry is left, or the call cannot be made again
+            return Failure(last, traceback_text(last), isinstance(last, tuple(task.throws)))
+        if retry is not None:
+            _taken(request, retry)
+            return Retried(retry, text)
+    return Failure(exc, text, isinstance(exc, tuple(task.throws)))
+
+
+def _call(task: Task[Any], request: Request) -> Callable[..., Any]:
+    """What the worker calls: the work alone, which has its request already, unless the class makes more of a call."""
+    custom = type(task).__call__ is not Task.__call__
+    request.entered = not custom
+    return task if custom else task.run
+
+
+def _value(task: Task[Any], request: Request, args: Any, kwargs: Any) -> Any:
+    value = _call(task, request)(*args, **kwargs)
+    return run_coroutine(value) if isinstance(value, CoroutineType) else value
+
+
+_OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep
+_loops = threading.local()
+_shared_loop: ContextVar["AbstractEventLoop | None"] = ContextVar("canvas_shared_loop", default=None)
+"""The loop of a pool that runs coroutines on one loop, for code that a thread runs beside that."""
+
+
+@contextmanager
+def shared_loop(loop: "AbstractEventLoop") -> Iterator[None]:
+    """Within, on any other thread than the loop's own, coroutines run on ``loop``."""
+    token = _shared_loop.set(loop)
+    try:
+        yield
+    finally:
+        _shared_loop.reset(token)
+
+
+def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """On the calling thread's own loop, which stays for its next coroutine: what tasks keep open on it stays usable."""
+    # asyncio takes longer to import than the rest of canvas, and most programs have no async tasks.
+    import asyncio
+
+    from canvas.execution.cancellation import Driven, driven_elsewhere
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        shared = _shared_loop.get()
+    else:
+        return _on_another_thread(coroutine)
+    if shared is not None:
+        return driven_elsewhere(shared, coroutine)
+    runner: asyncio.Runner | None = getattr(_loops, "runner", None)
+    if runner is None:
+        runner = _loops.runner = asyncio.Runner()
+    return Driven(runner.get_loop(), coroutine).result()
+
+
+def _on_another_thread(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """This thread's loop is running already: it called a task as a function."""
+    import asyncio
+    from concurrent.futures import ThreadPoolExecutor
+
+    context = copy_context()
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(context.run, asyncio.run, coroutine).result()
+
+
+class Hook(NamedTuple):
+    """A hook that the class of a task defines, and its call."""
+
+    name: str
+    call: Callable[[], None]
+
+
+def outcome_hook(task: Task[Any], request: Request, args: Any, kwargs: Any, outcome: Outcome) -> Hook | None:
+    """``on_success``, ``on_failure`` or ``on_retry``, where the class defines it; it comes before the signals."""
+    kind = type(task)
+    match outcome:
+        case Success(value):
+            if kind.on_success is not Task.on_success:
+                return Hook("on_success", partial(task.on_success, value, request.id, args, kwargs))
+        case Failure(exc):
+            if kind.on_failure is not Task.on_failure:
+                return Hook("on_failure", partial(task.on_failure, exc, request.id, args, kwargs, outcome.einfo))
+        case Retried(retry):
+            if kind.on_retry is not Task.on_retry:
+                return Hook("on_retry", partial(task.on_retry, retry.exc, request.id, args, kwargs, outcome.einfo))
+    return None
+
+
+def return_hook(task: Task[Any], request: Request, args: Any, kwargs: Any, outcome: Outcome) -> Hook | None:
+    """``after_return``, where the class defines it and the task is over; it comes after the signal of the outcome."""
+    if type(task).after_return is Task.after_return:
+        return None
+    match outcome:
+        case Success(value):
+            return Hook("after_return", partial(task.after_return, "SUCCESS", value, request.id, args, kwargs, None))
+        case Failure(exc):
+            return Hook("after_return", partial(task.after_return, "FAILURE", exc, request.id, args, kwargs, None))
+    return None
+
+
+def call_hook(hook: Hook, task: Task[Any], request: Request) -> Reject | None:
+    """Call a hook in a worker: what it raises is reported, and changes nothing of how the task ended.
+
+    A Retry that it raises is sent beside that. A Reject is returned: it says what becomes of the message.
+    """
+    try:
+        hook.call()
+    except Retry as retry:
+        if retry.sig is not None and retry not in request.retries_sent:
+            request.retries_sent.append(retry)
+    except Reject as reject:
+        return reject
+    except KeyboardInterrupt:
+        raise
+    except BaseException as exc:  # noqa: BLE001 - a hook's own failure must not undo how its task ended
+        emit("hook.failed", hook=hook.name, task=request.shadow or task.name, task_id=request.id, exc=exc)
+    return None
+
+
+def traceback_text(exc: BaseException) -> str:
+    """The traceback as text, without canvas' own frames above the task's."""
+    frames = exc.__traceback__
+    while frames is not None and frames.tb_next is not None and frames.tb_frame.f_code.co_filename.startswith(_OURS):
+        frames = frames.tb_next
+    try:
+        return "".join(traceback.format_exception(type(exc), exc, frames))
+    except Exception as broken:  # noqa: BLE001 - the exception's class is the user's code too
+        return f"{safe_repr(exc)}\nIts traceback cannot be shown: {safe_repr(broken)}\n"

@@ -1,0 +1,77 @@
+"""The request that receivers of ``task_received`` get: a message that a worker is about to run."""
+
+from typing import TYPE_CHECKING, Any
+
+from canvas.model.message import Message
+from canvas.model.request import Request
+
+if TYPE_CHECKING:
+    from canvas.task.task import Task
+
+
+class ReceivedRequest:
+    """The names of Celery's worker request; every other name is a field of the task's own request."""
+
+    def __init__(self, message: Message, context: Request, task: "Task[Any]", hostname: str) -> None:
+        self.message = message
+        self.task = task
+        self.hostname = hostname
+        self.app = task.app
+        self.id = self.task_id = message.id
+        self.name = self.task_name = message.headers.get("shadow") or message.task
+        self.type = message.task
+        self.args = message.args
+        self.kwargs = message.kwargs
+        self.acknowledged = False
+        self.time_start: float | None = None
+        self.worker_pid: int | None = None
+        self._context = context
+
+    @property
+    def request_dict(self) -> dict[str, Any]:
+        """The headers of the message, with its arguments and its properties."""
+        message = self.message
+        return {
+            **message.headers, "args": message.args, "kwargs": message.kwargs, "properties": message.properties,
+            "delivery_info": self._context.delivery_info, "hostname": self.hostname,
+        }  # fmt: skip
+
+    @property
+    def body(self) -> tuple[Any, Any, Any]:
+        return self.message.args, self.message.kwargs, self.message.embed
+
+    @property
+    def argsrepr(self) -> Any:
+        return self.message.headers.get("argsrepr")
+
+    @property
+    def kwargsrepr(self) -> Any:
+        return self.message.headers.get("kwargsrepr")
+
+    def info(self, safe: bool = False) -> dict[str, Any]:
+        """What ``inspect active`` shows of it; with ``safe`` the arguments as text."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "args": self.argsrepr if safe else self.args,
+            "kwargs": self.kwargsrepr if safe else self.kwargs,
+            "type": self.type,
+            "hostname": self.hostname,
+            "time_start": self.time_start,
+            "acknowledged": self.acknowledged,
+            "delivery_info": self._context.delivery_info,
+            "worker_pid": self.worker_pid,
+        }
+
+    def humaninfo(self) -> str:
+        return f"{self.name}[{self.id}]"
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._context, name)
+
+    __str__ = humaninfo
+
+    def __repr__(self) -> str:
+        return f"<Request: {self.humaninfo()} {self.argsrepr} {self.kwargsrepr}>"

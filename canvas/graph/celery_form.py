@@ -1,0 +1,203 @@
+"""A workflow in Celery's own embeddings, for workers that know nothing of runs (DESIGN §4).
+
+What follows a node is its ``link`` or its ``chain``. A region that one node opens and one node closes is a chord in
+Celery's pending form, which writes each of its nodes once. All other joins are chords of their own: each parent returns
+a part, itself or through ``celery.accumulate``, and the join stands in each of its parts. Two callbacks would be made a
+group by Celery, which overwrites the order of a join's parts: a node with several successors leads to them through a
+tree of identity tasks with one callback and one chain each.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import networkx as nx
+
+from canvas.graph.celery_limits import check_node, reduced
+from canvas.graph.run_nodes import Dag
+from canvas.graph.wire_signature import Wire, first_step, last_task, line, tasks_of, wire
+from canvas.model.compiled import Barrier
+from canvas.model.workflow_run import RunNode
+
+
+class Embedding:
+    """One run's nodes on their way into signatures."""
+
+    def __init__(
+        self, nodes: Sequence[RunNode], id_of: Callable[[int], str], new_id: Callable[[], str], stamp: dict[str, Any]
+    ) -> None:
+        """``stamp``: options that every task gets. Raises CompositionError naming the node that has no such form."""
+        self._nodes = nodes
+        self._id_of = id_of
+        self._new_id = new_id
+        self._stamp = stamp
+        self.graph = reduced(nodes)
+        for number in self.graph:
+            check_node(nodes, self.graph, number)
+        self._closes = _closing(self.graph)
+        self._groups: dict[int, str] = {}
+        self._made: dict[int, Wire] = {}
+        self.barriers: list[Barrier] = []
+
+    def roots(self) -> list[Wire]:
+        """The signatures that start the run; ``barriers`` are the chords that start with it."""
+        # Last first: what stands in several places is made once.
+        return [self._from(number) for number in self.graph if self.graph.in_degree(number) == 0]
+
+    def costliest(self) -> str:
+        """The node that takes most bytes, because what follows it is written several times."""
+        sizes = {number: _copies(self.graph, number) for number in self.graph}
+        return self._nodes[max(sizes, key=lambda number: sizes[number])].name
+
+    # -- one after the other
+
+    def _from(self, number: int) -> Wire:
+        """A node and all that follows it."""
+        made = self._made.get(number)
+        if made is None:
+            units, tail, after = self._units(number, None)
+            self._lead(tail, after, alone=len(units) == 1, body=units[-1] is not tail)
+            made = self._made[number] = units[0] if len(units) == 1 else self._chain(units)
+        return made
+
+    def _units(self, number: int, stop: int | None) -> tuple[list[Wire], Wire, int]:
+        """The longest line of tasks and chords from a node on (up to ``stop``); the task at its end, and its node."""
+        units, tail = self._unit(number)
+        while True:
+            following = list(self.graph.adj[number])
+            if stop in following and len(following) == 1:
+                break
+            if len(following) == 1 and self.graph.in_degree(following[0]) == 1:
+                number = following[0]
+                more, tail = self._unit(number)
+                units += more
+                continue
+            region = self._region(number) if len(following) > 1 else None
+            if region is None:
+                break
+            number = self._closes[number]  # type: ignore[assignment]
+            more, tail = self._unit(number)
+            units.append(wire("celery.chord", {"kwargs": {}, "header": region, "body": more[0]}, "chord"))
+            units += more[1:]
+        return units, tail, number
+
+    def _region(self, opening: int) -> list[Wire] | None:
+        """The branches between a node and the one that closes what it opens, in the order of the latter's parts; or
+        ``None``, when there is no such region."""
+        closing = self._closes[opening]
+        if closing is None or len(self.graph.adj[opening]) != self.graph.in_degree(closing):
+            return None
+        branches: list[tuple[int, Wire]] = []
+        for start in self.graph.adj[opening]:
+            if start == closing:
+                slot = self.graph.edges[opening, closing]["slot"]
+                branches.append((slot, self._identity({})))
+                continue
+            if self.graph.in_degree(start) != 1:
+                return None
+            units, _, last = self._units(start, closing)
+            if list(self.graph.adj[last]) != [closing]:
+                return None
+            slot = self.graph.edges[last, closing]["slot"]
+            branches.append((slot, units[0] if len(units) == 1 else self._chain(units)))
+        return [branch for _, branch in sorted(branches, key=lambda one: one[0])]
+
+    # -- side by side
+
+    def _lead(self, task: Wire, number: int, alone: bool, body: bool) -> None:
+        """Let a task lead to all successors of its node.
+
+        Only a task that stands ``alone`` may have a chain of its own: Celery replaces that of a step in a chain. And it
+        replaces the group of a chord's ``body``, which so cannot be a part itself.
+        """
+        following = list(self.graph.adj[number])
+        if len(following) == 1 and self.graph.in_degree(following[0]) > 1 and not body:
+            task["options"] |= self._part(number, following[0])
+            return
+        children = [self._successor(number, one) for one in following]
+        if len(children) > 1 and not (alone and not task["options"].get("link")):
+            children = [self._fan(children)]
+        self._spread(task, children)
+
+    def _spread(self, task: Wire, children: list[Wire]) -> None:
+        if not children:
+            return
+        options, middle = task["options"], (len(children) + 1) // 2
+        options["link"] = [*options.get("link", []), self._fan(children[:middle])]
+        if len(children) > 1:
+            options["chain"] = [self._step(self._fan(children[middle:]))]
+
+    def _fan(self, children: list[Wire]) -> Wire:
+        if len(children) == 1:
+            return children[0]
+        identity = self._identity({})
+        self._spread(identity, children)
+        return identity
+
+    def _step(self, sig: Wire) -> Wire:
+        """What may stand in a chain: nothing with a chain of its own."""
+        if "chain" not in sig["options"]:
+            return sig
+        identity = self._identity({})
+        identity["options"]["link"] = [sig]
+        return identity
+
+    def _successor(self, number: int, following: int) -> Wire:
+        if self.graph.in_degree(following) == 1:
+            return self._from(following)
+        return self._identity(self._part(number, following))
+
+    def _part(self, number: int, join: int) -> dict[str, Any]:
+        """The options of what returns a node's part to a join."""
+        size = self.graph.in_degree(join)
+        group = self._groups.get(join)
+        if group is None:
+            group = self._groups[join] = self._new_id()
+            self.barriers.append(Barrier(group, size))
+            body = self._from(join)
+            first_step(body)["options"]["chord_size"] = size
+        body = self._made[join]
+        return {"chord": body, "group_id": group, "group_index": self.graph.edges[number, join]["slot"]}
+
+    # -- parts of these
+
+    def _unit(self, number: int) -> tuple[list[Wire], Wire]:
+        """A node as a line of tasks and chords, and the task whose result is its own."""
+        node = self._nodes[number]
+        assert node.sig is not None
+        units = line(lambda: self._identity({}), node.sig)
+        head = units[0]
+        if head["subtask_type"] is None:
+            head["immutable"] = not node.binds
+        if node.binds:
+            # The result comes as first argument: the place that was kept for it goes.
+            head["args"] = list(head["args"])[1:]
+        tail = last_task(units[-1])
+        tail["options"] |= {"task_id": self._id_of(number), "ignore_result": False}
+        for task in (one for unit in units for one in tasks_of(unit)):
+            task["options"] |= self._stamp
+        return units, tail
+
+    def _identity(self, options: dict[str, Any]) -> Wire:
+        return {
+            "task": "celery.accumulate", "args": [], "kwargs": {"index": 0}, "subtask_type": None, "immutable": False,
+            "options": {**self._stamp, "task_id": self._new_id(), **options},
+        }  # fmt: skip
+
+    def _chain(self, units: list[Wire]) -> Wire:
+        return wire("celery.chain", {"tasks": units}, "chain")
+
+
+def _closing(graph: Dag) -> dict[int, int | None]:
+    """For each node the first one that every way from it to an end goes through; ``None`` where there is none."""
+    end = -1
+    backwards: Dag = graph.reverse(copy=True)
+    backwards.add_edges_from((end, number) for number in graph if graph.out_degree(number) == 0)
+    if not len(graph):
+        return {}
+    closing = nx.immediate_dominators(backwards, end)
+    return {number: None if closing[number] == end else closing[number] for number in graph}
+
+
+def _copies(graph: Dag, number: int) -> int:
+    """How many descendants are written once more for each further parent."""
+    return (max(graph.in_degree(number), 1) - 1) * (len(nx.descendants(graph, number)) + 1)

@@ -1,0 +1,70 @@
+"""Which graphs stock Celery workers can run: what each node may take, and how it must stand in the signature."""
+
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import networkx as nx
+
+from canvas.errors import CompositionError
+from canvas.graph.run_nodes import Dag
+from canvas.graph.wire_signature import Wire
+from canvas.model.workflow_run import RunNode
+
+_ELSE = "or run it on canvas workers (target='canvas')"
+
+
+def reduced(nodes: Sequence[RunNode]) -> Dag:
+    """The tasks and their edges, without orders that other edges imply."""
+    graph: Dag = nx.DiGraph()
+    tasks = [number for number, node in enumerate(nodes) if node.kind not in ("start", "end")]
+    graph.add_nodes_from(tasks)
+    for number in tasks:
+        for out in nodes[number].outs:
+            if out.node in graph:
+                graph.add_edge(number, out.node, slot=out.slot, order=nodes[out.node].slots[out.slot] != "data")
+    for before, after in [edge for edge in graph.edges if graph.edges[edge]["order"]]:
+        data = dict(graph.edges[before, after])
+        graph.remove_edge(before, after)
+        if not nx.has_path(graph, before, after):
+            graph.add_edge(before, after, **data)
+    return graph
+
+
+def check_node(nodes: Sequence[RunNode], graph: Dag, number: int) -> None:
+    """Raise CompositionError for a node that Celery's messages have no form for; it says what would fit."""
+    node = nodes[number]
+    if node.kind != "task":
+        what = "map over a result" if node.kind == "map" else "choose by a result"
+        _refuse(node, what, "let a task use self.replace")
+    if node.goes_on or node.compensate is not None:
+        _refuse(node, "go on after a failure, or compensate", "catch the error in the task")
+    edges = [data for _, _, data in graph.in_edges(number, data=True)]
+    assert node.sig is not None
+    head: Wire = node.sig
+    path: tuple[Any, ...] = ()
+    while head["subtask_type"] == "chain":
+        head, path = head["kwargs"]["tasks"][0], (*path, "kwargs", "tasks", 0)
+    if head["subtask_type"] is not None and (edges or node.binds):
+        _refuse(node, "start several tasks with what comes before them", "add its tasks as nodes")
+    if node.binds:
+        _check_binds(node, head, (*path, "args", 0), edges)
+
+
+def _check_binds(node: RunNode, head: Wire, first: tuple[Any, ...], edges: Sequence[dict[str, Any]]) -> None:
+    """Results can only be the first argument of what runs first: one result, or a list of several."""
+    if any(bind.pick for bind in node.binds):
+        _refuse(node, "take a part of a result", "add a task that picks it")
+    if any(edge["order"] for edge in edges):
+        what = "wait for a node whose result they don't take beside one whose they do"
+        _refuse(node, what, "take both results in one list")
+    slots = sorted(data["slot"] for data in edges)
+    wanted = [first] if len(slots) == 1 else [(*first, at) for at in range(len(slots))]
+    if [bind.path for bind in node.binds] != wanted or [bind.slot for bind in node.binds] != slots:
+        one = "take it as first argument, once" if len(slots) == 1 else "take them as one list, its first argument"
+        _refuse(node, "place results anywhere", one)
+    if len(slots) > 1 and len(head["args"][0]) != len(slots):
+        _refuse(node, "put results into a list of other values", "take the results as one list of their own")
+
+
+def _refuse(node: RunNode, what: str, cure: str) -> NoReturn:
+    raise CompositionError(f"{node.name}: stock Celery workers cannot {what}: {cure}, {_ELSE}")

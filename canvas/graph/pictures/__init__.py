@@ -1,0 +1,1 @@
+"""Pictures of workflows: text, SVG, Mermaid, DOT."""

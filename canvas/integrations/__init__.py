@@ -1,0 +1,1 @@
+"""Other libraries beside canvas: Django, OpenTelemetry, Prometheus."""

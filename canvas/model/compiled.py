@@ -1,0 +1,125 @@
+"""What compiling a workflow gives: the messages to send now, the chords they start, the results to come."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from canvas.primitives.signature import Signature
+from canvas.text import short_repr
+
+
+@dataclass(slots=True)
+class Dispatch:
+    """One message to be sent: a call with its final options.
+
+    ``options`` are ``apply_async``'s, with every id in place; ``link``, ``link_error``, ``chain`` (reversed: the
+    next step last) and ``chord`` hold wire-form signatures.
+    """
+
+    task: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    options: dict[str, Any]
+
+    def __str__(self) -> str:
+        """The call, its id, and the tasks that follow it."""
+        options = self.options
+        shown = [*map(short_repr, self.args), *(f"{key}={short_repr(value)}" for key, value in self.kwargs.items())]
+        text = f"{self.task}({', '.join(shown)}) [{options.get('task_id')}]"
+        for name in ("chain", "link", "link_error"):
+            found = options.get(name) or ()
+            if found:
+                tasks = [_task_of(one) for one in (found if isinstance(found, list | tuple) else [found])]
+                text += f" {_WORDS[name]} {', '.join(reversed(tasks) if name == 'chain' else tasks)}"
+        return f"{text} then chord body {_task_of(options['chord'])}" if options.get("chord") else text
+
+
+_WORDS = {"chain": "then", "link": "on success", "link_error": "on failure"}
+
+
+def _task_of(sig: Any) -> str:
+    return str(sig.get("task") if isinstance(sig, Mapping) else sig)
+
+
+@dataclass(slots=True)
+class Pending:
+    """A result to come: a task's, or a group's with its members'."""
+
+    id: str
+    parent: "Pending | None" = None
+    members: "list[Pending] | None" = None
+    task: str | None = None
+    ignored: bool | None = None
+    """Whether the call says that its result is not kept; ``None`` where that is the task's to say."""
+
+    def as_tuple(self) -> tuple[Any, ...]:
+        """Celery's tuple form (SEMANTICS.md R1)."""
+        before: Any = None
+        for node in self.line():
+            members = None if node.members is None else [m.as_tuple() for m in node.members]
+            before = ((node.id, before), members)
+        return before  # type: ignore[no-any-return]
+
+    def line(self) -> "list[Pending]":
+        """The first ancestor, and so on down to this one."""
+        line: list[Pending] = []
+        node: Pending | None = self
+        while node is not None:
+            line.append(node)
+            node = node.parent
+        line.reverse()
+        return line
+
+
+@dataclass(slots=True)
+class Barrier:
+    """A chord that starts with this plan."""
+
+    group_id: str
+    size: int
+    structure: tuple[Any, ...] | None = None
+    """The header's GroupResult as a tuple, where it is not flat (SEMANTICS.md H6)."""
+
+
+@dataclass(slots=True)
+class Plan:
+    """A compiled run: nothing in it refers back to the signature it came from."""
+
+    dispatches: list[Dispatch] = field(default_factory=list)
+    barriers: list[Barrier] = field(default_factory=list)
+    result: Pending | None = None
+    trail: Pending | None = None
+    """What a task that sends this counts among its children: the task or group that starts the run."""
+    etas: list[datetime] | None = None
+    """In a slice of a composite: the etas of the slices before, which those of this slice are added to."""
+
+    def __str__(self) -> str:
+        """A line for each message that is sent at once, with what follows it, and for each chord."""
+        lines = [f"{len(self.dispatches)} messages are sent at once"]
+        lines += [f"  {dispatch}" for dispatch in self.dispatches]
+        lines += [f"  chord {barrier.group_id} waits for {barrier.size} results" for barrier in self.barriers]
+        if self.result is not None:
+            lines.append(f"  result: {self.result.id}")
+        return "\n".join(lines)
+
+
+def single(
+    sig: Signature[Any],
+    args: Iterable[Any],
+    kwargs: Mapping[str, Any],
+    options: Mapping[str, Any],
+    new_id: Callable[[], str],
+) -> Plan:
+    """The plan of a lone task: one message, no graph needed."""
+    given = {key: value for key, value in options.items() if value is not None}
+    rest = given.pop("chain", None)
+    merged_args, merged_kwargs, merged = sig._merge(args, kwargs, given)
+    merged = {**merged}
+    task_id = merged.get("task_id")
+    if not task_id:
+        task_id = merged["task_id"] = new_id()
+    if rest is not None:
+        merged["chain"] = [*rest, *merged["chain"]] if merged.get("chain") else rest
+    pending = Pending(task_id, None, None, sig.task, merged.get("ignore_result"))
+    return Plan([Dispatch(sig.task, tuple(merged_args), merged_kwargs, merged)], [], pending, pending)

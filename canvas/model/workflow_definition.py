@@ -1,0 +1,34 @@
+"""A workflow's nodes as they were composed."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from canvas.model.workflow_run import Bind, Edge, Kind
+
+
+@dataclass(slots=True)
+class Source:
+    """A parent of a node: its place among the entries, what the edge means, which arm of a branch it comes from."""
+
+    number: int
+    edge: Edge
+    arm: int | None = None
+
+
+@dataclass(slots=True)
+class Entry:
+    """One node."""
+
+    name: str
+    kind: Kind
+    sig: dict[str, Any] | None = None
+    """Its signature in wire form, ``None`` in the places of ``binds``."""
+    binds: list[Bind] = field(default_factory=list)
+    """Their slots are places in ``sources``."""
+    sources: list[Source] = field(default_factory=list)
+    goes_on: bool = False
+    default: Any = None
+    compensate: dict[str, Any] | None = None
+    choices: list[Any] = field(default_factory=list)
+    hidden: bool = False
+    depth: int = 1

@@ -1,0 +1,191 @@
+"""The words of a workflow's run: its nodes as workers see them, and a message's place among them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from canvas.text import safe_repr
+
+HEADER = "canvas_run"
+"""The option, and message header, that holds a :class:`Place`."""
+STAMP = "canvas_workflow"
+"""The stamp ``run:attempt`` on all messages of a run, by which they are revoked."""
+CANCEL = "canvas.cancel_run"
+"""The built-in task that ends a run whose time is over."""
+SKIPPED = "SKIPPED"
+"""What a node's inputs say of a parent that was left out; no state of a record."""
+
+Kind = Literal["task", "map", "choose", "merge", "start", "end"]
+Edge = Literal["data", "order", "condition"]
+"""What a slot takes: a value, only its turn, or leave to run at all."""
+
+
+class Place(NamedTuple):
+    """Which node of which run a message is; of a map's node also which item of how many."""
+
+    run: str
+    attempt: int
+    node: int
+    item: int | None = None
+    size: int | None = None
+
+    def as_list(self) -> list[Any]:
+        """As the header carries it."""
+        return [part for part in self if part is not None]
+
+    @classmethod
+    def of(cls, value: Any) -> "Place | None":
+        """The place in a header; ``None`` for what is none."""
+        if not isinstance(value, list | tuple) or len(value) not in (3, 5):
+            return None
+        run, *numbers = value
+        if not isinstance(run, str) or not all(type(number) is int and number >= 0 for number in numbers):
+            return None
+        return cls(run, *numbers)
+
+
+class Bind(NamedTuple):
+    """Where in a node's signature an input goes: ``path`` in its wire form, ``pick`` inside the input's value."""
+
+    path: tuple[Any, ...]
+    slot: int
+    pick: tuple[Any, ...] = ()
+
+
+class Out(NamedTuple):
+    """An edge to a node's successor, into its ``slot``; ``arm`` is the branch's arm it belongs to."""
+
+    node: int
+    slot: int
+    arm: int | None = None
+
+
+class Given(NamedTuple):
+    """An input that is known when the run starts."""
+
+    slot: int
+    state: str
+    value: Any
+
+
+@dataclass(slots=True)
+class RunNode:
+    """One node of a run. Slots are its inputs, in order; a node starts when each has been filled."""
+
+    name: str
+    kind: Kind
+    slots: list[Edge] = field(default_factory=list)
+    sig: dict[str, Any] | None = None
+    """The signature in wire form, ``None`` in the places of ``binds``."""
+    binds: Sequence[Bind] = ()
+    outs: list[Out] = field(default_factory=list)
+    goes_on: bool = False
+    """Its failure does not fail the run: what follows takes ``default``."""
+    default: Any = None
+    choices: Sequence[Any] = ()
+    """A branch's values, by arm; an arm beyond them is for every other value."""
+    given: Sequence[Given] = ()
+    compensate: dict[str, Any] | None = None
+    hidden: bool = False
+    """Part of how the run works: it has no record."""
+    depth: int = 1
+    """How deep the lists are nested that a map's items stand in."""
+
+    @property
+    def open_slots(self) -> int:
+        """How many inputs it still waits for."""
+        return len(self.slots) - len(self.given)
+
+    def as_list(self) -> list[Any]:
+        """As it is kept."""
+        return [
+            self.name, self.kind, self.slots, self.sig, self.binds, self.outs, self.goes_on, self.default,
+            self.choices, self.given, self.compensate, self.hidden, self.depth,
+        ]  # fmt: skip
+
+    @classmethod
+    def from_list(cls, kept: Sequence[Any]) -> "RunNode":
+        """What ``as_list`` gave, read back."""
+        name, kind, slots, sig, binds, outs, goes_on, default, choices, given, compensate, hidden, depth = kept
+        return cls(
+            name, kind, slots, sig, [Bind(tuple(path), slot, tuple(pick)) for path, slot, pick in binds],
+            [Out(*out) for out in outs], goes_on, default, choices, [Given(*one) for one in given], compensate, hidden,
+            depth,
+        )  # fmt: skip
+
+
+def task_id_of(place: Place) -> str:
+    """The id of a node's task, or of a map's item; known from the run's id without asking anybody."""
+    return ".".join(str(part) for part in place[:4] if part is not None)
+
+
+def items_id(place: Place) -> str:
+    """The id under which a map's items are kept, where there are many of them or they are nested."""
+    return f"{task_id_of(place)}.items"
+
+
+def outline_id(place: Place) -> str:
+    """The id under which it is kept how many items a map has, and a digest of what they are."""
+    return f"{task_id_of(place)}.outline"
+
+
+NameOf = Callable[[int], str]
+"""The name of the node that fills a slot; asked for only where a message needs it."""
+
+
+def picked(value: Any, pick: Sequence[Any], slot: int = 0, name_of: NameOf | None = None) -> Any:
+    """A part of a node's result. Raises LookupError or TypeError where there is none."""
+    part = value
+    for at, key in enumerate(pick):
+        try:
+            part = part[key]
+        except (LookupError, TypeError) as exc:
+            name = name_of(slot) if name_of is not None else "result"
+            raise _no_part(exc, name, part, pick[:at], key) from None
+    return part
+
+
+def _no_part(exc: Exception, name: str, value: Any, path: Sequence[Any], key: Any) -> Exception:
+    place = f"{name}{''.join(f'[{step!r}]' for step in path)}"
+    whole = f"the result of node {name!r}" if not path else place
+    match value:
+        case dict():
+            has = f"it has {', '.join(map(repr, list(value)[:10])) or 'no keys'}"
+        case list() | tuple():
+            has = f"it is a list of {len(value)}"
+        case _:
+            has = f"it is {type(value).__name__} {safe_repr(value):.60}"
+    kind: type[Exception] = next(one for one in (KeyError, IndexError, LookupError, TypeError) if isinstance(exc, one))
+    return kind(f"{place}[{key!r}]: {whole} has no {key!r}; {has}")
+
+
+def bound_values(binds: Sequence[Bind], inputs: Sequence[Any], name_of: NameOf | None = None) -> list[Any]:
+    """What goes into a node's signature. Raises LookupError or TypeError for a part not there."""
+    return [picked(inputs[bind.slot], bind.pick, bind.slot, name_of) for bind in binds]
+
+
+def bound(
+    sig: dict[str, Any], binds: Sequence[Bind], inputs: Sequence[Any], name_of: NameOf | None = None
+) -> dict[str, Any]:
+    """A copy of ``sig`` with the inputs in their places. Raises LookupError or TypeError for a part not there."""
+    whole: dict[str, Any] = dict(sig)
+    for path, slot, pick in binds:
+        value = picked(inputs[slot], pick, slot, name_of)
+        container: Any = whole
+        for step in path[:-1]:
+            inner = container[step]
+            inner = dict(inner) if isinstance(inner, dict) else list(inner)
+            container[step] = inner
+            container = inner
+        container[path[-1]] = value
+    return whole
+
+
+def stamp_of(run: str, attempt: int) -> str:
+    """The stamp that all messages of one attempt carry."""
+    return f"{run}:{attempt}"
+
+
+def stamp_options(run: str, attempt: int) -> dict[str, Any]:
+    """That stamp as options of a task."""
+    return {"stamped_headers": [STAMP], STAMP: stamp_of(run, attempt)}

@@ -1,0 +1,1 @@
+"""Signatures, chains, groups, chords, maps: what users compose."""

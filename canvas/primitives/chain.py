@@ -1,0 +1,372 @@
+"""A chain: signatures that run one after the other, and the ``|`` that makes chains, groups and chords.
+
+The rules of ``|`` are SEMANTICS.md §1.1; composing never changes its operands.
+"""
+
+from collections.abc import Iterable, Sequence
+from reprlib import recursive_repr
+from typing import Any
+
+from canvas.errors import CompositionError
+from canvas.model.workflow_run import HEADER
+from canvas.primitives.chord import chord
+from canvas.primitives.cycles import refuse_cycles, refusing_cycles
+from canvas.primitives.group import flat_members, group
+from canvas.primitives.lazy_list import LazyList
+from canvas.primitives.mapping import chunks
+from canvas.primitives.misuse import advice
+from canvas.primitives.signature import Signature, as_list, maybe_signature, shorten_names, subtype
+from canvas.primitives.stamping import stamp_chain
+
+
+@subtype("chain")
+class _chain(Signature[Any]):
+    """The chain as a value; ``chain(...)`` is how it is made."""
+
+    def __init__(self, *tasks: Any, **options: Any) -> None:
+        app = options.pop("app", None)
+        options.pop("use_link", None)
+        steps = tasks[0] if len(tasks) == 1 and not isinstance(tasks[0], dict) else tasks
+        super().__init__("celery.chain", (), {"tasks": _signatures(steps)}, app=app, **options)
+        self["subtask_type"] = "chain"
+
+    _stamp = staticmethod(stamp_chain)
+
+    @property
+    def tasks(self) -> list[Signature[Any]]:
+        return self.kwargs["tasks"]  # type: ignore[no-any-return]
+
+    @tasks.setter
+    def tasks(self, value: Iterable[Any]) -> None:
+        self.kwargs["tasks"] = list(value)
+
+    def _members(self) -> list[Signature[Any]]:
+        return self.tasks
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.tasks:
+            return self.apply_async(args, kwargs)
+        return None
+
+    def unchain_tasks(self) -> list[Signature[Any]]:
+        """Copies of the steps, with the chain's own callbacks on the last and errbacks on each."""
+        steps = [task.clone() for task in self.tasks]
+        if steps:
+            for callback in as_list(self.options.get("link")):
+                steps[-1].link(callback)
+        for errback in as_list(self.options.get("link_error")):
+            for step in steps:
+                step.link_error(errback)
+        return steps
+
+    def _clone_kwargs(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        return {**kwargs, "tasks": [task.clone() for task in kwargs["tasks"]]}
+
+    def _adopt(self, kwargs: dict[str, Any], app: Any) -> dict[str, Any]:
+        tasks = kwargs.get("tasks")
+        if not isinstance(tasks, list | tuple):
+            raise CompositionError(f"a chain needs a list under kwargs['tasks']; got {type(tasks).__name__}")
+        return {**kwargs, "tasks": [maybe_signature(task, app) for task in tasks]}
+
+    @refusing_cycles
+    def freeze(
+        self,
+        _id: str | None = None,
+        group_id: str | None = None,
+        chord: Any = None,
+        root_id: str | None = None,
+        parent_id: str | None = None,
+        group_index: int | None = None,
+    ) -> Any:
+        """Give every step an id; the result is the last step's, its ``parent`` the one before."""
+        if not self.tasks:
+            raise CompositionError("an empty chain has no result to freeze")
+        self.tasks = normal_steps(self.tasks, unroll=False)
+        result: Any = None
+        for step in self.tasks[:-1]:
+            result = _follow(step.freeze(root_id=root_id), result)
+        last = self.tasks[-1].freeze(_id, group_id=group_id, chord=chord, root_id=root_id, group_index=group_index)
+        result = _follow(last, result)
+        self.id = result.id
+        return result
+
+    @staticmethod
+    def pipe(left: Signature[Any], right: Signature[Any]) -> Signature[Any]:
+        """``left | right``."""
+        if is_empty_group(right) and isinstance(left, _chain | group):
+            return left
+        if isinstance(left, _chain) and isinstance(right, _chain) and not right.tasks:
+            return left
+        if isinstance(left, group):
+            return chord(left, body=right, app=left._app)
+        if isinstance(left, _chain):
+            return _ended_with(left, unrolled(right)) or _fold([*left.unchain_tasks()], [right])
+        if isinstance(left, chord):
+            return _pipe_chord(left, right)
+        if isinstance(right, _chain):
+            return _chain(left, *right.unchain_tasks(), app=left._app)
+        return _chain(left, unrolled(right), app=left._app)
+
+    @recursive_repr("...")
+    def __repr__(self) -> str:
+        if not self.tasks:
+            return f"<{type(self).__name__.lstrip('_')}@{id(self):#x}: empty>"
+        return shorten_names(self.tasks[0].task, " | ".join(repr(task) for task in self.tasks))
+
+
+class chain(_chain):
+    """``chain(a, b)``, ``chain([a, b])``, ``chain(s for …)``.
+
+    A chain whose rules make it something else is that: ``chain(group, step)`` is a chord, ``chain([group])``
+    the group. With options, without steps, and with one signature, it stays as it is written.
+    """
+
+    def __new__(cls, *tasks: Any, **options: Any) -> Any:
+        if tasks and not options and (len(tasks) != 1 or not isinstance(tasks[0], Signature)):
+            steps = tasks[0] if len(tasks) == 1 else tasks
+            folded = _fold([], _signatures(steps))
+            if cls is chain or not isinstance(folded, _chain):
+                return folded
+        return super().__new__(cls)
+
+
+def normal_steps(tasks: Sequence[Any], unroll: bool = True) -> list[Signature[Any]]:
+    """The steps a chain really has (SEMANTICS.md C7–C10).
+
+    Chains in it are spliced, one-member groups become their member, empty groups vanish (unless there is nothing
+    else), and a group that something follows, also one that ends a chord, becomes a chord with that as its body.
+    With ``unroll``, a chord whose body is a chain led by a task gives up the rest of that chain to this one.
+    """
+    flat, empty = _spliced(tasks, unroll)
+    if not flat and empty is not None:
+        return [empty]
+    steps: list[Signature[Any]] = []
+    for given in reversed(flat):
+        # Sent alone, chunks are a task that sends a group; nothing could wait for that.
+        sig = given.group() if isinstance(given, chunks) and steps else given
+        if isinstance(sig, group) and steps:
+            steps[-1] = chord(sig, body=steps[-1], app=sig._app)
+        elif isinstance(sig, chord) and steps and ends_in_group(sig):
+            steps[-1] = sig.with_fields(kwargs={**sig.kwargs, "body": unrolled(sig.body) | steps[-1]})
+        else:
+            steps.append(sig)
+    steps.reverse()
+    return steps
+
+
+def _spliced(tasks: Sequence[Any], unroll: bool) -> tuple[list[Signature[Any]], Signature[Any] | None]:
+    """The steps of a chain with those of chains in it, without empty groups; and one of these."""
+    flat: list[Signature[Any]] = []
+    empty: Signature[Any] | None = None
+    pending: list[Any] = list(reversed(tasks))
+    opened: list[_chain] = []
+    while pending:
+        given = pending.pop()
+        if given is _CLOSE:
+            opened.pop()
+            continue
+        sig = unrolled(maybe_signature(given))
+        if isinstance(sig, _chain):
+            if any(sig is one for one in opened):
+                refuse_cycles(sig)
+            opened.append(sig)
+            pending.append(_CLOSE)
+            pending.extend(reversed(sig.tasks))
+        elif unroll and isinstance(sig, chord) and _led_by_task(sig.body):
+            pending.extend(reversed(_unroll(sig)))
+        elif is_empty_group(sig):
+            empty = sig
+        else:
+            flat.append(sig)
+    return flat, empty
+
+
+_CLOSE = object()
+"""Stands, among the steps that are still to be looked at, behind those of a chain in it."""
+LAST_STEP = ("task_id", "group_id", "chord", "group_index", HEADER)
+"""Options of a chain that are its last step's (SEMANTICS.md C3)."""
+_CHAIN_OWN = frozenset({*LAST_STEP, "link", "link_error", "parent_id", "root_id"})
+
+
+def _led_by_task(body: Any) -> bool:
+    return isinstance(body, _chain) and bool(body.tasks) and not isinstance(unrolled(body.tasks[0]), group)
+
+
+def _unroll(sig: chord) -> list[Signature[Any]]:
+    """``chord(header, a | b | c)`` as ``chord(header, a), b, c``."""
+    body = sig.body
+    # Copies are made only for callbacks: of chords nested deeply they would be made once for each level.
+    linked = body.options.get("link") or body.options.get("link_error")
+    first, *rest = body.unchain_tasks() if linked else body.tasks
+    first = unrolled(first)
+    own = {key: value for key, value in body.options.items() if key not in _CHAIN_OWN}
+    first = first.with_fields(options={**own, **first.options})
+    return [sig.with_fields(kwargs={**sig.kwargs, "body": first}), *rest]
+
+
+def ends_in_group(sig: Any) -> bool:
+    """Whether its result is a group's."""
+    if isinstance(sig, _chain):
+        return bool(sig.tasks) and ends_in_group(sig.tasks[-1])
+    return isinstance(sig, group) or (isinstance(sig, chord) and ends_in_group(sig.body))
+
+
+def link_end(sig: Signature[Any], callback: Any) -> None:
+    """Link a callback of the call that ``sig`` ends: where that is a group, each member has it, as in a message."""
+    if isinstance(sig, group):
+        for member in sig.tasks:
+            link_end(member, callback)
+    elif isinstance(sig, chord) and sig.body is not None:
+        link_end(sig.body, callback)
+    elif isinstance(sig, _chain) and sig.tasks:
+        link_end(sig.tasks[-1], callback)
+    else:
+        sig.link(callback)
+
+
+def result_id(sig: Signature[Any]) -> str | None:
+    """The id that its result has already, if any; the id of a chain's last step comes before the chain's."""
+    if isinstance(sig, chord):
+        return result_id(sig.body) if sig.kwargs.get("body") is not None else None
+    if isinstance(sig, _chain) and sig.tasks:
+        return result_id(sig.tasks[-1]) or sig.id
+    return sig.id
+
+
+def unrolled(sig: Signature[Any]) -> Signature[Any]:
+    """The member of a one-member group; anything else as it is."""
+    return sig.tasks[0] if isinstance(sig, group) and _has_one(sig.tasks) else sig
+
+
+def _has_one(tasks: list[Signature[Any]]) -> bool:
+    """Whether there is one, without reading more than two."""
+    if isinstance(tasks, LazyList):
+        return tasks.at_least(1) and not tasks.at_least(2)
+    return len(tasks) == 1
+
+
+def is_empty_group(sig: Any) -> bool:
+    return isinstance(sig, group) and not sig.tasks
+
+
+def _ended_with(left: _chain, right: Signature[Any]) -> Signature[Any] | None:
+    """A chain whose last step, a group or a chord, takes in what follows, with all that is the chain's own; ``None``
+    where what follows is a step of its own."""
+    last = left.tasks[-1] if left.tasks else None
+    takes = isinstance(last, group) or (isinstance(last, chord) and not isinstance(right, chord))
+    if not takes or isinstance(right, group | _chain):
+        return None
+    ended = left.clone()
+    ended.options.pop("task_id", None)  # of what was its end
+    _append(ended.kwargs["tasks"], right)
+    return ended
+
+
+def _pipe_chord(left: chord, right: Signature[Any]) -> Signature[Any]:
+    """What follows a chord joins its body, except chains and larger groups, which follow it whole."""
+    right = unrolled(right)
+    if isinstance(right, _chain):
+        return _chain(left, *right.unchain_tasks(), app=left._app)
+    if isinstance(right, group):
+        return _chain(left, right, app=left._app)
+    joined = left.clone()
+    joined.body = joined._body_or_raise() | right
+    return joined
+
+
+def _fold(steps: list[Signature[Any]], more: Sequence[Signature[Any]]) -> Signature[Any]:
+    """Append ``more`` to a chain's steps one by one; the result need not be a chain."""
+    for position, given in enumerate(more):
+        sig = unrolled(given)
+        if isinstance(sig, _chain):
+            return _fold(steps, [*sig.unchain_tasks(), *more[position + 1 :]])
+        if is_empty_group(sig):
+            continue
+        if not steps and isinstance(sig, group):
+            whole: Signature[Any] = sig
+            for rest in more[position + 1 :]:
+                whole = whole | rest
+            return whole
+        # The last may be changed by whoever has it; of the others these are copies.
+        _append(steps, sig if position == len(more) - 1 else sig.clone())
+    return _chain(*steps)
+
+
+def _append(steps: list[Signature[Any]], sig: Signature[Any]) -> None:
+    last = steps[-1] if steps else None
+    if isinstance(last, group) and not isinstance(sig, group):
+        steps[-1] = chord(last, body=sig)
+        if len(steps) > 1 and isinstance(steps[-2], chord):
+            steps[-2:] = [_grown(steps[-2], steps[-1])]
+    elif isinstance(last, chord) and not isinstance(sig, chord):
+        steps[-1] = _grown(last, sig)
+    else:
+        steps.append(sig)
+
+
+def _grown(last: chord, sig: Signature[Any]) -> chord:
+    """A chord that has what follows it in its body."""
+    grown = last.clone()
+    grown.body = grown._body_or_raise() | sig
+    return grown
+
+
+def _signatures(tasks: Any) -> list[Signature[Any]]:
+    if not isinstance(tasks, Iterable) or isinstance(tasks, dict | str):
+        tasks = [tasks]
+    found = list(tasks)
+    for position, task in enumerate(found):
+        if not isinstance(task, dict):
+            raise CompositionError(f"a chain takes signatures; step {position} is {task!r:.200}{advice(task)}")
+    return [maybe_signature(task) for task in found]
+
+
+def _follow(result: Any, before: Any) -> Any:
+    """Put ``before`` under the first of ``result``'s ancestors."""
+    if before is not None:
+        first = result
+        while first.parent is not None:
+            first = first.parent
+        first.parent = before
+    return result
+
+
+def header_parts(tasks: Any) -> list[Signature[Any]]:
+    """The members of a chord's header, each with a task at its end where all end in nothing: in groups without members,
+    behind chords. No part would be counted, and the chord would wait for ever; that task's value is the empty list.
+    """
+    members = flat_members(tasks.tasks if isinstance(tasks, group) else map(maybe_signature, tasks))
+    ended = _all_ended(members, ())
+    return members if ended is None else ended
+
+
+def _all_ended(members: list[Signature[Any]], around: tuple[int, ...]) -> list[Signature[Any]] | None:
+    """``members`` with tasks at their ends, if all of them end in nothing."""
+    found = []
+    for member in members:
+        ended = _ended(member, around)
+        if ended is None:
+            return None
+        found.append(ended)
+    return found
+
+
+def _ended(sig: Signature[Any], around: tuple[int, ...]) -> Signature[Any] | None:
+    """``sig`` with a task at its end, if it ends in nothing; ``around``: the signatures it stands in, of which it may
+    be one, until that is refused."""
+    if id(sig) in around:
+        return None
+    inside = (*around, id(sig))
+    if isinstance(sig, chord):
+        body = None if sig.body is None else _ended(sig.body, inside)
+        return None if body is None else sig.with_fields(kwargs={**sig.kwargs, "body": body})
+    if sig.subtask_type == "chain":
+        steps = normal_steps(sig._members())
+        last = _ended(steps[-1], inside) if steps else None
+        return None if last is None else sig.with_fields(kwargs={**sig.kwargs, "tasks": [*steps[:-1], last]})
+    if sig.subtask_type == "group" and sig._members():
+        members = _all_ended(sig._members(), inside)
+        return None if members is None else sig.with_fields(kwargs={**sig.kwargs, "tasks": members})
+    if sig.subtask_type == "group":
+        return Signature("celery.accumulate", ([],), {"index": 0}, immutable=True, app=sig._app)
+    return None

@@ -1,0 +1,279 @@
+"""A chord: a header of parallel signatures and a body that takes the list of their results (SEMANTICS.md §5)."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain as chained
+from reprlib import recursive_repr
+from typing import Any
+
+from canvas.errors import CompositionError
+from canvas.model.workflow_run import HEADER
+from canvas.primitives.cycles import refusing_cycles
+from canvas.primitives.group import group
+from canvas.primitives.lazy_list import LazyList, copied
+from canvas.primitives.misuse import advice, is_task
+from canvas.primitives.signature import Signature, maybe_signature, shorten_names, subtype
+from canvas.primitives.stamping import stamp_chord
+
+
+@subtype("chord")
+class chord(Signature[Any]):
+    """``chord(header, body)``; ``chord(header)(body)`` sends it at once.
+
+    The header is a list, any iterable (consumed once), a group, a chain (its steps become parallel members,
+    SEMANTICS.md H1), or one signature.
+    """
+
+    def __init__(
+        self,
+        header: Any,
+        body: Any = None,
+        task: str = "celery.chord",
+        args: Iterable[Any] = (),
+        kwargs: dict[str, Any] | None = None,
+        app: Any = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            task,
+            args,
+            {
+                "kwargs": dict(kwargs or {}),
+                "header": header_members(header),
+                "body": _body(body, app),
+            },
+            app=app,
+            **options,
+        )
+        self["subtask_type"] = "chord"
+
+    _stamp = staticmethod(stamp_chord)
+
+    @property
+    def tasks(self) -> Any:
+        """The header: a list of signatures, or a group once frozen."""
+        return self.kwargs["header"]
+
+    @tasks.setter
+    def tasks(self, value: Any) -> None:
+        self.kwargs["header"] = value
+
+    @property
+    def body(self) -> Any:
+        return self.kwargs.get("body")
+
+    @body.setter
+    def body(self, value: Any) -> None:
+        self.kwargs["body"] = value
+
+    @property
+    def header(self) -> list[Signature[Any]]:
+        """The header's members."""
+        return self.tasks.tasks if isinstance(self.tasks, group) else self.tasks
+
+    def as_header_group(self) -> group:
+        """The header as a group, which it stays from now on."""
+        if not isinstance(self.tasks, group):
+            self.tasks = group(self.tasks, app=self._app)
+        return self.tasks
+
+    def _members(self) -> list[Signature[Any]]:
+        return [*self.header, self.body] if self.body is not None else list(self.header)
+
+    @refusing_cycles
+    def _given_app(self) -> Any:
+        if self._app is not None:
+            return self._app
+        # A header that is not read yet is read no further than to its first app.
+        members = chained(self.header, () if self.body is None else (self.body,))
+        return next((app for task in members if (app := task._given_app()) is not None), None)
+
+    def __call__(self, body: Any = None, **options: Any) -> Any:
+        return self.apply_async((), {"body": body} if body is not None else {}, **options)
+
+    def apply_async(
+        self,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        task_id: str | None = None,
+        producer: Any = None,
+        publisher: Any = None,
+        connection: Any = None,
+        router: Any = None,
+        result_cls: Any = None,
+        **options: Any,
+    ) -> Any:
+        """As of any signature. ``task_id`` is the body's, ``kwargs["body"]`` a body in place of its own.
+
+        What Celery sends by (``producer`` to ``result_cls``) has no meaning here, and is warned of.
+        """
+        named = {"task_id": task_id, "producer": producer, "publisher": publisher, "connection": connection}
+        named |= {"router": router, "result_cls": result_cls}
+        return super().apply_async(
+            args, kwargs, **options, **{name: value for name, value in named.items() if value is not None}
+        )
+
+    def apply(
+        self,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        propagate: bool = True,
+        body: Any = None,
+        **options: Any,
+    ) -> Any:
+        """As of any signature. ``body``: one in place of its own.
+
+        A failed header is never raised, whatever ``propagate`` says: the result is what a worker would have stored.
+        """
+        if body is not None:
+            kwargs = {**(kwargs or {}), "body": body}
+        return super().apply(args, kwargs, **options)
+
+    def __length_hint__(self) -> int:
+        return sum(part_count(task) for task in self.header)
+
+    @refusing_cycles
+    def set_immutable(self, immutable: bool) -> None:
+        """The header's members; the body keeps its own flag (SEMANTICS.md S8)."""
+        for task in self.header:
+            task.set_immutable(immutable)
+
+    def link(self, callback: Any) -> Any:
+        self._body_or_raise().link(callback)
+        return callback
+
+    def link_error(self, errback: Any) -> Any:
+        """Run ``errback`` when the body or the header fails: once, for the body.
+
+        With ``task_allow_error_cb_on_chord_header`` also for each header member that fails.
+        """
+        source = maybe_signature(errback)
+        on_header = bool(self.app.conf.task_allow_error_cb_on_chord_header)
+        for task in self.header:
+            if on_header:
+                task.link_error(source.clone(immutable=True))
+            elif isinstance(task, chord):
+                task.link_error(source)
+        self._body_or_raise().link_error(source)
+        return errback
+
+    def _body_or_raise(self) -> Signature[Any]:
+        if self.body is None:
+            raise CompositionError(f"a chord needs a body: chord(header, body); got {self!r:.200}")
+        return self.body  # type: ignore[no-any-return]
+
+    def _clone_kwargs(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        header, body = kwargs["header"], kwargs.get("body")
+        tasks = header.clone() if isinstance(header, group) else copied(header, _clone)
+        return {**kwargs, "header": tasks, "body": body.clone() if body is not None else None}
+
+    def _adopt(self, kwargs: dict[str, Any], app: Any) -> dict[str, Any]:
+        header = kwargs.get("header")
+        if isinstance(header, dict):
+            header = maybe_signature(header, app)
+            if not isinstance(header, group):
+                header = header_members(header)
+        elif isinstance(header, list | tuple):
+            header = [maybe_signature(task, app) for task in header]
+        else:
+            raise CompositionError(f"a chord needs a header of signatures; got {type(header).__name__}")
+        body = maybe_signature(kwargs.get("body"), app)
+        return {"kwargs": dict(kwargs.get("kwargs") or {}), "header": header, "body": body}
+
+    @refusing_cycles
+    def freeze(
+        self,
+        _id: str | None = None,
+        group_id: str | None = None,
+        chord: Any = None,
+        root_id: str | None = None,
+        parent_id: str | None = None,
+        group_index: int | None = None,
+    ) -> Any:
+        """Give header and body ids; the result is the body's, its parent the header's GroupResult."""
+        header = self.as_header_group().freeze(parent_id=parent_id, root_id=root_id)
+        self.id = self.tasks.id
+        if self.body is None:
+            return None
+        result = self.body.freeze(_id, group_id=group_id, chord=chord, root_id=root_id, group_index=group_index)
+        first = result
+        while first.parent is not None:
+            first = first.parent
+        first.parent = header
+        return result
+
+    @recursive_repr("...")
+    def __repr__(self) -> str:
+        if self.body is None:
+            return f"<chord without body: {self.tasks!r}>"
+        if self.body.subtask_type == "chain" and self.body._members():
+            first, *rest = self.body._members()
+            tail = "".join(f" | {step!r}" for step in rest)
+            return shorten_names(first.task, f"%({first.reprcall(self.tasks)}{tail})")
+        return "%" + shorten_names(self.body.task, self.body.reprcall(self.tasks))
+
+
+def body_of(sig: chord, given: Any) -> Signature[Any]:
+    """The body that a call of ``sig`` has: the one it is ``given``, or its own. Raises CompositionError for none."""
+    return sig._body_or_raise() if given is None else _body(given, sig._app)
+
+
+def _body(body: Any, app: Any) -> Any:
+    if body is not None and not isinstance(body, dict):
+        raise CompositionError(f"a chord's body is a signature; got {body!r:.200}{advice(body)}")
+    return maybe_signature(body, app)
+
+
+def header_members(header: Any) -> list[Signature[Any]]:
+    """The parallel members that a chord's ``header`` argument stands for (SEMANTICS.md H1)."""
+    if isinstance(header, dict) and not isinstance(header, Signature):
+        header = maybe_signature(header)
+    if isinstance(header, Signature):
+        if header.subtask_type in ("group", "chain"):
+            return copied(header._members(), _same)
+        return [header]
+    if not isinstance(header, Iterable):
+        raise CompositionError(f"a chord's header takes signatures; got {header!r:.200}{advice(header)}")
+    # What is composed has copies of what it is made of.
+    return copied(group(_with_tasks_called(header)).tasks, _clone)
+
+
+def _with_tasks_called(header: Iterable[Any]) -> Iterable[Any]:
+    """A header with ``task.s()`` in place of each task, as Celery takes it. An iterator stays unread."""
+    if isinstance(header, LazyList):
+        return header
+    members = (Signature(member) if is_task(member) else member for member in header)
+    return members if isinstance(header, Iterator) else list(members)
+
+
+def _clone(task: Signature[Any]) -> Signature[Any]:
+    return task.clone()
+
+
+def _same(task: Signature[Any]) -> Signature[Any]:
+    return task
+
+
+_HEADER_LACKS = ("link", "link_error", "task_id", "chain", "chord", "group_id", "group_index", "reply_to", HEADER)
+_BODY_LACKS = ("countdown", "eta", "parent_id", "chain", "chord", "link", "link_error", "task_id")
+
+
+def header_options(options: dict[str, Any]) -> dict[str, Any]:
+    """What of a chord's options its header members take (SEMANTICS.md H11)."""
+    return {key: value for key, value in options.items() if key not in _HEADER_LACKS}
+
+
+def body_options(options: dict[str, Any]) -> dict[str, Any]:
+    """What of a chord's options its body takes as they are (SEMANTICS.md H11)."""
+    return {key: value for key, value in options.items() if key not in _BODY_LACKS}
+
+
+def part_count(sig: Signature[Any]) -> int:
+    """How many parts ``sig`` returns to the chord it is a header member of (SEMANTICS.md H10)."""
+    kind = sig.subtask_type
+    if kind == "group":
+        return sum(part_count(task) for task in sig._members())
+    if kind == "chain":
+        return next((n for n in map(part_count, reversed(sig._members())) if n), 0)
+    if kind == "chord":
+        return part_count(sig.kwargs["body"])
+    return 1

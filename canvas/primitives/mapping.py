@@ -1,0 +1,119 @@
+"""One task over many arguments: map, starmap, chunks (SEMANTICS.md §7).
+
+On the wire all three are plain signatures of ``celery.map``, ``celery.starmap`` and ``celery.chunks``, without
+a ``subtask_type``.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from canvas.errors import CompositionError
+from canvas.primitives.group import group
+from canvas.primitives.signature import Signature, maybe_signature, subtype
+
+
+class _Spread(Signature[list[Any]]):
+    """A call of ``celery.map`` or ``celery.starmap``, carrying the mapped task and its items."""
+
+    _task_name = ""
+    _plain = True
+
+    def __init__(self, task: Any, it: Iterable[Any], **options: Any) -> None:
+        app = options.pop("app", None)
+        inner = maybe_signature(task) if isinstance(task, dict) else task.s()
+        super().__init__(
+            self._task_name,
+            (),
+            {"task": inner, "it": list(it)},
+            immutable=True,
+            app=app if app is not None else inner._app,
+            **options,
+        )
+
+    def _members(self) -> list[Signature[Any]]:
+        return [self.kwargs["task"]]
+
+    @property
+    def route_name(self) -> str | None:  # type: ignore[override]
+        return self.kwargs["task"].task  # type: ignore[no-any-return]
+
+    def _adopt(self, kwargs: dict[str, Any], app: Any) -> dict[str, Any]:
+        return _adopted(kwargs, app)
+
+
+@subtype("xmap")
+class xmap(_Spread):
+    """``[task(x) for x in it]``, in one task."""
+
+    _task_name = "celery.map"
+
+    def __repr__(self) -> str:
+        return f"[{self.kwargs['task'].task}(x) for x in {self.kwargs['it']!r:.100}]"
+
+
+@subtype("xstarmap")
+class xstarmap(_Spread):
+    """``[task(*x) for x in it]``, in one task."""
+
+    _task_name = "celery.starmap"
+
+    def __repr__(self) -> str:
+        return f"[{self.kwargs['task'].task}(*x) for x in {self.kwargs['it']!r:.100}]"
+
+
+@subtype("chunks")
+class chunks(Signature[list[Any]]):
+    """The items in pieces of ``n``, each piece a ``celery.starmap``; sent as a group of those."""
+
+    _plain = True
+
+    def __init__(self, task: Any, it: Iterable[Any], n: int, **options: Any) -> None:
+        if not isinstance(n, int) or n < 1:
+            raise CompositionError(f"chunks needs a whole number of items a piece, 1 or more; got {n!r}")
+        app = options.pop("app", None)
+        inner = maybe_signature(task) if isinstance(task, dict) else task.s()
+        super().__init__(
+            "celery.chunks",
+            (),
+            {"task": inner, "it": list(it), "n": n},
+            immutable=True,
+            app=app if app is not None else inner._app,
+            **options,
+        )
+
+    def _members(self) -> list[Signature[Any]]:
+        return [self.kwargs["task"]]
+
+    def _adopt(self, kwargs: dict[str, Any], app: Any) -> dict[str, Any]:
+        return _adopted(kwargs, app)
+
+    def __call__(self, **options: Any) -> Any:
+        return self.apply_async(**options)
+
+    def group(self) -> group:
+        """The group it stands for."""
+        pieces = _pieces(iter(self.kwargs["it"]), self.kwargs["n"])
+        return group(
+            (xstarmap(self.kwargs["task"], piece, app=self._app) for piece in pieces),
+            app=self._app,
+            **self.options,
+        )
+
+    @classmethod
+    def apply_chunks(cls, task: Any, it: Iterable[Any], n: int, app: Any = None) -> Any:
+        return cls(task, it, n, app=app)()
+
+
+def _adopted(kwargs: dict[str, Any], app: Any) -> dict[str, Any]:
+    task, it = kwargs.get("task"), kwargs.get("it")
+    if not isinstance(task, dict) or not isinstance(it, list | tuple):
+        raise CompositionError(
+            f"a map needs a signature under kwargs['task'] and a list under kwargs['it']; got {kwargs!r:.200}"
+        )
+    return {**kwargs, "task": maybe_signature(task, app), "it": list(it)}
+
+
+def _pieces(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    while piece := list(islice(items, size)):
+        yield piece

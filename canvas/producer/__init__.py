@@ -1,0 +1,1 @@
+"""From a call to messages with addresses."""

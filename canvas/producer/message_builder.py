@@ -1,0 +1,338 @@
+"""From a compiled call to bytes on their way to a queue: headers, route, serialisation.
+
+Sources: PROTOCOL.md §1.3, §2.1, §2.4; SEMANTICS.md W1–W10, T6, T8.
+"""
+
+import os
+import socket
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import partial
+from operator import is_
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from canvas.errors import EncodeError, InvalidTaskError
+from canvas.model.compiled import Dispatch
+from canvas.model.ids import new_id, new_tag
+from canvas.model.message import Message, Publish
+from canvas.model.workflow_run import HEADER
+from canvas.producer.routing import Route, Router
+from canvas.task.call_check import unwritable
+from canvas.task.pydantic_models import Models, plain_arguments, plain_signatures
+from canvas.telemetry import emit, listening
+from canvas.text import short_repr
+from canvas.wire import codecs
+from canvas.wire import task_message as wire
+from canvas.wire.signing import Signer
+from canvas.wire.typed_json import Again
+
+if TYPE_CHECKING:
+    from canvas.config.config import Config
+
+_CONSUMED = frozenset(
+    {
+        "task_id", "group_id", "group_index", "root_id", "parent_id", "reply_to", "link", "link_error", "chain",
+        "chord", "countdown", "eta", "expires", "retries", "time_limit", "soft_time_limit", "shadow", "headers",
+        "ignore_result", "replaced_task_nesting", "stamped_headers", "serializer", "compression", "queue",
+        "exchange", "routing_key", "priority", "delivery_mode", "origin", "route_name", "add_to_parent",
+        "retry", "retry_policy", "producer", "publisher", "connection", "router", "result_cls", "task_type",
+        "immediate", "mandatory", "exchange_type", "correlation_id", "use_link", HEADER,
+    }
+)  # fmt: skip
+
+
+class Ambient(NamedTuple):
+    """What a message inherits from the task that sends it; all ``None`` outside a task."""
+
+    root_id: str | None = None
+    parent_id: str | None = None
+    priority: int | None = None
+
+
+class Outgoing(NamedTuple):
+    """A message, and its bytes with their address."""
+
+    message: Message
+    publish: Publish
+
+
+class Surroundings(Protocol):
+    """What a client asks of its app."""
+
+    @property
+    def oid(self) -> str: ...
+
+    @property
+    def timezone(self) -> tzinfo: ...
+
+    @property
+    def signer(self) -> Signer: ...
+
+    def now(self) -> datetime: ...
+
+    def models_of(self, name: str) -> Models | None: ...
+
+
+class Client:
+    """Turns dispatches into messages for one app; holds what is the same for all of them."""
+
+    def __init__(
+        self,
+        conf: "Config",
+        router: Router,
+        defaults: Callable[[str], Mapping[str, Any]],
+        surroundings: "Surroundings",
+    ) -> None:
+        self._conf = conf
+        self._router = router
+        self._defaults = defaults
+        self._around = surroundings
+        self._origin = (0, "")
+
+    def outgoing(self, dispatches: Iterable[Dispatch], ambient: Ambient) -> list[Outgoing]:
+        """The messages that ``dispatches`` stand for, encoded and routed.
+
+        A task's own attributes fill in options that neither the call nor its signature gives. Raises
+        EncodeError for values the serializer cannot write or a message over ``task_message_max_bytes``.
+        """
+        defaults: dict[str, Mapping[str, Any]] = {}
+        # Whoever is told of a message may change it.
+        bodies = None if listening("message.publishing") else Again(is_)
+        found = []
+        for dispatch in dispatches:
+            known = defaults.get(dispatch.task)
+            if known is None:
+                known = defaults[dispatch.task] = self._defaults(dispatch.task)
+            found.append(self._outgoing(dispatch, {**known, **dispatch.options}, ambient, bodies))
+        return found
+
+    def _outgoing(
+        self, dispatch: Dispatch, options: dict[str, Any], ambient: Ambient, bodies: Again | None
+    ) -> Outgoing:
+        message = self._message(dispatch, options, ambient)
+        route = self._router.route(options.get("route_name") or dispatch.task, options, dispatch.args, dispatch.kwargs)
+        self._address(message, route, options, ambient)
+        emit("message.publishing", message=message)
+        payload = self._encode(message, options.get("serializer"), options.get("compression"), bodies)
+        info = message.properties["delivery_info"]
+        publish = Publish(info["exchange"], info["routing_key"], message.properties.get("priority") or 0, payload)
+        return Outgoing(message, publish)
+
+    def _encode(self, message: Message, serializer: str | None, compression: str | None, bodies: Again | None) -> bytes:
+        conf = self._conf
+        serializer, compression = serializer or conf.task_serializer, compression or conf.task_compression
+        try:
+            try:
+                payload = self._written(message, serializer, compression, bodies)
+            except EncodeError:
+                if not self._with_plain_models(message):
+                    raise
+                payload = self._written(message, serializer, compression, None)
+        except EncodeError as exc:
+            place = self._unwritable(message, serializer)
+            raise EncodeError(f"{message.task}[{message.id}]: {place or message.task}: {exc}") from exc
+        limit = conf.task_message_max_bytes
+        if limit and len(payload) > limit:
+            raise EncodeError(
+                f"{message.task}[{message.id}]: the message is {len(payload):,} bytes, more than "
+                f"task_message_max_bytes ({limit:,}); send a reference instead of the data, or raise the setting"
+            )
+        return payload
+
+    def _written(self, message: Message, serializer: str, compression: str | None, bodies: Again | None) -> bytes:
+        return wire.encode(
+            message,
+            serializer=serializer,
+            compression=compression,
+            delivery_tag=new_tag(),
+            signer=self._around.signer,
+            bodies=bodies,
+            max_depth=self._conf.task_message_max_depth,
+        )
+
+    def _with_plain_models(self, message: Message) -> bool:
+        """Write the models among the arguments of pydantic's tasks, of this call and of what follows it, as plain data;
+        whether there are any.
+
+        A call of such a task does so at once. What is left came to a signature that was made without the task, or
+        after it was made: partial arguments, items of a map.
+        """
+        models_of = self._around.models_of
+        args, kwargs = plain_arguments(models_of, message.task, message.args, message.kwargs)
+        embed = plain_signatures(models_of, message.embed)
+        found = (args, kwargs, embed) != (message.args, message.kwargs, message.embed)
+        message.args, message.kwargs, message.embed = args, kwargs, embed
+        return found
+
+    def _unwritable(self, message: Message, serializer: str) -> str | None:
+        can_write = partial(codecs.can_write, serializer=serializer)
+        return unwritable(message.task, (message.args, message.kwargs, message.embed), can_write)
+
+    def control(self, body: Mapping[str, Any]) -> bytes:
+        """A remote control request in its envelope (PROTOCOL.md §6)."""
+        exchange = f"{self._conf.control_exchange}.pidbox"
+        headers = {"clock": 0, "expires": None}
+        return wire.encode_plain(
+            body, headers, exchange=exchange, routing_key="", delivery_mode=2, tag=new_tag(), signer=self._around.signer
+        )
+
+    # -- headers
+
+    def _message(self, dispatch: Dispatch, options: dict[str, Any], ambient: Ambient) -> Message:
+        task_id = options.get("task_id") or new_id()
+        try:
+            eta, expires = self._eta(options), self._expires(options)
+        except InvalidTaskError as exc:
+            raise InvalidTaskError(f"{dispatch.task}: {exc}") from None
+        stamped = options.get("stamped_headers")
+        conf = self._conf
+        headers = {
+            "lang": "py",
+            "task": dispatch.task,
+            "id": task_id,
+            "shadow": options.get("shadow"),
+            "eta": eta,
+            "expires": expires,
+            "group": options.get("group_id"),
+            "group_index": options.get("group_index"),
+            "retries": options.get("retries") or 0,
+            "timelimit": [options.get("time_limit"), options.get("soft_time_limit")],
+            "root_id": options.get("root_id") or ambient.root_id or task_id,
+            "parent_id": options.get("parent_id") or ambient.parent_id,
+            "argsrepr": options.get("argsrepr") or short_repr(dispatch.args, levels=conf.task_repr_maxlevels),
+            "kwargsrepr": options.get("kwargsrepr") or short_repr(dispatch.kwargs, levels=conf.task_repr_maxlevels),
+            "origin": options.get("origin") or self.origin(),
+            "ignore_result": options.get("ignore_result"),
+            "replaced_task_nesting": options.get("replaced_task_nesting") or 0,
+            "stamped_headers": list(stamped) if stamped is not None else None,
+            "stamps": _stamps(dispatch.task, options, stamped),
+            **(options.get("headers") or {}),
+        }
+        if options.get(HEADER):
+            headers[HEADER] = options[HEADER]
+        callbacks, chain = _sig_list(options.get("link")), options.get("chain")
+        if conf.task_protocol == 1 and chain:
+            callbacks, chain = [*(callbacks or []), _linked(chain)], None
+        embed = {
+            "callbacks": callbacks,
+            "errbacks": _sig_list(options.get("link_error")),
+            "chain": chain,
+            "chord": options.get("chord"),
+        }
+        message = Message(dispatch.task, task_id, dispatch.args, dispatch.kwargs, embed, headers)
+        message.protocol = conf.task_protocol
+        message.properties = self._properties(task_id, options, stamped, expires)
+        return message
+
+    def _properties(self, task_id: str, options: dict[str, Any], stamped: Any, expires: str | None) -> dict[str, Any]:
+        """Options that Celery does not know travel as properties (SEMANTICS.md W6)."""
+        known = _CONSUMED if not stamped else _CONSUMED.union(stamped)
+        extra = {key: value for key, value in options.items() if key not in known}
+        properties = {
+            "correlation_id": options.get("correlation_id") or task_id,
+            "reply_to": options.get("reply_to") or self._around.oid,
+            **extra,
+            "delivery_mode": _delivery_mode(options.get("delivery_mode") or self._conf.task_default_delivery_mode),
+        }
+        if expires is not None:
+            left = (_instant(expires) - self._around.now()).total_seconds()
+            properties["expiration"] = str(max(0, round(left * 1000)))
+        return properties
+
+    def _address(self, message: Message, route: Route, options: dict[str, Any], ambient: Ambient) -> None:
+        for name, value in (("exchange", route.exchange), ("routing_key", route.routing_key)):
+            if not isinstance(value, str):
+                raise InvalidTaskError(f"{message.task}: {name}: expected text; got {value!r:.100}")
+        priority = options.get("priority")
+        if priority is None:
+            priority = ambient.priority if ambient.priority is not None else route.priority
+        if priority is None:
+            priority = self._conf.task_default_priority
+        message.properties["delivery_info"] = {"exchange": route.exchange, "routing_key": route.routing_key}
+        message.properties["priority"] = 0 if priority is None else priority
+
+    def origin(self) -> str:
+        """``gen<pid>@<host>``: who sends; made again after a fork."""
+        pid = os.getpid()
+        if self._origin[0] != pid:
+            self._origin = (pid, f"gen{pid}@{socket.gethostname()}")
+        return self._origin[1]
+
+    # -- time
+
+    def due(self, options: dict[str, Any]) -> float | None:
+        """When a message with these options is to run, as unix time; ``None`` for at once. Raises InvalidTaskError."""
+        eta = self._eta(options)
+        return None if eta is None else _instant(eta, "eta").timestamp()
+
+    def _eta(self, options: dict[str, Any]) -> str | None:
+        countdown = options.get("countdown")
+        if countdown:
+            return self._after(countdown, "countdown")
+        return _moment(options.get("eta"), "eta")
+
+    def _expires(self, options: dict[str, Any]) -> str | None:
+        expires = options.get("expires")
+        if expires is None:
+            return None
+        if isinstance(expires, int | float) and not isinstance(expires, bool):
+            return self._after(expires, "expires")
+        return _moment(expires, "expires")
+
+    def _after(self, seconds: Any, name: str) -> str:
+        if not isinstance(seconds, int | float) or isinstance(seconds, bool):
+            raise InvalidTaskError(f"{name}: expected seconds (int or float); got {seconds!r:.100}")
+        try:
+            return (self._around.now() + timedelta(seconds=seconds)).astimezone(self._around.timezone).isoformat()
+        except (OverflowError, ValueError):
+            raise InvalidTaskError(f"{name}: {seconds!r} seconds from now is not a date") from None
+
+
+def _moment(value: Any, name: str) -> str | None:
+    if value is None or isinstance(value, str):
+        if value:
+            _instant(value, name)
+        return value or None
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise InvalidTaskError(f"{name}: expected a datetime or ISO 8601 text; got {type(value).__name__} {value!r:.100}")
+
+
+def _instant(text: str, name: str = "expires") -> datetime:
+    """ISO 8601 text as an aware datetime; without an offset it is UTC (PROTOCOL.md §2.4)."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidTaskError(f"{name}: expected ISO 8601 text; got {text!r:.100}") from None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def _stamps(task: str, options: dict[str, Any], stamped: Any) -> dict[str, Any]:
+    try:
+        return {name: options[name] for name in stamped or ()}
+    except KeyError as missing:
+        raise InvalidTaskError(
+            f"{task}: stamped_headers names {missing}, but the signature has no such stamp"
+        ) from None
+
+
+def _linked(chain: Sequence[Any]) -> dict[str, Any]:
+    """A chain as nested callbacks, the only form protocol 1 has for it (PROTOCOL.md §2.2)."""
+    following: dict[str, Any] | None = None
+    for step in chain:
+        options = dict(step["options"])
+        if following is not None:
+            options["link"] = [*(_sig_list(options.get("link")) or []), following]
+        following = {**step, "options": options}
+    assert following is not None
+    return following
+
+
+def _sig_list(value: Any) -> list[Any] | None:
+    if not value:
+        return None if value is None or value == [] else [value]
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _delivery_mode(value: Any) -> int:
+    return int({"transient": 1, "persistent": 2}.get(str(value), value))

@@ -1,0 +1,116 @@
+"""The effects of one task's end, gathered before any of them happens.
+
+Each method adds what one event in Celery's protocol means: a record (PROTOCOL.md §5.1), a chord part
+(SEMANTICS.md K3, K4), a set of messages. Nothing here does I/O.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from canvas.model.compiled import Plan
+from canvas.model.message import Publish
+from canvas.model.record import Record
+from canvas.model.settlement import Deferral, Firing, Join, Part, Settlement, Store
+from canvas.model.workflow_run import Place
+from canvas.primitives.signature import Signature, maybe_signature
+from canvas.producer.message_builder import Ambient
+from canvas.wire import typed_json
+from canvas.wire.signing import end_of, part_of
+
+if TYPE_CHECKING:
+    from canvas.app.application import Canvas
+
+
+class Effects:
+    """Records, parts, chord starts and messages, in the order they were added."""
+
+    def __init__(self, app: "Canvas") -> None:
+        self._app = app
+        self.stores: list[Store] = []
+        self.parts: list[Part] = []
+        self.joins: list[Join] = []
+        self.publishes: list[Publish] = []
+        self.deferrals: list[Deferral] = []
+        self.ends: list[tuple[Place, str, Any]] = []
+        """Places of runs whose tasks have ended: state and value."""
+
+    def record(self, record: Record, in_run: bool = False) -> None:
+        """Keep and announce a state; ``in_run``: as long as the workflow's run that it is a part of."""
+        self.stores.append(self._app.backend.store_of(record, in_run))
+
+    def part(self, membership: "Membership", state: str, result: Any, completer: "Completer") -> None:
+        """Return a member's value to its chord."""
+        app = self._app
+        value = app.backend.encode_part(membership.task_id, state, result)
+        body = app.backend.bodies.raw(membership.chord)
+        fire = typed_json.dumps({"body": body, "root_id": completer.root_id, "parent_id": completer.task_id})
+        group, signer = membership.group_id, app.signer
+        self.parts.append(
+            Part(
+                group,
+                membership.task_id,
+                membership.index,
+                signer.seal(part_of(group), value),
+                signer.seal(end_of(group), fire),
+                app.backend.chord_lives,
+            )
+        )
+
+    def send(self, plan: Plan, ambient: Ambient, due: float | None = None) -> None:
+        """Send a plan's messages, at unix time ``due`` where given; start its chords."""
+        outgoing, joins = self._app.sender.encode(plan, ambient)
+        self.joins.extend(joins)
+        if self._app.conf.task_send_sent_event:
+            self._app.sent_events.tell([out.message for out in outgoing])
+        if due is None:
+            self.publishes.extend(out.publish for out in outgoing)
+        else:
+            self.deferrals.extend(Deferral(due, out.publish) for out in outgoing)
+
+    def settlement(self) -> Settlement:
+        """All of them as a settlement of no delivery."""
+        return self.into(Settlement(None, fence="none"))
+
+    def into(self, settlement: Settlement) -> Settlement:
+        """All of them in ``settlement``."""
+        settlement.stores, settlement.parts, settlement.joins = self.stores, self.parts, self.joins
+        settlement.publishes, settlement.deferrals = self.publishes, self.deferrals
+        return settlement
+
+    def firing(self, group_id: str, failed: bool = False) -> Firing:
+        """All of them as the end of a chord."""
+        expires = self._app.backend.chord_expires
+        return Firing(group_id, self.publishes, self.joins, self.stores, self.parts, self.deferrals, failed, expires)
+
+    def plan(self, sig: Any, args: tuple[Any, ...], options: Mapping[str, Any]) -> Plan:
+        """Compile a signature in wire form."""
+        return self._app.sender.plan(maybe_signature(sig, self._app), args, {}, options)
+
+
+class Membership:
+    """A task's place in a chord: its group, its index, and the body that waits."""
+
+    __slots__ = ("chord", "group_id", "index", "task_id")
+
+    def __init__(self, task_id: str, group_id: str, index: int | None, chord: Mapping[str, Any]) -> None:
+        self.task_id = task_id
+        self.group_id = group_id
+        self.index = index
+        self.chord = chord
+
+    @classmethod
+    def of_signature(cls, sig: Signature[Any]) -> "Membership | None":
+        """The place that a frozen signature's options give it."""
+        options = sig.options
+        chord, group_id, task_id = options.get("chord"), options.get("group_id"), options.get("task_id")
+        return cls(task_id, group_id, options.get("group_index"), chord) if chord and group_id and task_id else None
+
+
+class Completer:
+    """The task whose end returns a part: the parent of the body, should the part be the last."""
+
+    __slots__ = ("root_id", "task_id")
+
+    def __init__(self, root_id: str | None, task_id: str) -> None:
+        self.root_id = root_id
+        self.task_id = task_id

@@ -1,0 +1,41 @@
+"""Deleting what waits in a queue, and the locks of unique tasks with it."""
+
+from typing import TYPE_CHECKING
+
+from canvas.drivers.base import Lease
+from canvas.errors import InvalidTaskError, WireError
+from canvas.model.ids import new_id
+from canvas.model.message import Delivery
+from canvas.model.settlement import Lock, Settlement
+from canvas.task.limits import lock_of
+from canvas.wire import task_message as wire
+
+if TYPE_CHECKING:
+    from canvas.app.application import Canvas
+
+_AT_ONCE = 1000
+
+
+def purge(app: "Canvas", queue: str) -> int:
+    """Delete what waits in a queue; how many messages.
+
+    Where tasks of the app are unique, each message is looked at: its lock goes with it, so that the next call is sent.
+    """
+    broker = app.driver.broker
+    if not any(task.unique_for for task in app.tasks.values()):
+        return broker.purge(queue)
+    taker, purged = f"purge-{new_id()}", 0
+    while taken := broker.lease(Lease(taker, [queue], _AT_ONCE)):
+        app.driver.completer.settle([Settlement(one, unlocks=_locks(app, one)) for one in taken])
+        purged += len(taken)
+    return purged
+
+
+def _locks(app: "Canvas", delivery: Delivery) -> list[Lock]:
+    try:
+        message = wire.decode(delivery.payload, accept=app.accept_content, signer=app.signer)
+    except (WireError, InvalidTaskError):
+        return []  # what cannot be read holds no lock that is known
+    task = app.tasks.get(message.task)
+    lock = lock_of(task, message) if task is not None and task.unique_for else None
+    return [] if lock is None else [lock]

@@ -1,0 +1,1 @@
+"""Talk to workers: remote control and events."""

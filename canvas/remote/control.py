@@ -1,0 +1,364 @@
+"""Remote control messages to workers (PROTOCOL.md §6)."""
+
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from canvas.context import current_app
+from canvas.drivers.base import Inbox
+from canvas.errors import DuplicateNodenameWarning
+from canvas.model.ids import new_id
+from canvas.model.revocation import id_entry, stamp_entries
+from canvas.wire import task_message as wire
+
+if TYPE_CHECKING:
+    from canvas.app.application import Canvas
+
+
+REVOKED_FOR = 86_400.0
+"""Seconds that a revocation is kept."""
+
+
+class Control:
+    """``app.control``: broadcasts commands that workers of canvas and of Celery understand."""
+
+    def __init__(self, app: "Canvas") -> None:
+        self._app = app
+
+    def revoke(
+        self,
+        task_id: str | list[str],
+        destination: list[str] | None = None,
+        terminate: bool = False,
+        signal: str = "SIGTERM",
+        **options: Any,
+    ) -> list[dict[str, Any]]:
+        """Tell workers not to run a task (or tasks), and with ``terminate`` to stop it where it runs.
+
+        Canvas' workers find it in the broker, for a day, however late they start; Celery's are told. The task is
+        REVOKED as soon as a worker comes to it. One that runs already goes on, unless it is terminated.
+        """
+        self.keep_revoked([task_id] if isinstance(task_id, str) else list(task_id))
+        arguments = {"task_id": task_id, "terminate": terminate, "signal": signal}
+        return self.broadcast("revoke", arguments, destination, **options)
+
+    def revoke_by_stamped_headers(
+        self,
+        headers: dict[str, Any],
+        destination: list[str] | None = None,
+        terminate: bool = False,
+        signal: str = "SIGTERM",
+        **options: Any,
+    ) -> list[dict[str, Any]]:
+        """``revoke`` for every task that has one of the stamps; a stamp's value may be a list of values."""
+        self.keep_revoked_stamps(headers)
+        arguments = {"headers": headers, "terminate": terminate, "signal": signal}
+        return self.broadcast("revoke_by_stamped_headers", arguments, destination, **options)
+
+    def keep_revoked(self, ids: list[str]) -> None:
+        """Write revocations where canvas' workers look for them."""
+        self._app.driver.broker.revoke([id_entry(one) for one in ids], REVOKED_FOR)
+
+    def keep_revoked_stamps(self, headers: dict[str, Any]) -> None:
+        """The same for stamps."""
+        self._app.driver.broker.revoke(stamp_entries(headers), REVOKED_FOR)
+
+    def terminate(
+        self,
+        task_id: str | list[str],
+        destination: list[str] | None = None,
+        signal: str = "SIGTERM",
+        **options: Any,
+    ) -> list[dict[str, Any]]:
+        """``revoke(task_id, terminate=True)``."""
+        return self.revoke(task_id, destination, True, signal, **options)
+
+    def broadcast(
+        self,
+        command: str,
+        arguments: dict[str, Any] | None = None,
+        destination: list[str] | None = None,
+        connection: Any = None,
+        reply: bool = False,
+        timeout: float = 1.0,
+        limit: int | None = None,
+        callback: Callable[[dict[str, Any]], Any] | None = None,
+        channel: Any = None,
+        pattern: str | None = None,
+        matcher: str | None = None,
+        **more: Any,
+    ) -> list[dict[str, Any]]:
+        """Send a command to all workers, or to those in ``destination``, or whose names match ``pattern`` (a glob, or
+        with ``matcher="pcre"`` a regular expression). ``more`` are further arguments of the command.
+
+        With ``reply``: what they answer within ``timeout`` seconds, ``limit`` of them at most, each
+        ``{node: answer}``; ``callback`` is called with each as it comes. ``connection`` and ``channel`` are Celery's,
+        and not needed here.
+        """
+        app, ticket = self._app, new_id()
+        body: dict[str, Any] = {
+            "method": command,
+            "arguments": {**(arguments or {}), **more},
+            "destination": destination,
+            "pattern": pattern,
+            "matcher": matcher,
+            "ticket": ticket,
+        }
+        exchange = app.conf.control_exchange
+        if not reply:
+            app.driver.broker.broadcast(f"{exchange}.pidbox", app.client.control(body))
+            return []
+        replies, mine = f"reply.{exchange}.pidbox", new_id()
+        body["reply_to"] = {"exchange": replies, "routing_key": mine}
+        with app.driver.broker.replies(replies, mine) as inbox:
+            app.driver.broker.broadcast(f"{exchange}.pidbox", app.client.control(body))
+            most = limit or (len(destination) if destination else None)
+            return self._collect(inbox, ticket, timeout, most, callback)
+
+    def _collect(
+        self, inbox: Inbox, ticket: str, timeout: float, limit: int | None, callback: Callable[[Any], Any] | None
+    ) -> list[dict[str, Any]]:
+        answers: list[dict[str, Any]] = []
+        deadline = time.monotonic() + timeout
+        while (left := deadline - time.monotonic()) > 0 and (limit is None or len(answers) < limit):
+            payload = inbox.next(left)
+            if payload is None:
+                break
+            headers, body = wire.decode_plain(payload, max_bytes=self._app.conf.task_message_max_bytes)
+            if headers.get("ticket") == ticket:
+                answers.append(body)
+                if callback is not None:
+                    callback(body)
+        return answers
+
+    def ping(self, destination: list[str] | None = None, timeout: float = 1.0, **options: Any) -> list[dict[str, Any]]:
+        """Which workers are there: ``[{node: {"ok": "pong"}}]``."""
+        return self.broadcast("ping", None, destination, reply=True, timeout=timeout, **options)
+
+    def inspect(
+        self,
+        destination: list[str] | str | None = None,
+        timeout: float = 1.0,
+        callback: Callable[[dict[str, Any]], Any] | None = None,
+        connection: Any = None,
+        app: "Canvas | None" = None,
+        limit: int | None = None,
+        pattern: str | None = None,
+        matcher: str | None = None,
+    ) -> "Inspect":
+        """``app.control.inspect().active()``; of another ``app``'s workers where one is given."""
+        return Inspect(destination, timeout, callback, connection, app or self._app, limit, pattern, matcher)
+
+    def time_limit(
+        self,
+        task_name: str,
+        soft: float | None = None,
+        hard: float | None = None,
+        destination: list[str] | None = None,
+        **options: Any,
+    ) -> list[dict[str, Any]]:
+        """Change a task's time limits, seconds, in running workers."""
+        return self.broadcast(
+            "time_limit", {"task_name": task_name, "hard": hard, "soft": soft}, destination=destination, **options
+        )
+
+    def rate_limit(
+        self, task_name: str, rate_limit: Any, destination: list[str] | None = None, **options: Any
+    ) -> list[dict[str, Any]]:
+        """Change a task's rate limit in running workers."""
+        return self.broadcast(
+            "rate_limit", {"task_name": task_name, "rate_limit": rate_limit}, destination=destination, **options
+        )
+
+    def add_consumer(
+        self, queue: str, exchange: str | None = None, exchange_type: str = "direct", routing_key: str | None = None,
+        options: Mapping[str, Any] | None = None, destination: list[str] | None = None, **more: Any,
+    ) -> list[dict[str, Any]]:  # fmt: skip
+        """Let workers take from one queue more; ``options`` are further fields of the command."""
+        about = {
+            **(options or {}),
+            "queue": queue,
+            "exchange": exchange,
+            "exchange_type": exchange_type,
+            "routing_key": routing_key,
+        }
+        return self.broadcast("add_consumer", about, destination=destination, **more)
+
+    def cancel_consumer(self, queue: str, destination: list[str] | None = None, **options: Any) -> list[dict[str, Any]]:
+        """Let workers take from this queue no more."""
+        return self.broadcast("cancel_consumer", {"queue": queue}, destination=destination, **options)
+
+    def pool_grow(self, n: int = 1, destination: list[str] | None = None, **options: Any) -> list[dict[str, Any]]:
+        """So many places more in each worker's pool."""
+        return self.broadcast("pool_grow", {"n": n}, destination=destination, **options)
+
+    def pool_shrink(self, n: int = 1, destination: list[str] | None = None, **options: Any) -> list[dict[str, Any]]:
+        """So many places fewer."""
+        return self.broadcast("pool_shrink", {"n": n}, destination=destination, **options)
+
+    def pool_restart(
+        self,
+        modules: list[str] | None = None,
+        reload: bool = False,
+        reloader: Any = None,
+        destination: list[str] | None = None,
+        **options: Any,
+    ) -> list[dict[str, Any]]:
+        """Replace the processes of prefork pools, where ``worker_pool_restarts`` allows it; with ``reload`` load these
+        modules, which the workers have loaded already, again before."""
+        return self.broadcast(
+            "pool_restart",
+            {"modules": modules, "reload": reload, "reloader": reloader},
+            destination=destination,
+            **options,
+        )
+
+    def autoscale(
+        self, max: int, min: int, destination: list[str] | None = None, **options: Any
+    ) -> list[dict[str, Any]]:
+        """Other bounds for pools that scale themselves."""
+        return self.broadcast("autoscale", {"max": max, "min": min}, destination=destination, **options)
+
+    def enable_events(self, destination: list[str] | None = None, **options: Any) -> list[dict[str, Any]]:
+        """Let workers send task events."""
+        return self.broadcast("enable_events", None, destination=destination, **options)
+
+    def disable_events(self, destination: list[str] | None = None, **options: Any) -> list[dict[str, Any]]:
+        """Let workers send none."""
+        return self.broadcast("disable_events", None, destination=destination, **options)
+
+    def heartbeat(self, destination: list[str] | None = None, **options: Any) -> list[dict[str, Any]]:
+        """Let workers send a heartbeat now."""
+        return self.broadcast("heartbeat", None, destination=destination, **options)
+
+    def shutdown(self, destination: list[str] | None = None, **options: Any) -> None:
+        """Stop workers, warmly."""
+        self.broadcast("shutdown", {}, destination, **options)
+
+    def purge(self, connection: Any = None) -> int:
+        """Delete what waits in the app's queues; how many messages."""
+        # Few programs purge.
+        from canvas.producer.purge import purge
+
+        return sum(purge(self._app, queue.name) for queue in self._app.router.consumed())
+
+    discard_all = purge
+
+
+def by_node(answers: list[dict[str, Any]]) -> dict[str, Any]:
+    """What workers answered, by node.
+
+    Where several workers have one name, their lists are joined; of other answers the last one stays. A
+    DuplicateNodenameWarning names them.
+    """
+    found: dict[str, Any] = {}
+    for answer in answers:
+        for node, value in answer.items():
+            known = found.get(node)
+            if isinstance(known, list) and isinstance(value, list):
+                found[node] = [*known, *value]
+            elif value is not None or known is None:
+                found[node] = value
+    warn_of_duplicates(answers)
+    return found
+
+
+def warn_of_duplicates(answers: list[dict[str, Any]]) -> None:
+    """Issue a DuplicateNodenameWarning when two of the answers come from nodes of one name."""
+    names = Counter(node for answer in answers for node in answer)
+    twice = sorted(node for node, count in names.items() if count > 1)
+    if twice:
+        warnings.warn(
+            f"several workers answer as {', '.join(twice)}: start each with a name of its own (canvas worker -n)",
+            DuplicateNodenameWarning,
+            stacklevel=3,
+        )
+
+
+class Inspect:
+    """Questions to workers; each answers ``{node: answer}``, or ``None`` when no worker answers."""
+
+    app: "Canvas | None" = None
+
+    def __init__(
+        self,
+        destination: list[str] | str | None = None,
+        timeout: float = 1.0,
+        callback: Callable[[dict[str, Any]], Any] | None = None,
+        connection: Any = None,
+        app: "Canvas | None" = None,
+        limit: int | None = None,
+        pattern: str | None = None,
+        matcher: str | None = None,
+    ) -> None:
+        """Ask the workers of ``app`` (by default the current app) that ``destination`` or ``pattern`` names.
+
+        ``timeout`` is in seconds. ``connection`` is Celery's, and not needed here.
+        """
+        self.app = app or self.app or current_app()
+        nodes = [destination] if isinstance(destination, str) else destination
+        self._options: dict[str, Any] = {
+            "destination": nodes, "timeout": timeout, "callback": callback, "pattern": pattern, "matcher": matcher,
+            "limit": limit,
+        }  # fmt: skip
+
+    def _ask(self, command: str, **arguments: Any) -> dict[str, Any] | None:
+        assert self.app is not None
+        answers = self.app.control.broadcast(command, arguments, reply=True, **self._options)
+        return by_node(answers) or None
+
+    def ping(self, destination: list[str] | None = None) -> dict[str, Any] | None:
+        if destination is not None:
+            self._options = {**self._options, "destination": destination}
+        return self._ask("ping")
+
+    def hello(self, from_node: str, revoked: list[str] | None = None) -> dict[str, Any] | None:
+        return self._ask("hello", from_node=from_node, revoked=revoked)
+
+    def active(self, safe: bool | None = None) -> dict[str, Any] | None:
+        return self._ask("active", **({} if safe is None else {"safe": safe}))
+
+    def reserved(self, safe: bool | None = None) -> dict[str, Any] | None:
+        return self._ask("reserved")
+
+    def scheduled(self, safe: bool | None = None) -> dict[str, Any] | None:
+        return self._ask("scheduled")
+
+    def registered(self, *taskinfoitems: str) -> dict[str, Any] | None:
+        return self._ask("registered", taskinfoitems=list(taskinfoitems))
+
+    registered_tasks = registered
+
+    def revoked(self) -> dict[str, Any] | None:
+        return self._ask("revoked")
+
+    def query_task(self, *ids: Any) -> dict[str, Any] | None:
+        """Ids, or one list of them."""
+        wanted = ids[0] if len(ids) == 1 and isinstance(ids[0], list | tuple) else ids
+        return self._ask("query_task", ids=list(wanted))
+
+    def active_queues(self) -> dict[str, Any] | None:
+        return self._ask("active_queues")
+
+    def conf(self, with_defaults: bool = False) -> dict[str, Any] | None:
+        return self._ask("conf", with_defaults=with_defaults)
+
+    def report(self) -> dict[str, Any] | None:
+        return self._ask("report")
+
+    def stats(self) -> dict[str, Any] | None:
+        return self._ask("stats")
+
+    def clock(self) -> dict[str, Any] | None:
+        return self._ask("clock")
+
+    def memdump(self, samples: int = 10) -> dict[str, Any] | None:
+        return self._ask("memdump", samples=samples)
+
+    def objgraph(self, type: str = "Request", n: int = 200, max_depth: int = 10) -> dict[str, Any] | None:
+        return self._ask("objgraph", num=n, max_depth=max_depth, type=type)
+
+    def memsample(self) -> dict[str, Any] | None:
+        return self._ask("memsample")

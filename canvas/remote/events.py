@@ -1,0 +1,137 @@
+"""Events: what tasks and workers do, broadcast for monitors in Celery's form (PROTOCOL.md §7)."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from canvas.errors import BrokerError, WireError
+from canvas.model.ids import new_tag
+from canvas.model.message import Message
+from canvas.telemetry import emit
+from canvas.wire import task_message as wire
+
+if TYPE_CHECKING:
+    from canvas.app.application import Canvas
+
+Event = dict[str, Any]
+TASKS_TOGETHER = "task.multi"
+"""The routing key of a list of task events."""
+
+
+class EventSource:
+    """Makes the events of one process, and the envelopes they travel in."""
+
+    def __init__(self, app: "Canvas", hostname: Callable[[], str], forward: Callable[[], int]) -> None:
+        """``forward`` advances a logical clock; each event carries a time of it."""
+        self._app = app
+        self._hostname = hostname
+        self._forward = forward
+
+    def event(self, kind: str, **fields: Any) -> Event:
+        """An event of a kind such as ``task-received``, with what every event has."""
+        local = time.localtime()
+        return {
+            "hostname": self._hostname(),
+            "utcoffset": -local.tm_gmtoff / 3600,
+            "pid": os.getpid(),
+            "clock": self._forward(),
+            **fields,
+            "timestamp": time.time(),
+            "type": kind,
+        }
+
+    def send(self, routing_key: str, events: Event | Sequence[Event]) -> None:
+        """Tell one event, or several in one message. Raises EncodeError, BrokerError."""
+        exchange, headers = self._app.conf.event_exchange, {"hostname": self._hostname()}
+        payload = wire.encode_plain(
+            events, headers, exchange=exchange, routing_key=routing_key, delivery_mode=1, tag=new_tag()
+        )
+        self._app.driver.broker.broadcast(exchange, payload, routing_key)
+
+
+class SentEvents:
+    """The ``task-sent`` events of a process: a client, or a worker that sends what follows a task, or its retry."""
+
+    def __init__(self, app: "Canvas") -> None:
+        self._source = EventSource(app, app.client.origin, partial(next, count(1)))
+
+    def tell(self, messages: Sequence[Message]) -> None:
+        """Announce that messages were sent."""
+        try:
+            for message in messages:
+                self._source.send("task.sent", self._event(message))
+        except BrokerError as exc:
+            emit("broker.unreachable", error=str(exc))
+
+    def _event(self, message: Message) -> Event:
+        info = message.properties["delivery_info"]
+        return self._source.event(
+            "task-sent",
+            uuid=message.id,
+            **described(message),
+            queue=info["routing_key"],
+            exchange=info["exchange"],
+            routing_key=info["routing_key"],
+        )
+
+
+def described(message: Message) -> Event:
+    """What events say of a message: its name and lineage, arguments as text, retries, eta and expiry."""
+    headers = message.headers
+    return {
+        "name": message.task,
+        "root_id": headers.get("root_id"),
+        "parent_id": headers.get("parent_id"),
+        "args": headers.get("argsrepr"),
+        "kwargs": headers.get("kwargsrepr"),
+        "retries": headers.get("retries") or 0,
+        "eta": headers.get("eta"),
+        "expires": headers.get("expires"),
+    }
+
+
+class Events:
+    """``app.events``: listen to what workers and clients tell."""
+
+    def __init__(self, app: "Canvas") -> None:
+        self._app = app
+
+    def capture(self, limit: int | None = None, timeout: float | None = None, wakeup: bool = True) -> Iterator[Event]:
+        """Events as they come: ``limit`` of them at most, until none comes for ``timeout`` seconds.
+
+        With ``wakeup`` workers are asked for a heartbeat first. What is no event is skipped, and told to telemetry.
+        """
+        app, taken = self._app, 0
+        with app.driver.broker.subscribe(app.conf.event_exchange, topics=True) as inbox:
+            if wakeup:
+                app.control.broadcast("heartbeat")
+            while limit is None or taken < limit:
+                payload = inbox.next(1.0 if timeout is None else timeout)
+                if payload is None:
+                    if timeout is not None:
+                        return
+                    continue
+                for event in self._opened(payload):
+                    yield event
+                    taken += 1
+                    if taken == limit:
+                        return
+
+    def _opened(self, payload: bytes) -> list[Event]:
+        try:
+            _, body = wire.decode_events(payload, max_bytes=self._app.conf.task_message_max_bytes)
+        except WireError as exc:
+            emit("control.undecodable", reason=repr(exc))
+            return []
+        events = body if isinstance(body, list) else [body]
+        return [dict(event) for event in events if isinstance(event, Mapping) and "type" in event]
+
+    def watch(self, handlers: Mapping[str, Callable[[Event], None]], **options: Any) -> None:
+        """Call ``handlers[type]`` with each event (``"*"``: every other); options as ``capture``'s."""
+        for event in self.capture(**options):
+            handler = handlers.get(event["type"]) or handlers.get("*")
+            if handler is not None:
+                handler(event)

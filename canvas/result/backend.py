@@ -1,0 +1,307 @@
+"""Records of an app's tasks, decoded: between result handles and the driver's bytes."""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
+from operator import eq
+from typing import Any
+
+from canvas.config.config import Config
+from canvas.drivers.base import AsyncWatch, Results, Watch
+from canvas.errors import NoResultBackend, TaskRevokedError
+from canvas.model import states
+from canvas.model.record import Record
+from canvas.model.settlement import Store, alive_for
+from canvas.model.workflow_run import HEADER
+from canvas.wire import record as wire
+from canvas.wire.typed_json import Again
+from canvas.workflows.store import run_lifetimes
+
+NO_CHORD_BACKEND = "a chord needs a result backend to count its parts; set result_backend"
+
+
+class RecordWatch:
+    """Records as they are stored, of the ids asked for."""
+
+    def __init__(self, watch: Watch, decode: Callable[[bytes], Record]) -> None:
+        self._watch = watch
+        self._decode = decode
+        self.drop = watch.drop
+
+    def next(self, timeout: float | None) -> tuple[str, Record] | None:
+        """The next ``(task_id, record)``; ``None`` after ``timeout`` seconds without one."""
+        found = self._watch.next(timeout)
+        return None if found is None else (found[0], self._decode(found[1]))
+
+
+class AsyncRecordWatch:
+    """``RecordWatch`` on an event loop."""
+
+    def __init__(self, watch: AsyncWatch, decode: Callable[[bytes], Record]) -> None:
+        self._watch = watch
+        self._decode = decode
+        self.drop = watch.drop
+
+    async def next(self, timeout: float | None) -> tuple[str, Record] | None:
+        found = await self._watch.next(timeout)
+        return None if found is None else (found[0], self._decode(found[1]))
+
+
+class Backend:
+    """The result side of an app. Without a result backend every use raises NoResultBackend."""
+
+    def __init__(self, results: Results | None, conf: Config, now: Callable[[], datetime]) -> None:
+        self._driver = results
+        self._conf = conf
+        self._now = now
+        self.serializer: str = conf.result_serializer
+        self.max_depth = int(conf.task_message_max_depth)
+        """How deep records may be nested."""
+        self.accept = frozenset(conf.result_accept_content or conf.accept_content or ()) | {self.serializer}
+        self.bodies = Again(eq)
+        """Writes bodies of chords, which come with each part."""
+
+    @property
+    def _results(self) -> Results:
+        if self._driver is None:
+            raise NoResultBackend("no result backend is configured: set result_backend, or Canvas(backend=…)")
+        return self._driver
+
+    @property
+    def stores(self) -> bool:
+        """Whether a result backend is configured."""
+        return self._driver is not None
+
+    def ensure_chords_allowed(self) -> None:
+        """Raise NoResultBackend where the app cannot count a chord's parts."""
+        if self._driver is None:
+            raise NoResultBackend(NO_CHORD_BACKEND)
+
+    def encode_part(self, task_id: str, state: str, result: Any) -> bytes:
+        """A chord's part. Raises EncodeError."""
+        return wire.encode_part(task_id, state, result, serializer=self.serializer, max_depth=self.max_depth)
+
+    def decode_part(self, data: bytes) -> tuple[str, str, Any]:
+        """Id, state and result of a chord's part. Raises DecodeError."""
+        return wire.decode_part(data, serializer=self.serializer, accept=self.accept, max_depth=self.max_depth)
+
+    @property
+    def chord_expires(self) -> int:
+        """Seconds for which what is left of a chord is kept after its end; 0 is without an end."""
+        conf = self._conf
+        given = conf.result_chord_expires if conf.result_chord_expires is not None else conf.result_expires
+        return int(given or 0)
+
+    @property
+    def chord_lives(self) -> int:
+        """Seconds for which a chord is kept that waits for a part; 0 is without an end."""
+        return alive_for(self.chord_expires)
+
+    @property
+    def run_lives(self) -> int:
+        """Seconds for which a workflow's run is kept that goes on, with the records of its nodes; 0 is without an
+        end."""
+        return run_lifetimes(self._conf).alive
+
+    @property
+    def hides_success(self) -> bool:
+        """Whether records are written in a form that no driver reads."""
+        return bool(self._conf.result_compression) or self.serializer not in ("json", "msgpack")
+
+    # -- records
+
+    def get_records(self, task_ids: Sequence[str], retry: bool = True) -> list[Record | None]:
+        """The stored records, in order; asked for again while the server is away, unless ``retry`` is off."""
+        return [self._decode(payload) if payload else None for payload in self._results.get(task_ids, retry)]
+
+    async def aget_records(self, task_ids: Sequence[str]) -> list[Record | None]:
+        found = await self._results.aget(task_ids)
+        return [self._decode(payload) if payload else None for payload in found]
+
+    def succeeded(self, task_ids: Sequence[str]) -> list[bool | None]:
+        """Whether each has succeeded, as far as the beginning of its record says; ``None`` where nothing is stored.
+
+        A value is not read for it, however large it is.
+        """
+        return [wire.says_success(head) if head else None for head in self._results.peek(task_ids, wire.HEAD)]
+
+    async def asucceeded(self, task_ids: Sequence[str]) -> list[bool | None]:
+        return [wire.says_success(head) if head else None for head in await self._results.apeek(task_ids, wire.HEAD)]
+
+    def _decode(self, payload: bytes) -> Record:
+        return wire.decode(
+            payload,
+            serializer=self.serializer,
+            accept=self.accept,
+            max_bytes=self._conf.task_message_max_bytes,
+            max_depth=self.max_depth,
+        )
+
+    @contextmanager
+    def watch(self, task_ids: Iterable[str]) -> Iterator[RecordWatch]:
+        """Watch ids; nothing stored from now on, or before, is missed."""
+        with self._results.watch(task_ids) as watch:
+            yield RecordWatch(watch, self._decode)
+
+    @asynccontextmanager
+    async def awatch(self, task_ids: Iterable[str]) -> AsyncIterator[AsyncRecordWatch]:
+        async with self._results.awatch(task_ids) as watch:
+            yield AsyncRecordWatch(watch, self._decode)
+
+    def store_of(self, record: Record, in_run: bool = False) -> Store:
+        """A record as the driver keeps it; ``in_run``: as long as the workflow's run that it is a part of. Raises
+        EncodeError."""
+        conf = self._conf
+        payload = wire.encode(
+            record, serializer=self.serializer, compress=conf.result_compression, max_depth=self.max_depth
+        )
+        expires = conf.result_expires
+        if in_run:
+            expires = self.run_lives
+        elif record.status == states.FAILURE and conf.result_failure_expires is not None:
+            expires = conf.result_failure_expires
+        return Store(record.task_id, payload, int(expires) if expires else None, record.status == states.SUCCESS)
+
+    def has_succeeded(self, task_id: str) -> bool:
+        """Whether a success is stored, in a form that the driver may not read."""
+        record = self.get_records([task_id])[0] if self._driver is not None else None
+        return record is not None and record.status == states.SUCCESS
+
+    def store_result(
+        self,
+        task_id: str,
+        result: Any,
+        state: str,
+        traceback: str | None = None,
+        request: Any = None,
+        **_: Any,
+    ) -> Any:
+        """Store a state now, outside any settlement (``update_state``). Raises ValueError without an id."""
+        if not task_id:
+            raise ValueError(
+                f"task_id must not be empty. Got {task_id} instead: a task that is called as a function has none"
+            )
+        record = Record(task_id, state, result, traceback, [] if request is None else _children(request))
+        if request is not None:
+            record.group_id, record.parent_id = request.group, request.parent_id
+            if self._conf.result_extended:
+                record.extra = extended(request)
+        if state in states.READY_STATES:
+            record.date_done = self._now().isoformat()
+        if state == states.SUCCESS or not (self.hides_success and self.has_succeeded(task_id)):
+            in_run = request is not None and bool(getattr(request, HEADER, None))
+            self._results.store([self.store_of(record, in_run)])
+        return result
+
+    def mark_as_started(self, task_id: str, **meta: Any) -> Any:
+        """Store STARTED, with ``meta`` as its result. This and the four methods below store a record and do nothing
+        else: for a task that another program performs. Chords, chains and callbacks follow a task that a worker ends.
+        """
+        return self.store_result(task_id, meta, states.STARTED)
+
+    def mark_as_done(self, task_id: str, result: Any, request: Any = None, state: str = states.SUCCESS) -> Any:
+        """Store a task's value."""
+        return self.store_result(task_id, result, state, request=request)
+
+    def mark_as_failure(
+        self,
+        task_id: str,
+        exc: BaseException,
+        traceback: str | None = None,
+        request: Any = None,
+        state: str = states.FAILURE,
+    ) -> Any:
+        """Store the exception of a task that failed."""
+        return self.store_result(task_id, exc, state, traceback, request)
+
+    def mark_as_retry(
+        self,
+        task_id: str,
+        exc: BaseException,
+        traceback: str | None = None,
+        request: Any = None,
+        state: str = states.RETRY,
+    ) -> Any:
+        """Store the reason for which a task is to run again."""
+        return self.store_result(task_id, exc, state, traceback, request)
+
+    def mark_as_revoked(self, task_id: str, reason: str = "", request: Any = None, state: str = states.REVOKED) -> Any:
+        """Store that a task was revoked."""
+        return self.store_result(task_id, TaskRevokedError(reason), state, request=request)
+
+    def forget(self, task_id: str) -> None:
+        """Delete a record."""
+        self._results.forget([task_id])
+
+    # -- records as Celery's backends show them
+
+    def get_task_meta(self, task_id: str, cache: bool = True) -> dict[str, Any]:
+        """A task's record by its keys, PENDING and ``None`` where nothing is stored; children in tuple form. Nothing is
+        cached, whatever ``cache`` says."""
+        record = self.get_records([task_id])[0]
+        return {"status": states.PENDING, "result": None} if record is None else record.meta()
+
+    def get_state(self, task_id: str) -> str:
+        return str(self.get_task_meta(task_id)["status"])
+
+    def get_result(self, task_id: str) -> Any:
+        """The value, the exception, or a custom state's meta; ``None`` where nothing is stored."""
+        return self.get_task_meta(task_id).get("result")
+
+    def get_traceback(self, task_id: str) -> str | None:
+        return self.get_task_meta(task_id).get("traceback")
+
+    def get_children(self, task_id: str) -> list[Any] | None:
+        """The results of the tasks that a task sent, in tuple form."""
+        return self.get_task_meta(task_id).get("children")
+
+    def task_result_exists(self, task_id: str) -> bool:
+        """Whether anything is stored of a task."""
+        return bool(self._results.peek([task_id], 1)[0])
+
+    def cleanup(self) -> None:
+        """Expired records go by themselves; there is nothing to delete."""
+
+    # -- groups
+
+    def add_to_chord(self, group_id: str, result: Any) -> None:
+        """Let a chord that runs wait for one part more."""
+        self._results.join([], [group_id])
+
+    def encode_group(self, structure: Any) -> bytes:
+        return wire.encode_group(structure, serializer=self.serializer, max_depth=self.max_depth)
+
+    def decode_group(self, payload: bytes) -> Any:
+        return wire.decode_group(payload, serializer=self.serializer, accept=self.accept, max_depth=self.max_depth)
+
+    def save_group(self, group_id: str, structure: Any) -> None:
+        """Keep a GroupResult's tuple form (PROTOCOL.md §5.3)."""
+        expires = self._conf.result_expires
+        self._results.save_group(group_id, self.encode_group(structure), int(expires) if expires else None)
+
+    def restore_group(self, group_id: str) -> Any:
+        """The tuple form kept under ``group_id``; ``None`` when there is none."""
+        payload = self._results.get_group(group_id)
+        return None if payload is None else self.decode_group(payload)
+
+    def delete_group(self, group_id: str) -> None:
+        self._results.delete_group(group_id)
+
+
+def extended(request: Any) -> dict[str, Any]:
+    """What ``result_extended`` adds to a record of a request's task."""
+    names, stamps = request.stamped_headers or (), request.stamps or {}
+    stamped = {"stamped_headers": names, **{key: stamps[key] for key in names if key in stamps}} if stamps else {}
+    return {
+        "name": request.task,
+        "args": request.args,
+        "kwargs": request.kwargs,
+        "worker": request.hostname,
+        "retries": request.retries,
+        "queue": (request.delivery_info or {}).get("routing_key"),
+        **stamped,
+    }
+
+
+def _children(request: Any) -> list[Any]:
+    return [child.as_tuple() for child in request.children]

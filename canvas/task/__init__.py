@@ -1,0 +1,1 @@
+"""A task: its attributes, its options, its arguments, its limits."""

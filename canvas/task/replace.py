@@ -1,0 +1,69 @@
+"""Another signature in a running task's place: its id, its callbacks, its chord, its chain (SEMANTICS.md T30–T33)."""
+
+from typing import Any
+
+from canvas.errors import ConfigurationError
+from canvas.model.request import Request
+from canvas.model.workflow_run import HEADER
+from canvas.primitives.chain import ends_in_group
+from canvas.primitives.signature import Signature, as_list, maybe_signature
+
+
+def replacement(app: Any, request: Request, given: Signature[Any]) -> Signature[Any]:
+    """``given`` as what continues ``request``'s workflow; ``given`` is not changed.
+
+    A group, or a chain that ends in one, is collected into a list first, so that it has one result. Stamps of the
+    replaced task stay, but for those that ``given`` has itself. Raises ConfigurationError for a signature that is
+    part of a chord, and for an empty chain.
+    """
+    if "chord" in given.options:
+        raise ConfigurationError(f"a signature that replaces a task must not be part of a chord itself; got {given!r}")
+    if given.subtask_type == "chain" and not given._members():
+        raise ConfigurationError("Cannot replace with an empty chain: expected at least one step")
+    sig = collected(app, given.clone())
+    _stamped(sig, request)
+    for callback in as_list(request.callbacks):
+        sig.link(callback)
+    for errback in as_list(request.errbacks):
+        sig.link_error(errback)
+    sig.freeze(request.id)
+    nesting = (request.replaced_task_nesting or 0) + 1
+    place = {
+        "chord": request.chord,
+        "group_id": request.group,
+        "group_index": request.group_index,
+        "root_id": request.root_id,
+        HEADER: request.canvas_run,
+    }
+    sig.set(replaced_task_nesting=nesting, **{key: value for key, value in place.items() if value is not None})
+    if sig.subtask_type == "chain":
+        for step in sig._members():
+            step.set(replaced_task_nesting=nesting)
+    for following in reversed(request.chain or ()):
+        sig = sig | maybe_signature(following, app).clone().set(replaced_task_nesting=nesting)
+    return sig
+
+
+def collected(app: Any, sig: Signature[Any]) -> Signature[Any]:
+    """``sig`` with one result: what would give a group's, also behind a chord, gives a list."""
+    if not ends_in_group(sig):
+        return sig
+    return sig | app.tasks["celery.accumulate"].s(index=0)  # type: ignore[no-any-return]
+
+
+def _stamped(sig: Signature[Any], request: Request) -> None:
+    names, stamps = request.stamped_headers, request.stamps or {}
+    inherited = {name: stamps[name] for name in names or () if name in stamps}
+    if inherited:
+        for task in tasks_of(sig):
+            own = task.options.get("stamped_headers") or []
+            task.set(
+                **{**inherited, **task.options, "stamped_headers": [*own, *(n for n in inherited if n not in own)]}
+            )
+
+
+def tasks_of(sig: Signature[Any]) -> list[Signature[Any]]:
+    """The plain tasks that a signature is composed of."""
+    if sig.subtask_type in ("chain", "group", "chord"):
+        return [task for member in sig._members() for task in tasks_of(member)]
+    return [sig]

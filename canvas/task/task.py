@@ -1,0 +1,561 @@
+"""A task: a function with its options and the calls that send it (Celery's ``Task``)."""
+
+import inspect
+import sys
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from functools import cached_property
+from types import CoroutineType
+from typing import Any, ClassVar, Generic, NoReturn, TypeVar
+
+from canvas.context import composing, current_request, current_task_named, enter_call, leave_call, request_of
+from canvas.errors import CompositionError, MaxRetriesExceededError, NotRegistered, OperationalError, Replaced, Retry
+from canvas.model.request import Request
+from canvas.primitives.mapping import chunks, xmap, xstarmap
+from canvas.primitives.misuse import refuse_pipe
+from canvas.primitives.signature import Signature
+from canvas.task.annotations import annotate
+from canvas.task.call_check import check_call, merged_arguments
+from canvas.task.limits import Chooser, check_turns
+from canvas.task.pydantic_models import Models
+from canvas.task.unbound import CurrentApp, from_settings
+
+R = TypeVar("R")
+
+EXEC_OPTIONS = (
+    "queue", "routing_key", "exchange", "priority", "expires", "serializer", "delivery_mode", "compression",
+    "time_limit", "soft_time_limit",
+)  # fmt: skip
+"""Attributes of a task that are options of its messages unless the call says otherwise."""
+
+FROM_CONFIG = {
+    "serializer": "task_serializer",
+    "rate_limit": "task_default_rate_limit",
+    "priority": "task_default_priority",
+    "time_limit": "task_time_limit",
+    "soft_time_limit": "task_soft_time_limit",
+    "track_started": "task_track_started",
+    "acks_late": "task_acks_late",
+    "acks_on_failure_or_timeout": "task_acks_on_failure_or_timeout",
+    "acks_on_failure": "task_acks_on_failure",
+    "acks_on_timeout": "task_acks_on_timeout",
+    "reject_on_worker_lost": "task_reject_on_worker_lost",
+    "ignore_result": "task_ignore_result",
+    "store_eager_result": "task_store_eager_result",
+    "store_errors_even_if_ignored": "task_store_errors_even_if_ignored",
+}
+"""Attributes that take a setting's value where the task leaves them at ``None``."""
+
+
+class Task(Generic[R]):
+    """Base of all tasks. ``@app.task`` makes one subclass and one instance of it per function."""
+
+    name: str = ""
+    abstract: bool = True
+    typing: bool | None = from_settings()
+    """Whether a call's arguments are held against the function; ``None``: as the app's ``strict_typing``."""
+    max_retries: int | None = 3
+    default_retry_delay: float = 180
+    autoretry_for: tuple[type[BaseException], ...] = ()
+    """Exceptions after which the task runs again by itself, as if it had called ``retry``."""
+    dont_autoretry_for: tuple[type[BaseException], ...] = ()
+    retry_kwargs: dict[str, Any] = {}
+    """Arguments of that ``retry``: ``max_retries``, ``countdown``."""
+    retry_backoff: bool | float = False
+    """Double the delay with each retry, from this many seconds on (``True``: 1)."""
+    retry_backoff_max: float = 600
+    retry_jitter: bool = True
+    rate_limit: str | float | None = from_settings()
+    """How often it may start: ``"10/s"``, ``"5/m"``, ``"100/h"``, or a number a second."""
+    rate_limit_scope: str = "worker"
+    """``worker``: each node for itself, as Celery's; ``global``: all of them together."""
+    concurrency_limit: int | None = None
+    """How many of it may run at once, everywhere; of each ``concurrency_key``."""
+    concurrency_key: Chooser = None
+    """Names of arguments, or a function of the arguments, whose values have places of their own."""
+    unique_for: float | None = None
+    """Seconds for which a call is not sent again while one like it is under way."""
+    unique_key: Chooser = None
+    """Names of arguments, or a function of the arguments, that make calls alike; ``None``: all arguments."""
+    unique_until: str = "finish"
+    """When the next may be sent: ``finish``, ``success``, ``start``, or only ``expiry``."""
+    unique_conflict: str = "return"
+    """A call that is not sent gives the result of the one under way (``return``) or DuplicateTask (``raise``)."""
+    ignore_result: bool | None = from_settings()
+    trail: bool = True
+    send_events: bool = True
+    store_errors_even_if_ignored: bool | None = from_settings()
+    serializer: str | None = from_settings()
+    compression: str | None = None
+    time_limit: float | None = from_settings()
+    soft_time_limit: float | None = from_settings()
+    track_started: bool | None = from_settings()
+    acks_late: bool | None = from_settings()
+    acks_on_failure_or_timeout: bool | None = from_settings()
+    acks_on_failure: bool | None = from_settings()
+    """Where it is off, a failed task's message is kept as a dead letter; by default as the one above."""
+    acks_on_timeout: bool | None = from_settings()
+    """Where it is off, a task that its hard time limit ended runs again; by default as the one above."""
+    reject_on_worker_lost: bool | None = from_settings()
+    throws: tuple[type[BaseException], ...] = ()
+    expires: Any = None
+    priority: int | None = from_settings()
+    queue: str | None = None
+    exchange: str | None = None
+    routing_key: str | None = None
+    delivery_mode: Any = None
+    store_eager_result: bool | None = from_settings()
+    resultrepr_maxsize: int = 1024
+    app: Any = CurrentApp()
+    """The app it is registered in; of a task that is not registered, the current one."""
+    bound: bool = False
+    models: Models | None = None
+    """The pydantic models of its arguments and result, where it has such."""
+    MaxRetriesExceededError = MaxRetriesExceededError
+    OperationalError = OperationalError
+
+    _own_apply: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._own_apply = cls.apply_async is not Task.apply_async
+
+    @property
+    def sends_itself(self) -> bool:
+        """Whether its class, or itself, has an ``apply_async`` of its own, which sends its signatures, too."""
+        own = self.__dict__.get("apply_async")
+        patched = own is not None and getattr(own, "__func__", None) is not Task.apply_async
+        return patched or self._own_apply
+
+    def run(self, *args: Any, **kwargs: Any) -> R:
+        """The work. Subclasses of ``Task`` define it; ``@app.task`` takes the function."""
+        raise TypeError(f"{type(self).__name__} defines no run(); expected the task's work there")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> R:
+        """Run it in this process, now; inside a ``@workflow`` function, add it to the workflow."""
+        flow = composing.get()
+        if flow is not None:
+            return flow.add(self.s(*args, **kwargs))  # type: ignore[no-any-return]
+        request = current_request()
+        if request is not None and not request.entered and request_of(self) is request:
+            # A class of the user's that calls super() in the worker's own call.
+            request.entered = True
+            return self.run(*args, **kwargs)
+        called = self.request.with_fields(args=args, kwargs=kwargs)
+        token = enter_call(self, called)
+        try:
+            value = self.run(*args, **kwargs)
+        finally:
+            leave_call(token)
+        return self._call_awaited(called, value) if isinstance(value, CoroutineType) else value  # type: ignore[return-value]
+
+    async def _call_awaited(self, request: Request, value: Coroutine[Any, Any, R]) -> R:
+        """What a coroutine task that is called as a function gives; the call goes on while it is awaited."""
+        token = enter_call(self, request)
+        try:
+            return await value
+        finally:
+            leave_call(token)
+
+    def bind(self, app: Any) -> None:
+        """Make it ``app``'s, filling unset attributes from the app's settings."""
+        self.app = app
+        annotate(self, app.conf.task_annotations)
+        self._leave_to("typing", app.strict_typing)
+        for attribute, setting in FROM_CONFIG.items():
+            self._leave_to(attribute, app.conf[setting])
+        for attribute in ("acks_on_failure", "acks_on_timeout"):
+            if self.__dict__[attribute] is None:
+                self.__dict__[attribute] = self.acks_on_failure_or_timeout is not False
+        check_turns(self)
+
+    def _leave_to(self, attribute: str, setting: Any) -> None:
+        """Take the setting's value for an attribute that neither the task nor its class gives."""
+        given = self.__dict__.get(attribute)
+        given = getattr(type(self), attribute) if given is None else given
+        self.__dict__[attribute] = setting if given is None else given
+
+    # -- signatures
+
+    def signature(self, args: Iterable[Any] | None = None, *more: Any, **options: Any) -> Signature[R]:
+        """``signature(args, kwargs, **options)``."""
+        options.setdefault("app", self.app)
+        if self.models is not None:
+            kwargs, *rest = more or ({},)
+            args, given = self.models.plain(tuple(args or ()), dict(kwargs or {}))
+            more = (given, *rest)
+        return Signature(self, args, *more, **options)
+
+    subtask = signature
+
+    def __or__(self, other: Any) -> Any:
+        refuse_pipe(self)
+
+    def s(self, *args: Any, **kwargs: Any) -> Signature[R]:
+        """The call as a value."""
+        if self.models is not None:
+            args, kwargs = self.models.plain(args, kwargs)
+        return Signature(self.name, args, kwargs, app=self.app, type=self)
+
+    def si(self, *args: Any, **kwargs: Any) -> Signature[R]:
+        """The call as a value that takes no result of a task before it."""
+        if self.models is not None:
+            args, kwargs = self.models.plain(args, kwargs)
+        return Signature(self.name, args, kwargs, immutable=True, app=self.app, type=self)
+
+    def map(self, it: Iterable[Any]) -> xmap:
+        return xmap(self.s(), it, app=self.app)
+
+    def starmap(self, it: Iterable[Any]) -> xstarmap:
+        return xstarmap(self.s(), it, app=self.app)
+
+    def chunks(self, it: Iterable[Any], n: int) -> chunks:
+        return chunks(self.s(), it, n, app=self.app)
+
+    # -- sending
+
+    def delay(self, *args: Any, **kwargs: Any) -> Any:
+        """``apply_async(args, kwargs)``."""
+        return self.apply_async(args, kwargs)
+
+    def apply_async(
+        self,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        task_id: str | None = None,
+        producer: Any = None,
+        link: Any = None,
+        link_error: Any = None,
+        shadow: str | None = None,
+        **options: Any,
+    ) -> Any:
+        """Send it; returns its AsyncResult.
+
+        Raises TypeError when the arguments don't fit the function (``typing``), EncodeError, OperationalError.
+        """
+        self._check_call(args, kwargs)
+        shadow = shadow or self.shadow_name(args, kwargs, options)
+        given = self._call_options(task_id, producer, link, link_error, shadow, options)
+        return self.app.apply_signature(self.signature(args, kwargs), (), {}, given)
+
+    async def adelay(self, *args: Any, **kwargs: Any) -> Any:
+        """``delay``, without blocking the event loop."""
+        return await self.aapply_async(args, kwargs)
+
+    async def aapply_async(
+        self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> Any:
+        """``apply_async``, without blocking the event loop."""
+        self._check_call(args, kwargs)
+        if self.sends_itself:
+            # A program on an event loop has imported it already; all others do without.
+            import asyncio
+
+            return await asyncio.to_thread(lambda: self.apply_async(args, kwargs, **options))
+        return await self.app.aapply_signature(self.signature(args, kwargs), (), {}, options)
+
+    def _check_call(self, args: Any, kwargs: Any) -> None:
+        """Raise NotRegistered where it has no name or no app, TypeError for arguments of the wrong kind."""
+        self._check_registered()
+        check_call(self.name, args, kwargs)
+
+    def _check_registered(self) -> None:
+        if not self.name or self.app is None:
+            kind = type(self)
+            raise NotRegistered(
+                f"{kind.__module__}.{kind.__qualname__} is not registered in an app: "
+                f"register it with app.register_task({kind.__qualname__}()) before it is called"
+            )
+
+    def _call_options(
+        self, task_id: Any, producer: Any, link: Any, link_error: Any, shadow: Any, options: dict[str, Any]
+    ) -> dict[str, Any]:
+        named = {
+            "task_id": task_id,
+            "producer": producer,
+            "link": link,
+            "link_error": link_error,
+            "shadow": shadow,
+        }
+        return {**options, **{key: value for key, value in named.items() if value is not None}}
+
+    def apply(
+        self,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        link: Any = None,
+        link_error: Any = None,
+        task_id: str | None = None,
+        retries: int = 0,
+        throw: bool | None = None,
+        logfile: Any = None,
+        loglevel: Any = None,
+        headers: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Run it here and now; returns an EagerResult with what a worker would have stored.
+
+        ``retries``: how often it was retried before. ``throw``: its exception is raised, as with
+        ``task_eager_propagates``. ``logfile`` and ``loglevel`` are only kept in the request.
+        """
+        self._check_registered()
+        named = {"throw": throw, "logfile": logfile, "loglevel": loglevel, "headers": headers}
+        options.update({name: value for name, value in named.items() if value is not None})
+        if retries:
+            options["retries"] = retries
+        given = self._call_options(task_id, None, link, link_error, None, options)
+        return self.app.apply_eagerly(self.signature(args, kwargs), (), {}, given)
+
+    def exec_options(self) -> dict[str, Any]:
+        """Message options that this task's attributes give."""
+        found = {key: getattr(self, key) for key in EXEC_OPTIONS}
+        options = {key: value for key, value in found.items() if value is not None}
+        options["ignore_result"] = bool(self.ignore_result)
+        return options
+
+    def check_arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Raise TypeError, as calling it would, when the arguments don't fit the function."""
+        if not (self.app.strict_typing if self.typing is None else self.typing):
+            return
+        low, high = self._arity
+        if kwargs or not low <= len(args) <= high:
+            try:
+                self._checked_signature.bind(*args, **kwargs)
+            except TypeError as exc:
+                raise TypeError(f"{self.name}(): {exc}") from None
+
+    @cached_property
+    def call_signature(self) -> inspect.Signature:
+        """The function's arguments, by name."""
+        return inspect.signature(self.run)
+
+    @cached_property
+    def _parameters(self) -> Mapping[str, inspect.Parameter] | None:
+        """The function's parameters by name; ``None`` where Python does not know them."""
+        try:
+            return self.call_signature.parameters
+        except (TypeError, ValueError):
+            return None
+
+    @cached_property
+    def _checked_signature(self) -> inspect.Signature:
+        """What a call may pass: a decorator may add arguments to the function's, or leave some out."""
+        return inspect.signature(self.run, follow_wrapped=self.models is not None)
+
+    @cached_property
+    def _arity(self) -> tuple[int, int]:
+        return _positional_range(self._checked_signature)
+
+    # -- inside the task
+
+    @property
+    def request(self) -> Request:
+        """The call of this task that is running: as a worker was sent it, or, where the task is called as a function,
+        one without an id (or, in a call of the same task, that one's again). Where none is, one of the task's own,
+        which stays."""
+        request = request_of(self)
+        return request if request is not None else self._own_request
+
+    @cached_property
+    def _own_request(self) -> Request:
+        return Request()
+
+    @cached_property
+    def _pushed(self) -> list[Any]:
+        return []
+
+    def push_request(self, *args: Any, **fields: Any) -> None:
+        """Have such a call run here, until ``pop_request``: for tests."""
+        self._pushed.append(enter_call(self, self.request.with_fields(**dict(*args, **fields))))
+
+    def pop_request(self) -> None:
+        """End what ``push_request`` began. Raises IndexError when nothing was."""
+        leave_call(self._pushed.pop())
+
+    def shadow_name(self, args: Any, kwargs: Any, options: Mapping[str, Any]) -> str | None:
+        """Override it to give calls another name in logs and monitors."""
+
+    @property
+    def backend(self) -> Any:
+        return self.app.backend
+
+    def AsyncResult(self, task_id: str, **kwargs: Any) -> Any:
+        return self.app.AsyncResult(task_id, task_name=self.name, **kwargs)
+
+    def update_state(
+        self, task_id: str | None = None, state: str | None = None, meta: Any = None, **kwargs: Any
+    ) -> None:
+        """Store a state of its own (``"PROGRESS"``) with ``meta`` as its result."""
+        request = self.request
+        self.backend.store_result(task_id or request.id, meta, state, request=request, **kwargs)
+
+    def retry(
+        self,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        exc: BaseException | None = None,
+        throw: bool = True,
+        eta: Any = None,
+        countdown: float | None = None,
+        max_retries: int | None = None,
+        **options: Any,
+    ) -> Retry:
+        """Run again later: raises Retry; the worker sends the new message in the same step that ends this one.
+
+        ``args`` and ``kwargs`` replace those of this call, parameter by parameter where only one of them is given.
+        ``countdown`` is in seconds; without it and ``eta`` it is ``default_retry_delay``. An ``eta`` is a datetime or
+        ISO 8601 text, UTC where it has no offset. ``max_retries`` counts instead of the task's own for this run of the
+        task, automatic retries included.
+
+        With ``throw=False`` it returns Retry, and the task goes on: the message is sent whatever that comes to.
+        Raises ``exc`` or MaxRetriesExceededError once ``max_retries`` is passed, ``exc`` when the task was
+        called directly, and InvalidTaskError for a time that cannot be read.
+        """
+        request = self.request
+        if max_retries is not None:
+            request.retry_limit = max_retries
+        limit = self.max_retries if max_retries is None else max_retries
+        if request.called_directly:
+            _raise_from_current(exc or Retry("Task can be retried", None))
+        if not eta and countdown is None:
+            countdown = self.default_retry_delay
+        args, kwargs = merged_arguments(self._parameters, (request.args, request.kwargs), args, kwargs)
+        if limit is not None and request.retries >= limit:
+            self._give_up(exc, args, kwargs)
+        sig = self.signature_from_request(args, kwargs, countdown=countdown, eta=eta, **options)
+        self.app.client.due(sig.options)
+        retry = Retry(exc=exc, when=eta or countdown, sig=sig)
+        retry.is_eager = request.is_eager
+        if throw:
+            raise retry from exc
+        request.retries_sent.append(retry)
+        return retry
+
+    def autoretry(self, exc: BaseException) -> Retry | None:
+        """What to raise instead of ``exc`` where the task's ``autoretry_for`` names it.
+
+        Raises ``exc`` once ``max_retries`` is passed.
+        """
+        if not isinstance(exc, tuple(self.autoretry_for)) or isinstance(exc, tuple(self.dont_autoretry_for)):
+            return None
+        options = dict(self.retry_kwargs)
+        if self.retry_backoff:
+            from canvas.task.backoff import retry_delay
+
+            factor = max(1, int(self.retry_backoff))
+            options["countdown"] = retry_delay(factor, self.request.retries, self.retry_backoff_max, self.retry_jitter)
+        if self.request.retry_limit is not None:
+            options["max_retries"] = self.request.retry_limit
+        return self.retry(exc=exc, throw=False, **options)
+
+    def _give_up(self, exc: BaseException | None, args: Any, kwargs: Any) -> NoReturn:
+        if exc is not None:
+            _raise_from_current(exc)
+        request = self.request
+        raise self.MaxRetriesExceededError(
+            f"Can't retry {self.name}[{request.id}] args:{args} kwargs:{kwargs}",
+            task_args=args,
+            task_kwargs=kwargs,
+        )
+
+    def signature_from_request(
+        self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> Signature[R]:
+        """This call again, with its id, its place in its workflow, and one retry more (SEMANTICS.md T11)."""
+        request = self.request
+        place = request.as_execution_options()
+        options = {key: value for key, value in options.items() if value is not None}
+        if "queue" in options:
+            place = {key: value for key, value in place.items() if key not in ("exchange", "routing_key")}
+        options = {**place, **options}
+        options["retries"] = request.retries + 1
+        return self.signature(
+            request.args if args is None else args, request.kwargs if kwargs is None else kwargs, **options
+        )
+
+    def replace(self, sig: Signature[Any]) -> Any:
+        """Give this task's place in its workflow to ``sig``: ``return self.replace(sig)``.
+
+        What follows runs after ``sig``, with its result; this task ends here. Raises ConfigurationError for an
+        empty chain and for a signature that is part of a chord.
+        """
+        from canvas.task.replace import replacement
+
+        return self.on_replace(replacement(self.app, self.request, sig))
+
+    def on_replace(self, sig: Signature[Any]) -> Any:
+        """Called by ``replace`` with what continues; override it to change that (and call ``super``)."""
+        if self.request.is_eager and not self.request.came_as_message:
+            return sig.apply().get()
+        raise Replaced(sig)
+
+    def add_to_chord(self, sig: Signature[Any], lazy: bool = False) -> Any:
+        """Add ``sig`` to the header of the chord that this task is in; returns its result.
+
+        It is sent in the same step that ends this task. With ``lazy`` the chord waits for it from now on, and the
+        signature is returned for the caller to send. Raises ValueError outside a chord, CompositionError for an empty
+        chain.
+        """
+        request = self.request
+        if not request.chord:
+            raise ValueError(f"{self.name}[{request.id}] is not a member of a chord; only its members can add to it")
+        sig.set(group_id=request.group, group_index=request.group_index, chord=request.chord, root_id=request.root_id)
+        result = sig.freeze()
+        if result is None:
+            raise CompositionError(f"{self.name}[{request.id}]: an empty chain has no result to add to a chord")
+        if lazy:
+            self.backend.add_to_chord(request.group, result)
+            return sig
+        request.additions.append(sig)
+        return self.add_trail(result)
+
+    def add_trail(self, result: Any) -> Any:
+        """Count ``result`` among this task's children."""
+        if self.trail:
+            (current_request() or self.request).children.append(result)
+        return result
+
+    # -- hooks
+
+    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+        """Called before the work."""
+
+    def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any) -> None:
+        """Called when it succeeded."""
+
+    def on_failure(self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        """Called when it failed."""
+
+    def on_retry(self, exc: BaseException | None, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        """Called when it is to run again. ``exc`` is the reason that ``retry`` was given."""
+
+    def after_return(self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        """Called when it succeeded or failed, after the hook for that. ``einfo`` is ``None``, as in Celery."""
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return current_task_named, (self.name,)
+
+    def __repr__(self) -> str:
+        return f"<@task: {self.name}{' of ' + self.app.main if self.app and self.app.main else ''}>"
+
+
+def _raise_from_current(exc: BaseException) -> NoReturn:
+    """Raise ``exc``, with the exception that is being handled as its cause."""
+    current = sys.exc_info()[1]
+    if current is None or current is exc:
+        raise exc
+    raise exc from current
+
+
+def _positional_range(sig: inspect.Signature) -> tuple[int, int]:
+    """How few and how many positional arguments alone fit; ``(1, 0)`` when none do."""
+    low = high = 0
+    for parameter in sig.parameters.values():
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            high = 1 << 30
+        elif parameter.kind is parameter.KEYWORD_ONLY:
+            if parameter.default is parameter.empty:
+                return 1, 0
+        elif parameter.kind is not parameter.VAR_KEYWORD:
+            high = max(high, high + 1)
+            low += parameter.default is parameter.empty
+    return low, high

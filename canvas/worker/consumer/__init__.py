@@ -1,0 +1,1 @@
+"""From the broker to the slots and back: leases, batches, prefetching, maintenance."""

@@ -1,0 +1,352 @@
+"""What a round is: settle what the slots have finished and lease what they will need, in one call to the broker.
+
+Nothing here waits for work or decides when a round is made; ``canvas.worker.consumer.loop`` does.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from typing import NamedTuple, TypeVar
+
+from canvas.drivers.base import Driver, Lease
+from canvas.errors import BrokerError
+from canvas.model.message import Delivery
+from canvas.model.settlement import Firing, Orphan, Ready, Settlement, Verdict
+from canvas.telemetry import emit
+from canvas.worker.consumer.buffer import Backlog, Work
+from canvas.worker.consumer.wait import Wait
+
+T = TypeVar("T")
+_LOOKS_EVERY = 0.1
+STUCK_AFTER = 0.2
+"""Seconds after which what runs is no longer short."""
+_ACKED_AHEAD = 32
+_ACKED_WITHIN = 0.005
+"""Messages, and seconds of work, that are acked at most before they start, where they are acked before they run."""
+
+
+class Appetite(NamedTuple):
+    """How much a process takes at once."""
+
+    slots: int
+    batch: int
+    """Settlements in one call, at most."""
+    seconds: float
+    """How many seconds of work to hold beyond what runs."""
+    limit: int
+    """Messages held beyond what runs, at most."""
+
+
+class Change:
+    """Other queues to lease from."""
+
+    def __init__(self, queues: list[str]) -> None:
+        self.queues = queues
+        self.done = threading.Event()
+
+
+class Rounds:
+    """The state of one process between the broker and its slots. One thread at a time may :meth:`make` a round."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        worker: str,
+        queues: Sequence[str],
+        appetite: Appetite,
+        leased: Callable[[], None],
+        held: dict[str, Delivery],
+        alone: bool,
+        wait: Wait,
+    ) -> None:
+        """As ``Exchange``'s."""
+        self.worker = worker
+        self.queues = deque(queues)
+        self.appetite = appetite
+        self.backlog = Backlog()
+        self.finished: deque[Settlement | Firing | None] = deque()
+        self.offers: deque[Ready | Orphan] = deque()
+        self.acks: deque[tuple[Settlement, SimpleQueue[bool]]] = deque()
+        self.unwanted: deque[Delivery] = deque()
+        """What slots have not started because the process stops."""
+        self.running: dict[int, float] = {}
+        """When what runs began, by slot."""
+        self.away: dict[int, float] = {}
+        """How long what waits for other work had run, by slot."""
+        self.seconds_per_task = 0.0
+        self.change: Change | None = None
+        self.stopping = False
+        self.empty_handed = False
+        """The last lease got less than it asked for: more has to be waited for."""
+        self.leased_at = 0.0
+        """When it last asked for messages."""
+        self.acks_early: Callable[[Delivery], bool] = lambda delivery: False
+        self.foresee: Callable[[bytes], object] = bytes
+        self.deferred: Callable[[float], None] = lambda due: None
+        self.begun: set[str] = set()
+        self.doubtful = False
+        """The broker was away: it may have come back as a copy that has forgotten how some leases ended."""
+        self._driver = driver
+        self._leased = leased
+        self._held = held
+        self._alone = alone
+        self._wait = wait
+        self._outstanding = 0
+
+    def make(self) -> bool:
+        """Settle and lease. False when there was nothing to do."""
+        change, self.change = self.change, None
+        if change is not None:
+            self.queues = deque(change.queues)
+            self.attempt(lambda: self._wait.end(self.worker))
+            change.done.set()
+        if self.doubtful:
+            self.doubtful = False
+            self.attempt(lambda: self._driver.broker.reconcile(self.worker, self._held))
+        self.hand_out_offers()
+        self._make_way()
+        batch, answers = self._take_finished()
+        want = self.want()
+        if not (batch or answers or (want and not self.empty_handed)):
+            return False
+        self._exchange(batch, answers, want)
+        return True
+
+    def over(self) -> bool:
+        """Whether everything is settled, once it is to stop; what has not begun is given back."""
+        self._give_back()
+        return not (self._outstanding or self.finished or self.acks)
+
+    @property
+    def pressing(self) -> bool:
+        """Whether something waits that should not."""
+        return bool(self.acks or self.offers or self.stopping or self.change)
+
+    @property
+    def enough(self) -> bool:
+        """Whether so much is finished that it need not wait for company."""
+        return len(self.finished) >= self.appetite.batch // 2
+
+    def hand_out_offers(self) -> None:
+        """Let the slots have what was offered."""
+        while self.offers and not self.stopping:
+            self._hand_out(self.offers.popleft())
+
+    def want(self) -> int:
+        """How many messages to ask for: a free slot's worth, and some milliseconds of work beyond."""
+        if self.stopping or not self.queues:
+            return 0
+        appetite, held = self.appetite, self.backlog.qsize()
+        free = max(0, appetite.slots + len(self.away) - (self._outstanding - held))
+        if self._wait.siblings_idle():
+            return max(0, free - held)
+        pace = self.seconds_per_task
+        ahead = appetite.limit if pace <= 0 else int(appetite.seconds * appetite.slots / pace)
+        if pace <= 0:
+            ahead = min(ahead, appetite.slots)
+        return max(0, free + min(ahead, appetite.limit) - held)
+
+    def persist(self, call: Callable[[], T], ends: Callable[[], bool] = bool) -> T:
+        """Repeat a call until the broker takes it: what is finished waits here, and is not run again.
+
+        Raises BrokerError when the broker is away and ``ends()`` is true.
+        """
+        delay, told = 0.1, False
+        while True:
+            try:
+                answer = call()
+            except BrokerError as exc:
+                self.doubtful = True
+                if not told:
+                    emit("broker.unreachable", error=str(exc))
+                    told = True
+                if ends():
+                    raise
+                self._pause(delay)
+                delay = min(delay * 2, 5.0)
+            else:
+                if told:
+                    emit("broker.recovered")
+                return answer
+
+    def attempt(self, call: Callable[[], T]) -> T | None:
+        """Repeat a call that may be left out where the broker is away and the process is to end: ``None`` then.
+
+        Other workers return what this process leased when its heartbeat has expired.
+        """
+        try:
+            return self.persist(call, lambda: self.stopping)
+        except BrokerError:
+            return None
+
+    def _pause(self, seconds: float) -> None:
+        """Sleep; a process that is told to stop meanwhile goes on at once."""
+        until, before = time.monotonic() + seconds, self.stopping
+        while (left := until - time.monotonic()) > 0 and self.stopping == before:
+            time.sleep(min(left, _LOOKS_EVERY))
+
+    def _take_finished(
+        self,
+    ) -> tuple[list[Settlement | Firing], list[tuple[Settlement, "SimpleQueue[bool]"]]]:
+        batch: list[Settlement | Firing] = []
+        while self.finished and len(batch) < self.appetite.batch:
+            item = self.finished.popleft()
+            self._outstanding -= 1
+            if item is not None:
+                batch.append(item)
+                if isinstance(item, Settlement) and item.delivery is not None:
+                    self._held.pop(item.delivery.tag, None)
+        answers = [self.acks.popleft() for _ in range(len(self.acks))]
+        return batch, answers
+
+    def _exchange(
+        self,
+        batch: list[Settlement | Firing],
+        answers: list[tuple[Settlement, "SimpleQueue[bool]"]],
+        want: int,
+    ) -> None:
+        settlements = [item for item in batch if isinstance(item, Settlement)]
+        firings = [item for item in batch if isinstance(item, Firing)]
+        acks = [settlement for settlement, _ in answers]
+        soon = self._soon() if self._alone and any(ack.begins for ack in acks) else []
+        lease = self._request(want) if want else None
+        # A lease alone is left out when the process is to end.
+        repeat_until = self.persist if batch or answers else self.attempt
+        settled = repeat_until(lambda: self._driver.completer.settle([*acks, *soon, *settlements], lease, firings))
+        if settled is None:
+            return
+        verdicts = settled.verdicts
+        self._tell_deferred(batch)
+        emit("exchange.settled", settled=len(verdicts), leased=len(settled.deliveries))
+        # Before the slot hears of its own ack, and takes the next message.
+        self.begun.update(
+            ack.delivery.tag
+            for ack, verdict in zip(soon, verdicts[len(acks) :], strict=False)
+            if ack.delivery and verdict.held
+        )
+        for (_, answer), verdict in zip(answers, verdicts, strict=False):
+            self.offers.extend(verdict.ready)
+            answer.put(verdict.held)
+        for settlement, verdict in zip(settlements, verdicts[len(acks) + len(soon) :], strict=True):
+            self._concluded(settlement, verdict)
+        for firing, verdict in zip(firings, settled.fired, strict=True):
+            if verdict.refused:
+                emit("chord.refused", group_id=firing.group_id, reason=verdict.refused)
+            self.offers.extend(verdict.ready)
+        # A chord's body, or what follows in a run, is not to wait behind what has just been leased.
+        self.hand_out_offers()
+        known = not settled.deliveries or self.attempt(self._now_leased) is not None
+        for delivery in settled.deliveries:
+            if known:
+                self._hand_out(delivery)
+            else:
+                self._keep_from_slots(delivery)
+        if lease is not None:
+            self._wait.leased(len(settled.deliveries), want)
+            self.leased_at = time.monotonic()
+        self.empty_handed = lease is not None and len(settled.deliveries) < want
+        if self._driver.broker.takes_turns:
+            self.queues.rotate(-1)
+
+    def _request(self, want: int) -> Lease | None:
+        """The lease to ask for; ``None`` where this process cannot register for it before it is to end."""
+        if self._wait.is_unregistered() and not self.attempt(self._wait.register):
+            return None
+        return Lease(self.worker, tuple(self.queues), want, self.foresee, self._wait.inbox())
+
+    def _tell_deferred(self, batch: Sequence[Settlement | Firing]) -> None:
+        for item in batch:
+            for deferral in item.deferrals:
+                self.deferred(deferral.due)
+
+    def _soon(self) -> list[Settlement]:
+        """Acks of the messages that the only slot starts next, as far as nothing else holds them back; it waits for
+        them, and so takes none meanwhile."""
+        pace = self.seconds_per_task
+        count = min(_ACKED_AHEAD, int(_ACKED_WITHIN / pace)) if pace > 0 else 0
+        found = []
+        for item in self.backlog.first(count):
+            if not isinstance(item, Delivery) or not self.acks_early(item):
+                break
+            if item.tag not in self.begun:
+                found.append(Settlement(item, begins=True))
+        return found
+
+    def _hand_out(self, item: Work) -> None:
+        self._outstanding += 1
+        if isinstance(item, Delivery):
+            self._held[item.tag] = item
+        self.backlog.put(item)
+
+    def _now_leased(self) -> bool:
+        self._leased()
+        return True
+
+    def _keep_from_slots(self, delivery: Delivery) -> None:
+        """A message that nothing is to run here: it may be revoked."""
+        self._outstanding += 1
+        self._held[delivery.tag] = delivery
+        self.unwanted.append(delivery)
+
+    def _concluded(self, settlement: Settlement, verdict: Verdict) -> None:
+        if verdict.refused:
+            self._bury(settlement, verdict.refused)
+        elif not verdict.held and settlement.delivery is not None:
+            emit("worker.lease_lost", tag=settlement.delivery.tag, queue=settlement.delivery.queue)
+        for firing, _ in settlement.foreseen:
+            if firing.group_id in verdict.ended:
+                emit("chord.fired", group_id=firing.group_id, failed=firing.failed)
+        self.offers.extend(verdict.ready)
+
+    def _bury(self, settlement: Settlement, why: str) -> None:
+        """Keep the message of a settlement that the broker refuses as a dead letter, in the next round."""
+        emit("message.dead", queue=settlement.delivery.queue if settlement.delivery else "", reason=why)
+        if settlement.delivery is None or (settlement.disposal == "dead" and not settlement.stores):
+            return
+        letter = Settlement(
+            settlement.delivery, settlement.fence, disposal="dead", reason=f"its end was refused: {why}"
+        )
+        self._outstanding += 1
+        self._held[settlement.delivery.tag] = settlement.delivery
+        self.finished.append(letter)
+
+    def _make_way(self) -> None:
+        """When what runs turns out long: leases that would wait behind it go back, for others to run."""
+        running = time.monotonic() - min(list(self.running.values()), default=time.monotonic())
+        if running < STUCK_AFTER or len(self.running) < self.appetite.slots:
+            return
+        self.seconds_per_task = max(self.seconds_per_task, running)
+        if not self.backlog.empty():
+            self._give_back()
+        self.attempt(lambda: self._wait.return_inbox(self.worker))
+
+    def _give_back(self) -> None:
+        """Return the leases of what has not started."""
+        unstarted = [self.unwanted.popleft() for _ in range(len(self.unwanted))]
+        self._outstanding -= len(unstarted)
+        leaving = 0
+        while True:
+            try:
+                item = self.backlog.get_nowait()
+            except Empty:
+                break
+            if item is None:
+                leaving += 1
+                continue
+            self._outstanding -= 1
+            if isinstance(item, Delivery):
+                unstarted.append(item)
+            else:
+                self.offers.append(item)
+        acked = self.begun.intersection(delivery.tag for delivery in unstarted)
+        for delivery in unstarted:
+            self._held.pop(delivery.tag, None)
+            self.begun.discard(delivery.tag)
+        for _ in range(leaving):
+            self.backlog.put(None)
+        if unstarted:
+            # Those that are acked already would end in failure; the other leases expire with the worker.
+            repeat_until = self.persist if acked else self.attempt
+            repeat_until(lambda: self._driver.broker.give_back(unstarted))

@@ -1,0 +1,117 @@
+"""Keeps what the tasks and runs of one process need for as long as they need it."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from canvas.app.application import Canvas
+from canvas.errors import CanvasError
+from canvas.model.message import Message
+from canvas.model.settlement import Keep, Settlement
+from canvas.worker.pipeline.active_tasks import Running
+from canvas.workflows.lifetimes import retire
+from canvas.workflows.store import Runs
+
+SHORT = 0.25
+"""Seconds; a task that ends sooner returns its part before anything can expire."""
+_STARTS_WITHIN = 5.0
+"""Seconds from a lease to the start of its first task, at most."""
+_RENEWS_EVERY = 60.0
+"""Seconds, at most. Celery's workers leave a mark behind a chord for 300 s, by which it is known to have ended."""
+_DAY = 86_400
+_DEEPEST = 200
+
+
+def chords_in(embed: Any) -> set[str]:
+    """The ids of the chords that wait for a message, by what it carries: ``embed`` is a chord signature, a list of
+    signatures, or a mapping of such."""
+    return set(_chords(embed, _DEEPEST))
+
+
+def _chords(value: Any, depth: int) -> Iterator[str]:
+    if depth <= 0:
+        return
+    if isinstance(value, Mapping):
+        if value.get("chord") and isinstance(value.get("group_id"), str):
+            yield value["group_id"]
+        for inner in value.values():
+            if isinstance(inner, Mapping | list | tuple):
+                yield from _chords(inner, depth - 1)
+    elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        for inner in value:
+            if isinstance(inner, Mapping | list | tuple):
+                yield from _chords(inner, depth - 1)
+
+
+def keeps(app: Canvas, message: Message, due: float | None = None) -> list[Keep]:
+    """The chords that wait for a message, to be kept while it runs, or until unix time ``due`` and as long again as
+    they would be kept otherwise. Whoever sent them may have let them expire sooner."""
+    if app.driver.results is None:
+        return []
+    groups = chords_in(message.embed)
+    own = message.headers.get("group")
+    if message.embed["chord"] and isinstance(own, str):
+        groups.add(own)
+    seconds = app.backend.chord_lives
+    if seconds and due is not None:
+        seconds += max(0, int(due - app.now().timestamp()))
+    return [Keep(group, seconds) for group in sorted(groups)]
+
+
+class Lifetimes:
+    """What upkeep does for the chords and runs of one process."""
+
+    def __init__(
+        self, app: Canvas, runs: Runs, running: Callable[[], list[Running]], beat: float, renews: bool = True
+    ) -> None:
+        """``beat``: seconds between two looks of a process that runs nothing, or fewer where results are kept for less.
+        A process that runs tasks looks every 0.25 s.
+
+        ``renews``: also renew the chords that live; one process of a node does.
+        """
+        self._app = app
+        self._runs = runs
+        self._running = running
+        self._kept: dict[str, float] = {}
+        self.expects_tasks = False
+        """Set by the process when it has leased messages."""
+        self._busy_until = 0.0
+        self._renews = renews
+        self._next_renewal = 0.0
+        # What expires within this time of Celery's part has to be renewed before.
+        self._every = max(SHORT, min(app.backend.chord_expires or _DAY, _DAY) / 3)
+        self._idle_for = min(beat, self._every)
+
+    def tick(self) -> float:
+        """Do what is due; seconds until something is due again. Raises BrokerError."""
+        if self._app.driver.results is None:
+            return math.inf
+        now = time.monotonic()
+        if self.expects_tasks:
+            self.expects_tasks = False
+            self._busy_until = now + _STARTS_WITHIN
+        running = self._running()
+        self._keep(running, now)
+        for runs in (self._runs, self._app.runs):
+            retire(self._app, runs)
+        if self._renews and now >= self._next_renewal:
+            every = min(self._every, _RENEWS_EVERY)
+            self._next_renewal = now + every
+            self._app.driver.completer.renew(every)
+        return SHORT if running or now < self._busy_until else self._idle_for
+
+    def _keep(self, tasks: list[Running], now: float) -> None:
+        """Keep the chords that wait for tasks which run for long."""
+        running = [one for one in tasks if one.since <= time.time() - SHORT]
+        kept = {one.tag: self._kept.get(one.tag, 0.0) for one in running}
+        found: dict[str, Keep] = {}
+        for one in running:
+            if kept[one.tag] <= now - self._every or not kept[one.tag]:
+                kept[one.tag] = now
+                with suppress(CanvasError):  # what the message says of its future is looked at again at its end
+                    found |= {keep.group_id: keep for keep in keeps(self._app, one.message)}
+        self._kept = kept
+        if found:
+            self._app.driver.completer.settle([Settlement(None, fence="none", keeps=list(found.values()))])

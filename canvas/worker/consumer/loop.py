@@ -1,0 +1,314 @@
+"""When rounds are made, and by whom: between the broker and the slots of one process.
+
+Slots :meth:`~Exchange.take` work and hand back settlements with :meth:`Exchange.done`; nothing else in a worker
+process talks to the broker about messages. The rounds are made on a thread of their own, beside what runs; a process
+with one slot makes them on the slot's thread while that has nothing to run, which spares two changes of thread.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from typing import TypeVar
+
+from canvas.drivers.base import Driver
+from canvas.errors import BrokerError
+from canvas.model.message import Delivery
+from canvas.model.settlement import Firing, Orphan, Ready, Settlement
+from canvas.telemetry import emit
+from canvas.worker.consumer.batch import STUCK_AFTER, Appetite, Change, Rounds
+from canvas.worker.consumer.buffer import Backlog, Work
+from canvas.worker.consumer.wait import BrokerWait, Wait
+
+T = TypeVar("T")
+_LINGER = 0.005
+_IDLE_WAIT = 5.0
+_STANDS_BY = 30.0
+"""Seconds after which the thread looks whether it has to make a round, though its only slot is idle."""
+_CHANGED_WITHIN = 2.0
+SIGNALS_WITHIN = 0.5
+"""Seconds after which a wait on the main thread ends by itself: a signal's handler runs there, but the signal may have
+interrupted another thread."""
+
+
+class Exchange(threading.Thread):
+    """Has the rounds of one process made, on this thread or on its only slot's."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        worker: str,
+        queues: list[str],
+        appetite: Appetite,
+        leased: Callable[[], None],
+        held: dict[str, Delivery],
+        alone: bool = False,
+        wait: Wait | None = None,
+    ) -> None:
+        """``leased`` is called after each lease, before its messages are handed out; ``held`` takes them, by tag.
+
+        ``alone``: there is one slot, for good, and it calls ``take``. ``wait``: how to wait; at the broker by default.
+        """
+        super().__init__(name="canvas-exchange", daemon=True)
+        self.failure: BaseException | None = None
+        self._waits = wait or BrokerWait(driver.broker)
+        self._rounds = Rounds(driver, worker, queues, appetite, leased, held, alone, self._waits)
+        self._alone = alone
+        self._turn = threading.Lock()
+        self._wake: SimpleQueue[None] = SimpleQueue()
+        self._asleep = ""
+        self._at_broker = False
+        self._cut_off = False
+        self._halted = False
+
+    @property
+    def work(self) -> Backlog:
+        """What is leased and waits for a slot."""
+        return self._rounds.backlog
+
+    @property
+    def begun(self) -> set[str]:
+        """Tags of messages in the backlog that are acked already."""
+        return self._rounds.begun
+
+    def consult(
+        self,
+        acks_early: Callable[[Delivery], bool],
+        foresee: Callable[[bytes], object],
+        deferred: Callable[[float], None],
+    ) -> None:
+        """``acks_early`` says whether nothing stands between a leased message and its ack but that its turn has not
+        come; ``foresee`` looks at a message whose lease is under way; ``deferred`` is called with the time (unix time)
+        at which a message that has just been deferred is due."""
+        self._rounds.acks_early, self._rounds.foresee, self._rounds.deferred = acks_early, foresee, deferred
+
+    def persist(self, call: Callable[[], T]) -> T:
+        """Repeat a call until the broker takes it: what is finished waits here, and is not run again."""
+        return self._rounds.persist(call)
+
+    def attempt(self, call: Callable[[], T]) -> T | None:
+        """:meth:`persist`, but ``None`` where the broker is away and the process is to end."""
+        return self._rounds.attempt(call)
+
+    # -- for slots
+
+    def take(self) -> Work | None:
+        """The next piece of work, waited for; ``None`` when there is to be no more."""
+        rounds = self._rounds
+        while True:
+            try:
+                item = self.work.get_nowait()
+            except Empty:
+                if self._alone and not rounds.stopping and (rounds.queues or rounds.finished):
+                    self._make_round_or_wait()
+                    continue
+                try:
+                    item = self.work.get(timeout=SIGNALS_WITHIN)
+                except Empty:
+                    continue
+            if not (rounds.stopping and isinstance(item, Delivery)):
+                return item
+            rounds.unwanted.append(item)
+
+    def _make_round_or_wait(self) -> None:
+        if not self._turn.acquire(timeout=SIGNALS_WITHIN):
+            return
+        try:
+            self._rounds.hand_out_offers()
+            if self.work.empty() and not self._rounds.stopping and not self._rounds.make() and self._rounds.queues:
+                self._wait_for_messages(self._waits.idle_for)
+        finally:
+            self._turn.release()
+
+    def begin(self, place: int) -> None:
+        """A slot, known by a number of its own, starts a piece of work."""
+        self._rounds.running[place] = time.monotonic()
+        if self._asleep == "idle":
+            self._wake.put(None)
+
+    def pause(self, place: int) -> None:
+        """The slot's piece of work waits for another, which may have the slot meanwhile."""
+        rounds = self._rounds
+        rounds.away[place] = time.monotonic() - rounds.running.pop(place)
+        self._rouse(urgent=True)
+
+    def resume(self, place: int) -> None:
+        """It goes on."""
+        rounds = self._rounds
+        rounds.running[place] = time.monotonic() - rounds.away.pop(place)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether nothing more is to start."""
+        return self._rounds.stopping
+
+    def done(self, place: int, settlement: Settlement | Firing | None) -> None:
+        """The slot has finished its piece of work."""
+        rounds = self._rounds
+        took = time.monotonic() - rounds.running.pop(place)
+        rounds.seconds_per_task += (took - rounds.seconds_per_task) * 0.1
+        rounds.finished.append(settlement)
+        self._rouse()
+
+    def acknowledge(self, delivery: Delivery) -> bool:
+        """Commit a message's ack before its task starts; False when the lease was lost.
+
+        In a process with one slot those of the messages that start within milliseconds go with it.
+        """
+        return self.commit(Settlement(delivery, begins=True))
+
+    def commit(self, settlement: Settlement) -> bool:
+        """Commit one settlement now, and wait until that is done; False when the lease was lost."""
+        answer: SimpleQueue[bool] = SimpleQueue()
+        self._rounds.acks.append((settlement, answer))
+        if not self._alone:
+            self._rouse(urgent=True)
+        while True:
+            # Who waits for its own ack makes the round itself, as soon as nobody else does.
+            if self._alone and answer.empty() and self._turn.acquire(timeout=SIGNALS_WITHIN):
+                try:
+                    if answer.empty():
+                        self._rounds.make()
+                finally:
+                    self._turn.release()
+            try:
+                return answer.get(timeout=SIGNALS_WITHIN)
+            except Empty:
+                continue
+
+    def _rouse(self, urgent: bool = False) -> None:
+        if self._at_broker:
+            self._waits.interrupt()
+        elif self._asleep and (urgent or self._is_due()):
+            self._wake.put(None)
+
+    def _is_due(self) -> bool:
+        """Whether what has just been finished is a reason for a round on the thread, however that sleeps."""
+        if self._asleep == "linger" and not self._rounds.enough:
+            return not self._alone and self.work.empty()
+        # The only slot makes its next round itself when it has no work left.
+        return not self._alone or not self.work.empty()
+
+    # -- for the process
+
+    def stop(self) -> None:
+        """Lease nothing more, give back what has not started, settle what runs, then end. Safe in signals."""
+        self._rounds.stopping = True
+        self._wake.put(None)
+        self._waits.interrupt()
+
+    def consume(self, queues: Sequence[str]) -> bool:
+        """Lease from these queues only; returns when that is so, False when it takes long. Safe from any thread."""
+        change = Change(list(queues))
+        self._rounds.change = change
+        self._rouse(urgent=True)
+        return change.done.wait(_CHANGED_WITHIN)
+
+    def resize(self, by: int) -> None:
+        """So many slots more, or fewer."""
+        appetite = self._rounds.appetite
+        self._rounds.appetite = appetite._replace(slots=appetite.slots + by)
+        self._rouse(urgent=True)
+
+    def expect_nothing(self) -> None:
+        """Wait before the first lease: there were no messages a moment ago."""
+        self._rounds.empty_handed = True
+
+    def shed(self, slots: int) -> None:
+        """Let so many slots have ``None`` instead of work: they are to end."""
+        for _ in range(slots):
+            self.work.put(None)
+
+    def halt(self) -> None:
+        """Do nothing more, whatever is unfinished; returns when the thread has ended."""
+        self._halted = True
+        self.stop()
+        self.join(timeout=5)
+
+    def offer(self, work: Sequence[Ready | Orphan]) -> None:
+        """Chords to fire, orphans to settle. Safe from any thread."""
+        if work:
+            self._rounds.offers.extend(work)
+            self._rouse(urgent=True)
+
+    # -- the thread
+
+    def run(self) -> None:
+        """Exchange with the broker until stopped and everything is settled."""
+        try:
+            while self._again():
+                if self._alone and self.work.empty():
+                    self._stand_by()
+                if not self.work.empty():
+                    self._linger()
+        except BaseException as exc:
+            self.failure = exc
+            raise
+        finally:
+            for _ in range(self._rounds.appetite.slots):
+                self.work.put(None)
+
+    def _again(self) -> bool:
+        """Make a round, or wait for a reason for one; False when all is done."""
+        with self._turn:
+            if self._halted or (self._rounds.stopping and self._rounds.over()):
+                return False
+            if not self._rounds.make() and not self._alone:
+                if self._rounds.want():
+                    self._wait_for_messages(_IDLE_WAIT)
+                else:
+                    self._sleep("slots", STUCK_AFTER)
+            return True
+
+    # -- waiting
+
+    def _wait_for_messages(self, patience: float) -> None:
+        rounds, arrived = self._rounds, 0
+        self._at_broker = True
+        try:
+            if not (rounds.finished or rounds.pressing):
+                patience = STUCK_AFTER if rounds.running else patience
+                arrived = self._waits.wait(rounds.worker, tuple(rounds.queues), patience)
+                if self._waits.outage():
+                    rounds.doubtful, arrived = True, 1
+                if self._cut_off:
+                    self._cut_off = False
+                    emit("broker.recovered")
+        except BrokerError as exc:
+            if not self._cut_off:
+                self._cut_off = True
+                emit("broker.unreachable", error=str(exc))
+            rounds.doubtful, rounds.empty_handed = True, False
+            time.sleep(0.5)
+        finally:
+            self._at_broker = False
+        if arrived or time.monotonic() - rounds.leased_at >= self._waits.look_every:
+            rounds.empty_handed = False
+
+    def _stand_by(self) -> None:
+        """The only slot makes the rounds, unless it runs something for long."""
+        if self._rounds.running:
+            self._sleep("stand by", STUCK_AFTER)
+        else:
+            self._sleep("idle", _STANDS_BY)
+
+    def _linger(self) -> None:
+        """Work is at hand: let a few results come together before the next call."""
+        self._sleep("linger", _LINGER)
+
+    def _sleep(self, kind: str, seconds: float) -> None:
+        rounds, self._asleep = self._rounds, kind
+        try:
+            while not self._wake.empty():  # calls for an earlier round; what they were for is looked at below
+                self._wake.get_nowait()
+            if kind == "stand by" and rounds.finished:
+                seconds = _LINGER
+            due = rounds.enough if kind == "linger" else rounds.finished and not self._alone
+            if not (due or rounds.pressing):
+                self._wake.get(timeout=seconds)
+            elif rounds.stopping and rounds.running and not rounds.finished and not rounds.acks:
+                self._wake.get(timeout=0.05)
+        except Empty:
+            return
+        finally:
+            self._asleep = ""

@@ -1,0 +1,278 @@
+"""What a worker does beside the line: renew its leases, give back what dead workers held, promote what is due,
+fire chords whose firing worker died."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from random import uniform
+
+from canvas.config.config import Config
+from canvas.drivers.base import Broker, Driver
+from canvas.errors import BrokerError
+from canvas.model.settlement import Orphan, Ready
+from canvas.telemetry import emit
+from canvas.worker.consumer.lifetimes import SHORT
+
+_PROMOTE_EVERY = 0.05
+"""Seconds between two moves of what is due, at least."""
+_PROMOTE_AT_ONCE = 1000
+_LOOK_EVERY = 1.0
+"""Seconds after which to ask when the next deferred message is due, though none was expected."""
+_SWEEP_EVERY = 2.0
+_UNFIRED_AFTER = 3.0
+_FEW = 8
+"""So many workers each do the duties of all in their own time; more share them, so that a large fleet asks no more of
+the broker than a small one."""
+NEVER = float("inf")
+
+
+class Promotion:
+    """Moves deferred messages into their queues when they are due."""
+
+    def __init__(self, broker: Broker, looks: bool) -> None:
+        """``looks``: also for what others have deferred; else only for what is expected within moments, before a
+        process that looks can know of it."""
+        self._broker = broker
+        self._looks = looks
+        self._expected: deque[float] = deque()
+        self._next = 0.0 if looks else NEVER
+
+    def expect(self, at: float) -> bool:
+        """A message is due at that time, by the monotonic clock; whether this object moves it. Any thread may call."""
+        mine = self._looks or at < time.monotonic() + 2 * _LOOK_EVERY
+        if mine:
+            self._expected.append(at)
+        return mine
+
+    def next(self) -> float:
+        """When there may be something to do again."""
+        while self._expected:
+            self._next = min(self._next, self._expected.popleft())
+        return self._next
+
+    def tick(self, now: float, shared: Callable[[float], float]) -> None:
+        """Move what is due; ``shared`` stretches a time by the number of workers that share the duty."""
+        if now < self.next():
+            return
+        due_in = self._broker.next_due()
+        if due_in is not None and due_in <= 0:
+            while self._broker.promote(_PROMOTE_AT_ONCE) == _PROMOTE_AT_ONCE:
+                continue
+            due_in = self._broker.next_due()
+        look = shared(_LOOK_EVERY) if self._looks else NEVER
+        if due_in is not None and (self._looks or due_in < 2 * _LOOK_EVERY):
+            look = min(look, max(due_in, shared(_PROMOTE_EVERY)))
+        self._next = now + look
+
+
+class Looks:
+    """When a process looks after what its tasks and runs need."""
+
+    def __init__(self, look: Callable[[], float]) -> None:
+        """``look`` returns the seconds until it is due again."""
+        self._look = look
+        self._next = 0.0
+        self._asked = NEVER
+
+    def ask(self, at: float) -> None:
+        """Look at that time, by the monotonic clock, if not before. Safe from any thread."""
+        self._asked = min(self._asked, at)
+
+    def next(self) -> float:
+        """When to look again."""
+        return min(self._next, self._asked)
+
+    def tick(self, now: float) -> None:
+        """Look, where it is due."""
+        if now >= self.next():
+            self._asked = NEVER
+            self._next = now + self._look()
+
+
+class Duties:
+    """The periodic work of one node; ``tick`` does what is due and says how long to sleep."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        workers: Callable[[], list[str]],
+        queues: list[str],
+        beat: float,
+        ttl: float,
+        offer: Callable[[Sequence[Ready | Orphan]], None] | None,
+        declare: Callable[[], object],
+        lifetimes: Callable[[], float] = lambda: NEVER,
+        delegate: Callable[[], object] | None = None,
+    ) -> None:
+        """``declare`` makes the queues known again to a broker that has forgotten all it knew. ``offer`` takes what
+        dead workers have left unsettled; where this process runs no tasks, ``delegate`` has another one
+        :meth:`adopt` it. ``lifetimes`` keeps what tasks and runs need, and returns the seconds until it is due again.
+        """
+        self._driver = driver
+        self._workers = workers
+        self._queues = queues
+        self._beat_every = beat
+        self._ttl = ttl
+        self._offer = offer
+        self._declare = declare
+        self.lifetimes = Looks(lifetimes)
+        self._delegate = delegate
+        self._seen: set[str] = set()
+        self._next_beat = self._next_sweep = 0.0
+        self._promotion = Promotion(driver.broker, looks=True)
+        self._share = 1.0
+        self._unreachable = False
+
+    def tick(self) -> float:
+        """Do what is due; seconds until something is due again. An unreachable broker is tried again."""
+        try:
+            self._do_due()
+        except BrokerError as exc:
+            self._next_beat = 0.0  # it may come back as a copy that does not know this worker
+            if not self._unreachable:
+                self._unreachable = True
+                emit("broker.unreachable", error=str(exc))
+            return 1.0
+        except Exception as exc:  # noqa: BLE001 - without upkeep the worker would be given up for dead
+            emit("worker.fault", work="upkeep", exc=exc)
+            return 1.0
+        if self._unreachable:
+            self._unreachable = False
+            emit("broker.recovered")
+        due = min(self._next_beat, self._next_sweep, self.lifetimes.next(), self._promotion.next())
+        return max(0.0, due - time.monotonic())
+
+    def expect(self, at: float) -> bool:
+        """A message was deferred until that time, by the monotonic clock. Safe from any thread."""
+        return self._promotion.expect(at)
+
+    def _do_due(self) -> None:
+        now = time.monotonic()
+        if now >= self._next_beat:
+            forgotten = [worker for worker in self._workers() if self._beat(worker)]
+            if forgotten:
+                emit("worker.forgotten", worker=", ".join(forgotten))
+                self._declare()
+            self._next_beat = now + self._beat_every
+        self._promotion.tick(now, self._shared)
+        if now >= self._next_sweep:
+            self._sweep()
+            self._next_sweep = now + self._shared(_SWEEP_EVERY)
+        self.lifetimes.tick(now)
+
+    def _beat(self, worker: str) -> bool:
+        """Renew a worker's heartbeat; whether the broker has forgotten that worker."""
+        beat = self._driver.broker.beat(worker, self._queues, self._ttl)
+        self._share = max(1.0, beat.workers / _FEW)
+        forgotten = not beat.known and worker in self._seen
+        self._seen.add(worker)
+        return forgotten
+
+    def rested(self, worker: str) -> None:
+        """The broker was told to forget this worker."""
+        self._seen.discard(worker)
+
+    def _shared(self, seconds: float) -> float:
+        """When it is this worker's turn again of what somebody should do so often; at random, not all at once."""
+        return seconds if self._share == 1.0 else seconds * self._share * uniform(0.5, 1.5)
+
+    def _sweep(self) -> None:
+        broker = self._driver.broker
+        returned = broker.reap()
+        broker.unpark()
+        if returned:
+            emit("worker.reaped", messages=returned)
+        if self._delegate is None:
+            self.adopt()
+        elif broker.has_orphans() or self._unfired():
+            self._delegate()
+
+    def adopt(self) -> None:
+        """Offer what dead workers have left unsettled. Raises BrokerError."""
+        if self._offer is not None:
+            if self._driver.broker.has_orphans():
+                self._offer(self._driver.broker.orphans())
+            self._offer(self._unfired())
+
+    def _unfired(self) -> list[Ready]:
+        return self._driver.completer.unfired(_UNFIRED_AFTER) if self._driver.results is not None else []
+
+
+class ChildDuties:
+    """What a prefork child does of the duties itself; its parent does the others for all."""
+
+    def __init__(self, broker: Broker, lifetimes: Callable[[], float]) -> None:
+        """``lifetimes``: as for :class:`Duties`, for the tasks and runs of this process."""
+        self._promotion = Promotion(broker, looks=False)
+        self.lifetimes = Looks(lifetimes)
+
+    def tick(self) -> float:
+        """Do what is due; seconds until something is due again."""
+        try:
+            self._do_due(time.monotonic())
+        except BrokerError:
+            return 1.0  # the exchange reports it
+        except Exception as exc:  # noqa: BLE001 - without this thread no chord of a long task would be kept
+            emit("worker.fault", work="upkeep", exc=exc)
+            return 1.0
+        return max(0.0, min(self.lifetimes.next(), self._promotion.next()) - time.monotonic())
+
+    def _do_due(self, now: float) -> None:
+        self._promotion.tick(now, lambda seconds: seconds)
+        self.lifetimes.tick(now)
+
+    def expect(self, at: float) -> bool:
+        """As ``Duties``."""
+        return self._promotion.expect(at)
+
+
+def beat_every(conf: Config) -> float:
+    """Seconds between heartbeats: ``worker_lease_beat``, or less where Celery's workers on the same queues would take
+    what is held for lost before that (``visibility_timeout``)."""
+    visible_again = conf.broker_transport_options.get("visibility_timeout")
+    beat: float = conf.worker_lease_beat
+    return min(beat, float(visible_again) / 3) if visible_again else beat
+
+
+def holds_for(conf: Config) -> float:
+    """Seconds after a heartbeat for which the broker surely still knows the worker."""
+    return min(2 * beat_every(conf), 0.6 * float(conf.worker_lease_ttl))
+
+
+class Upkeep(threading.Thread):
+    """Duties on a thread of their own, for a process that runs tasks."""
+
+    def __init__(self, duties: Duties | ChildDuties) -> None:
+        super().__init__(name="canvas-upkeep", daemon=True)
+        self._duties = duties
+        self._wake = threading.Event()
+        self._stop_asked = False
+        self._sleeps_until = NEVER
+        self.rests = False
+        """Whether it sleeps for longer than while tasks run, or is about to."""
+
+    def run(self) -> None:
+        while not self._stop_asked:
+            # What is expected from here on, and not seen by this tick, ends the sleep.
+            self._sleeps_until, self.rests = NEVER, True
+            seconds = self._duties.tick()
+            self._sleeps_until, self.rests = time.monotonic() + seconds, seconds > SHORT
+            self._wake.wait(None if seconds == NEVER else seconds)
+            self._wake.clear()
+
+    def expect(self, seconds: float) -> None:
+        """A message was deferred for so many seconds."""
+        at = time.monotonic() + seconds
+        if self._duties.expect(at) and at < self._sleeps_until:
+            self._wake.set()
+
+    def expect_tasks(self) -> None:
+        """Tasks are about to run: look after what they need once they have run for a moment."""
+        self._duties.lifetimes.ask(time.monotonic() + SHORT)
+        self._wake.set()
+
+    def stop(self) -> None:
+        """End after the tick in progress."""
+        self._stop_asked = True
+        self._wake.set()

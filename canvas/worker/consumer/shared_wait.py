@@ -1,0 +1,211 @@
+"""One wait at the broker for all children of a prefork node (docs/decisions/0010)."""
+
+import os
+import select
+import threading
+import time
+from collections.abc import Sequence
+
+from canvas.drivers.base import Broker
+from canvas.errors import BrokerError
+from canvas.telemetry import emit
+from canvas.worker.consumer.wait import ChildWait
+from canvas.worker.pools.shared_memory import Board, Row
+
+_UNHURRIED = 60.0
+_TAKEN_WITHIN = 0.05
+"""Seconds after which another child is woken for a message that the first has not leased."""
+_BUSY_FOR = 0.2
+"""Seconds without a waiting child after which the broker moves nothing aside for this node."""
+_AGAIN_AFTER = 0.5
+_CHANGED_WITHIN = 2.0
+_LEAVES_WITHIN = 5.0
+_CHUNK = 4096
+
+
+class SharedWait(threading.Thread):
+    """Waits at the broker while a child of the node has nothing to do, and wakes one child for each message.
+
+    A message is moved, inside the broker, from its queue into the node's inbox, and leased from there by the child. The
+    parent handles no message itself.
+    """
+
+    def __init__(self, broker: Broker, board: Board, worker: str, queues: list[str], ttl: float) -> None:
+        """``worker``: the id that owns the inbox; ``queues`` may change; ``ttl``: of a heartbeat, seconds."""
+        super().__init__(name="canvas-shared-wait", daemon=True)
+        self.worker = worker
+        self.forking = threading.Lock()
+        """Held over a fork: no connection is half open then, which a child could not close."""
+        self._broker = broker
+        self._board = board
+        self._queues = queues
+        self._ttl = ttl
+        self._children: list[ChildWait] = []
+        self._lock = threading.Lock()
+        self._bell = os.pipe()
+        for end in self._bell:
+            os.set_blocking(end, False)
+        self._ears = select.poll()
+        self._ears.register(self._bell[0], select.POLLIN)
+        self._woken_at = 0.0
+        self._registered = False
+        self._cut_off = False
+        self._stood_down = True
+        self._stopping = False
+        self._changed: list[threading.Event] = []
+
+    # -- for the pool
+
+    def enlist(self, row: Row) -> ChildWait:
+        """The end of a child that is about to be forked."""
+        child = ChildWait(self._board, row, self.worker, self._bell[1])
+        with self._lock:
+            self._children.append(child)
+        return child
+
+    def discharge(self, row: Row) -> None:
+        """The child of this row is gone."""
+        with self._lock:
+            for child in [child for child in self._children if child.row is row]:
+                self._note_taken()
+                self._children.remove(child)
+                child.close()
+
+    def stay_out(self, own: ChildWait) -> None:
+        """In a forked child: close what belongs to its siblings. The driver has closed its parent's connections."""
+        for child in self._children:
+            if child is not own:
+                child.close()
+
+    def consume(self) -> None:
+        """The queues have changed; returns when the broker waits for the others no more, or when that takes long."""
+        if not self.is_alive():
+            return
+        done = threading.Event()
+        self._changed.append(done)
+        self._rouse()
+        done.wait(_CHANGED_WITHIN)
+
+    def ask_stop(self) -> None:
+        """Have nothing more moved aside. Safe in signal handlers."""
+        self._stopping = True
+        self._rouse()
+
+    def close(self) -> None:
+        """Stop, and leave the broker; not for longer than some seconds."""
+        self.ask_stop()
+        if self.is_alive():
+            self.join(_LEAVES_WITHIN)
+
+    def _rouse(self) -> None:
+        self._broker.interrupt()
+        try:
+            os.write(self._bell[1], b"x")
+        except BlockingIOError:
+            return  # the pipe is full of wake-ups already
+
+    # -- the thread
+
+    def run(self) -> None:
+        """Wait and wake until stopped, then return what the node's inbox holds."""
+        while not self._stopping:
+            try:
+                self._step()
+            except BrokerError as exc:
+                self._lost(exc)
+            except Exception as exc:  # noqa: BLE001 - without this thread no child would get a message
+                emit("worker.fault", work="shared wait", exc=exc)
+                self._listen(_AGAIN_AFTER)
+        self._board.armed = False
+        try:
+            if self._registered:
+                self._broker.leave(self.worker)
+        except BrokerError as exc:
+            emit("broker.unreachable", error=str(exc))
+
+    def _step(self) -> None:
+        if not self._registered:
+            self._broker.beat(self.worker, self._queues, self._ttl)
+            self._registered = True
+        self._apply_changes()
+        pending = self._note_taken() < self._board.arrived
+        if pending and time.monotonic() - self._woken_at >= _TAKEN_WITHIN:
+            self._wake_one()
+        if not self._waiting():
+            self._without_waiting(pending)
+            return
+        self._board.armed, self._stood_down = True, False
+        with self.forking:
+            self._broker.wait(self.worker, self._queues, 0)
+        if self._cut_off:
+            self._recovered()
+        moved = self._broker.wait(self.worker, self._queues, _TAKEN_WITHIN if pending else _UNHURRIED)
+        if moved and not (self._stopping or self._changed):
+            self._board.arrived += moved
+            for _ in range(moved):
+                self._wake_one()
+
+    def _waiting(self) -> Sequence[ChildWait]:
+        return [child for child in self._children if child.row.waits]
+
+    def _wake_one(self) -> None:
+        """Wake the child that began to wait last: it has most in its caches, and its connection open."""
+        with self._lock:
+            child = max(self._waiting(), key=lambda child: child.row.waits, default=None)
+            if child is not None:
+                self._woken_at = time.monotonic()
+                child.wake()
+
+    def _note_taken(self) -> int:
+        """Read from the children's rows what is no longer in the inbox."""
+        board = self._board
+        taken = max((child.row.seen for child in list(self._children)), default=0)
+        board.taken = max(board.taken, taken)
+        return board.taken
+
+    def _without_waiting(self, pending: bool) -> None:
+        """All children have work. One that ends its task looks into the inbox; after a while its messages go back to
+        their queues, for others."""
+        self._board.armed = False
+        if self._waiting():
+            return  # it began to wait before it could know that it has to ring
+        if self._stood_down and not pending:
+            self._listen(_UNHURRIED)
+        elif not self._listen(_BUSY_FOR):
+            self._broker.end_waits(self.worker)
+            self._board.taken = self._board.arrived
+            self._stood_down = True
+
+    def _listen(self, seconds: float) -> bool:
+        """Wait until a child begins to wait, or for so long."""
+        if not self._ears.poll(seconds * 1000):
+            return False
+        os.read(self._bell[0], _CHUNK)
+        return True
+
+    def _apply_changes(self) -> None:
+        changed, self._changed = self._changed, []
+        if changed:
+            self._broker.end_waits(self.worker)
+            self._board.taken = self._board.arrived
+            self._registered = False  # with its new queues, at the next step
+        for done in changed:
+            done.set()
+
+    def _lost(self, exc: BrokerError) -> None:
+        self._board.armed = self._registered = False
+        if not self._cut_off:
+            self._cut_off = True
+            emit("broker.unreachable", error=str(exc))
+        self._listen(_AGAIN_AFTER)
+
+    def _recovered(self) -> None:
+        """The broker answers again, perhaps as a copy that has forgotten something: every idle child compares what it
+        holds, and what a lost connection may have moved goes back."""
+        self._broker.return_inbox(self.worker)
+        self._cut_off = False
+        emit("broker.recovered")
+        self._board.outages += 1
+        with self._lock:
+            for child in self._waiting():
+                child.wake()

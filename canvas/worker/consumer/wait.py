@@ -1,0 +1,195 @@
+"""How a worker process waits for messages: at the broker itself, or as the child of a node that waits for all its
+children (``canvas.worker.consumer.shared_wait``)."""
+
+import os
+import select
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from canvas.drivers.base import Broker
+from canvas.worker.pools.shared_memory import Board, Row
+
+_CHUNK = 4096
+
+
+class Wait(Protocol):
+    """What an exchange needs for its waits."""
+
+    idle_for: float
+    """Seconds that the only slot of a process waits at most at once; a signal handler may wait as long."""
+    look_every: float
+    """Seconds after which an idle process asks for messages although no wait has ended."""
+
+    def wait(self, worker: str, queues: Sequence[str], timeout: float) -> int:
+        """As ``Broker.wait``."""
+
+    def interrupt(self) -> None:
+        """End a wait in progress, or the next one. Safe from any thread and signal."""
+
+    def end(self, worker: str) -> None:
+        """As ``Broker.end_waits``."""
+
+    def return_inbox(self, worker: str) -> None:
+        """As ``Broker.return_inbox``."""
+
+    def is_unregistered(self) -> bool:
+        """Whether the broker may not know this process, which then must not lease."""
+
+    def register(self) -> bool:
+        """Make the process known as a worker; True. Raises BrokerError."""
+
+    def inbox(self) -> str:
+        """The worker id for ``Lease.node``."""
+
+    def leased(self, count: int, limit: int) -> None:
+        """A lease of up to ``limit`` messages has got ``count``."""
+
+    def siblings_idle(self) -> bool:
+        """Whether another process of the node waits for messages, or was just woken for one. This one then takes only
+        what it runs at once."""
+
+    def outage(self) -> bool:
+        """Whether the broker was away during a wait that raised nothing; said once."""
+
+
+class BrokerWait:
+    """Waits at the broker, on connections of this process."""
+
+    idle_for = 0.5
+    look_every = 20.0
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self.wait = broker.wait
+        self.interrupt = broker.interrupt
+        self.end = broker.end_waits
+
+    def return_inbox(self, worker: str) -> None:
+        self._broker.return_inbox(worker)
+
+    def is_unregistered(self) -> bool:
+        return False  # it was registered as it started
+
+    def register(self) -> bool:
+        return True
+
+    def inbox(self) -> str:
+        return ""
+
+    def leased(self, count: int, limit: int) -> None:
+        """The driver knows what it moved aside."""
+
+    def siblings_idle(self) -> bool:
+        return False
+
+    def outage(self) -> bool:
+        return False
+
+
+class ChildWait:
+    """A child's end. It sleeps until its parent, which waits at the broker, wakes it; its wait asks nothing of the
+    broker, and its process need not be registered there meanwhile."""
+
+    idle_for = 5.0
+    look_every = float("inf")
+
+    def __init__(self, board: Board, row: Row, node: str, bell: int) -> None:
+        """Made before the fork. ``node`` is the worker id whose inbox the parent has messages moved into; ``bell``: the
+        parent's pipe, for a child that begins to wait while the parent does not."""
+        self._board = board
+        self._row = row
+        self.node = node
+        self._bell = bell
+        self._pipe = os.pipe()
+        for end in self._pipe:
+            os.set_blocking(end, False)
+        self._poll = select.poll()
+        self._poll.register(self._pipe[0], select.POLLIN)
+        self._outages = board.outages
+        self._asked = 0
+        self.registers: Callable[[], float] = lambda: float("inf")
+        """Registers the process as a worker; until when that surely holds, by the monotonic clock."""
+
+    @property
+    def row(self) -> Row:
+        return self._row
+
+    # -- the parent's part
+
+    def wake(self) -> None:
+        """Wake the child. It no longer counts as waiting."""
+        self._row.waits = 0
+        _ring(self._pipe[1])
+
+    def close(self) -> None:
+        """In the parent when the child is gone, and in each of its siblings."""
+        for end in self._pipe:
+            os.close(end)
+
+    # -- the child's part
+
+    def wait(self, worker: str, queues: Sequence[str], timeout: float) -> int:
+        # A signal that another thread takes ends this wait too: its handler runs on the main thread.
+        main = threading.current_thread() is threading.main_thread()
+        before = signal.set_wakeup_fd(self._pipe[1], warn_on_full_buffer=False) if main else -1
+        self._row.waits = time.monotonic_ns()
+        try:
+            if not self._board.armed:
+                _ring(self._bell)
+            return int(bool(self._poll.poll(timeout * 1000)) and self._drain())
+        finally:
+            self._row.waits = 0
+            if main:
+                signal.set_wakeup_fd(before)
+
+    def _drain(self) -> bool:
+        try:
+            return bool(os.read(self._pipe[0], _CHUNK))
+        except BlockingIOError:
+            return False  # read with an earlier wake-up
+
+    def interrupt(self) -> None:
+        _ring(self._pipe[1])
+
+    def end(self, worker: str) -> None:
+        """The parent ends its own waits."""
+
+    def return_inbox(self, worker: str) -> None:
+        """The parent returns what no child takes."""
+
+    def is_unregistered(self) -> bool:
+        return self._row.registered < time.monotonic()
+
+    def register(self) -> bool:
+        self._row.registered = self.registers()
+        return True
+
+    def inbox(self) -> str:
+        board = self._board
+        self._asked = board.arrived
+        return self.node if self._asked != board.taken else ""
+
+    def leased(self, count: int, limit: int) -> None:
+        # The lease looked into the inbox first, where not more lay than had arrived and was not known to be taken.
+        if count < limit or count >= self._asked - self._board.taken:
+            self._row.seen = self._asked
+
+    def siblings_idle(self) -> bool:
+        board = self._board
+        return board.armed or board.arrived != board.taken
+
+    def outage(self) -> bool:
+        before, self._outages = self._outages, self._board.outages
+        return before != self._outages
+
+
+def _ring(end: int) -> None:
+    try:
+        os.write(end, b"x")
+    except BlockingIOError:
+        return  # the pipe is full of wake-ups already
+    except BrokenPipeError:
+        return  # the other process is gone; who watches it finds that out

@@ -1,0 +1,1 @@
+"""Remote control of a worker: requests, commands, replies."""

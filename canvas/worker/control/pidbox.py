@@ -1,0 +1,129 @@
+"""Remote control: listens for commands that are broadcast, answers who asks (PROTOCOL.md §6)."""
+
+import re
+import threading
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from functools import partial
+from queue import SimpleQueue
+from typing import Any, TypeAlias
+
+from canvas.app.application import Canvas
+from canvas.errors import BrokerError, EncodeError, WireError
+from canvas.model.ids import new_tag
+from canvas.telemetry import emit
+from canvas.wire import task_message as wire
+from canvas.worker.control.commands import NO_REPLY, Panel
+from canvas.worker.pools.shared_memory import Board
+from canvas.worker.process import Plan
+
+_LOOK_EVERY = 2.0
+_AT_ONCE = frozenset({"ping", "clock"})
+"""Commands that wait for nothing, and so are not made to wait for others."""
+_AGAIN_AFTER = 1.0
+
+
+Reply: TypeAlias = tuple[str, str, Any]
+"""Exchange, routing key and ticket of who asks."""
+
+
+class Pidbox(threading.Thread):
+    """Takes a node's commands on a thread of its own. A second thread executes them, one after the other, except those
+    that can be answered at once."""
+
+    def __init__(self, app: Canvas, plan: Plan, panel: Panel, board: Board) -> None:
+        super().__init__(name="canvas-pidbox", daemon=True)
+        self._app = app
+        self._plan = plan
+        self._panel = panel
+        self._board = board
+        self._ended = threading.Event()
+        self._listening = threading.Event()
+        self._waiting: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+
+    def run(self) -> None:
+        """Listen until stopped; an unreachable broker is tried again."""
+        threading.Thread(target=self._execute, name="canvas-control", daemon=True).start()
+        while not self._ended.is_set():
+            try:
+                self._listen()
+            except BrokerError as exc:
+                emit("broker.unreachable", error=str(exc))
+                self._ended.wait(_AGAIN_AFTER)
+
+    def _listen(self) -> None:
+        exchange = f"{self._app.conf.control_exchange}.pidbox"
+        with self._app.driver.broker.subscribe(exchange) as inbox:
+            self._listening.set()
+            while not self._ended.is_set():
+                payload = inbox.next(_LOOK_EVERY)
+                if payload is not None:
+                    self._take(payload)
+
+    def _execute(self) -> None:
+        while (command := self._waiting.get()) is not None:
+            command()
+
+    def _answer_safely(self, payload: bytes, command: str, arguments: dict[str, Any], reply: Reply | None) -> None:
+        try:
+            answer = self._panel.call(command, arguments)
+            if reply is not None and answer is not NO_REPLY:
+                self._reply(*reply, answer)
+        except BrokerError as exc:
+            emit("broker.unreachable", error=str(exc))
+        except Exception as exc:  # noqa: BLE001 - one command must not deafen the node to all others
+            emit("worker.fault", work=payload, exc=exc)
+
+    def wait_until_listening(self, seconds: float) -> None:
+        """Commands sent after this are heard."""
+        self._listening.wait(seconds)
+
+    def stop(self) -> None:
+        """End after the command in progress."""
+        self._ended.set()
+        self._waiting.put(None)
+
+    def _take(self, payload: bytes) -> None:
+        try:
+            headers, body = wire.decode_plain(
+                payload, max_bytes=self._app.conf.task_message_max_bytes, signer=self._app.signer
+            )
+            command, arguments = str(body["method"]), dict(body.get("arguments") or {})
+            meant = self._is_meant(body)
+            reply_to = body.get("reply_to")
+            reply = (str(reply_to["exchange"]), str(reply_to["routing_key"]), body.get("ticket")) if reply_to else None
+        except (WireError, KeyError, TypeError, ValueError, re.error) as exc:
+            emit("control.undecodable", reason=repr(exc))
+            return
+        clock = headers.get("clock")
+        self._board.adjust(clock if isinstance(clock, int) else 0)
+        if not meant:
+            return
+        call = partial(self._answer_safely, payload, command, arguments, reply)
+        if command in _AT_ONCE:
+            call()
+        else:
+            self._waiting.put(call)
+
+    def _is_meant(self, body: dict[str, Any]) -> bool:
+        destination, pattern, me = body.get("destination"), body.get("pattern"), self._plan.hostname
+        if destination:
+            return me in destination
+        if pattern:
+            if body.get("matcher") in (None, "glob"):
+                return fnmatchcase(me, pattern)
+            return re.match(pattern, me) is not None
+        return True
+
+    def _reply(self, exchange: str, routing_key: str, ticket: Any, answer: Any) -> None:
+        try:
+            payload = self._envelope(exchange, routing_key, ticket, answer)
+        except EncodeError as exc:
+            payload = self._envelope(exchange, routing_key, ticket, {"error": repr(exc)})
+        self._app.driver.broker.reply(exchange, routing_key, payload)
+
+    def _envelope(self, exchange: str, routing_key: str, ticket: Any, answer: Any) -> bytes:
+        return wire.encode_plain(
+            {self._plan.hostname: answer}, {"ticket": ticket, "clock": self._board.forward()},
+            exchange=exchange, routing_key=routing_key, delivery_mode=1, tag=new_tag(),
+        )  # fmt: skip

@@ -1,0 +1,74 @@
+"""Parts of what remote control commands answer (PROTOCOL.md §6)."""
+
+import resource
+from typing import Any
+from urllib.parse import urlsplit
+
+from canvas.masking import split_urls
+from canvas.text import safe_repr
+
+Answer = dict[str, Any]
+
+
+def safe(info: Answer) -> Answer:
+    """A task's info with its arguments as text."""
+    return {**info, "args": safe_repr(tuple(info["args"])), "kwargs": safe_repr(info["kwargs"])}
+
+
+def described(task: Any, items: Any) -> str:
+    """A registered task's name, with these of its attributes."""
+    asked = [item for item in items if isinstance(item, str) and not item.startswith("_")]
+    fields = [f"{item}={getattr(task, item)}" for item in asked if getattr(task, item, None) is not None]
+    return f"{task.name} [{' '.join(fields)}]" if fields else str(task.name)
+
+
+def plain(value: Any) -> Any:
+    """A setting's value, as JSON has it."""
+    return value if isinstance(value, str | int | float | bool | list | dict | None) else repr(value)
+
+
+def queue(queue: Any) -> Answer:
+    """A queue, as kombu describes one."""
+    exchange = {
+        "name": queue.exchange, "type": queue.exchange_type, "arguments": None, "durable": True, "passive": False,
+        "auto_delete": False, "delivery_mode": None, "no_declare": False,
+    }  # fmt: skip
+    nothing = (
+        "queue_arguments", "binding_arguments", "consumer_arguments", "alias", "no_declare", "expires", "message_ttl",
+        "max_length", "max_length_bytes", "max_priority",
+    )  # fmt: skip
+    flags = {"durable": True, "exclusive": False, "auto_delete": False, "no_ack": False, "bindings": []}
+    named = {"name": queue.name, "exchange": exchange, "routing_key": queue.routing_key}
+    return {**dict.fromkeys(nothing), **named, **flags}
+
+
+def broker(url: str) -> Answer:
+    """A broker's URL in parts, without its password: of several servers the first, the others as ``alternates``."""
+    urls = [one for several in split_urls(url) for one in _servers(several)]
+    first, *others = [_parts(one) for one in urls]
+    return {
+        **first,
+        "insist": False, "connect_timeout": 4, "transport_options": {}, "login_method": None, "uri_prefix": None,
+        "heartbeat": 0, "failover_strategy": "round-robin", "credential_provider": None,
+        "alternates": [f"{one['transport']}://{one['hostname']}:{one['port']}" for one in (first, *others) if others],
+    }  # fmt: skip
+
+
+def _servers(url: str) -> list[str]:
+    return url.split(";") if url.startswith("sentinel://") else [url]
+
+
+def _parts(url: str) -> Answer:
+    parts = urlsplit(url if "://" in url else f"redis://{url}")
+    _, _, port = parts.netloc.rpartition("@")[2].rpartition(":")
+    return {
+        "hostname": parts.hostname, "userid": parts.username, "virtual_host": parts.path.lstrip("/") or "0",
+        "port": int(port) if port.isdigit() else None, "ssl": parts.scheme == "rediss",
+        "transport": parts.scheme or "redis",
+    }  # fmt: skip
+
+
+def rusage() -> Answer:
+    """What this process has used."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return {name.removeprefix("ru_"): getattr(used, name) for name in dir(used) if name.startswith("ru_")}

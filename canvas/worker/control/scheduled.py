@@ -1,0 +1,26 @@
+"""The tasks that are due later, as remote control shows them (PROTOCOL.md §6)."""
+
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import Any
+
+from canvas.app.application import Canvas
+from canvas.model.message import Delivery
+from canvas.worker.pipeline.active_tasks import opened, opener, task_info
+
+_MOST = 1000
+_PRIORITY = 6
+"""What Celery gives every entry of its timer."""
+
+
+def scheduled(app: Canvas, hostname: str, queues: Collection[str]) -> list[dict[str, Any]]:
+    """``{eta, priority, request}`` of each deferred message of these queues, the first due first: of the 1,000 messages
+    that are due first in the broker. Raises BrokerError."""
+    found = []
+    for entry in app.driver.broker.scheduled(_MOST):
+        if entry.queue not in queues:
+            continue
+        for message in opened([Delivery("", entry.queue, entry.payload)], opener(app)):
+            eta = message.headers.get("eta") or datetime.fromtimestamp(entry.due, UTC).isoformat()
+            found.append({"eta": eta, "priority": _PRIORITY, "request": task_info(message, hostname)})
+    return found

@@ -1,0 +1,32 @@
+"""What a child that does not answer is doing, as its parent finds it in shared memory and at the broker."""
+
+from typing import Any
+
+from canvas.app.application import Canvas
+from canvas.model.message import Delivery
+from canvas.worker.pipeline.active_tasks import opened, opener, task_info
+from canvas.worker.pools.shared_memory import Row
+
+
+def running_tag(worker: str, row: Row) -> str | None:
+    """The lease of the message that a child runs; ``None`` when it runs none."""
+    return f"canvas:{worker}:{row.running}" if row.active else None
+
+
+def state_of_silent(app: Canvas, hostname: str, pid: int, worker: str, row: Row) -> dict[str, Any]:
+    """As ``Tally.state``, with no totals. Raises BrokerError."""
+    broker, tag = app.driver.broker, running_tag(worker, row)
+    held = broker.leases(worker)
+    running = [delivery for delivery in held if delivery.tag == tag]
+    acknowledged = not running
+    payload = broker.payload(tag) if tag is not None and acknowledged else None
+    if tag is not None and payload is not None:
+        running = [Delivery(tag, "", payload)]
+
+    waiting = [delivery for delivery in held if delivery.tag != tag]
+    return {
+        "pid": pid,
+        "active": [task_info(one, hostname, row.since, acknowledged, pid) for one in opened(running, opener(app))],
+        "reserved": [task_info(one, hostname) for one in opened(waiting, opener(app))],
+        "total": {},
+    }

@@ -1,0 +1,1 @@
+"""A worker's log: handlers, formats, the lines of tasks."""

@@ -1,0 +1,268 @@
+"""Telemetry → log lines, worded as Celery's are, because people and parsers grep them."""
+
+import logging
+from collections.abc import Callable, Collection
+from difflib import get_close_matches
+from typing import Any
+
+from canvas.execution.executor import traceback_text
+from canvas.telemetry import attach
+from canvas.text import safe_repr
+from canvas.worker.logs.task_lines import RECEIVED, TRACE, handle, task_finished, task_received
+
+_worker = logging.getLogger("celery.worker")
+_MOST_NAMES = 10
+"""That a line lists."""
+
+
+def listen(registered: Collection[str] = ()) -> None:
+    """Attach every log line to its event; those below the level cost nothing. ``registered``: names of tasks."""
+    global _registered
+    for event, listener, logger, level in _LINES:
+        if logger.isEnabledFor(level):
+            attach(listener, event)
+    _unknown_told.clear()
+    _registered = registered
+
+
+def _raised(level: int, text: str, args: tuple[object, ...], exc: BaseException) -> None:
+    """A line of the worker about an exception, with its traceback."""
+    if _worker.isEnabledFor(level):
+        handle(_worker, level, text, args, exc, traceback_text(exc), {})
+
+
+_unknown_told: set[str] = set()
+_registered: Collection[str] = ()
+
+
+def _task_unknown(message: Any, queue: str, action: str, **_: Any) -> None:
+    if message.task in _unknown_told:
+        return
+    _unknown_told.add(message.task)
+    near = get_close_matches(message.task, list(_registered), n=1)
+    cause = f"did the sender mean {near[0]!r}?" if near else "did you import its module?"
+    fate = "kept for a worker that knows it" if action == "requeue" else f"dead-lettered in queue {queue}"
+    _worker.error(
+        "Received unregistered task of type %r (%s); %s Further messages of it are not logged",
+        message.task,
+        fate,
+        cause,
+    )
+
+
+def _task_timeout(message: Any, limit: float, **_: Any) -> None:
+    _worker.error("Hard time limit (%ss) exceeded for %s[%s]", limit, message.task, message.id)
+
+
+def _task_terminated(message: Any, signal: str, **_: Any) -> None:
+    _worker.info("Terminating %s[%s] (%s)", message.task, message.id, signal)
+
+
+def _message_dead(queue: str, reason: str, **_: Any) -> None:
+    _worker.critical("A message of queue %s cannot be run: %s; kept as a dead letter", queue, reason)
+
+
+def _control_undecodable(reason: str, **_: Any) -> None:
+    _worker.error("A remote control message cannot be read: %s; ignored", reason)
+
+
+def _away(error: str, **_: Any) -> None:
+    _worker.error("consumer: Cannot use the broker: %s. Trying again...", error.rstrip("."))
+
+
+def _awaited(error: str, seconds: float, tries: int, most: int | None, **_: Any) -> None:
+    _worker.error(
+        "consumer: Cannot connect: %s. Trying again in %.2f seconds... (%s/%s)",
+        error.rstrip("."),
+        seconds,
+        tries,
+        most or "∞",
+    )
+
+
+def _back(**_: Any) -> None:
+    _worker.info("The broker is there again")
+
+
+def _ready(hostname: str, **_: Any) -> None:
+    _worker.info("%s ready.", hostname)
+
+
+def _stopping(how: str, **_: Any) -> None:
+    _worker.warning("worker: %s shutdown (MainProcess)", how.capitalize())
+
+
+def _draining(running: list[tuple[str, float]], **_: Any) -> None:
+    names = [f"{name} (running for {seconds:.0f} s)" for name, seconds in running]
+    _worker.warning(
+        "Waiting for %s. Press Ctrl+C again, or send QUIT, to stop at once and return %s to the queue",
+        _listed(names), "it" if len(names) == 1 else "them",
+    )  # fmt: skip
+
+
+def _returned(running: list[str], waiting: int, ended: list[str], **_: Any) -> None:
+    waiting_ones = [f"{waiting} tasks that had not started"] if waiting else []
+    if running or waiting:
+        _worker.warning("Returned to the queue: %s", _listed([*running, *waiting_ones]))
+    if ended:
+        _worker.warning("Not returned, because their messages were acknowledged before they ran: %s", _listed(ended))
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(names[:_MOST_NAMES])
+    return shown if len(names) <= _MOST_NAMES else f"{shown} and {len(names) - _MOST_NAMES} more"
+
+
+def _same_name(hostname: str, **_: Any) -> None:
+    _worker.warning(
+        "Another worker has the node name %s too: remote control cannot tell the two apart; start each with a name of "
+        "its own (-n)",
+        hostname,
+    )
+
+
+def _child_lost(pid: int, exitcode: int | None, **_: Any) -> None:
+    code = "an exit code that other code of this program has collected" if exitcode is None else exitcode
+    _worker.error("Process %s exited with %s; what it held was given back", pid, code)
+
+
+def _not_started(pid: int, seconds: float, **_: Any) -> None:
+    _worker.error(
+        "Process %s has not started within %.1f seconds and is replaced: it may wait for a lock that another thread "
+        "held at the fork, or its worker_process_init receivers need longer (worker_proc_alive_timeout)",
+        pid, seconds,
+    )  # fmt: skip
+
+
+def _fork_failed(error: str, **_: Any) -> None:
+    _worker.error("The system refuses another process: %s. Trying again...", error)
+
+
+def _output_lost(stream: str, error: str, **_: Any) -> None:
+    _worker.warning("Cannot write to %s: %s; what tasks print is lost", stream, error)
+
+
+def _killing(pid: int, why: str, **_: Any) -> None:
+    _worker.error("Killing process %s, which does not end its task itself: %s", pid, why)
+
+
+def _worn(pid: int, why: str, **_: Any) -> None:
+    _worker.info("Process %s is replaced: %s", pid, why)
+
+
+def _scaled(by: int, **_: Any) -> None:
+    _worker.info("Scaling %s %s processes.", "up" if by > 0 else "down", abs(by))
+
+
+def _unlimited(pool: str, who: str, **_: Any) -> None:
+    _worker.warning("Hard time limits (%s) have no effect in the %s pool: use --pool prefork", who, pool)
+
+
+def _unused(settings: dict[str, str], **_: Any) -> None:
+    told = "".join(f"\n  {name}: {why}" for name, why in settings.items())
+    _worker.warning("These settings have no effect:%s", told)
+
+
+def _no_tasks(**_: Any) -> None:
+    _worker.warning(
+        "No tasks are registered, so this worker can run none: name the modules that define them, "
+        "in the app's include or imports, or by --include"
+    )
+
+
+def _unknown_queue(queue: str, near: str, **_: Any) -> None:
+    _worker.warning("Queue %r is in no setting, and no task of this app names it; did you mean %r?", queue, near)
+
+
+def _lease_lost(tag: str, queue: str, **_: Any) -> None:
+    _worker.warning("Lost the lease %s of queue %s: another worker runs that message", tag, queue)
+
+
+def _reaped(messages: int, **_: Any) -> None:
+    _worker.warning("Gave back %s messages that dead workers held", messages)
+
+
+def _chord_lost(group_id: str, parts: int, **_: Any) -> None:
+    _worker.error(
+        "chord %s ends in failure: its state is gone from the result backend, where it was deleted or evicted; "
+        "%d of its parts are left",
+        group_id,
+        parts,
+    )
+
+
+def _chord_refused(group_id: str, reason: str, **_: Any) -> None:
+    _worker.critical("Chord %s cannot be ended: %s", group_id, reason)
+
+
+def _clock_off(seconds: float, **_: Any) -> None:
+    _worker.warning("This machine's clock is off by %.0f seconds; times are the broker's from now on", -seconds)
+
+
+def _forgotten(worker: str, **_: Any) -> None:
+    _worker.warning(
+        "The broker did not know worker %s any more: it was emptied, or is a copy that had fallen behind, or took this "
+        "worker for dead. It is known again, and so are its queues; what it had leased may run elsewhere, or be gone",
+        worker,
+    )
+
+
+def _run_lost(run: str, reason: str, **_: Any) -> None:
+    _worker.error("A workflow's run %s is lost, and does not go on: %s", run, reason)
+
+
+def _errback_failed(task: str, task_id: str, exc: BaseException, **_: Any) -> None:
+    _raised(logging.ERROR, "Errback %s of task %s raised: %s", (task, task_id, safe_repr(exc)), exc)
+
+
+def _hook_failed(hook: str, task: str, task_id: str, exc: BaseException, **_: Any) -> None:
+    _raised(logging.ERROR, "Task %s[%s] %s handler raised: %s", (task, task_id, hook, safe_repr(exc)), exc)
+
+
+def _fault(work: Any, exc: BaseException, **_: Any) -> None:
+    _raised(logging.CRITICAL, "Internal error on %.200r: %s", (work, safe_repr(exc)), exc)
+
+
+def _crashed(worker: str, exc: BaseException, **_: Any) -> None:
+    _raised(logging.CRITICAL, "Worker process %s crashed: %s", (worker, safe_repr(exc)), exc)
+
+
+_LINES: list[tuple[str, Callable[..., None], logging.Logger, int]] = [
+    ("task.received", task_received, RECEIVED, logging.INFO),
+    ("task.finished", task_finished, TRACE, logging.ERROR),
+    ("task.timeout", _task_timeout, _worker, logging.ERROR),
+    ("task.terminated", _task_terminated, _worker, logging.INFO),
+    ("task.unknown", _task_unknown, _worker, logging.ERROR),
+    ("message.dead", _message_dead, _worker, logging.CRITICAL),
+    ("control.undecodable", _control_undecodable, _worker, logging.ERROR),
+    ("broker.away", _away, _worker, logging.ERROR),
+    ("broker.awaited", _awaited, _worker, logging.ERROR),
+    ("broker.back", _back, _worker, logging.INFO),
+    ("worker.ready", _ready, _worker, logging.INFO),
+    ("worker.same_name", _same_name, _worker, logging.WARNING),
+    ("worker.stopping", _stopping, _worker, logging.WARNING),
+    ("worker.draining", _draining, _worker, logging.WARNING),
+    ("worker.returned", _returned, _worker, logging.WARNING),
+    ("worker.child_lost", _child_lost, _worker, logging.ERROR),
+    ("worker.not_started", _not_started, _worker, logging.ERROR),
+    ("worker.fork_failed", _fork_failed, _worker, logging.ERROR),
+    ("worker.output_lost", _output_lost, _worker, logging.WARNING),
+    ("worker.killing", _killing, _worker, logging.ERROR),
+    ("worker.worn", _worn, _worker, logging.INFO),
+    ("worker.scaled", _scaled, _worker, logging.INFO),
+    ("worker.unlimited", _unlimited, _worker, logging.WARNING),
+    ("worker.unused", _unused, _worker, logging.WARNING),
+    ("worker.no_tasks", _no_tasks, _worker, logging.WARNING),
+    ("worker.unknown_queue", _unknown_queue, _worker, logging.WARNING),
+    ("worker.lease_lost", _lease_lost, _worker, logging.WARNING),
+    ("worker.reaped", _reaped, _worker, logging.WARNING),
+    ("chord.refused", _chord_refused, _worker, logging.CRITICAL),
+    ("chord.lost", _chord_lost, _worker, logging.ERROR),
+    ("worker.clock_off", _clock_off, _worker, logging.WARNING),
+    ("worker.forgotten", _forgotten, _worker, logging.WARNING),
+    ("run.lost", _run_lost, _worker, logging.ERROR),
+    ("errback.failed", _errback_failed, _worker, logging.ERROR),
+    ("hook.failed", _hook_failed, _worker, logging.ERROR),
+    ("worker.fault", _fault, _worker, logging.CRITICAL),
+    ("worker.crashed", _crashed, _worker, logging.CRITICAL),
+]

@@ -1,0 +1,1 @@
+"""A worker's heartbeat, events and HTTP endpoint."""

@@ -1,0 +1,124 @@
+"""Telemetry of one process → task events, sent some together (PROTOCOL.md §7)."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from canvas.app.application import Canvas
+from canvas.errors import BrokerError, NotRegistered, Reject
+from canvas.model.message import Message
+from canvas.model.outcome import Failure, Outcome, Rejected, Retried, Revoked, Success
+from canvas.remote.events import TASKS_TOGETHER, Event, EventSource, described
+from canvas.telemetry import attach, emit
+from canvas.text import safe_repr, short_repr
+from canvas.worker.pools.shared_memory import Board
+
+_TOGETHER = 24
+_GATHER = 0.02
+_MOST_WAITING = 10_000
+
+
+class TaskEvents:
+    """Turned on and off at any time; what cannot be sent is dropped, oldest first, and never holds a task up."""
+
+    def __init__(self, app: Canvas, hostname: str, board: Board) -> None:
+        self._source = EventSource(app, lambda: hostname, board.forward)
+        self._waiting: deque[Event] = deque(maxlen=_MOST_WAITING)
+        self._arrived = threading.Event()
+        self._ended = False
+        self._thread: threading.Thread | None = None
+        self._detach: list[Callable[[], None]] = []
+
+    @property
+    def on(self) -> bool:
+        return bool(self._detach)
+
+    def enable(self) -> None:
+        """Listen from now on."""
+        if self.on:
+            return
+        self._detach = [
+            attach(self._received, "task.received"),
+            attach(self._started, "task.started"),
+            attach(self._finished, "task.finished"),
+            attach(self._unknown, "task.unknown"),
+        ]
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._send_always, name="canvas-events", daemon=True)
+            self._thread.start()
+
+    def disable(self) -> None:
+        """Listen no more; what waits is still sent."""
+        for detach in self._detach:
+            detach()
+        self._detach = []
+
+    def close(self) -> None:
+        """Listen no more, and send what waits."""
+        self.disable()
+        self._ended = True
+        self._arrived.set()
+        if self._thread is not None:
+            self._thread.join(timeout=2)
+
+    # -- listeners
+
+    def _received(self, message: Message, task: Any, **_: Any) -> None:
+        self._add(task, "task-received", message, **described(message))
+
+    def _started(self, message: Message, task: Any, **_: Any) -> None:
+        self._add(task, "task-started", message)
+
+    def _finished(self, message: Message, task: Any, outcome: Outcome, runtime: float, **_: Any) -> None:
+        match outcome:
+            case Success(value):
+                shown = short_repr(value, task.resultrepr_maxsize)
+                self._add(task, "task-succeeded", message, result=shown, runtime=runtime)
+            case Failure(exc, text):
+                self._add(task, "task-failed", message, exception=short_repr(exc), traceback=text)
+            case Retried(retry, text):
+                self._add(task, "task-retried", message, exception=short_repr(retry), traceback=text)
+            case Rejected(reason, requeue):
+                if not requeue:
+                    self._add(task, "task-failed", message, exception=safe_repr(Reject(reason, False)), traceback=None)
+                self._add(task, "task-rejected", message, requeue=requeue)
+            case Revoked(reason):
+                ended = {"terminated": reason == "terminated", "expired": reason == "expired"}
+                self._add(task, "task-revoked", message, signum=None, **ended)
+
+    def _unknown(self, message: Message, action: str, **_: Any) -> None:
+        if action != "requeue":
+            self._add(None, "task-failed", message, exception=repr(NotRegistered(message.task)))
+
+    def _add(self, task: Any, kind: str, message: Message, **fields: Any) -> None:
+        if task is None or task.send_events:
+            self._waiting.append(self._source.event(kind, uuid=message.id, **fields))
+            self._arrived.set()
+
+    # -- the thread
+
+    def _send_always(self) -> None:
+        told = False
+        while not self._ended or self._waiting:
+            self._arrived.wait()
+            if not self._ended:
+                # Company is cheap: one message carries all events of some milliseconds.
+                time.sleep(_GATHER)
+            self._arrived.clear()
+            try:
+                while self._waiting:
+                    self._send_some()
+            except BrokerError as exc:
+                if not told:
+                    emit("broker.unreachable", error=str(exc))
+                told = True
+                if self._ended:
+                    return
+            else:
+                told = False
+
+    def _send_some(self) -> None:
+        together = [self._waiting.popleft() for _ in range(min(_TOGETHER, len(self._waiting)))]
+        self._source.send(TASKS_TOGETHER, together)

@@ -1,0 +1,66 @@
+"""A node's HTTP endpoint: ``/health`` for probes, ``/metrics`` for Prometheus. Loopback unless told otherwise."""
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from canvas.app.application import Canvas
+from canvas.errors import BrokerError, ConfigurationError
+from canvas.integrations.prometheus import Metrics
+from canvas.telemetry import attach
+
+
+class Endpoint:
+    """Answers on a thread of its own while the node runs."""
+
+    def __init__(self, app: Canvas, address: tuple[str, int], metrics: Metrics | None) -> None:
+        """Raises ConfigurationError when the address cannot be had."""
+        self._ready = False
+        endpoint = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                pages = {"/health": endpoint._health, "/metrics": endpoint._metrics_page}
+                page = pages.get(self.path.partition("?")[0])
+                status, body = page() if page is not None else (404, b"expected /health or /metrics\n")
+                self.send_response(status)
+                self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                """Probes come every few seconds; they are no news."""
+
+        self._app = app
+        self._metrics = metrics
+        try:
+            self._server = ThreadingHTTPServer(address, Handler)
+        except OSError as exc:
+            raise ConfigurationError(f"--http-address {address[0]}:{address[1]}: {exc.strerror}") from exc
+        self._server.daemon_threads = True
+        # Forked processes would keep the port when this one is gone.
+        self._detach = attach(lambda **_: self._server.socket.close(), "worker.process_init")
+
+    def start(self) -> None:
+        """Answer from now on; the node is ready."""
+        self._ready = True
+        threading.Thread(target=self._server.serve_forever, name="canvas-http", daemon=True).start()
+
+    def stop(self) -> None:
+        """Answer no more."""
+        self._detach()
+        if self._ready:
+            self._server.shutdown()
+        self._server.server_close()
+
+    def _health(self) -> tuple[int, bytes]:
+        try:
+            self._app.driver.broker.length(self._app.conf.task_default_queue)
+        except BrokerError as exc:
+            return 503, f"the broker does not answer: {exc}\n".encode()
+        return 200, b"ok\n"
+
+    def _metrics_page(self) -> tuple[int, bytes]:
+        if self._metrics is None:
+            return 501, b"metrics need prometheus_client: install canvas-workflows[prometheus]\n"
+        return 200, self._metrics.page()

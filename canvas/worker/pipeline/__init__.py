@@ -1,0 +1,1 @@
+"""One delivery, from its bytes to its settlement."""

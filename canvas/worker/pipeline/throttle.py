@@ -1,0 +1,114 @@
+"""What a message must pass before its task runs: its rate, a place under its concurrency key, its lock.
+
+Whoever must wait, waits in the broker: deferred to its turn, or parked until a place is free. No slot waits with it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from canvas.config.config import Config
+from canvas.drivers.base import Broker
+from canvas.model.message import Delivery, Message, Publish
+from canvas.model.outcome import Failure, Outcome, Rejected, Replaced, Retried
+from canvas.model.settlement import Deferral, Lock, Settlement
+from canvas.task.limits import concurrency_key, interval, lock_of
+from canvas.task.task import Task
+from canvas.wire import task_message as wire
+
+Persist = Callable[[Callable[[], Any]], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What a call holds, or would: read from its arguments before the task can change them."""
+
+    place: str | None = None
+    """The key that it shares places under."""
+    lock: Lock | None = None
+    fault: BaseException | None = None
+    """What reading the first came to instead: the arguments don't fit, or the task's own function of them raised."""
+
+
+NO_KEYS = Keys()
+
+
+def keys_of(message: Message, task: Task[Any]) -> Keys:
+    """The keys of a call."""
+    place = None
+    if task.concurrency_limit:
+        try:
+            place = concurrency_key(task, message.args, message.kwargs)
+        except BaseException as exc:  # noqa: BLE001 - the task fails with it, as if it had raised it
+            return Keys(fault=exc)
+    return Keys(place, lock_of(task, message) if task.unique_for else None)
+
+
+class Gates:
+    """The gates of one node's processes."""
+
+    def __init__(self, broker: Broker, conf: Config, hostname: str, persist: Persist) -> None:
+        """``persist`` repeats a call until the broker takes it."""
+        self._broker = broker
+        self._hostname = hostname
+        self._persist = persist
+        self._conf = conf
+
+    def bind(self, task: Task[Any]) -> bool:
+        """Whether messages of this task may have to wait."""
+        return bool(task.rate_limit or task.concurrency_limit)
+
+    def hold_back(self, delivery: Delivery, message: Message, task: Task[Any], keys: Keys) -> Settlement | None:
+        """What becomes of a message that may not run yet; ``None`` when it may."""
+        if task.rate_limit and not self._conf.worker_disable_rate_limits:
+            deferred = self._until_its_turn(delivery, message, task)
+            if deferred is not None:
+                return deferred
+        place, limit = keys.place, task.concurrency_limit
+        if place is not None and limit and not self._persist(lambda: self._broker.hold(place, limit, delivery)):
+            # Its lease is gone: parked, or somebody else's.
+            return Settlement(delivery, fence="none")
+        return None
+
+    def _until_its_turn(self, delivery: Delivery, message: Message, task: Task[Any]) -> Settlement | None:
+        rate = str(task.rate_limit)
+        if message.headers.get("canvas_rate") == rate:
+            return None
+        every = interval(task.rate_limit)
+        if not every:
+            return None
+        scope = task.name if task.rate_limit_scope == "global" else f"{self._hostname}:{task.name}"
+        due = self._persist(lambda: self._broker.reserve(scope, every))
+        if not due:
+            return None
+        payload = wire.with_headers(delivery.payload, canvas_rate=rate, canvas_received=True)
+        publish = Publish("", delivery.queue, message.properties.get("priority") or 0, payload)
+        return Settlement(delivery, deferrals=[Deferral(due, publish)])
+
+    def at_start(self, delivery: Delivery, message: Message, task: Task[Any], keys: Keys) -> list[Callable[[], Any]]:
+        """What the broker is told as the task starts: calls. Its lock goes now, where it says so; and where its
+        worker died before, that is noted."""
+        calls: list[Callable[[], Any]] = []
+        if message.headers.get("canvas_deliveries") or task.reject_on_worker_lost is False:
+            calls.append(partial(self._broker.starts, delivery))
+        if keys.lock is not None and task.unique_until == "start":
+            calls.append(partial(self._broker.unlock, keys.lock))
+        return [partial(self._persist, call) for call in calls] if calls else calls
+
+    def leave(self, settlement: Settlement, task: Task[Any] | None, keys: Keys, outcome: Outcome) -> None:
+        """Give up, in the settlement that ends the task, its place and its lock."""
+        if task is None:
+            return
+        if keys.place is not None:
+            settlement.frees = [keys.place]
+        again = isinstance(outcome, Retried) or (isinstance(outcome, Rejected) and outcome.requeue)
+        if keys.lock is not None and not again and _ends_with(task, outcome):
+            settlement.unlocks = [keys.lock]
+
+
+def _ends_with(task: Task[Any], outcome: Outcome) -> bool:
+    """Whether a unique task's lock ends with this outcome."""
+    if task.unique_until == "success":
+        return not isinstance(outcome, Failure | Rejected | Replaced)
+    return task.unique_until in ("finish", "start")

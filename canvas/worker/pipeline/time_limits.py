@@ -1,0 +1,171 @@
+"""Time limits of running tasks: soft ones raise in the task, hard ones end it and, with it, the process it blocks."""
+
+import ctypes
+import faulthandler
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache, partial
+from types import FrameType
+
+from canvas.errors import SoftTimeLimitExceeded
+from canvas.execution.cancellation import driven
+from canvas.worker.signal_handlers import handle, real_stderr
+
+_WAITS_WITHIN = 0.2
+"""Seconds."""
+
+
+class Guard:
+    """One running task's limits, as monotonic times."""
+
+    __slots__ = ("expire", "hard_at", "open", "soft", "soft_at", "thread", "told")
+
+    def __init__(self, thread: int, soft: float | None, hard: float | None, expire: Callable[[], None] | None) -> None:
+        now = time.monotonic()
+        self.thread = thread
+        self.soft = soft
+        self.soft_at = now + soft if soft else None
+        self.hard_at = now + hard if hard and expire is not None else None
+        self.expire = expire
+        self.open = True
+        self.told = False
+        """Its coroutine is told of the soft limit as soon as it waits."""
+
+    def next_at(self) -> float | None:
+        """When something is due."""
+        times = [at for at in (self.soft_at, self.hard_at) if at is not None]
+        return min(times) if times else None
+
+
+class Limits:
+    """Watches the tasks of one process, on a thread that starts with the first limit.
+
+    In the main thread a soft limit arrives by signal (SIGUSR1), so that it also ends a blocking call; elsewhere as an
+    asynchronous exception, which Python raises at the next bytecode. A coroutine is told by its loop, where it waits;
+    if it has not waited for a while, in the same way as others.
+    """
+
+    def __init__(self) -> None:
+        self._guards: set[Guard] = set()
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._current: Guard | None = None
+        self._sent = 0
+        """Signals of soft limits that are on their way."""
+
+    def listen(self) -> None:
+        """Take SIGUSR1 for soft limits; call it in the main thread. From outside it shows what every thread does."""
+        handle({signal.SIGUSR1: self._on_signal})
+
+    @contextmanager
+    def guard(self, soft: float | None, hard: float | None, expire: Callable[[], None] | None) -> Iterator[None]:
+        """Limits for the code inside, seconds; ``expire`` is called (on another thread) at the hard one."""
+        if not soft and not (hard and expire is not None):
+            yield
+            return
+        guard = Guard(threading.get_ident(), soft, hard, expire)
+        main = threading.current_thread() is threading.main_thread()
+        if main:
+            self._current = guard
+        with self._changed:
+            self._guards.add(guard)
+            self._start()
+            self._changed.notify()
+        try:
+            try:
+                yield
+            finally:
+                self._close(guard)
+        finally:
+            # A soft limit may arrive in the very step between the task's end and the first attempt.
+            self._close(guard)
+
+    def _close(self, guard: Guard) -> None:
+        """Nothing of this guard arrives any more, not even what is on its way."""
+        while guard.open:
+            try:
+                with self._changed:
+                    self._current = None if self._current is guard else self._current
+                    self._guards.discard(guard)
+                    guard.open = False
+                    _clear(guard.thread)
+            except SoftTimeLimitExceeded:
+                continue
+
+    def _start(self) -> None:
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._watch, name="canvas-limits", daemon=True)
+            self._thread.start()
+
+    def _watch(self) -> None:
+        while True:
+            with self._changed:
+                expired = self._due()
+                if not expired:
+                    times = [at for at in (guard.next_at() for guard in self._guards) if at is not None]
+                    self._changed.wait(max(0.0, min(times) - time.monotonic()) if times else None)
+                    continue
+            for guard in expired:
+                assert guard.expire is not None
+                guard.expire()
+
+    def _due(self) -> list[Guard]:
+        now, expired = time.monotonic(), []
+        for guard in self._guards:
+            if guard.hard_at is not None and guard.hard_at <= now:
+                guard.hard_at = None
+                expired.append(guard)
+            elif guard.soft_at is not None and guard.soft_at <= now:
+                guard.soft_at = None
+                self._raise_soft(guard)
+        return expired
+
+    def _raise_soft(self, guard: Guard) -> None:
+        coroutine = driven.get(guard.thread)
+        if coroutine is not None and not guard.told:
+            guard.told, guard.soft_at = True, time.monotonic() + _WAITS_WITHIN
+            coroutine.interrupt(SoftTimeLimitExceeded(guard.soft), partial(self._is_wanted, guard))
+        elif guard is self._current:
+            self._sent += 1
+            signal.pthread_kill(guard.thread, signal.SIGUSR1)
+        else:
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(guard.thread), ctypes.py_object(_soft_class(guard.soft))
+            )
+
+    def _is_wanted(self, guard: Guard) -> bool:
+        """Whether a soft limit that was on its way is still to be raised; it is not raised otherwise then."""
+        with self._changed:
+            wanted = guard.open and guard.soft_at is not None
+            guard.soft_at = None
+            return wanted
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        guard = self._current
+        if guard is not None and guard.open and guard.soft_at is None:
+            self._sent = 0
+            raise SoftTimeLimitExceeded(guard.soft)
+        if self._sent:
+            self._sent -= 1  # its task has ended meanwhile
+        else:
+            stream = real_stderr()
+            if stream is not None:
+                faulthandler.dump_traceback(stream)
+
+
+@cache
+def _soft_class(seconds: float | None) -> type[SoftTimeLimitExceeded]:
+    """An asynchronous exception is made by Python from its class alone: one class for each number of seconds."""
+
+    def make(self: SoftTimeLimitExceeded) -> None:
+        SoftTimeLimitExceeded.__init__(self, seconds)
+
+    names = {"__init__": make, "__reduce__": lambda self: (SoftTimeLimitExceeded, (seconds,))}
+    return type("SoftTimeLimitExceeded", (SoftTimeLimitExceeded,), {**names, "__module__": "canvas.errors"})
+
+
+def _clear(thread: int) -> None:
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), None)

@@ -1,0 +1,1 @@
+"""Where tasks run: this thread, threads, an event loop, child processes."""

@@ -1,0 +1,70 @@
+"""How many places a node needs: between two bounds, by how much work there is (Celery's ``--autoscale``)."""
+
+import os
+import threading
+import time
+from typing import Any
+
+from canvas.app.application import Canvas
+from canvas.errors import BrokerError
+from canvas.telemetry import emit
+from canvas.worker.pools.base import Pool
+from canvas.worker.pools.shared_memory import Board
+from canvas.worker.process import Plan
+
+_LOOK_EVERY = 0.5
+
+
+class Autoscaler(threading.Thread):
+    """Grows a pool at once when work waits, and shrinks it when places have been idle for some time."""
+
+    def __init__(self, app: Canvas, plan: Plan, board: Board, pool: Pool, most: int, fewest: int) -> None:
+        """``AUTOSCALE_KEEPALIVE`` in the environment: seconds that idle places stay (30)."""
+        super().__init__(name="canvas-autoscaler", daemon=True)
+        self._app = app
+        self._plan = plan
+        self._board = board
+        self._pool = pool
+        self._most = most
+        self._fewest = fewest
+        self._keep = float(os.environ.get("AUTOSCALE_KEEPALIVE", "30"))
+        self._needed_at = time.monotonic()
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        """Look, and resize, until stopped; an unreachable broker is asked again."""
+        while not self._ended.wait(_LOOK_EVERY):
+            try:
+                self._look(time.monotonic())
+            except BrokerError as exc:
+                emit("broker.unreachable", error=str(exc))
+
+    def stop(self) -> None:
+        """End after the look in progress."""
+        self._ended.set()
+
+    def _look(self, now: float) -> None:
+        places = self._plan.concurrency
+        needed = min(self._most, max(self._fewest, self._demand()))
+        if needed >= places:
+            self._needed_at = now
+        if needed > places or (needed < places and now - self._needed_at >= self._keep):
+            emit("worker.scaled", by=needed - places)
+            self._pool.resize(needed - places)
+
+    def _demand(self) -> int:
+        """Tasks that run or wait."""
+        broker = self._app.driver.broker
+        return self._board.active + sum(broker.length(queue) for queue in list(self._plan.queues))
+
+    def change(self, most: int | None, fewest: int | None) -> None:
+        """Other bounds. Raises ValueError when they contradict each other."""
+        most = self._most if most is None else int(most)
+        fewest = min(self._fewest, most) if fewest is None else int(fewest)
+        if not 1 <= fewest <= most:
+            raise ValueError(f"autoscale: expected 1 <= min <= max; got max={most} min={fewest}")
+        self._most, self._fewest = most, fewest
+
+    def stats(self) -> dict[str, Any]:
+        """The bounds, and how things are (PROTOCOL.md §6)."""
+        return {"max": self._most, "min": self._fewest, "current": self._plan.concurrency, "qty": self._board.active}

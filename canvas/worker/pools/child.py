@@ -1,0 +1,99 @@
+"""The side of a prefork child: what runs between the fork and the end of the process."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NoReturn, TypeAlias
+
+from canvas.app.application import Canvas
+from canvas.telemetry import emit
+from canvas.worker.consumer.shared_wait import SharedWait
+from canvas.worker.consumer.wait import ChildWait
+from canvas.worker.logs.streams import flush
+from canvas.worker.pools.child_channel import Hotline
+from canvas.worker.pools.shared_memory import Board, Row
+from canvas.worker.process import Plan, WorkerProcess
+from canvas.worker.signal_handlers import handle, ignore
+
+Mask: TypeAlias = set[signal.Signals | int]
+"""Blocked signals."""
+
+
+def run_and_exit(work: Callable[[], None], worker: str) -> NoReturn:
+    """Do the work of a forked process and end the process.
+
+    A forked process must never return into its parent's code, whatever raises here: the last statement that can run is
+    ``os._exit``.
+    """
+    code = 1
+    try:
+        try:
+            work()
+            code = 0
+        except SystemExit as exc:
+            code = exc.code if isinstance(exc.code, int) else 1
+        except BaseException as exc:  # noqa: BLE001 - it is reported, and the process ends
+            emit("worker.crashed", worker=worker, exc=exc)
+        emit("worker.process_shutdown", pid=os.getpid(), exitcode=code)
+        flush()
+    finally:
+        os._exit(code)
+
+
+@dataclass(slots=True)
+class Origin:
+    """What a child gets from its parent."""
+
+    worker: str
+    board: Board
+    row: Row
+    hotline: Hotline
+    siblings: Sequence[Hotline]
+    mask: Mask
+    """The signals that the parent had blocked before the fork."""
+    index: int
+    """Its number among the children that live, from 1."""
+    number: int
+    """Its number among all children that the node has had, from 1."""
+    wait: ChildWait
+
+
+def serve(app: Canvas, plan: Plan, origin: Origin, shared: SharedWait) -> None:
+    """Run the worker process of one slot."""
+    hotline = origin.hotline
+    shared.stay_out(origin.wait)
+    for sibling in origin.siblings:
+        sibling.close()
+    # As Celery's children are called; log records take their processName from there.
+    multiprocessing.current_process().name = f"ForkPoolWorker-{origin.number}"
+    emit("worker.forked", index=origin.index)
+    # A stream whose lock another thread of the parent held at the fork blocks here, where the parent looks for
+    # processes that do not start.
+    flush()
+    process = WorkerProcess(app, plan, 1, origin.worker, origin.board, origin.row, hotline.part, origin.wait)
+    process.handle_signals()
+    # A terminal's Ctrl-C reaches every process of the group; the parent passes on what it means.
+    handle({signal.SIGINT: ignore})
+    signal.pthread_sigmask(signal.SIG_SETMASK, origin.mask)
+    _watch_parent(process)
+    hotline.serve(process.ask)
+    app.tell("on_after_fork")
+    emit("worker.process_init")
+    origin.row.set_up(True)
+    process.run()
+
+
+def _watch_parent(process: WorkerProcess) -> None:
+    """Stop when the parent is gone: no other process would replace or stop this one."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        process.orphaned()
+
+    threading.Thread(target=watch, name="canvas-parent-watch", daemon=True).start()

@@ -1,0 +1,151 @@
+"""The places of a pool on an event loop: a task that awaits results gives its place to another task meanwhile."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from queue import Empty, SimpleQueue
+
+from canvas.result import check_join_allowed
+from canvas.worker.consumer.loop import Exchange
+
+
+class Places:
+    """How many tasks may run at once. All but ``take`` belongs to the loop's thread.
+
+    Each place is free, or taken by a task that runs, or by the feeder, for a message. A task that comes back from a
+    wait goes before new ones. It may take the feeder's place: then the feeder's message waits for the next one.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._free: SimpleQueue[None] = SimpleQueue()
+        """Its items are free places; a semaphore takes five times as long."""
+        self._count = 0
+        self._running = 0
+        self._owed = 0
+        """Places that are not given on as they fall free."""
+        self._coming_back: deque[asyncio.Future[None]] = deque()
+        self._starting: deque[asyncio.Future[None]] = deque()
+        self.resize(count)
+
+    def resize(self, by: int) -> None:
+        """So many places more, or fewer as places fall free."""
+        self._count += by
+        for _ in range(by):
+            self._give_on()
+        self._owed += max(-by, 0)
+
+    def take(self) -> None:
+        """Wait for a free place, and take it for a message; from the feeder's thread."""
+        self._free.get()
+
+    def any_free(self) -> bool:
+        return not self._free.empty()
+
+    async def start(self) -> None:
+        """A task starts in a place that was taken for it, or in the next one, where that has been taken from it."""
+        if self._owed and self._running >= self._count:
+            self._owed -= 1
+            await self._turn(self._starting)
+        else:
+            self._running += 1
+
+    def leave(self) -> None:
+        """A task that ran needs its place no more."""
+        self._running -= 1
+        self._give_on()
+
+    def _give_on(self) -> None:
+        if self._owed:
+            self._owed -= 1
+            return
+        while self._coming_back or self._starting:
+            waiting = (self._coming_back or self._starting).popleft()
+            if not waiting.done():
+                self._running += 1
+                waiting.set_result(None)
+                return
+        self._free.put(None)
+
+    async def come_back(self) -> None:
+        """Take a place again, as soon as there is one."""
+        with suppress(Empty):
+            self._free.get_nowait()
+            self._running += 1
+            return
+        if self._running < self._count:
+            self.come_back_at_once()
+            return
+        await self._turn(self._coming_back)
+
+    async def _turn(self, line: deque[asyncio.Future[None]]) -> None:
+        """Wait for a place; it is taken at once where the wait is cancelled."""
+        waiting = asyncio.get_running_loop().create_future()
+        line.append(waiting)
+        try:
+            await waiting
+        except BaseException:
+            if waiting.cancelled():
+                self.come_back_at_once()
+            raise
+
+    def come_back_at_once(self) -> None:
+        """Run again without a free place: the next one that falls free makes up for it."""
+        self._running += 1
+        self._owed += 1
+
+
+class Place:
+    """The place of one task."""
+
+    def __init__(self, places: Places, exchange: Exchange, number: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._places = places
+        self._exchange = exchange
+        self._number = number
+        self._waits = 0
+        self._over = False
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the task awaits results."""
+        return self._waits > 0
+
+    @asynccontextmanager
+    async def away(self) -> AsyncIterator[None]:
+        """Within, another task may have the place. Raises RuntimeError on another thread's loop, as ``get()`` does."""
+        if asyncio.get_running_loop() is not self._loop:
+            check_join_allowed()
+            yield
+            return
+        self._go()
+        try:
+            yield
+        except BaseException:
+            if self._comes_back():
+                self._places.come_back_at_once()
+            raise
+        if self._comes_back():
+            await self._places.come_back()
+
+    def _go(self) -> None:
+        self._waits += 1
+        if self._waits == 1 and not self._over:
+            self._exchange.pause(self._number)
+            self._places.leave()
+
+    def _comes_back(self) -> bool:
+        """One wait is over; whether none is left, so that the task needs its place again."""
+        self._waits -= 1
+        if self._waits or self._over:
+            return False
+        self._exchange.resume(self._number)
+        return True
+
+    def end(self) -> None:
+        """The task is over, though what it has begun beside it may wait on."""
+        self._over = True
+        if self._waits:
+            self._exchange.resume(self._number)
+        else:
+            self._places.leave()

@@ -1,0 +1,37 @@
+"""When a child process has done enough: after so many tasks, or above so much memory."""
+
+from pathlib import Path
+
+from canvas.worker.pipeline.active_tasks import Tally
+
+_STATM = Path("/proc/self/statm")
+
+
+class Wear:
+    """The limits of one child; ``worn`` is asked after each task."""
+
+    def __init__(self, max_tasks: int | None, max_memory: int | None) -> None:
+        """``max_memory`` in KiB of resident memory; ``None`` and 0 are no limit."""
+        self._max_tasks = max_tasks
+        self._max_memory = max_memory
+
+    def worn(self, tally: Tally) -> str | None:
+        """Why the process is to be replaced, or ``None``."""
+        if self._max_tasks and tally.begun >= self._max_tasks:
+            return f"it has run {tally.begun} tasks (worker_max_tasks_per_child)"
+        if self._max_memory:
+            used = resident_memory()
+            if used > self._max_memory:
+                return f"it uses {used:,} KiB, more than worker_max_memory_per_child ({self._max_memory:,})"
+        return None
+
+
+def resident_memory() -> int:
+    """Memory of this process now, KiB; where the system does not tell, the most it ever was."""
+    import resource
+
+    try:
+        pages = int(_STATM.read_text(encoding="ascii").split()[1])
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return pages * resource.getpagesize() // 1024

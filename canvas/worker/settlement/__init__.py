@@ -1,0 +1,1 @@
+"""What the end of a task does: successors, chord parts, error callbacks, records."""

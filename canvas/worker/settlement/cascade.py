@@ -1,0 +1,80 @@
+"""Settle what will never run: the rest of a failed chain, the body of a failed chord.
+
+Each signature that has an id ends in a state, and each that is a part of a chord returns it, so that nothing
+waits for ever. Sources: SEMANTICS.md E2, E7–E10.
+"""
+
+from typing import Any
+
+from canvas.model.record import Record
+from canvas.model.workflow_run import HEADER, Place
+from canvas.primitives.chain import normal_steps
+from canvas.primitives.signature import Signature, maybe_signature
+from canvas.producer.outbox import Completer, Effects, Membership
+
+
+class Ending:
+    """How the ones that never run end."""
+
+    __slots__ = ("completer", "exc", "state", "traceback")
+
+    def __init__(self, state: str, exc: BaseException, traceback: str | None, completer: Completer) -> None:
+        self.state = state
+        self.exc = exc
+        self.traceback = traceback
+        self.completer = completer
+
+
+def abandon_rest(effects: Effects, chain: list[Any] | None, ending: Ending) -> None:
+    """End every remaining step of a chain (wire form: the next step last)."""
+    for step in reversed(chain or ()):
+        abandon(effects, maybe_signature(step), ending)
+
+
+def abandon(effects: Effects, sig: Signature[Any], ending: Ending) -> None:
+    """End one signature: a task itself, a chain's last step, a group's members, a chord's body."""
+    kind = sig.subtask_type
+    if kind == "group":
+        for member in sig._members():
+            abandon(effects, member, ending)
+    elif kind == "chord":
+        if sig.kwargs.get("body") is not None:
+            abandon(effects, _in_run(sig.kwargs["body"], sig), ending)
+    elif kind == "chain":
+        steps = normal_steps(sig._members(), unroll=False)
+        for step in steps[:-1]:
+            abandon(effects, step, ending)
+        if steps:
+            abandon(effects, _in_run(_with_place(steps[-1], sig), sig), ending)
+    else:
+        _abandon_task(effects, sig, ending)
+
+
+def _with_place(last: Signature[Any], chain: Signature[Any]) -> Signature[Any]:
+    """The last step stands where its chain stands."""
+    if last.subtask_type is not None or last.options.get("chord") or not chain.options.get("chord"):
+        return last
+    place = {key: chain.options.get(key) for key in ("chord", "group_id", "group_index")}
+    return last.clone(**{key: value for key, value in place.items() if value is not None})
+
+
+def _in_run(end: Signature[Any], whole: Signature[Any]) -> Signature[Any]:
+    """What ends a composite ends its node of a workflow."""
+    node = whole.options.get(HEADER)
+    return end if node is None or end.options.get(HEADER) is not None else end.clone(**{HEADER: node})
+
+
+def _abandon_task(effects: Effects, sig: Signature[Any], ending: Ending) -> None:
+    task_id = sig.options.get("task_id")
+    if not task_id:
+        return
+    record = Record(
+        task_id, ending.state, ending.exc, ending.traceback, children=[], group_id=sig.options.get("group_id")
+    )
+    place = Place.of(sig.options.get(HEADER))
+    effects.record(record, in_run=place is not None)
+    if place is not None:
+        effects.ends.append((place, ending.state, ending.exc))
+    membership = Membership.of_signature(sig)
+    if membership is not None:
+        effects.part(membership, ending.state, ending.exc, ending.completer)

@@ -1,0 +1,135 @@
+"""A chord whose parts are all in: send its body, or end it with the first failure.
+
+Sources: SEMANTICS.md K7–K9, K14, E6–E9, R3.
+"""
+
+from typing import Any
+
+from canvas.app.application import Canvas
+from canvas.errors import CanvasError, ChordError
+from canvas.execution.errbacks import body_errbacks, dependency_error, errbacks_to_come, join_order, shown_error
+from canvas.model import states
+from canvas.model.record import Record
+from canvas.model.settlement import Firing, Ready
+from canvas.model.workflow_run import HEADER
+from canvas.primitives.chain import result_id
+from canvas.primitives.signature import Signature, maybe_signature
+from canvas.producer.message_builder import Ambient
+from canvas.producer.outbox import Completer, Effects
+from canvas.telemetry import emit
+from canvas.text import safe_repr
+from canvas.worker.settlement.cascade import Ending, abandon, abandon_rest
+from canvas.worker.settlement.errbacks import run_errbacks
+from canvas.workflows.chord_callbacks import Part, join_end, parts_of, state_gone, told_of
+from canvas.workflows.engine import advance_all
+from canvas.workflows.store import Runs
+
+
+def fire(app: Canvas, runs: Runs, ready: Ready) -> Firing:
+    """What ends the chord. Its body's arguments are the parts' values, in the header's order and nesting."""
+    effects = Effects(app)
+    try:
+        told = told_of(app, ready)
+        body = maybe_signature(told.get("body"), app)
+    except CanvasError as exc:
+        emit("chord.refused", group_id=ready.group_id, reason=str(exc))
+        return effects.firing(ready.group_id, failed=True)
+    if told["run"] is not None:
+        return join_end(app, runs, effects, ready, told)
+    completer = Completer(told["root_id"], told["parent_id"])
+    if ready.lost:
+        return _lose(app, runs, effects, ready, body, completer)
+    try:
+        parts = parts_of(app, ready)
+        failed = _failed(app, ready, parts)
+        if failed is None:
+            _send_body(app, effects, body, _values(app, ready, parts), completer)
+            return effects.firing(ready.group_id)
+        error = dependency_error(failed.task_id, failed.result, nested=ready.structure is not None)
+    except (CanvasError, TypeError, ValueError) as exc:
+        effects = Effects(app)
+        error = ChordError(f"Callback error: {safe_repr(exc)}")
+        error.__cause__ = exc
+    _fail_body(app, effects, body, error, completer)
+    advance_all(app, runs, effects, completer.task_id)
+    return effects.firing(ready.group_id, failed=True)
+
+
+def fire_ahead(app: Canvas, runs: Runs, ready: Ready) -> Firing | None:
+    """What ends a run's join whose parts are not committed yet, if that is to send its node's task and nothing else:
+    all else may look at what the parts' settlements leave behind, and has to wait for them."""
+    effects = Effects(app)
+    try:
+        told = told_of(app, ready)
+        (run, attempt), (kind, number, *_) = told["run"], told["told"]
+        waits = kind != "node" or runs.node(run, attempt, number).kind != "task"
+        if waits or any(part.state != states.SUCCESS for part in parts_of(app, ready)):
+            return None
+        join_end(app, runs, effects, ready, told)
+    except Exception:  # noqa: BLE001 - it is met again, and told, when the join is handed out
+        return None
+    sends_only = effects.publishes and not (effects.stores or effects.parts or effects.deferrals)
+    return effects.firing(ready.group_id) if sends_only else None
+
+
+def _lose(
+    app: Canvas, runs: Runs, effects: Effects, ready: Ready, body: Signature[Any], completer: Completer
+) -> Firing:
+    """The chord's state is gone: it fails, unless the part is a late copy, of a chord that had ended long before."""
+    body_id = str(result_id(body))
+    if runs.persist(lambda: app.backend.get_records([body_id]))[0] is None:
+        emit("chord.lost", group_id=ready.group_id, parts=len(ready.parts))
+        _fail_body(app, effects, body, ChordError(state_gone(ready)), completer)
+        advance_all(app, runs, effects, completer.task_id)
+    return effects.firing(ready.group_id, failed=True)
+
+
+def _failed(app: Canvas, ready: Ready, parts: list[Part]) -> Part | None:
+    """The part whose failure the chord's body ends with."""
+    failed = {part.task_id: part for part in parts if part.state in states.PROPAGATE_STATES}
+    first = next(iter(failed.values()), None)
+    if ready.structure is None or len(failed) < 2:
+        return first
+    _, members = app.backend.decode_group(ready.structure)
+    return next((failed[task_id] for (task_id, _), _ in join_order(members, _inside) if task_id in failed), first)
+
+
+def _inside(node: Any) -> Any:
+    _, members = node
+    return members
+
+
+def _values(app: Canvas, ready: Ready, parts: list[Part]) -> list[Any]:
+    """The list the body takes; nested where the header's saved structure is (SEMANTICS.md H6)."""
+    if ready.structure is None:
+        return [part.result for part in parts]
+    by_id = {part.task_id: part.result for part in parts}
+    _, members = app.backend.decode_group(ready.structure)
+    return [_nested(member, by_id) for member in members]
+
+
+def _nested(node: Any, by_id: dict[str, Any]) -> Any:
+    (task_id, _parent), members = node
+    return by_id.get(task_id) if members is None else [_nested(member, by_id) for member in members]
+
+
+def _send_body(app: Canvas, effects: Effects, body: Signature[Any], values: list[Any], completer: Completer) -> None:
+    plan = effects.plan(body, (values,), {})
+    effects.send(plan, Ambient(completer.root_id, completer.task_id))
+
+
+def _fail_body(app: Canvas, effects: Effects, body: Signature[Any], error: ChordError, completer: Completer) -> None:
+    """The body never runs: it ends in FAILURE, its own chord hears of it, its errbacks run once.
+
+    The members of a group take the header's own exception, and so does the group's id (SEMANTICS.md E8).
+    """
+    shown = shown_error(body, error)
+    if body.subtask_type == "group":
+        record = Record(str(body.options.get("task_id")), states.FAILURE, shown, None, [])
+        effects.record(record, in_run=HEADER in body.options)
+    abandon(effects, body, Ending(states.FAILURE, shown, None, completer))
+    abandon_rest(effects, body.options.get("chain"), Ending(states.FAILURE, error, None, completer))
+    later = errbacks_to_come(body)
+    for request in body_errbacks(body):
+        now = [errback for errback in request.errbacks or () if maybe_signature(errback) not in later]
+        run_errbacks(app, effects, now, request, shown, None)

@@ -1,0 +1,343 @@
+"""Message + outcome → settlement: what every end of a task does, decided before any of it is done.
+
+One road for every end: record, successors, chord part, the rest of the chain, errbacks, and what becomes of the
+message. Sources: SEMANTICS.md §8, §9, T1–T16; PROTOCOL.md §2.3.
+"""
+
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from canvas.app.application import Canvas
+from canvas.errors import CanvasError, EncodeError, Ignore, Reject, Retry, TaskRevokedError, TimeLimitExceeded
+from canvas.execution.executor import traceback_text
+from canvas.model import states
+from canvas.model.message import Delivery, Message
+from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, Replaced, Retried, Revoked, Success
+from canvas.model.record import Record, in_tuple_form
+from canvas.model.request import Request
+from canvas.model.settlement import Fence, Settlement
+from canvas.model.workflow_run import HEADER, Place
+from canvas.primitives.signature import maybe_signature
+from canvas.producer.message_builder import Ambient
+from canvas.producer.outbox import Completer, Effects, Membership
+from canvas.result.backend import extended
+from canvas.task.call_check import unwritable_result
+from canvas.task.task import Task
+from canvas.telemetry import emit
+from canvas.wire import codecs
+from canvas.worker.consumer.lifetimes import keeps
+from canvas.worker.settlement.cascade import Ending, abandon_rest
+from canvas.worker.settlement.chord import fire_ahead
+from canvas.worker.settlement.errbacks import run_errbacks
+from canvas.worker.settlement.speculation import Foresight
+from canvas.workflows.engine import advance_all
+from canvas.workflows.store import Runs
+
+
+class Finished:
+    """A task that is over: all that its settlement depends on."""
+
+    __slots__ = ("began", "delivery", "fence", "message", "request", "task", "told")
+
+    def __init__(
+        self, delivery: Delivery, message: Message, request: Request, task: Task[Any] | None, fence: Fence
+    ) -> None:
+        self.delivery = delivery
+        self.message = message
+        self.request = request
+        self.task = task
+        self.fence = fence
+        self.began: float | None = None
+        """Unix time at which its task started."""
+        self.told = False
+        """Its end is reported to hooks and signals; that happens once."""
+
+
+class Settler:
+    """Turns outcomes into settlements, for one app."""
+
+    def __init__(self, app: Canvas, hostname: str, runs: Runs) -> None:
+        self._app = app
+        self._runs = runs
+        self._hostname = hostname
+        self._foresight = Foresight(partial(fire_ahead, app, runs))
+
+    def settle(
+        self, done: Finished, outcome: Outcome, tell: Callable[[Outcome], Reject | None]
+    ) -> tuple[Settlement, Outcome]:
+        """The settlement of one end, and what that is: a value that cannot be written or a successor that cannot be
+        sent turns success into failure (T4, T5).
+
+        ``tell`` reports the end to hooks and signals. What hooks send becomes part of the settlement.
+        """
+        settlement = Settlement(done.delivery, fence=done.fence)
+        effects = Effects(self._app)
+        try:
+            if done.request.additions:
+                settlement.grow = self._additions(done, effects, outcome)
+            for retry in done.request.retries_sent:
+                self._send_again(done, effects, retry)
+            self._continue(done, effects, outcome)
+            if effects.deferrals:
+                settlement.keeps = keeps(self._app, done.message, max(one.due for one in effects.deferrals))
+        except (CanvasError, TypeError, ValueError) as exc:
+            effects, settlement.grow = Effects(self._app), []
+            shown = self._of_the_result(done, outcome, exc)
+            outcome = Failure(shown, traceback_text(shown))
+        self._other_ends(done, effects, settlement, outcome)
+        self._end_place(done, effects, outcome)
+        advance_all(self._app, self._runs, effects, done.message.id)
+        if not done.told:
+            self._tell(done, effects, settlement, outcome, tell)
+        settlement = effects.into(settlement)
+        self._foresight.add_to(settlement)
+        return settlement, outcome
+
+    def _of_the_result(self, done: Finished, outcome: Outcome, exc: Exception) -> Exception:
+        """``exc``, with the place of what cannot be written in the task's result, if it is that."""
+        if not isinstance(exc, EncodeError) or not isinstance(outcome, Success):
+            return exc
+        serializer = self._app.backend.serializer
+        message = done.message
+        place = unwritable_result(in_tuple_form(outcome.value), partial(codecs.can_write, serializer=serializer))
+        if place is None:
+            return exc
+        cause = exc.__cause__ if isinstance(exc.__cause__, EncodeError) else exc
+        return EncodeError(f"{message.task}[{message.id}]: {place}: {cause}").with_traceback(exc.__traceback__)
+
+    def _tell(
+        self,
+        done: Finished,
+        effects: Effects,
+        settlement: Settlement,
+        outcome: Outcome,
+        tell: Callable[[Outcome], Reject | None],
+    ) -> None:
+        """Report the end, then add what its hooks have sent."""
+        request = done.request
+        # Those before are in the settlement already.
+        request.retries_sent, request.additions = [], []
+        done.told = True
+        rejected = tell(outcome)
+        if rejected is not None and rejected.requeue:
+            settlement.disposal = "requeue"
+        try:
+            for retry in request.retries_sent:
+                self._send_again(done, effects, retry)
+            for sig in request.additions:
+                effects.send(effects.plan(sig, (), {}), self._ambient(done))
+                settlement.grow.append(sig.options["group_id"])
+        except (CanvasError, TypeError, ValueError) as exc:
+            emit("hook.failed", hook="a", task=done.message.task, task_id=done.message.id, exc=exc)
+
+    def _other_ends(self, done: Finished, effects: Effects, settlement: Settlement, outcome: Outcome) -> None:
+        match outcome:
+            case Success() | Replaced() | Retried():
+                return
+            case Failure(exc, text):
+                self._failure(done, effects, states.FAILURE, exc, text)
+                if done.fence == "lease" and not _acks(done.task, exc):
+                    settlement.disposal = "dead"
+                    settlement.reason = f"{type(exc).__name__}: acks_on_failure is off"
+            case Ignored():
+                self._unrecorded(done, effects, Ignore("the task raised Ignore"))
+            case Rejected(reason, requeue):
+                if requeue:
+                    settlement.disposal = "again" if isinstance(reason, TimeLimitExceeded) else "requeue"
+                else:
+                    self._failure(done, effects, states.FAILURE, Reject(reason, requeue), "")
+            case Revoked(reason):
+                self._failure(done, effects, states.REVOKED, TaskRevokedError(reason), "", call_errbacks=False)
+
+    def _end_place(self, done: Finished, effects: Effects, outcome: Outcome) -> None:
+        """Tell the run that the task is a node of, if it is one."""
+        place = Place.of(done.message.headers.get(HEADER))
+        if place is None:
+            return
+        match outcome:
+            case Success(value):
+                effects.ends.append((place, states.SUCCESS, in_tuple_form(value)))
+            case Failure(exc):
+                effects.ends.append((place, states.FAILURE, exc))
+            case Ignored():
+                self._store(done, effects, self._record(done, states.IGNORED, None, None, []))
+                effects.ends.append((place, states.FAILURE, Ignore("the task raised Ignore")))
+            case Rejected(reason, False):
+                effects.ends.append((place, states.FAILURE, Reject(reason, False)))
+            case Revoked(reason):
+                effects.ends.append((place, states.REVOKED, TaskRevokedError(reason)))
+
+    def announce_start(self, done: Finished) -> None:
+        """Store STARTED, with who runs it, for a task that asks for it."""
+        if not self._ignores(done):
+            about = {"pid": os.getpid(), "hostname": self._hostname}
+            self._app.backend.store_result(done.message.id, about, states.STARTED, request=done.request)
+
+    # -- what goes on
+
+    def _continue(self, done: Finished, effects: Effects, outcome: Outcome) -> None:
+        match outcome:
+            case Success():
+                self._success(done, effects, outcome)
+            case Replaced(sig):
+                effects.send(effects.plan(sig, (), {}), self._ambient(done))
+            case Retried():
+                self._retried(done, effects, outcome)
+
+    def _additions(self, done: Finished, effects: Effects, outcome: Outcome) -> list[str]:
+        """Send what the task adds to its chord; the chord's group once for each (SEMANTICS.md T34)."""
+        if isinstance(outcome, Rejected) and outcome.requeue:
+            return []
+        for sig in done.request.additions:
+            effects.send(effects.plan(sig, (), {}), self._ambient(done))
+        return [sig.options["group_id"] for sig in done.request.additions]
+
+    def _success(self, done: Finished, effects: Effects, outcome: Success) -> None:
+        message, request = done.message, done.request
+        children = [child.as_tuple() for child in request.children]
+        embed = message.embed
+        if embed["callbacks"] or embed["chain"]:
+            children.extend(self._successors(done, effects, outcome.value))
+        if not self._ignores(done):
+            record = self._record(done, states.SUCCESS, outcome.value, None, children)
+            effects.record(record, in_run=HEADER in done.message.headers)
+        self._part(done, effects, states.SUCCESS, outcome.value)
+
+    def _successors(self, done: Finished, effects: Effects, value: Any) -> list[Any]:
+        """Send callbacks, then the next step of the chain; their results in tuple form."""
+        embed, ambient = done.message.embed, self._ambient(done)
+        plans = [effects.plan(sig, (value,), {}) for sig in _callback_groups(self._app, embed["callbacks"])]
+        chain = embed["chain"]
+        if chain:
+            plans.append(effects.plan(chain[-1], (value,), {"chain": chain[:-1]}))
+        children = []
+        for plan in plans:
+            effects.send(plan, ambient)
+            if plan.trail is not None:
+                children.append(plan.trail.as_tuple())
+        return children if done.task is None or done.task.trail else []
+
+    # -- every other end
+
+    def _failure(
+        self,
+        done: Finished,
+        effects: Effects,
+        state: str,
+        exc: BaseException,
+        text: str,
+        call_errbacks: bool = True,
+    ) -> None:
+        task = done.task
+        if not self._ignores(done) or (task is not None and task.store_errors_even_if_ignored):
+            children = [child.as_tuple() for child in done.request.children]
+            self._store(done, effects, self._record(done, state, exc, text or None, children))
+        self._part(done, effects, state, exc)
+        self._abandon_rest(done, effects, state, exc, text)
+        if call_errbacks:
+            run_errbacks(self._app, effects, done.message.embed["errbacks"], done.request, exc, text or None)
+
+    def _unrecorded(self, done: Finished, effects: Effects, exc: BaseException) -> None:
+        """No result of its own, but what waits for it must not wait for ever."""
+        self._part(done, effects, states.FAILURE, exc)
+        self._abandon_rest(done, effects, states.FAILURE, exc, "")
+
+    def _retried(self, done: Finished, effects: Effects, outcome: Retried) -> None:
+        retry = outcome.retry
+        self._send_again(done, effects, retry)
+        if not self._ignores(done):
+            reason = retry.exc if retry.exc is not None else retry
+            self._store(done, effects, self._record(done, states.RETRY, reason, outcome.traceback, []))
+
+    def _send_again(self, done: Finished, effects: Effects, retry: Retry) -> None:
+        plan = effects.plan(retry.sig, (), {})
+        due = self._app.client.due(retry.sig.options)
+        effects.send(plan, Ambient(done.request.root_id, done.request.id), due)
+
+    def _abandon_rest(self, done: Finished, effects: Effects, state: str, exc: BaseException, text: str) -> None:
+        chain = done.message.embed["chain"]
+        if chain:
+            abandon_rest(effects, chain, Ending(state, exc, text or None, self._completer(done)))
+
+    # -- parts of these
+
+    def _part(self, done: Finished, effects: Effects, state: str, result: Any) -> None:
+        chord, group_id = done.message.embed["chord"], done.message.headers.get("group")
+        if chord and group_id:
+            place = Membership(done.message.id, group_id, done.message.headers.get("group_index"), chord)
+            effects.part(place, state, result, self._completer(done))
+
+    def _completer(self, done: Finished) -> Completer:
+        return Completer(done.request.root_id, done.message.id)
+
+    def _ambient(self, done: Finished) -> Ambient:
+        request = done.request
+        inherit = self._app.conf.task_inherit_parent_priority
+        return Ambient(request.root_id, request.id, request.properties.get("priority") if inherit else None)
+
+    def _ignores(self, done: Finished) -> bool:
+        asked = done.message.headers.get("ignore_result")
+        if asked is not None:
+            return bool(asked)
+        return bool(done.task is not None and done.task.ignore_result)
+
+    def _store(self, done: Finished, effects: Effects, record: Record) -> None:
+        """Store a record that is not a success, unless a success is stored that the driver cannot see."""
+        backend = self._app.backend
+        if backend.hides_success and self._runs.persist(lambda: backend.has_succeeded(record.task_id)):
+            return
+        effects.record(record, in_run=HEADER in done.message.headers)
+
+    def _record(self, done: Finished, state: str, result: Any, text: str | None, children: list[Any]) -> Record:
+        headers = done.message.headers
+        record = Record(
+            done.message.id,
+            state,
+            result,
+            text,
+            children,
+            group_id=headers.get("group"),
+            parent_id=headers.get("parent_id"),
+        )
+        if state in states.READY_STATES:
+            record.date_done = self._app.now().isoformat()
+        if self._app.conf.result_extended:
+            record.extra = extended(done.request)
+        if HEADER in headers and done.began is not None:
+            began = done.began + self._app.clock_offset
+            record.extra["date_start"] = datetime.fromtimestamp(began, UTC).isoformat()
+        return record
+
+
+def _acks(task: Task[Any] | None, exc: BaseException) -> bool:
+    """Whether a failed task's message is done with."""
+    if task is None:
+        return True
+    return bool(task.acks_on_timeout if isinstance(exc, TimeLimitExceeded) else task.acks_on_failure)
+
+
+def _callback_groups(app: Canvas, callbacks: list[Any] | None) -> list[Any]:
+    """What callbacks are sent as: one alone, groups each, all others together as a group (SEMANTICS.md T2)."""
+    if not callbacks:
+        return []
+    if len(callbacks) == 1:
+        return callbacks
+    sigs = [maybe_signature(callback, app) for callback in callbacks]
+    together = [sig for sig in sigs if sig.subtask_type != "group"]
+    groups: list[Any] = [sig for sig in sigs if sig.subtask_type == "group"]
+    if len(together) == 1:
+        return [*groups, together[0]]
+    return [*groups, app.signature(_group_of(together))] if together else groups
+
+
+def _group_of(sigs: list[Any]) -> dict[str, Any]:
+    return {
+        "task": "celery.group",
+        "args": (),
+        "kwargs": {"tasks": sigs},
+        "options": {},
+        "subtask_type": "group",
+    }

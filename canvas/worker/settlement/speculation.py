@@ -1,0 +1,64 @@
+"""Joins of runs that a process completes all by itself: the next node's message goes along with the last part, instead
+of a call later.
+
+Whether a part is the last, and whether the others are those that this process knows, the broker sees as it takes the
+settlement; otherwise the join is handed out like any chord.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+
+from canvas.model.settlement import Firing, Foreseen, Part, Ready, Settlement
+from canvas.workflows.engine import AT_ONCE
+
+_LARGEST = 1_000
+"""Parts of a join that is watched, at most."""
+_KEPT = 4 * 1024 * 1024
+"""Bytes of parts that are kept at once, at most."""
+_OVERHEAD = 500
+"""Bytes that a part takes beside its value."""
+
+
+class Foresight:
+    """The parts that one process has returned to joins that were not complete by then. Safe from any thread."""
+
+    def __init__(self, fire: Callable[[Ready], Firing | None]) -> None:
+        """``fire`` makes a join's end of what it takes, or ``None`` where that has to wait."""
+        self._fire = fire
+        self._lock = threading.Lock()
+        self._joins: OrderedDict[str, dict[int, bytes]] = OrderedDict()
+        self._bytes = 0
+
+    def add_to(self, settlement: Settlement) -> None:
+        """Add the ends of the joins that ``settlement`` completes."""
+        for part in settlement.parts:
+            values = self._completed(part)
+            if values is None or len(settlement.foreseen) >= AT_ONCE:
+                continue
+            firing = self._fire(Ready(part.group_id, part.fire, values, None))
+            if firing is not None:
+                settlement.foreseen.append(Foreseen.of(firing, values))
+
+    def _completed(self, part: Part) -> list[bytes] | None:
+        """The values of its join, in order, if ``part`` is the last."""
+        if part.size is None or part.position is None or not 1 < part.size <= _LARGEST:
+            return None
+        with self._lock:
+            known = self._joins.setdefault(part.group_id, {})
+            self._bytes -= _size(known.pop(part.position, None))
+            self._bytes += _size(part.value)
+            known[part.position] = part.value
+            if len(known) == part.size:
+                self._forget(part.group_id)
+                return [known[position] for position in sorted(known)]
+            while self._bytes > _KEPT:
+                self._forget(next(iter(self._joins)))
+        return None
+
+    def _forget(self, group_id: str) -> None:
+        self._bytes -= sum(map(_size, self._joins.pop(group_id).values()))
+
+
+def _size(value: bytes | None) -> int:
+    return 0 if value is None else len(value) + _OVERHEAD

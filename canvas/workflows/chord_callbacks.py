@@ -1,0 +1,79 @@
+"""The end of a chord of a workflow's run: what its last part says, and the next step of the run."""
+
+from typing import TYPE_CHECKING, Any
+
+from canvas.errors import DecodeError, RunLost
+from canvas.model.settlement import Firing, Ready, Verdict
+from canvas.producer.outbox import Effects
+from canvas.telemetry import emit
+from canvas.wire import typed_json
+from canvas.wire.signing import end_of, part_of
+from canvas.workflows.engine import Advance, end_lost
+from canvas.workflows.store import Runs
+
+if TYPE_CHECKING:
+    from canvas.app.application import Canvas
+
+
+class Part:
+    """One decoded part."""
+
+    __slots__ = ("result", "state", "task_id")
+
+    def __init__(self, task_id: str, state: str, result: Any) -> None:
+        self.task_id = task_id
+        self.state = state
+        self.result = result
+
+
+def told_of(app: "Canvas", ready: Ready) -> dict[str, Any]:
+    """What the last part said of the chord's end. Raises DecodeError for what no worker wrote."""
+    told = typed_json.loads(app.signer.open(end_of(ready.group_id), ready.fire))
+    if isinstance(told, dict):
+        run, how = told.get("run"), told.get("told")
+        in_run = isinstance(run, list) and len(run) == 2 and isinstance(how, list)
+        if in_run or (run is None and isinstance(told.get("body"), dict)):
+            return {"root_id": None, "parent_id": None, "run": None, **told}
+    raise DecodeError(f"the end of chord {ready.group_id}: expected its body; got {told!r:.100}")
+
+
+def parts_of(app: "Canvas", ready: Ready) -> list[Part]:
+    """What the members came to. Raises DecodeError."""
+    backend, place = app.backend, part_of(ready.group_id)
+    return [Part(*backend.decode_part(app.signer.open(place, value))) for value in ready.parts]
+
+
+def join_end(app: "Canvas", runs: Runs, effects: Effects, ready: Ready, told: dict[str, Any]) -> Firing:
+    """The next step of a workflow's run; its failure where what it needs is gone."""
+    run, attempt = told["run"]
+    advance = Advance(app, runs, effects, run, attempt, told["parent_id"])
+    try:
+        if ready.lost:
+            emit("chord.lost", group_id=ready.group_id, parts=len(ready.parts))
+            advance.lose(told["told"], RunLost(state_gone(ready)))
+        else:
+            parts = parts_of(app, ready)
+            advance.go_on(told["told"], [(int(part.task_id), part.state, part.result) for part in parts])
+    except (RunLost, DecodeError) as exc:
+        end_lost(effects, run, attempt, exc)
+    return effects.firing(ready.group_id)
+
+
+def state_gone(ready: Ready) -> str:
+    """Why a chord that is lost ends in failure."""
+    return (
+        f"chord {ready.group_id}: its state is gone from the result backend, where it was deleted or evicted; "
+        f"{len(ready.parts)} of its parts are left. Send the workflow again"
+    )
+
+
+def go_on_here(app: "Canvas", runs: Runs, verdicts: list[Verdict]) -> None:
+    """Take the next steps of runs that became ready with what this client has just settled, instead of leaving them to
+    a worker's next look. Whichever of both is first takes a step; the other finds nothing to do."""
+    ready = [one for verdict in verdicts for one in verdict.ready]
+    while ready:
+        one = ready.pop(0)
+        told = told_of(app, one)
+        if told["run"] is not None:
+            verdict = app.driver.completer.fire(join_end(app, runs, Effects(app), one, told))
+            ready += verdict.ready

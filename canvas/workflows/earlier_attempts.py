@@ -1,0 +1,65 @@
+"""The items of a map that have succeeded in an earlier attempt of its run: another attempt takes their values."""
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from hashlib import sha1
+from typing import TYPE_CHECKING, Any
+
+from canvas.errors import EncodeError
+from canvas.model import states
+from canvas.model.workflow_run import Place, task_id_of
+from canvas.wire import codecs, typed_json
+from canvas.workflows.lifetimes import items_of, outlines
+from canvas.workflows.store import Runs
+
+if TYPE_CHECKING:
+    from canvas.app.application import Canvas
+
+FRESH = "fresh"
+"""In what is kept about a run: by a map's number, the attempt before which nothing of it counts any more."""
+
+
+class Earlier:
+    """The attempts at one map that had the same items, the latest first."""
+
+    def __init__(self, app: "Canvas", runs: Runs, attempts: Sequence[Place], size: int) -> None:
+        self._app = app
+        self._runs = runs
+        self._attempts = attempts
+        self._size = size
+
+    @classmethod
+    def of(cls, app: "Canvas", runs: Runs, place: Place, size: int, digest: str) -> "Earlier":
+        """Those before ``place`` whose items had this digest. Raises RunLost."""
+        if place.attempt == 0:
+            return cls(app, runs, (), size)
+        about, _ = runs.about(place.run)
+        first = int(about.get(FRESH, {}).get(str(place.node), 0))
+        before = [place._replace(attempt=attempt) for attempt in range(place.attempt - 1, first - 1, -1)]
+        found = zip(before, outlines(app, runs, before), strict=True)
+        return cls(app, runs, [one for one, outline in found if outline == (size, digest)], size)
+
+    def values(self, items: Iterable[int]) -> dict[int, Any]:
+        """Of these items, the values of those that have succeeded."""
+        known: dict[int, Any] = {}
+        wanted = list(items)
+        for place in self._attempts:
+            places = list(items_of(place, self._size))
+            missing = [item for item in wanted if item not in known]
+            ids = [task_id_of(places[item]) for item in missing]
+            records: list[Any] = self._runs.persist(partial(self._app.backend.get_records, ids))
+            known |= {
+                item: record.result
+                for item, record in zip(missing, records, strict=True)
+                if record is not None and record.status == states.SUCCESS
+            }
+        return known
+
+
+def digest_of(value: Any, serializer: str) -> str:
+    """A digest of what a map's items are made of. Raises EncodeError."""
+    try:
+        written = typed_json.dumps(value)
+    except EncodeError:
+        written = codecs.encode(value, serializer)[2]
+    return sha1(written, usedforsecurity=False).hexdigest()

@@ -1,0 +1,84 @@
+"""A workflow as a plain ``networkx.DiGraph``, and back."""
+
+from typing import TYPE_CHECKING, Any
+
+from canvas.errors import CompositionError
+from canvas.graph.run_nodes import signature_graph, sorted_names
+from canvas.model.workflow_run import Bind, bound
+from canvas.primitives.signature import Signature, maybe_signature
+from canvas.workflows.references import Node, Reference
+
+if TYPE_CHECKING:
+    from canvas.workflows.builder import Workflow
+
+
+def to_graph(flow: "Workflow") -> Any:
+    """Nodes by name, each with its ``signature`` and, where they differ from ``add``'s, ``on_failure``, ``default``,
+    ``compensate``. An edge has ``binds``, a list of where in the signature the parent's result stands and which part of
+    it; ``order`` when it is only an order.
+
+    Raises CompositionError for a branch or a map, which have no signature that says what they do.
+    """
+    special = next((entry for entry in flow.entries if entry.kind != "task"), None)
+    if special is not None:
+        raise CompositionError(
+            f"{special.name.rstrip('?')}: a {'map' if special.kind == 'map' else 'branch'} cannot be written as a "
+            "plain graph; only nodes added with add can"
+        )
+    return signature_graph(flow.entries, lambda sig: maybe_signature(sig, flow.app))
+
+
+def from_graph(flow: "Workflow", graph: Any) -> None:
+    """Add to ``flow`` a graph whose nodes carry a ``signature``.
+
+    Results of parents become positional arguments, in the order of the edges and before the signature's own, unless
+    an edge says otherwise: ``arg`` (a position or a keyword), ``pick`` (a key, or a list of keys, of the part that is
+    taken), ``order=True`` (nothing is taken), or ``binds`` as ``to_graph`` writes them. Raises CompositionError.
+    """
+    for node in sorted_names(graph):
+        data = graph.nodes[node]
+        sig = data.get("signature")
+        if not isinstance(sig, Signature):
+            raise CompositionError(f"{node}: expected a node attribute 'signature' that is one; got {sig!r:.100}")
+        binds: list[Bind] = []
+        parents: list[Reference] = []
+        after: list[Node] = []
+        leading: list[Reference] = []
+        sig = sig.clone()
+        for parent, _, edge in graph.in_edges(node, data=True):
+            _edge(flow[str(parent)], edge, binds, parents, after, leading, sig)
+        sig["args"] = (*leading, *sig.args)
+        whole = bound(dict(sig), binds, parents) if binds else sig
+        given = {key: data[key] for key in ("on_failure", "default", "compensate") if data.get(key) is not None}
+        flow.add(maybe_signature(whole, flow.app), name=str(node), after=after, **given)
+
+
+def _edge(
+    parent: Node,
+    edge: dict[str, Any],
+    binds: list[Bind],
+    parents: list[Reference],
+    after: list[Node],
+    leading: list[Reference],
+    sig: Signature[Any],
+) -> None:
+    """Put one parent where its edge says."""
+    if edge.get("order"):
+        after.append(parent)
+        return
+    if edge.get("binds"):
+        for path, pick in edge["binds"]:
+            binds.append(Bind(tuple(path), len(parents)))
+            parents.append(Reference(parent.flow, parent.number, tuple(pick)))
+        return
+    pick = edge.get("pick", ())
+    reference = Reference(parent.flow, parent.number, tuple(pick) if isinstance(pick, list | tuple) else (pick,))
+    place = edge.get("arg")
+    if isinstance(place, str):
+        sig["kwargs"] = {**sig.kwargs, place: reference}
+    elif isinstance(place, int):
+        args = [*sig.args, *[None] * (place + 1 - len(sig.args))]
+        args[place] = reference
+        sig["args"] = tuple(args)
+    else:
+        leading.append(reference)

@@ -1,0 +1,119 @@
+"""Handles of a workflow's nodes, and finding them in signatures."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NoReturn, Self
+
+from canvas.errors import EncodeError
+
+if TYPE_CHECKING:
+    from canvas.workflows.builder import Workflow
+
+Path = tuple[Any, ...]
+Found = Callable[[Path, "Reference"], None]
+
+
+class Reference:
+    """A node's result, or with ``[...]`` a part of it, wherever an argument can stand."""
+
+    __slots__ = ("flow", "number", "pick")
+
+    def __init__(self, flow: "Workflow", number: int, pick: Path = ()) -> None:
+        self.flow = flow
+        self.number = number
+        self.pick = pick
+
+    @property
+    def name(self) -> str:
+        """Its node's name."""
+        return self.flow.entry(self.number).name
+
+    def __getitem__(self, key: Any) -> "Reference":
+        return Reference(self.flow, self.number, (*self.pick, key))
+
+    def __getattr__(self, name: str) -> NoReturn:
+        hint = "" if name.startswith("_") else f"; for a part of its result write {self._shown}[{name!r}]"
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}", name=name, obj=self)
+
+    def __iter__(self) -> NoReturn:
+        raise self._unknown("use flow.map to run a task for each of its items")
+
+    def __bool__(self) -> NoReturn:
+        raise self._unknown("use flow.branch to choose by it")
+
+    def __str__(self) -> str:
+        raise self._unknown("pass the handle itself to a task that makes the text; repr() shows the handle")
+
+    def __format__(self, spec: str) -> str:
+        return str(self)
+
+    def _compare(self, other: object) -> NoReturn:
+        raise self._unknown("use flow.branch to choose by it, or pass it to a task; `is` compares handles")
+
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _compare
+    __hash__ = object.__hash__
+
+    def __contains__(self, item: object) -> NoReturn:
+        raise self._unknown("pass it to a task that looks into it")
+
+    def _compute(self, *_: object) -> NoReturn:
+        raise self._unknown("pass it to a task that computes with it")
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _compute
+    __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = __neg__ = __pos__ = __abs__ = _compute
+    __int__ = __float__ = __index__ = __len__ = __round__ = _compute
+
+    def _unknown(self, instead: str) -> TypeError:
+        return TypeError(f"the result of {self!r} is not known yet: {instead}")
+
+    def __json__(self) -> NoReturn:
+        raise EncodeError(
+            f"{self!r} stands for the result of a node of workflow {self.flow.name!r}; only nodes of that workflow can "
+            "take it, such as flow.add(task.s(handle))"
+        )
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        self.__json__()
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        return self
+
+    @property
+    def _shown(self) -> str:
+        return f"{self.name}{''.join(f'[{key!r}]' for key in self.pick)}"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._shown}>"
+
+
+class Node(Reference):
+    """A node of a workflow, as ``add`` and ``map`` give it."""
+
+    __slots__ = ()
+
+
+class Branch(Node):
+    """A choice between arms; its result is that of the arm that ran."""
+
+    __slots__ = ("arms",)
+
+    def __init__(self, flow: "Workflow", number: int, arms: Mapping[Any, Node]) -> None:
+        super().__init__(flow, number)
+        self.arms = arms
+
+
+def without_references(value: Any, found: Found, path: Path = ()) -> Any:
+    """``value`` as plain data with ``None`` in the places of references; ``found`` is called for each."""
+    if isinstance(value, Reference):
+        found(path, value)
+        return None
+    if isinstance(value, dict):
+        key = next((key for key in value if isinstance(key, Reference)), None)
+        if key is not None:
+            raise TypeError(f"{key!r} is a key of a dict; a result can only stand in the place of a value")
+        return {key: without_references(inner, found, (*path, key)) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_references(inner, found, (*path, at)) for at, inner in enumerate(value)]
+    return value

@@ -1,0 +1,226 @@
+"""Runs of workflows as they are kept beside the results: what each is, and its nodes in chunks."""
+
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, NamedTuple, TypeVar
+
+from canvas.config.config import Config
+from canvas.drivers.base import Results
+from canvas.errors import NoResultBackend, RunLost
+from canvas.model.settlement import Ready, alive_for, longer
+from canvas.model.workflow_run import Place, RunNode
+from canvas.wire import codecs
+from canvas.wire.signing import UNSIGNED, Signer
+
+CHUNK = 256
+"""Nodes that are kept together."""
+_CHUNKS_CACHED = 256
+_AHEAD = 64
+_BEGINNING = 64
+"""Runs that begin, and are not kept yet, at most."""
+_SETTLED_AFTER = 2.0
+"""Seconds after a run's end until which the records of it that were under way are stored, as a rule."""
+_LOOKS = 30
+"""How often it is looked whether a run's end is stored. A settlement may wait for a server that is away."""
+_ENDED = 10_000
+"""Ended runs to be looked at, at most: a client that starts runs without a task never looks."""
+T = TypeVar("T")
+
+
+class Lifetimes(NamedTuple):
+    """How long what belongs to a run is kept, seconds; 0 is without an end."""
+
+    alive: int
+    """All of it while the run goes on, without progress."""
+    run: int
+    """What the run is, after its end."""
+    records: int
+    """The records of its nodes, after its end."""
+
+
+def run_lifetimes(conf: Config) -> Lifetimes:
+    """Of the runs of an app: ``workflow_expires``, and no less than any result."""
+    run, result = int(conf.workflow_expires or 0), int(conf.result_expires or 0)
+    records = longer(run, result)
+    return Lifetimes(alive_for(records), run, records)
+
+
+def at_once(call: Callable[[], T]) -> T:
+    """The call itself, made once."""
+    return call()
+
+
+class Runs:
+    """Reads and writes runs; nodes that were read stay in memory for a while, for they never change."""
+
+    def __init__(
+        self,
+        results: Results | None,
+        serializer: str,
+        lifetimes: Lifetimes,
+        persist: Callable[[Callable[[], Any]], Any],
+        signer: Signer = UNSIGNED,
+    ) -> None:
+        """``persist`` makes each call to a server, and may repeat it."""
+        self._driver = results
+        self._serializer = serializer
+        self._lifetimes = lifetimes
+        self._alive = lifetimes.alive or None
+        self.persist = persist
+        self._signer = signer
+        self._beginning: OrderedDict[str, tuple[int, dict[str, Any]]] = OrderedDict()
+        self._chunks: OrderedDict[tuple[str, int, int], list[RunNode]] = OrderedDict()
+        self._over: deque[tuple[float, str, int, int]] = deque(maxlen=_ENDED)
+
+    @property
+    def _results(self) -> Results:
+        if self._driver is None:
+            raise NoResultBackend("a workflow needs a result backend to keep its run in: set result_backend")
+        return self._driver
+
+    # -- writing
+
+    def keep(self, run: str, about: dict[str, Any], nodes: Sequence[RunNode]) -> None:
+        """Keep a new run and the nodes of its first attempt."""
+        self._beginning.pop(run, None)
+        fields = {"about": self._encode(run, about), "attempt": b"0", **self._encoded(run, 0, nodes)}
+        self.persist(lambda: self._results.keep_run(run, fields, self._alive, time.time()))
+
+    def advance(
+        self, run: str, attempt: int, about: dict[str, Any], nodes: Sequence[RunNode], start: Ready | None
+    ) -> bool:
+        """Keep what ``run`` is from its next attempt on, with what is ready to ``start`` it; False when that attempt
+        has begun already."""
+        fields = {"about": self._encode(run, about), **self._encoded(run, attempt + 1, nodes)}
+        return bool(self.persist(lambda: self._results.advance_run(run, attempt, fields, self._alive, start)))
+
+    def cancel(self, run: str, attempt: int, overdue: bool) -> None:
+        """Keep that an attempt is cancelled, and whether that is because its time was over."""
+        number = str(attempt).encode()
+        fields = {"cancelled": number, **({"overdue": number} if overdue else {})}
+        self.persist(lambda: self._results.keep_run(run, fields, self._alive, None))
+
+    def outlive(self, run: str, task_ids: Sequence[str]) -> None:
+        """Keep a run, and these records, as what goes on."""
+        alive = self._lifetimes.alive
+        self.persist(lambda: self._results.expire_run(run, alive, task_ids, alive))
+
+    def ended(self, run: str, attempt: int, looks: int = _LOOKS) -> None:
+        """The end of an attempt is about to be stored; ``over`` gives it ``looks`` times until it is."""
+        if looks > 0:
+            self._over.append((time.monotonic(), run, attempt, looks))
+
+    def over(self) -> Iterator[tuple[str, int, int]]:
+        """Runs whose end should be stored by now, each with its attempt and how many looks are left; each once."""
+        for _ in range(len(self._over)):
+            if time.monotonic() - self._over[0][0] < _SETTLED_AFTER:
+                return
+            yield self._over.popleft()[1:]
+
+    def expire(self, run: str, task_ids: Sequence[str]) -> None:
+        """Have a run, and these records, expire as what is over."""
+        lasting = self._lifetimes
+        self.persist(lambda: self._results.expire_run(run, lasting.run, task_ids, lasting.records))
+
+    def hold(self, run: str, attempt: int, nodes: Sequence[RunNode], about: dict[str, Any]) -> None:
+        """Have these nodes, and what a run is that is not kept yet, at hand, as if they had been read."""
+        self._beginning[run] = attempt, about
+        while len(self._beginning) > _BEGINNING:
+            self._beginning.popitem(last=False)
+        for place, first in enumerate(range(0, len(nodes), CHUNK)):
+            self._chunks[run, attempt, place] = list(nodes[first : first + CHUNK])
+
+    # -- reading
+
+    def about(self, run: str) -> tuple[dict[str, Any], int]:
+        """What ``keep`` was told, whether the latest attempt is ``cancelled``, and its number. Raises RunLost."""
+        names = ["about", "attempt", "cancelled"]
+        about, attempt, cancelled = self.persist(lambda: self._results.run_fields(run, names))
+        if about is None or attempt is None:
+            begins = self._beginning.get(run)
+            if begins is not None:
+                return {**begins[1], "cancelled": False}, begins[0]
+            raise RunLost(f"there is no run {run!r}: it never was, or is forgotten by now (workflow_expires)")
+        return {**self._decode(f"run {run}", about), "cancelled": cancelled == attempt}, int(attempt)
+
+    def is_overdue(self, run: str, attempt: int) -> bool:
+        """Whether an attempt was cancelled because its time was over."""
+        (overdue,) = self.persist(lambda: self._results.run_fields(run, ["overdue"]))
+        return bool(overdue == str(attempt).encode())
+
+    def node(self, run: str, attempt: int, number: int) -> RunNode:
+        """One node. Raises RunLost."""
+        chunk, place = divmod(number, CHUNK)
+        nodes = self._chunks.get((run, attempt, chunk)) or self._load(run, attempt, [chunk])
+        try:
+            return nodes[place]
+        except IndexError:
+            raise RunLost(f"run {run} has no node {number}") from None
+
+    def look_ahead(self, place: Place) -> None:
+        """Read what the end of a place will ask for; a run that is lost is found out then."""
+        with suppress(RunLost):
+            for out in self.node(place.run, place.attempt, place.node).outs[:_AHEAD]:
+                self.node(place.run, place.attempt, out.node)
+
+    def nodes(self, run: str, attempt: int, count: int) -> list[RunNode]:
+        """All ``count`` nodes of an attempt. Raises RunLost."""
+        return self._load(run, attempt, range(-(-count // CHUNK)))
+
+    def recent(self, limit: int) -> list[str]:
+        """The ids of runs, the latest first."""
+        return list(self.persist(lambda: self._results.recent_runs(limit)))
+
+    def _load(self, run: str, attempt: int, chunks: Sequence[int]) -> list[RunNode]:
+        names = [f"{attempt}.{chunk}" for chunk in chunks]
+        loaded: list[RunNode] = []
+        for chunk, kept in zip(chunks, self.persist(lambda: self._results.run_fields(run, names)), strict=True):
+            if kept is None:
+                raise RunLost(f"the nodes of run {run} are gone: it is forgotten by now (workflow_expires)")
+            nodes = [RunNode.from_list(one) for one in self._decode(f"chunk {attempt}.{chunk} of run {run}", kept)]
+            self._chunks[run, attempt, chunk] = nodes
+            loaded += nodes
+        while len(self._chunks) > _CHUNKS_CACHED:
+            self._chunks.popitem(last=False)
+        return loaded
+
+    # -- bytes
+
+    def _encoded(self, run: str, attempt: int, nodes: Sequence[RunNode]) -> dict[str, bytes]:
+        return {
+            f"{attempt}.{place}": self._signer.seal(f"chunk {attempt}.{place} of run {run}", chunk)
+            for place, chunk in enumerate(_chunks(nodes, self._serializer))
+        }
+
+    def _encode(self, run: str, about: dict[str, Any]) -> bytes:
+        return self._signer.seal(f"run {run}", codecs.encode(about, self._serializer)[2])
+
+    def _decode(self, place: str, kept: bytes) -> Any:
+        """Raises SignatureError."""
+        kept = self._signer.open(place, kept)
+        return codecs.decode(kept, codecs.named(self._serializer).content_type, accept={self._serializer})
+
+
+def words_about(name: str, nodes: Sequence[RunNode], now: datetime, target: str = "canvas") -> dict[str, Any]:
+    """What is kept about a new run."""
+    return {
+        "name": name,
+        "target": target,
+        "created": now.isoformat(),
+        "nodes": len(nodes),
+        "attempts": [0] * len(nodes),
+        "compensated": [number for number, node in enumerate(nodes) if node.compensate is not None],
+    }
+
+
+def size_of(nodes: Sequence[RunNode], serializer: str) -> int:
+    """How many bytes the nodes of a run have where they are kept."""
+    return sum(map(len, _chunks(nodes, serializer)))
+
+
+def _chunks(nodes: Sequence[RunNode], serializer: str) -> Iterator[bytes]:
+    for first in range(0, len(nodes), CHUNK):
+        yield codecs.encode([node.as_list() for node in nodes[first : first + CHUNK]], serializer)[2]
