@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 
 from canvas import result as handles
 from canvas.app import builtins, shared_tasks
-from canvas.app.registry import TaskRegistry
-from canvas.app.task_names import task_name
+from canvas.app.registry import TaskRegistry, task_name
+from canvas.caller_warnings import warn_caller
 from canvas.config.config import Config, imported
 from canvas.config.settings import SETTINGS
 from canvas.context import NO_APP, called_task, current_request, set_current_app
@@ -27,11 +27,11 @@ from canvas.model.ids import new_id
 from canvas.primitives.cycles import too_deep
 from canvas.primitives.signature import Signature, maybe_signature, signature
 from canvas.producer.message_builder import Ambient, Client
-from canvas.producer.routing import Router
+from canvas.producer.routing import Router, router_of
 from canvas.producer.sender import Sender
 from canvas.result.backend import Backend
 from canvas.task import task as task_module
-from canvas.task.call_check import check_call, warn_caller
+from canvas.task.arguments import check_call
 from canvas.task.option_names import warn_of_task_options
 from canvas.task.pydantic_models import Models
 from canvas.telemetry import emit
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from canvas.remote.control import Control
     from canvas.remote.events import Events, SentEvents
     from canvas.signals import Signal
-    from canvas.workflows import Workflow
+    from canvas.workflows.builder import Workflow
     from canvas.workflows.run import Run
 
 _LEAST_PATIENCE = 5.0
@@ -451,7 +451,7 @@ class Canvas:
 
     @cached_property
     def router(self) -> Router:
-        router = self.conf.router()
+        router = router_of(self.conf)
         router.tasks = self._tasks
         return router
 
@@ -500,7 +500,7 @@ class Canvas:
 
     def Workflow(self, name: str = "workflow") -> "Workflow":
         """A workflow of this app."""
-        from canvas.workflows import Workflow
+        from canvas.workflows.builder import Workflow
 
         return Workflow(name, self)
 

@@ -1,5 +1,6 @@
 """The tasks of an app, by name."""
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -32,3 +33,14 @@ class TaskRegistry(dict[str, Task[Any]]):
     def regular(self) -> dict[str, Task[Any]]:
         """The tasks that users registered."""
         return {name: task for name, task in self.items() if not name.startswith(("celery.", "canvas."))}
+
+
+def task_name(app_main: str | None, function: str, module: str | None) -> str:
+    """``module.function``; for ``__main__`` the app's ``main`` takes the module's place where it has one."""
+    module = module or "__main__"
+    loaded = sys.modules.get(module)
+    if loaded is not None:
+        module = loaded.__name__
+    if module == "__main__" and app_main:
+        return f"{app_main}.{function}"
+    return ".".join(part for part in (module, function) if part)

@@ -6,7 +6,7 @@ from inspect import Signature, signature
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from canvas.app.task_names import task_name
+from canvas.app.registry import task_name
 from canvas.context import current_app, current_task_named, has_current_app
 from canvas.primitives.misuse import refuse_pipe
 

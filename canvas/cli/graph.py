@@ -16,7 +16,7 @@ def graph(obj: Any, /, name: str, form: str, compiled: bool) -> None:
     """Draw the workflow or the signature at module:attribute NAME."""
     from canvas.cli.find_app import find_object
     from canvas.primitives.signature import Signature
-    from canvas.workflows import Workflow
+    from canvas.workflows.builder import Workflow
 
     try:
         found = find_object(name)

@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
+from canvas.caller_warnings import warn_caller
 from canvas.config.kinds import WRONG, checked, expected, parsed
 from canvas.config.settings import SETTINGS
 from canvas.errors import InvalidSetting, NoSetting, UnknownSetting
 from canvas.masking import masked_url
-from canvas.producer.routing import Router
-from canvas.task.call_check import warn_caller
 
 _OLD = {setting.old: name for name, setting in SETTINGS.items() if setting.old}
 _OLD.update({name.upper(): name for name in SETTINGS if name.startswith("broker_")})
@@ -284,18 +283,6 @@ class Config:
     def as_dict(self) -> dict[str, Any]:
         """All settings, with secrets masked."""
         return self.table(with_defaults=True)
-
-    def router(self) -> Router:
-        """The routing table that these settings describe."""
-        return Router(
-            routes=self.task_routes,
-            queues=self.task_queues,
-            default_queue=self.task_default_queue,
-            default_exchange=self.task_default_exchange,
-            default_exchange_type=self.task_default_exchange_type,
-            default_routing_key=self.task_default_routing_key,
-            create_missing=self.task_create_missing_queues,
-        )
 
     def __repr__(self) -> str:
         return f"<Config {self.table()!r}>"

@@ -12,8 +12,8 @@ from logging import getLogger
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from canvas import signals
+from canvas.caller_warnings import warn_caller
 from canvas.errors import FixupWarning
-from canvas.task.call_check import warn_caller
 from canvas.task.task import Task
 
 if TYPE_CHECKING:

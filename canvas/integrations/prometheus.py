@@ -8,13 +8,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Protocol
 
 from canvas.app.application import Canvas
 from canvas.errors import BrokerError
 from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, Replaced, Retried, Revoked, Success
 from canvas.telemetry import attach, emit
-from canvas.worker.pools.shared_memory import Board
 
 _DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 _RUNTIMES = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 600, 3600)
@@ -36,10 +35,17 @@ def directory() -> Iterator[None]:
         yield
 
 
+class ActiveCount(Protocol):
+    """Knows how many tasks the processes of a node run."""
+
+    @property
+    def active(self) -> int: ...
+
+
 class Metrics:
     """What one node tells Prometheus. Needs prometheus_client (``canvas-workflows[prometheus]``)."""
 
-    def __init__(self, app: Canvas, hostname: str, queues: list[str], board: Board) -> None:
+    def __init__(self, app: Canvas, hostname: str, queues: list[str], board: ActiveCount) -> None:
         from prometheus_client import CollectorRegistry, Counter, Histogram
 
         self._app = app

@@ -1,11 +1,10 @@
 """What compiling a workflow gives: the messages to send now, the chords they start, the results to come."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from canvas.primitives.signature import Signature
 from canvas.text import short_repr
 
 
@@ -102,24 +101,3 @@ class Plan:
         if self.result is not None:
             lines.append(f"  result: {self.result.id}")
         return "\n".join(lines)
-
-
-def single(
-    sig: Signature[Any],
-    args: Iterable[Any],
-    kwargs: Mapping[str, Any],
-    options: Mapping[str, Any],
-    new_id: Callable[[], str],
-) -> Plan:
-    """The plan of a lone task: one message, no graph needed."""
-    given = {key: value for key, value in options.items() if value is not None}
-    rest = given.pop("chain", None)
-    merged_args, merged_kwargs, merged = sig._merge(args, kwargs, given)
-    merged = {**merged}
-    task_id = merged.get("task_id")
-    if not task_id:
-        task_id = merged["task_id"] = new_id()
-    if rest is not None:
-        merged["chain"] = [*rest, *merged["chain"]] if merged.get("chain") else rest
-    pending = Pending(task_id, None, None, sig.task, merged.get("ignore_result"))
-    return Plan([Dispatch(sig.task, tuple(merged_args), merged_kwargs, merged)], [], pending, pending)

@@ -16,8 +16,8 @@ from canvas.model.compiled import Dispatch
 from canvas.model.ids import new_id, new_tag
 from canvas.model.message import Message, Publish
 from canvas.model.workflow_run import HEADER
+from canvas.producer.encode_error import unwritable
 from canvas.producer.routing import Route, Router
-from canvas.task.call_check import unwritable
 from canvas.task.pydantic_models import Models, plain_arguments, plain_signatures
 from canvas.telemetry import emit, listening
 from canvas.text import short_repr

@@ -8,10 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from fnmatch import translate
 from importlib import import_module
 from inspect import signature
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from canvas.errors import ConfigurationError, QueueNotFound
 from canvas.model.queue import Queue
+
+if TYPE_CHECKING:
+    from canvas.config.config import Config
 
 RouteFunction: TypeAlias = Callable[..., Any]
 _ADDRESS = ("queue", "exchange", "routing_key", "exchange_type")
@@ -243,3 +246,16 @@ def _table(pairs: Any) -> RouteFunction:
         return next((target for pattern, target in patterns if pattern.match(name)), None)
 
     return find
+
+
+def router_of(conf: "Config") -> Router:
+    """The routing table that settings describe."""
+    return Router(
+        routes=conf.task_routes,
+        queues=conf.task_queues,
+        default_queue=conf.task_default_queue,
+        default_exchange=conf.task_default_exchange,
+        default_exchange_type=conf.task_default_exchange_type,
+        default_routing_key=conf.task_default_routing_key,
+        create_missing=conf.task_create_missing_queues,
+    )

@@ -9,16 +9,18 @@ from canvas.context import current_request
 from canvas.drivers.base import Delays
 from canvas.drivers.retry_policy import delays
 from canvas.errors import DuplicateTask, EncodeError, NoResultBackend
-from canvas.model.compiled import Dispatch, Pending, Plan, single
+from canvas.model.compiled import Dispatch, Pending, Plan
 from canvas.model.message import Publish
 from canvas.model.settlement import Join, Lock
 from canvas.primitives.cycles import refuse_cycles
 from canvas.primitives.lazy_list import LazyList
 from canvas.primitives.signature import Signature
+from canvas.producer.embedded import embedded
 from canvas.producer.message_builder import Ambient, Outgoing
+from canvas.producer.options import CONNECTIONS, check_limits, check_options
+from canvas.producer.task_plan import plan_task
 from canvas.result import AsyncResult
 from canvas.result.backend import NO_CHORD_BACKEND
-from canvas.task.call_check import CONNECTIONS, check_limits, check_options, embedded
 from canvas.task.limits import unique_key
 from canvas.task.option_names import warn_of_call_options
 from canvas.telemetry import emit
@@ -181,7 +183,7 @@ class Sender:
         else:
             if sig.route_name is not None:
                 options = {"route_name": sig.route_name, **options}
-            plan = single(sig, args, kwargs, options, app.new_id)
+            plan = plan_task(sig, args, kwargs, options, app.new_id)
         self._check(plan, typed)
         return plan
 

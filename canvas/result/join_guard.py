@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 
-from canvas.task.call_check import warn_caller
+from canvas.caller_warnings import warn_caller
 
 Away = Callable[[], AbstractAsyncContextManager[None]]
 

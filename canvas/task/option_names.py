@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-from canvas.task.call_check import warn_caller
+from canvas.caller_warnings import warn_caller
 
 _CALL: Final = frozenset(
     {

@@ -14,7 +14,7 @@ from canvas.primitives.mapping import chunks, xmap, xstarmap
 from canvas.primitives.misuse import refuse_pipe
 from canvas.primitives.signature import Signature
 from canvas.task.annotations import annotate
-from canvas.task.call_check import check_call, merged_arguments
+from canvas.task.arguments import check_call, merged_arguments
 from canvas.task.limits import Chooser, check_turns
 from canvas.task.pydantic_models import Models
 from canvas.task.unbound import CurrentApp, from_settings

@@ -5,7 +5,7 @@ import pytest
 from tests.architecture.structure import MODULES, circles, imports, internal, room
 
 LAYERS = [
-    {"errors", "forks", "masking", "telemetry", "text", "version"},
+    {"caller_warnings", "errors", "forks", "masking", "telemetry", "text", "version"},
     {"model"},
     {"context"},
     {"primitives", "wire", "config"},
@@ -54,7 +54,7 @@ def test_graph_and_wire_do_not_know_each_other():
 
 
 def test_drivers_know_only_words_and_wire():
-    allowed = {"model", "errors", "forks", "telemetry", "wire", "drivers"}
+    allowed = {"model", "errors", "forks", "masking", "telemetry", "text", "wire", "drivers"}
     assert {room(one.target) for one in internal() if room(one.user) == "drivers"} <= allowed
 
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from canvas import Canvas, Task, current_app, shared_task
-from canvas.app.task_names import task_name
+from canvas.app.registry import task_name
 from canvas.errors import (
     AlreadyRegistered,
     AlwaysEagerIgnored,

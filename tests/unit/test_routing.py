@@ -10,7 +10,7 @@ from kombu import Queue as KombuQueue
 from canvas.config.config import Config
 from canvas.errors import ConfigurationError
 from canvas.model.queue import Queue
-from canvas.producer.routing import Route, Router
+from canvas.producer.routing import Route, Router, router_of
 
 ROUTES = {
     "a.exact": {"queue": "exact"},
@@ -36,7 +36,7 @@ def theirs(name, options, **settings):
 @pytest.mark.parametrize("name", ["a.exact", "b.any", "c.12", "plain"])
 @pytest.mark.parametrize("options", [{}, {"queue": "given"}], ids=str)
 def test_routes_equal_celerys(name, options):
-    found = Config.load(overrides={"task_routes": ROUTES}).router().route(name, options)
+    found = router_of(Config.load(overrides={"task_routes": ROUTES})).route(name, options)
     assert (found.exchange, found.routing_key) == theirs(name, options, task_routes=ROUTES)
 
 

@@ -21,10 +21,10 @@ from canvas.model.request import Request
 from canvas.model.settlement import Fence, Settlement
 from canvas.model.workflow_run import HEADER, Place
 from canvas.primitives.signature import maybe_signature
+from canvas.producer.encode_error import unwritable_result
 from canvas.producer.message_builder import Ambient
 from canvas.producer.outbox import Completer, Effects, Membership
 from canvas.result.backend import extended
-from canvas.task.call_check import unwritable_result
 from canvas.task.task import Task
 from canvas.telemetry import emit
 from canvas.wire import codecs

@@ -1,0 +1,34 @@
+"""Where in a message, or in a result, the value lies that a serializer cannot write."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def unwritable(task: str, value: Any, can_write: Callable[[Any], bool]) -> str | None:
+    """Where in ``value`` (a message's args, kwargs and embed) lies what cannot be written: ``"add: args[0]['x']"``."""
+    names = {0: "args", 1: "kwargs", 2: ""}
+    for place, part in enumerate(value):
+        if not can_write(part):
+            return _descend(task, names[place], part, can_write)
+    return None
+
+
+def unwritable_result(value: Any, can_write: Callable[[Any], bool]) -> str | None:
+    """Where in a task's result lies what cannot be written: ``"its result['x'][0]"``; ``None`` where nothing does."""
+    return None if can_write(value) else _descend("", "result", value, can_write).replace(": result", "its result", 1)
+
+
+def _descend(task: str, path: str, value: Any, can_write: Callable[[Any], bool]) -> str:
+    if isinstance(value, Mapping):
+        if isinstance(value.get("task"), str) and "subtask_type" in value:
+            task, path = value["task"], ""
+        items: Any = value.items()
+    elif isinstance(value, list | tuple):
+        items = enumerate(value)
+    else:
+        return f"{task}: {path}"
+    for key, item in items:
+        if not can_write(item):
+            step = key if not path and isinstance(key, str) else f"{path}[{key!r}]"
+            return _descend(task, step, item, can_write)
+    return f"{task}: {path}"

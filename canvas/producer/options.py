@@ -1,0 +1,82 @@
+"""The options of a call: each is checked for its kind before anything is sent."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from canvas.caller_warnings import warn_caller
+from canvas.errors import CompositionError, InvalidTaskError
+from canvas.primitives.misuse import advice
+from canvas.primitives.signature import as_list
+
+if TYPE_CHECKING:
+    from canvas.task.task import Task
+
+
+def check_options(task: str, options: Mapping[str, Any]) -> None:
+    """Raise InvalidTaskError for an option of the wrong kind, CompositionError for a link that is no signature.
+
+    Connections of Celery's that canvas has no use for are ignored, with a warning.
+    """
+    for name, value in options.items():
+        check = _CHECKS.get(name)
+        if check is not None and value is not None:
+            check(task, name, value)
+
+
+def check_limits(task: "Task[Any]", options: Mapping[str, Any]) -> None:
+    """Raise ValueError, as Celery does, for a soft time limit above the hard one, of the call or of its task."""
+    soft = options.get("soft_time_limit") or task.soft_time_limit
+    if not soft:
+        return
+    hard = options.get("time_limit") or task.time_limit
+    if hard and soft > hard:
+        raise ValueError(
+            f"{task.name}: soft_time_limit must be less than or equal to time_limit; got {soft:g} s and {hard:g} s"
+        )
+
+
+def _text(task: str, name: str, value: Any) -> None:
+    if not isinstance(value, str):
+        raise _unexpected(task, name, "text", value)
+
+
+def _mapping(task: str, name: str, value: Any) -> None:
+    if not isinstance(value, Mapping):
+        raise _unexpected(task, name, "a mapping", value)
+
+
+def _seconds(task: str, name: str, value: Any) -> None:
+    if not isinstance(value, int | float):
+        raise _unexpected(task, name, "seconds (int or float)", value)
+
+
+def _priority(task: str, name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _unexpected(task, name, "a whole number from 0 to 9", value)
+
+
+def _links(task: str, name: str, value: Any) -> None:
+    for linked in as_list(value):
+        if not isinstance(linked, dict):
+            raise CompositionError(f"{task}: {name} takes signatures; got {linked!r:.100}{advice(linked)}")
+
+
+def _meaningless(task: str, name: str, value: Any) -> None:
+    warn_caller(f"{task}: option {name!r} has no meaning in canvas and is ignored")
+
+
+def _unexpected(task: str, name: str, expected: str, value: Any) -> InvalidTaskError:
+    return InvalidTaskError(f"{task}: {name}: expected {expected}; got {type(value).__name__} {value!r:.100}")
+
+
+CONNECTIONS = ("producer", "publisher", "connection", "router", "result_cls")
+"""Options that Celery sends by."""
+_TEXT = ("task_id", "group_id", "root_id", "parent_id", "shadow", "serializer", "compression", "argsrepr", "kwargsrepr")
+_CHECKS: dict[str, Callable[[str, str, Any], None]] = {
+    **dict.fromkeys(CONNECTIONS, _meaningless),
+    **dict.fromkeys(_TEXT, _text),
+    **dict.fromkeys(("time_limit", "soft_time_limit", "countdown"), _seconds),
+    **dict.fromkeys(("link", "link_error"), _links),
+    "headers": _mapping,
+    "priority": _priority,
+}
