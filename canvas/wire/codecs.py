@@ -7,8 +7,6 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-import msgpack
-
 from canvas.errors import ConfigurationError, ContentDisallowed, DecodeError, EncodeError
 from canvas.wire import pickling, typed_json
 
@@ -71,6 +69,9 @@ def is_known(serializer: str) -> bool:
 
 
 def _msgpack_dumps(value: Any) -> bytes:
+    # Most programs write JSON only.
+    import msgpack
+
     try:
         return msgpack.packb(value, use_bin_type=True)  # type: ignore[no-any-return]
     except (TypeError, ValueError, OverflowError) as exc:
@@ -78,6 +79,8 @@ def _msgpack_dumps(value: Any) -> bytes:
 
 
 def _msgpack_loads(data: bytes) -> Any:
+    import msgpack
+
     try:
         return msgpack.unpackb(data, raw=False)
     except Exception as exc:

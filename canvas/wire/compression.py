@@ -1,7 +1,5 @@
 """Compression of message bodies and results, bounded when undone (PROTOCOL.md §3.3)."""
 
-import bz2
-import lzma
 import zlib
 from typing import Any
 
@@ -17,9 +15,9 @@ def compress(data: bytes, name: str) -> tuple[bytes, str]:
         case "application/x-gzip":
             return zlib.compress(data), kind  # what Celery calls gzip is a zlib stream
         case "application/x-bz2":
-            return bz2.compress(data), kind
+            return _bz2().compress(data), kind
         case "application/x-lzma":
-            return lzma.compress(data), kind
+            return _lzma().compress(data), kind
         case "application/zstd":
             return _zstd().compress(data), kind
         case "application/x-brotli":
@@ -35,14 +33,14 @@ def decompress(data: bytes, content_type: str, *, max_bytes: int) -> bytes:
             case "application/x-gzip":
                 return _bounded(zlib.decompressobj(), data, kind, max_bytes)
             case "application/x-bz2":
-                return _bounded(bz2.BZ2Decompressor(), data, kind, max_bytes)
+                return _bounded(_bz2().BZ2Decompressor(), data, kind, max_bytes)
             case "application/x-lzma":
-                return _bounded(lzma.LZMADecompressor(), data, kind, max_bytes)
+                return _lzma_bounded(data, max_bytes)
             case "application/zstd":
                 return _zstd_bounded(data, max_bytes)
             case "application/x-brotli":
                 return _brotli_bounded(data, max_bytes)
-    except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError) as exc:
+    except (zlib.error, OSError, EOFError, ValueError) as exc:
         raise DecodeError(f"not {kind}: {exc}") from exc
     raise DecodeError(f"unknown compression {content_type!r:.100}: expected one of {', '.join(sorted(_ALIASES))}")
 
@@ -62,6 +60,14 @@ def _bounded(decoder: Any, data: bytes, kind: str, limit: int) -> bytes:
     if not decoder.eof:
         raise DecodeError(f"{kind}: the data ends too early")
     return b"".join(out)
+
+
+def _lzma_bounded(data: bytes, limit: int) -> bytes:
+    lzma = _lzma()
+    try:
+        return _bounded(lzma.LZMADecompressor(), data, "application/x-lzma", limit)
+    except lzma.LZMAError as exc:
+        raise DecodeError(f"not application/x-lzma: {exc}") from exc
 
 
 def _zstd_bounded(data: bytes, limit: int) -> bytes:
@@ -84,6 +90,20 @@ def _brotli_bounded(data: bytes, limit: int) -> bytes:
     if not decoder.is_finished():
         raise DecodeError("application/x-brotli: the data ends too early")
     return result
+
+
+def _bz2() -> Any:
+    # Few programs compress with it.
+    import bz2
+
+    return bz2
+
+
+def _lzma() -> Any:
+    # Few programs compress with it.
+    import lzma
+
+    return lzma
 
 
 def _zstd() -> Any:
