@@ -271,7 +271,7 @@ class Canvas:
         def make(function: Callable[..., Any]) -> task_module.Task[Any]:
             if share:
                 shared_tasks.remember(function, options)
-            return self._task_from_fun(function, **options)
+            return self.define_task(function, **options)
 
         if len(args) == 1 and callable(args[0]):
             return make(args[0])
@@ -279,7 +279,7 @@ class Canvas:
             raise TypeError(f"@app.task takes a function or keyword options; got {args!r:.100}")
         return make
 
-    def _task_from_fun(
+    def define_task(
         self, function: Callable[..., Any], name: str | None = None, base: type[task_module.Task[Any]] | None = None,
         bind: bool = False, pydantic: bool = False, pydantic_strict: bool = False, pydantic_context: Any = None,
         pydantic_dump_kwargs: Any = None, **options: Any,

@@ -2,7 +2,7 @@
 
 from collections.abc import Coroutine, Iterable, Mapping
 from inspect import iscoroutinefunction
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from canvas.context import current_request
 from canvas.model.message import Message
@@ -11,11 +11,20 @@ from canvas.primitives.mapping import chunks
 from canvas.primitives.signature import maybe_signature
 from canvas.task.task import Task
 
-if TYPE_CHECKING:
-    from canvas.app.application import Canvas
-
-
 MAPS = ("celery.map", "celery.starmap")
+
+
+class TaskApp(Protocol):
+    """An app, as far as its own tasks know it."""
+
+    @property
+    def tasks(self) -> Mapping[str, Task[Any]]: ...
+
+
+class Decorator(Protocol):
+    """``app.task``."""
+
+    def task(self, *args: Any, **options: Any) -> Any: ...
 
 
 def accumulate(self: Task[Any], *args: Any, **kwargs: Any) -> Any:
@@ -40,7 +49,7 @@ def xstarmap(self: Task[Any], task: Any, it: Any) -> Any:
     return [function(*item) for item in it]
 
 
-def _mapped(app: "Canvas", task: Any) -> Any:
+def _mapped(app: TaskApp, task: Any) -> Any:
     """The app's task that a map calls. Raises NotRegistered."""
     return app.tasks[maybe_signature(task, app).task]
 
@@ -49,7 +58,7 @@ async def _await_each(calls: Iterable[Coroutine[Any, Any, Any]]) -> list[Any]:
     return [await call for call in calls]
 
 
-def maps_coroutine(app: "Canvas", message: Message) -> bool:
+def maps_coroutine(app: TaskApp, message: Message) -> bool:
     """Whether a message calls a map of a coroutine task that is registered in ``app``."""
     if message.task not in MAPS:
         return False
@@ -77,7 +86,7 @@ def cancel_run(self: Task[Any], run: str, attempt: int) -> str:
     return end_overdue(self.app, run, attempt)
 
 
-def register(app: "Canvas") -> None:
+def register(app: Decorator) -> None:
     """Give ``app`` the built-in tasks."""
     options: dict[str, Any] = {"shared": False, "lazy": False, "base": Task}
     app.task(name="celery.accumulate", bind=True, **options)(accumulate)

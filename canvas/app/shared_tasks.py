@@ -1,21 +1,31 @@
 """``@shared_task``: tasks of every app, for code that does not know which app will use it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from inspect import Signature, signature
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from weakref import WeakSet
 
 from canvas.app.registry import task_name
 from canvas.context import current_app, current_task_named, has_current_app
 from canvas.primitives.misuse import refuse_pipe
+from canvas.task.task import Task
 
-if TYPE_CHECKING:
-    from canvas.app.application import Canvas
+
+class TaskFactory(Protocol):
+    """An app, as far as shared tasks know it."""
+
+    main: str | None
+
+    @property
+    def tasks(self) -> Mapping[str, Task[Any]]: ...
+
+    def define_task(self, function: Callable[..., Any], **options: Any) -> Task[Any]: ...
+
 
 _definitions: list[tuple[Callable[..., Any], dict[str, Any]]] = []
-_apps: "WeakSet[Canvas]" = WeakSet()
-_stand_in: "Callable[[], Canvas]"
+_apps: WeakSet[TaskFactory] = WeakSet()
+_stand_in: Callable[[], TaskFactory]
 """Gives the app of calls in this process while there is no other."""
 
 
@@ -47,7 +57,7 @@ class SharedTask:
         """As the current app names it: what is defined in ``__main__`` is named after the app."""
         return self._name_in(current_app() if has_current_app() else None)
 
-    def _name_in(self, app: Any) -> str:
+    def _name_in(self, app: TaskFactory | None) -> str:
         function = self.__wrapped__
         return self._options.get("name") or task_name(app.main if app else None, function.__name__, function.__module__)
 
@@ -94,7 +104,7 @@ def shared_task(*args: Any, **options: Any) -> Any:
     def make(function: Callable[..., Any]) -> SharedTask:
         remember(function, options)
         for app in list(_apps):
-            app._task_from_fun(function, **options)
+            app.define_task(function, **options)
         return SharedTask(function, options)
 
     if len(args) == 1 and callable(args[0]):
@@ -104,7 +114,7 @@ def shared_task(*args: Any, **options: Any) -> Any:
     return make
 
 
-def stand_in(make: "Callable[[], Canvas]") -> None:
+def stand_in(make: Callable[[], TaskFactory]) -> None:
     """``make`` gives an app for tasks that are called, in this process, before there is one."""
     global _stand_in
     _stand_in = cache(make)
@@ -115,8 +125,8 @@ def remember(function: Callable[..., Any], options: dict[str, Any]) -> None:
     _definitions.append((function, dict(options)))
 
 
-def adopt(app: "Canvas") -> None:
+def adopt(app: TaskFactory) -> None:
     """Give ``app`` every shared task there is, and those to come."""
     _apps.add(app)
     for function, options in _definitions:
-        app._task_from_fun(function, **options)
+        app.define_task(function, **options)

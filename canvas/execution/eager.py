@@ -243,12 +243,12 @@ def _run_errbacks(app: Any, errbacks: list[Any], request: Request, exc: Any, tex
 
 
 def _chain(app: Any, sig: Signature[Any], args: tuple[Any, ...], kwargs: Options, options: Options, alone: bool) -> Any:
-    if not sig._members():
+    if not sig.members():
         return None
     merged = {**sig.options, **options}
     links, errbacks = as_list(merged.pop("link", None)), as_list(merged.pop("link_error", None))
     last = {key: merged.pop(key) for key in LAST_STEP if key in merged}
-    steps = [step.clone() for step in normal_steps(sig._members())]
+    steps = [step.clone() for step in normal_steps(sig.members())]
     args = tuple(sig.args) if sig.immutable else (*args, *sig.args)
     for callback in links:
         link_end(steps[-1], callback)
@@ -302,7 +302,7 @@ def _never_run(app: Any, sig: Signature[Any], exc: BaseException | None, task_id
         return result
     if sig.subtask_type == "chain":
         result = None
-        for step in normal_steps(sig._members()):
+        for step in normal_steps(sig.members()):
             following = _never_run(app, step, exc)
             _first(following).parent, result = result, following
         return result
@@ -317,7 +317,7 @@ def _group(app: Any, sig: Signature[Any], args: tuple[Any, ...], kwargs: Options
     merged = {**sig.options, **options}
     group_id = merged.pop("task_id", None) or new_id()
     given = {key: value for key, value in merged.items() if key not in LAST_STEP}
-    results = [_run(app, member, args, kwargs, given) for member in flat_members(sig._members())]
+    results = [_run(app, member, args, kwargs, given) for member in flat_members(sig.members())]
     return _only(GroupResult(group_id, results, app=app))
 
 

@@ -114,20 +114,20 @@ def _waits_for(sig: Signature[Any], rest: list[Any]) -> Any:
         return _waits_for(maybe_signature(rest[0]), [])
     if sig.options.get("chord"):
         return sig.options["chord"]
-    members = sig._members() if sig.subtask_type in ("chain", "group", "chord") else []
+    members = sig.members() if sig.subtask_type in ("chain", "group", "chord") else []
     return _waits_for(members[-1], []) if members else None
 
 
 def _errbacks_by_id(body: Signature[Any]) -> list[tuple[str, list[Any]]]:
     own = as_list(body.options.get("link_error"))
     if body.subtask_type == "group":
-        found = [pair for member in body._members() for pair in _errbacks_by_id(member)]
+        found = [pair for member in body.members() for pair in _errbacks_by_id(member)]
         return [(task_id, distinct([*its, *own])) for task_id, its in found]
     if body.subtask_type == "chord":
         return [(task_id, distinct([*own, *its])) for task_id, its in _errbacks_by_id(body.kwargs["body"])]
-    if body.subtask_type == "chain" and len(body._members()) == 1:
+    if body.subtask_type == "chain" and len(body.members()) == 1:
         # A chord as a body is sent so: what is said of the chain, and not of the chord's own body, is for all of that.
-        found = _errbacks_by_id(body._members()[0])
+        found = _errbacks_by_id(body.members()[0])
         more = [errback for errback in own if not any(has_signature(its, errback) for _, its in found)]
         return [(task_id, [*more, *its]) for task_id, its in found]
     return [(str(body.options.get("task_id")), own)]

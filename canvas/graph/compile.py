@@ -43,7 +43,7 @@ def compile(
     if sig.options.get("chain"):
         rest = [*(rest or ()), *sig.options["chain"]]
         sig = sig.with_fields(options={key: value for key, value in sig.options.items() if key != "chain"})
-    if sig.subtask_type == "chain" and not sig._members():
+    if sig.subtask_type == "chain" and not sig.members():
         return Plan()
     call = Call(tuple(args), dict(kwargs or {}), given)
     with uncollected():
@@ -79,7 +79,7 @@ def graph_of(sig: Signature[Any], new_id: Callable[[], str]) -> Graph:
 def _as_applied(sig: Signature[Any], result: Pending, new_id: Callable[[], str]) -> Pending:
     """The result of applying: a chord's has its header as parent, whatever its body is (SEMANTICS.md C2, R8)."""
     if sig.subtask_type == "chain":
-        steps = normal_steps(sig._members())
+        steps = normal_steps(sig.members())
         return _as_applied(steps[0], result, new_id) if len(steps) == 1 else result
     if sig.subtask_type == "group":
         return _first_sent(result)

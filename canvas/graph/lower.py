@@ -91,7 +91,7 @@ class Lowering:
     def _chain(self, sig: Signature[Any], call: Call, live: bool) -> Span:
         options = {**sig.options, **call.options} if live else dict(sig.options)
         args = (*call.args, *sig.args) if call.args and not sig.immutable else tuple(sig.args)
-        steps = normal_steps(sig._members())
+        steps = normal_steps(sig.members())
         if not steps:
             raise CompositionError("empty chain: expected at least one step")
         last = {key: options.pop(key) for key in LAST_STEP if options.get(key) is not None}
@@ -164,7 +164,7 @@ class Lowering:
         options = {**sig.options, **_given(call.options)}
         group_id = sig.options.get("task_id") or call.options.get("task_id") or self.new_id()
         opened = self.open_group(group_id, options, call, live)
-        spans = [self.add_member(opened, index, member) for index, member in enumerate(flat_members(sig._members()))]
+        spans = [self.add_member(opened, index, member) for index, member in enumerate(flat_members(sig.members()))]
         fork = opened.fork
         return Span(fork, fork, [tail for span in spans for tail in span.tails])
 
@@ -275,7 +275,7 @@ class Lowering:
         """A chord's join and body; where the body ends."""
         key = join_key(group_id)
         chained = body.subtask_type == "chain"
-        units = len(normal_steps(body._members())) if chained else 1
+        units = len(normal_steps(body.members())) if chained else 1
         kept = _left_to_chain(body.options) if chained else {}
         join = Join(group_id, options, live, units, chained and units > 1, kept)
         self.graph.add_node(key, node=join)
@@ -331,7 +331,7 @@ def _has_errback(sig: Signature[Any], errback: Any) -> bool:
         return bool(sig.tasks) and all(_has_errback(member, errback) for member in sig.tasks)
     if isinstance(sig, chord):
         return _has_errback(sig._body_or_raise(), errback)
-    return sig.subtask_type == "chain" and bool(sig._members()) and _has_errback(sig._members()[-1], errback)
+    return sig.subtask_type == "chain" and bool(sig.members()) and _has_errback(sig.members()[-1], errback)
 
 
 def _link_each(sig: Signature[Any], callback: Any) -> None:

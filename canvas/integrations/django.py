@@ -9,15 +9,13 @@ import os
 from contextlib import suppress
 from functools import partial
 from logging import getLogger
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from canvas import signals
 from canvas.caller_warnings import warn_caller
+from canvas.config.config import Config
 from canvas.errors import FixupWarning
 from canvas.task.task import Task
-
-if TYPE_CHECKING:
-    from canvas.app.application import Canvas
 
 R = TypeVar("R")
 _log = getLogger("canvas")
@@ -41,7 +39,14 @@ def _on_commit(send: partial[Any]) -> None:
     transaction.on_commit(send)
 
 
-def fixup(app: "Canvas") -> "DjangoFixup | None":
+class Configured(Protocol):
+    """An app, as far as its settings go."""
+
+    @property
+    def conf(self) -> Config: ...
+
+
+def fixup(app: Configured) -> "DjangoFixup | None":
     """Django's fixup for an app; ``None``, with a warning, where Django is not installed."""
     try:
         import django  # noqa: F401
@@ -54,7 +59,7 @@ def fixup(app: "Canvas") -> "DjangoFixup | None":
 class DjangoFixup:
     """What one app does for Django."""
 
-    def __init__(self, app: "Canvas") -> None:
+    def __init__(self, app: Configured) -> None:
         self._app = app
         self._pid = os.getpid()
         self._uses = 0

@@ -40,7 +40,7 @@ class _chain(Signature[Any]):
     def tasks(self, value: Iterable[Any]) -> None:
         self.kwargs["tasks"] = list(value)
 
-    def _members(self) -> list[Signature[Any]]:
+    def members(self) -> list[Signature[Any]]:
         return self.tasks
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -361,11 +361,11 @@ def _ended(sig: Signature[Any], around: tuple[int, ...]) -> Signature[Any] | Non
         body = None if sig.body is None else _ended(sig.body, inside)
         return None if body is None else sig.with_fields(kwargs={**sig.kwargs, "body": body})
     if sig.subtask_type == "chain":
-        steps = normal_steps(sig._members())
+        steps = normal_steps(sig.members())
         last = _ended(steps[-1], inside) if steps else None
         return None if last is None else sig.with_fields(kwargs={**sig.kwargs, "tasks": [*steps[:-1], last]})
-    if sig.subtask_type == "group" and sig._members():
-        members = _all_ended(sig._members(), inside)
+    if sig.subtask_type == "group" and sig.members():
+        members = _all_ended(sig.members(), inside)
         return None if members is None else sig.with_fields(kwargs={**sig.kwargs, "tasks": members})
     if sig.subtask_type == "group":
         return Signature("celery.accumulate", ([],), {"index": 0}, immutable=True, app=sig._app)

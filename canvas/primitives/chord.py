@@ -76,7 +76,7 @@ class chord(Signature[Any]):
             self.tasks = group(self.tasks, app=self._app)
         return self.tasks
 
-    def _members(self) -> list[Signature[Any]]:
+    def members(self) -> list[Signature[Any]]:
         return [*self.header, self.body] if self.body is not None else list(self.header)
 
     @refusing_cycles
@@ -205,8 +205,8 @@ class chord(Signature[Any]):
     def __repr__(self) -> str:
         if self.body is None:
             return f"<chord without body: {self.tasks!r}>"
-        if self.body.subtask_type == "chain" and self.body._members():
-            first, *rest = self.body._members()
+        if self.body.subtask_type == "chain" and self.body.members():
+            first, *rest = self.body.members()
             tail = "".join(f" | {step!r}" for step in rest)
             return shorten_names(first.task, f"%({first.reprcall(self.tasks)}{tail})")
         return "%" + shorten_names(self.body.task, self.body.reprcall(self.tasks))
@@ -229,7 +229,7 @@ def header_members(header: Any) -> list[Signature[Any]]:
         header = maybe_signature(header)
     if isinstance(header, Signature):
         if header.subtask_type in ("group", "chain"):
-            return copied(header._members(), _same)
+            return copied(header.members(), _same)
         return [header]
     if not isinstance(header, Iterable):
         raise CompositionError(f"a chord's header takes signatures; got {header!r:.200}{advice(header)}")
@@ -271,9 +271,9 @@ def part_count(sig: Signature[Any]) -> int:
     """How many parts ``sig`` returns to the chord it is a header member of (SEMANTICS.md H10)."""
     kind = sig.subtask_type
     if kind == "group":
-        return sum(part_count(task) for task in sig._members())
+        return sum(part_count(task) for task in sig.members())
     if kind == "chain":
-        return next((n for n in map(part_count, reversed(sig._members())) if n), 0)
+        return next((n for n in map(part_count, reversed(sig.members())) if n), 0)
     if kind == "chord":
         return part_count(sig.kwargs["body"])
     return 1

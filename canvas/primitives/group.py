@@ -37,7 +37,7 @@ class group(Signature[list[Any]]):
     def tasks(self, value: Iterable[Any]) -> None:
         self.kwargs["tasks"] = list(value)
 
-    def _members(self) -> list[Signature[Any]]:
+    def members(self) -> list[Signature[Any]]:
         return self.tasks
 
     def __call__(self, *partial_args: Any, **options: Any) -> Any:
@@ -198,6 +198,6 @@ def flat_members(tasks: Iterable[Signature[Any]]) -> list[Signature[Any]]:
     for task in tasks:
         if isinstance(task, group):
             flat.extend(flat_members(task.tasks))
-        elif task.subtask_type != "chain" or task._members():
+        elif task.subtask_type != "chain" or task.members():
             flat.append(task)
     return flat

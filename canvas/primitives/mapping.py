@@ -31,7 +31,7 @@ class _Spread(Signature[list[Any]]):
             **options,
         )
 
-    def _members(self) -> list[Signature[Any]]:
+    def members(self) -> list[Signature[Any]]:
         return [self.kwargs["task"]]
 
     @property
@@ -82,7 +82,7 @@ class chunks(Signature[list[Any]]):
             **options,
         )
 
-    def _members(self) -> list[Signature[Any]]:
+    def members(self) -> list[Signature[Any]]:
         return [self.kwargs["task"]]
 
     def _adopt(self, kwargs: dict[str, Any], app: Any) -> dict[str, Any]:

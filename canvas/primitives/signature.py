@@ -172,7 +172,7 @@ class Signature(dict[str, Any], Generic[R]):
         if self._app is not None:
             return self._app
         try:
-            return next((app for member in self._members() if (app := member._given_app()) is not None), None)
+            return next((app for member in self.members() if (app := member._given_app()) is not None), None)
         except (RecursionError, CycleError) as exc:
             refused(exc, self)
 
@@ -387,7 +387,7 @@ class Signature(dict[str, Any], Generic[R]):
     def __ior__(self, other: Any) -> Any:
         return self.__or__(other)
 
-    def _members(self) -> list["Signature[Any]"]:
+    def members(self) -> list["Signature[Any]"]:
         """The signatures a composite is made of."""
         return []
 

@@ -5,13 +5,29 @@ signature by signature; plain keyword arguments are the same for all.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from canvas.primitives.signature import Signature
+from typing import Any, Protocol
 
 Stamps = dict[str, Any]
+
+
+class Stampable(Protocol):
+    """A signature, as far as its stamps go."""
+
+    @property
+    def options(self) -> dict[str, Any]: ...
+
+    @property
+    def subtask_type(self) -> str | None: ...
+
+    def set(self, **options: Any) -> Any: ...
+
+    def adopt_links(self, option: str) -> Sequence["Stampable"]: ...
+
+    def members(self) -> Sequence["Stampable"]: ...
+
+    def stamp(self, visitor: "StampingVisitor | None" = None, append_stamps: bool = False, **headers: Any) -> Any: ...
 
 
 class StampingVisitor(ABC):
@@ -60,33 +76,31 @@ class StampingVisitor(ABC):
         return {}
 
 
-def stamp_task(sig: "Signature[Any]", visitor: StampingVisitor | None, append: bool, given: Stamps) -> None:
+def stamp_task(sig: Stampable, visitor: StampingVisitor | None, append: bool, given: Stamps) -> None:
     """Stamp one signature and its links."""
     stamp_links(sig, visitor, append, given)
     seen = visitor.on_signature(sig, **given) if visitor is not None else None
     sig.set(**gathered(given, seen, sig.options, append))
 
 
-def stamp_chain(sig: "Signature[Any]", visitor: StampingVisitor | None, append: bool, given: Stamps) -> None:
+def stamp_chain(sig: Stampable, visitor: StampingVisitor | None, append: bool, given: Stamps) -> None:
     """Stamp a chain's steps, with the chain's own stamps."""
     stamps = _stamp_members(sig, visitor.on_chain_start if visitor is not None else None, visitor, append, given)
     if visitor is not None:
         visitor.on_chain_end(sig, **stamps)
 
 
-def stamp_group(sig: "Signature[Any]", visitor: StampingVisitor | None, append: bool, given: Stamps) -> None:
+def stamp_group(sig: Stampable, visitor: StampingVisitor | None, append: bool, given: Stamps) -> None:
     """Stamp a group's members, with the group's own stamps."""
     stamps = _stamp_members(sig, visitor.on_group_start if visitor is not None else None, visitor, append, given)
     if visitor is not None:
         visitor.on_group_end(sig, **stamps)
 
 
-def _stamp_members(
-    sig: "Signature[Any]", visit: Any, visitor: StampingVisitor | None, append: bool, given: Stamps
-) -> Stamps:
+def _stamp_members(sig: Stampable, visit: Any, visitor: StampingVisitor | None, append: bool, given: Stamps) -> Stamps:
     stamps = gathered(given, visit(sig, **given) if visit is not None else None, sig.options, append)
     stamp_links(sig, visitor, append and sig.subtask_type != "chain", stamps)
-    for member in sig._members():
+    for member in sig.members():
         member.stamp(visitor, append, **stamps)
     return stamps
 
@@ -106,7 +120,7 @@ def stamp_chord(sig: Any, visitor: StampingVisitor | None, append: bool, given: 
         sig.body.stamp(visitor, append, **stamps)
 
 
-def stamp_links(sig: "Signature[Any]", visitor: StampingVisitor | None, append: bool, given: Stamps) -> None:
+def stamp_links(sig: Stampable, visitor: StampingVisitor | None, append: bool, given: Stamps) -> None:
     """Stamp callbacks, then errbacks; each starts with what the one before was given (SEMANTICS.md P5)."""
     for option in ("link", "link_error"):
         linked = sig.adopt_links(option)

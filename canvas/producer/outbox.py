@@ -1,31 +1,76 @@
 """The effects of one task's end, gathered before any of them happens.
 
 Each method adds what one event in Celery's protocol means: a record (PROTOCOL.md §5.1), a chord part
-(SEMANTICS.md K3, K4), a set of messages. Nothing here does I/O.
+(SEMANTICS.md K3, K4), a set of messages. Nothing here does I/O, except that ``task_send_sent_event`` has
+each message announced.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from canvas.config.config import Config
 from canvas.model.compiled import Plan
 from canvas.model.message import Publish
 from canvas.model.record import Record
 from canvas.model.settlement import Deferral, Firing, Join, Part, Settlement, Store
 from canvas.model.workflow_run import Place
-from canvas.primitives.signature import Signature, maybe_signature
-from canvas.producer.message_builder import Ambient
+from canvas.primitives.signature import Signature
+from canvas.producer.message_builder import Ambient, Outgoing
+from canvas.producer.sender import Announcer
 from canvas.wire import typed_json
-from canvas.wire.signing import end_of, part_of
+from canvas.wire.signing import Signer, end_of, part_of
+from canvas.wire.typed_json import Again
 
-if TYPE_CHECKING:
-    from canvas.app.application import Canvas
+
+class Encoder(Protocol):
+    """Compiles a signature in wire form, and writes what it sends."""
+
+    def plan_wire(self, sig: Any, args: tuple[Any, ...], options: Mapping[str, Any]) -> Plan: ...
+
+    def encode(self, plan: Plan, ambient: Ambient | None = None) -> tuple[list[Outgoing], list[Join]]: ...
+
+
+class RecordEncoder(Protocol):
+    """Writes records and chord parts as the result backend keeps them."""
+
+    @property
+    def chord_lives(self) -> int: ...
+
+    @property
+    def chord_expires(self) -> int: ...
+
+    @property
+    def bodies(self) -> Again: ...
+
+    def store_of(self, record: Record, in_run: bool = False) -> Store: ...
+
+    def encode_part(self, task_id: str, state: str, result: Any) -> bytes: ...
+
+
+class OutboxParts(Protocol):
+    """The parts of an app that effects are made with."""
+
+    @property
+    def conf(self) -> Config: ...
+
+    @property
+    def sent_events(self) -> Announcer: ...
+
+    @property
+    def sender(self) -> Encoder: ...
+
+    @property
+    def backend(self) -> RecordEncoder: ...
+
+    @property
+    def signer(self) -> Signer: ...
 
 
 class Effects:
     """Records, parts, chord starts and messages, in the order they were added."""
 
-    def __init__(self, app: "Canvas") -> None:
-        self._app = app
+    def __init__(self, parts: OutboxParts) -> None:
+        self._parts = parts
         self.stores: list[Store] = []
         self.parts: list[Part] = []
         self.joins: list[Join] = []
@@ -36,15 +81,15 @@ class Effects:
 
     def record(self, record: Record, in_run: bool = False) -> None:
         """Keep and announce a state; ``in_run``: as long as the workflow's run that it is a part of."""
-        self.stores.append(self._app.backend.store_of(record, in_run))
+        self.stores.append(self._parts.backend.store_of(record, in_run))
 
     def part(self, membership: "Membership", state: str, result: Any, completer: "Completer") -> None:
         """Return a member's value to its chord."""
-        app = self._app
-        value = app.backend.encode_part(membership.task_id, state, result)
-        body = app.backend.bodies.raw(membership.chord)
+        records, signer = self._parts.backend, self._parts.signer
+        value = records.encode_part(membership.task_id, state, result)
+        body = records.bodies.raw(membership.chord)
         fire = typed_json.dumps({"body": body, "root_id": completer.root_id, "parent_id": completer.task_id})
-        group, signer = membership.group_id, app.signer
+        group = membership.group_id
         self.parts.append(
             Part(
                 group,
@@ -52,16 +97,16 @@ class Effects:
                 membership.index,
                 signer.seal(part_of(group), value),
                 signer.seal(end_of(group), fire),
-                app.backend.chord_lives,
+                records.chord_lives,
             )
         )
 
     def send(self, plan: Plan, ambient: Ambient, due: float | None = None) -> None:
         """Send a plan's messages, at unix time ``due`` where given; start its chords."""
-        outgoing, joins = self._app.sender.encode(plan, ambient)
+        outgoing, joins = self._parts.sender.encode(plan, ambient)
         self.joins.extend(joins)
-        if self._app.conf.task_send_sent_event:
-            self._app.sent_events.tell([out.message for out in outgoing])
+        if self._parts.conf.task_send_sent_event:
+            self._parts.sent_events.tell([out.message for out in outgoing])
         if due is None:
             self.publishes.extend(out.publish for out in outgoing)
         else:
@@ -79,12 +124,12 @@ class Effects:
 
     def firing(self, group_id: str, failed: bool = False) -> Firing:
         """All of them as the end of a chord."""
-        expires = self._app.backend.chord_expires
+        expires = self._parts.backend.chord_expires
         return Firing(group_id, self.publishes, self.joins, self.stores, self.parts, self.deferrals, failed, expires)
 
     def plan(self, sig: Any, args: tuple[Any, ...], options: Mapping[str, Any]) -> Plan:
         """Compile a signature in wire form."""
-        return self._app.sender.plan(maybe_signature(sig, self._app), args, {}, options)
+        return self._parts.sender.plan_wire(sig, args, options)
 
 
 class Membership:

@@ -1,22 +1,38 @@
 """Deleting what waits in a queue, and the locks of unique tasks with it."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Any, Protocol
 
-from canvas.drivers.base import Lease
+from canvas.drivers.base import Driver, Lease
 from canvas.errors import InvalidTaskError, WireError
 from canvas.model.ids import new_id
 from canvas.model.message import Delivery
 from canvas.model.settlement import Lock, Settlement
 from canvas.task.limits import lock_of
+from canvas.task.task import Task
 from canvas.wire import task_message as wire
-
-if TYPE_CHECKING:
-    from canvas.app.application import Canvas
+from canvas.wire.signing import Signer
 
 _AT_ONCE = 1000
 
 
-def purge(app: "Canvas", queue: str) -> int:
+class PurgeApp(Protocol):
+    """The parts of an app that deleting messages needs."""
+
+    @property
+    def driver(self) -> Driver: ...
+
+    @property
+    def tasks(self) -> Mapping[str, Task[Any]]: ...
+
+    @property
+    def accept_content(self) -> frozenset[str]: ...
+
+    @property
+    def signer(self) -> Signer: ...
+
+
+def purge(app: PurgeApp, queue: str) -> int:
     """Delete what waits in a queue; how many messages.
 
     Where tasks of the app are unique, each message is looked at: its lock goes with it, so that the next call is sent.
@@ -31,7 +47,7 @@ def purge(app: "Canvas", queue: str) -> int:
     return purged
 
 
-def _locks(app: "Canvas", delivery: Delivery) -> list[Lock]:
+def _locks(app: PurgeApp, delivery: Delivery) -> list[Lock]:
     try:
         message = wire.decode(delivery.payload, accept=app.accept_content, signer=app.signer)
     except (WireError, InvalidTaskError):

@@ -1,32 +1,32 @@
 """Send a signature: compile, encode, start its chords, publish, give the handle."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from math import ceil
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
+from canvas.config.config import Config
 from canvas.context import current_request
-from canvas.drivers.base import Delays
+from canvas.drivers.base import Delays, Driver
 from canvas.drivers.retry_policy import delays
 from canvas.errors import DuplicateTask, EncodeError, NoResultBackend
 from canvas.model.compiled import Dispatch, Pending, Plan
-from canvas.model.message import Publish
+from canvas.model.message import Message, Publish
 from canvas.model.settlement import Join, Lock
 from canvas.primitives.cycles import refuse_cycles
 from canvas.primitives.lazy_list import LazyList
-from canvas.primitives.signature import Signature
+from canvas.primitives.signature import Signature, maybe_signature
 from canvas.producer.embedded import embedded
-from canvas.producer.message_builder import Ambient, Outgoing
+from canvas.producer.message_builder import Ambient, Client, Outgoing
 from canvas.producer.options import CONNECTIONS, check_limits, check_options
+from canvas.producer.routing import Router
 from canvas.producer.task_plan import plan_task
-from canvas.result import AsyncResult
-from canvas.result.backend import NO_CHORD_BACKEND
+from canvas.result import AsyncResult, GroupResult
+from canvas.result.backend import NO_CHORD_BACKEND, Backend
 from canvas.task.limits import unique_key
 from canvas.task.option_names import warn_of_call_options
+from canvas.task.task import Task
 from canvas.telemetry import emit
-
-if TYPE_CHECKING:
-    from canvas.app.application import Canvas
 
 _IN_WORKFLOW = ("chain", "chord", "group_id")
 _FEW = 100
@@ -35,10 +35,66 @@ _GROUPS = ("group", "chord")
 _COMPOSITES = frozenset({"chain", "group", "chord"})
 
 
+class Announcer(Protocol):
+    """Announces that messages were sent."""
+
+    def tell(self, messages: Sequence[Message]) -> None: ...
+
+
+class SenderApp(Protocol):
+    """The parts of an app that sending needs. Some are made again when settings change."""
+
+    @property
+    def conf(self) -> Config: ...
+
+    @property
+    def tasks(self) -> Mapping[str, Task[Any]]: ...
+
+    @property
+    def driver(self) -> Driver: ...
+
+    @property
+    def backend(self) -> Backend: ...
+
+    @property
+    def router(self) -> Router: ...
+
+    @property
+    def client(self) -> Client: ...
+
+    @property
+    def sent_events(self) -> Announcer: ...
+
+    @property
+    def oid(self) -> str: ...
+
+    @property
+    def sends_itself(self) -> bool: ...
+
+    @property
+    def current_worker_task(self) -> Task[Any] | None: ...
+
+    @property
+    def AsyncResult(self) -> type[AsyncResult]: ...
+
+    @property
+    def GroupResult(self) -> type[GroupResult]: ...
+
+    def ambient(self) -> Ambient: ...
+
+    def new_id(self) -> str: ...
+
+    def now(self) -> datetime: ...
+
+    def send_task(
+        self, name: str, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> Any: ...
+
+
 class Sender:
     """The straight line from a signature to its queue, for one app."""
 
-    def __init__(self, app: "Canvas") -> None:
+    def __init__(self, app: SenderApp) -> None:
         self._app = app
 
     def send(self, sig: Signature[Any], plan: Plan, options: Mapping[str, Any]) -> Any:
@@ -186,6 +242,10 @@ class Sender:
             plan = plan_task(sig, args, kwargs, options, app.new_id)
         self._check(plan, typed)
         return plan
+
+    def plan_wire(self, sig: Any, args: tuple[Any, ...], options: Mapping[str, Any]) -> Plan:
+        """``plan`` of a signature in wire form."""
+        return self.plan(maybe_signature(sig, self._app), args, {}, options)
 
     def _check(self, plan: Plan, typed: bool) -> None:
         for dispatch in plan.dispatches:

@@ -4,27 +4,47 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from canvas.config.config import Config
 from canvas.context import current_app
 from canvas.drivers.base import Inbox
 from canvas.errors import DuplicateNodenameWarning
 from canvas.model.ids import new_id
 from canvas.model.revocation import id_entry, stamp_entries
+from canvas.producer.message_builder import Client
+from canvas.producer.purge import PurgeApp, purge
+from canvas.producer.routing import Router
 from canvas.wire import task_message as wire
-
-if TYPE_CHECKING:
-    from canvas.app.application import Canvas
-
 
 REVOKED_FOR = 86_400.0
 """Seconds that a revocation is kept."""
 
 
+class ControlledApp(Protocol):
+    """An app whose workers are asked."""
+
+    @property
+    def control(self) -> "Control": ...
+
+
+class ControlApp(PurgeApp, ControlledApp, Protocol):
+    """The parts of an app that remote control needs."""
+
+    @property
+    def conf(self) -> Config: ...
+
+    @property
+    def client(self) -> Client: ...
+
+    @property
+    def router(self) -> Router: ...
+
+
 class Control:
     """``app.control``: broadcasts commands that workers of canvas and of Celery understand."""
 
-    def __init__(self, app: "Canvas") -> None:
+    def __init__(self, app: ControlApp) -> None:
         self._app = app
 
     def revoke(
@@ -143,7 +163,7 @@ class Control:
         timeout: float = 1.0,
         callback: Callable[[dict[str, Any]], Any] | None = None,
         connection: Any = None,
-        app: "Canvas | None" = None,
+        app: ControlledApp | None = None,
         limit: int | None = None,
         pattern: str | None = None,
         matcher: str | None = None,
@@ -239,9 +259,6 @@ class Control:
 
     def purge(self, connection: Any = None) -> int:
         """Delete what waits in the app's queues; how many messages."""
-        # Few programs purge.
-        from canvas.producer.purge import purge
-
         return sum(purge(self._app, queue.name) for queue in self._app.router.consumed())
 
     discard_all = purge
@@ -280,7 +297,7 @@ def warn_of_duplicates(answers: list[dict[str, Any]]) -> None:
 class Inspect:
     """Questions to workers; each answers ``{node: answer}``, or ``None`` when no worker answers."""
 
-    app: "Canvas | None" = None
+    app: ControlledApp | None = None
 
     def __init__(
         self,
@@ -288,7 +305,7 @@ class Inspect:
         timeout: float = 1.0,
         callback: Callable[[dict[str, Any]], Any] | None = None,
         connection: Any = None,
-        app: "Canvas | None" = None,
+        app: ControlledApp | None = None,
         limit: int | None = None,
         pattern: str | None = None,
         matcher: str | None = None,

@@ -5,26 +5,43 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from canvas.config.config import Config
+from canvas.drivers.base import Driver
 from canvas.errors import BrokerError, WireError
 from canvas.model.ids import new_tag
 from canvas.model.message import Message
+from canvas.producer.message_builder import Client
+from canvas.remote.control import Control
 from canvas.telemetry import emit
 from canvas.wire import task_message as wire
-
-if TYPE_CHECKING:
-    from canvas.app.application import Canvas
 
 Event = dict[str, Any]
 TASKS_TOGETHER = "task.multi"
 """The routing key of a list of task events."""
 
 
+class EventApp(Protocol):
+    """The parts of an app that sending and reading events needs."""
+
+    @property
+    def conf(self) -> Config: ...
+
+    @property
+    def driver(self) -> Driver: ...
+
+    @property
+    def client(self) -> Client: ...
+
+    @property
+    def control(self) -> Control: ...
+
+
 class EventSource:
     """Makes the events of one process, and the envelopes they travel in."""
 
-    def __init__(self, app: "Canvas", hostname: Callable[[], str], forward: Callable[[], int]) -> None:
+    def __init__(self, app: EventApp, hostname: Callable[[], str], forward: Callable[[], int]) -> None:
         """``forward`` advances a logical clock; each event carries a time of it."""
         self._app = app
         self._hostname = hostname
@@ -55,7 +72,7 @@ class EventSource:
 class SentEvents:
     """The ``task-sent`` events of a process: a client, or a worker that sends what follows a task, or its retry."""
 
-    def __init__(self, app: "Canvas") -> None:
+    def __init__(self, app: EventApp) -> None:
         self._source = EventSource(app, app.client.origin, partial(next, count(1)))
 
     def tell(self, messages: Sequence[Message]) -> None:
@@ -96,7 +113,7 @@ def described(message: Message) -> Event:
 class Events:
     """``app.events``: listen to what workers and clients tell."""
 
-    def __init__(self, app: "Canvas") -> None:
+    def __init__(self, app: EventApp) -> None:
         self._app = app
 
     def capture(self, limit: int | None = None, timeout: float | None = None, wakeup: bool = True) -> Iterator[Event]:

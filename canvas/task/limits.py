@@ -1,19 +1,35 @@
 """How often a task may run, how many at once, and which calls of it are one: read from a task's attributes."""
 
 import hashlib
+import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from canvas.errors import ConfigurationError
 from canvas.model.message import Message
 from canvas.model.settlement import Lock
 from canvas.wire import typed_json
 
-if TYPE_CHECKING:
-    from canvas.task.task import Task
-
 Chooser = Iterable[str] | Callable[..., Any] | None
 """Names of arguments, or a function of the call's arguments, whose values tell calls apart; ``None``: see there."""
+
+
+class Limited(Protocol):
+    """A task, as far as its limits go. Each attribute is described at ``Task``."""
+
+    name: str
+    rate_limit: Any
+    rate_limit_scope: str
+    unique_for: float | None
+    unique_key: Chooser
+    unique_until: str
+    unique_conflict: str
+    concurrency_limit: int | None
+    concurrency_key: Chooser
+
+    @property
+    def call_signature(self) -> inspect.Signature: ...
+
 
 _PER = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -33,7 +49,7 @@ def interval(rate: Any) -> float:
     return 1.0 / often if often else 0.0
 
 
-def unique_key(task: "Task[Any]", args: Any, kwargs: Mapping[str, Any]) -> str:
+def unique_key(task: Limited, args: Any, kwargs: Mapping[str, Any]) -> str:
     """What a unique task's calls have in common when they are one; by default all arguments.
 
     Raises TypeError when the arguments don't fit the task, EncodeError when the chosen ones are no JSON.
@@ -41,7 +57,7 @@ def unique_key(task: "Task[Any]", args: Any, kwargs: Mapping[str, Any]) -> str:
     return _key(task, task.unique_key, args, kwargs, everything=True)
 
 
-def lock_of(task: "Task[Any]", message: Message) -> Lock | None:
+def lock_of(task: Limited, message: Message) -> Lock | None:
     """The lock that was taken when a unique task's call was sent; ``None`` of arguments of which none can have been."""
     try:
         return Lock(unique_key(task, message.args, message.kwargs), message.id)
@@ -49,7 +65,7 @@ def lock_of(task: "Task[Any]", message: Message) -> Lock | None:
         return None
 
 
-def concurrency_key(task: "Task[Any]", args: Any, kwargs: Mapping[str, Any]) -> str:
+def concurrency_key(task: Limited, args: Any, kwargs: Mapping[str, Any]) -> str:
     """What calls have in common that share ``concurrency_limit`` places; by default nothing but the task.
 
     Raises as ``unique_key``.
@@ -57,7 +73,7 @@ def concurrency_key(task: "Task[Any]", args: Any, kwargs: Mapping[str, Any]) -> 
     return _key(task, task.concurrency_key, args, kwargs, everything=False)
 
 
-def _key(task: "Task[Any]", chosen: Chooser, args: Any, kwargs: Mapping[str, Any], everything: bool) -> str:
+def _key(task: Limited, chosen: Chooser, args: Any, kwargs: Mapping[str, Any], everything: bool) -> str:
     if chosen is None and not everything:
         return task.name
     if callable(chosen):
@@ -73,7 +89,7 @@ def _key(task: "Task[Any]", chosen: Chooser, args: Any, kwargs: Mapping[str, Any
     return f"{task.name}:{hashlib.sha256(written).hexdigest()[:32]}"
 
 
-def check_turns(task: "Task[Any]") -> None:
+def check_turns(task: Limited) -> None:
     """Raise ConfigurationError for attributes that cannot be."""
     try:
         interval(task.rate_limit)
@@ -90,13 +106,13 @@ def check_turns(task: "Task[Any]") -> None:
         _check_chooser(task, name)
 
 
-def _one_of(task: "Task[Any]", name: str, choices: tuple[str, ...]) -> None:
+def _one_of(task: Limited, name: str, choices: tuple[str, ...]) -> None:
     value = getattr(task, name)
     if value not in choices:
         raise ConfigurationError(f"{task.name}: {name}: expected one of {', '.join(choices)}; got {value!r}")
 
 
-def _check_chooser(task: "Task[Any]", name: str) -> None:
+def _check_chooser(task: Limited, name: str) -> None:
     chosen = getattr(task, name)
     if chosen is None or callable(chosen):
         return

@@ -18,7 +18,7 @@ def replacement(app: Any, request: Request, given: Signature[Any]) -> Signature[
     """
     if "chord" in given.options:
         raise ConfigurationError(f"a signature that replaces a task must not be part of a chord itself; got {given!r}")
-    if given.subtask_type == "chain" and not given._members():
+    if given.subtask_type == "chain" and not given.members():
         raise ConfigurationError("Cannot replace with an empty chain: expected at least one step")
     sig = collected(app, given.clone())
     _stamped(sig, request)
@@ -37,7 +37,7 @@ def replacement(app: Any, request: Request, given: Signature[Any]) -> Signature[
     }
     sig.set(replaced_task_nesting=nesting, **{key: value for key, value in place.items() if value is not None})
     if sig.subtask_type == "chain":
-        for step in sig._members():
+        for step in sig.members():
             step.set(replaced_task_nesting=nesting)
     for following in reversed(request.chain or ()):
         sig = sig | maybe_signature(following, app).clone().set(replaced_task_nesting=nesting)
@@ -65,5 +65,5 @@ def _stamped(sig: Signature[Any], request: Request) -> None:
 def tasks_of(sig: Signature[Any]) -> list[Signature[Any]]:
     """The plain tasks that a signature is composed of."""
     if sig.subtask_type in ("chain", "group", "chord"):
-        return [task for member in sig._members() for task in tasks_of(member)]
+        return [task for member in sig.members() for task in tasks_of(member)]
     return [sig]

@@ -1,17 +1,26 @@
 """Attributes of tasks that are read before their task is bound to an app."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from canvas.context import current_app, has_current_app
 
-if TYPE_CHECKING:
-    from canvas.task.task import Task
+
+class Binder(Protocol):
+    """An app that gives its tasks the values of settings."""
+
+    def bind_task(self, task: Any) -> Any: ...
+
+
+class Registered(Protocol):
+    """A task that may belong to an app."""
+
+    app: Binder | None
 
 
 class CurrentApp:
     """The app of a task that is not registered: the current one, ``None`` where there is none."""
 
-    def __get__(self, task: "Task[Any] | None", owner: type | None = None) -> Any:
+    def __get__(self, task: Registered | None, owner: type | None = None) -> Any:
         return current_app() if has_current_app() else None
 
 
@@ -19,7 +28,7 @@ class _FromSettings:
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
 
-    def __get__(self, task: "Task[Any] | None", owner: type | None = None) -> Any:
+    def __get__(self, task: Registered | None, owner: type | None = None) -> Any:
         if task is None or task.app is None:
             return None
         task.app.bind_task(task)

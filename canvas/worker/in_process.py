@@ -53,7 +53,7 @@ def run_here(app: Canvas, about: dict[str, Any], nodes: list[RunNode]) -> "RunHe
 
 def resume_here(stored: Run, force: bool) -> bool:
     """Resume a run that ``task_store_eager_result`` has stored, and store it again."""
-    here = InProcess(stored.app)
+    here = InProcess(stored.app)  # type: ignore[arg-type] # the app itself, which workflows know by its parts
     here.load(stored)
     run = RunHere.find(here.app, stored.id)
     run.here = here

@@ -255,7 +255,7 @@ class Workflow:
         if not isinstance(sig, Signature):
             raise CompositionError(f"{name}: expected a signature, such as task.s(…); got {sig!r:.100}{advice(sig)}")
         refuse_cycles(sig)
-        if sig.subtask_type == "chain" and not sig._members():
+        if sig.subtask_type == "chain" and not sig.members():
             raise CompositionError(f"{name}: an empty chain has no result; expected at least one step")
 
     def _check_arguments(self, name: str, sig: Signature[Any], before: int = 0) -> None:

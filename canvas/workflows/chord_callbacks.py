@@ -1,6 +1,6 @@
 """The end of a chord of a workflow's run: what its last part says, and the next step of the run."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from canvas.errors import DecodeError, RunLost
 from canvas.model.settlement import Firing, Ready, Verdict
@@ -9,10 +9,8 @@ from canvas.telemetry import emit
 from canvas.wire import typed_json
 from canvas.wire.signing import end_of, part_of
 from canvas.workflows.engine import Advance, end_lost
+from canvas.workflows.services import WorkflowServices
 from canvas.workflows.store import Runs
-
-if TYPE_CHECKING:
-    from canvas.app.application import Canvas
 
 
 class Part:
@@ -26,7 +24,7 @@ class Part:
         self.result = result
 
 
-def told_of(app: "Canvas", ready: Ready) -> dict[str, Any]:
+def told_of(app: WorkflowServices, ready: Ready) -> dict[str, Any]:
     """What the last part said of the chord's end. Raises DecodeError for what no worker wrote."""
     told = typed_json.loads(app.signer.open(end_of(ready.group_id), ready.fire))
     if isinstance(told, dict):
@@ -37,13 +35,13 @@ def told_of(app: "Canvas", ready: Ready) -> dict[str, Any]:
     raise DecodeError(f"the end of chord {ready.group_id}: expected its body; got {told!r:.100}")
 
 
-def parts_of(app: "Canvas", ready: Ready) -> list[Part]:
+def parts_of(app: WorkflowServices, ready: Ready) -> list[Part]:
     """What the members came to. Raises DecodeError."""
     backend, place = app.backend, part_of(ready.group_id)
     return [Part(*backend.decode_part(app.signer.open(place, value))) for value in ready.parts]
 
 
-def join_end(app: "Canvas", runs: Runs, effects: Effects, ready: Ready, told: dict[str, Any]) -> Firing:
+def join_end(app: WorkflowServices, runs: Runs, effects: Effects, ready: Ready, told: dict[str, Any]) -> Firing:
     """The next step of a workflow's run; its failure where what it needs is gone."""
     run, attempt = told["run"]
     advance = Advance(app, runs, effects, run, attempt, told["parent_id"])
@@ -67,7 +65,7 @@ def state_gone(ready: Ready) -> str:
     )
 
 
-def go_on_here(app: "Canvas", runs: Runs, verdicts: list[Verdict]) -> None:
+def go_on_here(app: WorkflowServices, runs: Runs, verdicts: list[Verdict]) -> None:
     """Take the next steps of runs that became ready with what this client has just settled, instead of leaving them to
     a worker's next look. Whichever of both is first takes a step; the other finds nothing to do."""
     ready = [one for verdict in verdicts for one in verdict.ready]

@@ -6,7 +6,7 @@ is left to a chord of one part, which is ready at once.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from canvas.errors import CanvasError, CompositionError, RunLost, UpstreamFailed, WorkflowFailed
 from canvas.model import states
@@ -41,10 +41,8 @@ from canvas.wire import typed_json
 from canvas.wire.signing import end_of, part_of
 from canvas.workflows.earlier_attempts import Earlier, digest_of
 from canvas.workflows.lifetimes import outlines
+from canvas.workflows.services import WorkflowServices
 from canvas.workflows.store import Runs, words_about
-
-if TYPE_CHECKING:
-    from canvas.app.application import Canvas
 
 AT_ONCE = 500
 """Nodes or items that one settlement starts at most."""
@@ -54,7 +52,9 @@ _FAILED = frozenset({states.FAILURE, states.REVOKED})
 class Advance:
     """One settlement's way through one attempt of a run."""
 
-    def __init__(self, app: "Canvas", runs: Runs, effects: Effects, run: str, attempt: int, parent: str | None) -> None:
+    def __init__(
+        self, app: WorkflowServices, runs: Runs, effects: Effects, run: str, attempt: int, parent: str | None
+    ) -> None:
         """``parent``: the id of the task whose end this is."""
         self._app = app
         self._runs = runs
@@ -381,7 +381,7 @@ def _by_policy(node: RunNode, state: str, value: Any) -> tuple[str, Any]:
 
 
 def _plan_of_task(
-    app: "Canvas", sig: dict[str, Any], args: tuple[Any, ...], options: dict[str, Any], stamp: str
+    app: WorkflowServices, sig: dict[str, Any], args: tuple[Any, ...], options: dict[str, Any], stamp: str
 ) -> Plan:
     """A lone task's plan, without the way through a signature. Raises TypeError for arguments that don't fit."""
     given = tuple(sig["args"]) if sig["immutable"] else (*args, *sig["args"])
@@ -393,7 +393,7 @@ def _plan_of_task(
     return Plan([Dispatch(sig["task"], given, sig["kwargs"], merged)])
 
 
-def advance_all(app: "Canvas", runs: Runs, effects: Effects, parent: str | None) -> None:
+def advance_all(app: WorkflowServices, runs: Runs, effects: Effects, parent: str | None) -> None:
     """Set going what follows every place of a run that ``effects`` say has ended."""
     while effects.ends:
         place, state, value = effects.ends.pop()

@@ -1,20 +1,18 @@
 """What belongs to a run, and how long it is kept after its end."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from canvas.errors import BrokerError, RunLost
 from canvas.model import states
 from canvas.model.workflow_run import Place, RunNode, items_id, outline_id, task_id_of
+from canvas.workflows.services import WorkflowServices
 from canvas.workflows.store import Runs
-
-if TYPE_CHECKING:
-    from canvas.app.application import Canvas
 
 _AT_ONCE = 1_000
 
 
-def retire(app: "Canvas", runs: Runs) -> int:
+def retire(app: WorkflowServices, runs: Runs) -> int:
     """Have the runs expire that have ended in this process, each with its records; how many. Raises BrokerError.
 
     Where a worker dies first, its last runs are kept for as long as one that goes on.
@@ -34,13 +32,13 @@ def retire(app: "Canvas", runs: Runs) -> int:
     return count
 
 
-def _has_ended(app: "Canvas", runs: Runs, run: str, attempt: int) -> bool:
+def _has_ended(app: WorkflowServices, runs: Runs, run: str, attempt: int) -> bool:
     """Whether the end of an attempt is stored: the settlement that stores it may be late, or another worker's."""
     (record,) = runs.persist(lambda: app.backend.get_records([run]))
     return record is not None and record.status in states.READY_STATES and record.extra.get("attempt") == attempt
 
 
-def _expire(app: "Canvas", runs: Runs, run: str, attempt: int) -> bool:
+def _expire(app: WorkflowServices, runs: Runs, run: str, attempt: int) -> bool:
     """Have a run expire with its records, unless it is resumed; whether it was. Raises RunLost."""
     about, latest = runs.about(run)
     if latest != attempt:
@@ -54,7 +52,7 @@ def _expire(app: "Canvas", runs: Runs, run: str, attempt: int) -> bool:
     return False
 
 
-def record_ids(app: "Canvas", runs: Runs, run: str, attempt: int, nodes: Sequence[RunNode]) -> list[str]:
+def record_ids(app: WorkflowServices, runs: Runs, run: str, attempt: int, nodes: Sequence[RunNode]) -> list[str]:
     """The ids of all records that may belong to a run, up to its ``attempt``."""
     places = [Place(run, before, number) for number in range(len(nodes)) for before in range(attempt + 1)]
     maps = [place for place in places if nodes[place.node].kind == "map"]
@@ -65,7 +63,7 @@ def record_ids(app: "Canvas", runs: Runs, run: str, attempt: int, nodes: Sequenc
     return ids
 
 
-def outlines(app: "Canvas", runs: Runs, maps: Sequence[Place]) -> list[tuple[int, str] | None]:
+def outlines(app: WorkflowServices, runs: Runs, maps: Sequence[Place]) -> list[tuple[int, str] | None]:
     """How many items each map has, and the digest of what they are; ``None`` for one that has not begun."""
     if not maps:
         return []

@@ -1,18 +1,39 @@
 """A workflow as a plain ``networkx.DiGraph``, and back."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any, Protocol
 
 from canvas.errors import CompositionError
 from canvas.graph.run_nodes import signature_graph, sorted_names
+from canvas.model.workflow_definition import Entry
 from canvas.model.workflow_run import Bind, bound
 from canvas.primitives.signature import Signature, maybe_signature
 from canvas.workflows.references import Node, Reference
 
-if TYPE_CHECKING:
-    from canvas.workflows.builder import Workflow
+
+class Graphed(Protocol):
+    """A workflow that is written as a graph, or takes the nodes of one."""
+
+    entries: list[Entry]
+
+    @property
+    def app(self) -> Any: ...
+
+    def add(
+        self,
+        sig: Signature[Any],
+        *,
+        name: str | None = None,
+        after: Reference | Iterable[Reference] = (),
+        on_failure: str = "fail",
+        default: Any = None,
+        compensate: Signature[Any] | None = None,
+    ) -> Node: ...
+
+    def __getitem__(self, name: str) -> Node: ...
 
 
-def to_graph(flow: "Workflow") -> Any:
+def to_graph(flow: Graphed) -> Any:
     """Nodes by name, each with its ``signature`` and, where they differ from ``add``'s, ``on_failure``, ``default``,
     ``compensate``. An edge has ``binds``, a list of where in the signature the parent's result stands and which part of
     it; ``order`` when it is only an order.
@@ -28,7 +49,7 @@ def to_graph(flow: "Workflow") -> Any:
     return signature_graph(flow.entries, lambda sig: maybe_signature(sig, flow.app))
 
 
-def from_graph(flow: "Workflow", graph: Any) -> None:
+def from_graph(flow: Graphed, graph: Any) -> None:
     """Add to ``flow`` a graph whose nodes carry a ``signature``.
 
     Results of parents become positional arguments, in the order of the edges and before the signature's own, unless

@@ -1,15 +1,21 @@
 """Handles of a workflow's nodes, and finding them in signatures."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import Any, NoReturn, Protocol, Self
 
 from canvas.errors import EncodeError
-
-if TYPE_CHECKING:
-    from canvas.workflows.builder import Workflow
+from canvas.model.workflow_definition import Entry
 
 Path = tuple[Any, ...]
 Found = Callable[[Path, "Reference"], None]
+
+
+class Composition(Protocol):
+    """The workflow that a node belongs to."""
+
+    name: str
+
+    def entry(self, number: int) -> Entry: ...
 
 
 class Reference:
@@ -17,7 +23,7 @@ class Reference:
 
     __slots__ = ("flow", "number", "pick")
 
-    def __init__(self, flow: "Workflow", number: int, pick: Path = ()) -> None:
+    def __init__(self, flow: Composition, number: int, pick: Path = ()) -> None:
         self.flow = flow
         self.number = number
         self.pick = pick
@@ -99,7 +105,7 @@ class Branch(Node):
 
     __slots__ = ("arms",)
 
-    def __init__(self, flow: "Workflow", number: int, arms: Mapping[Any, Node]) -> None:
+    def __init__(self, flow: Composition, number: int, arms: Mapping[Any, Node]) -> None:
         super().__init__(flow, number)
         self.arms = arms
 

@@ -7,13 +7,14 @@ import asyncio
 from collections.abc import AsyncIterator, Collection, Generator
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import Any, NoReturn, Protocol, Self
 
 from canvas.config.config import imported
 from canvas.errors import CompositionError, InvalidTaskError, RunLost, TaskRevokedError, TimeoutError, WorkflowFailed
 from canvas.model import states
 from canvas.model.record import Record
 from canvas.model.settlement import Join
+from canvas.model.workflow_definition import Entry
 from canvas.model.workflow_run import SKIPPED, STAMP, Place, RunNode, stamp_of, stamp_options, task_id_of
 from canvas.producer.message_builder import Ambient
 from canvas.producer.outbox import Effects
@@ -24,18 +25,25 @@ from canvas.workflows.chord_callbacks import go_on_here
 from canvas.workflows.earlier_attempts import FRESH
 from canvas.workflows.engine import Advance
 from canvas.workflows.lifetimes import record_ids
+from canvas.workflows.services import WorkflowServices
 from canvas.workflows.status import NodeStatus, RunStatus, ancestors, node_state, run_status
 from canvas.workflows.store import words_about
-
-if TYPE_CHECKING:
-    from canvas.app.application import Canvas
-    from canvas.workflows.builder import Workflow
 
 TARGETS = ("canvas", "celery")
 
 
+class Definition(Protocol):
+    """A workflow as it was composed."""
+
+    name: str
+    entries: list[Entry]
+
+    @property
+    def app(self) -> WorkflowServices: ...
+
+
 def start(
-    flow: "Workflow",
+    flow: Definition,
     *,
     expires: Any = None,
     timeout: float | None = None,
@@ -51,7 +59,7 @@ def start(
     """
     from canvas.graph.run_nodes import run_nodes
 
-    app: Canvas = flow.app
+    app = flow.app
     nodes = run_nodes(flow.entries)
     if target not in TARGETS:
         raise CompositionError(f"target: expected one of {', '.join(TARGETS)}; got {target!r:.100}")
@@ -65,7 +73,7 @@ def start(
     return _run(app, about, nodes, app.conf.task_always_eager if in_process is None else in_process)
 
 
-def _run(app: "Canvas", about: dict[str, Any], nodes: list[RunNode], in_process: bool) -> "Run":
+def _run(app: WorkflowServices, about: dict[str, Any], nodes: list[RunNode], in_process: bool) -> "Run":
     """A new run of these nodes."""
     return _run_here("run_here", app, about, nodes) if in_process else Run.begin(app, about, nodes)
 
@@ -75,12 +83,12 @@ def _run_here(function: str, *args: Any) -> Any:
     return imported(f"canvas.worker.in_process:{function}")(*args)
 
 
-async def astart(flow: "Workflow", **options: Any) -> "Run":
+async def astart(flow: Definition, **options: Any) -> "Run":
     """``start``, without blocking the event loop."""
     return await asyncio.to_thread(lambda: start(flow, **options))
 
 
-def _expire(app: "Canvas", nodes: list[RunNode], expires: Any) -> str:
+def _expire(app: WorkflowServices, nodes: list[RunNode], expires: Any) -> str:
     """Let nodes that say nothing else expire then; the time as text."""
     if isinstance(expires, int | float) and not isinstance(expires, bool):
         expires = app.now() + timedelta(seconds=expires)
@@ -108,7 +116,9 @@ def _lasting(nodes: list[RunNode], expired: str | None) -> list[RunNode]:
 class Run:
     """One run; ``app.workflow(id)`` finds it from anywhere."""
 
-    def __init__(self, app: "Canvas", run: str, about: dict[str, Any], attempt: int, nodes: list[RunNode]) -> None:
+    def __init__(
+        self, app: WorkflowServices, run: str, about: dict[str, Any], attempt: int, nodes: list[RunNode]
+    ) -> None:
         """``nodes``: those of the first attempt."""
         self.app = app
         self.id = run
@@ -118,7 +128,7 @@ class Run:
         self._numbers = {node.name: number for number, node in enumerate(nodes) if not node.hidden}
 
     @classmethod
-    def begin(cls, app: "Canvas", about: dict[str, Any], nodes: list[RunNode]) -> Self:
+    def begin(cls, app: WorkflowServices, about: dict[str, Any], nodes: list[RunNode]) -> Self:
         """A new run of these nodes, its first messages sent."""
         run = cls(app, app.new_id(), about, 0, nodes)
         effects = run._beginning(nodes, {})
@@ -127,7 +137,7 @@ class Run:
         return run
 
     @classmethod
-    def find(cls, app: "Canvas", run: str) -> Self:
+    def find(cls, app: WorkflowServices, run: str) -> Self:
         """The run of that id. Raises RunLost."""
         try:
             about, attempt = app.runs.about(run)
@@ -484,7 +494,7 @@ class Run:
         effects.joins += [Join(barrier.group_id, barrier.size, expires) for barrier in embedding.barriers]
 
 
-def end_overdue(app: "Canvas", run: str, attempt: int) -> str:
+def end_overdue(app: WorkflowServices, run: str, attempt: int) -> str:
     """Cancel an attempt whose time is over; says what became of it."""
     try:
         found = Run.find(app, run)

@@ -60,7 +60,7 @@ def test_clones_share_nothing():
         before = json.dumps(sig)
         twin = sig.clone()
         assert twin == sig
-        for member in twin._members() or [twin]:
+        for member in twin.members() or [twin]:
             member.set(queue="changed").link(s("tsum"))
         assert json.dumps(sig) == before
 

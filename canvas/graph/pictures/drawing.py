@@ -37,7 +37,7 @@ def draw_signature(sig: Signature[Any], form: str) -> str:
     """A task, chain, group or chord as it is compiled. Raises CompositionError."""
     writer = _writer(form)
     sig = sig.group() if isinstance(sig, chunks) else sig
-    if sig.subtask_type in ("chain", "group") and not sig._members():
+    if sig.subtask_type in ("chain", "group") and not sig.members():
         return writer(Picture([Box(f"empty {sig.subtask_type}")]))
     numbers = count()
     return writer(_of_steps(graph_of(sig, lambda: f"step{next(numbers)}")))

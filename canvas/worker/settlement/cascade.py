@@ -35,13 +35,13 @@ def abandon(effects: Effects, sig: Signature[Any], ending: Ending) -> None:
     """End one signature: a task itself, a chain's last step, a group's members, a chord's body."""
     kind = sig.subtask_type
     if kind == "group":
-        for member in sig._members():
+        for member in sig.members():
             abandon(effects, member, ending)
     elif kind == "chord":
         if sig.kwargs.get("body") is not None:
             abandon(effects, _in_run(sig.kwargs["body"], sig), ending)
     elif kind == "chain":
-        steps = normal_steps(sig._members(), unroll=False)
+        steps = normal_steps(sig.members(), unroll=False)
         for step in steps[:-1]:
             abandon(effects, step, ending)
         if steps:

@@ -1,0 +1,53 @@
+"""The parts of an app that workflows and their runs are made with."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Protocol
+
+from canvas.config.config import Config
+from canvas.drivers.base import Driver
+from canvas.primitives.signature import Signature
+from canvas.producer.sender import Sender
+from canvas.remote.control import Control
+from canvas.result import AsyncResult
+from canvas.result.backend import Backend
+from canvas.task.task import Task
+from canvas.wire.signing import Signer
+from canvas.workflows.store import Runs
+
+
+class WorkflowServices(Protocol):
+    """What runs are started, continued and read with. Some parts are made again when settings change."""
+
+    @property
+    def conf(self) -> Config: ...
+
+    @property
+    def tasks(self) -> Mapping[str, Task[Any]]: ...
+
+    @property
+    def driver(self) -> Driver: ...
+
+    @property
+    def backend(self) -> Backend: ...
+
+    @property
+    def runs(self) -> Runs: ...
+
+    @property
+    def sender(self) -> Sender: ...
+
+    @property
+    def signer(self) -> Signer: ...
+
+    @property
+    def control(self) -> Control: ...
+
+    @property
+    def AsyncResult(self) -> type[AsyncResult]: ...
+
+    def signature(self, *args: Any, **kwargs: Any) -> Signature[Any]: ...
+
+    def new_id(self) -> str: ...
+
+    def now(self) -> datetime: ...
