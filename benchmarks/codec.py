@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from benchmarks.arena import machine
 from canvas import Canvas
-from canvas.model.compiled import Dispatch
+from canvas.model.compiled import TaskCall
 from canvas.wire import task_message as wire
 
 CALLS = {
@@ -31,7 +31,7 @@ def ours(protocol: int, serializer: str, args: list[Any], kwargs: dict[str, Any]
     """canvas: encode, decode."""
     app = Canvas("bench", broker="memory://")
     app.conf.task_protocol = protocol
-    dispatch = Dispatch("bench.noop", tuple(args), kwargs, {"task_id": str(uuid4()), "serializer": serializer})
+    dispatch = TaskCall("bench.noop", tuple(args), kwargs, {"task_id": str(uuid4()), "serializer": serializer})
 
     def encode() -> bytes:
         return app.client.outgoing(dispatch, app.ambient()).publish.payload

@@ -26,7 +26,7 @@ from canvas.model.compiled import Plan
 from canvas.model.ids import new_id
 from canvas.primitives.cycles import too_deep
 from canvas.primitives.signature import Signature, maybe_signature, signature
-from canvas.producer.message_builder import Ambient, Client
+from canvas.producer.message_builder import Lineage, MessageBuilder
 from canvas.producer.routing import Router, router_of
 from canvas.producer.sender import Sender
 from canvas.result.backend import Backend
@@ -36,7 +36,7 @@ from canvas.task.option_names import warn_of_task_options
 from canvas.task.pydantic_models import Models
 from canvas.telemetry import emit
 from canvas.wire.signing import Signer, signer
-from canvas.workflows.store import Runs, at_once, run_lifetimes
+from canvas.workflows.store import RunStore, call_once, run_lifetimes
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -67,7 +67,7 @@ _MADE_FROM = {
     "result_serializer": ("backend",),
     "task_message_max_depth": ("backend",),
     "task_serializer": ("runs",),
-    "workflow_expires": ("runs",),
+    "workflow_run_expires": ("runs",),
     "message_signing_keys": ("signer", "client", "runs"),
     "message_signature_required": ("signer", "client", "runs"),
 }
@@ -153,7 +153,7 @@ class Canvas:
         if set_as_current:
             set_current_app(self)
         builtins.register(self)
-        shared_tasks.adopt(self)
+        shared_tasks.bind_app(self)
         self.on_init()
 
     @staticmethod
@@ -270,7 +270,7 @@ class Canvas:
 
         def make(function: Callable[..., Any]) -> task_module.Task[Any]:
             if share:
-                shared_tasks.remember(function, options)
+                shared_tasks.define(function, options)
             return self.define_task(function, **options)
 
         if len(args) == 1 and callable(args[0]):
@@ -456,8 +456,8 @@ class Canvas:
         return router
 
     @cached_property
-    def client(self) -> Client:
-        return Client(self.conf, self.router, self._exec_options, self)
+    def client(self) -> MessageBuilder:
+        return MessageBuilder(self.conf, self.router, self._exec_options, self)
 
     def _exec_options(self, name: str) -> Mapping[str, Any]:
         task = self.tasks.get(name)
@@ -489,14 +489,14 @@ class Canvas:
 
         return Events(self)
 
-    def open_runs(self, persist: Callable[[Callable[[], Any]], Any]) -> Runs:
+    def open_runs(self, persist: Callable[[Callable[[], Any]], Any]) -> RunStore:
         """The runs of workflows, read and written by calls that ``persist`` makes."""
         conf = self.conf
-        return Runs(self.driver.results, conf.task_serializer, run_lifetimes(conf), persist, self.signer)
+        return RunStore(self.driver.results, conf.task_serializer, run_lifetimes(conf), persist, self.signer)
 
     @cached_property
-    def runs(self) -> Runs:
-        return self.open_runs(at_once)
+    def runs(self) -> RunStore:
+        return self.open_runs(call_once)
 
     def Workflow(self, name: str = "workflow") -> "Workflow":
         """A workflow of this app."""
@@ -642,15 +642,15 @@ class Canvas:
         made._app = self
         return made
 
-    def ambient(self) -> Ambient:
+    def ambient(self) -> Lineage:
         """What messages sent from here inherit from the running task."""
         request = current_request()
         if request is None:
-            return Ambient()
+            return Lineage()
         priority = None
         if self.conf.task_inherit_parent_priority:
             priority = (request.properties or {}).get("priority")
-        return Ambient(request.root_id or request.id, request.id, priority)
+        return Lineage(request.root_id or request.id, request.id, priority)
 
     @property
     def current_task(self) -> task_module.Task[Any] | None:

@@ -1,4 +1,4 @@
-"""The tasks that every worker has, under Celery's names (SEMANTICS.md M1–M5, DESIGN: identity parts)."""
+"""The tasks that every worker has, under Celery's names (semantics.md M1–M5)."""
 
 from collections.abc import Coroutine, Iterable, Mapping
 from inspect import iscoroutinefunction

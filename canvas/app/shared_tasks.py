@@ -102,7 +102,7 @@ def shared_task(*args: Any, **options: Any) -> Any:
     """``@shared_task`` or ``@shared_task(options)``: the function becomes a task of every app, past and to come."""
 
     def make(function: Callable[..., Any]) -> SharedTask:
-        remember(function, options)
+        define(function, options)
         for app in list(_apps):
             app.define_task(function, **options)
         return SharedTask(function, options)
@@ -120,12 +120,12 @@ def stand_in(make: Callable[[], TaskFactory]) -> None:
     _stand_in = cache(make)
 
 
-def remember(function: Callable[..., Any], options: dict[str, Any]) -> None:
+def define(function: Callable[..., Any], options: dict[str, Any]) -> None:
     """Give the task to every app made from now on."""
     _definitions.append((function, dict(options)))
 
 
-def adopt(app: TaskFactory) -> None:
+def bind_app(app: TaskFactory) -> None:
     """Give ``app`` every shared task there is, and those to come."""
     _apps.add(app)
     for function, options in _definitions:

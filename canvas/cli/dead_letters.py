@@ -1,4 +1,4 @@
-"""``canvas dead``: the messages that no worker could run, and what becomes of them."""
+"""``canvas dead-letters``: the messages that no worker could run, and what becomes of them."""
 
 import json
 from collections.abc import Callable
@@ -12,19 +12,19 @@ from canvas.errors import CanvasError
 from canvas.text import short_repr
 from canvas.wire import task_message as wire
 
-_queue = click.option("-Q", "--queue", help="The queue they died in; the app's default without it.")
-_all = click.option("--all", "everything", is_flag=True, help="All of the queue's.")
+_queue = click.option("-Q", "--queue", help="The queue that they came from (default: the app's default queue).")
+_all = click.option("--all", "everything", is_flag=True, help="All dead letters of the queue.")
 
 
 @click.group(short_help="Look at dead letters, run them again, delete them.")
-def dead() -> None:
+def dead_letters() -> None:
     """Messages that no worker could run: look at them, run them again, delete them.
 
     They are known by their task's id, or by their number in the list.
     """
 
 
-@dead.command("list")
+@dead_letters.command("list")
 @_queue
 @click.option("-j", "--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_obj
@@ -39,7 +39,7 @@ def list_letters(obj: Any, /, queue: str | None, as_json: bool) -> None:
             click.echo(f"{number:>3}  {facts['time']}  {facts['task'] or '?'}[{facts['id'] or '?'}]  {letter.reason}")
 
 
-@dead.command()
+@dead_letters.command()
 @click.argument("which")
 @_queue
 @click.pass_obj
@@ -58,32 +58,32 @@ def show(obj: Any, /, which: str, queue: str | None) -> None:
         click.echo(f"\nmessage: {letter.payload.decode('utf-8', 'backslashreplace')}")
 
 
-@dead.command()
+@dead_letters.command()
 @click.argument("which", nargs=-1)
 @_queue
 @_all
 @click.pass_obj
-def retry(obj: Any, /, which: tuple[str, ...], queue: str | None, everything: bool) -> None:
-    """Put messages back into their queue; each runs once more."""
+def requeue(obj: Any, /, which: tuple[str, ...], queue: str | None, everything: bool) -> None:
+    """Put messages back into their queue. Each runs once more."""
     app = obj.app
 
-    def revive(name: str, letter: DeadLetter) -> bool:
+    def put_back(name: str, letter: DeadLetter) -> bool:
         payload = letter.payload
         if wire.peek_id(payload):
-            payload = wire.redelivered(payload, canvas_deliveries=1, canvas_unknown=0)
-        return bool(app.driver.broker.revive(name, letter, payload))
+            payload = wire.redelivered(payload, canvas_delivery_count=1, canvas_unregistered_retries=0)
+        return bool(app.driver.broker.requeue_dead_letter(name, letter, payload))
 
-    _each(obj, queue, which, everything, revive, "put back")
+    _each(obj, queue, which, everything, put_back, "put back")
 
 
-@dead.command()
+@dead_letters.command()
 @click.argument("which", nargs=-1)
 @_queue
 @_all
 @click.pass_obj
-def drop(obj: Any, /, which: tuple[str, ...], queue: str | None, everything: bool) -> None:
-    """Delete them."""
-    _each(obj, queue, which, everything, obj.app.driver.broker.drop_dead, "deleted")
+def delete(obj: Any, /, which: tuple[str, ...], queue: str | None, everything: bool) -> None:
+    """Delete messages for good."""
+    _each(obj, queue, which, everything, obj.app.driver.broker.delete_dead_letter, "deleted")
 
 
 def _each(
@@ -103,7 +103,7 @@ def _each(
 
 def _letters(obj: Any, queue: str | None) -> tuple[str, list[DeadLetter]]:
     name = queue or obj.app.conf.task_default_queue
-    return name, obj.app.driver.broker.dead(name)
+    return name, obj.app.driver.broker.dead_letters(name)
 
 
 def _chosen(letters: list[DeadLetter], which: tuple[str, ...], everything: bool) -> list[tuple[int, DeadLetter]]:

@@ -23,7 +23,7 @@ _COMMANDS = {
     "result": "canvas.cli.call:result",
     "purge": "canvas.cli.queues:purge",
     "queues": "canvas.cli.queues:queues",
-    "dead": "canvas.cli.dead_letters:dead",
+    "dead-letters": "canvas.cli.dead_letters:dead_letters",
     "graph": "canvas.cli.graph:graph",
     "inspect": "canvas.cli.inspect_control:inspect",
     "control": "canvas.cli.inspect_control:control",

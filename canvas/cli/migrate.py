@@ -54,7 +54,7 @@ def migrate(
 def _unpark(old: Canvas) -> None:
     """Let what waits for a place of its concurrency key go back into its queue."""
     parked = old.driver.broker.totals().parked
-    while parked > 0 and (freed := old.driver.broker.unpark()):
+    while parked > 0 and (freed := old.driver.broker.enqueue_blocked()):
         parked -= freed
 
 

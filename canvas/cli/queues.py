@@ -36,7 +36,7 @@ def queues(obj: Any, /, names: list[str], as_json: bool) -> None:
     broker = app.driver.broker
     rows = [
         {"queue": one.name, "exchange": one.exchange, "routing_key": one.routing_key,
-         "waiting": broker.length(one.name), "dead": broker.dead_length(one.name)}
+         "waiting": broker.length(one.name), "dead": broker.dead_letter_count(one.name)}
         for one in app.router.consumed(names)
     ]  # fmt: skip
     totals = broker.totals()._asdict()

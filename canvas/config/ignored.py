@@ -7,7 +7,7 @@ from canvas.config.settings import SETTINGS
 
 _ELSEWHERE = "results are kept in Redis"
 _AMQP = "it is for RabbitMQ"
-_ROOMS: Final = {
+_BY_PREFIX: Final = {
     "arangodb": _ELSEWHERE,
     "azureblockblob": _ELSEWHERE,
     "cache": _ELSEWHERE,
@@ -98,12 +98,12 @@ _NAMES: Final = {
 }
 
 
-def why_unused(name: str) -> str | None:
+def ignored_reason(name: str) -> str | None:
     """Why a setting has no effect; ``None`` for one that has."""
-    return _NAMES.get(name) or _ROOMS.get(name.partition("_")[0])
+    return _NAMES.get(name) or _BY_PREFIX.get(name.partition("_")[0])
 
 
-def unused(conf: Config) -> dict[str, str]:
+def ignored_settings(conf: Config) -> dict[str, str]:
     """The settings that were given another value than Celery's default, and have no effect: why, by name."""
     given = {name: value for name, value in conf.changed().items() if value != SETTINGS[name].default}
-    return {name: why for name in sorted(given) if (why := why_unused(name)) is not None}
+    return {name: why for name in sorted(given) if (why := ignored_reason(name)) is not None}

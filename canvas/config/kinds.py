@@ -175,7 +175,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "timezone": _timezone,
     "dict": lambda value: dict(value) if isinstance(value, Mapping) else (None if value is None else WRONG),
     "duration": _duration,
-    "unknown": lambda value: value if value in ("dead", "requeue") else WRONG,
+    "unknown": lambda value: value if value in ("dead_letter", "requeue") else WRONG,
 }
 _EXPECTED = {
     "any": "any value",
@@ -194,5 +194,5 @@ _EXPECTED = {
     "timezone": "the name of a time zone, such as 'Europe/Berlin', or a tzinfo",
     "dict": "a mapping",
     "duration": "seconds, a timedelta, or None",
-    "unknown": '"dead" or "requeue"',
+    "unknown": '"dead_letter" or "requeue"',
 }

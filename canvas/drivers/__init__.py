@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from canvas.drivers.base import Driver
-from canvas.drivers.two_step import Stepwise
+from canvas.drivers.two_step import TwoStepSettler
 from canvas.errors import ConfigurationError
 from canvas.masking import masked_url
 
@@ -42,7 +42,7 @@ def open_driver(
     results = None
     if result_scheme != "disabled":
         results = _opened(result_scheme, str(result_url), result_options, "results")
-    return Driver(broker, results, Stepwise(broker, results), scheme)
+    return Driver(broker, results, TwoStepSettler(broker, results), scheme)
 
 
 def _opened(scheme: str, url: str, options: Mapping[str, Any], part: str) -> Any:

@@ -9,7 +9,7 @@ _LOOKS_FOR = 1.0
 """Seconds for which what is stored already is waited for, however little time there is."""
 
 
-class QueuedWatch:
+class AsyncQueueWatch:
     """The AsyncWatch of ``canvas.drivers.base``."""
 
     def __init__(self, queue: "asyncio.Queue[tuple[str, bytes] | Exception | None]") -> None:

@@ -1,7 +1,7 @@
 """The seam between canvas and the servers it talks to: what a driver is.
 
 A driver has three faces. :class:`Broker` keeps messages, :class:`Results` keeps records and chords,
-:class:`Completer` commits settlements across both. Everything here speaks in bytes and in the words of
+:class:`Settler` commits settlements across both. Everything here speaks in bytes and in the words of
 ``canvas.model``; no driver knows what a task is. Every driver passes ``canvas.testing.contract``.
 
 Threads: every method may be called from any thread. Methods named ``a…`` are coroutines with the same
@@ -15,22 +15,31 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeAlias
 
 from canvas.model.message import Delivery, Publish
-from canvas.model.settlement import Firing, Join, Lock, Orphan, Ready, Settlement, Store, Verdict
+from canvas.model.settlement import (
+    ChordDispatch,
+    ChordStart,
+    Orphan,
+    ReadyChord,
+    ResultWrite,
+    Settlement,
+    SettleResult,
+    UniqueLock,
+)
 
 __all__ = [
     "AsyncWatch",
-    "Beat",
     "Binding",
     "Broker",
-    "Completer",
     "DeadLetter",
     "Delays",
     "Driver",
+    "HeartbeatReply",
+    "InFlight",
     "Lease",
     "Results",
     "Scheduled",
-    "Settled",
-    "Totals",
+    "SettleReply",
+    "Settler",
     "Watch",
 ]
 
@@ -42,7 +51,7 @@ ORPHANS_AGAIN = 30.0
 
 
 class Binding(NamedTuple):
-    """A queue and how an exchange reaches it (PROTOCOL.md §1.7)."""
+    """A queue and how an exchange reaches it (protocol.md §1.7)."""
 
     queue: str
     exchange: str
@@ -59,20 +68,20 @@ class Lease(NamedTuple):
     queues: Sequence[str]
     """In the order they are to be looked at; all of one priority step before any of the next."""
     limit: int
-    foresee: Callable[[bytes], object] = bytes
+    predecode: Callable[[bytes], object] = bytes
     """Called with a message that may be among those that come, while nothing but the answer is waited for. It raises
     nothing."""
     node: str = ""
     """Another worker id, whose ``wait`` may have moved messages aside; these come first."""
 
 
-class Settled(NamedTuple):
+class SettleReply(NamedTuple):
     """The answer to one exchange with the servers."""
 
-    verdicts: list[Verdict]
+    verdicts: list[SettleResult]
     """One per settlement, in order."""
     deliveries: list[Delivery]
-    fired: list[Verdict]
+    fired: list[SettleResult]
     """One per firing."""
 
 
@@ -97,7 +106,7 @@ class Scheduled(NamedTuple):
     payload: bytes
 
 
-class Totals(NamedTuple):
+class InFlight(NamedTuple):
     """Messages that are in no queue now."""
 
     leased: int
@@ -108,7 +117,7 @@ class Totals(NamedTuple):
     """Waiting for a place under a concurrency key."""
 
 
-class Beat(NamedTuple):
+class HeartbeatReply(NamedTuple):
     """What a heartbeat found."""
 
     workers: int
@@ -143,7 +152,7 @@ class Broker(Protocol):
     async def apublish(self, messages: Sequence[Publish], delays: Delays = None) -> None: ...
 
     def broadcast(self, exchange: str, payload: bytes, routing_key: str = "") -> None:
-        """Send an envelope to everyone who listens to a fanout exchange now (PROTOCOL.md §1.8); with a routing key,
+        """Send an envelope to everyone who listens to a fanout exchange now (protocol.md §1.8); with a routing key,
         to those who listen to its topics."""
 
     def subscribe(self, exchange: str, topics: bool = False) -> AbstractContextManager[Inbox]:
@@ -166,32 +175,32 @@ class Broker(Protocol):
     def interrupt(self) -> None:
         """Make a ``wait`` in progress, or the next one, return at once. Safe from any thread and signal."""
 
-    def give_back(self, deliveries: Sequence[Delivery]) -> int:
+    def release(self, deliveries: Sequence[Delivery]) -> int:
         """Return what has not started to the head of its queue, in order, leases and what was acked ahead of its turn;
         how many were still held."""
 
-    def end_waits(self, worker: str) -> None:
+    def stop_waiting(self, worker: str) -> None:
         """Move nothing aside any more for this worker until it waits again, and return what was."""
 
-    def return_inbox(self, worker: str) -> int:
+    def release_prefetched(self, worker: str) -> int:
         """Return what ``wait`` moved aside for this worker and nobody has leased; how many."""
 
-    def dead(self, queue: str) -> list[DeadLetter]:
+    def dead_letters(self, queue: str) -> list[DeadLetter]:
         """The dead letters of a queue, oldest first."""
 
-    def dead_length(self, queue: str) -> int:
+    def dead_letter_count(self, queue: str) -> int:
         """How many dead letters a queue has."""
 
-    def drop_dead(self, queue: str, letter: DeadLetter) -> bool:
+    def delete_dead_letter(self, queue: str, letter: DeadLetter) -> bool:
         """Delete a dead letter; whether it was still there."""
 
-    def revive(self, queue: str, letter: DeadLetter, payload: bytes) -> bool:
+    def requeue_dead_letter(self, queue: str, letter: DeadLetter, payload: bytes) -> bool:
         """Put ``payload``, a dead letter's message, back into its queue, once; whether the letter was still there."""
 
     def length(self, queue: str) -> int:
         """Messages waiting in the queue, all priorities."""
 
-    def totals(self) -> Totals:
+    def totals(self) -> InFlight:
         """What is under way in all queues together."""
 
     def purge(self, queue: str) -> int:
@@ -201,13 +210,13 @@ class Broker(Protocol):
         """Return what the ``wait`` of another process, which is dead, moved aside from these queues; how many. The
         worker stays known until its heartbeat has expired."""
 
-    def beat(self, worker: str, queues: Sequence[str], ttl: float) -> Beat:
+    def beat(self, worker: str, queues: Sequence[str], ttl: float) -> HeartbeatReply:
         """Say that the worker lives for ``ttl`` seconds more, and renew all its leases."""
 
     def rest(self, worker: str) -> bool:
         """Forget a worker that holds nothing, until its next ``beat``; False when it holds something."""
 
-    def reconcile(self, worker: str, held: Collection[str]) -> int:
+    def release_unknown(self, worker: str, held: Collection[str]) -> int:
         """Give back the leases that the broker knows of and their worker does not, because the broker has forgotten how
         they ended; how many. ``held`` are all the tags that the worker knows of."""
 
@@ -220,7 +229,7 @@ class Broker(Protocol):
     def lost(self, worker: str) -> int:
         """The worker is known to be dead: give back at once what it held.
 
-        Deliveries are counted in the header ``canvas_deliveries``: the first time of each message, and then only of
+        Deliveries are counted in the header ``canvas_delivery_count``: the first time of each message, and then only of
         those that ``starts`` was said of, so that what was merely held beside a deadly one is not blamed for it.
         """
 
@@ -237,7 +246,7 @@ class Broker(Protocol):
     def payload(self, tag: str) -> bytes | None:
         """The message of a lease that is held, or was acked and runs."""
 
-    def condemn(self, tag: str, reason: str) -> bool:
+    def orphan_lease(self, tag: str, reason: str) -> bool:
         """The process that runs this lease's message is killed for it: make an orphan of it; whether it was held."""
 
     def reap(self) -> int:
@@ -284,15 +293,15 @@ class Broker(Protocol):
         or the lease was lost already. Safe to call again.
         """
 
-    def unpark(self) -> int:
+    def enqueue_blocked(self) -> int:
         """Give messages that wait for a place back to their queues where places are free, because whoever had them
         died; how many."""
 
-    def publish_unique(self, message: Publish, lock: Lock, seconds: float, delays: Delays = None) -> str | None:
+    def publish_unique(self, message: Publish, lock: UniqueLock, seconds: float, delays: Delays = None) -> str | None:
         """Publish and take the lock, for so many seconds at most; or its owner, when it is taken, and nothing is
         sent."""
 
-    def unlock(self, lock: Lock) -> None:
+    def unlock(self, lock: UniqueLock) -> None:
         """Free the lock, if it is still the owner's."""
 
     def close(self) -> None:
@@ -332,8 +341,8 @@ class Results(Protocol):
 
     async def apeek(self, task_ids: Sequence[str], size: int) -> list[bytes]: ...
 
-    def store(self, stores: Sequence[Store]) -> None:
-        """Keep and announce records. A stored SUCCESS stays (PROTOCOL.md §5.1)."""
+    def store(self, stores: Sequence[ResultWrite]) -> None:
+        """Keep and announce records. A stored SUCCESS stays (protocol.md §5.1)."""
 
     def forget(self, task_ids: Sequence[str]) -> None:
         """Delete records."""
@@ -344,20 +353,20 @@ class Results(Protocol):
     def awatch(self, task_ids: Iterable[str]) -> AbstractAsyncContextManager[AsyncWatch]: ...
 
     def save_group(self, group_id: str, payload: bytes, expires: int | None) -> None:
-        """Keep a GroupResult's structure (PROTOCOL.md §5.3)."""
+        """Keep a GroupResult's structure (protocol.md §5.3)."""
 
     def get_group(self, group_id: str) -> bytes | None: ...
 
     def delete_group(self, group_id: str) -> None: ...
 
-    def keep_run(self, run: str, fields: Mapping[str, bytes], expires: int | None, created: float | None) -> None:
+    def save_run(self, run: str, fields: Mapping[str, bytes], expires: int | None, created: float | None) -> None:
         """Keep fields of a workflow's run, for so many seconds from now; ``created`` (unix time) lists it."""
 
-    def run_fields(self, run: str, names: Sequence[str]) -> list[bytes | None]:
+    def read_run(self, run: str, names: Sequence[str]) -> list[bytes | None]:
         """Fields of a run, in order."""
 
-    def advance_run(
-        self, run: str, attempt: int, fields: Mapping[str, bytes], expires: int | None, start: Ready | None
+    def begin_attempt(
+        self, run: str, attempt: int, fields: Mapping[str, bytes], expires: int | None, start: ReadyChord | None
     ) -> bool:
         """Count ``attempt`` on and set fields; False, and nothing is done, when another one is counted already.
 
@@ -367,37 +376,37 @@ class Results(Protocol):
     def expire_run(self, run: str, seconds: int, task_ids: Sequence[str], record_seconds: int) -> None:
         """Have a run, and these records, as far as they are there, expire after so many seconds; 0: never."""
 
-    def recent_runs(self, limit: int) -> list[str]:
+    def list_runs(self, limit: int) -> list[str]:
         """The ids of runs that are kept, the latest first."""
 
-    def join(self, joins: Sequence[Join], grow: Sequence[str] = ()) -> None:
+    def join(self, joins: Sequence[ChordStart], grow: Sequence[str] = ()) -> None:
         """Start chords: set their sizes (before any part is published), and grow running ones."""
 
     def close(self) -> None: ...
 
 
-class Completer(Protocol):
+class Settler(Protocol):
     """Commits what tasks came to, across broker and results."""
 
     def settle(
-        self, settlements: Sequence[Settlement], lease: Lease | None = None, firings: Sequence[Firing] = ()
-    ) -> Settled:
+        self, settlements: Sequence[Settlement], lease: Lease | None = None, firings: Sequence[ChordDispatch] = ()
+    ) -> SettleReply:
         """End chords (``fire``), commit settlements, each whole or not at all, and lease more, in the same exchange.
 
         Where broker and results share a server all of it is one atomic call. Otherwise, per settlement: is
         the lease held; records and parts (idempotent); then messages and ack in one atomic call.
         """
 
-    def start(self, joins: Sequence[Join], messages: Sequence[Publish], delays: Delays = None) -> None:
+    def start(self, joins: Sequence[ChordStart], messages: Sequence[Publish], delays: Delays = None) -> None:
         """Start chords, and then publish; at once where broker and results share a server. Raises RefusedError."""
 
-    def fire(self, firing: Firing) -> Verdict:
+    def fire(self, firing: ChordDispatch) -> SettleResult:
         """Send a ready chord's body exactly once; ``held`` is False when somebody else already did.
 
         ``ready`` are outer chords that this one's own parts completed.
         """
 
-    def unfired(self, older_than: float) -> list[Ready]:
+    def stale_ready_chords(self, older_than: float) -> list[ReadyChord]:
         """Chords that have been ready for so many seconds and whose body nobody has sent; and those that have had
         parts, but for long no size."""
 
@@ -415,5 +424,5 @@ class Driver:
     broker: Broker
     results: Results | None
     """``None`` when the app has no result backend."""
-    completer: Completer
+    completer: Settler
     scheme: str = field(default="")

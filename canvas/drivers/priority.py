@@ -1,4 +1,4 @@
-"""kombu's priority steps: a queue on Redis is a list for each, four of them by default (PROTOCOL.md §1.2)."""
+"""kombu's priority steps: a queue on Redis is a list for each, four of them by default (protocol.md §1.2)."""
 
 from bisect import bisect_right
 from collections.abc import Sequence

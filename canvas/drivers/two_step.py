@@ -12,10 +12,20 @@ the second body.
 from collections.abc import Sequence
 from typing import Protocol
 
-from canvas.drivers.base import Broker, Delays, Lease, Results, Settled
+from canvas.drivers.base import Broker, Delays, Lease, Results, SettleReply
 from canvas.errors import BrokerError, RefusedError
 from canvas.model.message import Delivery, Publish
-from canvas.model.settlement import Deferral, Firing, Join, Keep, Part, Ready, Settlement, Store, Verdict
+from canvas.model.settlement import (
+    ChordDispatch,
+    ChordStart,
+    DelayedPublish,
+    Keep,
+    Part,
+    ReadyChord,
+    ResultWrite,
+    Settlement,
+    SettleResult,
+)
 
 
 class StepBroker(Broker, Protocol):
@@ -24,10 +34,12 @@ class StepBroker(Broker, Protocol):
     def fences(self, settlements: Sequence[Settlement]) -> list[bool]:
         """Of which settlements the fence holds now."""
 
-    def settle(self, settlements: Sequence[Settlement], lease: Lease | None) -> tuple[list[Verdict], list[Delivery]]:
+    def settle(
+        self, settlements: Sequence[Settlement], lease: Lease | None
+    ) -> tuple[list[SettleResult], list[Delivery]]:
         """Messages, deferrals and disposal of each settlement, whole or not at all; then a lease."""
 
-    def publish_once(self, guard: str, publishes: Sequence[Publish], deferrals: Sequence[Deferral]) -> bool:
+    def publish_once(self, guard: str, publishes: Sequence[Publish], deferrals: Sequence[DelayedPublish]) -> bool:
         """Send messages unless that guard was used before. Raises RefusedError."""
 
 
@@ -36,12 +48,12 @@ class StepResults(Results, Protocol):
 
     def record(
         self,
-        stores: Sequence[Store],
+        stores: Sequence[ResultWrite],
         parts: Sequence[Part],
-        joins: Sequence[Join],
+        joins: Sequence[ChordStart],
         grow: Sequence[str],
         keeps: Sequence[Keep] = (),
-    ) -> list[Ready]:
+    ) -> list[ReadyChord]:
         """Records, parts and chord starts in one atomic call; the chords that became ready. Raises RefusedError."""
 
     def is_ready(self, group_id: str) -> bool:
@@ -54,11 +66,11 @@ class StepResults(Results, Protocol):
     def renew(self, every: float) -> int:
         """As the completer's."""
 
-    def unfired(self, older_than: float) -> list[Ready]:
+    def stale_ready_chords(self, older_than: float) -> list[ReadyChord]:
         """Chords that have been ready for so many seconds."""
 
 
-class Stepwise:
+class TwoStepSettler:
     """A Completer in steps. Without results it commits the broker's half alone."""
 
     def __init__(self, broker: StepBroker, results: StepResults | None) -> None:
@@ -66,19 +78,19 @@ class Stepwise:
         self._results = results
 
     def settle(
-        self, settlements: Sequence[Settlement], lease: Lease | None = None, firings: Sequence[Firing] = ()
-    ) -> Settled:
+        self, settlements: Sequence[Settlement], lease: Lease | None = None, firings: Sequence[ChordDispatch] = ()
+    ) -> SettleReply:
         fired = [self.fire(firing) for firing in firings]
         alive = self._fenced(settlements)
         ready, refused = self._record_all(alive)
         doable = [s for s in alive if id(s) not in refused]
         committed, deliveries = self._broker.settle(doable, lease)
         done = {id(s): verdict for s, verdict in zip(doable, committed, strict=True)} | refused
-        verdicts = [done.get(id(s), Verdict(False, [])) for s in settlements]
+        verdicts = [done.get(id(s), SettleResult(False, [])) for s in settlements]
         if ready:
             first = next((i for i, s in enumerate(settlements) if id(s) in done), 0)
             verdicts[first] = verdicts[first]._replace(ready=ready)
-        return Settled(verdicts, deliveries, fired)
+        return SettleReply(verdicts, deliveries, fired)
 
     def _fenced(self, settlements: Sequence[Settlement]) -> list[Settlement]:
         """The settlements whose fence holds. The same delivery is settled once, however often it is among them."""
@@ -93,21 +105,21 @@ class Stepwise:
                 seen.add(tag)
         return alive
 
-    def _record_all(self, settlements: Sequence[Settlement]) -> tuple[list[Ready], dict[int, Verdict]]:
+    def _record_all(self, settlements: Sequence[Settlement]) -> tuple[list[ReadyChord], dict[int, SettleResult]]:
         """The chords that became ready, and verdicts on settlements, by identity, whose records are refused."""
         try:
             return self._record(settlements), {}
         except RefusedError:
-            ready: list[Ready] = []
+            ready: list[ReadyChord] = []
         refused = {}
         for settlement in settlements:
             try:
                 ready += self._record([settlement])
             except RefusedError as exc:
-                refused[id(settlement)] = Verdict(False, [], str(exc))
+                refused[id(settlement)] = SettleResult(False, [], str(exc))
         return ready, refused
 
-    def _record(self, settlements: Sequence[Settlement]) -> list[Ready]:
+    def _record(self, settlements: Sequence[Settlement]) -> list[ReadyChord]:
         stores = [x for s in settlements for x in s.stores]
         parts = [x for s in settlements for x in s.parts]
         joins = [x for s in settlements for x in s.joins]
@@ -126,25 +138,25 @@ class Stepwise:
             raise BrokerError("a chord needs a result backend to count its parts; set result_backend")
         return self._results
 
-    def start(self, joins: Sequence[Join], messages: Sequence[Publish], delays: Delays = None) -> None:
+    def start(self, joins: Sequence[ChordStart], messages: Sequence[Publish], delays: Delays = None) -> None:
         self._counting.join(joins)
         self._broker.publish(messages, delays)
 
-    def fire(self, firing: Firing) -> Verdict:
+    def fire(self, firing: ChordDispatch) -> SettleResult:
         results = self._counting
         if not results.is_ready(firing.group_id):
-            return Verdict(False, [])
+            return SettleResult(False, [])
         recorded = firing.stores or firing.parts or firing.joins
         try:
             ready = results.record(firing.stores, firing.parts, firing.joins, ()) if recorded else []
             held = self._broker.publish_once(firing.group_id, firing.publishes, firing.deferrals)
         except RefusedError as exc:
-            return Verdict(False, [], str(exc))
+            return SettleResult(False, [], str(exc))
         results.finish(firing.group_id, firing.failed, firing.expires)
-        return Verdict(held, ready)
+        return SettleResult(held, ready)
 
-    def unfired(self, older_than: float) -> list[Ready]:
-        return self._results.unfired(older_than) if self._results is not None else []
+    def stale_ready_chords(self, older_than: float) -> list[ReadyChord]:
+        return self._results.stale_ready_chords(older_than) if self._results is not None else []
 
     def renew(self, every: float) -> int:
         return self._results.renew(every) if self._results is not None else 0

@@ -66,7 +66,7 @@ class Interruptible:
         return wanted
 
 
-class Driven:
+class ThreadCoroutine:
     """A coroutine that a thread runs on an event loop of its own."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any]) -> None:
@@ -79,7 +79,7 @@ class Driven:
 
     def result(self) -> Any:
         """Run it to its end, on the calling thread."""
-        driven[get_ident()] = self
+        running_by_thread[get_ident()] = self
         try:
             while True:
                 try:
@@ -96,7 +96,7 @@ class Driven:
                     self._loop.run_until_complete(self._task)
             raise
         finally:
-            del driven[get_ident()]
+            del running_by_thread[get_ident()]
 
     def interrupt(self, exc: BaseException, wanted: Callable[[], bool]) -> None:
         """Raise ``exc`` in it as soon as it waits, if that is wanted then. From any thread."""
@@ -132,5 +132,5 @@ _elsewhere: set[asyncio.Task[None]] = set()
 """A loop keeps only weak references to its tasks."""
 
 
-driven: dict[int, Driven] = {}
+running_by_thread: dict[int, ThreadCoroutine] = {}
 """By thread."""

@@ -12,17 +12,17 @@ from canvas.context import current_request, enter_request, leave_request
 from canvas.errors import EncodeError, Ignore, OperationalError, Reject, TaskRevokedError
 from canvas.execution.errbacks import (
     body_errbacks,
+    body_exception,
     call_errback,
+    chord_join_order,
     dependency_error,
-    join_order,
-    shown_error,
-    takes_request,
+    is_new_style,
 )
 from canvas.execution.executor import execute, outcome_hook, return_hook, traceback_text
 from canvas.model import states
 from canvas.model.ids import new_id
 from canvas.model.message import Message
-from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, Replaced, Retried, Revoked, Success
+from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, ReplacedBy, Retried, Revoked, Success
 from canvas.model.request import Request
 from canvas.primitives.chain import LAST_STEP, header_parts, link_end, normal_steps
 from canvas.primitives.chord import body_of, body_options, chord, header_options
@@ -220,7 +220,7 @@ def _end(outcome: Outcome) -> tuple[str, Any, str | None]:
             return states.RETRY, retry.exc or retry, text
         case Ignored(exc):
             return states.IGNORED, exc, None
-        case Replaced():
+        case ReplacedBy():
             return states.IGNORED, None, None
         case Rejected(reason, requeue):
             return states.REJECTED, Reject(reason, requeue), None
@@ -231,7 +231,7 @@ def _end(outcome: Outcome) -> tuple[str, Any, str | None]:
 def _run_errbacks(app: Any, errbacks: list[Any], request: Request, exc: Any, text: str | None) -> None:
     for errback in errbacks:
         sig = maybe_signature(errback, app)
-        if takes_request(app, sig):
+        if is_new_style(app, sig):
             call_errback(app, sig, request, exc, text)
         elif _is_elsewhere(app, sig):
             app.sender.send(sig, app.sender.plan(sig, (request.id,), {}, {}), {})
@@ -322,7 +322,7 @@ def _group(app: Any, sig: Signature[Any], args: tuple[Any, ...], kwargs: Options
 
 
 def _only(result: Any) -> Any:
-    """A group of one that ends in a group has that group's result (SEMANTICS.md G12)."""
+    """A group of one that ends in a group has that group's result (semantics.md G12)."""
     members = result.results
     return members[0] if len(members) == 1 and isinstance(members[0], GroupResult) else result
 
@@ -343,7 +343,7 @@ def _chord(app: Any, sig: chord, args: tuple[Any, ...], kwargs: Options, options
     finally:
         _around.reset(around)
     header = GroupResult(new_id(), results, app=app)
-    ended = join_order(results, lambda result: result.results if isinstance(result, GroupResult) else None)
+    ended = chord_join_order(results, lambda result: result.results if isinstance(result, GroupResult) else None)
     failed = next((task for task in ended if task.state != states.SUCCESS), None)
     body_id = {"task_id": options["task_id"]} if options.get("task_id") else {}
     if failed is None:
@@ -359,7 +359,7 @@ def _chord(app: Any, sig: chord, args: tuple[Any, ...], kwargs: Options, options
 
 def _failed_body(app: Any, body: Signature[Any], failed: Any, nested: bool, body_id: str | None) -> Any:
     body.freeze(body_id)
-    shown = shown_error(body, dependency_error(failed.id, failed.result, nested))
+    shown = body_exception(body, dependency_error(failed.id, failed.result, nested))
     later = _around.get()
     for request in body_errbacks(body):
         now = [errback for errback in request.errbacks or () if maybe_signature(errback) not in later]

@@ -1,4 +1,4 @@
-"""Error callbacks, wherever they are called from: which a failure has, and how each is called (SEMANTICS.md E3–E8)."""
+"""Error callbacks, wherever they are called from: which a failure has, and how each is called (semantics.md E3–E8)."""
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +16,7 @@ from canvas.text import safe_repr
 T = TypeVar("T")
 
 
-def takes_request(app: Any, sig: Signature[Any]) -> bool:
+def is_new_style(app: Any, sig: Signature[Any]) -> bool:
     """New style: a task registered here, made of a function and not bound, that takes more than one positional
     argument beside those that the signature stores."""
     task = app.tasks.get(sig.task)
@@ -59,7 +59,7 @@ def call_errback(app: Any, sig: Signature[Any], request: Request, exc: BaseExcep
 def dependency_error(task_id: str, result: Any, nested: bool) -> ChordError:
     """What a chord's body ends with when a header task failed.
 
-    In Celery's words, which differ for a header whose members end in groups (SEMANTICS.md K14, E13).
+    In Celery's words, which differ for a header whose members end in groups (semantics.md K14, E13).
     """
     if nested:
         return ChordError(f"Join error: {safe_repr(result)}")
@@ -68,7 +68,7 @@ def dependency_error(task_id: str, result: Any, nested: bool) -> ChordError:
     return error
 
 
-def join_order(members: Sequence[T], inside: Callable[[T], Sequence[T] | None]) -> Iterator[T]:
+def chord_join_order(members: Sequence[T], inside: Callable[[T], Sequence[T] | None]) -> Iterator[T]:
     """A nested header's tasks in the order in which Celery's join comes to them, and to a first failure: what is in
     groups before what is not. ``inside`` gives a group's members, ``None`` for a task."""
     for children in filter(None, map(inside, members)):
@@ -77,14 +77,14 @@ def join_order(members: Sequence[T], inside: Callable[[T], Sequence[T] | None]) 
             if deeper is None:
                 yield child
             else:
-                yield from join_order(deeper, inside)
+                yield from chord_join_order(deeper, inside)
     for member in members:
         if inside(member) is None:
             yield member
 
 
-def shown_error(body: Signature[Any], error: ChordError) -> BaseException:
-    """What the body's tasks end with: the members of a group with the header's own exception (SEMANTICS.md E8)."""
+def body_exception(body: Signature[Any], error: ChordError) -> BaseException:
+    """What the body's tasks end with: the members of a group with the header's own exception (semantics.md E8)."""
     return (error.__cause__ or error) if body.subtask_type == "group" else error
 
 

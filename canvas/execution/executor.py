@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from canvas import errors
 from canvas.errors import Ignore, Reject, Retry
-from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, Replaced, Retried, Success
+from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, ReplacedBy, Retried, Success
 from canvas.model.request import Request
 from canvas.task.task import Task
 from canvas.telemetry import emit
@@ -94,7 +94,7 @@ def _raised(task: Task[Any], request: Request, exc: Exception) -> Outcome:
     """What an exception of a task means."""
     match exc:
         case errors.Replaced():
-            return Replaced(exc.sig)
+            return ReplacedBy(exc.sig)
         case Ignore():
             return Ignored(exc)
         case Reject():
@@ -151,7 +151,7 @@ def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
     # asyncio takes longer to import than the rest of canvas, and most programs have no async tasks.
     import asyncio
 
-    from canvas.execution.cancellation import Driven, driven_elsewhere
+    from canvas.execution.cancellation import ThreadCoroutine, driven_elsewhere
 
     try:
         asyncio.get_running_loop()
@@ -164,7 +164,7 @@ def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
     runner: asyncio.Runner | None = getattr(_loops, "runner", None)
     if runner is None:
         runner = _loops.runner = asyncio.Runner()
-    return Driven(runner.get_loop(), coroutine).result()
+    return ThreadCoroutine(runner.get_loop(), coroutine).result()
 
 
 def _on_another_thread(coroutine: Coroutine[Any, Any, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""A workflow in Celery's own embeddings, for workers that know nothing of runs (DESIGN §4).
+"""A workflow in Celery's own embeddings, for workers that know nothing of runs.
 
 What follows a node is its ``link`` or its ``chain``. A region that one node opens and one node closes is a chord in
 Celery's pending form, which writes each of its nodes once. All other joins are chords of their own: each parent returns
@@ -15,7 +15,7 @@ import networkx as nx
 from canvas.graph.celery_limits import check_node, reduced
 from canvas.graph.run_nodes import Dag
 from canvas.graph.wire_signature import Wire, first_step, last_task, line, tasks_of, wire
-from canvas.model.compiled import Barrier
+from canvas.model.compiled import ChordSize
 from canvas.model.workflow_run import RunNode
 
 
@@ -36,7 +36,7 @@ class Embedding:
         self._closes = _closing(self.graph)
         self._groups: dict[int, str] = {}
         self._made: dict[int, Wire] = {}
-        self.barriers: list[Barrier] = []
+        self.barriers: list[ChordSize] = []
 
     def roots(self) -> list[Wire]:
         """The signatures that start the run; ``barriers`` are the chords that start with it."""
@@ -152,7 +152,7 @@ class Embedding:
         group = self._groups.get(join)
         if group is None:
             group = self._groups[join] = self._new_id()
-            self.barriers.append(Barrier(group, size))
+            self.barriers.append(ChordSize(group, size))
             body = self._from(join)
             first_step(body)["options"]["chord_size"] = size
         body = self._made[join]

@@ -5,11 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 from canvas.graph.check import check
-from canvas.graph.emit import Emission
-from canvas.graph.lower import Call, Lowering
+from canvas.graph.emit import CeleryEmitter
+from canvas.graph.lower import Lowering, PartialCall
 from canvas.graph.steps import Graph
-from canvas.model.compiled import Pending, Plan
-from canvas.model.gc_pause import uncollected
+from canvas.model.compiled import Plan, ResultRef
+from canvas.model.gc_pause import gc_paused
 from canvas.primitives.chain import normal_steps
 from canvas.primitives.chord import chord
 from canvas.primitives.cycles import check_composed, refuse_cycles
@@ -31,7 +31,7 @@ def compile(
     """Everything one application of ``sig`` sends, with every id in place; ``sig`` is not changed.
 
     ``args`` go before the first steps' own, ``options`` are ``apply_async``'s; ``options["chain"]``, of the call and of
-    ``sig`` itself, holds further steps in wire form (reversed), to follow the whole (SEMANTICS.md C13). An empty
+    ``sig`` itself, holds further steps in wire form (reversed), to follow the whole (semantics.md C13). An empty
     chain gives an empty plan without a result.
     Raises CompositionError naming the step that cannot be compiled.
     """
@@ -45,19 +45,19 @@ def compile(
         sig = sig.with_fields(options={key: value for key, value in sig.options.items() if key != "chain"})
     if sig.subtask_type == "chain" and not sig.members():
         return Plan()
-    call = Call(tuple(args), dict(kwargs or {}), given)
-    with uncollected():
+    call = PartialCall(tuple(args), dict(kwargs or {}), given)
+    with gc_paused():
         check_composed(sig)
         return _compiled(sig, call, rest, Lowering(new_id, reply_to, errback_on_header))
 
 
-def _compiled(sig: Signature[Any], call: Call, rest: list[Any] | None, lowering: Lowering) -> Plan:
+def _compiled(sig: Signature[Any], call: PartialCall, rest: list[Any] | None, lowering: Lowering) -> Plan:
     span = lowering.lower(sig, call)
     if sig.subtask_type == "group" and not lowering.graph.adj[span.head]:
-        return Plan(result=Pending(span.head.removeprefix("fork:"), None, []))
+        return Plan(result=ResultRef(span.head.removeprefix("fork:"), None, []))
     check(lowering.graph)
     chained = sig.subtask_type == "chain"
-    plan = Emission(lowering.graph, chained, rest).emit(span.head)
+    plan = CeleryEmitter(lowering.graph, chained, rest).emit(span.head)
     assert plan.result is not None
     if plan.dispatches:
         plan.trail = _first_sent(plan.result)
@@ -71,26 +71,26 @@ def graph_of(sig: Signature[Any], new_id: Callable[[], str]) -> Graph:
     if isinstance(sig, chunks):
         sig = sig.group()
     lowering = Lowering(new_id, None)
-    lowering.lower(sig, Call())
+    lowering.lower(sig, PartialCall())
     check(lowering.graph)
     return lowering.graph
 
 
-def _as_applied(sig: Signature[Any], result: Pending, new_id: Callable[[], str]) -> Pending:
-    """The result of applying: a chord's has its header as parent, whatever its body is (SEMANTICS.md C2, R8)."""
+def _as_applied(sig: Signature[Any], result: ResultRef, new_id: Callable[[], str]) -> ResultRef:
+    """The result of applying: a chord's has its header as parent, whatever its body is (semantics.md C2, R8)."""
     if sig.subtask_type == "chain":
         steps = normal_steps(sig.members())
         return _as_applied(steps[0], result, new_id) if len(steps) == 1 else result
     if sig.subtask_type == "group":
         return _first_sent(result)
     if isinstance(sig, chord):
-        header = _first_sent(result) if flat_members(sig.header) else Pending(new_id(), None, [])
+        header = _first_sent(result) if flat_members(sig.header) else ResultRef(new_id(), None, [])
         return replace(result, parent=header)
     return result
 
 
-def _first_sent(result: Pending) -> Pending:
-    """The task or group that starts the run: what its sender counts among its children (SEMANTICS.md R9)."""
+def _first_sent(result: ResultRef) -> ResultRef:
+    """The task or group that starts the run: what its sender counts among its children (semantics.md R9)."""
     head = result.line()[0]
     if head.members is not None and len(head.members) == 1 and head.members[0].members is not None:
         # A group of one that ends in a group has that group's result (G12).

@@ -1,6 +1,6 @@
 """Graph → messages in Celery's own form: ``chain``, ``callbacks``, ``errbacks`` and ``chord`` embeddings.
 
-Sources: PROTOCOL.md §2.1, §2.3; SEMANTICS.md C1, C11–C13, H4, H5, H15, H20.
+Sources: protocol.md §2.1, §2.3; semantics.md C1, C11–C13, H4, H5, H15, H20.
 """
 
 from typing import Any
@@ -19,15 +19,15 @@ from canvas.graph.steps import (
     sequence,
     targets,
 )
-from canvas.model.compiled import Barrier, Dispatch, Pending, Plan
+from canvas.model.compiled import ChordSize, Plan, ResultRef, TaskCall
 from canvas.primitives.signature import as_list, distinct
 
 Wire = dict[str, Any]
 _AS_MEMBER = {"add_to_parent": False, "root_id": None}
-"""What Celery leaves in the body's options of a chord that is sent as a group's member (SEMANTICS.md W6)."""
+"""What Celery leaves in the body's options of a chord that is sent as a group's member (semantics.md W6)."""
 
 
-class Emission:
+class CeleryEmitter:
     """One graph on its way into one plan."""
 
     def __init__(self, graph: Graph, chained: bool, rest: list[Any] | None) -> None:
@@ -46,7 +46,7 @@ class Emission:
         self.plan.result = self._pending_results(units)
         return self.plan
 
-    def pending(self, head: str) -> Pending:
+    def pending(self, head: str) -> ResultRef:
         """The result of what starts at ``head``."""
         return self._pending_results(self._units(head))
 
@@ -93,14 +93,14 @@ class Emission:
         options.update(self._membership(step))
         if chain is not None:
             options["chain"] = [*options["chain"], *chain] if options.get("chain") else chain
-        self.plan.dispatches.append(Dispatch(step.task, step.args, step.kwargs, options))
+        self.plan.dispatches.append(TaskCall(step.task, step.args, step.kwargs, options))
 
-    def _barrier(self, fork: str, join: Join) -> Barrier:
+    def _barrier(self, fork: str, join: Join) -> ChordSize:
         size = self._graph.in_degree(f"join:{join.id}")
         members = [self._pending_results(self._units(head)) for head in targets(self._graph, fork, "member")]
         nested = any(m.members is not None for m in members)
-        structure = Pending(join.id, None, members).as_tuple() if nested else None
-        return Barrier(join.id, int(size), structure)
+        structure = ResultRef(join.id, None, members).as_tuple() if nested else None
+        return ChordSize(join.id, int(size), structure)
 
     # -- what a later step sends
 
@@ -201,16 +201,16 @@ class Emission:
             self._results[unit] = found
         return found
 
-    def _pending_results(self, units: list[str], before: Pending | None = None) -> Pending:
+    def _pending_results(self, units: list[str], before: ResultRef | None = None) -> ResultRef:
         for unit in units:
             node = node_of(self._graph, unit)
             if isinstance(node, Step):
-                before = Pending(node.id, before, None, node.task, node.options.get("ignore_result"))
+                before = ResultRef(node.id, before, None, node.task, node.options.get("ignore_result"))
                 continue
             assert isinstance(node, Fork)
             heads = targets(self._graph, unit, "member")
             members = [self._pending_results(self._units(head)) for head in heads]
-            before = Pending(node.id, before, members)
+            before = ResultRef(node.id, before, members)
             join = join_of(self._graph, fork_key(node.id))
             if join is not None:
                 before = self._pending_results(body_units(self._graph, join), before)
@@ -249,7 +249,7 @@ def _errbacks(sig: Wire) -> list[Any]:
 
 
 def _belong(body: Wire, group_id: str) -> None:
-    """A live body belongs to its header's group, unless it is a part of an outer one (SEMANTICS.md R3)."""
+    """A live body belongs to its header's group, unless it is a part of an outer one (semantics.md R3)."""
     if body["subtask_type"] == "chain":
         _belong(body["kwargs"]["tasks"][-1], group_id)
         return

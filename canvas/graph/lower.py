@@ -2,7 +2,7 @@
 
 Options given to a composite reach its steps here, while it is *live* (sent with this plan). A composite that a
 later step will send is *pending*: it keeps its own options, and whoever sends it distributes them.
-Sources: SEMANTICS.md C3–C10, C17, C18, G2–G5, G11, H1–H13.
+Sources: semantics.md C3–C10, C17, C18, G2–G5, G11, H1–H13.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from typing import Any
 import networkx as nx
 
 from canvas.errors import CompositionError
-from canvas.graph.steps import Fork, Graph, Join, Span, Step, fork_key, join_key, node_of, targets
+from canvas.graph.steps import Fork, Graph, Join, Segment, Step, fork_key, join_key, node_of, targets
 from canvas.primitives.chain import LAST_STEP, header_parts, normal_steps, result_id
 from canvas.primitives.chord import body_of, body_options, chord, header_options
 from canvas.primitives.cycles import refuse_cycles
@@ -21,7 +21,7 @@ from canvas.primitives.signature import Signature, as_list, has_signature, maybe
 
 
 @dataclass(slots=True)
-class Call:
+class PartialCall:
     """Partial arguments and options on their way down to the steps."""
 
     args: tuple[Any, ...] = ()
@@ -35,7 +35,7 @@ class Opened:
 
     fork: str
     live: bool
-    call: Call
+    call: PartialCall
     """What each member is called with."""
     links: list[Any]
     errbacks: list[Any]
@@ -52,7 +52,7 @@ class Lowering:
         self._errback_on_header = errback_on_header
         self._open: list[int] = []
 
-    def lower(self, sig: Signature[Any], call: Call, live: bool = True) -> Span:
+    def lower(self, sig: Signature[Any], call: PartialCall, live: bool = True) -> Segment:
         """Add ``sig`` to the graph. Raises CompositionError naming the step that cannot be."""
         if id(sig) in self._open:
             refuse_cycles(sig)
@@ -71,7 +71,7 @@ class Lowering:
 
     # -- one task
 
-    def _task(self, sig: Signature[Any], call: Call) -> Span:
+    def _task(self, sig: Signature[Any], call: PartialCall) -> Segment:
         args, kwargs, options = sig._merge(call.args, call.kwargs, _given(call.options))
         options = dict(options)
         step = options.get("task_id") or self.new_id()
@@ -84,11 +84,11 @@ class Lowering:
                 "leave ids out, or freeze a copy per use (sig.clone())"
             )
         self.graph.add_node(step, node=Step(step, sig.task, tuple(args), kwargs, options, sig.immutable))
-        return Span(step, step, [step])
+        return Segment(step, step, [step])
 
     # -- one after the other
 
-    def _chain(self, sig: Signature[Any], call: Call, live: bool) -> Span:
+    def _chain(self, sig: Signature[Any], call: PartialCall, live: bool) -> Segment:
         options = {**sig.options, **call.options} if live else dict(sig.options)
         args = (*call.args, *sig.args) if call.args and not sig.immutable else tuple(sig.args)
         steps = normal_steps(sig.members())
@@ -100,9 +100,9 @@ class Lowering:
         links, errbacks = as_list(options.pop("link", None)), as_list(options.pop("link_error", None))
         root = options.pop("root_id", None)
         options.pop("parent_id", None)
-        spans: list[Span] = []
+        spans: list[Segment] = []
         for position, original in enumerate(steps):
-            mine = Call(args, call.kwargs, dict(options)) if position == 0 else Call()
+            mine = PartialCall(args, call.kwargs, dict(options)) if position == 0 else PartialCall()
             final = position == len(steps) - 1
             if final:
                 mine.options.update(last)
@@ -112,14 +112,14 @@ class Lowering:
             spans.append(self._in_sequence(step, mine, live and position == 0, final))
             if position:
                 self._follow(spans[-2], spans[-1])
-        return Span(spans[0].head, spans[-1].exit, spans[-1].tails)
+        return Segment(spans[0].head, spans[-1].exit, spans[-1].tails)
 
-    def _in_sequence(self, step: Signature[Any], call: Call, live: bool, final: bool) -> Span:
+    def _in_sequence(self, step: Signature[Any], call: PartialCall, live: bool, final: bool) -> Segment:
         if live:
             return self.lower(step, call)
         if call.options and step.subtask_type is not None:
             step = self._pending_with(step, call.options)
-            call = Call()
+            call = PartialCall()
         return self.lower(step, call, live=False)
 
     def _pending_with(self, step: Signature[Any], options: dict[str, Any]) -> Signature[Any]:
@@ -129,7 +129,7 @@ class Lowering:
         changed = target.with_fields(options=merged)
         return step.with_fields(kwargs={**step.kwargs, "body": changed}) if isinstance(step, chord) else changed
 
-    def _follow(self, before: Span, after: Span) -> None:
+    def _follow(self, before: Segment, after: Segment) -> None:
         self.graph.add_edge(before.exit, after.head, kind="next", index=0)
 
     def _linked(self, step: Signature[Any], links: list[Any], errbacks: list[Any]) -> Signature[Any]:
@@ -160,26 +160,26 @@ class Lowering:
 
     # -- side by side
 
-    def _group(self, sig: Signature[Any], call: Call, live: bool) -> Span:
+    def _group(self, sig: Signature[Any], call: PartialCall, live: bool) -> Segment:
         options = {**sig.options, **_given(call.options)}
         group_id = sig.options.get("task_id") or call.options.get("task_id") or self.new_id()
         opened = self.open_group(group_id, options, call, live)
         spans = [self.add_member(opened, index, member) for index, member in enumerate(flat_members(sig.members()))]
         fork = opened.fork
-        return Span(fork, fork, [tail for span in spans for tail in span.tails])
+        return Segment(fork, fork, [tail for span in spans for tail in span.tails])
 
-    def open_group(self, group_id: str, options: dict[str, Any], call: Call, live: bool) -> "Opened":
+    def open_group(self, group_id: str, options: dict[str, Any], call: PartialCall, live: bool) -> "Opened":
         """A group whose members are to come; ``options``: its own and the call's."""
         # A Celery worker would let those of a group replace its members' own.
         links, errbacks = as_list(options.pop("link", None)), as_list(options.pop("link_error", None))
         fork = self._fork(group_id, options, live)
         inherited = {k: v for k, v in options.items() if k not in ("task_id", *LAST_STEP)} if live else {}
-        return Opened(fork, live, Call(call.args, call.kwargs, inherited), links, errbacks)
+        return Opened(fork, live, PartialCall(call.args, call.kwargs, inherited), links, errbacks)
 
-    def add_member(self, opened: "Opened", index: int, given: Signature[Any]) -> Span:
+    def add_member(self, opened: "Opened", index: int, given: Signature[Any]) -> Segment:
         """A member of a group, or of a chord's header."""
         member, call = self._linked(given, opened.links, opened.errbacks), opened.call
-        mine = Call(call.args, call.kwargs, dict(call.options))
+        mine = PartialCall(call.args, call.kwargs, dict(call.options))
         return self._member(opened.fork, index, member, mine, opened.live)
 
     def _fork(self, group_id: str, options: dict[str, Any], live: bool) -> str:
@@ -189,7 +189,7 @@ class Lowering:
         self.graph.add_node(key, node=Fork(group_id, options, live))
         return key
 
-    def _member(self, fork: str, index: int, member: Signature[Any], call: Call, live: bool) -> Span:
+    def _member(self, fork: str, index: int, member: Signature[Any], call: PartialCall, live: bool) -> Segment:
         span = self.lower(member, call, live)
         chained = member.subtask_type == "chain"
         kept = _without_link(member.options) if chained and not live else {}
@@ -201,7 +201,7 @@ class Lowering:
 
     # -- side by side, then together
 
-    def _chord(self, sig: chord, call: Call, live: bool) -> Span:
+    def _chord(self, sig: chord, call: PartialCall, live: bool) -> Segment:
         header = header_parts(sig.tasks)
         if not header:
             return self._headless(sig, call, live)
@@ -209,32 +209,34 @@ class Lowering:
         spans = [self.add_member(opened, index, member) for index, member in enumerate(header)]
         for index, span in enumerate(spans):
             self.add_parts(opened, index, span)
-        return Span(opened.fork, tail.exit, tail.tails)
+        return Segment(opened.fork, tail.exit, tail.tails)
 
-    def open_chord(self, sig: chord, call: Call, live: bool) -> tuple["Opened", Span]:
+    def open_chord(self, sig: chord, call: PartialCall, live: bool) -> tuple["Opened", Segment]:
         """A chord whose header is to come, and its body."""
         body, options, kwargs = self._call_of(sig, call, live)
         args = (*call.args, *sig.args) if call.args and not sig.immutable else tuple(sig.args)
         fork = self._fork(_header_id(sig) or self.new_id(), options, live)
         inherited = header_options(options) if live else {}
-        opened = Opened(fork, live, Call(args, kwargs, inherited), [], [])
+        opened = Opened(fork, live, PartialCall(args, kwargs, inherited), [], [])
         return opened, self._joined(fork.removeprefix("fork:"), body, options, live)
 
-    def _call_of(self, sig: chord, call: Call, live: bool) -> tuple[Signature[Any], dict[str, Any], dict[str, Any]]:
+    def _call_of(
+        self, sig: chord, call: PartialCall, live: bool
+    ) -> tuple[Signature[Any], dict[str, Any], dict[str, Any]]:
         """What a call makes of a chord: its body, its options, the keyword arguments of its header."""
         kwargs = {**sig.kwargs.get("kwargs", {}), **call.kwargs}
         body = body_of(sig, kwargs.pop("body", None))
         options = {**sig.options, **_given(call.options)} if live else dict(sig.options)
         return self._body(sig, body, options, call, live), options, kwargs
 
-    def _headless(self, sig: chord, call: Call, live: bool) -> Span:
+    def _headless(self, sig: chord, call: PartialCall, live: bool) -> Segment:
         """With no header there is nothing to wait for: the body starts with an empty list (H7), as one of the header's
         group (R3)."""
         body, options, _ = self._call_of(sig, call, live)
         if not live:  # nobody sends the chord, which would give its options to the body
             body = body.with_fields(options=body._merge((), {}, body_options(options))[2])
         group_id = _header_id(sig) or self.new_id()
-        span = self.lower(body, Call(([],)), live)
+        span = self.lower(body, PartialCall(([],)), live)
         for tail in span.tails:
             self.graph.nodes[tail].setdefault("belongs", group_id)
         self._close(span.head)
@@ -249,7 +251,7 @@ class Lowering:
             self._close(member)
 
     def _body(
-        self, sig: chord, body: Signature[Any], options: dict[str, Any], call: Call, live: bool
+        self, sig: chord, body: Signature[Any], options: dict[str, Any], call: PartialCall, live: bool
     ) -> Signature[Any]:
         if not live:
             task_id = options.get("task_id")
@@ -271,7 +273,7 @@ class Lowering:
             _link_error_to_body(body, errback)
         return body
 
-    def _joined(self, group_id: str, body: Signature[Any], options: dict[str, Any], live: bool) -> Span:
+    def _joined(self, group_id: str, body: Signature[Any], options: dict[str, Any], live: bool) -> Segment:
         """A chord's join and body; where the body ends."""
         key = join_key(group_id)
         chained = body.subtask_type == "chain"
@@ -279,11 +281,11 @@ class Lowering:
         kept = _left_to_chain(body.options) if chained else {}
         join = Join(group_id, options, live, units, chained and units > 1, kept)
         self.graph.add_node(key, node=join)
-        tail = self.lower(body, Call(), live=False)
+        tail = self.lower(body, PartialCall(), live=False)
         self.graph.add_edge(key, tail.head, kind="body", index=0)
         return tail
 
-    def add_parts(self, opened: "Opened", index: int, span: Span) -> None:
+    def add_parts(self, opened: "Opened", index: int, span: Segment) -> None:
         """A header member's value is a part; a member that ends in a group gives one per member of that."""
         join, nested = join_key(opened.fork.removeprefix("fork:")), span.exit.startswith("fork:")
         for inner, tail in enumerate(span.tails):
@@ -335,7 +337,7 @@ def _has_errback(sig: Signature[Any], errback: Any) -> bool:
 
 
 def _link_each(sig: Signature[Any], callback: Any) -> None:
-    """Link so that members keep their own callbacks (SEMANTICS.md C17, as it should be)."""
+    """Link so that members keep their own callbacks (semantics.md C17, as it should be)."""
     if isinstance(sig, group):
         for member in sig.tasks:
             _link_each(member, callback)

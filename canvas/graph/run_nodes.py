@@ -11,14 +11,14 @@ from typing import Any, TypeAlias
 import networkx as nx
 
 from canvas.errors import CompositionError
-from canvas.model.gc_pause import uncollected
-from canvas.model.workflow_definition import Entry
-from canvas.model.workflow_run import Given, Out, RunNode
+from canvas.model.gc_pause import gc_paused
+from canvas.model.workflow_definition import NodeDefinition
+from canvas.model.workflow_run import KnownInput, OutgoingEdge, RunNode
 
 Dag: TypeAlias = "nx.DiGraph[int]"
 
 
-def graph_of(entries: Sequence[Entry]) -> Dag:
+def graph_of(entries: Sequence[NodeDefinition]) -> Dag:
     """Entries by number, with an edge from each parent."""
     graph: Dag = nx.DiGraph()
     graph.add_nodes_from(range(len(entries)))
@@ -26,7 +26,7 @@ def graph_of(entries: Sequence[Entry]) -> Dag:
     return graph
 
 
-def topological(entries: Sequence[Entry]) -> list[int]:
+def topological(entries: Sequence[NodeDefinition]) -> list[int]:
     """The entries' numbers, parents first. Raises CompositionError that shows a cycle."""
     if all(source.number < number for number, entry in enumerate(entries) for source in entry.sources):
         return list(range(len(entries)))
@@ -37,15 +37,15 @@ def topological(entries: Sequence[Entry]) -> list[int]:
         return sorted_names(nx.relabel_nodes(graph, {at: entry.name for at, entry in enumerate(entries)}))
 
 
-def run_nodes(entries: Sequence[Entry]) -> list[RunNode]:
+def run_nodes(entries: Sequence[NodeDefinition]) -> list[RunNode]:
     """The nodes of a run: the first starts it, the last ends it. Raises CompositionError for a cycle, or no nodes."""
     if not entries:
         raise CompositionError("an empty workflow has nothing to run: add a node")
-    with uncollected():
+    with gc_paused():
         return _numbered(entries, topological(entries))
 
 
-def _numbered(entries: Sequence[Entry], order: Sequence[int]) -> list[RunNode]:
+def _numbered(entries: Sequence[NodeDefinition], order: Sequence[int]) -> list[RunNode]:
     numbers = {entry: place for place, entry in enumerate(order, 1)}
     nodes = [RunNode("start", "start", hidden=True)]
     nodes += [_node(entries[number]) for number in order]
@@ -53,17 +53,17 @@ def _numbered(entries: Sequence[Entry], order: Sequence[int]) -> list[RunNode]:
     for number in order:
         place, sources = numbers[number], entries[number].sources
         for slot, source in enumerate(sources):
-            nodes[numbers[source.number]].outs.append(Out(place, slot, source.arm))
+            nodes[numbers[source.number]].outs.append(OutgoingEdge(place, slot, source.arm))
         if not sources:
-            nodes[0].outs.append(Out(place, 0))
+            nodes[0].outs.append(OutgoingEdge(place, 0))
     for node in nodes[1:]:
         if not node.outs:
-            node.outs.append(Out(len(nodes), len(end.slots)))
+            node.outs.append(OutgoingEdge(len(nodes), len(end.slots)))
             end.slots.append("order")
     return [*nodes, end]
 
 
-def _node(entry: Entry) -> RunNode:
+def _node(entry: NodeDefinition) -> RunNode:
     return RunNode(
         entry.name,
         entry.kind,
@@ -82,14 +82,14 @@ def _node(entry: Entry) -> RunNode:
 def resumed(nodes: Sequence[RunNode], ended: Mapping[int, tuple[str, Any]]) -> list[RunNode]:
     """The same nodes for another attempt: what has ``ended`` (state and value, by number) is left out, and what follows
     it is given its value."""
-    given: list[list[Given]] = [[] for _ in nodes]
+    given: list[list[KnownInput]] = [[] for _ in nodes]
     left = [replace(node, slots=list(node.slots), outs=[], given=mine) for node, mine in zip(nodes, given, strict=True)]
     for number, node in enumerate(nodes):
         for out in node.outs:
             if out.node in ended or number == 0:
                 continue
             if number in ended:
-                given[out.node].append(Given(out.slot, *ended[number]))
+                given[out.node].append(KnownInput(out.slot, *ended[number]))
             else:
                 left[number].outs.append(out)
     roots = {out.node for out in nodes[0].outs}
@@ -98,7 +98,7 @@ def resumed(nodes: Sequence[RunNode], ended: Mapping[int, tuple[str, Any]]) -> l
             continue
         if not node.open_slots:
             node.slots.append("order")
-        left[0].outs.append(Out(number, len(node.slots) - 1))
+        left[0].outs.append(OutgoingEdge(number, len(node.slots) - 1))
     return left
 
 
@@ -130,7 +130,7 @@ def sorted_names(graph: "nx.DiGraph[Any]") -> list[Any]:
         raise CompositionError(f"cycle: {' → '.join([*cycle, cycle[0]])}") from None
 
 
-def signature_graph(entries: Sequence[Entry], signature: Callable[[Any], Any]) -> "nx.DiGraph[str]":
+def signature_graph(entries: Sequence[NodeDefinition], signature: Callable[[Any], Any]) -> "nx.DiGraph[str]":
     """Entries by name, with ``signature(entry.sig)`` and how they are bound."""
     graph: nx.DiGraph[str] = nx.DiGraph()
     for entry in entries:

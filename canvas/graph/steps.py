@@ -63,7 +63,7 @@ Node: TypeAlias = Step | Fork | Join
 
 
 @dataclass(slots=True)
-class Span:
+class Segment:
     """A lowered piece: where it starts, what follows its end, and which steps give its value."""
 
     head: str

@@ -9,11 +9,11 @@ from time import monotonic
 from typing import Any
 
 from canvas.graph.check import check
-from canvas.graph.emit import Emission
-from canvas.graph.lower import Call, Lowering, Opened
+from canvas.graph.emit import CeleryEmitter
+from canvas.graph.lower import Lowering, Opened, PartialCall
 from canvas.graph.steps import body_units, edges, join_of
-from canvas.model.compiled import Barrier, Pending, Plan
-from canvas.model.gc_pause import uncollected
+from canvas.model.compiled import ChordSize, Plan, ResultRef
+from canvas.model.gc_pause import gc_paused
 from canvas.primitives.chord import chord
 from canvas.primitives.cycles import check_composed
 from canvas.primitives.group import flat_members
@@ -34,22 +34,22 @@ def streams(sig: Signature[Any]) -> bool:
 class Stream:
     """One application of a group or chord, as plans to be sent one after the other."""
 
-    def __init__(self, sig: Signature[Any], call: Call, lowering: Lowering) -> None:
+    def __init__(self, sig: Signature[Any], call: PartialCall, lowering: Lowering) -> None:
         """Raises CompositionError for a chord without a body."""
         self._lowering = lowering
         call.options = {key: value for key, value in call.options.items() if value is not None}
         rest = [*(call.options.pop("chain", None) or ()), *(sig.options.get("chain") or ())] or None
         if "chain" in sig.options:
             sig = sig.with_fields(options={key: value for key, value in sig.options.items() if key != "chain"})
-        self._emission = Emission(lowering.graph, False, rest)
+        self._emission = CeleryEmitter(lowering.graph, False, rest)
         self._rest = rest
         self._opened = self._open(sig, call)
         self._join = join_of(lowering.graph, self._opened.fork)
         self._members: LazyList[Signature[Any]] = sig.kwargs["header" if isinstance(sig, chord) else "tasks"]
-        self._results: list[Pending] = []
+        self._results: list[ResultRef] = []
         self._count = self._parts = 0
 
-    def _open(self, sig: Signature[Any], call: Call) -> Opened:
+    def _open(self, sig: Signature[Any], call: PartialCall) -> Opened:
         if isinstance(sig, chord):
             return self._lowering.open_chord(sig, call, True)[0]
         options = {**sig.options, **call.options}
@@ -78,7 +78,7 @@ class Stream:
 
     def _plan(self, given: list[Signature[Any]]) -> Plan:
         graph, emission, kept = self._lowering.graph, self._emission, set(self._lowering.graph)
-        with uncollected():
+        with gc_paused():
             for member in flat_members(given):
                 check_composed(member)
                 span = self._lowering.add_member(self._opened, self._count, member)
@@ -96,14 +96,14 @@ class Stream:
         return emission.plan
 
     def _ended(self, plan: Plan) -> Plan:
-        header = Pending(self._opened.fork.removeprefix("fork:"), None, self._results)
+        header = ResultRef(self._opened.fork.removeprefix("fork:"), None, self._results)
         if len(self._results) == 1 and self._results[0].members is not None:
             header = self._results[0]
         plan.result = plan.trail = header
         if self._join is not None:
             nested = any(result.members is not None for result in self._results)
-            structure = Pending(self._join.id, None, self._results).as_tuple() if nested else None
-            plan.barriers.append(Barrier(self._join.id, max(self._parts, 1), structure))
+            structure = ResultRef(self._join.id, None, self._results).as_tuple() if nested else None
+            plan.barriers.append(ChordSize(self._join.id, max(self._parts, 1), structure))
             body = self._emission.pending(body_units(self._lowering.graph, self._join)[0])
             plan.result = replace(body, parent=header)
         return plan
@@ -111,7 +111,7 @@ class Stream:
 
 def stream(
     sig: Signature[Any],
-    call: Call,
+    call: PartialCall,
     *,
     new_id: Callable[[], str],
     reply_to: str | None,

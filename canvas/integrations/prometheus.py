@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from canvas.app.application import Canvas
 from canvas.errors import BrokerError
-from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, Replaced, Retried, Revoked, Success
+from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, ReplacedBy, Retried, Revoked, Success
 from canvas.telemetry import attach, emit
 
 _DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
@@ -63,10 +63,14 @@ class Metrics:
             "celery_task_runtime", "Seconds tasks ran.", task, buckets=_RUNTIMES, registry=registry
         )
         self._wait = Histogram(
-            "canvas_task_wait", "Seconds from lease to start.", task, buckets=_RUNTIMES, registry=registry
+            "canvas_task_prefetch_wait_seconds",
+            "Seconds from lease to start.",
+            task,
+            buckets=_RUNTIMES,
+            registry=registry,
         )
         self._dead = Counter("canvas_dead_letters", "Messages put away.", ("queue_name",), registry=registry)
-        self._fired = Counter("canvas_chords_fired", "Chords that ended.", ("hostname",), registry=registry)
+        self._fired = Counter("canvas_chords_completed", "Chords that ended.", ("hostname",), registry=registry)
         self._batch = Histogram(
             "canvas_settlement_batch", "Settlements in one call.", ("hostname",), buckets=_BATCHES, registry=registry
         )
@@ -76,9 +80,9 @@ class Metrics:
         attach(self._on_received, "task.received")
         attach(self._on_started, "task.started")
         attach(self._on_finished, "task.finished")
-        attach(lambda queue, **_: self._dead.labels(queue).inc(), "message.dead")
-        attach(lambda **_: self._fired.labels(self._hostname).inc(), "chord.fired")
-        attach(self._on_exchanged, "exchange.settled")
+        attach(lambda queue, **_: self._dead.labels(queue).inc(), "message.dead_lettered")
+        attach(lambda **_: self._fired.labels(self._hostname).inc(), "chord.dispatched")
+        attach(self._on_exchanged, "batch.settled")
 
     def _on_received(self, message: Any, **_: Any) -> None:
         self._received.labels(message.task, self._hostname).inc()
@@ -102,7 +106,7 @@ class Metrics:
                 self._rejected.labels(*labels).inc()
             case Revoked():
                 self._revoked.labels(*labels).inc()
-            case Ignored() | Replaced():
+            case Ignored() | ReplacedBy():
                 self._ignored.labels(*labels).inc()
 
     def _on_exchanged(self, settled: int, **_: Any) -> None:
@@ -125,7 +129,7 @@ class Metrics:
         broker = self._app.driver.broker
         try:
             lengths = {queue: float(broker.length(queue)) for queue in self._queues}
-            dead = {queue: float(broker.dead_length(queue)) for queue in self._queues}
+            dead = {queue: float(broker.dead_letter_count(queue)) for queue in self._queues}
             away = {state: float(count) for state, count in broker.totals()._asdict().items()}
         except BrokerError as exc:
             emit("broker.unreachable", error=str(exc))
@@ -134,8 +138,8 @@ class Metrics:
             ("celery_worker_up", "The worker is there.", "hostname", {me: 1.0}),
             ("celery_worker_tasks_active", "Tasks running.", "hostname", {me: float(board.active)}),
             ("celery_queue_length", "Messages waiting.", "queue_name", lengths),
-            ("canvas_messages_away", "Messages leased, deferred or parked, of all queues.", "state", away),
-            ("canvas_dead_letters_kept", "Messages put away and still kept.", "queue_name", dead),
+            ("canvas_messages_in_flight", "Messages leased, deferred or parked, of all queues.", "state", away),
+            ("canvas_dead_letter_queue_length", "Messages put away and still kept.", "queue_name", dead),
         ]
 
 

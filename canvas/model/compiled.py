@@ -9,7 +9,7 @@ from canvas.text import short_repr
 
 
 @dataclass(slots=True)
-class Dispatch:
+class TaskCall:
     """One message to be sent: a call with its final options.
 
     ``options`` are ``apply_async``'s, with every id in place; ``link``, ``link_error``, ``chain`` (reversed: the
@@ -42,28 +42,28 @@ def _task_of(sig: Any) -> str:
 
 
 @dataclass(slots=True)
-class Pending:
+class ResultRef:
     """A result to come: a task's, or a group's with its members'."""
 
     id: str
-    parent: "Pending | None" = None
-    members: "list[Pending] | None" = None
+    parent: "ResultRef | None" = None
+    members: "list[ResultRef] | None" = None
     task: str | None = None
     ignored: bool | None = None
     """Whether the call says that its result is not kept; ``None`` where that is the task's to say."""
 
     def as_tuple(self) -> tuple[Any, ...]:
-        """Celery's tuple form (SEMANTICS.md R1)."""
+        """Celery's tuple form (semantics.md R1)."""
         before: Any = None
         for node in self.line():
             members = None if node.members is None else [m.as_tuple() for m in node.members]
             before = ((node.id, before), members)
         return before  # type: ignore[no-any-return]
 
-    def line(self) -> "list[Pending]":
+    def line(self) -> "list[ResultRef]":
         """The first ancestor, and so on down to this one."""
-        line: list[Pending] = []
-        node: Pending | None = self
+        line: list[ResultRef] = []
+        node: ResultRef | None = self
         while node is not None:
             line.append(node)
             node = node.parent
@@ -72,23 +72,23 @@ class Pending:
 
 
 @dataclass(slots=True)
-class Barrier:
+class ChordSize:
     """A chord that starts with this plan."""
 
     group_id: str
     size: int
     structure: tuple[Any, ...] | None = None
-    """The header's GroupResult as a tuple, where it is not flat (SEMANTICS.md H6)."""
+    """The header's GroupResult as a tuple, where it is not flat (semantics.md H6)."""
 
 
 @dataclass(slots=True)
 class Plan:
     """A compiled run: nothing in it refers back to the signature it came from."""
 
-    dispatches: list[Dispatch] = field(default_factory=list)
-    barriers: list[Barrier] = field(default_factory=list)
-    result: Pending | None = None
-    trail: Pending | None = None
+    dispatches: list[TaskCall] = field(default_factory=list)
+    barriers: list[ChordSize] = field(default_factory=list)
+    result: ResultRef | None = None
+    trail: ResultRef | None = None
     """What a task that sends this counts among its children: the task or group that starts the run."""
     etas: list[datetime] | None = None
     """In a slice of a composite: the etas of the slices before, which those of this slice are added to."""

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """Keep the collector from looking, again and again, through what grows and is all alive."""
     was_on = gc.isenabled()
     gc.disable()

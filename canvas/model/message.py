@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 Embed = dict[str, Any]
-"""``{"callbacks", "errbacks", "chain", "chord"}``: a message's future (PROTOCOL.md §2.1)."""
+"""``{"callbacks", "errbacks", "chain", "chord"}``: a message's future (protocol.md §2.1)."""
 
 NO_EMBED: Embed = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
@@ -49,5 +49,5 @@ class Publish(NamedTuple):
     """``""`` addresses the queue named by ``routing_key`` directly."""
     routing_key: str
     priority: int
-    """0 to 9; on Redis 0 is served first (PROTOCOL.md §1.2)."""
+    """0 to 9; on Redis 0 is served first (protocol.md §1.2)."""
     payload: bytes

@@ -70,7 +70,7 @@ class Ignored:
 
 
 @dataclass(frozen=True, slots=True)
-class Replaced:
+class ReplacedBy:
     """The task gave its place to ``sig``."""
 
     sig: Any
@@ -91,4 +91,4 @@ class Revoked:
     reason: str
 
 
-Outcome: TypeAlias = Success | Failure | Retried | Ignored | Replaced | Rejected | Revoked
+Outcome: TypeAlias = Success | Failure | Retried | Ignored | ReplacedBy | Rejected | Revoked

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 
 class Queue(NamedTuple):
-    """``exchange`` and ``routing_key`` left empty are the queue's own name (PROTOCOL.md §1.7)."""
+    """``exchange`` and ``routing_key`` left empty are the queue's own name (protocol.md §1.7)."""
 
     name: str
     exchange: str = ""

@@ -8,7 +8,7 @@ class Handle:
     """A result that is to come: of a task, or of a group."""
 
     def as_tuple(self) -> tuple[Any, ...]:
-        """The ids that it can be made of again (SEMANTICS.md R1)."""
+        """The ids that it can be made of again (semantics.md R1)."""
         raise NotImplementedError
 
 
@@ -19,7 +19,7 @@ def in_tuple_form(value: Any) -> Any:
 
 @dataclass(slots=True)
 class Record:
-    """A task's stored state (PROTOCOL.md §5.1), decoded.
+    """A task's stored state (protocol.md §5.1), decoded.
 
     ``result`` is the value, or for exception states the exception object. ``date_done`` is ISO 8601 text.
     ``extra`` holds every further key of the record (result_extended: name, args, kwargs, worker, retries,

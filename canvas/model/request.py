@@ -44,8 +44,8 @@ _DEFAULTS: dict[str, Any] = {
     "stamped_headers": None,
     "stamps": None,
 }
-_KNOWN = frozenset({*_DEFAULTS, "lang", "argsrepr", "kwargsrepr", "compression", "redelivered", "canvas_deliveries",
-                    "canvas_unknown", "canvas_rate", "canvas_received", "canvas_lost",
+_KNOWN = frozenset({*_DEFAULTS, "lang", "argsrepr", "kwargsrepr", "compression", "redelivered", "canvas_delivery_count",
+                    "canvas_unregistered_retries", "canvas_rate_reserved", "canvas_received", "canvas_worker_lost",
                     "canvas_signature"})  # fmt: skip
 _EMBED = frozenset({"callbacks", "errbacks", "chain", "chord"})
 

@@ -22,12 +22,12 @@ def longer(one: int, other: int) -> int:
     return max(one, other) if one and other else 0
 
 
-class Store(NamedTuple):
+class ResultWrite(NamedTuple):
     """A result record to keep and to announce."""
 
     task_id: str
     payload: bytes
-    """The encoded record (PROTOCOL.md §5.1)."""
+    """The encoded record (protocol.md §5.1)."""
     expires: int | None
     """Seconds to keep it; ``None`` keeps it for ever."""
     success: bool
@@ -35,7 +35,7 @@ class Store(NamedTuple):
 
 
 class Part(NamedTuple):
-    """One member's contribution to a chord (SEMANTICS.md K4, K5)."""
+    """One member's contribution to a chord (semantics.md K4, K5)."""
 
     group_id: str
     task_id: str
@@ -51,7 +51,7 @@ class Part(NamedTuple):
     """How many parts there are; ``None`` when a Join said so."""
 
 
-class Join(NamedTuple):
+class ChordStart(NamedTuple):
     """A chord that starts: how many parts it waits for."""
 
     group_id: str
@@ -59,7 +59,7 @@ class Join(NamedTuple):
     expires: int
     """Seconds that the chord lives without a part; 0: any time."""
     structure: bytes | None = None
-    """The saved GroupResult of a header that is not flat (SEMANTICS.md H6)."""
+    """The saved GroupResult of a header that is not flat (semantics.md H6)."""
 
 
 class Keep(NamedTuple):
@@ -70,7 +70,7 @@ class Keep(NamedTuple):
     """How long it is to live at least, from now; 0: any time."""
 
 
-class Deferral(NamedTuple):
+class DelayedPublish(NamedTuple):
     """A message to put into its queue when it is due."""
 
     due: float
@@ -78,7 +78,7 @@ class Deferral(NamedTuple):
     publish: Publish
 
 
-class Lock(NamedTuple):
+class UniqueLock(NamedTuple):
     """What keeps a second message like it from being sent while one is under way."""
 
     key: str
@@ -86,35 +86,35 @@ class Lock(NamedTuple):
     """The id of the task under way."""
 
 
-class Firing(NamedTuple):
+class ChordDispatch(NamedTuple):
     """A chord's end: its body's messages (or its failure's records), sent once however many try."""
 
     group_id: str
     publishes: list[Publish]
-    joins: list[Join]
-    stores: list[Store]
+    joins: list[ChordStart]
+    stores: list[ResultWrite]
     parts: list[Part]
-    deferrals: list[Deferral]
+    deferrals: list[DelayedPublish]
     failed: bool
-    """True keeps the parts until they expire, as Celery does (SEMANTICS.md K9)."""
+    """True keeps the parts until they expire, as Celery does (semantics.md K9)."""
     expires: int = 0
     """Seconds after which they do; 0: whenever they did before."""
 
 
-class Foreseen(NamedTuple):
+class SpeculativeDispatch(NamedTuple):
     """What ends a chord if a settlement completes it, with the parts that its worker knows; worth one call."""
 
-    firing: Firing
+    firing: ChordDispatch
     digest: str
     """SHA-1 of those parts' values, one after the other in their order; hexadecimal."""
 
     @classmethod
-    def of(cls, firing: Firing, parts: Sequence[bytes]) -> "Foreseen":
+    def of(cls, firing: ChordDispatch, parts: Sequence[bytes]) -> "SpeculativeDispatch":
         """The end that ``firing`` is when these are the chord's parts, in their order."""
         return cls(firing, sha1(b"".join(parts), usedforsecurity=False).hexdigest())
 
 
-Disposal = Literal["ack", "requeue", "again", "dead"]
+Disposal = Literal["ack", "requeue", "redeliver", "dead_letter"]
 """What becomes of the message; with ``again`` it goes back into its queue and that counts as a delivery."""
 Fence = Literal["lease", "begun", "none"]
 
@@ -132,26 +132,26 @@ class Settlement:
     fence: Fence = "lease"
     begins: bool = False
     """The ack before the task runs, for at-most-once tasks."""
-    stores: list[Store] = field(default_factory=list)
+    stores: list[ResultWrite] = field(default_factory=list)
     parts: list[Part] = field(default_factory=list)
-    joins: list[Join] = field(default_factory=list)
+    joins: list[ChordStart] = field(default_factory=list)
     grow: list[str] = field(default_factory=list)
     """Group ids whose chord waits for one part more (``add_to_chord``)."""
     keeps: list[Keep] = field(default_factory=list)
     publishes: list[Publish] = field(default_factory=list)
-    deferrals: list[Deferral] = field(default_factory=list)
+    deferrals: list[DelayedPublish] = field(default_factory=list)
     disposal: Disposal = "ack"
     reason: str = ""
     """Why, for ``dead``."""
     frees: list[str] = field(default_factory=list)
     """Concurrency keys whose place this delivery gives up."""
-    unlocks: list[Lock] = field(default_factory=list)
+    unlocks: list[UniqueLock] = field(default_factory=list)
     """Locks of unique tasks that end with it."""
-    foreseen: list[Foreseen] = field(default_factory=list)
+    foreseen: list[SpeculativeDispatch] = field(default_factory=list)
     """Ends of chords, which a driver may bring about in the same step; those that it does not are handed out."""
 
 
-class Ready(NamedTuple):
+class ReadyChord(NamedTuple):
     """A chord all of whose parts are in and whose body nobody has sent yet."""
 
     group_id: str
@@ -174,12 +174,12 @@ class Orphan(NamedTuple):
     """Empty: its worker died; ``terminated``; or ``time limit`` and the seconds."""
 
 
-class Verdict(NamedTuple):
+class SettleResult(NamedTuple):
     """What became of a settlement."""
 
     held: bool
     """False: the lease was lost and nothing was done."""
-    ready: list[Ready]
+    ready: list[ReadyChord]
     """Chords this settlement completed, and did not end."""
     refused: str = ""
     """Why it cannot be done at all, though it is held; as far as anything was done, that may be repeated."""

@@ -1,6 +1,6 @@
 """Task states: Celery's names, and what each allows. Nothing else decides what is final.
 
-Source: PROTOCOL.md §5.1; ``celery.states`` has the same constants.
+Source: protocol.md §5.1; ``celery.states`` has the same constants.
 """
 
 from typing import Final

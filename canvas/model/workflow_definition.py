@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from canvas.model.workflow_run import Bind, Edge, Kind
+from canvas.model.workflow_run import Edge, InputBinding, Kind
 
 
 @dataclass(slots=True)
-class Source:
+class IncomingEdge:
     """A parent of a node: its place among the entries, what the edge means, which arm of a branch it comes from."""
 
     number: int
@@ -16,16 +16,16 @@ class Source:
 
 
 @dataclass(slots=True)
-class Entry:
+class NodeDefinition:
     """One node."""
 
     name: str
     kind: Kind
     sig: dict[str, Any] | None = None
     """Its signature in wire form, ``None`` in the places of ``binds``."""
-    binds: list[Bind] = field(default_factory=list)
+    binds: list[InputBinding] = field(default_factory=list)
     """Their slots are places in ``sources``."""
-    sources: list[Source] = field(default_factory=list)
+    sources: list[IncomingEdge] = field(default_factory=list)
     goes_on: bool = False
     default: Any = None
     compensate: dict[str, Any] | None = None

@@ -6,8 +6,8 @@ from typing import Any, Literal, NamedTuple
 
 from canvas.text import safe_repr
 
-HEADER = "canvas_run"
-"""The option, and message header, that holds a :class:`Place`."""
+RUN_HEADER = "canvas_run"
+"""The option, and message header, that holds a :class:`NodeRef`."""
 STAMP = "canvas_workflow"
 """The stamp ``run:attempt`` on all messages of a run, by which they are revoked."""
 CANCEL = "canvas.cancel_run"
@@ -20,7 +20,7 @@ Edge = Literal["data", "order", "condition"]
 """What a slot takes: a value, only its turn, or leave to run at all."""
 
 
-class Place(NamedTuple):
+class NodeRef(NamedTuple):
     """Which node of which run a message is; of a map's node also which item of how many."""
 
     run: str
@@ -34,7 +34,7 @@ class Place(NamedTuple):
         return [part for part in self if part is not None]
 
     @classmethod
-    def of(cls, value: Any) -> "Place | None":
+    def of(cls, value: Any) -> "NodeRef | None":
         """The place in a header; ``None`` for what is none."""
         if not isinstance(value, list | tuple) or len(value) not in (3, 5):
             return None
@@ -44,7 +44,7 @@ class Place(NamedTuple):
         return cls(run, *numbers)
 
 
-class Bind(NamedTuple):
+class InputBinding(NamedTuple):
     """Where in a node's signature an input goes: ``path`` in its wire form, ``pick`` inside the input's value."""
 
     path: tuple[Any, ...]
@@ -52,7 +52,7 @@ class Bind(NamedTuple):
     pick: tuple[Any, ...] = ()
 
 
-class Out(NamedTuple):
+class OutgoingEdge(NamedTuple):
     """An edge to a node's successor, into its ``slot``; ``arm`` is the branch's arm it belongs to."""
 
     node: int
@@ -60,7 +60,7 @@ class Out(NamedTuple):
     arm: int | None = None
 
 
-class Given(NamedTuple):
+class KnownInput(NamedTuple):
     """An input that is known when the run starts."""
 
     slot: int
@@ -77,14 +77,14 @@ class RunNode:
     slots: list[Edge] = field(default_factory=list)
     sig: dict[str, Any] | None = None
     """The signature in wire form, ``None`` in the places of ``binds``."""
-    binds: Sequence[Bind] = ()
-    outs: list[Out] = field(default_factory=list)
+    binds: Sequence[InputBinding] = ()
+    outs: list[OutgoingEdge] = field(default_factory=list)
     goes_on: bool = False
     """Its failure does not fail the run: what follows takes ``default``."""
     default: Any = None
     choices: Sequence[Any] = ()
     """A branch's values, by arm; an arm beyond them is for every other value."""
-    given: Sequence[Given] = ()
+    given: Sequence[KnownInput] = ()
     compensate: dict[str, Any] | None = None
     hidden: bool = False
     """Part of how the run works: it has no record."""
@@ -108,23 +108,23 @@ class RunNode:
         """What ``as_list`` gave, read back."""
         name, kind, slots, sig, binds, outs, goes_on, default, choices, given, compensate, hidden, depth = kept
         return cls(
-            name, kind, slots, sig, [Bind(tuple(path), slot, tuple(pick)) for path, slot, pick in binds],
-            [Out(*out) for out in outs], goes_on, default, choices, [Given(*one) for one in given], compensate, hidden,
-            depth,
+            name, kind, slots, sig, [InputBinding(tuple(path), slot, tuple(pick)) for path, slot, pick in binds],
+            [OutgoingEdge(*out) for out in outs], goes_on, default, choices, [KnownInput(*one) for one in given],
+            compensate, hidden, depth,
         )  # fmt: skip
 
 
-def task_id_of(place: Place) -> str:
+def task_id_of(place: NodeRef) -> str:
     """The id of a node's task, or of a map's item; known from the run's id without asking anybody."""
     return ".".join(str(part) for part in place[:4] if part is not None)
 
 
-def items_id(place: Place) -> str:
+def items_id(place: NodeRef) -> str:
     """The id under which a map's items are kept, where there are many of them or they are nested."""
     return f"{task_id_of(place)}.items"
 
 
-def outline_id(place: Place) -> str:
+def outline_id(place: NodeRef) -> str:
     """The id under which it is kept how many items a map has, and a digest of what they are."""
     return f"{task_id_of(place)}.outline"
 
@@ -133,7 +133,7 @@ NameOf = Callable[[int], str]
 """The name of the node that fills a slot; asked for only where a message needs it."""
 
 
-def picked(value: Any, pick: Sequence[Any], slot: int = 0, name_of: NameOf | None = None) -> Any:
+def extract(value: Any, pick: Sequence[Any], slot: int = 0, name_of: NameOf | None = None) -> Any:
     """A part of a node's result. Raises LookupError or TypeError where there is none."""
     part = value
     for at, key in enumerate(pick):
@@ -159,18 +159,18 @@ def _no_part(exc: Exception, name: str, value: Any, path: Sequence[Any], key: An
     return kind(f"{place}[{key!r}]: {whole} has no {key!r}; {has}")
 
 
-def bound_values(binds: Sequence[Bind], inputs: Sequence[Any], name_of: NameOf | None = None) -> list[Any]:
+def bound_values(binds: Sequence[InputBinding], inputs: Sequence[Any], name_of: NameOf | None = None) -> list[Any]:
     """What goes into a node's signature. Raises LookupError or TypeError for a part not there."""
-    return [picked(inputs[bind.slot], bind.pick, bind.slot, name_of) for bind in binds]
+    return [extract(inputs[bind.slot], bind.pick, bind.slot, name_of) for bind in binds]
 
 
-def bound(
-    sig: dict[str, Any], binds: Sequence[Bind], inputs: Sequence[Any], name_of: NameOf | None = None
+def bind_inputs(
+    sig: dict[str, Any], binds: Sequence[InputBinding], inputs: Sequence[Any], name_of: NameOf | None = None
 ) -> dict[str, Any]:
     """A copy of ``sig`` with the inputs in their places. Raises LookupError or TypeError for a part not there."""
     whole: dict[str, Any] = dict(sig)
     for path, slot, pick in binds:
-        value = picked(inputs[slot], pick, slot, name_of)
+        value = extract(inputs[slot], pick, slot, name_of)
         container: Any = whole
         for step in path[:-1]:
             inner = container[step]

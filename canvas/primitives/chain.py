@@ -1,6 +1,6 @@
 """A chain: signatures that run one after the other, and the ``|`` that makes chains, groups and chords.
 
-The rules of ``|`` are SEMANTICS.md §1.1; composing never changes its operands.
+The rules of ``|`` are semantics.md §1.1; composing never changes its operands.
 """
 
 from collections.abc import Iterable, Sequence
@@ -8,7 +8,7 @@ from reprlib import recursive_repr
 from typing import Any
 
 from canvas.errors import CompositionError
-from canvas.model.workflow_run import HEADER
+from canvas.model.workflow_run import RUN_HEADER
 from canvas.primitives.chord import chord
 from canvas.primitives.cycles import refuse_cycles, refusing_cycles
 from canvas.primitives.group import flat_members, group
@@ -131,7 +131,7 @@ class chain(_chain):
 
 
 def normal_steps(tasks: Sequence[Any], unroll: bool = True) -> list[Signature[Any]]:
-    """The steps a chain really has (SEMANTICS.md C7–C10).
+    """The steps a chain really has (semantics.md C7–C10).
 
     Chains in it are spliced, one-member groups become their member, empty groups vanish (unless there is nothing
     else), and a group that something follows, also one that ends a chord, becomes a chord with that as its body.
@@ -183,8 +183,8 @@ def _spliced(tasks: Sequence[Any], unroll: bool) -> tuple[list[Signature[Any]], 
 
 _CLOSE = object()
 """Stands, among the steps that are still to be looked at, behind those of a chain in it."""
-LAST_STEP = ("task_id", "group_id", "chord", "group_index", HEADER)
-"""Options of a chain that are its last step's (SEMANTICS.md C3)."""
+LAST_STEP = ("task_id", "group_id", "chord", "group_index", RUN_HEADER)
+"""Options of a chain that are its last step's (semantics.md C3)."""
 _CHAIN_OWN = frozenset({*LAST_STEP, "link", "link_error", "parent_id", "root_id"})
 
 

@@ -1,4 +1,4 @@
-"""A chord: a header of parallel signatures and a body that takes the list of their results (SEMANTICS.md §5)."""
+"""A chord: a header of parallel signatures and a body that takes the list of their results (semantics.md §5)."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain as chained
@@ -6,7 +6,7 @@ from reprlib import recursive_repr
 from typing import Any
 
 from canvas.errors import CompositionError
-from canvas.model.workflow_run import HEADER
+from canvas.model.workflow_run import RUN_HEADER
 from canvas.primitives.cycles import refusing_cycles
 from canvas.primitives.group import group
 from canvas.primitives.lazy_list import LazyList, copied
@@ -20,7 +20,7 @@ class chord(Signature[Any]):
     """``chord(header, body)``; ``chord(header)(body)`` sends it at once.
 
     The header is a list, any iterable (consumed once), a group, a chain (its steps become parallel members,
-    SEMANTICS.md H1), or one signature.
+    semantics.md H1), or one signature.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class chord(Signature[Any]):
 
     @refusing_cycles
     def set_immutable(self, immutable: bool) -> None:
-        """The header's members; the body keeps its own flag (SEMANTICS.md S8)."""
+        """The header's members; the body keeps its own flag (semantics.md S8)."""
         for task in self.header:
             task.set_immutable(immutable)
 
@@ -224,7 +224,7 @@ def _body(body: Any, app: Any) -> Any:
 
 
 def header_members(header: Any) -> list[Signature[Any]]:
-    """The parallel members that a chord's ``header`` argument stands for (SEMANTICS.md H1)."""
+    """The parallel members that a chord's ``header`` argument stands for (semantics.md H1)."""
     if isinstance(header, dict) and not isinstance(header, Signature):
         header = maybe_signature(header)
     if isinstance(header, Signature):
@@ -253,22 +253,22 @@ def _same(task: Signature[Any]) -> Signature[Any]:
     return task
 
 
-_HEADER_LACKS = ("link", "link_error", "task_id", "chain", "chord", "group_id", "group_index", "reply_to", HEADER)
+_HEADER_LACKS = ("link", "link_error", "task_id", "chain", "chord", "group_id", "group_index", "reply_to", RUN_HEADER)
 _BODY_LACKS = ("countdown", "eta", "parent_id", "chain", "chord", "link", "link_error", "task_id")
 
 
 def header_options(options: dict[str, Any]) -> dict[str, Any]:
-    """What of a chord's options its header members take (SEMANTICS.md H11)."""
+    """What of a chord's options its header members take (semantics.md H11)."""
     return {key: value for key, value in options.items() if key not in _HEADER_LACKS}
 
 
 def body_options(options: dict[str, Any]) -> dict[str, Any]:
-    """What of a chord's options its body takes as they are (SEMANTICS.md H11)."""
+    """What of a chord's options its body takes as they are (semantics.md H11)."""
     return {key: value for key, value in options.items() if key not in _BODY_LACKS}
 
 
 def part_count(sig: Signature[Any]) -> int:
-    """How many parts ``sig`` returns to the chord it is a header member of (SEMANTICS.md H10)."""
+    """How many parts ``sig`` returns to the chord it is a header member of (semantics.md H10)."""
     kind = sig.subtask_type
     if kind == "group":
         return sum(part_count(task) for task in sig.members())

@@ -1,4 +1,4 @@
-"""A group: signatures that run side by side (SEMANTICS.md §3)."""
+"""A group: signatures that run side by side (semantics.md §3)."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from reprlib import recursive_repr
@@ -86,7 +86,7 @@ class group(Signature[list[Any]]):
             task.set_immutable(immutable)
 
     def link(self, callback: Any) -> Any:
-        """Run an immutable copy of ``callback`` after the first member (SEMANTICS.md G7)."""
+        """Run an immutable copy of ``callback`` after the first member (semantics.md G7)."""
         if not self.tasks:
             raise CompositionError("an empty group has no member to link a callback to")
         return self.tasks[0].link(maybe_signature(callback).clone().set(immutable=True))

@@ -1,4 +1,4 @@
-"""One task over many arguments: map, starmap, chunks (SEMANTICS.md §7).
+"""One task over many arguments: map, starmap, chunks (semantics.md §7).
 
 On the wire all three are plain signatures of ``celery.map``, ``celery.starmap`` and ``celery.chunks``, without
 a ``subtask_type``.
@@ -13,7 +13,7 @@ from canvas.primitives.group import group
 from canvas.primitives.signature import Signature, maybe_signature, subtype
 
 
-class _Spread(Signature[list[Any]]):
+class _Mapped(Signature[list[Any]]):
     """A call of ``celery.map`` or ``celery.starmap``, carrying the mapped task and its items."""
 
     _task_name = ""
@@ -43,7 +43,7 @@ class _Spread(Signature[list[Any]]):
 
 
 @subtype("xmap")
-class xmap(_Spread):
+class xmap(_Mapped):
     """``[task(x) for x in it]``, in one task."""
 
     _task_name = "celery.map"
@@ -53,7 +53,7 @@ class xmap(_Spread):
 
 
 @subtype("xstarmap")
-class xstarmap(_Spread):
+class xstarmap(_Mapped):
     """``[task(*x) for x in it]``, in one task."""
 
     _task_name = "celery.starmap"

@@ -2,7 +2,7 @@
 
 The composite kinds (chain, group, chord, map, starmap, chunks) are subclasses in their own files; they enrol
 here under their ``subtask_type``, so that a dict read from the wire becomes the right class again.
-Sources: SEMANTICS.md §1, PROTOCOL.md §2.3.
+Sources: semantics.md §1, protocol.md §2.3.
 """
 
 import re
@@ -38,7 +38,7 @@ class Signature(dict[str, Any], Generic[R]):
     """``{"task", "args", "kwargs", "options", "subtask_type", "immutable"}`` with Celery's methods.
 
     Further keyword arguments are options: ``Signature("add", (2,), countdown=3)``. A dict as first argument is
-    copied and everything else ignored (SEMANTICS.md S1).
+    copied and everything else ignored (semantics.md S1).
     """
 
     _app: Any = None
@@ -250,7 +250,7 @@ class Signature(dict[str, Any], Generic[R]):
         options: Mapping[str, Any] | None = None,
         force: bool = False,
     ) -> tuple[tuple[Any, ...], dict[str, Any], dict[str, Any]]:
-        """Args, kwargs and options with partial ones merged in (SEMANTICS.md S2–S4)."""
+        """Args, kwargs and options with partial ones merged in (semantics.md S2–S4)."""
         merged = self.options
         if options:
             fixed = IMMUTABLE_OPTIONS.union(merged.get("stamped_headers") or ())

@@ -1,4 +1,4 @@
-"""Stamps: named values that travel with every task of a workflow, in its messages' headers (SEMANTICS.md §10).
+"""Stamps: named values that travel with every task of a workflow, in its messages' headers (semantics.md §10).
 
 A stamp is an option of a signature whose name ``options["stamped_headers"]`` lists. A visitor decides stamps
 signature by signature; plain keyword arguments are the same for all.
@@ -106,7 +106,7 @@ def _stamp_members(sig: Stampable, visit: Any, visitor: StampingVisitor | None, 
 
 
 def stamp_chord(sig: Any, visitor: StampingVisitor | None, append: bool, given: Stamps) -> None:
-    """Stamp a chord's header; its body too where a visitor says with what (SEMANTICS.md P3, P4)."""
+    """Stamp a chord's header; its body too where a visitor says with what (semantics.md P3, P4)."""
     seen = visitor.on_chord_header_start(sig, **given) if visitor is not None else None
     stamps = gathered(given, seen, sig.options, append)
     stamp_links(sig, visitor, append, stamps)
@@ -121,7 +121,7 @@ def stamp_chord(sig: Any, visitor: StampingVisitor | None, append: bool, given: 
 
 
 def stamp_links(sig: Stampable, visitor: StampingVisitor | None, append: bool, given: Stamps) -> None:
-    """Stamp callbacks, then errbacks; each starts with what the one before was given (SEMANTICS.md P5)."""
+    """Stamp callbacks, then errbacks; each starts with what the one before was given (semantics.md P5)."""
     for option in ("link", "link_error"):
         linked = sig.adopt_links(option)
         stamps = deepcopy(given)

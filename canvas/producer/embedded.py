@@ -6,7 +6,7 @@ from typing import Any
 from canvas.primitives.signature import as_list
 
 
-def embedded(options: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def embedded_signatures(options: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Every signature in wire form that a message's options carry, however deep; each once."""
     pending = [sig for name in ("chain", "chord", "link", "link_error") for sig in as_list(options.get(name))]
     seen: set[int] = set()

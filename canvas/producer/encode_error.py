@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 
-def unwritable(task: str, value: Any, can_write: Callable[[Any], bool]) -> str | None:
+def find_unencodable(task: str, value: Any, can_write: Callable[[Any], bool]) -> str | None:
     """Where in ``value`` (a message's args, kwargs and embed) lies what cannot be written: ``"add: args[0]['x']"``."""
     names = {0: "args", 1: "kwargs", 2: ""}
     for place, part in enumerate(value):
@@ -13,7 +13,7 @@ def unwritable(task: str, value: Any, can_write: Callable[[Any], bool]) -> str |
     return None
 
 
-def unwritable_result(value: Any, can_write: Callable[[Any], bool]) -> str | None:
+def find_unencodable_result(value: Any, can_write: Callable[[Any], bool]) -> str | None:
     """Where in a task's result lies what cannot be written: ``"its result['x'][0]"``; ``None`` where nothing does."""
     return None if can_write(value) else _descend("", "result", value, can_write).replace(": result", "its result", 1)
 

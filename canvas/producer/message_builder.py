@@ -1,6 +1,6 @@
 """From a compiled call to bytes on their way to a queue: headers, route, serialisation.
 
-Sources: PROTOCOL.md §1.3, §2.1, §2.4; SEMANTICS.md W1–W10, T6, T8.
+Sources: protocol.md §1.3, §2.1, §2.4; semantics.md W1–W10, T6, T8.
 """
 
 import os
@@ -12,11 +12,11 @@ from operator import is_
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from canvas.errors import EncodeError, InvalidTaskError
-from canvas.model.compiled import Dispatch
+from canvas.model.compiled import TaskCall
 from canvas.model.ids import new_id, new_tag
 from canvas.model.message import Message, Publish
-from canvas.model.workflow_run import HEADER
-from canvas.producer.encode_error import unwritable
+from canvas.model.workflow_run import RUN_HEADER
+from canvas.producer.encode_error import find_unencodable
 from canvas.producer.routing import Route, Router
 from canvas.task.pydantic_models import Models, plain_arguments, plain_signatures
 from canvas.telemetry import emit, listening
@@ -24,7 +24,7 @@ from canvas.text import short_repr
 from canvas.wire import codecs
 from canvas.wire import task_message as wire
 from canvas.wire.signing import Signer
-from canvas.wire.typed_json import Again
+from canvas.wire.typed_json import MemoEncoder
 
 if TYPE_CHECKING:
     from canvas.config.config import Config
@@ -36,12 +36,12 @@ _CONSUMED = frozenset(
         "ignore_result", "replaced_task_nesting", "stamped_headers", "serializer", "compression", "queue",
         "exchange", "routing_key", "priority", "delivery_mode", "origin", "route_name", "add_to_parent",
         "retry", "retry_policy", "producer", "publisher", "connection", "router", "result_cls", "task_type",
-        "immediate", "mandatory", "exchange_type", "correlation_id", "use_link", HEADER,
+        "immediate", "mandatory", "exchange_type", "correlation_id", "use_link", RUN_HEADER,
     }
 )  # fmt: skip
 
 
-class Ambient(NamedTuple):
+class Lineage(NamedTuple):
     """What a message inherits from the task that sends it; all ``None`` outside a task."""
 
     root_id: str | None = None
@@ -49,14 +49,14 @@ class Ambient(NamedTuple):
     priority: int | None = None
 
 
-class Outgoing(NamedTuple):
+class BuiltMessage(NamedTuple):
     """A message, and its bytes with their address."""
 
     message: Message
     publish: Publish
 
 
-class Surroundings(Protocol):
+class MessageContext(Protocol):
     """What a client asks of its app."""
 
     @property
@@ -73,7 +73,7 @@ class Surroundings(Protocol):
     def models_of(self, name: str) -> Models | None: ...
 
 
-class Client:
+class MessageBuilder:
     """Turns dispatches into messages for one app; holds what is the same for all of them."""
 
     def __init__(
@@ -81,7 +81,7 @@ class Client:
         conf: "Config",
         router: Router,
         defaults: Callable[[str], Mapping[str, Any]],
-        surroundings: "Surroundings",
+        surroundings: "MessageContext",
     ) -> None:
         self._conf = conf
         self._router = router
@@ -89,7 +89,7 @@ class Client:
         self._around = surroundings
         self._origin = (0, "")
 
-    def outgoing(self, dispatches: Iterable[Dispatch], ambient: Ambient) -> list[Outgoing]:
+    def outgoing(self, dispatches: Iterable[TaskCall], ambient: Lineage) -> list[BuiltMessage]:
         """The messages that ``dispatches`` stand for, encoded and routed.
 
         A task's own attributes fill in options that neither the call nor its signature gives. Raises
@@ -97,7 +97,7 @@ class Client:
         """
         defaults: dict[str, Mapping[str, Any]] = {}
         # Whoever is told of a message may change it.
-        bodies = None if listening("message.publishing") else Again(is_)
+        bodies = None if listening("message.publishing") else MemoEncoder(is_)
         found = []
         for dispatch in dispatches:
             known = defaults.get(dispatch.task)
@@ -107,8 +107,8 @@ class Client:
         return found
 
     def _outgoing(
-        self, dispatch: Dispatch, options: dict[str, Any], ambient: Ambient, bodies: Again | None
-    ) -> Outgoing:
+        self, dispatch: TaskCall, options: dict[str, Any], ambient: Lineage, bodies: MemoEncoder | None
+    ) -> BuiltMessage:
         message = self._message(dispatch, options, ambient)
         route = self._router.route(options.get("route_name") or dispatch.task, options, dispatch.args, dispatch.kwargs)
         self._address(message, route, options, ambient)
@@ -116,9 +116,11 @@ class Client:
         payload = self._encode(message, options.get("serializer"), options.get("compression"), bodies)
         info = message.properties["delivery_info"]
         publish = Publish(info["exchange"], info["routing_key"], message.properties.get("priority") or 0, payload)
-        return Outgoing(message, publish)
+        return BuiltMessage(message, publish)
 
-    def _encode(self, message: Message, serializer: str | None, compression: str | None, bodies: Again | None) -> bytes:
+    def _encode(
+        self, message: Message, serializer: str | None, compression: str | None, bodies: MemoEncoder | None
+    ) -> bytes:
         conf = self._conf
         serializer, compression = serializer or conf.task_serializer, compression or conf.task_compression
         try:
@@ -139,7 +141,7 @@ class Client:
             )
         return payload
 
-    def _written(self, message: Message, serializer: str, compression: str | None, bodies: Again | None) -> bytes:
+    def _written(self, message: Message, serializer: str, compression: str | None, bodies: MemoEncoder | None) -> bytes:
         return wire.encode(
             message,
             serializer=serializer,
@@ -166,10 +168,10 @@ class Client:
 
     def _unwritable(self, message: Message, serializer: str) -> str | None:
         can_write = partial(codecs.can_write, serializer=serializer)
-        return unwritable(message.task, (message.args, message.kwargs, message.embed), can_write)
+        return find_unencodable(message.task, (message.args, message.kwargs, message.embed), can_write)
 
     def control(self, body: Mapping[str, Any]) -> bytes:
-        """A remote control request in its envelope (PROTOCOL.md §6)."""
+        """A remote control request in its envelope (protocol.md §6)."""
         exchange = f"{self._conf.control_exchange}.pidbox"
         headers = {"clock": 0, "expires": None}
         return wire.encode_plain(
@@ -178,7 +180,7 @@ class Client:
 
     # -- headers
 
-    def _message(self, dispatch: Dispatch, options: dict[str, Any], ambient: Ambient) -> Message:
+    def _message(self, dispatch: TaskCall, options: dict[str, Any], ambient: Lineage) -> Message:
         task_id = options.get("task_id") or new_id()
         try:
             eta, expires = self._eta(options), self._expires(options)
@@ -208,8 +210,8 @@ class Client:
             "stamps": _stamps(dispatch.task, options, stamped),
             **(options.get("headers") or {}),
         }
-        if options.get(HEADER):
-            headers[HEADER] = options[HEADER]
+        if options.get(RUN_HEADER):
+            headers[RUN_HEADER] = options[RUN_HEADER]
         callbacks, chain = _sig_list(options.get("link")), options.get("chain")
         if conf.task_protocol == 1 and chain:
             callbacks, chain = [*(callbacks or []), _linked(chain)], None
@@ -225,7 +227,7 @@ class Client:
         return message
 
     def _properties(self, task_id: str, options: dict[str, Any], stamped: Any, expires: str | None) -> dict[str, Any]:
-        """Options that Celery does not know travel as properties (SEMANTICS.md W6)."""
+        """Options that Celery does not know travel as properties (semantics.md W6)."""
         known = _CONSUMED if not stamped else _CONSUMED.union(stamped)
         extra = {key: value for key, value in options.items() if key not in known}
         properties = {
@@ -239,7 +241,7 @@ class Client:
             properties["expiration"] = str(max(0, round(left * 1000)))
         return properties
 
-    def _address(self, message: Message, route: Route, options: dict[str, Any], ambient: Ambient) -> None:
+    def _address(self, message: Message, route: Route, options: dict[str, Any], ambient: Lineage) -> None:
         for name, value in (("exchange", route.exchange), ("routing_key", route.routing_key)):
             if not isinstance(value, str):
                 raise InvalidTaskError(f"{message.task}: {name}: expected text; got {value!r:.100}")
@@ -299,7 +301,7 @@ def _moment(value: Any, name: str) -> str | None:
 
 
 def _instant(text: str, name: str = "expires") -> datetime:
-    """ISO 8601 text as an aware datetime; without an offset it is UTC (PROTOCOL.md §2.4)."""
+    """ISO 8601 text as an aware datetime; without an offset it is UTC (protocol.md §2.4)."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -317,7 +319,7 @@ def _stamps(task: str, options: dict[str, Any], stamped: Any) -> dict[str, Any]:
 
 
 def _linked(chain: Sequence[Any]) -> dict[str, Any]:
-    """A chain as nested callbacks, the only form protocol 1 has for it (PROTOCOL.md §2.2)."""
+    """A chain as nested callbacks, the only form protocol 1 has for it (protocol.md §2.2)."""
     following: dict[str, Any] | None = None
     for step in chain:
         options = dict(step["options"])

@@ -1,7 +1,7 @@
 """The effects of one task's end, gathered before any of them happens.
 
-Each method adds what one event in Celery's protocol means: a record (PROTOCOL.md §5.1), a chord part
-(SEMANTICS.md K3, K4), a set of messages. Nothing here does I/O, except that ``task_send_sent_event`` has
+Each method adds what one event in Celery's protocol means: a record (protocol.md §5.1), a chord part
+(semantics.md K3, K4), a set of messages. Nothing here does I/O, except that ``task_send_sent_event`` has
 each message announced.
 """
 
@@ -12,14 +12,14 @@ from canvas.config.config import Config
 from canvas.model.compiled import Plan
 from canvas.model.message import Publish
 from canvas.model.record import Record
-from canvas.model.settlement import Deferral, Firing, Join, Part, Settlement, Store
-from canvas.model.workflow_run import Place
+from canvas.model.settlement import ChordDispatch, ChordStart, DelayedPublish, Part, ResultWrite, Settlement
+from canvas.model.workflow_run import NodeRef
 from canvas.primitives.signature import Signature
-from canvas.producer.message_builder import Ambient, Outgoing
+from canvas.producer.message_builder import BuiltMessage, Lineage
 from canvas.producer.sender import Announcer
 from canvas.wire import typed_json
 from canvas.wire.signing import Signer, end_of, part_of
-from canvas.wire.typed_json import Again
+from canvas.wire.typed_json import MemoEncoder
 
 
 class Encoder(Protocol):
@@ -27,7 +27,7 @@ class Encoder(Protocol):
 
     def plan_wire(self, sig: Any, args: tuple[Any, ...], options: Mapping[str, Any]) -> Plan: ...
 
-    def encode(self, plan: Plan, ambient: Ambient | None = None) -> tuple[list[Outgoing], list[Join]]: ...
+    def encode(self, plan: Plan, ambient: Lineage | None = None) -> tuple[list[BuiltMessage], list[ChordStart]]: ...
 
 
 class RecordEncoder(Protocol):
@@ -40,9 +40,9 @@ class RecordEncoder(Protocol):
     def chord_expires(self) -> int: ...
 
     @property
-    def bodies(self) -> Again: ...
+    def bodies(self) -> MemoEncoder: ...
 
-    def store_of(self, record: Record, in_run: bool = False) -> Store: ...
+    def store_of(self, record: Record, in_run: bool = False) -> ResultWrite: ...
 
     def encode_part(self, task_id: str, state: str, result: Any) -> bytes: ...
 
@@ -66,24 +66,24 @@ class OutboxParts(Protocol):
     def signer(self) -> Signer: ...
 
 
-class Effects:
+class Outbox:
     """Records, parts, chord starts and messages, in the order they were added."""
 
     def __init__(self, parts: OutboxParts) -> None:
         self._parts = parts
-        self.stores: list[Store] = []
+        self.stores: list[ResultWrite] = []
         self.parts: list[Part] = []
-        self.joins: list[Join] = []
+        self.joins: list[ChordStart] = []
         self.publishes: list[Publish] = []
-        self.deferrals: list[Deferral] = []
-        self.ends: list[tuple[Place, str, Any]] = []
+        self.deferrals: list[DelayedPublish] = []
+        self.ends: list[tuple[NodeRef, str, Any]] = []
         """Places of runs whose tasks have ended: state and value."""
 
     def record(self, record: Record, in_run: bool = False) -> None:
         """Keep and announce a state; ``in_run``: as long as the workflow's run that it is a part of."""
         self.stores.append(self._parts.backend.store_of(record, in_run))
 
-    def part(self, membership: "Membership", state: str, result: Any, completer: "Completer") -> None:
+    def part(self, membership: "ChordMembership", state: str, result: Any, completer: "PartOrigin") -> None:
         """Return a member's value to its chord."""
         records, signer = self._parts.backend, self._parts.signer
         value = records.encode_part(membership.task_id, state, result)
@@ -101,7 +101,7 @@ class Effects:
             )
         )
 
-    def send(self, plan: Plan, ambient: Ambient, due: float | None = None) -> None:
+    def send(self, plan: Plan, ambient: Lineage, due: float | None = None) -> None:
         """Send a plan's messages, at unix time ``due`` where given; start its chords."""
         outgoing, joins = self._parts.sender.encode(plan, ambient)
         self.joins.extend(joins)
@@ -110,7 +110,7 @@ class Effects:
         if due is None:
             self.publishes.extend(out.publish for out in outgoing)
         else:
-            self.deferrals.extend(Deferral(due, out.publish) for out in outgoing)
+            self.deferrals.extend(DelayedPublish(due, out.publish) for out in outgoing)
 
     def settlement(self) -> Settlement:
         """All of them as a settlement of no delivery."""
@@ -122,17 +122,19 @@ class Effects:
         settlement.publishes, settlement.deferrals = self.publishes, self.deferrals
         return settlement
 
-    def firing(self, group_id: str, failed: bool = False) -> Firing:
+    def firing(self, group_id: str, failed: bool = False) -> ChordDispatch:
         """All of them as the end of a chord."""
         expires = self._parts.backend.chord_expires
-        return Firing(group_id, self.publishes, self.joins, self.stores, self.parts, self.deferrals, failed, expires)
+        return ChordDispatch(
+            group_id, self.publishes, self.joins, self.stores, self.parts, self.deferrals, failed, expires
+        )
 
     def plan(self, sig: Any, args: tuple[Any, ...], options: Mapping[str, Any]) -> Plan:
         """Compile a signature in wire form."""
         return self._parts.sender.plan_wire(sig, args, options)
 
 
-class Membership:
+class ChordMembership:
     """A task's place in a chord: its group, its index, and the body that waits."""
 
     __slots__ = ("chord", "group_id", "index", "task_id")
@@ -144,14 +146,14 @@ class Membership:
         self.chord = chord
 
     @classmethod
-    def of_signature(cls, sig: Signature[Any]) -> "Membership | None":
+    def of_signature(cls, sig: Signature[Any]) -> "ChordMembership | None":
         """The place that a frozen signature's options give it."""
         options = sig.options
         chord, group_id, task_id = options.get("chord"), options.get("group_id"), options.get("task_id")
         return cls(task_id, group_id, options.get("group_index"), chord) if chord and group_id and task_id else None
 
 
-class Completer:
+class PartOrigin:
     """The task whose end returns a part: the parent of the body, should the part be the last."""
 
     __slots__ = ("root_id", "task_id")

@@ -7,7 +7,7 @@ from canvas.drivers.base import Driver, Lease
 from canvas.errors import InvalidTaskError, WireError
 from canvas.model.ids import new_id
 from canvas.model.message import Delivery
-from canvas.model.settlement import Lock, Settlement
+from canvas.model.settlement import Settlement, UniqueLock
 from canvas.task.limits import lock_of
 from canvas.task.task import Task
 from canvas.wire import task_message as wire
@@ -47,7 +47,7 @@ def purge(app: PurgeApp, queue: str) -> int:
     return purged
 
 
-def _locks(app: PurgeApp, delivery: Delivery) -> list[Lock]:
+def _locks(app: PurgeApp, delivery: Delivery) -> list[UniqueLock]:
     try:
         message = wire.decode(delivery.payload, accept=app.accept_content, signer=app.signer)
     except (WireError, InvalidTaskError):

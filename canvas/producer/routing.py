@@ -1,6 +1,6 @@
 """Where a message goes: task name and options → exchange, routing key. Pure.
 
-Sources: PROTOCOL.md §1.7; Celery's ``task_routes``, ``task_queues`` and ``task_default_*``.
+Sources: protocol.md §1.7; Celery's ``task_routes``, ``task_queues`` and ``task_default_*``.
 """
 
 import re

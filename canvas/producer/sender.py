@@ -10,14 +10,14 @@ from canvas.context import current_request
 from canvas.drivers.base import Delays, Driver
 from canvas.drivers.retry_policy import delays
 from canvas.errors import DuplicateTask, EncodeError, NoResultBackend
-from canvas.model.compiled import Dispatch, Pending, Plan
+from canvas.model.compiled import Plan, ResultRef, TaskCall
 from canvas.model.message import Message, Publish
-from canvas.model.settlement import Join, Lock
+from canvas.model.settlement import ChordStart, UniqueLock
 from canvas.primitives.cycles import refuse_cycles
 from canvas.primitives.lazy_list import LazyList
 from canvas.primitives.signature import Signature, maybe_signature
-from canvas.producer.embedded import embedded
-from canvas.producer.message_builder import Ambient, Client, Outgoing
+from canvas.producer.embedded import embedded_signatures
+from canvas.producer.message_builder import BuiltMessage, Lineage, MessageBuilder
 from canvas.producer.options import CONNECTIONS, check_limits, check_options
 from canvas.producer.routing import Router
 from canvas.producer.task_plan import plan_task
@@ -29,7 +29,7 @@ from canvas.task.task import Task
 from canvas.telemetry import emit
 
 _IN_WORKFLOW = ("chain", "chord", "group_id")
-_FEW = 100
+_GC_PAUSE_FROM = 100
 T = TypeVar("T")
 _GROUPS = ("group", "chord")
 _COMPOSITES = frozenset({"chain", "group", "chord"})
@@ -60,7 +60,7 @@ class SenderApp(Protocol):
     def router(self) -> Router: ...
 
     @property
-    def client(self) -> Client: ...
+    def client(self) -> MessageBuilder: ...
 
     @property
     def sent_events(self) -> Announcer: ...
@@ -80,7 +80,7 @@ class SenderApp(Protocol):
     @property
     def GroupResult(self) -> type[GroupResult]: ...
 
-    def ambient(self) -> Ambient: ...
+    def ambient(self) -> Lineage: ...
 
     def new_id(self) -> str: ...
 
@@ -124,36 +124,36 @@ class Sender:
         driver = self._app.driver
         unique = self._unique(plan)
         if unique is not None:
-            owner = await _elsewhere(
+            owner = await _in_thread(
                 lambda: driver.broker.publish_unique(outgoing[0].publish, *unique, self._delays(options))
             )
             if owner is not None:
                 return self._under_way(plan, owner)
         messages = [out.publish for out in outgoing]
         if joins:
-            await _elsewhere(lambda: self._start(joins, messages, options))
+            await _in_thread(lambda: self._start(joins, messages, options))
         elif messages and unique is None:
             await driver.broker.apublish(messages, self._delays(options))
-        alone = await _elsewhere(lambda: self._have_sent(plan, own)) if own else None
+        alone = await _in_thread(lambda: self._have_sent(plan, own)) if own else None
         if self._app.conf.task_send_sent_event:
-            await _elsewhere(lambda: self._tell_sent(outgoing))
+            await _in_thread(lambda: self._tell_sent(outgoing))
         return self._sent(sig, plan, outgoing, options) if alone is None else alone
 
-    def _sent_by_themselves(self, sig: Signature[Any], plan: Plan) -> list[Dispatch]:
+    def _sent_by_themselves(self, sig: Signature[Any], plan: Plan) -> list[TaskCall]:
         """Take those of a composite's messages out of its plan whose tasks have an ``apply_async`` of their own; all of
         them, where the app has a ``send_task`` of its own."""
         if sig.subtask_type is None:
             return []
         tasks, every = self._app.tasks, self._app.sends_itself
-        left: list[Dispatch] = []
-        own: list[Dispatch] = []
+        left: list[TaskCall] = []
+        own: list[TaskCall] = []
         for dispatch in plan.dispatches:
             task = tasks.get(dispatch.task)
             (own if every or (task is not None and task.sends_itself) else left).append(dispatch)
         plan.dispatches = left
         return own
 
-    def _have_sent(self, plan: Plan, own: list[Dispatch]) -> Any:
+    def _have_sent(self, plan: Plan, own: list[TaskCall]) -> Any:
         """Have them sent; the result of the one that is the whole plan."""
         for dispatch in own:
             dispatch.options["add_to_parent"] = False
@@ -166,18 +166,18 @@ class Sender:
                 return result
         return None
 
-    def send_by_name(self, dispatch: Dispatch) -> Any:
+    def send_by_name(self, dispatch: TaskCall) -> Any:
         """Have the app's own ``send_task`` send it, with the options that its task gives."""
         task = self._app.tasks.get(dispatch.task)
         given = {**(task.exec_options() if task is not None else {}), **dispatch.options}
         return self._app.send_task(dispatch.task, dispatch.args, dispatch.kwargs, task_type=task, **given)
 
-    def _start(self, joins: list[Join], messages: list[Publish], options: Mapping[str, Any]) -> None:
+    def _start(self, joins: list[ChordStart], messages: list[Publish], options: Mapping[str, Any]) -> None:
         """Start chords, and send their headers, in one step. Raises NoResultBackend."""
         self._app.backend.ensure_chords_allowed()
         self._app.driver.completer.start(joins, messages, self._delays(options))
 
-    def _unique(self, plan: Plan) -> tuple[Lock, float] | None:
+    def _unique(self, plan: Plan) -> tuple[UniqueLock, float] | None:
         """The lock that a plan of one unique task, in no workflow, needs, and for how many seconds."""
         if len(plan.dispatches) != 1 or plan.barriers:
             return None
@@ -186,7 +186,7 @@ class Sender:
         if task is None or not task.unique_for or any(dispatch.options.get(name) for name in _IN_WORKFLOW):
             return None
         assert plan.result is not None
-        return Lock(unique_key(task, dispatch.args, dispatch.kwargs), plan.result.id), task.unique_for
+        return UniqueLock(unique_key(task, dispatch.args, dispatch.kwargs), plan.result.id), task.unique_for
 
     def _under_way(self, plan: Plan, owner: str) -> AsyncResult:
         """The result of the unique task that keeps this one from being sent. Raises DuplicateTask, where it is to."""
@@ -195,7 +195,7 @@ class Sender:
             raise DuplicateTask(task.name, owner)
         return self._app.AsyncResult(owner)
 
-    def _tell_sent(self, outgoing: list[Outgoing]) -> None:
+    def _tell_sent(self, outgoing: list[BuiltMessage]) -> None:
         for out in outgoing:
             self._app.sent_events.tell([out.message])
 
@@ -289,7 +289,7 @@ class Sender:
     def _plans(
         self, sig: Signature[Any], args: Iterable[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
     ) -> Iterator[Plan]:
-        from canvas.graph.lower import Call
+        from canvas.graph.lower import PartialCall
         from canvas.graph.stream import stream
 
         app = self._app
@@ -298,7 +298,7 @@ class Sender:
             raise NoResultBackend(NO_CHORD_BACKEND)
         given = {name: value for name, value in options.items() if name not in CONNECTIONS}
         plans = stream(
-            sig, Call(tuple(args), dict(kwargs), given), new_id=app.new_id, reply_to=app.oid,
+            sig, PartialCall(tuple(args), dict(kwargs), given), new_id=app.new_id, reply_to=app.oid,
             errback_on_header=bool(app.conf.task_allow_error_cb_on_chord_header),
         )  # fmt: skip
         etas: list[datetime] = []
@@ -307,18 +307,18 @@ class Sender:
             self._check(plan, typed=True)
             yield plan
 
-    def _check_embedded(self, dispatch: Dispatch) -> None:
+    def _check_embedded(self, dispatch: TaskCall) -> None:
         """Later steps' queues and chords, while there is somebody to tell."""
         router, stores = self._app.router, self._app.driver.results is not None
         if stores and router.creates_missing:
             return
-        for sig in embedded(dispatch.options):
+        for sig in embedded_signatures(dispatch.options):
             if not stores and sig.get("subtask_type") == "chord":
                 raise NoResultBackend(NO_CHORD_BACKEND)
             if sig.get("subtask_type") is None:
                 router.route(sig["task"], sig["options"], sig["args"], sig["kwargs"])
 
-    def encode(self, plan: Plan, ambient: Ambient | None = None) -> tuple[list[Outgoing], list[Join]]:
+    def encode(self, plan: Plan, ambient: Lineage | None = None) -> tuple[list[BuiltMessage], list[ChordStart]]:
         """The plan's messages as bytes, and the chords to start before they are published.
 
         Raises EncodeError, and CompositionError for a signature that contains itself.
@@ -339,19 +339,19 @@ class Sender:
             expires = _waits(app.backend.chord_lives, etas, app.now())
             for barrier in plan.barriers:
                 saved = app.backend.encode_group(barrier.structure) if barrier.structure else None
-                joins.append(Join(barrier.group_id, barrier.size, expires, saved))
+                joins.append(ChordStart(barrier.group_id, barrier.size, expires, saved))
         return outgoing, joins
 
-    def _outgoing(self, dispatches: list[Dispatch], ambient: Ambient) -> list[Outgoing]:
+    def _outgoing(self, dispatches: list[TaskCall], ambient: Lineage) -> list[BuiltMessage]:
         client = self._app.client
-        if len(dispatches) <= _FEW:
+        if len(dispatches) <= _GC_PAUSE_FROM:
             return client.outgoing(dispatches, ambient)
-        from canvas.model.gc_pause import uncollected
+        from canvas.model.gc_pause import gc_paused
 
-        with uncollected():
+        with gc_paused():
             return client.outgoing(dispatches, ambient)
 
-    def _sent(self, sig: Signature[Any], plan: Plan, outgoing: list[Outgoing], options: Mapping[str, Any]) -> Any:
+    def _sent(self, sig: Signature[Any], plan: Plan, outgoing: list[BuiltMessage], options: Mapping[str, Any]) -> Any:
         for out in outgoing:
             emit("message.published", message=out.message)
         if plan.result is None:
@@ -365,7 +365,7 @@ class Sender:
                 task.add_trail(handle if plan.trail is plan.result else self.handle(plan.trail))
         return handle
 
-    def handle(self, pending: Pending) -> Any:
+    def handle(self, pending: ResultRef) -> Any:
         """The AsyncResult or GroupResult of a result to come, with its ancestors."""
         app = self._app
         handle: Any = None
@@ -378,7 +378,7 @@ class Sender:
                 handle = app.GroupResult(node.id, [self.handle(m) for m in node.members], parent=handle)
         return handle
 
-    def _ignored(self, node: Pending) -> bool:
+    def _ignored(self, node: ResultRef) -> bool:
         """Whether a task's result will not be kept, as far as that is known here."""
         if node.ignored is not None:
             return bool(node.ignored)
@@ -386,7 +386,7 @@ class Sender:
         return task is not None and bool(task.ignore_result)
 
 
-def _etas(outgoing: list[Outgoing]) -> list[datetime]:
+def _etas(outgoing: list[BuiltMessage]) -> list[datetime]:
     return [_moment(eta) for out in outgoing if (eta := out.message.headers["eta"]) is not None]
 
 
@@ -400,7 +400,7 @@ def _moment(eta: str) -> datetime:
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
-async def _elsewhere(call: Callable[[], T]) -> T:
+async def _in_thread(call: Callable[[], T]) -> T:
     """``call`` on a thread, while the event loop goes on."""
     # A program on an event loop has imported it already; all others do without.
     import asyncio

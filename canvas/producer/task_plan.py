@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from canvas.model.compiled import Dispatch, Pending, Plan
+from canvas.model.compiled import Plan, ResultRef, TaskCall
 from canvas.primitives.signature import Signature
 
 
@@ -24,5 +24,5 @@ def plan_task(
         task_id = merged["task_id"] = new_id()
     if rest is not None:
         merged["chain"] = [*rest, *merged["chain"]] if merged.get("chain") else rest
-    pending = Pending(task_id, None, None, sig.task, merged.get("ignore_result"))
-    return Plan([Dispatch(sig.task, tuple(merged_args), merged_kwargs, merged)], [], pending, pending)
+    pending = ResultRef(task_id, None, None, sig.task, merged.get("ignore_result"))
+    return Plan([TaskCall(sig.task, tuple(merged_args), merged_kwargs, merged)], [], pending, pending)

@@ -1,4 +1,4 @@
-"""Remote control messages to workers (PROTOCOL.md §6)."""
+"""Remote control messages to workers (protocol.md §6)."""
 
 import time
 import warnings
@@ -12,7 +12,7 @@ from canvas.drivers.base import Inbox
 from canvas.errors import DuplicateNodenameWarning
 from canvas.model.ids import new_id
 from canvas.model.revocation import id_entry, stamp_entries
-from canvas.producer.message_builder import Client
+from canvas.producer.message_builder import MessageBuilder
 from canvas.producer.purge import PurgeApp, purge
 from canvas.producer.routing import Router
 from canvas.wire import task_message as wire
@@ -35,7 +35,7 @@ class ControlApp(PurgeApp, ControlledApp, Protocol):
     def conf(self) -> Config: ...
 
     @property
-    def client(self) -> Client: ...
+    def client(self) -> MessageBuilder: ...
 
     @property
     def router(self) -> Router: ...

@@ -1,4 +1,4 @@
-"""Events: what tasks and workers do, broadcast for monitors in Celery's form (PROTOCOL.md §7)."""
+"""Events: what tasks and workers do, broadcast for monitors in Celery's form (protocol.md §7)."""
 
 import os
 import time
@@ -12,7 +12,7 @@ from canvas.drivers.base import Driver
 from canvas.errors import BrokerError, WireError
 from canvas.model.ids import new_tag
 from canvas.model.message import Message
-from canvas.producer.message_builder import Client
+from canvas.producer.message_builder import MessageBuilder
 from canvas.remote.control import Control
 from canvas.telemetry import emit
 from canvas.wire import task_message as wire
@@ -32,7 +32,7 @@ class EventApp(Protocol):
     def driver(self) -> Driver: ...
 
     @property
-    def client(self) -> Client: ...
+    def client(self) -> MessageBuilder: ...
 
     @property
     def control(self) -> Control: ...

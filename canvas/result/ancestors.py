@@ -1,4 +1,4 @@
-"""The tasks before a result, looked at now and then while that is waited for (SEMANTICS.md R6, R7)."""
+"""The tasks before a result, looked at now and then while that is waited for (semantics.md R6, R7)."""
 
 import math
 import time

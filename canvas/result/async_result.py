@@ -1,4 +1,4 @@
-"""The result of one task (SEMANTICS.md R2, R6–R9)."""
+"""The result of one task (semantics.md R2, R6–R9)."""
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
@@ -10,7 +10,7 @@ from canvas.errors import BrokerError, DecodeError, IncompleteStream, Operationa
 from canvas.model import states
 from canvas.model.record import Handle, Record
 from canvas.result.ancestors import Ancestors
-from canvas.result.deadline import between, countdown
+from canvas.result.deadline import between, deadline
 from canvas.result.join_guard import awaiting, check_join_allowed, warn_of_blocked_loop
 
 _ANSWER_WITHIN = 1.0
@@ -74,7 +74,7 @@ class AsyncResult(Handle):
 
     @property
     def state(self) -> str:
-        """The stored state; PENDING when nothing is stored (SEMANTICS.md R2)."""
+        """The stored state; PENDING when nothing is stored (semantics.md R2)."""
         return self._record().status
 
     status = state
@@ -171,7 +171,7 @@ class AsyncResult(Handle):
         """Wait until it is ready; its value. ``on_interval`` is called about every second meanwhile.
 
         With ``propagate`` its exception is raised, and with ``follow_parents`` that of the first ancestor that
-        failed, within a second of its failure (SEMANTICS.md R6, R7). Raises TimeoutError after ``timeout`` seconds.
+        failed, within a second of its failure (semantics.md R6, R7). Raises TimeoutError after ``timeout`` seconds.
         """
         if self.ignored:
             return None
@@ -186,7 +186,7 @@ class AsyncResult(Handle):
 
     def _wait(self, timeout: float | None, follow_parents: bool, on_message: Any, on_interval: Any) -> None:
         ancestors = Ancestors(self.backend, self.parent if follow_parents else None)
-        left = countdown(timeout)
+        left = deadline(timeout)
         with suppress(OperationalError):  # the wait has more patience
             stored = self.backend.get_records([self.id], retry=False)[0]
             if stored is not None and stored.status in states.READY_STATES:
@@ -261,7 +261,7 @@ class AsyncResult(Handle):
 
     async def _await(self, timeout: float | None, follow_parents: bool, on_message: Any) -> None:
         ancestors = Ancestors(self.backend, self.parent if follow_parents else None)
-        left = countdown(timeout)
+        left = deadline(timeout)
         async with self.backend.awatch([self.id]) as watch:
             await ancestors.alook()
             while self._final is None:
@@ -335,7 +335,7 @@ class AsyncResult(Handle):
         return [self]
 
     def as_tuple(self) -> tuple[Any, ...]:
-        """``((id, parent), None)`` (SEMANTICS.md R1)."""
+        """``((id, parent), None)`` (semantics.md R1)."""
         before: Any = None
         for node in reversed(self._line()):
             before = node._own_tuple(before)
@@ -460,7 +460,7 @@ def group_class(cls: Any) -> Any:
 
 
 def result_from_tuple(structure: Any, app: Any = None) -> Any:
-    """The handle that a tuple form stands for (SEMANTICS.md R1). Raises DecodeError for what is no tuple form."""
+    """The handle that a tuple form stands for (semantics.md R1). Raises DecodeError for what is no tuple form."""
     try:
         return _handle(structure, app)
     except (TypeError, ValueError, LookupError, RecursionError) as exc:

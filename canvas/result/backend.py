@@ -11,10 +11,10 @@ from canvas.drivers.base import AsyncWatch, Results, Watch
 from canvas.errors import NoResultBackend, TaskRevokedError
 from canvas.model import states
 from canvas.model.record import Record
-from canvas.model.settlement import Store, alive_for
-from canvas.model.workflow_run import HEADER
+from canvas.model.settlement import ResultWrite, alive_for
+from canvas.model.workflow_run import RUN_HEADER
 from canvas.wire import record as wire
-from canvas.wire.typed_json import Again
+from canvas.wire.typed_json import MemoEncoder
 from canvas.workflows.store import run_lifetimes
 
 NO_CHORD_BACKEND = "a chord needs a result backend to count its parts; set result_backend"
@@ -58,7 +58,7 @@ class Backend:
         self.max_depth = int(conf.task_message_max_depth)
         """How deep records may be nested."""
         self.accept = frozenset(conf.result_accept_content or conf.accept_content or ()) | {self.serializer}
-        self.bodies = Again(eq)
+        self.bodies = MemoEncoder(eq)
         """Writes bodies of chords, which come with each part."""
 
     @property
@@ -148,7 +148,7 @@ class Backend:
         async with self._results.awatch(task_ids) as watch:
             yield AsyncRecordWatch(watch, self._decode)
 
-    def store_of(self, record: Record, in_run: bool = False) -> Store:
+    def store_of(self, record: Record, in_run: bool = False) -> ResultWrite:
         """A record as the driver keeps it; ``in_run``: as long as the workflow's run that it is a part of. Raises
         EncodeError."""
         conf = self._conf
@@ -160,7 +160,7 @@ class Backend:
             expires = self.run_lives
         elif record.status == states.FAILURE and conf.result_failure_expires is not None:
             expires = conf.result_failure_expires
-        return Store(record.task_id, payload, int(expires) if expires else None, record.status == states.SUCCESS)
+        return ResultWrite(record.task_id, payload, int(expires) if expires else None, record.status == states.SUCCESS)
 
     def has_succeeded(self, task_id: str) -> bool:
         """Whether a success is stored, in a form that the driver may not read."""
@@ -189,7 +189,7 @@ class Backend:
         if state in states.READY_STATES:
             record.date_done = self._now().isoformat()
         if state == states.SUCCESS or not (self.hides_success and self.has_succeeded(task_id)):
-            in_run = request is not None and bool(getattr(request, HEADER, None))
+            in_run = request is not None and bool(getattr(request, RUN_HEADER, None))
             self._results.store([self.store_of(record, in_run)])
         return result
 
@@ -275,7 +275,7 @@ class Backend:
         return wire.decode_group(payload, serializer=self.serializer, accept=self.accept, max_depth=self.max_depth)
 
     def save_group(self, group_id: str, structure: Any) -> None:
-        """Keep a GroupResult's tuple form (PROTOCOL.md §5.3)."""
+        """Keep a GroupResult's tuple form (protocol.md §5.3)."""
         expires = self._conf.result_expires
         self._results.save_group(group_id, self.encode_group(structure), int(expires) if expires else None)
 

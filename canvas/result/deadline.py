@@ -8,7 +8,7 @@ from typing import Any
 _INTERVAL = 1.0
 
 
-def countdown(timeout: float | None) -> Callable[[], float | None]:
+def deadline(timeout: float | None) -> Callable[[], float | None]:
     """What tells how many of these seconds are left, from now on; ``None`` where there is no end."""
     deadline = math.inf if timeout is None else time.monotonic() + timeout
     return lambda: None if timeout is None else max(0.0, deadline - time.monotonic())

@@ -1,4 +1,4 @@
-"""Several results as one (SEMANTICS.md R4, R5, G10–G14)."""
+"""Several results as one (semantics.md R4, R5, G10–G14)."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
@@ -8,7 +8,7 @@ from canvas.errors import TimeoutError
 from canvas.model import states
 from canvas.model.record import Handle, Record
 from canvas.result.async_result import AsyncResult, EagerResult, group_class, replies, result_from_tuple
-from canvas.result.deadline import between, countdown
+from canvas.result.deadline import between, deadline
 from canvas.result.join_guard import awaiting, check_join_allowed, warn_of_blocked_loop
 
 
@@ -168,7 +168,7 @@ class ResultSet:
             yield _concluded(pending.pop(task_id), propagate)
         if not pending:
             return
-        left = countdown(timeout)
+        left = deadline(timeout)
         with self.backend.watch(list(pending)) as watch:
             while pending:
                 found = watch.next(between(left(), on_interval))
@@ -196,7 +196,7 @@ class ResultSet:
         for arrived in kept:
             if arrived._final is not None:
                 members.arrived(arrived.id)
-        left, away = countdown(timeout), awaiting()
+        left, away = deadline(timeout), awaiting()
         if pending:
             async with away, self.backend.awatch(list(pending)) as watch:
                 while pending:

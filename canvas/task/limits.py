@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 from canvas.errors import ConfigurationError
 from canvas.model.message import Message
-from canvas.model.settlement import Lock
+from canvas.model.settlement import UniqueLock
 from canvas.wire import typed_json
 
-Chooser = Iterable[str] | Callable[..., Any] | None
+KeyFunction = Iterable[str] | Callable[..., Any] | None
 """Names of arguments, or a function of the call's arguments, whose values tell calls apart; ``None``: see there."""
 
 
@@ -21,11 +21,11 @@ class Limited(Protocol):
     rate_limit: Any
     rate_limit_scope: str
     unique_for: float | None
-    unique_key: Chooser
+    unique_key: KeyFunction
     unique_until: str
     unique_conflict: str
     concurrency_limit: int | None
-    concurrency_key: Chooser
+    concurrency_key: KeyFunction
 
     @property
     def call_signature(self) -> inspect.Signature: ...
@@ -34,7 +34,7 @@ class Limited(Protocol):
 _PER = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-def interval(rate: Any) -> float:
+def rate_to_interval(rate: Any) -> float:
     """Seconds between two runs at a rate: a number a second, or text such as ``"10/s"``, ``"5/m"``, ``"100/h"``.
 
     0 where there is no limit (``None``, 0, ``"0"``). Raises ConfigurationError.
@@ -57,10 +57,10 @@ def unique_key(task: Limited, args: Any, kwargs: Mapping[str, Any]) -> str:
     return _key(task, task.unique_key, args, kwargs, everything=True)
 
 
-def lock_of(task: Limited, message: Message) -> Lock | None:
+def lock_of(task: Limited, message: Message) -> UniqueLock | None:
     """The lock that was taken when a unique task's call was sent; ``None`` of arguments of which none can have been."""
     try:
-        return Lock(unique_key(task, message.args, message.kwargs), message.id)
+        return UniqueLock(unique_key(task, message.args, message.kwargs), message.id)
     except Exception:  # noqa: BLE001 - whoever takes locks refuses to send such a call
         return None
 
@@ -73,7 +73,7 @@ def concurrency_key(task: Limited, args: Any, kwargs: Mapping[str, Any]) -> str:
     return _key(task, task.concurrency_key, args, kwargs, everything=False)
 
 
-def _key(task: Limited, chosen: Chooser, args: Any, kwargs: Mapping[str, Any], everything: bool) -> str:
+def _key(task: Limited, chosen: KeyFunction, args: Any, kwargs: Mapping[str, Any], everything: bool) -> str:
     if chosen is None and not everything:
         return task.name
     if callable(chosen):
@@ -89,10 +89,10 @@ def _key(task: Limited, chosen: Chooser, args: Any, kwargs: Mapping[str, Any], e
     return f"{task.name}:{hashlib.sha256(written).hexdigest()[:32]}"
 
 
-def check_turns(task: Limited) -> None:
+def check_limits(task: Limited) -> None:
     """Raise ConfigurationError for attributes that cannot be."""
     try:
-        interval(task.rate_limit)
+        rate_to_interval(task.rate_limit)
     except ConfigurationError as exc:
         raise ConfigurationError(f"{task.name}: {exc}") from None
     _one_of(task, "rate_limit_scope", ("worker", "global"))

@@ -1,10 +1,10 @@
-"""Another signature in a running task's place: its id, its callbacks, its chord, its chain (SEMANTICS.md T30–T33)."""
+"""Another signature in a running task's place: its id, its callbacks, its chord, its chain (semantics.md T30–T33)."""
 
 from typing import Any
 
 from canvas.errors import ConfigurationError
 from canvas.model.request import Request
-from canvas.model.workflow_run import HEADER
+from canvas.model.workflow_run import RUN_HEADER
 from canvas.primitives.chain import ends_in_group
 from canvas.primitives.signature import Signature, as_list, maybe_signature
 
@@ -33,7 +33,7 @@ def replacement(app: Any, request: Request, given: Signature[Any]) -> Signature[
         "group_id": request.group,
         "group_index": request.group_index,
         "root_id": request.root_id,
-        HEADER: request.canvas_run,
+        RUN_HEADER: request.canvas_run,
     }
     sig.set(replaced_task_nesting=nesting, **{key: value for key, value in place.items() if value is not None})
     if sig.subtask_type == "chain":

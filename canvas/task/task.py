@@ -15,7 +15,7 @@ from canvas.primitives.misuse import refuse_pipe
 from canvas.primitives.signature import Signature
 from canvas.task.annotations import annotate
 from canvas.task.arguments import check_call, merged_arguments
-from canvas.task.limits import Chooser, check_turns
+from canvas.task.limits import KeyFunction, check_limits
 from canvas.task.pydantic_models import Models
 from canvas.task.unbound import CurrentApp, from_settings
 
@@ -70,11 +70,11 @@ class Task(Generic[R]):
     """``worker``: each node for itself, as Celery's; ``global``: all of them together."""
     concurrency_limit: int | None = None
     """How many of it may run at once, everywhere; of each ``concurrency_key``."""
-    concurrency_key: Chooser = None
+    concurrency_key: KeyFunction = None
     """Names of arguments, or a function of the arguments, whose values have places of their own."""
     unique_for: float | None = None
     """Seconds for which a call is not sent again while one like it is under way."""
-    unique_key: Chooser = None
+    unique_key: KeyFunction = None
     """Names of arguments, or a function of the arguments, that make calls alike; ``None``: all arguments."""
     unique_until: str = "finish"
     """When the next may be sent: ``finish``, ``success``, ``start``, or only ``expiry``."""
@@ -166,7 +166,7 @@ class Task(Generic[R]):
         for attribute in ("acks_on_failure", "acks_on_timeout"):
             if self.__dict__[attribute] is None:
                 self.__dict__[attribute] = self.acks_on_failure_or_timeout is not False
-        check_turns(self)
+        check_limits(self)
 
     def _leave_to(self, attribute: str, setting: Any) -> None:
         """Take the setting's value for an attribute that neither the task nor its class gives."""
@@ -460,7 +460,7 @@ class Task(Generic[R]):
     def signature_from_request(
         self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
     ) -> Signature[R]:
-        """This call again, with its id, its place in its workflow, and one retry more (SEMANTICS.md T11)."""
+        """This call again, with its id, its place in its workflow, and one retry more (semantics.md T11)."""
         request = self.request
         place = request.as_execution_options()
         options = {key: value for key, value in options.items() if value is not None}

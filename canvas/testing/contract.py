@@ -15,18 +15,18 @@ from canvas.drivers.base import Binding, Driver, Lease, Results
 from canvas.model.message import Delivery, Message, Publish
 from canvas.model.record import Record
 from canvas.model.settlement import (
-    Deferral,
+    ChordDispatch,
+    ChordStart,
+    DelayedPublish,
     Fence,
-    Firing,
-    Foreseen,
-    Join,
     Keep,
-    Lock,
     Part,
-    Ready,
+    ReadyChord,
+    ResultWrite,
     Settlement,
-    Store,
-    Verdict,
+    SettleResult,
+    SpeculativeDispatch,
+    UniqueLock,
 )
 from canvas.wire import task_message as wire
 from canvas.wire.record import encode
@@ -69,9 +69,9 @@ def part(group: str, task: str, position: int | None) -> Part:
     return Part(group, task, position, f"value of {task}".encode(), b"fire " + task.encode(), 60)
 
 
-def firing(group: str, *publishes: Publish, failed: bool = False, parts: list[Part] | None = None) -> Firing:
+def firing(group: str, *publishes: Publish, failed: bool = False, parts: list[Part] | None = None) -> ChordDispatch:
     """The end of a chord."""
-    return Firing(group, list(publishes), [], [], parts or [], [], failed)
+    return ChordDispatch(group, list(publishes), [], [], parts or [], [], failed)
 
 
 class DriverContract:
@@ -84,7 +84,7 @@ class DriverContract:
         driver.broker.publish([publish(**options)])
         return self._lease(driver, 1)[0]
 
-    def _settle(self, driver: Driver, *parts: Part, joins: list[Join] | None = None) -> list[Ready]:
+    def _settle(self, driver: Driver, *parts: Part, joins: list[ChordStart] | None = None) -> list[ReadyChord]:
         return driver.completer.settle([Settlement(None, joins=joins or [], parts=list(parts))]).verdicts[0].ready
 
     def _results(self, driver: Driver) -> Results:
@@ -95,33 +95,33 @@ class DriverContract:
 
     def test_a_run_is_kept_and_listed(self, driver: Driver) -> None:
         results = self._results(driver)
-        results.keep_run("first", {"about": b"1", "attempt": b"0"}, 60, time.time() - 1)
-        results.keep_run("second", {"about": b"2", "attempt": b"0"}, 60, time.time())
-        results.keep_run("first", {"about": b"3"}, 60, None)
-        assert results.run_fields("first", ["about", "nothing", "attempt"]) == [b"3", None, b"0"]
-        assert results.run_fields("nobody", ["about"]) == [None]
-        assert results.run_fields("first", []) == []
-        assert results.recent_runs(10) == ["second", "first"]
-        assert results.recent_runs(1) == ["second"]
+        results.save_run("first", {"about": b"1", "attempt": b"0"}, 60, time.time() - 1)
+        results.save_run("second", {"about": b"2", "attempt": b"0"}, 60, time.time())
+        results.save_run("first", {"about": b"3"}, 60, None)
+        assert results.read_run("first", ["about", "nothing", "attempt"]) == [b"3", None, b"0"]
+        assert results.read_run("nobody", ["about"]) == [None]
+        assert results.read_run("first", []) == []
+        assert results.list_runs(10) == ["second", "first"]
+        assert results.list_runs(1) == ["second"]
 
     def test_a_run_is_advanced_by_one_of_many_and_ready_to_start(self, driver: Driver) -> None:
         results = self._results(driver)
-        results.keep_run("run", {"about": b"1", "attempt": b"0"}, 60, time.time())
-        start = Ready("run.1.start", b"how", [], None)
+        results.save_run("run", {"about": b"1", "attempt": b"0"}, 60, time.time())
+        start = ReadyChord("run.1.start", b"how", [], None)
         with ThreadPoolExecutor(4) as pool:
-            told = list(pool.map(lambda n: results.advance_run("run", 0, {"about": b"2"}, 60, start), range(4)))
+            told = list(pool.map(lambda n: results.begin_attempt("run", 0, {"about": b"2"}, 60, start), range(4)))
         assert sorted(told) == [False, False, False, True]
-        assert results.run_fields("run", ["about", "attempt"]) == [b"2", b"1"]
-        assert driver.completer.unfired(0) == [start]
+        assert results.read_run("run", ["about", "attempt"]) == [b"2", b"1"]
+        assert driver.completer.stale_ready_chords(0) == [start]
         assert [driver.completer.fire(firing("run.1.start", publish("begun"))).held for _ in range(2)] == [True, False]
         assert ids(self._lease(driver)) == ["begun"]
-        assert driver.completer.unfired(0) == []
-        assert results.advance_run("run", 1, {"about": b"3"}, 60, None) is True
-        assert results.advance_run("nobody", 0, {"about": b"4"}, 60, None) is False
+        assert driver.completer.stale_ready_chords(0) == []
+        assert results.begin_attempt("run", 1, {"about": b"3"}, 60, None) is True
+        assert results.begin_attempt("nobody", 0, {"about": b"4"}, 60, None) is False
 
     def test_chords_end_in_the_exchange_that_settles_and_leases(self, driver: Driver) -> None:
         delivery = self._one(driver, task_id="a")
-        self._settle(driver, part("g", "a", 0), joins=[Join("g", 1, 60), Join("outer", 1, 60)])
+        self._settle(driver, part("g", "a", 0), joins=[ChordStart("g", 1, 60), ChordStart("outer", 1, 60)])
         end = firing("g", publish("body"), parts=[part("outer", "g", 0)])
         settled = driver.completer.settle([Settlement(delivery)], Lease("w1", ("q",), 5), [end, end])
         assert [verdict.held for verdict in settled.fired] == [True, False]
@@ -139,9 +139,9 @@ class DriverContract:
         assert driver.completer.fire(firing("sized")).held
         assert self._settle(driver, second) == []
 
-    def _foresee(self, driver: Driver, last: Part, *values: bytes, then: list[Part] | None = None) -> Verdict:
+    def _foresee(self, driver: Driver, last: Part, *values: bytes, then: list[Part] | None = None) -> SettleResult:
         """What comes of a settlement that foresees the end of its chord, of these parts."""
-        foreseen = [Foreseen.of(firing(last.group_id, publish("body"), parts=then), values)]
+        foreseen = [SpeculativeDispatch.of(firing(last.group_id, publish("body"), parts=then), values)]
         driver.broker.publish([publish(queue="done")])
         (delivery,) = self._lease(driver, 1, "done")
         return driver.completer.settle([Settlement(delivery, parts=[last], foreseen=foreseen)]).verdicts[0]
@@ -176,15 +176,15 @@ class DriverContract:
     def test_dead_letters_are_revived_or_dropped_once(self, driver: Driver) -> None:
         for name in ("a", "b"):
             delivery = self._one(driver, task_id=name)
-            driver.completer.settle([Settlement(delivery, disposal="dead", reason=f"no {name}")])
-        assert driver.broker.dead_length("q") == 2
-        first, second = driver.broker.dead("q")
+            driver.completer.settle([Settlement(delivery, disposal="dead_letter", reason=f"no {name}")])
+        assert driver.broker.dead_letter_count("q") == 2
+        first, second = driver.broker.dead_letters("q")
         assert (first.reason, second.reason) == ("no a", "no b")
-        assert [driver.broker.revive("q", first, first.payload) for _ in range(2)] == [True, False]
+        assert [driver.broker.requeue_dead_letter("q", first, first.payload) for _ in range(2)] == [True, False]
         assert ids(self._lease(driver)) == ["a"]
-        assert [driver.broker.drop_dead("q", second) for _ in range(2)] == [True, False]
-        assert driver.broker.dead("q") == []
-        assert driver.broker.dead_length("q") == 0
+        assert [driver.broker.delete_dead_letter("q", second) for _ in range(2)] == [True, False]
+        assert driver.broker.dead_letters("q") == []
+        assert driver.broker.dead_letter_count("q") == 0
         assert driver.broker.length("q") == 0
 
     # -- remote control
@@ -258,7 +258,7 @@ class DriverContract:
         a, b, c = self._lease(driver, 3)
         broker.hold("k", 1, a)
         broker.hold("k", 1, b)
-        driver.completer.settle([Settlement(c, deferrals=[Deferral(time.time() + 60, publish("later"))])])
+        driver.completer.settle([Settlement(c, deferrals=[DelayedPublish(time.time() + 60, publish("later"))])])
         assert broker.totals() == (1, 1, 1)
 
     def test_places_of_the_dead_are_free(self, driver: Driver) -> None:
@@ -267,10 +267,10 @@ class DriverContract:
         a, b = self._lease(driver, 2)
         assert broker.hold("k", 1, a)
         assert not broker.hold("k", 1, b)
-        assert broker.unpark() == 0
+        assert broker.enqueue_blocked() == 0
         driver.completer.settle([Settlement(a)])
-        assert broker.unpark() == 1
-        assert broker.unpark() == 0
+        assert broker.enqueue_blocked() == 1
+        assert broker.enqueue_blocked() == 0
         (again,) = self._lease(driver, 2)
         assert broker.hold("k", 1, again)
 
@@ -286,7 +286,7 @@ class DriverContract:
 
     def test_a_unique_message_is_sent_once_until_it_is_unlocked(self, driver: Driver) -> None:
         broker = driver.broker
-        lock, other = Lock("u", "a"), Lock("u", "b")
+        lock, other = UniqueLock("u", "a"), UniqueLock("u", "b")
         assert broker.publish_unique(publish("a"), lock, 60) is None
         assert broker.publish_unique(publish("b"), other, 60) == "a"
         assert broker.length("q") == 1
@@ -295,7 +295,7 @@ class DriverContract:
         (a,) = self._lease(driver, 2)
         driver.completer.settle([Settlement(a, unlocks=[lock])])
         assert broker.publish_unique(publish("b"), other, 0.05) is None
-        eventually(lambda: broker.publish_unique(publish("c"), Lock("u", "c"), 60) is None)
+        eventually(lambda: broker.publish_unique(publish("c"), UniqueLock("u", "c"), 60) is None)
 
     # -- queues
 
@@ -361,25 +361,25 @@ class DriverContract:
     def test_a_lost_lease_does_nothing_at_all(self, driver: Driver) -> None:
         delivery = self._one(driver)
         driver.completer.settle([Settlement(delivery)])
-        late = Settlement(delivery, stores=[Store("late", b"{}", 60, True)], parts=[part("g", "late", 0)])
-        late.joins, late.publishes = [Join("g", 1, 60)], [publish("late")]
-        late.deferrals, late.disposal = [Deferral(0.0, publish("late"))], "dead"
+        late = Settlement(delivery, stores=[ResultWrite("late", b"{}", 60, True)], parts=[part("g", "late", 0)])
+        late.joins, late.publishes = [ChordStart("g", 1, 60)], [publish("late")]
+        late.deferrals, late.disposal = [DelayedPublish(0.0, publish("late"))], "dead_letter"
         verdict = driver.completer.settle([late]).verdicts[0]
         assert (verdict.held, verdict.ready) == (False, [])
         assert self._results(driver).get(["late"]) == [None]
         assert driver.broker.promote(10) == driver.broker.length("q") == 0
-        assert driver.broker.dead("q") == []
+        assert driver.broker.dead_letters("q") == []
 
     def test_what_another_worker_has_settled_is_neither_stored_nor_counted_again(self, driver: Driver) -> None:
         results, delivery = self._results(driver), self._one(driver)
-        results.join([Join("g", 1, 60)])
+        results.join([ChordStart("g", 1, 60)])
         driver.completer.settle([Settlement(delivery, begins=True)])
         driver.broker.lost("w1")
         (orphan,) = driver.broker.orphans()
-        end = Settlement(orphan.delivery, fence="begun", stores=[Store("t", b'{"status": "FAILURE"}', 60, False)])
+        end = Settlement(orphan.delivery, fence="begun", stores=[ResultWrite("t", b'{"status": "FAILURE"}', 60, False)])
         assert driver.completer.settle([end]).verdicts[0].held
-        late = Settlement(delivery, fence="begun", stores=[Store("t", b'{"status": "SUCCESS"}', 60, True)])
-        late.joins, late.grow, late.parts = [Join("g", 1, 60)], ["g"], [part("g", "t", 0)]
+        late = Settlement(delivery, fence="begun", stores=[ResultWrite("t", b'{"status": "SUCCESS"}', 60, True)])
+        late.joins, late.grow, late.parts = [ChordStart("g", 1, 60)], ["g"], [part("g", "t", 0)]
         verdict = driver.completer.settle([late]).verdicts[0]
         assert (verdict.held, verdict.ready) == (False, [])
         assert results.get(["t"]) == [b'{"status": "FAILURE"}']
@@ -393,15 +393,15 @@ class DriverContract:
             if begun:
                 driver.completer.settle([Settlement(delivery, begins=True)])
             first, second = (
-                Settlement(delivery, fence, stores=[Store(task_id, end, 60, False)]) for end in (b"1", b"2")
+                Settlement(delivery, fence, stores=[ResultWrite(task_id, end, 60, False)]) for end in (b"1", b"2")
             )
             assert [v.held for v in driver.completer.settle([first, second]).verdicts] == [True, False]
             assert self._results(driver).get([task_id]) == [b"1"]
 
     def test_an_early_ack_whose_lease_is_lost_stores_nothing(self, driver: Driver) -> None:
         delivery = self._one(driver)
-        driver.broker.give_back([delivery])
-        begins = Settlement(delivery, begins=True, stores=[Store("t", b"STARTED", 60, False)])
+        driver.broker.release([delivery])
+        begins = Settlement(delivery, begins=True, stores=[ResultWrite("t", b"STARTED", 60, False)])
         assert not driver.completer.settle([begins]).verdicts[0].held
         assert self._results(driver).get(["t"]) == [None]
 
@@ -417,7 +417,7 @@ class DriverContract:
 
     def test_a_lease_that_went_back_cannot_be_acked_early(self, driver: Driver) -> None:
         delivery = self._one(driver)
-        driver.broker.give_back([delivery])
+        driver.broker.release([delivery])
         assert not driver.completer.settle([Settlement(delivery, begins=True)]).verdicts[0].held
 
     def test_a_state_of_the_tasks_own_is_no_success(self, driver: Driver) -> None:
@@ -426,7 +426,7 @@ class DriverContract:
         own = b'{"status": "PROGRESS", "result": [{"status": "SUCCESS"}, {"status":"SUCCESS"}], "task_id": "t"}'
         end = b'{"status": "FAILURE", "result": null, "task_id": "t"}'
         for payload in (own, end):
-            results.store([Store("t", payload, None, False)])
+            results.store([ResultWrite("t", payload, None, False)])
         assert results.get(["t"]) == [end]
 
     def test_the_settlement_after_an_early_ack_happens_once(self, driver: Driver) -> None:
@@ -459,13 +459,13 @@ class DriverContract:
 
     def test_a_condemned_message_does_not_run_again(self, driver: Driver) -> None:
         broker, delivery = driver.broker, self._one(driver)
-        assert broker.condemn(delivery.tag, "terminated")
+        assert broker.orphan_lease(delivery.tag, "terminated")
         assert broker.lost("w1") == 0
         assert broker.length("q") == 0
         (orphan,) = broker.orphans()
         assert (orphan.delivery.payload, orphan.reason) == (delivery.payload, "terminated")
         assert driver.completer.settle([Settlement(orphan.delivery, fence="begun")]).verdicts[0].held
-        assert not broker.condemn(delivery.tag, "again")
+        assert not broker.orphan_lease(delivery.tag, "again")
 
     def test_without_a_fence_it_happens_anyway(self, driver: Driver) -> None:
         delivery = self._one(driver)
@@ -490,8 +490,8 @@ class DriverContract:
     def test_dead_letters_keep_bytes_and_reason(self, driver: Driver) -> None:
         for reason in ("one", "two"):
             delivery = self._one(driver)
-            driver.completer.settle([Settlement(delivery, disposal="dead", reason=reason)])
-        letters = driver.broker.dead("q")
+            driver.completer.settle([Settlement(delivery, disposal="dead_letter", reason=reason)])
+        letters = driver.broker.dead_letters("q")
         assert [letter.reason for letter in letters] == ["one", "two"]
         assert letters[1].payload == delivery.payload
         assert abs(letters[1].time - time.time()) < 60
@@ -501,7 +501,7 @@ class DriverContract:
         driver.broker.publish([publish(str(n)) for n in range(3)])
         held = self._lease(driver)
         driver.completer.settle([Settlement(held[1])])
-        batch = [Settlement(d, stores=[Store(d.tag, b"x", 60, True)]) for d in held]
+        batch = [Settlement(d, stores=[ResultWrite(d.tag, b"x", 60, True)]) for d in held]
         assert [v.held for v in driver.completer.settle(batch).verdicts] == [True, False, True]
         stored = self._results(driver).get([d.tag for d in held])
         assert [record is not None for record in stored] == [True, False, True]
@@ -509,7 +509,7 @@ class DriverContract:
     def test_empty_calls(self, driver: Driver) -> None:
         driver.broker.publish([])
         assert driver.completer.settle([]).verdicts == []
-        assert driver.broker.give_back([]) == 0
+        assert driver.broker.release([]) == 0
         assert self._results(driver).get([]) == []
         self._results(driver).store([])
 
@@ -517,14 +517,14 @@ class DriverContract:
 
     def test_give_back_keeps_the_order(self, driver: Driver) -> None:
         driver.broker.publish([publish(x) for x in "abc"])
-        assert driver.broker.give_back(self._lease(driver, 2)) == 2
+        assert driver.broker.release(self._lease(driver, 2)) == 2
         assert ids(self._lease(driver)) == ["a", "b", "c"]
 
     def test_give_back_of_what_was_acked_ahead_of_its_turn(self, driver: Driver) -> None:
         delivery = self._one(driver)
         assert driver.completer.settle([Settlement(delivery, begins=True)]).verdicts[0].held
         assert driver.broker.length("q") == 0
-        assert driver.broker.give_back([delivery]) == 1
+        assert driver.broker.release([delivery]) == 1
         assert driver.broker.length("q") == 1
         again = Settlement(delivery, fence="begun")
         assert not driver.completer.settle([again]).verdicts[0].held
@@ -532,7 +532,7 @@ class DriverContract:
     def test_give_back_of_a_lost_lease_is_nothing(self, driver: Driver) -> None:
         delivery = self._one(driver)
         driver.completer.settle([Settlement(delivery)])
-        assert driver.broker.give_back([delivery]) == 0
+        assert driver.broker.release([delivery]) == 0
         assert driver.broker.length("q") == 0
 
     def test_reap_gives_back_what_the_dead_held(self, driver: Driver) -> None:
@@ -546,17 +546,17 @@ class DriverContract:
         back = self._lease(driver)
         assert ids(back) == ["a"]
         headers = wire.headers_of(back[0].payload)
-        assert (headers["redelivered"], headers["canvas_deliveries"]) == (True, 2)
+        assert (headers["redelivered"], headers["canvas_delivery_count"]) == (True, 2)
 
     def test_a_count_that_is_none_keeps_nobody_from_giving_back(self, driver: Driver) -> None:
         strange_counts: list[Any] = ["many", -1, [], 1e400]
         for count in strange_counts:
-            strange = wire.with_headers(envelope("a"), canvas_deliveries=count)
+            strange = wire.with_headers(envelope("a"), canvas_delivery_count=count)
             driver.broker.publish([Publish("", "q", 0, strange)])
             self._lease(driver, 1)
             assert driver.broker.lost("w1") == 1
             (back,) = self._lease(driver, 1)
-            assert wire.headers_of(back.payload)["canvas_deliveries"] == 2
+            assert wire.headers_of(back.payload)["canvas_delivery_count"] == 2
             driver.completer.settle([Settlement(back)])
 
     def test_what_was_only_held_beside_a_deadly_message_is_not_blamed(self, driver: Driver) -> None:
@@ -569,7 +569,7 @@ class DriverContract:
             assert broker.lost("w1") == 2
         back = self._lease(driver, 2)
         assert ids(back) == ["deadly", "beside"]
-        assert [wire.headers_of(one.payload)["canvas_deliveries"] for one in back] == [4, 2]
+        assert [wire.headers_of(one.payload)["canvas_delivery_count"] for one in back] == [4, 2]
 
     def test_a_beat_keeps_a_worker_alive(self, driver: Driver) -> None:
         driver.broker.beat("w1", ["q"], 60)
@@ -578,7 +578,7 @@ class DriverContract:
         assert driver.completer.settle([Settlement(delivery)]).verdicts[0].held
 
     def test_starting_sets_chords_up_and_sends(self, driver: Driver) -> None:
-        driver.completer.start([Join("g", 1, 60)], [publish("a"), publish("b")])
+        driver.completer.start([ChordStart("g", 1, 60)], [publish("a"), publish("b")])
         first, second = self._lease(driver, 2)
         assert ids([first, second]) == ["a", "b"]
         member = Part("g", "a", 0, b"value", b"fire", 60)
@@ -591,8 +591,8 @@ class DriverContract:
         driver.broker.beat("w1", ["q"], 60)
         driver.broker.publish([publish("a"), publish("b"), publish("c")])
         leased = self._lease(driver, 3)
-        assert driver.broker.reconcile("w1", {one.tag for one in leased}) == 0
-        assert driver.broker.reconcile("w1", {leased[1].tag}) == 2
+        assert driver.broker.release_unknown("w1", {one.tag for one in leased}) == 0
+        assert driver.broker.release_unknown("w1", {leased[1].tag}) == 2
         assert ids(self._lease(driver, 3)) == ["a", "c"]
         assert [v.held for v in driver.completer.settle([Settlement(leased[0]), Settlement(leased[1])]).verdicts] == [
             False,
@@ -605,7 +605,7 @@ class DriverContract:
         driver.broker.leave("w1")
         back = self._lease(driver)
         assert ids(back) == ["a"]
-        assert "canvas_deliveries" not in wire.headers_of(back[0].payload)
+        assert "canvas_delivery_count" not in wire.headers_of(back[0].payload)
 
     # -- waiting
 
@@ -637,7 +637,7 @@ class DriverContract:
     def test_what_a_wait_moved_aside_can_be_returned(self, driver: Driver) -> None:
         driver.broker.publish([publish("a")])
         assert driver.broker.wait("w1", ["q"], 10)
-        driver.broker.return_inbox("w1")
+        driver.broker.release_prefetched("w1")
         assert ids(self._lease(driver, worker="w2")) == ["a"]
 
     def test_what_a_dead_worker_moved_aside_comes_back(self, driver: Driver) -> None:
@@ -650,7 +650,10 @@ class DriverContract:
     # -- deferrals
 
     def test_a_deferred_message_comes_when_due(self, driver: Driver) -> None:
-        deferrals = [Deferral(time.time() - 1, publish("due")), Deferral(time.time() + 60, publish("later"))]
+        deferrals = [
+            DelayedPublish(time.time() - 1, publish("due")),
+            DelayedPublish(time.time() + 60, publish("later")),
+        ]
         driver.completer.settle([Settlement(None, deferrals=deferrals)])
         assert driver.broker.promote(10) == 1
         assert ids(self._lease(driver)) == ["due"]
@@ -659,14 +662,18 @@ class DriverContract:
         assert 50 < left <= 61
 
     def test_promote_moves_no_more_than_asked(self, driver: Driver) -> None:
-        driver.completer.settle([Settlement(None, deferrals=[Deferral(1.0 + n, publish(str(n))) for n in range(3)])])
+        driver.completer.settle(
+            [Settlement(None, deferrals=[DelayedPublish(1.0 + n, publish(str(n))) for n in range(3)])]
+        )
         assert [driver.broker.promote(2), driver.broker.promote(2), driver.broker.promote(2)] == [2, 1, 0]
         assert driver.broker.next_due() is None
         assert ids(self._lease(driver)) == ["0", "1", "2"]
 
     def test_deferred_messages_of_a_queue_are_recalled(self, driver: Driver) -> None:
         later = [("a", "q"), ("b", "other"), ("c", "q"), ("d", "q")]
-        deferrals = [Deferral(time.time() + 60 + n, publish(name, queue)) for n, (name, queue) in enumerate(later)]
+        deferrals = [
+            DelayedPublish(time.time() + 60 + n, publish(name, queue)) for n, (name, queue) in enumerate(later)
+        ]
         driver.completer.settle([Settlement(None, deferrals=deferrals)])
         assert [driver.broker.recall("q", 2), driver.broker.recall("q", 2), driver.broker.recall("q", 2)] == [2, 1, 0]
         assert ids(self._lease(driver)) == ["a", "c", "d"]
@@ -676,7 +683,7 @@ class DriverContract:
 
     def test_records_are_kept_and_forgotten(self, driver: Driver) -> None:
         results = self._results(driver)
-        results.store([Store("a", b"\x00binary\xff", 60, True), Store("b", b"{}", None, False)])
+        results.store([ResultWrite("a", b"\x00binary\xff", 60, True), ResultWrite("b", b"{}", None, False)])
         assert results.get(["b", "none", "a"]) == [b"{}", None, b"\x00binary\xff"]
         assert results.peek(["b", "none", "a"], 3) == [b"{}", b"", b"\x00bi"]
         assert asyncio.run(results.apeek(["a", "none"], 100)) == [b"\x00binary\xff", b""]
@@ -686,10 +693,10 @@ class DriverContract:
 
     def test_a_success_is_never_overwritten(self, driver: Driver) -> None:
         results = self._results(driver)
-        results.store([Store("a", b'{"status": "SUCCESS", "n": 1}', 60, True)])
-        results.store([Store("a", b'{"status": "FAILURE"}', 60, False)])
+        results.store([ResultWrite("a", b'{"status": "SUCCESS", "n": 1}', 60, True)])
+        results.store([ResultWrite("a", b'{"status": "FAILURE"}', 60, False)])
         assert results.get(["a"]) == [b'{"status": "SUCCESS", "n": 1}']
-        results.store([Store("a", b'{"status": "SUCCESS", "n": 2}', 60, True)])
+        results.store([ResultWrite("a", b'{"status": "SUCCESS", "n": 2}', 60, True)])
         assert results.get(["a"]) == [b'{"status": "SUCCESS", "n": 1}']
 
     def test_a_success_stays_though_its_bytes_do_not_show_it(self, driver: Driver) -> None:
@@ -702,28 +709,30 @@ class DriverContract:
             b"whatever the driver makes of it",
         ]
         for payload in hidden:
-            results.store([Store("a", payload, 60, True)])
-            results.store([Store("a", failure, 60, False)])
+            results.store([ResultWrite("a", payload, 60, True)])
+            results.store([ResultWrite("a", failure, 60, False)])
             assert results.get(["a"]) == [payload]
             # Forgotten, it protects nothing that is stored under its id later.
             results.forget(["a"])
-            results.store([Store("a", b"\x00 no success", 60, False)])
-            results.store([Store("a", failure, 60, False)])
+            results.store([ResultWrite("a", b"\x00 no success", 60, False)])
+            results.store([ResultWrite("a", failure, 60, False)])
             assert results.get(["a"]) == [failure]
             results.forget(["a"])
 
     def test_records_of_a_run_expire_when_they_are_told_to(self, driver: Driver) -> None:
         results = self._results(driver)
-        results.keep_run("run", {"about": b"1", "attempt": b"0"}, 60, time.time())
-        results.store([Store("a", b"a", 60, True), Store("b", b"b", 60, True), Store("c", b"c", 1, True)])
+        results.save_run("run", {"about": b"1", "attempt": b"0"}, 60, time.time())
+        results.store(
+            [ResultWrite("a", b"a", 60, True), ResultWrite("b", b"b", 60, True), ResultWrite("c", b"c", 1, True)]
+        )
         results.expire_run("run", 60, ["c", "nothing"], 60)
         results.expire_run("run", 60, ["a"], 1)
         eventually(lambda: results.get(["a", "b", "c"]) == [None, b"b", b"c"])
-        assert results.run_fields("run", ["about"]) == [b"1"]
+        assert results.read_run("run", ["about"]) == [b"1"]
 
     def test_records_expire(self, driver: Driver) -> None:
         results = self._results(driver)
-        results.store([Store("a", b"x", 1, True)])
+        results.store([ResultWrite("a", b"x", 1, True)])
         assert results.get(["a"]) == [b"x"]
         eventually(lambda: results.get(["a"]) == [None])
 
@@ -736,10 +745,10 @@ class DriverContract:
 
     def test_watch_gives_what_was_stored_before_and_after(self, driver: Driver) -> None:
         results = self._results(driver)
-        results.store([Store("before", b"1", 60, True)])
+        results.store([ResultWrite("before", b"1", 60, True)])
         with results.watch(["before", "after"]) as watch:
             assert watch.next(5) == ("before", b"1")
-            results.store([Store("other", b"x", 60, True), Store("after", b"2", 60, True)])
+            results.store([ResultWrite("other", b"x", 60, True), ResultWrite("after", b"2", 60, True)])
             assert watch.next(5) == ("after", b"2")
             assert watch.next(0.05) is None
 
@@ -748,22 +757,22 @@ class DriverContract:
         states = [b"STARTED", b"RETRY", b"DONE"]
         with results.watch(["a"]) as watch:
             for state in states:
-                results.store([Store("a", state, 60, False)])
+                results.store([ResultWrite("a", state, 60, False)])
             assert [watch.next(5) for _ in states] == [("a", state) for state in states]
 
     def test_watch_drops_ids(self, driver: Driver) -> None:
         results = self._results(driver)
         with results.watch(["a", "b"]) as watch:
             watch.drop("a")
-            results.store([Store("a", b"1", 60, True), Store("b", b"2", 60, True)])
+            results.store([ResultWrite("a", b"1", 60, True), ResultWrite("b", b"2", 60, True)])
             assert watch.next(5) == ("b", b"2")
 
     async def test_awatch_gives_what_was_stored_before_and_after(self, driver: Driver) -> None:
         results = self._results(driver)
-        results.store([Store("before", b"1", 60, True)])
+        results.store([ResultWrite("before", b"1", 60, True)])
         async with results.awatch(["before", "after"]) as watch:
             assert await watch.next(5) == ("before", b"1")
-            results.store([Store("after", b"2", 60, True)])
+            results.store([ResultWrite("after", b"2", 60, True)])
             assert await watch.next(5) == ("after", b"2")
             assert await watch.next(0.05) is None
         assert await results.aget(["after"]) == [b"2"]
@@ -771,7 +780,7 @@ class DriverContract:
     # -- chords
 
     def test_the_last_part_makes_a_chord_ready_once(self, driver: Driver) -> None:
-        self._results(driver).join([Join("g", 3, 60)])
+        self._results(driver).join([ChordStart("g", 3, 60)])
         parts = [part("g", "b", 1), part("g", "c", 2), part("g", "a", 0), part("g", "a", 0)]
         found = [self._settle(driver, one) for one in parts]
         assert [len(ready) for ready in found] == [0, 0, 1, 0]
@@ -780,70 +789,70 @@ class DriverContract:
         assert ready.parts == [b"value of a", b"value of b", b"value of c"]
 
     def test_a_part_is_counted_once(self, driver: Driver) -> None:
-        self._results(driver).join([Join("g", 2, 60)])
+        self._results(driver).join([ChordStart("g", 2, 60)])
         for _ in range(3):
             assert self._settle(driver, part("g", "a", 0)) == []
         assert self._settle(driver, part("g", "b", 1))
 
     def test_parts_may_come_before_the_size(self, driver: Driver) -> None:
         self._settle(driver, part("g", "a", 0))
-        self._results(driver).join([Join("g", 2, 60)])
+        self._results(driver).join([ChordStart("g", 2, 60)])
         assert self._settle(driver, part("g", "b", 1))
 
     def test_a_grown_chord_waits_for_more(self, driver: Driver) -> None:
-        self._results(driver).join([Join("g", 1, 60)], ["g"])
+        self._results(driver).join([ChordStart("g", 1, 60)], ["g"])
         assert not self._settle(driver, part("g", "a", 0))
         assert self._settle(driver, part("g", "b", None))
 
     def test_one_task_in_two_places_is_two_parts(self, driver: Driver) -> None:
         value = b'[1, "a", "SUCCESS", 7]'
         twice = [Part("g", "a", place, value, b"fire", 60) for place in (0, 1)]
-        assert not self._settle(driver, twice[0], joins=[Join("g", 2, 60)])
+        assert not self._settle(driver, twice[0], joins=[ChordStart("g", 2, 60)])
         ready = self._settle(driver, twice[1])
         assert [one.strip() for one in ready[0].parts] == [value, value]
 
     def test_a_saved_structure_comes_with_the_ready_chord(self, driver: Driver) -> None:
-        ready = self._settle(driver, part("g", "a", 0), joins=[Join("g", 1, 60, b"structure")])
+        ready = self._settle(driver, part("g", "a", 0), joins=[ChordStart("g", 1, 60, b"structure")])
         assert ready[0].structure == b"structure"
 
     def test_exactly_one_of_many_fires(self, driver: Driver) -> None:
-        self._settle(driver, part("g", "a", 0), joins=[Join("g", 1, 60)])
+        self._settle(driver, part("g", "a", 0), joins=[ChordStart("g", 1, 60)])
         with ThreadPoolExecutor(8) as threads:
             held = list(threads.map(lambda _: driver.completer.fire(firing("g", publish("body"))).held, range(16)))
         assert held.count(True) == 1
         assert ids(self._lease(driver)) == ["body"]
 
     def test_only_who_ends_a_chord_stores_how(self, driver: Driver) -> None:
-        self._settle(driver, part("g", "a", 0), joins=[Join("g", 1, 60)])
+        self._settle(driver, part("g", "a", 0), joins=[ChordStart("g", 1, 60)])
         assert driver.completer.fire(firing("g", failed=True)).held
         late = firing("g", publish("body"), failed=True, parts=[part("outer", "g", 0)._replace(size=1)])
-        late = late._replace(stores=[Store("body", b"{}", 60, False)], joins=[Join("other", 1, 60)])
-        assert driver.completer.fire(late) == Verdict(False, [])
+        late = late._replace(stores=[ResultWrite("body", b"{}", 60, False)], joins=[ChordStart("other", 1, 60)])
+        assert driver.completer.fire(late) == SettleResult(False, [])
         assert (self._results(driver).get(["body"]), self._lease(driver)) == ([None], [])
 
     def test_chords_may_be_kept_for_longer(self, driver: Driver) -> None:
-        self._results(driver).join([Join("g", 2, 1)])
+        self._results(driver).join([ChordStart("g", 2, 1)])
         driver.completer.settle([Settlement(None, fence="none", keeps=[Keep("g", 60), Keep("nothing", 60)])])
         assert self._settle(driver, part("g", "a", 0)) == []
         driver.completer.renew(0.01)
         assert [ready.lost for ready in self._settle(driver, part("g", "b", 1))] == [False]
 
     def test_after_firing_late_parts_are_nothing(self, driver: Driver) -> None:
-        self._settle(driver, part("g", "a", 0), joins=[Join("g", 1, 60)])
+        self._settle(driver, part("g", "a", 0), joins=[ChordStart("g", 1, 60)])
         driver.completer.fire(firing("g"))
         assert self._settle(driver, part("g", "a", 0)) == []
-        assert driver.completer.unfired(0) == []
+        assert driver.completer.stale_ready_chords(0) == []
 
     def test_a_ready_chord_that_nobody_fires_is_found(self, driver: Driver) -> None:
-        self._settle(driver, part("g", "a", 0), joins=[Join("g", 1, 60)])
-        assert driver.completer.unfired(60) == []
-        found = eventually(lambda: driver.completer.unfired(0))
+        self._settle(driver, part("g", "a", 0), joins=[ChordStart("g", 1, 60)])
+        assert driver.completer.stale_ready_chords(60) == []
+        found = eventually(lambda: driver.completer.stale_ready_chords(0))
         assert [(r.group_id, r.fire, r.parts) for r in found] == [("g", b"fire a", [b"value of a"])]
         assert driver.completer.fire(firing("g", publish("body"))).held
-        assert driver.completer.unfired(0) == []
+        assert driver.completer.stale_ready_chords(0) == []
 
     def test_a_failed_chords_end_may_complete_the_outer_one(self, driver: Driver) -> None:
-        self._settle(driver, part("inner", "a", 0), joins=[Join("outer", 1, 60), Join("inner", 1, 60)])
+        self._settle(driver, part("inner", "a", 0), joins=[ChordStart("outer", 1, 60), ChordStart("inner", 1, 60)])
         verdict = driver.completer.fire(firing("inner", failed=True, parts=[part("outer", "body", 0)]))
         assert verdict.held
         assert [ready.group_id for ready in verdict.ready] == ["outer"]

@@ -1,6 +1,6 @@
 """Content types and their codecs; what is accepted is named by the caller, never by the message.
 
-Sources: PROTOCOL.md §3.1.
+Sources: protocol.md §3.1.
 """
 
 from collections.abc import Callable, Collection

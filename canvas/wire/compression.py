@@ -1,4 +1,4 @@
-"""Compression of message bodies and results, bounded when undone (PROTOCOL.md §3.3)."""
+"""Compression of message bodies and results, bounded when undone (protocol.md §3.3)."""
 
 import zlib
 from typing import Any

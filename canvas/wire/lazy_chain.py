@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from canvas.wire.typed_json import Unread, loads
+from canvas.wire.typed_json import LazyArray, loads
 
 _LONG = 1024
 """Bytes from which a body is worth it."""
@@ -22,7 +22,7 @@ _divide = msgspec.json.Decoder(tuple[msgspec.Raw, msgspec.Raw, _Embed]).decode
 
 
 def body_with_links(data: bytes, max_depth: int) -> tuple[Any, Any, dict[str, Any]] | None:
-    """A protocol 2 body with its chain as :class:`~canvas.wire.typed_json.Unread`; ``None`` where it is to be read
+    """A protocol 2 body with its chain as :class:`~canvas.wire.typed_json.LazyArray`; ``None`` where it is to be read
     whole.
 
     Raises DecodeError for what is nested deeper than ``max_depth``.
@@ -48,7 +48,7 @@ def body_with_links(data: bytes, max_depth: int) -> tuple[Any, Any, dict[str, An
         {
             "callbacks": read(embed.callbacks),
             "errbacks": read(embed.errbacks),
-            "chain": Unread(chain, max_depth),
+            "chain": LazyArray(chain, max_depth),
             "chord": read(embed.chord),
         },
     )

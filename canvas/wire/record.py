@@ -1,4 +1,4 @@
-"""Result records ⇄ bytes: task meta, chord parts, groups, exceptions (PROTOCOL.md §5)."""
+"""Result records ⇄ bytes: task meta, chord parts, groups, exceptions (protocol.md §5)."""
 
 import sys
 from collections.abc import Collection, Mapping
@@ -194,7 +194,7 @@ def _known_class(name: Any, module: Any) -> type[Exception] | None:
 def encode_part(
     task_id: str, state: str, result: Any, *, serializer: str = "json", max_depth: int = MAX_DEPTH
 ) -> bytes:
-    """A chord part, ``[1, task_id, state, result]`` (SEMANTICS.md K4). Raises EncodeError as ``encode``."""
+    """A chord part, ``[1, task_id, state, result]`` (semantics.md K4). Raises EncodeError as ``encode``."""
     failed = state in states.EXCEPTION_STATES and isinstance(result, BaseException)
     result = encode_exception(result, serializer, max_depth) if failed else in_tuple_form(result)
     return _dump([1, task_id, state, result], serializer, max_depth)
@@ -214,7 +214,7 @@ def decode_part(
 
 
 def encode_group(structure: Any, *, serializer: str = "json", max_depth: int = MAX_DEPTH) -> bytes:
-    """A GroupResult's tuple form as ``{"result": …}`` (PROTOCOL.md §5.3)."""
+    """A GroupResult's tuple form as ``{"result": …}`` (protocol.md §5.3)."""
     return _dump({"result": structure}, serializer, max_depth)
 
 

@@ -18,11 +18,11 @@ _CHANGED_ON_THE_WAY = frozenset(
     {
         HEADER,
         "redelivered",
-        "canvas_deliveries",
-        "canvas_lost",
-        "canvas_rate",
+        "canvas_delivery_count",
+        "canvas_worker_lost",
+        "canvas_rate_reserved",
         "canvas_received",
-        "canvas_unknown",
+        "canvas_unregistered_retries",
         "compression",
     }
 )

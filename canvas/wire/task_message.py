@@ -1,4 +1,4 @@
-"""A Message ⇄ kombu's Redis envelope, protocol 2 and protocol 1 (PROTOCOL.md §1.3, §2)."""
+"""A Message ⇄ kombu's Redis envelope, protocol 2 and protocol 1 (protocol.md §1.3, §2)."""
 
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
@@ -12,7 +12,7 @@ from canvas.model.message import NO_EMBED, Message
 from canvas.wire import codecs, compression, typed_json
 from canvas.wire.lazy_chain import body_with_links
 from canvas.wire.signing import UNSIGNED, Signer
-from canvas.wire.typed_json import Again, Unread
+from canvas.wire.typed_json import LazyArray, MemoEncoder
 
 MAX_BYTES = 64 * 1024 * 1024
 _LISTS = (list, tuple)
@@ -27,7 +27,7 @@ def encode(
     compression: str | None = None,
     delivery_tag: str,
     signer: Signer = UNSIGNED,
-    bodies: Again | None = None,
+    bodies: MemoEncoder | None = None,
     max_depth: int = typed_json.MAX_DEPTH,
 ) -> bytes:
     """The envelope as it lies in a queue.
@@ -43,7 +43,7 @@ def encode(
         headers, body = message.headers, (message.args, message.kwargs, _readable(message.embed, serializer, bodies))
     content_type, content_encoding, data = codecs.encode(body, serializer)
     # Links that are handed on unread are checked by the worker that reads them.
-    if content_type == "application/json" and not isinstance(message.embed.get("chain"), typed_json.Unread):
+    if content_type == "application/json" and not isinstance(message.embed.get("chain"), typed_json.LazyArray):
         typed_json.check_depth(data, max_depth, EncodeError)
     payload = envelope(
         data,
@@ -168,7 +168,7 @@ def peek_id(payload: bytes) -> str | None:
 
 
 def redelivered(payload: bytes, **headers: Any) -> bytes:
-    """The envelope marked as delivered before, with ``headers`` added (PROTOCOL.md §1.4).
+    """The envelope marked as delivered before, with ``headers`` added (protocol.md §1.4).
 
     Bytes that are no envelope stay as they are.
     """
@@ -194,18 +194,18 @@ def losses(payload: bytes, started: bool) -> dict[str, Any]:
     """
     before = _deliveries(payload)
     count = before + 1 if started or before == 1 else before
-    return {"canvas_deliveries": count, **({"canvas_lost": True} if started else {})}
+    return {"canvas_delivery_count": count, **({"canvas_worker_lost": True} if started else {})}
 
 
 def put_back(payload: bytes, counts: bool) -> bytes:
     """The envelope of a message that goes back into its queue; where that ``counts``, it does not do so for ever."""
     if not counts:
         return redelivered(payload)
-    return redelivered(payload, canvas_deliveries=_deliveries(payload) + 1)
+    return redelivered(payload, canvas_delivery_count=_deliveries(payload) + 1)
 
 
 def _deliveries(payload: bytes) -> int:
-    return counted(headers_of(payload), "canvas_deliveries") or 1
+    return counted(headers_of(payload), "canvas_delivery_count") or 1
 
 
 def with_headers(payload: bytes, **headers: Any) -> bytes:
@@ -268,11 +268,11 @@ def _body(body: Any, properties: dict[str, Any]) -> bytes:
         raise DecodeError(f"body: not base64: {exc}") from exc
 
 
-def _readable(embed: dict[str, Any], serializer: str, bodies: Again | None) -> dict[str, Any]:
+def _readable(embed: dict[str, Any], serializer: str, bodies: MemoEncoder | None) -> dict[str, Any]:
     """``embed`` as a serializer can write it: only JSON hands on what was not read, or is written already."""
     chain, chord = embed["chain"], embed["chord"]
     if serializer != "json":
-        return {**embed, "chain": list(chain)} if isinstance(chain, Unread) else embed
+        return {**embed, "chain": list(chain)} if isinstance(chain, LazyArray) else embed
     return {**embed, "chord": bodies.raw(chord)} if bodies is not None and chord is not None else embed
 
 
@@ -364,7 +364,7 @@ def _embed(embed: Any) -> dict[str, Any]:
     found = {key: embed.get(key) for key in _EMBED}
     for key in ("callbacks", "errbacks", "chain"):
         sigs = found[key]
-        read = None if isinstance(sigs, Unread) else sigs
+        read = None if isinstance(sigs, LazyArray) else sigs
         if read is not None and not (isinstance(read, _LISTS) and all(isinstance(sig, dict) for sig in read)):
             raise InvalidTaskError(f"{key}: expected a list of signatures; got {sigs!r:.100}")
     if found["chord"] is not None and not isinstance(found["chord"], dict):

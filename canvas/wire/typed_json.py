@@ -1,4 +1,4 @@
-"""Celery's JSON: plain JSON, and a few types as ``{"__type__": …, "__value__": …}`` (PROTOCOL.md §3.2)."""
+"""Celery's JSON: plain JSON, and a few types as ``{"__type__": …, "__value__": …}`` (protocol.md §3.2)."""
 
 import json
 import sys
@@ -28,7 +28,7 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
 _decode_plain = msgspec.json.Decoder().decode
 
 
-class Unread(Sequence[dict[str, Any]]):
+class LazyArray(Sequence[dict[str, Any]]):
     """A JSON array of objects that are read when they are asked for, and written as they came."""
 
     __slots__ = ("items", "max_depth")
@@ -41,12 +41,12 @@ class Unread(Sequence[dict[str, Any]]):
     def __getitem__(self, index: int) -> dict[str, Any]: ...
 
     @overload
-    def __getitem__(self, index: slice) -> "Unread": ...
+    def __getitem__(self, index: slice) -> "LazyArray": ...
 
     def __getitem__(self, index: int | slice) -> Any:
         """Raises DecodeError for an item that cannot be read, or is no object."""
         if isinstance(index, slice):
-            return Unread(self.items[index], self.max_depth)
+            return LazyArray(self.items[index], self.max_depth)
         item = loads(bytes(self.items[index]), max_depth=self.max_depth)
         if not isinstance(item, dict):
             raise DecodeError(f"item {index}: expected an object; got {type(item).__name__}")
@@ -62,13 +62,13 @@ class Unread(Sequence[dict[str, Any]]):
 
 
 def _items(value: Any) -> Any:
-    if isinstance(value, Unread):
+    if isinstance(value, LazyArray):
         return value.items
     raise TypeError(f"{type(value).__name__} was taken for plain JSON")
 
 
 _encode_plain = msgspec.json.Encoder(enc_hook=_items).encode
-_PLAIN = frozenset({str, int, bool, type(None), Unread, msgspec.Raw})
+_PLAIN = frozenset({str, int, bool, type(None), LazyArray, msgspec.Raw})
 """Types of what is written without a look inside."""
 
 
@@ -85,7 +85,7 @@ def dumps(value: Any) -> bytes:
     return _by_stdlib(value)
 
 
-class Again:
+class MemoEncoder:
     """Writes a value that comes again and again, such as the body in each part of a chord, once.
 
     ``same`` compares with the last value, which must not be changed meanwhile. For many threads.
@@ -153,7 +153,7 @@ def _by_stdlib(value: Any) -> bytes:
 
 
 def _typed(value: Any) -> Any:
-    if isinstance(value, Unread):
+    if isinstance(value, LazyArray):
         return list(value)
     if isinstance(value, msgspec.Raw):
         return json.loads(bytes(value))

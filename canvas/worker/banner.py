@@ -6,7 +6,7 @@ import sys
 from canvas.app.application import Canvas
 from canvas.masking import masked_url
 from canvas.version import __version__
-from canvas.worker.process import Plan
+from canvas.worker.process import WorkerOptions
 
 _LOGO = r"""
    ___ __ _ _ ____   ____ _ ___
@@ -16,7 +16,7 @@ _LOGO = r"""
 """
 
 
-def banner(app: Canvas, plan: Plan) -> str:
+def banner(app: Canvas, plan: WorkerOptions) -> str:
     """App, broker, results, concurrency, queues and tasks; passwords masked."""
     conf = app.conf
     queues = "\n".join(f" .> {queue:<16} exchange={queue} key={queue}" for queue in plan.queues)
@@ -38,7 +38,7 @@ def banner(app: Canvas, plan: Plan) -> str:
 _ACKS = {True: "late (a task that is cut off runs again)", False: "early (a task that is cut off is lost)"}
 
 
-def _concurrency(plan: Plan) -> str:
+def _concurrency(plan: WorkerOptions) -> str:
     if plan.autoscale is None:
         return f"{plan.concurrency} ({plan.pool})"
     most, fewest = plan.autoscale

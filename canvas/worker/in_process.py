@@ -12,7 +12,7 @@ from typing import Any
 from canvas.app.application import Canvas
 from canvas.context import leave_request
 from canvas.drivers.base import Driver, Lease, Results
-from canvas.drivers.memory import MemoryCompleter
+from canvas.drivers.memory import MemorySettler
 from canvas.drivers.memory.broker import MemoryBroker
 from canvas.drivers.memory.results import MemoryResults
 from canvas.drivers.memory.store import Memory
@@ -21,20 +21,20 @@ from canvas.execution.executor import execute
 from canvas.model import states
 from canvas.model.message import Delivery, Message, Publish
 from canvas.model.outcome import Outcome
-from canvas.model.settlement import Fence, Ready, Settlement, Store, Verdict
+from canvas.model.settlement import Fence, ReadyChord, ResultWrite, Settlement, SettleResult
 from canvas.model.workflow_run import CANCEL, RunNode
 from canvas.result import AsyncResult, EagerResult
 from canvas.task.task import Task
 from canvas.telemetry import emit
 from canvas.wire.record import says_success
 from canvas.worker.consumer.revoked import Revocations
-from canvas.worker.pipeline.active_tasks import Tally
-from canvas.worker.pipeline.pipeline import Job, Line
-from canvas.worker.pipeline.throttle import Gates
-from canvas.worker.pools.shared_memory import Board
+from canvas.worker.pipeline.active_tasks import ActiveTasks
+from canvas.worker.pipeline.pipeline import Job, TaskPipeline
+from canvas.worker.pipeline.throttle import Throttle
+from canvas.worker.pools.shared_memory import SharedMemory
 from canvas.workflows.lifetimes import record_ids
 from canvas.workflows.run import Run
-from canvas.workflows.store import CHUNK, at_once
+from canvas.workflows.store import NODES_PER_CHUNK, call_once
 
 _QUEUE = "here"
 _WORKER = "in-process"
@@ -121,7 +121,7 @@ class InProcess:
         vars(self.app).update(known, conf=app.conf)
         self._memory = _OneQueue(lambda: time.time() + self.app.clock_offset)
         self._broker, results = MemoryBroker(self._memory), MemoryResults(self._memory)
-        self._completer = MemoryCompleter(self._memory, self._broker, results)
+        self._completer = MemorySettler(self._memory, self._broker, results)
         self.app.driver = Driver(self._broker, results, self._completer, "memory")
         self._revocations = Revocations(self._broker)
         self._eager_results: set[str] = set()
@@ -134,7 +134,7 @@ class InProcess:
             if leased:
                 self._revocations.sync()
                 self._run(leased[0])
-            elif unfired := self._completer.unfired(0):
+            elif unfired := self._completer.stale_ready_chords(0):
                 self._fire(unfired)
             elif not self._skip_to_next():
                 return
@@ -145,10 +145,10 @@ class InProcess:
         verdict = self._completer.settle([settlement]).verdicts[0]
         self._fire(verdict.ready)
 
-    def _fire(self, ready: list[Ready]) -> None:
+    def _fire(self, ready: list[ReadyChord]) -> None:
         waiting = list(ready)
         while waiting:
-            verdict: Verdict = self._completer.fire(self._line.fire(waiting.pop(0)))
+            verdict: SettleResult = self._completer.fire(self._line.fire(waiting.pop(0)))
             waiting += verdict.ready
 
     def _skip_to_next(self) -> bool:
@@ -166,9 +166,9 @@ class InProcess:
         """Copy the run to the app's result backend, under ``task_store_eager_result``; without it, only the results of
         tasks whose ``store_eager_result`` is on."""
         conf, memory, everything = self.app.conf, self._memory, bool(self.app.conf.task_store_eager_result)
-        expires = int(conf.workflow_expires or 0) or None
+        expires = int(conf.workflow_run_expires or 0) or None
         kept = [
-            Store(task_id, record.payload, expires, record.success)
+            ResultWrite(task_id, record.payload, expires, record.success)
             for task_id, record in memory.records.items()
             if everything or task_id in self._eager_results
         ]
@@ -177,7 +177,7 @@ class InProcess:
         results = self._own_results()
         results.store(kept)
         for run, fields in memory.runs.items() if everything else ():
-            results.keep_run(run, fields, expires, time.time())
+            results.save_run(run, fields, expires, time.time())
 
     def _own_results(self) -> Results:
         results = self.origin.driver.results
@@ -189,15 +189,17 @@ class InProcess:
         """Copy a stored run into the store in memory. Raises RunLost."""
         results = self._own_results()
         chunks = [
-            f"{attempt}.{chunk}" for attempt in range(run.attempt + 1) for chunk in range(-(-len(run.nodes) // CHUNK))
+            f"{attempt}.{chunk}"
+            for attempt in range(run.attempt + 1)
+            for chunk in range(-(-len(run.nodes) // NODES_PER_CHUNK))
         ]
         names = ["about", "attempt", "cancelled", "overdue", *chunks]
-        fields = zip(names, results.run_fields(run.id, names), strict=True)
+        fields = zip(names, results.read_run(run.id, names), strict=True)
         self._memory.runs[run.id] = {name: value for name, value in fields if value is not None}
         ids = record_ids(run.app, run.app.runs, run.id, run.attempt, run.nodes)
         for task_id, payload in zip(ids, results.get(ids), strict=True):
             if payload is not None:
-                self._memory.keep(Store(task_id, payload, None, says_success(payload)))
+                self._memory.keep(ResultWrite(task_id, payload, None, says_success(payload)))
 
 
 class _OneQueue(Memory):
@@ -206,11 +208,11 @@ class _OneQueue(Memory):
     def route(self, message: Publish) -> list[str]:
         return [_QUEUE]
 
-    def keep(self, store: Store) -> None:
+    def keep(self, store: ResultWrite) -> None:
         super().keep(store._replace(expires=None))
 
 
-class _EagerLine(Line):
+class _EagerLine(TaskPipeline):
     """The worker's line for calls that the caller waits for."""
 
     finished_event = "eager.finished"
@@ -218,10 +220,10 @@ class _EagerLine(Line):
 
     def __init__(self, app: Canvas, revocations: Revocations) -> None:
         hostname = app.hostname
-        tally = Tally(hostname, Board().open_row())
-        gates = Gates(app.driver.broker, app.conf, hostname, at_once)
+        tally = ActiveTasks(hostname, SharedMemory().open_row())
+        gates = Throttle(app.driver.broker, app.conf, hostname, call_once)
         super().__init__(
-            app, hostname, lambda delivery: True, set(), None, revocations, tally, gates, app.open_runs(at_once)
+            app, hostname, lambda delivery: True, set(), None, revocations, tally, gates, app.open_runs(call_once)
         )
         registered = app.tasks[CANCEL]
         self._cancel: Task[Any] = type(registered)()
@@ -259,5 +261,5 @@ class _EagerLine(Line):
 
     def _unknown(self, job: Job) -> Settlement:
         """No other process could run it."""
-        emit("task.unknown", message=job.message, queue=job.delivery.queue, action="dead-letter")
+        emit("task.unregistered", message=job.message, queue=job.delivery.queue, action="dead-letter")
         return self._bury(job, NotRegistered(job.message.task), f"NotRegistered: {job.message.task}")

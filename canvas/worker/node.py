@@ -10,7 +10,7 @@ from threading import Event
 from typing import Protocol
 
 from canvas.app.application import Canvas
-from canvas.config.ignored import unused
+from canvas.config.ignored import ignored_settings
 from canvas.errors import BrokerError, CanvasError, ConfigurationError
 from canvas.integrations.prometheus import Metrics
 from canvas.model.revocation import revoked_ids
@@ -24,15 +24,15 @@ from canvas.worker.early_stop import Starting
 from canvas.worker.logs.locks import hold_over_forks
 from canvas.worker.logs.streams import flush
 from canvas.worker.monitoring.health_server import Endpoint
-from canvas.worker.monitoring.heartbeat import INTERVAL, Heart
+from canvas.worker.monitoring.heartbeat import HEARTBEAT_INTERVAL, WorkerHeartbeat
 from canvas.worker.names import node_name
 from canvas.worker.outages import Outages
 from canvas.worker.pools.autoscaler import Autoscaler
-from canvas.worker.pools.base import Alone, Pool
+from canvas.worker.pools.base import InProcessPool, Pool
 from canvas.worker.pools.prefork import Prefork
-from canvas.worker.pools.shared_memory import Board
-from canvas.worker.process import Plan, WorkerProcess, new_worker_id
-from canvas.worker.process_files import Presence
+from canvas.worker.pools.shared_memory import SharedMemory
+from canvas.worker.process import WorkerOptions, WorkerProcess, new_worker_id
+from canvas.worker.process_files import ProcessFiles
 from canvas.worker.shutdown_report import report_running
 from canvas.worker.signal_handlers import put_back_afterwards
 from canvas.worker.startup import connect
@@ -55,8 +55,8 @@ def plan_node(
     max_tasks_per_child: int | None = None,
     max_memory_per_child: int | None = None,
     events: bool | None = None,
-    heartbeat: float | None = INTERVAL,
-) -> Plan:
+    heartbeat: float | None = HEARTBEAT_INTERVAL,
+) -> WorkerOptions:
     """Load the tasks, let signals change what they like, and say what the command line and the settings come to.
 
     Raises ConfigurationError naming what is wrong.
@@ -81,12 +81,12 @@ def plan_node(
     per_process = 1 if pool == "prefork" else slots
     multiplier = prefetch_multiplier if prefetch_multiplier is not None else conf.worker_prefetch_multiplier
     ample = prefetch_multiplier is None and multiplier == 4
-    limit = 2 * conf.worker_batch_size if ample else per_process * max(0, multiplier - 1)
+    limit = 2 * conf.worker_settle_batch_size if ample else per_process * max(0, multiplier - 1)
     names = [binding.queue for binding in bindings(app, queues, exclude_queues)]
     if conf.worker_direct:
         names.append(add_own(app, node))
     events = conf.worker_send_task_events if events is None else events
-    return Plan(
+    return WorkerOptions(
         hostname=node,
         queues=names,
         concurrency=slots,
@@ -104,9 +104,9 @@ def plan_node(
 
 def run_node(
     app: Canvas,
-    plan: Plan,
+    plan: WorkerOptions,
     say: Callable[[str], None] | None = None,
-    presence: Presence | None = None,
+    presence: ProcessFiles | None = None,
     mingles: bool = True,
     http_address: tuple[str, int] | None = None,
     purge: bool = False,
@@ -115,7 +115,7 @@ def run_node(
 
     Raises ConfigurationError, and OperationalError when the servers do not answer.
     """
-    presence = presence or Presence()
+    presence = presence or ProcessFiles()
     starting = Starting(plan.hostname)
     hold_over_forks()
     with put_back_afterwards():
@@ -131,8 +131,8 @@ def run_node(
 
 
 def _run(
-    app: Canvas, plan: Plan, say: Callable[[str], None] | None, presence: Presence, starting: Starting, mingles: bool,
-    http_address: tuple[str, int] | None, purge: bool,
+    app: Canvas, plan: WorkerOptions, say: Callable[[str], None] | None, presence: ProcessFiles, starting: Starting,
+    mingles: bool, http_address: tuple[str, int] | None, purge: bool,
 ) -> int:  # fmt: skip
     _prepare(app, plan, say)
     starting.wait_for(lambda ended: _find_servers(app, plan, purge, ended))
@@ -150,7 +150,7 @@ def _run(
         outages.close()
 
 
-def _prepare(app: Canvas, plan: Plan, say: Callable[[str], None] | None) -> None:
+def _prepare(app: Canvas, plan: WorkerOptions, say: Callable[[str], None] | None) -> None:
     if plan.pool == "solo":
         emit("worker.process_init")
     emit("worker.preparing", hostname=plan.hostname, app=app)
@@ -158,7 +158,7 @@ def _prepare(app: Canvas, plan: Plan, say: Callable[[str], None] | None) -> None
         say(banner(app, plan))
 
 
-def _find_servers(app: Canvas, plan: Plan, purge: bool, ended: Event) -> None:
+def _find_servers(app: Canvas, plan: WorkerOptions, purge: bool, ended: Event) -> None:
     """Wait for the servers, until ``ended`` is set; declare the queues."""
     connect(app, ended)
     for queue in plan.queues if purge and not ended.is_set() else ():
@@ -167,11 +167,11 @@ def _find_servers(app: Canvas, plan: Plan, purge: bool, ended: Event) -> None:
         declare(app, plan.queues)
 
 
-def _warn(app: Canvas, plan: Plan) -> None:
+def _warn(app: Canvas, plan: WorkerOptions) -> None:
     _warn_of_limits(app, plan)
-    idle = unused(app.conf)
+    idle = ignored_settings(app.conf)
     if idle:
-        emit("worker.unused", settings=idle)
+        emit("settings.ignored", settings=idle)
 
 
 class Companion(Protocol):
@@ -186,7 +186,7 @@ class Node:
     """A pool and what goes along with it: remote control, heartbeat, autoscaling."""
 
     def __init__(
-        self, app: Canvas, plan: Plan, presence: Presence, starting: Starting, mingles: bool,
+        self, app: Canvas, plan: WorkerOptions, presence: ProcessFiles, starting: Starting, mingles: bool,
         http_address: tuple[str, int] | None,
     ) -> None:  # fmt: skip
         self._app = app
@@ -195,10 +195,10 @@ class Node:
         self._starting = starting
         self._mingles = mingles and plan.remote_control
         self._detach = attach(lambda **_: presence.stopping(), "worker.stopping")
-        self._board = board = Board()
+        self._board = board = SharedMemory()
         self.pool = _pool(app, plan, board)
         self._quiet = attach(partial(report_running, self.pool.ask), "worker.stopping")
-        heart = Heart(app, plan.hostname, board, plan.heartbeat) if plan.heartbeat else None
+        heart = WorkerHeartbeat(app, plan.hostname, board, plan.heartbeat) if plan.heartbeat else None
         scaler = Autoscaler(app, plan, board, self.pool, *plan.autoscale) if plan.autoscale else None
         panel = Panel(app, plan, self.pool, board, heart, scaler)
         self._control = Pidbox(app, plan, panel, board)
@@ -230,7 +230,7 @@ class Node:
         self._quiet()
 
     def _mingle(self) -> None:
-        """Exchange revocations and clocks with workers that keep them in memory: Celery's (PROTOCOL.md §6)."""
+        """Exchange revocations and clocks with workers that keep them in memory: Celery's (protocol.md §6)."""
         app, me = self._app, self._plan.hostname
         try:
             known = revoked_ids(app.driver.broker.revoked())
@@ -250,7 +250,7 @@ class Node:
             emit("control.undecodable", reason=repr(exc))
 
 
-def _metrics(app: Canvas, plan: Plan, board: Board) -> Metrics | None:
+def _metrics(app: Canvas, plan: WorkerOptions, board: SharedMemory) -> Metrics | None:
     if find_spec("prometheus_client") is None:
         return None
     metrics = Metrics(app, plan.hostname, plan.queues, board)
@@ -258,13 +258,15 @@ def _metrics(app: Canvas, plan: Plan, board: Board) -> Metrics | None:
     return metrics
 
 
-def _pool(app: Canvas, plan: Plan, board: Board) -> Pool:
+def _pool(app: Canvas, plan: WorkerOptions, board: SharedMemory) -> Pool:
     if plan.pool == "prefork":
         return Prefork(app, plan, board)
-    return Alone(WorkerProcess(app, plan, plan.concurrency, new_worker_id(plan.hostname), board, board.open_row()))
+    return InProcessPool(
+        WorkerProcess(app, plan, plan.concurrency, new_worker_id(plan.hostname), board, board.open_row())
+    )
 
 
-def _warn_of_limits(app: Canvas, plan: Plan) -> None:
+def _warn_of_limits(app: Canvas, plan: WorkerOptions) -> None:
     """Only a process can be ended from outside: elsewhere hard time limits have no effect, which is said once."""
     if plan.pool == "prefork":
         return
@@ -276,4 +278,4 @@ def _warn_of_limits(app: Canvas, plan: Plan) -> None:
     )
     if app.conf.task_time_limit or limited:
         who = "task_time_limit" if app.conf.task_time_limit else ", ".join(limited[:5])
-        emit("worker.unlimited", pool=plan.pool, who=who)
+        emit("worker.time_limit_unsupported", pool=plan.pool, who=who)

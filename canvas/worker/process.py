@@ -19,26 +19,26 @@ from canvas.errors import BrokerError
 from canvas.model.revocation import read_entry, stamp_entries
 from canvas.model.settlement import Settlement
 from canvas.telemetry import emit
-from canvas.worker.consumer.batch import Appetite
+from canvas.worker.consumer.batch import PrefetchPolicy
 from canvas.worker.consumer.lifetimes import Lifetimes
-from canvas.worker.consumer.loop import SIGNALS_WITHIN, Exchange
-from canvas.worker.consumer.maintenance import ChildDuties, Duties, Upkeep, beat_every, holds_for
+from canvas.worker.consumer.loop import SIGNALS_WITHIN, ConsumerLoop
+from canvas.worker.consumer.maintenance import ChildDuties, Maintenance, MaintenanceThread, beat_every, holds_for
 from canvas.worker.consumer.revoked import Revocations, has_stamp
 from canvas.worker.consumer.topology import declare
 from canvas.worker.consumer.wait import ChildWait
 from canvas.worker.logs.streams import flush
 from canvas.worker.monitoring.event_dispatcher import TaskEvents
-from canvas.worker.pipeline.active_tasks import Tally
-from canvas.worker.pipeline.pipeline import Line
-from canvas.worker.pipeline.throttle import Gates
-from canvas.worker.pools.recycling import Wear
-from canvas.worker.pools.shared_memory import Board, Row
-from canvas.worker.pools.threads import Slot
+from canvas.worker.pipeline.active_tasks import ActiveTasks
+from canvas.worker.pipeline.pipeline import TaskPipeline
+from canvas.worker.pipeline.throttle import Throttle
+from canvas.worker.pools.recycling import RecycleLimits
+from canvas.worker.pools.shared_memory import ProcessStats, SharedMemory
+from canvas.worker.pools.threads import WorkerThread
 from canvas.worker.shutdown_report import report_returned
 from canvas.worker.signal_handlers import STOPS, handle
 
 if TYPE_CHECKING:
-    from canvas.worker.pools.asyncio_pool import LoopSlots
+    from canvas.worker.pools.asyncio_pool import AsyncioPool
 
 LEAVES_WITHIN = 5.0
 """Seconds that a process which stops at once takes to return its messages."""
@@ -52,7 +52,7 @@ _YOUNG_BY_DEFAULT = (700, 2000)
 _YOUNG = 5_000
 """New objects that the garbage collector waits for, instead of Python's own number; a task makes a hundred. What the
 application has set stays."""
-EXPENDED = 75
+EXIT_TIME_LIMIT = 75
 """Exit code of a process that a hard time limit ended, in good order."""
 
 
@@ -72,7 +72,7 @@ def _interpreter_for_tasks(one_slot: bool) -> Iterator[None]:
 
 
 @dataclass(slots=True)
-class Plan:
+class WorkerOptions:
     """What a node runs: decided once, from settings and command line."""
 
     hostname: str
@@ -106,11 +106,11 @@ class WorkerProcess:
     def __init__(
         self,
         app: Canvas,
-        plan: Plan,
+        plan: WorkerOptions,
         slots: int,
         worker: str,
-        board: Board | None = None,
-        row: Row | None = None,
+        board: SharedMemory | None = None,
+        row: ProcessStats | None = None,
         part: Callable[[dict[str, Any]], None] | None = None,
         wait: ChildWait | None = None,
     ) -> None:
@@ -120,34 +120,39 @@ class WorkerProcess:
         With ``part`` the process may be ended for a task in it: that takes its last words, to whoever started it and
         starts another.
         """
-        board = board or Board()
+        board = board or SharedMemory()
         row = row or board.open_row()
         conf = app.conf
         self._app = app
         self._plan = plan
         self._slots = slots
-        self._loop: LoopSlots | None = None
+        self._loop: AsyncioPool | None = None
         self._threads: list[threading.Thread] = []
         self._part = part
-        self._wear = Wear(plan.max_tasks_per_child, plan.max_memory_per_child) if part else Wear(None, None)
+        self._wear = (
+            RecycleLimits(plan.max_tasks_per_child, plan.max_memory_per_child) if part else RecycleLimits(None, None)
+        )
         self._events = TaskEvents(app, plan.hostname, board)
         self.worker = worker
-        appetite = Appetite(slots, conf.worker_batch_size, conf.worker_prefetch_seconds, plan.prefetch_limit)
+        appetite = PrefetchPolicy(
+            slots, conf.worker_settle_batch_size, conf.worker_prefetch_seconds, plan.prefetch_limit
+        )
         self._revocations = revocations = Revocations(app.driver.broker)
-        tally = Tally(plan.hostname, row, watched=part is not None)
+        tally = ActiveTasks(plan.hostname, row, watched=part is not None)
         self._alone = plan.pool not in _MANY_SLOTS
         self._wait = wait
-        self.exchange = Exchange(
+        self.exchange = ConsumerLoop(
             app.driver, worker, list(plan.queues), appetite, self._leased, tally.held, self._alone, wait
         )
         give_up = self._give_up if part else None
-        gates = Gates(app.driver.broker, conf, plan.hostname, self.exchange.persist)
+        gates = Throttle(app.driver.broker, conf, plan.hostname, self.exchange.persist)
         runs = app.open_runs(self.exchange.persist)
-        self._line = Line(app, plan.hostname, self.exchange.acknowledge, self.exchange.begun, give_up, revocations,
-                          tally, gates, runs)  # fmt: skip
-        self.exchange.consult(self._line.acks_early, self._line.foresee, self._deferred)
+        self._line = TaskPipeline(
+            app, plan.hostname, self.exchange.acknowledge, self.exchange.begun, give_up, revocations, tally, gates, runs
+        )
+        self.exchange.consult(self._line.acks_early, self._line.predecode, self._deferred)
         self._lifetimes = Lifetimes(app, runs, tally.running, beat_every(conf), renews=wait is None)
-        self._duties = Duties(
+        self._duties = Maintenance(
             app.driver,
             lambda: [worker],
             plan.queues,
@@ -158,7 +163,7 @@ class WorkerProcess:
             self._lifetimes.tick,
         )
         own = self._duties if wait is None else ChildDuties(app.driver.broker, self._lifetimes.tick)
-        self._upkeep = Upkeep(own)
+        self._upkeep = MaintenanceThread(own)
         self._registered = False
         if wait is not None:
             wait.registers = self._register
@@ -177,7 +182,7 @@ class WorkerProcess:
         self._revocations.sync()
         offset = self._app.driver.broker.clock_offset
         if offset and not self._app.clock_offset:
-            emit("worker.clock_off", seconds=offset)
+            emit("worker.clock_skew", seconds=offset)
         self._app.clock_offset = offset
 
     def run(self, on_ready: Callable[[], None] | None = None) -> None:
@@ -230,22 +235,22 @@ class WorkerProcess:
         match self._plan.pool:
             case "asyncio":
                 # asyncio takes longer to import than the rest of canvas; the other pools do without.
-                from canvas.worker.pools.asyncio_pool import LoopSlots
+                from canvas.worker.pools.asyncio_pool import AsyncioPool
 
                 patience = self._app.conf.worker_soft_shutdown_timeout
-                self._loop = LoopSlots(self.exchange, self._line, self._slots, patience)
+                self._loop = AsyncioPool(self.exchange, self._line, self._slots, patience)
                 self._loop.run()
             case "threads":
                 self._start_threads(self._slots)
                 while alive := [thread for thread in list(self._threads) if thread.is_alive()]:
                     alive[0].join(SIGNALS_WITHIN)
             case _:
-                Slot(self.exchange, self._line, self._retire_when_worn).run()
+                WorkerThread(self.exchange, self._line, self._retire_when_worn).run()
 
     def _start_threads(self, count: int) -> None:
         for _ in range(count):
             name = f"canvas-slot-{len(self._threads)}"
-            thread = threading.Thread(target=Slot(self.exchange, self._line).run, name=name, daemon=True)
+            thread = threading.Thread(target=WorkerThread(self.exchange, self._line).run, name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
 
@@ -266,8 +271,8 @@ class WorkerProcess:
     def _retire_when_worn(self) -> None:
         why = self._wear.worn(self._line.tally)
         if why is not None:
-            emit("worker.worn", pid=os.getpid(), why=why)
-            self._wear = Wear(None, None)
+            emit("worker.child_recycled", pid=os.getpid(), why=why)
+            self._wear = RecycleLimits(None, None)
             self.stop()
 
     def ask(self, question: dict[str, Any]) -> dict[str, Any]:
@@ -328,7 +333,7 @@ class WorkerProcess:
             self.exchange.halt()
             self._leave(LEAVES_WITHIN)
             self._take_leave()
-            code = EXPENDED
+            code = EXIT_TIME_LIMIT
             flush()
         finally:
             # The task that did not end runs on until then, whatever raises here.
@@ -412,7 +417,7 @@ def announce_stop(how: str, hostname: str) -> None:
     threading.Thread(target=emit, args=("worker.stopping",), kwargs=facts, daemon=True).start()
 
 
-def change(app: Canvas, plan: Plan, question: dict[str, Any]) -> None:
+def change(app: Canvas, plan: WorkerOptions, question: dict[str, Any]) -> None:
     """What remote control changes of the app and the plan in each process of a node, those still to be forked too."""
     match question["do"]:
         case "time_limit":

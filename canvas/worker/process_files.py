@@ -14,7 +14,7 @@ _SLACK = 2.0
 """Seconds by which the system's clocks for processes and for files may differ."""
 
 
-class Presence:
+class ProcessFiles:
     """The files of one node. A file is written whole or not at all, and goes with the node."""
 
     def __init__(self, pid_file: str | None = None, ready_file: str | None = None) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from canvas.telemetry import emit
-from canvas.worker.pipeline.active_tasks import Tally
+from canvas.worker.pipeline.active_tasks import ActiveTasks
 
 
 def report_running(ask: Callable[[dict[str, Any]], list[dict[str, Any]]], how: str, **_: Any) -> None:
@@ -22,7 +22,7 @@ def report_running(ask: Callable[[dict[str, Any]], list[dict[str, Any]]], how: s
         emit("worker.draining", running=running)
 
 
-def report_returned(tally: Tally) -> Callable[[], None]:
+def report_returned(tally: ActiveTasks) -> Callable[[], None]:
     """At a cold stop: what a process held; call what this returns once the broker has it back."""
     running = tally.running()
     returned = [one for one in running if not one.acknowledged]

@@ -25,7 +25,7 @@ def connect(app: Canvas, ended: Event) -> None:
         try:
             return _call(app)
         except OperationalError as exc:
-            emit("broker.awaited", error=str(exc), seconds=pause, tries=tries, most=most)
+            emit("broker.retrying", error=str(exc), seconds=pause, tries=tries, most=most)
             if ended.wait(pause):
                 return None
     return _call(app)

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from canvas.context import current_app
 from canvas.errors import CompositionError, EncodeError
-from canvas.model.workflow_definition import Entry, Source
-from canvas.model.workflow_run import Bind, Edge
+from canvas.model.workflow_definition import IncomingEdge, NodeDefinition
+from canvas.model.workflow_run import Edge, InputBinding
 from canvas.primitives.cycles import refuse_cycles
 from canvas.primitives.mapping import chunks
 from canvas.primitives.misuse import advice
 from canvas.primitives.signature import Signature
 from canvas.wire import codecs
 from canvas.workflows.called_tasks import calls_of
-from canvas.workflows.references import Branch, Node, Reference, without_references
+from canvas.workflows.references import Branch, Reference, WorkflowNode, without_references
 
 if TYPE_CHECKING:
     from canvas.workflows.run import Run
@@ -38,7 +38,7 @@ class Workflow:
     def __init__(self, name: str = "workflow", app: Any = None) -> None:
         self.name = name
         self._app = app
-        self.entries: list[Entry] = []
+        self.entries: list[NodeDefinition] = []
         self._numbers: dict[str, int] = {}
 
     @property
@@ -46,7 +46,7 @@ class Workflow:
         """The app that runs it: its own, a signature's, or the current one."""
         return self._app or current_app()
 
-    def entry(self, number: int) -> Entry:
+    def entry(self, number: int) -> NodeDefinition:
         return self.entries[number]
 
     # -- composing
@@ -60,7 +60,7 @@ class Workflow:
         on_failure: str = "fail",
         default: Any = None,
         compensate: Signature[Any] | None = None,
-    ) -> Node:
+    ) -> WorkflowNode:
         """A node that runs ``sig``: a task, chain, group or chord; chunks are the group they stand for.
 
         Handles in its arguments, however deep, are replaced by results; it runs ``after`` further nodes without
@@ -71,7 +71,7 @@ class Workflow:
         Raises CompositionError naming the node for a duplicate name, a handle of another workflow, an argument that
         cannot be written, and TypeError for arguments that do not fit a task that is known here.
         """
-        entry = Entry(self._named(name, sig), "task")
+        entry = NodeDefinition(self._named(name, sig), "task")
         self._check_signature(entry.name, sig)
         if isinstance(sig, chunks):
             sig = sig.group()
@@ -79,7 +79,7 @@ class Workflow:
         self._check_arguments(entry.name, sig)
         self._policy(entry, on_failure, default, compensate)
         self._order(entry, after)
-        return Node(self, self._append(entry, sig))
+        return WorkflowNode(self, self._append(entry, sig))
 
     def map(
         self,
@@ -91,14 +91,14 @@ class Workflow:
         on_failure: str = "fail",
         default: Any = None,
         depth: int = 1,
-    ) -> Node:
+    ) -> WorkflowNode:
         """A node that runs ``sig`` once for each item of a list that a node gives, the item before its other arguments;
         its result is the list of their results, in order. With a ``depth`` of 2 the list's items are lists, and ``sig``
         runs for each item of those; the result is nested as they are.
 
         With ``on_failure="continue"`` an item that fails gives ``default``.
         """
-        entry = Entry(self._named(name, sig), "map")
+        entry = NodeDefinition(self._named(name, sig), "map")
         self._check_signature(entry.name, sig)
         if not isinstance(over, Reference):
             raise CompositionError(
@@ -110,17 +110,17 @@ class Workflow:
         entry.depth = depth
         slot = self._slot(entry, over, "data")
         entry.sig = self._bound(entry, sig)
-        entry.binds.insert(0, Bind((), slot, over.pick))
+        entry.binds.insert(0, InputBinding((), slot, over.pick))
         self._check_arguments(entry.name, sig, 1)
         self._policy(entry, on_failure, default, None)
         self._order(entry, after)
-        return Node(self, self._append(entry, sig))
+        return WorkflowNode(self, self._append(entry, sig))
 
     def branch(
         self,
         on: Reference,
-        arms: Mapping[Any, Signature[Any] | Node],
-        otherwise: Signature[Any] | Node | None = None,
+        arms: Mapping[Any, Signature[Any] | WorkflowNode],
+        otherwise: Signature[Any] | WorkflowNode | None = None,
         *,
         name: str | None = None,
     ) -> Branch:
@@ -132,21 +132,21 @@ class Workflow:
             raise CompositionError(f"{name}: on: expected a node of this workflow; got {on!r:.100}")
         if not arms:
             raise CompositionError(f"{name}: expected at least one arm")
-        choose = Entry(f"{name}?", "choose", choices=list(arms), hidden=True)
-        choose.binds.append(Bind((), self._slot(choose, on, "data"), on.pick))
+        choose = NodeDefinition(f"{name}?", "choose", choices=list(arms), hidden=True)
+        choose.binds.append(InputBinding((), self._slot(choose, on, "data"), on.pick))
         self._writable(choose.name, choose.choices)
         chosen = self._append(choose, None)
         given = [*arms.items(), *([] if otherwise is None else [("otherwise", otherwise)])]
         nodes = {key: self._arm(name, chosen, at, key, arm) for at, (key, arm) in enumerate(given)}
-        merge = Entry(name, "merge")
+        merge = NodeDefinition(name, "merge")
         for node in nodes.values():
             self._slot(merge, node, "data")
         return Branch(self, self._append(merge, None), nodes)
 
-    def _arm(self, name: str, chosen: int, at: int, key: Any, arm: Any) -> Node:
-        node = arm if isinstance(arm, Node) else self.add(arm, name=self._free_name(f"{name}.{key}"))
+    def _arm(self, name: str, chosen: int, at: int, key: Any, arm: Any) -> WorkflowNode:
+        node = arm if isinstance(arm, WorkflowNode) else self.add(arm, name=self._free_name(f"{name}.{key}"))
         self._own(name, node)
-        self.entry(node.number).sources.append(Source(chosen, "condition", at))
+        self.entry(node.number).sources.append(IncomingEdge(chosen, "condition", at))
         return node
 
     def order(self, before: Reference, after: Reference) -> None:
@@ -155,9 +155,9 @@ class Workflow:
         self._own("order", after)
         self._slot(self.entry(after.number), before, "order")
 
-    def __getitem__(self, name: str) -> Node:
+    def __getitem__(self, name: str) -> WorkflowNode:
         try:
-            return Node(self, self._numbers[name])
+            return WorkflowNode(self, self._numbers[name])
         except KeyError:
             known = ", ".join(entry.name for entry in self.entries if not entry.hidden)
             raise KeyError(f"{self.name} has no node {name!r}; it has {known or 'none'}") from None
@@ -228,7 +228,7 @@ class Workflow:
 
     # -- parts of these
 
-    def _append(self, entry: Entry, sig: Signature[Any] | None) -> int:
+    def _append(self, entry: NodeDefinition, sig: Signature[Any] | None) -> int:
         if sig is not None and self._app is None:
             self._app = sig._given_app()
         self.entries.append(entry)
@@ -271,17 +271,17 @@ class Workflow:
                 except TypeError as exc:
                     raise TypeError(f"{self.name}: {name}: {exc}") from None
 
-    def _bound(self, entry: Entry, sig: Signature[Any]) -> dict[str, Any]:
+    def _bound(self, entry: NodeDefinition, sig: Signature[Any]) -> dict[str, Any]:
         def found(path: tuple[Any, ...], reference: Reference) -> None:
             if path[0] not in _BINDABLE:
                 raise CompositionError(f"{entry.name}: {path[0]}: a result cannot stand there")
-            entry.binds.append(Bind(path, self._slot(entry, reference, "data"), reference.pick))
+            entry.binds.append(InputBinding(path, self._slot(entry, reference, "data"), reference.pick))
 
         plain: dict[str, Any] = without_references(dict(sig), found)
         self._writable(entry.name, plain)
         return plain
 
-    def _slot(self, entry: Entry, reference: Reference, edge: Edge) -> int:
+    def _slot(self, entry: NodeDefinition, reference: Reference, edge: Edge) -> int:
         """The place of a parent among the entry's inputs; a parent that gives a value needs no order besides."""
         self._own(entry.name, reference)
         for slot, source in enumerate(entry.sources):
@@ -289,7 +289,7 @@ class Workflow:
                 if edge == "data":
                     source.edge = "data"
                 return slot
-        entry.sources.append(Source(reference.number, edge))
+        entry.sources.append(IncomingEdge(reference.number, edge))
         return len(entry.sources) - 1
 
     def _own(self, name: str, reference: Any) -> None:
@@ -300,11 +300,11 @@ class Workflow:
                 f"{name}: {reference.name!r} is a node of workflow {reference.flow.name!r}, not of {self.name!r}"
             )
 
-    def _order(self, entry: Entry, after: Any) -> None:
+    def _order(self, entry: NodeDefinition, after: Any) -> None:
         for reference in [after] if isinstance(after, Reference) else after:
             self._slot(entry, reference, "order")
 
-    def _policy(self, entry: Entry, on_failure: str, default: Any, compensate: Signature[Any] | None) -> None:
+    def _policy(self, entry: NodeDefinition, on_failure: str, default: Any, compensate: Signature[Any] | None) -> None:
         if on_failure not in _ON_FAILURE:
             raise CompositionError(
                 f"{entry.name}: on_failure: expected one of {', '.join(_ON_FAILURE)}; got {on_failure!r:.100}"

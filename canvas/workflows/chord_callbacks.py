@@ -3,14 +3,14 @@
 from typing import Any
 
 from canvas.errors import DecodeError, RunLost
-from canvas.model.settlement import Firing, Ready, Verdict
-from canvas.producer.outbox import Effects
+from canvas.model.settlement import ChordDispatch, ReadyChord, SettleResult
+from canvas.producer.outbox import Outbox
 from canvas.telemetry import emit
 from canvas.wire import typed_json
 from canvas.wire.signing import end_of, part_of
-from canvas.workflows.engine import Advance, end_lost
+from canvas.workflows.engine import RunEngine, end_lost
 from canvas.workflows.services import WorkflowServices
-from canvas.workflows.store import Runs
+from canvas.workflows.store import RunStore
 
 
 class Part:
@@ -24,7 +24,7 @@ class Part:
         self.result = result
 
 
-def told_of(app: WorkflowServices, ready: Ready) -> dict[str, Any]:
+def told_of(app: WorkflowServices, ready: ReadyChord) -> dict[str, Any]:
     """What the last part said of the chord's end. Raises DecodeError for what no worker wrote."""
     told = typed_json.loads(app.signer.open(end_of(ready.group_id), ready.fire))
     if isinstance(told, dict):
@@ -35,16 +35,18 @@ def told_of(app: WorkflowServices, ready: Ready) -> dict[str, Any]:
     raise DecodeError(f"the end of chord {ready.group_id}: expected its body; got {told!r:.100}")
 
 
-def parts_of(app: WorkflowServices, ready: Ready) -> list[Part]:
+def parts_of(app: WorkflowServices, ready: ReadyChord) -> list[Part]:
     """What the members came to. Raises DecodeError."""
     backend, place = app.backend, part_of(ready.group_id)
     return [Part(*backend.decode_part(app.signer.open(place, value))) for value in ready.parts]
 
 
-def join_end(app: WorkflowServices, runs: Runs, effects: Effects, ready: Ready, told: dict[str, Any]) -> Firing:
+def join_end(
+    app: WorkflowServices, runs: RunStore, effects: Outbox, ready: ReadyChord, told: dict[str, Any]
+) -> ChordDispatch:
     """The next step of a workflow's run; its failure where what it needs is gone."""
     run, attempt = told["run"]
-    advance = Advance(app, runs, effects, run, attempt, told["parent_id"])
+    advance = RunEngine(app, runs, effects, run, attempt, told["parent_id"])
     try:
         if ready.lost:
             emit("chord.lost", group_id=ready.group_id, parts=len(ready.parts))
@@ -57,7 +59,7 @@ def join_end(app: WorkflowServices, runs: Runs, effects: Effects, ready: Ready, 
     return effects.firing(ready.group_id)
 
 
-def state_gone(ready: Ready) -> str:
+def state_gone(ready: ReadyChord) -> str:
     """Why a chord that is lost ends in failure."""
     return (
         f"chord {ready.group_id}: its state is gone from the result backend, where it was deleted or evicted; "
@@ -65,7 +67,7 @@ def state_gone(ready: Ready) -> str:
     )
 
 
-def go_on_here(app: WorkflowServices, runs: Runs, verdicts: list[Verdict]) -> None:
+def go_on_here(app: WorkflowServices, runs: RunStore, verdicts: list[SettleResult]) -> None:
     """Take the next steps of runs that became ready with what this client has just settled, instead of leaving them to
     a worker's next look. Whichever of both is first takes a step; the other finds nothing to do."""
     ready = [one for verdict in verdicts for one in verdict.ready]
@@ -73,5 +75,5 @@ def go_on_here(app: WorkflowServices, runs: Runs, verdicts: list[Verdict]) -> No
         one = ready.pop(0)
         told = told_of(app, one)
         if told["run"] is not None:
-            verdict = app.driver.completer.fire(join_end(app, runs, Effects(app), one, told))
+            verdict = app.driver.completer.fire(join_end(app, runs, Outbox(app), one, told))
             ready += verdict.ready

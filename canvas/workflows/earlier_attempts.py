@@ -7,11 +7,11 @@ from typing import Any
 
 from canvas.errors import EncodeError
 from canvas.model import states
-from canvas.model.workflow_run import Place, task_id_of
+from canvas.model.workflow_run import NodeRef, task_id_of
 from canvas.wire import codecs, typed_json
 from canvas.workflows.lifetimes import items_of, outlines
 from canvas.workflows.services import WorkflowServices
-from canvas.workflows.store import Runs
+from canvas.workflows.store import RunStore
 
 FRESH = "fresh"
 """In what is kept about a run: by a map's number, the attempt before which nothing of it counts any more."""
@@ -20,14 +20,14 @@ FRESH = "fresh"
 class Earlier:
     """The attempts at one map that had the same items, the latest first."""
 
-    def __init__(self, app: WorkflowServices, runs: Runs, attempts: Sequence[Place], size: int) -> None:
+    def __init__(self, app: WorkflowServices, runs: RunStore, attempts: Sequence[NodeRef], size: int) -> None:
         self._app = app
         self._runs = runs
         self._attempts = attempts
         self._size = size
 
     @classmethod
-    def of(cls, app: WorkflowServices, runs: Runs, place: Place, size: int, digest: str) -> "Earlier":
+    def of(cls, app: WorkflowServices, runs: RunStore, place: NodeRef, size: int, digest: str) -> "Earlier":
         """Those before ``place`` whose items had this digest. Raises RunLost."""
         if place.attempt == 0:
             return cls(app, runs, (), size)

@@ -1,6 +1,6 @@
 """What the end of a node sets going: the nodes after it, one after the other, as effects of one settlement.
 
-A node with one input starts at once; one with several is a chord (DESIGN §4) whose parts are its inputs, and whoever
+A node with one input starts at once; one with several is a chord whose parts are its inputs, and whoever
 returns the last of them starts it. Nodes that run no task are settled on the way. What is too much for one settlement
 is left to a chord of one part, which is ready at once.
 """
@@ -10,30 +10,30 @@ from typing import Any
 
 from canvas.errors import CanvasError, CompositionError, RunLost, UpstreamFailed, WorkflowFailed
 from canvas.model import states
-from canvas.model.compiled import Dispatch, Plan
+from canvas.model.compiled import Plan, TaskCall
 from canvas.model.record import Record
-from canvas.model.settlement import Part, Ready
-from canvas.model.workflow_definition import Entry, Source
+from canvas.model.settlement import Part, ReadyChord
+from canvas.model.workflow_definition import IncomingEdge, NodeDefinition
 from canvas.model.workflow_run import (
     CANCEL,
-    HEADER,
+    RUN_HEADER,
     SKIPPED,
     STAMP,
-    Given,
+    KnownInput,
     NameOf,
-    Place,
+    NodeRef,
     RunNode,
-    bound,
+    bind_inputs,
     bound_values,
+    extract,
     items_id,
     outline_id,
-    picked,
     stamp_of,
     task_id_of,
 )
 from canvas.primitives.signature import Signature, maybe_signature
-from canvas.producer.message_builder import Ambient
-from canvas.producer.outbox import Effects
+from canvas.producer.message_builder import Lineage
+from canvas.producer.outbox import Outbox
 from canvas.task.replace import collected
 from canvas.telemetry import emit
 from canvas.text import safe_repr
@@ -42,18 +42,18 @@ from canvas.wire.signing import end_of, part_of
 from canvas.workflows.earlier_attempts import Earlier, digest_of
 from canvas.workflows.lifetimes import outlines
 from canvas.workflows.services import WorkflowServices
-from canvas.workflows.store import Runs, words_about
+from canvas.workflows.store import RunStore, run_metadata
 
 AT_ONCE = 500
 """Nodes or items that one settlement starts at most."""
 _FAILED = frozenset({states.FAILURE, states.REVOKED})
 
 
-class Advance:
+class RunEngine:
     """One settlement's way through one attempt of a run."""
 
     def __init__(
-        self, app: WorkflowServices, runs: Runs, effects: Effects, run: str, attempt: int, parent: str | None
+        self, app: WorkflowServices, runs: RunStore, effects: Outbox, run: str, attempt: int, parent: str | None
     ) -> None:
         """``parent``: the id of the task whose end this is."""
         self._app = app
@@ -67,7 +67,7 @@ class Advance:
 
     # -- entrances
 
-    def end(self, place: Place, state: str, value: Any) -> None:
+    def end(self, place: NodeRef, state: str, value: Any) -> None:
         """The task in ``place`` has ended."""
         if place.item is None:
             self._end(place.node, state, value)
@@ -86,12 +86,12 @@ class Advance:
         """Have the attempt cancelled then."""
         if timeout is not None:
             sig = self._app.signature(CANCEL, (self._run, self._attempt), countdown=timeout, ignore_result=True)
-            self._effects.send(self._effects.plan(sig, (), {}), Ambient(self._run))
+            self._effects.send(self._effects.plan(sig, (), {}), Lineage(self._run))
 
-    def starting(self, timeout: float | None) -> Ready:
+    def starting(self, timeout: float | None) -> ReadyChord:
         """What is ready when the attempt is to start, for whoever fires it."""
         group = f"{self._run}.{self._attempt}.start"
-        return Ready(group, self._fire(group, ["start", timeout]), [], None)
+        return ReadyChord(group, self._fire(group, ["start", timeout]), [], None)
 
     def go_on(self, told: Sequence[Any], parts: Sequence[tuple[int, str, Any]]) -> None:
         """The chord of a run is ready: ``told`` says what for; ``parts`` are slot, state and value."""
@@ -100,11 +100,11 @@ class Advance:
             case "start":
                 self.start(number or None)
             case "node":
-                self._start(number, [Given(*part) for part in parts])
+                self._start(number, [KnownInput(*part) for part in parts])
             case "items":
                 self._collect(number, parts)
             case "undo":
-                self._compensate([Place(self._run, attempt, number) for number, attempt in told[1]], told[2])
+                self._compensate([NodeRef(self._run, attempt, number) for number, attempt in told[1]], told[2])
             case "outs":
                 self._ended.append((number, told[2], parts[0][1], parts[0][2]))
             case "map":
@@ -117,7 +117,7 @@ class Advance:
         """The chord's state is gone, before all its parts were in: its node fails."""
         kind, number = told[0], told[1]
         if kind == "node" and self._node(number).kind == "end":
-            self._finish([Given(0, states.FAILURE, exc)])
+            self._finish([KnownInput(0, states.FAILURE, exc)])
         else:
             self._fail(number, exc)
         self._drain()
@@ -150,11 +150,11 @@ class Advance:
         if target.slots[out.slot] != "data" and state == states.SUCCESS:
             value = None
         if target.open_slots == 1:
-            self._start(out.node, [Given(out.slot, state, value)])
+            self._start(out.node, [KnownInput(out.slot, state, value)])
         else:
             self._part(str(out.node), out.slot, state, value, ["node", out.node], target.open_slots)
 
-    def _start(self, number: int, came: Sequence[Given]) -> None:
+    def _start(self, number: int, came: Sequence[KnownInput]) -> None:
         """All inputs of a node are there."""
         node = self._node(number)
         inputs = sorted((*node.given, *came))
@@ -173,12 +173,12 @@ class Advance:
             except (CanvasError, TypeError, ValueError, LookupError) as exc:
                 self._fail(number, exc)
 
-    def _run_node(self, number: int, node: RunNode, inputs: Sequence[Given]) -> None:
+    def _run_node(self, number: int, node: RunNode, inputs: Sequence[KnownInput]) -> None:
         values = [one.value for one in inputs]
         match node.kind:
             case "choose":
                 _, slot, pick = node.binds[0]
-                value = picked(values[slot], pick, slot, self._source_of(number))
+                value = extract(values[slot], pick, slot, self._source_of(number))
                 arm = next((at for at, choice in enumerate(node.choices) if _same(choice, value)), len(node.choices))
                 self._ended.append((number, 0, states.SUCCESS, arm))
             case "merge":
@@ -188,8 +188,8 @@ class Advance:
                 self._map(number, node, values)
             case _:
                 assert node.sig is not None
-                sig = bound(node.sig, node.binds, values, self._source_of(number))
-                self._send(sig, (), Place(self._run, self._attempt, number))
+                sig = bind_inputs(node.sig, node.binds, values, self._source_of(number))
+                self._send(sig, (), NodeRef(self._run, self._attempt, number))
 
     def _fail(self, number: int, exc: BaseException) -> None:
         self._record(number, states.FAILURE, exc)
@@ -201,7 +201,7 @@ class Advance:
 
     # -- maps
 
-    def _item(self, place: Place, state: str, value: Any) -> None:
+    def _item(self, place: NodeRef, state: str, value: Any) -> None:
         """One item of a map has ended."""
         at = place.item
         assert at is not None
@@ -210,12 +210,12 @@ class Advance:
 
     def _map(self, number: int, node: RunNode, values: list[Any]) -> None:
         over = node.binds[0]
-        whole = picked(values[over.slot], over.pick, over.slot, self._source_of(number))
+        whole = extract(values[over.slot], over.pick, over.slot, self._source_of(number))
         items = leaves(whole, node.depth, node.name)
         if not items:
             self._succeed(number, whole)
             return
-        place = Place(self._run, self._attempt, number)
+        place = NodeRef(self._run, self._attempt, number)
         if len(items) > self._left or node.depth > 1:
             self._effects.record(Record(items_id(place), states.STARTED, [whole, values], None, []), in_run=True)
         made_of = [node.sig, bound_values(node.binds, values, self._source_of(number))]
@@ -226,11 +226,11 @@ class Advance:
     def _items(self, number: int, items: Sequence[Any], values: list[Any], first: int, earlier: "Earlier") -> None:
         node = self._node(number)
         assert node.sig is not None
-        sig = bound(node.sig, node.binds[1:], values, self._source_of(number))
+        sig = bind_inputs(node.sig, node.binds[1:], values, self._source_of(number))
         last = min(len(items), first + max(self._left, 1))
         known = earlier.values(range(first, last))
         for at in range(first, last):
-            place = Place(self._run, self._attempt, number, at, len(items))
+            place = NodeRef(self._run, self._attempt, number, at, len(items))
             if at in known:
                 self._item(place, states.SUCCESS, known[at])
                 continue
@@ -244,14 +244,14 @@ class Advance:
 
     def _go_on_with_items(self, number: int, first: int) -> None:
         node, (whole, inputs) = self._node(number), self._kept_items(number)
-        place, items = Place(self._run, self._attempt, number), leaves(whole, node.depth, node.name)
+        place, items = NodeRef(self._run, self._attempt, number), leaves(whole, node.depth, node.name)
         (outline,) = outlines(self._app, self._runs, [place])
         if outline is None:
             raise RunLost(f"the outline of {node.name} in run {self._run} is gone from the result backend")
         self._items(number, items, inputs, first, Earlier.of(self._app, self._runs, place, *outline))
 
     def _kept_items(self, number: int) -> tuple[list[Any], list[Any]]:
-        items = items_id(Place(self._run, self._attempt, number))
+        items = items_id(NodeRef(self._run, self._attempt, number))
         kept = self._runs.persist(lambda: self._app.backend.get_records([items]))[0]
         if kept is None:
             raise RunLost(f"the items of {self._node(number).name} in run {self._run} are gone from the result backend")
@@ -272,7 +272,7 @@ class Advance:
 
     # -- the end
 
-    def _finish(self, inputs: Sequence[Given]) -> None:
+    def _finish(self, inputs: Sequence[KnownInput]) -> None:
         failed = next((one.value for one in inputs if one.state in _FAILED), None)
         cause = failed.cause if isinstance(failed, UpstreamFailed) else safe_repr(failed)
         error = None if failed is None else WorkflowFailed(self._run, cause)
@@ -290,7 +290,7 @@ class Advance:
                 return
         self._runs.ended(self._run, self._attempt)
 
-    def _compensate(self, places: Sequence[Place], name: str) -> None:
+    def _compensate(self, places: Sequence[NodeRef], name: str) -> None:
         """Undo what had succeeded, the latest first, one after the other; each whatever became of those before."""
         records = self._runs.persist(lambda: self._app.backend.get_records([task_id_of(place) for place in places]))
         done = [
@@ -298,26 +298,26 @@ class Advance:
             for place, record in zip(places, records, strict=True)
             if record is not None and record.status == states.SUCCESS and record.extra.get("canvas") != SKIPPED
         ]
-        entries: list[Entry] = []
+        entries: list[NodeDefinition] = []
         for _, number, value in sorted(done, key=lambda one: (one[0], one[1]), reverse=True):
             node = self._node(number)
             assert node.compensate is not None
             args = list(node.compensate["args"])
             sig = {**node.compensate, "args": args if node.compensate["immutable"] else [value, *args]}
-            before = [Source(len(entries) - 1, "order")] if entries else []
-            entries.append(Entry(f"undo {node.name}", "task", sig, sources=before, goes_on=True))
+            before = [IncomingEdge(len(entries) - 1, "order")] if entries else []
+            entries.append(NodeDefinition(f"undo {node.name}", "task", sig, sources=before, goes_on=True))
         if entries:
             self._undo(name, entries)
         self._runs.ended(self._run, self._attempt)
 
-    def _undo(self, name: str, entries: list[Entry]) -> None:
+    def _undo(self, name: str, entries: list[NodeDefinition]) -> None:
         """Compensations are a run of their own, known by the run they undo."""
         # networkx takes longer to load than all else that a worker needs, and most never run a compensation.
         from canvas.graph.run_nodes import run_nodes
 
         run, nodes = f"{self._run}.{self._attempt}.undo", run_nodes(entries)
-        self._runs.keep(run, words_about(f"undo {name}", nodes, self._app.now()), nodes)
-        Advance(self._app, self._runs, self._effects, run, 0, self._parent).start(None)
+        self._runs.keep(run, run_metadata(f"undo {name}", nodes, self._app.now()), nodes)
+        RunEngine(self._app, self._runs, self._effects, run, 0, self._parent).start(None)
 
     # -- parts of these
 
@@ -337,10 +337,10 @@ class Advance:
         return name_of
 
     def _id(self, number: int) -> str:
-        return task_id_of(Place(self._run, self._attempt, number))
+        return task_id_of(NodeRef(self._run, self._attempt, number))
 
-    def _send(self, sig: dict[str, Any], args: tuple[Any, ...], place: Place) -> None:
-        options = {"task_id": task_id_of(place), HEADER: place.as_list(), "ignore_result": False}
+    def _send(self, sig: dict[str, Any], args: tuple[Any, ...], place: NodeRef) -> None:
+        options = {"task_id": task_id_of(place), RUN_HEADER: place.as_list(), "ignore_result": False}
         stamp = stamp_of(self._run, self._attempt)
         if sig["subtask_type"] is None:
             plan = _plan_of_task(self._app, sig, args, options, stamp)
@@ -348,7 +348,7 @@ class Advance:
             whole: Signature[Any] = collected(self._app, maybe_signature(sig, self._app).clone())
             whole.stamp(None, False, **{STAMP: stamp})
             plan = self._effects.plan(whole, args, options)
-        self._effects.send(plan, Ambient(self._run, self._parent))
+        self._effects.send(plan, Lineage(self._run, self._parent))
 
     def _record_run(self, record: Record) -> None:
         record.extra = {"attempt": self._attempt}
@@ -390,20 +390,20 @@ def _plan_of_task(
     task = app.tasks.get(sig["task"])
     if task is not None:
         task.check_arguments(given, sig["kwargs"])
-    return Plan([Dispatch(sig["task"], given, sig["kwargs"], merged)])
+    return Plan([TaskCall(sig["task"], given, sig["kwargs"], merged)])
 
 
-def advance_all(app: WorkflowServices, runs: Runs, effects: Effects, parent: str | None) -> None:
+def advance_all(app: WorkflowServices, runs: RunStore, effects: Outbox, parent: str | None) -> None:
     """Set going what follows every place of a run that ``effects`` say has ended."""
     while effects.ends:
         place, state, value = effects.ends.pop()
         try:
-            Advance(app, runs, effects, place.run, place.attempt, parent).end(place, state, value)
+            RunEngine(app, runs, effects, place.run, place.attempt, parent).end(place, state, value)
         except RunLost as exc:
             end_lost(effects, place.run, place.attempt, exc)
 
 
-def end_lost(effects: Effects, run: str, attempt: int, exc: Exception) -> None:
+def end_lost(effects: Outbox, run: str, attempt: int, exc: Exception) -> None:
     """End a run in failure that cannot go on, because what it needs is gone."""
     emit("run.lost", run=run, reason=str(exc))
     record = Record(run, states.FAILURE, exc, None, [])
@@ -411,7 +411,7 @@ def end_lost(effects: Effects, run: str, attempt: int, exc: Exception) -> None:
     effects.record(record)
 
 
-def _is_skipped(node: RunNode, inputs: Sequence[Given]) -> bool:
+def _is_skipped(node: RunNode, inputs: Sequence[KnownInput]) -> bool:
     """A node is left out with what it needs; a branch's own result only with all its arms."""
     needed = [one.state == SKIPPED for one in inputs if node.slots[one.slot] != "order"]
     return bool(needed) and (all(needed) if node.kind == "merge" else any(needed))

@@ -5,14 +5,14 @@ from typing import Any
 
 from canvas.errors import BrokerError, RunLost
 from canvas.model import states
-from canvas.model.workflow_run import Place, RunNode, items_id, outline_id, task_id_of
+from canvas.model.workflow_run import NodeRef, RunNode, items_id, outline_id, task_id_of
 from canvas.workflows.services import WorkflowServices
-from canvas.workflows.store import Runs
+from canvas.workflows.store import RunStore
 
 _AT_ONCE = 1_000
 
 
-def retire(app: WorkflowServices, runs: Runs) -> int:
+def retire(app: WorkflowServices, runs: RunStore) -> int:
     """Have the runs expire that have ended in this process, each with its records; how many. Raises BrokerError.
 
     Where a worker dies first, its last runs are kept for as long as one that goes on.
@@ -32,13 +32,13 @@ def retire(app: WorkflowServices, runs: Runs) -> int:
     return count
 
 
-def _has_ended(app: WorkflowServices, runs: Runs, run: str, attempt: int) -> bool:
+def _has_ended(app: WorkflowServices, runs: RunStore, run: str, attempt: int) -> bool:
     """Whether the end of an attempt is stored: the settlement that stores it may be late, or another worker's."""
     (record,) = runs.persist(lambda: app.backend.get_records([run]))
     return record is not None and record.status in states.READY_STATES and record.extra.get("attempt") == attempt
 
 
-def _expire(app: WorkflowServices, runs: Runs, run: str, attempt: int) -> bool:
+def _expire(app: WorkflowServices, runs: RunStore, run: str, attempt: int) -> bool:
     """Have a run expire with its records, unless it is resumed; whether it was. Raises RunLost."""
     about, latest = runs.about(run)
     if latest != attempt:
@@ -52,9 +52,9 @@ def _expire(app: WorkflowServices, runs: Runs, run: str, attempt: int) -> bool:
     return False
 
 
-def record_ids(app: WorkflowServices, runs: Runs, run: str, attempt: int, nodes: Sequence[RunNode]) -> list[str]:
+def record_ids(app: WorkflowServices, runs: RunStore, run: str, attempt: int, nodes: Sequence[RunNode]) -> list[str]:
     """The ids of all records that may belong to a run, up to its ``attempt``."""
-    places = [Place(run, before, number) for number in range(len(nodes)) for before in range(attempt + 1)]
+    places = [NodeRef(run, before, number) for number in range(len(nodes)) for before in range(attempt + 1)]
     maps = [place for place in places if nodes[place.node].kind == "map"]
     ids = [run, *map(task_id_of, places), *map(items_id, maps), *map(outline_id, maps)]
     for place, outline in zip(maps, outlines(app, runs, maps), strict=True):
@@ -63,7 +63,7 @@ def record_ids(app: WorkflowServices, runs: Runs, run: str, attempt: int, nodes:
     return ids
 
 
-def outlines(app: WorkflowServices, runs: Runs, maps: Sequence[Place]) -> list[tuple[int, str] | None]:
+def outlines(app: WorkflowServices, runs: RunStore, maps: Sequence[NodeRef]) -> list[tuple[int, str] | None]:
     """How many items each map has, and the digest of what they are; ``None`` for one that has not begun."""
     if not maps:
         return []
@@ -71,6 +71,6 @@ def outlines(app: WorkflowServices, runs: Runs, maps: Sequence[Place]) -> list[t
     return [None if record is None else (int(record.result[0]), str(record.result[1])) for record in found]
 
 
-def items_of(place: Place, size: int) -> Iterator[Place]:
+def items_of(place: NodeRef, size: int) -> Iterator[NodeRef]:
     """The places of a map's items."""
-    return (Place(place.run, place.attempt, place.node, item, size) for item in range(size))
+    return (NodeRef(place.run, place.attempt, place.node, item, size) for item in range(size))

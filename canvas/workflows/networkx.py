@@ -5,16 +5,16 @@ from typing import Any, Protocol
 
 from canvas.errors import CompositionError
 from canvas.graph.run_nodes import signature_graph, sorted_names
-from canvas.model.workflow_definition import Entry
-from canvas.model.workflow_run import Bind, bound
+from canvas.model.workflow_definition import NodeDefinition
+from canvas.model.workflow_run import InputBinding, bind_inputs
 from canvas.primitives.signature import Signature, maybe_signature
-from canvas.workflows.references import Node, Reference
+from canvas.workflows.references import Reference, WorkflowNode
 
 
 class Graphed(Protocol):
     """A workflow that is written as a graph, or takes the nodes of one."""
 
-    entries: list[Entry]
+    entries: list[NodeDefinition]
 
     @property
     def app(self) -> Any: ...
@@ -28,9 +28,9 @@ class Graphed(Protocol):
         on_failure: str = "fail",
         default: Any = None,
         compensate: Signature[Any] | None = None,
-    ) -> Node: ...
+    ) -> WorkflowNode: ...
 
-    def __getitem__(self, name: str) -> Node: ...
+    def __getitem__(self, name: str) -> WorkflowNode: ...
 
 
 def to_graph(flow: Graphed) -> Any:
@@ -61,25 +61,25 @@ def from_graph(flow: Graphed, graph: Any) -> None:
         sig = data.get("signature")
         if not isinstance(sig, Signature):
             raise CompositionError(f"{node}: expected a node attribute 'signature' that is one; got {sig!r:.100}")
-        binds: list[Bind] = []
+        binds: list[InputBinding] = []
         parents: list[Reference] = []
-        after: list[Node] = []
+        after: list[WorkflowNode] = []
         leading: list[Reference] = []
         sig = sig.clone()
         for parent, _, edge in graph.in_edges(node, data=True):
             _edge(flow[str(parent)], edge, binds, parents, after, leading, sig)
         sig["args"] = (*leading, *sig.args)
-        whole = bound(dict(sig), binds, parents) if binds else sig
+        whole = bind_inputs(dict(sig), binds, parents) if binds else sig
         given = {key: data[key] for key in ("on_failure", "default", "compensate") if data.get(key) is not None}
         flow.add(maybe_signature(whole, flow.app), name=str(node), after=after, **given)
 
 
 def _edge(
-    parent: Node,
+    parent: WorkflowNode,
     edge: dict[str, Any],
-    binds: list[Bind],
+    binds: list[InputBinding],
     parents: list[Reference],
-    after: list[Node],
+    after: list[WorkflowNode],
     leading: list[Reference],
     sig: Signature[Any],
 ) -> None:
@@ -89,7 +89,7 @@ def _edge(
         return
     if edge.get("binds"):
         for path, pick in edge["binds"]:
-            binds.append(Bind(tuple(path), len(parents)))
+            binds.append(InputBinding(tuple(path), len(parents)))
             parents.append(Reference(parent.flow, parent.number, tuple(pick)))
         return
     pick = edge.get("pick", ())

@@ -6,7 +6,7 @@ from canvas.errors import CompositionError
 from canvas.graph.celery_form import Embedding
 from canvas.graph.run_nodes import run_nodes
 from canvas.graph.wire_signature import estimated_bytes
-from canvas.model.workflow_run import Place, stamp_options, task_id_of
+from canvas.model.workflow_run import NodeRef, stamp_options, task_id_of
 from canvas.workflows.store import size_of
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def preview(flow: "Workflow") -> Preview:
     run = app.new_id()
     try:
         embedding = Embedding(
-            nodes, lambda number: task_id_of(Place(run, 0, number)), app.new_id, stamp_options(run, 0)
+            nodes, lambda number: task_id_of(NodeRef(run, 0, number)), app.new_id, stamp_options(run, 0)
         )
         roots = embedding.roots()
     except CompositionError as exc:

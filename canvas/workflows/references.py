@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, Protocol, Self
 
 from canvas.errors import EncodeError
-from canvas.model.workflow_definition import Entry
+from canvas.model.workflow_definition import NodeDefinition
 
 Path = tuple[Any, ...]
 Found = Callable[[Path, "Reference"], None]
@@ -15,7 +15,7 @@ class Composition(Protocol):
 
     name: str
 
-    def entry(self, number: int) -> Entry: ...
+    def entry(self, number: int) -> NodeDefinition: ...
 
 
 class Reference:
@@ -94,18 +94,18 @@ class Reference:
         return f"<{type(self).__name__} {self._shown}>"
 
 
-class Node(Reference):
+class WorkflowNode(Reference):
     """A node of a workflow, as ``add`` and ``map`` give it."""
 
     __slots__ = ()
 
 
-class Branch(Node):
+class Branch(WorkflowNode):
     """A choice between arms; its result is that of the arm that ran."""
 
     __slots__ = ("arms",)
 
-    def __init__(self, flow: Composition, number: int, arms: Mapping[Any, Node]) -> None:
+    def __init__(self, flow: Composition, number: int, arms: Mapping[Any, WorkflowNode]) -> None:
         super().__init__(flow, number)
         self.arms = arms
 

@@ -13,21 +13,21 @@ from canvas.config.config import imported
 from canvas.errors import CompositionError, InvalidTaskError, RunLost, TaskRevokedError, TimeoutError, WorkflowFailed
 from canvas.model import states
 from canvas.model.record import Record
-from canvas.model.settlement import Join
-from canvas.model.workflow_definition import Entry
-from canvas.model.workflow_run import SKIPPED, STAMP, Place, RunNode, stamp_of, stamp_options, task_id_of
-from canvas.producer.message_builder import Ambient
-from canvas.producer.outbox import Effects
+from canvas.model.settlement import ChordStart
+from canvas.model.workflow_definition import NodeDefinition
+from canvas.model.workflow_run import SKIPPED, STAMP, NodeRef, RunNode, stamp_of, stamp_options, task_id_of
+from canvas.producer.message_builder import Lineage
+from canvas.producer.outbox import Outbox
 from canvas.result import AsyncResult
-from canvas.result.deadline import countdown
+from canvas.result.deadline import deadline
 from canvas.result.join_guard import awaiting
 from canvas.workflows.chord_callbacks import go_on_here
 from canvas.workflows.earlier_attempts import FRESH
-from canvas.workflows.engine import Advance
+from canvas.workflows.engine import RunEngine
 from canvas.workflows.lifetimes import record_ids
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.status import NodeStatus, RunStatus, ancestors, node_state, run_status
-from canvas.workflows.store import words_about
+from canvas.workflows.store import run_metadata
 
 TARGETS = ("canvas", "celery")
 
@@ -36,7 +36,7 @@ class Definition(Protocol):
     """A workflow as it was composed."""
 
     name: str
-    entries: list[Entry]
+    entries: list[NodeDefinition]
 
     @property
     def app(self) -> WorkflowServices: ...
@@ -63,7 +63,7 @@ def start(
     nodes = run_nodes(flow.entries)
     if target not in TARGETS:
         raise CompositionError(f"target: expected one of {', '.join(TARGETS)}; got {target!r:.100}")
-    about = words_about(flow.name, nodes, app.now(), target)
+    about = run_metadata(flow.name, nodes, app.now(), target)
     if expires is not None:
         about["expires"] = _expire(app, nodes, expires)
     if timeout is not None:
@@ -208,7 +208,7 @@ class Run:
 
     def _wait_for_nodes(self, timeout: float | None) -> None:
         """Stock workers tell of nodes only, and send what follows one before they store its result: wait for all."""
-        patience = countdown(timeout)
+        patience = deadline(timeout)
         ids = {task_id_of(self._place(number)): number for number in self._numbers.values()}
         left, failed = set(ids.values()), False
         with self.app.backend.watch(list(ids)) as watch:
@@ -282,8 +282,8 @@ class Run:
     def _records(self, numbers: list[int]) -> list[Record | None]:
         return self.app.backend.get_records([task_id_of(self._place(number)) for number in numbers])
 
-    def _place(self, number: int) -> Place:
-        return Place(self.id, self.about["attempts"][number], number)
+    def _place(self, number: int) -> NodeRef:
+        return NodeRef(self.id, self.about["attempts"][number], number)
 
     # -- looking
 
@@ -414,7 +414,7 @@ class Run:
 
     def retry(self) -> "Run":
         """A new run of the same workflow, from its start."""
-        about = words_about(self.name, self.nodes, self.app.now(), self.about["target"])
+        about = run_metadata(self.name, self.nodes, self.app.now(), self.about["target"])
         about |= {"timeout": self.about["timeout"]} if "timeout" in self.about else {}
         return self._run_again(about, _lasting(self.nodes, self.about.get("expires")))
 
@@ -454,9 +454,9 @@ class Run:
             if node.kind == "choose" and all(out.node in ended for out in node.outs)
         ]
 
-    def _beginning(self, nodes: list[RunNode], ended: dict[int, tuple[str, Any]]) -> Effects:
+    def _beginning(self, nodes: list[RunNode], ended: dict[int, tuple[str, Any]]) -> Outbox:
         """What starts an attempt: that it runs is stored, and its first messages are sent."""
-        effects, timeout = Effects(self.app), self.about.get("timeout")
+        effects, timeout = Outbox(self.app), self.about.get("timeout")
         if self._stock:
             self._embed(effects, nodes, ended)
             self._advance(effects).time_out(timeout)
@@ -465,10 +465,10 @@ class Run:
             self._advance(effects).start(timeout)
         return effects
 
-    def _advance(self, effects: Effects) -> Advance:
-        return Advance(self.app, self.app.runs, effects, self.id, self.attempt, None)
+    def _advance(self, effects: Outbox) -> RunEngine:
+        return RunEngine(self.app, self.app.runs, effects, self.id, self.attempt, None)
 
-    def _embed(self, effects: Effects, nodes: list[RunNode], ended: dict[int, tuple[str, Any]]) -> None:
+    def _embed(self, effects: Outbox, nodes: list[RunNode], ended: dict[int, tuple[str, Any]]) -> None:
         """The run in Celery's own form; values of what has ended come from identity tasks."""
         from canvas.graph.celery_form import Embedding
         from canvas.graph.wire_signature import estimated_bytes
@@ -476,7 +476,7 @@ class Run:
         app = self.app
 
         def id_of(number: int) -> str:
-            return app.new_id() if number in ended else task_id_of(Place(self.id, self.attempt, number))
+            return app.new_id() if number in ended else task_id_of(NodeRef(self.id, self.attempt, number))
 
         stamp = stamp_options(self.id, self.attempt)
         embedding = Embedding(nodes, id_of, app.new_id, stamp)
@@ -489,9 +489,9 @@ class Run:
                 "fewer nodes lead there, or run it on canvas workers (target='canvas')"
             )
         for root in roots:
-            effects.send(effects.plan(root, (), {}), Ambient(self.id))
+            effects.send(effects.plan(root, (), {}), Lineage(self.id))
         expires = app.backend.chord_lives
-        effects.joins += [Join(barrier.group_id, barrier.size, expires) for barrier in embedding.barriers]
+        effects.joins += [ChordStart(barrier.group_id, barrier.size, expires) for barrier in embedding.barriers]
 
 
 def end_overdue(app: WorkflowServices, run: str, attempt: int) -> str:

@@ -7,13 +7,13 @@ from typing import Any, Protocol
 from canvas.config.config import Config
 from canvas.drivers.base import Driver
 from canvas.primitives.signature import Signature
-from canvas.producer.sender import Sender
+from canvas.producer.sender import Announcer, Sender
 from canvas.remote.control import Control
 from canvas.result import AsyncResult
 from canvas.result.backend import Backend
 from canvas.task.task import Task
 from canvas.wire.signing import Signer
-from canvas.workflows.store import Runs
+from canvas.workflows.store import RunStore
 
 
 class WorkflowServices(Protocol):
@@ -32,10 +32,13 @@ class WorkflowServices(Protocol):
     def backend(self) -> Backend: ...
 
     @property
-    def runs(self) -> Runs: ...
+    def runs(self) -> RunStore: ...
 
     @property
     def sender(self) -> Sender: ...
+
+    @property
+    def sent_events(self) -> Announcer: ...
 
     @property
     def signer(self) -> Signer: ...

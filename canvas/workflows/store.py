@@ -10,12 +10,12 @@ from typing import Any, NamedTuple, TypeVar
 from canvas.config.config import Config
 from canvas.drivers.base import Results
 from canvas.errors import NoResultBackend, RunLost
-from canvas.model.settlement import Ready, alive_for, longer
-from canvas.model.workflow_run import Place, RunNode
+from canvas.model.settlement import ReadyChord, alive_for, longer
+from canvas.model.workflow_run import NodeRef, RunNode
 from canvas.wire import codecs
 from canvas.wire.signing import UNSIGNED, Signer
 
-CHUNK = 256
+NODES_PER_CHUNK = 256
 """Nodes that are kept together."""
 _CHUNKS_CACHED = 256
 _AHEAD = 64
@@ -42,18 +42,18 @@ class Lifetimes(NamedTuple):
 
 
 def run_lifetimes(conf: Config) -> Lifetimes:
-    """Of the runs of an app: ``workflow_expires``, and no less than any result."""
-    run, result = int(conf.workflow_expires or 0), int(conf.result_expires or 0)
+    """Of the runs of an app: ``workflow_run_expires``, and no less than any result."""
+    run, result = int(conf.workflow_run_expires or 0), int(conf.result_expires or 0)
     records = longer(run, result)
     return Lifetimes(alive_for(records), run, records)
 
 
-def at_once(call: Callable[[], T]) -> T:
+def call_once(call: Callable[[], T]) -> T:
     """The call itself, made once."""
     return call()
 
 
-class Runs:
+class RunStore:
     """Reads and writes runs; nodes that were read stay in memory for a while, for they never change."""
 
     def __init__(
@@ -87,21 +87,21 @@ class Runs:
         """Keep a new run and the nodes of its first attempt."""
         self._beginning.pop(run, None)
         fields = {"about": self._encode(run, about), "attempt": b"0", **self._encoded(run, 0, nodes)}
-        self.persist(lambda: self._results.keep_run(run, fields, self._alive, time.time()))
+        self.persist(lambda: self._results.save_run(run, fields, self._alive, time.time()))
 
     def advance(
-        self, run: str, attempt: int, about: dict[str, Any], nodes: Sequence[RunNode], start: Ready | None
+        self, run: str, attempt: int, about: dict[str, Any], nodes: Sequence[RunNode], start: ReadyChord | None
     ) -> bool:
         """Keep what ``run`` is from its next attempt on, with what is ready to ``start`` it; False when that attempt
         has begun already."""
         fields = {"about": self._encode(run, about), **self._encoded(run, attempt + 1, nodes)}
-        return bool(self.persist(lambda: self._results.advance_run(run, attempt, fields, self._alive, start)))
+        return bool(self.persist(lambda: self._results.begin_attempt(run, attempt, fields, self._alive, start)))
 
     def cancel(self, run: str, attempt: int, overdue: bool) -> None:
         """Keep that an attempt is cancelled, and whether that is because its time was over."""
         number = str(attempt).encode()
         fields = {"cancelled": number, **({"overdue": number} if overdue else {})}
-        self.persist(lambda: self._results.keep_run(run, fields, self._alive, None))
+        self.persist(lambda: self._results.save_run(run, fields, self._alive, None))
 
     def outlive(self, run: str, task_ids: Sequence[str]) -> None:
         """Keep a run, and these records, as what goes on."""
@@ -130,37 +130,37 @@ class Runs:
         self._beginning[run] = attempt, about
         while len(self._beginning) > _BEGINNING:
             self._beginning.popitem(last=False)
-        for place, first in enumerate(range(0, len(nodes), CHUNK)):
-            self._chunks[run, attempt, place] = list(nodes[first : first + CHUNK])
+        for place, first in enumerate(range(0, len(nodes), NODES_PER_CHUNK)):
+            self._chunks[run, attempt, place] = list(nodes[first : first + NODES_PER_CHUNK])
 
     # -- reading
 
     def about(self, run: str) -> tuple[dict[str, Any], int]:
         """What ``keep`` was told, whether the latest attempt is ``cancelled``, and its number. Raises RunLost."""
         names = ["about", "attempt", "cancelled"]
-        about, attempt, cancelled = self.persist(lambda: self._results.run_fields(run, names))
+        about, attempt, cancelled = self.persist(lambda: self._results.read_run(run, names))
         if about is None or attempt is None:
             begins = self._beginning.get(run)
             if begins is not None:
                 return {**begins[1], "cancelled": False}, begins[0]
-            raise RunLost(f"there is no run {run!r}: it never was, or is forgotten by now (workflow_expires)")
+            raise RunLost(f"there is no run {run!r}: it never was, or is forgotten by now (workflow_run_expires)")
         return {**self._decode(f"run {run}", about), "cancelled": cancelled == attempt}, int(attempt)
 
     def is_overdue(self, run: str, attempt: int) -> bool:
         """Whether an attempt was cancelled because its time was over."""
-        (overdue,) = self.persist(lambda: self._results.run_fields(run, ["overdue"]))
+        (overdue,) = self.persist(lambda: self._results.read_run(run, ["overdue"]))
         return bool(overdue == str(attempt).encode())
 
     def node(self, run: str, attempt: int, number: int) -> RunNode:
         """One node. Raises RunLost."""
-        chunk, place = divmod(number, CHUNK)
+        chunk, place = divmod(number, NODES_PER_CHUNK)
         nodes = self._chunks.get((run, attempt, chunk)) or self._load(run, attempt, [chunk])
         try:
             return nodes[place]
         except IndexError:
             raise RunLost(f"run {run} has no node {number}") from None
 
-    def look_ahead(self, place: Place) -> None:
+    def prefetch_nodes(self, place: NodeRef) -> None:
         """Read what the end of a place will ask for; a run that is lost is found out then."""
         with suppress(RunLost):
             for out in self.node(place.run, place.attempt, place.node).outs[:_AHEAD]:
@@ -168,18 +168,18 @@ class Runs:
 
     def nodes(self, run: str, attempt: int, count: int) -> list[RunNode]:
         """All ``count`` nodes of an attempt. Raises RunLost."""
-        return self._load(run, attempt, range(-(-count // CHUNK)))
+        return self._load(run, attempt, range(-(-count // NODES_PER_CHUNK)))
 
     def recent(self, limit: int) -> list[str]:
         """The ids of runs, the latest first."""
-        return list(self.persist(lambda: self._results.recent_runs(limit)))
+        return list(self.persist(lambda: self._results.list_runs(limit)))
 
     def _load(self, run: str, attempt: int, chunks: Sequence[int]) -> list[RunNode]:
         names = [f"{attempt}.{chunk}" for chunk in chunks]
         loaded: list[RunNode] = []
-        for chunk, kept in zip(chunks, self.persist(lambda: self._results.run_fields(run, names)), strict=True):
+        for chunk, kept in zip(chunks, self.persist(lambda: self._results.read_run(run, names)), strict=True):
             if kept is None:
-                raise RunLost(f"the nodes of run {run} are gone: it is forgotten by now (workflow_expires)")
+                raise RunLost(f"the nodes of run {run} are gone: it is forgotten by now (workflow_run_expires)")
             nodes = [RunNode.from_list(one) for one in self._decode(f"chunk {attempt}.{chunk} of run {run}", kept)]
             self._chunks[run, attempt, chunk] = nodes
             loaded += nodes
@@ -204,7 +204,7 @@ class Runs:
         return codecs.decode(kept, codecs.named(self._serializer).content_type, accept={self._serializer})
 
 
-def words_about(name: str, nodes: Sequence[RunNode], now: datetime, target: str = "canvas") -> dict[str, Any]:
+def run_metadata(name: str, nodes: Sequence[RunNode], now: datetime, target: str = "canvas") -> dict[str, Any]:
     """What is kept about a new run."""
     return {
         "name": name,
@@ -222,5 +222,5 @@ def size_of(nodes: Sequence[RunNode], serializer: str) -> int:
 
 
 def _chunks(nodes: Sequence[RunNode], serializer: str) -> Iterator[bytes]:
-    for first in range(0, len(nodes), CHUNK):
-        yield codecs.encode([node.as_list() for node in nodes[first : first + CHUNK]], serializer)[2]
+    for first in range(0, len(nodes), NODES_PER_CHUNK):
+        yield codecs.encode([node.as_list() for node in nodes[first : first + NODES_PER_CHUNK]], serializer)[2]

@@ -17,9 +17,9 @@ with atheris.instrument_imports(include=["canvas"]):
     from canvas import Canvas
     from canvas.errors import CanvasError
     from canvas.model.message import Delivery
-    from canvas.model.settlement import Ready, Settlement, Store
+    from canvas.model.settlement import ReadyChord, ResultWrite, Settlement
     from canvas.wire import task_message as wire
-    from canvas.worker.process import Plan, WorkerProcess
+    from canvas.worker.process import WorkerOptions, WorkerProcess
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 HEADERS = {"lang": "py", "task": "f.add", "id": "fuzz", "root_id": "fuzz", "parent_id": None, "group": "g",
@@ -41,7 +41,7 @@ def _app():
 
 
 APP = _app()
-PLAN = Plan("here", ["celery"], 1, "solo", 0, False, None, None, None, False, False, None)
+PLAN = WorkerOptions("here", ["celery"], 1, "solo", 0, False, None, None, None, False, False, None)
 LINE = WorkerProcess(APP, PLAN, 1, "worker")._line
 
 
@@ -86,7 +86,7 @@ def packed(data):
 
 def record(data):
     """A result that somebody else stored."""
-    APP.driver.results.store([Store("record", data, 60, False)])
+    APP.driver.results.store([ResultWrite("record", data, 60, False)])
     result = APP.AsyncResult("record")
     try:
         repr((result.state, result.result, result.children, result.traceback, result.date_done))
@@ -107,7 +107,7 @@ def command(data):
 def end(data):
     """A chord's end and parts as they are kept."""
     fire, _, part = data.partition(b"\n")
-    APP.driver.completer.fire(LINE.fire(Ready("g", fire, [part] if part else [], None)))
+    APP.driver.completer.fire(LINE.fire(ReadyChord("g", fire, [part] if part else [], None)))
 
 
 KINDS = (run, body, headers, packed, record, command, end)

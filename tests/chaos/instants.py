@@ -80,8 +80,8 @@ INSIDE = [
     Instant("taken, before it runs", "task.received", "inside", count=3),
     Instant("as it starts", "task.started", "inside", count=5),
     Instant("run, before it is settled", "task.finished", "inside", count=9),
-    Instant("a chord is ready, its body not sent", "chord.fired", "inside"),
-    Instant("settled, before the next is handed out", "exchange.settled", "inside", count=2),
+    Instant("a chord is ready, its body not sent", "chord.dispatched", "inside"),
+    Instant("settled, before the next is handed out", "batch.settled", "inside", count=2),
 ]
 REAPER = [
     Instant("before it looks", "HKEYS", "before"),

@@ -10,7 +10,7 @@ import msgpack
 import pytest
 
 from canvas.errors import CanvasError
-from canvas.model.settlement import Store
+from canvas.model.settlement import ResultWrite
 from canvas.testing.contract import eventually
 from canvas.wire.task_message import with_headers
 from tests.chaos.hostile import Mutator, change, headers_of, seeds_of
@@ -43,7 +43,7 @@ def test_every_message_ends(bench, app, tmp_path, seed, cases, pool):
             bench.broker.lpush("celery", *sent)
             eventually(lambda: _is_quiet(bench), 120)
             assert unaccounted(bench, sent) == []
-            bench.broker.delete("canvas:dead:celery", "canvas:deferred", "canvas:deferred:messages")
+            bench.broker.delete("canvas:dead_letters:celery", "canvas:delayed", "canvas:delayed:messages")
             bench.results.flushdb()
             first = first or resident(pids)
         assert task(app, "add").delay(1, 1).get(timeout=20) == 2
@@ -68,7 +68,7 @@ def test_reading_any_record_gives_a_value_or_a_clear_error(seed, cases):
         whole = {"record": copy.deepcopy(chance.choice(seeds))}
         for _ in range(chance.randint(1, 3)):
             change(chance, whole)
-        app.driver.results.store([Store(str(number), json.dumps(whole["record"]).encode(), 60, False)])
+        app.driver.results.store([ResultWrite(str(number), json.dumps(whole["record"]).encode(), 60, False)])
         result = app.AsyncResult(str(number))
         try:
             _look_at(result)
@@ -148,8 +148,10 @@ def _commands(bench, app):
 
 def unaccounted(bench, sent):
     """What has neither a result, nor a dead letter, nor a time that is to come."""
-    letters = {msgpack.unpackb(raw, raw=True)[b"payload"] for raw in bench.broker.lrange("canvas:dead:celery", 0, -1)}
-    later = {msgpack.unpackb(raw, raw=True)[1] for raw in bench.broker.hvals("canvas:deferred:messages")}
+    letters = {
+        msgpack.unpackb(raw, raw=True)[b"payload"] for raw in bench.broker.lrange("canvas:dead_letters:celery", 0, -1)
+    }
+    later = {msgpack.unpackb(raw, raw=True)[1] for raw in bench.broker.hvals("canvas:delayed:messages")}
     # A deferred message has a header that says that a worker has received it.
     rest = [raw for raw in sent if raw not in letters and not {raw, with_headers(raw, canvas_received=True)} & later]
     return [raw for raw in rest if not _has_result(bench, raw)]
@@ -171,5 +173,5 @@ def _has_result(bench, raw):
 def _is_quiet(bench):
     """Nothing waits, and nothing runs, now or within a second."""
     waiting = sum(bench.broker.llen(f"celery{step}") for step in ("", "\x06\x163", "\x06\x166", "\x06\x169"))
-    soon = bench.broker.zcount("canvas:deferred", "-inf", bench.broker.time()[0] + 5)
+    soon = bench.broker.zcount("canvas:delayed", "-inf", bench.broker.time()[0] + 5)
     return not (waiting or soon or bench.broker.hlen("unacked"))

@@ -125,7 +125,7 @@ def test_idle_workers_hear_of_what_comes_after_a_refusal(bench, app, fleet, faul
 
 def test_an_outage_that_outlasts_all_heartbeats_is_no_death(bench, app):
     """Whoever is back first has not heard of the others yet."""
-    key, env = bench.new_key(), {"CANVAS_WORKER_LEASE_TTL": "2", "CANVAS_WORKER_LEASE_BEAT": "0.5"}
+    key, env = bench.new_key(), {"CANVAS_WORKER_LEASE_TTL": "2", "CANVAS_WORKER_LEASE_HEARTBEAT": "0.5"}
     with ExitStack() as stack:
         for number in range(3):
             stack.enter_context(start(bench, "-P", "threads", "-c", "2", "-n", f"w{number}@%h", env=env))

@@ -5,7 +5,7 @@ import pytest
 
 from canvas.drivers import open_driver
 from canvas.drivers.base import Lease
-from canvas.model.settlement import ABANDONED_AFTER, Join, Keep, Settlement, Store, alive_for, longer
+from canvas.model.settlement import ABANDONED_AFTER, ChordStart, Keep, ResultWrite, Settlement, alive_for, longer
 from canvas.testing.contract import eventually, firing, part, publish
 from canvas.worker.consumer.lifetimes import chords_in
 from tests.contract.test_redis import Request
@@ -55,7 +55,7 @@ def registered(driver):
 
 @pytest.mark.parametrize("ttl", [1, 30])
 def test_what_a_celery_worker_shortens_is_renewed(driver, ttl):
-    settle(driver, joins=[Join("g", 3, FAR, b"structure")])
+    settle(driver, joins=[ChordStart("g", 3, FAR, b"structure")])
     settle(driver, lasting("a"))
     options = driver.at_results.connection_pool.connection_kwargs
     app = celery.Celery("x", backend=f"redis://127.0.0.1:{options['port']}/{options['db']}", set_as_current=False)
@@ -75,7 +75,7 @@ def test_what_a_celery_worker_shortens_is_renewed(driver, ttl):
 
 def test_many_chords_are_renewed_and_those_that_ended_elsewhere_are_forgotten(driver):
     groups = [f"g{n}" for n in range(600)]
-    settle(driver, joins=[Join(group, 2, FAR) for group in groups])
+    settle(driver, joins=[ChordStart(group, 2, FAR) for group in groups])
     settle(driver, *(part(group, "a", 0)._replace(expires=FAR) for group in groups))
     before = len(registered(driver))
     for group in groups[::2]:  # as a Celery worker ends it
@@ -91,7 +91,7 @@ def test_many_chords_are_renewed_and_those_that_ended_elsewhere_are_forgotten(dr
 
 
 def test_abandoned_chords_are_not_kept(driver):
-    settle(driver, joins=[Join("g", 2, 2)])
+    settle(driver, joins=[ChordStart("g", 2, 2)])
     settle(driver, part("g", "a", 0)._replace(expires=2))
     for _ in range(3):
         renew(driver)
@@ -99,7 +99,7 @@ def test_abandoned_chords_are_not_kept(driver):
 
 
 def test_what_never_expires_is_told_to_stay(driver):
-    settle(driver, joins=[Join("g", 3, 0)])
+    settle(driver, joins=[ChordStart("g", 3, 0)])
     settle(driver, part("g", "a", 0)._replace(expires=0))
     driver.at_results.expire(f"{BASE}.s", 1)
     renew(driver)
@@ -122,29 +122,29 @@ def test_a_chord_of_others_is_kept_while_its_message_waits(driver):
 def test_what_had_parts_and_has_none_is_lost_once(driver, gone, sized):
     size = 3 if sized else None
     if not sized:
-        settle(driver, joins=[Join("g", 3, FAR)])
+        settle(driver, joins=[ChordStart("g", 3, FAR)])
     settle(driver, lasting("a", size=size))
     suffixes = {"all": (".s", ".j", ".d"), "parts": (".j", ".d")}[gone]
     driver.at_results.delete(*(BASE + suffix for suffix in suffixes))
     (ready,) = settle(driver, lasting("b", size=size))
     assert (ready.group_id, ready.lost, len(ready.parts)) == ("g", True, 1)
-    eventually(lambda: driver.completer.unfired(0) == [ready])
+    eventually(lambda: driver.completer.stale_ready_chords(0) == [ready])
     assert settle(driver, lasting("c", size=size)) == []
     end = firing("g", failed=True)._replace(expires=5)
     assert driver.completer.fire(end).held
     assert settle(driver, lasting("c", size=size)) == []
-    assert (driver.completer.unfired(0), registered(driver)) == ([], set())
+    assert (driver.completer.stale_ready_chords(0), registered(driver)) == ([], set())
     assert all(0 < driver.at_results.ttl(key) <= 5 for key in driver.at_results.keys(f"{BASE}*"))
 
 
 def test_a_size_that_is_not_there_yet_is_waited_for(driver):
-    index, client = "canvas:ready:unsized:index", driver.at_results
+    index, client = "canvas:chords:ready:unsized:index", driver.at_results
     assert settle(driver, lasting("a")) == []
     assert settle(driver, lasting("a")) == []
-    assert driver.completer.unfired(0) == []
+    assert driver.completer.stale_ready_chords(0) == []
     client.zadd(index, {"g": 0})
     client.set(f"{BASE}.s", 2)
-    assert driver.completer.unfired(0) == []
+    assert driver.completer.stale_ready_chords(0) == []
     assert not client.exists(index)
     (ready,) = settle(driver, lasting("b"))
     assert not ready.lost
@@ -152,28 +152,28 @@ def test_a_size_that_is_not_there_yet_is_waited_for(driver):
 
 def test_a_size_that_never_comes_is_a_loss(driver):
     settle(driver, lasting("a"))
-    driver.at_results.zadd("canvas:ready:unsized:index", {"g": 0})
-    ready = eventually(lambda: driver.completer.unfired(0))
+    driver.at_results.zadd("canvas:chords:ready:unsized:index", {"g": 0})
+    ready = eventually(lambda: driver.completer.stale_ready_chords(0))
     assert [(one.group_id, one.lost, one.fire) for one in ready] == [("g", True, b"fire a")]
     assert settle(driver, lasting("b")) == []
 
 
 def test_a_late_copy_of_a_part_is_no_loss(driver):
-    settle(driver, joins=[Join("g", 1, FAR)])
+    settle(driver, joins=[ChordStart("g", 1, FAR)])
     settle(driver, lasting("a"))
     assert driver.completer.fire(firing("g", failed=True)).held
     driver.at_results.delete(f"{BASE}.c")
     assert settle(driver, lasting("a")) == []
-    assert not driver.at_results.exists("canvas:ready:unsized")
+    assert not driver.at_results.exists("canvas:chords:ready:unsized")
 
 
 def test_where_only_celery_runs_nothing_is_noted(redis_url, result_url, redis_server):
     driver = open_driver(redis_url, result_url)
-    driver.completer.start([Join("g", 2, FAR)], [publish("a")])
+    driver.completer.start([ChordStart("g", 2, FAR)], [publish("a")])
     assert not redis_server.client(0).exists("canvas:alive")
     assert FAR - 60 < redis_server.client(1).ttl(f"{BASE}.s") <= FAR
     driver.broker.beat("w", ["q"], 60)
-    driver.completer.start([Join("g", 2, FAR)], [publish("b")])
+    driver.completer.start([ChordStart("g", 2, FAR)], [publish("b")])
     assert redis_server.client(0).zrange("canvas:alive", 0, -1) == [f"kept:{BASE}".encode()]
     assert len(driver.broker.lease(Lease("w", ["q"], 5))) == 2
     driver.broker.close()
@@ -181,7 +181,7 @@ def test_where_only_celery_runs_nothing_is_noted(redis_url, result_url, redis_se
 
 
 def test_success_marks_expire_with_their_records(driver):
-    driver.results.store([Store("a", b"hidden", 60, True), Store("b", b'{"status": "SUCCESS"}', 60, True)])
+    driver.results.store([ResultWrite("a", b"hidden", 60, True), ResultWrite("b", b'{"status": "SUCCESS"}', 60, True)])
     keys = driver.at_results.keys("celery-task-meta-*")
     assert sorted(keys) == [b"celery-task-meta-a", b"celery-task-meta-a:success", b"celery-task-meta-b"]
     assert all(0 < driver.at_results.ttl(key) <= 60 for key in keys)
@@ -211,7 +211,7 @@ def test_chords_that_wait_for_a_message():
 
 def test_chords_without_a_size_are_soon_forgotten(driver):
     """Older workers of Celery leave no mark behind a chord that they have ended, and none behind one that failed."""
-    settle(driver, joins=[Join("g", 2, FAR * 9), Join("h", 2, FAR * 9)])
+    settle(driver, joins=[ChordStart("g", 2, FAR * 9), ChordStart("h", 2, FAR * 9)])
     settle(driver, *(part(group, "a", 0)._replace(expires=FAR * 9) for group in "gh"))
     before = registered(driver)
     assert any(name.endswith("-g") for name in before)

@@ -17,9 +17,9 @@ from canvas.drivers import open_driver
 from canvas.drivers.base import Binding, Lease
 from canvas.drivers.redis.connection.client import script
 from canvas.drivers.redis.url import parse
-from canvas.drivers.two_step import Stepwise
+from canvas.drivers.two_step import TwoStepSettler
 from canvas.errors import BrokerError, ConfigurationError, OperationalError, RefusedError
-from canvas.model.settlement import Deferral, Foreseen, Join, Part, Settlement, Store
+from canvas.model.settlement import ChordStart, DelayedPublish, Part, ResultWrite, Settlement, SpeculativeDispatch
 from canvas.testing.contract import envelope, eventually, firing, ids, publish
 from canvas.wire import record
 from canvas.wire import task_message as wire
@@ -167,14 +167,14 @@ def test_a_wait_whose_connection_is_cut_as_it_opens_can_be_tried_again(driver, r
 def test_a_watch_survives_its_connection(driver, redis_server):
     with driver.results.watch(["a"]) as watch:
         redis_server.client().execute_command("CLIENT", "KILL", "TYPE", "pubsub")
-        driver.results.store([Store("a", b"while away", 60, True)])
+        driver.results.store([ResultWrite("a", b"while away", 60, True)])
         assert watch.next(10) == ("a", b"while away")
 
 
 async def test_an_awaited_watch_survives_its_connection(driver, redis_server):
     async with driver.results.awatch(["a"]) as watch:
         redis_server.client().execute_command("CLIENT", "KILL", "TYPE", "pubsub")
-        driver.results.store([Store("a", b"while away", 60, True)])
+        driver.results.store([ResultWrite("a", b"while away", 60, True)])
         assert await watch.next(10) == ("a", b"while away")
 
 
@@ -184,8 +184,8 @@ POLICY = {"retry_policy": {"max_retries": 3, "interval_start": 0, "interval_step
 @pytest.mark.parametrize("options", [{}, POLICY], ids=["own", "policy"])
 @pytest.mark.parametrize("awaited", [False, True], ids=["sync", "async"])
 @pytest.mark.parametrize(("work", "script_name", "sent"), [
-    ("task", "publish", 1), ("chain", "publish", 1), ("group", "publish", 3), ("chord", "start", 1),
-    ("chord elsewhere", "publish", 1), ("unique", "publish_unique", 1), ("workflow", "start", 1),
+    ("task", "publish", 1), ("chain", "publish", 1), ("group", "publish", 3), ("chord", "publish_with_chords", 1),
+    ("chord elsewhere", "publish", 1), ("unique", "publish_unique", 1), ("workflow", "publish_with_chords", 1),
 ])  # fmt: skip
 def test_what_is_sent_and_whose_answer_was_lost_is_sent_once(
     driver, redis_server, work, script_name, sent, awaited, options
@@ -244,16 +244,16 @@ def test_a_start_that_is_refused_says_so_also_when_the_first_answer_was_lost(dri
     asked = []
 
     def lose_the_first(request):
-        if request.name == "start":
+        if request.name == "publish_with_chords":
             asked.append(request)
             return (lambda answer: proxy.cut()) if len(asked) == 1 else None
         return None
 
     with Proxy(redis_server.port, lose_the_first) as proxy:
         again = open_driver(proxy.url(0), proxy.url(1))
-        redis_server.client().script_load(script("start")[0])
+        redis_server.client().script_load(script("publish_with_chords")[0])
         with pytest.raises(RefusedError):
-            again.completer.start([Join("g", 1, 60)], [publish("a")])
+            again.completer.start([ChordStart("g", 1, 60)], [publish("a")])
         again.broker.close()
     assert len(asked) == 2
 
@@ -268,8 +268,8 @@ def test_messages_of_many_lists_go_in_one_call(driver, redis_server):
 def test_what_is_sent_shares_few_guards(driver, redis_server):
     for name in "abc":
         driver.broker.publish([publish(name)])
-    driver.completer.start([Join("g", 1, 60)], [publish("d")])
-    (guard,) = redis_server.client().keys("canvas:sent:*")
+    driver.completer.start([ChordStart("g", 1, 60)], [publish("d")])
+    (guard,) = redis_server.client().keys("canvas:idempotency:*")
     assert 0 < redis_server.client().ttl(guard) <= 3600
 
 
@@ -417,11 +417,11 @@ def test_waiting_again_and_again_listens_on_one_connection(driver, redis_server,
 @pytest.mark.parametrize("stepwise", [False, True])
 @pytest.mark.parametrize("wrong", ["result", "part", "score", "queue", "text"])
 def test_what_redis_refuses_is_refused_alone(driver, redis_server, stepwise, wrong):
-    completer = Stepwise(driver.broker, driver.results) if stepwise else driver.completer
+    completer = TwoStepSettler(driver.broker, driver.results) if stepwise else driver.completer
     results = redis_server.client(1)
     driver.broker.publish([publish("a"), publish("b"), publish("c")])
     bad, good = driver.broker.lease(Lease("w", ["q"], 2))
-    store = Store("a", b"record", 60, True)
+    store = ResultWrite("a", b"record", 60, True)
     settlement = Settlement(bad, stores=[store], publishes=[publish("d")])
     match wrong:
         case "result":
@@ -441,15 +441,15 @@ def test_what_redis_refuses_is_refused_alone(driver, redis_server, stepwise, wro
     assert settled.verdicts[0].refused
     assert not settled.verdicts[1].refused
     assert ids(settled.deliveries) == ["c", "e"]
-    buried = Settlement(bad, disposal="dead", reason="refused")
+    buried = Settlement(bad, disposal="dead_letter", reason="refused")
     assert completer.settle([buried]).verdicts[0].held
-    (letter,) = driver.broker.dead("q")
+    (letter,) = driver.broker.dead_letters("q")
     assert letter.payload == bad.payload
 
 
 @pytest.mark.parametrize("stepwise", [False, True])
 def test_a_chord_whose_end_redis_refuses_stays_ready(driver, redis_server, stepwise):
-    completer = Stepwise(driver.broker, driver.results) if stepwise else driver.completer
+    completer = TwoStepSettler(driver.broker, driver.results) if stepwise else driver.completer
     driver.broker.publish([publish("a")])
     (only,) = driver.broker.lease(Lease("w", ["q"], 1))
     part = Part("g", "a", 0, b"[1]", b"{}", 60, 1)
@@ -457,9 +457,9 @@ def test_a_chord_whose_end_redis_refuses_stays_ready(driver, redis_server, stepw
     redis_server.client().set("other", "x")
     bad, good = (firing("g", publish("body", queue=queue)) for queue in ("other", "q"))
     assert "WRONGTYPE" in completer.settle([], None, [bad]).fired[0].refused
-    assert completer.unfired(0) == [ready]
+    assert completer.stale_ready_chords(0) == [ready]
     assert completer.settle([], None, [good]).fired[0].held
-    assert completer.unfired(0) == []
+    assert completer.stale_ready_chords(0) == []
 
 
 def test_an_end_that_was_foreseen_takes_no_call_of_its_own(driver):
@@ -468,13 +468,13 @@ def test_an_end_that_was_foreseen_takes_no_call_of_its_own(driver):
     assert [driver.broker.hold("key", 1, delivery) for delivery in (last, waiting)] == [True, False]
     parts = [Part("inner", name, at, b"[]", b"{}", 60, 2) for at, name in enumerate("ab")]
     outer = Part("outer", "inner", 0, b"[1]", b"{}", 60, 1)
-    foreseen = [Foreseen.of(firing("inner", publish("d"), parts=[outer]), [b"[]", b"[] "])]
-    end = Settlement(last, parts=parts[1:], foreseen=foreseen, disposal="dead", reason="why not", frees=["key"])
+    foreseen = [SpeculativeDispatch.of(firing("inner", publish("d"), parts=[outer]), [b"[]", b"[] "])]
+    end = Settlement(last, parts=parts[1:], foreseen=foreseen, disposal="dead_letter", reason="why not", frees=["key"])
     settled = driver.completer.settle([Settlement(first, parts=parts[:1]), end], Lease("w", ["q"], 5))
     assert [verdict.ended for verdict in settled.verdicts] == [(), ["inner"]]
     assert [[ready.group_id for ready in verdict.ready] for verdict in settled.verdicts] == [[], ["outer"]]
     assert sorted(ids(settled.deliveries)) == ["c", "d"]
-    assert [letter.reason for letter in driver.broker.dead("q")] == ["why not"]
+    assert [letter.reason for letter in driver.broker.dead_letters("q")] == ["why not"]
 
 
 @pytest.mark.parametrize("wrong", ["value", "type"])
@@ -485,7 +485,7 @@ def test_a_foreseen_end_that_cannot_be_is_handed_out(driver, redis_server, wrong
     if wrong == "type":
         redis_server.client().set("elsewhere", "no list")
     body = publish("b", queue={"value": "\ud800", "type": "elsewhere"}[wrong])
-    settlement = Settlement(only, parts=[part], foreseen=[Foreseen.of(firing("g", body), [b"[]"])])
+    settlement = Settlement(only, parts=[part], foreseen=[SpeculativeDispatch.of(firing("g", body), [b"[]"])])
     (verdict,) = driver.completer.settle([settlement]).verdicts
     assert (verdict.held, list(verdict.ended)) == (True, [])
     assert [ready.group_id for ready in verdict.ready] == ["g"]
@@ -533,7 +533,7 @@ def test_a_successor_is_leased_as_it_is_sent_and_never_lies_in_its_queue(driver,
 def test_a_leased_successor_is_restored_as_any(driver, redis_server, queue):
     (found,) = leased_with(driver, [publish("a", queue)], queues=[queue])
     assert json.loads(redis_server.client().hget("unacked", found.tag))[1:] == ["", queue]
-    assert driver.broker.give_back([found]) == 1
+    assert driver.broker.release([found]) == 1
     (again,) = driver.broker.lease(Lease("w", [queue], 5))
     assert (ids([again]), again.queue) == (["a"], queue)
 
@@ -571,12 +571,12 @@ def test_a_successor_is_shown_before_the_answer_that_brings_it(driver, redis_ser
     (held,) = driver.broker.lease(Lease("w", ["elsewhere"], 1))
     shown = []
 
-    def foresee(payload):
+    def predecode(payload):
         # The request is on its way already; its answer is not read yet.
         eventually(lambda: any(payload in record for record in redis_server.client().hvals("unacked")))
         shown.append(payload)
 
-    settled = driver.completer.settle([Settlement(held, publishes=[publish("a")])], Lease("w", ["q"], 5, foresee))
+    settled = driver.completer.settle([Settlement(held, publishes=[publish("a")])], Lease("w", ["q"], 5, predecode))
     (delivery,) = settled.deliveries
     assert shown == [delivery.payload]
 
@@ -597,11 +597,11 @@ def test_a_deferred_message_that_its_queue_refuses_is_a_dead_letter(driver, redi
     """Others that are due go where they belong."""
     client = redis_server.client()
     client.set("no-list", "text")
-    deferrals = [Deferral(1.0, publish("a", "no-list")), Deferral(2.0, publish("b"))]
+    deferrals = [DelayedPublish(1.0, publish("a", "no-list")), DelayedPublish(2.0, publish("b"))]
     driver.completer.settle([Settlement(None, fence="none", deferrals=deferrals)])
     assert driver.broker.promote(10) == 2
     assert ids(driver.broker.lease(Lease("w", ["q"], 5))) == ["b"]
-    (letter,) = driver.broker.dead("no-list")
+    (letter,) = driver.broker.dead_letters("no-list")
     assert letter.queue == "no-list" and "WRONGTYPE" in letter.reason
     assert driver.broker.promote(10) == 0
 
@@ -709,7 +709,7 @@ def test_a_worker_that_another_process_has_recovered_leaves_no_note(driver, redi
 
     monkeypatch.setattr(driver.broker._restore, "_missed", recovered_meanwhile)
     driver.broker.reap()
-    assert not server.exists("canvas:missing")
+    assert not server.exists("canvas:workers:silent_since")
 
 
 def test_a_live_lease_is_not_old_however_long_it_is_held(redis_server, redis_url, result_url):
@@ -746,7 +746,7 @@ def test_parts_of_one_chord_from_both_kinds(driver, redis_server, last):
         "subtask_type": None,
         "immutable": False,
     }
-    driver.results.join([Join(group, 2, 60)])
+    driver.results.join([ChordStart(group, 2, 60)])
     backend = celery_app(redis_server).backend
 
     def theirs(task_id, index):
@@ -772,7 +772,7 @@ def test_parts_of_one_chord_from_both_kinds(driver, redis_server, last):
         sent = wire.decode(redis_server.client().lpop("celery"), accept=("json",))
         assert (sent.task, sent.args) == ("t.body", [[0, 1]])
         assert ours("a", 0) == ours("b", 1) == []
-        assert driver.completer.unfired(0) == []
+        assert driver.completer.stale_ready_chords(0) == []
 
 
 @pytest.mark.parametrize(
@@ -814,7 +814,7 @@ def test_a_reply_to_one_who_died_expires(redis_server, redis_url, result_url):
         assert [client.ttl(key) > 0 for key in lists] == [True]
 
 
-@pytest.mark.parametrize("ending", ["leave", "end_waits", "return_inbox"])
+@pytest.mark.parametrize("ending", ["leave", "stop_waiting", "release_prefetched"])
 def test_waits_end_though_their_connections_were_cut(redis_server, redis_url, result_url, ending):
     driver = open_driver(redis_url, result_url)
     driver.broker.beat("w", ["q"], 60)

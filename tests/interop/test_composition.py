@@ -1,4 +1,4 @@
-"""The same expression, written with Celery's canvas and with ours, is the same value (SEMANTICS.md §1.1)."""
+"""The same expression, written with Celery's canvas and with ours, is the same value (semantics.md §1.1)."""
 
 import itertools
 import json

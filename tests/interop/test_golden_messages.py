@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from canvas import Canvas, chord, group
-from canvas.producer.message_builder import Ambient
+from canvas.producer.message_builder import Lineage
 from canvas.wire import compression, typed_json
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -171,7 +171,7 @@ def sent(app, case):
     found = getattr(Cases(app), case)()
     sig, options = found if isinstance(found, tuple) else (found, {})
     plan = app.plan(sig, (), {}, options)
-    return [json.loads(out.publish.payload) for out in app.client.outgoing(plan.dispatches, Ambient())]
+    return [json.loads(out.publish.payload) for out in app.client.outgoing(plan.dispatches, Lineage())]
 
 
 def decoded(envelope):
@@ -244,5 +244,5 @@ def test_priorities_choose_their_list():
         given = json.loads(message["raw"])["properties"]["priority"]
         sig = app.tasks["gapp.add"].s(1, 1)
         plan = app.plan(sig, (), {}, {"priority": given})
-        (out,) = app.client.outgoing(plan.dispatches, Ambient())
+        (out,) = app.client.outgoing(plan.dispatches, Lineage())
         assert json.loads(out.publish.payload)["properties"]["priority"] == given

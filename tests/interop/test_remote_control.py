@@ -103,7 +103,7 @@ def test_revoking(ours, asking, server):
     assert server.wait_state(asking, later.id) == "REVOKED"
     asked = asking.control.inspect(destination=["ours@here"], timeout=5)
     eventually(lambda: later.id in asked.revoked()["ours@here"])
-    eventually(lambda: not server.broker.exists("canvas:deferred", "celery", "unacked"))
+    eventually(lambda: not server.broker.exists("canvas:delayed", "celery", "unacked"))
     assert server.ledgers.llen(f"ledger:{key}") == 0
 
 

@@ -653,7 +653,7 @@ if "APP_LIBRARY" in os.environ:
         **({"task_reject_on_worker_lost": True} if "APP_LOST" in os.environ else {}),
         **({"task_send_sent_event": True} if "APP_SENT_EVENTS" in os.environ else {}),
         **({"worker_prefetch_multiplier": 1} if "APP_ONE_AHEAD" in os.environ else {}),
-        **({"worker_lease_ttl": 2.0, "worker_lease_beat": 0.5} if os.environ.get("APP_SHORT_LEASES") else {}),
+        **({"worker_lease_ttl": 2.0, "worker_lease_heartbeat": 0.5} if os.environ.get("APP_SHORT_LEASES") else {}),
         **(
             {name: {"master_name": os.environ["APP_MASTER"]} for name in TRANSPORT}
             if "APP_MASTER" in os.environ
@@ -663,7 +663,7 @@ if "APP_LIBRARY" in os.environ:
         **({"message_signature_required": False} if "APP_UNSIGNED_TOO" in os.environ else {}),
         **({"worker_pool_restarts": True} if os.environ.get("APP_RESTARTS") else {}),
         **({"result_expires": int(os.environ["APP_EXPIRES"])} if "APP_EXPIRES" in os.environ else {}),
-        **({"workflow_expires": int(os.environ["APP_RUN_EXPIRES"])} if "APP_RUN_EXPIRES" in os.environ else {}),
+        **({"workflow_run_expires": int(os.environ["APP_RUN_EXPIRES"])} if "APP_RUN_EXPIRES" in os.environ else {}),
         **(HIDDEN[os.environ["APP_HIDDEN"]] if "APP_HIDDEN" in os.environ else {}),
         **({"task_acks_on_failure_or_timeout": False} if os.environ.get("APP_ACKS_ON_FAILURE") else {}),
     )

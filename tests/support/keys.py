@@ -7,8 +7,8 @@ STAYS = re.compile(
       _kombu\.binding.*                         # queues and how they are reached
     | unacked | unacked_index                   # what workers hold
     | canvas:(workers|missing|leases:.*|begun:.*|orphaned(:reasons)?|inbox:.*)
-    | canvas:deferred(:messages)? | canvas:parked(:.*)? | canvas:places:.*
-    | canvas:dead:.* | canvas:revoked(:revision)?
+    | canvas:delayed(:messages)? | canvas:concurrency:limits(:.*)? | canvas:concurrency:permits:.*
+    | canvas:dead_letters:.* | canvas:revoked(:revision)?
     """,
     re.VERBOSE,
 )
@@ -20,7 +20,7 @@ def assert_accounted_for(bench):
     for client, in_results in ((bench.broker, False), (bench.results, True)):
         for name in client.keys():
             text = name.decode(errors="replace")
-            if client.ttl(name) != -1 or (in_results and text.startswith("canvas:ready")):
+            if client.ttl(name) != -1 or (in_results and text.startswith("canvas:chords:ready")):
                 continue
             if in_results or not (client.type(name) == b"list" or STAYS.fullmatch(text)):
                 left.append(text)

@@ -206,11 +206,11 @@ def _told(result):
 def _waits(broker):
     """Whether any work is left: one look at both databases, between which work moves."""
     looks = broker.pipeline(transaction=True)
-    for key in ("celery", "unacked", "canvas:deferred"):
+    for key in ("celery", "unacked", "canvas:delayed"):
         looks.exists(key)
-    looks.keys("canvas:inbox:*")
+    looks.keys("canvas:prefetched:*")
     looks.execute_command("SELECT", 1)
-    looks.exists("canvas:ready")
+    looks.exists("canvas:chords:ready")
     looks.execute_command("SELECT", 0)
     *before, _, ready, _ = looks.execute()
     return any(before) or bool(ready)

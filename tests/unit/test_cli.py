@@ -10,7 +10,7 @@ import pytest
 
 from canvas import Canvas
 from canvas.drivers.base import Lease
-from canvas.model.settlement import Deferral, Settlement
+from canvas.model.settlement import DelayedPublish, Settlement
 from canvas.testing.contract import publish
 from canvas.wire import task_message as wire
 
@@ -178,7 +178,9 @@ def test_what_waits_for_its_time_or_a_place_moves_too(run, redis_server):
     held = broker.lease(Lease("w", ["celery"], 4))
     assert [broker.hold("key", 1, delivery) for delivery in held[:3]] == [True, False, False]
     broker.leave("w")
-    later = [Deferral(time.time() + 3600, publish(name, queue)) for name, queue in (("t4", "celery"), ("t5", "other"))]
+    later = [
+        DelayedPublish(time.time() + 3600, publish(name, queue)) for name, queue in (("t4", "celery"), ("t5", "other"))
+    ]
     app.driver.completer.settle([Settlement(None, deferrals=later)])
     assert broker.totals() == (0, 2, 2)
     with RedisServer() as other:

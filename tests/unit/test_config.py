@@ -59,7 +59,7 @@ def test_the_environment_is_read_by_kind(name, text, value):
         ("worker_concurrency", 1.5, "whole number") if SETTINGS["worker_concurrency"].kind == "count" else ("task_protocol", 3, "1 or 2"),
         ("task_protocol", 3, "1 or 2"), ("imports", [1], "list of names"), ("task_serializer", 1, "text"),
         ("result_expires", "soon", "timedelta"), ("broker_transport_options", [], "mapping"),
-        ("worker_unknown_task", "drop", "dead"),
+        ("worker_unknown_task", "drop", "dead_letter"),
     ],
 )  # fmt: skip
 def test_a_wrong_kind_says_what_was_expected_and_where_it_came_from(name, value, expected):

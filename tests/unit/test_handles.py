@@ -7,7 +7,7 @@ import pytest
 
 from canvas import Canvas, Workflow, chain, chord, group, workflow
 from canvas.errors import EncodeError
-from canvas.model.workflow_run import bound, picked
+from canvas.model.workflow_run import bind_inputs, extract
 
 
 @pytest.fixture
@@ -198,12 +198,12 @@ def test_unknown_options_of_a_run_are_refused(flow, load, call):
 )
 def test_a_part_that_is_not_there_is_named(value, pick, text):
     with pytest.raises((LookupError, TypeError)) as raised:
-        picked(value, pick, 0, lambda slot: "total")
+        extract(value, pick, 0, lambda slot: "total")
     assert raised.value.args == (text,)
 
 
 def test_parts_that_are_there_ask_for_no_name():
-    assert bound({"args": [None]}, [(("args", 0), 0, ("a",))], [{"a": 1}], None) == {"args": [1]}
+    assert bind_inputs({"args": [None]}, [(("args", 0), 0, ("a",))], [{"a": 1}], None) == {"args": [1]}
 
 
 def test_a_map_over_a_list_says_what_to_do(app, flow):

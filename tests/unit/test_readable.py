@@ -71,7 +71,7 @@ def test_an_unknown_task_has_a_nearest_name(caplog, monkeypatch):
     monkeypatch.setattr(worker_log, "_registered", ["r.add", "r.mul"])
     monkeypatch.setattr(worker_log, "_unknown_told", set())
     with caplog.at_level("ERROR"):
-        worker_log._task_unknown(Message, queue="celery", action="dead")
+        worker_log._task_unknown(Message, queue="celery", action="dead_letter")
     assert "dead-lettered in queue celery" in caplog.text
     assert "did the sender mean 'r.add'?" in caplog.text
 
@@ -86,8 +86,8 @@ def test_a_call_of_a_task_that_the_app_lacks(app):
 def test_a_dead_letter_shows_its_call(app):
     app.send_task("r.lost", (1, "two"), {"key": 3}, task_id="t1", queue="dead")
     [delivery] = app.driver.broker.lease(Lease("w", ["dead"], 1))
-    app.driver.completer.settle([Settlement(delivery, disposal="dead", reason="it was refused")])
-    shown = CliRunner().invoke(canvas, ["dead", "show", "t1", "-Q", "dead"], obj=app).output
+    app.driver.completer.settle([Settlement(delivery, disposal="dead_letter", reason="it was refused")])
+    shown = CliRunner().invoke(canvas, ["dead-letters", "show", "t1", "-Q", "dead"], obj=app).output
     lines = dict(re.findall(r"^(\w+): +(.*)$", shown, re.MULTILINE))
     assert (lines["task"], lines["reason"]) == ("r.lost", "it was refused")
     assert (lines["args"], lines["kwargs"]) == ("[1, 'two']", "{'key': 3}")

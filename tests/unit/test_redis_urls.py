@@ -8,7 +8,7 @@ from canvas.errors import ConfigurationError
 from canvas.masking import masked_url
 from canvas.worker.banner import banner
 from canvas.worker.control.replies import broker
-from canvas.worker.process import Plan
+from canvas.worker.process import WorkerOptions
 
 PASSWORDS = [
     "12345/6789secret",
@@ -97,7 +97,7 @@ def test_no_password_is_shown_anywhere(url):
     assert "hushhush" not in masked_url(url)
     assert "hushhush" in url
     app = Canvas("shown", broker=url, backend=url, set_as_current=False)
-    plan = Plan("h", ["celery"], 1, "solo", 0, False, None, None, None, False, False, None)
+    plan = WorkerOptions("h", ["celery"], 1, "solo", 0, False, None, None, None, False, False, None)
     assert "hushhush" not in banner(app, plan)
     for shown in (repr(app.conf), str(app.conf.as_dict()), app.conf.humanize()):
         assert "hushhush" not in shown

@@ -1,4 +1,4 @@
-"""Result handles over the memory driver: looking, waiting, raising, lineage (SEMANTICS.md §4)."""
+"""Result handles over the memory driver: looking, waiting, raising, lineage (semantics.md §4)."""
 
 import asyncio
 import pickle

@@ -1,4 +1,4 @@
-"""Signatures: one dict form, merging, editing, freezing, composing errors (SEMANTICS.md §1)."""
+"""Signatures: one dict form, merging, editing, freezing, composing errors (semantics.md §1)."""
 
 import copy
 import json

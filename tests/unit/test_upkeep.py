@@ -4,9 +4,9 @@ import pytest
 
 from canvas import Canvas
 from canvas.model.message import Publish
-from canvas.model.settlement import Deferral, Settlement
+from canvas.model.settlement import DelayedPublish, Settlement
 from canvas.worker.consumer import maintenance
-from canvas.worker.consumer.maintenance import ChildDuties, Duties
+from canvas.worker.consumer.maintenance import ChildDuties, Maintenance
 
 COUNTED = ("next_due", "promote", "reap")
 
@@ -45,7 +45,7 @@ def counted(broker):
 
 
 def node(app, **options):
-    return Duties(app.driver, lambda: ["mine"], ["q"], 10.0, 3600.0, None, lambda: None, **options)
+    return Maintenance(app.driver, lambda: ["mine"], ["q"], 10.0, 3600.0, None, lambda: None, **options)
 
 
 def run(duties, clock, seconds):
@@ -85,7 +85,7 @@ def defer(app, clock, times):
     memory = app.driver.broker._memory
     memory.clock = lambda: clock[0]
     app.driver.completer.settle(
-        [Settlement(None, "none", deferrals=[Deferral(due, Publish("", "q", 0, b"{}")) for due in times])]
+        [Settlement(None, "none", deferrals=[DelayedPublish(due, Publish("", "q", 0, b"{}")) for due in times])]
     )
 
 

@@ -150,9 +150,9 @@ def test_pickle_is_refused_unless_named():
 
 def test_redelivered_marks_both_places_and_keeps_the_rest():
     raw = json.loads((GOLDEN / "msg/simple.json").read_text())["messages"][0]["raw"].encode()
-    again = json.loads(task_message.redelivered(raw, canvas_deliveries=2))
+    again = json.loads(task_message.redelivered(raw, canvas_delivery_count=2))
     assert again["headers"]["redelivered"] is again["properties"]["delivery_info"]["redelivered"] is True
-    assert again["headers"]["canvas_deliveries"] == 2
+    assert again["headers"]["canvas_delivery_count"] == 2
     assert again["body"] == json.loads(raw)["body"]
     assert task_message.redelivered(b"not json") == b"not json"
 
@@ -284,7 +284,7 @@ def test_what_comes_again_is_written_once():
             written.append(self)
             return {"n": len(written)}
 
-    again, body = typed_json.Again(operator.is_), {"args": [Noted()]}
+    again, body = typed_json.MemoEncoder(operator.is_), {"args": [Noted()]}
     first = typed_json.dumps({"body": again.raw(body), "id": 1})
     assert (first, typed_json.dumps([again.raw(body)])) == (
         b'{"body":{"args":[{"n":1}]},"id":1}',

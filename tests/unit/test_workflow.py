@@ -8,7 +8,7 @@ from canvas.errors import CompositionError
 from canvas.graph.celery_form import Embedding
 from canvas.graph.run_nodes import resumed, run_nodes
 from canvas.graph.wire_signature import estimated_bytes
-from canvas.model.workflow_run import Given, Out, Place, bound, picked, task_id_of
+from canvas.model.workflow_run import KnownInput, NodeRef, OutgoingEdge, bind_inputs, extract, task_id_of
 from canvas.workflows.preview import preview
 
 
@@ -134,11 +134,15 @@ def test_nodes_are_numbered_parents_first_and_bound_by_slot(app, flow):
     assert [(node.name, node.kind) for node in nodes] == [
         ("start", "start"), ("a", "task"), ("b", "task"), ("c", "task"), ("end", "end"),
     ]  # fmt: skip
-    assert nodes[0].outs == [Out(1, 0)]
-    assert nodes[1].outs == [Out(2, 0), Out(3, 1)]
+    assert nodes[0].outs == [OutgoingEdge(1, 0)]
+    assert nodes[1].outs == [OutgoingEdge(2, 0), OutgoingEdge(3, 1)]
     assert nodes[3].slots == ["data", "data"]
-    assert bound(nodes[2].sig, nodes[2].binds, [{"k": 5}]) == {**nodes[2].sig, "args": [5], "kwargs": {"y": {"k": 5}}}
-    assert bound(nodes[3].sig, nodes[3].binds, ["B", "A"])["args"] == [["B", {"x": "A"}]]
+    assert bind_inputs(nodes[2].sig, nodes[2].binds, [{"k": 5}]) == {
+        **nodes[2].sig,
+        "args": [5],
+        "kwargs": {"y": {"k": 5}},
+    }
+    assert bind_inputs(nodes[3].sig, nodes[3].binds, ["B", "A"])["args"] == [["B", {"x": "A"}]]
     assert nodes[3].sig["args"] == [[None, {"x": None}]]
 
 
@@ -149,23 +153,23 @@ def test_a_resumed_run_leaves_out_what_has_ended(app, flow):
     flow.add(sig(app, "ident", c), name="d")
     nodes = run_nodes(flow.entries)
     left = resumed(nodes, {1: ("SUCCESS", 10), 2: ("SUCCESS", 20)})
-    assert left[0].outs == [Out(3, 2)]
-    assert left[3].given == [Given(0, "SUCCESS", 10), Given(1, "SUCCESS", 20)]
+    assert left[0].outs == [OutgoingEdge(3, 2)]
+    assert left[3].given == [KnownInput(0, "SUCCESS", 10), KnownInput(1, "SUCCESS", 20)]
     assert left[3].open_slots == 1
     half = resumed(nodes, {1: ("SUCCESS", 10)})
-    assert half[0].outs == [Out(2, 0)]
+    assert half[0].outs == [OutgoingEdge(2, 0)]
     assert half[3].open_slots == 1
     assert not nodes[3].given
 
 
 def test_places_travel_as_lists_and_nonsense_is_none():
-    place = Place("r", 0, 3)
-    assert Place.of(place.as_list()) == place
-    assert Place.of(["r", 1, 2, 3, 4]) == Place("r", 1, 2, 3, 4)
-    assert task_id_of(Place("r", 1, 2, 3, 4)) == "r.1.2.3"
+    place = NodeRef("r", 0, 3)
+    assert NodeRef.of(place.as_list()) == place
+    assert NodeRef.of(["r", 1, 2, 3, 4]) == NodeRef("r", 1, 2, 3, 4)
+    assert task_id_of(NodeRef("r", 1, 2, 3, 4)) == "r.1.2.3"
     for wrong in (None, "r", [], ["r", 1], [1, 2, 3], ["r", -1, 2], ["r", True, 2], ["r", 1, "2"], {"run": 1}):
-        assert Place.of(wrong) is None
-    assert picked({"a": [1, 2]}, ["a", 1]) == 2
+        assert NodeRef.of(wrong) is None
+    assert extract({"a": [1, 2]}, ["a", 1]) == 2
 
 
 # -- other forms

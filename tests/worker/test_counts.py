@@ -10,7 +10,7 @@ import pytest
 from canvas import Workflow
 from canvas.model.message import Delivery
 from canvas.testing.contract import eventually
-from canvas.worker.process import Plan, WorkerProcess
+from canvas.worker.process import WorkerOptions, WorkerProcess
 from tests.support.apps import make
 from tests.worker.commands import start, task
 
@@ -19,7 +19,7 @@ TASKS = 1_000
 
 @pytest.fixture
 def line(app):
-    plan = Plan("here", ["celery"], 1, "solo", 0, False, None, None, None, False, False, None)
+    plan = WorkerOptions("here", ["celery"], 1, "solo", 0, False, None, None, None, False, False, None)
     return WorkerProcess(app, plan, 1, "worker")._line
 
 

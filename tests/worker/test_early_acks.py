@@ -8,7 +8,7 @@ import pytest
 from canvas.model.message import Delivery
 from canvas.model.settlement import Settlement
 from canvas.testing.contract import eventually
-from canvas.worker.process import Plan, WorkerProcess
+from canvas.worker.process import WorkerOptions, WorkerProcess
 from tests.worker.commands import start, task
 
 EARLY = {"CANVAS_TASK_ACKS_LATE": "false"}
@@ -59,7 +59,7 @@ def test_what_was_acked_ahead_is_back_in_the_queue_after_a_stop(bench, app):
 
 
 def test_one_that_expires_after_its_ack_ends_as_revoked(bench, app):
-    plan = Plan("here", ["celery"], 1, "solo", 0, False, None, None, None, False, False, None)
+    plan = WorkerOptions("here", ["celery"], 1, "solo", 0, False, None, None, None, False, False, None)
     line = WorkerProcess(app, plan, 1, "worker")._line
     result = task(app, "ident").apply_async((1,), expires=60, acks_late=False)
     delivery = Delivery("canvas:worker:0", "celery", bench.broker.rpop("celery"))
@@ -73,20 +73,20 @@ def test_one_that_expires_after_its_ack_ends_as_revoked(bench, app):
 
 
 def test_what_is_opened_before_its_turn_is_not_opened_again(bench, app):
-    plan = Plan("here", ["celery"], 1, "solo", 0, False, None, None, None, False, False, None)
+    plan = WorkerOptions("here", ["celery"], 1, "solo", 0, False, None, None, None, False, False, None)
     line = WorkerProcess(app, plan, 1, "worker")._line
     task(app, "ident").delay(1)
     delivery = Delivery("canvas:worker:0", "celery", bench.broker.rpop("celery"))
-    message = line.foresee(delivery.payload)
+    message = line.predecode(delivery.payload)
     assert line.admit(delivery).message is message
     # Its lease may come twice; each is a message of its own.
     assert line.admit(delivery).message is not message
-    assert line.foresee(b"no envelope") is None
-    assert line.run(Delivery("canvas:worker:1", "celery", b"no envelope")).disposal == "dead"
+    assert line.predecode(b"no envelope") is None
+    assert line.run(Delivery("canvas:worker:1", "celery", b"no envelope")).disposal == "dead_letter"
 
 
 def test_only_what_nothing_holds_back_is_acked_ahead(bench, app):
-    plan = Plan("here", ["celery"], 1, "solo", 0, False, None, None, None, False, False, None)
+    plan = WorkerOptions("here", ["celery"], 1, "solo", 0, False, None, None, None, False, False, None)
     line, numbers = WorkerProcess(app, plan, 1, "worker")._line, count()
 
     def early(payload):

@@ -25,7 +25,7 @@ def client(bench, at_once):
     def connect(backend=None):
         broker, own, ledger = bench.urls()
         app = make(
-            "canvas", broker, backend or own, ledger=ledger, result_expires=KEPT, workflow_expires=KEPT
+            "canvas", broker, backend or own, ledger=ledger, result_expires=KEPT, workflow_run_expires=KEPT
         )  # fmt: skip
         apps.append(app)
         return app

@@ -115,7 +115,7 @@ def send(number, pids):
 
 
 def in_inbox(bench):
-    return bench.broker.keys("canvas:inbox:*")
+    return bench.broker.keys("canvas:prefetched:*")
 
 
 def test_a_message_outlives_the_death_of_children_that_were_woken_for_it(bench, app):

@@ -133,7 +133,7 @@ def test_a_chord_whose_size_nobody_has_told_fails_in_the_end(brief):
     result = celery.chord([ident.s(n).set(queue="later") for n in range(2)], app.tasks["t.tsum"].s()).apply_async()
     expired(brief)
     with WorkerProcess("canvas", broker, backend, "-P", "solo", "-Q", "later", ledger=ledger, expires=EXPIRES):
-        index = "canvas:ready:unsized:index"
+        index = "canvas:chords:ready:unsized:index"
         group = result.parent.id.encode()
         due = eventually(lambda: brief.results.zscore(index, group))
         eventually(lambda: brief.results.zcard(f"celery-taskset-meta-{group.decode()}.j") == 2)
@@ -143,7 +143,7 @@ def test_a_chord_whose_size_nobody_has_told_fails_in_the_end(brief):
         with pytest.raises(Exception, match="its state is gone"):
             result.get(timeout=20)
     assert not brief.results.zscore(index, group)
-    assert not brief.results.hexists("canvas:ready:unsized", group)
+    assert not brief.results.hexists("canvas:chords:ready:unsized", group)
     assert before <= lines(brief)
 
 
@@ -157,8 +157,8 @@ def test_a_size_that_comes_late_is_no_loss(brief):
         for number in range(3):
             if number == 2:
                 brief.ledger(gate, 1)
-                eventually(lambda: brief.results.zcard("canvas:ready:unsized:index"))
-                brief.results.zadd("canvas:ready:unsized:index", {"other": 0})
+                eventually(lambda: brief.results.zcard("canvas:chords:ready:unsized:index"))
+                brief.results.zadd("canvas:chords:ready:unsized:index", {"other": 0})
             yield ident.s(number) if number else app.tasks["t.noted"].s(number, gate)
 
     result = celery.chord(header(), app.tasks["t.tsum"].s()).apply_async()

@@ -68,8 +68,8 @@ def test_metrics_of_all_processes_of_a_node(bench, app, pool):
         assert value(page, "celery_worker_tasks_active", **here) == 1
         assert value(page, "celery_worker_up", **here) == 1
         assert value(page, "celery_queue_length", queue_name="celery") == 0
-        assert value(page, "canvas_messages_away", state="leased") == 1
-        assert value(page, "canvas_dead_letters_kept", queue_name="celery") == 1
+        assert value(page, "canvas_messages_in_flight", state="leased") == 1
+        assert value(page, "canvas_dead_letter_queue_length", queue_name="celery") == 1
         assert get(port, "/health") == (200, "ok\n")
         assert get(port, "/nothing")[0] == 404
 

@@ -31,7 +31,7 @@ def brief():
 @pytest.fixture
 def brief_app(brief):
     broker, backend, ledger = brief.urls()
-    app = make("canvas", broker, backend, ledger=ledger, result_expires=EXPIRES, workflow_expires=EXPIRES)
+    app = make("canvas", broker, backend, ledger=ledger, result_expires=EXPIRES, workflow_run_expires=EXPIRES)
     yield app
     app.close()
 
@@ -194,7 +194,7 @@ def test_a_client_starts_every_node_that_waits_for_nothing(bench, app, flow):
         flow.add(task(app, "ident").s(number), name=f"n{number}")
     run = flow.apply_async()
     assert bench.broker.llen("celery") == 1200
-    assert len(bench.results.keys("canvas:ready*")) == 0
+    assert len(bench.results.keys("canvas:chords:ready*")) == 0
     with start(bench, "-P", "threads", "-c", "4"):
         assert run.get(timeout=120) == {f"n{number}": number for number in range(1200)}
 
@@ -206,6 +206,6 @@ def test_a_resumed_run_starts_every_node_that_waits_for_nothing(bench, app, flow
     bench.broker.delete("celery")
     assert run.resume(force=True)
     assert bench.broker.llen("celery") == 1200
-    assert not bench.results.exists("canvas:ready")
+    assert not bench.results.exists("canvas:chords:ready")
     run.cancel()
     bench.broker.delete("celery")

@@ -6,7 +6,7 @@ import pytest
 
 from canvas.testing.contract import eventually
 from canvas.worker.consumer.shared_wait import SharedWait
-from canvas.worker.pools.shared_memory import Board
+from canvas.worker.pools.shared_memory import SharedMemory
 from tests.worker.commands import task
 
 NODE = "node"
@@ -14,7 +14,7 @@ NODE = "node"
 
 @pytest.fixture
 def shared(app):
-    shared = SharedWait(app.driver.broker, Board(), NODE, ["celery"], 60)
+    shared = SharedWait(app.driver.broker, SharedMemory(), NODE, ["celery"], 60)
     shared.start()
     yield shared
     shared.close()
@@ -38,7 +38,7 @@ def test_one_message_wakes_one_child_and_another_one_where_that_does_not_lease_i
     assert [child.result() for child in woken] == [1]
     (other,) = rest
     assert other.result(5) == 1
-    assert bench.broker.llen(f"canvas:inbox:{NODE}:celery") == 1
+    assert bench.broker.llen(f"canvas:prefetched:{NODE}:celery") == 1
     result.forget()
 
 
@@ -47,5 +47,5 @@ def test_a_message_that_no_child_leases_goes_back_when_the_node_stops(bench, app
     wait(children, 10)
     shared.close()
     assert bench.broker.llen("celery") == 1
-    assert not bench.broker.keys("canvas:inbox:*")
+    assert not bench.broker.keys("canvas:prefetched:*")
     bench.empty()

@@ -51,7 +51,7 @@ def test_workflows_of_every_kind_run_signed(bench, signed, pool):
         assert [result.get(timeout=20) for result in results] == [14, 4, 3, 2, 2, 7]
         assert run.get(timeout=20) == ["last", [["first", [], {}], [["second", [], {}]]], {}]
         assert signed.control.ping(timeout=5)
-    assert bench.broker.llen("canvas:dead:celery") == 0
+    assert bench.broker.llen("canvas:dead_letters:celery") == 0
 
 
 def test_what_is_not_signed_so_becomes_a_dead_letter(bench, app, signed):
@@ -69,9 +69,9 @@ def test_what_is_not_signed_so_becomes_a_dead_letter(bench, app, signed):
         results = [task(client, "noted").delay(3, key) for client in (app, stranger)]
         pickled = task(app, "noted").apply_async((3, key), serializer="pickle")
         assert add.delay(1, 1).get(timeout=20) == 2
-        eventually(lambda: len(app.driver.broker.dead("celery")) == 5)
+        eventually(lambda: len(app.driver.broker.dead_letters("celery")) == 5)
         assert [result.state for result in (*results, pickled, app.AsyncResult("changed"))] == ["PENDING"] * 4
-        reasons = [letter.reason for letter in app.driver.broker.dead("celery")]
+        reasons = [letter.reason for letter in app.driver.broker.dead_letters("celery")]
         assert sum("is not signed" in reason for reason in reasons) == 2
         assert sum("none of message_signing_keys" in reason for reason in reasons) == 3
     assert bench.ledgers.llen(f"ledger:{key}") == 0
@@ -90,10 +90,10 @@ def test_the_end_of_a_chord_cannot_be_made_up(bench, app, signed):
     key = bench.new_key()
     body = {"body": dict(task(app, "noted").s(key)), "root_id": None, "parent_id": None}
     with start(bench, "-P", "threads", "-c", "2", signing=KEY) as worker:
-        bench.results.hset("canvas:ready", "made-up", json.dumps(body))
-        bench.results.zadd("canvas:ready:index", {"made-up": 1})
+        bench.results.hset("canvas:chords:ready", "made-up", json.dumps(body))
+        bench.results.zadd("canvas:chords:ready_since", {"made-up": 1})
         worker.wait_for("Chord made-up cannot be ended")
-        eventually(lambda: not bench.results.exists("canvas:ready"))
+        eventually(lambda: not bench.results.exists("canvas:chords:ready"))
         result = chord(
             [task(signed, "slow_then").s(1, key), task(signed, "ident").s(1)], task(signed, "rec").s()
         ).delay()
@@ -114,7 +114,7 @@ def test_keys_are_changed_one_after_the_other(bench, app, signed):
     with start(bench, "-P", "solo", signing=KEY, unsigned_too=1):
         assert [task(client, "add").delay(1, 1).get(timeout=20) for client in (signed, app)] == [2, 2]
         wrong = task(older, "add").delay(1, 1)
-        eventually(lambda: len(app.driver.broker.dead("celery")) == 1)
+        eventually(lambda: len(app.driver.broker.dead_letters("celery")) == 1)
         assert wrong.state == "PENDING"
     older.close()
 
@@ -138,7 +138,7 @@ def test_keys_have_a_least_length_and_are_never_shown():
 def test_headers_that_workers_add_are_not_signed(signed, bench):
     task(signed, "add").apply_async((1, 1), queue="aside", headers={"mine": [1, (2, 3)], "7": 1.5})
     raw = bench.broker.lpop("aside")
-    found = wire.decode(wire.redelivered(raw, canvas_deliveries=2), accept=("json",), signer=Signer([KEY]))
+    found = wire.decode(wire.redelivered(raw, canvas_delivery_count=2), accept=("json",), signer=Signer([KEY]))
     assert found.headers["mine"] == [1, [2, 3]]
     with pytest.raises(SignatureError):
         wire.decode(wire.with_headers(raw, mine=1), accept=("json",), signer=Signer([KEY]))

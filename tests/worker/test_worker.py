@@ -72,7 +72,7 @@ def test_a_second_interrupt_is_a_cold_stop(bench, app):
 
 def test_what_a_killed_worker_held_runs_elsewhere(bench, app):
     key = bench.new_key()
-    settings = {"CANVAS_WORKER_LEASE_TTL": "1.0", "CANVAS_WORKER_LEASE_BEAT": "0.3"}
+    settings = {"CANVAS_WORKER_LEASE_TTL": "1.0", "CANVAS_WORKER_LEASE_HEARTBEAT": "0.3"}
     first = start(bench, "-P", "solo", env=settings).ready()
     result = task(app, "slow_then").delay(1.5, key)
     bench.ledger(key, 1)
@@ -96,7 +96,7 @@ def test_a_killed_prefork_child_is_replaced_and_its_task_runs_again(bench, app):
 
 def test_a_long_task_keeps_its_lease(bench, app):
     key = bench.new_key()
-    settings = {"CANVAS_WORKER_LEASE_TTL": "1.0", "CANVAS_WORKER_LEASE_BEAT": "0.3"}
+    settings = {"CANVAS_WORKER_LEASE_TTL": "1.0", "CANVAS_WORKER_LEASE_HEARTBEAT": "0.3"}
     with start(bench, "-P", "solo", env=settings), start(bench, "-P", "solo", "-n", "other@%h", env=settings):
         assert task(app, "slow_then").delay(4, key).get(timeout=20) == key
     assert bench.ledger(key, 2) == ["start", "end"]
@@ -124,19 +124,19 @@ def test_a_message_without_a_task_here_ends_in_failure_and_is_kept(bench, app):
         results = [app.send_task("no.such.task", [1]) for _ in range(3)]
         with pytest.raises(NotRegistered, match=r"no\.such\.task"):
             results[0].get(timeout=20)
-        eventually(lambda: len(app.driver.broker.dead("celery")) == 3)
+        eventually(lambda: len(app.driver.broker.dead_letters("celery")) == 3)
         assert task(app, "add").delay(1, 1).get(timeout=20) == 2
     assert sum("unregistered task" in line for line in worker.log) == 1
-    assert "no.such.task" in app.driver.broker.dead("celery")[0].reason
+    assert "no.such.task" in app.driver.broker.dead_letters("celery")[0].reason
 
 
 def test_an_unknown_task_can_wait_for_a_worker_that_knows_it(bench, app):
     with start(bench, "-P", "solo", env={"CANVAS_WORKER_UNKNOWN_TASK": "requeue"}) as worker:
         result = app.send_task("no.such.task")
         worker.wait_for("kept for a worker that knows it")
-        eventually(lambda: bench.server.client().zcard("canvas:deferred") == 1)
+        eventually(lambda: bench.server.client().zcard("canvas:delayed") == 1)
         assert result.state == "PENDING"
-        assert app.driver.broker.dead("celery") == []
+        assert app.driver.broker.dead_letters("celery") == []
 
 
 def test_bytes_that_are_no_message_are_kept_with_the_reason(bench, app):
@@ -149,9 +149,9 @@ def test_bytes_that_are_no_message_are_kept_with_the_reason(bench, app):
     ]
     with start(bench, "-P", "solo"):
         bench.server.client().lpush("celery", *bad)
-        eventually(lambda: len(app.driver.broker.dead("celery")) == len(bad))
+        eventually(lambda: len(app.driver.broker.dead_letters("celery")) == len(bad))
         assert task(app, "add").delay(1, 1).get(timeout=20) == 2
-    letters = app.driver.broker.dead("celery")
+    letters = app.driver.broker.dead_letters("celery")
     assert sorted(letter.payload for letter in letters) == sorted(bad)
     assert all(letter.reason for letter in letters)
     assert bench.server.client().hlen("unacked") == 0
@@ -167,8 +167,8 @@ def test_a_chain_whose_next_link_cannot_be_read_ends_there(bench, app):
     app.conf.task_message_max_depth = 300  # the sender's; the worker reads no more than 200
     with start(bench, "-P", "solo"):
         add.apply_async((1, 1), chain=links, task_id="first")
-        eventually(lambda: app.driver.broker.dead("celery"))
-    (letter,) = app.driver.broker.dead("celery")
+        eventually(lambda: app.driver.broker.dead_letters("celery"))
+    (letter,) = app.driver.broker.dead_letters("celery")
     assert "nested more than 200 levels deep" in letter.reason
     assert "link-10" in letter.payload.decode()
     assert [app.AsyncResult(name).state for name in ("first", "link-19", "link-11", "link-10", "link-9")] == [
@@ -279,7 +279,7 @@ def test_a_message_that_kills_its_workers_is_put_away(bench, app):
             result.get(timeout=30)
         assert task(app, "add").delay(1, 1).get(timeout=20) == 2
     assert bench.ledger(key, 2) == ["ran", "ran"]
-    assert "WorkerLostError" in app.driver.broker.dead("celery")[0].reason
+    assert "WorkerLostError" in app.driver.broker.dead_letters("celery")[0].reason
 
 
 @pytest.mark.parametrize("pool", [("solo",), ("threads", "-c", "2")], ids=lambda p: p[0])
@@ -305,8 +305,8 @@ def test_a_failure_may_keep_its_message(bench, app):
     with start(bench, "-P", "solo", acks_on_failure="0"):
         result = task(app, "fail").delay()
         assert bench.wait_state(app, result.id) == "FAILURE"
-        eventually(lambda: app.driver.broker.dead("celery"))
-        assert "acks_on_failure is off" in app.driver.broker.dead("celery")[0].reason
+        eventually(lambda: app.driver.broker.dead_letters("celery"))
+        assert "acks_on_failure is off" in app.driver.broker.dead_letters("celery")[0].reason
 
 
 def test_the_acks_of_one_call(bench, app):
@@ -367,9 +367,9 @@ def test_tasks_for_later_are_revoked_too(bench, app):
     key = bench.new_key()
     with start(bench, "-P", "solo"):
         result = task(app, "slow_then").apply_async((0, key), countdown=1)
-        eventually(lambda: bench.broker.exists("canvas:deferred"))
+        eventually(lambda: bench.broker.exists("canvas:delayed"))
         result.revoke()
-        eventually(lambda: not bench.broker.exists("canvas:deferred"))
+        eventually(lambda: not bench.broker.exists("canvas:delayed"))
         eventually(lambda: not bench.broker.llen("celery") and not bench.broker.hlen("unacked"))
         assert task(app, "add").delay(1, 1).get(timeout=10) == 2
     assert bench.ledgers.llen(f"ledger:{key}") == 0
@@ -382,20 +382,20 @@ def test_dead_letters_run_again_when_somebody_says_so(bench, app):
     def dead(*arguments):
         broker, backend, _ = bench.urls()
         environment = {**os.environ, "APP_LIBRARY": "canvas", "APP_BROKER": broker, "APP_BACKEND": backend}
-        command = [sys.executable, "-m", "canvas", "-A", "tests.support.apps:app", "dead", *arguments]
+        command = [sys.executable, "-m", "canvas", "-A", "tests.support.apps:app", "dead-letters", *arguments]
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
 
     with start(bench, "-P", "solo"):
         unknown = [app.send_task("t.nobody_has_this") for _ in range(2)]
-        eventually(lambda: len(app.driver.broker.dead("celery")) == 2)
+        eventually(lambda: len(app.driver.broker.dead_letters("celery")) == 2)
         listed = [json.loads(line) for line in dead("list", "--json").stdout.splitlines()]
         assert [one["id"] for one in listed] == [one.id for one in unknown]
         assert "no task named 't.nobody_has_this'" in dead("show", unknown[0].id).stdout
-        assert dead("retry").returncode == 2
-        assert dead("retry", "no-such-id").returncode == 2
-        assert dead("retry", unknown[0].id).stdout == "1 put back\n"
-        eventually(lambda: len(app.driver.broker.dead("celery")) == 2)
-        assert dead("drop", "--all").stdout == "2 deleted\n"
+        assert dead("requeue").returncode == 2
+        assert dead("requeue", "no-such-id").returncode == 2
+        assert dead("requeue", unknown[0].id).stdout == "1 put back\n"
+        eventually(lambda: len(app.driver.broker.dead_letters("celery")) == 2)
+        assert dead("delete", "--all").stdout == "2 deleted\n"
         assert dead("list").stdout == ""
 
 
@@ -413,7 +413,7 @@ def test_a_task_that_holds_the_interpreter_is_ended_from_outside(bench, app, end
         assert task(app, "add").delay(1, 1).get(timeout=20) == 2
         assert bench.ledger(key, 1) == ["1"]
         # A sweep settles what is left of it; the state may have been told before, by whoever revoked it.
-        eventually(lambda: not bench.broker.exists("canvas:orphaned:reasons"))
+        eventually(lambda: not bench.broker.exists("canvas:orphans:reasons"))
 
 
 @pytest.mark.parametrize("name", ["suicidal_early", "suicidal_once"])
@@ -430,7 +430,7 @@ def test_a_task_that_is_not_to_run_again_fails_with_its_process(bench, app, name
         assert bench.wait_state(app, result.id) == "FAILURE"
         assert len(bench.ledger(other, 1)) == 1
         assert bench.ledger(key, 2) == ["ran", "ran"]
-    assert not bench.broker.keys("canvas:begun:*")
+    assert not bench.broker.keys("canvas:early_acked:*")
 
 
 @pytest.mark.parametrize("library", ["celery", "canvas"])

@@ -16,7 +16,7 @@ from canvas.errors import (
     UpstreamFailed,
     WorkflowFailed,
 )
-from canvas.model.workflow_run import Out, RunNode
+from canvas.model.workflow_run import OutgoingEdge, RunNode
 from canvas.testing.contract import eventually
 from canvas.workflows.status import ancestors
 from tests.support.apps import make
@@ -463,7 +463,7 @@ async def test_progress_on_an_event_loop(app, flow):
 
 def test_the_ancestors_of_a_node():
     nodes = [
-        RunNode(str(number), "task", outs=[Out(to, 0) for to in outs])
+        RunNode(str(number), "task", outs=[OutgoingEdge(to, 0) for to in outs])
         for number, outs in enumerate([[2], [3], [3, 4], [], []])
     ]
     assert [ancestors(nodes, number) for number in range(5)] == [set(), set(), {0}, {0, 1, 2}, {0, 2}]

@@ -12,7 +12,7 @@ from canvas import Workflow
 from canvas.drivers.base import Lease
 from canvas.errors import RunLost, TimeoutError
 from canvas.testing.contract import eventually
-from canvas.worker.process import Plan, WorkerProcess
+from canvas.worker.process import WorkerOptions, WorkerProcess
 from tests.support.apps import make
 from tests.support.seeds import seeds
 from tests.worker.commands import named, start, states, task
@@ -67,7 +67,7 @@ def test_a_task_ends_well_though_what_follows_cannot_be_built(bench):
     sides = [flow.add(task(app, "ident").s(1).set(queue="own"), name=side) for side in "ab"]
     flow.add(task(app, "rec").s("end"), after=sides)
     flow.apply_async()
-    plan = Plan("here", ["celery"], 1, "solo", 0, False, None, None, None, False, False, None)
+    plan = WorkerOptions("here", ["celery"], 1, "solo", 0, False, None, None, None, False, False, None)
     line = WorkerProcess(app, plan, 1, "worker")._line
     first, last = (line.do(delivery) for delivery in app.driver.broker.lease(Lease("worker", ["own"], 2)))
     assert [len(settlement.stores) for settlement in (first, last)] == [1, 1]

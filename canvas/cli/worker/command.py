@@ -20,10 +20,10 @@ from canvas.telemetry import attach
 from canvas.worker.early_stop import end_while_loading
 from canvas.worker.logs import streams
 from canvas.worker.logs.setup import WorkerLog
-from canvas.worker.monitoring.heartbeat import INTERVAL
+from canvas.worker.monitoring.heartbeat import HEARTBEAT_INTERVAL
 from canvas.worker.names import file_name, node_name
 from canvas.worker.node import plan_node, run_node
-from canvas.worker.process_files import Presence
+from canvas.worker.process_files import ProcessFiles
 from canvas.worker.signal_handlers import put_back_afterwards
 from canvas.worker.startup_warnings import warn_of_slips
 
@@ -89,7 +89,7 @@ _DAEMON = ("logfile", "pidfile", "uid", "gid", "umask", "executable")
 @click.option(
     "--heartbeat-interval",
     type=click.FloatRange(min=0.1),
-    default=INTERVAL,
+    default=HEARTBEAT_INTERVAL,
     show_default=True,
     help="Seconds between heartbeat events.",
 )
@@ -162,7 +162,7 @@ def _start(context: click.Context, app: Canvas, about: dict[str, Any], given: di
         if about["logfile"]:
             with open(file_name(about["logfile"], node), "a"):
                 pass
-        presence = Presence(file_name(about["pidfile"], node) if about["pidfile"] else None)
+        presence = ProcessFiles(file_name(about["pidfile"], node) if about["pidfile"] else None)
         presence.claim()
         presence.leave()
 
@@ -188,7 +188,9 @@ def _run(
     _change_settings(app, given)
     plan = plan_node(app, **given)
     say = None if getattr(context.obj, "quiet", False) else partial(click.echo, file=sys.stdout)
-    presence = Presence(*(file_name(path, plan.hostname) if path else None for path in (about["pidfile"], ready_file)))
+    presence = ProcessFiles(
+        *(file_name(path, plan.hostname) if path else None for path in (about["pidfile"], ready_file))
+    )
     log = WorkerLog(app.conf, plan.hostname, level, about["logfile"], log_json, context.color, app.tasks)
     try:
         log.open()

@@ -9,15 +9,15 @@ import time
 from collections.abc import Sequence
 from weakref import WeakValueDictionary
 
-from canvas.drivers.base import Delays, Driver, Lease, Settled
+from canvas.drivers.base import Delays, Driver, Lease, SettleReply
 from canvas.drivers.memory.broker import MemoryBroker
 from canvas.drivers.memory.results import MemoryResults
 from canvas.drivers.memory.store import Clock, Memory
 from canvas.model.message import Publish
-from canvas.model.settlement import Firing, Join, Ready, Settlement, Verdict
+from canvas.model.settlement import ChordDispatch, ChordStart, ReadyChord, Settlement, SettleResult
 
 
-class MemoryCompleter:
+class MemorySettler:
     """The Completer over one :class:`Memory`: everything under its lock."""
 
     def __init__(self, memory: Memory, broker: MemoryBroker, results: MemoryResults) -> None:
@@ -26,27 +26,27 @@ class MemoryCompleter:
         self._results = results
 
     def settle(
-        self, settlements: Sequence[Settlement], lease: Lease | None = None, firings: Sequence[Firing] = ()
-    ) -> Settled:
+        self, settlements: Sequence[Settlement], lease: Lease | None = None, firings: Sequence[ChordDispatch] = ()
+    ) -> SettleReply:
         with self._memory.lock:
             fired = [self.fire(firing) for firing in firings]
             verdicts = [self._settle(settlement) for settlement in settlements]
-            return Settled(verdicts, self._broker.lease(lease) if lease is not None else [], fired)
+            return SettleReply(verdicts, self._broker.lease(lease) if lease is not None else [], fired)
 
-    def _settle(self, settlement: Settlement) -> Verdict:
+    def _settle(self, settlement: Settlement) -> SettleResult:
         if not self._broker.dispose(settlement):
-            return Verdict(False, [])
+            return SettleResult(False, [])
         s = settlement
-        return Verdict(True, self._memory.record_all(s.stores, s.parts, s.joins, s.grow))
+        return SettleResult(True, self._memory.record_all(s.stores, s.parts, s.joins, s.grow))
 
-    def start(self, joins: Sequence[Join], messages: Sequence[Publish], delays: Delays = None) -> None:
+    def start(self, joins: Sequence[ChordStart], messages: Sequence[Publish], delays: Delays = None) -> None:
         with self._memory.lock:
             self._settle(Settlement(None, fence="none", joins=list(joins), publishes=list(messages)))
 
-    def fire(self, firing: Firing) -> Verdict:
+    def fire(self, firing: ChordDispatch) -> SettleResult:
         with self._memory.lock:
             if not self._memory.finish(firing.group_id, firing.failed):
-                return Verdict(False, [])
+                return SettleResult(False, [])
             return self._settle(
                 Settlement(
                     None,
@@ -58,8 +58,8 @@ class MemoryCompleter:
                 )
             )
 
-    def unfired(self, older_than: float) -> list[Ready]:
-        return self._results.unfired(older_than)
+    def stale_ready_chords(self, older_than: float) -> list[ReadyChord]:
+        return self._results.stale_ready_chords(older_than)
 
     def renew(self, every: float) -> int:
         return self._results.renew(every)
@@ -76,4 +76,4 @@ def open_memory(url: str = "memory://", clock: Clock = time.time) -> Driver:
         if memory is None:
             memory = _stores[url] = Memory(clock)
     broker, results = MemoryBroker(memory), MemoryResults(memory)
-    return Driver(broker, results, MemoryCompleter(memory, broker, results), "memory")
+    return Driver(broker, results, MemorySettler(memory, broker, results), "memory")

@@ -6,12 +6,12 @@ from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
-from canvas.drivers.base import ORPHANS_AGAIN, Beat, Binding, DeadLetter, Delays, Lease, Scheduled, Totals
+from canvas.drivers.base import ORPHANS_AGAIN, Binding, DeadLetter, Delays, HeartbeatReply, InFlight, Lease, Scheduled
 from canvas.drivers.memory.bus import MemoryInbox
 from canvas.drivers.memory.store import Memory
 from canvas.drivers.priority import STEPS, priority_of
 from canvas.model.message import Delivery, Publish
-from canvas.model.settlement import Deferral, Lock, Orphan, Settlement, Verdict
+from canvas.model.settlement import DelayedPublish, Orphan, Settlement, SettleResult, UniqueLock
 from canvas.wire.task_message import put_back
 
 
@@ -114,20 +114,20 @@ class MemoryBroker:
             finally:
                 memory.lock.release()
 
-    def give_back(self, deliveries: Sequence[Delivery]) -> int:
+    def release(self, deliveries: Sequence[Delivery]) -> int:
         with self._memory.lock:
-            return sum(self._memory.give_back(delivery.tag) for delivery in reversed(deliveries))
+            return sum(self._memory.release(delivery.tag) for delivery in reversed(deliveries))
 
-    def end_waits(self, worker: str) -> None:
+    def stop_waiting(self, worker: str) -> None:
         """Waits move nothing aside here."""
 
-    def return_inbox(self, worker: str) -> int:
+    def release_prefetched(self, worker: str) -> int:
         return 0
 
     def empty_inbox(self, worker: str, queues: Sequence[str]) -> int:
         return 0
 
-    def drop_dead(self, queue: str, letter: DeadLetter) -> bool:
+    def delete_dead_letter(self, queue: str, letter: DeadLetter) -> bool:
         with self._memory.lock:
             kept = self._memory.dead[queue]
             if letter not in kept:
@@ -135,25 +135,25 @@ class MemoryBroker:
             kept.remove(letter)
             return True
 
-    def revive(self, queue: str, letter: DeadLetter, payload: bytes) -> bool:
-        held = self.drop_dead(queue, letter)
+    def requeue_dead_letter(self, queue: str, letter: DeadLetter, payload: bytes) -> bool:
+        held = self.delete_dead_letter(queue, letter)
         if held:
             self.publish([Publish("", queue, priority_of(payload), payload)])
         return held
 
-    def dead(self, queue: str) -> list[DeadLetter]:
+    def dead_letters(self, queue: str) -> list[DeadLetter]:
         return list(self._memory.dead[queue])
 
-    def dead_length(self, queue: str) -> int:
+    def dead_letter_count(self, queue: str) -> int:
         return len(self._memory.dead[queue])
 
     def length(self, queue: str) -> int:
         return sum(len(self._memory.queues[queue, step]) for step in STEPS)
 
-    def totals(self) -> Totals:
+    def totals(self) -> InFlight:
         memory = self._memory
         parked = sum(len(waiting) for _, waiting in memory.parked.values())
-        return Totals(len(memory.unacked), len(memory.deferred), parked)
+        return InFlight(len(memory.unacked), len(memory.deferred), parked)
 
     def purge(self, queue: str) -> int:
         with self._memory.lock:
@@ -164,10 +164,10 @@ class MemoryBroker:
 
     # -- workers
 
-    def beat(self, worker: str, queues: Sequence[str], ttl: float) -> Beat:
+    def beat(self, worker: str, queues: Sequence[str], ttl: float) -> HeartbeatReply:
         known = worker in self._memory.workers
         self._memory.workers[worker] = self._memory.clock() + ttl
-        return Beat(len(self._memory.workers), known)
+        return HeartbeatReply(len(self._memory.workers), known)
 
     def rest(self, worker: str) -> bool:
         memory, prefix = self._memory, f"canvas:{worker}:"
@@ -177,11 +177,11 @@ class MemoryBroker:
             memory.workers.pop(worker, None)
             return True
 
-    def reconcile(self, worker: str, held: Collection[str]) -> int:
+    def release_unknown(self, worker: str, held: Collection[str]) -> int:
         memory, prefix = self._memory, f"canvas:{worker}:"
         with memory.lock:
             tags = [tag for tag in memory.unacked if tag.startswith(prefix) and tag not in held]
-            return sum(memory.give_back(tag, mark=True, count_delivery=False) for tag in reversed(tags))
+            return sum(memory.release(tag, mark=True, count_delivery=False) for tag in reversed(tags))
 
     def leave(self, worker: str) -> None:
         self._return_all(worker, count_delivery=False)
@@ -197,7 +197,7 @@ class MemoryBroker:
         with memory.lock:
             memory.workers.pop(worker, None)
             tags = [tag for tag in memory.unacked if tag.startswith(prefix)]
-            given = sum(memory.give_back(t, mark=True, count_delivery=count_delivery) for t in reversed(tags))
+            given = sum(memory.release(t, mark=True, count_delivery=count_delivery) for t in reversed(tags))
             orphans = {tag: (memory.clock(), "") for tag in memory.begun if tag.startswith(prefix)}
             memory.orphaned = {**orphans, **memory.orphaned}
             memory.started = {tag for tag in memory.started if not tag.startswith(prefix)}
@@ -225,7 +225,7 @@ class MemoryBroker:
         record = self._memory.unacked.get(tag) or self._memory.begun.get(tag)
         return record[1] if record is not None else None
 
-    def condemn(self, tag: str, reason: str) -> bool:
+    def orphan_lease(self, tag: str, reason: str) -> bool:
         memory = self._memory
         with memory.lock:
             record = memory.unacked.pop(tag, None) or memory.begun.get(tag)
@@ -300,13 +300,13 @@ class MemoryBroker:
             memory.parked[key] = (limit, waiting)
             return False
 
-    def unpark(self) -> int:
+    def enqueue_blocked(self) -> int:
         memory = self._memory
         with memory.lock:
             waiting = [(key, limit) for key, (limit, _) in memory.parked.items()]
-            return sum(memory.unpark(key, limit - memory.taken(key)) for key, limit in waiting)
+            return sum(memory.enqueue_blocked(key, limit - memory.taken(key)) for key, limit in waiting)
 
-    def publish_unique(self, message: Publish, lock: Lock, seconds: float, delays: Delays = None) -> str | None:
+    def publish_unique(self, message: Publish, lock: UniqueLock, seconds: float, delays: Delays = None) -> str | None:
         memory = self._memory
         with memory.lock:
             owner, until = memory.locks.get(lock.key, ("", 0.0))
@@ -316,7 +316,7 @@ class MemoryBroker:
             memory.push(message)
             return None
 
-    def unlock(self, lock: Lock) -> None:
+    def unlock(self, lock: UniqueLock) -> None:
         with self._memory.lock:
             self._memory.unlock(lock)
 
@@ -338,12 +338,14 @@ class MemoryBroker:
             return begun
         return delivery.tag in memory.unacked or (settlement.begins and begun)
 
-    def settle(self, settlements: Sequence[Settlement], lease: Lease | None) -> tuple[list[Verdict], list[Delivery]]:
+    def settle(
+        self, settlements: Sequence[Settlement], lease: Lease | None
+    ) -> tuple[list[SettleResult], list[Delivery]]:
         with self._memory.lock:
-            done = [Verdict(self.dispose(settlement), []) for settlement in settlements]
+            done = [SettleResult(self.dispose(settlement), []) for settlement in settlements]
             return done, self.lease(lease) if lease is not None else []
 
-    def publish_once(self, guard: str, publishes: Sequence[Publish], deferrals: Sequence[Deferral]) -> bool:
+    def publish_once(self, guard: str, publishes: Sequence[Publish], deferrals: Sequence[DelayedPublish]) -> bool:
         with self._memory.lock:
             if guard in self._memory.fired:
                 return False
@@ -376,10 +378,10 @@ class MemoryBroker:
         for lock in settlement.unlocks:
             memory.unlock(lock)
         memory.deferred += [(d.due, next(memory.numbers), d.publish) for d in settlement.deferrals]
-        if delivery is not None and settlement.disposal in ("requeue", "again"):
-            payload = put_back(delivery.payload, settlement.disposal == "again")
+        if delivery is not None and settlement.disposal in ("requeue", "redeliver"):
+            payload = put_back(delivery.payload, settlement.disposal == "redeliver")
             memory.push(Publish("", delivery.queue, priority_of(payload), payload))
-        elif delivery is not None and settlement.disposal == "dead":
+        elif delivery is not None and settlement.disposal == "dead_letter":
             letter = DeadLetter(delivery.payload, settlement.reason, delivery.queue, memory.clock())
             memory.dead[delivery.queue].append(letter)
         return True

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from queue import Empty, SimpleQueue
 
-from canvas.drivers.async_watch import QueuedWatch
+from canvas.drivers.async_watch import AsyncQueueWatch
 from canvas.drivers.memory.store import Kept, Memory, alive
-from canvas.model.settlement import Join, Keep, Part, Ready, Store
+from canvas.model.settlement import ChordStart, Keep, Part, ReadyChord, ResultWrite
 
 
 class MemoryWatch:
@@ -53,7 +53,7 @@ class MemoryResults:
     async def apeek(self, task_ids: Sequence[str], size: int) -> list[bytes]:
         return self.peek(task_ids, size)
 
-    def store(self, stores: Sequence[Store]) -> None:
+    def store(self, stores: Sequence[ResultWrite]) -> None:
         self.record(stores, (), (), ())
 
     def forget(self, task_ids: Sequence[str]) -> None:
@@ -68,7 +68,7 @@ class MemoryResults:
             yield watch
 
     @asynccontextmanager
-    async def awatch(self, task_ids: Iterable[str]) -> AsyncIterator[QueuedWatch]:
+    async def awatch(self, task_ids: Iterable[str]) -> AsyncIterator[AsyncQueueWatch]:
         queue, loop = asyncio.Queue[tuple[str, bytes] | Exception | None](), asyncio.get_running_loop()
 
         def tell(task_id: str, payload: bytes) -> None:
@@ -76,7 +76,7 @@ class MemoryResults:
 
         with self._listening(list(task_ids), tell):
             loop.call_soon(queue.put_nowait, None)
-            yield QueuedWatch(queue)
+            yield AsyncQueueWatch(queue)
 
     @contextmanager
     def _listening(self, task_ids: list[str], tell: Callable[[str, bytes], None]) -> Iterator[None]:
@@ -107,17 +107,17 @@ class MemoryResults:
     def delete_group(self, group_id: str) -> None:
         self._memory.groups.pop(group_id, None)
 
-    def keep_run(self, run: str, fields: Mapping[str, bytes], expires: int | None, created: float | None) -> None:
+    def save_run(self, run: str, fields: Mapping[str, bytes], expires: int | None, created: float | None) -> None:
         with self._memory.lock:
             self._memory.runs.setdefault(run, {}).update(fields)
 
-    def run_fields(self, run: str, names: Sequence[str]) -> list[bytes | None]:
+    def read_run(self, run: str, names: Sequence[str]) -> list[bytes | None]:
         with self._memory.lock:
             kept = self._memory.runs.get(run, {})
             return [kept.get(name) for name in names]
 
-    def advance_run(
-        self, run: str, attempt: int, fields: Mapping[str, bytes], expires: int | None, start: Ready | None
+    def begin_attempt(
+        self, run: str, attempt: int, fields: Mapping[str, bytes], expires: int | None, start: ReadyChord | None
     ) -> bool:
         with self._memory.lock:
             kept = self._memory.runs.get(run, {})
@@ -138,23 +138,23 @@ class MemoryResults:
                 if kept is not None:
                     memory.records[task_id] = kept._replace(until=until)
 
-    def recent_runs(self, limit: int) -> list[str]:
+    def list_runs(self, limit: int) -> list[str]:
         with self._memory.lock:
             return list(reversed(self._memory.runs))[:limit]
 
-    def join(self, joins: Sequence[Join], grow: Sequence[str] = ()) -> None:
+    def join(self, joins: Sequence[ChordStart], grow: Sequence[str] = ()) -> None:
         self.record((), (), joins, grow)
 
     # -- stepwise
 
     def record(
         self,
-        stores: Sequence[Store],
+        stores: Sequence[ResultWrite],
         parts: Sequence[Part],
-        joins: Sequence[Join],
+        joins: Sequence[ChordStart],
         grow: Sequence[str],
         keeps: Sequence[Keep] = (),
-    ) -> list[Ready]:
+    ) -> list[ReadyChord]:
         with self._memory.lock:
             return self._memory.record_all(stores, parts, joins, grow)
 
@@ -170,7 +170,7 @@ class MemoryResults:
         """Chords do not expire here."""
         return 0
 
-    def unfired(self, older_than: float) -> list[Ready]:
+    def stale_ready_chords(self, older_than: float) -> list[ReadyChord]:
         memory = self._memory
         with memory.lock:
             limit = memory.clock() - older_than

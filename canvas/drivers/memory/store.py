@@ -12,7 +12,7 @@ from canvas.drivers.base import Binding, DeadLetter
 from canvas.drivers.memory.bus import MemoryInbox
 from canvas.drivers.priority import priority_of, step_of
 from canvas.model.message import Publish
-from canvas.model.settlement import Join, Lock, Part, Ready, Store
+from canvas.model.settlement import ChordStart, Part, ReadyChord, ResultWrite, UniqueLock
 from canvas.wire.task_message import losses, redelivered
 
 Clock = Callable[[], float]
@@ -85,7 +85,7 @@ class Memory:
         bound = sorted(b for b in self.bindings[message.exchange] if _matches(b, message.routing_key))
         return list(dict.fromkeys(binding.queue for binding in bound))
 
-    def give_back(self, tag: str, *, mark: bool = False, count_delivery: bool = False) -> bool:
+    def release(self, tag: str, *, mark: bool = False, count_delivery: bool = False) -> bool:
         """Return a lease to the head of its queue; whether it was held."""
         held = self.unacked.pop(tag, None) or self.begun.pop(tag, None)
         if held is None:
@@ -108,7 +108,7 @@ class Memory:
         self.places[key] = {tag for tag in self.places[key] if tag in self.unacked or tag in self.begun}
         return len(self.places[key])
 
-    def unpark(self, key: str, many: int) -> int:
+    def enqueue_blocked(self, key: str, many: int) -> int:
         """Give back up to so many messages that wait for a place."""
         given, (_, waiting) = 0, self.parked[key]
         while waiting and given < many:
@@ -123,15 +123,15 @@ class Memory:
         self.places[key].discard(tag)
         left = self.taken(key)
         if key in self.parked:
-            self.unpark(key, self.parked[key][0] - left)
+            self.enqueue_blocked(key, self.parked[key][0] - left)
 
-    def unlock(self, lock: Lock) -> None:
+    def unlock(self, lock: UniqueLock) -> None:
         if self.locks.get(lock.key, ("", 0))[0] == lock.owner:
             del self.locks[lock.key]
 
     # -- records
 
-    def keep(self, store: Store) -> None:
+    def keep(self, store: ResultWrite) -> None:
         old = self.record(store.task_id)
         if old is not None and old.success:
             return
@@ -143,13 +143,13 @@ class Memory:
     def record(self, task_id: str) -> Kept | None:
         return alive(self.records, task_id, self.clock())
 
-    def join(self, join: Join) -> None:
+    def join(self, join: ChordStart) -> None:
         chord = self.chords[join.group_id]
         chord.size, chord.done = join.size, False
         if join.structure:
             self.groups[join.group_id] = Kept(join.structure, None, True)
 
-    def part(self, part: Part) -> Ready | None:
+    def part(self, part: Part) -> ReadyChord | None:
         """Count a part; the chord, when this was its last."""
         chord = self.chords[part.group_id]
         if chord.done:
@@ -164,11 +164,11 @@ class Memory:
         chord.ready = (part.fire, self.clock())
         return self.ready(part.group_id)
 
-    def ready(self, group_id: str) -> Ready:
+    def ready(self, group_id: str) -> ReadyChord:
         chord = self.chords[group_id]
         assert chord.ready is not None
         structure = self.groups.get(group_id)
-        return Ready(group_id, chord.ready[0], chord.values(), structure.payload if structure else None)
+        return ReadyChord(group_id, chord.ready[0], chord.values(), structure.payload if structure else None)
 
     def is_ready(self, group_id: str) -> bool:
         chord = self.chords.get(group_id)
@@ -187,8 +187,8 @@ class Memory:
         return True
 
     def record_all(
-        self, stores: Sequence[Store], parts: Sequence[Part], joins: Sequence[Join], grow: Sequence[str]
-    ) -> list[Ready]:
+        self, stores: Sequence[ResultWrite], parts: Sequence[Part], joins: Sequence[ChordStart], grow: Sequence[str]
+    ) -> list[ReadyChord]:
         for store in stores:
             self.keep(store)
         for join in joins:

@@ -1,11 +1,11 @@
-"""Exchanges and their bindings, in kombu's sets (PROTOCOL.md §1.7)."""
+"""Exchanges and their bindings, in kombu's sets (protocol.md §1.7)."""
 
 import re
 import time
 from collections.abc import Sequence
 
 from canvas.drivers.base import Binding
-from canvas.drivers.redis.connection.client import Link
+from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.keys import BrokerKeys
 
 _FRESH_FOR = 5.0
@@ -14,7 +14,7 @@ _FRESH_FOR = 5.0
 class Bindings:
     """Which queues an exchange and routing key lead to; read at most every few seconds."""
 
-    def __init__(self, link: Link, keys: BrokerKeys) -> None:
+    def __init__(self, link: RedisClient, keys: BrokerKeys) -> None:
         self._link = link
         self._keys = keys
         self._known: dict[str, tuple[float, list[tuple[str, re.Pattern[str] | None, str]]]] = {}

@@ -1,4 +1,4 @@
-"""Queues and leases on Redis, in kombu's own keys (PROTOCOL.md §1)."""
+"""Queues and leases on Redis, in kombu's own keys (protocol.md §1)."""
 
 import json
 import time
@@ -10,30 +10,30 @@ from typing import Any, TypeAlias
 
 import msgpack
 
-from canvas.drivers.base import Beat, Binding, DeadLetter, Delays, Lease, Scheduled, Totals
+from canvas.drivers.base import Binding, DeadLetter, Delays, HeartbeatReply, InFlight, Lease, Scheduled
 from canvas.drivers.redis.bindings import Bindings
 from canvas.drivers.redis.bus import ReplyQueue, Subscription, reply_queue, subscribed
-from canvas.drivers.redis.connection.client import Link
-from canvas.drivers.redis.idempotent_calls import Guards
+from canvas.drivers.redis.connection.client import RedisClient
+from canvas.drivers.redis.idempotent_calls import IdempotentCalls
 from canvas.drivers.redis.keys import BrokerKeys
-from canvas.drivers.redis.lease_recovery import STARTED_FOR, Restore
-from canvas.drivers.redis.limiter import Turns
-from canvas.drivers.redis.queue_wait import Waiting
+from canvas.drivers.redis.lease_recovery import STARTED_FOR, LeaseRecovery
+from canvas.drivers.redis.limiter import Limiter
+from canvas.drivers.redis.queue_wait import QueueWait
 from canvas.drivers.redis.scripts.arguments import (
     DEAD_LETTERS_KEPT,
     NOTHING,
     PUSHED_AT_ONCE,
     Packed,
-    Packing,
+    ScriptArguments,
     pack,
     pack_each,
     worker_of_tag,
 )
-from canvas.drivers.redis.scripts.passthrough import Carried, Sources
+from canvas.drivers.redis.scripts.passthrough import LeaseSources, PassThrough
 from canvas.drivers.redis.scripts.replies import accepted, text, verdict_of, with_refused
 from canvas.errors import ConfigurationError
 from canvas.model.message import Delivery, Publish
-from canvas.model.settlement import Deferral, Lock, Orphan, Settlement, Verdict
+from canvas.model.settlement import DelayedPublish, Orphan, Settlement, SettleResult, UniqueLock
 
 _BYTES_AT_ONCE = 1 << 20
 Pushes: TypeAlias = dict[str, list[bytes]]
@@ -49,17 +49,17 @@ _LOOKED_AT = 1_000
 class RedisBroker:
     """The Broker of ``canvas.drivers.base``, and the broker's half of a stepwise completer."""
 
-    def __init__(self, link: Link, options: Mapping[str, Any]) -> None:
+    def __init__(self, link: RedisClient, options: Mapping[str, Any]) -> None:
         self.link = link
         self.keys = BrokerKeys(options, link.address.db)
         order = _order(options.get("queue_order_strategy"))
         self.takes_turns, self._sorted = order == "round_robin", order == "sorted"
         self._bindings = Bindings(link, self.keys)
-        self._waiting = Waiting(link, self.keys)
-        self.packing = Packing(self.keys, None, self.lists_of)
-        self.guards = Guards(link, self.keys)
-        self._turns = Turns(link, self.keys)
-        self._restore = Restore(link, self.keys, self._bindings, float(options.get("visibility_timeout") or 3600))
+        self._waiting = QueueWait(link, self.keys)
+        self.packing = ScriptArguments(self.keys, None, self.lists_of)
+        self.guards = IdempotentCalls(link, self.keys)
+        self._turns = Limiter(link, self.keys)
+        self._restore = LeaseRecovery(link, self.keys, self._bindings, float(options.get("visibility_timeout") or 3600))
         self._numbers: dict[str, int] = {}
         self._doubtful: dict[str, list[str]] = {}
         self.revision = 0
@@ -135,8 +135,8 @@ class RedisBroker:
         result_db: str,
         ready: tuple[str, str] | None,
         firings: Packed = NOTHING,
-        sources: Sources | None = None,
-        carried: Carried | None = None,
+        sources: LeaseSources | None = None,
+        carried: PassThrough | None = None,
     ) -> tuple[list[Any], list[Delivery], list[Any]]:
         """One call of settle.lua: packed settlements and firings in, verdicts, deliveries, verdicts on firings out.
 
@@ -151,7 +151,7 @@ class RedisBroker:
         self._numbers[worker] = number + limit
         (packed, bad), (chords, bad_chords) = settlements, firings
         arguments = [self._db, result_db, packed, limit, f"canvas:{worker}:", number, chords]
-        ready_key, ready_index = ready or ("canvas:ready", "canvas:ready:index")
+        ready_key, ready_index = ready or ("canvas:chords:ready", "canvas:chords:ready_since")
         script_keys = [
             keys.unacked,
             keys.unacked_index,
@@ -167,7 +167,7 @@ class RedisBroker:
             *lists,
         ]
         try:
-            foresee = partial(lease.foresee, carried.payload) if lease is not None and carried is not None else None
+            foresee = partial(lease.predecode, carried.payload) if lease is not None and carried is not None else None
             words = [*arguments, *names, *([carried.record] if carried else ())]
             answer = self.link.call("settle", script_keys, words, once=True, meanwhile=foresee)
             verdicts, taken, revision, fired, clock = answer
@@ -190,10 +190,10 @@ class RedisBroker:
         ]
         return with_refused(verdicts, bad), deliveries, with_refused(fired, bad_chords)
 
-    def sources(self, lease: Lease | None) -> Sources:
+    def sources(self, lease: Lease | None) -> LeaseSources:
         """What to lease from; what waits in the inbox first."""
         if lease is None:
-            return Sources()
+            return LeaseSources()
         queues = sorted(lease.queues) if self._sorted else lease.queues
         pairs = [(self.keys.queue_list(queue, step), queue) for step in self.keys.steps for queue in queues]
         armed = self._waiting.armed(lease.worker)
@@ -201,7 +201,7 @@ class RedisBroker:
         if lease.node:
             inbox = [(self.keys.inbox(lease.node, key), queue) for key, queue in pairs] + inbox
         lists, names = zip(*[*inbox, *pairs], strict=True)
-        return Sources(lists, names)
+        return LeaseSources(lists, names)
 
     def _settle_doubt(self, worker: str) -> None:
         """A lease call failed on the way: what it may have taken is held under tags that nobody knows."""
@@ -215,16 +215,16 @@ class RedisBroker:
     def interrupt(self) -> None:
         self._waiting.interrupt()
 
-    def end_waits(self, worker: str) -> None:
+    def stop_waiting(self, worker: str) -> None:
         self._waiting.end(worker)
 
-    def return_inbox(self, worker: str) -> int:
-        return self._waiting.return_inbox(worker)
+    def release_prefetched(self, worker: str) -> int:
+        return self._waiting.release_prefetched(worker)
 
     def empty_inbox(self, worker: str, queues: Sequence[str]) -> int:
         return self._restore.inbox(worker, [key for queue in queues for key in self.keys.queue_lists(queue)])
 
-    def give_back(self, deliveries: Sequence[Delivery]) -> int:
+    def release(self, deliveries: Sequence[Delivery]) -> int:
         if not deliveries:
             return 0
         given = [[d.tag, d.payload, self.packing.list_of(d.queue, d.payload)] for d in deliveries]
@@ -254,7 +254,9 @@ class RedisBroker:
             return [begun]
         return [leased, begun] if settlement.begins else [leased]
 
-    def settle(self, settlements: Sequence[Settlement], lease: Lease | None) -> tuple[list[Verdict], list[Delivery]]:
+    def settle(
+        self, settlements: Sequence[Settlement], lease: Lease | None
+    ) -> tuple[list[SettleResult], list[Delivery]]:
         """The broker's side of settlements: messages and acks, each whole or not at all."""
         mine = [
             replace(settlement, stores=[], joins=[], grow=[], keeps=[], parts=[], foreseen=[])
@@ -264,16 +266,16 @@ class RedisBroker:
         verdicts, deliveries, _ = self.exchange(worker_of(settlements, lease), packed, lease, self._db, None)
         return [verdict_of(verdict) for verdict in verdicts], deliveries
 
-    def publish_once(self, guard: str, publishes: Sequence[Publish], deferrals: Sequence[Deferral]) -> bool:
+    def publish_once(self, guard: str, publishes: Sequence[Publish], deferrals: Sequence[DelayedPublish]) -> bool:
         """Send messages unless the guard says that somebody did. Raises RefusedError."""
         packed = pack(self.packing.sent(publishes, deferrals))
         keys = [self.keys.fired(guard), self.keys.deferred, self.keys.deferred_messages]
-        return bool(accepted(self.link.call("publish_once", keys, [packed]))[0])
+        return bool(accepted(self.link.call("publish_guarded", keys, [packed]))[0])
 
     # -- looking
 
-    def dead(self, queue: str) -> list[DeadLetter]:
-        found = self.link.command("LRANGE", self.keys.dead(queue), 0, -1)
+    def dead_letters(self, queue: str) -> list[DeadLetter]:
+        found = self.link.command("LRANGE", self.keys.dead_letters(queue), 0, -1)
         letters = []
         for packed in reversed(found):
             fields = {text(key): value for key, value in msgpack.unpackb(packed, raw=True).items()}
@@ -284,25 +286,25 @@ class RedisBroker:
             )
         return letters
 
-    def drop_dead(self, queue: str, letter: DeadLetter) -> bool:
-        return self.revive(queue, letter, b"")
+    def delete_dead_letter(self, queue: str, letter: DeadLetter) -> bool:
+        return self.requeue_dead_letter(queue, letter, b"")
 
-    def revive(self, queue: str, letter: DeadLetter, payload: bytes) -> bool:
-        keys = [self.keys.dead(queue), self.packing.list_of(queue, payload or letter.payload)]
-        return bool(self.link.call("revive", keys, [letter.token, payload]))
+    def requeue_dead_letter(self, queue: str, letter: DeadLetter, payload: bytes) -> bool:
+        keys = [self.keys.dead_letters(queue), self.packing.list_of(queue, payload or letter.payload)]
+        return bool(self.link.call("requeue_dead_letter", keys, [letter.token, payload]))
 
-    def dead_length(self, queue: str) -> int:
-        return int(self.link.command("LLEN", self.keys.dead(queue)))
+    def dead_letter_count(self, queue: str) -> int:
+        return int(self.link.command("LLEN", self.keys.dead_letters(queue)))
 
     def length(self, queue: str) -> int:
         return sum(self.link.pipeline([("LLEN", key) for key in self.keys.queue_lists(queue)]))
 
-    def totals(self) -> Totals:
+    def totals(self) -> InFlight:
         keys = self.keys
         looks = [("HLEN", keys.unacked), ("ZCARD", keys.deferred), ("HKEYS", keys.parked_keys)]
         leased, deferred, waiting = self.link.pipeline(looks)
         parked = self.link.pipeline([("LLEN", keys.parked(key.decode())) for key in waiting]) if waiting else []
-        return Totals(leased, deferred, sum(parked))
+        return InFlight(leased, deferred, sum(parked))
 
     def purge(self, queue: str) -> int:
         lists = self.keys.queue_lists(queue)
@@ -311,21 +313,21 @@ class RedisBroker:
 
     # -- workers
 
-    def beat(self, worker: str, queues: Sequence[str], ttl: float) -> Beat:
+    def beat(self, worker: str, queues: Sequence[str], ttl: float) -> HeartbeatReply:
         keys = self.keys
         lists = json.dumps([keys.queue_list(queue, step) for step in self.keys.steps for queue in queues])
         alive = [keys.worker(worker), keys.workers, keys.missing]
         held = [keys.leases(worker), keys.unacked_index, keys.begun(worker), keys.orphaned]
-        workers, known = self.link.call("beat", [*alive, *held], [worker, int(ttl * 1000), lists])
-        return Beat(int(workers), bool(known))
+        workers, known = self.link.call("heartbeat", [*alive, *held], [worker, int(ttl * 1000), lists])
+        return HeartbeatReply(int(workers), bool(known))
 
     def rest(self, worker: str) -> bool:
         keys = self.keys
         held = [keys.leases(worker), keys.begun(worker)]
         gone = [keys.worker(worker), keys.started(worker), keys.workers, keys.missing]
-        return bool(self.link.call("rest", [*held, *gone], [worker]))
+        return bool(self.link.call("unregister_idle", [*held, *gone], [worker]))
 
-    def reconcile(self, worker: str, held: Collection[str]) -> int:
+    def release_unknown(self, worker: str, held: Collection[str]) -> int:
         return self._restore.unknown(worker, held)
 
     def leave(self, worker: str) -> None:
@@ -354,8 +356,8 @@ class RedisBroker:
     def payload(self, tag: str) -> bytes | None:
         return self._restore.payload(tag)
 
-    def condemn(self, tag: str, reason: str) -> bool:
-        return self._restore.condemn(tag, reason)
+    def orphan_lease(self, tag: str, reason: str) -> bool:
+        return self._restore.orphan_lease(tag, reason)
 
     def revoke(self, entries: Sequence[str], seconds: float) -> None:
         if entries:
@@ -374,14 +376,14 @@ class RedisBroker:
 
     def promote(self, limit: int) -> int:
         keys = self.keys
-        arguments = [limit, keys.prefix, keys.dead(""), DEAD_LETTERS_KEPT, keys.sep]
-        return int(self.link.call("promote", [keys.deferred, keys.deferred_messages], arguments))
+        arguments = [limit, keys.prefix, keys.dead_letters(""), DEAD_LETTERS_KEPT, keys.sep]
+        return int(self.link.call("enqueue_due", [keys.deferred, keys.deferred_messages], arguments))
 
     def recall(self, queue: str, limit: int) -> int:
         keys, moved, first = [self.keys.deferred, self.keys.deferred_messages], 0, 0
         while moved < limit:
             arguments = [limit - moved, first, _LOOKED_AT, *self.keys.queue_lists(queue)]
-            found, looked = self.link.call("recall", keys, arguments)
+            found, looked = self.link.call("enqueue_delayed", keys, arguments)
             moved, first = moved + found, first + looked - found
             if looked < _LOOKED_AT:
                 break
@@ -418,16 +420,16 @@ class RedisBroker:
         home = self.packing.list_of(delivery.queue, delivery.payload)
         return self._turns.hold(key, limit, worker_of_tag(delivery.tag), delivery, home)
 
-    def unpark(self) -> int:
-        return self._turns.unpark()
+    def enqueue_blocked(self) -> int:
+        return self._turns.enqueue_blocked()
 
-    def publish_unique(self, message: Publish, lock: Lock, seconds: float, delays: Delays = None) -> str | None:
+    def publish_unique(self, message: Publish, lock: UniqueLock, seconds: float, delays: Delays = None) -> str | None:
         keys = [self.keys.unique(lock.key), *self.lists_of(message)]
         arguments = [lock.owner, max(1, int(seconds * 1000)), message.payload]
         owner = self.guards.call("publish_unique", keys, arguments, delays)
         return None if owner is None else text(owner)
 
-    def unlock(self, lock: Lock) -> None:
+    def unlock(self, lock: UniqueLock) -> None:
         self._turns.unlock(lock)
 
     def close(self) -> None:

@@ -1,11 +1,11 @@
-"""Broadcasts and replies, for remote control (PROTOCOL.md §1.8, §6)."""
+"""Broadcasts and replies, for remote control (protocol.md §1.8, §6)."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from canvas.drivers.redis.connection.client import Link
-from canvas.drivers.redis.connection.pubsub import Ear
+from canvas.drivers.redis.connection.client import RedisClient
+from canvas.drivers.redis.connection.pubsub import PubSub
 from canvas.drivers.redis.keys import BrokerKeys
 
 _AT_ONCE = 5.0
@@ -17,7 +17,7 @@ _LEAST = 0.01
 class Subscription:
     """The Inbox of a fanout exchange."""
 
-    def __init__(self, link: Link, ear: Ear) -> None:
+    def __init__(self, link: RedisClient, ear: PubSub) -> None:
         self._link = link
         self._ear = ear
 
@@ -35,7 +35,7 @@ class Subscription:
 class ReplyQueue:
     """The Inbox of a queue of one's own."""
 
-    def __init__(self, link: Link, key: str) -> None:
+    def __init__(self, link: RedisClient, key: str) -> None:
         self._link = link
         self._key = key
 
@@ -51,7 +51,7 @@ class ReplyQueue:
 
 
 @contextmanager
-def subscribed(link: Link, channel: str) -> Iterator[Subscription]:
+def subscribed(link: RedisClient, channel: str) -> Iterator[Subscription]:
     """Subscribed to a channel, or a pattern of channels, when the block begins."""
     ear = link.pubsub()
     try:
@@ -65,7 +65,7 @@ def subscribed(link: Link, channel: str) -> Iterator[Subscription]:
 
 
 @contextmanager
-def reply_queue(link: Link, keys: BrokerKeys, exchange: str, routing_key: str) -> Iterator[ReplyQueue]:
+def reply_queue(link: RedisClient, keys: BrokerKeys, exchange: str, routing_key: str) -> Iterator[ReplyQueue]:
     """A queue named as kombu names those of replies."""
     name = f"{routing_key}.{exchange}"
     member = keys.sep.join((routing_key, "", name))

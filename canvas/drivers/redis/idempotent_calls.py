@@ -12,17 +12,17 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from canvas.drivers.base import Delays
-from canvas.drivers.redis.connection.client import Link
+from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.connection.commands import TRIES, backoff
 from canvas.drivers.redis.keys import BrokerKeys
 from canvas.errors import OperationalError
 from canvas.model.ids import new_id
 
 
-class Guards:
+class IdempotentCalls:
     """The guards of one process at one server."""
 
-    def __init__(self, link: Link, keys: BrokerKeys) -> None:
+    def __init__(self, link: RedisClient, keys: BrokerKeys) -> None:
         self._link = link
         self._keys = keys
         self._idle: deque[str] = deque()
@@ -34,7 +34,7 @@ class Guards:
         It is called again after each of ``delays`` (``None``: six times within seconds). Raises OperationalError when
         the last try failed.
         """
-        tries = _Tries(self._take(), delays)
+        tries = _Attempt(self._take(), delays)
         while True:
             try:
                 answer = self._link.call(name, [tries.guard, *keys], [tries.token, *arguments], once=True)
@@ -46,7 +46,7 @@ class Guards:
 
     async def acall(self, name: str, keys: Sequence[str], arguments: Sequence[Any], delays: Delays) -> Any:
         """``call`` on an event loop."""
-        tries = _Tries(self._take(), delays)
+        tries = _Attempt(self._take(), delays)
         while True:
             try:
                 answer = await self._link.acall(name, [tries.guard, *keys], [tries.token, *arguments])
@@ -64,13 +64,13 @@ class Guards:
         except IndexError:
             return self._keys.sent(new_id())
 
-    def _end(self, tries: "_Tries") -> None:
+    def _end(self, tries: "_Attempt") -> None:
         # A request that seemed lost may still arrive, and is to find its token.
         if not tries.failed:
             self._idle.append(tries.guard)
 
 
-class _Tries:
+class _Attempt:
     """One call, as often as it is made."""
 
     __slots__ = ("_delays", "_pauses", "failed", "guard", "token")

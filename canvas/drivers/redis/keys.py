@@ -1,4 +1,4 @@
-"""Every key in Redis, Celery's and ours (PROTOCOL.md §1.1, §5; docs/reference/keys.md)."""
+"""Every key in Redis, Celery's and ours (protocol.md §1.1, §5; docs/reference/keys.md)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -26,15 +26,15 @@ class BrokerKeys:
         self.unacked = f"{prefix}{_text(options, 'unacked_key', 'unacked')}"
         self.unacked_index = f"{prefix}{_text(options, 'unacked_index_key', 'unacked_index')}"
         self.unacked_mutex = f"{prefix}{_text(options, 'unacked_mutex_key', 'unacked_mutex')}"
-        self.deferred = f"{prefix}canvas:deferred"
+        self.deferred = f"{prefix}canvas:delayed"
         """zset id → due; entries go when promoted."""
-        self.deferred_messages = f"{prefix}canvas:deferred:messages"
+        self.deferred_messages = f"{prefix}canvas:delayed:messages"
         """hash id → list and payload; entries go when promoted."""
         self.workers = f"{prefix}canvas:workers"
         """hash worker → lists it consumes; an entry goes when the worker leaves or is reaped."""
-        self.missing = f"{prefix}canvas:missing"
+        self.missing = f"{prefix}canvas:workers:silent_since"
         """hash worker → since when nobody has heard of it, unix time; goes with its next heartbeat, or with it."""
-        self.reaper = f"{prefix}canvas:reaper"
+        self.reaper = f"{prefix}canvas:lock:recovery"
         """Lock with a TTL of seconds."""
         self.alive = f"{prefix}canvas:alive"
         """zset of chords that live, by when they count as abandoned (unix time); entries go when a chord ends."""
@@ -64,13 +64,13 @@ class BrokerKeys:
         return f"{self.prefix}_kombu.binding_permanent.{exchange}"
 
     def channel(self, exchange: str, routing_key: str = "") -> str:
-        """Where a fanout exchange publishes (PROTOCOL.md §1.8)."""
+        """Where a fanout exchange publishes (protocol.md §1.8)."""
         topic = f"/{routing_key}" if routing_key and self._topics else ""
         return f"{self.prefix}{self._fanout}{exchange}{topic}"
 
     def worker(self, worker: str) -> str:
         """Heartbeat: lives for the lease TTL."""
-        return f"{self.prefix}canvas:worker:{worker}"
+        return f"{self.prefix}canvas:worker:{worker}:heartbeat"
 
     def leases(self, worker: str) -> str:
         """set of the tags a worker holds; goes with the worker."""
@@ -78,21 +78,21 @@ class BrokerKeys:
 
     def begun(self, worker: str) -> str:
         """hash tag → record, as in unacked, of messages acked before their task ran, until it is settled."""
-        return f"{self.prefix}canvas:begun:{worker}"
+        return f"{self.prefix}canvas:early_acked:{worker}"
 
     @property
     def orphaned(self) -> str:
         """zset of dead workers, by when what they had begun is settled by others."""
-        return f"{self.prefix}canvas:orphaned"
+        return f"{self.prefix}canvas:orphans:workers"
 
     @property
     def reasons(self) -> str:
         """hash tag → why its process was killed, until it is settled."""
-        return f"{self.prefix}canvas:orphaned:reasons"
+        return f"{self.prefix}canvas:orphans:reasons"
 
     def started(self, worker: str) -> str:
         """set of tags of messages that run and had been given back before; goes with the worker."""
-        return f"{self.prefix}canvas:started:{worker}"
+        return f"{self.prefix}canvas:redelivered_running:{worker}"
 
     @property
     def revoked(self) -> str:
@@ -102,24 +102,24 @@ class BrokerKeys:
     @property
     def revocations(self) -> str:
         """counter of changes to the revoked."""
-        return f"{self.prefix}canvas:revoked:revision"
+        return f"{self.prefix}canvas:revoked:version"
 
     def rate(self, key: str) -> str:
         """When the next turn of a rate-limited key is; lives until then."""
-        return f"{self.prefix}canvas:rate:{key}"
+        return f"{self.prefix}canvas:rate_limit:{key}"
 
     def places(self, key: str) -> str:
         """set of the tags that run under a concurrency key; empty when none does."""
-        return f"{self.prefix}canvas:places:{key}"
+        return f"{self.prefix}canvas:concurrency:permits:{key}"
 
     def parked(self, key: str) -> str:
         """list of messages that wait for a place of a concurrency key."""
-        return f"{self.prefix}canvas:parked:{key}"
+        return f"{self.prefix}canvas:concurrency:waiting:{key}"
 
     @property
     def parked_keys(self) -> str:
         """hash concurrency key → its limit, of keys with parked messages."""
-        return f"{self.prefix}canvas:parked"
+        return f"{self.prefix}canvas:concurrency:limits"
 
     @property
     def begun_prefix(self) -> str:
@@ -132,19 +132,19 @@ class BrokerKeys:
 
     def inbox(self, worker: str, list_key: str) -> str:
         """list: a message moved aside while waiting; goes when leased, returned, or reaped."""
-        return f"{self.prefix}canvas:inbox:{worker}:{list_key}"
+        return f"{self.prefix}canvas:prefetched:{worker}:{list_key}"
 
-    def dead(self, queue: str) -> str:
+    def dead_letters(self, queue: str) -> str:
         """list of dead letters, newest first, capped."""
-        return f"{self.prefix}canvas:dead:{queue}"
+        return f"{self.prefix}canvas:dead_letters:{queue}"
 
     def sent(self, guard: str) -> str:
         """Guard of calls that send: the last one's token; lives an hour after it."""
-        return f"{self.prefix}canvas:sent:{guard}"
+        return f"{self.prefix}canvas:idempotency:{guard}"
 
     def fired(self, group_id: str) -> str:
         """Guard of a chord's body where results are on another server; lives a day."""
-        return f"{self.prefix}canvas:fired:{group_id}"
+        return f"{self.prefix}canvas:chord:dispatched:{group_id}"
 
 
 class ResultKeys:
@@ -154,9 +154,9 @@ class ResultKeys:
         if prefix and prefix[-1] not in ":_-.":
             prefix += "_"
         self.prefix = prefix
-        self.ready = f"{prefix}canvas:ready"
+        self.ready = f"{prefix}canvas:chords:ready"
         """hash group → what firing its chord needs; an entry goes when the chord is fired."""
-        self.ready_index = f"{prefix}canvas:ready:index"
+        self.ready_index = f"{prefix}canvas:chords:ready_since"
         """zset group → since when it is ready."""
 
         self.unsized = f"{self.ready}:unsized"
@@ -181,7 +181,7 @@ class ResultKeys:
         return f"{self.prefix}canvas:runs"
 
     def group(self, group_id: str) -> str:
-        """A saved group; with ``.j .t .s .d .c`` appended, its chord (PROTOCOL.md §5.4)."""
+        """A saved group; with ``.j .t .s .d .c`` appended, its chord (protocol.md §5.4)."""
         return f"{self.prefix}celery-taskset-meta-{group_id}"
 
 

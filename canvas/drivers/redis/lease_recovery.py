@@ -1,4 +1,4 @@
-"""Giving leases back: by their holder, for a dead worker, and for Celery's dead workers (PROTOCOL.md §1.4, §1.5)."""
+"""Giving leases back: by their holder, for a dead worker, and for Celery's dead workers (protocol.md §1.4, §1.5)."""
 
 import json
 import time
@@ -11,7 +11,7 @@ import msgspec
 from canvas.drivers.base import ORPHANS_AGAIN
 from canvas.drivers.priority import priority_of
 from canvas.drivers.redis.bindings import Bindings
-from canvas.drivers.redis.connection.client import Link
+from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.keys import BrokerKeys
 from canvas.drivers.redis.scripts.arguments import pack, worker_of_tag
 from canvas.model.message import Delivery
@@ -33,10 +33,10 @@ STARTED_FOR = 7 * 86_400
 """Seconds for which it is known that a message had started."""
 
 
-class Restore:
+class LeaseRecovery:
     """Moves messages from ``unacked`` back to the heads of their lists."""
 
-    def __init__(self, link: Link, keys: BrokerKeys, bindings: Bindings, visibility_timeout: float) -> None:
+    def __init__(self, link: RedisClient, keys: BrokerKeys, bindings: Bindings, visibility_timeout: float) -> None:
         self._link = link
         self._bindings = bindings
         self._keys = keys
@@ -47,7 +47,7 @@ class Restore:
         """Give back ``[tag, payload, list, …]`` leases; how many were still held."""
         keys = self._keys
         held = [keys.unacked, keys.unacked_index, keys.leases(worker), keys.begun(worker)]
-        return int(self._link.call("restore", held, [pack(list(given))]))
+        return int(self._link.call("release_leases", held, [pack(list(given))]))
 
     def tags(self, worker: str, tags: Sequence[str], count_delivery: bool = False) -> int:
         """Give back leases by tag, in order, marked as delivered before."""
@@ -100,7 +100,7 @@ class Restore:
     def orphans(self) -> list[Orphan]:
         """What dead workers had begun; each for one caller, for a while."""
         keys = self._keys
-        found = self._link.call("orphans", [keys.orphaned, keys.begun_prefix, keys.reasons], [ORPHANS_AGAIN])
+        found = self._link.call("claim_orphans", [keys.orphaned, keys.begun_prefix, keys.reasons], [ORPHANS_AGAIN])
         orphans = []
         for tag, record, reason in zip(found[::3], found[1::3], found[2::3], strict=True):
             opened = _opened(record)
@@ -122,11 +122,11 @@ class Restore:
         opened = _opened(held or begun) if held or begun else None
         return opened[2] if opened is not None else None
 
-    def condemn(self, tag: str, reason: str) -> bool:
+    def orphan_lease(self, tag: str, reason: str) -> bool:
         """Make an orphan of a message at once."""
         keys, worker = self._keys, worker_of_tag(tag)
         held = [keys.unacked, keys.unacked_index, keys.leases(worker), keys.begun(worker)]
-        return bool(self._link.call("condemn", [*held, keys.orphaned, keys.reasons], [tag, worker, reason]))
+        return bool(self._link.call("orphan_lease", [*held, keys.orphaned, keys.reasons], [tag, worker, reason]))
 
     def dead_workers(self) -> int:
         """Give back what workers without a heartbeat held; one caller at a time."""

@@ -6,7 +6,7 @@ import selectors
 import time
 from collections.abc import Iterable, Sequence
 
-from canvas.drivers.redis.connection.client import Link, Wire
+from canvas.drivers.redis.connection.client import RedisClient, Wire
 from canvas.drivers.redis.keys import BrokerKeys
 from canvas.errors import BrokerError, OperationalError
 
@@ -15,13 +15,13 @@ _ANSWERED_WITHIN = 10.0
 _ENDED_WITHIN = 0.05
 
 
-class Waiting:
+class QueueWait:
     """One connection per list, each with at most one BLMOVE outstanding, all in one selector.
 
     ``wait`` is for one thread; ``interrupt`` for any.
     """
 
-    def __init__(self, link: Link, keys: BrokerKeys) -> None:
+    def __init__(self, link: RedisClient, keys: BrokerKeys) -> None:
         self._link = link
         self._keys = keys
         self._pid = os.getpid()
@@ -149,7 +149,7 @@ class Waiting:
         """A lease has looked into the inbox first, and has left nothing there."""
         self._arrived.clear()
 
-    def return_inbox(self, worker: str) -> int:
+    def release_prefetched(self, worker: str) -> int:
         """Give back what arrived and was not leased."""
         if self._selector is None or self._pid != os.getpid():
             return 0
@@ -204,7 +204,7 @@ class Waiting:
         if self._pid == os.getpid() and self._selector is not None:
             with self._link.errors():
                 self._cancel()
-            self.return_inbox(worker)
+            self.release_prefetched(worker)
 
     def close(self, worker: str | None = None) -> None:
         """Close connections and pipe; what arrived and was not leased goes back."""

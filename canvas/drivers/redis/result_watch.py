@@ -12,10 +12,10 @@ from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from canvas.drivers.async_watch import QueuedWatch
-from canvas.drivers.redis.connection.client import Link
-from canvas.drivers.redis.connection.pubsub import Ear
-from canvas.drivers.redis.connection.shared_subscription import AT_ONCE, PAUSE, Hub, Patience
+from canvas.drivers.async_watch import AsyncQueueWatch
+from canvas.drivers.redis.connection.client import RedisClient
+from canvas.drivers.redis.connection.pubsub import PubSub
+from canvas.drivers.redis.connection.shared_subscription import AT_ONCE, PAUSE, Patience, SharedSubscription
 from canvas.drivers.redis.keys import ResultKeys
 from canvas.errors import OperationalError
 
@@ -23,19 +23,21 @@ from canvas.errors import OperationalError
 class RedisWatch:
     """A watch of one thread."""
 
-    def __init__(self, link: Link, keys: ResultKeys, task_ids: Iterable[str], get: Callable[[list[str]], Any]) -> None:
+    def __init__(
+        self, link: RedisClient, keys: ResultKeys, task_ids: Iterable[str], get: Callable[[list[str]], Any]
+    ) -> None:
         self._link = link
         self._get = get
         self._channels = {keys.task(task_id).encode(): task_id for task_id in task_ids}
         self._keys = keys
         self._found: deque[tuple[str, bytes]] = deque()
-        self._ear: Ear | None = None
+        self._ear: PubSub | None = None
         self._deadline: float | None = None
         try:
             with link.errors():
                 self._open()
         except OperationalError:
-            self._let_go(Ear.close)  # whoever waits says for how long to try again
+            self._let_go(PubSub.close)  # whoever waits says for how long to try again
 
     def _open(self) -> None:
         """Subscribe, wait for the confirmations, then read what is stored already."""
@@ -71,7 +73,7 @@ class RedisWatch:
                 with self._link.errors():
                     return call()
             except OperationalError:
-                self._let_go(Ear.close)
+                self._let_go(PubSub.close)
                 if self._deadline is not None and time.monotonic() >= self._deadline:
                     return None
                 if patience.over():
@@ -104,7 +106,7 @@ class RedisWatch:
         """Stop watching one id: what still comes for it is left out."""
         self._channels.pop(self._keys.task(task_id).encode(), None)
 
-    def _let_go(self, part: Callable[[Ear], None]) -> None:
+    def _let_go(self, part: Callable[[PubSub], None]) -> None:
         ear, self._ear = self._ear, None
         if ear is not None:
             part(ear)
@@ -118,13 +120,13 @@ class Watching:
     """Opens watches for one result store."""
 
     def __init__(
-        self, link: Link, keys: ResultKeys, get: Callable[[list[str]], Any], aget: Callable[[list[str]], Any]
+        self, link: RedisClient, keys: ResultKeys, get: Callable[[list[str]], Any], aget: Callable[[list[str]], Any]
     ) -> None:
         self._link = link
         self._keys = keys
         self._get = get
         self._aget = aget
-        self._hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
+        self._hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, SharedSubscription] = WeakKeyDictionary()
 
     @contextmanager
     def watch(self, task_ids: Iterable[str]) -> Iterator[RedisWatch]:
@@ -136,17 +138,17 @@ class Watching:
             watch.close()
 
     @asynccontextmanager
-    async def awatch(self, task_ids: Iterable[str]) -> AsyncIterator[QueuedWatch]:
+    async def awatch(self, task_ids: Iterable[str]) -> AsyncIterator[AsyncQueueWatch]:
         """A watch for the calling coroutine."""
         loop = asyncio.get_running_loop()
         hub = self._hubs.get(loop)
         if hub is None:
             for ended in [known for known in self._hubs if known.is_closed()]:
                 del self._hubs[ended]
-            hub = self._hubs[loop] = Hub(self._link, self._keys, self._aget)
+            hub = self._hubs[loop] = SharedSubscription(self._link, self._keys, self._aget)
         channels = [self._keys.task(task_id).encode() for task_id in task_ids]
         waiter = hub.add(channels)
         try:
-            yield QueuedWatch(waiter.queue)
+            yield AsyncQueueWatch(waiter.queue)
         finally:
             hub.remove(channels, waiter)

@@ -1,14 +1,14 @@
-"""Records, groups and chord parts on Redis, in Celery's own keys (PROTOCOL.md §5)."""
+"""Records, groups and chord parts on Redis, in Celery's own keys (protocol.md §5)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from canvas.drivers.redis.connection.client import Link
+from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.keys import BrokerKeys, ResultKeys
 from canvas.drivers.redis.result_watch import Watching
-from canvas.drivers.redis.scripts.arguments import Packing, pack
+from canvas.drivers.redis.scripts.arguments import ScriptArguments, pack
 from canvas.drivers.redis.scripts.replies import accepted, ready_of
-from canvas.model.settlement import Join, Keep, Part, Ready, Store
+from canvas.model.settlement import ChordStart, Keep, Part, ReadyChord, ResultWrite
 
 _RENEWED_AT_ONCE = 250
 
@@ -16,10 +16,10 @@ _RENEWED_AT_ONCE = 250
 class RedisResults:
     """The Results of ``canvas.drivers.base``, and the results' half of a stepwise completer."""
 
-    def __init__(self, link: Link, options: Mapping[str, Any]) -> None:
+    def __init__(self, link: RedisClient, options: Mapping[str, Any]) -> None:
         self.link = link
         self.keys = ResultKeys(str(options.get("global_keyprefix") or ""))
-        self.packing = Packing(BrokerKeys(), self.keys, lambda message: [])
+        self.packing = ScriptArguments(BrokerKeys(), self.keys, lambda message: [])
         watching = Watching(link, self.keys, self.get, self.aget)
         self.watch = watching.watch
         self.awatch = watching.awatch
@@ -43,7 +43,7 @@ class RedisResults:
     def _peeks(self, task_ids: Sequence[str], size: int) -> list[tuple[Any, ...]]:
         return [("GETRANGE", self.keys.task(task_id), 0, size - 1) for task_id in task_ids]
 
-    def store(self, stores: Sequence[Store]) -> None:
+    def store(self, stores: Sequence[ResultWrite]) -> None:
         self.record(stores, (), (), ())
 
     def forget(self, task_ids: Sequence[str]) -> None:
@@ -61,7 +61,7 @@ class RedisResults:
     def delete_group(self, group_id: str) -> None:
         self.link.command("DEL", self.keys.group(group_id))
 
-    def keep_run(self, run: str, fields: Mapping[str, bytes], expires: int | None, created: float | None) -> None:
+    def save_run(self, run: str, fields: Mapping[str, bytes], expires: int | None, created: float | None) -> None:
         key = self.keys.run(run)
         commands: list[tuple[Any, ...]] = [("HSET", key, *(word for item in fields.items() for word in item))]
         if expires:
@@ -75,16 +75,16 @@ class RedisResults:
                 ]
         self.link.pipeline(commands, transaction=True)
 
-    def run_fields(self, run: str, names: Sequence[str]) -> list[bytes | None]:
+    def read_run(self, run: str, names: Sequence[str]) -> list[bytes | None]:
         return self.link.command("HMGET", self.keys.run(run), *names) if names else []
 
-    def advance_run(
-        self, run: str, attempt: int, fields: Mapping[str, bytes], expires: int | None, start: Ready | None
+    def begin_attempt(
+        self, run: str, attempt: int, fields: Mapping[str, bytes], expires: int | None, start: ReadyChord | None
     ) -> bool:
         keys, words = self.keys, [word for item in fields.items() for word in item]
         group = [start.group_id, start.fire] if start is not None else ["", ""]
         arguments = [str(attempt), *group, expires or 0, *words]
-        return bool(self.link.call("advance", [keys.run(run), keys.ready, keys.ready_index], arguments))
+        return bool(self.link.call("begin_attempt", [keys.run(run), keys.ready, keys.ready_index], arguments))
 
     def expire_run(self, run: str, seconds: int, task_ids: Sequence[str], record_seconds: int) -> None:
         keys = [key for task_id in task_ids for key in self._record_keys(task_id)]
@@ -95,27 +95,27 @@ class RedisResults:
         key = self.keys.task(task_id)
         return key, f"{key}:success"
 
-    def recent_runs(self, limit: int) -> list[str]:
+    def list_runs(self, limit: int) -> list[str]:
         found = self.link.command("ZREVRANGE", self.keys.runs, 0, limit - 1)
         return [run.decode() for run in found]
 
-    def join(self, joins: Sequence[Join], grow: Sequence[str] = ()) -> None:
+    def join(self, joins: Sequence[ChordStart], grow: Sequence[str] = ()) -> None:
         self.record((), (), joins, grow)
 
     # -- stepwise
 
     def record(
         self,
-        stores: Sequence[Store],
+        stores: Sequence[ResultWrite],
         parts: Sequence[Part],
-        joins: Sequence[Join],
+        joins: Sequence[ChordStart],
         grow: Sequence[str],
         keeps: Sequence[Keep] = (),
-    ) -> list[Ready]:
+    ) -> list[ReadyChord]:
         """Records, parts and chord starts in one atomic call; the chords that became ready. Raises RefusedError."""
         packed = pack(self.packing.recorded(stores, parts, joins, grow, keeps))
         keys = [self.keys.ready, self.keys.ready_index, self.keys.alive]
-        found = accepted(self.link.call("record", keys, [packed]))
+        found = accepted(self.link.call("store_results", keys, [packed]))
         return [ready_of(one) for one in found]
 
     def is_ready(self, group_id: str) -> bool:
@@ -126,13 +126,13 @@ class RedisResults:
         """Forget a chord whose body has been sent."""
         keys = self.keys
         script_keys = [keys.ready, keys.ready_index, keys.group(group_id), keys.alive]
-        self.link.call("finish", script_keys, [group_id, "1" if failed else "0", expires])
+        self.link.call("delete_chord", script_keys, [group_id, "1" if failed else "0", expires])
 
     def renew(self, every: float) -> int:
         """As the completer's."""
         return renewed(self.link, self.keys.alive, "0", "0", every)
 
-    def unfired(self, older_than: float) -> list[Ready]:
+    def stale_ready_chords(self, older_than: float) -> list[ReadyChord]:
         """Chords that have been ready for so many seconds."""
         keys = self.keys
         waiting, unsized = self.link.pipeline([("ZCARD", keys.ready_index), ("ZCARD", keys.unsized_index)])
@@ -145,7 +145,7 @@ class RedisResults:
         groups = [g.decode() for g in self.link.command("ZRANGE", keys.ready_index, "-inf", limit, "BYSCORE")]
         return [ready for ready in map(self._ready, groups) if ready is not None]
 
-    def _ready(self, group_id: str) -> Ready | None:
+    def _ready(self, group_id: str) -> ReadyChord | None:
         base = self.keys.group(group_id)
         commands = [
             ("HGET", self.keys.ready, group_id),
@@ -154,13 +154,13 @@ class RedisResults:
             ("GET", f"{base}.c"),
         ]
         fire, parts, structure, claim = self.link.pipeline(commands)
-        return None if fire is None else Ready(group_id, fire, parts, structure, claim == b"lost")
+        return None if fire is None else ReadyChord(group_id, fire, parts, structure, claim == b"lost")
 
     def close(self) -> None:
         self.link.close()
 
 
-def renewed(link: Link, alive: str, broker_db: str, result_db: str, every: float) -> int:
+def renewed(link: RedisClient, alive: str, broker_db: str, result_db: str, every: float) -> int:
     """Renew what keeps the chords of a registry; how many were looked at."""
     first, looked, pause = 0, 0, max(1, int(every * 1000))
     seen, gone = _RENEWED_AT_ONCE, 0

@@ -1,48 +1,48 @@
-"""Settlements on one server: records, parts, messages and acks in one atomic call (DESIGN: Settlement)."""
+"""Settlements on one server: records, parts, messages and acks in one atomic call."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from canvas.drivers.base import Delays, Lease, Settled
+from canvas.drivers.base import Delays, Lease, SettleReply
 from canvas.drivers.redis.broker import RedisBroker, worker_of
 from canvas.drivers.redis.results import RedisResults, renewed
-from canvas.drivers.redis.scripts.arguments import UNWRITABLE, Packed, Packing, pack, pack_each
-from canvas.drivers.redis.scripts.passthrough import Carried, Sources, carry, may_carry
+from canvas.drivers.redis.scripts.arguments import UNWRITABLE, Packed, ScriptArguments, pack, pack_each
+from canvas.drivers.redis.scripts.passthrough import LeaseSources, PassThrough, carry, may_carry
 from canvas.drivers.redis.scripts.replies import verdict_of, with_refused
 from canvas.errors import RefusedError
 from canvas.model.message import Publish
-from canvas.model.settlement import Firing, Join, Ready, Settlement, Verdict
+from canvas.model.settlement import ChordDispatch, ChordStart, ReadyChord, Settlement, SettleResult
 
 
-class RedisCompleter:
+class RedisSettler:
     """The Completer for a broker and results on the same server; their databases may differ."""
 
     def __init__(self, broker: RedisBroker, results: RedisResults) -> None:
         self._broker = broker
         self._results = results
-        self._packing = Packing(broker.keys, results.keys, broker.lists_of)
+        self._packing = ScriptArguments(broker.keys, results.keys, broker.lists_of)
         self._result_db = str(results.link.address.db)
         self._ready = (results.keys.ready, results.keys.ready_index)
         self._alive = (broker.keys.alive, broker.keys.workers)
 
     def settle(
-        self, settlements: Sequence[Settlement], lease: Lease | None = None, firings: Sequence[Firing] = ()
-    ) -> Settled:
+        self, settlements: Sequence[Settlement], lease: Lease | None = None, firings: Sequence[ChordDispatch] = ()
+    ) -> SettleReply:
         sources = self._broker.sources(lease)
         carried = self._carried(settlements, firings, sources)
         packed = pack_each(settlements, lambda settlement: self._packing.settlement(settlement, carried))
         if lease is None and not firings and not any(settlement.delivery for settlement in settlements):
-            return Settled([verdict_of(one) for one in self._start(packed, None)], [], [])
+            return SettleReply([verdict_of(one) for one in self._start(packed, None)], [], [])
         chords = pack_each(firings, self._packing.firing)
         worker = worker_of(settlements, lease)
         verdicts, deliveries, fired = self._broker.exchange(
             worker, packed, lease, self._result_db, self._ready, chords, sources, carried
         )
-        return Settled([verdict_of(one) for one in verdicts], deliveries, [verdict_of(one) for one in fired])
+        return SettleReply([verdict_of(one) for one in verdicts], deliveries, [verdict_of(one) for one in fired])
 
     def _carried(
-        self, settlements: Sequence[Settlement], firings: Sequence[Firing], sources: Sources
-    ) -> Carried | None:
+        self, settlements: Sequence[Settlement], firings: Sequence[ChordDispatch], sources: LeaseSources
+    ) -> PassThrough | None:
         if not sources.lists or not may_carry(settlements, firings):
             return None
         (message,) = settlements[0].publishes
@@ -51,7 +51,7 @@ class RedisCompleter:
         except UNWRITABLE:
             return None  # packing it says why it cannot be sent
 
-    def start(self, joins: Sequence[Join], messages: Sequence[Publish], delays: Delays = None) -> None:
+    def start(self, joins: Sequence[ChordStart], messages: Sequence[Publish], delays: Delays = None) -> None:
         settlement = Settlement(None, fence="none", joins=list(joins), publishes=list(messages))
         for verdict in map(verdict_of, self._start(pack_each([settlement], self._packing.settlement), delays)):
             if verdict.refused:
@@ -61,16 +61,16 @@ class RedisCompleter:
         broker = self._broker
         keys = [broker.keys.deferred, broker.keys.deferred_messages, *self._ready, *self._alive]
         arguments = [str(broker.link.address.db), self._result_db, packed[0]]
-        return with_refused(broker.guards.call("start", keys, arguments, delays), packed[1])
+        return with_refused(broker.guards.call("publish_with_chords", keys, arguments, delays), packed[1])
 
-    def fire(self, firing: Firing) -> Verdict:
+    def fire(self, firing: ChordDispatch) -> SettleResult:
         broker = self._broker
         keys = [*self._ready, broker.keys.deferred, broker.keys.deferred_messages, *self._alive]
         arguments = [str(broker.link.address.db), self._result_db, pack(self._packing.firing(firing))]
-        return verdict_of(broker.link.call("fire", keys, arguments))
+        return verdict_of(broker.link.call("dispatch_chord", keys, arguments))
 
-    def unfired(self, older_than: float) -> list[Ready]:
-        return self._results.unfired(older_than)
+    def stale_ready_chords(self, older_than: float) -> list[ReadyChord]:
+        return self._results.stale_ready_chords(older_than)
 
     def renew(self, every: float) -> int:
         broker = self._broker

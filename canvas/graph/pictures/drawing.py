@@ -12,7 +12,7 @@ from canvas.graph.pictures.svg import svg
 from canvas.graph.pictures.text import text
 from canvas.graph.run_nodes import run_nodes
 from canvas.graph.steps import Fork, Graph, Join, Step, node_of
-from canvas.model.workflow_definition import Entry
+from canvas.model.workflow_definition import NodeDefinition
 from canvas.model.workflow_run import RunNode
 from canvas.primitives.mapping import chunks
 from canvas.primitives.signature import Signature
@@ -22,7 +22,7 @@ _WRITERS: dict[str, Callable[[Picture], str]] = {"text": text, "mermaid": mermai
 _SPREAD = {"celery.map": "map", "celery.starmap": "starmap"}
 
 
-def draw(entries: Sequence[Entry], form: str) -> str:
+def draw(entries: Sequence[NodeDefinition], form: str) -> str:
     """A workflow. Raises CompositionError for a cycle or an unknown form."""
     return draw_run(run_nodes(entries), {}, form)
 

@@ -13,9 +13,9 @@ from typing import NamedTuple, TypeVar
 from canvas.drivers.base import Driver, Lease
 from canvas.errors import BrokerError
 from canvas.model.message import Delivery
-from canvas.model.settlement import Firing, Orphan, Ready, Settlement, Verdict
+from canvas.model.settlement import ChordDispatch, Orphan, ReadyChord, Settlement, SettleResult
 from canvas.telemetry import emit
-from canvas.worker.consumer.buffer import Backlog, Work
+from canvas.worker.consumer.buffer import PrefetchBuffer, Work
 from canvas.worker.consumer.wait import Wait
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ _ACKED_WITHIN = 0.005
 """Messages, and seconds of work, that are acked at most before they start, where they are acked before they run."""
 
 
-class Appetite(NamedTuple):
+class PrefetchPolicy(NamedTuple):
     """How much a process takes at once."""
 
     slots: int
@@ -39,7 +39,7 @@ class Appetite(NamedTuple):
     """Messages held beyond what runs, at most."""
 
 
-class Change:
+class QueueChange:
     """Other queues to lease from."""
 
     def __init__(self, queues: list[str]) -> None:
@@ -47,7 +47,7 @@ class Change:
         self.done = threading.Event()
 
 
-class Rounds:
+class SettleBatch:
     """The state of one process between the broker and its slots. One thread at a time may :meth:`make` a round."""
 
     def __init__(
@@ -55,7 +55,7 @@ class Rounds:
         driver: Driver,
         worker: str,
         queues: Sequence[str],
-        appetite: Appetite,
+        appetite: PrefetchPolicy,
         leased: Callable[[], None],
         held: dict[str, Delivery],
         alone: bool,
@@ -65,28 +65,28 @@ class Rounds:
         self.worker = worker
         self.queues = deque(queues)
         self.appetite = appetite
-        self.backlog = Backlog()
-        self.finished: deque[Settlement | Firing | None] = deque()
-        self.offers: deque[Ready | Orphan] = deque()
+        self.backlog = PrefetchBuffer()
+        self.finished: deque[Settlement | ChordDispatch | None] = deque()
+        self.offers: deque[ReadyChord | Orphan] = deque()
         self.acks: deque[tuple[Settlement, SimpleQueue[bool]]] = deque()
-        self.unwanted: deque[Delivery] = deque()
+        self.unstarted: deque[Delivery] = deque()
         """What slots have not started because the process stops."""
         self.running: dict[int, float] = {}
         """When what runs began, by slot."""
         self.away: dict[int, float] = {}
         """How long what waits for other work had run, by slot."""
         self.seconds_per_task = 0.0
-        self.change: Change | None = None
+        self.change: QueueChange | None = None
         self.stopping = False
-        self.empty_handed = False
+        self.last_poll_short = False
         """The last lease got less than it asked for: more has to be waited for."""
         self.leased_at = 0.0
         """When it last asked for messages."""
         self.acks_early: Callable[[Delivery], bool] = lambda delivery: False
-        self.foresee: Callable[[bytes], object] = bytes
+        self.predecode: Callable[[bytes], object] = bytes
         self.deferred: Callable[[float], None] = lambda due: None
         self.begun: set[str] = set()
-        self.doubtful = False
+        self.leases_uncertain = False
         """The broker was away: it may have come back as a copy that has forgotten how some leases ended."""
         self._driver = driver
         self._leased = leased
@@ -102,14 +102,14 @@ class Rounds:
             self.queues = deque(change.queues)
             self.attempt(lambda: self._wait.end(self.worker))
             change.done.set()
-        if self.doubtful:
-            self.doubtful = False
-            self.attempt(lambda: self._driver.broker.reconcile(self.worker, self._held))
-        self.hand_out_offers()
+        if self.leases_uncertain:
+            self.leases_uncertain = False
+            self.attempt(lambda: self._driver.broker.release_unknown(self.worker, self._held))
+        self.hand_out_submitted()
         self._make_way()
         batch, answers = self._take_finished()
         want = self.want()
-        if not (batch or answers or (want and not self.empty_handed)):
+        if not (batch or answers or (want and not self.last_poll_short)):
             return False
         self._exchange(batch, answers, want)
         return True
@@ -129,7 +129,7 @@ class Rounds:
         """Whether so much is finished that it need not wait for company."""
         return len(self.finished) >= self.appetite.batch // 2
 
-    def hand_out_offers(self) -> None:
+    def hand_out_submitted(self) -> None:
         """Let the slots have what was offered."""
         while self.offers and not self.stopping:
             self._hand_out(self.offers.popleft())
@@ -158,7 +158,7 @@ class Rounds:
             try:
                 answer = call()
             except BrokerError as exc:
-                self.doubtful = True
+                self.leases_uncertain = True
                 if not told:
                     emit("broker.unreachable", error=str(exc))
                     told = True
@@ -189,8 +189,8 @@ class Rounds:
 
     def _take_finished(
         self,
-    ) -> tuple[list[Settlement | Firing], list[tuple[Settlement, "SimpleQueue[bool]"]]]:
-        batch: list[Settlement | Firing] = []
+    ) -> tuple[list[Settlement | ChordDispatch], list[tuple[Settlement, "SimpleQueue[bool]"]]]:
+        batch: list[Settlement | ChordDispatch] = []
         while self.finished and len(batch) < self.appetite.batch:
             item = self.finished.popleft()
             self._outstanding -= 1
@@ -203,12 +203,12 @@ class Rounds:
 
     def _exchange(
         self,
-        batch: list[Settlement | Firing],
+        batch: list[Settlement | ChordDispatch],
         answers: list[tuple[Settlement, "SimpleQueue[bool]"]],
         want: int,
     ) -> None:
         settlements = [item for item in batch if isinstance(item, Settlement)]
-        firings = [item for item in batch if isinstance(item, Firing)]
+        firings = [item for item in batch if isinstance(item, ChordDispatch)]
         acks = [settlement for settlement, _ in answers]
         soon = self._soon() if self._alone and any(ack.begins for ack in acks) else []
         lease = self._request(want) if want else None
@@ -219,7 +219,7 @@ class Rounds:
             return
         verdicts = settled.verdicts
         self._tell_deferred(batch)
-        emit("exchange.settled", settled=len(verdicts), leased=len(settled.deliveries))
+        emit("batch.settled", settled=len(verdicts), leased=len(settled.deliveries))
         # Before the slot hears of its own ack, and takes the next message.
         self.begun.update(
             ack.delivery.tag
@@ -233,10 +233,10 @@ class Rounds:
             self._concluded(settlement, verdict)
         for firing, verdict in zip(firings, settled.fired, strict=True):
             if verdict.refused:
-                emit("chord.refused", group_id=firing.group_id, reason=verdict.refused)
+                emit("chord.dispatch_refused", group_id=firing.group_id, reason=verdict.refused)
             self.offers.extend(verdict.ready)
         # A chord's body, or what follows in a run, is not to wait behind what has just been leased.
-        self.hand_out_offers()
+        self.hand_out_submitted()
         known = not settled.deliveries or self.attempt(self._now_leased) is not None
         for delivery in settled.deliveries:
             if known:
@@ -246,7 +246,7 @@ class Rounds:
         if lease is not None:
             self._wait.leased(len(settled.deliveries), want)
             self.leased_at = time.monotonic()
-        self.empty_handed = lease is not None and len(settled.deliveries) < want
+        self.last_poll_short = lease is not None and len(settled.deliveries) < want
         if self._driver.broker.takes_turns:
             self.queues.rotate(-1)
 
@@ -254,9 +254,9 @@ class Rounds:
         """The lease to ask for; ``None`` where this process cannot register for it before it is to end."""
         if self._wait.is_unregistered() and not self.attempt(self._wait.register):
             return None
-        return Lease(self.worker, tuple(self.queues), want, self.foresee, self._wait.inbox())
+        return Lease(self.worker, tuple(self.queues), want, self.predecode, self._wait.inbox())
 
-    def _tell_deferred(self, batch: Sequence[Settlement | Firing]) -> None:
+    def _tell_deferred(self, batch: Sequence[Settlement | ChordDispatch]) -> None:
         for item in batch:
             for deferral in item.deferrals:
                 self.deferred(deferral.due)
@@ -288,25 +288,25 @@ class Rounds:
         """A message that nothing is to run here: it may be revoked."""
         self._outstanding += 1
         self._held[delivery.tag] = delivery
-        self.unwanted.append(delivery)
+        self.unstarted.append(delivery)
 
-    def _concluded(self, settlement: Settlement, verdict: Verdict) -> None:
+    def _concluded(self, settlement: Settlement, verdict: SettleResult) -> None:
         if verdict.refused:
             self._bury(settlement, verdict.refused)
         elif not verdict.held and settlement.delivery is not None:
             emit("worker.lease_lost", tag=settlement.delivery.tag, queue=settlement.delivery.queue)
         for firing, _ in settlement.foreseen:
             if firing.group_id in verdict.ended:
-                emit("chord.fired", group_id=firing.group_id, failed=firing.failed)
+                emit("chord.dispatched", group_id=firing.group_id, failed=firing.failed)
         self.offers.extend(verdict.ready)
 
     def _bury(self, settlement: Settlement, why: str) -> None:
         """Keep the message of a settlement that the broker refuses as a dead letter, in the next round."""
-        emit("message.dead", queue=settlement.delivery.queue if settlement.delivery else "", reason=why)
-        if settlement.delivery is None or (settlement.disposal == "dead" and not settlement.stores):
+        emit("message.dead_lettered", queue=settlement.delivery.queue if settlement.delivery else "", reason=why)
+        if settlement.delivery is None or (settlement.disposal == "dead_letter" and not settlement.stores):
             return
         letter = Settlement(
-            settlement.delivery, settlement.fence, disposal="dead", reason=f"its end was refused: {why}"
+            settlement.delivery, settlement.fence, disposal="dead_letter", reason=f"its end was refused: {why}"
         )
         self._outstanding += 1
         self._held[settlement.delivery.tag] = settlement.delivery
@@ -320,11 +320,11 @@ class Rounds:
         self.seconds_per_task = max(self.seconds_per_task, running)
         if not self.backlog.empty():
             self._give_back()
-        self.attempt(lambda: self._wait.return_inbox(self.worker))
+        self.attempt(lambda: self._wait.release_prefetched(self.worker))
 
     def _give_back(self) -> None:
         """Return the leases of what has not started."""
-        unstarted = [self.unwanted.popleft() for _ in range(len(self.unwanted))]
+        unstarted = [self.unstarted.popleft() for _ in range(len(self.unstarted))]
         self._outstanding -= len(unstarted)
         leaving = 0
         while True:
@@ -349,4 +349,4 @@ class Rounds:
         if unstarted:
             # Those that are acked already would end in failure; the other leases expire with the worker.
             repeat_until = self.persist if acked else self.attempt
-            repeat_until(lambda: self._driver.broker.give_back(unstarted))
+            repeat_until(lambda: self._driver.broker.release(unstarted))

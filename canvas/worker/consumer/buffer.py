@@ -6,12 +6,12 @@ from queue import SimpleQueue
 from typing import TypeAlias
 
 from canvas.model.message import Delivery
-from canvas.model.settlement import Orphan, Ready
+from canvas.model.settlement import Orphan, ReadyChord
 
-Work: TypeAlias = Delivery | Ready | Orphan
+Work: TypeAlias = Delivery | ReadyChord | Orphan
 
 
-class Backlog:
+class PrefetchBuffer:
     """A queue between threads that can be looked into. ``None`` in it tells a slot to end."""
 
     def __init__(self) -> None:

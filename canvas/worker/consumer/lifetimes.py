@@ -10,9 +10,9 @@ from canvas.app.application import Canvas
 from canvas.errors import CanvasError
 from canvas.model.message import Message
 from canvas.model.settlement import Keep, Settlement
-from canvas.worker.pipeline.active_tasks import Running
+from canvas.worker.pipeline.active_tasks import ActiveTask
 from canvas.workflows.lifetimes import retire
-from canvas.workflows.store import Runs
+from canvas.workflows.store import RunStore
 
 SHORT = 0.25
 """Seconds; a task that ends sooner returns its part before anything can expire."""
@@ -64,7 +64,7 @@ class Lifetimes:
     """What upkeep does for the chords and runs of one process."""
 
     def __init__(
-        self, app: Canvas, runs: Runs, running: Callable[[], list[Running]], beat: float, renews: bool = True
+        self, app: Canvas, runs: RunStore, running: Callable[[], list[ActiveTask]], beat: float, renews: bool = True
     ) -> None:
         """``beat``: seconds between two looks of a process that runs nothing, or fewer where results are kept for less.
         A process that runs tasks looks every 0.25 s.
@@ -102,7 +102,7 @@ class Lifetimes:
             self._app.driver.completer.renew(every)
         return SHORT if running or now < self._busy_until else self._idle_for
 
-    def _keep(self, tasks: list[Running], now: float) -> None:
+    def _keep(self, tasks: list[ActiveTask], now: float) -> None:
         """Keep the chords that wait for tasks which run for long."""
         running = [one for one in tasks if one.since <= time.time() - SHORT]
         kept = {one.tag: self._kept.get(one.tag, 0.0) for one in running}

@@ -14,10 +14,10 @@ from typing import TypeVar
 from canvas.drivers.base import Driver
 from canvas.errors import BrokerError
 from canvas.model.message import Delivery
-from canvas.model.settlement import Firing, Orphan, Ready, Settlement
+from canvas.model.settlement import ChordDispatch, Orphan, ReadyChord, Settlement
 from canvas.telemetry import emit
-from canvas.worker.consumer.batch import STUCK_AFTER, Appetite, Change, Rounds
-from canvas.worker.consumer.buffer import Backlog, Work
+from canvas.worker.consumer.batch import STUCK_AFTER, PrefetchPolicy, QueueChange, SettleBatch
+from canvas.worker.consumer.buffer import PrefetchBuffer, Work
 from canvas.worker.consumer.wait import BrokerWait, Wait
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ SIGNALS_WITHIN = 0.5
 interrupted another thread."""
 
 
-class Exchange(threading.Thread):
+class ConsumerLoop(threading.Thread):
     """Has the rounds of one process made, on this thread or on its only slot's."""
 
     def __init__(
@@ -39,7 +39,7 @@ class Exchange(threading.Thread):
         driver: Driver,
         worker: str,
         queues: list[str],
-        appetite: Appetite,
+        appetite: PrefetchPolicy,
         leased: Callable[[], None],
         held: dict[str, Delivery],
         alone: bool = False,
@@ -52,7 +52,7 @@ class Exchange(threading.Thread):
         super().__init__(name="canvas-exchange", daemon=True)
         self.failure: BaseException | None = None
         self._waits = wait or BrokerWait(driver.broker)
-        self._rounds = Rounds(driver, worker, queues, appetite, leased, held, alone, self._waits)
+        self._rounds = SettleBatch(driver, worker, queues, appetite, leased, held, alone, self._waits)
         self._alone = alone
         self._turn = threading.Lock()
         self._wake: SimpleQueue[None] = SimpleQueue()
@@ -62,7 +62,7 @@ class Exchange(threading.Thread):
         self._halted = False
 
     @property
-    def work(self) -> Backlog:
+    def work(self) -> PrefetchBuffer:
         """What is leased and waits for a slot."""
         return self._rounds.backlog
 
@@ -78,9 +78,9 @@ class Exchange(threading.Thread):
         deferred: Callable[[float], None],
     ) -> None:
         """``acks_early`` says whether nothing stands between a leased message and its ack but that its turn has not
-        come; ``foresee`` looks at a message whose lease is under way; ``deferred`` is called with the time (unix time)
-        at which a message that has just been deferred is due."""
-        self._rounds.acks_early, self._rounds.foresee, self._rounds.deferred = acks_early, foresee, deferred
+        come; ``predecode`` looks at a message whose lease is under way; ``deferred`` is called with the unix time at
+        which a message that has just been deferred is due."""
+        self._rounds.acks_early, self._rounds.predecode, self._rounds.deferred = acks_early, foresee, deferred
 
     def persist(self, call: Callable[[], T]) -> T:
         """Repeat a call until the broker takes it: what is finished waits here, and is not run again."""
@@ -108,13 +108,13 @@ class Exchange(threading.Thread):
                     continue
             if not (rounds.stopping and isinstance(item, Delivery)):
                 return item
-            rounds.unwanted.append(item)
+            rounds.unstarted.append(item)
 
     def _make_round_or_wait(self) -> None:
         if not self._turn.acquire(timeout=SIGNALS_WITHIN):
             return
         try:
-            self._rounds.hand_out_offers()
+            self._rounds.hand_out_submitted()
             if self.work.empty() and not self._rounds.stopping and not self._rounds.make() and self._rounds.queues:
                 self._wait_for_messages(self._waits.idle_for)
         finally:
@@ -142,7 +142,7 @@ class Exchange(threading.Thread):
         """Whether nothing more is to start."""
         return self._rounds.stopping
 
-    def done(self, place: int, settlement: Settlement | Firing | None) -> None:
+    def done(self, place: int, settlement: Settlement | ChordDispatch | None) -> None:
         """The slot has finished its piece of work."""
         rounds = self._rounds
         took = time.monotonic() - rounds.running.pop(place)
@@ -199,7 +199,7 @@ class Exchange(threading.Thread):
 
     def consume(self, queues: Sequence[str]) -> bool:
         """Lease from these queues only; returns when that is so, False when it takes long. Safe from any thread."""
-        change = Change(list(queues))
+        change = QueueChange(list(queues))
         self._rounds.change = change
         self._rouse(urgent=True)
         return change.done.wait(_CHANGED_WITHIN)
@@ -212,7 +212,7 @@ class Exchange(threading.Thread):
 
     def expect_nothing(self) -> None:
         """Wait before the first lease: there were no messages a moment ago."""
-        self._rounds.empty_handed = True
+        self._rounds.last_poll_short = True
 
     def shed(self, slots: int) -> None:
         """Let so many slots have ``None`` instead of work: they are to end."""
@@ -225,7 +225,7 @@ class Exchange(threading.Thread):
         self.stop()
         self.join(timeout=5)
 
-    def offer(self, work: Sequence[Ready | Orphan]) -> None:
+    def offer(self, work: Sequence[ReadyChord | Orphan]) -> None:
         """Chords to fire, orphans to settle. Safe from any thread."""
         if work:
             self._rounds.offers.extend(work)
@@ -270,7 +270,7 @@ class Exchange(threading.Thread):
                 patience = STUCK_AFTER if rounds.running else patience
                 arrived = self._waits.wait(rounds.worker, tuple(rounds.queues), patience)
                 if self._waits.outage():
-                    rounds.doubtful, arrived = True, 1
+                    rounds.leases_uncertain, arrived = True, 1
                 if self._cut_off:
                     self._cut_off = False
                     emit("broker.recovered")
@@ -278,12 +278,12 @@ class Exchange(threading.Thread):
             if not self._cut_off:
                 self._cut_off = True
                 emit("broker.unreachable", error=str(exc))
-            rounds.doubtful, rounds.empty_handed = True, False
+            rounds.leases_uncertain, rounds.last_poll_short = True, False
             time.sleep(0.5)
         finally:
             self._at_broker = False
         if arrived or time.monotonic() - rounds.leased_at >= self._waits.look_every:
-            rounds.empty_handed = False
+            rounds.last_poll_short = False
 
     def _stand_by(self) -> None:
         """The only slot makes the rounds, unless it runs something for long."""

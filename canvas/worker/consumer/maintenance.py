@@ -10,7 +10,7 @@ from random import uniform
 from canvas.config.config import Config
 from canvas.drivers.base import Broker, Driver
 from canvas.errors import BrokerError
-from canvas.model.settlement import Orphan, Ready
+from canvas.model.settlement import Orphan, ReadyChord
 from canvas.telemetry import emit
 from canvas.worker.consumer.lifetimes import SHORT
 
@@ -90,7 +90,7 @@ class Looks:
             self._next = now + self._look()
 
 
-class Duties:
+class Maintenance:
     """The periodic work of one node; ``tick`` does what is due and says how long to sleep."""
 
     def __init__(
@@ -100,7 +100,7 @@ class Duties:
         queues: list[str],
         beat: float,
         ttl: float,
-        offer: Callable[[Sequence[Ready | Orphan]], None] | None,
+        offer: Callable[[Sequence[ReadyChord | Orphan]], None] | None,
         declare: Callable[[], object],
         lifetimes: Callable[[], float] = lambda: NEVER,
         delegate: Callable[[], object] | None = None,
@@ -135,7 +135,7 @@ class Duties:
                 emit("broker.unreachable", error=str(exc))
             return 1.0
         except Exception as exc:  # noqa: BLE001 - without upkeep the worker would be given up for dead
-            emit("worker.fault", work="upkeep", exc=exc)
+            emit("worker.internal_error", work="upkeep", exc=exc)
             return 1.0
         if self._unreachable:
             self._unreachable = False
@@ -152,7 +152,7 @@ class Duties:
         if now >= self._next_beat:
             forgotten = [worker for worker in self._workers() if self._beat(worker)]
             if forgotten:
-                emit("worker.forgotten", worker=", ".join(forgotten))
+                emit("worker.reregistered", worker=", ".join(forgotten))
                 self._declare()
             self._next_beat = now + self._beat_every
         self._promotion.tick(now, self._shared)
@@ -180,9 +180,9 @@ class Duties:
     def _sweep(self) -> None:
         broker = self._driver.broker
         returned = broker.reap()
-        broker.unpark()
+        broker.enqueue_blocked()
         if returned:
-            emit("worker.reaped", messages=returned)
+            emit("worker.leases_recovered", messages=returned)
         if self._delegate is None:
             self.adopt()
         elif broker.has_orphans() or self._unfired():
@@ -195,15 +195,15 @@ class Duties:
                 self._offer(self._driver.broker.orphans())
             self._offer(self._unfired())
 
-    def _unfired(self) -> list[Ready]:
-        return self._driver.completer.unfired(_UNFIRED_AFTER) if self._driver.results is not None else []
+    def _unfired(self) -> list[ReadyChord]:
+        return self._driver.completer.stale_ready_chords(_UNFIRED_AFTER) if self._driver.results is not None else []
 
 
 class ChildDuties:
     """What a prefork child does of the duties itself; its parent does the others for all."""
 
     def __init__(self, broker: Broker, lifetimes: Callable[[], float]) -> None:
-        """``lifetimes``: as for :class:`Duties`, for the tasks and runs of this process."""
+        """``lifetimes``: as for :class:`Maintenance`, for the tasks and runs of this process."""
         self._promotion = Promotion(broker, looks=False)
         self.lifetimes = Looks(lifetimes)
 
@@ -214,7 +214,7 @@ class ChildDuties:
         except BrokerError:
             return 1.0  # the exchange reports it
         except Exception as exc:  # noqa: BLE001 - without this thread no chord of a long task would be kept
-            emit("worker.fault", work="upkeep", exc=exc)
+            emit("worker.internal_error", work="upkeep", exc=exc)
             return 1.0
         return max(0.0, min(self.lifetimes.next(), self._promotion.next()) - time.monotonic())
 
@@ -223,15 +223,15 @@ class ChildDuties:
         self.lifetimes.tick(now)
 
     def expect(self, at: float) -> bool:
-        """As ``Duties``."""
+        """As ``Maintenance``."""
         return self._promotion.expect(at)
 
 
 def beat_every(conf: Config) -> float:
-    """Seconds between heartbeats: ``worker_lease_beat``, or less where Celery's workers on the same queues would take
-    what is held for lost before that (``visibility_timeout``)."""
+    """Seconds between heartbeats: ``worker_lease_heartbeat``, or less where Celery's workers on the same queues would
+    restore leased messages before that (``visibility_timeout``)."""
     visible_again = conf.broker_transport_options.get("visibility_timeout")
-    beat: float = conf.worker_lease_beat
+    beat: float = conf.worker_lease_heartbeat
     return min(beat, float(visible_again) / 3) if visible_again else beat
 
 
@@ -240,10 +240,10 @@ def holds_for(conf: Config) -> float:
     return min(2 * beat_every(conf), 0.6 * float(conf.worker_lease_ttl))
 
 
-class Upkeep(threading.Thread):
+class MaintenanceThread(threading.Thread):
     """Duties on a thread of their own, for a process that runs tasks."""
 
-    def __init__(self, duties: Duties | ChildDuties) -> None:
+    def __init__(self, duties: Maintenance | ChildDuties) -> None:
         super().__init__(name="canvas-upkeep", daemon=True)
         self._duties = duties
         self._wake = threading.Event()

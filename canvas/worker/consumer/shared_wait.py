@@ -10,7 +10,7 @@ from canvas.drivers.base import Broker
 from canvas.errors import BrokerError
 from canvas.telemetry import emit
 from canvas.worker.consumer.wait import ChildWait
-from canvas.worker.pools.shared_memory import Board, Row
+from canvas.worker.pools.shared_memory import ProcessStats, SharedMemory
 
 _UNHURRIED = 60.0
 _TAKEN_WITHIN = 0.05
@@ -30,7 +30,7 @@ class SharedWait(threading.Thread):
     parent handles no message itself.
     """
 
-    def __init__(self, broker: Broker, board: Board, worker: str, queues: list[str], ttl: float) -> None:
+    def __init__(self, broker: Broker, board: SharedMemory, worker: str, queues: list[str], ttl: float) -> None:
         """``worker``: the id that owns the inbox; ``queues`` may change; ``ttl``: of a heartbeat, seconds."""
         super().__init__(name="canvas-shared-wait", daemon=True)
         self.worker = worker
@@ -56,14 +56,14 @@ class SharedWait(threading.Thread):
 
     # -- for the pool
 
-    def enlist(self, row: Row) -> ChildWait:
+    def enlist(self, row: ProcessStats) -> ChildWait:
         """The end of a child that is about to be forked."""
         child = ChildWait(self._board, row, self.worker, self._bell[1])
         with self._lock:
             self._children.append(child)
         return child
 
-    def discharge(self, row: Row) -> None:
+    def discharge(self, row: ProcessStats) -> None:
         """The child of this row is gone."""
         with self._lock:
             for child in [child for child in self._children if child.row is row]:
@@ -114,7 +114,7 @@ class SharedWait(threading.Thread):
             except BrokerError as exc:
                 self._lost(exc)
             except Exception as exc:  # noqa: BLE001 - without this thread no child would get a message
-                emit("worker.fault", work="shared wait", exc=exc)
+                emit("worker.internal_error", work="shared wait", exc=exc)
                 self._listen(_AGAIN_AFTER)
         self._board.armed = False
         try:
@@ -172,7 +172,7 @@ class SharedWait(threading.Thread):
         if self._stood_down and not pending:
             self._listen(_UNHURRIED)
         elif not self._listen(_BUSY_FOR):
-            self._broker.end_waits(self.worker)
+            self._broker.stop_waiting(self.worker)
             self._board.taken = self._board.arrived
             self._stood_down = True
 
@@ -186,7 +186,7 @@ class SharedWait(threading.Thread):
     def _apply_changes(self) -> None:
         changed, self._changed = self._changed, []
         if changed:
-            self._broker.end_waits(self.worker)
+            self._broker.stop_waiting(self.worker)
             self._board.taken = self._board.arrived
             self._registered = False  # with its new queues, at the next step
         for done in changed:
@@ -202,7 +202,7 @@ class SharedWait(threading.Thread):
     def _recovered(self) -> None:
         """The broker answers again, perhaps as a copy that has forgotten something: every idle child compares what it
         holds, and what a lost connection may have moved goes back."""
-        self._broker.return_inbox(self.worker)
+        self._broker.release_prefetched(self.worker)
         self._cut_off = False
         emit("broker.recovered")
         self._board.outages += 1

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from canvas.drivers.base import Broker
-from canvas.worker.pools.shared_memory import Board, Row
+from canvas.worker.pools.shared_memory import ProcessStats, SharedMemory
 
 _CHUNK = 4096
 
@@ -32,7 +32,7 @@ class Wait(Protocol):
     def end(self, worker: str) -> None:
         """As ``Broker.end_waits``."""
 
-    def return_inbox(self, worker: str) -> None:
+    def release_prefetched(self, worker: str) -> None:
         """As ``Broker.return_inbox``."""
 
     def is_unregistered(self) -> bool:
@@ -65,10 +65,10 @@ class BrokerWait:
         self._broker = broker
         self.wait = broker.wait
         self.interrupt = broker.interrupt
-        self.end = broker.end_waits
+        self.end = broker.stop_waiting
 
-    def return_inbox(self, worker: str) -> None:
-        self._broker.return_inbox(worker)
+    def release_prefetched(self, worker: str) -> None:
+        self._broker.release_prefetched(worker)
 
     def is_unregistered(self) -> bool:
         return False  # it was registered as it started
@@ -96,7 +96,7 @@ class ChildWait:
     idle_for = 5.0
     look_every = float("inf")
 
-    def __init__(self, board: Board, row: Row, node: str, bell: int) -> None:
+    def __init__(self, board: SharedMemory, row: ProcessStats, node: str, bell: int) -> None:
         """Made before the fork. ``node`` is the worker id whose inbox the parent has messages moved into; ``bell``: the
         parent's pipe, for a child that begins to wait while the parent does not."""
         self._board = board
@@ -114,7 +114,7 @@ class ChildWait:
         """Registers the process as a worker; until when that surely holds, by the monotonic clock."""
 
     @property
-    def row(self) -> Row:
+    def row(self) -> ProcessStats:
         return self._row
 
     # -- the parent's part
@@ -157,7 +157,7 @@ class ChildWait:
     def end(self, worker: str) -> None:
         """The parent ends its own waits."""
 
-    def return_inbox(self, worker: str) -> None:
+    def release_prefetched(self, worker: str) -> None:
         """The parent returns what no child takes."""
 
     def is_unregistered(self) -> bool:

@@ -1,4 +1,4 @@
-"""Remote control commands of a node, and what each replies (PROTOCOL.md §6)."""
+"""Remote control commands of a node, and what each replies (protocol.md §6)."""
 
 import os
 import sys
@@ -15,16 +15,16 @@ from canvas.app.application import Canvas
 from canvas.drivers.base import Binding
 from canvas.errors import ConfigurationError
 from canvas.model.revocation import revoked_ids
-from canvas.task.limits import interval
+from canvas.task.limits import rate_to_interval
 from canvas.worker.control import replies
 from canvas.worker.control.replies import Answer
 from canvas.worker.control.scheduled import scheduled
-from canvas.worker.monitoring.heartbeat import Heart
+from canvas.worker.monitoring.heartbeat import WorkerHeartbeat
 from canvas.worker.pools.autoscaler import Autoscaler
 from canvas.worker.pools.base import Pool
 from canvas.worker.pools.recycling import resident_memory
-from canvas.worker.pools.shared_memory import Board
-from canvas.worker.process import Plan
+from canvas.worker.pools.shared_memory import SharedMemory
+from canvas.worker.process import WorkerOptions
 
 _TASK_INFO = ("exchange", "routing_key", "rate_limit")
 """What is said of each registered task, where nobody asks for more."""
@@ -36,7 +36,13 @@ class Panel:
     """The commands by name; a command's arguments are its method's."""
 
     def __init__(
-        self, app: Canvas, plan: Plan, pool: Pool, board: Board, heart: Heart | None, autoscaler: Autoscaler | None
+        self,
+        app: Canvas,
+        plan: WorkerOptions,
+        pool: Pool,
+        board: SharedMemory,
+        heart: WorkerHeartbeat | None,
+        autoscaler: Autoscaler | None,
     ) -> None:
         self._app = app
         self._plan = plan
@@ -194,7 +200,7 @@ class Panel:
 
     def rate_limit(self, task_name: str, rate_limit: Any) -> Answer:
         try:
-            every = interval(rate_limit)
+            every = rate_to_interval(rate_limit)
         except ConfigurationError as exc:
             return {"error": f"Invalid rate limit string: {exc}"}
         if task_name not in self._app.tasks:

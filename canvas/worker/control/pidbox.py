@@ -1,4 +1,4 @@
-"""Remote control: listens for commands that are broadcast, answers who asks (PROTOCOL.md §6)."""
+"""Remote control: listens for commands that are broadcast, answers who asks (protocol.md §6)."""
 
 import re
 import threading
@@ -14,8 +14,8 @@ from canvas.model.ids import new_tag
 from canvas.telemetry import emit
 from canvas.wire import task_message as wire
 from canvas.worker.control.commands import NO_REPLY, Panel
-from canvas.worker.pools.shared_memory import Board
-from canvas.worker.process import Plan
+from canvas.worker.pools.shared_memory import SharedMemory
+from canvas.worker.process import WorkerOptions
 
 _LOOK_EVERY = 2.0
 _AT_ONCE = frozenset({"ping", "clock"})
@@ -31,7 +31,7 @@ class Pidbox(threading.Thread):
     """Takes a node's commands on a thread of its own. A second thread executes them, one after the other, except those
     that can be answered at once."""
 
-    def __init__(self, app: Canvas, plan: Plan, panel: Panel, board: Board) -> None:
+    def __init__(self, app: Canvas, plan: WorkerOptions, panel: Panel, board: SharedMemory) -> None:
         super().__init__(name="canvas-pidbox", daemon=True)
         self._app = app
         self._plan = plan
@@ -72,7 +72,7 @@ class Pidbox(threading.Thread):
         except BrokerError as exc:
             emit("broker.unreachable", error=str(exc))
         except Exception as exc:  # noqa: BLE001 - one command must not deafen the node to all others
-            emit("worker.fault", work=payload, exc=exc)
+            emit("worker.internal_error", work=payload, exc=exc)
 
     def wait_until_listening(self, seconds: float) -> None:
         """Commands sent after this are heard."""

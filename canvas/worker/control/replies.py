@@ -1,4 +1,4 @@
-"""Parts of what remote control commands answer (PROTOCOL.md §6)."""
+"""Parts of what remote control commands answer (protocol.md §6)."""
 
 import resource
 from typing import Any

@@ -1,4 +1,4 @@
-"""The tasks that are due later, as remote control shows them (PROTOCOL.md §6)."""
+"""The tasks that are due later, as remote control shows them (protocol.md §6)."""
 
 from collections.abc import Collection
 from datetime import UTC, datetime

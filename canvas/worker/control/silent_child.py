@@ -5,15 +5,15 @@ from typing import Any
 from canvas.app.application import Canvas
 from canvas.model.message import Delivery
 from canvas.worker.pipeline.active_tasks import opened, opener, task_info
-from canvas.worker.pools.shared_memory import Row
+from canvas.worker.pools.shared_memory import ProcessStats
 
 
-def running_tag(worker: str, row: Row) -> str | None:
+def running_tag(worker: str, row: ProcessStats) -> str | None:
     """The lease of the message that a child runs; ``None`` when it runs none."""
     return f"canvas:{worker}:{row.running}" if row.active else None
 
 
-def state_of_silent(app: Canvas, hostname: str, pid: int, worker: str, row: Row) -> dict[str, Any]:
+def state_of_silent(app: Canvas, hostname: str, pid: int, worker: str, row: ProcessStats) -> dict[str, Any]:
     """As ``Tally.state``, with no totals. Raises BrokerError."""
     broker, tag = app.driver.broker, running_tag(worker, row)
     held = broker.leases(worker)

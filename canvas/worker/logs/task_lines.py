@@ -5,7 +5,7 @@ from typing import Any
 
 from canvas.errors import Reject
 from canvas.model.message import Message
-from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, Replaced, Retried, Revoked, Success
+from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, ReplacedBy, Retried, Revoked, Success
 from canvas.text import safe_repr, short_repr
 
 RECEIVED = logging.getLogger("celery.worker.strategy")
@@ -36,7 +36,7 @@ def task_finished(message: Message, outcome: Outcome, runtime: float, hostname: 
             _log(TRACE, logging.INFO, LOG_SUCCESS, succeeded)
         case Retried(retry, _text):
             _log(TRACE, logging.INFO, LOG_RETRY, {"id": about["id"], "name": about["name"], "exc": str(retry)})
-        case Replaced(sig):
+        case ReplacedBy(sig):
             _log(TRACE, logging.INFO, LOG_REPLACED, {**about, "replacement": short_repr(sig, 46)})
         case Revoked(reason):
             _request.info("Discarding %s task: %s[%s]", reason, about["name"], about["id"])

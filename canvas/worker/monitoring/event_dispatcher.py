@@ -1,4 +1,4 @@
-"""Telemetry of one process → task events, sent some together (PROTOCOL.md §7)."""
+"""Telemetry of one process → task events, sent some together (protocol.md §7)."""
 
 import threading
 import time
@@ -13,7 +13,7 @@ from canvas.model.outcome import Failure, Outcome, Rejected, Retried, Revoked, S
 from canvas.remote.events import TASKS_TOGETHER, Event, EventSource, described
 from canvas.telemetry import attach, emit
 from canvas.text import safe_repr, short_repr
-from canvas.worker.pools.shared_memory import Board
+from canvas.worker.pools.shared_memory import SharedMemory
 
 _TOGETHER = 24
 _GATHER = 0.02
@@ -23,7 +23,7 @@ _MOST_WAITING = 10_000
 class TaskEvents:
     """Turned on and off at any time; what cannot be sent is dropped, oldest first, and never holds a task up."""
 
-    def __init__(self, app: Canvas, hostname: str, board: Board) -> None:
+    def __init__(self, app: Canvas, hostname: str, board: SharedMemory) -> None:
         self._source = EventSource(app, lambda: hostname, board.forward)
         self._waiting: deque[Event] = deque(maxlen=_MOST_WAITING)
         self._arrived = threading.Event()
@@ -43,7 +43,7 @@ class TaskEvents:
             attach(self._received, "task.received"),
             attach(self._started, "task.started"),
             attach(self._finished, "task.finished"),
-            attach(self._unknown, "task.unknown"),
+            attach(self._unknown, "task.unregistered"),
         ]
         if self._thread is None:
             self._thread = threading.Thread(target=self._send_always, name="canvas-events", daemon=True)

@@ -1,4 +1,4 @@
-"""A node's own events: online, a heartbeat every few seconds, offline (PROTOCOL.md §7)."""
+"""A node's own events: online, a heartbeat every few seconds, offline (protocol.md §7)."""
 
 import os
 import platform
@@ -10,16 +10,16 @@ from canvas.errors import BrokerError
 from canvas.remote.events import EventSource
 from canvas.telemetry import emit
 from canvas.version import __version__
-from canvas.worker.pools.shared_memory import Board
+from canvas.worker.pools.shared_memory import SharedMemory
 
-INTERVAL = 2.0
+HEARTBEAT_INTERVAL = 2.0
 _IDENTITY = {"sw_ident": "canvas", "sw_ver": __version__, "sw_sys": platform.system()}
 
 
-class Heart(threading.Thread):
+class WorkerHeartbeat(threading.Thread):
     """Beats on a thread of its own until stopped."""
 
-    def __init__(self, app: Canvas, hostname: str, board: Board, interval: float = INTERVAL) -> None:
+    def __init__(self, app: Canvas, hostname: str, board: SharedMemory, interval: float = HEARTBEAT_INTERVAL) -> None:
         """``interval``: seconds between heartbeats."""
         super().__init__(name="canvas-heart", daemon=True)
         self._board = board

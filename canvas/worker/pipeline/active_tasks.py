@@ -13,10 +13,10 @@ from canvas.errors import WireError
 from canvas.model.message import Delivery, Message
 from canvas.model.request import Request
 from canvas.wire import task_message as wire
-from canvas.worker.pools.shared_memory import Row
+from canvas.worker.pools.shared_memory import ProcessStats
 
 
-class Running:
+class ActiveTask:
     """One task that runs."""
 
     __slots__ = ("acknowledged", "hard", "message", "since", "tag", "terminate")
@@ -38,28 +38,28 @@ class Running:
         self.terminate = terminate
 
 
-class Tally:
+class ActiveTasks:
     """Kept by the line; read by remote control, from another thread."""
 
-    def __init__(self, hostname: str, row: Row, watched: bool = False) -> None:
+    def __init__(self, hostname: str, row: ProcessStats, watched: bool = False) -> None:
         """``watched``: the row also says what runs, for a parent that may have to kill this process for it."""
         self._watched = watched
         self._hostname = hostname
         self._row = row
         self._lock = threading.Lock()
-        self._told: deque[tuple[bool, Running]] = deque()
+        self._told: deque[tuple[bool, ActiveTask]] = deque()
         """What starts (True) or is over, until it is counted."""
-        self._running: dict[int, Running] = {}
+        self._running: dict[int, ActiveTask] = {}
         self._begun = 0
         self.total: Counter[str] = Counter()
         self.held: dict[str, Delivery] = {}
 
-    def begin(self, running: Running) -> None:
+    def begin(self, running: ActiveTask) -> None:
         """A task starts."""
         self._told.append((True, running))
         self._count()
 
-    def end(self, running: Running) -> None:
+    def end(self, running: ActiveTask) -> None:
         """It is over."""
         self._told.append((False, running))
         self._count()
@@ -90,12 +90,12 @@ class Tally:
         """How many tasks this process has begun."""
         return self._begun
 
-    def running(self) -> list[Running]:
+    def running(self) -> list[ActiveTask]:
         """The tasks that run."""
         return list(self._running.values())
 
     def state(self, open_message: Callable[[bytes], Message]) -> dict[str, Any]:
-        """This process as JSON: ``pid``, ``active`` and ``reserved`` tasks, ``total`` by name (PROTOCOL.md §6)."""
+        """This process as JSON: ``pid``, ``active`` and ``reserved`` tasks, ``total`` by name (protocol.md §6)."""
         running = self.running()
         active = {one.message.id for one in running}
         messages = opened(list(self.held.values()), open_message)

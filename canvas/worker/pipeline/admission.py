@@ -10,43 +10,43 @@ from canvas.model.message import Message
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class Proceed:
     """Now."""
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
+class Defer:
     """Not before unix time ``due``."""
 
     due: float
 
 
 @dataclass(frozen=True, slots=True)
-class Never:
+class Discard:
     """Its time is over; ``reason`` as Celery names it."""
 
     reason: str
 
 
-Admission: TypeAlias = Run | Later | Never
-_RUN = Run()
+Admission: TypeAlias = Proceed | Defer | Discard
+_RUN = Proceed()
 _UNLIMITED = [None, None]
 _LONGEST = 10 * 366 * 86_400
 """Seconds."""
 
 
 def admit(message: Message, now: float) -> Admission:
-    """Decide by ``expires`` and ``eta`` (PROTOCOL.md §2.4). Raises InvalidTaskError for text that is no time."""
+    """Decide by ``expires`` and ``eta`` (protocol.md §2.4). Raises InvalidTaskError for text that is no time."""
     headers = message.headers
     expires, eta = headers.get("expires"), headers.get("eta")
     if expires is None and eta is None:
         return _RUN
     if expires is not None and unix_time(expires, "expires") <= now:
-        return Never("expired")
+        return Discard("expired")
     if eta is not None:
         due = unix_time(eta, "eta")
         if due > now:
-            return Later(due)
+            return Defer(due)
     return _RUN
 
 

@@ -26,24 +26,24 @@ from canvas.model.message import Delivery, Message, Publish
 from canvas.model.outcome import Failure, Outcome, Rejected, Revoked
 from canvas.model.record import Record
 from canvas.model.request import Request
-from canvas.model.settlement import Deferral, Fence, Firing, Orphan, Ready, Settlement
-from canvas.model.workflow_run import HEADER, Place
-from canvas.producer.outbox import Effects
+from canvas.model.settlement import ChordDispatch, DelayedPublish, Fence, Orphan, ReadyChord, Settlement
+from canvas.model.workflow_run import RUN_HEADER, NodeRef
+from canvas.producer.outbox import Outbox
 from canvas.task.task import Task
 from canvas.telemetry import emit, listening
 from canvas.text import safe_repr
 from canvas.wire import task_message as wire
 from canvas.worker.consumer.lifetimes import keeps
 from canvas.worker.consumer.revoked import Revocations
-from canvas.worker.pipeline.active_tasks import Running, Tally
-from canvas.worker.pipeline.admission import Later, Never, Run, admit, time_limits
+from canvas.worker.pipeline.active_tasks import ActiveTask, ActiveTasks
+from canvas.worker.pipeline.admission import Defer, Discard, Proceed, admit, time_limits
 from canvas.worker.pipeline.deep_calls import with_deep_calls
-from canvas.worker.pipeline.throttle import NO_KEYS, Gates, Keys, keys_of
-from canvas.worker.pipeline.time_limits import Limits
+from canvas.worker.pipeline.throttle import NO_KEYS, LimitKeys, Throttle, keys_of
+from canvas.worker.pipeline.time_limits import TimeLimits
 from canvas.worker.settlement.chord import fire
-from canvas.worker.settlement.settler import Finished, Settler
+from canvas.worker.settlement.settler import FinishedTask, Settler
 from canvas.workflows.engine import advance_all
-from canvas.workflows.store import Runs
+from canvas.workflows.store import RunStore
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -57,7 +57,7 @@ _MOST_DOUBLINGS = 10
 _OPENED_AHEAD = 256
 
 
-class Line:
+class TaskPipeline:
     """The line a delivery goes down, for one process of one app."""
 
     finished_event = "task.finished"
@@ -73,16 +73,16 @@ class Line:
         begun: set[str],
         give_up: Callable[[Settlement], None] | None,
         revocations: Revocations,
-        tally: Tally,
-        gates: Gates,
-        runs: Runs,
+        tally: ActiveTasks,
+        gates: Throttle,
+        runs: RunStore,
     ) -> None:
         """``begun`` holds the tags of messages that ``acknowledge`` has acked with another.
 
         ``give_up`` commits a settlement and ends the process: what a hard time limit comes to, where it can.
         """
         self._app = app
-        self.limits = Limits()
+        self.limits = TimeLimits()
         self.tally = tally
         self._give_up = give_up
         self.revocations = revocations
@@ -99,18 +99,18 @@ class Line:
         self._conf = app.conf
         self._accept = app.accept_content
 
-    def do(self, work: Delivery | Ready | Orphan) -> Settlement | Firing:
+    def do(self, work: Delivery | ReadyChord | Orphan) -> Settlement | ChordDispatch:
         """A piece of work, whichever it is."""
         if isinstance(work, Delivery):
             return self.run(work)
-        return self.fire(work) if isinstance(work, Ready) else self.settle_orphan(work)
+        return self.fire(work) if isinstance(work, ReadyChord) else self.settle_orphan(work)
 
     def run(self, delivery: Delivery) -> Settlement:
         """Everything one delivery comes to."""
         job = self.admit(delivery)
         if isinstance(job, Settlement):
             return job
-        return self.hold_back(job) or self.perform(job)
+        return self.throttle(job) or self.perform(job)
 
     def admit(self, delivery: Delivery) -> "Job | Settlement":
         """What is to run, or what becomes of a delivery that is not."""
@@ -121,17 +121,17 @@ class Line:
         except (WireError, InvalidTaskError) as exc:
             return self._undecodable(delivery, exc)
         if self.revocations.match(message):
-            admission = Never("revoked")
-        if isinstance(admission, Later):
+            admission = Discard("revoked")
+        if isinstance(admission, Defer):
             return self._defer(delivery, message, admission.due)
-        if wire.counted(message.headers, "canvas_deliveries") > self._conf.task_max_deliveries:
+        if wire.counted(message.headers, "canvas_delivery_count") > self._conf.task_max_deliveries:
             return self._poison(delivery, message)
         begun = delivery.tag in self._begun
         job = self._job(delivery, message, "begun" if begun else "lease")
         task: Task[Any] | None = job.task
-        if task is not None and message.headers.get("canvas_lost") and task.reject_on_worker_lost is False:
+        if task is not None and message.headers.get("canvas_worker_lost") and task.reject_on_worker_lost is False:
             return self.conclude(job, Failure(_worker_lost(message)))
-        if isinstance(admission, Never):
+        if isinstance(admission, Discard):
             return self.conclude(job, Revoked(admission.reason))
         if task is None:
             return self._unknown(job)
@@ -142,14 +142,14 @@ class Line:
         return job
 
     def asks_broker(self, job: "Job") -> bool:
-        """Whether ``hold_back`` waits for the broker."""
+        """Whether ``throttle`` waits for the broker."""
         return job.to_ack or self.gates.bind(job.task)
 
     def acks_early(self, delivery: Delivery) -> bool:
         """Whether a message may be acked before its turn: its task acks early, and nothing can hold it back."""
         try:
             message = self._open(delivery.payload)
-            free = isinstance(admit(message, time.time() + self._app.clock_offset), Run)
+            free = isinstance(admit(message, time.time() + self._app.clock_offset), Proceed)
             free = free and not self.revocations.match(message)
         except Exception:  # noqa: BLE001 - when its turn comes, it is said what is wrong with it
             return False
@@ -157,10 +157,10 @@ class Line:
             self._opened.clear()
         self._opened[delivery.payload] = message
         task = self._app.tasks.get(message.task)
-        untroubled = not (message.headers.get("canvas_deliveries") or message.headers.get("canvas_lost"))
+        untroubled = not (message.headers.get("canvas_delivery_count") or message.headers.get("canvas_worker_lost"))
         return free and untroubled and task is not None and not _acks_late(task, message) and not self.gates.bind(task)
 
-    def foresee(self, payload: bytes) -> Message | None:
+    def predecode(self, payload: bytes) -> Message | None:
         """Open a message before its turn, if it is to come next; ``None`` where that is for its turn to complain of."""
         try:
             message = self._open(payload)
@@ -169,11 +169,11 @@ class Line:
         self._foreseen = {payload: message}
         return message
 
-    def hold_back(self, job: "Job") -> Settlement | None:
+    def throttle(self, job: "Job") -> Settlement | None:
         """Pass the gates and ack the message where that comes first; what becomes of a job that may not run yet, or
         whose lease was lost."""
         if job.to_ack or not job.early:
-            held_back = self.gates.hold_back(job.delivery, job.message, job.task, job.keys)
+            held_back = self.gates.throttle(job.delivery, job.message, job.task, job.keys)
             if held_back is not None:
                 due = max((deferral.due for deferral in held_back.deferrals), default=None)
                 held_back.keeps = keeps(self._app, job.message, due)
@@ -193,10 +193,10 @@ class Line:
         and is not reported again."""
         emit("task.received", message=job.message, hostname=self._hostname, request=job.request, task=job.task)
 
-    def look_ahead(self, job: "Job") -> list[Callable[[], Any]]:
+    def prefetch_nodes(self, job: "Job") -> list[Callable[[], Any]]:
         """What concluding the job would wait for, done beforehand: calls."""
-        place = Place.of(job.message.headers.get(HEADER))
-        return [] if place is None else [partial(self._runs.look_ahead, place)]
+        place = NodeRef.of(job.message.headers.get(RUN_HEADER))
+        return [] if place is None else [partial(self._runs.prefetch_nodes, place)]
 
     def at_start(self, job: "Job") -> list[Callable[[], Any]]:
         """What the broker and the result backend are told as the job starts: calls that wait for them."""
@@ -212,9 +212,9 @@ class Line:
         except BrokerError as exc:
             emit("broker.unreachable", error=str(exc))
 
-    def begin(self, job: "Job", terminate: Callable[[], object] | None) -> Running:
+    def begin(self, job: "Job", terminate: Callable[[], object] | None) -> ActiveTask:
         """The job starts; ``terminate`` ends it from outside."""
-        running = Running(job.message, job.early, terminate, job.delivery.tag, job.hard)
+        running = ActiveTask(job.message, job.early, terminate, job.delivery.tag, job.hard)
         self.tally.begin(running)
         job.began = running.since
         waited = max(0.0, time.monotonic() - job.delivery.leased_at)
@@ -303,7 +303,7 @@ class Line:
             "request": job.request,
         }
 
-    def fire(self, ready: Ready) -> Firing:
+    def fire(self, ready: ReadyChord) -> ChordDispatch:
         """What ends a chord whose parts are all in."""
         # Error callbacks that are coroutines run on the pool's loop, where there is one.
         with nullcontext() if self.loop is None else shared_loop(self.loop):
@@ -311,7 +311,7 @@ class Line:
                 firing = fire(self._app, self._runs, ready)
             except RecursionError:
                 firing = with_deep_calls(lambda: fire(self._app, self._runs, ready))
-        emit("chord.fired", group_id=ready.group_id, failed=firing.failed)
+        emit("chord.dispatched", group_id=ready.group_id, failed=firing.failed)
         return firing
 
     def settle_orphan(self, orphan: Orphan) -> Settlement:
@@ -325,13 +325,13 @@ class Line:
             return settlement
         return self.conclude(self._job(delivery, message, "begun"), _orphaned(message, orphan.reason))
 
-    def fault(self, work: Delivery | Ready | Orphan, exc: BaseException) -> Settlement | None:
+    def fault(self, work: Delivery | ReadyChord | Orphan, exc: BaseException) -> Settlement | None:
         """The line itself failed on this work: its message is kept as a dead letter, with the reason, and whoever
         waits for its result is told.
 
         A chord stays ready, for the sweep to try again.
         """
-        emit("worker.fault", work=work, exc=exc)
+        emit("worker.internal_error", work=work, exc=exc)
         if not isinstance(work, Delivery):
             return None
         reason = f"internal error: {safe_repr(exc)}"
@@ -340,8 +340,8 @@ class Line:
         try:
             return self._bury(self._job(work, self._open(work.payload), fence), WorkerLostError(reason), reason)
         except BaseException as again:  # noqa: BLE001 - what it stumbles over is in the way of this too
-            emit("worker.fault", work=work, exc=again)
-            return Settlement(work, fence, disposal="dead", reason=reason)
+            emit("worker.internal_error", work=work, exc=again)
+            return Settlement(work, fence, disposal="dead_letter", reason=reason)
 
     def _ender(self, job: "Job", outcome: Callable[[], Outcome]) -> Callable[[], None] | None:
         """What ends the task from outside, where the process may end with it."""
@@ -412,15 +412,15 @@ class Line:
 
     def _undecodable(self, delivery: Delivery, exc: Exception) -> Settlement:
         """Dead-lettered with the reason; where at least the id can be read, its waiter is told."""
-        emit("message.dead", queue=delivery.queue, reason=str(exc))
-        settlement = Settlement(delivery, disposal="dead", reason=f"{type(exc).__name__}: {exc}")
+        emit("message.dead_lettered", queue=delivery.queue, reason=str(exc))
+        settlement = Settlement(delivery, disposal="dead_letter", reason=f"{type(exc).__name__}: {exc}")
         # Whoever forges a message does not decide what a result says either.
         task_id = None if isinstance(exc, SignatureError) else wire.peek_id(delivery.payload)
         if task_id:
-            effects = Effects(self._app)
+            effects = Outbox(self._app)
             record = Record(task_id, states.FAILURE, exc, None, [])
             record.date_done = self._app.now().isoformat()
-            place = Place.of(wire.headers_of(delivery.payload).get(HEADER))
+            place = NodeRef.of(wire.headers_of(delivery.payload).get(RUN_HEADER))
             effects.record(record, in_run=place is not None)
             if place is not None:
                 effects.ends.append((place, states.FAILURE, exc))
@@ -434,20 +434,20 @@ class Line:
             self._received(self._job(delivery, message, "lease"))
             payload = wire.with_headers(payload, canvas_received=True)
         publish = self._republish(delivery, message, payload)
-        return Settlement(delivery, deferrals=[Deferral(due, publish)], keeps=keeps(self._app, message, due))
+        return Settlement(delivery, deferrals=[DelayedPublish(due, publish)], keeps=keeps(self._app, message, due))
 
     def _unknown(self, job: "Job") -> Settlement:
         """A name nobody registered here: by ``worker_unknown_task`` dead-lettered, or kept for a worker that knows
         it, with growing delays so that it never circles."""
         delivery, message = job.delivery, job.message
-        emit("task.unknown", message=message, queue=delivery.queue, action=self._conf.worker_unknown_task)
+        emit("task.unregistered", message=message, queue=delivery.queue, action=self._conf.worker_unknown_task)
         if self._conf.worker_unknown_task == "requeue":
-            tries = min(wire.counted(message.headers, "canvas_unknown"), _MOST_DOUBLINGS)
+            tries = min(wire.counted(message.headers, "canvas_unregistered_retries"), _MOST_DOUBLINGS)
             delay = min(_UNKNOWN_FIRST_DELAY * 2**tries, _UNKNOWN_LAST_DELAY)
-            payload = wire.redelivered(delivery.payload, canvas_unknown=tries + 1)
+            payload = wire.redelivered(delivery.payload, canvas_unregistered_retries=tries + 1)
             publish = self._republish(delivery, message, payload)
             due = self._app.now().timestamp() + delay
-            return Settlement(delivery, deferrals=[Deferral(due, publish)], keeps=keeps(self._app, message, due))
+            return Settlement(delivery, deferrals=[DelayedPublish(due, publish)], keeps=keeps(self._app, message, due))
         reason = f"NotRegistered: no task named {message.task!r} in this worker"
         return self._bury(job, NotRegistered(message.task), reason)
 
@@ -455,7 +455,7 @@ class Line:
         """No worker that ran it came to its end: it ends in failure and is kept, instead of killing the next one."""
         died = f"delivered {self._conf.task_max_deliveries} times, and each time its worker died or its time was over"
         reason = f"WorkerLostError: {died}"
-        emit("message.dead", queue=delivery.queue, reason=reason)
+        emit("message.dead_lettered", queue=delivery.queue, reason=reason)
         lost = WorkerLostError(f"{message.task}[{message.id}]: {died}")
         return self._bury(self._job(delivery, message, "lease"), lost, reason)
 
@@ -484,7 +484,7 @@ class Line:
         """FAILURE for whoever waits, and a dead letter."""
         settlement, _ = self._settle(job, Failure(exc), _silently)
         self.gates.leave(settlement, job.task, job.keys, Failure(exc))
-        settlement.disposal, settlement.reason = "dead", reason
+        settlement.disposal, settlement.reason = "dead_letter", reason
         return settlement
 
     def _republish(self, delivery: Delivery, message: Message, payload: bytes) -> Publish:
@@ -492,7 +492,7 @@ class Line:
         return Publish("", delivery.queue, message.properties.get("priority") or 0, payload)
 
 
-class Job(Finished):
+class Job(FinishedTask):
     """A delivery that may run."""
 
     __slots__ = ("broken_off", "hard", "keys", "soft", "started", "to_ack")
@@ -501,7 +501,7 @@ class Job(Finished):
     hard: float | None
     """Its time limits, seconds."""
     soft: float | None
-    keys: Keys
+    keys: LimitKeys
 
     def __init__(
         self, delivery: Delivery, message: Message, request: Request, task: Task[Any] | None, fence: Fence
@@ -539,7 +539,7 @@ def _orphaned(message: Message, reason: str) -> Outcome:
     return Failure(_worker_lost(message))
 
 
-def _kept(job: Finished, outcome: Outcome) -> Outcome:
+def _kept(job: FinishedTask, outcome: Outcome) -> Outcome:
     """The outcome, but for a task that its hard limit ended and that is to run again then."""
     match outcome:
         case Failure(TimeLimitExceeded() as exc) if (

@@ -11,9 +11,9 @@ from typing import Any
 from canvas.config.config import Config
 from canvas.drivers.base import Broker
 from canvas.model.message import Delivery, Message, Publish
-from canvas.model.outcome import Failure, Outcome, Rejected, Replaced, Retried
-from canvas.model.settlement import Deferral, Lock, Settlement
-from canvas.task.limits import concurrency_key, interval, lock_of
+from canvas.model.outcome import Failure, Outcome, Rejected, ReplacedBy, Retried
+from canvas.model.settlement import DelayedPublish, Settlement, UniqueLock
+from canvas.task.limits import concurrency_key, lock_of, rate_to_interval
 from canvas.task.task import Task
 from canvas.wire import task_message as wire
 
@@ -21,31 +21,31 @@ Persist = Callable[[Callable[[], Any]], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
+class LimitKeys:
     """What a call holds, or would: read from its arguments before the task can change them."""
 
     place: str | None = None
     """The key that it shares places under."""
-    lock: Lock | None = None
+    lock: UniqueLock | None = None
     fault: BaseException | None = None
     """What reading the first came to instead: the arguments don't fit, or the task's own function of them raised."""
 
 
-NO_KEYS = Keys()
+NO_KEYS = LimitKeys()
 
 
-def keys_of(message: Message, task: Task[Any]) -> Keys:
+def keys_of(message: Message, task: Task[Any]) -> LimitKeys:
     """The keys of a call."""
     place = None
     if task.concurrency_limit:
         try:
             place = concurrency_key(task, message.args, message.kwargs)
         except BaseException as exc:  # noqa: BLE001 - the task fails with it, as if it had raised it
-            return Keys(fault=exc)
-    return Keys(place, lock_of(task, message) if task.unique_for else None)
+            return LimitKeys(fault=exc)
+    return LimitKeys(place, lock_of(task, message) if task.unique_for else None)
 
 
-class Gates:
+class Throttle:
     """The gates of one node's processes."""
 
     def __init__(self, broker: Broker, conf: Config, hostname: str, persist: Persist) -> None:
@@ -59,7 +59,7 @@ class Gates:
         """Whether messages of this task may have to wait."""
         return bool(task.rate_limit or task.concurrency_limit)
 
-    def hold_back(self, delivery: Delivery, message: Message, task: Task[Any], keys: Keys) -> Settlement | None:
+    def throttle(self, delivery: Delivery, message: Message, task: Task[Any], keys: LimitKeys) -> Settlement | None:
         """What becomes of a message that may not run yet; ``None`` when it may."""
         if task.rate_limit and not self._conf.worker_disable_rate_limits:
             deferred = self._until_its_turn(delivery, message, task)
@@ -73,30 +73,32 @@ class Gates:
 
     def _until_its_turn(self, delivery: Delivery, message: Message, task: Task[Any]) -> Settlement | None:
         rate = str(task.rate_limit)
-        if message.headers.get("canvas_rate") == rate:
+        if message.headers.get("canvas_rate_reserved") == rate:
             return None
-        every = interval(task.rate_limit)
+        every = rate_to_interval(task.rate_limit)
         if not every:
             return None
         scope = task.name if task.rate_limit_scope == "global" else f"{self._hostname}:{task.name}"
         due = self._persist(lambda: self._broker.reserve(scope, every))
         if not due:
             return None
-        payload = wire.with_headers(delivery.payload, canvas_rate=rate, canvas_received=True)
+        payload = wire.with_headers(delivery.payload, canvas_rate_reserved=rate, canvas_received=True)
         publish = Publish("", delivery.queue, message.properties.get("priority") or 0, payload)
-        return Settlement(delivery, deferrals=[Deferral(due, publish)])
+        return Settlement(delivery, deferrals=[DelayedPublish(due, publish)])
 
-    def at_start(self, delivery: Delivery, message: Message, task: Task[Any], keys: Keys) -> list[Callable[[], Any]]:
+    def at_start(
+        self, delivery: Delivery, message: Message, task: Task[Any], keys: LimitKeys
+    ) -> list[Callable[[], Any]]:
         """What the broker is told as the task starts: calls. Its lock goes now, where it says so; and where its
         worker died before, that is noted."""
         calls: list[Callable[[], Any]] = []
-        if message.headers.get("canvas_deliveries") or task.reject_on_worker_lost is False:
+        if message.headers.get("canvas_delivery_count") or task.reject_on_worker_lost is False:
             calls.append(partial(self._broker.starts, delivery))
         if keys.lock is not None and task.unique_until == "start":
             calls.append(partial(self._broker.unlock, keys.lock))
         return [partial(self._persist, call) for call in calls] if calls else calls
 
-    def leave(self, settlement: Settlement, task: Task[Any] | None, keys: Keys, outcome: Outcome) -> None:
+    def leave(self, settlement: Settlement, task: Task[Any] | None, keys: LimitKeys, outcome: Outcome) -> None:
         """Give up, in the settlement that ends the task, its place and its lock."""
         if task is None:
             return
@@ -110,5 +112,5 @@ class Gates:
 def _ends_with(task: Task[Any], outcome: Outcome) -> bool:
     """Whether a unique task's lock ends with this outcome."""
     if task.unique_until == "success":
-        return not isinstance(outcome, Failure | Rejected | Replaced)
+        return not isinstance(outcome, Failure | Rejected | ReplacedBy)
     return task.unique_until in ("finish", "start")

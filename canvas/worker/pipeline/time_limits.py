@@ -11,14 +11,14 @@ from functools import cache, partial
 from types import FrameType
 
 from canvas.errors import SoftTimeLimitExceeded
-from canvas.execution.cancellation import driven
+from canvas.execution.cancellation import running_by_thread
 from canvas.worker.signal_handlers import handle, real_stderr
 
 _WAITS_WITHIN = 0.2
 """Seconds."""
 
 
-class Guard:
+class TimeLimitGuard:
     """One running task's limits, as monotonic times."""
 
     __slots__ = ("expire", "hard_at", "open", "soft", "soft_at", "thread", "told")
@@ -40,7 +40,7 @@ class Guard:
         return min(times) if times else None
 
 
-class Limits:
+class TimeLimits:
     """Watches the tasks of one process, on a thread that starts with the first limit.
 
     In the main thread a soft limit arrives by signal (SIGUSR1), so that it also ends a blocking call; elsewhere as an
@@ -49,10 +49,10 @@ class Limits:
     """
 
     def __init__(self) -> None:
-        self._guards: set[Guard] = set()
+        self._guards: set[TimeLimitGuard] = set()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._current: Guard | None = None
+        self._current: TimeLimitGuard | None = None
         self._sent = 0
         """Signals of soft limits that are on their way."""
 
@@ -66,7 +66,7 @@ class Limits:
         if not soft and not (hard and expire is not None):
             yield
             return
-        guard = Guard(threading.get_ident(), soft, hard, expire)
+        guard = TimeLimitGuard(threading.get_ident(), soft, hard, expire)
         main = threading.current_thread() is threading.main_thread()
         if main:
             self._current = guard
@@ -83,7 +83,7 @@ class Limits:
             # A soft limit may arrive in the very step between the task's end and the first attempt.
             self._close(guard)
 
-    def _close(self, guard: Guard) -> None:
+    def _close(self, guard: TimeLimitGuard) -> None:
         """Nothing of this guard arrives any more, not even what is on its way."""
         while guard.open:
             try:
@@ -112,7 +112,7 @@ class Limits:
                 assert guard.expire is not None
                 guard.expire()
 
-    def _due(self) -> list[Guard]:
+    def _due(self) -> list[TimeLimitGuard]:
         now, expired = time.monotonic(), []
         for guard in self._guards:
             if guard.hard_at is not None and guard.hard_at <= now:
@@ -123,8 +123,8 @@ class Limits:
                 self._raise_soft(guard)
         return expired
 
-    def _raise_soft(self, guard: Guard) -> None:
-        coroutine = driven.get(guard.thread)
+    def _raise_soft(self, guard: TimeLimitGuard) -> None:
+        coroutine = running_by_thread.get(guard.thread)
         if coroutine is not None and not guard.told:
             guard.told, guard.soft_at = True, time.monotonic() + _WAITS_WITHIN
             coroutine.interrupt(SoftTimeLimitExceeded(guard.soft), partial(self._is_wanted, guard))
@@ -136,7 +136,7 @@ class Limits:
                 ctypes.c_ulong(guard.thread), ctypes.py_object(_soft_class(guard.soft))
             )
 
-    def _is_wanted(self, guard: Guard) -> bool:
+    def _is_wanted(self, guard: TimeLimitGuard) -> bool:
         """Whether a soft limit that was on its way is still to be raised; it is not raised otherwise then."""
         with self._changed:
             wanted = guard.open and guard.soft_at is not None

@@ -17,12 +17,12 @@ from canvas.execution.cancellation import Interruptible
 from canvas.execution.executor import aexecute, broken_off
 from canvas.model.message import Delivery
 from canvas.model.outcome import Failure, Outcome, Revoked
-from canvas.model.settlement import Firing, Settlement
+from canvas.model.settlement import ChordDispatch, Settlement
 from canvas.result import denied_join_result, give_place_away
 from canvas.telemetry import emit
 from canvas.worker.consumer.buffer import Work
-from canvas.worker.consumer.loop import SIGNALS_WITHIN, Exchange
-from canvas.worker.pipeline.pipeline import Job, Line
+from canvas.worker.consumer.loop import SIGNALS_WITHIN, ConsumerLoop
+from canvas.worker.pipeline.pipeline import Job, TaskPipeline
 from canvas.worker.pools.coroutine_slots import Place, Places
 
 _MOST_THREADS = 4096
@@ -44,10 +44,10 @@ def _return(job: Job) -> Outcome:
     return Failure(WorkerLostError(text))
 
 
-class LoopSlots:
+class AsyncioPool:
     """``places`` pieces of work at once; ``run`` returns when the exchange has no more to give."""
 
-    def __init__(self, exchange: Exchange, line: Line, places: int, patience: float = 0) -> None:
+    def __init__(self, exchange: ConsumerLoop, line: TaskPipeline, places: int, patience: float = 0) -> None:
         """``patience``: seconds that tasks which await results have to end when the worker stops, at least."""
         self._patience = patience
         self._exchange = exchange
@@ -136,7 +136,7 @@ class LoopSlots:
         exchange.begin(number)
         place = self._taken[number] = Place(self._places, exchange, number)
         give_place_away(place.away)
-        done: Settlement | Firing | None
+        done: Settlement | ChordDispatch | None
         try:
             done = await self._run(work, number, context)
         except _Returned:
@@ -150,7 +150,7 @@ class LoopSlots:
         exchange.done(number, done)
         del self._at_work[number], self._taken[number]
 
-    async def _run(self, work: Work, number: int, context: Context) -> Settlement | Firing | None:
+    async def _run(self, work: Work, number: int, context: Context) -> Settlement | ChordDispatch | None:
         line = self._line
         if not isinstance(work, Delivery):
             return await self._in_thread(line.do, work)
@@ -158,9 +158,9 @@ class LoopSlots:
         if isinstance(job, Settlement):
             return job
         if line.asks_broker(job):
-            held_back = await self._in_thread(line.hold_back, job)
+            held_back = await self._in_thread(line.throttle, job)
         else:
-            held_back = line.hold_back(job)
+            held_back = line.throttle(job)
         if held_back is not None:
             return held_back
         if _runs_on_loop(job.task.run) or maps_coroutine(job.task.app, job.message):
@@ -186,7 +186,7 @@ class LoopSlots:
                 emit("task.timeout", message=job.message, limit=hard)
             run.end(outcome)
 
-        for call in (*line.look_ahead(job), *line.at_start(job)):
+        for call in (*line.prefetch_nodes(job), *line.at_start(job)):
             await self._in_thread(call)
         hard, soft = job.hard, job.soft
         timers = []

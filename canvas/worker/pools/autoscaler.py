@@ -9,8 +9,8 @@ from canvas.app.application import Canvas
 from canvas.errors import BrokerError
 from canvas.telemetry import emit
 from canvas.worker.pools.base import Pool
-from canvas.worker.pools.shared_memory import Board
-from canvas.worker.process import Plan
+from canvas.worker.pools.shared_memory import SharedMemory
+from canvas.worker.process import WorkerOptions
 
 _LOOK_EVERY = 0.5
 
@@ -18,7 +18,9 @@ _LOOK_EVERY = 0.5
 class Autoscaler(threading.Thread):
     """Grows a pool at once when work waits, and shrinks it when places have been idle for some time."""
 
-    def __init__(self, app: Canvas, plan: Plan, board: Board, pool: Pool, most: int, fewest: int) -> None:
+    def __init__(
+        self, app: Canvas, plan: WorkerOptions, board: SharedMemory, pool: Pool, most: int, fewest: int
+    ) -> None:
         """``AUTOSCALE_KEEPALIVE`` in the environment: seconds that idle places stay (30)."""
         super().__init__(name="canvas-autoscaler", daemon=True)
         self._app = app
@@ -66,5 +68,5 @@ class Autoscaler(threading.Thread):
         self._most, self._fewest = most, fewest
 
     def stats(self) -> dict[str, Any]:
-        """The bounds, and how things are (PROTOCOL.md §6)."""
+        """The bounds, and how things are (protocol.md §6)."""
         return {"max": self._most, "min": self._fewest, "current": self._plan.concurrency, "qty": self._board.active}

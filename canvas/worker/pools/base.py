@@ -25,7 +25,7 @@ class Pool(Protocol):
         """Replace every process, warmly. Raises ValueError where the pool cannot."""
 
 
-class Alone:
+class InProcessPool:
     """The pool of a node that is one process, this one."""
 
     def __init__(self, process: WorkerProcess) -> None:

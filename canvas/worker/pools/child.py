@@ -14,9 +14,9 @@ from canvas.telemetry import emit
 from canvas.worker.consumer.shared_wait import SharedWait
 from canvas.worker.consumer.wait import ChildWait
 from canvas.worker.logs.streams import flush
-from canvas.worker.pools.child_channel import Hotline
-from canvas.worker.pools.shared_memory import Board, Row
-from canvas.worker.process import Plan, WorkerProcess
+from canvas.worker.pools.child_channel import ChildChannel
+from canvas.worker.pools.shared_memory import ProcessStats, SharedMemory
+from canvas.worker.process import WorkerOptions, WorkerProcess
 from canvas.worker.signal_handlers import handle, ignore
 
 Mask: TypeAlias = set[signal.Signals | int]
@@ -49,10 +49,10 @@ class Origin:
     """What a child gets from its parent."""
 
     worker: str
-    board: Board
-    row: Row
-    hotline: Hotline
-    siblings: Sequence[Hotline]
+    board: SharedMemory
+    row: ProcessStats
+    hotline: ChildChannel
+    siblings: Sequence[ChildChannel]
     mask: Mask
     """The signals that the parent had blocked before the fork."""
     index: int
@@ -62,7 +62,7 @@ class Origin:
     wait: ChildWait
 
 
-def serve(app: Canvas, plan: Plan, origin: Origin, shared: SharedWait) -> None:
+def serve(app: Canvas, plan: WorkerOptions, origin: Origin, shared: SharedWait) -> None:
     """Run the worker process of one slot."""
     hotline = origin.hotline
     shared.stay_out(origin.wait)

@@ -17,7 +17,7 @@ _LOOK_EVERY = 0.02
 """Seconds after which one who asks looks for an answer that another one's reading has brought."""
 
 
-class Hotline:
+class ChildChannel:
     """Made before the fork; afterwards the parent asks and the child answers."""
 
     def __init__(self) -> None:
@@ -147,7 +147,7 @@ class Hotline:
 
 
 def ask_all(
-    hotlines: Mapping[int, Hotline], question: dict[str, Any], within: float
+    hotlines: Mapping[int, ChildChannel], question: dict[str, Any], within: float
 ) -> dict[int, dict[str, Any] | None]:
     """Ask children at once; by key each one's answer, ``None`` of those that give none within so many seconds."""
     deadline = time.monotonic() + within
@@ -162,7 +162,7 @@ def ask_all(
     return {key: None if number is None else hotlines[key].take(number) for key, number in asked.items()}
 
 
-def _wait(hotlines: list[Hotline], seconds: float) -> None:
+def _wait(hotlines: list[ChildChannel], seconds: float) -> None:
     poll = select.poll()
     for number in (hotline.fileno() for hotline in hotlines):
         if number >= 0:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from queue import Empty, SimpleQueue
 
 from canvas.result import check_join_allowed
-from canvas.worker.consumer.loop import Exchange
+from canvas.worker.consumer.loop import ConsumerLoop
 
 
 class Places:
@@ -98,7 +98,7 @@ class Places:
 class Place:
     """The place of one task."""
 
-    def __init__(self, places: Places, exchange: Exchange, number: int) -> None:
+    def __init__(self, places: Places, exchange: ConsumerLoop, number: int) -> None:
         self._loop = asyncio.get_running_loop()
         self._places = places
         self._exchange = exchange

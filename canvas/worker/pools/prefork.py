@@ -19,19 +19,19 @@ from canvas.errors import BrokerError
 from canvas.telemetry import emit
 from canvas.wire.task_message import peek_id
 from canvas.worker.consumer.lifetimes import Lifetimes
-from canvas.worker.consumer.maintenance import Duties, beat_every, holds_for
+from canvas.worker.consumer.maintenance import Maintenance, beat_every, holds_for
 from canvas.worker.consumer.shared_wait import SharedWait
 from canvas.worker.consumer.topology import declare
 from canvas.worker.control.silent_child import running_tag, state_of_silent
 from canvas.worker.logs.streams import flush
 from canvas.worker.pipeline.pipeline import TIME_LIMIT
 from canvas.worker.pools import child
-from canvas.worker.pools.child_channel import Hotline, ask_all
-from canvas.worker.pools.shared_memory import Board, Row
+from canvas.worker.pools.child_channel import ChildChannel, ask_all
+from canvas.worker.pools.shared_memory import ProcessStats, SharedMemory
 from canvas.worker.process import (
-    EXPENDED,
+    EXIT_TIME_LIMIT,
     LEAVES_WITHIN,
-    Plan,
+    WorkerOptions,
     announce_stop,
     change,
     new_worker_id,
@@ -55,13 +55,13 @@ _GRACE = 1.0
 class Prefork:
     """Supervises ``plan.concurrency`` children."""
 
-    def __init__(self, app: Canvas, plan: Plan, board: Board) -> None:
+    def __init__(self, app: Canvas, plan: WorkerOptions, board: SharedMemory) -> None:
         self._app = app
         self._plan = plan
         self._board = board
         self._children: dict[int, str] = {}
-        self._hotlines: dict[int, Hotline] = {}
-        self._rows: dict[int, Row] = {}
+        self._hotlines: dict[int, ChildChannel] = {}
+        self._rows: dict[int, ProcessStats] = {}
         self._indices: dict[int, int] = {}
         self._forks = 0
         self._forked_at: dict[int, float] = {}
@@ -82,7 +82,7 @@ class Prefork:
         node = new_worker_id(plan.hostname)
         self._wait = SharedWait(app.driver.broker, board, node, plan.queues, conf.worker_lease_ttl)
         self._beat_every = beat_every(conf)
-        self._duties = Duties(
+        self._duties = Maintenance(
             app.driver,
             self._lively,
             plan.queues,
@@ -108,7 +108,7 @@ class Prefork:
             answers.update({pid: self._end_silent(pid, question["ids"]) for pid in silent})
         return [answer for answer in answers.values() if answer is not None]
 
-    def _states(self, hotlines: dict[int, Hotline]) -> list[dict[str, Any]]:
+    def _states(self, hotlines: dict[int, ChildChannel]) -> list[dict[str, Any]]:
         """What each child does. For one that does not answer, because its task holds the interpreter, this process
         looks itself; one that has not answered an earlier question yet is not asked again."""
         silent = {pid for pid, hotline in hotlines.items() if hotline.silent}
@@ -190,7 +190,7 @@ class Prefork:
     def _kill(self, pid: int, tag: str, reason: str) -> bool:
         """Kill a child for the task that it runs; False, and the child lives on, when that has ended."""
         try:
-            held = self._app.driver.broker.condemn(tag, reason)
+            held = self._app.driver.broker.orphan_lease(tag, reason)
         except BrokerError as exc:
             emit("broker.unreachable", error=str(exc))
             return False
@@ -267,7 +267,7 @@ class Prefork:
         """Raises OSError when the system has no process, or no files, to give."""
         self._forks += 1
         index = min(set(range(1, len(self._indices) + 2)).difference(self._indices.values()))
-        worker, hotline = new_worker_id(self._plan.hostname), Hotline()
+        worker, hotline = new_worker_id(self._plan.hostname), ChildChannel()
         row = self._board.open_row()
         wait = self._wait.enlist(row)
         origin = child.Origin(
@@ -346,7 +346,7 @@ class Prefork:
     def _bury(self, pid: int, worker: str, code: int | None) -> None:
         """A child has ended: return its messages. ``code`` is ``None`` where other code has taken its exit code."""
         self._gave_back = self._gave_back or (self._cold and code != 0)
-        in_order = code in (0, EXPENDED) or (self._cold and code is not None and code > 0)
+        in_order = code in (0, EXIT_TIME_LIMIT) or (self._cold and code is not None and code > 0)
         if not in_order:
             emit("worker.child_lost", pid=pid, exitcode=code)
             try:

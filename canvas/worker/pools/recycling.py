@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from canvas.worker.pipeline.active_tasks import Tally
+from canvas.worker.pipeline.active_tasks import ActiveTasks
 
 _STATM = Path("/proc/self/statm")
 
 
-class Wear:
+class RecycleLimits:
     """The limits of one child; ``worn`` is asked after each task."""
 
     def __init__(self, max_tasks: int | None, max_memory: int | None) -> None:
@@ -15,7 +15,7 @@ class Wear:
         self._max_tasks = max_tasks
         self._max_memory = max_memory
 
-    def worn(self, tally: Tally) -> str | None:
+    def worn(self, tally: ActiveTasks) -> str | None:
         """Why the process is to be replaced, or ``None``."""
         if self._max_tasks and tally.begun >= self._max_tasks:
             return f"it has run {tally.begun} tasks (worker_max_tasks_per_child)"

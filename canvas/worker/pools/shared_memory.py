@@ -13,7 +13,7 @@ _HEADER = 5
 """Cells before the first row."""
 
 
-class Row:
+class ProcessStats:
     """One process's numbers; written by that process only."""
 
     def __init__(self, cells: "memoryview[int]", at: int) -> None:
@@ -106,12 +106,12 @@ class Row:
         self._cells[self._at + _ACTIVE] = active
 
 
-class Board:
+class SharedMemory:
     """A logical clock and a row for each process of the node."""
 
     def __init__(self) -> None:
         self._cells = memoryview(mmap.mmap(-1, 8 * (_HEADER + _WIDTH * _MOST_ROWS))).cast("q")
-        self._rows: dict[int, Row] = {}
+        self._rows: dict[int, ProcessStats] = {}
         self._free = list(range(_MOST_ROWS - 1, -1, -1))
         self._begun_before = 0
         self.ended: Counter[str] = Counter()
@@ -166,15 +166,15 @@ class Board:
     def outages(self, count: int) -> None:
         self._cells[_OUTAGES] = count
 
-    def open_row(self) -> Row:
+    def open_row(self) -> ProcessStats:
         """A row for a process that is about to start. Raises IndexError beyond 4,096 processes."""
         number = self._free.pop()
-        row = Row(self._cells, _HEADER + _WIDTH * number)
+        row = ProcessStats(self._cells, _HEADER + _WIDTH * number)
         row.clear()
         self._rows[number] = row
         return row
 
-    def close_row(self, row: Row) -> None:
+    def close_row(self, row: ProcessStats) -> None:
         """Its process is gone; what it has done still counts."""
         for number, known in list(self._rows.items()):
             if known is row:

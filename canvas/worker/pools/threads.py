@@ -3,14 +3,14 @@
 from collections.abc import Callable
 
 from canvas.result import denied_join_result
-from canvas.worker.consumer.loop import Exchange
-from canvas.worker.pipeline.pipeline import Line
+from canvas.worker.consumer.loop import ConsumerLoop
+from canvas.worker.pipeline.pipeline import TaskPipeline
 
 
-class Slot:
+class WorkerThread:
     """One place where a task can run. ``run`` returns when the exchange has no more work to give."""
 
-    def __init__(self, exchange: Exchange, line: Line, after: Callable[[], None] | None = None) -> None:
+    def __init__(self, exchange: ConsumerLoop, line: TaskPipeline, after: Callable[[], None] | None = None) -> None:
         """``after`` is called after each piece of work."""
         self._exchange = exchange
         self._line = line

@@ -1,37 +1,37 @@
 """Settle what will never run: the rest of a failed chain, the body of a failed chord.
 
 Each signature that has an id ends in a state, and each that is a part of a chord returns it, so that nothing
-waits for ever. Sources: SEMANTICS.md E2, E7–E10.
+waits for ever. Sources: semantics.md E2, E7–E10.
 """
 
 from typing import Any
 
 from canvas.model.record import Record
-from canvas.model.workflow_run import HEADER, Place
+from canvas.model.workflow_run import RUN_HEADER, NodeRef
 from canvas.primitives.chain import normal_steps
 from canvas.primitives.signature import Signature, maybe_signature
-from canvas.producer.outbox import Completer, Effects, Membership
+from canvas.producer.outbox import ChordMembership, Outbox, PartOrigin
 
 
-class Ending:
+class TerminalState:
     """How the ones that never run end."""
 
     __slots__ = ("completer", "exc", "state", "traceback")
 
-    def __init__(self, state: str, exc: BaseException, traceback: str | None, completer: Completer) -> None:
+    def __init__(self, state: str, exc: BaseException, traceback: str | None, completer: PartOrigin) -> None:
         self.state = state
         self.exc = exc
         self.traceback = traceback
         self.completer = completer
 
 
-def abandon_rest(effects: Effects, chain: list[Any] | None, ending: Ending) -> None:
+def abandon_rest(effects: Outbox, chain: list[Any] | None, ending: TerminalState) -> None:
     """End every remaining step of a chain (wire form: the next step last)."""
     for step in reversed(chain or ()):
         abandon(effects, maybe_signature(step), ending)
 
 
-def abandon(effects: Effects, sig: Signature[Any], ending: Ending) -> None:
+def abandon(effects: Outbox, sig: Signature[Any], ending: TerminalState) -> None:
     """End one signature: a task itself, a chain's last step, a group's members, a chord's body."""
     kind = sig.subtask_type
     if kind == "group":
@@ -60,21 +60,21 @@ def _with_place(last: Signature[Any], chain: Signature[Any]) -> Signature[Any]:
 
 def _in_run(end: Signature[Any], whole: Signature[Any]) -> Signature[Any]:
     """What ends a composite ends its node of a workflow."""
-    node = whole.options.get(HEADER)
-    return end if node is None or end.options.get(HEADER) is not None else end.clone(**{HEADER: node})
+    node = whole.options.get(RUN_HEADER)
+    return end if node is None or end.options.get(RUN_HEADER) is not None else end.clone(**{RUN_HEADER: node})
 
 
-def _abandon_task(effects: Effects, sig: Signature[Any], ending: Ending) -> None:
+def _abandon_task(effects: Outbox, sig: Signature[Any], ending: TerminalState) -> None:
     task_id = sig.options.get("task_id")
     if not task_id:
         return
     record = Record(
         task_id, ending.state, ending.exc, ending.traceback, children=[], group_id=sig.options.get("group_id")
     )
-    place = Place.of(sig.options.get(HEADER))
+    place = NodeRef.of(sig.options.get(RUN_HEADER))
     effects.record(record, in_run=place is not None)
     if place is not None:
         effects.ends.append((place, ending.state, ending.exc))
-    membership = Membership.of_signature(sig)
+    membership = ChordMembership.of_signature(sig)
     if membership is not None:
         effects.part(membership, ending.state, ending.exc, ending.completer)

@@ -1,42 +1,48 @@
 """A chord whose parts are all in: send its body, or end it with the first failure.
 
-Sources: SEMANTICS.md K7–K9, K14, E6–E9, R3.
+Sources: semantics.md K7–K9, K14, E6–E9, R3.
 """
 
 from typing import Any
 
 from canvas.app.application import Canvas
 from canvas.errors import CanvasError, ChordError
-from canvas.execution.errbacks import body_errbacks, dependency_error, errbacks_to_come, join_order, shown_error
+from canvas.execution.errbacks import (
+    body_errbacks,
+    body_exception,
+    chord_join_order,
+    dependency_error,
+    errbacks_to_come,
+)
 from canvas.model import states
 from canvas.model.record import Record
-from canvas.model.settlement import Firing, Ready
-from canvas.model.workflow_run import HEADER
+from canvas.model.settlement import ChordDispatch, ReadyChord
+from canvas.model.workflow_run import RUN_HEADER
 from canvas.primitives.chain import result_id
 from canvas.primitives.signature import Signature, maybe_signature
-from canvas.producer.message_builder import Ambient
-from canvas.producer.outbox import Completer, Effects
+from canvas.producer.message_builder import Lineage
+from canvas.producer.outbox import Outbox, PartOrigin
 from canvas.telemetry import emit
 from canvas.text import safe_repr
-from canvas.worker.settlement.cascade import Ending, abandon, abandon_rest
+from canvas.worker.settlement.cascade import TerminalState, abandon, abandon_rest
 from canvas.worker.settlement.errbacks import run_errbacks
 from canvas.workflows.chord_callbacks import Part, join_end, parts_of, state_gone, told_of
 from canvas.workflows.engine import advance_all
-from canvas.workflows.store import Runs
+from canvas.workflows.store import RunStore
 
 
-def fire(app: Canvas, runs: Runs, ready: Ready) -> Firing:
+def fire(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch:
     """What ends the chord. Its body's arguments are the parts' values, in the header's order and nesting."""
-    effects = Effects(app)
+    effects = Outbox(app)
     try:
         told = told_of(app, ready)
         body = maybe_signature(told.get("body"), app)
     except CanvasError as exc:
-        emit("chord.refused", group_id=ready.group_id, reason=str(exc))
+        emit("chord.dispatch_refused", group_id=ready.group_id, reason=str(exc))
         return effects.firing(ready.group_id, failed=True)
     if told["run"] is not None:
         return join_end(app, runs, effects, ready, told)
-    completer = Completer(told["root_id"], told["parent_id"])
+    completer = PartOrigin(told["root_id"], told["parent_id"])
     if ready.lost:
         return _lose(app, runs, effects, ready, body, completer)
     try:
@@ -47,7 +53,7 @@ def fire(app: Canvas, runs: Runs, ready: Ready) -> Firing:
             return effects.firing(ready.group_id)
         error = dependency_error(failed.task_id, failed.result, nested=ready.structure is not None)
     except (CanvasError, TypeError, ValueError) as exc:
-        effects = Effects(app)
+        effects = Outbox(app)
         error = ChordError(f"Callback error: {safe_repr(exc)}")
         error.__cause__ = exc
     _fail_body(app, effects, body, error, completer)
@@ -55,10 +61,10 @@ def fire(app: Canvas, runs: Runs, ready: Ready) -> Firing:
     return effects.firing(ready.group_id, failed=True)
 
 
-def fire_ahead(app: Canvas, runs: Runs, ready: Ready) -> Firing | None:
+def fire_ahead(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch | None:
     """What ends a run's join whose parts are not committed yet, if that is to send its node's task and nothing else:
     all else may look at what the parts' settlements leave behind, and has to wait for them."""
-    effects = Effects(app)
+    effects = Outbox(app)
     try:
         told = told_of(app, ready)
         (run, attempt), (kind, number, *_) = told["run"], told["told"]
@@ -73,8 +79,8 @@ def fire_ahead(app: Canvas, runs: Runs, ready: Ready) -> Firing | None:
 
 
 def _lose(
-    app: Canvas, runs: Runs, effects: Effects, ready: Ready, body: Signature[Any], completer: Completer
-) -> Firing:
+    app: Canvas, runs: RunStore, effects: Outbox, ready: ReadyChord, body: Signature[Any], completer: PartOrigin
+) -> ChordDispatch:
     """The chord's state is gone: it fails, unless the part is a late copy, of a chord that had ended long before."""
     body_id = str(result_id(body))
     if runs.persist(lambda: app.backend.get_records([body_id]))[0] is None:
@@ -84,14 +90,14 @@ def _lose(
     return effects.firing(ready.group_id, failed=True)
 
 
-def _failed(app: Canvas, ready: Ready, parts: list[Part]) -> Part | None:
+def _failed(app: Canvas, ready: ReadyChord, parts: list[Part]) -> Part | None:
     """The part whose failure the chord's body ends with."""
     failed = {part.task_id: part for part in parts if part.state in states.PROPAGATE_STATES}
     first = next(iter(failed.values()), None)
     if ready.structure is None or len(failed) < 2:
         return first
     _, members = app.backend.decode_group(ready.structure)
-    return next((failed[task_id] for (task_id, _), _ in join_order(members, _inside) if task_id in failed), first)
+    return next((failed[task_id] for (task_id, _), _ in chord_join_order(members, _inside) if task_id in failed), first)
 
 
 def _inside(node: Any) -> Any:
@@ -99,8 +105,8 @@ def _inside(node: Any) -> Any:
     return members
 
 
-def _values(app: Canvas, ready: Ready, parts: list[Part]) -> list[Any]:
-    """The list the body takes; nested where the header's saved structure is (SEMANTICS.md H6)."""
+def _values(app: Canvas, ready: ReadyChord, parts: list[Part]) -> list[Any]:
+    """The list the body takes; nested where the header's saved structure is (semantics.md H6)."""
     if ready.structure is None:
         return [part.result for part in parts]
     by_id = {part.task_id: part.result for part in parts}
@@ -113,22 +119,22 @@ def _nested(node: Any, by_id: dict[str, Any]) -> Any:
     return by_id.get(task_id) if members is None else [_nested(member, by_id) for member in members]
 
 
-def _send_body(app: Canvas, effects: Effects, body: Signature[Any], values: list[Any], completer: Completer) -> None:
+def _send_body(app: Canvas, effects: Outbox, body: Signature[Any], values: list[Any], completer: PartOrigin) -> None:
     plan = effects.plan(body, (values,), {})
-    effects.send(plan, Ambient(completer.root_id, completer.task_id))
+    effects.send(plan, Lineage(completer.root_id, completer.task_id))
 
 
-def _fail_body(app: Canvas, effects: Effects, body: Signature[Any], error: ChordError, completer: Completer) -> None:
+def _fail_body(app: Canvas, effects: Outbox, body: Signature[Any], error: ChordError, completer: PartOrigin) -> None:
     """The body never runs: it ends in FAILURE, its own chord hears of it, its errbacks run once.
 
-    The members of a group take the header's own exception, and so does the group's id (SEMANTICS.md E8).
+    The members of a group take the header's own exception, and so does the group's id (semantics.md E8).
     """
-    shown = shown_error(body, error)
+    shown = body_exception(body, error)
     if body.subtask_type == "group":
         record = Record(str(body.options.get("task_id")), states.FAILURE, shown, None, [])
-        effects.record(record, in_run=HEADER in body.options)
-    abandon(effects, body, Ending(states.FAILURE, shown, None, completer))
-    abandon_rest(effects, body.options.get("chain"), Ending(states.FAILURE, error, None, completer))
+        effects.record(record, in_run=RUN_HEADER in body.options)
+    abandon(effects, body, TerminalState(states.FAILURE, shown, None, completer))
+    abandon_rest(effects, body.options.get("chain"), TerminalState(states.FAILURE, error, None, completer))
     later = errbacks_to_come(body)
     for request in body_errbacks(body):
         now = [errback for errback in request.errbacks or () if maybe_signature(errback) not in later]

@@ -1,7 +1,7 @@
 """Message + outcome → settlement: what every end of a task does, decided before any of it is done.
 
 One road for every end: record, successors, chord part, the rest of the chain, errbacks, and what becomes of the
-message. Sources: SEMANTICS.md §8, §9, T1–T16; PROTOCOL.md §2.3.
+message. Sources: semantics.md §8, §9, T1–T16; protocol.md §2.3.
 """
 
 import os
@@ -15,29 +15,29 @@ from canvas.errors import CanvasError, EncodeError, Ignore, Reject, Retry, TaskR
 from canvas.execution.executor import traceback_text
 from canvas.model import states
 from canvas.model.message import Delivery, Message
-from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, Replaced, Retried, Revoked, Success
+from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, ReplacedBy, Retried, Revoked, Success
 from canvas.model.record import Record, in_tuple_form
 from canvas.model.request import Request
 from canvas.model.settlement import Fence, Settlement
-from canvas.model.workflow_run import HEADER, Place
+from canvas.model.workflow_run import RUN_HEADER, NodeRef
 from canvas.primitives.signature import maybe_signature
-from canvas.producer.encode_error import unwritable_result
-from canvas.producer.message_builder import Ambient
-from canvas.producer.outbox import Completer, Effects, Membership
+from canvas.producer.encode_error import find_unencodable_result
+from canvas.producer.message_builder import Lineage
+from canvas.producer.outbox import ChordMembership, Outbox, PartOrigin
 from canvas.result.backend import extended
 from canvas.task.task import Task
 from canvas.telemetry import emit
 from canvas.wire import codecs
 from canvas.worker.consumer.lifetimes import keeps
-from canvas.worker.settlement.cascade import Ending, abandon_rest
+from canvas.worker.settlement.cascade import TerminalState, abandon_rest
 from canvas.worker.settlement.chord import fire_ahead
 from canvas.worker.settlement.errbacks import run_errbacks
-from canvas.worker.settlement.speculation import Foresight
+from canvas.worker.settlement.speculation import SpeculativeJoins
 from canvas.workflows.engine import advance_all
-from canvas.workflows.store import Runs
+from canvas.workflows.store import RunStore
 
 
-class Finished:
+class FinishedTask:
     """A task that is over: all that its settlement depends on."""
 
     __slots__ = ("began", "delivery", "fence", "message", "request", "task", "told")
@@ -59,14 +59,14 @@ class Finished:
 class Settler:
     """Turns outcomes into settlements, for one app."""
 
-    def __init__(self, app: Canvas, hostname: str, runs: Runs) -> None:
+    def __init__(self, app: Canvas, hostname: str, runs: RunStore) -> None:
         self._app = app
         self._runs = runs
         self._hostname = hostname
-        self._foresight = Foresight(partial(fire_ahead, app, runs))
+        self._foresight = SpeculativeJoins(partial(fire_ahead, app, runs))
 
     def settle(
-        self, done: Finished, outcome: Outcome, tell: Callable[[Outcome], Reject | None]
+        self, done: FinishedTask, outcome: Outcome, tell: Callable[[Outcome], Reject | None]
     ) -> tuple[Settlement, Outcome]:
         """The settlement of one end, and what that is: a value that cannot be written or a successor that cannot be
         sent turns success into failure (T4, T5).
@@ -74,7 +74,7 @@ class Settler:
         ``tell`` reports the end to hooks and signals. What hooks send becomes part of the settlement.
         """
         settlement = Settlement(done.delivery, fence=done.fence)
-        effects = Effects(self._app)
+        effects = Outbox(self._app)
         try:
             if done.request.additions:
                 settlement.grow = self._additions(done, effects, outcome)
@@ -84,7 +84,7 @@ class Settler:
             if effects.deferrals:
                 settlement.keeps = keeps(self._app, done.message, max(one.due for one in effects.deferrals))
         except (CanvasError, TypeError, ValueError) as exc:
-            effects, settlement.grow = Effects(self._app), []
+            effects, settlement.grow = Outbox(self._app), []
             shown = self._of_the_result(done, outcome, exc)
             outcome = Failure(shown, traceback_text(shown))
         self._other_ends(done, effects, settlement, outcome)
@@ -96,13 +96,13 @@ class Settler:
         self._foresight.add_to(settlement)
         return settlement, outcome
 
-    def _of_the_result(self, done: Finished, outcome: Outcome, exc: Exception) -> Exception:
+    def _of_the_result(self, done: FinishedTask, outcome: Outcome, exc: Exception) -> Exception:
         """``exc``, with the place of what cannot be written in the task's result, if it is that."""
         if not isinstance(exc, EncodeError) or not isinstance(outcome, Success):
             return exc
         serializer = self._app.backend.serializer
         message = done.message
-        place = unwritable_result(in_tuple_form(outcome.value), partial(codecs.can_write, serializer=serializer))
+        place = find_unencodable_result(in_tuple_form(outcome.value), partial(codecs.can_write, serializer=serializer))
         if place is None:
             return exc
         cause = exc.__cause__ if isinstance(exc.__cause__, EncodeError) else exc
@@ -110,8 +110,8 @@ class Settler:
 
     def _tell(
         self,
-        done: Finished,
-        effects: Effects,
+        done: FinishedTask,
+        effects: Outbox,
         settlement: Settlement,
         outcome: Outcome,
         tell: Callable[[Outcome], Reject | None],
@@ -133,28 +133,28 @@ class Settler:
         except (CanvasError, TypeError, ValueError) as exc:
             emit("hook.failed", hook="a", task=done.message.task, task_id=done.message.id, exc=exc)
 
-    def _other_ends(self, done: Finished, effects: Effects, settlement: Settlement, outcome: Outcome) -> None:
+    def _other_ends(self, done: FinishedTask, effects: Outbox, settlement: Settlement, outcome: Outcome) -> None:
         match outcome:
-            case Success() | Replaced() | Retried():
+            case Success() | ReplacedBy() | Retried():
                 return
             case Failure(exc, text):
                 self._failure(done, effects, states.FAILURE, exc, text)
                 if done.fence == "lease" and not _acks(done.task, exc):
-                    settlement.disposal = "dead"
+                    settlement.disposal = "dead_letter"
                     settlement.reason = f"{type(exc).__name__}: acks_on_failure is off"
             case Ignored():
                 self._unrecorded(done, effects, Ignore("the task raised Ignore"))
             case Rejected(reason, requeue):
                 if requeue:
-                    settlement.disposal = "again" if isinstance(reason, TimeLimitExceeded) else "requeue"
+                    settlement.disposal = "redeliver" if isinstance(reason, TimeLimitExceeded) else "requeue"
                 else:
                     self._failure(done, effects, states.FAILURE, Reject(reason, requeue), "")
             case Revoked(reason):
                 self._failure(done, effects, states.REVOKED, TaskRevokedError(reason), "", call_errbacks=False)
 
-    def _end_place(self, done: Finished, effects: Effects, outcome: Outcome) -> None:
+    def _end_place(self, done: FinishedTask, effects: Outbox, outcome: Outcome) -> None:
         """Tell the run that the task is a node of, if it is one."""
-        place = Place.of(done.message.headers.get(HEADER))
+        place = NodeRef.of(done.message.headers.get(RUN_HEADER))
         if place is None:
             return
         match outcome:
@@ -170,7 +170,7 @@ class Settler:
             case Revoked(reason):
                 effects.ends.append((place, states.REVOKED, TaskRevokedError(reason)))
 
-    def announce_start(self, done: Finished) -> None:
+    def announce_start(self, done: FinishedTask) -> None:
         """Store STARTED, with who runs it, for a task that asks for it."""
         if not self._ignores(done):
             about = {"pid": os.getpid(), "hostname": self._hostname}
@@ -178,24 +178,24 @@ class Settler:
 
     # -- what goes on
 
-    def _continue(self, done: Finished, effects: Effects, outcome: Outcome) -> None:
+    def _continue(self, done: FinishedTask, effects: Outbox, outcome: Outcome) -> None:
         match outcome:
             case Success():
                 self._success(done, effects, outcome)
-            case Replaced(sig):
+            case ReplacedBy(sig):
                 effects.send(effects.plan(sig, (), {}), self._ambient(done))
             case Retried():
                 self._retried(done, effects, outcome)
 
-    def _additions(self, done: Finished, effects: Effects, outcome: Outcome) -> list[str]:
-        """Send what the task adds to its chord; the chord's group once for each (SEMANTICS.md T34)."""
+    def _additions(self, done: FinishedTask, effects: Outbox, outcome: Outcome) -> list[str]:
+        """Send what the task adds to its chord; the chord's group once for each (semantics.md T34)."""
         if isinstance(outcome, Rejected) and outcome.requeue:
             return []
         for sig in done.request.additions:
             effects.send(effects.plan(sig, (), {}), self._ambient(done))
         return [sig.options["group_id"] for sig in done.request.additions]
 
-    def _success(self, done: Finished, effects: Effects, outcome: Success) -> None:
+    def _success(self, done: FinishedTask, effects: Outbox, outcome: Success) -> None:
         message, request = done.message, done.request
         children = [child.as_tuple() for child in request.children]
         embed = message.embed
@@ -203,10 +203,10 @@ class Settler:
             children.extend(self._successors(done, effects, outcome.value))
         if not self._ignores(done):
             record = self._record(done, states.SUCCESS, outcome.value, None, children)
-            effects.record(record, in_run=HEADER in done.message.headers)
+            effects.record(record, in_run=RUN_HEADER in done.message.headers)
         self._part(done, effects, states.SUCCESS, outcome.value)
 
-    def _successors(self, done: Finished, effects: Effects, value: Any) -> list[Any]:
+    def _successors(self, done: FinishedTask, effects: Outbox, value: Any) -> list[Any]:
         """Send callbacks, then the next step of the chain; their results in tuple form."""
         embed, ambient = done.message.embed, self._ambient(done)
         plans = [effects.plan(sig, (value,), {}) for sig in _callback_groups(self._app, embed["callbacks"])]
@@ -224,8 +224,8 @@ class Settler:
 
     def _failure(
         self,
-        done: Finished,
-        effects: Effects,
+        done: FinishedTask,
+        effects: Outbox,
         state: str,
         exc: BaseException,
         text: str,
@@ -240,58 +240,58 @@ class Settler:
         if call_errbacks:
             run_errbacks(self._app, effects, done.message.embed["errbacks"], done.request, exc, text or None)
 
-    def _unrecorded(self, done: Finished, effects: Effects, exc: BaseException) -> None:
+    def _unrecorded(self, done: FinishedTask, effects: Outbox, exc: BaseException) -> None:
         """No result of its own, but what waits for it must not wait for ever."""
         self._part(done, effects, states.FAILURE, exc)
         self._abandon_rest(done, effects, states.FAILURE, exc, "")
 
-    def _retried(self, done: Finished, effects: Effects, outcome: Retried) -> None:
+    def _retried(self, done: FinishedTask, effects: Outbox, outcome: Retried) -> None:
         retry = outcome.retry
         self._send_again(done, effects, retry)
         if not self._ignores(done):
             reason = retry.exc if retry.exc is not None else retry
             self._store(done, effects, self._record(done, states.RETRY, reason, outcome.traceback, []))
 
-    def _send_again(self, done: Finished, effects: Effects, retry: Retry) -> None:
+    def _send_again(self, done: FinishedTask, effects: Outbox, retry: Retry) -> None:
         plan = effects.plan(retry.sig, (), {})
         due = self._app.client.due(retry.sig.options)
-        effects.send(plan, Ambient(done.request.root_id, done.request.id), due)
+        effects.send(plan, Lineage(done.request.root_id, done.request.id), due)
 
-    def _abandon_rest(self, done: Finished, effects: Effects, state: str, exc: BaseException, text: str) -> None:
+    def _abandon_rest(self, done: FinishedTask, effects: Outbox, state: str, exc: BaseException, text: str) -> None:
         chain = done.message.embed["chain"]
         if chain:
-            abandon_rest(effects, chain, Ending(state, exc, text or None, self._completer(done)))
+            abandon_rest(effects, chain, TerminalState(state, exc, text or None, self._completer(done)))
 
     # -- parts of these
 
-    def _part(self, done: Finished, effects: Effects, state: str, result: Any) -> None:
+    def _part(self, done: FinishedTask, effects: Outbox, state: str, result: Any) -> None:
         chord, group_id = done.message.embed["chord"], done.message.headers.get("group")
         if chord and group_id:
-            place = Membership(done.message.id, group_id, done.message.headers.get("group_index"), chord)
+            place = ChordMembership(done.message.id, group_id, done.message.headers.get("group_index"), chord)
             effects.part(place, state, result, self._completer(done))
 
-    def _completer(self, done: Finished) -> Completer:
-        return Completer(done.request.root_id, done.message.id)
+    def _completer(self, done: FinishedTask) -> PartOrigin:
+        return PartOrigin(done.request.root_id, done.message.id)
 
-    def _ambient(self, done: Finished) -> Ambient:
+    def _ambient(self, done: FinishedTask) -> Lineage:
         request = done.request
         inherit = self._app.conf.task_inherit_parent_priority
-        return Ambient(request.root_id, request.id, request.properties.get("priority") if inherit else None)
+        return Lineage(request.root_id, request.id, request.properties.get("priority") if inherit else None)
 
-    def _ignores(self, done: Finished) -> bool:
+    def _ignores(self, done: FinishedTask) -> bool:
         asked = done.message.headers.get("ignore_result")
         if asked is not None:
             return bool(asked)
         return bool(done.task is not None and done.task.ignore_result)
 
-    def _store(self, done: Finished, effects: Effects, record: Record) -> None:
+    def _store(self, done: FinishedTask, effects: Outbox, record: Record) -> None:
         """Store a record that is not a success, unless a success is stored that the driver cannot see."""
         backend = self._app.backend
         if backend.hides_success and self._runs.persist(lambda: backend.has_succeeded(record.task_id)):
             return
-        effects.record(record, in_run=HEADER in done.message.headers)
+        effects.record(record, in_run=RUN_HEADER in done.message.headers)
 
-    def _record(self, done: Finished, state: str, result: Any, text: str | None, children: list[Any]) -> Record:
+    def _record(self, done: FinishedTask, state: str, result: Any, text: str | None, children: list[Any]) -> Record:
         headers = done.message.headers
         record = Record(
             done.message.id,
@@ -306,7 +306,7 @@ class Settler:
             record.date_done = self._app.now().isoformat()
         if self._app.conf.result_extended:
             record.extra = extended(done.request)
-        if HEADER in headers and done.began is not None:
+        if RUN_HEADER in headers and done.began is not None:
             began = done.began + self._app.clock_offset
             record.extra["date_start"] = datetime.fromtimestamp(began, UTC).isoformat()
         return record
@@ -320,7 +320,7 @@ def _acks(task: Task[Any] | None, exc: BaseException) -> bool:
 
 
 def _callback_groups(app: Canvas, callbacks: list[Any] | None) -> list[Any]:
-    """What callbacks are sent as: one alone, groups each, all others together as a group (SEMANTICS.md T2)."""
+    """What callbacks are sent as: one alone, groups each, all others together as a group (semantics.md T2)."""
     if not callbacks:
         return []
     if len(callbacks) == 1:

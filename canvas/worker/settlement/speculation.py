@@ -9,7 +9,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 
-from canvas.model.settlement import Firing, Foreseen, Part, Ready, Settlement
+from canvas.model.settlement import ChordDispatch, Part, ReadyChord, Settlement, SpeculativeDispatch
 from canvas.workflows.engine import AT_ONCE
 
 _LARGEST = 1_000
@@ -20,10 +20,10 @@ _OVERHEAD = 500
 """Bytes that a part takes beside its value."""
 
 
-class Foresight:
+class SpeculativeJoins:
     """The parts that one process has returned to joins that were not complete by then. Safe from any thread."""
 
-    def __init__(self, fire: Callable[[Ready], Firing | None]) -> None:
+    def __init__(self, fire: Callable[[ReadyChord], ChordDispatch | None]) -> None:
         """``fire`` makes a join's end of what it takes, or ``None`` where that has to wait."""
         self._fire = fire
         self._lock = threading.Lock()
@@ -36,9 +36,9 @@ class Foresight:
             values = self._completed(part)
             if values is None or len(settlement.foreseen) >= AT_ONCE:
                 continue
-            firing = self._fire(Ready(part.group_id, part.fire, values, None))
+            firing = self._fire(ReadyChord(part.group_id, part.fire, values, None))
             if firing is not None:
-                settlement.foreseen.append(Foreseen.of(firing, values))
+                settlement.foreseen.append(SpeculativeDispatch.of(firing, values))
 
     def _completed(self, part: Part) -> list[bytes] | None:
         """The values of its join, in order, if ``part`` is the last."""

@@ -23,9 +23,9 @@ from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from canvas.drivers.redis.connection.commands import AWAY, TRIES, Calls, backoff, taken_from
+from canvas.drivers.redis.connection.commands import TRIES, UNAVAILABLE, Commands, backoff, taken_from
 from canvas.drivers.redis.connection.event_loops import LoopClients
-from canvas.drivers.redis.connection.pubsub import Ear
+from canvas.drivers.redis.connection.pubsub import PubSub
 from canvas.drivers.redis.connection.sockets import close_sockets
 from canvas.drivers.redis.url import Address
 from canvas.errors import BrokerError, OperationalError, RefusedError
@@ -52,7 +52,7 @@ def script(name: str) -> tuple[str, str]:
     return text, sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
-class Link:
+class RedisClient:
     """Clients for one address, for threads and for event loops; new ones after a fork."""
 
     def __init__(self, address: Address) -> None:
@@ -61,7 +61,7 @@ class Link:
         self._lock = threading.Lock()
         self._calls: Any = None
         self._held: Any = None
-        self._ears: deque[Ear] = deque()
+        self._ears: deque[PubSub] = deque()
         self._loops = LoopClients(self._loop_client)
         self._inherited: list[Any] = []
         _links.add(self)
@@ -82,12 +82,12 @@ class Link:
 
     # -- clients
 
-    def _clients(self) -> tuple[Calls, Any]:
+    def _clients(self) -> tuple[Commands, Any]:
         """What makes calls, and the client whose connections others hold: subscriptions, blocking commands."""
         if self._pid != os.getpid():
             with self._lock:
                 if self._pid != os.getpid():
-                    self._calls, self._held = Calls(self._client()), self._client()
+                    self._calls, self._held = Commands(self._client()), self._client()
                     self._loops, self._ears = LoopClients(self._loop_client), deque()
                     self._pid = os.getpid()
         return self._calls, self._held
@@ -119,7 +119,7 @@ class Link:
     def _client(self) -> Any:
         """A client that repeats nothing by itself."""
         arguments = self._arguments()
-        arguments["retry"] = Retry(backoff(), 0, supported_errors=AWAY)
+        arguments["retry"] = Retry(backoff(), 0, supported_errors=UNAVAILABLE)
         if self.address.sentinels:
             sentinel: Any = Sentinel(list(self.address.sentinels), **self._watchers())  # type: ignore[no-untyped-call]
             return sentinel.master_for(self.address.master, **arguments)
@@ -140,7 +140,7 @@ class Link:
     def _loop_client(self, patient: bool) -> Any:
         tries = TRIES if patient else 0
         arguments = self._arguments()
-        arguments["retry"] = AsyncRetry(backoff(), tries, supported_errors=AWAY)
+        arguments["retry"] = AsyncRetry(backoff(), tries, supported_errors=UNAVAILABLE)
         if self.address.sentinels:
             sentinel: Any = AsyncSentinel(list(self.address.sentinels), **self._watchers())  # type: ignore[no-untyped-call]
             return sentinel.master_for(self.address.master, **arguments)
@@ -221,7 +221,7 @@ class Link:
         """Redis' errors as ours."""
         try:
             yield
-        except AWAY as exc:
+        except UNAVAILABLE as exc:
             # Redis' own traceback adds dozens of lines, and no fact.
             raise OperationalError(f"Redis at {self.where()}: {exc}") from None
         except UnicodeEncodeError as exc:
@@ -243,15 +243,15 @@ class Link:
             return f"sentinel master {address.master}"
         return address.path or f"{address.host}:{address.port}"
 
-    def pubsub(self) -> Ear:
+    def pubsub(self) -> PubSub:
         """A subscription on a connection of its own; it does not reconnect by itself."""
         held = self._clients()[1]
         for ear in taken_from(self._ears):
             if ear.again():
                 return ear
-        return Ear(held.pubsub(ignore_subscribe_messages=False))
+        return PubSub(held.pubsub(ignore_subscribe_messages=False))
 
-    def leave(self, ear: Ear) -> None:
+    def leave(self, ear: PubSub) -> None:
         """A subscription is done with, and kept for whoever needs one next: to open one takes several calls."""
         if len(self._ears) >= _EARS_KEPT:
             ear.close()
@@ -276,7 +276,7 @@ class Link:
             self._pid = 0
 
 
-_links: WeakSet[Link] = WeakSet()
+_links: WeakSet[RedisClient] = WeakSet()
 
 
 def _disinherit_all() -> None:

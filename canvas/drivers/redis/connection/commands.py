@@ -12,7 +12,7 @@ import redis.exceptions
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
-AWAY: tuple[Any, ...] = (
+UNAVAILABLE: tuple[Any, ...] = (
     redis.exceptions.ConnectionError,
     redis.exceptions.TimeoutError,
     redis.exceptions.BusyLoadingError,
@@ -44,7 +44,7 @@ def taken_from(kept: deque[T]) -> Iterator[T]:
             yield kept.pop()
 
 
-class Calls:
+class Commands:
     """Connections of one process to one server, each for one call at a time. They raise redis' own errors.
 
     A call that is ``patient`` is made again while the server is away; another is not, once its request may have reached
@@ -54,7 +54,7 @@ class Calls:
     def __init__(self, client: Any) -> None:
         self.client = client
         self._idle: deque[tuple[Any, Any]] = deque()
-        self._retry = Retry(backoff(), TRIES, supported_errors=AWAY)
+        self._retry = Retry(backoff(), TRIES, supported_errors=UNAVAILABLE)
 
     def one(self, words: Words, patient: bool = True, meanwhile: Meanwhile = None) -> Any:
         """The reply to one command; ``meanwhile`` is called when that is sent, and raises nothing."""
@@ -83,8 +83,8 @@ class Calls:
                 meanwhile()
             replies = _received(connection, len(commands), transaction)
             kept = True
-        except (redis.exceptions.ResponseError, *AWAY) as exc:
-            kept = not isinstance(exc, AWAY)
+        except (redis.exceptions.ResponseError, *UNAVAILABLE) as exc:
+            kept = not isinstance(exc, UNAVAILABLE)
             if not kept:
                 self._forget()
             raise

@@ -4,7 +4,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from canvas.drivers.redis.connection.commands import AWAY, poll_of
+from canvas.drivers.redis.connection.commands import UNAVAILABLE, poll_of
 
 
 class Pulse:
@@ -34,7 +34,7 @@ class Pulse:
         return True
 
 
-class Ear:
+class PubSub:
     """A subscription that notices when it is cut off. It raises redis' own errors."""
 
     def __init__(self, pubsub: Any) -> None:
@@ -54,7 +54,7 @@ class Ear:
         """Listen to nothing any more; False when it was cut off."""
         try:
             self.pubsub.unsubscribe()
-        except AWAY:
+        except UNAVAILABLE:
             self.close()
             return False
         return True
@@ -69,7 +69,7 @@ class Ear:
             while poll.poll(0):
                 if self.pubsub.get_message(timeout=0) is None:
                     raise ConnectionError("it was cut off")
-        except AWAY:
+        except UNAVAILABLE:
             self.close()
             return False
         self._pulse.heard()
@@ -77,5 +77,5 @@ class Ear:
 
     def close(self) -> None:
         """Close its connection."""
-        with suppress(*AWAY):
+        with suppress(*UNAVAILABLE):
             self.pubsub.close()

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
-from canvas.drivers.redis.connection.client import Link
-from canvas.drivers.redis.connection.commands import AWAY
+from canvas.drivers.redis.connection.client import RedisClient
+from canvas.drivers.redis.connection.commands import UNAVAILABLE
 from canvas.drivers.redis.connection.pubsub import Pulse
 from canvas.drivers.redis.keys import ResultKeys
 from canvas.errors import OperationalError
@@ -49,13 +49,13 @@ class _Waiter:
                 self.queue.put_nowait(None)
 
 
-class Hub:
+class SharedSubscription:
     """The one subscription of an event loop, shared by all that wait on it.
 
     A task of its own talks to Redis; whoever waits only waits, and may be cancelled at any moment.
     """
 
-    def __init__(self, link: Link, keys: ResultKeys, aget: Callable[[list[str]], Any]) -> None:
+    def __init__(self, link: RedisClient, keys: ResultKeys, aget: Callable[[list[str]], Any]) -> None:
         self._link = link
         self._prefix = keys.task("")
         self._aget = aget
@@ -113,7 +113,7 @@ class Hub:
         self._unread.clear()
 
         async def close() -> None:
-            with suppress(*AWAY):
+            with suppress(*UNAVAILABLE):
                 await pubsub.aclose()
 
         async with _Afterwards(close):

@@ -12,10 +12,19 @@ import msgpack
 
 from canvas.drivers.priority import priority_of
 from canvas.drivers.redis.keys import BrokerKeys, ResultKeys
-from canvas.drivers.redis.scripts.passthrough import Carried
+from canvas.drivers.redis.scripts.passthrough import PassThrough
 from canvas.errors import RefusedError
 from canvas.model.message import Publish
-from canvas.model.settlement import Deferral, Firing, Foreseen, Join, Keep, Part, Settlement, Store
+from canvas.model.settlement import (
+    ChordDispatch,
+    ChordStart,
+    DelayedPublish,
+    Keep,
+    Part,
+    ResultWrite,
+    Settlement,
+    SpeculativeDispatch,
+)
 from canvas.wire.task_message import put_back
 
 DEAD_LETTERS_KEPT = 10_000
@@ -26,7 +35,7 @@ Packed: TypeAlias = tuple[bytes, dict[int, str]]
 """What ``pack_each`` gives."""
 NOTHING: Packed = (b"\x90", {})
 UNWRITABLE = (RefusedError, TypeError, ValueError, LookupError, AttributeError)
-Words: TypeAlias = dict[str, Any]
+Fields: TypeAlias = dict[str, Any]
 """What a script is told of one thing to do."""
 
 
@@ -38,7 +47,7 @@ def pack(value: Any) -> bytes:
         raise RefusedError(f"cannot be told to Redis: {exc}") from exc
 
 
-def pack_each(items: Sequence[T], words: Callable[[T], Words]) -> Packed:
+def pack_each(items: Sequence[T], words: Callable[[T], Fields]) -> Packed:
     """Items, each in its ``words``, as the scripts read a list; but for those that cannot be written: by place, why
     not. Raises BrokerError when the words cannot be looked up."""
     try:
@@ -56,7 +65,7 @@ def pack_each(items: Sequence[T], words: Callable[[T], Words]) -> Packed:
     return pack(good), bad
 
 
-class Packing:
+class ScriptArguments:
     """Turns the words of settlements into script arguments, for one pair of key spaces."""
 
     def __init__(self, broker: BrokerKeys, results: ResultKeys | None, lists_of: Any) -> None:
@@ -64,20 +73,20 @@ class Packing:
         self._results = results
         self._lists_of = lists_of
 
-    def settlement(self, settlement: Settlement, carried: Carried | None = None) -> Words:
+    def settlement(self, settlement: Settlement, carried: PassThrough | None = None) -> Fields:
         """What settle.lua takes per settlement; ``carried`` is its message, where that stands beside it."""
         delivery, keys = settlement.delivery, self._broker
-        words: Words = {"fence": settlement.fence}
+        words: Fields = {"fence": settlement.fence}
         publishes = self.publishes(settlement.publishes) if carried is None else [carried.words]
         if delivery is not None:
             words["tag"] = delivery.tag
             if settlement.begins or settlement.fence == "begun":
                 words["begun"] = keys.begun(worker_of_tag(delivery.tag))
                 words["begins"] = settlement.begins
-            if settlement.disposal in ("requeue", "again"):
-                payload = put_back(delivery.payload, settlement.disposal == "again")
+            if settlement.disposal in ("requeue", "redeliver"):
+                payload = put_back(delivery.payload, settlement.disposal == "redeliver")
                 publishes.append([self.list_of(delivery.queue, payload), payload])
-            elif settlement.disposal == "dead":
+            elif settlement.disposal == "dead_letter":
                 words["dead"] = self._letter(settlement)
         words |= self.recorded(settlement.stores, settlement.parts, settlement.joins, settlement.grow, settlement.keeps)
         return words | _present(
@@ -93,13 +102,13 @@ class Packing:
 
     def recorded(
         self,
-        stores: Sequence[Store],
+        stores: Sequence[ResultWrite],
         parts: Sequence[Part],
-        joins: Sequence[Join],
+        joins: Sequence[ChordStart],
         grow: Sequence[str],
         keeps: Sequence[Keep] = (),
-    ) -> Words:
-        """What record.lua takes."""
+    ) -> Fields:
+        """What store_results.lua takes."""
         return _present(
             stores=self.stores(stores),
             joins=self.joins(joins),
@@ -108,24 +117,24 @@ class Packing:
             parts=self.parts(parts),
         )
 
-    def sent(self, publishes: Sequence[Publish], deferrals: Sequence[Deferral]) -> Words:
-        """What publish_once.lua takes."""
+    def sent(self, publishes: Sequence[Publish], deferrals: Sequence[DelayedPublish]) -> Fields:
+        """What publish_guarded.lua takes."""
         return _present(publishes=self.publishes(publishes), deferrals=self.deferrals(deferrals))
 
     def _letter(self, settlement: Settlement) -> list[Any]:
         delivery = settlement.delivery
         assert delivery is not None
-        key = self._broker.dead(delivery.queue)
+        key = self._broker.dead_letters(delivery.queue)
         return [key, delivery.payload, settlement.reason, delivery.queue, DEAD_LETTERS_KEPT]
 
-    def firing(self, firing: Firing) -> Words:
-        """What fire.lua takes."""
+    def firing(self, firing: ChordDispatch) -> Fields:
+        """What dispatch_chord.lua takes."""
         chord = {"group": firing.group_id, "base": self._group(firing.group_id), "failed": firing.failed,
                  "expires": firing.expires}  # fmt: skip
         recorded = self.recorded(firing.stores, firing.parts, firing.joins, ())
         return chord | recorded | self.sent(firing.publishes, firing.deferrals)
 
-    def foreseen(self, ends: Sequence[Foreseen]) -> list[Any]:
+    def foreseen(self, ends: Sequence[SpeculativeDispatch]) -> list[Any]:
         """What a settlement foresees; an end that cannot be written is refused when it is handed out."""
         found = []
         for firing, digest in ends:
@@ -133,11 +142,11 @@ class Packing:
                 found.append([firing.group_id, digest, pack(self.firing(firing))])
         return found
 
-    def stores(self, stores: Sequence[Store]) -> list[Any]:
+    def stores(self, stores: Sequence[ResultWrite]) -> list[Any]:
         assert self._results is not None or not stores
         return [[self._results.task(s.task_id), s.payload, s.expires or 0, s.success] for s in stores]  # type: ignore[union-attr]
 
-    def joins(self, joins: Sequence[Join]) -> list[Any]:
+    def joins(self, joins: Sequence[ChordStart]) -> list[Any]:
         return [[self._group(j.group_id), j.size, j.expires, j.structure or False] for j in joins]
 
     def grows(self, groups: Sequence[str]) -> list[Any]:
@@ -164,7 +173,7 @@ class Packing:
                 push.append(p.payload)
         return pushes
 
-    def deferrals(self, deferrals: Sequence[Deferral]) -> list[Any]:
+    def deferrals(self, deferrals: Sequence[DelayedPublish]) -> list[Any]:
         return [
             [uuid4().hex, repr(d.due), key, d.publish.payload] for d in deferrals for key in self._lists_of(d.publish)
         ]
@@ -178,7 +187,7 @@ class Packing:
         return self._results.group(group_id)
 
 
-def _present(**effects: list[Any]) -> Words:
+def _present(**effects: list[Any]) -> Fields:
     """Those that there are: the scripts read nothing that is not."""
     return {name: found for name, found in effects.items() if found}
 

@@ -4,22 +4,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from canvas.errors import RefusedError
-from canvas.model.settlement import Ready, Verdict
+from canvas.model.settlement import ReadyChord, SettleResult
 
 
-def ready_of(found: Sequence[Any]) -> Ready:
+def ready_of(found: Sequence[Any]) -> ReadyChord:
     """A ready chord: group, what firing it needs, parts, structure, 1 where it is lost."""
     group_id, fire, parts, structure, lost = found
-    return Ready(group_id.decode(), fire, parts, structure, bool(lost))
+    return ReadyChord(group_id.decode(), fire, parts, structure, bool(lost))
 
 
-def verdict_of(found: Sequence[Any]) -> Verdict:
+def verdict_of(found: Sequence[Any]) -> SettleResult:
     """A verdict: ``[1 held or 0, ready chords, groups of chords that ended, where any did]``, or ``[-1, why it was
     refused]``."""
     held, rest, *ended = found
     if held < 0:
-        return Verdict(False, [], text(rest))
-    return Verdict(bool(held), [ready_of(one) for one in rest], ended=[text(one) for one in ended[0]] if ended else ())
+        return SettleResult(False, [], text(rest))
+    return SettleResult(
+        bool(held), [ready_of(one) for one in rest], ended=[text(one) for one in ended[0]] if ended else ()
+    )
 
 
 def with_refused(verdicts: list[Any], bad: Mapping[int, str]) -> list[Any]:

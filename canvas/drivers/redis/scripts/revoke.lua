@@ -1,6 +1,6 @@
 -- Keep what is revoked, for some time; what is known already only stays longer.
 --
--- KEYS[1] canvas:revoked   KEYS[2] canvas:revoked:revision
+-- KEYS[1] canvas:revoked   KEYS[2] canvas:revoked:version
 -- ARGV[1] seconds   ARGV[2…] entries
 -- Returns how many are new; the revision changes only then.
 

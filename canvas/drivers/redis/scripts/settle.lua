@@ -1,8 +1,8 @@
 -- End chords, commit a batch of settlements, each whole or not at all, and lease more messages.
 --
--- KEYS[1] unacked   KEYS[2] unacked_index   KEYS[3] leases of this worker   KEYS[4] canvas:deferred
--- KEYS[5] canvas:deferred:messages   KEYS[6] canvas:ready   KEYS[7] canvas:ready:index
--- KEYS[8] canvas:revoked:revision   KEYS[9] hash of reasons of orphans   KEYS[10] canvas:alive
+-- KEYS[1] unacked   KEYS[2] unacked_index   KEYS[3] leases of this worker   KEYS[4] canvas:delayed
+-- KEYS[5] canvas:delayed:messages   KEYS[6] canvas:chords:ready   KEYS[7] canvas:chords:ready_since
+-- KEYS[8] canvas:revoked:version   KEYS[9] hash of reasons of orphans   KEYS[10] canvas:alive
 -- KEYS[11] canvas:workers   KEYS[12…] lists to lease from, in order
 -- ARGV[1] broker db   ARGV[2] result db   ARGV[3] settlements, msgpack:
 --     each by name, and no more than there is: tag; fence: "lease", "begun" or "none"; stores, joins, grows, keeps,
@@ -10,9 +10,9 @@
 --     that its worker acked before they ran; frees: {{places, parked, hash of keys with parked messages, key, start of
 --     begun keys}, …}; unlocks: {{lock, owner}, …}; dead: {list of dead letters, payload, reason, queue, how many to keep};
 --     of publishes, one may be {list, false, length of what follows its payload in ARGV's last, queue}
---     foreseen: ends of chords {group, SHA-1 of the parts that it takes, msgpack: as fire.lua}
+--     foreseen: ends of chords {group, SHA-1 of the parts that it takes, msgpack: as dispatch_chord.lua}
 -- ARGV[4] how many to lease   ARGV[5] tag prefix   ARGV[6] number of the first tag
--- ARGV[7] chords to end, msgpack: {as fire.lua, …}   ARGV[8…] queue name of each list, then the only message that is
+-- ARGV[7] chords to end, msgpack: {as dispatch_chord.lua, …}   ARGV[8…] queue name of each list, then the only message that is
 --     sent, where it may be leased at once: as in unacked, [payload,"",queue]
 -- Returns {verdicts, deliveries, revision of what is revoked, verdicts on chords, unix time}: verdict {held, ready chords {group, fire, parts, structure, 1 if it is lost}, groups of chords that ended as foreseen}, delivery {tag, queue, payload, nil of the message in ARGV}; {-1, why} for what cannot be done
 

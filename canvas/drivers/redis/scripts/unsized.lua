@@ -1,6 +1,6 @@
 -- Make chords ready to fail that have had parts, but for a long time no size and no further part.
 --
--- KEYS[1] canvas:ready   KEYS[2] canvas:ready:index
+-- KEYS[1] canvas:chords:ready   KEYS[2] canvas:chords:ready_since
 -- ARGV[1] what keys of groups start with   ARGV[2] unix time until which they are looked at
 -- Returns how many are lost.
 

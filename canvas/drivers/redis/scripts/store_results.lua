@@ -1,6 +1,6 @@
 -- The result side alone: records, chord starts, parts. For results on another server than the broker.
 --
--- KEYS[1] canvas:ready   KEYS[2] canvas:ready:index   KEYS[3] canvas:alive
+-- KEYS[1] canvas:chords:ready   KEYS[2] canvas:chords:ready_since   KEYS[3] canvas:alive
 -- ARGV[1] msgpack: {stores, joins, grows, keeps, parts}, as settle.lua's
 -- Returns the chords that became ready: {group, fire, parts, structure, 1 if it is lost}; or {-1, why it cannot be done}
 

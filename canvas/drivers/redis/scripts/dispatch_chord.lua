@@ -1,6 +1,6 @@
 -- End a chord that is ready: send its body, or record its failure. Whoever deletes the ready record does it.
 --
--- KEYS[1] canvas:ready   KEYS[2] canvas:ready:index   KEYS[3] canvas:deferred   KEYS[4] canvas:deferred:messages
+-- KEYS[1] canvas:chords:ready   KEYS[2] canvas:chords:ready_since   KEYS[3] canvas:delayed   KEYS[4] canvas:delayed:messages
 -- KEYS[5] canvas:alive   KEYS[6] canvas:workers
 -- ARGV[1] broker db   ARGV[2] result db   ARGV[3] firing, msgpack:
 --     {group, base, failed, expires, and as settle.lua's: stores, joins, parts, publishes, deferrals}

@@ -1,6 +1,6 @@
 -- Send messages unless somebody already did under the same guard.
 --
--- KEYS[1] guard   KEYS[2] canvas:deferred   KEYS[3] canvas:deferred:messages
+-- KEYS[1] guard   KEYS[2] canvas:delayed   KEYS[3] canvas:delayed:messages
 -- ARGV[1] msgpack: {publishes, deferrals}, as settle.lua's
 -- Returns {1} when sent, {0} when the guard was there, {-1, why} when it cannot be done.
 

@@ -1,6 +1,6 @@
 -- Move deferred messages of one queue into it, due or not.
 --
--- KEYS[1] canvas:deferred   KEYS[2] canvas:deferred:messages
+-- KEYS[1] canvas:delayed   KEYS[2] canvas:delayed:messages
 -- ARGV[1] how many at most   ARGV[2] rank of the first to look at   ARGV[3] how many to look at   ARGV[4…] the queue's lists
 -- Returns {moved, looked at}.
 

@@ -1,6 +1,6 @@
 -- Forget a chord that has been fired, where its body was sent on another server.
 --
--- KEYS[1] canvas:ready   KEYS[2] canvas:ready:index   KEYS[3] the group's key   KEYS[4] canvas:alive
+-- KEYS[1] canvas:chords:ready   KEYS[2] canvas:chords:ready_since   KEYS[3] the group's key   KEYS[4] canvas:alive
 -- ARGV[1] group id   ARGV[2] "1" when it failed   ARGV[3] seconds to keep what is left of it, 0: as it is
 -- Returns 1 when it was still ready.
 

@@ -1,7 +1,7 @@
 -- Settlements of no delivery: records, chord starts, parts, messages. What clients do; it needs no right to leases.
 --
--- KEYS[1] guard   KEYS[2] canvas:deferred   KEYS[3] canvas:deferred:messages   KEYS[4] canvas:ready
--- KEYS[5] canvas:ready:index   KEYS[6] canvas:alive   KEYS[7] canvas:workers
+-- KEYS[1] guard   KEYS[2] canvas:delayed   KEYS[3] canvas:delayed:messages   KEYS[4] canvas:chords:ready
+-- KEYS[5] canvas:chords:ready_since   KEYS[6] canvas:alive   KEYS[7] canvas:workers
 -- ARGV[1] the call's token   ARGV[2] broker db   ARGV[3] result db   ARGV[4] settlements, msgpack: as settle.lua's
 -- Returns verdicts: {1, ready chords {group, fire, parts, structure, 1 if it is lost}}, or {-1, why} for what cannot be done; none when
 -- all was done already and only the answer was lost.

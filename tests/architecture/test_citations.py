@@ -1,0 +1,44 @@
+"""What the code cites of ``docs/internals/`` is there: sections of the wire reference, rules of the specification."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+INTERNALS = ROOT / "docs" / "internals"
+CITED = re.compile(r"\b(protocol|semantics)\.md ((?:[§A-Z]\d+(?:\.\d+)?(?:[–,]\s*|\s*))+)")
+RANGE = re.compile(r"([A-Z])(\d+)–[A-Z]?(\d+)")
+
+
+def cited():
+    """Each file, the page it cites, and the sections and rules it names."""
+    for path in sorted(
+        [*(ROOT / "canvas").rglob("*.py"), *(ROOT / "canvas").rglob("*.lua"), *(ROOT / "docs").rglob("*.md")]
+    ):
+        if path.parent == INTERNALS:
+            continue
+        for page, names in CITED.findall(path.read_text()):
+            for letter, first, last in RANGE.findall(names):
+                yield from ((path, page, f"{letter}{number}") for number in range(int(first), int(last) + 1))
+            yield from ((path, page, name) for name in re.findall(r"§\d+(?:\.\d+)?|[A-Z]\d+", names))
+
+
+def stated(page):
+    """The sections, and the rules, that a page has."""
+    text = (INTERNALS / f"{page}.md").read_text()
+    sections = {f"§{number}" for number in re.findall(r"^#+ (\d+(?:\.\d+)?)", text, re.MULTILINE)}
+    return sections | set(re.findall(r"^\| ([A-Z]\d+) \|", text, re.MULTILINE))
+
+
+def test_sections_and_rules_that_are_cited_exist():
+    pages = {page: stated(page) for page in ("protocol", "semantics")}
+    found = list(cited())
+    assert len(found) > 100
+    assert [
+        f"{path.relative_to(ROOT)}: {page}.md {name}" for path, page, name in found if name not in pages[page]
+    ] == []
+
+
+def test_no_page_is_cited_that_is_elsewhere():
+    names = ("DESIGN" + ".md", "HOUSE" + ".md", "STYLE" + ".md", "PROTOCOL" + ".md", "SEMANTICS" + ".md")
+    files = [*(ROOT / "canvas").rglob("*.py"), *(ROOT / "canvas").rglob("*.lua"), *(ROOT / "docs").rglob("*.md")]
+    assert [path for path in files if any(name in path.read_text() for name in names)] == []
