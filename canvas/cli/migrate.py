@@ -42,10 +42,10 @@ def migrate(
         _unpark(old)
         for name in names:
             moved += _move(old, new, worker, name, left - moved)
-            while moved < left and old.driver.broker.recall(name, min(_AT_ONCE, left - moved)):
+            while moved < left and old.driver.broker.enqueue_delayed(name, min(_AT_ONCE, left - moved)):
                 moved += _move(old, new, worker, name, left - moved)
     finally:
-        old.driver.broker.leave(worker)
+        old.driver.broker.unregister(worker)
         old.close()
         new.close()
     click.echo(f"Moved {moved} messages of {', '.join(names)}.")
@@ -53,7 +53,7 @@ def migrate(
 
 def _unpark(old: Canvas) -> None:
     """Let what waits for a place of its concurrency key go back into its queue."""
-    parked = old.driver.broker.totals().parked
+    parked = old.driver.broker.in_flight().blocked
     while parked > 0 and (freed := old.driver.broker.enqueue_blocked()):
         parked -= freed
 
@@ -62,12 +62,12 @@ def _move(old: Canvas, new: Canvas, worker: str, queue: str, limit: int) -> int:
     """Move what lies in the queue; how many."""
     moved = 0
     while moved < limit:
-        old.driver.broker.beat(worker, [queue], 30)
+        old.driver.broker.heartbeat(worker, [queue], 30)
         taken = old.driver.broker.lease(Lease(worker, [queue], min(_AT_ONCE, limit - moved)))
         if not taken:
             break
         copies = [Publish("", queue, priority_of(one.payload), one.payload) for one in taken]
         new.driver.broker.publish(copies)
-        old.driver.completer.settle([Settlement(one) for one in taken])
+        old.driver.settler.settle([Settlement(one) for one in taken])
         moved += len(taken)
     return moved

@@ -36,10 +36,10 @@ def queues(obj: Any, /, names: list[str], as_json: bool) -> None:
     broker = app.driver.broker
     rows = [
         {"queue": one.name, "exchange": one.exchange, "routing_key": one.routing_key,
-         "waiting": broker.length(one.name), "dead": broker.dead_letter_count(one.name)}
+         "waiting": broker.queue_length(one.name), "dead": broker.dead_letter_count(one.name)}
         for one in app.router.consumed(names)
     ]  # fmt: skip
-    totals = broker.totals()._asdict()
+    totals = broker.in_flight()._asdict()
     if as_json:
         click.echo(json.dumps({"queues": rows, **totals}))
         return

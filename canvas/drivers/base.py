@@ -111,10 +111,10 @@ class InFlight(NamedTuple):
 
     leased: int
     """Held by workers, Celery's among them."""
-    deferred: int
-    """Kept for later."""
-    parked: int
-    """Waiting for a place under a concurrency key."""
+    delayed: int
+    """Waiting for their eta."""
+    blocked: int
+    """Waiting for a permit under a concurrency limit."""
 
 
 class HeartbeatReply(NamedTuple):
@@ -172,7 +172,7 @@ class Broker(Protocol):
         is over. Returns how many messages it moved aside; where it was interrupted, or moves none, 1 when a lease is
         worth trying, else 0. Never leaves a message in memory only."""
 
-    def interrupt(self) -> None:
+    def wake(self) -> None:
         """Make a ``wait`` in progress, or the next one, return at once. Safe from any thread and signal."""
 
     def release(self, deliveries: Sequence[Delivery]) -> int:
@@ -197,10 +197,10 @@ class Broker(Protocol):
     def requeue_dead_letter(self, queue: str, letter: DeadLetter, payload: bytes) -> bool:
         """Put ``payload``, a dead letter's message, back into its queue, once; whether the letter was still there."""
 
-    def length(self, queue: str) -> int:
+    def queue_length(self, queue: str) -> int:
         """Messages waiting in the queue, all priorities."""
 
-    def totals(self) -> InFlight:
+    def in_flight(self) -> InFlight:
         """What is under way in all queues together."""
 
     def purge(self, queue: str) -> int:
@@ -210,7 +210,7 @@ class Broker(Protocol):
         """Return what the ``wait`` of another process, which is dead, moved aside from these queues; how many. The
         worker stays known until its heartbeat has expired."""
 
-    def beat(self, worker: str, queues: Sequence[str], ttl: float) -> HeartbeatReply:
+    def heartbeat(self, worker: str, queues: Sequence[str], ttl: float) -> HeartbeatReply:
         """Say that the worker lives for ``ttl`` seconds more, and renew all its leases."""
 
     def rest(self, worker: str) -> bool:
@@ -220,13 +220,13 @@ class Broker(Protocol):
         """Give back the leases that the broker knows of and their worker does not, because the broker has forgotten how
         they ended; how many. ``held`` are all the tags that the worker knows of."""
 
-    def leave(self, worker: str) -> None:
+    def unregister(self, worker: str) -> None:
         """Forget the worker, giving back whatever it still holds."""
 
-    def starts(self, delivery: Delivery) -> None:
+    def mark_started(self, delivery: Delivery) -> None:
         """A message that was given back before is about to run: if its worker dies now, that counts."""
 
-    def lost(self, worker: str) -> int:
+    def recover_worker(self, worker: str) -> int:
         """The worker is known to be dead: give back at once what it held.
 
         Deliveries are counted in the header ``canvas_delivery_count``: the first time of each message, and then only of
@@ -236,28 +236,28 @@ class Broker(Protocol):
     def has_orphans(self) -> bool:
         """Whether ``orphans`` may find something, now or later."""
 
-    def orphans(self) -> list[Orphan]:
+    def claim_orphans(self) -> list[Orphan]:
         """What dead workers had acked before they ran it, for the caller to settle (fence ``begun``); others are not
         given it for ``ORPHANS_AGAIN`` seconds."""
 
     def leases(self, worker: str) -> list[Delivery]:
         """What a worker holds and has not acked."""
 
-    def payload(self, tag: str) -> bytes | None:
+    def leased_message(self, tag: str) -> bytes | None:
         """The message of a lease that is held, or was acked and runs."""
 
     def orphan_lease(self, tag: str, reason: str) -> bool:
         """The process that runs this lease's message is killed for it: make an orphan of it; whether it was held."""
 
-    def reap(self) -> int:
+    def recover_dead_workers(self) -> int:
         """Give back what dead workers held (marked redelivered); how many messages. One caller at a time
         does the work, others return 0."""
 
-    def promote(self, limit: int) -> int:
+    def enqueue_due(self, limit: int) -> int:
         """Move deferred messages that are due into their queues; how many. One that its queue does not take is a dead
         letter then."""
 
-    def recall(self, queue: str, limit: int) -> int:
+    def enqueue_delayed(self, queue: str, limit: int) -> int:
         """Move deferred messages of a queue into it, due or not; how many. A worker that finds one too early defers it
         again."""
 
@@ -282,11 +282,11 @@ class Broker(Protocol):
     def revoked(self) -> list[str]:
         """The entries kept now; also brings ``revision`` up to date."""
 
-    def reserve(self, key: str, interval: float) -> float:
+    def reserve_rate_slot(self, key: str, interval: float) -> float:
         """Take the next turn of what may happen once in ``interval`` seconds: its unix time by the server's clock; 0
         when it is now."""
 
-    def hold(self, key: str, limit: int, delivery: Delivery) -> bool:
+    def acquire_permit(self, key: str, limit: int, delivery: Delivery) -> bool:
         """Take one of a key's places for a leased message, until a settlement ``frees`` it or its lease is gone.
 
         False: it is not to run. All places are taken, and the message waits, no longer leased, for one to be free;
@@ -301,7 +301,7 @@ class Broker(Protocol):
         """Publish and take the lock, for so many seconds at most; or its owner, when it is taken, and nothing is
         sent."""
 
-    def unlock(self, lock: UniqueLock) -> None:
+    def release_lock(self, lock: UniqueLock) -> None:
         """Free the lock, if it is still the owner's."""
 
     def close(self) -> None:
@@ -336,10 +336,10 @@ class Results(Protocol):
 
     async def aget(self, task_ids: Sequence[str]) -> list[bytes | None]: ...
 
-    def peek(self, task_ids: Sequence[str], size: int) -> list[bytes]:
+    def read_prefix(self, task_ids: Sequence[str], size: int) -> list[bytes]:
         """The first ``size`` bytes of the stored records, in order; ``b""`` where there is none. Not tried again."""
 
-    async def apeek(self, task_ids: Sequence[str], size: int) -> list[bytes]: ...
+    async def aread_prefix(self, task_ids: Sequence[str], size: int) -> list[bytes]: ...
 
     def store(self, stores: Sequence[ResultWrite]) -> None:
         """Keep and announce records. A stored SUCCESS stays (protocol.md §5.1)."""
@@ -379,7 +379,7 @@ class Results(Protocol):
     def list_runs(self, limit: int) -> list[str]:
         """The ids of runs that are kept, the latest first."""
 
-    def join(self, joins: Sequence[ChordStart], grow: Sequence[str] = ()) -> None:
+    def start_chords(self, joins: Sequence[ChordStart], grow: Sequence[str] = ()) -> None:
         """Start chords: set their sizes (before any part is published), and grow running ones."""
 
     def close(self) -> None: ...
@@ -397,10 +397,12 @@ class Settler(Protocol):
         the lease held; records and parts (idempotent); then messages and ack in one atomic call.
         """
 
-    def start(self, joins: Sequence[ChordStart], messages: Sequence[Publish], delays: Delays = None) -> None:
+    def publish_with_chords(
+        self, joins: Sequence[ChordStart], messages: Sequence[Publish], delays: Delays = None
+    ) -> None:
         """Start chords, and then publish; at once where broker and results share a server. Raises RefusedError."""
 
-    def fire(self, firing: ChordDispatch) -> SettleResult:
+    def dispatch_chord(self, firing: ChordDispatch) -> SettleResult:
         """Send a ready chord's body exactly once; ``held`` is False when somebody else already did.
 
         ``ready`` are outer chords that this one's own parts completed.
@@ -424,5 +426,5 @@ class Driver:
     broker: Broker
     results: Results | None
     """``None`` when the app has no result backend."""
-    completer: Settler
+    settler: Settler
     scheme: str = field(default="")

@@ -59,12 +59,12 @@ class StepResults(Results, Protocol):
     def is_ready(self, group_id: str) -> bool:
         """Whether a chord is ready, and nobody has ended it."""
 
-    def finish(self, group_id: str, failed: bool, expires: int) -> None:
+    def delete_chord(self, group_id: str, failed: bool, expires: int) -> None:
         """Forget a chord whose body has been sent, or which failed; what is left of it expires after so many seconds
         (0: whenever it did before)."""
 
     def renew(self, every: float) -> int:
-        """As the completer's."""
+        """As the settler's."""
 
     def stale_ready_chords(self, older_than: float) -> list[ReadyChord]:
         """Chords that have been ready for so many seconds."""
@@ -80,7 +80,7 @@ class TwoStepSettler:
     def settle(
         self, settlements: Sequence[Settlement], lease: Lease | None = None, firings: Sequence[ChordDispatch] = ()
     ) -> SettleReply:
-        fired = [self.fire(firing) for firing in firings]
+        fired = [self.dispatch_chord(firing) for firing in firings]
         alive = self._fenced(settlements)
         ready, refused = self._record_all(alive)
         doable = [s for s in alive if id(s) not in refused]
@@ -138,11 +138,13 @@ class TwoStepSettler:
             raise BrokerError("a chord needs a result backend to count its parts; set result_backend")
         return self._results
 
-    def start(self, joins: Sequence[ChordStart], messages: Sequence[Publish], delays: Delays = None) -> None:
-        self._counting.join(joins)
+    def publish_with_chords(
+        self, joins: Sequence[ChordStart], messages: Sequence[Publish], delays: Delays = None
+    ) -> None:
+        self._counting.start_chords(joins)
         self._broker.publish(messages, delays)
 
-    def fire(self, firing: ChordDispatch) -> SettleResult:
+    def dispatch_chord(self, firing: ChordDispatch) -> SettleResult:
         results = self._counting
         if not results.is_ready(firing.group_id):
             return SettleResult(False, [])
@@ -152,7 +154,7 @@ class TwoStepSettler:
             held = self._broker.publish_once(firing.group_id, firing.publishes, firing.deferrals)
         except RefusedError as exc:
             return SettleResult(False, [], str(exc))
-        results.finish(firing.group_id, firing.failed, firing.expires)
+        results.delete_chord(firing.group_id, firing.failed, firing.expires)
         return SettleResult(held, ready)
 
     def stale_ready_chords(self, older_than: float) -> list[ReadyChord]:

@@ -128,9 +128,9 @@ class Metrics:
         board, me = self._board, self._hostname
         broker = self._app.driver.broker
         try:
-            lengths = {queue: float(broker.length(queue)) for queue in self._queues}
+            lengths = {queue: float(broker.queue_length(queue)) for queue in self._queues}
             dead = {queue: float(broker.dead_letter_count(queue)) for queue in self._queues}
-            away = {state: float(count) for state, count in broker.totals()._asdict().items()}
+            away = {state: float(count) for state, count in broker.in_flight()._asdict().items()}
         except BrokerError as exc:
             emit("broker.unreachable", error=str(exc))
             lengths = dead = away = {}

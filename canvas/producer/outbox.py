@@ -83,12 +83,12 @@ class Outbox:
         """Keep and announce a state; ``in_run``: as long as the workflow's run that it is a part of."""
         self.stores.append(self._parts.backend.store_of(record, in_run))
 
-    def part(self, membership: "ChordMembership", state: str, result: Any, completer: "PartOrigin") -> None:
+    def part(self, membership: "ChordMembership", state: str, result: Any, settler: "PartOrigin") -> None:
         """Return a member's value to its chord."""
         records, signer = self._parts.backend, self._parts.signer
         value = records.encode_part(membership.task_id, state, result)
         body = records.bodies.raw(membership.chord)
-        fire = typed_json.dumps({"body": body, "root_id": completer.root_id, "parent_id": completer.task_id})
+        fire = typed_json.dumps({"body": body, "root_id": settler.root_id, "parent_id": settler.task_id})
         group = membership.group_id
         self.parts.append(
             Part(

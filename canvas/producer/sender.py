@@ -175,7 +175,7 @@ class Sender:
     def _start(self, joins: list[ChordStart], messages: list[Publish], options: Mapping[str, Any]) -> None:
         """Start chords, and send their headers, in one step. Raises NoResultBackend."""
         self._app.backend.ensure_chords_allowed()
-        self._app.driver.completer.start(joins, messages, self._delays(options))
+        self._app.driver.settler.publish_with_chords(joins, messages, self._delays(options))
 
     def _unique(self, plan: Plan) -> tuple[UniqueLock, float] | None:
         """The lock that a plan of one unique task, in no workflow, needs, and for how many seconds."""

@@ -212,7 +212,7 @@ class AsyncResult(Handle):
         if self.sent_to is None or self.app is None:
             return text
         try:
-            waiting = self.app.driver.broker.length(self.sent_to)
+            waiting = self.app.driver.broker.queue_length(self.sent_to)
         except BrokerError:
             return text
         if not waiting:

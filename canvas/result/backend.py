@@ -123,10 +123,12 @@ class Backend:
 
         A value is not read for it, however large it is.
         """
-        return [wire.says_success(head) if head else None for head in self._results.peek(task_ids, wire.HEAD)]
+        return [wire.says_success(head) if head else None for head in self._results.read_prefix(task_ids, wire.HEAD)]
 
     async def asucceeded(self, task_ids: Sequence[str]) -> list[bool | None]:
-        return [wire.says_success(head) if head else None for head in await self._results.apeek(task_ids, wire.HEAD)]
+        return [
+            wire.says_success(head) if head else None for head in await self._results.aread_prefix(task_ids, wire.HEAD)
+        ]
 
     def _decode(self, payload: bytes) -> Record:
         return wire.decode(
@@ -257,7 +259,7 @@ class Backend:
 
     def task_result_exists(self, task_id: str) -> bool:
         """Whether anything is stored of a task."""
-        return bool(self._results.peek([task_id], 1)[0])
+        return bool(self._results.read_prefix([task_id], 1)[0])
 
     def cleanup(self) -> None:
         """Expired records go by themselves; there is nothing to delete."""
@@ -266,7 +268,7 @@ class Backend:
 
     def add_to_chord(self, group_id: str, result: Any) -> None:
         """Let a chord that runs wait for one part more."""
-        self._results.join([], [group_id])
+        self._results.start_chords([], [group_id])
 
     def encode_group(self, structure: Any) -> bytes:
         return wire.encode_group(structure, serializer=self.serializer, max_depth=self.max_depth)

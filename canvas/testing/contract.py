@@ -85,7 +85,7 @@ class DriverContract:
         return self._lease(driver, 1)[0]
 
     def _settle(self, driver: Driver, *parts: Part, joins: list[ChordStart] | None = None) -> list[ReadyChord]:
-        return driver.completer.settle([Settlement(None, joins=joins or [], parts=list(parts))]).verdicts[0].ready
+        return driver.settler.settle([Settlement(None, joins=joins or [], parts=list(parts))]).verdicts[0].ready
 
     def _results(self, driver: Driver) -> Results:
         assert driver.results is not None
@@ -112,10 +112,13 @@ class DriverContract:
             told = list(pool.map(lambda n: results.begin_attempt("run", 0, {"about": b"2"}, 60, start), range(4)))
         assert sorted(told) == [False, False, False, True]
         assert results.read_run("run", ["about", "attempt"]) == [b"2", b"1"]
-        assert driver.completer.stale_ready_chords(0) == [start]
-        assert [driver.completer.fire(firing("run.1.start", publish("begun"))).held for _ in range(2)] == [True, False]
+        assert driver.settler.stale_ready_chords(0) == [start]
+        assert [driver.settler.dispatch_chord(firing("run.1.start", publish("begun"))).held for _ in range(2)] == [
+            True,
+            False,
+        ]
         assert ids(self._lease(driver)) == ["begun"]
-        assert driver.completer.stale_ready_chords(0) == []
+        assert driver.settler.stale_ready_chords(0) == []
         assert results.begin_attempt("run", 1, {"about": b"3"}, 60, None) is True
         assert results.begin_attempt("nobody", 0, {"about": b"4"}, 60, None) is False
 
@@ -123,12 +126,12 @@ class DriverContract:
         delivery = self._one(driver, task_id="a")
         self._settle(driver, part("g", "a", 0), joins=[ChordStart("g", 1, 60), ChordStart("outer", 1, 60)])
         end = firing("g", publish("body"), parts=[part("outer", "g", 0)])
-        settled = driver.completer.settle([Settlement(delivery)], Lease("w1", ("q",), 5), [end, end])
+        settled = driver.settler.settle([Settlement(delivery)], Lease("w1", ("q",), 5), [end, end])
         assert [verdict.held for verdict in settled.fired] == [True, False]
         assert [ready.group_id for ready in settled.fired[0].ready] == ["outer"]
         assert [verdict.held for verdict in settled.verdicts] == [True]
         assert ids(settled.deliveries) == ["body"]
-        assert driver.completer.settle([]).fired == []
+        assert driver.settler.settle([]).fired == []
 
     def test_parts_may_bring_their_number(self, driver: Driver) -> None:
         first, second = (part("sized", name, at)._replace(size=2) for at, name in enumerate("ab"))
@@ -136,7 +139,7 @@ class DriverContract:
         assert self._settle(driver, first) == []
         (ready,) = self._settle(driver, second)
         assert (ready.fire, ready.parts) == (b"fire b", [b"value of a", b"value of b"])
-        assert driver.completer.fire(firing("sized")).held
+        assert driver.settler.dispatch_chord(firing("sized")).held
         assert self._settle(driver, second) == []
 
     def _foresee(self, driver: Driver, last: Part, *values: bytes, then: list[Part] | None = None) -> SettleResult:
@@ -144,7 +147,7 @@ class DriverContract:
         foreseen = [SpeculativeDispatch.of(firing(last.group_id, publish("body"), parts=then), values)]
         driver.broker.publish([publish(queue="done")])
         (delivery,) = self._lease(driver, 1, "done")
-        return driver.completer.settle([Settlement(delivery, parts=[last], foreseen=foreseen)]).verdicts[0]
+        return driver.settler.settle([Settlement(delivery, parts=[last], foreseen=foreseen)]).verdicts[0]
 
     def test_a_foreseen_end_comes_about_once_or_the_chord_is_handed_out(self, driver: Driver) -> None:
         first, last = (part("sized", name, at)._replace(size=2) for at, name in enumerate("ab"))
@@ -155,11 +158,11 @@ class DriverContract:
             assert (list(verdict.ended), [ready.group_id for ready in verdict.ready]) == (["sized"], ["outer"])
         else:
             assert [ready.group_id for ready in verdict.ready] == ["sized"]
-            assert driver.completer.fire(firing("sized", publish("body"))).held
+            assert driver.settler.dispatch_chord(firing("sized", publish("body"))).held
         assert ids(self._lease(driver)) == ["body"]
         again = self._foresee(driver, last, first.value, last.value, then=[outer])
         assert (list(again.ended), again.ready, self._lease(driver)) == ([], [], [])
-        assert not driver.completer.fire(firing("sized")).held
+        assert not driver.settler.dispatch_chord(firing("sized")).held
 
     def test_an_end_that_foresaw_other_parts_does_not_come_about(self, driver: Driver) -> None:
         first, last = (part("sized", name, at)._replace(size=2) for at, name in enumerate("ab"))
@@ -169,14 +172,14 @@ class DriverContract:
         assert list(wrong.ended) == []
         assert [ready.parts for ready in wrong.ready] == [[first.value, last.value]]
         assert self._lease(driver) == []
-        assert driver.completer.fire(firing("sized")).held
+        assert driver.settler.dispatch_chord(firing("sized")).held
 
     # -- dead letters
 
     def test_dead_letters_are_revived_or_dropped_once(self, driver: Driver) -> None:
         for name in ("a", "b"):
             delivery = self._one(driver, task_id=name)
-            driver.completer.settle([Settlement(delivery, disposal="dead_letter", reason=f"no {name}")])
+            driver.settler.settle([Settlement(delivery, disposal="dead_letter", reason=f"no {name}")])
         assert driver.broker.dead_letter_count("q") == 2
         first, second = driver.broker.dead_letters("q")
         assert (first.reason, second.reason) == ("no a", "no b")
@@ -185,7 +188,7 @@ class DriverContract:
         assert [driver.broker.delete_dead_letter("q", second) for _ in range(2)] == [True, False]
         assert driver.broker.dead_letters("q") == []
         assert driver.broker.dead_letter_count("q") == 0
-        assert driver.broker.length("q") == 0
+        assert driver.broker.queue_length("q") == 0
 
     # -- remote control
 
@@ -232,56 +235,56 @@ class DriverContract:
 
     def test_turns_are_an_interval_apart(self, driver: Driver) -> None:
         broker = driver.broker
-        assert broker.reserve("r", 0.5) == 0
-        first, second = broker.reserve("r", 0.5), broker.reserve("r", 0.5)
+        assert broker.reserve_rate_slot("r", 0.5) == 0
+        first, second = broker.reserve_rate_slot("r", 0.5), broker.reserve_rate_slot("r", 0.5)
         assert abs(second - first - 0.5) < 0.001
-        assert broker.reserve("other", 0.5) == 0
+        assert broker.reserve_rate_slot("other", 0.5) == 0
 
     def test_a_place_is_one_message_s_until_it_is_settled(self, driver: Driver) -> None:
         broker = driver.broker
         broker.publish([publish("a"), publish("b"), publish("c")])
         a, b, c = self._lease(driver, 3)
-        assert broker.hold("k", 1, a)
-        assert broker.hold("k", 1, a)
-        assert not broker.hold("k", 1, b)
-        assert broker.hold("other", 1, c)
-        assert not broker.hold("k", 1, b)
+        assert broker.acquire_permit("k", 1, a)
+        assert broker.acquire_permit("k", 1, a)
+        assert not broker.acquire_permit("k", 1, b)
+        assert broker.acquire_permit("other", 1, c)
+        assert not broker.acquire_permit("k", 1, b)
         assert self._lease(driver, 1) == []
-        driver.completer.settle([Settlement(a, frees=["k"])])
+        driver.settler.settle([Settlement(a, frees=["k"])])
         (again,) = self._lease(driver, 2)
         assert ids([again]) == ["b"]
-        assert broker.hold("k", 1, again)
+        assert broker.acquire_permit("k", 1, again)
 
     def test_totals_of_what_is_in_no_queue(self, driver: Driver) -> None:
         broker = driver.broker
         broker.publish([publish("a"), publish("b"), publish("c")])
         a, b, c = self._lease(driver, 3)
-        broker.hold("k", 1, a)
-        broker.hold("k", 1, b)
-        driver.completer.settle([Settlement(c, deferrals=[DelayedPublish(time.time() + 60, publish("later"))])])
-        assert broker.totals() == (1, 1, 1)
+        broker.acquire_permit("k", 1, a)
+        broker.acquire_permit("k", 1, b)
+        driver.settler.settle([Settlement(c, deferrals=[DelayedPublish(time.time() + 60, publish("later"))])])
+        assert broker.in_flight() == (1, 1, 1)
 
     def test_places_of_the_dead_are_free(self, driver: Driver) -> None:
         broker = driver.broker
         broker.publish([publish("a"), publish("b")])
         a, b = self._lease(driver, 2)
-        assert broker.hold("k", 1, a)
-        assert not broker.hold("k", 1, b)
+        assert broker.acquire_permit("k", 1, a)
+        assert not broker.acquire_permit("k", 1, b)
         assert broker.enqueue_blocked() == 0
-        driver.completer.settle([Settlement(a)])
+        driver.settler.settle([Settlement(a)])
         assert broker.enqueue_blocked() == 1
         assert broker.enqueue_blocked() == 0
         (again,) = self._lease(driver, 2)
-        assert broker.hold("k", 1, again)
+        assert broker.acquire_permit("k", 1, again)
 
     def test_who_was_acked_before_it_ran_keeps_its_place(self, driver: Driver) -> None:
         broker = driver.broker
         broker.publish([publish("a"), publish("b")])
         a, b = self._lease(driver, 2)
-        assert broker.hold("k", 1, a)
-        driver.completer.settle([Settlement(a, begins=True)])
-        assert not broker.hold("k", 1, b)
-        driver.completer.settle([Settlement(a, fence="begun", frees=["k"])])
+        assert broker.acquire_permit("k", 1, a)
+        driver.settler.settle([Settlement(a, begins=True)])
+        assert not broker.acquire_permit("k", 1, b)
+        driver.settler.settle([Settlement(a, fence="begun", frees=["k"])])
         assert ids(self._lease(driver, 2)) == ["b"]
 
     def test_a_unique_message_is_sent_once_until_it_is_unlocked(self, driver: Driver) -> None:
@@ -289,11 +292,11 @@ class DriverContract:
         lock, other = UniqueLock("u", "a"), UniqueLock("u", "b")
         assert broker.publish_unique(publish("a"), lock, 60) is None
         assert broker.publish_unique(publish("b"), other, 60) == "a"
-        assert broker.length("q") == 1
-        broker.unlock(other)
+        assert broker.queue_length("q") == 1
+        broker.release_lock(other)
         assert broker.publish_unique(publish("b"), other, 60) == "a"
         (a,) = self._lease(driver, 2)
-        driver.completer.settle([Settlement(a, unlocks=[lock])])
+        driver.settler.settle([Settlement(a, unlocks=[lock])])
         assert broker.publish_unique(publish("b"), other, 0.05) is None
         eventually(lambda: broker.publish_unique(publish("c"), UniqueLock("u", "c"), 60) is None)
 
@@ -333,9 +336,9 @@ class DriverContract:
 
     def test_length_and_purge(self, driver: Driver) -> None:
         driver.broker.publish([publish(), publish(priority=9), publish(queue="other")])
-        assert driver.broker.length("q") == 2
+        assert driver.broker.queue_length("q") == 2
         assert driver.broker.purge("q") == 2
-        assert (driver.broker.length("q"), driver.broker.length("other")) == (0, 1)
+        assert (driver.broker.queue_length("q"), driver.broker.queue_length("other")) == (0, 1)
 
     def test_exchanges_route_by_their_bindings(self, driver: Driver) -> None:
         topic = Binding("all", "tx", "a.#", "topic")
@@ -354,33 +357,33 @@ class DriverContract:
 
     def test_ack_ends_a_message(self, driver: Driver) -> None:
         delivery = self._one(driver)
-        assert driver.completer.settle([Settlement(delivery)]).verdicts[0].held
-        driver.broker.lost("w1")
-        assert driver.broker.length("q") == 0
+        assert driver.settler.settle([Settlement(delivery)]).verdicts[0].held
+        driver.broker.recover_worker("w1")
+        assert driver.broker.queue_length("q") == 0
 
     def test_a_lost_lease_does_nothing_at_all(self, driver: Driver) -> None:
         delivery = self._one(driver)
-        driver.completer.settle([Settlement(delivery)])
+        driver.settler.settle([Settlement(delivery)])
         late = Settlement(delivery, stores=[ResultWrite("late", b"{}", 60, True)], parts=[part("g", "late", 0)])
         late.joins, late.publishes = [ChordStart("g", 1, 60)], [publish("late")]
         late.deferrals, late.disposal = [DelayedPublish(0.0, publish("late"))], "dead_letter"
-        verdict = driver.completer.settle([late]).verdicts[0]
+        verdict = driver.settler.settle([late]).verdicts[0]
         assert (verdict.held, verdict.ready) == (False, [])
         assert self._results(driver).get(["late"]) == [None]
-        assert driver.broker.promote(10) == driver.broker.length("q") == 0
+        assert driver.broker.enqueue_due(10) == driver.broker.queue_length("q") == 0
         assert driver.broker.dead_letters("q") == []
 
     def test_what_another_worker_has_settled_is_neither_stored_nor_counted_again(self, driver: Driver) -> None:
         results, delivery = self._results(driver), self._one(driver)
-        results.join([ChordStart("g", 1, 60)])
-        driver.completer.settle([Settlement(delivery, begins=True)])
-        driver.broker.lost("w1")
-        (orphan,) = driver.broker.orphans()
+        results.start_chords([ChordStart("g", 1, 60)])
+        driver.settler.settle([Settlement(delivery, begins=True)])
+        driver.broker.recover_worker("w1")
+        (orphan,) = driver.broker.claim_orphans()
         end = Settlement(orphan.delivery, fence="begun", stores=[ResultWrite("t", b'{"status": "FAILURE"}', 60, False)])
-        assert driver.completer.settle([end]).verdicts[0].held
+        assert driver.settler.settle([end]).verdicts[0].held
         late = Settlement(delivery, fence="begun", stores=[ResultWrite("t", b'{"status": "SUCCESS"}', 60, True)])
         late.joins, late.grow, late.parts = [ChordStart("g", 1, 60)], ["g"], [part("g", "t", 0)]
-        verdict = driver.completer.settle([late]).verdicts[0]
+        verdict = driver.settler.settle([late]).verdicts[0]
         assert (verdict.held, verdict.ready) == (False, [])
         assert results.get(["t"]) == [b'{"status": "FAILURE"}']
         (ready,) = self._settle(driver, part("g", "other", 0))
@@ -391,34 +394,34 @@ class DriverContract:
             delivery, task_id = self._one(driver), f"begun {begun}"
             fence: Fence = "begun" if begun else "lease"
             if begun:
-                driver.completer.settle([Settlement(delivery, begins=True)])
+                driver.settler.settle([Settlement(delivery, begins=True)])
             first, second = (
                 Settlement(delivery, fence, stores=[ResultWrite(task_id, end, 60, False)]) for end in (b"1", b"2")
             )
-            assert [v.held for v in driver.completer.settle([first, second]).verdicts] == [True, False]
+            assert [v.held for v in driver.settler.settle([first, second]).verdicts] == [True, False]
             assert self._results(driver).get([task_id]) == [b"1"]
 
     def test_an_early_ack_whose_lease_is_lost_stores_nothing(self, driver: Driver) -> None:
         delivery = self._one(driver)
         driver.broker.release([delivery])
         begins = Settlement(delivery, begins=True, stores=[ResultWrite("t", b"STARTED", 60, False)])
-        assert not driver.completer.settle([begins]).verdicts[0].held
+        assert not driver.settler.settle([begins]).verdicts[0].held
         assert self._results(driver).get(["t"]) == [None]
 
     def test_an_early_ack_ends_the_message(self, driver: Driver) -> None:
         delivery = self._one(driver)
-        assert driver.completer.settle([Settlement(delivery, begins=True)]).verdicts[0].held
-        driver.broker.reap()
-        assert driver.broker.length("q") == 0
+        assert driver.settler.settle([Settlement(delivery, begins=True)]).verdicts[0].held
+        driver.broker.recover_dead_workers()
+        assert driver.broker.queue_length("q") == 0
         # Asked again, because the answer was lost, it is the same worker's still.
-        assert driver.completer.settle([Settlement(delivery, begins=True)]).verdicts[0].held
-        assert driver.completer.settle([Settlement(delivery, fence="begun")]).verdicts[0].held
-        assert not driver.completer.settle([Settlement(delivery, begins=True)]).verdicts[0].held
+        assert driver.settler.settle([Settlement(delivery, begins=True)]).verdicts[0].held
+        assert driver.settler.settle([Settlement(delivery, fence="begun")]).verdicts[0].held
+        assert not driver.settler.settle([Settlement(delivery, begins=True)]).verdicts[0].held
 
     def test_a_lease_that_went_back_cannot_be_acked_early(self, driver: Driver) -> None:
         delivery = self._one(driver)
         driver.broker.release([delivery])
-        assert not driver.completer.settle([Settlement(delivery, begins=True)]).verdicts[0].held
+        assert not driver.settler.settle([Settlement(delivery, begins=True)]).verdicts[0].held
 
     def test_a_state_of_the_tasks_own_is_no_success(self, driver: Driver) -> None:
         results = driver.results
@@ -431,58 +434,58 @@ class DriverContract:
 
     def test_the_settlement_after_an_early_ack_happens_once(self, driver: Driver) -> None:
         delivery = self._one(driver)
-        driver.completer.settle([Settlement(delivery, begins=True)])
+        driver.settler.settle([Settlement(delivery, begins=True)])
         after = Settlement(delivery, fence="begun", publishes=[publish("next")])
-        held = [driver.completer.settle([after]).verdicts[0].held for _ in range(2)]
+        held = [driver.settler.settle([after]).verdicts[0].held for _ in range(2)]
         assert held == [True, False]
         assert ids(self._lease(driver)) == ["next"]
 
     def test_a_worker_given_up_for_dead_still_settles_what_it_has_acked(self, driver: Driver) -> None:
         delivery = self._one(driver)
-        driver.completer.settle([Settlement(delivery, begins=True)])
-        driver.broker.lost("w1")
+        driver.settler.settle([Settlement(delivery, begins=True)])
+        driver.broker.recover_worker("w1")
         after = Settlement(delivery, fence="begun", publishes=[publish("next")])
-        assert driver.completer.settle([after]).verdicts[0].held
+        assert driver.settler.settle([after]).verdicts[0].held
         assert ids(self._lease(driver)) == ["next"]
 
     def test_what_a_dead_worker_had_begun_is_for_others_to_settle(self, driver: Driver) -> None:
         broker, delivery = driver.broker, self._one(driver)
-        driver.completer.settle([Settlement(delivery, begins=True)])
-        assert broker.orphans() == []
-        assert broker.payload(delivery.tag) == delivery.payload
-        broker.lost("w1")
-        (orphan,) = broker.orphans()
+        driver.settler.settle([Settlement(delivery, begins=True)])
+        assert broker.claim_orphans() == []
+        assert broker.leased_message(delivery.tag) == delivery.payload
+        broker.recover_worker("w1")
+        (orphan,) = broker.claim_orphans()
         assert (orphan.delivery.tag, orphan.delivery.payload, orphan.reason) == (delivery.tag, delivery.payload, "")
-        assert broker.orphans() == []
+        assert broker.claim_orphans() == []
         after = Settlement(orphan.delivery, fence="begun", publishes=[publish("next")])
-        assert [driver.completer.settle([after]).verdicts[0].held for _ in range(2)] == [True, False]
+        assert [driver.settler.settle([after]).verdicts[0].held for _ in range(2)] == [True, False]
 
     def test_a_condemned_message_does_not_run_again(self, driver: Driver) -> None:
         broker, delivery = driver.broker, self._one(driver)
         assert broker.orphan_lease(delivery.tag, "terminated")
-        assert broker.lost("w1") == 0
-        assert broker.length("q") == 0
-        (orphan,) = broker.orphans()
+        assert broker.recover_worker("w1") == 0
+        assert broker.queue_length("q") == 0
+        (orphan,) = broker.claim_orphans()
         assert (orphan.delivery.payload, orphan.reason) == (delivery.payload, "terminated")
-        assert driver.completer.settle([Settlement(orphan.delivery, fence="begun")]).verdicts[0].held
+        assert driver.settler.settle([Settlement(orphan.delivery, fence="begun")]).verdicts[0].held
         assert not broker.orphan_lease(delivery.tag, "again")
 
     def test_without_a_fence_it_happens_anyway(self, driver: Driver) -> None:
         delivery = self._one(driver)
-        driver.completer.settle([Settlement(delivery)])
-        assert driver.completer.settle([Settlement(delivery, fence="none", publishes=[publish("n")])]).verdicts[0].held
+        driver.settler.settle([Settlement(delivery)])
+        assert driver.settler.settle([Settlement(delivery, fence="none", publishes=[publish("n")])]).verdicts[0].held
         assert ids(self._lease(driver)) == ["n"]
 
     def test_settling_and_leasing_in_one_exchange(self, driver: Driver) -> None:
         first = Settlement(self._one(driver, task_id="first"), publishes=[publish("second")])
-        settled = driver.completer.settle([first], Lease("w1", ("q",), 5))
+        settled = driver.settler.settle([first], Lease("w1", ("q",), 5))
         assert settled.verdicts[0].held
         assert ids(settled.deliveries) == ["second"]
 
     def test_requeue_goes_to_the_end_marked_redelivered(self, driver: Driver) -> None:
         delivery = self._one(driver, task_id="again")
         driver.broker.publish([publish("other")])
-        driver.completer.settle([Settlement(delivery, disposal="requeue")])
+        driver.settler.settle([Settlement(delivery, disposal="requeue")])
         first, second = self._lease(driver)
         assert ids([first, second]) == ["other", "again"]
         assert wire.headers_of(second.payload)["redelivered"] is True
@@ -490,25 +493,25 @@ class DriverContract:
     def test_dead_letters_keep_bytes_and_reason(self, driver: Driver) -> None:
         for reason in ("one", "two"):
             delivery = self._one(driver)
-            driver.completer.settle([Settlement(delivery, disposal="dead_letter", reason=reason)])
+            driver.settler.settle([Settlement(delivery, disposal="dead_letter", reason=reason)])
         letters = driver.broker.dead_letters("q")
         assert [letter.reason for letter in letters] == ["one", "two"]
         assert letters[1].payload == delivery.payload
         assert abs(letters[1].time - time.time()) < 60
-        assert driver.broker.length("q") == 0
+        assert driver.broker.queue_length("q") == 0
 
     def test_a_batch_settles_each_by_itself(self, driver: Driver) -> None:
         driver.broker.publish([publish(str(n)) for n in range(3)])
         held = self._lease(driver)
-        driver.completer.settle([Settlement(held[1])])
+        driver.settler.settle([Settlement(held[1])])
         batch = [Settlement(d, stores=[ResultWrite(d.tag, b"x", 60, True)]) for d in held]
-        assert [v.held for v in driver.completer.settle(batch).verdicts] == [True, False, True]
+        assert [v.held for v in driver.settler.settle(batch).verdicts] == [True, False, True]
         stored = self._results(driver).get([d.tag for d in held])
         assert [record is not None for record in stored] == [True, False, True]
 
     def test_empty_calls(self, driver: Driver) -> None:
         driver.broker.publish([])
-        assert driver.completer.settle([]).verdicts == []
+        assert driver.settler.settle([]).verdicts == []
         assert driver.broker.release([]) == 0
         assert self._results(driver).get([]) == []
         self._results(driver).store([])
@@ -522,27 +525,27 @@ class DriverContract:
 
     def test_give_back_of_what_was_acked_ahead_of_its_turn(self, driver: Driver) -> None:
         delivery = self._one(driver)
-        assert driver.completer.settle([Settlement(delivery, begins=True)]).verdicts[0].held
-        assert driver.broker.length("q") == 0
+        assert driver.settler.settle([Settlement(delivery, begins=True)]).verdicts[0].held
+        assert driver.broker.queue_length("q") == 0
         assert driver.broker.release([delivery]) == 1
-        assert driver.broker.length("q") == 1
+        assert driver.broker.queue_length("q") == 1
         again = Settlement(delivery, fence="begun")
-        assert not driver.completer.settle([again]).verdicts[0].held
+        assert not driver.settler.settle([again]).verdicts[0].held
 
     def test_give_back_of_a_lost_lease_is_nothing(self, driver: Driver) -> None:
         delivery = self._one(driver)
-        driver.completer.settle([Settlement(delivery)])
+        driver.settler.settle([Settlement(delivery)])
         assert driver.broker.release([delivery]) == 0
-        assert driver.broker.length("q") == 0
+        assert driver.broker.queue_length("q") == 0
 
     def test_reap_gives_back_what_the_dead_held(self, driver: Driver) -> None:
-        assert driver.broker.beat("dead", ["q"], 0.05) == (1, False)
-        assert driver.broker.beat("alive", ["q"], 60) == (2, False)
-        assert driver.broker.beat("alive", ["q"], 60) == (2, True)
+        assert driver.broker.heartbeat("dead", ["q"], 0.05) == (1, False)
+        assert driver.broker.heartbeat("alive", ["q"], 60) == (2, False)
+        assert driver.broker.heartbeat("alive", ["q"], 60) == (2, True)
         driver.broker.publish([publish("a"), publish("b")])
         self._lease(driver, 1, worker="dead")
         self._lease(driver, 1, worker="alive")
-        assert eventually(driver.broker.reap) == 1
+        assert eventually(driver.broker.recover_dead_workers) == 1
         back = self._lease(driver)
         assert ids(back) == ["a"]
         headers = wire.headers_of(back[0].payload)
@@ -554,55 +557,55 @@ class DriverContract:
             strange = wire.with_headers(envelope("a"), canvas_delivery_count=count)
             driver.broker.publish([Publish("", "q", 0, strange)])
             self._lease(driver, 1)
-            assert driver.broker.lost("w1") == 1
+            assert driver.broker.recover_worker("w1") == 1
             (back,) = self._lease(driver, 1)
             assert wire.headers_of(back.payload)["canvas_delivery_count"] == 2
-            driver.completer.settle([Settlement(back)])
+            driver.settler.settle([Settlement(back)])
 
     def test_what_was_only_held_beside_a_deadly_message_is_not_blamed(self, driver: Driver) -> None:
         broker = driver.broker
         broker.publish([publish("deadly"), publish("beside")])
         for _ in range(3):
-            broker.beat("w1", ["q"], 60)
+            broker.heartbeat("w1", ["q"], 60)
             deadly, _ = self._lease(driver, 2)
-            broker.starts(deadly)
-            assert broker.lost("w1") == 2
+            broker.mark_started(deadly)
+            assert broker.recover_worker("w1") == 2
         back = self._lease(driver, 2)
         assert ids(back) == ["deadly", "beside"]
         assert [wire.headers_of(one.payload)["canvas_delivery_count"] for one in back] == [4, 2]
 
     def test_a_beat_keeps_a_worker_alive(self, driver: Driver) -> None:
-        driver.broker.beat("w1", ["q"], 60)
+        driver.broker.heartbeat("w1", ["q"], 60)
         delivery = self._one(driver)
-        assert driver.broker.reap() == 0
-        assert driver.completer.settle([Settlement(delivery)]).verdicts[0].held
+        assert driver.broker.recover_dead_workers() == 0
+        assert driver.settler.settle([Settlement(delivery)]).verdicts[0].held
 
     def test_starting_sets_chords_up_and_sends(self, driver: Driver) -> None:
-        driver.completer.start([ChordStart("g", 1, 60)], [publish("a"), publish("b")])
+        driver.settler.publish_with_chords([ChordStart("g", 1, 60)], [publish("a"), publish("b")])
         first, second = self._lease(driver, 2)
         assert ids([first, second]) == ["a", "b"]
         member = Part("g", "a", 0, b"value", b"fire", 60)
-        (ready,) = driver.completer.settle([Settlement(first, parts=[member])]).verdicts[0].ready
+        (ready,) = driver.settler.settle([Settlement(first, parts=[member])]).verdicts[0].ready
         assert (ready.group_id, ready.parts) == ("g", [b"value"])
-        driver.completer.start([], [publish("c")], delays=())
+        driver.settler.publish_with_chords([], [publish("c")], delays=())
         assert ids(self._lease(driver)) == ["c"]
 
     def test_leases_that_only_the_broker_knows_of_are_given_back(self, driver: Driver) -> None:
-        driver.broker.beat("w1", ["q"], 60)
+        driver.broker.heartbeat("w1", ["q"], 60)
         driver.broker.publish([publish("a"), publish("b"), publish("c")])
         leased = self._lease(driver, 3)
         assert driver.broker.release_unknown("w1", {one.tag for one in leased}) == 0
         assert driver.broker.release_unknown("w1", {leased[1].tag}) == 2
         assert ids(self._lease(driver, 3)) == ["a", "c"]
-        assert [v.held for v in driver.completer.settle([Settlement(leased[0]), Settlement(leased[1])]).verdicts] == [
+        assert [v.held for v in driver.settler.settle([Settlement(leased[0]), Settlement(leased[1])]).verdicts] == [
             False,
             True,
         ]
 
     def test_leave_gives_back_without_counting(self, driver: Driver) -> None:
-        driver.broker.beat("w1", ["q"], 60)
+        driver.broker.heartbeat("w1", ["q"], 60)
         self._one(driver, task_id="a")
-        driver.broker.leave("w1")
+        driver.broker.unregister("w1")
         back = self._lease(driver)
         assert ids(back) == ["a"]
         assert "canvas_delivery_count" not in wire.headers_of(back[0].payload)
@@ -626,12 +629,12 @@ class DriverContract:
         assert driver.broker.wait("w1", ["q"], 0.05) == 0
 
     def test_interrupt_ends_the_wait_in_progress_and_the_next(self, driver: Driver) -> None:
-        driver.broker.interrupt()
+        driver.broker.wake()
         assert driver.broker.wait("w1", ["q"], 10) == 1
         with ThreadPoolExecutor(1) as threads:
             waiting = threads.submit(driver.broker.wait, "w1", ["q"], 10)
             threading.Event().wait(0.05)
-            driver.broker.interrupt()
+            driver.broker.wake()
             assert waiting.result(5) == 1
 
     def test_what_a_wait_moved_aside_can_be_returned(self, driver: Driver) -> None:
@@ -641,10 +644,10 @@ class DriverContract:
         assert ids(self._lease(driver, worker="w2")) == ["a"]
 
     def test_what_a_dead_worker_moved_aside_comes_back(self, driver: Driver) -> None:
-        driver.broker.beat("dead", ["q"], 60)
+        driver.broker.heartbeat("dead", ["q"], 60)
         driver.broker.publish([publish("a")])
         assert driver.broker.wait("dead", ["q"], 10)
-        driver.broker.lost("dead")
+        driver.broker.recover_worker("dead")
         assert ids(self._lease(driver, worker="w2")) == ["a"]
 
     # -- deferrals
@@ -654,18 +657,18 @@ class DriverContract:
             DelayedPublish(time.time() - 1, publish("due")),
             DelayedPublish(time.time() + 60, publish("later")),
         ]
-        driver.completer.settle([Settlement(None, deferrals=deferrals)])
-        assert driver.broker.promote(10) == 1
+        driver.settler.settle([Settlement(None, deferrals=deferrals)])
+        assert driver.broker.enqueue_due(10) == 1
         assert ids(self._lease(driver)) == ["due"]
         left = driver.broker.next_due()
         assert left is not None
         assert 50 < left <= 61
 
     def test_promote_moves_no_more_than_asked(self, driver: Driver) -> None:
-        driver.completer.settle(
+        driver.settler.settle(
             [Settlement(None, deferrals=[DelayedPublish(1.0 + n, publish(str(n))) for n in range(3)])]
         )
-        assert [driver.broker.promote(2), driver.broker.promote(2), driver.broker.promote(2)] == [2, 1, 0]
+        assert [driver.broker.enqueue_due(2), driver.broker.enqueue_due(2), driver.broker.enqueue_due(2)] == [2, 1, 0]
         assert driver.broker.next_due() is None
         assert ids(self._lease(driver)) == ["0", "1", "2"]
 
@@ -674,10 +677,14 @@ class DriverContract:
         deferrals = [
             DelayedPublish(time.time() + 60 + n, publish(name, queue)) for n, (name, queue) in enumerate(later)
         ]
-        driver.completer.settle([Settlement(None, deferrals=deferrals)])
-        assert [driver.broker.recall("q", 2), driver.broker.recall("q", 2), driver.broker.recall("q", 2)] == [2, 1, 0]
+        driver.settler.settle([Settlement(None, deferrals=deferrals)])
+        assert [
+            driver.broker.enqueue_delayed("q", 2),
+            driver.broker.enqueue_delayed("q", 2),
+            driver.broker.enqueue_delayed("q", 2),
+        ] == [2, 1, 0]
         assert ids(self._lease(driver)) == ["a", "c", "d"]
-        assert driver.broker.totals().deferred == 1
+        assert driver.broker.in_flight().delayed == 1
 
     # -- records
 
@@ -685,9 +692,9 @@ class DriverContract:
         results = self._results(driver)
         results.store([ResultWrite("a", b"\x00binary\xff", 60, True), ResultWrite("b", b"{}", None, False)])
         assert results.get(["b", "none", "a"]) == [b"{}", None, b"\x00binary\xff"]
-        assert results.peek(["b", "none", "a"], 3) == [b"{}", b"", b"\x00bi"]
-        assert asyncio.run(results.apeek(["a", "none"], 100)) == [b"\x00binary\xff", b""]
-        assert results.peek([], 3) == []
+        assert results.read_prefix(["b", "none", "a"], 3) == [b"{}", b"", b"\x00bi"]
+        assert asyncio.run(results.aread_prefix(["a", "none"], 100)) == [b"\x00binary\xff", b""]
+        assert results.read_prefix([], 3) == []
         results.forget(["a", "none"])
         assert results.get(["a"]) == [None]
 
@@ -780,7 +787,7 @@ class DriverContract:
     # -- chords
 
     def test_the_last_part_makes_a_chord_ready_once(self, driver: Driver) -> None:
-        self._results(driver).join([ChordStart("g", 3, 60)])
+        self._results(driver).start_chords([ChordStart("g", 3, 60)])
         parts = [part("g", "b", 1), part("g", "c", 2), part("g", "a", 0), part("g", "a", 0)]
         found = [self._settle(driver, one) for one in parts]
         assert [len(ready) for ready in found] == [0, 0, 1, 0]
@@ -789,18 +796,18 @@ class DriverContract:
         assert ready.parts == [b"value of a", b"value of b", b"value of c"]
 
     def test_a_part_is_counted_once(self, driver: Driver) -> None:
-        self._results(driver).join([ChordStart("g", 2, 60)])
+        self._results(driver).start_chords([ChordStart("g", 2, 60)])
         for _ in range(3):
             assert self._settle(driver, part("g", "a", 0)) == []
         assert self._settle(driver, part("g", "b", 1))
 
     def test_parts_may_come_before_the_size(self, driver: Driver) -> None:
         self._settle(driver, part("g", "a", 0))
-        self._results(driver).join([ChordStart("g", 2, 60)])
+        self._results(driver).start_chords([ChordStart("g", 2, 60)])
         assert self._settle(driver, part("g", "b", 1))
 
     def test_a_grown_chord_waits_for_more(self, driver: Driver) -> None:
-        self._results(driver).join([ChordStart("g", 1, 60)], ["g"])
+        self._results(driver).start_chords([ChordStart("g", 1, 60)], ["g"])
         assert not self._settle(driver, part("g", "a", 0))
         assert self._settle(driver, part("g", "b", None))
 
@@ -818,41 +825,43 @@ class DriverContract:
     def test_exactly_one_of_many_fires(self, driver: Driver) -> None:
         self._settle(driver, part("g", "a", 0), joins=[ChordStart("g", 1, 60)])
         with ThreadPoolExecutor(8) as threads:
-            held = list(threads.map(lambda _: driver.completer.fire(firing("g", publish("body"))).held, range(16)))
+            held = list(
+                threads.map(lambda _: driver.settler.dispatch_chord(firing("g", publish("body"))).held, range(16))
+            )
         assert held.count(True) == 1
         assert ids(self._lease(driver)) == ["body"]
 
     def test_only_who_ends_a_chord_stores_how(self, driver: Driver) -> None:
         self._settle(driver, part("g", "a", 0), joins=[ChordStart("g", 1, 60)])
-        assert driver.completer.fire(firing("g", failed=True)).held
+        assert driver.settler.dispatch_chord(firing("g", failed=True)).held
         late = firing("g", publish("body"), failed=True, parts=[part("outer", "g", 0)._replace(size=1)])
         late = late._replace(stores=[ResultWrite("body", b"{}", 60, False)], joins=[ChordStart("other", 1, 60)])
-        assert driver.completer.fire(late) == SettleResult(False, [])
+        assert driver.settler.dispatch_chord(late) == SettleResult(False, [])
         assert (self._results(driver).get(["body"]), self._lease(driver)) == ([None], [])
 
     def test_chords_may_be_kept_for_longer(self, driver: Driver) -> None:
-        self._results(driver).join([ChordStart("g", 2, 1)])
-        driver.completer.settle([Settlement(None, fence="none", keeps=[Keep("g", 60), Keep("nothing", 60)])])
+        self._results(driver).start_chords([ChordStart("g", 2, 1)])
+        driver.settler.settle([Settlement(None, fence="none", keeps=[Keep("g", 60), Keep("nothing", 60)])])
         assert self._settle(driver, part("g", "a", 0)) == []
-        driver.completer.renew(0.01)
+        driver.settler.renew(0.01)
         assert [ready.lost for ready in self._settle(driver, part("g", "b", 1))] == [False]
 
     def test_after_firing_late_parts_are_nothing(self, driver: Driver) -> None:
         self._settle(driver, part("g", "a", 0), joins=[ChordStart("g", 1, 60)])
-        driver.completer.fire(firing("g"))
+        driver.settler.dispatch_chord(firing("g"))
         assert self._settle(driver, part("g", "a", 0)) == []
-        assert driver.completer.stale_ready_chords(0) == []
+        assert driver.settler.stale_ready_chords(0) == []
 
     def test_a_ready_chord_that_nobody_fires_is_found(self, driver: Driver) -> None:
         self._settle(driver, part("g", "a", 0), joins=[ChordStart("g", 1, 60)])
-        assert driver.completer.stale_ready_chords(60) == []
-        found = eventually(lambda: driver.completer.stale_ready_chords(0))
+        assert driver.settler.stale_ready_chords(60) == []
+        found = eventually(lambda: driver.settler.stale_ready_chords(0))
         assert [(r.group_id, r.fire, r.parts) for r in found] == [("g", b"fire a", [b"value of a"])]
-        assert driver.completer.fire(firing("g", publish("body"))).held
-        assert driver.completer.stale_ready_chords(0) == []
+        assert driver.settler.dispatch_chord(firing("g", publish("body"))).held
+        assert driver.settler.stale_ready_chords(0) == []
 
     def test_a_failed_chords_end_may_complete_the_outer_one(self, driver: Driver) -> None:
         self._settle(driver, part("inner", "a", 0), joins=[ChordStart("outer", 1, 60), ChordStart("inner", 1, 60)])
-        verdict = driver.completer.fire(firing("inner", failed=True, parts=[part("outer", "body", 0)]))
+        verdict = driver.settler.dispatch_chord(firing("inner", failed=True, parts=[part("outer", "body", 0)]))
         assert verdict.held
         assert [ready.group_id for ready in verdict.ready] == ["outer"]

@@ -121,8 +121,8 @@ class InProcess:
         vars(self.app).update(known, conf=app.conf)
         self._memory = _OneQueue(lambda: time.time() + self.app.clock_offset)
         self._broker, results = MemoryBroker(self._memory), MemoryResults(self._memory)
-        self._completer = MemorySettler(self._memory, self._broker, results)
-        self.app.driver = Driver(self._broker, results, self._completer, "memory")
+        self._settler = MemorySettler(self._memory, self._broker, results)
+        self.app.driver = Driver(self._broker, results, self._settler, "memory")
         self._revocations = Revocations(self._broker)
         self._eager_results: set[str] = set()
         self._line = _EagerLine(self.app, self._revocations)
@@ -134,7 +134,7 @@ class InProcess:
             if leased:
                 self._revocations.sync()
                 self._run(leased[0])
-            elif unfired := self._completer.stale_ready_chords(0):
+            elif unfired := self._settler.stale_ready_chords(0):
                 self._fire(unfired)
             elif not self._skip_to_next():
                 return
@@ -142,13 +142,13 @@ class InProcess:
     def _run(self, delivery: Delivery) -> None:
         settlement = self._line.run(delivery)
         self._eager_results |= {store.task_id for store in settlement.stores if self._line.stores_result}
-        verdict = self._completer.settle([settlement]).verdicts[0]
+        verdict = self._settler.settle([settlement]).verdicts[0]
         self._fire(verdict.ready)
 
     def _fire(self, ready: list[ReadyChord]) -> None:
         waiting = list(ready)
         while waiting:
-            verdict: SettleResult = self._completer.fire(self._line.fire(waiting.pop(0)))
+            verdict: SettleResult = self._settler.dispatch_chord(self._line.fire(waiting.pop(0)))
             waiting += verdict.ready
 
     def _skip_to_next(self) -> bool:
@@ -157,7 +157,7 @@ class InProcess:
         if seconds is None:
             return False
         self.app.clock_offset += max(0.0, seconds)
-        self._broker.promote(1)
+        self._broker.enqueue_due(1)
         return True
 
     # -- the app's own result backend

@@ -205,7 +205,7 @@ class WorkerProcess:
         """Let the broker know this process; until when that surely holds, by the monotonic clock."""
         self._registered = True
         conf = self._app.conf
-        self._app.driver.broker.beat(self.worker, self._plan.queues, conf.worker_lease_ttl)
+        self._app.driver.broker.heartbeat(self.worker, self._plan.queues, conf.worker_lease_ttl)
         return time.monotonic() + holds_for(conf)
 
     def _deferred(self, due: float) -> None:
@@ -365,7 +365,7 @@ class WorkerProcess:
 
     def _leave(self, within: float) -> None:
         """Give everything back. Where the broker does not answer within so many seconds, other workers do it later."""
-        _within(within, partial(self._app.driver.broker.leave, self.worker))
+        _within(within, partial(self._app.driver.broker.unregister, self.worker))
 
     def handle_signals(self) -> None:
         """TERM, INT and HUP drain; a second INT, or QUIT, gives everything back and ends at once; USR1 shows what every

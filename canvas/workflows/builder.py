@@ -14,7 +14,7 @@ from canvas.primitives.misuse import advice
 from canvas.primitives.signature import Signature
 from canvas.wire import codecs
 from canvas.workflows.called_tasks import calls_of
-from canvas.workflows.references import Branch, Reference, WorkflowNode, without_references
+from canvas.workflows.references import Branch, Node, Reference, without_references
 
 if TYPE_CHECKING:
     from canvas.workflows.run import Run
@@ -60,7 +60,7 @@ class Workflow:
         on_failure: str = "fail",
         default: Any = None,
         compensate: Signature[Any] | None = None,
-    ) -> WorkflowNode:
+    ) -> Node:
         """A node that runs ``sig``: a task, chain, group or chord; chunks are the group they stand for.
 
         Handles in its arguments, however deep, are replaced by results; it runs ``after`` further nodes without
@@ -79,7 +79,7 @@ class Workflow:
         self._check_arguments(entry.name, sig)
         self._policy(entry, on_failure, default, compensate)
         self._order(entry, after)
-        return WorkflowNode(self, self._append(entry, sig))
+        return Node(self, self._append(entry, sig))
 
     def map(
         self,
@@ -91,7 +91,7 @@ class Workflow:
         on_failure: str = "fail",
         default: Any = None,
         depth: int = 1,
-    ) -> WorkflowNode:
+    ) -> Node:
         """A node that runs ``sig`` once for each item of a list that a node gives, the item before its other arguments;
         its result is the list of their results, in order. With a ``depth`` of 2 the list's items are lists, and ``sig``
         runs for each item of those; the result is nested as they are.
@@ -114,13 +114,13 @@ class Workflow:
         self._check_arguments(entry.name, sig, 1)
         self._policy(entry, on_failure, default, None)
         self._order(entry, after)
-        return WorkflowNode(self, self._append(entry, sig))
+        return Node(self, self._append(entry, sig))
 
     def branch(
         self,
         on: Reference,
-        arms: Mapping[Any, Signature[Any] | WorkflowNode],
-        otherwise: Signature[Any] | WorkflowNode | None = None,
+        arms: Mapping[Any, Signature[Any] | Node],
+        otherwise: Signature[Any] | Node | None = None,
         *,
         name: str | None = None,
     ) -> Branch:
@@ -143,8 +143,8 @@ class Workflow:
             self._slot(merge, node, "data")
         return Branch(self, self._append(merge, None), nodes)
 
-    def _arm(self, name: str, chosen: int, at: int, key: Any, arm: Any) -> WorkflowNode:
-        node = arm if isinstance(arm, WorkflowNode) else self.add(arm, name=self._free_name(f"{name}.{key}"))
+    def _arm(self, name: str, chosen: int, at: int, key: Any, arm: Any) -> Node:
+        node = arm if isinstance(arm, Node) else self.add(arm, name=self._free_name(f"{name}.{key}"))
         self._own(name, node)
         self.entry(node.number).sources.append(IncomingEdge(chosen, "condition", at))
         return node
@@ -155,9 +155,9 @@ class Workflow:
         self._own("order", after)
         self._slot(self.entry(after.number), before, "order")
 
-    def __getitem__(self, name: str) -> WorkflowNode:
+    def __getitem__(self, name: str) -> Node:
         try:
-            return WorkflowNode(self, self._numbers[name])
+            return Node(self, self._numbers[name])
         except KeyError:
             known = ", ".join(entry.name for entry in self.entries if not entry.hidden)
             raise KeyError(f"{self.name} has no node {name!r}; it has {known or 'none'}") from None

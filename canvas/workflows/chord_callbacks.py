@@ -75,5 +75,5 @@ def go_on_here(app: WorkflowServices, runs: RunStore, verdicts: list[SettleResul
         one = ready.pop(0)
         told = told_of(app, one)
         if told["run"] is not None:
-            verdict = app.driver.completer.fire(join_end(app, runs, Outbox(app), one, told))
+            verdict = app.driver.settler.dispatch_chord(join_end(app, runs, Outbox(app), one, told))
             ready += verdict.ready

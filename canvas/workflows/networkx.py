@@ -8,7 +8,7 @@ from canvas.graph.run_nodes import signature_graph, sorted_names
 from canvas.model.workflow_definition import NodeDefinition
 from canvas.model.workflow_run import InputBinding, bind_inputs
 from canvas.primitives.signature import Signature, maybe_signature
-from canvas.workflows.references import Reference, WorkflowNode
+from canvas.workflows.references import Node, Reference
 
 
 class Graphed(Protocol):
@@ -28,9 +28,9 @@ class Graphed(Protocol):
         on_failure: str = "fail",
         default: Any = None,
         compensate: Signature[Any] | None = None,
-    ) -> WorkflowNode: ...
+    ) -> Node: ...
 
-    def __getitem__(self, name: str) -> WorkflowNode: ...
+    def __getitem__(self, name: str) -> Node: ...
 
 
 def to_graph(flow: Graphed) -> Any:
@@ -63,7 +63,7 @@ def from_graph(flow: Graphed, graph: Any) -> None:
             raise CompositionError(f"{node}: expected a node attribute 'signature' that is one; got {sig!r:.100}")
         binds: list[InputBinding] = []
         parents: list[Reference] = []
-        after: list[WorkflowNode] = []
+        after: list[Node] = []
         leading: list[Reference] = []
         sig = sig.clone()
         for parent, _, edge in graph.in_edges(node, data=True):
@@ -75,11 +75,11 @@ def from_graph(flow: Graphed, graph: Any) -> None:
 
 
 def _edge(
-    parent: WorkflowNode,
+    parent: Node,
     edge: dict[str, Any],
     binds: list[InputBinding],
     parents: list[Reference],
-    after: list[WorkflowNode],
+    after: list[Node],
     leading: list[Reference],
     sig: Signature[Any],
 ) -> None:

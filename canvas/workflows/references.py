@@ -94,18 +94,18 @@ class Reference:
         return f"<{type(self).__name__} {self._shown}>"
 
 
-class WorkflowNode(Reference):
+class Node(Reference):
     """A node of a workflow, as ``add`` and ``map`` give it."""
 
     __slots__ = ()
 
 
-class Branch(WorkflowNode):
+class Branch(Node):
     """A choice between arms; its result is that of the arm that ran."""
 
     __slots__ = ("arms",)
 
-    def __init__(self, flow: Composition, number: int, arms: Mapping[Any, WorkflowNode]) -> None:
+    def __init__(self, flow: Composition, number: int, arms: Mapping[Any, Node]) -> None:
         super().__init__(flow, number)
         self.arms = arms
 

@@ -133,7 +133,7 @@ class Run:
         run = cls(app, app.new_id(), about, 0, nodes)
         effects = run._beginning(nodes, {})
         app.runs.keep(run.id, about, nodes)
-        go_on_here(app, app.runs, app.driver.completer.settle([effects.settlement()]).verdicts)
+        go_on_here(app, app.runs, app.driver.settler.settle([effects.settlement()]).verdicts)
         return run
 
     @classmethod
@@ -403,11 +403,11 @@ class Run:
             return False
         self.app.runs.outlive(self.id, record_ids(self.app, self.app.runs, self.id, before, self.nodes))
         self.app.control.keep_revoked_stamps({STAMP: stamp_of(self.id, before)})
-        completer = self.app.driver.completer
+        settler = self.app.driver.settler
         if start is None:
-            verdict = completer.settle([effects.settlement()]).verdicts[0]
+            verdict = settler.settle([effects.settlement()]).verdicts[0]
         else:
-            verdict = completer.fire(effects.firing(start.group_id))
+            verdict = settler.dispatch_chord(effects.firing(start.group_id))
         go_on_here(self.app, self.app.runs, [verdict])
         self.about, self.attempt = again.about, again.attempt
         return True

@@ -50,7 +50,7 @@ def run(payload):
     settlement = LINE.do(Delivery("canvas:worker:0", "celery", payload))
     assert isinstance(settlement, Settlement)
     settlement.fence = "none"
-    APP.driver.completer.settle([settlement])
+    APP.driver.settler.settle([settlement])
 
 
 def body(data):
@@ -107,7 +107,7 @@ def command(data):
 def end(data):
     """A chord's end and parts as they are kept."""
     fire, _, part = data.partition(b"\n")
-    APP.driver.completer.fire(LINE.fire(ReadyChord("g", fire, [part] if part else [], None)))
+    APP.driver.settler.dispatch_chord(LINE.fire(ReadyChord("g", fire, [part] if part else [], None)))
 
 
 KINDS = (run, body, headers, packed, record, command, end)

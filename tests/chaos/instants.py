@@ -61,20 +61,20 @@ ONE_SERVER = [
     Instant("before a chord's body", "settle", "before", _fires),
     Instant("after a chord's body", "settle", "after", _fires),
     Instant("before a second body", "settle", "before", _fires, count=2),
-    Instant("before the heart beats", "beat", "before", count=3),
-    Instant("before promotion", "promote", "before"),
-    Instant("after promotion", "promote", "after"),
+    Instant("before the heart beats", "heartbeat", "before", count=3),
+    Instant("before promotion", "enqueue_due", "before"),
+    Instant("after promotion", "enqueue_due", "after"),
 ]
 TWO_SERVERS = [
     LEASED,
     Instant("between results and messages", "settle", "before", _settles),
     Instant("between messages and the next", "settle", "after", _settles),
-    Instant("before results", "record", "before"),
-    Instant("after results", "record", "after"),
-    Instant("before the body, its chord joined", "publish_once", "before"),
-    Instant("the body sent, its chord not forgotten", "publish_once", "after"),
-    Instant("before a chord is forgotten", "finish", "before"),
-    Instant("after a chord is forgotten", "finish", "after"),
+    Instant("before results", "store_results", "before"),
+    Instant("after results", "store_results", "after"),
+    Instant("before the body, its chord joined", "publish_guarded", "before"),
+    Instant("the body sent, its chord not forgotten", "publish_guarded", "after"),
+    Instant("before a chord is forgotten", "delete_chord", "before"),
+    Instant("after a chord is forgotten", "delete_chord", "after"),
 ]
 INSIDE = [
     Instant("taken, before it runs", "task.received", "inside", count=3),
@@ -85,8 +85,8 @@ INSIDE = [
 ]
 REAPER = [
     Instant("before it looks", "HKEYS", "before"),
-    Instant("before it gives back", "restore", "before"),
-    Instant("given back, not answered", "restore", "after"),
+    Instant("before it gives back", "release_leases", "before"),
+    Instant("given back, not answered", "release_leases", "after"),
     Instant("before the dead is forgotten", "EXEC", "before"),
     Instant("after the dead is forgotten", "EXEC", "after"),
 ]

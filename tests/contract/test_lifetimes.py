@@ -19,7 +19,7 @@ class Opened:
     """A driver, and clients of where it keeps results and which chords live."""
 
     def __init__(self, driver, results, registry):
-        self.broker, self.results, self.completer = driver.broker, driver.results, driver.completer
+        self.broker, self.results, self.settler = driver.broker, driver.results, driver.settler
         self.at_results, self.at_registry = results, registry
 
 
@@ -28,7 +28,7 @@ def driver(request, redis_server, redis_url, result_url):
     with RedisServer() as other:
         apart = request.param == "two servers"
         opened = open_driver(redis_url, other.url(0) if apart else result_url)
-        opened.broker.beat("w", ["q"], 60)
+        opened.broker.heartbeat("w", ["q"], 60)
         clients = (other.client(0), other.client(0)) if apart else (redis_server.client(1), redis_server.client(0))
         yield Opened(opened, *clients)
         opened.broker.close()
@@ -37,7 +37,7 @@ def driver(request, redis_server, redis_url, result_url):
 
 def settle(driver, *parts, **effects):
     settlement = Settlement(None, fence="none", parts=list(parts), **effects)
-    return [ready for verdict in driver.completer.settle([settlement]).verdicts for ready in verdict.ready]
+    return [ready for verdict in driver.settler.settle([settlement]).verdicts for ready in verdict.ready]
 
 
 def lasting(name, **fields):
@@ -46,7 +46,7 @@ def lasting(name, **fields):
 
 def renew(driver):
     driver.at_registry.delete("canvas:alive:round")
-    return driver.completer.renew(60)
+    return driver.settler.renew(60)
 
 
 def registered(driver):
@@ -66,10 +66,10 @@ def test_what_a_celery_worker_shortens_is_renewed(driver, ttl):
     assert all(driver.at_results.ttl(key) <= ttl for key in keys)
     assert renew(driver) == len(registered(driver))
     assert all(FAR - 60 < driver.at_results.ttl(key) <= FAR for key in keys)
-    assert driver.completer.renew(60) == 0
+    assert driver.settler.renew(60) == 0
     (ready,) = settle(driver, lasting("c"))
     assert (len(ready.parts), ready.structure, ready.lost) == (3, b"structure", False)
-    assert driver.completer.fire(firing("g", publish("body"))).held
+    assert driver.settler.dispatch_chord(firing("g", publish("body"))).held
     assert registered(driver) == set()
 
 
@@ -128,12 +128,12 @@ def test_what_had_parts_and_has_none_is_lost_once(driver, gone, sized):
     driver.at_results.delete(*(BASE + suffix for suffix in suffixes))
     (ready,) = settle(driver, lasting("b", size=size))
     assert (ready.group_id, ready.lost, len(ready.parts)) == ("g", True, 1)
-    eventually(lambda: driver.completer.stale_ready_chords(0) == [ready])
+    eventually(lambda: driver.settler.stale_ready_chords(0) == [ready])
     assert settle(driver, lasting("c", size=size)) == []
     end = firing("g", failed=True)._replace(expires=5)
-    assert driver.completer.fire(end).held
+    assert driver.settler.dispatch_chord(end).held
     assert settle(driver, lasting("c", size=size)) == []
-    assert (driver.completer.stale_ready_chords(0), registered(driver)) == ([], set())
+    assert (driver.settler.stale_ready_chords(0), registered(driver)) == ([], set())
     assert all(0 < driver.at_results.ttl(key) <= 5 for key in driver.at_results.keys(f"{BASE}*"))
 
 
@@ -141,10 +141,10 @@ def test_a_size_that_is_not_there_yet_is_waited_for(driver):
     index, client = "canvas:chords:ready:unsized:index", driver.at_results
     assert settle(driver, lasting("a")) == []
     assert settle(driver, lasting("a")) == []
-    assert driver.completer.stale_ready_chords(0) == []
+    assert driver.settler.stale_ready_chords(0) == []
     client.zadd(index, {"g": 0})
     client.set(f"{BASE}.s", 2)
-    assert driver.completer.stale_ready_chords(0) == []
+    assert driver.settler.stale_ready_chords(0) == []
     assert not client.exists(index)
     (ready,) = settle(driver, lasting("b"))
     assert not ready.lost
@@ -153,7 +153,7 @@ def test_a_size_that_is_not_there_yet_is_waited_for(driver):
 def test_a_size_that_never_comes_is_a_loss(driver):
     settle(driver, lasting("a"))
     driver.at_results.zadd("canvas:chords:ready:unsized:index", {"g": 0})
-    ready = eventually(lambda: driver.completer.stale_ready_chords(0))
+    ready = eventually(lambda: driver.settler.stale_ready_chords(0))
     assert [(one.group_id, one.lost, one.fire) for one in ready] == [("g", True, b"fire a")]
     assert settle(driver, lasting("b")) == []
 
@@ -161,7 +161,7 @@ def test_a_size_that_never_comes_is_a_loss(driver):
 def test_a_late_copy_of_a_part_is_no_loss(driver):
     settle(driver, joins=[ChordStart("g", 1, FAR)])
     settle(driver, lasting("a"))
-    assert driver.completer.fire(firing("g", failed=True)).held
+    assert driver.settler.dispatch_chord(firing("g", failed=True)).held
     driver.at_results.delete(f"{BASE}.c")
     assert settle(driver, lasting("a")) == []
     assert not driver.at_results.exists("canvas:chords:ready:unsized")
@@ -169,11 +169,11 @@ def test_a_late_copy_of_a_part_is_no_loss(driver):
 
 def test_where_only_celery_runs_nothing_is_noted(redis_url, result_url, redis_server):
     driver = open_driver(redis_url, result_url)
-    driver.completer.start([ChordStart("g", 2, FAR)], [publish("a")])
+    driver.settler.publish_with_chords([ChordStart("g", 2, FAR)], [publish("a")])
     assert not redis_server.client(0).exists("canvas:alive")
     assert FAR - 60 < redis_server.client(1).ttl(f"{BASE}.s") <= FAR
-    driver.broker.beat("w", ["q"], 60)
-    driver.completer.start([ChordStart("g", 2, FAR)], [publish("b")])
+    driver.broker.heartbeat("w", ["q"], 60)
+    driver.settler.publish_with_chords([ChordStart("g", 2, FAR)], [publish("b")])
     assert redis_server.client(0).zrange("canvas:alive", 0, -1) == [f"kept:{BASE}".encode()]
     assert len(driver.broker.lease(Lease("w", ["q"], 5))) == 2
     driver.broker.close()

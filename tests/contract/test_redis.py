@@ -107,9 +107,9 @@ def test_a_password_is_used():
         good, bad = (f"redis://:{word}@127.0.0.1:{server.port}/0" for word in ("hunter2", "wrong"))
         driver = open_driver(good, good)
         driver.broker.publish([publish("a")])
-        assert driver.broker.length("q") == 1
+        assert driver.broker.queue_length("q") == 1
         with pytest.raises(BrokerError, match="refused") as caught:
-            open_driver(bad, bad).broker.length("q")
+            open_driver(bad, bad).broker.queue_length("q")
         assert "wrong" not in str(caught.value)
 
 
@@ -218,7 +218,7 @@ def test_what_is_sent_and_whose_answer_was_lost_is_sent_once(
             signature.apply_async(**options)
         app.close()
     assert len(asked) == 3
-    assert driver.broker.length("q") == sent
+    assert driver.broker.queue_length("q") == sent
 
 
 def test_a_request_that_arrives_after_its_repetition_does_nothing(driver, redis_server):
@@ -253,7 +253,7 @@ def test_a_start_that_is_refused_says_so_also_when_the_first_answer_was_lost(dri
         again = open_driver(proxy.url(0), proxy.url(1))
         redis_server.client().script_load(script("publish_with_chords")[0])
         with pytest.raises(RefusedError):
-            again.completer.start([ChordStart("g", 1, 60)], [publish("a")])
+            again.settler.publish_with_chords([ChordStart("g", 1, 60)], [publish("a")])
         again.broker.close()
     assert len(asked) == 2
 
@@ -268,7 +268,7 @@ def test_messages_of_many_lists_go_in_one_call(driver, redis_server):
 def test_what_is_sent_shares_few_guards(driver, redis_server):
     for name in "abc":
         driver.broker.publish([publish(name)])
-    driver.completer.start([ChordStart("g", 1, 60)], [publish("d")])
+    driver.settler.publish_with_chords([ChordStart("g", 1, 60)], [publish("d")])
     (guard,) = redis_server.client().keys("canvas:idempotency:*")
     assert 0 < redis_server.client().ttl(guard) <= 3600
 
@@ -284,7 +284,7 @@ def test_many_messages_of_many_lists_keep_their_order(driver):
 
 def test_the_messages_of_a_start_keep_their_order(driver):
     sent = [publish(str(number), ("q", "q2")[number % 2]) for number in range(4_500)]
-    driver.completer.start([], sent)
+    driver.settler.publish_with_chords([], sent)
     assert ids(driver.broker.lease(Lease("w", ["q"], 4_500))) == [str(number) for number in range(0, 4_500, 2)]
     assert ids(driver.broker.lease(Lease("w", ["q2"], 4_500))) == [str(number) for number in range(1, 4_500, 2)]
 
@@ -329,7 +329,7 @@ def test_the_server_may_restart(driver):
         timer.start()
         driver.broker.publish([publish("b")])
         timer.join()
-        assert driver.broker.length("q") == 1
+        assert driver.broker.queue_length("q") == 1
 
 
 def test_a_forked_child_makes_connections_of_its_own(driver, redis_server):
@@ -338,11 +338,11 @@ def test_a_forked_child_makes_connections_of_its_own(driver, redis_server):
     if pid == 0:
         try:
             driver.broker.publish([publish("child")])
-            os._exit(0 if driver.broker.length("q") == 2 else 1)
+            os._exit(0 if driver.broker.queue_length("q") == 2 else 1)
         except BaseException:  # noqa: BLE001 - a forked child must not return into pytest
             os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    assert driver.broker.length("q") == 2
+    assert driver.broker.queue_length("q") == 2
 
 
 def test_an_idle_connection_that_was_cut_is_not_used_again(driver, redis_server):
@@ -417,7 +417,7 @@ def test_waiting_again_and_again_listens_on_one_connection(driver, redis_server,
 @pytest.mark.parametrize("stepwise", [False, True])
 @pytest.mark.parametrize("wrong", ["result", "part", "score", "queue", "text"])
 def test_what_redis_refuses_is_refused_alone(driver, redis_server, stepwise, wrong):
-    completer = TwoStepSettler(driver.broker, driver.results) if stepwise else driver.completer
+    settler = TwoStepSettler(driver.broker, driver.results) if stepwise else driver.settler
     results = redis_server.client(1)
     driver.broker.publish([publish("a"), publish("b"), publish("c")])
     bad, good = driver.broker.lease(Lease("w", ["q"], 2))
@@ -436,41 +436,41 @@ def test_what_redis_refuses_is_refused_alone(driver, redis_server, stepwise, wro
             settlement.publishes = [publish("d", queue="other")]
         case "text":
             settlement.publishes = [publish("d", queue="\ud800")]
-    settled = completer.settle([settlement, Settlement(good, publishes=[publish("e")])], Lease("w", ["q"], 5))
+    settled = settler.settle([settlement, Settlement(good, publishes=[publish("e")])], Lease("w", ["q"], 5))
     assert [verdict.held for verdict in settled.verdicts] == [False, True]
     assert settled.verdicts[0].refused
     assert not settled.verdicts[1].refused
     assert ids(settled.deliveries) == ["c", "e"]
     buried = Settlement(bad, disposal="dead_letter", reason="refused")
-    assert completer.settle([buried]).verdicts[0].held
+    assert settler.settle([buried]).verdicts[0].held
     (letter,) = driver.broker.dead_letters("q")
     assert letter.payload == bad.payload
 
 
 @pytest.mark.parametrize("stepwise", [False, True])
 def test_a_chord_whose_end_redis_refuses_stays_ready(driver, redis_server, stepwise):
-    completer = TwoStepSettler(driver.broker, driver.results) if stepwise else driver.completer
+    settler = TwoStepSettler(driver.broker, driver.results) if stepwise else driver.settler
     driver.broker.publish([publish("a")])
     (only,) = driver.broker.lease(Lease("w", ["q"], 1))
     part = Part("g", "a", 0, b"[1]", b"{}", 60, 1)
-    (ready,) = completer.settle([Settlement(only, parts=[part])]).verdicts[0].ready
+    (ready,) = settler.settle([Settlement(only, parts=[part])]).verdicts[0].ready
     redis_server.client().set("other", "x")
     bad, good = (firing("g", publish("body", queue=queue)) for queue in ("other", "q"))
-    assert "WRONGTYPE" in completer.settle([], None, [bad]).fired[0].refused
-    assert completer.stale_ready_chords(0) == [ready]
-    assert completer.settle([], None, [good]).fired[0].held
-    assert completer.stale_ready_chords(0) == []
+    assert "WRONGTYPE" in settler.settle([], None, [bad]).fired[0].refused
+    assert settler.stale_ready_chords(0) == [ready]
+    assert settler.settle([], None, [good]).fired[0].held
+    assert settler.stale_ready_chords(0) == []
 
 
 def test_an_end_that_was_foreseen_takes_no_call_of_its_own(driver):
     driver.broker.publish([publish("a"), publish("b"), publish("c")])
     first, last, waiting = driver.broker.lease(Lease("w", ["q"], 3))
-    assert [driver.broker.hold("key", 1, delivery) for delivery in (last, waiting)] == [True, False]
+    assert [driver.broker.acquire_permit("key", 1, delivery) for delivery in (last, waiting)] == [True, False]
     parts = [Part("inner", name, at, b"[]", b"{}", 60, 2) for at, name in enumerate("ab")]
     outer = Part("outer", "inner", 0, b"[1]", b"{}", 60, 1)
     foreseen = [SpeculativeDispatch.of(firing("inner", publish("d"), parts=[outer]), [b"[]", b"[] "])]
     end = Settlement(last, parts=parts[1:], foreseen=foreseen, disposal="dead_letter", reason="why not", frees=["key"])
-    settled = driver.completer.settle([Settlement(first, parts=parts[:1]), end], Lease("w", ["q"], 5))
+    settled = driver.settler.settle([Settlement(first, parts=parts[:1]), end], Lease("w", ["q"], 5))
     assert [verdict.ended for verdict in settled.verdicts] == [(), ["inner"]]
     assert [[ready.group_id for ready in verdict.ready] for verdict in settled.verdicts] == [[], ["outer"]]
     assert sorted(ids(settled.deliveries)) == ["c", "d"]
@@ -486,10 +486,10 @@ def test_a_foreseen_end_that_cannot_be_is_handed_out(driver, redis_server, wrong
         redis_server.client().set("elsewhere", "no list")
     body = publish("b", queue={"value": "\ud800", "type": "elsewhere"}[wrong])
     settlement = Settlement(only, parts=[part], foreseen=[SpeculativeDispatch.of(firing("g", body), [b"[]"])])
-    (verdict,) = driver.completer.settle([settlement]).verdicts
+    (verdict,) = driver.settler.settle([settlement]).verdicts
     assert (verdict.held, list(verdict.ended)) == (True, [])
     assert [ready.group_id for ready in verdict.ready] == ["g"]
-    assert driver.completer.settle([], None, [firing("g", publish("b"))]).fired[0].held
+    assert driver.settler.settle([], None, [firing("g", publish("b"))]).fired[0].held
 
 
 def test_a_queue_that_is_no_list_keeps_nobody_from_the_others(driver, redis_server):
@@ -505,7 +505,7 @@ def leased_with(driver, publishes, limit=5, queues=("q",)):
     """What a settlement's own call leases, of what it publishes and of what waits."""
     driver.broker.publish([publish("before", "elsewhere")])
     (held,) = driver.broker.lease(Lease("w", ["elsewhere"], 1))
-    settled = driver.completer.settle([Settlement(held, publishes=publishes)], Lease("w", list(queues), limit))
+    settled = driver.settler.settle([Settlement(held, publishes=publishes)], Lease("w", list(queues), limit))
     assert settled.verdicts[0].held
     return settled.deliveries
 
@@ -525,7 +525,7 @@ def test_a_successor_is_leased_as_it_is_sent_and_never_lies_in_its_queue(driver,
     held = redis_server.client().hgetall("unacked")
     assert {one.tag.encode(): b'[%b,"","q"]' % one.payload for one in found} == held
     assert redis_server.client().zcard("unacked_index") == len(held) == 2
-    assert [verdict.held for verdict in driver.completer.settle(list(map(Settlement, found))).verdicts] == [True] * 2
+    assert [verdict.held for verdict in driver.settler.settle(list(map(Settlement, found))).verdicts] == [True] * 2
     assert not redis_server.client().hlen("unacked")
 
 
@@ -554,10 +554,10 @@ def test_several_successors_keep_their_order(driver):
 def test_a_place_that_is_free_goes_to_who_waits_for_it_before_a_successor(driver):
     driver.broker.publish([publish("holds"), publish("waits")])
     holds, waits = driver.broker.lease(Lease("w", ["q"], 2))
-    assert driver.broker.hold("k", 1, holds)
-    assert not driver.broker.hold("k", 1, waits)
+    assert driver.broker.acquire_permit("k", 1, holds)
+    assert not driver.broker.acquire_permit("k", 1, waits)
     settlement = Settlement(holds, publishes=[publish("next")], frees=["k"])
-    assert ids(driver.completer.settle([settlement], Lease("w", ["q"], 1)).deliveries) == ["waits"]
+    assert ids(driver.settler.settle([settlement], Lease("w", ["q"], 1)).deliveries) == ["waits"]
 
 
 def test_a_successor_of_another_queue_or_beyond_the_limit_is_sent(driver):
@@ -576,7 +576,7 @@ def test_a_successor_is_shown_before_the_answer_that_brings_it(driver, redis_ser
         eventually(lambda: any(payload in record for record in redis_server.client().hvals("unacked")))
         shown.append(payload)
 
-    settled = driver.completer.settle([Settlement(held, publishes=[publish("a")])], Lease("w", ["q"], 5, predecode))
+    settled = driver.settler.settle([Settlement(held, publishes=[publish("a")])], Lease("w", ["q"], 5, predecode))
     (delivery,) = settled.deliveries
     assert shown == [delivery.payload]
 
@@ -586,8 +586,8 @@ def test_a_successor_whose_lease_was_not_heard_of_is_found_again(driver, redis_s
     (held,) = driver.broker.lease(Lease("w", ["elsewhere"], 1))
     settlement = Settlement(held, publishes=[publish("a")])
     with answers_lost(driver), pytest.raises(OperationalError):
-        driver.completer.settle([settlement], Lease("w", ["q"], 5))
-    settled = driver.completer.settle([settlement], Lease("w", ["q"], 5))
+        driver.settler.settle([settlement], Lease("w", ["q"], 5))
+    settled = driver.settler.settle([settlement], Lease("w", ["q"], 5))
     assert not settled.verdicts[0].held
     assert ids(settled.deliveries) == ["a"]
     assert redis_server.client().hlen("unacked") == 1
@@ -598,12 +598,12 @@ def test_a_deferred_message_that_its_queue_refuses_is_a_dead_letter(driver, redi
     client = redis_server.client()
     client.set("no-list", "text")
     deferrals = [DelayedPublish(1.0, publish("a", "no-list")), DelayedPublish(2.0, publish("b"))]
-    driver.completer.settle([Settlement(None, fence="none", deferrals=deferrals)])
-    assert driver.broker.promote(10) == 2
+    driver.settler.settle([Settlement(None, fence="none", deferrals=deferrals)])
+    assert driver.broker.enqueue_due(10) == 2
     assert ids(driver.broker.lease(Lease("w", ["q"], 5))) == ["b"]
     (letter,) = driver.broker.dead_letters("no-list")
     assert letter.queue == "no-list" and "WRONGTYPE" in letter.reason
-    assert driver.broker.promote(10) == 0
+    assert driver.broker.enqueue_due(10) == 0
 
 
 def test_what_a_celery_worker_held_goes_back_by_its_exchange(driver, redis_server):
@@ -663,7 +663,7 @@ def test_kombu_restores_a_lease_of_ours(driver, redis_server):
     back = driver.broker.lease(Lease("w2", ["q"], 1))
     assert ids(back) == ["a"]
     assert wire.headers_of(back[0].payload)["redelivered"] is True
-    assert not driver.completer.settle([Settlement(held[0])]).verdicts[0].held
+    assert not driver.settler.settle([Settlement(held[0])]).verdicts[0].held
 
 
 def test_ours_restores_what_a_dead_celery_worker_held(redis_server, redis_url, result_url):
@@ -682,33 +682,33 @@ def test_ours_restores_what_a_dead_celery_worker_held(redis_server, redis_url, r
         client.zadd("unacked_index", {tag: time.time() - 100})
     driver = open_driver(redis_url, result_url, broker_options={"visibility_timeout": 50})
     driver.broker._restore._next_sweep = 0
-    assert driver.broker.reap() == 1
+    assert driver.broker.recover_dead_workers() == 1
     assert ids(driver.broker.lease(Lease("w", ["q"], 1))) == ["a"]
 
 
 def test_leases_of_workers_that_the_server_forgot_are_given_back(driver, redis_server):
-    driver.broker.beat("alive", ["q"], 60)
+    driver.broker.heartbeat("alive", ["q"], 60)
     driver.broker.publish([publish("a"), publish("b")])
     kept, lost = (driver.broker.lease(Lease(worker, ["q"], 1))[0] for worker in ("alive", "forgotten"))
     redis_server.client().zadd("unacked_index", {kept.tag: time.time() - 1000, lost.tag: time.time() - 1000})
     driver.broker._restore._next_sweep = 0
-    assert driver.broker.reap() == 1
+    assert driver.broker.recover_dead_workers() == 1
     assert ids(driver.broker.lease(Lease("w", ["q"], 5))) == ["b"]
 
 
 def test_a_worker_that_another_process_has_recovered_leaves_no_note(driver, redis_server, monkeypatch):
     """One process lists the workers, another recovers a dead one, and the first notes that the worker is silent."""
-    driver.broker.beat("dead", ["q"], 0.05)
+    driver.broker.heartbeat("dead", ["q"], 0.05)
     server = redis_server.client(0)
     eventually(lambda: not server.exists("canvas:worker:dead"))
     missed = driver.broker._restore._missed
 
     def recovered_meanwhile(silent):
-        driver.broker.lost("dead")
+        driver.broker.recover_worker("dead")
         return missed(silent)
 
     monkeypatch.setattr(driver.broker._restore, "_missed", recovered_meanwhile)
-    driver.broker.reap()
+    driver.broker.recover_dead_workers()
     assert not server.exists("canvas:workers:silent_since")
 
 
@@ -718,12 +718,12 @@ def test_a_live_lease_is_not_old_however_long_it_is_held(redis_server, redis_url
     held = driver.broker.lease(Lease("w", ["q"], 1))
     deadline = time.monotonic() + 0.6
     while time.monotonic() < deadline:
-        driver.broker.beat("w", ["q"], 5)
+        driver.broker.heartbeat("w", ["q"], 5)
         driver.broker._restore._next_sweep = 0
-        assert driver.broker.reap() == 0
+        assert driver.broker.recover_dead_workers() == 0
         with celery_app(redis_server, visibility_timeout=0.2).connection_for_read() as connection:
             connection.default_channel.qos.restore_visible()
-    assert driver.completer.settle([Settlement(held[0])]).verdicts[0].held
+    assert driver.settler.settle([Settlement(held[0])]).verdicts[0].held
 
 
 class Request:
@@ -746,7 +746,7 @@ def test_parts_of_one_chord_from_both_kinds(driver, redis_server, last):
         "subtask_type": None,
         "immutable": False,
     }
-    driver.results.join([ChordStart(group, 2, 60)])
+    driver.results.start_chords([ChordStart(group, 2, 60)])
     backend = celery_app(redis_server).backend
 
     def theirs(task_id, index):
@@ -754,7 +754,7 @@ def test_parts_of_one_chord_from_both_kinds(driver, redis_server, last):
 
     def ours(task_id, index):
         part = Part(group, task_id, index, record.encode_part(task_id, "SUCCESS", index), b"fire", 60)
-        return driver.completer.settle([Settlement(None, parts=[part])]).verdicts[0].ready
+        return driver.settler.settle([Settlement(None, parts=[part])]).verdicts[0].ready
 
     if last == "ours":
         theirs("a", 0)
@@ -763,16 +763,16 @@ def test_parts_of_one_chord_from_both_kinds(driver, redis_server, last):
         assert [json.loads(value)[3] for value in ready.parts] == [0, 1]
         theirs("b", 1)
         assert redis_server.client().llen("celery") == 0
-        assert driver.completer.fire(firing(group, publish("body"))).held
+        assert driver.settler.dispatch_chord(firing(group, publish("body"))).held
         theirs("a", 0)
-        assert (redis_server.client().llen("celery"), driver.broker.length("q")) == (0, 1)
+        assert (redis_server.client().llen("celery"), driver.broker.queue_length("q")) == (0, 1)
     else:
         assert ours("a", 0) == []
         theirs("b", 1)
         sent = wire.decode(redis_server.client().lpop("celery"), accept=("json",))
         assert (sent.task, sent.args) == ("t.body", [[0, 1]])
         assert ours("a", 0) == ours("b", 1) == []
-        assert driver.completer.stale_ready_chords(0) == []
+        assert driver.settler.stale_ready_chords(0) == []
 
 
 @pytest.mark.parametrize(
@@ -814,13 +814,13 @@ def test_a_reply_to_one_who_died_expires(redis_server, redis_url, result_url):
         assert [client.ttl(key) > 0 for key in lists] == [True]
 
 
-@pytest.mark.parametrize("ending", ["leave", "stop_waiting", "release_prefetched"])
+@pytest.mark.parametrize("ending", ["unregister", "stop_waiting", "release_prefetched"])
 def test_waits_end_though_their_connections_were_cut(redis_server, redis_url, result_url, ending):
     driver = open_driver(redis_url, result_url)
-    driver.broker.beat("w", ["q"], 60)
+    driver.broker.heartbeat("w", ["q"], 60)
     assert not driver.broker.wait("w", ("q",), 0.2)
     redis_server.client().execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
     getattr(driver.broker, ending)("w")
     driver.broker.publish([publish("a")])
-    eventually(lambda: driver.broker.length("q") == 1)
+    eventually(lambda: driver.broker.queue_length("q") == 1)
     assert ids(driver.broker.lease(Lease("w", ["q"], 1))) == ["a"]

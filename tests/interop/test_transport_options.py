@@ -53,7 +53,7 @@ def test_both_send_into_the_same_lists(apps):
     assert found[0] == found[1]
     for priority in PRIORITIES:
         theirs.send_task("t", priority=priority)
-    assert ours.driver.broker.length("celery") == len(PRIORITIES)
+    assert ours.driver.broker.queue_length("celery") == len(PRIORITIES)
     keys = BrokerKeys(ours.conf.broker_transport_options, 2)
     assert set(lists(ours)) <= {name.encode() for name in keys.queue_lists("celery")}
 

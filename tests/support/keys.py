@@ -6,9 +6,9 @@ STAYS = re.compile(
     r"""
       _kombu\.binding.*                         # queues and how they are reached
     | unacked | unacked_index                   # what workers hold
-    | canvas:(workers|missing|leases:.*|begun:.*|orphaned(:reasons)?|inbox:.*)
-    | canvas:delayed(:messages)? | canvas:concurrency:limits(:.*)? | canvas:concurrency:permits:.*
-    | canvas:dead_letters:.* | canvas:revoked(:revision)?
+    | canvas:(workers(:silent_since)?|leases:.*|early_acked:.*|orphans:(workers|reasons)|prefetched:.*)
+    | canvas:delayed(:messages)? | canvas:concurrency:(limits|waiting:.*|permits:.*)
+    | canvas:dead_letters:.* | canvas:revoked(:version)?
     """,
     re.VERBOSE,
 )

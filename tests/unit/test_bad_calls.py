@@ -11,7 +11,7 @@ def app():
     app = Canvas("bad", broker="memory://bad-calls", backend="memory://bad-calls")
     app.task(name="t", typing=False)(lambda *args, **kwargs: None)
     yield app
-    assert app.driver.broker.length("celery") == 0
+    assert app.driver.broker.queue_length("celery") == 0
     app.close()
 
 

@@ -176,20 +176,20 @@ def test_what_waits_for_its_time_or_a_place_moves_too(run, redis_server):
     for number in range(4):
         app.send_task("proj.add", (number, 0), task_id=f"t{number}")
     held = broker.lease(Lease("w", ["celery"], 4))
-    assert [broker.hold("key", 1, delivery) for delivery in held[:3]] == [True, False, False]
-    broker.leave("w")
+    assert [broker.acquire_permit("key", 1, delivery) for delivery in held[:3]] == [True, False, False]
+    broker.unregister("w")
     later = [
         DelayedPublish(time.time() + 3600, publish(name, queue)) for name, queue in (("t4", "celery"), ("t5", "other"))
     ]
-    app.driver.completer.settle([Settlement(None, deferrals=later)])
-    assert broker.totals() == (0, 2, 2)
+    app.driver.settler.settle([Settlement(None, deferrals=later)])
+    assert broker.in_flight() == (0, 2, 2)
     with RedisServer() as other:
         assert run("-A", "proj", "migrate", source, other.url(0), "-n", "4").stdout.startswith("Moved 4 messages")
-        assert broker.totals() == (0, 2, 0)
+        assert broker.in_flight() == (0, 2, 0)
         assert run("-A", "proj", "migrate", source, other.url(0)).stdout.startswith("Moved 1 messages of celery.")
         moved = [wire.peek_id(payload) for payload in other.client().lrange("celery", 0, -1)]
         assert sorted(moved) == ["t0", "t1", "t2", "t3", "t4"]
-    assert (broker.length("celery"), broker.totals()) == (0, (0, 1, 0))
+    assert (broker.queue_length("celery"), broker.in_flight()) == (0, (0, 1, 0))
     app.close()
 
 
@@ -205,8 +205,8 @@ def test_what_waits_in_queues(run):
     run("-A", "proj", "call", "proj.add", "-a", "[1, 2]", "--queue", "other")
     assert run("-A", "proj", "queues").stdout.splitlines() == [
         "celery                   waiting        1   dead      0",
-        "all queues: 0 leased, 0 deferred, 0 parked",
+        "all queues: 0 leased, 0 delayed, 0 blocked",
     ]
     found = json.loads(run("-A", "proj", "queues", "-Q", "other", "--json").stdout)
     row = {"queue": "other", "exchange": "other", "routing_key": "other", "waiting": 1, "dead": 0}
-    assert found == {"queues": [row], "leased": 0, "deferred": 0, "parked": 0}
+    assert found == {"queues": [row], "leased": 0, "delayed": 0, "blocked": 0}

@@ -86,7 +86,7 @@ def test_a_call_of_a_task_that_the_app_lacks(app):
 def test_a_dead_letter_shows_its_call(app):
     app.send_task("r.lost", (1, "two"), {"key": 3}, task_id="t1", queue="dead")
     [delivery] = app.driver.broker.lease(Lease("w", ["dead"], 1))
-    app.driver.completer.settle([Settlement(delivery, disposal="dead_letter", reason="it was refused")])
+    app.driver.settler.settle([Settlement(delivery, disposal="dead_letter", reason="it was refused")])
     shown = CliRunner().invoke(canvas, ["dead-letters", "show", "t1", "-Q", "dead"], obj=app).output
     lines = dict(re.findall(r"^(\w+): +(.*)$", shown, re.MULTILINE))
     assert (lines["task"], lines["reason"]) == ("r.lost", "it was refused")

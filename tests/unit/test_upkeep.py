@@ -8,7 +8,7 @@ from canvas.model.settlement import DelayedPublish, Settlement
 from canvas.worker.consumer import maintenance
 from canvas.worker.consumer.maintenance import ChildDuties, Maintenance
 
-COUNTED = ("next_due", "promote", "reap")
+COUNTED = ("next_due", "enqueue_due", "recover_dead_workers")
 
 
 @pytest.fixture
@@ -61,30 +61,30 @@ def turns(app, workers, clock, seconds):
     """How often in a second one of so many workers asks what is due, moves it, and looks for the dead."""
     counts = counted(app.driver.broker)
     for number in range(workers - 1):
-        app.driver.broker.beat(f"worker-{number}", ["q"], 3600)
+        app.driver.broker.heartbeat(f"worker-{number}", ["q"], 3600)
     run(node(app), clock, seconds)
     return {name: count / seconds for name, count in counts.items()}
 
 
 def test_the_duties_of_a_few_workers_are_each_ones_own(app, clock):
     found = turns(app, 4, clock, 60)
-    assert found["promote"] == 0
+    assert found["enqueue_due"] == 0
     assert found["next_due"] == pytest.approx(1, rel=0.1)
-    assert found["reap"] == pytest.approx(0.5, rel=0.1)
+    assert found["recover_dead_workers"] == pytest.approx(0.5, rel=0.1)
 
 
 def test_the_duties_of_many_are_shared(app, clock):
     found = turns(app, 80, clock, 600)
-    assert found["promote"] == 0
+    assert found["enqueue_due"] == 0
     assert found["next_due"] == pytest.approx(0.1, rel=0.3)
-    assert found["reap"] == pytest.approx(0.05, rel=0.3)
+    assert found["recover_dead_workers"] == pytest.approx(0.05, rel=0.3)
 
 
 def defer(app, clock, times):
     """Messages of another worker that are due at these times."""
     memory = app.driver.broker._memory
     memory.clock = lambda: clock[0]
-    app.driver.completer.settle(
+    app.driver.settler.settle(
         [Settlement(None, "none", deferrals=[DelayedPublish(due, Publish("", "q", 0, b"{}")) for due in times])]
     )
 
@@ -93,18 +93,18 @@ def test_deferred_messages_are_moved_when_they_are_due(app, clock):
     counts = counted(app.driver.broker)
     defer(app, clock, [7.25, 7.25, 30.0])
     run(node(app), clock, 7.2)
-    assert app.driver.broker.length("q") == counts["promote"] == 0
+    assert app.driver.broker.queue_length("q") == counts["enqueue_due"] == 0
     clock[0] = 7.2
     run(node(app), clock, 0.1)
-    assert (app.driver.broker.length("q"), counts["promote"]) == (2, 1)
+    assert (app.driver.broker.queue_length("q"), counts["enqueue_due"]) == (2, 1)
 
 
 def test_messages_that_are_due_one_after_another_are_moved_together(app, clock):
     counts = counted(app.driver.broker)
     defer(app, clock, [number / 1000 for number in range(10_000)])
     run(node(app), clock, 10)
-    assert app.driver.broker.length("q") == pytest.approx(10_000, abs=60)
-    assert counts["promote"] <= 201
+    assert app.driver.broker.queue_length("q") == pytest.approx(10_000, abs=60)
+    assert counts["enqueue_due"] <= 201
 
 
 @pytest.mark.parametrize("kind", ["node", "child"])
@@ -134,4 +134,4 @@ def test_a_child_moves_what_it_has_deferred_for_the_next_moments(app, clock):
     assert duties.expect(0.5)
     assert not duties.expect(60.0)
     run(duties, clock, 0.6)
-    assert app.driver.broker.length("q") == 1
+    assert app.driver.broker.queue_length("q") == 1

@@ -41,7 +41,7 @@ def test_a_warm_stop_finishes_what_runs_and_gives_back_the_rest(bench, app, pool
     assert notes.count("start") == notes.count("end") > 0
     finished = sum(result.state == "SUCCESS" for result in running)
     assert finished == notes.count("end")
-    assert app.driver.broker.length("celery") == 12 - finished
+    assert app.driver.broker.queue_length("celery") == 12 - finished
     assert bench.server.client().hlen("unacked") == 0
 
 
@@ -54,7 +54,7 @@ def test_a_cold_stop_gives_everything_back_at_once(bench, app, pool):
     bench.ledger(key, 1)
     worker.signal(signal.SIGQUIT)
     assert worker.wait(10) == 1
-    assert app.driver.broker.length("celery") == 6
+    assert app.driver.broker.queue_length("celery") == 6
     assert bench.server.client().hlen("unacked") == 0
 
 
@@ -67,7 +67,7 @@ def test_a_second_interrupt_is_a_cold_stop(bench, app):
     worker.wait_for("Warm shutdown")
     worker.signal(signal.SIGINT)
     assert worker.wait(10) == 1
-    assert app.driver.broker.length("celery") == 1
+    assert app.driver.broker.queue_length("celery") == 1
 
 
 def test_what_a_killed_worker_held_runs_elsewhere(bench, app):
@@ -113,7 +113,7 @@ def test_early_ack_is_committed_before_the_task_runs(bench, app):
         bench.ledger(key, 3)
         worker.process.kill()
         worker.wait()
-    assert app.driver.broker.length("celery") == 0
+    assert app.driver.broker.queue_length("celery") == 0
     assert bench.server.client().hlen("unacked") == 0
 
 
@@ -198,7 +198,7 @@ def test_queues_are_selected(bench, app):
         assert task(app, "add").apply_async((1, 1), queue="b").get(timeout=20) == 2
         task(app, "add").apply_async((1, 1), queue="c")
         assert task(app, "add").apply_async((2, 2), queue="a", priority=9).get(timeout=20) == 4
-    assert app.driver.broker.length("c") == 1
+    assert app.driver.broker.queue_length("c") == 1
 
 
 def test_messages_prefetched_behind_a_long_task_go_to_others(bench, app):
@@ -318,7 +318,7 @@ def test_the_acks_of_one_call(bench, app):
         bench.ledger(key, 1)
         worker.signal(signal.SIGKILL)
         worker.wait()
-        app.driver.broker.lost(next(iter(workers(bench)), ""))
+        app.driver.broker.recover_worker(next(iter(workers(bench)), ""))
         with start(bench, "-P", "solo"):
             task(app, "add").delay(1, 1).get(timeout=20)
             eventually(lambda: not bench.broker.hlen("unacked"))

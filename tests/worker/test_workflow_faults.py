@@ -72,7 +72,7 @@ def test_a_task_ends_well_though_what_follows_cannot_be_built(bench):
     first, last = (line.do(delivery) for delivery in app.driver.broker.lease(Lease("worker", ["own"], 2)))
     assert [len(settlement.stores) for settlement in (first, last)] == [1, 1]
     assert (last.disposal, last.foreseen) == ("ack", [])
-    (ready,) = [one for v in app.driver.completer.settle([first, last]).verdicts for one in v.ready]
+    (ready,) = [one for v in app.driver.settler.settle([first, last]).verdicts for one in v.ready]
     with pytest.raises(RuntimeError, match="no way"):
         line.do(ready)
     app.close()

@@ -29,7 +29,7 @@ class MemorySettler:
         self, settlements: Sequence[Settlement], lease: Lease | None = None, firings: Sequence[ChordDispatch] = ()
     ) -> SettleReply:
         with self._memory.lock:
-            fired = [self.fire(firing) for firing in firings]
+            fired = [self.dispatch_chord(firing) for firing in firings]
             verdicts = [self._settle(settlement) for settlement in settlements]
             return SettleReply(verdicts, self._broker.lease(lease) if lease is not None else [], fired)
 
@@ -39,11 +39,13 @@ class MemorySettler:
         s = settlement
         return SettleResult(True, self._memory.record_all(s.stores, s.parts, s.joins, s.grow))
 
-    def start(self, joins: Sequence[ChordStart], messages: Sequence[Publish], delays: Delays = None) -> None:
+    def publish_with_chords(
+        self, joins: Sequence[ChordStart], messages: Sequence[Publish], delays: Delays = None
+    ) -> None:
         with self._memory.lock:
             self._settle(Settlement(None, fence="none", joins=list(joins), publishes=list(messages)))
 
-    def fire(self, firing: ChordDispatch) -> SettleResult:
+    def dispatch_chord(self, firing: ChordDispatch) -> SettleResult:
         with self._memory.lock:
             if not self._memory.finish(firing.group_id, firing.failed):
                 return SettleResult(False, [])

@@ -16,7 +16,7 @@ from canvas.wire.task_message import put_back
 
 
 class MemoryBroker:
-    """The Broker over a :class:`Memory`, and its half of a stepwise completer."""
+    """The Broker over a :class:`Memory`, and its half of a stepwise settler."""
 
     takes_turns = True
 
@@ -104,7 +104,7 @@ class MemoryBroker:
             memory.interrupts = 0
         return int(found)
 
-    def interrupt(self) -> None:
+    def wake(self) -> None:
         memory = self._memory
         memory.interrupts += 1
         # A signal handler may run inside the lock's own code; the flag alone then ends the wait at its next look.
@@ -147,24 +147,24 @@ class MemoryBroker:
     def dead_letter_count(self, queue: str) -> int:
         return len(self._memory.dead[queue])
 
-    def length(self, queue: str) -> int:
+    def queue_length(self, queue: str) -> int:
         return sum(len(self._memory.queues[queue, step]) for step in STEPS)
 
-    def totals(self) -> InFlight:
+    def in_flight(self) -> InFlight:
         memory = self._memory
         parked = sum(len(waiting) for _, waiting in memory.parked.values())
         return InFlight(len(memory.unacked), len(memory.deferred), parked)
 
     def purge(self, queue: str) -> int:
         with self._memory.lock:
-            length = self.length(queue)
+            length = self.queue_length(queue)
             for step in STEPS:
                 self._memory.queues[queue, step].clear()
         return length
 
     # -- workers
 
-    def beat(self, worker: str, queues: Sequence[str], ttl: float) -> HeartbeatReply:
+    def heartbeat(self, worker: str, queues: Sequence[str], ttl: float) -> HeartbeatReply:
         known = worker in self._memory.workers
         self._memory.workers[worker] = self._memory.clock() + ttl
         return HeartbeatReply(len(self._memory.workers), known)
@@ -183,13 +183,13 @@ class MemoryBroker:
             tags = [tag for tag in memory.unacked if tag.startswith(prefix) and tag not in held]
             return sum(memory.release(tag, mark=True, count_delivery=False) for tag in reversed(tags))
 
-    def leave(self, worker: str) -> None:
+    def unregister(self, worker: str) -> None:
         self._return_all(worker, count_delivery=False)
 
-    def starts(self, delivery: Delivery) -> None:
+    def mark_started(self, delivery: Delivery) -> None:
         self._memory.started.add(delivery.tag)
 
-    def lost(self, worker: str) -> int:
+    def recover_worker(self, worker: str) -> int:
         return self._return_all(worker, count_delivery=True)
 
     def _return_all(self, worker: str, count_delivery: bool) -> int:
@@ -206,7 +206,7 @@ class MemoryBroker:
     def has_orphans(self) -> bool:
         return bool(self._memory.orphaned)
 
-    def orphans(self) -> list[Orphan]:
+    def claim_orphans(self) -> list[Orphan]:
         memory, found = self._memory, []
         with memory.lock:
             now = memory.clock()
@@ -221,7 +221,7 @@ class MemoryBroker:
         with self._memory.lock:
             return [Delivery(tag, *record) for tag, record in self._memory.unacked.items() if tag.startswith(prefix)]
 
-    def payload(self, tag: str) -> bytes | None:
+    def leased_message(self, tag: str) -> bytes | None:
         record = self._memory.unacked.get(tag) or self._memory.begun.get(tag)
         return record[1] if record is not None else None
 
@@ -235,13 +235,13 @@ class MemoryBroker:
             memory.orphaned[tag] = (memory.clock(), reason)
             return True
 
-    def reap(self) -> int:
+    def recover_dead_workers(self) -> int:
         memory = self._memory
         with memory.lock:
             gone = [worker for worker, until in memory.workers.items() if until < memory.clock()]
             return sum(self._return_all(worker, count_delivery=True) for worker in gone)
 
-    def promote(self, limit: int) -> int:
+    def enqueue_due(self, limit: int) -> int:
         memory = self._memory
         with memory.lock:
             memory.deferred.sort()
@@ -251,7 +251,7 @@ class MemoryBroker:
                 memory.push(message)
         return len(moving)
 
-    def recall(self, queue: str, limit: int) -> int:
+    def enqueue_delayed(self, queue: str, limit: int) -> int:
         memory = self._memory
         with memory.lock:
             moved, kept = 0, []
@@ -276,7 +276,7 @@ class MemoryBroker:
 
     # -- turns
 
-    def reserve(self, key: str, interval: float) -> float:
+    def reserve_rate_slot(self, key: str, interval: float) -> float:
         memory = self._memory
         with memory.lock:
             now = memory.clock()
@@ -284,7 +284,7 @@ class MemoryBroker:
             memory.turns[key] = at + interval
             return at if at > now else 0.0
 
-    def hold(self, key: str, limit: int, delivery: Delivery) -> bool:
+    def acquire_permit(self, key: str, limit: int, delivery: Delivery) -> bool:
         memory = self._memory
         with memory.lock:
             if delivery.tag in memory.places[key]:
@@ -316,7 +316,7 @@ class MemoryBroker:
             memory.push(message)
             return None
 
-    def unlock(self, lock: UniqueLock) -> None:
+    def release_lock(self, lock: UniqueLock) -> None:
         with self._memory.lock:
             self._memory.unlock(lock)
 

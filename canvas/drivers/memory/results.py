@@ -34,7 +34,7 @@ class MemoryWatch:
 
 
 class MemoryResults:
-    """The Results over a :class:`Memory`, and its half of a stepwise completer."""
+    """The Results over a :class:`Memory`, and its half of a stepwise settler."""
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
@@ -47,11 +47,11 @@ class MemoryResults:
     async def aget(self, task_ids: Sequence[str]) -> list[bytes | None]:
         return self.get(task_ids)
 
-    def peek(self, task_ids: Sequence[str], size: int) -> list[bytes]:
+    def read_prefix(self, task_ids: Sequence[str], size: int) -> list[bytes]:
         return [(payload or b"")[:size] for payload in self.get(task_ids)]
 
-    async def apeek(self, task_ids: Sequence[str], size: int) -> list[bytes]:
-        return self.peek(task_ids, size)
+    async def aread_prefix(self, task_ids: Sequence[str], size: int) -> list[bytes]:
+        return self.read_prefix(task_ids, size)
 
     def store(self, stores: Sequence[ResultWrite]) -> None:
         self.record(stores, (), (), ())
@@ -142,7 +142,7 @@ class MemoryResults:
         with self._memory.lock:
             return list(reversed(self._memory.runs))[:limit]
 
-    def join(self, joins: Sequence[ChordStart], grow: Sequence[str] = ()) -> None:
+    def start_chords(self, joins: Sequence[ChordStart], grow: Sequence[str] = ()) -> None:
         self.record((), (), joins, grow)
 
     # -- stepwise
@@ -162,7 +162,7 @@ class MemoryResults:
         with self._memory.lock:
             return self._memory.is_ready(group_id)
 
-    def finish(self, group_id: str, failed: bool, expires: int) -> None:
+    def delete_chord(self, group_id: str, failed: bool, expires: int) -> None:
         with self._memory.lock:
             self._memory.finish(group_id, failed)
 

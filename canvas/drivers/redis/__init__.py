@@ -25,7 +25,7 @@ def open_results(url: str, options: Mapping[str, Any]) -> RedisResults:
 def open_redis(
     broker_url: str, result_url: str, *, broker_options: Mapping[str, Any], result_options: Mapping[str, Any]
 ) -> Driver:
-    """Broker and results on Redis: one atomic completer where they are one server, a stepwise one otherwise."""
+    """Broker and results on Redis: one atomic settler where they are one server, a stepwise one otherwise."""
     broker = open_broker(broker_url, broker_options)
     results = open_results(result_url, result_options)
     if broker.link.address.server() == results.link.address.server():

@@ -47,7 +47,7 @@ _LOOKED_AT = 1_000
 
 
 class RedisBroker:
-    """The Broker of ``canvas.drivers.base``, and the broker's half of a stepwise completer."""
+    """The Broker of ``canvas.drivers.base``, and the broker's half of a stepwise settler."""
 
     def __init__(self, link: RedisClient, options: Mapping[str, Any]) -> None:
         self.link = link
@@ -156,12 +156,12 @@ class RedisBroker:
             keys.unacked,
             keys.unacked_index,
             keys.leases(worker),
-            keys.deferred,
-            keys.deferred_messages,
+            keys.delayed,
+            keys.delayed_messages,
             ready_key,
             ready_index,
-            keys.revocations,
-            keys.reasons,
+            keys.revoked_version,
+            keys.orphan_reasons,
             keys.alive,
             keys.workers,
             *lists,
@@ -197,9 +197,9 @@ class RedisBroker:
         queues = sorted(lease.queues) if self._sorted else lease.queues
         pairs = [(self.keys.queue_list(queue, step), queue) for step in self.keys.steps for queue in queues]
         armed = self._waiting.armed(lease.worker)
-        inbox = [(self.keys.inbox(lease.worker, key), queue) for key, queue in pairs if key in armed]
+        inbox = [(self.keys.prefetched(lease.worker, key), queue) for key, queue in pairs if key in armed]
         if lease.node:
-            inbox = [(self.keys.inbox(lease.node, key), queue) for key, queue in pairs] + inbox
+            inbox = [(self.keys.prefetched(lease.node, key), queue) for key, queue in pairs] + inbox
         lists, names = zip(*[*inbox, *pairs], strict=True)
         return LeaseSources(lists, names)
 
@@ -212,7 +212,7 @@ class RedisBroker:
         pairs = [self.keys.queue_list(queue, step) for step in self.keys.steps for queue in queues]
         return self._waiting.wait(worker, pairs, timeout)
 
-    def interrupt(self) -> None:
+    def wake(self) -> None:
         self._waiting.interrupt()
 
     def stop_waiting(self, worker: str) -> None:
@@ -249,7 +249,7 @@ class RedisBroker:
         """Where the tag of a settlement is if its fence holds: in one of these hashes."""
         assert settlement.delivery is not None
         tag = settlement.delivery.tag
-        leased, begun = ("HEXISTS", self.keys.unacked, tag), ("HEXISTS", self.keys.begun(worker_of_tag(tag)), tag)
+        leased, begun = ("HEXISTS", self.keys.unacked, tag), ("HEXISTS", self.keys.early_acked(worker_of_tag(tag)), tag)
         if settlement.fence == "begun":
             return [begun]
         return [leased, begun] if settlement.begins else [leased]
@@ -269,7 +269,7 @@ class RedisBroker:
     def publish_once(self, guard: str, publishes: Sequence[Publish], deferrals: Sequence[DelayedPublish]) -> bool:
         """Send messages unless the guard says that somebody did. Raises RefusedError."""
         packed = pack(self.packing.sent(publishes, deferrals))
-        keys = [self.keys.fired(guard), self.keys.deferred, self.keys.deferred_messages]
+        keys = [self.keys.dispatched(guard), self.keys.delayed, self.keys.delayed_messages]
         return bool(accepted(self.link.call("publish_guarded", keys, [packed]))[0])
 
     # -- looking
@@ -296,14 +296,16 @@ class RedisBroker:
     def dead_letter_count(self, queue: str) -> int:
         return int(self.link.command("LLEN", self.keys.dead_letters(queue)))
 
-    def length(self, queue: str) -> int:
+    def queue_length(self, queue: str) -> int:
         return sum(self.link.pipeline([("LLEN", key) for key in self.keys.queue_lists(queue)]))
 
-    def totals(self) -> InFlight:
+    def in_flight(self) -> InFlight:
         keys = self.keys
-        looks = [("HLEN", keys.unacked), ("ZCARD", keys.deferred), ("HKEYS", keys.parked_keys)]
+        looks = [("HLEN", keys.unacked), ("ZCARD", keys.delayed), ("HKEYS", keys.concurrency_limits)]
         leased, deferred, waiting = self.link.pipeline(looks)
-        parked = self.link.pipeline([("LLEN", keys.parked(key.decode())) for key in waiting]) if waiting else []
+        parked = (
+            self.link.pipeline([("LLEN", keys.waiting_for_permit(key.decode())) for key in waiting]) if waiting else []
+        )
         return InFlight(leased, deferred, sum(parked))
 
     def purge(self, queue: str) -> int:
@@ -313,47 +315,47 @@ class RedisBroker:
 
     # -- workers
 
-    def beat(self, worker: str, queues: Sequence[str], ttl: float) -> HeartbeatReply:
+    def heartbeat(self, worker: str, queues: Sequence[str], ttl: float) -> HeartbeatReply:
         keys = self.keys
         lists = json.dumps([keys.queue_list(queue, step) for step in self.keys.steps for queue in queues])
-        alive = [keys.worker(worker), keys.workers, keys.missing]
-        held = [keys.leases(worker), keys.unacked_index, keys.begun(worker), keys.orphaned]
+        alive = [keys.heartbeat(worker), keys.workers, keys.silent_since]
+        held = [keys.leases(worker), keys.unacked_index, keys.early_acked(worker), keys.orphans]
         workers, known = self.link.call("heartbeat", [*alive, *held], [worker, int(ttl * 1000), lists])
         return HeartbeatReply(int(workers), bool(known))
 
     def rest(self, worker: str) -> bool:
         keys = self.keys
-        held = [keys.leases(worker), keys.begun(worker)]
-        gone = [keys.worker(worker), keys.started(worker), keys.workers, keys.missing]
+        held = [keys.leases(worker), keys.early_acked(worker)]
+        gone = [keys.heartbeat(worker), keys.redelivered_running(worker), keys.workers, keys.silent_since]
         return bool(self.link.call("unregister_idle", [*held, *gone], [worker]))
 
     def release_unknown(self, worker: str, held: Collection[str]) -> int:
         return self._restore.unknown(worker, held)
 
-    def leave(self, worker: str) -> None:
+    def unregister(self, worker: str) -> None:
         self._waiting.close(worker)
         self._restore.worker(worker, count_delivery=False)
 
-    def starts(self, delivery: Delivery) -> None:
-        key = self.keys.started(worker_of_tag(delivery.tag))
+    def mark_started(self, delivery: Delivery) -> None:
+        key = self.keys.redelivered_running(worker_of_tag(delivery.tag))
         self.link.pipeline([("SADD", key, delivery.tag), ("EXPIRE", key, STARTED_FOR)], transaction=True)
 
-    def lost(self, worker: str) -> int:
+    def recover_worker(self, worker: str) -> int:
         return self._restore.worker(worker, count_delivery=True)
 
-    def reap(self) -> int:
+    def recover_dead_workers(self) -> int:
         return self._restore.dead_workers()
 
     def has_orphans(self) -> bool:
-        return bool(self.link.command("EXISTS", self.keys.orphaned))
+        return bool(self.link.command("EXISTS", self.keys.orphans))
 
-    def orphans(self) -> list[Orphan]:
+    def claim_orphans(self) -> list[Orphan]:
         return self._restore.orphans()
 
     def leases(self, worker: str) -> list[Delivery]:
         return self._restore.leases(worker)
 
-    def payload(self, tag: str) -> bytes | None:
+    def leased_message(self, tag: str) -> bytes | None:
         return self._restore.payload(tag)
 
     def orphan_lease(self, tag: str, reason: str) -> bool:
@@ -361,26 +363,26 @@ class RedisBroker:
 
     def revoke(self, entries: Sequence[str], seconds: float) -> None:
         if entries:
-            self.link.call("revoke", [self.keys.revoked, self.keys.revocations], [seconds, *entries])
+            self.link.call("revoke", [self.keys.revoked, self.keys.revoked_version], [seconds, *entries])
 
     def revoked(self) -> list[str]:
         keys = self.keys
         commands = [
             ("ZREMRANGEBYSCORE", keys.revoked, "-inf", self.link.time()),
-            ("GET", keys.revocations),
+            ("GET", keys.revoked_version),
             ("ZRANGE", keys.revoked, 0, -1),
         ]
         _, revision, entries = self.link.pipeline(commands, transaction=True)
         self.revision = int(revision or 0)
         return [entry.decode() for entry in entries]
 
-    def promote(self, limit: int) -> int:
+    def enqueue_due(self, limit: int) -> int:
         keys = self.keys
         arguments = [limit, keys.prefix, keys.dead_letters(""), DEAD_LETTERS_KEPT, keys.sep]
-        return int(self.link.call("enqueue_due", [keys.deferred, keys.deferred_messages], arguments))
+        return int(self.link.call("enqueue_due", [keys.delayed, keys.delayed_messages], arguments))
 
-    def recall(self, queue: str, limit: int) -> int:
-        keys, moved, first = [self.keys.deferred, self.keys.deferred_messages], 0, 0
+    def enqueue_delayed(self, queue: str, limit: int) -> int:
+        keys, moved, first = [self.keys.delayed, self.keys.delayed_messages], 0, 0
         while moved < limit:
             arguments = [limit - moved, first, _LOOKED_AT, *self.keys.queue_lists(queue)]
             found, looked = self.link.call("enqueue_delayed", keys, arguments)
@@ -391,13 +393,13 @@ class RedisBroker:
 
     def scheduled(self, limit: int) -> list[Scheduled]:
         keys = self.keys
-        found = self.link.pipeline([("ZRANGE", keys.deferred, 0, limit - 1, "WITHSCORES")])[0] if limit > 0 else []
+        found = self.link.pipeline([("ZRANGE", keys.delayed, 0, limit - 1, "WITHSCORES")])[0] if limit > 0 else []
         pairs = (
             [tuple(one) for one in found]
             if found and isinstance(found[0], list | tuple)
             else list(zip(found[::2], found[1::2], strict=True))
         )
-        packed = self.link.command("HMGET", keys.deferred_messages, *(name for name, _ in pairs)) if pairs else []
+        packed = self.link.command("HMGET", keys.delayed_messages, *(name for name, _ in pairs)) if pairs else []
         scheduled = []
         for (_, due), message in zip(pairs, packed, strict=True):
             if message is not None:
@@ -406,17 +408,17 @@ class RedisBroker:
         return scheduled
 
     def next_due(self) -> float | None:
-        found = self.link.command("ZRANGE", self.keys.deferred, 0, 0, "WITHSCORES")
+        found = self.link.command("ZRANGE", self.keys.delayed, 0, 0, "WITHSCORES")
         return (
             float(found[0][1] if isinstance(found[0], list | tuple) else found[1]) - self.link.time() if found else None
         )
 
     # -- turns
 
-    def reserve(self, key: str, interval: float) -> float:
+    def reserve_rate_slot(self, key: str, interval: float) -> float:
         return self._turns.reserve(key, interval)
 
-    def hold(self, key: str, limit: int, delivery: Delivery) -> bool:
+    def acquire_permit(self, key: str, limit: int, delivery: Delivery) -> bool:
         home = self.packing.list_of(delivery.queue, delivery.payload)
         return self._turns.hold(key, limit, worker_of_tag(delivery.tag), delivery, home)
 
@@ -429,7 +431,7 @@ class RedisBroker:
         owner = self.guards.call("publish_unique", keys, arguments, delays)
         return None if owner is None else text(owner)
 
-    def unlock(self, lock: UniqueLock) -> None:
+    def release_lock(self, lock: UniqueLock) -> None:
         self._turns.unlock(lock)
 
     def close(self) -> None:

@@ -62,7 +62,7 @@ class IdempotentCalls:
         try:
             return self._idle.pop()
         except IndexError:
-            return self._keys.sent(new_id())
+            return self._keys.idempotency(new_id())
 
     def _end(self, tries: "_Attempt") -> None:
         # A request that seemed lost may still arrive, and is to find its token.

@@ -26,15 +26,15 @@ class BrokerKeys:
         self.unacked = f"{prefix}{_text(options, 'unacked_key', 'unacked')}"
         self.unacked_index = f"{prefix}{_text(options, 'unacked_index_key', 'unacked_index')}"
         self.unacked_mutex = f"{prefix}{_text(options, 'unacked_mutex_key', 'unacked_mutex')}"
-        self.deferred = f"{prefix}canvas:delayed"
+        self.delayed = f"{prefix}canvas:delayed"
         """zset id → due; entries go when promoted."""
-        self.deferred_messages = f"{prefix}canvas:delayed:messages"
+        self.delayed_messages = f"{prefix}canvas:delayed:messages"
         """hash id → list and payload; entries go when promoted."""
         self.workers = f"{prefix}canvas:workers"
         """hash worker → lists it consumes; an entry goes when the worker leaves or is reaped."""
-        self.missing = f"{prefix}canvas:workers:silent_since"
+        self.silent_since = f"{prefix}canvas:workers:silent_since"
         """hash worker → since when nobody has heard of it, unix time; goes with its next heartbeat, or with it."""
-        self.reaper = f"{prefix}canvas:lock:recovery"
+        self.recovery_lock = f"{prefix}canvas:lock:recovery"
         """Lock with a TTL of seconds."""
         self.alive = f"{prefix}canvas:alive"
         """zset of chords that live, by when they count as abandoned (unix time); entries go when a chord ends."""
@@ -68,7 +68,7 @@ class BrokerKeys:
         topic = f"/{routing_key}" if routing_key and self._topics else ""
         return f"{self.prefix}{self._fanout}{exchange}{topic}"
 
-    def worker(self, worker: str) -> str:
+    def heartbeat(self, worker: str) -> str:
         """Heartbeat: lives for the lease TTL."""
         return f"{self.prefix}canvas:worker:{worker}:heartbeat"
 
@@ -76,21 +76,21 @@ class BrokerKeys:
         """set of the tags a worker holds; goes with the worker."""
         return f"{self.prefix}canvas:leases:{worker}"
 
-    def begun(self, worker: str) -> str:
+    def early_acked(self, worker: str) -> str:
         """hash tag → record, as in unacked, of messages acked before their task ran, until it is settled."""
         return f"{self.prefix}canvas:early_acked:{worker}"
 
     @property
-    def orphaned(self) -> str:
+    def orphans(self) -> str:
         """zset of dead workers, by when what they had begun is settled by others."""
         return f"{self.prefix}canvas:orphans:workers"
 
     @property
-    def reasons(self) -> str:
+    def orphan_reasons(self) -> str:
         """hash tag → why its process was killed, until it is settled."""
         return f"{self.prefix}canvas:orphans:reasons"
 
-    def started(self, worker: str) -> str:
+    def redelivered_running(self, worker: str) -> str:
         """set of tags of messages that run and had been given back before; goes with the worker."""
         return f"{self.prefix}canvas:redelivered_running:{worker}"
 
@@ -100,37 +100,37 @@ class BrokerKeys:
         return f"{self.prefix}canvas:revoked"
 
     @property
-    def revocations(self) -> str:
+    def revoked_version(self) -> str:
         """counter of changes to the revoked."""
         return f"{self.prefix}canvas:revoked:version"
 
-    def rate(self, key: str) -> str:
+    def rate_limit(self, key: str) -> str:
         """When the next turn of a rate-limited key is; lives until then."""
         return f"{self.prefix}canvas:rate_limit:{key}"
 
-    def places(self, key: str) -> str:
+    def permits(self, key: str) -> str:
         """set of the tags that run under a concurrency key; empty when none does."""
         return f"{self.prefix}canvas:concurrency:permits:{key}"
 
-    def parked(self, key: str) -> str:
+    def waiting_for_permit(self, key: str) -> str:
         """list of messages that wait for a place of a concurrency key."""
         return f"{self.prefix}canvas:concurrency:waiting:{key}"
 
     @property
-    def parked_keys(self) -> str:
+    def concurrency_limits(self) -> str:
         """hash concurrency key → its limit, of keys with parked messages."""
         return f"{self.prefix}canvas:concurrency:limits"
 
     @property
-    def begun_prefix(self) -> str:
+    def early_acked_prefix(self) -> str:
         """What ``begun`` of each worker starts with."""
-        return self.begun("")
+        return self.early_acked("")
 
     def unique(self, key: str) -> str:
         """Lock of a unique task: the id of the one under way; lives as long as the task says."""
         return f"{self.prefix}canvas:unique:{key}"
 
-    def inbox(self, worker: str, list_key: str) -> str:
+    def prefetched(self, worker: str, list_key: str) -> str:
         """list: a message moved aside while waiting; goes when leased, returned, or reaped."""
         return f"{self.prefix}canvas:prefetched:{worker}:{list_key}"
 
@@ -138,11 +138,11 @@ class BrokerKeys:
         """list of dead letters, newest first, capped."""
         return f"{self.prefix}canvas:dead_letters:{queue}"
 
-    def sent(self, guard: str) -> str:
+    def idempotency(self, guard: str) -> str:
         """Guard of calls that send: the last one's token; lives an hour after it."""
         return f"{self.prefix}canvas:idempotency:{guard}"
 
-    def fired(self, group_id: str) -> str:
+    def dispatched(self, group_id: str) -> str:
         """Guard of a chord's body where results are on another server; lives a day."""
         return f"{self.prefix}canvas:chord:dispatched:{group_id}"
 
@@ -156,7 +156,7 @@ class ResultKeys:
         self.prefix = prefix
         self.ready = f"{prefix}canvas:chords:ready"
         """hash group → what firing its chord needs; an entry goes when the chord is fired."""
-        self.ready_index = f"{prefix}canvas:chords:ready_since"
+        self.ready_since = f"{prefix}canvas:chords:ready_since"
         """zset group → since when it is ready."""
 
         self.unsized = f"{self.ready}:unsized"

@@ -46,13 +46,13 @@ class LeaseRecovery:
     def give(self, worker: str, given: Sequence[list[Any]]) -> int:
         """Give back ``[tag, payload, list, …]`` leases; how many were still held."""
         keys = self._keys
-        held = [keys.unacked, keys.unacked_index, keys.leases(worker), keys.begun(worker)]
+        held = [keys.unacked, keys.unacked_index, keys.leases(worker), keys.early_acked(worker)]
         return int(self._link.call("release_leases", held, [pack(list(given))]))
 
     def tags(self, worker: str, tags: Sequence[str], count_delivery: bool = False) -> int:
         """Give back leases by tag, in order, marked as delivered before."""
         total = 0
-        started = {tag.decode() for tag in self._link.command("SMEMBERS", self._keys.started(worker))}
+        started = {tag.decode() for tag in self._link.command("SMEMBERS", self._keys.redelivered_running(worker))}
         for start in range(0, len(tags), _AT_ONCE):
             some = tags[start : start + _AT_ONCE]
             stored = self._link.command("HMGET", self._keys.unacked, *some)
@@ -79,13 +79,13 @@ class LeaseRecovery:
         registered = self._link.command("HGET", keys.workers, worker)
         total += self.inbox(worker, json.loads(registered) if registered else ())
         commands: list[Sequence[Any]] = [
-            ("DEL", keys.worker(worker), keys.leases(worker), keys.started(worker)),
+            ("DEL", keys.heartbeat(worker), keys.leases(worker), keys.redelivered_running(worker)),
             ("HDEL", keys.workers, worker),
-            ("HDEL", keys.missing, worker),
+            ("HDEL", keys.silent_since, worker),
         ]
-        if self._link.command("EXISTS", keys.begun(worker)):
-            commands.append(("EXPIRE", keys.begun(worker), _BEGUN_FOR))
-            commands.append(("ZADD", keys.orphaned, self._link.time() + orphans_in, worker))
+        if self._link.command("EXISTS", keys.early_acked(worker)):
+            commands.append(("EXPIRE", keys.early_acked(worker), _BEGUN_FOR))
+            commands.append(("ZADD", keys.orphans, self._link.time() + orphans_in, worker))
         self._link.pipeline(commands, transaction=True)
         return total
 
@@ -93,14 +93,16 @@ class LeaseRecovery:
         """Give back what waits of a worker moved aside from these lists; how many."""
         total = 0
         for key in lists:
-            while self._link.command("LMOVE", self._keys.inbox(worker, key), key, "LEFT", "RIGHT") is not None:
+            while self._link.command("LMOVE", self._keys.prefetched(worker, key), key, "LEFT", "RIGHT") is not None:
                 total += 1
         return total
 
     def orphans(self) -> list[Orphan]:
         """What dead workers had begun; each for one caller, for a while."""
         keys = self._keys
-        found = self._link.call("claim_orphans", [keys.orphaned, keys.begun_prefix, keys.reasons], [ORPHANS_AGAIN])
+        found = self._link.call(
+            "claim_orphans", [keys.orphans, keys.early_acked_prefix, keys.orphan_reasons], [ORPHANS_AGAIN]
+        )
         orphans = []
         for tag, record, reason in zip(found[::3], found[1::3], found[2::3], strict=True):
             opened = _opened(record)
@@ -118,15 +120,17 @@ class LeaseRecovery:
 
     def payload(self, tag: str) -> bytes | None:
         keys = self._keys
-        held, begun = self._link.pipeline([("HGET", keys.unacked, tag), ("HGET", keys.begun(worker_of_tag(tag)), tag)])
+        held, begun = self._link.pipeline(
+            [("HGET", keys.unacked, tag), ("HGET", keys.early_acked(worker_of_tag(tag)), tag)]
+        )
         opened = _opened(held or begun) if held or begun else None
         return opened[2] if opened is not None else None
 
     def orphan_lease(self, tag: str, reason: str) -> bool:
         """Make an orphan of a message at once."""
         keys, worker = self._keys, worker_of_tag(tag)
-        held = [keys.unacked, keys.unacked_index, keys.leases(worker), keys.begun(worker)]
-        return bool(self._link.call("orphan_lease", [*held, keys.orphaned, keys.reasons], [tag, worker, reason]))
+        held = [keys.unacked, keys.unacked_index, keys.leases(worker), keys.early_acked(worker)]
+        return bool(self._link.call("orphan_lease", [*held, keys.orphans, keys.orphan_reasons], [tag, worker, reason]))
 
     def dead_workers(self) -> int:
         """Give back what workers without a heartbeat held; one caller at a time."""
@@ -134,25 +138,25 @@ class LeaseRecovery:
         if time.monotonic() < self._next_sweep and self._all_live():
             return 0
         token = uuid4().hex
-        if not self._link.command("SET", keys.reaper, token, "NX", "PX", _REAPER_TTL):
+        if not self._link.command("SET", keys.recovery_lock, token, "NX", "PX", _REAPER_TTL):
             return 0
         total = 0
         workers = [name.decode() for name in self._link.command("HKEYS", keys.workers)]
         if workers:
-            alive = self._link.pipeline([("EXISTS", keys.worker(name)) for name in workers])
+            alive = self._link.pipeline([("EXISTS", keys.heartbeat(name)) for name in workers])
             for name in self._missed([name for name, lives in zip(workers, alive, strict=True) if not lives]):
                 # Perhaps it was only out of reach, and settles what it has begun when it is back.
                 total += self.worker(name, count_delivery=True, orphans_in=_MAY_COME_BACK)
         if time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + _VISIBILITY_SWEEP_EVERY
             total += self._beyond_visibility()
-        self._link.command("DEL", keys.reaper)
+        self._link.command("DEL", keys.recovery_lock)
         return total
 
     def _all_live(self) -> bool:
         keys = self._keys
         workers = [name.decode() for name in self._link.command("HKEYS", keys.workers)]
-        lives = [keys.worker(name) for name in workers]
+        lives = [keys.heartbeat(name) for name in workers]
         return not lives or int(self._link.command("EXISTS", *lives)) == len(lives)
 
     def _missed(self, silent: list[str]) -> list[str]:
@@ -161,15 +165,15 @@ class LeaseRecovery:
         if not silent:
             return []
         keys, now = self._keys, self._link.time()
-        since = dict(zip(silent, self._link.command("HMGET", keys.missing, *silent), strict=True))
+        since = dict(zip(silent, self._link.command("HMGET", keys.silent_since, *silent), strict=True))
         new = [name for name, first in since.items() if first is None]
         if new:
-            note: list[Sequence[Any]] = [("HSETNX", keys.missing, name, now) for name in new]
+            note: list[Sequence[Any]] = [("HSETNX", keys.silent_since, name, now) for name in new]
             registered = self._link.pipeline([*note, *(("HEXISTS", keys.workers, name) for name in new)])[len(new) :]
             # Another process may have recovered a worker since the list was read: nothing else would delete this note.
             gone = [name for name, known in zip(new, registered, strict=True) if not known]
             if gone:
-                self._link.command("HDEL", keys.missing, *gone)
+                self._link.command("HDEL", keys.silent_since, *gone)
         return [name for name, first in since.items() if first is not None and now - float(first) >= _MISSED_FOR]
 
     def _beyond_visibility(self) -> int:

@@ -14,21 +14,21 @@ class Limiter:
         self._keys = keys
 
     def reserve(self, key: str, interval: float) -> float:
-        return float(self._link.call("reserve_rate_slot", [self._keys.rate(key)], [repr(interval)]))
+        return float(self._link.call("reserve_rate_slot", [self._keys.rate_limit(key)], [repr(interval)]))
 
     def hold(self, key: str, limit: int, worker: str, delivery: Delivery, home: str) -> bool:
         """``home``: the list that the message goes back to."""
         keys = self._keys
-        places = [keys.places(key), keys.parked(key), keys.parked_keys]
+        places = [keys.permits(key), keys.waiting_for_permit(key), keys.concurrency_limits]
         leases = [keys.unacked, keys.unacked_index, keys.leases(worker)]
-        arguments = [delivery.tag, limit, key, home, delivery.payload, keys.begun_prefix]
+        arguments = [delivery.tag, limit, key, home, delivery.payload, keys.early_acked_prefix]
         return int(self._link.call("acquire_permit", [*places, *leases], arguments)) == 1
 
     def enqueue_blocked(self) -> int:
         keys, total = self._keys, 0
-        for key in [name.decode() for name in self._link.command("HKEYS", keys.parked_keys)]:
-            script_keys = [keys.places(key), keys.parked(key), keys.parked_keys, keys.unacked]
-            total += int(self._link.call("enqueue_blocked", script_keys, [key, keys.begun_prefix]))
+        for key in [name.decode() for name in self._link.command("HKEYS", keys.concurrency_limits)]:
+            script_keys = [keys.permits(key), keys.waiting_for_permit(key), keys.concurrency_limits, keys.unacked]
+            total += int(self._link.call("enqueue_blocked", script_keys, [key, keys.early_acked_prefix]))
         return total
 
     def unlock(self, lock: UniqueLock) -> None:

@@ -83,7 +83,7 @@ class QueueWait:
         if key in self._outstanding:
             return
         wire = self._wires.get(key) or self._connect(key)
-        wire.send("BLMOVE", key, self._keys.inbox(self._worker, key), "RIGHT", "LEFT", _BLOCK_FOR)
+        wire.send("BLMOVE", key, self._keys.prefetched(self._worker, key), "RIGHT", "LEFT", _BLOCK_FOR)
         self._outstanding[key] = time.monotonic() + _BLOCK_FOR + _ANSWERED_WITHIN
 
     def _connect(self, key: str) -> Wire:
@@ -157,7 +157,7 @@ class QueueWait:
             self._collect_all(ready.data for ready, _ in self._selector.select(0) if ready.data is not None)
             returned = 0
             for key in sorted(self._arrived):
-                while self._link.command("LMOVE", self._keys.inbox(worker, key), key, "LEFT", "RIGHT") is not None:
+                while self._link.command("LMOVE", self._keys.prefetched(worker, key), key, "LEFT", "RIGHT") is not None:
                     returned += 1
             self._arrived.clear()
         return returned

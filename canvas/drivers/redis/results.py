@@ -14,7 +14,7 @@ _RENEWED_AT_ONCE = 250
 
 
 class RedisResults:
-    """The Results of ``canvas.drivers.base``, and the results' half of a stepwise completer."""
+    """The Results of ``canvas.drivers.base``, and the results' half of a stepwise settler."""
 
     def __init__(self, link: RedisClient, options: Mapping[str, Any]) -> None:
         self.link = link
@@ -34,10 +34,10 @@ class RedisResults:
             return []
         return await self.link.acommand("MGET", *map(self.keys.task, task_ids))  # type: ignore[no-any-return]
 
-    def peek(self, task_ids: Sequence[str], size: int) -> list[bytes]:
+    def read_prefix(self, task_ids: Sequence[str], size: int) -> list[bytes]:
         return self.link.pipeline(self._peeks(task_ids, size), patient=False) if task_ids else []
 
-    async def apeek(self, task_ids: Sequence[str], size: int) -> list[bytes]:
+    async def aread_prefix(self, task_ids: Sequence[str], size: int) -> list[bytes]:
         return await self.link.apipeline(self._peeks(task_ids, size)) if task_ids else []
 
     def _peeks(self, task_ids: Sequence[str], size: int) -> list[tuple[Any, ...]]:
@@ -84,7 +84,7 @@ class RedisResults:
         keys, words = self.keys, [word for item in fields.items() for word in item]
         group = [start.group_id, start.fire] if start is not None else ["", ""]
         arguments = [str(attempt), *group, expires or 0, *words]
-        return bool(self.link.call("begin_attempt", [keys.run(run), keys.ready, keys.ready_index], arguments))
+        return bool(self.link.call("begin_attempt", [keys.run(run), keys.ready, keys.ready_since], arguments))
 
     def expire_run(self, run: str, seconds: int, task_ids: Sequence[str], record_seconds: int) -> None:
         keys = [key for task_id in task_ids for key in self._record_keys(task_id)]
@@ -99,7 +99,7 @@ class RedisResults:
         found = self.link.command("ZREVRANGE", self.keys.runs, 0, limit - 1)
         return [run.decode() for run in found]
 
-    def join(self, joins: Sequence[ChordStart], grow: Sequence[str] = ()) -> None:
+    def start_chords(self, joins: Sequence[ChordStart], grow: Sequence[str] = ()) -> None:
         self.record((), (), joins, grow)
 
     # -- stepwise
@@ -114,7 +114,7 @@ class RedisResults:
     ) -> list[ReadyChord]:
         """Records, parts and chord starts in one atomic call; the chords that became ready. Raises RefusedError."""
         packed = pack(self.packing.recorded(stores, parts, joins, grow, keeps))
-        keys = [self.keys.ready, self.keys.ready_index, self.keys.alive]
+        keys = [self.keys.ready, self.keys.ready_since, self.keys.alive]
         found = accepted(self.link.call("store_results", keys, [packed]))
         return [ready_of(one) for one in found]
 
@@ -122,27 +122,27 @@ class RedisResults:
         """Whether a chord is ready, and nobody has ended it."""
         return bool(self.link.command("HEXISTS", self.keys.ready, group_id))
 
-    def finish(self, group_id: str, failed: bool, expires: int) -> None:
+    def delete_chord(self, group_id: str, failed: bool, expires: int) -> None:
         """Forget a chord whose body has been sent."""
         keys = self.keys
-        script_keys = [keys.ready, keys.ready_index, keys.group(group_id), keys.alive]
+        script_keys = [keys.ready, keys.ready_since, keys.group(group_id), keys.alive]
         self.link.call("delete_chord", script_keys, [group_id, "1" if failed else "0", expires])
 
     def renew(self, every: float) -> int:
-        """As the completer's."""
+        """As the settler's."""
         return renewed(self.link, self.keys.alive, "0", "0", every)
 
     def stale_ready_chords(self, older_than: float) -> list[ReadyChord]:
         """Chords that have been ready for so many seconds."""
         keys = self.keys
-        waiting, unsized = self.link.pipeline([("ZCARD", keys.ready_index), ("ZCARD", keys.unsized_index)])
+        waiting, unsized = self.link.pipeline([("ZCARD", keys.ready_since), ("ZCARD", keys.unsized_index)])
         if not waiting and not unsized:
             return []
         now = self.link.time()
         if unsized:
-            self.link.call("unsized", [keys.ready, keys.ready_index], [keys.group(""), now])
+            self.link.call("unsized", [keys.ready, keys.ready_since], [keys.group(""), now])
         limit = now - older_than
-        groups = [g.decode() for g in self.link.command("ZRANGE", keys.ready_index, "-inf", limit, "BYSCORE")]
+        groups = [g.decode() for g in self.link.command("ZRANGE", keys.ready_since, "-inf", limit, "BYSCORE")]
         return [ready for ready in map(self._ready, groups) if ready is not None]
 
     def _ready(self, group_id: str) -> ReadyChord | None:

@@ -22,7 +22,7 @@ class RedisSettler:
         self._results = results
         self._packing = ScriptArguments(broker.keys, results.keys, broker.lists_of)
         self._result_db = str(results.link.address.db)
-        self._ready = (results.keys.ready, results.keys.ready_index)
+        self._ready = (results.keys.ready, results.keys.ready_since)
         self._alive = (broker.keys.alive, broker.keys.workers)
 
     def settle(
@@ -51,7 +51,9 @@ class RedisSettler:
         except UNWRITABLE:
             return None  # packing it says why it cannot be sent
 
-    def start(self, joins: Sequence[ChordStart], messages: Sequence[Publish], delays: Delays = None) -> None:
+    def publish_with_chords(
+        self, joins: Sequence[ChordStart], messages: Sequence[Publish], delays: Delays = None
+    ) -> None:
         settlement = Settlement(None, fence="none", joins=list(joins), publishes=list(messages))
         for verdict in map(verdict_of, self._start(pack_each([settlement], self._packing.settlement), delays)):
             if verdict.refused:
@@ -59,13 +61,13 @@ class RedisSettler:
 
     def _start(self, packed: Packed, delays: Delays) -> list[Any]:
         broker = self._broker
-        keys = [broker.keys.deferred, broker.keys.deferred_messages, *self._ready, *self._alive]
+        keys = [broker.keys.delayed, broker.keys.delayed_messages, *self._ready, *self._alive]
         arguments = [str(broker.link.address.db), self._result_db, packed[0]]
         return with_refused(broker.guards.call("publish_with_chords", keys, arguments, delays), packed[1])
 
-    def fire(self, firing: ChordDispatch) -> SettleResult:
+    def dispatch_chord(self, firing: ChordDispatch) -> SettleResult:
         broker = self._broker
-        keys = [*self._ready, broker.keys.deferred, broker.keys.deferred_messages, *self._alive]
+        keys = [*self._ready, broker.keys.delayed, broker.keys.delayed_messages, *self._alive]
         arguments = [str(broker.link.address.db), self._result_db, pack(self._packing.firing(firing))]
         return verdict_of(broker.link.call("dispatch_chord", keys, arguments))
 

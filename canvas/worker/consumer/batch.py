@@ -214,7 +214,7 @@ class SettleBatch:
         lease = self._request(want) if want else None
         # A lease alone is left out when the process is to end.
         repeat_until = self.persist if batch or answers else self.attempt
-        settled = repeat_until(lambda: self._driver.completer.settle([*acks, *soon, *settlements], lease, firings))
+        settled = repeat_until(lambda: self._driver.settler.settle([*acks, *soon, *settlements], lease, firings))
         if settled is None:
             return
         verdicts = settled.verdicts

@@ -99,7 +99,7 @@ class Lifetimes:
         if self._renews and now >= self._next_renewal:
             every = min(self._every, _RENEWS_EVERY)
             self._next_renewal = now + every
-            self._app.driver.completer.renew(every)
+            self._app.driver.settler.renew(every)
         return SHORT if running or now < self._busy_until else self._idle_for
 
     def _keep(self, tasks: list[ActiveTask], now: float) -> None:
@@ -114,4 +114,4 @@ class Lifetimes:
                     found |= {keep.group_id: keep for keep in keeps(self._app, one.message)}
         self._kept = kept
         if found:
-            self._app.driver.completer.settle([Settlement(None, fence="none", keeps=list(found.values()))])
+            self._app.driver.settler.settle([Settlement(None, fence="none", keeps=list(found.values()))])

@@ -57,7 +57,7 @@ class Promotion:
             return
         due_in = self._broker.next_due()
         if due_in is not None and due_in <= 0:
-            while self._broker.promote(_PROMOTE_AT_ONCE) == _PROMOTE_AT_ONCE:
+            while self._broker.enqueue_due(_PROMOTE_AT_ONCE) == _PROMOTE_AT_ONCE:
                 continue
             due_in = self._broker.next_due()
         look = shared(_LOOK_EVERY) if self._looks else NEVER
@@ -163,7 +163,7 @@ class Maintenance:
 
     def _beat(self, worker: str) -> bool:
         """Renew a worker's heartbeat; whether the broker has forgotten that worker."""
-        beat = self._driver.broker.beat(worker, self._queues, self._ttl)
+        beat = self._driver.broker.heartbeat(worker, self._queues, self._ttl)
         self._share = max(1.0, beat.workers / _FEW)
         forgotten = not beat.known and worker in self._seen
         self._seen.add(worker)
@@ -179,7 +179,7 @@ class Maintenance:
 
     def _sweep(self) -> None:
         broker = self._driver.broker
-        returned = broker.reap()
+        returned = broker.recover_dead_workers()
         broker.enqueue_blocked()
         if returned:
             emit("worker.leases_recovered", messages=returned)
@@ -192,11 +192,11 @@ class Maintenance:
         """Offer what dead workers have left unsettled. Raises BrokerError."""
         if self._offer is not None:
             if self._driver.broker.has_orphans():
-                self._offer(self._driver.broker.orphans())
+                self._offer(self._driver.broker.claim_orphans())
             self._offer(self._unfired())
 
     def _unfired(self) -> list[ReadyChord]:
-        return self._driver.completer.stale_ready_chords(_UNFIRED_AFTER) if self._driver.results is not None else []
+        return self._driver.settler.stale_ready_chords(_UNFIRED_AFTER) if self._driver.results is not None else []
 
 
 class ChildDuties:

@@ -98,7 +98,7 @@ class SharedWait(threading.Thread):
             self.join(_LEAVES_WITHIN)
 
     def _rouse(self) -> None:
-        self._broker.interrupt()
+        self._broker.wake()
         try:
             os.write(self._bell[1], b"x")
         except BlockingIOError:
@@ -119,13 +119,13 @@ class SharedWait(threading.Thread):
         self._board.armed = False
         try:
             if self._registered:
-                self._broker.leave(self.worker)
+                self._broker.unregister(self.worker)
         except BrokerError as exc:
             emit("broker.unreachable", error=str(exc))
 
     def _step(self) -> None:
         if not self._registered:
-            self._broker.beat(self.worker, self._queues, self._ttl)
+            self._broker.heartbeat(self.worker, self._queues, self._ttl)
             self._registered = True
         self._apply_changes()
         pending = self._note_taken() < self._board.arrived

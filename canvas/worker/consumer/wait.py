@@ -64,7 +64,7 @@ class BrokerWait:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self.wait = broker.wait
-        self.interrupt = broker.interrupt
+        self.interrupt = broker.wake
         self.end = broker.stop_waiting
 
     def release_prefetched(self, worker: str) -> None:

@@ -19,7 +19,7 @@ def state_of_silent(app: Canvas, hostname: str, pid: int, worker: str, row: Proc
     held = broker.leases(worker)
     running = [delivery for delivery in held if delivery.tag == tag]
     acknowledged = not running
-    payload = broker.payload(tag) if tag is not None and acknowledged else None
+    payload = broker.leased_message(tag) if tag is not None and acknowledged else None
     if tag is not None and payload is not None:
         running = [Delivery(tag, "", payload)]
 

@@ -66,7 +66,11 @@ class Throttle:
             if deferred is not None:
                 return deferred
         place, limit = keys.place, task.concurrency_limit
-        if place is not None and limit and not self._persist(lambda: self._broker.hold(place, limit, delivery)):
+        if (
+            place is not None
+            and limit
+            and not self._persist(lambda: self._broker.acquire_permit(place, limit, delivery))
+        ):
             # Its lease is gone: parked, or somebody else's.
             return Settlement(delivery, fence="none")
         return None
@@ -79,7 +83,7 @@ class Throttle:
         if not every:
             return None
         scope = task.name if task.rate_limit_scope == "global" else f"{self._hostname}:{task.name}"
-        due = self._persist(lambda: self._broker.reserve(scope, every))
+        due = self._persist(lambda: self._broker.reserve_rate_slot(scope, every))
         if not due:
             return None
         payload = wire.with_headers(delivery.payload, canvas_rate_reserved=rate, canvas_received=True)
@@ -93,9 +97,9 @@ class Throttle:
         worker died before, that is noted."""
         calls: list[Callable[[], Any]] = []
         if message.headers.get("canvas_delivery_count") or task.reject_on_worker_lost is False:
-            calls.append(partial(self._broker.starts, delivery))
+            calls.append(partial(self._broker.mark_started, delivery))
         if keys.lock is not None and task.unique_until == "start":
-            calls.append(partial(self._broker.unlock, keys.lock))
+            calls.append(partial(self._broker.release_lock, keys.lock))
         return [partial(self._persist, call) for call in calls] if calls else calls
 
     def leave(self, settlement: Settlement, task: Task[Any] | None, keys: LimitKeys, outcome: Outcome) -> None:

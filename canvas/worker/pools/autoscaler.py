@@ -57,7 +57,7 @@ class Autoscaler(threading.Thread):
     def _demand(self) -> int:
         """Tasks that run or wait."""
         broker = self._app.driver.broker
-        return self._board.active + sum(broker.length(queue) for queue in list(self._plan.queues))
+        return self._board.active + sum(broker.queue_length(queue) for queue in list(self._plan.queues))
 
     def change(self, most: int | None, fewest: int | None) -> None:
         """Other bounds. Raises ValueError when they contradict each other."""

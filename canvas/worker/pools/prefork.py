@@ -169,7 +169,7 @@ class Prefork:
     def _end_silent(self, pid: int, ids: list[str]) -> dict[str, Any] | None:
         """Kill a child for one of these tasks."""
         tag = self._tag(pid)
-        held = self._app.driver.broker.payload(tag) if tag else None
+        held = self._app.driver.broker.leased_message(tag) if tag else None
         task_id = peek_id(held) if held is not None else None
         if tag is None or task_id not in ids:
             return None
@@ -350,7 +350,7 @@ class Prefork:
         if not in_order:
             emit("worker.child_lost", pid=pid, exitcode=code)
             try:
-                self._app.driver.broker.lost(worker)
+                self._app.driver.broker.recover_worker(worker)
             except BrokerError as exc:
                 emit("broker.unreachable", error=str(exc))
         if not self._stopping and not in_order:

@@ -16,13 +16,13 @@ from canvas.producer.outbox import ChordMembership, Outbox, PartOrigin
 class TerminalState:
     """How the ones that never run end."""
 
-    __slots__ = ("completer", "exc", "state", "traceback")
+    __slots__ = ("exc", "settler", "state", "traceback")
 
-    def __init__(self, state: str, exc: BaseException, traceback: str | None, completer: PartOrigin) -> None:
+    def __init__(self, state: str, exc: BaseException, traceback: str | None, settler: PartOrigin) -> None:
         self.state = state
         self.exc = exc
         self.traceback = traceback
-        self.completer = completer
+        self.settler = settler
 
 
 def abandon_rest(effects: Outbox, chain: list[Any] | None, ending: TerminalState) -> None:
@@ -77,4 +77,4 @@ def _abandon_task(effects: Outbox, sig: Signature[Any], ending: TerminalState) -
         effects.ends.append((place, ending.state, ending.exc))
     membership = ChordMembership.of_signature(sig)
     if membership is not None:
-        effects.part(membership, ending.state, ending.exc, ending.completer)
+        effects.part(membership, ending.state, ending.exc, ending.settler)

@@ -42,22 +42,22 @@ def fire(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch:
         return effects.firing(ready.group_id, failed=True)
     if told["run"] is not None:
         return join_end(app, runs, effects, ready, told)
-    completer = PartOrigin(told["root_id"], told["parent_id"])
+    settler = PartOrigin(told["root_id"], told["parent_id"])
     if ready.lost:
-        return _lose(app, runs, effects, ready, body, completer)
+        return _lose(app, runs, effects, ready, body, settler)
     try:
         parts = parts_of(app, ready)
         failed = _failed(app, ready, parts)
         if failed is None:
-            _send_body(app, effects, body, _values(app, ready, parts), completer)
+            _send_body(app, effects, body, _values(app, ready, parts), settler)
             return effects.firing(ready.group_id)
         error = dependency_error(failed.task_id, failed.result, nested=ready.structure is not None)
     except (CanvasError, TypeError, ValueError) as exc:
         effects = Outbox(app)
         error = ChordError(f"Callback error: {safe_repr(exc)}")
         error.__cause__ = exc
-    _fail_body(app, effects, body, error, completer)
-    advance_all(app, runs, effects, completer.task_id)
+    _fail_body(app, effects, body, error, settler)
+    advance_all(app, runs, effects, settler.task_id)
     return effects.firing(ready.group_id, failed=True)
 
 
@@ -79,14 +79,14 @@ def fire_ahead(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch 
 
 
 def _lose(
-    app: Canvas, runs: RunStore, effects: Outbox, ready: ReadyChord, body: Signature[Any], completer: PartOrigin
+    app: Canvas, runs: RunStore, effects: Outbox, ready: ReadyChord, body: Signature[Any], settler: PartOrigin
 ) -> ChordDispatch:
     """The chord's state is gone: it fails, unless the part is a late copy, of a chord that had ended long before."""
     body_id = str(result_id(body))
     if runs.persist(lambda: app.backend.get_records([body_id]))[0] is None:
         emit("chord.lost", group_id=ready.group_id, parts=len(ready.parts))
-        _fail_body(app, effects, body, ChordError(state_gone(ready)), completer)
-        advance_all(app, runs, effects, completer.task_id)
+        _fail_body(app, effects, body, ChordError(state_gone(ready)), settler)
+        advance_all(app, runs, effects, settler.task_id)
     return effects.firing(ready.group_id, failed=True)
 
 
@@ -119,12 +119,12 @@ def _nested(node: Any, by_id: dict[str, Any]) -> Any:
     return by_id.get(task_id) if members is None else [_nested(member, by_id) for member in members]
 
 
-def _send_body(app: Canvas, effects: Outbox, body: Signature[Any], values: list[Any], completer: PartOrigin) -> None:
+def _send_body(app: Canvas, effects: Outbox, body: Signature[Any], values: list[Any], settler: PartOrigin) -> None:
     plan = effects.plan(body, (values,), {})
-    effects.send(plan, Lineage(completer.root_id, completer.task_id))
+    effects.send(plan, Lineage(settler.root_id, settler.task_id))
 
 
-def _fail_body(app: Canvas, effects: Outbox, body: Signature[Any], error: ChordError, completer: PartOrigin) -> None:
+def _fail_body(app: Canvas, effects: Outbox, body: Signature[Any], error: ChordError, settler: PartOrigin) -> None:
     """The body never runs: it ends in FAILURE, its own chord hears of it, its errbacks run once.
 
     The members of a group take the header's own exception, and so does the group's id (semantics.md E8).
@@ -133,8 +133,8 @@ def _fail_body(app: Canvas, effects: Outbox, body: Signature[Any], error: ChordE
     if body.subtask_type == "group":
         record = Record(str(body.options.get("task_id")), states.FAILURE, shown, None, [])
         effects.record(record, in_run=RUN_HEADER in body.options)
-    abandon(effects, body, TerminalState(states.FAILURE, shown, None, completer))
-    abandon_rest(effects, body.options.get("chain"), TerminalState(states.FAILURE, error, None, completer))
+    abandon(effects, body, TerminalState(states.FAILURE, shown, None, settler))
+    abandon_rest(effects, body.options.get("chain"), TerminalState(states.FAILURE, error, None, settler))
     later = errbacks_to_come(body)
     for request in body_errbacks(body):
         now = [errback for errback in request.errbacks or () if maybe_signature(errback) not in later]

@@ -260,7 +260,7 @@ class Settler:
     def _abandon_rest(self, done: FinishedTask, effects: Outbox, state: str, exc: BaseException, text: str) -> None:
         chain = done.message.embed["chain"]
         if chain:
-            abandon_rest(effects, chain, TerminalState(state, exc, text or None, self._completer(done)))
+            abandon_rest(effects, chain, TerminalState(state, exc, text or None, self._settler(done)))
 
     # -- parts of these
 
@@ -268,9 +268,9 @@ class Settler:
         chord, group_id = done.message.embed["chord"], done.message.headers.get("group")
         if chord and group_id:
             place = ChordMembership(done.message.id, group_id, done.message.headers.get("group_index"), chord)
-            effects.part(place, state, result, self._completer(done))
+            effects.part(place, state, result, self._settler(done))
 
-    def _completer(self, done: FinishedTask) -> PartOrigin:
+    def _settler(self, done: FinishedTask) -> PartOrigin:
         return PartOrigin(done.request.root_id, done.message.id)
 
     def _ambient(self, done: FinishedTask) -> Lineage:

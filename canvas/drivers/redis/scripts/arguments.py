@@ -81,7 +81,7 @@ class ScriptArguments:
         if delivery is not None:
             words["tag"] = delivery.tag
             if settlement.begins or settlement.fence == "begun":
-                words["begun"] = keys.begun(worker_of_tag(delivery.tag))
+                words["begun"] = keys.early_acked(worker_of_tag(delivery.tag))
                 words["begins"] = settlement.begins
             if settlement.disposal in ("requeue", "redeliver"):
                 payload = put_back(delivery.payload, settlement.disposal == "redeliver")
@@ -93,7 +93,7 @@ class ScriptArguments:
             publishes=publishes,
             deferrals=self.deferrals(settlement.deferrals),
             frees=[
-                [keys.places(key), keys.parked(key), keys.parked_keys, key, keys.begun_prefix]
+                [keys.permits(key), keys.waiting_for_permit(key), keys.concurrency_limits, key, keys.early_acked_prefix]
                 for key in settlement.frees
             ],
             unlocks=[[keys.unique(lock.key), lock.owner] for lock in settlement.unlocks],
