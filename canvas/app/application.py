@@ -282,8 +282,12 @@ class Canvas:
     def define_task(
         self, function: Callable[..., Any], name: str | None = None, base: type[task_module.Task[Any]] | None = None,
         bind: bool = False, pydantic: bool = False, pydantic_strict: bool = False, pydantic_context: Any = None,
-        pydantic_dump_kwargs: Any = None, **options: Any,
+        pydantic_dump_kwargs: Any = None, keep_existing: bool = False, **options: Any,
     ) -> task_module.Task[Any]:  # fmt: skip
+        """The task of a function. ``keep_existing``: a task of another function that has the name stays.
+
+        Raises AlreadyRegistered.
+        """
         if pydantic:
             options["models"] = Models(function, bind, pydantic_strict, pydantic_context, pydantic_dump_kwargs)
         run = options["models"].wrapped() if pydantic else function
@@ -291,7 +295,7 @@ class Canvas:
         existing = self._tasks.get(name)
         if existing is not None:
             if getattr(existing, "__wrapped__", None) is function or not _same_place(existing, function):
-                return self._same_or_raise(existing, function, name)
+                return existing if keep_existing else self._same_or_raise(existing, function, name)
             del self._tasks[name]
         warn_of_task_options(name, options, base or self.Task)
         attributes = {

@@ -104,7 +104,7 @@ def shared_task(*args: Any, **options: Any) -> Any:
     def make(function: Callable[..., Any]) -> SharedTask:
         define(function, options)
         for app in list(_apps):
-            app.define_task(function, **options)
+            app.define_task(function, keep_existing=True, **options)
         return SharedTask(function, options)
 
     if len(args) == 1 and callable(args[0]):
@@ -129,4 +129,4 @@ def bind_app(app: TaskFactory) -> None:
     """Give ``app`` every shared task there is, and those to come."""
     _apps.add(app)
     for function, options in _definitions:
-        app.define_task(function, **options)
+        app.define_task(function, keep_existing=True, **options)

@@ -10,7 +10,7 @@ import celery.app.control
 import celery.result
 import pytest
 
-from canvas import Canvas, Task, chain, chord, group
+from canvas import Canvas, Task, chain, chord, group, shared_task
 from canvas.errors import ConfigurationError, NotRegistered, QueueNotFound
 from canvas.remote.control import Inspect
 from canvas.result import AsyncResult
@@ -259,3 +259,17 @@ def test_what_is_closed_or_configured_anew_leaves_nothing_on_old_connections(app
     app.config_from_object({"broker_url": "memory://another", "result_backend": "memory://one"})
     assert app.driver is not before
     assert app.backend._driver is app.runs._driver is app.driver.results
+
+
+def test_a_shared_task_leaves_an_apps_own_task_of_its_name():
+    def mine():
+        return "own"
+
+    def everyones():
+        return "shared"
+
+    app = Canvas("own", broker="memory://", backend="memory://")
+    own = app.task(name="taken")(mine)
+    shared = shared_task(name="taken")(everyones)
+    assert app.tasks["taken"] is own
+    assert shared() == "own"
