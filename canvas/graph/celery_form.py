@@ -14,8 +14,9 @@ import networkx as nx
 
 from canvas.graph.celery_limits import check_node, reduced
 from canvas.graph.run_nodes import Dag
-from canvas.graph.wire_signature import Wire, first_step, last_task, line, tasks_of, wire
+from canvas.graph.wire_signature import Wire, chord_dict, first_step, last_task, line, tasks_of
 from canvas.model.compiled import ChordSize
+from canvas.model.signature_dict import signature_dict
 from canvas.model.workflow_run import RunNode
 
 
@@ -76,7 +77,7 @@ class Embedding:
                 break
             number = self._closes[number]  # type: ignore[assignment]
             more, tail = self._unit(number)
-            units.append(wire("celery.chord", {"kwargs": {}, "header": region, "body": more[0]}, "chord"))
+            units.append(chord_dict(region, more[0]))
             units += more[1:]
         return units, tail, number
 
@@ -178,13 +179,11 @@ class Embedding:
         return units, tail
 
     def _identity(self, options: dict[str, Any]) -> Wire:
-        return {
-            "task": "celery.accumulate", "args": [], "kwargs": {"index": 0}, "subtask_type": None, "immutable": False,
-            "options": {**self._stamp, "task_id": self._new_id(), **options},
-        }  # fmt: skip
+        given = {**self._stamp, "task_id": self._new_id(), **options}
+        return signature_dict("celery.accumulate", [], {"index": 0}, given)
 
     def _chain(self, units: list[Wire]) -> Wire:
-        return wire("celery.chain", {"tasks": units}, "chain")
+        return signature_dict("celery.chain", [], {"tasks": units}, {}, "chain")
 
 
 def _closing(graph: Dag) -> dict[int, int | None]:

@@ -20,6 +20,7 @@ from canvas.graph.steps import (
     targets,
 )
 from canvas.model.compiled import ChordSize, Plan, ResultRef, TaskCall
+from canvas.model.signature_dict import signature_dict
 from canvas.primitives.signature import as_list, distinct
 
 Wire = dict[str, Any]
@@ -107,7 +108,7 @@ class CeleryEmitter:
     def _signature(self, unit: str) -> Wire:
         node = node_of(self._graph, unit)
         if isinstance(node, Step):
-            return _wire(
+            return signature_dict(
                 node.task,
                 node.args,
                 node.kwargs,
@@ -122,11 +123,11 @@ class CeleryEmitter:
         group = {**({} if join else options), "task_id": node.id}
         group.setdefault("root_id", None)
         group.setdefault("parent_id", None)
-        header = _wire("celery.group", (), {"tasks": members}, group, "group", False)
+        header = signature_dict("celery.group", (), {"tasks": members}, group, "group", False)
         if join is None:
             return header
         kwargs = {"kwargs": {}, "header": header, "body": self._body(join)}
-        return _wire("celery.chord", (), kwargs, {**options, "task_id": node.id}, "chord", False)
+        return signature_dict("celery.chord", (), kwargs, {**options, "task_id": node.id}, "chord", False)
 
     def _member(self, head: str, options: dict[str, Any]) -> Wire:
         units = self._units(head)
@@ -135,7 +136,7 @@ class CeleryEmitter:
     def _chain(self, units: list[str], options: dict[str, Any]) -> Wire:
         steps = [self._signature(unit) for unit in units]
         options = {**options, "task_id": self._result(units[-1])}
-        return _wire("celery.chain", (), {"tasks": steps}, options, "chain", False)
+        return signature_dict("celery.chain", (), {"tasks": steps}, options, "chain", False)
 
     def _body(self, join: Join) -> Wire:
         """The body as every part carries it; made once, so that all parts share it."""
@@ -158,8 +159,8 @@ class CeleryEmitter:
         """
         errbacks = distinct(_errbacks(chord))
         options = {"task_id": self._result(units[-1]), **({"link_error": errbacks} if errbacks else {})}
-        step = _wire("celery.group", (), {"tasks": [chord]}, {}, "group", False)
-        return _wire("celery.chain", (), {"tasks": [step]}, options, "chain", False)
+        step = signature_dict("celery.group", (), {"tasks": [chord]}, {}, "group", False)
+        return signature_dict("celery.chain", (), {"tasks": [step]}, options, "chain", False)
 
     # -- membership
 
@@ -216,24 +217,6 @@ class CeleryEmitter:
                 before = self._pending_results(body_units(self._graph, join), before)
         assert before is not None
         return before
-
-
-def _wire(
-    task: str,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    options: dict[str, Any],
-    kind: str | None,
-    immutable: bool,
-) -> Wire:
-    return {
-        "task": task,
-        "args": args,
-        "kwargs": kwargs,
-        "options": options,
-        "subtask_type": kind,
-        "immutable": immutable,
-    }
 
 
 def _errbacks(sig: Wire) -> list[Any]:

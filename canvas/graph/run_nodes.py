@@ -12,6 +12,7 @@ import networkx as nx
 
 from canvas.errors import CompositionError
 from canvas.model.gc_pause import gc_paused
+from canvas.model.signature_dict import signature_dict
 from canvas.model.workflow_definition import NodeDefinition
 from canvas.model.workflow_run import KnownInput, OutgoingEdge, RunNode
 
@@ -111,10 +112,7 @@ def with_values(nodes: Sequence[RunNode], ended: Mapping[int, tuple[str, Any]]) 
             left.append(node)
             continue
         outs = [out for out in node.outs if out.node not in ended and out.node < len(nodes) - 1]
-        sig = {
-            "task": "celery.accumulate", "args": [ended[number][1]], "kwargs": {"index": 0}, "options": {},
-            "subtask_type": None, "immutable": True,
-        }  # fmt: skip
+        sig = signature_dict("celery.accumulate", [ended[number][1]], {"index": 0}, {}, immutable=True)
         left.append(RunNode(node.name, "task" if outs else "start", ["order"], sig, outs=outs))
     return left
 

@@ -3,11 +3,14 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from canvas.model.signature_dict import signature_dict
+
 Wire = dict[str, Any]
 
 
-def wire(task: str, kwargs: dict[str, Any], kind: str) -> Wire:
-    return {"task": task, "args": [], "kwargs": kwargs, "options": {}, "subtask_type": kind, "immutable": False}
+def chord_dict(header: list[Wire], body: Wire) -> Wire:
+    """A chord in wire form."""
+    return signature_dict("celery.chord", [], {"kwargs": {}, "header": header, "body": body}, {}, "chord")
 
 
 def line(collect: Callable[[], Wire], sig: Any) -> list[Wire]:
@@ -18,7 +21,7 @@ def line(collect: Callable[[], Wire], sig: Any) -> list[Wire]:
         steps[-1]["options"] |= mine["options"]
         return steps
     if kind == "group":
-        return [wire("celery.chord", {"kwargs": {}, "header": mine["kwargs"]["tasks"], "body": collect()}, "chord")]
+        return [chord_dict(mine["kwargs"]["tasks"], collect())]
     return [mine]
 
 

@@ -19,6 +19,7 @@ from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, ReplacedBy
 from canvas.model.record import Record, in_tuple_form
 from canvas.model.request import Request
 from canvas.model.settlement import Fence, Settlement
+from canvas.model.signature_dict import signature_dict
 from canvas.model.workflow_run import RUN_HEADER, NodeRef
 from canvas.primitives.signature import maybe_signature
 from canvas.producer.encode_error import find_unencodable_result
@@ -330,14 +331,8 @@ def _callback_groups(app: Canvas, callbacks: list[Any] | None) -> list[Any]:
     groups: list[Any] = [sig for sig in sigs if sig.subtask_type == "group"]
     if len(together) == 1:
         return [*groups, together[0]]
-    return [*groups, app.signature(_group_of(together))] if together else groups
-
-
-def _group_of(sigs: list[Any]) -> dict[str, Any]:
-    return {
-        "task": "celery.group",
-        "args": (),
-        "kwargs": {"tasks": sigs},
-        "options": {},
-        "subtask_type": "group",
-    }
+    return (
+        [*groups, app.signature(signature_dict("celery.group", (), {"tasks": together}, {}, "group"))]
+        if together
+        else groups
+    )
