@@ -22,9 +22,10 @@ from canvas.execution.executor import execute, outcome_hook, return_hook, traceb
 from canvas.model import states
 from canvas.model.ids import new_id
 from canvas.model.message import Message
+from canvas.model.options import LAST_STEP
 from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, ReplacedBy, Retried, Revoked, Success
 from canvas.model.request import Request
-from canvas.primitives.chain import LAST_STEP, header_parts, link_end, normal_steps
+from canvas.primitives.chain import header_parts, link_end, normal_steps
 from canvas.primitives.chord import body_of, body_options, chord, header_options
 from canvas.primitives.cycles import refuse_cycles
 from canvas.primitives.group import flat_members, group

@@ -13,7 +13,8 @@ import networkx as nx
 
 from canvas.errors import CompositionError
 from canvas.graph.steps import Fork, Graph, Join, Segment, Step, fork_key, join_key, node_of, targets
-from canvas.primitives.chain import LAST_STEP, header_parts, normal_steps, result_id
+from canvas.model.options import LAST_STEP
+from canvas.primitives.chain import header_parts, normal_steps, result_id
 from canvas.primitives.chord import body_of, body_options, chord, header_options
 from canvas.primitives.cycles import refuse_cycles
 from canvas.primitives.group import flat_members, group

@@ -8,7 +8,7 @@ from reprlib import recursive_repr
 from typing import Any
 
 from canvas.errors import CompositionError
-from canvas.model.workflow_run import RUN_HEADER
+from canvas.model.options import LAST_STEP
 from canvas.primitives.chord import chord
 from canvas.primitives.cycles import refuse_cycles, refusing_cycles
 from canvas.primitives.group import flat_members, group
@@ -183,8 +183,6 @@ def _spliced(tasks: Sequence[Any], unroll: bool) -> tuple[list[Signature[Any]], 
 
 _CLOSE = object()
 """Stands, among the steps that are still to be looked at, behind those of a chain in it."""
-LAST_STEP = ("task_id", "group_id", "chord", "group_index", RUN_HEADER)
-"""Options of a chain that are its last step's (semantics.md C3)."""
 _CHAIN_OWN = frozenset({*LAST_STEP, "link", "link_error", "parent_id", "root_id"})
 
 

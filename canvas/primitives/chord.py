@@ -6,7 +6,7 @@ from reprlib import recursive_repr
 from typing import Any
 
 from canvas.errors import CompositionError
-from canvas.model.workflow_run import RUN_HEADER
+from canvas.model.options import BODY_LACKS, HEADER_LACKS
 from canvas.primitives.cycles import refusing_cycles
 from canvas.primitives.group import group
 from canvas.primitives.lazy_list import LazyList, copied
@@ -253,18 +253,14 @@ def _same(task: Signature[Any]) -> Signature[Any]:
     return task
 
 
-_HEADER_LACKS = ("link", "link_error", "task_id", "chain", "chord", "group_id", "group_index", "reply_to", RUN_HEADER)
-_BODY_LACKS = ("countdown", "eta", "parent_id", "chain", "chord", "link", "link_error", "task_id")
-
-
 def header_options(options: dict[str, Any]) -> dict[str, Any]:
     """What of a chord's options its header members take (semantics.md H11)."""
-    return {key: value for key, value in options.items() if key not in _HEADER_LACKS}
+    return {key: value for key, value in options.items() if key not in HEADER_LACKS}
 
 
 def body_options(options: dict[str, Any]) -> dict[str, Any]:
     """What of a chord's options its body takes as they are (semantics.md H11)."""
-    return {key: value for key, value in options.items() if key not in _BODY_LACKS}
+    return {key: value for key, value in options.items() if key not in BODY_LACKS}
 
 
 def part_count(sig: Signature[Any]) -> int:

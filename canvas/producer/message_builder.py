@@ -15,6 +15,7 @@ from canvas.errors import EncodeError, InvalidTaskError
 from canvas.model.compiled import TaskCall
 from canvas.model.ids import new_id, new_tag
 from canvas.model.message import Message, Publish
+from canvas.model.options import NAMES
 from canvas.model.workflow_run import RUN_HEADER
 from canvas.producer.encode_error import find_unencodable
 from canvas.producer.routing import Route, Router
@@ -28,17 +29,6 @@ from canvas.wire.typed_json import MemoEncoder
 
 if TYPE_CHECKING:
     from canvas.config.config import Config
-
-_CONSUMED = frozenset(
-    {
-        "task_id", "group_id", "group_index", "root_id", "parent_id", "reply_to", "link", "link_error", "chain",
-        "chord", "countdown", "eta", "expires", "retries", "time_limit", "soft_time_limit", "shadow", "headers",
-        "ignore_result", "replaced_task_nesting", "stamped_headers", "serializer", "compression", "queue",
-        "exchange", "routing_key", "priority", "delivery_mode", "origin", "route_name", "add_to_parent",
-        "retry", "retry_policy", "producer", "publisher", "connection", "router", "result_cls", "task_type",
-        "immediate", "mandatory", "exchange_type", "correlation_id", "use_link", RUN_HEADER,
-    }
-)  # fmt: skip
 
 
 class Lineage(NamedTuple):
@@ -228,7 +218,7 @@ class MessageBuilder:
 
     def _properties(self, task_id: str, options: dict[str, Any], stamped: Any, expires: str | None) -> dict[str, Any]:
         """Options that Celery does not know travel as properties (semantics.md W6)."""
-        known = _CONSUMED if not stamped else _CONSUMED.union(stamped)
+        known = NAMES if not stamped else NAMES.union(stamped)
         extra = {key: value for key, value in options.items() if key not in known}
         properties = {
             "correlation_id": options.get("correlation_id") or task_id,

@@ -9,20 +9,14 @@ from functools import lru_cache
 from typing import Any, Final
 
 from canvas.caller_warnings import warn_caller
+from canvas.model.options import NAMES
 
-_CALL: Final = frozenset(
-    {
-        "task_id", "group_id", "group_index", "root_id", "parent_id", "reply_to", "link", "link_error", "chain",
-        "chord", "countdown", "eta", "expires", "retries", "time_limit", "soft_time_limit", "shadow", "headers",
-        "ignore_result", "replaced_task_nesting", "stamped_headers", "serializer", "compression", "queue", "exchange",
-        "routing_key", "priority", "delivery_mode", "origin", "route_name", "add_to_parent", "retry", "retry_policy",
-        "producer", "publisher", "connection", "router", "result_cls", "task_type", "immediate", "mandatory",
-        "exchange_type", "correlation_id", "use_link", "canvas_run", "argsrepr", "kwargsrepr", "throw", "acks_late",
-        "content_type", "content_encoding", "message_id", "user_id", "app_id", "cluster_id", "timestamp", "type",
-        "expiration", "declare", "timeout", "confirm_timeout", "on_return", "periodic_task_name", "ignore_errors",
-        "store_errors", "stamps", "visitor", "body", "interval", "max_retries", "is_eager", "args", "kwargs",
-    }
-)  # fmt: skip
+_CALL: Final = NAMES | {
+    "argsrepr", "kwargsrepr", "throw", "acks_late", "content_type", "content_encoding", "message_id", "user_id",
+    "app_id", "cluster_id", "timestamp", "type", "expiration", "declare", "timeout", "confirm_timeout", "on_return",
+    "periodic_task_name", "ignore_errors", "store_errors", "stamps", "visitor", "body", "interval", "max_retries",
+    "is_eager", "args", "kwargs",
+}  # fmt: skip
 """Options of ``apply_async``, of canvas, of Celery, and of kombu's ``publish``."""
 _TASK: Final = frozenset(
     {

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
 from canvas.context import composing, current_request, current_task_named, enter_call, leave_call, request_of
 from canvas.errors import CompositionError, MaxRetriesExceededError, NotRegistered, OperationalError, Replaced, Retry
+from canvas.model.options import ATTRIBUTES
 from canvas.model.request import Request
 from canvas.primitives.mapping import chunks, xmap, xstarmap
 from canvas.primitives.misuse import refuse_pipe
@@ -20,12 +21,6 @@ from canvas.task.pydantic_models import Models
 from canvas.task.unbound import CurrentApp, from_settings
 
 R = TypeVar("R")
-
-EXEC_OPTIONS = (
-    "queue", "routing_key", "exchange", "priority", "expires", "serializer", "delivery_mode", "compression",
-    "time_limit", "soft_time_limit",
-)  # fmt: skip
-"""Attributes of a task that are options of its messages unless the call says otherwise."""
 
 FROM_CONFIG = {
     "serializer": "task_serializer",
@@ -307,7 +302,7 @@ class Task(Generic[R]):
 
     def exec_options(self) -> dict[str, Any]:
         """Message options that this task's attributes give."""
-        found = {key: getattr(self, key) for key in EXEC_OPTIONS}
+        found = {key: getattr(self, key) for key in ATTRIBUTES}
         options = {key: value for key, value in found.items() if value is not None}
         options["ignore_result"] = bool(self.ignore_result)
         return options
