@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta, tzinfo
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 from canvas.wire.codecs import is_known
 
@@ -145,6 +144,9 @@ def _backend(value: Any) -> Any:
 def _timezone(value: Any) -> Any:
     if value is None or isinstance(value, tzinfo):
         return value
+    # Most programs keep to UTC.
+    from zoneinfo import ZoneInfo
+
     try:
         ZoneInfo(value)
     except (ValueError, TypeError, OSError, KeyError):

@@ -263,7 +263,7 @@ class Workflow:
         app = self._app or sig._given_app()
         for task_sig, taken in calls_of(sig, before) if app is not None else ():
             # Reading ``app.tasks`` would finalize an app whose module is still being imported.
-            task = app._tasks.get(task_sig["task"])
+            task = app.registry.get(task_sig["task"])
             given = tuple(task_sig["args"])
             if task is not None:
                 try:

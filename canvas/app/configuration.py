@@ -1,0 +1,72 @@
+"""Where an app's settings come from, and what happens when they change."""
+
+import os
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from canvas.app.services import CONF, Services
+from canvas.config.config import Config, imported
+from canvas.config.settings import SETTINGS
+from canvas.errors import ConfigurationError
+
+
+class ConfiguredApp(Services):
+    """An app with settings: of keyword arguments, an object, the environment, and assignment to ``conf``."""
+
+    def __init__(self, source: Any, namespace: str | None, silent: bool, overrides: Mapping[str, Any]) -> None:
+        """``source``: an object with settings or its dotted name; ``silent``: a source that cannot be imported counts
+        as none; ``overrides`` win over it."""
+        self._source = (source, namespace)
+        self._source_silent = silent
+        self._overrides = overrides
+
+    @cached_property
+    def conf(self) -> Config:
+        """The settings; assign to change them."""
+        source, namespace = self._source
+        if isinstance(source, str) and self._source_silent:
+            try:
+                source = imported(source)
+            except (ImportError, AttributeError):
+                source = None
+        conf = Config.load(obj=source, namespace=namespace, environ=os.environ, overrides=self._overrides)
+        conf.bind_to(self.reconfigure)
+        return conf
+
+    def config_from_object(
+        self, obj: Any, silent: bool = False, force: bool = False, namespace: str | None = None
+    ) -> None:
+        """Take settings from a module, an object, a mapping, or the dotted name of one. What has been assigned to
+        ``conf`` stays.
+
+        Raises ConfigurationError for unknown or ill-typed settings, unless ``silent``.
+        """
+        self._source = (obj, namespace)
+        before = self.__dict__.pop("conf", None)
+        if before is not None or force:
+            try:
+                conf = self.conf
+            except ConfigurationError:
+                if not silent:
+                    raise
+                self._source = (None, None)
+                conf = self.conf
+            conf.update(before.assigned() if before is not None else {})
+            self.reconfigure(CONF)
+            for name in SETTINGS:
+                if before is not None and conf[name] != before[name]:
+                    self.reconfigure(name)
+
+    def config_from_envvar(self, variable: str, silent: bool = False, force: bool = False) -> None:
+        """Take settings from the module that an environment variable names."""
+        module = os.environ.get(variable)
+        if module:
+            self.config_from_object(module, force=force)
+        elif not silent:
+            raise ConfigurationError(f"environment variable {variable} is not set; expected a module name in it")
+
+    def add_defaults(self, settings: Any) -> None:
+        """Settings, a mapping or a function that makes one, for what nobody has set."""
+        for name, value in (settings() if callable(settings) else settings).items():
+            self.conf.setdefault(name, value)

@@ -1,0 +1,35 @@
+"""Import the modules that define an app's tasks."""
+
+import importlib
+from collections.abc import Callable, Iterable
+
+Packages = Iterable[str] | Callable[[], Iterable[str]] | None
+
+
+def import_modules(names: Iterable[str]) -> None:
+    """Import each module. Raises ImportError."""
+    for name in names:
+        importlib.import_module(name)
+
+
+def import_related_modules(packages: Packages, related_name: str | None) -> None:
+    """Import ``<package>.<related_name>`` of each package that has such a module. Raises ImportError."""
+    for package in packages() if callable(packages) else packages or ():
+        import_related(package, related_name)
+
+
+def import_related(package: str, related_name: str | None) -> None:
+    """Import a package and its related module. ``package`` may also name a class in one, as Django names its apps."""
+    try:
+        importlib.import_module(package)
+    except ModuleNotFoundError as exc:
+        parent, _, name = package.rpartition(".")
+        if exc.name != package or not parent or not hasattr(importlib.import_module(parent), name):
+            raise
+        package = parent.removesuffix(".apps")
+    name = f"{package}.{related_name}" if related_name else package
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as exc:
+        if exc.name != name:
+            raise

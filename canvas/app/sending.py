@@ -1,0 +1,243 @@
+"""What an app sends: tasks by name, signatures, and what their messages take from the app."""
+
+import os
+import threading
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import cached_property
+from typing import Any
+
+from canvas import result as handles
+from canvas.app.definition import TaskDefinitions
+from canvas.app.registry import TaskRegistry
+from canvas.caller_warnings import warn_caller
+from canvas.context import called_task, current_request
+from canvas.errors import AlwaysEagerIgnored
+from canvas.model.compiled import Plan
+from canvas.model.ids import new_id
+from canvas.primitives.cycles import too_deep
+from canvas.primitives.signature import Signature, signature
+from canvas.producer.message_builder import Lineage
+from canvas.task.arguments import check_call
+from canvas.task.pydantic_models import Models
+from canvas.task.task import Task
+
+
+class SendingApp(TaskDefinitions):
+    """An app that sends tasks and signatures, or runs them in this process."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.clock_offset = 0.0
+        """Seconds by which the broker's clock is ahead of this machine's, as far as a worker knows."""
+        self._local_oid = threading.local()
+
+    @property
+    def tasks(self) -> TaskRegistry:
+        """Every registered task by name."""
+        if not self.finalized:
+            self.finalize(auto=True)
+        return self.registry
+
+    @property
+    def timezone(self) -> tzinfo:
+        name = self.conf.timezone
+        if isinstance(name, tzinfo):
+            return name
+        if name in (None, "UTC"):
+            return UTC
+        # Most programs keep to UTC.
+        from zoneinfo import ZoneInfo
+
+        return ZoneInfo(name)
+
+    def now(self) -> datetime:
+        """The time, in the app's zone; in a worker by the broker's clock, should this machine's be wrong."""
+        now = datetime.now(self.timezone)
+        return now + timedelta(seconds=self.clock_offset) if self.clock_offset else now
+
+    @property
+    def oid(self) -> str:
+        """Where this thread's replies go: one id per process and thread."""
+        key = os.getpid()
+        known = getattr(self._local_oid, "value", None)
+        if known is None or known[0] != key:
+            known = self._local_oid.value = (key, new_id())
+        return known[1]
+
+    @staticmethod
+    def new_id() -> str:
+        return new_id()
+
+    def exec_options(self, name: str) -> Mapping[str, Any]:
+        task = self.tasks.get(name)
+        return task.exec_options() if task is not None else {}
+
+    def models_of(self, name: str) -> Models | None:
+        """The pydantic models of a task that is registered here, where it has such."""
+        task = self.tasks.get(name)
+        return None if task is None else task.models
+
+    def apply_signature(
+        self, sig: Signature[Any], args: Iterable[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> Any:
+        """Compile ``sig`` and send what starts it; the handle of its result (``None`` for an empty chain)."""
+        if self.conf.task_always_eager:
+            return self._send_eagerly(sig, tuple(args), dict(kwargs), options)
+        if self.sender.streams(sig):
+            return self.sender.stream(sig, args, kwargs, options)
+        try:
+            plan = self.sender.plan(sig, args, kwargs, options)
+        except RecursionError as exc:
+            raise too_deep(sig) from exc
+        if self.sends_itself and sig.subtask_type is None:
+            return self.sender.send_by_name(plan.dispatches[0])
+        return self.sender.send(sig, plan, options)
+
+    async def aapply_signature(
+        self, sig: Signature[Any], args: Iterable[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> Any:
+        """``apply_signature`` on an event loop."""
+        if self.conf.task_always_eager:
+            return self._send_eagerly(sig, tuple(args), dict(kwargs), options)
+        if self.sends_itself:
+            # A program on an event loop has imported it already; all others do without.
+            import asyncio
+
+            return await asyncio.to_thread(self.apply_signature, sig, args, kwargs, options)
+        if self.sender.streams(sig):
+            return await self.sender.astream(sig, args, kwargs, options)
+        try:
+            plan = self.sender.plan(sig, args, kwargs, options)
+        except RecursionError as exc:
+            raise too_deep(sig) from exc
+        return await self.sender.asend(sig, plan, options)
+
+    @property
+    def sends_itself(self) -> bool:
+        """Whether its class, or itself, has a ``send_task`` of its own, which sends tasks and signatures, too."""
+        own = self.__dict__.get("send_task")
+        patched = own is not None and getattr(own, "__func__", None) is not SendingApp.send_task
+        return patched or type(self).send_task is not SendingApp.send_task
+
+    def _send_eagerly(
+        self, sig: Signature[Any], args: tuple[Any, ...], kwargs: dict[str, Any], options: Mapping[str, Any]
+    ) -> Any:
+        from canvas.execution.eager import send_eagerly
+
+        return send_eagerly(self, sig, args, kwargs, dict(options))
+
+    def apply_eagerly(
+        self, sig: Signature[Any], args: tuple[Any, ...], kwargs: dict[str, Any], options: Mapping[str, Any]
+    ) -> Any:
+        """Run ``sig`` in this process; an EagerResult."""
+        # Most programs run nothing in their own process.
+        from canvas.execution.eager import apply_eagerly
+
+        return apply_eagerly(self, sig, args, kwargs, dict(options))
+
+    def plan(
+        self,
+        sig: Signature[Any],
+        args: Iterable[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Plan:
+        """What sending ``sig`` would send, without sending it."""
+        return self.sender.plan(sig, args, kwargs or {}, options or {})
+
+    def send_task(
+        self, name: str, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None,
+        countdown: float | None = None, eta: Any = None, task_id: str | None = None, producer: Any = None,
+        connection: Any = None, router: Any = None, result_cls: Any = None, expires: Any = None,
+        publisher: Any = None, link: Any = None, link_error: Any = None, add_to_parent: bool = True,
+        group_id: str | None = None, group_index: int | None = None, retries: int = 0, chord: Any = None,
+        reply_to: str | None = None, time_limit: float | None = None, soft_time_limit: float | None = None,
+        root_id: str | None = None, parent_id: str | None = None, route_name: str | None = None,
+        shadow: str | None = None, chain: Any = None, task_type: Any = None, replaced_task_nesting: int = 0,
+        **options: Any,
+    ) -> Any:  # fmt: skip
+        """Send a task by name; it need not be registered here. Returns its AsyncResult.
+
+        The options of a task that is registered here count, as in Celery; its arguments are not checked against it. A
+        subclass that overrides this also sends the tasks and signatures of its app.
+        """
+        named = {
+            "countdown": countdown, "eta": eta, "task_id": task_id, "producer": producer, "connection": connection,
+            "router": router, "result_cls": result_cls, "expires": expires, "publisher": publisher, "link": link,
+            "link_error": link_error, "group_id": group_id, "group_index": group_index, "retries": retries or None,
+            "chord": chord, "reply_to": reply_to, "time_limit": time_limit, "soft_time_limit": soft_time_limit,
+            "root_id": root_id, "parent_id": parent_id, "route_name": route_name, "shadow": shadow, "chain": chain,
+            "replaced_task_nesting": replaced_task_nesting or None,
+        }  # fmt: skip
+        options.update((option, value) for option, value in named.items() if value is not None)
+        if not add_to_parent:
+            options["add_to_parent"] = False
+        return self.sender.send(*self._by_name(name, args, kwargs, options), options)
+
+    async def asend_task(
+        self,
+        name: str,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Any:
+        """``send_task`` on an event loop; options by name only."""
+        if self.sends_itself:
+            # A program on an event loop has imported it already; all others do without.
+            import asyncio
+
+            return await asyncio.to_thread(lambda: self.send_task(name, args, kwargs, **options))
+        return await self.sender.asend(*self._by_name(name, args, kwargs, options), options)
+
+    def _by_name(self, name: str, args: Any, kwargs: Any, options: Mapping[str, Any]) -> tuple[Signature[Any], Plan]:
+        check_call(name, args, kwargs)
+        if self.conf.task_always_eager:
+            warn_caller("task_always_eager has no effect on send_task", AlwaysEagerIgnored)
+        sig: Signature[Any] = Signature(name, args, kwargs, app=self)
+        return sig, self.sender.plan(sig, (), {}, options, typed=False)
+
+    def signature(self, *args: Any, **kwargs: Any) -> Signature[Any]:
+        """``signature(...)`` bound to this app."""
+        kwargs["app"] = self
+        made = signature(*args, **kwargs)
+        made._app = self
+        return made
+
+    def ambient(self) -> Lineage:
+        """What messages sent from here inherit from the running task."""
+        request = current_request()
+        if request is None:
+            return Lineage()
+        priority = None
+        if self.conf.task_inherit_parent_priority:
+            priority = (request.properties or {}).get("priority")
+        return Lineage(request.root_id or request.id, request.id, priority)
+
+    @property
+    def current_task(self) -> Task[Any] | None:
+        """The task that is running here, called as a function or not; ``None`` outside tasks."""
+        return called_task() or self.current_worker_task
+
+    @property
+    def current_worker_task(self) -> Task[Any] | None:
+        """The task that a worker runs here; ``None`` outside."""
+        request = current_request()
+        if request is None:
+            return None
+        return request.runs if request.runs is not None else self.tasks.get(request.task)
+
+    @cached_property
+    def AsyncResult(self) -> type[handles.AsyncResult]:
+        """The class of handles on this app's tasks."""
+        return handles.class_of_app(handles.AsyncResult, self)
+
+    @cached_property
+    def GroupResult(self) -> type[handles.GroupResult]:
+        """The class of handles on this app's groups."""
+        return handles.class_of_app(handles.GroupResult, self)
+
+    @cached_property
+    def ResultSet(self) -> type[handles.ResultSet]:
+        """The class of sets of this app's results."""
+        return handles.class_of_app(handles.ResultSet, self)

@@ -1,0 +1,239 @@
+"""The services of an app (driver, router, sender, ...) and what each is made from: settings, other services."""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from threading import RLock
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
+
+from canvas.app.registry import TaskRegistry
+from canvas.config.config import Config
+from canvas.drivers import open_driver
+from canvas.drivers.base import Driver
+from canvas.producer.message_builder import MessageBuilder, MessageContext
+from canvas.producer.routing import Router, router_of
+from canvas.producer.sender import Sender, SenderApp
+from canvas.result.backend import Backend
+from canvas.wire.signing import Signer, signer
+from canvas.workflows.store import RunStore, call_once, run_lifetimes
+
+if TYPE_CHECKING:
+    from canvas.remote.control import Control, ControlApp
+    from canvas.remote.events import EventApp, Events, SentEvents
+
+App_contra = TypeVar("App_contra", contravariant=True)
+T_co = TypeVar("T_co", covariant=True)
+
+_MIN_SOCKET_TIMEOUT = 5.0
+"""Seconds that a connection waits for an answer at least."""
+_MAX_SOCKET_TIMEOUT = 30.0
+_SOCKET_SETTINGS = ("socket_timeout", "socket_connect_timeout", "socket_keepalive", "max_connections")
+"""Settings of the results' connections, after ``redis_``."""
+_ROUTES = ("task_routes", "task_queues", "task_create_missing_queues", "task_default_queue", "task_default_exchange",
+           "task_default_exchange_type", "task_default_routing_key")  # fmt: skip
+_SERVERS = ("broker_url", "broker_use_ssl", "broker_transport_options", "result_backend", "redis_backend_use_ssl",
+            "result_backend_transport_options")  # fmt: skip
+_SIGNING = ("message_signing_keys", "message_signature_required")
+CONF = "conf"
+"""The settings object, as a part of a service."""
+
+
+class ConfiguredApp(Protocol):
+    """An app with settings."""
+
+    @property
+    def conf(self) -> Config: ...
+
+
+class RouterApp(ConfiguredApp, Protocol):
+    """The parts of an app that its router needs."""
+
+    @property
+    def registry(self) -> TaskRegistry: ...
+
+
+class BuilderApp(ConfiguredApp, MessageContext, Protocol):
+    """The parts of an app that its message builder needs."""
+
+    @property
+    def router(self) -> Router: ...
+
+    def exec_options(self, name: str) -> Mapping[str, Any]: ...
+
+
+class StoringApp(ConfiguredApp, Protocol):
+    """The parts of an app that its result backend needs."""
+
+    @property
+    def driver(self) -> Driver: ...
+
+    def now(self) -> datetime: ...
+
+
+class RunsApp(ConfiguredApp, Protocol):
+    """The parts of an app that its store of runs needs."""
+
+    @property
+    def driver(self) -> Driver: ...
+
+    @property
+    def signer(self) -> Signer: ...
+
+
+class Service(Generic[App_contra, T_co]):
+    """An attribute of an app that is made at its first use and kept until a setting or a part of it changes."""
+
+    def __init__(
+        self,
+        make: Callable[[App_contra], T_co],
+        settings: Iterable[str] = (),
+        parts: Iterable[str] = (),
+        close: Callable[[Any], None] | None = None,
+    ) -> None:
+        """``settings``: the settings that ``make`` reads; ``parts``: the services that it keeps; ``close`` releases
+        what the service holds."""
+        self.settings = frozenset(settings)
+        self.parts = frozenset(parts)
+        self.close = close
+        self._make = make
+        self._lock = RLock()
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, instance: None, owner: Any = None) -> "Service[App_contra, T_co]": ...
+
+    @overload
+    def __get__(self, instance: App_contra, owner: Any = None) -> T_co: ...
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if instance is None:
+            return self
+        with self._lock:
+            found = instance.__dict__
+            if self.name not in found:
+                found[self.name] = self._make(instance)
+            return found[self.name]
+
+
+def make_signer(app: ConfiguredApp) -> Signer:
+    return signer(app.conf.message_signing_keys, app.conf.message_signature_required)
+
+
+def make_accept_content(app: ConfiguredApp) -> frozenset[str]:
+    return frozenset(app.conf.accept_content or ())
+
+
+def make_router(app: RouterApp) -> Router:
+    router = router_of(app.conf)
+    router.tasks = app.registry
+    return router
+
+
+def make_message_builder(app: BuilderApp) -> MessageBuilder:
+    return MessageBuilder(app.conf, app.router, app.exec_options, app)
+
+
+def make_driver(app: ConfiguredApp) -> Driver:
+    conf = app.conf
+    changed = conf.changed()
+    sockets = {name: changed[f"redis_{name}"] for name in _SOCKET_SETTINGS if f"redis_{name}" in changed}
+    timeout = changed.get("broker_connection_timeout")
+    connect = {} if timeout is None else {"socket_connect_timeout": float(timeout)}
+    # A connection that leads nowhere is given up in time for a heartbeat on another.
+    answer = {"socket_timeout": min(_MAX_SOCKET_TIMEOUT, max(_MIN_SOCKET_TIMEOUT, conf.worker_lease_ttl / 3))}
+    results = {"ssl": conf.redis_backend_use_ssl, **answer, **sockets, **conf.result_backend_transport_options}
+    return open_driver(
+        conf.broker_url or "redis://localhost:6379/0",
+        conf.result_backend or None,
+        broker_options={"ssl": conf.broker_use_ssl, **answer, **connect, **conf.broker_transport_options},
+        result_options=results,
+    )
+
+
+def close_driver(driver: Driver) -> None:
+    driver.broker.close()
+    if driver.results is not None:
+        driver.results.close()
+
+
+def make_backend(app: StoringApp) -> Backend:
+    return Backend(app.driver.results, app.conf, app.now)
+
+
+def make_runs(app: RunsApp) -> RunStore:
+    return open_runs(app, call_once)
+
+
+def open_runs(app: RunsApp, persist: Callable[[Callable[[], Any]], Any]) -> RunStore:
+    """The runs of workflows, read and written by calls that ``persist`` makes."""
+    conf = app.conf
+    return RunStore(app.driver.results, conf.task_serializer, run_lifetimes(conf), persist, app.signer)
+
+
+def make_sender(app: SenderApp) -> Sender:
+    return Sender(app)
+
+
+# Most programs neither control workers nor read or send events: these modules are imported at first use.
+
+
+def make_control(app: "ControlApp") -> "Control":
+    from canvas.remote.control import Control
+
+    return Control(app)
+
+
+def make_events(app: "EventApp") -> "Events":
+    from canvas.remote.events import Events
+
+    return Events(app)
+
+
+def make_sent_events(app: "EventApp") -> "SentEvents":
+    from canvas.remote.events import SentEvents
+
+    return SentEvents(app)
+
+
+class Services:
+    """The services of an app. Each stands below its parts, so that they are closed in reverse order."""
+
+    signer = Service(make_signer, _SIGNING, [CONF])
+    """Signs messages and records, and checks received ones, by ``message_signing_keys``."""
+    accept_content = Service(make_accept_content, ["accept_content"], [CONF])
+    """The content types that messages may have."""
+    router = Service(make_router, _ROUTES, [CONF])
+    client = Service(make_message_builder, parts=[CONF, "router", "signer"])
+    driver = Service(make_driver, _SERVERS, close=close_driver)
+    """The connection to broker and results."""
+    backend = Service(
+        make_backend,
+        ["accept_content", "result_accept_content", "result_serializer", "task_message_max_depth"],
+        [CONF, "driver"],
+    )
+    runs = Service(make_runs, ["task_serializer", "workflow_run_expires"], [CONF, "driver", "signer"])
+    sender = Service(make_sender)
+    control = Service(make_control)
+    events = Service(make_events)
+    """The events of workers and clients."""
+    sent_events = Service(make_sent_events, parts=["client"])
+
+    def reconfigure(self, changed: str) -> None:
+        """Drop every service that is made from a setting, or from ``CONF``, and what is made from these services."""
+        dropped = {changed}
+        for service in TABLE:
+            if changed in service.settings or service.parts & dropped:
+                dropped.add(service.name)
+                self.__dict__.pop(service.name, None)
+
+    def close(self) -> None:
+        """Drop every service and close its connections. Using the app again opens new ones."""
+        for service in reversed(TABLE):
+            made = self.__dict__.pop(service.name, None)
+            if made is not None and service.close is not None:
+                service.close(made)
+
+
+TABLE: list[Service[Any, Any]] = [part for part in vars(Services).values() if isinstance(part, Service)]
+"""The services, each after its parts."""
