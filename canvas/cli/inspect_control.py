@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import click
 
 from canvas.cli.options import UNAVAILABLE, comma_separated
-from canvas.remote.control import by_node, warn_of_duplicates
+from canvas.remote.inspect import by_node, warn_of_duplicates
 
 _INSPECT = (
     "active", "active_queues", "clock", "conf", "memdump", "memsample", "objgraph", "ping",

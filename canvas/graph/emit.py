@@ -20,8 +20,8 @@ from canvas.graph.steps import (
     targets,
 )
 from canvas.model.compiled import ChordSize, Plan, ResultRef, TaskCall
-from canvas.model.signature_dict import signature_dict
 from canvas.primitives.signature import as_list, distinct
+from canvas.primitives.signature_dict import signature_dict
 
 Wire = dict[str, Any]
 _AS_MEMBER = {"add_to_parent": False, "root_id": None}

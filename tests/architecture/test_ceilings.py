@@ -28,7 +28,6 @@ LONG_FILES = {
     "canvas.primitives.signature": 571,
     "canvas.producer.message_builder": 330,
     "canvas.producer.sender": 408,
-    "canvas.remote.control": 381,
     "canvas.result.async_result": 489,
     "canvas.result.backend": 309,
     "canvas.result.group_result": 377,
@@ -62,7 +61,7 @@ FILES_IN_CIRCLES = 0
 FOREIGN_PRIVATE_NAMES = 49
 ANY_APPS = {
     "canvas.context": 1,
-    "canvas.execution.eager": 16,
+    "canvas.execution.eager": 372,
     "canvas.execution.errbacks": 2,
     "canvas.primitives.chain": 1,
     "canvas.primitives.chord": 3,
@@ -79,7 +78,7 @@ ANY_APPS = {
     "canvas.workflows.decorator": 2,
 }
 """Parameters and attributes named ``app`` without a type, by file."""
-ROUTES = {"link": (334, 52, 172), "chord": (558, 40, 256)}
+ROUTES = {"link": (335, 52, 172), "chord": (558, 41, 257)}
 """Calls, files and changes of file: of one chain link in a worker with one slot, and of ``chord(...).delay()``."""
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from canvas import Canvas, Task, chain, chord, group, shared_task
 from canvas.errors import ConfigurationError, NotRegistered, QueueNotFound
-from canvas.remote.control import Inspect
+from canvas.remote.inspect import Inspect
 from canvas.result import AsyncResult
 from canvas.wire import task_message as wire
 

@@ -19,7 +19,8 @@ import canvas
 from canvas import Canvas, Task, current_app, current_task, exceptions, signals
 from canvas.errors import ConfigurationError, UnknownSetting
 from canvas.model.settlement import Settlement
-from canvas.remote.control import Control, Inspect
+from canvas.remote.control import Control
+from canvas.remote.inspect import Inspect
 
 
 @pytest.fixture

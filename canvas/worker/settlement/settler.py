@@ -19,9 +19,9 @@ from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, ReplacedBy
 from canvas.model.record import Record, in_tuple_form
 from canvas.model.request import Request
 from canvas.model.settlement import Fence, Settlement
-from canvas.model.signature_dict import signature_dict
 from canvas.model.workflow_run import RUN_HEADER, NodeRef
 from canvas.primitives.signature import maybe_signature
+from canvas.primitives.signature_dict import signature_dict
 from canvas.producer.encode_error import find_unencodable_result
 from canvas.producer.message_builder import Lineage
 from canvas.producer.outbox import ChordMembership, Outbox, PartOrigin
