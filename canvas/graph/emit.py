@@ -5,20 +5,8 @@ Sources: protocol.md §2.1, §2.3; semantics.md C1, C11–C13, H4, H5, H15, H20.
 
 from typing import Any
 
-from canvas.graph.steps import (
-    Fork,
-    Graph,
-    Join,
-    Step,
-    body_units,
-    edges,
-    fork_key,
-    join_of,
-    node_of,
-    part_join,
-    sequence,
-    targets,
-)
+from canvas.graph.shape import Shape
+from canvas.graph.steps import Fork, Graph, Join, Step, join_key
 from canvas.model.compiled import ChordSize, Plan, ResultRef, TaskCall
 from canvas.primitives.signature import as_list, distinct
 from canvas.primitives.signature_dict import signature_dict
@@ -33,61 +21,62 @@ class CeleryEmitter:
 
     def __init__(self, graph: Graph, chained: bool, rest: list[Any] | None) -> None:
         self._graph = graph
+        self._shape = Shape(graph)
         self._chained = chained
         self._rest = rest
         self._bodies: dict[str, Wire] = {}
-        self._sequences: dict[str, list[str]] = {}
         self._results: dict[str, str] = {}
         self.plan = Plan()
 
     def emit(self, head: str) -> Plan:
         """The messages that start the run at ``head``, its chords, its result."""
-        units = self._units(head)
+        units = self._shape.units(head)
         self._start(units, self._chained, self._rest)
         self.plan.result = self._pending_results(units)
         return self.plan
 
     def pending(self, head: str) -> ResultRef:
         """The result of what starts at ``head``."""
-        return self._pending_results(self._units(head))
+        return self._pending_results(self._shape.units(head))
 
-    def forget(self) -> None:
-        """Drop what was looked up of steps that have left the graph."""
-        self._sequences.clear()
+    def members(self, fork: str) -> list[str]:
+        """The heads of a fork's members, in order."""
+        return [head for head, _ in self._shape.members[fork]]
+
+    def body_head(self, join: Join) -> str:
+        """Where the body of a chord starts."""
+        return self._shape.body_units(join)[0]
+
+    def refresh(self) -> None:
+        """Look at the graph again, which has changed."""
+        self._shape = Shape(self._graph)
         self._results.clear()
-
-    def _units(self, head: str) -> list[str]:
-        """``head`` and the units after it; looked up once."""
-        found = self._sequences.get(head)
-        if found is None:
-            found = self._sequences[head] = list(sequence(self._graph, head))
-        return found
 
     # -- what is sent now
 
     def _start(self, units: list[str], chained: bool, rest: list[Any] | None) -> None:
         first, tail = units[0], [self._signature(unit) for unit in reversed(units[1:])]
         chain = None if rest is None and not chained and not tail else [*(rest or []), *tail]
-        node = node_of(self._graph, first)
+        node = self._shape.nodes[first]
         if isinstance(node, Step):
             self._dispatch(node, chain)
             return
-        join = join_of(self._graph, first)
+        join = self._shape.joins.get(first)
         self.start_members(first, chain)
         if join is not None:
             self.plan.barriers.append(self._barrier(first, join))
 
     def start_members(self, fork: str, rest: list[Any] | None) -> None:
         """Send a group's members; ``rest`` follows the body of its chord, or each of them."""
-        join = join_of(self._graph, fork)
+        join = self._shape.joins.get(fork)
         if join is not None and rest:
             self._body(join)["options"]["chain"] = rest
             rest = None
-        for head, edge in edges(self._graph, fork, "member"):
-            inner = join_of(self._graph, head) if head.startswith("fork:") else None
+        for head, edge in self._shape.members[fork]:
+            inner = self._shape.joins.get(head)
             if inner is not None:
                 self._body(inner)["options"].update(_AS_MEMBER)
-            self._start(self._units(head), edge["chained"], rest or None)
+            self._start(self._shape.units(head), edge["chained"], rest or None)
 
     def _dispatch(self, step: Step, chain: list[Any] | None) -> None:
         options = dict(step.options)
@@ -97,16 +86,16 @@ class CeleryEmitter:
         self.plan.dispatches.append(TaskCall(step.task, step.args, step.kwargs, options))
 
     def _barrier(self, fork: str, join: Join) -> ChordSize:
-        size = self._graph.in_degree(f"join:{join.id}")
-        members = [self._pending_results(self._units(head)) for head in targets(self._graph, fork, "member")]
+        size = self._shape.sizes[join_key(join.id)]
+        members = [self._pending_results(self._shape.units(head)) for head, _ in self._shape.members[fork]]
         nested = any(m.members is not None for m in members)
         structure = ResultRef(join.id, None, members).as_tuple() if nested else None
-        return ChordSize(join.id, int(size), structure)
+        return ChordSize(join.id, size, structure)
 
     # -- what a later step sends
 
     def _signature(self, unit: str) -> Wire:
-        node = node_of(self._graph, unit)
+        node = self._shape.nodes[unit]
         if isinstance(node, Step):
             return signature_dict(
                 node.task,
@@ -117,9 +106,9 @@ class CeleryEmitter:
                 node.immutable,
             )
         assert isinstance(node, Fork)
-        members = [self._member(head, edge["options"]) for head, edge in edges(self._graph, unit, "member")]
+        members = [self._member(head, edge["options"]) for head, edge in self._shape.members[unit]]
         options = {key: value for key, value in node.options.items() if key != "chain"}
-        join = join_of(self._graph, unit)
+        join = self._shape.joins.get(unit)
         group = {**({} if join else options), "task_id": node.id}
         group.setdefault("root_id", None)
         group.setdefault("parent_id", None)
@@ -130,7 +119,7 @@ class CeleryEmitter:
         return signature_dict("celery.chord", (), kwargs, {**options, "task_id": node.id}, "chord", False)
 
     def _member(self, head: str, options: dict[str, Any]) -> Wire:
-        units = self._units(head)
+        units = self._shape.units(head)
         return self._signature(units[0]) if len(units) == 1 else self._chain(units, options)
 
     def _chain(self, units: list[str], options: dict[str, Any]) -> Wire:
@@ -142,7 +131,7 @@ class CeleryEmitter:
         """The body as every part carries it; made once, so that all parts share it."""
         body = self._bodies.get(join.id)
         if body is None:
-            units = body_units(self._graph, join)
+            units = self._shape.body_units(join)
             body = self._chain(units, dict(join.body_options)) if join.chained else self._signature(units[0])
             if join.live:
                 _belong(body, join.id)
@@ -166,7 +155,7 @@ class CeleryEmitter:
 
     def _membership(self, step: Step) -> dict[str, Any]:
         """What the groups around a step write into its options."""
-        part = part_join(self._graph, step.id)
+        part = self._shape.parts.get(step.id)
         if part is not None:
             join, index = part
             if not join.live:
@@ -175,18 +164,18 @@ class CeleryEmitter:
             if "group_id" not in step.options:
                 own["group_id"] = join.id
             return own
-        about = self._graph.nodes[step.id]
-        place: tuple[str, int] | None = about.get("place")
+        place = self._shape.places.get(step.id)
         found = self._place(place[0], place[1], step.options) if place else {}
-        if "belongs" in about and "group_id" not in step.options:
-            found.setdefault("group_id", about["belongs"])
+        belongs = self._shape.belongs.get(step.id)
+        if belongs is not None and "group_id" not in step.options:
+            found.setdefault("group_id", belongs)
         return found
 
     def _place(self, fork: str, index: int, options: dict[str, Any]) -> dict[str, Any]:
-        node = node_of(self._graph, fork)
+        node = self._shape.nodes[fork]
         assert isinstance(node, Fork)
         placed = {} if "group_index" in options else {"group_index": index}
-        if node.live and join_of(self._graph, fork) is None and "group_id" not in options:
+        if node.live and self._shape.joins.get(fork) is None and "group_id" not in options:
             return {"group_id": node.id, **placed}
         return placed
 
@@ -196,25 +185,24 @@ class CeleryEmitter:
         """The id of a unit's result: for a chord, of its body's; looked up once."""
         found = self._results.get(unit)
         if found is None:
-            node = node_of(self._graph, unit)
-            join = join_of(self._graph, unit) if isinstance(node, Fork) else None
-            found = node.id if join is None else self._result(body_units(self._graph, join)[-1])
+            node = self._shape.nodes[unit]
+            join = self._shape.joins.get(unit) if isinstance(node, Fork) else None
+            found = node.id if join is None else self._result(self._shape.body_units(join)[-1])
             self._results[unit] = found
         return found
 
     def _pending_results(self, units: list[str], before: ResultRef | None = None) -> ResultRef:
         for unit in units:
-            node = node_of(self._graph, unit)
+            node = self._shape.nodes[unit]
             if isinstance(node, Step):
                 before = ResultRef(node.id, before, None, node.task, node.options.get("ignore_result"))
                 continue
             assert isinstance(node, Fork)
-            heads = targets(self._graph, unit, "member")
-            members = [self._pending_results(self._units(head)) for head in heads]
+            members = [self._pending_results(self._shape.units(head)) for head, _ in self._shape.members[unit]]
             before = ResultRef(node.id, before, members)
-            join = join_of(self._graph, fork_key(node.id))
+            join = self._shape.joins.get(unit)
             if join is not None:
-                before = self._pending_results(body_units(self._graph, join), before)
+                before = self._pending_results(self._shape.body_units(join), before)
         assert before is not None
         return before
 

@@ -103,55 +103,7 @@ def targets(graph: Graph, key: str, kind: str) -> list[str]:
     return [to for to, _ in edges(graph, key, kind)]
 
 
-def only_target(graph: Graph, key: str, kind: str) -> str | None:
-    """The one target of a kind, or ``None``."""
-    for to, data in _edges(graph, key):
-        if data["kind"] == kind:
-            return to
-    return None
-
-
 def join_of(graph: Graph, fork: str) -> Join | None:
     """The join that collects a fork's members, if any."""
     key = join_key(fork.removeprefix("fork:"))
     return node_of(graph, key) if key in graph else None  # type: ignore[return-value]
-
-
-def body_units(graph: Graph, join: Join) -> list[str]:
-    """The units that Celery's form embeds as the body of ``join``."""
-    head = only_target(graph, join_key(join.id), "body")
-    assert head is not None
-    units = []
-    for unit in sequence(graph, head):
-        units.append(unit)
-        if len(units) == join.extent:
-            break
-    return units
-
-
-def following(graph: Graph, unit: str) -> str | None:
-    """The unit after ``unit``: for a chord, what comes after its body."""
-    while True:
-        node = node_of(graph, unit)
-        if isinstance(node, Step):
-            return only_target(graph, unit, "next")
-        join = join_of(graph, unit)
-        if join is None:
-            return None
-        unit = body_units(graph, join)[-1]
-
-
-def sequence(graph: Graph, head: str) -> Iterator[str]:
-    """``head`` and the units after it, in order."""
-    unit: str | None = head
-    while unit is not None:
-        yield unit
-        unit = following(graph, unit)
-
-
-def part_join(graph: Graph, step: str) -> tuple[Join, int] | None:
-    """The join a step is a part of, and as which part."""
-    for to, data in _edges(graph, step):
-        if data["kind"] == "part":
-            return node_of(graph, to), data["index"]  # type: ignore[return-value]
-    return None

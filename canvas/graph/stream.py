@@ -11,7 +11,7 @@ from typing import Any
 from canvas.graph.check import check
 from canvas.graph.emit import CeleryEmitter
 from canvas.graph.lower import Lowering, Opened, PartialCall
-from canvas.graph.steps import body_units, edges, join_of
+from canvas.graph.steps import join_of
 from canvas.model.compiled import ChordSize, Plan, ResultRef
 from canvas.model.gc_pause import gc_paused
 from canvas.primitives.chord import chord
@@ -87,12 +87,12 @@ class Stream:
                     self._parts += len(span.tails)
                 self._count += 1
             check(graph)
+            emission.refresh()
             emission.plan = Plan()
             emission.start_members(self._opened.fork, self._rest)
-            heads = [head for head, _ in edges(graph, self._opened.fork, "member")]
-            self._results += [emission.pending(head) for head in heads]
+            self._results += [emission.pending(head) for head in emission.members(self._opened.fork)]
             graph.remove_nodes_from([node for node in graph if node not in kept])
-            emission.forget()
+            emission.refresh()
         return emission.plan
 
     def _ended(self, plan: Plan) -> Plan:
@@ -104,7 +104,7 @@ class Stream:
             nested = any(result.members is not None for result in self._results)
             structure = ResultRef(self._join.id, None, self._results).as_tuple() if nested else None
             plan.barriers.append(ChordSize(self._join.id, max(self._parts, 1), structure))
-            body = self._emission.pending(body_units(self._lowering.graph, self._join)[0])
+            body = self._emission.pending(self._emission.body_head(self._join))
             plan.result = replace(body, parent=header)
         return plan
 
