@@ -1,70 +1,70 @@
-"""Facts of what happens, for whoever listens: logs, events, metrics. Costs next to nothing when nobody does.
+"""Events inside canvas, for listeners: logs, remote events, metrics. An event without a listener costs next to nothing.
 
-====================  ==================================================
-event                 facts
-====================  ==================================================
-message.publishing    message; its headers may still be changed
-message.published     message
-message.dead          queue, reason
-task.received         message, hostname, request, task
-task.started          message, hostname, task, waited (s since its lease)
-task.finished         message, outcome, runtime (s), hostname, task, request
-task.over             the same, of a task that ran, after every listener of task.finished and ``after_return``
-eager.started         message, hostname, task: of a call that runs here and now
-eager.finished        message, outcome, runtime (s), hostname, task, request
-eager.over            the same, afterwards; outcome is ``None`` where ``apply()`` raises
-task.timeout          message, limit (s)
-task.terminated       message, signal
-task.unknown          message, queue, action
-control.undecodable   reason
-exchange.settled      settled, leased (how many)
-chord.fired           group_id, failed
-chord.refused         group_id, reason
-chord.lost            group_id, parts
-run.lost              run, reason
-errback.failed        task, task_id, exc
-hook.failed           hook (its name), task, task_id, exc
-app.importing         app
+=============================  ==========================================================
+event                          facts
+=============================  ==========================================================
+message.publishing             message; its headers may still be changed
+message.published              message
+message.dead_lettered          queue, reason
+task.received                  message, hostname, request, task
+task.started                   message, hostname, task, waited (s since its lease)
+task.finished                  message, outcome, runtime (s), hostname, task, request
+task.over                      the same, of a task that ran, after every listener of task.finished and ``after_return``
+eager.started                  message, hostname, task: of a call that runs here and now
+eager.finished                 message, outcome, runtime (s), hostname, task, request
+eager.over                     the same, afterwards; outcome is ``None`` where ``apply()`` raises
+task.timeout                   message, limit (s)
+task.terminated                message, signal
+task.unregistered              message, queue, action
+control.undecodable            reason
+batch.settled                  settled, leased (how many)
+chord.dispatched               group_id, failed
+chord.dispatch_refused         group_id, reason
+chord.lost                     group_id, parts
+run.lost                       run, reason
+errback.failed                 task, task_id, exc
+hook.failed                    hook (its name), task, task_id, exc
+app.importing                  app
 heartbeat.sent
-logging.setup         sent by the ``setup_logging`` signal alone
-logging.ready         logger, loglevel, logfile, format, colorize
-logging.tasks_ready   the same, of the logger of tasks
-worker.configuring    hostname, app, options (of the command line)
-worker.preparing      hostname, app
-worker.init           hostname, app
-worker.ready          hostname, app
-worker.same_name      hostname (that another worker has too)
+logging.setup                  sent by the ``setup_logging`` signal alone
+logging.ready                  logger, loglevel, logfile, format, colorize
+logging.tasks_ready            the same, of the logger of tasks
+worker.configuring             hostname, app, options (of the command line)
+worker.preparing               hostname, app
+worker.init                    hostname, app
+worker.ready                   hostname, app
+worker.same_name               hostname (that another worker has too)
 worker.forking
-worker.forked         index (of the child among those that live, from 1)
+worker.forked                  index (of the child among those that live, from 1)
 worker.process_init
-worker.process_shutdown  pid, exitcode
-worker.stopping       how (warm, soft, cold), hostname
-worker.draining       running (name[id] and seconds, of the tasks that a warm stop waits for)
-worker.returned       running (name[id]), waiting (how many had not started), ended (name[id], acked before)
-worker.shutdown       hostname, app
-worker.child_lost     pid, exitcode (None: unknown)
-worker.not_started    pid, seconds (that it had)
-worker.fork_failed    error
-worker.output_lost    stream (stdout or stderr), error
-worker.killing        pid, why
-worker.worn           pid, why
-worker.scaled         by
-worker.unlimited      pool, who
-worker.unused         settings (those that have no effect: why, by name)
+worker.process_shutdown        pid, exitcode
+worker.stopping                how (warm, soft, cold), hostname
+worker.draining                running (name[id] and seconds, of the tasks that a warm stop waits for)
+worker.returned                running (name[id]), waiting (how many had not started), ended (name[id], acked before)
+worker.shutdown                hostname, app
+worker.child_lost              pid, exitcode (None: unknown)
+worker.not_started             pid, seconds (that it had)
+worker.fork_failed             error
+worker.output_lost             stream (stdout or stderr), error
+worker.killing                 pid, why
+worker.child_recycled          pid, why
+worker.scaled                  by
+worker.time_limit_unsupported  pool, who
+settings.ignored               settings (those that have no effect: why, by name)
 worker.no_tasks
-worker.unknown_queue  queue, near (the name of a known one)
-worker.lease_lost     tag, queue
-worker.clock_off      seconds (the broker's clock is so much ahead)
-worker.reaped         messages
-worker.forgotten      worker
-worker.fault          work, exc
-worker.crashed        worker, exc
-broker.unreachable    error: noticed by one part of one process
-broker.awaited        error, seconds (until the next try), tries, most
+worker.unknown_queue           queue, near (the name of a known one)
+worker.lease_lost              tag, queue
+worker.clock_skew              seconds (the broker's clock is so much ahead)
+worker.leases_recovered        messages
+worker.reregistered            worker
+worker.internal_error          work, exc
+worker.crashed                 worker, exc
+broker.unreachable             error: noticed by one part of one process
+broker.retrying                error, seconds (until the next try), tries, most
 broker.recovered
-broker.away           error: once for a node, again with growing pauses
-broker.back           after broker.away
-====================  ==================================================
+broker.away                    error: once for a node, again with growing pauses
+broker.back                    after broker.away
+=============================  ==========================================================
 """
 
 import logging

@@ -700,7 +700,7 @@ def test_a_worker_that_another_process_has_recovered_leaves_no_note(driver, redi
     """One process lists the workers, another recovers a dead one, and the first notes that the worker is silent."""
     driver.broker.heartbeat("dead", ["q"], 0.05)
     server = redis_server.client(0)
-    eventually(lambda: not server.exists("canvas:worker:dead"))
+    eventually(lambda: not server.exists("canvas:worker:dead:heartbeat"))
     missed = driver.broker._restore._missed
 
     def recovered_meanwhile(silent):

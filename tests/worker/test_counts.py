@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from canvas import Workflow
+from canvas import Workflow, telemetry
 from canvas.model.message import Delivery
 from canvas.testing.contract import eventually
 from canvas.worker.process import WorkerOptions, WorkerProcess
@@ -18,7 +18,9 @@ TASKS = 1_000
 
 
 @pytest.fixture
-def line(app):
+def line(app, monkeypatch):
+    # Signals that other tests of this process have connected listen for good.
+    monkeypatch.setattr(telemetry, "_listeners", {})
     plan = WorkerOptions("here", ["celery"], 1, "solo", 0, False, None, None, None, False, False, None)
     return WorkerProcess(app, plan, 1, "worker")._line
 

@@ -272,7 +272,7 @@ def test_a_child_that_has_rested_registers_again(bench, app):
         long = task(app, "slow_then").delay(4, key)
         bench.ledger(key, 1)
         (holder,) = {tag.decode().rpartition(":")[0].removeprefix("canvas:") for tag in bench.broker.hkeys("unacked")}
-        assert bench.broker.exists(f"canvas:worker:{holder}")
+        assert bench.broker.exists(f"canvas:worker:{holder}:heartbeat")
         long.get(timeout=20)
         assert len(bench.ledger(key, 2)) == 2
 
