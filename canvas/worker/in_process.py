@@ -29,8 +29,10 @@ from canvas.telemetry import emit
 from canvas.wire.record import says_success
 from canvas.worker.consumer.revoked import Revocations
 from canvas.worker.pipeline.active_tasks import ActiveTasks
-from canvas.worker.pipeline.pipeline import Job, TaskPipeline
+from canvas.worker.pipeline.job import Job
+from canvas.worker.pipeline.pipeline import TaskPipeline
 from canvas.worker.pipeline.throttle import Throttle
+from canvas.worker.pipeline.unrunnable import Unrunnable
 from canvas.worker.pools.shared_memory import SharedMemory
 from canvas.workflows.lifetimes import record_ids
 from canvas.workflows.run import Run
@@ -225,6 +227,7 @@ class _EagerLine(TaskPipeline):
         super().__init__(
             app, hostname, lambda delivery: True, set(), None, revocations, tally, gates, app.open_runs(call_once)
         )
+        self.unrunnable = _EagerUnrunnable(app, self.runs, self, self._begun)
         registered = app.tasks[CANCEL]
         self._cancel: Task[Any] = type(registered)()
         vars(self._cancel).update(vars(registered), app=app)
@@ -239,19 +242,19 @@ class _EagerLine(TaskPipeline):
         job.fence = "lease"
         token = self.enter(job)
         try:
-            return self.conclude_run(job, self._execute(job))
+            return self.conclude_run(job, self.execute(job))
         finally:
             leave_request(token)
 
-    def _execute(self, job: Job) -> Outcome:
+    def execute(self, job: Job) -> Outcome:
         """Run the job's task. An exception that is no Exception, such as KeyboardInterrupt, goes to the caller."""
         self.stores_result = bool(job.task.store_eager_result)
         emit("eager.started", message=job.message, hostname=self._hostname, task=job.task)
         job.began = time.time()
         return execute(job.task, job.request, job.message.args, job.message.kwargs)
 
-    def _job(self, delivery: Delivery, message: Message, fence: Fence) -> Job:
-        job = super()._job(delivery, message, fence)
+    def new_job(self, delivery: Delivery, message: Message, fence: Fence) -> Job:
+        job = super().new_job(delivery, message, fence)
         if message.task == CANCEL:
             # The registered one would look for the run on the app's servers.
             job.task = self._cancel
@@ -259,7 +262,9 @@ class _EagerLine(TaskPipeline):
         job.request.update(is_eager=True, delivery_info=info)
         return job
 
-    def _unknown(self, job: Job) -> Settlement:
+
+class _EagerUnrunnable(Unrunnable):
+    def unregistered(self, job: Job) -> Settlement:
         """No other process could run it."""
         emit("task.unregistered", message=job.message, queue=job.delivery.queue, action="dead-letter")
-        return self._bury(job, NotRegistered(job.message.task), f"NotRegistered: {job.message.task}")
+        return self.dead_letter(job, NotRegistered(job.message.task), f"NotRegistered: {job.message.task}")

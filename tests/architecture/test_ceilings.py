@@ -39,10 +39,9 @@ LONG_FILES = {
     "canvas.worker.consumer.batch": 352,
     "canvas.worker.consumer.loop": 314,
     "canvas.worker.control.commands": 316,
-    "canvas.worker.pipeline.pipeline": 559,
     "canvas.worker.pools.prefork": 395,
     "canvas.worker.process": 429,
-    "canvas.worker.settlement.settler": 338,
+    "canvas.worker.settlement.settler": 331,
     "canvas.workflows.builder": 344,
     "canvas.workflows.engine": 442,
     "canvas.workflows.run": 505,
@@ -78,7 +77,7 @@ ANY_APPS = {
     "canvas.workflows.decorator": 2,
 }
 """Parameters and attributes named ``app`` without a type, by file."""
-ROUTES = {"link": (335, 52, 172), "chord": (473, 42, 246)}
+ROUTES = {"link": (333, 52, 172), "chord": (473, 42, 246)}
 """Calls, files and changes of file: of one chain link in a worker with one slot, and of ``chord(...).delay()``."""
 
 

@@ -1,12 +1,16 @@
-"""May a message run now, later, or never? Pure: the clock is an argument."""
+"""What a delivery says: its message, and whether that may run now, later or never. The clock is an argument."""
 
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
+from canvas.app.application import Canvas
+from canvas.config.config import Config
 from canvas.errors import InvalidTaskError
 from canvas.model.message import Message
+from canvas.task.task import Task
+from canvas.wire import task_message as wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,49 @@ _RUN = Proceed()
 _UNLIMITED = [None, None]
 _LONGEST = 10 * 366 * 86_400
 """Seconds."""
+_DECODED_AHEAD = 256
+"""Messages decoded before their turn that are kept at most."""
+
+
+class MessageDecoder:
+    """Decodes the messages of one app. One that was decoded before its turn is not decoded again."""
+
+    def __init__(self, app: Canvas) -> None:
+        self._app = app
+        self._conf = app.conf
+        self._accept = app.accept_content
+        self._next: dict[bytes, Message] = {}
+        self._kept: dict[bytes, Message] = {}
+
+    def decode(self, payload: bytes) -> Message:
+        """Raises WireError and InvalidTaskError."""
+        if self._next or self._kept:
+            decoded = self._next.pop(payload, None) or self._kept.pop(payload, None)
+            if decoded is not None:
+                return decoded
+        conf = self._conf
+        return wire.decode(
+            payload,
+            accept=self._accept,
+            max_bytes=conf.task_message_max_bytes,
+            max_depth=conf.task_message_max_depth,
+            signer=self._app.signer,
+        )
+
+    def predecode(self, payload: bytes) -> Message | None:
+        """Decode the message that is likely to come next; ``None`` where its own turn is to report an error."""
+        try:
+            message = self.decode(payload)
+        except Exception:  # noqa: BLE001 - the message's own turn reports what is wrong with it
+            return None
+        self._next = {payload: message}
+        return message
+
+    def keep(self, payload: bytes, message: Message) -> None:
+        """Keep a message for its turn."""
+        if len(self._kept) >= _DECODED_AHEAD:
+            self._kept.clear()
+        self._kept[payload] = message
 
 
 def admit(message: Message, now: float) -> Admission:
@@ -59,6 +106,19 @@ def time_limits(message: Message) -> tuple[float | None, float | None]:
         raise InvalidTaskError(f"timelimit: expected [hard, soft] in seconds; got {given!r:.100}")
     hard, soft = (_seconds(value) for value in given)
     return hard, soft
+
+
+def acks_late(task: Task[Any], message: Message) -> bool:
+    """The call's own ``acks_late``, which travels as a property, or the task's."""
+    asked = message.properties.get("acks_late")
+    return bool(task.acks_late if asked is None else asked)
+
+
+def limits_of(
+    task: Task[Any], conf: Config, hard: float | None, soft: float | None
+) -> tuple[float | None, float | None]:
+    """Hard and soft limit in seconds: the call's, the task's, or the settings'."""
+    return hard or task.time_limit or conf.task_time_limit, (soft or task.soft_time_limit or conf.task_soft_time_limit)
 
 
 def _seconds(value: Any) -> float | None:

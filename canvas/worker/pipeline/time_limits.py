@@ -9,9 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
 from types import FrameType
+from typing import Any
 
 from canvas.errors import SoftTimeLimitExceeded
 from canvas.execution.cancellation import running_by_thread
+from canvas.model.message import Message
+from canvas.telemetry import emit
 from canvas.worker.signal_handlers import handle, real_stderr
 
 _WAITS_WITHIN = 0.2
@@ -59,6 +62,22 @@ class TimeLimits:
     def listen(self) -> None:
         """Take SIGUSR1 for soft limits; call it in the main thread. From outside it shows what every thread does."""
         handle({signal.SIGUSR1: self._on_signal})
+
+    def watching(
+        self, message: Message, soft: float | None, hard: float | None, end: Callable[[], None] | None
+    ) -> Callable[[Callable[[], Any]], Any]:
+        """Calls a function within these limits, in seconds. ``end`` ends the task at the hard one, from outside."""
+
+        def expire() -> None:
+            emit("task.timeout", message=message, limit=hard)
+            assert end is not None
+            end()
+
+        def watched(call: Callable[[], Any]) -> Any:
+            with self.guard(soft, hard, expire if end is not None else None):
+                return call()
+
+        return watched
 
     @contextmanager
     def guard(self, soft: float | None, hard: float | None, expire: Callable[[], None] | None) -> Iterator[None]:

@@ -1,47 +1,23 @@
 """The asyncio pool: many places on one event loop. Coroutine tasks run on the loop, all others in threads."""
 
 import asyncio
-import inspect
 import threading
-from collections.abc import Awaitable, Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from contextvars import Context, copy_context
-from functools import cache
+from contextvars import copy_context
 from itertools import count
-from typing import Any, TypeVar
 
-from canvas.app.builtins import maps_coroutine
-from canvas.errors import Reject, SoftTimeLimitExceeded, TimeLimitExceeded, WorkerLostError
-from canvas.execution.cancellation import Interruptible
-from canvas.execution.executor import aexecute, broken_off
-from canvas.model.message import Delivery
-from canvas.model.outcome import Failure, Outcome, Revoked
 from canvas.model.settlement import ChordDispatch, Settlement
 from canvas.result import denied_join_result, give_place_away
-from canvas.telemetry import emit
 from canvas.worker.consumer.buffer import Work
 from canvas.worker.consumer.loop import SIGNALS_WITHIN, ConsumerLoop
-from canvas.worker.pipeline.pipeline import Job, TaskPipeline
+from canvas.worker.pipeline.awaited import AwaitedPipeline, OnLoop, Returned
+from canvas.worker.pipeline.pipeline import TaskPipeline
 from canvas.worker.pools.coroutine_slots import Place, Places
 
 _MOST_THREADS = 4096
 _AWAITED_WITHIN = 5.0
 """Seconds that a worker which stops waits for tasks that await results, once nothing else runs in it."""
-T = TypeVar("T")
-_runs_on_loop = cache(inspect.iscoroutinefunction)
-
-
-class _Returned(Exception):
-    """The message of a task goes back to its queue, as a worker's that ends at once."""
-
-
-def _return(job: Job) -> Outcome:
-    """The end of a task that awaits results while its worker stops. Raises _Returned where its message can go back."""
-    if not job.early:
-        raise _Returned
-    text = f"{job.message.task}[{job.message.id}]: its worker stopped while it awaited the result of another task"
-    return Failure(WorkerLostError(text))
 
 
 class AsyncioPool:
@@ -55,14 +31,11 @@ class AsyncioPool:
         self._places = Places(places)
         self._numbers = count()
         self._threads = ThreadPoolExecutor(_MOST_THREADS, "canvas-slot")
-        self._over = False
-        """The loop ends, and cancels what is on it."""
-        self._at_work: dict[int, asyncio.Task[None]] = {}
+        self._pipeline = AwaitedPipeline(line, self._threads)
+        self._at_work: dict[int, OnLoop] = {}
         """By number."""
         self._taken: dict[int, Place] = {}
         """The places of these."""
-        self._returned: set[int] = set()
-        """Those whose messages go back, because the worker stops while they await results."""
 
     def resize(self, by: int) -> None:
         """So many places more, or fewer as places fall free. From any thread."""
@@ -80,7 +53,7 @@ class AsyncioPool:
                     with suppress(SystemExit, KeyboardInterrupt):
                         loop.run_until_complete(serving)
             finally:
-                self._over = True
+                self._pipeline.closing = True
         self._threads.shutdown()
 
     async def _serve(self) -> None:
@@ -97,7 +70,7 @@ class AsyncioPool:
                 if patience <= 0:
                     self._return_all()
         while self._at_work:
-            await asyncio.wait(self._at_work.values(), timeout=SIGNALS_WITHIN)
+            await asyncio.wait([one.task for one in self._at_work.values()], timeout=SIGNALS_WITHIN)
 
     def _only_awaits(self) -> bool:
         """Whether the worker stops, and all that runs awaits results, which may be those of tasks it does not start."""
@@ -105,9 +78,8 @@ class AsyncioPool:
 
     def _return_all(self) -> None:
         """End what awaits results, so that it runs again elsewhere."""
-        for number in self._taken.keys() - self._returned:
-            self._returned.add(number)
-            self._at_work[number].cancel()
+        for number in self._taken:
+            self._at_work[number].return_to_queue()
 
     def _feed(self, over: asyncio.Event) -> None:
         backlog, call = self._exchange.work, self._loop.call_soon_threadsafe
@@ -128,9 +100,10 @@ class AsyncioPool:
     def _start(self, found: list[Work]) -> None:
         for work, number in zip(found, self._numbers, strict=False):
             context = copy_context()
-            self._at_work[number] = self._loop.create_task(self._take(work, number, context), context=context)
+            task = self._loop.create_task(self._take(work, number), context=context)
+            self._at_work[number] = OnLoop(task, context)
 
-    async def _take(self, work: Work, number: int, context: Context) -> None:
+    async def _take(self, work: Work, number: int) -> None:
         exchange = self._exchange
         await self._places.start()
         exchange.begin(number)
@@ -138,107 +111,14 @@ class AsyncioPool:
         give_place_away(place.away)
         done: Settlement | ChordDispatch | None
         try:
-            done = await self._run(work, number, context)
-        except _Returned:
+            done = await self._pipeline.do(work, self._at_work[number])
+        except Returned:
             done = None
         except BaseException as exc:
             # The pool must outlive a fault in the line itself; but what the loop cancels as it ends has no end yet.
-            if self._over:
+            if self._pipeline.closing:
                 raise
             done = self._line.fault(work, exc)
         place.end()
         exchange.done(number, done)
         del self._at_work[number], self._taken[number]
-
-    async def _run(self, work: Work, number: int, context: Context) -> Settlement | ChordDispatch | None:
-        line = self._line
-        if not isinstance(work, Delivery):
-            return await self._in_thread(line.do, work)
-        job = line.admit(work)
-        if isinstance(job, Settlement):
-            return job
-        if line.asks_broker(job):
-            held_back = await self._in_thread(line.throttle, job)
-        else:
-            held_back = line.throttle(job)
-        if held_back is not None:
-            return held_back
-        if _runs_on_loop(job.task.run) or maps_coroutine(job.task.app, job.message):
-            return await self._perform(job, number, context)
-        return await self._in_thread(self._do, job)
-
-    def _in_thread(self, call: Callable[..., T], *arguments: Any) -> Awaitable[T]:
-        return self._loop.run_in_executor(self._threads, call, *arguments)
-
-    def _do(self, job: Job) -> Settlement:
-        """Start and end on one thread: whoever listens to both finds one context."""
-        with denied_join_result():
-            return self._line.perform(job)
-
-    async def _perform(self, job: Job, number: int, context: Context) -> Settlement:
-        """Run a coroutine task on the loop, and settle it; its request is the current one all the while."""
-        line, loop = self._line, self._loop
-        line.enter(job)  # in this asyncio task's own context
-        run = Interruptible(self._at_work[number])
-
-        def end(outcome: Outcome) -> None:
-            if isinstance(outcome, Failure):
-                emit("task.timeout", message=job.message, limit=hard)
-            run.end(outcome)
-
-        for call in (*line.prefetch_nodes(job), *line.at_start(job)):
-            await self._in_thread(call)
-        hard, soft = job.hard, job.soft
-        timers = []
-        if soft:
-            timers.append(loop.call_later(soft, run.interrupt, SoftTimeLimitExceeded(soft)))
-        if hard:
-            timers.append(loop.call_later(hard, end, Failure(TimeLimitExceeded(hard))))
-        running = line.begin(job, lambda: loop.call_soon_threadsafe(end, Revoked("terminated")))
-        try:
-            outcome = await self._outcome(job, run, number)
-            outcome = run.ended_as or outcome
-            if isinstance(outcome, Failure) and job.message.embed["errbacks"]:
-                return await self._conclude_beside(job, outcome, context)
-            return line.conclude_run(job, outcome)
-        finally:
-            line.tally.end(running)
-            for timer in timers:
-                timer.cancel()
-
-    async def _conclude_beside(self, job: Job, outcome: Outcome, context: Context) -> Settlement:
-        """Settle in a thread, where error callbacks may take their time; hooks and signals are called on the loop, in
-        the ``context`` of the task."""
-        line, loop = self._line, self._loop
-
-        def tell(outcome: Outcome) -> Reject | None:
-            told: Future[Reject | None] = Future()
-
-            def call() -> None:
-                try:
-                    told.set_result(line.tell_run(job, outcome))
-                except BaseException as exc:  # noqa: BLE001 - raised on the thread that waits
-                    told.set_exception(exc)
-
-            loop.call_soon_threadsafe(call, context=context)
-            return told.result()
-
-        beside = copy_context()
-        settlement, outcome = await self._in_thread(lambda: beside.run(line.settle, job, outcome, tell))
-        line.over(job, outcome)
-        return settlement
-
-    async def _outcome(self, job: Job, run: Interruptible, number: int) -> Outcome:
-        message = job.message
-        try:
-            return await aexecute(job.task, job.request, message.args, message.kwargs, run.watch, job.keys.fault)
-        except Exception:
-            raise
-        except BaseException as exc:
-            # As a slot's task; but for what the loop cancels as it ends.
-            if self._over:
-                raise
-            job.broken_off = True
-            if number in self._returned:
-                return _return(job)
-            return broken_off(exc)

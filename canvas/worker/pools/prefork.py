@@ -24,7 +24,7 @@ from canvas.worker.consumer.shared_wait import SharedWait
 from canvas.worker.consumer.topology import declare
 from canvas.worker.control.silent_child import running_tag, state_of_silent
 from canvas.worker.logs.streams import flush
-from canvas.worker.pipeline.pipeline import TIME_LIMIT
+from canvas.worker.pipeline.unrunnable import TIME_LIMIT
 from canvas.worker.pools import child
 from canvas.worker.pools.child_channel import ChildChannel, ask_all
 from canvas.worker.pools.shared_memory import ProcessStats, SharedMemory

@@ -24,6 +24,7 @@ from canvas.producer.message_builder import Lineage
 from canvas.producer.outbox import Outbox, PartOrigin
 from canvas.telemetry import emit
 from canvas.text import safe_repr
+from canvas.worker.pipeline.deep_calls import with_deep_calls
 from canvas.worker.settlement.cascade import TerminalState, abandon, abandon_rest
 from canvas.worker.settlement.errbacks import run_errbacks
 from canvas.workflows.chord_callbacks import Part, join_end, parts_of, state_gone, told_of
@@ -59,6 +60,16 @@ def fire(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch:
     _fail_body(app, effects, body, error, settler)
     advance_all(app, runs, effects, settler.task_id)
     return effects.firing(ready.group_id, failed=True)
+
+
+def dispatch(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch:
+    """The end of a chord, reported; also where its callbacks are nested deeper than Python's own limit."""
+    try:
+        firing = fire(app, runs, ready)
+    except RecursionError:
+        firing = with_deep_calls(lambda: fire(app, runs, ready))
+    emit("chord.dispatched", group_id=ready.group_id, failed=firing.failed)
+    return firing
 
 
 def fire_ahead(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch | None:

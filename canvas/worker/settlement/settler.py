@@ -11,14 +11,21 @@ from functools import partial
 from typing import Any
 
 from canvas.app.application import Canvas
-from canvas.errors import CanvasError, EncodeError, Ignore, Reject, Retry, TaskRevokedError, TimeLimitExceeded
+from canvas.errors import (
+    BrokerError,
+    CanvasError,
+    EncodeError,
+    Ignore,
+    Reject,
+    Retry,
+    TaskRevokedError,
+    TimeLimitExceeded,
+)
 from canvas.execution.executor import traceback_text
 from canvas.model import states
-from canvas.model.message import Delivery, Message
 from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, ReplacedBy, Retried, Revoked, Success
 from canvas.model.record import Record, in_tuple_form
-from canvas.model.request import Request
-from canvas.model.settlement import Fence, Settlement
+from canvas.model.settlement import Settlement
 from canvas.model.workflow_run import RUN_HEADER, NodeRef
 from canvas.primitives.signature import maybe_signature
 from canvas.primitives.signature_dict import signature_dict
@@ -30,31 +37,13 @@ from canvas.task.task import Task
 from canvas.telemetry import emit
 from canvas.wire import codecs
 from canvas.worker.consumer.lifetimes import keeps
+from canvas.worker.pipeline.job import Job
 from canvas.worker.settlement.cascade import TerminalState, abandon_rest
 from canvas.worker.settlement.chord import fire_ahead
 from canvas.worker.settlement.errbacks import run_errbacks
 from canvas.worker.settlement.speculation import SpeculativeJoins
 from canvas.workflows.engine import advance_all
 from canvas.workflows.store import RunStore
-
-
-class FinishedTask:
-    """A task that is over: all that its settlement depends on."""
-
-    __slots__ = ("began", "delivery", "fence", "message", "request", "task", "told")
-
-    def __init__(
-        self, delivery: Delivery, message: Message, request: Request, task: Task[Any] | None, fence: Fence
-    ) -> None:
-        self.delivery = delivery
-        self.message = message
-        self.request = request
-        self.task = task
-        self.fence = fence
-        self.began: float | None = None
-        """Unix time at which its task started."""
-        self.told = False
-        """Its end is reported to hooks and signals; that happens once."""
 
 
 class Settler:
@@ -67,7 +56,7 @@ class Settler:
         self._foresight = SpeculativeJoins(partial(fire_ahead, app, runs))
 
     def settle(
-        self, done: FinishedTask, outcome: Outcome, tell: Callable[[Outcome], Reject | None]
+        self, done: Job, outcome: Outcome, tell: Callable[[Outcome], Reject | None]
     ) -> tuple[Settlement, Outcome]:
         """The settlement of one end, and what that is: a value that cannot be written or a successor that cannot be
         sent turns success into failure (T4, T5).
@@ -97,7 +86,7 @@ class Settler:
         self._foresight.add_to(settlement)
         return settlement, outcome
 
-    def _of_the_result(self, done: FinishedTask, outcome: Outcome, exc: Exception) -> Exception:
+    def _of_the_result(self, done: Job, outcome: Outcome, exc: Exception) -> Exception:
         """``exc``, with the place of what cannot be written in the task's result, if it is that."""
         if not isinstance(exc, EncodeError) or not isinstance(outcome, Success):
             return exc
@@ -111,7 +100,7 @@ class Settler:
 
     def _tell(
         self,
-        done: FinishedTask,
+        done: Job,
         effects: Outbox,
         settlement: Settlement,
         outcome: Outcome,
@@ -134,7 +123,7 @@ class Settler:
         except (CanvasError, TypeError, ValueError) as exc:
             emit("hook.failed", hook="a", task=done.message.task, task_id=done.message.id, exc=exc)
 
-    def _other_ends(self, done: FinishedTask, effects: Outbox, settlement: Settlement, outcome: Outcome) -> None:
+    def _other_ends(self, done: Job, effects: Outbox, settlement: Settlement, outcome: Outcome) -> None:
         match outcome:
             case Success() | ReplacedBy() | Retried():
                 return
@@ -153,7 +142,7 @@ class Settler:
             case Revoked(reason):
                 self._failure(done, effects, states.REVOKED, TaskRevokedError(reason), "", call_errbacks=False)
 
-    def _end_place(self, done: FinishedTask, effects: Outbox, outcome: Outcome) -> None:
+    def _end_place(self, done: Job, effects: Outbox, outcome: Outcome) -> None:
         """Tell the run that the task is a node of, if it is one."""
         place = NodeRef.of(done.message.headers.get(RUN_HEADER))
         if place is None:
@@ -171,15 +160,19 @@ class Settler:
             case Revoked(reason):
                 effects.ends.append((place, states.REVOKED, TaskRevokedError(reason)))
 
-    def announce_start(self, done: FinishedTask) -> None:
-        """Store STARTED, with who runs it, for a task that asks for it."""
-        if not self._ignores(done):
-            about = {"pid": os.getpid(), "hostname": self._hostname}
+    def announce_start(self, done: Job) -> None:
+        """Store STARTED, with the process that runs the task. Where the backend is away, the task runs without it."""
+        if self._ignores(done):
+            return
+        about = {"pid": os.getpid(), "hostname": self._hostname}
+        try:
             self._app.backend.store_result(done.message.id, about, states.STARTED, request=done.request)
+        except BrokerError as exc:
+            emit("broker.unreachable", error=str(exc))
 
     # -- what goes on
 
-    def _continue(self, done: FinishedTask, effects: Outbox, outcome: Outcome) -> None:
+    def _continue(self, done: Job, effects: Outbox, outcome: Outcome) -> None:
         match outcome:
             case Success():
                 self._success(done, effects, outcome)
@@ -188,7 +181,7 @@ class Settler:
             case Retried():
                 self._retried(done, effects, outcome)
 
-    def _additions(self, done: FinishedTask, effects: Outbox, outcome: Outcome) -> list[str]:
+    def _additions(self, done: Job, effects: Outbox, outcome: Outcome) -> list[str]:
         """Send what the task adds to its chord; the chord's group once for each (semantics.md T34)."""
         if isinstance(outcome, Rejected) and outcome.requeue:
             return []
@@ -196,7 +189,7 @@ class Settler:
             effects.send(effects.plan(sig, (), {}), self._ambient(done))
         return [sig.options["group_id"] for sig in done.request.additions]
 
-    def _success(self, done: FinishedTask, effects: Outbox, outcome: Success) -> None:
+    def _success(self, done: Job, effects: Outbox, outcome: Success) -> None:
         message, request = done.message, done.request
         children = [child.as_tuple() for child in request.children]
         embed = message.embed
@@ -207,7 +200,7 @@ class Settler:
             effects.record(record, in_run=RUN_HEADER in done.message.headers)
         self._part(done, effects, states.SUCCESS, outcome.value)
 
-    def _successors(self, done: FinishedTask, effects: Outbox, value: Any) -> list[Any]:
+    def _successors(self, done: Job, effects: Outbox, value: Any) -> list[Any]:
         """Send callbacks, then the next step of the chain; their results in tuple form."""
         embed, ambient = done.message.embed, self._ambient(done)
         plans = [effects.plan(sig, (value,), {}) for sig in _callback_groups(self._app, embed["callbacks"])]
@@ -225,7 +218,7 @@ class Settler:
 
     def _failure(
         self,
-        done: FinishedTask,
+        done: Job,
         effects: Outbox,
         state: str,
         exc: BaseException,
@@ -241,58 +234,58 @@ class Settler:
         if call_errbacks:
             run_errbacks(self._app, effects, done.message.embed["errbacks"], done.request, exc, text or None)
 
-    def _unrecorded(self, done: FinishedTask, effects: Outbox, exc: BaseException) -> None:
+    def _unrecorded(self, done: Job, effects: Outbox, exc: BaseException) -> None:
         """No result of its own, but what waits for it must not wait for ever."""
         self._part(done, effects, states.FAILURE, exc)
         self._abandon_rest(done, effects, states.FAILURE, exc, "")
 
-    def _retried(self, done: FinishedTask, effects: Outbox, outcome: Retried) -> None:
+    def _retried(self, done: Job, effects: Outbox, outcome: Retried) -> None:
         retry = outcome.retry
         self._send_again(done, effects, retry)
         if not self._ignores(done):
             reason = retry.exc if retry.exc is not None else retry
             self._store(done, effects, self._record(done, states.RETRY, reason, outcome.traceback, []))
 
-    def _send_again(self, done: FinishedTask, effects: Outbox, retry: Retry) -> None:
+    def _send_again(self, done: Job, effects: Outbox, retry: Retry) -> None:
         plan = effects.plan(retry.sig, (), {})
         due = self._app.client.due(retry.sig.options)
         effects.send(plan, Lineage(done.request.root_id, done.request.id), due)
 
-    def _abandon_rest(self, done: FinishedTask, effects: Outbox, state: str, exc: BaseException, text: str) -> None:
+    def _abandon_rest(self, done: Job, effects: Outbox, state: str, exc: BaseException, text: str) -> None:
         chain = done.message.embed["chain"]
         if chain:
             abandon_rest(effects, chain, TerminalState(state, exc, text or None, self._settler(done)))
 
     # -- parts of these
 
-    def _part(self, done: FinishedTask, effects: Outbox, state: str, result: Any) -> None:
+    def _part(self, done: Job, effects: Outbox, state: str, result: Any) -> None:
         chord, group_id = done.message.embed["chord"], done.message.headers.get("group")
         if chord and group_id:
             place = ChordMembership(done.message.id, group_id, done.message.headers.get("group_index"), chord)
             effects.part(place, state, result, self._settler(done))
 
-    def _settler(self, done: FinishedTask) -> PartOrigin:
+    def _settler(self, done: Job) -> PartOrigin:
         return PartOrigin(done.request.root_id, done.message.id)
 
-    def _ambient(self, done: FinishedTask) -> Lineage:
+    def _ambient(self, done: Job) -> Lineage:
         request = done.request
         inherit = self._app.conf.task_inherit_parent_priority
         return Lineage(request.root_id, request.id, request.properties.get("priority") if inherit else None)
 
-    def _ignores(self, done: FinishedTask) -> bool:
+    def _ignores(self, done: Job) -> bool:
         asked = done.message.headers.get("ignore_result")
         if asked is not None:
             return bool(asked)
         return bool(done.task is not None and done.task.ignore_result)
 
-    def _store(self, done: FinishedTask, effects: Outbox, record: Record) -> None:
+    def _store(self, done: Job, effects: Outbox, record: Record) -> None:
         """Store a record that is not a success, unless a success is stored that the driver cannot see."""
         backend = self._app.backend
         if backend.hides_success and self._runs.persist(lambda: backend.has_succeeded(record.task_id)):
             return
         effects.record(record, in_run=RUN_HEADER in done.message.headers)
 
-    def _record(self, done: FinishedTask, state: str, result: Any, text: str | None, children: list[Any]) -> Record:
+    def _record(self, done: Job, state: str, result: Any, text: str | None, children: list[Any]) -> Record:
         headers = done.message.headers
         record = Record(
             done.message.id,

@@ -1,0 +1,24 @@
+"""Which messages may be acked before their turn, in one call for several of them."""
+
+import time
+
+from canvas.app.application import Canvas
+from canvas.model.message import Delivery
+from canvas.worker.consumer.revoked import Revocations
+from canvas.worker.pipeline.admission import MessageDecoder, Proceed, acks_late, admit
+from canvas.worker.pipeline.throttle import Throttle
+
+
+def may_ack_early(
+    delivery: Delivery, app: Canvas, decoder: MessageDecoder, revocations: Revocations, gates: Throttle
+) -> bool:
+    """Whether a message's task acks early, and nothing can hold the message back."""
+    try:
+        message = decoder.decode(delivery.payload)
+        free = isinstance(admit(message, time.time() + app.clock_offset), Proceed) and not revocations.match(message)
+    except Exception:  # noqa: BLE001 - the message's own turn reports what is wrong with it
+        return False
+    decoder.keep(delivery.payload, message)
+    task = app.tasks.get(message.task)
+    untroubled = not (message.headers.get("canvas_delivery_count") or message.headers.get("canvas_worker_lost"))
+    return free and untroubled and task is not None and not acks_late(task, message) and not gates.bind(task)

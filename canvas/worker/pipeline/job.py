@@ -1,0 +1,52 @@
+"""A delivery whose task may run: what the steps of the pipeline know of it, and what its settlement depends on."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from canvas.errors import Reject, WorkerLostError
+from canvas.model.message import Delivery, Message
+from canvas.model.outcome import Outcome
+from canvas.model.request import Request
+from canvas.model.settlement import Fence
+from canvas.worker.pipeline.throttle import NO_KEYS, LimitKeys
+
+Tell: TypeAlias = Callable[[Outcome], Reject | None]
+"""Reports how a task ended; gives the Reject of a hook."""
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A delivery that may run."""
+
+    delivery: Delivery
+    message: Message
+    request: Request
+    task: Any
+    """The registered task; ``None`` where this worker has none of the message's name."""
+    fence: Fence
+    keys: LimitKeys = NO_KEYS
+    to_ack: bool = False
+    """Its message is to be acked before its task runs."""
+    hard: float | None = None
+    """The hard time limit, seconds."""
+    soft: float | None = None
+    """The soft time limit, seconds."""
+    broken_off: bool = False
+    """Its task ended in an exception that no code catches, such as SystemExit: no hook is called."""
+    began: float | None = None
+    """Unix time at which its task started."""
+    told: bool = False
+    """Its end is reported to hooks and signals; that happens once."""
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def early(self) -> bool:
+        """Whether its message is acked before its task runs."""
+        return self.fence == "begun"
+
+
+def worker_lost(message: Message) -> WorkerLostError:
+    """The error of a task whose worker died while it ran."""
+    return WorkerLostError(f"{message.task}[{message.id}]: its worker died while it ran")

@@ -1,0 +1,186 @@
+"""What becomes of a delivery whose task does not run here, or whose end cannot be settled as it is."""
+
+from typing import Protocol
+
+from canvas.app.application import Canvas
+from canvas.errors import (
+    CanvasError,
+    InvalidTaskError,
+    NotRegistered,
+    SignatureError,
+    TimeLimitExceeded,
+    WireError,
+    WorkerLostError,
+)
+from canvas.execution.executor import broken_off
+from canvas.model import states
+from canvas.model.message import Delivery, Message, Publish
+from canvas.model.outcome import Failure, Outcome, Revoked
+from canvas.model.record import Record
+from canvas.model.settlement import DelayedPublish, Fence, Orphan, ReadyChord, Settlement
+from canvas.model.workflow_run import RUN_HEADER, NodeRef
+from canvas.producer.outbox import Outbox
+from canvas.telemetry import emit
+from canvas.text import safe_repr
+from canvas.wire import task_message as wire
+from canvas.worker.consumer.lifetimes import keeps
+from canvas.worker.pipeline.admission import MessageDecoder
+from canvas.worker.pipeline.deep_calls import with_deep_calls
+from canvas.worker.pipeline.job import Job, Tell, worker_lost
+from canvas.worker.pipeline.throttle import Throttle
+from canvas.worker.settlement.settler import Settler
+from canvas.workflows.engine import advance_all
+from canvas.workflows.store import RunStore
+
+TIME_LIMIT = "time limit "
+"""What the reason of an orphan begins with whose process was killed after so many seconds."""
+
+_UNKNOWN_FIRST_DELAY = 1.0
+_UNKNOWN_LAST_DELAY = 60.0
+_MOST_DOUBLINGS = 10
+
+
+class Steps(Protocol):
+    """The steps of the pipeline that an end without a task needs."""
+
+    gates: Throttle
+    decoder: MessageDecoder
+
+    def new_job(self, delivery: Delivery, message: Message, fence: Fence) -> Job: ...
+    def report_received(self, job: Job) -> None: ...
+    def conclude(self, job: Job, outcome: Outcome) -> Settlement: ...
+    def settle_once(self, job: Job, outcome: Outcome, tell: Tell) -> tuple[Settlement, Outcome]: ...
+
+
+class Unrunnable:
+    """The ends of deliveries that no task here runs for."""
+
+    def __init__(self, app: Canvas, runs: RunStore, steps: Steps, begun: set[str]) -> None:
+        """``begun``: the tags of the messages that are acked before their turn."""
+        self._app = app
+        self._conf = app.conf
+        self._runs = runs
+        self._steps = steps
+        self._begun = begun
+
+    def undecodable(self, delivery: Delivery, exc: Exception) -> Settlement:
+        """A dead letter with the reason. Where at least the id can be read, the task's result is a failure."""
+        emit("message.dead_lettered", queue=delivery.queue, reason=str(exc))
+        settlement = Settlement(delivery, disposal="dead_letter", reason=f"{type(exc).__name__}: {exc}")
+        # A forged message does not decide what a result says either.
+        task_id = None if isinstance(exc, SignatureError) else wire.peek_id(delivery.payload)
+        if task_id:
+            effects = Outbox(self._app)
+            record = Record(task_id, states.FAILURE, exc, None, [])
+            record.date_done = self._app.now().isoformat()
+            place = NodeRef.of(wire.headers_of(delivery.payload).get(RUN_HEADER))
+            effects.record(record, in_run=place is not None)
+            if place is not None:
+                effects.ends.append((place, states.FAILURE, exc))
+            advance_all(self._app, self._runs, effects, task_id)
+            effects.into(settlement)
+        return settlement
+
+    def defer(self, delivery: Delivery, message: Message, due: float) -> Settlement:
+        payload = delivery.payload
+        if message.task in self._app.tasks and "canvas_received" not in message.headers:
+            self._steps.report_received(self._steps.new_job(delivery, message, "lease"))
+            payload = wire.with_headers(payload, canvas_received=True)
+        publish = self._republish(delivery, message, payload)
+        return Settlement(delivery, deferrals=[DelayedPublish(due, publish)], keeps=keeps(self._app, message, due))
+
+    def unregistered(self, job: Job) -> Settlement:
+        """A name that is not registered here. By ``worker_unknown_task`` the message is a dead letter, or waits for a
+        worker that knows the name; the delays grow, so that workers do not pass it on to each other all the time."""
+        delivery, message = job.delivery, job.message
+        emit("task.unregistered", message=message, queue=delivery.queue, action=self._conf.worker_unknown_task)
+        if self._conf.worker_unknown_task == "requeue":
+            tries = min(wire.counted(message.headers, "canvas_unregistered_retries"), _MOST_DOUBLINGS)
+            delay = min(_UNKNOWN_FIRST_DELAY * 2**tries, _UNKNOWN_LAST_DELAY)
+            payload = wire.redelivered(delivery.payload, canvas_unregistered_retries=tries + 1)
+            publish = self._republish(delivery, message, payload)
+            due = self._app.now().timestamp() + delay
+            return Settlement(delivery, deferrals=[DelayedPublish(due, publish)], keeps=keeps(self._app, message, due))
+        reason = f"NotRegistered: no task named {message.task!r} in this worker"
+        return self.dead_letter(job, NotRegistered(message.task), reason)
+
+    def poison(self, delivery: Delivery, message: Message) -> Settlement:
+        """No worker that ran the task came to its end: it fails and its message is kept, instead of killing another
+        worker."""
+        died = f"delivered {self._conf.task_max_deliveries} times, and each time its worker died or its time was over"
+        reason = f"WorkerLostError: {died}"
+        emit("message.dead_lettered", queue=delivery.queue, reason=reason)
+        lost = WorkerLostError(f"{message.task}[{message.id}]: {died}")
+        return self.dead_letter(self._steps.new_job(delivery, message, "lease"), lost, reason)
+
+    def settle_orphan(self, orphan: Orphan) -> Settlement:
+        """The settlement of a task whose process is gone."""
+        delivery = orphan.delivery
+        try:
+            message = self._steps.decoder.decode(delivery.payload)
+        except (WireError, InvalidTaskError) as exc:
+            settlement = self.undecodable(delivery, exc)
+            settlement.fence = "begun"
+            return settlement
+        return self._steps.conclude(self._steps.new_job(delivery, message, "begun"), _orphaned(message, orphan.reason))
+
+    def internal_error(self, work: Delivery | ReadyChord | Orphan, exc: BaseException) -> Settlement | None:
+        """The pipeline itself failed on this work: its message is a dead letter with the reason, and the task's result
+        is a failure. A chord stays ready, and maintenance tries it again."""
+        emit("worker.internal_error", work=work, exc=exc)
+        if not isinstance(work, Delivery):
+            return None
+        reason = f"internal error: {safe_repr(exc)}"
+        fence: Fence = "begun" if work.tag in self._begun else "lease"
+        self._begun.discard(work.tag)
+        try:
+            job = self._steps.new_job(work, self._steps.decoder.decode(work.payload), fence)
+            return self.dead_letter(job, WorkerLostError(reason), reason)
+        except BaseException as again:  # noqa: BLE001 - the same fault may prevent this too
+            emit("worker.internal_error", work=work, exc=again)
+            return Settlement(work, fence, disposal="dead_letter", reason=reason)
+
+    def dead_letter(self, job: Job, exc: Exception, reason: str) -> Settlement:
+        """A dead letter, and a result that says FAILURE."""
+        settlement, _ = self._steps.settle_once(job, Failure(exc), _silently)
+        self._steps.gates.leave(settlement, job.task, job.keys, Failure(exc))
+        settlement.disposal, settlement.reason = "dead_letter", reason
+        return settlement
+
+    def unsettled(
+        self, settler: Settler, job: Job, outcome: Outcome, tell: Tell, exc: BaseException
+    ) -> tuple[Settlement, Outcome]:
+        """The settlement of a job whose settlement raised ``exc``."""
+        if isinstance(exc, RecursionError):
+            try:
+                return with_deep_calls(lambda: settler.settle(job, outcome, tell))
+            except BaseException as deeper:  # noqa: BLE001 - settled below, whatever it is
+                exc = deeper
+        if isinstance(exc, CanvasError):
+            # What the message says about its successors is invalid, which is not checked before the task runs.
+            settlement = self.undecodable(job.delivery, exc)
+            settlement.fence = job.fence
+            if not job.told:
+                job.told = True
+                tell(Failure(exc))
+            return settlement, Failure(exc)
+        # Nothing of what the task left behind is looked at again.
+        anew = self._steps.new_job(job.delivery, job.message, job.fence)
+        anew.began, anew.told = job.began, job.told
+        return settler.settle(anew, broken_off(exc), tell)
+
+    def _republish(self, delivery: Delivery, message: Message, payload: bytes) -> Publish:
+        """The message back into the queue it came from."""
+        return Publish("", delivery.queue, message.properties.get("priority") or 0, payload)
+
+
+def _silently(outcome: Outcome) -> None:
+    """Report nothing: other events do."""
+
+
+def _orphaned(message: Message, reason: str) -> Outcome:
+    if reason == "terminated":
+        return Revoked(reason)
+    if reason.startswith(TIME_LIMIT):
+        return Failure(TimeLimitExceeded(float(reason.removeprefix(TIME_LIMIT))))
+    return Failure(worker_lost(message))
