@@ -62,8 +62,8 @@ def test_metrics_of_all_processes_of_a_node(bench, app, pool):
         assert value(page, "celery_task_failed_total", name="t.fail", exception="ValueError", **here) == 1
         assert value(page, "celery_task_retried_total", name="t.flaky", **here) == 1
         assert value(page, "celery_task_runtime_count", name="t.add", **here) == 10
-        assert value(page, "canvas_task_wait_count", name="t.add", **here) == 10
-        assert value(page, "canvas_chords_fired_total", **here) == 1
+        assert value(page, "canvas_task_prefetch_wait_seconds_count", name="t.add", **here) == 10
+        assert value(page, "canvas_chords_completed_total", **here) == 1
         assert value(page, "canvas_settlement_batch_count", **here) > 0
         assert value(page, "celery_worker_tasks_active", **here) == 1
         assert value(page, "celery_worker_up", **here) == 1
