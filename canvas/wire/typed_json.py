@@ -70,6 +70,8 @@ def _items(value: Any) -> Any:
 _encode_plain = msgspec.json.Encoder(enc_hook=_items).encode
 _PLAIN = frozenset({str, int, bool, type(None), LazyArray, msgspec.Raw})
 """Types of what is written without a look inside."""
+_CONTAINERS = frozenset({dict, list, tuple})
+"""Types of what is written without a look inside when it is empty."""
 
 
 def dumps(value: Any) -> bytes:
@@ -128,7 +130,10 @@ def _is_plain(value: Any, depth: int) -> bool:
         if depth > MAX_DEPTH:
             return False
         for key, item in value.items():
-            if type(key) is not str or (type(item) not in _PLAIN and not _is_plain(item, depth + 1)):
+            of = type(item)
+            if type(key) is not str or (
+                of not in _PLAIN and (item or of not in _CONTAINERS) and not _is_plain(item, depth + 1)
+            ):
                 return False
         return True
     if kind in _PLAIN:
@@ -136,8 +141,9 @@ def _is_plain(value: Any, depth: int) -> bool:
     if kind is float:
         return isfinite(value)
     if depth <= MAX_DEPTH and isinstance(value, _LISTS):
-        for item in value:  # noqa: SIM110
-            if type(item) not in _PLAIN and not _is_plain(item, depth + 1):
+        for item in value:
+            of = type(item)
+            if of not in _PLAIN and (item or of not in _CONTAINERS) and not _is_plain(item, depth + 1):
                 return False
         return True
     return False
