@@ -98,7 +98,7 @@ def test_on_two_servers(two_servers, client, instant, pool):
 
 @pytest.mark.timeout(120)
 def test_the_failure_of_an_inner_chord_reaches_the_outer(two_servers, client):
-    instant = Instant("messages of the inner's end sent", "publish_once", "after")
+    instant = Instant("messages of the inner's end sent", "publish_guarded", "after")
     with condemned(two_servers, instant, "solo") as (worker, executioner):
         executioner.victim = worker.process.pid
         inner = chord([task(client, "fail").s(), task(client, "add").s(1, 1)], task(client, "tsum").s())
