@@ -165,13 +165,36 @@ class ReadyChord(NamedTuple):
     """Its size, or some of its parts, are gone from the result backend: it is to end in failure."""
 
 
+class OrphanReason(NamedTuple):
+    """Why nobody settles an orphan."""
+
+    kind: Literal["worker lost", "terminated", "time limit"]
+    seconds: float | None = None
+    """The time limit that the task has exceeded."""
+
+    @property
+    def text(self) -> str:
+        """As a driver keeps it."""
+        if self.kind == "time limit":
+            return f"{self.kind} {self.seconds}"
+        return "" if self.kind == "worker lost" else self.kind
+
+    @classmethod
+    def from_text(cls, text: str) -> "OrphanReason":
+        """The reason that a driver has kept."""
+        kind, _, seconds = text.rpartition(" ")
+        if kind == "time limit":
+            return cls("time limit", float(seconds))
+        return cls("terminated") if text == "terminated" else cls("worker lost")
+
+
 class Orphan(NamedTuple):
     """A message that was acked before its task ran, or taken from a process that had to be killed for it, and that
     nobody will settle any more."""
 
     delivery: Delivery
     reason: str
-    """Empty: its worker died; ``terminated``; or ``time limit`` and the seconds."""
+    """The text of an :class:`OrphanReason`."""
 
 
 class SettleResult(NamedTuple):

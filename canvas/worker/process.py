@@ -26,6 +26,17 @@ from canvas.worker.consumer.maintenance import ChildDuties, Maintenance, Mainten
 from canvas.worker.consumer.revoked import Revocations, has_stamp
 from canvas.worker.consumer.topology import declare
 from canvas.worker.consumer.wait import ChildWait
+from canvas.worker.control.child_commands import (
+    AdoptOrphans,
+    ChildCommand,
+    ConsumeQueues,
+    ReadRevoked,
+    ReportState,
+    SetRateLimit,
+    SetTimeLimits,
+    SwitchEvents,
+    Terminate,
+)
 from canvas.worker.logs.streams import flush
 from canvas.worker.monitoring.event_dispatcher import TaskEvents
 from canvas.worker.pipeline.active_tasks import ActiveTasks
@@ -275,40 +286,38 @@ class WorkerProcess:
             self._wear = RecycleLimits(None, None)
             self.stop()
 
-    def ask(self, question: dict[str, Any]) -> dict[str, Any]:
-        """Remote control of this process: what it is doing, and changes of what it does.
-
-        ``{"do": "state" | "revoked" | "terminate" | "time_limit" | "rate_limit" | "queues" | "events",
-        …}``.
-        """
-        change(self._app, self._plan, question)
-        match question["do"]:
-            case "state":
+    def ask(self, command: ChildCommand) -> dict[str, Any]:
+        """Carry out a command of the node; the answer as JSON."""
+        change(self._app, self._plan, command)
+        match command:
+            case ReportState():
                 return self._line.state()
-            case "revoked":
+            case ReadRevoked():
                 self._line.revocations.read()
-            case "adopt":
+            case AdoptOrphans():
                 self._duties.adopt()
-            case "terminate":
-                return self._terminate(question)
-            case "events":
-                if question["on"]:
+            case Terminate():
+                return self._terminate(command)
+            case SwitchEvents(on):
+                if on:
                     self._events.enable()
                 else:
                     self._events.disable()
-            case "queues":
-                self.exchange.consume(question["queues"])
+            case ConsumeQueues(queues):
+                self.exchange.consume(queues)
+            case SetTimeLimits() | SetRateLimit():  # done above
+                pass
         return {}
 
-    def _terminate(self, question: dict[str, Any]) -> dict[str, Any]:
-        """End tasks where they run here: those of some ``ids``, or with one of the stamps in ``headers``."""
-        stamps = {read_entry(entry) for entry in stamp_entries(question.get("headers") or {})}
+    def _terminate(self, command: Terminate) -> dict[str, Any]:
+        """End the tasks that a command names, as far as they run here."""
+        stamps = {read_entry(entry) for entry in stamp_entries(command.headers or {})}
         ended = []
         for running in self._line.tally.running():
             message = running.message
-            meant = message.id in question["ids"] or (bool(stamps) and has_stamp(message, stamps))
+            meant = message.id in command.ids or (bool(stamps) and has_stamp(message, stamps))
             if meant and running.terminate is not None:
-                emit("task.terminated", message=message, signal=question["signal"])
+                emit("task.terminated", message=message, signal=command.signal)
                 threading.Thread(target=running.terminate, daemon=True).start()
                 ended.append(message.id)
         return {"terminated": ended}
@@ -417,13 +426,13 @@ def announce_stop(how: str, hostname: str) -> None:
     threading.Thread(target=emit, args=("worker.stopping",), kwargs=facts, daemon=True).start()
 
 
-def change(app: Canvas, plan: WorkerOptions, question: dict[str, Any]) -> None:
+def change(app: Canvas, plan: WorkerOptions, command: ChildCommand) -> None:
     """What remote control changes of the app and the plan in each process of a node, those still to be forked too."""
-    match question["do"]:
-        case "time_limit":
-            task = app.tasks[question["task"]]
-            task.soft_time_limit, task.time_limit = question["soft"], question["hard"]
-        case "rate_limit":
-            app.tasks[question["task"]].rate_limit = question["rate"]
-        case "queues":
-            plan.queues[:] = question["queues"]
+    match command:
+        case SetTimeLimits(name, soft, hard):
+            task = app.tasks[name]
+            task.soft_time_limit, task.time_limit = soft, hard
+        case SetRateLimit(name, rate):
+            app.tasks[name].rate_limit = rate
+        case ConsumeQueues(queues):
+            plan.queues[:] = queues

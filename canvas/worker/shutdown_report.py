@@ -5,17 +5,18 @@ from collections.abc import Callable
 from typing import Any
 
 from canvas.telemetry import emit
+from canvas.worker.control.child_commands import ChildCommand, ReportState
 from canvas.worker.pipeline.active_tasks import ActiveTasks
 
 
-def report_running(ask: Callable[[dict[str, Any]], list[dict[str, Any]]], how: str, **_: Any) -> None:
+def report_running(ask: Callable[[ChildCommand], list[dict[str, Any]]], how: str, **_: Any) -> None:
     """At a warm stop: say which tasks of the node's processes the worker waits for. ``ask``: ``Pool.ask``."""
     if how != "warm":
         return
     now = time.time()
     running = [
         (f"{info['name']}[{info['id']}]", max(0.0, now - (info["time_start"] or now)))
-        for state in ask({"do": "state"})
+        for state in ask(ReportState())
         for info in state["active"]
     ]
     if running:

@@ -17,6 +17,15 @@ from canvas.errors import ConfigurationError
 from canvas.model.revocation import revoked_ids
 from canvas.task.limits import rate_to_interval
 from canvas.worker.control import replies
+from canvas.worker.control.child_commands import (
+    ConsumeQueues,
+    ReadRevoked,
+    ReportState,
+    SetRateLimit,
+    SetTimeLimits,
+    SwitchEvents,
+    Terminate,
+)
 from canvas.worker.control.replies import Answer
 from canvas.worker.control.scheduled import scheduled
 from canvas.worker.monitoring.heartbeat import WorkerHeartbeat
@@ -162,14 +171,14 @@ class Panel:
         }
 
     def _states(self) -> list[Answer]:
-        return [state for state in self._pool.ask({"do": "state"}) if "active" in state]
+        return [state for state in self._pool.ask(ReportState()) if "active" in state]
 
     # -- steering
 
     def revoke(self, task_id: Any, terminate: bool = False, signal: str = "SIGTERM") -> Answer:
         ids = [task_id] if isinstance(task_id, str) else list(task_id)
         self._app.control.keep_revoked(ids)
-        self._pool.ask({"do": "revoked"})
+        self._pool.ask(ReadRevoked())
         if terminate:
             return self.terminate(ids, signal)
         return {"ok": f"tasks {set(ids)} flagged as revoked"}
@@ -179,14 +188,14 @@ class Panel:
         return {"ok": f"terminate: {', '.join(self._end(signal, ids=ids)) or 'tasks unknown'}"}
 
     def _end(self, signal: str, ids: Sequence[str] = (), headers: dict[str, Any] | None = None) -> list[str]:
-        told = self._pool.ask({"do": "terminate", "ids": list(ids), "headers": headers, "signal": signal})
+        told = self._pool.ask(Terminate(list(ids), headers, signal))
         return [one for answer in told for one in answer.get("terminated", ())]
 
     def revoke_by_stamped_headers(
         self, headers: dict[str, Any], terminate: bool = False, signal: str = "SIGTERM"
     ) -> Answer:
         self._app.control.keep_revoked_stamps(headers)
-        self._pool.ask({"do": "revoked"})
+        self._pool.ask(ReadRevoked())
         if not terminate:
             return {"ok": f"headers {headers} flagged as revoked, but not terminated"}
         self._end(signal, headers=headers)
@@ -195,7 +204,7 @@ class Panel:
     def time_limit(self, task_name: str, hard: float, soft: float | None = None) -> Answer:
         if task_name not in self._app.tasks:
             return {"error": "unknown task"}
-        self._pool.ask({"do": "time_limit", "task": task_name, "soft": soft, "hard": hard})
+        self._pool.ask(SetTimeLimits(task_name, soft, hard))
         return {"ok": "time limits set successfully"}
 
     def rate_limit(self, task_name: str, rate_limit: Any) -> Answer:
@@ -205,7 +214,7 @@ class Panel:
             return {"error": f"Invalid rate limit string: {exc}"}
         if task_name not in self._app.tasks:
             return {"error": "unknown task"}
-        self._pool.ask({"do": "rate_limit", "task": task_name, "rate": rate_limit if every else None})
+        self._pool.ask(SetRateLimit(task_name, rate_limit if every else None))
         return {"ok": "new rate limit set successfully" if every else "rate limit disabled successfully"}
 
     def pool_grow(self, n: int = 1) -> Answer:
@@ -251,11 +260,11 @@ class Panel:
             return {"ok": f"already consuming from {queue!r}"}
         binding = Binding(queue, exchange or queue, routing_key or queue, exchange_type or "direct")
         self._app.driver.broker.declare([binding])
-        self._pool.ask({"do": "queues", "queues": [*self._plan.queues, queue]})
+        self._pool.ask(ConsumeQueues([*self._plan.queues, queue]))
         return {"ok": f"add consumer {queue}"}
 
     def cancel_consumer(self, queue: str, **_options: Any) -> Answer:
-        self._pool.ask({"do": "queues", "queues": [name for name in self._plan.queues if name != queue]})
+        self._pool.ask(ConsumeQueues([name for name in self._plan.queues if name != queue]))
         return {"ok": f"no longer consuming from {queue}"}
 
     def hello(self, from_node: str, revoked: Any = None, **_more: Any) -> Answer | None:
@@ -263,7 +272,7 @@ class Panel:
             return None
         ids = [one for one in revoked or () if isinstance(one, str)]
         self._app.control.keep_revoked(ids)
-        self._pool.ask({"do": "revoked"})
+        self._pool.ask(ReadRevoked())
         return {"revoked": self.revoked(), "clock": self._board.time}
 
     def shutdown(self, msg: str = "", **_more: Any) -> Answer | None:
@@ -281,7 +290,7 @@ class Panel:
         if self._plan.events_always or self._plan.events is on:
             return {"ok": f"task events already {state}"}
         self._plan.events = on
-        self._pool.ask({"do": "events", "on": on})
+        self._pool.ask(SwitchEvents(on))
         return {"ok": f"task events {state}"}
 
     def heartbeat(self) -> None:

@@ -17,7 +17,7 @@ from canvas.model import states
 from canvas.model.message import Delivery, Message, Publish
 from canvas.model.outcome import Failure, Outcome, Revoked
 from canvas.model.record import Record
-from canvas.model.settlement import DelayedPublish, Fence, Orphan, ReadyChord, Settlement
+from canvas.model.settlement import DelayedPublish, Fence, Orphan, OrphanReason, ReadyChord, Settlement
 from canvas.model.workflow_run import RUN_HEADER, NodeRef
 from canvas.producer.outbox import Outbox
 from canvas.telemetry import emit
@@ -31,9 +31,6 @@ from canvas.worker.pipeline.throttle import Throttle
 from canvas.worker.settlement.settler import Settler
 from canvas.workflows.engine import advance_all
 from canvas.workflows.store import RunStore
-
-TIME_LIMIT = "time limit "
-"""What the reason of an orphan begins with whose process was killed after so many seconds."""
 
 _UNKNOWN_FIRST_DELAY = 1.0
 _UNKNOWN_LAST_DELAY = 60.0
@@ -122,7 +119,9 @@ class Unrunnable:
             settlement = self.undecodable(delivery, exc)
             settlement.fence = "begun"
             return settlement
-        return self._steps.conclude(self._steps.new_job(delivery, message, "begun"), _orphaned(message, orphan.reason))
+        return self._steps.conclude(
+            self._steps.new_job(delivery, message, "begun"), _orphaned(message, OrphanReason.from_text(orphan.reason))
+        )
 
     def internal_error(self, work: Delivery | ReadyChord | Orphan, exc: BaseException) -> Settlement | None:
         """The pipeline itself failed on this work: its message is a dead letter with the reason, and the task's result
@@ -178,9 +177,9 @@ def _silently(outcome: Outcome) -> None:
     """Report nothing: other events do."""
 
 
-def _orphaned(message: Message, reason: str) -> Outcome:
-    if reason == "terminated":
-        return Revoked(reason)
-    if reason.startswith(TIME_LIMIT):
-        return Failure(TimeLimitExceeded(float(reason.removeprefix(TIME_LIMIT))))
+def _orphaned(message: Message, reason: OrphanReason) -> Outcome:
+    if reason.kind == "terminated":
+        return Revoked(reason.kind)
+    if reason.seconds is not None:
+        return Failure(TimeLimitExceeded(reason.seconds))
     return Failure(worker_lost(message))

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from canvas.worker.control.child_commands import ChildCommand
 from canvas.worker.process import WorkerProcess
 
 
@@ -15,7 +16,7 @@ class Pool(Protocol):
     def stop(self) -> None:
         """Finish the tasks that run and end. Safe from any thread."""
 
-    def ask(self, question: dict[str, Any]) -> list[dict[str, Any]]:
+    def ask(self, command: ChildCommand) -> list[dict[str, Any]]:
         """Every process's answer (``WorkerProcess.ask``)."""
 
     def resize(self, by: int) -> None:
@@ -39,8 +40,8 @@ class InProcessPool:
     def stop(self) -> None:
         self._process.stop_warmly()
 
-    def ask(self, question: dict[str, Any]) -> list[dict[str, Any]]:
-        return [self._process.ask(question)]
+    def ask(self, command: ChildCommand) -> list[dict[str, Any]]:
+        return [self._process.ask(command)]
 
     def resize(self, by: int) -> None:
         self._process.resize(by)

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
+from canvas.worker.control.child_commands import ChildCommand, from_wire, to_wire
+
 _CHUNK = 65_536
 _LOOK_EVERY = 0.02
 """Seconds after which one who asks looks for an answer that another one's reading has brought."""
@@ -33,17 +35,17 @@ class ChildChannel:
 
     # -- in the child
 
-    def serve(self, answer: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    def serve(self, answer: Callable[[ChildCommand], dict[str, Any]]) -> None:
         """Answer on a thread of its own, until the parent is gone."""
         self._parent.close()
         threading.Thread(target=self._answer, args=(answer,), name="canvas-hotline", daemon=True).start()
 
-    def _answer(self, answer: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    def _answer(self, answer: Callable[[ChildCommand], dict[str, Any]]) -> None:
         with self._child.makefile("rw", encoding="utf-8") as stream:
             for line in stream:
                 number, question = json.loads(line)
                 try:
-                    found = answer(question)
+                    found = answer(from_wire(question))
                 except Exception as exc:  # noqa: BLE001 - the parent is told, and goes on
                     found = {"error": repr(exc)}
                 with self._writing:
@@ -73,12 +75,12 @@ class ChildChannel:
         """The socket, for a selector; -1 once it is closed."""
         return self._parent.fileno()
 
-    def send(self, question: dict[str, Any], within: float) -> int | None:
+    def send(self, command: ChildCommand, within: float) -> int | None:
         """Ask; the question's number, or ``None`` when the child is gone or reads nothing for so many seconds."""
         with self._writing:
             self._number += 1
             try:
-                self._write(json.dumps([self._number, question]).encode() + b"\n", within)
+                self._write(json.dumps([self._number, to_wire(command)]).encode() + b"\n", within)
             except OSError:
                 self._gone = True
                 return None
@@ -147,11 +149,11 @@ class ChildChannel:
 
 
 def ask_all(
-    hotlines: Mapping[int, ChildChannel], question: dict[str, Any], within: float
+    hotlines: Mapping[int, ChildChannel], command: ChildCommand, within: float
 ) -> dict[int, dict[str, Any] | None]:
     """Ask children at once; by key each one's answer, ``None`` of those that give none within so many seconds."""
     deadline = time.monotonic() + within
-    asked = {key: hotline.send(question, within) for key, hotline in hotlines.items()}
+    asked = {key: hotline.send(command, within) for key, hotline in hotlines.items()}
     missing = {key: number for key, number in asked.items() if number is not None}
     while missing:
         missing = {key: number for key, number in missing.items() if not hotlines[key].answered(number)}

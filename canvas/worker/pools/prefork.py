@@ -16,15 +16,16 @@ from typing import Any
 
 from canvas.app.application import Canvas
 from canvas.errors import BrokerError
+from canvas.model.settlement import OrphanReason
 from canvas.telemetry import emit
 from canvas.wire.task_message import peek_id
 from canvas.worker.consumer.lifetimes import Lifetimes
 from canvas.worker.consumer.maintenance import Maintenance, beat_every, holds_for
 from canvas.worker.consumer.shared_wait import SharedWait
 from canvas.worker.consumer.topology import declare
+from canvas.worker.control.child_commands import AdoptOrphans, ChildCommand, ConsumeQueues, ReportState, Terminate
 from canvas.worker.control.silent_child import running_tag, state_of_silent
 from canvas.worker.logs.streams import flush
-from canvas.worker.pipeline.unrunnable import TIME_LIMIT
 from canvas.worker.pools import child
 from canvas.worker.pools.child_channel import ChildChannel, ask_all
 from canvas.worker.pools.shared_memory import ProcessStats, SharedMemory
@@ -94,18 +95,18 @@ class Prefork:
             delegate=self._have_adopted,
         )
 
-    def ask(self, question: dict[str, Any]) -> list[dict[str, Any]]:
+    def ask(self, command: ChildCommand) -> list[dict[str, Any]]:
         """Every child's answer (``WorkerProcess.ask``)."""
-        change(self._app, self._plan, question)
-        if question["do"] == "queues":
+        change(self._app, self._plan, command)
+        if isinstance(command, ConsumeQueues):
             self._wait.consume()
         hotlines = dict(self._hotlines)
-        if question["do"] == "state":
+        if isinstance(command, ReportState):
             return self._states(hotlines)
-        answers = ask_all(hotlines, question, _CHANGED_WITHIN)
-        if question["do"] == "terminate":
+        answers = ask_all(hotlines, command, _CHANGED_WITHIN)
+        if isinstance(command, Terminate):
             silent = [pid for pid, answer in answers.items() if answer is None]
-            answers.update({pid: self._end_silent(pid, question["ids"]) for pid in silent})
+            answers.update({pid: self._end_silent(pid, command.ids) for pid in silent})
         return [answer for answer in answers.values() if answer is not None]
 
     def _states(self, hotlines: dict[int, ChildChannel]) -> list[dict[str, Any]]:
@@ -116,7 +117,7 @@ class Prefork:
         found: dict[int, dict[str, Any]] = {}
         for running, within in ((True, _ANSWERED_WITHIN), (False, _IDLE_ANSWERS_WITHIN)):
             asked = {pid: one for pid, one in hotlines.items() if pid not in silent and (pid in busy) is running}
-            found |= {pid: answer for pid, answer in ask_all(asked, {"do": "state"}, within).items() if answer}
+            found |= {pid: answer for pid, answer in ask_all(asked, ReportState(), within).items() if answer}
         for pid, answer in found.items():
             if pid in self._children:
                 self._totals[pid] = answer.get("total", {})
@@ -162,7 +163,7 @@ class Prefork:
         """Have one child, idle where possible, settle what dead workers have left."""
         idle = [pid for pid, row in list(self._rows.items()) if row.waits]
         for pid in random.sample(idle or list(self._hotlines), 1) if self._hotlines else ():
-            ask_all({pid: self._hotlines[pid]}, {"do": "adopt"}, _CHANGED_WITHIN)
+            ask_all({pid: self._hotlines[pid]}, AdoptOrphans(), _CHANGED_WITHIN)
 
     # -- children that don't answer: their task holds the interpreter
 
@@ -173,7 +174,7 @@ class Prefork:
         task_id = peek_id(held) if held is not None else None
         if tag is None or task_id not in ids:
             return None
-        return {"terminated": [task_id]} if self._kill(pid, tag, "terminated") else None
+        return {"terminated": [task_id]} if self._kill(pid, tag, OrphanReason("terminated")) else None
 
     def _end_overdue(self) -> None:
         """Kill children whose task is over its hard limit, and that have not ended it themselves."""
@@ -181,21 +182,21 @@ class Prefork:
         for pid, row in list(self._rows.items()):
             deadline, tag = row.deadline, self._tag(pid)
             if deadline is not None and tag is not None and now > deadline + _GRACE and pid not in self._killed:
-                self._kill(pid, tag, f"{TIME_LIMIT}{row.limit}")
+                self._kill(pid, tag, OrphanReason("time limit", row.limit))
 
     def _tag(self, pid: int) -> str | None:
         row, worker = self._rows.get(pid), self._children.get(pid)
         return running_tag(worker, row) if row is not None and worker is not None else None
 
-    def _kill(self, pid: int, tag: str, reason: str) -> bool:
+    def _kill(self, pid: int, tag: str, reason: OrphanReason) -> bool:
         """Kill a child for the task that it runs; False, and the child lives on, when that has ended."""
         try:
-            held = self._app.driver.broker.orphan_lease(tag, reason)
+            held = self._app.driver.broker.orphan_lease(tag, reason.text)
         except BrokerError as exc:
             emit("broker.unreachable", error=str(exc))
             return False
         if held:
-            emit("worker.killing", pid=pid, why=reason)
+            emit("worker.killing", pid=pid, why=reason.text)
             self._killed.add(pid)
             os.kill(pid, signal.SIGKILL)
         return held
