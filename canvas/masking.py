@@ -1,10 +1,14 @@
-"""URLs of servers as they may be shown: without their passwords."""
+"""URLs of servers and values of settings as they may be shown: without their secrets."""
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 MASK = "**"
 _NEXT = re.compile(r";(?=[A-Za-z][\w+.-]*://)")
 _SECRET_PARAMETER = re.compile(r"([?&][^=&]*(?:password|secret|token)[^=&]*=)[^&]*", re.IGNORECASE)
+_SECRET = ("password", "secret", "token", "security_key", "access_key", "signing_key")
+_HIDDEN = ("api", "token", "key", "secret", "pass", "signature", "database")
 _PLAIN_NAME = re.compile(r"[\w.~-]*")
 
 
@@ -31,3 +35,22 @@ def _masked_one(url: str) -> str:
     if _PLAIN_NAME.fullmatch(user) is None:
         user, colon = "", ":"
     return f"{scheme}{separator}{user}{colon and f':{MASK}'}@{host}"
+
+
+def masked_setting(name: str, value: Any, known: bool = True) -> Any:
+    """A setting's value with its secrets masked: all of it if the name says so, else the passwords in its URLs.
+
+    ``known``: canvas defines the setting; otherwise names are judged as by Celery's ``HIDDEN_SETTINGS``.
+    """
+    if value and (is_secret(name) or (not known and any(part in name.lower() for part in _HIDDEN))):
+        return "********"
+    if isinstance(value, Mapping):
+        return {key: masked_setting(str(key), inner) for key, inner in value.items()}
+    if isinstance(value, str) and "://" in value:
+        return masked_url(value)
+    return value
+
+
+def is_secret(name: str) -> bool:
+    """Whether a setting of this name holds a secret."""
+    return any(part in name.lower() for part in _SECRET)

@@ -10,7 +10,7 @@ from canvas.app import builtins, shared_tasks
 from canvas.app.sending import SendingApp
 from canvas.app.services import Service, open_runs
 from canvas.caller_warnings import warn_caller
-from canvas.config.config import imported
+from canvas.config.sources import imported
 from canvas.context import NO_APP, set_current_app
 from canvas.drivers.base import Driver
 from canvas.errors import ConfigurationError

@@ -6,8 +6,9 @@ from functools import cached_property
 from typing import Any
 
 from canvas.app.services import CONF, Services
-from canvas.config.config import Config, imported
+from canvas.config.config import Config
 from canvas.config.settings import SETTINGS
+from canvas.config.sources import imported
 from canvas.errors import ConfigurationError
 
 

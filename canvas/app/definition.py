@@ -9,7 +9,7 @@ from canvas.app import shared_tasks
 from canvas.app.configuration import ConfiguredApp
 from canvas.app.discovery import import_modules, import_related_modules
 from canvas.app.registry import TaskRegistry, task_name
-from canvas.config.config import imported
+from canvas.config.sources import imported
 from canvas.errors import AlreadyRegistered
 from canvas.task.option_names import warn_of_task_options
 from canvas.task.pydantic_models import Models

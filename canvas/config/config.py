@@ -6,29 +6,23 @@ Later sources win: defaults, the configuration object, the environment (``CANVAS
 environment win over all of these, as in Celery, which reads no other setting from there.
 """
 
-import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
 from canvas.caller_warnings import warn_caller
 from canvas.config.kinds import WRONG, checked, expected, parsed
-from canvas.config.settings import SETTINGS
+from canvas.config.settings import SETTINGS, hint, nearest, nearest_zone
+from canvas.config.sources import BY_OLD_NAME, imported, prefix_of, settings_of_environment, settings_of_object
 from canvas.errors import InvalidSetting, NoSetting, UnknownSetting
-from canvas.masking import masked_url
+from canvas.masking import is_secret, masked_setting
 
-_OLD = {setting.old: name for name, setting in SETTINGS.items() if setting.old}
-_OLD.update({name.upper(): name for name in SETTINGS if name.startswith("broker_")})
-_OLD_NAMES = {name: old for old, name in _OLD.items()}
 _OF_CELERY = ("broker_url", *(f"broker_{way}_url" for way in ("read", "write")), "result_backend")
 """Settings that Celery reads from the environment, after ``CELERY_``."""
 _OF_THE_COMMAND = frozenset({"app", "workdir", "no_color", "log_level"})
 """Names after ``CANVAS_`` that the command line reads."""
 _LINKS = ("tcp://", "udp://")
 """What Kubernetes puts into ``<SERVICE>_PORT`` of each service."""
-_SECRET = ("password", "secret", "token", "security_key", "access_key", "signing_key")
-_LIKE = 0.85
-"""How much a name resembles a setting's (difflib's ratio) to be taken for a slip of it."""
 
 
 class Config:
@@ -59,16 +53,16 @@ class Config:
         conf = cls()
         environ, overrides = environ or {}, overrides or {}
         obj = imported(obj) if isinstance(obj, str) else obj
-        prefix = _prefix(namespace)
-        from_object = _from_object(obj, prefix) if obj is not None else {}
-        from_environment = _from_environment(environ)
+        prefix = prefix_of(namespace)
+        from_object = settings_of_object(obj, prefix) if obj is not None else {}
+        from_environment = settings_of_environment(environ)
         conf.__dict__.update(_prefix=prefix, _source=obj)
         for found in (from_object, from_environment, overrides):
             if "strict_settings" in found:
                 conf._set("strict_settings", found["strict_settings"], "the configuration")
         conf._check_variables(environ)
         for name, value in from_object.items():
-            if name in SETTINGS or name in _OLD or prefix or isinstance(obj, Mapping):
+            if name in SETTINGS or name in BY_OLD_NAME or prefix or isinstance(obj, Mapping):
                 conf._set(name, value, "the configuration object")
             else:
                 conf._set_of_module(name, value)
@@ -95,11 +89,11 @@ class Config:
         name = self._named(name)
         setting = SETTINGS.get(name)
         if setting is None:
-            self._keep(name, value, source, _nearest(name.lower()))
+            self._keep(name, value, source, nearest(name.lower()))
             return
         kept = checked(setting.kind, value)
         if kept is WRONG:
-            raise InvalidSetting(f"{_wrong(name, value)} from {source}{_nearest_zone(name, value)}")
+            raise InvalidSetting(f"{_wrong(name, value)} from {source}{nearest_zone(name, value)}")
         kept = self._pinned.get(name, kept)
         self.__dict__[name] = kept
         self._given[name] = kept
@@ -109,7 +103,7 @@ class Config:
         """Keep what is not a setting, unless settings are strict."""
         hint = f"; did you mean {near}?" if near else ""
         if self.__dict__["strict_settings"]:
-            raise UnknownSetting(f"unknown setting {name!r} from {source}{hint or _hint(name)}")
+            raise UnknownSetting(f"unknown setting {name!r} from {source}{hint or hint(name)}")
         if near:
             warn_caller(f"unknown setting {name!r} from {source}{hint} It is kept, and has no effect")
         self._others[name] = value
@@ -118,7 +112,7 @@ class Config:
         """A module also has imports, functions and classes; a misspelt setting is none of these."""
         if isinstance(value, ModuleType | type) or callable(value):
             return
-        near = _nearest(name, _OLD) if name.isupper() else _nearest(name)
+        near = nearest(name, BY_OLD_NAME) if name.isupper() else nearest(name)
         if near:
             self._keep(name, value, "the configuration object", near)
         else:
@@ -145,7 +139,7 @@ class Config:
             if not name or not text or text.startswith(_LINKS) or name in _OF_THE_COMMAND:
                 continue
             if name not in SETTINGS:
-                near = _nearest(name, SETTINGS if start == "CANVAS_" else _OF_CELERY)
+                near = nearest(name, SETTINGS if start == "CANVAS_" else _OF_CELERY)
                 if near:
                     self._slip(variable, f"{start}{near.upper()}")
             elif start == "CANVAS_" and parsed(SETTINGS[name].kind, text) is WRONG:
@@ -187,8 +181,8 @@ class Config:
         """The name of the setting that ``name``, maybe an old one or one with the namespace, stands for."""
         if name in SETTINGS or name in self._others:
             return name
-        if name in _OLD:
-            return _OLD[name]
+        if name in BY_OLD_NAME:
+            return BY_OLD_NAME[name]
         if self._prefix:
             short = (name[len(self._prefix) :] if name.startswith(self._prefix) else name).lower()
             if short in SETTINGS or short in self._others:
@@ -213,7 +207,7 @@ class Config:
             raise AttributeError(name)
         found = self._find(name)
         if found is WRONG:
-            raise NoSetting(f"unknown setting {name!r} from app.conf{_hint(name)}")
+            raise NoSetting(f"unknown setting {name!r} from app.conf{hint(name)}")
         return found
 
     __getitem__ = __getattr__
@@ -272,8 +266,8 @@ class Config:
         found = {name: self.__dict__[name] for name in (SETTINGS if with_defaults else self._given)}
         others = dict(self._others)
         if censored:
-            found = {name: masked(name, value) for name, value in found.items()}
-            others = {n: "********" if v and _may_be_secret(n) else masked(n, v) for n, v in others.items()}
+            found = {name: masked_setting(name, value) for name, value in found.items()}
+            others = {name: masked_setting(name, value, known=False) for name, value in others.items()}
         return {**found, **others}
 
     def humanize(self, with_defaults: bool = False, censored: bool = True) -> str:
@@ -292,102 +286,7 @@ def _ignored(name: str) -> None:
     pass
 
 
-def masked(name: str, value: Any) -> Any:
-    """A setting's value, fit to be shown."""
-    if value and _is_secret(name):
-        return "********"
-    if isinstance(value, Mapping):
-        return {key: masked(str(key), inner) for key, inner in value.items()}
-    if isinstance(value, str) and "://" in value:
-        return masked_url(value)
-    return value
-
-
-def _is_secret(name: str) -> bool:
-    return any(part in name.lower() for part in _SECRET)
-
-
-def _may_be_secret(name: str) -> bool:
-    """As Celery's HIDDEN_SETTINGS, for names of which nothing is known."""
-    return any(part in name.lower() for part in ("api", "token", "key", "secret", "pass", "signature", "database"))
-
-
 def _wrong(name: str, value: Any) -> str:
     address = name.endswith(("_url", "_backend"))  # it may hold a password
-    shown = f"a value of type {type(value).__name__}" if _is_secret(name) or address else repr(value)[:100]
+    shown = f"a value of type {type(value).__name__}" if is_secret(name) or address else repr(value)[:100]
     return f"{name}: expected {expected(SETTINGS[name].kind)}; got {shown}"
-
-
-def _nearest(name: str, known: Iterable[str] = (), like: float = _LIKE) -> str | None:
-    """The setting whose name ``name`` resembles, if one does."""
-    # Only wrong names need it.
-    from difflib import get_close_matches
-
-    return next(iter(get_close_matches(name, list(known or SETTINGS), n=1, cutoff=like)), None)
-
-
-def _hint(name: str) -> str:
-    near = _nearest(name.lower(), like=0.6)
-    return f"; did you mean {near}?" if near else ""
-
-
-def _nearest_zone(name: str, value: Any) -> str:
-    if name != "timezone" or not isinstance(value, str):
-        return ""
-    # It reads a whole folder.
-    from zoneinfo import available_timezones
-
-    near = _nearest(value, available_timezones(), like=0.6)
-    return f"; did you mean {near}?" if near else ""
-
-
-# -- sources
-
-
-def _prefix(namespace: str | None) -> str:
-    return f"{namespace.rstrip('_')}_" if namespace else ""
-
-
-def _from_object(obj: Any, prefix: str) -> dict[str, Any]:
-    if isinstance(obj, Mapping):
-        found = {str(name): value for name, value in obj.items()}
-    else:
-        found = {name: getattr(obj, name) for name in dir(obj) if not name.startswith("_")}
-    return _of_namespace(found, prefix) if prefix else found
-
-
-def _of_namespace(found: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """What has the prefix, without it; and, where a setting has no name with it, its bare and its old name."""
-    named = {name[len(prefix) :].lower(): value for name, value in found.items() if name.startswith(prefix)}
-    settings = {name: value for name, value in named.items() if name in SETTINGS}
-    for name in SETTINGS:
-        other = next((one for one in (name, _OLD_NAMES.get(name)) if one in found), None)
-        if other is not None and name not in settings:
-            settings[name] = found[other]
-    old = {name[len(prefix) :].lower() for name in _OLD if name.startswith(prefix)}
-    return {**{name: value for name, value in named.items() if name not in old}, **settings}
-
-
-def imported(name: str) -> Any:
-    """What ``module:attribute`` or ``module.attribute`` names. Raises ImportError, AttributeError."""
-    module, _, attribute = name.partition(":")
-    try:
-        found: Any = importlib.import_module(module)
-    except ModuleNotFoundError:
-        if attribute or "." not in module:
-            raise
-        module, _, attribute = module.rpartition(".")
-        found = importlib.import_module(module)
-    return getattr(found, attribute) if attribute else found
-
-
-def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    """The settings that ``CANVAS_…`` variables give. Others, and text that cannot be read, are left alone: a variable
-    of such a name may belong to another program, or come from Kubernetes."""
-    found = {}
-    for name, setting in SETTINGS.items():
-        text = environ.get(f"CANVAS_{name.upper()}")
-        value = parsed(setting.kind, text) if text else WRONG
-        if value is not WRONG:
-            found[name] = value
-    return found

@@ -4,7 +4,11 @@ All of Celery 5.7's settings are here, so that an existing configuration is acce
 that canvas does not have is read and left alone. The last lines are canvas' own.
 """
 
+from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
+
+_LIKE = 0.85
+"""How much a name must resemble a setting's (difflib's ratio) to be taken for a misspelling of it."""
 
 
 class Setting(NamedTuple):
@@ -255,3 +259,28 @@ SETTINGS: Final[dict[str, Setting]] = {
     "strict_settings": Setting("bool", False),
     "db_reuse_max": Setting("count", None, "CELERY_DB_REUSE_MAX"),
 }
+
+
+def nearest(name: str, known: Iterable[str] = (), like: float = _LIKE) -> str | None:
+    """The setting whose name ``name`` resembles, if one does."""
+    # Only wrong names need it.
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(name, list(known or SETTINGS), n=1, cutoff=like)), None)
+
+
+def hint(name: str) -> str:
+    """The end of an error about an unknown name: the setting that it resembles, if one does."""
+    near = nearest(name.lower(), like=0.6)
+    return f"; did you mean {near}?" if near else ""
+
+
+def nearest_zone(name: str, value: Any) -> str:
+    """The end of an error about a setting's value: the time zone that it resembles, if it is to be one."""
+    if name != "timezone" or not isinstance(value, str):
+        return ""
+    # It reads a whole folder.
+    from zoneinfo import available_timezones
+
+    near = nearest(value, available_timezones(), like=0.6)
+    return f"; did you mean {near}?" if near else ""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, NoReturn, Protocol, Self
 
-from canvas.config.config import imported
+from canvas.config.sources import imported
 from canvas.errors import CompositionError, InvalidTaskError, RunLost, TaskRevokedError, TimeoutError, WorkflowFailed
 from canvas.model import states
 from canvas.model.record import Record

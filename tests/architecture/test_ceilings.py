@@ -15,14 +15,13 @@ FUNCTION_LINES = 40
 FILES_IN_A_FOLDER = 15
 
 LONG_FILES = {
-    "canvas.config.config": 393,
     "canvas.drivers.base": 430,
     "canvas.drivers.memory.broker": 387,
     "canvas.drivers.redis.broker": 458,
     "canvas.drivers.redis.connection.client": 312,
     "canvas.errors": 312,
-    "canvas.execution.eager": 372,
-    "canvas.graph.lower": 346,
+    "canvas.execution.eager": 371,
+    "canvas.graph.lower": 345,
     "canvas.graph.pictures.text": 316,
     "canvas.primitives.chain": 370,
     "canvas.primitives.signature": 571,

@@ -1,0 +1,65 @@
+"""Where settings come from: an object, a module or a mapping, and the environment."""
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+from canvas.config.kinds import WRONG, parsed
+from canvas.config.settings import SETTINGS
+
+BY_OLD_NAME = {setting.old: name for name, setting in SETTINGS.items() if setting.old}
+BY_OLD_NAME.update({name.upper(): name for name in SETTINGS if name.startswith("broker_")})
+"""The settings by their upper-case names of before Celery 4."""
+OLD_NAMES = {name: old for old, name in BY_OLD_NAME.items()}
+
+
+def prefix_of(namespace: str | None) -> str:
+    """The start of the names of settings in an object whose settings share a namespace."""
+    return f"{namespace.rstrip('_')}_" if namespace else ""
+
+
+def settings_of_object(obj: Any, prefix: str) -> dict[str, Any]:
+    """The settings in a mapping, or among the attributes of an object; with ``prefix`` those that start with it."""
+    if isinstance(obj, Mapping):
+        found = {str(name): value for name, value in obj.items()}
+    else:
+        found = {name: getattr(obj, name) for name in dir(obj) if not name.startswith("_")}
+    return _of_namespace(found, prefix) if prefix else found
+
+
+def _of_namespace(found: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """The values whose names have the prefix, under names without it. A setting that is not among them is taken from its
+    bare name or its old name."""
+    named = {name[len(prefix) :].lower(): value for name, value in found.items() if name.startswith(prefix)}
+    settings = {name: value for name, value in named.items() if name in SETTINGS}
+    for name in SETTINGS:
+        other = next((one for one in (name, OLD_NAMES.get(name)) if one in found), None)
+        if other is not None and name not in settings:
+            settings[name] = found[other]
+    old = {name[len(prefix) :].lower() for name in BY_OLD_NAME if name.startswith(prefix)}
+    return {**{name: value for name, value in named.items() if name not in old}, **settings}
+
+
+def imported(name: str) -> Any:
+    """The object that ``module:attribute`` or ``module.attribute`` names. Raises ImportError, AttributeError."""
+    module, _, attribute = name.partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+    except ModuleNotFoundError:
+        if attribute or "." not in module:
+            raise
+        module, _, attribute = module.rpartition(".")
+        found = importlib.import_module(module)
+    return getattr(found, attribute) if attribute else found
+
+
+def settings_of_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    """The settings that ``CANVAS_…`` variables give. Others, and text that cannot be read, are left alone: a variable
+    of such a name may belong to another program, or come from Kubernetes."""
+    found = {}
+    for name, setting in SETTINGS.items():
+        text = environ.get(f"CANVAS_{name.upper()}")
+        value = parsed(setting.kind, text) if text else WRONG
+        if value is not WRONG:
+            found[name] = value
+    return found
