@@ -1,7 +1,6 @@
 """The app that users create: its constructor, its commands, its workflows. Its other parts are in its bases."""
 
 import os
-import socket
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -85,6 +84,9 @@ class Canvas(SendingApp):
 
     @property
     def hostname(self) -> str:
+        # Few programs ask for it.
+        import socket
+
         return socket.gethostname()
 
     def add_periodic_task(

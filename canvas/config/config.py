@@ -38,7 +38,7 @@ class Config:
             default = setting.default
             self.__dict__[name] = default.copy() if isinstance(default, dict | list) else default
         own: dict[str, Any] = {"_given": {}, "_assigned": {}, "_before": {}, "_others": {}, "_pinned": {}}
-        self.__dict__.update(own, _prefix="", _source=None, _changed=_ignored)
+        self.__dict__.update(own, _namespace_prefix="", _source=None, _changed=_ignored)
 
     @classmethod
     def load(
@@ -56,7 +56,7 @@ class Config:
         prefix = prefix_of(namespace)
         from_object = settings_of_object(obj, prefix) if obj is not None else {}
         from_environment = settings_of_environment(environ)
-        conf.__dict__.update(_prefix=prefix, _source=obj)
+        conf.__dict__.update(_namespace_prefix=prefix, _source=obj)
         for found in (from_object, from_environment, overrides):
             if "strict_settings" in found:
                 conf._set("strict_settings", found["strict_settings"], "the configuration")
@@ -101,11 +101,11 @@ class Config:
 
     def _keep(self, name: str, value: Any, source: str, near: str | None) -> None:
         """Keep what is not a setting, unless settings are strict."""
-        hint = f"; did you mean {near}?" if near else ""
+        suggestion = f"; did you mean {near}?" if near else ""
         if self.__dict__["strict_settings"]:
-            raise UnknownSetting(f"unknown setting {name!r} from {source}{hint or hint(name)}")
+            raise UnknownSetting(f"unknown setting {name!r} from {source}{suggestion or hint(name)}")
         if near:
-            warn_caller(f"unknown setting {name!r} from {source}{hint} It is kept, and has no effect")
+            warn_caller(f"unknown setting {name!r} from {source}{suggestion} It is kept, and has no effect")
         self._others[name] = value
 
     def _set_of_module(self, name: str, value: Any) -> None:
@@ -183,8 +183,8 @@ class Config:
             return name
         if name in BY_OLD_NAME:
             return BY_OLD_NAME[name]
-        if self._prefix:
-            short = (name[len(self._prefix) :] if name.startswith(self._prefix) else name).lower()
+        if self._namespace_prefix:
+            short = (name[len(self._namespace_prefix) :] if name.startswith(self._namespace_prefix) else name).lower()
             if short in SETTINGS or short in self._others:
                 return short
         return name

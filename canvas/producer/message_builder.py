@@ -4,7 +4,6 @@ Sources: protocol.md §1.3, §2.1, §2.4; semantics.md W1–W10, T6, T8.
 """
 
 import os
-import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import partial
@@ -247,6 +246,9 @@ class MessageBuilder:
         """``gen<pid>@<host>``: who sends; made again after a fork."""
         pid = os.getpid()
         if self._origin[0] != pid:
+            # A program that sends nothing does without.
+            import socket
+
             self._origin = (pid, f"gen{pid}@{socket.gethostname()}")
         return self._origin[1]
 
