@@ -8,8 +8,9 @@ import time
 from contextvars import ContextVar
 from typing import Any
 
-from canvas.context import current_request, enter_request, leave_request
-from canvas.errors import EncodeError, Ignore, OperationalError, Reject, TaskRevokedError
+from canvas.context import enter_request, leave_request
+from canvas.errors import EncodeError, Ignore, OperationalError
+from canvas.execution.eager_request import eager_request, end_of, is_stored
 from canvas.execution.errbacks import (
     body_errbacks,
     body_exception,
@@ -23,7 +24,7 @@ from canvas.model import states
 from canvas.model.ids import new_id
 from canvas.model.message import Message
 from canvas.model.options import LAST_STEP
-from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, ReplacedBy, Retried, Revoked, Success
+from canvas.model.outcome import Failure, Outcome, Rejected, Retried, Success
 from canvas.model.request import Request
 from canvas.primitives.chain import header_parts, link_end, normal_steps
 from canvas.primitives.chord import body_of, body_options, chord, header_options
@@ -33,10 +34,6 @@ from canvas.primitives.mapping import chunks
 from canvas.primitives.signature import Signature, as_list, maybe_signature
 from canvas.result import EagerResult, GroupResult
 from canvas.telemetry import emit
-
-_NOT_REQUEST = frozenset({"throw", "link", "link_error", "retries", "task_id", "root_id", "parent_id", "headers"})
-_DELIVERY = ("exchange", "routing_key", "priority")
-_STORED = frozenset({states.SUCCESS, states.FAILURE, states.RETRY})
 
 _around: ContextVar[tuple[Any, ...]] = ContextVar("canvas_eager_errbacks", default=())
 """The errbacks that the chords around what runs will call, should it fail."""
@@ -94,7 +91,7 @@ def _task(
     if sent:
         task.check_arguments(args, kwargs)
         merged = {**task.exec_options(), **merged}
-    request = _request(app, task, args, kwargs, merged)
+    request = eager_request(app.hostname, task, args, kwargs, merged)
     token = enter_request(request)
     try:
         outcome = _perform(app, task, request, merged)
@@ -103,7 +100,7 @@ def _task(
     if isinstance(outcome, Retried) and outcome.retry.sig is not None:
         again = {"retries": request.retries + 1, "task_id": request.id, "link": merged.get("link")}
         return _task(app, outcome.retry.sig.clone(), (), {}, {**again, "link_error": merged.get("link_error")})
-    state, value, text = _end(outcome)
+    state, value, text = end_of(outcome)
     return EagerResult(request.id, value, state, traceback=text, name=task.name)
 
 
@@ -146,8 +143,8 @@ def _followed(app: Any, task: Any, request: Request, options: Options, outcome: 
                 _run_callback(app, maybe_signature(callback, app), outcome.value)
         except (EncodeError, OperationalError) as exc:
             outcome = _thrown(Failure(exc, traceback_text(exc)), options.get("throw", app.conf.task_eager_propagates))
-    state, value, text = _end(outcome)
-    if _stores(app, task, request, state):
+    state, value, text = end_of(outcome)
+    if is_stored(app.conf.task_store_eager_result, task, request, state):
         app.backend.store_result(request.id, value, state, traceback=text, request=request)
     if state == states.FAILURE or isinstance(outcome, Rejected):
         _run_errbacks(app, as_list(options.get("link_error")), request, value, text)
@@ -165,68 +162,6 @@ def _run_callback(app: Any, sig: Signature[Any], value: Any) -> None:
 def _is_elsewhere(app: Any, sig: Signature[Any]) -> bool:
     """Whether it calls one task, and that is not registered here."""
     return sig.subtask_type is None and sig._type is None and sig.task not in app.tasks
-
-
-def _stores(app: Any, task: Any, request: Request, state: str) -> bool:
-    """Whether the result backend gets the result."""
-    if state not in _STORED:
-        return False
-    ignores = task.ignore_result if request.ignore_result is None else request.ignore_result
-    if not ignores:
-        return bool(task.store_eager_result or app.conf.task_store_eager_result)
-    return state == states.FAILURE and bool(task.store_errors_even_if_ignored)
-
-
-def _request(app: Any, task: Any, args: Any, kwargs: Any, options: Options) -> Request:
-    parent = current_request()
-    task_id = options.get("task_id") or new_id()
-    fields = {key: value for key, value in options.items() if key not in _NOT_REQUEST}
-    own = {
-        "id": task_id,
-        "task": task.name,
-        "args": args,
-        "kwargs": kwargs,
-        "retries": options.get("retries") or 0,
-        "is_eager": True,
-        "runs": task,
-        "called_directly": False,
-        "hostname": app.hostname,
-        "callbacks": as_list(options.get("link")) or None,
-        "errbacks": as_list(options.get("link_error")) or None,
-        "headers": options.get("headers"),
-        "root_id": options.get("root_id") or ((parent.root_id or parent.id) if parent else None) or task_id,
-        "parent_id": options.get("parent_id") or (parent.id if parent else None),
-        "timelimit": [task.time_limit, task.soft_time_limit] if task.time_limit or task.soft_time_limit else None,
-        "ignore_result": options.get("ignore_result", task.ignore_result),
-        "delivery_info": {"is_eager": True, **{key: options.get(key) for key in _DELIVERY}},
-        **_stamps(options),
-    }
-    return Request(None, **{**fields, **own})
-
-
-def _stamps(options: Options) -> Options:
-    if "stamped_headers" not in options:
-        return {}
-    names = as_list(options["stamped_headers"])
-    return {"stamped_headers": names, "stamps": {name: as_list(options.get(name)) for name in names}}
-
-
-def _end(outcome: Outcome) -> tuple[str, Any, str | None]:
-    match outcome:
-        case Success(value):
-            return states.SUCCESS, value, None
-        case Failure(exc, text):
-            return states.FAILURE, exc, text
-        case Retried(retry, text):
-            return states.RETRY, retry.exc or retry, text
-        case Ignored(exc):
-            return states.IGNORED, exc, None
-        case ReplacedBy():
-            return states.IGNORED, None, None
-        case Rejected(reason, requeue):
-            return states.REJECTED, Reject(reason, requeue), None
-        case Revoked(reason):
-            return states.REVOKED, TaskRevokedError(reason), None
 
 
 def _run_errbacks(app: Any, errbacks: list[Any], request: Request, exc: Any, text: str | None) -> None:

@@ -294,10 +294,8 @@ class Lowering:
 
 
 def _without_link(options: dict[str, Any]) -> dict[str, Any]:
-    """A chain's options but for the callbacks, which its last step has taken over.
-
-    The steps have taken over the errbacks, too; but those to call where the header in front of a chain fails are read
-    from the chain's own.
+    """A chain's options without the callbacks, which its last step has taken over. The errbacks stay: the steps have
+    taken them over, too, but the chain's own are called when the header in front of it fails.
     """
     return {key: value for key, value in options.items() if key != "link"}
 

@@ -246,7 +246,6 @@ class MessageBuilder:
         """``gen<pid>@<host>``: who sends; made again after a fork."""
         pid = os.getpid()
         if self._origin[0] != pid:
-            # A program that sends nothing does without.
             import socket
 
             self._origin = (pid, f"gen{pid}@{socket.gethostname()}")

@@ -20,8 +20,8 @@ LONG_FILES = {
     "canvas.drivers.redis.broker": 458,
     "canvas.drivers.redis.connection.client": 312,
     "canvas.errors": 312,
-    "canvas.execution.eager": 371,
-    "canvas.graph.lower": 345,
+    "canvas.execution.eager": 307,
+    "canvas.graph.lower": 344,
     "canvas.graph.pictures.text": 316,
     "canvas.primitives.chain": 370,
     "canvas.primitives.signature": 571,
@@ -59,7 +59,7 @@ FILES_IN_CIRCLES = 0
 FOREIGN_PRIVATE_NAMES = 49
 ANY_APPS = {
     "canvas.context": 1,
-    "canvas.execution.eager": 372,
+    "canvas.execution.eager": 14,
     "canvas.execution.errbacks": 2,
     "canvas.primitives.chain": 1,
     "canvas.primitives.chord": 3,
