@@ -244,8 +244,7 @@ class MessageBuilder:
 
     def origin(self) -> str:
         """``gen<pid>@<host>``: who sends; made again after a fork."""
-        pid = os.getpid()
-        if self._origin[0] != pid:
+        if self._origin[0] != (pid := os.getpid()):
             import socket
 
             self._origin = (pid, f"gen{pid}@{socket.gethostname()}")
