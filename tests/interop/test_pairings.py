@@ -54,6 +54,12 @@ def test_errback_by_request_is_called_in_the_worker(pair):
     assert redis.ledger(key, 1) == [f"{result.id}|ValueError"]
 
 
+def test_an_errback_finds_the_failure_stored(pair):
+    shapes, key = Shapes(pair.lib, pair.app), pair.bench.new_key()
+    shapes.s("fail").on_error(shapes.s("errback_that_looks", key)).apply_async()
+    assert pair.bench.ledger(key, 1) == ["FAILURE"]
+
+
 def test_a_failing_header_fails_the_body_and_calls_its_errback_once(pair):
     app, redis = pair.app, pair.bench
     shapes = Shapes(pair.lib, pair.app)

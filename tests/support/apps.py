@@ -259,6 +259,10 @@ def define(app, exceptions, ledger):
     def errback_by_request(request, exc, traceback, key):
         note(key, f"{request.id}|{type(exc).__name__}")
 
+    @task(name="t.errback_that_looks")
+    def errback_that_looks(request, exc, traceback, key):
+        note(key, app.AsyncResult(request.id).state)
+
     @task(name="t.slow_then", bind=True)
     def slow_then(self, seconds, key):
         note(key, "start")

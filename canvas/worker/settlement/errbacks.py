@@ -3,7 +3,7 @@
 from typing import Any
 
 from canvas.app.application import Canvas
-from canvas.errors import CanvasError
+from canvas.errors import BrokerError, CanvasError
 from canvas.execution.errbacks import call_errback, is_new_style
 from canvas.model.request import Request
 from canvas.primitives.group import group
@@ -16,17 +16,30 @@ from canvas.telemetry import emit
 def run_errbacks(app: Canvas, effects: Outbox, errbacks: Any, request: Request, exc: BaseException, text: Any) -> None:
     """Call every errback of the new style here, and add one message group for all the others.
 
-    New style is called as ``errback(request, exc, traceback)``. The others are sent with the failed task's id.
+    New style is called as ``errback(request, exc, traceback)``, once the failure is stored: it may look at the result.
+    The others are sent with the failed task's id.
     """
-    by_id = []
+    here, by_id = [], []
     for errback in errbacks or ():
         sig = maybe_signature(errback, app)
-        if is_new_style(app, sig):
-            call_errback(app, sig, request, exc, text)
-        else:
-            by_id.append(sig)
+        (here if is_new_style(app, sig) else by_id).append(sig)
+    if here:
+        _store(app, effects)
+    for sig in here:
+        call_errback(app, sig, request, exc, text)
     if by_id:
         _send(app, effects, by_id, request)
+
+
+def _store(app: Canvas, effects: Outbox) -> None:
+    """Store the records of the failure ahead of its settlement, which stores them again."""
+    results = app.driver.results
+    if results is None:
+        return
+    try:
+        results.store(effects.stores)
+    except BrokerError as exc:
+        emit("broker.unreachable", error=str(exc))
 
 
 def _send(app: Canvas, effects: Outbox, sigs: list[Any], request: Request) -> None:
