@@ -7,7 +7,7 @@ from canvas.errors import BrokerError, CanvasError
 from canvas.execution.errbacks import call_errback, is_new_style
 from canvas.model.request import Request
 from canvas.primitives.group import group
-from canvas.primitives.signature import maybe_signature
+from canvas.primitives.signature import Signature, maybe_signature
 from canvas.producer.message_builder import Lineage
 from canvas.producer.outbox import Outbox
 from canvas.telemetry import emit
@@ -19,7 +19,8 @@ def run_errbacks(app: Canvas, effects: Outbox, errbacks: Any, request: Request, 
     New style is called as ``errback(request, exc, traceback)``, once the failure is stored: it may look at the result.
     The others are sent with the failed task's id.
     """
-    here, by_id = [], []
+    here: list[Signature[Any]] = []
+    by_id: list[Signature[Any]] = []
     for errback in errbacks or ():
         sig = maybe_signature(errback, app)
         (here if is_new_style(app, sig) else by_id).append(sig)
