@@ -6,7 +6,7 @@ import sys
 from canvas.app.application import Canvas
 from canvas.masking import masked_url
 from canvas.version import __version__
-from canvas.worker.process import WorkerOptions
+from canvas.worker.options import WorkerOptions
 
 _LOGO = r"""
    ___ __ _ _ ____   ____ _ ___

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from types import FrameType
 
-from canvas.worker.process import announce_stop, remapped
 from canvas.worker.signal_handlers import STOPS, handle
+from canvas.worker.stopping import announce_stop, remapped
 
 
 class Starting:

@@ -1,21 +1,15 @@
 """One worker process: its exchange, its slots, its upkeep; start, drain, end."""
 
-import gc
 import os
 import signal
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from canvas.app.application import Canvas
-from canvas.errors import BrokerError
 from canvas.model.revocation import read_entry, stamp_entries
 from canvas.model.settlement import Settlement
 from canvas.telemetry import emit
@@ -37,8 +31,10 @@ from canvas.worker.control.child_commands import (
     SwitchEvents,
     Terminate,
 )
+from canvas.worker.interpreter import interpreter_for_tasks
 from canvas.worker.logs.streams import flush
 from canvas.worker.monitoring.event_dispatcher import TaskEvents
+from canvas.worker.options import WorkerOptions, change
 from canvas.worker.pipeline.active_tasks import ActiveTasks
 from canvas.worker.pipeline.pipeline import TaskPipeline
 from canvas.worker.pipeline.throttle import Throttle
@@ -47,68 +43,14 @@ from canvas.worker.pools.shared_memory import ProcessStats, SharedMemory
 from canvas.worker.pools.threads import WorkerThread
 from canvas.worker.shutdown_report import report_returned
 from canvas.worker.signal_handlers import STOPS, handle
+from canvas.worker.stopping import EXIT_TIME_LIMIT, LEAVES_WITHIN, announce_stop, call_within, remapped
 
 if TYPE_CHECKING:
     from canvas.worker.pools.asyncio_pool import AsyncioPool
 
-LEAVES_WITHIN = 5.0
-"""Seconds that a process which stops at once takes to return its messages."""
 _LEAVES_WARMLY_WITHIN = 15.0
 """The same after a warm stop, when a server that is slow is worth waiting for."""
 _MANY_SLOTS = ("threads", "asyncio")
-_SWITCH_WITHIN = 0.002
-"""Seconds that the thread which comes back from the broker waits at most for a slot that runs Python, where that is the
-only one; by default it is longer, and the slot may be through with all that is leased."""
-_YOUNG_BY_DEFAULT = (700, 2000)
-_YOUNG = 5_000
-"""New objects that the garbage collector waits for, instead of Python's own number; a task makes a hundred. What the
-application has set stays."""
-EXIT_TIME_LIMIT = 75
-"""Exit code of a process that a hard time limit ended, in good order."""
-
-
-@contextmanager
-def _interpreter_for_tasks(one_slot: bool) -> Iterator[None]:
-    """Python's own settings, as they suit many short tasks; afterwards they are as before."""
-    switch, young = sys.getswitchinterval(), gc.get_threshold()
-    if one_slot:
-        sys.setswitchinterval(_SWITCH_WITHIN)
-    if young[0] in _YOUNG_BY_DEFAULT:
-        gc.set_threshold(_YOUNG, *young[1:])
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(switch)
-        gc.set_threshold(*young)
-
-
-@dataclass(slots=True)
-class WorkerOptions:
-    """What a node runs: decided once, from settings and command line."""
-
-    hostname: str
-    queues: list[str]
-    concurrency: int
-    pool: str
-    prefetch_limit: int
-    """Messages a process may hold beyond what its slots run."""
-    remote_control: bool
-    max_tasks_per_child: int | None
-    max_memory_per_child: int | None
-    """KiB."""
-    autoscale: tuple[int, int] | None
-    """The most and the fewest places."""
-    events: bool
-    """Task events are sent, now."""
-    events_always: bool
-    """They are sent whatever remote control says (``-E``)."""
-    heartbeat: float | None
-    """Seconds between heartbeat events; ``None``: none."""
-
-
-def new_worker_id(hostname: str) -> str:
-    """A worker id that no other process has or had."""
-    return f"{hostname}.{os.getpid()}.{uuid4().hex[:8]}"
 
 
 class WorkerProcess:
@@ -202,7 +144,7 @@ class WorkerProcess:
             self.exchange.attempt(self._register)
         if self._plan.events:
             self._events.enable()
-        with _interpreter_for_tasks(self._alone):
+        with interpreter_for_tasks(self._alone):
             self._work(on_ready)
         if self.exchange.failure is not None:
             raise self.exchange.failure
@@ -330,7 +272,7 @@ class WorkerProcess:
         """The parent is gone: return what it had moved aside for its children, and drain, as nothing would replace or
         stop this process any more."""
         if self._wait is not None:
-            _within(LEAVES_WITHIN, partial(self._app.driver.broker.empty_inbox, self._wait.node, self._plan.queues))
+            call_within(LEAVES_WITHIN, partial(self._app.driver.broker.empty_inbox, self._wait.node, self._plan.queues))
         self.stop()
 
     def _give_up(self, settlement: Settlement) -> None:
@@ -374,7 +316,7 @@ class WorkerProcess:
 
     def _leave(self, within: float) -> None:
         """Give everything back. Where the broker does not answer within so many seconds, other workers do it later."""
-        _within(within, partial(self._app.driver.broker.unregister, self.worker))
+        call_within(within, partial(self._app.driver.broker.unregister, self.worker))
 
     def handle_signals(self) -> None:
         """TERM, INT and HUP drain; a second INT, or QUIT, gives everything back and ends at once; USR1 shows what every
@@ -398,41 +340,3 @@ class WorkerProcess:
         self.stop()
         if self._part is None:
             announce_stop("warm", self._plan.hostname)
-
-
-def _within(seconds: float, call: Callable[[], object]) -> None:
-    """Call the broker, and wait for its answer for so many seconds at most."""
-
-    def report() -> None:
-        try:
-            call()
-        except BrokerError as exc:
-            emit("broker.unreachable", error=str(exc))
-
-    calling = threading.Thread(target=report, name="canvas-leave", daemon=True)
-    calling.start()
-    calling.join(seconds)
-
-
-def remapped(number: int) -> int:
-    """A signal as it is meant: with ``REMAP_SIGTERM=SIGQUIT``, TERM is a QUIT."""
-    return signal.SIGQUIT if number == signal.SIGTERM and os.environ.get("REMAP_SIGTERM") == "SIGQUIT" else number
-
-
-def announce_stop(how: str, hostname: str) -> None:
-    """Tell that a signal stops the worker. A handler may interrupt what a listener does just then, such as writing a
-    line of the log: it is told on another thread."""
-    facts = {"how": how, "hostname": hostname}
-    threading.Thread(target=emit, args=("worker.stopping",), kwargs=facts, daemon=True).start()
-
-
-def change(app: Canvas, plan: WorkerOptions, command: ChildCommand) -> None:
-    """What remote control changes of the app and the plan in each process of a node, those still to be forked too."""
-    match command:
-        case SetTimeLimits(name, soft, hard):
-            task = app.tasks[name]
-            task.soft_time_limit, task.time_limit = soft, hard
-        case SetRateLimit(name, rate):
-            app.tasks[name].rate_limit = rate
-        case ConsumeQueues(queues):
-            plan.queues[:] = queues

@@ -1,5 +1,11 @@
-"""Waiting for the servers when a worker starts, as Celery's does (``broker_connection_retry_on_startup``)."""
+"""What a worker does first: warn of mistakes that would show as a worker that does nothing, and wait for the servers.
 
+It waits as Celery's does (``broker_connection_retry_on_startup``).
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from threading import Event
 
 from canvas.app.application import Canvas
@@ -7,6 +13,7 @@ from canvas.drivers.retry_policy import delays
 from canvas.errors import OperationalError
 from canvas.telemetry import emit
 
+_DIGITS = re.compile(r"\d+")
 _PAUSES = {"interval_start": 2.0, "interval_step": 2.0, "interval_max": 30.0}
 
 
@@ -35,3 +42,30 @@ def _call(app: Canvas) -> None:
     app.driver.broker.next_due()
     if app.driver.results is not None:
         app.driver.results.get(["any"])
+
+
+def warn_of_slips(app: Canvas, queues: Sequence[str]) -> None:
+    """Warn of a worker without tasks, and of queues whose names are nearly those of known ones."""
+    if not app.tasks.regular():
+        emit("worker.no_tasks")
+    known = sorted(set(_known_queues(app)))
+    for queue in queues:
+        near = get_close_matches(queue, known, n=1) if queue not in known else []
+        # Queues of a series, such as high1 and high2, are meant.
+        if near and _DIGITS.sub("", near[0]) != _DIGITS.sub("", queue):
+            emit("worker.unknown_queue", queue=queue, near=near[0])
+
+
+def _known_queues(app: Canvas) -> Iterator[str]:
+    """Those in the settings, and those that tasks name."""
+    for binding in app.router.consumed():
+        yield binding.name
+    routes = app.conf.task_routes
+    for route in routes.values() if isinstance(routes, Mapping) else ():
+        queue = route.get("queue") if isinstance(route, Mapping) else route
+        if isinstance(queue, str):
+            yield queue
+    for task in app.tasks.values():
+        queue = task.exec_options().get("queue")
+        if isinstance(queue, str):
+            yield queue

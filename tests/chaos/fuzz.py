@@ -19,7 +19,8 @@ with atheris.instrument_imports(include=["canvas"]):
     from canvas.model.message import Delivery
     from canvas.model.settlement import ReadyChord, ResultWrite, Settlement
     from canvas.wire import task_message as wire
-    from canvas.worker.process import WorkerOptions, WorkerProcess
+    from canvas.worker.options import WorkerOptions
+    from canvas.worker.process import WorkerProcess
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 HEADERS = {"lang": "py", "task": "f.add", "id": "fuzz", "root_id": "fuzz", "parent_id": None, "group": "g",

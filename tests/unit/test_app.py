@@ -283,7 +283,8 @@ async def test_async_sending(app):
 
 def test_client_and_worker_in_one_program():
     from canvas.worker.node import plan_node
-    from canvas.worker.process import WorkerProcess, new_worker_id
+    from canvas.worker.options import new_worker_id
+    from canvas.worker.process import WorkerProcess
 
     app = Canvas("both", broker="memory://both", backend="memory://both")
     add = app.task(name="add")(lambda x, y: x + y)

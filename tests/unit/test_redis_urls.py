@@ -8,7 +8,7 @@ from canvas.errors import ConfigurationError
 from canvas.masking import masked_url
 from canvas.worker.banner import banner
 from canvas.worker.control.replies import broker
-from canvas.worker.process import WorkerOptions
+from canvas.worker.options import WorkerOptions
 
 PASSWORDS = [
     "12345/6789secret",

@@ -10,7 +10,8 @@ import pytest
 from canvas import Workflow, telemetry
 from canvas.model.message import Delivery
 from canvas.testing.contract import eventually
-from canvas.worker.process import WorkerOptions, WorkerProcess
+from canvas.worker.options import WorkerOptions
+from canvas.worker.process import WorkerProcess
 from tests.support.apps import make
 from tests.worker.commands import start, task
 

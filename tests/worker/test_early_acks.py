@@ -8,7 +8,8 @@ import pytest
 from canvas.model.message import Delivery
 from canvas.model.settlement import Settlement
 from canvas.testing.contract import eventually
-from canvas.worker.process import WorkerOptions, WorkerProcess
+from canvas.worker.options import WorkerOptions
+from canvas.worker.process import WorkerProcess
 from tests.worker.commands import start, task
 
 EARLY = {"CANVAS_TASK_ACKS_LATE": "false"}

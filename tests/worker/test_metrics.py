@@ -129,7 +129,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 import canvas, canvas.integrations.opentelemetry
 from canvas.worker.node import plan_node
-from canvas.worker.process import WorkerProcess, new_worker_id
+from canvas.worker.options import new_worker_id
+from canvas.worker.process import WorkerProcess
 import threading
 
 exporter, provider = InMemorySpanExporter(), TracerProvider()

@@ -12,7 +12,8 @@ from canvas import Workflow
 from canvas.drivers.base import Lease
 from canvas.errors import RunLost, TimeoutError
 from canvas.testing.contract import eventually
-from canvas.worker.process import WorkerOptions, WorkerProcess
+from canvas.worker.options import WorkerOptions
+from canvas.worker.process import WorkerProcess
 from tests.support.apps import make
 from tests.support.seeds import seeds
 from tests.worker.commands import named, start, states, task

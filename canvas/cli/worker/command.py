@@ -25,7 +25,7 @@ from canvas.worker.names import file_name, node_name
 from canvas.worker.node import plan_node, run_node
 from canvas.worker.process_files import ProcessFiles
 from canvas.worker.signal_handlers import put_back_afterwards
-from canvas.worker.startup_warnings import warn_of_slips
+from canvas.worker.startup import warn_of_slips
 
 _LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL"]
 _DAEMON = ("logfile", "pidfile", "uid", "gid", "umask", "executable")

@@ -1,66 +1,30 @@
 """Remote control commands of a node, and what each replies (protocol.md §6)."""
 
-import os
 import sys
-import time
-from collections import Counter
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from importlib import reload as reload_module
-from importlib.util import find_spec
-from tempfile import NamedTemporaryFile
 from typing import Any
 
-from canvas.app.application import Canvas
 from canvas.drivers.base import Binding
 from canvas.errors import ConfigurationError
-from canvas.model.revocation import revoked_ids
 from canvas.task.limits import rate_to_interval
-from canvas.worker.control import replies
 from canvas.worker.control.child_commands import (
     ConsumeQueues,
     ReadRevoked,
-    ReportState,
     SetRateLimit,
     SetTimeLimits,
     SwitchEvents,
     Terminate,
 )
+from canvas.worker.control.inspection import Inspection
 from canvas.worker.control.replies import Answer
-from canvas.worker.control.scheduled import scheduled
-from canvas.worker.monitoring.heartbeat import WorkerHeartbeat
-from canvas.worker.pools.autoscaler import Autoscaler
-from canvas.worker.pools.base import Pool
-from canvas.worker.pools.recycling import resident_memory
-from canvas.worker.pools.shared_memory import SharedMemory
-from canvas.worker.process import WorkerOptions
 
-_TASK_INFO = ("exchange", "routing_key", "rate_limit")
-"""What is said of each registered task, where nobody asks for more."""
 _MOST_PLACES = 100
 """That one command adds or takes away."""
 
 
-class Panel:
-    """The commands by name; a command's arguments are its method's."""
-
-    def __init__(
-        self,
-        app: Canvas,
-        plan: WorkerOptions,
-        pool: Pool,
-        board: SharedMemory,
-        heart: WorkerHeartbeat | None,
-        autoscaler: Autoscaler | None,
-    ) -> None:
-        self._app = app
-        self._plan = plan
-        self._pool = pool
-        self._board = board
-        self._heart = heart
-        self._autoscaler = autoscaler
-        self._since = time.time()
-        self._samples: list[str] = []
+class Panel(Inspection):
+    """The commands of one node: those of :class:`Inspection`, and those that change something."""
 
     def call(self, command: str, arguments: dict[str, Any]) -> Any:
         """The reply to a command; what goes wrong is a reply too. ``None`` from a command is the reply ``null``."""
@@ -73,105 +37,6 @@ class Panel:
             return {"error": repr(exc)}
 
     # -- looking
-
-    def ping(self) -> Answer:
-        return {"ok": "pong"}
-
-    def clock(self) -> Answer:
-        return {"clock": self._board.time}
-
-    def active(self, safe: bool = False) -> list[Any]:
-        return [replies.safe(info) if safe else info for state in self._states() for info in state["active"]]
-
-    def reserved(self) -> list[Any]:
-        return [info for state in self._states() for info in state["reserved"]]
-
-    def scheduled(self) -> list[Any]:
-        """The tasks of the node's queues that are due later, the first of them. They wait in the broker, so that each
-        node that serves their queue reports them."""
-        return scheduled(self._app, self._plan.hostname, self._plan.queues)
-
-    def registered(self, taskinfoitems: Any = None, builtins: bool = False) -> list[str]:
-        tasks = self._app.tasks
-        names = sorted(tasks if builtins else tasks.regular())
-        return [replies.described(tasks[name], taskinfoitems or _TASK_INFO) for name in names]
-
-    def revoked(self) -> list[str]:
-        return sorted(revoked_ids(self._app.driver.broker.revoked()))
-
-    def query_task(self, ids: Any) -> Answer:
-        wanted = {ids} if isinstance(ids, str) else set(ids)
-        found: Answer = {}
-        for state in self._states():
-            for kind in ("reserved", "active"):
-                found.update({info["id"]: [kind, info] for info in state[kind] if info["id"] in wanted})
-        if wanted - found.keys():
-            waiting = [entry["request"] for entry in self.scheduled()]
-            found.update({info["id"]: ["scheduled", info] for info in waiting if info["id"] in wanted - found.keys()})
-        return found
-
-    def active_queues(self) -> list[Answer]:
-        return [replies.queue(queue) for queue in self._app.router.consumed(self._plan.queues)]
-
-    def conf(self, with_defaults: bool = False) -> Answer:
-        return {name: replies.plain(value) for name, value in self._app.conf.table(with_defaults).items()}
-
-    def report(self) -> Answer:
-        return {"ok": self._app.bugreport()}
-
-    def stats(self) -> Answer:
-        states = self._states()
-        total = Counter(self._board.ended)
-        for state in states:
-            total.update(state["total"])
-        return {
-            "total": dict(total),
-            "pid": os.getpid(),
-            "clock": str(self._board.time),
-            "uptime": int(time.time() - self._since),
-            "pool": self._pool_stats([state["pid"] for state in states]),
-            "broker": replies.broker(str(self._app.conf.broker_url or "")),
-            "prefetch_count": self._plan.concurrency + self._plan.prefetch_limit,
-            "rusage": replies.rusage(),
-            **({"autoscaler": self._autoscaler.stats()} if self._autoscaler is not None else {}),
-        }
-
-    def memsample(self) -> str:
-        used = f"{resident_memory() / 1024:.2f}MB"
-        self._samples.append(used)
-        return used
-
-    def memdump(self, samples: int = 10) -> str:
-        """What ``memsample`` found so far, the latest last."""
-        taken = self._samples[-int(samples) :]
-        if not taken:
-            return "- rss: (no data)."
-        lines = "\n".join(f"- {number}: {used}" for number, used in enumerate(taken, 1))
-        return f"- rss (sample):\n{lines}\n- rss (end): {resident_memory() / 1024:.2f}MB."
-
-    def objgraph(self, num: int = 200, max_depth: int = 10, type: str = "Request") -> Answer:
-        if find_spec("objgraph") is None:
-            raise ImportError("Requires the objgraph library")
-        objgraph = import_module("objgraph")
-        with NamedTemporaryFile(prefix="cobjg", suffix=".png", delete=False) as picture:
-            objgraph.show_backrefs(objgraph.by_type(type)[: int(num)], max_depth=int(max_depth), filename=picture.name)
-        return {"filename": picture.name}
-
-    def _pool_stats(self, pids: list[int]) -> Answer:
-        plan = self._plan
-        stats: Answer = {"implementation": f"canvas.{plan.pool}", "max-concurrency": plan.concurrency}
-        if plan.pool in ("threads", "asyncio"):
-            return {**stats, "threads": plan.concurrency}
-        return {
-            **stats,
-            "processes": pids,
-            "max-tasks-per-child": plan.max_tasks_per_child or "N/A",
-            "put-guarded-by-semaphore": True,
-            "timeouts": [],
-        }
-
-    def _states(self) -> list[Answer]:
-        return [state for state in self._pool.ask(ReportState()) if "active" in state]
 
     # -- steering
 

@@ -14,8 +14,8 @@ from canvas.model.ids import new_tag
 from canvas.telemetry import emit
 from canvas.wire import task_message as wire
 from canvas.worker.control.commands import NO_REPLY, Panel
+from canvas.worker.options import WorkerOptions
 from canvas.worker.pools.shared_memory import SharedMemory
-from canvas.worker.process import WorkerOptions
 
 _LOOK_EVERY = 2.0
 _AT_ONCE = frozenset({"ping", "clock"})

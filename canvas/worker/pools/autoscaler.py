@@ -8,9 +8,9 @@ from typing import Any
 from canvas.app.application import Canvas
 from canvas.errors import BrokerError
 from canvas.telemetry import emit
+from canvas.worker.options import WorkerOptions
 from canvas.worker.pools.base import Pool
 from canvas.worker.pools.shared_memory import SharedMemory
-from canvas.worker.process import WorkerOptions
 
 _LOOK_EVERY = 0.5
 

@@ -14,9 +14,10 @@ from canvas.telemetry import emit
 from canvas.worker.consumer.shared_wait import SharedWait
 from canvas.worker.consumer.wait import ChildWait
 from canvas.worker.logs.streams import flush
+from canvas.worker.options import WorkerOptions
 from canvas.worker.pools.child_channel import ChildChannel
 from canvas.worker.pools.shared_memory import ProcessStats, SharedMemory
-from canvas.worker.process import WorkerOptions, WorkerProcess
+from canvas.worker.process import WorkerProcess
 from canvas.worker.signal_handlers import handle, ignore
 
 Mask: TypeAlias = set[signal.Signals | int]

@@ -26,19 +26,12 @@ from canvas.worker.consumer.topology import declare
 from canvas.worker.control.child_commands import AdoptOrphans, ChildCommand, ConsumeQueues, ReportState, Terminate
 from canvas.worker.control.silent_child import running_tag, state_of_silent
 from canvas.worker.logs.streams import flush
+from canvas.worker.options import WorkerOptions, change, new_worker_id
 from canvas.worker.pools import child
 from canvas.worker.pools.child_channel import ChildChannel, ask_all
 from canvas.worker.pools.shared_memory import ProcessStats, SharedMemory
-from canvas.worker.process import (
-    EXIT_TIME_LIMIT,
-    LEAVES_WITHIN,
-    WorkerOptions,
-    announce_stop,
-    change,
-    new_worker_id,
-    remapped,
-)
 from canvas.worker.signal_handlers import STOPS, dump_on_signal, handle
+from canvas.worker.stopping import EXIT_TIME_LIMIT, LEAVES_WITHIN, announce_stop, remapped
 
 _RESPAWN_PAUSE = 0.2
 _FORK_PAUSE = 1.0

@@ -1,0 +1,40 @@
+"""How the processes of a worker end: signals, reports, exit codes, and calls that must not hold an end up."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+
+from canvas.errors import BrokerError
+from canvas.telemetry import emit
+
+LEAVES_WITHIN = 5.0
+"""Seconds that a process which stops at once takes to return its messages."""
+EXIT_TIME_LIMIT = 75
+"""Exit code of a process that a hard time limit ended, in good order."""
+
+
+def remapped(number: int) -> int:
+    """A signal as it is meant: with ``REMAP_SIGTERM=SIGQUIT``, TERM is a QUIT."""
+    return signal.SIGQUIT if number == signal.SIGTERM and os.environ.get("REMAP_SIGTERM") == "SIGQUIT" else number
+
+
+def announce_stop(how: str, hostname: str) -> None:
+    """Tell that a signal stops the worker. A handler may interrupt what a listener does just then, such as writing a
+    line of the log: it is told on another thread."""
+    facts = {"how": how, "hostname": hostname}
+    threading.Thread(target=emit, args=("worker.stopping",), kwargs=facts, daemon=True).start()
+
+
+def call_within(seconds: float, call: Callable[[], object]) -> None:
+    """Call the broker, and wait for its answer for so many seconds at most."""
+
+    def report() -> None:
+        try:
+            call()
+        except BrokerError as exc:
+            emit("broker.unreachable", error=str(exc))
+
+    calling = threading.Thread(target=report, name="canvas-leave", daemon=True)
+    calling.start()
+    calling.join(seconds)
