@@ -68,7 +68,7 @@ class Ancestors:
         return [leaf for leaf, success in found if success is False]
 
     def _failed(self, suspects: list[Any], records: Sequence[Record | None]) -> Record | None:
-        kept = [leaf._keep(record) for leaf, record in zip(suspects, records, strict=True) if record is not None]
+        kept = [leaf.keep(record) for leaf, record in zip(suspects, records, strict=True) if record is not None]
         return next((record for record in kept if record.status in states.PROPAGATE_STATES), None)
 
 

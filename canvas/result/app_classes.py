@@ -1,11 +1,33 @@
 """The result classes of an app: ``app.AsyncResult``, ``app.GroupResult``, ``app.ResultSet``."""
 
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
+
+from canvas.drivers.base import Driver
+from canvas.result.backend import Backend
 
 T = TypeVar("T")
 
 
-def class_of_app(base: type[T], app: Any) -> type[T]:
+class ResultApp(Protocol):
+    """The parts of an app that its results need."""
+
+    @property
+    def backend(self) -> Backend: ...
+
+    @property
+    def driver(self) -> Driver: ...
+
+    @property
+    def control(self) -> Any: ...
+
+    @property
+    def AsyncResult(self) -> Any: ...
+
+    @property
+    def GroupResult(self) -> Any: ...
+
+
+def class_of_app(base: type[T], app: ResultApp) -> type[T]:
     """``base`` as a class whose results are ``app``'s, where they are not given another; what ``app`` sends has it.
 
     A pickled result is one of ``base`` again, of the app that is current where it is read.

@@ -1,156 +1,30 @@
 """The result of one task (semantics.md R2, R6–R9)."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import suppress
-from datetime import datetime
 from typing import Any
 
-from canvas.context import current_app
-from canvas.errors import BrokerError, DecodeError, IncompleteStream, OperationalError, TaskRevokedError, TimeoutError
+from canvas.errors import BrokerError, OperationalError, TimeoutError
 from canvas.model import states
-from canvas.model.record import Handle, Record
+from canvas.model.record import Record
 from canvas.result.ancestors import Ancestors
 from canvas.result.deadline import between, deadline
 from canvas.result.join_guard import awaiting, check_join_allowed, warn_of_blocked_loop
+from canvas.result.stored_result import StoredResult
+from canvas.result.tuples import single_result
 
 _ANSWER_WITHIN = 1.0
+"""Seconds that an answer of workers is waited for by default."""
 
 
-class AsyncResult(Handle):
+@single_result
+class AsyncResult(StoredResult):
     """A handle on one task, by its id.
 
     A final state is read once and kept; until then every look is one read. Waiting is by subscription.
     """
 
     TimeoutError = TimeoutError
-    sent_to: str | None = None
-    """The queue that its message went into; ``None`` where this handle was not made by sending one message."""
-    _app: Any = None
-    """The app of its class, where that is ``app.AsyncResult``."""
-
-    def __init__(
-        self, id: str, backend: Any = None, task_name: str | None = None, app: Any = None, parent: Any = None
-    ) -> None:
-        if id is None:
-            raise ValueError(f"AsyncResult requires a task id; got {id!r}")
-        self.id = id
-        if app is not None:
-            self._app = app
-        self.parent = parent
-        self.task_name = task_name
-        self.ignored = False
-        self._backend = backend
-        self._final: Record | None = None
-
-    @property
-    def task_id(self) -> str:
-        return self.id
-
-    @property
-    def app(self) -> Any:
-        """The app whose result it is; the current one where none was given."""
-        return self._app if self._app is not None else current_app()
-
-    @app.setter
-    def app(self, value: Any) -> None:
-        self._app = value
-
-    @property
-    def backend(self) -> Any:
-        return self._backend if self._backend is not None else self.app.backend
-
-    # -- looking
-
-    def _record(self) -> Record:
-        if self._final is not None:
-            return self._final
-        found = self.backend.get_records([self.id])[0]
-        return self._keep(found) if found is not None else Record(self.id, states.PENDING)
-
-    def _keep(self, record: Record) -> Record:
-        if record.status in states.READY_STATES:
-            self._final = record
-        return record
-
-    @property
-    def state(self) -> str:
-        """The stored state; PENDING when nothing is stored (semantics.md R2)."""
-        return self._record().status
-
-    status = state
-
-    @property
-    def result(self) -> Any:
-        """The value, the exception, or a custom state's meta."""
-        return self._record().result
-
-    info = result
-
-    @property
-    def traceback(self) -> str | None:
-        return self._record().traceback
-
-    @property
-    def date_done(self) -> datetime | None:
-        """When it was over; ``None`` until then. Raises DecodeError for a record in which that is no time."""
-        done = self._record().date_done
-        if done is None:
-            return None
-        try:
-            return datetime.fromisoformat(done)
-        except (ValueError, TypeError):
-            raise DecodeError(f"date_done of {self.id}: expected ISO 8601 text; got {done!r:.100}") from None
-
-    def exists(self) -> bool:
-        """Whether anything is stored of it."""
-        return bool(self.backend.task_result_exists(self.id))
-
-    def ready(self) -> bool:
-        return self.state in states.READY_STATES
-
-    def successful(self) -> bool:
-        return self.state == states.SUCCESS
-
-    def failed(self) -> bool:
-        return self.state == states.FAILURE
-
-    @property
-    def children(self) -> list[Any] | None:
-        """Results of the tasks that this one sent; ``None`` until they are known."""
-        children = self._record().children
-        return None if children is None else [result_from_tuple(child, self._app) for child in children]
-
-    def _extended(self, key: str) -> Any:
-        return self._record().extra.get(key)
-
-    @property
-    def name(self) -> Any:
-        return self._extended("name") or self.task_name
-
-    @property
-    def args(self) -> Any:
-        return self._extended("args")
-
-    @property
-    def kwargs(self) -> Any:
-        return self._extended("kwargs")
-
-    @property
-    def worker(self) -> Any:
-        return self._extended("worker")
-
-    @property
-    def retries(self) -> Any:
-        return self._extended("retries")
-
-    @property
-    def queue(self) -> Any:
-        return self._extended("queue")
-
-    @property
-    def root(self) -> Any:
-        """The first result of the line this one ends."""
-        return self._line()[-1]
 
     # -- waiting
 
@@ -177,7 +51,7 @@ class AsyncResult(Handle):
             return None
         if disable_sync_subtasks:
             check_join_allowed()
-        if self._final is None:
+        if self.final_record is None:
             warn_of_blocked_loop()
             self._wait(timeout, propagate and follow_parents, on_message, on_interval)
         return self._conclude(propagate, callback)
@@ -194,10 +68,10 @@ class AsyncResult(Handle):
         if self._succeeded():
             return
         ancestors.look()
-        if self._final is not None:
+        if self.final_record is not None:
             return
         with self.backend.watch([self.id]) as watch:
-            while self._final is None:
+            while self.final_record is None:
                 found = watch.next(between(ancestors.patience(left()), on_interval))
                 if found is not None:
                     self._arrived(found[1], on_message)
@@ -222,15 +96,15 @@ class AsyncResult(Handle):
 
     def _succeeded(self) -> bool:
         """Whether it has ended so that none of its ancestors can have failed."""
-        return self._final is not None and self._final.status == states.SUCCESS
+        return self.final_record is not None and self.final_record.status == states.SUCCESS
 
     def _arrived(self, record: Record, on_message: Any) -> None:
-        self._keep(record)
+        self.keep(record)
         if on_message is not None:
             on_message(record.meta())
 
     def _conclude(self, propagate: bool, callback: Callable[[str, Any], Any] | None) -> Any:
-        record = self._final
+        record = self.final_record
         assert record is not None
         if propagate:
             self.maybe_throw()
@@ -254,7 +128,7 @@ class AsyncResult(Handle):
         if self.ignored:
             return None
         away = awaiting()
-        if self._final is None:
+        if self.final_record is None:
             async with away:
                 await self._await(timeout, propagate and follow_parents, on_message)
         return self._conclude(propagate, callback)
@@ -264,7 +138,7 @@ class AsyncResult(Handle):
         left = deadline(timeout)
         async with self.backend.awatch([self.id]) as watch:
             await ancestors.alook()
-            while self._final is None:
+            while self.final_record is None:
                 found = await watch.next(ancestors.patience(left()))
                 if found is not None:
                     self._arrived(found[1], on_message)
@@ -281,7 +155,7 @@ class AsyncResult(Handle):
 
     def maybe_throw(self, propagate: bool = True, callback: Callable[[str, Any], Any] | None = None) -> Any:
         """Raise the task's exception if it failed; else its value."""
-        record = self._record()
+        record = self.record()
         if propagate and record.status in states.PROPAGATE_STATES:
             record.throw()
         if callback is not None:
@@ -294,7 +168,7 @@ class AsyncResult(Handle):
 
     def forget(self) -> None:
         """Delete its record, and its ancestors'."""
-        self._final = None
+        self.final_record = None
         if self.parent is not None:
             self.parent.forget()
         self.backend.forget(self.id)
@@ -328,82 +202,6 @@ class AsyncResult(Handle):
         control, asked = self.app.control, replies(wait, timeout)
         control.revoke_by_stamped_headers(headers, terminate=terminate, signal=signal or "SIGTERM", **asked)
 
-    # -- lineage
-
-    def leaves(self) -> "list[AsyncResult]":
-        """The tasks this handle stands for."""
-        return [self]
-
-    def as_tuple(self) -> tuple[Any, ...]:
-        """``((id, parent), None)`` (semantics.md R1)."""
-        before: Any = None
-        for node in reversed(self._line()):
-            before = node._own_tuple(before)
-        return before  # type: ignore[no-any-return]
-
-    def _line(self) -> list[Any]:
-        """This result, its parent, and so on to the first."""
-        line: list[Any] = []
-        node: Any = self
-        while node is not None:
-            line.append(node)
-            node = node.parent
-        return line
-
-    def _own_tuple(self, before: Any) -> tuple[Any, ...]:
-        return (self.id, before), None
-
-    def as_list(self) -> list[str]:
-        """Its id and those of its ancestors."""
-        return [node.id for node in self._line()]
-
-    def iterdeps(self, intermediate: bool = False) -> Iterator[tuple[Any, Any]]:
-        """``(parent, result)`` of this result and all below it, breadth first.
-
-        Raises IncompleteStream when one is not ready and ``intermediate`` is false.
-        """
-        pending: list[tuple[Any, Any]] = [(None, self)]
-        while pending:
-            parent, node = pending.pop(0)
-            yield parent, node
-            if node.ready():
-                pending.extend((node, child) for child in node.children or [])
-            elif not intermediate:
-                raise IncompleteStream(f"{node!r} is not ready: its children are not known yet")
-
-    def collect(self, intermediate: bool = False, **kwargs: Any) -> Iterator[tuple[Any, Any]]:
-        """``(result, value)`` of this result and all below it."""
-        for _, node in self.iterdeps(intermediate=intermediate):
-            yield node, node.get(**kwargs)
-
-    def get_leaf(self) -> Any:
-        """The value of the last result below this one."""
-        return [value for _, value in self.collect()][-1]
-
-    @property
-    def graph(self) -> dict[Any, list[Any]]:
-        """Each result below this one → the results that it waits for."""
-        found: dict[Any, list[Any]] = {}
-        for parent, node in self.iterdeps(intermediate=True):
-            found.setdefault(node, [])
-            if parent is not None:
-                found[parent].append(node)
-        return found
-
-    def __eq__(self, other: object) -> bool:
-        if isinstance(other, AsyncResult):
-            return self.id == other.id
-        return self.id == other if isinstance(other, str) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self.id)
-
-    def __str__(self) -> str:
-        return str(self.id)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {self.id}>"
-
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.id, None, None, self.parent)
 
@@ -411,79 +209,3 @@ class AsyncResult(Handle):
 def replies(wait: bool, timeout: float | None) -> dict[str, Any]:
     """Options of a remote control command whose answers are waited for, or not."""
     return {"reply": True, "timeout": _ANSWER_WITHIN if timeout is None else timeout} if wait else {}
-
-
-class EagerResult(AsyncResult):
-    """The result of a task that ran in this process."""
-
-    def __init__(
-        self, id: str, ret_value: Any, state: str, traceback: str | None = None, name: str | None = None
-    ) -> None:
-        super().__init__(id)
-        self._final = Record(id, state, ret_value, traceback)
-        self._name = name
-
-    @property
-    def name(self) -> Any:
-        return self._name
-
-    def get(self, timeout: float | None = None, propagate: bool = True, *_: Any, **__: Any) -> Any:
-        """The value at once; with ``propagate`` its exception is raised."""
-        return self.maybe_throw(propagate=propagate)
-
-    wait = get
-
-    async def aget(self, timeout: float | None = None, propagate: bool = True, *_: Any, **__: Any) -> Any:
-        return self.get(propagate=propagate)
-
-    def ready(self) -> bool:
-        return True
-
-    def forget(self) -> None:
-        return
-
-    def revoke(self, *args: Any, **kwargs: Any) -> None:
-        self._final = Record(self.id, states.REVOKED, TaskRevokedError("revoked"))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        record = self._record()
-        return EagerResult, (self.id, record.result, record.status, record.traceback, self._name)
-
-
-_GROUPS: list[Callable[..., Any]] = []
-
-
-def group_class(cls: Any) -> Any:
-    """Enrol the class of results that have members; its file imports this one."""
-    _GROUPS[:] = [cls]
-    return cls
-
-
-def result_from_tuple(structure: Any, app: Any = None) -> Any:
-    """The handle that a tuple form stands for (semantics.md R1). Raises DecodeError for what is no tuple form."""
-    try:
-        return _handle(structure, app)
-    except (TypeError, ValueError, LookupError, RecursionError) as exc:
-        raise DecodeError(f"result: expected ((id, parent), members); got {structure!r:.100}") from exc
-
-
-def _handle(structure: Any, app: Any) -> Any:
-    if structure is None:
-        raise TypeError("nothing")
-    if isinstance(structure, AsyncResult):
-        return structure
-    line = []
-    node = structure
-    while node is not None:
-        line.append(node)
-        node = node[0][1] if isinstance(node[0], list | tuple) else None
-    one, several = (AsyncResult, _GROUPS[0]) if app is None else (app.AsyncResult, app.GroupResult)
-    handle: Any = None
-    for node in reversed(line):
-        task_id = node[0][0] if isinstance(node[0], list | tuple) else node[0]
-        members = node[1]
-        if members is None:
-            handle = one(task_id, parent=handle)
-        else:
-            handle = several(task_id, [_handle(m, app) for m in members], parent=handle)
-    return handle

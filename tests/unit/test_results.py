@@ -320,7 +320,7 @@ def test_extended_records_are_so_in_every_state(app):
     @app.task(bind=True, name="progress")
     def progress(self, x):
         self.update_state(state="PROGRESS", meta={"done": x})
-        return app.AsyncResult(self.request.id)._record().extra
+        return app.AsyncResult(self.request.id).record().extra
 
     with pytest.raises(ValueError, match="task_id must not be empty"):
         progress(3)

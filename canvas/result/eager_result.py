@@ -1,0 +1,45 @@
+"""The result of a task that ran in this process."""
+
+from typing import Any
+
+from canvas.errors import TaskRevokedError
+from canvas.model import states
+from canvas.model.record import Record
+from canvas.result.async_result import AsyncResult
+
+
+class EagerResult(AsyncResult):
+    """The result of a task that ran in this process."""
+
+    def __init__(
+        self, id: str, ret_value: Any, state: str, traceback: str | None = None, name: str | None = None
+    ) -> None:
+        super().__init__(id)
+        self.final_record = Record(id, state, ret_value, traceback)
+        self._name = name
+
+    @property
+    def name(self) -> Any:
+        return self._name
+
+    def get(self, timeout: float | None = None, propagate: bool = True, *_: Any, **__: Any) -> Any:
+        """The value at once; with ``propagate`` its exception is raised."""
+        return self.maybe_throw(propagate=propagate)
+
+    wait = get
+
+    async def aget(self, timeout: float | None = None, propagate: bool = True, *_: Any, **__: Any) -> Any:
+        return self.get(propagate=propagate)
+
+    def ready(self) -> bool:
+        return True
+
+    def forget(self) -> None:
+        return
+
+    def revoke(self, *args: Any, **kwargs: Any) -> None:
+        self.final_record = Record(self.id, states.REVOKED, TaskRevokedError("revoked"))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        record = self.record()
+        return EagerResult, (self.id, record.result, record.status, record.traceback, self._name)

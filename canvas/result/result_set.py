@@ -1,0 +1,300 @@
+"""Several results that are waited for together (semantics.md R5, G10–G14)."""
+
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import Any
+
+from canvas.context import current_app
+from canvas.errors import TimeoutError
+from canvas.model import states
+from canvas.model.record import Record
+from canvas.result.app_classes import ResultApp
+from canvas.result.async_result import AsyncResult, replies
+from canvas.result.deadline import between, deadline
+from canvas.result.eager_result import EagerResult
+from canvas.result.join_guard import awaiting, check_join_allowed, warn_of_blocked_loop
+
+
+class ResultSet:
+    """Results that are waited for together; values come in the order of the results."""
+
+    _app: ResultApp | None = None
+    """The app of its class, where that is ``app.ResultSet`` or ``app.GroupResult``."""
+
+    def __init__(self, results: Iterable[Any], app: ResultApp | None = None, **_: Any) -> None:
+        self.results: list[Any] = list(results)
+        if app is not None:
+            self._app = app
+        self.parent: Any = None
+
+    @property
+    def app(self) -> Any:
+        """The app whose results they are: its own, a member's, or the current one."""
+        if self._app is None:
+            return next((leaf._app for leaf in self.leaves() if leaf._app is not None), None) or current_app()
+        return self._app
+
+    @app.setter
+    def app(self, value: Any) -> None:
+        self._app = value
+
+    @property
+    def backend(self) -> Any:
+        return self.app.backend
+
+    # -- members
+
+    def add(self, result: Any) -> None:
+        """Add a result that is not in it yet."""
+        if result not in self.results:
+            self.results.append(result)
+
+    def remove(self, result: Any) -> None:
+        """Remove a result, or the one of an id. Raises KeyError when it is not there."""
+        try:
+            self.results.remove(result)
+        except ValueError:
+            raise KeyError(result) from None
+
+    def discard(self, result: Any) -> None:
+        if result in self.results:
+            self.results.remove(result)
+
+    def update(self, results: Iterable[Any]) -> None:
+        for result in results:
+            self.add(result)
+
+    def clear(self) -> None:
+        self.results.clear()
+
+    @property
+    def children(self) -> list[Any]:
+        return self.results
+
+    def leaves(self) -> list[AsyncResult]:
+        """The tasks in it, those of nested groups included."""
+        return [leaf for result in self.results for leaf in result.leaves()]
+
+    # -- looking
+
+    def _refresh(self) -> list[AsyncResult]:
+        """The tasks in it whose results are kept, after one read of all that are not final yet."""
+        leaves = [leaf for leaf in self.leaves() if not leaf.ignored]
+        unknown = [leaf for leaf in leaves if leaf.final_record is None]
+        if unknown:
+            records = self.backend.get_records([leaf.id for leaf in unknown])
+            for leaf, record in zip(unknown, records, strict=True):
+                if record is not None:
+                    leaf.keep(record)
+        return leaves
+
+    def successful(self) -> bool:
+        """Whether all have succeeded, but for tasks whose results are ignored: nothing is known of those."""
+        return all(_is(leaf, states.SUCCESS) for leaf in self._refresh())
+
+    def failed(self) -> bool:
+        return any(_is(leaf, states.FAILURE) for leaf in self._refresh())
+
+    def waiting(self) -> bool:
+        """Whether any is not ready; tasks whose results are ignored are not waited for."""
+        return any(leaf.final_record is None for leaf in self._refresh())
+
+    def ready(self) -> bool:
+        """Whether all are ready; tasks whose results are ignored are not waited for."""
+        return not self.waiting()
+
+    def completed_count(self) -> int:
+        """How many tasks have succeeded."""
+        return sum(_is(leaf, states.SUCCESS) for leaf in self._refresh())
+
+    def maybe_throw(self, callback: Callable[[str, Any], Any] | None = None, propagate: bool = True) -> None:
+        """Raise the first member's exception, in order, if one failed."""
+        for result in self.results:
+            result.maybe_throw(callback=callback, propagate=propagate)
+
+    maybe_reraise = maybe_throw
+
+    # -- waiting
+
+    def get(
+        self, timeout: float | None = None, propagate: bool = True, interval: float = 0.5,
+        callback: Callable[[str, Any], Any] | None = None, no_ack: bool = True,
+        on_message: Callable[[dict[str, Any]], Any] | None = None, disable_sync_subtasks: bool = True,
+        on_interval: Callable[[], Any] | None = None,
+    ) -> Any:  # fmt: skip
+        """Wait for all; their values in order. ``on_interval`` is called about every second meanwhile.
+
+        With ``propagate`` the first exception to arrive is raised. With ``callback`` it is called as
+        ``callback(id, value)`` for each member as its value arrives (a group's: the list of its members' values), and
+        the return value is ``None`` (R5). A task whose result is ignored is not waited for; its value is ``None``.
+        Raises TimeoutError, and RuntimeError inside a task, but for results of ``apply()``, which are there.
+        """
+        if not all(isinstance(leaf, EagerResult) for leaf in self.leaves()):
+            if disable_sync_subtasks:
+                check_join_allowed()
+            warn_of_blocked_loop()
+        members = _Members(self.results, callback)
+        for leaf in self._arrivals(timeout, propagate, on_message, on_interval):
+            members.arrived(leaf.id)
+        return None if callback is not None else self._values()
+
+    join = get
+    join_native = get
+
+    def _values(self) -> list[Any]:
+        return [_value(result) for result in self.results]
+
+    def iter_native(
+        self, timeout: float | None = None, interval: float = 0.5, no_ack: bool = True, on_message: Any = None,
+        on_interval: Any = None,
+    ) -> Iterator[tuple[str, dict[str, Any]]]:  # fmt: skip
+        """``(task_id, meta)`` of each task whose result is kept, as they arrive."""
+        for leaf in self._arrivals(timeout, False, on_message, on_interval):
+            yield leaf.id, leaf.record().meta()
+
+    def iterate(self, timeout: float | None = None, propagate: bool = True, **_: Any) -> Iterator[Any]:
+        """The values of the tasks whose results are kept, as they arrive."""
+        for leaf in self._arrivals(timeout, propagate, None):
+            yield leaf.record().result
+
+    def _arrivals(
+        self, timeout: float | None, propagate: bool, on_message: Any, on_interval: Any = None
+    ) -> Iterator[AsyncResult]:
+        """Each task once, as it becomes final, but for those whose results are ignored."""
+        pending = {leaf.id: leaf for leaf in self.leaves() if not leaf.ignored}
+        for task_id in [task_id for task_id, leaf in pending.items() if leaf.final_record is not None]:
+            yield _concluded(pending.pop(task_id), propagate)
+        if not pending:
+            return
+        left = deadline(timeout)
+        with self.backend.watch(list(pending)) as watch:
+            while pending:
+                found = watch.next(between(left(), on_interval))
+                if found is None and left() != 0:
+                    continue
+                if found is None:
+                    raise TimeoutError(f"The operation timed out: {len(pending)} results not ready after {timeout} s")
+                leaf = _arrived(pending, found, on_message)
+                if leaf is not None:
+                    watch.drop(leaf.id)
+                    yield _concluded(leaf, propagate)
+
+    async def aget(
+        self, timeout: float | None = None, propagate: bool = True,
+        callback: Callable[[str, Any], Any] | None = None, on_message: Callable[[dict[str, Any]], Any] | None = None,
+        **_: Any,
+    ) -> Any:  # fmt: skip
+        """``get`` on an event loop; inside a task as ``AsyncResult.aget``."""
+        members = _Members(self.results, callback)
+        kept = [leaf for leaf in self.leaves() if not leaf.ignored]
+        pending = {leaf.id: leaf for leaf in kept if leaf.final_record is None}
+        for arrived in kept:
+            if arrived.final_record is not None:
+                members.arrived(arrived.id)
+        left, away = deadline(timeout), awaiting()
+        if pending:
+            async with away, self.backend.awatch(list(pending)) as watch:
+                while pending:
+                    found = await watch.next(left())
+                    if found is None:
+                        raise TimeoutError(
+                            f"The operation timed out: {len(pending)} results not ready after {timeout} s"
+                        )
+                    leaf = _arrived(pending, found, on_message)
+                    if leaf is not None:
+                        members.arrived(_concluded(leaf, propagate).id)
+        if propagate:
+            self.maybe_throw()
+        return None if callback is not None else self._values()
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self.aget().__await__()
+
+    # -- acting
+
+    def forget(self) -> None:
+        """Delete the records."""
+        for result in self.results:
+            result.forget()
+
+    def revoke(
+        self, connection: Any = None, terminate: bool = False, signal: str | None = None, wait: bool = False,
+        timeout: float | None = None,
+    ) -> None:  # fmt: skip
+        """Ask workers not to run any of them; ``wait`` and ``timeout`` as in ``AsyncResult.revoke``."""
+        ids = [leaf.id for leaf in self.leaves()]
+        self.app.control.revoke(ids, terminate=terminate, signal=signal or "SIGTERM", **replies(wait, timeout))
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.results)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.results[index]
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def __eq__(self, other: object) -> bool:
+        return other.results == self.results if isinstance(other, ResultSet) else NotImplemented
+
+    def __hash__(self) -> int:
+        raise TypeError("a ResultSet changes and cannot be hashed; hash its results")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ResultSet, (self.results,)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: [{', '.join(str(r.id) for r in self.results)}]>"
+
+
+def _is(leaf: AsyncResult, state: str) -> bool:
+    return leaf.final_record is not None and leaf.final_record.status == state
+
+
+def _arrived(pending: dict[str, AsyncResult], found: tuple[str, Record], on_message: Any) -> AsyncResult | None:
+    """The handle that became final with this record, taken out of ``pending``."""
+    task_id, record = found
+    leaf = pending.get(task_id)
+    if leaf is None:
+        return None
+    if on_message is not None:
+        on_message(record.meta())
+    leaf.keep(record)
+    return pending.pop(task_id) if leaf.final_record is not None else None
+
+
+def _concluded(leaf: AsyncResult, propagate: bool) -> AsyncResult:
+    record = leaf.record()
+    if propagate and record.status in states.PROPAGATE_STATES:
+        record.throw()
+    return leaf
+
+
+def _value(result: Any) -> Any:
+    """The value of a member: a list for one that has members itself."""
+    if isinstance(result, ResultSet):
+        return result._values()
+    return None if result.ignored else result.record().result
+
+
+class _Members:
+    """Calls ``callback`` for each member of a set once all that is in it has arrived; without one, nothing."""
+
+    def __init__(self, results: list[Any], callback: Callable[[str, Any], Any] | None) -> None:
+        self._callback = callback
+        self._waiting: dict[str, list[tuple[Any, set[str]]]] = {}
+        for member in results if callback is not None else ():
+            ids = {leaf.id for leaf in member.leaves() if not leaf.ignored}
+            for task_id in ids:
+                self._waiting.setdefault(task_id, []).append((member, ids))
+            if not ids:
+                self._call(member)
+
+    def arrived(self, task_id: str) -> None:
+        for member, ids in self._waiting.pop(task_id, ()):
+            ids.discard(task_id)
+            if not ids:
+                self._call(member)
+
+    def _call(self, member: Any) -> None:
+        assert self._callback is not None
+        self._callback(getattr(member, "id", None) or "", _value(member))

@@ -1,0 +1,226 @@
+"""What is stored of one task, read by its id: state, result, children, and the results before and below it."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from canvas.context import current_app
+from canvas.errors import DecodeError, IncompleteStream
+from canvas.model import states
+from canvas.model.record import Handle, Record
+from canvas.result.app_classes import ResultApp
+from canvas.result.tuples import result_from_tuple
+
+
+class StoredResult(Handle):
+    """The stored state of one task. A final state is read once and kept; until then every look is one read."""
+
+    sent_to: str | None = None
+    """The queue that its message went into; ``None`` where this handle was not made by sending one message."""
+    _app: ResultApp | None = None
+    """The app of its class, where that is ``app.AsyncResult``."""
+
+    def __init__(
+        self,
+        id: str,
+        backend: Any = None,
+        task_name: str | None = None,
+        app: ResultApp | None = None,
+        parent: Any = None,
+    ) -> None:
+        if id is None:
+            raise ValueError(f"AsyncResult requires a task id; got {id!r}")
+        self.id = id
+        if app is not None:
+            self._app = app
+        self.parent = parent
+        self.task_name = task_name
+        self.ignored = False
+        self._backend = backend
+        self.final_record: Record | None = None
+
+    @property
+    def task_id(self) -> str:
+        return self.id
+
+    @property
+    def app(self) -> Any:
+        """The app whose result it is; the current one where none was given."""
+        return self._app if self._app is not None else current_app()
+
+    @app.setter
+    def app(self, value: Any) -> None:
+        self._app = value
+
+    @property
+    def backend(self) -> Any:
+        return self._backend if self._backend is not None else self.app.backend
+
+    # -- looking
+
+    def record(self) -> Record:
+        if self.final_record is not None:
+            return self.final_record
+        found = self.backend.get_records([self.id])[0]
+        return self.keep(found) if found is not None else Record(self.id, states.PENDING)
+
+    def keep(self, record: Record) -> Record:
+        if record.status in states.READY_STATES:
+            self.final_record = record
+        return record
+
+    @property
+    def state(self) -> str:
+        """The stored state; PENDING when nothing is stored (semantics.md R2)."""
+        return self.record().status
+
+    status = state
+
+    @property
+    def result(self) -> Any:
+        """The value, the exception, or a custom state's meta."""
+        return self.record().result
+
+    info = result
+
+    @property
+    def traceback(self) -> str | None:
+        return self.record().traceback
+
+    @property
+    def date_done(self) -> datetime | None:
+        """When it was over; ``None`` until then. Raises DecodeError for a record in which that is no time."""
+        done = self.record().date_done
+        if done is None:
+            return None
+        try:
+            return datetime.fromisoformat(done)
+        except (ValueError, TypeError):
+            raise DecodeError(f"date_done of {self.id}: expected ISO 8601 text; got {done!r:.100}") from None
+
+    def exists(self) -> bool:
+        """Whether anything is stored of it."""
+        return bool(self.backend.task_result_exists(self.id))
+
+    def ready(self) -> bool:
+        return self.state in states.READY_STATES
+
+    def successful(self) -> bool:
+        return self.state == states.SUCCESS
+
+    def failed(self) -> bool:
+        return self.state == states.FAILURE
+
+    @property
+    def children(self) -> list[Any] | None:
+        """Results of the tasks that this one sent; ``None`` until they are known."""
+        children = self.record().children
+        return None if children is None else [result_from_tuple(child, self._app) for child in children]
+
+    def _extended(self, key: str) -> Any:
+        return self.record().extra.get(key)
+
+    @property
+    def name(self) -> Any:
+        return self._extended("name") or self.task_name
+
+    @property
+    def args(self) -> Any:
+        return self._extended("args")
+
+    @property
+    def kwargs(self) -> Any:
+        return self._extended("kwargs")
+
+    @property
+    def worker(self) -> Any:
+        return self._extended("worker")
+
+    @property
+    def retries(self) -> Any:
+        return self._extended("retries")
+
+    @property
+    def queue(self) -> Any:
+        return self._extended("queue")
+
+    @property
+    def root(self) -> Any:
+        """The first result of the line this one ends."""
+        return self._line()[-1]
+
+    # -- lineage
+
+    def leaves(self) -> list[Any]:
+        """The tasks this handle stands for."""
+        return [self]
+
+    def as_tuple(self) -> tuple[Any, ...]:
+        """``((id, parent), None)`` (semantics.md R1)."""
+        before: Any = None
+        for node in reversed(self._line()):
+            before = node.own_tuple(before)
+        return before  # type: ignore[no-any-return]
+
+    def _line(self) -> list[Any]:
+        """This result, its parent, and so on to the first."""
+        line: list[Any] = []
+        node: Any = self
+        while node is not None:
+            line.append(node)
+            node = node.parent
+        return line
+
+    def own_tuple(self, before: Any) -> tuple[Any, ...]:
+        return (self.id, before), None
+
+    def as_list(self) -> list[str]:
+        """Its id and those of its ancestors."""
+        return [node.id for node in self._line()]
+
+    def iterdeps(self, intermediate: bool = False) -> Iterator[tuple[Any, Any]]:
+        """``(parent, result)`` of this result and all below it, breadth first.
+
+        Raises IncompleteStream when one is not ready and ``intermediate`` is false.
+        """
+        pending: list[tuple[Any, Any]] = [(None, self)]
+        while pending:
+            parent, node = pending.pop(0)
+            yield parent, node
+            if node.ready():
+                pending.extend((node, child) for child in node.children or [])
+            elif not intermediate:
+                raise IncompleteStream(f"{node!r} is not ready: its children are not known yet")
+
+    def collect(self, intermediate: bool = False, **kwargs: Any) -> Iterator[tuple[Any, Any]]:
+        """``(result, value)`` of this result and all below it."""
+        for _, node in self.iterdeps(intermediate=intermediate):
+            yield node, node.get(**kwargs)
+
+    def get_leaf(self) -> Any:
+        """The value of the last result below this one."""
+        return [value for _, value in self.collect()][-1]
+
+    @property
+    def graph(self) -> dict[Any, list[Any]]:
+        """Each result below this one → the results that it waits for."""
+        found: dict[Any, list[Any]] = {}
+        for parent, node in self.iterdeps(intermediate=True):
+            found.setdefault(node, [])
+            if parent is not None:
+                found[parent].append(node)
+        return found
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, StoredResult):
+            return self.id == other.id
+        return self.id == other if isinstance(other, str) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.id}>"
