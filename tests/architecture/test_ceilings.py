@@ -30,7 +30,6 @@ LONG_FILES = {
     "canvas.result.backend": 309,
     "canvas.signals": 314,
     "canvas.task.task": 556,
-    "canvas.testing.contract": 867,
     "canvas.wire.task_message": 372,
     "canvas.wire.typed_json": 309,
     "canvas.worker.consumer.batch": 352,

@@ -1,0 +1,151 @@
+"""Chords: parts, sizes, their one end."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from canvas.drivers.base import Driver, Lease
+from canvas.model.settlement import (
+    ChordStart,
+    Keep,
+    Part,
+    ResultWrite,
+    Settlement,
+    SettleResult,
+    SpeculativeDispatch,
+)
+from canvas.testing.contract.support import ContractSupport, eventually, firing, ids, part, publish
+
+
+class ChordsContract(ContractSupport):
+    """Chords: parts, sizes, their one end."""
+
+    def test_the_last_part_makes_a_chord_ready_once(self, driver: Driver) -> None:
+        self._results(driver).start_chords([ChordStart("g", 3, 60)])
+        parts = [part("g", "b", 1), part("g", "c", 2), part("g", "a", 0), part("g", "a", 0)]
+        found = [self._settle(driver, one) for one in parts]
+        assert [len(ready) for ready in found] == [0, 0, 1, 0]
+        ready = found[2][0]
+        assert (ready.group_id, ready.fire, ready.structure) == ("g", b"fire a", None)
+        assert ready.parts == [b"value of a", b"value of b", b"value of c"]
+
+    def test_a_part_is_counted_once(self, driver: Driver) -> None:
+        self._results(driver).start_chords([ChordStart("g", 2, 60)])
+        for _ in range(3):
+            assert self._settle(driver, part("g", "a", 0)) == []
+        assert self._settle(driver, part("g", "b", 1))
+
+    def test_parts_may_come_before_the_size(self, driver: Driver) -> None:
+        self._settle(driver, part("g", "a", 0))
+        self._results(driver).start_chords([ChordStart("g", 2, 60)])
+        assert self._settle(driver, part("g", "b", 1))
+
+    def test_a_grown_chord_waits_for_more(self, driver: Driver) -> None:
+        self._results(driver).start_chords([ChordStart("g", 1, 60)], ["g"])
+        assert not self._settle(driver, part("g", "a", 0))
+        assert self._settle(driver, part("g", "b", None))
+
+    def test_one_task_in_two_places_is_two_parts(self, driver: Driver) -> None:
+        value = b'[1, "a", "SUCCESS", 7]'
+        twice = [Part("g", "a", place, value, b"fire", 60) for place in (0, 1)]
+        assert not self._settle(driver, twice[0], joins=[ChordStart("g", 2, 60)])
+        ready = self._settle(driver, twice[1])
+        assert [one.strip() for one in ready[0].parts] == [value, value]
+
+    def test_a_saved_structure_comes_with_the_ready_chord(self, driver: Driver) -> None:
+        ready = self._settle(driver, part("g", "a", 0), joins=[ChordStart("g", 1, 60, b"structure")])
+        assert ready[0].structure == b"structure"
+
+    def test_exactly_one_of_many_fires(self, driver: Driver) -> None:
+        self._settle(driver, part("g", "a", 0), joins=[ChordStart("g", 1, 60)])
+        with ThreadPoolExecutor(8) as threads:
+            held = list(
+                threads.map(lambda _: driver.settler.dispatch_chord(firing("g", publish("body"))).held, range(16))
+            )
+        assert held.count(True) == 1
+        assert ids(self._lease(driver)) == ["body"]
+
+    def test_only_who_ends_a_chord_stores_how(self, driver: Driver) -> None:
+        self._settle(driver, part("g", "a", 0), joins=[ChordStart("g", 1, 60)])
+        assert driver.settler.dispatch_chord(firing("g", failed=True)).held
+        late = firing("g", publish("body"), failed=True, parts=[part("outer", "g", 0)._replace(size=1)])
+        late = late._replace(stores=[ResultWrite("body", b"{}", 60, False)], joins=[ChordStart("other", 1, 60)])
+        assert driver.settler.dispatch_chord(late) == SettleResult(False, [])
+        assert (self._results(driver).get(["body"]), self._lease(driver)) == ([None], [])
+
+    def test_chords_may_be_kept_for_longer(self, driver: Driver) -> None:
+        self._results(driver).start_chords([ChordStart("g", 2, 1)])
+        driver.settler.settle([Settlement(None, fence="none", keeps=[Keep("g", 60), Keep("nothing", 60)])])
+        assert self._settle(driver, part("g", "a", 0)) == []
+        driver.settler.renew(0.01)
+        assert [ready.lost for ready in self._settle(driver, part("g", "b", 1))] == [False]
+
+    def test_after_firing_late_parts_are_nothing(self, driver: Driver) -> None:
+        self._settle(driver, part("g", "a", 0), joins=[ChordStart("g", 1, 60)])
+        driver.settler.dispatch_chord(firing("g"))
+        assert self._settle(driver, part("g", "a", 0)) == []
+        assert driver.settler.stale_ready_chords(0) == []
+
+    def test_a_ready_chord_that_nobody_fires_is_found(self, driver: Driver) -> None:
+        self._settle(driver, part("g", "a", 0), joins=[ChordStart("g", 1, 60)])
+        assert driver.settler.stale_ready_chords(60) == []
+        found = eventually(lambda: driver.settler.stale_ready_chords(0))
+        assert [(r.group_id, r.fire, r.parts) for r in found] == [("g", b"fire a", [b"value of a"])]
+        assert driver.settler.dispatch_chord(firing("g", publish("body"))).held
+        assert driver.settler.stale_ready_chords(0) == []
+
+    def test_a_failed_chords_end_may_complete_the_outer_one(self, driver: Driver) -> None:
+        self._settle(driver, part("inner", "a", 0), joins=[ChordStart("outer", 1, 60), ChordStart("inner", 1, 60)])
+        verdict = driver.settler.dispatch_chord(firing("inner", failed=True, parts=[part("outer", "body", 0)]))
+        assert verdict.held
+        assert [ready.group_id for ready in verdict.ready] == ["outer"]
+
+    def test_chords_end_in_the_exchange_that_settles_and_leases(self, driver: Driver) -> None:
+        delivery = self._one(driver, task_id="a")
+        self._settle(driver, part("g", "a", 0), joins=[ChordStart("g", 1, 60), ChordStart("outer", 1, 60)])
+        end = firing("g", publish("body"), parts=[part("outer", "g", 0)])
+        settled = driver.settler.settle([Settlement(delivery)], Lease("w1", ("q",), 5), [end, end])
+        assert [verdict.held for verdict in settled.fired] == [True, False]
+        assert [ready.group_id for ready in settled.fired[0].ready] == ["outer"]
+        assert [verdict.held for verdict in settled.verdicts] == [True]
+        assert ids(settled.deliveries) == ["body"]
+        assert driver.settler.settle([]).fired == []
+
+    def test_parts_may_bring_their_number(self, driver: Driver) -> None:
+        first, second = (part("sized", name, at)._replace(size=2) for at, name in enumerate("ab"))
+        assert self._settle(driver, first) == []
+        assert self._settle(driver, first) == []
+        (ready,) = self._settle(driver, second)
+        assert (ready.fire, ready.parts) == (b"fire b", [b"value of a", b"value of b"])
+        assert driver.settler.dispatch_chord(firing("sized")).held
+        assert self._settle(driver, second) == []
+
+    def _foresee(self, driver: Driver, last: Part, *values: bytes, then: list[Part] | None = None) -> SettleResult:
+        """What comes of a settlement that foresees the end of its chord, of these parts."""
+        foreseen = [SpeculativeDispatch.of(firing(last.group_id, publish("body"), parts=then), values)]
+        driver.broker.publish([publish(queue="done")])
+        (delivery,) = self._lease(driver, 1, "done")
+        return driver.settler.settle([Settlement(delivery, parts=[last], foreseen=foreseen)]).verdicts[0]
+
+    def test_a_foreseen_end_comes_about_once_or_the_chord_is_handed_out(self, driver: Driver) -> None:
+        first, last = (part("sized", name, at)._replace(size=2) for at, name in enumerate("ab"))
+        self._settle(driver, first)
+        outer = part("outer", "sized", 0)._replace(size=1)
+        verdict = self._foresee(driver, last, first.value, last.value, then=[outer])
+        if verdict.ended:
+            assert (list(verdict.ended), [ready.group_id for ready in verdict.ready]) == (["sized"], ["outer"])
+        else:
+            assert [ready.group_id for ready in verdict.ready] == ["sized"]
+            assert driver.settler.dispatch_chord(firing("sized", publish("body"))).held
+        assert ids(self._lease(driver)) == ["body"]
+        again = self._foresee(driver, last, first.value, last.value, then=[outer])
+        assert (list(again.ended), again.ready, self._lease(driver)) == ([], [], [])
+        assert not driver.settler.dispatch_chord(firing("sized")).held
+
+    def test_an_end_that_foresaw_other_parts_does_not_come_about(self, driver: Driver) -> None:
+        first, last = (part("sized", name, at)._replace(size=2) for at, name in enumerate("ab"))
+        early = self._foresee(driver, first, first.value, last.value)
+        assert (list(early.ended), early.ready) == ([], [])
+        wrong = self._foresee(driver, last, b"another value", last.value)
+        assert list(wrong.ended) == []
+        assert [ready.parts for ready in wrong.ready] == [[first.value, last.value]]
+        assert self._lease(driver) == []
+        assert driver.settler.dispatch_chord(firing("sized")).held

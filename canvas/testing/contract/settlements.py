@@ -1,0 +1,179 @@
+"""What one settlement does, and when it does nothing."""
+
+import time
+
+from canvas.drivers.base import Driver, Lease
+from canvas.model.settlement import (
+    ChordStart,
+    DelayedPublish,
+    Fence,
+    ResultWrite,
+    Settlement,
+)
+from canvas.testing.contract.support import ContractSupport, ids, part, publish
+from canvas.wire import task_message as wire
+
+
+class SettlementsContract(ContractSupport):
+    """What one settlement does, and when it does nothing."""
+
+    def test_ack_ends_a_message(self, driver: Driver) -> None:
+        delivery = self._one(driver)
+        assert driver.settler.settle([Settlement(delivery)]).verdicts[0].held
+        driver.broker.recover_worker("w1")
+        assert driver.broker.queue_length("q") == 0
+
+    def test_a_lost_lease_does_nothing_at_all(self, driver: Driver) -> None:
+        delivery = self._one(driver)
+        driver.settler.settle([Settlement(delivery)])
+        late = Settlement(delivery, stores=[ResultWrite("late", b"{}", 60, True)], parts=[part("g", "late", 0)])
+        late.joins, late.publishes = [ChordStart("g", 1, 60)], [publish("late")]
+        late.deferrals, late.disposal = [DelayedPublish(0.0, publish("late"))], "dead_letter"
+        verdict = driver.settler.settle([late]).verdicts[0]
+        assert (verdict.held, verdict.ready) == (False, [])
+        assert self._results(driver).get(["late"]) == [None]
+        assert driver.broker.enqueue_due(10) == driver.broker.queue_length("q") == 0
+        assert driver.broker.dead_letters("q") == []
+
+    def test_what_another_worker_has_settled_is_neither_stored_nor_counted_again(self, driver: Driver) -> None:
+        results, delivery = self._results(driver), self._one(driver)
+        results.start_chords([ChordStart("g", 1, 60)])
+        driver.settler.settle([Settlement(delivery, begins=True)])
+        driver.broker.recover_worker("w1")
+        (orphan,) = driver.broker.claim_orphans()
+        end = Settlement(orphan.delivery, fence="begun", stores=[ResultWrite("t", b'{"status": "FAILURE"}', 60, False)])
+        assert driver.settler.settle([end]).verdicts[0].held
+        late = Settlement(delivery, fence="begun", stores=[ResultWrite("t", b'{"status": "SUCCESS"}', 60, True)])
+        late.joins, late.grow, late.parts = [ChordStart("g", 1, 60)], ["g"], [part("g", "t", 0)]
+        verdict = driver.settler.settle([late]).verdicts[0]
+        assert (verdict.held, verdict.ready) == (False, [])
+        assert results.get(["t"]) == [b'{"status": "FAILURE"}']
+        (ready,) = self._settle(driver, part("g", "other", 0))
+        assert ready.parts == [b"value of other"]
+
+    def test_settlements_of_one_delivery_in_one_call_happen_once(self, driver: Driver) -> None:
+        for begun in (False, True):
+            delivery, task_id = self._one(driver), f"begun {begun}"
+            fence: Fence = "begun" if begun else "lease"
+            if begun:
+                driver.settler.settle([Settlement(delivery, begins=True)])
+            first, second = (
+                Settlement(delivery, fence, stores=[ResultWrite(task_id, end, 60, False)]) for end in (b"1", b"2")
+            )
+            assert [v.held for v in driver.settler.settle([first, second]).verdicts] == [True, False]
+            assert self._results(driver).get([task_id]) == [b"1"]
+
+    def test_an_early_ack_whose_lease_is_lost_stores_nothing(self, driver: Driver) -> None:
+        delivery = self._one(driver)
+        driver.broker.release([delivery])
+        begins = Settlement(delivery, begins=True, stores=[ResultWrite("t", b"STARTED", 60, False)])
+        assert not driver.settler.settle([begins]).verdicts[0].held
+        assert self._results(driver).get(["t"]) == [None]
+
+    def test_an_early_ack_ends_the_message(self, driver: Driver) -> None:
+        delivery = self._one(driver)
+        assert driver.settler.settle([Settlement(delivery, begins=True)]).verdicts[0].held
+        driver.broker.recover_dead_workers()
+        assert driver.broker.queue_length("q") == 0
+        # Asked again, because the answer was lost, it is the same worker's still.
+        assert driver.settler.settle([Settlement(delivery, begins=True)]).verdicts[0].held
+        assert driver.settler.settle([Settlement(delivery, fence="begun")]).verdicts[0].held
+        assert not driver.settler.settle([Settlement(delivery, begins=True)]).verdicts[0].held
+
+    def test_a_lease_that_went_back_cannot_be_acked_early(self, driver: Driver) -> None:
+        delivery = self._one(driver)
+        driver.broker.release([delivery])
+        assert not driver.settler.settle([Settlement(delivery, begins=True)]).verdicts[0].held
+
+    def test_a_state_of_the_tasks_own_is_no_success(self, driver: Driver) -> None:
+        results = driver.results
+        assert results is not None
+        own = b'{"status": "PROGRESS", "result": [{"status": "SUCCESS"}, {"status":"SUCCESS"}], "task_id": "t"}'
+        end = b'{"status": "FAILURE", "result": null, "task_id": "t"}'
+        for payload in (own, end):
+            results.store([ResultWrite("t", payload, None, False)])
+        assert results.get(["t"]) == [end]
+
+    def test_the_settlement_after_an_early_ack_happens_once(self, driver: Driver) -> None:
+        delivery = self._one(driver)
+        driver.settler.settle([Settlement(delivery, begins=True)])
+        after = Settlement(delivery, fence="begun", publishes=[publish("next")])
+        held = [driver.settler.settle([after]).verdicts[0].held for _ in range(2)]
+        assert held == [True, False]
+        assert ids(self._lease(driver)) == ["next"]
+
+    def test_a_worker_given_up_for_dead_still_settles_what_it_has_acked(self, driver: Driver) -> None:
+        delivery = self._one(driver)
+        driver.settler.settle([Settlement(delivery, begins=True)])
+        driver.broker.recover_worker("w1")
+        after = Settlement(delivery, fence="begun", publishes=[publish("next")])
+        assert driver.settler.settle([after]).verdicts[0].held
+        assert ids(self._lease(driver)) == ["next"]
+
+    def test_what_a_dead_worker_had_begun_is_for_others_to_settle(self, driver: Driver) -> None:
+        broker, delivery = driver.broker, self._one(driver)
+        driver.settler.settle([Settlement(delivery, begins=True)])
+        assert broker.claim_orphans() == []
+        assert broker.leased_message(delivery.tag) == delivery.payload
+        broker.recover_worker("w1")
+        (orphan,) = broker.claim_orphans()
+        assert (orphan.delivery.tag, orphan.delivery.payload, orphan.reason) == (delivery.tag, delivery.payload, "")
+        assert broker.claim_orphans() == []
+        after = Settlement(orphan.delivery, fence="begun", publishes=[publish("next")])
+        assert [driver.settler.settle([after]).verdicts[0].held for _ in range(2)] == [True, False]
+
+    def test_a_condemned_message_does_not_run_again(self, driver: Driver) -> None:
+        broker, delivery = driver.broker, self._one(driver)
+        assert broker.orphan_lease(delivery.tag, "terminated")
+        assert broker.recover_worker("w1") == 0
+        assert broker.queue_length("q") == 0
+        (orphan,) = broker.claim_orphans()
+        assert (orphan.delivery.payload, orphan.reason) == (delivery.payload, "terminated")
+        assert driver.settler.settle([Settlement(orphan.delivery, fence="begun")]).verdicts[0].held
+        assert not broker.orphan_lease(delivery.tag, "again")
+
+    def test_without_a_fence_it_happens_anyway(self, driver: Driver) -> None:
+        delivery = self._one(driver)
+        driver.settler.settle([Settlement(delivery)])
+        assert driver.settler.settle([Settlement(delivery, fence="none", publishes=[publish("n")])]).verdicts[0].held
+        assert ids(self._lease(driver)) == ["n"]
+
+    def test_settling_and_leasing_in_one_exchange(self, driver: Driver) -> None:
+        first = Settlement(self._one(driver, task_id="first"), publishes=[publish("second")])
+        settled = driver.settler.settle([first], Lease("w1", ("q",), 5))
+        assert settled.verdicts[0].held
+        assert ids(settled.deliveries) == ["second"]
+
+    def test_requeue_goes_to_the_end_marked_redelivered(self, driver: Driver) -> None:
+        delivery = self._one(driver, task_id="again")
+        driver.broker.publish([publish("other")])
+        driver.settler.settle([Settlement(delivery, disposal="requeue")])
+        first, second = self._lease(driver)
+        assert ids([first, second]) == ["other", "again"]
+        assert wire.headers_of(second.payload)["redelivered"] is True
+
+    def test_dead_letters_keep_bytes_and_reason(self, driver: Driver) -> None:
+        for reason in ("one", "two"):
+            delivery = self._one(driver)
+            driver.settler.settle([Settlement(delivery, disposal="dead_letter", reason=reason)])
+        letters = driver.broker.dead_letters("q")
+        assert [letter.reason for letter in letters] == ["one", "two"]
+        assert letters[1].payload == delivery.payload
+        assert abs(letters[1].time - time.time()) < 60
+        assert driver.broker.queue_length("q") == 0
+
+    def test_a_batch_settles_each_by_itself(self, driver: Driver) -> None:
+        driver.broker.publish([publish(str(n)) for n in range(3)])
+        held = self._lease(driver)
+        driver.settler.settle([Settlement(held[1])])
+        batch = [Settlement(d, stores=[ResultWrite(d.tag, b"x", 60, True)]) for d in held]
+        assert [v.held for v in driver.settler.settle(batch).verdicts] == [True, False, True]
+        stored = self._results(driver).get([d.tag for d in held])
+        assert [record is not None for record in stored] == [True, False, True]
+
+    def test_empty_calls(self, driver: Driver) -> None:
+        driver.broker.publish([])
+        assert driver.settler.settle([]).verdicts == []
+        assert driver.broker.release([]) == 0
+        assert self._results(driver).get([]) == []
+        self._results(driver).store([])

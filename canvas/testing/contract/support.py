@@ -1,0 +1,77 @@
+"""What the tests of all ports share: small messages, the calls of a driver, waiting for a condition."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+from canvas.drivers.base import Driver, Lease, Results
+from canvas.model.message import Delivery, Message, Publish
+from canvas.model.settlement import (
+    ChordDispatch,
+    ChordStart,
+    Part,
+    ReadyChord,
+    Settlement,
+)
+from canvas.wire import task_message as wire
+
+_DEADLINE = 20.0
+
+
+def envelope(task_id: str = "", queue: str = "q", priority: int = 0) -> bytes:
+    """A small real message."""
+    task_id = task_id or str(uuid4())
+    message = Message("t.add", task_id, [1, 2], {}, headers={"task": "t.add", "id": task_id})
+    info = {"exchange": "", "routing_key": queue}
+    message.properties = {"correlation_id": task_id, "priority": priority, "delivery_info": info}
+    return wire.encode(message, delivery_tag=str(uuid4()))
+
+
+def publish(task_id: str = "", queue: str = "q", priority: int = 0) -> Publish:
+    """That message on its way to its queue."""
+    return Publish("", queue, priority, envelope(task_id, queue, priority))
+
+
+def eventually(condition: Callable[[], Any], seconds: float = _DEADLINE) -> Any:
+    """The first truthy value of ``condition``; AssertionError after so many seconds without one."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.01)
+    raise AssertionError(f"it did not become true in {seconds} s: {found!r}")
+
+
+def ids(deliveries: list[Delivery]) -> list[str]:
+    """The task ids in deliveries."""
+    return [str(wire.peek_id(delivery.payload)) for delivery in deliveries]
+
+
+def part(group: str, task: str, position: int | None) -> Part:
+    """A chord part with a value of its own."""
+    return Part(group, task, position, f"value of {task}".encode(), b"fire " + task.encode(), 60)
+
+
+def firing(group: str, *publishes: Publish, failed: bool = False, parts: list[Part] | None = None) -> ChordDispatch:
+    """The end of a chord."""
+    return ChordDispatch(group, list(publishes), [], [], parts or [], [], failed)
+
+
+class ContractSupport:
+    """Calls of a driver that many tests make."""
+
+    def _lease(self, driver: Driver, limit: int = 10, *queues: str, worker: str = "w1") -> list[Delivery]:
+        return driver.broker.lease(Lease(worker, queues or ("q",), limit))
+
+    def _one(self, driver: Driver, **options: Any) -> Delivery:
+        driver.broker.publish([publish(**options)])
+        return self._lease(driver, 1)[0]
+
+    def _settle(self, driver: Driver, *parts: Part, joins: list[ChordStart] | None = None) -> list[ReadyChord]:
+        return driver.settler.settle([Settlement(None, joins=joins or [], parts=list(parts))]).verdicts[0].ready
+
+    def _results(self, driver: Driver) -> Results:
+        assert driver.results is not None
+        return driver.results
