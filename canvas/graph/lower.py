@@ -12,13 +12,14 @@ from typing import Any
 import networkx as nx
 
 from canvas.errors import CompositionError
+from canvas.graph.links import link_error_to_body, linked
 from canvas.graph.steps import Fork, Graph, Join, Segment, Step, fork_key, join_key, node_of, targets
 from canvas.model.options import LAST_STEP
 from canvas.primitives.chain import header_parts, normal_steps, result_id
 from canvas.primitives.chord import body_of, body_options, chord, header_options
 from canvas.primitives.cycles import refuse_cycles
 from canvas.primitives.group import flat_members, group
-from canvas.primitives.signature import Signature, as_list, has_signature, maybe_signature
+from canvas.primitives.signature import Signature, as_list
 
 
 @dataclass(slots=True)
@@ -109,7 +110,7 @@ class Lowering:
                 mine.options.update(last)
             if root is not None:
                 mine.options["root_id"] = root
-            step = self._linked(original, links if final else [], errbacks)
+            step = linked(original, links if final else [], errbacks, self._errback_on_header)
             spans.append(self._in_sequence(step, mine, live and position == 0, final))
             if position:
                 self._follow(spans[-2], spans[-1])
@@ -133,32 +134,6 @@ class Lowering:
     def _follow(self, before: Segment, after: Segment) -> None:
         self.graph.add_edge(before.exit, after.head, kind="next", index=0)
 
-    def _linked(self, step: Signature[Any], links: list[Any], errbacks: list[Any]) -> Signature[Any]:
-        """A step with the callbacks of the chain around it; its own stay its own."""
-        if not links and not errbacks:
-            return step
-        step = step.clone()
-        for callback in links:
-            _link_each(step, callback)
-        for errback in errbacks:
-            if isinstance(step, chord):
-                self._link_error_to_chord(step, errback)
-            else:
-                step.link_error(errback)
-        return step
-
-    def _link_error_to_chord(self, step: chord, errback: Any) -> None:
-        """As ``chord.link_error`` does; nothing where the body has the errback, as that of a chord's body has."""
-        body = step._body_or_raise()
-        if _has_errback(body, errback):
-            return
-        for member in step.header:
-            if self._errback_on_header:
-                member.link_error(maybe_signature(errback).clone(immutable=True))
-            elif isinstance(member, chord):
-                self._link_error_to_chord(member, errback)
-        body.link_error(errback)
-
     # -- side by side
 
     def _group(self, sig: Signature[Any], call: PartialCall, live: bool) -> Segment:
@@ -179,7 +154,7 @@ class Lowering:
 
     def add_member(self, opened: "Opened", index: int, given: Signature[Any]) -> Segment:
         """A member of a group, or of a chord's header."""
-        member, call = self._linked(given, opened.links, opened.errbacks), opened.call
+        member, call = linked(given, opened.links, opened.errbacks, self._errback_on_header), opened.call
         mine = PartialCall(call.args, call.kwargs, dict(call.options))
         return self._member(opened.fork, index, member, mine, opened.live)
 
@@ -271,7 +246,7 @@ class Lowering:
         for callback in links:
             body.link(callback)
         for errback in errbacks:
-            _link_error_to_body(body, errback)
+            link_error_to_body(body, errback)
         return body
 
     def _joined(self, group_id: str, body: Signature[Any], options: dict[str, Any], live: bool) -> Segment:
@@ -311,34 +286,3 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 def _header_id(sig: chord) -> str | None:
     """The group id of a header that is frozen, which then is the chord's too; else a chord's id is its body's."""
     return sig.tasks.options.get("task_id") if isinstance(sig.tasks, group) else None
-
-
-def _link_error_to_body(body: Signature[Any], errback: Any) -> None:
-    """Link to what gives a body's result, and not to headers in it."""
-    if isinstance(body, group):
-        for member in body.tasks:
-            _link_error_to_body(member, errback)
-    elif isinstance(body, chord):
-        _link_error_to_body(body._body_or_raise(), errback)
-    else:
-        body.link_error(errback)
-
-
-def _has_errback(sig: Signature[Any], errback: Any) -> bool:
-    """Whether all that gives a signature's result has an errback."""
-    if has_signature(as_list(sig.options.get("link_error")), errback):
-        return True
-    if isinstance(sig, group):
-        return bool(sig.tasks) and all(_has_errback(member, errback) for member in sig.tasks)
-    if isinstance(sig, chord):
-        return _has_errback(sig._body_or_raise(), errback)
-    return sig.subtask_type == "chain" and bool(sig.members()) and _has_errback(sig.members()[-1], errback)
-
-
-def _link_each(sig: Signature[Any], callback: Any) -> None:
-    """Link so that members keep their own callbacks (semantics.md C17, as it should be)."""
-    if isinstance(sig, group):
-        for member in sig.tasks:
-            _link_each(member, callback)
-    else:
-        sig.link(callback)

@@ -21,8 +21,6 @@ LONG_FILES = {
     "canvas.drivers.redis.connection.client": 312,
     "canvas.errors": 312,
     "canvas.execution.eager": 307,
-    "canvas.graph.lower": 344,
-    "canvas.graph.pictures.text": 316,
     "canvas.primitives.chain": 370,
     "canvas.primitives.signature": 571,
     "canvas.producer.message_builder": 330,

@@ -5,10 +5,10 @@ interrupted. Dashed lines pass nothing.
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
 from unicodedata import combining, east_asian_width
 
 from canvas.graph.pictures.layers import Cell, Hop, Layout, layout
+from canvas.graph.pictures.nets import Net, lay_tracks, ports_of
 from canvas.graph.pictures.shapes import MARKS, Box, Edge, Picture, bundled
 
 _WIDTH = 100
@@ -116,23 +116,6 @@ def _shortened(picture: Picture, most: int) -> Picture:
     return Picture(boxes, edges)
 
 
-@dataclass(slots=True, eq=False)
-class _Net:
-    """The lines of one kind that leave one cell for the next layer."""
-
-    source: int
-    """Its column."""
-    order: bool
-    ports: list[int] = field(default_factory=list)
-    """The columns of their ends."""
-    track: int | None = None
-    """The line on which they go sideways."""
-
-    @property
-    def span(self) -> tuple[int, int]:
-        return min(self.source, *self.ports), max(self.source, *self.ports)
-
-
 class _Canvas:
     """Characters by line and column."""
 
@@ -170,19 +153,19 @@ class _Canvas:
 
     # -- where lines leave and end
 
-    def _nets(self, hops: list[Hop]) -> list[_Net]:
-        leaving: dict[int, dict[bool, _Net]] = {}
+    def _nets(self, hops: list[Hop]) -> list[Net]:
+        leaving: dict[int, dict[bool, Net]] = {}
         cells: dict[int, Cell] = {}
         for hop in hops:
             cells[id(hop.before)] = hop.before
-            leaving.setdefault(id(hop.before), {}).setdefault(hop.order, _Net(0, hop.order))
+            leaving.setdefault(id(hop.before), {}).setdefault(hop.order, Net(0, hop.order))
         for key, by_kind in leaving.items():
             middle = int(cells[key].middle)
             for place, order in enumerate(sorted(by_kind)):
                 by_kind[order].source = middle + 2 * place
             self._out[key] = [net.source for net in by_kind.values()]
         nets = [net for by_kind in leaving.values() for net in by_kind.values()]
-        arriving: dict[int, list[_Net]] = {}
+        arriving: dict[int, list[Net]] = {}
         for hop in hops:
             net = leaving[id(hop.before)][hop.order]
             cells[id(hop.after)] = hop.after
@@ -192,7 +175,7 @@ class _Canvas:
         sources = {net.source for net in nets}
         for key, into in arriving.items():
             into.sort(key=lambda net: net.source)
-            columns = _ports(cells[key], [net.source for net in into], sources)
+            columns = ports_of(cells[key], [net.source for net in into], sources)
             self._in[key] = columns
             for net, column in zip(into, columns, strict=True):
                 net.ports.append(column)
@@ -223,8 +206,8 @@ class _Canvas:
             line[column - left] = mark
         row[left] = "".join(line)
 
-    def _band(self, nets: list[_Net]) -> None:
-        tracks = _tracks(nets)
+    def _band(self, nets: list[Net]) -> None:
+        tracks = lay_tracks(nets)
         drawn: list[dict[int, dict[int, int]]] = [{} for _ in range(max(tracks, 1))]
         """By line, column and net: the directions in which there is a line."""
 
@@ -250,60 +233,7 @@ class _Canvas:
         self._rows += [{column: _character(cell, nets) for column, cell in row.items()} for row in drawn]
 
 
-def _ports(cell: Cell, sources: list[int], foreign: set[int]) -> list[int]:
-    """The columns at which lines from ``sources``, in order, enter a cell: straight below where that can be, and not
-    below the lines of others."""
-    if cell.box is None:
-        return [int(cell.start)] * len(sources)
-    first, last = int(cell.start) + 1, int(cell.start + cell.size) - 2
-    found: list[int] = []
-    for place, source in enumerate(sources):
-        low = found[-1] + 1 if found else first
-        high = last - (len(sources) - place - 1)
-        ideal = source if first <= source <= last else first + round((place + 0.5) * (last - first) / len(sources))
-        free = [column for column in range(low, high + 1) if column == source or column not in foreign]
-        found.append(min(free or [low], key=lambda column: (abs(column - ideal), column)))
-    return found
-
-
-def _tracks(nets: list[_Net]) -> int:
-    """Give each net that goes sideways a line on which it meets no other; how many lines there are."""
-    sideways = [net for net in nets if net.ports != [net.source]]
-    ends: dict[int, list[_Net]] = {}
-    for net in sideways:
-        for port in net.ports:
-            ends.setdefault(port, []).append(net)
-
-    def turn(net: _Net) -> tuple[int, int]:
-        """Lines to the left from left to right, then lines to the right from right to left: that crosses least."""
-        leftwards = sum(net.ports) < net.source * len(net.ports)
-        return (0, net.source) if leftwards else (1, -net.source)
-
-    spans: list[list[tuple[int, int]]] = []
-    waiting = sorted(sideways, key=turn)
-    while waiting:
-        # What leaves a column in which another ends goes sideways above that.
-        free = [net for net in waiting if not any(_leaves_into(other, net) for other in waiting if other is not net)]
-        net = (free or waiting)[0]
-        waiting.remove(net)
-        above = [other.track for other in sideways if other.track is not None and _leaves_into(other, net)]
-        first, last = net.span
-        track = max([one for one in above if one is not None], default=-1) + 1
-        while track < len(spans) and any(first <= end + 1 and start <= last + 1 for start, end in spans[track]):
-            track += 1
-        if track == len(spans):
-            spans.append([])
-        spans[track].append((first, last))
-        net.track = track
-    return len(spans)
-
-
-def _leaves_into(net: _Net, other: _Net) -> bool:
-    """Whether ``other`` ends in the column that ``net`` leaves from."""
-    return net.source in other.ports
-
-
-def _character(cell: dict[int, int], nets: list[_Net]) -> str:
+def _character(cell: dict[int, int], nets: list[Net]) -> str:
     if len(cell) == 2:
         upright = [net for net, directions in cell.items() if directions == _NORTH | _SOUTH]
         level = [net for net, directions in cell.items() if directions == _EAST | _WEST]

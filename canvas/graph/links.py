@@ -1,0 +1,66 @@
+"""Callbacks and errbacks of composites: which of its tasks a link of the whole belongs to."""
+
+from typing import Any
+
+from canvas.primitives.chord import chord
+from canvas.primitives.group import group
+from canvas.primitives.signature import Signature, as_list, has_signature
+
+
+def linked(step: Signature[Any], links: list[Any], errbacks: list[Any], errback_on_header: bool) -> Signature[Any]:
+    """A step with the callbacks of the chain around it; its own stay its own."""
+    if not links and not errbacks:
+        return step
+    step = step.clone()
+    for callback in links:
+        link_each(step, callback)
+    for errback in errbacks:
+        if isinstance(step, chord):
+            _link_error_to_chord(step, errback, errback_on_header)
+        else:
+            step.link_error(errback)
+    return step
+
+
+def _link_error_to_chord(step: chord, errback: Any, on_header: bool) -> None:
+    """As ``chord.link_error`` does; nothing where the body has the errback, as that of a chord's body has."""
+    body = step._body_or_raise()
+    if has_errback(body, errback):
+        return
+    for member in step.header:
+        if on_header:
+            member.link_error(maybe_signature(errback).clone(immutable=True))
+        elif isinstance(member, chord):
+            _link_error_to_chord(member, errback, on_header)
+    body.link_error(errback)
+
+
+def link_error_to_body(body: Signature[Any], errback: Any) -> None:
+    """Link to what gives a body's result, and not to headers in it."""
+    if isinstance(body, group):
+        for member in body.tasks:
+            link_error_to_body(member, errback)
+    elif isinstance(body, chord):
+        link_error_to_body(body._body_or_raise(), errback)
+    else:
+        body.link_error(errback)
+
+
+def has_errback(sig: Signature[Any], errback: Any) -> bool:
+    """Whether all that gives a signature's result has an errback."""
+    if has_signature(as_list(sig.options.get("link_error")), errback):
+        return True
+    if isinstance(sig, group):
+        return bool(sig.tasks) and all(has_errback(member, errback) for member in sig.tasks)
+    if isinstance(sig, chord):
+        return has_errback(sig._body_or_raise(), errback)
+    return sig.subtask_type == "chain" and bool(sig.members()) and has_errback(sig.members()[-1], errback)
+
+
+def link_each(sig: Signature[Any], callback: Any) -> None:
+    """Link so that members keep their own callbacks (semantics.md C17, as it should be)."""
+    if isinstance(sig, group):
+        for member in sig.tasks:
+            link_each(member, callback)
+    else:
+        sig.link(callback)
