@@ -4,7 +4,7 @@ from typing import Any
 
 from canvas.primitives.chord import chord
 from canvas.primitives.group import group
-from canvas.primitives.signature import Signature, as_list, has_signature
+from canvas.primitives.signature import Signature, as_list, has_signature, maybe_signature
 
 
 def linked(step: Signature[Any], links: list[Any], errbacks: list[Any], errback_on_header: bool) -> Signature[Any]:

@@ -10,9 +10,9 @@ from canvas.model import states
 from canvas.model.record import Record, in_tuple_form
 from canvas.text import safe_repr
 from canvas.wire import codecs, compression
+from canvas.wire.depth import MAX_DEPTH, check_depth
 from canvas.wire.pickling import BILLIARD, CELERY, RENAMED, Unpickleable, celerys_exception, pickleable
 from canvas.wire.task_message import MAX_BYTES
-from canvas.wire.typed_json import MAX_DEPTH, check_depth
 
 _COMPRESSED = b"\x00celery-compressed\x00"
 HEAD = 20

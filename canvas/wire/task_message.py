@@ -10,6 +10,7 @@ import msgspec
 from canvas.errors import DecodeError, EncodeError, InvalidTaskError
 from canvas.model.message import NO_EMBED, Message
 from canvas.wire import codecs, compression, typed_json
+from canvas.wire.depth import MAX_DEPTH, check_depth
 from canvas.wire.lazy_chain import body_with_links
 from canvas.wire.signing import UNSIGNED, Signer
 from canvas.wire.typed_json import LazyArray, MemoEncoder
@@ -28,7 +29,7 @@ def encode(
     delivery_tag: str,
     signer: Signer = UNSIGNED,
     bodies: MemoEncoder | None = None,
-    max_depth: int = typed_json.MAX_DEPTH,
+    max_depth: int = MAX_DEPTH,
 ) -> bytes:
     """The envelope as it lies in a queue.
 
@@ -44,7 +45,7 @@ def encode(
     content_type, content_encoding, data = codecs.encode(body, serializer)
     # Links that are handed on unread are checked by the worker that reads them.
     if content_type == "application/json" and not isinstance(message.embed.get("chain"), typed_json.LazyArray):
-        typed_json.check_depth(data, max_depth, EncodeError)
+        check_depth(data, max_depth, EncodeError)
     payload = envelope(
         data,
         content_type,
@@ -55,7 +56,7 @@ def encode(
         tag=delivery_tag,
         signer=signer,
     )
-    typed_json.check_depth(payload, max_depth, EncodeError)
+    check_depth(payload, max_depth, EncodeError)
     return payload
 
 
@@ -93,7 +94,7 @@ def decode(
     *,
     accept: Collection[str],
     max_bytes: int = MAX_BYTES,
-    max_depth: int = typed_json.MAX_DEPTH,
+    max_depth: int = MAX_DEPTH,
     signer: Signer = UNSIGNED,
 ) -> Message:
     """The message in an envelope, of either protocol.
@@ -127,7 +128,7 @@ def decode_plain(
     payload: bytes, *, max_bytes: int = MAX_BYTES, signer: Signer = UNSIGNED
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Headers and JSON body of an envelope that is no task: remote control and its replies. Raises DecodeError."""
-    headers, _, _, body = _opened(payload, ("json",), max_bytes, typed_json.MAX_DEPTH, signer)
+    headers, _, _, body = _opened(payload, ("json",), max_bytes, MAX_DEPTH, signer)
     if not isinstance(body, dict):
         raise DecodeError(f"body: expected a JSON object; got {type(body).__name__}")
     return headers, body
@@ -135,7 +136,7 @@ def decode_plain(
 
 def decode_events(payload: bytes, *, max_bytes: int = MAX_BYTES) -> tuple[dict[str, Any], Any]:
     """Headers and JSON body, whatever that is: an event, or a list of events. Raises DecodeError."""
-    headers, _, _, body = _opened(payload, ("json",), max_bytes, typed_json.MAX_DEPTH, UNSIGNED)
+    headers, _, _, body = _opened(payload, ("json",), max_bytes, MAX_DEPTH, UNSIGNED)
     return headers, body
 
 

@@ -7,24 +7,18 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
 from functools import partial
-from itertools import accumulate
 from math import isfinite
 from typing import Any, overload
 from uuid import UUID
 
 import msgspec
 
-from canvas.errors import DecodeError, EncodeError, WireError
+from canvas.errors import DecodeError, EncodeError
 from canvas.model.record import Handle
 from canvas.text import safe_repr
+from canvas.wire.depth import MAX_DEPTH, check_depth
 
-MAX_DEPTH = 200
-MAX_NESTING = 800
-"""Brackets around a value, whatever they are: what reads, copies and writes messages recurses no deeper."""
-_SIGNATURE = frozenset({"task", "args", "kwargs", "options"})
 _LISTS = (list, tuple)
-_BRACKET_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
-_NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
 _decode_plain = msgspec.json.Decoder().decode
 
 
@@ -257,59 +251,3 @@ def _read(fields: dict[str, Any]) -> Any:
         return reader(fields["__value__"])
     except Exception as exc:  # the program may have registered the reader
         raise DecodeError(f"bad __value__ for {name}: {fields['__value__']!r:.100} ({exc})") from exc
-
-
-def check_depth(raw: bytes, limit: int, error: type[WireError] = DecodeError, *, around: int = 0) -> None:
-    """Raise ``error`` for JSON that is nested deeper than ``limit``: before anything is built of it, where it is read,
-    and before it leaves, where it is written. ``around`` brackets are open around it.
-
-    Data counts from the signature that it is an argument of: what follows a task, however long that is, counts only
-    against ``MAX_NESTING``. So do the parents in a result's tuple form.
-    """
-    if len(raw) <= limit - around or raw.count(b"[") + raw.count(b"{") <= limit - around:
-        return
-    deepest = around + _brackets(raw)
-    if deepest <= limit:
-        return
-    if deepest > max(limit, MAX_NESTING):
-        raise error(f"nested {deepest} levels deep; at most {max(limit, MAX_NESTING)} can be read")
-    if _data_depth(raw, around) > limit:
-        raise error(f"nested more than {limit} levels deep, which is task_message_max_depth")
-
-
-def _brackets(raw: bytes) -> int:
-    """How many brackets are open at most. Nothing is built."""
-    if b"\\" in raw:
-        raw = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
-    outside_strings = b"".join(raw.split(b'"')[::2])
-    # Brackets as signed bytes, 1 and -1, so that no step is taken in Python: long chains pass here with each link.
-    steps = memoryview(outside_strings.translate(_BRACKET_STEPS, _NO_BRACKETS)).cast("b")
-    return max(accumulate(steps), default=0)
-
-
-def _data_depth(raw: bytes, around: int) -> int:
-    """The levels of the most deeply nested data in JSON text; 0 for text that is no JSON, which its reader refuses."""
-    try:
-        start = json.loads(raw.decode("utf-8", "surrogatepass"))
-    except ValueError:
-        return 0
-    except RecursionError:
-        return sys.maxsize
-    deepest, pending = 0, [(start, around)]
-    while pending:
-        value, depth = pending.pop()
-        depth = 1 if _counts_anew(value) else depth + 1
-        deepest = max(deepest, depth)
-        parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-        pending += [(part, depth) for part in parts if isinstance(part, dict | list)]
-    return deepest
-
-
-def _counts_anew(value: Any) -> bool:
-    """Whether it is a signature in wire form, or a result in tuple form."""
-    if isinstance(value, dict):
-        return value.keys() >= _SIGNATURE
-    if not isinstance(value, list) or len(value) != 2 or not isinstance(value[1], list | None):
-        return False
-    about = value[0]
-    return isinstance(about, list) and len(about) == 2 and isinstance(about[0], str)

@@ -9,7 +9,7 @@ from canvas.errors import DecodeError, EncodeError
 from canvas.model.record import Record
 from canvas.wire import task_message as wire
 from canvas.wire import typed_json
-from canvas.wire.typed_json import MAX_NESTING
+from canvas.wire.depth import MAX_NESTING
 
 
 def make(limit=200):
