@@ -9,6 +9,7 @@ from typing import Any
 
 from canvas.errors import ConfigurationError, ContentDisallowed, DecodeError, EncodeError
 from canvas.wire import pickling, typed_json
+from canvas.wire.depth import MAX_DEPTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ def can_write(value: Any, serializer: str) -> bool:
     return True
 
 
-def decode(data: bytes, content_type: str, *, accept: Collection[str], max_depth: int = typed_json.MAX_DEPTH) -> Any:
+def decode(data: bytes, content_type: str, *, accept: Collection[str], max_depth: int = MAX_DEPTH) -> Any:
     """The value in ``data``. Raises ContentDisallowed for a type not in ``accept`` (names or content types)."""
     if content_type == "application/json" and "json" in accept:
         return typed_json.loads(data, max_depth=max_depth)

@@ -131,10 +131,11 @@ def _defined_anywhere() -> frozenset[str]:
 
 
 def foreign_private_names(name: str) -> list[str]:
-    """Uses of private names that another file of canvas defines, as ``line: name``."""
+    """Uses of private names that another file of canvas defines, as ``line: name``; not what a class has of its base."""
     theirs, used = _defined_anywhere() - _defined(name), []
     for node in ast.walk(tree(name)):
-        if isinstance(node, ast.Attribute) and _is_private(node.attr) and node.attr in theirs:
+        own = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+        if isinstance(node, ast.Attribute) and not own and _is_private(node.attr) and node.attr in theirs:
             used.append(f"{node.lineno}: {node.attr}")
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("canvas"):
             used += [f"{node.lineno}: {alias.name}" for alias in node.names if _is_private(alias.name)]
