@@ -150,5 +150,5 @@ def _say(console: Console, answer: Any, expected: list[list[Any]], took: float, 
         "\nHow to go on:\n"
         "  docs/tutorial/first-workflow.md        your own tasks and workflows\n"
         "  canvas -A yourmodule worker -l INFO    a worker of your own\n"
-        "  canvas/demo/tasks.py                   the workflow you have just seen"
+        "  canvas/cli/demo/tasks.py               the workflow you have just seen"
     )
