@@ -42,3 +42,11 @@ def test_no_page_is_cited_that_is_elsewhere():
     names = ("DESIGN" + ".md", "HOUSE" + ".md", "STYLE" + ".md", "PROTOCOL" + ".md", "SEMANTICS" + ".md")
     files = [*(ROOT / "canvas").rglob("*.py"), *(ROOT / "canvas").rglob("*.lua"), *(ROOT / "docs").rglob("*.md")]
     assert [path for path in files if any(name in path.read_text() for name in names)] == []
+
+
+def test_files_that_the_architecture_names_exist():
+    text = (INTERNALS / "architecture.md").read_text()
+    named = set(re.findall(r"`((?:[a-z_]+/)+[a-zA-Z_0-9]+\.(?:py|lua|md))", text))
+    assert len(named) > 40
+    places = [ROOT, ROOT / "canvas", ROOT / "canvas/drivers/redis"]
+    assert {name for name in named if not any((place / name).exists() for place in places)} == set()
