@@ -11,7 +11,7 @@ from canvas.app.services import Service, open_runs
 from canvas.caller_warnings import warn_caller
 from canvas.config.sources import imported
 from canvas.context import NO_APP, set_current_app
-from canvas.drivers.base import Driver
+from canvas.drivers.ports import Driver
 from canvas.errors import ConfigurationError
 from canvas.masking import masked_url
 from canvas.primitives.signature import maybe_signature

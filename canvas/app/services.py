@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 from canvas.app.registry import TaskRegistry
 from canvas.config.config import Config
 from canvas.drivers import open_driver
-from canvas.drivers.base import Driver
+from canvas.drivers.ports import Driver
 from canvas.producer.message_builder import MessageBuilder, MessageContext
 from canvas.producer.routing import Router, router_of
 from canvas.producer.sender import Sender, SenderApp

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from canvas.drivers.base import DeadLetter
+from canvas.drivers.ports.values import DeadLetter
 from canvas.errors import CanvasError
 from canvas.text import short_repr
 from canvas.wire import task_message as wire

@@ -8,7 +8,7 @@ import click
 
 from canvas.app.application import Canvas
 from canvas.cli.options import comma_separated
-from canvas.drivers.base import Lease
+from canvas.drivers.ports.values import Lease
 from canvas.drivers.priority import priority_of
 from canvas.model.message import Publish
 from canvas.model.settlement import Settlement

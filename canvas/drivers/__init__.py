@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from canvas.drivers.base import Driver
-from canvas.drivers.two_step import TwoStepSettler
+from canvas.drivers.ports import Driver
 from canvas.errors import ConfigurationError
 from canvas.masking import masked_url
 
@@ -42,6 +41,8 @@ def open_driver(
     results = None
     if result_scheme != "disabled":
         results = _opened(result_scheme, str(result_url), result_options, "results")
+    from canvas.drivers.two_step import TwoStepSettler
+
     return Driver(broker, results, TwoStepSettler(broker, results), scheme)
 
 

@@ -10,7 +10,7 @@ _LOOKS_FOR = 1.0
 
 
 class AsyncQueueWatch:
-    """The AsyncWatch of ``canvas.drivers.base``."""
+    """The AsyncWatch of ``canvas.drivers.ports``."""
 
     def __init__(self, queue: "asyncio.Queue[tuple[str, bytes] | Exception | None]") -> None:
         """In the queue ``None`` comes once, after what was stored before; an exception is raised."""

@@ -1,9 +1,12 @@
 """When to try again, as a retry policy of Celery's says."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
 
 _INTERVALS = {"start": 0.0, "step": 0.2, "max": 1.0}
+
+Delays: TypeAlias = Iterable[float] | None
+"""Seconds to wait before each further try while the server is away; ``None``: the driver's own, some seconds in all."""
 
 
 def delays(policy: Mapping[str, Any]) -> Iterator[float]:

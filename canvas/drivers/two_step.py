@@ -12,7 +12,10 @@ the second body.
 from collections.abc import Sequence
 from typing import Protocol
 
-from canvas.drivers.base import Broker, Delays, Lease, Results, SettleReply
+from canvas.drivers.ports.broker import Broker
+from canvas.drivers.ports.results import Results
+from canvas.drivers.ports.values import Lease, SettleReply
+from canvas.drivers.retry_policy import Delays
 from canvas.errors import BrokerError, RefusedError
 from canvas.model.message import Delivery, Publish
 from canvas.model.settlement import (

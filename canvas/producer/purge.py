@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from canvas.drivers.base import Driver, Lease
+from canvas.drivers.ports import Driver
+from canvas.drivers.ports.values import Lease
 from canvas.errors import InvalidTaskError, WireError
 from canvas.model.ids import new_id
 from canvas.model.message import Delivery

@@ -7,8 +7,8 @@ from typing import Any, Protocol, TypeVar
 
 from canvas.config.config import Config
 from canvas.context import current_request
-from canvas.drivers.base import Delays, Driver
-from canvas.drivers.retry_policy import delays
+from canvas.drivers.ports import Driver
+from canvas.drivers.retry_policy import Delays, delays
 from canvas.errors import DuplicateTask, EncodeError, NoResultBackend
 from canvas.model.compiled import Plan, ResultRef, TaskCall
 from canvas.model.message import Message, Publish

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from canvas.config.config import Config
-from canvas.drivers.base import Inbox
+from canvas.drivers.ports.bus import Inbox
 from canvas.model.ids import new_id
 from canvas.model.revocation import id_entry, stamp_entries
 from canvas.producer.message_builder import MessageBuilder

@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any, Protocol
 
 from canvas.config.config import Config
-from canvas.drivers.base import Driver
+from canvas.drivers.ports import Driver
 from canvas.errors import BrokerError, WireError
 from canvas.model.ids import new_tag
 from canvas.model.message import Message

@@ -2,7 +2,7 @@
 
 from typing import Any, Protocol, TypeVar
 
-from canvas.drivers.base import Driver
+from canvas.drivers.ports import Driver
 from canvas.result.backend import Backend
 
 T = TypeVar("T")

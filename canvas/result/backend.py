@@ -7,7 +7,7 @@ from operator import eq
 from typing import Any
 
 from canvas.config.config import Config
-from canvas.drivers.base import AsyncWatch, Results, Watch
+from canvas.drivers.ports.results import AsyncWatch, Results, Watch
 from canvas.errors import NoResultBackend, TaskRevokedError
 from canvas.model import states
 from canvas.model.record import Record

@@ -11,11 +11,13 @@ from typing import Any
 
 from canvas.app.application import Canvas
 from canvas.context import leave_request
-from canvas.drivers.base import Driver, Lease, Results
 from canvas.drivers.memory import MemorySettler
 from canvas.drivers.memory.broker import MemoryBroker
 from canvas.drivers.memory.results import MemoryResults
 from canvas.drivers.memory.store import Memory
+from canvas.drivers.ports import Driver
+from canvas.drivers.ports.results import Results
+from canvas.drivers.ports.values import Lease
 from canvas.errors import ConfigurationError, NotRegistered, WorkflowFailed
 from canvas.execution.executor import execute
 from canvas.model import states

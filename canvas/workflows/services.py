@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from canvas.config.config import Config
-from canvas.drivers.base import Driver
+from canvas.drivers.ports import Driver
 from canvas.primitives.signature import Signature
 from canvas.producer.sender import Announcer, Sender
 from canvas.remote.control import Control

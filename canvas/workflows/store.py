@@ -5,15 +5,17 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from canvas.config.config import Config
-from canvas.drivers.base import Results
 from canvas.errors import NoResultBackend, RunLost
 from canvas.model.settlement import ReadyChord, alive_for, longer
 from canvas.model.workflow_run import NodeRef, RunNode
 from canvas.wire import codecs
 from canvas.wire.signing import UNSIGNED, Signer
+
+if TYPE_CHECKING:
+    from canvas.drivers.ports.results import Results
 
 NODES_PER_CHUNK = 256
 """Nodes that are kept together."""
@@ -58,7 +60,7 @@ class RunStore:
 
     def __init__(
         self,
-        results: Results | None,
+        results: "Results | None",
         serializer: str,
         lifetimes: Lifetimes,
         persist: Callable[[Callable[[], Any]], Any],
@@ -76,7 +78,7 @@ class RunStore:
         self._over: deque[tuple[float, str, int, int]] = deque(maxlen=_ENDED)
 
     @property
-    def _results(self) -> Results:
+    def _results(self) -> "Results":
         if self._driver is None:
             raise NoResultBackend("a workflow needs a result backend to keep its run in: set result_backend")
         return self._driver

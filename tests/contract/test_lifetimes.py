@@ -4,7 +4,7 @@ import celery
 import pytest
 
 from canvas.drivers import open_driver
-from canvas.drivers.base import Lease
+from canvas.drivers.ports.values import Lease
 from canvas.model.settlement import ABANDONED_AFTER, ChordStart, Keep, ResultWrite, Settlement, alive_for, longer
 from canvas.testing.contract import eventually, firing, part, publish
 from canvas.worker.consumer.lifetimes import chords_in

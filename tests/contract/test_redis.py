@@ -14,7 +14,7 @@ import pytest
 
 from canvas import Canvas, Workflow, chord, group
 from canvas.drivers import open_driver
-from canvas.drivers.base import Binding, Lease
+from canvas.drivers.ports.values import Binding, Lease
 from canvas.drivers.redis.connection.client import script
 from canvas.drivers.redis.url import parse
 from canvas.drivers.two_step import TwoStepSettler

@@ -101,7 +101,7 @@ def test_events_and_commands_are_broadcast_where_the_peer_listens(apps):
 
 @pytest.mark.parametrize(("strategy", "expected"), [("priority", "baba"), ("sorted", "aabb")])
 def test_queues_are_taken_in_the_order_that_the_strategy_says(apps, strategy, expected):
-    from canvas.drivers.base import Lease
+    from canvas.drivers.ports.values import Lease
 
     ours, _ = apps
     ours.conf.broker_transport_options = {"queue_order_strategy": strategy}

@@ -35,7 +35,7 @@ def payloads(app, queue):
 
 
 def lease(queue):
-    from canvas.drivers.base import Lease
+    from canvas.drivers.ports.values import Lease
 
     return Lease("w", [queue], 1, 30.0)
 

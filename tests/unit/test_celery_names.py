@@ -214,7 +214,7 @@ def marking(app):
 
 def sent(app):
     """The headers of what has been sent, which is gone then."""
-    deliveries = app.driver.broker.lease(canvas.drivers.base.Lease("w", ["celery"], 10))
+    deliveries = app.driver.broker.lease(canvas.drivers.ports.values.Lease("w", ["celery"], 10))
     app.driver.settler.settle([Settlement(one) for one in deliveries])
     return [canvas.wire.task_message.headers_of(one.payload) for one in deliveries]
 
@@ -321,7 +321,7 @@ def test_a_task_may_name_its_calls(app):
         return x
 
     work.apply_async((3,))
-    (delivery,) = app.driver.broker.lease(canvas.drivers.base.Lease("w", ["celery"], 1))
+    (delivery,) = app.driver.broker.lease(canvas.drivers.ports.values.Lease("w", ["celery"], 1))
     assert f"{work.name} of 3".encode() in delivery.payload
     app.driver.settler.settle([Settlement(delivery)])
 

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from canvas import Canvas
-from canvas.drivers.base import Lease
+from canvas.drivers.ports.values import Lease
 from canvas.model.settlement import DelayedPublish, Settlement
 from canvas.testing.contract import publish
 from canvas.wire import task_message as wire

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from canvas import Canvas, chain, chord, group
 from canvas.cli.main import canvas
-from canvas.drivers.base import Lease
+from canvas.drivers.ports.values import Lease
 from canvas.errors import OperationalError
 from canvas.model.settlement import Settlement
 from canvas.worker.logs import lines as worker_log

@@ -258,7 +258,7 @@ def app():
 
 
 def bodies(app):
-    from canvas.drivers.base import Lease
+    from canvas.drivers.ports.values import Lease
 
     found = []
     while delivery := next(iter(app.driver.broker.lease(Lease("w", ["celery"], 1, 30.0))), None):

@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from canvas import Workflow
-from canvas.drivers.base import Lease
+from canvas.drivers.ports.values import Lease
 from canvas.errors import RunLost, TimeoutError
 from canvas.testing.contract import eventually
 from canvas.worker.options import WorkerOptions

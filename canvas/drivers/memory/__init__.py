@@ -1,7 +1,7 @@
 """Broker and results in this process: for tests, and for programs that are client and worker in one.
 
 ``memory://name`` is one store per name, for as long as somebody holds it. The semantics are those of
-``canvas.drivers.base``, with plain data under one lock.
+``canvas.drivers.ports``, with plain data under one lock.
 """
 
 import threading
@@ -9,10 +9,12 @@ import time
 from collections.abc import Sequence
 from weakref import WeakValueDictionary
 
-from canvas.drivers.base import Delays, Driver, Lease, SettleReply
 from canvas.drivers.memory.broker import MemoryBroker
 from canvas.drivers.memory.results import MemoryResults
 from canvas.drivers.memory.store import Clock, Memory
+from canvas.drivers.ports import Driver
+from canvas.drivers.ports.values import Lease, SettleReply
+from canvas.drivers.retry_policy import Delays
 from canvas.model.message import Publish
 from canvas.model.settlement import ChordDispatch, ChordStart, ReadyChord, Settlement, SettleResult
 

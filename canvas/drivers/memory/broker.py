@@ -6,10 +6,11 @@ from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
-from canvas.drivers.base import ORPHANS_AGAIN, Binding, DeadLetter, Delays, HeartbeatReply, InFlight, Lease, Scheduled
 from canvas.drivers.memory.bus import MemoryInbox
 from canvas.drivers.memory.store import Memory
+from canvas.drivers.ports.values import ORPHANS_AGAIN, Binding, DeadLetter, HeartbeatReply, InFlight, Lease, Scheduled
 from canvas.drivers.priority import STEPS, priority_of
+from canvas.drivers.retry_policy import Delays
 from canvas.model.message import Delivery, Publish
 from canvas.model.settlement import DelayedPublish, Orphan, Settlement, SettleResult, UniqueLock
 from canvas.wire.task_message import put_back

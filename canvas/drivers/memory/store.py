@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from typing import NamedTuple
 
-from canvas.drivers.base import Binding, DeadLetter
 from canvas.drivers.memory.bus import MemoryInbox
+from canvas.drivers.ports.values import Binding, DeadLetter
 from canvas.drivers.priority import priority_of, step_of
 from canvas.model.message import Publish
 from canvas.model.settlement import ChordStart, Part, ReadyChord, ResultWrite, UniqueLock

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from canvas.drivers.base import Driver
+from canvas.drivers.ports import Driver
 from canvas.drivers.redis.broker import RedisBroker
 from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.results import RedisResults

@@ -4,7 +4,7 @@ import re
 import time
 from collections.abc import Sequence
 
-from canvas.drivers.base import Binding
+from canvas.drivers.ports.values import Binding
 from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.keys import BrokerKeys
 

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import msgpack
 
-from canvas.drivers.base import Binding, DeadLetter, Delays, HeartbeatReply, InFlight, Lease, Scheduled
+from canvas.drivers.ports.values import Binding, DeadLetter, HeartbeatReply, InFlight, Lease, Scheduled
 from canvas.drivers.redis.bindings import Bindings
 from canvas.drivers.redis.bus import ReplyQueue, Subscription, reply_queue, subscribed
 from canvas.drivers.redis.connection.client import RedisClient
@@ -31,6 +31,7 @@ from canvas.drivers.redis.scripts.arguments import (
 )
 from canvas.drivers.redis.scripts.passthrough import LeaseSources, PassThrough
 from canvas.drivers.redis.scripts.replies import accepted, text, verdict_of, with_refused
+from canvas.drivers.retry_policy import Delays
 from canvas.errors import ConfigurationError
 from canvas.model.message import Delivery, Publish
 from canvas.model.settlement import DelayedPublish, Orphan, Settlement, SettleResult, UniqueLock
@@ -47,7 +48,7 @@ _LOOKED_AT = 1_000
 
 
 class RedisBroker:
-    """The Broker of ``canvas.drivers.base``, and the broker's half of a stepwise settler."""
+    """The Broker of ``canvas.drivers.ports``, and the broker's half of a stepwise settler."""
 
     def __init__(self, link: RedisClient, options: Mapping[str, Any]) -> None:
         self.link = link

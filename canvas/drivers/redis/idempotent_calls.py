@@ -11,10 +11,10 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from canvas.drivers.base import Delays
 from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.connection.commands import TRIES, backoff
 from canvas.drivers.redis.keys import BrokerKeys
+from canvas.drivers.retry_policy import Delays
 from canvas.errors import OperationalError
 from canvas.model.ids import new_id
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import msgspec
 
-from canvas.drivers.base import ORPHANS_AGAIN
+from canvas.drivers.ports.values import ORPHANS_AGAIN
 from canvas.drivers.priority import priority_of
 from canvas.drivers.redis.bindings import Bindings
 from canvas.drivers.redis.connection.client import RedisClient

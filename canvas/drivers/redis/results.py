@@ -14,7 +14,7 @@ _RENEWED_AT_ONCE = 250
 
 
 class RedisResults:
-    """The Results of ``canvas.drivers.base``, and the results' half of a stepwise settler."""
+    """The Results of ``canvas.drivers.ports``, and the results' half of a stepwise settler."""
 
     def __init__(self, link: RedisClient, options: Mapping[str, Any]) -> None:
         self.link = link

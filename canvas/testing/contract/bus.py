@@ -1,6 +1,6 @@
 """Broadcasts and replies of remote control."""
 
-from canvas.drivers.base import Driver
+from canvas.drivers.ports import Driver
 from canvas.testing.contract.support import ContractSupport, envelope
 
 

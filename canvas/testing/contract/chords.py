@@ -2,7 +2,8 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from canvas.drivers.base import Driver, Lease
+from canvas.drivers.ports import Driver
+from canvas.drivers.ports.values import Lease
 from canvas.model.settlement import (
     ChordStart,
     Keep,

@@ -2,7 +2,7 @@
 
 import time
 
-from canvas.drivers.base import Driver
+from canvas.drivers.ports import Driver
 from canvas.model.settlement import (
     DelayedPublish,
     Settlement,

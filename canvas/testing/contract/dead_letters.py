@@ -1,6 +1,6 @@
 """Messages that no worker could run."""
 
-from canvas.drivers.base import Driver
+from canvas.drivers.ports import Driver
 from canvas.model.settlement import (
     Settlement,
 )

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from canvas.drivers.base import Driver
+from canvas.drivers.ports import Driver
 from canvas.model.message import Publish
 from canvas.model.settlement import (
     ChordStart,

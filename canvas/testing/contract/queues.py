@@ -4,7 +4,8 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from canvas.drivers.base import Binding, Driver
+from canvas.drivers.ports import Driver
+from canvas.drivers.ports.values import Binding
 from canvas.model.message import Publish
 from canvas.model.settlement import (
     DelayedPublish,

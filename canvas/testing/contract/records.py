@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from canvas.drivers.base import Driver
+from canvas.drivers.ports import Driver
 from canvas.model.record import Record
 from canvas.model.settlement import (
     ResultWrite,

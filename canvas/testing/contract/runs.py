@@ -3,7 +3,7 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from canvas.drivers.base import Driver
+from canvas.drivers.ports import Driver
 from canvas.model.settlement import (
     ReadyChord,
 )

@@ -2,7 +2,8 @@
 
 import time
 
-from canvas.drivers.base import Driver, Lease
+from canvas.drivers.ports import Driver
+from canvas.drivers.ports.values import Lease
 from canvas.model.settlement import (
     ChordStart,
     DelayedPublish,

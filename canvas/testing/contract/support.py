@@ -5,7 +5,9 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
-from canvas.drivers.base import Driver, Lease, Results
+from canvas.drivers.ports import Driver
+from canvas.drivers.ports.results import Results
+from canvas.drivers.ports.values import Lease
 from canvas.model.message import Delivery, Message, Publish
 from canvas.model.settlement import (
     ChordDispatch,

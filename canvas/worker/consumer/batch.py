@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import NamedTuple, TypeVar
 
-from canvas.drivers.base import Driver, Lease
+from canvas.drivers.ports import Driver
+from canvas.drivers.ports.values import Lease
 from canvas.errors import BrokerError
 from canvas.model.message import Delivery
 from canvas.model.settlement import ChordDispatch, Orphan, ReadyChord, Settlement, SettleResult
@@ -61,7 +62,6 @@ class SettleBatch:
         alone: bool,
         wait: Wait,
     ) -> None:
-        """As ``Exchange``'s."""
         self.worker = worker
         self.queues = deque(queues)
         self.appetite = appetite

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from random import uniform
 
 from canvas.config.config import Config
-from canvas.drivers.base import Broker, Driver
+from canvas.drivers.ports import Driver
+from canvas.drivers.ports.broker import Broker
 from canvas.errors import BrokerError
 from canvas.model.settlement import Orphan, ReadyChord
 from canvas.telemetry import emit

@@ -6,7 +6,7 @@ changed: what was revoked before a message was leased is known before its task s
 
 from collections.abc import Collection
 
-from canvas.drivers.base import Broker
+from canvas.drivers.ports.broker import Broker
 from canvas.model.message import Message
 from canvas.model.revocation import read_entry
 

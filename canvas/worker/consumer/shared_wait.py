@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-from canvas.drivers.base import Broker
+from canvas.drivers.ports.broker import Broker
 from canvas.errors import BrokerError
 from canvas.telemetry import emit
 from canvas.worker.consumer.wait import ChildWait

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from canvas.app.application import Canvas
-from canvas.drivers.base import Binding
+from canvas.drivers.ports.values import Binding
 from canvas.model.queue import Queue
 
 

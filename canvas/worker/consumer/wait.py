@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from canvas.drivers.base import Broker
+from canvas.drivers.ports.broker import Broker
 from canvas.worker.pools.shared_memory import ProcessStats, SharedMemory
 
 _CHUNK = 4096

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from importlib import reload as reload_module
 from typing import Any
 
-from canvas.drivers.base import Binding
+from canvas.drivers.ports.values import Binding
 from canvas.errors import ConfigurationError
 from canvas.task.limits import rate_to_interval
 from canvas.worker.control.child_commands import (

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from canvas.config.config import Config
-from canvas.drivers.base import Broker
+from canvas.drivers.ports.broker import Broker
 from canvas.model.message import Delivery, Message, Publish
 from canvas.model.outcome import Failure, Outcome, Rejected, ReplacedBy, Retried
 from canvas.model.settlement import DelayedPublish, Settlement, UniqueLock

@@ -1,0 +1,37 @@
+"""What people ask of a broker, and change in it: dead letters, lengths, delayed messages."""
+
+from typing import Protocol
+
+from canvas.drivers.ports.values import DeadLetter, InFlight, Scheduled
+
+
+class Admin(Protocol):
+    """Queues and dead letters, as commands and monitoring see them."""
+
+    def dead_letters(self, queue: str) -> list[DeadLetter]:
+        """The dead letters of a queue, oldest first."""
+
+    def dead_letter_count(self, queue: str) -> int:
+        """How many dead letters a queue has."""
+
+    def delete_dead_letter(self, queue: str, letter: DeadLetter) -> bool:
+        """Delete a dead letter; whether it was still there."""
+
+    def requeue_dead_letter(self, queue: str, letter: DeadLetter, payload: bytes) -> bool:
+        """Put ``payload``, a dead letter's message, back into its queue, once; whether the letter was still there."""
+
+    def queue_length(self, queue: str) -> int:
+        """Messages waiting in the queue, all priorities."""
+
+    def in_flight(self) -> InFlight:
+        """What is under way in all queues together."""
+
+    def purge(self, queue: str) -> int:
+        """Delete what waits in the queue; how many that were."""
+
+    def enqueue_delayed(self, queue: str, limit: int) -> int:
+        """Move deferred messages of a queue into it, due or not; how many. A worker that finds one too early defers it
+        again."""
+
+    def scheduled(self, limit: int) -> list[Scheduled]:
+        """The deferred messages that are due first."""

@@ -1,0 +1,46 @@
+"""What workers agree on through a broker: revocations, rates, permits, locks."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from canvas.drivers.retry_policy import Delays
+from canvas.model.message import Delivery, Publish
+from canvas.model.settlement import (
+    UniqueLock,
+)
+
+
+class Coordination(Protocol):
+    """State that all workers of a broker share."""
+
+    @property
+    def revision(self) -> int:
+        """How often anything had been revoked when this broker last leased."""
+
+    def revoke(self, entries: Sequence[str], seconds: float) -> None:
+        """Keep each entry (text that workers understand) for so many seconds."""
+
+    def revoked(self) -> list[str]:
+        """The entries kept now; also brings ``revision`` up to date."""
+
+    def reserve_rate_slot(self, key: str, interval: float) -> float:
+        """Take the next turn of what may happen once in ``interval`` seconds: its unix time by the server's clock; 0
+        when it is now."""
+
+    def acquire_permit(self, key: str, limit: int, delivery: Delivery) -> bool:
+        """Take one of a key's places for a leased message, until a settlement ``frees`` it or its lease is gone.
+
+        False: it is not to run. All places are taken, and the message waits, no longer leased, for one to be free;
+        or the lease was lost already. Safe to call again.
+        """
+
+    def enqueue_blocked(self) -> int:
+        """Give messages that wait for a place back to their queues where places are free, because whoever had them
+        died; how many."""
+
+    def publish_unique(self, message: Publish, lock: UniqueLock, seconds: float, delays: Delays = None) -> str | None:
+        """Publish and take the lock, for so many seconds at most; or its owner, when it is taken, and nothing is
+        sent."""
+
+    def release_lock(self, lock: UniqueLock) -> None:
+        """Free the lock, if it is still the owner's."""

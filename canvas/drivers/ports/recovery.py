@@ -1,0 +1,61 @@
+"""How a worker stays known to a broker, and what becomes of the messages of a dead one."""
+
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+from canvas.drivers.ports.values import HeartbeatReply
+from canvas.model.message import Delivery
+from canvas.model.settlement import (
+    Orphan,
+)
+
+
+class Recovery(Protocol):
+    """Heartbeats, leases, and the messages of workers that are gone."""
+
+    def empty_inbox(self, worker: str, queues: Sequence[str]) -> int:
+        """Return what the ``wait`` of another process, which is dead, moved aside from these queues; how many. The
+        worker stays known until its heartbeat has expired."""
+
+    def heartbeat(self, worker: str, queues: Sequence[str], ttl: float) -> HeartbeatReply:
+        """Say that the worker lives for ``ttl`` seconds more, and renew all its leases."""
+
+    def rest(self, worker: str) -> bool:
+        """Forget a worker that holds nothing, until its next ``beat``; False when it holds something."""
+
+    def release_unknown(self, worker: str, held: Collection[str]) -> int:
+        """Give back the leases that the broker knows of and their worker does not, because the broker has forgotten how
+        they ended; how many. ``held`` are all the tags that the worker knows of."""
+
+    def unregister(self, worker: str) -> None:
+        """Forget the worker, giving back whatever it still holds."""
+
+    def mark_started(self, delivery: Delivery) -> None:
+        """A message that was given back before is about to run: if its worker dies now, that counts."""
+
+    def recover_worker(self, worker: str) -> int:
+        """The worker is known to be dead: give back at once what it held.
+
+        Deliveries are counted in the header ``canvas_delivery_count``: the first time of each message, and then only of
+        those that ``starts`` was said of, so that what was merely held beside a deadly one is not blamed for it.
+        """
+
+    def has_orphans(self) -> bool:
+        """Whether ``orphans`` may find something, now or later."""
+
+    def claim_orphans(self) -> list[Orphan]:
+        """What dead workers had acked before they ran it, for the caller to settle (fence ``begun``); others are not
+        given it for ``ORPHANS_AGAIN`` seconds."""
+
+    def leases(self, worker: str) -> list[Delivery]:
+        """What a worker holds and has not acked."""
+
+    def leased_message(self, tag: str) -> bytes | None:
+        """The message of a lease that is held, or was acked and runs."""
+
+    def orphan_lease(self, tag: str, reason: str) -> bool:
+        """The process that runs this lease's message is killed for it: make an orphan of it; whether it was held."""
+
+    def recover_dead_workers(self) -> int:
+        """Give back what dead workers held (marked redelivered); how many messages. One caller at a time
+        does the work, others return 0."""

@@ -1,0 +1,49 @@
+"""Commits settlements across broker and results."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from canvas.drivers.ports.values import Lease, SettleReply
+from canvas.drivers.retry_policy import Delays
+from canvas.model.message import Publish
+from canvas.model.settlement import (
+    ChordDispatch,
+    ChordStart,
+    ReadyChord,
+    Settlement,
+    SettleResult,
+)
+
+
+class Settler(Protocol):
+    """Commits what tasks came to, across broker and results."""
+
+    def settle(
+        self, settlements: Sequence[Settlement], lease: Lease | None = None, firings: Sequence[ChordDispatch] = ()
+    ) -> SettleReply:
+        """End chords (``fire``), commit settlements, each whole or not at all, and lease more, in the same exchange.
+
+        Where broker and results share a server all of it is one atomic call. Otherwise, per settlement: is
+        the lease held; records and parts (idempotent); then messages and ack in one atomic call.
+        """
+
+    def publish_with_chords(
+        self, joins: Sequence[ChordStart], messages: Sequence[Publish], delays: Delays = None
+    ) -> None:
+        """Start chords, and then publish; at once where broker and results share a server. Raises RefusedError."""
+
+    def dispatch_chord(self, firing: ChordDispatch) -> SettleResult:
+        """Send a ready chord's body exactly once; ``held`` is False when somebody else already did.
+
+        ``ready`` are outer chords that this one's own parts completed.
+        """
+
+    def stale_ready_chords(self, older_than: float) -> list[ReadyChord]:
+        """Chords that have been ready for so many seconds and whose body nobody has sent; and those that have had
+        parts, but for long no size."""
+
+    def renew(self, every: float) -> int:
+        """Renew what keeps the chords that live, which other workers may have shortened; how many were looked at.
+
+        Once in ``every`` seconds, whoever calls it; 0 in between.
+        """
