@@ -201,7 +201,7 @@ class SendingApp(TaskDefinitions):
         """``signature(...)`` bound to this app."""
         kwargs["app"] = self
         made = signature(*args, **kwargs)
-        made._app = self
+        made.own_app = self
         return made
 
     def ambient(self) -> Lineage:

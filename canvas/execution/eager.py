@@ -86,8 +86,8 @@ def _task(
     app: Any, sig: Signature[Any], args: tuple[Any, ...], kwargs: Options, options: Options, sent: bool = False
 ) -> EagerResult:
     """``sent``: by ``apply_async``, so that the task's own options count."""
-    args, kwargs, merged = sig._merge(args, kwargs, options)
-    task = sig._type or app.tasks[sig.task]
+    args, kwargs, merged = sig.merged_with(args, kwargs, options)
+    task = sig.own_type or app.tasks[sig.task]
     if sent:
         task.check_arguments(args, kwargs)
         merged = {**task.exec_options(), **merged}
@@ -161,7 +161,7 @@ def _run_callback(app: Any, sig: Signature[Any], value: Any) -> None:
 
 def _is_elsewhere(app: Any, sig: Signature[Any]) -> bool:
     """Whether it calls one task, and that is not registered here."""
-    return sig.subtask_type is None and sig._type is None and sig.task not in app.tasks
+    return sig.subtask_type is None and sig.own_type is None and sig.task not in app.tasks
 
 
 def _run_errbacks(app: Any, errbacks: list[Any], request: Request, exc: Any, text: str | None) -> None:

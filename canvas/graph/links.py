@@ -24,7 +24,7 @@ def linked(step: Signature[Any], links: list[Any], errbacks: list[Any], errback_
 
 def _link_error_to_chord(step: chord, errback: Any, on_header: bool) -> None:
     """As ``chord.link_error`` does; nothing where the body has the errback, as that of a chord's body has."""
-    body = step._body_or_raise()
+    body = step.body_or_raise()
     if has_errback(body, errback):
         return
     for member in step.header:
@@ -41,7 +41,7 @@ def link_error_to_body(body: Signature[Any], errback: Any) -> None:
         for member in body.tasks:
             link_error_to_body(member, errback)
     elif isinstance(body, chord):
-        link_error_to_body(body._body_or_raise(), errback)
+        link_error_to_body(body.body_or_raise(), errback)
     else:
         body.link_error(errback)
 
@@ -53,7 +53,7 @@ def has_errback(sig: Signature[Any], errback: Any) -> bool:
     if isinstance(sig, group):
         return bool(sig.tasks) and all(has_errback(member, errback) for member in sig.tasks)
     if isinstance(sig, chord):
-        return has_errback(sig._body_or_raise(), errback)
+        return has_errback(sig.body_or_raise(), errback)
     return sig.subtask_type == "chain" and bool(sig.members()) and has_errback(sig.members()[-1], errback)
 
 

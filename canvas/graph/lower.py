@@ -74,7 +74,7 @@ class Lowering:
     # -- one task
 
     def _task(self, sig: Signature[Any], call: PartialCall) -> Segment:
-        args, kwargs, options = sig._merge(call.args, call.kwargs, _given(call.options))
+        args, kwargs, options = sig.merged_with(call.args, call.kwargs, _given(call.options))
         options = dict(options)
         step = options.get("task_id") or self.new_id()
         options["task_id"] = step
@@ -127,7 +127,7 @@ class Lowering:
     def _pending_with(self, step: Signature[Any], options: dict[str, Any]) -> Signature[Any]:
         """A composite last step with its chain's id and membership: a chord's go to its body."""
         target = step.body if isinstance(step, chord) else step
-        merged = target._merge((), {}, options)[2]
+        merged = target.merged_with((), {}, options)[2]
         changed = target.with_fields(options=merged)
         return step.with_fields(kwargs={**step.kwargs, "body": changed}) if isinstance(step, chord) else changed
 
@@ -210,7 +210,7 @@ class Lowering:
         group (R3)."""
         body, options, _ = self._call_of(sig, call, live)
         if not live:  # nobody sends the chord, which would give its options to the body
-            body = body.with_fields(options=body._merge((), {}, body_options(options))[2])
+            body = body.with_fields(options=body.merged_with((), {}, body_options(options))[2])
         group_id = _header_id(sig) or self.new_id()
         span = self.lower(body, PartialCall(([],)), live)
         for tail in span.tails:
@@ -239,7 +239,7 @@ class Lowering:
             carried["task_id"] = task_id
         if options.get("chord") is not None:
             carried["chord"] = options["chord"]
-        body = body.with_fields(options=body._merge((), {}, carried)[2])
+        body = body.with_fields(options=body.merged_with((), {}, carried)[2])
         links, errbacks = as_list(options.get("link")), as_list(options.get("link_error"))
         if links or errbacks:
             body = body.clone()

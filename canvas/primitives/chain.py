@@ -98,14 +98,14 @@ class _chain(Signature[Any]):
         if isinstance(left, _chain) and isinstance(right, _chain) and not right.tasks:
             return left
         if isinstance(left, group):
-            return chord(left, body=right, app=left._app)
+            return chord(left, body=right, app=left.own_app)
         if isinstance(left, _chain):
             return _ended_with(left, unrolled(right)) or _fold([*left.unchain_tasks()], [right])
         if isinstance(left, chord):
             return _pipe_chord(left, right)
         if isinstance(right, _chain):
-            return _chain(left, *right.unchain_tasks(), app=left._app)
-        return _chain(left, unrolled(right), app=left._app)
+            return _chain(left, *right.unchain_tasks(), app=left.own_app)
+        return _chain(left, unrolled(right), app=left.own_app)
 
     @recursive_repr("...")
     def __repr__(self) -> str:
@@ -145,7 +145,7 @@ def normal_steps(tasks: Sequence[Any], unroll: bool = True) -> list[Signature[An
         # Sent alone, chunks are a task that sends a group; nothing could wait for that.
         sig = given.group() if isinstance(given, chunks) and steps else given
         if isinstance(sig, group) and steps:
-            steps[-1] = chord(sig, body=steps[-1], app=sig._app)
+            steps[-1] = chord(sig, body=steps[-1], app=sig.own_app)
         elif isinstance(sig, chord) and steps and ends_in_group(sig):
             steps[-1] = sig.with_fields(kwargs={**sig.kwargs, "body": unrolled(sig.body) | steps[-1]})
         else:
@@ -264,11 +264,11 @@ def _pipe_chord(left: chord, right: Signature[Any]) -> Signature[Any]:
     """What follows a chord joins its body, except chains and larger groups, which follow it whole."""
     right = unrolled(right)
     if isinstance(right, _chain):
-        return _chain(left, *right.unchain_tasks(), app=left._app)
+        return _chain(left, *right.unchain_tasks(), app=left.own_app)
     if isinstance(right, group):
-        return _chain(left, right, app=left._app)
+        return _chain(left, right, app=left.own_app)
     joined = left.clone()
-    joined.body = joined._body_or_raise() | right
+    joined.body = joined.body_or_raise() | right
     return joined
 
 
@@ -305,7 +305,7 @@ def _append(steps: list[Signature[Any]], sig: Signature[Any]) -> None:
 def _grown(last: chord, sig: Signature[Any]) -> chord:
     """A chord that has what follows it in its body."""
     grown = last.clone()
-    grown.body = grown._body_or_raise() | sig
+    grown.body = grown.body_or_raise() | sig
     return grown
 
 
@@ -366,5 +366,5 @@ def _ended(sig: Signature[Any], around: tuple[int, ...]) -> Signature[Any] | Non
         members = _all_ended(sig.members(), inside)
         return None if members is None else sig.with_fields(kwargs={**sig.kwargs, "tasks": members})
     if sig.subtask_type == "group":
-        return Signature("celery.accumulate", ([],), {"index": 0}, immutable=True, app=sig._app)
+        return Signature("celery.accumulate", ([],), {"index": 0}, immutable=True, app=sig.own_app)
     return None

@@ -73,19 +73,19 @@ class chord(Signature[Any]):
     def as_header_group(self) -> group:
         """The header as a group, which it stays from now on."""
         if not isinstance(self.tasks, group):
-            self.tasks = group(self.tasks, app=self._app)
+            self.tasks = group(self.tasks, app=self.own_app)
         return self.tasks
 
     def members(self) -> list[Signature[Any]]:
         return [*self.header, self.body] if self.body is not None else list(self.header)
 
     @refusing_cycles
-    def _given_app(self) -> Any:
-        if self._app is not None:
-            return self._app
+    def given_app(self) -> Any:
+        if self.own_app is not None:
+            return self.own_app
         # A header that is not read yet is read no further than to its first app.
         members = chained(self.header, () if self.body is None else (self.body,))
-        return next((app for task in members if (app := task._given_app()) is not None), None)
+        return next((app for task in members if (app := task.given_app()) is not None), None)
 
     def __call__(self, body: Any = None, **options: Any) -> Any:
         return self.apply_async((), {"body": body} if body is not None else {}, **options)
@@ -138,7 +138,7 @@ class chord(Signature[Any]):
             task.set_immutable(immutable)
 
     def link(self, callback: Any) -> Any:
-        self._body_or_raise().link(callback)
+        self.body_or_raise().link(callback)
         return callback
 
     def link_error(self, errback: Any) -> Any:
@@ -153,10 +153,10 @@ class chord(Signature[Any]):
                 task.link_error(source.clone(immutable=True))
             elif isinstance(task, chord):
                 task.link_error(source)
-        self._body_or_raise().link_error(source)
+        self.body_or_raise().link_error(source)
         return errback
 
-    def _body_or_raise(self) -> Signature[Any]:
+    def body_or_raise(self) -> Signature[Any]:
         if self.body is None:
             raise CompositionError(f"a chord needs a body: chord(header, body); got {self!r:.200}")
         return self.body  # type: ignore[no-any-return]
@@ -214,7 +214,7 @@ class chord(Signature[Any]):
 
 def body_of(sig: chord, given: Any) -> Signature[Any]:
     """The body that a call of ``sig`` has: the one it is ``given``, or its own. Raises CompositionError for none."""
-    return sig._body_or_raise() if given is None else _body(given, sig._app)
+    return sig.body_or_raise() if given is None else _body(given, sig.own_app)
 
 
 def _body(body: Any, app: Any) -> Any:

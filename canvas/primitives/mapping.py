@@ -27,7 +27,7 @@ class _Mapped(Signature[list[Any]]):
             (),
             {"task": inner, "it": list(it)},
             immutable=True,
-            app=app if app is not None else inner._app,
+            app=app if app is not None else inner.own_app,
             **options,
         )
 
@@ -78,7 +78,7 @@ class chunks(Signature[list[Any]]):
             (),
             {"task": inner, "it": list(it), "n": n},
             immutable=True,
-            app=app if app is not None else inner._app,
+            app=app if app is not None else inner.own_app,
             **options,
         )
 
@@ -95,8 +95,8 @@ class chunks(Signature[list[Any]]):
         """The group it stands for."""
         pieces = _pieces(iter(self.kwargs["it"]), self.kwargs["n"])
         return group(
-            (xstarmap(self.kwargs["task"], piece, app=self._app) for piece in pieces),
-            app=self._app,
+            (xstarmap(self.kwargs["task"], piece, app=self.own_app) for piece in pieces),
+            app=self.own_app,
             **self.options,
         )
 

@@ -41,8 +41,9 @@ class Signature(dict[str, Any], Generic[R]):
     copied and everything else ignored (semantics.md S1).
     """
 
-    _app: Any = None
-    _type: Any = None
+    own_app: Any = None
+    own_type: Any = None
+    """The task that it was made of, where it was made of one."""
     _plain = False
     """Written without a ``subtask_type``, whatever its class."""
     route_name: str | None = None
@@ -60,11 +61,11 @@ class Signature(dict[str, Any], Generic[R]):
         app: Any = None,
         **ex: Any,
     ) -> None:
-        self._app = app
+        self.own_app = app
         if isinstance(task, dict):
             super().__init__(task)
             return
-        self._type = type
+        self.own_type = type
         super().__init__(
             task=task if isinstance(task, str) else getattr(task, "name", task),
             args=tuple(args or ()),
@@ -165,37 +166,55 @@ class Signature(dict[str, Any], Generic[R]):
     @property
     def app(self) -> Any:
         """The app this signature is sent through: its own, a member's, or the current one."""
-        return self._given_app() or current_app()
+        return self.given_app() or current_app()
 
-    def _given_app(self) -> Any:
+    def given_app(self) -> Any:
         """Its own app, or the first that a member has."""
-        if self._app is not None:
-            return self._app
+        if self.own_app is not None:
+            return self.own_app
         try:
-            return next((app for member in self.members() if (app := member._given_app()) is not None), None)
+            return next((app for member in self.members() if (app := member.given_app()) is not None), None)
         except (RecursionError, CycleError) as exc:
             refused(exc, self)
 
     @property
+    def _app(self) -> Any:
+        """``own_app`` by Celery's name."""
+        return self.own_app
+
+    @_app.setter
+    def _app(self, value: Any) -> None:
+        self.own_app = value
+
+    @property
+    def _type(self) -> Any:
+        """``own_type`` by Celery's name."""
+        return self.own_type
+
+    @_type.setter
+    def _type(self, value: Any) -> None:
+        self.own_type = value
+
+    @property
     def AsyncResult(self) -> Any:
         """The class of its results' handles: its task's, where that is registered."""
-        task = self._type if self._type is not None else self.app.tasks.get(self.task)
+        task = self.own_type if self.own_type is not None else self.app.tasks.get(self.task)
         return self.app.AsyncResult if task is None else task.AsyncResult
 
     @property
     def type(self) -> Any:
         """The task object, where it is registered."""
-        return self._type or self.app.tasks[self.task]
+        return self.own_type or self.app.tasks[self.task]
 
     @type.setter
     def type(self, value: Any) -> None:
-        self._type = value
+        self.own_type = value
 
     # -- sending
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task here and now, in this process."""
-        merged_args, merged_kwargs, _ = self._merge(args, kwargs)
+        merged_args, merged_kwargs, _ = self.merged_with(args, kwargs)
         return self.type(*merged_args, **merged_kwargs)
 
     def delay(self, *args: Any, **kwargs: Any) -> Any:
@@ -212,7 +231,7 @@ class Signature(dict[str, Any], Generic[R]):
         task = self._sent_by()
         if task is None:
             return self.app.apply_signature(self, args or (), kwargs or {}, options)
-        args, kwargs, options = self._merge(args or (), kwargs or {}, options)
+        args, kwargs, options = self.merged_with(args or (), kwargs or {}, options)
         return task.apply_async(args, kwargs, **options)
 
     async def adelay(self, *args: Any, **kwargs: Any) -> Any:
@@ -226,12 +245,12 @@ class Signature(dict[str, Any], Generic[R]):
         task = self._sent_by()
         if task is None:
             return await self.app.aapply_signature(self, args or (), kwargs or {}, options)
-        args, kwargs, options = self._merge(args or (), kwargs or {}, options)
+        args, kwargs, options = self.merged_with(args or (), kwargs or {}, options)
         return await task.aapply_async(args, kwargs, **options)
 
     def _sent_by(self) -> Any:
         """Its task, where that has an ``apply_async`` of its own."""
-        task = self._type if self._type is not None else self.app.tasks.get(self.task)
+        task = self.own_type if self.own_type is not None else self.app.tasks.get(self.task)
         return task if task is not None and task.sends_itself else None
 
     def apply(self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any) -> Any:
@@ -243,7 +262,7 @@ class Signature(dict[str, Any], Generic[R]):
 
     # -- editing
 
-    def _merge(
+    def merged_with(
         self,
         args: Iterable[Any] | None = None,
         kwargs: Mapping[str, Any] | None = None,
@@ -263,12 +282,15 @@ class Signature(dict[str, Any], Generic[R]):
             merged,
         )
 
+    _merge = merged_with
+    """``merged_with`` by Celery's name."""
+
     def clone(self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any) -> Self:
         """A copy with partial arguments and options merged in; nothing is shared with the original.
 
         Raises CompositionError, with the path, where a signature contains itself.
         """
-        new_args, new_kwargs, new_options = self._merge(args, kwargs, options)
+        new_args, new_kwargs, new_options = self.merged_with(args, kwargs, options)
         try:
             return self.with_fields(args=new_args, kwargs=self._clone_kwargs(new_kwargs), options=deepcopy(new_options))
         except (RecursionError, CycleError) as exc:
@@ -347,7 +369,7 @@ class Signature(dict[str, Any], Generic[R]):
         refuse_cycles(self)
         found: list[Signature[Any]] = [self]
         for callback in as_list(self.options.get("link")):
-            found.extend(signature(callback, app=self._app).flatten_links())
+            found.extend(signature(callback, app=self.own_app).flatten_links())
         return found
 
     # -- stamping
@@ -370,7 +392,7 @@ class Signature(dict[str, Any], Generic[R]):
         """The signatures under ``link`` or ``link_error``, as signatures rather than as read from a message."""
         if not self.options.get(option):
             return []
-        found: list[Signature[Any]] = [maybe_signature(sig, self._app) for sig in as_list(self.options[option])]
+        found: list[Signature[Any]] = [maybe_signature(sig, self.own_app) for sig in as_list(self.options[option])]
         self.options[option] = found
         return found
 
@@ -439,8 +461,8 @@ class Signature(dict[str, Any], Generic[R]):
             if d.get(name) and not isinstance(d[name], kinds):
                 raise CompositionError(f"{d['task']:.100}: {name}: expected {words}; got {d[name]!r:.100}")
         built = dict.__new__(target)
-        built._app = app
-        built._type = None
+        built.own_app = app
+        built.own_type = None
         try:
             kwargs = built._adopt(dict(d.get("kwargs") or {}), app)
         except CompositionError:
@@ -477,7 +499,7 @@ class Signature(dict[str, Any], Generic[R]):
 
     def reprcall(self, *args: Any, **kwargs: Any) -> str:
         """``name(1, k=2)``: the call as Python would write it."""
-        all_args, all_kwargs, _ = self._merge(args, kwargs, force=True)
+        all_args, all_kwargs, _ = self.merged_with(args, kwargs, force=True)
         parts = [repr(a) for a in all_args] + [f"{k}={v!r}" for k, v in all_kwargs.items()]
         return f"{self.task}({', '.join(parts)})"
 

@@ -17,7 +17,7 @@ def plan_task(
     """The plan of a lone task: one message, no graph needed."""
     given = {key: value for key, value in options.items() if value is not None}
     rest = given.pop("chain", None)
-    merged_args, merged_kwargs, merged = sig._merge(args, kwargs, given)
+    merged_args, merged_kwargs, merged = sig.merged_with(args, kwargs, given)
     merged = {**merged}
     task_id = merged.get("task_id")
     if not task_id:

@@ -230,7 +230,7 @@ class Workflow:
 
     def _append(self, entry: NodeDefinition, sig: Signature[Any] | None) -> int:
         if sig is not None and self._app is None:
-            self._app = sig._given_app()
+            self._app = sig.given_app()
         self.entries.append(entry)
         self._numbers[entry.name] = len(self.entries) - 1
         return len(self.entries) - 1
@@ -260,7 +260,7 @@ class Workflow:
 
     def _check_arguments(self, name: str, sig: Signature[Any], before: int = 0) -> None:
         """Raise TypeError where a known task of a node cannot take its arguments, ``before`` of others in front."""
-        app = self._app or sig._given_app()
+        app = self._app or sig.given_app()
         for task_sig, taken in calls_of(sig, before) if app is not None else ():
             # Reading ``app.tasks`` would finalize an app whose module is still being imported.
             task = app.registry.get(task_sig["task"])

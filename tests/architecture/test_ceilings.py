@@ -57,7 +57,7 @@ ANY_APPS = {
     "canvas.primitives.chord": 3,
     "canvas.primitives.group": 1,
     "canvas.primitives.mapping": 4,
-    "canvas.primitives.signature": 5,
+    "canvas.primitives.signature": 4,
     "canvas.signals": 1,
     "canvas.task.replace": 2,
     "canvas.task.task": 2,

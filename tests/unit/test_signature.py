@@ -40,13 +40,13 @@ def test_the_form_is_celerys():
 
 def test_partial_arguments_go_first_and_options_over():
     sig = s("add", "t", k=1).set(queue="a")
-    assert sig._merge((9,), {"k": 2, "z": 3}, {"queue": "b"}) == ((9, "t"), {"k": 2, "z": 3}, {"queue": "b"})
-    assert s("add", 1).set(immutable=True)._merge((9,), {"k": 2}) == ((1,), {}, {})
+    assert sig.merged_with((9,), {"k": 2, "z": 3}, {"queue": "b"}) == ((9, "t"), {"k": 2, "z": 3}, {"queue": "b"})
+    assert s("add", 1).set(immutable=True).merged_with((9,), {"k": 2}) == ((1,), {}, {})
 
 
 def test_group_id_and_stamps_are_not_overridden():
     sig = s("add").set(group_id="g", stamped_headers=["who"], who="me")
-    merged = sig._merge(options={"group_id": "x", "who": "you", "task_id": "T"})[2]
+    merged = sig.merged_with(options={"group_id": "x", "who": "you", "task_id": "T"})[2]
     assert (merged["group_id"], merged["who"], merged["task_id"]) == ("g", "me", "T")
 
 
