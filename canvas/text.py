@@ -1,5 +1,6 @@
 """Bounded text of arguments, for ``argsrepr`` and logs: never longer than asked, whatever the value."""
 
+import re
 from typing import Any
 
 _PLAIN = frozenset({int, float, bool, type(None)})
@@ -121,3 +122,12 @@ def safe_repr(value: Any) -> str:
     except BaseException as exc:  # noqa: BLE001 - as said above
         # A class may have broken these too; type's own always work.
         return f"<Unrepresentable {type.__repr__(type(value))}: {type.__repr__(type(exc))}>"
+
+
+def shorten_names(task: str, text: str) -> str:
+    """``text`` with the module of ``task`` left out after its first mention."""
+    module, dot, _ = task.rpartition(".")
+    if not dot:
+        return text
+    head, found, tail = text.partition(module + dot)
+    return head + found + re.sub(rf"(?<![\w.-]){re.escape(module)}\.", "", tail)

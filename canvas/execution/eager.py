@@ -26,9 +26,10 @@ from canvas.model.message import Message
 from canvas.model.options import LAST_STEP
 from canvas.model.outcome import Failure, Outcome, Rejected, Retried, Success
 from canvas.model.request import Request
-from canvas.primitives.chain import header_parts, link_end, normal_steps
+from canvas.primitives.chain import normal_steps
 from canvas.primitives.chord import body_of, body_options, chord, header_options
 from canvas.primitives.cycles import refuse_cycles
+from canvas.primitives.ends import header_parts, link_end
 from canvas.primitives.group import flat_members, group
 from canvas.primitives.mapping import chunks
 from canvas.primitives.signature import Signature, as_list, maybe_signature
@@ -77,9 +78,6 @@ def _run(
     if isinstance(sig, chord):
         return _chord(app, sig, args, kwargs, options, alone)
     return _task(app, sig, args, kwargs, options)
-
-
-# -- one task
 
 
 def _task(

@@ -15,9 +15,10 @@ from canvas.errors import CompositionError
 from canvas.graph.links import link_error_to_body, linked
 from canvas.graph.steps import Fork, Graph, Join, Segment, Step, fork_key, join_key, node_of, targets
 from canvas.model.options import LAST_STEP
-from canvas.primitives.chain import header_parts, normal_steps, result_id
+from canvas.primitives.chain import normal_steps
 from canvas.primitives.chord import body_of, body_options, chord, header_options
 from canvas.primitives.cycles import refuse_cycles
+from canvas.primitives.ends import header_parts, result_id
 from canvas.primitives.group import flat_members, group
 from canvas.primitives.signature import Signature, as_list
 
@@ -269,9 +270,8 @@ class Lowering:
 
 
 def _without_link(options: dict[str, Any]) -> dict[str, Any]:
-    """A chain's options without the callbacks, which its last step has taken over. The errbacks stay: the steps have
-    taken them over, too, but the chain's own are called when the header in front of it fails.
-    """
+    """A chain's options without its callbacks, which the last step has taken over. Its errbacks stay: they are
+    called when a header in front of the chain fails."""
     return {key: value for key, value in options.items() if key != "link"}
 
 

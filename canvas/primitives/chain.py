@@ -11,12 +11,13 @@ from canvas.errors import CompositionError
 from canvas.model.options import LAST_STEP
 from canvas.primitives.chord import chord
 from canvas.primitives.cycles import refuse_cycles, refusing_cycles
-from canvas.primitives.group import flat_members, group
+from canvas.primitives.group import group
 from canvas.primitives.lazy_list import LazyList
 from canvas.primitives.mapping import chunks
 from canvas.primitives.misuse import advice
-from canvas.primitives.signature import Signature, as_list, maybe_signature, shorten_names, subtype
+from canvas.primitives.signature import Signature, as_list, maybe_signature, subtype
 from canvas.primitives.stamping import stamp_chain
+from canvas.text import shorten_names
 
 
 @subtype("chain")
@@ -70,14 +71,9 @@ class _chain(Signature[Any]):
 
     @refusing_cycles
     def freeze(
-        self,
-        _id: str | None = None,
-        group_id: str | None = None,
-        chord: Any = None,
-        root_id: str | None = None,
-        parent_id: str | None = None,
-        group_index: int | None = None,
-    ) -> Any:
+        self, _id: str | None = None, group_id: str | None = None, chord: Any = None, root_id: str | None = None,
+        parent_id: str | None = None, group_index: int | None = None,
+    ) -> Any:  # fmt: skip
         """Give every step an id; the result is the last step's, its ``parent`` the one before."""
         if not self.tasks:
             raise CompositionError("an empty chain has no result to freeze")
@@ -209,28 +205,6 @@ def ends_in_group(sig: Any) -> bool:
     return isinstance(sig, group) or (isinstance(sig, chord) and ends_in_group(sig.body))
 
 
-def link_end(sig: Signature[Any], callback: Any) -> None:
-    """Link a callback of the call that ``sig`` ends: where that is a group, each member has it, as in a message."""
-    if isinstance(sig, group):
-        for member in sig.tasks:
-            link_end(member, callback)
-    elif isinstance(sig, chord) and sig.body is not None:
-        link_end(sig.body, callback)
-    elif isinstance(sig, _chain) and sig.tasks:
-        link_end(sig.tasks[-1], callback)
-    else:
-        sig.link(callback)
-
-
-def result_id(sig: Signature[Any]) -> str | None:
-    """The id that its result has already, if any; the id of a chain's last step comes before the chain's."""
-    if isinstance(sig, chord):
-        return result_id(sig.body) if sig.kwargs.get("body") is not None else None
-    if isinstance(sig, _chain) and sig.tasks:
-        return result_id(sig.tasks[-1]) or sig.id
-    return sig.id
-
-
 def unrolled(sig: Signature[Any]) -> Signature[Any]:
     """The member of a one-member group; anything else as it is."""
     return sig.tasks[0] if isinstance(sig, group) and _has_one(sig.tasks) else sig
@@ -327,44 +301,3 @@ def _follow(result: Any, before: Any) -> Any:
             first = first.parent
         first.parent = before
     return result
-
-
-def header_parts(tasks: Any) -> list[Signature[Any]]:
-    """The members of a chord's header, each with a task at its end where all end in nothing: in groups without members,
-    behind chords. No part would be counted, and the chord would wait for ever; that task's value is the empty list.
-    """
-    members = flat_members(tasks.tasks if isinstance(tasks, group) else map(maybe_signature, tasks))
-    ended = _all_ended(members, ())
-    return members if ended is None else ended
-
-
-def _all_ended(members: list[Signature[Any]], around: tuple[int, ...]) -> list[Signature[Any]] | None:
-    """``members`` with tasks at their ends, if all of them end in nothing."""
-    found = []
-    for member in members:
-        ended = _ended(member, around)
-        if ended is None:
-            return None
-        found.append(ended)
-    return found
-
-
-def _ended(sig: Signature[Any], around: tuple[int, ...]) -> Signature[Any] | None:
-    """``sig`` with a task at its end, if it ends in nothing; ``around``: the signatures it stands in, of which it may
-    be one, until that is refused."""
-    if id(sig) in around:
-        return None
-    inside = (*around, id(sig))
-    if isinstance(sig, chord):
-        body = None if sig.body is None else _ended(sig.body, inside)
-        return None if body is None else sig.with_fields(kwargs={**sig.kwargs, "body": body})
-    if sig.subtask_type == "chain":
-        steps = normal_steps(sig.members())
-        last = _ended(steps[-1], inside) if steps else None
-        return None if last is None else sig.with_fields(kwargs={**sig.kwargs, "tasks": [*steps[:-1], last]})
-    if sig.subtask_type == "group" and sig.members():
-        members = _all_ended(sig.members(), inside)
-        return None if members is None else sig.with_fields(kwargs={**sig.kwargs, "tasks": members})
-    if sig.subtask_type == "group":
-        return Signature("celery.accumulate", ([],), {"index": 0}, immutable=True, app=sig.own_app)
-    return None

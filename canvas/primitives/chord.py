@@ -11,8 +11,9 @@ from canvas.primitives.cycles import refusing_cycles
 from canvas.primitives.group import group
 from canvas.primitives.lazy_list import LazyList, copied
 from canvas.primitives.misuse import advice, is_task
-from canvas.primitives.signature import Signature, maybe_signature, shorten_names, subtype
+from canvas.primitives.signature import Signature, maybe_signature, subtype
 from canvas.primitives.stamping import stamp_chord
+from canvas.text import shorten_names
 
 
 @subtype("chord")

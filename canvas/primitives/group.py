@@ -8,8 +8,9 @@ from canvas.errors import CompositionError
 from canvas.primitives.cycles import refusing_cycles
 from canvas.primitives.lazy_list import LazyList, copied
 from canvas.primitives.misuse import advice
-from canvas.primitives.signature import Signature, maybe_signature, shorten_names, subtype
+from canvas.primitives.signature import Signature, maybe_signature, subtype
 from canvas.primitives.stamping import stamp_group
+from canvas.text import shorten_names
 
 R = TypeVar("R")
 

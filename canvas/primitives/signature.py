@@ -5,7 +5,6 @@ here under their ``subtask_type``, so that a dict read from the wire becomes the
 Sources: semantics.md §1, protocol.md §2.3.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from reprlib import recursive_repr
@@ -50,17 +49,10 @@ class Signature(dict[str, Any], Generic[R]):
     """The task whose route it takes, where that is not its own."""
 
     def __init__(
-        self,
-        task: Any = None,
-        args: Iterable[Any] | None = None,
-        kwargs: Mapping[str, Any] | None = None,
-        options: Mapping[str, Any] | None = None,
-        type: Any = None,
-        subtask_type: str | None = None,
-        immutable: bool = False,
-        app: Any = None,
-        **ex: Any,
-    ) -> None:
+        self, task: Any = None, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None, type: Any = None, subtask_type: str | None = None,
+        immutable: bool = False, app: Any = None, **ex: Any,
+    ) -> None:  # fmt: skip
         self.own_app = app
         if isinstance(task, dict):
             super().__init__(task)
@@ -263,12 +255,9 @@ class Signature(dict[str, Any], Generic[R]):
     # -- editing
 
     def merged_with(
-        self,
-        args: Iterable[Any] | None = None,
-        kwargs: Mapping[str, Any] | None = None,
-        options: Mapping[str, Any] | None = None,
-        force: bool = False,
-    ) -> tuple[tuple[Any, ...], dict[str, Any], dict[str, Any]]:
+        self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None, force: bool = False,
+    ) -> tuple[tuple[Any, ...], dict[str, Any], dict[str, Any]]:  # fmt: skip
         """Args, kwargs and options with partial ones merged in (semantics.md S2–S4)."""
         merged = self.options
         if options:
@@ -309,11 +298,9 @@ class Signature(dict[str, Any], Generic[R]):
         return dict(kwargs)
 
     def replace(
-        self,
-        args: Iterable[Any] | None = None,
-        kwargs: Mapping[str, Any] | None = None,
+        self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None,
         options: Mapping[str, Any] | None = None,
-    ) -> Self:
+    ) -> Self:  # fmt: skip
         """A copy with whole fields exchanged, not merged."""
         copy = self.clone()
         if args is not None:
@@ -416,14 +403,9 @@ class Signature(dict[str, Any], Generic[R]):
     # -- freezing
 
     def freeze(
-        self,
-        _id: str | None = None,
-        group_id: str | None = None,
-        chord: Any = None,
-        root_id: str | None = None,
-        parent_id: str | None = None,
-        group_index: int | None = None,
-    ) -> Any:
+        self, _id: str | None = None, group_id: str | None = None, chord: Any = None, root_id: str | None = None,
+        parent_id: str | None = None, group_index: int | None = None,
+    ) -> Any:  # fmt: skip
         """Give it an id now, so that its result can be held before it is sent.
 
         Returns the handle of its result. Sending a frozen signature twice sends two messages of one id; without
@@ -582,12 +564,3 @@ def has_signature(among: Iterable[Any], wanted: Any) -> bool:
 def distinct(signatures: Sequence[Any]) -> list[Any]:
     """Each of the signatures once, the first where several are equal."""
     return [sig for at, sig in enumerate(signatures) if not has_signature(signatures[:at], sig)]
-
-
-def shorten_names(task: str, text: str) -> str:
-    """``text`` with the module of ``task`` left out after its first mention."""
-    module, dot, _ = task.rpartition(".")
-    if not dot:
-        return text
-    head, found, tail = text.partition(module + dot)
-    return head + found + re.sub(rf"(?<![\w.-]){re.escape(module)}\.", "", tail)

@@ -18,7 +18,7 @@ from canvas.model import states
 from canvas.model.record import Record
 from canvas.model.settlement import ChordDispatch, ReadyChord
 from canvas.model.workflow_run import RUN_HEADER
-from canvas.primitives.chain import result_id
+from canvas.primitives.ends import result_id
 from canvas.primitives.signature import Signature, maybe_signature
 from canvas.producer.message_builder import Lineage
 from canvas.producer.outbox import Outbox, PartOrigin
