@@ -126,7 +126,7 @@ def _is_plain(value: Any, depth: int) -> bool:
         for key, item in value.items():
             of = type(item)
             if type(key) is not str or (
-                of not in _PLAIN and (item or of not in _CONTAINERS) and not _is_plain(item, depth + 1)
+                of not in _PLAIN and (of not in _CONTAINERS or item) and not _is_plain(item, depth + 1)
             ):
                 return False
         return True
@@ -137,7 +137,7 @@ def _is_plain(value: Any, depth: int) -> bool:
     if depth <= MAX_DEPTH and isinstance(value, _LISTS):
         for item in value:
             of = type(item)
-            if of not in _PLAIN and (item or of not in _CONTAINERS) and not _is_plain(item, depth + 1):
+            if of not in _PLAIN and (of not in _CONTAINERS or item) and not _is_plain(item, depth + 1):
                 return False
         return True
     return False
