@@ -153,8 +153,7 @@ class MemoryBroker:
 
     def in_flight(self) -> InFlight:
         memory = self._memory
-        parked = sum(len(waiting) for _, waiting in memory.parked.values())
-        return InFlight(len(memory.unacked), len(memory.deferred), parked)
+        return InFlight(len(memory.unacked), len(memory.deferred), sum(len(w) for _, w in memory.parked.values()))
 
     def purge(self, queue: str) -> int:
         with self._memory.lock:

@@ -280,11 +280,8 @@ class RedisBroker:
         letters = []
         for packed in reversed(found):
             fields = {text(key): value for key, value in msgpack.unpackb(packed, raw=True).items()}
-            letters.append(
-                DeadLetter(
-                    fields["payload"], text(fields["reason"]), text(fields["queue"]), float(fields["time"]), packed
-                )
-            )
+            at = float(fields["time"])
+            letters.append(DeadLetter(fields["payload"], text(fields["reason"]), text(fields["queue"]), at, packed))
         return letters
 
     def delete_dead_letter(self, queue: str, letter: DeadLetter) -> bool:
