@@ -89,6 +89,8 @@ class TaskDefinitions(ConfiguredApp):
     """An app with tasks. They take values from the settings when it is finalized."""
 
     task_cls: type[AnyTask] | str = Task
+    strict_typing: bool
+    """Whether the arguments of calls are checked where a task does not say otherwise."""
 
     def __init__(
         self, main: str | None, autofinalize: bool, source: Any, namespace: str | None, silent: bool,

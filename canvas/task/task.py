@@ -8,105 +8,21 @@ from types import CoroutineType
 from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
 from canvas.context import composing, current_request, current_task_named, enter_call, leave_call, request_of
-from canvas.errors import CompositionError, MaxRetriesExceededError, NotRegistered, OperationalError, Replaced, Retry
+from canvas.errors import CompositionError, NotRegistered, Replaced, Retry
 from canvas.model.options import ATTRIBUTES
 from canvas.model.request import Request
 from canvas.primitives.mapping import chunks, xmap, xstarmap
 from canvas.primitives.misuse import refuse_pipe
 from canvas.primitives.signature import Signature
-from canvas.task.annotations import annotate
 from canvas.task.arguments import check_call, merged_arguments
-from canvas.task.limits import KeyFunction, check_limits
-from canvas.task.pydantic_models import Models
-from canvas.task.unbound import CurrentApp, from_settings
+from canvas.task.limits import check_limits
+from canvas.task.options import SettingsApp, TaskOptions
 
 R = TypeVar("R")
 
-FROM_CONFIG = {
-    "serializer": "task_serializer",
-    "rate_limit": "task_default_rate_limit",
-    "priority": "task_default_priority",
-    "time_limit": "task_time_limit",
-    "soft_time_limit": "task_soft_time_limit",
-    "track_started": "task_track_started",
-    "acks_late": "task_acks_late",
-    "acks_on_failure_or_timeout": "task_acks_on_failure_or_timeout",
-    "acks_on_failure": "task_acks_on_failure",
-    "acks_on_timeout": "task_acks_on_timeout",
-    "reject_on_worker_lost": "task_reject_on_worker_lost",
-    "ignore_result": "task_ignore_result",
-    "store_eager_result": "task_store_eager_result",
-    "store_errors_even_if_ignored": "task_store_errors_even_if_ignored",
-}
-"""Attributes that take a setting's value where the task leaves them at ``None``."""
 
-
-class Task(Generic[R]):
+class Task(TaskOptions, Generic[R]):
     """Base of all tasks. ``@app.task`` makes one subclass and one instance of it per function."""
-
-    name: str = ""
-    abstract: bool = True
-    typing: bool | None = from_settings()
-    """Whether a call's arguments are held against the function; ``None``: as the app's ``strict_typing``."""
-    max_retries: int | None = 3
-    default_retry_delay: float = 180
-    autoretry_for: tuple[type[BaseException], ...] = ()
-    """Exceptions after which the task runs again by itself, as if it had called ``retry``."""
-    dont_autoretry_for: tuple[type[BaseException], ...] = ()
-    retry_kwargs: dict[str, Any] = {}
-    """Arguments of that ``retry``: ``max_retries``, ``countdown``."""
-    retry_backoff: bool | float = False
-    """Double the delay with each retry, from this many seconds on (``True``: 1)."""
-    retry_backoff_max: float = 600
-    retry_jitter: bool = True
-    rate_limit: str | float | None = from_settings()
-    """How often it may start: ``"10/s"``, ``"5/m"``, ``"100/h"``, or a number a second."""
-    rate_limit_scope: str = "worker"
-    """``worker``: each node for itself, as Celery's; ``global``: all of them together."""
-    concurrency_limit: int | None = None
-    """How many of it may run at once, everywhere; of each ``concurrency_key``."""
-    concurrency_key: KeyFunction = None
-    """Names of arguments, or a function of the arguments, whose values have places of their own."""
-    unique_for: float | None = None
-    """Seconds for which a call is not sent again while one like it is under way."""
-    unique_key: KeyFunction = None
-    """Names of arguments, or a function of the arguments, that make calls alike; ``None``: all arguments."""
-    unique_until: str = "finish"
-    """When the next may be sent: ``finish``, ``success``, ``start``, or only ``expiry``."""
-    unique_conflict: str = "return"
-    """A call that is not sent gives the result of the one under way (``return``) or DuplicateTask (``raise``)."""
-    ignore_result: bool | None = from_settings()
-    trail: bool = True
-    send_events: bool = True
-    store_errors_even_if_ignored: bool | None = from_settings()
-    serializer: str | None = from_settings()
-    compression: str | None = None
-    time_limit: float | None = from_settings()
-    soft_time_limit: float | None = from_settings()
-    track_started: bool | None = from_settings()
-    acks_late: bool | None = from_settings()
-    acks_on_failure_or_timeout: bool | None = from_settings()
-    acks_on_failure: bool | None = from_settings()
-    """Where it is off, a failed task's message is kept as a dead letter; by default as the one above."""
-    acks_on_timeout: bool | None = from_settings()
-    """Where it is off, a task that its hard time limit ended runs again; by default as the one above."""
-    reject_on_worker_lost: bool | None = from_settings()
-    throws: tuple[type[BaseException], ...] = ()
-    expires: Any = None
-    priority: int | None = from_settings()
-    queue: str | None = None
-    exchange: str | None = None
-    routing_key: str | None = None
-    delivery_mode: Any = None
-    store_eager_result: bool | None = from_settings()
-    resultrepr_maxsize: int = 1024
-    app: Any = CurrentApp()
-    """The app it is registered in; of a task that is not registered, the current one."""
-    bound: bool = False
-    models: Models | None = None
-    """The pydantic models of its arguments and result, where it has such."""
-    MaxRetriesExceededError = MaxRetriesExceededError
-    OperationalError = OperationalError
 
     _own_apply: ClassVar[bool] = False
 
@@ -151,23 +67,10 @@ class Task(Generic[R]):
         finally:
             leave_call(token)
 
-    def bind(self, app: Any) -> None:
-        """Make it ``app``'s, filling unset attributes from the app's settings."""
-        self.app = app
-        annotate(self, app.conf.task_annotations)
-        self._leave_to("typing", app.strict_typing)
-        for attribute, setting in FROM_CONFIG.items():
-            self._leave_to(attribute, app.conf[setting])
-        for attribute in ("acks_on_failure", "acks_on_timeout"):
-            if self.__dict__[attribute] is None:
-                self.__dict__[attribute] = self.acks_on_failure_or_timeout is not False
+    def bind(self, app: SettingsApp) -> None:
+        """Make it ``app``'s, filling unset attributes from the app's settings. Raises ConfigurationError."""
+        super().bind(app)
         check_limits(self)
-
-    def _leave_to(self, attribute: str, setting: Any) -> None:
-        """Take the setting's value for an attribute that neither the task nor its class gives."""
-        given = self.__dict__.get(attribute)
-        given = getattr(type(self), attribute) if given is None else given
-        self.__dict__[attribute] = setting if given is None else given
 
     # -- signatures
 

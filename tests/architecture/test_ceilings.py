@@ -26,7 +26,7 @@ LONG_FILES = {
     "canvas.producer.sender": 408,
     "canvas.result.backend": 309,
     "canvas.signals": 314,
-    "canvas.task.task": 556,
+    "canvas.task.task": 459,
     "canvas.wire.task_message": 373,
     "canvas.worker.consumer.batch": 352,
     "canvas.worker.consumer.loop": 314,
@@ -60,7 +60,6 @@ ANY_APPS = {
     "canvas.primitives.signature": 4,
     "canvas.signals": 1,
     "canvas.task.replace": 2,
-    "canvas.task.task": 2,
     "canvas.workflows.builder": 2,
     "canvas.workflows.decorator": 2,
 }
