@@ -64,7 +64,7 @@ ANY_APPS = {
     "canvas.workflows.decorator": 2,
 }
 """Parameters and attributes named ``app`` without a type, by file."""
-ROUTES = {"link": (329, 53, 173), "chord": (466, 44, 254)}
+ROUTES = {"link": (330, 53, 175), "chord": (467, 44, 255)}
 """Calls, files and changes of file: of one chain link in a worker with one slot, and of ``chord(...).delay()``."""
 
 
