@@ -10,11 +10,17 @@ import pytest
 
 from canvas import Canvas, chain, chord, group
 from canvas.errors import CompositionError
+from canvas.graph import stream
 from canvas.graph.stream import SLICE
 from canvas.primitives.lazy_list import LazyList
 from canvas.wire import typed_json
 
 MANY = 3 * SLICE + 7
+
+
+@pytest.fixture(autouse=True)
+def _a_busy_machine_makes_no_iterator_slow(monkeypatch):
+    monkeypatch.setattr(stream, "PATIENCE", 60.0)
 
 
 @pytest.fixture
