@@ -72,6 +72,8 @@ class Outbox:
     def __init__(self, parts: OutboxParts) -> None:
         self._parts = parts
         self.stores: list[ResultWrite] = []
+        self.stored_early = 0
+        """How many of these are stored already, ahead of the settlement."""
         self.parts: list[Part] = []
         self.joins: list[ChordStart] = []
         self.publishes: list[Publish] = []

@@ -34,13 +34,15 @@ def run_errbacks(app: Canvas, effects: Outbox, errbacks: Any, request: Request, 
 
 def _store(app: Canvas, effects: Outbox) -> None:
     """Store the records of the failure ahead of its settlement, which stores them again."""
-    results = app.driver.results
-    if results is None:
+    results, new = app.driver.results, effects.stores[effects.stored_early :]
+    if results is None or not new:
         return
     try:
-        results.store(effects.stores)
+        results.store(new)
     except BrokerError as exc:
         emit("broker.unreachable", error=str(exc))
+    else:
+        effects.stored_early = len(effects.stores)
 
 
 def _send(app: Canvas, effects: Outbox, sigs: list[Any], request: Request) -> None:
