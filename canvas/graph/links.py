@@ -13,7 +13,7 @@ def linked(step: Signature[Any], links: list[Any], errbacks: list[Any], errback_
         return step
     step = step.clone()
     for callback in links:
-        link_each(step, callback)
+        _link_each(step, callback)
     for errback in errbacks:
         if isinstance(step, chord):
             _link_error_to_chord(step, errback, errback_on_header)
@@ -25,7 +25,7 @@ def linked(step: Signature[Any], links: list[Any], errbacks: list[Any], errback_
 def _link_error_to_chord(step: chord, errback: Any, on_header: bool) -> None:
     """As ``chord.link_error`` does; nothing where the body has the errback, as that of a chord's body has."""
     body = step.body_or_raise()
-    if has_errback(body, errback):
+    if _has_errback(body, errback):
         return
     for member in step.header:
         if on_header:
@@ -46,21 +46,21 @@ def link_error_to_body(body: Signature[Any], errback: Any) -> None:
         body.link_error(errback)
 
 
-def has_errback(sig: Signature[Any], errback: Any) -> bool:
+def _has_errback(sig: Signature[Any], errback: Any) -> bool:
     """Whether all that gives a signature's result has an errback."""
     if has_signature(as_list(sig.options.get("link_error")), errback):
         return True
     if isinstance(sig, group):
-        return bool(sig.tasks) and all(has_errback(member, errback) for member in sig.tasks)
+        return bool(sig.tasks) and all(_has_errback(member, errback) for member in sig.tasks)
     if isinstance(sig, chord):
-        return has_errback(sig.body_or_raise(), errback)
-    return sig.subtask_type == "chain" and bool(sig.members()) and has_errback(sig.members()[-1], errback)
+        return _has_errback(sig.body_or_raise(), errback)
+    return sig.subtask_type == "chain" and bool(sig.members()) and _has_errback(sig.members()[-1], errback)
 
 
-def link_each(sig: Signature[Any], callback: Any) -> None:
+def _link_each(sig: Signature[Any], callback: Any) -> None:
     """Link so that members keep their own callbacks (semantics.md C17, as it should be)."""
     if isinstance(sig, group):
         for member in sig.tasks:
-            link_each(member, callback)
+            _link_each(member, callback)
     else:
         sig.link(callback)

@@ -11,7 +11,6 @@ Edges carry ``kind`` and, where order matters, ``index``:
 =========  ===================  ==========================================================
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -83,24 +82,10 @@ def node_of(graph: Graph, key: str) -> Node:
     return graph.nodes[key]["node"]  # type: ignore[no-any-return]
 
 
-def _edges(graph: Graph, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The edges that leave a node: where to, and what they carry."""
-    # Of networkx's ways to ask this the one that builds no views: compiling asks it several times for each task.
-    for to in graph.successors(key):
-        yield to, graph.get_edge_data(key, to)
-
-
-def edges(graph: Graph, key: str, kind: str) -> list[tuple[str, dict[str, Any]]]:
-    """The edges of a kind that leave a node, in index order: where to, and what they carry."""
-    found = [edge for edge in _edges(graph, key) if edge[1]["kind"] == kind]
-    if len(found) > 1:
-        found.sort(key=lambda edge: edge[1]["index"])
-    return found
-
-
 def targets(graph: Graph, key: str, kind: str) -> list[str]:
-    """Where edges of a kind lead, in index order."""
-    return [to for to, _ in edges(graph, key, kind)]
+    """Where the edges of a kind lead that leave a node, in index order."""
+    found = [(edge["index"], to) for to, edge in graph.adj[key].items() if edge["kind"] == kind]
+    return [to for _, to in sorted(found)]
 
 
 def join_of(graph: Graph, fork: str) -> Join | None:
