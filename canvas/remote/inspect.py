@@ -13,19 +13,7 @@ class Broadcaster(Protocol):
     """Remote control, as far as questions need it."""
 
     def broadcast(
-        self,
-        command: str,
-        arguments: dict[str, Any] | None = None,
-        destination: list[str] | None = None,
-        connection: Any = None,
-        reply: bool = False,
-        timeout: float = 1.0,
-        limit: int | None = None,
-        callback: Callable[[dict[str, Any]], Any] | None = None,
-        channel: Any = None,
-        pattern: str | None = None,
-        matcher: str | None = None,
-        **more: Any,
+        self, command: str, arguments: dict[str, Any] | None = None, **options: Any
     ) -> list[dict[str, Any]]: ...
 
 

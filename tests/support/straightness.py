@@ -104,9 +104,9 @@ def chord(broker: str, backend: str) -> Route:
 
     for number in range(CHORDS):
         composed = chord([add.s(1, number), add.s(2, 3)], tsum.s())
-        mark_and_send = lambda composed=composed: (mark(), composed.delay())  # noqa: E731
         route.start()
-        mark_and_send()
+        mark()
+        composed.delay()
         threading.setprofile(None)
         sys.setprofile(None)
     return route
