@@ -7,10 +7,11 @@ import pytest
 
 def test_a_running_task_that_is_revoked_goes_on(pair):
     key = pair.bench.new_key()
-    result = pair.s("slow_then", 1, key).apply_async()
+    result = pair.s("until_open", key).apply_async()
     pair.bench.ledger(key, 1)
     result.revoke(wait=True, timeout=0.2)
     assert result.state in ("PENDING", "STARTED")
+    pair.bench.ledgers.set(f"open:{key}", 1)
     assert result.get(timeout=20) == key
     assert (result.state, pair.bench.ledger(key, 2)) == ("SUCCESS", ["start", "end"])
 

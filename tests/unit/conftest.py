@@ -1,8 +1,9 @@
-"""Unit tests share a process, and with it the shared tasks that they define."""
+"""Unit tests share a process, and with it the shared tasks and the memory stores of the tests before."""
 
 import pytest
 
 from canvas.app import shared_tasks
+from canvas.drivers import memory
 
 
 @pytest.fixture(autouse=True)
@@ -10,3 +11,8 @@ def _no_shared_task_outlives_its_test():
     known = list(shared_tasks._definitions)
     yield
     shared_tasks._definitions[:] = known
+
+
+@pytest.fixture(autouse=True)
+def _each_test_opens_memory_stores_of_its_own():
+    memory._stores.clear()
