@@ -18,8 +18,8 @@ from canvas.task.task import Task
 from canvas.version import __version__
 
 if TYPE_CHECKING:
-    from canvas.workflows.builder import Workflow
-    from canvas.workflows.decorator import workflow
+    from canvas.workflows.compose.builder import Workflow
+    from canvas.workflows.compose.decorator import workflow
 
 current_app: Any = context.Proxy(context.current_app)
 """The app made last, or set by ``app.set_current()``. Raises ConfigurationError when there is none."""
@@ -70,11 +70,11 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # The modules that compose graphs are loaded at first use: most programs only send tasks.
     if name == "Workflow":
-        from canvas.workflows.builder import Workflow
+        from canvas.workflows.compose.builder import Workflow
 
         return Workflow
     if name == "workflow":
-        from canvas.workflows.decorator import workflow
+        from canvas.workflows.compose.decorator import workflow
 
         return workflow
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,17 +1,29 @@
 """Which app, and inside a worker which task, the running code belongs to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar, Token
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from canvas.errors import ConfigurationError
 
 NO_APP = "no app: expected a Canvas(...) to exist before tasks are sent; create one"
-_apps: list[Any] = []
+
+
+class ContextApp(Protocol):
+    """The parts of the current app that any code may ask for."""
+
+    @property
+    def tasks(self) -> Mapping[str, Any]: ...
+
+    @property
+    def current_task(self) -> Any: ...
+
+
+_apps: list[ContextApp] = []
 _request: ContextVar[Any] = ContextVar("canvas_request", default=None)
 
 
-def set_current_app(app: Any) -> None:
+def set_current_app(app: ContextApp) -> None:
     """Make ``app`` the one that ``shared_task`` and app-less signatures use."""
     _apps[:] = [app]
 

@@ -19,7 +19,7 @@ from canvas.task.task import Task
 from canvas.workflows.store import RunStore
 
 if TYPE_CHECKING:
-    from canvas.workflows.builder import Workflow
+    from canvas.workflows.compose.builder import Workflow
     from canvas.workflows.run import Run
 
 
@@ -82,13 +82,6 @@ class Canvas(SendingApp):
             if self._django is not None and self.task_cls is Task:
                 self.task_cls = DjangoTask
 
-    @property
-    def hostname(self) -> str:
-        # Few programs ask for it.
-        import socket
-
-        return socket.gethostname()
-
     def add_periodic_task(
         self, schedule: Any, sig: Any, args: Iterable[Any] = (), kwargs: Mapping[str, Any] | None = None,
         name: str | None = None, **options: Any,
@@ -107,7 +100,7 @@ class Canvas(SendingApp):
 
     def Workflow(self, name: str = "workflow") -> "Workflow":
         """A workflow of this app."""
-        from canvas.workflows.builder import Workflow
+        from canvas.workflows.compose.builder import Workflow
 
         return Workflow(name, self)
 

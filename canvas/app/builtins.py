@@ -8,14 +8,15 @@ from canvas.context import current_request
 from canvas.model.message import Message
 from canvas.model.workflow_run import CANCEL
 from canvas.primitives.mapping import chunks
+from canvas.primitives.ports import SignatureApp
 from canvas.primitives.signature import maybe_signature
 from canvas.task.task import Task
 
 MAPS = ("celery.map", "celery.starmap")
 
 
-class TaskApp(Protocol):
-    """An app, as far as its own tasks know it."""
+class TaskApp(SignatureApp, Protocol):
+    """The parts of an app that the built-in tasks need."""
 
     @property
     def tasks(self) -> Mapping[str, Task[Any]]: ...

@@ -18,7 +18,7 @@ from canvas.telemetry import emit
 
 if TYPE_CHECKING:
     from canvas.integrations.django import DjangoFixup
-    from canvas.signals import Signal
+    from canvas.signals.signal import Signal
 
 AnyTask = Task[Any]
 _OF_PYDANTIC = ("pydantic_strict", "pydantic_context", "pydantic_dump_kwargs")
@@ -78,7 +78,7 @@ def _is_key_function(option: str, value: Any) -> bool:
 def _signal(name: str) -> "cached_property[Signal]":
     def make(app: "TaskDefinitions") -> "Signal":
         # Most programs listen to none of them.
-        from canvas.signals import Signal
+        from canvas.signals.signal import Signal
 
         return Signal(f"app.{name}")
 

@@ -57,6 +57,13 @@ class SendingApp(TaskDefinitions):
         return now + timedelta(seconds=self.clock_offset) if self.clock_offset else now
 
     @property
+    def hostname(self) -> str:
+        # Few programs ask for the name, and the module takes time to import.
+        import socket
+
+        return socket.gethostname()
+
+    @property
     def oid(self) -> str:
         """Where this thread's replies go: one id per process and thread."""
         key = os.getpid()

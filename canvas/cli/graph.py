@@ -16,7 +16,7 @@ def graph(obj: Any, /, name: str, form: str, compiled: bool) -> None:
     """Draw the workflow or the signature at module:attribute NAME."""
     from canvas.cli.find_app import find_object
     from canvas.primitives.signature import Signature
-    from canvas.workflows.builder import Workflow
+    from canvas.workflows.compose.builder import Workflow
 
     try:
         found = find_object(name)
@@ -43,7 +43,7 @@ def _of_signature(sig: Any) -> str:
 
 
 def _of_workflow(flow: Any) -> str:
-    from canvas.workflows.preview import preview
+    from canvas.workflows.compose.preview import preview
 
     found = preview(flow)
     lines = [f"{found.nodes} nodes, {found.edges} edges", f"canvas workers: the plan has {found.plan_bytes:,} bytes"]

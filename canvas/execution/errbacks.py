@@ -1,22 +1,30 @@
 """Error callbacks, wherever they are called from: which a failure has, and how each is called (semantics.md E3–E8)."""
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from types import CoroutineType
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from canvas.errors import ChordError
 from canvas.execution.executor import run_coroutine
 from canvas.model.request import Request
 from canvas.primitives.signature import Signature, as_list, distinct, has_signature, maybe_signature
+from canvas.task.task import Task
 from canvas.telemetry import emit
 from canvas.text import safe_repr
 
 T = TypeVar("T")
 
 
-def is_new_style(app: Any, sig: Signature[Any]) -> bool:
+class ErrbackApp(Protocol):
+    """The parts of an app that error callbacks need."""
+
+    @property
+    def tasks(self) -> Mapping[str, Task[Any]]: ...
+
+
+def is_new_style(app: ErrbackApp, sig: Signature[Any]) -> bool:
     """New style: a task registered here, made of a function and not bound, that takes more than one positional
     argument beside those that the signature stores."""
     task = app.tasks.get(sig.task)
@@ -42,7 +50,7 @@ def _takes_several(task: Any, function: Callable[..., Any]) -> bool:
     return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters) > 1
 
 
-def call_errback(app: Any, sig: Signature[Any], request: Request, exc: BaseException, text: Any) -> None:
+def call_errback(app: ErrbackApp, sig: Signature[Any], request: Request, exc: BaseException, text: Any) -> None:
     """Call a new-style errback; what it raises is reported, and does not change how the failed task ends."""
     task = app.tasks[sig.task]
     args = sig.args if sig.immutable else (request, exc, text, *sig.args)

@@ -15,6 +15,7 @@ from canvas.primitives.group import group
 from canvas.primitives.lazy_list import LazyList
 from canvas.primitives.mapping import chunks
 from canvas.primitives.misuse import advice
+from canvas.primitives.ports import SignatureApp
 from canvas.primitives.signature import Signature, as_list, maybe_signature, subtype
 from canvas.primitives.stamping import stamp_chain
 from canvas.text import shorten_names
@@ -63,7 +64,7 @@ class _chain(Signature[Any]):
     def _clone_kwargs(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         return {**kwargs, "tasks": [task.clone() for task in kwargs["tasks"]]}
 
-    def _adopt(self, kwargs: dict[str, Any], app: Any) -> dict[str, Any]:
+    def _adopt(self, kwargs: dict[str, Any], app: SignatureApp | None) -> dict[str, Any]:
         tasks = kwargs.get("tasks")
         if not isinstance(tasks, list | tuple):
             raise CompositionError(f"a chain needs a list under kwargs['tasks']; got {type(tasks).__name__}")
@@ -211,10 +212,8 @@ def unrolled(sig: Signature[Any]) -> Signature[Any]:
 
 
 def _has_one(tasks: list[Signature[Any]]) -> bool:
-    """Whether there is one, without reading more than two."""
-    if isinstance(tasks, LazyList):
-        return tasks.at_least(1) and not tasks.at_least(2)
-    return len(tasks) == 1
+    """Whether there is exactly one task; reads no more than two of a lazy list."""
+    return tasks.at_least(1) and not tasks.at_least(2) if isinstance(tasks, LazyList) else len(tasks) == 1
 
 
 def is_empty_group(sig: Any) -> bool:

@@ -11,6 +11,7 @@ from canvas.primitives.cycles import refusing_cycles
 from canvas.primitives.group import group
 from canvas.primitives.lazy_list import LazyList, copied
 from canvas.primitives.misuse import advice, is_task
+from canvas.primitives.ports import SignatureApp
 from canvas.primitives.signature import Signature, maybe_signature, subtype
 from canvas.primitives.stamping import stamp_chord
 from canvas.text import shorten_names
@@ -31,7 +32,7 @@ class chord(Signature[Any]):
         task: str = "celery.chord",
         args: Iterable[Any] = (),
         kwargs: dict[str, Any] | None = None,
-        app: Any = None,
+        app: SignatureApp | None = None,
         **options: Any,
     ) -> None:
         super().__init__(
@@ -167,7 +168,7 @@ class chord(Signature[Any]):
         tasks = header.clone() if isinstance(header, group) else copied(header, _clone)
         return {**kwargs, "header": tasks, "body": body.clone() if body is not None else None}
 
-    def _adopt(self, kwargs: dict[str, Any], app: Any) -> dict[str, Any]:
+    def _adopt(self, kwargs: dict[str, Any], app: SignatureApp | None) -> dict[str, Any]:
         header = kwargs.get("header")
         if isinstance(header, dict):
             header = maybe_signature(header, app)
@@ -218,7 +219,7 @@ def body_of(sig: chord, given: Any) -> Signature[Any]:
     return sig.body_or_raise() if given is None else _body(given, sig.own_app)
 
 
-def _body(body: Any, app: Any) -> Any:
+def _body(body: Any, app: SignatureApp | None) -> Any:
     if body is not None and not isinstance(body, dict):
         raise CompositionError(f"a chord's body is a signature; got {body!r:.200}{advice(body)}")
     return maybe_signature(body, app)

@@ -8,6 +8,7 @@ from canvas.errors import CompositionError
 from canvas.primitives.cycles import refusing_cycles
 from canvas.primitives.lazy_list import LazyList, copied
 from canvas.primitives.misuse import advice
+from canvas.primitives.ports import SignatureApp
 from canvas.primitives.signature import Signature, maybe_signature, subtype
 from canvas.primitives.stamping import stamp_group
 from canvas.text import shorten_names
@@ -109,7 +110,7 @@ class group(Signature[list[Any]]):
     def _clone_kwargs(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         return {**kwargs, "tasks": copied(kwargs["tasks"], _clone)}
 
-    def _adopt(self, kwargs: dict[str, Any], app: Any) -> dict[str, Any]:
+    def _adopt(self, kwargs: dict[str, Any], app: SignatureApp | None) -> dict[str, Any]:
         tasks = kwargs.get("tasks")
         if not isinstance(tasks, list | tuple):
             raise CompositionError(f"a group needs a list under kwargs['tasks']; got {type(tasks).__name__}")

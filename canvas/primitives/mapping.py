@@ -10,6 +10,7 @@ from typing import Any
 
 from canvas.errors import CompositionError
 from canvas.primitives.group import group
+from canvas.primitives.ports import SignatureApp
 from canvas.primitives.signature import Signature, maybe_signature, subtype
 
 
@@ -38,7 +39,7 @@ class _Mapped(Signature[list[Any]]):
     def route_name(self) -> str | None:  # type: ignore[override]
         return self.kwargs["task"].task  # type: ignore[no-any-return]
 
-    def _adopt(self, kwargs: dict[str, Any], app: Any) -> dict[str, Any]:
+    def _adopt(self, kwargs: dict[str, Any], app: SignatureApp | None) -> dict[str, Any]:
         return _adopted(kwargs, app)
 
 
@@ -85,7 +86,7 @@ class chunks(Signature[list[Any]]):
     def members(self) -> list[Signature[Any]]:
         return [self.kwargs["task"]]
 
-    def _adopt(self, kwargs: dict[str, Any], app: Any) -> dict[str, Any]:
+    def _adopt(self, kwargs: dict[str, Any], app: SignatureApp | None) -> dict[str, Any]:
         return _adopted(kwargs, app)
 
     def __call__(self, **options: Any) -> Any:
@@ -101,11 +102,11 @@ class chunks(Signature[list[Any]]):
         )
 
     @classmethod
-    def apply_chunks(cls, task: Any, it: Iterable[Any], n: int, app: Any = None) -> Any:
+    def apply_chunks(cls, task: Any, it: Iterable[Any], n: int, app: SignatureApp | None = None) -> Any:
         return cls(task, it, n, app=app)()
 
 
-def _adopted(kwargs: dict[str, Any], app: Any) -> dict[str, Any]:
+def _adopted(kwargs: dict[str, Any], app: SignatureApp | None) -> dict[str, Any]:
     task, it = kwargs.get("task"), kwargs.get("it")
     if not isinstance(task, dict) or not isinstance(it, list | tuple):
         raise CompositionError(

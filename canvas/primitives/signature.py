@@ -14,6 +14,7 @@ from canvas.context import current_app
 from canvas.errors import CompositionError, CycleError
 from canvas.primitives.cycles import refuse_cycles, refused
 from canvas.primitives.misuse import advice, refuse_pipe
+from canvas.primitives.ports import SignatureApp
 from canvas.primitives.stamping import StampingVisitor, stamp_links, stamp_task
 
 R = TypeVar("R")
@@ -40,7 +41,7 @@ class Signature(dict[str, Any], Generic[R]):
     copied and everything else ignored (semantics.md S1).
     """
 
-    own_app: Any = None
+    own_app: SignatureApp | None = None
     own_type: Any = None
     """The task that it was made of, where it was made of one."""
     _plain = False
@@ -51,7 +52,7 @@ class Signature(dict[str, Any], Generic[R]):
     def __init__(
         self, task: Any = None, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None,
         options: Mapping[str, Any] | None = None, type: Any = None, subtask_type: str | None = None,
-        immutable: bool = False, app: Any = None, **ex: Any,
+        immutable: bool = False, app: SignatureApp | None = None, **ex: Any,
     ) -> None:  # fmt: skip
         self.own_app = app
         if isinstance(task, dict):
@@ -156,9 +157,10 @@ class Signature(dict[str, Any], Generic[R]):
         self.options["root_id"] = value
 
     @property
-    def app(self) -> Any:
+    def app(self) -> SignatureApp:
         """The app this signature is sent through: its own, a member's, or the current one."""
-        return self.given_app() or current_app()
+        app: SignatureApp = self.given_app() or current_app()
+        return app
 
     def given_app(self) -> Any:
         """Its own app, or the first that a member has."""
@@ -170,12 +172,12 @@ class Signature(dict[str, Any], Generic[R]):
             refused(exc, self)
 
     @property
-    def _app(self) -> Any:
+    def _app(self) -> SignatureApp | None:
         """``own_app`` by Celery's name."""
         return self.own_app
 
     @_app.setter
-    def _app(self, value: Any) -> None:
+    def _app(self, value: SignatureApp | None) -> None:
         self.own_app = value
 
     @property
@@ -426,7 +428,7 @@ class Signature(dict[str, Any], Generic[R]):
     # -- forms
 
     @classmethod
-    def from_dict(cls, d: Mapping[str, Any], app: Any = None) -> "Signature[Any]":
+    def from_dict(cls, d: Mapping[str, Any], app: SignatureApp | None = None) -> "Signature[Any]":
         """The signature that ``d`` describes, of the class its ``subtask_type`` names.
 
         Raises CompositionError for a dict that is no signature.
@@ -462,7 +464,7 @@ class Signature(dict[str, Any], Generic[R]):
         )
         return built
 
-    def _adopt(self, kwargs: dict[str, Any], app: Any) -> dict[str, Any]:
+    def _adopt(self, kwargs: dict[str, Any], app: SignatureApp | None) -> dict[str, Any]:
         """Turn the members of a composite's kwargs into signatures."""
         return kwargs
 
@@ -514,11 +516,7 @@ def set_drawer(drawer: Callable[[Signature[Any], str], str]) -> None:
     _drawers[:] = [drawer]
 
 
-_FIELDS: tuple[tuple[str, Any, str], ...] = (
-    ("args", Iterable, "a list"),
-    ("kwargs", Mapping, "a mapping"),
-    ("options", Mapping, "a mapping"),
-)
+_FIELDS: Any = (("args", Iterable, "a list"), ("kwargs", Mapping, "a mapping"), ("options", Mapping, "a mapping"))
 
 
 def _linkable(sig: Signature[Any], option: str, value: Any) -> Any:
@@ -545,7 +543,7 @@ def signature(varies: Any, *args: Any, **kwargs: Any) -> Signature[Any]:
     return Signature(varies, *args, **kwargs)
 
 
-def maybe_signature(d: Any, app: Any = None) -> Any:
+def maybe_signature(d: Any, app: SignatureApp | None = None) -> Any:
     """``d`` itself where it is a signature, a signature of it where it is a dict, ``None`` for ``None``."""
     if d is None or isinstance(d, Signature):
         return d

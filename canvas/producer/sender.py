@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from math import ceil
 from typing import Any, Protocol, TypeVar
 
-from canvas.config.config import Config
 from canvas.context import current_request
 from canvas.drivers.ports import Driver
 from canvas.drivers.retry_policy import Delays, delays
@@ -15,8 +14,8 @@ from canvas.model.message import Message, Publish
 from canvas.model.settlement import ChordStart, UniqueLock
 from canvas.primitives.cycles import refuse_cycles
 from canvas.primitives.lazy_list import LazyList
+from canvas.primitives.ports import SignatureApp
 from canvas.primitives.signature import Signature, maybe_signature
-from canvas.producer.embedded import embedded_signatures
 from canvas.producer.message_builder import BuiltMessage, Lineage, MessageBuilder
 from canvas.producer.options import CONNECTIONS, check_limits, check_options
 from canvas.producer.routing import Router
@@ -41,11 +40,8 @@ class Announcer(Protocol):
     def tell(self, messages: Sequence[Message]) -> None: ...
 
 
-class SenderApp(Protocol):
+class SenderApp(SignatureApp, Protocol):
     """The parts of an app that sending needs. Some are made again when settings change."""
-
-    @property
-    def conf(self) -> Config: ...
 
     @property
     def tasks(self) -> Mapping[str, Task[Any]]: ...
@@ -66,9 +62,6 @@ class SenderApp(Protocol):
     def sent_events(self) -> Announcer: ...
 
     @property
-    def oid(self) -> str: ...
-
-    @property
     def sends_itself(self) -> bool: ...
 
     @property
@@ -81,8 +74,6 @@ class SenderApp(Protocol):
     def GroupResult(self) -> type[GroupResult]: ...
 
     def ambient(self) -> Lineage: ...
-
-    def new_id(self) -> str: ...
 
     def now(self) -> datetime: ...
 
@@ -312,6 +303,9 @@ class Sender:
         router, stores = self._app.router, self._app.driver.results is not None
         if stores and router.creates_missing:
             return
+        # Most apps make missing queues and store results.
+        from canvas.producer.embedded import embedded_signatures
+
         for sig in embedded_signatures(dispatch.options):
             if not stores and sig.get("subtask_type") == "chord":
                 raise NoResultBackend(NO_CHORD_BACKEND)

@@ -1,15 +1,30 @@
 """Another signature in a running task's place: its id, its callbacks, its chord, its chain (semantics.md T30–T33)."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from canvas.errors import ConfigurationError
 from canvas.model.request import Request
 from canvas.model.workflow_run import RUN_HEADER
 from canvas.primitives.chain import ends_in_group
+from canvas.primitives.ports import SignatureApp, SignatureTask
 from canvas.primitives.signature import Signature, as_list, maybe_signature
 
 
-def replacement(app: Any, request: Request, given: Signature[Any]) -> Signature[Any]:
+class SignedTask(SignatureTask, Protocol):
+    """A task that calls are made from."""
+
+    def s(self, *args: Any, **kwargs: Any) -> Signature[Any]: ...
+
+
+class CollectingApp(SignatureApp, Protocol):
+    """An app with the built-in task that collects a group's results."""
+
+    @property
+    def tasks(self) -> Mapping[str, SignedTask]: ...
+
+
+def replacement(app: CollectingApp, request: Request, given: Signature[Any]) -> Signature[Any]:
     """``given`` as what continues ``request``'s workflow; ``given`` is not changed.
 
     A group, or a chain that ends in one, is collected into a list first, so that it has one result. Stamps of the
@@ -44,11 +59,12 @@ def replacement(app: Any, request: Request, given: Signature[Any]) -> Signature[
     return sig
 
 
-def collected(app: Any, sig: Signature[Any]) -> Signature[Any]:
+def collected(app: CollectingApp, sig: Signature[Any]) -> Signature[Any]:
     """``sig`` with one result: what would give a group's, also behind a chord, gives a list."""
     if not ends_in_group(sig):
         return sig
-    return sig | app.tasks["celery.accumulate"].s(index=0)  # type: ignore[no-any-return]
+    whole: Signature[Any] = sig | app.tasks["celery.accumulate"].s(index=0)
+    return whole
 
 
 def _stamped(sig: Signature[Any], request: Request) -> None:

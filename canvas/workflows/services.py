@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
-from canvas.config.config import Config
 from canvas.drivers.ports import Driver
+from canvas.primitives.ports import SignatureApp
 from canvas.primitives.signature import Signature
 from canvas.producer.sender import Announcer, Sender
 from canvas.remote.control import Control
@@ -16,11 +16,8 @@ from canvas.wire.signing import Signer
 from canvas.workflows.store import RunStore
 
 
-class WorkflowServices(Protocol):
-    """What runs are started, continued and read with. Some parts are made again when settings change."""
-
-    @property
-    def conf(self) -> Config: ...
+class WorkflowServices(SignatureApp, Protocol):
+    """The parts of an app that runs are started, continued and read with. Some are made again when settings change."""
 
     @property
     def tasks(self) -> Mapping[str, Task[Any]]: ...
@@ -51,6 +48,11 @@ class WorkflowServices(Protocol):
 
     def signature(self, *args: Any, **kwargs: Any) -> Signature[Any]: ...
 
-    def new_id(self) -> str: ...
-
     def now(self) -> datetime: ...
+
+
+class ComposingApp(WorkflowServices, Protocol):
+    """An app whose tasks are composed into workflows."""
+
+    @property
+    def registry(self) -> Mapping[str, Task[Any]]: ...

@@ -19,13 +19,11 @@ LONG_FILES = {
     "canvas.drivers.redis.broker": 456,
     "canvas.drivers.redis.connection.client": 312,
     "canvas.errors": 312,
-    "canvas.execution.eager": 305,
     "canvas.primitives.chain": 303,
     "canvas.primitives.signature": 566,
     "canvas.producer.message_builder": 330,
-    "canvas.producer.sender": 408,
+    "canvas.producer.sender": 405,
     "canvas.result.backend": 309,
-    "canvas.signals": 314,
     "canvas.task.task": 459,
     "canvas.wire.task_message": 373,
     "canvas.worker.consumer.batch": 352,
@@ -33,7 +31,6 @@ LONG_FILES = {
     "canvas.worker.pools.prefork": 389,
     "canvas.worker.process": 342,
     "canvas.worker.settlement.settler": 331,
-    "canvas.workflows.builder": 344,
     "canvas.workflows.engine": 442,
     "canvas.workflows.run": 505,
 }
@@ -49,20 +46,7 @@ LONG_FUNCTIONS = {
 FILES_IN_CIRCLES = 0
 """Files that import each other, directly or not, once imports for type checkers count."""
 FOREIGN_PRIVATE_NAMES = 0
-ANY_APPS = {
-    "canvas.context": 1,
-    "canvas.execution.eager": 14,
-    "canvas.execution.errbacks": 2,
-    "canvas.primitives.chain": 1,
-    "canvas.primitives.chord": 3,
-    "canvas.primitives.group": 1,
-    "canvas.primitives.mapping": 4,
-    "canvas.primitives.signature": 4,
-    "canvas.signals": 1,
-    "canvas.task.replace": 2,
-    "canvas.workflows.builder": 2,
-    "canvas.workflows.decorator": 2,
-}
+ANY_APPS: dict[str, int] = {}
 """Parameters and attributes named ``app`` without a type, by file."""
 ROUTES = {"link": (330, 53, 175), "chord": (467, 44, 255)}
 """Calls, files and changes of file: of one chain link in a worker with one slot, and of ``chord(...).delay()``."""

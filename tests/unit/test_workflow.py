@@ -9,7 +9,7 @@ from canvas.graph.celery_form import Embedding
 from canvas.graph.run_nodes import resumed, run_nodes
 from canvas.graph.wire_signature import estimated_bytes
 from canvas.model.workflow_run import KnownInput, NodeRef, OutgoingEdge, bind_inputs, extract, task_id_of
-from canvas.workflows.preview import preview
+from canvas.workflows.compose.preview import preview
 
 
 @pytest.fixture

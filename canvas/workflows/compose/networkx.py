@@ -8,7 +8,7 @@ from canvas.graph.run_nodes import signature_graph, sorted_names
 from canvas.model.workflow_definition import NodeDefinition
 from canvas.model.workflow_run import InputBinding, bind_inputs
 from canvas.primitives.signature import Signature, maybe_signature
-from canvas.workflows.references import Node, Reference
+from canvas.workflows.compose.references import Node, Reference
 
 
 class Graphed(Protocol):

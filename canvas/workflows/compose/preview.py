@@ -10,7 +10,7 @@ from canvas.model.workflow_run import NodeRef, stamp_options, task_id_of
 from canvas.workflows.store import size_of
 
 if TYPE_CHECKING:
-    from canvas.workflows.builder import Workflow
+    from canvas.workflows.compose.builder import Workflow
 
 
 class Preview(NamedTuple):

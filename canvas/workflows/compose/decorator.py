@@ -3,10 +3,13 @@
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from canvas.context import composing
-from canvas.workflows.builder import Workflow
+from canvas.workflows.compose.builder import Workflow
+
+if TYPE_CHECKING:
+    from canvas.workflows.services import ComposingApp
 
 Builder = Callable[..., Workflow]
 
@@ -16,10 +19,14 @@ def workflow(function: Callable[..., Any]) -> Builder: ...
 
 
 @overload
-def workflow(*, name: str | None = None, app: Any = None) -> Callable[[Callable[..., Any]], Builder]: ...
+def workflow(
+    *, name: str | None = None, app: "ComposingApp | None" = None
+) -> Callable[[Callable[..., Any]], Builder]: ...
 
 
-def workflow(function: Callable[..., Any] | None = None, *, name: str | None = None, app: Any = None) -> Any:
+def workflow(
+    function: Callable[..., Any] | None = None, *, name: str | None = None, app: "ComposingApp | None" = None
+) -> Any:
     """Make a function build a workflow: each task that it calls becomes a node, and gives the node's handle::
 
     @workflow

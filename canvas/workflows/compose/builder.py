@@ -4,27 +4,22 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from canvas.context import current_app
-from canvas.errors import CompositionError, EncodeError
+from canvas.errors import CompositionError
 from canvas.model.workflow_definition import IncomingEdge, NodeDefinition
-from canvas.model.workflow_run import Edge, InputBinding
-from canvas.primitives.cycles import refuse_cycles
+from canvas.model.workflow_run import InputBinding
 from canvas.primitives.mapping import chunks
-from canvas.primitives.misuse import advice
 from canvas.primitives.signature import Signature
-from canvas.wire import codecs
-from canvas.workflows.called_tasks import calls_of
-from canvas.workflows.references import Branch, Node, Reference, without_references
+from canvas.workflows.compose.definitions import NodeDefinitions
+from canvas.workflows.compose.references import Branch, Node, Reference
 
 if TYPE_CHECKING:
     from canvas.workflows.run import Run
+    from canvas.workflows.services import ComposingApp
 
-_ON_FAILURE = ("fail", "continue")
-_BINDABLE = ("args", "kwargs", "options")
 _START_OPTIONS = ("expires", "timeout", "target")
 
 
-class Workflow:
+class Workflow(NodeDefinitions):
     """A graph of tasks. Handles that ``add``, ``map`` and ``branch`` return stand for results to come::
 
     flow = Workflow("etl")
@@ -34,20 +29,6 @@ class Workflow:
     run = flow.apply_async()
     run["report"].get()
     """
-
-    def __init__(self, name: str = "workflow", app: Any = None) -> None:
-        self.name = name
-        self._app = app
-        self.entries: list[NodeDefinition] = []
-        self._numbers: dict[str, int] = {}
-
-    @property
-    def app(self) -> Any:
-        """The app that runs it: its own, a signature's, or the current one."""
-        return self._app or current_app()
-
-    def entry(self, number: int) -> NodeDefinition:
-        return self.entries[number]
 
     # -- composing
 
@@ -213,122 +194,18 @@ class Workflow:
 
     def to_graph(self) -> Any:
         """A ``networkx.DiGraph`` whose nodes, by name, carry ``signature``, and whose edges say how they are bound."""
-        from canvas.workflows.networkx import to_graph
+        from canvas.workflows.compose.networkx import to_graph
 
         return to_graph(self)
 
     @classmethod
-    def from_graph(cls, graph: Any, name: str = "workflow", app: Any = None) -> "Workflow":
+    def from_graph(cls, graph: Any, name: str = "workflow", app: "ComposingApp | None" = None) -> "Workflow":
         """The workflow that a ``networkx.DiGraph`` describes (``to_graph``)."""
-        from canvas.workflows.networkx import from_graph
+        from canvas.workflows.compose.networkx import from_graph
 
         flow = cls(name, app)
         from_graph(flow, graph)
         return flow
-
-    # -- parts of these
-
-    def _append(self, entry: NodeDefinition, sig: Signature[Any] | None) -> int:
-        if sig is not None and self._app is None:
-            self._app = sig.given_app()
-        self.entries.append(entry)
-        self._numbers[entry.name] = len(self.entries) - 1
-        return len(self.entries) - 1
-
-    def _named(self, name: str | None, sig: Any) -> str:
-        if name is not None:
-            if not isinstance(name, str) or not name:
-                raise CompositionError(f"{self.name}: name: expected text; got {name!r:.100}")
-            if name in self._numbers:
-                raise CompositionError(f"{self.name}: there is a node {name!r} already; give this one another name")
-            return name
-        task = sig.get("task") if isinstance(sig, dict) else None
-        return self._free_name(str(task or "node").rpartition(".")[2])
-
-    def _free_name(self, name: str) -> str:
-        found, number = name, 2
-        while found in self._numbers:
-            found, number = f"{name}-{number}", number + 1
-        return found
-
-    def _check_signature(self, name: str, sig: Any) -> None:
-        if not isinstance(sig, Signature):
-            raise CompositionError(f"{name}: expected a signature, such as task.s(…); got {sig!r:.100}{advice(sig)}")
-        refuse_cycles(sig)
-        if sig.subtask_type == "chain" and not sig.members():
-            raise CompositionError(f"{name}: an empty chain has no result; expected at least one step")
-
-    def _check_arguments(self, name: str, sig: Signature[Any], before: int = 0) -> None:
-        """Raise TypeError where a known task of a node cannot take its arguments, ``before`` of others in front."""
-        app = self._app or sig.given_app()
-        for task_sig, taken in calls_of(sig, before) if app is not None else ():
-            # Reading ``app.tasks`` would finalize an app whose module is still being imported.
-            task = app.registry.get(task_sig["task"])
-            given = tuple(task_sig["args"])
-            if task is not None:
-                try:
-                    task.check_arguments((*[None] * taken, *given), task_sig["kwargs"])
-                except TypeError as exc:
-                    raise TypeError(f"{self.name}: {name}: {exc}") from None
-
-    def _bound(self, entry: NodeDefinition, sig: Signature[Any]) -> dict[str, Any]:
-        def found(path: tuple[Any, ...], reference: Reference) -> None:
-            if path[0] not in _BINDABLE:
-                raise CompositionError(f"{entry.name}: {path[0]}: a result cannot stand there")
-            entry.binds.append(InputBinding(path, self._slot(entry, reference, "data"), reference.pick))
-
-        plain: dict[str, Any] = without_references(dict(sig), found)
-        self._writable(entry.name, plain)
-        return plain
-
-    def _slot(self, entry: NodeDefinition, reference: Reference, edge: Edge) -> int:
-        """The place of a parent among the entry's inputs; a parent that gives a value needs no order besides."""
-        self._own(entry.name, reference)
-        for slot, source in enumerate(entry.sources):
-            if source.number == reference.number and source.arm is None:
-                if edge == "data":
-                    source.edge = "data"
-                return slot
-        entry.sources.append(IncomingEdge(reference.number, edge))
-        return len(entry.sources) - 1
-
-    def _own(self, name: str, reference: Any) -> None:
-        if not isinstance(reference, Reference):
-            raise CompositionError(f"{name}: expected a node of this workflow; got {reference!r:.100}")
-        if reference.flow is not self:
-            raise CompositionError(
-                f"{name}: {reference.name!r} is a node of workflow {reference.flow.name!r}, not of {self.name!r}"
-            )
-
-    def _order(self, entry: NodeDefinition, after: Any) -> None:
-        for reference in [after] if isinstance(after, Reference) else after:
-            self._slot(entry, reference, "order")
-
-    def _policy(self, entry: NodeDefinition, on_failure: str, default: Any, compensate: Signature[Any] | None) -> None:
-        if on_failure not in _ON_FAILURE:
-            raise CompositionError(
-                f"{entry.name}: on_failure: expected one of {', '.join(_ON_FAILURE)}; got {on_failure!r:.100}"
-            )
-        entry.goes_on, entry.default = on_failure == "continue", default
-        self._writable(entry.name, default)
-        if compensate is not None:
-            self._check_signature(f"{entry.name}: compensate", compensate)
-
-            def refuse(path: tuple[Any, ...], reference: Reference) -> None:
-                raise CompositionError(
-                    f"{entry.name}: compensate takes no results but the node's own; got {reference!r}"
-                )
-
-            entry.compensate = without_references(dict(compensate), refuse)
-            self._check_arguments(f"{entry.name}: compensate", compensate, 1)
-            self._writable(entry.name, entry.compensate)
-
-    def _writable(self, name: str, value: Any) -> None:
-        serializer = self.app.conf.task_serializer if self._app is not None else "json"
-        try:
-            codecs.encode(value, serializer)
-        except EncodeError as exc:
-            raise CompositionError(f"{self.name}: {name}: {exc}") from exc
 
 
 def _known(name: str, options: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,150 @@
+"""One task of a workflow that runs in this process: its request, its callbacks, its hooks and signals, its result."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from canvas.context import enter_request, leave_request
+from canvas.errors import EncodeError, OperationalError
+from canvas.execution.eager_request import Options, eager_request, end_of, is_stored
+from canvas.execution.errbacks import call_errback, is_new_style
+from canvas.execution.executor import execute, outcome_hook, return_hook, traceback_text
+from canvas.model import states
+from canvas.model.message import Message
+from canvas.model.outcome import Failure, Outcome, Rejected, Retried, Success
+from canvas.model.request import Request
+from canvas.primitives.ports import SignatureApp
+from canvas.primitives.signature import Signature, as_list, maybe_signature
+from canvas.producer.sender import Sender
+from canvas.result import EagerResult
+from canvas.result.app_classes import ResultApp
+from canvas.result.backend import Backend
+from canvas.task.task import Task
+from canvas.telemetry import emit
+
+Run = Callable[[Signature[Any], tuple[Any, ...], Options, Options], Any]
+"""Runs a signature with these arguments, keyword arguments and options; its result."""
+
+
+class EagerApp(SignatureApp, ResultApp, Protocol):
+    """The parts of an app that running in this process needs."""
+
+    @property
+    def tasks(self) -> Mapping[str, Task[Any]]: ...
+
+    @property
+    def backend(self) -> Backend: ...
+
+    @property
+    def sender(self) -> Sender: ...
+
+    @property
+    def hostname(self) -> str: ...
+
+
+def is_elsewhere(app: EagerApp, sig: Signature[Any]) -> bool:
+    """Whether ``sig`` calls one task, and that task is not registered in this process."""
+    return sig.subtask_type is None and sig.own_type is None and sig.task not in app.tasks
+
+
+def send(app: EagerApp, sig: Signature[Any], args: tuple[Any, ...], kwargs: Options, options: Options) -> Any:
+    """Send ``sig`` to a worker that knows its task."""
+    return app.sender.send(sig, app.sender.plan(sig, args, kwargs, options), options)
+
+
+class EagerTasks:
+    """Runs single tasks in this process."""
+
+    def __init__(self, app: EagerApp, run: Run) -> None:
+        """``run`` runs the callbacks and errbacks of the tasks, which may be composites."""
+        self._app = app
+        self._run = run
+
+    def call(
+        self, sig: Signature[Any], args: tuple[Any, ...], kwargs: Options, options: Options, sent: bool = False
+    ) -> EagerResult:
+        """The result of the task. ``sent``: the call comes from ``apply_async``, so the task's own options count."""
+        app = self._app
+        args, kwargs, merged = sig.merged_with(args, kwargs, options)
+        task = sig.own_type or app.tasks[sig.task]
+        if sent:
+            task.check_arguments(args, kwargs)
+            merged = {**task.exec_options(), **merged}
+        request = eager_request(app.hostname, task, args, kwargs, merged)
+        token = enter_request(request)
+        try:
+            outcome = self._perform(task, request, merged)
+        finally:
+            leave_request(token)
+        if isinstance(outcome, Retried) and outcome.retry.sig is not None:
+            again = {"retries": request.retries + 1, "task_id": request.id, "link": merged.get("link")}
+            return self.call(outcome.retry.sig.clone(), (), {}, {**again, "link_error": merged.get("link_error")})
+        state, value, text = end_of(outcome)
+        return EagerResult(request.id, value, state, traceback=text, name=task.name)
+
+    def _perform(self, task: Any, request: Request, options: Options) -> Outcome:
+        """Run the task with its callbacks, hooks and signals, in Celery's order.
+
+        Raises the exceptions of hooks, and with ``throw`` that of the task.
+        """
+        args, kwargs, hostname = request.args, request.kwargs, self._app.hostname
+        about = {"message": Message(task.name, request.id, args, kwargs), "hostname": hostname, "task": task}
+        emit("eager.started", **about)
+        began = time.perf_counter()
+        over: Outcome | None = None
+        try:
+            outcome = self._thrown(execute(task, request, args, kwargs), options)
+            outcome = self._followed(task, request, options, outcome)
+            over = outcome if isinstance(outcome, Success) else None
+            if (hook := outcome_hook(task, request, args, kwargs, outcome)) is not None:
+                hook.call()
+            over = outcome
+            emit("eager.finished", **about, request=request, outcome=outcome, runtime=time.perf_counter() - began)
+            if (hook := return_hook(task, request, args, kwargs, outcome)) is not None:
+                hook.call()
+            return outcome
+        finally:
+            emit("eager.over", **about, request=request, outcome=over, runtime=time.perf_counter() - began)
+
+    def _thrown(self, outcome: Outcome, options: Options) -> Outcome:
+        """The outcome. Raises its exception where the ``throw`` option, or ``task_eager_propagates``, asks for it."""
+        if options.get("throw", self._app.conf.task_eager_propagates):
+            if isinstance(outcome, Failure):
+                raise outcome.exc
+            if isinstance(outcome, Retried):
+                raise outcome.retry
+        return outcome
+
+    def _followed(self, task: Any, request: Request, options: Options, outcome: Outcome) -> Outcome:
+        """The task's final outcome, after its callbacks have run and its result is stored."""
+        app = self._app
+        if isinstance(outcome, Success):
+            try:
+                for callback in as_list(options.get("link")):
+                    self._run_callback(maybe_signature(callback, app), outcome.value)
+            except (EncodeError, OperationalError) as exc:
+                outcome = self._thrown(Failure(exc, traceback_text(exc)), options)
+        state, value, text = end_of(outcome)
+        if is_stored(app.conf.task_store_eager_result, task, request, state):
+            app.backend.store_result(request.id, value, state, traceback=text, request=request)
+        if state == states.FAILURE or isinstance(outcome, Rejected):
+            self.run_errbacks(as_list(options.get("link_error")), request, value, text)
+        return outcome
+
+    def _run_callback(self, sig: Signature[Any], value: Any) -> None:
+        """Run a callback here, or send it where its task is not registered here."""
+        if is_elsewhere(self._app, sig):
+            send(self._app, sig, (value,), {}, {})
+        else:
+            self._run(sig, (value,), {}, {})
+
+    def run_errbacks(self, errbacks: list[Any], request: Request, exc: Any, text: str | None) -> None:
+        """Call the errbacks of a failed request, or send those whose task is not registered here."""
+        for errback in errbacks:
+            sig = maybe_signature(errback, self._app)
+            if is_new_style(self._app, sig):
+                call_errback(self._app, sig, request, exc, text)
+            elif is_elsewhere(self._app, sig):
+                send(self._app, sig, (request.id,), {}, {})
+            else:
+                self._run(sig, (request.id,), {}, {"throw": False})

@@ -1,0 +1,105 @@
+"""A signal: receivers that are called at an event, by Celery's interface (``connect``, ``disconnect``, ``send``)."""
+
+import logging
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from canvas.telemetry import attach
+
+_log = logging.getLogger("celery.utils.dispatch.signal")
+Receiver = Callable[..., Any]
+Facts = Mapping[str, Any]
+Sending = tuple[Any, dict[str, Any]]
+"""A signal's sender and its arguments."""
+
+
+class Signal:
+    """The receivers of one kind of event."""
+
+    def __init__(
+        self, name: str, events: str = "", translate: Callable[[Facts], Sending | None] = lambda _: None
+    ) -> None:
+        """``events``: the telemetry events at which the signal is sent, separated by blanks; ``translate`` makes the
+        sender and the arguments from an event's facts, or ``None`` where the signal is not sent. A signal without
+        events is sent by its owner's ``send``."""
+        self.name = name
+        self._events = events.split()
+        self._translate = translate
+        self._receivers: dict[Any, tuple[Callable[[], Receiver | None], Any]] = {}
+        self._detach: Callable[[], None] | None = None
+
+    def connect(self, *args: Any, sender: Any = None, weak: bool = True, dispatch_uid: Any = None, **_: Any) -> Any:
+        """Call a receiver at each such event, of ``sender`` only where given. Also a decorator, with or without
+        arguments. A second receiver of one ``dispatch_uid`` is not connected.
+        """
+        if args and callable(args[0]):
+            return self._connect(args[0], args[1] if len(args) > 1 else sender, weak, dispatch_uid)
+        return lambda receiver: self._connect(receiver, sender, weak, dispatch_uid)
+
+    def _connect(self, receiver: Receiver, sender: Any, weak: bool, uid: Any) -> Receiver:
+        key = uid if uid is not None else (_identity(receiver), id(sender) if sender is not None else None)
+        known = self._receivers.get(key)
+        if known is None or known[0]() is None:
+            self._receivers[key] = (_reference(receiver, weak), sender)
+        if self._detach is None and self._events:
+            self._detach = attach(self._on_event, *self._events)
+        return receiver
+
+    def disconnect(self, receiver: Receiver | None = None, sender: Any = None, dispatch_uid: Any = None) -> bool:
+        """Stop calling a receiver; whether it was connected."""
+        key = dispatch_uid
+        if key is None:
+            key = (_identity(receiver), id(sender) if sender is not None else None)
+        found = self._receivers.pop(key, None) is not None
+        if not self._receivers and self._detach is not None:
+            self._detach()
+            self._detach = None
+        return found
+
+    @property
+    def receivers(self) -> list[Receiver]:
+        """The receivers that are connected and still alive."""
+        return [receiver for find, _ in self._receivers.values() if (receiver := find()) is not None]
+
+    def has_listeners(self, sender: Any = None) -> bool:
+        """Whether a receiver is called for signals of ``sender``."""
+        return any(find() is not None and only in (None, sender) for find, only in list(self._receivers.values()))
+
+    def send(self, sender: Any, **arguments: Any) -> list[tuple[Receiver, Any]]:
+        """Call the receivers; what each returned, or the exception that it raised, which is logged."""
+        answers = []
+        for find, only in list(self._receivers.values()):
+            receiver = find()
+            if receiver is not None and (only is None or only is sender or only == sender):
+                answers.append((receiver, self._answer(receiver, {"signal": self, "sender": sender, **arguments})))
+        return answers
+
+    send_robust = send
+
+    def _answer(self, receiver: Receiver, arguments: dict[str, Any]) -> Any:
+        try:
+            return receiver(**arguments)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as exc:  # noqa: BLE001 - a receiver's fault is neither the sender's nor the others'
+            _log.exception("Signal handler %r of %s raised", receiver, self.name)
+            return exc
+
+    def _on_event(self, **facts: Any) -> None:
+        sending = self._translate(facts)
+        if sending is not None:
+            self.send(sending[0], **sending[1])
+
+    def __repr__(self) -> str:
+        return f"<Signal: {self.name}>"
+
+
+def _identity(receiver: Any) -> Any:
+    return (id(getattr(receiver, "__self__", None)), id(getattr(receiver, "__func__", receiver)))
+
+
+def _reference(receiver: Receiver, weak: bool) -> Callable[[], Receiver | None]:
+    if not weak:
+        return lambda: receiver
+    return weakref.WeakMethod(receiver) if hasattr(receiver, "__self__") else weakref.ref(receiver)

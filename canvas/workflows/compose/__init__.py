@@ -1,0 +1,1 @@
+"""Composing workflows: nodes, references to their results, decorated functions, networkx graphs."""
