@@ -11,7 +11,8 @@ from canvas.primitives.chain import chain
 from canvas.primitives.chord import chord
 from canvas.primitives.group import group
 from canvas.primitives.mapping import chunks, xmap, xstarmap
-from canvas.primitives.signature import Signature, maybe_signature, set_drawer, signature
+from canvas.primitives.registry import maybe_signature
+from canvas.primitives.signature import Signature, set_drawer, signature
 from canvas.primitives.stamping import StampingVisitor
 from canvas.result import AsyncResult, EagerResult, GroupResult, ResultSet
 from canvas.task.task import Task

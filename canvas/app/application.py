@@ -14,7 +14,7 @@ from canvas.context import NO_APP, set_current_app
 from canvas.drivers.ports import Driver
 from canvas.errors import ConfigurationError
 from canvas.masking import masked_url
-from canvas.primitives.signature import maybe_signature
+from canvas.primitives.registry import maybe_signature
 from canvas.task.task import Task
 from canvas.workflows.store import RunStore
 

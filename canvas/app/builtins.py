@@ -9,7 +9,7 @@ from canvas.model.message import Message
 from canvas.model.workflow_run import CANCEL
 from canvas.primitives.mapping import chunks
 from canvas.primitives.ports import SignatureApp
-from canvas.primitives.signature import maybe_signature
+from canvas.primitives.registry import maybe_signature
 from canvas.task.task import Task
 
 MAPS = ("celery.map", "celery.starmap")

@@ -11,16 +11,18 @@ from canvas.errors import Ignore
 from canvas.execution.eager_request import Options
 from canvas.execution.eager_task import EagerApp, EagerTasks, is_elsewhere, send
 from canvas.execution.errbacks import body_errbacks, body_exception, chord_join_order, dependency_error
+from canvas.graph.ends import header_parts, link_end
 from canvas.model import states
 from canvas.model.ids import new_id
 from canvas.model.options import LAST_STEP
 from canvas.primitives.chain import normal_steps
 from canvas.primitives.chord import body_of, body_options, chord, header_options
 from canvas.primitives.cycles import refuse_cycles
-from canvas.primitives.ends import header_parts, link_end
+from canvas.primitives.fields import as_list
 from canvas.primitives.group import flat_members, group
 from canvas.primitives.mapping import chunks
-from canvas.primitives.signature import Signature, as_list, maybe_signature
+from canvas.primitives.registry import maybe_signature
+from canvas.primitives.signature import Signature
 from canvas.result import EagerResult, GroupResult
 
 _around: ContextVar[tuple[Any, ...]] = ContextVar("canvas_eager_errbacks", default=())

@@ -8,7 +8,7 @@ from canvas.model import states
 from canvas.model.ids import new_id
 from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, ReplacedBy, Retried, Revoked, Success
 from canvas.model.request import Request
-from canvas.primitives.signature import as_list
+from canvas.primitives.fields import as_list
 
 _NOT_REQUEST = frozenset({"throw", "link", "link_error", "retries", "task_id", "root_id", "parent_id", "headers"})
 _DELIVERY = ("exchange", "routing_key", "priority")

@@ -13,8 +13,10 @@ from canvas.model import states
 from canvas.model.message import Message
 from canvas.model.outcome import Failure, Outcome, Rejected, Retried, Success
 from canvas.model.request import Request
+from canvas.primitives.fields import as_list
 from canvas.primitives.ports import SignatureApp
-from canvas.primitives.signature import Signature, as_list, maybe_signature
+from canvas.primitives.registry import maybe_signature
+from canvas.primitives.signature import Signature
 from canvas.producer.sender import Sender
 from canvas.result import EagerResult
 from canvas.result.app_classes import ResultApp

@@ -9,7 +9,10 @@ from typing import Any, Protocol, TypeVar
 from canvas.errors import ChordError
 from canvas.execution.executor import run_coroutine
 from canvas.model.request import Request
-from canvas.primitives.signature import Signature, as_list, distinct, has_signature, maybe_signature
+from canvas.primitives.fields import as_list
+from canvas.primitives.links import distinct, has_signature
+from canvas.primitives.registry import maybe_signature
+from canvas.primitives.signature import Signature
 from canvas.task.task import Task
 from canvas.telemetry import emit
 from canvas.text import safe_repr

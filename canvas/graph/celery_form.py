@@ -17,7 +17,7 @@ from canvas.graph.run_nodes import Dag
 from canvas.graph.wire_signature import Wire, chord_dict, first_step, last_task, line, tasks_of
 from canvas.model.compiled import ChordSize
 from canvas.model.workflow_run import RunNode
-from canvas.primitives.signature_dict import signature_dict
+from canvas.primitives.fields import signature_dict
 
 
 class Embedding:

@@ -8,8 +8,8 @@ from typing import Any
 from canvas.graph.shape import Shape
 from canvas.graph.steps import Fork, Graph, Join, Step, join_key
 from canvas.model.compiled import ChordSize, Plan, ResultRef, TaskCall
-from canvas.primitives.signature import as_list, distinct
-from canvas.primitives.signature_dict import signature_dict
+from canvas.primitives.fields import as_list, signature_dict
+from canvas.primitives.links import distinct
 
 Wire = dict[str, Any]
 _AS_MEMBER = {"add_to_parent": False, "root_id": None}

@@ -3,8 +3,11 @@
 from typing import Any
 
 from canvas.primitives.chord import chord
+from canvas.primitives.fields import as_list
 from canvas.primitives.group import group
-from canvas.primitives.signature import Signature, as_list, has_signature, maybe_signature
+from canvas.primitives.links import has_signature
+from canvas.primitives.registry import maybe_signature
+from canvas.primitives.signature import Signature
 
 
 def linked(step: Signature[Any], links: list[Any], errbacks: list[Any], errback_on_header: bool) -> Signature[Any]:

@@ -12,15 +12,16 @@ from typing import Any
 import networkx as nx
 
 from canvas.errors import CompositionError
+from canvas.graph.ends import header_parts, result_id
 from canvas.graph.links import link_error_to_body, linked
 from canvas.graph.steps import Fork, Graph, Join, Segment, Step, fork_key, join_key, node_of, targets
 from canvas.model.options import LAST_STEP
 from canvas.primitives.chain import normal_steps
 from canvas.primitives.chord import body_of, body_options, chord, header_options
 from canvas.primitives.cycles import refuse_cycles
-from canvas.primitives.ends import header_parts, result_id
+from canvas.primitives.fields import as_list
 from canvas.primitives.group import flat_members, group
-from canvas.primitives.signature import Signature, as_list
+from canvas.primitives.signature import Signature
 
 
 @dataclass(slots=True)

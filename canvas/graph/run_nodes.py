@@ -14,7 +14,7 @@ from canvas.errors import CompositionError
 from canvas.model.gc_pause import gc_paused
 from canvas.model.workflow_definition import NodeDefinition
 from canvas.model.workflow_run import KnownInput, OutgoingEdge, RunNode
-from canvas.primitives.signature_dict import signature_dict
+from canvas.primitives.fields import signature_dict
 
 Dag: TypeAlias = "nx.DiGraph[int]"
 

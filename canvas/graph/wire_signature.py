@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from canvas.primitives.signature_dict import signature_dict
+from canvas.primitives.fields import signature_dict
 
 Wire = dict[str, Any]
 

@@ -10,40 +10,31 @@ from typing import Any
 from canvas.errors import CompositionError
 from canvas.model.options import LAST_STEP
 from canvas.primitives.chord import chord
-from canvas.primitives.cycles import refuse_cycles, refusing_cycles
+from canvas.primitives.composite import TaskList
+from canvas.primitives.cycles import refuse_cycles
+from canvas.primitives.fields import as_list
 from canvas.primitives.group import group
 from canvas.primitives.lazy_list import LazyList
 from canvas.primitives.mapping import chunks
 from canvas.primitives.misuse import advice
-from canvas.primitives.ports import SignatureApp
-from canvas.primitives.signature import Signature, as_list, maybe_signature, subtype
+from canvas.primitives.registry import maybe_signature, subtype
+from canvas.primitives.signature import Position, Signature
 from canvas.primitives.stamping import stamp_chain
 from canvas.text import shorten_names
 
 
 @subtype("chain")
-class _chain(Signature[Any]):
+class _chain(TaskList[Any]):
     """The chain as a value; ``chain(...)`` is how it is made."""
 
+    kind = "chain"
+
     def __init__(self, *tasks: Any, **options: Any) -> None:
-        app = options.pop("app", None)
         options.pop("use_link", None)
         steps = tasks[0] if len(tasks) == 1 and not isinstance(tasks[0], dict) else tasks
-        super().__init__("celery.chain", (), {"tasks": _signatures(steps)}, app=app, **options)
-        self["subtask_type"] = "chain"
+        super().__init__(_signatures(steps), **options)
 
     _stamp = staticmethod(stamp_chain)
-
-    @property
-    def tasks(self) -> list[Signature[Any]]:
-        return self.kwargs["tasks"]  # type: ignore[no-any-return]
-
-    @tasks.setter
-    def tasks(self, value: Iterable[Any]) -> None:
-        self.kwargs["tasks"] = list(value)
-
-    def members(self) -> list[Signature[Any]]:
-        return self.tasks
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.tasks:
@@ -61,29 +52,15 @@ class _chain(Signature[Any]):
                 step.link_error(errback)
         return steps
 
-    def _clone_kwargs(self, kwargs: dict[str, Any]) -> dict[str, Any]:
-        return {**kwargs, "tasks": [task.clone() for task in kwargs["tasks"]]}
-
-    def _adopt(self, kwargs: dict[str, Any], app: SignatureApp | None) -> dict[str, Any]:
-        tasks = kwargs.get("tasks")
-        if not isinstance(tasks, list | tuple):
-            raise CompositionError(f"a chain needs a list under kwargs['tasks']; got {type(tasks).__name__}")
-        return {**kwargs, "tasks": [maybe_signature(task, app) for task in tasks]}
-
-    @refusing_cycles
-    def freeze(
-        self, _id: str | None = None, group_id: str | None = None, chord: Any = None, root_id: str | None = None,
-        parent_id: str | None = None, group_index: int | None = None,
-    ) -> Any:  # fmt: skip
-        """Give every step an id; the result is the last step's, its ``parent`` the one before."""
+    def frozen_at(self, task_id: str | None, position: Position) -> Any:
+        """The result is the last step's, its ``parent`` the one before."""
         if not self.tasks:
             raise CompositionError("an empty chain has no result to freeze")
         self.tasks = normal_steps(self.tasks, unroll=False)
         result: Any = None
         for step in self.tasks[:-1]:
-            result = _follow(step.freeze(root_id=root_id), result)
-        last = self.tasks[-1].freeze(_id, group_id=group_id, chord=chord, root_id=root_id, group_index=group_index)
-        result = _follow(last, result)
+            result = _follow(step.freeze(root_id=position.root_id), result)
+        result = _follow(self.tasks[-1].freeze(task_id, **position.at_the_end()._asdict()), result)
         self.id = result.id
         return result
 

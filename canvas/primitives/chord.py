@@ -7,70 +7,63 @@ from typing import Any
 
 from canvas.errors import CompositionError
 from canvas.model.options import BODY_LACKS, HEADER_LACKS
+from canvas.primitives.composite import Composite, clone_of, same
 from canvas.primitives.cycles import refusing_cycles
 from canvas.primitives.group import group
 from canvas.primitives.lazy_list import LazyList, copied
 from canvas.primitives.misuse import advice, is_task
 from canvas.primitives.ports import SignatureApp
-from canvas.primitives.signature import Signature, maybe_signature, subtype
+from canvas.primitives.registry import maybe_signature, subtype
+from canvas.primitives.signature import Position, Signature
 from canvas.primitives.stamping import stamp_chord
 from canvas.text import shorten_names
 
 
 @subtype("chord")
-class chord(Signature[Any]):
+class chord(Composite[Any]):
     """``chord(header, body)``; ``chord(header)(body)`` sends it at once.
 
     The header is a list, any iterable (consumed once), a group, a chain (its steps become parallel members,
     semantics.md H1), or one signature.
     """
 
+    kind = "chord"
+
     def __init__(
-        self,
-        header: Any,
-        body: Any = None,
-        task: str = "celery.chord",
-        args: Iterable[Any] = (),
-        kwargs: dict[str, Any] | None = None,
-        app: SignatureApp | None = None,
-        **options: Any,
-    ) -> None:
-        super().__init__(
-            task,
-            args,
-            {
-                "kwargs": dict(kwargs or {}),
-                "header": header_members(header),
-                "body": _body(body, app),
-            },
-            app=app,
-            **options,
-        )
-        self["subtask_type"] = "chord"
+        self, header: Any, body: Any = None, task: str = "celery.chord", args: Iterable[Any] = (),
+        kwargs: dict[str, Any] | None = None, app: SignatureApp | None = None, **options: Any,
+    ) -> None:  # fmt: skip
+        members = header_members(header)
+        if not isinstance(header, dict):
+            # A composite has copies of the signatures that it is made of.
+            members = copied(members, clone_of)
+        inside = {"kwargs": dict(kwargs or {}), "header": members, "body": _body(body, app)}
+        super().__init__(task, args, inside, app=app, **options)
 
     _stamp = staticmethod(stamp_chord)
 
     @property
     def tasks(self) -> Any:
         """The header: a list of signatures, or a group once frozen."""
-        return self.kwargs["header"]
+        return self["kwargs"]["header"]
 
     @tasks.setter
     def tasks(self, value: Any) -> None:
-        self.kwargs["header"] = value
+        self["kwargs"]["header"] = value
 
     @property
     def body(self) -> Any:
-        return self.kwargs.get("body")
+        return self["kwargs"].get("body")
 
     @body.setter
     def body(self, value: Any) -> None:
-        self.kwargs["body"] = value
+        self["kwargs"]["body"] = value
 
     @property
     def header(self) -> list[Signature[Any]]:
         """The header's members."""
-        return self.tasks.tasks if isinstance(self.tasks, group) else self.tasks
+        tasks: Any = self.tasks
+        return tasks.tasks if isinstance(tasks, group) else tasks
 
     def as_header_group(self) -> group:
         """The header as a group, which it stays from now on."""
@@ -79,52 +72,38 @@ class chord(Signature[Any]):
         return self.tasks
 
     def members(self) -> list[Signature[Any]]:
-        return [*self.header, self.body] if self.body is not None else list(self.header)
+        return list(self.iter_members())
 
-    @refusing_cycles
-    def given_app(self) -> Any:
-        if self.own_app is not None:
-            return self.own_app
-        # A header that is not read yet is read no further than to its first app.
-        members = chained(self.header, () if self.body is None else (self.body,))
-        return next((app for task in members if (app := task.given_app()) is not None), None)
+    def iter_members(self) -> Iterator[Signature[Any]]:
+        return chained(self.header, () if self.body is None else (self.body,))
 
     def __call__(self, body: Any = None, **options: Any) -> Any:
         return self.apply_async((), {"body": body} if body is not None else {}, **options)
 
     def apply_async(
-        self,
-        args: Iterable[Any] | None = None,
-        kwargs: Mapping[str, Any] | None = None,
-        task_id: str | None = None,
-        producer: Any = None,
-        publisher: Any = None,
-        connection: Any = None,
-        router: Any = None,
-        result_cls: Any = None,
-        **options: Any,
-    ) -> Any:
-        """As of any signature. ``task_id`` is the body's, ``kwargs["body"]`` a body in place of its own.
+        self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, task_id: str | None = None,
+        producer: Any = None, publisher: Any = None, connection: Any = None, router: Any = None,
+        result_cls: Any = None, **options: Any,
+    ) -> Any:  # fmt: skip
+        """Send it as any signature. ``task_id`` is the body's, ``kwargs["body"]`` a body in place of its own.
 
-        What Celery sends by (``producer`` to ``result_cls``) has no meaning here, and is warned of.
+        The options from ``producer`` to ``result_cls`` have no meaning in canvas: it warns of them.
         """
-        named = {"task_id": task_id, "producer": producer, "publisher": publisher, "connection": connection}
-        named |= {"router": router, "result_cls": result_cls}
-        return super().apply_async(
-            args, kwargs, **options, **{name: value for name, value in named.items() if value is not None}
-        )
+        named = (
+            ("task_id", task_id), ("producer", producer), ("publisher", publisher), ("connection", connection),
+            ("router", router), ("result_cls", result_cls),
+        )  # fmt: skip
+        options.update((name, value) for name, value in named if value is not None)
+        return super().apply_async(args, kwargs, **options)
 
     def apply(
-        self,
-        args: Iterable[Any] | None = None,
-        kwargs: Mapping[str, Any] | None = None,
-        propagate: bool = True,
-        body: Any = None,
-        **options: Any,
-    ) -> Any:
-        """As of any signature. ``body``: one in place of its own.
+        self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, propagate: bool = True,
+        body: Any = None, **options: Any,
+    ) -> Any:  # fmt: skip
+        """Run it in this process as any signature. ``body``: a body in place of its own.
 
-        A failed header is never raised, whatever ``propagate`` says: the result is what a worker would have stored.
+        The failure of a header is never raised, whatever ``propagate`` says: the result is the one that a worker would
+        have stored.
         """
         if body is not None:
             kwargs = {**(kwargs or {}), "body": body}
@@ -163,12 +142,12 @@ class chord(Signature[Any]):
             raise CompositionError(f"a chord needs a body: chord(header, body); got {self!r:.200}")
         return self.body  # type: ignore[no-any-return]
 
-    def _clone_kwargs(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+    def cloned_kwargs(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         header, body = kwargs["header"], kwargs.get("body")
-        tasks = header.clone() if isinstance(header, group) else copied(header, _clone)
+        tasks = header.clone() if isinstance(header, group) else copied(header, clone_of)
         return {**kwargs, "header": tasks, "body": body.clone() if body is not None else None}
 
-    def _adopt(self, kwargs: dict[str, Any], app: SignatureApp | None) -> dict[str, Any]:
+    def adopted_kwargs(self, kwargs: dict[str, Any], app: SignatureApp | None) -> dict[str, Any]:
         header = kwargs.get("header")
         if isinstance(header, dict):
             header = maybe_signature(header, app)
@@ -181,22 +160,13 @@ class chord(Signature[Any]):
         body = maybe_signature(kwargs.get("body"), app)
         return {"kwargs": dict(kwargs.get("kwargs") or {}), "header": header, "body": body}
 
-    @refusing_cycles
-    def freeze(
-        self,
-        _id: str | None = None,
-        group_id: str | None = None,
-        chord: Any = None,
-        root_id: str | None = None,
-        parent_id: str | None = None,
-        group_index: int | None = None,
-    ) -> Any:
-        """Give header and body ids; the result is the body's, its parent the header's GroupResult."""
-        header = self.as_header_group().freeze(parent_id=parent_id, root_id=root_id)
+    def frozen_at(self, task_id: str | None, position: Position) -> Any:
+        """The result is the body's, its parent the header's GroupResult."""
+        header = self.as_header_group().freeze(parent_id=position.parent_id, root_id=position.root_id)
         self.id = self.tasks.id
         if self.body is None:
             return None
-        result = self.body.freeze(_id, group_id=group_id, chord=chord, root_id=root_id, group_index=group_index)
+        result = self.body.freeze(task_id, **position.at_the_end()._asdict())
         first = result
         while first.parent is not None:
             first = first.parent
@@ -231,12 +201,11 @@ def header_members(header: Any) -> list[Signature[Any]]:
         header = maybe_signature(header)
     if isinstance(header, Signature):
         if header.subtask_type in ("group", "chain"):
-            return copied(header.members(), _same)
+            return copied(header.members(), same)
         return [header]
     if not isinstance(header, Iterable):
         raise CompositionError(f"a chord's header takes signatures; got {header!r:.200}{advice(header)}")
-    # What is composed has copies of what it is made of.
-    return copied(group(_with_tasks_called(header)).tasks, _clone)
+    return group(_with_tasks_called(header)).tasks
 
 
 def _with_tasks_called(header: Iterable[Any]) -> Iterable[Any]:
@@ -245,14 +214,6 @@ def _with_tasks_called(header: Iterable[Any]) -> Iterable[Any]:
         return header
     members = (Signature(member) if is_task(member) else member for member in header)
     return members if isinstance(header, Iterator) else list(members)
-
-
-def _clone(task: Signature[Any]) -> Signature[Any]:
-    return task.clone()
-
-
-def _same(task: Signature[Any]) -> Signature[Any]:
-    return task
 
 
 def header_options(options: dict[str, Any]) -> dict[str, Any]:

@@ -5,11 +5,12 @@ from reprlib import recursive_repr
 from typing import Any, TypeVar
 
 from canvas.errors import CompositionError
+from canvas.primitives.composite import TaskList, same
 from canvas.primitives.cycles import refusing_cycles
 from canvas.primitives.lazy_list import LazyList, copied
 from canvas.primitives.misuse import advice
-from canvas.primitives.ports import SignatureApp
-from canvas.primitives.signature import Signature, maybe_signature, subtype
+from canvas.primitives.registry import maybe_signature, subtype
+from canvas.primitives.signature import Position, Signature
 from canvas.primitives.stamping import stamp_group
 from canvas.text import shorten_names
 
@@ -17,30 +18,19 @@ R = TypeVar("R")
 
 
 @subtype("group")
-class group(Signature[list[Any]]):
+class group(TaskList[list[Any]]):
     """``group(a, b)``, ``group([a, b])``, ``group(s for …)``.
 
     What an iterator gives is read when it is needed: sent by itself, or as the header of a chord, the group leaves in
     slices, the first of them before the rest is read.
     """
 
+    kind = "group"
+
     def __init__(self, *tasks: Any, **options: Any) -> None:
-        app = options.pop("app", None)
-        super().__init__("celery.group", (), {"tasks": members_of(tasks)}, app=app, **options)
-        self["subtask_type"] = "group"
+        super().__init__(members_of(tasks), **options)
 
     _stamp = staticmethod(stamp_group)
-
-    @property
-    def tasks(self) -> list[Signature[Any]]:
-        return self.kwargs["tasks"]  # type: ignore[no-any-return]
-
-    @tasks.setter
-    def tasks(self, value: Iterable[Any]) -> None:
-        self.kwargs["tasks"] = list(value)
-
-    def members(self) -> list[Signature[Any]]:
-        return self.tasks
 
     def __call__(self, *partial_args: Any, **options: Any) -> Any:
         return self.apply_async(partial_args, **options)
@@ -52,35 +42,20 @@ class group(Signature[list[Any]]):
         return True
 
     def apply_async(
-        self,
-        args: Iterable[Any] | None = None,
-        kwargs: Mapping[str, Any] | None = None,
-        add_to_parent: bool = True,
-        producer: Any = None,
-        link: Any = None,
-        link_error: Any = None,
-        **options: Any,
-    ) -> Any:
-        """As of any signature. ``add_to_parent``: a task that sends it counts its result among its children.
+        self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, add_to_parent: bool = True,
+        producer: Any = None, link: Any = None, link_error: Any = None, **options: Any,
+    ) -> Any:  # fmt: skip
+        """Send it as any signature. ``add_to_parent``: a task that sends it counts its result among its children.
 
         Raises TypeError for callbacks: a group has no one result to call them with.
         """
-        _refuse_links(link, link_error)
-        return super().apply_async(args, kwargs, **_given(options, add_to_parent, producer))
+        return super().apply_async(args, kwargs, **_call_options(add_to_parent, producer, link, link_error, **options))
 
     async def aapply_async(
-        self,
-        args: Iterable[Any] | None = None,
-        kwargs: Mapping[str, Any] | None = None,
-        add_to_parent: bool = True,
-        producer: Any = None,
-        link: Any = None,
-        link_error: Any = None,
-        **options: Any,
+        self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, *more: Any, **options: Any
     ) -> Any:
         """``apply_async``, without blocking the event loop."""
-        _refuse_links(link, link_error)
-        return await super().aapply_async(args, kwargs, **_given(options, add_to_parent, producer))
+        return await super().aapply_async(args, kwargs, **_call_options(*more, **options))
 
     @refusing_cycles
     def set_immutable(self, immutable: bool) -> None:
@@ -107,33 +82,13 @@ class group(Signature[list[Any]]):
             value += 0 if over else step
         return self
 
-    def _clone_kwargs(self, kwargs: dict[str, Any]) -> dict[str, Any]:
-        return {**kwargs, "tasks": copied(kwargs["tasks"], _clone)}
-
-    def _adopt(self, kwargs: dict[str, Any], app: SignatureApp | None) -> dict[str, Any]:
-        tasks = kwargs.get("tasks")
-        if not isinstance(tasks, list | tuple):
-            raise CompositionError(f"a group needs a list under kwargs['tasks']; got {type(tasks).__name__}")
-        return {**kwargs, "tasks": [maybe_signature(task, app) for task in tasks]}
-
-    @refusing_cycles
-    def freeze(
-        self,
-        _id: str | None = None,
-        group_id: str | None = None,
-        chord: Any = None,
-        root_id: str | None = None,
-        parent_id: str | None = None,
-        group_index: int | None = None,
-    ) -> Any:
-        """Give the group and its members ids; nested groups dissolve into this one, in order."""
+    def frozen_at(self, task_id: str | None, position: Position) -> Any:
+        """Nested groups dissolve into this one, in order."""
         options = self.options
-        options.setdefault("task_id", _id or self.app.new_id())
+        options.setdefault("task_id", task_id or self.app.new_id())
         self.tasks = flat_members(self.tasks)
-        results = [
-            task.freeze(group_id=group_id, chord=chord, root_id=root_id, parent_id=parent_id, group_index=i)
-            for i, task in enumerate(self.tasks)
-        ]
+        places = (position._replace(group_index=index) for index in range(len(self.tasks)))
+        results = [task.freeze(**place._asdict()) for task, place in zip(self.tasks, places, strict=True)]
         return self.app.GroupResult(options["task_id"], results)
 
     @recursive_repr("...")
@@ -143,14 +98,14 @@ class group(Signature[list[Any]]):
         return shorten_names(self.tasks[0].task, f"group({list(self.tasks)!r})")
 
 
-def _refuse_links(link: Any, link_error: Any) -> None:
+def _call_options(
+    add_to_parent: bool = True, producer: Any = None, link: Any = None, link_error: Any = None, **options: Any
+) -> dict[str, Any]:
+    """The options of a group's call. Raises TypeError for callbacks."""
     if link is not None:
         raise TypeError("Cannot add link to group: use a chord")
     if link_error is not None:
         raise TypeError("Cannot add link to group: do that on individual tasks")
-
-
-def _given(options: dict[str, Any], add_to_parent: bool, producer: Any) -> dict[str, Any]:
     if not add_to_parent:
         options["add_to_parent"] = False
     return options if producer is None else {**options, "producer": producer}
@@ -161,7 +116,7 @@ def members_of(tasks: tuple[Any, ...]) -> list[Signature[Any]]:
     if len(tasks) == 1:
         only = tasks[0]
         if isinstance(only, group):
-            return copied(only.tasks, _same)
+            return copied(only.tasks, same)
         if isinstance(only, Signature):
             return [only.clone()]
         if isinstance(only, dict):
@@ -169,7 +124,7 @@ def members_of(tasks: tuple[Any, ...]) -> list[Signature[Any]]:
         if not isinstance(only, Iterable):
             raise CompositionError(f"a group takes signatures; got {only!r:.200}{advice(only)}")
         if isinstance(only, LazyList):
-            return only.fork(_same)
+            return only.fork(same)
         if isinstance(only, Iterator):
             return LazyList(enumerate(only), _numbered_member)
         tasks = tuple(only)
@@ -184,14 +139,6 @@ def _member(position: int, task: Any) -> Signature[Any]:
 
 def _numbered_member(numbered: tuple[int, Any]) -> Signature[Any]:
     return _member(*numbered)
-
-
-def _clone(task: Signature[Any]) -> Signature[Any]:
-    return task.clone()
-
-
-def _same(task: Signature[Any]) -> Signature[Any]:
-    return task
 
 
 def flat_members(tasks: Iterable[Signature[Any]]) -> list[Signature[Any]]:

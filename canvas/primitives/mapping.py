@@ -11,14 +11,15 @@ from typing import Any
 from canvas.errors import CompositionError
 from canvas.primitives.group import group
 from canvas.primitives.ports import SignatureApp
-from canvas.primitives.signature import Signature, maybe_signature, subtype
+from canvas.primitives.registry import maybe_signature, subtype
+from canvas.primitives.signature import Signature
 
 
 class _Mapped(Signature[list[Any]]):
     """A call of ``celery.map`` or ``celery.starmap``, carrying the mapped task and its items."""
 
     _task_name = ""
-    _plain = True
+    plain = True
 
     def __init__(self, task: Any, it: Iterable[Any], **options: Any) -> None:
         app = options.pop("app", None)
@@ -39,7 +40,7 @@ class _Mapped(Signature[list[Any]]):
     def route_name(self) -> str | None:  # type: ignore[override]
         return self.kwargs["task"].task  # type: ignore[no-any-return]
 
-    def _adopt(self, kwargs: dict[str, Any], app: SignatureApp | None) -> dict[str, Any]:
+    def adopted_kwargs(self, kwargs: dict[str, Any], app: SignatureApp | None) -> dict[str, Any]:
         return _adopted(kwargs, app)
 
 
@@ -67,7 +68,7 @@ class xstarmap(_Mapped):
 class chunks(Signature[list[Any]]):
     """The items in pieces of ``n``, each piece a ``celery.starmap``; sent as a group of those."""
 
-    _plain = True
+    plain = True
 
     def __init__(self, task: Any, it: Iterable[Any], n: int, **options: Any) -> None:
         if not isinstance(n, int) or n < 1:
@@ -86,7 +87,7 @@ class chunks(Signature[list[Any]]):
     def members(self) -> list[Signature[Any]]:
         return [self.kwargs["task"]]
 
-    def _adopt(self, kwargs: dict[str, Any], app: SignatureApp | None) -> dict[str, Any]:
+    def adopted_kwargs(self, kwargs: dict[str, Any], app: SignatureApp | None) -> dict[str, Any]:
         return _adopted(kwargs, app)
 
     def __call__(self, **options: Any) -> Any:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from canvas.primitives.signature import as_list
+from canvas.primitives.fields import as_list
 
 
 def embedded_signatures(options: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from canvas.caller_warnings import warn_caller
 from canvas.errors import CompositionError, InvalidTaskError
+from canvas.primitives.fields import as_list
 from canvas.primitives.misuse import advice
-from canvas.primitives.signature import as_list
 
 if TYPE_CHECKING:
     from canvas.task.task import Task

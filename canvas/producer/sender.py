@@ -15,7 +15,8 @@ from canvas.model.settlement import ChordStart, UniqueLock
 from canvas.primitives.cycles import refuse_cycles
 from canvas.primitives.lazy_list import LazyList
 from canvas.primitives.ports import SignatureApp
-from canvas.primitives.signature import Signature, maybe_signature
+from canvas.primitives.registry import maybe_signature
+from canvas.primitives.signature import Signature
 from canvas.producer.message_builder import BuiltMessage, Lineage, MessageBuilder
 from canvas.producer.options import CONNECTIONS, check_limits, check_options
 from canvas.producer.routing import Router

@@ -1,12 +1,10 @@
 """What a sender holds of a task to come: AsyncResult, GroupResult, ResultSet, EagerResult (semantics.md §4)."""
 
 from canvas.result.app_classes import class_of_app
-from canvas.result.async_result import AsyncResult
 from canvas.result.eager_result import EagerResult
-from canvas.result.group_result import GroupResult
-from canvas.result.join_guard import allow_join_result, check_join_allowed, denied_join_result, give_place_away
+from canvas.result.handles import AsyncResult, GroupResult, result_from_tuple
 from canvas.result.result_set import ResultSet
-from canvas.result.tuples import result_from_tuple
+from canvas.result.waiting import allow_join_result, check_join_allowed, denied_join_result, give_place_away
 
 __all__ = [
     "AsyncResult",

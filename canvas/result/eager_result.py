@@ -5,11 +5,13 @@ from typing import Any
 from canvas.errors import TaskRevokedError
 from canvas.model import states
 from canvas.model.record import Record
-from canvas.result.async_result import AsyncResult
+from canvas.result.handles import AsyncResult
 
 
 class EagerResult(AsyncResult):
     """The result of a task that ran in this process."""
+
+    eager = True
 
     def __init__(
         self, id: str, ret_value: Any, state: str, traceback: str | None = None, name: str | None = None

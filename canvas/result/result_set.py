@@ -8,10 +8,8 @@ from canvas.errors import TimeoutError
 from canvas.model import states
 from canvas.model.record import Record
 from canvas.result.app_classes import ResultApp
-from canvas.result.async_result import AsyncResult, replies
-from canvas.result.deadline import between, deadline
-from canvas.result.eager_result import EagerResult
-from canvas.result.join_guard import awaiting, check_join_allowed, warn_of_blocked_loop
+from canvas.result.stored_result import StoredResult
+from canvas.result.waiting import awaiting, check_join_allowed, deadline, poll_interval, replies, warn_of_blocked_loop
 
 
 class ResultSet:
@@ -70,13 +68,13 @@ class ResultSet:
     def children(self) -> list[Any]:
         return self.results
 
-    def leaves(self) -> list[AsyncResult]:
+    def leaves(self) -> list[StoredResult]:
         """The tasks in it, those of nested groups included."""
         return [leaf for result in self.results for leaf in result.leaves()]
 
     # -- looking
 
-    def _refresh(self) -> list[AsyncResult]:
+    def _refresh(self) -> list[StoredResult]:
         """The tasks in it whose results are kept, after one read of all that are not final yet."""
         leaves = [leaf for leaf in self.leaves() if not leaf.ignored]
         unknown = [leaf for leaf in leaves if leaf.final_record is None]
@@ -128,7 +126,7 @@ class ResultSet:
         the return value is ``None`` (R5). A task whose result is ignored is not waited for; its value is ``None``.
         Raises TimeoutError, and RuntimeError inside a task, but for results of ``apply()``, which are there.
         """
-        if not all(isinstance(leaf, EagerResult) for leaf in self.leaves()):
+        if not all(leaf.eager for leaf in self.leaves()):
             if disable_sync_subtasks:
                 check_join_allowed()
             warn_of_blocked_loop()
@@ -158,7 +156,7 @@ class ResultSet:
 
     def _arrivals(
         self, timeout: float | None, propagate: bool, on_message: Any, on_interval: Any = None
-    ) -> Iterator[AsyncResult]:
+    ) -> Iterator[StoredResult]:
         """Each task once, as it becomes final, but for those whose results are ignored."""
         pending = {leaf.id: leaf for leaf in self.leaves() if not leaf.ignored}
         for task_id in [task_id for task_id, leaf in pending.items() if leaf.final_record is not None]:
@@ -168,7 +166,7 @@ class ResultSet:
         left = deadline(timeout)
         with self.backend.watch(list(pending)) as watch:
             while pending:
-                found = watch.next(between(left(), on_interval))
+                found = watch.next(poll_interval(left(), on_interval))
                 if found is None and left() != 0:
                     continue
                 if found is None:
@@ -246,11 +244,11 @@ class ResultSet:
         return f"<{type(self).__name__}: [{', '.join(str(r.id) for r in self.results)}]>"
 
 
-def _is(leaf: AsyncResult, state: str) -> bool:
+def _is(leaf: StoredResult, state: str) -> bool:
     return leaf.final_record is not None and leaf.final_record.status == state
 
 
-def _arrived(pending: dict[str, AsyncResult], found: tuple[str, Record], on_message: Any) -> AsyncResult | None:
+def _arrived(pending: dict[str, StoredResult], found: tuple[str, Record], on_message: Any) -> StoredResult | None:
     """The handle that became final with this record, taken out of ``pending``."""
     task_id, record = found
     leaf = pending.get(task_id)
@@ -262,7 +260,7 @@ def _arrived(pending: dict[str, AsyncResult], found: tuple[str, Record], on_mess
     return pending.pop(task_id) if leaf.final_record is not None else None
 
 
-def _concluded(leaf: AsyncResult, propagate: bool) -> AsyncResult:
+def _concluded(leaf: StoredResult, propagate: bool) -> StoredResult:
     record = leaf.record()
     if propagate and record.status in states.PROPAGATE_STATES:
         record.throw()

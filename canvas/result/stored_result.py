@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from canvas.context import current_app
 from canvas.errors import DecodeError, IncompleteStream
 from canvas.model import states
 from canvas.model.record import Handle, Record
 from canvas.result.app_classes import ResultApp
-from canvas.result.tuples import result_from_tuple
 
 
 class StoredResult(Handle):
@@ -17,17 +16,15 @@ class StoredResult(Handle):
 
     sent_to: str | None = None
     """The queue that its message went into; ``None`` where this handle was not made by sending one message."""
+    eager: ClassVar[bool] = False
+    """Whether the task ran in this process: its result is here, and nothing is waited for."""
     _app: ResultApp | None = None
     """The app of its class, where that is ``app.AsyncResult``."""
 
     def __init__(
-        self,
-        id: str,
-        backend: Any = None,
-        task_name: str | None = None,
-        app: ResultApp | None = None,
+        self, id: str, backend: Any = None, task_name: str | None = None, app: ResultApp | None = None,
         parent: Any = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         if id is None:
             raise ValueError(f"AsyncResult requires a task id; got {id!r}")
         self.id = id
@@ -110,12 +107,6 @@ class StoredResult(Handle):
 
     def failed(self) -> bool:
         return self.state == states.FAILURE
-
-    @property
-    def children(self) -> list[Any] | None:
-        """Results of the tasks that this one sent; ``None`` until they are known."""
-        children = self.record().children
-        return None if children is None else [result_from_tuple(child, self._app) for child in children]
 
     def _extended(self, key: str) -> Any:
         return self.record().extra.get(key)

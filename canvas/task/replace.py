@@ -7,8 +7,10 @@ from canvas.errors import ConfigurationError
 from canvas.model.request import Request
 from canvas.model.workflow_run import RUN_HEADER
 from canvas.primitives.chain import ends_in_group
+from canvas.primitives.fields import as_list
 from canvas.primitives.ports import SignatureApp, SignatureTask
-from canvas.primitives.signature import Signature, as_list, maybe_signature
+from canvas.primitives.registry import maybe_signature
+from canvas.primitives.signature import Signature
 
 
 class SignedTask(SignatureTask, Protocol):

@@ -19,8 +19,6 @@ LONG_FILES = {
     "canvas.drivers.redis.broker": 456,
     "canvas.drivers.redis.connection.client": 312,
     "canvas.errors": 312,
-    "canvas.primitives.chain": 303,
-    "canvas.primitives.signature": 566,
     "canvas.producer.message_builder": 330,
     "canvas.producer.sender": 405,
     "canvas.result.backend": 309,
@@ -31,8 +29,6 @@ LONG_FILES = {
     "canvas.worker.pools.prefork": 389,
     "canvas.worker.process": 342,
     "canvas.worker.settlement.settler": 331,
-    "canvas.workflows.engine": 442,
-    "canvas.workflows.run": 505,
 }
 CROWDED_FOLDERS: dict[str, int] = {}
 LONG_FUNCTIONS = {

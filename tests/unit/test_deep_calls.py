@@ -9,7 +9,8 @@ from canvas import Canvas
 from canvas.errors import CompositionError
 from canvas.graph.compile import compile
 from canvas.primitives.chord import chord
-from canvas.primitives.signature import Signature, maybe_signature
+from canvas.primitives.registry import maybe_signature
+from canvas.primitives.signature import Signature
 from canvas.worker.pipeline.deep_calls import with_deep_calls
 
 

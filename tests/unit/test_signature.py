@@ -8,7 +8,8 @@ import pytest
 
 from canvas import Canvas, chain, chord, chunks, group, signature
 from canvas.errors import CompositionError
-from canvas.primitives.signature import Signature, maybe_signature
+from canvas.primitives.registry import maybe_signature
+from canvas.primitives.signature import Signature
 
 
 @pytest.fixture(autouse=True)

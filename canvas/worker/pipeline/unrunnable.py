@@ -29,7 +29,7 @@ from canvas.worker.pipeline.deep_calls import with_deep_calls
 from canvas.worker.pipeline.job import Job, Tell, worker_lost
 from canvas.worker.pipeline.throttle import Throttle
 from canvas.worker.settlement.settler import Settler
-from canvas.workflows.engine import advance_all
+from canvas.workflows.steps.engine import advance_all
 from canvas.workflows.store import RunStore
 
 _UNKNOWN_FIRST_DELAY = 1.0

@@ -9,7 +9,8 @@ from typing import Any
 from canvas.model.record import Record
 from canvas.model.workflow_run import RUN_HEADER, NodeRef
 from canvas.primitives.chain import normal_steps
-from canvas.primitives.signature import Signature, maybe_signature
+from canvas.primitives.registry import maybe_signature
+from canvas.primitives.signature import Signature
 from canvas.producer.outbox import ChordMembership, Outbox, PartOrigin
 
 

@@ -14,12 +14,13 @@ from canvas.execution.errbacks import (
     dependency_error,
     errbacks_to_come,
 )
+from canvas.graph.ends import result_id
 from canvas.model import states
 from canvas.model.record import Record
 from canvas.model.settlement import ChordDispatch, ReadyChord
 from canvas.model.workflow_run import RUN_HEADER
-from canvas.primitives.ends import result_id
-from canvas.primitives.signature import Signature, maybe_signature
+from canvas.primitives.registry import maybe_signature
+from canvas.primitives.signature import Signature
 from canvas.producer.message_builder import Lineage
 from canvas.producer.outbox import Outbox, PartOrigin
 from canvas.telemetry import emit
@@ -27,8 +28,8 @@ from canvas.text import safe_repr
 from canvas.worker.pipeline.deep_calls import with_deep_calls
 from canvas.worker.settlement.cascade import TerminalState, abandon, abandon_rest
 from canvas.worker.settlement.errbacks import run_errbacks
-from canvas.workflows.chord_callbacks import Part, join_end, parts_of, state_gone, told_of
-from canvas.workflows.engine import advance_all
+from canvas.workflows.steps.chord_callbacks import Part, join_end, parts_of, state_gone, told_of
+from canvas.workflows.steps.engine import advance_all
 from canvas.workflows.store import RunStore
 
 

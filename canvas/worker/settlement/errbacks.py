@@ -7,7 +7,8 @@ from canvas.errors import BrokerError, CanvasError
 from canvas.execution.errbacks import call_errback, is_new_style
 from canvas.model.request import Request
 from canvas.primitives.group import group
-from canvas.primitives.signature import Signature, maybe_signature
+from canvas.primitives.registry import maybe_signature
+from canvas.primitives.signature import Signature
 from canvas.producer.message_builder import Lineage
 from canvas.producer.outbox import Outbox
 from canvas.telemetry import emit

@@ -27,8 +27,8 @@ from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, ReplacedBy
 from canvas.model.record import Record, in_tuple_form
 from canvas.model.settlement import Settlement
 from canvas.model.workflow_run import RUN_HEADER, NodeRef
-from canvas.primitives.signature import maybe_signature
-from canvas.primitives.signature_dict import signature_dict
+from canvas.primitives.fields import signature_dict
+from canvas.primitives.registry import maybe_signature
 from canvas.producer.encode_error import find_unencodable_result
 from canvas.producer.message_builder import Lineage
 from canvas.producer.outbox import ChordMembership, Outbox, PartOrigin
@@ -42,7 +42,7 @@ from canvas.worker.settlement.cascade import TerminalState, abandon_rest
 from canvas.worker.settlement.chord import fire_ahead
 from canvas.worker.settlement.errbacks import run_errbacks
 from canvas.worker.settlement.speculation import SpeculativeJoins
-from canvas.workflows.engine import advance_all
+from canvas.workflows.steps.engine import advance_all
 from canvas.workflows.store import RunStore
 
 

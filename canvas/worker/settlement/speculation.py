@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from canvas.model.settlement import ChordDispatch, Part, ReadyChord, Settlement, SpeculativeDispatch
-from canvas.workflows.engine import AT_ONCE
+from canvas.workflows.steps.attempt import AT_ONCE
 
 _LARGEST = 1_000
 """Parts of a join that is watched, at most."""

@@ -159,12 +159,12 @@ class Workflow(NodeDefinitions):
     # -- running
 
     def apply_async(self, **options: Any) -> "Run":
-        """Start a run of it; options as ``start`` of ``canvas.workflows.run``: ``expires``, ``timeout``, ``target``.
+        """Start a run of it; options as ``start`` of ``canvas.workflows.start``: ``expires``, ``timeout``, ``target``.
 
         Under ``task_always_eager`` the run is carried out here, and has ended when this returns. Raises TypeError for
         an unknown option.
         """
-        from canvas.workflows.run import start
+        from canvas.workflows.start import start
 
         return start(self, **_known(self.name, options))
 
@@ -174,13 +174,13 @@ class Workflow(NodeDefinitions):
         """Run it here and now, as ``apply_async`` does under ``task_always_eager``: nothing is sent, nothing is stored
         unless ``task_store_eager_result`` is on, and the run has ended when this returns. Options as ``apply_async``.
         """
-        from canvas.workflows.run import start
+        from canvas.workflows.start import start
 
         return start(self, **_known(self.name, options), in_process=True)
 
     async def aapply_async(self, **options: Any) -> "Run":
         """``apply_async``, without blocking the event loop."""
-        from canvas.workflows.run import astart
+        from canvas.workflows.start import astart
 
         return await astart(self, **_known(self.name, options))
 

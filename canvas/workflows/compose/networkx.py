@@ -7,7 +7,8 @@ from canvas.errors import CompositionError
 from canvas.graph.run_nodes import signature_graph, sorted_names
 from canvas.model.workflow_definition import NodeDefinition
 from canvas.model.workflow_run import InputBinding, bind_inputs
-from canvas.primitives.signature import Signature, maybe_signature
+from canvas.primitives.registry import maybe_signature
+from canvas.primitives.signature import Signature
 from canvas.workflows.compose.references import Node, Reference
 
 

@@ -8,8 +8,8 @@ from canvas.producer.outbox import Outbox
 from canvas.telemetry import emit
 from canvas.wire import typed_json
 from canvas.wire.signing import end_of, part_of
-from canvas.workflows.engine import RunEngine, end_lost
 from canvas.workflows.services import WorkflowServices
+from canvas.workflows.steps.engine import RunEngine, end_lost
 from canvas.workflows.store import RunStore
 
 

@@ -1,14 +1,23 @@
-"""No waiting for results inside tasks: it blocks the slot that the awaited task may need."""
+"""Waiting for results: how much of a timeout is left, and where waiting is refused.
 
+A task must not wait for results: it blocks the slot that the awaited task may need.
+"""
+
+import math
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
+from typing import Any
 
 from canvas.caller_warnings import warn_caller
 
 Away = Callable[[], AbstractAsyncContextManager[None]]
 
+_INTERVAL = 1.0
+_ANSWER_WITHIN = 1.0
+"""Seconds that an answer of workers is waited for by default."""
 _denied: ContextVar[bool] = ContextVar("canvas_join_denied", default=False)
 _away: ContextVar[Away | None] = ContextVar("canvas_place_away", default=None)
 
@@ -25,7 +34,7 @@ def denied_join_result() -> Iterator[None]:
 
 @contextmanager
 def allow_join_result() -> Iterator[None]:
-    """Within, ``get()`` is allowed in a task, by one who knows that it cannot deadlock."""
+    """Within, ``get()`` is allowed in a task. It is for callers that know that it cannot deadlock."""
     token = _denied.set(False)
     try:
         yield
@@ -34,7 +43,7 @@ def allow_join_result() -> Iterator[None]:
 
 
 def give_place_away(away: Away) -> None:
-    """From here on in this context, a coroutine may await results; ``away()`` is around each wait."""
+    """Let coroutines of this context await results; each wait is inside the context manager that ``away()`` gives."""
     _away.set(away)
 
 
@@ -49,9 +58,9 @@ def check_join_allowed() -> None:
 
 
 def awaiting() -> AbstractAsyncContextManager[None]:
-    """What has to be around a wait for results on an event loop.
+    """The context manager for a wait for results on an event loop.
 
-    Raises RuntimeError inside a task, but where the pool gives the place of a task that waits to another one.
+    Raises RuntimeError inside a task, unless the pool gives the slot of a waiting task to another task.
     """
     away = _away.get()
     if away is not None:
@@ -68,3 +77,23 @@ def warn_of_blocked_loop() -> None:
         return
     text = "result.get() blocks the running event loop until the result is there: use `await result.aget()`"
     warn_caller(text, RuntimeWarning)
+
+
+def deadline(timeout: float | None) -> Callable[[], float | None]:
+    """A function that returns how many of these seconds are left, from now on; ``None`` if there is no timeout."""
+    deadline = math.inf if timeout is None else time.monotonic() + timeout
+    return lambda: None if timeout is None else max(0.0, deadline - time.monotonic())
+
+
+def poll_interval(left: float | None, on_interval: Callable[[], Any] | None) -> float | None:
+    """How many seconds to wait at once: all that are ``left``, or at most one second with ``on_interval``, which is
+    called now."""
+    if on_interval is None:
+        return left
+    on_interval()
+    return _INTERVAL if left is None else min(_INTERVAL, left)
+
+
+def replies(wait: bool, timeout: float | None) -> dict[str, Any]:
+    """Options of a remote control command: whether, and for how long, its caller waits for the workers' answers."""
+    return {"reply": True, "timeout": _ANSWER_WITHIN if timeout is None else timeout} if wait else {}

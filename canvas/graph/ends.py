@@ -5,7 +5,8 @@ from typing import Any
 from canvas.primitives.chain import normal_steps
 from canvas.primitives.chord import chord
 from canvas.primitives.group import flat_members, group
-from canvas.primitives.signature import Signature, maybe_signature
+from canvas.primitives.registry import maybe_signature
+from canvas.primitives.signature import Signature
 
 
 def link_end(sig: Signature[Any], callback: Any) -> None:

@@ -1,0 +1,46 @@
+"""Runs in Celery's own form, which unmodified Celery workers run."""
+
+from typing import Any
+
+from canvas.errors import CompositionError
+from canvas.model.settlement import ChordStart
+from canvas.model.workflow_run import NodeRef, RunNode, stamp_options, task_id_of
+from canvas.producer.message_builder import Lineage
+from canvas.producer.outbox import Outbox
+from canvas.workflows.services import WorkflowServices
+
+
+def embed_run(
+    app: WorkflowServices,
+    outbox: Outbox,
+    run: str,
+    attempt: int,
+    name: str,
+    nodes: list[RunNode],
+    ended: dict[int, tuple[str, Any]],
+) -> None:
+    """Add the first messages of an attempt to ``outbox``; they carry the other nodes.
+
+    The values of nodes that have ``ended`` come from identity tasks. Raises CompositionError for a message that would
+    be larger than ``task_message_max_bytes``.
+    """
+    # networkx takes longer to load than all else that a worker needs.
+    from canvas.graph.celery_form import Embedding
+    from canvas.graph.wire_signature import estimated_bytes
+
+    def id_of(number: int) -> str:
+        return app.new_id() if number in ended else task_id_of(NodeRef(run, attempt, number))
+
+    embedding = Embedding(nodes, id_of, app.new_id, stamp_options(run, attempt))
+    roots, limit = embedding.roots(), app.conf.task_message_max_bytes
+    largest = max(estimated_bytes(roots))
+    if limit and largest > limit:
+        raise CompositionError(
+            f"{name}: a message would have about {largest:,} bytes, more than task_message_max_bytes "
+            f"({limit:,}): what follows {embedding.costliest()!r} stands in each of its parents' messages; let "
+            "fewer nodes lead there, or run it on canvas workers (target='canvas')"
+        )
+    for root in roots:
+        outbox.send(outbox.plan(root, (), {}), Lineage(run))
+    expires = app.backend.chord_lives
+    outbox.joins += [ChordStart(barrier.group_id, barrier.size, expires) for barrier in embedding.barriers]

@@ -1,0 +1,221 @@
+"""The results of a workflow's run, and the states of its nodes, read from the result backend."""
+
+import asyncio
+from collections.abc import AsyncIterator, Generator
+from typing import Any, NoReturn, Self
+
+from canvas.errors import TaskRevokedError, TimeoutError, WorkflowFailed
+from canvas.model import states
+from canvas.model.record import Record
+from canvas.model.workflow_run import NodeRef, RunNode, task_id_of
+from canvas.result import AsyncResult
+from canvas.result.waiting import awaiting, deadline
+from canvas.workflows.services import WorkflowServices
+from canvas.workflows.status import NodeStatus, RunStatus, ancestors, node_state, run_status
+
+
+class RunResults:
+    """The results of one run."""
+
+    def __init__(
+        self, app: WorkflowServices, run: str, about: dict[str, Any], attempt: int, nodes: list[RunNode]
+    ) -> None:
+        """``nodes``: those of the first attempt."""
+        self.app = app
+        self.id = run
+        self.about = about
+        self.attempt = attempt
+        self.nodes = nodes
+        self._numbers = {node.name: number for number, node in enumerate(nodes) if not node.hidden}
+
+    @property
+    def name(self) -> str:
+        return str(self.about["name"])
+
+    def __getitem__(self, name: str) -> AsyncResult:
+        """The result of a node."""
+        try:
+            number = self._numbers[name]
+        except KeyError:
+            raise KeyError(f"run {self.id} has no node {name!r}; it has {', '.join(self._numbers)}") from None
+        return self.app.AsyncResult(task_id_of(self._place(number)))
+
+    def __iter__(self) -> Any:
+        return iter(self._numbers)
+
+    # -- results
+
+    @property
+    def result(self) -> AsyncResult:
+        """The run itself: SUCCESS, or FAILURE with WorkflowFailed, when it has ended. Stock workers do not store it."""
+        return self.app.AsyncResult(self.id)
+
+    @property
+    def state(self) -> str:
+        """PENDING, STARTED, SUCCESS, FAILURE; CANCELLING and CANCELLED after ``cancel``."""
+        return self.status().state
+
+    def ready(self) -> bool:
+        """Whether it has ended."""
+        return self.status().over if self._stock else self.result.ready()
+
+    @property
+    def _stock(self) -> bool:
+        return bool(self.about["target"] == "celery")
+
+    def get(self, timeout: float | None = None) -> Any:
+        """Wait until it has ended; the value of the last node, or of all last nodes by name.
+
+        A last node that failed and lets the run go on has its ``default``. Raises the error of the node that failed,
+        TaskRevokedError for a run that was cancelled, WorkflowFailed when no cause is known, TimeoutError.
+        """
+        if self._stock:
+            self._wait_for_nodes(timeout)
+            return self._conclude(self.status().state)
+        own = self.result
+        own.get(timeout=timeout, propagate=False)
+        return self._conclude(own.state)
+
+    def _conclude(self, state: str) -> Any:
+        self.refresh()
+        if state != states.SUCCESS:
+            self._raise_cause()
+        sinks = self._sinks()
+        values = self._last_values(sinks)
+        return next(iter(values.values())) if len(sinks) == 1 and values else values
+
+    def _wait_for_nodes(self, timeout: float | None) -> None:
+        """Stock workers tell of nodes only, and send what follows one before they store its result: wait for all."""
+        patience = deadline(timeout)
+        ids = {task_id_of(self._place(number)): number for number in self._numbers.values()}
+        left, failed = set(ids.values()), False
+        with self.app.backend.watch(list(ids)) as watch:
+            while left and not (failed and self.status().over):
+                found = watch.next(patience())
+                if found is None:
+                    raise TimeoutError(f"The operation timed out: run {self.id} has not ended after {timeout} s")
+                state = found[1].status
+                if state in states.READY_STATES:
+                    left.discard(ids[found[0]])
+                    failed = failed or state in states.PROPAGATE_STATES
+
+    async def aget(self, timeout: float | None = None) -> Any:
+        """``get`` on an event loop."""
+        if self._stock:
+            return await asyncio.to_thread(self.get, timeout)
+        own = self.result
+        await own.aget(timeout=timeout, propagate=False)
+        return await asyncio.to_thread(self._conclude, own.state)
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self.aget().__await__()
+
+    def results(self) -> dict[str, Any]:
+        """The values of the nodes that have succeeded, by name."""
+        return self._values(list(self._numbers.values()))
+
+    def _sinks(self) -> list[int]:
+        end = len(self.nodes) - 1
+        return [number for number in self._numbers.values() if any(out.node == end for out in self.nodes[number].outs)]
+
+    def _values(self, numbers: list[int]) -> dict[str, Any]:
+        found = zip(numbers, self._records(numbers), strict=True)
+        return {
+            self.nodes[number].name: record.result
+            for number, record in found
+            if record is not None and record.status == states.SUCCESS
+        }
+
+    def _last_values(self, sinks: list[int]) -> dict[str, Any]:
+        """What the last nodes come to, by name: a node that failed and lets the run go on has its default."""
+        values: dict[str, Any] = {}
+        for number, record in zip(sinks, self._records(sinks), strict=True):
+            node = self.nodes[number]
+            if record is not None and record.status == states.SUCCESS:
+                values[node.name] = record.result
+            elif record is not None and record.status in states.READY_STATES and node.goes_on:
+                values[node.name] = node.default
+        return values
+
+    def _raise_cause(self) -> NoReturn:
+        """Raise the error of a node that failed itself, or TaskRevokedError for a run that was cancelled."""
+        if self.about.get("cancelled"):
+            nodes = [f"{node.name} ({node.error})" for node in self.status().nodes if node.state == states.REVOKED]
+            named = f"; nodes that had not ended: {', '.join(nodes):.200}" if nodes else ""
+            overdue = self.app.runs.is_overdue(self.id, self.attempt)
+            why = f": it had not ended after its timeout of {self.about['timeout']:g} s" if overdue else ""
+            raise TaskRevokedError(f"run {self.id} of {self.name!r} was cancelled{why}{named}")
+        failed = WorkflowFailed(self.id, "a node failed")
+        for number, record in zip(self._numbers.values(), self._records(list(self._numbers.values())), strict=True):
+            if record is None or self.nodes[number].goes_on:
+                continue
+            if node_state(record) in (states.FAILURE, states.REVOKED):
+                failed.add_note(f"node {self.nodes[number].name}")
+                try:
+                    record.throw()
+                except Exception as exc:
+                    raise exc from failed
+        raise failed
+
+    def _records(self, numbers: list[int]) -> list[Record | None]:
+        return self.app.backend.get_records([task_id_of(self._place(number)) for number in numbers])
+
+    def _place(self, number: int) -> NodeRef:
+        return NodeRef(self.id, self.about["attempts"][number], number)
+
+    # -- looking
+
+    def refresh(self) -> Self:
+        """Read what others have done to the run meanwhile. Raises RunLost."""
+        self.about, self.attempt = self.app.runs.about(self.id)
+        return self
+
+    def status(self) -> RunStatus:
+        """How it stands: its state, its nodes with states and times, its critical path."""
+        return self._status(self._look())
+
+    def _look(self) -> list[Record | None]:
+        """The records of all nodes as they are now, and the run's own after them."""
+        self.refresh()
+        return self.app.backend.get_records([*self._ids(), self.id])
+
+    def _ids(self) -> list[str]:
+        return [task_id_of(self._place(number)) for number in range(len(self.nodes))]
+
+    def _status(self, found: list[Record | None]) -> RunStatus:
+        *records, own = found
+        if own is not None and own.extra.get("attempt", self.attempt) != self.attempt:
+            own = None
+        return run_status(self.id, self.about, self.nodes, records, own, self._ids())
+
+    async def progress(self) -> AsyncIterator[NodeStatus]:
+        """Each node as it ends, those that had ended before first, until the run has ended.
+
+        A node comes after the nodes that it depends on.
+        """
+        numbers = {task_id_of(self._place(number)): number for number in self._numbers.values()}
+        ids = self._ids()
+        told: set[str] = set()
+        async with self.app.backend.awatch([*numbers, self.id]) as watch:
+            while True:
+                async with awaiting():
+                    found = await watch.next(None)
+                assert found is not None
+                task_id, record = found
+                if record.status not in states.READY_STATES or task_id in told:
+                    continue
+                told.add(task_id)
+                if task_id == self.id:
+                    break
+                needed = {ids[number] for number in ancestors(self.nodes, numbers[task_id])} & numbers.keys() - told
+                if needed:
+                    for status in (await asyncio.to_thread(self.status)).nodes:
+                        if status.task_id in needed and status.ended is not None:
+                            told.add(status.task_id)
+                            yield status
+                yield NodeStatus.of(self.nodes[numbers[task_id]], task_id, record)
+                if self._stock and (await asyncio.to_thread(self.status)).over:
+                    break
+        for status in (await asyncio.to_thread(self.status)).nodes:
+            if status.task_id not in told and status.ended is not None:
+                yield status

@@ -1,0 +1,118 @@
+"""One attempt of a run: its nodes, and the records, messages and chord parts that one settlement adds for it."""
+
+from typing import Any
+
+from canvas.model import states
+from canvas.model.compiled import Plan, TaskCall
+from canvas.model.record import Record
+from canvas.model.settlement import Part
+from canvas.model.workflow_run import RUN_HEADER, STAMP, NameOf, NodeRef, RunNode, stamp_of, task_id_of
+from canvas.primitives.registry import maybe_signature
+from canvas.primitives.signature import Signature
+from canvas.producer.message_builder import Lineage
+from canvas.producer.outbox import Outbox
+from canvas.task.replace import collected
+from canvas.wire import typed_json
+from canvas.wire.signing import end_of, part_of
+from canvas.workflows.services import WorkflowServices
+from canvas.workflows.store import RunStore
+
+AT_ONCE = 500
+"""The most nodes or items that one settlement starts."""
+FAILED = frozenset({states.FAILURE, states.REVOKED})
+
+
+class Attempt:
+    """One attempt of a run, with the outbox of the settlement that continues it."""
+
+    def __init__(
+        self, app: WorkflowServices, runs: RunStore, effects: Outbox, run: str, attempt: int, parent: str | None
+    ) -> None:
+        """``parent``: the id of the task that ends with this settlement."""
+        self._app = app
+        self._runs = runs
+        self._effects = effects
+        self._run = run
+        self._attempt = attempt
+        self._parent = parent
+        self._left = AT_ONCE
+        self._ended: list[tuple[int, int, str, Any]] = []
+
+    def _node(self, number: int) -> RunNode:
+        return self._runs.node(self._run, self._attempt, number)
+
+    def _source_of(self, number: int) -> NameOf:
+        """Finds the names of a node's parents, in the first attempt's nodes: later attempts leave edges out."""
+
+        def name_of(slot: int) -> str:
+            about, _ = self._runs.about(self._run)
+            for node in self._runs.nodes(self._run, 0, about["nodes"]):
+                if any(out.node == number and out.slot == slot for out in node.outs):
+                    return node.name
+            return "result"
+
+        return name_of
+
+    def _id(self, number: int) -> str:
+        return task_id_of(NodeRef(self._run, self._attempt, number))
+
+    def _send(self, sig: dict[str, Any], args: tuple[Any, ...], place: NodeRef) -> None:
+        options = {"task_id": task_id_of(place), RUN_HEADER: place.as_list(), "ignore_result": False}
+        stamp = stamp_of(self._run, self._attempt)
+        if sig["subtask_type"] is None:
+            plan = _plan_of_task(self._app, sig, args, options, stamp)
+        else:
+            whole: Signature[Any] = collected(self._app, maybe_signature(sig, self._app).clone())
+            whole.stamp(None, False, **{STAMP: stamp})
+            plan = self._effects.plan(whole, args, options)
+        self._effects.send(plan, Lineage(self._run, self._parent))
+
+    def _record_run(self, record: Record) -> None:
+        record.extra = {"attempt": self._attempt}
+        self._effects.record(record, in_run=True)
+
+    def _record(self, number: int, state: str, result: Any, **extra: Any) -> None:
+        if self._node(number).hidden:
+            return
+        record = Record(self._id(number), state, result, None, [], parent_id=self._parent)
+        record.date_done = self._app.now().isoformat()
+        record.extra = extra
+        self._effects.record(record, in_run=True)
+
+    def _part(self, name: str, slot: int, state: str, value: Any, told: list[Any], size: int) -> None:
+        backend, group = self._app.backend, f"{self._run}.{self._attempt}.{name}"
+        payload = backend.encode_part(str(slot), state, value)
+        payload = self._app.signer.seal(part_of(group), payload)
+        self._effects.parts.append(
+            Part(group, str(slot), slot, payload, self._fire(group, told), backend.run_lives, size)
+        )
+
+    def _fire(self, group: str, told: list[Any]) -> bytes:
+        fire = typed_json.dumps({"run": [self._run, self._attempt], "told": told, "parent_id": self._parent})
+        return self._app.signer.seal(end_of(group), fire)
+
+    def _end(self, number: int, state: str, value: Any) -> None:
+        self._ended.append((number, 0, *by_policy(self._node(number), state, value)))
+
+    def _succeed(self, number: int, value: Any) -> None:
+        """Record the value of a node that runs no task of its own."""
+        self._record(number, states.SUCCESS, value)
+        self._end(number, states.SUCCESS, value)
+
+
+def by_policy(node: RunNode, state: str, value: Any) -> tuple[str, Any]:
+    """State and value of an ended node (or of a map's item) as the nodes after it get them."""
+    return (states.SUCCESS, node.default) if state in FAILED and node.goes_on else (state, value)
+
+
+def _plan_of_task(
+    app: WorkflowServices, sig: dict[str, Any], args: tuple[Any, ...], options: dict[str, Any], stamp: str
+) -> Plan:
+    """A lone task's plan, without the way through a signature. Raises TypeError for arguments that don't fit."""
+    given = tuple(sig["args"]) if sig["immutable"] else (*args, *sig["args"])
+    names = [*(sig["options"].get("stamped_headers") or ()), STAMP]
+    merged = {**sig["options"], **options, "stamped_headers": names, STAMP: stamp}
+    task = app.tasks.get(sig["task"])
+    if task is not None:
+        task.check_arguments(given, sig["kwargs"])
+    return Plan([TaskCall(sig["task"], given, sig["kwargs"], merged)])

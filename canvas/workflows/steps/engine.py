@@ -1,0 +1,220 @@
+"""The next steps of a run when one of its nodes ends: each step becomes part of the settlement of that end.
+
+A node with one input starts at once. A node with several inputs is a chord whose parts are its inputs; the settlement
+that adds the last part starts it. Nodes that run no task end in the same settlement. Steps that do not fit into one
+settlement are left to a chord of one part, which is ready at once.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from canvas.errors import CanvasError, CompositionError, RunLost, UpstreamFailed, WorkflowFailed
+from canvas.model import states
+from canvas.model.record import Record
+from canvas.model.settlement import ReadyChord
+from canvas.model.workflow_run import CANCEL, SKIPPED, KnownInput, NodeRef, RunNode, bind_inputs, extract, task_id_of
+from canvas.producer.message_builder import Lineage
+from canvas.producer.outbox import Outbox
+from canvas.telemetry import emit
+from canvas.text import safe_repr
+from canvas.workflows.services import WorkflowServices
+from canvas.workflows.steps.attempt import FAILED
+from canvas.workflows.steps.compensation import compensations
+from canvas.workflows.steps.maps import MapAttempt
+from canvas.workflows.store import RunStore, run_metadata
+
+
+class RunEngine(MapAttempt):
+    """One settlement's way through one attempt of a run."""
+
+    # -- entrances
+
+    def end(self, place: NodeRef, state: str, value: Any) -> None:
+        """The task in ``place`` has ended."""
+        if place.item is None:
+            self._end(place.node, state, value)
+        else:
+            self._item(place, state, value)
+        self._drain()
+
+    def start(self, timeout: float | None) -> None:
+        """The attempt starts, to be cancelled after ``timeout`` seconds."""
+        self._record_run(Record(self._run, states.STARTED, None, None, []))
+        self.time_out(timeout)
+        self._end(0, states.SUCCESS, None)
+        self._drain()
+
+    def time_out(self, timeout: float | None) -> None:
+        """Have the attempt cancelled then."""
+        if timeout is not None:
+            sig = self._app.signature(CANCEL, (self._run, self._attempt), countdown=timeout, ignore_result=True)
+            self._effects.send(self._effects.plan(sig, (), {}), Lineage(self._run))
+
+    def starting(self, timeout: float | None) -> ReadyChord:
+        """What is ready when the attempt is to start, for whoever fires it."""
+        group = f"{self._run}.{self._attempt}.start"
+        return ReadyChord(group, self._fire(group, ["start", timeout]), [], None)
+
+    def go_on(self, told: Sequence[Any], parts: Sequence[tuple[int, str, Any]]) -> None:
+        """The chord of a run is ready: ``told`` says what for; ``parts`` are slot, state and value."""
+        kind, number = told[0], told[1] if len(told) > 1 else 0
+        match kind:
+            case "start":
+                self.start(number or None)
+            case "node":
+                self._start(number, [KnownInput(*part) for part in parts])
+            case "items":
+                self._collect(number, parts)
+            case "undo":
+                self._compensate([NodeRef(self._run, attempt, number) for number, attempt in told[1]], told[2])
+            case "outs":
+                self._ended.append((number, told[2], parts[0][1], parts[0][2]))
+            case "map":
+                self._go_on_with_items(number, told[2])
+            case _:
+                raise CompositionError(f"run {self._run}: expected a step of a run; got {kind!r:.100}")
+        self._drain()
+
+    def lose(self, told: Sequence[Any], exc: RunLost) -> None:
+        """The chord's state is gone, before all its parts were in: its node fails."""
+        kind, number = told[0], told[1]
+        if kind == "node" and self._node(number).kind == "end":
+            self._finish([KnownInput(0, states.FAILURE, exc)])
+        else:
+            self._fail(number, exc)
+        self._drain()
+
+    # -- from node to node
+
+    def _drain(self) -> None:
+        while self._ended:
+            number, first, state, value = self._ended.pop()
+            node = self._node(number)
+            for place in range(first, len(node.outs)):
+                if self._left <= 0:
+                    self._part(f"{number}.outs.{place}", 0, state, value, ["outs", number, place], 1)
+                    break
+                self._left -= 1
+                self._deliver(node, node.outs[place], state, value)
+
+    def _deliver(self, node: RunNode, out: Any, state: str, value: Any) -> None:
+        if node.kind == "choose" and state == states.SUCCESS:
+            state, value = (states.SUCCESS, None) if out.arm == value else (SKIPPED, None)
+        target = self._node(out.node)
+        if target.slots[out.slot] != "data" and state == states.SUCCESS:
+            value = None
+        if target.open_slots == 1:
+            self._start(out.node, [KnownInput(out.slot, state, value)])
+        else:
+            self._part(str(out.node), out.slot, state, value, ["node", out.node], target.open_slots)
+
+    def _start(self, number: int, came: Sequence[KnownInput]) -> None:
+        """All inputs of a node are there."""
+        node = self._node(number)
+        inputs = sorted((*node.given, *came))
+        if node.kind == "end":
+            self._finish(inputs)
+            return
+        failed = next((one for one in inputs if one.state in FAILED), None)
+        if failed is not None:
+            self._fail(number, _upstream(node.name, failed.value))
+        elif _is_skipped(node, inputs):
+            self._record(number, states.SUCCESS, None, canvas=SKIPPED)
+            self._ended.append((number, 0, SKIPPED, None))
+        else:
+            try:
+                self._run_node(number, node, inputs)
+            except (CanvasError, TypeError, ValueError, LookupError) as exc:
+                self._fail(number, exc)
+
+    def _run_node(self, number: int, node: RunNode, inputs: Sequence[KnownInput]) -> None:
+        values = [one.value for one in inputs]
+        match node.kind:
+            case "choose":
+                _, slot, pick = node.binds[0]
+                value = extract(values[slot], pick, slot, self._source_of(number))
+                arm = next((at for at, choice in enumerate(node.choices) if _same(choice, value)), len(node.choices))
+                self._ended.append((number, 0, states.SUCCESS, arm))
+            case "merge":
+                value = next(one.value for one in inputs if one.state != SKIPPED)
+                self._succeed(number, value)
+            case "map":
+                self._map(number, node, values)
+            case _:
+                assert node.sig is not None
+                sig = bind_inputs(node.sig, node.binds, values, self._source_of(number))
+                self._send(sig, (), NodeRef(self._run, self._attempt, number))
+
+    def _fail(self, number: int, exc: BaseException) -> None:
+        self._record(number, states.FAILURE, exc)
+        # A node that never ran has no policy of its own to apply.
+        if isinstance(exc, UpstreamFailed):
+            self._ended.append((number, 0, states.FAILURE, exc))
+        else:
+            self._end(number, states.FAILURE, exc)
+
+    # -- the end
+
+    def _finish(self, inputs: Sequence[KnownInput]) -> None:
+        failed = next((one.value for one in inputs if one.state in FAILED), None)
+        cause = failed.cause if isinstance(failed, UpstreamFailed) else safe_repr(failed)
+        error = None if failed is None else WorkflowFailed(self._run, cause)
+        state = states.SUCCESS if error is None else states.FAILURE
+        record = Record(self._run, state, error, None, [])
+        record.date_done = self._app.now().isoformat()
+        self._record_run(record)
+        if error is not None:
+            about, _ = self._runs.about(self._run)
+            numbers = about.get("compensated") or []
+            if numbers:
+                # What is to be undone has succeeded, which this settlement may be the one to store.
+                places = [[number, about["attempts"][number]] for number in numbers]
+                self._part("undo", 0, states.FAILURE, None, ["undo", places, about["name"]], 1)
+                return
+        self._runs.ended(self._run, self._attempt)
+
+    def _compensate(self, places: Sequence[NodeRef], name: str) -> None:
+        """Start the compensations as a run of their own; its id is derived from this run's."""
+        records = self._runs.persist(lambda: self._app.backend.get_records([task_id_of(place) for place in places]))
+        entries = compensations([(place.node, self._node(place.node)) for place in places], records)
+        if entries:
+            # networkx takes longer to load than all else that a worker needs, and most never run a compensation.
+            from canvas.graph.run_nodes import run_nodes
+
+            run, nodes = f"{self._run}.{self._attempt}.undo", run_nodes(entries)
+            self._runs.keep(run, run_metadata(f"undo {name}", nodes, self._app.now()), nodes)
+            RunEngine(self._app, self._runs, self._effects, run, 0, self._parent).start(None)
+        self._runs.ended(self._run, self._attempt)
+
+
+def advance_all(app: WorkflowServices, runs: RunStore, effects: Outbox, parent: str | None) -> None:
+    """Set going what follows every place of a run that ``effects`` say has ended."""
+    while effects.ends:
+        place, state, value = effects.ends.pop()
+        try:
+            RunEngine(app, runs, effects, place.run, place.attempt, parent).end(place, state, value)
+        except RunLost as exc:
+            end_lost(effects, place.run, place.attempt, exc)
+
+
+def end_lost(effects: Outbox, run: str, attempt: int, exc: Exception) -> None:
+    """End a run in failure that cannot go on, because what it needs is gone."""
+    emit("run.lost", run=run, reason=str(exc))
+    record = Record(run, states.FAILURE, exc, None, [])
+    record.extra = {"attempt": attempt}
+    effects.record(record)
+
+
+def _is_skipped(node: RunNode, inputs: Sequence[KnownInput]) -> bool:
+    """A node is left out with what it needs; a branch's own result only with all its arms."""
+    needed = [one.state == SKIPPED for one in inputs if node.slots[one.slot] != "order"]
+    return bool(needed) and (all(needed) if node.kind == "merge" else any(needed))
+
+
+def _same(choice: Any, value: Any) -> bool:
+    """JSON's equality: True is not 1."""
+    return type(choice) is type(value) and bool(choice == value)
+
+
+def _upstream(name: str, cause: Any) -> UpstreamFailed:
+    return UpstreamFailed(name, cause.cause if isinstance(cause, UpstreamFailed) else safe_repr(cause))
