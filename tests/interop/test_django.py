@@ -53,7 +53,7 @@ def site(bench, tmp_path):
         database.unlink(missing_ok=True)
         about = {
             "APP_LIBRARY": library, "APP_BROKER": broker, "APP_BACKEND": backend, "BAKERY_DATABASE": str(database),
-            "DJANGO_SETTINGS_MODULE": "bakery.settings", "PYTHONPATH": str(SITE), **more,
+            "DJANGO_SETTINGS_MODULE": "bakery.settings", **more,
         }  # fmt: skip
         told(about, SET_UP + "call_command('migrate', run_syncdb=True, verbosity=0); print(0)")
         return about

@@ -3,7 +3,7 @@
 import pytest
 
 from canvas import Canvas
-from tests.support.apps import Item, Order
+from tests.support.models import Item, Order
 
 
 def test_models_go_and_come(pair):

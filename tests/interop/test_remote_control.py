@@ -2,16 +2,15 @@
 
 import json
 import os
-import subprocess
-import sys
 
 import pytest
 
 from canvas.testing.contract import eventually
 from canvas.wire.task_message import encode_plain
+from tests.support import forked
 from tests.support.apps import make
 from tests.support.ledger import Bench
-from tests.support.processes import ROOT, WorkerProcess
+from tests.support.processes import WorkerProcess
 from tests.support.redis_server import RedisServer
 
 POOLS = [("solo",), ("threads", "-c", "2"), ("asyncio", "-c", "2"), ("prefork", "-c", "2")]
@@ -217,9 +216,8 @@ def test_the_command_lines(ours, server, library):
     broker, backend, _ = server.urls()
 
     def call(*arguments):
-        command = [sys.executable, "-m", library, "-A", "tests.support.apps:app", *arguments]
         environment = {**os.environ, "APP_LIBRARY": library, "APP_BROKER": broker, "APP_BACKEND": backend}
-        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+        return forked.run(library, "-A", "tests.support.apps:app", *arguments, environment=environment)
 
     status = call("status", "--timeout", "5", "--destination", "ours@here")
     assert status.returncode == 0

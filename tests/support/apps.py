@@ -20,22 +20,11 @@ from decimal import Decimal
 from functools import partial
 
 import redis
-from pydantic import BaseModel
 
 from tests.support import odd
+from tests.support.models import Item, Order
 
 SEEN = ContextVar("seen", default=None)
-
-
-class Item(BaseModel):
-    name: str
-    price: float
-
-
-class Order(BaseModel):
-    item: Item
-    total: float
-
 
 HIDDEN = {
     "compressed": {"result_compression": "gzip"},

@@ -8,8 +8,7 @@ import threading
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent.parent
-
+from tests.support.forked import ROOT, fork_server, suits
 
 _CELERYS_PATIENCE = 6
 """Seconds: long enough for a Celery worker that stops at all."""
@@ -34,7 +33,11 @@ def resident(pids):
 
 
 class WorkerProcess:
-    """A worker command; ready when its log says so, stopped at the end, its log kept for failures."""
+    """A worker command; ready when its log says so, stopped at the end, its log kept for failures.
+
+    A fork server starts it. With ``new_program`` it is a Python program of its own, as a user starts it: for tests
+    about command lines, imports and what a process is at its start.
+    """
 
     def __init__(
         self,
@@ -45,14 +48,15 @@ class WorkerProcess:
         app="tests.support.apps:app",
         env=None,
         cwd=ROOT,
-        python=sys.executable,
+        python=None,
+        new_program=False,
         **settings,
     ):
         self.library = library
         self.log = []
-        command = [str(python), "-m", library, "-A", app, "worker", "-l", "INFO", *arguments]
+        arguments = ["-A", app, "worker", "-l", "INFO", *arguments]
         if library == "celery":
-            command += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+            arguments += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
         environment = {
             **os.environ,
             "APP_LIBRARY": library,
@@ -62,15 +66,21 @@ class WorkerProcess:
             **(env or {}),
             **{f"APP_{key.upper()}": str(value) for key, value in settings.items()},
         }
-        self.process = subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            cwd=cwd, start_new_session=True,
-        )  # fmt: skip
-        self._reader = threading.Thread(target=self._read, daemon=True)
+        reading, writing = os.pipe()
+        with open(writing, "w") as output:
+            if new_program or python or not suits(environment):
+                self.process = subprocess.Popen(
+                    [str(python or sys.executable), "-m", library, *arguments], env=environment, stdout=output,
+                    stderr=subprocess.STDOUT, cwd=cwd, start_new_session=True,
+                )  # fmt: skip
+            else:
+                server = fork_server(library)
+                self.process = server.start(arguments, environment, cwd, output, output, new_session=True)
+        self._reader = threading.Thread(target=self._read, args=(reading,), daemon=True)
         self._reader.start()
 
-    def _read(self):
-        with self.process.stdout as lines:
+    def _read(self, reading):
+        with open(reading) as lines:
             for line in lines:
                 self.log.append(line)
 

@@ -13,6 +13,7 @@ from canvas.drivers.ports.values import Lease
 from canvas.model.settlement import DelayedPublish, Settlement
 from canvas.testing.contract import publish
 from canvas.wire import task_message as wire
+from tests.support import forked
 
 MODULE = """
 from canvas import Canvas, Workflow
@@ -37,12 +38,21 @@ def run(tmp_path, redis_url, result_url):
     (tmp_path / "dead.py").write_text(MODULE.format(broker="redis://127.0.0.1:1/0", backend="disabled://"))
 
     def call(*arguments, **environment):
+        return forked.run("canvas", *arguments, environment={**os.environ, **environment}, folder=tmp_path)
+
+    return call
+
+
+@pytest.fixture
+def run_program(run, tmp_path):
+    """As ``run``, with a Python program that a user starts."""
+
+    def call(*arguments, **environment):
         return subprocess.run(
             [sys.executable, "-m", "canvas", *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=60,
             env={**os.environ, **environment},
         )  # fmt: skip
 
-    call.folder = tmp_path
     return call
 
 
@@ -77,8 +87,8 @@ def test_graph_and_report(run):
 
 
 @pytest.mark.parametrize("name", ["proj", "proj:app", "proj.app"])
-def test_apps_are_found(run, name):
-    assert run("-A", name, "report").returncode == 0
+def test_apps_are_found(run_program, name):
+    assert run_program("-A", name, "report").returncode == 0
 
 
 @pytest.mark.parametrize("name", ["nothing", "proj:nothing", "proj:number", "proj.nothing"])
@@ -97,9 +107,9 @@ def test_slips_of_the_hand(run):
     assert (short.returncode, "argument" in short.stderr, "Traceback" in short.stderr) == (1, True, False)
 
 
-def test_the_environment_names_the_app(run):
-    assert run("report", CANVAS_APP="proj").returncode == 0
-    assert run("--version").stdout.startswith("canvas, version")
+def test_the_environment_names_the_app(run_program):
+    assert run_program("report", CANVAS_APP="proj").returncode == 0
+    assert run_program("--version").stdout.startswith("canvas, version")
 
 
 def test_an_unreachable_broker(run):
@@ -125,22 +135,22 @@ def test_a_failed_task_is_an_exit_code(run, tmp_path):
     assert (shown.returncode, shown.stderr.strip()) == (1, "Error: ValueError: no good")
 
 
-def test_commands_come_from_installed_packages(run, tmp_path):
+def test_commands_come_from_installed_packages(run_program, tmp_path):
     (tmp_path / "plugin.py").write_text("import click\n@click.command()\ndef greet():\n    click.echo('hello')\n")
     folder = tmp_path / "plugin-1.dist-info"
     folder.mkdir()
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: plugin\nVersion: 1\n")
     (folder / "entry_points.txt").write_text("[canvas.commands]\ngreet = plugin:greet\nbroken = plugin:missing\n")
-    assert run("greet", PYTHONPATH=str(tmp_path)).stdout == "hello\n"
-    broken = run("broken", PYTHONPATH=str(tmp_path))
+    assert run_program("greet", PYTHONPATH=str(tmp_path)).stdout == "hello\n"
+    broken = run_program("broken", PYTHONPATH=str(tmp_path))
     assert (broken.returncode, "cannot load plugin plugin:missing" in broken.stderr) == (1, True)
-    assert run("--help", PYTHONPATH=str(tmp_path)).returncode == 0
+    assert run_program("--help", PYTHONPATH=str(tmp_path)).returncode == 0
 
 
-def test_a_prompt_with_the_apps_names(run):
+def test_a_prompt_with_the_apps_names(run, tmp_path):
     script = "print(sorted(n for n in ('app', 'add', 'chain', 'chord') if n in globals())); print(add.name)"
     shell = subprocess.run(
-        [sys.executable, "-m", "canvas", "-A", "proj", "shell", "--python"], input=script, cwd=run.folder,
+        [sys.executable, "-m", "canvas", "-A", "proj", "shell", "--python"], input=script, cwd=tmp_path,
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert shell.returncode == 0

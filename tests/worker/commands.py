@@ -2,12 +2,12 @@
 
 import os
 import subprocess
-import sys
 
 from click.testing import CliRunner
 
 from canvas.cli import main
-from tests.support.processes import ROOT, WorkerProcess
+from tests.support import forked
+from tests.support.processes import WorkerProcess
 
 
 def start(bench, *arguments, library="canvas", **options):
@@ -26,8 +26,7 @@ def canvas(bench, *arguments, check=True):
         **os.environ, "APP_LIBRARY": "canvas", "APP_BROKER": broker, "APP_BACKEND": backend, "APP_LEDGER": ledger,
         "COLUMNS": "200",
     }  # fmt: skip
-    command = [sys.executable, "-m", "canvas", "-A", "tests.support.apps:app", *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = forked.run("canvas", "-A", "tests.support.apps:app", *arguments, environment=environment)
     assert not check or done.returncode == 0, done.stderr
     return done
 

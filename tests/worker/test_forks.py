@@ -16,8 +16,9 @@ def forking_worker(bench, pool, *arguments, **options):
     broker, backend, _ = bench.urls()
     slots = () if pool == "solo" else ("-c", "2")
     with WorkerProcess(
-        "canvas", broker, backend, "-P", pool, *slots, *arguments, app="tests.support.forking:app", **options
-    ) as worker:
+        "canvas", broker, backend, "-P", pool, *slots, *arguments, app="tests.support.forking:app", new_program=True,
+        **options,
+    ) as worker:  # fmt: skip
         yield worker
 
 

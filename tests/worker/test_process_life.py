@@ -27,9 +27,13 @@ def client(bench):
     app.close()
 
 
+def new_program(broker, backend, *arguments, **options):
+    return WorkerProcess("canvas", broker, backend, *arguments, app=f"{NAME}:app", new_program=True, **options)
+
+
 def start(bench, *arguments, **options):
     broker, backend, _ = bench.urls()
-    return WorkerProcess("canvas", broker, backend, *arguments, app=f"{NAME}:app", **options)
+    return new_program(broker, backend, *arguments, **options)
 
 
 @contextmanager
@@ -125,7 +129,7 @@ def test_a_worker_that_waits_for_its_broker_stops_in_good_order(tmp_path, pool):
         unused.bind(("127.0.0.1", 0))
         url = f"redis://127.0.0.1:{unused.getsockname()[1]}/0"
         pid_file = tmp_path / "pid"
-        worker = WorkerProcess("canvas", url, url, "-P", pool, "--pidfile", str(pid_file), app=f"{NAME}:app")
+        worker = new_program(url, url, "-P", pool, "--pidfile", str(pid_file))
         worker.wait_for("Cannot connect")
         assert pid_file.exists()
         worker.signal(signal.SIGTERM)
@@ -140,7 +144,7 @@ def test_a_worker_that_waits_for_its_broker_stops_in_good_order(tmp_path, pool):
 def test_an_idle_worker_stops_and_reports_an_outage_once(pool):
     with RedisServer() as server:
         url = server.url(0)
-        with WorkerProcess("canvas", url, url, "-P", pool, "-c", "4", app=f"{NAME}:app") as worker:
+        with new_program(url, url, "-P", pool, "-c", "4") as worker:
             server.stop()
             worker.wait_for("Cannot use the broker")
             before = time.monotonic()

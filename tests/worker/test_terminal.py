@@ -9,7 +9,8 @@ import time
 import pytest
 
 from canvas import Canvas
-from tests.support.processes import ROOT, WorkerProcess
+from tests.support import forked
+from tests.support.processes import WorkerProcess
 
 MODULE = """
 import os, time
@@ -43,14 +44,13 @@ def client(redis_url, result_url):
 
 
 def start(folder, *arguments, app="shown"):
-    return WorkerProcess("canvas", "", "", *arguments, app=app, env={"PYTHONPATH": str(ROOT)}, cwd=folder)
+    return WorkerProcess("canvas", "", "", *arguments, app=app, cwd=folder)
 
 
 def canvas(folder, *arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "canvas", *arguments], cwd=folder, capture_output=True, text=True, timeout=60,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    """A command, as a Python program of its own."""
+    command = [sys.executable, "-m", "canvas", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
@@ -137,7 +137,7 @@ def test_a_detached_worker(folder, client):
     ],
 )
 def test_what_is_refused_says_what_to_do_instead(folder, arguments, said):
-    refused = canvas(folder, *arguments)
+    refused = forked.run("canvas", *arguments, environment=dict(os.environ), folder=folder)
     assert refused.returncode == 2
     assert said in " ".join(refused.stderr.split())
     assert "Traceback" not in refused.stderr

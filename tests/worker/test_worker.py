@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from functools import partial
 
 import pytest
 
@@ -11,6 +12,7 @@ import canvas
 from canvas.errors import SoftTimeLimitExceeded, TaskRevokedError, TimeLimitExceeded, WorkerLostError
 from canvas.testing.contract import eventually
 from tests.support.apps import make
+from tests.worker.commands import canvas as canvas_command
 from tests.worker.commands import start, task
 
 POOLS = [("solo",), ("threads", "-c", "4"), ("prefork", "-c", "2")]
@@ -376,15 +378,7 @@ def test_tasks_for_later_are_revoked_too(bench, app):
 
 
 def test_dead_letters_run_again_when_somebody_says_so(bench, app):
-    import subprocess
-    import sys
-
-    def dead(*arguments):
-        broker, backend, _ = bench.urls()
-        environment = {**os.environ, "APP_LIBRARY": "canvas", "APP_BROKER": broker, "APP_BACKEND": backend}
-        command = [sys.executable, "-m", "canvas", "-A", "tests.support.apps:app", "dead-letters", *arguments]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
-
+    dead = partial(canvas_command, bench, "dead-letters", check=False)
     with start(bench, "-P", "solo"):
         unknown = [app.send_task("t.nobody_has_this") for _ in range(2)]
         eventually(lambda: len(app.driver.broker.dead_letters("celery")) == 2)
