@@ -15,9 +15,16 @@ settings.load_profile("fixed")
 
 
 FIRST = (
-    "worker/test_worker.py", "worker/test_pools.py", "chaos/", "interop/test_remote_control.py", "worker/", "interop/", "unit/test_cli.py",
+    "interop/test_differential.py", "worker/test_process_life.py", "worker/test_worker.py", "worker/test_idle.py", "chaos/",
+    "interop/test_django.py", "interop/test_workflow_differential.py", "interop/test_remote_control.py", "worker/", "test_",
+    "unit/test_cli.py", "interop/", "contract/", "architecture/",
 )  # fmt: skip
 """What takes longest starts first: a file that starts last keeps one process busy while the others have ended."""
+
+
+def pytest_configure(config):
+    # pytest-xdist would start the files with the most tests first.
+    config.option.loadscopereorder = False
 
 
 def pytest_collection_modifyitems(items):

@@ -54,10 +54,11 @@ def test_a_stock_worker_takes_over_what_ours_gave_back(bench):
     app = make("celery", broker, backend, ledger=ledger)
     key = bench.new_key()
     ours = WorkerProcess("canvas", broker, backend, "-P", "solo", "-Q", "over", ledger=ledger).ready()
-    result = app.tasks["t.slow_then"].apply_async((2, key), queue="over")
+    result = app.tasks["t.until_open"].apply_async((key,), queue="over")
     bench.ledger(key, 1)
     ours.signal(signal.SIGQUIT)
     ours.wait()
+    bench.open(key)
     with WorkerProcess("celery", broker, backend, "-P", "solo", "-Q", "over", ledger=ledger):
         assert result.get(timeout=30) == key
     assert bench.ledger(key, 3) == ["start", "start", "end"]

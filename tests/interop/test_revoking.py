@@ -11,18 +11,18 @@ def test_a_running_task_that_is_revoked_goes_on(pair):
     pair.bench.ledger(key, 1)
     result.revoke(wait=True, timeout=0.2)
     assert result.state in ("PENDING", "STARTED")
-    pair.bench.ledgers.set(f"open:{key}", 1)
+    pair.bench.open(key)
     assert result.get(timeout=20) == key
     assert (result.state, pair.bench.ledger(key, 2)) == ("SUCCESS", ["start", "end"])
 
 
 def test_a_task_that_is_revoked_before_it_starts_does_not_run(pair):
     key = pair.bench.new_key()
-    result = pair.s("slow_then", 0, key).apply_async(countdown=1.5)
+    result = pair.s("slow_then", 0, key).apply_async(countdown=4)
     result.revoke(wait=True, timeout=0.5)
     assert pair.bench.wait_state(pair.app, result.id) == "REVOKED"
     with pytest.raises(Exception, match="revoked"):
-        result.get(timeout=5)
+        result.get(timeout=20)
     assert pair.bench.ledgers.llen(f"ledger:{key}") == 0
 
 

@@ -174,7 +174,7 @@ def test_a_failure_on_stock_workers_is_seen_and_resumed(fleets, fleet):
         "first": "SUCCESS", "broken": "FAILURE", "beside": "SUCCESS", "below": "UPSTREAM_FAILED",
         "both": "UPSTREAM_FAILED",
     }  # fmt: skip
-    bench.ledgers.set(f"open:{gate}", 1)
+    bench.open(gate)
     assert run.resume() is True
     assert run.get(timeout=30) == {"below": [1], "both": [[1], 1]}
     assert len(bench.ledger(key, 1)) == 1
@@ -185,11 +185,12 @@ def test_cancel_stops_what_waits_on_stock_workers(fleets):
     app, bench = fleets["celery"].app, fleets["celery"].bench
     key, after = bench.new_key(), bench.new_key()
     flow = Workflow("slow", app)
-    slow = flow.add(app.tasks["t.slow_then"].s(1.0, key), name="slow")
+    slow = flow.add(app.tasks["t.until_open"].s(key), name="slow")
     flow.add(app.tasks["t.noted"].s(slow, after), name="after")
     run = flow.apply_async(target="celery")
     bench.ledger(key, 1)
     assert run.cancel() is True
+    bench.open(key)
     with pytest.raises(Exception, match="revoked"):
         run.get(timeout=30)
     assert run.state == "CANCELLED"

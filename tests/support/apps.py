@@ -394,7 +394,7 @@ def define(app, exceptions, ledger):
         note(key, app.AsyncResult(self.request.id).state)
 
     if not type(app).__module__.startswith("celery"):
-        define_async(app, task, note, {})
+        define_async(app, task, note, lambda key: ledger.exists(f"open:{key}"), {})
         define_turns(task, note)
 
     @task(name="t.memory")
@@ -512,7 +512,7 @@ def define_turns(task, note):
         return None
 
 
-def define_async(app, task, note, state):
+def define_async(app, task, note, is_open, state):
     """Coroutine tasks, which only canvas runs."""
 
     @task(name="t.a_ident")
@@ -556,6 +556,15 @@ def define_async(app, task, note, state):
             note(key, type(exc).__name__)
             raise
         note(key, "end")
+
+    @task(name="t.a_until_open")
+    async def a_until_open(key):
+        note(key, "start")
+        async with asyncio.timeout(60):
+            while not is_open(key):
+                await asyncio.sleep(0.02)
+        note(key, "end")
+        return key
 
     @task(name="t.a_busy")
     async def a_busy(key):

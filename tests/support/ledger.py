@@ -38,6 +38,14 @@ class Bench:
     def new_key(self):
         return uuid.uuid4().hex
 
+    def open(self, key):
+        """Let the tasks ``t.until_open`` and ``t.a_until_open`` of that key end, which run until now."""
+        self.ledgers.set(f"open:{key}", 1, ex=600)
+
+    def close(self, key):
+        """Have those that start from now on wait for the next ``open``."""
+        self.ledgers.delete(f"open:{key}")
+
     def ledger(self, key, at_least, timeout=20):
         """What was noted under ``key``, once there are so many notes."""
         deadline = time.monotonic() + timeout

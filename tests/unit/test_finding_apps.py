@@ -38,6 +38,8 @@ def folder(tmp_path, monkeypatch):
     before = set(sys.modules)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    # Python does not notice that a file was written again within a second with the same size.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     yield tmp_path
     for name in set(sys.modules) - before:
         if name.partition(".")[0] in {file.partition("/")[0].removesuffix(".py") for file in (*FILES, *BROKEN)}:

@@ -39,7 +39,7 @@ def test_what_was_acked_behind_a_long_task_goes_to_another_worker(bench, app):
         with start(bench, "-P", "solo", "-n", "two@%h", env=EARLY):
             assert sorted(map(int, bench.ledger(key, 80))) == list(range(80))
             assert bench.ledger(slow, 1) == ["start"]
-            bench.ledgers.set(f"open:{slow}", 1, ex=600)
+            bench.open(slow)
             assert last.get(timeout=20) == slow
 
 

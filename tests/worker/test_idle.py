@@ -65,7 +65,7 @@ def test_an_idle_node_asks_little_of_its_broker(bench, app, pool):
         eventually(lambda: blocked(bench))
         found = [measured(bench, worker, before)]
         # What a start or a task leaves to do may reach into the first seconds.
-        while not cheap(found[-1]) and len(found) < 4:
+        while not cheap(found[-1]) and len(found) < 10:
             found.append(measured(bench, worker, before))
         assert cheap(found[-1]), found
 
@@ -97,10 +97,11 @@ def test_each_idle_child_gets_one_of_the_messages(bench, app):
     with start(bench, "-P", "prefork", "-c", "4"):
         for _ in range(2):
             key = bench.new_key()
-            results = [task(app, "slow_then").delay(1.5, key) for _ in range(4)]
+            results = [task(app, "until_open").delay(key) for _ in range(4)]
+            assert bench.ledger(key, 4) == ["start"] * 4
+            bench.open(key)
             for result in results:
                 result.get(timeout=20)
-            assert bench.ledger(key, 8)[:4] == ["start"] * 4
 
 
 def idle(bench, worker):
@@ -170,7 +171,7 @@ def test_a_message_in_the_inbox_outlives_every_death(bench, app, instant, victim
         send(signal.SIGKILL, dead)
         send(signal.SIGCONT, set([*parent, *children]).difference(dead))
         # Where its parent is dead, a child that was not woken returns the message, and ends.
-        eventually(lambda: victims == "children" or gone(worker, children), 10)
+        eventually(lambda: victims == "children" or gone(worker, children))
         with start(bench, "-P", "solo", "-n", "late@%h", short_leases=1):
             assert result.get(timeout=20) == key
             eventually(lambda: not in_inbox(bench))
@@ -187,7 +188,7 @@ def test_what_a_dead_parent_had_moved_aside_goes_back(bench, app):
     task(app, "add").delay(1, 2)
     eventually(lambda: in_inbox(bench))
     send(signal.SIGKILL, [worker.process.pid])
-    eventually(lambda: gone(worker, children), 10)
+    eventually(lambda: gone(worker, children))
     assert bench.broker.llen("celery") == 1
     bench.broker.delete("celery")
 
@@ -211,12 +212,14 @@ def test_no_connection_of_a_dead_parent_stays_open(bench, app):
 def test_a_node_whose_children_are_all_busy_moves_nothing_aside(bench, app):
     key = bench.new_key()
     with start(bench, "-P", "prefork", "-c", "2"):
-        long = [task(app, "slow_then").delay(3, key) for _ in range(2)]
+        long = [task(app, "until_open").delay(key) for _ in range(2)]
         bench.ledger(key, 2)
-        eventually(lambda: not blocked(bench), 2)
+        eventually(lambda: not blocked(bench))
         result = task(app, "add").delay(1, 2)
         with start(bench, "-P", "solo", "-n", "other@%h"):
-            assert result.get(timeout=2) == 3
+            assert result.get(timeout=20) == 3
+        assert bench.ledger(key, 2) == ["start"] * 2
+        bench.open(key)
         for one in long:
             one.get(timeout=20)
 
@@ -225,10 +228,10 @@ def test_queues_of_a_node_can_change_while_its_children_wait(bench, app):
     with start(bench, "-P", "prefork", "-c", "2") as worker:
         idle(bench, worker)
         app.control.add_consumer("more", reply=True, timeout=5, limit=1)
-        assert task(app, "add").apply_async((1, 2), queue="more").get(timeout=10) == 3
+        assert task(app, "add").apply_async((1, 2), queue="more").get(timeout=20) == 3
         app.control.cancel_consumer("more", reply=True, timeout=5, limit=1)
         task(app, "add").apply_async((1, 2), queue="more")
-        assert task(app, "add").delay(2, 2).get(timeout=10) == 4
+        assert task(app, "add").delay(2, 2).get(timeout=20) == 4
         assert bench.broker.llen("more") == 1
         bench.broker.delete("more")
 
@@ -257,9 +260,14 @@ def test_what_is_deferred_starts_when_it_is_due(bench, app, pool):
     with start(bench, "-P", *pool):
         task(app, "add").delay(1, 1).get(timeout=20)
         for seconds in (0.15, 1.4):
-            sent = time.monotonic()
-            task(app, "add").apply_async((1, 2), countdown=seconds).get(timeout=20)
-            assert seconds <= time.monotonic() - sent + 0.01 < seconds + 0.6
+            late = []
+            # The machine may be busy at one time, not at all of them.
+            while min(late, default=1) >= 0.6 and len(late) < 10:
+                sent = time.monotonic()
+                task(app, "add").apply_async((1, 2), countdown=seconds).get(timeout=20)
+                late.append(time.monotonic() - sent - seconds)
+                assert late[-1] >= -0.01
+            assert min(late) < 0.6
 
 
 def test_a_child_that_has_rested_registers_again(bench, app):
@@ -268,7 +276,7 @@ def test_a_child_that_has_rested_registers_again(bench, app):
     key = bench.new_key()
     with start(bench, "-P", "prefork", "-c", "3", **settings):
         task(app, "add").delay(1, 1).get(timeout=20)
-        eventually(lambda: bench.broker.hlen("canvas:workers") == 1, 10)
+        eventually(lambda: bench.broker.hlen("canvas:workers") == 1)
         long = task(app, "slow_then").delay(4, key)
         bench.ledger(key, 1)
         (holder,) = {tag.decode().rpartition(":")[0].removeprefix("canvas:") for tag in bench.broker.hkeys("unacked")}

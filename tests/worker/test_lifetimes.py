@@ -112,13 +112,14 @@ def lines(bench):
 @pytest.mark.parametrize("what", ["all of it", "the size", "the parts"])
 def test_a_chord_whose_state_is_gone_fails_with_its_errbacks(brief, client, what):
     key, before = brief.new_key(), lines(brief)
-    slow = client.tasks["t.slow_then"]
+    slow = client.tasks["t.until_open"]
     body = client.tasks["t.ident"].s().on_error(client.tasks["t.errback_by_id"].s(key))
-    result = client.library.chord([client.tasks["t.ident"].s(1), slow.s(1, key), slow.s(1, key)], body).apply_async()
+    result = client.library.chord([client.tasks["t.ident"].s(1), slow.s(key), slow.s(key)], body).apply_async()
     base = f"celery-taskset-meta-{result.parent.id}"
     eventually(lambda: brief.results.exists(f"{base}.j") and known(brief, base))
     suffixes = {"all of it": (".s", ".j", ".d", ".t"), "the size": (".s",), "the parts": (".j", ".d")}[what]
     brief.results.delete(*(base + suffix for suffix in suffixes))
+    brief.open(key)
     gone(brief, result, before)
     assert brief.ledger(key, 5)[-1]
     assert not list(brief.results.scan_iter(f"{base}.s"))

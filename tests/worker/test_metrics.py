@@ -48,7 +48,7 @@ def test_metrics_of_all_processes_of_a_node(bench, app, pool):
         app.tasks["t.flaky"].delay(1).get(timeout=20)
         unknown = app.send_task("t.nobody")
         bench.wait_state(app, unknown.id)
-        app.tasks["t.slow_then"].delay(1.5, key)
+        app.tasks["t.until_open"].delay(key)
         bench.ledger(key, 1)
         here = {"hostname": "one@here"}
 
@@ -72,6 +72,7 @@ def test_metrics_of_all_processes_of_a_node(bench, app, pool):
         assert value(page, "canvas_dead_letter_queue_length", queue_name="celery") == 1
         assert get(port, "/health") == (200, "ok\n")
         assert get(port, "/nothing")[0] == 404
+        bench.open(key)
 
 
 @pytest.mark.slow
@@ -81,7 +82,7 @@ def test_the_port_goes_with_the_node_however_it_ends(bench, app):
     port, key = free_port(), bench.new_key()
     worker = start(bench, "-P", "prefork", "-c", "1", "--http-address", str(port)).ready()
     # A child that outlives its parent for a while.
-    app.tasks["t.slow_then"].delay(3, key)
+    app.tasks["t.until_open"].delay(key)
     bench.ledger(key, 1)
     worker.process.kill()
     worker.process.wait()
@@ -89,6 +90,7 @@ def test_the_port_goes_with_the_node_however_it_ends(bench, app):
     with socket.socket() as next_one:
         next_one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         next_one.bind(("127.0.0.1", port))
+    bench.open(key)
     assert len(bench.ledger(key, 2)) == 2
 
 

@@ -42,7 +42,7 @@ def gated(app, flow, key, *args, **options):
 
 
 def open_gate(bench, key):
-    bench.ledgers.set(f"open:{key}", "1")
+    bench.open(key)
 
 
 def outlast(bench):
@@ -52,27 +52,28 @@ def outlast(bench):
 
 
 def test_what_succeeded_long_ago_is_compensated(brief, brief_app):
-    app, key = brief_app, brief.new_key()
+    app, key, gate = brief_app, brief.new_key(), brief.new_key()
     flow = Workflow("saga", app)
     first = flow.add(task(app, "ident").s(1), name="first", compensate=task(app, "noted").si("undone", key))
-    slow = flow.add(task(app, "sleep").s(2.5), name="slow", after=[first])
+    slow = flow.add(task(app, "until_open").s(gate), name="slow", after=[first])
     flow.add(task(app, "fail").s(), name="fails", after=[slow])
     run = flow.apply_async()
     eventually(lambda: states(run)["first"] == "SUCCESS")
     outlast(brief)
     assert states(run)["first"] == "SUCCESS"
+    brief.open(gate)
     with pytest.raises(ValueError, match="boom"):
         run.get(timeout=20)
     assert len(brief.ledger(key, 1)) == 1
 
 
 def test_what_belongs_to_a_run_lives_as_long_as_it_does_and_no_longer(brief, brief_app):
-    app = brief_app
+    app, gate = brief_app, brief.new_key()
     flow = Workflow("lasting", app)
     lists = flow.add(task(app, "ident").s([[1], [2, 3]]), name="lists")
     mapped = flow.map(task(app, "ident").s(), over=lists, depth=2, name="mapped")
     quick = flow.add(task(app, "ident").s(7), name="quick")
-    slow = flow.add(task(app, "sleep").s(2.5, 5), name="slow")
+    slow = flow.add(task(app, "until_open").s(gate), name="slow")
     flow.add(task(app, "rec").s("end", mapped, quick, slow), name="end")
     run = flow.apply_async()
     eventually(lambda: states(run)["mapped"] == "SUCCESS")
@@ -81,7 +82,8 @@ def test_what_belongs_to_a_run_lives_as_long_as_it_does_and_no_longer(brief, bri
         "lists": "SUCCESS", "mapped": "SUCCESS", "quick": "SUCCESS", "slow": "PENDING", "end": "WAITING",
     }  # fmt: skip
     assert run.status().state == "STARTED"
-    assert run.get(timeout=20) == ["end", [[[1], [2, 3]], 7, 5], {}]
+    brief.open(gate)
+    assert run.get(timeout=20) == ["end", [[[1], [2, 3]], 7, gate], {}]
     eventually(lambda: not [key for key in brief.results.keys(f"*{run.id}*") if brief.results.ttl(key) > 300])
     eventually(lambda: not brief.results.exists(f"canvas:run:{run.id}"))
 
@@ -95,15 +97,16 @@ def test_a_nested_map_outlives_what_results_are_kept_for(brief_app):
 
 
 def test_a_cancelled_run_ends_however_long_ago_it_began(brief, brief_app):
-    app = brief_app
+    app, gate = brief_app, brief.new_key()
     flow = Workflow("cancelled", app)
-    slow = flow.add(task(app, "sleep").s(2.5), name="slow")
+    slow = flow.add(task(app, "until_open").s(gate), name="slow")
     flow.add(task(app, "ident").s(slow), name="never")
     run = flow.apply_async()
     eventually(lambda: states(run)["slow"] in ("PENDING", "STARTED"))
     outlast(brief)
     assert run.cancel()
     assert run.status().state == "CANCELLING"
+    brief.open(gate)
     eventually(lambda: run.status().state == "CANCELLED")
 
 
@@ -127,7 +130,7 @@ def test_a_run_that_waits_for_a_worker_is_kept(brief, brief_app):
 def test_a_run_whose_state_is_gone_ends_in_failure(brief, brief_app, gone):
     app, key = brief_app, brief.new_key()
     flow = Workflow("gone", app)
-    first, slow = flow.add(task(app, "ident").s(1), name="a"), flow.add(task(app, "slow_then").s(1.5, key), name="b")
+    first, slow = flow.add(task(app, "ident").s(1), name="a"), flow.add(task(app, "until_open").s(key), name="b")
     flow.add(task(app, "rec").s("end", first, slow), name="end")
     run = flow.apply_async()
     join = eventually(lambda: brief.results.keys(f"celery-taskset-meta-{run.id}.*.j"))
@@ -135,6 +138,7 @@ def test_a_run_whose_state_is_gone_ends_in_failure(brief, brief_app, gone):
         brief.results.flushdb()
     else:
         brief.results.delete(*join, *(key.replace(b".j", b".d") for key in join))
+    brief.open(key)
     with pytest.raises((RunLost, WorkflowFailed)):
         run.get(timeout=20)
     eventually(lambda: any("gone" in line and run.id in line for line in brief.worker.log))

@@ -68,9 +68,10 @@ def test_nothing_is_held_beyond_what_runs():
 def test_prefetch_is_switched_off_by_its_flag(bench, app):
     with start(bench, "-P", "solo", "--disable-prefetch"):
         key = bench.new_key()
-        sent = [task(app, "slow_then").delay(1.0, key), task(app, "add").delay(1, 1), task(app, "add").delay(1, 2)]
+        sent = [task(app, "until_open").delay(key), task(app, "add").delay(1, 1), task(app, "add").delay(1, 2)]
         bench.ledger(key, 1)
         assert bench.broker.llen("celery") == 2
+        bench.open(key)
         assert [result.get(timeout=20) for result in sent] == [key, 2, 3]
 
 
@@ -114,9 +115,11 @@ def test_or_does_not(setting):
 def test_what_runs_may_end_in_a_soft_shutdown(bench, app, pool):
     key = bench.new_key()
     with start(bench, *pool, env={"CANVAS_WORKER_SOFT_SHUTDOWN_TIMEOUT": "20"}) as worker:
-        result = task(app, "slow_then").delay(1.0, key)
+        result = task(app, "until_open").delay(key)
         bench.ledger(key, 1)
         worker.signal(signal.SIGQUIT)
+        worker.wait_for("Soft shutdown")
+        bench.open(key)
         assert result.get(timeout=20) == key
         assert worker.wait() == 0
     assert bench.ledger(key, 2) == ["start", "end"]

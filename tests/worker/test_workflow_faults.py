@@ -125,10 +125,10 @@ def test_a_run_that_lost_its_messages_is_resumed_by_force(bench, app, flow):
 class Killers:
     """Workers of which one is killed, and another started, again and again while the block runs."""
 
-    def __init__(self, bench, seed, pause=0.4):
+    def __init__(self, bench, seed, key):
         self._random = random.Random(seed)
         self._bench = bench
-        self._pause = pause
+        self._key = f"ledger:{key}"
         self._workers = [self._start() for _ in range(2)]
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._kill, daemon=True)
@@ -138,12 +138,20 @@ class Killers:
         return start(self._bench, "-P", "threads", "-c", "3", short_leases=1)
 
     def _kill(self):
-        while not self._over.wait(self._pause * self._random.uniform(0.5, 1.5)):
+        while self._has_run_some():
             number = self._random.randrange(len(self._workers))
             self._workers[number].ready().signal(signal.SIGKILL)
             self._workers[number].wait()
             self._workers[number] = self._start()
             self.killed += 1
+
+    def _has_run_some(self):
+        """Wait until the workers have started a few more nodes, however slow the machine is."""
+        enough = self._bench.ledgers.llen(self._key) + self._random.randint(4, 8)
+        while not self._over.wait(0.02):
+            if self._bench.ledgers.llen(self._key) >= enough:
+                return True
+        return False
 
     def __enter__(self):
         for worker in self._workers:
@@ -181,7 +189,7 @@ def ran(bench, key):
 @pytest.mark.parametrize("seed", seeds(*range(1, 21)))
 def test_whoever_is_killed_every_node_runs_and_nothing_twice_without_a_kill(bench, app, flow, seed):
     key = layered(app, flow, bench)
-    with Killers(bench, seed) as killers:
+    with Killers(bench, seed, key) as killers:
         run = flow.apply_async()
         run.get(timeout=100)
     assert set(states(run).values()) == {"SUCCESS"}
@@ -194,7 +202,7 @@ def test_whoever_is_killed_every_node_runs_and_nothing_twice_without_a_kill(benc
 
 def test_cancel_and_resume_while_workers_are_killed(bench, app, flow):
     key = layered(app, flow, bench)
-    with Killers(bench, 3):
+    with Killers(bench, 3, key):
         run = flow.apply_async()
         bench.ledger(key, 3)
         run.cancel()
