@@ -13,8 +13,8 @@ from canvas.app.registry import TaskRegistry
 from canvas.caller_warnings import warn_caller
 from canvas.context import called_task, current_request
 from canvas.errors import AlwaysEagerIgnored
+from canvas.model import ids
 from canvas.model.compiled import Plan
-from canvas.model.ids import new_id
 from canvas.primitives.cycles import too_deep
 from canvas.primitives.signature import Signature, signature
 from canvas.producer.message_builder import Lineage
@@ -69,12 +69,10 @@ class SendingApp(TaskDefinitions):
         key = os.getpid()
         known = getattr(self._local_oid, "value", None)
         if known is None or known[0] != key:
-            known = self._local_oid.value = (key, new_id())
+            known = self._local_oid.value = (key, ids.new_id())
         return known[1]
 
-    @staticmethod
-    def new_id() -> str:
-        return new_id()
+    new_id = staticmethod(ids.new_id)
 
     def exec_options(self, name: str) -> Mapping[str, Any]:
         task = self.tasks.get(name)
@@ -97,7 +95,7 @@ class SendingApp(TaskDefinitions):
             plan = self.sender.plan(sig, args, kwargs, options)
         except RecursionError as exc:
             raise too_deep(sig) from exc
-        if self.sends_itself and sig.subtask_type is None:
+        if sig.get("subtask_type") is None and self.sends_itself:
             return self.sender.send_by_name(plan.dispatches[0])
         return self.sender.send(sig, plan, options)
 

@@ -10,8 +10,9 @@ from canvas.config.config import Config
 from canvas.drivers import open_driver
 from canvas.drivers.ports import Driver
 from canvas.producer.message_builder import MessageBuilder, MessageContext
+from canvas.producer.planner import SenderApp
 from canvas.producer.routing import Router, router_of
-from canvas.producer.sender import Sender, SenderApp
+from canvas.producer.sender import Sender
 from canvas.result.backend import Backend
 from canvas.wire.signing import Signer, signer
 from canvas.workflows.store import RunStore, call_once, run_lifetimes

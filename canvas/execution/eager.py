@@ -14,7 +14,7 @@ from canvas.execution.errbacks import body_errbacks, body_exception, chord_join_
 from canvas.graph.ends import header_parts, link_end
 from canvas.model import states
 from canvas.model.ids import new_id
-from canvas.model.options import LAST_STEP
+from canvas.model.options import LAST_STEP, given
 from canvas.primitives.chain import normal_steps
 from canvas.primitives.chord import body_of, body_options, chord, header_options
 from canvas.primitives.cycles import refuse_cycles
@@ -49,7 +49,7 @@ def send_eagerly(app: EagerApp, sig: Signature[Any], args: tuple[Any, ...], kwar
     if is_elsewhere(app, sig):
         return send(app, sig, args, kwargs, options)
     if sig.subtask_type is None and not isinstance(sig, chunks):
-        return EagerRun(app).tasks.call(sig, args, kwargs, _given(options), sent=True)
+        return EagerRun(app).tasks.call(sig, args, kwargs, given(options), sent=True)
     return apply_eagerly(app, sig, args, kwargs, options)
 
 
@@ -64,7 +64,7 @@ class EagerRun:
         self, sig: Signature[Any], args: tuple[Any, ...], kwargs: Options, options: Options, alone: bool = False
     ) -> Any:
         """The result of ``sig``. ``alone``: it is not a part of another composite."""
-        options = _given(options)
+        options = given(options)
         if sig.subtask_type == "chain":
             return self._chain(sig, args, kwargs, options, alone)
         if sig.subtask_type == "group":
@@ -91,13 +91,13 @@ class EagerRun:
         before: Any = None
         failure: BaseException | None = None
         for position, step in enumerate(steps):
-            given = last if position == len(steps) - 1 else {}
+            final = last if position == len(steps) - 1 else {}
             if failure is not None:
-                result = self._unreachable(step, failure, given.get("task_id"))
+                result = self._unreachable(step, failure, final.get("task_id"))
             elif before is None:
-                result = self.run(step, args, kwargs, {**merged, **given}, alone and len(steps) == 1)
+                result = self.run(step, args, kwargs, {**merged, **final}, alone and len(steps) == 1)
             else:
-                result = self.run(step, (_value(before),), {}, given)
+                result = self.run(step, (_value(before),), {}, final)
             _root(result).parent, before = before, result
             failure = failure or _failure(result)
         return before
@@ -129,8 +129,8 @@ class EagerRun:
     def _group(self, sig: Signature[Any], args: tuple[Any, ...], kwargs: Options, options: Options) -> Any:
         merged = {**sig.options, **options}
         group_id = merged.pop("task_id", None) or new_id()
-        given = {key: value for key, value in merged.items() if key not in LAST_STEP}
-        results = [self.run(member, args, kwargs, given) for member in flat_members(sig.members())]
+        inherited = {key: value for key, value in merged.items() if key not in LAST_STEP}
+        results = [self.run(member, args, kwargs, inherited) for member in flat_members(sig.members())]
         return _unwrap_single(GroupResult(group_id, results, app=self._app))
 
     def _chord(self, sig: chord, args: tuple[Any, ...], kwargs: Options, options: Options, alone: bool) -> Any:
@@ -170,10 +170,6 @@ class EagerRun:
             now = [errback for errback in request.errbacks or () if maybe_signature(errback) not in later]
             self.tasks.run_errbacks(now, request, shown, None)
         return self._unreachable(body, shown, body_id)
-
-
-def _given(options: Options) -> Options:
-    return {key: value for key, value in options.items() if value is not None}
 
 
 def _root(result: Any) -> Any:

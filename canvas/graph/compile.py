@@ -4,16 +4,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from canvas.graph.check import check
 from canvas.graph.emit import CeleryEmitter
 from canvas.graph.lower import Lowering, PartialCall
-from canvas.graph.steps import Graph
+from canvas.graph.steps import Fork, Graph, check
 from canvas.model.compiled import Plan, ResultRef
 from canvas.model.gc_pause import gc_paused
-from canvas.primitives.chain import normal_steps
-from canvas.primitives.chord import chord
 from canvas.primitives.cycles import check_composed, refuse_cycles
-from canvas.primitives.group import flat_members
 from canvas.primitives.mapping import chunks
 from canvas.primitives.signature import Signature
 
@@ -40,10 +36,11 @@ def compile(
     given = dict(options or {})
     rest = given.pop("chain", None)
     rest = None if rest is None else list(rest)
-    if sig.options.get("chain"):
-        rest = [*(rest or ()), *sig.options["chain"]]
-        sig = sig.with_fields(options={key: value for key, value in sig.options.items() if key != "chain"})
-    if sig.subtask_type == "chain" and not sig.members():
+    own = sig["options"]
+    if own.get("chain"):
+        rest = [*(rest or ()), *own["chain"]]
+        sig = sig.with_fields(options={key: value for key, value in own.items() if key != "chain"})
+    if sig.get("subtask_type") == "chain" and not sig.members():
         return Plan()
     call = PartialCall(tuple(args), dict(kwargs or {}), given)
     with gc_paused():
@@ -52,16 +49,21 @@ def compile(
 
 
 def _compiled(sig: Signature[Any], call: PartialCall, rest: list[Any] | None, lowering: Lowering) -> Plan:
-    span = lowering.lower(sig, call)
-    if sig.subtask_type == "group" and not lowering.graph.adj[span.head]:
-        return Plan(result=ResultRef(span.head.removeprefix("fork:"), None, []))
+    segment = lowering.lower(sig, call)
+    if segment.kind == "group" and isinstance(segment.head, Fork) and not segment.head.members:
+        return Plan(result=ResultRef(segment.head.id, None, []))
     check(lowering.graph)
-    chained = sig.subtask_type == "chain"
-    plan = CeleryEmitter(lowering.graph, chained, rest).emit(span.head)
+    plan = CeleryEmitter(sig.get("subtask_type") == "chain", rest).emit(segment.head)
     assert plan.result is not None
+    first = _first_sent(plan.result)
     if plan.dispatches:
-        plan.trail = _first_sent(plan.result)
-    plan.result = _as_applied(sig, plan.result, lowering.new_id)
+        plan.trail = first
+    # The result of applying a chord has the header as parent, whatever its body is (semantics.md C2, R8).
+    if segment.kind == "group":
+        plan.result = first
+    elif segment.kind in ("chord", "headless"):
+        header = first if segment.kind == "chord" else ResultRef(lowering.new_id(), None, [])
+        plan.result = replace(plan.result, parent=header)
     return plan
 
 
@@ -76,22 +78,11 @@ def graph_of(sig: Signature[Any], new_id: Callable[[], str]) -> Graph:
     return lowering.graph
 
 
-def _as_applied(sig: Signature[Any], result: ResultRef, new_id: Callable[[], str]) -> ResultRef:
-    """The result of applying: a chord's has its header as parent, whatever its body is (semantics.md C2, R8)."""
-    if sig.subtask_type == "chain":
-        steps = normal_steps(sig.members())
-        return _as_applied(steps[0], result, new_id) if len(steps) == 1 else result
-    if sig.subtask_type == "group":
-        return _first_sent(result)
-    if isinstance(sig, chord):
-        header = _first_sent(result) if flat_members(sig.header) else ResultRef(new_id(), None, [])
-        return replace(result, parent=header)
-    return result
-
-
 def _first_sent(result: ResultRef) -> ResultRef:
-    """The task or group that starts the run: what its sender counts among its children (semantics.md R9)."""
-    head = result.line()[0]
+    """The task or group that starts the run: its sender counts it among its children (semantics.md R9)."""
+    head = result
+    while head.parent is not None:
+        head = head.parent
     if head.members is not None and len(head.members) == 1 and head.members[0].members is not None:
         # A group of one that ends in a group has that group's result (G12).
         return head.members[0]

@@ -25,17 +25,22 @@ def link_end(sig: Signature[Any], callback: Any) -> None:
 def result_id(sig: Signature[Any]) -> str | None:
     """The id that its result has already, if any; the id of a chain's last step comes before the chain's."""
     if isinstance(sig, chord):
-        return result_id(sig.body) if sig.kwargs.get("body") is not None else None
-    if sig.subtask_type == "chain" and sig.members():
-        return result_id(sig.members()[-1]) or sig.id
-    return sig.id
+        return result_id(sig.body) if sig["kwargs"].get("body") is not None else None
+    task_id: str | None = sig["options"].get("task_id")
+    if sig.get("subtask_type") == "chain" and sig.members():
+        return result_id(sig.members()[-1]) or task_id
+    return task_id
 
 
 def header_parts(tasks: Any) -> list[Signature[Any]]:
     """The members of a chord's header. Where all end in nothing (in groups without members, behind chords), each has a
     task at its end, whose value is the empty list: without it no part would be counted, and the chord would never end.
     """
-    members = flat_members(tasks.tasks if isinstance(tasks, group) else map(maybe_signature, tasks))
+    tasks = tasks.tasks if isinstance(tasks, group) else tasks
+    members = flat_members([task if isinstance(task, Signature) else maybe_signature(task) for task in tasks])
+    for member in members:
+        if not member.get("subtask_type"):
+            return members
     ended = _all_ended(members, ())
     return members if ended is None else ended
 

@@ -14,8 +14,8 @@ import networkx as nx
 from canvas.errors import CompositionError
 from canvas.graph.ends import header_parts, result_id
 from canvas.graph.links import link_error_to_body, linked
-from canvas.graph.steps import Fork, Graph, Join, Segment, Step, fork_key, join_key, node_of, targets
-from canvas.model.options import LAST_STEP
+from canvas.graph.steps import Fork, Graph, Join, Member, Segment, Step, Unit
+from canvas.model.options import LAST_STEP, given
 from canvas.primitives.chain import normal_steps
 from canvas.primitives.chord import body_of, body_options, chord, header_options
 from canvas.primitives.cycles import refuse_cycles
@@ -37,13 +37,12 @@ class PartialCall:
 class Opened:
     """A group, or a chord's header, whose members are added one by one."""
 
-    fork: str
-    live: bool
+    fork: Fork
     call: PartialCall
-    """What each member is called with."""
+    """The arguments and options that each member is called with."""
     links: list[Any]
     errbacks: list[Any]
-    """Callbacks of the whole, which are each member's."""
+    """Callbacks of the whole, which each member has."""
 
 
 class Lowering:
@@ -57,12 +56,12 @@ class Lowering:
         self._open: list[int] = []
 
     def lower(self, sig: Signature[Any], call: PartialCall, live: bool = True) -> Segment:
-        """Add ``sig`` to the graph. Raises CompositionError naming the step that cannot be."""
+        """Add ``sig`` to the graph. Raises CompositionError naming the step that cannot be added."""
         if id(sig) in self._open:
             refuse_cycles(sig)
         self._open.append(id(sig))
         try:
-            kind = sig.subtask_type
+            kind = sig.get("subtask_type")
             if kind == "chain":
                 return self._chain(sig, call, live)
             if kind == "group":
@@ -76,18 +75,19 @@ class Lowering:
     # -- one task
 
     def _task(self, sig: Signature[Any], call: PartialCall) -> Segment:
-        args, kwargs, options = sig.merged_with(call.args, call.kwargs, _given(call.options))
+        args, kwargs, options = sig.merged_with(call.args, call.kwargs, given(call.options) if call.options else None)
         options = dict(options)
-        step = options.get("task_id") or self.new_id()
-        options["task_id"] = step
+        step_id = options.get("task_id") or self.new_id()
+        options["task_id"] = step_id
         if self._reply_to:
             options.setdefault("reply_to", self._reply_to)
-        if step in self.graph:
+        if step_id in self.graph:
             raise CompositionError(
-                f"duplicate task id {step!r}: {sig.task} and another step both have it; "
+                f"duplicate task id {step_id!r}: {sig.task} and another step both have it; "
                 "leave ids out, or freeze a copy per use (sig.clone())"
             )
-        self.graph.add_node(step, node=Step(step, sig.task, tuple(args), kwargs, options, sig.immutable))
+        step = Step(step_id, sig["task"], tuple(args), kwargs, options, bool(sig.get("immutable")))
+        self.graph.add_node(step_id, node=step)
         return Segment(step, step, [step])
 
     # -- one after the other
@@ -115,8 +115,9 @@ class Lowering:
             step = linked(original, links if final else [], errbacks, self._errback_on_header)
             spans.append(self._in_sequence(step, mine, live and position == 0, final))
             if position:
-                self._follow(spans[-2], spans[-1])
-        return Segment(spans[0].head, spans[-1].exit, spans[-1].tails)
+                self._follow(spans[-2].exit, spans[-1].head)
+        kind = spans[0].kind if len(spans) == 1 else "chain"
+        return Segment(spans[0].head, spans[-1].exit, spans[-1].tails, kind)
 
     def _in_sequence(self, step: Signature[Any], call: PartialCall, live: bool, final: bool) -> Segment:
         if live:
@@ -133,18 +134,18 @@ class Lowering:
         changed = target.with_fields(options=merged)
         return step.with_fields(kwargs={**step.kwargs, "body": changed}) if isinstance(step, chord) else changed
 
-    def _follow(self, before: Segment, after: Segment) -> None:
-        self.graph.add_edge(before.exit, after.head, kind="next", index=0)
+    def _follow(self, before: Unit, after: Unit) -> None:
+        before.next = after
+        self.graph.add_edge(before.key, after.key, kind="next", index=0)
 
     # -- side by side
 
     def _group(self, sig: Signature[Any], call: PartialCall, live: bool) -> Segment:
-        options = {**sig.options, **_given(call.options)}
+        options = {**sig.options, **given(call.options)}
         group_id = sig.options.get("task_id") or call.options.get("task_id") or self.new_id()
         opened = self.open_group(group_id, options, call, live)
         spans = [self.add_member(opened, index, member) for index, member in enumerate(flat_members(sig.members()))]
-        fork = opened.fork
-        return Segment(fork, fork, [tail for span in spans for tail in span.tails])
+        return Segment(opened.fork, opened.fork, [tail for span in spans for tail in span.tails], "group")
 
     def open_group(self, group_id: str, options: dict[str, Any], call: PartialCall, live: bool) -> "Opened":
         """A group whose members are to come; ``options``: its own and the call's."""
@@ -152,59 +153,62 @@ class Lowering:
         links, errbacks = as_list(options.pop("link", None)), as_list(options.pop("link_error", None))
         fork = self._fork(group_id, options, live)
         inherited = {k: v for k, v in options.items() if k not in ("task_id", *LAST_STEP)} if live else {}
-        return Opened(fork, live, PartialCall(call.args, call.kwargs, inherited), links, errbacks)
+        return Opened(fork, PartialCall(call.args, call.kwargs, inherited), links, errbacks)
 
-    def add_member(self, opened: "Opened", index: int, given: Signature[Any]) -> Segment:
+    def add_member(self, opened: "Opened", index: int, sig: Signature[Any]) -> Segment:
         """A member of a group, or of a chord's header."""
-        member, call = linked(given, opened.links, opened.errbacks, self._errback_on_header), opened.call
-        mine = PartialCall(call.args, call.kwargs, dict(call.options))
-        return self._member(opened.fork, index, member, mine, opened.live)
-
-    def _fork(self, group_id: str, options: dict[str, Any], live: bool) -> str:
-        key = fork_key(group_id)
-        if key in self.graph:
-            raise CompositionError(f"duplicate group id {group_id!r}: two groups of one workflow have it")
-        self.graph.add_node(key, node=Fork(group_id, options, live))
-        return key
-
-    def _member(self, fork: str, index: int, member: Signature[Any], call: PartialCall, live: bool) -> Segment:
-        span = self.lower(member, call, live)
-        chained = member.subtask_type == "chain"
-        kept = _without_link(member.options) if chained and not live else {}
-        self.graph.add_edge(fork, span.head, kind="member", index=index, options=kept, chained=chained)
-        if not span.exit.startswith("fork:"):
+        if opened.links or opened.errbacks:
+            sig = linked(sig, opened.links, opened.errbacks, self._errback_on_header)
+        fork, call = opened.fork, opened.call
+        span = self.lower(sig, PartialCall(call.args, call.kwargs, dict(call.options)), fork.live)
+        chained = sig.get("subtask_type") == "chain"
+        kept = _without_link(sig.options) if chained and not fork.live else {}
+        fork.members.append(Member(span.head, chained, kept))
+        self.graph.add_edge(fork.key, span.head.key, kind="member", index=index)
+        if isinstance(span.exit, Step):
             for tail in span.tails:
-                self.graph.nodes[tail]["place"] = (fork, index)
+                tail.member_of = (fork, index)
         return span
+
+    def _fork(self, group_id: str, options: dict[str, Any], live: bool) -> Fork:
+        fork = Fork(f"fork:{group_id}", group_id, options, live)
+        if fork.key in self.graph:
+            raise CompositionError(f"duplicate group id {group_id!r}: two groups of one workflow have it")
+        self.graph.add_node(fork.key, node=fork)
+        return fork
 
     # -- side by side, then together
 
     def _chord(self, sig: chord, call: PartialCall, live: bool) -> Segment:
-        header = header_parts(sig.tasks)
+        header = header_parts(sig["kwargs"]["header"])
         if not header:
             return self._headless(sig, call, live)
         opened, tail = self.open_chord(sig, call, live)
         spans = [self.add_member(opened, index, member) for index, member in enumerate(header)]
         for index, span in enumerate(spans):
             self.add_parts(opened, index, span)
-        return Segment(opened.fork, tail.exit, tail.tails)
+        return Segment(opened.fork, tail.exit, tail.tails, "chord")
 
     def open_chord(self, sig: chord, call: PartialCall, live: bool) -> tuple["Opened", Segment]:
         """A chord whose header is to come, and its body."""
         body, options, kwargs = self._call_of(sig, call, live)
-        args = (*call.args, *sig.args) if call.args and not sig.immutable else tuple(sig.args)
+        args = tuple(sig["args"])
+        if call.args and not sig.get("immutable"):
+            args = (*call.args, *args)
         fork = self._fork(_header_id(sig) or self.new_id(), options, live)
-        inherited = header_options(options) if live else {}
-        opened = Opened(fork, live, PartialCall(args, kwargs, inherited), [], [])
-        return opened, self._joined(fork.removeprefix("fork:"), body, options, live)
+        inherited = header_options(options) if live and options else {}
+        opened = Opened(fork, PartialCall(args, kwargs, inherited), [], [])
+        return opened, self._joined(fork, body)
 
     def _call_of(
         self, sig: chord, call: PartialCall, live: bool
     ) -> tuple[Signature[Any], dict[str, Any], dict[str, Any]]:
         """What a call makes of a chord: its body, its options, the keyword arguments of its header."""
-        kwargs = {**sig.kwargs.get("kwargs", {}), **call.kwargs}
+        kwargs = {**sig["kwargs"].get("kwargs", {}), **call.kwargs}
         body = body_of(sig, kwargs.pop("body", None))
-        options = {**sig.options, **_given(call.options)} if live else dict(sig.options)
+        options = dict(sig["options"])
+        if live and call.options:
+            options.update(given(call.options))
         return self._body(sig, body, options, call, live), options, kwargs
 
     def _headless(self, sig: chord, call: PartialCall, live: bool) -> Segment:
@@ -216,17 +220,18 @@ class Lowering:
         group_id = _header_id(sig) or self.new_id()
         span = self.lower(body, PartialCall(([],)), live)
         for tail in span.tails:
-            self.graph.nodes[tail].setdefault("belongs", group_id)
+            if tail.counts_to is None:
+                tail.counts_to = group_id
         self._close(span.head)
-        return span
+        return span._replace(kind="headless")
 
-    def _close(self, head: str) -> None:
-        """Let what starts here take nothing from whatever comes before it."""
-        node = node_of(self.graph, head)
-        if isinstance(node, Step):
-            node.immutable = True
-        for member in targets(self.graph, head, "member"):
-            self._close(member)
+    def _close(self, head: Unit) -> None:
+        """Let the tasks that start here take no result of a task before them."""
+        if isinstance(head, Step):
+            head.immutable = True
+        else:
+            for member in head.members:
+                self._close(member.head)
 
     def _body(
         self, sig: chord, body: Signature[Any], options: dict[str, Any], call: PartialCall, live: bool
@@ -242,32 +247,34 @@ class Lowering:
         if options.get("chord") is not None:
             carried["chord"] = options["chord"]
         body = body.with_fields(options=body.merged_with((), {}, carried)[2])
-        links, errbacks = as_list(options.get("link")), as_list(options.get("link_error"))
-        if links or errbacks:
+        if options.get("link") or options.get("link_error"):
             body = body.clone()
-        for callback in links:
-            body.link(callback)
-        for errback in errbacks:
-            link_error_to_body(body, errback)
+            for callback in as_list(options.get("link")):
+                body.link(callback)
+            for errback in as_list(options.get("link_error")):
+                link_error_to_body(body, errback)
         return body
 
-    def _joined(self, group_id: str, body: Signature[Any], options: dict[str, Any], live: bool) -> Segment:
-        """A chord's join and body; where the body ends."""
-        key = join_key(group_id)
-        chained = body.subtask_type == "chain"
+    def _joined(self, fork: Fork, body: Signature[Any]) -> Segment:
+        """Add a chord's join and body; the segment of the body."""
+        chained = body.get("subtask_type") == "chain"
         units = len(normal_steps(body.members())) if chained else 1
         kept = _left_to_chain(body.options) if chained else {}
-        join = Join(group_id, options, live, units, chained and units > 1, kept)
-        self.graph.add_node(key, node=join)
+        join = fork.join = Join(f"join:{fork.id}", fork.id, fork.options, fork.live, units, chained and units > 1, kept)
+        self.graph.add_node(join.key, node=join)
         tail = self.lower(body, PartialCall(), live=False)
-        self.graph.add_edge(key, tail.head, kind="body", index=0)
+        join.body = tail.head
+        self.graph.add_edge(join.key, tail.head.key, kind="body", index=0)
         return tail
 
     def add_parts(self, opened: "Opened", index: int, span: Segment) -> None:
         """A header member's value is a part; a member that ends in a group gives one per member of that."""
-        join, nested = join_key(opened.fork.removeprefix("fork:")), span.exit.startswith("fork:")
+        join, nested = opened.fork.join, isinstance(span.exit, Fork)
+        assert join is not None
         for inner, tail in enumerate(span.tails):
-            self.graph.add_edge(tail, join, kind="part", index=inner if nested else index)
+            tail.part = (join, inner if nested else index)
+            join.size += 1
+            self.graph.add_edge(tail.id, join.key, kind="part", index=tail.part[1])
 
 
 def _without_link(options: dict[str, Any]) -> dict[str, Any]:
@@ -280,10 +287,7 @@ def _left_to_chain(options: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in _without_link(options).items() if key not in LAST_STEP}
 
 
-def _given(options: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in options.items() if value is not None}
-
-
 def _header_id(sig: chord) -> str | None:
     """The group id of a header that is frozen, which then is the chord's too; else a chord's id is its body's."""
-    return sig.tasks.options.get("task_id") if isinstance(sig.tasks, group) else None
+    header = sig["kwargs"]["header"]
+    return header.options.get("task_id") if isinstance(header, group) else None

@@ -1,7 +1,8 @@
 """The graph of a run: its nodes, its edges, and how to walk it.
 
-Nodes are :class:`Step` (one task execution), :class:`Fork` (a group starts) and :class:`Join` (a chord waits).
-Edges carry ``kind`` and, where order matters, ``index``:
+Nodes are :class:`Step` (one task execution), :class:`Fork` (a group starts) and :class:`Join` (a chord waits). Each
+knows its neighbours. Lowering also enters them, by their keys, into a networkx graph, which is checked and drawn. Its
+edges carry ``kind`` and, where order matters, ``index``:
 
 =========  ===================  ==========================================================
 ``next``   Step → Step|Fork     the target takes the source's result (or only its turn)
@@ -12,14 +13,17 @@ Edges carry ``kind`` and, where order matters, ``index``:
 """
 
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import networkx as nx
+
+from canvas.errors import CompositionError
+from canvas.model.compiled import ResultRef
 
 Graph: TypeAlias = "nx.DiGraph[str]"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Step:
     """One execution of a task."""
 
@@ -29,25 +33,57 @@ class Step:
     kwargs: dict[str, Any]
     options: dict[str, Any]
     immutable: bool
+    next: "Unit | None" = None
+    part: "tuple[Join, int] | None" = None
+    """The join that takes its result, and as which value."""
+    member_of: "tuple[Fork, int] | None" = None
+    """The group around it that is not a chord's header, and its index there."""
+    counts_to: str | None = None
+    """The id of a group that it counts to without being a member of it."""
+    line: "list[Unit] | None" = None
+    """Itself and the units after it, once they are known."""
+
+    @property
+    def key(self) -> str:
+        return self.id
 
 
-@dataclass(slots=True)
+class Member(NamedTuple):
+    """A member of a group or of a chord's header."""
+
+    head: "Unit"
+    chained: bool
+    """Whether it is a chain."""
+    options: dict[str, Any]
+    """The options of that chain, while a later step sends it."""
+
+
+@dataclass(slots=True, eq=False)
 class Fork:
     """A group starts; ``live`` when it is sent with this plan rather than by a later step."""
 
+    key: str
     id: str
     options: dict[str, Any]
     live: bool
+    members: list[Member] = field(default_factory=list)
+    join: "Join | None" = None
+    """The join that collects its members, if it is the header of a chord."""
+    next: "Unit | None" = None
+    results: list[ResultRef] | None = None
+    """Its members' results, once they are known."""
+    line: "list[Unit] | None" = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Join:
     """A chord: waits for its parts, then starts its body.
 
-    ``extent`` is how many units, counted from the body edge on, Celery's form embeds as the body; what follows
-    those follows the chord.
+    ``extent`` is the number of units, counted from the body edge on, that Celery's form embeds as the body; the units
+    after those follow the chord.
     """
 
+    key: str
     id: str
     options: dict[str, Any]
     live: bool
@@ -56,39 +92,74 @@ class Join:
     """The body is written as a chain, even of one step."""
     body_options: dict[str, Any] = field(default_factory=dict)
     """Options of that chain."""
+    size: int = 0
+    """The number of parts that it waits for."""
+    body: "Unit | None" = None
+    """The head of its body."""
+    units: "list[Unit] | None" = None
+    """The units that Celery's form embeds as its body, once they are known."""
 
 
+Unit: TypeAlias = Step | Fork
+"""A node that other nodes follow: a task, a group or a chord."""
 Node: TypeAlias = Step | Fork | Join
 
 
-@dataclass(slots=True)
-class Segment:
-    """A lowered piece: where it starts, what follows its end, and which steps give its value."""
+class Segment(NamedTuple):
+    """A lowered piece: where it starts, which unit the next piece follows, and which steps give its value."""
 
-    head: str
-    exit: str
-    tails: list[str]
-
-
-def fork_key(group_id: str) -> str:
-    return f"fork:{group_id}"
+    head: Unit
+    exit: Unit
+    tails: list[Step]
+    kind: str | None = None
+    """The ``subtask_type`` of its signature (a chain of one: its step's); ``"headless"``: a chord without header."""
 
 
-def join_key(group_id: str) -> str:
-    return f"join:{group_id}"
+def units_from(head: Unit) -> list[Unit]:
+    """``head`` and the units after it, in order; after a chord come the units that follow its body."""
+    if head.line is None:
+        line = []
+        unit: Unit | None = head
+        while unit is not None:
+            line.append(unit)
+            unit = unit.next if isinstance(unit, Step) else _after(unit)
+        head.line = line
+    return head.line
+
+
+def _after(unit: Unit) -> Unit | None:
+    while isinstance(unit, Fork):
+        if unit.join is None:
+            return None
+        unit = body_units(unit.join)[-1]
+    return unit.next
+
+
+def body_units(join: Join) -> list[Unit]:
+    """The units that Celery's form embeds as the body of ``join``."""
+    if join.units is None:
+        assert join.body is not None
+        units = [join.body]
+        while len(units) < join.extent:
+            following = _after(units[-1])
+            if following is None:
+                break
+            units.append(following)
+        join.units = units
+    return join.units
 
 
 def node_of(graph: Graph, key: str) -> Node:
     return graph.nodes[key]["node"]  # type: ignore[no-any-return]
 
 
-def targets(graph: Graph, key: str, kind: str) -> list[str]:
-    """Where the edges of a kind lead that leave a node, in index order."""
-    found = [(edge["index"], to) for to, edge in graph.adj[key].items() if edge["kind"] == kind]
-    return [to for _, to in sorted(found)]
+def check(graph: Graph) -> None:
+    """Raise CompositionError for a cycle, with its steps."""
+    if nx.is_directed_acyclic_graph(graph):
+        return
+    names = [_name(node_of(graph, edge[0])) for edge in nx.find_cycle(graph)]
+    raise CompositionError(f"cycle: {' → '.join([*names, names[0]])}")
 
 
-def join_of(graph: Graph, fork: str) -> Join | None:
-    """The join that collects a fork's members, if any."""
-    key = join_key(fork.removeprefix("fork:"))
-    return node_of(graph, key) if key in graph else None  # type: ignore[return-value]
+def _name(node: Node) -> str:
+    return f"{node.task}[{node.id}]" if isinstance(node, Step) else node.key

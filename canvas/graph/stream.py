@@ -8,10 +8,9 @@ from dataclasses import replace
 from time import monotonic
 from typing import Any
 
-from canvas.graph.check import check
 from canvas.graph.emit import CeleryEmitter
 from canvas.graph.lower import Lowering, Opened, PartialCall
-from canvas.graph.steps import join_of
+from canvas.graph.steps import check
 from canvas.model.compiled import ChordSize, Plan, ResultRef
 from canvas.model.gc_pause import gc_paused
 from canvas.primitives.chord import chord
@@ -41,10 +40,10 @@ class Stream:
         rest = [*(call.options.pop("chain", None) or ()), *(sig.options.get("chain") or ())] or None
         if "chain" in sig.options:
             sig = sig.with_fields(options={key: value for key, value in sig.options.items() if key != "chain"})
-        self._emission = CeleryEmitter(lowering.graph, False, rest)
+        self._emission = CeleryEmitter(False, rest)
         self._rest = rest
         self._opened = self._open(sig, call)
-        self._join = join_of(lowering.graph, self._opened.fork)
+        self._join = self._opened.fork.join
         self._members: LazyList[Signature[Any]] = sig.kwargs["header" if isinstance(sig, chord) else "tasks"]
         self._results: list[ResultRef] = []
         self._count = self._parts = 0
@@ -77,7 +76,8 @@ class Stream:
         yield self._ended(last)
 
     def _plan(self, given: list[Signature[Any]]) -> Plan:
-        graph, emission, kept = self._lowering.graph, self._emission, set(self._lowering.graph)
+        graph, emission, fork = self._lowering.graph, self._emission, self._opened.fork
+        kept = set(graph)
         with gc_paused():
             for member in flat_members(given):
                 check_composed(member)
@@ -87,16 +87,15 @@ class Stream:
                     self._parts += len(span.tails)
                 self._count += 1
             check(graph)
-            emission.refresh()
             emission.plan = Plan()
-            emission.start_members(self._opened.fork, self._rest)
-            self._results += [emission.pending(head) for head in emission.members(self._opened.fork)]
+            emission.start_members(fork, self._rest)
+            self._results += [emission.pending(member.head) for member in fork.members]
             graph.remove_nodes_from([node for node in graph if node not in kept])
-            emission.refresh()
+            fork.members.clear()
         return emission.plan
 
     def _ended(self, plan: Plan) -> Plan:
-        header = ResultRef(self._opened.fork.removeprefix("fork:"), None, self._results)
+        header = ResultRef(self._opened.fork.id, None, self._results)
         if len(self._results) == 1 and self._results[0].members is not None:
             header = self._results[0]
         plan.result = plan.trail = header
@@ -104,7 +103,8 @@ class Stream:
             nested = any(result.members is not None for result in self._results)
             structure = ResultRef(self._join.id, None, self._results).as_tuple() if nested else None
             plan.barriers.append(ChordSize(self._join.id, max(self._parts, 1), structure))
-            body = self._emission.pending(self._emission.body_head(self._join))
+            assert self._join.body is not None
+            body = self._emission.pending(self._join.body)
             plan.result = replace(body, parent=header)
         return plan
 

@@ -1,6 +1,7 @@
 """The options of calls: every name that ``apply_async`` knows, and where an option of that name goes."""
 
-from typing import Final, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
 from canvas.model.workflow_run import RUN_HEADER
 
@@ -80,3 +81,8 @@ LAST_STEP: Final = tuple(option.name for option in OPTIONS if option.last_step)
 ATTRIBUTES: Final = tuple(option.name for option in OPTIONS if option.attribute)
 NAMES: Final = frozenset(option.name for option in OPTIONS)
 """An option of another name travels as a property of the message."""
+
+
+def given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that have a value: an option of ``None`` counts as not given."""
+    return {name: value for name, value in options.items() if value is not None}

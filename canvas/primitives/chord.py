@@ -75,7 +75,9 @@ class chord(Composite[Any]):
         return list(self.iter_members())
 
     def iter_members(self) -> Iterator[Signature[Any]]:
-        return chained(self.header, () if self.body is None else (self.body,))
+        kwargs = self["kwargs"]
+        header, body = kwargs["header"], kwargs.get("body")
+        return chained(header.tasks if isinstance(header, group) else header, () if body is None else (body,))
 
     def __call__(self, body: Any = None, **options: Any) -> Any:
         return self.apply_async((), {"body": body} if body is not None else {}, **options)
@@ -93,8 +95,8 @@ class chord(Composite[Any]):
             ("task_id", task_id), ("producer", producer), ("publisher", publisher), ("connection", connection),
             ("router", router), ("result_cls", result_cls),
         )  # fmt: skip
-        options.update((name, value) for name, value in named if value is not None)
-        return super().apply_async(args, kwargs, **options)
+        named_options = {name: value for name, value in named if value is not None}
+        return super().apply_async(args, kwargs, **options, **named_options)
 
     def apply(
         self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, propagate: bool = True,
@@ -138,9 +140,10 @@ class chord(Composite[Any]):
         return errback
 
     def body_or_raise(self) -> Signature[Any]:
-        if self.body is None:
+        body: Signature[Any] | None = self["kwargs"].get("body")
+        if body is None:
             raise CompositionError(f"a chord needs a body: chord(header, body); got {self!r:.200}")
-        return self.body  # type: ignore[no-any-return]
+        return body
 
     def cloned_kwargs(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         header, body = kwargs["header"], kwargs.get("body")

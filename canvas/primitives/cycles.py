@@ -65,21 +65,18 @@ def _composed_of(sig: Any) -> list[Any]:
     if not isinstance(sig, dict):
         return []
     found: list[Any] = []
+    given: list[Any] = []
     kwargs, options = sig.get("kwargs"), sig.get("options")
     if sig.get("subtask_type") and isinstance(kwargs, dict):
-        for name in ("tasks", "header", "body"):
-            _add(found, kwargs.get(name))
+        given = [kwargs.get(name) for name in ("tasks", "header", "body")]
     if options and isinstance(options, dict):
-        for name in _LINKS:
-            _add(found, options.get(name))
+        given += [options.get(name) for name in _LINKS]
+    for one in given:
+        if isinstance(one, dict):
+            found.append(one)
+        elif isinstance(one, list | tuple):
+            found.extend(one)
     return found
-
-
-def _add(found: list[Any], given: Any) -> None:
-    if isinstance(given, dict):
-        found.append(given)
-    elif isinstance(given, list | tuple):
-        found.extend(given)
 
 
 def refuse_cycles(*values: Any) -> None:

@@ -147,6 +147,6 @@ def flat_members(tasks: Iterable[Signature[Any]]) -> list[Signature[Any]]:
     for task in tasks:
         if isinstance(task, group):
             flat.extend(flat_members(task.tasks))
-        elif task.subtask_type != "chain" or task.members():
+        elif task.get("subtask_type") != "chain" or task.members():
             flat.append(task)
     return flat

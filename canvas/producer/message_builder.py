@@ -16,7 +16,6 @@ from canvas.model.ids import new_id, new_tag
 from canvas.model.message import Message, Publish
 from canvas.model.options import NAMES
 from canvas.model.workflow_run import RUN_HEADER
-from canvas.producer.encode_error import find_unencodable
 from canvas.producer.routing import Route, Router
 from canvas.task.pydantic_models import Models, plain_arguments, plain_signatures
 from canvas.telemetry import emit, listening
@@ -66,12 +65,9 @@ class MessageBuilder:
     """Turns dispatches into messages for one app; holds what is the same for all of them."""
 
     def __init__(
-        self,
-        conf: "Config",
-        router: Router,
-        defaults: Callable[[str], Mapping[str, Any]],
+        self, conf: "Config", router: Router, defaults: Callable[[str], Mapping[str, Any]],
         surroundings: "MessageContext",
-    ) -> None:
+    ) -> None:  # fmt: skip
         self._conf = conf
         self._router = router
         self._defaults = defaults
@@ -157,6 +153,8 @@ class MessageBuilder:
 
     def _unwritable(self, message: Message, serializer: str) -> str | None:
         can_write = partial(codecs.can_write, serializer=serializer)
+        from canvas.producer.encode_error import find_unencodable  # most values can be encoded
+
         return find_unencodable(message.task, (message.args, message.kwargs, message.embed), can_write)
 
     def control(self, body: Mapping[str, Any]) -> bytes:

@@ -16,7 +16,7 @@ from canvas.model.settlement import ChordDispatch, ChordStart, DelayedPublish, P
 from canvas.model.workflow_run import NodeRef
 from canvas.primitives.signature import Signature
 from canvas.producer.message_builder import BuiltMessage, Lineage
-from canvas.producer.sender import Announcer
+from canvas.producer.planner import Announcer
 from canvas.wire import typed_json
 from canvas.wire.signing import Signer, end_of, part_of
 from canvas.wire.typed_json import MemoEncoder

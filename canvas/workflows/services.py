@@ -7,7 +7,8 @@ from typing import Any, Protocol
 from canvas.drivers.ports import Driver
 from canvas.primitives.ports import SignatureApp
 from canvas.primitives.signature import Signature
-from canvas.producer.sender import Announcer, Sender
+from canvas.producer.planner import Announcer
+from canvas.producer.sender import Sender
 from canvas.remote.control import Control
 from canvas.result import AsyncResult
 from canvas.result.backend import Backend

@@ -112,7 +112,7 @@ def test_the_messages_are_those_of_a_list(app):
         lambda items: chord(items, plain.s() | plain.s()),
     ):
         lazy = whole(Source(app, count, make).items).clone()
-        slices = list(app.sender._plans(lazy, (1,), {"k": 2}, {"priority": 3}))
+        slices = list(app.sender.slices(lazy, (1,), {"k": 2}, {"priority": 3}))
         listed = app.plan(whole([make(n) for n in range(count)]), (1,), {"k": 2}, {"priority": 3})
         found = [
             message
@@ -183,7 +183,7 @@ def test_a_chord_needs_its_body_before_anything_is_sent(app):
 
 def test_a_header_that_ends_in_nothing_still_runs_its_body(app):
     source = Source(app, MANY, lambda n: group())
-    *_, last = app.sender._plans(chord(source.items, source.s()), (), {}, {})
+    *_, last = app.sender.slices(chord(source.items, source.s()), (), {}, {})
     assert (last.barriers[0].size, [one.task for one in last.dispatches]) == (1, ["celery.accumulate"])
 
 
@@ -222,6 +222,6 @@ def test_a_chord_lives_until_its_latest_member_has_run(app, late, how):
     when = {"countdown": hour} if how == "countdown" else {"eta": app.now() + timedelta(seconds=hour)}
     source = Source(app)
     source.items = source._items(MANY, lambda n: source.s(n).set(**when) if n == late else source.s(n))
-    plans = app.sender._plans(chord(source.items, source.s()), (), {}, {})
+    plans = app.sender.slices(chord(source.items, source.s()), (), {}, {})
     joins = [join for plan in plans for join in app.sender.encode(plan)[1]]
     assert [hour - 60 < join.expires - app.backend.chord_lives <= hour for join in joins] == [True]

@@ -79,7 +79,8 @@ class Settler:
             outcome = Failure(shown, traceback_text(shown))
         self._other_ends(done, effects, settlement, outcome)
         self._end_place(done, effects, outcome)
-        advance_all(self._app, self._runs, effects, done.message.id)
+        if effects.ends:
+            advance_all(self._app, self._runs, effects, done.message.id)
         if not done.told:
             self._tell(done, effects, settlement, outcome, tell)
         settlement = effects.into(settlement)
@@ -99,13 +100,9 @@ class Settler:
         return EncodeError(f"{message.task}[{message.id}]: {place}: {cause}").with_traceback(exc.__traceback__)
 
     def _tell(
-        self,
-        done: Job,
-        effects: Outbox,
-        settlement: Settlement,
-        outcome: Outcome,
+        self, done: Job, effects: Outbox, settlement: Settlement, outcome: Outcome,
         tell: Callable[[Outcome], Reject | None],
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Report the end, then add what its hooks have sent."""
         request = done.request
         # Those before are in the settlement already.

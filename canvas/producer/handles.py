@@ -1,0 +1,44 @@
+"""Handles of the results that a plan names."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from canvas.model.compiled import ResultRef
+from canvas.result import AsyncResult, GroupResult
+from canvas.task.task import Task
+
+
+class HandleApp(Protocol):
+    """The parts of an app that handles are made with."""
+
+    @property
+    def tasks(self) -> Mapping[str, Task[Any]]: ...
+
+    @property
+    def AsyncResult(self) -> type[AsyncResult]: ...
+
+    @property
+    def GroupResult(self) -> type[GroupResult]: ...
+
+
+def handle_of(app: HandleApp, pending: ResultRef) -> Any:
+    """The AsyncResult or GroupResult of a result to come, with its ancestors."""
+    return _handle(app.AsyncResult, app.GroupResult, app.tasks, pending)
+
+
+def _handle(
+    single: type[AsyncResult], group: type[GroupResult], tasks: Mapping[str, Task[Any]], pending: ResultRef
+) -> Any:
+    handle: Any = None
+    for node in (pending,) if pending.parent is None else pending.line():
+        if node.members is None:
+            handle = single(node.id, parent=handle)
+            ignored = node.ignored
+            if ignored is None:
+                task = tasks.get(node.task or "")
+                ignored = task is not None and task.ignore_result
+            handle.ignored = bool(ignored)
+        else:
+            members = [_handle(single, group, tasks, member) for member in node.members]
+            handle = group(node.id, members, parent=handle)
+    return handle

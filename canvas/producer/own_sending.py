@@ -1,0 +1,39 @@
+"""Calls that a plan leaves to a task with its own ``apply_async``, or to an app with its own ``send_task``."""
+
+from typing import Any
+
+from canvas.model.compiled import Plan, TaskCall
+from canvas.producer.planner import SenderApp
+
+
+def take_own(app: SenderApp, plan: Plan) -> list[TaskCall]:
+    """Take such calls out of a composite's plan; all of them, if the app has its own ``send_task``."""
+    tasks, every = app.tasks, app.sends_itself
+    left: list[TaskCall] = []
+    own: list[TaskCall] = []
+    for dispatch in plan.dispatches:
+        task = tasks.get(dispatch.task)
+        (own if every or (task is not None and task.sends_itself) else left).append(dispatch)
+    plan.dispatches = left
+    return own
+
+
+def send_own(app: SenderApp, plan: Plan, own: list[TaskCall]) -> Any:
+    """Have such calls sent; the result of the call that is the whole plan."""
+    for dispatch in own:
+        dispatch.options["add_to_parent"] = False
+        task = app.tasks.get(dispatch.task)
+        if task is not None and task.sends_itself:
+            result = task.apply_async(dispatch.args, dispatch.kwargs, **dispatch.options)
+        else:
+            result = send_by_name(app, dispatch)
+        if plan.result is not None and plan.result.parent is None and plan.result.id == dispatch.options["task_id"]:
+            return result
+    return None
+
+
+def send_by_name(app: SenderApp, dispatch: TaskCall) -> Any:
+    """Have the app's own ``send_task`` send the call, with the options that its task gives."""
+    task = app.tasks.get(dispatch.task)
+    given = {**(task.exec_options() if task is not None else {}), **dispatch.options}
+    return app.send_task(dispatch.task, dispatch.args, dispatch.kwargs, task_type=task, **given)

@@ -1,0 +1,201 @@
+"""From a signature to its plan: the calls to send now, the chords that they start, the results to come."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from canvas.drivers.ports import Driver
+from canvas.errors import NoResultBackend
+from canvas.model.compiled import Plan, ResultRef, TaskCall
+from canvas.model.message import Message
+from canvas.primitives.lazy_list import LazyList
+from canvas.primitives.ports import SignatureApp
+from canvas.primitives.registry import maybe_signature
+from canvas.primitives.signature import Signature
+from canvas.producer.message_builder import Lineage, MessageBuilder
+from canvas.producer.options import CONNECTIONS, check_limits, check_options
+from canvas.producer.routing import Router
+from canvas.result import AsyncResult, GroupResult
+from canvas.result.backend import NO_CHORD_BACKEND, Backend
+from canvas.task.option_names import warn_of_call_options
+from canvas.task.task import Task
+
+_GROUPS = ("group", "chord")
+_COMPOSITES = frozenset({"chain", "group", "chord"})
+
+
+class Announcer(Protocol):
+    """Announces that messages were sent."""
+
+    def tell(self, messages: Sequence[Message]) -> None: ...
+
+
+class SenderApp(SignatureApp, Protocol):
+    """The parts of an app that sending needs. Some are made again when settings change."""
+
+    @property
+    def tasks(self) -> Mapping[str, Task[Any]]: ...
+
+    @property
+    def driver(self) -> Driver: ...
+
+    @property
+    def backend(self) -> Backend: ...
+
+    @property
+    def router(self) -> Router: ...
+
+    @property
+    def client(self) -> MessageBuilder: ...
+
+    @property
+    def sent_events(self) -> Announcer: ...
+
+    @property
+    def sends_itself(self) -> bool: ...
+
+    @property
+    def current_worker_task(self) -> Task[Any] | None: ...
+
+    @property
+    def AsyncResult(self) -> type[AsyncResult]: ...
+
+    @property
+    def GroupResult(self) -> type[GroupResult]: ...
+
+    def ambient(self) -> Lineage: ...
+
+    def now(self) -> datetime: ...
+
+    def send_task(
+        self, name: str, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> Any: ...
+
+
+class Planner:
+    """Compiles the signatures of one app, and checks what they would send."""
+
+    def __init__(self, app: SenderApp) -> None:
+        self._app = app
+
+    def plan(
+        self,
+        sig: Signature[Any],
+        args: Iterable[Any],
+        kwargs: Mapping[str, Any],
+        options: Mapping[str, Any],
+        typed: bool = True,
+    ) -> Plan:
+        """The compiled run of ``sig``; ``typed``: arguments are checked against the tasks that are registered here.
+
+        Raises CompositionError, TypeError for arguments that don't fit, ConfigurationError for a queue that may not
+        be made, NoResultBackend for a chord without a result backend.
+        """
+        app, kind = self._app, sig.get("subtask_type")
+        if options or sig["options"]:
+            together = {**sig["options"], **options}
+            check_options(sig.task, together)
+            warn_of_call_options(sig.task, together)
+        if kind in _COMPOSITES or type(sig).__name__ == "chunks":
+            # Programs that send single tasks only do without networkx.
+            from canvas.graph.compile import compile
+
+            sent = _without_connections(options) if options else {}
+            plan = compile(
+                sig, args, kwargs, sent, new_id=app.new_id, reply_to=app.oid,
+                errback_on_header=bool(app.conf.task_allow_error_cb_on_chord_header),
+            )  # fmt: skip
+        else:
+            if sig.route_name is not None:
+                options = {"route_name": sig.route_name, **options}
+            plan = plan_task(sig, args, kwargs, options, app.new_id)
+        self._check(plan, typed)
+        return plan
+
+    def plan_wire(self, sig: Any, args: tuple[Any, ...], options: Mapping[str, Any]) -> Plan:
+        """``plan`` of a signature in wire form."""
+        return self.plan(maybe_signature(sig, self._app), args, {}, options)
+
+    def _check(self, plan: Plan, typed: bool) -> None:
+        if not plan.dispatches:
+            return
+        app = self._app
+        tasks, stores = app.tasks, app.driver.results is not None
+        check_embedded = not (stores and app.router.creates_missing)
+        for dispatch in plan.dispatches:
+            task = tasks.get(dispatch.task)
+            if task is not None:
+                if typed:
+                    task.check_arguments(dispatch.args, dispatch.kwargs)
+                check_limits(task, dispatch.options)
+            if check_embedded:
+                self._check_embedded(dispatch, stores)
+
+    def _check_embedded(self, dispatch: TaskCall, stores: bool) -> None:
+        """Check the queues and the chords of later steps now: their sender would have no caller to raise to."""
+        # Most apps make missing queues and store results.
+        from canvas.producer.embedded import embedded_signatures
+
+        for sig in embedded_signatures(dispatch.options):
+            if not stores and sig.get("subtask_type") == "chord":
+                raise NoResultBackend(NO_CHORD_BACKEND)
+            if sig.get("subtask_type") is None:
+                self._app.router.route(sig["task"], sig["options"], sig["args"], sig["kwargs"])
+
+    # -- in slices
+
+    def streams(self, sig: Signature[Any]) -> bool:
+        """Whether ``sig`` is sent in slices: a group or chord with an iterator of many members."""
+        kind = sig.get("subtask_type")
+        if kind not in _GROUPS or not isinstance(sig["kwargs"].get("header" if kind == "chord" else "tasks"), LazyList):
+            return False
+        from canvas.graph.stream import streams
+
+        return streams(sig)
+
+    def slices(
+        self, sig: Signature[Any], args: Iterable[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> Iterator[Plan]:
+        """The plans of a signature that ``streams``, each to be sent before the next is read."""
+        from canvas.graph.lower import PartialCall
+        from canvas.graph.stream import stream
+
+        app = self._app
+        check_options(sig.task, {**sig.options, **options})
+        if sig.subtask_type == "chord" and app.driver.results is None:
+            raise NoResultBackend(NO_CHORD_BACKEND)
+        call = PartialCall(tuple(args), dict(kwargs), _without_connections(options))
+        plans = stream(
+            sig, call, new_id=app.new_id, reply_to=app.oid,
+            errback_on_header=bool(app.conf.task_allow_error_cb_on_chord_header),
+        )  # fmt: skip
+        etas: list[datetime] = []
+        for plan in plans:
+            plan.etas = etas
+            self._check(plan, typed=True)
+            yield plan
+
+
+def _without_connections(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name not in CONNECTIONS}
+
+
+def plan_task(
+    sig: Signature[Any],
+    args: Iterable[Any],
+    kwargs: Mapping[str, Any],
+    options: Mapping[str, Any],
+    new_id: Callable[[], str],
+) -> Plan:
+    """The plan of a call of one task: one message, which needs no graph."""
+    own = {key: value for key, value in options.items() if value is not None}
+    rest = own.pop("chain", None)
+    merged_args, merged_kwargs, merged = sig.merged_with(args, kwargs, own)
+    merged = {**merged}
+    task_id = merged.get("task_id")
+    if not task_id:
+        task_id = merged["task_id"] = new_id()
+    if rest is not None:
+        merged["chain"] = [*rest, *merged["chain"]] if merged.get("chain") else rest
+    pending = ResultRef(task_id, None, None, sig.task, merged.get("ignore_result"))
+    return Plan([TaskCall(sig.task, tuple(merged_args), merged_kwargs, merged)], [], pending, pending)
