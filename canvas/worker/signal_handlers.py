@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TextIO, TypeAlias
 
-from canvas.forks import in_forks
-
 Handler: TypeAlias = Callable[[int, FrameType | None], object]
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 STOPS = (*STOPPING, signal.SIGQUIT)
@@ -72,24 +70,15 @@ def real_stderr() -> TextIO | None:
     return None
 
 
-@contextmanager
-def dump_on_signal() -> Iterator[None]:
-    """USR1 writes what every thread of the parent does to the standard error output."""
+def dump(number: int, frame: FrameType | None) -> None:
+    """A handler that writes what every thread does to the standard error output.
+
+    Python calls it in the main thread, while no other thread runs Python code. ``faulthandler.register`` would read the
+    threads' frames while the threads change them, which ends the process now and then.
+    """
     stream = real_stderr()
-    if stream is None:
-        yield
-        return
-    faulthandler.register(signal.SIGUSR1, file=stream)
-    forget = in_forks(_no_dump)
-    try:
-        yield
-    finally:
-        forget()
-        _no_dump()
-
-
-def _no_dump() -> None:
-    faulthandler.unregister(signal.SIGUSR1)
+    if stream is not None:
+        faulthandler.dump_traceback(stream)
 
 
 _masks: dict[int, set[int | signal.Signals]] = {}

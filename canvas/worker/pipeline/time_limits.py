@@ -1,7 +1,6 @@
 """Time limits of running tasks: soft ones raise in the task, hard ones end it and, with it, the process it blocks."""
 
 import ctypes
-import faulthandler
 import signal
 import threading
 import time
@@ -15,7 +14,7 @@ from canvas.errors import SoftTimeLimitExceeded
 from canvas.execution.cancellation import running_by_thread
 from canvas.model.message import Message
 from canvas.telemetry import emit
-from canvas.worker.signal_handlers import handle, real_stderr
+from canvas.worker.signal_handlers import dump, handle
 
 _WAITS_WITHIN = 0.2
 """Seconds."""
@@ -170,9 +169,7 @@ class TimeLimits:
         if self._sent:
             self._sent -= 1  # its task has ended meanwhile
         else:
-            stream = real_stderr()
-            if stream is not None:
-                faulthandler.dump_traceback(stream)
+            dump(number, frame)
 
 
 @cache

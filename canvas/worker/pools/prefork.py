@@ -30,7 +30,7 @@ from canvas.worker.options import WorkerOptions, change, new_worker_id
 from canvas.worker.pools import child
 from canvas.worker.pools.child_channel import ChildChannel, ask_all
 from canvas.worker.pools.shared_memory import ProcessStats, SharedMemory
-from canvas.worker.signal_handlers import STOPS, dump_on_signal, handle
+from canvas.worker.signal_handlers import STOPS, dump, handle
 from canvas.worker.stopping import EXIT_TIME_LIMIT, LEAVES_WITHIN, announce_stop, remapped
 
 _RESPAWN_PAUSE = 0.2
@@ -221,8 +221,8 @@ class Prefork:
 
     def run(self, on_ready: Callable[[], None] | None = None) -> int:
         """Keep the children running until stopped; the exit code."""
-        handle(dict.fromkeys(STOPS, self._on_signal))
-        with dump_on_signal(), _frozen():
+        handle({**dict.fromkeys(STOPS, self._on_signal), signal.SIGUSR1: dump})
+        with _frozen():
             try:
                 self._adjust()
                 self._wait.start()
