@@ -6,6 +6,7 @@ Each session (with pytest-xdist each of its workers) starts its own servers on f
 import pytest
 from hypothesis import settings
 
+from canvas.context import current_app, has_current_app, set_current_app
 from tests.support.ledger import Bench
 from tests.support.redis_server import RedisServer
 
@@ -33,6 +34,18 @@ def pytest_collection_modifyitems(items):
         return next((number for number, prefix in enumerate(FIRST) if name.startswith(prefix)), len(FIRST))
 
     items.sort(key=rank)
+
+
+def _current_app_afterwards():
+    """An app that a test makes does not become the current app of other tests."""
+    before = current_app() if has_current_app() else None
+    yield
+    if before is not None:
+        set_current_app(before)
+
+
+of_each_test = pytest.fixture(autouse=True)(_current_app_afterwards)
+of_each_module = pytest.fixture(autouse=True, scope="module")(_current_app_afterwards)
 
 
 @pytest.fixture(scope="session")

@@ -226,9 +226,11 @@ def test_workers_live_through_an_emptied_server(bench, app):
         eventually(lambda: bench.broker.smembers("_kombu.binding.celery"))
         for client in app, celery:
             assert task(client, "add").delay(2, 2).get(timeout=20) == 4
-        lost = task(app, "slow_step").delay(1, bench.new_key(), "name")
+        key = bench.new_key()
+        lost = task(app, "until_open").delay(key)
         eventually(lambda: bench.broker.hlen("unacked") == 1)
         bench.server.client().flushall()
+        bench.open(key)
         worker.wait_for("Lost the lease")
         assert lost.state == "PENDING"
         assert task(app, "add").delay(3, 3).get(timeout=20) == 6
@@ -244,9 +246,10 @@ def test_a_task_whose_end_the_server_has_forgotten_runs_again(bench, app, pool):
     """As after a failover to a copy that had not got it."""
     key, broker = bench.new_key(), bench.broker
     with start(bench, *pool) as worker:
-        result = task(app, "slow_then").delay(0.5, key)
+        result = task(app, "until_open").delay(key)
         bench.ledger(key, 1)
         ((tag, record),) = broker.hgetall("unacked").items()
+        bench.open(key)
         assert result.get(timeout=20) == key
         eventually(lambda: not broker.exists("unacked"))
         broker.hset("unacked", tag, record)

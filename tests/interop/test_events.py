@@ -250,6 +250,6 @@ def test_flower_shows_and_steers_our_worker(server):
         eventually(lambda: flower.ask("/api/tasks")[long.id]["state"] == "REVOKED", 30)
 
         flower.ask("/api/worker/pool/grow/one@here?n=1", b"")
-        asked = app.control.inspect(destination=["one@here"], timeout=5)
+        asked = app.control.inspect(destination=["one@here"], timeout=20)
         eventually(lambda: len(asked.stats()["one@here"]["pool"]["processes"]) == 3)
     app.close()

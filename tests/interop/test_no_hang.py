@@ -48,7 +48,7 @@ class Cases:
     def chain_with_a_revoked_step(self):
         revoked = self.s("ident")
         revoked.freeze()
-        inspect = self.pair.app.control.inspect(limit=1, timeout=5)
+        inspect = self.pair.app.control.inspect(limit=1, timeout=20)
         self.pair.app.control.revoke(revoked.id)
         eventually(lambda: revoked.id in next(iter(inspect.revoked().values())))
         return self.lib.chain(self.s("ident", 1), revoked, self.s("ident"))
@@ -158,7 +158,7 @@ def test_a_revoked_header_task_fails_the_body_on_both(pairs, client):
         pair = of(pairs, client, worker)
         revoked = pair.s("ident", 1)
         revoked.freeze()
-        inspect = pair.app.control.inspect(limit=1, timeout=5)
+        inspect = pair.app.control.inspect(limit=1, timeout=20)
         pair.app.control.revoke(revoked.id)
         eventually(lambda: revoked.id in next(iter(inspect.revoked().values())))  # noqa: B023 - called at once
         result = pair.lib.chord([revoked, pair.s("ident", 2)], pair.s("ident")).apply_async()

@@ -176,8 +176,12 @@ def process_id():
 
 
 @app.task
-def pause(seconds):
-    time.sleep(seconds)
+def wait_for_file(path):
+    deadline = time.monotonic() + 60
+    while not os.path.exists(path):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{path} was not made in 60 s")
+        time.sleep(0.02)
 
 
 # -- what the application does beside its tasks, as the environment asks for it

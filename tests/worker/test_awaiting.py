@@ -73,7 +73,7 @@ def test_a_worker_stops_though_its_tasks_await_results_that_do_not_come(bench, a
     if number == signal.SIGTERM:
         for one in early:
             with pytest.raises(WorkerLostError, match="while it awaited the result of another task"):
-                one.get(timeout=5)
+                one.get(timeout=20)
     assert bench.broker.llen("celery") == 2
     app.backend.store_result(f"open-{key}", "there", "SUCCESS")
     with serve(bench, "-P", "asyncio", "-c", "1"):
@@ -89,7 +89,7 @@ def test_a_warm_stop_waits_for_what_comes(bench, app):
     worker.wait_for("Warm shutdown")
     app.backend.store_result(f"open-{key}", "there", "SUCCESS")
     assert worker.wait(30) == 0
-    assert [one.get(timeout=5) for one in results] == ["there", "there"]
+    assert [one.get(timeout=20) for one in results] == ["there", "there"]
 
 
 def test_a_blocking_wait_on_an_event_loop_warns():

@@ -197,7 +197,7 @@ def test_a_pid_file_of_another_program_is_taken_over(bench, tmp_path):
         other.wait()
 
 
-def test_two_nodes_of_one_name_are_reported(bench):
+def test_two_nodes_of_one_name_are_reported(bench, tmp_path):
     bench.empty()
     from canvas.exceptions import DuplicateNodenameWarning
 
@@ -205,9 +205,10 @@ def test_two_nodes_of_one_name_are_reported(bench):
     app = Canvas("client", broker=broker, backend=backend)
     with start(bench, "-P", "solo", "-n", "twin@here"), start(bench, "-P", "solo", "-n", "twin@here") as second:
         second.wait_for("Another worker has the node name twin@here")
-        results = [app.send_task(f"{NAME}.pause", (4,)) for _ in range(2)]
+        results = [app.send_task(f"{NAME}.wait_for_file", (str(tmp_path / "end"),)) for _ in range(2)]
         with pytest.warns(DuplicateNodenameWarning, match="twin@here"):
-            eventually(lambda: len(app.control.inspect(timeout=2).active()["twin@here"]) == 2, 15)
+            eventually(lambda: len(app.control.inspect(timeout=2).active()["twin@here"]) == 2)
+        (tmp_path / "end").touch()
         assert [result.get(timeout=20) for result in results] == [None, None]
     app.close()
 

@@ -71,8 +71,8 @@ def test_workers_and_senders_need_the_rights_that_the_page_names(guarded):
         (letter,) = operator.driver.broker.dead_letters("celery")
         assert operator.driver.broker.delete_dead_letter("celery", letter)
         operator.control.revoke(task(sender, "add").apply_async((1, 1), countdown=60).id)
-        assert operator.control.ping(timeout=5)
-        assert operator.control.inspect(timeout=5).stats()
+        assert operator.control.ping(timeout=20, limit=1)
+        assert operator.control.inspect(timeout=20, limit=1).stats()
         assert operator.driver.broker.purge("celery") == 0
         worker.stop()
     assert bench.server.client().acl_log() == []
@@ -98,7 +98,7 @@ def test_clients_and_workers_of_both_kinds_meet_over_tls(bench, app, front):
         add, tsum = task(clients[0], "add"), task(clients[0], "tsum")
         assert chain(chord([add.s(1, 1), add.s(2, 2)], tsum.s()), add.s(1)).delay().get(timeout=20) == 7
         assert task(clients[1], "add").delay(1, 1).get(timeout=20) == 2
-        assert clients[0].control.ping(timeout=5)
+        assert clients[0].control.ping(timeout=20, limit=1)
         assert not any("secret" in line or "BEGIN" in line for line in worker.log)
     clients[0].close()
 

@@ -50,7 +50,7 @@ def test_workflows_of_every_kind_run_signed(bench, signed, pool):
         ]
         assert [result.get(timeout=20) for result in results] == [14, 4, 3, 2, 2, 7]
         assert run.get(timeout=20) == ["last", [["first", [], {}], [["second", [], {}]]], {}]
-        assert signed.control.ping(timeout=5)
+        assert signed.control.ping(timeout=20, limit=1)
     assert bench.broker.llen("canvas:dead_letters:celery") == 0
 
 

@@ -102,10 +102,23 @@ def test_a_killed_prefork_child_is_replaced_and_its_task_runs_again(bench, app):
 
 
 def test_a_long_task_keeps_its_lease(bench, app):
-    key = bench.new_key()
+    """It runs until another worker has taken over what a dead one held, which had taken its lease later."""
+    key, lost = bench.new_key(), bench.new_key()
     settings = {"CANVAS_WORKER_LEASE_TTL": "1.0", "CANVAS_WORKER_LEASE_HEARTBEAT": "0.3"}
-    with start(bench, "-P", "solo", env=settings), start(bench, "-P", "solo", "-n", "other@%h", env=settings):
-        assert task(app, "slow_then").delay(4, key).get(timeout=20) == key
+    with start(bench, "-P", "solo", env=settings):
+        long = task(app, "until_open").delay(key)
+        bench.ledger(key, 1)
+        dying = start(bench, "-P", "solo", "-n", "dying@%h", "-Q", "dying", env=settings).ready()
+        other = task(app, "until_open").apply_async((lost,), queue="dying")
+        bench.ledger(lost, 1)
+        with start(bench, "-P", "solo", "-n", "other@%h", "-Q", "celery,dying", env=settings):
+            dying.process.kill()
+            dying.wait()
+            assert bench.ledger(lost, 2) == ["start", "start"]
+            bench.open(key)
+            bench.open(lost)
+            assert (long.get(timeout=20), other.get(timeout=20)) == (key, lost)
+            assert task(app, "add").delay(1, 1).get(timeout=20) == 2
     assert bench.ledger(key, 2) == ["start", "end"]
 
 
