@@ -1,9 +1,13 @@
-"""The arguments of a task's call: their kinds, and those of the next call of a task that is retried or replaced."""
+"""The arguments of a task's calls: whether they fit the function, and those of a call that is tried again."""
 
 import inspect
 from collections.abc import Iterable, Mapping
-from typing import Any
+from functools import cached_property
+from typing import Any, Generic, TypeVar
 
+from canvas.task.options import TaskOptions
+
+R = TypeVar("R")
 _BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -13,6 +17,62 @@ def check_call(task: str, args: Any, kwargs: Any) -> None:
         raise TypeError(f"{task}: args must be a list or tuple; got {type(args).__name__} {args!r:.100}")
     if kwargs is not None and not isinstance(kwargs, Mapping):
         raise TypeError(f"{task}: kwargs must be a mapping; got {type(kwargs).__name__} {kwargs!r:.100}")
+
+
+class CheckedCalls(TaskOptions, Generic[R]):
+    """A task whose calls are checked against its function."""
+
+    def run(self, *args: Any, **kwargs: Any) -> R:
+        """The work. Subclasses of ``Task`` define it; ``@app.task`` takes the function."""
+        raise TypeError(f"{type(self).__name__} defines no run(); expected the task's work there")
+
+    def check_arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Raise TypeError, as calling it would, when the arguments don't fit the function."""
+        if not (self.app.strict_typing if self.typing is None else self.typing):
+            return
+        low, high = self._arity
+        if kwargs or not low <= len(args) <= high:
+            try:
+                self._checked_signature.bind(*args, **kwargs)
+            except TypeError as exc:
+                raise TypeError(f"{self.name}(): {exc}") from None
+
+    @cached_property
+    def call_signature(self) -> inspect.Signature:
+        """The function's arguments, by name."""
+        return inspect.signature(self.run)
+
+    @cached_property
+    def parameters(self) -> Mapping[str, inspect.Parameter] | None:
+        """The function's parameters by name; ``None`` if Python does not know them."""
+        try:
+            return self.call_signature.parameters
+        except (TypeError, ValueError):
+            return None
+
+    @cached_property
+    def _checked_signature(self) -> inspect.Signature:
+        """The arguments that a call may pass: a decorator may add some to the function's, or leave some out."""
+        return inspect.signature(self.run, follow_wrapped=self.models is not None)
+
+    @cached_property
+    def _arity(self) -> tuple[int, int]:
+        return _positional_range(self._checked_signature)
+
+
+def _positional_range(sig: inspect.Signature) -> tuple[int, int]:
+    """The least and the greatest number of positional arguments alone that fit; ``(1, 0)`` when none do."""
+    low = high = 0
+    for parameter in sig.parameters.values():
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            high = 1 << 30
+        elif parameter.kind is parameter.KEYWORD_ONLY:
+            if parameter.default is parameter.empty:
+                return 1, 0
+        elif parameter.kind is not parameter.VAR_KEYWORD:
+            high = max(high, high + 1)
+            low += parameter.default is parameter.empty
+    return low, high
 
 
 def merged_arguments(

@@ -1,4 +1,4 @@
-"""The options of a task: its attributes, and which of them settings give."""
+"""The options of a task: its attributes, those of them that settings give, and its hooks."""
 
 from typing import Any, Protocol
 
@@ -77,7 +77,7 @@ class SettingsApp(Protocol):
 
 
 class TaskOptions:
-    """The attributes that a task's class, or ``@app.task``, may set."""
+    """The attributes that a task's class, or ``@app.task``, may set, and the hooks that a class may define."""
 
     name: str = ""
     abstract: bool = True
@@ -142,6 +142,21 @@ class TaskOptions:
     """The pydantic models of its arguments and result, where it has such."""
     MaxRetriesExceededError = MaxRetriesExceededError
     OperationalError = OperationalError
+
+    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+        """Called before the work."""
+
+    def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any) -> None:
+        """Called when it succeeded."""
+
+    def on_failure(self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        """Called when it failed."""
+
+    def on_retry(self, exc: BaseException | None, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        """Called when it is to run again. ``exc`` is the reason that ``retry`` was given."""
+
+    def after_return(self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        """Called when it succeeded or failed, after the hook for that. ``einfo`` is ``None``, as in Celery."""
 
     def bind(self, app: SettingsApp) -> None:
         """Make it ``app``'s, filling unset attributes from the app's settings."""

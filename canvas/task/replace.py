@@ -1,9 +1,12 @@
-"""Another signature in a running task's place: its id, its callbacks, its chord, its chain (semantics.md T30–T33)."""
+"""Other signatures for a running task's workflow: one in its place, or further members of its chord.
+
+A replacement takes over the task's id, callbacks, chord and chain (semantics.md T30–T33).
+"""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from canvas.errors import ConfigurationError
+from canvas.errors import CompositionError, ConfigurationError
 from canvas.model.request import Request
 from canvas.model.workflow_run import RUN_HEADER
 from canvas.primitives.chain import ends_in_group
@@ -59,6 +62,36 @@ def replacement(app: CollectingApp, request: Request, given: Signature[Any]) -> 
     for following in reversed(request.chain or ()):
         sig = sig | maybe_signature(following, app).clone().set(replaced_task_nesting=nesting)
     return sig
+
+
+class MemberTask(Protocol):
+    """A running task that may be a member of a chord's header."""
+
+    name: str
+
+    @property
+    def request(self) -> Request: ...
+
+    @property
+    def backend(self) -> Any: ...
+
+    def add_trail(self, result: Any) -> Any: ...
+
+
+def add_to_chord(task: MemberTask, sig: Signature[Any], lazy: bool) -> Any:
+    """``Task.add_to_chord``."""
+    request = task.request
+    if not request.chord:
+        raise ValueError(f"{task.name}[{request.id}] is not a member of a chord; only its members can add to it")
+    sig.set(group_id=request.group, group_index=request.group_index, chord=request.chord, root_id=request.root_id)
+    result = sig.freeze()
+    if result is None:
+        raise CompositionError(f"{task.name}[{request.id}]: an empty chain has no result to add to a chord")
+    if lazy:
+        task.backend.add_to_chord(request.group, result)
+        return sig
+    request.additions.append(sig)
+    return task.add_trail(result)
 
 
 def collected(app: CollectingApp, sig: Signature[Any]) -> Signature[Any]:

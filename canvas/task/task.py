@@ -1,27 +1,25 @@
 """A task: a function with its options and the calls that send it (Celery's ``Task``)."""
 
-import inspect
-import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import cached_property
 from types import CoroutineType
-from typing import Any, ClassVar, Generic, NoReturn, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from canvas.context import composing, current_request, current_task_named, enter_call, leave_call, request_of
-from canvas.errors import CompositionError, NotRegistered, Replaced, Retry
-from canvas.model.options import ATTRIBUTES
+from canvas.errors import NotRegistered, Replaced, Retry
+from canvas.model.options import ATTRIBUTES, given
 from canvas.model.request import Request
 from canvas.primitives.mapping import chunks, xmap, xstarmap
 from canvas.primitives.misuse import refuse_pipe
 from canvas.primitives.signature import Signature
-from canvas.task.arguments import check_call, merged_arguments
+from canvas.task.arguments import CheckedCalls, check_call
 from canvas.task.limits import check_limits
-from canvas.task.options import SettingsApp, TaskOptions
+from canvas.task.options import SettingsApp
 
 R = TypeVar("R")
 
 
-class Task(TaskOptions, Generic[R]):
+class Task(CheckedCalls[R]):
     """Base of all tasks. ``@app.task`` makes one subclass and one instance of it per function."""
 
     _own_apply: ClassVar[bool] = False
@@ -36,10 +34,6 @@ class Task(TaskOptions, Generic[R]):
         own = self.__dict__.get("apply_async")
         patched = own is not None and getattr(own, "__func__", None) is not Task.apply_async
         return patched or self._own_apply
-
-    def run(self, *args: Any, **kwargs: Any) -> R:
-        """The work. Subclasses of ``Task`` define it; ``@app.task`` takes the function."""
-        raise TypeError(f"{type(self).__name__} defines no run(); expected the task's work there")
 
     def __call__(self, *args: Any, **kwargs: Any) -> R:
         """Run it in this process, now; inside a ``@workflow`` function, add it to the workflow."""
@@ -116,24 +110,17 @@ class Task(TaskOptions, Generic[R]):
         return self.apply_async(args, kwargs)
 
     def apply_async(
-        self,
-        args: Iterable[Any] | None = None,
-        kwargs: Mapping[str, Any] | None = None,
-        task_id: str | None = None,
-        producer: Any = None,
-        link: Any = None,
-        link_error: Any = None,
-        shadow: str | None = None,
-        **options: Any,
-    ) -> Any:
+        self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, task_id: str | None = None,
+        producer: Any = None, link: Any = None, link_error: Any = None, shadow: str | None = None, **options: Any,
+    ) -> Any:  # fmt: skip
         """Send it; returns its AsyncResult.
 
         Raises TypeError when the arguments don't fit the function (``typing``), EncodeError, OperationalError.
         """
         self._check_call(args, kwargs)
         shadow = shadow or self.shadow_name(args, kwargs, options)
-        given = self._call_options(task_id, producer, link, link_error, shadow, options)
-        return self.app.apply_signature(self.signature(args, kwargs), (), {}, given)
+        named = {"task_id": task_id, "producer": producer, "link": link, "link_error": link_error, "shadow": shadow}
+        return self.app.apply_signature(self.signature(args, kwargs), (), {}, {**options, **given(named)})
 
     async def adelay(self, *args: Any, **kwargs: Any) -> Any:
         """``delay``, without blocking the event loop."""
@@ -164,44 +151,22 @@ class Task(TaskOptions, Generic[R]):
                 f"register it with app.register_task({kind.__qualname__}()) before it is called"
             )
 
-    def _call_options(
-        self, task_id: Any, producer: Any, link: Any, link_error: Any, shadow: Any, options: dict[str, Any]
-    ) -> dict[str, Any]:
-        named = {
-            "task_id": task_id,
-            "producer": producer,
-            "link": link,
-            "link_error": link_error,
-            "shadow": shadow,
-        }
-        return {**options, **{key: value for key, value in named.items() if value is not None}}
-
     def apply(
-        self,
-        args: Iterable[Any] | None = None,
-        kwargs: Mapping[str, Any] | None = None,
-        link: Any = None,
-        link_error: Any = None,
-        task_id: str | None = None,
-        retries: int = 0,
-        throw: bool | None = None,
-        logfile: Any = None,
-        loglevel: Any = None,
-        headers: Mapping[str, Any] | None = None,
-        **options: Any,
-    ) -> Any:
+        self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, link: Any = None,
+        link_error: Any = None, task_id: str | None = None, retries: int = 0, throw: bool | None = None,
+        logfile: Any = None, loglevel: Any = None, headers: Mapping[str, Any] | None = None, **options: Any,
+    ) -> Any:  # fmt: skip
         """Run it here and now; returns an EagerResult with what a worker would have stored.
 
         ``retries``: how often it was retried before. ``throw``: its exception is raised, as with
         ``task_eager_propagates``. ``logfile`` and ``loglevel`` are only kept in the request.
         """
         self._check_registered()
-        named = {"throw": throw, "logfile": logfile, "loglevel": loglevel, "headers": headers}
-        options.update({name: value for name, value in named.items() if value is not None})
-        if retries:
-            options["retries"] = retries
-        given = self._call_options(task_id, None, link, link_error, None, options)
-        return self.app.apply_eagerly(self.signature(args, kwargs), (), {}, given)
+        named = {
+            "task_id": task_id, "link": link, "link_error": link_error, "retries": retries or None, "throw": throw,
+            "logfile": logfile, "loglevel": loglevel, "headers": headers,
+        }  # fmt: skip
+        return self.app.apply_eagerly(self.signature(args, kwargs), (), {}, {**options, **given(named)})
 
     def exec_options(self) -> dict[str, Any]:
         """Message options that this task's attributes give."""
@@ -209,39 +174,6 @@ class Task(TaskOptions, Generic[R]):
         options = {key: value for key, value in found.items() if value is not None}
         options["ignore_result"] = bool(self.ignore_result)
         return options
-
-    def check_arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """Raise TypeError, as calling it would, when the arguments don't fit the function."""
-        if not (self.app.strict_typing if self.typing is None else self.typing):
-            return
-        low, high = self._arity
-        if kwargs or not low <= len(args) <= high:
-            try:
-                self._checked_signature.bind(*args, **kwargs)
-            except TypeError as exc:
-                raise TypeError(f"{self.name}(): {exc}") from None
-
-    @cached_property
-    def call_signature(self) -> inspect.Signature:
-        """The function's arguments, by name."""
-        return inspect.signature(self.run)
-
-    @cached_property
-    def _parameters(self) -> Mapping[str, inspect.Parameter] | None:
-        """The function's parameters by name; ``None`` where Python does not know them."""
-        try:
-            return self.call_signature.parameters
-        except (TypeError, ValueError):
-            return None
-
-    @cached_property
-    def _checked_signature(self) -> inspect.Signature:
-        """What a call may pass: a decorator may add arguments to the function's, or leave some out."""
-        return inspect.signature(self.run, follow_wrapped=self.models is not None)
-
-    @cached_property
-    def _arity(self) -> tuple[int, int]:
-        return _positional_range(self._checked_signature)
 
     # -- inside the task
 
@@ -287,16 +219,10 @@ class Task(TaskOptions, Generic[R]):
         self.backend.store_result(task_id or request.id, meta, state, request=request, **kwargs)
 
     def retry(
-        self,
-        args: Iterable[Any] | None = None,
-        kwargs: Mapping[str, Any] | None = None,
-        exc: BaseException | None = None,
-        throw: bool = True,
-        eta: Any = None,
-        countdown: float | None = None,
-        max_retries: int | None = None,
-        **options: Any,
-    ) -> Retry:
+        self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None,
+        exc: BaseException | None = None, throw: bool = True, eta: Any = None, countdown: float | None = None,
+        max_retries: int | None = None, **options: Any,
+    ) -> Retry:  # fmt: skip
         """Run again later: raises Retry; the worker sends the new message in the same step that ends this one.
 
         ``args`` and ``kwargs`` replace those of this call, parameter by parameter where only one of them is given.
@@ -308,25 +234,9 @@ class Task(TaskOptions, Generic[R]):
         Raises ``exc`` or MaxRetriesExceededError once ``max_retries`` is passed, ``exc`` when the task was
         called directly, and InvalidTaskError for a time that cannot be read.
         """
-        request = self.request
-        if max_retries is not None:
-            request.retry_limit = max_retries
-        limit = self.max_retries if max_retries is None else max_retries
-        if request.called_directly:
-            _raise_from_current(exc or Retry("Task can be retried", None))
-        if not eta and countdown is None:
-            countdown = self.default_retry_delay
-        args, kwargs = merged_arguments(self._parameters, (request.args, request.kwargs), args, kwargs)
-        if limit is not None and request.retries >= limit:
-            self._give_up(exc, args, kwargs)
-        sig = self.signature_from_request(args, kwargs, countdown=countdown, eta=eta, **options)
-        self.app.client.due(sig.options)
-        retry = Retry(exc=exc, when=eta or countdown, sig=sig)
-        retry.is_eager = request.is_eager
-        if throw:
-            raise retry from exc
-        request.retries_sent.append(retry)
-        return retry
+        from canvas.task.retry import retry  # most tasks never retry
+
+        return retry(self, args, kwargs, exc, throw, eta, countdown, max_retries, options)
 
     def autoretry(self, exc: BaseException) -> Retry | None:
         """What to raise instead of ``exc`` where the task's ``autoretry_for`` names it.
@@ -335,40 +245,17 @@ class Task(TaskOptions, Generic[R]):
         """
         if not isinstance(exc, tuple(self.autoretry_for)) or isinstance(exc, tuple(self.dont_autoretry_for)):
             return None
-        options = dict(self.retry_kwargs)
-        if self.retry_backoff:
-            from canvas.task.backoff import retry_delay
+        from canvas.task.retry import autoretry  # most tasks never retry
 
-            factor = max(1, int(self.retry_backoff))
-            options["countdown"] = retry_delay(factor, self.request.retries, self.retry_backoff_max, self.retry_jitter)
-        if self.request.retry_limit is not None:
-            options["max_retries"] = self.request.retry_limit
-        return self.retry(exc=exc, throw=False, **options)
-
-    def _give_up(self, exc: BaseException | None, args: Any, kwargs: Any) -> NoReturn:
-        if exc is not None:
-            _raise_from_current(exc)
-        request = self.request
-        raise self.MaxRetriesExceededError(
-            f"Can't retry {self.name}[{request.id}] args:{args} kwargs:{kwargs}",
-            task_args=args,
-            task_kwargs=kwargs,
-        )
+        return autoretry(self, exc)
 
     def signature_from_request(
         self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
     ) -> Signature[R]:
         """This call again, with its id, its place in its workflow, and one retry more (semantics.md T11)."""
-        request = self.request
-        place = request.as_execution_options()
-        options = {key: value for key, value in options.items() if value is not None}
-        if "queue" in options:
-            place = {key: value for key, value in place.items() if key not in ("exchange", "routing_key")}
-        options = {**place, **options}
-        options["retries"] = request.retries + 1
-        return self.signature(
-            request.args if args is None else args, request.kwargs if kwargs is None else kwargs, **options
-        )
+        from canvas.task.retry import signature_again  # most tasks never retry
+
+        return signature_again(self, args, kwargs, options)
 
     def replace(self, sig: Signature[Any]) -> Any:
         """Give this task's place in its workflow to ``sig``: ``return self.replace(sig)``.
@@ -393,18 +280,9 @@ class Task(TaskOptions, Generic[R]):
         signature is returned for the caller to send. Raises ValueError outside a chord, CompositionError for an empty
         chain.
         """
-        request = self.request
-        if not request.chord:
-            raise ValueError(f"{self.name}[{request.id}] is not a member of a chord; only its members can add to it")
-        sig.set(group_id=request.group, group_index=request.group_index, chord=request.chord, root_id=request.root_id)
-        result = sig.freeze()
-        if result is None:
-            raise CompositionError(f"{self.name}[{request.id}]: an empty chain has no result to add to a chord")
-        if lazy:
-            self.backend.add_to_chord(request.group, result)
-            return sig
-        request.additions.append(sig)
-        return self.add_trail(result)
+        from canvas.task.replace import add_to_chord  # most tasks never do so
+
+        return add_to_chord(self, sig, lazy)
 
     def add_trail(self, result: Any) -> Any:
         """Count ``result`` among this task's children."""
@@ -412,48 +290,8 @@ class Task(TaskOptions, Generic[R]):
             (current_request() or self.request).children.append(result)
         return result
 
-    # -- hooks
-
-    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
-        """Called before the work."""
-
-    def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any) -> None:
-        """Called when it succeeded."""
-
-    def on_failure(self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
-        """Called when it failed."""
-
-    def on_retry(self, exc: BaseException | None, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
-        """Called when it is to run again. ``exc`` is the reason that ``retry`` was given."""
-
-    def after_return(self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
-        """Called when it succeeded or failed, after the hook for that. ``einfo`` is ``None``, as in Celery."""
-
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return current_task_named, (self.name,)
 
     def __repr__(self) -> str:
         return f"<@task: {self.name}{' of ' + self.app.main if self.app and self.app.main else ''}>"
-
-
-def _raise_from_current(exc: BaseException) -> NoReturn:
-    """Raise ``exc``, with the exception that is being handled as its cause."""
-    current = sys.exc_info()[1]
-    if current is None or current is exc:
-        raise exc
-    raise exc from current
-
-
-def _positional_range(sig: inspect.Signature) -> tuple[int, int]:
-    """How few and how many positional arguments alone fit; ``(1, 0)`` when none do."""
-    low = high = 0
-    for parameter in sig.parameters.values():
-        if parameter.kind is parameter.VAR_POSITIONAL:
-            high = 1 << 30
-        elif parameter.kind is parameter.KEYWORD_ONLY:
-            if parameter.default is parameter.empty:
-                return 1, 0
-        elif parameter.kind is not parameter.VAR_KEYWORD:
-            high = max(high, high + 1)
-            low += parameter.default is parameter.empty
-    return low, high

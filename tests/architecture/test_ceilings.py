@@ -21,7 +21,6 @@ LONG_FILES = {
     "canvas.errors": 312,
     "canvas.producer.message_builder": 328,
     "canvas.result.backend": 309,
-    "canvas.task.task": 459,
     "canvas.wire.task_message": 373,
     "canvas.worker.consumer.batch": 352,
     "canvas.worker.consumer.loop": 314,

@@ -1,0 +1,140 @@
+"""Running a task again: ``retry()``, ``autoretry_for``, and the delay between the runs."""
+
+import inspect
+import random
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn, Protocol
+
+from canvas.errors import Retry
+from canvas.model.request import Request
+from canvas.primitives.signature import Signature
+from canvas.task.arguments import merged_arguments
+
+
+class TimeReader(Protocol):
+    """Reads when a call with these options is due. Raises InvalidTaskError for a time that cannot be read."""
+
+    def due(self, options: Mapping[str, Any]) -> Any: ...
+
+
+class RetryingApp(Protocol):
+    """The parts of an app that running a task again needs."""
+
+    @property
+    def client(self) -> TimeReader: ...
+
+
+class RetriedTask(Protocol):
+    """The parts of a task that running it again needs."""
+
+    name: str
+    max_retries: int | None
+    default_retry_delay: float
+    retry_kwargs: dict[str, Any]
+    retry_backoff: bool | float
+    retry_backoff_max: float
+    retry_jitter: bool
+    MaxRetriesExceededError: Any
+
+    @property
+    def app(self) -> RetryingApp: ...
+
+    @property
+    def request(self) -> Request: ...
+
+    @property
+    def parameters(self) -> Mapping[str, inspect.Parameter] | None: ...
+
+    def signature(self, args: Iterable[Any] | None = None, *more: Any, **options: Any) -> Signature[Any]: ...
+
+    def signature_from_request(
+        self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> Signature[Any]: ...
+
+    def retry(self, *args: Any, **kwargs: Any) -> Retry: ...
+
+
+def retry(
+    task: RetriedTask,
+    args: Iterable[Any] | None,
+    kwargs: Mapping[str, Any] | None,
+    exc: BaseException | None,
+    throw: bool,
+    eta: Any,
+    countdown: float | None,
+    max_retries: int | None,
+    options: Mapping[str, Any],
+) -> Retry:
+    """``Task.retry``."""
+    request = task.request
+    if max_retries is not None:
+        request.retry_limit = max_retries
+    limit = task.max_retries if max_retries is None else max_retries
+    if request.called_directly:
+        _raise_from_current(exc or Retry("Task can be retried", None))
+    if not eta and countdown is None:
+        countdown = task.default_retry_delay
+    args, kwargs = merged_arguments(task.parameters, (request.args, request.kwargs), args, kwargs)
+    if limit is not None and request.retries >= limit:
+        _give_up(task, exc, args, kwargs)
+    sig = task.signature_from_request(args, kwargs, countdown=countdown, eta=eta, **options)
+    task.app.client.due(sig.options)
+    retry = Retry(exc=exc, when=eta or countdown, sig=sig)
+    retry.is_eager = request.is_eager
+    if throw:
+        raise retry from exc
+    request.retries_sent.append(retry)
+    return retry
+
+
+def autoretry(task: RetriedTask, exc: BaseException) -> Retry:
+    """The Retry to raise instead of ``exc``, which the task's ``autoretry_for`` names."""
+    options = dict(task.retry_kwargs)
+    if task.retry_backoff:
+        factor = max(1, int(task.retry_backoff))
+        options["countdown"] = retry_delay(factor, task.request.retries, task.retry_backoff_max, task.retry_jitter)
+    if task.request.retry_limit is not None:
+        options["max_retries"] = task.request.retry_limit
+    return task.retry(exc=exc, throw=False, **options)
+
+
+def signature_again(
+    task: RetriedTask, args: Iterable[Any] | None, kwargs: Mapping[str, Any] | None, options: Mapping[str, Any]
+) -> Signature[Any]:
+    """``Task.signature_from_request``."""
+    request = task.request
+    place = request.as_execution_options()
+    options = {key: value for key, value in options.items() if value is not None}
+    if "queue" in options:
+        place = {key: value for key, value in place.items() if key not in ("exchange", "routing_key")}
+    options = {**place, **options}
+    options["retries"] = request.retries + 1
+    return task.signature(
+        request.args if args is None else args, request.kwargs if kwargs is None else kwargs, **options
+    )
+
+
+def retry_delay(factor: float, retries: int, maximum: float, jitter: bool) -> int:
+    """Whole seconds: ``factor`` doubled for each retry so far, at most ``maximum``.
+
+    With ``jitter``, any number of seconds up to that.
+    """
+    delay = int(min(maximum, factor * 2**retries))
+    return random.randrange(delay + 1) if jitter else max(0, delay)
+
+
+def _give_up(task: RetriedTask, exc: BaseException | None, args: Any, kwargs: Any) -> NoReturn:
+    if exc is not None:
+        _raise_from_current(exc)
+    raise task.MaxRetriesExceededError(
+        f"Can't retry {task.name}[{task.request.id}] args:{args} kwargs:{kwargs}", task_args=args, task_kwargs=kwargs
+    )
+
+
+def _raise_from_current(exc: BaseException) -> NoReturn:
+    """Raise ``exc``, with the exception that is being handled as its cause."""
+    current = sys.exc_info()[1]
+    if current is None or current is exc:
+        raise exc
+    raise exc from current
