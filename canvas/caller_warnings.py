@@ -1,7 +1,19 @@
-"""Warnings that point at the line of the program that called canvas."""
+"""Warnings that point at the line of the program that called canvas, and their classes."""
 
 import sys
 import warnings
+
+
+class AlwaysEagerIgnored(UserWarning):
+    """``send_task`` sends in spite of ``task_always_eager``: the task need not be registered here."""
+
+
+class DuplicateNodenameWarning(UserWarning):
+    """Several workers have the same node name: remote control cannot tell them apart."""
+
+
+class FixupWarning(UserWarning):
+    """A framework seems to be used, and cannot be set up."""
 
 
 def warn_caller(text: str, category: type[Warning] = UserWarning) -> None:

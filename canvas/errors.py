@@ -36,8 +36,6 @@
     │   └── Reject
     └── TimeoutError                (also builtins.TimeoutError)
 
-AlwaysEagerIgnored, DuplicateNodenameWarning and FixupWarning are warnings.
-
 The names under ``TaskError`` and ``TaskPredicate`` are Celery's (``celery.exceptions``), because records on
 the wire carry them by name.
 """
@@ -247,13 +245,9 @@ class Retry(TaskPredicate):
     """
 
     def __init__(
-        self,
-        message: str | None = None,
-        exc: BaseException | str | None = None,
-        when: Any = None,
-        is_eager: bool = False,
-        sig: Any = None,
-    ) -> None:
+        self, message: str | None = None, exc: BaseException | str | None = None, when: Any = None,
+        is_eager: bool = False, sig: Any = None,
+    ) -> None:  # fmt: skip
         self.message = message
         self.exc = exc if isinstance(exc, BaseException) else None
         self.excs = exc if isinstance(exc, str) else (safe_repr(exc) if exc is not None else None)
@@ -298,15 +292,3 @@ class Reject(TaskPredicate):
 
 class TimeoutError(CanvasError, builtins.TimeoutError):
     """A wait for a result ran out of time."""
-
-
-class AlwaysEagerIgnored(UserWarning):
-    """``send_task`` sends, whatever ``task_always_eager`` says: it may know nothing of the task but its name."""
-
-
-class DuplicateNodenameWarning(UserWarning):
-    """Several workers have the same node name: remote control cannot tell them apart."""
-
-
-class FixupWarning(UserWarning):
-    """Nothing is done for a framework that seems to be used."""

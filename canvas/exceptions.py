@@ -1,11 +1,9 @@
 """Celery's names for the errors of ``canvas.errors``, for code whose imports read ``celery.exceptions``."""
 
+from canvas.caller_warnings import AlwaysEagerIgnored, DuplicateNodenameWarning, FixupWarning
 from canvas.errors import (
     AlreadyRegistered,
-    AlwaysEagerIgnored,
     ChordError,
-    DuplicateNodenameWarning,
-    FixupWarning,
     Ignore,
     IncompleteStream,
     InvalidTaskError,

@@ -10,9 +10,8 @@ from typing import Any
 from canvas import result as handles
 from canvas.app.definition import TaskDefinitions
 from canvas.app.registry import TaskRegistry
-from canvas.caller_warnings import warn_caller
+from canvas.caller_warnings import AlwaysEagerIgnored, warn_caller
 from canvas.context import called_task, current_request
-from canvas.errors import AlwaysEagerIgnored
 from canvas.model import ids
 from canvas.model.compiled import Plan
 from canvas.primitives.cycles import too_deep

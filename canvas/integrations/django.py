@@ -12,9 +12,8 @@ from logging import getLogger
 from typing import Any, Protocol, TypeVar
 
 from canvas import signals
-from canvas.caller_warnings import warn_caller
+from canvas.caller_warnings import FixupWarning, warn_caller
 from canvas.config.config import Config
-from canvas.errors import FixupWarning
 from canvas.task.task import Task
 
 R = TypeVar("R")

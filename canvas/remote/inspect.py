@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from canvas.caller_warnings import DuplicateNodenameWarning
 from canvas.context import current_app
-from canvas.errors import DuplicateNodenameWarning
 
 
 class Broadcaster(Protocol):

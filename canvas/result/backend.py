@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from operator import eq
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from canvas.config.config import Config
-from canvas.drivers.ports.results import AsyncWatch, Results, Watch
+from canvas.drivers.ports.results import Results
 from canvas.errors import NoResultBackend, TaskRevokedError
 from canvas.model import states
 from canvas.model.record import Record
@@ -17,34 +17,10 @@ from canvas.wire import record as wire
 from canvas.wire.typed_json import MemoEncoder
 from canvas.workflows.store import run_lifetimes
 
+if TYPE_CHECKING:
+    from canvas.result.record_watch import AsyncRecordWatch, RecordWatch
+
 NO_CHORD_BACKEND = "a chord needs a result backend to count its parts; set result_backend"
-
-
-class RecordWatch:
-    """Records as they are stored, of the ids asked for."""
-
-    def __init__(self, watch: Watch, decode: Callable[[bytes], Record]) -> None:
-        self._watch = watch
-        self._decode = decode
-        self.drop = watch.drop
-
-    def next(self, timeout: float | None) -> tuple[str, Record] | None:
-        """The next ``(task_id, record)``; ``None`` after ``timeout`` seconds without one."""
-        found = self._watch.next(timeout)
-        return None if found is None else (found[0], self._decode(found[1]))
-
-
-class AsyncRecordWatch:
-    """``RecordWatch`` on an event loop."""
-
-    def __init__(self, watch: AsyncWatch, decode: Callable[[bytes], Record]) -> None:
-        self._watch = watch
-        self._decode = decode
-        self.drop = watch.drop
-
-    async def next(self, timeout: float | None) -> tuple[str, Record] | None:
-        found = await self._watch.next(timeout)
-        return None if found is None else (found[0], self._decode(found[1]))
 
 
 class Backend:
@@ -140,13 +116,17 @@ class Backend:
         )
 
     @contextmanager
-    def watch(self, task_ids: Iterable[str]) -> Iterator[RecordWatch]:
+    def watch(self, task_ids: Iterable[str]) -> Iterator["RecordWatch"]:
         """Watch ids; nothing stored from now on, or before, is missed."""
+        from canvas.result.record_watch import RecordWatch  # programs that only send tasks do without
+
         with self._results.watch(task_ids) as watch:
             yield RecordWatch(watch, self._decode)
 
     @asynccontextmanager
-    async def awatch(self, task_ids: Iterable[str]) -> AsyncIterator[AsyncRecordWatch]:
+    async def awatch(self, task_ids: Iterable[str]) -> AsyncIterator["AsyncRecordWatch"]:
+        from canvas.result.record_watch import AsyncRecordWatch  # programs that only send tasks do without
+
         async with self._results.awatch(task_ids) as watch:
             yield AsyncRecordWatch(watch, self._decode)
 

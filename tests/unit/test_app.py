@@ -7,15 +7,8 @@ import pytest
 
 from canvas import Canvas, Task, current_app, shared_task
 from canvas.app.registry import task_name
-from canvas.errors import (
-    AlreadyRegistered,
-    AlwaysEagerIgnored,
-    ConfigurationError,
-    EncodeError,
-    FixupWarning,
-    InvalidTaskError,
-    NotRegistered,
-)
+from canvas.caller_warnings import AlwaysEagerIgnored, FixupWarning
+from canvas.errors import AlreadyRegistered, ConfigurationError, EncodeError, InvalidTaskError, NotRegistered
 from canvas.model.message import Publish
 
 
