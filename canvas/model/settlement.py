@@ -99,6 +99,8 @@ class ChordDispatch(NamedTuple):
     """True keeps the parts until they expire, as Celery does (semantics.md K9)."""
     expires: int = 0
     """Seconds after which they do; 0: whenever they did before."""
+    chord: "ReadyChord | None" = None
+    """What it ends; it is ended another way if the driver refuses this one."""
 
 
 class SpeculativeDispatch(NamedTuple):
@@ -151,6 +153,11 @@ class Settlement:
     """Ends of chords, which a driver may bring about in the same step; those that it does not are handed out."""
 
 
+Ending = Literal["body", "failure", "record", "removal"]
+"""How a ready chord is ended: its body is sent; its body fails, with all that depends on it; only its body's record is
+stored; nothing but the chord's removal."""
+
+
 class ReadyChord(NamedTuple):
     """A chord all of whose parts are in and whose body nobody has sent yet."""
 
@@ -163,6 +170,15 @@ class ReadyChord(NamedTuple):
     """The saved GroupResult of the header, where there is one."""
     lost: bool = False
     """Its size, or some of its parts, are gone from the result backend: it is to end in failure."""
+    ending: Ending = "body"
+    refusal: str = ""
+    """Why the ending that was tried first cannot be brought about."""
+
+    def refused(self, why: str, failed: bool = False) -> "ReadyChord":
+        """The chord whose latest ending cannot be brought about, to be ended in the next simpler way; ``failed``: that
+        was a failure already, of which errbacks may have been sent."""
+        following: dict[Ending, Ending] = {"body": "record" if failed else "failure", "failure": "record"}
+        return self._replace(ending=following.get(self.ending, "removal"), refusal=self.refusal or why)
 
 
 class OrphanReason(NamedTuple):

@@ -232,17 +232,12 @@ class SettleBatch:
         for settlement, verdict in zip(settlements, verdicts[len(acks) + len(soon) :], strict=True):
             self._concluded(settlement, verdict)
         for firing, verdict in zip(firings, settled.fired, strict=True):
-            if verdict.refused:
-                emit("chord.dispatch_refused", group_id=firing.group_id, reason=verdict.refused)
-            self.offers.extend(verdict.ready)
+            self._dispatched(firing, verdict)
         # A chord's body, or what follows in a run, is not to wait behind what has just been leased.
         self.hand_out_submitted()
         known = not settled.deliveries or self.attempt(self._now_leased) is not None
         for delivery in settled.deliveries:
-            if known:
-                self._hand_out(delivery)
-            else:
-                self._keep_from_slots(delivery)
+            (self._hand_out if known else self._keep_from_slots)(delivery)
         if lease is not None:
             self._wait.leased(len(settled.deliveries), want)
             self.leased_at = time.monotonic()
@@ -300,14 +295,20 @@ class SettleBatch:
                 emit("chord.dispatched", group_id=firing.group_id, failed=firing.failed)
         self.offers.extend(verdict.ready)
 
+    def _dispatched(self, firing: ChordDispatch, verdict: SettleResult) -> None:
+        if verdict.refused:
+            emit("chord.dispatch_refused", group_id=firing.group_id, reason=verdict.refused)
+            if firing.chord is not None:
+                self.offers.append(firing.chord.refused(verdict.refused, firing.failed))
+        self.offers.extend(verdict.ready)
+
     def _bury(self, settlement: Settlement, why: str) -> None:
         """Keep the message of a settlement that the broker refuses as a dead letter, in the next round."""
         emit("message.dead_lettered", queue=settlement.delivery.queue if settlement.delivery else "", reason=why)
         if settlement.delivery is None or (settlement.disposal == "dead_letter" and not settlement.stores):
             return
-        letter = Settlement(
-            settlement.delivery, settlement.fence, disposal="dead_letter", reason=f"its end was refused: {why}"
-        )
+        reason = f"its end was refused: {why}"
+        letter = Settlement(settlement.delivery, settlement.fence, disposal="dead_letter", reason=reason)
         self._outstanding += 1
         self._held[settlement.delivery.tag] = settlement.delivery
         self.finished.append(letter)
@@ -348,5 +349,4 @@ class SettleBatch:
             self.backlog.put(None)
         if unstarted:
             # Those that are acked already would end in failure; the other leases expire with the worker.
-            repeat_until = self.persist if acked else self.attempt
-            repeat_until(lambda: self._driver.broker.release(unstarted))
+            (self.persist if acked else self.attempt)(lambda: self._driver.broker.release(unstarted))

@@ -7,6 +7,7 @@ from canvas.errors import (
     CanvasError,
     InvalidTaskError,
     NotRegistered,
+    OperationalError,
     SignatureError,
     TimeLimitExceeded,
     WireError,
@@ -125,7 +126,10 @@ class Unrunnable:
 
     def internal_error(self, work: Delivery | ReadyChord | Orphan, exc: BaseException) -> Settlement | None:
         """The pipeline itself failed on this work: its message is a dead letter with the reason, and the task's result
-        is a failure. A chord stays ready, and maintenance tries it again."""
+        is a failure. A chord whose end could not be computed stays ready, and maintenance tries it again."""
+        if isinstance(work, ReadyChord) and isinstance(exc, OperationalError):
+            emit("broker.unreachable", error=str(exc))
+            return None
         emit("worker.internal_error", work=work, exc=exc)
         if not isinstance(work, Delivery):
             return None

@@ -6,7 +6,7 @@ Sources: semantics.md K7–K9, K14, E6–E9, R3.
 from typing import Any
 
 from canvas.app.application import Canvas
-from canvas.errors import CanvasError, ChordError
+from canvas.errors import CanvasError, ChordError, OperationalError, RunLost
 from canvas.execution.errbacks import (
     body_errbacks,
     body_exception,
@@ -29,7 +29,7 @@ from canvas.worker.pipeline.deep_calls import with_deep_calls
 from canvas.worker.settlement.cascade import TerminalState, abandon, abandon_rest
 from canvas.worker.settlement.errbacks import run_errbacks
 from canvas.workflows.steps.chord_callbacks import Part, join_end, parts_of, state_gone, told_of
-from canvas.workflows.steps.engine import advance_all
+from canvas.workflows.steps.engine import advance_all, end_lost
 from canvas.workflows.store import RunStore
 
 
@@ -42,6 +42,8 @@ def fire(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch:
     except CanvasError as exc:
         emit("chord.dispatch_refused", group_id=ready.group_id, reason=str(exc))
         return effects.firing(ready.group_id, failed=True)
+    if ready.ending != "body":
+        return _give_up(app, runs, ready, told, body)
     if told["run"] is not None:
         return join_end(app, runs, effects, ready, told)
     settler = PartOrigin(told["root_id"], told["parent_id"])
@@ -54,7 +56,9 @@ def fire(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch:
             _send_body(app, effects, body, _values(app, ready, parts), settler)
             return effects.firing(ready.group_id)
         error = dependency_error(failed.task_id, failed.result, nested=ready.structure is not None)
-    except (CanvasError, TypeError, ValueError) as exc:
+    except (OperationalError, RecursionError):
+        raise
+    except (Exception, SystemExit) as exc:  # noqa: BLE001 - a router or a value's own code, which may raise anything
         effects = Outbox(app)
         error = ChordError(f"Callback error: {safe_repr(exc)}")
         error.__cause__ = exc
@@ -64,13 +68,47 @@ def fire(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch:
 
 
 def dispatch(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch:
-    """The end of a chord, reported; also where its callbacks are nested deeper than Python's own limit."""
-    try:
-        firing = fire(app, runs, ready)
-    except RecursionError:
-        firing = with_deep_calls(lambda: fire(app, runs, ready))
+    """The end of a chord, reported; also where its callbacks are nested deeper than Python's own limit.
+
+    An end that raises is a refused one: the next, simpler end is tried, until one can be brought about. Raises
+    OperationalError when a server is unreachable; the chord stays ready then.
+    """
+    while True:
+        try:
+            firing = fire(app, runs, ready)
+            break
+        except OperationalError:
+            raise
+        except RecursionError:
+            firing = with_deep_calls(lambda: fire(app, runs, ready))  # noqa: B023 - called at once
+            break
+        except (Exception, SystemExit) as exc:
+            if ready.ending == "removal":
+                raise
+            emit("worker.internal_error", work=ready, exc=exc)
+            ready = ready.refused(safe_repr(exc))
     emit("chord.dispatched", group_id=ready.group_id, failed=firing.failed)
-    return firing
+    return firing._replace(chord=ready)
+
+
+def _give_up(
+    app: Canvas, runs: RunStore, ready: ReadyChord, told: dict[str, Any], body: Signature[Any]
+) -> ChordDispatch:
+    """The ending of a chord whose body cannot be sent. A step of a workflow's run ends the run."""
+    effects, why = Outbox(app), ready.refusal
+    if ready.ending == "removal":
+        emit("chord.dispatch_refused", group_id=ready.group_id, reason=why)
+    elif told["run"] is not None:
+        run, attempt = told["run"]
+        end_lost(effects, run, attempt, RunLost(f"run {run}: its next step cannot be taken: {why}"))
+    elif ready.ending == "failure":
+        settler = PartOrigin(told["root_id"], told["parent_id"])
+        _fail_body(app, effects, body, ChordError(f"Callback error: {why}"), settler)
+        advance_all(app, runs, effects, settler.task_id)
+    else:
+        error = ChordError(f"Callback error: {why}")
+        effects.record(Record(str(result_id(body)), states.FAILURE, error, None, []))
+    return effects.firing(ready.group_id, failed=True)
 
 
 def fire_ahead(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch | None:

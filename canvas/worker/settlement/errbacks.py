@@ -3,7 +3,7 @@
 from typing import Any
 
 from canvas.app.application import Canvas
-from canvas.errors import BrokerError, CanvasError
+from canvas.errors import BrokerError
 from canvas.execution.errbacks import call_errback, is_new_style
 from canvas.model.request import Request
 from canvas.primitives.group import group
@@ -11,6 +11,7 @@ from canvas.primitives.registry import maybe_signature
 from canvas.primitives.signature import Signature
 from canvas.producer.message_builder import Lineage
 from canvas.producer.outbox import Outbox
+from canvas.producer.problems import problem_of
 from canvas.telemetry import emit
 
 
@@ -48,12 +49,10 @@ def _store(app: Canvas, effects: Outbox) -> None:
 
 def _send(app: Canvas, effects: Outbox, sigs: list[Any], request: Request) -> None:
     """All in one group; where that cannot be, each that can."""
-    try:
-        plan = effects.plan(group(sigs, app=app), (request.id,), {})
-        effects.send(plan, Lineage(request.root_id or request.id, request.id))
-    except (CanvasError, TypeError, ValueError) as exc:
-        if len(sigs) == 1:
-            emit("errback.failed", task=sigs[0].task, task_id=request.id, exc=exc)
-            return
+    lineage = Lineage(request.root_id or request.id, request.id)
+    problem = problem_of(lambda: effects.send(effects.plan(group(sigs, app=app), (request.id,), {}), lineage))
+    if problem is not None and len(sigs) == 1:
+        emit("errback.failed", task=sigs[0].task, task_id=request.id, exc=problem)
+    elif problem is not None:
         for sig in sigs:
             _send(app, effects, [sig], request)

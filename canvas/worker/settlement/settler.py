@@ -32,6 +32,7 @@ from canvas.primitives.registry import maybe_signature
 from canvas.producer.encode_error import find_unencodable_result
 from canvas.producer.message_builder import Lineage
 from canvas.producer.outbox import ChordMembership, Outbox, PartOrigin
+from canvas.producer.problems import problem_of
 from canvas.result.backend import extended
 from canvas.task.task import Task
 from canvas.telemetry import emit
@@ -104,21 +105,22 @@ class Settler:
         tell: Callable[[Outcome], Reject | None],
     ) -> None:  # fmt: skip
         """Report the end, then add what its hooks have sent."""
-        request = done.request
-        # Those before are in the settlement already.
+        request = done.request  # what it sent before is in the settlement already
         request.retries_sent, request.additions = [], []
         done.told = True
         rejected = tell(outcome)
         if rejected is not None and rejected.requeue:
             settlement.disposal = "requeue"
-        try:
-            for retry in request.retries_sent:
-                self._send_again(done, effects, retry)
-            for sig in request.additions:
-                effects.send(effects.plan(sig, (), {}), self._ambient(done))
-                settlement.grow.append(sig.options["group_id"])
-        except (CanvasError, TypeError, ValueError) as exc:
-            emit("hook.failed", hook="a", task=done.message.task, task_id=done.message.id, exc=exc)
+        if not request.retries_sent and not request.additions:
+            return
+        problem = problem_of(lambda: self._sent_by_hooks(done, effects, settlement, outcome))
+        if problem is not None:
+            emit("hook.failed", hook="a", task=done.message.task, task_id=done.message.id, exc=problem)
+
+    def _sent_by_hooks(self, done: Job, effects: Outbox, settlement: Settlement, outcome: Outcome) -> None:
+        for retry in done.request.retries_sent:
+            self._send_again(done, effects, retry)
+        settlement.grow.extend(self._additions(done, effects, outcome))
 
     def _other_ends(self, done: Job, effects: Outbox, settlement: Settlement, outcome: Outcome) -> None:
         match outcome:
@@ -204,11 +206,9 @@ class Settler:
         chain = embed["chain"]
         if chain:
             plans.append(effects.plan(chain[-1], (value,), {"chain": chain[:-1]}))
-        children = []
         for plan in plans:
             effects.send(plan, ambient)
-            if plan.trail is not None:
-                children.append(plan.trail.as_tuple())
+        children = [plan.trail.as_tuple() for plan in plans if plan.trail is not None]
         return children if done.task is None or done.task.trail else []
 
     # -- every other end

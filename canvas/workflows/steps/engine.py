@@ -8,13 +8,14 @@ settlement are left to a chord of one part, which is ready at once.
 from collections.abc import Sequence
 from typing import Any
 
-from canvas.errors import CanvasError, CompositionError, RunLost, UpstreamFailed, WorkflowFailed
+from canvas.errors import CompositionError, RunLost, UpstreamFailed, WorkflowFailed
 from canvas.model import states
 from canvas.model.record import Record
 from canvas.model.settlement import ReadyChord
 from canvas.model.workflow_run import CANCEL, SKIPPED, KnownInput, NodeRef, RunNode, bind_inputs, extract, task_id_of
 from canvas.producer.message_builder import Lineage
 from canvas.producer.outbox import Outbox
+from canvas.producer.problems import problem_of
 from canvas.telemetry import emit
 from canvas.text import safe_repr
 from canvas.workflows.services import WorkflowServices
@@ -122,10 +123,9 @@ class RunEngine(MapAttempt):
             self._record(number, states.SUCCESS, None, canvas=SKIPPED)
             self._ended.append((number, 0, SKIPPED, None))
         else:
-            try:
-                self._run_node(number, node, inputs)
-            except (CanvasError, TypeError, ValueError, LookupError) as exc:
-                self._fail(number, exc)
+            problem = problem_of(lambda: self._run_node(number, node, inputs))
+            if problem is not None:
+                self._fail(number, problem)
 
     def _run_node(self, number: int, node: RunNode, inputs: Sequence[KnownInput]) -> None:
         values = [one.value for one in inputs]

@@ -1,12 +1,14 @@
 """Nodes of a run that run a task once for each item of a list."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
-from canvas.errors import CanvasError, CompositionError, RunLost
+from canvas.errors import CompositionError, RunLost
 from canvas.model import states
 from canvas.model.record import Record
 from canvas.model.workflow_run import NodeRef, RunNode, bind_inputs, bound_values, extract, items_id, outline_id
+from canvas.producer.problems import problem_of
 from canvas.workflows.lifetimes import outlines
 from canvas.workflows.steps.attempt import FAILED, Attempt, by_policy
 from canvas.workflows.steps.earlier_attempts import Earlier, digest_of
@@ -48,10 +50,9 @@ class MapAttempt(Attempt):
             if at in known:
                 self._item(place, states.SUCCESS, known[at])
                 continue
-            try:
-                self._send(sig, (items[at],), place)
-            except (CanvasError, TypeError, ValueError) as exc:
-                self._item(place, states.FAILURE, exc)
+            problem = problem_of(partial(self._send, sig, (items[at],), place))
+            if problem is not None:
+                self._item(place, states.FAILURE, problem)
         self._left -= last - first
         if last < len(items):
             self._part(f"{number}.map.{last}", 0, states.SUCCESS, None, ["map", number, last], 1)
