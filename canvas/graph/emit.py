@@ -5,10 +5,11 @@ Sources: protocol.md §2.1, §2.3; semantics.md C1, C11–C13, H4, H5, H15, H20.
 
 from typing import Any
 
+from canvas.graph.links import ENDS_BODY
 from canvas.graph.steps import Fork, Join, Member, Step, Unit, body_units, units_from
 from canvas.model.compiled import ChordSize, Plan, ResultRef, TaskCall
 from canvas.primitives.fields import as_list, signature_dict
-from canvas.primitives.links import distinct
+from canvas.primitives.links import distinct, has_signature
 
 Wire = dict[str, Any]
 _AS_MEMBER = {"add_to_parent": False, "root_id": None}
@@ -96,7 +97,10 @@ class CeleryEmitter:
         return self._signature(units[0]) if len(units) == 1 else self._chain(units, member.options)
 
     def _chain(self, units: list[Unit], options: dict[str, Any]) -> Wire:
+        """A Celery worker links a chain's errbacks to its steps, and to the members of a group once more although they
+        have them: those members leave them to the chain."""
         steps = [self._signature(unit) for unit in units]
+        _leave(_members_at_end(steps[-1]), as_list(options.get("link_error")))
         options = {**options, "task_id": _result_id(units[-1])}
         return signature_dict("celery.chain", (), {"tasks": steps}, options, "chain", False)
 
@@ -117,11 +121,14 @@ class CeleryEmitter:
         """A body that is a chord, as a chain of one step: when the header fails, a Celery worker ends the id in the
         body's options, and calls the errbacks there. A chord has its own header's id there, and no errbacks.
 
-        The step is a group of that chord: a Celery worker takes a chain that starts with anything else apart.
+        The step is a group of that chord: a Celery worker takes a chain that starts with anything else apart. The
+        worker links the chain's errbacks to all members of a group that ends the chord: those of some stay theirs.
         """
-        errbacks = distinct(_errbacks(chord))
+        members = _members_at_end(chord)
+        errbacks = _shared(_errbacks(chord), members)
+        _leave(members, errbacks)
         options = {"task_id": _result_id(units[-1]), **({"link_error": errbacks} if errbacks else {})}
-        step = signature_dict("celery.group", (), {"tasks": [chord]}, {}, "group", False)
+        step = signature_dict("celery.group", (), {"tasks": [chord], ENDS_BODY: True}, {}, "group", False)
         return signature_dict("celery.chain", (), {"tasks": [step]}, options, "chain", False)
 
     # -- membership
@@ -183,6 +190,32 @@ def _errbacks(sig: Wire) -> list[Any]:
     if kind == "group":
         return own + [errback for member in sig["kwargs"]["tasks"] for errback in _errbacks(member)]
     return own
+
+
+def _members_at_end(sig: Wire) -> list[Wire]:
+    """The members of the group that a signature ends in; none where it ends in something else."""
+    kind = sig["subtask_type"]
+    if kind == "chord":
+        return _members_at_end(sig["kwargs"]["body"])
+    if kind == "chain":
+        return _members_at_end(sig["kwargs"]["tasks"][-1])
+    members = list(sig["kwargs"]["tasks"]) if kind == "group" else []
+    return _members_at_end(members[0]) if ENDS_BODY in sig["kwargs"] else members
+
+
+def _shared(errbacks: list[Any], members: list[Wire]) -> list[Any]:
+    """Those of ``errbacks`` that all members of a group have, or what stands around it."""
+    own = [as_list(member["options"].get("link_error")) for member in members]
+    some = [errback for one in own for errback in one if not all(has_signature(other, errback) for other in own)]
+    return [errback for errback in distinct(errbacks) if not has_signature(some, errback)]
+
+
+def _leave(members: list[Wire], errbacks: list[Any]) -> None:
+    """Take ``errbacks`` from members, which get them from what stands around."""
+    for member in members if errbacks else ():
+        left = [one for one in as_list(member["options"].pop("link_error", None)) if not has_signature(errbacks, one)]
+        if left:
+            member["options"]["link_error"] = left
 
 
 def _assign_group(body: Wire, group_id: str) -> None:

@@ -9,6 +9,9 @@ from canvas.primitives.links import has_signature
 from canvas.primitives.registry import maybe_signature
 from canvas.primitives.signature import Signature
 
+ENDS_BODY = "ends_body"
+"""A keyword of the group around a chord that is a body: what is linked to the group belongs to the chord's result."""
+
 
 def linked(step: Signature[Any], links: list[Any], errbacks: list[Any], errback_on_header: bool) -> Signature[Any]:
     """A step with the callbacks of the chain around it; its own stay its own."""
@@ -20,6 +23,8 @@ def linked(step: Signature[Any], links: list[Any], errbacks: list[Any], errback_
     for errback in errbacks:
         if isinstance(step, chord):
             _link_error_to_chord(step, errback, errback_on_header)
+        elif ENDS_BODY in step.kwargs:
+            link_error_to_body(step, errback)
         else:
             step.link_error(errback)
     return step

@@ -56,3 +56,23 @@ class Record:
         if self.traceback and not getattr(exc, "__notes__", []):
             exc.add_note(f"\nRemote traceback:\n{self.traceback}")
         raise exc
+
+
+def extended(request: Any) -> dict[str, Any]:
+    """What ``result_extended`` adds to a record of a request's task."""
+    names, stamps = request.stamped_headers or (), request.stamps or {}
+    stamped = {"stamped_headers": names, **{key: stamps[key] for key in names if key in stamps}} if stamps else {}
+    return {
+        "name": request.task,
+        "args": request.args,
+        "kwargs": request.kwargs,
+        "worker": request.hostname,
+        "retries": request.retries,
+        "queue": (request.delivery_info or {}).get("routing_key"),
+        **stamped,
+    }
+
+
+def children_of(request: Any) -> list[Any]:
+    """The results of what the task has sent, in tuple form."""
+    return [child.as_tuple() for child in request.children]

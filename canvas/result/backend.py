@@ -1,6 +1,6 @@
 """Records of an app's tasks, decoded: between result handles and the driver's bytes."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from operator import eq
@@ -10,7 +10,7 @@ from canvas.config.config import Config
 from canvas.drivers.ports.results import Results
 from canvas.errors import NoResultBackend, TaskRevokedError
 from canvas.model import states
-from canvas.model.record import Record
+from canvas.model.record import Record, children_of, extended
 from canvas.model.settlement import ResultWrite, alive_for
 from canvas.model.workflow_run import RUN_HEADER
 from canvas.wire import record as wire
@@ -163,7 +163,7 @@ class Backend:
             raise ValueError(
                 f"task_id must not be empty. Got {task_id} instead: a task that is called as a function has none"
             )
-        record = Record(task_id, state, result, traceback, [] if request is None else _children(request))
+        record = Record(task_id, state, result, traceback, [] if request is None else children_of(request))
         if request is not None:
             record.group_id, record.parent_id = request.group, request.parent_id
             if self._conf.result_extended:
@@ -233,7 +233,7 @@ class Backend:
     def get_traceback(self, task_id: str) -> str | None:
         return self.get_task_meta(task_id).get("traceback")
 
-    def get_children(self, task_id: str) -> list[Any] | None:
+    def getchildren_of(self, task_id: str) -> list[Any] | None:
         """The results of the tasks that a task sent, in tuple form."""
         return self.get_task_meta(task_id).get("children")
 
@@ -256,34 +256,25 @@ class Backend:
     def decode_group(self, payload: bytes) -> Any:
         return wire.decode_group(payload, serializer=self.serializer, accept=self.accept, max_depth=self.max_depth)
 
-    def save_group(self, group_id: str, structure: Any) -> None:
-        """Keep a GroupResult's tuple form (protocol.md §5.3)."""
+    def save_group(self, group_id: str, structure: Any, ignored: Collection[str] = ()) -> None:
+        """Keep a GroupResult's tuple form (protocol.md §5.3), and which of its tasks have no results."""
         expires = self._conf.result_expires
-        self._results.save_group(group_id, self.encode_group(structure), int(expires) if expires else None)
+        payload = wire.encode_group(structure, ignored, serializer=self.serializer, max_depth=self.max_depth)
+        self._results.save_group(group_id, payload, int(expires) if expires else None)
+
+    def saved_group(self, group_id: str) -> wire.SavedGroup | None:
+        """What is kept under ``group_id``; ``None`` when there is nothing. Raises DecodeError."""
+        payload = self._results.get_group(group_id)
+        if payload is None:
+            return None
+        return wire.decode_saved_group(
+            payload, serializer=self.serializer, accept=self.accept, max_depth=self.max_depth
+        )
 
     def restore_group(self, group_id: str) -> Any:
         """The tuple form kept under ``group_id``; ``None`` when there is none."""
-        payload = self._results.get_group(group_id)
-        return None if payload is None else self.decode_group(payload)
+        saved = self.saved_group(group_id)
+        return None if saved is None else saved.structure
 
     def delete_group(self, group_id: str) -> None:
         self._results.delete_group(group_id)
-
-
-def extended(request: Any) -> dict[str, Any]:
-    """What ``result_extended`` adds to a record of a request's task."""
-    names, stamps = request.stamped_headers or (), request.stamps or {}
-    stamped = {"stamped_headers": names, **{key: stamps[key] for key in names if key in stamps}} if stamps else {}
-    return {
-        "name": request.task,
-        "args": request.args,
-        "kwargs": request.kwargs,
-        "worker": request.hostname,
-        "retries": request.retries,
-        "queue": (request.delivery_info or {}).get("routing_key"),
-        **stamped,
-    }
-
-
-def _children(request: Any) -> list[Any]:
-    return [child.as_tuple() for child in request.children]

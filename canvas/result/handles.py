@@ -3,7 +3,7 @@
 The result of a task has children, which may be groups, and a group has members, which are results of tasks.
 """
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
 from canvas.context import current_app
@@ -173,7 +173,8 @@ class GroupResult(ResultSet, Handle):
 
     def save(self, backend: Any = None) -> Any:
         """Keep the group's structure for ``GroupResult.restore(id)``."""
-        return (backend or self.backend).save_group(self.id, self.as_tuple())
+        ignored = [one.id for one in _with_ancestors(self) if one.ignored]
+        return (backend or self.backend).save_group(self.id, self.as_tuple(), ignored)
 
     def delete(self, backend: Any = None) -> None:
         """Remove the kept structure."""
@@ -181,10 +182,18 @@ class GroupResult(ResultSet, Handle):
 
     @classmethod
     def restore(cls, id: str, backend: Any = None, app: ResultApp | None = None) -> "GroupResult | None":
-        """The group that was saved under ``id``; ``None`` when there is none (R4)."""
+        """The group that was saved under ``id``; ``None`` when there is none (R4).
+
+        A task whose result is ignored is not waited for, if canvas saved the group.
+        """
         app = app or cls._app
-        structure = (backend or (app or current_app()).backend).restore_group(id)
-        return None if structure is None else result_from_tuple(structure, app)
+        saved = (backend or (app or current_app()).backend).saved_group(id)
+        if saved is None:
+            return None
+        group: GroupResult = result_from_tuple(saved.structure, app)
+        for one in _with_ancestors(group) if saved.ignored else ():
+            one.ignored = one.id in saved.ignored
+        return group
 
     def as_tuple(self) -> tuple[Any, ...]:
         """``((id, parent), [members])`` (R1)."""
@@ -220,6 +229,13 @@ class GroupResult(ResultSet, Handle):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return GroupResult, (self.id, self.results, self.parent)
+
+
+def _with_ancestors(result: Any) -> Iterator[AsyncResult]:
+    """The tasks of a result and of all that came before it."""
+    while result is not None:
+        yield from result.leaves()
+        result = result.parent
 
 
 def result_from_tuple(structure: Any, app: ResultApp | None = None) -> Any:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from canvas import errors
 from canvas.errors import DecodeError, EncodeError, RemoteError
@@ -213,16 +213,39 @@ def decode_part(
     return task_id, state, result
 
 
-def encode_group(structure: Any, *, serializer: str = "json", max_depth: int = MAX_DEPTH) -> bytes:
-    """A GroupResult's tuple form as ``{"result": …}`` (protocol.md §5.3)."""
-    return _dump({"result": structure}, serializer, max_depth)
+class SavedGroup(NamedTuple):
+    """A GroupResult as it is kept."""
+
+    structure: Any
+    """Its tuple form."""
+    ignored: frozenset[str]
+    """Ids of its tasks, and of its ancestors, whose results are not kept."""
+
+
+def encode_group(
+    structure: Any, ignored: Collection[str] = (), *, serializer: str = "json", max_depth: int = MAX_DEPTH
+) -> bytes:
+    """A GroupResult's tuple form as ``{"result": …}`` (protocol.md §5.3), with the ids of tasks whose results are not
+    kept under ``"ignored"``, which Celery does not read."""
+    kept = {"result": structure, "ignored": sorted(ignored)} if ignored else {"result": structure}
+    return _dump(kept, serializer, max_depth)
+
+
+def decode_saved_group(
+    payload: bytes, *, serializer: str = "json", accept: Collection[str], max_depth: int = MAX_DEPTH
+) -> SavedGroup:
+    """A stored group. Raises DecodeError."""
+    meta = _load(payload, serializer, accept, max_depth=max_depth)
+    if not isinstance(meta, dict) or "result" not in meta:
+        raise DecodeError(f"group record: expected an object with a result; got {meta!r:.100}")
+    ignored = meta.get("ignored") or ()
+    if not isinstance(ignored, list | tuple) or not all(isinstance(one, str) for one in ignored):
+        raise DecodeError(f"group record: ignored: expected a list of ids; got {ignored!r:.100}")
+    return SavedGroup(meta["result"], frozenset(ignored))
 
 
 def decode_group(
     payload: bytes, *, serializer: str = "json", accept: Collection[str], max_depth: int = MAX_DEPTH
 ) -> Any:
     """The tuple form in a stored group. Raises DecodeError."""
-    meta = _load(payload, serializer, accept, max_depth=max_depth)
-    if not isinstance(meta, dict) or "result" not in meta:
-        raise DecodeError(f"group record: expected an object with a result; got {meta!r:.100}")
-    return meta["result"]
+    return decode_saved_group(payload, serializer=serializer, accept=accept, max_depth=max_depth).structure

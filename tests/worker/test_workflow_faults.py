@@ -67,15 +67,16 @@ def test_a_task_ends_well_though_what_follows_cannot_be_built(bench):
     flow = Workflow("flow", app)
     sides = [flow.add(task(app, "ident").s(1).set(queue="own"), name=side) for side in "ab"]
     flow.add(task(app, "rec").s("end"), after=sides)
-    flow.apply_async()
+    run = flow.apply_async()
     plan = WorkerOptions("here", ["celery"], 1, "solo", 0, False, None, None, None, False, False, None)
     line = WorkerProcess(app, plan, 1, "worker")._line
     first, last = (line.do(delivery) for delivery in app.driver.broker.lease(Lease("worker", ["own"], 2)))
     assert [len(settlement.stores) for settlement in (first, last)] == [1, 1]
     assert (last.disposal, last.foreseen) == ("ack", [])
     (ready,) = [one for v in app.driver.settler.settle([first, last]).verdicts for one in v.ready]
-    with pytest.raises(RuntimeError, match="no way"):
-        line.do(ready)
+    ended = app.driver.settler.dispatch_chord(line.do(ready))
+    assert (ended.held, ended.refused) == (True, "")
+    assert states(run) == {"a": "SUCCESS", "b": "SUCCESS", "rec": "FAILURE"}
     app.close()
 
 

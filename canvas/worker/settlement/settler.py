@@ -24,7 +24,7 @@ from canvas.errors import (
 from canvas.execution.executor import traceback_text
 from canvas.model import states
 from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, ReplacedBy, Retried, Revoked, Success
-from canvas.model.record import Record, in_tuple_form
+from canvas.model.record import Record, extended, in_tuple_form
 from canvas.model.settlement import Settlement
 from canvas.model.workflow_run import RUN_HEADER, NodeRef
 from canvas.primitives.fields import signature_dict
@@ -33,7 +33,6 @@ from canvas.producer.encode_error import find_unencodable_result
 from canvas.producer.message_builder import Lineage
 from canvas.producer.outbox import ChordMembership, Outbox, PartOrigin
 from canvas.producer.problems import problem_of
-from canvas.result.backend import extended
 from canvas.task.task import Task
 from canvas.telemetry import emit
 from canvas.wire import codecs
