@@ -1,4 +1,4 @@
-"""Which app, and inside a worker which task, the running code belongs to."""
+"""The app, and inside a worker the task, that the running code belongs to."""
 
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar, Token
@@ -31,7 +31,7 @@ def set_current_app(app: ContextApp) -> None:
 def current_app() -> Any:
     """The app made last, or set by ``set_current_app``.
 
-    Raises ConfigurationError when there is none.
+    Raises ConfigurationError when no app was made.
     """
     if not _apps:
         raise ConfigurationError(NO_APP)
@@ -44,8 +44,9 @@ def has_current_app() -> bool:
 
 
 class Proxy:
-    """Whatever ``find`` finds at each use; false where that is nothing. Called, it is what it stands for, unless that
-    can be called itself."""
+    """A stand-in that calls ``find()`` at every use. It is false when ``find()`` returns ``None``.
+
+    Calling it calls the object that ``find()`` returns, or returns that object if it is not callable."""
 
     __slots__ = ("_find",)
 
@@ -57,7 +58,7 @@ class Proxy:
         return type(self._found(self))
 
     def _found(self, otherwise: Any) -> Any:
-        """For what must not raise: tools ask it of every name in a module."""
+        """For uses that must not raise: tools look at every name of a module."""
         try:
             return self._find()
         except ConfigurationError:
@@ -118,7 +119,7 @@ _direct: ContextVar[DirectCall | None] = ContextVar("canvas_direct_call", defaul
 
 
 def enter_call(task: Any, request: Any) -> Token[DirectCall | None]:
-    """``task`` is called as a function from here on, until ``leave_call``."""
+    """Note that ``task`` is called as a function, until ``leave_call``."""
     return _direct.set(DirectCall(task, request, _direct.get()))
 
 
@@ -126,7 +127,7 @@ leave_call = _direct.reset
 
 
 def request_of(task: Any) -> Any:
-    """The request of ``task``'s innermost call that goes on here; ``None`` where there is none."""
+    """The request of ``task``'s innermost running call; ``None`` if it is not running."""
     call = _direct.get()
     while call is not None:
         if call.task is task:
@@ -137,7 +138,7 @@ def request_of(task: Any) -> Any:
 
 
 def called_task() -> Any:
-    """The task that is called as a function here; ``None`` where none is."""
+    """The task that is called as a function here, or ``None``."""
     call = _direct.get()
     return None if call is None else call.task
 
@@ -151,13 +152,13 @@ def current_task() -> Any:
 
 
 def current_task_named(name: str) -> Any:
-    """The current app's task of that name: what a pickled task is read back as."""
+    """The current app's task of that name. A pickled task is unpickled by this."""
     return current_app().tasks[name]
 
 
 def current_request() -> Any:
-    """The request of the task that a worker runs here, or ``apply()``; ``None`` outside. A task that this calls as a
-    function has one of its own (``request_of``)."""
+    """The request of the task that a worker, or ``apply()``, runs here; ``None`` outside of tasks. A task that this
+    task calls as a function has its own request (``request_of``)."""
     return _request.get()
 
 
@@ -166,4 +167,4 @@ leave_request = _request.reset
 
 
 composing: ContextVar[Any] = ContextVar("canvas_composing", default=None)
-"""The workflow that a function composes just now: tasks that are called become its nodes."""
+"""The workflow that a function is composing: the tasks that it calls become nodes of the workflow."""

@@ -51,7 +51,7 @@ class CanvasError(Exception):
 
 
 class ConfigurationError(CanvasError):
-    """A setting, URL or option is wrong; the message says which and what it should be."""
+    """A setting, URL or option is wrong; the message names it and the expected value."""
 
 
 class QueueNotFound(ConfigurationError, KeyError):
@@ -69,7 +69,7 @@ class UnknownSetting(ConfigurationError):
 
 
 class NoSetting(UnknownSetting, AttributeError, KeyError):
-    """Such a one was asked for, as an attribute or an item of the settings."""
+    """An attribute or item of the settings that does not exist was read."""
 
     __str__ = Exception.__str__
 
@@ -87,7 +87,7 @@ class CycleError(CompositionError):
 
 
 class RunLost(CanvasError, LookupError):
-    """A workflow's run that is not kept: it never was, or its time is over."""
+    """A workflow's run that is not in the result backend: it never was, or it has expired."""
 
 
 class WireError(CanvasError):
@@ -95,7 +95,7 @@ class WireError(CanvasError):
 
 
 class DecodeError(WireError):
-    """Bytes that are not what they claim to be."""
+    """Bytes that cannot be read as the content type that they declare."""
 
 
 class ContentDisallowed(DecodeError):
@@ -103,7 +103,7 @@ class ContentDisallowed(DecodeError):
 
 
 class SignatureError(DecodeError):
-    """Bytes that nobody with one of ``message_signing_keys`` wrote."""
+    """Bytes without a valid signature by one of the ``message_signing_keys``."""
 
 
 class EncodeError(WireError, TypeError):
@@ -115,7 +115,7 @@ class BrokerError(CanvasError):
 
 
 class RefusedError(BrokerError):
-    """What was asked of a server cannot be done, however often it is tried."""
+    """A server refused a request that would fail again if it were retried."""
 
 
 class OperationalError(BrokerError):
@@ -127,7 +127,7 @@ class TaskError(CanvasError):
 
 
 class IncompleteStream(TaskError):
-    """Not all of what results lead to is known yet."""
+    """Some results are not ready, so the results below them are not known yet."""
 
 
 class NotRegistered(TaskError, KeyError):
@@ -170,7 +170,7 @@ class WorkflowFailed(TaskError):
 
 
 class DuplicateTask(TaskError):
-    """A unique task like this one is under way already; ``task_id`` is its id."""
+    """A unique task with the same key is running or waiting already; ``task_id`` is its id."""
 
     def __init__(self, name: str, task_id: str) -> None:
         self.name = name
@@ -235,7 +235,7 @@ class RemoteError(TaskError):
 
 
 class TaskPredicate(CanvasError):
-    """Raised by a task to say how it ends; not an error."""
+    """Raised by a task to end in a certain way; not an error."""
 
 
 class Retry(TaskPredicate):

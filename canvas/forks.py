@@ -1,7 +1,7 @@
-"""What a process that is forked from this one must not keep.
+"""Resets for a process that is forked from this one.
 
 A forked process starts as a copy of its parent. It has the parent's signal handlers, open connections and locks, but
-only the thread that forked it. :func:`in_forks` registers what puts that right.
+only the thread that forked it. :func:`in_forks` registers functions that reset these in the new process.
 """
 
 import os

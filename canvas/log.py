@@ -58,7 +58,7 @@ def _ancestry(logger: logging.Logger) -> Iterator[logging.Logger]:
 
 
 class ColorFormatter(logging.Formatter):
-    """logging's own formatter, with the line in its level's colour where ``use_color`` says so."""
+    """logging's own formatter; with ``use_color`` the line has the colour of its level."""
 
     def __init__(self, fmt: str | None = None, use_color: bool = True, datefmt: str | None = None) -> None:
         super().__init__(fmt, datefmt)

@@ -10,7 +10,7 @@ _BRACKETS: dict[type, tuple[str, str]] = {list: ("[", "]"), tuple: ("(", ")"), s
 def short_repr(value: Any, limit: int | None = 1024, levels: int = 3) -> str:
     """``repr`` of plain data, cut to about ``limit`` characters and ``levels`` levels, as Celery cuts it.
 
-    Strings are quoted with ``'``; what does not fit is written as ``...``; an object whose ``repr`` raises is
+    Strings are quoted with ``'``; text that does not fit is written as ``...``; an object whose ``repr`` raises is
     written as ``<Unrepresentable …>``.
     """
     kind = type(value)

@@ -1,1 +1,1 @@
-"""The object users hold: settings, tasks, services; and what registers on it."""
+"""The app object that users hold: its settings, its tasks, its services."""

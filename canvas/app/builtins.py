@@ -76,12 +76,12 @@ def spread_chunks(self: Task[Any], task: Any, it: Any, n: int) -> Any:
 
 
 def backend_cleanup(self: Task[Any]) -> None:
-    """Delete expired results, where the store does not do it by itself."""
+    """Delete expired results, in a store that does not do so automatically."""
     self.backend.cleanup()
 
 
 def cancel_run(self: Task[Any], run: str, attempt: int) -> str:
-    """Cancel a workflow's run that is over its time."""
+    """Cancel a workflow's run whose timeout has passed."""
     from canvas.workflows.run import end_overdue
 
     return end_overdue(self.app, run, attempt)

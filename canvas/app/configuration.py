@@ -1,4 +1,4 @@
-"""Where an app's settings come from, and what happens when they change."""
+"""An app's settings: where they are read from, and which services are made again when they change."""
 
 import os
 from collections.abc import Mapping
@@ -38,8 +38,8 @@ class ConfiguredApp(Services):
     def config_from_object(
         self, obj: Any, silent: bool = False, force: bool = False, namespace: str | None = None
     ) -> None:
-        """Take settings from a module, an object, a mapping, or the dotted name of one. What has been assigned to
-        ``conf`` stays.
+        """Take settings from a module, an object, a mapping, or the dotted name of one. Values that were assigned to
+        ``conf`` stay.
 
         Raises ConfigurationError for unknown or ill-typed settings, unless ``silent``.
         """
@@ -68,6 +68,6 @@ class ConfiguredApp(Services):
             raise ConfigurationError(f"environment variable {variable} is not set; expected a module name in it")
 
     def add_defaults(self, settings: Any) -> None:
-        """Settings, a mapping or a function that makes one, for what nobody has set."""
+        """Add default values: a mapping, or a function that makes one, for settings that have no other value."""
         for name, value in (settings() if callable(settings) else settings).items():
             self.conf.setdefault(name, value)

@@ -90,7 +90,7 @@ class TaskDefinitions(ConfiguredApp):
 
     task_cls: type[AnyTask] | str = Task
     strict_typing: bool
-    """Whether the arguments of calls are checked where a task does not say otherwise."""
+    """Whether the arguments of calls are checked, for tasks without a ``typing`` of their own."""
 
     def __init__(
         self, main: str | None, autofinalize: bool, source: Any, namespace: str | None, silent: bool,
@@ -174,10 +174,10 @@ class TaskDefinitions(ConfiguredApp):
         return task_name(self.main, name, module)
 
     def finalize(self, auto: bool = False) -> None:
-        """Bind every task to the settings; done by itself (``auto``) at first use. ``on_configure`` and
+        """Bind every task to the settings. The app does so automatically (``auto``) at first use. ``on_configure`` and
         ``on_after_configure`` are sent before, ``on_after_finalize`` after.
 
-        Raises RuntimeError where it is not to be done by itself.
+        Raises RuntimeError for ``auto`` when the app was made with ``autofinalize=False``.
         """
         with self._lock:
             if self.finalized or self._finalizing:
@@ -195,7 +195,7 @@ class TaskDefinitions(ConfiguredApp):
                 self._finalizing = False
 
     def _configure(self) -> None:
-        """Send what is sent before tasks take the settings' values: receivers may change the settings."""
+        """Send the signals that come before tasks take the settings' values: receivers may change the settings."""
         if not self._configured:
             self._configured = True
             self.tell("on_configure")
@@ -217,7 +217,7 @@ class TaskDefinitions(ConfiguredApp):
     """Sent in each new process of a prefork pool."""
 
     def tell(self, name: str, **about: Any) -> None:
-        """Send a signal, if anybody has asked for it."""
+        """Send a signal, if it has been used."""
         if name in self.__dict__:
             self.__dict__[name].send(sender=self, **about)
 
@@ -237,7 +237,7 @@ class TaskDefinitions(ConfiguredApp):
             self._discover.append(discover)
 
     def import_task_modules(self) -> None:
-        """Import what ``include``, ``imports`` and ``autodiscover_tasks`` name."""
+        """Import the modules that ``include``, ``imports`` and ``autodiscover_tasks`` name."""
         if self._django is not None:
             self._django.set_up()
         emit("app.importing", app=self)

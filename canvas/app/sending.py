@@ -1,4 +1,4 @@
-"""What an app sends: tasks by name, signatures, and what their messages take from the app."""
+"""Sending by an app: tasks by name, signatures, and the data that their messages take from the app."""
 
 import os
 import threading
@@ -85,7 +85,7 @@ class SendingApp(TaskDefinitions):
     def apply_signature(
         self, sig: Signature[Any], args: Iterable[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
     ) -> Any:
-        """Compile ``sig`` and send what starts it; the handle of its result (``None`` for an empty chain)."""
+        """Compile ``sig`` and send its first messages; the handle of its result (``None`` for an empty chain)."""
         if self.conf.task_always_eager:
             return self._send_eagerly(sig, tuple(args), dict(kwargs), options)
         if self.sender.streams(sig):
@@ -147,7 +147,7 @@ class SendingApp(TaskDefinitions):
         kwargs: Mapping[str, Any] | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> Plan:
-        """What sending ``sig`` would send, without sending it."""
+        """The plan of ``sig``: the messages that sending it would send."""
         return self.sender.plan(sig, args, kwargs or {}, options or {})
 
     def send_task(
@@ -209,7 +209,7 @@ class SendingApp(TaskDefinitions):
         return made
 
     def ambient(self) -> Lineage:
-        """What messages sent from here inherit from the running task."""
+        """The root, parent and priority that messages inherit from the running task."""
         request = current_request()
         if request is None:
             return Lineage()

@@ -1,4 +1,4 @@
-"""The services of an app (driver, router, sender, ...) and what each is made from: settings, other services."""
+"""The services of an app (driver, router, sender, ...); each is made from settings and from other services."""
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -91,7 +91,7 @@ class Service(Generic[App_contra, T_co]):
         close: Callable[[Any], None] | None = None,
     ) -> None:
         """``settings``: the settings that ``make`` reads; ``parts``: the services that it keeps; ``close`` releases
-        what the service holds."""
+        the connections of the service."""
         self.settings = frozenset(settings)
         self.parts = frozenset(parts)
         self.close = close
@@ -221,7 +221,7 @@ class Services:
     sent_events = Service(make_sent_events, parts=["client"])
 
     def reconfigure(self, changed: str) -> None:
-        """Drop every service that is made from a setting, or from ``CONF``, and what is made from these services."""
+        """Drop every service that is made from a setting, or from ``CONF``, and the services made from these."""
         dropped = {changed}
         for service in TABLE:
             if changed in service.settings or service.parts & dropped:

@@ -26,7 +26,7 @@ class TaskFactory(Protocol):
 _definitions: list[tuple[Callable[..., Any], dict[str, Any]]] = []
 _apps: WeakSet[TaskFactory] = WeakSet()
 _stand_in: Callable[[], TaskFactory]
-"""Gives the app of calls in this process while there is no other."""
+"""Gives the app of calls in this process while no other app exists."""
 
 
 class SharedTask:
@@ -49,12 +49,12 @@ class SharedTask:
 
     @property
     def __dict__(self) -> dict[str, Any]:  # type: ignore[override]
-        """The task's own: what patches an attribute looks there for what to put back."""
+        """The task's own: code that patches an attribute looks here for the value to restore."""
         return self._task().__dict__ if has_current_app() else {}
 
     @property
     def name(self) -> str:
-        """As the current app names it: what is defined in ``__main__`` is named after the app."""
+        """The name in the current app: a task that is defined in ``__main__`` is named after the app."""
         return self._name_in(current_app() if has_current_app() else None)
 
     def _name_in(self, app: TaskFactory | None) -> str:

@@ -55,7 +55,7 @@ def call(obj: Any, /, name: str, arguments: list[Any], keywords: dict[str, Any],
     given = {key: value for key, value in options.items() if value is not None}
     app = obj.app
     try:
-        # As by name, but held against the function, which is known here: who types makes slips.
+        # Sent by name, but checked against the function if it is registered here: people mistype on the command line.
         sig = app.signature(name, arguments, keywords)
         click.echo(app.sender.send(sig, app.sender.plan(sig, (), {}, given), given).id)
     except TypeError as exc:

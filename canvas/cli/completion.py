@@ -1,4 +1,4 @@
-"""``canvas completion``: what a shell needs to complete canvas' commands and options."""
+"""``canvas completion``: the script with which a shell completes canvas' commands and options."""
 
 import click
 from click.shell_completion import get_completion_class

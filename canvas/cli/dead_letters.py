@@ -1,4 +1,4 @@
-"""``canvas dead-letters``: the messages that no worker could run, and what becomes of them."""
+"""``canvas dead-letters``: list, show, requeue and delete the messages that no worker could run."""
 
 import json
 from collections.abc import Callable

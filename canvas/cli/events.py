@@ -1,4 +1,4 @@
-"""``canvas events``: what workers and clients tell, as it happens."""
+"""``canvas events``: print the events of workers and clients as they arrive."""
 
 import json
 import time

@@ -21,8 +21,8 @@ _OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep
 def find_app(name: str) -> Canvas:
     """The Canvas at ``module:attribute``, ``module.attribute``, or in ``module`` (or package ``module.celery``).
 
-    In a module it is ``app``, ``canvas`` or ``celery``, else the first Canvas. Raises ConfigurationError saying what
-    was looked for and what was found; where the module itself raises, with its traceback.
+    In a module it is ``app``, ``canvas`` or ``celery``, else the first Canvas. Raises ConfigurationError with the
+    name that was looked for and the names that were found, or with the traceback of a module that raises.
     """
     _look_here()
     _check_name(name)
@@ -96,7 +96,7 @@ def _in_module(name: str) -> Any:
 
 
 def _imported(name: str, said: str) -> ModuleType:
-    """Import a module; what it raises itself is shown with its traceback."""
+    """Import a module. An exception of the module is shown with its traceback."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as exc:

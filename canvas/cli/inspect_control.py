@@ -55,7 +55,7 @@ def _common(function: Any) -> Any:
 def inspect(
     obj: Any, /, method: str, arguments: tuple[str, ...], timeout: float, destination: list[str], as_json: bool
 ) -> None:
-    """Ask workers what they do; exit code 69 when none answers."""
+    """Ask workers about their state; exit code 69 when none answers."""
     given: dict[str, Any] = {}
     if arguments:
         names = {"query_task": "ids", "registered": "taskinfoitems"}
@@ -82,7 +82,7 @@ def control(
 
 
 def _named(method: str, arguments: tuple[str, ...]) -> dict[str, Any]:
-    """A command's arguments by name; what is left over belongs to the last, where that takes several."""
+    """A command's arguments by name; further ones belong to the last argument, if that takes several."""
     names, required = _CONTROL[method]
     several = names[-1:] == ("task_id",)
     if len(arguments) > len(names) and not several:

@@ -39,7 +39,7 @@ _LATE_APP = ("-A", "--app")
 
 @dataclass
 class Context:
-    """What the global options say; the app is looked up when a command asks for it."""
+    """The global options; the app is looked up when a command asks for it."""
 
     name: str | None
     broker: str | None
@@ -103,7 +103,7 @@ class Commands(click.Group):
 
 
 def _plugin(entry: EntryPoint) -> click.Command:
-    """The command of an entry point; where it cannot be loaded, one that says why when it is used or listed."""
+    """The command of an entry point; if it cannot be loaded, one that shows the reason when it is used or listed."""
     try:
         command = entry.load()
         if isinstance(command, click.Command):

@@ -27,11 +27,11 @@ _AT_ONCE = 100
 def migrate(
     obj: Any, /, source: str, destination: str, limit: int | None, queues: list[str], ack_messages: bool
 ) -> None:
-    """Move what waits in SOURCE's queues (a broker URL) to DESTINATION's, with the priorities it has.
+    """Move the messages in SOURCE's queues (a broker URL) to DESTINATION's, with their priorities.
 
-    A message is taken away only after it was written at the destination: where the move is cut off, at most those on
-    their way are at both, and stay where they were. Tasks that canvas keeps for later (countdown, eta), or that wait
-    for a place, move too. Stop SOURCE's workers first.
+    A message is deleted only after it was written at the destination: if the move is interrupted, some messages may be
+    at both. Delayed tasks (countdown, eta) and tasks that wait for a concurrency limit move too. Stop SOURCE's workers
+    first.
     """
     if source == destination:
         raise click.UsageError(f"SOURCE and DESTINATION are both {source}; expected two brokers")
@@ -52,14 +52,14 @@ def migrate(
 
 
 def _unpark(old: Canvas) -> None:
-    """Let what waits for a place of its concurrency key go back into its queue."""
+    """Return the messages that wait for a permit of their concurrency key to their queues."""
     parked = old.driver.broker.in_flight().blocked
     while parked > 0 and (freed := old.driver.broker.enqueue_blocked()):
         parked -= freed
 
 
 def _move(old: Canvas, new: Canvas, worker: str, queue: str, limit: int) -> int:
-    """Move what lies in the queue; how many."""
+    """Move the messages of the queue; returns their number."""
     moved = 0
     while moved < limit:
         old.driver.broker.heartbeat(worker, [queue], 30)

@@ -1,4 +1,4 @@
-"""What several commands have in common: how options are read, how a program learns how it went."""
+"""Shared by several commands: reading options, exit codes."""
 
 import click
 
@@ -15,7 +15,7 @@ ELSEWHERE = {
     "logtool": "workers write JSON for log tools with --log-json",
     "upgrade": "old names of settings are still accepted",
 }
-"""Commands of Celery that canvas does not have, and what to use instead."""
+"""Commands of Celery that canvas does not have, and their replacements."""
 
 
 def comma_separated(_context: click.Context, _parameter: click.Parameter, value: str | None) -> list[str]:

@@ -121,7 +121,7 @@ def _found(obj: Any, run: str) -> Any:
 
 
 def _tree(run: Any, status: Any) -> Any:
-    """Each node below the last of the nodes it waits for; those before are named beside it."""
+    """Each node below the last of the nodes it waits for; its other parents are named beside it."""
     from rich.text import Text
     from rich.tree import Tree
 

@@ -22,7 +22,7 @@ _OF_CELERY = ("broker_url", *(f"broker_{way}_url" for way in ("read", "write")),
 _OF_THE_COMMAND = frozenset({"app", "workdir", "no_color", "log_level"})
 """Names after ``CANVAS_`` that the command line reads."""
 _LINKS = ("tcp://", "udp://")
-"""What Kubernetes puts into ``<SERVICE>_PORT`` of each service."""
+"""The value that Kubernetes puts into ``<SERVICE>_PORT`` of each service."""
 
 
 class Config:
@@ -76,7 +76,7 @@ class Config:
         return conf
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a copy has: the settings, and neither their app nor the object that they came from."""
+        """The state of a copy: the settings, without their app and without the object that they came from."""
         return {**self.__dict__, "_changed": _ignored, "_source": None}
 
     # -- setting
@@ -100,7 +100,7 @@ class Config:
         self._changed(name)
 
     def _keep(self, name: str, value: Any, source: str, near: str | None) -> None:
-        """Keep what is not a setting, unless settings are strict."""
+        """Keep a value that is not a setting, unless settings are strict."""
         suggestion = f"; did you mean {near}?" if near else ""
         if self.__dict__["strict_settings"]:
             raise UnknownSetting(f"unknown setting {name!r} from {source}{suggestion or hint(name)}")
@@ -109,7 +109,7 @@ class Config:
         self._others[name] = value
 
     def _set_of_module(self, name: str, value: Any) -> None:
-        """A module also has imports, functions and classes; a misspelt setting is none of these."""
+        """A module also has imports, functions and classes, which are not misspelt settings."""
         if isinstance(value, ModuleType | type) or callable(value):
             return
         near = nearest(name, BY_OLD_NAME) if name.isupper() else nearest(name)
@@ -157,7 +157,7 @@ class Config:
     __setitem__ = __setattr__
 
     def __delattr__(self, name: str) -> None:
-        """Take an assignment back. Raises NoSetting for what was not assigned."""
+        """Undo an assignment. Raises NoSetting for a name that was not assigned."""
         name = self._named(name)
         if name not in self._before:
             raise NoSetting(f"{name!r} was not assigned to app.conf")
@@ -190,7 +190,7 @@ class Config:
         return name
 
     def _find(self, name: str) -> Any:
-        """The value of a setting or of what was kept beside them; ``WRONG`` where there is none."""
+        """The value of a setting or of another name that was kept; ``WRONG`` if there is none."""
         name = self._named(name)
         if name in SETTINGS:
             return self.__dict__[name]
@@ -238,7 +238,7 @@ class Config:
         return self._find(name)
 
     def get(self, name: str, default: Any = None) -> Any:
-        """A setting, or ``default`` for a name that is none."""
+        """A setting, or ``default`` for a name that is not a setting."""
         found = self._find(name)
         return default if found is WRONG else found
 
@@ -249,7 +249,7 @@ class Config:
                 self._assign(name, value, "update()")
 
     def assigned(self) -> dict[str, Any]:
-        """What was assigned, as opposed to loaded."""
+        """The values that were assigned, as opposed to loaded."""
         return dict(self._assigned)
 
     def changed(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Celery's settings that have no effect here, and why: what an app sets of these is said when its worker starts."""
+"""Celery's settings that have no effect in canvas, with the reason: a worker logs those that its app sets."""
 
 from typing import Final
 
@@ -22,7 +22,7 @@ _BY_PREFIX: Final = {
     "beat": "there is no beat; Celery's sends to canvas' workers too",
     "security": "messages are signed by message_signing_keys",
 }
-"""By what a setting's name begins with."""
+"""Reasons by the beginning of a setting's name."""
 _PATIENCE = "what the server does not answer is tried again, for ever in a worker"
 _POOL = "connections are opened as they are needed, and kept"
 _URL = "set broker_url"

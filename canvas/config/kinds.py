@@ -1,4 +1,4 @@
-"""The kinds of settings: what a value of each is checked for, and how text is read as one."""
+"""The kinds of settings: how a value of each is checked, and how it is read from text."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -8,7 +8,7 @@ from typing import Any, Final
 from canvas.wire.codecs import is_known
 
 WRONG: Final[Any] = object()
-"""What a check gives for a value that it refuses."""
+"""The result of a check for a value that it refuses."""
 
 _TRUTH = {
     "1": True,
@@ -45,7 +45,7 @@ def parsed(kind: str, text: str) -> Any:
 
 
 def expected(kind: str) -> str:
-    """What a value of this kind is, in words."""
+    """A description of the values of this kind, for error messages."""
     return _EXPECTED[kind]
 
 
@@ -136,7 +136,7 @@ def _urls(value: Any) -> Any:
 
 
 def _backend(value: Any) -> Any:
-    """Also what is no URL, such as a class: what cannot be used is refused where it is used."""
+    """A URL, or another value such as a class: one that cannot be used is refused when it is used."""
     found = _urls(value)
     return value if found is WRONG else found
 

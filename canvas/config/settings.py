@@ -1,7 +1,7 @@
 """Every setting: its kind, its default, and the name it had in Celery's upper-case days.
 
-All of Celery 5.7's settings are here, so that an existing configuration is accepted whole; what belongs to parts
-that canvas does not have is read and left alone. The last lines are canvas' own.
+All of Celery 5.7's settings are here, so that an existing configuration is accepted whole. Settings of parts that
+canvas does not have are read and have no effect. The last lines are canvas' own.
 """
 
 from collections.abc import Iterable

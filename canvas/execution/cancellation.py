@@ -52,13 +52,13 @@ class Interruptible:
             self._task.cancel()
 
     def end(self, outcome: Outcome) -> None:
-        """Cancel it; ``outcome`` is what it has come to."""
+        """Cancel it; ``outcome`` is the outcome of its task."""
         if self.open:
             self.ended_as = outcome
             self.interrupt(asyncio.CancelledError())
 
     def raised(self, exc: BaseException) -> BaseException:
-        """What to raise in the coroutine instead of the cancellation that woke it."""
+        """The exception to raise in the coroutine instead of the cancellation that woke it."""
         wanted, self._raising = self._raising, None
         if wanted is None:
             return exc
@@ -89,7 +89,7 @@ class ThreadCoroutine:
                         raise
                     self._run.interrupt(exc)  # it came while the loop itself ran
         except (SystemExit, KeyboardInterrupt):
-            # That of a task beside it comes through the loop. What is left must not go on with the next coroutine.
+            # The cancellation of another task comes through the loop. A pending one must not reach the next coroutine.
             while not self._task.done():
                 self._task.cancel()
                 with suppress(SystemExit, KeyboardInterrupt, asyncio.CancelledError, Exception):

@@ -1,4 +1,4 @@
-"""Error callbacks, wherever they are called from: which a failure has, and how each is called (semantics.md E3–E8)."""
+"""Error callbacks in workers and in eager runs: which of them a failure calls, and how (semantics.md E3–E8)."""
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,7 +38,7 @@ def is_new_style(app: ErrbackApp, sig: Signature[Any]) -> bool:
             return _takes_several(task, task.run)
         return _takes_several(task, partial(task.run, *sig.args, **sig.kwargs))
     except (TypeError, ValueError):
-        pass  # the stored arguments do not fit: calling it says so
+        pass  # the stored arguments do not fit: the call raises
     try:
         return _takes_several(task, task.run)
     except (TypeError, ValueError):
@@ -46,7 +46,7 @@ def is_new_style(app: ErrbackApp, sig: Signature[Any]) -> bool:
 
 
 def _takes_several(task: Any, function: Callable[..., Any]) -> bool:
-    """Whether it takes more than one positional argument. Raises TypeError or ValueError where Python cannot say."""
+    """Whether it takes more than one positional argument. Raises TypeError or ValueError if Python cannot tell."""
     parameters = inspect.signature(function, follow_wrapped=task.models is not None).parameters.values()
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):
         return True
@@ -54,7 +54,7 @@ def _takes_several(task: Any, function: Callable[..., Any]) -> bool:
 
 
 def call_errback(app: ErrbackApp, sig: Signature[Any], request: Request, exc: BaseException, text: Any) -> None:
-    """Call a new-style errback; what it raises is reported, and does not change how the failed task ends."""
+    """Call a new-style errback. An exception of it is reported, and does not change how the failed task ends."""
     task = app.tasks[sig.task]
     args = sig.args if sig.immutable else (request, exc, text, *sig.args)
     try:
@@ -68,9 +68,9 @@ def call_errback(app: ErrbackApp, sig: Signature[Any], request: Request, exc: Ba
 
 
 def dependency_error(task_id: str, result: Any, nested: bool) -> ChordError:
-    """What a chord's body ends with when a header task failed.
+    """The error of a chord's body when a header task failed.
 
-    In Celery's words, which differ for a header whose members end in groups (semantics.md K14, E13).
+    The text is Celery's, which differs for a header whose members end in groups (semantics.md K14, E13).
     """
     if nested:
         return ChordError(f"Join error: {safe_repr(result)}")
@@ -80,8 +80,8 @@ def dependency_error(task_id: str, result: Any, nested: bool) -> ChordError:
 
 
 def chord_join_order(members: Sequence[T], inside: Callable[[T], Sequence[T] | None]) -> Iterator[T]:
-    """A nested header's tasks in the order in which Celery's join comes to them, and to a first failure: what is in
-    groups before what is not. ``inside`` gives a group's members, ``None`` for a task."""
+    """A nested header's tasks in the order of Celery's join, which decides which failure is the first: members of
+    groups before other tasks. ``inside`` gives a group's members, ``None`` for a task."""
     for children in filter(None, map(inside, members)):
         for child in children:
             deeper = inside(child)
@@ -95,7 +95,7 @@ def chord_join_order(members: Sequence[T], inside: Callable[[T], Sequence[T] | N
 
 
 def body_exception(body: Signature[Any], error: ChordError) -> BaseException:
-    """What the body's tasks end with: the members of a group with the header's own exception (semantics.md E8)."""
+    """The exception of the body's tasks: the members of a group get the header's own exception (semantics.md E8)."""
     return (error.__cause__ or error) if body.subtask_type == "group" else error
 
 
@@ -137,7 +137,7 @@ def _errbacks_by_id(body: Signature[Any]) -> list[tuple[str, list[Any]]]:
     if body.subtask_type == "chord":
         return [(task_id, distinct([*own, *its])) for task_id, its in _errbacks_by_id(body.kwargs["body"])]
     if body.subtask_type == "chain" and len(body.members()) == 1:
-        # A chord as a body is sent so: what is said of the chain, and not of the chord's own body, is for all of that.
+        # A chord that is a body is sent as such a chain: errbacks of the chain alone apply to all of the chord's body.
         found = _errbacks_by_id(body.members()[0])
         more = [errback for errback in own if not any(has_signature(its, errback) for _, its in found)]
         return [(task_id, [*more, *its]) for task_id, its in found]

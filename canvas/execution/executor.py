@@ -1,5 +1,7 @@
-"""Call a task's function in its context; what that comes to is an Outcome. What is no Exception passes through, and a
-worker makes an Outcome of that too (``broken_off``). The hooks of the task's class are called once that is settled."""
+"""Call a task's function in its context; the result is an Outcome.
+
+A BaseException that is not an Exception passes through; a worker makes an Outcome of it (``broken_off``). The hooks of
+the task's class are called afterwards."""
 
 import os
 import threading
@@ -27,9 +29,9 @@ def execute(
     task: Task[Any], request: Request, args: Any, kwargs: Any,
     watched: Callable[[Callable[[], Any]], Any] | None = None, fault: BaseException | None = None,
 ) -> Outcome:  # fmt: skip
-    """Run ``task``, whose ``request`` the caller has entered; what is no Exception, such as SystemExit, passes through.
+    """Run ``task``, whose ``request`` the caller has entered. Exceptions such as SystemExit pass through.
 
-    ``watched``, where given, makes the call itself: that is where time limits count. A ``fault`` is raised instead.
+    ``watched`` makes the call, if given: time limits count from there. A ``fault`` is raised instead of the call.
     """
     try:
         _before(task, request, args, kwargs, fault)
@@ -41,9 +43,9 @@ def execute(
 
 
 def broken_off(exc: BaseException) -> Failure:
-    """What a task has come to in a worker that ended in what nothing else takes, such as a CancelledError of its own.
+    """The outcome of a task that ended with an exception that is not an Exception, such as its own CancelledError.
 
-    As Celery's prefork pool tells it, though here no process ends for SystemExit.
+    It is the outcome that Celery's prefork pool reports, but no process ends because of SystemExit.
     """
     match exc:
         case SystemExit(code=code):
@@ -77,7 +79,7 @@ def _before(task: Task[Any], request: Request, args: Any, kwargs: Any, fault: Ba
 
 
 def _returned(request: Request, value: Any) -> Outcome:
-    """What a value of a task means: ``return self.retry(throw=False)`` is a retry."""
+    """The outcome that a returned value stands for: ``return self.retry(throw=False)`` is a retry."""
     return Retried(value, "") if isinstance(value, Retry) and _taken(request, value) else Success(value)
 
 
@@ -91,7 +93,7 @@ def _taken(request: Request, retry: Retry) -> bool:
 
 
 def _raised(task: Task[Any], request: Request, exc: Exception) -> Outcome:
-    """What an exception of a task means."""
+    """The outcome that an exception of a task stands for."""
     match exc:
         case errors.Replaced():
             return ReplacedBy(exc.sig)
@@ -119,7 +121,7 @@ def _failed(task: Task[Any], request: Request, exc: Exception) -> Outcome:
 
 
 def _call(task: Task[Any], request: Request) -> Callable[..., Any]:
-    """What the worker calls: the work alone, which has its request already, unless the class makes more of a call."""
+    """The function that the worker calls: ``run``, or the class's own ``__call__`` if it has one."""
     custom = type(task).__call__ is not Task.__call__
     request.entered = not custom
     return task if custom else task.run
@@ -147,7 +149,7 @@ def shared_loop(loop: "AbstractEventLoop") -> Iterator[None]:
 
 
 def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """On the calling thread's own loop, which stays for its next coroutine: what tasks keep open on it stays usable."""
+    """Run it on the calling thread's own loop. The loop is kept: connections that tasks keep open stay usable."""
     # asyncio takes longer to import than the rest of canvas, and most programs have no async tasks.
     import asyncio
 
@@ -213,9 +215,9 @@ def return_hook(task: Task[Any], request: Request, args: Any, kwargs: Any, outco
 
 
 def call_hook(hook: Hook, task: Task[Any], request: Request) -> Reject | None:
-    """Call a hook in a worker: what it raises is reported, and changes nothing of how the task ended.
+    """Call a hook in a worker. An exception of it is reported, and does not change how the task ended.
 
-    A Retry that it raises is sent beside that. A Reject is returned: it says what becomes of the message.
+    A Retry that it raises is sent as well. A Reject is returned: it decides what happens to the message.
     """
     try:
         hook.call()

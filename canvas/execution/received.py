@@ -49,7 +49,7 @@ class ReceivedRequest:
         return self.message.headers.get("kwargsrepr")
 
     def info(self, safe: bool = False) -> dict[str, Any]:
-        """What ``inspect active`` shows of it; with ``safe`` the arguments as text."""
+        """The fields that ``inspect active`` shows; with ``safe`` the arguments are text."""
         return {
             "id": self.id,
             "name": self.name,

@@ -1,1 +1,1 @@
-"""What a workflow means: signature → graph of steps → checked → messages. Pure; the only user of networkx."""
+"""The meaning of a workflow: signature → graph of steps → checked → messages. No I/O; the only user of networkx."""

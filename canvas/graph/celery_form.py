@@ -1,6 +1,6 @@
-"""A workflow in Celery's own embeddings, for workers that know nothing of runs.
+"""A workflow in Celery's own embeddings, for workers that do not know runs.
 
-What follows a node is its ``link`` or its ``chain``. A region that one node opens and one node closes is a chord in
+The nodes after a node are its ``link`` or its ``chain``. A region that one node opens and one node closes is a chord in
 Celery's pending form, which writes each of its nodes once. All other joins are chords of their own: each parent returns
 a part, itself or through ``celery.accumulate``, and the join stands in each of its parts. Two callbacks would be made a
 group by Celery, which overwrites the order of a join's parts: a node with several successors leads to them through a
@@ -41,11 +41,11 @@ class Embedding:
 
     def roots(self) -> list[Wire]:
         """The signatures that start the run; ``barriers`` are the chords that start with it."""
-        # Last first: what stands in several places is made once.
+        # Last first: a node that stands in several places is made once.
         return [self._from(number) for number in self.graph if self.graph.in_degree(number) == 0]
 
     def costliest(self) -> str:
-        """The node that takes most bytes, because what follows it is written several times."""
+        """The node that takes most bytes, because the nodes after it are written several times."""
         sizes = {number: _copies(self.graph, number) for number in self.graph}
         return self._nodes[max(sizes, key=lambda number: sizes[number])].name
 
@@ -82,8 +82,8 @@ class Embedding:
         return units, tail, number
 
     def _region(self, opening: int) -> list[Wire] | None:
-        """The branches between a node and the one that closes what it opens, in the order of the latter's parts; or
-        ``None``, when there is no such region."""
+        """The branches between a node and the node at which they all meet, in the order of the latter's parts; ``None``
+        if they do not meet."""
         closing = self._closes[opening]
         if closing is None or len(self.graph.adj[opening]) != self.graph.in_degree(closing):
             return None
@@ -135,7 +135,7 @@ class Embedding:
         return identity
 
     def _step(self, sig: Wire) -> Wire:
-        """What may stand in a chain: nothing with a chain of its own."""
+        """Signatures that may stand in a chain: none with a chain of its own."""
         if "chain" not in sig["options"]:
             return sig
         identity = self._identity({})
@@ -148,7 +148,7 @@ class Embedding:
         return self._identity(self._part(number, following))
 
     def _part(self, number: int, join: int) -> dict[str, Any]:
-        """The options of what returns a node's part to a join."""
+        """The options of the task that returns a node's part to a join."""
         size = self.graph.in_degree(join)
         group = self._groups.get(join)
         if group is None:
@@ -187,7 +187,7 @@ class Embedding:
 
 
 def _closing(graph: Dag) -> dict[int, int | None]:
-    """For each node the first one that every way from it to an end goes through; ``None`` where there is none."""
+    """For each node the first one that is on every path from it to an end; ``None`` if there is none."""
     end = -1
     backwards: Dag = graph.reverse(copy=True)
     backwards.add_edges_from((end, number) for number in graph if graph.out_degree(number) == 0)

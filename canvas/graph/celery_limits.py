@@ -1,4 +1,4 @@
-"""Which graphs stock Celery workers can run: what each node may take, and how it must stand in the signature."""
+"""Which graphs Celery workers can run: the results that a node may take, and their place in its signature."""
 
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -31,7 +31,7 @@ def reduced(nodes: Sequence[RunNode]) -> Dag:
 
 
 def check_node(nodes: Sequence[RunNode], graph: Dag, number: int) -> None:
-    """Raise CompositionError for a node that Celery's messages have no form for; it says what would fit."""
+    """Raise CompositionError for a node that Celery's messages cannot express; the text says how to change it."""
     node = nodes[number]
     if node.kind != "task":
         what = "map over a result" if node.kind == "map" else "choose by a result"
@@ -51,7 +51,7 @@ def check_node(nodes: Sequence[RunNode], graph: Dag, number: int) -> None:
 
 
 def _check_binds(node: RunNode, head: Wire, first: tuple[Any, ...], edges: Sequence[dict[str, Any]]) -> None:
-    """Results can only be the first argument of what runs first: one result, or a list of several."""
+    """Results can only be the first argument of the first task: one result, or a list of several."""
     if any(bind.pick for bind in node.binds):
         _refuse(node, "take a part of a result", "add a task that picks it")
     if any(edge["order"] for edge in edges):

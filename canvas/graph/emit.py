@@ -13,7 +13,7 @@ from canvas.primitives.links import distinct, has_signature
 
 Wire = dict[str, Any]
 _AS_MEMBER = {"add_to_parent": False, "root_id": None}
-"""What Celery leaves in the body's options of a chord that is sent as a group's member (semantics.md W6)."""
+"""The options that Celery leaves in the body of a chord that is sent as a group's member (semantics.md W6)."""
 
 
 class CeleryEmitter:
@@ -34,10 +34,10 @@ class CeleryEmitter:
         return self.plan
 
     def pending(self, head: Unit) -> ResultRef:
-        """The result of what starts at ``head``."""
+        """The result of the units that start at ``head``."""
         return self._results(units_from(head))
 
-    # -- what is sent now
+    # -- messages that are sent now
 
     def _start(self, units: list[Unit], chained: bool, rest: list[Any] | None) -> None:
         first, chain = units[0], None
@@ -75,7 +75,7 @@ class CeleryEmitter:
                 break
         return ChordSize(join.id, join.size, structure)
 
-    # -- what a later step sends
+    # -- signatures that a later step sends
 
     def _signature(self, unit: Unit) -> Wire:
         if isinstance(unit, Step):
@@ -181,7 +181,7 @@ def _result_id(unit: Unit) -> str:
 
 
 def _errbacks(sig: Wire) -> list[Any]:
-    """The errbacks of what gives a signature's result."""
+    """The errbacks of the tasks that give a signature's result."""
     own, kind = as_list(sig["options"].get("link_error")), sig["subtask_type"]
     if kind == "chord":
         return own + _errbacks(sig["kwargs"]["body"])

@@ -1,4 +1,4 @@
-"""The calls at which a composite ends: those that give its result, and those that end a header's members."""
+"""The calls at which a composite ends: the calls that give its result, and the last calls of a header's members."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from canvas.primitives.signature import Signature
 
 
 def link_end(sig: Signature[Any], callback: Any) -> None:
-    """Link a callback of the call that ``sig`` ends: where that is a group, each member has it, as in a message."""
+    """Link a callback to the calls at the end of ``sig``: each member of a group gets it, as in a message."""
     if isinstance(sig, group):
         for member in sig.tasks:
             link_end(member, callback)
@@ -33,8 +33,10 @@ def result_id(sig: Signature[Any]) -> str | None:
 
 
 def header_parts(tasks: Any) -> list[Signature[Any]]:
-    """The members of a chord's header. Where all end in nothing (in groups without members, behind chords), each has a
-    task at its end, whose value is the empty list: without it no part would be counted, and the chord would never end.
+    """The members of a chord's header.
+
+    If all of them end in empty groups, each gets a task at its end whose value is the empty list: without it no part
+    would be counted, and the chord would never end.
     """
     tasks = tasks.tasks if isinstance(tasks, group) else tasks
     members = flat_members([task if isinstance(task, Signature) else maybe_signature(task) for task in tasks])
@@ -46,7 +48,7 @@ def header_parts(tasks: Any) -> list[Signature[Any]]:
 
 
 def _all_ended(members: list[Signature[Any]], around: tuple[int, ...]) -> list[Signature[Any]] | None:
-    """``members`` with tasks at their ends, if all of them end in nothing."""
+    """``members`` with tasks at their ends, if all of them end in empty groups."""
     found = []
     for member in members:
         ended = _ended(member, around)
@@ -57,8 +59,10 @@ def _all_ended(members: list[Signature[Any]], around: tuple[int, ...]) -> list[S
 
 
 def _ended(sig: Signature[Any], around: tuple[int, ...]) -> Signature[Any] | None:
-    """``sig`` with a task at its end, if it ends in nothing; ``around``: the signatures it stands in, of which it may
-    be one, until that is refused."""
+    """``sig`` with a task at its end, if it ends in an empty group.
+
+    ``around``: the ids of the signatures around it; one that contains itself is refused later.
+    """
     if id(sig) in around:
         return None
     inside = (*around, id(sig))

@@ -44,7 +44,7 @@ def _link_error_to_chord(step: chord, errback: Any, on_header: bool) -> None:
 
 
 def link_error_to_body(body: Signature[Any], errback: Any) -> None:
-    """Link to what gives a body's result, and not to headers in it."""
+    """Link an errback to the tasks that give a body's result, and not to headers in it."""
     if isinstance(body, group):
         for member in body.tasks:
             link_error_to_body(member, errback)
@@ -55,7 +55,7 @@ def link_error_to_body(body: Signature[Any], errback: Any) -> None:
 
 
 def _has_errback(sig: Signature[Any], errback: Any) -> bool:
-    """Whether all that gives a signature's result has an errback."""
+    """Whether all tasks that give a signature's result have an errback."""
     if has_signature(as_list(sig.options.get("link_error")), errback):
         return True
     if isinstance(sig, group):

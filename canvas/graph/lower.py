@@ -1,7 +1,7 @@
-"""Signature tree → graph of steps: what each primitive means, and which option goes where.
+"""Signature tree → graph of steps: the meaning of each primitive, and which step gets which option.
 
 Options given to a composite reach its steps here, while it is *live* (sent with this plan). A composite that a
-later step will send is *pending*: it keeps its own options, and whoever sends it distributes them.
+later step will send is *pending*: it keeps its own options, and the step that sends it distributes them.
 Sources: semantics.md C3–C10, C17, C18, G2–G5, G11, H1–H13.
 """
 
@@ -148,7 +148,7 @@ class Lowering:
         return Segment(opened.fork, opened.fork, [tail for span in spans for tail in span.tails], "group")
 
     def open_group(self, group_id: str, options: dict[str, Any], call: PartialCall, live: bool) -> "Opened":
-        """A group whose members are to come; ``options``: its own and the call's."""
+        """A group whose members are added later; ``options``: its own and the call's."""
         # A Celery worker would let those of a group replace its members' own.
         links, errbacks = as_list(options.pop("link", None)), as_list(options.pop("link_error", None))
         fork = self._fork(group_id, options, live)
@@ -190,7 +190,7 @@ class Lowering:
         return Segment(opened.fork, tail.exit, tail.tails, "chord")
 
     def open_chord(self, sig: chord, call: PartialCall, live: bool) -> tuple["Opened", Segment]:
-        """A chord whose header is to come, and its body."""
+        """A chord whose header members are added later, and the segment of its body."""
         body, options, kwargs = self._call_of(sig, call, live)
         args = tuple(sig["args"])
         if call.args and not sig.get("immutable"):
@@ -203,7 +203,7 @@ class Lowering:
     def _call_of(
         self, sig: chord, call: PartialCall, live: bool
     ) -> tuple[Signature[Any], dict[str, Any], dict[str, Any]]:
-        """What a call makes of a chord: its body, its options, the keyword arguments of its header."""
+        """A chord with the arguments of its call: its body, its options, the keyword arguments of its header."""
         kwargs = {**sig["kwargs"].get("kwargs", {}), **call.kwargs}
         body = body_of(sig, kwargs.pop("body", None))
         options = dict(sig["options"])
@@ -212,10 +212,9 @@ class Lowering:
         return self._body(sig, body, options, call, live), options, kwargs
 
     def _headless(self, sig: chord, call: PartialCall, live: bool) -> Segment:
-        """With no header there is nothing to wait for: the body starts with an empty list (H7), as one of the header's
-        group (R3)."""
+        """Without a header the body starts at once, with an empty list (H7), as a member of the header's group (R3)."""
         body, options, _ = self._call_of(sig, call, live)
-        if not live:  # nobody sends the chord, which would give its options to the body
+        if not live:  # the chord itself is not sent, so its options are given to the body here
             body = body.with_fields(options=body.merged_with((), {}, body_options(options))[2])
         group_id = _header_id(sig) or self.new_id()
         span = self.lower(body, PartialCall(([],)), live)
@@ -288,6 +287,6 @@ def _left_to_chain(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _header_id(sig: chord) -> str | None:
-    """The group id of a header that is frozen, which then is the chord's too; else a chord's id is its body's."""
+    """The group id of a frozen header, which is the chord's id too; otherwise a chord has the id of its body."""
     header = sig["kwargs"]["header"]
     return header.options.get("task_id") if isinstance(header, group) else None

@@ -81,8 +81,8 @@ def _node(entry: NodeDefinition) -> RunNode:
 
 
 def resumed(nodes: Sequence[RunNode], ended: Mapping[int, tuple[str, Any]]) -> list[RunNode]:
-    """The same nodes for another attempt: what has ``ended`` (state and value, by number) is left out, and what follows
-    it is given its value."""
+    """The same nodes for another attempt: nodes that have ``ended`` (state and value, by number) are left out, and the
+    nodes after them get their values."""
     given: list[list[KnownInput]] = [[] for _ in nodes]
     left = [replace(node, slots=list(node.slots), outs=[], given=mine) for node, mine in zip(nodes, given, strict=True)]
     for number, node in enumerate(nodes):
@@ -104,8 +104,8 @@ def resumed(nodes: Sequence[RunNode], ended: Mapping[int, tuple[str, Any]]) -> l
 
 
 def with_values(nodes: Sequence[RunNode], ended: Mapping[int, tuple[str, Any]]) -> list[RunNode]:
-    """The same nodes for stock workers: what has ended is an identity task that gives its value, where something that
-    has not ended takes it, and nothing (kind ``start``) elsewhere."""
+    """The same nodes for Celery workers: a node that has ended becomes an identity task that gives its value, if a node
+    that has not ended takes it, and otherwise a node of kind ``start``."""
     left: list[RunNode] = []
     for number, node in enumerate(nodes):
         if number not in ended:
@@ -118,7 +118,7 @@ def with_values(nodes: Sequence[RunNode], ended: Mapping[int, tuple[str, Any]]) 
 
 
 def sorted_names(graph: "nx.DiGraph[Any]") -> list[Any]:
-    """A graph's nodes, parents first. Raises CompositionError that shows a cycle, or for what is no directed graph."""
+    """A graph's nodes, parents first. Raises CompositionError for a cycle, and for an object that is no DiGraph."""
     if not isinstance(graph, nx.DiGraph):
         raise CompositionError(f"expected a networkx.DiGraph; got {type(graph).__name__}")
     try:

@@ -1,6 +1,6 @@
 """A group, or a chord, whose members an iterator gives: read, compiled and handed over in slices.
 
-What is sent is forgotten, but for the members' results: the graph holds one slice at a time.
+The graph holds one slice at a time. Of the slices before, only the members' results are kept.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,11 +22,11 @@ from canvas.primitives.signature import Signature
 SLICE = 200
 """Members in a slice, at most."""
 PATIENCE = 0.2
-"""Seconds for which the members of a slice are read: where they come slowly, a slice has fewer of them."""
+"""Seconds for which the members of a slice are read: a slice of an iterator that is slow has fewer members."""
 
 
 def streams(sig: Signature[Any]) -> bool:
-    """Whether it is worth it: there are more members to read than a slice has, or they come slowly."""
+    """Whether to send in slices: there are more members to read than a slice has, or reading them is slow."""
     return unread(sig.kwargs.get("header" if sig.subtask_type == "chord" else "tasks"), SLICE, PATIENCE)
 
 
@@ -58,7 +58,7 @@ class Stream:
     def plans(self) -> Iterator[Plan]:
         """Plans of one slice each; the last has the chord to start before it is sent, and the result.
 
-        Raises CompositionError for a member that cannot be compiled; what was handed over before is not undone.
+        Raises CompositionError for a member that cannot be compiled; earlier slices are not undone.
         """
         slice_: list[Signature[Any]] = []
         # Members that were read already, and slowly, are sent before the next is read.
@@ -70,7 +70,7 @@ class Stream:
             slice_.append(member)
         last = self._plan(slice_)
         if self._join is not None and not self._parts:
-            # All end in groups of nothing: one part, of the empty list, lets the body run.
+            # All members end in empty groups: one part, the empty list, starts the body.
             nothing: Signature[Any] = Signature("celery.accumulate", ([],), {"index": 0}, immutable=True)
             last.dispatches += self._plan([nothing]).dispatches
         yield self._ended(last)

@@ -14,7 +14,7 @@ def chord_dict(header: list[Wire], body: Wire) -> Wire:
 
 
 def line(collect: Callable[[], Wire], sig: Any) -> list[Wire]:
-    """A signature as steps, one after the other, each a copy; what would give a group's results gives a list."""
+    """A signature as steps, one after the other, each a copy; a group becomes a chord that gives a list."""
     kind, mine = sig["subtask_type"], copied(sig)
     if kind == "chain":
         steps = [step for one in sig["kwargs"]["tasks"] for step in line(collect, one)]
@@ -64,8 +64,8 @@ def first_step(sig: Wire) -> Wire:
 
 
 def estimated_bytes(sigs: Sequence[Wire]) -> list[int]:
-    """About how many bytes each signature's message has; what stands in several places is counted in each, looked at
-    once."""
+    """About how many bytes each signature's message has. A value that stands in several places is counted in each, and
+    measured once."""
     known: dict[int, int] = {}
 
     def size(value: Any) -> int:

@@ -1,4 +1,4 @@
-"""Django beside an app, where ``DJANGO_SETTINGS_MODULE`` is set: what ``celery.fixups.django`` does.
+"""Django with an app, if ``DJANGO_SETTINGS_MODULE`` is set, as ``celery.fixups.django`` does it.
 
 A worker sets Django up before it imports tasks, ``autodiscover_tasks()`` asks Django for its apps, tasks have
 ``delay_on_commit``, and connections to databases and caches last for one task at most.
@@ -56,7 +56,7 @@ def fixup(app: Configured) -> "DjangoFixup | None":
 
 
 class DjangoFixup:
-    """What one app does for Django."""
+    """The set-up of Django for one app."""
 
     def __init__(self, app: Configured) -> None:
         self._app = app
@@ -118,7 +118,7 @@ class DjangoFixup:
         return os.getpid() != self._pid
 
     def _recycle_connections(self) -> None:
-        """Close connections after so many tasks as ``db_reuse_max`` says, by default after each."""
+        """Close connections after every ``db_reuse_max`` tasks, by default after each task."""
         reuse = self._app.conf.db_reuse_max
         # Counted as Celery does: before a task and after it.
         if not reuse or self._uses >= reuse * 2:

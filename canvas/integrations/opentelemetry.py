@@ -1,4 +1,4 @@
-"""OpenTelemetry spans for what is sent and what runs; their context travels in message headers.
+"""OpenTelemetry spans for sent messages and for running tasks; their context travels in message headers.
 
 Needs opentelemetry-api (``canvas-workflows[otel]``). Names and attributes as opentelemetry-instrumentation-celery's, so
 that traces of a mixed fleet read alike.

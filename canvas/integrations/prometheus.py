@@ -43,7 +43,7 @@ class ActiveCount(Protocol):
 
 
 class Metrics:
-    """What one node tells Prometheus. Needs prometheus_client (``canvas-workflows[prometheus]``)."""
+    """The metrics of one node for Prometheus. Needs prometheus_client (``canvas-workflows[prometheus]``)."""
 
     def __init__(self, app: Canvas, hostname: str, queues: list[str], board: ActiveCount) -> None:
         from prometheus_client import CollectorRegistry, Counter, Histogram

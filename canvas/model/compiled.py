@@ -1,4 +1,4 @@
-"""What compiling a workflow gives: the messages to send now, the chords they start, the results to come."""
+"""A compiled workflow: the messages to send now, the chords they start, the results to come."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -50,7 +50,7 @@ class ResultRef:
     members: "list[ResultRef] | None" = None
     task: str | None = None
     ignored: bool | None = None
-    """Whether the call says that its result is not kept; ``None`` where that is the task's to say."""
+    """Whether the call's result is not kept; ``None``: its task decides."""
 
     def as_tuple(self) -> tuple[Any, ...]:
         """Celery's tuple form (semantics.md R1)."""
@@ -89,12 +89,12 @@ class Plan:
     barriers: list[ChordSize] = field(default_factory=list)
     result: ResultRef | None = None
     trail: ResultRef | None = None
-    """What a task that sends this counts among its children: the task or group that starts the run."""
+    """The task or group that starts the run: a task that sends the plan counts it among its children."""
     etas: list[datetime] | None = None
     """In a slice of a composite: the etas of the slices before, which those of this slice are added to."""
 
     def __str__(self) -> str:
-        """A line for each message that is sent at once, with what follows it, and for each chord."""
+        """A line for each message that is sent at once, with the tasks after it, and for each chord."""
         lines = [f"{len(self.dispatches)} messages are sent at once"]
         lines += [f"  {dispatch}" for dispatch in self.dispatches]
         lines += [f"  chord {barrier.group_id} waits for {barrier.size} results" for barrier in self.barriers]

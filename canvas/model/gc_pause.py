@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def gc_paused() -> Iterator[None]:
-    """Keep the collector from looking, again and again, through what grows and is all alive."""
+    """Pause the garbage collector while many objects are made that all stay alive."""
     was_on = gc.isenabled()
     gc.disable()
     try:

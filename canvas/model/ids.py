@@ -7,7 +7,7 @@ _VARIANT = "89ab" * 4
 
 
 def new_id() -> str:
-    """A task's id, which nobody can guess."""
+    """A task's id, which cannot be guessed."""
     return _text(urandom(16).hex())
 
 

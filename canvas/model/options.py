@@ -33,7 +33,7 @@ OPTIONS: Final = (
     Option("correlation_id"),
     Option("origin"),
     Option("add_to_parent"),
-    # what follows
+    # tasks that follow
     Option("link", header=False, body=False),
     Option("link_error", header=False, body=False),
     Option("chain", header=False, body=False),

@@ -1,4 +1,4 @@
-"""What running a task came to: a closed union, matched once."""
+"""The outcome of running a task: a closed union, matched once."""
 
 from dataclasses import dataclass
 from types import TracebackType
@@ -8,7 +8,7 @@ from canvas.errors import Ignore, Retry
 
 
 class ExceptionInfo:
-    """What hooks and signals are told of an exception, as Celery's; its text is the traceback."""
+    """An exception as hooks and signals get it, as Celery's ``ExceptionInfo``; its text is the traceback."""
 
     internal = False
 

@@ -1,4 +1,4 @@
-"""What a result backend keeps of a task."""
+"""The record of a task in the result backend."""
 
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -59,7 +59,7 @@ class Record:
 
 
 def extended(request: Any) -> dict[str, Any]:
-    """What ``result_extended`` adds to a record of a request's task."""
+    """The fields that ``result_extended`` adds to the record of a request's task."""
     names, stamps = request.stamped_headers or (), request.stamps or {}
     stamped = {"stamped_headers": names, **{key: stamps[key] for key in names if key in stamps}} if stamps else {}
     return {

@@ -1,4 +1,4 @@
-"""What a running task knows of its own call: ``self.request``."""
+"""The call of a running task: ``self.request``."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -62,7 +62,7 @@ class Request:
     retry_limit: int | None
     """The ``max_retries`` that a ``retry`` of this run was given."""
     entered: bool
-    """Whether the worker's own call of the task goes on already; what calls it then is the task."""
+    """Whether the worker's own call of the task has begun: further calls come from the task itself."""
 
     def __init__(self, message: Message | None = None, **fields: Any) -> None:
         self._message = message
@@ -110,7 +110,7 @@ class Request:
 
     @property
     def came_as_message(self) -> bool:
-        """Whether the call is a message's: what it comes to is then settled as a message's end."""
+        """Whether the call came as a message, so that its outcome is settled."""
         return self._message is not None
 
     def get(self, name: str, default: Any = None) -> Any:

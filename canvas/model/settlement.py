@@ -12,8 +12,8 @@ ABANDONED_AFTER = 30 * 86_400
 
 
 def alive_for(*expires: int) -> int:
-    """Seconds to keep the state of something alive, where it would be kept for ``expires`` seconds otherwise; 0 is
-    without an end. Nobody knows how long a message waits or a task runs."""
+    """Seconds to keep the state of a chord or run that is still alive, if it is kept for ``expires`` seconds after its
+    end; 0: without an end. It is longer, because a message may wait, and a task may run, for an unknown time."""
     return max(ABANDONED_AFTER, *expires) if all(expires) else 0
 
 
@@ -29,7 +29,7 @@ class ResultWrite(NamedTuple):
     payload: bytes
     """The encoded record (protocol.md §5.1)."""
     expires: int | None
-    """Seconds to keep it; ``None`` keeps it for ever."""
+    """Seconds to keep it; ``None``: without an end."""
     success: bool
     """A stored SUCCESS is never overwritten by anything else."""
 
@@ -44,7 +44,7 @@ class Part(NamedTuple):
     value: bytes
     """``[1, task_id, state, result]``, encoded."""
     fire: bytes
-    """What the worker that completes the chord needs to send its body; opaque to the driver."""
+    """The data with which the worker that completes the chord sends its body; opaque to the driver."""
     expires: int
     """Seconds that the chord lives without a further part; 0: any time."""
     size: int | None = None
@@ -79,7 +79,7 @@ class DelayedPublish(NamedTuple):
 
 
 class UniqueLock(NamedTuple):
-    """What keeps a second message like it from being sent while one is under way."""
+    """The lock that keeps a second message of the same key from being sent while the first is not done."""
 
     key: str
     owner: str
@@ -104,7 +104,8 @@ class ChordDispatch(NamedTuple):
 
 
 class SpeculativeDispatch(NamedTuple):
-    """What ends a chord if a settlement completes it, with the parts that its worker knows; worth one call."""
+    """The end of a chord, for the case that a settlement completes it with the parts that its worker knows: it saves a
+    call."""
 
     firing: ChordDispatch
     digest: str
@@ -117,7 +118,7 @@ class SpeculativeDispatch(NamedTuple):
 
 
 Disposal = Literal["ack", "requeue", "redeliver", "dead_letter"]
-"""What becomes of the message; with ``again`` it goes back into its queue and that counts as a delivery."""
+"""What happens to the message; with ``again`` it returns to its queue, which counts as a delivery."""
 Fence = Literal["lease", "begun", "none"]
 
 
@@ -125,9 +126,9 @@ Fence = Literal["lease", "begun", "none"]
 class Settlement:
     """All effects of one delivery. A driver commits a settlement whole or not at all.
 
-    ``fence`` says what must be true for it to happen. ``lease``: the delivery's lease is still held (the usual
-    case; whoever lost it finds that somebody else runs the message). ``begun``: the message was acked before its
-    task ran, by a settlement with ``begins``, and this is the first settlement after that. ``none``: nothing.
+    ``fence`` is the condition under which it is committed. ``lease``: the delivery's lease is still held (the usual
+    case; after a lost lease another worker runs the message). ``begun``: the message was acked before its task ran, by
+    a settlement with ``begins``, and this is the first settlement after that. ``none``: no condition.
     """
 
     delivery: Delivery | None
@@ -159,7 +160,7 @@ stored; nothing but the chord's removal."""
 
 
 class ReadyChord(NamedTuple):
-    """A chord all of whose parts are in and whose body nobody has sent yet."""
+    """A chord that has all its parts, and whose body has not been sent yet."""
 
     group_id: str
     fire: bytes
@@ -182,7 +183,7 @@ class ReadyChord(NamedTuple):
 
 
 class OrphanReason(NamedTuple):
-    """Why nobody settles an orphan."""
+    """Why the worker that had an orphan did not settle it."""
 
     kind: Literal["worker lost", "terminated", "time limit"]
     seconds: float | None = None
@@ -205,8 +206,8 @@ class OrphanReason(NamedTuple):
 
 
 class Orphan(NamedTuple):
-    """A message that was acked before its task ran, or taken from a process that had to be killed for it, and that
-    nobody will settle any more."""
+    """A message that was acked before its task ran, or taken from a process that was killed because of it. Its worker
+    will not settle it."""
 
     delivery: Delivery
     reason: str
@@ -214,7 +215,7 @@ class Orphan(NamedTuple):
 
 
 class SettleResult(NamedTuple):
-    """What became of a settlement."""
+    """The reply to a settlement."""
 
     held: bool
     """False: the lease was lost and nothing was done."""

@@ -1,4 +1,4 @@
-"""Task states: Celery's names, and what each allows. Nothing else decides what is final.
+"""Task states: Celery's names, and which of them are final. No other module decides that.
 
 Source: protocol.md §5.1; ``celery.states`` has the same constants.
 """

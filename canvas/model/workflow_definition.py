@@ -8,7 +8,7 @@ from canvas.model.workflow_run import Edge, InputBinding, Kind
 
 @dataclass(slots=True)
 class IncomingEdge:
-    """A parent of a node: its place among the entries, what the edge means, which arm of a branch it comes from."""
+    """A parent of a node: its place among the entries, the kind of the edge, the arm of a branch that it comes from."""
 
     number: int
     edge: Edge

@@ -13,11 +13,11 @@ STAMP = "canvas_workflow"
 CANCEL = "canvas.cancel_run"
 """The built-in task that ends a run whose time is over."""
 SKIPPED = "SKIPPED"
-"""What a node's inputs say of a parent that was left out; no state of a record."""
+"""The state of a parent that was skipped, among a node's inputs; records do not have it."""
 
 Kind = Literal["task", "map", "choose", "merge", "start", "end"]
 Edge = Literal["data", "order", "condition"]
-"""What a slot takes: a value, only its turn, or leave to run at all."""
+"""What an input takes from its parent: a value, only the order, or the condition to run."""
 
 
 class NodeRef(NamedTuple):
@@ -35,7 +35,7 @@ class NodeRef(NamedTuple):
 
     @classmethod
     def of(cls, value: Any) -> "NodeRef | None":
-        """The place in a header; ``None`` for what is none."""
+        """The node reference in a header; ``None`` for any other value."""
         if not isinstance(value, list | tuple) or len(value) not in (3, 5):
             return None
         run, *numbers = value
@@ -80,7 +80,7 @@ class RunNode:
     binds: Sequence[InputBinding] = ()
     outs: list[OutgoingEdge] = field(default_factory=list)
     goes_on: bool = False
-    """Its failure does not fail the run: what follows takes ``default``."""
+    """Its failure does not fail the run: the nodes after it take ``default``."""
     default: Any = None
     choices: Sequence[Any] = ()
     """A branch's values, by arm; an arm beyond them is for every other value."""
@@ -105,7 +105,7 @@ class RunNode:
 
     @classmethod
     def from_list(cls, kept: Sequence[Any]) -> "RunNode":
-        """What ``as_list`` gave, read back."""
+        """The node that ``as_list`` wrote."""
         name, kind, slots, sig, binds, outs, goes_on, default, choices, given, compensate, hidden, depth = kept
         return cls(
             name, kind, slots, sig, [InputBinding(tuple(path), slot, tuple(pick)) for path, slot, pick in binds],
@@ -125,7 +125,7 @@ def items_id(place: NodeRef) -> str:
 
 
 def outline_id(place: NodeRef) -> str:
-    """The id under which it is kept how many items a map has, and a digest of what they are."""
+    """The id of the record that keeps the number of a map's items, and their digest."""
     return f"{task_id_of(place)}.outline"
 
 
@@ -134,7 +134,7 @@ NameOf = Callable[[int], str]
 
 
 def extract(value: Any, pick: Sequence[Any], slot: int = 0, name_of: NameOf | None = None) -> Any:
-    """A part of a node's result. Raises LookupError or TypeError where there is none."""
+    """A part of a node's result. Raises LookupError or TypeError if it does not exist."""
     part = value
     for at, key in enumerate(pick):
         try:
@@ -160,7 +160,7 @@ def _no_part(exc: Exception, name: str, value: Any, path: Sequence[Any], key: An
 
 
 def bound_values(binds: Sequence[InputBinding], inputs: Sequence[Any], name_of: NameOf | None = None) -> list[Any]:
-    """What goes into a node's signature. Raises LookupError or TypeError for a part not there."""
+    """The values for a node's signature. Raises LookupError or TypeError for a part that does not exist."""
     return [extract(inputs[bind.slot], bind.pick, bind.slot, name_of) for bind in binds]
 
 

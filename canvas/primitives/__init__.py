@@ -1,1 +1,1 @@
-"""Signatures, chains, groups, chords, maps: what users compose."""
+"""The primitives that users compose: signatures, chains, groups, chords, maps."""

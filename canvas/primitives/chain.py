@@ -198,20 +198,20 @@ def is_empty_group(sig: Any) -> bool:
 
 
 def _ended_with(left: _chain, right: Signature[Any]) -> Signature[Any] | None:
-    """A chain whose last step, a group or a chord, takes in what follows, with all that is the chain's own; ``None``
-    where what follows is a step of its own."""
+    """``left`` with ``right`` inside its last step, if that is a group or a chord that takes it; ``None`` if ``right``
+    becomes a step of its own."""
     last = left.tasks[-1] if left.tasks else None
     takes = isinstance(last, group) or (isinstance(last, chord) and not isinstance(right, chord))
     if not takes or isinstance(right, group | _chain):
         return None
     ended = left.clone()
-    ended.options.pop("task_id", None)  # of what was its end
+    ended.options.pop("task_id", None)  # the id of the former last step
     _append(ended.kwargs["tasks"], right)
     return ended
 
 
 def _pipe_chord(left: chord, right: Signature[Any]) -> Signature[Any]:
-    """What follows a chord joins its body, except chains and larger groups, which follow it whole."""
+    """``chord | right``: ``right`` joins the body, except a chain or a larger group, which follows the chord."""
     right = unrolled(right)
     if isinstance(right, _chain):
         return _chain(left, *right.unchain_tasks(), app=left.own_app)
@@ -235,7 +235,7 @@ def _fold(steps: list[Signature[Any]], more: Sequence[Signature[Any]]) -> Signat
             for rest in more[position + 1 :]:
                 whole = whole | rest
             return whole
-        # The last may be changed by whoever has it; of the others these are copies.
+        # The caller may still change the last one, so it is not copied; the others are.
         _append(steps, sig if position == len(more) - 1 else sig.clone())
     return _chain(*steps)
 
@@ -253,7 +253,7 @@ def _append(steps: list[Signature[Any]], sig: Signature[Any]) -> None:
 
 
 def _grown(last: chord, sig: Signature[Any]) -> chord:
-    """A chord that has what follows it in its body."""
+    """A copy of the chord, with ``sig`` at the end of its body."""
     grown = last.clone()
     grown.body = grown.body_or_raise() | sig
     return grown

@@ -220,12 +220,12 @@ def _with_tasks_called(header: Iterable[Any]) -> Iterable[Any]:
 
 
 def header_options(options: dict[str, Any]) -> dict[str, Any]:
-    """What of a chord's options its header members take (semantics.md H11)."""
+    """Those of a chord's options that its header members take (semantics.md H11)."""
     return {key: value for key, value in options.items() if key not in HEADER_LACKS}
 
 
 def body_options(options: dict[str, Any]) -> dict[str, Any]:
-    """What of a chord's options its body takes as they are (semantics.md H11)."""
+    """Those of a chord's options that its body takes unchanged (semantics.md H11)."""
     return {key: value for key, value in options.items() if key not in BODY_LACKS}
 
 

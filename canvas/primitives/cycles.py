@@ -13,7 +13,7 @@ _LINKS = ("link", "link_error", "chain", "chord")
 
 
 def refusing_cycles(method: M) -> M:
-    """A method of signatures that calls itself on what they are made of, as one that refuses cycles."""
+    """A decorator of methods that call themselves on a signature's members: they raise CycleError for a cycle."""
 
     @wraps(method)
     def call(sig: Any, *args: Any, **kwargs: Any) -> Any:
@@ -26,7 +26,7 @@ def refusing_cycles(method: M) -> M:
 
 
 def refused(exc: Exception, *values: Any) -> NoReturn:
-    """Raise CycleError for a recursion without end, if that is why; without the thousand frames of the recursion."""
+    """Raise CycleError, without the frames of the recursion, if ``exc`` comes from a cycle; otherwise ``exc``."""
     if isinstance(exc, RecursionError):
         refuse_cycles(*values)
         raise exc
@@ -34,8 +34,10 @@ def refused(exc: Exception, *values: Any) -> NoReturn:
 
 
 def too_deep(sig: Mapping[str, Any]) -> CompositionError:
-    """What to raise for a signature that cannot be compiled within Python's recursion limit. Raises CycleError, if that
-    is why."""
+    """The error for a signature that cannot be compiled within Python's recursion limit.
+
+    Raises CycleError if a cycle is the reason.
+    """
     refuse_cycles(sig)
     return CompositionError(
         f"{sig['task']}: its signatures are nested too deeply in each other to be sent: "
@@ -44,7 +46,7 @@ def too_deep(sig: Mapping[str, Any]) -> CompositionError:
 
 
 def check_composed(sig: Mapping[str, Any]) -> None:
-    """``refuse_cycles`` for members and callbacks alone: at the price of a look at each signature."""
+    """``refuse_cycles`` for members and callbacks alone. It looks at each signature once."""
     done: set[int] = set()
     path: list[tuple[int, Iterator[Any]]] = [(id(sig), iter(_composed_of(sig)))]
     opened = {id(sig)}

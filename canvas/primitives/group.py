@@ -21,8 +21,8 @@ R = TypeVar("R")
 class group(TaskList[list[Any]]):
     """``group(a, b)``, ``group([a, b])``, ``group(s for …)``.
 
-    What an iterator gives is read when it is needed: sent by itself, or as the header of a chord, the group leaves in
-    slices, the first of them before the rest is read.
+    The items of an iterator are read when they are needed. When the group is sent, alone or as the header of a chord,
+    it is sent in slices, the first of them before the rest is read.
     """
 
     kind = "group"

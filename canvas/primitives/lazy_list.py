@@ -1,4 +1,4 @@
-"""A list whose items come from an iterator, read no further than they are asked for."""
+"""A list whose items come from an iterator, which is read no further than needed."""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import tee
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class LazyList(list[T]):
-    """What ``items`` gives, each converted; read on demand, and kept, so that it can be gone through again."""
+    """The converted items of an iterator. They are read on demand and kept, so that they can be iterated again."""
 
     def __init__(self, items: Iterable[Any], convert: Callable[[Any], T]) -> None:
         super().__init__()
@@ -17,7 +17,7 @@ class LazyList(list[T]):
         self._convert = convert
 
     def at_least(self, count: int) -> bool:
-        """Whether it has so many items; reads no more than these."""
+        """Whether it has ``count`` items; reads no more than these."""
         while self._rest is not None and list.__len__(self) < count:
             try:
                 item = next(self._rest)
@@ -34,7 +34,7 @@ class LazyList(list[T]):
         return self
 
     def fork(self, change: Callable[[T], T]) -> "list[T]":
-        """A copy, each item changed; what is not read yet is read when it is asked for, here and there."""
+        """A copy, each item changed. Both lists read the remaining items on demand, each from the same iterator."""
         read = [change(list.__getitem__(self, at)) for at in range(list.__len__(self))]
         if self._rest is None:
             return read
@@ -92,8 +92,8 @@ def copied(items: list[T], change: Callable[[T], T]) -> list[T]:
 
 
 def unread(items: Any, count: int, within: float) -> bool:
-    """Whether it is a lazy list of which not all items are read, after more than ``count`` are; or after ``within``
-    seconds, once two are."""
+    """Whether it is a lazy list with unread items, after reading more than ``count`` items, or two or more within
+    ``within`` seconds."""
     if not isinstance(items, LazyList) or items._rest is None:
         return False
     end = monotonic() + within

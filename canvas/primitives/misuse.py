@@ -1,4 +1,4 @@
-"""What else was given where a signature is expected, and what to write instead."""
+"""Errors for values that were given in place of a signature, with the correct code."""
 
 import inspect
 from typing import Any, NoReturn
@@ -16,7 +16,7 @@ def is_task(value: Any) -> bool:
 
 
 def advice(value: Any) -> str:
-    """``"; write add.s(...)"`` and the like, to end a refusal with; empty for what is nothing known."""
+    """The end of an error message, such as ``"; write add.s(...)"``; empty for unknown kinds of values."""
     if is_task(value):
         return f"; write {str(value.name).rpartition('.')[2]}.s(...)"
     if isinstance(value, Handle):
@@ -32,5 +32,5 @@ def advice(value: Any) -> str:
 
 
 def refuse_pipe(operand: Any) -> NoReturn:
-    """Raise the TypeError of a ``|`` with an operand that is no signature."""
+    """Raise the TypeError of a ``|`` with an operand that is not a signature."""
     raise TypeError(f"| takes signatures; got {operand!r:.100}{advice(operand)}")

@@ -106,7 +106,7 @@ class Signature(LinkedSignature, Generic[R]):
     # -- sending
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the task here and now, in this process."""
+        """Run the task in this process, now."""
         merged_args, merged_kwargs, _ = self.merged_with(args, kwargs)
         return self.type(*merged_args, **merged_kwargs)
 
@@ -150,7 +150,7 @@ class Signature(LinkedSignature, Generic[R]):
         return (task, None) if task is not None and task.sends_itself else (None, app or self.app)
 
     def apply(self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any) -> Any:
-        """Run it here and now; returns an EagerResult with what a worker would have stored."""
+        """Run it in this process; returns an EagerResult, with the result that a worker would have stored."""
         return self.app.apply_eagerly(self, tuple(args or ()), dict(kwargs or {}), options)
 
     def __invert__(self) -> Any:
@@ -258,14 +258,14 @@ class Signature(LinkedSignature, Generic[R]):
         return self.reprcall()
 
     def draw(self, form: str = "text") -> str:
-        """A picture of what it runs: ``text`` for terminals, ``svg``, ``mermaid``, ``dot``.
+        """A picture of its tasks: ``text`` for terminals, ``svg``, ``mermaid``, ``dot``.
 
         Raises CompositionError for a signature that cannot be compiled, and for an unknown form.
         """
         return _drawers[0](self, form)
 
     def _repr_svg_(self) -> str | None:
-        """A composition's picture for a notebook; ``None`` where its ``repr`` says all."""
+        """The picture of a composite for a notebook; ``None`` for other signatures, whose ``repr`` is enough."""
         if self.subtask_type not in ("chain", "group", "chord"):
             return None
         try:

@@ -31,7 +31,7 @@ class Stampable(Protocol):
 
 
 class StampingVisitor(ABC):
-    """Walks a workflow; each ``on_…`` returns stamps for what it is given.
+    """Walks a workflow; each ``on_…`` method returns stamps for its argument.
 
     The returned dict's keys are stamps, unless it lists those that are under ``"stamped_headers"``. Keyword
     arguments are the stamps gathered on the way.
@@ -56,7 +56,7 @@ class StampingVisitor(ABC):
         """After the chain's steps."""
 
     def on_chord_header_start(self, sig: Any, **header: Any) -> Stamps:
-        """Stamps of a chord's header; as ``on_group_start`` says, unless overridden."""
+        """Stamps of a chord's header; by default those of ``on_group_start``."""
         return self.on_group_start(sig.as_header_group(), **header)
 
     def on_chord_header_end(self, sig: Any, **header: Any) -> None:
@@ -106,7 +106,7 @@ def _stamp_members(sig: Stampable, visit: Any, visitor: StampingVisitor | None, 
 
 
 def stamp_chord(sig: Any, visitor: StampingVisitor | None, append: bool, given: Stamps) -> None:
-    """Stamp a chord's header; its body too where a visitor says with what (semantics.md P3, P4)."""
+    """Stamp a chord's header, and with a visitor its body too (semantics.md P3, P4)."""
     seen = visitor.on_chord_header_start(sig, **given) if visitor is not None else None
     stamps = gathered(given, seen, sig.options, append)
     stamp_links(sig, visitor, append, stamps)
@@ -121,7 +121,7 @@ def stamp_chord(sig: Any, visitor: StampingVisitor | None, append: bool, given: 
 
 
 def stamp_links(sig: Stampable, visitor: StampingVisitor | None, append: bool, given: Stamps) -> None:
-    """Stamp callbacks, then errbacks; each starts with what the one before was given (semantics.md P5)."""
+    """Stamp callbacks, then errbacks; each starts with the stamps of the one before (semantics.md P5)."""
     for option in ("link", "link_error"):
         linked = sig.adopt_links(option)
         stamps = deepcopy(given)

@@ -7,7 +7,7 @@ from canvas.primitives.fields import as_list
 
 
 def embedded_signatures(options: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Every signature in wire form that a message's options carry, however deep; each once."""
+    """Every signature in wire form that a message's options carry, at any depth; each once."""
     pending = [sig for name in ("chain", "chord", "link", "link_error") for sig in as_list(options.get(name))]
     seen: set[int] = set()
     while pending:

@@ -1,11 +1,11 @@
-"""Where in a message, or in a result, the value lies that a serializer cannot write."""
+"""The place in a message, or in a result, of a value that a serializer cannot write."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 
 def find_unencodable(task: str, value: Any, can_write: Callable[[Any], bool]) -> str | None:
-    """Where in ``value`` (a message's args, kwargs and embed) lies what cannot be written: ``"add: args[0]['x']"``."""
+    """The place in ``value`` (a message's args, kwargs and embed) that cannot be written: ``"add: args[0]['x']"``."""
     names = {0: "args", 1: "kwargs", 2: ""}
     for place, part in enumerate(value):
         if not can_write(part):
@@ -14,7 +14,7 @@ def find_unencodable(task: str, value: Any, can_write: Callable[[Any], bool]) ->
 
 
 def find_unencodable_result(value: Any, can_write: Callable[[Any], bool]) -> str | None:
-    """Where in a task's result lies what cannot be written: ``"its result['x'][0]"``; ``None`` where nothing does."""
+    """The place in a task's result that cannot be written: ``"its result['x'][0]"``; ``None`` if all of it can."""
     return None if can_write(value) else _descend("", "result", value, can_write).replace(": result", "its result", 1)
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def check_options(task: str, options: Mapping[str, Any]) -> None:
-    """Raise InvalidTaskError for an option of the wrong kind, CompositionError for a link that is no signature.
+    """Raise InvalidTaskError for an option of the wrong kind, CompositionError for a link that is not a signature.
 
     Connections of Celery's that canvas has no use for are ignored, with a warning.
     """

@@ -23,7 +23,7 @@ from canvas.wire.typed_json import MemoEncoder
 
 
 class Encoder(Protocol):
-    """Compiles a signature in wire form, and writes what it sends."""
+    """Compiles a signature in wire form, and writes its messages."""
 
     def plan_wire(self, sig: Any, args: tuple[Any, ...], options: Mapping[str, Any]) -> Plan: ...
 
@@ -48,7 +48,7 @@ class RecordEncoder(Protocol):
 
 
 class OutboxParts(Protocol):
-    """The parts of an app that effects are made with."""
+    """The parts of an app that an outbox needs."""
 
     @property
     def conf(self) -> Config: ...

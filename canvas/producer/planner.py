@@ -30,8 +30,8 @@ class Announcer(Protocol):
     def tell(self, messages: Sequence[Message]) -> None: ...
 
 
-class SenderApp(SignatureApp, Protocol):
-    """The parts of an app that sending needs. Some are made again when settings change."""
+class ClientApp(SignatureApp, Protocol):
+    """The parts of an app that send messages and read results. Some are made again when settings change."""
 
     @property
     def tasks(self) -> Mapping[str, Task[Any]]: ...
@@ -43,13 +43,22 @@ class SenderApp(SignatureApp, Protocol):
     def backend(self) -> Backend: ...
 
     @property
+    def sent_events(self) -> Announcer: ...
+
+    @property
+    def AsyncResult(self) -> type[AsyncResult]: ...
+
+    def now(self) -> datetime: ...
+
+
+class SenderApp(ClientApp, Protocol):
+    """The parts of an app that sending needs."""
+
+    @property
     def router(self) -> Router: ...
 
     @property
     def client(self) -> MessageBuilder: ...
-
-    @property
-    def sent_events(self) -> Announcer: ...
 
     @property
     def sends_itself(self) -> bool: ...
@@ -58,14 +67,9 @@ class SenderApp(SignatureApp, Protocol):
     def current_worker_task(self) -> Task[Any] | None: ...
 
     @property
-    def AsyncResult(self) -> type[AsyncResult]: ...
-
-    @property
     def GroupResult(self) -> type[GroupResult]: ...
 
     def ambient(self) -> Lineage: ...
-
-    def now(self) -> datetime: ...
 
     def send_task(
         self, name: str, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
@@ -73,7 +77,7 @@ class SenderApp(SignatureApp, Protocol):
 
 
 class Planner:
-    """Compiles the signatures of one app, and checks what they would send."""
+    """Compiles the signatures of one app, and checks the messages that they would send."""
 
     def __init__(self, app: SenderApp) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Deleting what waits in a queue, and the locks of unique tasks with it."""
+"""Deleting the messages of a queue, with the locks of their unique tasks."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -34,9 +34,9 @@ class PurgeApp(Protocol):
 
 
 def purge(app: PurgeApp, queue: str) -> int:
-    """Delete what waits in a queue; how many messages.
+    """Delete the messages of a queue; returns their number.
 
-    Where tasks of the app are unique, each message is looked at: its lock goes with it, so that the next call is sent.
+    If the app has unique tasks, each message is read and its lock is released, so that the next call is sent.
     """
     broker = app.driver.broker
     if not any(task.unique_for for task in app.tasks.values()):
@@ -52,7 +52,7 @@ def _locks(app: PurgeApp, delivery: Delivery) -> list[UniqueLock]:
     try:
         message = wire.decode(delivery.payload, accept=app.accept_content, signer=app.signer)
     except (WireError, InvalidTaskError):
-        return []  # what cannot be read holds no lock that is known
+        return []  # the lock of a message that cannot be read is not known
     task = app.tasks.get(message.task)
     lock = lock_of(task, message) if task is not None and task.unique_for else None
     return [] if lock is None else [lock]

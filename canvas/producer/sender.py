@@ -239,7 +239,7 @@ def _moment(eta: str) -> datetime:
 
 
 async def _in_thread(call: Callable[[], T]) -> T:
-    """``call`` on a thread, while the event loop goes on."""
+    """``call`` on a thread: the event loop is not blocked."""
     # A program on an event loop has imported it already; all others do without.
     import asyncio
 

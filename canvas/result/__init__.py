@@ -1,4 +1,4 @@
-"""What a sender holds of a task to come: AsyncResult, GroupResult, ResultSet, EagerResult (semantics.md §4)."""
+"""The handles of results: AsyncResult, GroupResult, ResultSet, EagerResult (semantics.md §4)."""
 
 from canvas.result.app_classes import class_of_app
 from canvas.result.eager_result import EagerResult

@@ -28,7 +28,7 @@ class ResultApp(Protocol):
 
 
 def class_of_app(base: type[T], app: ResultApp) -> type[T]:
-    """``base`` as a class whose results are ``app``'s, where they are not given another; what ``app`` sends has it.
+    """A subclass of ``base`` whose instances belong to ``app`` by default: the class of the results that ``app`` gives.
 
     A pickled result is one of ``base`` again, of the app that is current where it is read.
     """

@@ -63,19 +63,19 @@ class Backend:
 
     @property
     def chord_expires(self) -> int:
-        """Seconds for which what is left of a chord is kept after its end; 0 is without an end."""
+        """Seconds for which the remaining state of a chord is kept after its end; 0: without an end."""
         conf = self._conf
         given = conf.result_chord_expires if conf.result_chord_expires is not None else conf.result_expires
         return int(given or 0)
 
     @property
     def chord_lives(self) -> int:
-        """Seconds for which a chord is kept that waits for a part; 0 is without an end."""
+        """Seconds for which a chord is kept while it waits for parts; 0: without an end."""
         return alive_for(self.chord_expires)
 
     @property
     def run_lives(self) -> int:
-        """Seconds for which a workflow's run is kept that goes on, with the records of its nodes; 0 is without an
+        """Seconds for which a workflow's run that has not ended is kept, with the records of its nodes; 0: without an
         end."""
         return run_lifetimes(self._conf).alive
 
@@ -95,9 +95,9 @@ class Backend:
         return [self._decode(payload) if payload else None for payload in found]
 
     def succeeded(self, task_ids: Sequence[str]) -> list[bool | None]:
-        """Whether each has succeeded, as far as the beginning of its record says; ``None`` where nothing is stored.
+        """Whether each task has succeeded, by the beginning of its record; ``None`` if nothing is stored.
 
-        A value is not read for it, however large it is.
+        The values, which may be large, are not read.
         """
         return [wire.says_success(head) if head else None for head in self._results.read_prefix(task_ids, wire.HEAD)]
 
@@ -219,7 +219,7 @@ class Backend:
 
     def get_task_meta(self, task_id: str, cache: bool = True) -> dict[str, Any]:
         """A task's record by its keys, PENDING and ``None`` where nothing is stored; children in tuple form. Nothing is
-        cached, whatever ``cache`` says."""
+        cached; ``cache`` has no effect."""
         record = self.get_records([task_id])[0]
         return {"status": states.PENDING, "result": None} if record is None else record.meta()
 
@@ -242,7 +242,7 @@ class Backend:
         return bool(self._results.read_prefix([task_id], 1)[0])
 
     def cleanup(self) -> None:
-        """Expired records go by themselves; there is nothing to delete."""
+        """Do nothing: the store deletes expired records."""
 
     # -- groups
 

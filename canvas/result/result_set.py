@@ -86,7 +86,7 @@ class ResultSet:
         return leaves
 
     def successful(self) -> bool:
-        """Whether all have succeeded, but for tasks whose results are ignored: nothing is known of those."""
+        """Whether all tasks have succeeded. Tasks whose results are ignored do not count."""
         return all(_is(leaf, states.SUCCESS) for leaf in self._refresh())
 
     def failed(self) -> bool:
@@ -124,7 +124,7 @@ class ResultSet:
         With ``propagate`` the first exception to arrive is raised. With ``callback`` it is called as
         ``callback(id, value)`` for each member as its value arrives (a group's: the list of its members' values), and
         the return value is ``None`` (R5). A task whose result is ignored is not waited for; its value is ``None``.
-        Raises TimeoutError, and RuntimeError inside a task, but for results of ``apply()``, which are there.
+        Raises TimeoutError, and RuntimeError inside a task unless all are results of ``apply()``.
         """
         if not all(leaf.eager for leaf in self.leaves()):
             if disable_sync_subtasks:
@@ -157,7 +157,7 @@ class ResultSet:
     def _arrivals(
         self, timeout: float | None, propagate: bool, on_message: Any, on_interval: Any = None
     ) -> Iterator[StoredResult]:
-        """Each task once, as it becomes final, but for those whose results are ignored."""
+        """Each task once, as it becomes final; without the tasks whose results are ignored."""
         pending = {leaf.id: leaf for leaf in self.leaves() if not leaf.ignored}
         for task_id in [task_id for task_id, leaf in pending.items() if leaf.final_record is not None]:
             yield _concluded(pending.pop(task_id), propagate)

@@ -1,4 +1,4 @@
-"""What is stored of one task, read by its id: state, result, children, and the results before and below it."""
+"""The stored data of one task, read by its id: state, result, children, and the results before and below it."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -86,7 +86,7 @@ class StoredResult(Handle):
 
     @property
     def date_done(self) -> datetime | None:
-        """When it was over; ``None`` until then. Raises DecodeError for a record in which that is no time."""
+        """When it ended; ``None`` until then. Raises DecodeError for a record with an invalid time."""
         done = self.record().date_done
         if done is None:
             return None

@@ -67,7 +67,7 @@ class Signal:
         return any(find() is not None and only in (None, sender) for find, only in list(self._receivers.values()))
 
     def send(self, sender: Any, **arguments: Any) -> list[tuple[Receiver, Any]]:
-        """Call the receivers; what each returned, or the exception that it raised, which is logged."""
+        """Call the receivers; each with the value that it returned or the exception that it raised, which is logged."""
         answers = []
         for find, only in list(self._receivers.values()):
             receiver = find()

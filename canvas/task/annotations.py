@@ -7,7 +7,7 @@ from canvas.errors import ConfigurationError
 
 
 def annotate(task: Any, annotations: Any) -> None:
-    """Set on ``task``'s class what the setting says of it.
+    """Set the attributes on ``task``'s class that the setting gives for it.
 
     The setting is a mapping of task names (``"*"``: every task) to attributes, an object with ``annotate(task)``, or a
     list of such. A key that starts with ``@`` names a method, and its value is a decorator of it.

@@ -12,7 +12,7 @@ _BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_
 
 
 def check_call(task: str, args: Any, kwargs: Any) -> None:
-    """Raise TypeError for arguments that are no list and no mapping."""
+    """Raise TypeError for ``args`` that are not a list or tuple, and for ``kwargs`` that are not a mapping."""
     if args is not None and not isinstance(args, list | tuple):
         raise TypeError(f"{task}: args must be a list or tuple; got {type(args).__name__} {args!r:.100}")
     if kwargs is not None and not isinstance(kwargs, Mapping):
@@ -84,8 +84,8 @@ def merged_arguments(
     """The arguments of the next call: the given ones, and those of the ``old`` call for all other parameters.
 
     ``args`` that take a parameter by position replace its old value given by name; ``kwargs`` that name a parameter
-    replace its old value given by position. Without ``parameters``, or where the old arguments do not fit them, what is
-    not given stays as it was.
+    replace its old value given by position. Without ``parameters``, or if the old arguments do not fit them, arguments
+    that are not given stay as they were.
     """
     old_args, old_kwargs = tuple(old[0] or ()), dict(old[1] or {})
     if args is not None and kwargs is None and old_kwargs:
@@ -108,7 +108,7 @@ def _renamed(
         return args, kwargs
     try:
         bound = inspect.Signature(list(parameters.values())).bind_partial(*args)
-    except TypeError:  # sending the call says what is wrong with it
+    except TypeError:  # sending the call raises the same error
         return args, kwargs
     for name in list(kwargs):
         if name in bound.arguments and parameters[name].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD:

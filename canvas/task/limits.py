@@ -11,7 +11,7 @@ from canvas.model.settlement import UniqueLock
 from canvas.wire import typed_json
 
 KeyFunction = Iterable[str] | Callable[..., Any] | None
-"""Names of arguments, or a function of the call's arguments, whose values tell calls apart; ``None``: see there."""
+"""Names of arguments, or a function of the call's arguments, whose values distinguish calls; ``None``: see its use."""
 
 
 class Limited(Protocol):
@@ -50,9 +50,9 @@ def rate_to_interval(rate: Any) -> float:
 
 
 def unique_key(task: Limited, args: Any, kwargs: Mapping[str, Any]) -> str:
-    """What a unique task's calls have in common when they are one; by default all arguments.
+    """The key of a unique task's call: calls of one key are the same call. By default all arguments are the key.
 
-    Raises TypeError when the arguments don't fit the task, EncodeError when the chosen ones are no JSON.
+    Raises TypeError when the arguments don't fit the task, EncodeError when the chosen ones cannot be written as JSON.
     """
     return _key(task, task.unique_key, args, kwargs, everything=True)
 
@@ -61,12 +61,12 @@ def lock_of(task: Limited, message: Message) -> UniqueLock | None:
     """The lock that was taken when a unique task's call was sent; ``None`` of arguments of which none can have been."""
     try:
         return UniqueLock(unique_key(task, message.args, message.kwargs), message.id)
-    except Exception:  # noqa: BLE001 - whoever takes locks refuses to send such a call
+    except Exception:  # noqa: BLE001 - the sender refuses such a call when it takes the lock
         return None
 
 
 def concurrency_key(task: Limited, args: Any, kwargs: Mapping[str, Any]) -> str:
-    """What calls have in common that share ``concurrency_limit`` places; by default nothing but the task.
+    """The key of calls that share the ``concurrency_limit``; by default all calls of the task share it.
 
     Raises as ``unique_key``.
     """

@@ -25,7 +25,7 @@ _TASK: Final = frozenset(
         "mandatory", "exchange_type", "retry_on_worker_lost", "accept_magic_kwargs", "on_bound", "request_stack",
     }
 )  # fmt: skip
-"""Options of ``@app.task`` that are no attributes of tasks."""
+"""Options of ``@app.task`` that are not attributes of tasks."""
 _LIKE = 0.8
 
 

@@ -82,11 +82,11 @@ class TaskOptions:
     name: str = ""
     abstract: bool = True
     typing: bool | None = from_settings()
-    """Whether a call's arguments are held against the function; ``None``: as the app's ``strict_typing``."""
+    """Whether a call's arguments are checked against the function; ``None``: as the app's ``strict_typing``."""
     max_retries: int | None = 3
     default_retry_delay: float = 180
     autoretry_for: tuple[type[BaseException], ...] = ()
-    """Exceptions after which the task runs again by itself, as if it had called ``retry``."""
+    """Exceptions after which the task is retried automatically, as if it had called ``retry``."""
     dont_autoretry_for: tuple[type[BaseException], ...] = ()
     retry_kwargs: dict[str, Any] = {}
     """Arguments of that ``retry``: ``max_retries``, ``countdown``."""
@@ -97,19 +97,19 @@ class TaskOptions:
     rate_limit: str | float | None = from_settings()
     """How often it may start: ``"10/s"``, ``"5/m"``, ``"100/h"``, or a number a second."""
     rate_limit_scope: str = "worker"
-    """``worker``: each node for itself, as Celery's; ``global``: all of them together."""
+    """``worker``: for each node, as in Celery; ``global``: for all nodes together."""
     concurrency_limit: int | None = None
-    """How many of it may run at once, everywhere; of each ``concurrency_key``."""
+    """How many calls of it, or of each ``concurrency_key``, may run at once on all workers."""
     concurrency_key: KeyFunction = None
-    """Names of arguments, or a function of the arguments, whose values have places of their own."""
+    """Names of arguments, or a function of the arguments, whose values are counted separately."""
     unique_for: float | None = None
-    """Seconds for which a call is not sent again while one like it is under way."""
+    """Seconds for which a call is not sent again while a call of the same key is not done."""
     unique_key: KeyFunction = None
-    """Names of arguments, or a function of the arguments, that make calls alike; ``None``: all arguments."""
+    """Names of arguments, or a function of the arguments, that are the key of a call; ``None``: all arguments."""
     unique_until: str = "finish"
     """When the next may be sent: ``finish``, ``success``, ``start``, or only ``expiry``."""
     unique_conflict: str = "return"
-    """A call that is not sent gives the result of the one under way (``return``) or DuplicateTask (``raise``)."""
+    """A call that is not sent gives the result of the call with the lock (``return``) or DuplicateTask (``raise``)."""
     ignore_result: bool | None = from_settings()
     trail: bool = True
     send_events: bool = True
@@ -122,9 +122,9 @@ class TaskOptions:
     acks_late: bool | None = from_settings()
     acks_on_failure_or_timeout: bool | None = from_settings()
     acks_on_failure: bool | None = from_settings()
-    """Where it is off, a failed task's message is kept as a dead letter; by default as the one above."""
+    """If false, a failed task's message is kept as a dead letter. Default: ``acks_on_failure_or_timeout``."""
     acks_on_timeout: bool | None = from_settings()
-    """Where it is off, a task that its hard time limit ended runs again; by default as the one above."""
+    """If false, a task that its hard time limit ended runs again. Default: ``acks_on_failure_or_timeout``."""
     reject_on_worker_lost: bool | None = from_settings()
     throws: tuple[type[BaseException], ...] = ()
     expires: Any = None
@@ -139,7 +139,7 @@ class TaskOptions:
     """The app it is registered in; of a task that is not registered, the current one."""
     bound: bool = False
     models: Models | None = None
-    """The pydantic models of its arguments and result, where it has such."""
+    """The pydantic models of its arguments and its result, if any."""
     MaxRetriesExceededError = MaxRetriesExceededError
     OperationalError = OperationalError
 

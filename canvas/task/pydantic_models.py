@@ -1,6 +1,6 @@
 """Arguments and results that are pydantic models: ``@app.task(pydantic=True)``, as Celery's.
 
-An argument whose annotation is a model (or an optional one) is built from what the message carries; a returned model
+An argument whose annotation is a model (or an optional one) is built from the message's value; a returned model
 is sent as plain data; a model given to a call is sent as plain data too.
 """
 
@@ -48,7 +48,7 @@ class Models:
         try:
             hints = typing.get_type_hints(function)
         except (NameError, AttributeError, TypeError):
-            # Names that only type checkers see: those annotations are no models.
+            # Names that only type checkers see: those annotations are not models.
             hints = {name: one.annotation for name, one in self._signature.parameters.items()}
             hints["return"] = self._signature.return_annotation
         found = {name: self._model(hint) for name, hint in hints.items()}

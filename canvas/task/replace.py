@@ -30,10 +30,10 @@ class CollectingApp(SignatureApp, Protocol):
 
 
 def replacement(app: CollectingApp, request: Request, given: Signature[Any]) -> Signature[Any]:
-    """``given`` as what continues ``request``'s workflow; ``given`` is not changed.
+    """A copy of ``given`` that continues ``request``'s workflow.
 
     A group, or a chain that ends in one, is collected into a list first, so that it has one result. Stamps of the
-    replaced task stay, but for those that ``given`` has itself. Raises ConfigurationError for a signature that is
+    replaced task are kept; those of ``given`` come first. Raises ConfigurationError for a signature that is
     part of a chord, and for an empty chain.
     """
     if "chord" in given.options:
@@ -95,7 +95,7 @@ def add_to_chord(task: MemberTask, sig: Signature[Any], lazy: bool) -> Any:
 
 
 def collected(app: CollectingApp, sig: Signature[Any]) -> Signature[Any]:
-    """``sig`` with one result: what would give a group's, also behind a chord, gives a list."""
+    """``sig`` with one result: if it ends in a group, the group's results are collected into a list."""
     if not ends_in_group(sig):
         return sig
     whole: Signature[Any] = sig | app.tasks["celery.accumulate"].s(index=0)

@@ -42,7 +42,7 @@ class Task(CheckedCalls[R]):
             return flow.add(self.s(*args, **kwargs))  # type: ignore[no-any-return]
         request = current_request()
         if request is not None and not request.entered and request_of(self) is request:
-            # A class of the user's that calls super() in the worker's own call.
+            # A user's class calls super() in the worker's own call.
             request.entered = True
             return self.run(*args, **kwargs)
         called = self.request.with_fields(args=args, kwargs=kwargs)
@@ -54,7 +54,7 @@ class Task(CheckedCalls[R]):
         return self._call_awaited(called, value) if isinstance(value, CoroutineType) else value  # type: ignore[return-value]
 
     async def _call_awaited(self, request: Request, value: Coroutine[Any, Any, R]) -> R:
-        """What a coroutine task that is called as a function gives; the call goes on while it is awaited."""
+        """The value of a coroutine task that is called as a function; it is running while it is awaited."""
         token = enter_call(self, request)
         try:
             return await value
@@ -156,7 +156,7 @@ class Task(CheckedCalls[R]):
         link_error: Any = None, task_id: str | None = None, retries: int = 0, throw: bool | None = None,
         logfile: Any = None, loglevel: Any = None, headers: Mapping[str, Any] | None = None, **options: Any,
     ) -> Any:  # fmt: skip
-        """Run it here and now; returns an EagerResult with what a worker would have stored.
+        """Run it in this process; returns an EagerResult, with the result that a worker would have stored.
 
         ``retries``: how often it was retried before. ``throw``: its exception is raised, as with
         ``task_eager_propagates``. ``logfile`` and ``loglevel`` are only kept in the request.
@@ -179,9 +179,8 @@ class Task(CheckedCalls[R]):
 
     @property
     def request(self) -> Request:
-        """The call of this task that is running: as a worker was sent it, or, where the task is called as a function,
-        one without an id (or, in a call of the same task, that one's again). Where none is, one of the task's own,
-        which stays."""
+        """The running call of this task. If the task is called as a function, it is a request without an id, or that of
+        the same task's call around it. If the task is not running, it is a request that belongs to the task."""
         request = request_of(self)
         return request if request is not None else self._own_request
 
@@ -194,11 +193,11 @@ class Task(CheckedCalls[R]):
         return []
 
     def push_request(self, *args: Any, **fields: Any) -> None:
-        """Have such a call run here, until ``pop_request``: for tests."""
+        """Let ``request`` be one with these fields, until ``pop_request``: for tests."""
         self._pushed.append(enter_call(self, self.request.with_fields(**dict(*args, **fields))))
 
     def pop_request(self) -> None:
-        """End what ``push_request`` began. Raises IndexError when nothing was."""
+        """Undo ``push_request``. Raises IndexError without one."""
         leave_call(self._pushed.pop())
 
     def shadow_name(self, args: Any, kwargs: Any, options: Mapping[str, Any]) -> str | None:
@@ -230,7 +229,7 @@ class Task(CheckedCalls[R]):
         ISO 8601 text, UTC where it has no offset. ``max_retries`` counts instead of the task's own for this run of the
         task, automatic retries included.
 
-        With ``throw=False`` it returns Retry, and the task goes on: the message is sent whatever that comes to.
+        With ``throw=False`` it returns Retry, and the task continues: the message is sent whatever its outcome.
         Raises ``exc`` or MaxRetriesExceededError once ``max_retries`` is passed, ``exc`` when the task was
         called directly, and InvalidTaskError for a time that cannot be read.
         """
@@ -239,7 +238,7 @@ class Task(CheckedCalls[R]):
         return retry(self, args, kwargs, exc, throw, eta, countdown, max_retries, options)
 
     def autoretry(self, exc: BaseException) -> Retry | None:
-        """What to raise instead of ``exc`` where the task's ``autoretry_for`` names it.
+        """The Retry to raise instead of ``exc``, if the task's ``autoretry_for`` names it; otherwise ``None``.
 
         Raises ``exc`` once ``max_retries`` is passed.
         """
@@ -260,15 +259,15 @@ class Task(CheckedCalls[R]):
     def replace(self, sig: Signature[Any]) -> Any:
         """Give this task's place in its workflow to ``sig``: ``return self.replace(sig)``.
 
-        What follows runs after ``sig``, with its result; this task ends here. Raises ConfigurationError for an
-        empty chain and for a signature that is part of a chord.
+        The tasks after this one run after ``sig``, with its result; this task ends here. Raises ConfigurationError for
+        an empty chain and for a signature that is part of a chord.
         """
         from canvas.task.replace import replacement
 
         return self.on_replace(replacement(self.app, self.request, sig))
 
     def on_replace(self, sig: Signature[Any]) -> Any:
-        """Called by ``replace`` with what continues; override it to change that (and call ``super``)."""
+        """Called by ``replace`` with the signature that continues; override it to change that (and call ``super``)."""
         if self.request.is_eager and not self.request.came_as_message:
             return sig.apply().get()
         raise Replaced(sig)

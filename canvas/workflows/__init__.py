@@ -1,1 +1,1 @@
-"""Any acyclic graph of tasks: composed here, run by workers, looked at and steered while it runs."""
+"""Any acyclic graph of tasks: composed here, run by workers, shown and controlled while it runs."""

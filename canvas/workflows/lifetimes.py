@@ -1,4 +1,4 @@
-"""What belongs to a run, and how long it is kept after its end."""
+"""The records of a run, and how long they are kept after its end."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,9 +13,9 @@ _AT_ONCE = 1_000
 
 
 def retire(app: WorkflowServices, runs: RunStore) -> int:
-    """Have the runs expire that have ended in this process, each with its records; how many. Raises BrokerError.
+    """Let the runs that have ended in this process expire, each with its records; returns their number.
 
-    Where a worker dies first, its last runs are kept for as long as one that goes on.
+    If a worker dies first, its last runs are kept for as long as runs that have not ended. Raises BrokerError.
     """
     count = 0
     for run, attempt, looks in runs.over():
@@ -64,7 +64,7 @@ def record_ids(app: WorkflowServices, runs: RunStore, run: str, attempt: int, no
 
 
 def outlines(app: WorkflowServices, runs: RunStore, maps: Sequence[NodeRef]) -> list[tuple[int, str] | None]:
-    """How many items each map has, and the digest of what they are; ``None`` for one that has not begun."""
+    """The number of items of each map, and their digest; ``None`` for a map that has not started."""
     if not maps:
         return []
     found: list[Any] = runs.persist(lambda: app.backend.get_records([outline_id(place) for place in maps]))

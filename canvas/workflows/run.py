@@ -67,9 +67,9 @@ class Run(RunResults):
         return self.draw("svg")
 
     def cancel(self, terminate: bool = False, signal: str = "SIGTERM") -> bool:
-        """Start no more of its nodes, and with ``terminate`` end those that run; False when it has ended already.
+        """Start no more of its nodes, and with ``terminate`` end the running ones; False when it has ended already.
 
-        What waits in a queue is REVOKED when a worker finds it there. Safe to call again.
+        Waiting tasks are REVOKED when a worker takes their messages. Safe to call again.
         """
         return self._cancel(terminate, signal)
 
@@ -85,11 +85,11 @@ class Run(RunResults):
 
     def resume(self, force: bool = False) -> bool:
         """Run the nodes again that failed, and those that never ran; the results of all others are used as they are.
-        Nodes that were compensated run again too, and what stands on them.
+        Nodes that were compensated run again too, and the nodes that depend on them.
 
-        False when there is nothing to do: the run succeeded, goes on, or somebody else has just resumed it. With
-        ``force`` a run is resumed that has not ended, because what was to go on is lost; what still runs of it leads to
-        nothing more.
+        False when there is nothing to do: the run has succeeded, has not ended, or another client has just resumed it.
+        With ``force`` a run that has not ended is resumed, for a run whose next step is lost; tasks of it that are
+        still running have no further effect.
         """
         return in_this_process("resume_here", self, force) if self.app.conf.task_always_eager else self._resume(force)
 
@@ -117,7 +117,7 @@ class Run(RunResults):
 
 
 def end_overdue(app: WorkflowServices, run: str, attempt: int) -> str:
-    """Cancel an attempt whose time is over; says what became of it."""
+    """Cancel an attempt whose timeout has passed; returns what happened, for the task's result."""
     try:
         found = Run.find(app, run)
     except RunLost:

@@ -47,7 +47,7 @@ class RunResults:
 
     @property
     def result(self) -> AsyncResult:
-        """The run itself: SUCCESS, or FAILURE with WorkflowFailed, when it has ended. Stock workers do not store it."""
+        """The result of the run itself: SUCCESS, or FAILURE with WorkflowFailed. Celery workers do not store it."""
         return self.app.AsyncResult(self.id)
 
     @property
@@ -66,8 +66,8 @@ class RunResults:
     def get(self, timeout: float | None = None) -> Any:
         """Wait until it has ended; the value of the last node, or of all last nodes by name.
 
-        A last node that failed and lets the run go on has its ``default``. Raises the error of the node that failed,
-        TaskRevokedError for a run that was cancelled, WorkflowFailed when no cause is known, TimeoutError.
+        A last node that failed with ``on_failure="continue"`` has its ``default``. Raises the error of the node that
+        failed, TaskRevokedError for a run that was cancelled, WorkflowFailed when no cause is known, TimeoutError.
         """
         if self._stock:
             self._wait_for_nodes(timeout)
@@ -85,7 +85,7 @@ class RunResults:
         return next(iter(values.values())) if len(sinks) == 1 and values else values
 
     def _wait_for_nodes(self, timeout: float | None) -> None:
-        """Stock workers tell of nodes only, and send what follows one before they store its result: wait for all."""
+        """Wait for all nodes: Celery workers record nodes only, and send the next tasks before they store a result."""
         patience = deadline(timeout)
         ids = {task_id_of(self._place(number)): number for number in self._numbers.values()}
         left, failed = set(ids.values()), False
@@ -127,7 +127,7 @@ class RunResults:
         }
 
     def _last_values(self, sinks: list[int]) -> dict[str, Any]:
-        """What the last nodes come to, by name: a node that failed and lets the run go on has its default."""
+        """The values of the last nodes by name: a node that failed with ``on_failure="continue"`` has its default."""
         values: dict[str, Any] = {}
         for number, record in zip(sinks, self._records(sinks), strict=True):
             node = self.nodes[number]
@@ -166,12 +166,12 @@ class RunResults:
     # -- looking
 
     def refresh(self) -> Self:
-        """Read what others have done to the run meanwhile. Raises RunLost."""
+        """Read the run's metadata again: other processes may have changed it. Raises RunLost."""
         self.about, self.attempt = self.app.runs.about(self.id)
         return self
 
     def status(self) -> RunStatus:
-        """How it stands: its state, its nodes with states and times, its critical path."""
+        """The status of the run: its state, its nodes with states and times, its critical path."""
         return self._status(self._look())
 
     def _look(self) -> list[Record | None]:
@@ -195,27 +195,27 @@ class RunResults:
         """
         numbers = {task_id_of(self._place(number)): number for number in self._numbers.values()}
         ids = self._ids()
-        told: set[str] = set()
+        seen: set[str] = set()
         async with self.app.backend.awatch([*numbers, self.id]) as watch:
             while True:
                 async with awaiting():
                     found = await watch.next(None)
                 assert found is not None
                 task_id, record = found
-                if record.status not in states.READY_STATES or task_id in told:
+                if record.status not in states.READY_STATES or task_id in seen:
                     continue
-                told.add(task_id)
+                seen.add(task_id)
                 if task_id == self.id:
                     break
-                needed = {ids[number] for number in ancestors(self.nodes, numbers[task_id])} & numbers.keys() - told
+                needed = {ids[number] for number in ancestors(self.nodes, numbers[task_id])} & numbers.keys() - seen
                 if needed:
                     for status in (await asyncio.to_thread(self.status)).nodes:
                         if status.task_id in needed and status.ended is not None:
-                            told.add(status.task_id)
+                            seen.add(status.task_id)
                             yield status
                 yield NodeStatus.of(self.nodes[numbers[task_id]], task_id, record)
                 if self._stock and (await asyncio.to_thread(self.status)).over:
                     break
         for status in (await asyncio.to_thread(self.status)).nodes:
-            if status.task_id not in told and status.ended is not None:
+            if status.task_id not in seen and status.ended is not None:
                 yield status

@@ -150,8 +150,10 @@ def run_status(
 
 
 def _stock_state(nodes: Sequence[RunNode], found: Sequence[NodeStatus]) -> str:
-    """The state of a run that stock workers run, who tell of tasks only: what stands behind a failure never runs, and
-    where a chord waited, Celery fails its body."""
+    """The state of a run on Celery workers, which record tasks only.
+
+    The nodes after a failure never run, and Celery fails the body of a chord that waited for it.
+    """
     failed = (states.FAILURE, states.REVOKED, UPSTREAM_FAILED)
     for number, node in enumerate(nodes):
         if found[number].state not in failed or node.hidden:
@@ -166,7 +168,7 @@ def _stock_state(nodes: Sequence[RunNode], found: Sequence[NodeStatus]) -> str:
 
 
 def _waiting(nodes: Sequence[RunNode], records: Sequence[Record | None]) -> set[int]:
-    """What stands behind a node that has not ended."""
+    """The nodes that depend on a node that has not ended."""
     waiting: set[int] = set()
     for number, (node, record) in enumerate(zip(nodes, records, strict=True)):
         over = (record is not None and node_state(record) in _OVER) or (node.hidden and number not in waiting)

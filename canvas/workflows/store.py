@@ -1,4 +1,4 @@
-"""Runs of workflows as they are kept beside the results: what each is, and its nodes in chunks."""
+"""Runs of workflows in the result backend: the metadata of each, and its nodes in chunks."""
 
 import time
 from collections import OrderedDict, deque
@@ -33,12 +33,12 @@ T = TypeVar("T")
 
 
 class Lifetimes(NamedTuple):
-    """How long what belongs to a run is kept, seconds; 0 is without an end."""
+    """How long the data of a run is kept, in seconds; 0: without an end."""
 
     alive: int
-    """All of it while the run goes on, without progress."""
+    """All data of a run that has not ended, after its last progress."""
     run: int
-    """What the run is, after its end."""
+    """The run's metadata and nodes, after its end."""
     records: int
     """The records of its nodes, after its end."""
 
@@ -94,8 +94,8 @@ class RunStore:
     def advance(
         self, run: str, attempt: int, about: dict[str, Any], nodes: Sequence[RunNode], start: ReadyChord | None
     ) -> bool:
-        """Keep what ``run`` is from its next attempt on, with what is ready to ``start`` it; False when that attempt
-        has begun already."""
+        """Store the run's metadata and nodes for its next attempt, with the ready chord that starts it; False when that
+        attempt has begun already."""
         fields = {"about": self._encode(run, about), **self._encoded(run, attempt + 1, nodes)}
         return bool(self.persist(lambda: self._results.begin_attempt(run, attempt, fields, self._alive, start)))
 
@@ -106,7 +106,7 @@ class RunStore:
         self.persist(lambda: self._results.save_run(run, fields, self._alive, None))
 
     def outlive(self, run: str, task_ids: Sequence[str]) -> None:
-        """Keep a run, and these records, as what goes on."""
+        """Keep a run, and these records, as long as a run that has not ended."""
         alive = self._lifetimes.alive
         self.persist(lambda: self._results.expire_run(run, alive, task_ids, alive))
 
@@ -123,12 +123,12 @@ class RunStore:
             yield self._over.popleft()[1:]
 
     def expire(self, run: str, task_ids: Sequence[str]) -> None:
-        """Have a run, and these records, expire as what is over."""
+        """Let a run, and these records, expire as a run that has ended."""
         lasting = self._lifetimes
         self.persist(lambda: self._results.expire_run(run, lasting.run, task_ids, lasting.records))
 
     def hold(self, run: str, attempt: int, nodes: Sequence[RunNode], about: dict[str, Any]) -> None:
-        """Have these nodes, and what a run is that is not kept yet, at hand, as if they had been read."""
+        """Cache these nodes and this metadata of a run that is not stored yet, as if they had been read."""
         self._beginning[run] = attempt, about
         while len(self._beginning) > _BEGINNING:
             self._beginning.popitem(last=False)
@@ -138,7 +138,7 @@ class RunStore:
     # -- reading
 
     def about(self, run: str) -> tuple[dict[str, Any], int]:
-        """What ``keep`` was told, whether the latest attempt is ``cancelled``, and its number. Raises RunLost."""
+        """The run's metadata, with ``cancelled`` for the latest attempt, and that attempt's number. Raises RunLost."""
         names = ["about", "attempt", "cancelled"]
         about, attempt, cancelled = self.persist(lambda: self._results.read_run(run, names))
         if about is None or attempt is None:
@@ -163,7 +163,7 @@ class RunStore:
             raise RunLost(f"run {run} has no node {number}") from None
 
     def prefetch_nodes(self, place: NodeRef) -> None:
-        """Read what the end of a place will ask for; a run that is lost is found out then."""
+        """Read the nodes that the end of a node will need. A lost run is reported when that node ends."""
         with suppress(RunLost):
             for out in self.node(place.run, place.attempt, place.node).outs[:_AHEAD]:
                 self.node(place.run, place.attempt, out.node)
@@ -207,7 +207,7 @@ class RunStore:
 
 
 def run_metadata(name: str, nodes: Sequence[RunNode], now: datetime, target: str = "canvas") -> dict[str, Any]:
-    """What is kept about a new run."""
+    """The metadata of a new run."""
     return {
         "name": name,
         "target": target,

@@ -40,7 +40,7 @@ class Workers:
             self._processes.append(process)
 
     def wait_ready(self) -> None:
-        """Wait until each says that it is ready."""
+        """Wait until each worker has reported that it is ready."""
         deadline = time.monotonic() + _READY_WITHIN
         for process, log in zip(self._processes, self._logs, strict=True):
             while " ready." not in log.read_text(errors="replace"):

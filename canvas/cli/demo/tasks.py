@@ -37,7 +37,7 @@ def top(counts: dict[str, int], size: int) -> list[tuple[str, int]]:
 
 
 def workflow(pieces: list[list[str]], size: int) -> Signature[list[tuple[str, int]]]:
-    """Count each piece of the files at once, merge what they give, take the top of it."""
+    """Count the pieces of the files in parallel, merge the counts, take the most frequent words."""
     return chord([count_words.s(piece) for piece in pieces], merge.s() | top.s(size))
 
 

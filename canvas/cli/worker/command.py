@@ -151,7 +151,7 @@ def _app(context: click.Context) -> Canvas:
 
 
 def _start(context: click.Context, app: Canvas, about: dict[str, Any], given: dict[str, Any]) -> dict[str, Any] | None:
-    """Become the process that is meant: the options of a daemon; ``None`` where another process goes on."""
+    """Apply the options of a daemon; ``None`` in the process that has started the daemon."""
     about = {key: value if value is not None else getattr(app.conf, f"worker_{key}", None)
              for key, value in about.items()}  # fmt: skip
     node = node_name(given["hostname"])
@@ -203,12 +203,12 @@ def _run(
 
 
 def _ready(say: Callable[[str], None], hostname: str, **_: Any) -> None:
-    """What the log says at INFO only, in the terminal."""
+    """Print to the terminal the lines that the log shows at level INFO only."""
     say(f"{hostname} ready.")
 
 
 def _change_settings(app: Canvas, given: dict[str, Any]) -> None:
-    """What is a setting too; the rest of ``given`` is left as ``plan_node`` takes it."""
+    """The options that are settings too; the rest of ``given`` is left for ``plan_node``."""
     conf = app.conf
     limits = {f"task_{key}": given.pop(key) for key in ("time_limit", "soft_time_limit")}
     prefetch = {"worker_disable_prefetch": given.pop("disable_prefetch")}

@@ -15,7 +15,7 @@ _DETACHED = "_CANVAS_WORKER_DETACHED"
 def detach(check: Callable[[], None], started_in: str, logfile: str | None, executable: str | None) -> bool:
     """Run this command again in the background, in a session of its own; True in the process that asked for it.
 
-    ``check`` is called first, in the new session; what it raises ends the command. Standard error goes on into
+    ``check`` is called first, in the new session; an exception of it ends the command. Standard error is written to
     ``logfile``, standard output to the null device. ``started_in``: the working directory when the command started.
     False where this process is the one in the background.
     """

@@ -28,7 +28,7 @@ class Pool(click.Choice[str]):
 
 
 def concurrency(_context: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
-    """How many tasks run at once; ``None``: as the settings say, as with 0."""
+    """How many tasks run at once; ``None`` or 0: as ``worker_concurrency``."""
     if value is None:
         return None
     if value == "auto":

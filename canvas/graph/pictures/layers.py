@@ -154,7 +154,7 @@ def _wanted(cell: Cell, others: Sequence[Cell]) -> float:
 def _spread(layer: Sequence[Cell], wanted: Sequence[float], gap: float) -> None:
     """The places nearest to those that are ``wanted`` (least squares) at which no cell stands on another."""
     blocks: list[tuple[float, int]] = []
-    """Averages of what is wanted, less the room taken before, and over how many cells."""
+    """The average wanted positions, less the room taken before, each with its number of cells."""
     taken, rooms = 0.0, list[float]()
     for cell, want in zip(layer, wanted, strict=True):
         rooms.append(taken)

@@ -54,7 +54,7 @@ def lay_tracks(nets: list[Net]) -> int:
     spans: list[list[tuple[int, int]]] = []
     waiting = sorted(sideways, key=turn)
     while waiting:
-        # What leaves a column in which another ends goes sideways above that.
+        # A line that leaves a column in which another line ends turns sideways above that end.
         free = [net for net in waiting if not any(_leaves_into(other, net) for other in waiting if other is not net)]
         net = (free or waiting)[0]
         waiting.remove(net)

@@ -1,4 +1,4 @@
-"""What a picture of a workflow consists of, whatever form it is written in."""
+"""The parts of a picture of a workflow, for all forms of pictures."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -44,7 +44,7 @@ class Edge:
 
 @dataclass(slots=True)
 class Picture:
-    """What is drawn: boxes, and the lines between them, which form no cycle."""
+    """A picture: boxes, and the lines between them, which are free of cycles."""
 
     boxes: list[Box] = field(default_factory=list)
     edges: list[Edge] = field(default_factory=list)

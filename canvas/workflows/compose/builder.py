@@ -44,8 +44,8 @@ class Workflow(NodeDefinitions):
     ) -> Node:
         """A node that runs ``sig``: a task, chain, group or chord; chunks are the group they stand for.
 
-        Handles in its arguments, however deep, are replaced by results; it runs ``after`` further nodes without
-        taking anything of theirs. With ``on_failure="continue"`` its failure does not fail the run: what follows takes
+        Handles in its arguments, at any depth, are replaced by results; it runs ``after`` further nodes without taking
+        their results. With ``on_failure="continue"`` its failure does not fail the run: the nodes after it take
         ``default``. ``compensate`` runs when the run fails and this node had succeeded; it takes the node's result
         unless it is immutable.
 
@@ -105,9 +105,11 @@ class Workflow(NodeDefinitions):
         *,
         name: str | None = None,
     ) -> Branch:
-        """Run the one of ``arms`` whose key is the value of ``on``, or ``otherwise``; the others, and what needs them,
-        are skipped: all arms, where no key fits and there is no ``otherwise``. An arm is a signature, or
-        a node that then waits for the choice."""
+        """Run the one of ``arms`` whose key is the value of ``on``, or ``otherwise``.
+
+        The others, and the nodes that need them, are skipped; all arms, if no key fits and there is no ``otherwise``.
+        An arm is a signature, or a node that then waits for the choice.
+        """
         name = self._free_name(name or "branch")
         if not isinstance(on, Reference):
             raise CompositionError(f"{name}: on: expected a node of this workflow; got {on!r:.100}")
@@ -193,7 +195,7 @@ class Workflow(NodeDefinitions):
         return draw(self.entries, form)
 
     def to_graph(self) -> Any:
-        """A ``networkx.DiGraph`` whose nodes, by name, carry ``signature``, and whose edges say how they are bound."""
+        """A ``networkx.DiGraph`` whose nodes, by name, carry ``signature``, and whose edges carry the bindings."""
         from canvas.workflows.compose.networkx import to_graph
 
         return to_graph(self)

@@ -9,7 +9,7 @@ _ONE_RESULT = 1
 def calls_of(sig: Mapping[str, Any], before: int) -> Iterator[tuple[Mapping[str, Any], int]]:
     """Each task's signature and the number of arguments that come first; ``before``: those of the whole.
 
-    Tasks of map, starmap and chunks are left out: what they are called with is not known before they run.
+    Tasks of map, starmap and chunks are left out: their arguments are not known before they run.
     """
     if sig.get("immutable"):
         before = 0

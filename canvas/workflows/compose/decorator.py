@@ -36,8 +36,8 @@ def workflow(
 
     run = etl("https://…").apply_async()
 
-    Called inside another such function, it adds its nodes to that one's workflow, and gives what it returns: a handle,
-    where later calls are to take one. Raises TypeError for a coroutine function and for a generator function.
+    Called inside another such function, it adds its nodes to that one's workflow, and returns the function's value: a
+    handle, if later calls are to take one. Raises TypeError for a coroutine function and for a generator function.
     """
 
     def decorate(function: Callable[..., Any]) -> Builder:
@@ -71,7 +71,7 @@ _NOT_PLAIN = (
 
 
 def _checked(name: str, value: Any) -> Any:
-    """What a function returned, unless that is a body that has not run."""
+    """The value that a function returned. Raises TypeError for a coroutine or generator, whose body has not run."""
     if inspect.iscoroutine(value):
         value.close()
         raise _not_plain(name, "coroutine function")

@@ -1,4 +1,4 @@
-"""The nodes of a workflow that is being composed: their names, their inputs, and the checks of what they are given."""
+"""The nodes of a workflow under composition: their names, their inputs, and checks of their signatures."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -39,7 +39,7 @@ def to_graph(flow: Graphed) -> Any:
     ``compensate``. An edge has ``binds``, a list of where in the signature the parent's result stands and which part of
     it; ``order`` when it is only an order.
 
-    Raises CompositionError for a branch or a map, which have no signature that says what they do.
+    Raises CompositionError for a branch or a map, which a signature cannot express.
     """
     special = next((entry for entry in flow.entries if entry.kind != "task"), None)
     if special is not None:
@@ -53,8 +53,8 @@ def to_graph(flow: Graphed) -> Any:
 def from_graph(flow: Graphed, graph: Any) -> None:
     """Add to ``flow`` a graph whose nodes carry a ``signature``.
 
-    Results of parents become positional arguments, in the order of the edges and before the signature's own, unless
-    an edge says otherwise: ``arg`` (a position or a keyword), ``pick`` (a key, or a list of keys, of the part that is
+    Results of parents become positional arguments, in the order of the edges and before the signature's own. Edge
+    attributes change that: ``arg`` (a position or a keyword), ``pick`` (a key, or a list of keys, of the part that is
     taken), ``order=True`` (nothing is taken), or ``binds`` as ``to_graph`` writes them. Raises CompositionError.
     """
     for node in sorted_names(graph):
@@ -84,7 +84,7 @@ def _edge(
     leading: list[Reference],
     sig: Signature[Any],
 ) -> None:
-    """Put one parent where its edge says."""
+    """Bind one parent as its edge's attributes give it."""
     if edge.get("order"):
         after.append(parent)
         return

@@ -1,4 +1,4 @@
-"""What a workflow would send, before it does."""
+"""A preview of the messages and records of a workflow's run."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,9 +19,9 @@ class Preview(NamedTuple):
     nodes: int
     edges: int
     plan_bytes: int
-    """What a run for canvas workers keeps in the result backend."""
+    """The data that a run for canvas workers keeps in the result backend."""
     messages: list[tuple[str, int]]
-    """What a run for stock workers sends at its start: each task, and about how many bytes."""
+    """The messages that a run for Celery workers sends at its start: each task, and its approximate size."""
     joins: int
     """Chords that start then."""
     refusal: str | None

@@ -79,16 +79,16 @@ class Attempt:
         record.extra = extra
         self._effects.record(record, in_run=True)
 
-    def _part(self, name: str, slot: int, state: str, value: Any, told: list[Any], size: int) -> None:
+    def _part(self, name: str, slot: int, state: str, value: Any, step: list[Any], size: int) -> None:
         backend, group = self._app.backend, f"{self._run}.{self._attempt}.{name}"
         payload = backend.encode_part(str(slot), state, value)
         payload = self._app.signer.seal(part_of(group), payload)
         self._effects.parts.append(
-            Part(group, str(slot), slot, payload, self._fire(group, told), backend.run_lives, size)
+            Part(group, str(slot), slot, payload, self._fire(group, step), backend.run_lives, size)
         )
 
-    def _fire(self, group: str, told: list[Any]) -> bytes:
-        fire = typed_json.dumps({"run": [self._run, self._attempt], "told": told, "parent_id": self._parent})
+    def _fire(self, group: str, step: list[Any]) -> bytes:
+        fire = typed_json.dumps({"run": [self._run, self._attempt], "told": step, "parent_id": self._parent})
         return self._app.signer.seal(end_of(group), fire)
 
     def _end(self, number: int, state: str, value: Any) -> None:

@@ -1,4 +1,4 @@
-"""The end of a chord of a workflow's run: what its last part says, and the next step of the run."""
+"""The end of a chord of a workflow's run: its parts, and the next step of the run."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ class Part:
 
 
 def told_of(app: WorkflowServices, ready: ReadyChord) -> dict[str, Any]:
-    """What the last part said of the chord's end. Raises DecodeError for what no worker wrote."""
+    """The end of the chord as its last part describes it. Raises DecodeError for data that no worker wrote."""
     told = typed_json.loads(app.signer.open(end_of(ready.group_id), ready.fire))
     if isinstance(told, dict):
         run, how = told.get("run"), told.get("told")
@@ -36,7 +36,7 @@ def told_of(app: WorkflowServices, ready: ReadyChord) -> dict[str, Any]:
 
 
 def parts_of(app: WorkflowServices, ready: ReadyChord) -> list[Part]:
-    """What the members came to. Raises DecodeError."""
+    """The parts of the members. Raises DecodeError."""
     backend, place = app.backend, part_of(ready.group_id)
     return [Part(*backend.decode_part(app.signer.open(place, value))) for value in ready.parts]
 
@@ -44,7 +44,7 @@ def parts_of(app: WorkflowServices, ready: ReadyChord) -> list[Part]:
 def join_end(
     app: WorkflowServices, runs: RunStore, effects: Outbox, ready: ReadyChord, told: dict[str, Any]
 ) -> ChordDispatch:
-    """The next step of a workflow's run; its failure where what it needs is gone."""
+    """The next step of a workflow's run, or its failure if data that it needs is gone."""
     run, attempt = told["run"]
     advance = RunEngine(app, runs, effects, run, attempt, told["parent_id"])
     try:
@@ -60,7 +60,7 @@ def join_end(
 
 
 def state_gone(ready: ReadyChord) -> str:
-    """Why a chord that is lost ends in failure."""
+    """The text of the error with which a lost chord ends."""
     return (
         f"chord {ready.group_id}: its state is gone from the result backend, where it was deleted or evicted; "
         f"{len(ready.parts)} of its parts are left. Send the workflow again"
@@ -68,8 +68,9 @@ def state_gone(ready: ReadyChord) -> str:
 
 
 def go_on_here(app: WorkflowServices, runs: RunStore, verdicts: list[SettleResult]) -> None:
-    """Take the next steps of runs that became ready with what this client has just settled, instead of leaving them to
-    a worker's next look. Whichever of both is first takes a step; the other finds nothing to do."""
+    """Take the next steps of runs that this client's settlement has made ready, instead of leaving them to a worker.
+
+    If a worker takes the step first, this does nothing."""
     ready = [one for verdict in verdicts for one in verdict.ready]
     while ready:
         one = ready.pop(0)

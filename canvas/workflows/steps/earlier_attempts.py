@@ -14,7 +14,7 @@ from canvas.workflows.services import WorkflowServices
 from canvas.workflows.store import RunStore
 
 FRESH = "fresh"
-"""In what is kept about a run: by a map's number, the attempt before which nothing of it counts any more."""
+"""The key in a run's metadata for: by a map's number, the first attempt whose items may be used again."""
 
 
 class Earlier:
@@ -28,7 +28,7 @@ class Earlier:
 
     @classmethod
     def of(cls, app: WorkflowServices, runs: RunStore, place: NodeRef, size: int, digest: str) -> "Earlier":
-        """Those before ``place`` whose items had this digest. Raises RunLost."""
+        """The attempts before ``place`` whose items had this digest. Raises RunLost."""
         if place.attempt == 0:
             return cls(app, runs, (), size)
         about, _ = runs.about(place.run)
@@ -38,7 +38,7 @@ class Earlier:
         return cls(app, runs, [one for one, outline in found if outline == (size, digest)], size)
 
     def values(self, items: Iterable[int]) -> dict[int, Any]:
-        """Of these items, the values of those that have succeeded."""
+        """The values of those of these items that have succeeded."""
         known: dict[int, Any] = {}
         wanted = list(items)
         for place in self._attempts:
@@ -55,7 +55,7 @@ class Earlier:
 
 
 def digest_of(value: Any, serializer: str) -> str:
-    """A digest of what a map's items are made of. Raises EncodeError."""
+    """A digest of the signature and the values of a map's items. Raises EncodeError."""
     try:
         written = typed_json.dumps(value)
     except EncodeError:

@@ -31,7 +31,7 @@ class RunEngine(MapAttempt):
     # -- entrances
 
     def end(self, place: NodeRef, state: str, value: Any) -> None:
-        """The task in ``place`` has ended."""
+        """Continue the run after the task of the node ``place`` has ended."""
         if place.item is None:
             self._end(place.node, state, value)
         else:
@@ -39,26 +39,28 @@ class RunEngine(MapAttempt):
         self._drain()
 
     def start(self, timeout: float | None) -> None:
-        """The attempt starts, to be cancelled after ``timeout`` seconds."""
+        """Start the attempt, to be cancelled after ``timeout`` seconds."""
         self._record_run(Record(self._run, states.STARTED, None, None, []))
         self.time_out(timeout)
         self._end(0, states.SUCCESS, None)
         self._drain()
 
     def time_out(self, timeout: float | None) -> None:
-        """Have the attempt cancelled then."""
+        """Schedule the cancellation of the attempt, if it has a timeout."""
         if timeout is not None:
             sig = self._app.signature(CANCEL, (self._run, self._attempt), countdown=timeout, ignore_result=True)
             self._effects.send(self._effects.plan(sig, (), {}), Lineage(self._run))
 
     def starting(self, timeout: float | None) -> ReadyChord:
-        """What is ready when the attempt is to start, for whoever fires it."""
+        """The ready chord whose dispatch starts the attempt."""
         group = f"{self._run}.{self._attempt}.start"
         return ReadyChord(group, self._fire(group, ["start", timeout]), [], None)
 
-    def go_on(self, told: Sequence[Any], parts: Sequence[tuple[int, str, Any]]) -> None:
-        """The chord of a run is ready: ``told`` says what for; ``parts`` are slot, state and value."""
-        kind, number = told[0], told[1] if len(told) > 1 else 0
+    def go_on(self, step: Sequence[Any], parts: Sequence[tuple[int, str, Any]]) -> None:
+        """Take the step that a ready chord of the run stands for.
+
+        ``step``: the kind of the step, and its arguments. ``parts``: input, state and value of each part."""
+        kind, number = step[0], step[1] if len(step) > 1 else 0
         match kind:
             case "start":
                 self.start(number or None)
@@ -67,18 +69,18 @@ class RunEngine(MapAttempt):
             case "items":
                 self._collect(number, parts)
             case "undo":
-                self._compensate([NodeRef(self._run, attempt, number) for number, attempt in told[1]], told[2])
+                self._compensate([NodeRef(self._run, attempt, number) for number, attempt in step[1]], step[2])
             case "outs":
-                self._ended.append((number, told[2], parts[0][1], parts[0][2]))
+                self._ended.append((number, step[2], parts[0][1], parts[0][2]))
             case "map":
-                self._go_on_with_items(number, told[2])
+                self._go_on_with_items(number, step[2])
             case _:
                 raise CompositionError(f"run {self._run}: expected a step of a run; got {kind!r:.100}")
         self._drain()
 
-    def lose(self, told: Sequence[Any], exc: RunLost) -> None:
-        """The chord's state is gone, before all its parts were in: its node fails."""
-        kind, number = told[0], told[1]
+    def lose(self, step: Sequence[Any], exc: RunLost) -> None:
+        """Fail the node of a chord whose state is gone before it had all its parts."""
+        kind, number = step[0], step[1]
         if kind == "node" and self._node(number).kind == "end":
             self._finish([KnownInput(0, states.FAILURE, exc)])
         else:
@@ -110,7 +112,7 @@ class RunEngine(MapAttempt):
             self._part(str(out.node), out.slot, state, value, ["node", out.node], target.open_slots)
 
     def _start(self, number: int, came: Sequence[KnownInput]) -> None:
-        """All inputs of a node are there."""
+        """Start a node that has all its inputs."""
         node = self._node(number)
         inputs = sorted((*node.given, *came))
         if node.kind == "end":
@@ -167,7 +169,7 @@ class RunEngine(MapAttempt):
             about, _ = self._runs.about(self._run)
             numbers = about.get("compensated") or []
             if numbers:
-                # What is to be undone has succeeded, which this settlement may be the one to store.
+                # Another settlement takes this step: this one may be the one that stores the success of a node to undo.
                 places = [[number, about["attempts"][number]] for number in numbers]
                 self._part("undo", 0, states.FAILURE, None, ["undo", places, about["name"]], 1)
                 return
@@ -188,7 +190,7 @@ class RunEngine(MapAttempt):
 
 
 def advance_all(app: WorkflowServices, runs: RunStore, effects: Outbox, parent: str | None) -> None:
-    """Set going what follows every place of a run that ``effects`` say has ended."""
+    """Start the next steps of every node of a run that has ended by ``effects``."""
     while effects.ends:
         place, state, value = effects.ends.pop()
         try:
@@ -198,7 +200,7 @@ def advance_all(app: WorkflowServices, runs: RunStore, effects: Outbox, parent: 
 
 
 def end_lost(effects: Outbox, run: str, attempt: int, exc: Exception) -> None:
-    """End a run in failure that cannot go on, because what it needs is gone."""
+    """End a run in failure because data that it needs is gone."""
     emit("run.lost", run=run, reason=str(exc))
     record = Record(run, states.FAILURE, exc, None, [])
     record.extra = {"attempt": attempt}
@@ -206,7 +208,7 @@ def end_lost(effects: Outbox, run: str, attempt: int, exc: Exception) -> None:
 
 
 def _is_skipped(node: RunNode, inputs: Sequence[KnownInput]) -> bool:
-    """A node is left out with what it needs; a branch's own result only with all its arms."""
+    """Whether a node is skipped: one of its needed inputs is skipped; for the result of a branch, all of them."""
     needed = [one.state == SKIPPED for one in inputs if node.slots[one.slot] != "order"]
     return bool(needed) and (all(needed) if node.kind == "merge" else any(needed))
 

@@ -18,7 +18,7 @@ class MapAttempt(Attempt):
     """An attempt that runs maps. Items that do not fit into one settlement are left to the next."""
 
     def _item(self, place: NodeRef, state: str, value: Any) -> None:
-        """One item of a map has ended."""
+        """Add the part of an ended item of a map."""
         at = place.item
         assert at is not None
         state, value = by_policy(self._node(place.node), state, value)
@@ -73,7 +73,7 @@ class MapAttempt(Attempt):
         return kept.result[0], kept.result[1]
 
     def _collect(self, number: int, parts: Sequence[tuple[int, str, Any]]) -> None:
-        """Every item of a map has ended."""
+        """End a map whose items have all ended."""
         failed = next((value for _, state, value in parts if state in FAILED), None)
         if failed is not None:
             self._record(number, states.FAILURE, failed)
@@ -87,7 +87,7 @@ class MapAttempt(Attempt):
 
 
 def leaves(whole: Any, depth: int, name: str) -> list[Any]:
-    """The items of lists that are nested so deep. Raises CompositionError for what is no list."""
+    """The items of lists that are nested ``depth`` levels deep. Raises CompositionError for other values."""
     if not isinstance(whole, list | tuple):
         raise CompositionError(f"{name}: expected a list to map over; got {type(whole).__name__} {whole!r:.100}")
     if depth == 1:
@@ -96,7 +96,7 @@ def leaves(whole: Any, depth: int, name: str) -> list[Any]:
 
 
 def nested(whole: Sequence[Any], depth: int, values: Iterator[Any]) -> list[Any]:
-    """Values in the places of such items."""
+    """``values`` in lists of the same shape."""
     if depth == 1:
         return [next(values) for _ in whole]
     return [nested(inner, depth - 1, values) for inner in whole]
