@@ -1,12 +1,14 @@
 """The options of a call: each is checked for its kind before anything is sent."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from canvas.caller_warnings import warn_caller
 from canvas.errors import CompositionError, InvalidTaskError
+from canvas.model.options import NAMES
 from canvas.primitives.fields import as_list
 from canvas.primitives.misuse import advice
+from canvas.task.option_names import nearest_name
 
 if TYPE_CHECKING:
     from canvas.task.task import Task
@@ -21,6 +23,19 @@ def check_options(task: str, options: Mapping[str, Any]) -> None:
         check = _CHECKS.get(name)
         if check is not None and value is not None:
             check(task, name, value)
+
+
+def warn_of_call_options(task: str, options: Mapping[str, Any]) -> None:
+    """Warn of each option of a call whose name looks like a misspelling of another one.
+
+    A name that resembles no option is accepted: it becomes a property of the message.
+    """
+    stamps = options.get("stamped_headers") or ()
+    for name in options:
+        if name not in _CALL and name not in stamps:
+            near = nearest_name(name, _CALL)
+            if near is not None:
+                warn_caller(f"{task}: unknown option {name!r}; did you mean {near}?")
 
 
 def check_limits(task: "Task[Any]", options: Mapping[str, Any]) -> None:
@@ -69,6 +84,13 @@ def _unexpected(task: str, name: str, expected: str, value: Any) -> InvalidTaskE
     return InvalidTaskError(f"{task}: {name}: expected {expected}; got {type(value).__name__} {value!r:.100}")
 
 
+_CALL: Final = NAMES | {
+    "argsrepr", "kwargsrepr", "throw", "acks_late", "content_type", "content_encoding", "message_id", "user_id",
+    "app_id", "cluster_id", "timestamp", "type", "expiration", "declare", "timeout", "confirm_timeout", "on_return",
+    "periodic_task_name", "ignore_errors", "store_errors", "stamps", "visitor", "body", "interval", "max_retries",
+    "is_eager", "args", "kwargs",
+}  # fmt: skip
+"""Options of ``apply_async``, of canvas, of Celery, and of kombu's ``publish``."""
 CONNECTIONS = ("producer", "publisher", "connection", "router", "result_cls")
 """Options that Celery sends by."""
 _TEXT = ("task_id", "group_id", "root_id", "parent_id", "shadow", "serializer", "compression", "argsrepr", "kwargsrepr")

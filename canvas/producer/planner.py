@@ -13,11 +13,10 @@ from canvas.primitives.ports import SignatureApp
 from canvas.primitives.registry import maybe_signature
 from canvas.primitives.signature import Signature
 from canvas.producer.message_builder import Lineage, MessageBuilder
-from canvas.producer.options import CONNECTIONS, check_limits, check_options
+from canvas.producer.options import CONNECTIONS, check_limits, check_options, warn_of_call_options
 from canvas.producer.routing import Router
 from canvas.result import AsyncResult, GroupResult
 from canvas.result.backend import NO_CHORD_BACKEND, Backend
-from canvas.task.option_names import warn_of_call_options
 from canvas.task.task import Task
 
 _GROUPS = ("group", "chord")
@@ -131,7 +130,8 @@ class Planner:
             if task is not None:
                 if typed:
                     task.check_arguments(dispatch.args, dispatch.kwargs)
-                check_limits(task, dispatch.options)
+                if task.soft_time_limit or dispatch.options.get("soft_time_limit"):
+                    check_limits(task, dispatch.options)
             if check_embedded:
                 self._check_embedded(dispatch, stores)
 
