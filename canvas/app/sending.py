@@ -50,6 +50,10 @@ class SendingApp(TaskDefinitions):
 
         return ZoneInfo(name)
 
+    @timezone.setter
+    def timezone(self, zone: str | tzinfo | None) -> None:
+        self.conf.timezone = zone
+
     def now(self) -> datetime:
         """The time, in the app's zone; in a worker by the broker's clock, should this machine's be wrong."""
         now = datetime.now(self.timezone)

@@ -9,7 +9,7 @@ LAYERS = [
     {"model"},
     {"context"},
     {"primitives", "wire", "config"},
-    {"graph", "drivers"},
+    {"graph", "drivers", "schedules"},
     {"__init__", "app", "exceptions", "execution", "integrations", "log", "producer", "remote", "result", "signals", "task", "workflows"},
     {"worker"},
     {"testing"},
@@ -26,6 +26,7 @@ ONLY_IN = {
     "prometheus_client": {"integrations"},
     "opentelemetry": {"integrations"},
     "django": {"integrations"},
+    "ephem": {"schedules"},
     "celery": set(),
     "kombu": set(),
 }

@@ -3,8 +3,8 @@
     python -m tests.conformance [NAME ...]     (default: the four that canvas is a part of)
 
 `celery-canvas`: Celery's client, a worker of canvas. `canvas-celery`: the other way round. `canvas-canvas`: both are
-canvas. `unit`: Celery's unit tests of tasks, signatures and results, without a broker. `celery-celery`: both are
-Celery, to see what a test does without canvas.
+canvas. `unit`: Celery's unit tests of tasks, signatures, results and schedules, without a broker. `celery-celery`: both
+are Celery, to see what a test does without canvas.
 """
 
 import argparse
@@ -26,13 +26,14 @@ ROOT = HERE.parent.parent
 WORK = ROOT / ".conformance"
 INTEGRATION = ["test_canvas.py", "test_tasks.py", "test_group_chains.py", "test_inspect.py"]
 UNIT = [
-    "test_canvas.py",
-    "test_chord.py",
-    "test_context.py",
-    "test_result.py",
-    "test_stamping.py",
-    "test_states.py",
-    "test_tasks.py",
+    "tasks/test_canvas.py",
+    "tasks/test_chord.py",
+    "tasks/test_context.py",
+    "tasks/test_result.py",
+    "tasks/test_stamping.py",
+    "tasks/test_states.py",
+    "tasks/test_tasks.py",
+    "app/test_schedules.py",
 ]
 """Not test_trace.py: all of it tests functions inside Celery's tracer."""
 CELERYS = {
@@ -60,7 +61,8 @@ def prepare() -> None:
     for library, modules in (("canvas", rewrite.MODULES), ("celery", CELERYS)):
         target = WORK / library / "t"
         rewrite.copy_tree(source / "t" / "integration", target / "integration", modules)
-        rewrite.copy_tree(source / "t" / "unit" / "tasks", target / "unit" / "tasks", modules)
+        for folder in ("tasks", "app"):
+            rewrite.copy_tree(source / "t" / "unit" / folder, target / "unit" / folder, modules)
         for name in ("__init__.py", "canvas_helpers.py", "skip.py"):
             (target / name).write_text((source / "t" / name).read_text())
         (target / "unit" / "__init__.py").write_text("")
@@ -152,7 +154,7 @@ def _redis(server: RedisServer) -> dict[str, str]:
 
 
 def run_unit(name: str, chosen: str) -> dict[str, str]:
-    return run_pytest(name, "canvas", [f"t/unit/tasks/{file}" for file in UNIT], chosen)
+    return run_pytest(name, "canvas", [f"t/unit/{file}" for file in UNIT], chosen)
 
 
 RUNS = {

@@ -15,6 +15,7 @@ MODULES = {
     "celery.states": "canvas.model.states",
     "celery.app.task": "tests.conformance.tasks",
     "celery.exceptions": "canvas.exceptions",
+    "celery.schedules": "canvas.schedules",
     "celery.signals": "canvas.signals",
     "celery.utils.log": "canvas.log",
     "celery.contrib.pytest": "tests.conformance.canvas_client",
