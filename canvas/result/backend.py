@@ -233,7 +233,7 @@ class Backend:
     def get_traceback(self, task_id: str) -> str | None:
         return self.get_task_meta(task_id).get("traceback")
 
-    def getchildren_of(self, task_id: str) -> list[Any] | None:
+    def get_children(self, task_id: str) -> list[Any] | None:
         """The results of the tasks that a task sent, in tuple form."""
         return self.get_task_meta(task_id).get("children")
 

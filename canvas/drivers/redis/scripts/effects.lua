@@ -130,11 +130,12 @@ local function grow(base)
     redis.call('INCRBY', base .. '.t', 1)
 end
 
--- What is known of a chord that still takes parts; nil of one that takes none.
+-- What is known of a chord that still takes parts; nil of one that takes none. again: it has ended, and its client may be
+-- sending it once more. A Celery client withdraws the claim with the size, just before the header's last message.
 local function open_chord(base)
     local claim = redis.call('GET', base .. '.c')
-    if claim == 'done' or claim == 'lost' then return nil end
-    return {count = redis.call('ZCARD', base .. '.j'), extra = tonumber(redis.call('GET', base .. '.t') or '0')}
+    if claim == 'lost' then return nil end
+    return {again = claim == 'done', count = redis.call('ZCARD', base .. '.j'), extra = tonumber(redis.call('GET', base .. '.t') or '0')}
 end
 
 -- How many parts a chord has, as far as its start has said.
@@ -195,9 +196,10 @@ local function part(p, found)
     prolong(known, base, ttl, not p[8])
     local size = tonumber(p[8]) or size_of(known, base)
     local complete = size and known.count == size + known.extra
-    local lost = new and not complete and is_lost(base, p, size, before)
+    local missed = new and not complete and not known.again
+    local lost = missed and is_lost(base, p, size, before)
     if not complete and not lost then
-        if new and not size then wait_for_size(p) end
+        if missed and not size then wait_for_size(p) end
         counted[base] = known
         return
     end
