@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from benchmarks.arena import machine
 from canvas import Canvas
+from canvas.drivers.kombu_envelope import ENVELOPE
 from canvas.model.compiled import TaskCall
 from canvas.wire import task_message as wire
 
@@ -37,7 +38,7 @@ def ours(protocol: int, serializer: str, args: list[Any], kwargs: dict[str, Any]
         return app.client.outgoing(dispatch, app.ambient()).publish.payload
 
     payload = encode()
-    return microseconds(encode), microseconds(lambda: wire.decode(payload, accept=_ACCEPT))
+    return microseconds(encode), microseconds(lambda: wire.decode(ENVELOPE.decode(payload), accept=_ACCEPT))
 
 
 def theirs(protocol: int, serializer: str, args: list[Any], kwargs: dict[str, Any]) -> tuple[float, float]:

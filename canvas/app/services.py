@@ -58,6 +58,9 @@ class BuilderApp(ConfiguredApp, MessageContext, Protocol):
     @property
     def router(self) -> Router: ...
 
+    @property
+    def driver(self) -> Driver: ...
+
     def exec_options(self, name: str) -> Mapping[str, Any]: ...
 
 
@@ -132,7 +135,7 @@ def make_router(app: RouterApp) -> Router:
 
 
 def make_message_builder(app: BuilderApp) -> MessageBuilder:
-    return MessageBuilder(app.conf, app.router, app.exec_options, app)
+    return MessageBuilder(app.conf, app.router, app.exec_options, app, app.driver.broker.codec)
 
 
 def make_driver(app: ConfiguredApp) -> Driver:
@@ -153,13 +156,11 @@ def make_driver(app: ConfiguredApp) -> Driver:
 
 
 def close_driver(driver: Driver) -> None:
-    driver.broker.close()
-    if driver.results is not None:
-        driver.results.close()
+    driver.close()
 
 
 def make_backend(app: StoringApp) -> Backend:
-    return Backend(app.driver.results, app.conf, app.now)
+    return Backend(app.driver.results, app.driver.chords, app.conf, app.now)
 
 
 def make_runs(app: RunsApp) -> RunStore:
@@ -169,7 +170,7 @@ def make_runs(app: RunsApp) -> RunStore:
 def open_runs(app: RunsApp, persist: Callable[[Callable[[], Any]], Any]) -> RunStore:
     """The runs of workflows, read and written by calls that ``persist`` makes."""
     conf = app.conf
-    return RunStore(app.driver.results, conf.task_serializer, run_lifetimes(conf), persist, app.signer)
+    return RunStore(app.driver.runs, conf.task_serializer, run_lifetimes(conf), persist, app.signer)
 
 
 def make_sender(app: SenderApp) -> Sender:
@@ -205,9 +206,9 @@ class Services:
     accept_content = Service(make_accept_content, ["accept_content"], [CONF])
     """The content types that messages may have."""
     router = Service(make_router, _ROUTES, [CONF])
-    client = Service(make_message_builder, parts=[CONF, "router", "signer"])
     driver = Service(make_driver, _SERVERS, close=close_driver)
     """The connection to broker and results."""
+    client = Service(make_message_builder, parts=[CONF, "router", "signer", "driver"])
     backend = Service(
         make_backend,
         ["accept_content", "result_accept_content", "result_serializer", "task_message_max_depth"],

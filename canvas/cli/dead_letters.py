@@ -7,7 +7,9 @@ from typing import Any
 
 import click
 
+from canvas.drivers.ports.codec import MessageCodec
 from canvas.drivers.ports.values import DeadLetter
+from canvas.drivers.stored_messages import redelivered, task_id_of
 from canvas.errors import CanvasError
 from canvas.text import short_repr
 from canvas.wire import task_message as wire
@@ -30,9 +32,9 @@ def dead_letters() -> None:
 @click.pass_obj
 def list_letters(obj: Any, /, queue: str | None, as_json: bool) -> None:
     """List them, oldest first, with the reason."""
-    _, letters = _letters(obj, queue)
+    codec, (_, letters) = obj.app.driver.broker.codec, _letters(obj, queue)
     for number, letter in enumerate(letters, 1):
-        facts = _facts(number, letter)
+        facts = _facts(codec, number, letter)
         if as_json:
             click.echo(json.dumps(facts))
         else:
@@ -45,12 +47,12 @@ def list_letters(obj: Any, /, queue: str | None, as_json: bool) -> None:
 @click.pass_obj
 def show(obj: Any, /, which: str, queue: str | None) -> None:
     """Print one: its facts, its arguments, and the message as it is stored."""
-    _, letters = _letters(obj, queue)
-    for number, letter in _chosen(letters, (which,), everything=False):
-        for name, value in _facts(number, letter).items():
+    codec, (_, letters) = obj.app.driver.broker.codec, _letters(obj, queue)
+    for number, letter in _chosen(codec, letters, (which,), everything=False):
+        for name, value in _facts(codec, number, letter).items():
             click.echo(f"{name + ':':<8} {value}")
         try:
-            message = wire.decode(letter.payload, accept=obj.app.accept_content, signer=obj.app.signer)
+            message = wire.decode(codec.decode(letter.payload), accept=obj.app.accept_content, signer=obj.app.signer)
         except CanvasError as exc:
             click.echo(f"body:    cannot be read: {exc}")
         else:
@@ -65,13 +67,13 @@ def show(obj: Any, /, which: str, queue: str | None) -> None:
 @click.pass_obj
 def requeue(obj: Any, /, which: tuple[str, ...], queue: str | None, everything: bool) -> None:
     """Put messages back into their queue. Each runs once more."""
-    app = obj.app
+    admin, codec = obj.app.driver.admin, obj.app.driver.broker.codec
 
     def put_back(name: str, letter: DeadLetter) -> bool:
         payload = letter.payload
-        if wire.peek_id(payload):
-            payload = wire.redelivered(payload, canvas_delivery_count=1, canvas_unregistered_retries=0)
-        return bool(app.driver.broker.requeue_dead_letter(name, letter, payload))
+        if task_id_of(codec, payload):
+            payload = redelivered(codec, payload, canvas_delivery_count=1, canvas_unregistered_retries=0)
+        return bool(admin.requeue_dead_letter(name, letter, payload))
 
     _each(obj, queue, which, everything, put_back, "put back")
 
@@ -83,7 +85,7 @@ def requeue(obj: Any, /, which: tuple[str, ...], queue: str | None, everything: 
 @click.pass_obj
 def delete(obj: Any, /, which: tuple[str, ...], queue: str | None, everything: bool) -> None:
     """Delete messages for good."""
-    _each(obj, queue, which, everything, obj.app.driver.broker.delete_dead_letter, "deleted")
+    _each(obj, queue, which, everything, obj.app.driver.admin.delete_dead_letter, "deleted")
 
 
 def _each(
@@ -94,33 +96,35 @@ def _each(
     act: Callable[[str, DeadLetter], bool],
     done: str,
 ) -> None:
-    name, letters = _letters(obj, queue)
+    codec, (name, letters) = obj.app.driver.broker.codec, _letters(obj, queue)
     if not which and not everything:
         raise click.UsageError("which? Name task ids or numbers, or say --all")
-    count = sum(act(name, letter) for _, letter in _chosen(letters, which, everything))
+    count = sum(act(name, letter) for _, letter in _chosen(codec, letters, which, everything))
     click.echo(f"{count} {done}")
 
 
 def _letters(obj: Any, queue: str | None) -> tuple[str, list[DeadLetter]]:
     name = queue or obj.app.conf.task_default_queue
-    return name, obj.app.driver.broker.dead_letters(name)
+    return name, obj.app.driver.admin.dead_letters(name)
 
 
-def _chosen(letters: list[DeadLetter], which: tuple[str, ...], everything: bool) -> list[tuple[int, DeadLetter]]:
+def _chosen(
+    codec: MessageCodec, letters: list[DeadLetter], which: tuple[str, ...], everything: bool
+) -> list[tuple[int, DeadLetter]]:
     numbered = list(enumerate(letters, 1))
     if everything:
         return numbered
     found = []
     for name in which:
-        matching = [(n, letter) for n, letter in numbered if name in (str(n), wire.peek_id(letter.payload))]
+        matching = [(n, letter) for n, letter in numbered if name in (str(n), task_id_of(codec, letter.payload))]
         if not matching:
             raise click.UsageError(f"no dead letter {name!r}: there are {len(letters)} in this queue")
         found += [one for one in matching if one not in found]
     return found
 
 
-def _facts(number: int, letter: DeadLetter) -> dict[str, Any]:
-    headers = wire.headers_of(letter.payload)
+def _facts(codec: MessageCodec, number: int, letter: DeadLetter) -> dict[str, Any]:
+    headers = codec.headers_of(letter.payload)
     when = datetime.fromtimestamp(letter.time, UTC).isoformat(timespec="seconds")
     about = {"number": number, "time": when, "reason": letter.reason, "bytes": len(letter.payload)}
     return {**about, "id": headers.get("id"), "task": headers.get("task")}

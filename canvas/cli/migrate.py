@@ -8,8 +8,8 @@ import click
 
 from canvas.app.application import Canvas
 from canvas.cli.options import comma_separated
+from canvas.drivers.ports.codec import MessageCodec
 from canvas.drivers.ports.values import Lease
-from canvas.drivers.priority import priority_of
 from canvas.model.message import Publish
 from canvas.model.settlement import Settlement
 
@@ -42,10 +42,10 @@ def migrate(
         _unpark(old)
         for name in names:
             moved += _move(old, new, worker, name, left - moved)
-            while moved < left and old.driver.broker.enqueue_delayed(name, min(_AT_ONCE, left - moved)):
+            while moved < left and old.driver.admin.enqueue_delayed(name, min(_AT_ONCE, left - moved)):
                 moved += _move(old, new, worker, name, left - moved)
     finally:
-        old.driver.broker.unregister(worker)
+        old.driver.recovery.unregister(worker)
         old.close()
         new.close()
     click.echo(f"Moved {moved} messages of {', '.join(names)}.")
@@ -62,12 +62,22 @@ def _move(old: Canvas, new: Canvas, worker: str, queue: str, limit: int) -> int:
     """Move the messages of the queue; returns their number."""
     moved = 0
     while moved < limit:
-        old.driver.broker.heartbeat(worker, [queue], 30)
+        old.driver.recovery.heartbeat(worker, [queue], 30)
         taken = old.driver.broker.lease(Lease(worker, [queue], min(_AT_ONCE, limit - moved)))
         if not taken:
             break
-        copies = [Publish("", queue, priority_of(one.payload), one.payload) for one in taken]
+        copies = [_copy(old.driver.broker.codec, new.driver.broker.codec, queue, one.payload) for one in taken]
         new.driver.broker.publish(copies)
         old.driver.settler.settle([Settlement(one) for one in taken])
         moved += len(taken)
     return moved
+
+
+def _copy(old: MessageCodec, new: MessageCodec, queue: str, payload: bytes) -> Publish:
+    """The message for its queue at another broker, written anew where that broker has another form of messages.
+
+    Raises DecodeError where it would have to be written anew and cannot be read; it stays at its broker then.
+    """
+    if type(old) is not type(new):
+        return Publish("", queue, old.priority_of(payload), new.encode(old.decode(payload), "", queue))
+    return Publish("", queue, old.priority_of(payload), payload)

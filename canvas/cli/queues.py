@@ -33,13 +33,13 @@ def purge(obj: Any, /, force: bool, queues: list[str], exclude_queues: list[str]
 def queues(obj: Any, /, names: list[str], as_json: bool) -> None:
     """Count the messages of each queue: those that wait, dead letters, and those that workers hold or defer."""
     app = obj.app
-    broker = app.driver.broker
+    admin = app.driver.admin
     rows = [
         {"queue": one.name, "exchange": one.exchange, "routing_key": one.routing_key,
-         "waiting": broker.queue_length(one.name), "dead": broker.dead_letter_count(one.name)}
+         "waiting": admin.queue_length(one.name), "dead": admin.dead_letter_count(one.name)}
         for one in app.router.consumed(names)
     ]  # fmt: skip
-    totals = broker.in_flight()._asdict()
+    totals = admin.in_flight()._asdict()
     if as_json:
         click.echo(json.dumps({"queues": rows, **totals}))
         return

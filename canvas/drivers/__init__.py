@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from canvas.drivers.ports import Driver
+from canvas.drivers.ports import BrokerParts, Driver, StoreParts
 from canvas.errors import ConfigurationError
 from canvas.masking import masked_url
 
@@ -37,25 +37,25 @@ def open_driver(
         from canvas.drivers.redis import open_redis
 
         return open_redis(broker_url, str(result_url), broker_options=broker_options, result_options=result_options)
-    broker = _opened(scheme, broker_url, broker_options, "broker")
-    results = None
+    broker: BrokerParts = _opened(scheme, broker_url, broker_options, "broker")
+    store: StoreParts | None = None
     if result_scheme != "disabled":
-        results = _opened(result_scheme, str(result_url), result_options, "results")
+        store = _opened(result_scheme, str(result_url), result_options, "results")
     from canvas.drivers.two_step import TwoStepSettler
 
-    return Driver(broker, results, TwoStepSettler(broker, results), scheme)
+    results, chords = (store.results, store.chords) if store is not None else (None, None)
+    return Driver.of(broker, store, TwoStepSettler(broker.broker, results, chords), scheme)
 
 
 def _opened(scheme: str, url: str, options: Mapping[str, Any], part: str) -> Any:
     if scheme == "memory":
-        from canvas.drivers.memory import open_memory
+        from canvas.drivers.memory import open_broker, open_results
 
-        opened = open_memory(url)
-        return opened.broker if part == "broker" else opened.results
+        return open_broker(url) if part == "broker" else open_results(url)
     if scheme in _REDIS:
-        from canvas.drivers.redis import open_broker, open_results
+        from canvas.drivers import redis
 
-        return open_broker(url, options) if part == "broker" else open_results(url, options)
+        return redis.open_broker(url, options) if part == "broker" else redis.open_results(url, options)
     # importlib.metadata is slow to import, and few programs have a driver of their own.
     from importlib.metadata import entry_points
 

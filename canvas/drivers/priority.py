@@ -2,9 +2,6 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from typing import Any
-
-from canvas.wire.task_message import properties_of
 
 STEPS = (0, 3, 6, 9)
 
@@ -16,8 +13,3 @@ def step_of(priority: object, steps: Sequence[int] = STEPS) -> int:
     except (TypeError, ValueError):
         value = 0
     return steps[bisect_right(steps, value) - 1]
-
-
-def priority_of(payload: bytes) -> Any:
-    """The priority in an envelope's properties; 0 where it cannot be read."""
-    return properties_of(payload).get("priority") or 0

@@ -126,11 +126,11 @@ class Metrics:
     def now(self) -> list[tuple[str, str, str, dict[str, float]]]:
         """Gauges: name, help, label, the value of each."""
         board, me = self._board, self._hostname
-        broker = self._app.driver.broker
+        admin = self._app.driver.admin
         try:
-            lengths = {queue: float(broker.queue_length(queue)) for queue in self._queues}
-            dead = {queue: float(broker.dead_letter_count(queue)) for queue in self._queues}
-            away = {state: float(count) for state, count in broker.in_flight()._asdict().items()}
+            lengths = {queue: float(admin.queue_length(queue)) for queue in self._queues}
+            dead = {queue: float(admin.dead_letter_count(queue)) for queue in self._queues}
+            away = {state: float(count) for state, count in admin.in_flight()._asdict().items()}
         except BrokerError as exc:
             emit("broker.unreachable", error=str(exc))
             lengths = dead = away = {}

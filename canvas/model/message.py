@@ -1,5 +1,6 @@
 """A task message as both protocols say it, and a delivery as a broker gives it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -29,6 +30,19 @@ class Message:
     protocol: int = 2
 
 
+class EncodedMessage(NamedTuple):
+    """A message whose body is serialised: what Celery puts on any wire, without the form that a broker gives it."""
+
+    body: bytes
+    """Serialised, and compressed where the header ``compression`` says so."""
+    content_type: str
+    content_encoding: str
+    headers: dict[str, Any]
+    properties: dict[str, Any]
+    """``correlation_id``, ``reply_to``, ``delivery_mode``, ``priority`` and what else its sender gave; in a message
+    that was received ``delivery_info`` too: exchange and routing key."""
+
+
 class Delivery(NamedTuple):
     """A message a worker holds the lease of."""
 
@@ -37,7 +51,8 @@ class Delivery(NamedTuple):
     queue: str
     """The queue it was taken from, without priority step or prefix."""
     payload: bytes
-    """The envelope, byte for byte as it lay in the queue."""
+    """The message in its broker's form."""
+    """The message in its broker's form, byte for byte as it lay in the queue."""
     leased_at: float = 0.0
     """When this process took it, as its monotonic clock tells it; 0 where it did not."""
 
@@ -51,3 +66,10 @@ class Publish(NamedTuple):
     priority: int
     """0 to 9; on Redis 0 is served first (protocol.md §1.2)."""
     payload: bytes
+    """The message in its broker's form."""
+
+
+def int_header(headers: Mapping[str, Any], name: str) -> int:
+    """A header that counts; 0 where it is missing or no positive number, whichever program wrote it."""
+    value = headers.get(name)
+    return value if isinstance(value, int) and value > 0 else 0

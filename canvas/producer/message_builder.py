@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from canvas.errors import EncodeError, InvalidTaskError
 from canvas.model.compiled import TaskCall
-from canvas.model.ids import new_id, new_tag
+from canvas.model.ids import new_id
 from canvas.model.message import Message, Publish
 from canvas.model.options import NAMES
 from canvas.model.workflow_run import RUN_HEADER
@@ -27,6 +27,7 @@ from canvas.wire.typed_json import MemoEncoder
 
 if TYPE_CHECKING:
     from canvas.config.config import Config
+    from canvas.drivers.ports.codec import MessageCodec
 
 
 class Lineage(NamedTuple):
@@ -66,12 +67,14 @@ class MessageBuilder:
 
     def __init__(
         self, conf: "Config", router: Router, defaults: Callable[[str], Mapping[str, Any]],
-        surroundings: "MessageContext",
+        surroundings: "MessageContext", codec: "MessageCodec",
     ) -> None:  # fmt: skip
+        """``codec`` writes messages in the form of the app's broker."""
         self._conf = conf
         self._router = router
         self._defaults = defaults
         self._around = surroundings
+        self._codec = codec
         self._origin = (0, "")
 
     def outgoing(self, dispatches: Iterable[TaskCall], ambient: Lineage) -> list[BuiltMessage]:
@@ -127,15 +130,17 @@ class MessageBuilder:
         return payload
 
     def _written(self, message: Message, serializer: str, compression: str | None, bodies: MemoEncoder | None) -> bytes:
-        return wire.encode(
+        max_depth = self._conf.task_message_max_depth
+        encoded = wire.encode(
             message,
             serializer=serializer,
             compression=compression,
-            delivery_tag=new_tag(),
             signer=self._around.signer,
             bodies=bodies,
-            max_depth=self._conf.task_message_max_depth,
+            max_depth=max_depth,
         )
+        info = message.properties["delivery_info"]
+        return self._codec.encode(encoded, info["exchange"], info["routing_key"], max_depth)
 
     def _with_plain_models(self, message: Message) -> bool:
         """Write the models among the arguments of pydantic's tasks, of this call and of what follows it, as plain data;
@@ -156,14 +161,6 @@ class MessageBuilder:
         from canvas.producer.encode_error import find_unencodable  # most values can be encoded
 
         return find_unencodable(message.task, (message.args, message.kwargs, message.embed), can_write)
-
-    def control(self, body: Mapping[str, Any]) -> bytes:
-        """A remote control request in its envelope (protocol.md §6)."""
-        exchange = f"{self._conf.control_exchange}.pidbox"
-        headers = {"clock": 0, "expires": None}
-        return wire.encode_plain(
-            body, headers, exchange=exchange, routing_key="", delivery_mode=2, tag=new_tag(), signer=self._around.signer
-        )
 
     # -- headers
 

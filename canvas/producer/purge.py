@@ -40,7 +40,7 @@ def purge(app: PurgeApp, queue: str) -> int:
     """
     broker = app.driver.broker
     if not any(task.unique_for for task in app.tasks.values()):
-        return broker.purge(queue)
+        return app.driver.admin.purge(queue)
     taker, purged = f"purge-{new_id()}", 0
     while taken := broker.lease(Lease(taker, [queue], _AT_ONCE)):
         app.driver.settler.settle([Settlement(one, unlocks=_locks(app, one)) for one in taken])
@@ -50,7 +50,9 @@ def purge(app: PurgeApp, queue: str) -> int:
 
 def _locks(app: PurgeApp, delivery: Delivery) -> list[UniqueLock]:
     try:
-        message = wire.decode(delivery.payload, accept=app.accept_content, signer=app.signer)
+        message = wire.decode(
+            app.driver.broker.codec.decode(delivery.payload), accept=app.accept_content, signer=app.signer
+        )
     except (WireError, InvalidTaskError):
         return []  # the lock of a message that cannot be read is not known
     task = app.tasks.get(message.task)

@@ -110,7 +110,7 @@ class Sender(Planner):
         driver, options = self._app.driver, sending.options
         messages = [out.publish for out in sending.messages]
         if sending.lock is not None:
-            return driver.broker.publish_unique(messages[0], *sending.lock, self._delays(options))
+            return driver.coordination.publish_unique(messages[0], *sending.lock, self._delays(options))
         if sending.chords:
             self._app.backend.ensure_chords_allowed()
             driver.settler.publish_with_chords(sending.chords, messages, self._delays(options))

@@ -69,11 +69,11 @@ class Control:
 
     def keep_revoked(self, ids: list[str]) -> None:
         """Write revocations where canvas' workers look for them."""
-        self._app.driver.broker.revoke([id_entry(one) for one in ids], REVOKED_FOR)
+        self._app.driver.coordination.revoke([id_entry(one) for one in ids], REVOKED_FOR)
 
     def keep_revoked_stamps(self, headers: dict[str, Any]) -> None:
         """The same for stamps."""
-        self._app.driver.broker.revoke(stamp_entries(headers), REVOKED_FOR)
+        self._app.driver.coordination.revoke(stamp_entries(headers), REVOKED_FOR)
 
     def terminate(
         self,
@@ -118,14 +118,20 @@ class Control:
         }
         exchange = app.conf.control_exchange
         if not reply:
-            app.driver.broker.broadcast(f"{exchange}.pidbox", app.client.control(body))
+            self._send(f"{exchange}.pidbox", body)
             return []
         replies, mine = f"reply.{exchange}.pidbox", new_id()
         body["reply_to"] = {"exchange": replies, "routing_key": mine}
-        with app.driver.broker.replies(replies, mine) as inbox:
-            app.driver.broker.broadcast(f"{exchange}.pidbox", app.client.control(body))
+        with app.driver.bus.replies(replies, mine) as inbox:
+            self._send(f"{exchange}.pidbox", body)
             most = limit or (len(destination) if destination else None)
             return self._collect(inbox, ticket, timeout, most, callback)
+
+    def _send(self, exchange: str, body: Mapping[str, Any]) -> None:
+        """Broadcast a request (protocol.md §6)."""
+        message = wire.encode_plain(body, {"clock": 0, "expires": None}, delivery_mode=2, signer=self._app.signer)
+        driver = self._app.driver
+        driver.bus.broadcast(exchange, driver.broker.codec.encode(message, exchange, ""))
 
     def _collect(
         self, inbox: Inbox, ticket: str, timeout: float, limit: int | None, callback: Callable[[Any], Any] | None
@@ -136,8 +142,9 @@ class Control:
             payload = inbox.next(left)
             if payload is None:
                 break
-            headers, body = wire.decode_plain(payload, max_bytes=self._app.conf.task_message_max_bytes)
-            if headers.get("ticket") == ticket:
+            message = self._app.driver.broker.codec.decode(payload)
+            body = wire.decode_plain(message, max_bytes=self._app.conf.task_message_max_bytes)
+            if message.headers.get("ticket") == ticket:
                 answers.append(body)
                 if callback is not None:
                     callback(body)

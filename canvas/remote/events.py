@@ -10,7 +10,6 @@ from typing import Any, Protocol
 from canvas.config.config import Config
 from canvas.drivers.ports import Driver
 from canvas.errors import BrokerError, WireError
-from canvas.model.ids import new_tag
 from canvas.model.message import Message
 from canvas.producer.message_builder import MessageBuilder
 from canvas.remote.control import Control
@@ -63,10 +62,9 @@ class EventSource:
     def send(self, routing_key: str, events: Event | Sequence[Event]) -> None:
         """Tell one event, or several in one message. Raises EncodeError, BrokerError."""
         exchange, headers = self._app.conf.event_exchange, {"hostname": self._hostname()}
-        payload = wire.encode_plain(
-            events, headers, exchange=exchange, routing_key=routing_key, delivery_mode=1, tag=new_tag()
-        )
-        self._app.driver.broker.broadcast(exchange, payload, routing_key)
+        driver = self._app.driver
+        message = wire.encode_plain(events, headers, delivery_mode=1)
+        driver.bus.broadcast(exchange, driver.broker.codec.encode(message, exchange, routing_key), routing_key)
 
 
 class SentEvents:
@@ -122,7 +120,7 @@ class Events:
         With ``wakeup`` workers are asked for a heartbeat first. What is no event is skipped, and told to telemetry.
         """
         app, taken = self._app, 0
-        with app.driver.broker.subscribe(app.conf.event_exchange, topics=True) as inbox:
+        with app.driver.bus.subscribe(app.conf.event_exchange, topics=True) as inbox:
             if wakeup:
                 app.control.broadcast("heartbeat")
             while limit is None or taken < limit:
@@ -139,7 +137,8 @@ class Events:
 
     def _opened(self, payload: bytes) -> list[Event]:
         try:
-            _, body = wire.decode_events(payload, max_bytes=self._app.conf.task_message_max_bytes)
+            message = self._app.driver.broker.codec.decode(payload)
+            body = wire.decode_events(message, max_bytes=self._app.conf.task_message_max_bytes)
         except WireError as exc:
             emit("control.undecodable", reason=repr(exc))
             return []

@@ -7,7 +7,6 @@ from operator import eq
 from typing import TYPE_CHECKING, Any
 
 from canvas.config.config import Config
-from canvas.drivers.ports.results import Results
 from canvas.errors import NoResultBackend, TaskRevokedError
 from canvas.model import states
 from canvas.model.record import Record, children_of, extended
@@ -18,6 +17,8 @@ from canvas.wire.typed_json import MemoEncoder
 from canvas.workflows.store import run_lifetimes
 
 if TYPE_CHECKING:
+    from canvas.drivers.ports.chords import ChordStore
+    from canvas.drivers.ports.results import ResultStore
     from canvas.result.record_watch import AsyncRecordWatch, RecordWatch
 
 NO_CHORD_BACKEND = "a chord needs a result backend to count its parts; set result_backend"
@@ -26,8 +27,11 @@ NO_CHORD_BACKEND = "a chord needs a result backend to count its parts; set resul
 class Backend:
     """The result side of an app. Without a result backend every use raises NoResultBackend."""
 
-    def __init__(self, results: Results | None, conf: Config, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, results: "ResultStore | None", chords: "ChordStore | None", conf: Config, now: Callable[[], datetime]
+    ) -> None:
         self._driver = results
+        self._chords = chords
         self._conf = conf
         self._now = now
         self.serializer: str = conf.result_serializer
@@ -38,7 +42,7 @@ class Backend:
         """Writes bodies of chords, which come with each part."""
 
     @property
-    def _results(self) -> Results:
+    def _results(self) -> "ResultStore":
         if self._driver is None:
             raise NoResultBackend("no result backend is configured: set result_backend, or Canvas(backend=…)")
         return self._driver
@@ -50,7 +54,7 @@ class Backend:
 
     def ensure_chords_allowed(self) -> None:
         """Raise NoResultBackend where the app cannot count a chord's parts."""
-        if self._driver is None:
+        if self._chords is None:
             raise NoResultBackend(NO_CHORD_BACKEND)
 
     def encode_part(self, task_id: str, state: str, result: Any) -> bytes:
@@ -248,7 +252,9 @@ class Backend:
 
     def add_to_chord(self, group_id: str, result: Any) -> None:
         """Let a chord that runs wait for one part more."""
-        self._results.start_chords([], [group_id])
+        self.ensure_chords_allowed()
+        assert self._chords is not None
+        self._chords.start_chords([], [group_id])
 
     def encode_group(self, structure: Any) -> bytes:
         return wire.encode_group(structure, serializer=self.serializer, max_depth=self.max_depth)

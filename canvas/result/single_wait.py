@@ -148,7 +148,7 @@ def _timeout_text(result: StoredResult, timeout: float | None) -> str:
     if result.sent_to is None or result.app is None:
         return text
     try:
-        waiting = result.app.driver.broker.queue_length(result.sent_to)
+        waiting = result.app.driver.admin.queue_length(result.sent_to)
     except BrokerError:
         return text
     queue = result.sent_to

@@ -7,16 +7,15 @@ limits have no effect.
 """
 
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from canvas.app.application import Canvas
 from canvas.context import leave_request
-from canvas.drivers.memory import MemorySettler
-from canvas.drivers.memory.broker import MemoryBroker
-from canvas.drivers.memory.results import MemoryResults
-from canvas.drivers.memory.store import Memory
-from canvas.drivers.ports import Driver
-from canvas.drivers.ports.results import Results
+from canvas.drivers.memory import broker_parts, joined, store_parts
+from canvas.drivers.memory.queues import MemoryQueues
+from canvas.drivers.memory.records import MemoryRecords
+from canvas.drivers.ports.results import ResultStore
+from canvas.drivers.ports.runs import RunRecords
 from canvas.drivers.ports.values import Lease
 from canvas.errors import ConfigurationError, NotRegistered, WorkflowFailed
 from canvas.execution.executor import execute
@@ -123,11 +122,10 @@ class InProcess:
         self.app: Canvas = object.__new__(type(app))
         known = {name: value for name, value in vars(app).items() if name not in _PER_SERVER}
         vars(self.app).update(known, conf=app.conf)
-        self._memory = _OneQueue(lambda: time.time() + self.app.clock_offset)
-        self._broker, results = MemoryBroker(self._memory), MemoryResults(self._memory)
-        self._settler = MemorySettler(self._memory, self._broker, results)
-        self.app.driver = Driver(self._broker, results, self._settler, "memory")
-        self._revocations = Revocations(self._broker)
+        self._records = _LastingRecords(lambda: time.time() + self.app.clock_offset)
+        driver = joined(broker_parts(_OneQueue(self._records.clock)), store_parts(self._records))
+        self.app.driver, self._broker, self._settler = driver, driver.broker, driver.settler
+        self._revocations = Revocations(driver.coordination)
         self._eager_results: set[str] = set()
         self._line = _EagerLine(self.app, self._revocations)
 
@@ -136,7 +134,7 @@ class InProcess:
         while True:
             leased = self._broker.lease(Lease(_WORKER, (_QUEUE,), 1))
             if leased:
-                self._revocations.sync()
+                self._revocations.read()
                 self._run(leased[0])
             elif unfired := self._settler.stale_ready_chords(0):
                 self._fire(unfired)
@@ -169,48 +167,59 @@ class InProcess:
     def store(self) -> None:
         """Copy the run to the app's result backend, under ``task_store_eager_result``; without it, only the results of
         tasks whose ``store_eager_result`` is on."""
-        conf, memory, everything = self.app.conf, self._memory, bool(self.app.conf.task_store_eager_result)
+        conf, records, everything = self.app.conf, self._records, bool(self.app.conf.task_store_eager_result)
         expires = int(conf.workflow_run_expires or 0) or None
         kept = [
             ResultWrite(task_id, record.payload, expires, record.success)
-            for task_id, record in memory.records.items()
+            for task_id, record in records.records.items()
             if everything or task_id in self._eager_results
         ]
         if not kept:
             return
-        results = self._own_results()
-        results.store(kept)
-        for run, fields in memory.runs.items() if everything else ():
-            results.save_run(run, fields, expires, time.time())
+        store = self._own_store()
+        store.results.store(kept)
+        for run, fields in records.runs.items() if everything else ():
+            store.runs.save_run(run, fields, expires, time.time())
 
-    def _own_results(self) -> Results:
-        results = self.origin.driver.results
-        if results is None:
+    def _own_store(self) -> "_OwnStore":
+        driver = self.origin.driver
+        if driver.results is None or driver.runs is None:
             raise ConfigurationError("task_store_eager_result needs a result backend: set result_backend")
-        return results
+        return _OwnStore(driver.results, driver.runs)
 
     def load(self, run: Run) -> None:
         """Copy a stored run into the store in memory. Raises RunLost."""
-        results = self._own_results()
+        results, runs = self._own_store()
         chunks = [
             f"{attempt}.{chunk}"
             for attempt in range(run.attempt + 1)
             for chunk in range(-(-len(run.nodes) // NODES_PER_CHUNK))
         ]
         names = ["about", "attempt", "cancelled", "overdue", *chunks]
-        fields = zip(names, results.read_run(run.id, names), strict=True)
-        self._memory.runs[run.id] = {name: value for name, value in fields if value is not None}
+        fields = zip(names, runs.read_run(run.id, names), strict=True)
+        self._records.runs[run.id] = {name: value for name, value in fields if value is not None}
         ids = record_ids(run.app, run.app.runs, run.id, run.attempt, run.nodes)
         for task_id, payload in zip(ids, results.get(ids), strict=True):
             if payload is not None:
-                self._memory.keep(ResultWrite(task_id, payload, None, says_success(payload)))
+                self._records.keep(ResultWrite(task_id, payload, None, says_success(payload)))
 
 
-class _OneQueue(Memory):
-    """A store whose records do not expire, and in which all queues are one."""
+class _OwnStore(NamedTuple):
+    """The result backend of the app that started the run."""
+
+    results: ResultStore
+    runs: RunRecords
+
+
+class _OneQueue(MemoryQueues):
+    """Queues that are all one."""
 
     def route(self, message: Publish) -> list[str]:
         return [_QUEUE]
+
+
+class _LastingRecords(MemoryRecords):
+    """Records that do not expire."""
 
     def keep(self, store: ResultWrite) -> None:
         super().keep(store._replace(expires=None))
@@ -225,7 +234,7 @@ class _EagerLine(TaskPipeline):
     def __init__(self, app: Canvas, revocations: Revocations) -> None:
         hostname = app.hostname
         tally = ActiveTasks(hostname, SharedMemory().open_row())
-        gates = Throttle(app.driver.broker, app.conf, hostname, call_once)
+        gates = Throttle(app.driver, app.conf, hostname, call_once)
         super().__init__(
             app, hostname, lambda delivery: True, set(), None, revocations, tally, gates, app.open_runs(call_once)
         )

@@ -17,7 +17,7 @@ from canvas.model.revocation import revoked_ids
 from canvas.producer.purge import purge as purge_queue
 from canvas.telemetry import attach, emit
 from canvas.worker.banner import banner
-from canvas.worker.consumer.topology import add_own, bindings, declare
+from canvas.worker.consumer.topology import add_own, declare
 from canvas.worker.control.commands import Panel
 from canvas.worker.control.pidbox import Pidbox
 from canvas.worker.early_stop import Starting
@@ -83,7 +83,7 @@ def plan_node(
     multiplier = prefetch_multiplier if prefetch_multiplier is not None else conf.worker_prefetch_multiplier
     ample = prefetch_multiplier is None and multiplier == 4
     limit = 2 * conf.worker_settle_batch_size if ample else per_process * max(0, multiplier - 1)
-    names = [binding.queue for binding in bindings(app, queues, exclude_queues)]
+    names = [queue.name for queue in app.router.consumed(list(queues), list(exclude_queues))]
     if conf.worker_direct:
         names.append(add_own(app, node))
     events = conf.worker_send_task_events if events is None else events
@@ -234,7 +234,7 @@ class Node:
         """Exchange revocations and clocks with workers that keep them in memory: Celery's (protocol.md §6)."""
         app, me = self._app, self._plan.hostname
         try:
-            known = revoked_ids(app.driver.broker.revoked())
+            known = revoked_ids(app.driver.coordination.revoked()[1])
             asked = {"from_node": me, "revoked": known}
             answers = app.control.broadcast("hello", asked, reply=True, timeout=_MINGLE_FOR)
             told: set[str] = set()

@@ -10,13 +10,14 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from canvas.app.application import Canvas
+from canvas.drivers.ports.values import LeaseReply
 from canvas.model.revocation import read_entry, stamp_entries
 from canvas.model.settlement import Settlement
 from canvas.telemetry import emit
-from canvas.worker.consumer.batch import PrefetchPolicy
 from canvas.worker.consumer.lifetimes import Lifetimes
 from canvas.worker.consumer.loop import SIGNALS_WITHIN, ConsumerLoop
 from canvas.worker.consumer.maintenance import ChildDuties, Maintenance, MaintenanceThread, beat_every, holds_for
+from canvas.worker.consumer.prefetch import PrefetchPolicy
 from canvas.worker.consumer.revoked import Revocations, has_stamp
 from canvas.worker.consumer.topology import declare
 from canvas.worker.consumer.wait import ChildWait
@@ -90,15 +91,15 @@ class WorkerProcess:
         appetite = PrefetchPolicy(
             slots, conf.worker_settle_batch_size, conf.worker_prefetch_seconds, plan.prefetch_limit
         )
-        self._revocations = revocations = Revocations(app.driver.broker)
-        tally = ActiveTasks(plan.hostname, row, watched=part is not None)
+        self._revocations = revocations = Revocations(app.driver.coordination)
+        tally = ActiveTasks(plan.hostname, row, app.driver.recovery.lease_number if part is not None else None)
         self._alone = plan.pool not in _MANY_SLOTS
         self._wait = wait
         self.exchange = ConsumerLoop(
             app.driver, worker, list(plan.queues), appetite, self._leased, tally.held, self._alone, wait
         )
         give_up = self._give_up if part else None
-        gates = Throttle(app.driver.broker, conf, plan.hostname, self.exchange.persist)
+        gates = Throttle(app.driver, conf, plan.hostname, self.exchange.persist)
         runs = app.open_runs(self.exchange.persist)
         self._line = TaskPipeline(
             app, plan.hostname, self.exchange.acknowledge, self.exchange.begun, give_up, revocations, tally, gates, runs
@@ -106,15 +107,9 @@ class WorkerProcess:
         self.exchange.consult(self._line.acks_early, self._line.predecode, self._deferred)
         self._lifetimes = Lifetimes(app, runs, tally.running, beat_every(conf), renews=wait is None)
         self._duties = Maintenance(
-            app.driver,
-            lambda: [worker],
-            plan.queues,
-            beat_every(conf),
-            conf.worker_lease_ttl,
-            self.exchange.offer,
-            lambda: declare(app, plan.queues),
-            self._lifetimes.tick,
-        )
+            app.driver, lambda: [worker], plan.queues, beat_every(conf), conf.worker_lease_ttl, self.exchange.offer,
+            lambda: declare(app, plan.queues), self._lifetimes.tick,
+        )  # fmt: skip
         own = self._duties if wait is None else ChildDuties(app.driver.broker, self._lifetimes.tick)
         self._upkeep = MaintenanceThread(own)
         self._registered = False
@@ -126,14 +121,14 @@ class WorkerProcess:
         self._ends = 0
         self._abandoning: list[threading.Thread] = []
 
-    def _leased(self) -> None:
+    def _leased(self, leased: LeaseReply) -> None:
         """Before what has been leased is handed out: know what is revoked by now, and what time it is, and have upkeep
         look after what the tasks need."""
         self._lifetimes.expects_tasks = True
         if self._upkeep.rests:
             self._upkeep.expect_tasks()
-        self._revocations.sync()
-        offset = self._app.driver.broker.clock_offset
+        self._revocations.sync(leased.revocations_version)
+        offset = leased.clock_offset
         if offset and not self._app.clock_offset:
             emit("worker.clock_skew", seconds=offset)
         self._app.clock_offset = offset
@@ -158,7 +153,7 @@ class WorkerProcess:
         """Let the broker know this process; until when that surely holds, by the monotonic clock."""
         self._registered = True
         conf = self._app.conf
-        self._app.driver.broker.heartbeat(self.worker, self._plan.queues, conf.worker_lease_ttl)
+        self._app.driver.recovery.heartbeat(self.worker, self._plan.queues, conf.worker_lease_ttl)
         return time.monotonic() + holds_for(conf)
 
     def _deferred(self, due: float) -> None:
@@ -272,7 +267,9 @@ class WorkerProcess:
         """The parent is gone: return what it had moved aside for its children, and drain, as nothing would replace or
         stop this process any more."""
         if self._wait is not None:
-            call_within(LEAVES_WITHIN, partial(self._app.driver.broker.empty_inbox, self._wait.node, self._plan.queues))
+            call_within(
+                LEAVES_WITHIN, partial(self._app.driver.recovery.empty_inbox, self._wait.node, self._plan.queues)
+            )
         self.stop()
 
     def _give_up(self, settlement: Settlement) -> None:
@@ -316,7 +313,7 @@ class WorkerProcess:
 
     def _leave(self, within: float) -> None:
         """Give everything back. Where the broker does not answer within so many seconds, other workers do it later."""
-        call_within(within, partial(self._app.driver.broker.unregister, self.worker))
+        call_within(within, partial(self._app.driver.recovery.unregister, self.worker))
 
     def handle_signals(self) -> None:
         """TERM, INT and HUP drain; a second INT, or QUIT, gives everything back and ends at once; USR1 shows what every

@@ -15,7 +15,7 @@ from canvas.wire import codecs
 from canvas.wire.signing import UNSIGNED, Signer
 
 if TYPE_CHECKING:
-    from canvas.drivers.ports.results import Results
+    from canvas.drivers.ports.runs import RunRecords
 
 NODES_PER_CHUNK = 256
 """Nodes that are kept together."""
@@ -60,7 +60,7 @@ class RunStore:
 
     def __init__(
         self,
-        results: "Results | None",
+        results: "RunRecords | None",
         serializer: str,
         lifetimes: Lifetimes,
         persist: Callable[[Callable[[], Any]], Any],
@@ -78,7 +78,7 @@ class RunStore:
         self._over: deque[tuple[float, str, int, int]] = deque(maxlen=_ENDED)
 
     @property
-    def _results(self) -> "Results":
+    def _results(self) -> "RunRecords":
         if self._driver is None:
             raise NoResultBackend("a workflow needs a result backend to keep its run in: set result_backend")
         return self._driver

@@ -15,8 +15,6 @@ FUNCTION_LINES = 40
 FILES_IN_A_FOLDER = 15
 
 LONG_FILES = {
-    "canvas.drivers.memory.broker": 387,
-    "canvas.drivers.redis.broker": 456,
     "canvas.drivers.redis.connection.client": 312,
     "canvas.producer.message_builder": 328,
     "canvas.wire.task_message": 373,

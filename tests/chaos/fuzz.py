@@ -15,6 +15,7 @@ import atheris
 
 with atheris.instrument_imports(include=["canvas"]):
     from canvas import Canvas
+    from canvas.drivers.kombu_envelope import ENVELOPE
     from canvas.errors import CanvasError
     from canvas.model.message import Delivery
     from canvas.model.settlement import ReadyChord, ResultWrite, Settlement
@@ -100,7 +101,7 @@ def record(data):
 def command(data):
     """What comes on the channel of remote control."""
     try:
-        wire.decode_plain(data)
+        wire.decode_plain(ENVELOPE.decode(data))
     except CanvasError:
         return
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import msgpack
 import pytest
 
+from canvas.drivers.kombu_envelope import ENVELOPE
 from canvas.errors import CanvasError
 from canvas.model.settlement import ResultWrite
 from canvas.testing.contract import eventually
-from canvas.wire.task_message import with_headers
 from tests.chaos.hostile import Mutator, change, headers_of, seeds_of
 from tests.support.apps import make
 from tests.support.processes import members, resident
@@ -153,7 +153,11 @@ def unaccounted(bench, sent):
     }
     later = {msgpack.unpackb(raw, raw=True)[1] for raw in bench.broker.hvals("canvas:delayed:messages")}
     # A deferred message has a header that says that a worker has received it.
-    rest = [raw for raw in sent if raw not in letters and not {raw, with_headers(raw, canvas_received=True)} & later]
+    rest = [
+        raw
+        for raw in sent
+        if raw not in letters and not {raw, ENVELOPE.with_headers(raw, {"canvas_received": True})} & later
+    ]
     return [raw for raw in rest if not _has_result(bench, raw)]
 
 

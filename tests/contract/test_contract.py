@@ -2,22 +2,69 @@
 
 import uuid
 
+import msgpack
 import pytest
 
 from canvas.drivers import open_driver
+from canvas.drivers.memory import open_memory
+from canvas.errors import DecodeError
+from canvas.model.message import EncodedMessage
 from canvas.testing.contract import DriverContract
 from tests.support.redis_server import RedisServer
 
 
 def close(driver):
-    driver.broker.close()
-    driver.results.close()
+    driver.close()
 
 
 class TestMemory(DriverContract):
     @pytest.fixture
     def driver(self):
         return open_driver(url := f"memory://{uuid.uuid4()}", url)
+
+
+class PackedCodec:
+    """A form of messages that is not kombu's, so that nothing but the codec may read one."""
+
+    def encode(self, message, exchange, routing_key, max_depth=200):
+        info = {"exchange": exchange, "routing_key": routing_key}
+        return msgpack.packb([*message[:4], {**message.properties, "delivery_info": info}])
+
+    def decode(self, payload, max_depth=200):
+        try:
+            return EncodedMessage(*msgpack.unpackb(payload))
+        except (ValueError, TypeError, msgpack.UnpackException) as exc:
+            raise DecodeError(f"not packed: {exc}") from exc
+
+    def with_headers(self, payload, headers, redelivered=False):
+        try:
+            message = self.decode(payload)
+        except DecodeError:
+            return payload
+        marked = {"redelivered": True} if redelivered else {}
+        info = message.properties["delivery_info"]
+        changed = message._replace(headers={**message.headers, **marked, **headers})
+        return self.encode(changed, info["exchange"], info["routing_key"])
+
+    def headers_of(self, payload):
+        try:
+            return self.decode(payload).headers
+        except DecodeError:
+            return {}
+
+    def priority_of(self, payload):
+        try:
+            return self.decode(payload).properties.get("priority") or 0
+        except DecodeError:
+            return 0
+
+
+class TestAnotherFormOfMessages(DriverContract):
+    codec = PackedCodec()
+
+    @pytest.fixture
+    def driver(self):
+        return open_memory(f"memory://{uuid.uuid4()}", codec=self.codec)
 
 
 class TestRedis(DriverContract):

@@ -28,7 +28,7 @@ def driver(request, redis_server, redis_url, result_url):
     with RedisServer() as other:
         apart = request.param == "two servers"
         opened = open_driver(redis_url, other.url(0) if apart else result_url)
-        opened.broker.heartbeat("w", ["q"], 60)
+        opened.recovery.heartbeat("w", ["q"], 60)
         clients = (other.client(0), other.client(0)) if apart else (redis_server.client(1), redis_server.client(0))
         yield Opened(opened, *clients)
         opened.broker.close()
@@ -172,7 +172,7 @@ def test_where_only_celery_runs_nothing_is_noted(redis_url, result_url, redis_se
     driver.settler.publish_with_chords([ChordStart("g", 2, FAR)], [publish("a")])
     assert not redis_server.client(0).exists("canvas:alive")
     assert FAR - 60 < redis_server.client(1).ttl(f"{BASE}.s") <= FAR
-    driver.broker.heartbeat("w", ["q"], 60)
+    driver.recovery.heartbeat("w", ["q"], 60)
     driver.settler.publish_with_chords([ChordStart("g", 2, FAR)], [publish("b")])
     assert redis_server.client(0).zrange("canvas:alive", 0, -1) == [f"kept:{BASE}".encode()]
     assert len(driver.broker.lease(Lease("w", ["q"], 5))) == 2

@@ -14,15 +14,17 @@ import pytest
 
 from canvas import Canvas, Workflow, chord, group
 from canvas.drivers import open_driver
-from canvas.drivers.ports.values import Binding, Lease
+from canvas.drivers.kombu_envelope import ENVELOPE
+from canvas.drivers.ports.values import Lease
 from canvas.drivers.redis.connection.client import script
 from canvas.drivers.redis.url import parse
 from canvas.drivers.two_step import TwoStepSettler
 from canvas.errors import BrokerError, ConfigurationError, OperationalError, RefusedError
+from canvas.model.queue import Queue
 from canvas.model.settlement import ChordStart, DelayedPublish, Part, ResultWrite, Settlement, SpeculativeDispatch
 from canvas.testing.contract import envelope, eventually, firing, ids, publish
 from canvas.wire import record
-from canvas.wire import task_message as wire
+from tests.support import messages
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer, free_port
 from tests.support.timing import quickest
@@ -108,9 +110,9 @@ def test_a_password_is_used():
         good, bad = (f"redis://:{word}@127.0.0.1:{server.port}/0" for word in ("hunter2", "wrong"))
         driver = open_driver(good, good)
         driver.broker.publish([publish("a")])
-        assert driver.broker.queue_length("q") == 1
+        assert driver.admin.queue_length("q") == 1
         with pytest.raises(BrokerError, match="refused") as caught:
-            open_driver(bad, bad).broker.queue_length("q")
+            open_driver(bad, bad).admin.queue_length("q")
         assert "wrong" not in str(caught.value)
 
 
@@ -219,7 +221,7 @@ def test_what_is_sent_and_whose_answer_was_lost_is_sent_once(
             signature.apply_async(**options)
         app.close()
     assert len(asked) == 3
-    assert driver.broker.queue_length("q") == sent
+    assert driver.admin.queue_length("q") == sent
 
 
 def test_a_request_that_arrives_after_its_repetition_does_nothing(driver, redis_server):
@@ -330,7 +332,7 @@ def test_the_server_may_restart(driver):
         timer.start()
         driver.broker.publish([publish("b")])
         timer.join()
-        assert driver.broker.queue_length("q") == 1
+        assert driver.admin.queue_length("q") == 1
 
 
 def test_a_forked_child_makes_connections_of_its_own(driver, redis_server):
@@ -339,11 +341,11 @@ def test_a_forked_child_makes_connections_of_its_own(driver, redis_server):
     if pid == 0:
         try:
             driver.broker.publish([publish("child")])
-            os._exit(0 if driver.broker.queue_length("q") == 2 else 1)
+            os._exit(0 if driver.admin.queue_length("q") == 2 else 1)
         except BaseException:  # noqa: BLE001 - a forked child must not return into pytest
             os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    assert driver.broker.queue_length("q") == 2
+    assert driver.admin.queue_length("q") == 2
 
 
 def test_an_idle_connection_that_was_cut_is_not_used_again(driver, redis_server):
@@ -418,7 +420,7 @@ def test_waiting_again_and_again_listens_on_one_connection(driver, redis_server,
 @pytest.mark.parametrize("stepwise", [False, True])
 @pytest.mark.parametrize("wrong", ["result", "part", "score", "queue", "text"])
 def test_what_redis_refuses_is_refused_alone(driver, redis_server, stepwise, wrong):
-    settler = TwoStepSettler(driver.broker, driver.results) if stepwise else driver.settler
+    settler = TwoStepSettler(driver.broker, driver.results, driver.chords) if stepwise else driver.settler
     results = redis_server.client(1)
     driver.broker.publish([publish("a"), publish("b"), publish("c")])
     bad, good = driver.broker.lease(Lease("w", ["q"], 2))
@@ -444,13 +446,13 @@ def test_what_redis_refuses_is_refused_alone(driver, redis_server, stepwise, wro
     assert ids(settled.deliveries) == ["c", "e"]
     buried = Settlement(bad, disposal="dead_letter", reason="refused")
     assert settler.settle([buried]).verdicts[0].held
-    (letter,) = driver.broker.dead_letters("q")
+    (letter,) = driver.admin.dead_letters("q")
     assert letter.payload == bad.payload
 
 
 @pytest.mark.parametrize("stepwise", [False, True])
 def test_a_chord_whose_end_redis_refuses_stays_ready(driver, redis_server, stepwise):
-    settler = TwoStepSettler(driver.broker, driver.results) if stepwise else driver.settler
+    settler = TwoStepSettler(driver.broker, driver.results, driver.chords) if stepwise else driver.settler
     driver.broker.publish([publish("a")])
     (only,) = driver.broker.lease(Lease("w", ["q"], 1))
     part = Part("g", "a", 0, b"[1]", b"{}", 60, 1)
@@ -466,7 +468,7 @@ def test_a_chord_whose_end_redis_refuses_stays_ready(driver, redis_server, stepw
 def test_an_end_that_was_foreseen_takes_no_call_of_its_own(driver):
     driver.broker.publish([publish("a"), publish("b"), publish("c")])
     first, last, waiting = driver.broker.lease(Lease("w", ["q"], 3))
-    assert [driver.broker.acquire_permit("key", 1, delivery) for delivery in (last, waiting)] == [True, False]
+    assert [driver.coordination.acquire_permit("key", 1, delivery) for delivery in (last, waiting)] == [True, False]
     parts = [Part("inner", name, at, b"[]", b"{}", 60, 2) for at, name in enumerate("ab")]
     outer = Part("outer", "inner", 0, b"[1]", b"{}", 60, 1)
     foreseen = [SpeculativeDispatch.of(firing("inner", publish("d"), parts=[outer]), [b"[]", b"[] "])]
@@ -475,7 +477,7 @@ def test_an_end_that_was_foreseen_takes_no_call_of_its_own(driver):
     assert [verdict.ended for verdict in settled.verdicts] == [(), ["inner"]]
     assert [[ready.group_id for ready in verdict.ready] for verdict in settled.verdicts] == [[], ["outer"]]
     assert sorted(ids(settled.deliveries)) == ["c", "d"]
-    assert [letter.reason for letter in driver.broker.dead_letters("q")] == ["why not"]
+    assert [letter.reason for letter in driver.admin.dead_letters("q")] == ["why not"]
 
 
 @pytest.mark.parametrize("wrong", ["value", "type"])
@@ -555,8 +557,8 @@ def test_several_successors_keep_their_order(driver):
 def test_a_place_that_is_free_goes_to_who_waits_for_it_before_a_successor(driver):
     driver.broker.publish([publish("holds"), publish("waits")])
     holds, waits = driver.broker.lease(Lease("w", ["q"], 2))
-    assert driver.broker.acquire_permit("k", 1, holds)
-    assert not driver.broker.acquire_permit("k", 1, waits)
+    assert driver.coordination.acquire_permit("k", 1, holds)
+    assert not driver.coordination.acquire_permit("k", 1, waits)
     settlement = Settlement(holds, publishes=[publish("next")], frees=["k"])
     assert ids(driver.settler.settle([settlement], Lease("w", ["q"], 1)).deliveries) == ["waits"]
 
@@ -602,20 +604,18 @@ def test_a_deferred_message_that_its_queue_refuses_is_a_dead_letter(driver, redi
     driver.settler.settle([Settlement(None, fence="none", deferrals=deferrals)])
     assert driver.broker.enqueue_due(10) == 2
     assert ids(driver.broker.lease(Lease("w", ["q"], 5))) == ["b"]
-    (letter,) = driver.broker.dead_letters("no-list")
+    (letter,) = driver.admin.dead_letters("no-list")
     assert letter.queue == "no-list" and "WRONGTYPE" in letter.reason
     assert driver.broker.enqueue_due(10) == 0
 
 
 def test_what_a_celery_worker_held_goes_back_by_its_exchange(driver, redis_server):
-    driver.broker.declare(
-        [Binding("videos", "media", "video.#", "topic"), Binding("copies", "media", "video.#", "topic")]
-    )
+    driver.broker.declare([Queue("videos", "media", "video.#", "topic"), Queue("copies", "media", "video.#", "topic")])
     client = redis_server.client()
     for tag, exchange in ("known", "media"), ("unknown", "gone"):
         client.hset("unacked", tag, json.dumps([json.loads(envelope(tag)), exchange, "video.short"]))
         client.zadd("unacked_index", {tag: 1.0})
-    driver.broker._restore.tags("", ["known", "unknown"])
+    driver.recovery.tags("", ["known", "unknown"])
     assert [client.llen(name) for name in ("videos", "copies", "video.short")] == [1, 1, 0]
     # Nobody knows where it belongs: it is kept.
     assert client.hkeys("unacked") == [b"unknown"]
@@ -663,7 +663,7 @@ def test_kombu_restores_a_lease_of_ours(driver, redis_server):
     assert redis_server.client().hlen("unacked") == 0
     back = driver.broker.lease(Lease("w2", ["q"], 1))
     assert ids(back) == ["a"]
-    assert wire.headers_of(back[0].payload)["redelivered"] is True
+    assert ENVELOPE.headers_of(back[0].payload)["redelivered"] is True
     assert not driver.settler.settle([Settlement(held[0])]).verdicts[0].held
 
 
@@ -682,34 +682,34 @@ def test_ours_restores_what_a_dead_celery_worker_held(redis_server, redis_url, r
         client.hset("unacked", tag, value)
         client.zadd("unacked_index", {tag: time.time() - 100})
     driver = open_driver(redis_url, result_url, broker_options={"visibility_timeout": 50})
-    driver.broker._restore._next_sweep = 0
-    assert driver.broker.recover_dead_workers() == 1
+    driver.recovery._next_sweep = 0
+    assert driver.recovery.recover_dead_workers() == 1
     assert ids(driver.broker.lease(Lease("w", ["q"], 1))) == ["a"]
 
 
 def test_leases_of_workers_that_the_server_forgot_are_given_back(driver, redis_server):
-    driver.broker.heartbeat("alive", ["q"], 60)
+    driver.recovery.heartbeat("alive", ["q"], 60)
     driver.broker.publish([publish("a"), publish("b")])
     kept, lost = (driver.broker.lease(Lease(worker, ["q"], 1))[0] for worker in ("alive", "forgotten"))
     redis_server.client().zadd("unacked_index", {kept.tag: time.time() - 1000, lost.tag: time.time() - 1000})
-    driver.broker._restore._next_sweep = 0
-    assert driver.broker.recover_dead_workers() == 1
+    driver.recovery._next_sweep = 0
+    assert driver.recovery.recover_dead_workers() == 1
     assert ids(driver.broker.lease(Lease("w", ["q"], 5))) == ["b"]
 
 
 def test_a_worker_that_another_process_has_recovered_leaves_no_note(driver, redis_server, monkeypatch):
     """One process lists the workers, another recovers a dead one, and the first notes that the worker is silent."""
-    driver.broker.heartbeat("dead", ["q"], 0.05)
+    driver.recovery.heartbeat("dead", ["q"], 0.05)
     server = redis_server.client(0)
     eventually(lambda: not server.exists("canvas:worker:dead:heartbeat"))
-    missed = driver.broker._restore._missed
+    missed = driver.recovery._missed
 
     def recovered_meanwhile(silent):
-        driver.broker.recover_worker("dead")
+        driver.recovery.recover_worker("dead")
         return missed(silent)
 
-    monkeypatch.setattr(driver.broker._restore, "_missed", recovered_meanwhile)
-    driver.broker.recover_dead_workers()
+    monkeypatch.setattr(driver.recovery, "_missed", recovered_meanwhile)
+    driver.recovery.recover_dead_workers()
     assert not server.exists("canvas:workers:silent_since")
 
 
@@ -719,9 +719,9 @@ def test_a_live_lease_is_not_old_however_long_it_is_held(redis_server, redis_url
     held = driver.broker.lease(Lease("w", ["q"], 1))
     for age in (40, 60, 5000):
         redis_server.client().zadd("unacked_index", {held[0].tag: time.time() - age})
-        driver.broker.heartbeat("w", ["q"], 60)
+        driver.recovery.heartbeat("w", ["q"], 60)
         driver.broker._restore._next_sweep = 0
-        assert driver.broker.recover_dead_workers() == 0
+        assert driver.recovery.recover_dead_workers() == 0
         with celery_app(redis_server, visibility_timeout=50).connection_for_read() as connection:
             connection.default_channel.qos.restore_visible()
     assert driver.settler.settle([Settlement(held[0])]).verdicts[0].held
@@ -747,7 +747,7 @@ def test_parts_of_one_chord_from_both_kinds(driver, redis_server, last):
         "subtask_type": None,
         "immutable": False,
     }
-    driver.results.start_chords([ChordStart(group, 2, 60)])
+    driver.chords.start_chords([ChordStart(group, 2, 60)])
     backend = celery_app(redis_server).backend
 
     def theirs(task_id, index):
@@ -766,11 +766,11 @@ def test_parts_of_one_chord_from_both_kinds(driver, redis_server, last):
         assert redis_server.client().llen("celery") == 0
         assert driver.settler.dispatch_chord(firing(group, publish("body"))).held
         theirs("a", 0)
-        assert (redis_server.client().llen("celery"), driver.broker.queue_length("q")) == (0, 1)
+        assert (redis_server.client().llen("celery"), driver.admin.queue_length("q")) == (0, 1)
     else:
         assert ours("a", 0) == []
         theirs("b", 1)
-        sent = wire.decode(redis_server.client().lpop("celery"), accept=("json",))
+        sent = messages.decode(redis_server.client().lpop("celery"), accept=("json",))
         assert (sent.task, sent.args) == ("t.body", [[0, 1]])
         assert ours("a", 0) == ours("b", 1) == []
         assert driver.settler.stale_ready_chords(0) == []
@@ -812,8 +812,8 @@ def test_a_policy_outlasts_a_restart():
 
 def test_a_reply_to_one_who_died_expires(redis_server, redis_url, result_url):
     driver = open_driver(redis_url, result_url)
-    with driver.broker.replies("reply.x", "asker"):
-        driver.broker.reply("reply.x", "asker", b"{}")
+    with driver.bus.replies("reply.x", "asker"):
+        driver.bus.reply("reply.x", "asker", b"{}")
         client = redis_server.client()
         lists = [key for key in client.keys() if client.type(key) == b"list"]
         assert [client.ttl(key) > 0 for key in lists] == [True]
@@ -822,10 +822,10 @@ def test_a_reply_to_one_who_died_expires(redis_server, redis_url, result_url):
 @pytest.mark.parametrize("ending", ["unregister", "stop_waiting", "release_prefetched"])
 def test_waits_end_though_their_connections_were_cut(redis_server, redis_url, result_url, ending):
     driver = open_driver(redis_url, result_url)
-    driver.broker.heartbeat("w", ["q"], 60)
+    driver.recovery.heartbeat("w", ["q"], 60)
     assert not driver.broker.wait("w", ("q",), 0.2)
     redis_server.client().execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-    getattr(driver.broker, ending)("w")
+    getattr(driver.recovery if ending == "unregister" else driver.broker, ending)("w")
     driver.broker.publish([publish("a")])
-    eventually(lambda: driver.broker.queue_length("q") == 1)
+    eventually(lambda: driver.admin.queue_length("q") == 1)
     assert ids(driver.broker.lease(Lease("w", ["q"], 1))) == ["a"]

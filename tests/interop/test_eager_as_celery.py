@@ -133,7 +133,7 @@ def test_what_is_not_registered_is_sent(app):
     assert same.apply((3,), link=[app.signature("elsewhere.three"), app.signature("noted")]).get() == 3
     same.apply((), link_error=app.signature("elsewhere.four"))
     assert ran == [3]
-    assert app.driver.broker.queue_length("celery") == 4
+    assert app.driver.admin.queue_length("celery") == 4
     with pytest.raises(NotRegistered):
         app.signature("elsewhere.one").apply()
 

@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from canvas.drivers.kombu_envelope import ENVELOPE
 from canvas.testing.contract import eventually
 from canvas.wire.task_message import encode_plain
 from tests.support import forked
@@ -188,8 +189,9 @@ def test_bad_commands_are_answered(ours, asking, server):
     assert asking.control.broadcast("ping", pattern="(", matcher="pcre", reply=True, timeout=0.3) in ([], None)
     request = {"method": "ping", "arguments": {}, "destination": None, "pattern": None, "matcher": None, "ticket": "t"}
     for reply_to in (7, {"exchange": "x"}, "reply"):
-        info = {"exchange": "celery.pidbox", "routing_key": ""}
-        broken = encode_plain({**request, "reply_to": reply_to}, {}, **info, delivery_mode=2, tag="t")
+        broken = ENVELOPE.encode(
+            encode_plain({**request, "reply_to": reply_to}, {}, delivery_mode=2), "celery.pidbox", ""
+        )
         server.broker.publish("/0.celery.pidbox", broken)
     assert asking.control.ping(timeout=20, destination=["ours@here"]) == [{"ours@here": {"ok": "pong"}}]
 

@@ -53,7 +53,7 @@ def test_both_send_into_the_same_lists(apps):
     assert found[0] == found[1]
     for priority in PRIORITIES:
         theirs.send_task("t", priority=priority)
-    assert ours.driver.broker.queue_length("celery") == len(PRIORITIES)
+    assert ours.driver.admin.queue_length("celery") == len(PRIORITIES)
     keys = BrokerKeys(ours.conf.broker_transport_options, 2)
     assert set(lists(ours)) <= {name.encode() for name in keys.queue_lists("celery")}
 
@@ -90,11 +90,11 @@ def test_events_and_commands_are_broadcast_where_the_peer_listens(apps):
         channel, keys = connection.default_channel, ours.driver.broker.keys
         for topic in (("celeryev", "task.sent"), ("celery.pidbox", "")):
             assert keys.channel(*topic) == channel._get_publish_topic(*topic)
-    with ours.driver.broker.subscribe(ours.conf.event_exchange, topics=True) as inbox:
+    with ours.driver.bus.subscribe(ours.conf.event_exchange, topics=True) as inbox:
         with theirs.events.default_dispatcher() as dispatcher:
             dispatcher.send("task-custom", uuid="j")
         assert inbox.next(10)
-    with ours.driver.broker.subscribe("celery.pidbox") as inbox:
+    with ours.driver.bus.subscribe("celery.pidbox") as inbox:
         theirs.control.broadcast("nothing")
         assert inbox.next(10)
 

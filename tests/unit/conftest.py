@@ -15,4 +15,5 @@ def _no_shared_task_outlives_its_test():
 
 @pytest.fixture(autouse=True)
 def _each_test_opens_memory_stores_of_its_own():
-    memory._stores.clear()
+    memory._queues.clear()
+    memory._records.clear()

@@ -15,7 +15,7 @@ from canvas.model.message import Publish
 @pytest.fixture
 def app():
     app = Canvas("shop", broker="memory://app", backend="memory://app")
-    app.driver.broker.purge("celery")
+    app.driver.admin.purge("celery")
     return app
 
 
@@ -87,7 +87,7 @@ def test_arguments_are_checked_when_sent(app):
         with pytest.raises(TypeError, match="two"):
             two.apply_async(*bad)
     two.apply_async((1,), {"c": 3})
-    assert app.driver.broker.queue_length("celery") == 1
+    assert app.driver.admin.queue_length("celery") == 1
     app.task(name="free", typing=False)(lambda a: a).delay(1, 2, 3)
 
 
@@ -100,7 +100,7 @@ def test_nothing_is_sent_when_a_part_cannot_be_written(app):
 
     with pytest.raises(EncodeError, match=r"one\[.*set"):
         group(one.s(1), one.s({1})).delay()
-    assert app.driver.broker.queue_length("celery") == 0
+    assert app.driver.admin.queue_length("celery") == 0
 
 
 def test_large_messages_are_refused(app):
@@ -123,7 +123,7 @@ def test_a_chord_needs_a_backend():
     app = Canvas("nob", broker="memory://nob")
     with pytest.raises(ConfigurationError, match="result backend"):
         chord([app.signature("a")], app.signature("b")).delay()
-    assert app.driver.broker.queue_length("celery") == 0
+    assert app.driver.admin.queue_length("celery") == 0
 
 
 def test_shared_tasks_belong_to_every_app(app):
@@ -165,7 +165,7 @@ def test_a_task_sent_by_name_is_not_held_against_its_function_nor_run_here():
     with pytest.warns(AlwaysEagerIgnored, match="no effect on send_task") as warned:
         assert not app.send_task("one", (1,)).ready()
     assert warned[0].filename == __file__
-    assert app.driver.broker.queue_length("celery") == 2
+    assert app.driver.admin.queue_length("celery") == 2
 
 
 def test_an_app_may_leave_arguments_unchecked():
@@ -271,7 +271,7 @@ async def test_async_sending(app):
     task = app.task(name="async.one")(lambda a: a)
     assert (await task.adelay(1)).id
     assert (await (task.s(1) | task.s()).adelay()).parent is not None
-    assert app.driver.broker.queue_length("celery") == 3
+    assert app.driver.admin.queue_length("celery") == 3
 
 
 def test_client_and_worker_in_one_program():

@@ -14,7 +14,7 @@ from canvas import Canvas, Task, chain, chord, group, shared_task
 from canvas.errors import ConfigurationError, NotRegistered, QueueNotFound
 from canvas.remote.inspect import Inspect
 from canvas.result import AsyncResult
-from canvas.wire import task_message as wire
+from tests.support import messages
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def app(request):
 
 def sent(app, queue="celery"):
     """The messages in a queue."""
-    return [wire.decode(payload, accept=("json",)) for payload in payloads(app, queue)]
+    return [messages.decode(payload, accept=("json",)) for payload in payloads(app, queue)]
 
 
 def payloads(app, queue):

@@ -151,17 +151,17 @@ def test_members_that_come_slowly_are_sent_before_the_last_is_read(app: Canvas, 
         for number in range(4):
             # The time that the reader waits for a member is what is tested.
             time.sleep(0.25)
-            waiting.append(driver.broker.queue_length("celery"))
+            waiting.append(driver.admin.queue_length("celery"))
             yield add.s(number, 1)
 
     group(slow()).apply_async()
     assert waiting[-1] >= 1
-    assert driver.broker.queue_length("celery") == 4
+    assert driver.admin.queue_length("celery") == 4
     waiting.clear()
     header = chord(slow(), signature("unit.body", app=app))
     header.apply_async()
     assert waiting[-1] > 4
-    assert driver.broker.queue_length("celery") == 8
+    assert driver.admin.queue_length("celery") == 8
 
 
 def test_a_report_of_the_app_masks_its_passwords() -> None:

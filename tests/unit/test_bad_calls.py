@@ -11,7 +11,7 @@ def app():
     app = Canvas("bad", broker="memory://bad-calls", backend="memory://bad-calls")
     app.task(name="t", typing=False)(lambda *args, **kwargs: None)
     yield app
-    assert app.driver.broker.queue_length("celery") == 0
+    assert app.driver.admin.queue_length("celery") == 0
     app.close()
 
 
@@ -63,7 +63,7 @@ def test_connections_are_ignored_aloud(app):
     with pytest.warns(UserWarning, match="'producer' has no meaning") as warned:
         app.tasks["t"].apply_async(producer=object())
     assert warned[0].filename == __file__
-    app.driver.broker.purge("celery")
+    app.driver.admin.purge("celery")
 
 
 def test_compositions_of_what_is_no_signature(app):

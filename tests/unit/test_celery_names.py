@@ -216,7 +216,7 @@ def sent(app):
     """The headers of what has been sent, which is gone then."""
     deliveries = app.driver.broker.lease(canvas.drivers.ports.values.Lease("w", ["celery"], 10))
     app.driver.settler.settle([Settlement(one) for one in deliveries])
-    return [canvas.wire.task_message.headers_of(one.payload) for one in deliveries]
+    return [app.driver.broker.codec.headers_of(one.payload) for one in deliveries]
 
 
 def marks(app):

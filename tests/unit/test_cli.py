@@ -9,10 +9,11 @@ import time
 import pytest
 
 from canvas import Canvas
+from canvas.drivers.kombu_envelope import ENVELOPE
 from canvas.drivers.ports.values import Lease
+from canvas.drivers.stored_messages import task_id_of
 from canvas.model.settlement import DelayedPublish, Settlement
 from canvas.testing.contract import publish
-from canvas.wire import task_message as wire
 from tests.support import forked
 
 MODULE = """
@@ -182,24 +183,24 @@ def test_what_waits_for_its_time_or_a_place_moves_too(run, redis_server):
 
     source = redis_server.url(0)
     app = Canvas("sender", broker=source)
-    broker = app.driver.broker
+    driver = app.driver
     for number in range(4):
         app.send_task("proj.add", (number, 0), task_id=f"t{number}")
-    held = broker.lease(Lease("w", ["celery"], 4))
-    assert [broker.acquire_permit("key", 1, delivery) for delivery in held[:3]] == [True, False, False]
-    broker.unregister("w")
+    held = driver.broker.lease(Lease("w", ["celery"], 4))
+    assert [driver.coordination.acquire_permit("key", 1, delivery) for delivery in held[:3]] == [True, False, False]
+    driver.recovery.unregister("w")
     later = [
         DelayedPublish(time.time() + 3600, publish(name, queue)) for name, queue in (("t4", "celery"), ("t5", "other"))
     ]
     app.driver.settler.settle([Settlement(None, deferrals=later)])
-    assert broker.in_flight() == (0, 2, 2)
+    assert driver.admin.in_flight() == (0, 2, 2)
     with RedisServer() as other:
         assert run("-A", "proj", "migrate", source, other.url(0), "-n", "4").stdout.startswith("Moved 4 messages")
-        assert broker.in_flight() == (0, 2, 0)
+        assert driver.admin.in_flight() == (0, 2, 0)
         assert run("-A", "proj", "migrate", source, other.url(0)).stdout.startswith("Moved 1 messages of celery.")
-        moved = [wire.peek_id(payload) for payload in other.client().lrange("celery", 0, -1)]
+        moved = [task_id_of(ENVELOPE, payload) for payload in other.client().lrange("celery", 0, -1)]
         assert sorted(moved) == ["t0", "t1", "t2", "t3", "t4"]
-    assert (broker.queue_length("celery"), broker.in_flight()) == (0, (0, 1, 0))
+    assert (driver.admin.queue_length("celery"), driver.admin.in_flight()) == (0, (0, 1, 0))
     app.close()
 
 

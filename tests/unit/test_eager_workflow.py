@@ -295,7 +295,7 @@ def test_nothing_is_stored_or_sent(storing):
     flow = Workflow("flow", storing)
     flow.add(sig(storing, "ident", 1), name="one")
     run = flow.apply_async()
-    assert storing.driver.broker.queue_length("celery") == 0
+    assert storing.driver.admin.queue_length("celery") == 0
     assert storing.AsyncResult(run["one"].id).state == "PENDING"
     assert storing.runs.recent(5) == []
     with pytest.raises(RunLost) as raised:
@@ -319,7 +319,7 @@ def test_a_run_is_stored_where_results_are_to_be(storing):
     broken.clear()
     assert stored.resume()
     assert storing.workflow(run.id).get(timeout=5) == 1
-    assert storing.driver.broker.queue_length("celery") == 0
+    assert storing.driver.admin.queue_length("celery") == 0
 
 
 def test_a_task_may_have_its_result_stored_alone(storing):

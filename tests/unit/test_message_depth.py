@@ -7,9 +7,9 @@ import pytest
 from canvas import Canvas, chain, chord, group
 from canvas.errors import DecodeError, EncodeError
 from canvas.model.record import Record
-from canvas.wire import task_message as wire
 from canvas.wire import typed_json
 from canvas.wire.depth import MAX_NESTING
+from tests.support import messages
 
 
 def make(limit=200):
@@ -65,7 +65,7 @@ FOLLOWING = {
 
 def read(payload, limit=200):
     """The message, and all that follows its task."""
-    message = wire.decode(payload, accept=["json"], max_depth=limit)
+    message = messages.decode(payload, accept=["json"], max_depth=limit)
     return message, list(message.embed["chain"] or ())
 
 

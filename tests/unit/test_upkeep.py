@@ -26,12 +26,12 @@ def app(request):
     app.close()
 
 
-def counted(broker):
+def counted(driver):
     """How often each of these calls is made from now on."""
     counts = dict.fromkeys(COUNTED, 0)
 
-    def counting(name):
-        real = getattr(broker, name)
+    def counting(part, name):
+        real = getattr(part, name)
 
         def call(*arguments):
             counts[name] += 1
@@ -40,7 +40,8 @@ def counted(broker):
         return call
 
     for name in counts:
-        setattr(broker, name, counting(name))
+        part = driver.recovery if name == "recover_dead_workers" else driver.broker
+        setattr(part, name, counting(part, name))
     return counts
 
 
@@ -59,9 +60,9 @@ def run(duties, clock, seconds):
 
 def turns(app, workers, clock, seconds):
     """How often in a second one of so many workers asks what is due, moves it, and looks for the dead."""
-    counts = counted(app.driver.broker)
+    counts = counted(app.driver)
     for number in range(workers - 1):
-        app.driver.broker.heartbeat(f"worker-{number}", ["q"], 3600)
+        app.driver.recovery.heartbeat(f"worker-{number}", ["q"], 3600)
     run(node(app), clock, seconds)
     return {name: count / seconds for name, count in counts.items()}
 
@@ -90,20 +91,20 @@ def defer(app, clock, times):
 
 
 def test_deferred_messages_are_moved_when_they_are_due(app, clock):
-    counts = counted(app.driver.broker)
+    counts = counted(app.driver)
     defer(app, clock, [7.25, 7.25, 30.0])
     run(node(app), clock, 7.2)
-    assert app.driver.broker.queue_length("q") == counts["enqueue_due"] == 0
+    assert app.driver.admin.queue_length("q") == counts["enqueue_due"] == 0
     clock[0] = 7.2
     run(node(app), clock, 0.1)
-    assert (app.driver.broker.queue_length("q"), counts["enqueue_due"]) == (2, 1)
+    assert (app.driver.admin.queue_length("q"), counts["enqueue_due"]) == (2, 1)
 
 
 def test_messages_that_are_due_one_after_another_are_moved_together(app, clock):
-    counts = counted(app.driver.broker)
+    counts = counted(app.driver)
     defer(app, clock, [number / 1000 for number in range(10_000)])
     run(node(app), clock, 10)
-    assert app.driver.broker.queue_length("q") == pytest.approx(10_000, abs=60)
+    assert app.driver.admin.queue_length("q") == pytest.approx(10_000, abs=60)
     assert counts["enqueue_due"] <= 201
 
 
@@ -122,7 +123,7 @@ def test_the_lifetimes_are_looked_after_when_they_are_due(app, clock, kind):
 
 
 def test_an_idle_child_asks_nothing_of_the_broker(app, clock):
-    counts = counted(app.driver.broker)
+    counts = counted(app.driver)
     assert run(ChildDuties(app.driver.broker, lambda: 10.0), clock, 60) <= 7
     assert counts == dict.fromkeys(COUNTED, 0)
 
@@ -134,4 +135,4 @@ def test_a_child_moves_what_it_has_deferred_for_the_next_moments(app, clock):
     assert duties.expect(0.5)
     assert not duties.expect(60.0)
     run(duties, clock, 0.6)
-    assert app.driver.broker.queue_length("q") == 1
+    assert app.driver.admin.queue_length("q") == 1

@@ -14,10 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from canvas import errors
+from canvas.drivers.kombu_envelope import ENVELOPE
+from canvas.drivers.stored_messages import redelivered
 from canvas.errors import ContentDisallowed, DecodeError, EncodeError, InvalidTaskError, RemoteError, Retry, WireError
 from canvas.model.message import Message
 from canvas.model.record import Record
-from canvas.wire import codecs, compression, record, task_message, typed_json
+from canvas.wire import codecs, compression, record, typed_json
+from tests.support import messages
 from tests.support.odd import Unprintable
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -32,10 +35,10 @@ def golden(folder):
 
 @pytest.mark.parametrize("raw", [*golden("msg"), *golden("msg_v1")])
 def test_golden_messages_read_and_write_back_the_same(raw):
-    first = task_message.decode(raw, accept=ALL)
+    first = messages.decode(raw, accept=ALL)
     serializer = codecs.named(first.content_type).name
-    again = task_message.encode(first, serializer=serializer, delivery_tag="tag")
-    second = task_message.decode(again, accept=ALL)
+    again = messages.encode(first, serializer=serializer)
+    second = messages.decode(again, accept=ALL)
     assert (second.task, second.id, second.kwargs, second.embed) == (first.task, first.id, first.kwargs, first.embed)
     assert list(second.args) == list(first.args)
     if first.protocol == 2:
@@ -74,7 +77,7 @@ def wrap(content, headers=None, **outer):
 )  # fmt: skip
 def test_what_is_no_message_says_which_field(raw, said):
     with pytest.raises((DecodeError, InvalidTaskError), match=said):
-        task_message.decode(raw, accept=("json",))
+        messages.decode(raw, accept=("json",))
 
 
 LINKS = [{"task": "t.step", "args": [number], "kwargs": {"why": "x" * 100}, "options": {}} for number in range(20)]
@@ -84,26 +87,26 @@ def test_the_links_of_a_chain_are_handed_on_as_they_came():
     written = json.dumps(LINKS, indent=1)
     body = f'[[1], {{}}, {{"callbacks": null, "errbacks": [{{"task": "e"}}], "chain": {written}, "chord": {{"a": 1}}}}]'
     raw = wrap(None, body=base64.b64encode(body.encode()).decode())
-    found = task_message.decode(raw, accept=("json",))
+    found = messages.decode(raw, accept=("json",))
     chain = found.embed["chain"]
     assert not isinstance(chain, list)
     assert (found.args, found.embed["errbacks"], found.embed["chord"]) == ([1], [{"task": "e"}], {"a": 1})
     assert list(chain) == LINKS
     assert chain[-1] == LINKS[-1]
     found.embed["chain"] = chain[:-1]
-    again = task_message.encode(found, delivery_tag="tag")
+    again = messages.encode(found)
     assert json.dumps(LINKS[0], indent=1).replace("\n", "\n ").encode() in base64.b64decode(json.loads(again)["body"])
-    assert list(task_message.decode(again, accept=("json",)).embed["chain"]) == LINKS[:-1]
+    assert list(messages.decode(again, accept=("json",)).embed["chain"]) == LINKS[:-1]
 
 
 @pytest.mark.parametrize("serializer", ALL)
 def test_links_are_written_by_any_serializer(serializer):
-    found = task_message.decode(wrap([[], {}, {"chain": LINKS}]), accept=ALL)
-    again = task_message.decode(task_message.encode(found, serializer=serializer, delivery_tag="tag"), accept=ALL)
+    found = messages.decode(wrap([[], {}, {"chain": LINKS}]), accept=ALL)
+    again = messages.decode(messages.encode(found, serializer=serializer), accept=ALL)
     assert list(again.embed["chain"]) == LINKS
     found.args = [b"bytes"]
     if serializer == "json":
-        again = task_message.decode(task_message.encode(found, delivery_tag="tag"), accept=ALL)
+        again = messages.decode(messages.encode(found), accept=ALL)
         assert (again.args, list(again.embed["chain"])) == ([b"bytes"], LINKS)
 
 
@@ -112,17 +115,17 @@ def test_a_link_that_cannot_be_read_says_so_when_it_is_asked_for():
     for _ in range(250):
         nested = [nested]
     for bad, said in (nested, "nested more than 200"), (7, "item 0: expected an object; got int"):
-        chain = task_message.decode(wrap([[], {}, {"chain": [bad, *LINKS]}]), accept=ALL).embed["chain"]
+        chain = messages.decode(wrap([[], {}, {"chain": [bad, *LINKS]}]), accept=ALL).embed["chain"]
         assert chain[-1] == LINKS[-1]
         with pytest.raises(DecodeError, match=said):
             chain[0]
 
 
 def test_small_foreign_messages_are_read():
-    found = task_message.decode(wrap([[1], {}, None]), accept=("json",))
+    found = messages.decode(wrap([[1], {}, None]), accept=("json",))
     assert (found.task, found.id, found.args) == ("t", "i", [1])
     assert found.embed == {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
-    old = task_message.decode(wrap({"task": "t", "id": "i", "taskset": "g", "retries": None}, {}), accept=("json",))
+    old = messages.decode(wrap({"task": "t", "id": "i", "taskset": "g", "retries": None}, {}), accept=("json",))
     assert (old.protocol, old.args, old.headers["group"], old.headers["retries"]) == (1, (), "g", 0)
 
 
@@ -130,31 +133,31 @@ def test_small_foreign_messages_are_read():
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_message_or_a_clear_error(raw):
     with pytest.raises((WireError, InvalidTaskError)):
-        task_message.decode(raw, accept=ALL[:2])
+        messages.decode(raw, accept=ALL[:2])
 
 
 @pytest.mark.parametrize("cut", range(0, 600, 37))
 def test_cut_messages_are_refused(cut):
     raw = json.loads((GOLDEN / "msg/chord3.json").read_text())["messages"][0]["raw"].encode()
     with pytest.raises(WireError):
-        task_message.decode(raw[:cut], accept=("json",))
+        messages.decode(raw[:cut], accept=("json",))
 
 
 def test_pickle_is_refused_unless_named():
     bomb = base64.b64encode(pickle.dumps([(), {}, {}])).decode()
     raw = wrap([], body=bomb, **{"content-type": "application/x-python-serialize"})
     with pytest.raises(ContentDisallowed, match="x-python-serialize"):
-        task_message.decode(raw, accept=("json", "msgpack"))
-    assert task_message.decode(raw, accept=("pickle",)).args == ()
+        messages.decode(raw, accept=("json", "msgpack"))
+    assert messages.decode(raw, accept=("pickle",)).args == ()
 
 
 def test_redelivered_marks_both_places_and_keeps_the_rest():
     raw = json.loads((GOLDEN / "msg/simple.json").read_text())["messages"][0]["raw"].encode()
-    again = json.loads(task_message.redelivered(raw, canvas_delivery_count=2))
+    again = json.loads(redelivered(ENVELOPE, raw, canvas_delivery_count=2))
     assert again["headers"]["redelivered"] is again["properties"]["delivery_info"]["redelivered"] is True
     assert again["headers"]["canvas_delivery_count"] == 2
     assert again["body"] == json.loads(raw)["body"]
-    assert task_message.redelivered(b"not json") == b"not json"
+    assert redelivered(ENVELOPE, b"not json") == b"not json"
 
 
 @pytest.mark.parametrize("name", ["gzip", "zlib", "bzip2", "lzma", "zstd", "brotli"])
@@ -184,7 +187,7 @@ def test_a_message_over_the_limit_is_refused_before_it_has_grown():
     headers = {"task": "t", "id": "i", "compression": "application/x-gzip"}
     raw = wrap([], headers, body=base64.b64encode(body).decode())
     with pytest.raises(DecodeError, match="more than 1,000 bytes"):
-        task_message.decode(raw, accept=("json",), max_bytes=1000)
+        messages.decode(raw, accept=("json",), max_bytes=1000)
 
 
 def test_msgpack_has_no_other_types():
@@ -272,8 +275,10 @@ def test_parts_and_groups():
 
 def test_a_message_is_complete():
     plain = Message("t", "i", (1,), {}, headers={"task": "t", "id": "i"}, properties={"priority": 3})
-    written = json.loads(task_message.encode(plain, delivery_tag="tag"))
-    assert written["properties"] == {"priority": 3, "body_encoding": "base64", "delivery_tag": "tag"}
+    written = json.loads(messages.encode(plain))
+    assert written["properties"].pop("delivery_tag")
+    info = {"exchange": "", "routing_key": ""}
+    assert written["properties"] == {"priority": 3, "body_encoding": "base64", "delivery_info": info}
 
 
 def test_what_comes_again_is_written_once():

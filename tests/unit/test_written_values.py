@@ -211,7 +211,7 @@ def test_what_is_nested_too_deep_is_refused_before_it_is_sent_or_stored():
             app.backend.encode_part("id", "SUCCESS", [deep])
         app.backend.store_result("id", ValueError(deep), "FAILURE")
         assert isinstance(app.AsyncResult("id").result, ValueError)
-    assert app.driver.broker.queue_length("celery") == 1
+    assert app.driver.admin.queue_length("celery") == 1
     app.conf.task_message_max_depth = 300
     app.backend.store_result("other", nested(250), "SUCCESS")
     assert app.AsyncResult("other").result == nested(250)

@@ -67,13 +67,13 @@ def test_workers_and_senders_need_the_rights_that_the_page_names(guarded):
         assert sender.GroupResult.restore(saved.id).get(timeout=20) == [1, 2]
         saved.forget()
         bench.broker.lpush("celery", "no message")
-        eventually(lambda: len(operator.driver.broker.dead_letters("celery")) == 1)
-        (letter,) = operator.driver.broker.dead_letters("celery")
-        assert operator.driver.broker.delete_dead_letter("celery", letter)
+        eventually(lambda: len(operator.driver.admin.dead_letters("celery")) == 1)
+        (letter,) = operator.driver.admin.dead_letters("celery")
+        assert operator.driver.admin.delete_dead_letter("celery", letter)
         operator.control.revoke(task(sender, "add").apply_async((1, 1), countdown=60).id)
         assert operator.control.ping(timeout=20, limit=1)
         assert operator.control.inspect(timeout=20, limit=1).stats()
-        assert operator.driver.broker.purge("celery") == 0
+        assert operator.driver.admin.purge("celery") == 0
         worker.stop()
     assert bench.server.client().acl_log() == []
     for user, command in [

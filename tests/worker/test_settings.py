@@ -31,10 +31,10 @@ def test_a_task_that_its_limit_ended_runs_again_but_not_for_ever(bench, app):
         with pytest.raises(WorkerLostError, match="delivered 2 times"):
             result.get(timeout=30)
         assert bench.ledger(key, 2) == ["start", "start"]
-        (letter,) = app.driver.broker.dead_letters("celery")
+        (letter,) = app.driver.admin.dead_letters("celery")
         assert "its time was over" in letter.reason
         worker.wait_for("Hard time limit (0.5s) exceeded")
-        app.driver.broker.delete_dead_letter("celery", letter)
+        app.driver.admin.delete_dead_letter("celery", letter)
 
 
 def test_failures_and_timeouts_are_acked_apart(bench, app):
@@ -43,9 +43,9 @@ def test_failures_and_timeouts_are_acked_apart(bench, app):
         assert bench.wait_state(app, slow.id) == "FAILURE"
         failed = task(app, "fail").delay()
         assert bench.wait_state(app, failed.id) == "FAILURE"
-        (letter,) = eventually(lambda: app.driver.broker.dead_letters("celery"))
+        (letter,) = eventually(lambda: app.driver.admin.dead_letters("celery"))
         assert failed.id.encode() in letter.payload
-        app.driver.broker.delete_dead_letter("celery", letter)
+        app.driver.admin.delete_dead_letter("celery", letter)
 
 
 @pytest.mark.parametrize("library", ["canvas", "celery"])

@@ -14,7 +14,7 @@ NODE = "node"
 
 @pytest.fixture
 def shared(app):
-    shared = SharedWait(app.driver.broker, SharedMemory(), NODE, ["celery"], 60)
+    shared = SharedWait(app.driver, SharedMemory(), NODE, ["celery"], 60)
     shared.start()
     yield shared
     shared.close()

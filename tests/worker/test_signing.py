@@ -6,10 +6,12 @@ import json
 import pytest
 
 from canvas import Canvas, chain, chord, group
+from canvas.drivers.kombu_envelope import ENVELOPE
+from canvas.drivers.stored_messages import redelivered
 from canvas.errors import ConfigurationError, SignatureError
 from canvas.testing.contract import eventually
-from canvas.wire import task_message as wire
 from canvas.wire.signing import UNSIGNED, Signer, signer
+from tests.support import messages
 from tests.support.apps import make
 from tests.worker.commands import named, start, task
 
@@ -69,9 +71,9 @@ def test_what_is_not_signed_so_becomes_a_dead_letter(bench, app, signed):
         results = [task(client, "noted").delay(3, key) for client in (app, stranger)]
         pickled = task(app, "noted").apply_async((3, key), serializer="pickle")
         assert add.delay(1, 1).get(timeout=20) == 2
-        eventually(lambda: len(app.driver.broker.dead_letters("celery")) == 5)
+        eventually(lambda: len(app.driver.admin.dead_letters("celery")) == 5)
         assert [result.state for result in (*results, pickled, app.AsyncResult("changed"))] == ["PENDING"] * 4
-        reasons = [letter.reason for letter in app.driver.broker.dead_letters("celery")]
+        reasons = [letter.reason for letter in app.driver.admin.dead_letters("celery")]
         assert sum("is not signed" in reason for reason in reasons) == 2
         assert sum("none of message_signing_keys" in reason for reason in reasons) == 3
     assert bench.ledgers.llen(f"ledger:{key}") == 0
@@ -113,7 +115,7 @@ def test_keys_are_changed_one_after_the_other(bench, app, signed):
     with start(bench, "-P", "solo", signing=KEY, unsigned_too=1):
         assert [task(client, "add").delay(1, 1).get(timeout=20) for client in (signed, app)] == [2, 2]
         wrong = task(older, "add").delay(1, 1)
-        eventually(lambda: len(app.driver.broker.dead_letters("celery")) == 1)
+        eventually(lambda: len(app.driver.admin.dead_letters("celery")) == 1)
         assert wrong.state == "PENDING"
     older.close()
 
@@ -137,10 +139,10 @@ def test_keys_have_a_least_length_and_are_never_shown():
 def test_headers_that_workers_add_are_not_signed(signed, bench):
     task(signed, "add").apply_async((1, 1), queue="aside", headers={"mine": [1, (2, 3)], "7": 1.5})
     raw = bench.broker.lpop("aside")
-    found = wire.decode(wire.redelivered(raw, canvas_delivery_count=2), accept=("json",), signer=Signer([KEY]))
+    found = messages.decode(redelivered(ENVELOPE, raw, canvas_delivery_count=2), accept=("json",), signer=Signer([KEY]))
     assert found.headers["mine"] == [1, [2, 3]]
     with pytest.raises(SignatureError):
-        wire.decode(wire.with_headers(raw, mine=1), accept=("json",), signer=Signer([KEY]))
+        messages.decode(ENVELOPE.with_headers(raw, {"mine": 1}), accept=("json",), signer=Signer([KEY]))
 
 
 def test_values_are_bound_to_their_place():

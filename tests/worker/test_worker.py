@@ -46,7 +46,7 @@ def test_a_warm_stop_finishes_what_runs_and_gives_back_the_rest(bench, app, pool
     assert notes.count("start") == notes.count("end") > 0
     finished = sum(result.state == "SUCCESS" for result in running)
     assert finished == notes.count("end")
-    assert app.driver.broker.queue_length("celery") == 12 - finished
+    assert app.driver.admin.queue_length("celery") == 12 - finished
     assert bench.server.client().hlen("unacked") == 0
 
 
@@ -59,7 +59,7 @@ def test_a_cold_stop_gives_everything_back_at_once(bench, app, pool):
     bench.ledger(key, 1)
     worker.signal(signal.SIGQUIT)
     assert worker.wait() == 1
-    assert app.driver.broker.queue_length("celery") == 6
+    assert app.driver.admin.queue_length("celery") == 6
     assert bench.server.client().hlen("unacked") == 0
 
 
@@ -72,7 +72,7 @@ def test_a_second_interrupt_is_a_cold_stop(bench, app):
     worker.wait_for("Warm shutdown")
     worker.signal(signal.SIGINT)
     assert worker.wait() == 1
-    assert app.driver.broker.queue_length("celery") == 1
+    assert app.driver.admin.queue_length("celery") == 1
 
 
 def test_what_a_killed_worker_held_runs_elsewhere(bench, app):
@@ -133,7 +133,7 @@ def test_early_ack_is_committed_before_the_task_runs(bench, app):
         bench.ledger(key, 3)
         worker.process.kill()
         worker.wait()
-    assert app.driver.broker.queue_length("celery") == 0
+    assert app.driver.admin.queue_length("celery") == 0
     assert bench.server.client().hlen("unacked") == 0
 
 
@@ -144,10 +144,10 @@ def test_a_message_without_a_task_here_ends_in_failure_and_is_kept(bench, app):
         results = [app.send_task("no.such.task", [1]) for _ in range(3)]
         with pytest.raises(NotRegistered, match=r"no\.such\.task"):
             results[0].get(timeout=20)
-        eventually(lambda: len(app.driver.broker.dead_letters("celery")) == 3)
+        eventually(lambda: len(app.driver.admin.dead_letters("celery")) == 3)
         assert task(app, "add").delay(1, 1).get(timeout=20) == 2
     assert sum("unregistered task" in line for line in worker.log) == 1
-    assert "no.such.task" in app.driver.broker.dead_letters("celery")[0].reason
+    assert "no.such.task" in app.driver.admin.dead_letters("celery")[0].reason
 
 
 def test_an_unknown_task_can_wait_for_a_worker_that_knows_it(bench, app):
@@ -156,7 +156,7 @@ def test_an_unknown_task_can_wait_for_a_worker_that_knows_it(bench, app):
         worker.wait_for("kept for a worker that knows it")
         eventually(lambda: bench.server.client().zcard("canvas:delayed") == 1)
         assert result.state == "PENDING"
-        assert app.driver.broker.dead_letters("celery") == []
+        assert app.driver.admin.dead_letters("celery") == []
 
 
 def test_bytes_that_are_no_message_are_kept_with_the_reason(bench, app):
@@ -169,9 +169,9 @@ def test_bytes_that_are_no_message_are_kept_with_the_reason(bench, app):
     ]
     with start(bench, "-P", "solo"):
         bench.server.client().lpush("celery", *bad)
-        eventually(lambda: len(app.driver.broker.dead_letters("celery")) == len(bad))
+        eventually(lambda: len(app.driver.admin.dead_letters("celery")) == len(bad))
         assert task(app, "add").delay(1, 1).get(timeout=20) == 2
-    letters = app.driver.broker.dead_letters("celery")
+    letters = app.driver.admin.dead_letters("celery")
     assert sorted(letter.payload for letter in letters) == sorted(bad)
     assert all(letter.reason for letter in letters)
     assert bench.server.client().hlen("unacked") == 0
@@ -187,8 +187,8 @@ def test_a_chain_whose_next_link_cannot_be_read_ends_there(bench, app):
     app.conf.task_message_max_depth = 300  # the sender's; the worker reads no more than 200
     with start(bench, "-P", "solo"):
         add.apply_async((1, 1), chain=links, task_id="first")
-        eventually(lambda: app.driver.broker.dead_letters("celery"))
-    (letter,) = app.driver.broker.dead_letters("celery")
+        eventually(lambda: app.driver.admin.dead_letters("celery"))
+    (letter,) = app.driver.admin.dead_letters("celery")
     assert "nested more than 200 levels deep" in letter.reason
     assert "link-10" in letter.payload.decode()
     assert [app.AsyncResult(name).state for name in ("first", "link-19", "link-11", "link-10", "link-9")] == [
@@ -218,7 +218,7 @@ def test_queues_are_selected(bench, app):
         assert task(app, "add").apply_async((1, 1), queue="b").get(timeout=20) == 2
         task(app, "add").apply_async((1, 1), queue="c")
         assert task(app, "add").apply_async((2, 2), queue="a", priority=9).get(timeout=20) == 4
-    assert app.driver.broker.queue_length("c") == 1
+    assert app.driver.admin.queue_length("c") == 1
 
 
 def test_messages_prefetched_behind_a_long_task_go_to_others(bench, app):
@@ -300,7 +300,7 @@ def test_a_message_that_kills_its_workers_is_put_away(bench, app):
             result.get(timeout=30)
         assert task(app, "add").delay(1, 1).get(timeout=20) == 2
     assert bench.ledger(key, 2) == ["ran", "ran"]
-    assert "WorkerLostError" in app.driver.broker.dead_letters("celery")[0].reason
+    assert "WorkerLostError" in app.driver.admin.dead_letters("celery")[0].reason
 
 
 @pytest.mark.parametrize("pool", [("solo",), ("threads", "-c", "2")], ids=lambda p: p[0])
@@ -326,8 +326,8 @@ def test_a_failure_may_keep_its_message(bench, app):
     with start(bench, "-P", "solo", acks_on_failure="0"):
         result = task(app, "fail").delay()
         assert bench.wait_state(app, result.id) == "FAILURE"
-        eventually(lambda: app.driver.broker.dead_letters("celery"))
-        assert "acks_on_failure is off" in app.driver.broker.dead_letters("celery")[0].reason
+        eventually(lambda: app.driver.admin.dead_letters("celery"))
+        assert "acks_on_failure is off" in app.driver.admin.dead_letters("celery")[0].reason
 
 
 def test_the_acks_of_one_call(bench, app):
@@ -340,7 +340,7 @@ def test_the_acks_of_one_call(bench, app):
         worker.signal(signal.SIGKILL)
         worker.wait()
         bench.open(key)
-        app.driver.broker.recover_worker(next(iter(workers(bench)), ""))
+        app.driver.recovery.recover_worker(next(iter(workers(bench)), ""))
         with start(bench, "-P", "solo"):
             task(app, "add").delay(1, 1).get(timeout=20)
             eventually(lambda: not bench.broker.hlen("unacked"))
@@ -401,14 +401,14 @@ def test_dead_letters_run_again_when_somebody_says_so(bench, app):
     dead = partial(canvas_command, bench, "dead-letters", check=False)
     with start(bench, "-P", "solo"):
         unknown = [app.send_task("t.nobody_has_this") for _ in range(2)]
-        eventually(lambda: len(app.driver.broker.dead_letters("celery")) == 2)
+        eventually(lambda: len(app.driver.admin.dead_letters("celery")) == 2)
         listed = [json.loads(line) for line in dead("list", "--json").stdout.splitlines()]
         assert [one["id"] for one in listed] == [one.id for one in unknown]
         assert "no task named 't.nobody_has_this'" in dead("show", unknown[0].id).stdout
         assert dead("requeue").returncode == 2
         assert dead("requeue", "no-such-id").returncode == 2
         assert dead("requeue", unknown[0].id).stdout == "1 put back\n"
-        eventually(lambda: len(app.driver.broker.dead_letters("celery")) == 2)
+        eventually(lambda: len(app.driver.admin.dead_letters("celery")) == 2)
         assert dead("delete", "--all").stdout == "2 deleted\n"
         assert dead("list").stdout == ""
 

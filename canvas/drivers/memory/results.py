@@ -1,4 +1,4 @@
-"""Records, groups and chords in this process."""
+"""Records, groups, chords and runs in this process."""
 
 import asyncio
 import time
@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from queue import Empty, SimpleQueue
 
 from canvas.drivers.async_watch import AsyncQueueWatch
-from canvas.drivers.memory.store import Kept, Memory, alive
+from canvas.drivers.memory.records import Kept, MemoryRecords, alive
 from canvas.model.settlement import ChordStart, Keep, Part, ReadyChord, ResultWrite
 
 
@@ -34,9 +34,9 @@ class MemoryWatch:
 
 
 class MemoryResults:
-    """The Results over a :class:`Memory`, and its half of a stepwise settler."""
+    """ResultStore, ChordStore and RunRecords over :class:`MemoryRecords`."""
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: MemoryRecords) -> None:
         self._memory = memory
 
     def get(self, task_ids: Sequence[str], retry: bool = True) -> list[bytes | None]:
@@ -144,8 +144,6 @@ class MemoryResults:
 
     def start_chords(self, joins: Sequence[ChordStart], grow: Sequence[str] = ()) -> None:
         self.record((), (), joins, grow)
-
-    # -- stepwise
 
     def record(
         self,

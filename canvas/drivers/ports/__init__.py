@@ -1,29 +1,80 @@
 """The seam between canvas and the servers it talks to: what a driver is.
 
-A driver has three faces. :class:`Broker` keeps messages, :class:`Results` keeps records and chords,
-:class:`Settler` commits settlements across both. Everything here speaks in bytes and in the words of
-``canvas.model``; no driver knows what a task is. Every driver passes ``canvas.testing.contract``.
+A driver is a handful of parts. :class:`Broker` keeps messages and leases, :class:`Bus` carries broadcasts and replies,
+:class:`Admin` shows and changes what a broker holds, :class:`Coordination` is state that all workers share,
+:class:`Recovery` knows which workers live. :class:`ResultStore`, :class:`ChordStore` and :class:`RunRecords` keep
+records, the parts of chords, and runs of workflows. :class:`Settler` commits settlements across them. Everything here
+speaks in bytes and in the words of ``canvas.model``; no driver knows what a task is. Every driver passes
+``canvas.testing.contract``, which has a class for each part.
 
-Threads: every method may be called from any thread. Methods named ``a…`` are coroutines with the same
-contract. Errors: an unreachable server raises :class:`canvas.errors.OperationalError`, after the driver's own
-retries; a refused request raises :class:`canvas.errors.BrokerError`.
+Threads: every method may be called from any thread, but for ``Broker.wait``: one thread waits for one worker. Methods
+named ``a…`` are coroutines with the same contract. Errors: an unreachable server raises
+:class:`canvas.errors.OperationalError`, after the driver's own retries; a refused request raises
+:class:`canvas.errors.BrokerError`.
 """
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from canvas.drivers.ports.admin import Admin
     from canvas.drivers.ports.broker import Broker
-    from canvas.drivers.ports.results import Results
+    from canvas.drivers.ports.bus import Bus
+    from canvas.drivers.ports.capabilities import Capability
+    from canvas.drivers.ports.chords import ChordStore
+    from canvas.drivers.ports.coordination import Coordination
+    from canvas.drivers.ports.recovery import Recovery
+    from canvas.drivers.ports.results import ResultStore
+    from canvas.drivers.ports.runs import RunRecords
     from canvas.drivers.ports.settler import Settler
+
+
+class BrokerParts(NamedTuple):
+    """The parts that a broker's URL opens."""
+
+    broker: "Broker"
+    bus: "Bus"
+    admin: "Admin"
+    coordination: "Coordination"
+    recovery: "Recovery"
+    capabilities: "frozenset[Capability]"
+
+
+class StoreParts(NamedTuple):
+    """The parts that a result backend's URL opens; without chords or runs, where the store cannot keep them."""
+
+    results: "ResultStore"
+    chords: "ChordStore | None"
+    runs: "RunRecords | None"
+    capabilities: "frozenset[Capability]"
 
 
 @dataclass(slots=True)
 class Driver:
-    """What an app holds: the three faces, opened from its URLs."""
+    """The parts that an app holds, opened from its URLs."""
 
     broker: "Broker"
-    results: "Results | None"
+    bus: "Bus"
+    admin: "Admin"
+    coordination: "Coordination"
+    recovery: "Recovery"
+    results: "ResultStore | None"
     """``None`` when the app has no result backend."""
+    chords: "ChordStore | None"
+    runs: "RunRecords | None"
     settler: "Settler"
-    scheme: str = field(default="")
+    capabilities: "frozenset[Capability]"
+    """What its parts can do together."""
+    scheme: str = ""
+
+    @classmethod
+    def of(cls, broker: BrokerParts, store: StoreParts | None, settler: "Settler", scheme: str) -> "Driver":
+        """A driver of these parts."""
+        results, chords, runs, found = store if store is not None else (None, None, None, frozenset())
+        return cls(*broker[:-1], results, chords, runs, settler, broker.capabilities | found, scheme)
+
+    def close(self) -> None:
+        """Release the connections of all parts. Using the driver again reconnects."""
+        self.broker.close()
+        if self.results is not None:
+            self.results.close()

@@ -1,25 +1,26 @@
-"""Queues of messages and the leases on them; with the other ports of a broker in one."""
+"""Queues of messages and the leases on them."""
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from canvas.drivers.ports.admin import Admin
-from canvas.drivers.ports.bus import Bus
-from canvas.drivers.ports.coordination import Coordination
-from canvas.drivers.ports.recovery import Recovery
-from canvas.drivers.ports.values import Binding, Lease
+from canvas.drivers.ports.codec import MessageCodec
+from canvas.drivers.ports.values import Lease, LeaseReply
 from canvas.drivers.retry_policy import Delays
 from canvas.model.message import Delivery, Publish
+from canvas.model.queue import Queue
+from canvas.model.settlement import DelayedPublish, Settlement, SettleResult
 
 
-class Broker(Bus, Admin, Coordination, Recovery, Protocol):
+class Broker(Protocol):
     """Queues of messages, leases on them, and the workers that hold those."""
 
+    codec: MessageCodec
+    """The form of its messages: ``payload`` in publications, deliveries, dead letters, broadcasts and replies."""
     takes_turns: bool
     """Whether a worker leases from its queues in turn, or from the first that has messages."""
 
-    def declare(self, bindings: Sequence[Binding]) -> None:
-        """Make each queue reachable through its exchange. Idempotent."""
+    def declare(self, queues: Sequence[Queue]) -> None:
+        """Make each queue, and make it reachable through its exchange. Idempotent, and cheap when repeated."""
 
     def publish(self, messages: Sequence[Publish], delays: Delays = None) -> None:
         """Append messages to their queues, in order within a queue, and once, however often that is tried.
@@ -34,7 +35,7 @@ class Broker(Bus, Admin, Coordination, Recovery, Protocol):
         """Move up to ``limit`` messages from the queues under this worker's lease; atomic, never blocks."""
 
     def wait(self, worker: str, queues: Sequence[str], timeout: float) -> int:
-        """Block until one of the queues has something to lease, ``interrupt`` is called, or the time (seconds)
+        """Block until one of the queues has something to lease, ``wake`` is called, or the time (seconds)
         is over. Returns how many messages it moved aside; where it was interrupted, or moves none, 1 when a lease is
         worth trying, else 0. Never leaves a message in memory only."""
 
@@ -58,10 +59,16 @@ class Broker(Bus, Admin, Coordination, Recovery, Protocol):
     def next_due(self) -> float | None:
         """Seconds until the next deferred message is due (0 or less: now); ``None`` when there is none."""
 
-    @property
-    def clock_offset(self) -> float:
-        """Seconds by which the server's clock was ahead of this machine's when this broker last leased; 0 where they
-        agree."""
+    # -- the broker's half of a settlement in two steps
+
+    def fences(self, settlements: Sequence[Settlement]) -> list[bool]:
+        """Of which settlements the fence holds now."""
+
+    def settle(self, settlements: Sequence[Settlement], lease: Lease | None) -> tuple[list[SettleResult], LeaseReply]:
+        """Messages, delayed messages and the disposal of each settlement, whole or not at all; then a lease."""
+
+    def publish_once(self, guard: str, publishes: Sequence[Publish], deferrals: Sequence[DelayedPublish]) -> bool:
+        """Send messages unless that guard was used before. Raises RefusedError."""
 
     def close(self) -> None:
         """Release connections. Using the driver again reconnects."""

@@ -13,15 +13,11 @@ from canvas.model.settlement import (
 class Coordination(Protocol):
     """State that all workers of a broker share."""
 
-    @property
-    def revision(self) -> int:
-        """How often anything had been revoked when this broker last leased."""
-
     def revoke(self, entries: Sequence[str], seconds: float) -> None:
         """Keep each entry (text that workers understand) for so many seconds."""
 
-    def revoked(self) -> list[str]:
-        """The entries kept now; also brings ``revision`` up to date."""
+    def revoked(self) -> tuple[int, list[str]]:
+        """The version of the revocations (as in ``LeaseReply``), and the entries that are kept now."""
 
     def reserve_rate_slot(self, key: str, interval: float) -> float:
         """Take the next turn of what may happen once in ``interval`` seconds: its unix time by the server's clock; 0

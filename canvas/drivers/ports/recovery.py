@@ -21,7 +21,7 @@ class Recovery(Protocol):
         """Say that the worker lives for ``ttl`` seconds more, and renew all its leases."""
 
     def rest(self, worker: str) -> bool:
-        """Forget a worker that holds nothing, until its next ``beat``; False when it holds something."""
+        """Forget a worker that holds nothing, until its next heartbeat; False when it holds something."""
 
     def release_unknown(self, worker: str, held: Collection[str]) -> int:
         """Give back the leases that the broker knows of and their worker does not, because the broker has forgotten how
@@ -37,15 +37,21 @@ class Recovery(Protocol):
         """The worker is known to be dead: give back at once what it held.
 
         Deliveries are counted in the header ``canvas_delivery_count``: the first time of each message, and then only of
-        those that ``starts`` was said of, so that what was merely held beside a deadly one is not blamed for it.
+        those that ``mark_started`` was called for: a message that was only held beside a deadly one is not blamed.
         """
 
     def has_orphans(self) -> bool:
-        """Whether ``orphans`` may find something, now or later."""
+        """Whether ``claim_orphans`` may find something, now or later."""
 
     def claim_orphans(self) -> list[Orphan]:
         """What dead workers had acked before they ran it, for the caller to settle (fence ``begun``); others are not
         given it for ``ORPHANS_AGAIN`` seconds."""
+
+    def lease_number(self, tag: str) -> int:
+        """The number that names a lease among those of its worker."""
+
+    def lease_tag(self, worker: str, number: int) -> str:
+        """The tag of the lease that has this number among a worker's."""
 
     def leases(self, worker: str) -> list[Delivery]:
         """What a worker holds and has not acked."""

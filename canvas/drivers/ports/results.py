@@ -1,14 +1,10 @@
-"""Result records, groups, runs and chords."""
+"""Result records, and the structures of groups."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Protocol
 
-from canvas.model.settlement import (
-    ChordStart,
-    ReadyChord,
-    ResultWrite,
-)
+from canvas.model.settlement import ResultWrite
 
 
 class Watch(Protocol):
@@ -30,8 +26,8 @@ class AsyncWatch(Protocol):
     def drop(self, task_id: str) -> None: ...
 
 
-class Results(Protocol):
-    """Result records, groups and chord parts."""
+class ResultStore(Protocol):
+    """Result records, and the structures of groups."""
 
     def get(self, task_ids: Sequence[str], retry: bool = True) -> list[bytes | None]:
         """The stored records, in order; ``None`` where there is none. ``retry``: whether to try again while the server
@@ -61,28 +57,5 @@ class Results(Protocol):
     def get_group(self, group_id: str) -> bytes | None: ...
 
     def delete_group(self, group_id: str) -> None: ...
-
-    def save_run(self, run: str, fields: Mapping[str, bytes], expires: int | None, created: float | None) -> None:
-        """Keep fields of a workflow's run, for so many seconds from now; ``created`` (unix time) lists it."""
-
-    def read_run(self, run: str, names: Sequence[str]) -> list[bytes | None]:
-        """Fields of a run, in order."""
-
-    def begin_attempt(
-        self, run: str, attempt: int, fields: Mapping[str, bytes], expires: int | None, start: ReadyChord | None
-    ) -> bool:
-        """Count ``attempt`` on and set fields; False, and nothing is done, when another one is counted already.
-
-        ``start`` is ready from then on, as a chord is whose parts are all in.
-        """
-
-    def expire_run(self, run: str, seconds: int, task_ids: Sequence[str], record_seconds: int) -> None:
-        """Have a run, and these records, as far as they are there, expire after so many seconds; 0: never."""
-
-    def list_runs(self, limit: int) -> list[str]:
-        """The ids of runs that are kept, the latest first."""
-
-    def start_chords(self, joins: Sequence[ChordStart], grow: Sequence[str] = ()) -> None:
-        """Start chords: set their sizes (before any part is published), and grow running ones."""
 
     def close(self) -> None: ...

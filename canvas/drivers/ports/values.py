@@ -12,16 +12,6 @@ ORPHANS_AGAIN = 30.0
 """Seconds after which orphans that nobody has settled are handed out again."""
 
 
-class Binding(NamedTuple):
-    """A queue and how an exchange reaches it (protocol.md §1.7)."""
-
-    queue: str
-    exchange: str
-    routing_key: str
-    type: str = "direct"
-    """``direct``, ``topic`` or ``fanout``."""
-
-
 class Lease(NamedTuple):
     """A request for messages."""
 
@@ -37,14 +27,30 @@ class Lease(NamedTuple):
     """Another worker id, whose ``wait`` may have moved messages aside; these come first."""
 
 
+class LeaseReply(NamedTuple):
+    """The messages of a lease, and what the broker said beside them."""
+
+    deliveries: list[Delivery]
+    revocations_version: int
+    """Another number than before where anything was revoked since then."""
+    clock_offset: float
+    """Seconds by which the server's clock is ahead of this machine's; 0 where they agree."""
+
+
 class SettleReply(NamedTuple):
     """The answer to one exchange with the servers."""
 
     verdicts: list[SettleResult]
     """One per settlement, in order."""
-    deliveries: list[Delivery]
     fired: list[SettleResult]
-    """One per firing."""
+    """One per chord that was dispatched."""
+    leased: LeaseReply | None = None
+    """Where a lease was asked for."""
+
+    @property
+    def deliveries(self) -> list[Delivery]:
+        """The messages that were leased."""
+        return self.leased.deliveries if self.leased is not None else []
 
 
 class DeadLetter(NamedTuple):

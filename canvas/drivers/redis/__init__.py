@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from canvas.drivers.ports import Driver
+from canvas.drivers.ports import BrokerParts, Driver, StoreParts
+from canvas.drivers.ports.capabilities import STORE_OF_ALL
 from canvas.drivers.redis.broker import RedisBroker
 from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.results import RedisResults
@@ -12,22 +13,24 @@ from canvas.drivers.redis.url import parse
 from canvas.drivers.two_step import TwoStepSettler
 
 
-def open_broker(url: str, options: Mapping[str, Any]) -> RedisBroker:
+def open_broker(url: str, options: Mapping[str, Any]) -> BrokerParts:
     """A broker at a Redis URL. Raises ConfigurationError for a URL that is none; connects at first use."""
-    return RedisBroker(RedisClient(parse(url, options)), options)
+    return RedisBroker(RedisClient(parse(url, options)), options).parts()
 
 
-def open_results(url: str, options: Mapping[str, Any]) -> RedisResults:
-    """Results at a Redis URL."""
-    return RedisResults(RedisClient(parse(url, options)), options)
+def open_results(url: str, options: Mapping[str, Any]) -> StoreParts:
+    """A store at a Redis URL, with chords and runs."""
+    results = RedisResults(RedisClient(parse(url, options)), options)
+    return StoreParts(results, results, results, STORE_OF_ALL)
 
 
 def open_redis(
     broker_url: str, result_url: str, *, broker_options: Mapping[str, Any], result_options: Mapping[str, Any]
 ) -> Driver:
-    """Broker and results on Redis: one atomic settler where they are one server, a stepwise one otherwise."""
-    broker = open_broker(broker_url, broker_options)
-    results = open_results(result_url, result_options)
+    """Broker and results on Redis: an atomic settler where they are one server, one in two steps otherwise."""
+    broker = RedisBroker(RedisClient(parse(broker_url, broker_options)), broker_options)
+    results = RedisResults(RedisClient(parse(result_url, result_options)), result_options)
+    store = StoreParts(results, results, results, STORE_OF_ALL)
     if broker.link.address.server() == results.link.address.server():
-        return Driver(broker, results, RedisSettler(broker, results), "redis")
-    return Driver(broker, results, TwoStepSettler(broker, results), "redis")
+        return Driver.of(broker.parts(), store, RedisSettler(broker, results), "redis")
+    return Driver.of(broker.parts(), store, TwoStepSettler(broker, results, results), "redis")

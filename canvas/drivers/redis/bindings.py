@@ -4,9 +4,9 @@ import re
 import time
 from collections.abc import Sequence
 
-from canvas.drivers.ports.values import Binding
 from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.keys import BrokerKeys
+from canvas.model.queue import Queue
 
 _FRESH_FOR = 5.0
 
@@ -19,14 +19,14 @@ class Bindings:
         self._keys = keys
         self._known: dict[str, tuple[float, list[tuple[str, re.Pattern[str] | None, str]]]] = {}
 
-    def declare(self, bindings: Sequence[Binding]) -> None:
-        """Add bindings to kombu's sets."""
+    def declare(self, queues: Sequence[Queue]) -> None:
+        """Bind queues to their exchanges, in kombu's sets."""
         commands = []
-        for binding in bindings:
-            member = self._keys.sep.join((binding.routing_key, _pattern(binding), binding.queue))
-            keys = (self._keys.binding(binding.exchange), self._keys.permanent_binding(binding.exchange))
+        for queue in map(Queue.filled, queues):
+            member = self._keys.sep.join((queue.routing_key, _pattern(queue), queue.name))
+            keys = (self._keys.binding(queue.exchange), self._keys.permanent_binding(queue.exchange))
             commands += [("SADD", key, member) for key in keys]
-            self.forget(binding.exchange)
+            self.forget(queue.exchange)
         if commands:
             self._link.pipeline(commands, transaction=True)
 
@@ -57,11 +57,11 @@ class Bindings:
         return parsed
 
 
-def _pattern(binding: Binding) -> str:
+def _pattern(queue: Queue) -> str:
     """A topic binding's key as the regular expression that kombu stores; empty for direct ones."""
-    if binding.type == "fanout":
+    if queue.exchange_type == "fanout":
         return "^.*?$"
-    if binding.type != "topic":
+    if queue.exchange_type != "topic":
         return ""
     words = {"*": r"[^\.]+", "#": r".*?"}
-    return "^" + r"\.".join(words.get(word, word) for word in binding.routing_key.split(".")) + "$"
+    return "^" + r"\.".join(words.get(word, word) for word in queue.routing_key.split(".")) + "$"

@@ -1,23 +1,24 @@
 """Queues and leases on Redis, in kombu's own keys (protocol.md §1)."""
 
-import json
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeAlias
 
-import msgpack
-
-from canvas.drivers.ports.values import Binding, DeadLetter, HeartbeatReply, InFlight, Lease, Scheduled
+from canvas.drivers.kombu_envelope import ENVELOPE
+from canvas.drivers.ports import BrokerParts
+from canvas.drivers.ports.capabilities import BROKER_OF_ALL
+from canvas.drivers.ports.codec import MessageCodec
+from canvas.drivers.ports.values import Lease, LeaseReply
+from canvas.drivers.redis.admin import RedisAdmin
 from canvas.drivers.redis.bindings import Bindings
-from canvas.drivers.redis.bus import ReplyQueue, Subscription, reply_queue, subscribed
+from canvas.drivers.redis.bus import RedisBus
 from canvas.drivers.redis.connection.client import RedisClient
+from canvas.drivers.redis.coordination import RedisCoordination
 from canvas.drivers.redis.idempotent_calls import IdempotentCalls
 from canvas.drivers.redis.keys import BrokerKeys
-from canvas.drivers.redis.lease_recovery import STARTED_FOR, LeaseRecovery
-from canvas.drivers.redis.limiter import Limiter
+from canvas.drivers.redis.lease_recovery import LeaseRecovery
 from canvas.drivers.redis.queue_wait import QueueWait
 from canvas.drivers.redis.scripts.arguments import (
     DEAD_LETTERS_KEPT,
@@ -30,11 +31,12 @@ from canvas.drivers.redis.scripts.arguments import (
     worker_of_tag,
 )
 from canvas.drivers.redis.scripts.passthrough import LeaseSources, PassThrough
-from canvas.drivers.redis.scripts.replies import accepted, text, verdict_of, with_refused
+from canvas.drivers.redis.scripts.replies import accepted, verdict_of, with_refused
 from canvas.drivers.retry_policy import Delays
 from canvas.errors import ConfigurationError
 from canvas.model.message import Delivery, Publish
-from canvas.model.settlement import DelayedPublish, Orphan, Settlement, SettleResult, UniqueLock
+from canvas.model.queue import Queue
+from canvas.model.settlement import DelayedPublish, Settlement, SettleResult
 
 _BYTES_AT_ONCE = 1 << 20
 Pushes: TypeAlias = dict[str, list[bytes]]
@@ -50,6 +52,8 @@ _LOOKED_AT = 1_000
 class RedisBroker:
     """The Broker of ``canvas.drivers.ports``, and the broker's half of a stepwise settler."""
 
+    codec: MessageCodec = ENVELOPE
+
     def __init__(self, link: RedisClient, options: Mapping[str, Any]) -> None:
         self.link = link
         self.keys = BrokerKeys(options, link.address.db)
@@ -59,17 +63,22 @@ class RedisBroker:
         self._waiting = QueueWait(link, self.keys)
         self.packing = ScriptArguments(self.keys, None, self.lists_of)
         self.guards = IdempotentCalls(link, self.keys)
-        self._turns = Limiter(link, self.keys)
-        self._restore = LeaseRecovery(link, self.keys, self._bindings, float(options.get("visibility_timeout") or 3600))
+        self._recovery = LeaseRecovery(
+            link, self.keys, self._bindings, self._waiting, float(options.get("visibility_timeout") or 3600)
+        )
         self._numbers: dict[str, int] = {}
         self._doubtful: dict[str, list[str]] = {}
-        self.revision = 0
-        self.clock_offset = 0.0
+
+    def parts(self) -> BrokerParts:
+        """The parts of a driver that share this broker's connections."""
+        coordination = RedisCoordination(self.link, self.keys, self.packing, self.guards, self.lists_of)
+        bus, admin = RedisBus(self.link, self.keys, self._bindings), RedisAdmin(self.link, self.keys, self.packing)
+        return BrokerParts(self, bus, admin, coordination, self._recovery, BROKER_OF_ALL)
 
     # -- sending
 
-    def declare(self, bindings: Sequence[Binding]) -> None:
-        self._bindings.declare(bindings)
+    def declare(self, queues: Sequence[Queue]) -> None:
+        self._bindings.declare(queues)
 
     def lists_of(self, message: Publish) -> list[str]:
         """The lists that a message goes into."""
@@ -102,27 +111,10 @@ class RedisBroker:
         if pushes:
             yield pushes
 
-    def broadcast(self, exchange: str, payload: bytes, routing_key: str = "") -> None:
-        self.link.command("PUBLISH", self.keys.channel(exchange, routing_key), payload)
-
-    def subscribe(self, exchange: str, topics: bool = False) -> AbstractContextManager[Subscription]:
-        return subscribed(self.link, self.keys.channel(exchange, "*" if topics else ""))
-
-    def reply(self, exchange: str, routing_key: str, payload: bytes) -> None:
-        self._bindings.forget(exchange)
-        lists = self.lists_of(Publish(exchange, routing_key, 0, payload))
-        # Who asked may be dead by now, and nobody else looks into its queue.
-        self.link.pipeline(
-            [words for key in lists for words in (("LPUSH", key, payload), ("EXPIRE", key, _REPLIES_KEPT))]
-        )
-
-    def replies(self, exchange: str, routing_key: str) -> AbstractContextManager[ReplyQueue]:
-        return reply_queue(self.link, self.keys, exchange, routing_key)
-
     # -- leasing
 
     def lease(self, request: Lease) -> list[Delivery]:
-        return self.exchange(request.worker, NOTHING, request, self._db, None)[1]
+        return self.exchange(request.worker, NOTHING, request, self._db, None)[1].deliveries
 
     @property
     def _db(self) -> str:
@@ -138,8 +130,8 @@ class RedisBroker:
         firings: Packed = NOTHING,
         sources: LeaseSources | None = None,
         carried: PassThrough | None = None,
-    ) -> tuple[list[Any], list[Delivery], list[Any]]:
-        """One call of settle.lua: packed settlements and firings in, verdicts, deliveries, verdicts on firings out.
+    ) -> tuple[list[Any], LeaseReply, list[Any]]:
+        """One call of settle.lua: packed settlements and firings in, verdicts, a lease, verdicts on firings out.
 
         ``sources`` are those of ``lease``; ``carried``: the message that stands beside the settlements.
         """
@@ -177,19 +169,17 @@ class RedisBroker:
                 tags = [f"canvas:{worker}:{n}" for n in range(number, number + limit)]
                 self._doubtful.setdefault(worker, []).extend(tags)
             raise
-        if lease is not None:
-            if len(taken) < limit:
-                self._waiting.drained()
-            self.revision = int(revision)
-            offset = float(clock) - time.time()
-            self.clock_offset = offset if abs(offset) > _CLOCKS_AGREE_WITHIN else 0.0
+        if lease is not None and len(taken) < limit:
+            self._waiting.drained()
+        offset = float(clock) - time.time()
         now = time.monotonic()
         own = carried.payload if carried else b""
         deliveries = [
             Delivery(tag.decode(), queue.decode(), own if payload is None else payload, now)
             for tag, queue, payload in taken
         ]
-        return with_refused(verdicts, bad), deliveries, with_refused(fired, bad_chords)
+        leased = LeaseReply(deliveries, int(revision), offset if abs(offset) > _CLOCKS_AGREE_WITHIN else 0.0)
+        return with_refused(verdicts, bad), leased, with_refused(fired, bad_chords)
 
     def sources(self, lease: Lease | None) -> LeaseSources:
         """What to lease from; what waits in the inbox first."""
@@ -206,7 +196,7 @@ class RedisBroker:
 
     def _settle_doubt(self, worker: str) -> None:
         """A lease call failed on the way: what it may have taken is held under tags that nobody knows."""
-        self._restore.tags(worker, self._doubtful[worker])
+        self._recovery.tags(worker, self._doubtful[worker])
         del self._doubtful[worker]
 
     def wait(self, worker: str, queues: Sequence[str], timeout: float) -> int:
@@ -222,14 +212,11 @@ class RedisBroker:
     def release_prefetched(self, worker: str) -> int:
         return self._waiting.release_prefetched(worker)
 
-    def empty_inbox(self, worker: str, queues: Sequence[str]) -> int:
-        return self._restore.inbox(worker, [key for queue in queues for key in self.keys.queue_lists(queue)])
-
     def release(self, deliveries: Sequence[Delivery]) -> int:
         if not deliveries:
             return 0
         given = [[d.tag, d.payload, self.packing.list_of(d.queue, d.payload)] for d in deliveries]
-        return self._restore.give(worker_of_tag(deliveries[0].tag), given)
+        return self._recovery.give(worker_of_tag(deliveries[0].tag), given)
 
     # -- stepwise
 
@@ -255,17 +242,14 @@ class RedisBroker:
             return [begun]
         return [leased, begun] if settlement.begins else [leased]
 
-    def settle(
-        self, settlements: Sequence[Settlement], lease: Lease | None
-    ) -> tuple[list[SettleResult], list[Delivery]]:
-        """The broker's side of settlements: messages and acks, each whole or not at all."""
+    def settle(self, settlements: Sequence[Settlement], lease: Lease | None) -> tuple[list[SettleResult], LeaseReply]:
         mine = [
             replace(settlement, stores=[], joins=[], grow=[], keeps=[], parts=[], foreseen=[])
             for settlement in settlements
         ]
         packed = pack_each(mine, self.packing.settlement)
-        verdicts, deliveries, _ = self.exchange(worker_of(settlements, lease), packed, lease, self._db, None)
-        return [verdict_of(verdict) for verdict in verdicts], deliveries
+        verdicts, leased, _ = self.exchange(worker_of(settlements, lease), packed, lease, self._db, None)
+        return [verdict_of(verdict) for verdict in verdicts], leased
 
     def publish_once(self, guard: str, publishes: Sequence[Publish], deferrals: Sequence[DelayedPublish]) -> bool:
         """Send messages unless the guard says that somebody did. Raises RefusedError."""
@@ -273,164 +257,16 @@ class RedisBroker:
         keys = [self.keys.dispatched(guard), self.keys.delayed, self.keys.delayed_messages]
         return bool(accepted(self.link.call("publish_guarded", keys, [packed]))[0])
 
-    # -- looking
-
-    def dead_letters(self, queue: str) -> list[DeadLetter]:
-        found = self.link.command("LRANGE", self.keys.dead_letters(queue), 0, -1)
-        letters = []
-        for packed in reversed(found):
-            fields = {text(key): value for key, value in msgpack.unpackb(packed, raw=True).items()}
-            at = float(fields["time"])
-            letters.append(DeadLetter(fields["payload"], text(fields["reason"]), text(fields["queue"]), at, packed))
-        return letters
-
-    def delete_dead_letter(self, queue: str, letter: DeadLetter) -> bool:
-        return self.requeue_dead_letter(queue, letter, b"")
-
-    def requeue_dead_letter(self, queue: str, letter: DeadLetter, payload: bytes) -> bool:
-        keys = [self.keys.dead_letters(queue), self.packing.list_of(queue, payload or letter.payload)]
-        return bool(self.link.call("requeue_dead_letter", keys, [letter.token, payload]))
-
-    def dead_letter_count(self, queue: str) -> int:
-        return int(self.link.command("LLEN", self.keys.dead_letters(queue)))
-
-    def queue_length(self, queue: str) -> int:
-        return sum(self.link.pipeline([("LLEN", key) for key in self.keys.queue_lists(queue)]))
-
-    def in_flight(self) -> InFlight:
-        keys = self.keys
-        looks = [("HLEN", keys.unacked), ("ZCARD", keys.delayed), ("HKEYS", keys.concurrency_limits)]
-        leased, deferred, waiting = self.link.pipeline(looks)
-        parked = (
-            self.link.pipeline([("LLEN", keys.waiting_for_permit(key.decode())) for key in waiting]) if waiting else []
-        )
-        return InFlight(leased, deferred, sum(parked))
-
-    def purge(self, queue: str) -> int:
-        lists = self.keys.queue_lists(queue)
-        answers = self.link.pipeline([*(("LLEN", key) for key in lists), ("DEL", *lists)], transaction=True)
-        return sum(answers[: len(lists)])
-
-    # -- workers
-
-    def heartbeat(self, worker: str, queues: Sequence[str], ttl: float) -> HeartbeatReply:
-        keys = self.keys
-        lists = json.dumps([keys.queue_list(queue, step) for step in self.keys.steps for queue in queues])
-        alive = [keys.heartbeat(worker), keys.workers, keys.silent_since]
-        held = [keys.leases(worker), keys.unacked_index, keys.early_acked(worker), keys.orphans]
-        workers, known = self.link.call("heartbeat", [*alive, *held], [worker, int(ttl * 1000), lists])
-        return HeartbeatReply(int(workers), bool(known))
-
-    def rest(self, worker: str) -> bool:
-        keys = self.keys
-        held = [keys.leases(worker), keys.early_acked(worker)]
-        gone = [keys.heartbeat(worker), keys.redelivered_running(worker), keys.workers, keys.silent_since]
-        return bool(self.link.call("unregister_idle", [*held, *gone], [worker]))
-
-    def release_unknown(self, worker: str, held: Collection[str]) -> int:
-        return self._restore.unknown(worker, held)
-
-    def unregister(self, worker: str) -> None:
-        self._waiting.close(worker)
-        self._restore.worker(worker, count_delivery=False)
-
-    def mark_started(self, delivery: Delivery) -> None:
-        key = self.keys.redelivered_running(worker_of_tag(delivery.tag))
-        self.link.pipeline([("SADD", key, delivery.tag), ("EXPIRE", key, STARTED_FOR)], transaction=True)
-
-    def recover_worker(self, worker: str) -> int:
-        return self._restore.worker(worker, count_delivery=True)
-
-    def recover_dead_workers(self) -> int:
-        return self._restore.dead_workers()
-
-    def has_orphans(self) -> bool:
-        return bool(self.link.command("EXISTS", self.keys.orphans))
-
-    def claim_orphans(self) -> list[Orphan]:
-        return self._restore.orphans()
-
-    def leases(self, worker: str) -> list[Delivery]:
-        return self._restore.leases(worker)
-
-    def leased_message(self, tag: str) -> bytes | None:
-        return self._restore.payload(tag)
-
-    def orphan_lease(self, tag: str, reason: str) -> bool:
-        return self._restore.orphan_lease(tag, reason)
-
-    def revoke(self, entries: Sequence[str], seconds: float) -> None:
-        if entries:
-            self.link.call("revoke", [self.keys.revoked, self.keys.revoked_version], [seconds, *entries])
-
-    def revoked(self) -> list[str]:
-        keys = self.keys
-        commands = [
-            ("ZREMRANGEBYSCORE", keys.revoked, "-inf", self.link.time()),
-            ("GET", keys.revoked_version),
-            ("ZRANGE", keys.revoked, 0, -1),
-        ]
-        _, revision, entries = self.link.pipeline(commands, transaction=True)
-        self.revision = int(revision or 0)
-        return [entry.decode() for entry in entries]
-
     def enqueue_due(self, limit: int) -> int:
         keys = self.keys
         arguments = [limit, keys.prefix, keys.dead_letters(""), DEAD_LETTERS_KEPT, keys.sep]
         return int(self.link.call("enqueue_due", [keys.delayed, keys.delayed_messages], arguments))
-
-    def enqueue_delayed(self, queue: str, limit: int) -> int:
-        keys, moved, first = [self.keys.delayed, self.keys.delayed_messages], 0, 0
-        while moved < limit:
-            arguments = [limit - moved, first, _LOOKED_AT, *self.keys.queue_lists(queue)]
-            found, looked = self.link.call("enqueue_delayed", keys, arguments)
-            moved, first = moved + found, first + looked - found
-            if looked < _LOOKED_AT:
-                break
-        return moved
-
-    def scheduled(self, limit: int) -> list[Scheduled]:
-        keys = self.keys
-        found = self.link.pipeline([("ZRANGE", keys.delayed, 0, limit - 1, "WITHSCORES")])[0] if limit > 0 else []
-        pairs = (
-            [tuple(one) for one in found]
-            if found and isinstance(found[0], list | tuple)
-            else list(zip(found[::2], found[1::2], strict=True))
-        )
-        packed = self.link.command("HMGET", keys.delayed_messages, *(name for name, _ in pairs)) if pairs else []
-        scheduled = []
-        for (_, due), message in zip(pairs, packed, strict=True):
-            if message is not None:
-                key, payload = msgpack.unpackb(message, raw=True)[:2]
-                scheduled.append(Scheduled(float(due), keys.queue_of(text(key)), payload))
-        return scheduled
 
     def next_due(self) -> float | None:
         found = self.link.command("ZRANGE", self.keys.delayed, 0, 0, "WITHSCORES")
         return (
             float(found[0][1] if isinstance(found[0], list | tuple) else found[1]) - self.link.time() if found else None
         )
-
-    # -- turns
-
-    def reserve_rate_slot(self, key: str, interval: float) -> float:
-        return self._turns.reserve(key, interval)
-
-    def acquire_permit(self, key: str, limit: int, delivery: Delivery) -> bool:
-        home = self.packing.list_of(delivery.queue, delivery.payload)
-        return self._turns.hold(key, limit, worker_of_tag(delivery.tag), delivery, home)
-
-    def enqueue_blocked(self) -> int:
-        return self._turns.enqueue_blocked()
-
-    def publish_unique(self, message: Publish, lock: UniqueLock, seconds: float, delays: Delays = None) -> str | None:
-        keys = [self.keys.unique(lock.key), *self.lists_of(message)]
-        arguments = [lock.owner, max(1, int(seconds * 1000)), message.payload]
-        owner = self.guards.call("publish_unique", keys, arguments, delays)
-        return None if owner is None else text(owner)
-
-    def release_lock(self, lock: UniqueLock) -> None:
-        self._turns.unlock(lock)
 
     def close(self) -> None:
         self._waiting.close()

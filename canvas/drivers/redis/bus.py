@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
+from canvas.drivers.redis.bindings import Bindings
 from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.connection.pubsub import PubSub
 from canvas.drivers.redis.keys import BrokerKeys
@@ -12,6 +13,37 @@ _AT_ONCE = 5.0
 """Seconds that one wait on a subscription lasts at most, so that a connection which is cut off is noticed."""
 _LEAST = 0.01
 """Seconds; BRPOP takes 0 for no limit."""
+
+
+_REPLIES_KEPT = 300
+"""Seconds."""
+
+
+class RedisBus:
+    """The Bus of ``canvas.drivers.ports``."""
+
+    def __init__(self, link: RedisClient, keys: BrokerKeys, bindings: Bindings) -> None:
+        self._link = link
+        self._keys = keys
+        self._bindings = bindings
+
+    def broadcast(self, exchange: str, payload: bytes, routing_key: str = "") -> None:
+        self._link.command("PUBLISH", self._keys.channel(exchange, routing_key), payload)
+
+    def subscribe(self, exchange: str, topics: bool = False) -> AbstractContextManager["Subscription"]:
+        return subscribed(self._link, self._keys.channel(exchange, "*" if topics else ""))
+
+    def reply(self, exchange: str, routing_key: str, payload: bytes) -> None:
+        self._bindings.forget(exchange)
+        queues = self._bindings.queues(exchange, routing_key) if exchange else [routing_key]
+        lists = [self._keys.queue_list(queue, 0) for queue in queues]
+        # The process that asked may be dead by now, and no other reads its queue.
+        self._link.pipeline(
+            [words for key in lists for words in (("LPUSH", key, payload), ("EXPIRE", key, _REPLIES_KEPT))]
+        )
+
+    def replies(self, exchange: str, routing_key: str) -> AbstractContextManager["ReplyQueue"]:
+        return reply_queue(self._link, self._keys, exchange, routing_key)
 
 
 class Subscription:

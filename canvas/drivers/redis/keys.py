@@ -20,6 +20,7 @@ class BrokerKeys:
         options = options or {}
         self.prefix = prefix = str(options.get("global_keyprefix") or "")
         self.steps = _steps(options.get("priority_steps"))
+        self._steps_of = [step_of(priority, self.steps) for priority in range(10)]
         self.sep = _text(options, "sep", SEP)
         self._fanout = _fanout_prefix(options.get("fanout_prefix", True), db)
         self._topics = bool(options.get("fanout_patterns", True))
@@ -41,6 +42,8 @@ class BrokerKeys:
 
     def step_of(self, priority: object) -> int:
         """The step that a message's priority falls into."""
+        if isinstance(priority, int) and 0 <= priority <= 9:
+            return self._steps_of[priority]
         return step_of(priority, self.steps)
 
     def queue_list(self, queue: str, step: int) -> str:

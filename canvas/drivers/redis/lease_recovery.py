@@ -8,15 +8,16 @@ from uuid import uuid4
 
 import msgspec
 
-from canvas.drivers.ports.values import ORPHANS_AGAIN
-from canvas.drivers.priority import priority_of
+from canvas.drivers.kombu_envelope import ENVELOPE
+from canvas.drivers.ports.values import ORPHANS_AGAIN, HeartbeatReply
 from canvas.drivers.redis.bindings import Bindings
 from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.keys import BrokerKeys
-from canvas.drivers.redis.scripts.arguments import pack, worker_of_tag
+from canvas.drivers.redis.queue_wait import QueueWait
+from canvas.drivers.redis.scripts.arguments import number_of_tag, pack, worker_of_tag
+from canvas.drivers.stored_messages import loss_headers, redelivered
 from canvas.model.message import Delivery
 from canvas.model.settlement import Orphan
-from canvas.wire.task_message import losses, redelivered
 
 _AT_ONCE = 500
 _REAPER_TTL = 1_000
@@ -29,19 +30,60 @@ _BEGUN_FOR = 86_400
 _MAY_COME_BACK = 60.0
 _MISSED_FOR = 3.0
 """Seconds. A worker that lives tries each second to reach a server that was away."""
-STARTED_FOR = 7 * 86_400
+_STARTED_FOR = 7 * 86_400
 """Seconds for which it is known that a message had started."""
 
 
 class LeaseRecovery:
-    """Moves messages from ``unacked`` back to the heads of their lists."""
+    """The Recovery of ``canvas.drivers.ports``: moves messages from ``unacked`` back to the heads of their lists."""
 
-    def __init__(self, link: RedisClient, keys: BrokerKeys, bindings: Bindings, visibility_timeout: float) -> None:
+    def __init__(
+        self, link: RedisClient, keys: BrokerKeys, bindings: Bindings, waiting: QueueWait, visibility_timeout: float
+    ) -> None:
         self._link = link
         self._bindings = bindings
+        self._waiting = waiting
         self._keys = keys
         self._visibility_timeout = visibility_timeout
         self._next_sweep = time.monotonic() + _VISIBILITY_SWEEP_EVERY
+
+    # -- workers
+
+    def heartbeat(self, worker: str, queues: Sequence[str], ttl: float) -> HeartbeatReply:
+        keys = self._keys
+        lists = json.dumps([keys.queue_list(queue, step) for step in keys.steps for queue in queues])
+        alive = [keys.heartbeat(worker), keys.workers, keys.silent_since]
+        held = [keys.leases(worker), keys.unacked_index, keys.early_acked(worker), keys.orphans]
+        workers, known = self._link.call("heartbeat", [*alive, *held], [worker, int(ttl * 1000), lists])
+        return HeartbeatReply(int(workers), bool(known))
+
+    def rest(self, worker: str) -> bool:
+        keys = self._keys
+        held = [keys.leases(worker), keys.early_acked(worker)]
+        gone = [keys.heartbeat(worker), keys.redelivered_running(worker), keys.workers, keys.silent_since]
+        return bool(self._link.call("unregister_idle", [*held, *gone], [worker]))
+
+    def empty_inbox(self, worker: str, queues: Sequence[str]) -> int:
+        return self._empty(worker, [key for queue in queues for key in self._keys.queue_lists(queue)])
+
+    def unregister(self, worker: str) -> None:
+        self._waiting.close(worker)
+        self.recover(worker, count_delivery=False)
+
+    def recover_worker(self, worker: str) -> int:
+        return self.recover(worker, count_delivery=True)
+
+    def mark_started(self, delivery: Delivery) -> None:
+        key = self._keys.redelivered_running(worker_of_tag(delivery.tag))
+        self._link.pipeline([("SADD", key, delivery.tag), ("EXPIRE", key, _STARTED_FOR)], transaction=True)
+
+    # -- leases
+
+    def lease_number(self, tag: str) -> int:
+        return number_of_tag(tag)
+
+    def lease_tag(self, worker: str, number: int) -> str:
+        return f"canvas:{worker}:{number}"
 
     def give(self, worker: str, given: Sequence[list[Any]]) -> int:
         """Give back ``[tag, payload, list, …]`` leases; how many were still held."""
@@ -65,19 +107,18 @@ class LeaseRecovery:
                 total += self.give(worker, given)
         return total
 
-    def unknown(self, worker: str, held: Collection[str]) -> int:
-        """Give back the leases of a worker that it does not know of."""
+    def release_unknown(self, worker: str, held: Collection[str]) -> int:
         leased = {tag.decode() for tag in self._link.command("SMEMBERS", self._keys.leases(worker))}
-        return self.tags(worker, sorted(leased.difference(held), key=_number))
+        return self.tags(worker, sorted(leased.difference(held), key=number_of_tag))
 
-    def worker(self, worker: str, count_delivery: bool, orphans_in: float = 0.0) -> int:
+    def recover(self, worker: str, count_delivery: bool, orphans_in: float = 0.0) -> int:
         """Give back all that one worker held, and forget it; what it had begun is others' to settle, in so many
         seconds."""
         keys = self._keys
-        tags = sorted((tag.decode() for tag in self._link.command("SMEMBERS", keys.leases(worker))), key=_number)
+        tags = sorted((tag.decode() for tag in self._link.command("SMEMBERS", keys.leases(worker))), key=number_of_tag)
         total = self.tags(worker, tags, count_delivery)
         registered = self._link.command("HGET", keys.workers, worker)
-        total += self.inbox(worker, json.loads(registered) if registered else ())
+        total += self._empty(worker, json.loads(registered) if registered else ())
         commands: list[Sequence[Any]] = [
             ("DEL", keys.heartbeat(worker), keys.leases(worker), keys.redelivered_running(worker)),
             ("HDEL", keys.workers, worker),
@@ -89,16 +130,18 @@ class LeaseRecovery:
         self._link.pipeline(commands, transaction=True)
         return total
 
-    def inbox(self, worker: str, lists: Sequence[str]) -> int:
-        """Give back what waits of a worker moved aside from these lists; how many."""
+    def _empty(self, worker: str, lists: Sequence[str]) -> int:
+        """Return what the waits of a worker moved aside from these lists; how many."""
         total = 0
         for key in lists:
             while self._link.command("LMOVE", self._keys.prefetched(worker, key), key, "LEFT", "RIGHT") is not None:
                 total += 1
         return total
 
-    def orphans(self) -> list[Orphan]:
-        """What dead workers had begun; each for one caller, for a while."""
+    def has_orphans(self) -> bool:
+        return bool(self._link.command("EXISTS", self._keys.orphans))
+
+    def claim_orphans(self) -> list[Orphan]:
         keys = self._keys
         found = self._link.call(
             "claim_orphans", [keys.orphans, keys.early_acked_prefix, keys.orphan_reasons], [ORPHANS_AGAIN]
@@ -111,14 +154,13 @@ class LeaseRecovery:
         return orphans
 
     def leases(self, worker: str) -> list[Delivery]:
-        """What a worker holds, in the order of its leases."""
         keys = self._keys
-        tags = sorted((tag.decode() for tag in self._link.command("SMEMBERS", keys.leases(worker))), key=_number)
+        tags = sorted((tag.decode() for tag in self._link.command("SMEMBERS", keys.leases(worker))), key=number_of_tag)
         records = self._link.command("HMGET", keys.unacked, *tags) if tags else []
         found = [(tag, _opened(record)) for tag, record in zip(tags, records, strict=True) if record is not None]
         return [Delivery(tag, *opened[1:]) for tag, opened in found if opened is not None]
 
-    def payload(self, tag: str) -> bytes | None:
+    def leased_message(self, tag: str) -> bytes | None:
         keys = self._keys
         held, begun = self._link.pipeline(
             [("HGET", keys.unacked, tag), ("HGET", keys.early_acked(worker_of_tag(tag)), tag)]
@@ -127,13 +169,11 @@ class LeaseRecovery:
         return opened[2] if opened is not None else None
 
     def orphan_lease(self, tag: str, reason: str) -> bool:
-        """Make an orphan of a message at once."""
         keys, worker = self._keys, worker_of_tag(tag)
         held = [keys.unacked, keys.unacked_index, keys.leases(worker), keys.early_acked(worker)]
         return bool(self._link.call("orphan_lease", [*held, keys.orphans, keys.orphan_reasons], [tag, worker, reason]))
 
-    def dead_workers(self) -> int:
-        """Give back what workers without a heartbeat held; one caller at a time."""
+    def recover_dead_workers(self) -> int:
         keys = self._keys
         if time.monotonic() < self._next_sweep and self._all_live():
             return 0
@@ -146,7 +186,7 @@ class LeaseRecovery:
             alive = self._link.pipeline([("EXISTS", keys.heartbeat(name)) for name in workers])
             for name in self._missed([name for name, lives in zip(workers, alive, strict=True) if not lives]):
                 # Perhaps it was only out of reach, and settles what it has begun when it is back.
-                total += self.worker(name, count_delivery=True, orphans_in=_MAY_COME_BACK)
+                total += self.recover(name, count_delivery=True, orphans_in=_MAY_COME_BACK)
         if time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + _VISIBILITY_SWEEP_EVERY
             total += self._beyond_visibility()
@@ -208,8 +248,9 @@ class LeaseRecovery:
         exchange, key, envelope = opened
         # Celery's workers write where a message was sent to, canvas' the queue it came from.
         queues = self._bindings.queues(exchange, key) if exchange else [key]
-        extra = losses(envelope, started) if count_delivery else {}
-        step, marked = self._keys.step_of(priority_of(envelope)), redelivered(envelope, **extra)
+        extra = loss_headers(ENVELOPE, envelope, started) if count_delivery else {}
+        step = self._keys.step_of(ENVELOPE.priority_of(envelope))
+        marked = redelivered(ENVELOPE, envelope, **extra)
         return [marked, *(self._keys.queue_list(queue, step) for queue in queues)] if queues else None
 
 
@@ -231,8 +272,3 @@ def _opened_by_stdlib(record: bytes) -> tuple[str, str, bytes] | None:
         return str(exchange or ""), str(key), text.encode("utf-8", "surrogatepass")
     except (ValueError, TypeError, RecursionError):
         return None
-
-
-def _number(tag: str) -> int:
-    last = tag.rpartition(":")[2]
-    return int(last) if last.isdigit() else 0

@@ -16,7 +16,7 @@ from canvas.model.settlement import ChordDispatch, ChordStart, ReadyChord, Settl
 
 
 class RedisSettler:
-    """The Completer for a broker and results on the same server; their databases may differ."""
+    """The settler for a broker and results on the same server; their databases may differ."""
 
     def __init__(self, broker: RedisBroker, results: RedisResults) -> None:
         self._broker = broker
@@ -33,13 +33,14 @@ class RedisSettler:
         carried = self._carried(settlements, firings, sources)
         packed = pack_each(settlements, lambda settlement: self._packing.settlement(settlement, carried))
         if lease is None and not firings and not any(settlement.delivery for settlement in settlements):
-            return SettleReply([verdict_of(one) for one in self._start(packed, None)], [], [])
+            return SettleReply([verdict_of(one) for one in self._start(packed, None)], [])
         chords = pack_each(firings, self._packing.firing)
         worker = worker_of(settlements, lease)
-        verdicts, deliveries, fired = self._broker.exchange(
+        verdicts, leased, fired = self._broker.exchange(
             worker, packed, lease, self._result_db, self._ready, chords, sources, carried
         )
-        return SettleReply([verdict_of(one) for one in verdicts], deliveries, [verdict_of(one) for one in fired])
+        answers = [verdict_of(one) for one in verdicts], [verdict_of(one) for one in fired]
+        return SettleReply(*answers, leased if lease is not None else None)
 
     def _carried(
         self, settlements: Sequence[Settlement], firings: Sequence[ChordDispatch], sources: LeaseSources

@@ -13,14 +13,14 @@ from canvas.model.settlement import (
     SettleResult,
     SpeculativeDispatch,
 )
-from canvas.testing.contract.support import ContractSupport, eventually, firing, ids, part, publish
+from canvas.testing.contract.support import ContractSupport, eventually, firing, part
 
 
 class ChordsContract(ContractSupport):
     """Chords: parts, sizes, their one end."""
 
     def test_the_last_part_makes_a_chord_ready_once(self, driver: Driver) -> None:
-        self._results(driver).start_chords([ChordStart("g", 3, 60)])
+        self._chords(driver).start_chords([ChordStart("g", 3, 60)])
         parts = [part("g", "b", 1), part("g", "c", 2), part("g", "a", 0), part("g", "a", 0)]
         found = [self._settle(driver, one) for one in parts]
         assert [len(ready) for ready in found] == [0, 0, 1, 0]
@@ -29,18 +29,18 @@ class ChordsContract(ContractSupport):
         assert ready.parts == [b"value of a", b"value of b", b"value of c"]
 
     def test_a_part_is_counted_once(self, driver: Driver) -> None:
-        self._results(driver).start_chords([ChordStart("g", 2, 60)])
+        self._chords(driver).start_chords([ChordStart("g", 2, 60)])
         for _ in range(3):
             assert self._settle(driver, part("g", "a", 0)) == []
         assert self._settle(driver, part("g", "b", 1))
 
     def test_parts_may_come_before_the_size(self, driver: Driver) -> None:
         self._settle(driver, part("g", "a", 0))
-        self._results(driver).start_chords([ChordStart("g", 2, 60)])
+        self._chords(driver).start_chords([ChordStart("g", 2, 60)])
         assert self._settle(driver, part("g", "b", 1))
 
     def test_a_grown_chord_waits_for_more(self, driver: Driver) -> None:
-        self._results(driver).start_chords([ChordStart("g", 1, 60)], ["g"])
+        self._chords(driver).start_chords([ChordStart("g", 1, 60)], ["g"])
         assert not self._settle(driver, part("g", "a", 0))
         assert self._settle(driver, part("g", "b", None))
 
@@ -59,21 +59,21 @@ class ChordsContract(ContractSupport):
         self._settle(driver, part("g", "a", 0), joins=[ChordStart("g", 1, 60)])
         with ThreadPoolExecutor(8) as threads:
             held = list(
-                threads.map(lambda _: driver.settler.dispatch_chord(firing("g", publish("body"))).held, range(16))
+                threads.map(lambda _: driver.settler.dispatch_chord(firing("g", self.publish("body"))).held, range(16))
             )
         assert held.count(True) == 1
-        assert ids(self._lease(driver)) == ["body"]
+        assert self.ids(self._lease(driver)) == ["body"]
 
     def test_only_who_ends_a_chord_stores_how(self, driver: Driver) -> None:
         self._settle(driver, part("g", "a", 0), joins=[ChordStart("g", 1, 60)])
         assert driver.settler.dispatch_chord(firing("g", failed=True)).held
-        late = firing("g", publish("body"), failed=True, parts=[part("outer", "g", 0)._replace(size=1)])
+        late = firing("g", self.publish("body"), failed=True, parts=[part("outer", "g", 0)._replace(size=1)])
         late = late._replace(stores=[ResultWrite("body", b"{}", 60, False)], joins=[ChordStart("other", 1, 60)])
         assert driver.settler.dispatch_chord(late) == SettleResult(False, [])
         assert (self._results(driver).get(["body"]), self._lease(driver)) == ([None], [])
 
     def test_chords_may_be_kept_for_longer(self, driver: Driver) -> None:
-        self._results(driver).start_chords([ChordStart("g", 2, 1)])
+        self._chords(driver).start_chords([ChordStart("g", 2, 1)])
         driver.settler.settle([Settlement(None, fence="none", keeps=[Keep("g", 60), Keep("nothing", 60)])])
         assert self._settle(driver, part("g", "a", 0)) == []
         driver.settler.renew(0.01)
@@ -90,7 +90,7 @@ class ChordsContract(ContractSupport):
         assert driver.settler.stale_ready_chords(60) == []
         found = eventually(lambda: driver.settler.stale_ready_chords(0))
         assert [(r.group_id, r.fire, r.parts) for r in found] == [("g", b"fire a", [b"value of a"])]
-        assert driver.settler.dispatch_chord(firing("g", publish("body"))).held
+        assert driver.settler.dispatch_chord(firing("g", self.publish("body"))).held
         assert driver.settler.stale_ready_chords(0) == []
 
     def test_a_failed_chords_end_may_complete_the_outer_one(self, driver: Driver) -> None:
@@ -102,12 +102,12 @@ class ChordsContract(ContractSupport):
     def test_chords_end_in_the_exchange_that_settles_and_leases(self, driver: Driver) -> None:
         delivery = self._one(driver, task_id="a")
         self._settle(driver, part("g", "a", 0), joins=[ChordStart("g", 1, 60), ChordStart("outer", 1, 60)])
-        end = firing("g", publish("body"), parts=[part("outer", "g", 0)])
+        end = firing("g", self.publish("body"), parts=[part("outer", "g", 0)])
         settled = driver.settler.settle([Settlement(delivery)], Lease("w1", ("q",), 5), [end, end])
         assert [verdict.held for verdict in settled.fired] == [True, False]
         assert [ready.group_id for ready in settled.fired[0].ready] == ["outer"]
         assert [verdict.held for verdict in settled.verdicts] == [True]
-        assert ids(settled.deliveries) == ["body"]
+        assert self.ids(settled.deliveries) == ["body"]
         assert driver.settler.settle([]).fired == []
 
     def test_parts_may_bring_their_number(self, driver: Driver) -> None:
@@ -121,8 +121,8 @@ class ChordsContract(ContractSupport):
 
     def _foresee(self, driver: Driver, last: Part, *values: bytes, then: list[Part] | None = None) -> SettleResult:
         """What comes of a settlement that foresees the end of its chord, of these parts."""
-        foreseen = [SpeculativeDispatch.of(firing(last.group_id, publish("body"), parts=then), values)]
-        driver.broker.publish([publish(queue="done")])
+        foreseen = [SpeculativeDispatch.of(firing(last.group_id, self.publish("body"), parts=then), values)]
+        driver.broker.publish([self.publish(queue="done")])
         (delivery,) = self._lease(driver, 1, "done")
         return driver.settler.settle([Settlement(delivery, parts=[last], foreseen=foreseen)]).verdicts[0]
 
@@ -135,8 +135,8 @@ class ChordsContract(ContractSupport):
             assert (list(verdict.ended), [ready.group_id for ready in verdict.ready]) == (["sized"], ["outer"])
         else:
             assert [ready.group_id for ready in verdict.ready] == ["sized"]
-            assert driver.settler.dispatch_chord(firing("sized", publish("body"))).held
-        assert ids(self._lease(driver)) == ["body"]
+            assert driver.settler.dispatch_chord(firing("sized", self.publish("body"))).held
+        assert self.ids(self._lease(driver)) == ["body"]
         again = self._foresee(driver, last, first.value, last.value, then=[outer])
         assert (list(again.ended), again.ready, self._lease(driver)) == ([], [], [])
         assert not driver.settler.dispatch_chord(firing("sized")).held

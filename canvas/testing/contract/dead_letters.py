@@ -4,7 +4,7 @@ from canvas.drivers.ports import Driver
 from canvas.model.settlement import (
     Settlement,
 )
-from canvas.testing.contract.support import ContractSupport, ids
+from canvas.testing.contract.support import ContractSupport
 
 
 class DeadLettersContract(ContractSupport):
@@ -14,12 +14,12 @@ class DeadLettersContract(ContractSupport):
         for name in ("a", "b"):
             delivery = self._one(driver, task_id=name)
             driver.settler.settle([Settlement(delivery, disposal="dead_letter", reason=f"no {name}")])
-        assert driver.broker.dead_letter_count("q") == 2
-        first, second = driver.broker.dead_letters("q")
+        assert driver.admin.dead_letter_count("q") == 2
+        first, second = driver.admin.dead_letters("q")
         assert (first.reason, second.reason) == ("no a", "no b")
-        assert [driver.broker.requeue_dead_letter("q", first, first.payload) for _ in range(2)] == [True, False]
-        assert ids(self._lease(driver)) == ["a"]
-        assert [driver.broker.delete_dead_letter("q", second) for _ in range(2)] == [True, False]
-        assert driver.broker.dead_letters("q") == []
-        assert driver.broker.dead_letter_count("q") == 0
-        assert driver.broker.queue_length("q") == 0
+        assert [driver.admin.requeue_dead_letter("q", first, first.payload) for _ in range(2)] == [True, False]
+        assert self.ids(self._lease(driver)) == ["a"]
+        assert [driver.admin.delete_dead_letter("q", second) for _ in range(2)] == [True, False]
+        assert driver.admin.dead_letters("q") == []
+        assert driver.admin.dead_letter_count("q") == 0
+        assert driver.admin.queue_length("q") == 0

@@ -9,24 +9,23 @@ from canvas.model.settlement import (
     Part,
     Settlement,
 )
-from canvas.testing.contract.support import ContractSupport, envelope, eventually, ids, publish
-from canvas.wire import task_message as wire
+from canvas.testing.contract.support import ContractSupport, eventually
 
 
 class LeasesContract(ContractSupport):
     """What returns to its queue, and who counts as dead."""
 
     def test_give_back_keeps_the_order(self, driver: Driver) -> None:
-        driver.broker.publish([publish(x) for x in "abc"])
+        driver.broker.publish([self.publish(x) for x in "abc"])
         assert driver.broker.release(self._lease(driver, 2)) == 2
-        assert ids(self._lease(driver)) == ["a", "b", "c"]
+        assert self.ids(self._lease(driver)) == ["a", "b", "c"]
 
     def test_give_back_of_what_was_acked_ahead_of_its_turn(self, driver: Driver) -> None:
         delivery = self._one(driver)
         assert driver.settler.settle([Settlement(delivery, begins=True)]).verdicts[0].held
-        assert driver.broker.queue_length("q") == 0
+        assert driver.admin.queue_length("q") == 0
         assert driver.broker.release([delivery]) == 1
-        assert driver.broker.queue_length("q") == 1
+        assert driver.admin.queue_length("q") == 1
         again = Settlement(delivery, fence="begun")
         assert not driver.settler.settle([again]).verdicts[0].held
 
@@ -34,76 +33,75 @@ class LeasesContract(ContractSupport):
         delivery = self._one(driver)
         driver.settler.settle([Settlement(delivery)])
         assert driver.broker.release([delivery]) == 0
-        assert driver.broker.queue_length("q") == 0
+        assert driver.admin.queue_length("q") == 0
 
     def test_reap_gives_back_what_the_dead_held(self, driver: Driver) -> None:
-        assert driver.broker.heartbeat("dead", ["q"], 0.05) == (1, False)
-        assert driver.broker.heartbeat("alive", ["q"], 60) == (2, False)
-        assert driver.broker.heartbeat("alive", ["q"], 60) == (2, True)
-        driver.broker.publish([publish("a"), publish("b")])
+        assert driver.recovery.heartbeat("dead", ["q"], 0.05) == (1, False)
+        assert driver.recovery.heartbeat("alive", ["q"], 60) == (2, False)
+        assert driver.recovery.heartbeat("alive", ["q"], 60) == (2, True)
+        driver.broker.publish([self.publish("a"), self.publish("b")])
         self._lease(driver, 1, worker="dead")
         self._lease(driver, 1, worker="alive")
-        assert eventually(driver.broker.recover_dead_workers) == 1
+        assert eventually(driver.recovery.recover_dead_workers) == 1
         back = self._lease(driver)
-        assert ids(back) == ["a"]
-        headers = wire.headers_of(back[0].payload)
+        assert self.ids(back) == ["a"]
+        headers = driver.broker.codec.headers_of(back[0].payload)
         assert (headers["redelivered"], headers["canvas_delivery_count"]) == (True, 2)
 
     def test_a_count_that_is_none_keeps_nobody_from_giving_back(self, driver: Driver) -> None:
         strange_counts: list[Any] = ["many", -1, [], 1e400]
         for count in strange_counts:
-            strange = wire.with_headers(envelope("a"), canvas_delivery_count=count)
+            strange = driver.broker.codec.with_headers(self.envelope("a"), {"canvas_delivery_count": count})
             driver.broker.publish([Publish("", "q", 0, strange)])
             self._lease(driver, 1)
-            assert driver.broker.recover_worker("w1") == 1
+            assert driver.recovery.recover_worker("w1") == 1
             (back,) = self._lease(driver, 1)
-            assert wire.headers_of(back.payload)["canvas_delivery_count"] == 2
+            assert driver.broker.codec.headers_of(back.payload)["canvas_delivery_count"] == 2
             driver.settler.settle([Settlement(back)])
 
     def test_what_was_only_held_beside_a_deadly_message_is_not_blamed(self, driver: Driver) -> None:
-        broker = driver.broker
-        broker.publish([publish("deadly"), publish("beside")])
+        driver.broker.publish([self.publish("deadly"), self.publish("beside")])
         for _ in range(3):
-            broker.heartbeat("w1", ["q"], 60)
+            driver.recovery.heartbeat("w1", ["q"], 60)
             deadly, _ = self._lease(driver, 2)
-            broker.mark_started(deadly)
-            assert broker.recover_worker("w1") == 2
+            driver.recovery.mark_started(deadly)
+            assert driver.recovery.recover_worker("w1") == 2
         back = self._lease(driver, 2)
-        assert ids(back) == ["deadly", "beside"]
-        assert [wire.headers_of(one.payload)["canvas_delivery_count"] for one in back] == [4, 2]
+        assert self.ids(back) == ["deadly", "beside"]
+        assert [driver.broker.codec.headers_of(one.payload)["canvas_delivery_count"] for one in back] == [4, 2]
 
     def test_a_beat_keeps_a_worker_alive(self, driver: Driver) -> None:
-        driver.broker.heartbeat("w1", ["q"], 60)
+        driver.recovery.heartbeat("w1", ["q"], 60)
         delivery = self._one(driver)
-        assert driver.broker.recover_dead_workers() == 0
+        assert driver.recovery.recover_dead_workers() == 0
         assert driver.settler.settle([Settlement(delivery)]).verdicts[0].held
 
     def test_starting_sets_chords_up_and_sends(self, driver: Driver) -> None:
-        driver.settler.publish_with_chords([ChordStart("g", 1, 60)], [publish("a"), publish("b")])
+        driver.settler.publish_with_chords([ChordStart("g", 1, 60)], [self.publish("a"), self.publish("b")])
         first, second = self._lease(driver, 2)
-        assert ids([first, second]) == ["a", "b"]
+        assert self.ids([first, second]) == ["a", "b"]
         member = Part("g", "a", 0, b"value", b"fire", 60)
         (ready,) = driver.settler.settle([Settlement(first, parts=[member])]).verdicts[0].ready
         assert (ready.group_id, ready.parts) == ("g", [b"value"])
-        driver.settler.publish_with_chords([], [publish("c")], delays=())
-        assert ids(self._lease(driver)) == ["c"]
+        driver.settler.publish_with_chords([], [self.publish("c")], delays=())
+        assert self.ids(self._lease(driver)) == ["c"]
 
     def test_leases_that_only_the_broker_knows_of_are_given_back(self, driver: Driver) -> None:
-        driver.broker.heartbeat("w1", ["q"], 60)
-        driver.broker.publish([publish("a"), publish("b"), publish("c")])
+        driver.recovery.heartbeat("w1", ["q"], 60)
+        driver.broker.publish([self.publish("a"), self.publish("b"), self.publish("c")])
         leased = self._lease(driver, 3)
-        assert driver.broker.release_unknown("w1", {one.tag for one in leased}) == 0
-        assert driver.broker.release_unknown("w1", {leased[1].tag}) == 2
-        assert ids(self._lease(driver, 3)) == ["a", "c"]
+        assert driver.recovery.release_unknown("w1", {one.tag for one in leased}) == 0
+        assert driver.recovery.release_unknown("w1", {leased[1].tag}) == 2
+        assert self.ids(self._lease(driver, 3)) == ["a", "c"]
         assert [v.held for v in driver.settler.settle([Settlement(leased[0]), Settlement(leased[1])]).verdicts] == [
             False,
             True,
         ]
 
     def test_leave_gives_back_without_counting(self, driver: Driver) -> None:
-        driver.broker.heartbeat("w1", ["q"], 60)
+        driver.recovery.heartbeat("w1", ["q"], 60)
         self._one(driver, task_id="a")
-        driver.broker.unregister("w1")
+        driver.recovery.unregister("w1")
         back = self._lease(driver)
-        assert ids(back) == ["a"]
-        assert "canvas_delivery_count" not in wire.headers_of(back[0].payload)
+        assert self.ids(back) == ["a"]
+        assert "canvas_delivery_count" not in driver.broker.codec.headers_of(back[0].payload)

@@ -55,14 +55,14 @@ class RecordsContract(ContractSupport):
 
     def test_records_of_a_run_expire_when_they_are_told_to(self, driver: Driver) -> None:
         results = self._results(driver)
-        results.save_run("run", {"about": b"1", "attempt": b"0"}, 60, time.time())
+        self._runs(driver).save_run("run", {"about": b"1", "attempt": b"0"}, 60, time.time())
         results.store(
             [ResultWrite("a", b"a", 60, True), ResultWrite("b", b"b", 60, True), ResultWrite("c", b"c", 1, True)]
         )
-        results.expire_run("run", 60, ["c", "nothing"], 60)
-        results.expire_run("run", 60, ["a"], 1)
+        self._runs(driver).expire_run("run", 60, ["c", "nothing"], 60)
+        self._runs(driver).expire_run("run", 60, ["a"], 1)
         eventually(lambda: results.get(["a", "b", "c"]) == [None, b"b", b"c"])
-        assert results.read_run("run", ["about"]) == [b"1"]
+        assert self._runs(driver).read_run("run", ["about"]) == [b"1"]
 
     def test_records_expire(self, driver: Driver) -> None:
         results = self._results(driver)

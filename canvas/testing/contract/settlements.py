@@ -11,8 +11,7 @@ from canvas.model.settlement import (
     ResultWrite,
     Settlement,
 )
-from canvas.testing.contract.support import ContractSupport, ids, part, publish
-from canvas.wire import task_message as wire
+from canvas.testing.contract.support import ContractSupport, part
 
 
 class SettlementsContract(ContractSupport):
@@ -21,27 +20,27 @@ class SettlementsContract(ContractSupport):
     def test_ack_ends_a_message(self, driver: Driver) -> None:
         delivery = self._one(driver)
         assert driver.settler.settle([Settlement(delivery)]).verdicts[0].held
-        driver.broker.recover_worker("w1")
-        assert driver.broker.queue_length("q") == 0
+        driver.recovery.recover_worker("w1")
+        assert driver.admin.queue_length("q") == 0
 
     def test_a_lost_lease_does_nothing_at_all(self, driver: Driver) -> None:
         delivery = self._one(driver)
         driver.settler.settle([Settlement(delivery)])
         late = Settlement(delivery, stores=[ResultWrite("late", b"{}", 60, True)], parts=[part("g", "late", 0)])
-        late.joins, late.publishes = [ChordStart("g", 1, 60)], [publish("late")]
-        late.deferrals, late.disposal = [DelayedPublish(0.0, publish("late"))], "dead_letter"
+        late.joins, late.publishes = [ChordStart("g", 1, 60)], [self.publish("late")]
+        late.deferrals, late.disposal = [DelayedPublish(0.0, self.publish("late"))], "dead_letter"
         verdict = driver.settler.settle([late]).verdicts[0]
         assert (verdict.held, verdict.ready) == (False, [])
         assert self._results(driver).get(["late"]) == [None]
-        assert driver.broker.enqueue_due(10) == driver.broker.queue_length("q") == 0
-        assert driver.broker.dead_letters("q") == []
+        assert driver.broker.enqueue_due(10) == driver.admin.queue_length("q") == 0
+        assert driver.admin.dead_letters("q") == []
 
     def test_what_another_worker_has_settled_is_neither_stored_nor_counted_again(self, driver: Driver) -> None:
         results, delivery = self._results(driver), self._one(driver)
-        results.start_chords([ChordStart("g", 1, 60)])
+        self._chords(driver).start_chords([ChordStart("g", 1, 60)])
         driver.settler.settle([Settlement(delivery, begins=True)])
-        driver.broker.recover_worker("w1")
-        (orphan,) = driver.broker.claim_orphans()
+        driver.recovery.recover_worker("w1")
+        (orphan,) = driver.recovery.claim_orphans()
         end = Settlement(orphan.delivery, fence="begun", stores=[ResultWrite("t", b'{"status": "FAILURE"}', 60, False)])
         assert driver.settler.settle([end]).verdicts[0].held
         late = Settlement(delivery, fence="begun", stores=[ResultWrite("t", b'{"status": "SUCCESS"}', 60, True)])
@@ -74,8 +73,8 @@ class SettlementsContract(ContractSupport):
     def test_an_early_ack_ends_the_message(self, driver: Driver) -> None:
         delivery = self._one(driver)
         assert driver.settler.settle([Settlement(delivery, begins=True)]).verdicts[0].held
-        driver.broker.recover_dead_workers()
-        assert driver.broker.queue_length("q") == 0
+        driver.recovery.recover_dead_workers()
+        assert driver.admin.queue_length("q") == 0
         # Asked again, because the answer was lost, it is the same worker's still.
         assert driver.settler.settle([Settlement(delivery, begins=True)]).verdicts[0].held
         assert driver.settler.settle([Settlement(delivery, fence="begun")]).verdicts[0].held
@@ -98,73 +97,75 @@ class SettlementsContract(ContractSupport):
     def test_the_settlement_after_an_early_ack_happens_once(self, driver: Driver) -> None:
         delivery = self._one(driver)
         driver.settler.settle([Settlement(delivery, begins=True)])
-        after = Settlement(delivery, fence="begun", publishes=[publish("next")])
+        after = Settlement(delivery, fence="begun", publishes=[self.publish("next")])
         held = [driver.settler.settle([after]).verdicts[0].held for _ in range(2)]
         assert held == [True, False]
-        assert ids(self._lease(driver)) == ["next"]
+        assert self.ids(self._lease(driver)) == ["next"]
 
     def test_a_worker_given_up_for_dead_still_settles_what_it_has_acked(self, driver: Driver) -> None:
         delivery = self._one(driver)
         driver.settler.settle([Settlement(delivery, begins=True)])
-        driver.broker.recover_worker("w1")
-        after = Settlement(delivery, fence="begun", publishes=[publish("next")])
+        driver.recovery.recover_worker("w1")
+        after = Settlement(delivery, fence="begun", publishes=[self.publish("next")])
         assert driver.settler.settle([after]).verdicts[0].held
-        assert ids(self._lease(driver)) == ["next"]
+        assert self.ids(self._lease(driver)) == ["next"]
 
     def test_what_a_dead_worker_had_begun_is_for_others_to_settle(self, driver: Driver) -> None:
-        broker, delivery = driver.broker, self._one(driver)
+        delivery = self._one(driver)
         driver.settler.settle([Settlement(delivery, begins=True)])
-        assert broker.claim_orphans() == []
-        assert broker.leased_message(delivery.tag) == delivery.payload
-        broker.recover_worker("w1")
-        (orphan,) = broker.claim_orphans()
+        assert driver.recovery.claim_orphans() == []
+        assert driver.recovery.leased_message(delivery.tag) == delivery.payload
+        driver.recovery.recover_worker("w1")
+        (orphan,) = driver.recovery.claim_orphans()
         assert (orphan.delivery.tag, orphan.delivery.payload, orphan.reason) == (delivery.tag, delivery.payload, "")
-        assert broker.claim_orphans() == []
-        after = Settlement(orphan.delivery, fence="begun", publishes=[publish("next")])
+        assert driver.recovery.claim_orphans() == []
+        after = Settlement(orphan.delivery, fence="begun", publishes=[self.publish("next")])
         assert [driver.settler.settle([after]).verdicts[0].held for _ in range(2)] == [True, False]
 
     def test_a_condemned_message_does_not_run_again(self, driver: Driver) -> None:
-        broker, delivery = driver.broker, self._one(driver)
-        assert broker.orphan_lease(delivery.tag, "terminated")
-        assert broker.recover_worker("w1") == 0
-        assert broker.queue_length("q") == 0
-        (orphan,) = broker.claim_orphans()
+        delivery = self._one(driver)
+        assert driver.recovery.orphan_lease(delivery.tag, "terminated")
+        assert driver.recovery.recover_worker("w1") == 0
+        assert driver.admin.queue_length("q") == 0
+        (orphan,) = driver.recovery.claim_orphans()
         assert (orphan.delivery.payload, orphan.reason) == (delivery.payload, "terminated")
         assert driver.settler.settle([Settlement(orphan.delivery, fence="begun")]).verdicts[0].held
-        assert not broker.orphan_lease(delivery.tag, "again")
+        assert not driver.recovery.orphan_lease(delivery.tag, "again")
 
     def test_without_a_fence_it_happens_anyway(self, driver: Driver) -> None:
         delivery = self._one(driver)
         driver.settler.settle([Settlement(delivery)])
-        assert driver.settler.settle([Settlement(delivery, fence="none", publishes=[publish("n")])]).verdicts[0].held
-        assert ids(self._lease(driver)) == ["n"]
+        assert (
+            driver.settler.settle([Settlement(delivery, fence="none", publishes=[self.publish("n")])]).verdicts[0].held
+        )
+        assert self.ids(self._lease(driver)) == ["n"]
 
     def test_settling_and_leasing_in_one_exchange(self, driver: Driver) -> None:
-        first = Settlement(self._one(driver, task_id="first"), publishes=[publish("second")])
+        first = Settlement(self._one(driver, task_id="first"), publishes=[self.publish("second")])
         settled = driver.settler.settle([first], Lease("w1", ("q",), 5))
         assert settled.verdicts[0].held
-        assert ids(settled.deliveries) == ["second"]
+        assert self.ids(settled.deliveries) == ["second"]
 
     def test_requeue_goes_to_the_end_marked_redelivered(self, driver: Driver) -> None:
         delivery = self._one(driver, task_id="again")
-        driver.broker.publish([publish("other")])
+        driver.broker.publish([self.publish("other")])
         driver.settler.settle([Settlement(delivery, disposal="requeue")])
         first, second = self._lease(driver)
-        assert ids([first, second]) == ["other", "again"]
-        assert wire.headers_of(second.payload)["redelivered"] is True
+        assert self.ids([first, second]) == ["other", "again"]
+        assert driver.broker.codec.headers_of(second.payload)["redelivered"] is True
 
     def test_dead_letters_keep_bytes_and_reason(self, driver: Driver) -> None:
         for reason in ("one", "two"):
             delivery = self._one(driver)
             driver.settler.settle([Settlement(delivery, disposal="dead_letter", reason=reason)])
-        letters = driver.broker.dead_letters("q")
+        letters = driver.admin.dead_letters("q")
         assert [letter.reason for letter in letters] == ["one", "two"]
         assert letters[1].payload == delivery.payload
         assert abs(letters[1].time - time.time()) < 60
-        assert driver.broker.queue_length("q") == 0
+        assert driver.admin.queue_length("q") == 0
 
     def test_a_batch_settles_each_by_itself(self, driver: Driver) -> None:
-        driver.broker.publish([publish(str(n)) for n in range(3)])
+        driver.broker.publish([self.publish(str(n)) for n in range(3)])
         held = self._lease(driver)
         driver.settler.settle([Settlement(held[1])])
         batch = [Settlement(d, stores=[ResultWrite(d.tag, b"x", 60, True)]) for d in held]

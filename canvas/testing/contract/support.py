@@ -5,9 +5,14 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
+from canvas.drivers.kombu_envelope import ENVELOPE
 from canvas.drivers.ports import Driver
-from canvas.drivers.ports.results import Results
+from canvas.drivers.ports.chords import ChordStore
+from canvas.drivers.ports.codec import MessageCodec
+from canvas.drivers.ports.results import ResultStore
+from canvas.drivers.ports.runs import RunRecords
 from canvas.drivers.ports.values import Lease
+from canvas.drivers.stored_messages import task_id_of
 from canvas.model.message import Delivery, Message, Publish
 from canvas.model.settlement import (
     ChordDispatch,
@@ -21,18 +26,22 @@ from canvas.wire import task_message as wire
 _DEADLINE = 20.0
 
 
-def envelope(task_id: str = "", queue: str = "q", priority: int = 0) -> bytes:
-    """A small real message."""
+def envelope(task_id: str = "", queue: str = "q", priority: int = 0, codec: MessageCodec = ENVELOPE) -> bytes:
+    """A small real message, in a broker's form."""
     task_id = task_id or str(uuid4())
     message = Message("t.add", task_id, [1, 2], {}, headers={"task": "t.add", "id": task_id})
-    info = {"exchange": "", "routing_key": queue}
-    message.properties = {"correlation_id": task_id, "priority": priority, "delivery_info": info}
-    return wire.encode(message, delivery_tag=str(uuid4()))
+    message.properties = {"correlation_id": task_id, "priority": priority}
+    return codec.encode(wire.encode(message), "", queue)
 
 
-def publish(task_id: str = "", queue: str = "q", priority: int = 0) -> Publish:
+def publish(task_id: str = "", queue: str = "q", priority: int = 0, codec: MessageCodec = ENVELOPE) -> Publish:
     """That message on its way to its queue."""
-    return Publish("", queue, priority, envelope(task_id, queue, priority))
+    return Publish("", queue, priority, envelope(task_id, queue, priority, codec))
+
+
+def ids(deliveries: list[Delivery], codec: MessageCodec = ENVELOPE) -> list[str]:
+    """The task ids in deliveries."""
+    return [str(task_id_of(codec, delivery.payload)) for delivery in deliveries]
 
 
 def eventually(condition: Callable[[], Any], seconds: float = _DEADLINE) -> Any:
@@ -44,11 +53,6 @@ def eventually(condition: Callable[[], Any], seconds: float = _DEADLINE) -> Any:
             return found
         time.sleep(0.01)
     raise AssertionError(f"it did not become true in {seconds} s: {found!r}")
-
-
-def ids(deliveries: list[Delivery]) -> list[str]:
-    """The task ids in deliveries."""
-    return [str(wire.peek_id(delivery.payload)) for delivery in deliveries]
 
 
 def part(group: str, task: str, position: int | None) -> Part:
@@ -64,16 +68,36 @@ def firing(group: str, *publishes: Publish, failed: bool = False, parts: list[Pa
 class ContractSupport:
     """Calls of a driver that many tests make."""
 
+    codec: MessageCodec = ENVELOPE
+    """The driver's."""
+
+    def envelope(self, task_id: str = "", queue: str = "q", priority: int = 0) -> bytes:
+        return envelope(task_id, queue, priority, self.codec)
+
+    def publish(self, task_id: str = "", queue: str = "q", priority: int = 0) -> Publish:
+        return publish(task_id, queue, priority, self.codec)
+
+    def ids(self, deliveries: list[Delivery]) -> list[str]:
+        return ids(deliveries, self.codec)
+
     def _lease(self, driver: Driver, limit: int = 10, *queues: str, worker: str = "w1") -> list[Delivery]:
         return driver.broker.lease(Lease(worker, queues or ("q",), limit))
 
     def _one(self, driver: Driver, **options: Any) -> Delivery:
-        driver.broker.publish([publish(**options)])
+        driver.broker.publish([self.publish(**options)])
         return self._lease(driver, 1)[0]
 
     def _settle(self, driver: Driver, *parts: Part, joins: list[ChordStart] | None = None) -> list[ReadyChord]:
         return driver.settler.settle([Settlement(None, joins=joins or [], parts=list(parts))]).verdicts[0].ready
 
-    def _results(self, driver: Driver) -> Results:
+    def _results(self, driver: Driver) -> ResultStore:
         assert driver.results is not None
         return driver.results
+
+    def _chords(self, driver: Driver) -> ChordStore:
+        assert driver.chords is not None
+        return driver.chords
+
+    def _runs(self, driver: Driver) -> RunRecords:
+        assert driver.runs is not None
+        return driver.runs

@@ -3,20 +3,20 @@
 Nothing here waits for work or decides when a round is made; ``canvas.worker.consumer.loop`` does.
 """
 
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from canvas.drivers.ports import Driver
-from canvas.drivers.ports.values import Lease
+from canvas.drivers.ports.values import Lease, LeaseReply
 from canvas.errors import BrokerError
 from canvas.model.message import Delivery
 from canvas.model.settlement import ChordDispatch, Orphan, ReadyChord, Settlement, SettleResult
 from canvas.telemetry import emit
 from canvas.worker.consumer.buffer import PrefetchBuffer, Work
+from canvas.worker.consumer.prefetch import PrefetchPolicy, QueueChange
 from canvas.worker.consumer.wait import Wait
 
 T = TypeVar("T")
@@ -28,26 +28,6 @@ _ACKED_WITHIN = 0.005
 """Messages, and seconds of work, that are acked at most before they start, where they are acked before they run."""
 
 
-class PrefetchPolicy(NamedTuple):
-    """How much a process takes at once."""
-
-    slots: int
-    batch: int
-    """Settlements in one call, at most."""
-    seconds: float
-    """How many seconds of work to hold beyond what runs."""
-    limit: int
-    """Messages held beyond what runs, at most."""
-
-
-class QueueChange:
-    """Other queues to lease from."""
-
-    def __init__(self, queues: list[str]) -> None:
-        self.queues = queues
-        self.done = threading.Event()
-
-
 class SettleBatch:
     """The state of one process between the broker and its slots. One thread at a time may :meth:`make` a round."""
 
@@ -57,7 +37,7 @@ class SettleBatch:
         worker: str,
         queues: Sequence[str],
         appetite: PrefetchPolicy,
-        leased: Callable[[], None],
+        leased: Callable[[LeaseReply], None],
         held: dict[str, Delivery],
         alone: bool,
         wait: Wait,
@@ -104,7 +84,7 @@ class SettleBatch:
             change.done.set()
         if self.leases_uncertain:
             self.leases_uncertain = False
-            self.attempt(lambda: self._driver.broker.release_unknown(self.worker, self._held))
+            self.attempt(lambda: self._driver.recovery.release_unknown(self.worker, self._held))
         self.hand_out_submitted()
         self._make_way()
         batch, answers = self._take_finished()
@@ -217,9 +197,10 @@ class SettleBatch:
         settled = repeat_until(lambda: self._driver.settler.settle([*acks, *soon, *settlements], lease, firings))
         if settled is None:
             return
-        verdicts = settled.verdicts
+        verdicts, leased = settled.verdicts, settled.leased
+        deliveries = leased.deliveries if leased is not None else []
         self._tell_deferred(batch)
-        emit("batch.settled", settled=len(verdicts), leased=len(settled.deliveries))
+        emit("batch.settled", settled=len(verdicts), leased=len(deliveries))
         # Before the slot hears of its own ack, and takes the next message.
         self.begun.update(
             ack.delivery.tag
@@ -235,13 +216,14 @@ class SettleBatch:
             self._dispatched(firing, verdict)
         # A chord's body, or what follows in a run, is not to wait behind what has just been leased.
         self.hand_out_submitted()
-        known = not settled.deliveries or self.attempt(self._now_leased) is not None
-        for delivery in settled.deliveries:
-            (self._hand_out if known else self._keep_from_slots)(delivery)
+        known = leased is None or not deliveries or self._now_leased(leased)
+        take = self._hand_out if known else self._keep_from_slots
+        for delivery in deliveries:
+            take(delivery)
         if lease is not None:
-            self._wait.leased(len(settled.deliveries), want)
+            self._wait.leased(len(deliveries), want)
             self.leased_at = time.monotonic()
-        self.last_poll_short = lease is not None and len(settled.deliveries) < want
+        self.last_poll_short = lease is not None and len(deliveries) < want
         if self._driver.broker.takes_turns:
             self.queues.rotate(-1)
 
@@ -275,9 +257,9 @@ class SettleBatch:
             self._held[item.tag] = item
         self.backlog.put(item)
 
-    def _now_leased(self) -> bool:
-        self._leased()
-        return True
+    def _now_leased(self, leased: LeaseReply) -> bool:
+        """Report a lease; False where the process is to end before the broker has said what is revoked."""
+        return self.attempt(lambda: (self._leased(leased),)) is not None
 
     def _keep_from_slots(self, delivery: Delivery) -> None:
         """A message that nothing is to run here: it may be revoked."""

@@ -12,12 +12,14 @@ from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 from canvas.drivers.ports import Driver
+from canvas.drivers.ports.values import LeaseReply
 from canvas.errors import BrokerError
 from canvas.model.message import Delivery
 from canvas.model.settlement import ChordDispatch, Orphan, ReadyChord, Settlement
 from canvas.telemetry import emit
-from canvas.worker.consumer.batch import STUCK_AFTER, PrefetchPolicy, QueueChange, SettleBatch
+from canvas.worker.consumer.batch import STUCK_AFTER, SettleBatch
 from canvas.worker.consumer.buffer import PrefetchBuffer, Work
+from canvas.worker.consumer.prefetch import PrefetchPolicy, QueueChange
 from canvas.worker.consumer.wait import BrokerWait, Wait
 
 T = TypeVar("T")
@@ -27,8 +29,7 @@ _STANDS_BY = 30.0
 """Seconds after which the thread looks whether it has to make a round, though its only slot is idle."""
 _CHANGED_WITHIN = 2.0
 SIGNALS_WITHIN = 0.5
-"""Seconds after which a wait on the main thread ends by itself: a signal's handler runs there, but the signal may have
-interrupted another thread."""
+"""Seconds that a wait on the main thread lasts at most: signal handlers run there, whichever thread a signal ends."""
 
 
 class ConsumerLoop(threading.Thread):
@@ -40,7 +41,7 @@ class ConsumerLoop(threading.Thread):
         worker: str,
         queues: list[str],
         appetite: PrefetchPolicy,
-        leased: Callable[[], None],
+        leased: Callable[[LeaseReply], None],
         held: dict[str, Delivery],
         alone: bool = False,
         wait: Wait | None = None,
@@ -77,9 +78,8 @@ class ConsumerLoop(threading.Thread):
         foresee: Callable[[bytes], object],
         deferred: Callable[[float], None],
     ) -> None:
-        """``acks_early`` says whether nothing stands between a leased message and its ack but that its turn has not
-        come; ``predecode`` looks at a message whose lease is under way; ``deferred`` is called with the unix time at
-        which a message that has just been deferred is due."""
+        """``acks_early``: whether a message may be acked before its turn. ``predecode`` decodes one that may come next.
+        ``deferred`` gets the unix time at which a message that was just delayed is due."""
         self._rounds.acks_early, self._rounds.predecode, self._rounds.deferred = acks_early, foresee, deferred
 
     def persist(self, call: Callable[[], T]) -> T:

@@ -164,7 +164,7 @@ class Maintenance:
 
     def _beat(self, worker: str) -> bool:
         """Renew a worker's heartbeat; whether the broker has forgotten that worker."""
-        beat = self._driver.broker.heartbeat(worker, self._queues, self._ttl)
+        beat = self._driver.recovery.heartbeat(worker, self._queues, self._ttl)
         self._share = max(1.0, beat.workers / _FEW)
         forgotten = not beat.known and worker in self._seen
         self._seen.add(worker)
@@ -179,25 +179,25 @@ class Maintenance:
         return seconds if self._share == 1.0 else seconds * self._share * uniform(0.5, 1.5)
 
     def _sweep(self) -> None:
-        broker = self._driver.broker
-        returned = broker.recover_dead_workers()
-        broker.enqueue_blocked()
+        recovery = self._driver.recovery
+        returned = recovery.recover_dead_workers()
+        self._driver.coordination.enqueue_blocked()
         if returned:
             emit("worker.leases_recovered", messages=returned)
         if self._delegate is None:
             self.adopt()
-        elif broker.has_orphans() or self._unfired():
+        elif recovery.has_orphans() or self._unfired():
             self._delegate()
 
     def adopt(self) -> None:
         """Offer what dead workers have left unsettled. Raises BrokerError."""
         if self._offer is not None:
-            if self._driver.broker.has_orphans():
-                self._offer(self._driver.broker.claim_orphans())
+            if self._driver.recovery.has_orphans():
+                self._offer(self._driver.recovery.claim_orphans())
             self._offer(self._unfired())
 
     def _unfired(self) -> list[ReadyChord]:
-        return self._driver.settler.stale_ready_chords(_UNFIRED_AFTER) if self._driver.results is not None else []
+        return self._driver.settler.stale_ready_chords(_UNFIRED_AFTER) if self._driver.chords is not None else []
 
 
 class ChildDuties:

@@ -6,7 +6,7 @@ changed: what was revoked before a message was leased is known before its task s
 
 from collections.abc import Collection
 
-from canvas.drivers.ports.broker import Broker
+from canvas.drivers.ports.coordination import Coordination
 from canvas.model.message import Message
 from canvas.model.revocation import read_entry
 
@@ -14,23 +14,24 @@ from canvas.model.revocation import read_entry
 class Revocations:
     """Reads are cheap while nothing is revoked."""
 
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
-        self._revision = 0
+    def __init__(self, coordination: Coordination) -> None:
+        self._coordination = coordination
+        self._version = 0
         self._ids: frozenset[str] = frozenset()
         self._stamps: frozenset[tuple[str, str]] = frozenset()
 
-    def sync(self) -> None:
-        """Read them if the last lease saw a change. Raises BrokerError."""
-        if self._broker.revision != self._revision:
+    def sync(self, version: int) -> None:
+        """Read them if a lease came with another version. Raises BrokerError."""
+        if version != self._version:
             self.read()
 
     def read(self) -> None:
         """Read them. Raises BrokerError."""
-        entries = [read_entry(text) for text in self._broker.revoked()]
+        version, found = self._coordination.revoked()
+        entries = [read_entry(text) for text in found]
         self._ids = frozenset(entry for entry in entries if isinstance(entry, str))
         self._stamps = frozenset(entry for entry in entries if not isinstance(entry, str))
-        self._revision = self._broker.revision
+        self._version = version
 
     def match(self, message: Message) -> bool:
         """Whether the message's id, or one of its stamps, is revoked."""

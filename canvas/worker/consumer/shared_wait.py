@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-from canvas.drivers.ports.broker import Broker
+from canvas.drivers.ports import Driver
 from canvas.errors import BrokerError
 from canvas.telemetry import emit
 from canvas.worker.consumer.wait import ChildWait
@@ -30,13 +30,14 @@ class SharedWait(threading.Thread):
     parent handles no message itself.
     """
 
-    def __init__(self, broker: Broker, board: SharedMemory, worker: str, queues: list[str], ttl: float) -> None:
+    def __init__(self, driver: Driver, board: SharedMemory, worker: str, queues: list[str], ttl: float) -> None:
         """``worker``: the id that owns the inbox; ``queues`` may change; ``ttl``: of a heartbeat, seconds."""
         super().__init__(name="canvas-shared-wait", daemon=True)
         self.worker = worker
         self.forking = threading.Lock()
         """Held over a fork: no connection is half open then, which a child could not close."""
-        self._broker = broker
+        self._broker = driver.broker
+        self._recovery = driver.recovery
         self._board = board
         self._queues = queues
         self._ttl = ttl
@@ -119,13 +120,13 @@ class SharedWait(threading.Thread):
         self._board.armed = False
         try:
             if self._registered:
-                self._broker.unregister(self.worker)
+                self._recovery.unregister(self.worker)
         except BrokerError as exc:
             emit("broker.unreachable", error=str(exc))
 
     def _step(self) -> None:
         if not self._registered:
-            self._broker.heartbeat(self.worker, self._queues, self._ttl)
+            self._recovery.heartbeat(self.worker, self._queues, self._ttl)
             self._registered = True
         self._apply_changes()
         pending = self._note_taken() < self._board.arrived

@@ -3,14 +3,7 @@
 from collections.abc import Iterable
 
 from canvas.app.application import Canvas
-from canvas.drivers.ports.values import Binding
 from canvas.model.queue import Queue
-
-
-def bindings(app: Canvas, queues: Iterable[str] = (), exclude: Iterable[str] = ()) -> list[Binding]:
-    """The queues to consume, with their bindings."""
-    found = app.router.consumed(list(queues), list(exclude))
-    return [Binding(q.name, q.exchange, q.routing_key, q.exchange_type) for q in found]
 
 
 def add_own(app: Canvas, hostname: str) -> str:
@@ -22,4 +15,4 @@ def add_own(app: Canvas, hostname: str) -> str:
 
 def declare(app: Canvas, queues: Iterable[str]) -> None:
     """Make them reachable for all who send."""
-    app.driver.broker.declare(bindings(app, queues))
+    app.driver.broker.declare(app.router.consumed(list(queues)))

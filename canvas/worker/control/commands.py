@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from importlib import reload as reload_module
 from typing import Any
 
-from canvas.drivers.ports.values import Binding
 from canvas.errors import ConfigurationError
+from canvas.model.queue import Queue
 from canvas.task.limits import rate_to_interval
 from canvas.worker.control.child_commands import (
     ConsumeQueues,
@@ -123,8 +123,8 @@ class Panel(Inspection):
     ) -> Answer:  # fmt: skip
         if queue in self._plan.queues:
             return {"ok": f"already consuming from {queue!r}"}
-        binding = Binding(queue, exchange or queue, routing_key or queue, exchange_type or "direct")
-        self._app.driver.broker.declare([binding])
+        declared = Queue(queue, exchange or "", routing_key or "", exchange_type or "direct")
+        self._app.driver.broker.declare([declared])
         self._pool.ask(ConsumeQueues([*self._plan.queues, queue]))
         return {"ok": f"add consumer {queue}"}
 

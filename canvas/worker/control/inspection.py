@@ -71,7 +71,7 @@ class Inspection:
         return [replies.described(tasks[name], taskinfoitems or _TASK_INFO) for name in names]
 
     def revoked(self) -> list[str]:
-        return sorted(revoked_ids(self._app.driver.broker.revoked()))
+        return sorted(revoked_ids(self._app.driver.coordination.revoked()[1]))
 
     def query_task(self, ids: Any) -> Answer:
         wanted = {ids} if isinstance(ids, str) else set(ids)

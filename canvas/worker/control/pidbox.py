@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from canvas.app.application import Canvas
 from canvas.errors import BrokerError, EncodeError, WireError
-from canvas.model.ids import new_tag
+from canvas.model.message import EncodedMessage
 from canvas.telemetry import emit
 from canvas.wire import task_message as wire
 from canvas.worker.control.commands import NO_REPLY, Panel
@@ -53,7 +53,7 @@ class Pidbox(threading.Thread):
 
     def _listen(self) -> None:
         exchange = f"{self._app.conf.control_exchange}.pidbox"
-        with self._app.driver.broker.subscribe(exchange) as inbox:
+        with self._app.driver.bus.subscribe(exchange) as inbox:
             self._listening.set()
             while not self._ended.is_set():
                 payload = inbox.next(_LOOK_EVERY)
@@ -85,9 +85,8 @@ class Pidbox(threading.Thread):
 
     def _take(self, payload: bytes) -> None:
         try:
-            headers, body = wire.decode_plain(
-                payload, max_bytes=self._app.conf.task_message_max_bytes, signer=self._app.signer
-            )
+            message = self._app.driver.broker.codec.decode(payload)
+            body = wire.decode_plain(message, max_bytes=self._app.conf.task_message_max_bytes, signer=self._app.signer)
             command, arguments = str(body["method"]), dict(body.get("arguments") or {})
             meant = self._is_meant(body)
             reply_to = body.get("reply_to")
@@ -95,7 +94,7 @@ class Pidbox(threading.Thread):
         except (WireError, KeyError, TypeError, ValueError, re.error) as exc:
             emit("control.undecodable", reason=repr(exc))
             return
-        clock = headers.get("clock")
+        clock = message.headers.get("clock")
         self._board.adjust(clock if isinstance(clock, int) else 0)
         if not meant:
             return
@@ -117,13 +116,12 @@ class Pidbox(threading.Thread):
 
     def _reply(self, exchange: str, routing_key: str, ticket: Any, answer: Any) -> None:
         try:
-            payload = self._envelope(exchange, routing_key, ticket, answer)
+            message = self._answer(ticket, answer)
         except EncodeError as exc:
-            payload = self._envelope(exchange, routing_key, ticket, {"error": repr(exc)})
-        self._app.driver.broker.reply(exchange, routing_key, payload)
+            message = self._answer(ticket, {"error": repr(exc)})
+        driver = self._app.driver
+        driver.bus.reply(exchange, routing_key, driver.broker.codec.encode(message, exchange, routing_key))
 
-    def _envelope(self, exchange: str, routing_key: str, ticket: Any, answer: Any) -> bytes:
-        return wire.encode_plain(
-            {self._plan.hostname: answer}, {"ticket": ticket, "clock": self._board.forward()},
-            exchange=exchange, routing_key=routing_key, delivery_mode=1, tag=new_tag(),
-        )  # fmt: skip
+    def _answer(self, ticket: Any, answer: Any) -> EncodedMessage:
+        headers = {"ticket": ticket, "clock": self._board.forward()}
+        return wire.encode_plain({self._plan.hostname: answer}, headers, delivery_mode=1)

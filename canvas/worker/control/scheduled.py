@@ -17,7 +17,7 @@ def scheduled(app: Canvas, hostname: str, queues: Collection[str]) -> list[dict[
     """``{eta, priority, request}`` of each deferred message of these queues, the first due first: of the 1,000 messages
     that are due first in the broker. Raises BrokerError."""
     found = []
-    for entry in app.driver.broker.scheduled(_MOST):
+    for entry in app.driver.admin.scheduled(_MOST):
         if entry.queue not in queues:
             continue
         for message in opened([Delivery("", entry.queue, entry.payload)], opener(app)):

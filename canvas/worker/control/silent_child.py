@@ -3,23 +3,24 @@
 from typing import Any
 
 from canvas.app.application import Canvas
+from canvas.drivers.ports.recovery import Recovery
 from canvas.model.message import Delivery
 from canvas.worker.pipeline.active_tasks import opened, opener, task_info
 from canvas.worker.pools.shared_memory import ProcessStats
 
 
-def running_tag(worker: str, row: ProcessStats) -> str | None:
+def running_tag(recovery: Recovery, worker: str, row: ProcessStats) -> str | None:
     """The lease of the message that a child runs; ``None`` when it runs none."""
-    return f"canvas:{worker}:{row.running}" if row.active else None
+    return recovery.lease_tag(worker, row.running) if row.active else None
 
 
 def state_of_silent(app: Canvas, hostname: str, pid: int, worker: str, row: ProcessStats) -> dict[str, Any]:
     """As ``Tally.state``, with no totals. Raises BrokerError."""
-    broker, tag = app.driver.broker, running_tag(worker, row)
-    held = broker.leases(worker)
+    recovery = app.driver.recovery
+    tag, held = running_tag(recovery, worker, row), recovery.leases(worker)
     running = [delivery for delivery in held if delivery.tag == tag]
     acknowledged = not running
-    payload = broker.leased_message(tag) if tag is not None and acknowledged else None
+    payload = recovery.leased_message(tag) if tag is not None and acknowledged else None
     if tag is not None and payload is not None:
         running = [Delivery(tag, "", payload)]
 

@@ -55,7 +55,7 @@ class Endpoint:
 
     def _health(self) -> tuple[int, bytes]:
         try:
-            self._app.driver.broker.queue_length(self._app.conf.task_default_queue)
+            self._app.driver.admin.queue_length(self._app.conf.task_default_queue)
         except BrokerError as exc:
             return 503, f"the broker does not answer: {exc}\n".encode()
         return 200, b"ok\n"

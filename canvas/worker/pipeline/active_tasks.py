@@ -41,9 +41,10 @@ class ActiveTask:
 class ActiveTasks:
     """Kept by the line; read by remote control, from another thread."""
 
-    def __init__(self, hostname: str, row: ProcessStats, watched: bool = False) -> None:
-        """``watched``: the row also says what runs, for a parent that may have to kill this process for it."""
-        self._watched = watched
+    def __init__(self, hostname: str, row: ProcessStats, number_of: Callable[[str], int] | None = None) -> None:
+        """``number_of``: the number of a lease, where the row is to name what runs, for a parent that may have to kill
+        this process for it."""
+        self._number_of = number_of
         self._hostname = hostname
         self._row = row
         self._lock = threading.Lock()
@@ -78,8 +79,8 @@ class ActiveTasks:
                         self._running[id(running)] = running
                     else:
                         del self._running[id(running)]
-                    if self._watched:
-                        number = int(running.tag.rpartition(":")[2]) if starts else 0
+                    if self._number_of is not None:
+                        number = self._number_of(running.tag) if starts else 0
                         self._row.stand(number, running.hard if starts else None)
                 self._row.write(self._begun, len(self._running))
             finally:
@@ -128,15 +129,11 @@ def task_info(
 
 
 def opener(app: Canvas) -> Callable[[bytes], Message]:
-    """What opens a message, within the app's limits."""
-    conf = app.conf
-    return partial(
-        wire.decode,
-        accept=app.accept_content,
-        max_bytes=conf.task_message_max_bytes,
-        max_depth=conf.task_message_max_depth,
-        signer=app.signer,
-    )
+    """Decodes messages in the form of the app's broker, within the app's limits."""
+    conf, codec = app.conf, app.driver.broker.codec
+    max_bytes, max_depth = conf.task_message_max_bytes, conf.task_message_max_depth
+    read = partial(wire.decode, accept=app.accept_content, max_bytes=max_bytes, max_depth=max_depth, signer=app.signer)
+    return lambda payload: read(codec.decode(payload, max_depth))
 
 
 def opened(deliveries: Iterable[Delivery], open_message: Callable[[bytes], Message]) -> list[Message]:

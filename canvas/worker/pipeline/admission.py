@@ -48,6 +48,7 @@ class MessageDecoder:
         self._app = app
         self._conf = app.conf
         self._accept = app.accept_content
+        self._codec = app.driver.broker.codec
         self._next: dict[bytes, Message] = {}
         self._kept: dict[bytes, Message] = {}
 
@@ -59,7 +60,7 @@ class MessageDecoder:
                 return decoded
         conf = self._conf
         return wire.decode(
-            payload,
+            self._codec.decode(payload, conf.task_message_max_depth),
             accept=self._accept,
             max_bytes=conf.task_message_max_bytes,
             max_depth=conf.task_message_max_depth,

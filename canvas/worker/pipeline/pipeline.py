@@ -11,13 +11,12 @@ from canvas.app.application import Canvas
 from canvas.context import enter_request, leave_request
 from canvas.errors import InvalidTaskError, Reject, TimeLimitExceeded, WireError
 from canvas.execution.executor import broken_off, execute, shared_loop
-from canvas.model.message import Delivery, Message
+from canvas.model.message import Delivery, Message, int_header
 from canvas.model.outcome import Failure, Outcome, Rejected, Revoked
 from canvas.model.request import Request
 from canvas.model.settlement import ChordDispatch, Fence, Orphan, ReadyChord, Settlement
 from canvas.task.task import Task
 from canvas.telemetry import emit, listening
-from canvas.wire import task_message as wire
 from canvas.worker.consumer.lifetimes import keeps
 from canvas.worker.consumer.revoked import Revocations
 from canvas.worker.pipeline.active_tasks import ActiveTask, ActiveTasks
@@ -106,12 +105,13 @@ class TaskPipeline:
             admission = Discard("revoked")
         if isinstance(admission, Defer):
             return self.unrunnable.defer(delivery, message, admission.due)
-        if wire.counted(message.headers, "canvas_delivery_count") > self._conf.task_max_deliveries:
+        headers, counted = message.headers, message.headers.get("canvas_delivery_count")
+        if counted and int_header(headers, "canvas_delivery_count") > self._conf.task_max_deliveries:
             return self.unrunnable.poison(delivery, message)
         begun = delivery.tag in self._begun
         job = self.new_job(delivery, message, "begun" if begun else "lease")
         task: Task[Any] | None = job.task
-        if task is not None and message.headers.get("canvas_worker_lost") and task.reject_on_worker_lost is False:
+        if task is not None and headers.get("canvas_worker_lost") and task.reject_on_worker_lost is False:
             return self.conclude(job, Failure(worker_lost(message)))
         if isinstance(admission, Discard):
             return self.conclude(job, Revoked(admission.reason))

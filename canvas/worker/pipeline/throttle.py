@@ -9,13 +9,12 @@ from functools import partial
 from typing import Any
 
 from canvas.config.config import Config
-from canvas.drivers.ports.broker import Broker
+from canvas.drivers.ports import Driver
 from canvas.model.message import Delivery, Message, Publish
 from canvas.model.outcome import Failure, Outcome, Rejected, ReplacedBy, Retried
 from canvas.model.settlement import DelayedPublish, Settlement, UniqueLock
 from canvas.task.limits import concurrency_key, lock_of, rate_to_interval
 from canvas.task.task import Task
-from canvas.wire import task_message as wire
 
 Persist = Callable[[Callable[[], Any]], Any]
 
@@ -48,9 +47,9 @@ def keys_of(message: Message, task: Task[Any]) -> LimitKeys:
 class Throttle:
     """The gates of one node's processes."""
 
-    def __init__(self, broker: Broker, conf: Config, hostname: str, persist: Persist) -> None:
+    def __init__(self, driver: Driver, conf: Config, hostname: str, persist: Persist) -> None:
         """``persist`` repeats a call until the broker takes it."""
-        self._broker = broker
+        self._coordination, self._recovery, self._codec = driver.coordination, driver.recovery, driver.broker.codec
         self._hostname = hostname
         self._persist = persist
         self._conf = conf
@@ -69,7 +68,7 @@ class Throttle:
         if (
             place is not None
             and limit
-            and not self._persist(lambda: self._broker.acquire_permit(place, limit, delivery))
+            and not self._persist(lambda: self._coordination.acquire_permit(place, limit, delivery))
         ):
             # Its lease is gone: parked, or somebody else's.
             return Settlement(delivery, fence="none")
@@ -83,10 +82,10 @@ class Throttle:
         if not every:
             return None
         scope = task.name if task.rate_limit_scope == "global" else f"{self._hostname}:{task.name}"
-        due = self._persist(lambda: self._broker.reserve_rate_slot(scope, every))
+        due = self._persist(lambda: self._coordination.reserve_rate_slot(scope, every))
         if not due:
             return None
-        payload = wire.with_headers(delivery.payload, canvas_rate_reserved=rate, canvas_received=True)
+        payload = self._codec.with_headers(delivery.payload, {"canvas_rate_reserved": rate, "canvas_received": True})
         publish = Publish("", delivery.queue, message.properties.get("priority") or 0, payload)
         return Settlement(delivery, deferrals=[DelayedPublish(due, publish)])
 
@@ -97,9 +96,9 @@ class Throttle:
         worker died before, that is noted."""
         calls: list[Callable[[], Any]] = []
         if message.headers.get("canvas_delivery_count") or task.reject_on_worker_lost is False:
-            calls.append(partial(self._broker.mark_started, delivery))
+            calls.append(partial(self._recovery.mark_started, delivery))
         if keys.lock is not None and task.unique_until == "start":
-            calls.append(partial(self._broker.release_lock, keys.lock))
+            calls.append(partial(self._coordination.release_lock, keys.lock))
         return [partial(self._persist, call) for call in calls] if calls else calls
 
     def leave(self, settlement: Settlement, task: Task[Any] | None, keys: LimitKeys, outcome: Outcome) -> None:

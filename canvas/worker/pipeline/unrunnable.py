@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from canvas.app.application import Canvas
+from canvas.drivers.stored_messages import redelivered, task_id_of
 from canvas.errors import (
     CanvasError,
     InvalidTaskError,
@@ -15,7 +16,7 @@ from canvas.errors import (
 )
 from canvas.execution.executor import broken_off
 from canvas.model import states
-from canvas.model.message import Delivery, Message, Publish
+from canvas.model.message import Delivery, Message, Publish, int_header
 from canvas.model.outcome import Failure, Outcome, Revoked
 from canvas.model.record import Record
 from canvas.model.settlement import DelayedPublish, Fence, Orphan, OrphanReason, ReadyChord, Settlement
@@ -23,7 +24,6 @@ from canvas.model.workflow_run import RUN_HEADER, NodeRef
 from canvas.producer.outbox import Outbox
 from canvas.telemetry import emit
 from canvas.text import safe_repr
-from canvas.wire import task_message as wire
 from canvas.worker.consumer.lifetimes import keeps
 from canvas.worker.pipeline.admission import MessageDecoder
 from canvas.worker.pipeline.deep_calls import with_deep_calls
@@ -57,6 +57,7 @@ class Unrunnable:
         """``begun``: the tags of the messages that are acked before their turn."""
         self._app = app
         self._conf = app.conf
+        self._codec = app.driver.broker.codec
         self._runs = runs
         self._steps = steps
         self._begun = begun
@@ -66,12 +67,12 @@ class Unrunnable:
         emit("message.dead_lettered", queue=delivery.queue, reason=str(exc))
         settlement = Settlement(delivery, disposal="dead_letter", reason=f"{type(exc).__name__}: {exc}")
         # A forged message does not decide what a result says either.
-        task_id = None if isinstance(exc, SignatureError) else wire.peek_id(delivery.payload)
+        task_id = None if isinstance(exc, SignatureError) else task_id_of(self._codec, delivery.payload)
         if task_id:
             effects = Outbox(self._app)
             record = Record(task_id, states.FAILURE, exc, None, [])
             record.date_done = self._app.now().isoformat()
-            place = NodeRef.of(wire.headers_of(delivery.payload).get(RUN_HEADER))
+            place = NodeRef.of(self._codec.headers_of(delivery.payload).get(RUN_HEADER))
             effects.record(record, in_run=place is not None)
             if place is not None:
                 effects.ends.append((place, states.FAILURE, exc))
@@ -83,7 +84,7 @@ class Unrunnable:
         payload = delivery.payload
         if message.task in self._app.tasks and "canvas_received" not in message.headers:
             self._steps.report_received(self._steps.new_job(delivery, message, "lease"))
-            payload = wire.with_headers(payload, canvas_received=True)
+            payload = self._codec.with_headers(payload, {"canvas_received": True})
         publish = self._republish(delivery, message, payload)
         return Settlement(delivery, deferrals=[DelayedPublish(due, publish)], keeps=keeps(self._app, message, due))
 
@@ -93,9 +94,9 @@ class Unrunnable:
         delivery, message = job.delivery, job.message
         emit("task.unregistered", message=message, queue=delivery.queue, action=self._conf.worker_unknown_task)
         if self._conf.worker_unknown_task == "requeue":
-            tries = min(wire.counted(message.headers, "canvas_unregistered_retries"), _MOST_DOUBLINGS)
+            tries = min(int_header(message.headers, "canvas_unregistered_retries"), _MOST_DOUBLINGS)
             delay = min(_UNKNOWN_FIRST_DELAY * 2**tries, _UNKNOWN_LAST_DELAY)
-            payload = wire.redelivered(delivery.payload, canvas_unregistered_retries=tries + 1)
+            payload = redelivered(self._codec, delivery.payload, canvas_unregistered_retries=tries + 1)
             publish = self._republish(delivery, message, payload)
             due = self._app.now().timestamp() + delay
             return Settlement(delivery, deferrals=[DelayedPublish(due, publish)], keeps=keeps(self._app, message, due))

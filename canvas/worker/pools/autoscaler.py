@@ -56,8 +56,8 @@ class Autoscaler(threading.Thread):
 
     def _demand(self) -> int:
         """Tasks that run or wait."""
-        broker = self._app.driver.broker
-        return self._board.active + sum(broker.queue_length(queue) for queue in list(self._plan.queues))
+        admin = self._app.driver.admin
+        return self._board.active + sum(admin.queue_length(queue) for queue in list(self._plan.queues))
 
     def change(self, most: int | None, fewest: int | None) -> None:
         """Other bounds. Raises ValueError when they contradict each other."""

@@ -15,10 +15,10 @@ from types import FrameType
 from typing import Any
 
 from canvas.app.application import Canvas
+from canvas.drivers.stored_messages import task_id_of
 from canvas.errors import BrokerError
 from canvas.model.settlement import OrphanReason
 from canvas.telemetry import emit
-from canvas.wire.task_message import peek_id
 from canvas.worker.consumer.lifetimes import Lifetimes
 from canvas.worker.consumer.maintenance import Maintenance, beat_every, holds_for
 from canvas.worker.consumer.shared_wait import SharedWait
@@ -74,7 +74,7 @@ class Prefork:
         self._gave_back = False
         conf = app.conf
         node = new_worker_id(plan.hostname)
-        self._wait = SharedWait(app.driver.broker, board, node, plan.queues, conf.worker_lease_ttl)
+        self._wait = SharedWait(app.driver, board, node, plan.queues, conf.worker_lease_ttl)
         self._beat_every = beat_every(conf)
         self._duties = Maintenance(
             app.driver,
@@ -144,7 +144,7 @@ class Prefork:
                     found.append(worker)
             elif row.registered:
                 row.registered = 0.0
-                rests = self._app.driver.broker.rest(worker)
+                rests = self._app.driver.recovery.rest(worker)
                 if rests:
                     self._duties.rested(worker)
                 if not rests or row.waits != waits:  # woken meanwhile, it may lease as what it was before
@@ -163,8 +163,8 @@ class Prefork:
     def _end_silent(self, pid: int, ids: list[str]) -> dict[str, Any] | None:
         """Kill a child for one of these tasks."""
         tag = self._tag(pid)
-        held = self._app.driver.broker.leased_message(tag) if tag else None
-        task_id = peek_id(held) if held is not None else None
+        held = self._app.driver.recovery.leased_message(tag) if tag else None
+        task_id = task_id_of(self._app.driver.broker.codec, held) if held is not None else None
         if tag is None or task_id not in ids:
             return None
         return {"terminated": [task_id]} if self._kill(pid, tag, OrphanReason("terminated")) else None
@@ -179,12 +179,12 @@ class Prefork:
 
     def _tag(self, pid: int) -> str | None:
         row, worker = self._rows.get(pid), self._children.get(pid)
-        return running_tag(worker, row) if row is not None and worker is not None else None
+        return running_tag(self._app.driver.recovery, worker, row) if row is not None and worker is not None else None
 
     def _kill(self, pid: int, tag: str, reason: OrphanReason) -> bool:
         """Kill a child for the task that it runs; False, and the child lives on, when that has ended."""
         try:
-            held = self._app.driver.broker.orphan_lease(tag, reason.text)
+            held = self._app.driver.recovery.orphan_lease(tag, reason.text)
         except BrokerError as exc:
             emit("broker.unreachable", error=str(exc))
             return False
@@ -344,7 +344,7 @@ class Prefork:
         if not in_order:
             emit("worker.child_lost", pid=pid, exitcode=code)
             try:
-                self._app.driver.broker.recover_worker(worker)
+                self._app.driver.recovery.recover_worker(worker)
             except BrokerError as exc:
                 emit("broker.unreachable", error=str(exc))
         if not self._stopping and not in_order:

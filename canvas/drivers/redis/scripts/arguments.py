@@ -10,9 +10,10 @@ from uuid import uuid4
 
 import msgpack
 
-from canvas.drivers.priority import priority_of
+from canvas.drivers.kombu_envelope import ENVELOPE
 from canvas.drivers.redis.keys import BrokerKeys, ResultKeys
 from canvas.drivers.redis.scripts.passthrough import PassThrough
+from canvas.drivers.stored_messages import requeued
 from canvas.errors import RefusedError
 from canvas.model.message import Publish
 from canvas.model.settlement import (
@@ -25,7 +26,6 @@ from canvas.model.settlement import (
     Settlement,
     SpeculativeDispatch,
 )
-from canvas.wire.task_message import put_back
 
 DEAD_LETTERS_KEPT = 10_000
 PUSHED_AT_ONCE = 1_000
@@ -84,7 +84,7 @@ class ScriptArguments:
                 words["begun"] = keys.early_acked(worker_of_tag(delivery.tag))
                 words["begins"] = settlement.begins
             if settlement.disposal in ("requeue", "redeliver"):
-                payload = put_back(delivery.payload, settlement.disposal == "redeliver")
+                payload = requeued(ENVELOPE, delivery.payload, settlement.disposal == "redeliver")
                 publishes.append([self.list_of(delivery.queue, payload), payload])
             elif settlement.disposal == "dead_letter":
                 words["dead"] = self._letter(settlement)
@@ -180,7 +180,7 @@ class ScriptArguments:
 
     def list_of(self, queue: str, payload: bytes) -> str:
         """The list that a payload belongs into, by its own priority."""
-        return self._broker.queue_list(queue, self._broker.step_of(priority_of(payload)))
+        return self._broker.queue_list(queue, self._broker.step_of(ENVELOPE.priority_of(payload)))
 
     def _group(self, group_id: str) -> str:
         assert self._results is not None
@@ -195,3 +195,9 @@ def _present(**effects: list[Any]) -> Fields:
 def worker_of_tag(tag: str) -> str:
     """The worker that leased under this tag."""
     return tag.removeprefix("canvas:").rpartition(":")[0]
+
+
+def number_of_tag(tag: str) -> int:
+    """The number of the lease among its worker's; 0 where the tag is another program's."""
+    last = tag.rpartition(":")[2]
+    return int(last) if last.isdigit() else 0

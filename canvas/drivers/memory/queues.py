@@ -1,0 +1,122 @@
+"""The data of queues in this process, under one lock."""
+
+import re
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable
+from itertools import count
+
+from canvas.drivers.kombu_envelope import ENVELOPE
+from canvas.drivers.memory.bus import MemoryInbox
+from canvas.drivers.ports.codec import MessageCodec
+from canvas.drivers.ports.values import DeadLetter
+from canvas.drivers.priority import step_of
+from canvas.drivers.stored_messages import loss_headers, redelivered
+from canvas.model.message import Publish
+from canvas.model.settlement import UniqueLock
+
+Clock = Callable[[], float]
+Binding = tuple[str, str, str]
+"""Exchange type, routing key, queue."""
+
+
+class MemoryQueues:
+    """Queues, leases, and what workers agree on; the lock and the clock of all of it."""
+
+    def __init__(self, clock: Clock = time.time, codec: MessageCodec = ENVELOPE) -> None:
+        self.clock = clock
+        self.codec = codec
+        self.lock = threading.RLock()
+        self.changed = threading.Condition(self.lock)
+        self.queues: dict[tuple[str, int], deque[bytes]] = defaultdict(deque)
+        self.bindings: dict[str, set[Binding]] = defaultdict(set)
+        self.unacked: dict[str, tuple[str, bytes]] = {}
+        self.begun: dict[str, tuple[str, bytes]] = {}
+        self.orphaned: dict[str, tuple[float, str]] = {}
+        self.started: set[str] = set()
+        self.revoked: dict[str, float] = {}
+        self.revocations_version = 0
+        self.inboxes: dict[tuple[str, str], list[MemoryInbox]] = defaultdict(list)
+        self.workers: dict[str, float] = {}
+        self.deferred: list[tuple[float, int, Publish]] = []
+        self.dead: dict[str, list[DeadLetter]] = defaultdict(list)
+        self.guards: set[str] = set()
+        self.turns: dict[str, float] = {}
+        self.places: dict[str, set[str]] = defaultdict(set)
+        self.parked: dict[str, tuple[int, deque[tuple[str, bytes]]]] = {}
+        self.locks: dict[str, tuple[str, float]] = {}
+        self.numbers = count()
+        self.interrupts = 0
+
+    def push(self, message: Publish) -> None:
+        """Append a message to every queue it goes to."""
+        step = step_of(message.priority)
+        for queue in self.route(message):
+            self.queues[queue, step].append(message.payload)
+        self.changed.notify_all()
+
+    def route(self, message: Publish) -> list[str]:
+        if not message.exchange:
+            return [message.routing_key]
+        bound = sorted(b for b in self.bindings[message.exchange] if _matches(b, message.routing_key))
+        return list(dict.fromkeys(queue for _, _, queue in bound))
+
+    def release(self, tag: str, *, mark: bool = False, count_delivery: bool = False) -> bool:
+        """Return a lease to the head of its queue; whether it was held."""
+        held = self.unacked.pop(tag, None) or self.begun.pop(tag, None)
+        if held is None:
+            return False
+        queue, payload = held
+        if mark:
+            payload = redelivered(
+                self.codec,
+                payload,
+                **(loss_headers(self.codec, payload, tag in self.started) if count_delivery else {}),
+            )
+        self._to_head(queue, payload)
+        return True
+
+    def _to_head(self, queue: str, payload: bytes) -> None:
+        """The message is the next of its queue and priority."""
+        self.queues[queue, step_of(self.codec.priority_of(payload))].appendleft(payload)
+        self.changed.notify_all()
+
+    # -- turns
+
+    def taken(self, key: str) -> int:
+        """How many of a key's places are taken by messages that are still somebody's."""
+        self.places[key] = {tag for tag in self.places[key] if tag in self.unacked or tag in self.begun}
+        return len(self.places[key])
+
+    def enqueue_blocked(self, key: str, many: int) -> int:
+        """Give back up to so many messages that wait for a place."""
+        given, (_, waiting) = 0, self.parked[key]
+        while waiting and given < many:
+            self._to_head(*waiting.popleft())
+            given += 1
+        if not waiting:
+            del self.parked[key]
+        return given
+
+    def free(self, key: str, tag: str) -> None:
+        """A place is free, and whoever waited longest may try."""
+        self.places[key].discard(tag)
+        left = self.taken(key)
+        if key in self.parked:
+            self.enqueue_blocked(key, self.parked[key][0] - left)
+
+    def unlock(self, lock: UniqueLock) -> None:
+        if self.locks.get(lock.key, ("", 0))[0] == lock.owner:
+            del self.locks[lock.key]
+
+
+def _matches(binding: Binding, routing_key: str) -> bool:
+    kind, key, _ = binding
+    if kind == "fanout":
+        return True
+    if kind != "topic":
+        return key == routing_key
+    words = {"*": r"[^\.]+", "#": r".*?"}
+    pattern = r"\.".join(words.get(word, re.escape(word)) for word in key.split("."))
+    return re.fullmatch(pattern, routing_key) is not None

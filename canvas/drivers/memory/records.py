@@ -1,0 +1,116 @@
+"""The data of records, groups, chords and runs in this process, under one lock."""
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from canvas.model.settlement import ChordStart, Part, ReadyChord, ResultWrite
+
+
+class Kept(NamedTuple):
+    payload: bytes
+    until: float | None
+    success: bool
+
+
+class _Chord:
+    """A chord's parts and what it waits for."""
+
+    def __init__(self) -> None:
+        self.size: int | None = None
+        self.extra = 0
+        self.parts: dict[str, tuple[float, bytes]] = {}
+        self.ready: tuple[bytes, float] | None = None
+        self.done = False
+
+    def values(self) -> list[bytes]:
+        return [value for _, value in sorted(self.parts.values(), key=lambda part: part[0])]
+
+
+class MemoryRecords:
+    """Records by task id, chords by group id, runs by their id."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self.clock = clock
+        self.lock = threading.RLock()
+        self.runs: dict[str, dict[str, bytes]] = {}
+        self.records: dict[str, Kept] = {}
+        self.groups: dict[str, Kept] = {}
+        self.chords: dict[str, _Chord] = defaultdict(_Chord)
+        self.watchers: dict[str, list[Callable[[str, bytes], None]]] = defaultdict(list)
+
+    def keep(self, store: ResultWrite) -> None:
+        old = self.record(store.task_id)
+        if old is not None and old.success:
+            return
+        until = self.clock() + store.expires if store.expires else None
+        self.records[store.task_id] = Kept(store.payload, until, store.success)
+        for tell in list(self.watchers.get(store.task_id, ())):
+            tell(store.task_id, store.payload)
+
+    def record(self, task_id: str) -> Kept | None:
+        return alive(self.records, task_id, self.clock())
+
+    def join(self, join: ChordStart) -> None:
+        chord = self.chords[join.group_id]
+        chord.size, chord.done = join.size, False
+        if join.structure:
+            self.groups[join.group_id] = Kept(join.structure, None, True)
+
+    def part(self, part: Part) -> ReadyChord | None:
+        """Count a part; the chord, when this was its last."""
+        chord = self.chords[part.group_id]
+        if chord.done:
+            return None
+        if part.size is not None:
+            chord.size = part.size
+        index = float("inf") if part.position is None else float(part.position)
+        chord.parts.setdefault(f"{part.task_id}:{part.position}", (index, part.value))
+        complete = chord.size is not None and len(chord.parts) == chord.size + chord.extra
+        if not complete or chord.ready is not None:
+            return None
+        chord.ready = (part.fire, self.clock())
+        return self.ready(part.group_id)
+
+    def ready(self, group_id: str) -> ReadyChord:
+        chord = self.chords[group_id]
+        assert chord.ready is not None
+        structure = self.groups.get(group_id)
+        return ReadyChord(group_id, chord.ready[0], chord.values(), structure.payload if structure else None)
+
+    def is_ready(self, group_id: str) -> bool:
+        chord = self.chords.get(group_id)
+        return chord is not None and chord.ready is not None
+
+    def finish(self, group_id: str, failed: bool) -> bool:
+        """Forget a chord that has been fired; whether it was ready."""
+        chord = self.chords[group_id]
+        if chord.ready is None:
+            return False
+        chord.ready = None
+        chord.size = None
+        if not failed:
+            chord.parts.clear()
+            chord.done = True
+        return True
+
+    def record_all(
+        self, stores: Sequence[ResultWrite], parts: Sequence[Part], joins: Sequence[ChordStart], grow: Sequence[str]
+    ) -> list[ReadyChord]:
+        for store in stores:
+            self.keep(store)
+        for join in joins:
+            self.join(join)
+        for group_id in grow:
+            self.chords[group_id].extra += 1
+        return [ready for ready in map(self.part, parts) if ready is not None]
+
+
+def alive(kept: dict[str, Kept], key: str, now: float) -> Kept | None:
+    found = kept.get(key)
+    if found is not None and found.until is not None and found.until <= now:
+        del kept[key]
+        return None
+    return found

@@ -1,0 +1,101 @@
+"""Which workers of this process's queues live, and the messages of those that do not."""
+
+from collections.abc import Collection, Sequence
+
+from canvas.drivers.memory.queues import MemoryQueues
+from canvas.drivers.ports.values import ORPHANS_AGAIN, HeartbeatReply
+from canvas.model.message import Delivery
+from canvas.model.settlement import Orphan
+
+
+class MemoryRecovery:
+    """The Recovery over :class:`MemoryQueues`."""
+
+    def __init__(self, memory: MemoryQueues) -> None:
+        self._memory = memory
+
+    def empty_inbox(self, worker: str, queues: Sequence[str]) -> int:
+        return 0
+
+    def heartbeat(self, worker: str, queues: Sequence[str], ttl: float) -> HeartbeatReply:
+        known = worker in self._memory.workers
+        self._memory.workers[worker] = self._memory.clock() + ttl
+        return HeartbeatReply(len(self._memory.workers), known)
+
+    def rest(self, worker: str) -> bool:
+        memory, prefix = self._memory, f"canvas:{worker}:"
+        with memory.lock:
+            if any(tag.startswith(prefix) for tag in (*memory.unacked, *memory.begun)):
+                return False
+            memory.workers.pop(worker, None)
+            return True
+
+    def release_unknown(self, worker: str, held: Collection[str]) -> int:
+        memory, prefix = self._memory, f"canvas:{worker}:"
+        with memory.lock:
+            tags = [tag for tag in memory.unacked if tag.startswith(prefix) and tag not in held]
+            return sum(memory.release(tag, mark=True, count_delivery=False) for tag in reversed(tags))
+
+    def unregister(self, worker: str) -> None:
+        self._return_all(worker, count_delivery=False)
+
+    def mark_started(self, delivery: Delivery) -> None:
+        self._memory.started.add(delivery.tag)
+
+    def recover_worker(self, worker: str) -> int:
+        return self._return_all(worker, count_delivery=True)
+
+    def _return_all(self, worker: str, count_delivery: bool) -> int:
+        memory, prefix = self._memory, f"canvas:{worker}:"
+        with memory.lock:
+            memory.workers.pop(worker, None)
+            tags = [tag for tag in memory.unacked if tag.startswith(prefix)]
+            given = sum(memory.release(t, mark=True, count_delivery=count_delivery) for t in reversed(tags))
+            orphans = {tag: (memory.clock(), "") for tag in memory.begun if tag.startswith(prefix)}
+            memory.orphaned = {**orphans, **memory.orphaned}
+            memory.started = {tag for tag in memory.started if not tag.startswith(prefix)}
+            return given
+
+    def has_orphans(self) -> bool:
+        return bool(self._memory.orphaned)
+
+    def claim_orphans(self) -> list[Orphan]:
+        memory, found = self._memory, []
+        with memory.lock:
+            now = memory.clock()
+            for tag, (since, reason) in list(memory.orphaned.items()):
+                if since <= now:
+                    found.append(Orphan(Delivery(tag, *memory.begun[tag]), reason))
+                    memory.orphaned[tag] = (now + ORPHANS_AGAIN, reason)
+        return found
+
+    def lease_number(self, tag: str) -> int:
+        return int(tag.rpartition(":")[2])
+
+    def lease_tag(self, worker: str, number: int) -> str:
+        return f"canvas:{worker}:{number}"
+
+    def leases(self, worker: str) -> list[Delivery]:
+        prefix = f"canvas:{worker}:"
+        with self._memory.lock:
+            return [Delivery(tag, *record) for tag, record in self._memory.unacked.items() if tag.startswith(prefix)]
+
+    def leased_message(self, tag: str) -> bytes | None:
+        record = self._memory.unacked.get(tag) or self._memory.begun.get(tag)
+        return record[1] if record is not None else None
+
+    def orphan_lease(self, tag: str, reason: str) -> bool:
+        memory = self._memory
+        with memory.lock:
+            record = memory.unacked.pop(tag, None) or memory.begun.get(tag)
+            if record is None:
+                return False
+            memory.begun[tag] = record
+            memory.orphaned[tag] = (memory.clock(), reason)
+            return True
+
+    def recover_dead_workers(self) -> int:
+        memory = self._memory
+        with memory.lock:
+            gone = [worker for worker, until in memory.workers.items() if until < memory.clock()]
+            return sum(self._return_all(worker, count_delivery=True) for worker in gone)

@@ -1,0 +1,31 @@
+"""What the parts of a driver can do, as data, and the error of a feature that needs more."""
+
+from collections.abc import Collection, Mapping
+from typing import Literal
+
+from canvas.errors import ConfigurationError, NoResultBackend
+
+Capability = Literal["results", "chords", "runs", "coordination"]
+"""``results``: every process can read a task's result. ``chords``: the store counts the parts of chords. ``runs``: the
+store keeps runs of workflows. ``coordination``: all workers share revocations, rates, permits and locks."""
+
+BROKER_OF_ALL: frozenset[Capability] = frozenset({"coordination"})
+"""The capabilities of a broker that is a database."""
+STORE_OF_ALL: frozenset[Capability] = frozenset({"results", "chords", "runs"})
+"""The capabilities of a store that is one."""
+
+_CURES: Mapping[Capability, str] = {
+    "results": "no result backend is configured: set result_backend, or Canvas(backend=…)",
+    "chords": "a chord needs a result backend to count its parts; set result_backend",
+    "runs": "a workflow needs a result backend to keep its run in: set result_backend",
+    "coordination": "{feature} needs state that all workers share, and the broker keeps none: use a redis:// broker, "
+    "or leave it out",
+}
+
+
+def require(found: Collection[Capability], needed: Capability, feature: str = "") -> None:
+    """Raise ConfigurationError where a driver lacks what ``feature`` needs (NoResultBackend for what a result backend
+    would give): what is missing, and what to set."""
+    if needed not in found:
+        kind = NoResultBackend if needed in STORE_OF_ALL else ConfigurationError
+        raise kind(_CURES[needed].format(feature=feature))

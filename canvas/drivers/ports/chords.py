@@ -1,0 +1,43 @@
+"""Chords: how many parts each waits for, which are in, and which are ready."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from canvas.model.settlement import ChordStart, Keep, Part, ReadyChord, ResultWrite
+
+
+class ChordStore(Protocol):
+    """Counts the parts of chords, beside the records of their members."""
+
+    def start_chords(self, joins: Sequence[ChordStart], grow: Sequence[str] = ()) -> None:
+        """Start chords: set their sizes (before any part is published), and let running ones wait for one part more."""
+
+    def record(
+        self,
+        stores: Sequence[ResultWrite],
+        parts: Sequence[Part],
+        joins: Sequence[ChordStart],
+        grow: Sequence[str],
+        keeps: Sequence[Keep] = (),
+    ) -> list[ReadyChord]:
+        """Records, parts and chord starts in one atomic call; the chords that became ready. Raises RefusedError.
+
+        It is safe to repeat: a part counts once per task id.
+        """
+
+    def is_ready(self, group_id: str) -> bool:
+        """Whether a chord is ready, and no worker has ended it."""
+
+    def delete_chord(self, group_id: str, failed: bool, expires: int) -> None:
+        """Forget a chord whose body has been sent, or which failed; what is left of it expires after so many seconds
+        (0: whenever it did before)."""
+
+    def stale_ready_chords(self, older_than: float) -> list[ReadyChord]:
+        """Chords that have been ready for so many seconds and whose body no worker has sent; and those that have had
+        parts, but for long no size."""
+
+    def renew(self, every: float) -> int:
+        """Renew what keeps the chords that live, which other workers may have shortened; how many were looked at.
+
+        Once in ``every`` seconds, whichever process calls it; 0 in between.
+        """

@@ -1,0 +1,83 @@
+"""What commands and monitoring see of the queues, and change in them."""
+
+import msgpack
+
+from canvas.drivers.ports.values import DeadLetter, InFlight, Scheduled
+from canvas.drivers.redis.connection.client import RedisClient
+from canvas.drivers.redis.keys import BrokerKeys
+from canvas.drivers.redis.scripts.arguments import ScriptArguments
+from canvas.drivers.redis.scripts.replies import text
+
+_LOOKED_AT = 1_000
+"""Delayed messages that one call looks at."""
+
+
+class RedisAdmin:
+    """The Admin of ``canvas.drivers.ports``."""
+
+    def __init__(self, link: RedisClient, keys: BrokerKeys, packing: ScriptArguments) -> None:
+        self.link = link
+        self.keys = keys
+        self.packing = packing
+
+    def dead_letters(self, queue: str) -> list[DeadLetter]:
+        found = self.link.command("LRANGE", self.keys.dead_letters(queue), 0, -1)
+        letters = []
+        for packed in reversed(found):
+            fields = {text(key): value for key, value in msgpack.unpackb(packed, raw=True).items()}
+            at = float(fields["time"])
+            letters.append(DeadLetter(fields["payload"], text(fields["reason"]), text(fields["queue"]), at, packed))
+        return letters
+
+    def delete_dead_letter(self, queue: str, letter: DeadLetter) -> bool:
+        return self.requeue_dead_letter(queue, letter, b"")
+
+    def requeue_dead_letter(self, queue: str, letter: DeadLetter, payload: bytes) -> bool:
+        keys = [self.keys.dead_letters(queue), self.packing.list_of(queue, payload or letter.payload)]
+        return bool(self.link.call("requeue_dead_letter", keys, [letter.token, payload]))
+
+    def dead_letter_count(self, queue: str) -> int:
+        return int(self.link.command("LLEN", self.keys.dead_letters(queue)))
+
+    def queue_length(self, queue: str) -> int:
+        return sum(self.link.pipeline([("LLEN", key) for key in self.keys.queue_lists(queue)]))
+
+    def in_flight(self) -> InFlight:
+        keys = self.keys
+        looks = [("HLEN", keys.unacked), ("ZCARD", keys.delayed), ("HKEYS", keys.concurrency_limits)]
+        leased, deferred, waiting = self.link.pipeline(looks)
+        parked = (
+            self.link.pipeline([("LLEN", keys.waiting_for_permit(key.decode())) for key in waiting]) if waiting else []
+        )
+        return InFlight(leased, deferred, sum(parked))
+
+    def purge(self, queue: str) -> int:
+        lists = self.keys.queue_lists(queue)
+        answers = self.link.pipeline([*(("LLEN", key) for key in lists), ("DEL", *lists)], transaction=True)
+        return sum(answers[: len(lists)])
+
+    def enqueue_delayed(self, queue: str, limit: int) -> int:
+        keys, moved, first = [self.keys.delayed, self.keys.delayed_messages], 0, 0
+        while moved < limit:
+            arguments = [limit - moved, first, _LOOKED_AT, *self.keys.queue_lists(queue)]
+            found, looked = self.link.call("enqueue_delayed", keys, arguments)
+            moved, first = moved + found, first + looked - found
+            if looked < _LOOKED_AT:
+                break
+        return moved
+
+    def scheduled(self, limit: int) -> list[Scheduled]:
+        keys = self.keys
+        found = self.link.pipeline([("ZRANGE", keys.delayed, 0, limit - 1, "WITHSCORES")])[0] if limit > 0 else []
+        pairs = (
+            [tuple(one) for one in found]
+            if found and isinstance(found[0], list | tuple)
+            else list(zip(found[::2], found[1::2], strict=True))
+        )
+        packed = self.link.command("HMGET", keys.delayed_messages, *(name for name, _ in pairs)) if pairs else []
+        scheduled = []
+        for (_, due), message in zip(pairs, packed, strict=True):
+            if message is not None:
+                key, payload = msgpack.unpackb(message, raw=True)[:2]
+                scheduled.append(Scheduled(float(due), keys.queue_of(text(key)), payload))
+        return scheduled

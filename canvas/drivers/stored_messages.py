@@ -1,0 +1,38 @@
+"""Reading and marking messages in the form in which their broker stores them."""
+
+from typing import Any
+
+from canvas.drivers.ports.codec import MessageCodec
+from canvas.model.message import int_header
+
+
+def task_id_of(codec: MessageCodec, payload: bytes) -> str | None:
+    """The task id in a message's headers, where one can be read at all."""
+    task_id = codec.headers_of(payload).get("id")
+    return task_id if isinstance(task_id, str) else None
+
+
+def redelivered(codec: MessageCodec, payload: bytes, **headers: Any) -> bytes:
+    """The message marked as delivered before, with ``headers`` added (protocol.md §1.4)."""
+    return codec.with_headers(payload, headers, redelivered=True)
+
+
+def loss_headers(codec: MessageCodec, payload: bytes, started: bool) -> dict[str, Any]:
+    """The headers of a message whose worker died: how often it was delivered, and whether it was running.
+
+    The first death counts for every message, then only those in which it was known to run.
+    """
+    before = _deliveries(codec, payload)
+    count = before + 1 if started or before == 1 else before
+    return {"canvas_delivery_count": count, **({"canvas_worker_lost": True} if started else {})}
+
+
+def requeued(codec: MessageCodec, payload: bytes, counts: bool) -> bytes:
+    """A message that goes back into its queue; ``counts``: that is a delivery, of which there may be so many."""
+    if not counts:
+        return redelivered(codec, payload)
+    return redelivered(codec, payload, canvas_delivery_count=_deliveries(codec, payload) + 1)
+
+
+def _deliveries(codec: MessageCodec, payload: bytes) -> int:
+    return int_header(codec.headers_of(payload), "canvas_delivery_count") or 1
