@@ -48,13 +48,14 @@ def encoded(
     data: bytes,
     content_type: str,
     content_encoding: str,
-    headers: Mapping[str, Any],
+    headers: dict[str, Any],
     properties: dict[str, Any],
     signer: Signer = UNSIGNED,
     compressed: str | None = None,
 ) -> EncodedMessage:
     """Serialised ``data`` with its headers, signed, and then compressed."""
-    headers = signer.sign_message(headers, content_type, content_encoding, data)
+    if signer.signs:
+        headers = signer.sign_message(headers, content_type, content_encoding, data)
     if compressed:
         data, kind = compression.compress(data, compressed)
         headers = {**headers, "compression": kind}
@@ -84,7 +85,7 @@ def decode(
 
 def encode_plain(
     body: Mapping[str, Any] | Sequence[Mapping[str, Any]],
-    headers: Mapping[str, Any],
+    headers: dict[str, Any],
     *,
     delivery_mode: int,
     signer: Signer = UNSIGNED,
@@ -111,7 +112,8 @@ def _read_body(message: EncodedMessage, accept: Collection[str], max_bytes: int,
     data, content_type, content_encoding, headers, _ = message
     if headers.get("compression"):
         data = compression.decompress(data, str(headers["compression"]), max_bytes=max_bytes)
-    signer.check_message(headers, content_type, content_encoding, data)
+    if signer.signs:
+        signer.check_message(headers, content_type, content_encoding, data)
     if content_type == "application/json" and "json" in accept and "task" in headers:
         body = body_with_links(data, max_depth)
         if body is not None:
