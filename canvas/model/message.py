@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from canvas.model.queue import Queue
+
 Embed = dict[str, Any]
 """``{"callbacks", "errbacks", "chain", "chord"}``: a message's future (protocol.md §2.1)."""
 
@@ -67,6 +69,8 @@ class Publish(NamedTuple):
     """0 to 9; on Redis 0 is served first (protocol.md §1.2)."""
     payload: bytes
     """The message in its broker's form."""
+    queue: Queue | None = None
+    """The queue that it was routed to: its broker makes it, and binds it to its exchange, where it does not exist."""
 
 
 def int_header(headers: Mapping[str, Any], name: str) -> int:

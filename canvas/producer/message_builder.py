@@ -103,7 +103,9 @@ class MessageBuilder:
         emit("message.publishing", message=message)
         payload = self._encode(message, options.get("serializer"), options.get("compression"), bodies)
         info = message.properties["delivery_info"]
-        publish = Publish(info["exchange"], info["routing_key"], message.properties.get("priority") or 0, payload)
+        publish = Publish(
+            info["exchange"], info["routing_key"], message.properties.get("priority") or 0, payload, route.queue
+        )
         return BuiltMessage(message, publish)
 
     def _encode(

@@ -5,10 +5,11 @@ Sources: protocol.md §1.7; Celery's ``task_routes``, ``task_queues`` and ``task
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from fnmatch import translate
 from importlib import import_module
 from inspect import signature
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from canvas.errors import ConfigurationError, QueueNotFound
 from canvas.model.queue import Queue
@@ -17,15 +18,21 @@ if TYPE_CHECKING:
     from canvas.config.config import Config
 
 RouteFunction: TypeAlias = Callable[..., Any]
+_ARGUMENTS = {"expires": ("x-expires", 1000), "message_ttl": ("x-message-ttl", 1000), "max_length": ("x-max-length", 1),
+              "max_length_bytes": ("x-max-length-bytes", 1), "max_priority": ("x-max-priority", 1)}  # fmt: skip
+"""By kombu's attribute of a queue: AMQP's name for it, and how many of AMQP's units one of kombu's is."""
 _ADDRESS = ("queue", "exchange", "routing_key", "exchange_type")
 
 
-class Route(NamedTuple):
+@dataclass(slots=True)
+class Route:
     """The address of a message; exchange ``""`` is the queue named by the routing key."""
 
     exchange: str
     routing_key: str
     priority: int | None = None
+    queue: Queue | None = field(default=None, compare=False)
+    """The queue that the call was routed to, which its broker makes where it does not exist."""
 
 
 class Router:
@@ -105,11 +112,11 @@ class Router:
             given_queue = _queue(queue)
             found = self._queues.get(given_queue.name, given_queue)
         if (given.get("exchange_type") or found.exchange_type) == "direct" and not (exchange and routing_key):
-            return Route("", found.name, priority)
+            return Route("", found.name, priority, found)
         if exchange:
-            return Route(exchange, routing_key or "", priority)
+            return Route(exchange, routing_key or "", priority, found)
         filled = found.filled()
-        return Route(filled.exchange, routing_key or filled.routing_key, priority)
+        return Route(filled.exchange, routing_key or filled.routing_key, priority, found)
 
     def _default_queue(self) -> Queue:
         name = self._default_name
@@ -172,7 +179,16 @@ def _queue(value: Any) -> Queue:
         getattr(exchange, "name", exchange) or "",
         getattr(value, "routing_key", "") or "",
         getattr(exchange, "type", None) or "direct",
+        _arguments(value),
     )
+
+
+def _arguments(queue: Any) -> dict[str, Any] | None:
+    """The arguments with which kombu declares a queue: its own, and those that its attributes stand for."""
+    own = getattr(queue, "queue_arguments", None) or {}
+    values = {attribute: getattr(queue, attribute, None) for attribute in _ARGUMENTS}
+    named = {_ARGUMENTS[a][0]: int(value * _ARGUMENTS[a][1]) for a, value in values.items() if value is not None}
+    return {**own, **named} or None
 
 
 def _compiled(routes: Any) -> list[RouteFunction]:

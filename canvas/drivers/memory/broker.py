@@ -25,8 +25,8 @@ class MemoryBroker:
 
     def declare(self, queues: Sequence[Queue]) -> None:
         with self._memory.lock:
-            for queue in map(Queue.filled, queues):
-                self._memory.bindings[queue.exchange].add((queue.exchange_type, queue.routing_key, queue.name))
+            for queue in queues:
+                self._memory.bind(queue)
 
     def publish(self, messages: Sequence[Publish], delays: Delays = None) -> None:
         with self._memory.lock:

@@ -14,6 +14,7 @@ from canvas.drivers.ports.values import DeadLetter
 from canvas.drivers.priority import step_of
 from canvas.drivers.stored_messages import loss_headers, redelivered
 from canvas.model.message import Publish
+from canvas.model.queue import Queue
 from canvas.model.settlement import UniqueLock
 
 Clock = Callable[[], float]
@@ -56,9 +57,16 @@ class MemoryQueues:
             self.queues[queue, step].append(message.payload)
         self.changed.notify_all()
 
+    def bind(self, queue: Queue) -> None:
+        """Bind a queue to its exchange."""
+        queue = queue.filled()
+        self.bindings[queue.exchange].add((queue.exchange_type, queue.routing_key, queue.name))
+
     def route(self, message: Publish) -> list[str]:
         if not message.exchange:
             return [message.routing_key]
+        if message.queue is not None and message.queue.filled().exchange == message.exchange:
+            self.bind(message.queue)
         bound = sorted(b for b in self.bindings[message.exchange] if _matches(b, message.routing_key))
         return list(dict.fromkeys(queue for _, _, queue in bound))
 

@@ -26,7 +26,7 @@ class Broker(Protocol):
         """Append messages to their queues, in order within a queue, and once, however often that is tried.
 
         A message to a named exchange goes to every queue whose binding matches; to none, silently, where no
-        binding does (as kombu).
+        binding does (as kombu). The message's own ``queue`` is bound to its exchange first.
         """
 
     async def apublish(self, messages: Sequence[Publish], delays: Delays = None) -> None: ...

@@ -34,6 +34,12 @@ class Bindings:
         """Read the exchange's bindings again when they are next asked for."""
         self._known.pop(exchange, None)
 
+    def ensure(self, queue: Queue, exchange: str) -> None:
+        """Bind a queue, if ``exchange`` is its exchange and it is not bound there yet."""
+        filled = queue.filled()
+        if filled.exchange == exchange and all(bound != filled.name for _, _, bound in self._read(exchange)):
+            self.declare([filled])
+
     def queues(self, exchange: str, routing_key: str) -> list[str]:
         """The queues a message goes to; none, silently, where no binding matches."""
         found: list[str] = []

@@ -85,6 +85,8 @@ class RedisBroker:
         step = self.keys.step_of(message.priority)
         if not message.exchange:
             return [self.keys.queue_list(message.routing_key, step)]
+        if message.queue is not None:
+            self._bindings.ensure(message.queue, message.exchange)
         return [
             self.keys.queue_list(queue, step) for queue in self._bindings.queues(message.exchange, message.routing_key)
         ]

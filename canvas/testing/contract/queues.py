@@ -67,6 +67,16 @@ class QueuesContract(ContractSupport):
             driver.broker.publish([Publish(exchange, key, 0, self.envelope(f"{exchange} {key}"))])
         assert self.ids(self._lease(driver, 10, "one", "two", "all")) == ["ex k2", "tx a.b.c"]
 
+    def test_a_message_has_its_queue_bound(self, driver: Driver) -> None:
+        topic = Queue("videos", "media", "video.#", "topic")
+        sent = self.publish("first")._replace(exchange="media", routing_key="video.mp4", queue=topic)
+        driver.broker.publish([sent])
+        driver.settler.settle([Settlement(None, publishes=[sent], deferrals=[DelayedPublish(1.0, sent)])])
+        assert driver.broker.enqueue_due(1) == 1
+        elsewhere = sent._replace(exchange="other", routing_key="video.mp4")
+        driver.broker.publish([elsewhere, sent._replace(routing_key="audio.mp3")])
+        assert self.ids(self._lease(driver, 10, "videos")) == ["first"] * 3
+
     def test_concurrent_leases_share_nothing(self, driver: Driver) -> None:
         driver.broker.publish([self.publish(str(n)) for n in range(200)])
         with ThreadPoolExecutor(8) as threads:

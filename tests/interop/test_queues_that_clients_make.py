@@ -1,0 +1,48 @@
+"""A client makes the queue that a message is routed to, so that nothing is lost before the first worker starts."""
+
+import celery
+import pytest
+from kombu import Exchange, Queue
+
+from canvas import Canvas
+from tests.support.redis_server import RedisServer
+
+QUEUES = [
+    Queue("videos", Exchange("media", type="topic"), routing_key="video.#"),
+    Queue("plain", Exchange("plain"), routing_key="plain"),
+]
+CALLS = [
+    {"queue": "videos", "routing_key": "video.mp4"},
+    {"queue": "videos", "routing_key": "audio.mp3"},
+    {"queue": "videos"},
+    {"queue": "plain"},
+    {"exchange": "media", "routing_key": "video.avi", "queue": "videos"},
+]
+
+
+@pytest.fixture(scope="module")
+def server():
+    with RedisServer() as server:
+        yield server
+
+
+def kept(server, make, call):
+    """What is in Redis after one call, but for the messages' contents."""
+    # kombu remembers for each URL what it has declared.
+    db = CALLS.index(call) + len(CALLS) * (make is Canvas)
+    client = server.client(db)
+    app = make("sender", broker=server.url(db), set_as_current=False)
+    app.conf.update(task_queues=QUEUES)
+    app.send_task("media.cut", (1,), **call)
+    app.close()
+    lists = {key.decode(): client.llen(key) for key in client.keys() if client.type(key) == b"list"}
+    return lists, {key: client.smembers(key) for key in client.keys("_kombu.binding.*")}
+
+
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: "-".join(call.values()))
+def test_a_queue_is_made_and_bound_as_celery_does(server, call):
+    ours, theirs = kept(server, Canvas, call), kept(server, celery.Celery, call)
+    assert ours[0] == theirs[0]
+    ours_bound = {key: value for key, value in ours[1].items() if value}
+    # Celery's client binds a queue also where a message reaches its list without an exchange.
+    assert ours_bound.items() <= theirs[1].items()
