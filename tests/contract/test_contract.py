@@ -7,7 +7,7 @@ import pytest
 
 from canvas.drivers import open_driver
 from canvas.drivers.memory import open_memory
-from canvas.errors import DecodeError
+from canvas.errors import DecodeError, EncodeError
 from canvas.model.message import EncodedMessage
 from canvas.testing.contract import DriverContract
 from tests.support.redis_server import RedisServer
@@ -28,7 +28,10 @@ class PackedCodec:
 
     def encode(self, message, exchange, routing_key, max_depth=200):
         info = {"exchange": exchange, "routing_key": routing_key}
-        return msgpack.packb([*message[:4], {**message.properties, "delivery_info": info}])
+        try:
+            return msgpack.packb([*message[:4], {**message.properties, "delivery_info": info}])
+        except (TypeError, ValueError) as exc:
+            raise EncodeError(str(exc)) from exc
 
     def decode(self, payload, max_depth=200):
         try:
@@ -124,5 +127,13 @@ class TestMemoryBrokerRedisResults(DriverContract):
     @pytest.fixture
     def driver(self, redis_url):
         driver = open_driver(f"memory://{uuid.uuid4()}", redis_url)
+        yield driver
+        close(driver)
+
+
+class TestRedisBrokerMemoryResults(DriverContract):
+    @pytest.fixture
+    def driver(self, redis_url):
+        driver = open_driver(redis_url, f"memory://{uuid.uuid4()}")
         yield driver
         close(driver)

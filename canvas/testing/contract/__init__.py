@@ -1,32 +1,40 @@
 """What every driver must do, as tests: a class for each port, and all of them as :class:`DriverContract`.
 
-A driver's own test file subclasses it and provides a fixture ``driver``. Waiting is always for a condition with a
+A driver's own test file subclasses them and provides a fixture ``driver``, and the class attribute ``codec`` where the
+broker has another form of messages than kombu's envelope. Waiting is always for a condition with a
 deadline; where time must pass, it is a short lifetime given to the driver.
 """
 
+from canvas.testing.contract.admin import AdminContract
+from canvas.testing.contract.broker import BrokerContract
 from canvas.testing.contract.bus import BusContract
-from canvas.testing.contract.chords import ChordsContract
+from canvas.testing.contract.chords import ChordStoreContract
+from canvas.testing.contract.codec import CodecContract
 from canvas.testing.contract.coordination import CoordinationContract
-from canvas.testing.contract.dead_letters import DeadLettersContract
-from canvas.testing.contract.leases import LeasesContract
-from canvas.testing.contract.queues import QueuesContract
-from canvas.testing.contract.records import RecordsContract
-from canvas.testing.contract.runs import RunsContract
-from canvas.testing.contract.settlements import SettlementsContract
+from canvas.testing.contract.recovery import RecoveryContract
+from canvas.testing.contract.results import ResultStoreContract
+from canvas.testing.contract.runs import RunRecordsContract
+from canvas.testing.contract.settler import SettlerContract
 from canvas.testing.contract.support import envelope, eventually, firing, ids, part, publish
 
-__all__ = ["DriverContract", "envelope", "eventually", "firing", "ids", "part", "publish"]
+__all__ = [
+    "AdminContract", "BrokerContract", "BusContract", "ChordStoreContract", "CodecContract", "CoordinationContract",
+    "DriverContract", "RecoveryContract", "ResultStoreContract", "RunRecordsContract", "SettlerContract",
+    "envelope", "eventually", "firing", "ids", "part", "publish",
+]  # fmt: skip
 
 
 class DriverContract(
-    RunsContract,
-    DeadLettersContract,
+    CodecContract,
+    BrokerContract,
     BusContract,
+    AdminContract,
     CoordinationContract,
-    QueuesContract,
-    SettlementsContract,
-    LeasesContract,
-    RecordsContract,
-    ChordsContract,
+    RecoveryContract,
+    ResultStoreContract,
+    ChordStoreContract,
+    RunRecordsContract,
+    SettlerContract,
 ):
-    """Subclass it with a fixture ``driver`` that gives an empty :class:`Driver`."""
+    """All of them. Subclass it with a fixture ``driver`` that gives an empty :class:`Driver`; a driver without some of
+    the parts subclasses the classes of those that it has."""

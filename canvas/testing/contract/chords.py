@@ -16,7 +16,7 @@ from canvas.model.settlement import (
 from canvas.testing.contract.support import ContractSupport, eventually, firing, part
 
 
-class ChordsContract(ContractSupport):
+class ChordStoreContract(ContractSupport):
     """Chords: parts, sizes, their one end."""
 
     def test_the_last_part_makes_a_chord_ready_once(self, driver: Driver) -> None:

@@ -10,7 +10,7 @@ from canvas.model.settlement import (
 from canvas.testing.contract.support import ContractSupport, firing
 
 
-class RunsContract(ContractSupport):
+class RunRecordsContract(ContractSupport):
     """Runs of workflows: fields, attempts, the chords that start them."""
 
     def test_a_run_is_kept_and_listed(self, driver: Driver) -> None:

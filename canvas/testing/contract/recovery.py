@@ -12,7 +12,7 @@ from canvas.model.settlement import (
 from canvas.testing.contract.support import ContractSupport, eventually
 
 
-class LeasesContract(ContractSupport):
+class RecoveryContract(ContractSupport):
     """What returns to its queue, and who counts as dead."""
 
     def test_give_back_keeps_the_order(self, driver: Driver) -> None:

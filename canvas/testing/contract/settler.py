@@ -14,7 +14,7 @@ from canvas.model.settlement import (
 from canvas.testing.contract.support import ContractSupport, part
 
 
-class SettlementsContract(ContractSupport):
+class SettlerContract(ContractSupport):
     """What one settlement does, and when it does nothing."""
 
     def test_ack_ends_a_message(self, driver: Driver) -> None:

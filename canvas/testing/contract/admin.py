@@ -1,4 +1,4 @@
-"""Messages that no worker could run."""
+"""Dead letters, queue lengths, delayed messages: the contract of the Admin port."""
 
 from canvas.drivers.ports import Driver
 from canvas.model.settlement import (
@@ -7,8 +7,8 @@ from canvas.model.settlement import (
 from canvas.testing.contract.support import ContractSupport
 
 
-class DeadLettersContract(ContractSupport):
-    """Messages that no worker could run."""
+class AdminContract(ContractSupport):
+    """Dead letters, queue lengths, delayed messages: the contract of the Admin port."""
 
     def test_dead_letters_are_revived_or_dropped_once(self, driver: Driver) -> None:
         for name in ("a", "b"):

@@ -12,7 +12,7 @@ from canvas.testing.contract.support import ContractSupport, eventually
 from canvas.wire.record import encode
 
 
-class RecordsContract(ContractSupport):
+class ResultStoreContract(ContractSupport):
     """Result records, groups, and watching for them."""
 
     def test_records_are_kept_and_forgotten(self, driver: Driver) -> None:

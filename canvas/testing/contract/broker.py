@@ -14,7 +14,7 @@ from canvas.model.settlement import (
 from canvas.testing.contract.support import ContractSupport
 
 
-class QueuesContract(ContractSupport):
+class BrokerContract(ContractSupport):
     """Queues, exchanges, waiting for messages, delayed messages."""
 
     def test_messages_come_in_the_order_they_were_published(self, driver: Driver) -> None:
