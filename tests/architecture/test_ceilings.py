@@ -16,12 +16,11 @@ FILES_IN_A_FOLDER = 15
 
 LONG_FILES = {
     "canvas.drivers.redis.connection.client": 312,
-    "canvas.producer.message_builder": 328,
-    "canvas.wire.task_message": 373,
-    "canvas.worker.consumer.batch": 352,
+    "canvas.producer.message_builder": 327,
+    "canvas.worker.consumer.batch": 334,
     "canvas.worker.consumer.loop": 314,
     "canvas.worker.pools.prefork": 389,
-    "canvas.worker.process": 342,
+    "canvas.worker.process": 339,
     "canvas.worker.settlement.settler": 328,
 }
 CROWDED_FOLDERS: dict[str, int] = {}

@@ -720,7 +720,7 @@ def test_a_live_lease_is_not_old_however_long_it_is_held(redis_server, redis_url
     for age in (40, 60, 5000):
         redis_server.client().zadd("unacked_index", {held[0].tag: time.time() - age})
         driver.recovery.heartbeat("w", ["q"], 60)
-        driver.broker._restore._next_sweep = 0
+        driver.recovery._next_sweep = 0
         assert driver.recovery.recover_dead_workers() == 0
         with celery_app(redis_server, visibility_timeout=50).connection_for_read() as connection:
             connection.default_channel.qos.restore_visible()
