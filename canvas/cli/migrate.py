@@ -53,8 +53,8 @@ def migrate(
 
 def _unpark(old: Canvas) -> None:
     """Return the messages that wait for a permit of their concurrency key to their queues."""
-    parked = old.driver.broker.in_flight().blocked
-    while parked > 0 and (freed := old.driver.broker.enqueue_blocked()):
+    parked = old.driver.admin.in_flight().blocked
+    while parked > 0 and (freed := old.driver.coordination.enqueue_blocked()):
         parked -= freed
 
 
