@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -42,23 +43,32 @@ print(json.dumps([*seen, (broker.llen("idle"), broker.llen("celery"))]))
 )
 
 
+def environment(bench, library, database):
+    broker, backend, _ = bench.urls()
+    return {
+        "APP_LIBRARY": library, "APP_BROKER": broker, "APP_BACKEND": backend, "BAKERY_DATABASE": str(database),
+        "DJANGO_SETTINGS_MODULE": "bakery.settings",
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def empty_database(bench, tmp_path_factory):
+    database = tmp_path_factory.mktemp("bakery") / "empty.sqlite3"
+    about = environment(bench, "canvas", database)
+    told(about, SET_UP + "call_command('migrate', run_syncdb=True, verbosity=0); print(0)")
+    return database
+
+
 @pytest.fixture
-def site(bench, tmp_path):
+def site(bench, tmp_path, empty_database):
     """What environment the project has with a library, its database empty."""
 
-    def environment(library, **more):
+    def site(library, **more):
         bench.empty()
-        broker, backend, _ = bench.urls()
-        database = tmp_path / f"{library}.sqlite3"
-        database.unlink(missing_ok=True)
-        about = {
-            "APP_LIBRARY": library, "APP_BROKER": broker, "APP_BACKEND": backend, "BAKERY_DATABASE": str(database),
-            "DJANGO_SETTINGS_MODULE": "bakery.settings", **more,
-        }  # fmt: skip
-        told(about, SET_UP + "call_command('migrate', run_syncdb=True, verbosity=0); print(0)")
-        return about
+        database = shutil.copy(empty_database, tmp_path / f"{library}.sqlite3")
+        return {**environment(bench, library, database), **more}
 
-    return environment
+    return site
 
 
 def told(about, script):

@@ -259,14 +259,20 @@ def define(app, exceptions, ledger):
         note(key, "end")
         return key
 
-    @task(name="t.until_open")
-    def until_open(key):
-        note(key, "start")
+    def is_open(key):
+        return ledger.exists(f"open:{key}")
+
+    def wait_until_open(key):
         deadline = time.monotonic() + 60
-        while not ledger.exists(f"open:{key}"):
+        while not is_open(key):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"open:{key} was not set in 60 s")
             time.sleep(0.02)
+
+    @task(name="t.until_open")
+    def until_open(key):
+        note(key, "start")
+        wait_until_open(key)
         note(key, "end")
         return key
 
@@ -394,8 +400,8 @@ def define(app, exceptions, ledger):
         note(key, app.AsyncResult(self.request.id).state)
 
     if not type(app).__module__.startswith("celery"):
-        define_async(app, task, note, lambda key: ledger.exists(f"open:{key}"), {})
-        define_turns(task, note)
+        define_async(app, task, note, is_open, {})
+        define_turns(task, note, wait_until_open)
 
     @task(name="t.memory")
     def memory(mib):
@@ -450,7 +456,7 @@ def define(app, exceptions, ledger):
         raise exceptions.Reject("no thanks", requeue=False)
 
 
-def define_turns(task, note):
+def define_turns(task, note, wait_until_open):
     """Tasks that are limited in ways that only canvas knows."""
 
     @task(name="t.paced_everywhere", rate_limit="5/s", rate_limit_scope="global")
@@ -458,9 +464,9 @@ def define_turns(task, note):
         note(key, repr(time.time()))
 
     @task(name="t.one_of_two", concurrency_limit=2, concurrency_key=["account"])
-    def one_of_two(account, key, seconds=0.3):
+    def one_of_two(account, key):
         note(key, f"+{account}")
-        time.sleep(seconds)
+        wait_until_open(key)
         note(key, f"-{account}")
 
     @task(name="t.alone", concurrency_limit=1)

@@ -44,7 +44,10 @@ def run(library, *arguments, environment, folder=ROOT):
     environment = {**environment, "PYTHONUNBUFFERED": "1"}
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         process = fork_server(library).start(arguments, environment, folder, output, errors)
-        code = process.wait(60)
+        try:
+            code = process.wait(60)
+        finally:
+            process.kill()
         found = []
         for file in (output, errors):
             file.seek(0)

@@ -172,7 +172,7 @@ def settled(pair, run, at_least):
             return [json.loads(note) for note in noted]
         if time.monotonic() > deadline:
             return [json.loads(note) for note in noted]
-        time.sleep(0.001)
+        time.sleep(0.004)
 
 
 def _here(result):

@@ -58,7 +58,8 @@ def test_workers_and_senders_need_the_rights_that_the_page_names(guarded):
         assert [result.get(timeout=30) for result, _ in sent] == [value for _, value in sent]
         assert run.get(timeout=30) == ["end", [[0, 1, 2]], {}]
         run.cancel()
-        task(sender, "one_of_two").delay("a", key, 0.01).get(timeout=20)
+        bench.open(key)
+        task(sender, "one_of_two").delay("a", key).get(timeout=20)
         task(sender, "unique").delay("a", key).get(timeout=20)
         task(sender, "unique_for_a_moment").delay().get(timeout=20)
         task(sender, "paced_everywhere").delay(key).get(timeout=20)

@@ -5,6 +5,7 @@ import pytest
 from canvas import Canvas
 from canvas.errors import ConfigurationError, DuplicateTask
 from canvas.testing.contract import eventually
+from tests.support.timing import quickest
 from tests.worker.commands import start, task
 
 
@@ -16,15 +17,16 @@ def rate(times):
 
 @pytest.mark.parametrize("library", [pytest.param("celery", marks=pytest.mark.slow), "canvas"])
 def test_a_rate_is_kept_as_celery_keeps_it(bench, app, library):
-    key = bench.new_key()
+    key, other = bench.new_key(), bench.new_key()
+    for _ in range(11):
+        task(app, "paced").delay(key)
+    task(app, "clocked").delay(other)
     with start(bench, "-P", "solo", library=library):
-        for _ in range(11):
-            task(app, "paced").delay(key)
+        times = bench.ledger(key, 11)
         # Nothing waits behind those that wait.
-        assert task(app, "add").delay(1, 1).get(timeout=20) == 2
-        assert len(bench.ledger(key, 1)) < 11
+        assert float(bench.ledger(other, 1)[0]) < max(map(float, times))
         # A busy machine may make it slower, as does Celery's solo pool, which sleeps between prefetched messages.
-        assert 1 < rate(bench.ledger(key, 11)) < 6
+        assert 1 < rate(times) < 6
 
 
 @pytest.mark.parametrize("pool", [("prefork", "-c", "3"), pytest.param(("threads", "-c", "3"), marks=pytest.mark.slow)])
@@ -34,14 +36,18 @@ def test_a_rate_is_that_of_the_whole_node(bench, app, pool):
         for _ in range(11):
             task(app, "paced").delay(key)
         assert 1 < rate(bench.ledger(key, 11)) < 6
-        reply = {"reply": True, "timeout": 5, "destination": ["one@here"]}
+        reply = {"reply": True, "timeout": 20, "destination": ["one@here"]}
         assert app.control.rate_limit("t.paced", "100/s", **reply) == [
             {"one@here": {"ok": "new rate limit set successfully"}}
         ]
-        key = bench.new_key()
-        for _ in range(21):
-            task(app, "paced").delay(key)
-        assert rate(bench.ledger(key, 21)) > 6
+
+        def seconds_each():
+            key = bench.new_key()
+            for _ in range(21):
+                task(app, "paced").delay(key)
+            return 1 / rate(bench.ledger(key, 21))
+
+        assert quickest(seconds_each, 1 / 6) < 1 / 6
         assert app.control.rate_limit("t.paced", 0, **reply) == [
             {"one@here": {"ok": "rate limit disabled successfully"}}
         ]
@@ -71,9 +77,11 @@ def test_places_of_a_key(bench, app):
     with start(bench, "-P", "threads", "-c", "6"):
         for account in ("a", "b", "a", "b", "a", "b", "a"):
             task(app, "one_of_two").delay(account, key)
+        assert sorted(bench.ledger(key, 4)) == ["+a", "+a", "+b", "+b"]
         # Slots are free for others meanwhile.
         assert task(app, "add").delay(1, 1).get(timeout=20) == 2
-        assert len(bench.ledger(key, 1)) < 14
+        assert len(bench.ledger(key, 4)) == 4
+        bench.open(key)
         inside, most = {"a": 0, "b": 0}, {"a": 0, "b": 0}
         for note in bench.ledger(key, 14):
             account = note[1]
