@@ -20,7 +20,7 @@ def split_urls(text: str) -> list[str]:
 def masked_url(text: str) -> str:
     """``text``, one URL or several with ``;`` between them, with its passwords replaced by ``**``.
 
-    Everything up to the last ``@`` of a URL counts as its login, so that a password is masked even where it contains
+    Everything up to the last ``@`` of a URL counts as its login, so that a password is masked even if it contains
     characters that should have been percent-encoded. Never raises.
     """
     return ";".join(_masked_one(part) for part in split_urls(text))

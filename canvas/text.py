@@ -114,7 +114,7 @@ def _bytes_text(value: bytes) -> str:
 
 
 def safe_repr(value: Any) -> str:
-    """``repr``, or ``<Unrepresentable …>`` where that raises: no task is lost for a broken ``__repr__``."""
+    """``repr``, or ``<Unrepresentable …>`` if that raises: a broken ``__repr__`` must not lose a task."""
     try:
         return repr(value)
     except KeyboardInterrupt:

@@ -29,7 +29,7 @@ class Canvas(SendingApp):
     ``main`` names tasks defined in ``__main__``. Further keyword arguments, and ``changes``, are settings. Settings may
     also come from ``config_from_object``, the environment (``CANVAS_…``) and assignment to ``app.conf``.
     ``task_cls`` is the base of tasks, or its name (``"proj.tasks:Base"``); ``strict_typing=False`` leaves arguments
-    unchecked where a task does not say otherwise; with ``autofinalize=False`` tasks wait for ``finalize``.
+    unchecked for tasks without a ``typing`` of their own; with ``autofinalize=False`` tasks wait for ``finalize``.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Canvas(SendingApp):
         """For subclasses: called when the app is made."""
 
     def _use_django(self) -> None:
-        """Take settings, tasks and their base from Django where a project of it is configured."""
+        """Take settings, tasks and their base class from Django, if a Django project is configured."""
         if os.environ.get("DJANGO_SETTINGS_MODULE"):
             from canvas.integrations.django import DjangoTask, fixup
 
@@ -111,7 +111,7 @@ class Canvas(SendingApp):
         return Run.find(self, run)
 
     def start(self, argv: list[str] | None = None) -> None:
-        """Run ``canvas`` for this app, with the program's arguments or these. Exits as that does."""
+        """Run the command ``canvas`` for this app, with ``argv`` or the program's arguments. It exits the program."""
         command = imported("canvas.cli.main:canvas")
         sys.exit(command.main(sys.argv[1:] if argv is None else list(argv), obj=self, standalone_mode=False))
 

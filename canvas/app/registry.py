@@ -36,7 +36,7 @@ class TaskRegistry(dict[str, Task[Any]]):
 
 
 def task_name(app_main: str | None, function: str, module: str | None) -> str:
-    """``module.function``; for ``__main__`` the app's ``main`` takes the module's place where it has one."""
+    """``module.function``; for ``__main__``, the app's ``main`` (if given) replaces the module."""
     module = module or "__main__"
     loaded = sys.modules.get(module)
     if loaded is not None:

@@ -82,7 +82,7 @@ class SendingApp(TaskDefinitions):
         return task.exec_options() if task is not None else {}
 
     def models_of(self, name: str) -> Models | None:
-        """The pydantic models of a task that is registered here, where it has such."""
+        """The pydantic models of a task that is registered here, if it has any."""
         task = self.tasks.get(name)
         return None if task is None else task.models
 
@@ -123,7 +123,7 @@ class SendingApp(TaskDefinitions):
 
     @property
     def sends_itself(self) -> bool:
-        """Whether its class, or itself, has a ``send_task`` of its own, which sends tasks and signatures, too."""
+        """Whether its class, or the app itself, overrides ``send_task``, which then sends tasks and signatures too."""
         own = self.__dict__.get("send_task")
         patched = own is not None and getattr(own, "__func__", None) is not SendingApp.send_task
         return patched or type(self).send_task is not SendingApp.send_task

@@ -46,7 +46,7 @@ def list_letters(obj: Any, /, queue: str | None, as_json: bool) -> None:
 @_queue
 @click.pass_obj
 def show(obj: Any, /, which: str, queue: str | None) -> None:
-    """Print one: its facts, its arguments, and the message as it is stored."""
+    """Print one dead letter: its properties, its arguments, and the stored message."""
     codec, (_, letters) = obj.app.driver.broker.codec, _letters(obj, queue)
     for number, letter in _chosen(codec, letters, (which,), everything=False):
         for name, value in _facts(codec, number, letter).items():

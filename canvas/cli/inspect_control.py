@@ -16,7 +16,7 @@ _INSPECT = (
 
 
 class _Command(NamedTuple):
-    """The arguments of a control command, in order; how many it cannot do without."""
+    """The arguments of a control command, in order, and the number of those that are required."""
 
     arguments: tuple[str, ...] = ()
     required: int = 0

@@ -31,7 +31,7 @@ def purge(obj: Any, /, force: bool, queues: list[str], exclude_queues: list[str]
 @click.option("-j", "--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_obj
 def queues(obj: Any, /, names: list[str], as_json: bool) -> None:
-    """Count the messages of each queue: those that wait, dead letters, and those that workers hold or defer."""
+    """Count the messages of each queue: waiting, leased, delayed and blocked ones, and dead letters."""
     app = obj.app
     admin = app.driver.admin
     rows = [

@@ -1,5 +1,5 @@
-"""Settings: Celery's lower-case names, and the upper-case ones they had before, checked as they come in, with a word on
-where a wrong one came from.
+"""Settings: Celery's lower-case names and the former upper-case ones, checked when they are read; an error names the
+source of a wrong value.
 
 Later sources win: defaults, the configuration object, the environment (``CANVAS_…``), keyword arguments and assignment.
 ``CELERY_BROKER_URL``, ``CELERY_BROKER_READ_URL``, ``CELERY_BROKER_WRITE_URL`` and ``CELERY_RESULT_BACKEND`` in the

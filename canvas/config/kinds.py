@@ -23,9 +23,9 @@ _TRUTH = {
 
 
 def checked(kind: str, value: Any) -> Any:
-    """``value`` as a setting of this kind keeps it; ``WRONG`` where it is not of the kind.
+    """``value`` as a setting of this kind keeps it; ``WRONG`` if it is not of the kind.
 
-    Text that reads as a number, a truth value or a JSON object is taken for one, where such is expected.
+    Text that can be read as a number, a truth value or a JSON object becomes one, if the kind is one of these.
     """
     if isinstance(value, str) and kind in _READ_FROM_TEXT:
         try:
@@ -36,7 +36,7 @@ def checked(kind: str, value: Any) -> Any:
 
 
 def parsed(kind: str, text: str) -> Any:
-    """The value of this kind that text from the environment stands for; ``WRONG`` where it stands for none."""
+    """The value of this kind that text from the environment stands for; ``WRONG`` if there is none."""
     try:
         value = _PARSERS.get(kind, _parse_any)(text)
     except (ValueError, KeyError):

@@ -28,8 +28,8 @@ def settings_of_object(obj: Any, prefix: str) -> dict[str, Any]:
 
 
 def _of_namespace(found: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """The values whose names have the prefix, without it in their names. A setting that is not among them is taken from
-    its bare name or its old name."""
+    """The values whose names have the prefix, by their names without it. Other settings are read by their bare name or
+    their old name."""
     named = {name[len(prefix) :].lower(): value for name, value in found.items() if name.startswith(prefix)}
     settings = {name: value for name, value in named.items() if name in SETTINGS}
     for name in SETTINGS:

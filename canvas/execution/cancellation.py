@@ -1,4 +1,4 @@
-"""Exceptions from outside, raised in a coroutine where it waits."""
+"""Exceptions from other threads, raised in a coroutine at its current ``await``."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
@@ -46,7 +46,7 @@ class Interruptible:
             self.open = False
 
     def interrupt(self, exc: BaseException) -> None:
-        """Raise ``exc`` in it; nothing when it is over."""
+        """Raise ``exc`` in it; does nothing when it has ended."""
         if self.open:
             self._raising = exc
             self._task.cancel()
@@ -99,7 +99,7 @@ class ThreadCoroutine:
             del running_by_thread[get_ident()]
 
     def interrupt(self, exc: BaseException, wanted: Callable[[], bool]) -> None:
-        """Raise ``exc`` in it as soon as it waits, if that is wanted then. From any thread."""
+        """Raise ``exc`` in it at its next ``await``, if that is still wanted then. Can be called from any thread."""
 
         def call() -> None:
             if wanted():

@@ -30,9 +30,9 @@ _around: ContextVar[tuple[Any, ...]] = ContextVar("canvas_eager_errbacks", defau
 
 
 def apply_eagerly(app: EagerApp, sig: Signature[Any], args: tuple[Any, ...], kwargs: Options, options: Options) -> Any:
-    """The EagerResult (or GroupResult of such) of running ``sig`` in this process.
+    """The EagerResult (or GroupResult) of running ``sig`` in this process.
 
-    Raises CompositionError, with the path, where a signature contains itself; no task has run by then.
+    Raises CompositionError, with the path, if a signature contains itself; no task has run by then.
     """
     refuse_cycles(sig)
     if isinstance(sig, chunks):
@@ -43,7 +43,7 @@ def apply_eagerly(app: EagerApp, sig: Signature[Any], args: tuple[Any, ...], kwa
 def send_eagerly(app: EagerApp, sig: Signature[Any], args: tuple[Any, ...], kwargs: Options, options: Options) -> Any:
     """``apply_async`` under ``task_always_eager``. A call of one task that is not registered here is sent.
 
-    Raises TypeError when the arguments of one task do not fit it, CompositionError where it contains itself.
+    Raises TypeError if the arguments of one task do not fit it, CompositionError if the signature contains itself.
     """
     refuse_cycles(sig)
     if is_elsewhere(app, sig):

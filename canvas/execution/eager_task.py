@@ -109,7 +109,7 @@ class EagerTasks:
             emit("eager.over", **about, request=request, outcome=over, runtime=time.perf_counter() - began)
 
     def _thrown(self, outcome: Outcome, options: Options) -> Outcome:
-        """The outcome. Raises its exception where the ``throw`` option, or ``task_eager_propagates``, asks for it."""
+        """The outcome. Raises its exception if the ``throw`` option, or ``task_eager_propagates``, is true."""
         if options.get("throw", self._app.conf.task_eager_propagates):
             if isinstance(outcome, Failure):
                 raise outcome.exc
@@ -134,7 +134,7 @@ class EagerTasks:
         return outcome
 
     def _run_callback(self, sig: Signature[Any], value: Any) -> None:
-        """Run a callback here, or send it where its task is not registered here."""
+        """Run a callback here, or send it if its task is not registered here."""
         if is_elsewhere(self._app, sig):
             send(self._app, sig, (value,), {}, {})
         else:

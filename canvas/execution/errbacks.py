@@ -29,7 +29,7 @@ class ErrbackApp(Protocol):
 
 def is_new_style(app: ErrbackApp, sig: Signature[Any]) -> bool:
     """New style: a task registered here, made of a function and not bound, that takes more than one positional
-    argument beside those that the signature stores."""
+    argument in addition to those that the signature stores."""
     task = app.tasks.get(sig.task)
     if task is None or task.bound or sig.subtask_type is not None or not hasattr(task, "__wrapped__"):
         return False

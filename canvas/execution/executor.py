@@ -84,7 +84,7 @@ def _returned(request: Request, value: Any) -> Outcome:
 
 
 def _taken(request: Request, retry: Retry) -> bool:
-    """Whether it is one that was not thrown; it is the task's end now, and not sent beside that."""
+    """Whether it is a Retry of ``throw=False``. It becomes the task's outcome, and is not sent in addition."""
     sent = request.retries_sent
     found = retry in sent
     if found:
@@ -135,7 +135,7 @@ def _value(task: Task[Any], request: Request, args: Any, kwargs: Any) -> Any:
 _OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _loops = threading.local()
 _shared_loop: ContextVar["AbstractEventLoop | None"] = ContextVar("canvas_shared_loop", default=None)
-"""The loop of a pool that runs coroutines on one loop, for code that a thread runs beside that."""
+"""The loop of a pool that runs coroutines on one loop, for code that runs on another thread."""
 
 
 @contextmanager
@@ -187,7 +187,7 @@ class Hook(NamedTuple):
 
 
 def outcome_hook(task: Task[Any], request: Request, args: Any, kwargs: Any, outcome: Outcome) -> Hook | None:
-    """``on_success``, ``on_failure`` or ``on_retry``, where the class defines it; it comes before the signals."""
+    """``on_success``, ``on_failure`` or ``on_retry``, if the class defines it. It is called before the signals."""
     kind = type(task)
     match outcome:
         case Success(value):
@@ -203,7 +203,7 @@ def outcome_hook(task: Task[Any], request: Request, args: Any, kwargs: Any, outc
 
 
 def return_hook(task: Task[Any], request: Request, args: Any, kwargs: Any, outcome: Outcome) -> Hook | None:
-    """``after_return``, where the class defines it and the task is over; it comes after the signal of the outcome."""
+    """``after_return``, if the class defines it and the task has ended. It is called after the outcome's signal."""
     if type(task).after_return is Task.after_return:
         return None
     match outcome:

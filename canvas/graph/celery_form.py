@@ -170,7 +170,7 @@ class Embedding:
         if head["subtask_type"] is None:
             head["immutable"] = not node.binds
         if node.binds:
-            # The result comes as first argument: the place that was kept for it goes.
+            # The result comes as first argument: its placeholder is removed.
             head["args"] = list(head["args"])[1:]
         tail = last_task(units[-1])
         tail["options"] |= {"task_id": self._id_of(number), "ignore_result": False}

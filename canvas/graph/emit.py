@@ -193,7 +193,7 @@ def _errbacks(sig: Wire) -> list[Any]:
 
 
 def _members_at_end(sig: Wire) -> list[Wire]:
-    """The members of the group that a signature ends in; none where it ends in something else."""
+    """The members of the group that a signature ends in; none if it ends in another kind."""
     kind = sig["subtask_type"]
     if kind == "chord":
         return _members_at_end(sig["kwargs"]["body"])

@@ -149,7 +149,7 @@ class Lowering:
 
     def open_group(self, group_id: str, options: dict[str, Any], call: PartialCall, live: bool) -> "Opened":
         """A group whose members are added later; ``options``: its own and the call's."""
-        # A Celery worker would let those of a group replace its members' own.
+        # In a Celery worker the options of a group would replace those of its members.
         links, errbacks = as_list(options.pop("link", None)), as_list(options.pop("link_error", None))
         fork = self._fork(group_id, options, live)
         inherited = {k: v for k, v in options.items() if k not in ("task_id", *LAST_STEP)} if live else {}

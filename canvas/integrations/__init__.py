@@ -1,1 +1,1 @@
-"""Other libraries beside canvas: Django, OpenTelemetry, Prometheus."""
+"""Integration with other libraries: Django, OpenTelemetry, Prometheus."""

@@ -1,4 +1,4 @@
-"""Telemetry → Prometheus metrics; names as celery-exporter's where it has them.
+"""Telemetry → Prometheus metrics, with the names of celery-exporter where it has the same metric.
 
 All processes of a node write into files of one directory (prometheus_client's multiprocess mode), and the node's
 first process serves the sum.
@@ -24,7 +24,7 @@ _BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
 def directory() -> Iterator[None]:
     """The directory that prometheus_client looks for when it is first imported: enter before that.
 
-    It goes with the block, unless the environment names one already.
+    It is deleted at the end of the block, unless the environment names it.
     """
     if os.environ.get(_DIRECTORY):
         yield

@@ -78,7 +78,7 @@ class ChordSize:
     group_id: str
     size: int
     structure: tuple[Any, ...] | None = None
-    """The header's GroupResult as a tuple, where it is not flat (semantics.md H6)."""
+    """The header's GroupResult as a tuple, if it is nested (semantics.md H6)."""
 
 
 @dataclass(slots=True)
@@ -91,7 +91,7 @@ class Plan:
     trail: ResultRef | None = None
     """The task or group that starts the run: a task that sends the plan counts it among its children."""
     etas: list[datetime] | None = None
-    """In a slice of a composite: the etas of the slices before, which those of this slice are added to."""
+    """In a slice of a composite: the etas of the earlier slices; those of this slice are added."""
 
     def __str__(self) -> str:
         """A line for each message that is sent at once, with the tasks after it, and for each chord."""

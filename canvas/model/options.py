@@ -1,4 +1,4 @@
-"""The options of calls: every name that ``apply_async`` knows, and where an option of that name goes."""
+"""The options of calls: every name that ``apply_async`` knows, and the part of a workflow that takes it."""
 
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
@@ -17,7 +17,7 @@ class Option(NamedTuple):
     last_step: bool = False
     """Whether a chain gives it to its last step (semantics.md C3)."""
     attribute: bool = False
-    """Whether a task's attribute of that name stands for it where the call does not give it."""
+    """Whether a task's attribute of that name is its default."""
 
 
 OPTIONS: Final = (

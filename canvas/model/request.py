@@ -58,7 +58,7 @@ class Request:
     """
 
     runs: Any
-    """The task object, where a worker or ``apply()`` runs it."""
+    """The task object, if a worker or ``apply()`` runs it."""
     retry_limit: int | None
     """The ``max_retries`` that a ``retry`` of this run was given."""
     entered: bool
@@ -70,7 +70,7 @@ class Request:
         self.additions: list[Any] = []
         """Signatures that this task adds to its chord."""
         self.retries_sent: list[Any] = []
-        """Retry of each ``retry(throw=False)``: sent whatever the task comes to."""
+        """The Retry of each ``retry(throw=False)``: it is sent whatever the task's outcome."""
         if message is not None:
             fields.setdefault("called_directly", False)
         self.__dict__.update(fields)
@@ -88,7 +88,7 @@ class Request:
         elif name in _EMBED:
             value = message.embed.get(name)
             if isinstance(value, Sequence) and not isinstance(value, list):
-                # A chain still as it was sent; the task may change the one that is sent on.
+                # The chain as it was received; the task may change the chain that is sent on.
                 value = message.embed[name] = list(value)
             return value
         elif name in _DERIVED:
@@ -132,7 +132,7 @@ class Request:
         self.__dict__.update(given)
 
     def as_execution_options(self) -> dict[str, Any]:
-        """The options that send a message to where this call came from, as the same task of the same workflow."""
+        """The options that send a message to the queue of this call, as the same task of the same workflow."""
         return _execution_options(self)
 
     def clear(self) -> None:

@@ -151,7 +151,7 @@ class Settlement:
     unlocks: list[UniqueLock] = field(default_factory=list)
     """Locks of unique tasks that end with it."""
     foreseen: list[SpeculativeDispatch] = field(default_factory=list)
-    """Ends of chords, which a driver may bring about in the same step; those that it does not are handed out."""
+    """Ends of chords that a driver may apply in the same step; it returns the ready chords that it does not end."""
 
 
 Ending = Literal["body", "failure", "record", "removal"]
@@ -168,7 +168,7 @@ class ReadyChord(NamedTuple):
     parts: list[bytes]
     """Every part's ``value``, in index order."""
     structure: bytes | None
-    """The saved GroupResult of the header, where there is one."""
+    """The saved GroupResult of the header, if any."""
     lost: bool = False
     """Its size, or some of its parts, are gone from the result backend: it is to end in failure."""
     ending: Ending = "body"
@@ -224,4 +224,4 @@ class SettleResult(NamedTuple):
     refused: str = ""
     """Why it cannot be done at all, though it is held; as far as anything was done, that may be repeated."""
     ended: Sequence[str] = ()
-    """Group ids of the chords that ended as it was foreseen."""
+    """Group ids of the chords that ended as prepared."""

@@ -22,7 +22,7 @@ PROPAGATE_STATES: Final = frozenset({FAILURE, REVOKED})
 ALL_STATES: Final = frozenset({PENDING, RECEIVED, STARTED, SUCCESS, FAILURE, RETRY, REVOKED})
 
 PRECEDENCE: Final = (SUCCESS, FAILURE, None, REVOKED, STARTED, RECEIVED, REJECTED, RETRY, PENDING)
-"""States from the last to the first; ``None`` stands for those of the application."""
+"""States in order of precedence; ``None`` stands for the application's own states."""
 _PLACE: Final = {name: place for place, name in enumerate(PRECEDENCE)}
 
 

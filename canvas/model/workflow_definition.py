@@ -1,4 +1,4 @@
-"""A workflow's nodes as they were composed."""
+"""The nodes of a workflow as the user has composed them."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -11,7 +11,7 @@ RUN_HEADER = "canvas_run"
 STAMP = "canvas_workflow"
 """The stamp ``run:attempt`` on all messages of a run, by which they are revoked."""
 CANCEL = "canvas.cancel_run"
-"""The built-in task that ends a run whose time is over."""
+"""The built-in task that cancels a run whose timeout has passed."""
 SKIPPED = "SKIPPED"
 """The state of a parent that was skipped, among a node's inputs; records do not have it."""
 
@@ -89,7 +89,7 @@ class RunNode:
     hidden: bool = False
     """Part of how the run works: it has no record."""
     depth: int = 1
-    """How deep the lists are nested that a map's items stand in."""
+    """The nesting depth of the lists of a map's items."""
 
     @property
     def open_slots(self) -> int:
@@ -120,7 +120,7 @@ def task_id_of(place: NodeRef) -> str:
 
 
 def items_id(place: NodeRef) -> str:
-    """The id under which a map's items are kept, where there are many of them or they are nested."""
+    """The id of the record of a map's items, which is kept if there are many of them or they are nested."""
     return f"{task_id_of(place)}.items"
 
 
@@ -130,7 +130,7 @@ def outline_id(place: NodeRef) -> str:
 
 
 NameOf = Callable[[int], str]
-"""The name of the node that fills a slot; asked for only where a message needs it."""
+"""Gives the name of the node that fills an input; called only for error messages."""
 
 
 def extract(value: Any, pick: Sequence[Any], slot: int = 0, name_of: NameOf | None = None) -> Any:

@@ -91,8 +91,8 @@ class _chain(TaskList[Any]):
 class chain(_chain):
     """``chain(a, b)``, ``chain([a, b])``, ``chain(s for …)``.
 
-    A chain whose rules make it something else is that: ``chain(group, step)`` is a chord, ``chain([group])``
-    the group. With options, without steps, and with one signature, it stays as it is written.
+    By the rules of composition the result may be another kind: ``chain(group, step)`` is a chord, ``chain([group])``
+    is the group. A chain with options, without steps, or with one signature stays a chain.
     """
 
     def __new__(cls, *tasks: Any, **options: Any) -> Any:
@@ -129,7 +129,7 @@ def normal_steps(tasks: Sequence[Any], unroll: bool = True) -> list[Signature[An
 
 
 def _spliced(tasks: Sequence[Any], unroll: bool) -> tuple[list[Signature[Any]], Signature[Any] | None]:
-    """The steps of a chain with those of chains in it, without empty groups; and one of these."""
+    """The steps of a chain, with those of chains in it and without empty groups; and one of the empty groups."""
     flat: list[Signature[Any]] = []
     empty: Signature[Any] | None = None
     pending: list[Any] = list(reversed(tasks))
@@ -156,7 +156,7 @@ def _spliced(tasks: Sequence[Any], unroll: bool) -> tuple[list[Signature[Any]], 
 
 
 _CLOSE = object()
-"""Stands, among the steps that are still to be looked at, behind those of a chain in it."""
+"""Marks the end of an inner chain's steps among the steps that are still to be read."""
 _CHAIN_OWN = frozenset({*LAST_STEP, "link", "link_error", "parent_id", "root_id"})
 
 
@@ -184,7 +184,7 @@ def ends_in_group(sig: Any) -> bool:
 
 
 def unrolled(sig: Signature[Any]) -> Signature[Any]:
-    """The member of a one-member group; anything else as it is."""
+    """The member of a one-member group; any other signature unchanged."""
     return sig.tasks[0] if isinstance(sig, group) and _has_one(sig.tasks) else sig
 
 

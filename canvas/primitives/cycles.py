@@ -82,7 +82,7 @@ def _composed_of(sig: Any) -> list[Any]:
 
 
 def refuse_cycles(*values: Any) -> None:
-    """Raise CycleError, with the path, where a signature contains itself.
+    """Raise CycleError, with the path, if a signature contains itself.
 
     ``values`` are signatures, their wire forms, or containers of these. Members, callbacks, errbacks and arguments are
     followed, each object once.

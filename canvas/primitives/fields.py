@@ -145,7 +145,7 @@ class SignatureFields(dict[str, Any]):
     def clone(self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any) -> Self:
         """A copy with partial arguments and options merged in; nothing is shared with the original.
 
-        Raises CompositionError, with the path, where a signature contains itself.
+        Raises CompositionError, with the path, if a signature contains itself.
         """
         new_args, new_kwargs, new_options = self.merged_with(args, kwargs, options)
         try:

@@ -65,7 +65,7 @@ class LinkedSignature(SignatureFields):
         return found
 
     def adopted_links(self, option: str) -> list[Any]:
-        """The signatures under ``link`` or ``link_error``, made of dicts where the option has such."""
+        """The signatures under ``link`` or ``link_error``, made of dicts if need be."""
         return [maybe_signature(sig, self.own_app) for sig in as_list(self.options.get(option))]
 
 

@@ -90,13 +90,13 @@ class Signature(LinkedSignature, Generic[R]):
 
     @property
     def AsyncResult(self) -> Any:
-        """The class of its results' handles: its task's, where that is registered."""
+        """The class of its results' handles: that of its task, if registered."""
         task = self.own_type if self.own_type is not None else self.app.tasks.get(self.task)
         return self.app.AsyncResult if task is None else task.AsyncResult
 
     @property
     def type(self) -> Any:
-        """The task object, where it is registered."""
+        """The task object. Raises NotRegistered if the task is not registered."""
         return self.own_type or self.app.tasks[self.task]
 
     @type.setter
@@ -202,7 +202,7 @@ class Signature(LinkedSignature, Generic[R]):
         """Give it an id now, so that its result can be held before it is sent; its members get ids too.
 
         Returns the handle of its result. Sending a frozen signature twice sends two messages of one id; without
-        freezing, every sending has its own ids. Raises CompositionError for an empty chain, and, with the path, where a
+        freezing, every sending has its own ids. Raises CompositionError for an empty chain, and, with the path, if a
         signature contains itself.
         """
         try:

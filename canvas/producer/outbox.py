@@ -104,7 +104,7 @@ class Outbox:
         )
 
     def send(self, plan: Plan, ambient: Lineage, due: float | None = None) -> None:
-        """Send a plan's messages, at unix time ``due`` where given; start its chords."""
+        """Send a plan's messages, at unix time ``due`` if given; start its chords."""
         outgoing, joins = self._parts.sender.encode(plan, ambient)
         self.joins.extend(joins)
         if self._parts.conf.task_send_sent_event:

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Sending:
-    """A plan that is ready to be sent: its messages as bytes, and all that goes with them."""
+    """A plan that is ready to be sent: its messages as bytes, its chords, its lock."""
 
     plan: Plan
     options: Mapping[str, Any]

@@ -30,7 +30,7 @@ class ResultApp(Protocol):
 def class_of_app(base: type[T], app: ResultApp) -> type[T]:
     """A subclass of ``base`` whose instances belong to ``app`` by default: the class of the results that ``app`` gives.
 
-    A pickled result is one of ``base`` again, of the app that is current where it is read.
+    Unpickling a result gives an instance of ``base``, which belongs to the current app.
     """
 
     def reduce(result: Any) -> tuple[Any, ...]:

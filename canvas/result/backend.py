@@ -53,7 +53,7 @@ class Backend:
         return self._driver is not None
 
     def ensure_chords_allowed(self) -> None:
-        """Raise NoResultBackend where the app cannot count a chord's parts."""
+        """Raise NoResultBackend if the app cannot count a chord's parts."""
         if self._chords is None:
             raise NoResultBackend(NO_CHORD_BACKEND)
 

@@ -16,7 +16,7 @@ class ResultSet:
     """Results that are waited for together; values come in the order of the results."""
 
     _app: ResultApp | None = None
-    """The app of its class, where that is ``app.ResultSet`` or ``app.GroupResult``."""
+    """The app of its class, if that is ``app.ResultSet`` or ``app.GroupResult``."""
 
     def __init__(self, results: Iterable[Any], app: ResultApp | None = None, **_: Any) -> None:
         self.results: list[Any] = list(results)
@@ -69,7 +69,7 @@ class ResultSet:
         return self.results
 
     def leaves(self) -> list[StoredResult]:
-        """The tasks in it, those of nested groups included."""
+        """The results of its tasks, also of those in nested groups."""
         return [leaf for result in self.results for leaf in result.leaves()]
 
     # -- looking

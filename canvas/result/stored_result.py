@@ -15,11 +15,11 @@ class StoredResult(Handle):
     """The stored state of one task. A final state is read once and kept; until then every look is one read."""
 
     sent_to: str | None = None
-    """The queue that its message went into; ``None`` where this handle was not made by sending one message."""
+    """The queue that its message went into; ``None`` if the handle was not made by sending one message."""
     eager: ClassVar[bool] = False
     """Whether the task ran in this process: its result is here, and nothing is waited for."""
     _app: ResultApp | None = None
-    """The app of its class, where that is ``app.AsyncResult``."""
+    """The app of its class, if that is ``app.AsyncResult``."""
 
     def __init__(
         self, id: str, backend: Any = None, task_name: str | None = None, app: ResultApp | None = None,

@@ -70,7 +70,7 @@ def awaiting() -> AbstractAsyncContextManager[None]:
 
 
 def warn_of_blocked_loop() -> None:
-    """Warn where a blocking wait would stop the running event loop."""
+    """Warn if a blocking wait would block a running event loop."""
     asyncio = sys.modules.get("asyncio")
     # A cell of a notebook always runs on a loop, and has nothing else to do meanwhile.
     if asyncio is None or asyncio._get_running_loop() is None or "ipykernel" in sys.modules:

@@ -21,7 +21,7 @@ class Signal:
         self, name: str, events: str = "", translate: Callable[[Facts], Sending | None] = lambda _: None
     ) -> None:
         """``events``: the telemetry events at which the signal is sent, separated by blanks; ``translate`` makes the
-        sender and the arguments from an event's facts, or ``None`` where the signal is not sent. A signal without
+        sender and the arguments from an event's facts, or ``None`` if the signal is not sent. A signal without
         events is sent by its owner's ``send``."""
         self.name = name
         self._events = events.split()
@@ -30,7 +30,7 @@ class Signal:
         self._detach: Callable[[], None] | None = None
 
     def connect(self, *args: Any, sender: Any = None, weak: bool = True, dispatch_uid: Any = None, **_: Any) -> Any:
-        """Call a receiver at each such event, of ``sender`` only where given. Also a decorator, with or without
+        """Call a receiver at each such event; with ``sender``, at its events only. Also a decorator, with or without
         arguments. A second receiver of one ``dispatch_uid`` is not connected.
         """
         if args and callable(args[0]):

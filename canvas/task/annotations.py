@@ -10,7 +10,7 @@ def annotate(task: Any, annotations: Any) -> None:
     """Set the attributes on ``task``'s class that the setting gives for it.
 
     The setting is a mapping of task names (``"*"``: every task) to attributes, an object with ``annotate(task)``, or a
-    list of such. A key that starts with ``@`` names a method, and its value is a decorator of it.
+    list of these. A key that starts with ``@`` names a method, and its value is a decorator of it.
     """
     for entry in annotations if isinstance(annotations, list | tuple) else [annotations]:
         for attributes in _of(entry, task):

@@ -37,7 +37,7 @@ _PER = {"s": 1.0, "m": 60.0, "h": 3600.0}
 def rate_to_interval(rate: Any) -> float:
     """Seconds between two runs at a rate: a number a second, or text such as ``"10/s"``, ``"5/m"``, ``"100/h"``.
 
-    0 where there is no limit (``None``, 0, ``"0"``). Raises ConfigurationError.
+    0 if there is no limit (``None``, 0, ``"0"``). Raises ConfigurationError.
     """
     count, _, unit = str(rate or 0).partition("/")
     try:

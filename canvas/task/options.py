@@ -23,7 +23,7 @@ class Registered(Protocol):
 
 
 class CurrentApp:
-    """The app of a task that is not registered: the current one, ``None`` where there is none."""
+    """The app of a task that is not registered: the current one, or ``None``."""
 
     def __get__(self, task: Registered | None, owner: type | None = None) -> Any:
         return current_app() if has_current_app() else None
@@ -41,7 +41,7 @@ class _FromSettings:
 
 
 def from_settings() -> Any:
-    """An attribute that takes a setting's value where the task does not give it.
+    """An attribute whose default is the value of a setting.
 
     Binding a task writes the value into the task, which hides the descriptor. Reading it earlier binds the task.
     """
@@ -64,7 +64,7 @@ FROM_CONFIG = {
     "store_eager_result": "task_store_eager_result",
     "store_errors_even_if_ignored": "task_store_errors_even_if_ignored",
 }
-"""Attributes that take a setting's value where the task leaves them at ``None``."""
+"""Attributes that take a setting's value while the task leaves them at ``None``."""
 
 
 class SettingsApp(Protocol):

@@ -106,8 +106,11 @@ class Models:
         return self._plain_relative(model, value)
 
     def _plain_relative(self, model: Any, value: Any) -> Any:
-        """A model of another class, such as a generic one with or without its parameters, as plain data where the task
-        gets an equal one back; itself where it would lose something, as an instance of a subclass does."""
+        """A model of another class (such as a generic one with or without its parameters) as plain data.
+
+        If no equal model can be built from that, as for an instance of a subclass with further fields, it is returned
+        unchanged.
+        """
         try:
             dumped = value.model_dump(**self._dump)
             same = model.model_validate(dumped, strict=self._strict, context=self._context) == value

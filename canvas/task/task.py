@@ -30,7 +30,7 @@ class Task(CheckedCalls[R]):
 
     @property
     def sends_itself(self) -> bool:
-        """Whether its class, or itself, has an ``apply_async`` of its own, which sends its signatures, too."""
+        """Whether its class, or the task itself, overrides ``apply_async``, which then sends its signatures too."""
         own = self.__dict__.get("apply_async")
         patched = own is not None and getattr(own, "__func__", None) is not Task.apply_async
         return patched or self._own_apply
@@ -139,7 +139,7 @@ class Task(CheckedCalls[R]):
         return await self.app.aapply_signature(self.signature(args, kwargs), (), {}, options)
 
     def _check_call(self, args: Any, kwargs: Any) -> None:
-        """Raise NotRegistered where it has no name or no app, TypeError for arguments of the wrong kind."""
+        """Raise NotRegistered if it has no name or no app, TypeError for arguments of the wrong kind."""
         self._check_registered()
         check_call(self.name, args, kwargs)
 
@@ -213,7 +213,7 @@ class Task(CheckedCalls[R]):
     def update_state(
         self, task_id: str | None = None, state: str | None = None, meta: Any = None, **kwargs: Any
     ) -> None:
-        """Store a state of its own (``"PROGRESS"``) with ``meta`` as its result."""
+        """Store a custom state (``"PROGRESS"``) with ``meta`` as its result."""
         request = self.request
         self.backend.store_result(task_id or request.id, meta, state, request=request, **kwargs)
 
@@ -226,7 +226,7 @@ class Task(CheckedCalls[R]):
 
         ``args`` and ``kwargs`` replace those of this call, parameter by parameter where only one of them is given.
         ``countdown`` is in seconds; without it and ``eta`` it is ``default_retry_delay``. An ``eta`` is a datetime or
-        ISO 8601 text, UTC where it has no offset. ``max_retries`` counts instead of the task's own for this run of the
+        ISO 8601 text, UTC if it has no offset. ``max_retries`` counts instead of the task's own for this run of the
         task, automatic retries included.
 
         With ``throw=False`` it returns Retry, and the task continues: the message is sent whatever its outcome.

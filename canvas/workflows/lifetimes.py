@@ -39,7 +39,7 @@ def _has_ended(app: WorkflowServices, runs: RunStore, run: str, attempt: int) ->
 
 
 def _expire(app: WorkflowServices, runs: RunStore, run: str, attempt: int) -> bool:
-    """Have a run expire with its records, unless it is resumed; whether it was. Raises RunLost."""
+    """Let a run expire with its records, unless it is resumed; whether it was resumed. Raises RunLost."""
     about, latest = runs.about(run)
     if latest != attempt:
         return False

@@ -74,7 +74,7 @@ class Run(RunResults):
         return self._cancel(terminate, signal)
 
     def _cancel(self, terminate: bool, signal: str = "SIGTERM", overdue: int | None = None) -> bool:
-        """``overdue``: the attempt whose time is over; no other one is cancelled."""
+        """``overdue``: the attempt whose timeout has passed; no other one is cancelled."""
         if self.status().over or overdue not in (None, self.attempt):
             return False
         self.app.runs.cancel(self.id, self.attempt, overdue is not None and not self.about["cancelled"])

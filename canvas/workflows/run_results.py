@@ -189,7 +189,7 @@ class RunResults:
         return run_status(self.id, self.about, self.nodes, records, own, self._ids())
 
     async def progress(self) -> AsyncIterator[NodeStatus]:
-        """Each node as it ends, those that had ended before first, until the run has ended.
+        """Each node as it ends, until the run has ended; first the nodes that have ended already.
 
         A node comes after the nodes that it depends on.
         """

@@ -15,7 +15,7 @@ TARGETS = ("canvas", "celery")
 
 
 class Definition(Protocol):
-    """A workflow as it was composed."""
+    """A composed workflow."""
 
     name: str
     entries: list[NodeDefinition]

@@ -219,7 +219,7 @@ def run_metadata(name: str, nodes: Sequence[RunNode], now: datetime, target: str
 
 
 def size_of(nodes: Sequence[RunNode], serializer: str) -> int:
-    """How many bytes the nodes of a run have where they are kept."""
+    """The size of a run's stored nodes, in bytes."""
     return sum(map(len, _chunks(nodes, serializer)))
 
 

@@ -126,7 +126,7 @@ def worker(context: click.Context, /, http_address: tuple[str, int] | None, **gi
     For example: canvas -A proj worker -l INFO -Q high,low -c 4
     """
     streams.open_missing()
-    # prometheus_client decides at its first import, perhaps by the app, where its values are.
+    # prometheus_client chooses the place of its values at its first import, which the app may do.
     with put_back_afterwards(), prometheus.directory() if http_address else nullcontext():
         end_while_loading()
         app = _app(context)

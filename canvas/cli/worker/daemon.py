@@ -17,7 +17,7 @@ def detach(check: Callable[[], None], started_in: str, logfile: str | None, exec
 
     ``check`` is called first, in the new session; an exception of it ends the command. Standard error is written to
     ``logfile``, standard output to the null device. ``started_in``: the working directory when the command started.
-    False where this process is the one in the background.
+    False in the process in the background.
     """
     if os.environ.pop(_DETACHED, None):
         return False
@@ -54,7 +54,7 @@ def _redirect(logfile: str | None) -> None:
 
 
 def set_umask(text: str | int | None) -> None:
-    """Octal where it begins with 0, else decimal. Raises ConfigurationError."""
+    """Octal if it begins with 0, otherwise decimal. Raises ConfigurationError."""
     if text is None:
         return
     try:

@@ -28,7 +28,7 @@ def draw(entries: Sequence[NodeDefinition], form: str) -> str:
 
 
 def draw_run(nodes: Sequence[RunNode], states: Mapping[str, str], form: str) -> str:
-    """A run's nodes, with their states by name where they have one."""
+    """A picture of a run's nodes, with their states, by name."""
     writer = _writer(form)
     return writer(_of_nodes(nodes, states))
 

@@ -32,7 +32,7 @@ class Cell:
 
 @dataclass(slots=True, eq=False)
 class Hop:
-    """A line from a cell to one in the next layer, or, where it is not ``led``, in a later one."""
+    """A line from a cell to one in the next layer, or, if it is not ``led``, in a later one."""
 
     before: Cell
     after: Cell
@@ -152,7 +152,7 @@ def _wanted(cell: Cell, others: Sequence[Cell]) -> float:
 
 
 def _spread(layer: Sequence[Cell], wanted: Sequence[float], gap: float) -> None:
-    """The places nearest to those that are ``wanted`` (least squares) at which no cell stands on another."""
+    """The positions nearest to the ``wanted`` ones (least squares) at which no two cells overlap."""
     blocks: list[tuple[float, int]] = []
     """The average wanted positions, less the room taken before, each with its number of cells."""
     taken, rooms = 0.0, list[float]()

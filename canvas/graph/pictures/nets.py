@@ -23,8 +23,8 @@ class Net:
 
 
 def ports_of(cell: Cell, sources: list[int], foreign: set[int]) -> list[int]:
-    """The columns at which lines from ``sources``, in order, enter a cell: straight below where that can be, and not
-    below the lines of others."""
+    """The columns at which lines from ``sources``, in order, enter a cell: straight below a source if possible, and not
+    below the lines of other cells."""
     if cell.box is None:
         return [int(cell.start)] * len(sources)
     first, last = int(cell.start) + 1, int(cell.start + cell.size) - 2
@@ -39,7 +39,7 @@ def ports_of(cell: Cell, sources: list[int], foreign: set[int]) -> list[int]:
 
 
 def lay_tracks(nets: list[Net]) -> int:
-    """Give each net that goes sideways a line on which it meets no other; how many lines there are."""
+    """Give each net that goes sideways a line on which it meets no other net; returns the number of lines."""
     sideways = [net for net in nets if net.ports != [net.source]]
     ends: dict[int, list[Net]] = {}
     for net in sideways:

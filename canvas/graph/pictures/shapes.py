@@ -27,7 +27,7 @@ class Box:
     kind: Kind = "task"
     state: str = ""
     short: str = ""
-    """The label where there is little room; empty: as the label."""
+    """A shorter label, for little room; empty: the label itself."""
 
 
 @dataclass(slots=True)

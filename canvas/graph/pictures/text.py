@@ -29,7 +29,7 @@ _PLAIN = {
 }  # fmt: skip
 _DASHED = {"│": "┆", "─": "┄"}
 _FIRST = ("FAILURE", "STARTED", "RETRY", "REVOKED", "PENDING")
-"""States that are shown before others where not all boxes are."""
+"""States that are shown first if not all boxes can be shown."""
 
 
 def text(picture: Picture) -> str:

@@ -152,7 +152,7 @@ class Workflow(NodeDefinitions):
         return f"<Workflow {self.name}: {len(self)} nodes>"
 
     def _repr_svg_(self) -> str | None:
-        """Its picture for a notebook; ``None`` where it cannot be compiled yet."""
+        """Its picture for a notebook; ``None`` if it cannot be compiled yet."""
         try:
             return self.draw("svg")
         except CompositionError:

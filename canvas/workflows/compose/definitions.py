@@ -68,7 +68,7 @@ class NodeDefinitions:
             raise CompositionError(f"{name}: an empty chain has no result; expected at least one step")
 
     def _check_arguments(self, name: str, sig: Signature[Any], before: int = 0) -> None:
-        """Raise TypeError where a known task of a node cannot take its arguments, ``before`` of others in front."""
+        """Raise TypeError if a registered task of a node cannot take its arguments, with ``before`` others in front."""
         app = self._app or sig.given_app()
         for task_sig, taken in calls_of(sig, before) if app is not None else ():
             # Reading ``app.tasks`` would finalize an app whose module is still being imported.
@@ -91,7 +91,7 @@ class NodeDefinitions:
         return plain
 
     def _slot(self, entry: NodeDefinition, reference: Reference, edge: Edge) -> int:
-        """The place of a parent among the entry's inputs; a parent that gives a value needs no order besides."""
+        """The index of a parent among the entry's inputs. A parent that gives a value needs no edge for the order."""
         self._own(entry.name, reference)
         for slot, source in enumerate(entry.sources):
             if source.number == reference.number and source.arm is None:

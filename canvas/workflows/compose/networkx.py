@@ -35,7 +35,7 @@ class Graphed(Protocol):
 
 
 def to_graph(flow: Graphed) -> Any:
-    """Nodes by name, each with its ``signature`` and, where they differ from ``add``'s, ``on_failure``, ``default``,
+    """Nodes by name, each with its ``signature`` and, if they differ from ``add``'s, ``on_failure``, ``default``,
     ``compensate``. An edge has ``binds``, a list of where in the signature the parent's result stands and which part of
     it; ``order`` when it is only an order.
 

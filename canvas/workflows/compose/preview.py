@@ -25,7 +25,7 @@ class Preview(NamedTuple):
     joins: int
     """Chords that start then."""
     refusal: str | None
-    """Why it cannot be run by stock workers."""
+    """Why Celery workers cannot run it; ``None`` if they can."""
 
 
 def preview(flow: "Workflow") -> Preview:

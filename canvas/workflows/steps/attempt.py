@@ -95,7 +95,7 @@ class Attempt:
         self._ended.append((number, 0, *by_policy(self._node(number), state, value)))
 
     def _succeed(self, number: int, value: Any) -> None:
-        """Record the value of a node that runs no task of its own."""
+        """Record the value of a node that runs no task."""
         self._record(number, states.SUCCESS, value)
         self._end(number, states.SUCCESS, value)
 
