@@ -54,7 +54,7 @@ settings.ignored               settings (those that have no effect: why, by name
 worker.no_tasks
 worker.unknown_queue           queue, near (the name of a known one)
 worker.lease_lost              tag, queue
-worker.clock_skew              seconds (the broker's clock is so much ahead)
+worker.clock_skew              seconds (by which the broker's clock is ahead)
 worker.leases_recovered        messages
 worker.reregistered            worker
 worker.internal_error          work, exc

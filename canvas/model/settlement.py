@@ -98,9 +98,9 @@ class ChordDispatch(NamedTuple):
     failed: bool
     """True keeps the parts until they expire, as Celery does (semantics.md K9)."""
     expires: int = 0
-    """Seconds after which they do; 0: whenever they did before."""
+    """Seconds after which they expire; 0: their expiry stays."""
     chord: "ReadyChord | None" = None
-    """What it ends; it is ended another way if the driver refuses this one."""
+    """The chord that it ends; if the driver refuses the dispatch, the chord is ended in another way."""
 
 
 class SpeculativeDispatch(NamedTuple):
@@ -118,7 +118,7 @@ class SpeculativeDispatch(NamedTuple):
 
 
 Disposal = Literal["ack", "requeue", "redeliver", "dead_letter"]
-"""What happens to the message; with ``again`` it returns to its queue, which counts as a delivery."""
+"""The end of the message; with ``again`` it returns to its queue, which counts as a delivery."""
 Fence = Literal["lease", "begun", "none"]
 
 

@@ -17,7 +17,7 @@ SKIPPED = "SKIPPED"
 
 Kind = Literal["task", "map", "choose", "merge", "start", "end"]
 Edge = Literal["data", "order", "condition"]
-"""What an input takes from its parent: a value, only the order, or the condition to run."""
+"""The use of a parent's result by an input: a value, only the order, or the condition to run."""
 
 
 class NodeRef(NamedTuple):

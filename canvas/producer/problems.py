@@ -1,10 +1,10 @@
-"""What keeps a follow-up of a task from being sent."""
+"""Problems that keep a follow-up of a task from being sent."""
 
 from collections.abc import Callable
 
 
 def problem_of(send: Callable[[], object]) -> BaseException | None:
-    """What ``send`` raised, ``None`` if it raised nothing.
+    """The exception that ``send`` raised, ``None`` if it raised nothing.
 
     Routers and the values of a call run code of the project, which may raise anything and may call ``sys.exit()``.
     Raises RecursionError: the caller of the settlement makes it again with a deeper stack.

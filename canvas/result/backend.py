@@ -269,7 +269,7 @@ class Backend:
         self._results.save_group(group_id, payload, int(expires) if expires else None)
 
     def saved_group(self, group_id: str) -> wire.SavedGroup | None:
-        """What is kept under ``group_id``; ``None`` when there is nothing. Raises DecodeError."""
+        """The value that is kept under ``group_id``; ``None`` when there is nothing. Raises DecodeError."""
         payload = self._results.get_group(group_id)
         if payload is None:
             return None

@@ -40,13 +40,13 @@ def _has_ended(app: WorkflowServices, runs: RunStore, run: str, attempt: int) ->
 
 def _expire(app: WorkflowServices, runs: RunStore, run: str, attempt: int) -> bool:
     """Let a run expire with its records, unless it is resumed; whether it was resumed. Raises RunLost."""
-    about, latest = runs.about(run)
+    about, latest = runs.metadata(run)
     if latest != attempt:
         return False
     ids = record_ids(app, runs, run, attempt, runs.nodes(run, 0, about["nodes"]))
     for first in range(0, len(ids), _AT_ONCE):
         runs.expire(run, ids[first : first + _AT_ONCE])
-    if runs.about(run)[1] == attempt:
+    if runs.metadata(run)[1] == attempt:
         return True
     runs.outlive(run, ids)  # it was resumed meanwhile
     return False

@@ -40,10 +40,10 @@ class RunAttempt(NamedTuple):
         outbox, timeout = Outbox(app), self.about.get("timeout")
         if self.in_celery_form:
             embed_run(app, outbox, self.run, self.number, str(self.about["name"]), nodes, ended)
-            self.engine(app, outbox).time_out(timeout)
+            self.engine(app, outbox).schedule_cancellation(timeout)
         else:
-            app.runs.hold(self.run, self.number, nodes, self.about)
-            self.engine(app, outbox).start(timeout)
+            app.runs.cache_pending(self.run, self.number, nodes, self.about)
+            self.engine(app, outbox).begin(timeout)
         return outbox
 
 
@@ -72,8 +72,8 @@ def resume(
     left = resumed(lasting, ended)
     outbox = again.first_step(app, with_values(lasting, ended) if again.in_celery_form else left, ended)
     timeout = again.about.get("timeout")
-    start = None if again.in_celery_form else again.engine(app, outbox).starting(timeout)
-    if not app.runs.advance(before.run, before.number, again.about, left, start):
+    start = None if again.in_celery_form else again.engine(app, outbox).start_marker(timeout)
+    if not app.runs.begin_attempt(before.run, before.number, again.about, left, start):
         return None
     app.runs.outlive(before.run, record_ids(app, app.runs, before.run, before.number, nodes))
     app.control.keep_revoked_stamps({STAMP: stamp_of(before.run, before.number)})

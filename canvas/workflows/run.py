@@ -30,7 +30,7 @@ class Run(RunResults):
         """A new run of these nodes, its first messages sent."""
         run = cls(app, app.new_id(), about, 0, nodes)
         effects = run._attempt().first_step(app, nodes, {})
-        app.runs.keep(run.id, about, nodes)
+        app.runs.save(run.id, about, nodes)
         go_on_here(app, app.runs, app.driver.settler.settle([effects.settlement()]).verdicts)
         return run
 
@@ -44,7 +44,7 @@ class Run(RunResults):
     def find(cls, app: WorkflowServices, run: str) -> Self:
         """The run of that id. Raises RunLost."""
         try:
-            about, attempt = app.runs.about(run)
+            about, attempt = app.runs.metadata(run)
         except RunLost as exc:
             if app.conf.task_always_eager and not app.conf.task_store_eager_result:
                 exc.add_note("task_always_eager is on: a run is found by its id only with task_store_eager_result")

@@ -167,7 +167,7 @@ class RunResults:
 
     def refresh(self) -> Self:
         """Read the run's metadata again: other processes may have changed it. Raises RunLost."""
-        self.about, self.attempt = self.app.runs.about(self.id)
+        self.about, self.attempt = self.app.runs.metadata(self.id)
         return self
 
     def status(self) -> RunStatus:

@@ -85,13 +85,13 @@ class RunStore:
 
     # -- writing
 
-    def keep(self, run: str, about: dict[str, Any], nodes: Sequence[RunNode]) -> None:
+    def save(self, run: str, about: dict[str, Any], nodes: Sequence[RunNode]) -> None:
         """Keep a new run and the nodes of its first attempt."""
         self._beginning.pop(run, None)
         fields = {"about": self._encode(run, about), "attempt": b"0", **self._encoded(run, 0, nodes)}
         self.persist(lambda: self._results.save_run(run, fields, self._alive, time.time()))
 
-    def advance(
+    def begin_attempt(
         self, run: str, attempt: int, about: dict[str, Any], nodes: Sequence[RunNode], start: ReadyChord | None
     ) -> bool:
         """Store the run's metadata and nodes for its next attempt, with the ready chord that starts it; False when that
@@ -127,7 +127,7 @@ class RunStore:
         lasting = self._lifetimes
         self.persist(lambda: self._results.expire_run(run, lasting.run, task_ids, lasting.records))
 
-    def hold(self, run: str, attempt: int, nodes: Sequence[RunNode], about: dict[str, Any]) -> None:
+    def cache_pending(self, run: str, attempt: int, nodes: Sequence[RunNode], about: dict[str, Any]) -> None:
         """Cache these nodes and this metadata of a run that is not stored yet, as if they had been read."""
         self._beginning[run] = attempt, about
         while len(self._beginning) > _BEGINNING:
@@ -137,7 +137,7 @@ class RunStore:
 
     # -- reading
 
-    def about(self, run: str) -> tuple[dict[str, Any], int]:
+    def metadata(self, run: str) -> tuple[dict[str, Any], int]:
         """The run's metadata, with ``cancelled`` for the latest attempt, and that attempt's number. Raises RunLost."""
         names = ["about", "attempt", "cancelled"]
         about, attempt, cancelled = self.persist(lambda: self._results.read_run(run, names))

@@ -45,7 +45,7 @@ class Attempt:
         """Finds the names of a node's parents, in the first attempt's nodes: later attempts leave edges out."""
 
         def name_of(slot: int) -> str:
-            about, _ = self._runs.about(self._run)
+            about, _ = self._runs.metadata(self._run)
             for node in self._runs.nodes(self._run, 0, about["nodes"]):
                 if any(out.node == number and out.slot == slot for out in node.outs):
                     return node.name

@@ -50,10 +50,10 @@ def join_end(
     try:
         if ready.lost:
             emit("chord.lost", group_id=ready.group_id, parts=len(ready.parts))
-            advance.lose(told["told"], RunLost(state_gone(ready)))
+            advance.fail_step(told["told"], RunLost(state_gone(ready)))
         else:
             parts = parts_of(app, ready)
-            advance.go_on(told["told"], [(int(part.task_id), part.state, part.result) for part in parts])
+            advance.resume_step(told["told"], [(int(part.task_id), part.state, part.result) for part in parts])
     except (RunLost, DecodeError) as exc:
         end_lost(effects, run, attempt, exc)
     return effects.firing(ready.group_id)

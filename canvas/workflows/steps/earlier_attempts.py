@@ -31,7 +31,7 @@ class Earlier:
         """The attempts before ``place`` whose items had this digest. Raises RunLost."""
         if place.attempt == 0:
             return cls(app, runs, (), size)
-        about, _ = runs.about(place.run)
+        about, _ = runs.metadata(place.run)
         first = int(about.get(FRESH, {}).get(str(place.node), 0))
         before = [place._replace(attempt=attempt) for attempt in range(place.attempt - 1, first - 1, -1)]
         found = zip(before, outlines(app, runs, before), strict=True)

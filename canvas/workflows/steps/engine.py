@@ -30,7 +30,7 @@ class RunEngine(MapAttempt):
 
     # -- entrances
 
-    def end(self, place: NodeRef, state: str, value: Any) -> None:
+    def on_task_end(self, place: NodeRef, state: str, value: Any) -> None:
         """Continue the run after the task of the node ``place`` has ended."""
         if place.item is None:
             self._end(place.node, state, value)
@@ -38,32 +38,32 @@ class RunEngine(MapAttempt):
             self._item(place, state, value)
         self._drain()
 
-    def start(self, timeout: float | None) -> None:
+    def begin(self, timeout: float | None) -> None:
         """Start the attempt, to be cancelled after ``timeout`` seconds."""
         self._record_run(Record(self._run, states.STARTED, None, None, []))
-        self.time_out(timeout)
+        self.schedule_cancellation(timeout)
         self._end(0, states.SUCCESS, None)
         self._drain()
 
-    def time_out(self, timeout: float | None) -> None:
+    def schedule_cancellation(self, timeout: float | None) -> None:
         """Schedule the cancellation of the attempt, if it has a timeout."""
         if timeout is not None:
             sig = self._app.signature(CANCEL, (self._run, self._attempt), countdown=timeout, ignore_result=True)
             self._effects.send(self._effects.plan(sig, (), {}), Lineage(self._run))
 
-    def starting(self, timeout: float | None) -> ReadyChord:
+    def start_marker(self, timeout: float | None) -> ReadyChord:
         """The ready chord whose dispatch starts the attempt."""
         group = f"{self._run}.{self._attempt}.start"
         return ReadyChord(group, self._fire(group, ["start", timeout]), [], None)
 
-    def go_on(self, step: Sequence[Any], parts: Sequence[tuple[int, str, Any]]) -> None:
+    def resume_step(self, step: Sequence[Any], parts: Sequence[tuple[int, str, Any]]) -> None:
         """Take the step that a ready chord of the run stands for.
 
         ``step``: the kind of the step, and its arguments. ``parts``: input, state and value of each part."""
         kind, number = step[0], step[1] if len(step) > 1 else 0
         match kind:
             case "start":
-                self.start(number or None)
+                self.begin(number or None)
             case "node":
                 self._start(number, [KnownInput(*part) for part in parts])
             case "items":
@@ -78,7 +78,7 @@ class RunEngine(MapAttempt):
                 raise CompositionError(f"run {self._run}: expected a step of a run; got {kind!r:.100}")
         self._drain()
 
-    def lose(self, step: Sequence[Any], exc: RunLost) -> None:
+    def fail_step(self, step: Sequence[Any], exc: RunLost) -> None:
         """Fail the node of a chord whose state is gone before it had all its parts."""
         kind, number = step[0], step[1]
         if kind == "node" and self._node(number).kind == "end":
@@ -166,7 +166,7 @@ class RunEngine(MapAttempt):
         record.date_done = self._app.now().isoformat()
         self._record_run(record)
         if error is not None:
-            about, _ = self._runs.about(self._run)
+            about, _ = self._runs.metadata(self._run)
             numbers = about.get("compensated") or []
             if numbers:
                 # Another settlement takes this step: this one may be the one that stores the success of a node to undo.
@@ -184,8 +184,8 @@ class RunEngine(MapAttempt):
             from canvas.graph.run_nodes import run_nodes
 
             run, nodes = f"{self._run}.{self._attempt}.undo", run_nodes(entries)
-            self._runs.keep(run, run_metadata(f"undo {name}", nodes, self._app.now()), nodes)
-            RunEngine(self._app, self._runs, self._effects, run, 0, self._parent).start(None)
+            self._runs.save(run, run_metadata(f"undo {name}", nodes, self._app.now()), nodes)
+            RunEngine(self._app, self._runs, self._effects, run, 0, self._parent).begin(None)
         self._runs.ended(self._run, self._attempt)
 
 
@@ -194,7 +194,7 @@ def advance_all(app: WorkflowServices, runs: RunStore, effects: Outbox, parent: 
     while effects.ends:
         place, state, value = effects.ends.pop()
         try:
-            RunEngine(app, runs, effects, place.run, place.attempt, parent).end(place, state, value)
+            RunEngine(app, runs, effects, place.run, place.attempt, parent).on_task_end(place, state, value)
         except RunLost as exc:
             end_lost(effects, place.run, place.attempt, exc)
 
