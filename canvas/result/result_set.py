@@ -39,6 +39,8 @@ class ResultSet:
     def backend(self) -> Any:
         return self.app.backend
 
+    supports_native_join = True  # every result backend of canvas waits for many at once
+
     # -- members
 
     def add(self, result: Any) -> None:

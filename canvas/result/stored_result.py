@@ -40,6 +40,10 @@ class StoredResult(Handle):
     def task_id(self) -> str:
         return self.id
 
+    @task_id.setter
+    def task_id(self, value: str) -> None:
+        self.id = value
+
     @property
     def app(self) -> Any:
         """The app whose result it is; the current one where none was given."""
@@ -65,6 +69,18 @@ class StoredResult(Handle):
         if record.status in states.READY_STATES:
             self.final_record = record
         return record
+
+    def _get_task_meta(self) -> dict[str, Any]:
+        """The stored record by Celery's keys. Celery's method has an underscore, and progress bars call it."""
+        if self.final_record is not None:
+            return self.final_record.meta()
+        found: dict[str, Any] = self.backend.get_task_meta(self.id)
+        return found
+
+    @property
+    def supports_native_join(self) -> bool:
+        """Whether many results are waited for at once: every result backend of canvas does so."""
+        return True
 
     @property
     def state(self) -> str:

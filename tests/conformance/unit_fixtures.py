@@ -5,12 +5,9 @@ from unittest.mock import MagicMock, Mock, patch
 
 import pytest
 
-from canvas import AsyncResult, Canvas, EagerResult
+from canvas import Canvas
 
 UNSET = object()
-AsyncResult._get_task_meta = lambda self: self.app.backend.get_task_meta(self.id)
-EagerResult._get_task_meta = EagerResult._cache.fget if hasattr(EagerResult, "_cache") else None
-"""The tests read stored stamps with it."""
 
 
 def new_app(name=None, config=None, set_as_current=False, **options):
