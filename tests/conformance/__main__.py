@@ -158,7 +158,7 @@ def _redis(server: RedisServer) -> dict[str, str]:
 
 
 def run_unit(name: str, chosen: str) -> dict[str, str]:
-    return run_pytest(name, "canvas", [f"t/unit/{file}" for file in UNIT], chosen)
+    return run_pytest(name, "canvas", [f"t/unit/{file}" for file in UNIT], chosen, timeout=20)
 
 
 RUNS = {

@@ -42,5 +42,5 @@ def test_chunks_that_a_step_follows_fail_visibly_for_a_client_of_celery(pairs):
     for pair in (pair for pair in pairs if pair.client == "celery"):
         item = pair.app.tasks["t.add"]
         whole = pair.lib.chain(item.chunks([(1, 1), (2, 2)], 1), pair.s("tsum").set(ignore_result=False))
-        with pytest.raises(Exception, match="JSON|Object of type|serializable"):
+        with pytest.raises(Exception, match=r"JSON|Object of type|serializable"):
             whole.apply_async().get(timeout=20)
