@@ -396,15 +396,6 @@ def loses(tree, call):
     return bool(call.get("kwargs")) and _starts_with_chord(tree)
 
 
-def forgets(tree):
-    """Celery's client forgets, as its result's parents, a chord between a group and an empty group."""
-    steps = _flat(tree.steps) if isinstance(tree, Chain) else []
-    for first, second, third in zip(steps, steps[1:], steps[2:], strict=False):
-        if isinstance(first, Group) and isinstance(second, Chord) and isinstance(third, Group) and not third.members:
-            return True
-    return any(forgets(part) for part in parts(tree))
-
-
 def _starts_with_chord(tree):
     if isinstance(tree, Chain):
         first, *rest = _flat(tree.steps)
