@@ -27,13 +27,8 @@ def fork_server(library):
     return server
 
 
-def suits(environment):
-    """Whether a forked command can have this environment: Python reads some variables only as it starts."""
-    return _of_python(environment) == _of_python({**os.environ, "PYTHONUNBUFFERED": "1"})
-
-
-def _of_python(environment):
-    return {name: value for name, value in environment.items() if name.startswith("PYTHON")}
+def _read_at_start(environment):
+    return {name: value for name, value in environment.items() if name.startswith(("PYTHON", "LC_", "LANG"))}
 
 
 def run(library, *arguments, environment, folder=ROOT):
@@ -68,10 +63,14 @@ class ForkServer:
                 stdin=theirs, cwd=ROOT, env=self._environment, start_new_session=True,
             )  # fmt: skip
 
+    def suits(self, environment):
+        """Whether a command can have this environment: Python reads some variables only as it starts."""
+        return _read_at_start(environment) == _read_at_start(self._environment)
+
     def start(self, arguments, environment, folder, stdout, stderr, new_session=False):
         """A :class:`ForkedProcess`: ``python -m`` the library with these arguments."""
-        if not suits(environment):
-            raise ValueError(f"a forked command cannot have {_of_python(environment)}")
+        if not self.suits(environment):
+            raise ValueError(f"a forked command cannot have {_read_at_start(environment)}")
         request = {
             "module": self._library, "arguments": [str(argument) for argument in arguments], "environment": environment,
             "folder": str(folder), "new_session": new_session,

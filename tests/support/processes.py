@@ -8,7 +8,7 @@ import threading
 import time
 from pathlib import Path
 
-from tests.support.forked import ROOT, fork_server, suits
+from tests.support.forked import ROOT, fork_server
 
 _CELERYS_PATIENCE = 6
 """Seconds: long enough for a Celery worker that stops at all."""
@@ -68,14 +68,14 @@ class WorkerProcess:
         }
         reading, writing = os.pipe()
         with open(writing, "w") as output:
-            if new_program or python or not suits(environment):
+            server = None if new_program or python else fork_server(library)
+            if server is not None and server.suits(environment):
+                self.process = server.start(arguments, environment, cwd, output, output, new_session=True)
+            else:
                 self.process = subprocess.Popen(
                     [str(python or sys.executable), "-m", library, *arguments], env=environment, stdout=output,
                     stderr=subprocess.STDOUT, cwd=cwd, start_new_session=True,
                 )  # fmt: skip
-            else:
-                server = fork_server(library)
-                self.process = server.start(arguments, environment, cwd, output, output, new_session=True)
         self._reader = threading.Thread(target=self._read, args=(reading,), daemon=True)
         self._reader.start()
 
