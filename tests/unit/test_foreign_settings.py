@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import types
-import warnings
 from unittest.mock import patch
 
 import pydantic
@@ -12,14 +11,14 @@ import pytest
 from canvas import Canvas
 from canvas.config.config import Config
 from canvas.errors import InvalidSetting, NoSetting, UnknownSetting
+from tests.support.warned import warnings_are_errors
 
 OWN = ("app_name", "ONCE", "redbeat_redis_url", "singleton_lock_expiry", "APP_ENVIRONMENT", "sentry_dsn")
 
 
 @pytest.fixture(autouse=True)
 def no_warning_unless_expected():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with warnings_are_errors():
         yield
 
 

@@ -1,13 +1,13 @@
 """What is misspelt in options and addresses is named, with what was probably meant; what belongs to others is left."""
 
 import asyncio
-import warnings
 
 import pytest
 
 from canvas import Canvas, Task
 from canvas.drivers import open_driver
 from canvas.errors import ConfigurationError, InvalidTaskError
+from tests.support.warned import warnings_are_errors
 
 
 @pytest.fixture
@@ -45,8 +45,7 @@ class Singleton(Task):
 
 
 def test_options_of_celery_and_of_plug_ins_are_left_alone(app):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with warnings_are_errors():
         app.task(name="a", base=Singleton, unique_on=["x"], lock_expiry=3, once={"keys": []})(lambda: None)
         app.task(name="b", raise_on_duplicate=True, retry_on_worker_lost=True, shared=False, flush_every=5)(
             lambda: None

@@ -2,13 +2,13 @@
 
 import asyncio
 import signal
-import warnings
 
 import pytest
 
 from canvas import AsyncResult, Canvas, group
 from canvas.errors import SoftTimeLimitExceeded, WorkerLostError
 from tests.support.awaiting import make
+from tests.support.warned import warnings_are_errors
 from tests.worker.commands import start
 
 REFUSED = ("awaits", "awaits_group", "awaits_beside", "awaits_in_sync", "awaits_on_a_thread")
@@ -104,8 +104,7 @@ def test_a_blocking_wait_on_an_event_loop_warns():
     assert found[0].filename == __file__
     with pytest.warns(RuntimeWarning, match="blocks the running event loop"):
         asyncio.run(wait(app.GroupResult("g", [AsyncResult("one", app=app)]).get))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with warnings_are_errors():
         assert AsyncResult("one", app=app).get() == 1
         assert asyncio.run(AsyncResult("one", app=app).aget()) == 1
     app.close()
