@@ -11,6 +11,10 @@ from canvas.primitives.ports import SignatureApp
 IMMUTABLE_OPTIONS = frozenset({"group_id", "stamped_headers"})
 
 
+KINDS: dict[str, str] = {}
+"""By the ``subtask_type`` of a registered subclass of a composite: the composite's own."""
+
+
 class SignatureFields(dict[str, Any]):
     """``{"task", "args", "kwargs", "options", "subtask_type", "immutable"}``, the fields of a signature."""
 
@@ -79,7 +83,9 @@ class SignatureFields(dict[str, Any]):
 
     @property
     def subtask_type(self) -> str | None:
-        return self.get("subtask_type")
+        """The kind of composite; of a registered subclass, that of the composite it is a subclass of."""
+        own: str | None = self.get("subtask_type")
+        return KINDS.get(own, own) if own and KINDS else own
 
     @subtask_type.setter
     def subtask_type(self, value: str | None) -> None:

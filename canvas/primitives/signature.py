@@ -11,6 +11,7 @@ from typing import Any, Generic, NamedTuple, Self, TypeVar
 from canvas.context import current_app
 from canvas.errors import CompositionError, CycleError
 from canvas.primitives.cycles import refused
+from canvas.primitives.fields import KINDS
 from canvas.primitives.links import LinkedSignature
 from canvas.primitives.misuse import refuse_pipe
 from canvas.primitives.ports import SignatureApp, SignatureTask
@@ -47,11 +48,17 @@ class Signature(LinkedSignature, Generic[R]):
     def register_type(cls, name: str | None = None) -> Callable[[type[S]], type[S]]:
         """A decorator of subclasses: a dict with this ``subtask_type`` becomes an instance of the subclass again.
 
+        A subclass of a composite is sent as that composite.
+
         ``name``: the ``subtask_type``; default: the name of the subclass.
         """
 
         def register(subclass: type[S]) -> type[S]:
-            return subtype(name or subclass.__name__)(subclass)
+            own = name or subclass.__name__
+            base = next((kind for kind, known in CLASSES.items() if kind and known in subclass.__mro__[1:]), None)
+            if base is not None:
+                KINDS[own] = KINDS.get(base, base)
+            return subtype(own)(subclass)
 
         return register
 
