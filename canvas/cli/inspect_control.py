@@ -1,6 +1,7 @@
 """``canvas inspect``, ``canvas control`` and ``canvas status``: ask workers, and steer them."""
 
 import json
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import click
@@ -8,35 +9,57 @@ import click
 from canvas.cli.options import UNAVAILABLE, comma_separated
 from canvas.remote.inspect import by_node, warn_of_duplicates
 
-_INSPECT = (
-    "active", "active_queues", "clock", "conf", "memdump", "memsample", "objgraph", "ping",
-    "query_task", "registered", "report", "reserved",
-    "revoked", "scheduled", "stats",
-)  # fmt: skip
+_SEVERAL = ("task_id", "headers", "ids", "taskinfoitems")
+"""Arguments that may be given more than once; a command's last ones."""
 
 
 class _Command(NamedTuple):
-    """The arguments of a control command, in order, and the number of those that are required."""
+    """What a command does; its arguments, in order, and the number of those that are required."""
 
+    help: str
     arguments: tuple[str, ...] = ()
     required: int = 0
 
+    @property
+    def usage(self) -> str:
+        """The arguments; optional ones are in brackets."""
+        words = [f"<{name}>" if at < self.required else f"[{name}]" for at, name in enumerate(self.arguments)]
+        return " ".join([*words, "..."] if self.arguments[-1:] and self.arguments[-1] in _SEVERAL else words)
 
+
+_INSPECT: dict[str, _Command] = {
+    "active": _Command("List the tasks that run."),
+    "active_queues": _Command("List the queues that a worker consumes."),
+    "clock": _Command("Get the value of a worker's logical clock."),
+    "conf": _Command("List the settings that a worker uses."),
+    "memdump": _Command("Get statistics of the samples that memsample took."),
+    "memsample": _Command("Take a sample of a worker's memory."),
+    "objgraph": _Command("Count the objects that are alive in a worker."),
+    "ping": _Command("Ask whether workers are alive."),
+    "query_task": _Command("Get what workers know of tasks, by their ids.", ("ids",)),
+    "registered": _Command("List the tasks that a worker can run, with these attributes.", ("taskinfoitems",)),
+    "report": _Command("Get versions, the platform and settings for a bug report."),
+    "reserved": _Command("List the tasks that a worker has taken and not started."),
+    "revoked": _Command("List the ids of revoked tasks."),
+    "scheduled": _Command("List the tasks that wait for their time."),
+    "stats": _Command("Get statistics of a worker and its processes."),
+}
 _CONTROL: dict[str, _Command] = {
-    "add_consumer": _Command(("queue", "exchange", "exchange_type", "routing_key"), 1),
-    "autoscale": _Command(("max", "min"), 2),
-    "cancel_consumer": _Command(("queue",), 1),
-    "disable_events": _Command(),
-    "enable_events": _Command(),
-    "heartbeat": _Command(),
-    "pool_grow": _Command(("n",)),
-    "pool_restart": _Command(),
-    "pool_shrink": _Command(("n",)),
-    "rate_limit": _Command(("task_name", "rate_limit"), 2),
-    "revoke": _Command(("task_id",), 1),
-    "shutdown": _Command(),
-    "terminate": _Command(("signal", "task_id"), 2),
-    "time_limit": _Command(("task_name", "soft", "hard"), 2),
+    "add_consumer": _Command("Consume a queue.", ("queue", "exchange", "exchange_type", "routing_key"), 1),
+    "autoscale": _Command("Change the limits of the pool's size.", ("max", "min"), 2),
+    "cancel_consumer": _Command("Stop consuming a queue.", ("queue",), 1),
+    "disable_events": _Command("Send no events of tasks."),
+    "enable_events": _Command("Send events of tasks."),
+    "heartbeat": _Command("Send a heartbeat event now."),
+    "pool_grow": _Command("Add worker processes or threads.", ("n",)),
+    "pool_restart": _Command("Replace the pool's processes."),
+    "pool_shrink": _Command("Remove worker processes or threads.", ("n",)),
+    "rate_limit": _Command("Set the rate limit of a task.", ("task_name", "rate_limit"), 2),
+    "revoke": _Command("Revoke tasks by their ids.", ("task_id",), 1),
+    "revoke_by_stamped_headers": _Command("Revoke tasks by stamps, given as name=value.", ("headers",), 1),
+    "shutdown": _Command("Stop workers, once their tasks have ended."),
+    "terminate": _Command("Revoke tasks, and end those that run with a signal.", ("signal", "task_id"), 2),
+    "time_limit": _Command("Set the time limits of a task, in seconds.", ("task_name", "soft", "hard"), 2),
 }
 _NUMBERS = {"n": int, "max": int, "min": int, "soft": float, "hard": float}
 
@@ -47,9 +70,26 @@ def _common(function: Any) -> Any:
     return click.option("-j", "--json", "as_json", is_flag=True, help="One JSON object.")(function)
 
 
+def _lists(kind: str, commands: dict[str, _Command]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The option ``--list``: print the commands and end."""
+
+    def show(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
+        if not asked:
+            return
+        formatter = click.HelpFormatter()
+        with formatter.section(f"{kind} Commands"):
+            formatter.write_dl([(f"{name} {one.usage}".rstrip(), one.help) for name, one in sorted(commands.items())])
+        click.echo(formatter.getvalue(), nl=False)
+        context.exit()
+
+    text = f"List the {kind.lower()} commands and exit."
+    return click.option("--list", is_flag=True, is_eager=True, expose_value=False, callback=show, help=text)
+
+
 @click.command(short_help="Ask workers what they do.")
-@click.argument("method", type=click.Choice(_INSPECT))
+@click.argument("method", type=click.Choice(list(_INSPECT)))
 @click.argument("arguments", nargs=-1)
+@_lists("Inspect", _INSPECT)
 @_common
 @click.pass_obj
 def inspect(
@@ -58,41 +98,41 @@ def inspect(
     """Ask workers about their state; exit code 69 when none answers."""
     given: dict[str, Any] = {}
     if arguments:
-        names = {"query_task": "ids", "registered": "taskinfoitems"}
-        if method not in names:
+        if not _INSPECT[method].arguments:
             raise click.UsageError(f"inspect {method} takes no arguments; got {' '.join(arguments)}")
-        given = {names[method]: list(arguments)}
+        given = {_INSPECT[method].arguments[0]: list(arguments)}
     _show(obj.app.control.broadcast(method, given, destination or None, reply=True, timeout=timeout), as_json)
 
 
 @click.command(short_help="Change what workers do.")
 @click.argument("method", type=click.Choice(sorted(_CONTROL)))
 @click.argument("arguments", nargs=-1)
+@_lists("Control", _CONTROL)
 @_common
 @click.pass_obj
 def control(
     obj: Any, /, method: str, arguments: tuple[str, ...], timeout: float, destination: list[str], as_json: bool
 ) -> None:
     """Steer workers; exit code 69 when none answers."""
-    given = _named(method, arguments)
+    given = named(method, arguments)
     if method == "shutdown":
         obj.app.control.shutdown(destination or None)
         return
     _show(obj.app.control.broadcast(method, given, destination or None, reply=True, timeout=timeout), as_json)
 
 
-def _named(method: str, arguments: tuple[str, ...]) -> dict[str, Any]:
+def named(method: str, arguments: tuple[str, ...]) -> dict[str, Any]:
     """A command's arguments by name; further ones belong to the last argument, if that takes several."""
-    names, required = _CONTROL[method]
-    several = names[-1:] == ("task_id",)
+    names, required = _CONTROL[method].arguments, _CONTROL[method].required
+    several = names[-1:] in (("task_id",), ("headers",))
     if len(arguments) > len(names) and not several:
         raise click.UsageError(f"control {method} takes {' '.join(names) or 'no arguments'}; got {' '.join(arguments)}")
     found: dict[str, Any] = {}
     for place, name in enumerate(names):
         if place >= len(arguments):
             break
-        if name == "task_id":
-            found[name] = list(arguments[place:])
+        if name in _SEVERAL:
+            found[name] = list(arguments[place:]) if name == "task_id" else _stamps(arguments[place:])
             break
         try:
             found[name] = _NUMBERS.get(name, str)(arguments[place])
@@ -100,6 +140,17 @@ def _named(method: str, arguments: tuple[str, ...]) -> dict[str, Any]:
             raise click.UsageError(f"control {method}: {name}: {exc}") from exc
     if len(found) < required:
         raise click.UsageError(f"control {method} needs {' '.join(names[:required])}")
+    return found
+
+
+def _stamps(given: tuple[str, ...]) -> dict[str, list[str]]:
+    """The values of each stamp."""
+    found: dict[str, list[str]] = {}
+    for one in given:
+        name, equals, value = one.partition("=")
+        if not name or not equals:
+            raise click.UsageError(f"control revoke_by_stamped_headers: expected name=value; got {one!r}")
+        found.setdefault(name, []).append(value)
     return found
 
 

@@ -72,3 +72,15 @@ def maybe_signature(d: Any, app: SignatureApp | None = None) -> Any:
     if d is None or isinstance(d, CLASSES[TASK]):
         return d
     return signature_from_dict(d, app)
+
+
+def as_built_in(sig: Any) -> Any:
+    """``sig`` with the ``subtask_type`` of the composites that registered subclasses in it are subclasses of."""
+    kwargs = dict(sig["kwargs"])
+    for name in ("tasks", "header", "body"):
+        inner = kwargs.get(name) if sig.subtask_type else None
+        if isinstance(inner, CLASSES[TASK]):
+            kwargs[name] = as_built_in(inner)
+        elif inner is not None and type(inner) in (list, tuple):
+            kwargs[name] = [as_built_in(one) if isinstance(one, CLASSES[TASK]) else one for one in inner]
+    return sig.with_fields(subtask_type=sig.subtask_type, kwargs=kwargs)

@@ -8,9 +8,10 @@ from canvas.drivers.ports import Driver
 from canvas.errors import NoResultBackend
 from canvas.model.compiled import Plan, ResultRef, TaskCall
 from canvas.model.message import Message
+from canvas.primitives.fields import KINDS
 from canvas.primitives.lazy_list import LazyList
 from canvas.primitives.ports import SignatureApp
-from canvas.primitives.registry import maybe_signature
+from canvas.primitives.registry import as_built_in, maybe_signature
 from canvas.primitives.signature import Signature
 from canvas.producer.message_builder import Lineage, MessageBuilder
 from canvas.producer.options import CONNECTIONS, check_limits, check_options, warn_of_call_options
@@ -94,6 +95,8 @@ class Planner:
         Raises CompositionError, TypeError for arguments that don't fit, ConfigurationError for a queue that may not
         be made, NoResultBackend for a chord without a result backend.
         """
+        if KINDS:
+            sig = as_built_in(sig)
         app, kind = self._app, sig.get("subtask_type")
         if options or sig["options"]:
             together = {**sig["options"], **options}

@@ -16,8 +16,8 @@ _LOGO = r"""
 """
 
 
-def banner(app: Canvas, plan: WorkerOptions) -> str:
-    """App, broker, results, concurrency, queues and tasks; passwords masked."""
+def banner(app: Canvas, plan: WorkerOptions, http_address: tuple[str, int] | None = None) -> str:
+    """App, broker, results, concurrency, limits, HTTP address, queues and tasks; passwords masked."""
     conf = app.conf
     queues = "\n".join(f" .> {queue:<16} exchange={queue} key={queue}" for queue in plan.queues)
     tasks = "\n".join(f"  . {name}" for name in sorted(app.tasks.regular()))
@@ -30,7 +30,9 @@ def banner(app: Canvas, plan: WorkerOptions) -> str:
         f" .> results:     {masked_url(conf.result_backend or 'disabled://')}\n"
         f" .> concurrency: {_concurrency(plan)}\n"
         f" .> task events: {'ON' if plan.events else 'OFF (enable -E to monitor tasks in this worker)'}\n"
-        f" .> acks:        {_ACKS[bool(conf.task_acks_late)]}\n\n"
+        f" .> acks:        {_ACKS[bool(conf.task_acks_late)]}\n"
+        f" .> time limits: {_limits(conf.task_time_limit, conf.task_soft_time_limit)}\n"
+        f" .> http:        {_address(http_address)}\n\n"
         f" [queues]\n{queues}\n\n [tasks]\n{tasks or '  (none)'}\n"
     )
 
@@ -43,3 +45,16 @@ def _concurrency(plan: WorkerOptions) -> str:
         return f"{plan.concurrency} ({plan.pool})"
     most, fewest = plan.autoscale
     return f"{{min={fewest}, max={most}}} ({plan.pool})"
+
+
+def _limits(hard: float | None, soft: float | None) -> str:
+    """The limits of tasks that have none of their own."""
+    limits = [f"{seconds:g} s {kind}" for seconds, kind in ((soft, "soft"), (hard, "hard")) if seconds]
+    return ", ".join(limits) or "none (set task_time_limit, task_soft_time_limit)"
+
+
+def _address(address: tuple[str, int] | None) -> str:
+    if address is None:
+        return "OFF (give --http-address for /health and /metrics)"
+    host, port = address
+    return f"http://{f'[{host}]' if ':' in host else host}:{port} (/health, /metrics)"

@@ -135,7 +135,7 @@ def _run(
     app: Canvas, plan: WorkerOptions, say: Callable[[str], None] | None, presence: ProcessFiles, starting: Starting,
     mingles: bool, http_address: tuple[str, int] | None, purge: bool,
 ) -> int:  # fmt: skip
-    _prepare(app, plan, say)
+    _prepare(app, plan, say, http_address)
     starting.wait_for(lambda ended: _find_servers(app, plan, purge, ended))
     if starting.stopped:
         return starting.exit_code
@@ -151,12 +151,14 @@ def _run(
         outages.close()
 
 
-def _prepare(app: Canvas, plan: WorkerOptions, say: Callable[[str], None] | None) -> None:
+def _prepare(
+    app: Canvas, plan: WorkerOptions, say: Callable[[str], None] | None, http_address: tuple[str, int] | None
+) -> None:
     if plan.pool == "solo":
         emit("worker.process_init")
     emit("worker.preparing", hostname=plan.hostname, app=app)
     if say is not None:
-        say(banner(app, plan))
+        say(banner(app, plan, http_address))
 
 
 def _find_servers(app: Canvas, plan: WorkerOptions, purge: bool, ended: Event) -> None:

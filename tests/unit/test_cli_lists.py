@@ -1,0 +1,36 @@
+"""``--list`` of ``inspect`` and ``control``."""
+
+import click
+import pytest
+from celery.worker.control import Panel
+from click.testing import CliRunner
+
+from canvas.cli.inspect_control import control, inspect, named
+
+ONLY_CELERYS = {"election"}
+"""Workers of canvas do not gossip."""
+
+
+@pytest.mark.parametrize(("command", "kind"), [(inspect, "inspect"), (control, "control")])
+def test_each_of_celerys_commands_is_listed_and_taken(command, kind):
+    done = CliRunner().invoke(command, ["--list"])
+    assert done.exit_code == 0
+    assert done.output.startswith(f"{kind.capitalize()} Commands:")
+    listed = {line.split()[0] for line in done.output.splitlines()[1:] if line.startswith("  ") and line[2] != " "}
+    theirs = {name for name, about in Panel.meta.items() if about.type == kind and about.visible} - ONLY_CELERYS
+    assert theirs <= listed
+    (method,) = [one for one in command.params if one.name == "method"]
+    assert set(method.type.choices) == listed
+
+
+def test_stamps_are_given_by_name():
+    found = named("revoke_by_stamped_headers", ("one=1", "one=2", "two=x=y"))
+    assert found == {"headers": {"one": ["1", "2"], "two": ["x=y"]}}
+    with pytest.raises(click.UsageError, match="expected name=value; got 'one'"):
+        named("revoke_by_stamped_headers", ("one",))
+
+
+def test_a_list_shows_which_arguments_are_required():
+    found = CliRunner().invoke(control, ["--list"]).output
+    assert "add_consumer <queue> [exchange] [exchange_type] [routing_key]" in found
+    assert "revoke <task_id> ..." in found
