@@ -14,7 +14,7 @@ _SEVERAL = ("task_id", "headers", "ids", "taskinfoitems")
 
 
 class _Command(NamedTuple):
-    """What a command does; its arguments, in order, and the number of those that are required."""
+    """A command: its effect, its arguments in order, and the number of those that are required."""
 
     help: str
     arguments: tuple[str, ...] = ()
