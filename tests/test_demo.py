@@ -6,18 +6,21 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 
 def leftovers():
     return set(glob.glob("/tmp/canvas-redis-*") + glob.glob("/tmp/canvas-demo-*"))
 
 
+@pytest.mark.timeout(300)
 def test_it_counts_words_and_says_so():
     before = leftovers()
     done = subprocess.run(
         [sys.executable, "-m", "canvas", "demo", "--files", "60"],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
