@@ -73,6 +73,7 @@ class Request:
         """The Retry of each ``retry(throw=False)``: it is sent whatever the task's outcome."""
         if message is not None:
             fields.setdefault("called_directly", False)
+            self.__dict__.update(id=message.id, root_id=message.headers.get("root_id") or message.id)
         self.__dict__.update(fields)
 
     def __getattr__(self, name: str) -> Any:
@@ -166,11 +167,9 @@ def _delivery_info(message: Message) -> dict[str, Any]:
 
 
 _DERIVED: dict[str, Any] = {
-    "id": lambda m: m.id,
     "task": lambda m: m.task,
     "args": lambda m: m.args,
     "kwargs": lambda m: m.kwargs,
-    "root_id": lambda m: m.headers.get("root_id") or m.id,
     "retries": lambda m: m.headers.get("retries") or 0,
     "headers": _custom,
     "properties": lambda m: m.properties,

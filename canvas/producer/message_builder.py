@@ -103,10 +103,8 @@ class MessageBuilder:
         emit("message.publishing", message=message)
         payload = self._encode(message, options.get("serializer"), options.get("compression"), bodies)
         info = message.properties["delivery_info"]
-        publish = Publish(
-            info["exchange"], info["routing_key"], message.properties.get("priority") or 0, payload, route.queue
-        )
-        return BuiltMessage(message, publish)
+        priority = message.properties.get("priority") or 0
+        return BuiltMessage(message, Publish(info["exchange"], info["routing_key"], priority, payload, route.queue))
 
     def _encode(
         self, message: Message, serializer: str | None, compression: str | None, bodies: MemoEncoder | None
@@ -168,11 +166,13 @@ class MessageBuilder:
 
     def _message(self, dispatch: TaskCall, options: dict[str, Any], ambient: Lineage) -> Message:
         task_id = options.get("task_id") or new_id()
-        try:
-            eta, expires = self._eta(options), self._expires(options)
-        except InvalidTaskError as exc:
-            raise InvalidTaskError(f"{dispatch.task}: {exc}") from None
-        stamped = options.get("stamped_headers")
+        eta = expires = None
+        if options.get("countdown") or options.get("eta") is not None or options.get("expires") is not None:
+            try:
+                eta, expires = self._eta(options), self._expires(options)
+            except InvalidTaskError as exc:
+                raise InvalidTaskError(f"{dispatch.task}: {exc}") from None
+        stamped, link, link_error = options.get("stamped_headers"), options.get("link"), options.get("link_error")
         conf = self._conf
         headers = {
             "lang": "py",
@@ -193,20 +193,16 @@ class MessageBuilder:
             "ignore_result": options.get("ignore_result"),
             "replaced_task_nesting": options.get("replaced_task_nesting") or 0,
             "stamped_headers": list(stamped) if stamped is not None else None,
-            "stamps": _stamps(dispatch.task, options, stamped),
+            "stamps": _stamps(dispatch.task, options, stamped) if stamped else {},
             **(options.get("headers") or {}),
         }
         if options.get(RUN_HEADER):
             headers[RUN_HEADER] = options[RUN_HEADER]
-        callbacks, chain = _sig_list(options.get("link")), options.get("chain")
+        callbacks, chain = None if link is None else _sig_list(link), options.get("chain")
         if conf.task_protocol == 1 and chain:
             callbacks, chain = [*(callbacks or []), _linked(chain)], None
-        embed = {
-            "callbacks": callbacks,
-            "errbacks": _sig_list(options.get("link_error")),
-            "chain": chain,
-            "chord": options.get("chord"),
-        }
+        errbacks = None if link_error is None else _sig_list(link_error)
+        embed = {"callbacks": callbacks, "errbacks": errbacks, "chain": chain, "chord": options.get("chord")}
         message = Message(dispatch.task, task_id, dispatch.args, dispatch.kwargs, embed, headers)
         message.protocol = conf.task_protocol
         message.properties = self._properties(task_id, options, stamped, expires)

@@ -110,7 +110,8 @@ class Outbox:
         if self._parts.conf.task_send_sent_event:
             self._parts.sent_events.tell([out.message for out in outgoing])
         if due is None:
-            self.publishes.extend(out.publish for out in outgoing)
+            for out in outgoing:
+                self.publishes.append(out.publish)
         else:
             self.deferrals.extend(DelayedPublish(due, out.publish) for out in outgoing)
 

@@ -100,8 +100,8 @@ class Planner:
         app, kind = self._app, sig.get("subtask_type")
         if options or sig["options"]:
             together = {**sig["options"], **options}
-            check_options(sig.task, together)
-            warn_of_call_options(sig.task, together)
+            check_options(sig["task"], together)
+            warn_of_call_options(sig["task"], together)
         if kind in _COMPOSITES or type(sig).__name__ == "chunks":
             # Programs that send single tasks only do without networkx.
             from canvas.graph.compile import compile
@@ -204,5 +204,5 @@ def plan_task(
         task_id = merged["task_id"] = new_id()
     if rest is not None:
         merged["chain"] = [*rest, *merged["chain"]] if merged.get("chain") else rest
-    pending = ResultRef(task_id, None, None, sig.task, merged.get("ignore_result"))
-    return Plan([TaskCall(sig.task, tuple(merged_args), merged_kwargs, merged)], [], pending, pending)
+    pending = ResultRef(task_id, None, None, sig["task"], merged.get("ignore_result"))
+    return Plan([TaskCall(sig["task"], tuple(merged_args), merged_kwargs, merged)], [], pending, pending)

@@ -28,7 +28,7 @@ def encode(value: Any, serializer: str) -> tuple[str, str, bytes]:
 
     Raises EncodeError for a value the serializer cannot write, ConfigurationError for an unknown serializer.
     """
-    codec = named(serializer)
+    codec = _BY_NAME.get(serializer) or named(serializer)
     return codec.content_type, codec.content_encoding, codec.dumps(value)
 
 

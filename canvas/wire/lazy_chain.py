@@ -39,16 +39,13 @@ def body_with_links(data: bytes, max_depth: int) -> tuple[Any, Any, dict[str, An
     if not chain:
         return None
 
-    def read(part: msgspec.Raw, around: int = 2) -> Any:
-        return loads(bytes(part), max_depth=max_depth, around=around)
-
+    found: dict[str, Any] = {"callbacks": None, "errbacks": None, "chain": LazyArray(chain, max_depth), "chord": None}
+    for name in ("callbacks", "errbacks", "chord"):
+        part = bytes(getattr(embed, name))
+        if part != b"null":
+            found[name] = loads(part, max_depth=max_depth, around=2)
     return (
-        read(args, 1),
-        read(kwargs, 1),
-        {
-            "callbacks": read(embed.callbacks),
-            "errbacks": read(embed.errbacks),
-            "chain": LazyArray(chain, max_depth),
-            "chord": read(embed.chord),
-        },
+        loads(bytes(args), max_depth=max_depth, around=1),
+        loads(bytes(kwargs), max_depth=max_depth, around=1),
+        found,
     )

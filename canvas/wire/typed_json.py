@@ -3,7 +3,7 @@
 import json
 import sys
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
 from functools import partial
@@ -64,6 +64,7 @@ def _items(value: Any) -> Any:
 _encode_plain = msgspec.json.Encoder(enc_hook=_items).encode
 _PLAIN = frozenset({str, int, bool, type(None), LazyArray, msgspec.Raw})
 """Types of what is written without a look inside."""
+_TEXT = frozenset({str})
 _CONTAINERS = frozenset({dict, list, tuple})
 """Types of what is written without a look inside when it is empty."""
 
@@ -73,7 +74,7 @@ def dumps(value: Any) -> bytes:
 
     Raises EncodeError naming the type of a value that Celery's JSON has no form for.
     """
-    if _is_plain(value, 0):
+    if _is_plain(value):
         try:
             return _encode_plain(value)
         except (msgspec.MsgspecError, UnicodeEncodeError, OverflowError):
@@ -116,31 +117,28 @@ def loads(data: bytes | str, *, max_depth: int = MAX_DEPTH, around: int = 0) -> 
         return _loads_typed(raw)  # NaN and lone surrogates, which msgspec does not read
 
 
-def _is_plain(value: Any, depth: int) -> bool:
+def _is_plain(value: Any) -> bool:
     """Whether msgspec writes ``value`` as the standard library would."""
-    # Loops rather than all(), what is most frequent first: every message and result passes here.
-    kind = type(value)
-    if kind is dict or isinstance(value, dict):
+    # A stack rather than recursion, and loops rather than all(): every message and result passes here.
+    todo = [(value, 0)]
+    while todo:
+        value, depth = todo.pop()
+        kind = type(value)
+        if kind in _PLAIN or (kind is float and isfinite(value)):
+            continue
+        if isinstance(value, dict) and _TEXT.issuperset(map(type, value)):
+            items: Iterable[Any] = value.values()
+        elif isinstance(value, _LISTS):
+            items = value
+        else:
+            return False
         if depth > MAX_DEPTH:
             return False
-        for key, item in value.items():
+        for item in items:
             of = type(item)
-            if type(key) is not str or (
-                of not in _PLAIN and (of not in _CONTAINERS or item) and not _is_plain(item, depth + 1)
-            ):
-                return False
-        return True
-    if kind in _PLAIN:
-        return True
-    if kind is float:
-        return isfinite(value)
-    if depth <= MAX_DEPTH and isinstance(value, _LISTS):
-        for item in value:
-            of = type(item)
-            if of not in _PLAIN and (of not in _CONTAINERS or item) and not _is_plain(item, depth + 1):
-                return False
-        return True
-    return False
+            if of not in _PLAIN and (of not in _CONTAINERS or item):
+                todo.append((item, depth + 1))
+    return True
 
 
 def _by_stdlib(value: Any) -> bytes:

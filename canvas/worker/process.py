@@ -193,7 +193,7 @@ class WorkerProcess:
                 while alive := [thread for thread in list(self._threads) if thread.is_alive()]:
                     alive[0].join(SIGNALS_WITHIN)
             case _:
-                WorkerThread(self.exchange, self._line, self._retire_when_worn).run()
+                WorkerThread(self.exchange, self._line, self._retire_when_worn if self._wear.any else None).run()
 
     def _start_threads(self, count: int) -> None:
         for _ in range(count):

@@ -30,7 +30,7 @@ from canvas.drivers.redis.scripts.arguments import (
     pack_each,
     worker_of_tag,
 )
-from canvas.drivers.redis.scripts.passthrough import LeaseSources, PassThrough
+from canvas.drivers.redis.scripts.passthrough import LeaseSources, PassThrough, SourceOrder
 from canvas.drivers.redis.scripts.replies import accepted, verdict_of, with_refused
 from canvas.drivers.retry_policy import Delays
 from canvas.errors import ConfigurationError
@@ -38,6 +38,8 @@ from canvas.model.message import Delivery, Publish
 from canvas.model.queue import Queue
 from canvas.model.settlement import DelayedPublish, Settlement, SettleResult
 
+_NO_CHORDS = ("canvas:chords:ready", "canvas:chords:ready_since")
+"""Keys that settle.lua reads and writes nothing under where the results are elsewhere."""
 _BYTES_AT_ONCE = 1 << 20
 Pushes: TypeAlias = dict[str, list[bytes]]
 """By list, its payloads."""
@@ -58,7 +60,7 @@ class RedisBroker:
         self.link = link
         self.keys = BrokerKeys(options, link.address.db)
         order = _order(options.get("queue_order_strategy"))
-        self.takes_turns, self._sorted = order == "round_robin", order == "sorted"
+        self.takes_turns = order == "round_robin"
         self._bindings = Bindings(link, self.keys)
         self._waiting = QueueWait(link, self.keys)
         self.packing = ScriptArguments(self.keys, None, self.lists_of)
@@ -68,6 +70,9 @@ class RedisBroker:
         )
         self._numbers: dict[str, int] = {}
         self._doubtful: dict[str, list[str]] = {}
+        self._db = str(link.address.db)
+        self._keys_of: dict[tuple[str, tuple[str, str]], tuple[str, ...]] = {}
+        self.sources = SourceOrder(self.keys, self._waiting.armed, order == "sorted")
 
     def parts(self) -> BrokerParts:
         """The parts of a driver that share this broker's connections."""
@@ -118,10 +123,6 @@ class RedisBroker:
     def lease(self, request: Lease) -> list[Delivery]:
         return self.exchange(request.worker, NOTHING, request, self._db, None)[1].deliveries
 
-    @property
-    def _db(self) -> str:
-        return str(self.link.address.db)
-
     def exchange(
         self,
         worker: str,
@@ -139,31 +140,16 @@ class RedisBroker:
         """
         if worker in self._doubtful:
             self._settle_doubt(worker)
-        lists, names = sources or self.sources(lease)
-        keys = self.keys
+        lists, names = sources or self.sources.of(lease)
         limit = lease.limit if lease is not None else 0
         number = self._numbers.get(worker, 0)
         self._numbers[worker] = number + limit
         (packed, bad), (chords, bad_chords) = settlements, firings
         arguments = [self._db, result_db, packed, limit, f"canvas:{worker}:", number, chords]
-        ready_key, ready_index = ready or ("canvas:chords:ready", "canvas:chords:ready_since")
-        script_keys = [
-            keys.unacked,
-            keys.unacked_index,
-            keys.leases(worker),
-            keys.delayed,
-            keys.delayed_messages,
-            ready_key,
-            ready_index,
-            keys.revoked_version,
-            keys.orphan_reasons,
-            keys.alive,
-            keys.workers,
-            *lists,
-        ]
         try:
             foresee = partial(lease.predecode, carried.payload) if lease is not None and carried is not None else None
             words = [*arguments, *names, *([carried.record] if carried else ())]
+            script_keys = (*self._settle_keys(worker, ready or _NO_CHORDS), *lists)
             answer = self.link.call("settle", script_keys, words, once=True, meanwhile=foresee)
             verdicts, taken, revision, fired, clock = answer
         except Exception:
@@ -181,20 +167,20 @@ class RedisBroker:
             for tag, queue, payload in taken
         ]
         leased = LeaseReply(deliveries, int(revision), offset if abs(offset) > _CLOCKS_AGREE_WITHIN else 0.0)
-        return with_refused(verdicts, bad), leased, with_refused(fired, bad_chords)
+        if bad or bad_chords:
+            verdicts, fired = with_refused(verdicts, bad), with_refused(fired, bad_chords)
+        return verdicts, leased, fired
 
-    def sources(self, lease: Lease | None) -> LeaseSources:
-        """What to lease from; what waits in the inbox first."""
-        if lease is None:
-            return LeaseSources()
-        queues = sorted(lease.queues) if self._sorted else lease.queues
-        pairs = [(self.keys.queue_list(queue, step), queue) for step in self.keys.steps for queue in queues]
-        armed = self._waiting.armed(lease.worker)
-        inbox = [(self.keys.prefetched(lease.worker, key), queue) for key, queue in pairs if key in armed]
-        if lease.node:
-            inbox = [(self.keys.prefetched(lease.node, key), queue) for key, queue in pairs] + inbox
-        lists, names = zip(*[*inbox, *pairs], strict=True)
-        return LeaseSources(lists, names)
+    def _settle_keys(self, worker: str, ready: tuple[str, str]) -> tuple[str, ...]:
+        """The keys of settle.lua before its lists."""
+        found = self._keys_of.get((worker, ready))
+        if found is None:
+            keys = self.keys
+            found = self._keys_of[worker, ready] = (
+                keys.unacked, keys.unacked_index, keys.leases(worker), keys.delayed, keys.delayed_messages, *ready,
+                keys.revoked_version, keys.orphan_reasons, keys.alive, keys.workers,
+            )  # fmt: skip
+        return found
 
     def _settle_doubt(self, worker: str) -> None:
         """A lease call failed on the way: what it may have taken is held under tags that nobody knows."""

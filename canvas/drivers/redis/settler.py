@@ -29,7 +29,7 @@ class RedisSettler:
     def settle(
         self, settlements: Sequence[Settlement], lease: Lease | None = None, firings: Sequence[ChordDispatch] = ()
     ) -> SettleReply:
-        sources = self._broker.sources(lease)
+        sources = self._broker.sources.of(lease)
         carried = self._carried(settlements, firings, sources)
         packed = pack_each(settlements, lambda settlement: self._packing.settlement(settlement, carried))
         if lease is None and not firings and not any(settlement.delivery for settlement in settlements):
@@ -39,8 +39,8 @@ class RedisSettler:
         verdicts, leased, fired = self._broker.exchange(
             worker, packed, lease, self._result_db, self._ready, chords, sources, carried
         )
-        answers = [verdict_of(one) for one in verdicts], [verdict_of(one) for one in fired]
-        return SettleReply(*answers, leased if lease is not None else None)
+        told = [verdict_of(one) for one in fired] if fired else []
+        return SettleReply([verdict_of(one) for one in verdicts], told, leased if lease is not None else None)
 
     def _carried(
         self, settlements: Sequence[Settlement], firings: Sequence[ChordDispatch], sources: LeaseSources

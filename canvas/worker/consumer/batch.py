@@ -167,9 +167,7 @@ class SettleBatch:
         while (left := until - time.monotonic()) > 0 and self.stopping == before:
             time.sleep(min(left, _LOOKS_EVERY))
 
-    def _take_finished(
-        self,
-    ) -> tuple[list[Settlement | ChordDispatch], list[tuple[Settlement, "SimpleQueue[bool]"]]]:
+    def _take_finished(self) -> tuple[list[Settlement | ChordDispatch], list[tuple[Settlement, "SimpleQueue[bool]"]]]:
         batch: list[Settlement | ChordDispatch] = []
         while self.finished and len(batch) < self.appetite.batch:
             item = self.finished.popleft()
@@ -178,18 +176,17 @@ class SettleBatch:
                 batch.append(item)
                 if isinstance(item, Settlement) and item.delivery is not None:
                     self._held.pop(item.delivery.tag, None)
-        answers = [self.acks.popleft() for _ in range(len(self.acks))]
+        answers = [self.acks.popleft() for _ in range(len(self.acks))] if self.acks else []
         return batch, answers
 
     def _exchange(
-        self,
-        batch: list[Settlement | ChordDispatch],
-        answers: list[tuple[Settlement, "SimpleQueue[bool]"]],
-        want: int,
+        self, batch: list[Settlement | ChordDispatch], answers: list[tuple[Settlement, "SimpleQueue[bool]"]], want: int
     ) -> None:
-        settlements = [item for item in batch if isinstance(item, Settlement)]
-        firings = [item for item in batch if isinstance(item, ChordDispatch)]
-        acks = [settlement for settlement, _ in answers]
+        settlements: list[Settlement] = []
+        firings: list[ChordDispatch] = []
+        for item in batch:
+            (settlements if isinstance(item, Settlement) else firings).append(item)  # type: ignore[arg-type]
+        acks = [settlement for settlement, _ in answers] if answers else []
         soon = self._soon() if self._alone and any(ack.begins for ack in acks) else []
         lease = self._request(want) if want else None
         # A lease alone is left out when the process is to end.
@@ -201,12 +198,8 @@ class SettleBatch:
         deliveries = leased.deliveries if leased is not None else []
         self._tell_deferred(batch)
         emit("batch.settled", settled=len(verdicts), leased=len(deliveries))
-        # Before the slot hears of its own ack, and takes the next message.
-        self.begun.update(
-            ack.delivery.tag
-            for ack, verdict in zip(soon, verdicts[len(acks) :], strict=False)
-            if ack.delivery and verdict.held
-        )
+        if soon:
+            self._acked_ahead(soon, verdicts[len(acks) :])
         for (_, answer), verdict in zip(answers, verdicts, strict=False):
             self.offers.extend(verdict.ready)
             answer.put(verdict.held)
@@ -226,6 +219,12 @@ class SettleBatch:
         self.last_poll_short = lease is not None and len(deliveries) < want
         if self._driver.broker.takes_turns:
             self.queues.rotate(-1)
+
+    def _acked_ahead(self, soon: Sequence[Settlement], verdicts: Sequence[SettleResult]) -> None:
+        """Note what is acked ahead of its turn, before the slot knows of its own ack and takes the next message."""
+        for ack, verdict in zip(soon, verdicts, strict=False):
+            if ack.delivery and verdict.held:
+                self.begun.add(ack.delivery.tag)
 
     def _request(self, want: int) -> Lease | None:
         """The lease to ask for; ``None`` where this process cannot register for it before it is to end."""

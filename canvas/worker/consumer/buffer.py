@@ -17,6 +17,8 @@ class PrefetchBuffer:
     def __init__(self) -> None:
         self._items: deque[Work | None] = deque()
         self._tickets: SimpleQueue[None] = SimpleQueue()
+        self.empty = self._tickets.empty
+        self.qsize = self._tickets.qsize
 
     def put(self, item: Work | None) -> None:
         self._items.append(item)
@@ -39,9 +41,3 @@ class PrefetchBuffer:
                 return list(islice(self._items, count))
             except RuntimeError:  # a slot took one meanwhile
                 continue
-
-    def empty(self) -> bool:
-        return self._tickets.empty()
-
-    def qsize(self) -> int:
-        return self._tickets.qsize()

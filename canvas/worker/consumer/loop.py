@@ -18,7 +18,7 @@ from canvas.model.message import Delivery
 from canvas.model.settlement import ChordDispatch, Orphan, ReadyChord, Settlement
 from canvas.telemetry import emit
 from canvas.worker.consumer.batch import STUCK_AFTER, SettleBatch
-from canvas.worker.consumer.buffer import PrefetchBuffer, Work
+from canvas.worker.consumer.buffer import Work
 from canvas.worker.consumer.prefetch import PrefetchPolicy, QueueChange
 from canvas.worker.consumer.wait import BrokerWait, Wait
 
@@ -54,6 +54,8 @@ class ConsumerLoop(threading.Thread):
         self.failure: BaseException | None = None
         self._waits = wait or BrokerWait(driver.broker)
         self._rounds = SettleBatch(driver, worker, queues, appetite, leased, held, alone, self._waits)
+        self.work = self._rounds.backlog
+        """The messages and chords that are leased and wait for a slot."""
         self._alone = alone
         self._turn = threading.Lock()
         self._wake: SimpleQueue[None] = SimpleQueue()
@@ -61,11 +63,6 @@ class ConsumerLoop(threading.Thread):
         self._at_broker = False
         self._cut_off = False
         self._halted = False
-
-    @property
-    def work(self) -> PrefetchBuffer:
-        """What is leased and waits for a slot."""
-        return self._rounds.backlog
 
     @property
     def begun(self) -> set[str]:

@@ -14,6 +14,8 @@ class RecycleLimits:
         """``max_memory`` in KiB of resident memory; ``None`` and 0 are no limit."""
         self._max_tasks = max_tasks
         self._max_memory = max_memory
+        self.any = bool(max_tasks or max_memory)
+        """Whether there is a limit at all."""
 
     def worn(self, tally: ActiveTasks) -> str | None:
         """Why the process is to be replaced, or ``None``."""

@@ -50,6 +50,8 @@ def pack(value: Any) -> bytes:
 def pack_each(items: Sequence[T], words: Callable[[T], Fields]) -> Packed:
     """Items, each in its ``words``, as the scripts read a list; but for those that cannot be written: by place, why
     not. Raises BrokerError when the words cannot be looked up."""
+    if not items:
+        return NOTHING
     try:
         return pack([words(item) for item in items]), {}
     except UNWRITABLE:
@@ -77,7 +79,9 @@ class ScriptArguments:
         """What settle.lua takes per settlement; ``carried`` is its message, where that stands beside it."""
         delivery, keys = settlement.delivery, self._broker
         words: Fields = {"fence": settlement.fence}
-        publishes = self.publishes(settlement.publishes) if carried is None else [carried.words]
+        publishes = [carried.words] if carried is not None else []
+        if carried is None and settlement.publishes:
+            publishes = self.publishes(settlement.publishes)
         if delivery is not None:
             words["tag"] = delivery.tag
             if settlement.begins or settlement.fence == "begun":
@@ -89,16 +93,26 @@ class ScriptArguments:
             elif settlement.disposal == "dead_letter":
                 words["dead"] = self._letter(settlement)
         words |= self.recorded(settlement.stores, settlement.parts, settlement.joins, settlement.grow, settlement.keeps)
-        return words | _present(
-            publishes=publishes,
-            deferrals=self.deferrals(settlement.deferrals),
-            frees=[
+        if publishes:
+            words["publishes"] = publishes
+        if settlement.deferrals:
+            words["deferrals"] = self.deferrals(settlement.deferrals)
+        if settlement.frees or settlement.unlocks or settlement.foreseen:
+            self._add_ends(words, settlement)
+        return words
+
+    def _add_ends(self, words: Fields, settlement: Settlement) -> None:
+        """Add what few settlements have: permits and locks that end, and chords that may."""
+        keys = self._broker
+        if settlement.frees:
+            words["frees"] = [
                 [keys.permits(key), keys.waiting_for_permit(key), keys.concurrency_limits, key, keys.early_acked_prefix]
                 for key in settlement.frees
-            ],
-            unlocks=[[keys.unique(lock.key), lock.owner] for lock in settlement.unlocks],
-            foreseen=self.foreseen(settlement.foreseen),
-        )
+            ]
+        if settlement.unlocks:
+            words["unlocks"] = [[keys.unique(lock.key), lock.owner] for lock in settlement.unlocks]
+        if settlement.foreseen:
+            words["foreseen"] = self.foreseen(settlement.foreseen)
 
     def recorded(
         self,
@@ -109,17 +123,27 @@ class ScriptArguments:
         keeps: Sequence[Keep] = (),
     ) -> Fields:
         """What store_results.lua takes."""
-        return _present(
-            stores=self.stores(stores),
-            joins=self.joins(joins),
-            grows=self.grows(grow),
-            keeps=[[self._group(keep.group_id), keep.seconds] for keep in keeps],
-            parts=self.parts(parts),
-        )
+        words: Fields = {}
+        if stores:
+            words["stores"] = self.stores(stores)
+        if joins:
+            words["joins"] = self.joins(joins)
+        if grow:
+            words["grows"] = self.grows(grow)
+        if keeps:
+            words["keeps"] = [[self._group(keep.group_id), keep.seconds] for keep in keeps]
+        if parts:
+            words["parts"] = self.parts(parts)
+        return words
 
     def sent(self, publishes: Sequence[Publish], deferrals: Sequence[DelayedPublish]) -> Fields:
         """What publish_guarded.lua takes."""
-        return _present(publishes=self.publishes(publishes), deferrals=self.deferrals(deferrals))
+        words: Fields = {}
+        if publishes:
+            words["publishes"] = self.publishes(publishes)
+        if deferrals:
+            words["deferrals"] = self.deferrals(deferrals)
+        return words
 
     def _letter(self, settlement: Settlement) -> list[Any]:
         delivery = settlement.delivery
@@ -185,11 +209,6 @@ class ScriptArguments:
     def _group(self, group_id: str) -> str:
         assert self._results is not None
         return self._results.group(group_id)
-
-
-def _present(**effects: list[Any]) -> Fields:
-    """Those that there are: the scripts read nothing that is not."""
-    return {name: found for name, found in effects.items() if found}
 
 
 def worker_of_tag(tag: str) -> str:

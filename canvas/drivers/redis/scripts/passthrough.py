@@ -1,9 +1,11 @@
 """What one call of settle.lua leases from, and the one message that it may send there itself."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from canvas.drivers.ports.values import Lease
+from canvas.drivers.redis.keys import BrokerKeys
 from canvas.model.settlement import ChordDispatch, Settlement
 
 
@@ -13,6 +15,47 @@ class LeaseSources(NamedTuple):
     lists: Sequence[str] = ()
     names: Sequence[str] = ()
     """The queue that each belongs to."""
+
+
+_NO_SOURCES = LeaseSources()
+_ORDERS_KEPT = 256
+"""Orders of queues whose lists are kept: a worker that takes turns has as many as it has queues."""
+
+
+class SourceOrder:
+    """The order in which leases look at their lists."""
+
+    def __init__(self, keys: BrokerKeys, armed: Callable[[str], set[str]], by_name: bool) -> None:
+        """``armed``: the lists of a worker whose inbox may hold a message. ``by_name``: queues in the order of their
+        names, whatever the order of the lease."""
+        self._keys = keys
+        self._armed = armed
+        self._by_name = by_name
+        self._known: dict[tuple[str, ...], LeaseSources] = {}
+
+    def of(self, lease: Lease | None) -> LeaseSources:
+        """The lists to lease from, inboxes first."""
+        if lease is None:
+            return _NO_SOURCES
+        queues = tuple(lease.queues)
+        own = self._known.get(queues) or self._lists(queues)
+        armed = self._armed(lease.worker)
+        if not armed and not lease.node:
+            return own
+        keys, pairs = self._keys, list(zip(own.lists, own.names, strict=True))
+        inbox = [(keys.prefetched(lease.worker, key), queue) for key, queue in pairs if key in armed]
+        if lease.node:
+            inbox = [(keys.prefetched(lease.node, key), queue) for key, queue in pairs] + inbox
+        lists, names = zip(*[*inbox, *pairs], strict=True)
+        return LeaseSources(lists, names)
+
+    def _lists(self, queues: tuple[str, ...]) -> LeaseSources:
+        if len(self._known) >= _ORDERS_KEPT:
+            self._known.clear()
+        ordered = sorted(queues) if self._by_name else queues
+        pairs = [(self._keys.queue_list(queue, step), queue) for step in self._keys.steps for queue in ordered]
+        found = self._known[queues] = LeaseSources([key for key, _ in pairs], [queue for _, queue in pairs])
+        return found
 
 
 class PassThrough(NamedTuple):

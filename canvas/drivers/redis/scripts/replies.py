@@ -19,9 +19,8 @@ def verdict_of(found: Sequence[Any]) -> SettleResult:
     held, rest, *ended = found
     if held < 0:
         return SettleResult(False, [], text(rest))
-    return SettleResult(
-        bool(held), [ready_of(one) for one in rest], ended=[text(one) for one in ended[0]] if ended else ()
-    )
+    ready = [ready_of(one) for one in rest] if rest else []
+    return SettleResult(bool(held), ready, ended=[text(one) for one in ended[0]] if ended else ())
 
 
 def with_refused(verdicts: list[Any], bad: Mapping[int, str]) -> list[Any]:
