@@ -661,6 +661,11 @@ if "APP_LIBRARY" in os.environ:
         **({"task_reject_on_worker_lost": True} if "APP_LOST" in os.environ else {}),
         **({"task_send_sent_event": True} if "APP_SENT_EVENTS" in os.environ else {}),
         **({"worker_prefetch_multiplier": 1} if "APP_ONE_AHEAD" in os.environ else {}),
+        **(
+            {"worker_prefetch_seconds": float(os.environ["APP_PREFETCH_SECONDS"])}
+            if "APP_PREFETCH_SECONDS" in os.environ
+            else {}
+        ),
         **({"worker_lease_ttl": 2.0, "worker_lease_heartbeat": 0.5} if os.environ.get("APP_SHORT_LEASES") else {}),
         **(
             {name: {"master_name": os.environ["APP_MASTER"]} for name in TRANSPORT}
