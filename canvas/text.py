@@ -14,7 +14,7 @@ def short_repr(value: Any, limit: int | None = 1024, levels: int = 3) -> str:
     written as ``<Unrepresentable …>``.
     """
     kind = type(value)
-    if (kind is tuple or kind is list) and len(value) < 8 and all(type(item) in _PLAIN for item in value):
+    if (kind is tuple or kind is list) and len(value) < 8 and _PLAIN.issuperset(map(type, value)):
         return repr(value)
     if kind is dict and not value:
         return "{}"

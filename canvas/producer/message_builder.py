@@ -4,7 +4,7 @@ Sources: protocol.md §1.3, §2.1, §2.4; semantics.md W1–W10, T6, T8.
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import partial
 from operator import is_
@@ -77,15 +77,15 @@ class MessageBuilder:
         self._codec = codec
         self._origin = (0, "")
 
-    def outgoing(self, dispatches: Iterable[TaskCall], ambient: Lineage) -> list[BuiltMessage]:
+    def outgoing(self, dispatches: Sequence[TaskCall], ambient: Lineage) -> list[BuiltMessage]:
         """The messages that ``dispatches`` stand for, encoded and routed.
 
         A task's own attributes fill in options that neither the call nor its signature gives. Raises
         EncodeError for values the serializer cannot write or a message over ``task_message_max_bytes``.
         """
         defaults: dict[str, Mapping[str, Any]] = {}
-        # Whoever is told of a message may change it.
-        bodies = None if listening("message.publishing") else MemoEncoder(is_)
+        # A listener may change a message before it is written.
+        bodies = MemoEncoder(is_) if len(dispatches) > 1 and not listening("message.publishing") else None
         found = []
         for dispatch in dispatches:
             known = defaults.get(dispatch.task)
@@ -211,7 +211,7 @@ class MessageBuilder:
     def _properties(self, task_id: str, options: dict[str, Any], stamped: Any, expires: str | None) -> dict[str, Any]:
         """Options that Celery does not know travel as properties (semantics.md W6)."""
         known = NAMES if not stamped else NAMES.union(stamped)
-        extra = {key: value for key, value in options.items() if key not in known}
+        extra = {} if known.issuperset(options) else {key: options[key] for key in options if key not in known}
         properties = {
             "correlation_id": options.get("correlation_id") or task_id,
             "reply_to": options.get("reply_to") or self._around.oid,

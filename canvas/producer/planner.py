@@ -11,7 +11,7 @@ from canvas.model.message import Message
 from canvas.primitives.fields import KINDS
 from canvas.primitives.lazy_list import LazyList
 from canvas.primitives.ports import SignatureApp
-from canvas.primitives.registry import as_built_in, maybe_signature
+from canvas.primitives.registry import as_built_in, maybe_signature, signature_from_dict
 from canvas.primitives.signature import Signature
 from canvas.producer.message_builder import Lineage, MessageBuilder
 from canvas.producer.options import CONNECTIONS, check_limits, check_options, warn_of_call_options
@@ -120,7 +120,8 @@ class Planner:
 
     def plan_wire(self, sig: Any, args: tuple[Any, ...], options: Mapping[str, Any]) -> Plan:
         """``plan`` of a signature in wire form."""
-        return self.plan(maybe_signature(sig, self._app), args, {}, options)
+        found = signature_from_dict(sig, self._app) if type(sig) is dict else maybe_signature(sig, self._app)
+        return self.plan(found, args, {}, options)
 
     def _check(self, plan: Plan, typed: bool) -> None:
         if not plan.dispatches:

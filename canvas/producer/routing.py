@@ -81,7 +81,10 @@ class Router:
 
         Raises ConfigurationError for a queue that is not configured, with ``task_create_missing_queues`` off.
         """
-        given = {key: options[key] for key in _ADDRESS if options.get(key)}
+        given: dict[str, Any] = {}
+        for key in _ADDRESS:
+            if options.get(key):
+                given[key] = options[key]
         if self._routes:
             given = {**self._looked_up(name, options, args, kwargs or {}), **given}
         if given:

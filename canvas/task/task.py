@@ -170,8 +170,11 @@ class Task(CheckedCalls[R]):
 
     def exec_options(self) -> dict[str, Any]:
         """Message options that this task's attributes give."""
-        found = {key: getattr(self, key) for key in ATTRIBUTES}
-        options = {key: value for key, value in found.items() if value is not None}
+        options: dict[str, Any] = {}
+        for key in ATTRIBUTES:
+            value = getattr(self, key)
+            if value is not None:
+                options[key] = value
         options["ignore_result"] = bool(self.ignore_result)
         return options
 

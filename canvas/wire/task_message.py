@@ -210,16 +210,21 @@ def _kwargs(kwargs: Any) -> dict[str, Any]:
 
 
 def _embed(embed: Any) -> dict[str, Any]:
-    if embed is None or embed == NO_EMBED:
+    if embed is None:
         return dict(NO_EMBED)
     if not isinstance(embed, dict):
         raise InvalidTaskError(f"embed: expected an object; got {type(embed).__name__}")
-    found = {key: embed.get(key) for key in _EMBED}
+    found = dict(NO_EMBED)
     for key in ("callbacks", "errbacks", "chain"):
-        sigs = found[key]
-        read = None if isinstance(sigs, LazyArray) else sigs
-        if read is not None and not (isinstance(read, _LISTS) and all(isinstance(sig, dict) for sig in read)):
+        sigs = embed.get(key)
+        if sigs is None:
+            continue
+        found[key] = sigs
+        if not isinstance(sigs, LazyArray) and not (
+            isinstance(sigs, _LISTS) and all(isinstance(sig, dict) for sig in sigs)
+        ):
             raise InvalidTaskError(f"{key}: expected a list of signatures; got {sigs!r:.100}")
+    found["chord"] = embed.get("chord")
     if found["chord"] is not None and not isinstance(found["chord"], dict):
         raise InvalidTaskError(f"chord: expected a signature; got {found['chord']!r:.100}")
     return found

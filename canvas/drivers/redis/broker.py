@@ -40,6 +40,8 @@ from canvas.model.settlement import DelayedPublish, Settlement, SettleResult
 
 _NO_CHORDS = ("canvas:chords:ready", "canvas:chords:ready_since")
 """Keys that settle.lua reads and writes nothing under where the results are elsewhere."""
+_LISTS_KEPT = 1_024
+"""Pairs of queue and priority whose list is kept."""
 _BYTES_AT_ONCE = 1 << 20
 Pushes: TypeAlias = dict[str, list[bytes]]
 """By list, its payloads."""
@@ -71,6 +73,7 @@ class RedisBroker:
         self._numbers: dict[str, int] = {}
         self._doubtful: dict[str, list[str]] = {}
         self._db = str(link.address.db)
+        self._lists: dict[tuple[str, int], list[str]] = {}
         self._keys_of: dict[tuple[str, tuple[str, str]], tuple[str, ...]] = {}
         self.sources = SourceOrder(self.keys, self._waiting.armed, order == "sorted")
 
@@ -87,14 +90,24 @@ class RedisBroker:
 
     def lists_of(self, message: Publish) -> list[str]:
         """The lists that a message goes into."""
-        step = self.keys.step_of(message.priority)
         if not message.exchange:
-            return [self.keys.queue_list(message.routing_key, step)]
+            return self._list_of(message.routing_key, message.priority)
+        step = self.keys.step_of(message.priority)
         if message.queue is not None:
             self._bindings.ensure(message.queue, message.exchange)
         return [
             self.keys.queue_list(queue, step) for queue in self._bindings.queues(message.exchange, message.routing_key)
         ]
+
+    def _list_of(self, queue: str, priority: object) -> list[str]:
+        # The priority of a message that is sent on is what its sender wrote, of whatever type.
+        place = (queue, priority if isinstance(priority, int) else self.keys.step_of(priority))
+        found = self._lists.get(place)
+        if found is None:
+            if len(self._lists) >= _LISTS_KEPT:
+                self._lists.clear()
+            found = self._lists[place] = [self.keys.queue_list(queue, self.keys.step_of(priority))]
+        return found
 
     def publish(self, messages: Sequence[Publish], delays: Delays = None) -> None:
         for pushes in self._pushes(messages):

@@ -6,7 +6,7 @@ from typing import Any
 from canvas.drivers.ports.values import Lease, SettleReply
 from canvas.drivers.redis.broker import RedisBroker, worker_of
 from canvas.drivers.redis.results import RedisResults, renewed
-from canvas.drivers.redis.scripts.arguments import UNWRITABLE, Packed, ScriptArguments, pack, pack_each
+from canvas.drivers.redis.scripts.arguments import NOTHING, UNWRITABLE, Packed, ScriptArguments, pack, pack_each
 from canvas.drivers.redis.scripts.passthrough import LeaseSources, PassThrough, carry, may_carry
 from canvas.drivers.redis.scripts.replies import verdict_of, with_refused
 from canvas.drivers.retry_policy import Delays
@@ -34,8 +34,8 @@ class RedisSettler:
         packed = pack_each(settlements, lambda settlement: self._packing.settlement(settlement, carried))
         if lease is None and not firings and not any(settlement.delivery for settlement in settlements):
             return SettleReply([verdict_of(one) for one in self._start(packed, None)], [])
-        chords = pack_each(firings, self._packing.firing)
-        worker = worker_of(settlements, lease)
+        chords = pack_each(firings, self._packing.firing) if firings else NOTHING
+        worker = lease.worker if lease is not None else worker_of(settlements, lease)
         verdicts, leased, fired = self._broker.exchange(
             worker, packed, lease, self._result_db, self._ready, chords, sources, carried
         )

@@ -16,11 +16,11 @@ from canvas.model.message import Delivery
 from canvas.model.settlement import ChordDispatch, Orphan, ReadyChord, Settlement, SettleResult
 from canvas.telemetry import emit
 from canvas.worker.consumer.buffer import PrefetchBuffer, Work
+from canvas.worker.consumer.persistent import Persistent
 from canvas.worker.consumer.prefetch import PrefetchPolicy, QueueChange
 from canvas.worker.consumer.wait import Wait
 
 T = TypeVar("T")
-_LOOKS_EVERY = 0.1
 STUCK_AFTER = 0.2
 """Seconds after which what runs is no longer short."""
 _ACKED_AHEAD = 32
@@ -28,7 +28,7 @@ _ACKED_WITHIN = 0.005
 """Messages, and seconds of work, that are acked at most before they start, where they are acked before they run."""
 
 
-class SettleBatch:
+class SettleBatch(Persistent):
     """The state of one process between the broker and its slots. One thread at a time may :meth:`make` a round."""
 
     def __init__(
@@ -85,7 +85,8 @@ class SettleBatch:
         if self.leases_uncertain:
             self.leases_uncertain = False
             self.attempt(lambda: self._driver.recovery.release_unknown(self.worker, self._held))
-        self.hand_out_submitted()
+        if self.offers:
+            self.hand_out_submitted()
         self._make_way()
         batch, answers = self._take_finished()
         want = self.want()
@@ -128,45 +129,6 @@ class SettleBatch:
             ahead = min(ahead, appetite.slots)
         return max(0, free + min(ahead, appetite.limit) - held)
 
-    def persist(self, call: Callable[[], T], ends: Callable[[], bool] = bool) -> T:
-        """Repeat a call until the broker takes it: what is finished waits here, and is not run again.
-
-        Raises BrokerError when the broker is away and ``ends()`` is true.
-        """
-        delay, told = 0.1, False
-        while True:
-            try:
-                answer = call()
-            except BrokerError as exc:
-                self.leases_uncertain = True
-                if not told:
-                    emit("broker.unreachable", error=str(exc))
-                    told = True
-                if ends():
-                    raise
-                self._pause(delay)
-                delay = min(delay * 2, 5.0)
-            else:
-                if told:
-                    emit("broker.recovered")
-                return answer
-
-    def attempt(self, call: Callable[[], T]) -> T | None:
-        """Repeat a call that may be left out where the broker is away and the process is to end: ``None`` then.
-
-        Other workers return what this process leased when its heartbeat has expired.
-        """
-        try:
-            return self.persist(call, lambda: self.stopping)
-        except BrokerError:
-            return None
-
-    def _pause(self, seconds: float) -> None:
-        """Sleep; a process that is told to stop meanwhile goes on at once."""
-        until, before = time.monotonic() + seconds, self.stopping
-        while (left := until - time.monotonic()) > 0 and self.stopping == before:
-            time.sleep(min(left, _LOOKS_EVERY))
-
     def _take_finished(self) -> tuple[list[Settlement | ChordDispatch], list[tuple[Settlement, "SimpleQueue[bool]"]]]:
         batch: list[Settlement | ChordDispatch] = []
         while self.finished and len(batch) < self.appetite.batch:
@@ -187,36 +149,50 @@ class SettleBatch:
         for item in batch:
             (settlements if isinstance(item, Settlement) else firings).append(item)  # type: ignore[arg-type]
         acks = [settlement for settlement, _ in answers] if answers else []
-        soon = self._soon() if self._alone and any(ack.begins for ack in acks) else []
+        soon = self._soon() if acks and self._alone and any(ack.begins for ack in acks) else []
         lease = self._request(want) if want else None
         # A lease alone is left out when the process is to end.
         repeat_until = self.persist if batch or answers else self.attempt
         settled = repeat_until(lambda: self._driver.settler.settle([*acks, *soon, *settlements], lease, firings))
-        if settled is None:
-            return
-        verdicts, leased = settled.verdicts, settled.leased
-        deliveries = leased.deliveries if leased is not None else []
-        self._tell_deferred(batch)
-        emit("batch.settled", settled=len(verdicts), leased=len(deliveries))
+        if settled is not None:
+            for item in batch:
+                if item.deferrals:
+                    self._tell_deferred(item)
+            taken = settled.leased.deliveries if settled.leased is not None else ()
+            emit("batch.settled", settled=len(settled.verdicts), leased=len(taken))
+            self._apply(settled.verdicts, answers, soon, settlements)
+            for firing, verdict in zip(firings, settled.fired, strict=True):
+                self._dispatched(firing, verdict)
+            self._take_leased(lease, settled.leased)
+
+    def _apply(
+        self, verdicts: Sequence[SettleResult], answers: list[tuple[Settlement, "SimpleQueue[bool]"]],
+        soon: Sequence[Settlement], settlements: Sequence[Settlement],
+    ) -> None:  # fmt: skip
+        """Pass on the verdicts: on the acks that slots wait for, on acks ahead of their turn, on settlements."""
+        acks = len(answers)
         if soon:
-            self._acked_ahead(soon, verdicts[len(acks) :])
+            self._acked_ahead(soon, verdicts[acks:])
         for (_, answer), verdict in zip(answers, verdicts, strict=False):
             self.offers.extend(verdict.ready)
             answer.put(verdict.held)
-        for settlement, verdict in zip(settlements, verdicts[len(acks) + len(soon) :], strict=True):
+        for settlement, verdict in zip(settlements, verdicts[acks + len(soon) :], strict=True):
             self._concluded(settlement, verdict)
-        for firing, verdict in zip(firings, settled.fired, strict=True):
-            self._dispatched(firing, verdict)
-        # A chord's body, or what follows in a run, is not to wait behind what has just been leased.
-        self.hand_out_submitted()
+
+    def _take_leased(self, lease: Lease | None, leased: LeaseReply | None) -> None:
+        """Hand out the messages of a lease, if there was one."""
+        if self.offers:
+            # A chord's body, or the next nodes of a run, must not wait behind the messages that were just leased.
+            self.hand_out_submitted()
+        deliveries = leased.deliveries if leased is not None else []
         known = leased is None or not deliveries or self._now_leased(leased)
         take = self._hand_out if known else self._keep_from_slots
         for delivery in deliveries:
             take(delivery)
         if lease is not None:
-            self._wait.leased(len(deliveries), want)
+            self._wait.leased(len(deliveries), lease.limit)
             self.leased_at = time.monotonic()
-        self.last_poll_short = lease is not None and len(deliveries) < want
+        self.last_poll_short = lease is not None and len(deliveries) < lease.limit
         if self._driver.broker.takes_turns:
             self.queues.rotate(-1)
 
@@ -232,10 +208,9 @@ class SettleBatch:
             return None
         return Lease(self.worker, tuple(self.queues), want, self.predecode, self._wait.inbox())
 
-    def _tell_deferred(self, batch: Sequence[Settlement | ChordDispatch]) -> None:
-        for item in batch:
-            for deferral in item.deferrals:
-                self.deferred(deferral.due)
+    def _tell_deferred(self, item: Settlement | ChordDispatch) -> None:
+        for deferral in item.deferrals:
+            self.deferred(deferral.due)
 
     def _soon(self) -> list[Settlement]:
         """Acks of the messages that the only slot starts next, as far as nothing else holds them back; it waits for
@@ -258,7 +233,11 @@ class SettleBatch:
 
     def _now_leased(self, leased: LeaseReply) -> bool:
         """Report a lease; False where the process is to end before the broker has said what is revoked."""
-        return self.attempt(lambda: (self._leased(leased),)) is not None
+        try:
+            self._leased(leased)
+        except BrokerError:
+            return self.attempt(lambda: (self._leased(leased),)) is not None
+        return True
 
     def _keep_from_slots(self, delivery: Delivery) -> None:
         """A message that nothing is to run here: it may be revoked."""

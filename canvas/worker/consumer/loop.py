@@ -111,7 +111,8 @@ class ConsumerLoop(threading.Thread):
         if not self._turn.acquire(timeout=SIGNALS_WITHIN):
             return
         try:
-            self._rounds.hand_out_submitted()
+            if self._rounds.offers:
+                self._rounds.hand_out_submitted()
             if self.work.empty() and not self._rounds.stopping and not self._rounds.make() and self._rounds.queues:
                 self._wait_for_messages(self._waits.idle_for)
         finally:

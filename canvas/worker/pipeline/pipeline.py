@@ -24,7 +24,7 @@ from canvas.worker.pipeline.admission import Defer, Discard, MessageDecoder, ack
 from canvas.worker.pipeline.early_acks import may_ack_early
 from canvas.worker.pipeline.hooks import with_hooks
 from canvas.worker.pipeline.job import Job, Tell, worker_lost
-from canvas.worker.pipeline.throttle import Throttle, keys_of
+from canvas.worker.pipeline.throttle import NO_KEYS, Throttle, keys_of
 from canvas.worker.pipeline.time_limits import TimeLimits
 from canvas.worker.pipeline.unrunnable import Unrunnable
 from canvas.worker.settlement.chord import dispatch
@@ -34,12 +34,11 @@ from canvas.workflows.store import RunStore
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
+_COUNT = "canvas_delivery_count"
+
 
 class TaskPipeline:
-    """The steps of a delivery, for one process of one app.
-
-    :meth:`run` takes them one after the other; on an event loop ``AwaitedPipeline`` does.
-    """
+    """The steps of a delivery, in their order, for one process of one app; on an event loop: ``AwaitedPipeline``."""
 
     finished_event = "task.finished"
     """The event of a task that has ended."""
@@ -105,8 +104,8 @@ class TaskPipeline:
             admission = Discard("revoked")
         if isinstance(admission, Defer):
             return self.unrunnable.defer(delivery, message, admission.due)
-        headers, counted = message.headers, message.headers.get("canvas_delivery_count")
-        if counted and int_header(headers, "canvas_delivery_count") > self._conf.task_max_deliveries:
+        headers = message.headers
+        if headers.get(_COUNT) and int_header(headers, _COUNT) > self._conf.task_max_deliveries:
             return self.unrunnable.poison(delivery, message)
         begun = delivery.tag in self._begun
         job = self.new_job(delivery, message, "begun" if begun else "lease")
@@ -227,14 +226,16 @@ class TaskPipeline:
 
     def settle(self, job: Job, outcome: Outcome, tell: Tell) -> tuple[Settlement, Outcome]:
         """The settlement of a job, and the outcome that it settles; ``tell`` reports that to hooks and signals."""
-        outcome = _outcome_to_settle(job, outcome)
+        if isinstance(outcome, Failure):
+            outcome = _outcome_to_settle(job, outcome)
         if self.loop is None:
             settlement, outcome = self.settle_once(job, outcome, tell)
         else:
             with shared_loop(self.loop):
                 settlement, outcome = self.settle_once(job, outcome, tell)
         self._begun.discard(job.delivery.tag)
-        self.gates.leave(settlement, job.task, job.keys, outcome)
+        if job.keys is not NO_KEYS:
+            self.gates.leave(settlement, job.task, job.keys, outcome)
         return settlement, outcome
 
     def settle_once(self, job: Job, outcome: Outcome, tell: Tell) -> tuple[Settlement, Outcome]:
@@ -290,11 +291,9 @@ class TaskPipeline:
         return self.tally.state(self.decoder.decode)
 
 
-def _outcome_to_settle(job: Job, outcome: Outcome) -> Outcome:
-    """The outcome, but for a task that its hard limit ended and that is to run again then."""
-    match outcome:
-        case Failure(TimeLimitExceeded() as exc) if (
-            job.task is not None and not job.task.acks_on_timeout and acks_late(job.task, job.message)
-        ):
-            return Rejected(exc, requeue=True)
-    return outcome
+def _outcome_to_settle(job: Job, failure: Failure) -> Outcome:
+    """The failure, but for a task that its hard limit ended and that is to run again then."""
+    task, exc = job.task, failure.exc
+    if isinstance(exc, TimeLimitExceeded) and task and not task.acks_on_timeout and acks_late(task, job.message):
+        return Rejected(exc, requeue=True)
+    return failure

@@ -78,7 +78,8 @@ class Settler:
             shown = self._of_the_result(done, outcome, exc)
             outcome = Failure(shown, traceback_text(shown))
         self._other_ends(done, effects, settlement, outcome)
-        self._end_place(done, effects, outcome)
+        if RUN_HEADER in done.message.headers:
+            self._end_place(done, effects, outcome)
         if effects.ends:
             advance_all(self._app, self._runs, effects, done.message.id)
         if not done.told:
@@ -201,7 +202,8 @@ class Settler:
     def _successors(self, done: Job, effects: Outbox, value: Any) -> list[Any]:
         """Send callbacks, then the next step of the chain; their results in tuple form."""
         embed, ambient = done.message.embed, self._ambient(done)
-        plans = [effects.plan(sig, (value,), {}) for sig in _callback_groups(self._app, embed["callbacks"])]
+        callbacks = embed["callbacks"]
+        plans = [effects.plan(sig, (value,), {}) for sig in _callback_groups(self._app, callbacks)] if callbacks else []
         chain = embed["chain"]
         if chain:
             plans.append(effects.plan(chain[-1], (value,), {"chain": chain[:-1]}))
@@ -309,10 +311,8 @@ def _acks(task: Task[Any] | None, exc: BaseException) -> bool:
     return bool(task.acks_on_timeout if isinstance(exc, TimeLimitExceeded) else task.acks_on_failure)
 
 
-def _callback_groups(app: Canvas, callbacks: list[Any] | None) -> list[Any]:
+def _callback_groups(app: Canvas, callbacks: list[Any]) -> list[Any]:
     """What callbacks are sent as: one alone, groups each, all others together as a group (semantics.md T2)."""
-    if not callbacks:
-        return []
     if len(callbacks) == 1:
         return callbacks
     sigs = [maybe_signature(callback, app) for callback in callbacks]

@@ -23,12 +23,11 @@ from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from canvas.drivers.redis.connection.commands import TRIES, UNAVAILABLE, Commands, backoff, taken_from
+from canvas.drivers.redis.connection.commands import ERRORS, TRIES, UNAVAILABLE, Commands, as_ours, backoff, taken_from
 from canvas.drivers.redis.connection.event_loops import LoopClients
 from canvas.drivers.redis.connection.pubsub import PubSub
 from canvas.drivers.redis.connection.sockets import close_sockets
 from canvas.drivers.redis.url import Address
-from canvas.errors import BrokerError, OperationalError, RefusedError
 from canvas.forks import in_forks
 
 _ANSWER_WITHIN = 30.0
@@ -187,11 +186,13 @@ class RedisClient:
         """
         calls = self._clients()[0]
         text, digest = script(name)
-        with self.errors():
+        try:
             try:
                 return calls.one(("EVALSHA", digest, len(keys), *keys, *arguments), not once, meanwhile)
             except redis.exceptions.NoScriptError:
                 return calls.one(("EVAL", text, len(keys), *keys, *arguments), not once)
+        except ERRORS as exc:
+            raise as_ours(exc, self.where()) from None
 
     async def acall(self, name: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
         """``call`` on an event loop, once."""
@@ -221,13 +222,8 @@ class RedisClient:
         """Redis' errors as ours."""
         try:
             yield
-        except UNAVAILABLE as exc:
-            # Redis' own traceback adds dozens of lines, and no fact.
-            raise OperationalError(f"Redis at {self.where()}: {exc}") from None
-        except UnicodeEncodeError as exc:
-            raise RefusedError(f"cannot be told to Redis: {exc}") from exc
-        except redis.exceptions.RedisError as exc:
-            raise BrokerError(f"Redis at {self.where()} refused: {exc}") from None
+        except ERRORS as exc:
+            raise as_ours(exc, self.where()) from None
 
     @property
     def blocks_for(self) -> float:

@@ -12,6 +12,8 @@ import redis.exceptions
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
+from canvas.errors import BrokerError, OperationalError, RefusedError
+
 UNAVAILABLE: tuple[Any, ...] = (
     redis.exceptions.ConnectionError,
     redis.exceptions.TimeoutError,
@@ -19,6 +21,8 @@ UNAVAILABLE: tuple[Any, ...] = (
     redis.exceptions.ReadOnlyError,
     OSError,
 )
+ERRORS: tuple[Any, ...] = (redis.exceptions.RedisError, *UNAVAILABLE, UnicodeEncodeError)
+"""The errors that a command raises."""
 TRIES = 6
 Words = Sequence[Any]
 T = TypeVar("T")
@@ -28,6 +32,16 @@ Meanwhile = Callable[[], object] | None
 def backoff() -> ExponentialWithJitterBackoff:
     """How long to wait between two tries."""
     return ExponentialWithJitterBackoff(cap=1.0, base=0.05)
+
+
+def as_ours(exc: Exception, where: str) -> BrokerError:
+    """The error of canvas for one of ``ERRORS``, at a server. It is raised without its cause: redis' own traceback adds
+    dozens of lines, and no fact."""
+    if isinstance(exc, UNAVAILABLE):
+        return OperationalError(f"Redis at {where}: {exc}")
+    if isinstance(exc, UnicodeEncodeError):
+        return RefusedError(f"cannot be told to Redis: {exc}")
+    return BrokerError(f"Redis at {where} refused: {exc}")
 
 
 def poll_of(connection: Any) -> Any:
@@ -58,6 +72,8 @@ class Commands:
 
     def one(self, words: Words, patient: bool = True, meanwhile: Meanwhile = None) -> Any:
         """The reply to one command; ``meanwhile`` is called when that is sent, and raises nothing."""
+        if not patient:
+            return self._made([words], False, meanwhile)[0]
         return self.many([words], patient, meanwhile=meanwhile)[0]
 
     def many(
@@ -94,12 +110,19 @@ class Commands:
             else:
                 self._drop(connection)
         told = self.client.response_callbacks
-        callbacks = [told.get(words[0]) for words in commands]
-        return [callback(reply) if callback else reply for callback, reply in zip(callbacks, replies, strict=True)]
+        for place, words in enumerate(commands):
+            callback = told.get(words[0])
+            if callback is not None:
+                replies[place] = callback(replies[place])
+        return replies
 
     def _take(self) -> tuple[Any, Any]:
         """An idle connection on which nothing has come, not even its end; or a new one."""
-        for connection, poll in taken_from(self._idle):
+        while self._idle:
+            try:
+                connection, poll = self._idle.pop()
+            except IndexError:
+                break  # another thread took it
             if not poll.poll(0):
                 return connection, poll
             self._drop(connection)

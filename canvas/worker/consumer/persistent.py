@@ -1,0 +1,58 @@
+"""Calls to the broker that are repeated until it takes them."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from canvas.errors import BrokerError
+from canvas.telemetry import emit
+
+T = TypeVar("T")
+_LOOKS_EVERY = 0.1
+
+
+class Persistent:
+    """Repeats calls for as long as the process is to go on."""
+
+    stopping: bool
+    leases_uncertain: bool
+    """The broker was away: it may have come back as a copy that has forgotten how some leases ended."""
+
+    def persist(self, call: Callable[[], T], ends: Callable[[], bool] = bool) -> T:
+        """Repeat a call until the broker takes it: what is finished waits here, and is not run again.
+
+        Raises BrokerError when the broker is away and ``ends()`` is true.
+        """
+        delay, told = 0.1, False
+        while True:
+            try:
+                answer = call()
+            except BrokerError as exc:
+                self.leases_uncertain = True
+                if not told:
+                    emit("broker.unreachable", error=str(exc))
+                    told = True
+                if ends():
+                    raise
+                self._pause(delay)
+                delay = min(delay * 2, 5.0)
+            else:
+                if told:
+                    emit("broker.recovered")
+                return answer
+
+    def attempt(self, call: Callable[[], T]) -> T | None:
+        """Repeat a call that may be left out where the broker is away and the process is to end: ``None`` then.
+
+        Other workers return what this process leased when its heartbeat has expired.
+        """
+        try:
+            return self.persist(call, lambda: self.stopping)
+        except BrokerError:
+            return None
+
+    def _pause(self, seconds: float) -> None:
+        """Sleep; a process that is told to stop meanwhile goes on at once."""
+        until, before = time.monotonic() + seconds, self.stopping
+        while (left := until - time.monotonic()) > 0 and self.stopping == before:
+            time.sleep(min(left, _LOOKS_EVERY))
