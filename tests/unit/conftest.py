@@ -8,9 +8,11 @@ from canvas.drivers import memory
 
 @pytest.fixture(autouse=True)
 def _no_shared_task_outlives_its_test():
-    known = list(shared_tasks._definitions)
+    known, apps = list(shared_tasks._definitions), set(shared_tasks._apps)
     yield
     shared_tasks._definitions[:] = known
+    for app in set(shared_tasks._apps) - apps:  # some stay until the garbage is collected
+        shared_tasks._apps.discard(app)
 
 
 @pytest.fixture(autouse=True)
