@@ -76,5 +76,7 @@ def test_the_examples(servers):
     with worker("etl", folder, servers):
         assert python(folder, "etl.py", **environment) == "9 EUR\n[1, 2]\n"
         assert python(folder, "awaited.py", **environment) == "3 ['9 EUR', '9 EUR', '9 EUR']\n"
+    with WorkerProcess("canvas", *servers, "-P", "threads", "-c", "2", "-B", app="nightly", cwd=folder):
+        assert python(folder, "nightly.py", **environment) == "totals 7\n"
     drawn = python(folder, "-m", "canvas", "graph", "etl:report", **environment)
     assert drawn.count("etl.load(") == 3

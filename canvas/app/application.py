@@ -14,7 +14,6 @@ from canvas.context import NO_APP, set_current_app
 from canvas.drivers.ports import Driver
 from canvas.errors import ConfigurationError
 from canvas.masking import masked_url
-from canvas.primitives.registry import maybe_signature
 from canvas.task.task import Task
 from canvas.workflows.store import RunStore
 
@@ -86,12 +85,18 @@ class Canvas(SendingApp):
         self, schedule: Any, sig: Any, args: Iterable[Any] = (), kwargs: Mapping[str, Any] | None = None,
         name: str | None = None, **options: Any,
     ) -> str:  # fmt: skip
-        """Enter ``sig`` in ``beat_schedule``; the entry's name. Nothing here runs a schedule: that is Celery's beat."""
-        sig = maybe_signature(sig, self).clone(tuple(args), dict(kwargs or {}))
-        entry = {"schedule": schedule, "task": sig.task, "args": sig.args, "kwargs": sig.kwargs}
-        key = name or repr(sig)
+        """Enter ``sig`` in ``beat_schedule``, for ``canvas beat``; the entry's name.
+
+        ``schedule``: seconds, a timedelta, or a schedule of ``canvas.schedules``. ``sig``: a signature, a workflow, or
+        a function that composes one. ``catch_up``, ``overlap`` and ``relative`` among ``options`` are those of the
+        entry; the others are options of the task.
+        """
+        from canvas.beat.periodic import entry_fields
+
+        key, entry = entry_fields(self, schedule, sig, tuple(args), dict(kwargs or {}), options)
+        key = name or key
         known = self.conf.changed().get("beat_schedule") or {}
-        self.conf.update(beat_schedule={**known, key: {**entry, "options": {**sig.options, **options}}})
+        self.conf.update(beat_schedule={**known, key: entry})
         return key
 
     def open_runs(self, persist: Callable[[Callable[[], Any]], Any]) -> RunStore:

@@ -18,6 +18,8 @@ from canvas.wire.signing import Signer, signer
 from canvas.workflows.store import RunStore, call_once, run_lifetimes
 
 if TYPE_CHECKING:
+    from canvas.beat.schedule import Schedule
+    from canvas.beat.setup import SetupApp
     from canvas.remote.control import Control, ControlApp
     from canvas.remote.events import EventApp, Events, SentEvents
 
@@ -198,6 +200,12 @@ def make_sent_events(app: "EventApp") -> "SentEvents":
     return SentEvents(app)
 
 
+def make_schedule(app: "SetupApp") -> "Schedule":
+    from canvas.beat.schedule import Schedule
+
+    return Schedule(app)
+
+
 class Services:
     """The services of an app. Each stands below its parts, so that they are closed in reverse order."""
 
@@ -217,6 +225,8 @@ class Services:
     runs = Service(make_runs, ["task_serializer", "workflow_run_expires"], [CONF, "driver", "signer"])
     sender = Service(make_sender)
     control = Service(make_control)
+    schedule = Service(make_schedule)
+    """The entries of periodic tasks, to be changed while beats run."""
     events = Service(make_events)
     """The events of workers and clients."""
     sent_events = Service(make_sent_events, parts=["client"])

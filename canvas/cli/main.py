@@ -18,6 +18,8 @@ from canvas.version import __version__
 _COMMANDS = {
     "workflow": "canvas.cli.workflow:workflow",
     "worker": "canvas.cli.worker.command:worker",
+    "beat": "canvas.cli.periodic.beat:beat",
+    "schedule": "canvas.cli.periodic.schedule:schedule",
     "demo": "canvas.cli.demo.command:demo",
     "call": "canvas.cli.call:call",
     "result": "canvas.cli.call:result",

@@ -5,8 +5,6 @@ import click
 UNAVAILABLE = 69
 """Exit code when no worker or server answers (sysexits' EX_UNAVAILABLE)."""
 ELSEWHERE = {
-    "beat": "canvas has no beat: run Celery's, with a Celery app that has the schedule and the same broker "
-    "(celery -A proj beat); canvas workers run what it sends",
     "flower": "run Flower without an app: celery --broker URL flower; it shows canvas workers that run with -E",
     "multi": "start each worker as a service of systemd, supervisord or a container platform, or in the background: "
     "canvas -A proj worker -D -n NAME@%h --pidfile %n.pid --logfile %n.log",

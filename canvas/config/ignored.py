@@ -19,7 +19,6 @@ _BY_PREFIX: Final = {
     "gcs": _ELSEWHERE,
     "mongodb": _ELSEWHERE,
     "s3": _ELSEWHERE,
-    "beat": "there is no beat; Celery's sends to canvas' workers too",
     "security": "messages are signed by message_signing_keys",
 }
 """Reasons by the beginning of a setting's name."""
@@ -29,9 +28,13 @@ _URL = "set broker_url"
 _COUNTED = "chords are counted in one step with the results, and waited for by nobody"
 _IN_REDIS = "on Redis there is nothing for it to limit"
 _LEASES = "leases do it: see worker_lease_ttl and task_max_deliveries"
+_NO_BEAT_CONTROL = "beat takes no remote control"
 _OWN = "canvas has its own"
 _NAMES: Final = {
     "enable_utc": "times are sent with their offset",
+    "beat_sync_every": "the state of an entry is stored with each tick",
+    "beat_enable_remote_control": _NO_BEAT_CONTROL,
+    "beat_remote_control_max_tick_age": _NO_BEAT_CONTROL,
     "broker_read_url": _URL,
     "broker_write_url": _URL,
     "broker_transport": _URL,

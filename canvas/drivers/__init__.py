@@ -42,9 +42,11 @@ def open_driver(
     if result_scheme != "disabled":
         store = _opened(result_scheme, str(result_url), result_options, "results")
     from canvas.drivers.two_step import TwoStepSettler
+    from canvas.drivers.two_step_schedules import two_step_schedules
 
     results, chords = (store.results, store.chords) if store is not None else (None, None)
-    return Driver.of(broker, store, TwoStepSettler(broker.broker, results, chords), scheme)
+    schedules = two_step_schedules(broker, store)
+    return Driver.of(broker, store, TwoStepSettler(broker.broker, results, chords), scheme, schedules)
 
 
 def _opened(scheme: str, url: str, options: Mapping[str, Any], part: str) -> Any:

@@ -1,4 +1,4 @@
-"""What all schedules have in common: a clock, a time zone, and the answer to "is it due?"."""
+"""The base of all schedules: a clock, a time zone, and the answer to "is it due?"."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -78,11 +78,6 @@ class BaseSchedule:
     def tz(self) -> tzinfo:
         """The time zone of the app."""
         return as_zone(self.app.timezone)
-
-    @property
-    def utc_enabled(self) -> bool:
-        """The app's ``enable_utc``."""
-        return bool(self.app.conf.enable_utc)
 
     def now(self) -> datetime:
         """The current time."""

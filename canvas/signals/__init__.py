@@ -33,10 +33,10 @@ worker_shutdown = Signal("worker_shutdown", "worker.shutdown", make.of_worker)
 setup_logging = Signal("setup_logging", "logging.setup", make.plain)
 after_setup_logger = Signal("after_setup_logger", "logging.ready", make.plain)
 after_setup_task_logger = Signal("after_setup_task_logger", "logging.tasks_ready", make.plain)
+beat_init = Signal("beat_init", "beat.starting", make.sender_of("service"))
+beat_embedded_init = Signal("beat_embedded_init", "beat.embedded", make.sender_of("service"))
 
 # canvas never sends these. They exist so that code that connects to them can be loaded.
-beat_init = Signal("beat_init")
-beat_embedded_init = Signal("beat_embedded_init")
 eventlet_pool_started = Signal("eventlet_pool_started")
 eventlet_pool_preshutdown = Signal("eventlet_pool_preshutdown")
 eventlet_pool_postshutdown = Signal("eventlet_pool_postshutdown")

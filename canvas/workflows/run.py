@@ -9,6 +9,7 @@ from typing import Any, Self
 from canvas.config.sources import imported
 from canvas.errors import RunLost
 from canvas.model import states
+from canvas.model.settlement import Settlement
 from canvas.model.workflow_run import STAMP, RunNode, stamp_of
 from canvas.workflows.resume import RunAttempt, resume, without_expiry
 from canvas.workflows.run_results import RunResults
@@ -29,10 +30,14 @@ class Run(RunResults):
     def begin(cls, app: WorkflowServices, about: dict[str, Any], nodes: list[RunNode]) -> Self:
         """A new run of these nodes, its first messages sent."""
         run = cls(app, app.new_id(), about, 0, nodes)
-        effects = run._attempt().first_step(app, nodes, {})
+        first = run.first_settlement()
         app.runs.save(run.id, about, nodes)
-        go_on_here(app, app.runs, app.driver.settler.settle([effects.settlement()]).verdicts)
+        go_on_here(app, app.runs, app.driver.settler.settle([first]).verdicts)
         return run
+
+    def first_settlement(self) -> Settlement:
+        """The settlement that starts the run, whose nodes are to be kept before it is committed."""
+        return self._attempt().first_step(self.app, self.nodes, {}).settlement()
 
     @classmethod
     def launch(cls, app: WorkflowServices, about: dict[str, Any], nodes: list[RunNode], in_process: bool) -> "Run":

@@ -40,9 +40,20 @@ def start(
     nothing is sent.
     Raises CompositionError, EncodeError, ConfigurationError without a result backend, OperationalError.
     """
+    app = flow.app
+    about, nodes = prepared(flow, app, expires, timeout, target)
+    return Run.launch(app, about, nodes, app.conf.task_always_eager if in_process is None else in_process)
+
+
+def prepared(
+    flow: Definition, app: WorkflowServices, expires: Any, timeout: float | None, target: str
+) -> tuple[dict[str, Any], list[RunNode]]:
+    """The metadata and the nodes of a new run of ``flow``; the options are those of ``start``.
+
+    Raises CompositionError, InvalidTaskError.
+    """
     from canvas.graph.run_nodes import run_nodes
 
-    app = flow.app
     nodes = run_nodes(flow.entries)
     if target not in TARGETS:
         raise CompositionError(f"target: expected one of {', '.join(TARGETS)}; got {target!r:.100}")
@@ -53,7 +64,7 @@ def start(
         if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout <= 0:
             raise CompositionError(f"timeout: expected seconds above 0; got {timeout!r:.100}")
         about["timeout"] = timeout
-    return Run.launch(app, about, nodes, app.conf.task_always_eager if in_process is None else in_process)
+    return about, nodes
 
 
 async def astart(flow: Definition, **options: Any) -> Run:

@@ -10,7 +10,7 @@ LAYERS = [
     {"context"},
     {"primitives", "wire", "config"},
     {"graph", "drivers", "schedules"},
-    {"__init__", "app", "exceptions", "execution", "integrations", "log", "producer", "remote", "result", "signals", "task", "workflows"},
+    {"__init__", "app", "beat", "exceptions", "execution", "integrations", "log", "producer", "remote", "result", "signals", "task", "workflows"},
     {"worker"},
     {"testing"},
     {"cli", "__main__"},

@@ -20,13 +20,9 @@ PUT_TOGETHER = {f"redis_{name}" for name in ("max_connections", "socket_timeout"
 
 
 WORDS = {word for line in CODE.splitlines() if not line.startswith("_SECRET") for word in re.findall(r"\w+", line)}
-KEPT = {"beat_schedule"}
-"""What ``add_periodic_task`` enters, and nobody reads."""
 
 
 def is_read(name):
-    if name in KEPT:
-        return False
     return name in PUT_TOGETHER or name in WORDS
 
 
@@ -40,7 +36,7 @@ def test_all_of_celerys_settings_are_known():
 
 
 def test_what_is_told():
-    app = Canvas("u", broker_pool_limit=3, worker_concurrency=2, beat_schedule={}, s3_bucket="b")
+    app = Canvas("u", broker_pool_limit=3, worker_concurrency=2, s3_bucket="b")
     assert ignored_settings(app.conf) == {
         "broker_pool_limit": "connections are opened as they are needed, and kept",
         "s3_bucket": "results are kept in Redis",

@@ -13,7 +13,8 @@ import click
 from canvas.app.application import Canvas
 from canvas.cli.options import bounds, comma_separated, host_and_port
 from canvas.cli.worker import daemon
-from canvas.cli.worker.options import Pool, concurrency, no_beat, only_fork
+from canvas.cli.worker.embedded_beat import embedded_beat
+from canvas.cli.worker.options import Pool, check_scheduler, concurrency, only_fork
 from canvas.errors import ConfigurationError
 from canvas.integrations import prometheus
 from canvas.telemetry import attach
@@ -115,10 +116,10 @@ _DAEMON = ("logfile", "pidfile", "uid", "gid", "umask", "executable")
     expose_value=False,
     help="Accepted; processes are always forked.",
 )
-@click.option("-B", "--beat", is_flag=True, callback=no_beat, expose_value=False, hidden=True)
+@click.option("-B", "--beat", is_flag=True, help="Run beat too, which sends periodic tasks.")
 @click.option("-S", "--statedb", hidden=True, expose_value=False)
-@click.option("-s", "--schedule", "--schedule-filename", hidden=True, expose_value=False)
-@click.option("--scheduler", hidden=True, expose_value=False)
+@click.option("-s", "--schedule", "--schedule-filename", help="With -B: the file of Celery's beat; see canvas beat -s.")
+@click.option("--scheduler", callback=check_scheduler, expose_value=False, hidden=True)
 @click.pass_context
 def worker(context: click.Context, /, http_address: tuple[str, int] | None, **given: Any) -> None:
     """Run a worker: take tasks from queues and run them.
@@ -185,6 +186,7 @@ def _run(
     """Run the node; its exit code."""
     level, log_json, ready_file = (given.pop(key) for key in ("loglevel", "log_json", "ready_file"))
     purge, mingles = given.pop("purge"), not given.pop("without_mingle")
+    beat, schedule = given.pop("beat"), given.pop("schedule")
     _change_settings(app, given)
     plan = plan_node(app, **given)
     say = None if getattr(context.obj, "quiet", False) else partial(click.echo, file=sys.stdout)
@@ -197,7 +199,8 @@ def _run(
         warn_of_slips(app, plan.queues)
         if say is not None and not logging.getLogger("celery.worker").isEnabledFor(logging.INFO):
             attach(partial(_ready, say), "worker.ready")
-        return run_node(app, plan, say, presence, mingles, http_address, purge)
+        with embedded_beat(app, schedule) if beat else nullcontext():
+            return run_node(app, plan, say, presence, mingles, http_address, purge)
     finally:
         log.close()
 

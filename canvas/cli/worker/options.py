@@ -7,10 +7,15 @@ from typing import Any
 
 import click
 
-from canvas.cli.options import ELSEWHERE
 from canvas.worker.node import POOLS
 
 _GREEN = ("gevent", "eventlet")
+
+
+KNOWN_SCHEDULERS = frozenset(
+    {"canvas.beat:PersistentScheduler", "celery.beat:PersistentScheduler", "celery.beat.PersistentScheduler"}
+)
+"""Schedulers that canvas stands in for."""
 
 
 class Pool(click.Choice[str]):
@@ -48,11 +53,16 @@ def usable_cores() -> int:
         return cores
 
 
-def no_beat(_context: click.Context, _parameter: click.Parameter, value: bool) -> None:
-    if value:
-        raise click.UsageError(f"-B: {ELSEWHERE['beat']}")
-
-
 def only_fork(_context: click.Context, _parameter: click.Parameter, value: str | None) -> None:
     if value == "spawn":
         raise click.BadParameter("processes are forked here; where that is a problem, use -P threads or -P solo")
+
+
+def check_scheduler(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    """The scheduler's name, if it is one that canvas stands in for."""
+    if value is not None and value not in KNOWN_SCHEDULERS:
+        raise click.BadParameter(
+            f"canvas keeps entries in the broker, and has no schedulers to choose from; got {value!r}: leave it out, "
+            "and put the entries into beat_schedule or add them with app.schedule.add"
+        )
+    return value

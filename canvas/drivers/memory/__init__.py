@@ -19,10 +19,12 @@ from canvas.drivers.memory.queues import Clock, MemoryQueues
 from canvas.drivers.memory.records import MemoryRecords
 from canvas.drivers.memory.recovery import MemoryRecovery
 from canvas.drivers.memory.results import MemoryResults
+from canvas.drivers.memory.schedules import MemorySchedules
 from canvas.drivers.ports import BrokerParts, Driver, StoreParts
 from canvas.drivers.ports.capabilities import BROKER_OF_ALL, STORE_OF_ALL
 from canvas.drivers.ports.codec import MessageCodec
 from canvas.drivers.two_step import TwoStepSettler
+from canvas.drivers.two_step_schedules import two_step_schedules
 
 _queues: WeakValueDictionary[str, MemoryQueues] = WeakValueDictionary()
 _records: WeakValueDictionary[str, MemoryRecords] = WeakValueDictionary()
@@ -32,7 +34,8 @@ _lock = threading.Lock()
 def broker_parts(queues: MemoryQueues) -> BrokerParts:
     """The parts of a driver over these queues."""
     broker, bus, admin = MemoryBroker(queues), MemoryBus(queues.inboxes), MemoryAdmin(queues)
-    return BrokerParts(broker, bus, admin, MemoryCoordination(queues), MemoryRecovery(queues), BROKER_OF_ALL)
+    coordination, recovery = MemoryCoordination(queues), MemoryRecovery(queues)
+    return BrokerParts(broker, bus, admin, coordination, recovery, BROKER_OF_ALL, MemorySchedules(queues, broker))
 
 
 def store_parts(records: MemoryRecords) -> StoreParts:
@@ -67,4 +70,4 @@ def open_memory(url: str = "memory://", clock: Clock = time.time, codec: Message
 def joined(broker: BrokerParts, store: StoreParts) -> Driver:
     """A driver of queues and records in memory."""
     settler = TwoStepSettler(broker.broker, store.results, store.chords)
-    return Driver.of(broker, store, settler, "memory")
+    return Driver.of(broker, store, settler, "memory", two_step_schedules(broker, store))

@@ -10,6 +10,7 @@ from itertools import count
 from canvas.drivers.kombu_envelope import ENVELOPE
 from canvas.drivers.memory.bus import MemoryInbox
 from canvas.drivers.ports.codec import MessageCodec
+from canvas.drivers.ports.schedules import StoredEntry
 from canvas.drivers.ports.values import DeadLetter
 from canvas.drivers.priority import step_of
 from canvas.drivers.stored_messages import loss_headers, redelivered
@@ -47,6 +48,7 @@ class MemoryQueues:
         self.places: dict[str, set[str]] = defaultdict(set)
         self.parked: dict[str, tuple[int, deque[tuple[str, bytes]]]] = {}
         self.locks: dict[str, tuple[str, float]] = {}
+        self.schedules: dict[str, dict[str, StoredEntry]] = {}
         self.numbers = count()
         self.interrupts = 0
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from canvas.drivers.ports.recovery import Recovery
     from canvas.drivers.ports.results import ResultStore
     from canvas.drivers.ports.runs import RunRecords
+    from canvas.drivers.ports.schedules import ScheduleStore
     from canvas.drivers.ports.settler import Settler
 
 
@@ -38,6 +39,8 @@ class BrokerParts(NamedTuple):
     coordination: "Coordination"
     recovery: "Recovery"
     capabilities: "frozenset[Capability]"
+    schedules: "ScheduleStore | None" = None
+    """``None`` when the broker cannot keep the entries of periodic tasks."""
 
 
 class StoreParts(NamedTuple):
@@ -66,12 +69,21 @@ class Driver:
     capabilities: "frozenset[Capability]"
     """What its parts can do together."""
     scheme: str = ""
+    schedules: "ScheduleStore | None" = None
+    """``None`` when the broker cannot keep the entries of periodic tasks."""
 
     @classmethod
-    def of(cls, broker: BrokerParts, store: StoreParts | None, settler: "Settler", scheme: str) -> "Driver":
-        """A driver of these parts."""
+    def of(
+        cls, broker: BrokerParts, store: StoreParts | None, settler: "Settler", scheme: str,
+        schedules: "ScheduleStore | None" = None,
+    ) -> "Driver":  # fmt: skip
+        """A driver of these parts; ``schedules``: instead of the broker's."""
         results, chords, runs, found = store if store is not None else (None, None, None, frozenset())
-        return cls(*broker[:-1], results, chords, runs, settler, broker.capabilities | found, scheme)
+        capabilities = broker.capabilities | found
+        return cls(
+            broker.broker, broker.bus, broker.admin, broker.coordination, broker.recovery, results, chords, runs,
+            settler, capabilities, scheme, schedules or broker.schedules,
+        )  # fmt: skip
 
     def close(self) -> None:
         """Release the connections of all parts. Using the driver again reconnects."""

@@ -8,14 +8,16 @@ from canvas.drivers.ports.capabilities import STORE_OF_ALL
 from canvas.drivers.redis.broker import RedisBroker
 from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.results import RedisResults
+from canvas.drivers.redis.schedules import RedisSchedules
 from canvas.drivers.redis.settler import RedisSettler
 from canvas.drivers.redis.url import parse
 from canvas.drivers.two_step import TwoStepSettler
+from canvas.drivers.two_step_schedules import two_step_schedules
 
 
 def open_broker(url: str, options: Mapping[str, Any]) -> BrokerParts:
     """A broker at a Redis URL. Raises ConfigurationError for a URL that is none; connects at first use."""
-    return RedisBroker(RedisClient(parse(url, options)), options).parts()
+    return _parts(RedisBroker(RedisClient(parse(url, options)), options))
 
 
 def open_results(url: str, options: Mapping[str, Any]) -> StoreParts:
@@ -32,5 +34,11 @@ def open_redis(
     results = RedisResults(RedisClient(parse(result_url, result_options)), result_options)
     store = StoreParts(results, results, results, STORE_OF_ALL)
     if broker.link.address.server() == results.link.address.server():
-        return Driver.of(broker.parts(), store, RedisSettler(broker, results), "redis")
-    return Driver.of(broker.parts(), store, TwoStepSettler(broker, results, results), "redis")
+        schedules = RedisSchedules(broker, results)
+        return Driver.of(broker.parts(), store, RedisSettler(broker, results), "redis", schedules)
+    settler, parts = TwoStepSettler(broker, results, results), _parts(broker)
+    return Driver.of(parts, store, settler, "redis", two_step_schedules(parts, store))
+
+
+def _parts(broker: RedisBroker) -> BrokerParts:
+    return broker.parts()._replace(schedules=RedisSchedules(broker, None))

@@ -129,6 +129,11 @@ class BrokerKeys:
         """What ``begun`` of each worker starts with."""
         return self.early_acked("")
 
+    def schedule(self, name: str) -> str:
+        """hash entry → msgpack [revision, token of the last write, state, definition], of periodic tasks; with ``:due``
+        appended, the zset entry → when it is due. Entries go when they are removed."""
+        return f"{self.prefix}canvas:schedule:{name}"
+
     def unique(self, key: str) -> str:
         """Lock of a unique task: the id of the one under way; lives as long as the task says."""
         return f"{self.prefix}canvas:unique:{key}"

@@ -14,12 +14,14 @@ from canvas.testing.contract.coordination import CoordinationContract
 from canvas.testing.contract.recovery import RecoveryContract
 from canvas.testing.contract.results import ResultStoreContract
 from canvas.testing.contract.runs import RunRecordsContract
+from canvas.testing.contract.schedules import ScheduleStoreContract
 from canvas.testing.contract.settler import SettlerContract
 from canvas.testing.contract.support import envelope, eventually, firing, ids, part, publish
 
 __all__ = [
     "AdminContract", "BrokerContract", "BusContract", "ChordStoreContract", "CodecContract", "CoordinationContract",
-    "DriverContract", "RecoveryContract", "ResultStoreContract", "RunRecordsContract", "SettlerContract",
+    "DriverContract", "RecoveryContract", "ResultStoreContract", "RunRecordsContract", "ScheduleStoreContract",
+    "SettlerContract",
     "envelope", "eventually", "firing", "ids", "part", "publish",
 ]  # fmt: skip
 
@@ -34,6 +36,7 @@ class DriverContract(
     ResultStoreContract,
     ChordStoreContract,
     RunRecordsContract,
+    ScheduleStoreContract,
     SettlerContract,
 ):
     """All of them. Subclass it with a fixture ``driver`` that gives an empty :class:`Driver`; a driver without some of

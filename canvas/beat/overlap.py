@@ -1,0 +1,58 @@
+"""Whether the last run of an entry is over, and how it is cancelled."""
+
+from canvas.beat.entries import Entry
+from canvas.beat.state import EntryState
+from canvas.beat.ticks import BeatApp
+from canvas.errors import ConfigurationError, RunLost
+from canvas.model import states
+
+
+def check_overlap(app: BeatApp, entry: Entry) -> None:
+    """Raises ConfigurationError when nothing shows whether a run of ``entry`` is over, and its policy asks for it."""
+    if entry.overlap == "allow":
+        return
+    where = f"schedule entry {entry.name!r}: overlap={entry.overlap!r}"
+    if app.driver.results is None:
+        raise ConfigurationError(
+            f"{where} needs a result backend, which shows whether a run is over: set result_backend"
+        )
+    task = app.tasks.get(entry.task) if isinstance(entry.task, str) else None
+    ignored = entry.options.get("ignore_result", task.ignore_result if task is not None else None)
+    if ignored and not entry.is_workflow:
+        raise ConfigurationError(f"{where} needs the task's result, and {entry.what} has ignore_result")
+
+
+def is_running(app: BeatApp, state: EntryState, now: float) -> bool:
+    """Whether the last run is not over.
+
+    A task without a record counts as running until ``result_expires`` has passed: later its record may have expired.
+    """
+    if "run" in state.last:
+        return _run_goes_on(app, state.last["run"])
+    ids = state.last.get("ids") or []
+    lasting = app.conf.result_expires
+    if not ids or (lasting and now - float(state.last.get("at", 0.0)) > float(lasting)):
+        return False
+    return any(app.AsyncResult(task_id).state not in states.READY_STATES for task_id in ids)
+
+
+def _run_goes_on(app: BeatApp, run: str) -> bool:
+    from canvas.workflows.run import Run
+
+    try:
+        return not Run.find(app, run).status().over
+    except RunLost:
+        return False
+
+
+def cancel(app: BeatApp, state: EntryState) -> None:
+    """End the last run; safe to repeat."""
+    if "run" in state.last:
+        from canvas.workflows.run import Run
+
+        try:
+            Run.find(app, state.last["run"]).cancel(terminate=True)
+        except RunLost:
+            return
+    elif state.last.get("ids"):
+        app.control.revoke(state.last["ids"], terminate=True)

@@ -1,0 +1,241 @@
+"""The service: a loop that takes due entries from the store and sends what they stand for.
+
+Any number of services may run. Each tick is claimed by a write that needs the entry's revision, and the messages of the
+tick are a part of that write: one service sends it, or none.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from canvas.beat import log
+from canvas.beat.clock import BeatClock
+from canvas.beat.decision import Decision, decide
+from canvas.beat.entries import Entry
+from canvas.beat.overlap import cancel, check_overlap, is_running
+from canvas.beat.setup import SetupApp, entries_of, synchronize
+from canvas.beat.state import EntryState
+from canvas.beat.store import EntryStore, Known
+from canvas.beat.ticks import Tick, tick_of
+from canvas.drivers.ports.schedules import StoredEntry
+from canvas.errors import CanvasError, DuplicateTask, OperationalError
+from canvas.telemetry import emit
+
+POLL_EVERY = 1.0
+"""Seconds between two looks for entries that other processes have added, unless ``beat_max_loop_interval`` is set."""
+SEND_AGAIN_AFTER = 60.0
+"""Seconds after which another beat sends a tick that was claimed and not reported sent."""
+_AT_ONCE = 100
+_RETRY_EVERY = 2.0
+_TRY_AGAIN_AFTER = 300.0
+"""Seconds after which an entry is tried again whose next run could not be computed."""
+
+
+class Service:
+    """Beat, for one app. ``start`` runs it until ``stop``."""
+
+    def __init__(
+        self, app: SetupApp, max_interval: float | None = None, schedule_filename: str | None = None,
+        monotonic: Callable[[], float] = time.monotonic, wait: Callable[[float], object] | None = None,
+    ) -> None:  # fmt: skip
+        """``max_interval``: the longest wait between two looks, seconds (default: ``beat_max_loop_interval``, else 1).
+
+        ``schedule_filename``: where Celery's beat kept its state; see ``beat_schedule_filename``. ``monotonic`` and
+        ``wait`` are the clock and how to wait, for tests.
+        """
+        self.app = app
+        self.max_interval = max_interval or app.conf.beat_max_loop_interval or POLL_EVERY
+        self.schedule_filename = schedule_filename or app.conf.beat_schedule_filename
+        self.clock = BeatClock(app, monotonic)
+        self.store = EntryStore(app.driver.schedules, schedule_name(app), app.signer)
+        self._stopped = threading.Event()
+        self._wait = wait or self._stopped.wait
+        self._turn: threading.Lock = threading.Lock()
+        self._given: Any = None
+        self._entries: dict[str, Entry] = {}
+        self._unknown: set[str] = set()
+
+    # -- the loop
+
+    def start(self, embedded: bool = False) -> None:
+        """Run until ``stop``; connection errors are logged, and the call tried again."""
+        log.starting()
+        emit("beat.embedded" if embedded else "beat.starting", service=self)
+        try:
+            while not self._stopped.is_set():
+                try:
+                    with self._turn:
+                        seconds = self.tick()
+                except OperationalError as exc:
+                    log.connection_lost(exc, _RETRY_EVERY)
+                    seconds = _RETRY_EVERY
+                if seconds > 0:
+                    self._wait(seconds)
+        finally:
+            log.stopping()
+
+    def stop(self) -> None:
+        """End ``start``; safe in a signal handler."""
+        self._stopped.set()
+
+    def keep_from_forks(self) -> None:
+        """Fork no process of this one during a tick: the copy could not use the locks that the tick holds then."""
+        turn = self._turn
+        os.register_at_fork(before=turn.acquire, after_in_parent=turn.release, after_in_child=turn.release)
+
+    def tick(self) -> float:
+        """Send what is due now; how many seconds to wait until the next call."""
+        if self.app.conf.beat_schedule is not self._given:
+            self.setup()
+        found = self.store.due(_AT_ONCE + len(self._unknown))
+        self.clock.sync(found.now)
+        handled = [self._handle(one) for one in found.entries]
+        if any(handled):
+            return 0.0
+        waits = [] if found.next_due is None else [found.next_due - self.clock.timestamp()]
+        return max(0.0, min([*waits, float(self.max_interval)]))
+
+    def setup(self) -> None:
+        """Take the entries over from the settings: new ones, changed schedules, those that are gone."""
+        given = self.app.conf.beat_schedule
+        self.clock.sync(self.store.due(0).now)
+        self._entries = entries_of(self.app, given or {})
+        for entry in self._entries.values():
+            entry.schedule.app = self.clock
+        synchronize(self.store, self._entries, self.clock, self.schedule_filename)
+        self._given = given
+
+    # -- one entry
+
+    def _handle(self, one: StoredEntry) -> bool:
+        """Do what is due; whether there was anything to do."""
+        try:
+            known = self.store.known(one)
+            entry = self._entry(known)
+        except (CanvasError, ImportError, AttributeError, ValueError, TypeError) as exc:
+            if one.name not in self._unknown:
+                log.refused_entry(exc)
+                self._unknown.add(one.name)
+            return False
+        if entry is None:
+            self._unknown.add(one.name)
+            return False
+        self._unknown.discard(one.name)
+        if known.state.sending:
+            return self._send_again(entry, known)
+        try:
+            decision = decide(entry, known.state, self.clock.now(), lambda: self._running(known.state))
+        except OperationalError:
+            raise
+        except Exception:  # noqa: BLE001 - a schedule may be anyone's code, and the other entries go on
+            log.not_computed(one.name, _TRY_AGAIN_AFTER)
+            due = self.clock.timestamp() + _TRY_AGAIN_AFTER
+            self.store.write(one.name, known.revision, known.state, due)
+            return True
+        return self._carry_out(entry, known, decision)
+
+    def _entry(self, known: Known) -> Entry | None:
+        """The entry; ``None`` when it is one of other settings, such as those of another release."""
+        entry = self._entries.get(known.name)
+        if entry is None:
+            entry = self.store.dynamic(known)
+            if entry is not None:
+                entry.schedule.app = self.clock
+                check_overlap(self.app, entry)
+        return entry
+
+    def _running(self, state: EntryState) -> bool:
+        return is_running(self.app, state, self.clock.timestamp())
+
+    def _carry_out(self, entry: Entry, known: Known, decision: Decision) -> bool:
+        action, state, due = decision
+        if action not in ("send", "cancel_and_send"):
+            held = self.store.write(entry.name, known.revision, state, due).held
+            if held and action != "keep":
+                log.left_out(entry, action, state)
+            return True
+        if action == "cancel_and_send" and known.state.last:
+            log.cancelling(entry)
+            cancel(self.app, known.state)
+        try:
+            tick = tick_of(self.app, entry, self._seed(known))
+        except OperationalError:
+            raise
+        except Exception as exc:  # noqa: BLE001 - arguments may be anyone's code, and the other entries go on
+            if self.store.write(entry.name, known.revision, state, due).held:
+                log.not_sent(f"Couldn't apply scheduled task {entry.name}: {exc}")
+            return True
+        self._send(entry, known, tick, state, due)
+        return True
+
+    def _seed(self, known: Known) -> str:
+        return f"{self.store.schedule}/{known.name}/{known.state.epoch}/{known.revision}"
+
+    def _send(self, entry: Entry, known: Known, tick: Tick, state: EntryState, due: float | None) -> None:
+        state.last = {**tick.last, "at": self.clock.timestamp()}
+        if tick.settlement is None:
+            state.sending = self._seed(known)
+            due = self.clock.timestamp() + SEND_AGAIN_AFTER
+        if tick.before is not None:
+            tick.before()
+        emit("beat.claiming", entry=entry.name)
+        verdict = self.store.write(entry.name, known.revision, state, due, settlement=tick.settlement)
+        if verdict.refused:
+            self._refused(entry, known, state, due, verdict.refused)
+        elif not verdict.held:
+            log.taken(entry)
+        else:
+            emit("beat.claimed", entry=entry.name)
+            log.sending(entry)
+            for follow in tick.after:
+                follow(verdict)
+            if tick.send is not None:
+                self._send_own(entry, known.revision + 1, tick.send, state)
+            log.sent(entry, tick.last)
+            emit("beat.sent", entry=entry.name)
+
+    def _refused(self, entry: Entry, known: Known, state: EntryState, due: float | None, why: str) -> None:
+        """Redis will never take these messages: go on with the next tick."""
+        state.last = known.state.last
+        if self.store.write(entry.name, known.revision, state, due).held:
+            log.not_sent(f"Couldn't apply scheduled task {entry.name}: {why}")
+
+    def _send_again(self, entry: Entry, known: Known) -> bool:
+        """Send a tick whose beat has died, or was stopped, between its claim and the end of its sending."""
+        state = known.state
+        if self.store.write(entry.name, known.revision, state, self.clock.timestamp() + SEND_AGAIN_AFTER).held:
+            tick = tick_of(self.app, entry, state.sending)
+            self._send_own(entry, known.revision + 1, tick.send or (lambda: None), state)
+        return True
+
+    def _send_own(self, entry: Entry, revision: int, send: Callable[[], Any], state: EntryState) -> None:
+        try:
+            send()
+        except OperationalError:
+            raise
+        except DuplicateTask as exc:
+            log.logger.info("Scheduler: %s (%s) is not sent: %s", entry.name, entry.what, exc)
+        except Exception as exc:  # noqa: BLE001 - it is the task's own code, and the other entries go on
+            log.not_sent(exc)
+        state.sending = ""
+        self.store.write(entry.name, revision, state, state.next_due)
+
+
+def schedule_name(app: SetupApp) -> str:
+    """The name of an app's schedule in the store: programs with apps of one name share it."""
+    return str(app.main or "default")
+
+
+def start_thread(service: Service) -> Callable[[], None]:
+    """Run a service in a thread of this process, as ``canvas worker -B`` does; returns what ends it."""
+    service.keep_from_forks()
+    thread = threading.Thread(target=service.start, args=(True,), name="canvas-beat", daemon=True)
+    thread.start()
+
+    def end() -> None:
+        service.stop()
+        thread.join(10.0)
+
+    return end

@@ -1,0 +1,1 @@
+"""The commands about periodic tasks: ``canvas beat`` and ``canvas schedule``."""

@@ -1,0 +1,119 @@
+"""``canvas beat``: Celery's flags, and the service that sends periodic tasks."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import click
+
+from canvas.app.application import Canvas
+from canvas.beat.service import Service, schedule_name
+from canvas.cli.worker import daemon
+from canvas.cli.worker.options import KNOWN_SCHEDULERS, check_scheduler
+from canvas.errors import ConfigurationError
+from canvas.masking import masked_url
+from canvas.version import __version__
+from canvas.worker.logs.setup import WorkerLog
+from canvas.worker.process_files import ProcessFiles
+from canvas.worker.signal_handlers import handle, put_back_afterwards
+
+_LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL"]
+_NAME = "celerybeat@%h"
+
+
+@click.command(short_help="Send periodic tasks when they are due.")
+@click.option("--detach", is_flag=True, help="Run in the background; use with --logfile and --pidfile.")
+@click.option("-s", "--schedule", "schedule_filename", type=click.Path(),
+              help="The file of Celery's beat: when entries ran last is taken over from it once."
+                   "  [default: celerybeat-schedule]")  # fmt: skip
+@click.option("-S", "--scheduler", callback=check_scheduler, help="Accepted for Celery's PersistentScheduler.")
+@click.option("--max-interval", type=click.FloatRange(min=0.01), help="Longest wait between two looks, in seconds.")
+@click.option("-l", "--loglevel", default="WARNING", show_default=True,
+              type=click.Choice(_LEVELS, case_sensitive=False), help="INFO logs each task that is sent.")  # fmt: skip
+@click.option("-f", "--logfile", type=click.Path(), help="Write the log here instead of stderr.")
+@click.option("--log-json", is_flag=True, help="Log one JSON object per line.")
+@click.option("--pidfile", type=click.Path(), help="Write the process id here; refuse to start if its process runs.")
+@click.option("--uid", help="User to become, by name or number.")
+@click.option("--gid", help="Group to become, by name or number.")
+@click.option("--umask", help="Mask of the files it creates, such as 022.")
+@click.option("--executable", help="Python to run with --detach.")
+@click.pass_context
+def beat(context: click.Context, /, **given: Any) -> None:
+    """Send periodic tasks, and start periodic workflows, when they are due.
+
+    Any number of beats may run for one app: each tick is sent once. For example: canvas -A proj beat -l INFO
+    """
+    app = _app(context)
+    try:
+        if given["scheduler"] is None and app.conf.beat_scheduler not in KNOWN_SCHEDULERS:
+            check_scheduler(context, context.command.params[2], app.conf.beat_scheduler)
+        if given["detach"] and _detached(context, given):
+            return
+        daemon.drop_privileges(given["uid"], given["gid"])
+        daemon.set_umask(given["umask"])
+        _run(context, app, given)
+    except ConfigurationError as exc:
+        raise click.UsageError(str(exc)) from exc
+
+
+def _app(context: click.Context) -> Canvas:
+    known = context.obj
+    if known.name is None and known.own is None:
+        raise click.UsageError("name your app, as in: canvas -A proj beat")
+    app: Canvas = known.app
+    return app
+
+
+def _detached(context: click.Context, given: dict[str, Any]) -> bool:
+    """Go on in the background; True in the process that is to end."""
+
+    def check() -> None:
+        daemon.drop_privileges(given["uid"], given["gid"])
+        daemon.set_umask(given["umask"])
+        presence = ProcessFiles(given["pidfile"])
+        presence.claim()
+        presence.leave()
+
+    logfile = os.path.abspath(given["logfile"]) if given["logfile"] else None
+    return daemon.detach(check, context.obj.started_in, logfile, given["executable"])
+
+
+def _run(context: click.Context, app: Canvas, given: dict[str, Any]) -> None:
+    app.import_task_modules()
+    service = Service(app, given["max_interval"], given["schedule_filename"])
+    presence = ProcessFiles(given["pidfile"])
+    log = WorkerLog(app.conf, _NAME, given["loglevel"], given["logfile"], given["log_json"], context.color, app.tasks)
+    if not context.obj.quiet:
+        click.echo(f"canvas beat v{__version__} is starting.")
+        click.echo(banner(app, service, given["logfile"], given["loglevel"]))
+    with put_back_afterwards():
+        presence.claim()
+        try:
+            log.open()
+            stop: Callable[..., None] = partial(_stop, service)
+            handle({signal.SIGTERM: stop, signal.SIGINT: stop})
+            service.start()
+        finally:
+            log.close()
+            presence.leave()
+    sys.exit(0)
+
+
+def _stop(service: Service, *_: object) -> None:
+    service.stop()
+
+
+def banner(app: Canvas, service: Service, logfile: str | None, level: str) -> str:
+    """The lines that beat shows at its start."""
+    return (
+        f"LocalTime -> {datetime.now().replace(microsecond=0)}\n"
+        "Configuration ->\n"
+        f"    . broker -> {masked_url(app.conf.broker_url or 'redis://localhost:6379/0')}\n"
+        f"    . schedule -> {schedule_name(app)}\n"
+        f"    . logfile -> {logfile or '[stderr]'}@%{level.upper()}\n"
+        f"    . maxinterval -> {float(service.max_interval):.2f} s"
+    )

@@ -1,0 +1,27 @@
+"""``canvas worker -B``: beat in the process of the node."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from canvas.app.application import Canvas
+from canvas.telemetry import attach
+
+
+@contextmanager
+def embedded_beat(app: Canvas, schedule_filename: str | None) -> Iterator[None]:
+    """Run beat from the moment when the worker is ready until the block has ended."""
+    from canvas.beat.service import Service, start_thread
+
+    service = Service(app, schedule_filename=schedule_filename)
+    ends: list[Callable[[], None]] = []
+
+    def start(**_: object) -> None:
+        ends.append(start_thread(service))
+
+    detach = attach(start, "worker.ready")
+    try:
+        yield
+    finally:
+        detach()
+        for end in ends:
+            end()

@@ -1,0 +1,50 @@
+"""A program that runs beat and kills itself at a chosen instant: ``python -m tests.support.beats BROKER BACKEND [INSTANT N]``.
+
+The instants are ``claiming`` (before the write that claims a tick), ``claimed`` (after it) and ``sent``.
+"""
+
+import os
+import signal
+import sys
+
+from canvas import Canvas, chord
+from canvas.beat import Service
+from canvas.telemetry import attach
+
+
+def make_app(broker, backend):
+    app = Canvas("beats", broker=broker, backend=backend)
+    add = app.task(lambda x, y: x + y, name="add")
+    total = app.task(sum, name="total")
+
+    def flow():
+        made = app.Workflow("flow")
+        made.add(total.s([made.add(add.s(1, 2)), made.add(add.s(3, 4))]))
+        return made
+
+    app.conf.beat_schedule = {
+        "task": {"task": "add", "schedule": 0.05, "args": (1, 1)},
+        "chord": {"task": chord([add.s(1, 2), add.s(3, 4)], total.s()), "schedule": 0.2},
+        "flow": {"task": flow, "schedule": 0.3},
+    }
+    return app
+
+
+def kill_at(instant, number):
+    """SIGKILL this process at the ``number``-th time of an instant."""
+    left = [number]
+
+    def count(**_):
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    attach(count, f"beat.{instant}")
+
+
+if __name__ == "__main__":
+    service = Service(make_app(*sys.argv[1:3]))
+    if len(sys.argv) > 3:
+        kill_at(sys.argv[3], int(sys.argv[4]))
+    signal.signal(signal.SIGTERM, lambda *_: service.stop())
+    service.start()

@@ -1,0 +1,104 @@
+"""Several beats at once, killed and stopped, on real servers: each tick is sent once."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import contextmanager
+
+import pytest
+
+from canvas.drivers.ports.values import Lease
+from canvas.model import states
+from tests.support.beats import make_app
+from tests.support.messages import decode
+from tests.support.processes import ROOT, WorkerProcess
+from tests.support.redis_server import RedisServer
+
+INSTANTS = [("claiming", 1), ("claimed", 2), ("sent", 3)]
+
+
+@pytest.fixture(scope="module")
+def other_server():
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(params=["one server", "two servers"])
+def urls(request, redis_url, result_url):
+    if request.param == "one server":
+        return redis_url, result_url
+    other = request.getfixturevalue("other_server")
+    other.client().flushall()
+    return redis_url, other.url(0)
+
+
+def start(urls, *instant):
+    return subprocess.Popen([sys.executable, "-m", "tests.support.beats", *urls, *map(str, instant)], cwd=ROOT)
+
+
+@contextmanager
+def running(processes):
+    try:
+        yield processes
+    finally:
+        for process in processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.terminate()
+        assert {process.wait(20) for process in processes} <= {0, -signal.SIGKILL}
+
+
+def messages(app):
+    """All messages of the queue, taken."""
+    found = []
+    while deliveries := app.driver.broker.lease(Lease("w", ("celery",), 1_000)):
+        found += [decode(one.payload, accept=app.accept_content) for one in deliveries]
+    return found
+
+
+def until(condition, seconds=30.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not become true"
+        time.sleep(0.1)
+
+
+def counts(app):
+    return {one.name: one.state.count for one in app.schedule.list()}
+
+
+def test_each_tick_is_sent_once_whoever_is_killed_when(urls):
+    app = make_app(*urls)
+    with running([start(urls)]) as beats:
+        until(lambda: counts(app)["task"] > 1)
+        # One stands still for longer than the others take for many ticks.
+        beats[0].send_signal(signal.SIGSTOP)
+        killed = [start(urls, *instant) for instant in INSTANTS]
+        beats.extend(killed)
+        until(lambda: all(process.poll() == -signal.SIGKILL for process in killed))
+        beats.append(start(urls))
+        before = counts(app)
+        until(lambda: counts(app)["task"] > before["task"] + 3)
+        beats[0].send_signal(signal.SIGCONT)
+        before = counts(app)
+        until(lambda: counts(app)["flow"] > before["flow"] + 1)
+    found = counts(app)
+    sent = messages(app)
+    assert len({one.id for one in sent}) == len(sent)
+    # A tick of the chord and one of the workflow are two messages of headers and two of nodes.
+    assert Counter(one.task for one in sent) == {"add": found["task"] + 2 * found["chord"] + 2 * found["flow"]}
+    roots = {one.headers["root_id"] for one in sent}
+    assert len(roots & set(app.runs.recent(1_000))) == found["flow"]
+
+
+def test_a_workflow_that_beat_starts_runs_and_is_linked_to_its_entry(redis_url, result_url):
+    app = make_app(redis_url, result_url)
+    options = ("-P", "solo", "-B", "-l", "INFO")
+    with WorkerProcess("canvas", redis_url, result_url, *options, app="tests.support.embedded:app", cwd=ROOT):
+        until(lambda: counts(app).get("flow", 0) > 1)
+        state = next(one.state for one in app.schedule.list() if one.name == "flow")
+        run = app.workflow(state.last["run"])
+        until(lambda: run.status().over)
+    assert (run.status().state, run.about["entry"]) == (states.SUCCESS, "flow")
