@@ -5,8 +5,8 @@ once per task id); then messages and ack in one atomic call on the broker. A cra
 so the task runs again and the rest happens then. A crash after the ack leaves nothing to do.
 
 A chord ends in the same order: records and parts, then its body under a guard kept beside the queue, then it is
-forgotten on the results' side. A crash between leaves the chord ready; the sweep fires it again, and the guard stops
-the second body.
+forgotten on the results' side. A crash between leaves the chord ready; the sweep sends its body again, and the guard
+stops the second body.
 """
 
 from collections.abc import Sequence
@@ -36,9 +36,12 @@ class TwoStepSettler:
         self._chords = chords
 
     def settle(
-        self, settlements: Sequence[Settlement], lease: Lease | None = None, firings: Sequence[ChordDispatch] = ()
+        self,
+        settlements: Sequence[Settlement],
+        lease: Lease | None = None,
+        ends: Sequence[ChordDispatch] = (),
     ) -> SettleReply:
-        fired = [self.dispatch_chord(firing) for firing in firings]
+        fired = [self.dispatch_chord(end) for end in ends]
         alive = self._fenced(settlements)
         ready, refused = self._record_all(alive)
         doable = [s for s in alive if id(s) not in refused]
@@ -59,7 +62,7 @@ class TwoStepSettler:
             tag = settlement.delivery.tag if settlement.delivery is not None and settlement.fence != "none" else ""
             if holds and tag not in seen:
                 alive.append(settlement)
-            if tag and not settlement.begins:
+            if tag and not settlement.early_ack:
                 seen.add(tag)
         return alive
 
@@ -81,10 +84,10 @@ class TwoStepSettler:
         stores = [x for s in settlements for x in s.stores]
         parts = [x for s in settlements for x in s.parts]
         joins = [x for s in settlements for x in s.joins]
-        grow = [x for s in settlements for x in s.grow]
+        extensions = [x for s in settlements for x in s.chord_extensions]
         keeps = [x for s in settlements for x in s.keeps]
-        if parts or joins or grow or keeps:
-            return self._counting.record(stores, parts, joins, grow, keeps)
+        if parts or joins or extensions or keeps:
+            return self._counting.record(stores, parts, joins, extensions, keeps)
         if stores and self._results is not None:
             self._results.store(stores)
         return []
@@ -102,17 +105,17 @@ class TwoStepSettler:
         self._counting.start_chords(joins)
         self._broker.publish(messages, delays)
 
-    def dispatch_chord(self, firing: ChordDispatch) -> SettleResult:
+    def dispatch_chord(self, end: ChordDispatch) -> SettleResult:
         chords = self._counting
-        if not chords.is_ready(firing.group_id):
+        if not chords.is_ready(end.group_id):
             return SettleResult(False, [])
-        recorded = firing.stores or firing.parts or firing.joins
+        recorded = end.stores or end.parts or end.joins
         try:
-            ready = chords.record(firing.stores, firing.parts, firing.joins, ()) if recorded else []
-            held = self._broker.publish_once(firing.group_id, firing.publishes, firing.deferrals)
+            ready = chords.record(end.stores, end.parts, end.joins, ()) if recorded else []
+            held = self._broker.publish_once(end.group_id, end.publishes, end.deferrals)
         except RefusedError as exc:
             return SettleResult(False, [], str(exc))
-        chords.delete_chord(firing.group_id, firing.failed, firing.expires)
+        chords.delete_chord(end.group_id, end.failed, end.expires)
         return SettleResult(held, ready)
 
     def stale_ready_chords(self, older_than: float) -> list[ReadyChord]:

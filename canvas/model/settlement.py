@@ -43,7 +43,7 @@ class Part(NamedTuple):
     """Place among the chord's parts; ``None`` sorts last."""
     value: bytes
     """``[1, task_id, state, result]``, encoded."""
-    fire: bytes
+    callback: bytes
     """The data with which the worker that completes the chord sends its body; opaque to the driver."""
     expires: int
     """Seconds that the chord lives without a further part; 0: any time."""
@@ -107,19 +107,19 @@ class SpeculativeDispatch(NamedTuple):
     """The end of a chord, for the case that a settlement completes it with the parts that its worker knows: it saves a
     call."""
 
-    firing: ChordDispatch
+    chord_dispatch: ChordDispatch
     digest: str
     """SHA-1 of those parts' values, one after the other in their order; hexadecimal."""
 
     @classmethod
-    def of(cls, firing: ChordDispatch, parts: Sequence[bytes]) -> "SpeculativeDispatch":
-        """The end that ``firing`` is when these are the chord's parts, in their order."""
-        return cls(firing, sha1(b"".join(parts), usedforsecurity=False).hexdigest())
+    def of(cls, chord_dispatch: ChordDispatch, parts: Sequence[bytes]) -> "SpeculativeDispatch":
+        """The end that ``chord_dispatch`` is when these are the chord's parts, in their order."""
+        return cls(chord_dispatch, sha1(b"".join(parts), usedforsecurity=False).hexdigest())
 
 
 Disposal = Literal["ack", "requeue", "redeliver", "dead_letter"]
 """The end of the message; with ``again`` it returns to its queue, which counts as a delivery."""
-Fence = Literal["lease", "begun", "none"]
+Fence = Literal["lease", "early_acked", "none"]
 
 
 @dataclass(slots=True)
@@ -133,12 +133,12 @@ class Settlement:
 
     delivery: Delivery | None
     fence: Fence = "lease"
-    begins: bool = False
+    early_ack: bool = False
     """The ack before the task runs, for at-most-once tasks."""
     stores: list[ResultWrite] = field(default_factory=list)
     parts: list[Part] = field(default_factory=list)
     joins: list[ChordStart] = field(default_factory=list)
-    grow: list[str] = field(default_factory=list)
+    chord_extensions: list[str] = field(default_factory=list)
     """Group ids whose chord waits for one part more (``add_to_chord``)."""
     keeps: list[Keep] = field(default_factory=list)
     publishes: list[Publish] = field(default_factory=list)
@@ -146,11 +146,11 @@ class Settlement:
     disposal: Disposal = "ack"
     reason: str = ""
     """Why, for ``dead``."""
-    frees: list[str] = field(default_factory=list)
+    releases_permits: list[str] = field(default_factory=list)
     """Concurrency keys whose place this delivery gives up."""
-    unlocks: list[UniqueLock] = field(default_factory=list)
+    releases_locks: list[UniqueLock] = field(default_factory=list)
     """Locks of unique tasks that end with it."""
-    foreseen: list[SpeculativeDispatch] = field(default_factory=list)
+    speculative: list[SpeculativeDispatch] = field(default_factory=list)
     """Ends of chords that a driver may apply in the same step; it returns the ready chords that it does not end."""
 
 
@@ -163,8 +163,8 @@ class ReadyChord(NamedTuple):
     """A chord that has all its parts, and whose body has not been sent yet."""
 
     group_id: str
-    fire: bytes
-    """The ``fire`` of the part that completed it."""
+    callback: bytes
+    """The ``callback`` of the part that completed it."""
     parts: list[bytes]
     """Every part's ``value``, in index order."""
     structure: bytes | None

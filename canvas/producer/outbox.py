@@ -90,7 +90,7 @@ class Outbox:
         records, signer = self._parts.backend, self._parts.signer
         value = records.encode_part(membership.task_id, state, result)
         body = records.bodies.raw(membership.chord)
-        fire = typed_json.dumps({"body": body, "root_id": settler.root_id, "parent_id": settler.task_id})
+        callback = typed_json.dumps({"body": body, "root_id": settler.root_id, "parent_id": settler.task_id})
         group = membership.group_id
         self.parts.append(
             Part(
@@ -98,7 +98,7 @@ class Outbox:
                 membership.task_id,
                 membership.index,
                 signer.seal(part_of(group), value),
-                signer.seal(end_of(group), fire),
+                signer.seal(end_of(group), callback),
                 records.chord_lives,
             )
         )
@@ -125,7 +125,7 @@ class Outbox:
         settlement.publishes, settlement.deferrals = self.publishes, self.deferrals
         return settlement
 
-    def firing(self, group_id: str, failed: bool = False) -> ChordDispatch:
+    def chord_dispatch(self, group_id: str, failed: bool = False) -> ChordDispatch:
         """All of them as the end of a chord."""
         expires = self._parts.backend.chord_expires
         return ChordDispatch(

@@ -43,7 +43,7 @@ def purge(app: PurgeApp, queue: str) -> int:
         return app.driver.admin.purge(queue)
     taker, purged = f"purge-{new_id()}", 0
     while taken := broker.lease(Lease(taker, [queue], _AT_ONCE)):
-        app.driver.settler.settle([Settlement(one, unlocks=_locks(app, one)) for one in taken])
+        app.driver.settler.settle([Settlement(one, releases_locks=_locks(app, one)) for one in taken])
         purged += len(taken)
     return purged
 

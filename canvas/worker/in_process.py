@@ -150,7 +150,7 @@ class InProcess:
     def _fire(self, ready: list[ReadyChord]) -> None:
         waiting = list(ready)
         while waiting:
-            verdict: SettleResult = self._settler.dispatch_chord(self._line.fire(waiting.pop(0)))
+            verdict: SettleResult = self._settler.dispatch_chord(self._line.complete_chord(waiting.pop(0)))
             waiting += verdict.ready
 
     def _skip_to_next(self) -> bool:

@@ -80,7 +80,7 @@ def resume(
     settler = app.driver.settler
     if start is None:
         return again, settler.settle([outbox.settlement()]).verdicts[0]
-    return again, settler.dispatch_chord(outbox.firing(start.group_id))
+    return again, settler.dispatch_chord(outbox.chord_dispatch(start.group_id))
 
 
 def without_expiry(nodes: list[RunNode], expired: str | None) -> list[RunNode]:

@@ -109,7 +109,7 @@ def command(data):
 def end(data):
     """A chord's end and parts as they are kept."""
     fire, _, part = data.partition(b"\n")
-    APP.driver.settler.dispatch_chord(LINE.fire(ReadyChord("g", fire, [part] if part else [], None)))
+    APP.driver.settler.dispatch_chord(LINE.complete_chord(ReadyChord("g", fire, [part] if part else [], None)))
 
 
 KINDS = (run, body, headers, packed, record, command, end)

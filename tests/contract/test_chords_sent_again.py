@@ -5,7 +5,7 @@ import redis
 
 from canvas.drivers import open_driver
 from canvas.model.settlement import Settlement
-from canvas.testing.contract import firing, part
+from canvas.testing.contract import chord_end, part
 from tests.support.apps import make
 
 
@@ -28,7 +28,7 @@ def test_parts_of_the_second_run_may_come_before_its_size(driver, redis_url):
         celery.backend.set_chord_size("g", 2)
         (ready,) = settle(driver, part("g", "b", 1))
         assert (ready.lost, ready.parts) == (False, [b"value of a", b"value of b"])
-        assert driver.settler.dispatch_chord(firing("g")).held
+        assert driver.settler.dispatch_chord(chord_end("g")).held
     celery.close()
 
 
@@ -36,7 +36,7 @@ def test_a_late_part_of_a_chord_that_has_ended_makes_nothing_ready(driver, redis
     celery = make("celery", redis_url, redis_url)
     celery.backend.set_chord_size("g", 1)
     assert len(settle(driver, part("g", "a", 0))) == 1
-    assert driver.settler.dispatch_chord(firing("g")).held
+    assert driver.settler.dispatch_chord(chord_end("g")).held
     assert settle(driver, part("g", "a", 0)) == settle(driver, part("g", "a", 0)) == []
     assert driver.settler.stale_ready_chords(0) == []
     assert not redis.Redis.from_url(redis_url).exists("canvas:chords:ready:unsized")

@@ -6,7 +6,7 @@ import pytest
 from canvas.drivers import open_driver
 from canvas.drivers.ports.values import Lease
 from canvas.model.settlement import ABANDONED_AFTER, ChordStart, Keep, ResultWrite, Settlement, alive_for, longer
-from canvas.testing.contract import eventually, firing, part, publish
+from canvas.testing.contract import chord_end, eventually, part, publish
 from canvas.worker.consumer.lifetimes import chords_in
 from tests.contract.test_redis import Request
 from tests.support.redis_server import RedisServer
@@ -69,7 +69,7 @@ def test_what_a_celery_worker_shortens_is_renewed(driver, ttl):
     assert driver.settler.renew(60) == 0
     (ready,) = settle(driver, lasting("c"))
     assert (len(ready.parts), ready.structure, ready.lost) == (3, b"structure", False)
-    assert driver.settler.dispatch_chord(firing("g", publish("body"))).held
+    assert driver.settler.dispatch_chord(chord_end("g", publish("body"))).held
     assert registered(driver) == set()
 
 
@@ -130,7 +130,7 @@ def test_what_had_parts_and_has_none_is_lost_once(driver, gone, sized):
     assert (ready.group_id, ready.lost, len(ready.parts)) == ("g", True, 1)
     eventually(lambda: driver.settler.stale_ready_chords(0) == [ready])
     assert settle(driver, lasting("c", size=size)) == []
-    end = firing("g", failed=True)._replace(expires=5)
+    end = chord_end("g", failed=True)._replace(expires=5)
     assert driver.settler.dispatch_chord(end).held
     assert settle(driver, lasting("c", size=size)) == []
     assert (driver.settler.stale_ready_chords(0), registered(driver)) == ([], set())
@@ -154,14 +154,14 @@ def test_a_size_that_never_comes_is_a_loss(driver):
     settle(driver, lasting("a"))
     driver.at_results.zadd("canvas:chords:ready:unsized:index", {"g": 0})
     ready = eventually(lambda: driver.settler.stale_ready_chords(0))
-    assert [(one.group_id, one.lost, one.fire) for one in ready] == [("g", True, b"fire a")]
+    assert [(one.group_id, one.lost, one.callback) for one in ready] == [("g", True, b"fire a")]
     assert settle(driver, lasting("b")) == []
 
 
 def test_a_late_copy_of_a_part_is_no_loss(driver):
     settle(driver, joins=[ChordStart("g", 1, FAR)])
     settle(driver, lasting("a"))
-    assert driver.settler.dispatch_chord(firing("g", failed=True)).held
+    assert driver.settler.dispatch_chord(chord_end("g", failed=True)).held
     driver.at_results.delete(f"{BASE}.c")
     assert settle(driver, lasting("a")) == []
     assert not driver.at_results.exists("canvas:chords:ready:unsized")

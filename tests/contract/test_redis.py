@@ -22,7 +22,7 @@ from canvas.drivers.two_step import TwoStepSettler
 from canvas.errors import BrokerError, ConfigurationError, OperationalError, RefusedError
 from canvas.model.queue import Queue
 from canvas.model.settlement import ChordStart, DelayedPublish, Part, ResultWrite, Settlement, SpeculativeDispatch
-from canvas.testing.contract import envelope, eventually, firing, ids, publish
+from canvas.testing.contract import chord_end, envelope, eventually, ids, publish
 from canvas.wire import record
 from tests.support import messages
 from tests.support.proxy import Proxy
@@ -458,10 +458,10 @@ def test_a_chord_whose_end_redis_refuses_stays_ready(driver, redis_server, stepw
     part = Part("g", "a", 0, b"[1]", b"{}", 60, 1)
     (ready,) = settler.settle([Settlement(only, parts=[part])]).verdicts[0].ready
     redis_server.client().set("other", "x")
-    bad, good = (firing("g", publish("body", queue=queue)) for queue in ("other", "q"))
-    assert "WRONGTYPE" in settler.settle([], None, [bad]).fired[0].refused
+    bad, good = (chord_end("g", publish("body", queue=queue)) for queue in ("other", "q"))
+    assert "WRONGTYPE" in settler.settle([], None, [bad]).dispatched[0].refused
     assert settler.stale_ready_chords(0) == [ready]
-    assert settler.settle([], None, [good]).fired[0].held
+    assert settler.settle([], None, [good]).dispatched[0].held
     assert settler.stale_ready_chords(0) == []
 
 
@@ -471,8 +471,10 @@ def test_an_end_that_was_foreseen_takes_no_call_of_its_own(driver):
     assert [driver.coordination.acquire_permit("key", 1, delivery) for delivery in (last, waiting)] == [True, False]
     parts = [Part("inner", name, at, b"[]", b"{}", 60, 2) for at, name in enumerate("ab")]
     outer = Part("outer", "inner", 0, b"[1]", b"{}", 60, 1)
-    foreseen = [SpeculativeDispatch.of(firing("inner", publish("d"), parts=[outer]), [b"[]", b"[] "])]
-    end = Settlement(last, parts=parts[1:], foreseen=foreseen, disposal="dead_letter", reason="why not", frees=["key"])
+    foreseen = [SpeculativeDispatch.of(chord_end("inner", publish("d"), parts=[outer]), [b"[]", b"[] "])]
+    end = Settlement(
+        last, parts=parts[1:], speculative=foreseen, disposal="dead_letter", reason="why not", releases_permits=["key"]
+    )
     settled = driver.settler.settle([Settlement(first, parts=parts[:1]), end], Lease("w", ["q"], 5))
     assert [verdict.ended for verdict in settled.verdicts] == [(), ["inner"]]
     assert [[ready.group_id for ready in verdict.ready] for verdict in settled.verdicts] == [[], ["outer"]]
@@ -488,11 +490,11 @@ def test_a_foreseen_end_that_cannot_be_is_handed_out(driver, redis_server, wrong
     if wrong == "type":
         redis_server.client().set("elsewhere", "no list")
     body = publish("b", queue={"value": "\ud800", "type": "elsewhere"}[wrong])
-    settlement = Settlement(only, parts=[part], foreseen=[SpeculativeDispatch.of(firing("g", body), [b"[]"])])
+    settlement = Settlement(only, parts=[part], speculative=[SpeculativeDispatch.of(chord_end("g", body), [b"[]"])])
     (verdict,) = driver.settler.settle([settlement]).verdicts
     assert (verdict.held, list(verdict.ended)) == (True, [])
     assert [ready.group_id for ready in verdict.ready] == ["g"]
-    assert driver.settler.settle([], None, [firing("g", publish("b"))]).fired[0].held
+    assert driver.settler.settle([], None, [chord_end("g", publish("b"))]).dispatched[0].held
 
 
 def test_a_queue_that_is_no_list_keeps_nobody_from_the_others(driver, redis_server):
@@ -559,7 +561,7 @@ def test_a_place_that_is_free_goes_to_who_waits_for_it_before_a_successor(driver
     holds, waits = driver.broker.lease(Lease("w", ["q"], 2))
     assert driver.coordination.acquire_permit("k", 1, holds)
     assert not driver.coordination.acquire_permit("k", 1, waits)
-    settlement = Settlement(holds, publishes=[publish("next")], frees=["k"])
+    settlement = Settlement(holds, publishes=[publish("next")], releases_permits=["k"])
     assert ids(driver.settler.settle([settlement], Lease("w", ["q"], 1)).deliveries) == ["waits"]
 
 
@@ -764,7 +766,7 @@ def test_parts_of_one_chord_from_both_kinds(driver, redis_server, last):
         assert [json.loads(value)[3] for value in ready.parts] == [0, 1]
         theirs("b", 1)
         assert redis_server.client().llen("celery") == 0
-        assert driver.settler.dispatch_chord(firing(group, publish("body"))).held
+        assert driver.settler.dispatch_chord(chord_end(group, publish("body"))).held
         theirs("a", 0)
         assert (redis_server.client().llen("celery"), driver.admin.queue_length("q")) == (0, 1)
     else:

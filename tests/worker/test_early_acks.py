@@ -68,7 +68,7 @@ def test_one_that_expires_after_its_ack_ends_as_revoked(bench, app):
     line._begun.add(delivery.tag)
     app.clock_offset += 120  # seconds
     settlement = line.run(delivery)
-    assert isinstance(settlement, Settlement) and settlement.fence == "begun"
+    assert isinstance(settlement, Settlement) and settlement.fence == "early_acked"
     assert [store.task_id for store in settlement.stores] == [result.id]
     assert b"REVOKED" in settlement.stores[0].payload
 

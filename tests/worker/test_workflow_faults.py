@@ -72,7 +72,7 @@ def test_a_task_ends_well_though_what_follows_cannot_be_built(bench):
     line = WorkerProcess(app, plan, 1, "worker")._line
     first, last = (line.do(delivery) for delivery in app.driver.broker.lease(Lease("worker", ["own"], 2)))
     assert [len(settlement.stores) for settlement in (first, last)] == [1, 1]
-    assert (last.disposal, last.foreseen) == ("ack", [])
+    assert (last.disposal, last.speculative) == ("ack", [])
     (ready,) = [one for v in app.driver.settler.settle([first, last]).verdicts for one in v.ready]
     ended = app.driver.settler.dispatch_chord(line.do(ready))
     assert (ended.held, ended.refused) == (True, "")

@@ -110,9 +110,9 @@ class MemoryBroker:
         if delivery is None or settlement.fence == "none":
             return True
         begun = delivery.tag in memory.begun
-        if settlement.fence == "begun":
+        if settlement.fence == "early_acked":
             return begun
-        return delivery.tag in memory.unacked or (settlement.begins and begun)
+        return delivery.tag in memory.unacked or (settlement.early_ack and begun)
 
     def settle(self, settlements: Sequence[Settlement], lease: Lease | None) -> tuple[list[SettleResult], LeaseReply]:
         with self._memory.lock:
@@ -130,10 +130,10 @@ class MemoryBroker:
 
     def _holds(self, settlement: Settlement, tag: str, leased: bool) -> bool:
         memory = self._memory
-        if settlement.fence == "begun":
+        if settlement.fence == "early_acked":
             memory.orphaned.pop(tag, None)
             return memory.begun.pop(tag, None) is not None
-        return leased or settlement.fence == "none" or (settlement.begins and tag in memory.begun)
+        return leased or settlement.fence == "none" or (settlement.early_ack and tag in memory.begun)
 
     def _dispose(self, settlement: Settlement) -> bool:
         """Messages and ack of a settlement; False when its lease was lost."""
@@ -143,14 +143,14 @@ class MemoryBroker:
             memory.started.discard(delivery.tag)
             if not self._holds(settlement, delivery.tag, record is not None):
                 return False
-            if settlement.begins and record is not None:
+            if settlement.early_ack and record is not None:
                 memory.begun[delivery.tag] = record
         for message in settlement.publishes:
             memory.push(message)
-        for key in settlement.frees:
+        for key in settlement.releases_permits:
             assert delivery is not None
             memory.free(key, delivery.tag)
-        for lock in settlement.unlocks:
+        for lock in settlement.releases_locks:
             memory.unlock(lock)
         memory.deferred += [(d.due, next(memory.numbers), d.publish) for d in settlement.deferrals]
         if delivery is not None and settlement.disposal in ("requeue", "redeliver"):

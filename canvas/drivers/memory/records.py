@@ -71,7 +71,7 @@ class MemoryRecords:
         complete = chord.size is not None and len(chord.parts) == chord.size + chord.extra
         if not complete or chord.ready is not None:
             return None
-        chord.ready = (part.fire, self.clock())
+        chord.ready = (part.callback, self.clock())
         return self.ready(part.group_id)
 
     def ready(self, group_id: str) -> ReadyChord:
@@ -85,7 +85,7 @@ class MemoryRecords:
         return chord is not None and chord.ready is not None
 
     def finish(self, group_id: str, failed: bool) -> bool:
-        """Forget a chord that has been fired; whether it was ready."""
+        """Forget a chord whose body is sent; whether it was ready."""
         chord = self.chords[group_id]
         if chord.ready is None:
             return False
@@ -97,13 +97,17 @@ class MemoryRecords:
         return True
 
     def record_all(
-        self, stores: Sequence[ResultWrite], parts: Sequence[Part], joins: Sequence[ChordStart], grow: Sequence[str]
+        self,
+        stores: Sequence[ResultWrite],
+        parts: Sequence[Part],
+        joins: Sequence[ChordStart],
+        extensions: Sequence[str],
     ) -> list[ReadyChord]:
         for store in stores:
             self.keep(store)
         for join in joins:
             self.join(join)
-        for group_id in grow:
+        for group_id in extensions:
             self.chords[group_id].extra += 1
         return [ready for ready in map(self.part, parts) if ready is not None]
 

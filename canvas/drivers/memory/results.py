@@ -125,7 +125,7 @@ class MemoryResults:
                 return False
             kept.update(fields, attempt=str(attempt + 1).encode())
             if start is not None:
-                self._memory.chords[start.group_id].ready = (start.fire, self._memory.clock())
+                self._memory.chords[start.group_id].ready = (start.callback, self._memory.clock())
             return True
 
     def expire_run(self, run: str, seconds: int, task_ids: Sequence[str], record_seconds: int) -> None:
@@ -142,19 +142,19 @@ class MemoryResults:
         with self._memory.lock:
             return list(reversed(self._memory.runs))[:limit]
 
-    def start_chords(self, joins: Sequence[ChordStart], grow: Sequence[str] = ()) -> None:
-        self.record((), (), joins, grow)
+    def start_chords(self, joins: Sequence[ChordStart], extensions: Sequence[str] = ()) -> None:
+        self.record((), (), joins, extensions)
 
     def record(
         self,
         stores: Sequence[ResultWrite],
         parts: Sequence[Part],
         joins: Sequence[ChordStart],
-        grow: Sequence[str],
+        extensions: Sequence[str],
         keeps: Sequence[Keep] = (),
     ) -> list[ReadyChord]:
         with self._memory.lock:
-            return self._memory.record_all(stores, parts, joins, grow)
+            return self._memory.record_all(stores, parts, joins, extensions)
 
     def is_ready(self, group_id: str) -> bool:
         with self._memory.lock:

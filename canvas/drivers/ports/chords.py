@@ -9,7 +9,7 @@ from canvas.model.settlement import ChordStart, Keep, Part, ReadyChord, ResultWr
 class ChordStore(Protocol):
     """Counts the parts of chords, beside the records of their members."""
 
-    def start_chords(self, joins: Sequence[ChordStart], grow: Sequence[str] = ()) -> None:
+    def start_chords(self, joins: Sequence[ChordStart], extensions: Sequence[str] = ()) -> None:
         """Start chords: set their sizes (before any part is published), and let running ones wait for one part more."""
 
     def record(
@@ -17,7 +17,7 @@ class ChordStore(Protocol):
         stores: Sequence[ResultWrite],
         parts: Sequence[Part],
         joins: Sequence[ChordStart],
-        grow: Sequence[str],
+        extensions: Sequence[str],
         keeps: Sequence[Keep] = (),
     ) -> list[ReadyChord]:
         """Records, parts and chord starts in one atomic call; the chords that became ready. Raises RefusedError.

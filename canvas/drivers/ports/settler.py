@@ -19,9 +19,12 @@ class Settler(Protocol):
     """Commits what tasks came to, across broker and results."""
 
     def settle(
-        self, settlements: Sequence[Settlement], lease: Lease | None = None, firings: Sequence[ChordDispatch] = ()
+        self,
+        settlements: Sequence[Settlement],
+        lease: Lease | None = None,
+        ends: Sequence[ChordDispatch] = (),
     ) -> SettleReply:
-        """End chords (``fire``), commit settlements, each whole or not at all, and lease more, in the same exchange.
+        """End chords, commit settlements, each whole or not at all, and lease more, in the same exchange.
 
         Where broker and results share a server all of it is one atomic call. Otherwise, per settlement: is
         the lease held; records and parts (idempotent); then messages and ack in one atomic call.
@@ -32,7 +35,7 @@ class Settler(Protocol):
     ) -> None:
         """Start chords, and then publish; at once where broker and results share a server. Raises RefusedError."""
 
-    def dispatch_chord(self, firing: ChordDispatch) -> SettleResult:
+    def dispatch_chord(self, end: ChordDispatch) -> SettleResult:
         """Send a ready chord's body exactly once; ``held`` is False when somebody else already did.
 
         ``ready`` are outer chords that this one's own parts completed.

@@ -42,7 +42,7 @@ class SettleReply(NamedTuple):
 
     verdicts: list[SettleResult]
     """One per settlement, in order."""
-    fired: list[SettleResult]
+    dispatched: list[SettleResult]
     """One per chord that was dispatched."""
     leased: LeaseReply | None = None
     """Where a lease was asked for."""

@@ -143,11 +143,11 @@ class RedisBroker:
         lease: Lease | None,
         result_db: str,
         ready: tuple[str, str] | None,
-        firings: Packed = NOTHING,
+        chord_dispatches: Packed = NOTHING,
         sources: LeaseSources | None = None,
         carried: PassThrough | None = None,
     ) -> tuple[list[Any], LeaseReply, list[Any]]:
-        """One call of settle.lua: packed settlements and firings in, verdicts, a lease, verdicts on firings out.
+        """One call of settle.lua: packed settlements and chords in, verdicts, a lease, verdicts on the chords out.
 
         ``sources`` are those of ``lease``; ``carried``: the message that stands beside the settlements.
         """
@@ -157,7 +157,7 @@ class RedisBroker:
         limit = lease.limit if lease is not None else 0
         number = self._numbers.get(worker, 0)
         self._numbers[worker] = number + limit
-        (packed, bad), (chords, bad_chords) = settlements, firings
+        (packed, bad), (chords, bad_chords) = settlements, chord_dispatches
         arguments = [self._db, result_db, packed, limit, f"canvas:{worker}:", number, chords]
         try:
             foresee = partial(lease.predecode, carried.payload) if lease is not None and carried is not None else None
@@ -239,13 +239,13 @@ class RedisBroker:
         assert settlement.delivery is not None
         tag = settlement.delivery.tag
         leased, begun = ("HEXISTS", self.keys.unacked, tag), ("HEXISTS", self.keys.early_acked(worker_of_tag(tag)), tag)
-        if settlement.fence == "begun":
+        if settlement.fence == "early_acked":
             return [begun]
-        return [leased, begun] if settlement.begins else [leased]
+        return [leased, begun] if settlement.early_ack else [leased]
 
     def settle(self, settlements: Sequence[Settlement], lease: Lease | None) -> tuple[list[SettleResult], LeaseReply]:
         mine = [
-            replace(settlement, stores=[], joins=[], grow=[], keeps=[], parts=[], foreseen=[])
+            replace(settlement, stores=[], joins=[], chord_extensions=[], keeps=[], parts=[], speculative=[])
             for settlement in settlements
         ]
         packed = pack_each(mine, self.packing.settlement)

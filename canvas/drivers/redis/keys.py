@@ -163,7 +163,7 @@ class ResultKeys:
             prefix += "_"
         self.prefix = prefix
         self.ready = f"{prefix}canvas:chords:ready"
-        """hash group → what firing its chord needs; an entry goes when the chord is fired."""
+        """hash group → the callback of its chord; an entry goes when the chord's body is sent."""
         self.ready_since = f"{prefix}canvas:chords:ready_since"
         """zset group → since when it is ready."""
 

@@ -82,7 +82,7 @@ class RedisResults:
         self, run: str, attempt: int, fields: Mapping[str, bytes], expires: int | None, start: ReadyChord | None
     ) -> bool:
         keys, words = self.keys, [word for item in fields.items() for word in item]
-        group = [start.group_id, start.fire] if start is not None else ["", ""]
+        group = [start.group_id, start.callback] if start is not None else ["", ""]
         arguments = [str(attempt), *group, expires or 0, *words]
         return bool(self.link.call("begin_attempt", [keys.run(run), keys.ready, keys.ready_since], arguments))
 
@@ -99,8 +99,8 @@ class RedisResults:
         found = self.link.command("ZREVRANGE", self.keys.runs, 0, limit - 1)
         return [run.decode() for run in found]
 
-    def start_chords(self, joins: Sequence[ChordStart], grow: Sequence[str] = ()) -> None:
-        self.record((), (), joins, grow)
+    def start_chords(self, joins: Sequence[ChordStart], extensions: Sequence[str] = ()) -> None:
+        self.record((), (), joins, extensions)
 
     # -- stepwise
 
@@ -109,11 +109,11 @@ class RedisResults:
         stores: Sequence[ResultWrite],
         parts: Sequence[Part],
         joins: Sequence[ChordStart],
-        grow: Sequence[str],
+        extensions: Sequence[str],
         keeps: Sequence[Keep] = (),
     ) -> list[ReadyChord]:
         """Records, parts and chord starts in one atomic call; the chords that became ready. Raises RefusedError."""
-        packed = pack(self.packing.recorded(stores, parts, joins, grow, keeps))
+        packed = pack(self.packing.recorded(stores, parts, joins, extensions, keeps))
         keys = [self.keys.ready, self.keys.ready_since, self.keys.alive]
         found = accepted(self.link.call("store_results", keys, [packed]))
         return [ready_of(one) for one in found]
@@ -153,8 +153,8 @@ class RedisResults:
             ("GET", base),
             ("GET", f"{base}.c"),
         ]
-        fire, parts, structure, claim = self.link.pipeline(commands)
-        return None if fire is None else ReadyChord(group_id, fire, parts, structure, claim == b"lost")
+        callback, parts, structure, claim = self.link.pipeline(commands)
+        return None if callback is None else ReadyChord(group_id, callback, parts, structure, claim == b"lost")
 
     def close(self) -> None:
         self.link.close()

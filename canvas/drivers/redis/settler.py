@@ -27,14 +27,17 @@ class RedisSettler:
         self._alive = (broker.keys.alive, broker.keys.workers)
 
     def settle(
-        self, settlements: Sequence[Settlement], lease: Lease | None = None, firings: Sequence[ChordDispatch] = ()
+        self,
+        settlements: Sequence[Settlement],
+        lease: Lease | None = None,
+        ends: Sequence[ChordDispatch] = (),
     ) -> SettleReply:
         sources = self._broker.sources.of(lease)
-        carried = self._carried(settlements, firings, sources)
+        carried = self._carried(settlements, ends, sources)
         packed = pack_each(settlements, lambda settlement: self._packing.settlement(settlement, carried))
-        if lease is None and not firings and not any(settlement.delivery for settlement in settlements):
+        if lease is None and not ends and not any(settlement.delivery for settlement in settlements):
             return SettleReply([verdict_of(one) for one in self._start(packed, None)], [])
-        chords = pack_each(firings, self._packing.firing) if firings else NOTHING
+        chords = pack_each(ends, self._packing.chord_dispatch) if ends else NOTHING
         worker = lease.worker if lease is not None else worker_of(settlements, lease)
         verdicts, leased, fired = self._broker.exchange(
             worker, packed, lease, self._result_db, self._ready, chords, sources, carried
@@ -43,9 +46,9 @@ class RedisSettler:
         return SettleReply([verdict_of(one) for one in verdicts], told, leased if lease is not None else None)
 
     def _carried(
-        self, settlements: Sequence[Settlement], firings: Sequence[ChordDispatch], sources: LeaseSources
+        self, settlements: Sequence[Settlement], ends: Sequence[ChordDispatch], sources: LeaseSources
     ) -> PassThrough | None:
-        if not sources.lists or not may_carry(settlements, firings):
+        if not sources.lists or not may_carry(settlements, ends):
             return None
         (message,) = settlements[0].publishes
         try:
@@ -67,10 +70,10 @@ class RedisSettler:
         arguments = [str(broker.link.address.db), self._result_db, packed[0]]
         return with_refused(broker.guards.call("publish_with_chords", keys, arguments, delays), packed[1])
 
-    def dispatch_chord(self, firing: ChordDispatch) -> SettleResult:
+    def dispatch_chord(self, end: ChordDispatch) -> SettleResult:
         broker = self._broker
         keys = [*self._ready, broker.keys.delayed, broker.keys.delayed_messages, *self._alive]
-        arguments = [str(broker.link.address.db), self._result_db, pack(self._packing.firing(firing))]
+        arguments = [str(broker.link.address.db), self._result_db, pack(self._packing.chord_dispatch(end))]
         return verdict_of(broker.link.call("dispatch_chord", keys, arguments))
 
     def stale_ready_chords(self, older_than: float) -> list[ReadyChord]:

@@ -16,13 +16,13 @@ from canvas.testing.contract.results import ResultStoreContract
 from canvas.testing.contract.runs import RunRecordsContract
 from canvas.testing.contract.schedules import ScheduleStoreContract
 from canvas.testing.contract.settler import SettlerContract
-from canvas.testing.contract.support import envelope, eventually, firing, ids, part, publish
+from canvas.testing.contract.support import chord_end, envelope, eventually, ids, part, publish
 
 __all__ = [
     "AdminContract", "BrokerContract", "BusContract", "ChordStoreContract", "CodecContract", "CoordinationContract",
     "DriverContract", "RecoveryContract", "ResultStoreContract", "RunRecordsContract", "ScheduleStoreContract",
     "SettlerContract",
-    "envelope", "eventually", "firing", "ids", "part", "publish",
+    "chord_end", "envelope", "eventually", "ids", "part", "publish",
 ]  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from canvas.model.settlement import (
     SettleResult,
     SpeculativeDispatch,
 )
-from canvas.testing.contract.support import ContractSupport, eventually, firing, part
+from canvas.testing.contract.support import ContractSupport, chord_end, eventually, part
 
 
 class ChordStoreContract(ContractSupport):
@@ -25,7 +25,7 @@ class ChordStoreContract(ContractSupport):
         found = [self._settle(driver, one) for one in parts]
         assert [len(ready) for ready in found] == [0, 0, 1, 0]
         ready = found[2][0]
-        assert (ready.group_id, ready.fire, ready.structure) == ("g", b"fire a", None)
+        assert (ready.group_id, ready.callback, ready.structure) == ("g", b"fire a", None)
         assert ready.parts == [b"value of a", b"value of b", b"value of c"]
 
     def test_a_part_is_counted_once(self, driver: Driver) -> None:
@@ -59,15 +59,17 @@ class ChordStoreContract(ContractSupport):
         self._settle(driver, part("g", "a", 0), joins=[ChordStart("g", 1, 60)])
         with ThreadPoolExecutor(8) as threads:
             held = list(
-                threads.map(lambda _: driver.settler.dispatch_chord(firing("g", self.publish("body"))).held, range(16))
+                threads.map(
+                    lambda _: driver.settler.dispatch_chord(chord_end("g", self.publish("body"))).held, range(16)
+                )
             )
         assert held.count(True) == 1
         assert self.ids(self._lease(driver)) == ["body"]
 
     def test_only_who_ends_a_chord_stores_how(self, driver: Driver) -> None:
         self._settle(driver, part("g", "a", 0), joins=[ChordStart("g", 1, 60)])
-        assert driver.settler.dispatch_chord(firing("g", failed=True)).held
-        late = firing("g", self.publish("body"), failed=True, parts=[part("outer", "g", 0)._replace(size=1)])
+        assert driver.settler.dispatch_chord(chord_end("g", failed=True)).held
+        late = chord_end("g", self.publish("body"), failed=True, parts=[part("outer", "g", 0)._replace(size=1)])
         late = late._replace(stores=[ResultWrite("body", b"{}", 60, False)], joins=[ChordStart("other", 1, 60)])
         assert driver.settler.dispatch_chord(late) == SettleResult(False, [])
         assert (self._results(driver).get(["body"]), self._lease(driver)) == ([None], [])
@@ -81,7 +83,7 @@ class ChordStoreContract(ContractSupport):
 
     def test_after_firing_late_parts_are_nothing(self, driver: Driver) -> None:
         self._settle(driver, part("g", "a", 0), joins=[ChordStart("g", 1, 60)])
-        driver.settler.dispatch_chord(firing("g"))
+        driver.settler.dispatch_chord(chord_end("g"))
         assert self._settle(driver, part("g", "a", 0)) == []
         assert driver.settler.stale_ready_chords(0) == []
 
@@ -89,42 +91,42 @@ class ChordStoreContract(ContractSupport):
         self._settle(driver, part("g", "a", 0), joins=[ChordStart("g", 1, 60)])
         assert driver.settler.stale_ready_chords(60) == []
         found = eventually(lambda: driver.settler.stale_ready_chords(0))
-        assert [(r.group_id, r.fire, r.parts) for r in found] == [("g", b"fire a", [b"value of a"])]
-        assert driver.settler.dispatch_chord(firing("g", self.publish("body"))).held
+        assert [(r.group_id, r.callback, r.parts) for r in found] == [("g", b"fire a", [b"value of a"])]
+        assert driver.settler.dispatch_chord(chord_end("g", self.publish("body"))).held
         assert driver.settler.stale_ready_chords(0) == []
 
     def test_a_failed_chords_end_may_complete_the_outer_one(self, driver: Driver) -> None:
         self._settle(driver, part("inner", "a", 0), joins=[ChordStart("outer", 1, 60), ChordStart("inner", 1, 60)])
-        verdict = driver.settler.dispatch_chord(firing("inner", failed=True, parts=[part("outer", "body", 0)]))
+        verdict = driver.settler.dispatch_chord(chord_end("inner", failed=True, parts=[part("outer", "body", 0)]))
         assert verdict.held
         assert [ready.group_id for ready in verdict.ready] == ["outer"]
 
     def test_chords_end_in_the_exchange_that_settles_and_leases(self, driver: Driver) -> None:
         delivery = self._one(driver, task_id="a")
         self._settle(driver, part("g", "a", 0), joins=[ChordStart("g", 1, 60), ChordStart("outer", 1, 60)])
-        end = firing("g", self.publish("body"), parts=[part("outer", "g", 0)])
+        end = chord_end("g", self.publish("body"), parts=[part("outer", "g", 0)])
         settled = driver.settler.settle([Settlement(delivery)], Lease("w1", ("q",), 5), [end, end])
-        assert [verdict.held for verdict in settled.fired] == [True, False]
-        assert [ready.group_id for ready in settled.fired[0].ready] == ["outer"]
+        assert [verdict.held for verdict in settled.dispatched] == [True, False]
+        assert [ready.group_id for ready in settled.dispatched[0].ready] == ["outer"]
         assert [verdict.held for verdict in settled.verdicts] == [True]
         assert self.ids(settled.deliveries) == ["body"]
-        assert driver.settler.settle([]).fired == []
+        assert driver.settler.settle([]).dispatched == []
 
     def test_parts_may_bring_their_number(self, driver: Driver) -> None:
         first, second = (part("sized", name, at)._replace(size=2) for at, name in enumerate("ab"))
         assert self._settle(driver, first) == []
         assert self._settle(driver, first) == []
         (ready,) = self._settle(driver, second)
-        assert (ready.fire, ready.parts) == (b"fire b", [b"value of a", b"value of b"])
-        assert driver.settler.dispatch_chord(firing("sized")).held
+        assert (ready.callback, ready.parts) == (b"fire b", [b"value of a", b"value of b"])
+        assert driver.settler.dispatch_chord(chord_end("sized")).held
         assert self._settle(driver, second) == []
 
     def _foresee(self, driver: Driver, last: Part, *values: bytes, then: list[Part] | None = None) -> SettleResult:
         """What comes of a settlement that foresees the end of its chord, of these parts."""
-        foreseen = [SpeculativeDispatch.of(firing(last.group_id, self.publish("body"), parts=then), values)]
+        foreseen = [SpeculativeDispatch.of(chord_end(last.group_id, self.publish("body"), parts=then), values)]
         driver.broker.publish([self.publish(queue="done")])
         (delivery,) = self._lease(driver, 1, "done")
-        return driver.settler.settle([Settlement(delivery, parts=[last], foreseen=foreseen)]).verdicts[0]
+        return driver.settler.settle([Settlement(delivery, parts=[last], speculative=foreseen)]).verdicts[0]
 
     def test_a_foreseen_end_comes_about_once_or_the_chord_is_handed_out(self, driver: Driver) -> None:
         first, last = (part("sized", name, at)._replace(size=2) for at, name in enumerate("ab"))
@@ -135,11 +137,11 @@ class ChordStoreContract(ContractSupport):
             assert (list(verdict.ended), [ready.group_id for ready in verdict.ready]) == (["sized"], ["outer"])
         else:
             assert [ready.group_id for ready in verdict.ready] == ["sized"]
-            assert driver.settler.dispatch_chord(firing("sized", self.publish("body"))).held
+            assert driver.settler.dispatch_chord(chord_end("sized", self.publish("body"))).held
         assert self.ids(self._lease(driver)) == ["body"]
         again = self._foresee(driver, last, first.value, last.value, then=[outer])
         assert (list(again.ended), again.ready, self._lease(driver)) == ([], [], [])
-        assert not driver.settler.dispatch_chord(firing("sized")).held
+        assert not driver.settler.dispatch_chord(chord_end("sized")).held
 
     def test_an_end_that_foresaw_other_parts_does_not_come_about(self, driver: Driver) -> None:
         first, last = (part("sized", name, at)._replace(size=2) for at, name in enumerate("ab"))
@@ -149,4 +151,4 @@ class ChordStoreContract(ContractSupport):
         assert list(wrong.ended) == []
         assert [ready.parts for ready in wrong.ready] == [[first.value, last.value]]
         assert self._lease(driver) == []
-        assert driver.settler.dispatch_chord(firing("sized")).held
+        assert driver.settler.dispatch_chord(chord_end("sized")).held

@@ -51,7 +51,7 @@ class CoordinationContract(ContractSupport):
         assert driver.coordination.acquire_permit("other", 1, c)
         assert not driver.coordination.acquire_permit("k", 1, b)
         assert self._lease(driver, 1) == []
-        driver.settler.settle([Settlement(a, frees=["k"])])
+        driver.settler.settle([Settlement(a, releases_permits=["k"])])
         (again,) = self._lease(driver, 2)
         assert self.ids([again]) == ["b"]
         assert driver.coordination.acquire_permit("k", 1, again)
@@ -80,9 +80,9 @@ class CoordinationContract(ContractSupport):
         driver.broker.publish([self.publish("a"), self.publish("b")])
         a, b = self._lease(driver, 2)
         assert driver.coordination.acquire_permit("k", 1, a)
-        driver.settler.settle([Settlement(a, begins=True)])
+        driver.settler.settle([Settlement(a, early_ack=True)])
         assert not driver.coordination.acquire_permit("k", 1, b)
-        driver.settler.settle([Settlement(a, fence="begun", frees=["k"])])
+        driver.settler.settle([Settlement(a, fence="early_acked", releases_permits=["k"])])
         assert self.ids(self._lease(driver, 2)) == ["b"]
 
     def test_a_unique_message_is_sent_once_until_it_is_unlocked(self, driver: Driver) -> None:
@@ -93,6 +93,6 @@ class CoordinationContract(ContractSupport):
         driver.coordination.release_lock(other)
         assert driver.coordination.publish_unique(self.publish("b"), other, 60) == "a"
         (a,) = self._lease(driver, 2)
-        driver.settler.settle([Settlement(a, unlocks=[lock])])
+        driver.settler.settle([Settlement(a, releases_locks=[lock])])
         assert driver.coordination.publish_unique(self.publish("b"), other, 0.05) is None
         eventually(lambda: driver.coordination.publish_unique(self.publish("c"), UniqueLock("u", "c"), 60) is None)

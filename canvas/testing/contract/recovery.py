@@ -22,11 +22,11 @@ class RecoveryContract(ContractSupport):
 
     def test_give_back_of_what_was_acked_ahead_of_its_turn(self, driver: Driver) -> None:
         delivery = self._one(driver)
-        assert driver.settler.settle([Settlement(delivery, begins=True)]).verdicts[0].held
+        assert driver.settler.settle([Settlement(delivery, early_ack=True)]).verdicts[0].held
         assert driver.admin.queue_length("q") == 0
         assert driver.broker.release([delivery]) == 1
         assert driver.admin.queue_length("q") == 1
-        again = Settlement(delivery, fence="begun")
+        again = Settlement(delivery, fence="early_acked")
         assert not driver.settler.settle([again]).verdicts[0].held
 
     def test_give_back_of_a_lost_lease_is_nothing(self, driver: Driver) -> None:

@@ -7,7 +7,7 @@ from canvas.drivers.ports import Driver
 from canvas.model.settlement import (
     ReadyChord,
 )
-from canvas.testing.contract.support import ContractSupport, firing
+from canvas.testing.contract.support import ContractSupport, chord_end
 
 
 class RunRecordsContract(ContractSupport):
@@ -33,7 +33,9 @@ class RunRecordsContract(ContractSupport):
         assert sorted(told) == [False, False, False, True]
         assert runs.read_run("run", ["about", "attempt"]) == [b"2", b"1"]
         assert driver.settler.stale_ready_chords(0) == [start]
-        assert [driver.settler.dispatch_chord(firing("run.1.start", self.publish("begun"))).held for _ in range(2)] == [
+        assert [
+            driver.settler.dispatch_chord(chord_end("run.1.start", self.publish("begun"))).held for _ in range(2)
+        ] == [
             True,
             False,
         ]

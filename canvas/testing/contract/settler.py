@@ -38,13 +38,15 @@ class SettlerContract(ContractSupport):
     def test_what_another_worker_has_settled_is_neither_stored_nor_counted_again(self, driver: Driver) -> None:
         results, delivery = self._results(driver), self._one(driver)
         self._chords(driver).start_chords([ChordStart("g", 1, 60)])
-        driver.settler.settle([Settlement(delivery, begins=True)])
+        driver.settler.settle([Settlement(delivery, early_ack=True)])
         driver.recovery.recover_worker("w1")
         (orphan,) = driver.recovery.claim_orphans()
-        end = Settlement(orphan.delivery, fence="begun", stores=[ResultWrite("t", b'{"status": "FAILURE"}', 60, False)])
+        end = Settlement(
+            orphan.delivery, fence="early_acked", stores=[ResultWrite("t", b'{"status": "FAILURE"}', 60, False)]
+        )
         assert driver.settler.settle([end]).verdicts[0].held
-        late = Settlement(delivery, fence="begun", stores=[ResultWrite("t", b'{"status": "SUCCESS"}', 60, True)])
-        late.joins, late.grow, late.parts = [ChordStart("g", 1, 60)], ["g"], [part("g", "t", 0)]
+        late = Settlement(delivery, fence="early_acked", stores=[ResultWrite("t", b'{"status": "SUCCESS"}', 60, True)])
+        late.joins, late.chord_extensions, late.parts = [ChordStart("g", 1, 60)], ["g"], [part("g", "t", 0)]
         verdict = driver.settler.settle([late]).verdicts[0]
         assert (verdict.held, verdict.ready) == (False, [])
         assert results.get(["t"]) == [b'{"status": "FAILURE"}']
@@ -54,9 +56,9 @@ class SettlerContract(ContractSupport):
     def test_settlements_of_one_delivery_in_one_call_happen_once(self, driver: Driver) -> None:
         for begun in (False, True):
             delivery, task_id = self._one(driver), f"begun {begun}"
-            fence: Fence = "begun" if begun else "lease"
+            fence: Fence = "early_acked" if begun else "lease"
             if begun:
-                driver.settler.settle([Settlement(delivery, begins=True)])
+                driver.settler.settle([Settlement(delivery, early_ack=True)])
             first, second = (
                 Settlement(delivery, fence, stores=[ResultWrite(task_id, end, 60, False)]) for end in (b"1", b"2")
             )
@@ -66,24 +68,24 @@ class SettlerContract(ContractSupport):
     def test_an_early_ack_whose_lease_is_lost_stores_nothing(self, driver: Driver) -> None:
         delivery = self._one(driver)
         driver.broker.release([delivery])
-        begins = Settlement(delivery, begins=True, stores=[ResultWrite("t", b"STARTED", 60, False)])
+        begins = Settlement(delivery, early_ack=True, stores=[ResultWrite("t", b"STARTED", 60, False)])
         assert not driver.settler.settle([begins]).verdicts[0].held
         assert self._results(driver).get(["t"]) == [None]
 
     def test_an_early_ack_ends_the_message(self, driver: Driver) -> None:
         delivery = self._one(driver)
-        assert driver.settler.settle([Settlement(delivery, begins=True)]).verdicts[0].held
+        assert driver.settler.settle([Settlement(delivery, early_ack=True)]).verdicts[0].held
         driver.recovery.recover_dead_workers()
         assert driver.admin.queue_length("q") == 0
         # Asked again, because the answer was lost, it is the same worker's still.
-        assert driver.settler.settle([Settlement(delivery, begins=True)]).verdicts[0].held
-        assert driver.settler.settle([Settlement(delivery, fence="begun")]).verdicts[0].held
-        assert not driver.settler.settle([Settlement(delivery, begins=True)]).verdicts[0].held
+        assert driver.settler.settle([Settlement(delivery, early_ack=True)]).verdicts[0].held
+        assert driver.settler.settle([Settlement(delivery, fence="early_acked")]).verdicts[0].held
+        assert not driver.settler.settle([Settlement(delivery, early_ack=True)]).verdicts[0].held
 
     def test_a_lease_that_went_back_cannot_be_acked_early(self, driver: Driver) -> None:
         delivery = self._one(driver)
         driver.broker.release([delivery])
-        assert not driver.settler.settle([Settlement(delivery, begins=True)]).verdicts[0].held
+        assert not driver.settler.settle([Settlement(delivery, early_ack=True)]).verdicts[0].held
 
     def test_a_state_of_the_tasks_own_is_no_success(self, driver: Driver) -> None:
         results = driver.results
@@ -96,30 +98,30 @@ class SettlerContract(ContractSupport):
 
     def test_the_settlement_after_an_early_ack_happens_once(self, driver: Driver) -> None:
         delivery = self._one(driver)
-        driver.settler.settle([Settlement(delivery, begins=True)])
-        after = Settlement(delivery, fence="begun", publishes=[self.publish("next")])
+        driver.settler.settle([Settlement(delivery, early_ack=True)])
+        after = Settlement(delivery, fence="early_acked", publishes=[self.publish("next")])
         held = [driver.settler.settle([after]).verdicts[0].held for _ in range(2)]
         assert held == [True, False]
         assert self.ids(self._lease(driver)) == ["next"]
 
     def test_a_worker_given_up_for_dead_still_settles_what_it_has_acked(self, driver: Driver) -> None:
         delivery = self._one(driver)
-        driver.settler.settle([Settlement(delivery, begins=True)])
+        driver.settler.settle([Settlement(delivery, early_ack=True)])
         driver.recovery.recover_worker("w1")
-        after = Settlement(delivery, fence="begun", publishes=[self.publish("next")])
+        after = Settlement(delivery, fence="early_acked", publishes=[self.publish("next")])
         assert driver.settler.settle([after]).verdicts[0].held
         assert self.ids(self._lease(driver)) == ["next"]
 
     def test_what_a_dead_worker_had_begun_is_for_others_to_settle(self, driver: Driver) -> None:
         delivery = self._one(driver)
-        driver.settler.settle([Settlement(delivery, begins=True)])
+        driver.settler.settle([Settlement(delivery, early_ack=True)])
         assert driver.recovery.claim_orphans() == []
         assert driver.recovery.leased_message(delivery.tag) == delivery.payload
         driver.recovery.recover_worker("w1")
         (orphan,) = driver.recovery.claim_orphans()
         assert (orphan.delivery.tag, orphan.delivery.payload, orphan.reason) == (delivery.tag, delivery.payload, "")
         assert driver.recovery.claim_orphans() == []
-        after = Settlement(orphan.delivery, fence="begun", publishes=[self.publish("next")])
+        after = Settlement(orphan.delivery, fence="early_acked", publishes=[self.publish("next")])
         assert [driver.settler.settle([after]).verdicts[0].held for _ in range(2)] == [True, False]
 
     def test_a_condemned_message_does_not_run_again(self, driver: Driver) -> None:
@@ -129,7 +131,7 @@ class SettlerContract(ContractSupport):
         assert driver.admin.queue_length("q") == 0
         (orphan,) = driver.recovery.claim_orphans()
         assert (orphan.delivery.payload, orphan.reason) == (delivery.payload, "terminated")
-        assert driver.settler.settle([Settlement(orphan.delivery, fence="begun")]).verdicts[0].held
+        assert driver.settler.settle([Settlement(orphan.delivery, fence="early_acked")]).verdicts[0].held
         assert not driver.recovery.orphan_lease(delivery.tag, "again")
 
     def test_without_a_fence_it_happens_anyway(self, driver: Driver) -> None:

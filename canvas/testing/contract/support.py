@@ -60,7 +60,7 @@ def part(group: str, task: str, position: int | None) -> Part:
     return Part(group, task, position, f"value of {task}".encode(), b"fire " + task.encode(), 60)
 
 
-def firing(group: str, *publishes: Publish, failed: bool = False, parts: list[Part] | None = None) -> ChordDispatch:
+def chord_end(group: str, *publishes: Publish, failed: bool = False, parts: list[Part] | None = None) -> ChordDispatch:
     """The end of a chord."""
     return ChordDispatch(group, list(publishes), [], [], parts or [], [], failed)
 

@@ -145,15 +145,15 @@ class SettleBatch(Persistent):
         self, batch: list[Settlement | ChordDispatch], answers: list[tuple[Settlement, "SimpleQueue[bool]"]], want: int
     ) -> None:
         settlements: list[Settlement] = []
-        firings: list[ChordDispatch] = []
+        ends: list[ChordDispatch] = []
         for item in batch:
-            (settlements if isinstance(item, Settlement) else firings).append(item)  # type: ignore[arg-type]
+            (settlements if isinstance(item, Settlement) else ends).append(item)  # type: ignore[arg-type]
         acks = [settlement for settlement, _ in answers] if answers else []
-        soon = self._soon() if acks and self._alone and any(ack.begins for ack in acks) else []
+        soon = self._soon() if acks and self._alone and any(ack.early_ack for ack in acks) else []
         lease = self._request(want) if want else None
         # A lease alone is left out when the process is to end.
         repeat_until = self.persist if batch or answers else self.attempt
-        settled = repeat_until(lambda: self._driver.settler.settle([*acks, *soon, *settlements], lease, firings))
+        settled = repeat_until(lambda: self._driver.settler.settle([*acks, *soon, *settlements], lease, ends))
         if settled is not None:
             for item in batch:
                 if item.deferrals:
@@ -161,8 +161,8 @@ class SettleBatch(Persistent):
             taken = settled.leased.deliveries if settled.leased is not None else ()
             emit("batch.settled", settled=len(settled.verdicts), leased=len(taken))
             self._apply(settled.verdicts, answers, soon, settlements)
-            for firing, verdict in zip(firings, settled.fired, strict=True):
-                self._dispatched(firing, verdict)
+            for end, verdict in zip(ends, settled.dispatched, strict=True):
+                self._dispatched(end, verdict)
             self._take_leased(lease, settled.leased)
 
     def _apply(
@@ -222,7 +222,7 @@ class SettleBatch(Persistent):
             if not isinstance(item, Delivery) or not self.acks_early(item):
                 break
             if item.tag not in self.begun:
-                found.append(Settlement(item, begins=True))
+                found.append(Settlement(item, early_ack=True))
         return found
 
     def _hand_out(self, item: Work) -> None:
@@ -250,16 +250,16 @@ class SettleBatch(Persistent):
             self._bury(settlement, verdict.refused)
         elif not verdict.held and settlement.delivery is not None:
             emit("worker.lease_lost", tag=settlement.delivery.tag, queue=settlement.delivery.queue)
-        for firing, _ in settlement.foreseen:
-            if firing.group_id in verdict.ended:
-                emit("chord.dispatched", group_id=firing.group_id, failed=firing.failed)
+        for chord_dispatch, _ in settlement.speculative:
+            if chord_dispatch.group_id in verdict.ended:
+                emit("chord.dispatched", group_id=chord_dispatch.group_id, failed=chord_dispatch.failed)
         self.offers.extend(verdict.ready)
 
-    def _dispatched(self, firing: ChordDispatch, verdict: SettleResult) -> None:
+    def _dispatched(self, chord_dispatch: ChordDispatch, verdict: SettleResult) -> None:
         if verdict.refused:
-            emit("chord.dispatch_refused", group_id=firing.group_id, reason=verdict.refused)
-            if firing.chord is not None:
-                self.offers.append(firing.chord.refused(verdict.refused, firing.failed))
+            emit("chord.dispatch_refused", group_id=chord_dispatch.group_id, reason=verdict.refused)
+            if chord_dispatch.chord is not None:
+                self.offers.append(chord_dispatch.chord.refused(verdict.refused, chord_dispatch.failed))
         self.offers.extend(verdict.ready)
 
     def _bury(self, settlement: Settlement, why: str) -> None:

@@ -153,7 +153,7 @@ class ConsumerLoop(threading.Thread):
 
         In a process with one slot those of the messages that start within milliseconds go with it.
         """
-        return self.commit(Settlement(delivery, begins=True))
+        return self.commit(Settlement(delivery, early_ack=True))
 
     def commit(self, settlement: Settlement) -> bool:
         """Commit one settlement now, and wait until that is done; False when the lease was lost."""
@@ -224,7 +224,7 @@ class ConsumerLoop(threading.Thread):
         self.join(timeout=5)
 
     def offer(self, work: Sequence[ReadyChord | Orphan]) -> None:
-        """Chords to fire, orphans to settle. Safe from any thread."""
+        """Chords to complete, orphans to settle. Safe from any thread."""
         if work:
             self._rounds.offers.extend(work)
             self._rouse(urgent=True)

@@ -1,5 +1,5 @@
 """What a worker does beside the line: renew its leases, give back what dead workers held, promote what is due,
-fire chords whose firing worker died."""
+complete chords whose worker died first."""
 
 import threading
 import time

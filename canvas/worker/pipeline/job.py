@@ -44,7 +44,7 @@ class Job:
     @property
     def early(self) -> bool:
         """Whether its message is acked before its task runs."""
-        return self.fence == "begun"
+        return self.fence == "early_acked"
 
 
 def worker_lost(message: Message) -> WorkerLostError:

@@ -83,7 +83,7 @@ class TaskPipeline:
         """A piece of work, whichever it is."""
         if isinstance(work, Delivery):
             return self.run(work)
-        return self.fire(work) if isinstance(work, ReadyChord) else self.unrunnable.settle_orphan(work)
+        return self.complete_chord(work) if isinstance(work, ReadyChord) else self.unrunnable.settle_orphan(work)
 
     def run(self, delivery: Delivery) -> Settlement:
         """Everything that one delivery comes to."""
@@ -108,7 +108,7 @@ class TaskPipeline:
         if headers.get(_COUNT) and int_header(headers, _COUNT) > self._conf.task_max_deliveries:
             return self.unrunnable.poison(delivery, message)
         begun = delivery.tag in self._begun
-        job = self.new_job(delivery, message, "begun" if begun else "lease")
+        job = self.new_job(delivery, message, "early_acked" if begun else "lease")
         task: Task[Any] | None = job.task
         if task is not None and headers.get("canvas_worker_lost") and task.reject_on_worker_lost is False:
             return self.conclude(job, Failure(worker_lost(message)))
@@ -118,7 +118,7 @@ class TaskPipeline:
             return self.unrunnable.unregistered(job)
         job.to_ack = not begun and not acks_late(task, message)
         if job.to_ack:
-            job.fence = "begun"
+            job.fence = "early_acked"
         job.hard, job.soft = limits_of(task, self._conf, *limits)
         return job
 
@@ -133,7 +133,7 @@ class TaskPipeline:
     def throttle(self, job: Job) -> Settlement | None:
         """Pass the gates and ack the message where that comes first; what becomes of a job that may not run yet, or
         whose lease was lost."""
-        if job.to_ack or job.fence != "begun":
+        if job.to_ack or job.fence != "early_acked":
             held_back = self.gates.throttle(job.delivery, job.message, job.task, job.keys)
             if held_back is not None:
                 due = max((deferral.due for deferral in held_back.deferrals), default=None)
@@ -162,7 +162,7 @@ class TaskPipeline:
 
     def begin(self, job: Job, terminate: Callable[[], object] | None) -> ActiveTask:
         """The job starts; ``terminate`` ends it from outside."""
-        running = ActiveTask(job.message, job.fence == "begun", terminate, job.delivery.tag, job.hard)
+        running = ActiveTask(job.message, job.fence == "early_acked", terminate, job.delivery.tag, job.hard)
         self.tally.begin(running)
         job.began = running.since
         waited = max(0.0, time.monotonic() - job.delivery.leased_at)
@@ -277,7 +277,7 @@ class TaskPipeline:
         """Whether a message may be acked before its turn."""
         return may_ack_early(delivery, self._app, self.decoder, self.revocations, self.gates)
 
-    def fire(self, ready: ReadyChord) -> ChordDispatch:
+    def complete_chord(self, ready: ReadyChord) -> ChordDispatch:
         """The messages that end a chord whose parts are all there; callbacks that are coroutines run on the loop."""
         with nullcontext() if self.loop is None else shared_loop(self.loop):
             return dispatch(self._app, self.runs, ready)

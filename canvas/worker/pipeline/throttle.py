@@ -106,10 +106,10 @@ class Throttle:
         if task is None:
             return
         if keys.place is not None:
-            settlement.frees = [keys.place]
+            settlement.releases_permits = [keys.place]
         again = isinstance(outcome, Retried) or (isinstance(outcome, Rejected) and outcome.requeue)
         if keys.lock is not None and not again and _ends_with(task, outcome):
-            settlement.unlocks = [keys.lock]
+            settlement.releases_locks = [keys.lock]
 
 
 def _ends_with(task: Task[Any], outcome: Outcome) -> bool:

@@ -119,10 +119,11 @@ class Unrunnable:
             message = self._steps.decoder.decode(delivery.payload)
         except (WireError, InvalidTaskError) as exc:
             settlement = self.undecodable(delivery, exc)
-            settlement.fence = "begun"
+            settlement.fence = "early_acked"
             return settlement
         return self._steps.conclude(
-            self._steps.new_job(delivery, message, "begun"), _orphaned(message, OrphanReason.from_text(orphan.reason))
+            self._steps.new_job(delivery, message, "early_acked"),
+            _orphaned(message, OrphanReason.from_text(orphan.reason)),
         )
 
     def internal_error(self, work: Delivery | ReadyChord | Orphan, exc: BaseException) -> Settlement | None:
@@ -135,7 +136,7 @@ class Unrunnable:
         if not isinstance(work, Delivery):
             return None
         reason = f"internal error: {safe_repr(exc)}"
-        fence: Fence = "begun" if work.tag in self._begun else "lease"
+        fence: Fence = "early_acked" if work.tag in self._begun else "lease"
         self._begun.discard(work.tag)
         try:
             job = self._steps.new_job(work, self._steps.decoder.decode(work.payload), fence)

@@ -33,7 +33,7 @@ from canvas.workflows.steps.engine import advance_all, end_lost
 from canvas.workflows.store import RunStore
 
 
-def fire(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch:
+def completed(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch:
     """What ends the chord. Its body's arguments are the parts' values, in the header's order and nesting."""
     effects = Outbox(app)
     try:
@@ -41,7 +41,7 @@ def fire(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch:
         body = maybe_signature(told.get("body"), app)
     except CanvasError as exc:
         emit("chord.dispatch_refused", group_id=ready.group_id, reason=str(exc))
-        return effects.firing(ready.group_id, failed=True)
+        return effects.chord_dispatch(ready.group_id, failed=True)
     if ready.ending != "body":
         return _give_up(app, runs, ready, told, body)
     if told["run"] is not None:
@@ -54,7 +54,7 @@ def fire(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch:
         failed = _failed(app, ready, parts)
         if failed is None:
             _send_body(app, effects, body, _values(app, ready, parts), settler)
-            return effects.firing(ready.group_id)
+            return effects.chord_dispatch(ready.group_id)
         error = dependency_error(failed.task_id, failed.result, nested=ready.structure is not None)
     except (OperationalError, RecursionError):
         raise
@@ -64,7 +64,7 @@ def fire(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch:
         error.__cause__ = exc
     _fail_body(app, effects, body, error, settler)
     advance_all(app, runs, effects, settler.task_id)
-    return effects.firing(ready.group_id, failed=True)
+    return effects.chord_dispatch(ready.group_id, failed=True)
 
 
 def dispatch(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch:
@@ -75,20 +75,20 @@ def dispatch(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch:
     """
     while True:
         try:
-            firing = fire(app, runs, ready)
+            chord_dispatch = completed(app, runs, ready)
             break
         except OperationalError:
             raise
         except RecursionError:
-            firing = with_deep_calls(lambda: fire(app, runs, ready))  # noqa: B023 - called at once
+            chord_dispatch = with_deep_calls(lambda: completed(app, runs, ready))  # noqa: B023 - called at once
             break
         except (Exception, SystemExit) as exc:
             if ready.ending == "removal":
                 raise
             emit("worker.internal_error", work=ready, exc=exc)
             ready = ready.refused(safe_repr(exc))
-    emit("chord.dispatched", group_id=ready.group_id, failed=firing.failed)
-    return firing._replace(chord=ready)
+    emit("chord.dispatched", group_id=ready.group_id, failed=chord_dispatch.failed)
+    return chord_dispatch._replace(chord=ready)
 
 
 def _give_up(
@@ -108,7 +108,7 @@ def _give_up(
     else:
         error = ChordError(f"Callback error: {why}")
         effects.record(Record(str(result_id(body)), states.FAILURE, error, None, []))
-    return effects.firing(ready.group_id, failed=True)
+    return effects.chord_dispatch(ready.group_id, failed=True)
 
 
 def fire_ahead(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch | None:
@@ -125,7 +125,7 @@ def fire_ahead(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch 
     except Exception:  # noqa: BLE001 - it is met again, and told, when the join is handed out
         return None
     sends_only = effects.publishes and not (effects.stores or effects.parts or effects.deferrals)
-    return effects.firing(ready.group_id) if sends_only else None
+    return effects.chord_dispatch(ready.group_id) if sends_only else None
 
 
 def _lose(
@@ -137,7 +137,7 @@ def _lose(
         emit("chord.lost", group_id=ready.group_id, parts=len(ready.parts))
         _fail_body(app, effects, body, ChordError(state_gone(ready)), settler)
         advance_all(app, runs, effects, settler.task_id)
-    return effects.firing(ready.group_id, failed=True)
+    return effects.chord_dispatch(ready.group_id, failed=True)
 
 
 def _failed(app: Canvas, ready: ReadyChord, parts: list[Part]) -> Part | None:

@@ -67,14 +67,14 @@ class Settler:
         effects = Outbox(self._app)
         try:
             if done.request.additions:
-                settlement.grow = self._additions(done, effects, outcome)
+                settlement.chord_extensions = self._additions(done, effects, outcome)
             for retry in done.request.retries_sent:
                 self._send_again(done, effects, retry)
             self._continue(done, effects, outcome)
             if effects.deferrals:
                 settlement.keeps = keeps(self._app, done.message, max(one.due for one in effects.deferrals))
         except (CanvasError, TypeError, ValueError) as exc:
-            effects, settlement.grow = Outbox(self._app), []
+            effects, settlement.chord_extensions = Outbox(self._app), []
             shown = self._of_the_result(done, outcome, exc)
             outcome = Failure(shown, traceback_text(shown))
         self._other_ends(done, effects, settlement, outcome)
@@ -120,7 +120,7 @@ class Settler:
     def _sent_by_hooks(self, done: Job, effects: Outbox, settlement: Settlement, outcome: Outcome) -> None:
         for retry in done.request.retries_sent:
             self._send_again(done, effects, retry)
-        settlement.grow.extend(self._additions(done, effects, outcome))
+        settlement.chord_extensions.extend(self._additions(done, effects, outcome))
 
     def _other_ends(self, done: Job, effects: Outbox, settlement: Settlement, outcome: Outcome) -> None:
         match outcome:

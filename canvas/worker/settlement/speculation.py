@@ -23,9 +23,9 @@ _OVERHEAD = 500
 class SpeculativeJoins:
     """The parts that one process has returned to joins that were not complete by then. Safe from any thread."""
 
-    def __init__(self, fire: Callable[[ReadyChord], ChordDispatch | None]) -> None:
-        """``fire`` makes a join's end of what it takes, or ``None`` where that has to wait."""
-        self._fire = fire
+    def __init__(self, complete: Callable[[ReadyChord], ChordDispatch | None]) -> None:
+        """``complete`` makes a join's end of what it takes, or ``None`` where that has to wait."""
+        self._complete = complete
         self._lock = threading.Lock()
         self._joins: OrderedDict[str, dict[int, bytes]] = OrderedDict()
         self._bytes = 0
@@ -34,11 +34,11 @@ class SpeculativeJoins:
         """Add the ends of the joins that ``settlement`` completes."""
         for part in settlement.parts:
             values = self._completed(part)
-            if values is None or len(settlement.foreseen) >= AT_ONCE:
+            if values is None or len(settlement.speculative) >= AT_ONCE:
                 continue
-            firing = self._fire(ReadyChord(part.group_id, part.fire, values, None))
-            if firing is not None:
-                settlement.foreseen.append(SpeculativeDispatch.of(firing, values))
+            chord_dispatch = self._complete(ReadyChord(part.group_id, part.callback, values, None))
+            if chord_dispatch is not None:
+                settlement.speculative.append(SpeculativeDispatch.of(chord_dispatch, values))
 
     def _completed(self, part: Part) -> list[bytes] | None:
         """The values of its join, in order, if ``part`` is the last."""

@@ -88,8 +88,8 @@ class Attempt:
         )
 
     def _fire(self, group: str, step: list[Any]) -> bytes:
-        fire = typed_json.dumps({"run": [self._run, self._attempt], "told": step, "parent_id": self._parent})
-        return self._app.signer.seal(end_of(group), fire)
+        callback = typed_json.dumps({"run": [self._run, self._attempt], "told": step, "parent_id": self._parent})
+        return self._app.signer.seal(end_of(group), callback)
 
     def _end(self, number: int, state: str, value: Any) -> None:
         self._ended.append((number, 0, *by_policy(self._node(number), state, value)))

@@ -26,7 +26,7 @@ class Part:
 
 def told_of(app: WorkflowServices, ready: ReadyChord) -> dict[str, Any]:
     """The end of the chord as its last part describes it. Raises DecodeError for data that no worker wrote."""
-    told = typed_json.loads(app.signer.open(end_of(ready.group_id), ready.fire))
+    told = typed_json.loads(app.signer.open(end_of(ready.group_id), ready.callback))
     if isinstance(told, dict):
         run, how = told.get("run"), told.get("told")
         in_run = isinstance(run, list) and len(run) == 2 and isinstance(how, list)
@@ -56,7 +56,7 @@ def join_end(
             advance.resume_step(told["told"], [(int(part.task_id), part.state, part.result) for part in parts])
     except (RunLost, DecodeError) as exc:
         end_lost(effects, run, attempt, exc)
-    return effects.firing(ready.group_id)
+    return effects.chord_dispatch(ready.group_id)
 
 
 def state_gone(ready: ReadyChord) -> str:

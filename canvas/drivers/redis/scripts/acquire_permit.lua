@@ -3,13 +3,13 @@
 -- KEYS[1] places (set of tags)   KEYS[2] parked (list)   KEYS[3] hash of keys with parked messages
 -- KEYS[4] unacked   KEYS[5] unacked_index   KEYS[6] leases of this worker
 -- ARGV[1] tag   ARGV[2] how many places   ARGV[3] the key   ARGV[4] list of the message   ARGV[5] payload
--- ARGV[6] what keys of begun tags start with
+-- ARGV[6] what the keys of messages that are acked early start with
 -- Returns 1: taken; 0: parked, the lease is gone; -1: the lease was lost before.
 
 local tag = ARGV[1]
 if redis.call('SISMEMBER', KEYS[1], tag) == 1 then return 1 end
 if redis.call('HEXISTS', KEYS[4], tag) == 0 then return -1 end
-if taken(KEYS[1], KEYS[4], ARGV[6]) < tonumber(ARGV[2]) then
+if permits_in_use(KEYS[1], KEYS[4], ARGV[6]) < tonumber(ARGV[2]) then
     redis.call('SADD', KEYS[1], tag)
     return 1
 end

@@ -84,42 +84,44 @@ class ScriptArguments:
             publishes = self.publishes(settlement.publishes)
         if delivery is not None:
             words["tag"] = delivery.tag
-            if settlement.begins or settlement.fence == "begun":
-                words["begun"] = keys.early_acked(worker_of_tag(delivery.tag))
-                words["begins"] = settlement.begins
+            if settlement.early_ack or settlement.fence == "early_acked":
+                words["early_acked"] = keys.early_acked(worker_of_tag(delivery.tag))
+                words["early_ack"] = settlement.early_ack
             if settlement.disposal in ("requeue", "redeliver"):
                 payload = requeued(ENVELOPE, delivery.payload, settlement.disposal == "redeliver")
                 publishes.append([self.list_of(delivery.queue, payload), payload])
             elif settlement.disposal == "dead_letter":
                 words["dead"] = self._letter(settlement)
-        words |= self.recorded(settlement.stores, settlement.parts, settlement.joins, settlement.grow, settlement.keeps)
+        words |= self.recorded(
+            settlement.stores, settlement.parts, settlement.joins, settlement.chord_extensions, settlement.keeps
+        )
         if publishes:
             words["publishes"] = publishes
         if settlement.deferrals:
             words["deferrals"] = self.deferrals(settlement.deferrals)
-        if settlement.frees or settlement.unlocks or settlement.foreseen:
+        if settlement.releases_permits or settlement.releases_locks or settlement.speculative:
             self._add_ends(words, settlement)
         return words
 
     def _add_ends(self, words: Fields, settlement: Settlement) -> None:
         """Add what few settlements have: permits and locks that end, and chords that may."""
         keys = self._broker
-        if settlement.frees:
-            words["frees"] = [
+        if settlement.releases_permits:
+            words["permits"] = [
                 [keys.permits(key), keys.waiting_for_permit(key), keys.concurrency_limits, key, keys.early_acked_prefix]
-                for key in settlement.frees
+                for key in settlement.releases_permits
             ]
-        if settlement.unlocks:
-            words["unlocks"] = [[keys.unique(lock.key), lock.owner] for lock in settlement.unlocks]
-        if settlement.foreseen:
-            words["foreseen"] = self.foreseen(settlement.foreseen)
+        if settlement.releases_locks:
+            words["locks"] = [[keys.unique(lock.key), lock.owner] for lock in settlement.releases_locks]
+        if settlement.speculative:
+            words["speculative"] = self.speculative(settlement.speculative)
 
     def recorded(
         self,
         stores: Sequence[ResultWrite],
         parts: Sequence[Part],
         joins: Sequence[ChordStart],
-        grow: Sequence[str],
+        extensions: Sequence[str],
         keeps: Sequence[Keep] = (),
     ) -> Fields:
         """What store_results.lua takes."""
@@ -128,8 +130,8 @@ class ScriptArguments:
             words["stores"] = self.stores(stores)
         if joins:
             words["joins"] = self.joins(joins)
-        if grow:
-            words["grows"] = self.grows(grow)
+        if extensions:
+            words["extensions"] = self.extensions(extensions)
         if keeps:
             words["keeps"] = [[self._group(keep.group_id), keep.seconds] for keep in keeps]
         if parts:
@@ -151,19 +153,19 @@ class ScriptArguments:
         key = self._broker.dead_letters(delivery.queue)
         return [key, delivery.payload, settlement.reason, delivery.queue, DEAD_LETTERS_KEPT]
 
-    def firing(self, firing: ChordDispatch) -> Fields:
+    def chord_dispatch(self, end: ChordDispatch) -> Fields:
         """What dispatch_chord.lua takes."""
-        chord = {"group": firing.group_id, "base": self._group(firing.group_id), "failed": firing.failed,
-                 "expires": firing.expires}  # fmt: skip
-        recorded = self.recorded(firing.stores, firing.parts, firing.joins, ())
-        return chord | recorded | self.sent(firing.publishes, firing.deferrals)
+        chord = {"group": end.group_id, "base": self._group(end.group_id), "failed": end.failed,
+                 "expires": end.expires}  # fmt: skip
+        recorded = self.recorded(end.stores, end.parts, end.joins, ())
+        return chord | recorded | self.sent(end.publishes, end.deferrals)
 
-    def foreseen(self, ends: Sequence[SpeculativeDispatch]) -> list[Any]:
+    def speculative(self, ends: Sequence[SpeculativeDispatch]) -> list[Any]:
         """What a settlement foresees; an end that cannot be written is refused when it is handed out."""
         found = []
-        for firing, digest in ends:
+        for end, digest in ends:
             with suppress(*UNWRITABLE):
-                found.append([firing.group_id, digest, pack(self.firing(firing))])
+                found.append([end.group_id, digest, pack(self.chord_dispatch(end))])
         return found
 
     def stores(self, stores: Sequence[ResultWrite]) -> list[Any]:
@@ -173,7 +175,7 @@ class ScriptArguments:
     def joins(self, joins: Sequence[ChordStart]) -> list[Any]:
         return [[self._group(j.group_id), j.size, j.expires, j.structure or False] for j in joins]
 
-    def grows(self, groups: Sequence[str]) -> list[Any]:
+    def extensions(self, groups: Sequence[str]) -> list[Any]:
         return [self._group(group_id) for group_id in groups]
 
     def parts(self, parts: Sequence[Part]) -> list[Any]:
@@ -182,7 +184,7 @@ class ScriptArguments:
     def _part(self, part: Part) -> list[Any]:
         score = "+inf" if part.position is None else str(part.position)
         member = f"{part.task_id}:{score}"
-        return [self._group(part.group_id), part.group_id, member, score, part.value, part.fire, part.expires,
+        return [self._group(part.group_id), part.group_id, member, score, part.value, part.callback, part.expires,
                 part.size or False]  # fmt: skip
 
     def publishes(self, publishes: Sequence[Publish]) -> list[Any]:

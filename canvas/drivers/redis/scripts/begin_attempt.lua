@@ -1,7 +1,7 @@
--- Begin another attempt of a run, unless somebody has begun it already; what starts it is ready to be fired.
+-- Begin another attempt of a run, unless it has begun already; the chord that starts it is ready then.
 --
 -- KEYS[1] hash of the run   KEYS[2] canvas:chords:ready   KEYS[3] canvas:chords:ready_since
--- ARGV[1] number of the attempt that is over   ARGV[2] group to fire, or ''   ARGV[3] what firing it needs
+-- ARGV[1] number of the attempt that is over   ARGV[2] group of the chord that starts it, or ''   ARGV[3] its callback
 -- ARGV[4] seconds to keep the run, or 0   ARGV[5…] fields and values to set besides
 -- Returns 1 when this call began the next one.
 

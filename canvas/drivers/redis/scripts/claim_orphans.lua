@@ -1,20 +1,20 @@
 -- Hand out, for a while, messages that were acked before their task ran and whose worker is dead.
 --
--- KEYS[1] zset of dead workers, by when their orphans are to be had   KEYS[2] what keys of begun messages start with
+-- KEYS[1] zset of dead workers, by when their orphans are to be had   KEYS[2] what the keys of messages that are acked early start with
 -- KEYS[3] hash of reasons
 -- ARGV[1] seconds until they are handed out again
 -- Returns {tag, record, reason, tag, record, reason, …}.
 
 local now, found = server_time(), {}
 for _, worker in ipairs(redis.call('ZRANGE', KEYS[1], '-inf', string.format('%.6f', now), 'BYSCORE')) do
-    local begun = redis.call('HGETALL', KEYS[2] .. worker)
-    if #begun == 0 then
+    local acked = redis.call('HGETALL', KEYS[2] .. worker)
+    if #acked == 0 then
         redis.call('ZREM', KEYS[1], worker)
     else
         redis.call('ZADD', KEYS[1], string.format('%.6f', now + tonumber(ARGV[1])), worker)
-        for i = 1, #begun, 2 do
-            local reason = redis.call('HGET', KEYS[3], begun[i]) or ''
-            found[#found + 1], found[#found + 2], found[#found + 3] = begun[i], begun[i + 1], reason
+        for i = 1, #acked, 2 do
+            local reason = redis.call('HGET', KEYS[3], acked[i]) or ''
+            found[#found + 1], found[#found + 2], found[#found + 3] = acked[i], acked[i + 1], reason
         end
     end
 end

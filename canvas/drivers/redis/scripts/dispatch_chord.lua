@@ -2,7 +2,7 @@
 --
 -- KEYS[1] canvas:chords:ready   KEYS[2] canvas:chords:ready_since   KEYS[3] canvas:delayed   KEYS[4] canvas:delayed:messages
 -- KEYS[5] canvas:alive   KEYS[6] canvas:workers
--- ARGV[1] broker db   ARGV[2] result db   ARGV[3] firing, msgpack:
+-- ARGV[1] broker db   ARGV[2] result db   ARGV[3] the end of the chord, msgpack:
 --     {group, base, failed, expires, and as settle.lua's: stores, joins, parts, publishes, deferrals}
 -- Returns {held, outer chords that became ready}; held 0: somebody else ended it; {-1, why} when it cannot be.
 
@@ -11,4 +11,4 @@ ready_key, ready_index, deferred, messages = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 alive_key, workers_key = KEYS[5], KEYS[6]
 now = server_time()
 
-return fire(cmsgpack.unpack(ARGV[3]))
+return dispatch_chord(cmsgpack.unpack(ARGV[3]))

@@ -1,4 +1,4 @@
--- What a settlement or a firing does, as functions; loaded in front of the scripts that use them.
+-- The effects of a settlement, or of the end of a chord, as functions; loaded in front of the scripts that use them.
 --
 -- KEYS and ARGV are the loading script's. It has set these locals before calling:
 --   broker_db, result_db   database numbers
@@ -8,7 +8,8 @@
 --   alive_key              zset of chords that live, in the broker's database
 --   workers_key            hash of canvas' workers there; false where it is on another server
 -- Each effect selects the database it needs; what comes after must do so too.
--- Returns: nothing; defines on_results, on_broker, store, join, grow, part, keep, forget, push, send, record, record_and_send, bury, refused, fire, taken, unpark, free, unlock.
+-- Returns: nothing; defines on_results, on_broker, store, start_chord, extend_chord, count_part, keep_chord, delete_ready, push, send,
+-- record, record_and_send, dead_letter, refusal_or_raise, dispatch_chord, permits_in_use, enqueue_blocked, release_permit, release_lock.
 
 local broker_db, result_db, now, ready_key, ready_index, deferred, messages, alive_key, workers_key
 local selected
@@ -57,8 +58,8 @@ local function store(s)
     redis.call('PUBLISH', key, payload)
 end
 
--- By base, what is known of chords whose parts this script has counted, as long as nothing else is done to them.
-local counted = {}
+-- By base, what is known of chords whose parts this script has counted, as long as it does nothing else to them.
+local chord_cache = {}
 
 local WHOLE, OF_PARTS = {'.t', '.s', '', '.d', '.j'}, {'.d', '.j'}
 -- Seconds without a part after which a chord whose size is unknown is taken for lost. A Celery client sets the size
@@ -99,7 +100,7 @@ local function last_for(base, ttl)
 end
 
 -- k: {base, ttl}; a message of this chord waits or runs, and nobody else may keep its keys for so long.
-local function keep(k)
+local function keep_chord(k)
     local base, ttl = k[1], k[2]
     if redis.call('EXISTS', base .. '.s') == 0 then return end
     last_for(base, ttl)
@@ -107,9 +108,9 @@ local function keep(k)
 end
 
 -- j: {base, size, ttl, structure or false}
-local function join(j)
+local function start_chord(j)
     local base, size, ttl = j[1], j[2], j[3]
-    counted[base] = nil
+    chord_cache[base] = nil
     redis.call('DEL', base .. '.c')
     if ttl > 0 then redis.call('SET', base .. '.s', size, 'EX', ttl) else redis.call('SET', base .. '.s', size) end
     if j[4] then
@@ -125,8 +126,8 @@ local function join(j)
     on_results()
 end
 
-local function grow(base)
-    counted[base] = nil
+local function extend_chord(base)
+    chord_cache[base] = nil
     redis.call('INCRBY', base .. '.t', 1)
 end
 
@@ -145,7 +146,7 @@ local function size_of(known, base)
 end
 
 -- Count a part, each member's once; whether it was new.
-local function add(known, base, p)
+local function insert_part(known, base, p)
     local member, value = p[3], p[5]
     if redis.call('SISMEMBER', base .. '.d', member) == 1 then return false end
     local added = redis.call('ZADD', base .. '.j', 'NX', p[4], value)
@@ -160,7 +161,7 @@ local function add(known, base, p)
 end
 
 -- Have a chord's keys last for ttl seconds, once in a script; whole: those of its start too.
-local function prolong(known, base, ttl, whole)
+local function set_ttl(known, base, ttl, whole)
     local lasting = (whole and 'whole ' or 'parts ') .. ttl
     if ttl <= 0 or known.lasting == lasting then return end
     local there = true
@@ -186,24 +187,24 @@ local function wait_for_size(p)
     redis.call('ZADD', ready_key .. ':unsized:index', now + UNSIZED_FOR, p[2])
 end
 
--- p: {base, group id, member, score, value, fire, ttl, size or false: as a join said}; appends to found what is ready now
-local function part(p, found)
+-- p: {base, group id, member, score, value, callback, ttl, size or false: as its start said}; appends to found what is ready now
+local function count_part(p, found)
     local base, ttl = p[1], p[7]
-    local known = counted[base] or open_chord(base)
-    counted[base] = nil
+    local known = chord_cache[base] or open_chord(base)
+    chord_cache[base] = nil
     if not known then return end
-    local before, new = known.count, add(known, base, p)
-    prolong(known, base, ttl, not p[8])
+    local before, new = known.count, insert_part(known, base, p)
+    set_ttl(known, base, ttl, not p[8])
     local size = tonumber(p[8]) or size_of(known, base)
     local complete = size and known.count == size + known.extra
     local missed = new and not complete and not known.again
     local lost = missed and is_lost(base, p, size, before)
     if not complete and not lost then
         if missed and not size then wait_for_size(p) end
-        counted[base] = known
+        chord_cache[base] = known
         return
     end
-    -- The claim keeps Celery's workers from firing too. The ready record outlives whoever fires.
+    -- The claim keeps Celery's workers from sending the body too. The ready record outlives the worker that sends it.
     local claim = ttl > 0 and ttl or 86400
     if not redis.call('SET', base .. '.c', lost and 'lost' or 'canvas', 'NX', 'EX', claim) then return end
     redis.call('HSET', ready_key, p[2], p[6])
@@ -217,8 +218,8 @@ end
 
 -- Forget a chord that is ready, because its body is sent or it failed; what is left of one that failed expires after so
 -- many seconds (0: as it is). Returns 1 when it was still ready.
-local function forget(group, base, failed, expires)
-    counted[base] = nil
+local function delete_ready(group, base, failed, expires)
+    chord_cache[base] = nil
     local held = redis.call('HDEL', ready_key, group)
     redis.call('ZREM', ready_index, group)
     if held == 0 then return 0 end
@@ -249,16 +250,16 @@ local function send(s)
     end
 end
 
--- The result side: s.stores, s.joins, s.grows, {base, …}, s.keeps and s.parts; returns what became ready.
+-- The result side: s.stores, s.joins, s.extensions, {base, …}, s.keeps and s.parts; returns what became ready.
 local function record(s)
     local found = {}
-    if not (s.stores or s.joins or s.grows or s.keeps or s.parts) then return found end
+    if not (s.stores or s.joins or s.extensions or s.keeps or s.parts) then return found end
     on_results()
     for _, one in ipairs(s.stores or NONE) do store(one) end
-    for _, one in ipairs(s.joins or NONE) do join(one) end
-    for _, base in ipairs(s.grows or NONE) do grow(base) end
-    for _, one in ipairs(s.keeps or NONE) do keep(one) end
-    for _, one in ipairs(s.parts or NONE) do part(one, found) end
+    for _, one in ipairs(s.joins or NONE) do start_chord(one) end
+    for _, base in ipairs(s.extensions or NONE) do extend_chord(base) end
+    for _, one in ipairs(s.keeps or NONE) do keep_chord(one) end
+    for _, one in ipairs(s.parts or NONE) do count_part(one, found) end
     return found
 end
 
@@ -275,7 +276,7 @@ local function server_time()
 end
 
 -- Keep a message among so many dead letters, the newest first.
-local function bury(letters, payload, reason, queue, kept)
+local function dead_letter(letters, payload, reason, queue, kept)
     local time = tostring(now or server_time())
     redis.call('LPUSH', letters, cmsgpack.pack({payload = payload, reason = reason, queue = queue, time = time}))
     redis.call('LTRIM', letters, 0, kept - 1)
@@ -283,7 +284,7 @@ end
 
 -- A verdict on what Redis will never do, because of a key's type or a value: {-1, why}. What was done of it before may
 -- be done again. Any other failure is the whole script's, and is tried again.
-local function refused(failure)
+local function refusal_or_raise(failure)
     local why = type(failure) == 'table' and failure.err or tostring(failure)
     for _, passing in ipairs({'OOM ', 'READONLY', 'MISCONF', 'NOREPLICAS', 'NOPERM', 'LOADING', 'MASTERDOWN', 'CLUSTERDOWN'}) do
         if string.find(why, passing, 1, true) then error(failure, 0) end
@@ -292,30 +293,30 @@ local function refused(failure)
 end
 
 -- f: {group, base, failed, expires, stores, joins, parts, publishes, deferrals}, by name; {held, outer chords that became ready}
-local function fire(f)
+local function dispatch_chord(f)
     on_results()
     local held = redis.call('HEXISTS', ready_key, f.group)
     if held == 0 then return {0, {}} end
     local done, found = pcall(record_and_send, f)
-    if not done then return refused(found) end
+    if not done then return refusal_or_raise(found) end
     on_results()
-    forget(f.group, f.base, f.failed, f.expires)
+    delete_ready(f.group, f.base, f.failed, f.expires)
     return {1, found}
 end
 
 -- How many of a key's places are taken by messages that are still somebody's.
-local function taken(places, unacked, begun_prefix)
+local function permits_in_use(places, unacked, early_acked_prefix)
     for _, tag in ipairs(redis.call('SMEMBERS', places)) do
         local worker = string.match(tag, '^canvas:(.*):[^:]*$')
         local runs = redis.call('HEXISTS', unacked, tag) == 1
-            or (worker and redis.call('HEXISTS', begun_prefix .. worker, tag) == 1)
+            or (worker and redis.call('HEXISTS', early_acked_prefix .. worker, tag) == 1)
         if not runs then redis.call('SREM', places, tag) end
     end
     return redis.call('SCARD', places)
 end
 
 -- Give back up to so many parked messages of a key; returns how many.
-local function unpark(parked, index, key, many)
+local function enqueue_blocked(parked, index, key, many)
     local count = 0
     while count < many do
         local packed = redis.call('LPOP', parked)
@@ -328,15 +329,15 @@ local function unpark(parked, index, key, many)
     return count
 end
 
--- f: {places, parked, index, key, begun_prefix}; a tag's place is free, and whoever waited longest may try.
-local function free(f, tag, unacked)
+-- f: {places, parked, index, key, early_acked_prefix}; a tag's permit is free, and the message that has waited longest may try.
+local function release_permit(f, tag, unacked)
     redis.call('SREM', f[1], tag)
-    local left = taken(f[1], unacked, f[5])
+    local left = permits_in_use(f[1], unacked, f[5])
     local limit = tonumber(redis.call('HGET', f[3], f[4]) or '0')
-    if limit > left then unpark(f[2], f[3], f[4], limit - left) end
+    if limit > left then enqueue_blocked(f[2], f[3], f[4], limit - left) end
 end
 
-local function unlock(lock, owner)
+local function release_lock(lock, owner)
     if redis.call('GET', lock) ~= owner then return 0 end
     return redis.call('DEL', lock)
 end

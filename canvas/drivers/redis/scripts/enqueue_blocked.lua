@@ -1,8 +1,8 @@
 -- Give parked messages back to their lists where places are free though nobody has just left one.
 --
 -- KEYS[1] places   KEYS[2] parked   KEYS[3] hash of keys with parked messages   KEYS[4] unacked
--- ARGV[1] the key   ARGV[2] what keys of begun tags start with
+-- ARGV[1] the key   ARGV[2] what the keys of messages that are acked early start with
 -- Returns how many.
 
 local limit = tonumber(redis.call('HGET', KEYS[3], ARGV[1]) or '0')
-return unpark(KEYS[2], KEYS[3], ARGV[1], limit - taken(KEYS[1], KEYS[4], ARGV[2]))
+return enqueue_blocked(KEYS[2], KEYS[3], ARGV[1], limit - permits_in_use(KEYS[1], KEYS[4], ARGV[2]))

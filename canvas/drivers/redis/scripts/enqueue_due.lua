@@ -22,7 +22,7 @@ for _, id in ipairs(due) do
         if type(done) == 'table' and done.err then
             local list = string.sub(m[1], #ARGV[2] + 1)
             local queue = queue_of(list)
-            bury(ARGV[3] .. queue, m[2], refused(done)[2], queue, ARGV[4])
+            dead_letter(ARGV[3] .. queue, m[2], refusal_or_raise(done)[2], queue, ARGV[4])
         end
     end
     redis.call('HDEL', KEYS[2], id)

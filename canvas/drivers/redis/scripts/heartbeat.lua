@@ -1,7 +1,7 @@
 -- A worker lives: renew its heartbeat, its registration, and the time of every lease it holds.
 --
 -- KEYS[1] canvas:worker:<id>   KEYS[2] canvas:workers   KEYS[3] canvas:workers:silent_since   KEYS[4] leases of the worker
--- KEYS[5] unacked_index   KEYS[6] begun by the worker   KEYS[7] zset of dead workers
+-- KEYS[5] unacked_index   KEYS[6] acked early by the worker   KEYS[7] zset of dead workers
 -- ARGV[1] worker   ARGV[2] ttl, milliseconds   ARGV[3] its lists, JSON
 -- Returns {how many workers there are, this one with them; 1 when it was known}.
 

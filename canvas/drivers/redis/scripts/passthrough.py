@@ -80,12 +80,14 @@ class PassThrough(NamedTuple):
         return [self.key, False, len(self.tail), self.queue]
 
 
-def may_carry(settlements: Sequence[Settlement], firings: Sequence[ChordDispatch]) -> bool:
+def may_carry(settlements: Sequence[Settlement], chord_dispatches: Sequence[ChordDispatch]) -> bool:
     """Whether nothing else of the call can put anything into a list, so that no order is to be kept."""
-    if len(settlements) != 1 or firings:
+    if len(settlements) != 1 or chord_dispatches:
         return False
     (one,) = settlements
-    return len(one.publishes) == 1 and not (one.foreseen or one.frees or one.disposal in ("requeue", "redeliver"))
+    return len(one.publishes) == 1 and not (
+        one.speculative or one.releases_permits or one.disposal in ("requeue", "redeliver")
+    )
 
 
 def carry(payload: bytes, lists: Sequence[str], sources: LeaseSources) -> PassThrough | None:

@@ -7,6 +7,6 @@
 if redis.call('EXISTS', KEYS[1]) == 1 then return {0} end
 deferred, messages = KEYS[2], KEYS[3]
 local done, found = pcall(send, cmsgpack.unpack(ARGV[1]))
-if not done then return refused(found) end
+if not done then return refusal_or_raise(found) end
 redis.call('SET', KEYS[1], '1', 'EX', 86400)
 return {1}

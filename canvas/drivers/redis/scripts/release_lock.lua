@@ -3,4 +3,4 @@
 -- KEYS[1] lock   ARGV[1] owner
 -- Returns 1 when it was.
 
-return unlock(KEYS[1], ARGV[1])
+return release_lock(KEYS[1], ARGV[1])

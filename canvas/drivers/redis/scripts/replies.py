@@ -8,9 +8,9 @@ from canvas.model.settlement import ReadyChord, SettleResult
 
 
 def ready_of(found: Sequence[Any]) -> ReadyChord:
-    """A ready chord: group, what firing it needs, parts, structure, 1 where it is lost."""
-    group_id, fire, parts, structure, lost = found
-    return ReadyChord(group_id.decode(), fire, parts, structure, bool(lost))
+    """A ready chord: group, the callback of its last part, parts, structure, 1 where it is lost."""
+    group_id, callback, parts, structure, lost = found
+    return ReadyChord(group_id.decode(), callback, parts, structure, bool(lost))
 
 
 def verdict_of(found: Sequence[Any]) -> SettleResult:

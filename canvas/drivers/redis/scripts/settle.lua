@@ -5,16 +5,16 @@
 -- KEYS[8] canvas:revoked:version   KEYS[9] hash of reasons of orphans   KEYS[10] canvas:alive
 -- KEYS[11] canvas:workers   KEYS[12…] lists to lease from, in order
 -- ARGV[1] broker db   ARGV[2] result db   ARGV[3] settlements, msgpack:
---     each by name, and no more than there is: tag; fence: "lease", "begun" or "none"; stores, joins, grows, keeps,
---     parts, publishes, deferrals: as effects.lua says; begins: whether the tag's message starts now, and begun: hash of messages
---     that its worker acked before they ran; frees: {{places, parked, hash of keys with parked messages, key, start of
---     begun keys}, …}; unlocks: {{lock, owner}, …}; dead: {list of dead letters, payload, reason, queue, how many to keep};
+--     each by name, and no more than there is: tag; fence: "lease", "early_acked" or "none"; stores, joins, extensions, keeps,
+--     parts, publishes, deferrals: as effects.lua says; early_ack: whether this acks the message before its task runs, and early_acked: hash of
+--     the messages that its worker has acked so; permits: those that end, {{permits, parked, hash of keys with parked messages, key, start of
+--     early-acked keys}, …}; locks: those that end, {{lock, owner}, …}; dead: {list of dead letters, payload, reason, queue, how many to keep};
 --     of publishes, one may be {list, false, length of what follows its payload in ARGV's last, queue}
---     foreseen: ends of chords {group, SHA-1 of the parts that it takes, msgpack: as dispatch_chord.lua}
+--     speculative: ends of chords {group, SHA-1 of the parts that it takes, msgpack: as dispatch_chord.lua}
 -- ARGV[4] how many to lease   ARGV[5] tag prefix   ARGV[6] number of the first tag
 -- ARGV[7] chords to end, msgpack: {as dispatch_chord.lua, …}   ARGV[8…] queue name of each list, then the only message that is
 --     sent, where it may be leased at once: as in unacked, [payload,"",queue]
--- Returns {verdicts, deliveries, revision of what is revoked, verdicts on chords, unix time}: verdict {held, ready chords {group, fire, parts, structure, 1 if it is lost}, groups of chords that ended as foreseen}, delivery {tag, queue, payload, nil of the message in ARGV}; {-1, why} for what cannot be done
+-- Returns {verdicts, deliveries, revision of what is revoked, verdicts on chords, unix time}: verdict {held, ready chords {group, callback, parts, structure, 1 if it is lost}, groups of chords that ended by a speculative end}, delivery {tag, queue, payload, nil of the message in ARGV}; {-1, why} for what cannot be done
 
 broker_db, result_db = ARGV[1], ARGV[2]
 deferred, messages, ready_key, ready_index = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
@@ -49,7 +49,7 @@ local function keep_leases()
     hashed, scored, tags = {}, {}, {}
 end
 
-local function nothing_waits()
+local function queues_empty()
     for first = FIRST_LIST, #KEYS, AT_ONCE do
         if redis.call('EXISTS', unpack(KEYS, first, math.min(first + AT_ONCE - 1, #KEYS))) > 0 then return false end
     end
@@ -61,15 +61,15 @@ push = function(m)
     if m[2] then return redis.call('LPUSH', unpack(m)) end
     local list, _, tail, queue = unpack(m, 1, 4)
     local record = ARGV[#ARGV]
-    if wanted > 0 and nothing_waits() then return lease(record, queue, false) end
+    if wanted > 0 and queues_empty() then return lease(record, queue, false) end
     redis.call('LPUSH', list, string.sub(record, 2, -1 - tail))
 end
 
 local function is_held(s)
     if not s.tag or s.fence == 'none' then return true end
-    if s.fence ~= 'begun' and redis.call('HEXISTS', KEYS[1], s.tag) == 1 then return true end
-    -- A tag is never used again: one that has begun, and is to begin, began in this call, whose answer was lost.
-    return (s.fence == 'begun' or s.begins) and redis.call('HEXISTS', s.begun, s.tag) == 1
+    if s.fence ~= 'early_acked' and redis.call('HEXISTS', KEYS[1], s.tag) == 1 then return true end
+    -- A tag is never used again: one that is acked early already was acked by this call, whose answer was lost.
+    return (s.fence == 'early_acked' or s.early_ack) and redis.call('HEXISTS', s.early_acked, s.tag) == 1
 end
 
 local function acknowledge(settled)
@@ -77,12 +77,12 @@ local function acknowledge(settled)
     on_broker()
     for _, s in ipairs(settled) do
         local tag = s.tag
-        if s.begins then
+        if s.early_ack then
             local leased = redis.call('HGET', KEYS[1], tag)
-            if leased then redis.call('HSET', s.begun, tag, leased) end
+            if leased then redis.call('HSET', s.early_acked, tag, leased) end
         end
-        if s.fence == 'begun' then
-            redis.call('HDEL', s.begun, tag)
+        if s.fence == 'early_acked' then
+            redis.call('HDEL', s.early_acked, tag)
             redis.call('HDEL', KEYS[9], tag)
         end
         tags[#tags + 1] = tag
@@ -95,81 +95,81 @@ local function acknowledge(settled)
     end
 end
 
-local function lost(s)
+local function drop_lease(s)
     redis.call('ZREM', KEYS[2], s.tag)
     redis.call('SREM', KEYS[3], s.tag)
     return {0, {}}
 end
 
 -- Whether it may be done twice: records, parts and nothing else.
-local function repeatable(s)
-    return not (s.joins or s.grows or s.keeps or s.publishes or s.deferrals or s.frees or s.unlocks or s.dead)
+local function is_idempotent(s)
+    return not (s.joins or s.extensions or s.keeps or s.publishes or s.deferrals or s.permits or s.locks or s.dead)
 end
 
--- End a chord that is ready by f, {group, SHA-1 of parts, firing}, if f was made of these parts; the outer chords that
+-- End a chord that is ready by f, {group, SHA-1 of parts, end}, if f was made of these parts; the outer chords that
 -- became ready with it, nil where it is not to be.
-local function end_by(f, ready)
+local function apply_speculative(f, ready)
     if not f or redis.sha1hex(table.concat(ready[3])) ~= f[2] then return nil end
-    local done, verdict = pcall(fire, cmsgpack.unpack(f[3]))
+    local done, verdict = pcall(dispatch_chord, cmsgpack.unpack(f[3]))
     return done and verdict[1] == 1 and verdict[2] or nil
 end
 
--- End the chords in found as far as s foresaw it. Returns {those that are ready then, groups of those that ended}.
-local function as_foreseen(s, found)
-    if not s.foreseen then return {found} end
+-- End the chords in found by the speculative ends of s. Returns {those that are ready then, groups of those that ended}.
+local function apply_all_speculative(s, found)
+    if not s.speculative then return {found} end
     local left, ended, ends = {}, {}, {}
-    for _, f in ipairs(s.foreseen) do ends[f[1]] = f end
+    for _, f in ipairs(s.speculative) do ends[f[1]] = f end
     for _, ready in ipairs(found) do
-        local outer = end_by(ends[ready[1]], ready)
+        local outer = apply_speculative(ends[ready[1]], ready)
         if outer then ended[#ended + 1] = ready[1] end
         for _, one in ipairs(outer or {ready}) do left[#left + 1] = one end
     end
     return {left, ended}
 end
 
-local function take_effect(s)
-    local found = as_foreseen(s, record_and_send(s))
+local function apply(s)
+    local found = apply_all_speculative(s, record_and_send(s))
     on_broker()
-    for _, f in ipairs(s.frees or NONE) do free(f, s.tag, KEYS[1]) end
-    for _, u in ipairs(s.unlocks or NONE) do unlock(u[1], u[2]) end
-    if s.dead then bury(unpack(s.dead)) end
+    for _, f in ipairs(s.permits or NONE) do release_permit(f, s.tag, KEYS[1]) end
+    for _, u in ipairs(s.locks or NONE) do release_lock(u[1], u[2]) end
+    if s.dead then dead_letter(unpack(s.dead)) end
     return found
 end
 
 -- The ack comes last: what one of the effects is refused for keeps its lease.
 local function settle(s)
     on_broker()
-    if not is_held(s) then return lost(s) end
-    local done, found = pcall(take_effect, s)
+    if not is_held(s) then return drop_lease(s) end
+    local done, found = pcall(apply, s)
     keep_leases()
-    if not done then return refused(found) end
+    if not done then return refusal_or_raise(found) end
     acknowledge({s})
     return {1, unpack(found)}
 end
 
 -- Those that may be done twice share their acks: an error on the way has all of them done again.
-local function settle_together(settlements, verdicts)
+local function settle_idempotent(settlements, verdicts)
     local held, done = {}, {}
     on_broker()
     for i, s in ipairs(settlements) do
-        if repeatable(s) and not held[s.tag or i] then
-            if is_held(s) then held[s.tag or i] = i else verdicts[i] = lost(s) end
+        if is_idempotent(s) and not held[s.tag or i] then
+            if is_held(s) then held[s.tag or i] = i else verdicts[i] = drop_lease(s) end
         end
     end
     for i, s in ipairs(settlements) do
         if held[s.tag or i] == i then
             local whole, found = pcall(record, s)
-            if whole then verdicts[i], done[#done + 1] = {1, unpack(as_foreseen(s, found))}, s else verdicts[i] = refused(found) end
+            if whole then verdicts[i], done[#done + 1] = {1, unpack(apply_all_speculative(s, found))}, s else verdicts[i] = refusal_or_raise(found) end
         end
     end
     acknowledge(done)
 end
 
-local fired = {}
-for i, f in ipairs(cmsgpack.unpack(ARGV[7])) do fired[i] = fire(f) end
+local dispatched = {}
+for i, f in ipairs(cmsgpack.unpack(ARGV[7])) do dispatched[i] = dispatch_chord(f) end
 
 local settlements, verdicts = cmsgpack.unpack(ARGV[3]), {}
-settle_together(settlements, verdicts)
+settle_idempotent(settlements, verdicts)
 for i, s in ipairs(settlements) do verdicts[i] = verdicts[i] or settle(s) end
 
 on_broker()
@@ -187,4 +187,4 @@ for k = FIRST_LIST, #deliveries > 0 and 0 or #KEYS do
     end
 end
 keep_leases()
-return {verdicts, deliveries, redis.call('GET', KEYS[8]) or 0, fired, leased_at}
+return {verdicts, deliveries, redis.call('GET', KEYS[8]) or 0, dispatched, leased_at}

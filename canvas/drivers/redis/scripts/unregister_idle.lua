@@ -1,6 +1,6 @@
 -- Forget a worker that holds nothing; its next heartbeat registers it again.
 --
--- KEYS[1] leases of the worker   KEYS[2] begun by the worker   KEYS[3] canvas:worker:<id>   KEYS[4] started by it
+-- KEYS[1] leases of the worker   KEYS[2] acked early by the worker   KEYS[3] canvas:worker:<id>   KEYS[4] started by it
 -- KEYS[5] canvas:workers   KEYS[6] canvas:workers:silent_since
 -- ARGV[1] worker
 -- Returns 1; 0, and nothing is done, when it holds something.

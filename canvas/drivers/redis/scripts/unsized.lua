@@ -8,13 +8,13 @@ local unsized, index = KEYS[1] .. ':unsized', KEYS[1] .. ':unsized:index'
 now = server_time()
 local lost = 0
 for _, group in ipairs(redis.call('ZRANGE', index, '-inf', ARGV[2], 'BYSCORE', 'LIMIT', 0, 1000)) do
-    local base, fire = ARGV[1] .. group, redis.call('HGET', unsized, group)
+    local base, callback = ARGV[1] .. group, redis.call('HGET', unsized, group)
     redis.call('HDEL', unsized, group)
     redis.call('ZREM', index, group)
     -- Its client has told the size by now, or Celery's workers have ended it.
     local goes_on = redis.call('EXISTS', base .. '.s') == 1 or redis.call('EXISTS', base .. '.j') == 0
-    if fire and not goes_on and redis.call('SET', base .. '.c', 'lost', 'NX', 'EX', 86400) then
-        redis.call('HSET', KEYS[1], group, fire)
+    if callback and not goes_on and redis.call('SET', base .. '.c', 'lost', 'NX', 'EX', 86400) then
+        redis.call('HSET', KEYS[1], group, callback)
         redis.call('ZADD', KEYS[2], now, group)
         lost = lost + 1
     end
