@@ -5,7 +5,7 @@
 -- ARGV[1] name   ARGV[2] the revision it must have; 0: there is none   ARGV[3] the call's token   ARGV[4] due, or ''
 -- ARGV[5] state   ARGV[6] 1 to change the definition, else 0   ARGV[7] definition   ARGV[8] broker db
 -- ARGV[9] result db   ARGV[10] settlement, msgpack: as settle.lua's, or ''
--- Returns {1, ready chords {group, fire, parts, structure, 1 if it is lost}}; {0, {}} for another revision;
+-- Returns {1, ready chords {group, callback, parts, structure, 1 if it is lost}}; {0, {}} for another revision;
 -- {-1, why} when the settlement cannot be committed.
 
 broker_db, result_db = ARGV[8], ARGV[9]
@@ -21,7 +21,7 @@ if entry[1] ~= tonumber(ARGV[2]) then return {0, {}} end
 local ready = {}
 if ARGV[10] ~= '' then
     local done, found = pcall(record_and_send, cmsgpack.unpack(ARGV[10]))
-    if not done then return refused(found) end
+    if not done then return refusal_or_raise(found) end
     ready = found
 end
 on_broker()
