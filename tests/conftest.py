@@ -3,6 +3,8 @@
 Each session (with pytest-xdist each of its workers) starts its own servers on free ports, and stops only those.
 """
 
+import signal
+
 import pytest
 from hypothesis import settings
 
@@ -24,6 +26,12 @@ FIRST = (
 
 
 def pytest_configure(config):
+    # A shell's background jobs ignore some signals, and so would every program that a test starts.
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # pytest-xdist would start the files with the most tests first.
     config.option.loadscopereorder = False
 
