@@ -120,12 +120,11 @@ def test_a_detached_worker(folder, client):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["beat"], "run Celery's"),
+        (["beat"], "canvas -A proj beat"),
         (["flower"], "celery --broker URL flower"),
         (["multi", "start", "w1"], "worker -D"),
         (["amqp"], "canvas queues"),
         (["worker"], "canvas -A proj worker"),
-        (["-A", "shown", "worker", "-B"], "run Celery's"),
         (["-A", "shown", "worker", "-P", "gevent"], "-P asyncio"),
         (["-A", "shown", "worker", "-P", "eventlet"], "-P threads"),
         (["-A", "shown", "worker", "-c", "many"], "expected a number, or auto"),
