@@ -1,4 +1,4 @@
-"""A tick of an entry and all that it sends, as a settlement whose ids every beat derives alike."""
+"""A tick of an entry and all that it sends, as a settlement with ids that all beats share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from canvas.drivers.ports import Driver
-from canvas.errors import NoResultBackend
 from canvas.model.compiled import Plan, ResultRef, TaskCall
 from canvas.model.message import Message
 from canvas.primitives.fields import KINDS
@@ -17,7 +16,7 @@ from canvas.producer.message_builder import Lineage, MessageBuilder
 from canvas.producer.options import CONNECTIONS, check_limits, check_options, warn_of_call_options
 from canvas.producer.routing import Router
 from canvas.result import AsyncResult, GroupResult
-from canvas.result.backend import NO_CHORD_BACKEND, Backend
+from canvas.result.backend import Backend
 from canvas.task.task import Task
 
 _GROUPS = ("group", "chord")
@@ -142,11 +141,12 @@ class Planner:
     def _check_embedded(self, dispatch: TaskCall, stores: bool) -> None:
         """Check the queues and the chords of later steps now: their sender would have no caller to raise to."""
         # Most apps make missing queues and store results.
+        from canvas.drivers.ports.capabilities import missing
         from canvas.producer.embedded import embedded_signatures
 
         for sig in embedded_signatures(dispatch.options):
             if not stores and sig.get("subtask_type") == "chord":
-                raise NoResultBackend(NO_CHORD_BACKEND)
+                raise missing("chords")
             if sig.get("subtask_type") is None:
                 self._app.router.route(sig["task"], sig["options"], sig["args"], sig["kwargs"])
 
@@ -170,8 +170,8 @@ class Planner:
 
         app = self._app
         check_options(sig.task, {**sig.options, **options})
-        if sig.subtask_type == "chord" and app.driver.results is None:
-            raise NoResultBackend(NO_CHORD_BACKEND)
+        if sig.subtask_type == "chord":
+            app.backend.ensure_chords_allowed()
         call = PartialCall(tuple(args), dict(kwargs), _without_connections(options))
         plans = stream(
             sig, call, new_id=app.new_id, reply_to=app.oid,

@@ -7,7 +7,7 @@ from operator import eq
 from typing import TYPE_CHECKING, Any
 
 from canvas.config.config import Config
-from canvas.errors import NoResultBackend, TaskRevokedError
+from canvas.errors import TaskRevokedError
 from canvas.model import states
 from canvas.model.record import Record, children_of, extended
 from canvas.model.settlement import ResultWrite, alive_for
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from canvas.drivers.ports.chords import ChordStore
     from canvas.drivers.ports.results import ResultStore
     from canvas.result.record_watch import AsyncRecordWatch, RecordWatch
-
-NO_CHORD_BACKEND = "a chord needs a result backend to count its parts; set result_backend"
 
 
 class Backend:
@@ -44,7 +42,9 @@ class Backend:
     @property
     def _results(self) -> "ResultStore":
         if self._driver is None:
-            raise NoResultBackend("no result backend is configured: set result_backend, or Canvas(backend=…)")
+            from canvas.drivers.ports.capabilities import missing  # only to say what is wrong
+
+            raise missing("results")
         return self._driver
 
     @property
@@ -55,7 +55,9 @@ class Backend:
     def ensure_chords_allowed(self) -> None:
         """Raise NoResultBackend if the app cannot count a chord's parts."""
         if self._chords is None:
-            raise NoResultBackend(NO_CHORD_BACKEND)
+            from canvas.drivers.ports.capabilities import missing  # only to say what is wrong
+
+            raise missing("chords")
 
     def encode_part(self, task_id: str, state: str, result: Any) -> bytes:
         """A chord's part. Raises EncodeError."""

@@ -36,7 +36,7 @@ from canvas.worker.process import WorkerProcess
 from canvas.worker.process_files import ProcessFiles
 from canvas.worker.shutdown_report import report_running
 from canvas.worker.signal_handlers import put_back_afterwards
-from canvas.worker.startup import connect
+from canvas.worker.startup import check_limits, connect
 
 _LISTENING_WITHIN = 5.0
 _MINGLE_FOR = 1.0
@@ -162,7 +162,11 @@ def _prepare(
 
 
 def _find_servers(app: Canvas, plan: WorkerOptions, purge: bool, ended: Event) -> None:
-    """Wait for the servers, until ``ended`` is set; declare the queues."""
+    """Wait for the servers, until ``ended`` is set; declare the queues.
+
+    Raises ConfigurationError for a task with a limit that the broker cannot keep.
+    """
+    check_limits(app)
     connect(app, ended)
     for queue in plan.queues if purge and not ended.is_set() else ():
         purge_queue(app, queue)

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from threading import Event
 
 from canvas.app.application import Canvas
+from canvas.drivers.ports.capabilities import require
 from canvas.drivers.retry_policy import delays
 from canvas.errors import OperationalError
 from canvas.telemetry import emit
@@ -42,6 +43,18 @@ def _call(app: Canvas) -> None:
     app.driver.broker.next_due()
     if app.driver.results is not None:
         app.driver.results.get(["any"])
+
+
+def check_limits(app: Canvas) -> None:
+    """Raise ConfigurationError for a task with a limit that needs state which all workers share, where the broker keeps
+    none."""
+    found = app.driver.capabilities
+    for task in app.tasks.values():
+        for name in ("concurrency_limit", "unique_for"):
+            if getattr(task, name):
+                require(found, "coordination", f"{name} of {task.name}")
+        if task.rate_limit and task.rate_limit_scope == "global":
+            require(found, "coordination", f"the global rate_limit of {task.name}")
 
 
 def warn_of_slips(app: Canvas, queues: Sequence[str]) -> None:

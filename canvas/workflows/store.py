@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from canvas.config.config import Config
-from canvas.errors import NoResultBackend, RunLost
+from canvas.errors import RunLost
 from canvas.model.settlement import ReadyChord, alive_for, longer
 from canvas.model.workflow_run import NodeRef, RunNode
 from canvas.wire import codecs
@@ -80,7 +80,9 @@ class RunStore:
     @property
     def _results(self) -> "RunRecords":
         if self._driver is None:
-            raise NoResultBackend("a workflow needs a result backend to keep its run in: set result_backend")
+            from canvas.drivers.ports.capabilities import missing  # only to say what is wrong
+
+            raise missing("runs")
         return self._driver
 
     # -- writing

@@ -23,9 +23,14 @@ _CURES: Mapping[Capability, str] = {
 }
 
 
-def require(found: Collection[Capability], needed: Capability, feature: str = "") -> None:
-    """Raise ConfigurationError where a driver lacks what ``feature`` needs (NoResultBackend for what a result backend
-    would give): what is missing, and what to set."""
+def missing(needed: Capability, feature: str = "") -> ConfigurationError:
+    """The error of a ``feature`` that needs more than a driver can do: what is missing, and what to set. It is a
+    NoResultBackend for what a result backend would give."""
+    kind = NoResultBackend if needed in STORE_OF_ALL else ConfigurationError
+    return kind(_CURES[needed].format(feature=feature))
+
+
+def require(found: Collection[Capability], needed: Capability, feature: str) -> None:
+    """Raise the error of ``missing`` where a driver lacks what ``feature`` needs."""
     if needed not in found:
-        kind = NoResultBackend if needed in STORE_OF_ALL else ConfigurationError
-        raise kind(_CURES[needed].format(feature=feature))
+        raise missing(needed, feature)
