@@ -56,7 +56,7 @@ class Delivery(NamedTuple):
     """The message in its broker's form."""
     """The message in its broker's form, byte for byte as it lay in the queue."""
     leased_at: float = 0.0
-    """When this process took it, as its monotonic clock tells it; 0 where it did not."""
+    """When this process leased it, by its monotonic clock; 0 where it did not."""
 
 
 class Publish(NamedTuple):

@@ -5,7 +5,6 @@ Sources: protocol.md §1.3, §2.1, §2.4; semantics.md W1–W10, T6, T8.
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta, tzinfo
 from functools import partial
 from operator import is_
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -16,6 +15,7 @@ from canvas.model.ids import new_id
 from canvas.model.message import Message, Publish
 from canvas.model.options import NAMES
 from canvas.model.workflow_run import RUN_HEADER
+from canvas.producer.moments import Clock, due, eta_text, expires_text, instant
 from canvas.producer.routing import Route, Router
 from canvas.task.pydantic_models import Models, plain_arguments, plain_signatures
 from canvas.telemetry import emit, listening
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Lineage(NamedTuple):
-    """What a message inherits from the task that sends it; all ``None`` outside a task."""
+    """The fields that a message inherits from the task that sends it; all ``None`` outside a task."""
 
     root_id: str | None = None
     parent_id: str | None = None
@@ -45,25 +45,20 @@ class BuiltMessage(NamedTuple):
     publish: Publish
 
 
-class MessageContext(Protocol):
-    """What a client asks of its app."""
+class MessageContext(Clock, Protocol):
+    """The parts of an app that messages are made with."""
 
     @property
     def oid(self) -> str: ...
 
     @property
-    def timezone(self) -> tzinfo: ...
-
-    @property
     def signer(self) -> Signer: ...
-
-    def now(self) -> datetime: ...
 
     def models_of(self, name: str) -> Models | None: ...
 
 
 class MessageBuilder:
-    """Turns dispatches into messages for one app; holds what is the same for all of them."""
+    """Turns calls into messages for one app."""
 
     def __init__(
         self, conf: "Config", router: Router, defaults: Callable[[str], Mapping[str, Any]],
@@ -78,7 +73,7 @@ class MessageBuilder:
         self._origin = (0, "")
 
     def outgoing(self, dispatches: Sequence[TaskCall], ambient: Lineage) -> list[BuiltMessage]:
-        """The messages that ``dispatches`` stand for, encoded and routed.
+        """The messages of ``dispatches``, encoded and routed.
 
         A task's own attributes fill in options that neither the call nor its signature gives. Raises
         EncodeError for values the serializer cannot write or a message over ``task_message_max_bytes``.
@@ -143,11 +138,11 @@ class MessageBuilder:
         return self._codec.encode(encoded, info["exchange"], info["routing_key"], max_depth)
 
     def _with_plain_models(self, message: Message) -> bool:
-        """Write the models among the arguments of pydantic's tasks, of this call and of what follows it, as plain data;
-        whether there are any.
+        """Replace pydantic models among the arguments of this call and of the signatures that follow it by plain data;
+        whether there were any.
 
-        A call of such a task does so at once. What is left came to a signature that was made without the task, or
-        after it was made: partial arguments, items of a map.
+        A call of a task with models does so at once. Models are left where a signature was made without the task, or
+        got arguments after it was made: partial arguments, items of a map.
         """
         models_of = self._around.models_of
         args, kwargs = plain_arguments(models_of, message.task, message.args, message.kwargs)
@@ -169,10 +164,10 @@ class MessageBuilder:
         eta = expires = None
         if options.get("countdown") or options.get("eta") is not None or options.get("expires") is not None:
             try:
-                eta, expires = self._eta(options), self._expires(options)
+                eta, expires = eta_text(options, self._around), expires_text(options, self._around)
             except InvalidTaskError as exc:
                 raise InvalidTaskError(f"{dispatch.task}: {exc}") from None
-        stamped, link, link_error = options.get("stamped_headers"), options.get("link"), options.get("link_error")
+        stamped = options.get("stamped_headers")
         conf = self._conf
         headers = {
             "lang": "py",
@@ -198,11 +193,7 @@ class MessageBuilder:
         }
         if options.get(RUN_HEADER):
             headers[RUN_HEADER] = options[RUN_HEADER]
-        callbacks, chain = None if link is None else _sig_list(link), options.get("chain")
-        if conf.task_protocol == 1 and chain:
-            callbacks, chain = [*(callbacks or []), _linked(chain)], None
-        errbacks = None if link_error is None else _sig_list(link_error)
-        embed = {"callbacks": callbacks, "errbacks": errbacks, "chain": chain, "chord": options.get("chord")}
+        embed = _embed(options, conf.task_protocol)
         message = Message(dispatch.task, task_id, dispatch.args, dispatch.kwargs, embed, headers)
         message.protocol = conf.task_protocol
         message.properties = self._properties(task_id, options, stamped, expires)
@@ -219,7 +210,7 @@ class MessageBuilder:
             "delivery_mode": _delivery_mode(options.get("delivery_mode") or self._conf.task_default_delivery_mode),
         }
         if expires is not None:
-            left = (_instant(expires) - self._around.now()).total_seconds()
+            left = (instant(expires) - self._around.now()).total_seconds()
             properties["expiration"] = str(max(0, round(left * 1000)))
         return properties
 
@@ -236,60 +227,16 @@ class MessageBuilder:
         message.properties["priority"] = 0 if priority is None else priority
 
     def origin(self) -> str:
-        """``gen<pid>@<host>``: who sends; made again after a fork."""
+        """The header ``origin``, ``gen<pid>@<host>``; made again after a fork."""
         if self._origin[0] != (pid := os.getpid()):
             import socket
 
             self._origin = (pid, f"gen{pid}@{socket.gethostname()}")
         return self._origin[1]
 
-    # -- time
-
-    def due(self, options: dict[str, Any]) -> float | None:
+    def due(self, options: Mapping[str, Any]) -> float | None:
         """When a message with these options is to run, as unix time; ``None`` for at once. Raises InvalidTaskError."""
-        eta = self._eta(options)
-        return None if eta is None else _instant(eta, "eta").timestamp()
-
-    def _eta(self, options: dict[str, Any]) -> str | None:
-        countdown = options.get("countdown")
-        if countdown:
-            return self._after(countdown, "countdown")
-        return _moment(options.get("eta"), "eta")
-
-    def _expires(self, options: dict[str, Any]) -> str | None:
-        expires = options.get("expires")
-        if expires is None:
-            return None
-        if isinstance(expires, int | float) and not isinstance(expires, bool):
-            return self._after(expires, "expires")
-        return _moment(expires, "expires")
-
-    def _after(self, seconds: Any, name: str) -> str:
-        if not isinstance(seconds, int | float) or isinstance(seconds, bool):
-            raise InvalidTaskError(f"{name}: expected seconds (int or float); got {seconds!r:.100}")
-        try:
-            return (self._around.now() + timedelta(seconds=seconds)).astimezone(self._around.timezone).isoformat()
-        except (OverflowError, ValueError):
-            raise InvalidTaskError(f"{name}: {seconds!r} seconds from now is not a date") from None
-
-
-def _moment(value: Any, name: str) -> str | None:
-    if value is None or isinstance(value, str):
-        if value:
-            _instant(value, name)
-        return value or None
-    if isinstance(value, datetime):
-        return value.isoformat()
-    raise InvalidTaskError(f"{name}: expected a datetime or ISO 8601 text; got {type(value).__name__} {value!r:.100}")
-
-
-def _instant(text: str, name: str = "expires") -> datetime:
-    """ISO 8601 text as an aware datetime; without an offset it is UTC (protocol.md §2.4)."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidTaskError(f"{name}: expected ISO 8601 text; got {text!r:.100}") from None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+        return due(options, self._around)
 
 
 def _stamps(task: str, options: dict[str, Any], stamped: Any) -> dict[str, Any]:
@@ -299,6 +246,16 @@ def _stamps(task: str, options: dict[str, Any], stamped: Any) -> dict[str, Any]:
         raise InvalidTaskError(
             f"{task}: stamped_headers names {missing}, but the signature has no such stamp"
         ) from None
+
+
+def _embed(options: Mapping[str, Any], protocol: int) -> dict[str, Any]:
+    """The fourth part of a body: the signatures that follow the task (protocol.md §2.1)."""
+    link, link_error = options.get("link"), options.get("link_error")
+    callbacks, chain = None if link is None else _sig_list(link), options.get("chain")
+    if protocol == 1 and chain:
+        callbacks, chain = [*(callbacks or []), _linked(chain)], None
+    errbacks = None if link_error is None else _sig_list(link_error)
+    return {"callbacks": callbacks, "errbacks": errbacks, "chain": chain, "chord": options.get("chord")}
 
 
 def _linked(chain: Sequence[Any]) -> dict[str, Any]:

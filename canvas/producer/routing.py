@@ -57,7 +57,7 @@ class Router:
             own = Queue(default_queue, default_exchange or "", default_routing_key or "", default_exchange_type)
             self._queues[default_queue] = own
         self.tasks: Mapping[str, Any] = {}
-        """What router functions get as ``task``, by name."""
+        """The value that router functions get as ``task``, by name."""
         self._routes = _compiled(routes)
         self._default: Route | None = None
 

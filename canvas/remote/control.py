@@ -47,7 +47,8 @@ class Control:
     ) -> list[dict[str, Any]]:
         """Tell workers not to run a task (or tasks), and with ``terminate`` to stop it where it runs.
 
-        Canvas' workers find it in the broker, for a day, however late they start; Celery's are told. The task is
+        Canvas' workers find the revocation in the broker, for a day, however late they start; Celery's workers get it
+        by broadcast only. The task is
         REVOKED as soon as a worker comes to it. One that runs already goes on, unless it is terminated.
         """
         self.keep_revoked([task_id] if isinstance(task_id, str) else list(task_id))

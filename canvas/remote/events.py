@@ -94,7 +94,7 @@ class SentEvents:
 
 
 def described(message: Message) -> Event:
-    """What events say of a message: its name and lineage, arguments as text, retries, eta and expiry."""
+    """The fields of an event about a message: its name and lineage, arguments as text, retries, eta and expiry."""
     headers = message.headers
     return {
         "name": message.task,
@@ -115,9 +115,10 @@ class Events:
         self._app = app
 
     def capture(self, limit: int | None = None, timeout: float | None = None, wakeup: bool = True) -> Iterator[Event]:
-        """Events as they come: ``limit`` of them at most, until none comes for ``timeout`` seconds.
+        """Events as they arrive: at most ``limit``, until none has arrived for ``timeout`` seconds.
 
-        With ``wakeup`` workers are asked for a heartbeat first. What is no event is skipped, and told to telemetry.
+        With ``wakeup`` workers are asked for a heartbeat first. A message that is no event is skipped and reported to
+        telemetry.
         """
         app, taken = self._app, 0
         with app.driver.bus.subscribe(app.conf.event_exchange, topics=True) as inbox:

@@ -25,7 +25,7 @@ class ControlledApp(Protocol):
 
 
 def by_node(answers: list[dict[str, Any]]) -> dict[str, Any]:
-    """What workers answered, by node.
+    """The answers of workers, by node.
 
     Where several workers have one name, their lists are joined; of other answers the last one stays. A
     DuplicateNodenameWarning names them.

@@ -1,4 +1,4 @@
-"""Intervals: a task runs every so many seconds."""
+"""Intervals: a task runs once in a fixed number of seconds."""
 
 from datetime import UTC, datetime, timedelta
 from numbers import Real

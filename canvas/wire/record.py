@@ -151,7 +151,7 @@ def _wire_module(name: str) -> str:
 
 
 def _exception(stored: Any, traceback: str | None = None) -> Any:
-    """What was stored as a failed task's result, as an exception where it is one."""
+    """The stored result of a failed task, as an exception where it is one."""
     if isinstance(stored, Unpickleable):
         stored = stored.fields()
     return decode_exception(stored, traceback) if isinstance(stored, dict) and "exc_type" in stored else stored

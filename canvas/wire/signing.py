@@ -56,7 +56,7 @@ class Signer:
         self, headers: Mapping[str, Any], content_type: str, content_encoding: str, data: bytes
     ) -> dict[str, Any]:
         """The headers, with the signature of a message among them; ``data`` is its serialised body."""
-        # As whoever reads them will find them: a tuple is a list by then.
+        # The values as their reader will decode them: a tuple becomes a list.
         headers = typed_json.loads(typed_json.dumps(headers))
         return {**headers, HEADER: self._sign(_message(headers, content_type, content_encoding, data))}
 
@@ -76,8 +76,8 @@ class Signer:
         return data + _MARK + self._sign(_placed(place, data)).encode()
 
     def open(self, place: str, sealed: bytes) -> bytes:
-        """What was sealed for that place. Raises SignatureError."""
-        # The script that collects parts tells equal ones apart by spaces.
+        """The value that was sealed for that place. Raises SignatureError."""
+        # The script that collects parts distinguishes equal parts by spaces.
         whole = sealed.rstrip(b" ")
         data, mark, signature = whole[: -_DIGITS - 1], whole[-_DIGITS - 1 : -_DIGITS], whole[-_DIGITS:]
         if mark != _MARK:

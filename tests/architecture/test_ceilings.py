@@ -15,8 +15,6 @@ FUNCTION_LINES = 40
 FILES_IN_A_FOLDER = 15
 
 LONG_FILES = {
-    "canvas.drivers.redis.connection.client": 308,
-    "canvas.producer.message_builder": 323,
     "canvas.worker.consumer.batch": 313,
     "canvas.worker.consumer.loop": 314,
     "canvas.worker.pools.prefork": 389,
@@ -26,7 +24,6 @@ LONG_FILES = {
 CROWDED_FOLDERS: dict[str, int] = {}
 LONG_FUNCTIONS = {
     "canvas.drivers.redis.broker.exchange": 58,
-    "canvas.producer.message_builder._message": 45,
     "canvas.worker.consumer.batch.__init__": 43,
     "canvas.worker.node.plan_node": 54,
     "canvas.worker.process.__init__": 63,

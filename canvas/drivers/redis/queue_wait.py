@@ -6,7 +6,8 @@ import selectors
 import time
 from collections.abc import Iterable, Sequence
 
-from canvas.drivers.redis.connection.client import RedisClient, Wire
+from canvas.drivers.redis.connection.client import RedisClient
+from canvas.drivers.redis.connection.raw_connection import RawConnection
 from canvas.drivers.redis.keys import BrokerKeys
 from canvas.errors import BrokerError, OperationalError
 
@@ -28,7 +29,7 @@ class QueueWait:
         self._reset()
 
     def _reset(self) -> None:
-        self._wires: dict[str, Wire] = {}
+        self._connections: dict[str, RawConnection] = {}
         self._registered: dict[str, int] = {}
         self._clients: dict[str, int] = {}
         self._outstanding: dict[str, float] = {}
@@ -64,7 +65,7 @@ class QueueWait:
         self._worker = worker
         try:
             with self._link.errors():
-                self._close_idle(self._wires.keys() - set(lists) - self._outstanding.keys())
+                self._close_idle(self._connections.keys() - set(lists) - self._outstanding.keys())
                 for key in lists:
                     self._arm(key)
                 self._expect_answers()
@@ -82,24 +83,24 @@ class QueueWait:
     def _arm(self, key: str) -> None:
         if key in self._outstanding:
             return
-        wire = self._wires.get(key) or self._connect(key)
-        wire.send("BLMOVE", key, self._keys.prefetched(self._worker, key), "RIGHT", "LEFT", _BLOCK_FOR)
+        connection = self._connections.get(key) or self._connect(key)
+        connection.send("BLMOVE", key, self._keys.prefetched(self._worker, key), "RIGHT", "LEFT", _BLOCK_FOR)
         self._outstanding[key] = time.monotonic() + _BLOCK_FOR + _ANSWERED_WITHIN
 
-    def _connect(self, key: str) -> Wire:
+    def _connect(self, key: str) -> RawConnection:
         """A connection for one list, known once it works."""
-        wire = self._link.connection()
+        connection = self._link.connection()
         try:
-            wire.send("CLIENT", "ID")
-            self._clients[key] = wire.receive()
-            number = wire.fileno()
+            connection.send("CLIENT", "ID")
+            self._clients[key] = connection.receive()
+            number = connection.fileno()
         except BaseException:
-            wire.close()
+            connection.close()
             raise
         assert self._selector is not None
         self._selector.register(number, selectors.EVENT_READ, key)
-        self._wires[key], self._registered[key] = wire, number
-        return wire
+        self._connections[key], self._registered[key] = connection, number
+        return connection
 
     def _select(self, selector: selectors.BaseSelector, timeout: float) -> int:
         deadline = time.monotonic() + timeout
@@ -119,7 +120,7 @@ class QueueWait:
 
     def _collect(self, key: str) -> bool:
         """Read a BLMOVE's reply; whether it moved a message. One that ran out is armed again."""
-        moved = self._wires[key].receive() is not None
+        moved = self._connections[key].receive() is not None
         del self._outstanding[key]
         if moved:
             self._arrived.add(key)
@@ -172,21 +173,21 @@ class QueueWait:
             self._drop()
 
     def _collect_quietly(self, key: str) -> None:
-        if self._wires[key].receive() is not None:
+        if self._connections[key].receive() is not None:
             self._arrived.add(key)
         del self._outstanding[key]
 
     def _drop(self) -> None:
-        """Close the wires; what they may have moved stays in the inbox, which the next lease looks into."""
+        """Close the connections; messages that they moved stay in the inbox, which the next lease reads."""
         self._arrived.update(self._outstanding)
-        self._close_idle(list(self._wires))
+        self._close_idle(list(self._connections))
         self._outstanding.clear()
 
     def _close_idle(self, keys: Iterable[str]) -> None:
         for key in keys:
             if self._selector is not None:
                 self._selector.unregister(self._registered.pop(key))
-            self._wires.pop(key).close()
+            self._connections.pop(key).close()
 
     def _cancel(self) -> None:
         """End every outstanding BLMOVE on the server, so that none moves a message after this."""

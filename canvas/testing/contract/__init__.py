@@ -1,4 +1,4 @@
-"""What every driver must do, as tests: a class for each port, and all of them as :class:`DriverContract`.
+"""The contract of drivers as tests: a class for each port, and all of them as :class:`DriverContract`.
 
 A driver's own test file subclasses them and provides a fixture ``driver``, and the class attribute ``codec`` where the
 broker has another form of messages than kombu's envelope. Waiting is always for a condition with a

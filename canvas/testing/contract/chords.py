@@ -122,7 +122,7 @@ class ChordStoreContract(ContractSupport):
         assert self._settle(driver, second) == []
 
     def _foresee(self, driver: Driver, last: Part, *values: bytes, then: list[Part] | None = None) -> SettleResult:
-        """What comes of a settlement that foresees the end of its chord, of these parts."""
+        """The outcome of a settlement that foresees the end of its chord, with these parts."""
         foreseen = [SpeculativeDispatch.of(chord_end(last.group_id, self.publish("body"), parts=then), values)]
         driver.broker.publish([self.publish(queue="done")])
         (delivery,) = self._lease(driver, 1, "done")

@@ -1,4 +1,4 @@
-"""What returns to its queue, and who counts as dead."""
+"""Which messages return to their queue, and which workers count as dead."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from canvas.testing.contract.support import ContractSupport, eventually
 
 
 class RecoveryContract(ContractSupport):
-    """What returns to its queue, and who counts as dead."""
+    """Which messages return to their queue, and which workers count as dead."""
 
     def test_give_back_keeps_the_order(self, driver: Driver) -> None:
         driver.broker.publish([self.publish(x) for x in "abc"])

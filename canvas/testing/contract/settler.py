@@ -1,4 +1,4 @@
-"""What one settlement does, and when it does nothing."""
+"""The effects of one settlement, and when it has none."""
 
 import time
 
@@ -15,7 +15,7 @@ from canvas.testing.contract.support import ContractSupport, part
 
 
 class SettlerContract(ContractSupport):
-    """What one settlement does, and when it does nothing."""
+    """The effects of one settlement, and when it has none."""
 
     def test_ack_ends_a_message(self, driver: Driver) -> None:
         delivery = self._one(driver)

@@ -1,4 +1,4 @@
-"""What the tests of all ports share: small messages, the calls of a driver, waiting for a condition."""
+"""Shared parts of the tests of all ports: small messages, the calls of a driver, waiting for a condition."""
 
 import time
 from collections.abc import Callable
@@ -45,7 +45,7 @@ def ids(deliveries: list[Delivery], codec: MessageCodec = ENVELOPE) -> list[str]
 
 
 def eventually(condition: Callable[[], Any], seconds: float = _DEADLINE) -> Any:
-    """The first truthy value of ``condition``; AssertionError after so many seconds without one."""
+    """The first truthy value of ``condition``; AssertionError when it has none within ``timeout`` seconds."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = condition()

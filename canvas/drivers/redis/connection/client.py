@@ -26,6 +26,7 @@ from redis.sentinel import Sentinel
 from canvas.drivers.redis.connection.commands import ERRORS, TRIES, UNAVAILABLE, Commands, as_ours, backoff, taken_from
 from canvas.drivers.redis.connection.event_loops import LoopClients
 from canvas.drivers.redis.connection.pubsub import PubSub
+from canvas.drivers.redis.connection.raw_connection import RawConnection
 from canvas.drivers.redis.connection.sockets import close_sockets
 from canvas.drivers.redis.url import Address
 from canvas.forks import in_forks
@@ -33,13 +34,13 @@ from canvas.forks import in_forks
 _ANSWER_WITHIN = 30.0
 _BLOCKS_FOR = 5.0
 _CONNECTIONS = 10_000
-"""As many as threads ask for at once; a server has a limit of its own."""
+"""More than threads ask for at once; the server has a limit of its own."""
 _ALONE = frozenset({"publish"})
-"""Scripts that run too often for all that others share: it takes as long to load as they take to run."""
-_EARS_KEPT = 4
-"""Subscriptions that nobody uses, for the next to wait."""
+"""Scripts that run without ``effects.lua``: Redis takes as long to load it as these scripts take to run."""
+_SUBSCRIPTIONS_KEPT = 4
+"""Open subscriptions without a user, kept for the next wait."""
 _LOOP_CONNECTIONS = 64
-"""An event loop has many more calls under way than that; they wait for one another."""
+"""An event loop may have many more calls under way; calls beyond this number wait for a free connection."""
 
 
 @cache
@@ -60,10 +61,10 @@ class RedisClient:
         self._lock = threading.Lock()
         self._calls: Any = None
         self._held: Any = None
-        self._ears: deque[PubSub] = deque()
+        self._subscriptions: deque[PubSub] = deque()
         self._loops = LoopClients(self._loop_client)
         self._inherited: list[Any] = []
-        _links.add(self)
+        _clients_of_process.add(self)
 
     def disinherit(self) -> None:
         """In a forked process: close its copies of the parent's connections. The next call opens others.
@@ -75,19 +76,19 @@ class RedisClient:
             return
         close_sockets([self._calls.client, self._held, *self._loops.every()])
         # When redis' objects are deleted they use what they share with the parent, such as its selector.
-        self._inherited.append((self._calls, self._held, self._loops, self._ears))
+        self._inherited.append((self._calls, self._held, self._loops, self._subscriptions))
         self._calls = self._held = None
-        self._loops, self._ears, self._pid = LoopClients(self._loop_client), deque(), 0
+        self._loops, self._subscriptions, self._pid = LoopClients(self._loop_client), deque(), 0
 
     # -- clients
 
     def _clients(self) -> tuple[Commands, Any]:
-        """What makes calls, and the client whose connections others hold: subscriptions, blocking commands."""
+        """The client for calls, and the client for connections that are held: subscriptions and blocking commands."""
         if self._pid != os.getpid():
             with self._lock:
                 if self._pid != os.getpid():
                     self._calls, self._held = Commands(self._client()), self._client()
-                    self._loops, self._ears = LoopClients(self._loop_client), deque()
+                    self._loops, self._subscriptions = LoopClients(self._loop_client), deque()
                     self._pid = os.getpid()
         return self._calls, self._held
 
@@ -242,67 +243,42 @@ class RedisClient:
     def pubsub(self) -> PubSub:
         """A subscription on a connection of its own; it does not reconnect by itself."""
         held = self._clients()[1]
-        for ear in taken_from(self._ears):
-            if ear.again():
-                return ear
+        for subscription in taken_from(self._subscriptions):
+            if subscription.again():
+                return subscription
         return PubSub(held.pubsub(ignore_subscribe_messages=False))
 
-    def leave(self, ear: PubSub) -> None:
-        """A subscription is done with, and kept for whoever needs one next: to open one takes several calls."""
-        if len(self._ears) >= _EARS_KEPT:
-            ear.close()
-        elif ear.leave():
-            self._ears.append(ear)
+    def leave(self, subscription: PubSub) -> None:
+        """Give back a subscription; it is kept for the next user, since opening one takes several calls."""
+        if len(self._subscriptions) >= _SUBSCRIPTIONS_KEPT:
+            subscription.close()
+        elif subscription.leave():
+            self._subscriptions.append(subscription)
 
     def apubsub(self) -> Any:
         """redis' own subscription, of the running event loop."""
         return self.loop_client(patient=False).pubsub(ignore_subscribe_messages=False)
 
-    def connection(self) -> "Wire":
+    def connection(self) -> RawConnection:
         """A connection of its own, for one blocking command at a time."""
-        return Wire(self._clients()[1].connection_pool)
+        return RawConnection(self._clients()[1].connection_pool)
 
     def close(self) -> None:
         """Close this process's connections; the next call opens new ones."""
         if self._pid == os.getpid():
-            for ear in taken_from(self._ears):
-                ear.close()
+            for subscription in taken_from(self._subscriptions):
+                subscription.close()
             for client in (self._calls, self._held):
                 client.close()
             self._pid = 0
 
 
-_links: WeakSet[RedisClient] = WeakSet()
+_clients_of_process: WeakSet[RedisClient] = WeakSet()
 
 
 def _disinherit_all() -> None:
-    for link in list(_links):
+    for link in list(_clients_of_process):
         link.disinherit()
 
 
 in_forks(_disinherit_all)
-
-
-class Wire:
-    """One raw connection with at most one command outstanding."""
-
-    def __init__(self, pool: Any) -> None:
-        self._pool = pool
-        self._connection = pool.get_connection()
-
-    def send(self, *words: Any) -> None:
-        """Send a command without waiting for its reply."""
-        self._connection.send_command(*words)
-
-    def fileno(self) -> int:
-        """The socket, for a selector."""
-        return self._connection._sock.fileno()  # type: ignore[no-any-return]
-
-    def receive(self) -> Any:
-        """The reply."""
-        return self._connection.read_response()
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._connection.disconnect()
-        self._pool.release(self._connection)
