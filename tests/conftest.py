@@ -10,6 +10,7 @@ from hypothesis import settings
 
 from canvas.context import current_app, has_current_app, set_current_app
 from tests.support.ledger import Bench
+from tests.support.rabbitmq import SharedRabbitMQ
 from tests.support.redis_server import RedisServer
 
 settings.register_profile("fixed", derandomize=True, database=None, deadline=None)
@@ -74,6 +75,13 @@ def redis_url(redis_server):
 def result_url(redis_server):
     """Results, db 1 of the same server."""
     return redis_server.url(1)
+
+
+@pytest.fixture(scope="session")
+def rabbitmq():
+    """The RabbitMQ node of the run; ``rabbitmq.url()`` names an empty vhost."""
+    with SharedRabbitMQ() as node:
+        yield node
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,36 @@
+"""The private RabbitMQ node of the tests: started once, shared, and gone with its last user."""
+
+import time
+
+import amqp
+import pytest
+
+from tests.support.rabbitmq import SharedRabbitMQ, answers
+
+
+def test_users_share_a_node_that_ends_with_the_last(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with SharedRabbitMQ("one") as first:
+        with SharedRabbitMQ("one") as second:
+            assert first.port == second.port
+            vhosts = {first.new_vhost(), second.new_vhost()}
+            assert len(vhosts) == 2
+        for vhost in vhosts:
+            with amqp.Connection(f"127.0.0.1:{first.port}", virtual_host=vhost) as connection:
+                name = connection.channel().queue_declare("").queue
+                assert name.startswith("amq.gen")
+        assert answers(first.port)
+    deadline = time.monotonic() + 20
+    while list(tmp_path.iterdir()):
+        assert time.monotonic() < deadline, "the node is still there"
+        time.sleep(0.05)
+    assert not answers(first.port)
+
+
+def test_each_vhost_is_given_once(rabbitmq):
+    assert rabbitmq.new_vhost() != rabbitmq.new_vhost()
+
+
+def test_a_vhost_that_does_not_exist_is_refused(rabbitmq):
+    with pytest.raises(amqp.NotAllowed, match="vhost nowhere not found"):
+        amqp.Connection(f"127.0.0.1:{rabbitmq.port}", virtual_host="nowhere").connect()
