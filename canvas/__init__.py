@@ -1,5 +1,7 @@
 """The engine for Celery workflows: compose task graphs, send them, run them."""
 
+import os
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from canvas import context
@@ -79,3 +81,7 @@ def __getattr__(name: str) -> Any:
 
         return workflow
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+if os.environ.get("CANVAS_AS_CELERY") == "1":
+    import_module("canvas.as_celery")

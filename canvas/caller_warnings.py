@@ -4,15 +4,19 @@ import sys
 import warnings
 
 
-class AlwaysEagerIgnored(UserWarning):
+class CeleryWarning(UserWarning):
+    """The base of the warnings that have a name in Celery."""
+
+
+class AlwaysEagerIgnored(CeleryWarning):
     """``send_task`` sends in spite of ``task_always_eager``: the task need not be registered here."""
 
 
-class DuplicateNodenameWarning(UserWarning):
+class DuplicateNodenameWarning(CeleryWarning):
     """Several workers have the same node name: remote control cannot tell them apart."""
 
 
-class FixupWarning(UserWarning):
+class FixupWarning(CeleryWarning):
     """A framework seems to be used, and cannot be set up."""
 
 

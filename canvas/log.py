@@ -40,16 +40,16 @@ def get_task_logger(name: str) -> logging.Logger:
     Raises RuntimeError where ``name`` is that logger's own, or an ancestor's.
     """
     logger, tasks = logging.getLogger(name), logging.getLogger(TASK_LOGGER)
-    if name in _RESERVED or logger in _ancestry(tasks):
+    if name in _RESERVED or logger in ancestry(tasks):
         raise RuntimeError(f"Logger name {name!r} is reserved! Use the module's: get_task_logger(__name__)")
-    if tasks not in _ancestry(logger):
+    if tasks not in ancestry(logger):
         logger.parent = tasks
     if not any(isinstance(known, _OfTask) for known in logger.filters):
         logger.addFilter(_OfTask())
     return logger
 
 
-def _ancestry(logger: logging.Logger) -> Iterator[logging.Logger]:
+def ancestry(logger: logging.Logger) -> Iterator[logging.Logger]:
     """A logger, its parent and so on up to the root."""
     found: logging.Logger | None = logger
     while found is not None:

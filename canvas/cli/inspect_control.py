@@ -8,6 +8,7 @@ import click
 
 from canvas.cli.options import UNAVAILABLE, comma_separated
 from canvas.remote.inspect import by_node, warn_of_duplicates
+from canvas.worker.control.user_commands import commands_of, find_command
 
 _SEVERAL = ("task_id", "headers", "ids", "taskinfoitems")
 """Arguments that may be given more than once; a command's last ones."""
@@ -64,6 +65,27 @@ _CONTROL: dict[str, _Command] = {
 _NUMBERS = {"n": int, "max": int, "min": int, "soft": float, "hard": float}
 
 
+class _Method(click.Choice[str]):
+    """The name of a command of canvas, or of one that the app's modules register."""
+
+    def __init__(self, kind: str, commands: dict[str, _Command]) -> None:
+        super().__init__(sorted(commands))
+        self._kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value not in self.choices and ctx is not None:
+            _import_app(ctx)
+            if value in commands_of(self._kind):
+                return value
+        return super().convert(value, param, ctx)
+
+
+def _import_app(ctx: click.Context) -> None:
+    """Import the app and the modules of its tasks, which register commands of their own."""
+    if ctx.obj is not None and ctx.obj.name is not None:
+        ctx.obj.app.import_task_modules()
+
+
 def _common(function: Any) -> Any:
     function = click.option("-t", "--timeout", type=float, default=1.0, show_default=True, help="Seconds.")(function)
     function = click.option("-d", "--destination", callback=comma_separated, help="Nodes, comma-separated.")(function)
@@ -76,9 +98,12 @@ def _lists(kind: str, commands: dict[str, _Command]) -> Callable[[Callable[..., 
     def show(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
         if not asked:
             return
+        _import_app(context)
+        own = {name: (one.signature, one.help) for name, one in commands_of(kind.lower()).items()}
+        texts = {**{name: (one.usage, one.help) for name, one in commands.items()}, **own}
         formatter = click.HelpFormatter()
         with formatter.section(f"{kind} Commands"):
-            formatter.write_dl([(f"{name} {one.usage}".rstrip(), one.help) for name, one in sorted(commands.items())])
+            formatter.write_dl([(f"{name} {usage}".rstrip(), text) for name, (usage, text) in sorted(texts.items())])
         click.echo(formatter.getvalue(), nl=False)
         context.exit()
 
@@ -87,7 +112,7 @@ def _lists(kind: str, commands: dict[str, _Command]) -> Callable[[Callable[..., 
 
 
 @click.command(short_help="Ask workers what they do.")
-@click.argument("method", type=click.Choice(list(_INSPECT)))
+@click.argument("method", type=_Method("inspect", _INSPECT))
 @click.argument("arguments", nargs=-1)
 @_lists("Inspect", _INSPECT)
 @_common
@@ -97,7 +122,9 @@ def inspect(
 ) -> None:
     """Ask workers about their state; exit code 69 when none answers."""
     given: dict[str, Any] = {}
-    if arguments:
+    if own := find_command(method):
+        given = own.named(arguments)
+    elif arguments:
         if not _INSPECT[method].arguments:
             raise click.UsageError(f"inspect {method} takes no arguments; got {' '.join(arguments)}")
         given = {_INSPECT[method].arguments[0]: list(arguments)}
@@ -105,7 +132,7 @@ def inspect(
 
 
 @click.command(short_help="Change what workers do.")
-@click.argument("method", type=click.Choice(sorted(_CONTROL)))
+@click.argument("method", type=_Method("control", _CONTROL))
 @click.argument("arguments", nargs=-1)
 @_lists("Control", _CONTROL)
 @_common
@@ -114,7 +141,8 @@ def control(
     obj: Any, /, method: str, arguments: tuple[str, ...], timeout: float, destination: list[str], as_json: bool
 ) -> None:
     """Steer workers; exit code 69 when none answers."""
-    given = named(method, arguments)
+    own = find_command(method)
+    given = own.named(arguments) if own else named(method, arguments)
     if method == "shutdown":
         obj.app.control.shutdown(destination or None)
         return

@@ -13,7 +13,7 @@ LAYERS = [
     {"__init__", "app", "beat", "exceptions", "execution", "integrations", "log", "producer", "remote", "result", "signals", "task", "workflows"},
     {"worker"},
     {"testing"},
-    {"cli", "__main__"},
+    {"cli", "as_celery", "celery_names", "__main__"},
 ]  # fmt: skip
 ONLY_IN = {
     "networkx": {"graph"},

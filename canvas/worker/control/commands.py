@@ -18,6 +18,7 @@ from canvas.worker.control.child_commands import (
 )
 from canvas.worker.control.inspection import Inspection
 from canvas.worker.control.replies import Answer
+from canvas.worker.control.user_commands import CommandState, find_command
 
 _MOST_PLACES = 100
 """That one command adds or takes away."""
@@ -28,11 +29,11 @@ class Panel(Inspection):
 
     def call(self, command: str, arguments: dict[str, Any]) -> Any:
         """The reply to a command; what goes wrong is a reply too. ``None`` from a command is the reply ``null``."""
-        method = _COMMANDS.get(command)
-        if method is None:
-            return {"error": repr(KeyError(command))}
+        own, method = find_command(command), _COMMANDS.get(command)
         try:
-            return method(self, **arguments)
+            if own is not None:
+                return own.function(CommandState(self._app, self._plan.hostname), **arguments)
+            return {"error": repr(KeyError(command))} if method is None else method(self, **arguments)
         except Exception as exc:  # noqa: BLE001 - whoever asked learns it; the worker goes on
             return {"error": repr(exc)}
 

@@ -1,0 +1,24 @@
+"""``canvas celery``: a command line written for ``celery``, in a process where canvas serves that name."""
+
+import os
+
+import click
+
+
+@click.command(
+    short_help="Run a command of a Celery project, without changing the project.",
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+    add_help_option=False,
+)
+@click.pass_context
+def celery(ctx: click.Context, /) -> None:
+    """Run ``celery``'s command line on canvas: canvas celery -A proj worker.
+
+    Modules named celery are canvas' own, in this process and in processes that it starts.
+    """
+    # Processes that the command starts serve the name, too.
+    os.environ["CANVAS_AS_CELERY"] = "1"
+    import canvas.as_celery  # noqa: F401 - the import installs it
+    from canvas.cli.main import canvas as commands
+
+    commands(ctx.args, prog_name="canvas celery")

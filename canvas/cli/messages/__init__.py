@@ -1,0 +1,1 @@
+"""Commands about messages: queues, dead letters, and moving messages between brokers."""

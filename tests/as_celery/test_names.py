@@ -1,0 +1,155 @@
+"""The names that canvas serves are Celery's, and mean what they mean there."""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from canvas.celery_names.names import ALIASES, MEMBERS, WITHOUT
+from canvas.exceptions import __all__ as EXCEPTIONS
+
+CELERY = [name for name in MEMBERS if name.startswith("celery")]
+KOMBU = [name for name in MEMBERS if name.startswith("kombu")]
+
+
+def run(program, **environment):
+    """What a program prints as JSON, in a process of its own, where canvas serves the name."""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, env={**os.environ, **environment}
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("module", [*CELERY, *KOMBU])
+def test_each_name_is_one_of_the_real_module(module):
+    theirs = importlib.import_module(module)
+    assert [name for name in MEMBERS[module] if not hasattr(theirs, name)] == []
+
+
+@pytest.mark.parametrize("module", [*WITHOUT, *ALIASES])
+def test_each_module_is_a_real_one(module):
+    importlib.import_module(module)
+
+
+def test_every_exception_of_celery_is_served():
+    theirs = importlib.import_module("celery.exceptions").__all__
+    assert set(theirs) - set(EXCEPTIONS) - {"CeleryCommandException", "SchedulingError"} == set()
+
+
+def test_every_served_name_can_be_imported():
+    program = """
+import canvas.as_celery, importlib, json
+from canvas.celery_names.names import ALIASES, MEMBERS
+served = {m: names for m, names in MEMBERS.items() if m.startswith("celery")}
+missing = [f"{m}.{n}" for m, names in served.items() for n in names if not hasattr(importlib.import_module(m), n)]
+same = [importlib.import_module(a) is importlib.import_module(b) for a, b in ALIASES.items()]
+specs = [importlib.import_module(b).__spec__.name == b for b in ALIASES.values()]
+print(json.dumps([missing, all(same), all(specs)]))
+"""
+    assert run(program) == [[], True, True]
+
+
+def test_classes_are_canvas_own_whether_celery_is_imported_by_name_or_not():
+    program = """
+import json, pickle
+import canvas
+import celery, celery.result, celery.exceptions
+from celery import Celery, chain, current_app
+from celery.utils.log import get_task_logger
+from importlib.metadata import version
+app = Celery("shop", broker="memory://", backend="cache+memory://" if False else "memory://")
+print(json.dumps([
+    Celery is canvas.Canvas, chain is canvas.chain, current_app.main, celery.__version__, version("celery"),
+    pickle.loads(pickle.dumps(celery.exceptions.Retry("later"))).message, celery.current_app.main,
+]))
+"""
+    assert run(program, CANVAS_AS_CELERY="1") == [True, True, "shop", "5.7.0", "5.7.0", "later", "shop"]
+
+
+def test_what_is_absent_says_what_to_use():
+    program = """
+import canvas.as_celery, json
+found = []
+for statement in ("import celery.bootsteps", "import celery.backends.s3", "from celery import Nothing",
+                  "import celery.concurrency.eventlet", "import celery; celery.nothing"):
+    try:
+        exec(statement)
+    except (ImportError, AttributeError) as exc:
+        found.append(f"{type(exc).__name__}: {exc}")
+print(json.dumps(found))
+"""
+    steps, s3, name, pool, attribute = run(program)
+    assert steps == (
+        "ModuleNotFoundError: No module named 'celery.bootsteps': canvas has no bootsteps; "
+        "use the signals worker_init, worker_ready and worker_shutting_down"
+    )
+    assert s3.startswith("ModuleNotFoundError: No module named 'celery.backends'")
+    assert name.startswith("ImportError: cannot import name 'Nothing' from 'celery'")
+    assert "-P solo, threads, prefork or asyncio" in pool
+    assert attribute == (
+        "AttributeError: canvas has no 'nothing' for module 'celery'; see docs/reference/from-celery.md"
+    )
+
+
+def test_it_comes_too_late_after_celery():
+    program = """
+import json, celery
+from canvas.errors import ConfigurationError
+try:
+    import canvas.as_celery
+except ConfigurationError as exc:
+    print(json.dumps(str(exc)))
+"""
+    assert "is loaded already, from" in run(program)
+
+
+CALLS = [
+    ("celery.utils.nodenames", "nodesplit", ("a@b",)), ("celery.utils.nodenames", "nodesplit", ("b",)),
+    ("celery.utils.nodenames", "default_nodename", ("h",)), ("celery.utils.nodenames", "default_nodename", ("n@h",)),
+    ("celery.utils.nodenames", "host_format", ("%h-%n-%d-%%", "a.b.c")),
+    ("celery.utils.nodenames", "node_format", ("%n %h %p", "w@x.y")),
+    ("celery.utils.nodenames", "anon_nodename", ()),
+    ("celery.utils.functional", "maybe_list", (1,)), ("celery.utils.functional", "maybe_list", ("ab",)),
+    ("celery.utils.functional", "maybe_list", ([1],)), ("celery.utils.functional", "maybe_list", (None,)),
+    ("celery.utils.functional", "maybe_list", ({"a": 1},)), ("celery.utils.functional", "first", (None, [None, 2])),
+    ("celery.utils.functional", "padlist", ([1], 3)), ("celery.utils.functional", "padlist", ([1, 2, 3], 2, 0)),
+    ("celery.utils.functional", "dictfilter", ({"a": None, "b": 1},)),
+    ("celery.utils.imports", "symbol_by_name", ("json:dumps",)), ("celery.utils.imports", "symbol_by_name", ("json.dumps",)),
+    ("celery.utils.imports", "qualname", (dict,)), ("celery.utils.imports", "qualname", (json.dumps,)),
+    ("celery.utils.time", "rate", ("10/m",)), ("celery.utils.time", "rate", ("3",)), ("celery.utils.time", "rate", (None,)),
+    ("celery.utils.time", "get_exponential_backoff_interval", (2, 3, 10)),
+    ("celery.utils.time", "maybe_timedelta", (3,)), ("celery.utils.time", "maybe_timedelta", (None,)),
+    ("celery.utils.time", "maybe_iso8601", ("2026-01-02T03:04:05+00:00",)),
+    ("celery.utils.log", "mlevel", ("info",)), ("celery.utils.log", "mlevel", (10,)), ("celery.utils.log", "mlevel", (None,)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("module", "name", "args"), CALLS)
+def test_a_function_answers_as_celerys(module, name, args):
+    place, _, attribute = MEMBERS[module][name].partition(":")
+    ours, theirs = getattr(importlib.import_module(place), attribute), getattr(importlib.import_module(module), name)
+    found, expected = ours(*args), theirs(*args)
+    assert (list(found) if isinstance(found, tuple) else found) == (
+        list(expected) if isinstance(expected, tuple) else expected
+    )
+
+
+@pytest.mark.parametrize("arguments", [
+    {"exchange": "x", "routing_key": "k"}, {"max_priority": 5}, {"expires": 3, "message_ttl": 2},
+    {"queue_arguments": {"x-queue-type": "quorum"}}, {},
+])  # fmt: skip
+def test_queues_of_settings_are_read_as_kombus(arguments):
+    import kombu
+
+    from canvas.celery_names.queues import Exchange, Queue
+    from canvas.producer.routing import _queue
+
+    exchanges = {key: value for key, value in arguments.items() if key == "exchange"}
+    others = {key: value for key, value in arguments.items() if key != "exchange"}
+    ours = Queue("q", *(Exchange(name, type="topic") for name in exchanges.values()), **others)
+    theirs = kombu.Queue("q", *(kombu.Exchange(name, type="topic") for name in exchanges.values()), **others)
+    assert _queue(ours) == _queue(theirs)
