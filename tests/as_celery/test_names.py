@@ -107,6 +107,23 @@ except ConfigurationError as exc:
     assert "is loaded already, from" in run(program)
 
 
+def test_kombu_is_served_where_it_is_not_installed():
+    program = """
+import json
+from importlib.machinery import PathFinder
+find = PathFinder.find_spec
+PathFinder.find_spec = lambda name, *others: None if name.startswith("kombu") else find(name, *others)
+import canvas.as_celery
+from celery import Celery
+from kombu import Exchange, Queue
+from kombu.exceptions import OperationalError
+app = Celery("shop", broker="memory://", task_queues=[Queue("a", Exchange("x", type="topic"), routing_key="a.#")])
+import canvas.errors
+print(json.dumps([OperationalError is canvas.errors.OperationalError, [list(queue) for queue in app.router.consumed()]]))
+"""
+    assert run(program) == [True, [["a", "x", "a.#", "topic", None]]]
+
+
 CALLS = [
     ("celery.utils.nodenames", "nodesplit", ("a@b",)), ("celery.utils.nodenames", "nodesplit", ("b",)),
     ("celery.utils.nodenames", "default_nodename", ("h",)), ("celery.utils.nodenames", "default_nodename", ("n@h",)),

@@ -10,9 +10,11 @@ import pytest
 
 PROJECT = '''
 import os
+import time
 
 from celery import Celery, Task, chain, chord, current_task, group, shared_task, signals
 from celery.canvas import Signature
+from celery.contrib.abortable import AbortableAsyncResult, AbortableTask
 from celery.exceptions import Retry, SoftTimeLimitExceeded
 from celery.result import AsyncResult
 from celery.schedules import crontab
@@ -63,6 +65,15 @@ def total(values):
     return sum(values)
 
 
+@app.task(bind=True, base=AbortableTask)
+def until_aborted(self):
+    deadline = time.monotonic() + 30
+    self.update_state(state="PROGRESS")
+    while not self.is_aborted() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return "stopped" if self.is_aborted() else "too late"
+
+
 @inspect_command(args=[("factor", int)], signature="[FACTOR=1]")
 def processed(state, factor=1):
     """Count the tasks that succeeded."""
@@ -76,8 +87,22 @@ def forget_processed(state):
 '''
 CLIENT = """
 import json
+import time
 import proj
 from celery import chain, chord, group
+
+
+def aborted():
+    running = proj.until_aborted.delay()
+    deadline = time.monotonic() + 30
+    while running.state != "PROGRESS" and time.monotonic() < deadline:
+        time.sleep(0.01)
+    proj.AbortableAsyncResult(running.id, app=proj.app).abort()
+    while running.state != "SUCCESS" and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return running.result
+
+
 result = chord([proj.add.s(i, i) for i in range(3)])(proj.total.s())
 print(json.dumps([
     type(proj.app).__module__,
@@ -85,6 +110,7 @@ print(json.dumps([
     proj.flaky.delay().get(timeout=30),
     result.get(timeout=30),
     group(proj.add.s(i, 1) for i in range(3)).delay().get(timeout=30),
+    aborted(),
 ]))
 """
 
@@ -132,7 +158,7 @@ def test_client_and_worker(project):
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr + (folder / "worker.log").read_text()
-    assert json.loads(done.stdout) == ["canvas.app.application", 30, 2, 6, [1, 2, 3]]
+    assert json.loads(done.stdout) == ["canvas.app.application", 30, 2, 6, [1, 2, 3], "stopped"]
 
 
 def test_the_same_project_with_celerys_client(project):
@@ -142,7 +168,7 @@ def test_the_same_project_with_celerys_client(project):
         [sys.executable, "-c", CLIENT], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == ["celery.app.base", 30, 2, 6, [1, 2, 3]]
+    assert json.loads(done.stdout) == ["celery.app.base", 30, 2, 6, [1, 2, 3], "stopped"]
 
 
 def test_commands_that_the_project_defines(project):
