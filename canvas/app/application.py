@@ -18,6 +18,7 @@ from canvas.task.task import Task
 from canvas.workflows.store import RunStore
 
 if TYPE_CHECKING:
+    from canvas.app.connection import Connection, ConnectionPool
     from canvas.workflows.compose.builder import Workflow
     from canvas.workflows.run import Run
 
@@ -126,6 +127,27 @@ class Canvas(SendingApp):
         if "worker" not in argv:
             raise ValueError("expected the worker command in argv; app.start() runs the others")
         self.start(argv)
+
+    def connection(self, url: str | None = None, **options: Any) -> "Connection":
+        """The connection to the broker. Raises ConfigurationError for another broker's URL."""
+        from canvas.app.connection import Connection
+
+        return Connection(self, url)
+
+    connection_for_read = connection_for_write = broker_connection = connection
+
+    def connection_or_acquire(self, connection: Any = None, pool: bool = True) -> Any:
+        """``connection``, or the app's without one."""
+        return connection if connection is not None else self.connection()
+
+    default_connection = connection_or_acquire
+
+    @property
+    def pool(self) -> "ConnectionPool":
+        """Connections for programs that acquire them."""
+        from canvas.app.connection import ConnectionPool
+
+        return ConnectionPool(self)
 
     def bugreport(self) -> str:
         """Versions, the platform, and the settings that were given, secrets masked: for bug reports."""

@@ -1,0 +1,170 @@
+"""``app.connection()``: a connection to the broker with kombu's names, for health checks and lengths of queues."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+from canvas.config.config import Config
+from canvas.drivers.ports import Driver
+from canvas.errors import ConfigurationError, OperationalError
+from canvas.masking import masked_url
+
+
+class ConnectingApp(Protocol):
+    """The parts of an app that a connection needs."""
+
+    @property
+    def conf(self) -> Config: ...
+
+    @property
+    def driver(self) -> Driver: ...
+
+
+class QueueDeclared(NamedTuple):
+    """The answer to a declaration."""
+
+    queue: str
+    message_count: int
+    consumer_count: int
+
+
+class Channel:
+    """A connection's view of its queues."""
+
+    def __init__(self, connection: "Connection") -> None:
+        self.connection = connection
+
+    def queue_declare(self, queue: str, passive: bool = False, **options: Any) -> QueueDeclared:
+        """The number of messages that wait in ``queue``. A queue without messages has 0, declared before or not.
+
+        Raises OperationalError when the broker does not answer.
+        """
+        return QueueDeclared(queue, self._size(queue), 0)
+
+    def queue_purge(self, queue: str, **options: Any) -> int:
+        """Delete the messages that wait in ``queue``; how many there were."""
+        return self.connection.driver.admin.purge(queue)
+
+    def _size(self, queue: str) -> int:
+        return self.connection.driver.admin.queue_length(queue)
+
+    def close(self) -> None:
+        """Nothing: the connection belongs to the app."""
+
+    def __enter__(self) -> "Channel":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"a channel of canvas has queue_declare and queue_purge; it has no {name!r}: send with "
+            "task.apply_async or app.send_task, and see app.control and canvas queues"
+        )
+
+
+class Connection:
+    """The broker's connection of an app. All connections of an app share the app's own; to close one is cheap."""
+
+    def __init__(self, app: ConnectingApp, url: str | None = None) -> None:
+        """``url``: a broker, by default the app's. Raises ConfigurationError for another broker than the app's."""
+        self._app = app
+        self._url = app.conf.broker_url or "redis://localhost:6379/0"
+        if url is not None and url != self._url:
+            raise ConfigurationError(
+                f"connection: {masked_url(url)} is not the app's broker, {masked_url(self._url)}; "
+                "make an app for it: Canvas('other', broker=…, set_as_current=False)"
+            )
+        self.connected = False
+
+    @property
+    def driver(self) -> Driver:
+        """The driver that the connection is a view of."""
+        return self._app.driver
+
+    @property
+    def transport_options(self) -> Mapping[str, Any]:
+        """The setting ``broker_transport_options``."""
+        options: Mapping[str, Any] = self._app.conf.broker_transport_options
+        return options
+
+    @property
+    def default_channel(self) -> Channel:
+        """A channel."""
+        return Channel(self)
+
+    def channel(self) -> Channel:
+        """A channel."""
+        return Channel(self)
+
+    def connect(self) -> "Connection":
+        """Ask the broker for an answer. Raises OperationalError when it gives none."""
+        self.driver.admin.queue_length(self._app.conf.task_default_queue)
+        self.connected = True
+        return self
+
+    def ensure_connection(
+        self, errback: Callable[[Exception, float], object] | None = None, max_retries: int | None = None,
+        interval_start: float = 2, interval_step: float = 2, interval_max: float = 30,
+        callback: Callable[[], object] | None = None, reraise_as_library_errors: bool = True,
+        timeout: float | None = None,
+    ) -> "Connection":  # fmt: skip
+        """``connect``, repeated until the broker answers.
+
+        ``max_retries``: attempts after the first, without a limit by default. ``interval_start``, ``interval_step``,
+        ``interval_max``: seconds before the next attempt, before which ``errback(exc, seconds)`` is called.
+        ``timeout``: seconds in which to begin attempts. Raises the last attempt's OperationalError.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        interval, retries = interval_start, 0
+        while True:
+            try:
+                return self.connect()
+            except OperationalError as exc:
+                used_up = bool(max_retries) and retries >= (max_retries or 0)
+                if used_up or (deadline is not None and time.monotonic() + interval > deadline):
+                    raise
+                if errback is not None:
+                    errback(exc, interval)
+            if callback is not None:
+                callback()
+            time.sleep(interval)
+            interval, retries = min(interval + interval_step, interval_max), retries + 1
+
+    def as_uri(self, include_password: bool = False, mask: str = "**") -> str:
+        """The broker's URL; its password is masked unless ``include_password``."""
+        return self._url if include_password else masked_url(self._url)
+
+    def heartbeat_check(self, rate: int = 2) -> None:
+        """Nothing: the driver finds out by itself whether its connection is alive."""
+
+    def close(self) -> None:
+        """End the use of this connection; the app's own stays open."""
+        self.connected = False
+
+    release = close
+
+    def __enter__(self) -> "Connection":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Connection: {self.as_uri()}>"
+
+
+class ConnectionPool:
+    """``app.pool``: gives connections, any number at a time."""
+
+    def __init__(self, app: ConnectingApp) -> None:
+        self._app = app
+
+    def acquire(self, block: bool = False, timeout: float | None = None) -> Connection:
+        """A connection, at once."""
+        return Connection(self._app)
+
+    def force_close_all(self) -> None:
+        """Close the app's connections. The next use opens new ones."""
+        self._app.driver.close()
