@@ -14,6 +14,19 @@ from canvas.wire import typed_json
 from canvas.wire.depth import MAX_DEPTH, check_depth
 
 
+class _Envelope(msgspec.Struct, forbid_unknown_fields=True):
+    """The form that Celery and canvas write: no field more, and a body in base64."""
+
+    body: bytes
+    headers: dict[str, Any]
+    properties: dict[str, Any]
+    content_type: str = msgspec.field(name="content-type")
+    content_encoding: Any = msgspec.field(name="content-encoding")
+
+
+_decode_plain = msgspec.json.Decoder(_Envelope).decode
+
+
 class EnvelopeCodec:
     """The codec of brokers that are kombu's virtual transports."""
 
@@ -36,6 +49,20 @@ class EnvelopeCodec:
         return payload
 
     def decode(self, payload: bytes, max_depth: int = MAX_DEPTH) -> EncodedMessage:
+        # Brackets are counted first: msgspec recurses.
+        if b"__type__" not in payload and payload.count(b"[") + payload.count(b"{") <= max_depth:
+            try:
+                plain = _decode_plain(payload)
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
+                pass  # the general way says what is wrong, and reads what msgspec does not
+            else:
+                if plain.properties.get("body_encoding") == "base64":
+                    encoding = str(plain.content_encoding)
+                    return EncodedMessage(plain.body, plain.content_type, encoding, plain.headers, plain.properties)
+        return self._decode_any(payload, max_depth)
+
+    def _decode_any(self, payload: bytes, max_depth: int) -> EncodedMessage:
+        """An envelope of any form. Raises DecodeError saying what is wrong with it."""
         outer = typed_json.loads(payload, max_depth=max_depth)
         if not isinstance(outer, dict):
             raise DecodeError(f"envelope: expected a JSON object; got {type(outer).__name__}")

@@ -61,6 +61,10 @@ class Request:
     """The task object, if a worker or ``apply()`` runs it."""
     retry_limit: int | None
     """The ``max_retries`` that a ``retry`` of this run was given."""
+    called_directly: bool
+    """Whether the task's function was called, instead of a message sent."""
+    id: Any
+    root_id: Any
     entered: bool
     """Whether the worker's own call of the task has begun: further calls come from the task itself."""
 
@@ -72,9 +76,11 @@ class Request:
         self.retries_sent: list[Any] = []
         """The Retry of each ``retry(throw=False)``: it is sent whatever the task's outcome."""
         if message is not None:
-            fields.setdefault("called_directly", False)
-            self.__dict__.update(id=message.id, root_id=message.headers.get("root_id") or message.id)
-        self.__dict__.update(fields)
+            self.called_directly = False
+            self.id = message.id
+            self.root_id = message.headers.get("root_id") or message.id
+        if fields:
+            self.__dict__.update(fields)
 
     def __getattr__(self, name: str) -> Any:
         value = self._read(name)

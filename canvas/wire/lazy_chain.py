@@ -6,7 +6,7 @@ import msgspec
 
 from canvas.wire.typed_json import LazyArray, loads
 
-_LONG = 1024
+LONG = 1024
 """Bytes from which a body is worth it."""
 _NULL = msgspec.Raw(b"null")
 
@@ -27,7 +27,7 @@ def body_with_links(data: bytes, max_depth: int) -> tuple[Any, Any, dict[str, An
 
     Raises DecodeError for what is nested deeper than ``max_depth``.
     """
-    if len(data) < _LONG or b'"chain"' not in data:
+    if len(data) < LONG or b'"chain"' not in data:
         return None
     try:
         if not data.isascii():

@@ -7,7 +7,7 @@ from canvas.errors import DecodeError, EncodeError, InvalidTaskError
 from canvas.model.message import NO_EMBED, EncodedMessage, Message
 from canvas.wire import codecs, compression, typed_json
 from canvas.wire.depth import MAX_DEPTH, check_depth
-from canvas.wire.lazy_chain import body_with_links
+from canvas.wire.lazy_chain import LONG, body_with_links
 from canvas.wire.signing import UNSIGNED, Signer
 from canvas.wire.typed_json import LazyArray, MemoEncoder
 
@@ -114,10 +114,9 @@ def _read_body(message: EncodedMessage, accept: Collection[str], max_bytes: int,
         data = compression.decompress(data, str(headers["compression"]), max_bytes=max_bytes)
     if signer.signs:
         signer.check_message(headers, content_type, content_encoding, data)
-    if content_type == "application/json" and "json" in accept and "task" in headers:
-        body = body_with_links(data, max_depth)
-        if body is not None:
-            return body
+    if content_type == "application/json" and "json" in accept:
+        body = body_with_links(data, max_depth) if len(data) >= LONG and "task" in headers else None
+        return typed_json.loads(data, max_depth=max_depth) if body is None else body
     return codecs.decode(data, content_type, accept=accept, max_depth=max_depth)
 
 
@@ -214,6 +213,8 @@ def _embed(embed: Any) -> dict[str, Any]:
         return dict(NO_EMBED)
     if not isinstance(embed, dict):
         raise InvalidTaskError(f"embed: expected an object; got {type(embed).__name__}")
+    if embed == NO_EMBED:
+        return embed
     found = dict(NO_EMBED)
     for key in ("callbacks", "errbacks", "chain"):
         sigs = embed.get(key)

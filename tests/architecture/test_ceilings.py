@@ -19,7 +19,6 @@ LONG_FILES = {
     "canvas.worker.consumer.loop": 314,
     "canvas.worker.pools.prefork": 389,
     "canvas.worker.process": 339,
-    "canvas.worker.settlement.settler": 327,
 }
 CROWDED_FOLDERS: dict[str, int] = {}
 LONG_FUNCTIONS = {

@@ -50,7 +50,7 @@ def test_function_calls_of_a_task(bench, app, line):
     line.do(Delivery("canvas:worker:0", "celery", payload))
     deliveries = [Delivery(f"canvas:worker:{number}", "celery", payload) for number in range(100)]
     calls = counted(lambda: [line.do(delivery) for delivery in deliveries]) / len(deliveries)
-    assert calls <= 190, f"{calls} function calls from a delivery to its settlement"
+    assert calls <= 155, f"{calls} function calls from a delivery to its settlement"
 
 
 def test_function_calls_of_a_message_that_is_sent(app):

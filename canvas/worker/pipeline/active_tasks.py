@@ -50,7 +50,7 @@ class ActiveTasks:
         self._lock = threading.Lock()
         self._told: deque[tuple[bool, ActiveTask]] = deque()
         """What starts (True) or is over, until it is counted."""
-        self._running: dict[int, ActiveTask] = {}
+        self._running: dict[ActiveTask, None] = {}
         self._begun = 0
         self.total: Counter[str] = Counter()
         self.held: dict[str, Delivery] = {}
@@ -69,16 +69,16 @@ class ActiveTasks:
         """Count what was told, or leave it to the thread that is counting: one that waited here, while that one waits
         for the interpreter, would have every other thread wait here too, task after task."""
         told, lock = self._told, self._lock
-        while told and lock.acquire(blocking=False):
+        while told and lock.acquire(False):
             try:
                 while told:
                     starts, running = told.popleft()
                     if starts:
                         self._begun += 1
                         self.total[running.message.task] += 1
-                        self._running[id(running)] = running
+                        self._running[running] = None
                     else:
-                        del self._running[id(running)]
+                        del self._running[running]
                     if self._number_of is not None:
                         number = self._number_of(running.tag) if starts else 0
                         self._row.stand(number, running.hard if starts else None)
@@ -93,7 +93,7 @@ class ActiveTasks:
 
     def running(self) -> list[ActiveTask]:
         """The tasks that run."""
-        return list(self._running.values())
+        return list(self._running)
 
     def state(self, open_message: Callable[[bytes], Message]) -> dict[str, Any]:
         """This process as JSON: ``pid``, ``active`` and ``reserved`` tasks, ``total`` by name (protocol.md §6)."""

@@ -12,7 +12,7 @@ from canvas.context import enter_request, leave_request
 from canvas.errors import InvalidTaskError, Reject, TimeLimitExceeded, WireError
 from canvas.execution.executor import broken_off, execute, shared_loop
 from canvas.model.message import Delivery, Message, int_header
-from canvas.model.outcome import Failure, Outcome, Rejected, Revoked
+from canvas.model.outcome import Failure, Outcome, Revoked
 from canvas.model.request import Request
 from canvas.model.settlement import ChordDispatch, Fence, Orphan, ReadyChord, Settlement
 from canvas.task.task import Task
@@ -25,7 +25,7 @@ from canvas.worker.pipeline.early_acks import may_ack_early
 from canvas.worker.pipeline.hooks import with_hooks
 from canvas.worker.pipeline.job import Job, Tell, worker_lost
 from canvas.worker.pipeline.throttle import NO_KEYS, Throttle, keys_of
-from canvas.worker.pipeline.time_limits import TimeLimits
+from canvas.worker.pipeline.time_limits import TimeLimits, outcome_to_settle
 from canvas.worker.pipeline.unrunnable import Unrunnable
 from canvas.worker.settlement.chord import dispatch
 from canvas.worker.settlement.settler import Settler
@@ -142,7 +142,7 @@ class TaskPipeline:
                     self.report_received(job)
                 return held_back
         if "canvas_received" not in job.message.headers:
-            emit("task.received", message=job.message, hostname=self._hostname, request=job.request, task=job.task)
+            self.report_received(job)
         if job.to_ack:
             if not self.acknowledge(job.delivery):
                 return Settlement(job.delivery, fence="none")
@@ -151,7 +151,8 @@ class TaskPipeline:
 
     def report_received(self, job: Job) -> None:
         """Report that the message has come to a worker. A deferred message says so in a header from then on."""
-        emit("task.received", message=job.message, hostname=self._hostname, request=job.request, task=job.task)
+        if listening("task.received"):
+            emit("task.received", message=job.message, hostname=self._hostname, request=job.request, task=job.task)
 
     def at_start(self, job: Job) -> list[Callable[[], Any]]:
         """What the broker and the result backend are told as the job starts: calls that wait for them."""
@@ -165,8 +166,9 @@ class TaskPipeline:
         running = ActiveTask(job.message, job.fence == "early_acked", terminate, job.delivery.tag, job.hard)
         self.tally.begin(running)
         job.began = running.since
-        waited = max(0.0, time.monotonic() - job.delivery.leased_at)
-        emit("task.started", message=job.message, hostname=self._hostname, task=job.task, waited=waited)
+        if listening("task.started"):
+            waited = max(0.0, time.monotonic() - job.delivery.leased_at)
+            emit("task.started", message=job.message, hostname=self._hostname, task=job.task, waited=waited)
         return running
 
     def perform(self, job: Job) -> Settlement:
@@ -227,7 +229,7 @@ class TaskPipeline:
     def settle(self, job: Job, outcome: Outcome, tell: Tell) -> tuple[Settlement, Outcome]:
         """The settlement of a job, and the outcome that it settles; ``tell`` reports that to hooks and signals."""
         if isinstance(outcome, Failure):
-            outcome = _outcome_to_settle(job, outcome)
+            outcome = outcome_to_settle(job, outcome)
         if self.loop is None:
             settlement, outcome = self.settle_once(job, outcome, tell)
         else:
@@ -246,7 +248,8 @@ class TaskPipeline:
             return self.unrunnable.unsettled(self._settler, job, outcome, tell, exc)
 
     def _tell(self, job: Job, outcome: Outcome) -> None:
-        emit(self.finished_event, **self._facts(job, outcome))
+        if listening(self.finished_event):
+            emit(self.finished_event, **self._facts(job, outcome))
 
     def tell_run(self, job: Job, outcome: Outcome) -> Reject | None:
         """The hook of the outcome, the signals, then ``after_return``."""
@@ -257,7 +260,7 @@ class TaskPipeline:
             and kind.on_retry is Task.on_retry
             and kind.after_return is Task.after_return
         ):
-            emit(self.finished_event, **self._facts(job, outcome))
+            self._tell(job, outcome)
             return None
         return with_hooks(job, outcome, partial(self._tell, job, outcome))
 
@@ -289,11 +292,3 @@ class TaskPipeline:
     def state(self) -> dict[str, Any]:
         """What this process is doing, as JSON."""
         return self.tally.state(self.decoder.decode)
-
-
-def _outcome_to_settle(job: Job, failure: Failure) -> Outcome:
-    """The failure, but for a task that its hard limit ended and that is to run again then."""
-    task, exc = job.task, failure.exc
-    if isinstance(exc, TimeLimitExceeded) and task and not task.acks_on_timeout and acks_late(task, job.message):
-        return Rejected(exc, requeue=True)
-    return failure

@@ -10,10 +10,13 @@ from functools import cache, partial
 from types import FrameType
 from typing import Any
 
-from canvas.errors import SoftTimeLimitExceeded
+from canvas.errors import SoftTimeLimitExceeded, TimeLimitExceeded
 from canvas.execution.cancellation import running_by_thread
 from canvas.model.message import Message
+from canvas.model.outcome import Failure, Outcome, Rejected
 from canvas.telemetry import emit
+from canvas.worker.pipeline.admission import acks_late
+from canvas.worker.pipeline.job import Job
 from canvas.worker.signal_handlers import dump, handle
 
 _WAITS_WITHIN = 0.2
@@ -185,3 +188,11 @@ def _soft_class(seconds: float | None) -> type[SoftTimeLimitExceeded]:
 
 def _clear(thread: int) -> None:
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), None)
+
+
+def outcome_to_settle(job: Job, failure: Failure) -> Outcome:
+    """The failure, but for a task that its hard limit ended and that is to run again then."""
+    task, exc = job.task, failure.exc
+    if isinstance(exc, TimeLimitExceeded) and task and not task.acks_on_timeout and acks_late(task, job.message):
+        return Rejected(exc, requeue=True)
+    return failure

@@ -14,7 +14,6 @@ from canvas.app.application import Canvas
 from canvas.errors import (
     BrokerError,
     CanvasError,
-    EncodeError,
     Ignore,
     Reject,
     Retry,
@@ -27,20 +26,18 @@ from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, ReplacedBy
 from canvas.model.record import Record, extended, in_tuple_form
 from canvas.model.settlement import Settlement
 from canvas.model.workflow_run import RUN_HEADER, NodeRef
-from canvas.primitives.fields import signature_dict
-from canvas.primitives.registry import maybe_signature
-from canvas.producer.encode_error import find_unencodable_result
 from canvas.producer.message_builder import Lineage
 from canvas.producer.outbox import ChordMembership, Outbox, PartOrigin
 from canvas.producer.problems import problem_of
 from canvas.task.task import Task
 from canvas.telemetry import emit
-from canvas.wire import codecs
 from canvas.worker.consumer.lifetimes import keeps
 from canvas.worker.pipeline.job import Job
+from canvas.worker.settlement.callbacks import callback_groups
 from canvas.worker.settlement.cascade import TerminalState, abandon_rest
 from canvas.worker.settlement.chord import fire_ahead
 from canvas.worker.settlement.errbacks import run_errbacks
+from canvas.worker.settlement.result_error import place_in_result
 from canvas.worker.settlement.speculation import SpeculativeJoins
 from canvas.workflows.steps.engine import advance_all
 from canvas.workflows.store import RunStore
@@ -70,14 +67,18 @@ class Settler:
                 settlement.chord_extensions = self._additions(done, effects, outcome)
             for retry in done.request.retries_sent:
                 self._send_again(done, effects, retry)
-            self._continue(done, effects, outcome)
+            if isinstance(outcome, Success):
+                self._success(done, effects, outcome)
+            else:
+                self._continue(done, effects, outcome)
             if effects.deferrals:
                 settlement.keeps = keeps(self._app, done.message, max(one.due for one in effects.deferrals))
         except (CanvasError, TypeError, ValueError) as exc:
             effects, settlement.chord_extensions = Outbox(self._app), []
-            shown = self._of_the_result(done, outcome, exc)
+            shown = place_in_result(done.message, self._app.backend.serializer, outcome, exc)
             outcome = Failure(shown, traceback_text(shown))
-        self._other_ends(done, effects, settlement, outcome)
+        if not isinstance(outcome, Success):
+            self._other_ends(done, effects, settlement, outcome)
         if RUN_HEADER in done.message.headers:
             self._end_place(done, effects, outcome)
         if effects.ends:
@@ -87,18 +88,6 @@ class Settler:
         settlement = effects.into(settlement)
         self._foresight.add_to(settlement)
         return settlement, outcome
-
-    def _of_the_result(self, done: Job, outcome: Outcome, exc: Exception) -> Exception:
-        """``exc``, with the place of what cannot be written in the task's result, if it is that."""
-        if not isinstance(exc, EncodeError) or not isinstance(outcome, Success):
-            return exc
-        serializer = self._app.backend.serializer
-        message = done.message
-        place = find_unencodable_result(in_tuple_form(outcome.value), partial(codecs.can_write, serializer=serializer))
-        if place is None:
-            return exc
-        cause = exc.__cause__ if isinstance(exc.__cause__, EncodeError) else exc
-        return EncodeError(f"{message.task}[{message.id}]: {place}: {cause}").with_traceback(exc.__traceback__)
 
     def _tell(
         self, done: Job, effects: Outbox, settlement: Settlement, outcome: Outcome,
@@ -124,7 +113,7 @@ class Settler:
 
     def _other_ends(self, done: Job, effects: Outbox, settlement: Settlement, outcome: Outcome) -> None:
         match outcome:
-            case Success() | ReplacedBy() | Retried():
+            case ReplacedBy() | Retried():
                 return
             case Failure(exc, text):
                 self._failure(done, effects, states.FAILURE, exc, text)
@@ -173,8 +162,6 @@ class Settler:
 
     def _continue(self, done: Job, effects: Outbox, outcome: Outcome) -> None:
         match outcome:
-            case Success():
-                self._success(done, effects, outcome)
             case ReplacedBy(sig):
                 effects.send(effects.plan(sig, (), {}), self._ambient(done))
             case Retried():
@@ -190,20 +177,21 @@ class Settler:
 
     def _success(self, done: Job, effects: Outbox, outcome: Success) -> None:
         message, request = done.message, done.request
-        children = [child.as_tuple() for child in request.children]
-        embed = message.embed
+        sent, embed = request.children, message.embed
+        children = [child.as_tuple() for child in sent] if sent else []
         if embed["callbacks"] or embed["chain"]:
             children.extend(self._successors(done, effects, outcome.value))
         if not self._ignores(done):
             record = self._record(done, states.SUCCESS, outcome.value, None, children)
             effects.record(record, in_run=RUN_HEADER in done.message.headers)
-        self._part(done, effects, states.SUCCESS, outcome.value)
+        if embed["chord"]:
+            self._part(done, effects, states.SUCCESS, outcome.value)
 
     def _successors(self, done: Job, effects: Outbox, value: Any) -> list[Any]:
         """Send callbacks, then the next step of the chain; their results in tuple form."""
         embed, ambient = done.message.embed, self._ambient(done)
         callbacks = embed["callbacks"]
-        plans = [effects.plan(sig, (value,), {}) for sig in _callback_groups(self._app, callbacks)] if callbacks else []
+        plans = [effects.plan(sig, (value,), {}) for sig in callback_groups(self._app, callbacks)] if callbacks else []
         chain = embed["chain"]
         if chain:
             plans.append(effects.plan(chain[-1], (value,), {"chain": chain[:-1]}))
@@ -309,19 +297,3 @@ def _acks(task: Task[Any] | None, exc: BaseException) -> bool:
     if task is None:
         return True
     return bool(task.acks_on_timeout if isinstance(exc, TimeLimitExceeded) else task.acks_on_failure)
-
-
-def _callback_groups(app: Canvas, callbacks: list[Any]) -> list[Any]:
-    """What callbacks are sent as: one alone, groups each, all others together as a group (semantics.md T2)."""
-    if len(callbacks) == 1:
-        return callbacks
-    sigs = [maybe_signature(callback, app) for callback in callbacks]
-    together = [sig for sig in sigs if sig.subtask_type != "group"]
-    groups: list[Any] = [sig for sig in sigs if sig.subtask_type == "group"]
-    if len(together) == 1:
-        return [*groups, together[0]]
-    return (
-        [*groups, app.signature(signature_dict("celery.group", (), {"tasks": together}, {}, "group"))]
-        if together
-        else groups
-    )
