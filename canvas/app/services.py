@@ -31,10 +31,14 @@ _MIN_SOCKET_TIMEOUT = 5.0
 _MAX_SOCKET_TIMEOUT = 30.0
 _SOCKET_SETTINGS = ("socket_timeout", "socket_connect_timeout", "socket_keepalive", "max_connections")
 """Settings of the results' connections, after ``redis_``."""
+_SQL_URLS = ("db+", "sqla+")
+_DATABASE_SETTINGS = ("database_engine_options", "database_engine_callback", "database_table_schemas",
+                      "database_table_names", "database_create_tables_at_setup")  # fmt: skip
 _ROUTES = ("task_routes", "task_queues", "task_create_missing_queues", "task_default_queue", "task_default_exchange",
            "task_default_exchange_type", "task_default_routing_key")  # fmt: skip
 _SERVERS = ("broker_url", "broker_use_ssl", "broker_transport_options", "result_backend", "redis_backend_use_ssl",
-            "result_backend_transport_options")  # fmt: skip
+            "result_backend_transport_options", "result_serializer", "result_extended",
+            *_DATABASE_SETTINGS)  # fmt: skip
 _SIGNING = ("message_signing_keys", "message_signature_required")
 CONF = "conf"
 """The settings object, as a part of a service."""
@@ -148,7 +152,15 @@ def make_driver(app: ConfiguredApp) -> Driver:
     connect = {} if timeout is None else {"socket_connect_timeout": float(timeout)}
     # A connection that leads nowhere is given up in time for a heartbeat on another.
     answer = {"socket_timeout": min(_MAX_SOCKET_TIMEOUT, max(_MIN_SOCKET_TIMEOUT, conf.worker_lease_ttl / 3))}
-    results = {"ssl": conf.redis_backend_use_ssl, **answer, **sockets, **conf.result_backend_transport_options}
+    results: dict[str, Any] = {
+        "ssl": conf.redis_backend_use_ssl,
+        **answer,
+        **sockets,
+        **conf.result_backend_transport_options,
+    }
+    if (conf.result_backend or "").startswith(_SQL_URLS):
+        results = {name: getattr(conf, name) for name in _DATABASE_SETTINGS}
+        results |= {"serializer": conf.result_serializer, "extended": conf.result_extended}
     return open_driver(
         conf.broker_url or "redis://localhost:6379/0",
         conf.result_backend or None,

@@ -13,6 +13,8 @@ _ELSEWHERE = frozenset(
      "file", "filesystem", "s3", "gs", "gcpubsub", "kafka", "elasticsearch", "couchbase", "cassandra", "zookeeper"}
 )  # fmt: skip
 """Schemes of Celery's and kombu's other transports and result backends."""
+_SQL = frozenset({"db", "sqla"})
+"""What stands before the ``+`` in URLs of result stores in SQL."""
 _REDIS = frozenset({"redis", "rediss", "redis+socket", "unix", "sentinel"})
 
 
@@ -58,6 +60,10 @@ def _opened(scheme: str, url: str, options: Mapping[str, Any], part: str) -> Any
         from canvas.drivers import redis
 
         return redis.open_broker(url, options) if part == "broker" else redis.open_results(url, options)
+    if part == "results" and scheme.partition("+")[0] in _SQL:
+        from canvas.drivers import sql
+
+        return sql.open_results(url, options)
     # importlib.metadata is slow to import, and few programs have a driver of their own.
     from importlib.metadata import entry_points
 
@@ -74,7 +80,7 @@ def _remedy(scheme: str, url: str, known: list[str]) -> str:
     if "://" not in url:
         return f": write redis://{masked_url(url)}/0" if ":" in url or url.isalnum() else ""
     if scheme in _ELSEWHERE or scheme.partition("+")[0] in _ELSEWHERE:
-        return ": canvas keeps messages and results in Redis only"
+        return ": canvas keeps messages in Redis, and results in Redis or in SQL (db+postgresql://, db+sqlite:///)"
     # Only wrong names need it.
     from difflib import get_close_matches
 

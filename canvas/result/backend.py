@@ -248,7 +248,9 @@ class Backend:
         return bool(self._results.read_prefix([task_id], 1)[0])
 
     def cleanup(self) -> None:
-        """Do nothing: the store deletes expired records."""
+        """Delete records and groups older than ``result_expires``, in a store that does not do so by itself."""
+        if self._conf.result_expires and self.stores:
+            self._results.cleanup(self._conf.result_expires)
 
     # -- groups
 

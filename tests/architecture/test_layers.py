@@ -27,6 +27,7 @@ ONLY_IN = {
     "opentelemetry": {"integrations"},
     "django": {"integrations"},
     "ephem": {"schedules"},
+    "sqlalchemy": {"drivers"},
     "celery": set(),
     "kombu": set(),
 }

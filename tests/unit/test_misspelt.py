@@ -57,9 +57,9 @@ def test_options_of_celery_and_of_plug_ins_are_left_alone(app):
 @pytest.mark.parametrize(
     ("url", "text"),
     [
-        ("redi://h", r"did you mean redis://\?"), ("amqp://h", "canvas keeps messages and results in Redis only"),
-        ("db+postgresql://u:hush@h/d", "in Redis only"), ("localhost:6379", "write redis://localhost:6379/0"),
-        ("sqs://", "in Redis only"), ("xyz://h", "expected one of memory, redis"),
+        ("redi://h", r"did you mean redis://\?"), ("amqp://h", "canvas keeps messages in Redis"),
+        ("mongodb://u:hush@h/d", "results in Redis or in SQL"), ("localhost:6379", "write redis://localhost:6379/0"),
+        ("sqs://", "canvas keeps messages in Redis"), ("xyz://h", "expected one of memory, redis"),
     ],
 )  # fmt: skip
 def test_an_address_that_no_driver_serves(url, text):

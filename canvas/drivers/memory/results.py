@@ -175,5 +175,8 @@ class MemoryResults:
             waiting = [g for g, chord in memory.chords.items() if chord.ready and chord.ready[1] <= limit]
             return [memory.ready(group_id) for group_id in waiting]
 
+    def cleanup(self, seconds: float) -> int:
+        return 0
+
     def close(self) -> None:
         """There is no connection to close."""

@@ -58,4 +58,7 @@ class ResultStore(Protocol):
 
     def delete_group(self, group_id: str) -> None: ...
 
+    def cleanup(self, seconds: float) -> int:
+        """Delete records and groups older than so many seconds; how many. 0 in a store that expires them by itself."""
+
     def close(self) -> None: ...

@@ -156,6 +156,9 @@ class RedisResults:
         callback, parts, structure, claim = self.link.pipeline(commands)
         return None if callback is None else ReadyChord(group_id, callback, parts, structure, claim == b"lost")
 
+    def cleanup(self, seconds: float) -> int:
+        return 0
+
     def close(self) -> None:
         self.link.close()
 

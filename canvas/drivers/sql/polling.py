@@ -1,0 +1,94 @@
+"""Watches of a store that announces nothing: they read it again and again, less often while nothing happens.
+
+Of states that follow each other between two reads, a watch gives the last.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+Found = tuple[str, bytes]
+
+_FIRST, _GROWTH, _MOST = 0.01, 1.5, 0.5
+"""Seconds between two reads: at first, their growth, and at most."""
+
+
+class _Polled:
+    """What a watch has given, and when it reads next."""
+
+    def __init__(self, task_ids: Iterable[str]) -> None:
+        self._given: dict[str, bytes | None] = dict.fromkeys(task_ids)
+        self._new: deque[Found] = deque()
+        self._pause = _FIRST
+
+    def drop(self, task_id: str) -> None:
+        """Stop watching one id."""
+        self._given.pop(task_id, None)
+
+    def _next_new(self) -> Found | None:
+        while self._new:
+            found = self._new.popleft()
+            if found[0] in self._given:
+                return found
+        return None
+
+    def _compare(self, ids: Sequence[str], payloads: Sequence[bytes | None]) -> Found | None:
+        for task_id, payload in zip(ids, payloads, strict=True):
+            if payload is not None and task_id in self._given and self._given[task_id] != payload:
+                self._given[task_id] = payload
+                self._new.append((task_id, payload))
+                self._pause = _FIRST
+        return self._next_new()
+
+    def _pause_until(self, deadline: float | None) -> float | None:
+        """Seconds to the next read; ``None`` when the time is over."""
+        pause, self._pause = self._pause, min(_MOST, self._pause * _GROWTH)
+        if deadline is None:
+            return pause
+        left = deadline - time.monotonic()
+        return min(pause, left) if left > 0 else None
+
+
+class PollingWatch(_Polled):
+    """A watch of one thread."""
+
+    def __init__(self, read: Callable[[Sequence[str]], list[bytes | None]], task_ids: Iterable[str]) -> None:
+        super().__init__(task_ids)
+        self._read = read
+
+    def next(self, timeout: float | None) -> Found | None:
+        """The next record; ``None`` after ``timeout`` seconds."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        found = self._next_new()
+        while found is None:
+            ids = list(self._given)
+            found = self._compare(ids, self._read(ids))
+            if found is None:
+                pause = self._pause_until(deadline)
+                if pause is None:
+                    return None
+                time.sleep(pause)
+        return found
+
+
+class AsyncPollingWatch(_Polled):
+    """A watch of one coroutine."""
+
+    def __init__(self, read: Callable[[Sequence[str]], Awaitable[list[bytes | None]]], task_ids: Iterable[str]) -> None:
+        super().__init__(task_ids)
+        self._read = read
+
+    async def next(self, timeout: float | None) -> Found | None:
+        """The next record; ``None`` after ``timeout`` seconds."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        found = self._next_new()
+        while found is None:
+            ids = list(self._given)
+            found = self._compare(ids, await self._read(ids))
+            if found is None:
+                pause = self._pause_until(deadline)
+                if pause is None:
+                    return None
+                await asyncio.sleep(pause)
+        return found

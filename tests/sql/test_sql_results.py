@@ -1,0 +1,198 @@
+"""Results in SQL: the contract of stores, and rows that Celery's backend writes and reads."""
+
+import time
+import uuid
+
+import pytest
+from celery import Celery, states
+from celery.result import AsyncResult, GroupResult
+from sqlalchemy import create_engine, text
+
+from canvas import Canvas
+from canvas.drivers import open_driver
+from canvas.errors import BrokerError, ConfigurationError, NoResultBackend, OperationalError, RefusedError
+from canvas.model.settlement import ResultWrite
+from canvas.testing.contract import ResultStoreContract
+from tests.support.postgres import PostgresServer
+
+
+@pytest.fixture(scope="module")
+def postgres():
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request, tmp_path):
+    if request.param == "sqlite":
+        yield f"db+sqlite:///{tmp_path}/results.db"
+        return
+    yield request.getfixturevalue("postgres").url
+    engine = create_engine(request.getfixturevalue("postgres").url[3:])
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE IF EXISTS celery_taskmeta, celery_tasksetmeta"))
+        for name in ("task_id_sequence", "taskset_id_sequence"):
+            connection.execute(text(f"DROP SEQUENCE IF EXISTS {name}"))
+    engine.dispose()
+
+
+@pytest.fixture
+def driver(url):
+    opened = open_driver(f"memory://{uuid.uuid4()}", url)
+    yield opened
+    opened.close()
+
+
+class TestStore(ResultStoreContract):
+    # The tables have no time of expiry: records go with a cleanup. There are no runs, and a watch gives the last state.
+    test_records_expire = None
+    test_records_of_a_run_expire_when_they_are_told_to = None
+    test_watch_gives_every_state = None
+
+    def test_watch_gives_the_last_state(self, driver):
+        with driver.results.watch(["a"]) as watch:
+            for state in (b"STARTED", b"RETRY"):
+                driver.results.store([ResultWrite("a", state, 60, False)])
+            assert watch.next(5) == ("a", b"RETRY")
+            driver.results.store([ResultWrite("a", b"DONE", 60, True)])
+            assert watch.next(5) == ("a", b"DONE")
+
+    def test_cleanup_deletes_what_is_old(self, driver):
+        driver.results.store([ResultWrite("a", b"x", 60, True)])
+        driver.results.save_group("g", b'{"result": [["g", null], []]}', 60)
+        assert driver.results.cleanup(3600) == 0
+        time.sleep(0.01)
+        assert driver.results.cleanup(0) == 2
+        assert driver.results.get(["a"]) == [None]
+        assert driver.results.get_group("g") is None
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "extended"])
+def pair(request, url):
+    """An app of each kind over the same tables."""
+    own = Canvas("own", broker="memory://", backend=url, set_as_current=False)
+    own.conf.result_extended = request.param
+    other = Celery("other", broker="memory://", backend=url, set_as_current=False)
+    other.conf.result_extended = request.param
+    with own:
+        yield own, other
+
+
+VALUES = [1, None, "é", [1, {"a": 2.5}], {"k": [None, True]}]
+
+
+def test_celery_reads_what_canvas_wrote(pair):
+    own, other = pair
+    for number, value in enumerate(VALUES):
+        own.backend.store_result(str(number), value, states.SUCCESS)
+        found = AsyncResult(str(number), app=other)
+        assert (found.state, found.result) == (states.SUCCESS, value)
+        assert found.date_done is not None
+    own.backend.store_result("bad", ValueError("no", 3), states.FAILURE, traceback="here")
+    found = AsyncResult("bad", app=other)
+    assert found.state == states.FAILURE and found.traceback == "here"
+    assert isinstance(found.result, ValueError) and found.result.args == ("no", 3)
+
+
+def test_canvas_reads_what_celery_wrote(pair):
+    own, other = pair
+    for number, value in enumerate(VALUES):
+        other.backend.store_result(str(number), value, states.SUCCESS)
+        found = own.AsyncResult(str(number))
+        assert (found.get(timeout=5), found.state) == (value, states.SUCCESS)
+    other.backend.store_result("bad", KeyError("k"), states.FAILURE, traceback="here")
+    with pytest.raises(KeyError):
+        own.AsyncResult("bad").get(timeout=5)
+    other.backend.store_result("0", "later", states.SUCCESS)
+    assert own.AsyncResult("0").get(timeout=5) == VALUES[0]
+
+
+def test_neither_overwrites_the_others_success(pair):
+    own, other = pair
+    own.backend.store_result("a", 1, states.SUCCESS)
+    other.backend.store_result("a", ValueError(), states.FAILURE)
+    other.backend.store_result("b", 2, states.SUCCESS)
+    own.backend.store_result("b", ValueError(), states.FAILURE)
+    assert [own.AsyncResult(name).get(timeout=5) for name in "ab"] == [1, 2]
+    assert [AsyncResult(name, app=other).result for name in "ab"] == [1, 2]
+
+
+def test_groups_are_read_both_ways(pair):
+    own, other = pair
+    own.GroupResult("g", [own.AsyncResult("a"), own.AsyncResult("b")]).save()
+    assert [one.id for one in GroupResult.restore("g", app=other)] == ["a", "b"]
+    GroupResult("h", [AsyncResult("c", app=other)], app=other).save(backend=other.backend)
+    assert [one.id for one in own.GroupResult.restore("h")] == ["c"]
+
+
+def test_a_batch_keeps_the_last_record_of_an_id(driver):
+    driver.results.store([ResultWrite("a", b"1", 60, False), ResultWrite("b", b"b", 60, True)])
+    driver.results.store([ResultWrite("a", b"2", 60, False), ResultWrite("a", b"3", 60, True)])
+    assert driver.results.get(["a", "b"]) == [b"3", b"b"]
+
+
+def test_many_ids_are_read_in_order(driver):
+    names = [f"t{number}" for number in range(1201)]
+    driver.results.store([ResultWrite(name, name.encode(), 60, True) for name in names])
+    assert driver.results.get(names) == [name.encode() for name in names]
+
+
+def test_a_worker_stores_results(url):
+    with Canvas("own", broker=f"memory://{uuid.uuid4()}", backend=url, set_as_current=False) as app:
+        add = app.task(name="sql.add", shared=False)(lambda x, y: x + y)
+        from canvas.testing import worker
+
+        with worker(app):
+            assert [add.delay(n, 1).get(timeout=20) for n in range(5)] == [1, 2, 3, 4, 5]
+
+
+def test_a_chord_is_refused_by_name(url):
+    from canvas import chord
+
+    with Canvas("own", broker=f"memory://{uuid.uuid4()}", backend=url, set_as_current=False) as app:
+        add = app.task(name="sql.sum", shared=False)(lambda *numbers: numbers)
+        with pytest.raises((NoResultBackend, ConfigurationError), match="chord"):
+            chord([add.s(1), add.s(2)], add.s()).delay()
+
+
+@pytest.mark.parametrize(
+    "bad, said",
+    [
+        ("db+mysql://h/d", "no results in 'mysql'"), ("db+sqlite://", "needs the path of a file"),
+        ("db+nothing", "no URL of a database|no driver"), ("db+sqlite:///:memory:", "needs the path of a file"),
+    ],
+)  # fmt: skip
+def test_a_wrong_url_is_refused(bad, said):
+    with pytest.raises(ConfigurationError, match=said):
+        open_driver("memory://", bad)
+
+
+def test_another_serializer_is_refused(url):
+    with pytest.raises(ConfigurationError, match="set result_serializer to 'json'"):
+        open_driver("memory://", url, result_options={"serializer": "pickle"})
+
+
+def test_missing_tables_are_named(tmp_path):
+    options = {"database_create_tables_at_setup": False}
+    driver = open_driver("memory://", f"db+sqlite:///{tmp_path}/empty.db", result_options=options)
+    with pytest.raises(BrokerError, match="celery_taskmeta"):
+        driver.results.get(["a"], retry=False)
+    driver.close()
+
+
+def test_a_server_that_is_away_is_named_and_found_again(postgres):
+    driver = open_driver("memory://", postgres.url)
+    driver.results.store([ResultWrite("kept", b"1", 60, True)])
+    postgres.stop()
+    with pytest.raises(OperationalError, match="result database"):
+        driver.results.get(["kept"], retry=False)
+    postgres.start()
+    assert driver.results.get(["kept"]) == [b"1"]
+    driver.close()
+
+
+def test_a_value_too_long_for_its_column_is_refused(postgres):
+    driver = open_driver("memory://", postgres.url)
+    with pytest.raises(RefusedError, match="too long"):
+        driver.results.store([ResultWrite("x" * 200, b"1", 60, True)])
+    driver.close()
