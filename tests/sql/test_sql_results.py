@@ -14,6 +14,7 @@ from canvas.errors import BrokerError, ConfigurationError, NoResultBackend, Oper
 from canvas.model.settlement import ResultWrite
 from canvas.testing.contract import ResultStoreContract
 from tests.support.postgres import PostgresServer
+from tests.support.processes import WorkerProcess
 
 
 @pytest.fixture(scope="module")
@@ -137,13 +138,35 @@ def test_many_ids_are_read_in_order(driver):
     assert driver.results.get(names) == [name.encode() for name in names]
 
 
-def test_a_worker_stores_results(url):
-    with Canvas("own", broker=f"memory://{uuid.uuid4()}", backend=url, set_as_current=False) as app:
-        add = app.task(name="sql.add", shared=False)(lambda x, y: x + y)
-        from canvas.testing import worker
+@pytest.mark.parametrize("library", ["canvas", "celery"])
+def test_a_worker_stores_results(library, url, redis_url):
+    """Both kinds of client read the results of either kind of worker."""
+    ours = Canvas("ours", broker=redis_url, backend=url, set_as_current=False)
+    theirs = Celery("theirs", broker=redis_url, backend=url, set_as_current=False)
+    with ours, WorkerProcess(library, redis_url, url, "-P", "threads", "-c", "2"):
+        sent = [app.send_task("t.add", (number, 1)) for number in range(3) for app in (ours, theirs)]
+        assert [one.get(timeout=20) for one in sent] == [1, 1, 2, 2, 3, 3]
+        chained = ours.signature("t.add", (1, 2)) | ours.signature("t.add", (4,))
+        assert chained.delay().get(timeout=20) == 7
+        for app in (ours, theirs):
+            failed = app.send_task("t.add", (1, "a"))
+            with pytest.raises(TypeError):
+                failed.get(timeout=20)
+    theirs.close()
 
-        with worker(app):
-            assert [add.delay(n, 1).get(timeout=20) for n in range(5)] == [1, 2, 3, 4, 5]
+
+def test_the_database_is_away_while_a_task_ends(postgres, redis_url):
+    """The worker keeps the end of a task until the database answers."""
+    app = Canvas("ours", broker=redis_url, backend=postgres.url, set_as_current=False)
+    with app, WorkerProcess("canvas", redis_url, postgres.url, "-P", "threads", "-c", "1") as worker:
+        assert app.send_task("t.add", (1, 1)).get(timeout=20) == 2
+        postgres.stop()
+        try:
+            sent = app.send_task("t.add", (2, 2))
+            worker.wait_for("result database")
+        finally:
+            postgres.start()
+        assert sent.get(timeout=30) == 4
 
 
 def test_a_chord_is_refused_by_name(url):
