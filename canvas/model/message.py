@@ -53,7 +53,6 @@ class Delivery(NamedTuple):
     queue: str
     """The queue it was taken from, without priority step or prefix."""
     payload: bytes
-    """The message in its broker's form."""
     """The message in its broker's form, byte for byte as it lay in the queue."""
     leased_at: float = 0.0
     """When this process leased it, by its monotonic clock; 0 where it did not."""

@@ -77,7 +77,11 @@ def theirs(number, format, arguments, properties=None, body=b""):
 def read_by_amqp(data):
     """The methods that py-amqp reads: number, arguments, message."""
     found, position = [], 0
-    on_frame = frame_handler(Wire(), lambda channel, number, args, message: found.append((number, args, message)))
+    on_frame = frame_handler(
+        Wire(),
+        lambda channel, number, args, message: found.append((number, args, message)),
+        content_methods={(60, 40), (60, 50), (60, 60)},
+    )
     while position < len(data):
         kind, channel = data[position], int.from_bytes(data[position + 1 : position + 3], "big")
         end = position + 7 + int.from_bytes(data[position + 3 : position + 7], "big")
@@ -223,3 +227,19 @@ def test_a_real_broker_takes_and_gives_them(rabbitmq):
         assert found == [Committed(number)]
         sock.settimeout(None)
         assert channel.queue_declare("celery", passive=True).message_count == 0
+
+
+@pytest.mark.parametrize(("method", "arguments"), [
+    ((60, 60), b""), ((60, 60), b"\x09short"), ((60, 60), b"\x01c" + b"\x00" * 8), ((60, 50), b"\x01"),
+    ((60, 50), b"\x01\x38\x04NO"), ((60, 80), b"\x00"),
+])  # fmt: skip
+def test_a_method_that_is_cut_raises_one_error(method, arguments):
+    """Its content comes whole."""
+    number = method[0].to_bytes(2, "big") + method[1].to_bytes(2, "big")
+    header = b"\x00\x3c" + b"\x00" * 10 + b"\x00\x00"
+    data = b"".join(
+        bytes([kind]) + b"\x00\x07" + len(payload).to_bytes(4, "big") + payload + b"\xce"
+        for kind, payload in ((1, number + arguments), (2, header))
+    )
+    with pytest.raises(DecodeError):
+        list(FrameReader(FRAME_MAX).feed(data))

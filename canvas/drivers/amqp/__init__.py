@@ -1,1 +1,1 @@
-"""RabbitMQ: the codec of messages on the wire. No URL opens this driver yet (decision 0014)."""
+"""RabbitMQ: the codec of messages on the wire. No URL opens this driver yet."""

@@ -159,12 +159,12 @@ class FrameReader:
                 raise DecodeError(f"a frame of type {kind} that no message of channel {channel} expects")
             unfinished = self._unfinished[channel]
             unfinished.header(payload) if kind == _HEADER else unfinished.part(payload)
+            if unfinished.missing:
+                return None
+            del self._unfinished[channel]
+            return unfinished.event()
         except (struct.error, IndexError) as exc:
-            raise DecodeError(f"a frame of type {kind} is too short: {exc}") from exc
-        if unfinished.missing:
-            return None
-        del self._unfinished[channel]
-        return unfinished.event()
+            raise DecodeError(f"a frame of type {kind}, or the method before it, is too short: {exc}") from exc
 
     def _method(self, channel: int, payload: bytes) -> Event | None:
         if channel in self._unfinished:
