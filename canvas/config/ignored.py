@@ -5,7 +5,8 @@ from typing import Final
 from canvas.config.config import Config
 from canvas.config.settings import SETTINGS
 
-_ELSEWHERE = "results are kept in Redis"
+_ELSEWHERE = "results are kept in Redis, or in SQL"
+_IN_THE_URL = "set result_backend to a db+ URL"
 _AMQP = "it is for RabbitMQ"
 _BY_PREFIX: Final = {
     "arangodb": _ELSEWHERE,
@@ -14,7 +15,6 @@ _BY_PREFIX: Final = {
     "cassandra": _ELSEWHERE,
     "cosmosdbsql": _ELSEWHERE,
     "couchbase": _ELSEWHERE,
-    "database": _ELSEWHERE,
     "elasticsearch": _ELSEWHERE,
     "gcs": _ELSEWHERE,
     "mongodb": _ELSEWHERE,
@@ -31,6 +31,8 @@ _LEASES = "leases do it: see worker_lease_ttl and task_max_deliveries"
 _NO_BEAT_CONTROL = "beat takes no remote control"
 _OWN = "canvas has its own"
 _NAMES: Final = {
+    "database_url": _IN_THE_URL,
+    "database_short_lived_sessions": "connections are kept in a pool: see database_engine_options",
     "enable_utc": "times are sent with their offset",
     "beat_sync_every": "the state of an entry is stored with each tick",
     "beat_enable_remote_control": _NO_BEAT_CONTROL,

@@ -39,7 +39,7 @@ def test_what_is_told():
     app = Canvas("u", broker_pool_limit=3, worker_concurrency=2, s3_bucket="b")
     assert ignored_settings(app.conf) == {
         "broker_pool_limit": "connections are opened as they are needed, and kept",
-        "s3_bucket": "results are kept in Redis",
+        "s3_bucket": "results are kept in Redis, or in SQL",
     }
 
 
