@@ -46,6 +46,7 @@ def make(library, broker, backend, serializer="json", ledger=None, **settings):
         import celery
 
         app = celery.Celery("apps", broker=broker, backend=backend, set_as_current=False)
+        app.loader.override_backends = {"redis": "tests.support.subscribed:SubscribedBackend"}
         _celery_apps.add(app)
         app.conf.update(worker_hijack_root_logger=True, broker_connection_retry_on_startup=True, **options)
         exceptions = celery.exceptions
