@@ -1,10 +1,12 @@
 """A process that has imported what a command needs, and forks for each command: ``python -m tests.support.fork_server
-LIBRARY FD``.
+LIBRARY OWNER``.
 
 Standard input is a socket (``SOCK_SEQPACKET``). Each message there is a request in JSON with four files: the command's
 standard input, output and error, and a socket. The server writes the command's process id to that socket as soon as it
 has forked, and the exit code (the negative number of the signal that killed it) once it has ended: C integers. The
-server ends when its standard input ends.
+server ends when its standard input ends, and when the process OWNER ends, however that ends. A fork of the owner may keep
+the other end of the socket open, so the socket alone does not show that the owner is gone. Nothing can stop the commands
+of an owner that is gone, so the server kills them.
 
 A fork becomes the command: it has the request's environment, folder, session and files, and the signal handlers of a
 process that has just started, and it ends as any Python program does.
@@ -44,8 +46,11 @@ PREPARED = {
 """What a worker of each library imports."""
 
 
-def serve(control):
-    """Fork for each request; return the request only in its fork, where it is to be fulfilled."""
+def serve(control, owner):
+    """Fork for each request; return the request only in its fork, where it is to be fulfilled.
+
+    ``owner`` is a descriptor of the process that the server works for.
+    """
     running = {}
     woken, waker = socket.socketpair()
     for end in (woken, waker):
@@ -53,7 +58,7 @@ def serve(control):
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(waker.fileno())
     selector = selectors.DefaultSelector()
-    for end in (woken, control):
+    for end in (woken, control, owner):
         selector.register(end, selectors.EVENT_READ)
     while True:
         for key, _ in selector.select():
@@ -61,6 +66,10 @@ def serve(control):
                 woken.recv(4096)
                 reap(running)
                 continue
+            if key.fileobj == owner:
+                reap(running)
+                kill(running)
+                return None
             message, files, _, _ = socket.recv_fds(control, LONGEST, 4)
             if not message:
                 return None
@@ -70,6 +79,7 @@ def serve(control):
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 selector.close()
+                os.close(owner)
                 for end in (woken, waker, control, status, *running.values()):
                     end.close()
                 return json.loads(message), files
@@ -88,6 +98,16 @@ def reap(running):
             return
         with running.pop(pid) as waiting:
             send(waiting, os.waitstatus_to_exitcode(status))
+
+
+def kill(running):
+    """End commands with all that they have started in their sessions."""
+    for pid in running:
+        with suppress(ProcessLookupError):
+            if os.getsid(pid) == pid:
+                os.killpg(pid, signal.SIGKILL)
+            else:
+                os.kill(pid, signal.SIGKILL)
 
 
 def send(status, number):
@@ -112,14 +132,26 @@ def become(request, files):
     runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
 
 
+def owner_of(pid):
+    """A descriptor that is readable once process ``pid`` has ended; None if it is not this one's parent any more."""
+    with suppress(ProcessLookupError):
+        owner = os.pidfd_open(pid)
+        if os.getppid() == pid:
+            return owner
+    return None
+
+
 def main():
+    owner = owner_of(int(sys.argv[2]))
+    if owner is None:
+        return
     for name in (*COMMON, *PREPARED[sys.argv[1]]):
         importlib.import_module(name)
     # No fork looks through, and so copies, what all of them have.
     gc.freeze()
     # A copy, so that no command finds the socket at its standard input.
     control = socket.socket(fileno=os.dup(0))
-    request = serve(control)
+    request = serve(control, owner)
     if request is not None:
         become(*request)
 

@@ -59,7 +59,7 @@ class ForkServer:
         self._environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.fork_server", library],
+                [sys.executable, "-m", "tests.support.fork_server", library, str(os.getpid())],
                 stdin=theirs, cwd=ROOT, env=self._environment, start_new_session=True,
             )  # fmt: skip
 
