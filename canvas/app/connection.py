@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
+from canvas.app.services import DEFAULT_BROKER
 from canvas.config.config import Config
 from canvas.drivers.ports import Driver
 from canvas.errors import ConfigurationError, OperationalError
@@ -70,7 +71,7 @@ class Connection:
     def __init__(self, app: ConnectingApp, url: str | None = None) -> None:
         """``url``: a broker, by default the app's. Raises ConfigurationError for another broker than the app's."""
         self._app = app
-        self._url = app.conf.broker_url or "redis://localhost:6379/0"
+        self._url = app.conf.broker_url or DEFAULT_BROKER
         if url is not None and url != self._url:
             raise ConfigurationError(
                 f"connection: {masked_url(url)} is not the app's broker, {masked_url(self._url)}; "
@@ -89,14 +90,11 @@ class Connection:
         options: Mapping[str, Any] = self._app.conf.broker_transport_options
         return options
 
-    @property
-    def default_channel(self) -> Channel:
-        """A channel."""
-        return Channel(self)
-
     def channel(self) -> Channel:
         """A channel."""
         return Channel(self)
+
+    default_channel = property(channel)
 
     def connect(self) -> "Connection":
         """Ask the broker for an answer. Raises OperationalError when it gives none."""
@@ -122,8 +120,9 @@ class Connection:
             try:
                 return self.connect()
             except OperationalError as exc:
-                used_up = bool(max_retries) and retries >= (max_retries or 0)
-                if used_up or (deadline is not None and time.monotonic() + interval > deadline):
+                if (max_retries and retries >= max_retries) or (
+                    deadline is not None and time.monotonic() + interval > deadline
+                ):
                     raise
                 if errback is not None:
                     errback(exc, interval)

@@ -31,6 +31,8 @@ _MIN_SOCKET_TIMEOUT = 5.0
 _MAX_SOCKET_TIMEOUT = 30.0
 _SOCKET_SETTINGS = ("socket_timeout", "socket_connect_timeout", "socket_keepalive", "max_connections")
 """Settings of the results' connections, after ``redis_``."""
+DEFAULT_BROKER = "redis://localhost:6379/0"
+"""The broker of an app without ``broker_url``."""
 _SQL_URLS = ("db+", "sqla+")
 _DATABASE_SETTINGS = ("database_engine_options", "database_engine_callback", "database_table_schemas",
                       "database_table_names", "database_create_tables_at_setup")  # fmt: skip
@@ -152,17 +154,14 @@ def make_driver(app: ConfiguredApp) -> Driver:
     connect = {} if timeout is None else {"socket_connect_timeout": float(timeout)}
     # A connection that leads nowhere is given up in time for a heartbeat on another.
     answer = {"socket_timeout": min(_MAX_SOCKET_TIMEOUT, max(_MIN_SOCKET_TIMEOUT, conf.worker_lease_ttl / 3))}
-    results: dict[str, Any] = {
-        "ssl": conf.redis_backend_use_ssl,
-        **answer,
-        **sockets,
-        **conf.result_backend_transport_options,
-    }
+    results: dict[str, Any]
     if (conf.result_backend or "").startswith(_SQL_URLS):
         results = {name: getattr(conf, name) for name in _DATABASE_SETTINGS}
         results |= {"serializer": conf.result_serializer, "extended": conf.result_extended}
+    else:
+        results = {"ssl": conf.redis_backend_use_ssl, **answer, **sockets, **conf.result_backend_transport_options}
     return open_driver(
-        conf.broker_url or "redis://localhost:6379/0",
+        conf.broker_url or DEFAULT_BROKER,
         conf.result_backend or None,
         broker_options={"ssl": conf.broker_use_ssl, **answer, **connect, **conf.broker_transport_options},
         result_options=results,
