@@ -86,8 +86,9 @@ class TwoStepSettler:
         joins = [x for s in settlements for x in s.joins]
         extensions = [x for s in settlements for x in s.chord_extensions]
         keeps = [x for s in settlements for x in s.keeps]
-        if parts or joins or extensions or keeps:
-            return self._counting.record(stores, parts, joins, extensions, keeps)
+        mail = [x for s in settlements for x in s.mail]
+        if parts or joins or extensions or keeps or mail:
+            return self._counting.record(stores, parts, joins, extensions, keeps, mail)
         if stores and self._results is not None:
             self._results.store(stores)
         return []
@@ -109,9 +110,9 @@ class TwoStepSettler:
         chords = self._counting
         if not chords.is_ready(end.group_id):
             return SettleResult(False, [])
-        recorded = end.stores or end.parts or end.joins
+        recorded = end.stores or end.parts or end.joins or end.mail
         try:
-            ready = chords.record(end.stores, end.parts, end.joins, ()) if recorded else []
+            ready = chords.record(end.stores, end.parts, end.joins, (), (), end.mail) if recorded else []
             held = self._broker.publish_once(end.group_id, end.publishes, end.deferrals)
         except RefusedError as exc:
             return SettleResult(False, [], str(exc))

@@ -86,6 +86,33 @@ class UniqueLock(NamedTuple):
     """The id of the task under way."""
 
 
+class MailboxStep(NamedTuple):
+    """One change of a mailbox of a workflow's run, where nodes wait for values that come from outside of the graph's
+    edges. Each step takes effect once per ``id``, however often it is repeated.
+
+    A mailbox has values that no node has taken, in the order in which they were posted, and nodes that wait for one, in
+    the order in which they began to; never both. A node that gets a value is a ready chord of one part.
+
+    ``post`` brings a value. ``take`` waits for one. ``resolve`` gives the wait of that id a value past the mailbox,
+    unless it has one: also a wait that has not begun. Without a value it ends the wait, and no chord becomes ready.
+    """
+
+    run: str
+    mailbox: str
+    kind: Literal["post", "take", "resolve"]
+    id: str
+    """Of ``post``: the value's; of the others: the wait's."""
+    value: bytes | None = None
+    group_id: str = ""
+    """Of ``take``: the chord that becomes ready with the value as its part."""
+    callback: bytes = b""
+    """Of ``take``: as that of a chord's part."""
+    expires: int = 0
+    """Of ``take``: seconds that the ready chord is kept; 0: any time."""
+    lasting: int = 0
+    """Of ``take``: seconds that the run is kept at least; 0: as it is."""
+
+
 class ChordDispatch(NamedTuple):
     """A chord's end: its body's messages (or its failure's records), sent once however many try."""
 
@@ -101,6 +128,8 @@ class ChordDispatch(NamedTuple):
     """Seconds after which they expire; 0: their expiry stays."""
     chord: "ReadyChord | None" = None
     """The chord that it ends; if the driver refuses the dispatch, the chord is ended in another way."""
+    mail: Sequence[MailboxStep] = ()
+    """Changes of mailboxes, in their order."""
 
 
 class SpeculativeDispatch(NamedTuple):
@@ -150,6 +179,8 @@ class Settlement:
     """Concurrency keys whose place this delivery gives up."""
     releases_locks: list[UniqueLock] = field(default_factory=list)
     """Locks of unique tasks that end with it."""
+    mail: list[MailboxStep] = field(default_factory=list)
+    """Changes of mailboxes, in their order."""
     speculative: list[SpeculativeDispatch] = field(default_factory=list)
     """Ends of chords that a driver may apply in the same step; it returns the ready chords that it does not end."""
 

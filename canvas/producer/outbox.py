@@ -12,7 +12,15 @@ from canvas.config.config import Config
 from canvas.model.compiled import Plan
 from canvas.model.message import Publish
 from canvas.model.record import Record
-from canvas.model.settlement import ChordDispatch, ChordStart, DelayedPublish, Part, ResultWrite, Settlement
+from canvas.model.settlement import (
+    ChordDispatch,
+    ChordStart,
+    DelayedPublish,
+    MailboxStep,
+    Part,
+    ResultWrite,
+    Settlement,
+)
 from canvas.model.workflow_run import NodeRef
 from canvas.primitives.signature import Signature
 from canvas.producer.message_builder import BuiltMessage, Lineage
@@ -78,6 +86,7 @@ class Outbox:
         self.joins: list[ChordStart] = []
         self.publishes: list[Publish] = []
         self.deferrals: list[DelayedPublish] = []
+        self.mail: list[MailboxStep] = []
         self.ends: list[tuple[NodeRef, str, Any]] = []
         """Places of runs whose tasks have ended: state and value."""
 
@@ -123,13 +132,22 @@ class Outbox:
         """All of them in ``settlement``."""
         settlement.stores, settlement.parts, settlement.joins = self.stores, self.parts, self.joins
         settlement.publishes, settlement.deferrals = self.publishes, self.deferrals
+        settlement.mail = self.mail
         return settlement
 
     def chord_dispatch(self, group_id: str, failed: bool = False) -> ChordDispatch:
         """All of them as the end of a chord."""
         expires = self._parts.backend.chord_expires
         return ChordDispatch(
-            group_id, self.publishes, self.joins, self.stores, self.parts, self.deferrals, failed, expires
+            group_id,
+            self.publishes,
+            self.joins,
+            self.stores,
+            self.parts,
+            self.deferrals,
+            failed,
+            expires,
+            mail=self.mail,
         )
 
     def plan(self, sig: Any, args: tuple[Any, ...], options: Mapping[str, Any]) -> Plan:

@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from canvas.model.settlement import ChordStart, Part, ReadyChord, ResultWrite
+from canvas.drivers.memory.mailboxes import MemoryMailboxes
+from canvas.model.settlement import ChordStart, MailboxStep, Part, ReadyChord, ResultWrite
 
 
 class Kept(NamedTuple):
@@ -39,6 +40,7 @@ class MemoryRecords:
         self.records: dict[str, Kept] = {}
         self.groups: dict[str, Kept] = {}
         self.chords: dict[str, _Chord] = defaultdict(_Chord)
+        self.mailboxes = MemoryMailboxes(self.part)
         self.watchers: dict[str, list[Callable[[str, bytes], None]]] = defaultdict(list)
 
     def keep(self, store: ResultWrite) -> None:
@@ -102,6 +104,7 @@ class MemoryRecords:
         parts: Sequence[Part],
         joins: Sequence[ChordStart],
         extensions: Sequence[str],
+        mail: Sequence[MailboxStep] = (),
     ) -> list[ReadyChord]:
         for store in stores:
             self.keep(store)
@@ -109,7 +112,8 @@ class MemoryRecords:
             self.join(join)
         for group_id in extensions:
             self.chords[group_id].extra += 1
-        return [ready for ready in map(self.part, parts) if ready is not None]
+        found = [*map(self.part, parts), *(self.mailboxes.apply(step) for step in mail if step.run in self.runs)]
+        return [ready for ready in found if ready is not None]
 
 
 def alive(kept: dict[str, Kept], key: str, now: float) -> Kept | None:

@@ -8,7 +8,7 @@ from queue import Empty, SimpleQueue
 
 from canvas.drivers.async_watch import AsyncQueueWatch
 from canvas.drivers.memory.records import Kept, MemoryRecords, alive
-from canvas.model.settlement import ChordStart, Keep, Part, ReadyChord, ResultWrite
+from canvas.model.settlement import ChordStart, Keep, MailboxStep, Part, ReadyChord, ResultWrite
 
 
 class MemoryWatch:
@@ -138,6 +138,10 @@ class MemoryResults:
                 if kept is not None:
                     memory.records[task_id] = kept._replace(until=until)
 
+    def read_mail(self, run: str) -> dict[str, list[bytes]]:
+        with self._memory.lock:
+            return self._memory.mailboxes.values(run)
+
     def list_runs(self, limit: int) -> list[str]:
         with self._memory.lock:
             return list(reversed(self._memory.runs))[:limit]
@@ -152,9 +156,10 @@ class MemoryResults:
         joins: Sequence[ChordStart],
         extensions: Sequence[str],
         keeps: Sequence[Keep] = (),
+        mail: Sequence[MailboxStep] = (),
     ) -> list[ReadyChord]:
         with self._memory.lock:
-            return self._memory.record_all(stores, parts, joins, extensions)
+            return self._memory.record_all(stores, parts, joins, extensions, mail)
 
     def is_ready(self, group_id: str) -> bool:
         with self._memory.lock:

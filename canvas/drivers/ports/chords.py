@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from canvas.model.settlement import ChordStart, Keep, Part, ReadyChord, ResultWrite
+from canvas.model.settlement import ChordStart, Keep, MailboxStep, Part, ReadyChord, ResultWrite
 
 
 class ChordStore(Protocol):
@@ -19,10 +19,14 @@ class ChordStore(Protocol):
         joins: Sequence[ChordStart],
         extensions: Sequence[str],
         keeps: Sequence[Keep] = (),
+        mail: Sequence[MailboxStep] = (),
     ) -> list[ReadyChord]:
-        """Records, parts and chord starts in one atomic call; the chords that became ready. Raises RefusedError.
+        """Records, parts, chord starts and changes of mailboxes in one atomic call; the chords that became ready.
 
-        It is safe to repeat: a part counts once per task id.
+        Raises RefusedError.
+
+        It is safe to repeat: a part counts once per task id, and a change of a mailbox once per its id. A mailbox lives
+        as long as its run is kept; a change of the mailbox of a run that is not kept does nothing.
         """
 
     def is_ready(self, group_id: str) -> bool:

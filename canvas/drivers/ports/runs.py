@@ -26,5 +26,8 @@ class RunRecords(Protocol):
     def expire_run(self, run: str, seconds: int, task_ids: Sequence[str], record_seconds: int) -> None:
         """Have a run, and these records, as far as they are there, expire after so many seconds; 0: never."""
 
+    def read_mail(self, run: str) -> dict[str, list[bytes]]:
+        """The values that wait in the mailboxes of a run, by mailbox, in the order in which they were posted."""
+
     def list_runs(self, limit: int) -> list[str]:
         """The ids of runs that are kept, the latest first."""

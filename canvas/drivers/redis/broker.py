@@ -245,7 +245,7 @@ class RedisBroker:
 
     def settle(self, settlements: Sequence[Settlement], lease: Lease | None) -> tuple[list[SettleResult], LeaseReply]:
         mine = [
-            replace(settlement, stores=[], joins=[], chord_extensions=[], keeps=[], parts=[], speculative=[])
+            replace(settlement, stores=[], joins=[], chord_extensions=[], keeps=[], parts=[], mail=[], speculative=[])
             for settlement in settlements
         ]
         packed = pack_each(mine, self.packing.settlement)

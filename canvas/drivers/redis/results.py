@@ -7,8 +7,8 @@ from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.keys import BrokerKeys, ResultKeys
 from canvas.drivers.redis.result_watch import Watching
 from canvas.drivers.redis.scripts.arguments import ScriptArguments, pack
-from canvas.drivers.redis.scripts.replies import accepted, ready_of
-from canvas.model.settlement import ChordStart, Keep, Part, ReadyChord, ResultWrite
+from canvas.drivers.redis.scripts.replies import accepted, mail_in, ready_of
+from canvas.model.settlement import ChordStart, Keep, MailboxStep, Part, ReadyChord, ResultWrite
 
 _RENEWED_AT_ONCE = 250
 
@@ -95,6 +95,9 @@ class RedisResults:
         key = self.keys.task(task_id)
         return key, f"{key}:success"
 
+    def read_mail(self, run: str) -> dict[str, list[bytes]]:
+        return mail_in(self.link.command("HGETALL", self.keys.run(run)))
+
     def list_runs(self, limit: int) -> list[str]:
         found = self.link.command("ZREVRANGE", self.keys.runs, 0, limit - 1)
         return [run.decode() for run in found]
@@ -111,9 +114,10 @@ class RedisResults:
         joins: Sequence[ChordStart],
         extensions: Sequence[str],
         keeps: Sequence[Keep] = (),
+        mail: Sequence[MailboxStep] = (),
     ) -> list[ReadyChord]:
         """Records, parts and chord starts in one atomic call; the chords that became ready. Raises RefusedError."""
-        packed = pack(self.packing.recorded(stores, parts, joins, extensions, keeps))
+        packed = pack(self.packing.recorded(stores, parts, joins, extensions, keeps, mail))
         keys = [self.keys.ready, self.keys.ready_since, self.keys.alive]
         found = accepted(self.link.call("store_results", keys, [packed]))
         return [ready_of(one) for one in found]

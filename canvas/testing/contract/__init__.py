@@ -13,15 +13,15 @@ from canvas.testing.contract.codec import CodecContract
 from canvas.testing.contract.coordination import CoordinationContract
 from canvas.testing.contract.recovery import RecoveryContract
 from canvas.testing.contract.results import ResultStoreContract
-from canvas.testing.contract.runs import RunRecordsContract
+from canvas.testing.contract.runs import MailboxContract, RunRecordsContract
 from canvas.testing.contract.schedules import ScheduleStoreContract
 from canvas.testing.contract.settler import SettlerContract
 from canvas.testing.contract.support import chord_end, envelope, eventually, ids, part, publish
 
 __all__ = [
     "AdminContract", "BrokerContract", "BusContract", "ChordStoreContract", "CodecContract", "CoordinationContract",
-    "DriverContract", "RecoveryContract", "ResultStoreContract", "RunRecordsContract", "ScheduleStoreContract",
-    "SettlerContract",
+    "DriverContract", "MailboxContract", "RecoveryContract", "ResultStoreContract", "RunRecordsContract",
+    "ScheduleStoreContract", "SettlerContract",
     "chord_end", "envelope", "eventually", "ids", "part", "publish",
 ]  # fmt: skip
 
@@ -36,6 +36,7 @@ class DriverContract(
     ResultStoreContract,
     ChordStoreContract,
     RunRecordsContract,
+    MailboxContract,
     ScheduleStoreContract,
     SettlerContract,
 ):

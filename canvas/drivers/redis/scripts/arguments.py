@@ -21,6 +21,7 @@ from canvas.model.settlement import (
     ChordStart,
     DelayedPublish,
     Keep,
+    MailboxStep,
     Part,
     ResultWrite,
     Settlement,
@@ -93,8 +94,9 @@ class ScriptArguments:
             elif settlement.disposal == "dead_letter":
                 words["dead"] = self._letter(settlement)
         words |= self.recorded(
-            settlement.stores, settlement.parts, settlement.joins, settlement.chord_extensions, settlement.keeps
-        )
+            settlement.stores, settlement.parts, settlement.joins, settlement.chord_extensions, settlement.keeps,
+            settlement.mail,
+        )  # fmt: skip
         if publishes:
             words["publishes"] = publishes
         if settlement.deferrals:
@@ -123,6 +125,7 @@ class ScriptArguments:
         joins: Sequence[ChordStart],
         extensions: Sequence[str],
         keeps: Sequence[Keep] = (),
+        mail: Sequence[MailboxStep] = (),
     ) -> Fields:
         """What store_results.lua takes."""
         words: Fields = {}
@@ -136,6 +139,8 @@ class ScriptArguments:
             words["keeps"] = [[self._group(keep.group_id), keep.seconds] for keep in keeps]
         if parts:
             words["parts"] = self.parts(parts)
+        if mail:
+            words["mail"] = [self._mail(step) for step in mail]
         return words
 
     def sent(self, publishes: Sequence[Publish], deferrals: Sequence[DelayedPublish]) -> Fields:
@@ -157,7 +162,7 @@ class ScriptArguments:
         """What dispatch_chord.lua takes."""
         chord = {"group": end.group_id, "base": self._group(end.group_id), "failed": end.failed,
                  "expires": end.expires}  # fmt: skip
-        recorded = self.recorded(end.stores, end.parts, end.joins, ())
+        recorded = self.recorded(end.stores, end.parts, end.joins, (), (), end.mail)
         return chord | recorded | self.sent(end.publishes, end.deferrals)
 
     def speculative(self, ends: Sequence[SpeculativeDispatch]) -> list[Any]:
@@ -186,6 +191,13 @@ class ScriptArguments:
         member = f"{part.task_id}:{score}"
         return [self._group(part.group_id), part.group_id, member, score, part.value, part.callback, part.expires,
                 part.size or False]  # fmt: skip
+
+    def _mail(self, step: MailboxStep) -> list[Any]:
+        assert self._results is not None
+        value = False if step.value is None else step.value
+        base = self._group(step.group_id) if step.kind == "take" else ""
+        return [self._results.run(step.run), step.mailbox, step.kind, step.id, value, base, step.group_id,
+                step.callback, step.expires, step.lasting]  # fmt: skip
 
     def publishes(self, publishes: Sequence[Publish]) -> list[Any]:
         pushes: list[list[Any]] = []

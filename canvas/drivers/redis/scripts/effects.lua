@@ -212,6 +212,82 @@ local function count_part(p, found)
     found[#found + 1] = {p[2], p[6], redis.call('ZRANGE', base .. '.j', 0, -1), redis.call('GET', base), lost and 1 or 0}
 end
 
+-- The name of a mailbox's field in the hash of its run.
+local function mail_field(mailbox, name) return 'mail:' .. name .. '\0' .. mailbox end
+
+-- Put a value at the end of a mailbox's list, or take the first that is there. A list is numbered fields of the hash.
+local function append_mail(run, mailbox, list, value)
+    redis.call('HSET', run, mail_field(mailbox, list .. redis.call('HINCRBY', run, mail_field(mailbox, list .. 'last'), 1)), value)
+end
+
+local function pop_mail(run, mailbox, list)
+    local last = tonumber(redis.call('HGET', run, mail_field(mailbox, list .. 'last')) or '0')
+    local first = tonumber(redis.call('HGET', run, mail_field(mailbox, list .. 'first')) or '1')
+    while first <= last do
+        local field = mail_field(mailbox, list .. first)
+        local value = redis.call('HGET', run, field)
+        redis.call('HDEL', run, field)
+        first = first + 1
+        redis.call('HSET', run, mail_field(mailbox, list .. 'first'), first)
+        if value then return value end
+    end
+end
+
+-- What is known of a wait, or of a value, by its id: 'done', 'waits', or 'value:' and the value that it will get.
+local function mail_state(run, mailbox, id, state)
+    local field = mail_field(mailbox, 'id:' .. id)
+    if state then return redis.call('HSET', run, field, state) end
+    return redis.call('HGET', run, field)
+end
+
+-- Give a wait its value, or end it without one.
+local function end_wait(run, mailbox, wait, value, found)
+    redis.call('HDEL', run, mail_field(mailbox, 'wait:' .. wait[1]))
+    mail_state(run, mailbox, wait[1], 'done')
+    if value then count_part({wait[2], wait[3], wait[1], '0', value, wait[4], wait[5], 1}, found) end
+end
+
+local function waiting(run, mailbox, id)
+    local packed = redis.call('HGET', run, mail_field(mailbox, 'wait:' .. id))
+    return packed and cmsgpack.unpack(packed)
+end
+
+local mail_steps = {}
+
+function mail_steps.post(run, mailbox, b, found)
+    if mail_state(run, mailbox, b[4]) then return end
+    mail_state(run, mailbox, b[4], 'done')
+    local id = pop_mail(run, mailbox, 'w')
+    -- The wait of an id that was resolved is gone; its id is still in the list.
+    while id and not waiting(run, mailbox, id) do id = pop_mail(run, mailbox, 'w') end
+    if not id then return append_mail(run, mailbox, 'v', b[5]) end
+    end_wait(run, mailbox, waiting(run, mailbox, id), b[5], found)
+end
+
+function mail_steps.take(run, mailbox, b, found)
+    local state, wait = mail_state(run, mailbox, b[4]), {b[4], b[6], b[7], b[8], b[9]}
+    if state == 'done' or state == 'waits' then return end
+    local left = redis.call('TTL', run)
+    if left >= 0 and left < b[10] then redis.call('EXPIRE', run, b[10]) end
+    local value = state and string.sub(state, 7) or pop_mail(run, mailbox, 'v')
+    if value then return end_wait(run, mailbox, wait, value, found) end
+    mail_state(run, mailbox, b[4], 'waits')
+    redis.call('HSET', run, mail_field(mailbox, 'wait:' .. b[4]), cmsgpack.pack(wait))
+    append_mail(run, mailbox, 'w', b[4])
+end
+
+function mail_steps.resolve(run, mailbox, b, found)
+    local state = mail_state(run, mailbox, b[4])
+    if not state then return mail_state(run, mailbox, b[4], b[5] and 'value:' .. b[5] or 'done') end
+    if state == 'waits' then end_wait(run, mailbox, waiting(run, mailbox, b[4]), b[5], found) end
+end
+
+-- b: {run, mailbox, kind of step, id, value or false, base, group id, callback, ttl, seconds to keep the run for}, as MailboxStep says
+local function change_mailbox(b, found)
+    local run, mailbox, kind = b[1], b[2], b[3]
+    if redis.call('EXISTS', run) == 1 then mail_steps[kind](run, mailbox, b, found) end
+end
+
 local function expire_in(key, seconds)
     if seconds and seconds > 0 then redis.call('EXPIRE', key, seconds) end
 end
@@ -250,16 +326,17 @@ local function send(s)
     end
 end
 
--- The result side: s.stores, s.joins, s.extensions, {base, …}, s.keeps and s.parts; returns what became ready.
+-- The result side: s.stores, s.joins, s.extensions, {base, …}, s.keeps, s.parts and s.mail; returns what became ready.
 local function record(s)
     local found = {}
-    if not (s.stores or s.joins or s.extensions or s.keeps or s.parts) then return found end
+    if not (s.stores or s.joins or s.extensions or s.keeps or s.parts or s.mail) then return found end
     on_results()
     for _, one in ipairs(s.stores or NONE) do store(one) end
     for _, one in ipairs(s.joins or NONE) do start_chord(one) end
     for _, base in ipairs(s.extensions or NONE) do extend_chord(base) end
     for _, one in ipairs(s.keeps or NONE) do keep_chord(one) end
     for _, one in ipairs(s.parts or NONE) do count_part(one, found) end
+    for _, one in ipairs(s.mail or NONE) do change_mailbox(one, found) end
     return found
 end
 

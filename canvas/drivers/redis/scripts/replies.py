@@ -37,6 +37,16 @@ def accepted(answer: list[Any]) -> list[Any]:
     return answer
 
 
+def mail_in(fields: Mapping[bytes, bytes]) -> dict[str, list[bytes]]:
+    """The values of a run's mailboxes, by mailbox, of the fields of its hash."""
+    found: dict[str, dict[int, bytes]] = {}
+    for field, value in fields.items():
+        name, _, mailbox = text(field).removeprefix("mail:").partition("\0")
+        if field.startswith(b"mail:") and name[:1] == "v" and name[1:].isdigit():
+            found.setdefault(mailbox, {})[int(name[1:])] = value
+    return {mailbox: [values[number] for number in sorted(values)] for mailbox, values in found.items()}
+
+
 def text(value: Any) -> str:
     """Words of an answer, whatever their encoding."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
