@@ -1,4 +1,7 @@
-"""The only room that talks to servers. ``open_driver`` picks the driver that a URL's scheme names."""
+"""The only room that talks to servers. ``open_driver`` picks the driver that a URL's scheme names.
+
+The garbage collector is paused while redis-py is imported, which makes many objects that all stay alive.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,6 +9,7 @@ from typing import Any
 from canvas.drivers.ports import BrokerParts, Driver, StoreParts
 from canvas.errors import ConfigurationError
 from canvas.masking import masked_url
+from canvas.model.gc_pause import gc_paused
 
 _ELSEWHERE = frozenset(
     {"amqp", "amqps", "pyamqp", "librabbitmq", "sqs", "db", "sqla", "rpc", "cache", "django-db", "django-cache",
@@ -36,7 +40,8 @@ def open_driver(
 
         return open_memory(broker_url)
     if scheme in _REDIS and result_scheme in _REDIS:
-        from canvas.drivers.redis import open_redis
+        with gc_paused():
+            from canvas.drivers.redis import open_redis
 
         return open_redis(broker_url, str(result_url), broker_options=broker_options, result_options=result_options)
     broker: BrokerParts = _opened(scheme, broker_url, broker_options, "broker")
@@ -57,7 +62,8 @@ def _opened(scheme: str, url: str, options: Mapping[str, Any], part: str) -> Any
 
         return open_broker(url) if part == "broker" else open_results(url)
     if scheme in _REDIS:
-        from canvas.drivers import redis
+        with gc_paused():
+            from canvas.drivers import redis
 
         return redis.open_broker(url, options) if part == "broker" else redis.open_results(url, options)
     if part == "results" and scheme.partition("+")[0] in _SQL:

@@ -13,7 +13,7 @@ from typing import Any
 import networkx as nx
 
 from canvas.graph.celery_limits import check_node, reduced
-from canvas.graph.run_nodes import Dag
+from canvas.graph.dag import Dag
 from canvas.graph.wire_signature import Wire, chord_dict, first_step, last_task, line, tasks_of
 from canvas.model.compiled import ChordSize
 from canvas.model.workflow_run import RunNode

@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 import networkx as nx
 
 from canvas.errors import CompositionError
-from canvas.graph.run_nodes import Dag
+from canvas.graph.dag import Dag
 from canvas.graph.wire_signature import Wire
 from canvas.model.workflow_run import RunNode
 

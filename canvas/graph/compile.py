@@ -1,17 +1,20 @@
-"""Compile a signature: tree → graph → checked → plan. The one entrance of this room."""
+"""Compile a signature: tree → checked → graph of steps → plan. The one entrance of this room."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from canvas.graph.emit import CeleryEmitter
 from canvas.graph.lower import Lowering, PartialCall
-from canvas.graph.steps import Fork, Graph, check
+from canvas.graph.steps import Fork
 from canvas.model.compiled import Plan, ResultRef
 from canvas.model.gc_pause import gc_paused
 from canvas.primitives.cycles import check_composed, refuse_cycles
 from canvas.primitives.mapping import chunks
 from canvas.primitives.signature import Signature
+
+if TYPE_CHECKING:
+    from canvas.graph.digraph import Graph
 
 
 def compile(
@@ -52,7 +55,6 @@ def _compiled(sig: Signature[Any], call: PartialCall, rest: list[Any] | None, lo
     segment = lowering.lower(sig, call)
     if segment.kind == "group" and isinstance(segment.head, Fork) and not segment.head.members:
         return Plan(result=ResultRef(segment.head.id, None, []))
-    check(lowering.graph)
     plan = CeleryEmitter(sig.get("subtask_type") == "chain", rest).emit(segment.head)
     assert plan.result is not None
     first = _first_sent(plan.result)
@@ -67,15 +69,17 @@ def _compiled(sig: Signature[Any], call: PartialCall, rest: list[Any] | None, lo
     return plan
 
 
-def graph_of(sig: Signature[Any], new_id: Callable[[], str]) -> Graph:
+def graph_of(sig: Signature[Any], new_id: Callable[[], str]) -> "Graph":
     """The checked graph alone, for pictures and measurements."""
+    # networkx takes longer to load than all else that a program needs for its chains, groups and chords.
+    from canvas.graph.digraph import digraph
+
     refuse_cycles(sig)
     if isinstance(sig, chunks):
         sig = sig.group()
     lowering = Lowering(new_id, None)
     lowering.lower(sig, PartialCall())
-    check(lowering.graph)
-    return lowering.graph
+    return digraph(lowering.nodes)
 
 
 def _first_sent(result: ResultRef) -> ResultRef:

@@ -2,6 +2,7 @@
 
 Options given to a composite reach its steps here, while it is *live* (sent with this plan). A composite that a
 later step will send is *pending*: it keeps its own options, and the step that sends it distributes them.
+Edges lead from a signature to what follows it, and no signature contains itself: the graph has no cycle.
 Sources: semantics.md C3–C10, C17, C18, G2–G5, G11, H1–H13.
 """
 
@@ -9,12 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import networkx as nx
-
 from canvas.errors import CompositionError
 from canvas.graph.ends import header_parts, result_id
 from canvas.graph.links import link_error_to_body, linked
-from canvas.graph.steps import Fork, Graph, Join, Member, Segment, Step, Unit
+from canvas.graph.steps import Fork, Join, Member, Node, Segment, Step, Unit
 from canvas.model.options import LAST_STEP, given
 from canvas.primitives.chain import normal_steps
 from canvas.primitives.chord import body_of, body_options, chord, header_options
@@ -49,7 +48,8 @@ class Lowering:
     """One signature tree on its way into one graph."""
 
     def __init__(self, new_id: Callable[[], str], reply_to: str | None, errback_on_header: bool = False) -> None:
-        self.graph: Graph = nx.DiGraph()
+        self.nodes: dict[str, Node] = {}
+        """The graph's nodes, by their keys."""
         self.new_id = new_id
         self._reply_to = reply_to
         self._errback_on_header = errback_on_header
@@ -81,13 +81,13 @@ class Lowering:
         options["task_id"] = step_id
         if self._reply_to:
             options.setdefault("reply_to", self._reply_to)
-        if step_id in self.graph:
+        if step_id in self.nodes:
             raise CompositionError(
                 f"duplicate task id {step_id!r}: {sig.task} and another step both have it; "
                 "leave ids out, or freeze a copy per use (sig.clone())"
             )
         step = Step(step_id, sig["task"], tuple(args), kwargs, options, bool(sig.get("immutable")))
-        self.graph.add_node(step_id, node=step)
+        self.nodes[step_id] = step
         return Segment(step, step, [step])
 
     # -- one after the other
@@ -115,7 +115,7 @@ class Lowering:
             step = linked(original, links if final else [], errbacks, self._errback_on_header)
             spans.append(self._in_sequence(step, mine, live and position == 0, final))
             if position:
-                self._follow(spans[-2].exit, spans[-1].head)
+                spans[-2].exit.next = spans[-1].head
         kind = spans[0].kind if len(spans) == 1 else "chain"
         return Segment(spans[0].head, spans[-1].exit, spans[-1].tails, kind)
 
@@ -133,10 +133,6 @@ class Lowering:
         merged = target.merged_with((), {}, options)[2]
         changed = target.with_fields(options=merged)
         return step.with_fields(kwargs={**step.kwargs, "body": changed}) if isinstance(step, chord) else changed
-
-    def _follow(self, before: Unit, after: Unit) -> None:
-        before.next = after
-        self.graph.add_edge(before.key, after.key, kind="next", index=0)
 
     # -- side by side
 
@@ -164,7 +160,6 @@ class Lowering:
         chained = sig.get("subtask_type") == "chain"
         kept = _without_link(sig.options) if chained and not fork.live else {}
         fork.members.append(Member(span.head, chained, kept))
-        self.graph.add_edge(fork.key, span.head.key, kind="member", index=index)
         if isinstance(span.exit, Step):
             for tail in span.tails:
                 tail.member_of = (fork, index)
@@ -172,9 +167,9 @@ class Lowering:
 
     def _fork(self, group_id: str, options: dict[str, Any], live: bool) -> Fork:
         fork = Fork(f"fork:{group_id}", group_id, options, live)
-        if fork.key in self.graph:
+        if fork.key in self.nodes:
             raise CompositionError(f"duplicate group id {group_id!r}: two groups of one workflow have it")
-        self.graph.add_node(fork.key, node=fork)
+        self.nodes[fork.key] = fork
         return fork
 
     # -- side by side, then together
@@ -260,10 +255,9 @@ class Lowering:
         units = len(normal_steps(body.members())) if chained else 1
         kept = _left_to_chain(body.options) if chained else {}
         join = fork.join = Join(f"join:{fork.id}", fork.id, fork.options, fork.live, units, chained and units > 1, kept)
-        self.graph.add_node(join.key, node=join)
+        self.nodes[join.key] = join
         tail = self.lower(body, PartialCall(), live=False)
         join.body = tail.head
-        self.graph.add_edge(join.key, tail.head.key, kind="body", index=0)
         return tail
 
     def add_parts(self, opened: "Opened", index: int, span: Segment) -> None:
@@ -273,7 +267,6 @@ class Lowering:
         for inner, tail in enumerate(span.tails):
             tail.part = (join, inner if nested else index)
             join.size += 1
-            self.graph.add_edge(tail.id, join.key, kind="part", index=tail.part[1])
 
 
 def _without_link(options: dict[str, Any]) -> dict[str, Any]:

@@ -4,11 +4,9 @@ A start node leads to whatever waits for nothing, and an end node waits for what
 run. Both are part of the graph like every other.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias
-
-import networkx as nx
+from typing import Any
 
 from canvas.errors import CompositionError
 from canvas.model.gc_pause import gc_paused
@@ -16,26 +14,15 @@ from canvas.model.workflow_definition import NodeDefinition
 from canvas.model.workflow_run import KnownInput, OutgoingEdge, RunNode
 from canvas.primitives.fields import signature_dict
 
-Dag: TypeAlias = "nx.DiGraph[int]"
-
-
-def graph_of(entries: Sequence[NodeDefinition]) -> Dag:
-    """Entries by number, with an edge from each parent."""
-    graph: Dag = nx.DiGraph()
-    graph.add_nodes_from(range(len(entries)))
-    graph.add_edges_from((source.number, number) for number, entry in enumerate(entries) for source in entry.sources)
-    return graph
-
 
 def topological(entries: Sequence[NodeDefinition]) -> list[int]:
     """The entries' numbers, parents first. Raises CompositionError that shows a cycle."""
     if all(source.number < number for number, entry in enumerate(entries) for source in entry.sources):
         return list(range(len(entries)))
-    graph = graph_of(entries)
-    try:
-        return list(nx.topological_sort(graph))
-    except nx.NetworkXUnfeasible:
-        return sorted_names(nx.relabel_nodes(graph, {at: entry.name for at, entry in enumerate(entries)}))
+    # networkx takes longer to load than all else that starts a run, and most workflows are written parents first.
+    from canvas.graph.dag import sorted_numbers
+
+    return sorted_numbers(entries)
 
 
 def run_nodes(entries: Sequence[NodeDefinition]) -> list[RunNode]:
@@ -115,32 +102,3 @@ def with_values(nodes: Sequence[RunNode], ended: Mapping[int, tuple[str, Any]]) 
         sig = signature_dict("celery.accumulate", [ended[number][1]], {"index": 0}, {}, immutable=True)
         left.append(RunNode(node.name, "task" if outs else "start", ["order"], sig, outs=outs))
     return left
-
-
-def sorted_names(graph: "nx.DiGraph[Any]") -> list[Any]:
-    """A graph's nodes, parents first. Raises CompositionError for a cycle, and for an object that is no DiGraph."""
-    if not isinstance(graph, nx.DiGraph):
-        raise CompositionError(f"expected a networkx.DiGraph; got {type(graph).__name__}")
-    try:
-        return list(nx.topological_sort(graph))
-    except nx.NetworkXUnfeasible:
-        cycle = [str(edge[0]) for edge in nx.find_cycle(graph)]
-        raise CompositionError(f"cycle: {' → '.join([*cycle, cycle[0]])}") from None
-
-
-def signature_graph(entries: Sequence[NodeDefinition], signature: Callable[[Any], Any]) -> "nx.DiGraph[str]":
-    """Entries by name, with ``signature(entry.sig)`` and how they are bound."""
-    graph: nx.DiGraph[str] = nx.DiGraph()
-    for entry in entries:
-        policy: dict[str, Any] = {}
-        if entry.goes_on:
-            policy = {"on_failure": "continue", "default": entry.default}
-        if entry.compensate is not None:
-            policy["compensate"] = signature(entry.compensate)
-        graph.add_node(entry.name, signature=signature(entry.sig), **policy)
-    for entry in entries:
-        for slot, source in enumerate(entry.sources):
-            binds = [(bind.path, bind.pick) for bind in entry.binds if bind.slot == slot]
-            how: dict[str, Any] = {"binds": binds} if binds else {"order": True}
-            graph.add_edge(entries[source.number].name, entry.name, **how)
-    return graph

@@ -1,8 +1,8 @@
 """The graph of a run: its nodes, its edges, and how to walk it.
 
 Nodes are :class:`Step` (one task execution), :class:`Fork` (a group starts) and :class:`Join` (a chord waits). Each
-knows its neighbours. Lowering also enters them, by their keys, into a networkx graph, which is checked and drawn. Its
-edges carry ``kind`` and, where order matters, ``index``:
+knows its neighbours. ``canvas.graph.digraph`` makes a networkx graph of them. Its edges carry ``kind`` and, where order
+matters, ``index``:
 
 =========  ===================  ==========================================================
 ``next``   Step → Step|Fork     the target takes the source's result (or only its turn)
@@ -15,12 +15,7 @@ edges carry ``kind`` and, where order matters, ``index``:
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
-import networkx as nx
-
-from canvas.errors import CompositionError
 from canvas.model.compiled import ResultRef
-
-Graph: TypeAlias = "nx.DiGraph[str]"
 
 
 @dataclass(slots=True, eq=False)
@@ -147,19 +142,3 @@ def body_units(join: Join) -> list[Unit]:
             units.append(following)
         join.units = units
     return join.units
-
-
-def node_of(graph: Graph, key: str) -> Node:
-    return graph.nodes[key]["node"]  # type: ignore[no-any-return]
-
-
-def check(graph: Graph) -> None:
-    """Raise CompositionError for a cycle, with its steps."""
-    if nx.is_directed_acyclic_graph(graph):
-        return
-    names = [_name(node_of(graph, edge[0])) for edge in nx.find_cycle(graph)]
-    raise CompositionError(f"cycle: {' → '.join([*names, names[0]])}")
-
-
-def _name(node: Node) -> str:
-    return f"{node.task}[{node.id}]" if isinstance(node, Step) else node.key

@@ -10,7 +10,6 @@ from typing import Any
 
 from canvas.graph.emit import CeleryEmitter
 from canvas.graph.lower import Lowering, Opened, PartialCall
-from canvas.graph.steps import check
 from canvas.model.compiled import ChordSize, Plan, ResultRef
 from canvas.model.gc_pause import gc_paused
 from canvas.primitives.chord import chord
@@ -76,8 +75,8 @@ class Stream:
         yield self._ended(last)
 
     def _plan(self, given: list[Signature[Any]]) -> Plan:
-        graph, emission, fork = self._lowering.graph, self._emission, self._opened.fork
-        kept = set(graph)
+        nodes, emission, fork = self._lowering.nodes, self._emission, self._opened.fork
+        kept = len(nodes)
         with gc_paused():
             for member in flat_members(given):
                 check_composed(member)
@@ -86,11 +85,11 @@ class Stream:
                     self._lowering.add_parts(self._opened, self._count, span)
                     self._parts += len(span.tails)
                 self._count += 1
-            check(graph)
             emission.plan = Plan()
             emission.start_members(fork, self._rest)
             self._results += [emission.pending(member.head) for member in fork.members]
-            graph.remove_nodes_from([node for node in graph if node not in kept])
+            while len(nodes) > kept:
+                nodes.popitem()
             fork.members.clear()
         return emission.plan
 

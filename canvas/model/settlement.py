@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from hashlib import sha1
 from typing import Literal, NamedTuple
 
 from canvas.model.message import Delivery, Publish
@@ -143,6 +142,8 @@ class SpeculativeDispatch(NamedTuple):
     @classmethod
     def of(cls, chord_dispatch: ChordDispatch, parts: Sequence[bytes]) -> "SpeculativeDispatch":
         """The end that ``chord_dispatch`` is when these are the chord's parts, in their order."""
+        from hashlib import sha1  # it loads OpenSSL, which most programs do not need
+
         return cls(chord_dispatch, sha1(b"".join(parts), usedforsecurity=False).hexdigest())
 
 

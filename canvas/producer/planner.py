@@ -102,7 +102,7 @@ class Planner:
             check_options(sig["task"], together)
             warn_of_call_options(sig["task"], together)
         if kind in _COMPOSITES or type(sig).__name__ == "chunks":
-            # Programs that send single tasks only do without networkx.
+            # Programs that send single tasks only do without the compiler.
             from canvas.graph.compile import compile
 
             sent = _without_connections(options) if options else {}

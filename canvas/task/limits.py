@@ -1,6 +1,5 @@
 """How often a task may run, how many at once, and which calls of it are one: read from a task's attributes."""
 
-import hashlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
@@ -86,6 +85,8 @@ def _key(task: Limited, chosen: KeyFunction, args: Any, kwargs: Mapping[str, Any
         bound.apply_defaults()
         values = {name: bound.arguments[name] for name in chosen} if chosen is not None else dict(bound.arguments)
     written = typed_json.dumps(sorted(values.items()) if isinstance(values, dict) else values)
+    import hashlib  # it loads OpenSSL, which most programs do not need
+
     return f"{task.name}:{hashlib.sha256(written).hexdigest()[:32]}"
 
 

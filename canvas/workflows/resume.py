@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from canvas.graph.run_nodes import resumed, with_values
 from canvas.model import states
 from canvas.model.record import Record
 from canvas.model.settlement import SettleResult
@@ -58,8 +59,6 @@ def resume(
 
     ``nodes`` are those of the first attempt, ``records`` theirs; ``over``: the run has ended.
     """
-    from canvas.graph.run_nodes import resumed, with_values
-
     ended = ended_nodes(nodes, records)
     undone = _undone(nodes, ended) if over else set()
     ended = {number: how for number, how in ended.items() if number not in undone}

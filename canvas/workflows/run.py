@@ -1,7 +1,6 @@
 """A run of a workflow: find it, cancel it, resume it, run it again.
 
-Modules that load networkx, which takes a second or longer, are imported where they are used: a worker that cancels a
-run needs no graph.
+Modules that load networkx are imported where they are used: a worker that cancels a run needs no graph.
 """
 
 from typing import Any, Self

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from canvas.errors import CompositionError, InvalidTaskError
+from canvas.graph.run_nodes import run_nodes
 from canvas.model.workflow_definition import NodeDefinition
 from canvas.model.workflow_run import RunNode
 from canvas.workflows.run import Run
@@ -52,8 +53,6 @@ def prepared(
 
     Raises CompositionError, InvalidTaskError.
     """
-    from canvas.graph.run_nodes import run_nodes
-
     nodes = run_nodes(flow.entries)
     if target not in TARGETS:
         raise CompositionError(f"target: expected one of {', '.join(TARGETS)}; got {target!r:.100}")

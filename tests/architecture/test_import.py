@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 HEAVY = ("networkx", "redis", "celery", "kombu", "click", "rich", "asyncio", "ssl", "subprocess", "multiprocessing")
 
 
@@ -28,11 +30,26 @@ def test_a_worker_starts_without_networkx():
     assert run(code) == "[]"
 
 
-def test_networkx_comes_with_the_first_composite():
-    code = (
-        "import sys\nfrom canvas import *\napp = Canvas('x', broker='memory://', backend='memory://')\n"
-        "add = app.task(name='add')(lambda x, y: x + y)\n"
-        "add.delay(1, 1)\nprint('networkx' in sys.modules)\n(add.s(1, 1) | add.s(1)).delay()\n"
-        "print('networkx' in sys.modules)"
-    )
-    assert run(code).split() == ["False", "True"]
+COMPOSE = """
+import sys
+from canvas import *
+app = Canvas("x", broker="memory://", backend="memory://")
+add, total = app.task(name="add")(lambda x, y: x + y), app.task(name="total")(sum)
+"""
+
+
+@pytest.mark.parametrize(
+    "send",
+    [
+        "(add.s(1, 1) | add.s(1)).delay()",
+        "chord([add.s(1, 1) | group(add.s(1), add.s(2)), add.s(1, 2)], total.s() | add.s(1)).delay()",
+        "group(add.s(1, number) for number in range(1_000)).delay()",
+        "flow = Workflow('w', app); one = flow.add(add.s(1, 1)); flow.add(add.s(one, 1)); flow.apply_async()",
+    ],
+)
+def test_a_workflow_is_sent_without_networkx(send):
+    assert run(f"{COMPOSE}\n{send}\nprint('networkx' in sys.modules)") == "False"
+
+
+def test_networkx_comes_with_the_first_picture():
+    assert run(f"{COMPOSE}\n(add.s(1, 1) | add.s(1)).draw()\nprint('networkx' in sys.modules)") == "True"

@@ -6,12 +6,13 @@ from typing import Any
 
 from canvas.errors import CompositionError
 from canvas.graph.compile import graph_of
+from canvas.graph.digraph import Graph, node_of
 from canvas.graph.pictures.markup import dot, mermaid
 from canvas.graph.pictures.shapes import Box, Edge, Picture
 from canvas.graph.pictures.svg import svg
 from canvas.graph.pictures.text import text
 from canvas.graph.run_nodes import run_nodes
-from canvas.graph.steps import Fork, Graph, Join, Step, node_of
+from canvas.graph.steps import Fork, Join, Step
 from canvas.model.workflow_definition import NodeDefinition
 from canvas.model.workflow_run import RunNode
 from canvas.primitives.mapping import chunks

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 from canvas.errors import CompositionError
-from canvas.graph.run_nodes import signature_graph, sorted_names
+from canvas.graph.dag import signature_graph, sorted_names
 from canvas.model.workflow_definition import NodeDefinition
 from canvas.model.workflow_run import InputBinding, bind_inputs
 from canvas.primitives.registry import maybe_signature

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from canvas.errors import CompositionError, RunLost, UpstreamFailed, WorkflowFailed
+from canvas.graph.run_nodes import run_nodes
 from canvas.model import states
 from canvas.model.record import Record
 from canvas.model.settlement import ReadyChord
@@ -180,9 +181,6 @@ class RunEngine(MapAttempt):
         records = self._runs.persist(lambda: self._app.backend.get_records([task_id_of(place) for place in places]))
         entries = compensations([(place.node, self._node(place.node)) for place in places], records)
         if entries:
-            # networkx takes longer to load than all else that a worker needs, and most never run a compensation.
-            from canvas.graph.run_nodes import run_nodes
-
             run, nodes = f"{self._run}.{self._attempt}.undo", run_nodes(entries)
             self._runs.save(run, run_metadata(f"undo {name}", nodes, self._app.now()), nodes)
             RunEngine(self._app, self._runs, self._effects, run, 0, self._parent).begin(None)
