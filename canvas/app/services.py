@@ -158,6 +158,7 @@ def make_driver(app: ConfiguredApp) -> Driver:
     if (conf.result_backend or "").startswith(_SQL_URLS):
         results = {name: getattr(conf, name) for name in _DATABASE_SETTINGS}
         results |= {"serializer": conf.result_serializer, "extended": conf.result_extended}
+        results["expires"] = lambda: int(conf.result_expires) if conf.result_expires else None
     else:
         results = {"ssl": conf.redis_backend_use_ssl, **answer, **sockets, **conf.result_backend_transport_options}
     return open_driver(

@@ -6,35 +6,12 @@ import uuid
 import pytest
 from celery import Celery, states
 from celery.result import AsyncResult, GroupResult
-from sqlalchemy import create_engine, text
 
 from canvas import Canvas
 from canvas.drivers import open_driver
-from canvas.errors import BrokerError, ConfigurationError, NoResultBackend, OperationalError, RefusedError
+from canvas.errors import BrokerError, ConfigurationError, OperationalError, RefusedError
 from canvas.model.settlement import ResultWrite
-from canvas.testing.contract import ResultStoreContract
-from tests.support.postgres import PostgresServer
 from tests.support.processes import WorkerProcess
-
-
-@pytest.fixture(scope="module")
-def postgres():
-    with PostgresServer() as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request, tmp_path):
-    if request.param == "sqlite":
-        yield f"db+sqlite:///{tmp_path}/results.db"
-        return
-    yield request.getfixturevalue("postgres").url
-    engine = create_engine(request.getfixturevalue("postgres").url[3:])
-    with engine.begin() as connection:
-        connection.execute(text("DROP TABLE IF EXISTS celery_taskmeta, celery_tasksetmeta"))
-        for name in ("task_id_sequence", "taskset_id_sequence"):
-            connection.execute(text(f"DROP SEQUENCE IF EXISTS {name}"))
-    engine.dispose()
 
 
 @pytest.fixture
@@ -44,28 +21,14 @@ def driver(url):
     opened.close()
 
 
-class TestStore(ResultStoreContract):
-    # The tables have no time of expiry: records go with a cleanup. There are no runs, and a watch gives the last state.
-    test_records_expire = None
-    test_records_of_a_run_expire_when_they_are_told_to = None
-    test_watch_gives_every_state = None
-
-    def test_watch_gives_the_last_state(self, driver):
-        with driver.results.watch(["a"]) as watch:
-            for state in (b"STARTED", b"RETRY"):
-                driver.results.store([ResultWrite("a", state, 60, False)])
-            assert watch.next(5) == ("a", b"RETRY")
-            driver.results.store([ResultWrite("a", b"DONE", 60, True)])
-            assert watch.next(5) == ("a", b"DONE")
-
-    def test_cleanup_deletes_what_is_old(self, driver):
-        driver.results.store([ResultWrite("a", b"x", 60, True)])
-        driver.results.save_group("g", b'{"result": [["g", null], []]}', 60)
-        assert driver.results.cleanup(3600) == 0
-        time.sleep(0.01)
-        assert driver.results.cleanup(0) == 2
-        assert driver.results.get(["a"]) == [None]
-        assert driver.results.get_group("g") is None
+def test_cleanup_deletes_what_is_old(driver):
+    driver.results.store([ResultWrite("a", b"x", None, True)])
+    driver.results.save_group("g", b'{"result": [["g", null], []]}', 60)
+    assert driver.results.cleanup(3600) == 0
+    time.sleep(0.01)
+    assert driver.results.cleanup(0) == 2
+    assert driver.results.get(["a"]) == [None]
+    assert driver.results.get_group("g") is None
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "extended"])
@@ -155,10 +118,10 @@ def test_a_worker_stores_results(library, url, redis_url):
     theirs.close()
 
 
-def test_the_database_is_away_while_a_task_ends(postgres, redis_url):
+def test_the_database_is_away_while_a_task_ends(postgres, postgres_url, redis_url):
     """The worker keeps the end of a task until the database answers."""
-    app = Canvas("ours", broker=redis_url, backend=postgres.url, set_as_current=False)
-    with app, WorkerProcess("canvas", redis_url, postgres.url, "-P", "threads", "-c", "1") as worker:
+    app = Canvas("ours", broker=redis_url, backend=postgres_url, set_as_current=False)
+    with app, WorkerProcess("canvas", redis_url, postgres_url, "-P", "threads", "-c", "1") as worker:
         assert app.send_task("t.add", (1, 1)).get(timeout=20) == 2
         postgres.stop()
         try:
@@ -167,15 +130,6 @@ def test_the_database_is_away_while_a_task_ends(postgres, redis_url):
         finally:
             postgres.start()
         assert sent.get(timeout=30) == 4
-
-
-def test_a_chord_is_refused_by_name(url):
-    from canvas import chord
-
-    with Canvas("own", broker=f"memory://{uuid.uuid4()}", backend=url, set_as_current=False) as app:
-        add = app.task(name="sql.sum", shared=False)(lambda *numbers: numbers)
-        with pytest.raises((NoResultBackend, ConfigurationError), match="chord"):
-            chord([add.s(1), add.s(2)], add.s()).delay()
 
 
 @pytest.mark.parametrize(
@@ -203,8 +157,8 @@ def test_missing_tables_are_named(tmp_path):
     driver.close()
 
 
-def test_a_server_that_is_away_is_named_and_found_again(postgres):
-    driver = open_driver("memory://", postgres.url)
+def test_a_server_that_is_away_is_named_and_found_again(postgres, postgres_url):
+    driver = open_driver("memory://", postgres_url)
     driver.results.store([ResultWrite("kept", b"1", 60, True)])
     postgres.stop()
     with pytest.raises(OperationalError, match="result database"):
@@ -214,8 +168,8 @@ def test_a_server_that_is_away_is_named_and_found_again(postgres):
     driver.close()
 
 
-def test_a_value_too_long_for_its_column_is_refused(postgres):
-    driver = open_driver("memory://", postgres.url)
+def test_a_value_too_long_for_its_column_is_refused(postgres_url):
+    driver = open_driver("memory://", postgres_url)
     with pytest.raises(RefusedError, match="too long"):
         driver.results.store([ResultWrite("x" * 200, b"1", 60, True)])
     driver.close()

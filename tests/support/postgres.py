@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import tempfile
 
+import psycopg
+
 _INSTALL = [["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "postgresql"]]
 
 
@@ -35,6 +37,7 @@ class PostgresServer:
     def __init__(self):
         self.folder = tempfile.mkdtemp(prefix="canvas-test-pg-")
         self._bin = _programs()
+        self._databases = 0
         if os.getuid() == 0:
             shutil.chown(self.folder, "postgres", "postgres")
         self._run("initdb", "-D", f"{self.folder}/data", "-U", "postgres", "-A", "trust", "--no-sync")
@@ -53,9 +56,16 @@ class PostgresServer:
     def stop(self):
         self._run("pg_ctl", "-D", f"{self.folder}/data", "-w", "-m", "immediate", "stop")
 
-    @property
-    def url(self):
-        return f"db+postgresql+psycopg://postgres@/postgres?host={self.folder}"
+    def url(self, database="postgres"):
+        return f"db+postgresql+psycopg://postgres@/{database}?host={self.folder}"
+
+    def new_database(self):
+        """The URL of an empty database."""
+        self._databases += 1
+        name = f"t{self._databases}"
+        with psycopg.connect(f"host={self.folder} user=postgres", autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} STRATEGY file_copy")
+        return self.url(name)
 
     def __enter__(self):
         self.start()

@@ -4,18 +4,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from canvas.drivers.ports import StoreParts
+from canvas.drivers.ports.capabilities import STORE_OF_ALL
 from canvas.errors import ConfigurationError
 
 
 def open_results(url: str, options: Mapping[str, Any]) -> StoreParts:
-    """The records in the database of a ``db+…`` or ``sqla+…`` URL. Chords and runs are not kept there.
+    """Records, chords and runs in the database of a ``db+…`` or ``sqla+…`` URL.
 
-    ``options``: ``serializer``, ``extended`` and Celery's settings that begin with ``database_``, by their full names.
+    ``options``: ``serializer``, ``extended``, Celery's settings that begin with ``database_``, by their full names, and
+    ``expires``, a function that returns ``result_expires``.
     Raises ConfigurationError when SQLAlchemy is missing, and for a URL or serializer that is not supported.
     """
     try:
+        from canvas.drivers.sql.chords import SqlChords
         from canvas.drivers.sql.database import Database
         from canvas.drivers.sql.results import SqlResults
+        from canvas.drivers.sql.runs import SqlRuns
     except ModuleNotFoundError as exc:
         raise ConfigurationError(f"results in SQL need {exc.name}: pip install 'canvas-workflows[sql]'") from exc
     serializer = options.get("serializer", "json")
@@ -23,4 +27,6 @@ def open_results(url: str, options: Mapping[str, Any]) -> StoreParts:
         raise ConfigurationError(
             f"results in SQL are written in JSON only: set result_serializer to 'json', not {serializer!r}"
         )
-    return StoreParts(SqlResults(Database(url, options)), None, None, frozenset({"results"}))
+    database = Database(url, options)
+    results = SqlResults(database)
+    return StoreParts(results, SqlChords(database, results), SqlRuns(database, results), STORE_OF_ALL)

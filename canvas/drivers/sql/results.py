@@ -2,15 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, and_, delete, or_, select
 
 from canvas.drivers.sql.database import Database
+from canvas.drivers.sql.dialects import read_clock, unix_time, upsert
 from canvas.drivers.sql.polling import AsyncPollingWatch, PollingWatch
 from canvas.drivers.sql.rows import payload_of, row_of
 from canvas.drivers.sql.tables import utc_now
@@ -21,21 +21,31 @@ _AT_ONCE = 500
 
 
 class SqlResults:
-    """The ResultStore of ``canvas.drivers.ports``. Its records do not expire: ``cleanup`` deletes old ones."""
+    """The ResultStore of ``canvas.drivers.ports``.
+
+    A record that is kept for the usual time has no time of expiry: ``cleanup`` deletes it. The times of others, which a
+    workflow's run or ``result_failure_expires`` gives, are in a table of canvas' own.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._tasks = database.tables.tasks
         self._groups = database.tables.groups
+        self._lifetimes = database.tables.state.lifetimes
 
     def get(self, task_ids: Sequence[str], retry: bool = True) -> list[bytes | None]:
         found: dict[str, bytes] = {}
         for start in range(0, len(task_ids), _AT_ONCE):
             some = task_ids[start : start + _AT_ONCE]
-            query = select(self._tasks).where(self._tasks.c.task_id.in_(some))
-            rows = self._database.call(lambda c, q=query: c.execute(q).mappings().all(), retry)  # type: ignore[misc]
-            found.update((row["task_id"], payload_of(row)) for row in rows)
+            found |= self._database.call(lambda connection, ids=some: self._read(connection, ids), retry)  # type: ignore[misc]
         return [found.get(task_id) for task_id in task_ids]
+
+    def _read(self, connection: Connection, task_ids: Sequence[str]) -> dict[str, bytes]:
+        kept, tasks = self._lifetimes.c, self._tasks
+        query = select(tasks).outerjoin(self._lifetimes, kept.task_id == tasks.c.task_id)
+        alive = or_(kept.expires_at.is_(None), kept.expires_at > unix_time(connection))
+        rows = connection.execute(query.where(tasks.c.task_id.in_(task_ids), alive)).mappings()
+        return {row["task_id"]: payload_of(dict(row)) for row in rows}
 
     async def aget(self, task_ids: Sequence[str]) -> list[bytes | None]:
         return await asyncio.to_thread(self.get, task_ids)
@@ -47,27 +57,54 @@ class SqlResults:
         return await asyncio.to_thread(self.read_prefix, task_ids, size)
 
     def store(self, stores: Sequence[ResultWrite]) -> None:
-        if not stores:
-            return
+        if stores:
+            self._database.call(self.writer(stores))
+
+    def writer(self, stores: Sequence[ResultWrite]) -> Callable[[Connection], None]:
+        """Writes these records in a transaction of the caller's."""
         # All processes lock rows in the order of their ids; records of one id stay in theirs.
-        rows = [row_of(one, self._database.extended) for one in sorted(stores, key=lambda one: one.task_id)]
-        self._database.call(lambda connection: connection.execute(self._upsert(connection), rows))
+        stores = sorted(stores, key=lambda one: one.task_id)
+        rows = [row_of(one, self._database.extended) for one in stores]
+        lifetimes = {one.task_id: one.expires for one in stores}
+
+        def write(connection: Connection) -> None:
+            if rows:
+                connection.execute(self._upsert(connection), rows)
+                self._write_lifetimes(connection, lifetimes)
+
+        return write
 
     def _upsert(self, connection: Connection) -> Any:
-        made = postgresql if connection.dialect.name == "postgresql" else sqlite
-        statement = made.insert(self._tasks)
         names = [column.name for column in self._tasks.c if column.name not in ("id", "task_id")]
         status = self._tasks.c.status
-        return statement.on_conflict_do_update(
-            index_elements=["task_id"],
-            set_={name: statement.excluded[name] for name in names},
-            where=or_(status.is_(None), status != "SUCCESS"),
-        )
+        return upsert(connection, self._tasks, ["task_id"], names, or_(status.is_(None), status != "SUCCESS"))
+
+    def _write_lifetimes(self, connection: Connection, lifetimes: Mapping[str, int | None]) -> None:
+        """Keep the times of expiry that differ from that of most records, which the clean-up knows."""
+        usually = self._database.expires()
+        usual = [task_id for task_id, seconds in lifetimes.items() if seconds == usually]
+        if usual:
+            connection.execute(delete(self._lifetimes).where(self._lifetimes.c.task_id.in_(usual)))
+        if len(usual) < len(lifetimes):
+            now = read_clock(connection)
+            others = {task_id: seconds for task_id, seconds in lifetimes.items() if seconds != usually}
+            rows = [
+                {"task_id": task_id, "expires_at": now + seconds if seconds else None}
+                for task_id, seconds in sorted(others.items())
+            ]
+            connection.execute(upsert(connection, self._lifetimes, ["task_id"], ["expires_at"]), rows)
+
+    def set_lifetimes(self, connection: Connection, task_ids: Sequence[str], seconds: int) -> None:
+        """Have the records that are there expire after so many seconds; 0: never."""
+        for start in range(0, len(task_ids), _AT_ONCE):
+            some = task_ids[start : start + _AT_ONCE]
+            found = connection.execute(select(self._tasks.c.task_id).where(self._tasks.c.task_id.in_(some))).scalars()
+            self._write_lifetimes(connection, dict.fromkeys(found, seconds or None))
 
     def forget(self, task_ids: Sequence[str]) -> None:
         for start in range(0, len(task_ids), _AT_ONCE):
-            where = self._tasks.c.task_id.in_(task_ids[start : start + _AT_ONCE])
-            self._run(delete(self._tasks).where(where))
+            some = sorted(task_ids[start : start + _AT_ONCE])
+            self._run(*(delete(table).where(table.c.task_id.in_(some)) for table in (self._tasks, self._lifetimes)))
 
     @contextmanager
     def watch(self, task_ids: Iterable[str]) -> Iterator[PollingWatch]:
@@ -78,29 +115,47 @@ class SqlResults:
         yield AsyncPollingWatch(self.aget, task_ids)
 
     def save_group(self, group_id: str, payload: bytes, expires: int | None) -> None:
+        self._database.call(lambda connection: self.write_group(connection, group_id, payload))
+
+    def write_group(self, connection: Connection, group_id: str, payload: bytes) -> None:
+        """Write a group in a transaction of the caller's."""
         row = {"taskset_id": group_id, "result": _celery_form(payload), "date_done": utc_now()}
-
-        def write(connection: Connection) -> None:
-            connection.execute(delete(self._groups).where(self._groups.c.taskset_id == group_id))
-            connection.execute(self._groups.insert(), row)
-
-        self._database.call(write)
+        connection.execute(upsert(connection, self._groups, ["taskset_id"], ["result", "date_done"]), row)
 
     def get_group(self, group_id: str) -> bytes | None:
+        return self._database.call(lambda connection: self.read_group(connection, group_id))
+
+    def read_group(self, connection: Connection, group_id: str) -> bytes | None:
+        """Read a group in a transaction of the caller's."""
         query = select(self._groups.c.result).where(self._groups.c.taskset_id == group_id)
-        found: bytes | None = self._database.call(lambda connection: connection.execute(query).scalar())
+        found: bytes | None = connection.execute(query).scalar()
         return None if found is None else _own_form(found)
 
     def delete_group(self, group_id: str) -> None:
         self._run(delete(self._groups).where(self._groups.c.taskset_id == group_id))
 
     def cleanup(self, seconds: float) -> int:
-        """Delete records and groups that are older than so many seconds; how many."""
+        """Delete groups, and records without a time of their own, that are older than ``seconds``; and the records
+        whose own time has come. Returns how many."""
         before = utc_now() - timedelta(seconds=seconds)
-        return sum(self._run(delete(t).where(t.c.date_done < before)) for t in (self._tasks, self._groups))
+        tasks, groups, kept = self._tasks, self._groups, self._lifetimes
 
-    def _run(self, statement: Any) -> int:
-        return self._database.call(lambda connection: connection.execute(statement).rowcount)
+        def work(connection: Connection) -> int:
+            own = select(kept.c.task_id)
+            over = own.where(kept.c.expires_at <= unix_time(connection))
+            old = and_(tasks.c.date_done < before, tasks.c.task_id.not_in(own))
+            found = connection.execute(delete(tasks).where(or_(old, tasks.c.task_id.in_(over)))).rowcount
+            connection.execute(delete(kept).where(kept.c.task_id.not_in(select(tasks.c.task_id))))
+            return found + connection.execute(delete(groups).where(groups.c.date_done < before)).rowcount
+
+        return self._database.call(work)
+
+    def _run(self, *statements: Any) -> None:
+        def work(connection: Connection) -> None:
+            for statement in statements:
+                connection.execute(statement)
+
+        self._database.call(work)
 
     def close(self) -> None:
         self._database.close()

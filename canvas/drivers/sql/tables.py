@@ -5,12 +5,15 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Column, DateTime, Integer, LargeBinary, MetaData, Sequence, String, Table, Text
 
+from canvas.drivers.sql.state_tables import StateTables
+
 EXTENDED = ("name", "args", "kwargs", "worker", "retries", "queue", "stamps")
 """The columns that ``result_extended`` adds to ``celery_taskmeta``."""
 
 
 class Tables:
-    """``celery_taskmeta`` and ``celery_tasksetmeta``, under the names and in the schemas of the settings."""
+    """``celery_taskmeta`` and ``celery_tasksetmeta``, under the names and in the schemas of the settings; and canvas'
+    own tables, in the schema of the first."""
 
     def __init__(self, names: Mapping[str, str], schemas: Mapping[str, str], extended: bool) -> None:
         self.metadata = MetaData()
@@ -37,6 +40,7 @@ class Tables:
             schema=group_schema,
             sqlite_autoincrement=True,
         )  # fmt: skip
+        self.state = StateTables(self.metadata, task_schema)
 
 
 def _extended() -> list[Column[str] | Column[bytes] | Column[int]]:

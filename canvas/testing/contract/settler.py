@@ -1,5 +1,6 @@
 """The effects of one settlement, and when it has none."""
 
+import json
 import time
 
 from canvas.drivers.ports import Driver
@@ -94,7 +95,9 @@ class SettlerContract(ContractSupport):
         end = b'{"status": "FAILURE", "result": null, "task_id": "t"}'
         for payload in (own, end):
             results.store([ResultWrite("t", payload, None, False)])
-        assert results.get(["t"]) == [end]
+        (stored,) = results.get(["t"])
+        # A store that divides records into columns may write their fields in another order.
+        assert stored is not None and json.loads(stored).items() >= json.loads(end).items()
 
     def test_the_settlement_after_an_early_ack_happens_once(self, driver: Driver) -> None:
         delivery = self._one(driver)

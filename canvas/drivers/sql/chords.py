@@ -1,0 +1,237 @@
+"""Chords: their parts are rows, counted in the transaction that stores the records of their tasks.
+
+A transaction that counts locks the chord's row first. The one that inserts the last part sets the state ``ready``, and
+it alone returns the chord. A chord of a Celery client has no size here: its ``celery.chord_unlock`` ends it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, and_, bindparam, delete, select, update
+
+from canvas.drivers.sql.database import Database
+from canvas.drivers.sql.dialects import read_clock, unix_time, upsert
+from canvas.drivers.sql.results import SqlResults
+from canvas.model.settlement import ChordStart, Keep, Part, ReadyChord, ResultWrite
+
+_OPEN, _READY, _DONE, _FAILED = "open", "ready", "done", "failed"
+_DONE_FOR = 300.0
+"""Seconds for which late parts of a chord that has ended are still known to be late."""
+_DAY = 86_400.0
+_AT_ONCE = 500
+"""Chords that one call of ``stale_ready_chords`` returns, and ids in one query."""
+
+
+class _Counted:
+    """The row of one chord while a transaction has it locked."""
+
+    def __init__(self, row: Mapping[str, Any]) -> None:
+        self.found = dict(row)
+        self.now: float = self.found.pop("now")
+        self.row = dict(self.found)
+        self.members: set[str] = set()
+
+    def live(self, seconds: float) -> None:
+        """Keep the chord for ``seconds`` from now at least; 0: without an end."""
+        kept = self.row["expires_at"]
+        if seconds <= 0 or kept is None:
+            self.row["expires_at"] = None
+        else:
+            self.row["expires_at"] = max(kept, self.now + seconds)
+
+    def start(self, start: ChordStart) -> bool:
+        """Set the size; whether parts of an earlier run of the chord have to be deleted."""
+        again = self.row["state"] in (_DONE, _FAILED)
+        if again or self.row["size"] is None:
+            # The time in the row is that of an earlier run, or of parts that came first.
+            self.row["expires_at"] = self.now
+        if again:
+            self.row |= {"state": _OPEN, "extra": 0, "counted": 0, "callback": None}
+            self.members.clear()
+        self.row["size"] = start.size
+        self.live(start.expires)
+        return again
+
+    def count(self, part: Part) -> dict[str, Any] | None:
+        """The row of a part that is new; ``None`` for one that is counted already, or comes too late."""
+        row, member = self.row, f"{part.task_id}:{part.position}"
+        if row["state"] != _OPEN:
+            return None
+        if part.size is not None:
+            row["size"] = part.size
+        self.live(part.expires)
+        if member in self.members:
+            return None
+        self.members.add(member)
+        row["counted"] += 1
+        # The first part's callback ends the chord if it expires before it is complete.
+        if row["callback"] is None:
+            row["callback"] = part.callback
+        if row["size"] is not None and row["counted"] == row["size"] + row["extra"]:
+            row |= {"state": _READY, "ready_since": self.now, "callback": part.callback}
+        return {
+            "group_id": part.group_id, "member": member, "position": part.position, "number": row["counted"],
+            "value": part.value,
+        }  # fmt: skip
+
+
+class SqlChords:
+    """The ChordStore of ``canvas.drivers.ports``."""
+
+    def __init__(self, database: Database, results: SqlResults) -> None:
+        self._database = database
+        self._results = results
+        self._chords = database.tables.state.chords
+        self._parts = database.tables.state.parts
+
+    def start_chords(self, joins: Sequence[ChordStart], extensions: Sequence[str] = ()) -> None:
+        self.record((), (), joins, extensions)
+
+    def record(
+        self,
+        stores: Sequence[ResultWrite],
+        parts: Sequence[Part],
+        joins: Sequence[ChordStart],
+        extensions: Sequence[str],
+        keeps: Sequence[Keep] = (),
+    ) -> list[ReadyChord]:
+        write = self._results.writer(stores)
+
+        def work(connection: Connection) -> list[ReadyChord]:
+            write(connection)
+            counted = {*extensions, *(one.group_id for one in parts), *(one.group_id for one in joins)}
+            chords = self._locked(connection, counted, {one.group_id for one in keeps})
+            self._start(connection, chords, joins, extensions)
+            for keep in keeps:
+                if keep.group_id in chords and chords[keep.group_id].row["size"] is not None:
+                    chords[keep.group_id].live(keep.seconds)
+            self._count(connection, chords, parts)
+            return self._save(connection, chords)
+
+        return self._database.call(work)
+
+    def _locked(self, connection: Connection, counted: set[str], kept: set[str]) -> dict[str, _Counted]:
+        """The chords, locked in the order of their ids; those in ``counted`` are made where there are none."""
+        if not counted and not kept:
+            return {}
+        chords = self._chords
+        if counted:
+            new: dict[str, Any] = {"state": _OPEN, "extra": 0, "counted": 0, "lost": False, "expires_at": 0.0}
+            made = [{"group_id": group_id, **new} for group_id in sorted(counted)]
+            connection.execute(upsert(connection, chords, ["group_id"], []), made)
+        found: dict[str, _Counted] = {}
+        columns = select(chords, unix_time(connection).label("now")).order_by(chords.c.group_id).with_for_update()
+        for ids in _slices(sorted(counted | kept)):
+            rows = connection.execute(columns.where(chords.c.group_id.in_(ids))).mappings()
+            found |= {row["group_id"]: _Counted(dict(row)) for row in rows}
+        return found
+
+    def _start(
+        self, connection: Connection, chords: dict[str, _Counted], joins: Sequence[ChordStart],
+        extensions: Sequence[str],
+    ) -> None:  # fmt: skip
+        for start in joins:
+            if chords[start.group_id].start(start):
+                connection.execute(delete(self._parts).where(self._parts.c.group_id == start.group_id))
+            if start.structure:
+                self._results.write_group(connection, start.group_id, start.structure)
+        for group_id in extensions:
+            chords[group_id].row["extra"] += 1
+            chords[group_id].live(_DAY)
+
+    def _count(self, connection: Connection, chords: dict[str, _Counted], parts: Sequence[Part]) -> None:
+        table = self._parts
+        for some in _slices(parts):
+            known = select(table.c.group_id, table.c.member).where(
+                table.c.group_id.in_({one.group_id for one in some}),
+                table.c.member.in_({f"{one.task_id}:{one.position}" for one in some}),
+            )
+            for group_id, member in connection.execute(known):
+                chords[group_id].members.add(member)
+        new = [row for row in (chords[one.group_id].count(one) for one in parts) if row is not None]
+        if new:
+            connection.execute(table.insert(), new)
+
+    def _save(self, connection: Connection, chords: dict[str, _Counted]) -> list[ReadyChord]:
+        """Write the rows that have changed; the chords that became ready."""
+        changed = [one for one in chords.values() if one.row != one.found]
+        if changed:
+            table = self._chords
+            names = [column.name for column in table.c if column.name != "group_id"]
+            statement = update(table).where(table.c.group_id == bindparam("key"))
+            statement = statement.values({name: bindparam(name) for name in names})
+            rows = [
+                {"key" if name == "group_id" else name: value for name, value in one.row.items()} for one in changed
+            ]
+            connection.execute(statement, rows)
+        ready = [one.row for one in changed if one.row["state"] == _READY != one.found["state"]]
+        return self._ready(connection, ready)
+
+    def _ready(self, connection: Connection, rows: Iterable[Mapping[str, Any]]) -> list[ReadyChord]:
+        parts = self._parts
+        found = []
+        for row in rows:
+            query = select(parts.c.value).where(parts.c.group_id == row["group_id"])
+            values = connection.execute(query.order_by(parts.c.position.is_(None), parts.c.position, parts.c.number))
+            structure = self._results.read_group(connection, row["group_id"])
+            found.append(
+                ReadyChord(row["group_id"], row["callback"], list(values.scalars()), structure, bool(row["lost"]))
+            )
+        return found
+
+    def is_ready(self, group_id: str) -> bool:
+        chords = self._chords
+        query = select(chords.c.group_id).where(chords.c.group_id == group_id, chords.c.state == _READY)
+        return self._database.call(lambda connection: connection.execute(query).first() is not None)
+
+    def delete_chord(self, group_id: str, failed: bool, expires: int) -> None:
+        chords, parts = self._chords, self._parts
+
+        def work(connection: Connection) -> None:
+            now = read_clock(connection)
+            values: dict[str, Any] = {"state": _FAILED if failed else _DONE, "size": None, "ready_since": None}
+            if not failed:
+                values |= {"extra": 0, "counted": 0, "callback": None, "expires_at": now + _DONE_FOR}
+            elif expires:
+                values |= {"expires_at": now + expires}
+            ended = update(chords).where(chords.c.group_id == group_id, chords.c.state == _READY).values(values)
+            if connection.execute(ended).rowcount and not failed:
+                connection.execute(delete(parts).where(parts.c.group_id == group_id))
+
+        self._database.call(work)
+
+    def stale_ready_chords(self, older_than: float) -> list[ReadyChord]:
+        chords = self._chords
+
+        def work(connection: Connection) -> list[ReadyChord]:
+            until = unix_time(connection) - older_than
+            query = select(chords).where(chords.c.ready_since <= until, chords.c.state == _READY)
+            rows = connection.execute(query.order_by(chords.c.ready_since).limit(_AT_ONCE)).mappings().all()
+            return self._ready(connection, map(dict, rows))
+
+        return self._database.call(work)
+
+    def renew(self, every: float) -> int:
+        """Delete the chords that have expired; how many. Those that have parts and are not complete become ready, to
+        end in failure. Nothing shortens the others here."""
+        chords, parts = self._chords, self._parts
+
+        def work(connection: Connection) -> int:
+            now = read_clock(connection)
+            over = and_(chords.c.expires_at <= now, chords.c.state != _READY)
+            lost = update(chords).where(over, chords.c.state == _OPEN, chords.c.size.is_not(None), chords.c.counted > 0)
+            found = connection.execute(lost.values(state=_READY, ready_since=now, lost=True)).rowcount
+            ids = list(connection.execute(select(chords.c.group_id).where(over).limit(_AT_ONCE)).scalars())
+            if ids:
+                # A chord that is started again meanwhile is not over any more, and keeps its parts.
+                locked = select(chords.c.group_id).where(over, chords.c.group_id.in_(ids))
+                ids = list(connection.execute(locked.order_by(chords.c.group_id).with_for_update()).scalars())
+                connection.execute(delete(parts).where(parts.c.group_id.in_(ids)))
+                connection.execute(delete(chords).where(chords.c.group_id.in_(ids)))
+            return found + len(ids)
+
+        return self._database.call(work)
+
+
+def _slices(items: Sequence[Any]) -> Iterable[Sequence[Any]]:
+    return (items[first : first + _AT_ONCE] for first in range(0, len(items), _AT_ONCE))

@@ -1,0 +1,43 @@
+"""Databases for tests: each test gets the URL of an empty one."""
+
+import pytest
+from sqlalchemy import MetaData, create_engine
+
+from tests.support.postgres import PostgresServer
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server of this process, started by the first test that uses it. Tests may stop it and start it again,
+    so that processes do not share one."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def database_url(postgres):
+    """A database of the module's own."""
+    return postgres.new_database()
+
+
+@pytest.fixture
+def postgres_url(database_url):
+    """That database, without tables."""
+    yield database_url
+    engine = create_engine(database_url[3:])
+    with engine.begin() as connection:
+        tables = MetaData()
+        tables.reflect(connection)
+        tables.drop_all(connection)
+    engine.dispose()
+
+
+@pytest.fixture
+def sqlite_url(tmp_path):
+    return f"db+sqlite:///{tmp_path}/results.db"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request):
+    """A database of each kind."""
+    return request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")

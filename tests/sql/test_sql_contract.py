@@ -1,0 +1,47 @@
+"""The contract of drivers for results in SQL, with each broker."""
+
+import uuid
+
+import pytest
+
+from canvas.drivers import open_driver
+from canvas.testing.contract import (
+    ChordStoreContract,
+    DriverContract,
+    ResultStoreContract,
+    RunRecordsContract,
+    SettlerContract,
+)
+
+
+class TestMemoryAndSqlite(DriverContract):
+    every_state = False
+
+    @pytest.fixture
+    def driver(self, sqlite_url):
+        driver = open_driver(f"memory://{uuid.uuid4()}", sqlite_url)
+        yield driver
+        driver.close()
+
+
+class _OfStores(ResultStoreContract, ChordStoreContract, RunRecordsContract, SettlerContract):
+    """The parts that depend on the store."""
+
+    every_state = False
+
+
+class TestRedisAndPostgres(_OfStores):
+    @pytest.fixture
+    def driver(self, redis_url, postgres_url):
+        driver = open_driver(redis_url, postgres_url)
+        yield driver
+        driver.close()
+
+
+@pytest.mark.slow
+class TestRedisAndSqlite(_OfStores):
+    @pytest.fixture
+    def driver(self, redis_url, sqlite_url):
+        driver = open_driver(redis_url, sqlite_url)
+        yield driver
+        driver.close()
