@@ -8,6 +8,7 @@ from canvas.drivers import open_driver
 from canvas.testing.contract import (
     ChordStoreContract,
     DriverContract,
+    MailboxContract,
     ResultStoreContract,
     RunRecordsContract,
     SettlerContract,
@@ -24,7 +25,7 @@ class TestMemoryAndSqlite(DriverContract):
         driver.close()
 
 
-class _OfStores(ResultStoreContract, ChordStoreContract, RunRecordsContract, SettlerContract):
+class _OfStores(ResultStoreContract, ChordStoreContract, RunRecordsContract, MailboxContract, SettlerContract):
     """The parts that depend on the store."""
 
     every_state = False

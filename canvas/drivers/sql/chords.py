@@ -7,12 +7,13 @@ it alone returns the chord. A chord of a Celery client has no size here: its ``c
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, delete, select, update
+from sqlalchemy import Column, ColumnElement, Connection, Table, and_, bindparam, delete, select, update
 
 from canvas.drivers.sql.database import Database
 from canvas.drivers.sql.dialects import read_clock, unix_time, upsert
+from canvas.drivers.sql.mailboxes import SqlMailboxes
 from canvas.drivers.sql.results import SqlResults
-from canvas.model.settlement import ChordStart, Keep, Part, ReadyChord, ResultWrite
+from canvas.model.settlement import ChordStart, Keep, MailboxStep, Part, ReadyChord, ResultWrite
 
 _OPEN, _READY, _DONE, _FAILED = "open", "ready", "done", "failed"
 _DONE_FOR = 300.0
@@ -83,6 +84,7 @@ class SqlChords:
         self._results = results
         self._chords = database.tables.state.chords
         self._parts = database.tables.state.parts
+        self._mailboxes = SqlMailboxes(database.tables.state)
 
     def start_chords(self, joins: Sequence[ChordStart], extensions: Sequence[str] = ()) -> None:
         self.record((), (), joins, extensions)
@@ -94,18 +96,20 @@ class SqlChords:
         joins: Sequence[ChordStart],
         extensions: Sequence[str],
         keeps: Sequence[Keep] = (),
+        mail: Sequence[MailboxStep] = (),
     ) -> list[ReadyChord]:
         write = self._results.writer(stores)
 
         def work(connection: Connection) -> list[ReadyChord]:
             write(connection)
-            counted = {*extensions, *(one.group_id for one in parts), *(one.group_id for one in joins)}
+            found = [*parts, *self._mailboxes.apply(connection, mail)]
+            counted = {*extensions, *(one.group_id for one in found), *(one.group_id for one in joins)}
             chords = self._locked(connection, counted, {one.group_id for one in keeps})
             self._start(connection, chords, joins, extensions)
             for keep in keeps:
                 if keep.group_id in chords and chords[keep.group_id].row["size"] is not None:
                     chords[keep.group_id].live(keep.seconds)
-            self._count(connection, chords, parts)
+            self._count(connection, chords, found)
             return self._save(connection, chords)
 
         return self._database.call(work)
@@ -212,25 +216,34 @@ class SqlChords:
         return self._database.call(work)
 
     def renew(self, every: float) -> int:
-        """Delete the chords that have expired; how many. Those that have parts and are not complete become ready, to
-        end in failure. Nothing shortens the others here."""
-        chords, parts = self._chords, self._parts
+        """Delete the chords and runs that have expired; how many. Chords that have parts and are not complete become
+        ready, to end in failure. Nothing shortens the others here."""
+        return self._database.call(self._delete_expired)
 
-        def work(connection: Connection) -> int:
-            now = read_clock(connection)
-            over = and_(chords.c.expires_at <= now, chords.c.state != _READY)
-            lost = update(chords).where(over, chords.c.state == _OPEN, chords.c.size.is_not(None), chords.c.counted > 0)
-            found = connection.execute(lost.values(state=_READY, ready_since=now, lost=True)).rowcount
-            ids = list(connection.execute(select(chords.c.group_id).where(over).limit(_AT_ONCE)).scalars())
-            if ids:
-                # A chord that is started again meanwhile is not over any more, and keeps its parts.
-                locked = select(chords.c.group_id).where(over, chords.c.group_id.in_(ids))
-                ids = list(connection.execute(locked.order_by(chords.c.group_id).with_for_update()).scalars())
-                connection.execute(delete(parts).where(parts.c.group_id.in_(ids)))
-                connection.execute(delete(chords).where(chords.c.group_id.in_(ids)))
-            return found + len(ids)
+    def _delete_expired(self, connection: Connection) -> int:
+        chords, state = self._chords, self._database.tables.state
+        now = read_clock(connection)
+        over = and_(chords.c.expires_at <= now, chords.c.state != _READY)
+        lost = update(chords).where(over, chords.c.state == _OPEN, chords.c.size.is_not(None), chords.c.counted > 0)
+        found: int = connection.execute(lost.values(state=_READY, ready_since=now, lost=True)).rowcount
+        found += _delete(connection, chords.c.group_id, over, self._parts)
+        return found + _delete(
+            connection, state.runs.c.run, state.runs.c.expires_at <= now, state.run_fields, state.mail
+        )
 
-        return self._database.call(work)
+
+def _delete(connection: Connection, key: Column[str], over: ColumnElement[bool], *children: Table) -> int:
+    """Delete rows, and those of ``children`` with the same key; how many."""
+    ids = list(connection.execute(select(key).where(over).limit(_AT_ONCE)).scalars())
+    if not ids:
+        return 0
+    # One that has been renewed since then is locked by nothing and kept.
+    locked = select(key).where(over, key.in_(ids)).order_by(key).with_for_update()
+    ids = list(connection.execute(locked).scalars())
+    for table in children:
+        connection.execute(delete(table).where(table.c[key.name].in_(ids)))
+    connection.execute(delete(key.table).where(key.in_(ids)))
+    return len(ids)
 
 
 def _slices(items: Sequence[Any]) -> Iterable[Sequence[Any]]:

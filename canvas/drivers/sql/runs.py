@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, or_, select, update
+from sqlalchemy import Connection, or_, select, update
 
 from canvas.drivers.sql.database import Database
 from canvas.drivers.sql.dialects import read_clock, unix_time, upsert
+from canvas.drivers.sql.mailboxes import SqlMailboxes
 from canvas.drivers.sql.results import SqlResults
 from canvas.model.settlement import ReadyChord
 
@@ -18,6 +19,7 @@ class SqlRuns:
         self._database = database
         self._results = results
         self._tables = database.tables.state
+        self._mailboxes = SqlMailboxes(self._tables)
 
     def save_run(self, run: str, fields: Mapping[str, bytes], expires: int | None, created: float | None) -> None:
         def work(connection: Connection) -> None:
@@ -86,26 +88,14 @@ class SqlRuns:
 
         self._database.call(work)
 
+    def read_mail(self, run: str) -> dict[str, list[bytes]]:
+        return self._database.call(lambda connection: self._mailboxes.values(connection, run))
+
     def list_runs(self, limit: int) -> list[str]:
         runs = self._tables.runs
 
         def work(connection: Connection) -> list[str]:
             query = select(runs.c.run).where(runs.c.created.is_not(None), self._alive(connection))
             return list(connection.execute(query.order_by(runs.c.created.desc()).limit(limit)).scalars())
-
-        return self._database.call(work)
-
-    def cleanup(self) -> int:
-        """Delete the runs that have expired; how many."""
-        runs, fields = self._tables.runs, self._tables.run_fields
-
-        def work(connection: Connection) -> int:
-            over = list(
-                connection.execute(select(runs.c.run).where(runs.c.expires_at <= unix_time(connection))).scalars()
-            )
-            for run in over:
-                connection.execute(delete(fields).where(fields.c.run == run))
-                connection.execute(delete(runs).where(runs.c.run == run))
-            return len(over)
 
         return self._database.call(work)

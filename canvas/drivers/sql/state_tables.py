@@ -60,6 +60,18 @@ class StateTables:
             Column("name", String(_NAME), primary_key=True),
             Column("value", _BYTES, nullable=False),
         )
+        self.mail = table(
+            "canvas_run_mail",
+            Column("run", String(_NAME), primary_key=True),
+            Column("mailbox", String(_NAME), primary_key=True),
+            Column("id", String(_NAME), primary_key=True),
+            Column("kind", String(10), nullable=False),
+            Column("number", BigInteger, nullable=False),
+            Column("value", _BYTES),
+            Column("group_id", String(_NAME)),
+            Column("callback", _BYTES),
+            Column("lives", BigInteger),
+        )
         self.lifetimes = table(
             "canvas_record_lifetimes",
             Column("task_id", String(_NAME), primary_key=True),
