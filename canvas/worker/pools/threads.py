@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from canvas.model.settlement import ChordDispatch, Settlement
 from canvas.result import denied_join_result
 from canvas.worker.consumer.loop import ConsumerLoop
 from canvas.worker.pipeline.pipeline import TaskPipeline
@@ -11,7 +12,8 @@ class WorkerThread:
     """One place where a task can run. ``run`` returns when the exchange has no more work to give."""
 
     def __init__(self, exchange: ConsumerLoop, line: TaskPipeline, after: Callable[[], None] | None = None) -> None:
-        """``after`` is called after each piece of work."""
+        """``after`` is called after each piece of work, before the exchange gets what it came to: where the process is
+        to end then, the round that settles the work leases nothing more."""
         self._exchange = exchange
         self._line = line
         self._after = after
@@ -26,10 +28,9 @@ class WorkerThread:
         while (work := exchange.take()) is not None:
             exchange.begin(place)
             try:
-                done = line.do(work)
+                done: Settlement | ChordDispatch | None = line.do(work)
             except BaseException as exc:  # noqa: BLE001 - the slot must outlive a fault in the line itself
-                exchange.done(place, line.fault(work, exc))
-            else:
-                exchange.done(place, done)
+                done = line.fault(work, exc)
             if after is not None:
                 after()
+            exchange.done(place, done)
