@@ -15,7 +15,7 @@
     │   │   └── ContentDisallowed
     │   └── EncodeError
     ├── BrokerError                 a server cannot be reached or refused
-    │   └── OperationalError
+    │   └── OperationalError        (also kombu's, as the errors of wire)
     ├── TaskError                   raised by, for or instead of a task
     │   ├── NotRegistered           (also KeyError)
     │   ├── AlreadyRegistered
@@ -43,6 +43,7 @@ the wire carry them by name.
 import builtins
 from typing import Any
 
+from canvas.kombu_errors import also_kombus
 from canvas.text import safe_repr
 
 
@@ -94,10 +95,12 @@ class WireError(CanvasError):
     """Bytes that cannot be read or values that cannot be written."""
 
 
+@also_kombus
 class DecodeError(WireError):
     """Bytes that cannot be read as the content type that they declare."""
 
 
+@also_kombus
 class ContentDisallowed(DecodeError):
     """A content type that ``accept_content`` does not name."""
 
@@ -106,6 +109,7 @@ class SignatureError(DecodeError):
     """Bytes without a valid signature by one of the ``message_signing_keys``."""
 
 
+@also_kombus
 class EncodeError(WireError, TypeError):
     """A value that the serializer cannot write; the message names its type and place."""
 
@@ -118,6 +122,7 @@ class RefusedError(BrokerError):
     """A server refused a request that would fail again if it were retried."""
 
 
+@also_kombus
 class OperationalError(BrokerError):
     """A broker or result store could not be reached."""
 

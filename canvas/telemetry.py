@@ -14,6 +14,7 @@ eager.started                  message, hostname, task: of a call that runs here
 eager.finished                 message, outcome, runtime (s), hostname, task, request
 eager.over                     the same, afterwards; outcome is ``None`` where ``apply()`` raises
 task.timeout                   message, limit (s)
+task.soft_timeout              message, limit (s)
 task.terminated                message, signal
 task.unregistered              message, queue, action
 control.undecodable            reason
@@ -32,7 +33,7 @@ logging.tasks_ready            the same, of the logger of tasks
 worker.configuring             hostname, app, options (of the command line)
 worker.preparing               hostname, app
 worker.init                    hostname, app
-worker.ready                   hostname, app
+worker.ready                   hostname, app, consumer (the sender's further attributes)
 worker.same_name               hostname (that another worker has too)
 worker.forking
 worker.forked                  index (of the child among those that live, from 1)

@@ -1,4 +1,7 @@
-"""``app.connection()``: a connection to the broker with kombu's names, for health checks and lengths of queues."""
+"""``app.connection()``: kombu's connection to the broker where kombu is installed; else one of canvas' own.
+
+canvas' own has kombu's names for health checks and lengths of queues.
+"""
 
 import time
 from collections.abc import Callable, Mapping
@@ -6,8 +9,10 @@ from typing import Any, NamedTuple, Protocol
 
 from canvas.app.services import DEFAULT_BROKER
 from canvas.config.config import Config
+from canvas.config.sources import imported
 from canvas.drivers.ports import Driver
 from canvas.errors import ConfigurationError, OperationalError
+from canvas.forks import in_forks
 from canvas.masking import masked_url
 
 
@@ -19,6 +24,35 @@ class ConnectingApp(Protocol):
 
     @property
     def driver(self) -> Driver: ...
+
+
+_OF_KOMBU = ("redis", "rediss", "sentinel", "amqp", "amqps", "pyamqp")
+"""Schemes of brokers that canvas and kombu both know."""
+
+
+def kombu_connection(conf: Config, url: str | None = None) -> Any:
+    """kombu's connection to the app's broker, or to ``url``; ``None`` without kombu, and for other brokers."""
+    address = url or conf.broker_url or DEFAULT_BROKER
+    first = address if isinstance(address, str) else str(address[0])
+    if first.partition("://")[0] not in _OF_KOMBU:
+        return None
+    try:
+        connection = imported("kombu:Connection")
+    except (ImportError, AttributeError):
+        return None
+    return connection(
+        address, ssl=conf.broker_use_ssl, transport_options=dict(conf.broker_transport_options),
+        connect_timeout=conf.broker_connection_timeout,
+    )  # fmt: skip
+
+
+def connection_pool(app: "ConnectingApp") -> Any:
+    """kombu's pool of connections to the app's broker; ``ConnectionPool`` without kombu, and for other brokers."""
+    connection = kombu_connection(app.conf)
+    if connection is None:
+        return ConnectionPool(app)
+    in_forks(imported("kombu.pools:reset"))
+    return imported("kombu.pools:connections")[connection]
 
 
 class QueueDeclared(NamedTuple):

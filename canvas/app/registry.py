@@ -34,6 +34,14 @@ class TaskRegistry(dict[str, Task[Any]]):
         """The tasks that users registered."""
         return {name: task for name, task in self.items() if not name.startswith(("celery.", "canvas."))}
 
+    def periodic(self) -> dict[str, Task[Any]]:
+        """The tasks of type ``periodic``."""
+        return self.filter_types("periodic")
+
+    def filter_types(self, type: str) -> dict[str, Task[Any]]:
+        """The tasks whose attribute ``type`` has this value; ``regular`` is that of tasks without one."""
+        return {name: task for name, task in self.items() if getattr(task, "type", "regular") == type}
+
 
 def task_name(app_main: str | None, function: str, module: str | None) -> str:
     """``module.function``; for ``__main__``, the app's ``main`` (if given) replaces the module."""

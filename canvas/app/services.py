@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
 from canvas.app.registry import TaskRegistry
 from canvas.config.config import Config
+from canvas.config.sources import imported
 from canvas.drivers import open_driver
 from canvas.drivers.ports import Driver
 from canvas.producer.message_builder import MessageBuilder, MessageContext
@@ -126,6 +127,26 @@ class Service(Generic[App_contra, T_co]):
             if self.name not in found:
                 found[self.name] = self._make(instance)
             return found[self.name]
+
+
+class Part:
+    """An attribute of an app by one of Celery's names. Few programs use it: its module is imported at first use."""
+
+    def __init__(self, place: str, chosen: str = "") -> None:
+        """``place``: ``module:name`` of a class or function, which is called with the app. ``chosen``: the attribute of
+        an app that has another in its place: the class, or its name."""
+        self._place = place
+        self._chosen = chosen
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if instance is None:
+            return self
+        make = getattr(instance, self._chosen, None) or self._place
+        found = instance.__dict__[self._name] = (imported(make) if isinstance(make, str) else make)(instance)
+        return found
 
 
 def make_signer(app: ConfiguredApp) -> Signer:

@@ -13,7 +13,14 @@ from typing import Any
 from canvas.caller_warnings import warn_caller
 from canvas.config.kinds import WRONG, checked, expected, parsed
 from canvas.config.settings import SETTINGS, hint, nearest, nearest_zone
-from canvas.config.sources import BY_OLD_NAME, imported, prefix_of, settings_of_environment, settings_of_object
+from canvas.config.sources import (
+    BY_OLD_NAME,
+    SourceNames,
+    imported,
+    prefix_of,
+    settings_of_environment,
+    settings_of_object,
+)
 from canvas.errors import InvalidSetting, NoSetting, UnknownSetting
 from canvas.masking import is_secret, masked_setting
 
@@ -25,7 +32,7 @@ _LINKS = ("tcp://", "udp://")
 """The value that Kubernetes puts into ``<SERVICE>_PORT`` of each service."""
 
 
-class Config:
+class Config(SourceNames):
     """The settings of an app, as attributes and as items; assign to change them.
 
     A name that is not a setting's is kept, and can be read. One that resembles a setting's gives a warning that names

@@ -63,3 +63,40 @@ def settings_of_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         if value is not WRONG:
             found[name] = value
     return found
+
+
+class SourceNames:
+    """Celery's names by which settings are looked up, one after the other or in their sources."""
+
+    def get(self, name: str, default: Any = None) -> Any:
+        raise NotImplementedError
+
+    def table(self, with_defaults: bool = False, censored: bool = True) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def without_defaults(self) -> dict[str, Any]:
+        """The settings that were given, with the other names that were kept."""
+        return self.table(censored=False)
+
+    def first(self, *names: str) -> Any:
+        """The first of these settings that is not None."""
+        return next((value for value in map(self.get, names) if value is not None), None)
+
+    def get_by_parts(self, *parts: str) -> Any:
+        """The setting whose name is ``parts``, joined by ``_``."""
+        return getattr(self, "_".join(part for part in parts if part))
+
+    def find_value_for_key(self, name: str, namespace: str = "celery") -> Any:
+        """The setting ``name``, or ``<namespace>_<name>``. Raises NoSetting, a KeyError."""
+        full = f"{namespace}_{name}".lower()
+        return getattr(self, name if self.get(full, WRONG) is WRONG else full)
+
+    @property
+    def defaults(self) -> list[dict[str, Any]]:
+        """The default values of the settings."""
+        return [{name: setting.default for name, setting in SETTINGS.items()}]
+
+    @property
+    def maps(self) -> list[dict[str, Any]]:
+        """The given settings, then the defaults."""
+        return [self.without_defaults(), *self.defaults]

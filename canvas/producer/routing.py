@@ -6,7 +6,6 @@ Sources: protocol.md §1.7; Celery's ``task_routes``, ``task_queues`` and ``task
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import translate
 from importlib import import_module
 from inspect import signature
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -255,6 +254,8 @@ def _table(pairs: Any) -> RouteFunction:
         if isinstance(key, re.Pattern):
             patterns.append((key, target))
         elif "*" in key or "?" in key:
+            from fnmatch import translate  # most routes name tasks
+
             patterns.append((re.compile(translate(key)), target))
         else:
             exact[key] = target

@@ -3,11 +3,13 @@
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import count
 from typing import Any, Protocol
 
 from canvas.config.config import Config
+from canvas.config.sources import imported
 from canvas.drivers.ports import Driver
 from canvas.errors import BrokerError, WireError
 from canvas.model.message import Message
@@ -67,6 +69,12 @@ class EventSource:
         driver.bus.broadcast(exchange, driver.broker.codec.encode(message, exchange, routing_key), routing_key)
 
 
+def _bound(place: str, app: EventApp) -> Any:
+    """A class with its app. Few programs use it."""
+    kind = imported(place)
+    return type(kind.__name__, (kind,), {"app": app, "__module__": kind.__module__})
+
+
 class SentEvents:
     """The ``task-sent`` events of a process: a client, or a worker that sends what follows a task, or its retry."""
 
@@ -113,6 +121,29 @@ class Events:
 
     def __init__(self, app: EventApp) -> None:
         self._app = app
+
+    @property
+    def Receiver(self) -> Any:
+        """The class of programs that handle events: ``Receiver(connection, handlers={…}).capture()``."""
+        return _bound("canvas.remote.event_programs:EventReceiver", self._app)
+
+    @property
+    def Dispatcher(self) -> Any:
+        """The class of programs that send events: ``Dispatcher().send("task-progress", …)``."""
+        return _bound("canvas.remote.event_programs:EventDispatcher", self._app)
+
+    @property
+    def State(self) -> Any:
+        """The class that keeps what events say of workers and tasks."""
+        return imported("canvas.remote.cluster_state:State")
+
+    @contextmanager
+    def default_dispatcher(
+        self, hostname: str | None = None, enabled: bool = True, buffer_while_offline: bool = False
+    ) -> Iterator[Any]:
+        """A dispatcher, closed at the end of the block."""
+        with self.Dispatcher(hostname=hostname, enabled=enabled) as dispatcher:
+            yield dispatcher
 
     def capture(self, limit: int | None = None, timeout: float | None = None, wakeup: bool = True) -> Iterator[Event]:
         """Events as they arrive: at most ``limit``, until none has arrived for ``timeout`` seconds.

@@ -4,6 +4,7 @@ The result of a task has children, which may be groups, and a group has members,
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator
+from types import GenericAlias
 from typing import Any
 
 from canvas.context import current_app
@@ -23,6 +24,7 @@ class AsyncResult(StoredResult):
     """
 
     TimeoutError = TimeoutError
+    __class_getitem__: Any = classmethod(GenericAlias)
 
     # -- waiting
 

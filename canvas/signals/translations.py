@@ -136,13 +136,19 @@ class Node(str):
     """A worker as the sender of its signals: its name, with the attributes of Celery's worker that receivers read."""
 
     app: WorkerApp
-    __slots__ = ("app",)
+    consumer: Any
+    """Celery's attributes of a consumer, such as ``timer`` and ``controller``, once the worker is ready."""
+    __slots__ = ("app", "consumer")
 
     @classmethod
     def of(cls, facts: Facts) -> "Node":
         node = cls(facts["hostname"])
         node.app = facts["app"]
+        node.consumer = facts.get("consumer")
         return node
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.consumer, name)
 
     @property
     def hostname(self) -> str:

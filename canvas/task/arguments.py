@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from canvas.task.options import TaskOptions
 
@@ -21,6 +21,14 @@ def check_call(task: str, args: Any, kwargs: Any) -> None:
 
 class CheckedCalls(TaskOptions, Generic[R]):
     """A task whose calls are checked against its function."""
+
+    if not TYPE_CHECKING:
+
+        @classmethod
+        def __class_getitem__(cls, parameters):
+            """Also ``Task[P, R]``, as the stubs of Celery have it: ``P`` are the types of the arguments."""
+            both = isinstance(parameters, tuple) and len(parameters) == 2
+            return super().__class_getitem__(parameters[1] if both else parameters)
 
     def run(self, *args: Any, **kwargs: Any) -> R:
         """The work. Subclasses of ``Task`` define it; ``@app.task`` takes the function."""

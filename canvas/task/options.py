@@ -3,8 +3,8 @@
 from typing import Any, Protocol
 
 from canvas.config.config import Config
-from canvas.context import current_app, has_current_app
-from canvas.errors import MaxRetriesExceededError, OperationalError
+from canvas.context import current_app, has_current_app, request_of
+from canvas.errors import ConfigurationError, MaxRetriesExceededError, OperationalError
 from canvas.task.annotations import annotate
 from canvas.task.limits import KeyFunction
 from canvas.task.pydantic_models import Models
@@ -65,6 +65,24 @@ FROM_CONFIG = {
     "store_errors_even_if_ignored": "task_store_errors_even_if_ignored",
 }
 """Attributes that take a setting's value while the task leaves them at ``None``."""
+
+
+class RequestStack:
+    """``Task.request_stack``: the requests of a task's calls, the innermost on top."""
+
+    def __init__(self, task: Any) -> None:
+        self._task = task
+
+    @property
+    def top(self) -> Any:
+        """The request of the call that runs; ``None`` if none does."""
+        return request_of(self._task)
+
+    def push(self, request: Any) -> None:
+        self._task.push_request(**vars(request))
+
+    def pop(self) -> None:
+        self._task.pop_request()
 
 
 class SettingsApp(Protocol):
@@ -140,6 +158,10 @@ class TaskOptions:
     bound: bool = False
     models: Models | None = None
     """The pydantic models of its arguments and its result, if any."""
+    Request: Any = "celery.worker.request:Request"
+    """The class of the worker's requests, or its name: a subclass of ``celery.worker.request.Request`` with hooks."""
+    Strategy: Any = "celery.worker.strategy:default"
+    """Only Celery's default: a worker refuses a task with another."""
     MaxRetriesExceededError = MaxRetriesExceededError
     OperationalError = OperationalError
 
@@ -158,6 +180,39 @@ class TaskOptions:
     def after_return(self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
         """Called when it succeeded or failed, after the hook for that. ``einfo`` is ``None``, as in Celery."""
 
+    @classmethod
+    def on_bound(cls, app: SettingsApp) -> None:
+        """Called when the task is bound to its app."""
+
+    from_config = tuple(FROM_CONFIG.items())
+    """The attributes that settings give, with the settings' names."""
+
+    @classmethod
+    def annotate(cls) -> None:
+        """Nothing: a task takes the setting ``task_annotations`` when it is bound."""
+
+    @property
+    def request_stack(self) -> RequestStack:
+        """The requests of the task's calls."""
+        return RequestStack(self)
+
+    def send_event(self, type_: str, retry: bool = True, retry_policy: Any = None, **fields: Any) -> None:
+        """Send an event about this call, such as ``task-progress``. Raises OperationalError."""
+        request = request_of(self)
+        with self.app.events.default_dispatcher() as dispatcher:
+            dispatcher.send(type_, uuid=request.id if request is not None else None, **fields)
+
+    def start_strategy(self, app: SettingsApp, consumer: Any, **options: Any) -> None:
+        """Raises ConfigurationError: canvas calls no strategies."""
+        raise ConfigurationError("start_strategy: canvas takes messages by itself, and calls no strategies")
+
+    @classmethod
+    def add_around(cls, attr: str, around: Any) -> None:
+        """Wrap a method: ``around`` gets it, and returns the one to use."""
+        wrapped = around(getattr(cls, attr))
+        wrapped.__wrapped__ = getattr(cls, attr)
+        setattr(cls, attr, wrapped)
+
     def bind(self, app: SettingsApp) -> None:
         """Make it ``app``'s, filling unset attributes from the app's settings."""
         self.app = app
@@ -168,6 +223,7 @@ class TaskOptions:
         for attribute in ("acks_on_failure", "acks_on_timeout"):
             if self.__dict__[attribute] is None:
                 self.__dict__[attribute] = self.acks_on_failure_or_timeout is not False
+        self.on_bound(app)
 
     def _leave_to(self, attribute: str, setting: Any) -> None:
         """Take the setting's value for an attribute that neither the task nor its class gives."""

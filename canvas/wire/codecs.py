@@ -3,6 +3,7 @@
 Sources: protocol.md §3.1.
 """
 
+import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
@@ -45,7 +46,7 @@ def decode(data: bytes, content_type: str, *, accept: Collection[str], max_depth
     """The value in ``data``. Raises ContentDisallowed for a type not in ``accept`` (names or content types)."""
     if content_type == "application/json" and "json" in accept:
         return typed_json.loads(data, max_depth=max_depth)
-    codec = _BY_TYPE.get(content_type)
+    codec = _BY_TYPE.get(content_type) or _of_kombu(content_type)
     if content_type in _ALWAYS:
         return data.decode("utf-8") if content_type == "text/plain" else data
     if codec is None or (codec.name not in accept and content_type not in accept):
@@ -58,7 +59,7 @@ def decode(data: bytes, content_type: str, *, accept: Collection[str], max_depth
 
 def named(serializer: str) -> Codec:
     """The codec of a serializer name or content type. Raises ConfigurationError naming those there are."""
-    codec = _BY_NAME.get(serializer) or _BY_TYPE.get(serializer)
+    codec = _BY_NAME.get(serializer) or _BY_TYPE.get(serializer) or _of_kombu(serializer)
     if codec is None:
         raise ConfigurationError(f"unknown serializer {serializer!r}: expected one of {', '.join(_BY_NAME)}")
     return codec
@@ -66,7 +67,58 @@ def named(serializer: str) -> Codec:
 
 def is_known(serializer: str) -> bool:
     """Whether a name or content type is one that ``accept`` can mean."""
-    return serializer in _BY_NAME or serializer in _BY_TYPE or serializer in _ALWAYS
+    known = serializer in _BY_NAME or serializer in _BY_TYPE or serializer in _ALWAYS
+    return known or _of_kombu(serializer) is not None
+
+
+def register(
+    name: str, encoder: Callable[[Any], Any], decoder: Callable[[Any], Any], content_type: str,
+    content_encoding: str = "utf-8",
+) -> None:  # fmt: skip
+    """Add a serializer. ``encoder`` returns text or bytes; ``decoder`` gets text, unless ``content_encoding`` is
+    ``binary`` or ``ascii-8bit``."""
+    codec = _made(name, encoder, decoder, content_type, content_encoding)
+    _BY_NAME[name] = _BY_TYPE[content_type] = codec
+
+
+def unregister(name: str) -> None:
+    """Remove a serializer that ``register`` added. Raises ConfigurationError for others."""
+    codec = _BY_NAME.get(name)
+    if codec is None or codec in _CODECS:
+        raise ConfigurationError(f"unregister: expected a registered serializer; got {name!r}")
+    del _BY_NAME[name], _BY_TYPE[codec.content_type]
+
+
+def _made(name: str, encoder: Any, decoder: Any, content_type: str, content_encoding: str) -> Codec:
+    binary = content_encoding in _BINARY
+
+    def dumps(value: Any) -> bytes:
+        try:
+            data = encoder(value)
+        except Exception as exc:
+            raise EncodeError(f"cannot be written as {name}: {exc}") from exc
+        return data.encode(content_encoding) if isinstance(data, str) else bytes(data)
+
+    def loads(data: bytes) -> Any:
+        try:
+            return decoder(data if binary else data.decode(content_encoding))
+        except Exception as exc:
+            raise DecodeError(f"not {name}: {type(exc).__name__}: {exc}") from exc
+
+    return Codec(name, content_type, content_encoding, dumps, loads)
+
+
+def _of_kombu(serializer: str) -> Codec | None:
+    """A serializer that the program has registered with kombu, by its name or content type."""
+    registry = getattr(sys.modules.get("kombu.serialization"), "registry", None)
+    if registry is None:
+        return None
+    name = registry.type_to_name.get(serializer, serializer)
+    encoders, decoders = (vars(registry)[f"_{kind}coders"] for kind in ("en", "de"))
+    if name not in encoders:
+        return None
+    content_type, content_encoding, encoder = encoders[name]
+    return _made(name, encoder, decoders[content_type], content_type, content_encoding)
 
 
 def _msgpack_dumps(value: Any) -> bytes:
@@ -119,4 +171,5 @@ _CODECS = (
 )
 _BY_NAME = {codec.name: codec for codec in _CODECS}
 _BY_TYPE = {codec.content_type: codec for codec in _CODECS}
+_BINARY = ("binary", "ascii-8bit")
 _ALWAYS = frozenset({"application/data", "text/plain"})

@@ -3,11 +3,11 @@
 import inspect
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from importlib.util import find_spec
 from threading import Event
-from typing import Protocol
+from typing import Any, Protocol
 
 from canvas.app.application import Canvas
 from canvas.config.ignored import ignored_settings
@@ -36,7 +36,9 @@ from canvas.worker.process import WorkerProcess
 from canvas.worker.process_files import ProcessFiles
 from canvas.worker.shutdown_report import report_running
 from canvas.worker.signal_handlers import put_back_afterwards
-from canvas.worker.startup import check_limits, connect
+from canvas.worker.startup import check_limits, connect, load_tasks
+from canvas.worker.steps.request import request_hooks
+from canvas.worker.steps.users import UserSteps
 
 _LISTENING_WITHIN = 5.0
 _MINGLE_FOR = 1.0
@@ -62,10 +64,7 @@ def plan_node(
 
     Raises ConfigurationError naming what is wrong.
     """
-    # The modules of tasks may make apps, too: the worker's own is the current one for them, and again afterwards.
-    app.set_current()
-    app.import_task_modules()
-    app.set_current()
+    load_tasks(app)
     conf, node = app.conf, node_name(hostname)
     options = {"queues": list(queues), "concurrency": concurrency, "pool": pool, "autoscale": autoscale}
     emit("worker.configuring", hostname=node, app=app, options=options)
@@ -111,8 +110,9 @@ def run_node(
     mingles: bool = True,
     http_address: tuple[str, int] | None = None,
     purge: bool = False,
+    options: Mapping[str, Any] | None = None,
 ) -> int:
-    """Run until stopped; the exit code. ``purge`` deletes what waits in the queues first.
+    """Run until stopped; the exit code. ``purge`` deletes what waits in the queues first; bootsteps get ``options``.
 
     Raises ConfigurationError, and OperationalError when the servers do not answer.
     """
@@ -123,7 +123,7 @@ def run_node(
         starting.listen()
         presence.claim()
         try:
-            code = _run(app, plan, say, presence, starting, mingles, http_address, purge)
+            code = _run(app, plan, say, presence, starting, mingles, http_address, purge, options or {})
         finally:
             presence.leave()
         emit("worker.shutdown", hostname=plan.hostname, app=app)
@@ -133,8 +133,9 @@ def run_node(
 
 def _run(
     app: Canvas, plan: WorkerOptions, say: Callable[[str], None] | None, presence: ProcessFiles, starting: Starting,
-    mingles: bool, http_address: tuple[str, int] | None, purge: bool,
+    mingles: bool, http_address: tuple[str, int] | None, purge: bool, options: Mapping[str, Any],
 ) -> int:  # fmt: skip
+    hooks = request_hooks(app)
     _prepare(app, plan, say, http_address)
     starting.wait_for(lambda ended: _find_servers(app, plan, purge, ended))
     if starting.stopped:
@@ -142,13 +143,15 @@ def _run(
     _warn(app, plan)
     outages = Outages()
     try:
-        node = Node(app, plan, presence, starting, mingles, http_address)
+        node = Node(app, plan, presence, starting, mingles, http_address, options)
         try:
             return node.pool.run(on_ready=node.open)
         finally:
             node.close()
     finally:
         outages.close()
+        if hooks is not None:
+            hooks.close()
 
 
 def _prepare(
@@ -194,7 +197,7 @@ class Node:
 
     def __init__(
         self, app: Canvas, plan: WorkerOptions, presence: ProcessFiles, starting: Starting, mingles: bool,
-        http_address: tuple[str, int] | None,
+        http_address: tuple[str, int] | None, options: Mapping[str, Any],
     ) -> None:  # fmt: skip
         self._app = app
         self._plan = plan
@@ -207,10 +210,11 @@ class Node:
         self._quiet = attach(partial(report_running, self.pool.ask), "worker.stopping")
         heart = WorkerHeartbeat(app, plan.hostname, board, plan.heartbeat) if plan.heartbeat else None
         scaler = Autoscaler(app, plan, board, self.pool, *plan.autoscale) if plan.autoscale else None
-        panel = Panel(app, plan, self.pool, board, heart, scaler)
+        self._steps = UserSteps(app, plan, self.pool, board, options)
+        panel = Panel(app, plan, self.pool, board, heart, scaler, self._steps.consumer)
         self._control = Pidbox(app, plan, panel, board)
         endpoint = Endpoint(app, http_address, _metrics(app, plan, board)) if http_address else None
-        self._companions: list[Companion] = [one for one in (heart, scaler, endpoint) if one is not None]
+        self._companions: list[Companion] = [one for one in (heart, scaler, endpoint, self._steps) if one is not None]
 
     def open(self) -> None:
         """Listen to remote control, start what goes along, and say that the node is ready. Nothing of that where the
@@ -226,7 +230,7 @@ class Node:
         if self._mingles:
             threading.Thread(target=self._mingle, name="canvas-mingle", daemon=True).start()
         self._presence.ready()
-        emit("worker.ready", hostname=self._plan.hostname, app=self._app)
+        emit("worker.ready", hostname=self._plan.hostname, app=self._app, consumer=self._steps.consumer)
 
     def close(self) -> None:
         """Stop all of it."""

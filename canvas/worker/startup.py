@@ -4,18 +4,56 @@ It waits as Celery's does (``broker_connection_retry_on_startup``).
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from functools import partial
 from threading import Event
+from typing import Any
 
 from canvas.app.application import Canvas
 from canvas.drivers.ports.capabilities import require
 from canvas.drivers.retry_policy import delays
 from canvas.errors import OperationalError
-from canvas.telemetry import emit
+from canvas.telemetry import attach, emit
 
 _DIGITS = re.compile(r"\d+")
 _PAUSES = {"interval_start": 2.0, "interval_step": 2.0, "interval_max": 30.0}
+
+
+_LOADER_HOOKS: dict[str, tuple[str, Callable[..., tuple[Any, ...]]]] = {
+    "on_worker_init": ("worker.init", lambda **_: ()),
+    "on_worker_process_init": ("worker.process_init", lambda **_: ()),
+    "on_worker_shutdown": ("worker.shutdown", lambda **_: ()),
+    "on_task_init": ("task.started", lambda message, task, **_: (message.id, task)),
+    "on_process_cleanup": ("task.over", lambda **_: ()),
+}
+"""The hooks of a loader: the event at which each is called, and its arguments."""
+_hooked: list[Any] = []
+"""Loaders whose hooks are called."""
+
+
+def load_tasks(app: Canvas) -> None:
+    """Import the modules of the app's tasks; the hooks of its own loader are called from now on."""
+    # The modules may make apps, too: the worker's own is the current one for them, and again afterwards.
+    app.set_current()
+    _attach_loader(app)
+    app.import_task_modules()
+    app.set_current()
+
+
+def _attach_loader(app: Canvas) -> None:
+    """Call the hooks of the loader that the app was given, if it was given one, from now on."""
+    if getattr(app, "loader_cls", None) is None or app.loader in _hooked:
+        return
+    _hooked.append(app.loader)
+    for name, (event, arguments) in _LOADER_HOOKS.items():
+        hook = getattr(app.loader, name, None)
+        if hook is not None:
+            attach(partial(_call_hook, hook, arguments), event)
+
+
+def _call_hook(hook: Callable[..., object], arguments: Callable[..., tuple[Any, ...]], **facts: Any) -> None:
+    hook(*arguments(**facts))
 
 
 def connect(app: Canvas, ended: Event) -> None:

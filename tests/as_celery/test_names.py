@@ -74,7 +74,7 @@ def test_what_is_absent_says_what_to_use():
     program = """
 import canvas.as_celery, json
 found = []
-for statement in ("import celery.bootsteps", "import celery.backends.s3", "from celery import Nothing",
+for statement in ("import celery.worker.strategy", "import celery.backends.s3", "from celery import Nothing",
                   "import celery.concurrency.eventlet", "import celery; celery.nothing"):
     try:
         exec(statement)
@@ -82,10 +82,10 @@ for statement in ("import celery.bootsteps", "import celery.backends.s3", "from 
         found.append(f"{type(exc).__name__}: {exc}")
 print(json.dumps(found))
 """
-    steps, s3, name, pool, attribute = run(program)
-    assert steps == (
-        "ModuleNotFoundError: No module named 'celery.bootsteps': canvas has no bootsteps; "
-        "use the signals worker_init, worker_ready and worker_shutting_down"
+    strategy, s3, name, pool, attribute = run(program)
+    assert strategy == (
+        "ModuleNotFoundError: No module named 'celery.worker.strategy': canvas takes messages by itself, and calls no "
+        "strategies; use signals or the hooks of Task"
     )
     assert s3.startswith("ModuleNotFoundError: No module named 'celery.backends'")
     assert name.startswith("ImportError: cannot import name 'Nothing' from 'celery'")
@@ -162,7 +162,7 @@ def test_a_function_answers_as_celerys(module, name, args):
 def test_queues_of_settings_are_read_as_kombus(arguments):
     import kombu
 
-    from canvas.celery_names.queues import Exchange, Queue
+    from canvas.celery_names.parts.queues import Exchange, Queue
     from canvas.producer.routing import _queue
 
     exchanges = {key: value for key, value in arguments.items() if key == "exchange"}

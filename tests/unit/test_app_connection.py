@@ -1,9 +1,14 @@
 """``app.connection()`` beside Celery's, on one Redis."""
 
+import subprocess
+import sys
+
 import celery
+import kombu
 import pytest
 
 from canvas import Canvas
+from canvas.app.connection import Connection
 from canvas.errors import ConfigurationError, OperationalError
 from tests.support.redis_server import free_port
 
@@ -46,7 +51,7 @@ def test_a_password_is_masked():
 def test_a_broker_that_does_not_answer():
     app = Canvas("a", broker=f"redis://127.0.0.1:{free_port()}/0", set_as_current=False)
     attempts = []
-    with app.connection() as connection:
+    with Connection(app) as connection:
         with pytest.raises(OperationalError):
             connection.ensure_connection(
                 lambda exc, seconds: attempts.append((type(exc), seconds)),
@@ -54,10 +59,62 @@ def test_a_broker_that_does_not_answer():
             )  # fmt: skip
         assert not connection.connected
     assert attempts == [(OperationalError, 0), (OperationalError, 0.01)]
+    with app.connection() as connection, pytest.raises(kombu.exceptions.OperationalError):
+        connection.ensure_connection(max_retries=1, interval_start=0)
 
 
-def test_what_it_does_not_have(apps):
+def test_what_canvas_own_does_not_have():
+    app = Canvas("a", broker="memory://", set_as_current=False)
     with pytest.raises(AttributeError, match="send with"):
-        apps[0].connection().default_channel.basic_publish
+        app.connection().default_channel.basic_publish
     with pytest.raises(ConfigurationError, match="is not the app's broker"):
-        apps[0].connection("redis://elsewhere:6379/0")
+        app.connection("memory://elsewhere")
+
+
+def test_kombus_producers_and_queues(apps):
+    """kombu's own objects on the app's connections: a message that one sends, another reads."""
+    for app in apps:
+        queue = kombu.Queue("letters", kombu.Exchange("letters"), routing_key="letters")
+        with app.producer_or_acquire() as producer:
+            producer.publish({"n": 1}, exchange=queue.exchange, routing_key="letters", declare=[queue])
+        with app.producer_pool.acquire(block=True) as producer:
+            producer.publish({"n": 2}, exchange=queue.exchange, routing_key="letters", declare=[queue])
+        with app.connection_for_read() as connection, connection.SimpleQueue(queue) as letters:
+            read = [letters.get(timeout=5) for _ in range(2)]
+            assert [message.payload["n"] for message in read] == [1, 2]
+            for message in read:
+                message.ack()
+
+
+def test_queues_and_routes(apps):
+    found = []
+    for app in apps:
+        app.conf.task_routes = {"a.*": {"queue": "fast"}}
+        amqp = app.amqp
+        amqp.queues.add(kombu.Queue("fast", kombu.Exchange("x"), routing_key="k"))
+        routed = amqp.router.route({"priority": 3}, "a.b")
+        queue = routed.pop("queue")
+        found.append((type(queue), queue.name, routed, sorted(amqp.queues), amqp.default_queue.name,
+                      amqp.default_exchange.name, amqp.Producer, amqp.Consumer, amqp.Connection))  # fmt: skip
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("place", ["kombu", "redis"])
+def test_kombus_error_is_caught(place):
+    """Code that catches kombu's error catches canvas', whichever was imported first."""
+    program = f"""
+import canvas.errors, {place}
+import kombu.exceptions
+from canvas import Canvas
+app = Canvas("a", broker="redis://127.0.0.1:{free_port()}/0", set_as_current=False, task_publish_retry=False)
+caught = []
+for send, kind in [(lambda: app.send_task("x"), kombu.exceptions.OperationalError),
+                   (lambda: app.send_task("x", [object()]), kombu.exceptions.EncodeError)]:
+    try:
+        send()
+    except kind as exc:
+        caught.append(isinstance(exc, canvas.errors.CanvasError))
+print(caught)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[True, True]", done.stderr

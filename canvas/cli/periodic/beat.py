@@ -12,6 +12,7 @@ import click
 
 from canvas.app.application import Canvas
 from canvas.beat.service import Service, schedule_name
+from canvas.cli.user_options import OpenCommand, taken
 from canvas.cli.worker import daemon
 from canvas.cli.worker.options import KNOWN_SCHEDULERS, check_scheduler
 from canvas.errors import ConfigurationError
@@ -25,7 +26,7 @@ _LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL"]
 _NAME = "celerybeat@%h"
 
 
-@click.command(short_help="Send periodic tasks when they are due.")
+@click.command(name="beat", cls=OpenCommand, short_help="Send periodic tasks when they are due.")
 @click.option("--detach", is_flag=True, help="Run in the background; use with --logfile and --pidfile.")
 @click.option("-s", "--schedule", "schedule_filename", type=click.Path(),
               help="The file of Celery's beat: when entries ran last is taken over from it once."
@@ -49,6 +50,7 @@ def beat(context: click.Context, /, **given: Any) -> None:
     """
     app = _app(context)
     try:
+        taken(context, app, "beat", given)
         if given["scheduler"] is None and app.conf.beat_scheduler not in KNOWN_SCHEDULERS:
             check_scheduler(context, context.command.params[2], app.conf.beat_scheduler)
         if given["detach"] and _detached(context, given):

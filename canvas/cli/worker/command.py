@@ -12,6 +12,7 @@ import click
 
 from canvas.app.application import Canvas
 from canvas.cli.options import bounds, comma_separated, host_and_port
+from canvas.cli.user_options import OpenCommand, all_options, taken
 from canvas.cli.worker import daemon
 from canvas.cli.worker.embedded_beat import embedded_beat
 from canvas.cli.worker.options import Pool, check_scheduler, concurrency, only_fork
@@ -33,7 +34,7 @@ _DAEMON = ("logfile", "pidfile", "uid", "gid", "umask", "executable")
 """Options that may be settings, after ``worker_``."""
 
 
-@click.command(name="worker", short_help="Run a worker.")
+@click.command(name="worker", cls=OpenCommand, short_help="Run a worker.")
 @click.option(
     "-n",
     "--hostname",
@@ -132,8 +133,9 @@ def worker(context: click.Context, /, http_address: tuple[str, int] | None, **gi
         end_while_loading()
         app = _app(context)
         try:
+            own = all_options(context, taken(context, app, "worker", given))
             started = _start(context, app, {key: given.pop(key) for key in _DAEMON}, given)
-            code = 0 if started is None else _run(context, app, started, http_address, given)
+            code = 0 if started is None else _run(context, app, started, http_address, given, own)
         except ConfigurationError as exc:
             raise click.UsageError(str(exc)) from exc
     streams.drop_unwritable()
@@ -181,9 +183,9 @@ def _start(context: click.Context, app: Canvas, about: dict[str, Any], given: di
 
 def _run(
     context: click.Context, app: Canvas, about: dict[str, Any], http_address: tuple[str, int] | None,
-    given: dict[str, Any],
+    given: dict[str, Any], options: dict[str, Any],
 ) -> int:  # fmt: skip
-    """Run the node; its exit code."""
+    """Run the node; its exit code. Bootsteps get ``options``."""
     level, log_json, ready_file = (given.pop(key) for key in ("loglevel", "log_json", "ready_file"))
     purge, mingles = given.pop("purge"), not given.pop("without_mingle")
     beat, schedule = given.pop("beat"), given.pop("schedule")
@@ -200,7 +202,7 @@ def _run(
         if say is not None and not logging.getLogger("celery.worker").isEnabledFor(logging.INFO):
             attach(partial(_ready, say), "worker.ready")
         with embedded_beat(app, schedule) if beat else nullcontext():
-            return run_node(app, plan, say, presence, mingles, http_address, purge)
+            return run_node(app, plan, say, presence, mingles, http_address, purge, options)
     finally:
         log.close()
 

@@ -32,7 +32,7 @@ class Panel(Inspection):
         own, method = find_command(command), _COMMANDS.get(command)
         try:
             if own is not None:
-                return own.function(CommandState(self._app, self._plan.hostname), **arguments)
+                return own.function(CommandState(self._app, self._plan.hostname, self._consumer), **arguments)
             return {"error": repr(KeyError(command))} if method is None else method(self, **arguments)
         except Exception as exc:  # noqa: BLE001 - whoever asked learns it; the worker goes on
             return {"error": repr(exc)}

@@ -38,6 +38,7 @@ class Inspection:
         board: SharedMemory,
         heart: WorkerHeartbeat | None,
         autoscaler: Autoscaler | None,
+        consumer: Any = None,
     ) -> None:
         self._app = app
         self._plan = plan
@@ -45,6 +46,7 @@ class Inspection:
         self._board = board
         self._heart = heart
         self._autoscaler = autoscaler
+        self._consumer = consumer
         self._since = time.time()
         self._samples: list[str] = []
 

@@ -41,13 +41,15 @@ class UserCommand(NamedTuple):
 class CommandState:
     """The first argument of a command: the node that runs it."""
 
-    def __init__(self, app: Canvas, hostname: str) -> None:
+    def __init__(self, app: Canvas, hostname: str, consumer: Any) -> None:
+        """``consumer``: the worker as bootsteps see it, with its ``controller``, ``pool`` and ``timer``."""
         self.app = app
         self.hostname = hostname
+        self.consumer = consumer
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
-            f"the state of a remote control command has app and hostname; it has no {name!r}: "
+            f"the state of a remote control command has app, hostname and consumer; it has no {name!r}: "
             "app.control steers workers, and app.control.inspect() reports on them"
         )
 

@@ -54,6 +54,10 @@ def _task_timeout(message: Any, limit: float, **_: Any) -> None:
     _worker.error("Hard time limit (%ss) exceeded for %s[%s]", limit, message.task, message.id)
 
 
+def _task_soft_timeout(message: Any, limit: float, **_: Any) -> None:
+    _worker.warning("Soft time limit (%ss) exceeded for %s[%s]", limit, message.task, message.id)
+
+
 def _task_terminated(message: Any, signal: str, **_: Any) -> None:
     _worker.info("Terminating %s[%s] (%s)", message.task, message.id, signal)
 
@@ -231,6 +235,7 @@ _LINES: list[tuple[str, Callable[..., None], logging.Logger, int]] = [
     ("task.received", task_received, RECEIVED, logging.INFO),
     ("task.finished", task_finished, TRACE, logging.ERROR),
     ("task.timeout", _task_timeout, _worker, logging.ERROR),
+    ("task.soft_timeout", _task_soft_timeout, _worker, logging.WARNING),
     ("task.terminated", _task_terminated, _worker, logging.INFO),
     ("task.unregistered", _task_unknown, _worker, logging.ERROR),
     ("message.dead_lettered", _message_dead, _worker, logging.CRITICAL),

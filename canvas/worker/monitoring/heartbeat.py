@@ -13,7 +13,7 @@ from canvas.version import __version__
 from canvas.worker.pools.shared_memory import SharedMemory
 
 HEARTBEAT_INTERVAL = 2.0
-_IDENTITY = {"sw_ident": "canvas", "sw_ver": __version__, "sw_sys": platform.system()}
+IDENTITY = {"sw_ident": "canvas", "sw_ver": __version__, "sw_sys": platform.system()}
 
 
 class WorkerHeartbeat(threading.Thread):
@@ -48,7 +48,7 @@ class WorkerHeartbeat(threading.Thread):
     def _tell(self, kind: str) -> None:
         board = self._board
         state: dict[str, Any] = {"freq": self._interval, "active": board.active, "processed": board.begun}
-        event = self._source.event(kind, **state, loadavg=[round(load, 2) for load in os.getloadavg()], **_IDENTITY)
+        event = self._source.event(kind, **state, loadavg=[round(load, 2) for load in os.getloadavg()], **IDENTITY)
         try:
             self._source.send(kind.replace("-", "."), event)
         except BrokerError as exc:

@@ -96,11 +96,15 @@ class AwaitedPipeline:
                 emit("task.timeout", message=job.message, limit=hard)
             run.end(outcome)
 
+        def interrupt(soft: float) -> None:
+            emit("task.soft_timeout", message=job.message, limit=soft)
+            run.interrupt(SoftTimeLimitExceeded(soft))
+
         for call in (*self._prefetch_nodes(job), *steps.at_start(job)):
             await self._in_thread(call)
         timers = []
         if job.soft:
-            timers.append(loop.call_later(job.soft, run.interrupt, SoftTimeLimitExceeded(job.soft)))
+            timers.append(loop.call_later(job.soft, interrupt, job.soft))
         if hard:
             timers.append(loop.call_later(hard, end, Failure(TimeLimitExceeded(hard))))
         running = steps.begin(job, lambda: loop.call_soon_threadsafe(end, Revoked("terminated")))

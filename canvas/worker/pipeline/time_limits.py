@@ -26,11 +26,14 @@ _WAITS_WITHIN = 0.2
 class TimeLimitGuard:
     """One running task's limits, as monotonic times."""
 
-    __slots__ = ("expire", "hard_at", "open", "soft", "soft_at", "thread", "told")
+    __slots__ = ("expire", "hard_at", "message", "open", "soft", "soft_at", "thread", "told")
 
-    def __init__(self, thread: int, soft: float | None, hard: float | None, expire: Callable[[], None] | None) -> None:
+    def __init__(
+        self, message: Message, soft: float | None, hard: float | None, expire: Callable[[], None] | None
+    ) -> None:
         now = time.monotonic()
-        self.thread = thread
+        self.thread = threading.get_ident()
+        self.message = message
         self.soft = soft
         self.soft_at = now + soft if soft else None
         self.hard_at = now + hard if hard and expire is not None else None
@@ -76,18 +79,20 @@ class TimeLimits:
             end()
 
         def watched(call: Callable[[], Any]) -> Any:
-            with self.guard(soft, hard, expire if end is not None else None):
+            with self.guard(message, soft, hard, expire if end is not None else None):
                 return call()
 
         return watched
 
     @contextmanager
-    def guard(self, soft: float | None, hard: float | None, expire: Callable[[], None] | None) -> Iterator[None]:
+    def guard(
+        self, message: Message, soft: float | None, hard: float | None, expire: Callable[[], None] | None
+    ) -> Iterator[None]:
         """Limits for the code inside, seconds; ``expire`` is called (on another thread) at the hard one."""
         if not soft and not (hard and expire is not None):
             yield
             return
-        guard = TimeLimitGuard(threading.get_ident(), soft, hard, expire)
+        guard = TimeLimitGuard(message, soft, hard, expire)
         main = threading.current_thread() is threading.main_thread()
         if main:
             self._current = guard
@@ -124,25 +129,35 @@ class TimeLimits:
     def _watch(self) -> None:
         while True:
             with self._changed:
-                expired = self._due()
-                if not expired:
+                expired, passed = self._due()
+                if not expired and not passed:
                     times = [at for at in (guard.next_at() for guard in self._guards) if at is not None]
                     self._changed.wait(max(0.0, min(times) - time.monotonic()) if times else None)
                     continue
+            # Listeners run without the lock, which the end of every task needs.
+            for guard in passed:
+                if not guard.told:
+                    emit("task.soft_timeout", message=guard.message, limit=guard.soft)
+                with self._changed:
+                    if guard.open:
+                        self._raise_soft(guard)
             for guard in expired:
                 assert guard.expire is not None
                 guard.expire()
 
-    def _due(self) -> list[TimeLimitGuard]:
-        now, expired = time.monotonic(), []
+    def _due(self) -> tuple[list[TimeLimitGuard], list[TimeLimitGuard]]:
+        """The tasks whose hard limit has passed, and those whose soft limit has."""
+        now = time.monotonic()
+        expired: list[TimeLimitGuard] = []
+        passed: list[TimeLimitGuard] = []
         for guard in self._guards:
             if guard.hard_at is not None and guard.hard_at <= now:
                 guard.hard_at = None
                 expired.append(guard)
             elif guard.soft_at is not None and guard.soft_at <= now:
                 guard.soft_at = None
-                self._raise_soft(guard)
-        return expired
+                passed.append(guard)
+        return expired, passed
 
     def _raise_soft(self, guard: TimeLimitGuard) -> None:
         coroutine = running_by_thread.get(guard.thread)

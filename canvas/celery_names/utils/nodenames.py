@@ -5,7 +5,7 @@ import socket
 from functools import cache
 from typing import Any
 
-from canvas.celery_names.formats import simple_format
+from canvas.celery_names.utils.formats import simple_format
 from canvas.model.queue import Queue
 
 gethostname = cache(socket.gethostname)

@@ -1,0 +1,178 @@
+"""``app.amqp``: queues and routes under Celery's names; producers and consumers where kombu is installed."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from canvas.app.application import Canvas
+from canvas.app.connection import kombu_connection
+from canvas.config.sources import imported
+from canvas.errors import ConfigurationError
+from canvas.forks import in_forks
+from canvas.model.queue import Queue
+
+_NO_KOMBU = (
+    "{name}: expected kombu to be installed, and a broker that it knows: send tasks with task.apply_async or "
+    "app.send_task, or install kombu"
+)
+
+
+def kombu_name(name: str) -> Any:
+    """An object of kombu, or of what canvas serves in its place; ``module:name``. Raises ConfigurationError."""
+    try:
+        return imported(name)
+    except (ImportError, AttributeError):
+        served = "canvas.celery_names.parts.queues"
+        if name in ("kombu:Queue", "kombu:Exchange"):
+            return imported(f"{served}:{name.partition(':')[2]}")
+        raise ConfigurationError(_NO_KOMBU.format(name=name)) from None
+
+
+def producer_pool(app: Canvas) -> Any:
+    """``app.producer_pool``: producers of kombu for the app's broker. Raises ConfigurationError without kombu."""
+    pools = kombu_name("kombu.pools:producers")
+    in_forks(kombu_name("kombu.pools:reset"))
+    return pools[app.amqp.connect()]
+
+
+class Queues(dict[str, Any]):
+    """The queues of the settings by name. A name that is not there is a queue of its own, unless
+    ``task_create_missing_queues`` is off: then it raises KeyError."""
+
+    def __init__(self, app: Canvas) -> None:
+        self._app = app
+        super().__init__({queue.name: _queue(queue) for queue in app.router.consumed()})
+
+    def __missing__(self, name: str) -> Any:
+        if not self._app.router.creates_missing:
+            raise KeyError(name)
+        return _queue(Queue(name).filled())
+
+    @property
+    def consume_from(self) -> dict[str, Any]:
+        """The queues that a worker without ``-Q`` takes from."""
+        return dict(self)
+
+    def add(self, queue: Any, **options: Any) -> Any:
+        """Add a queue to those of the app: a queue of kombu, or a name with ``exchange``, ``exchange_type`` and
+        ``routing_key``."""
+        exchange = getattr(queue, "exchange", None)
+        found = Queue(
+            getattr(queue, "name", queue), getattr(exchange, "name", options.get("exchange") or ""),
+            getattr(queue, "routing_key", options.get("routing_key") or "") or "",
+            getattr(exchange, "type", options.get("exchange_type") or "direct"),
+        )  # fmt: skip
+        self._app.router.add(found)
+        self[found.name] = queue if exchange is not None else _queue(found.filled())
+        return self[found.name]
+
+    select_add = add
+
+
+def _queue(queue: Queue) -> Any:
+    exchange = kombu_name("kombu:Exchange")(queue.exchange, type=queue.exchange_type)
+    return kombu_name("kombu:Queue")(queue.name, exchange, queue.routing_key, queue_arguments=queue.arguments)
+
+
+class Router:
+    """``app.amqp.router``: the addresses of calls."""
+
+    def __init__(self, amqp: "AMQP") -> None:
+        self._amqp = amqp
+        self.queues = amqp.queues
+
+    @property
+    def routes(self) -> Any:
+        """The setting ``task_routes``."""
+        return self._amqp.app.conf.task_routes
+
+    def route(
+        self, options: Mapping[str, Any], name: str, args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None, task_type: Any = None,
+    ) -> dict[str, Any]:  # fmt: skip
+        """``options`` with the ``queue`` that the call goes to, or with its ``exchange`` and ``routing_key``."""
+        found = self._amqp.app.router.route(name, options, args, kwargs)
+        priority = {} if found.priority is None else {"priority": found.priority}
+        given = {key: value for key, value in options.items() if key not in ("queue", "exchange", "routing_key")}
+        if found.exchange:
+            return {**priority, **given, "exchange": found.exchange, "routing_key": found.routing_key}
+        return {**priority, **given, "queue": self.queues[found.routing_key]}
+
+
+class AMQP:
+    """``app.amqp``."""
+
+    def __init__(self, app: Canvas) -> None:
+        self.app = app
+
+    @property
+    def queues(self) -> Queues:
+        """The queues of the settings, by name."""
+        return Queues(self.app)
+
+    @property
+    def default_queue(self) -> Any:
+        return self.queues[self.app.conf.task_default_queue]
+
+    @cached_property
+    def default_exchange(self) -> Any:
+        conf = self.app.conf
+        name = conf.task_default_exchange or conf.task_default_queue
+        return kombu_name("kombu:Exchange")(name, type=conf.task_default_exchange_type)
+
+    @property
+    def router(self) -> Router:
+        return Router(self)
+
+    def Router(self, queues: Any = None, create_missing: bool | None = None) -> Router:
+        """The router; queues are those of the settings."""
+        return self.router
+
+    @property
+    def routes(self) -> Any:
+        """The setting ``task_routes``."""
+        return self.app.conf.task_routes
+
+    def flush_routes(self) -> None:
+        """Nothing: routes follow the setting."""
+
+    def connect(self) -> Any:
+        """A connection of kombu to the app's broker. Raises ConfigurationError without kombu."""
+        connection = kombu_connection(self.app.conf)
+        if connection is None:
+            raise ConfigurationError(_NO_KOMBU.format(name="app.amqp"))
+        return connection
+
+    @property
+    def Connection(self) -> Any:
+        """``kombu.Connection``. Raises ConfigurationError without kombu."""
+        return kombu_name("kombu:Connection")
+
+    BrokerConnection = Connection
+
+    @property
+    def Producer(self) -> Any:
+        """``kombu.Producer``. Raises ConfigurationError without kombu."""
+        return kombu_name("kombu:Producer")
+
+    @property
+    def Consumer(self) -> Any:
+        """``kombu.Consumer``. Raises ConfigurationError without kombu."""
+        return kombu_name("kombu:Consumer")
+
+    @property
+    def producer_pool(self) -> Any:
+        return self.app.producer_pool
+
+    publisher_pool = producer_pool
+
+    def TaskConsumer(self, channel: Any, queues: Any = None, accept: Any = None, **options: Any) -> Any:
+        """A consumer of kombu of the app's queues. Raises ConfigurationError without kombu."""
+        accept = self.app.conf.accept_content if accept is None else accept
+        return self.Consumer(channel, accept=accept, queues=queues or list(self.queues.values()), **options)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"app.amqp of canvas has no {name!r}: canvas writes messages itself; send with task.apply_async or "
+            "app.send_task, and see a message before it is sent with the signal before_task_publish"
+        )

@@ -1,0 +1,96 @@
+"""``app.loader``: where tasks and settings come from. A loader of a user's has hooks that workers call."""
+
+import importlib
+from collections.abc import Iterable
+from datetime import datetime
+from types import ModuleType
+from typing import Any
+
+from canvas.app.application import Canvas
+from canvas.celery_names.utils.imports import import_from_cwd
+
+
+class BaseLoader:
+    """Finds settings and tasks of an app; its hooks do nothing."""
+
+    override_backends: dict[str, str] = {}
+    configured = True
+
+    def __init__(self, app: Canvas, **options: Any) -> None:
+        self.app = app
+        self.task_modules: set[str] = set()
+
+    @property
+    def conf(self) -> Any:
+        """The app's settings."""
+        return self.app.conf
+
+    @property
+    def default_modules(self) -> set[str]:
+        """The modules that ``include`` and ``imports`` name."""
+        return {*(self.conf.include or ()), *(self.conf.imports or ())}
+
+    def now(self, utc: bool = True) -> datetime:
+        return self.app.now()
+
+    def on_task_init(self, task_id: str, task: Any) -> None:
+        """Called before a task runs."""
+
+    def on_process_cleanup(self) -> None:
+        """Called after a task has run."""
+
+    def on_worker_init(self) -> None:
+        """Called when a worker starts."""
+
+    def on_worker_shutdown(self) -> None:
+        """Called when a worker ends."""
+
+    def on_worker_process_init(self) -> None:
+        """Called in each process that runs tasks, when it starts."""
+
+    def import_task_module(self, module: str) -> ModuleType:
+        self.task_modules.add(module)
+        return self.import_from_cwd(module)
+
+    def import_module(self, module: str, package: str | None = None) -> ModuleType:
+        return importlib.import_module(module, package=package)
+
+    def import_from_cwd(self, module: str, imp: Any = None, package: str | None = None) -> ModuleType:
+        return import_from_cwd(module, imp or self.import_module, package)
+
+    def import_default_modules(self) -> list[ModuleType]:
+        """Import the modules of tasks; those that ``include`` and ``imports`` name."""
+        self.app.import_task_modules()
+        return [importlib.import_module(name) for name in sorted(self.default_modules)]
+
+    def init_worker(self) -> None:
+        self.import_default_modules()
+        self.on_worker_init()
+
+    def shutdown_worker(self) -> None:
+        self.on_worker_shutdown()
+
+    def init_worker_process(self) -> None:
+        self.on_worker_process_init()
+
+    def config_from_object(self, obj: Any, silent: bool = False) -> bool:
+        """Give the app the settings of an object."""
+        self.app.config_from_object(obj, silent=silent)
+        return True
+
+    def read_configuration(self, env: str = "CELERY_CONFIG_MODULE") -> Any:
+        """Override it to return the settings as a mapping; ``None`` leaves them to the app."""
+
+    def autodiscover_tasks(self, packages: Iterable[str], related_name: str = "tasks") -> None:
+        self.app.autodiscover_tasks(list(packages), related_name, force=True)
+
+
+class AppLoader(BaseLoader):
+    """The loader of every app that is not given another."""
+
+
+def get_loader_cls(loader: Any) -> Any:
+    """The class of a loader, by its name or path; a class is returned as it is."""
+    from canvas.celery_names.utils.imports import symbol_by_name
+
+    return symbol_by_name(loader, {"app": f"{__name__}:AppLoader", "default": f"{__name__}:AppLoader"})

@@ -1,0 +1,176 @@
+"""``app.events.State``: what events say of workers and tasks, kept in memory, under Celery's names."""
+
+import threading
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterator
+from operator import attrgetter
+from typing import Any
+
+from canvas.remote.cluster_entries import Task as TaskEntry
+from canvas.remote.cluster_entries import Worker as WorkerEntry
+from canvas.remote.events import Event
+
+
+class _Index(defaultdict[str, set[TaskEntry]]):
+    """Tasks by a name; called, they are listed by time."""
+
+    def __init__(self, listed: Callable[..., Iterator[tuple[str, TaskEntry]]]) -> None:
+        super().__init__(set)
+        self._listed = listed
+
+    def __call__(self, name: str, limit: int | None = None, reverse: bool = True) -> Iterator[tuple[str, TaskEntry]]:
+        return self._listed(self.get(name, set()), limit, reverse)
+
+
+class State:
+    """Workers by host name and tasks by id; the oldest are forgotten above ``max_…_in_memory``."""
+
+    Worker = WorkerEntry
+    Task = TaskEntry
+
+    def __init__(
+        self, callback: Callable[["State", Event], Any] | None = None, workers: Any = None, tasks: Any = None,
+        taskheap: Any = None, max_workers_in_memory: int = 5000, max_tasks_in_memory: int = 10_000,
+        on_node_join: Callable[[WorkerEntry], Any] | None = None,
+        on_node_leave: Callable[[WorkerEntry], Any] | None = None, **indexes: Any,
+    ) -> None:  # fmt: skip
+        """``callback`` is called with each event; ``on_node_join`` and ``on_node_leave`` with workers."""
+        self.event_callback = callback
+        self.workers: OrderedDict[str, WorkerEntry] = OrderedDict(workers or {})
+        self.tasks: OrderedDict[str, TaskEntry] = OrderedDict(tasks or {})
+        self.max_workers_in_memory, self.max_tasks_in_memory = max_workers_in_memory, max_tasks_in_memory
+        self.on_node_join, self.on_node_leave = on_node_join, on_node_leave
+        self.event_count = self.task_count = 0
+        self.tasks_by_type = _Index(self._listed)
+        self.tasks_by_worker = _Index(self._listed)
+        self.handlers: dict[str, Callable[..., Any]] = {}
+        self._mutex = threading.RLock()
+
+    def event(self, event: Event) -> Any:
+        """Take an event; the task or worker that it is about, and whether that is new."""
+        with self._mutex:
+            self.event_count += 1
+            if self.event_callback:
+                self.event_callback(self, event)
+            group, _, subject = event["type"].partition("-")
+            if group in self.handlers:
+                return self.handlers[group](subject, event), subject
+            if group == "worker":
+                return self._worker_event(subject, event), subject
+            return (self._task_event(subject, event), subject) if group == "task" else (None, subject)
+
+    def task_event(self, type_: str, fields: Event) -> Any:
+        """Take an event of a task, by the part of its type after ``task-``."""
+        return self.event({**fields, "type": f"task-{type_}"})[0]
+
+    def worker_event(self, type_: str, fields: Event) -> Any:
+        """Take an event of a worker, by the part of its type after ``worker-``."""
+        return self.event({**fields, "type": f"worker-{type_}"})[0]
+
+    def _worker_event(self, subject: str, event: Event) -> tuple[WorkerEntry, bool]:
+        worker, created = self.get_or_create_worker(event["hostname"])
+        worker.event(subject, event.get("timestamp"), event.get("local_received"), _fields_of(event))
+        if subject == "offline":
+            self.workers.pop(worker.hostname or "", None)
+            if self.on_node_leave:
+                self.on_node_leave(worker)
+        elif self.on_node_join and (created or subject == "online"):
+            self.on_node_join(worker)
+        return worker, created
+
+    def _task_event(self, subject: str, event: Event) -> tuple[TaskEntry, bool]:
+        task, created = self.get_or_create_task(event["uuid"])
+        if subject == "sent":
+            task.client = event["hostname"]
+        else:
+            worker, _ = self.get_or_create_worker(event["hostname"])
+            task.worker = worker
+            worker.event("", event.get("timestamp"), event.get("local_received"), {})
+            self.tasks_by_worker[worker.hostname or ""].add(task)
+        self.task_count += subject == "received"
+        fields = {name: value for name, value in _fields_of(event).items() if name not in ("hostname", "pid", "uuid")}
+        task.event(subject, event.get("timestamp"), event.get("local_received"), fields)
+        name = getattr(task, "name", None)
+        if name is not None:
+            self.tasks_by_type[name].add(task)
+        if task.parent is not None:
+            task.parent.children.add(task)
+        return task, created
+
+    def get_or_create_worker(self, hostname: str, **fields: Any) -> tuple[WorkerEntry, bool]:
+        """A worker, and whether it is new."""
+        created = hostname not in self.workers
+        worker = self.workers.setdefault(hostname, self.Worker(hostname))
+        worker.update(fields)
+        self._forget(self.workers, self.max_workers_in_memory)
+        return worker, created
+
+    def get_or_create_task(self, uuid: str) -> tuple[TaskEntry, bool]:
+        """A task, and whether it is new."""
+        created = uuid not in self.tasks
+        task = self.tasks.setdefault(uuid, self.Task(uuid, self.tasks))
+        for forgotten in self._forget(self.tasks, self.max_tasks_in_memory):
+            for index in (self.tasks_by_type, self.tasks_by_worker):
+                for known in index.values():
+                    known.discard(forgotten)
+        return task, created
+
+    @staticmethod
+    def _forget(kept: "OrderedDict[str, Any]", most: int) -> list[Any]:
+        return [kept.popitem(last=False)[1] for _ in range(len(kept) - most)]
+
+    def freeze_while(self, fun: Callable[..., Any], *args: Any, clear_after: bool = False, **kwargs: Any) -> Any:
+        """Call ``fun`` while no event changes the state; ``clear_after``: clear the state then."""
+        with self._mutex:
+            try:
+                return fun(*args, **kwargs)
+            finally:
+                if clear_after:
+                    self.clear()
+
+    def clear_tasks(self, ready: bool = True) -> None:
+        """Forget the tasks that have ended; without ``ready`` all tasks."""
+        with self._mutex:
+            for uuid in [uuid for uuid, task in self.tasks.items() if task.ready or not ready]:
+                del self.tasks[uuid]
+            left = set(self.tasks.values())
+            for index in (self.tasks_by_type, self.tasks_by_worker):
+                for known in index.values():
+                    known.intersection_update(left)
+
+    def clear(self, ready: bool = True) -> None:
+        """``clear_tasks``, and forget all workers."""
+        with self._mutex:
+            self.workers.clear()
+            self.clear_tasks(ready)
+            self.event_count = self.task_count = 0
+
+    def _listed(self, tasks: Any, limit: int | None, reverse: bool) -> Iterator[tuple[str, TaskEntry]]:
+        known = [task for task in tasks if getattr(task, "timestamp", None) is not None]
+        ordered = sorted(known, key=attrgetter("timestamp"), reverse=reverse)
+        return iter([(task.uuid or "", task) for task in ordered[:limit]])
+
+    def tasks_by_time(self, limit: int | None = None, reverse: bool = True) -> Iterator[tuple[str, TaskEntry]]:
+        """Pairs of id and task by the time of their last events, the latest first."""
+        return self._listed(self.tasks.values(), limit, reverse)
+
+    tasks_by_timestamp = tasks_by_time
+
+    def itertasks(self, limit: int | None = None) -> Iterator[tuple[str, TaskEntry]]:
+        """Pairs of id and task."""
+        return iter(list(self.tasks.items())[:limit])
+
+    def task_types(self) -> list[str]:
+        """The names of the tasks that events have named."""
+        return sorted(self.tasks_by_type)
+
+    def alive_workers(self) -> Iterator[WorkerEntry]:
+        """The workers whose last heartbeat is recent."""
+        return iter([worker for worker in self.workers.values() if worker.alive])
+
+    def __repr__(self) -> str:
+        return f"<State: events={self.event_count} tasks={self.task_count}>"
+
+
+def _fields_of(event: Event) -> Event:
+    return {name: value for name, value in event.items() if name not in ("type", "timestamp", "local_received")}

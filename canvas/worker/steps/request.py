@@ -1,0 +1,141 @@
+"""Requests with hooks of their own: ``Task.Request``.
+
+A class of a user's derives from ``Request`` and defines hooks: ``on_accepted``, ``on_timeout``, ``on_success``,
+``on_retry``, ``on_failure``. They are called in the process that runs the task.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from canvas.app.application import Canvas
+from canvas.config.sources import imported
+from canvas.errors import ConfigurationError
+from canvas.execution.received import ReceivedRequest
+from canvas.model.message import Message
+from canvas.model.outcome import ExceptionInfo, Failure, Outcome, Retried, Success
+from canvas.model.request import Request as Context
+from canvas.task.task import Task
+from canvas.telemetry import attach, emit
+
+_OWN = ("celery.worker.request:Request", "celery.worker.request.Request", None)
+_STRATEGY = "celery.worker.strategy:default"
+_REFUSED = ("execute", "execute_using_pool", "acknowledge", "reject", "on_ack", "on_reject", "maybe_expire", "revoked")
+"""Methods whose work canvas does elsewhere, so that overriding them would change nothing."""
+
+
+class Request(ReceivedRequest):
+    """A message that this worker runs. Its hooks do nothing: canvas itself stores results and acks messages."""
+
+    def __init__(
+        self, message: Message, context: Context, task: Task[Any], hostname: str = "", **options: Any
+    ) -> None:  # fmt: skip
+        super().__init__(message, context, task, hostname)
+
+    def on_accepted(self, pid: int, time_accepted: float) -> Any:
+        """Called when the task starts; ``time_accepted`` is a time of the monotonic clock."""
+
+    def on_timeout(self, soft: bool, timeout: float) -> Any:
+        """Called when a time limit, in seconds, has passed: ``soft`` or hard."""
+
+    def on_success(self, failed__retval__runtime: tuple[bool, Any, float], **kwargs: Any) -> Any:
+        """Called when the task has succeeded, with ``(False, result, seconds)``."""
+
+    def on_retry(self, exc_info: Any) -> Any:
+        """Called when the task is to run again; ``exc_info.exception`` is the Retry."""
+
+    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
+        """Called when the task has failed; ``exc_info`` has ``exception`` and ``traceback``."""
+
+
+def class_of(task: Task[Any]) -> type[Request] | None:
+    """The class of a task's requests, if it is not canvas' own.
+
+    Raises ConfigurationError for a class that is no Request, or that overrides what canvas does itself, and for a
+    Strategy.
+    """
+    if task.Strategy not in (None, _STRATEGY):
+        raise ConfigurationError(
+            f"task {task.name}: Strategy: canvas takes messages by itself, and calls no Strategy; got "
+            f"{task.Strategy!r:.100}: to run several calls together, send one task with a list"
+        )
+    given = task.Request
+    if given in _OWN or given is Request:
+        return None
+    found = imported(given) if isinstance(given, str) else given
+    if not (isinstance(found, type) and issubclass(found, Request)):
+        raise ConfigurationError(f"task {task.name}: Request: expected a subclass of Request; got {found!r:.100}")
+    refused = [name for name in _REFUSED if getattr(found, name, None) is not getattr(Request, name, None)]
+    if refused:
+        raise ConfigurationError(
+            f"task {task.name}: Request: {found.__qualname__} overrides {', '.join(refused)}, which canvas does not "
+            "call; it calls on_accepted, on_timeout, on_success, on_retry and on_failure"
+        )
+    return found
+
+
+class RequestHooks:
+    """Calls the hooks of requests, in each process of a node, while it is attached."""
+
+    def __init__(self, classes: dict[str, type[Request]]) -> None:
+        """``classes``: the class of the requests of each task that has one, by the task's name."""
+        self._classes = classes
+        self._open: dict[str, Request] = {}
+        pairs: Iterable[tuple[str, Callable[..., None]]] = (
+            ("task.received", self._received), ("task.started", self._started), ("task.finished", self._finished),
+            ("task.timeout", self._timeout), ("task.soft_timeout", self._soft_timeout),
+        )  # fmt: skip
+        self._detach = [attach(listener, event) for event, listener in pairs]
+
+    def close(self) -> None:
+        """Call no more hooks."""
+        for detach in self._detach:
+            detach()
+
+    def _received(self, message: Message, hostname: str, request: Context, task: Any, **_: Any) -> None:
+        kind = self._classes.get(message.task)
+        if kind is not None:
+            self._open[message.id] = kind(message, request, task=task, hostname=hostname)
+
+    def _started(self, message: Message, hostname: str, task: Any, **_: Any) -> None:
+        if message.task not in self._classes:
+            return
+        if message.id not in self._open:
+            self._received(message, hostname, Context(message, hostname=hostname), task)
+        request = self._open[message.id]
+        request.time_start, request.worker_pid = time.time(), os.getpid()
+        _call(request, "on_accepted", request.worker_pid, time.monotonic())
+
+    def _timeout(self, message: Message, limit: float, soft: bool = False, **_: Any) -> None:
+        request = self._open.get(message.id)
+        if request is not None:
+            _call(request, "on_timeout", soft, limit)
+
+    def _soft_timeout(self, message: Message, limit: float, **_: Any) -> None:
+        self._timeout(message, limit, soft=True)
+
+    def _finished(self, message: Message, outcome: Outcome, runtime: float, **_: Any) -> None:
+        request = self._open.pop(message.id, None)
+        if request is None:
+            return
+        match outcome:
+            case Success(value):
+                _call(request, "on_success", (False, value, runtime))
+            case Retried(retry, text):
+                _call(request, "on_retry", ExceptionInfo(retry, text))
+            case Failure(exc, text):
+                _call(request, "on_failure", ExceptionInfo(exc, text))
+
+
+def _call(request: Request, hook: str, *arguments: Any) -> None:
+    try:
+        getattr(request, hook)(*arguments)
+    except Exception as exc:  # noqa: BLE001 - it is reported; the task's outcome stays
+        emit("hook.failed", hook=f"{type(request).__name__}.{hook}", task=request.name, task_id=request.id, exc=exc)
+
+
+def request_hooks(app: Canvas) -> RequestHooks | None:
+    """Attach the hooks of the requests of ``app``'s tasks; ``None`` without any. Raises ConfigurationError."""
+    found = {name: kind for name, task in app.tasks.items() if (kind := class_of(task)) is not None}
+    return RequestHooks(found) if found else None

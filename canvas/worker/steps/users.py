@@ -1,0 +1,52 @@
+"""The steps of one node: made with it, started when it opens, stopped when it closes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from canvas.app.application import Canvas
+from canvas.telemetry import attach
+from canvas.worker.options import WorkerOptions
+from canvas.worker.pools.base import Pool
+from canvas.worker.pools.shared_memory import SharedMemory
+from canvas.worker.steps import state
+from canvas.worker.steps.bootsteps import Steps
+from canvas.worker.steps.controller import Consumer, Worker
+
+
+class UserSteps:
+    """Runs the steps of ``app.steps`` beside a pool."""
+
+    def __init__(
+        self, app: Canvas, plan: WorkerOptions, pool: Pool, board: SharedMemory, options: Mapping[str, Any]
+    ) -> None:
+        """``options``: those of the command line. Raises ConfigurationError for steps that cannot be put in order."""
+        self._app = app
+        self._pool = pool
+        self._worker = worker = Worker(app, plan, pool, options)
+        self.consumer: Consumer = worker.consumer
+        self._steps = [
+            Steps(worker, app.steps["worker"], 'app.steps["worker"]', options),
+            Steps(worker.consumer, app.steps["consumer"], 'app.steps["consumer"]', options),
+        ]
+        state.enter_node(app, pool, board)
+        self._detach = attach(self._stopping, "worker.stopping")
+
+    def start(self) -> None:
+        """Start the worker's steps, then the consumer's."""
+        for steps in self._steps:
+            steps.start()
+
+    def stop(self) -> None:
+        """Stop the consumer's steps, then the worker's, and the timer."""
+        self._stop(False)
+        self._detach()
+        self._worker.timer.stop()
+        state.leave_node()
+
+    def _stop(self, at_once: bool) -> None:
+        for steps in reversed(self._steps):
+            steps.stop(at_once)
+
+    def _stopping(self, how: str, **_: Any) -> None:
+        if how == "cold":
+            self._stop(True)
