@@ -1,6 +1,4 @@
-"""Every exception canvas raises.
-
-::
+"""Every exception canvas raises::
 
     CanvasError
     ├── ConfigurationError          a setting, URL or option is wrong
@@ -11,8 +9,7 @@
     │   └── CycleError              a signature that contains itself
     ├── RunLost                     a workflow's run that is not, or no longer, kept
     ├── WireError                   bytes that are not a message, a record, a codec's output
-    │   ├── DecodeError
-    │   │   └── ContentDisallowed
+    │   ├── DecodeError             with ContentDisallowed
     │   └── EncodeError
     ├── BrokerError                 a server cannot be reached or refused
     │   └── OperationalError        (also kombu's, as the errors of wire)
@@ -21,12 +18,9 @@
     │   ├── AlreadyRegistered
     │   ├── ChordError
     │   ├── UpstreamFailed          a workflow's node that never ran, because one before it failed
-    │   ├── WorkflowFailed          the end of a workflow's run that did not succeed
-    │   ├── MaxRetriesExceededError
-    │   ├── TaskRevokedError
-    │   ├── WorkerLostError
-    │   ├── SoftTimeLimitExceeded
-    │   ├── TimeLimitExceeded
+    │   ├── WorkflowFailed, NodeTimeout, LoopExhausted
+    │   ├── MaxRetriesExceededError, TaskRevokedError, WorkerLostError
+    │   ├── SoftTimeLimitExceeded, TimeLimitExceeded
     │   ├── InvalidTaskError
     │   └── RemoteError             a remote exception whose class is not known here
     ├── TaskPredicate               control flow a task raises: not an error
@@ -36,8 +30,7 @@
     │   └── Reject
     └── TimeoutError                (also builtins.TimeoutError)
 
-The names under ``TaskError`` and ``TaskPredicate`` are Celery's (``celery.exceptions``), because records on
-the wire carry them by name.
+Records on the wire carry the names under ``TaskError`` and ``TaskPredicate``, as Celery's.
 """
 
 import builtins
@@ -174,6 +167,14 @@ class WorkflowFailed(TaskError):
         return f"run {self.run} failed: {self.cause}"
 
 
+class NodeTimeout(TaskError):
+    """A node of a workflow had not ended in its time."""
+
+
+class LoopExhausted(TaskError):
+    """A loop of a workflow has run all its rounds, and its condition was never met."""
+
+
 class DuplicateTask(TaskError):
     """A unique task with the same key is running or waiting already; ``task_id`` is its id."""
 
@@ -276,11 +277,12 @@ class Ignore(TaskPredicate):
 
 
 class Replaced(Ignore):
-    """Raised by ``self.replace``: ``sig`` continues in this task's place."""
+    """Raised by ``self.replace``: ``sig`` continues in this task's place, after the run of ``workflow`` if given."""
 
-    def __init__(self, sig: Any) -> None:
-        super().__init__(f"replaced by {sig!r}")
+    def __init__(self, sig: Any, workflow: Any = None) -> None:
+        super().__init__(f"replaced by {sig if workflow is None else workflow!r}")
         self.sig = sig
+        self.workflow = workflow
 
 
 class Reject(TaskPredicate):

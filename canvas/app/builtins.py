@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from canvas.context import current_request
 from canvas.model.message import Message
-from canvas.model.workflow_run import CANCEL
+from canvas.model.workflow_run import CANCEL, CANCEL_NODES, RESUME_RUN, RUN_OUTCOME, WAKE
 from canvas.primitives.mapping import chunks
 from canvas.primitives.ports import SignatureApp
 from canvas.primitives.registry import maybe_signature
@@ -87,6 +87,32 @@ def cancel_run(self: Task[Any], run: str, attempt: int) -> str:
     return end_overdue(self.app, run, attempt)
 
 
+def wake(self: Task[Any], due: float) -> float:
+    """The message of a node's timer, which was due at this unix time."""
+    return due
+
+
+def cancel_nodes(self: Task[Any], run: str, attempt: int, numbers: list[int]) -> None:
+    """Cancel nodes of a run whose results are not needed any more."""
+    from canvas.workflows.run import cancel_nodes as cancel
+
+    cancel(self.app, run, attempt, numbers)
+
+
+def run_outcome(self: Task[Any], run: str) -> Any:
+    """End as a run has ended that stands in this task's place."""
+    from canvas.workflows.run import outcome_of
+
+    return outcome_of(self.app, run)
+
+
+def resume_run(self: Task[Any], run: str, outcome: dict[str, Any]) -> None:
+    """Resume the run in a node's place, whose end ``outcome`` is sent at."""
+    from canvas.workflows.run import resume_in_place
+
+    resume_in_place(self.app, run, outcome)
+
+
 def register(app: Decorator) -> None:
     """Give ``app`` the built-in tasks."""
     options: dict[str, Any] = {"shared": False, "lazy": False, "base": Task}
@@ -95,4 +121,8 @@ def register(app: Decorator) -> None:
     app.task(name="celery.starmap", bind=True, **options)(xstarmap)
     app.task(name="celery.chunks", bind=True, **options)(spread_chunks)
     app.task(name=CANCEL, bind=True, **options)(cancel_run)
+    app.task(name=WAKE, bind=True, **options)(wake)
+    app.task(name=CANCEL_NODES, bind=True, **options)(cancel_nodes)
+    app.task(name=RUN_OUTCOME, bind=True, **options)(run_outcome)
+    app.task(name=RESUME_RUN, bind=True, **options)(resume_run)
     app.task(name="celery.backend_cleanup", bind=True, **options)(backend_cleanup)

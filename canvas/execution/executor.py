@@ -17,6 +17,7 @@ from canvas import errors
 from canvas.errors import Ignore, Reject, Retry
 from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, ReplacedBy, Retried, Success
 from canvas.model.request import Request
+from canvas.model.workflow_run import WORKFLOWS
 from canvas.task.task import Task
 from canvas.telemetry import emit
 from canvas.text import safe_repr
@@ -36,8 +37,8 @@ def execute(
     try:
         _before(task, request, args, kwargs, fault)
         if watched is None:
-            return _returned(request, _value(task, request, args, kwargs))
-        return _returned(request, watched(lambda: _value(task, request, args, kwargs)))
+            return _returned(task, request, _value(task, request, args, kwargs))
+        return _returned(task, request, watched(lambda: _value(task, request, args, kwargs)))
     except Exception as exc:  # noqa: BLE001 - every exception of the user's code is an outcome
         return _raised(task, request, exc)
 
@@ -66,7 +67,7 @@ async def aexecute(
     try:
         _before(task, request, args, kwargs, fault)
         coroutine: Any = _call(task, request)(*args, **kwargs)
-        return _returned(request, await (coroutine if watched is None else watched(coroutine)))
+        return _returned(task, request, await (coroutine if watched is None else watched(coroutine)))
     except Exception as exc:  # noqa: BLE001 - as above
         return _raised(task, request, exc)
 
@@ -78,8 +79,11 @@ def _before(task: Task[Any], request: Request, args: Any, kwargs: Any, fault: Ba
         task.before_start(request.id, args, kwargs)
 
 
-def _returned(request: Request, value: Any) -> Outcome:
-    """The outcome that a returned value stands for: ``return self.retry(throw=False)`` is a retry."""
+def _returned(task: Task[Any], request: Request, value: Any) -> Outcome:
+    """The outcome that a returned value stands for: ``return self.retry(throw=False)`` is a retry, and a workflow takes
+    the task's place."""
+    if value.__class__ in WORKFLOWS:
+        value = task.replace(value)
     return Retried(value, "") if isinstance(value, Retry) and _taken(request, value) else Success(value)
 
 
@@ -96,7 +100,7 @@ def _raised(task: Task[Any], request: Request, exc: Exception) -> Outcome:
     """The outcome that an exception of a task stands for."""
     match exc:
         case errors.Replaced():
-            return ReplacedBy(exc.sig)
+            return ReplacedBy(exc.sig, exc.workflow)
         case Ignore():
             return Ignored(exc)
         case Reject():

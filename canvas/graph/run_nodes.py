@@ -11,7 +11,7 @@ from typing import Any
 from canvas.errors import CompositionError
 from canvas.model.gc_pause import gc_paused
 from canvas.model.workflow_definition import NodeDefinition
-from canvas.model.workflow_run import KnownInput, OutgoingEdge, RunNode
+from canvas.model.workflow_run import ABSENT, KnownInput, OutgoingEdge, RunNode, starts
 from canvas.primitives.fields import signature_dict
 
 
@@ -27,35 +27,60 @@ def topological(entries: Sequence[NodeDefinition]) -> list[int]:
 
 def run_nodes(entries: Sequence[NodeDefinition]) -> list[RunNode]:
     """The nodes of a run: the first starts it, the last ends it. Raises CompositionError for a cycle, or no nodes."""
-    if not entries:
+    if all(entry.always for entry in entries):
         raise CompositionError("an empty workflow has nothing to run: add a node")
     with gc_paused():
         return _numbered(entries, topological(entries))
 
 
 def _numbered(entries: Sequence[NodeDefinition], order: Sequence[int]) -> list[RunNode]:
+    # Nodes that always run wait for all others.
+    order = sorted(order, key=lambda number: entries[number].always)
     numbers = {entry: place for place, entry in enumerate(order, 1)}
     nodes = [RunNode("start", "start", hidden=True)]
     nodes += [_node(entries[number]) for number in order]
+    always = [numbers[number] for number in order if entries[number].always]
     end = RunNode("end", "end", hidden=True)
     for number in order:
         place, sources = numbers[number], entries[number].sources
         for slot, source in enumerate(sources):
             nodes[numbers[source.number]].outs.append(OutgoingEdge(place, slot, source.arm))
-        if not sources:
+        if not sources and not entries[number].always:
             nodes[0].outs.append(OutgoingEdge(place, 0))
     for node in nodes[1:]:
-        if not node.outs:
-            node.outs.append(OutgoingEdge(len(nodes), len(end.slots)))
-            end.slots.append("order")
+        if node.outs:
+            continue
+        for place in always if not node.always else ():
+            node.outs.append(OutgoingEdge(place, len(nodes[place].slots)))
+            nodes[place].slots.append("order")
+        node.outs.append(OutgoingEdge(len(nodes), len(end.slots)))
+        end.slots.append("order")
+    for number, node in enumerate(nodes):
+        if node.details.get("cancel_rest"):
+            node.cancels = _leading_only_to(nodes, number)
     return [*nodes, end]
+
+
+def _leading_only_to(nodes: Sequence[RunNode], number: int) -> list[int]:
+    """The nodes from which every way leads to this one."""
+    inside = {number}
+    for before in range(number - 1, 0, -1):
+        if nodes[before].outs and all(out.node in inside for out in nodes[before].outs):
+            inside.add(before)
+    return sorted(inside - {number})
+
+
+def _details(entry: NodeDefinition) -> dict[str, Any]:
+    if entry.inner is None:
+        return entry.details
+    return {**entry.details, "nodes": [node.as_list() for node in run_nodes(entry.inner.entries)]}
 
 
 def _node(entry: NodeDefinition) -> RunNode:
     return RunNode(
         entry.name,
         entry.kind,
-        [source.edge for source in entry.sources] or ["order"],
+        [source.edge for source in entry.sources] or ([] if entry.always else ["order"]),
         entry.sig,
         entry.binds,
         goes_on=entry.goes_on,
@@ -64,6 +89,10 @@ def _node(entry: NodeDefinition) -> RunNode:
         compensate=entry.compensate,
         hidden=entry.hidden,
         depth=entry.depth,
+        when=entry.when,
+        limit=entry.limit,
+        always=entry.always,
+        details=_details(entry),
     )
 
 
@@ -80,6 +109,9 @@ def resumed(nodes: Sequence[RunNode], ended: Mapping[int, tuple[str, Any]]) -> l
                 given[out.node].append(KnownInput(out.slot, *ended[number]))
             else:
                 left[number].outs.append(out)
+    for number, node in enumerate(left):
+        if any(starts(node.when, one.state) for one in given[number]) and node.open_slots:
+            _start_with(left, number)
     roots = {out.node for out in nodes[0].outs}
     for number, node in enumerate(left[1:], 1):
         if number in ended or (node.open_slots and number not in roots):
@@ -88,6 +120,18 @@ def resumed(nodes: Sequence[RunNode], ended: Mapping[int, tuple[str, Any]]) -> l
             node.slots.append("order")
         left[0].outs.append(OutgoingEdge(number, len(node.slots) - 1))
     return left
+
+
+def _start_with(nodes: Sequence[RunNode], number: int) -> None:
+    """Let a node that starts with its first fitting input start with those that are known."""
+    node = nodes[number]
+    known = {one.slot for one in node.given}
+    node.given = [
+        *node.given,
+        *(KnownInput(slot, ABSENT, None) for slot in range(len(node.slots)) if slot not in known),
+    ]
+    for before in nodes:
+        before.outs = [out for out in before.outs if out.node != number]
 
 
 def with_values(nodes: Sequence[RunNode], ended: Mapping[int, tuple[str, Any]]) -> list[RunNode]:

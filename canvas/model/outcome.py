@@ -71,9 +71,10 @@ class Ignored:
 
 @dataclass(frozen=True, slots=True)
 class ReplacedBy:
-    """The task gave its place to ``sig``."""
+    """The task gave its place to ``sig``, which is sent at once, or at the end of a run of ``workflow``."""
 
     sig: Any
+    workflow: Any = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from canvas.model.workflow_run import Edge, InputBinding, Kind
+from canvas.model.workflow_run import Edge, InputBinding, Kind, When
 
 
 @dataclass(slots=True)
@@ -32,3 +32,9 @@ class NodeDefinition:
     choices: list[Any] = field(default_factory=list)
     hidden: bool = False
     depth: int = 1
+    when: When = "all_success"
+    limit: float | None = None
+    always: bool = False
+    details: dict[str, Any] = field(default_factory=dict)
+    inner: Any = None
+    """The workflow that a node of kind ``flow`` stands for."""

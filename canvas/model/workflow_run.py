@@ -12,10 +12,28 @@ STAMP = "canvas_workflow"
 """The stamp ``run:attempt`` on all messages of a run, by which they are revoked."""
 CANCEL = "canvas.cancel_run"
 """The built-in task that cancels a run whose timeout has passed."""
+WAKE = "canvas.wake"
+"""The built-in task by whose message a timer of a node is kept until it is due."""
+CANCEL_NODES = "canvas.cancel_nodes"
+"""The built-in task that cancels nodes of a run whose results are not needed any more."""
+RESUME_RUN = "canvas.resume_run"
+"""The built-in task that resumes the run of a workflow in a node's place."""
+RUN_OUTCOME = "canvas.run_outcome"
+"""The built-in task that ends as the run of a workflow in its place has ended."""
+WORKFLOWS: set[type[Any]] = set()
+"""The classes of workflows that are loaded: a task that returns one has it run in its place."""
 SKIPPED = "SKIPPED"
 """The state of a parent that was skipped, among a node's inputs; records do not have it."""
+ABSENT = "ABSENT"
+"""The state, among a node's inputs, of a parent that had not ended when the node started."""
+SLEEPING, AWAITING_SIGNAL = "SLEEPING", "AWAITING_SIGNAL"
+"""States of a node that runs no task: it waits for a time, or for a signal. Its record is STARTED."""
 
-Kind = Literal["task", "map", "choose", "merge", "start", "end"]
+Kind = Literal["task", "map", "choose", "merge", "start", "end", "sleep", "wait", "otherwise", "loop", "flow", "input"]
+When = Literal["all_success", "all_done", "any_success", "any_done", "none_failed"]
+"""By which ends of its parents a node starts."""
+ANY: frozenset[When] = frozenset({"any_success", "any_done"})
+"""The rules by which a node starts with its first fitting input."""
 Edge = Literal["data", "order", "condition"]
 """The use of a parent's result by an input: a value, only the order, or the condition to run."""
 
@@ -28,6 +46,11 @@ class NodeRef(NamedTuple):
     node: int
     item: int | None = None
     size: int | None = None
+
+    @property
+    def is_timer(self) -> bool:
+        """Whether it is the message of a node's timer, and not the node's own; its ``item`` says which timer."""
+        return self.size == 0
 
     def as_list(self) -> list[Any]:
         """As the header carries it."""
@@ -90,6 +113,15 @@ class RunNode:
     """Part of how the run works: it has no record."""
     depth: int = 1
     """The nesting depth of the lists of a map's items."""
+    when: When = "all_success"
+    limit: float | None = None
+    """Seconds after its start at which it fails with NodeTimeout."""
+    cancels: Sequence[int] = ()
+    """The nodes whose results are not needed any more when it has succeeded."""
+    always: bool = False
+    """It runs at the end of every attempt, whatever has happened: it is not cancelled with the run."""
+    details: dict[str, Any] = field(default_factory=dict)
+    """Further data of nodes of its kind."""
 
     @property
     def open_slots(self) -> int:
@@ -100,18 +132,24 @@ class RunNode:
         """As it is kept."""
         return [
             self.name, self.kind, self.slots, self.sig, self.binds, self.outs, self.goes_on, self.default,
-            self.choices, self.given, self.compensate, self.hidden, self.depth,
+            self.choices, self.given, self.compensate, self.hidden, self.depth, self.when, self.limit, self.cancels,
+            self.always, self.details,
         ]  # fmt: skip
 
     @classmethod
     def from_list(cls, kept: Sequence[Any]) -> "RunNode":
-        """The node that ``as_list`` wrote."""
-        name, kind, slots, sig, binds, outs, goes_on, default, choices, given, compensate, hidden, depth = kept
+        """The node that ``as_list`` wrote, also that of a version which had fewer fields."""
+        name, kind, slots, sig, binds, outs, goes_on, default, choices, given, compensate, hidden, depth = kept[:13]
         return cls(
             name, kind, slots, sig, [InputBinding(tuple(path), slot, tuple(pick)) for path, slot, pick in binds],
             [OutgoingEdge(*out) for out in outs], goes_on, default, choices, [KnownInput(*one) for one in given],
-            compensate, hidden, depth,
+            compensate, hidden, depth, *kept[13:],
         )  # fmt: skip
+
+
+def starts(when: When, state: str) -> bool:
+    """Whether a node of this rule starts as soon as it has an input in this state."""
+    return when == "any_done" or (when == "any_success" and state == "SUCCESS")
 
 
 def task_id_of(place: NodeRef) -> str:
@@ -127,6 +165,11 @@ def items_id(place: NodeRef) -> str:
 def outline_id(place: NodeRef) -> str:
     """The id of the record that keeps the number of a map's items, and their digest."""
     return f"{task_id_of(place)}.outline"
+
+
+def child_run_of(task_id: str) -> str:
+    """The id of the run of a workflow that stands in a task's place."""
+    return f"{task_id}.w"
 
 
 NameOf = Callable[[int], str]

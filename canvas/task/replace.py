@@ -6,9 +6,9 @@ A replacement takes over the task's id, callbacks, chord and chain (semantics.md
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from canvas.errors import CompositionError, ConfigurationError
+from canvas.errors import CompositionError, ConfigurationError, Replaced
 from canvas.model.request import Request
-from canvas.model.workflow_run import RUN_HEADER
+from canvas.model.workflow_run import RUN_HEADER, RUN_OUTCOME, child_run_of
 from canvas.primitives.chain import ends_in_group
 from canvas.primitives.fields import as_list
 from canvas.primitives.ports import SignatureApp, SignatureTask
@@ -62,6 +62,31 @@ def replacement(app: CollectingApp, request: Request, given: Signature[Any]) -> 
     for following in reversed(request.chain or ()):
         sig = sig | maybe_signature(following, app).clone().set(replaced_task_nesting=nesting)
     return sig
+
+
+class SigningApp(CollectingApp, Protocol):
+    """An app that makes signatures."""
+
+    def signature(self, *args: Any, **kwargs: Any) -> Signature[Any]: ...
+
+
+class ReplacedTask(Protocol):
+    """A running task that a workflow takes the place of."""
+
+    @property
+    def app(self) -> SigningApp: ...
+
+    @property
+    def request(self) -> Request: ...
+
+
+def place_of_run(task: ReplacedTask, workflow: Any) -> Any:
+    """Give a task's place to a run of ``workflow``; in an eager task, the run's value."""
+    request = task.request
+    if request.is_eager and not request.came_as_message:
+        return workflow.apply().get()
+    outcome = task.app.signature(RUN_OUTCOME, (child_run_of(str(request.id)),), immutable=True)
+    raise Replaced(replacement(task.app, request, outcome), workflow)
 
 
 class MemberTask(Protocol):

@@ -9,6 +9,7 @@ from canvas.context import composing, current_request, current_task_named, enter
 from canvas.errors import NotRegistered, Replaced, Retry
 from canvas.model.options import ATTRIBUTES, given
 from canvas.model.request import Request
+from canvas.model.workflow_run import WORKFLOWS
 from canvas.primitives.mapping import chunks, xmap, xstarmap
 from canvas.primitives.misuse import refuse_pipe
 from canvas.primitives.signature import Signature
@@ -259,14 +260,14 @@ class Task(CheckedCalls[R]):
 
         return signature_again(self, args, kwargs, options)
 
-    def replace(self, sig: Signature[Any]) -> Any:
-        """Give this task's place in its workflow to ``sig``: ``return self.replace(sig)``.
-
-        The tasks after this one run after ``sig``, with its result; this task ends here. Raises ConfigurationError for
-        an empty chain and for a signature that is part of a chord.
+    def replace(self, sig: Any) -> Any:
+        """Give this task's place to ``sig``, a signature or a ``Workflow``: ``return self.replace(sig)``. Raises
+        ConfigurationError for an empty chain, and for a signature that is part of a chord.
         """
-        from canvas.task.replace import replacement
+        from canvas.task.replace import place_of_run, replacement
 
+        if type(sig) in WORKFLOWS:
+            return place_of_run(self, sig)
         return self.on_replace(replacement(self.app, self.request, sig))
 
     def on_replace(self, sig: Signature[Any]) -> Any:

@@ -130,6 +130,11 @@ def part_of(group_id: str) -> str:
     return f"a part of {group_id}"
 
 
+def mail_of(run: str, mailbox: str) -> str:
+    """The place of the values of a run's mailbox."""
+    return f"mail {mailbox!r} of run {run}"
+
+
 def end_of(group_id: str) -> str:
     """The place of what ending a chord needs."""
     return f"the end of {group_id}"

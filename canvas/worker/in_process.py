@@ -7,6 +7,7 @@ limits have no effect.
 """
 
 import time
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from canvas.app.application import Canvas
@@ -23,7 +24,7 @@ from canvas.model import states
 from canvas.model.message import Delivery, Message, Publish
 from canvas.model.outcome import Outcome
 from canvas.model.settlement import Fence, ReadyChord, ResultWrite, Settlement, SettleResult
-from canvas.model.workflow_run import CANCEL, RunNode
+from canvas.model.workflow_run import AWAITING_SIGNAL, CANCEL, CANCEL_NODES, RESUME_RUN, RUN_OUTCOME, RunNode
 from canvas.result import AsyncResult, EagerResult
 from canvas.task.task import Task
 from canvas.telemetry import emit
@@ -39,17 +40,24 @@ from canvas.workflows.lifetimes import record_ids
 from canvas.workflows.run import Run
 from canvas.workflows.store import NODES_PER_CHUNK, call_once
 
+_OF_RUNS = (CANCEL, CANCEL_NODES, RESUME_RUN, RUN_OUTCOME)
+"""Tasks that read and change runs."""
 _QUEUE = "here"
 _WORKER = "in-process"
 _PER_SERVER = ("backend", "client", "control", "driver", "events", "runs", "sender", "sent_events")
 """Attributes of an app that lead to its servers."""
 
 
-def run_here(app: Canvas, about: dict[str, Any], nodes: list[RunNode]) -> "RunHere":
-    """Start a run of these nodes and carry it out. Raises a node's error under ``task_eager_propagates``."""
+def run_here(app: Canvas, about: dict[str, Any], nodes: list[RunNode], signals: Any = None) -> "RunHere":
+    """Start a run of these nodes, send it ``signals``, and carry it out.
+
+    Raises a node's error under ``task_eager_propagates``.
+    """
     here = InProcess(app)
     run = RunHere.begin(here.app, about, nodes)
     run.here = here
+    for name, payload in signals.items() if isinstance(signals, Mapping) else signals or ():
+        run.signal(name, payload)
     run.carry_out()
     return run
 
@@ -74,14 +82,16 @@ class RunHere(Run):
         """Run its tasks until nothing is left to run, and store what is to be stored."""
         self.here.work()
         if not self.status().over:
-            raise WorkflowFailed(self.id, "nothing is left to run, and its last node has not ended")
+            waits = [node.name for node in self.status().nodes if node.state == AWAITING_SIGNAL]
+            why = f"{', '.join(waits)}: no signal came; give signals={{…}}" if waits else "its last node has not ended"
+            raise WorkflowFailed(self.id, f"nothing is left to run, and {why}")
         self.here.store()
         if self.here.app.conf.task_eager_propagates:
             self.get()
 
     def get(self, timeout: float | None = None) -> Any:
         """The value of the last node, or of all last nodes by name. Raises the error of the node that failed."""
-        return self._conclude(self.status().state)
+        return self.conclude(self.status().state)
 
     async def aget(self, timeout: float | None = None) -> Any:
         return self.get()
@@ -239,9 +249,7 @@ class _EagerLine(TaskPipeline):
             app, hostname, lambda delivery: True, set(), None, revocations, tally, gates, app.open_runs(call_once)
         )
         self.unrunnable = _EagerUnrunnable(app, self.runs, self, self._begun)
-        registered = app.tasks[CANCEL]
-        self._cancel: Task[Any] = type(registered)()
-        vars(self._cancel).update(vars(registered), app=app)
+        self._of_runs = {name: _bound_to(app, name) for name in _OF_RUNS}
         self.stores_result = False
 
     def run(self, delivery: Delivery) -> Settlement:
@@ -266,12 +274,20 @@ class _EagerLine(TaskPipeline):
 
     def new_job(self, delivery: Delivery, message: Message, fence: Fence) -> Job:
         job = super().new_job(delivery, message, fence)
-        if message.task == CANCEL:
+        if message.task in self._of_runs:
             # The registered one would look for the run on the app's servers.
-            job.task = self._cancel
+            job.task = self._of_runs[message.task]
         info = {**job.request.delivery_info, "is_eager": True}
         job.request.update(is_eager=True, delivery_info=info)
         return job
+
+
+def _bound_to(app: Canvas, name: str) -> Task[Any]:
+    """A copy of a registered task that is bound to ``app``."""
+    registered = app.tasks[name]
+    copy: Task[Any] = type(registered)()
+    vars(copy).update(vars(registered), app=app)
+    return copy
 
 
 class _EagerUnrunnable(Unrunnable):

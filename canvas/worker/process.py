@@ -83,15 +83,16 @@ class WorkerProcess:
         self._loop: AsyncioPool | None = None
         self._threads: list[threading.Thread] = []
         self._part = part
-        per_child = (plan.max_tasks_per_child, plan.max_memory_per_child) if part else (None, None)
-        self._recycling = RecycleLimits(*per_child, plan.prefetch_limit)
+        self._wear = (
+            RecycleLimits(plan.max_tasks_per_child, plan.max_memory_per_child) if part else RecycleLimits(None, None)
+        )
         self._events = TaskEvents(app, plan.hostname, board)
         self.worker = worker
+        appetite = PrefetchPolicy(
+            slots, conf.worker_settle_batch_size, conf.worker_prefetch_seconds, plan.prefetch_limit
+        )
         self._revocations = revocations = Revocations(app.driver.coordination)
         tally = ActiveTasks(plan.hostname, row, app.driver.recovery.lease_number if part is not None else None)
-        appetite = PrefetchPolicy(
-            slots, conf.worker_settle_batch_size, conf.worker_prefetch_seconds, self._recycling.prefetch(0)
-        )
         self._alone = plan.pool not in _MANY_SLOTS
         self._wait = wait
         self.exchange = ConsumerLoop(
@@ -192,7 +193,7 @@ class WorkerProcess:
                 while alive := [thread for thread in list(self._threads) if thread.is_alive()]:
                     alive[0].join(SIGNALS_WITHIN)
             case _:
-                WorkerThread(self.exchange, self._line, self._note_wear if self._recycling.any else None).run()
+                WorkerThread(self.exchange, self._line, self._retire_when_worn if self._wear.any else None).run()
 
     def _start_threads(self, count: int) -> None:
         for _ in range(count):
@@ -215,8 +216,12 @@ class WorkerProcess:
         self.exchange.shed(max(-by, 0))
         self._start_threads(max(by, 0))
 
-    def _note_wear(self) -> None:
-        self._recycling.after_task(self._line.tally.begun, self.exchange)
+    def _retire_when_worn(self) -> None:
+        why = self._wear.worn(self._line.tally)
+        if why is not None:
+            emit("worker.child_recycled", pid=os.getpid(), why=why)
+            self._wear = RecycleLimits(None, None)
+            self.stop()
 
     def ask(self, command: ChildCommand) -> dict[str, Any]:
         """Carry out a command of the node; the answer as JSON."""

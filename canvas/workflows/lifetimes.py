@@ -5,6 +5,7 @@ from typing import Any
 
 from canvas.errors import BrokerError, RunLost
 from canvas.model import states
+from canvas.model.settlement import Keep, Settlement
 from canvas.model.workflow_run import NodeRef, RunNode, items_id, outline_id, task_id_of
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.store import RunStore
@@ -56,7 +57,11 @@ def record_ids(app: WorkflowServices, runs: RunStore, run: str, attempt: int, no
     """The ids of all records that may belong to a run, up to its ``attempt``."""
     places = [NodeRef(run, before, number) for number in range(len(nodes)) for before in range(attempt + 1)]
     maps = [place for place in places if nodes[place.node].kind == "map"]
-    ids = [run, *map(task_id_of, places), *map(items_id, maps), *map(outline_id, maps)]
+    loops = [place for place in places if nodes[place.node].kind == "loop"]
+    ids = [run, *map(task_id_of, places)]
+    ids += [kept for place in (*maps, *loops) for kept in (items_id(place), outline_id(place))]
+    for place, rounds in zip(loops, rounds_of(app, runs, loops), strict=True):
+        ids += [task_id_of(item) for item in items_of(place, 2 * rounds)]
     for place, outline in zip(maps, outlines(app, runs, maps), strict=True):
         if outline is not None:
             ids += [task_id_of(item) for item in items_of(place, outline[0])]
@@ -69,6 +74,24 @@ def outlines(app: WorkflowServices, runs: RunStore, maps: Sequence[NodeRef]) -> 
         return []
     found: list[Any] = runs.persist(lambda: app.backend.get_records([outline_id(place) for place in maps]))
     return [None if record is None else (int(record.result[0]), str(record.result[1])) for record in found]
+
+
+def rounds_of(app: WorkflowServices, runs: RunStore, loops: Sequence[NodeRef]) -> list[int]:
+    """How many rounds of each loop have started."""
+    if not loops:
+        return []
+    found: list[Any] = runs.persist(lambda: app.backend.get_records([task_id_of(place) for place in loops]))
+    return [0 if record is None else int(record.extra.get("rounds", 0)) for record in found]
+
+
+def keep_alive(app: WorkflowServices, runs: RunStore, run: str, attempt: int) -> None:
+    """Keep a run whose next step is far away, with its records and its joins. Raises RunLost."""
+    about, _ = runs.metadata(run)
+    nodes = runs.nodes(run, 0, about["nodes"])
+    runs.outlive(run, record_ids(app, runs, run, attempt, nodes))
+    joins = [number for number, node in enumerate(nodes) if len(node.slots) > 1]
+    keeps = [Keep(f"{run}.{attempt}.{number}", app.backend.run_lives) for number in joins]
+    runs.persist(lambda: app.driver.settler.settle([Settlement(None, fence="none", keeps=keeps)]))
 
 
 def items_of(place: NodeRef, size: int) -> Iterator[NodeRef]:

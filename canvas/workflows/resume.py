@@ -62,7 +62,7 @@ def resume(
     ended = ended_nodes(nodes, records)
     undone = _undone(nodes, ended) if over else set()
     ended = {number: how for number, how in ended.items() if number not in undone}
-    ended |= {number: (states.SUCCESS, None) for number in _decided(nodes, ended)}
+    ended |= {number: (states.SUCCESS, None) for number in _unneeded(nodes, ended)}
     again = RunAttempt(before.run, _about_again(before, nodes, undone), before.number + 1)
     again.about["attempts"] = [
         known if number in ended else again.number for number, known in enumerate(before.about["attempts"])
@@ -99,6 +99,8 @@ def ended_nodes(nodes: list[RunNode], records: Sequence[Record | None]) -> Ended
     ended: Ended = {}
     for number, record in enumerate(records):
         node, state = nodes[number], None if record is None else node_state(record)
+        if node.always:
+            continue
         if record is not None and state in (states.SUCCESS, SKIPPED):
             ended[number] = (str(state), record.result)
         elif state == states.FAILURE and node.goes_on:
@@ -122,10 +124,11 @@ def _undone(nodes: list[RunNode], ended: Collection[int]) -> set[int]:
     return undone
 
 
-def _decided(nodes: list[RunNode], ended: Collection[int]) -> list[int]:
-    """The branches that need not be decided again: all nodes after them have ended."""
-    return [
-        number
-        for number, node in enumerate(nodes)
-        if node.kind == "choose" and all(out.node in ended for out in node.outs)
-    ]
+def _unneeded(nodes: list[RunNode], ended: Collection[int]) -> set[int]:
+    """The nodes that have not ended and need not: all nodes after them have. Such are branches that were decided, and
+    nodes that have lost a race."""
+    known = set(ended)
+    for number in range(len(nodes) - 2, 0, -1):
+        if number not in known and nodes[number].outs and all(out.node in known for out in nodes[number].outs):
+            known.add(number)
+    return known - set(ended)

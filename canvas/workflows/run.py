@@ -3,16 +3,23 @@
 Modules that load networkx are imported where they are used: a worker that cancels a run needs no graph.
 """
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any, Self
 
 from canvas.config.sources import imported
 from canvas.errors import RunLost
 from canvas.model import states
 from canvas.model.settlement import Settlement
-from canvas.model.workflow_run import STAMP, RunNode, stamp_of
+from canvas.model.workflow_run import STAMP, NodeRef, RunNode, stamp_of, task_id_of
+from canvas.producer.message_builder import Lineage
+from canvas.producer.outbox import Outbox
+from canvas.workflows.cancelling import children, end_waits, open_nodes, task_ids
 from canvas.workflows.resume import RunAttempt, resume, without_expiry
 from canvas.workflows.run_results import RunResults
 from canvas.workflows.services import WorkflowServices
+from canvas.workflows.signals import pending_signals, send_signal
+from canvas.workflows.steps.child_runs import child_before
 from canvas.workflows.steps.chord_callbacks import go_on_here
 from canvas.workflows.store import run_metadata
 
@@ -39,9 +46,13 @@ class Run(RunResults):
         return self._attempt().first_step(self.app, self.nodes, {}).settlement()
 
     @classmethod
-    def launch(cls, app: WorkflowServices, about: dict[str, Any], nodes: list[RunNode], in_process: bool) -> "Run":
-        """``begin``, or with ``in_process`` a run that has ended when this returns."""
-        here: Run = in_this_process("run_here", app, about, nodes) if in_process else cls.begin(app, about, nodes)
+    def launch(
+        cls, app: WorkflowServices, about: dict[str, Any], nodes: list[RunNode], in_process: bool, signals: Any = None
+    ) -> "Run":
+        """``begin``, or with ``in_process`` a run that gets ``signals`` and has ended when this returns."""
+        here: Run = (
+            in_this_process("run_here", app, about, nodes, signals) if in_process else cls.begin(app, about, nodes)
+        )
         return here
 
     @classmethod
@@ -85,7 +96,36 @@ class Run(RunResults):
         self.app.control.revoke_by_stamped_headers(
             {STAMP: stamp_of(self.id, self.attempt)}, terminate=terminate, signal=signal
         )
+        found = self._look()
+        places = [(NodeRef(self.id, self.attempt, number), node) for number, node in enumerate(self.nodes)]
+        end_waits(self.app, self.id, places, "revoked")
+        for child in children(found[:-1]):
+            Run.find(self.app, child).cancel(terminate, signal)
         return True
+
+    def signal(self, name: str, payload: Any = None, key: str | None = None) -> None:
+        """Give the next node that waits for the signal ``name`` a ``payload``; a signal that comes before its wait is
+        kept with the run.
+
+        ``key`` identifies the signal: the run takes each key of a name once, so that a call may be repeated.
+        Raises CompositionError for a run that has ended, and for a payload that is not of the type that the node
+        expects; EncodeError; OperationalError.
+        """
+        send_signal(self, name, payload, key)
+
+    async def asignal(self, name: str, payload: Any = None, key: str | None = None) -> None:
+        """``signal``, without blocking the event loop."""
+        await asyncio.to_thread(self.signal, name, payload, key)
+
+    def child(self, name: str) -> "Run | None":
+        """The run of a workflow in the place of a node; ``None`` where there is none, or not yet. Raises KeyError."""
+        place = self._place(self._number(name))
+        child = child_before(self.app.runs, place._replace(attempt=place.attempt + 1))
+        return None if child is None else Run.find(self.app, child)
+
+    def signals(self) -> dict[str, list[Any]]:
+        """The payloads of signals that no node has taken, by the signal's name, in the order in which they came."""
+        return pending_signals(self.app, self.id)
 
     def resume(self, force: bool = False) -> bool:
         """Run the nodes again that failed, and those that never ran; the results of all others are used as they are.
@@ -118,6 +158,41 @@ class Run(RunResults):
 
     def _run_again(self, about: dict[str, Any], nodes: list[RunNode]) -> "Run":
         return Run.launch(self.app, about, nodes, self.app.conf.task_always_eager)
+
+
+def outcome_of(app: WorkflowServices, run: str) -> Any:
+    """The value of a run that has ended. Raises the error of the node that failed, TaskRevokedError, RunLost."""
+    found = Run.find(app, run)
+    return found.conclude(found.status().state)
+
+
+def resume_in_place(app: WorkflowServices, run: str, outcome: dict[str, Any]) -> None:
+    """Resume a run that stands in the place of a task, with another task that ends as it does. Raises RunLost."""
+    found = Run.find(app, run)
+    found.nodes[-1].details = {"outcome": outcome}
+    if found.status().state == states.SUCCESS:
+        outbox = Outbox(app)
+        outbox.send(outbox.plan(outcome, (), {}), Lineage(run))
+        app.driver.settler.settle([outbox.settlement()])
+    else:
+        found._resume(force=True)
+
+
+def cancel_nodes(app: WorkflowServices, run: str, attempt: int, numbers: Sequence[int]) -> None:
+    """Cancel nodes of one attempt with all that runs in their places. Nothing happens to those that have ended."""
+    places = [NodeRef(run, attempt, number) for number in numbers]
+    try:
+        nodes = [app.runs.node(run, attempt, number) for number in numbers]
+    except RunLost:
+        return
+    records = app.backend.get_records([task_id_of(place) for place in places])
+    left = open_nodes(app, places, nodes, records)
+    ids = [task_id for place, node in left for task_id in task_ids(app, place, node)]
+    if ids:
+        app.control.revoke(ids, terminate=True)
+    end_waits(app, run, left, "revoked")
+    for child in children(records):
+        Run.find(app, child).cancel(terminate=True)
 
 
 def end_overdue(app: WorkflowServices, run: str, attempt: int) -> str:

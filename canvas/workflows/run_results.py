@@ -34,11 +34,13 @@ class RunResults:
 
     def __getitem__(self, name: str) -> AsyncResult:
         """The result of a node."""
+        return self.app.AsyncResult(task_id_of(self._place(self._number(name))))
+
+    def _number(self, name: str) -> int:
         try:
-            number = self._numbers[name]
+            return self._numbers[name]
         except KeyError:
             raise KeyError(f"run {self.id} has no node {name!r}; it has {', '.join(self._numbers)}") from None
-        return self.app.AsyncResult(task_id_of(self._place(number)))
 
     def __iter__(self) -> Any:
         return iter(self._numbers)
@@ -71,12 +73,13 @@ class RunResults:
         """
         if self._stock:
             self._wait_for_nodes(timeout)
-            return self._conclude(self.status().state)
+            return self.conclude(self.status().state)
         own = self.result
         own.get(timeout=timeout, propagate=False)
-        return self._conclude(own.state)
+        return self.conclude(own.state)
 
-    def _conclude(self, state: str) -> Any:
+    def conclude(self, state: str) -> Any:
+        """The value of the run, whose state this is; raises as ``get``."""
         self.refresh()
         if state != states.SUCCESS:
             self._raise_cause()
@@ -105,7 +108,7 @@ class RunResults:
             return await asyncio.to_thread(self.get, timeout)
         own = self.result
         await own.aget(timeout=timeout, propagate=False)
-        return await asyncio.to_thread(self._conclude, own.state)
+        return await asyncio.to_thread(self.conclude, own.state)
 
     def __await__(self) -> Generator[Any, None, Any]:
         return self.aget().__await__()
@@ -116,7 +119,11 @@ class RunResults:
 
     def _sinks(self) -> list[int]:
         end = len(self.nodes) - 1
-        return [number for number in self._numbers.values() if any(out.node == end for out in self.nodes[number].outs)]
+        return [
+            number
+            for number in self._numbers.values()
+            if not self.nodes[number].always and any(out.node == end for out in self.nodes[number].outs)
+        ]
 
     def _values(self, numbers: list[int]) -> dict[str, Any]:
         found = zip(numbers, self._records(numbers), strict=True)

@@ -9,7 +9,7 @@ from typing import Any
 from canvas.errors import UpstreamFailed
 from canvas.model import states
 from canvas.model.record import Record
-from canvas.model.workflow_run import SKIPPED, RunNode
+from canvas.model.workflow_run import AWAITING_SIGNAL, SKIPPED, SLEEPING, RunNode
 
 UPSTREAM_FAILED = "UPSTREAM_FAILED"
 CANCELLING, CANCELLED = "CANCELLING", "CANCELLED"
@@ -28,6 +28,14 @@ class NodeStatus:
     started: datetime | None = None
     ended: datetime | None = None
     error: str | None = None
+    until: datetime | None = None
+    """When a sleep ends, or a wait for a signal runs out."""
+    signal: str | None = None
+    """The signal that it waits for."""
+    rounds: int | None = None
+    """How many rounds of a loop have begun."""
+    child: str | None = None
+    """The run of a workflow in its place."""
 
     @property
     def seconds(self) -> float | None:
@@ -49,6 +57,10 @@ class NodeStatus:
             _moment(record.extra.get("date_start")),
             _moment(record.date_done) if over else None,
             (str(record.result) or repr(record.result)) if failed else None,
+            _moment(record.extra.get("until")),
+            record.extra.get("signal"),
+            record.extra.get("rounds"),
+            record.extra.get("child"),
         )
 
 
@@ -107,10 +119,18 @@ class RunStatus:
                     "task_id": node.task_id,
                     "seconds": node.seconds,
                     "error": node.error,
+                    **_waiting_for(node),
                 }
                 for node in self.nodes
             ],
         }
+
+
+def _waiting_for(node: NodeStatus) -> dict[str, Any]:
+    """The time or signal that a node waits for, its rounds, and the run inside of it, as far as it has them."""
+    until = node.until.isoformat() if node.until is not None else None
+    found = {"until": until, "signal": node.signal, "rounds": node.rounds, "child": node.child}
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def node_state(record: Record) -> str:
@@ -119,6 +139,8 @@ def node_state(record: Record) -> str:
         return SKIPPED
     if record.status == states.FAILURE and isinstance(record.result, UpstreamFailed):
         return UPSTREAM_FAILED
+    if record.status == states.STARTED and record.extra.get("canvas") in (SLEEPING, AWAITING_SIGNAL):
+        return str(record.extra["canvas"])
     return record.status
 
 

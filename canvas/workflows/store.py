@@ -87,11 +87,12 @@ class RunStore:
 
     # -- writing
 
-    def save(self, run: str, about: dict[str, Any], nodes: Sequence[RunNode]) -> None:
-        """Keep a new run and the nodes of its first attempt."""
+    def save(self, run: str, about: dict[str, Any], nodes: Sequence[RunNode], listed: bool = True) -> None:
+        """Keep a new run and the nodes of its first attempt; ``listed``: among the runs that are found without their
+        ids."""
         self._beginning.pop(run, None)
         fields = {"about": self._encode(run, about), "attempt": b"0", **self._encoded(run, 0, nodes)}
-        self.persist(lambda: self._results.save_run(run, fields, self._alive, time.time()))
+        self.persist(lambda: self._results.save_run(run, fields, self._alive, time.time() if listed else None))
 
     def begin_attempt(
         self, run: str, attempt: int, about: dict[str, Any], nodes: Sequence[RunNode], start: ReadyChord | None
@@ -190,6 +191,10 @@ class RunStore:
         while len(self._chunks) > _CHUNKS_CACHED:
             self._chunks.popitem(last=False)
         return loaded
+
+    def mail(self, run: str) -> dict[str, list[bytes]]:
+        """The values that wait in the run's mailboxes, by mailbox."""
+        return dict(self.persist(lambda: self._results.read_mail(run)))
 
     # -- bytes
 

@@ -404,6 +404,38 @@ def define(app, exceptions, ledger):
         define_async(app, task, note, is_open, {})
         define_turns(task, note, wait_until_open)
 
+    @task(name="t.above")
+    def above(value, limit):
+        return value > limit
+
+    @task(name="t.gated_above")
+    def gated_above(value, gate):
+        if not is_open(gate):
+            raise ValueError("closed")
+        return True
+
+    @task(name="t.builds", bind=True)
+    def builds(self, depth, key, how="return"):
+        """A workflow that ends with a number: deeper by ``depth`` levels."""
+        from canvas import Workflow
+
+        note(key, depth)
+        if depth == 0:
+            return 0
+        flow = Workflow(f"level {depth}", self.app)
+        inner = flow.add(self.s(depth - 1, key, how), name="inner")
+        flow.add(app.tasks["t.add"].s(inner, 1), name="more")
+        return self.replace(flow) if how == "replace" else flow
+
+    @task(name="t.builds_gated", bind=True)
+    def builds_gated(self, key, gate):
+        from canvas import Workflow
+
+        flow = Workflow("gated", self.app)
+        first = flow.add(app.tasks["t.noted"].s(1, key), name="first")
+        flow.add(app.tasks["t.gated"].s(first, key=gate), name="gated")
+        return flow
+
     @task(name="t.memory")
     def memory(mib):
         kept.append(bytearray(mib << 20))

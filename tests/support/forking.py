@@ -16,7 +16,6 @@ from contextlib import suppress
 
 from canvas import Canvas
 from canvas.signals import worker_process_init, worker_ready
-from canvas.telemetry import attach
 
 app = Canvas("forking", broker=os.environ.get("APP_BROKER"), backend=os.environ.get("APP_BACKEND"))
 fork = multiprocessing.get_context("fork")
@@ -194,14 +193,6 @@ def hang_once(**_):
     if flag and os.path.exists(flag):
         os.unlink(flag)
         time.sleep(600)
-
-
-def dawdle(**_):
-    time.sleep(0.1)
-
-
-if "SLOW_TO_RECYCLE" in os.environ:
-    attach(dawdle, "worker.child_recycled")
 
 
 def chatter():

@@ -179,7 +179,9 @@ def test_arguments_are_left_alone_where_a_task_is_not_checked(app, flow):
 def test_unknown_options_of_a_run_are_refused(flow, load, call):
     with pytest.raises(TypeError, match=r"workflow 'etl' has no option 'timeuot' for its runs: did you mean timeout\?"):
         getattr(flow, call)(timeuot=3)
-    with pytest.raises(TypeError, match=r"expected expires, timeout, target; options of messages, such as queue"):
+    with pytest.raises(
+        TypeError, match=r"expected expires, timeout, target, inputs; options of messages, such as queue"
+    ):
         getattr(flow, call)(queue="high")
 
 

@@ -115,18 +115,6 @@ def test_a_worker_stops_though_a_child_hangs_at_its_start(bench, tmp_path):
         assert worker.wait(20) == 1
 
 
-def test_a_child_that_is_about_to_be_replaced_takes_no_more_messages(bench):
-    bench.empty()
-    with client(bench) as call:
-        results = [call("identity", n) for n in range(40)]
-        options = ("-c", "2", "--max-tasks-per-child", "1")
-        with start(bench, *options, env={"SLOW_TO_RECYCLE": "1"}) as worker:
-            assert [result.get(timeout=60) for result in results] == list(range(40))
-            ran = [line.rpartition(": ")[2] for line in worker.log if "succeeded in" in line]
-    # The queue's order, but for tasks that ran at the same time.
-    assert max(abs(int(number) - at) for at, number in enumerate(ran)) <= 1
-
-
 def test_children_start_while_other_threads_of_the_parent_log(bench):
     bench.empty()
     with start(bench, "-c", "2", "--max-tasks-per-child", "1", env={"CHATTER": "3"}) as worker, client(bench) as call:

@@ -20,6 +20,8 @@ from canvas.primitives.signature import Signature
 from canvas.text import short_repr
 
 _WRITERS: dict[str, Callable[[Picture], str]] = {"text": text, "mermaid": mermaid, "dot": dot, "svg": svg}
+_SIGNS = {"map": " ×n", "loop": " ↻", "flow": " ▸", "sleep": " ⏲", "wait": " ✉"}
+"""Signs behind the names of nodes that are no plain tasks."""
 _SPREAD = {"celery.map": "map", "celery.starmap": "starmap"}
 
 
@@ -56,7 +58,7 @@ def _of_nodes(nodes: Sequence[RunNode], states: Mapping[str, str]) -> Picture:
     for number, node in enumerate(nodes):
         if node.kind not in ("start", "end"):
             places[number] = len(picture.boxes)
-            label = f"{node.name} ×n" if node.kind == "map" else node.name
+            label = f"{node.name}{_SIGNS.get(node.kind, '')}"
             picture.boxes.append(Box(label, node.kind, states.get(node.name, "")))
     for number, node in enumerate(nodes):
         for out in node.outs if number in places else ():

@@ -5,18 +5,22 @@ from typing import Literal
 
 COLOURS = {
     "SUCCESS": "#b7e1b5", "FAILURE": "#f4b0a8", "UPSTREAM_FAILED": "#f7d9b0", "STARTED": "#f9eda0", "RETRY": "#f9eda0",
-    "REVOKED": "#d6c3e8", "SKIPPED": "#e4e4e4", "PENDING": "#cfe2f5", "WAITING": "#ffffff",
+    "REVOKED": "#d6c3e8", "SKIPPED": "#e4e4e4", "PENDING": "#cfe2f5", "WAITING": "#ffffff", "SLEEPING": "#cfe2f5",
+    "AWAITING_SIGNAL": "#f9eda0",
 }  # fmt: skip
 """A node's colour by its state."""
 MARKS = {
     "SUCCESS": "✔", "FAILURE": "✘", "UPSTREAM_FAILED": "⊘", "STARTED": "▶", "RETRY": "↻", "REVOKED": "⊗",
-    "SKIPPED": "–", "PENDING": "…", "WAITING": "·",
+    "SKIPPED": "–", "PENDING": "…", "WAITING": "·", "SLEEPING": "z", "AWAITING_SIGNAL": "?",
 }  # fmt: skip
 """A node's mark in text by its state."""
 
 _MANY = 3
 """Boxes that lead to several others alike, from which on their lines are drawn together."""
-Kind = Literal["task", "map", "choose", "merge", "start", "end", "join", "more"]
+Kind = Literal[
+    "task", "map", "choose", "merge", "start", "end", "join", "more", "sleep", "wait", "otherwise", "loop", "flow",
+    "input",
+]  # fmt: skip
 
 
 @dataclass(slots=True)

@@ -36,9 +36,16 @@ class ConsumerLoop(threading.Thread):
     """Has the rounds of one process made, on this thread or on its only slot's."""
 
     def __init__(
-        self, driver: Driver, worker: str, queues: list[str], appetite: PrefetchPolicy,
-        leased: Callable[[LeaseReply], None], held: dict[str, Delivery], alone: bool = False, wait: Wait | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        driver: Driver,
+        worker: str,
+        queues: list[str],
+        appetite: PrefetchPolicy,
+        leased: Callable[[LeaseReply], None],
+        held: dict[str, Delivery],
+        alone: bool = False,
+        wait: Wait | None = None,
+    ) -> None:
         """``leased`` is called after each lease, before its messages are handed out; ``held`` takes them, by tag.
 
         ``alone``: there is one slot, for good, and it calls ``take``. ``wait``: how to wait; at the broker by default.
@@ -200,10 +207,6 @@ class ConsumerLoop(threading.Thread):
         appetite = self._rounds.appetite
         self._rounds.appetite = appetite._replace(slots=appetite.slots + by)
         self._rouse(urgent=True)
-
-    def limit_prefetch(self, limit: int) -> None:
-        """Hold at most so many messages beyond those that run."""
-        self._rounds.appetite = self._rounds.appetite._replace(limit=limit)
 
     def expect_nothing(self) -> None:
         """Wait before the first lease: there were no messages a moment ago."""

@@ -1,44 +1,26 @@
 """When a child process has done enough: after so many tasks, or above so much memory."""
 
-import os
 from pathlib import Path
 
-from canvas.telemetry import emit
-from canvas.worker.consumer.loop import ConsumerLoop
+from canvas.worker.pipeline.active_tasks import ActiveTasks
 
 _STATM = Path("/proc/self/statm")
 
 
 class RecycleLimits:
-    """The limits of one child. It leases no message that it will not run."""
+    """The limits of one child; ``worn`` is asked after each task."""
 
-    def __init__(self, max_tasks: int | None, max_memory: int | None, limit: int) -> None:
-        """``max_memory`` in KiB of resident memory; ``None`` and 0 are no limit. ``limit``: the messages that a child
-        holds beyond those that run, at most."""
+    def __init__(self, max_tasks: int | None, max_memory: int | None) -> None:
+        """``max_memory`` in KiB of resident memory; ``None`` and 0 are no limit."""
         self._max_tasks = max_tasks
         self._max_memory = max_memory
-        self._limit = limit
-        self._worn = False
         self.any = bool(max_tasks or max_memory)
         """Whether there is a limit at all."""
 
-    def prefetch(self, begun: int) -> int:
-        """How many messages the child may hold beyond those that run, when it has begun so many tasks."""
-        return max(0, min(self._limit, self._max_tasks - begun - 1)) if self._max_tasks else self._limit
-
-    def after_task(self, begun: int, exchange: ConsumerLoop) -> None:
-        """Take no more messages than the child will run, and stop it when it has reached a limit."""
-        exchange.limit_prefetch(self.prefetch(begun))
-        why = None if self._worn else self._why(begun)
-        if why is not None:
-            self._worn = True
-            emit("worker.child_recycled", pid=os.getpid(), why=why)
-            exchange.stop()
-
-    def _why(self, begun: int) -> str | None:
+    def worn(self, tally: ActiveTasks) -> str | None:
         """Why the process is to be replaced, or ``None``."""
-        if self._max_tasks and begun >= self._max_tasks:
-            return f"it has run {begun} tasks (worker_max_tasks_per_child)"
+        if self._max_tasks and tally.begun >= self._max_tasks:
+            return f"it has run {tally.begun} tasks (worker_max_tasks_per_child)"
         if self._max_memory:
             used = resident_memory()
             if used > self._max_memory:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-from canvas.model.settlement import ChordDispatch, Settlement
 from canvas.result import denied_join_result
 from canvas.worker.consumer.loop import ConsumerLoop
 from canvas.worker.pipeline.pipeline import TaskPipeline
@@ -12,8 +11,7 @@ class WorkerThread:
     """One place where a task can run. ``run`` returns when the exchange has no more work to give."""
 
     def __init__(self, exchange: ConsumerLoop, line: TaskPipeline, after: Callable[[], None] | None = None) -> None:
-        """``after`` is called after each piece of work, before the exchange gets what it came to: where the process is
-        to end then, the round that settles the work leases nothing more."""
+        """``after`` is called after each piece of work."""
         self._exchange = exchange
         self._line = line
         self._after = after
@@ -28,9 +26,10 @@ class WorkerThread:
         while (work := exchange.take()) is not None:
             exchange.begin(place)
             try:
-                done: Settlement | ChordDispatch | None = line.do(work)
+                done = line.do(work)
             except BaseException as exc:  # noqa: BLE001 - the slot must outlive a fault in the line itself
-                done = line.fault(work, exc)
+                exchange.done(place, line.fault(work, exc))
+            else:
+                exchange.done(place, done)
             if after is not None:
                 after()
-            exchange.done(place, done)

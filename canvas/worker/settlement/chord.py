@@ -118,13 +118,14 @@ def fire_ahead(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch 
     try:
         told = told_of(app, ready)
         (run, attempt), (kind, number, *_) = told["run"], told["told"]
-        waits = kind != "node" or runs.node(run, attempt, number).kind != "task"
+        waits = kind != "round" and (kind != "node" or runs.node(run, attempt, number).kind != "task")
         if waits or any(part.state != states.SUCCESS for part in parts_of(app, ready)):
             return None
         join_end(app, runs, effects, ready, told)
     except Exception:  # noqa: BLE001 - it is met again, and told, when the join is handed out
         return None
-    sends_only = effects.publishes and not (effects.stores or effects.parts or effects.deferrals)
+    records = effects.stores if kind != "round" else ()
+    sends_only = effects.publishes and not (records or effects.parts or effects.deferrals or effects.mail)
     return effects.chord_dispatch(ready.group_id) if sends_only else None
 
 

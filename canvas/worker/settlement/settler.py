@@ -39,7 +39,7 @@ from canvas.worker.settlement.chord import fire_ahead
 from canvas.worker.settlement.errbacks import run_errbacks
 from canvas.worker.settlement.result_error import place_in_result
 from canvas.worker.settlement.speculation import SpeculativeJoins
-from canvas.workflows.steps.engine import advance_all
+from canvas.workflows.steps.engine import advance_all, is_recorded_later, start_in_place
 from canvas.workflows.store import RunStore
 
 
@@ -162,6 +162,8 @@ class Settler:
 
     def _continue(self, done: Job, effects: Outbox, outcome: Outcome) -> None:
         match outcome:
+            case ReplacedBy(sig, workflow) if workflow is not None:
+                start_in_place(self._app, self._runs, effects, done.message, workflow, sig)
             case ReplacedBy(sig):
                 effects.send(effects.plan(sig, (), {}), self._ambient(done))
             case Retried():
@@ -182,8 +184,12 @@ class Settler:
         if embed["callbacks"] or embed["chain"]:
             children.extend(self._successors(done, effects, outcome.value))
         if not self._ignores(done):
-            record = self._record(done, states.SUCCESS, outcome.value, None, children)
-            effects.record(record, in_run=RUN_HEADER in done.message.headers)
+            record, in_run = (
+                self._record(done, states.SUCCESS, outcome.value, None, children),
+                RUN_HEADER in message.headers,
+            )
+            if not in_run or not is_recorded_later(self._runs, message):
+                effects.record(record, in_run)
         if embed["chord"]:
             self._part(done, effects, states.SUCCESS, outcome.value)
 
@@ -260,28 +266,21 @@ class Settler:
 
     def _ignores(self, done: Job) -> bool:
         asked = done.message.headers.get("ignore_result")
-        if asked is not None:
-            return bool(asked)
-        return bool(done.task is not None and done.task.ignore_result)
+        return bool(asked if asked is not None else done.task is not None and done.task.ignore_result)
 
     def _store(self, done: Job, effects: Outbox, record: Record) -> None:
         """Store a record that is not a success, unless a success is stored that the driver cannot see."""
-        backend = self._app.backend
+        backend, in_run = self._app.backend, RUN_HEADER in done.message.headers
+        if in_run and record.status == states.REVOKED and is_recorded_later(self._runs, done.message):
+            return
         if backend.hides_success and self._runs.persist(lambda: backend.has_succeeded(record.task_id)):
             return
-        effects.record(record, in_run=RUN_HEADER in done.message.headers)
+        effects.record(record, in_run)
 
     def _record(self, done: Job, state: str, result: Any, text: str | None, children: list[Any]) -> Record:
         headers = done.message.headers
-        record = Record(
-            done.message.id,
-            state,
-            result,
-            text,
-            children,
-            group_id=headers.get("group"),
-            parent_id=headers.get("parent_id"),
-        )
+        record = Record(done.message.id, state, result, text, children)
+        record.group_id, record.parent_id = headers.get("group"), headers.get("parent_id")
         if state in states.READY_STATES:
             record.date_done = self._app.now().isoformat()
         if self._app.conf.result_extended:

@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 from canvas.errors import CompositionError
 from canvas.model.workflow_definition import IncomingEdge, NodeDefinition
-from canvas.model.workflow_run import InputBinding
+from canvas.model.workflow_run import ANY, WORKFLOWS, InputBinding, When
 from canvas.primitives.mapping import chunks
 from canvas.primitives.signature import Signature
-from canvas.workflows.compose.definitions import NodeDefinitions
+from canvas.workflows.compose.control_flow import ControlFlow
 from canvas.workflows.compose.references import Branch, Node, Reference
 
 if TYPE_CHECKING:
     from canvas.workflows.run import Run
     from canvas.workflows.services import ComposingApp
 
-_START_OPTIONS = ("expires", "timeout", "target")
+_START_OPTIONS = ("expires", "timeout", "target", "inputs")
 
 
-class Workflow(NodeDefinitions):
+class Workflow(ControlFlow):
     """A graph of tasks. Handles that ``add``, ``map`` and ``branch`` return stand for results to come::
 
     flow = Workflow("etl")
@@ -30,37 +30,57 @@ class Workflow(NodeDefinitions):
     run["report"].get()
     """
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        WORKFLOWS.add(cls)
+
     # -- composing
 
-    def add(
+    def add(  # type: ignore[override] # with its options by name
         self,
-        sig: Signature[Any],
+        sig: "Signature[Any] | Workflow",
         *,
         name: str | None = None,
         after: Reference | Iterable[Reference] = (),
         on_failure: str = "fail",
         default: Any = None,
         compensate: Signature[Any] | None = None,
+        when: When = "all_success",
+        inputs: Mapping[str, Any] | None = None,
     ) -> Node:
-        """A node that runs ``sig``: a task, chain, group or chord; chunks are the group they stand for.
+        """A node that runs ``sig``: a task, chain, group or chord; chunks are the group they stand for. A workflow as a
+        node has a run of its own, whose value is the node's; ``inputs`` are the values of its inputs.
 
         Handles in its arguments, at any depth, are replaced by results; it runs ``after`` further nodes without taking
         their results. With ``on_failure="continue"`` its failure does not fail the run: the nodes after it take
         ``default``. ``compensate`` runs when the run fails and this node had succeeded; it takes the node's result
-        unless it is immutable.
+        unless it is immutable. ``when``: by which ends of the nodes that it takes results of or runs after it starts:
+        ``all_success``, ``all_done``, ``any_success``, ``any_done`` (the first that ends so starts it) or
+        ``none_failed`` (some may be skipped). A result that is not there is ``None``.
 
         Raises CompositionError naming the node for a duplicate name, a handle of another workflow, an argument that
         cannot be written, and TypeError for arguments that do not fit a task that is known here.
         """
-        entry = NodeDefinition(self._named(name, sig), "task")
+        if isinstance(sig, Workflow):
+            own = self._free_name(sig.name) if name is None else self._named(name, None)
+            entry = NodeDefinition(own, "flow")
+            self._inside(entry, sig, inputs or {})
+        else:
+            entry = NodeDefinition(self._named(name, sig), "task")
+            self._add_signature(entry, sig, inputs)
+        self._policy(entry, on_failure, default, compensate)
+        self._rule(entry, when)
+        self._order(entry, after)
+        return Node(self, self._append(entry, None if isinstance(sig, Workflow) else sig))
+
+    def _add_signature(self, entry: NodeDefinition, sig: Any, inputs: Any) -> None:
         self._check_signature(entry.name, sig)
+        if inputs:
+            raise CompositionError(f"{entry.name}: inputs: only a workflow has any; give them to the signature")
         if isinstance(sig, chunks):
             sig = sig.group()
         entry.sig = self._bound(entry, sig)
         self._check_arguments(entry.name, sig)
-        self._policy(entry, on_failure, default, compensate)
-        self._order(entry, after)
-        return Node(self, self._append(entry, sig))
 
     def map(
         self,
@@ -72,12 +92,13 @@ class Workflow(NodeDefinitions):
         on_failure: str = "fail",
         default: Any = None,
         depth: int = 1,
+        when: When = "all_success",
     ) -> Node:
         """A node that runs ``sig`` once for each item of a list that a node gives, the item before its other arguments;
         its result is the list of their results, in order. With a ``depth`` of 2 the list's items are lists, and ``sig``
         runs for each item of those; the result is nested as they are.
 
-        With ``on_failure="continue"`` an item that fails gives ``default``.
+        With ``on_failure="continue"`` an item that fails gives ``default``. ``when`` as in ``add``.
         """
         entry = NodeDefinition(self._named(name, sig), "map")
         self._check_signature(entry.name, sig)
@@ -94,6 +115,7 @@ class Workflow(NodeDefinitions):
         entry.binds.insert(0, InputBinding((), slot, over.pick))
         self._check_arguments(entry.name, sig, 1)
         self._policy(entry, on_failure, default, None)
+        self._rule(entry, when)
         self._order(entry, after)
         return Node(self, self._append(entry, sig))
 
@@ -129,6 +151,8 @@ class Workflow(NodeDefinitions):
     def _arm(self, name: str, chosen: int, at: int, key: Any, arm: Any) -> Node:
         node = arm if isinstance(arm, Node) else self.add(arm, name=self._free_name(f"{name}.{key}"))
         self._own(name, node)
+        if self.entry(node.number).when in ANY:
+            raise CompositionError(f"{name}: {node.name}: an arm of a branch cannot start before the choice is made")
         self.entry(node.number).sources.append(IncomingEdge(chosen, "condition", at))
         return node
 
@@ -174,11 +198,14 @@ class Workflow(NodeDefinitions):
 
     def apply(self, **options: Any) -> "Run":
         """Run it here and now, as ``apply_async`` does under ``task_always_eager``: nothing is sent, nothing is stored
-        unless ``task_store_eager_result`` is on, and the run has ended when this returns. Options as ``apply_async``.
+        unless ``task_store_eager_result`` is on, and the run has ended when this returns. Options as ``apply_async``,
+        and ``signals``: the payloads, by the signal's name, for nodes that wait for signals; a list of pairs gives
+        several of one name. Times pass at once.
         """
         from canvas.workflows.start import start
 
-        return start(self, **_known(self.name, options), in_process=True)
+        signals = options.pop("signals", None)
+        return start(self, **_known(self.name, options), in_process=True, signals=signals)
 
     async def aapply_async(self, **options: Any) -> "Run":
         """``apply_async``, without blocking the event loop."""
@@ -208,6 +235,9 @@ class Workflow(NodeDefinitions):
         flow = cls(name, app)
         from_graph(flow, graph)
         return flow
+
+
+WORKFLOWS.add(Workflow)
 
 
 def _known(name: str, options: dict[str, Any]) -> dict[str, Any]:

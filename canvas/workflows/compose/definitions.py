@@ -1,11 +1,11 @@
 """The nodes of a workflow under composition: their names, their inputs, and checks of their signatures."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from canvas.context import current_app
 from canvas.errors import CompositionError, EncodeError
 from canvas.model.workflow_definition import IncomingEdge, NodeDefinition
-from canvas.model.workflow_run import Edge, InputBinding
+from canvas.model.workflow_run import Edge, InputBinding, When
 from canvas.primitives.cycles import refuse_cycles
 from canvas.primitives.misuse import advice
 from canvas.primitives.signature import Signature
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from canvas.workflows.services import ComposingApp
 
 _ON_FAILURE = ("fail", "continue")
+_WHEN = get_args(When)
 _BINDABLE = ("args", "kwargs", "options")
 
 
@@ -112,6 +113,11 @@ class NodeDefinitions:
     def _order(self, entry: NodeDefinition, after: Any) -> None:
         for reference in [after] if isinstance(after, Reference) else after:
             self._slot(entry, reference, "order")
+
+    def _rule(self, entry: NodeDefinition, when: Any) -> None:
+        if when not in _WHEN:
+            raise CompositionError(f"{entry.name}: when: expected one of {', '.join(_WHEN)}; got {when!r:.100}")
+        entry.when = when
 
     def _policy(self, entry: NodeDefinition, on_failure: str, default: Any, compensate: Signature[Any] | None) -> None:
         if on_failure not in _ON_FAILURE:

@@ -15,11 +15,11 @@ from canvas.task.replace import collected
 from canvas.wire import typed_json
 from canvas.wire.signing import end_of, part_of
 from canvas.workflows.services import WorkflowServices
+from canvas.workflows.steps.rules import FAILED
 from canvas.workflows.store import RunStore
 
 AT_ONCE = 500
 """The most nodes or items that one settlement starts."""
-FAILED = frozenset({states.FAILURE, states.REVOKED})
 
 
 class Attempt:
@@ -58,12 +58,13 @@ class Attempt:
 
     def _send(self, sig: dict[str, Any], args: tuple[Any, ...], place: NodeRef) -> None:
         options = {"task_id": task_id_of(place), RUN_HEADER: place.as_list(), "ignore_result": False}
-        stamp = stamp_of(self._run, self._attempt)
+        stamp = None if self._node(place.node).always else stamp_of(self._run, self._attempt)
         if sig["subtask_type"] is None:
             plan = _plan_of_task(self._app, sig, args, options, stamp)
         else:
             whole: Signature[Any] = collected(self._app, maybe_signature(sig, self._app).clone())
-            whole.stamp(None, False, **{STAMP: stamp})
+            if stamp is not None:
+                whole.stamp(None, False, **{STAMP: stamp})
             plan = self._effects.plan(whole, args, options)
         self._effects.send(plan, Lineage(self._run, self._parent))
 
@@ -106,12 +107,13 @@ def by_policy(node: RunNode, state: str, value: Any) -> tuple[str, Any]:
 
 
 def _plan_of_task(
-    app: WorkflowServices, sig: dict[str, Any], args: tuple[Any, ...], options: dict[str, Any], stamp: str
+    app: WorkflowServices, sig: dict[str, Any], args: tuple[Any, ...], options: dict[str, Any], stamp: str | None
 ) -> Plan:
     """A lone task's plan, without the way through a signature. Raises TypeError for arguments that don't fit."""
     given = tuple(sig["args"]) if sig["immutable"] else (*args, *sig["args"])
-    names = [*(sig["options"].get("stamped_headers") or ()), STAMP]
-    merged = {**sig["options"], **options, "stamped_headers": names, STAMP: stamp}
+    merged = {**sig["options"], **options}
+    if stamp is not None:
+        merged |= {"stamped_headers": [*(sig["options"].get("stamped_headers") or ()), STAMP], STAMP: stamp}
     task = app.tasks.get(sig["task"])
     if task is not None:
         task.check_arguments(given, sig["kwargs"])

@@ -7,7 +7,7 @@ from canvas.model.settlement import ChordDispatch, ReadyChord, SettleResult
 from canvas.producer.outbox import Outbox
 from canvas.telemetry import emit
 from canvas.wire import typed_json
-from canvas.wire.signing import end_of, part_of
+from canvas.wire.signing import end_of, mail_of, part_of
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.steps.engine import RunEngine, end_lost
 from canvas.workflows.store import RunStore
@@ -35,9 +35,9 @@ def told_of(app: WorkflowServices, ready: ReadyChord) -> dict[str, Any]:
     raise DecodeError(f"the end of chord {ready.group_id}: expected its body; got {told!r:.100}")
 
 
-def parts_of(app: WorkflowServices, ready: ReadyChord) -> list[Part]:
-    """The parts of the members. Raises DecodeError."""
-    backend, place = app.backend, part_of(ready.group_id)
+def parts_of(app: WorkflowServices, ready: ReadyChord, place: str | None = None) -> list[Part]:
+    """The parts of the members; ``place``: for which they are signed, if not for their chord. Raises DecodeError."""
+    backend, place = app.backend, place or part_of(ready.group_id)
     return [Part(*backend.decode_part(app.signer.open(place, value))) for value in ready.parts]
 
 
@@ -52,8 +52,9 @@ def join_end(
             emit("chord.lost", group_id=ready.group_id, parts=len(ready.parts))
             advance.fail_step(told["told"], RunLost(state_gone(ready)))
         else:
-            parts = parts_of(app, ready)
-            advance.resume_step(told["told"], [(int(part.task_id), part.state, part.result) for part in parts])
+            step = told["told"]
+            parts = parts_of(app, ready, mail_of(run, str(step[3])) if step[0] == "woken" else None)
+            advance.resume_step(step, [(int(part.task_id), part.state, part.result) for part in parts])
     except (RunLost, DecodeError) as exc:
         end_lost(effects, run, attempt, exc)
     return effects.chord_dispatch(ready.group_id)

@@ -5,28 +5,42 @@ that adds the last part starts it. Nodes that run no task end in the same settle
 settlement are left to a chord of one part, which is ready at once.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Protocol
 
 from canvas.errors import CompositionError, RunLost, UpstreamFailed, WorkflowFailed
 from canvas.graph.run_nodes import run_nodes
 from canvas.model import states
+from canvas.model.message import Message
 from canvas.model.record import Record
-from canvas.model.settlement import ReadyChord
-from canvas.model.workflow_run import CANCEL, SKIPPED, KnownInput, NodeRef, RunNode, bind_inputs, extract, task_id_of
+from canvas.model.settlement import MailboxStep, ReadyChord
+from canvas.model.workflow_definition import NodeDefinition
+from canvas.model.workflow_run import (
+    ANY,
+    CANCEL,
+    RUN_HEADER,
+    SKIPPED,
+    KnownInput,
+    NodeRef,
+    RunNode,
+    task_id_of,
+)  # fmt: skip
 from canvas.producer.message_builder import Lineage
 from canvas.producer.outbox import Outbox
 from canvas.producer.problems import problem_of
 from canvas.telemetry import emit
 from canvas.text import safe_repr
 from canvas.workflows.services import WorkflowServices
-from canvas.workflows.steps.attempt import FAILED
+from canvas.workflows.steps.child_runs import save_child
 from canvas.workflows.steps.compensation import compensations
-from canvas.workflows.steps.maps import MapAttempt
+from canvas.workflows.steps.nodes import NodeAttempt, upstream_failure
+from canvas.workflows.steps.rules import FAILED, inputs_of, verdict
+from canvas.workflows.steps.waits import mailbox_of, wait_id
 from canvas.workflows.store import RunStore, run_metadata
 
 
-class RunEngine(MapAttempt):
+class RunEngine(NodeAttempt):
     """One settlement's way through one attempt of a run."""
 
     # -- entrances
@@ -35,6 +49,10 @@ class RunEngine(MapAttempt):
         """Continue the run after the task of the node ``place`` has ended."""
         if place.item is None:
             self._end(place.node, state, value)
+        elif place.is_timer:
+            self.on_timer(place, state, value)
+        elif self._node(place.node).kind == "loop":
+            self._round_item(place, state, value)
         else:
             self._item(place, state, value)
         self._drain()
@@ -42,6 +60,8 @@ class RunEngine(MapAttempt):
     def begin(self, timeout: float | None) -> None:
         """Start the attempt, to be cancelled after ``timeout`` seconds."""
         self._record_run(Record(self._run, states.STARTED, None, None, []))
+        if self._attempt:
+            self._end_earlier_waits()
         self.schedule_cancellation(timeout)
         self._end(0, states.SUCCESS, None)
         self._drain()
@@ -51,6 +71,14 @@ class RunEngine(MapAttempt):
         if timeout is not None:
             sig = self._app.signature(CANCEL, (self._run, self._attempt), countdown=timeout, ignore_result=True)
             self._effects.send(self._effects.plan(sig, (), {}), Lineage(self._run))
+
+    def _end_earlier_waits(self) -> None:
+        """End waits for signals of earlier attempts, so that they take none from this one."""
+        about, _ = self._runs.metadata(self._run)
+        for number, node in enumerate(self._runs.nodes(self._run, 0, about["nodes"])):
+            for before in range(self._attempt) if node.kind == "wait" else ():
+                wait = wait_id(before, number, "value")
+                self._effects.mail.append(MailboxStep(self._run, mailbox_of(node), "resolve", wait))
 
     def start_marker(self, timeout: float | None) -> ReadyChord:
         """The ready chord whose dispatch starts the attempt."""
@@ -67,6 +95,10 @@ class RunEngine(MapAttempt):
                 self.begin(number or None)
             case "node":
                 self._start(number, [KnownInput(*part) for part in parts])
+            case "woken":
+                self._woken(number, step[2], *parts[0])
+            case "round":
+                self._round_over(number, step[2], parts[0][2], parts[1][2])
             case "items":
                 self._collect(number, parts)
             case "undo":
@@ -83,7 +115,7 @@ class RunEngine(MapAttempt):
         """Fail the node of a chord whose state is gone before it had all its parts."""
         kind, number = step[0], step[1]
         if kind == "node" and self._node(number).kind == "end":
-            self._finish([KnownInput(0, states.FAILURE, exc)])
+            self._finish(self._node(number), [KnownInput(0, states.FAILURE, exc)])
         else:
             self._fail(number, exc)
         self._drain()
@@ -107,7 +139,9 @@ class RunEngine(MapAttempt):
         target = self._node(out.node)
         if target.slots[out.slot] != "data" and state == states.SUCCESS:
             value = None
-        if target.open_slots == 1:
+        if target.when in ANY and len(target.slots) > 1:
+            self._arrive(out, state, value)
+        elif target.open_slots == 1:
             self._start(out.node, [KnownInput(out.slot, state, value)])
         else:
             self._part(str(out.node), out.slot, state, value, ["node", out.node], target.open_slots)
@@ -115,50 +149,25 @@ class RunEngine(MapAttempt):
     def _start(self, number: int, came: Sequence[KnownInput]) -> None:
         """Start a node that has all its inputs."""
         node = self._node(number)
-        inputs = sorted((*node.given, *came))
+        inputs = inputs_of(node, came)
         if node.kind == "end":
-            self._finish(inputs)
+            self._finish(node, inputs)
             return
-        failed = next((one for one in inputs if one.state in FAILED), None)
-        if failed is not None:
-            self._fail(number, _upstream(node.name, failed.value))
-        elif _is_skipped(node, inputs):
-            self._record(number, states.SUCCESS, None, canvas=SKIPPED)
-            self._ended.append((number, 0, SKIPPED, None))
+        how = verdict(node, inputs)
+        if isinstance(how, KnownInput):
+            self._fail(number, upstream_failure(node.name, how.value))
+        elif how == "skip":
+            self._skip(number)
         else:
+            if node.limit is not None:
+                self._limit(number, node.limit)
             problem = problem_of(lambda: self._run_node(number, node, inputs))
             if problem is not None:
                 self._fail(number, problem)
 
-    def _run_node(self, number: int, node: RunNode, inputs: Sequence[KnownInput]) -> None:
-        values = [one.value for one in inputs]
-        match node.kind:
-            case "choose":
-                _, slot, pick = node.binds[0]
-                value = extract(values[slot], pick, slot, self._source_of(number))
-                arm = next((at for at, choice in enumerate(node.choices) if _same(choice, value)), len(node.choices))
-                self._ended.append((number, 0, states.SUCCESS, arm))
-            case "merge":
-                value = next(one.value for one in inputs if one.state != SKIPPED)
-                self._succeed(number, value)
-            case "map":
-                self._map(number, node, values)
-            case _:
-                assert node.sig is not None
-                sig = bind_inputs(node.sig, node.binds, values, self._source_of(number))
-                self._send(sig, (), NodeRef(self._run, self._attempt, number))
-
-    def _fail(self, number: int, exc: BaseException) -> None:
-        self._record(number, states.FAILURE, exc)
-        # A node that never ran has no policy of its own to apply.
-        if isinstance(exc, UpstreamFailed):
-            self._ended.append((number, 0, states.FAILURE, exc))
-        else:
-            self._end(number, states.FAILURE, exc)
-
     # -- the end
 
-    def _finish(self, inputs: Sequence[KnownInput]) -> None:
+    def _finish(self, node: RunNode, inputs: Sequence[KnownInput]) -> None:
         failed = next((one.value for one in inputs if one.state in FAILED), None)
         cause = failed.cause if isinstance(failed, UpstreamFailed) else safe_repr(failed)
         error = None if failed is None else WorkflowFailed(self._run, cause)
@@ -166,6 +175,9 @@ class RunEngine(MapAttempt):
         record = Record(self._run, state, error, None, [])
         record.date_done = self._app.now().isoformat()
         self._record_run(record)
+        outcome = node.details.get("outcome")
+        if outcome is not None:
+            self._effects.send(self._effects.plan(outcome, (), {}), Lineage(self._run, self._parent))
         if error is not None:
             about, _ = self._runs.metadata(self._run)
             numbers = about.get("compensated") or []
@@ -197,24 +209,49 @@ def advance_all(app: WorkflowServices, runs: RunStore, effects: Outbox, parent: 
             end_lost(effects, place.run, place.attempt, exc)
 
 
+def is_recorded_later(runs: RunStore, message: Message) -> bool:
+    """Whether the success, or the revocation, of a node's task is recorded by the step that finds it in time: that of a
+    node with a limit."""
+    place = NodeRef.of(message.headers[RUN_HEADER])
+    if place is None or place.item is not None:
+        return False
+    with suppress(RunLost):
+        return runs.node(place.run, place.attempt, place.node).limit is not None
+    return False
+
+
+class Composed(Protocol):
+    """A workflow that a task has returned."""
+
+    name: str
+    entries: list[NodeDefinition]
+
+
+def start_in_place(
+    app: WorkflowServices,
+    runs: RunStore,
+    effects: Outbox,
+    message: Message,
+    workflow: Composed,
+    outcome: Mapping[str, Any],
+) -> None:
+    """Start a run of ``workflow`` in the place of a task, whose message this is; ``outcome`` is the signature of a task
+    that ends as the run does.
+
+    Raises CompositionError, TaskRevokedError, RunLost.
+    """
+    # networkx takes longer to load than all else that a worker needs.
+    from canvas.graph.run_nodes import run_nodes
+
+    nodes, place = run_nodes(workflow.entries), NodeRef.of(message.headers.get(RUN_HEADER))
+    child = save_child(app, runs, effects, message.id, workflow.name, nodes, outcome, place)
+    runs.cache_pending(child, 0, nodes, {"name": workflow.name})
+    RunEngine(app, runs, effects, child, 0, message.id).begin(None)
+
+
 def end_lost(effects: Outbox, run: str, attempt: int, exc: Exception) -> None:
     """End a run in failure because data that it needs is gone."""
     emit("run.lost", run=run, reason=str(exc))
     record = Record(run, states.FAILURE, exc, None, [])
     record.extra = {"attempt": attempt}
     effects.record(record)
-
-
-def _is_skipped(node: RunNode, inputs: Sequence[KnownInput]) -> bool:
-    """Whether a node is skipped: one of its needed inputs is skipped; for the result of a branch, all of them."""
-    needed = [one.state == SKIPPED for one in inputs if node.slots[one.slot] != "order"]
-    return bool(needed) and (all(needed) if node.kind == "merge" else any(needed))
-
-
-def _same(choice: Any, value: Any) -> bool:
-    """JSON's equality: True is not 1."""
-    return type(choice) is type(value) and bool(choice == value)
-
-
-def _upstream(name: str, cause: Any) -> UpstreamFailed:
-    return UpstreamFailed(name, cause.cause if isinstance(cause, UpstreamFailed) else safe_repr(cause))

@@ -10,11 +10,13 @@ from canvas.model.record import Record
 from canvas.model.workflow_run import NodeRef, RunNode, bind_inputs, bound_values, extract, items_id, outline_id
 from canvas.producer.problems import problem_of
 from canvas.workflows.lifetimes import outlines
-from canvas.workflows.steps.attempt import FAILED, Attempt, by_policy
+from canvas.workflows.steps.attempt import by_policy
 from canvas.workflows.steps.earlier_attempts import Earlier, digest_of
+from canvas.workflows.steps.loops import LoopAttempt
+from canvas.workflows.steps.rules import FAILED
 
 
-class MapAttempt(Attempt):
+class MapAttempt(LoopAttempt):
     """An attempt that runs maps. Items that do not fit into one settlement are left to the next."""
 
     def _item(self, place: NodeRef, state: str, value: Any) -> None:
@@ -77,7 +79,7 @@ class MapAttempt(Attempt):
         failed = next((value for _, state, value in parts if state in FAILED), None)
         if failed is not None:
             self._record(number, states.FAILURE, failed)
-            self._ended.append((number, 0, states.FAILURE, failed))
+            self._end(number, states.FAILURE, failed)
         else:
             values: Any = [value for _, _, value in parts]
             depth = self._node(number).depth

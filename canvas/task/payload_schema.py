@@ -1,0 +1,36 @@
+"""The type of a signal's payload, as a JSON schema: a program that sends a signal need not have the type."""
+
+from typing import Any
+
+from canvas.errors import CompositionError, ConfigurationError
+
+
+def schema_of(model: Any, name: str) -> dict[str, Any]:
+    """The JSON schema of a pydantic model or another type, for payloads of a signal. Raises CompositionError,
+    ConfigurationError without pydantic."""
+    try:
+        from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
+    except ImportError:
+        raise ConfigurationError(
+            f"{name}: a type for payloads needs pydantic: install canvas-workflows[pydantic]"
+        ) from None
+    try:
+        return TypeAdapter(model).json_schema()
+    except (PydanticSchemaGenerationError, PydanticUserError) as exc:
+        raise CompositionError(f"{name}: model: {model!r:.100} has no JSON schema: {exc}") from None
+
+
+def check_payload(name: str, schema: dict[str, Any] | None, payload: Any) -> None:
+    """Raise CompositionError where ``payload`` is not what a node expects."""
+    if schema is None:
+        return
+    try:
+        from jsonschema import Draft202012Validator
+    except ImportError:
+        raise ConfigurationError(
+            f"{name} expects payloads of a type, which jsonschema checks: install canvas-workflows[pydantic]"
+        ) from None
+    error = next(iter(Draft202012Validator(schema).iter_errors(payload)), None)
+    if error is not None:
+        place = "".join(f"[{key!r}]" for key in error.absolute_path)
+        raise CompositionError(f"{name}: payload{place}: {error.message:.200}")

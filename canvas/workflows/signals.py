@@ -1,0 +1,52 @@
+"""Signals to the nodes of a run that wait for them."""
+
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from canvas.errors import CompositionError
+from canvas.model import states
+from canvas.model.settlement import MailboxStep, Settlement
+from canvas.task.payload_schema import check_payload
+from canvas.wire.signing import mail_of
+from canvas.workflows.services import WorkflowServices
+from canvas.workflows.steps.chord_callbacks import go_on_here
+from canvas.workflows.steps.waits import signal_mailbox
+
+if TYPE_CHECKING:
+    from canvas.workflows.run_results import RunResults
+
+_FROM_SIGNAL = 0
+
+
+def check_name(name: Any, where: str) -> str:
+    """The name of a signal. Raises CompositionError for one that cannot be a name."""
+    if not isinstance(name, str) or not name or not name.isprintable():
+        raise CompositionError(f"{where}: expected the name of a signal, as text; got {name!r:.100}")
+    return name
+
+
+def send_signal(run: "RunResults", name: str, payload: Any, key: str | None) -> None:
+    """``Run.signal``."""
+    app, mailbox = run.app, signal_mailbox(check_name(name, f"run {run.id}"))
+    if key is not None and (not isinstance(key, str) or not key.isprintable()):
+        raise CompositionError(f"run {run.id}: key: expected text; got {key!r:.100}")
+    for node in run.nodes:
+        if node.kind == "wait" and node.details["signal"] == name:
+            check_payload(node.name, node.details.get("schema"), payload)
+    if run.status().over:
+        raise CompositionError(f"run {run.id} of {run.name!r} has ended: no node of it waits for signal {name!r}")
+    part = app.backend.encode_part(str(_FROM_SIGNAL), states.SUCCESS, payload)
+    value = app.signer.seal(mail_of(run.id, mailbox), part)
+    post = MailboxStep(run.id, mailbox, "post", f"signal {key or uuid4()}", value)
+    settled = app.driver.settler.settle([Settlement(None, fence="none", mail=[post])])
+    go_on_here(app, app.runs, settled.verdicts)
+
+
+def pending_signals(app: WorkflowServices, run: str) -> dict[str, list[Any]]:
+    """The payloads that were sent and no node has taken, by the signal's name."""
+    found: dict[str, list[Any]] = {}
+    for mailbox, values in app.runs.mail(run).items():
+        place = mail_of(run, mailbox)
+        payloads = [app.backend.decode_part(app.signer.open(place, value))[2] for value in values]
+        found[mailbox.removeprefix(signal_mailbox(""))] = payloads
+    return found

@@ -1,0 +1,112 @@
+"""Runs of workflows inside of runs: in the place of a node, or of a task that returned a workflow.
+
+The run inside has a task in its parent's place, ``canvas.run_outcome``, which is sent when the run has ended, and ends
+as it did: so the nodes after the place start by an ordinary message.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from canvas.errors import CompositionError, RunLost, TaskRevokedError
+from canvas.model import states
+from canvas.model.record import Record
+from canvas.model.workflow_run import (
+    RUN_HEADER,
+    RUN_OUTCOME,
+    STAMP,
+    NodeRef,
+    RunNode,
+    child_run_of,
+    extract,
+    stamp_of,
+    task_id_of,
+)
+from canvas.producer.outbox import Outbox
+from canvas.workflows.services import WorkflowServices
+from canvas.workflows.store import RunStore, run_metadata
+
+
+def check_depth(app: WorkflowServices, depth: int, name: str) -> None:
+    """Raise CompositionError where workflows are nested too deeply."""
+    most = int(app.conf.workflow_max_depth)
+    if depth > most:
+        raise CompositionError(
+            f"{name}: workflows are nested {depth} deep, more than workflow_max_depth ({most}): does a task return a "
+            "workflow that runs the same task again? Let it return a value at last, or use flow.loop"
+        )
+
+
+def depth_inside(app: WorkflowServices, runs: RunStore, place: NodeRef | None) -> int:
+    """The depth of a run inside of ``place``. Raises TaskRevokedError where the run of the place is cancelled."""
+    if place is None:
+        return 1
+    about, attempt = runs.metadata(place.run)
+    if attempt != place.attempt or about["cancelled"]:
+        raise TaskRevokedError("revoked")
+    return int(about.get("depth", 0)) + 1
+
+
+def save_child(
+    app: WorkflowServices,
+    runs: RunStore,
+    effects: Outbox,
+    task_id: str,
+    name: str,
+    nodes: Sequence[RunNode],
+    outcome: Mapping[str, Any],
+    place: NodeRef | None,
+) -> str:
+    """Keep the run of a workflow in the place of a task, and note it in the task's record; its id.
+
+    ``outcome``: the signature of its last task. Raises CompositionError, TaskRevokedError, RunLost.
+    """
+    depth = depth_inside(app, runs, place)
+    check_depth(app, depth, name)
+    child, about = child_run_of(task_id), run_metadata(name, nodes, app.now())
+    nodes[-1].details = {"outcome": dict(outcome)}
+    about |= {"depth": depth, "parent": task_id}
+    runs.save(child, about, nodes, listed=False)
+    record = Record(task_id, states.STARTED, None, None, [])
+    record.extra = {"child": child}
+    effects.record(record, in_run=True)
+    return child
+
+
+def outcome_of_node(app: WorkflowServices, place: NodeRef, child: str) -> dict[str, Any]:
+    """The signature of the task that ends as the run ``child`` in the place of a node."""
+    stamp = {"stamped_headers": [STAMP], STAMP: stamp_of(place.run, place.attempt)}
+    sig = app.signature(RUN_OUTCOME, (child,), immutable=True, ignore_result=False, **stamp)
+    options: dict[str, Any] = {"task_id": task_id_of(place), RUN_HEADER: place.as_list()}
+    return dict(sig.set(**options))
+
+
+def child_before(runs: RunStore, place: NodeRef) -> str | None:
+    """The run that an earlier attempt had in the place of a node, if there is one."""
+    for attempt in range(place.attempt - 1, -1, -1):
+        child = child_run_of(task_id_of(place._replace(attempt=attempt)))
+        try:
+            runs.metadata(child)
+        except RunLost:
+            continue
+        return child
+    return None
+
+
+def with_inputs(nodes: list[RunNode], node: RunNode, values: Sequence[Any]) -> list[RunNode]:
+    """The nodes of the workflow in the place of ``node``, with the values of its inputs."""
+    given = {bind.path[-1]: extract(values[bind.slot], bind.pick, bind.slot) for bind in node.binds}
+    given = {**node.details["inputs"], **given}
+    for inside in nodes:
+        if inside.kind == "input" and inside.name in given:
+            inside.details = {**inside.details, "value": given[inside.name]}
+    return nodes
+
+
+def input_value(node: RunNode) -> Any:
+    """The value of an input of a workflow. Raises CompositionError for one that has none."""
+    for key in ("value", "default"):
+        if key in node.details:
+            return node.details[key]
+    raise CompositionError(
+        f"{node.name}: this input of the workflow has no value; give it by inputs={{{node.name!r}: …}}"
+    )

@@ -1,0 +1,146 @@
+"""The start of a node that has its inputs, by its kind."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from canvas.errors import NodeTimeout, UpstreamFailed
+from canvas.model import states
+from canvas.model.workflow_run import (
+    RESUME_RUN,
+    SKIPPED,
+    KnownInput,
+    NodeRef,
+    RunNode,
+    bind_inputs,
+    child_run_of,
+    extract,
+    task_id_of,
+)
+from canvas.producer.message_builder import Lineage
+from canvas.text import safe_repr
+from canvas.workflows.steps.child_runs import child_before, input_value, outcome_of_node, save_child, with_inputs
+from canvas.workflows.steps.maps import MapAttempt
+from canvas.workflows.steps.rules import FAILED, value_of
+
+Inputs = Sequence[KnownInput]
+
+
+class NodeAttempt(MapAttempt):
+    """An attempt that starts nodes of every kind."""
+
+    def _run_node(self, number: int, node: RunNode, inputs: Inputs) -> None:
+        _STARTS[node.kind](self, number, node, inputs)
+
+    def _task(self, number: int, node: RunNode, inputs: Inputs) -> None:
+        assert node.sig is not None
+        sig = bind_inputs(node.sig, node.binds, _values(inputs), self._source_of(number))
+        self._send(sig, (), NodeRef(self._run, self._attempt, number))
+
+    def _choose(self, number: int, node: RunNode, inputs: Inputs) -> None:
+        if node.details.get("timed_out"):
+            arm = int(_has_timed_out(inputs[0]))
+        else:
+            _, slot, pick = node.binds[0]
+            value = extract(value_of(inputs[slot]), pick, slot, self._source_of(number))
+            arm = next((at for at, choice in enumerate(node.choices) if _same(choice, value)), len(node.choices))
+        self._ended.append((number, 0, states.SUCCESS, arm))
+
+    def _merge(self, number: int, node: RunNode, inputs: Inputs) -> None:
+        self._succeed(number, next(one.value for one in inputs if one.state == states.SUCCESS))
+        if node.cancels:
+            self._cancel_nodes(node.cancels)
+
+    def _map_values(self, number: int, node: RunNode, inputs: Inputs) -> None:
+        self._map(number, node, _values(inputs))
+
+    def _sleep_values(self, number: int, node: RunNode, inputs: Inputs) -> None:
+        self._sleep(number, node, _values(inputs))
+
+    def _wait_for(self, number: int, node: RunNode, inputs: Inputs) -> None:
+        self._wait(number, node)
+
+    def _loop_values(self, number: int, node: RunNode, inputs: Inputs) -> None:
+        self._loop(number, node, _values(inputs))
+
+    def _input(self, number: int, node: RunNode, inputs: Inputs) -> None:
+        self._succeed(number, input_value(node))
+
+    def _otherwise(self, number: int, node: RunNode, inputs: Inputs) -> None:
+        """The value of a node with a limit, or what stands for it where it was not in time."""
+        of_node, *instead = inputs
+        if instead and instead[0].state != SKIPPED:
+            of_node = instead[0]
+        elif "value" in node.details and _has_timed_out(of_node):
+            of_node = KnownInput(0, states.SUCCESS, node.details["value"])
+        if of_node.state == states.SUCCESS:
+            self._succeed(number, of_node.value)
+        elif of_node.state == SKIPPED:
+            self._skip(number)
+        else:
+            self._fail(number, upstream_failure(node.name, of_node.value))
+
+    def _flow(self, number: int, node: RunNode, inputs: Inputs) -> None:
+        """Start the run of a workflow in a node's place, or go on with that of an earlier attempt."""
+        place = NodeRef(self._run, self._attempt, number)
+        earlier = child_before(self._runs, place)
+        outcome = outcome_of_node(self._app, place, earlier or child_run_of(task_id_of(place)))
+        if earlier is not None:
+            self._record(number, states.STARTED, None, child=earlier)
+            sig = self._app.signature(RESUME_RUN, (earlier, outcome), ignore_result=True)
+            self._effects.send(self._effects.plan(sig, (), {}), Lineage(self._run, self._parent))
+            return
+        nodes = with_inputs([RunNode.from_list(one) for one in node.details["nodes"]], node, _values(inputs))
+        name, task_id = str(node.details["name"]), task_id_of(place)
+        child = save_child(self._app, self._runs, self._effects, task_id, name, nodes, outcome, place)
+        self._runs.cache_pending(child, 0, nodes, {"name": name})
+        type(self)(self._app, self._runs, self._effects, child, 0, self._parent).begin(None)
+
+    def begin(self, timeout: float | None) -> None:
+        raise NotImplementedError
+
+    # -- nodes that do not run
+
+    def _skip(self, number: int) -> None:
+        self._record(number, states.SUCCESS, None, canvas=SKIPPED)
+        self._ended.append((number, 0, SKIPPED, None))
+
+    def _fail(self, number: int, exc: BaseException) -> None:
+        self._record(number, states.FAILURE, exc)
+        # A node that never ran has no policy of its own to apply.
+        if isinstance(exc, UpstreamFailed):
+            self._ended.append((number, 0, states.FAILURE, exc))
+        else:
+            self._end(number, states.FAILURE, exc)
+
+
+_STARTS: Mapping[str, Callable[[NodeAttempt, int, RunNode, Inputs], None]] = {
+    "task": NodeAttempt._task,
+    "map": NodeAttempt._map_values,
+    "choose": NodeAttempt._choose,
+    "merge": NodeAttempt._merge,
+    "otherwise": NodeAttempt._otherwise,
+    "input": NodeAttempt._input,
+    "sleep": NodeAttempt._sleep_values,
+    "wait": NodeAttempt._wait_for,
+    "loop": NodeAttempt._loop_values,
+    "flow": NodeAttempt._flow,
+}
+
+
+def upstream_failure(name: str, cause: Any) -> UpstreamFailed:
+    """The error of a node that cannot run because a node before it has failed."""
+    return UpstreamFailed(name, cause.cause if isinstance(cause, UpstreamFailed) else safe_repr(cause))
+
+
+def _values(inputs: Inputs) -> list[Any]:
+    return [value_of(one) for one in inputs]
+
+
+def _has_timed_out(one: KnownInput) -> bool:
+    """Whether a node has failed because of its own limit."""
+    return one.state in FAILED and type(one.value).__name__ == NodeTimeout.__name__
+
+
+def _same(choice: Any, value: Any) -> bool:
+    """JSON's equality: True is not 1."""
+    return type(choice) is type(value) and bool(choice == value)

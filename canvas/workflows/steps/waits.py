@@ -1,0 +1,245 @@
+"""Waits of nodes: for a time, for a signal, for the first of several inputs, for an end in time.
+
+A wait is a mailbox's: whatever comes first ends it, once, and that makes a chord of one part ready, whose dispatch goes
+on with the node. A timer is a delayed message.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from canvas.errors import CompositionError, NodeTimeout, TaskRevokedError
+from canvas.model import states
+from canvas.model.settlement import MailboxStep
+from canvas.model.workflow_run import (
+    AWAITING_SIGNAL,
+    CANCEL_NODES,
+    RUN_HEADER,
+    SLEEPING,
+    STAMP,
+    WAKE,
+    KnownInput,
+    NodeRef,
+    OutgoingEdge,
+    RunNode,
+    extract,
+    stamp_of,
+    starts,
+)
+from canvas.producer.message_builder import Lineage
+from canvas.wire.signing import mail_of
+from canvas.workflows.lifetimes import keep_alive
+from canvas.workflows.services import WorkflowServices
+from canvas.workflows.steps.attempt import Attempt, by_policy
+
+Purpose = Literal["value", "end", "first"]
+"""The object of a wait: a value of the node's own, the end of its task within its limit, its first fitting input."""
+_TIMERS: tuple[Purpose, ...] = ("value", "end")
+"""Purposes with timers; a timer's place in the run has the index of its purpose as its item."""
+_OWN_END, _TIMED_OUT, _CANCELLED = 0, 1, 2
+"""Where the end of a wait comes from."""
+RENEWED_EVERY = 7 * 86_400
+"""Seconds after which a longer timer wakes to keep its run, which would count as abandoned otherwise."""
+
+
+def signal_mailbox(name: str) -> str:
+    """The mailbox of a signal."""
+    return f"signal {name}"
+
+
+def wait_id(attempt: int, number: int, purpose: Purpose) -> str:
+    """The id of a node's wait in its mailbox."""
+    return f"{attempt}.{number}.{purpose}"
+
+
+def mailbox_of(node: RunNode) -> str:
+    """The mailbox in which a node of kind ``sleep`` or ``wait`` waits; all but signals take no posts."""
+    return signal_mailbox(str(node.details["signal"])) if node.kind == "wait" else ""
+
+
+class WaitingAttempt(Attempt):
+    """An attempt whose nodes wait."""
+
+    # -- in the mailbox
+
+    def _take(self, number: int, purpose: Purpose, mailbox: str = "", seconds: float = 0) -> None:
+        """Let a node wait, for ``seconds`` at least."""
+        group, lives = f"{self._run}.{self._attempt}.{number}.{purpose}", self._app.backend.run_lives
+        callback = self._fire(group, ["woken", number, purpose, mailbox])
+        lasting = lives + int(min(seconds, RENEWED_EVERY)) if lives else 0
+        wait = wait_id(self._attempt, number, purpose)
+        self._effects.mail.append(MailboxStep(self._run, mailbox, "take", wait, None, group, callback, lives, lasting))
+
+    def _resolve(self, number: int, purpose: Purpose, source: int, state: str, value: Any, mailbox: str = "") -> None:
+        """End a node's wait, unless it has ended."""
+        step = resolution(self._app, NodeRef(self._run, self._attempt, number), purpose, source, state, value, mailbox)
+        self._effects.mail.append(step)
+
+    def _woken(self, number: int, purpose: Purpose, source: int, state: str, value: Any) -> None:
+        """Go on with a node whose wait has ended."""
+        if purpose == "first":
+            self._start(number, [KnownInput(source, state, value)])
+        elif purpose == "value":
+            self._end_wait(number, state, value)
+        elif source == _OWN_END:
+            if state != states.FAILURE:
+                self._record(number, state, value)
+            self._ended.append((number, 0, *by_policy(self._node(number), state, value)))
+        else:
+            self._record(number, state, value)
+            self._cancel_nodes([number])
+            self._ended.append((number, 0, *by_policy(self._node(number), state, value)))
+
+    def _start(self, number: int, came: Sequence[KnownInput]) -> None:
+        raise NotImplementedError
+
+    def _end_wait(self, number: int, state: str, value: Any) -> None:
+        if state == states.SUCCESS:
+            self._succeed(number, value)
+        else:
+            self._record(number, state, value)
+            self._end(number, state, value)
+
+    # -- the first of several inputs
+
+    def _arrive(self, out: OutgoingEdge, state: str, value: Any) -> None:
+        """An input of a node that starts with its first fitting one."""
+        target = self._node(out.node)
+        if starts(target.when, state):
+            self._take(out.node, "first")
+            self._resolve(out.node, "first", out.slot, state, value)
+        else:
+            self._part(f"{out.node}.none", out.slot, state, value, ["node", out.node], target.open_slots)
+
+    # -- times and signals
+
+    def _sleep(self, number: int, node: RunNode, values: Sequence[Any]) -> None:
+        now = self._app.now().timestamp()
+        due = self._due(node, values, now)
+        self._record(number, states.STARTED, None, canvas=SLEEPING, until=_moment(due))
+        self._take(number, "value", mailbox_of(node), due - now)
+        self._timer(number, "value", due)
+
+    def _due(self, node: RunNode, values: Sequence[Any], now: float) -> float:
+        """When a sleep ends. Raises CompositionError for a value that is no time."""
+        if not node.binds:
+            until = node.details.get("until")
+            return now + float(node.details["seconds"]) if until is None else moment_of(until, node.name)
+        _, slot, pick = node.binds[0]
+        found = extract(values[slot], pick, slot)
+        if node.details.get("by") == "until":
+            return moment_of(found, node.name)
+        if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found <= _LONGEST:
+            raise CompositionError(f"{node.name}: expected seconds to sleep, 0 or more; got {found!r:.100}")
+        return now + found
+
+    def _wait(self, number: int, node: RunNode) -> None:
+        seconds, name = node.details.get("timeout"), node.details["signal"]
+        now = self._app.now().timestamp()
+        until = {} if seconds is None else {"until": _moment(now + seconds)}
+        self._record(number, states.STARTED, None, canvas=AWAITING_SIGNAL, signal=name, **until)
+        self._take(number, "value", mailbox_of(node), seconds or 0)
+        if seconds is not None:
+            self._timer(number, "value", now + seconds)
+
+    def _limit(self, number: int, seconds: float) -> None:
+        """Let a node that starts fail after ``seconds``."""
+        self._take(number, "end", seconds=seconds)
+        self._timer(number, "end", self._app.now().timestamp() + seconds)
+
+    def _end(self, number: int, state: str, value: Any) -> None:
+        if self._node(number).limit is None:
+            super()._end(number, state, value)
+        else:
+            self._resolve(number, "end", _OWN_END, state, value)
+
+    # -- timers
+
+    def _timer(self, number: int, purpose: Purpose, due: float) -> None:
+        wakes = min(due, self._app.now().timestamp() + RENEWED_EVERY)
+        place = NodeRef(self._run, self._attempt, number, _TIMERS.index(purpose), 0)
+        stamp = {"stamped_headers": [STAMP], STAMP: stamp_of(self._run, self._attempt)}
+        sig = self._app.signature(
+            WAKE, (due,), eta=datetime.fromtimestamp(wakes, UTC), ignore_result=True, **stamp,
+            **{"task_id": f"{self._id(number)}.{purpose}.timer", RUN_HEADER: place.as_list()},
+        )  # fmt: skip
+        self._effects.send(self._effects.plan(sig, (), {}), Lineage(self._run, self._parent), wakes)
+
+    def on_timer(self, place: NodeRef, state: str, due: Any) -> None:
+        """A node's timer has run out, at the time for which it was set or earlier."""
+        node, purpose = self._node(place.node), _TIMERS[place.item or 0]
+        mailbox = mailbox_of(node) if purpose == "value" else ""
+        if state != states.SUCCESS:
+            gone = TaskRevokedError("revoked")
+            self._resolve(place.node, purpose, _CANCELLED, states.REVOKED, gone, mailbox)
+        elif due > self._app.now().timestamp() + 1:
+            keep_alive(self._app, self._runs, self._run, self._attempt)
+            self._timer(place.node, purpose, due)
+        else:
+            self._resolve(place.node, purpose, _TIMED_OUT, *_at_timeout(node, purpose), mailbox)
+
+    # -- what is not needed any more
+
+    def _cancel_nodes(self, numbers: Sequence[int]) -> None:
+        sig = self._app.signature(CANCEL_NODES, (self._run, self._attempt, list(numbers)), ignore_result=True)
+        self._effects.send(self._effects.plan(sig, (), {}), Lineage(self._run, self._parent))
+
+
+def resolution(
+    app: WorkflowServices, place: NodeRef, purpose: Purpose, source: int, state: str, value: Any, mailbox: str = ""
+) -> MailboxStep:
+    """The change of a mailbox that ends a node's wait."""
+    payload = app.signer.seal(mail_of(place.run, mailbox), app.backend.encode_part(str(source), state, value))
+    return MailboxStep(place.run, mailbox, "resolve", wait_id(place.attempt, place.node, purpose), payload)
+
+
+def cancelled_wait(app: WorkflowServices, place: NodeRef, node: RunNode, reason: str) -> MailboxStep:
+    """The change that ends the wait of a node that is cancelled."""
+    error = TaskRevokedError(reason)
+    return resolution(app, place, "value", _CANCELLED, states.REVOKED, error, mailbox_of(node))
+
+
+def _at_timeout(node: RunNode, purpose: Purpose) -> tuple[str, Any]:
+    if purpose == "end":
+        error = NodeTimeout(f"{node.name} had not ended {node.limit:g} s after its start")
+        return states.FAILURE, error
+    if node.kind == "sleep":
+        return states.SUCCESS, None
+    if "default" in node.details:
+        return states.SUCCESS, node.details["default"]
+    name, seconds = node.details["signal"], node.details["timeout"]
+    return states.FAILURE, NodeTimeout(f"{node.name}: signal {name!r} had not come after {seconds:g} s")
+
+
+_LONGEST = 100 * 366 * 86_400
+"""Seconds that a node may sleep."""
+
+
+def moment_of(value: Any, name: str) -> float:
+    """A time as unix seconds: a datetime (without a zone: UTC), its ISO 8601 text, or unix seconds. Raises
+    CompositionError."""
+    try:
+        if isinstance(value, str):
+            value = datetime.fromisoformat(value)
+        if isinstance(value, datetime):
+            value = (value if value.tzinfo is not None else value.replace(tzinfo=UTC)).timestamp()
+        if not isinstance(value, bool) and isinstance(value, int | float) and 0 <= value < 253_370_764_800:
+            return float(value)
+    except (ValueError, OverflowError):
+        pass
+    raise CompositionError(
+        f"{name}: expected a time to sleep until, as a datetime or ISO 8601 text; got {value!r:.100}"
+    )
+
+
+def seconds_of(value: Any, name: str, what: str) -> float:
+    """A length of time as seconds above 0. Raises CompositionError."""
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _LONGEST:
+        raise CompositionError(f"{name}: {what}: expected seconds above 0, or a timedelta; got {value!r:.100}")
+    return float(value)
+
+
+def _moment(due: float) -> str:
+    return datetime.fromtimestamp(due, UTC).isoformat()

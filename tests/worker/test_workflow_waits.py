@@ -1,0 +1,417 @@
+"""Workflows that wait, race, repeat and nest, on canvas' worker."""
+
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pydantic import BaseModel
+
+from canvas import Workflow, chain, chord, group
+from canvas.errors import CompositionError, LoopExhausted, NodeTimeout, TaskRevokedError
+from canvas.testing.contract import eventually
+from tests.support.apps import make
+from tests.worker.commands import named, start, states, task
+
+
+@pytest.fixture(scope="module")
+def app(bench):
+    broker, backend, ledger = bench.urls()
+    bench.server.client().flushall()
+    app = make("canvas", broker, backend, ledger=ledger)
+    with start(bench, "-P", "threads", "-c", "4"):
+        yield app
+    app.close()
+
+
+def reached(run, name, state):
+    """Wait until a node is in this state."""
+    eventually(lambda: states(run)[name] == state)
+
+
+class Approval(BaseModel):
+    by: str
+    amount: float
+
+
+# -- times
+
+
+def test_a_sleep_lasts_and_keeps_nothing_busy(bench, app, flow):
+    key = bench.new_key()
+    first = flow.add(task(app, "noted").s(0.4, key), name="first")
+    nap = flow.sleep(0.5, after=first)
+    by_value = flow.sleep(first, name="by value", after=nap)
+    until = flow.sleep(until=datetime.now(UTC) + timedelta(seconds=0.1), after=by_value, name="until")
+    flow.add(task(app, "noted").si("awake", key), after=until)
+    began = time.monotonic()
+    run = flow.apply_async()
+    reached(run, "sleep", "SLEEPING")
+    (sleeping,) = [node for node in run.status().nodes if node.name == "sleep"]
+    assert sleeping.until is not None
+    assert abs((sleeping.until - datetime.now(UTC)).total_seconds()) < 10
+    assert run.get(timeout=20) == "awake"
+    assert time.monotonic() - began > 0.9
+    assert bench.ledger(key, 2) == ["0.4", "'awake'"]
+
+
+def test_a_sleep_of_what_is_no_time_fails(app, flow):
+    text = flow.add(task(app, "ident").s("soon"), name="text")
+    flow.sleep(text, name="nap")
+    with pytest.raises(CompositionError, match="nap: expected seconds to sleep"):
+        flow.apply_async().get(timeout=20)
+
+
+# -- signals
+
+
+def test_a_signal_reaches_the_node_that_waits(app, flow):
+    asked = flow.add(task(app, "ident").s(1), name="asked")
+    answer = flow.wait_for("approved", after=asked)
+    named(app, flow, "end", answer["by"])
+    run = flow.apply_async()
+    reached(run, "approved", "AWAITING_SIGNAL")
+    run.signal("approved", {"by": "eve"})
+    assert run.get(timeout=20) == ["end", ["eve"], {}]
+    with pytest.raises(CompositionError, match="has ended"):
+        run.signal("approved", {"by": "late"})
+
+
+def test_signals_before_their_waits_are_kept_in_order(app, flow):
+    nap = flow.sleep(0.4)
+    one = flow.wait_for("answer", after=nap)
+    two = flow.wait_for("answer", after=one, name="second")
+    named(app, flow, "end", one, two)
+    run = flow.apply_async()
+    run.signal("answer", 1)
+    run.signal("answer", 2)
+    run.signal("nobody waits", 3)
+    assert run.signals() == {"answer": [1, 2], "nobody waits": [3]}
+    assert run.get(timeout=20) == ["end", [1, 2], {}]
+    assert run.signals() == {"nobody waits": [3]}
+
+
+def test_a_signal_of_one_key_counts_once(app, flow):
+    one = flow.wait_for("answer")
+    two = flow.wait_for("answer", after=one, name="second")
+    named(app, flow, "end", one, two)
+    run = flow.apply_async()
+    for _ in range(3):
+        run.signal("answer", "first", key="a")
+    reached(run, "second", "AWAITING_SIGNAL")
+    run.signal("answer", "other", key="b")
+    assert run.get(timeout=20) == ["end", ["first", "other"], {}]
+
+
+def test_a_payload_of_the_wrong_type_is_refused(app, flow):
+    answer = flow.wait_for("approved", model=Approval)
+    named(app, flow, "end", answer["amount"])
+    run = flow.apply_async()
+    with pytest.raises(CompositionError, match=r"approved: payload\['amount'\]: 'much' is not of type 'number'"):
+        run.signal("approved", {"by": "eve", "amount": "much"})
+    with pytest.raises(CompositionError, match="approved: payload: 'by' is a required property"):
+        run.signal("approved", {"amount": 1})
+    run.signal("approved", Approval(by="eve", amount=2.5).model_dump())
+    assert run.get(timeout=20) == ["end", [2.5], {}]
+
+
+def test_a_signal_from_another_process(bench, app, flow):
+    flow.wait_for("go")
+    run = flow.apply_async()
+    broker, backend, _ = bench.urls()
+    program = (
+        "import sys; from canvas import Canvas\n"
+        "app = Canvas('other', broker=sys.argv[1], backend=sys.argv[2])\n"
+        "app.workflow(sys.argv[3]).signal('go', 'from outside')"
+    )
+    subprocess.run([sys.executable, "-c", program, broker, backend, run.id], check=True)
+    assert run.get(timeout=20) == "from outside"
+
+
+def test_a_wait_runs_out(app, flow):
+    soft = flow.wait_for("soft", timeout=0.2, default="nobody")
+    named(app, flow, "end", soft)
+    assert flow.apply_async().get(timeout=20) == ["end", ["nobody"], {}]
+    hard = Workflow("hard", app)
+    hard.wait_for("hard", timeout=0.2)
+    with pytest.raises(NodeTimeout, match=r"signal 'hard' had not come after 0.2 s"):
+        hard.apply_async().get(timeout=20)
+
+
+def test_a_cancelled_run_ends_while_it_waits(app, flow):
+    nap = flow.sleep(3600, name="nap")
+    answer = flow.wait_for("answer")
+    late = flow.wait_for("late", after=nap)
+    named(app, flow, "end", answer, late)
+    run = flow.apply_async()
+    reached(run, "answer", "AWAITING_SIGNAL")
+    assert run.cancel() is True
+    with pytest.raises(TaskRevokedError):
+        run.get(timeout=20)
+    assert states(run) == {
+        "nap": "REVOKED", "answer": "REVOKED", "late": "UPSTREAM_FAILED", "end": "UPSTREAM_FAILED"
+    }  # fmt: skip
+    assert run.status().state == "CANCELLED"
+
+
+def test_a_run_is_resumed_during_a_wait_and_the_signal_reaches_the_new_attempt(bench, app, flow):
+    gate = bench.new_key()
+    answer = flow.wait_for("answer")
+    gated = flow.add(task(app, "gated").s(1, key=gate), name="gated")
+    named(app, flow, "end", answer, gated)
+    run = flow.apply_async()
+    reached(run, "gated", "FAILURE")
+    bench.open(gate)
+    assert run.resume(force=True) is True
+    reached(run, "gated", "SUCCESS")
+    reached(run, "answer", "AWAITING_SIGNAL")
+    run.signal("answer", "yes")
+    assert run.get(timeout=20) == ["end", ["yes", [1]], {}]
+    assert run.signals() == {}
+
+
+# -- rules, races, limits
+
+
+def test_rules_of_inputs(bench, app, flow):
+    gate = bench.new_key()
+    bad = flow.add(task(app, "fail").s(), name="bad")
+    good = flow.add(task(app, "ident").s(1), name="good")
+    slow = flow.add(task(app, "until_open").s(gate), name="slow")
+    rec = task(app, "rec")
+    flow.add(rec.s("any success", bad, good, slow), name="any success", when="any_success")
+    flow.add(rec.s("any done", bad, slow), name="any done", when="any_done")
+    flow.add(rec.s("none failed", bad, good), name="none failed", when="none_failed")
+    flow.add(rec.s("none succeeds", bad, flow.add(task(app, "fail").s())), name="none", when="any_success")
+    flow.add(rec.s("all done", bad, slow), name="all done", when="all_done")
+    run = flow.apply_async()
+    assert run["any success"].get(timeout=20) == ["any success", [None, 1, None], {}]
+    assert run["any done"].get(timeout=20) == ["any done", [None, None], {}]
+    bench.open(gate)
+    assert run["all done"].get(timeout=20) == ["all done", [None, gate], {}]
+    run.result.get(timeout=20, propagate=False)
+    found = states(run)
+    assert (found["none failed"], found["none"]) == ("UPSTREAM_FAILED", "UPSTREAM_FAILED")
+    assert run.status().state == "FAILURE"
+
+
+def test_the_first_of_several_wins_and_the_rest_is_cancelled(bench, app, flow):
+    gate, below = bench.new_key(), bench.new_key()
+    quick = flow.add(task(app, "ident").s("quick"), name="quick")
+    slow = flow.add(task(app, "until_open").s(gate), name="slow")
+    after_slow = flow.add(task(app, "noted").s(slow, below), name="after slow")
+    nap = flow.sleep(3600, name="nap")
+    winner = flow.first(quick, after_slow, nap, name="winner")
+    named(app, flow, "end", winner)
+    run = flow.apply_async()
+    assert run.get(timeout=20) == ["end", ["quick"], {}]
+    reached(run, "nap", "REVOKED")
+    bench.open(gate)
+    assert run.status().state == "SUCCESS"
+
+
+def test_a_node_has_its_time_and_what_stands_for_it(bench, app, flow):
+    gate = bench.new_key()
+    slow = flow.add(task(app, "a_until_open").s(gate), name="slow")
+    by_value = flow.timeout(slow, 0.3, otherwise="late")
+    quick = flow.timeout(flow.add(task(app, "ident").s("quick"), name="quick"), 60, otherwise="late")
+    instead = flow.timeout(
+        flow.add(task(app, "until_open").s(gate), name="other"), timedelta(seconds=0.3),
+        otherwise=task(app, "ident").s("instead"),
+    )  # fmt: skip
+    failing = flow.timeout(flow.add(task(app, "fail").s(), name="failing"), 60, otherwise="late")
+    named(app, flow, "end", by_value, quick, instead)
+    flow.add(task(app, "ident").s(failing), name="below")
+    run = flow.apply_async()
+    assert run["end"].get(timeout=20) == ["end", ["late", "quick", "instead"], {}]
+    bench.open(gate)
+    bench.ledger(gate, 3)
+    run.result.get(timeout=20, propagate=False)
+    found = states(run)
+    assert [found[name] for name in ("slow", "quick", "other", "failing")] == [
+        "FAILURE", "SUCCESS", "FAILURE", "FAILURE"
+    ]  # fmt: skip
+    assert found["below"] == "UPSTREAM_FAILED"
+
+
+def test_a_limit_without_an_otherwise_fails_the_run(bench, app, flow):
+    gate = bench.new_key()
+    flow.timeout(flow.add(task(app, "until_open").s(gate), name="slow"), 0.2)
+    run = flow.apply_async()
+    with pytest.raises(NodeTimeout, match=r"slow had not ended 0.2 s after its start"):
+        run.get(timeout=20)
+    bench.open(gate)
+
+
+@pytest.mark.parametrize("ends", ["success", "failure", "cancel"])
+def test_what_runs_finally_runs_once_whatever_has_happened(bench, app, flow, ends):
+    key, gate = bench.new_key(), bench.new_key()
+    first = flow.add(task(app, "until_open" if ends == "cancel" else "ident").s(gate), name="first")
+    if ends == "failure":
+        flow.add(task(app, "fail").s(first), name="fails")
+    flow.wait_for("never", after=first, timeout=3600) if ends == "cancel" else None
+    flow.finally_(task(app, "noted").s("cleaned", key), name="cleanup")
+    run = flow.apply_async()
+    if ends == "cancel":
+        bench.ledger(gate, 1)
+        run.cancel()
+        bench.open(gate)
+    run.result.get(timeout=20, propagate=False)
+    assert states(run)["cleanup"] == "SUCCESS"
+    assert bench.ledger(key, 1) == ["'cleaned'"]
+    assert run.status().state == {"success": "SUCCESS", "failure": "FAILURE", "cancel": "CANCELLED"}[ends]
+    if ends == "success":
+        assert run.get(timeout=20) == gate
+
+
+# -- loops
+
+
+def test_a_loop_ends_when_its_condition_is_met(app, flow):
+    start_value = flow.add(task(app, "ident").s({"at": 1}), name="start")
+    found = flow.loop(task(app, "add").s(2), start_value["at"], until=task(app, "above").s(6), at_most=10, name="loop")
+    named(app, flow, "end", found)
+    run = flow.apply_async()
+    assert run.get(timeout=20) == ["end", [7], {}]
+    (loop,) = [node for node in run.status().nodes if node.name == "loop"]
+    assert loop.rounds == 3
+    first_round = app.AsyncResult(f"{loop.task_id}.0")
+    assert (first_round.get(timeout=20), app.AsyncResult(f"{loop.task_id}.1").get(timeout=20)) == (3, False)
+
+
+def test_a_loop_takes_results_besides_and_may_just_count(app, flow):
+    step = flow.add(task(app, "ident").s(5), name="step")
+    assert flow.loop(task(app, "add").s(step), 0, at_most=4).name == "add"
+    assert flow.apply_async().get(timeout=20) == 20
+
+
+def test_a_loop_that_is_exhausted_fails(app, flow):
+    flow.loop(task(app, "add").s(1), 0, until=task(app, "above").s(100), at_most=3, name="loop")
+    with pytest.raises(LoopExhausted, match="loop: its condition was not met in 3 rounds"):
+        flow.apply_async().get(timeout=20)
+
+
+def test_a_loop_is_resumed_where_it_failed(bench, app, flow):
+    key, gate = bench.new_key(), bench.new_key()
+    flow.loop(
+        chain(task(app, "noted").s(key), task(app, "gated").s(key=gate), task(app, "tsum").s()),
+        7, until=task(app, "above").s(100), at_most=2, name="loop", on_failure="continue", default=None,
+    )  # fmt: skip
+    assert flow.apply_async().get(timeout=20) is None
+    again = Workflow("again", app)
+    rounds = again.loop(task(app, "noted").s(key), 1, until=task(app, "gated_above").s(gate), at_most=9, name="loop")
+    named(app, again, "end", rounds)
+    run = again.apply_async()
+    with pytest.raises(ValueError, match="closed"):
+        run.get(timeout=20)
+    ran = len(bench.ledger(key, 1))
+    bench.open(gate)
+    assert run.resume() is True
+    assert run.get(timeout=20) == ["end", [1], {}]
+    assert len(bench.ledger(key, 1)) == ran + 1
+
+
+# -- workflows inside
+
+
+def inner_flow(app, key):
+    inner = Workflow("inner", app)
+    given = inner.input("given")
+    first = inner.add(task(app, "noted").s(given, key), name="first")
+    inner.add(task(app, "add").s(first, 1), name="second")
+    return inner
+
+
+def test_a_workflow_is_a_node(bench, app, flow):
+    key = bench.new_key()
+    number = flow.add(task(app, "ident").s([4]), name="number")
+    inside = flow.add(inner_flow(app, key), inputs={"given": number[0]})
+    named(app, flow, "end", inside)
+    run = flow.apply_async()
+    assert run.get(timeout=20) == ["end", [5], {}]
+    assert states(run) == {"number": "SUCCESS", "inner": "SUCCESS", "end": "SUCCESS"}
+    child = run.child("inner")
+    assert states(child) == {"given": "SUCCESS", "first": "SUCCESS", "second": "SUCCESS"}
+    assert child.get(timeout=20) == 5
+    assert run.id in app.runs.recent(10)
+    assert child.id not in app.runs.recent(10)
+
+
+def test_the_failure_of_a_workflow_inside_fails_its_node_and_resume_goes_on_inside(bench, app, flow):
+    key, gate = bench.new_key(), bench.new_key()
+    inner = Workflow("inner", app)
+    first = inner.add(task(app, "noted").s(1, key), name="first")
+    inner.add(task(app, "gated").s(first, key=gate), name="gated")
+    named(app, flow, "end", flow.add(inner))
+    run = flow.apply_async()
+    with pytest.raises(ValueError, match="closed"):
+        run.get(timeout=20)
+    assert states(run) == {"inner": "FAILURE", "end": "UPSTREAM_FAILED"}
+    bench.open(gate)
+    assert run.resume() is True
+    assert run.get(timeout=20) == ["end", [[1]], {}]
+    assert len(bench.ledger(key, 1)) == 1
+
+
+def test_cancelling_reaches_workflows_inside(app, flow):
+    inner = Workflow("inner", app)
+    inner.add(task(app, "ident").s(inner.wait_for("never")), name="below")
+    named(app, flow, "end", flow.add(inner))
+    run = flow.apply_async()
+    child = eventually(lambda: run.child("inner"))
+    reached(child, "never", "AWAITING_SIGNAL")
+    run.cancel()
+    with pytest.raises(TaskRevokedError):
+        run.get(timeout=20)
+    assert child.status().state == "CANCELLED"
+    assert states(run)["inner"] == "REVOKED"
+
+
+@pytest.mark.parametrize("how", ["return", "replace"])
+def test_a_task_grows_into_a_workflow(bench, app, flow, how):
+    key = bench.new_key()
+    grown = flow.call(task(app, "builds").s(3, key, how), name="grown")
+    named(app, flow, "end", grown)
+    run = flow.apply_async()
+    assert run.get(timeout=20) == ["end", [3], {}]
+    assert bench.ledger(key, 4) == ["3", "2", "1", "0"]
+    child = run.child("grown")
+    assert child.name == "level 3"
+    assert child.child("inner").name == "level 2"
+
+
+def test_a_plain_task_grows_into_a_workflow_wherever_it_stands(bench, app):
+    key = bench.new_key()
+    builds, add = task(app, "builds"), task(app, "add")
+    assert builds.delay(2, key).get(timeout=20) == 2
+    assert chain(builds.s(1, key), add.s(10)).delay().get(timeout=20) == 11
+    assert chord([builds.s(1, key), add.s(1, 1)], task(app, "tsum").s()).delay().get(timeout=20) == 3
+    assert group(builds.s(1, key), builds.s(2, key)).delay().get(timeout=20) == [1, 2]
+
+
+def test_a_grown_workflow_that_fails_fails_its_task_and_calls_errbacks(bench, app):
+    key, gate = bench.new_key(), bench.new_key()
+    failing = task(app, "builds_gated").s(key, gate).on_error(task(app, "errback_by_id").s())
+    result = failing.delay()
+    with pytest.raises(ValueError, match="closed"):
+        result.get(timeout=20)
+    assert result.state == "FAILURE"
+
+
+def test_nesting_without_end_is_refused(app, flow, bench):
+    flow.add(task(app, "builds").s(30, bench.new_key()), name="deep")
+    with pytest.raises(CompositionError, match="nested 21 deep, more than workflow_max_depth"):
+        flow.apply_async().get(timeout=40)
+
+
+def test_a_race_with_a_workflow_inside_cancels_it(app, flow):
+    inner = Workflow("inner", app)
+    inner.wait_for("never")
+    slow = flow.add(inner)
+    quick = flow.add(task(app, "ident").s("quick"), name="quick", after=flow.sleep(0.3))
+    flow.first(slow, quick)
+    run = flow.apply_async()
+    child = eventually(lambda: run.child("inner"))
+    assert run.get(timeout=20) == "quick"
+    eventually(lambda: child.status().state == "CANCELLED")
