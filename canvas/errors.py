@@ -2,8 +2,7 @@
 
     CanvasError
     ├── ConfigurationError          a setting, URL or option is wrong
-    │   ├── UnknownSetting
-    │   │   └── NoSetting           (also AttributeError and KeyError)
+    │   ├── UnknownSetting          with NoSetting (also AttributeError and KeyError)
     │   └── InvalidSetting
     ├── CompositionError            a workflow cannot be compiled
     │   └── CycleError              a signature that contains itself
