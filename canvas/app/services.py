@@ -34,14 +34,17 @@ _SOCKET_SETTINGS = ("socket_timeout", "socket_connect_timeout", "socket_keepaliv
 """Settings of the results' connections, after ``redis_``."""
 DEFAULT_BROKER = "redis://localhost:6379/0"
 """The broker of an app without ``broker_url``."""
+_AMQP_URLS = ("amqp", "pyamqp")
+_MAX_HEARTBEAT = 60.0
+"""Seconds between two heartbeats of a worker's connection to RabbitMQ, at most."""
 _SQL_URLS = ("db+", "sqla+")
 _DATABASE_SETTINGS = ("database_engine_options", "database_engine_callback", "database_table_schemas",
                       "database_table_names", "database_create_tables_at_setup")  # fmt: skip
 _ROUTES = ("task_routes", "task_queues", "task_create_missing_queues", "task_default_queue", "task_default_exchange",
            "task_default_exchange_type", "task_default_routing_key")  # fmt: skip
 _SERVERS = ("broker_url", "broker_use_ssl", "broker_transport_options", "result_backend", "redis_backend_use_ssl",
-            "result_backend_transport_options", "result_serializer", "result_extended",
-            *_DATABASE_SETTINGS)  # fmt: skip
+            "result_backend_transport_options", "result_serializer", "result_extended", "canvas_state",
+            "broker_heartbeat", "broker_login_method", *_DATABASE_SETTINGS)  # fmt: skip
 _SIGNING = ("message_signing_keys", "message_signature_required")
 CONF = "conf"
 """The settings object, as a part of a service."""
@@ -182,11 +185,17 @@ def make_driver(app: ConfiguredApp) -> Driver:
         results["expires"] = lambda: int(conf.result_expires) if conf.result_expires else None
     else:
         results = {"ssl": conf.redis_backend_use_ssl, **answer, **sockets, **conf.result_backend_transport_options}
+    broker = {"ssl": conf.broker_use_ssl, **answer, **connect}
+    url = conf.broker_url or DEFAULT_BROKER
+    if url.startswith(_AMQP_URLS):
+        broker |= {"connect_timeout": conf.broker_connection_timeout, "login_method": conf.broker_login_method,
+                   "heartbeat": min(conf.broker_heartbeat or 0, _MAX_HEARTBEAT)}  # fmt: skip
     return open_driver(
-        conf.broker_url or DEFAULT_BROKER,
+        url,
         conf.result_backend or None,
-        broker_options={"ssl": conf.broker_use_ssl, **answer, **connect, **conf.broker_transport_options},
+        broker_options={**broker, **conf.broker_transport_options},
         result_options=results,
+        state_url=conf.canvas_state,
     )
 
 

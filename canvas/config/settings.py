@@ -250,6 +250,7 @@ SETTINGS: Final[dict[str, Setting]] = {
     "task_message_max_depth": Setting("count", 200),
     "message_signing_keys": Setting("names", None),
     "message_signature_required": Setting("bool", True),
+    "canvas_state": Setting("text", None),
     "worker_lease_ttl": Setting("seconds", 30.0),
     "worker_lease_heartbeat": Setting("seconds", 10.0),
     "worker_settle_batch_size": Setting("count", 64),

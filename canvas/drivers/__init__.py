@@ -12,13 +12,14 @@ from canvas.masking import masked_url
 from canvas.model.gc_pause import gc_paused
 
 _ELSEWHERE = frozenset(
-    {"amqp", "amqps", "pyamqp", "librabbitmq", "sqs", "db", "sqla", "rpc", "cache", "django-db", "django-cache",
+    {"librabbitmq", "sqs", "db", "sqla", "rpc", "cache", "django-db", "django-cache",
      "mongodb",
      "file", "filesystem", "s3", "gs", "gcpubsub", "kafka", "elasticsearch", "couchbase", "cassandra", "zookeeper"}
 )  # fmt: skip
 """Schemes of Celery's and kombu's other transports and result backends."""
 _SQL = frozenset({"db", "sqla"})
 """What stands before the ``+`` in URLs of result stores in SQL."""
+_AMQP = frozenset({"amqp", "amqps", "pyamqp"})
 _REDIS = frozenset({"redis", "rediss", "redis+socket", "unix", "sentinel"})
 
 
@@ -28,10 +29,12 @@ def open_driver(
     *,
     broker_options: Mapping[str, Any] | None = None,
     result_options: Mapping[str, Any] | None = None,
+    state_url: str | None = None,
 ) -> Driver:
     """Broker and results at these URLs. Nothing is connected before its first use.
 
-    Raises ConfigurationError for a scheme that no driver serves.
+    ``state_url``: the server of what a broker of messages alone does not keep; the results' by default. Raises
+    ConfigurationError for a scheme that no driver serves.
     """
     scheme, result_scheme = _scheme(broker_url), _scheme(result_url)
     broker_options, result_options = broker_options or {}, result_options or {}
@@ -44,6 +47,8 @@ def open_driver(
             from canvas.drivers.redis import open_redis
 
         return open_redis(broker_url, str(result_url), broker_options=broker_options, result_options=result_options)
+    if scheme in _AMQP:
+        return _open_amqp(broker_url, result_url, broker_options, result_options, state_url)
     broker: BrokerParts = _opened(scheme, broker_url, broker_options, "broker")
     store: StoreParts | None = None
     if result_scheme != "disabled":
@@ -54,6 +59,28 @@ def open_driver(
     results, chords = (store.results, store.chords) if store is not None else (None, None)
     schedules = two_step_schedules(broker, store)
     return Driver.of(broker, store, TwoStepSettler(broker.broker, results, chords), scheme, schedules)
+
+
+def _open_amqp(
+    url: str, result_url: str | None, options: Mapping[str, Any], result_options: Mapping[str, Any],
+    state_url: str | None,
+) -> Driver:  # fmt: skip
+    """RabbitMQ, with its state on the Redis server of the results or of ``state_url``."""
+    result_scheme = _scheme(result_url)
+    if _scheme(state_url or result_url) not in _REDIS:
+        raise ConfigurationError(
+            "RabbitMQ keeps messages only: leases, delayed messages, locks and revocations need a Redis server. Set "
+            "result_backend to a redis:// URL, or canvas_state to one"
+        )
+    from canvas.drivers import redis
+    from canvas.drivers.amqp import open_amqp
+
+    store: StoreParts | None = None
+    if result_scheme != "disabled":
+        store = _opened(result_scheme, str(result_url), result_options, "results")
+    state_options = {} if state_url else result_options
+    state = redis.open_state(str(state_url or result_url), state_options, store)
+    return open_amqp(url, options, state, store)
 
 
 def _opened(scheme: str, url: str, options: Mapping[str, Any], part: str) -> Any:
@@ -76,7 +103,7 @@ def _opened(scheme: str, url: str, options: Mapping[str, Any], part: str) -> Any
     others = {entry.name: entry for entry in entry_points(group="canvas.drivers")}
     if scheme in others:
         return getattr(others[scheme].load(), f"open_{part}")(url, options)
-    known = sorted({*_REDIS, "memory", *others})
+    known = sorted({*_REDIS, *(_AMQP if part == "broker" else ()), "memory", *others})
     what = f"no driver for scheme {scheme!r}; expected one of {', '.join(known)}"
     raise ConfigurationError(f"{part} URL: {what}{_remedy(scheme, url, known)}")
 
@@ -86,7 +113,10 @@ def _remedy(scheme: str, url: str, known: list[str]) -> str:
     if "://" not in url:
         return f": write redis://{masked_url(url)}/0" if ":" in url or url.isalnum() else ""
     if scheme in _ELSEWHERE or scheme.partition("+")[0] in _ELSEWHERE:
-        return ": canvas keeps messages in Redis, and results in Redis or in SQL (db+postgresql://, db+sqlite:///)"
+        return (
+            ": canvas keeps messages in Redis or RabbitMQ, and results in Redis or in SQL (db+postgresql://, "
+            "db+sqlite:///)"
+        )
     # Only wrong names need it.
     from difflib import get_close_matches
 

@@ -3,6 +3,7 @@
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Mapping
+from hashlib import sha1
 from typing import Any
 
 import msgspec
@@ -31,20 +32,8 @@ class EnvelopeCodec:
     """The codec of brokers that are kombu's virtual transports."""
 
     def encode(self, message: EncodedMessage, exchange: str, routing_key: str, max_depth: int = MAX_DEPTH) -> bytes:
-        payload = typed_json.dumps(
-            {
-                "body": msgspec.Raw(b'"%b"' % b2a_base64(message.body, newline=False)),
-                "content-encoding": message.content_encoding,
-                "content-type": message.content_type,
-                "headers": message.headers,
-                "properties": {
-                    **message.properties,
-                    "delivery_info": {"exchange": exchange, "routing_key": routing_key},
-                    "body_encoding": "base64",
-                    "delivery_tag": new_tag(),
-                },
-            }
-        )
+        info = {"exchange": exchange, "routing_key": routing_key}
+        payload = write_envelope(message, info, new_tag())
         check_depth(payload, max_depth, EncodeError)
         return payload
 
@@ -101,6 +90,30 @@ class EnvelopeCodec:
 
 
 ENVELOPE = EnvelopeCodec()
+
+
+def write_envelope(message: EncodedMessage, delivery_info: Mapping[str, Any], delivery_tag: str) -> bytes:
+    """The envelope of a message. Raises EncodeError."""
+    return typed_json.dumps(
+        {
+            "body": msgspec.Raw(b'"%b"' % b2a_base64(message.body, newline=False)),
+            "content-encoding": message.content_encoding,
+            "content-type": message.content_type,
+            "headers": message.headers,
+            "properties": {
+                **message.properties,
+                "delivery_info": delivery_info,
+                "body_encoding": "base64",
+                "delivery_tag": delivery_tag,
+            },
+        }
+    )
+
+
+def message_id_of(payload: bytes) -> str:
+    """The delivery tag in an envelope, which its sender chose for this publication; a digest of other bytes."""
+    tag = _part(payload, "properties").get("delivery_tag")
+    return tag if isinstance(tag, str) and tag else sha1(payload, usedforsecurity=False).hexdigest()
 
 
 def _part(payload: bytes, name: str) -> dict[str, Any]:

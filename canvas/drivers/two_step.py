@@ -11,7 +11,7 @@ stops the second body.
 
 from collections.abc import Sequence
 
-from canvas.drivers.ports.broker import Broker
+from canvas.drivers.ports.broker import StepBroker
 from canvas.drivers.ports.chords import ChordStore
 from canvas.drivers.ports.results import ResultStore
 from canvas.drivers.ports.values import Lease, SettleReply
@@ -30,7 +30,7 @@ from canvas.model.settlement import (
 class TwoStepSettler:
     """A settler in steps. Without a store it commits the broker's half alone."""
 
-    def __init__(self, broker: Broker, results: ResultStore | None, chords: ChordStore | None) -> None:
+    def __init__(self, broker: StepBroker, results: ResultStore | None, chords: ChordStore | None) -> None:
         self._broker = broker
         self._results = results
         self._chords = chords

@@ -78,7 +78,7 @@ def connect(app: Canvas, ended: Event) -> None:
 
 
 def _call(app: Canvas) -> None:
-    app.driver.broker.next_due()
+    app.driver.broker.check()
     if app.driver.results is not None:
         app.driver.results.get(["any"])
 

@@ -61,6 +61,9 @@ class MemoryBroker:
             memory.interrupts = 0
         return int(found)
 
+    def check(self) -> None:
+        """This process answers."""
+
     def wake(self) -> None:
         memory = self._memory
         memory.interrupts += 1

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from canvas.drivers.ports.admin import Admin
-    from canvas.drivers.ports.broker import Broker
+    from canvas.drivers.ports.broker import Broker, StepBroker
     from canvas.drivers.ports.bus import Bus
     from canvas.drivers.ports.capabilities import Capability
     from canvas.drivers.ports.chords import ChordStore
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 class BrokerParts(NamedTuple):
     """The parts that a broker's URL opens."""
 
-    broker: "Broker"
+    broker: "StepBroker"
     bus: "Bus"
     admin: "Admin"
     coordination: "Coordination"

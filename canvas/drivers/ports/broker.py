@@ -19,6 +19,10 @@ class Broker(Protocol):
     takes_turns: bool
     """Whether a worker leases from its queues in turn, or from the first that has messages."""
 
+    def check(self) -> None:
+        """Return when the broker answers. Raises OperationalError when it does not, RefusedError when it refuses this
+        client."""
+
     def declare(self, queues: Sequence[Queue]) -> None:
         """Make each queue, and make it reachable through its exchange. Idempotent, and cheap when repeated."""
 
@@ -59,7 +63,12 @@ class Broker(Protocol):
     def next_due(self) -> float | None:
         """Seconds until the next deferred message is due (0 or less: now); ``None`` when there is none."""
 
-    # -- the broker's half of a settlement in two steps
+    def close(self) -> None:
+        """Release connections. Using the driver again reconnects."""
+
+
+class StepBroker(Broker, Protocol):
+    """A broker that keeps its leases itself: it commits the broker's half of a settlement in two steps."""
 
     def fences(self, settlements: Sequence[Settlement]) -> list[bool]:
         """Of which settlements the fence holds now."""
@@ -69,6 +78,3 @@ class Broker(Protocol):
 
     def publish_once(self, guard: str, publishes: Sequence[Publish], deferrals: Sequence[DelayedPublish]) -> bool:
         """Send messages unless that guard was used before. Raises RefusedError."""
-
-    def close(self) -> None:
-        """Release connections. Using the driver again reconnects."""

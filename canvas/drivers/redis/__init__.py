@@ -5,6 +5,9 @@ from typing import Any
 
 from canvas.drivers.ports import BrokerParts, Driver, StoreParts
 from canvas.drivers.ports.capabilities import STORE_OF_ALL
+from canvas.drivers.ports.message_state import StateParts
+from canvas.drivers.ports.schedules import ScheduleStore
+from canvas.drivers.ports.settler import Settler
 from canvas.drivers.redis.broker import RedisBroker
 from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.results import RedisResults
@@ -38,6 +41,25 @@ def open_redis(
         return Driver.of(broker.parts(), store, RedisSettler(broker, results), "redis", schedules)
     settler, parts = TwoStepSettler(broker, results, results), _parts(broker)
     return Driver.of(parts, store, settler, "redis", two_step_schedules(parts, store))
+
+
+def open_state(url: str, options: Mapping[str, Any], store: StoreParts | None) -> StateParts:
+    """The state of messages that another broker carries, at a Redis URL; ``store``: where the results are."""
+    # Only apps whose broker is not Redis need it.
+    from canvas.drivers.redis.message_state import StateBroker
+
+    broker = StateBroker(RedisClient(parse(url, options)), options)
+    results = store.results if store is not None else None
+    parts = broker.parts()
+    if isinstance(results, RedisResults) and results.link.address.server() == broker.link.address.server():
+        settler: Settler = RedisSettler(broker, results)
+        schedules: ScheduleStore | None = RedisSchedules(broker, results)
+    else:
+        settler = TwoStepSettler(broker, results, store.chords if store is not None else None)
+        schedules = two_step_schedules(_parts(broker), store)
+    return StateParts(
+        broker, broker, parts.admin, parts.coordination, parts.recovery, schedules, settler, broker.on_dropped
+    )
 
 
 def _parts(broker: RedisBroker) -> BrokerParts:

@@ -28,11 +28,11 @@ from canvas.drivers.redis.scripts.arguments import (
     ScriptArguments,
     pack,
     pack_each,
-    worker_of_tag,
 )
 from canvas.drivers.redis.scripts.passthrough import LeaseSources, PassThrough, SourceOrder
 from canvas.drivers.redis.scripts.replies import accepted, verdict_of, with_refused
 from canvas.drivers.retry_policy import Delays
+from canvas.drivers.tags import worker_of, worker_of_tag
 from canvas.errors import ConfigurationError
 from canvas.model.message import Delivery, Publish
 from canvas.model.queue import Queue
@@ -47,27 +47,25 @@ Pushes: TypeAlias = dict[str, list[bytes]]
 """By list, its payloads."""
 _CLOCKS_AGREE_WITHIN = 2.0
 """Seconds. An answer takes time too."""
-_REPLIES_KEPT = 300
-"""Seconds."""
-_LOOKED_AT = 1_000
-"""Deferred messages that one call looks at."""
 
 
 class RedisBroker:
     """The Broker of ``canvas.drivers.ports``, and the broker's half of a stepwise settler."""
 
     codec: MessageCodec = ENVELOPE
+    keys_type = BrokerKeys
+    recovery_type = LeaseRecovery
 
     def __init__(self, link: RedisClient, options: Mapping[str, Any]) -> None:
         self.link = link
-        self.keys = BrokerKeys(options, link.address.db)
+        self.keys = self.keys_type(options, link.address.db)
         order = _order(options.get("queue_order_strategy"))
         self.takes_turns = order == "round_robin"
         self._bindings = Bindings(link, self.keys)
         self._waiting = QueueWait(link, self.keys)
         self.packing = ScriptArguments(self.keys, None, self.lists_of)
         self.guards = IdempotentCalls(link, self.keys)
-        self._recovery = LeaseRecovery(
+        self._recovery = self.recovery_type(
             link, self.keys, self._bindings, self._waiting, float(options.get("visibility_timeout") or 3600)
         )
         self._numbers: dict[str, int] = {}
@@ -172,14 +170,13 @@ class RedisBroker:
             raise
         if lease is not None and len(taken) < limit:
             self._waiting.drained()
-        offset = float(clock) - time.time()
         now = time.monotonic()
         own = carried.payload if carried else b""
         deliveries = [
             Delivery(tag.decode(), queue.decode(), own if payload is None else payload, now)
             for tag, queue, payload in taken
         ]
-        leased = LeaseReply(deliveries, int(revision), offset if abs(offset) > _CLOCKS_AGREE_WITHIN else 0.0)
+        leased = LeaseReply(deliveries, int(revision), clock_offset(float(clock)))
         if bad or bad_chords:
             verdicts, fired = with_refused(verdicts, bad), with_refused(fired, bad_chords)
         return verdicts, leased, fired
@@ -203,6 +200,9 @@ class RedisBroker:
     def wait(self, worker: str, queues: Sequence[str], timeout: float) -> int:
         pairs = [self.keys.queue_list(queue, step) for step in self.keys.steps for queue in queues]
         return self._waiting.wait(worker, pairs, timeout)
+
+    def check(self) -> None:
+        self.link.command("PING")
 
     def wake(self) -> None:
         self._waiting.interrupt()
@@ -274,11 +274,10 @@ class RedisBroker:
         self.link.close()
 
 
-def worker_of(settlements: Sequence[Settlement], lease: Lease | None) -> str:
-    """Whose exchange it is; ``""`` for nobody's."""
-    if lease is not None:
-        return lease.worker
-    return next((worker_of_tag(s.delivery.tag) for s in settlements if s.delivery is not None), "")
+def clock_offset(server_time: float) -> float:
+    """Seconds by which the server's clock is ahead of this machine's; 0 where they agree."""
+    offset = server_time - time.time()
+    return offset if abs(offset) > _CLOCKS_AGREE_WITHIN else 0.0
 
 
 def _order(given: Any) -> str:

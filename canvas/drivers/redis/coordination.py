@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.idempotent_calls import IdempotentCalls
 from canvas.drivers.redis.keys import BrokerKeys
-from canvas.drivers.redis.scripts.arguments import ScriptArguments, worker_of_tag
+from canvas.drivers.redis.scripts.arguments import ScriptArguments
 from canvas.drivers.redis.scripts.replies import text
 from canvas.drivers.retry_policy import Delays
+from canvas.drivers.tags import worker_of_tag
 from canvas.model.message import Delivery, Publish
 from canvas.model.settlement import UniqueLock
 

@@ -14,8 +14,9 @@ from canvas.drivers.redis.bindings import Bindings
 from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.keys import BrokerKeys
 from canvas.drivers.redis.queue_wait import QueueWait
-from canvas.drivers.redis.scripts.arguments import number_of_tag, pack, worker_of_tag
+from canvas.drivers.redis.scripts.arguments import pack
 from canvas.drivers.stored_messages import loss_headers, redelivered
+from canvas.drivers.tags import number_of_tag, worker_of_tag
 from canvas.model.message import Delivery
 from canvas.model.settlement import Orphan
 
@@ -148,25 +149,25 @@ class LeaseRecovery:
         )
         orphans = []
         for tag, record, reason in zip(found[::3], found[1::3], found[2::3], strict=True):
-            opened = _opened(record)
-            if opened is not None:
-                orphans.append(Orphan(Delivery(tag.decode(), *opened[1:]), reason.decode()))
+            found = opened(record)
+            if found is not None:
+                orphans.append(Orphan(Delivery(tag.decode(), *found[1:]), reason.decode()))
         return orphans
 
     def leases(self, worker: str) -> list[Delivery]:
         keys = self._keys
         tags = sorted((tag.decode() for tag in self._link.command("SMEMBERS", keys.leases(worker))), key=number_of_tag)
         records = self._link.command("HMGET", keys.unacked, *tags) if tags else []
-        found = [(tag, _opened(record)) for tag, record in zip(tags, records, strict=True) if record is not None]
-        return [Delivery(tag, *opened[1:]) for tag, opened in found if opened is not None]
+        found = [(tag, opened(record)) for tag, record in zip(tags, records, strict=True) if record is not None]
+        return [Delivery(tag, *lease[1:]) for tag, lease in found if lease is not None]
 
     def leased_message(self, tag: str) -> bytes | None:
         keys = self._keys
         held, begun = self._link.pipeline(
             [("HGET", keys.unacked, tag), ("HGET", keys.early_acked(worker_of_tag(tag)), tag)]
         )
-        opened = _opened(held or begun) if held or begun else None
-        return opened[2] if opened is not None else None
+        found = opened(held or begun) if held or begun else None
+        return found[2] if found is not None else None
 
     def orphan_lease(self, tag: str, reason: str) -> bool:
         keys, worker = self._keys, worker_of_tag(tag)
@@ -242,10 +243,10 @@ class LeaseRecovery:
 
     def _home(self, value: bytes, count_delivery: bool, started: bool) -> list[Any] | None:
         """An ``unacked`` record's envelope, marked as delivered before, and the lists it belongs into."""
-        opened = _opened(value)
-        if opened is None:
+        found = opened(value)
+        if found is None:
             return None
-        exchange, key, envelope = opened
+        exchange, key, envelope = found
         # Celery's workers write where a message was sent to, canvas' the queue it came from.
         queues = self._bindings.queues(exchange, key) if exchange else [key]
         extra = loss_headers(ENVELOPE, envelope, started) if count_delivery else {}
@@ -254,7 +255,7 @@ class LeaseRecovery:
         return [marked, *(self._keys.queue_list(queue, step) for queue in queues)] if queues else None
 
 
-def _opened(record: bytes) -> tuple[str, str, bytes] | None:
+def opened(record: bytes) -> tuple[str, str, bytes] | None:
     """Exchange, routing key (or queue) and envelope of an ``unacked`` record; ``None`` where it is none."""
     try:
         raw = [bytes(item) for item in msgspec.json.decode(record, type=list[msgspec.Raw])]

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from canvas.drivers.ports.values import Lease, SettleReply
-from canvas.drivers.redis.broker import RedisBroker, worker_of
+from canvas.drivers.redis.broker import RedisBroker
 from canvas.drivers.redis.results import RedisResults, renewed
 from canvas.drivers.redis.scripts.arguments import NOTHING, UNWRITABLE, Packed, ScriptArguments, pack, pack_each
 from canvas.drivers.redis.scripts.passthrough import LeaseSources, PassThrough, carry, may_carry
 from canvas.drivers.redis.scripts.replies import verdict_of, with_refused
 from canvas.drivers.retry_policy import Delays
+from canvas.drivers.tags import worker_of
 from canvas.errors import RefusedError
 from canvas.model.message import Publish
 from canvas.model.settlement import ChordDispatch, ChordStart, ReadyChord, Settlement, SettleResult

@@ -131,6 +131,7 @@ class SettlerContract(ContractSupport):
         delivery = self._one(driver)
         assert driver.recovery.orphan_lease(delivery.tag, "terminated")
         assert driver.recovery.recover_worker("w1") == 0
+        assert self._lease(driver, worker="w2") == []
         assert driver.admin.queue_length("q") == 0
         (orphan,) = driver.recovery.claim_orphans()
         assert (orphan.delivery.payload, orphan.reason) == (delivery.payload, "terminated")

@@ -14,6 +14,7 @@ from canvas.drivers.kombu_envelope import ENVELOPE
 from canvas.drivers.redis.keys import BrokerKeys, ResultKeys
 from canvas.drivers.redis.scripts.passthrough import PassThrough
 from canvas.drivers.stored_messages import requeued
+from canvas.drivers.tags import worker_of_tag
 from canvas.errors import RefusedError
 from canvas.model.message import Publish
 from canvas.model.settlement import (
@@ -223,14 +224,3 @@ class ScriptArguments:
     def _group(self, group_id: str) -> str:
         assert self._results is not None
         return self._results.group(group_id)
-
-
-def worker_of_tag(tag: str) -> str:
-    """The worker that leased under this tag."""
-    return tag.removeprefix("canvas:").rpartition(":")[0]
-
-
-def number_of_tag(tag: str) -> int:
-    """The number of the lease among its worker's; 0 where the tag is another program's."""
-    last = tag.rpartition(":")[2]
-    return int(last) if last.isdigit() else 0

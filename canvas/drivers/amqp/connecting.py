@@ -1,0 +1,71 @@
+"""Opens connections through py-amqp, and says in one line why one cannot be opened."""
+
+import ssl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import amqp
+from amqp.exceptions import AccessRefused, AMQPError, NotAllowed
+
+from canvas.drivers.amqp.url import Address
+from canvas.errors import OperationalError, RefusedError
+
+
+def connect(addresses: Sequence[Address], heartbeat: bool = False) -> Any:
+    """A py-amqp connection to the first broker that answers. ``heartbeat``: whether it has heartbeats.
+
+    Raises OperationalError when no broker answers, RefusedError when one refuses the user, the vhost or TLS.
+    """
+    for address in addresses[:-1]:
+        try:
+            return _connect(address, heartbeat)
+        except OperationalError:
+            continue
+    return _connect(addresses[-1], heartbeat)
+
+
+def _connect(address: Address, heartbeat: bool) -> Any:
+    tls = {"server_hostname": address.host} if address.ssl is True else address.ssl
+    try:
+        connection = amqp.Connection(
+            host=f"{address.host}:{address.port}", userid=address.user, password=address.password,
+            virtual_host=address.vhost, ssl=tls or False, login_method=address.login_method or "PLAIN",
+            connect_timeout=address.connect_timeout, heartbeat=address.heartbeat if heartbeat else 0,
+        )  # fmt: skip
+        connection.connect()
+    except Exception as exc:
+        raise _explained(address, exc) from exc
+    return connection
+
+
+def _explained(address: Address, exc: Exception) -> Exception:
+    """The error to raise for one of py-amqp's, of TLS or of the socket; another one is passed on."""
+    where = address.where
+    if isinstance(exc, AccessRefused):
+        return RefusedError(f"{where} refuses user {address.user!r}: the name or the password is wrong")
+    if isinstance(exc, NotAllowed):
+        return RefusedError(f"{where}: {exc.reply_text}")
+    if isinstance(exc, ssl.SSLError):
+        hint = "" if isinstance(exc, ssl.SSLCertVerificationError) else "; use amqp:// if that port has no TLS"
+        return RefusedError(f"{where}: TLS: {exc}{hint}")
+    if isinstance(exc, AMQPError | OSError):
+        hint = "" if address.ssl else "; use amqps:// if that port expects TLS" if _cut_off(exc) else ""
+        return OperationalError(f"{where} does not answer: {exc or type(exc).__name__}{hint}")
+    return exc
+
+
+def _cut_off(exc: Exception) -> bool:
+    """Whether the other end closed the connection, or sent what is not AMQP."""
+    return isinstance(exc, ConnectionResetError | AMQPError) or "losed" in str(exc)
+
+
+@contextmanager
+def errors(where: str) -> Iterator[None]:
+    """Raise this package's errors for py-amqp's."""
+    try:
+        yield
+    except (OSError, AMQPError) as exc:
+        code = getattr(exc, "reply_code", None)
+        kind = RefusedError if code in (403, 405, 406) else OperationalError
+        raise kind(f"{where}: {getattr(exc, 'reply_text', None) or exc or type(exc).__name__}") from exc

@@ -1,0 +1,100 @@
+"""Messages of this driver, which are kombu's envelopes, as AMQP carries them: properties, headers and a body."""
+
+from hashlib import sha1
+from typing import Any, Final, NamedTuple
+
+import msgpack
+
+from canvas.drivers.amqp.frames import Content
+from canvas.drivers.amqp.properties import NAMES
+from canvas.drivers.kombu_envelope import ENVELOPE, message_id_of, write_envelope
+from canvas.errors import DecodeError, EncodeError
+from canvas.model.ids import new_tag
+from canvas.model.message import EncodedMessage, Publish
+
+_RAW: Final = "canvas.raw"
+"""The property ``type`` of bytes that are no message of a task."""
+_OF_THE_MESSAGE: Final = frozenset(
+    {"content_type", "content_encoding", "application_headers", "message_id", "expiration"}
+)
+"""Properties that are not a task message's own. RabbitMQ drops a message with ``expiration`` silently, with the chord
+or chain that waits for it; the header ``expires`` has the same time."""
+_DEEPEST = 10_000
+
+
+class Outgoing(NamedTuple):
+    """A message in an outbox."""
+
+    message_id: str
+    exchange: str
+    routing_key: str
+    payload: bytes
+
+    @classmethod
+    def of(cls, publish: Publish) -> "Outgoing":
+        """A message to be sent, under an id of its own: a copy of an earlier message is another message."""
+        return cls(new_tag(), publish.exchange, publish.routing_key, publish.payload)
+
+    def packed(self) -> bytes:
+        """As an outbox keeps it."""
+        return msgpack.packb(self)  # type: ignore[no-any-return]
+
+    @classmethod
+    def unpacked(cls, entry: bytes) -> "Outgoing":
+        return cls(*msgpack.unpackb(entry))
+
+    def content(self) -> Content:
+        return to_content(self.payload, self.message_id)
+
+
+def to_content(payload: bytes, message_id: str = "") -> Content:
+    """What AMQP carries of an envelope; ``message_id``: instead of the envelope's own. Other bytes are carried as they
+    are."""
+    try:
+        message = ENVELOPE.decode(payload, _DEEPEST)
+    except DecodeError:
+        return Content({"type": _RAW, "delivery_mode": 2}, payload)
+    given = message.properties
+    properties: dict[str, Any] = {
+        name: value for name, value in given.items() if name in NAMES and name not in _OF_THE_MESSAGE
+    }
+    priority = given.get("priority")
+    properties |= {
+        "content_type": message.content_type,
+        "content_encoding": message.content_encoding,
+        "application_headers": message.headers,
+        "delivery_mode": given.get("delivery_mode") or 2,
+        "priority": min(max(priority, 0), 255) if isinstance(priority, int) else 0,
+        "message_id": message_id or given.get("delivery_tag") or new_tag(),
+    }
+    for name in ("correlation_id", "reply_to", "user_id", "app_id", "type"):
+        if properties.get(name) is not None and not isinstance(properties[name], str):
+            properties[name] = str(properties[name])
+    return Content(properties, message.body)
+
+
+def to_payload(content: Content, exchange: str, routing_key: str) -> tuple[bytes, str, bool]:
+    """The envelope of a message that came, its id, and whether its sender gave the id."""
+    properties, body = content
+    if properties.get("type") == _RAW:
+        return body, message_id_of(body), False
+    own = properties.get("message_id")
+    headers = properties.get("application_headers") or {}
+    message_id = own or _derived_id(properties, headers, body)
+    info = {"exchange": exchange, "routing_key": routing_key}
+    kept = {name: value for name, value in properties.items() if name not in _OF_THE_MESSAGE}
+    message = EncodedMessage(
+        body, properties.get("content_type") or "application/data", properties.get("content_encoding") or "binary",
+        headers, kept,
+    )  # fmt: skip
+    try:
+        payload = write_envelope(message, info, message_id)
+    except EncodeError:
+        return body, message_id_of(body), False
+    return payload, message_id, own is not None
+
+
+def _derived_id(properties: dict[str, Any], headers: dict[str, Any], body: bytes) -> str:
+    """An id for a message without one. It is the same each time the broker delivers the message."""
+    words = (properties.get("correlation_id"), headers.get("id"), headers.get("retries"), headers.get("eta"))
+    return sha1(repr(words).encode("utf-8", "surrogatepass") + body, usedforsecurity=False).hexdigest()

@@ -1,0 +1,190 @@
+"""One connection with one channel, whose frames are written and read here. One thread at a time uses it."""
+
+import select
+import ssl
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+from canvas.drivers.amqp import methods
+from canvas.drivers.amqp.frames import HEARTBEAT, Event, FrameReader, OtherMethod
+from canvas.errors import DecodeError, OperationalError
+
+CHANNEL: Final = 1
+_CHUNK = 1 << 18
+_WANTS = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+class ChannelClosed(OperationalError):
+    """The broker has closed the channel; ``code`` is AMQP's."""
+
+    def __init__(self, text: str, code: int) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class Link:
+    """A channel of a connection that py-amqp has opened.
+
+    Each method raises OperationalError when the connection is lost, or when the broker does not answer within
+    ``answer_within`` seconds although it does not block the connection. The link is of no use after that.
+    """
+
+    def __init__(self, connection: Any, where: str, answer_within: float) -> None:
+        self._connection = connection
+        self._where = where
+        self._answer_within = answer_within
+        self._socket = connection.transport.sock
+        self._socket.setblocking(False)
+        self.frame_max: int = connection.frame_max
+        self._reader = FrameReader(self.frame_max)
+        self._heartbeat = float(connection.heartbeat or 0)
+        self._heard = time.monotonic()
+        self.events: deque[Event] = deque()
+        """What has been read, in order, and not been taken."""
+        self.blocked = ""
+        """Why the broker takes no messages from this connection now: it is short of memory or of disk space."""
+        self.call(methods.open_channel(CHANNEL), methods.CHANNEL_OPEN_OK)
+
+    def fileno(self) -> int:
+        """The socket, for poll."""
+        return int(self._socket.fileno())
+
+    def send(self, data: bytes) -> None:
+        """Write frames. What the broker sends meanwhile is read."""
+        view, deadline = memoryview(data), time.monotonic() + self._answer_within
+        while view:
+            try:
+                view = view[self._socket.send(view) :]
+            except _WANTS:
+                self._wait(select.POLLIN | select.POLLOUT, deadline)
+                self._read()
+            except (OSError, ValueError) as exc:
+                raise self._lost(exc) from exc
+
+    def call(self, data: bytes, answer: tuple[int, int]) -> OtherMethod:
+        """Write frames and wait for a method."""
+        self.send(data)
+        found: list[OtherMethod] = []
+
+        def take(event: Event) -> bool:
+            if isinstance(event, OtherMethod) and event.number == answer:
+                found.append(event)
+                return True
+            return False
+
+        self.take_until(take, lambda: bool(found))
+        return found[0]
+
+    def take_until(self, take: Callable[[Event], bool], done: Callable[[], bool]) -> None:
+        """Pass events to ``take``, which returns whether it takes one, until ``done``. Others stay in ``events``."""
+        deadline, left = time.monotonic() + self._answer_within, deque[Event]()
+        try:
+            while True:
+                while self.events:
+                    event = self.events.popleft()
+                    if not take(event):
+                        left.append(event)
+                if done():
+                    return
+                if self._pending() or self._wait(select.POLLIN, deadline):
+                    self._read()
+        finally:
+            self.events.extendleft(reversed(left))
+
+    def read(self) -> bool:
+        """Read what has come; whether there are events now. Raises OperationalError where heartbeats are missing."""
+        if self._pending() or select.select([self._socket], [], [], 0)[0]:
+            self._read()
+        elif self._heartbeat and time.monotonic() - self._heard > 2.5 * self._heartbeat:
+            raise self._lost("no heartbeats")
+        return bool(self.events)
+
+    def beat(self) -> None:
+        """Send a heartbeat, and read those of the broker."""
+        self.send(HEARTBEAT)
+        self.read()
+
+    def is_cut(self) -> bool:
+        """Whether the connection is known to be lost."""
+        try:
+            self.read()
+        except OperationalError:
+            return True
+        return False
+
+    def close(self) -> None:
+        """Close the connection."""
+        try:
+            self._socket.settimeout(1.0)
+            self._socket.sendall(methods.close_connection())
+        except (OSError, ValueError):
+            pass  # it is lost already
+        finally:
+            self.drop()
+
+    def drop(self) -> None:
+        """Close this process's end of the connection, without a word to the broker."""
+        try:
+            self._socket.close()
+        finally:
+            self._connection.transport.connected = False
+
+    # -- reading
+
+    def _pending(self) -> bool:
+        """Whether TLS has bytes that poll does not show."""
+        return isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
+
+    def _wait(self, events: int, deadline: float) -> bool:
+        poll = select.poll()
+        poll.register(self._socket, events)
+        while not poll.poll(min(1.0, self._answer_within) * 1000):
+            if time.monotonic() > deadline and not self.blocked:
+                raise self._lost(f"no answer in {self._answer_within:g} s")
+        return True
+
+    def _read(self) -> None:
+        while True:
+            try:
+                data = self._socket.recv(_CHUNK)
+            except _WANTS:
+                return
+            except (OSError, ValueError) as exc:
+                raise self._lost(exc) from exc
+            if not data:
+                raise self._lost("the broker has closed the connection")
+            self._heard = time.monotonic()
+            self._take_in(data)
+            if len(data) < _CHUNK and not self._pending():
+                return
+
+    def _take_in(self, data: bytes) -> None:
+        try:
+            for event in self._reader.feed(data):
+                if not (isinstance(event, OtherMethod) and self._handled(event)):
+                    self.events.append(event)
+        except DecodeError as exc:
+            raise self._lost(exc) from exc
+
+    def _handled(self, event: OtherMethod) -> bool:
+        number = event.number
+        if number == methods.CHANNEL_CLOSE:
+            code, text = methods.read_close(event.arguments)
+            self.drop()
+            raise ChannelClosed(f"{self._where} has closed the channel: {text} ({code})", code)
+        if number == methods.CONNECTION_CLOSE:
+            code, text = methods.read_close(event.arguments)
+            raise self._lost(f"{text} ({code})")
+        if number == methods.BLOCKED:
+            self.blocked = event.arguments[1:].decode("utf-8", "replace") or "blocked"
+        elif number == methods.UNBLOCKED:
+            self.blocked = ""
+        else:
+            return False
+        return True
+
+    def _lost(self, why: object) -> OperationalError:
+        self.drop()
+        return OperationalError(f"{self._where}: the connection is lost: {why or type(why).__name__}")

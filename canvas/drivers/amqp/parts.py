@@ -1,0 +1,155 @@
+"""The parts of this driver that its state server keeps, and what they have to send to RabbitMQ."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from canvas.drivers.amqp.broker import AmqpBroker
+from canvas.drivers.amqp.contents import Outgoing
+from canvas.drivers.ports.schedules import DueEntries, EntryWrite, StoredEntry
+from canvas.drivers.ports.values import DeadLetter, HeartbeatReply, InFlight, Scheduled
+from canvas.drivers.retry_policy import Delays
+from canvas.model.message import Delivery, Publish
+from canvas.model.settlement import DelayedPublish, Settlement, SettleResult, UniqueLock
+
+
+class AmqpCoordination:
+    """The Coordination of ``canvas.drivers.ports``."""
+
+    def __init__(self, broker: AmqpBroker) -> None:
+        self._broker = broker
+        inner = broker.state.coordination
+        self._inner = inner
+        self.revoke, self.revoked = inner.revoke, inner.revoked
+        self.reserve_rate_slot, self.release_lock = inner.reserve_rate_slot, inner.release_lock
+
+    def acquire_permit(self, key: str, limit: int, delivery: Delivery) -> bool:
+        entry = _entry(Publish("", delivery.queue, 0, delivery.payload))
+        return self._inner.acquire_permit(key, limit, delivery._replace(payload=entry))
+
+    def enqueue_blocked(self) -> int:
+        found = self._inner.enqueue_blocked()
+        if found:
+            self._broker.forward()
+        return found
+
+    def publish_unique(self, message: Publish, lock: UniqueLock, seconds: float, delays: Delays = None) -> str | None:
+        if not self._broker.has_way(message):
+            return None
+        owner = self._inner.publish_unique(_outbox_publish(self._broker, message), lock, seconds, delays)
+        if owner is None:
+            self._broker.forward()
+        return owner
+
+
+class AmqpRecovery:
+    """The Recovery of ``canvas.drivers.ports``."""
+
+    def __init__(self, broker: AmqpBroker) -> None:
+        self._broker = broker
+        inner = broker.state.recovery
+        self._inner = inner
+        self.empty_inbox, self.rest, self.mark_started = inner.empty_inbox, inner.rest, inner.mark_started
+        self.has_orphans, self.claim_orphans = inner.has_orphans, inner.claim_orphans
+        self.lease_number, self.lease_tag = inner.lease_number, inner.lease_tag
+        self.leases, self.leased_message, self.orphan_lease = inner.leases, inner.leased_message, inner.orphan_lease
+        broker.state.on_dropped(broker.drop_session)
+
+    def heartbeat(self, worker: str, queues: Sequence[str], ttl: float) -> HeartbeatReply:
+        self._broker.beat(worker)
+        return self._inner.heartbeat(worker, queues, ttl)
+
+    def release_unknown(self, worker: str, held: Collection[str]) -> int:
+        count = self._inner.release_unknown(worker, held)
+        session = self._broker.session(worker)
+        session.return_held([tag for tag in list(session.held) if tag not in held])
+        return count
+
+    def unregister(self, worker: str) -> None:
+        self._inner.unregister(worker)
+        self._broker.forward()
+
+    def recover_worker(self, worker: str) -> int:
+        count = self._inner.recover_worker(worker)
+        self._broker.forward()
+        return count
+
+    def recover_dead_workers(self) -> int:
+        count = self._inner.recover_dead_workers()
+        self._broker.forward()
+        return count
+
+
+class AmqpAdmin:
+    """The Admin of ``canvas.drivers.ports``."""
+
+    def __init__(self, broker: AmqpBroker) -> None:
+        self._broker = broker
+        inner = broker.state.admin
+        self._inner = inner
+        self.dead_letters, self.dead_letter_count = inner.dead_letters, inner.dead_letter_count
+        self.delete_dead_letter = inner.delete_dead_letter
+
+    def requeue_dead_letter(self, queue: str, letter: DeadLetter, payload: bytes) -> bool:
+        found = self._inner.requeue_dead_letter(queue, letter, _entry(Publish("", queue, 0, payload)))
+        self._broker.forward()
+        return found
+
+    def queue_length(self, queue: str) -> int:
+        return self._broker.topology.length(queue) or 0
+
+    def in_flight(self) -> InFlight:
+        return self._inner.in_flight()
+
+    def purge(self, queue: str) -> int:
+        return self._broker.topology.purge(queue)
+
+    def enqueue_delayed(self, queue: str, limit: int) -> int:
+        def wanted(entry: bytes) -> bool:
+            outgoing = Outgoing.unpacked(entry)
+            return not outgoing.exchange and outgoing.routing_key == queue
+
+        count = self._broker.state.messages.make_due(wanted, limit)
+        return self._broker.enqueue_due(count) if count else 0
+
+    def scheduled(self, limit: int) -> list[Scheduled]:
+        found = []
+        for due, _, entry in self._inner.scheduled(limit):
+            outgoing = Outgoing.unpacked(entry)
+            found.append(Scheduled(due, outgoing.routing_key, outgoing.payload))
+        return found
+
+
+class AmqpSchedules:
+    """The ScheduleStore of ``canvas.drivers.ports``."""
+
+    def __init__(self, broker: AmqpBroker) -> None:
+        assert broker.state.schedules is not None
+        self._broker = broker
+        self._inner = broker.state.schedules
+
+    def due(self, schedule: str, limit: int) -> DueEntries:
+        return self._inner.due(schedule, limit)
+
+    def read(self, schedule: str, names: Sequence[str] | None = None) -> list[StoredEntry]:
+        return self._inner.read(schedule, names)
+
+    def write(self, change: EntryWrite, settlement: Settlement | None = None) -> SettleResult:
+        if settlement is not None:
+            sent = [_outbox_publish(self._broker, one) for one in settlement.publishes if self._broker.has_way(one)]
+            later = [DelayedPublish(due, _outbox_publish(self._broker, one)) for due, one in settlement.deferrals]
+            settlement = replace(settlement, publishes=sent, deferrals=later)
+        done = self._inner.write(change, settlement)
+        self._broker.forward()
+        return done
+
+    def remove(self, schedule: str, names: Sequence[str]) -> int:
+        return self._inner.remove(schedule, names)
+
+
+def _entry(publish: Publish) -> bytes:
+    return Outgoing.of(publish).packed()
+
+
+def _outbox_publish(broker: AmqpBroker, publish: Publish) -> Publish:
+    """A message on its way to the outbox of all workers."""
+    return Publish("", broker.state.messages.outbox(""), 0, _entry(publish))

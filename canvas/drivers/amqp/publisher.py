@@ -1,0 +1,130 @@
+"""Publishes messages with confirms, on a connection of its own that has no heartbeats and needs no thread."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from canvas.drivers.amqp import frames, methods
+from canvas.drivers.amqp.frames import Confirmed, Content, Event, Returned
+from canvas.drivers.amqp.link import CHANNEL, Link
+from canvas.drivers.amqp.topology import Topology
+from canvas.drivers.retry_policy import Delays
+from canvas.errors import OperationalError
+from canvas.model.queue import Queue
+
+_AT_ONCE = 500
+"""Messages that are written before their confirms are waited for."""
+_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
+"""Seconds before each further try, where the caller gives none."""
+
+
+class Publication(NamedTuple):
+    """A message on its way to an exchange."""
+
+    exchange: str
+    routing_key: str
+    content: Content
+
+
+class Publisher:
+    """The publishing connection of a process; one thread at a time uses it."""
+
+    def __init__(self, connect: Callable[[], Link], topology: Topology) -> None:
+        self._connect = connect
+        self._topology = topology
+        self._lock = threading.Lock()
+        self._link: Link | None = None
+        self._number = 0
+
+    def publish(self, messages: Sequence[Publication], delays: Delays = None, mandatory: bool = True) -> None:
+        """Return when the broker has the messages. One that was lost on the way is sent again under the same id.
+
+        A ``mandatory`` message to a queue that does not exist has the queue made. Raises OperationalError.
+        """
+        for start in range(0, len(messages), _AT_ONCE):
+            self._publish_again(messages[start : start + _AT_ONCE], delays, mandatory)
+
+    async def apublish(self, messages: Sequence[Publication], delays: Delays = None) -> None:
+        """``publish``, on a thread of the running loop's executor."""
+        await asyncio.to_thread(self.publish, messages, delays)
+
+    def _publish_again(self, messages: Sequence[Publication], delays: Delays, mandatory: bool) -> None:
+        pauses = iter(_PAUSES if delays is None else delays)
+        while True:
+            try:
+                returned = self._publish(messages, mandatory)
+            except OperationalError:
+                pause = next(pauses, None)
+                if pause is None:
+                    raise
+                time.sleep(pause)
+                continue
+            missing = to_missing_queues(returned)
+            if not missing:
+                return
+            self._topology.declare([Queue(one.routing_key) for one in missing], again=True)
+            messages = missing
+
+    def _publish(self, messages: Sequence[Publication], mandatory: bool) -> list[Returned]:
+        """The messages that no queue took. Raises OperationalError."""
+        with self._lock:
+            link = self._ready()
+            try:
+                link.send(b"".join(_frames(messages, mandatory, link.frame_max)))
+                return self._confirmed(link, len(messages))
+            except OperationalError:
+                self._link = None
+                raise
+
+    def _ready(self) -> Link:
+        if self._link is None or self._link.is_cut():
+            self._link, self._number = self._connect(), 0
+            self._link.call(methods.select_confirms(CHANNEL), methods.CONFIRM_SELECT_OK)
+        return self._link
+
+    def _confirmed(self, link: Link, count: int) -> list[Returned]:
+        missing = set(range(self._number + 1, self._number + count + 1))
+        self._number += count
+        returned: list[Returned] = []
+        refused = False
+
+        def take(event: Event) -> bool:
+            nonlocal refused
+            if isinstance(event, Returned):
+                returned.append(event)
+            elif isinstance(event, Confirmed):
+                refused = refused or not event.accepted
+                missing.difference_update([n for n in missing if n <= event.tag] if event.multiple else (event.tag,))
+            return True
+
+        link.take_until(take, lambda: not missing)
+        if refused:
+            raise OperationalError(
+                "RabbitMQ did not take a message: its queue is full, or the node of the queue is away"
+            )
+        return returned
+
+    def close(self) -> None:
+        """Close the connection. Using the object again opens another."""
+        with self._lock:
+            link, self._link = self._link, None
+            if link is not None:
+                link.close()
+
+    def forget(self) -> None:
+        """In a forked process: close the copy of the parent's socket."""
+        link, self._link, self._lock = self._link, None, threading.Lock()
+        if link is not None:
+            link.drop()
+
+
+def to_missing_queues(returned: Iterable[Returned]) -> list[Publication]:
+    """Those of the returned messages that were sent to a queue by its name. For others no binding matches."""
+    return [Publication("", one.routing_key, one.content) for one in returned if not one.exchange]
+
+
+def _frames(messages: Iterable[Publication], mandatory: bool, frame_max: int) -> Iterable[bytes]:
+    for exchange, routing_key, content in messages:
+        yield frames.publish(CHANNEL, exchange, routing_key, content, mandatory, frame_max)

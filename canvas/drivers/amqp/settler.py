@@ -1,0 +1,208 @@
+"""Settlements of messages from RabbitMQ: first in the state, with the messages to send in an outbox; then the messages
+and the acks, in one transaction of RabbitMQ.
+
+A worker that dies between the two leaves its outbox to the others, and the message that RabbitMQ delivers again is
+found settled. A connection that is lost in the middle leaves the worker's outbox to be sent before its next
+settlement.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from canvas.drivers.amqp import frames
+from canvas.drivers.amqp.broker import AmqpBroker
+from canvas.drivers.amqp.contents import Outgoing
+from canvas.drivers.amqp.link import CHANNEL
+from canvas.drivers.amqp.publisher import to_missing_queues
+from canvas.drivers.ports.settler import Settler
+from canvas.drivers.ports.values import Lease, LeaseReply, SettleReply
+from canvas.drivers.retry_policy import Delays
+from canvas.drivers.stored_messages import requeued
+from canvas.drivers.tags import worker_of
+from canvas.errors import EncodeError, OperationalError
+from canvas.model.message import Publish
+from canvas.model.settlement import (
+    ChordDispatch,
+    ChordStart,
+    DelayedPublish,
+    ReadyChord,
+    Settlement,
+    SettleResult,
+    SpeculativeDispatch,
+)
+
+_UNSENT_AT_ONCE = 10_000
+
+
+class Prepared(NamedTuple):
+    """A settlement as the state commits it, and its messages."""
+
+    settlement: Settlement
+    outgoing: list[Outgoing]
+    frames: list[bytes]
+
+
+class AmqpSettler:
+    """The Settler of ``canvas.drivers.ports`` for a broker whose leases another server keeps."""
+
+    def __init__(self, broker: AmqpBroker, settler: Settler) -> None:
+        """``settler``: the state's, which commits everything but the messages and the acks."""
+        self._broker = broker
+        self._settler = settler
+        self._state = broker.state.messages
+        self._unsent: set[str] = set()
+        """Workers of this process whose outboxes may hold messages that RabbitMQ does not have."""
+
+    def settle(
+        self, settlements: Sequence[Settlement], lease: Lease | None = None, ends: Sequence[ChordDispatch] = ()
+    ) -> SettleReply:
+        worker = worker_of(settlements, lease)
+        if worker in self._unsent:
+            self._broker.send_left(worker)
+            self._unsent.discard(worker)
+        prepared, refused = self._prepared(settlements, worker)
+        reply = SettleReply([], [])
+        if prepared or ends:
+            if worker and (ends or any(one.outgoing or one.settlement.speculative for one in prepared.values())):
+                self._unsent.add(worker)
+            outbox = self._state.outbox(worker)
+            dispatches = [self._end(end, outbox) for end in ends]
+            reply = self._settler.settle([one.settlement for one in prepared.values()], None, dispatches)
+        done = dict(zip(prepared, reply.verdicts, strict=True))
+        verdicts = [done.get(place, refused.get(place)) or SettleResult(False, []) for place in range(len(settlements))]
+        leased = self._transact(worker, settlements, prepared, verdicts, lease)
+        if not worker or any(settlement.releases_permits for settlement in settlements):
+            self._forward()
+        return SettleReply(verdicts, reply.dispatched, leased)
+
+    def _forward(self) -> None:
+        try:
+            self._broker.forward()
+        except OperationalError:
+            return  # the outbox of all workers is sent by the next process that looks after it
+
+    # -- before the state's part
+
+    def _prepared(
+        self, settlements: Sequence[Settlement], worker: str
+    ) -> tuple[dict[int, Prepared], dict[int, SettleResult]]:
+        """By place, the settlements as the state commits them, and verdicts on those with messages that AMQP cannot
+        carry."""
+        outbox, prepared, refused = self._state.outbox(worker), {}, {}
+        for place, settlement in enumerate(settlements):
+            try:
+                prepared[place] = self._one_prepared(settlement, outbox)
+            except EncodeError as exc:
+                refused[place] = SettleResult(False, [], f"EncodeError: {exc}")
+        return prepared, refused
+
+    def _one_prepared(self, settlement: Settlement, outbox: str) -> Prepared:
+        s, delivery = settlement, settlement.delivery
+        back = delivery is not None and s.disposal in ("requeue", "redeliver")
+        if not (s.publishes or s.deferrals or s.speculative or back):
+            return Prepared(s, [], [])
+        publishes = list(s.publishes)
+        if delivery is not None and back:
+            payload = requeued(self._broker.codec, delivery.payload, s.disposal == "redeliver")
+            publishes.append(Publish("", delivery.queue, 0, payload))
+        outgoing = self._outgoing(publishes)
+        written = [frames.publish(CHANNEL, one.exchange, one.routing_key, one.content()) for one in outgoing]
+        kept = replace(
+            s,
+            publishes=_into(outbox, outgoing),
+            deferrals=self._deferrals(s.deferrals),
+            disposal="ack" if back else s.disposal,
+            speculative=[SpeculativeDispatch(self._end(end, outbox), digest) for end, digest in s.speculative],
+        )
+        return Prepared(kept, outgoing, written)
+
+    def _outgoing(self, publishes: Sequence[Publish]) -> list[Outgoing]:
+        return [Outgoing.of(publish) for publish in publishes if self._broker.has_way(publish)]
+
+    def _deferrals(self, deferrals: Sequence[DelayedPublish]) -> list[DelayedPublish]:
+        shared = self._state.outbox("")
+        return [
+            DelayedPublish(deferral.due, publish)
+            for deferral in deferrals
+            for publish in _into(shared, self._outgoing([deferral.publish]))
+        ]
+
+    def _end(self, end: ChordDispatch, outbox: str) -> ChordDispatch:
+        return end._replace(
+            publishes=_into(outbox, self._outgoing(end.publishes)), deferrals=self._deferrals(end.deferrals)
+        )
+
+    # -- RabbitMQ's part
+
+    def _transact(
+        self, worker: str, settlements: Sequence[Settlement], prepared: dict[int, Prepared],
+        verdicts: Sequence[SettleResult], lease: Lease | None,
+    ) -> LeaseReply | None:  # fmt: skip
+        if not worker:
+            return None
+        session = self._broker.session(worker)
+        publications, sent = self._to_publish(worker, prepared, verdicts)
+        acks: list[int] = []
+        nacks: list[int] = []
+        for settlement, verdict in zip(settlements, verdicts, strict=True):
+            if settlement.delivery is not None and not verdict.refused:
+                held = session.held.pop(settlement.delivery.tag, None)
+                if held is not None:
+                    (acks if verdict.held else nacks).append(held.number)
+        queues, want = (lease.queues, lease.limit) if lease is not None else ((), 0)
+        try:
+            returned, arrived = session.exchange(publications, acks, nacks, queues, want)
+            if worker in self._unsent:
+                missing = to_missing_queues(returned)
+                if missing:
+                    self._broker.publish_again(missing)
+                if sent:
+                    self._state.sent(worker, sent)
+                self._unsent.discard(worker)
+        except OperationalError:
+            if not settlements:
+                raise
+            # The state has committed them. What was not sent is in the worker's outbox, and the broker delivers what
+            # was not acked again, to be found settled.
+            return LeaseReply([], 0, 0.0) if lease is not None else None
+        return self._broker.register(session, worker, arrived) if lease is not None else None
+
+    def _to_publish(
+        self, worker: str, prepared: dict[int, Prepared], verdicts: Sequence[SettleResult]
+    ) -> tuple[list[bytes], int]:
+        """The frames of what the worker's outbox holds, and how many messages that are."""
+        if worker not in self._unsent:
+            return [], 0
+        if all(not one.settlement.speculative for one in prepared.values()) and len(prepared) == len(verdicts):
+            held = [one for place, one in prepared.items() if verdicts[place].held]
+            if len(held) == len(prepared):
+                written = [frame for one in held for frame in one.frames]
+                return written, len(written)
+        found = [Outgoing.unpacked(entry) for entry in self._state.unsent(worker, _UNSENT_AT_ONCE)]
+        return [frames.publish(CHANNEL, one.exchange, one.routing_key, one.content()) for one in found], len(found)
+
+    # -- chords
+
+    def publish_with_chords(
+        self, joins: Sequence[ChordStart], messages: Sequence[Publish], delays: Delays = None
+    ) -> None:
+        if joins:
+            self._settler.publish_with_chords(joins, [], delays)
+        self._broker.publish(messages, delays)
+
+    def dispatch_chord(self, end: ChordDispatch) -> SettleResult:
+        found = self._settler.dispatch_chord(self._end(end, self._state.outbox("")))
+        self._forward()
+        return found
+
+    def stale_ready_chords(self, older_than: float) -> list[ReadyChord]:
+        return self._settler.stale_ready_chords(older_than)
+
+    def renew(self, every: float) -> int:
+        return self._settler.renew(every)
+
+
+def _into(outbox: str, outgoing: Sequence[Outgoing]) -> list[Publish]:
+    """Messages as the state puts them into an outbox."""
+    return [Publish("", outbox, 0, one.packed()) for one in outgoing]

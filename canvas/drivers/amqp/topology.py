@@ -1,0 +1,155 @@
+"""Queues and exchanges: declares them as Celery does, and asks how long queues are."""
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from amqp.exceptions import AMQPError, NotFound, PreconditionFailed
+
+from canvas.caller_warnings import warn_caller
+from canvas.drivers.amqp.connecting import errors
+from canvas.errors import OperationalError
+from canvas.model.queue import Queue
+
+T = TypeVar("T")
+
+
+class Topology:
+    """Declarations on a connection of their own, because a declaration that fails closes its channel."""
+
+    def __init__(self, connect: Callable[[], Any], where: str) -> None:
+        """``connect`` opens a py-amqp connection."""
+        self._connect = connect
+        self._where = where
+        self._lock = threading.RLock()
+        self._connection: Any = None
+        self._channel: Any = None
+        self._declared: set[tuple[str, str, str]] = set()
+        self._exchanges: set[str] = {""}
+        self._arguments: dict[str, dict[str, Any] | None] = {}
+        """Of queues that were declared, by name."""
+
+    def declare(self, queues: Sequence[Queue], again: bool = False) -> None:
+        """Make each queue, its exchange and the binding between them; nothing, where this object did it before, unless
+        ``again``."""
+        for queue in map(Queue.filled, queues):
+            key = (queue.name, queue.exchange, queue.routing_key)
+            if again or key not in self._declared:
+                self._declare(queue)
+                self._declared.add(key)
+
+    def _declare(self, queue: Queue) -> None:
+        self._arguments[queue.name] = queue.arguments
+        self.declare_exchange(queue.exchange, queue.exchange_type)
+        self._make_queue(queue)
+        self._do(lambda channel: channel.queue_bind(queue.name, queue.exchange, queue.routing_key))
+
+    def _make_queue(self, queue: Queue) -> None:
+        """Make a queue; one that exists with other arguments stays as it is."""
+        try:
+            self._do(
+                lambda channel: channel.queue_declare(
+                    queue.name, durable=True, auto_delete=False, arguments=queue.arguments
+                )
+            )
+        except _Differs as exc:
+            warn_caller(f"queue {queue.name!r} exists with other arguments, and is used as it is: {exc}")
+
+    def declare_exchange(self, name: str, kind: str, durable: bool = True) -> None:
+        """Make an exchange; one that exists with other arguments stays as it is."""
+        if name in self._exchanges:
+            return
+        try:
+            self._do(lambda channel: channel.exchange_declare(name, type=kind, durable=durable, auto_delete=False))
+        except _Differs as exc:
+            warn_caller(f"exchange {name!r} exists with other arguments, and is used as it is: {exc}")
+        self._exchanges.add(name)
+
+    def has_exchange(self, name: str) -> bool:
+        """Whether an exchange exists. What is published to one that does not closes the channel."""
+        if name in self._exchanges:
+            return True
+        try:
+            self._do(lambda channel: channel.exchange_declare(name, type="direct", passive=True))
+        except _Missing:
+            return False
+        self._exchanges.add(name)
+        return True
+
+    def make_known(self, queue: str) -> None:
+        """Make sure that a queue exists, by default with the arguments that it was declared with here."""
+        if self.length(queue) is None:
+            self.declare([Queue(queue, arguments=self._arguments.get(queue))], again=True)
+
+    def length(self, queue: str) -> int | None:
+        """Messages that no worker holds; ``None`` when there is no such queue."""
+        try:
+            found = self._do(lambda channel: channel.queue_declare(queue, passive=True))
+        except _Missing:
+            return None
+        return int(found.message_count)
+
+    def purge(self, queue: str) -> int:
+        """Delete the messages that no worker holds; how many."""
+        try:
+            return int(self._do(lambda channel: channel.queue_purge(queue)))
+        except _Missing:
+            return 0
+
+    def check(self) -> None:
+        """Raise OperationalError or RefusedError when the broker cannot be used."""
+        self._do(lambda channel: channel.basic_qos(0, 0, False))
+
+    def _do(self, call: Callable[[Any], T]) -> T:
+        """Make a call on the channel, again on another connection where an older one was lost."""
+        with self._lock, errors(self._where):
+            fresh = self._channel is None
+            try:
+                return self._called(call)
+            except (OSError, AMQPError) as exc:
+                self.close()
+                if fresh or _refused(exc):
+                    raise
+            return self._called(call)
+
+    def _called(self, call: Callable[[Any], T]) -> T:
+        if self._channel is None:
+            self._connection = self._connection or self._connect()
+            self._channel = self._connection.channel()
+        try:
+            return call(self._channel)
+        except NotFound as exc:
+            self._channel = None
+            raise _Missing(exc.reply_text) from None
+        except PreconditionFailed as exc:
+            self._channel = None
+            raise _Differs(exc.reply_text) from None
+
+    def close(self) -> None:
+        """Close the connection. Using the object again opens another."""
+        with self._lock:
+            connection, self._connection, self._channel = self._connection, None, None
+            if connection is not None:
+                with suppress(OSError, AMQPError):  # it may be lost already
+                    connection.close()
+
+    def forget(self) -> None:
+        """In a forked process: close the copy of the parent's socket without a word to the broker."""
+        connection, self._connection, self._channel = self._connection, None, None
+        self._lock = threading.RLock()
+        if connection is not None and connection.transport is not None:
+            connection.transport.sock.close()
+            connection.transport.connected = False
+
+
+class _Missing(OperationalError):
+    """There is no queue or exchange of that name."""
+
+
+class _Differs(OperationalError):
+    """A queue or exchange of that name has other arguments."""
+
+
+def _refused(exc: Exception) -> bool:
+    return getattr(exc, "reply_code", None) in (403, 405)

@@ -1,0 +1,88 @@
+"""What a broker that carries messages and keeps no other state needs of a server that does.
+
+RabbitMQ holds a message until it is acked, and knows nothing else about it. The state server knows which worker has
+leased the message, and keeps what a settlement sends until the broker has it.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from canvas.drivers.ports.values import LeaseReply
+from canvas.model.message import Delivery
+
+if TYPE_CHECKING:
+    from canvas.drivers.ports.admin import Admin
+    from canvas.drivers.ports.broker import Broker
+    from canvas.drivers.ports.coordination import Coordination
+    from canvas.drivers.ports.recovery import Recovery
+    from canvas.drivers.ports.schedules import ScheduleStore
+    from canvas.drivers.ports.settler import Settler
+
+
+class Arrival(NamedTuple):
+    """A message that the broker has delivered to a worker, and that the worker has not leased yet."""
+
+    delivery: Delivery
+    message_id: str
+    """Names one publication of a message: its copies that the broker delivers again have the same id."""
+    redelivered: bool
+    """Whether the broker has delivered it before."""
+    own_id: bool
+    """Whether its sender gave the id, so that two messages with the id are one message that was sent twice."""
+
+
+class MessageState(Protocol):
+    """Leases on messages of another broker, and the outboxes from which messages go to that broker."""
+
+    def register(self, worker: str, arrivals: Sequence[Arrival]) -> LeaseReply:
+        """Lease messages. Those that are not among the deliveries of the reply are settled already, or are copies of
+        messages that are leased: the broker must not keep them.
+
+        A redelivered message is taken over from the worker that had leased it. Its headers then count the delivery.
+        """
+
+    def renew(self, message_ids: Sequence[str]) -> None:
+        """Remember for longer that these messages are leased, or are settled."""
+
+    def release(self, deliveries: Sequence[Delivery]) -> int:
+        """End leases, before the broker delivers their messages again; how many were held."""
+
+    def take_early_acked(self, delivery: Delivery, entry: bytes) -> bool:
+        """Put ``entry``, the message of a lease that was acked early, into the outbox of all workers, and end the
+        lease; whether it was held."""
+
+    def make_due(self, wanted: Callable[[bytes], bool], limit: int) -> int:
+        """Make delayed messages due now, as far as ``wanted`` is true of them; how many."""
+
+    def outbox(self, worker: str) -> str:
+        """The queue, of the state, that holds what a worker has to send to the broker; ``""``: the outbox of all
+        workers. What a dead worker leaves in its own moves into that."""
+
+    def unsent(self, worker: str, limit: int) -> list[bytes]:
+        """The messages in a worker's outbox, the first to be sent first."""
+
+    def sent(self, worker: str, count: int) -> None:
+        """Delete the first messages of a worker's outbox: the broker has them."""
+
+    def claim(self, worker: str, limit: int) -> list[bytes]:
+        """Move messages from the outbox of all workers into this worker's."""
+
+    def shared_count(self) -> int:
+        """How many messages are in the outbox of all workers."""
+
+
+class StateParts(NamedTuple):
+    """The parts that a state server's URL opens, for a broker that carries messages and keeps no other state.
+
+    They are those of a broker on that server, except that what they would put into a queue goes into an outbox.
+    """
+
+    messages: MessageState
+    broker: "Broker"
+    admin: "Admin"
+    coordination: "Coordination"
+    recovery: "Recovery"
+    schedules: "ScheduleStore | None"
+    settler: "Settler"
+    on_dropped: Callable[[Callable[[str], None]], None]
+    """Takes a function that is called with a worker whose leases have ended."""

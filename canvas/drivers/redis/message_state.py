@@ -1,0 +1,198 @@
+"""The state, in Redis, of messages that another broker carries: their leases, and the outboxes that lead to it.
+
+The keys and scripts are those of Redis as a broker. The only lists are outboxes: a script that would append a message
+to its queue appends it to the outbox of all workers, or to a worker's own, which is the list of what its waits would
+have moved aside. What recovers these lists for a dead worker therefore recovers its outbox.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgpack
+
+from canvas.drivers.kombu_envelope import ENVELOPE, message_id_of
+from canvas.drivers.ports.message_state import Arrival
+from canvas.drivers.ports.values import LeaseReply
+from canvas.drivers.redis.broker import RedisBroker, clock_offset
+from canvas.drivers.redis.keys import BrokerKeys
+from canvas.drivers.redis.lease_recovery import LeaseRecovery, opened
+from canvas.drivers.redis.scripts.arguments import pack
+from canvas.drivers.stored_messages import loss_headers, redelivered
+from canvas.drivers.tags import worker_of_tag
+from canvas.model.message import Delivery
+
+REMEMBERED = 600
+"""Seconds after a lease, or its last renewal, for which the id of a message is known. It is known for as long as a
+broker that fails may deliver a message again which was settled just before."""
+_LOST_FOR = 86_400
+"""Seconds within which the message of a dead worker is delivered again, for the delivery to be counted."""
+_LOST = "lost:"
+_LOOKED_AT = 1_000
+"""Delayed messages that one call looks at."""
+
+
+class StateKeys(BrokerKeys):
+    """The keys of a broker all of whose lists are outboxes."""
+
+    @property
+    def outbox(self) -> str:
+        """list of messages that any worker may send to the broker, as ``outgoing`` packs them."""
+        return f"{self.prefix}canvas:outbox"
+
+    def message(self, message_id: str) -> str:
+        """The tag of the latest lease of a message, or ``lost:`` and whether the worker that died ran it; lives for ten
+        minutes after the lease, or its renewal."""
+        return f"{self.prefix}canvas:message:{message_id}"
+
+    def outbox_of(self, worker: str) -> str:
+        return self.prefetched(worker, self.outbox)
+
+    def queue_list(self, queue: str, step: int) -> str:
+        return queue if queue.startswith(self.prefetched("", "")[:-1]) else self.outbox
+
+
+class StateRecovery(LeaseRecovery):
+    """Ends the leases of dead workers without returning their messages: the broker delivers these again."""
+
+    dropped: Callable[[str], None] = staticmethod(lambda worker: None)
+    """Called when the leases of a worker have ended."""
+    _keys: StateKeys
+
+    def tags(self, worker: str, tags: Sequence[str], count_delivery: bool = False) -> int:
+        if not tags:
+            return 0
+        started = {tag.decode() for tag in self._link.command("SMEMBERS", self._keys.redelivered_running(worker))}
+        records = self._link.command("HMGET", self._keys.unacked, *tags)
+        dropped = []
+        for tag, record in zip(tags, records, strict=True):
+            found = opened(record) if record is not None else None
+            if found is not None:
+                mark = f"{_LOST}{int(tag in started)}" if count_delivery else False
+                dropped.append([tag, self._keys.message(message_id_of(found[2])), mark])
+        return self.drop(worker, dropped)
+
+    def drop(self, worker: str, dropped: Sequence[list[Any]]) -> int:
+        """End ``[tag, key of the message's id, mark]`` leases; how many were still held."""
+        keys = [self._keys.unacked, self._keys.unacked_index, self._keys.leases(worker)]
+        return int(self._link.call("drop_leases", keys, [pack(list(dropped)), _LOST_FOR]))
+
+    def recover(self, worker: str, count_delivery: bool, orphans_in: float = 0.0) -> int:
+        total = super().recover(worker, count_delivery, orphans_in)
+        self.dropped(worker)
+        return total
+
+
+class StateBroker(RedisBroker):
+    """The MessageState of ``canvas.drivers.ports``, and the broker of the settler that commits in Redis."""
+
+    keys: StateKeys
+    keys_type = StateKeys
+    recovery_type = StateRecovery
+
+    @property
+    def recovery(self) -> StateRecovery:
+        assert isinstance(self._recovery, StateRecovery)
+        return self._recovery
+
+    def on_dropped(self, call: Callable[[str], None]) -> None:
+        """Call this with each worker whose leases have ended."""
+        self.recovery.dropped = call
+
+    def register(self, worker: str, arrivals: Sequence[Arrival]) -> LeaseReply:
+        again = [arrival for arrival in arrivals if arrival.redelivered]
+        counted = self._counted(again) if again else {}
+        deliveries, packed = [], []
+        for delivery, message_id, was_delivered, own_id in arrivals:
+            found = counted.get(delivery.tag, delivery)
+            deliveries.append(found)
+            packed.append([found.tag, _record(found), self.keys.message(message_id), int(was_delivered), int(own_id)])
+        keys = self.keys
+        script_keys = [keys.unacked, keys.unacked_index, keys.leases(worker), keys.revoked_version]
+        verdicts, version, now = self.link.call(
+            "register_leases", script_keys, [pack(packed), REMEMBERED, keys.leases("")]
+        )
+        leased = [delivery for delivery, leased in zip(deliveries, verdicts, strict=True) if leased]
+        return LeaseReply(leased, int(version), clock_offset(float(now)))
+
+    def _counted(self, arrivals: Sequence[Arrival]) -> dict[str, Delivery]:
+        """By tag, the messages whose worker died, with headers that count the delivery."""
+        marks = self.link.command("MGET", *(self.keys.message(arrival.message_id) for arrival in arrivals))
+        found = {}
+        for arrival, mark in zip(arrivals, marks, strict=True):
+            started = self._started(mark.decode()) if mark is not None else None
+            if started is not None:
+                payload = arrival.delivery.payload
+                marked = redelivered(ENVELOPE, payload, **loss_headers(ENVELOPE, payload, started))
+                found[arrival.delivery.tag] = arrival.delivery._replace(payload=marked)
+        return found
+
+    def _started(self, mark: str) -> bool | None:
+        """Whether a message is known to have run when its worker was lost; ``None``: it is settled."""
+        if mark.startswith(_LOST):
+            return mark == f"{_LOST}1"
+        looks = [
+            ("HEXISTS", self.keys.unacked, mark),
+            ("SISMEMBER", self.keys.redelivered_running(worker_of_tag(mark)), mark),
+        ]
+        leased, started = self.link.pipeline(looks)
+        return bool(started) if leased else None
+
+    def renew(self, message_ids: Sequence[str]) -> None:
+        if message_ids:
+            self.link.pipeline([("EXPIRE", self.keys.message(one), REMEMBERED) for one in message_ids])
+
+    def release(self, deliveries: Sequence[Delivery]) -> int:
+        if not deliveries:
+            return 0
+        dropped = [[d.tag, self.keys.message(message_id_of(d.payload)), False] for d in deliveries]
+        return self.recovery.drop(worker_of_tag(deliveries[0].tag), dropped)
+
+    def make_due(self, wanted: Callable[[bytes], bool], limit: int) -> int:
+        found: list[str] = []
+        first = 0
+        while len(found) < limit:
+            ids = self.link.command("ZRANGE", self.keys.delayed, first, first + _LOOKED_AT - 1)
+            messages = self.link.command("HMGET", self.keys.delayed_messages, *ids) if ids else []
+            found += [
+                name for name, packed in zip(ids, messages, strict=True)
+                if packed is not None and wanted(msgpack.unpackb(packed, raw=True)[1])
+            ]  # fmt: skip
+            first += _LOOKED_AT
+            if len(ids) < _LOOKED_AT:
+                break
+        chosen = found[:limit]
+        if chosen:
+            self.link.command("ZADD", self.keys.delayed, "XX", *(word for name in chosen for word in (1, name)))
+        return len(chosen)
+
+    def take_early_acked(self, delivery: Delivery, entry: bytes) -> bool:
+        """Put ``entry``, the message of a lease that was acked early, into the outbox; whether it was held."""
+        return self._recovery.give(worker_of_tag(delivery.tag), [[delivery.tag, entry, self.keys.outbox]]) > 0
+
+    def outbox(self, worker: str) -> str:
+        return self.keys.outbox_of(worker) if worker else self.keys.outbox
+
+    def unsent(self, worker: str, limit: int) -> list[bytes]:
+        found: list[bytes] = self.link.command("LRANGE", self.outbox(worker), -limit, -1)
+        return found[::-1]
+
+    def sent(self, worker: str, count: int) -> None:
+        self.link.command("RPOP", self.outbox(worker), count)
+
+    def claim(self, worker: str, limit: int) -> list[bytes]:
+        own = self.keys.outbox_of(worker)
+        count = min(limit, self.shared_count())
+        moved = self.link.pipeline([("LMOVE", self.keys.outbox, own, "RIGHT", "LEFT")] * count)
+        return [entry for entry in moved if entry is not None]
+
+    def shared_count(self) -> int:
+        return int(self.link.command("LLEN", self.keys.outbox))
+
+
+def _record(delivery: Delivery) -> bytes:
+    """As a lease is kept in ``unacked``."""
+    payload = delivery.payload
+    if not payload.startswith(b"{"):
+        payload = json.dumps(payload.decode("utf-8", "surrogateescape")).encode()
+    return b"[" + payload + b',"",' + json.dumps(delivery.queue).encode() + b"]"

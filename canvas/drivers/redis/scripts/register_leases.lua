@@ -1,0 +1,34 @@
+-- Lease messages that another broker has delivered.
+--
+-- KEYS[1] unacked   KEYS[2] unacked_index   KEYS[3] leases of the worker   KEYS[4] canvas:revoked:version
+-- ARGV[1] messages, msgpack: {{tag, record as in unacked, key of the message's id, 1 if it was delivered before, 1 if its
+--     sender gave the id}, …}   ARGV[2] seconds to remember ids   ARGV[3] what keys of leases start with
+-- Returns {{1 or 0 for each: leased, or not to be run}, revision of what is revoked, unix time}
+
+local now = string.format('%.6f', server_time())
+local verdicts = {}
+
+-- Whether the message may be leased, by the mark of its id: the tag of its latest lease, or "lost:" and 1 if it ran.
+-- The mark is this tag where the reply to an earlier call was lost.
+local function may_lease(mark, tag, redelivered, own_id)
+    if not mark or mark == tag or string.sub(mark, 1, 5) == 'lost:' then return true end
+    if redelivered == 0 then return own_id == 0 end
+    if redis.call('HDEL', KEYS[1], mark) == 0 then return false end
+    redis.call('ZREM', KEYS[2], mark)
+    redis.call('SREM', ARGV[3] .. string.match(mark, '^canvas:(.*):%d+$'), mark)
+    return true
+end
+
+for i, m in ipairs(cmsgpack.unpack(ARGV[1])) do
+    local tag, record, id_key, redelivered, own_id = unpack(m, 1, 5)
+    if may_lease(redis.call('GET', id_key), tag, redelivered, own_id) then
+        redis.call('HSET', KEYS[1], tag, record)
+        redis.call('ZADD', KEYS[2], now, tag)
+        redis.call('SADD', KEYS[3], tag)
+        redis.call('SET', id_key, tag, 'EX', ARGV[2])
+        verdicts[i] = 1
+    else
+        verdicts[i] = 0
+    end
+end
+return {verdicts, redis.call('GET', KEYS[4]) or 0, now}
