@@ -12,7 +12,7 @@ from canvas.masking import masked_url
 from canvas.model.gc_pause import gc_paused
 
 _ELSEWHERE = frozenset(
-    {"librabbitmq", "sqs", "db", "sqla", "rpc", "cache", "django-db", "django-cache",
+    {"amqp", "amqps", "pyamqp", "librabbitmq", "sqs", "db", "sqla", "rpc", "cache", "django-db", "django-cache",
      "mongodb",
      "file", "filesystem", "s3", "gs", "gcpubsub", "kafka", "elasticsearch", "couchbase", "cassandra", "zookeeper"}
 )  # fmt: skip

@@ -22,7 +22,7 @@ def loss_headers(codec: MessageCodec, payload: bytes, started: bool) -> dict[str
 
     The first death counts for every message, then only those in which it was known to run.
     """
-    before = _deliveries(codec, payload)
+    before = delivery_count(codec, payload)
     count = before + 1 if started or before == 1 else before
     return {"canvas_delivery_count": count, **({"canvas_worker_lost": True} if started else {})}
 
@@ -31,8 +31,9 @@ def requeued(codec: MessageCodec, payload: bytes, counts: bool) -> bytes:
     """A message that goes back into its queue; ``counts``: that is a delivery, of which there may be so many."""
     if not counts:
         return redelivered(codec, payload)
-    return redelivered(codec, payload, canvas_delivery_count=_deliveries(codec, payload) + 1)
+    return redelivered(codec, payload, canvas_delivery_count=delivery_count(codec, payload) + 1)
 
 
-def _deliveries(codec: MessageCodec, payload: bytes) -> int:
+def delivery_count(codec: MessageCodec, payload: bytes) -> int:
+    """How often a message has been delivered, this time included."""
     return int_header(codec.headers_of(payload), "canvas_delivery_count") or 1

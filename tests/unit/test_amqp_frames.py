@@ -12,8 +12,8 @@ from amqp.serialization import dumps
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canvas.drivers.amqp import frames
-from canvas.drivers.amqp.frames import (
+from canvas.drivers.amqp.protocol import frames
+from canvas.drivers.amqp.protocol.frames import (
     Committed,
     Confirmed,
     Content,
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.random
 
 SHORT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 LEAVES = (
-    st.none() | st.booleans() | SHORT | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False)
+    st.none() | st.booleans() | SHORT | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
     | st.binary(max_size=20).filter(lambda data: b"\xff" in data)
     | st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1)).map(lambda when: when.replace(microsecond=0))
     | st.decimals(-10_000, 10_000, places=3)

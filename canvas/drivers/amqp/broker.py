@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from itertools import count
 
 from canvas.drivers.amqp.connecting import connect
+from canvas.drivers.amqp.consumer_channel import Arrived, Held, readable
 from canvas.drivers.amqp.contents import Outgoing, to_content, to_payload
 from canvas.drivers.amqp.link import Link
 from canvas.drivers.amqp.publisher import Publication, Publisher
-from canvas.drivers.amqp.session import Arrived, Held, Session, readable
+from canvas.drivers.amqp.session import Session
 from canvas.drivers.amqp.topology import Topology
 from canvas.drivers.amqp.url import Address
 from canvas.drivers.kombu_envelope import ENVELOPE
@@ -58,6 +59,7 @@ class AmqpBroker:
 
     codec: MessageCodec = ENVELOPE
     takes_turns = True
+    shares_waits = False
 
     def __init__(self, addresses: Sequence[Address], answer_within: float, state: StateParts) -> None:
         """``answer_within``: seconds in which the broker answers, unless it blocks publishing."""

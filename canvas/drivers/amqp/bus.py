@@ -10,7 +10,7 @@ from amqp.exceptions import AMQPError
 from canvas.drivers.amqp.broker import AmqpBroker
 from canvas.drivers.amqp.connecting import connect, errors
 from canvas.drivers.amqp.contents import to_content, to_payload
-from canvas.drivers.amqp.frames import Content
+from canvas.drivers.amqp.protocol.frames import Content
 from canvas.drivers.amqp.publisher import Publication
 from canvas.model.ids import new_id
 

@@ -5,8 +5,8 @@ from typing import Any, Final, NamedTuple
 
 import msgpack
 
-from canvas.drivers.amqp.frames import Content
-from canvas.drivers.amqp.properties import NAMES
+from canvas.drivers.amqp.protocol.frames import Content
+from canvas.drivers.amqp.protocol.properties import NAMES
 from canvas.drivers.kombu_envelope import ENVELOPE, message_id_of, write_envelope
 from canvas.errors import DecodeError, EncodeError
 from canvas.model.ids import new_tag

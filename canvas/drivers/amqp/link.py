@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from canvas.drivers.amqp import methods
-from canvas.drivers.amqp.frames import HEARTBEAT, Event, FrameReader, OtherMethod
+from canvas.drivers.amqp.protocol import methods
+from canvas.drivers.amqp.protocol.frames import HEARTBEAT, Event, FrameReader, OtherMethod
 from canvas.errors import DecodeError, OperationalError
 
 CHANNEL: Final = 1

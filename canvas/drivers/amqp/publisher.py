@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from canvas.drivers.amqp import frames, methods
-from canvas.drivers.amqp.frames import Confirmed, Content, Event, Returned
 from canvas.drivers.amqp.link import CHANNEL, Link
+from canvas.drivers.amqp.protocol import frames, methods
+from canvas.drivers.amqp.protocol.frames import Confirmed, Content, Event, Returned
 from canvas.drivers.amqp.topology import Topology
 from canvas.drivers.retry_policy import Delays
 from canvas.errors import OperationalError

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from canvas.drivers.amqp import frames
 from canvas.drivers.amqp.broker import AmqpBroker
 from canvas.drivers.amqp.contents import Outgoing
 from canvas.drivers.amqp.link import CHANNEL
+from canvas.drivers.amqp.protocol import frames
 from canvas.drivers.amqp.publisher import to_missing_queues
 from canvas.drivers.ports.settler import Settler
 from canvas.drivers.ports.values import Lease, LeaseReply, SettleReply
@@ -71,7 +71,7 @@ class AmqpSettler:
             reply = self._settler.settle([one.settlement for one in prepared.values()], None, dispatches)
         done = dict(zip(prepared, reply.verdicts, strict=True))
         verdicts = [done.get(place, refused.get(place)) or SettleResult(False, []) for place in range(len(settlements))]
-        leased = self._transact(worker, settlements, prepared, verdicts, lease)
+        leased = self._transact(worker, settlements, prepared, verdicts, lease, bool(ends))
         if not worker or any(settlement.releases_permits for settlement in settlements):
             self._forward()
         return SettleReply(verdicts, reply.dispatched, leased)
@@ -137,12 +137,12 @@ class AmqpSettler:
 
     def _transact(
         self, worker: str, settlements: Sequence[Settlement], prepared: dict[int, Prepared],
-        verdicts: Sequence[SettleResult], lease: Lease | None,
+        verdicts: Sequence[SettleResult], lease: Lease | None, ends: bool,
     ) -> LeaseReply | None:  # fmt: skip
         if not worker:
             return None
         session = self._broker.session(worker)
-        publications, sent = self._to_publish(worker, prepared, verdicts)
+        publications, sent = self._to_publish(worker, prepared, verdicts, ends)
         acks: list[int] = []
         nacks: list[int] = []
         for settlement, verdict in zip(settlements, verdicts, strict=True):
@@ -161,7 +161,7 @@ class AmqpSettler:
                     self._state.sent(worker, sent)
                 self._unsent.discard(worker)
         except OperationalError:
-            if not settlements:
+            if not (settlements or ends):
                 raise
             # The state has committed them. What was not sent is in the worker's outbox, and the broker delivers what
             # was not acked again, to be found settled.
@@ -169,16 +169,17 @@ class AmqpSettler:
         return self._broker.register(session, worker, arrived) if lease is not None else None
 
     def _to_publish(
-        self, worker: str, prepared: dict[int, Prepared], verdicts: Sequence[SettleResult]
+        self, worker: str, prepared: dict[int, Prepared], verdicts: Sequence[SettleResult], ends: bool
     ) -> tuple[list[bytes], int]:
         """The frames of what the worker's outbox holds, and how many messages that are."""
         if worker not in self._unsent:
             return [], 0
-        if all(not one.settlement.speculative for one in prepared.values()) and len(prepared) == len(verdicts):
-            held = [one for place, one in prepared.items() if verdicts[place].held]
-            if len(held) == len(prepared):
-                written = [frame for one in held for frame in one.frames]
-                return written, len(written)
+        known = not ends and all(
+            verdicts[place].held and not one.settlement.speculative for place, one in prepared.items()
+        )
+        if known:
+            written = [frame for one in prepared.values() for frame in one.frames]
+            return written, len(written)
         found = [Outgoing.unpacked(entry) for entry in self._state.unsent(worker, _UNSENT_AT_ONCE)]
         return [frames.publish(CHANNEL, one.exchange, one.routing_key, one.content()) for one in found], len(found)
 

@@ -18,6 +18,7 @@ class MemoryBroker:
     """The Broker over :class:`MemoryQueues`."""
 
     takes_turns = True
+    shares_waits = True
 
     def __init__(self, memory: MemoryQueues) -> None:
         self._memory = memory

@@ -18,6 +18,8 @@ class Broker(Protocol):
     """The form of its messages: ``payload`` in publications, deliveries, dead letters, broadcasts and replies."""
     takes_turns: bool
     """Whether a worker leases from its queues in turn, or from the first that has messages."""
+    shares_waits: bool
+    """Whether another process may lease what a ``wait`` has moved aside."""
 
     def check(self) -> None:
         """Return when the broker answers. Raises OperationalError when it does not, RefusedError when it refuses this

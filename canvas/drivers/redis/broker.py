@@ -55,6 +55,7 @@ class RedisBroker:
     codec: MessageCodec = ENVELOPE
     keys_type = BrokerKeys
     recovery_type = LeaseRecovery
+    shares_waits = True
 
     def __init__(self, link: RedisClient, options: Mapping[str, Any]) -> None:
         self.link = link

@@ -18,7 +18,7 @@ from canvas.drivers.redis.broker import RedisBroker, clock_offset
 from canvas.drivers.redis.keys import BrokerKeys
 from canvas.drivers.redis.lease_recovery import LeaseRecovery, opened
 from canvas.drivers.redis.scripts.arguments import pack
-from canvas.drivers.stored_messages import loss_headers, redelivered
+from canvas.drivers.stored_messages import delivery_count, loss_headers, redelivered
 from canvas.drivers.tags import worker_of_tag
 from canvas.model.message import Delivery
 
@@ -68,7 +68,8 @@ class StateRecovery(LeaseRecovery):
         for tag, record in zip(tags, records, strict=True):
             found = opened(record) if record is not None else None
             if found is not None:
-                mark = f"{_LOST}{int(tag in started)}" if count_delivery else False
+                count = delivery_count(ENVELOPE, found[2])
+                mark = f"{_LOST}{int(tag in started)}:{count}" if count_delivery else False
                 dropped.append([tag, self._keys.message(message_id_of(found[2])), mark])
         return self.drop(worker, dropped)
 
@@ -120,23 +121,27 @@ class StateBroker(RedisBroker):
         marks = self.link.command("MGET", *(self.keys.message(arrival.message_id) for arrival in arrivals))
         found = {}
         for arrival, mark in zip(arrivals, marks, strict=True):
-            started = self._started(mark.decode()) if mark is not None else None
-            if started is not None:
-                payload = arrival.delivery.payload
-                marked = redelivered(ENVELOPE, payload, **loss_headers(ENVELOPE, payload, started))
+            lost = self._lost(mark.decode()) if mark is not None else None
+            if lost is not None:
+                started, count = lost
+                payload = redelivered(ENVELOPE, arrival.delivery.payload, canvas_delivery_count=count)
+                marked = ENVELOPE.with_headers(payload, loss_headers(ENVELOPE, payload, started))
                 found[arrival.delivery.tag] = arrival.delivery._replace(payload=marked)
         return found
 
-    def _started(self, mark: str) -> bool | None:
-        """Whether a message is known to have run when its worker was lost; ``None``: it is settled."""
+    def _lost(self, mark: str) -> tuple[bool, int] | None:
+        """Whether a message is known to have run when its worker was lost, and how often it was delivered by then;
+        ``None``: it is settled."""
         if mark.startswith(_LOST):
-            return mark == f"{_LOST}1"
+            started, count = mark.removeprefix(_LOST).split(":")
+            return started == "1", int(count)
         looks = [
-            ("HEXISTS", self.keys.unacked, mark),
+            ("HGET", self.keys.unacked, mark),
             ("SISMEMBER", self.keys.redelivered_running(worker_of_tag(mark)), mark),
         ]
-        leased, started = self.link.pipeline(looks)
-        return bool(started) if leased else None
+        record, was_running = self.link.pipeline(looks)
+        lease = opened(record) if record is not None else None
+        return (bool(was_running), delivery_count(ENVELOPE, lease[2])) if lease is not None else None
 
     def renew(self, message_ids: Sequence[str]) -> None:
         if message_ids:
@@ -163,7 +168,8 @@ class StateBroker(RedisBroker):
                 break
         chosen = found[:limit]
         if chosen:
-            self.link.command("ZADD", self.keys.delayed, "XX", *(word for name in chosen for word in (1, name)))
+            words = [word for place, name in enumerate(chosen, start=1) for word in (place, name)]
+            self.link.command("ZADD", self.keys.delayed, "XX", *words)
         return len(chosen)
 
     def take_early_acked(self, delivery: Delivery, entry: bytes) -> bool:

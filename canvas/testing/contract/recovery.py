@@ -3,6 +3,7 @@
 from typing import Any
 
 from canvas.drivers.ports import Driver
+from canvas.errors import EncodeError
 from canvas.model.message import Publish
 from canvas.model.settlement import (
     ChordStart,
@@ -52,7 +53,10 @@ class RecoveryContract(ContractSupport):
         strange_counts: list[Any] = ["many", -1, [], 1e400]
         for count in strange_counts:
             strange = driver.broker.codec.with_headers(self.envelope("a"), {"canvas_delivery_count": count})
-            driver.broker.publish([Publish("", "q", 0, strange)])
+            try:
+                driver.broker.publish([Publish("", "q", 0, strange)])
+            except EncodeError:
+                continue  # the broker cannot carry such a header
             self._lease(driver, 1)
             assert driver.recovery.recover_worker("w1") == 1
             (back,) = self._lease(driver, 1)

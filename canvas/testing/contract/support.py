@@ -80,6 +80,12 @@ class ContractSupport:
     def ids(self, deliveries: list[Delivery]) -> list[str]:
         return ids(deliveries, self.codec)
 
+    def same(self, one: bytes, other: bytes) -> bool:
+        """Whether these are one message. A broker may add properties to it, and change their order."""
+        first, second = self.codec.decode(one), self.codec.decode(other)
+        ids = [message.properties.get("correlation_id") for message in (first, second)]
+        return first[:4] == second[:4] and ids[0] == ids[1]
+
     def _lease(self, driver: Driver, limit: int = 10, *queues: str, worker: str = "w1") -> list[Delivery]:
         return driver.broker.lease(Lease(worker, queues or ("q",), limit))
 

@@ -107,6 +107,11 @@ class SharedWait(threading.Thread):
 
     # -- the thread
 
+    def start(self) -> None:
+        """Start, unless each child waits at the broker itself, because no process can lease what another waited for."""
+        if self._broker.shares_waits:
+            super().start()
+
     def run(self) -> None:
         """Wait and wake until stopped, then return what the node's inbox holds."""
         while not self._stopping:

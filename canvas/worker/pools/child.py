@@ -75,7 +75,8 @@ def serve(app: Canvas, plan: WorkerOptions, origin: Origin, shared: SharedWait) 
     # A stream whose lock another thread of the parent held at the fork blocks here, where the parent looks for
     # processes that do not start.
     flush()
-    process = WorkerProcess(app, plan, 1, origin.worker, origin.board, origin.row, hotline.part, origin.wait)
+    wait = origin.wait if app.driver.broker.shares_waits else None
+    process = WorkerProcess(app, plan, 1, origin.worker, origin.board, origin.row, hotline.part, wait)
     process.handle_signals()
     # A terminal's Ctrl-C reaches every process of the group; the parent passes on what it means.
     handle({signal.SIGINT: ignore})

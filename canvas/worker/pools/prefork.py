@@ -132,7 +132,7 @@ class Prefork:
 
         A child that has waited for some time holds nothing. The broker forgets it; it registers again before it leases.
         """
-        now, found = time.monotonic(), [self._wait.worker]
+        now, found = time.monotonic(), [self._wait.worker] if self._wait.is_alive() else []
         for pid, worker in list(self._children.items()):
             row = self._rows.get(pid)
             if row is None:

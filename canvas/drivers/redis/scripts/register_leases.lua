@@ -8,8 +8,8 @@
 local now = string.format('%.6f', server_time())
 local verdicts = {}
 
--- Whether the message may be leased, by the mark of its id: the tag of its latest lease, or "lost:" and 1 if it ran.
--- The mark is this tag where the reply to an earlier call was lost.
+-- Whether the message may be leased, by the mark of its id: the tag of its latest lease, or "lost:", 1 if it ran, and a
+-- count of deliveries. The mark is this tag where the reply to an earlier call was lost.
 local function may_lease(mark, tag, redelivered, own_id)
     if not mark or mark == tag or string.sub(mark, 1, 5) == 'lost:' then return true end
     if redelivered == 0 then return own_id == 0 end

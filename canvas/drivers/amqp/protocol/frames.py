@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
-from canvas.drivers.amqp.properties import read_properties, read_text, short_text, write_properties
+from canvas.drivers.amqp.protocol.properties import read_properties, read_text, short_text, write_properties
 from canvas.errors import DecodeError, EncodeError
 
 HEARTBEAT: Final = b"\x08\x00\x00\x00\x00\x00\x00\xce"

@@ -3,9 +3,9 @@
 import struct
 from typing import Final
 
-from canvas.drivers.amqp.frames import method_frame
-from canvas.drivers.amqp.properties import read_text, short_text
-from canvas.drivers.amqp.tables import write_table
+from canvas.drivers.amqp.protocol.frames import method_frame
+from canvas.drivers.amqp.protocol.properties import read_text, short_text
+from canvas.drivers.amqp.protocol.tables import write_table
 
 CHANNEL_OPEN_OK: Final = (20, 11)
 CHANNEL_CLOSE: Final = (20, 40)

@@ -4,6 +4,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from math import isfinite
 from typing import Any, Final
 
 from canvas.errors import DecodeError, EncodeError
@@ -37,7 +38,7 @@ def _write(key: str, value: Any, level: int) -> bytes:
         return b"t\x01" if value else b"t\x00"
     if isinstance(value, int):
         return _write_integer(key, value)
-    if isinstance(value, float):
+    if isinstance(value, float) and isfinite(value):
         return struct.pack(">cd", b"d", value)
     if isinstance(value, bytes):
         return b"S" + _sized(value)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from canvas.drivers.amqp.tables import read_table, write_table
+from canvas.drivers.amqp.protocol.tables import read_table, write_table
 from canvas.errors import DecodeError, EncodeError
 
 _PROPERTIES: Final = (

@@ -1,0 +1,217 @@
+"""A worker's channel: connecting, the consumers that push messages to it, and waiting for these."""
+
+import select
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import count
+from typing import NamedTuple
+
+from canvas.drivers.amqp.link import CHANNEL, Link
+from canvas.drivers.amqp.protocol import methods
+from canvas.drivers.amqp.protocol.frames import Content, Delivered, Event, OtherMethod
+from canvas.drivers.ports.message_state import Arrival
+from canvas.errors import OperationalError
+
+_ONE_BY_ONE = 1
+"""Messages that the broker sends to a consumer ahead of their acks. A worker asks for more as it needs them."""
+
+
+class Arrived(NamedTuple):
+    """A message that the broker has delivered on a session."""
+
+    queue: str
+    number: int
+    """Its delivery tag: AMQP's, of this channel."""
+    redelivered: bool
+    exchange: str
+    routing_key: str
+    content: Content
+    at: float
+    """When it came, by this process's monotonic clock."""
+
+
+class Held(NamedTuple):
+    """A message that is leased and not settled."""
+
+    number: int
+    """Its delivery tag: AMQP's, of this channel."""
+    message_id: str
+
+
+class ConsumerChannel:
+    """The channel of one worker, opened at its first use and again after it was lost.
+
+    Whatever the channel had delivered is void once it is lost: the broker delivers it again.
+    """
+
+    def __init__(self, connect: Callable[[], Link], make_known: Callable[[str], None]) -> None:
+        """``make_known`` makes sure that a queue exists."""
+        self.lock = threading.RLock()
+        self._connect = connect
+        self._make_known = make_known
+        self._link: Link | None = None
+        self._buffer: deque[Arrived] = deque()
+        self._known: set[str] = set()
+        self._consumers: dict[str, str] = {}
+        """By queue, the tag of the consumer that is to get its next message."""
+        self._queue_of: dict[str, str] = {}
+        self._numbers = count(1)
+        self._pushed: dict[int, str] = {}
+        """By delivery tag, the consumers of messages that they got and that are not acked."""
+        self._left: dict[str, int] = {}
+        self.held: dict[str, Held] = {}
+        """By the tag of a lease, its message."""
+        self.unregistered: list[tuple[Arrival, int]] = []
+        """Messages that are to be leased, and their delivery tags."""
+
+    # -- the channel
+
+    def _ready(self) -> Link:
+        if self._link is None:
+            link = self._connect()
+            link.call(methods.select_transactions(CHANNEL), methods.TX_SELECT_OK)
+            link.call(methods.limit_prefetch(CHANNEL, _ONE_BY_ONE), methods.QOS_OK)
+            self._link = link
+        return self._link
+
+    @property
+    def blocked(self) -> str:
+        """Why the broker takes no messages now; empty when it does."""
+        return self._link.blocked if self._link is not None else ""
+
+    def lose(self, link: Link | None) -> None:
+        """The channel is lost: forget what it had delivered."""
+        if link is not None:
+            link.drop()
+        self._link = None
+        for kept in (
+            self._buffer,
+            self._known,
+            self._consumers,
+            self._queue_of,
+            self._pushed,
+            self._left,
+            self.held,
+            self.unregistered,
+        ):
+            kept.clear()
+
+    def close(self) -> None:
+        """Close the channel; the broker returns what it had delivered and was not acked."""
+        with self.lock:
+            if self._link is not None:
+                self._link.close()
+            self.lose(self._link)
+
+    def beat(self) -> None:
+        """Send a heartbeat, unless another thread uses the channel just now."""
+        if self._link is None or not self.lock.acquire(blocking=False):
+            return
+        try:
+            if self._link is not None:
+                self._link.beat()
+                self._take_pushed(self._link)
+        except OperationalError:
+            self.lose(self._link)
+        finally:
+            self.lock.release()
+
+    def disinherit(self) -> None:
+        """In a forked process: close the copy of the parent's socket."""
+        self.lock = threading.RLock()
+        self.lose(self._link)
+
+    # -- consumers
+
+    def _take_other(self, event: Event) -> bool:
+        match event:
+            case Delivered():
+                queue = self._queue_of[event.consumer_tag]
+                self._pushed[event.tag] = event.consumer_tag
+                self._buffer.append(
+                    Arrived(
+                        queue, event.tag, event.redelivered, event.exchange, event.routing_key, event.content,
+                        time.monotonic(),
+                    )
+                )  # fmt: skip
+            case OtherMethod(number=methods.CANCEL):
+                # The queue was deleted.
+                queue = self._queue_of.get(methods.read_consumer(event.arguments), "")
+                self._consumers.pop(queue, None)
+                self._known.discard(queue)
+            case OtherMethod():
+                pass  # the answers to qos, consume and cancel, where nothing waits for them
+            case _:
+                return False
+        return True
+
+    def _make_sure(self, queue: str) -> None:
+        if queue not in self._known:
+            self._make_known(queue)
+            self._known.add(queue)
+
+    def prepare_wait(self, queues: Sequence[str]) -> Link | None:
+        """Have the broker send the next message of each queue; the link to wait at, ``None`` when there is one already.
+
+        A consumer gets one message ahead of its ack. Where that message runs, another consumer takes its place.
+        """
+        with self.lock:
+            try:
+                link = self._ready()
+                if self._buffer or (link.read() and self._take_pushed(link)):
+                    return None
+                busy = set(self._pushed.values())
+                for queue in [queue for queue in self._consumers if queue not in queues]:
+                    self._stop_consumer(link, queue)
+                for queue in queues:
+                    if self._consumers.get(queue) in busy:
+                        self._stop_consumer(link, queue)
+                    if queue not in self._consumers:
+                        self._start_consumer(link, queue)
+                return None if self._buffer else link
+            except OperationalError:
+                self.lose(self._link)
+                raise
+
+    def _start_consumer(self, link: Link, queue: str) -> None:
+        self._make_sure(queue)
+        tag = f"canvas.{next(self._numbers)}"
+        self._queue_of[tag], self._consumers[queue] = queue, tag
+        link.send(methods.consume(CHANNEL, queue, tag, no_wait=True))
+
+    def _stop_consumer(self, link: Link, queue: str) -> None:
+        link.call(methods.cancel(CHANNEL, self._consumers.pop(queue)), methods.CANCEL_OK)
+        self._take_pushed(link)
+
+    def _take_pushed(self, link: Link) -> bool:
+        """Take what has been read; whether there are messages."""
+        for _ in range(len(link.events)):
+            event = link.events.popleft()
+            if not self._take_other(event):
+                link.events.append(event)
+        return bool(self._buffer)
+
+    def has_come(self, link: Link) -> bool:
+        """Read what has come; whether there are messages."""
+        with self.lock:
+            if self._link is not link:
+                return True
+            try:
+                link.read()
+                return self._take_pushed(link)
+            except OperationalError:
+                self.lose(link)
+                raise
+
+
+def readable(link: Link, wake: int, seconds: float) -> None:
+    """Wait until the broker has sent something, ``wake`` can be read, or so many seconds have passed."""
+    poll = select.poll()
+    try:
+        poll.register(link.fileno(), select.POLLIN)
+        poll.register(wake, select.POLLIN)
+        poll.poll(max(0.0, seconds) * 1000)
+    except (OSError, ValueError):
+        return  # the link was lost to another thread, which its next use reports

@@ -1,0 +1,1 @@
+"""The frames of AMQP 0-9-1, without any I/O."""
