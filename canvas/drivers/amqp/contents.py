@@ -7,7 +7,7 @@ import msgpack
 
 from canvas.drivers.amqp.protocol.frames import Content
 from canvas.drivers.amqp.protocol.properties import NAMES
-from canvas.drivers.kombu_envelope import ENVELOPE, message_id_of, write_envelope
+from canvas.drivers.kombu_envelope import ENVELOPE, message_id_of
 from canvas.errors import DecodeError, EncodeError
 from canvas.model.ids import new_tag
 from canvas.model.message import EncodedMessage, Publish
@@ -81,14 +81,13 @@ def to_payload(content: Content, exchange: str, routing_key: str) -> tuple[bytes
     own = properties.get("message_id")
     headers = properties.get("application_headers") or {}
     message_id = own or _derived_id(properties, headers, body)
-    info = {"exchange": exchange, "routing_key": routing_key}
     kept = {name: value for name, value in properties.items() if name not in _OF_THE_MESSAGE}
     message = EncodedMessage(
         body, properties.get("content_type") or "application/data", properties.get("content_encoding") or "binary",
         headers, kept,
     )  # fmt: skip
     try:
-        payload = write_envelope(message, info, message_id)
+        payload = ENVELOPE.encode(message, exchange, routing_key, _DEEPEST, message_id)
     except EncodeError:
         return body, message_id_of(body), False
     return payload, message_id, own is not None

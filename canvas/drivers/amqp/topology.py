@@ -1,13 +1,13 @@
 """Queues and exchanges: declares them as Celery does, and asks how long queues are."""
 
 import threading
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
 from amqp.exceptions import AMQPError, NotFound, PreconditionFailed
 
-from canvas.caller_warnings import warn_caller
 from canvas.drivers.amqp.connecting import errors
 from canvas.errors import OperationalError
 from canvas.model.queue import Queue
@@ -54,7 +54,9 @@ class Topology:
                 )
             )
         except _Differs as exc:
-            warn_caller(f"queue {queue.name!r} exists with other arguments, and is used as it is: {exc}")
+            warnings.warn(
+                f"queue {queue.name!r} exists with other arguments, and is used as it is: {exc}", stacklevel=2
+            )
 
     def declare_exchange(self, name: str, kind: str, durable: bool = True) -> None:
         """Make an exchange; one that exists with other arguments stays as it is."""
@@ -63,7 +65,7 @@ class Topology:
         try:
             self._do(lambda channel: channel.exchange_declare(name, type=kind, durable=durable, auto_delete=False))
         except _Differs as exc:
-            warn_caller(f"exchange {name!r} exists with other arguments, and is used as it is: {exc}")
+            warnings.warn(f"exchange {name!r} exists with other arguments, and is used as it is: {exc}", stacklevel=2)
         self._exchanges.add(name)
 
     def has_exchange(self, name: str) -> bool:

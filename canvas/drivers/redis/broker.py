@@ -45,7 +45,7 @@ _LISTS_KEPT = 1_024
 _BYTES_AT_ONCE = 1 << 20
 Pushes: TypeAlias = dict[str, list[bytes]]
 """By list, its payloads."""
-_CLOCKS_AGREE_WITHIN = 2.0
+CLOCKS_AGREE_WITHIN = 2.0
 """Seconds. An answer takes time too."""
 
 
@@ -177,7 +177,8 @@ class RedisBroker:
             Delivery(tag.decode(), queue.decode(), own if payload is None else payload, now)
             for tag, queue, payload in taken
         ]
-        leased = LeaseReply(deliveries, int(revision), clock_offset(float(clock)))
+        offset = float(clock) - time.time()
+        leased = LeaseReply(deliveries, int(revision), offset if abs(offset) > CLOCKS_AGREE_WITHIN else 0.0)
         if bad or bad_chords:
             verdicts, fired = with_refused(verdicts, bad), with_refused(fired, bad_chords)
         return verdicts, leased, fired
@@ -273,12 +274,6 @@ class RedisBroker:
     def close(self) -> None:
         self._waiting.close()
         self.link.close()
-
-
-def clock_offset(server_time: float) -> float:
-    """Seconds by which the server's clock is ahead of this machine's; 0 where they agree."""
-    offset = server_time - time.time()
-    return offset if abs(offset) > _CLOCKS_AGREE_WITHIN else 0.0
 
 
 def _order(given: Any) -> str:
