@@ -14,7 +14,8 @@ from canvas.wire.depth import MAX_DEPTH, check_depth
 from canvas.wire.pickling import BILLIARD, CELERY, RENAMED, Unpickleable, celerys_exception, pickleable
 from canvas.wire.task_message import MAX_BYTES
 
-_COMPRESSED = b"\x00celery-compressed\x00"
+COMPRESSED = b"\x00celery-compressed\x00"
+"""In front of a compressed record; the content type of the compression follows, and a NUL."""
 HEAD = 20
 _AROUND = 3
 """Levels of a record, or a part, around an argument of an exception."""
@@ -61,7 +62,7 @@ def encode(
         check_depth(data, max_depth, EncodeError)
     if compress:
         packed, kind = compression.compress(data, compress)
-        return _COMPRESSED + kind.encode() + b"\x00" + packed
+        return COMPRESSED + kind.encode() + b"\x00" + packed
     return data
 
 
@@ -105,8 +106,8 @@ def _dump(value: Any, serializer: str, max_depth: int) -> bytes:
 def _load(
     payload: bytes, serializer: str, accept: Collection[str], max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH
 ) -> Any:
-    if payload.startswith(_COMPRESSED):
-        kind, _, packed = payload[len(_COMPRESSED) :].partition(b"\x00")
+    if payload.startswith(COMPRESSED):
+        kind, _, packed = payload[len(COMPRESSED) :].partition(b"\x00")
         payload = compression.decompress(packed, kind.decode("ascii", "replace"), max_bytes=max_bytes)
     return codecs.decode(payload, codecs.named(serializer).content_type, accept=accept, max_depth=max_depth)
 

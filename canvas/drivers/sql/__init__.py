@@ -16,17 +16,14 @@ def open_results(url: str, options: Mapping[str, Any]) -> StoreParts:
     Raises ConfigurationError when SQLAlchemy is missing, and for a URL or serializer that is not supported.
     """
     try:
+        from canvas.drivers.record_columns import RecordColumns
         from canvas.drivers.sql.chords import SqlChords
         from canvas.drivers.sql.database import Database
         from canvas.drivers.sql.results import SqlResults
         from canvas.drivers.sql.runs import SqlRuns
     except ModuleNotFoundError as exc:
         raise ConfigurationError(f"results in SQL need {exc.name}: pip install 'canvas-workflows[sql]'") from exc
-    serializer = options.get("serializer", "json")
-    if serializer != "json":
-        raise ConfigurationError(
-            f"results in SQL are written in JSON only: set result_serializer to 'json', not {serializer!r}"
-        )
     database = Database(url, options)
-    results = SqlResults(database)
+    columns = RecordColumns(options.get("serializer", "json"), bool(options.get("extended")))
+    results = SqlResults(database, columns)
     return StoreParts(results, SqlChords(database, results), SqlRuns(database, results), STORE_OF_ALL)

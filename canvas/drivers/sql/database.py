@@ -31,11 +31,12 @@ class Database:
         self._options = dict(options.get("database_engine_options") or {})
         self._callback = options.get("database_engine_callback")
         self._make_tables = bool(options.get("database_create_tables_at_setup", True))
-        self.extended = bool(options.get("extended"))
         self.expires: Callable[[], int | None] = options.get("expires", lambda: None)
         """Returns the seconds for which most records are kept; ``None``: without an end."""
         self.tables = Tables(
-            options.get("database_table_names") or {}, options.get("database_table_schemas") or {}, self.extended
+            options.get("database_table_names") or {},
+            options.get("database_table_schemas") or {},
+            bool(options.get("extended")),
         )
         self._reset()
         self._forget = in_forks(self._reset)

@@ -1,18 +1,17 @@
 """Records and groups in Celery's tables."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, and_, delete, or_, select
 
+from canvas.drivers.record_columns import RecordColumns
 from canvas.drivers.sql.database import Database
 from canvas.drivers.sql.dialects import read_clock, unix_time, upsert
 from canvas.drivers.sql.polling import AsyncPollingWatch, PollingWatch
-from canvas.drivers.sql.rows import payload_of, row_of
 from canvas.drivers.sql.tables import utc_now
 from canvas.model.settlement import ResultWrite
 
@@ -27,8 +26,9 @@ class SqlResults:
     workflow's run or ``result_failure_expires`` gives, are in a table of canvas' own.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, columns: RecordColumns) -> None:
         self._database = database
+        self._columns = columns
         self._tasks = database.tables.tasks
         self._groups = database.tables.groups
         self._lifetimes = database.tables.state.lifetimes
@@ -45,7 +45,7 @@ class SqlResults:
         query = select(tasks).outerjoin(self._lifetimes, kept.task_id == tasks.c.task_id)
         alive = or_(kept.expires_at.is_(None), kept.expires_at > unix_time(connection))
         rows = connection.execute(query.where(tasks.c.task_id.in_(task_ids), alive)).mappings()
-        return {row["task_id"]: payload_of(dict(row)) for row in rows}
+        return {row["task_id"]: self._columns.joined(dict(row)) for row in rows}
 
     async def aget(self, task_ids: Sequence[str]) -> list[bytes | None]:
         return await asyncio.to_thread(self.get, task_ids)
@@ -64,7 +64,7 @@ class SqlResults:
         """Writes these records in a transaction of the caller's."""
         # All processes lock rows in the order of their ids; records of one id stay in theirs.
         stores = sorted(stores, key=lambda one: one.task_id)
-        rows = [row_of(one, self._database.extended) for one in stores]
+        rows = [self._row(one) for one in stores]
         lifetimes = {one.task_id: one.expires for one in stores}
 
         def write(connection: Connection) -> None:
@@ -73,6 +73,14 @@ class SqlResults:
                 self._write_lifetimes(connection, lifetimes)
 
         return write
+
+    def _row(self, write: ResultWrite) -> dict[str, Any]:
+        row = self._columns.divided(write)
+        if row["date_done"] is not None:
+            row["date_done"] = row["date_done"].astimezone(UTC).replace(tzinfo=None)
+        if row["traceback"] is not None:
+            row["traceback"] = _storable(row["traceback"])
+        return {"task_id": write.task_id, **row}
 
     def _upsert(self, connection: Connection) -> Any:
         names = [column.name for column in self._tasks.c if column.name not in ("id", "task_id")]
@@ -119,7 +127,7 @@ class SqlResults:
 
     def write_group(self, connection: Connection, group_id: str, payload: bytes) -> None:
         """Write a group in a transaction of the caller's."""
-        row = {"taskset_id": group_id, "result": _celery_form(payload), "date_done": utc_now()}
+        row = {"taskset_id": group_id, "result": self._columns.group_column(payload), "date_done": utc_now()}
         connection.execute(upsert(connection, self._groups, ["taskset_id"], ["result", "date_done"]), row)
 
     def get_group(self, group_id: str) -> bytes | None:
@@ -129,7 +137,7 @@ class SqlResults:
         """Read a group in a transaction of the caller's."""
         query = select(self._groups.c.result).where(self._groups.c.taskset_id == group_id)
         found: bytes | None = connection.execute(query).scalar()
-        return None if found is None else _own_form(found)
+        return None if found is None else self._columns.group_in(found)
 
     def delete_group(self, group_id: str) -> None:
         self._run(delete(self._groups).where(self._groups.c.taskset_id == group_id))
@@ -161,15 +169,6 @@ class SqlResults:
         self._database.close()
 
 
-def _celery_form(payload: bytes) -> bytes:
-    """Celery keeps the tuple form alone; ids of ignored tasks, which it does not read, need the object around it."""
-    try:
-        kept = json.loads(payload)
-    except ValueError:
-        return payload
-    plain = isinstance(kept, dict) and kept.keys() == {"result"} and isinstance(kept["result"], list)
-    return json.dumps(kept["result"]).encode() if plain else payload
-
-
-def _own_form(stored: bytes) -> bytes:
-    return b'{"result": ' + stored + b"}" if stored.startswith(b"[") else stored
+def _storable(text: str) -> str:
+    """Text as databases take it: without NUL, and without halves of surrogate pairs."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()

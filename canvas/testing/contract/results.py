@@ -9,7 +9,7 @@ from canvas.model.settlement import (
     ResultWrite,
 )
 from canvas.testing.contract.support import ContractSupport, eventually
-from canvas.wire.record import encode
+from canvas.wire.record import decode, encode
 
 
 class ResultStoreContract(ContractSupport):
@@ -48,7 +48,9 @@ class ResultStoreContract(ContractSupport):
         for payload in hidden:
             results.store([ResultWrite("a", payload, 60, True)])
             results.store([ResultWrite("a", failure, 60, False)])
-            assert results.get(["a"]) == [payload]
+            (stored,) = results.get(["a"])
+            # A store that divides records into columns undoes the compression.
+            assert stored == payload or decode(stored or b"", accept=["json"]).result == record.result
             # Forgotten, it protects nothing that is stored under its id later.
             results.forget(["a"])
             results.store([ResultWrite("a", b"\x00 no success", 60, False)])

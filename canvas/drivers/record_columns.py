@@ -1,0 +1,177 @@
+"""Records ⇄ columns, for stores that keep each field of a record apart, as Celery's database backends do.
+
+The values of a JSON record are neither decoded nor written again. Those of the other serializers are.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from canvas.errors import DecodeError, EncodeError
+from canvas.model.settlement import ResultWrite
+from canvas.wire import codecs, compression
+from canvas.wire.record import COMPRESSED
+
+WHOLE = b"\x00canvas\x00"
+"""In front of a payload that is kept whole, because it is no record in the serializer of the settings."""
+ENCODED = ("result", "children", "args", "kwargs", "stamps")
+"""The columns whose values are written by the serializer. The others hold text and numbers."""
+_EXTENDED_TEXT = ("name", "worker", "retries", "queue")
+_JSON = "json"
+
+
+class RecordColumns:
+    """Divides records that one serializer writes, and puts them together."""
+
+    def __init__(self, serializer: str, extended: bool) -> None:
+        """``extended``: whether there are columns for the fields that ``result_extended`` adds. Raises
+        ConfigurationError for an unknown serializer."""
+        self._codec = codecs.named(serializer)
+        self.extended = extended
+
+    def divided(self, write: ResultWrite) -> dict[str, Any]:
+        """The columns of a record, with ``date_done`` as a datetime; absent ones are ``None``. As in Celery, the values
+        are not compressed: they are read in place."""
+        fields = self._fields(write.payload)
+        row: dict[str, Any] = dict.fromkeys(("status", "result", "date_done", "traceback", "children"))
+        if fields is None:
+            row |= {"status": "SUCCESS" if write.success else "PENDING", "result": WHOLE + write.payload}
+            return row | {"date_done": datetime.now(UTC)}
+        row |= {name: self._value(fields.get(name)) for name in ("status", "traceback")}
+        row["result"] = fields["result"]
+        row["children"] = fields["children"] if self._value(fields.get("children")) else None
+        row["date_done"] = _time_of(self._value(fields.get("date_done")))
+        return row | self._extended(fields) if self.extended else row
+
+    def _extended(self, fields: Mapping[str, bytes]) -> dict[str, Any]:
+        row: dict[str, Any] = {name: self._value(fields.get(name)) for name in _EXTENDED_TEXT}
+        for name in ("args", "kwargs"):
+            row[name] = fields[name] if self._value(fields.get(name)) is not None else None
+        names = self._value(fields.get("stamped_headers"))
+        stamps = {name: self._value(fields[name]) for name in names or () if name in fields}
+        return row | {"stamps": self._written({"stamped_headers": names, "stamps": stamps}) if names else None}
+
+    def joined(self, row: Mapping[str, Any]) -> bytes:
+        """The record of columns. A value that cannot be read is left as it is, so that its reader reports it."""
+        result: bytes | None = row["result"]
+        if result is not None and result.startswith(WHOLE):
+            return result[len(WHOLE) :]
+        try:
+            return self._join(row)
+        except (DecodeError, EncodeError):
+            return result or b""
+
+    def _join(self, row: Mapping[str, Any]) -> bytes:
+        done: datetime | None = row["date_done"]
+        if done is not None and done.tzinfo is None:
+            done = done.replace(tzinfo=UTC)
+        text = {"status": row["status"], "traceback": row["traceback"], "task_id": row["task_id"]}
+        text["date_done"] = done.isoformat() if done is not None else None
+        names = ["status", "result", "traceback", "children", "date_done"]
+        if "name" in row:
+            names += [*_EXTENDED_TEXT, "args", "kwargs"]
+            text |= {name: row[name] for name in _EXTENDED_TEXT}
+            stamps = self._value(_plain(row["stamps"])) if row["stamps"] else None
+            if isinstance(stamps, dict) and isinstance(stamps.get("stamps"), dict):
+                stamped = {"stamped_headers": stamps.get("stamped_headers"), **stamps["stamps"]}
+                text |= stamped
+                names += stamped
+        encoded = {name: _plain(row[name]) for name in ENCODED if name in row and name in names}
+        return self._assembled([(name, text, encoded) for name in (*names, "task_id")])
+
+    def _assembled(self, fields: list[tuple[str, Mapping[str, Any], Mapping[str, bytes | None]]]) -> bytes:
+        """The record of these fields, each with where its value is: plain, or written."""
+        if self._codec.name == _JSON:
+            pairs = [
+                _dumped(name) + b": " + (_dumped(text[name]) if name in text else encoded[name] or b"null")
+                for name, text, encoded in fields
+            ]
+            return b"{" + b", ".join(pairs) + b"}"
+        return self._written(
+            {name: text[name] if name in text else self._value(encoded[name]) for name, text, encoded in fields}
+        )
+
+    def group_column(self, payload: bytes) -> bytes:
+        """A saved group as Celery keeps it: the tuple form alone. Ids of ignored tasks, which it does not read,
+        need the object around it."""
+        fields = self._fields(payload)
+        if fields is None or fields.keys() != {"result"}:
+            return payload
+        return fields["result"] if isinstance(self._value(fields["result"]), list | tuple) else payload
+
+    def group_in(self, column: bytes) -> bytes:
+        """The saved group in a column."""
+        try:
+            plain = _plain(column)
+            value = self._value(plain)
+            # Celery pickles the GroupResult itself.
+            structure = value.as_tuple() if hasattr(value, "as_tuple") else value
+            if not isinstance(structure, list | tuple):
+                return column
+            return self._assembled([("result", {"result": structure}, {})])
+        except (DecodeError, EncodeError):
+            return column
+
+    def _fields(self, payload: bytes) -> dict[str, bytes] | None:
+        """The written values of a record or group by their names; ``None`` for anything else."""
+        try:
+            fields = self._split(_plain(payload) or b"")
+        except (DecodeError, EncodeError):
+            return None
+        known = fields is not None and "result" in fields and ("status" in fields) == ("task_id" in fields)
+        return fields if known else None
+
+    def _split(self, payload: bytes) -> dict[str, bytes] | None:
+        if self._codec.name != _JSON:
+            whole = self._value(payload)
+            return {name: self._written(value) for name, value in whole.items()} if isinstance(whole, dict) else None
+        if not payload.startswith(b"{"):
+            return None
+        try:
+            return {name: bytes(raw) for name, raw in _RAW.decode(payload).items()}
+        except msgspec.MsgspecError:
+            pass
+        # Python writes numbers such as NaN, which msgspec does not read.
+        try:
+            return {name: _dumped(value) for name, value in json.loads(payload).items()}
+        except (ValueError, RecursionError):
+            return None
+
+    def _value(self, written: bytes | None) -> Any:
+        if written is None or written == b"null":
+            return None
+        if self._codec.name != _JSON:
+            return codecs.decode(written, self._codec.content_type, accept={self._codec.name})
+        try:
+            return json.loads(written)
+        except (ValueError, RecursionError) as exc:
+            raise DecodeError(f"not JSON: {exc}") from exc
+
+    def _written(self, value: Any) -> bytes:
+        return _dumped(value) if self._codec.name == _JSON else codecs.encode(value, self._codec.name)[2]
+
+
+_RAW = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def _dumped(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+def _plain(value: bytes | None) -> bytes | None:
+    """A written value without compression. Raises DecodeError."""
+    if value is None or not value.startswith(COMPRESSED):
+        return value
+    kind, _, packed = value[len(COMPRESSED) :].partition(b"\x00")
+    return compression.decompress(packed, kind.decode("ascii", "replace"), max_bytes=sys.maxsize)
+
+
+def _time_of(text: Any) -> datetime | None:
+    if not text:
+        return None
+    found = text if isinstance(text, datetime) else datetime.fromisoformat(text)
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
