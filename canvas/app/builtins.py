@@ -13,6 +13,7 @@ from canvas.primitives.registry import maybe_signature
 from canvas.task.task import Task
 
 MAPS = ("celery.map", "celery.starmap")
+CLEANUPS = ("celery.backend_cleanup", "canvas.backend_cleanup")
 
 
 class TaskApp(SignatureApp, Protocol):
@@ -125,4 +126,5 @@ def register(app: Decorator) -> None:
     app.task(name=CANCEL_NODES, bind=True, **options)(cancel_nodes)
     app.task(name=RUN_OUTCOME, bind=True, **options)(run_outcome)
     app.task(name=RESUME_RUN, bind=True, **options)(resume_run)
-    app.task(name="celery.backend_cleanup", bind=True, **options)(backend_cleanup)
+    for name in CLEANUPS:
+        app.task(name=name, bind=True, **options)(backend_cleanup)

@@ -8,7 +8,7 @@ from canvas.beat.clock import BeatClock
 from canvas.beat.entries import Entry, entry_of, is_dynamic, stored
 from canvas.beat.overlap import check_overlap
 from canvas.beat.service import schedule_name
-from canvas.beat.setup import SetupApp, entries_of, first_due, warn_of_unknown
+from canvas.beat.setup import SetupApp, entries_of, first_due, warn_of_unknown, with_cleanup
 from canvas.beat.state import EntryState, new_state
 from canvas.beat.store import EntryStore, Known
 from canvas.beat.ticks import tick_of
@@ -114,7 +114,8 @@ class Schedule:
     def list(self) -> "list[EntryInfo]":
         """All entries, by name; also those of ``beat_schedule`` that no beat has seen yet."""
         found = {one.name: self._info(one) for one in self._store.read()}
-        for name, entry in entries_of(self._app, self._app.conf.beat_schedule or {}, quiet=True).items():
+        given = self._app.conf.beat_schedule or {}
+        for name, entry in entries_of(self._app, with_cleanup(self._app, given), quiet=True).items():
             if name not in found:
                 state = new_state(self._app.now())
                 found[name] = EntryInfo(name, entry.what, repr(entry.schedule), "settings", state, None)

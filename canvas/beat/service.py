@@ -15,7 +15,7 @@ from canvas.beat.clock import BeatClock
 from canvas.beat.decision import Decision, decide
 from canvas.beat.entries import Entry
 from canvas.beat.overlap import cancel, check_overlap, is_running
-from canvas.beat.setup import SetupApp, entries_of, synchronize
+from canvas.beat.setup import SetupApp, entries_of, synchronize, with_cleanup
 from canvas.beat.state import EntryState
 from canvas.beat.store import EntryStore, Known
 from canvas.beat.ticks import Tick, tick_of
@@ -101,7 +101,7 @@ class Service:
         """Take the entries over from the settings: new ones, changed schedules, those that are gone."""
         given = self.app.conf.beat_schedule
         self.clock.sync(self.store.due(0).now)
-        self._entries = entries_of(self.app, given or {})
+        self._entries = entries_of(self.app, with_cleanup(self.app, given or {}))
         for entry in self._entries.values():
             entry.schedule.app = self.clock
         synchronize(self.store, self._entries, self.clock, self.schedule_filename)

@@ -15,6 +15,7 @@ from canvas.beat.state import EntryState, new_state
 from canvas.beat.store import EntryStore, Known
 from canvas.beat.ticks import BeatApp
 from canvas.errors import CanvasError
+from canvas.schedules.crontab import crontab
 
 
 class SetupApp(BeatApp, Protocol):
@@ -24,6 +25,19 @@ class SetupApp(BeatApp, Protocol):
 
     @property
     def timezone(self) -> Any: ...
+
+
+CLEANUP = "celery.backend_cleanup"
+
+
+def with_cleanup(app: SetupApp, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """``beat_schedule`` with the entry that deletes old results each night, as Celery's beat has it: where results
+    expire, and the result backend does not delete them automatically."""
+    results = app.driver.results
+    if CLEANUP in given or not app.conf.result_expires or results is None or results.expires_records:
+        return given
+    entry = {"task": CLEANUP, "schedule": crontab("0", "4", "*"), "options": {"expires": 12 * 3600}}
+    return {**given, CLEANUP: entry}
 
 
 def entries_of(app: SetupApp, given: Mapping[str, Any], quiet: bool = False) -> dict[str, Entry]:

@@ -34,6 +34,7 @@ _COMMANDS = {
     "report": "canvas.cli.report:report",
     "events": "canvas.cli.events:events",
     "shell": "canvas.cli.shell:shell",
+    "db": "canvas.cli.database:db",
     "migrate": "canvas.cli.messages.migrate:migrate",
     "completion": "canvas.cli.completion:completion",
 }

@@ -52,6 +52,11 @@ class Backend:
         """Whether a result backend is configured."""
         return self._driver is not None
 
+    @property
+    def supports_autoexpire(self) -> bool:
+        """Whether expired results are deleted automatically; else the task ``celery.backend_cleanup`` deletes them."""
+        return self._driver is None or self._driver.expires_records
+
     def ensure_chords_allowed(self) -> None:
         """Raise NoResultBackend if the app cannot count a chord's parts."""
         if self._chords is None:

@@ -36,6 +36,8 @@ class MemoryWatch:
 class MemoryResults:
     """ResultStore, ChordStore and RunRecords over :class:`MemoryRecords`."""
 
+    expires_records = True
+
     def __init__(self, memory: MemoryRecords) -> None:
         self._memory = memory
 

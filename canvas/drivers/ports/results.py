@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from canvas.model.settlement import ResultWrite
 
@@ -28,6 +28,10 @@ class AsyncWatch(Protocol):
 
 class ResultStore(Protocol):
     """Result records, and the structures of groups."""
+
+    @property
+    def expires_records(self) -> bool:
+        """Whether records and groups are deleted automatically when they expire; else ``cleanup`` does it."""
 
     def get(self, task_ids: Sequence[str], retry: bool = True) -> list[bytes | None]:
         """The stored records, in order; ``None`` where there is none. ``retry``: whether to try again while the server
@@ -62,3 +66,14 @@ class ResultStore(Protocol):
         """Delete records and groups older than so many seconds; how many. 0 in a store that expires them by itself."""
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class TableStore(Protocol):
+    """A store whose tables have to be made."""
+
+    def create_tables(self) -> list[str]:
+        """Make the tables that are missing; their names."""
+
+    def upgrade_tables(self) -> list[str]:
+        """Make missing tables, and the columns that tables of earlier versions do not have; what was made."""

@@ -16,6 +16,8 @@ _RENEWED_AT_ONCE = 250
 class RedisResults:
     """The Results of ``canvas.drivers.ports``, and the results' half of a stepwise settler."""
 
+    expires_records = True
+
     def __init__(self, link: RedisClient, options: Mapping[str, Any]) -> None:
         self.link = link
         self.keys = ResultKeys(str(options.get("global_keyprefix") or ""))

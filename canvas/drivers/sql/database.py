@@ -2,12 +2,15 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, exc
 from sqlalchemy.engine import URL, make_url
 
+from canvas.drivers.sql.announcements import Listener, announces
+from canvas.drivers.sql.layout import create
 from canvas.drivers.sql.tables import Tables
 from canvas.errors import BrokerError, ConfigurationError, OperationalError, RefusedError
 from canvas.forks import in_forks
@@ -18,6 +21,8 @@ T = TypeVar("T")
 _DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 """The driver of a URL that names none."""
 _SERVED = frozenset({"postgresql", "sqlite"})
+_NOT_DEFINED = ("42P01", "42703")
+"""SQLSTATE of a table, and of a column, that is not there."""
 _PAUSES = (0.05, 0.2, 0.5, 1.0)
 """Seconds before each further try while the database is away."""
 
@@ -45,6 +50,14 @@ class Database:
         """Forget the connections, which are the parent's in a forked process."""
         self._engine: Engine | None = None
         self._lock = threading.Lock()
+        self._listener = Listener(self._ready)
+
+    def waking(self, task_ids: Iterable[str], wake: Callable[[], None]) -> AbstractContextManager[None]:
+        """Call ``wake``, on another thread, when a record of one of these ids is announced. A database without
+        announcements calls it never."""
+        if not announces(self._url):
+            return nullcontext()
+        return self._listener.waking(task_ids, wake)
 
     def call(self, work: Callable[[Connection], T], retry: bool = True) -> T:
         """What ``work`` returns, run in a transaction, and again while the database is away or chose it as the victim
@@ -53,44 +66,59 @@ class Database:
         Raises OperationalError after the last try, RefusedError for values that the database does not take, and
         BrokerError for any other error of the database.
         """
+
+        def transaction(engine: Engine) -> T:
+            with engine.begin() as connection:
+                return work(connection)
+
+        return self._tried(lambda: transaction(self._ready()), retry)
+
+    def with_engine(self, work: Callable[[Engine], T]) -> T:
+        """What ``work`` returns, for an engine whose tables may be missing. Tries and raises as ``call``."""
+        return self._tried(lambda: work(self._connecting()), True)
+
+    def _tried(self, call: Callable[[], T], retry: bool) -> T:
         for pause in (*(_PAUSES if retry else ()), None):
             try:
-                with self._ready().begin() as connection:
-                    return work(connection)
-            except (exc.OperationalError, exc.InterfaceError, exc.InternalError, exc.TimeoutError) as error:
+                return call()
+            except exc.SQLAlchemyError as error:
+                if not _passes(error):
+                    raise self._described(error) from error
                 if pause is None:
                     raise OperationalError(f"result database {self._shown}: {_reason(error)}") from error
                 time.sleep(pause)
-            except (exc.DataError, exc.IntegrityError, exc.StatementError) as error:
-                kind = BrokerError if isinstance(error, exc.ProgrammingError) else RefusedError
-                raise kind(f"result database {self._shown}: {_reason(error)}") from error
         raise AssertionError("unreachable")
+
+    def _described(self, error: exc.SQLAlchemyError) -> BrokerError:
+        """The error of a request that fails however often it is made."""
+        what = f"result database {self._shown}: {_reason(error)}"
+        if _lacks_tables(error):
+            return BrokerError(f"{what}; `canvas db upgrade` makes missing tables and columns")
+        refused = isinstance(error, exc.StatementError) and not isinstance(error, exc.ProgrammingError)
+        return RefusedError(what) if refused else BrokerError(what)
+
+    def _connecting(self) -> Engine:
+        engine = create_engine(self._url, **self._options)
+        if self._callback is not None:
+            self._callback(engine)
+        return engine
 
     def _ready(self) -> Engine:
         with self._lock:
             if self._engine is None:
-                engine = create_engine(self._url, **self._options)
-                if self._callback is not None:
-                    self._callback(engine)
+                engine = self._connecting()
                 if self._make_tables:
-                    _make(self.tables, engine)
+                    create(engine, self.tables)
                 self._engine = engine
             return self._engine
 
     def close(self) -> None:
         """Close the connections. Using the database again connects."""
+        self._listener.close()
         with self._lock:
             engine, self._engine = self._engine, None
         if engine is not None:
             engine.dispose()
-
-
-def _make(tables: Tables, engine: Engine) -> None:
-    try:
-        tables.metadata.create_all(engine)
-    except (exc.ProgrammingError, exc.IntegrityError, exc.OperationalError):
-        # Another process may have made them at the same time: they are there now.
-        tables.metadata.create_all(engine)
 
 
 def _parsed(url: str, shown: str) -> URL:
@@ -107,6 +135,20 @@ def _parsed(url: str, shown: str) -> URL:
     if dialect == "sqlite" and found.database in (None, "", ":memory:"):
         raise ConfigurationError("result_backend: db+sqlite:// needs the path of a file: db+sqlite:////path/results.db")
     return found
+
+
+def _passes(error: exc.SQLAlchemyError) -> bool:
+    """Whether the same request may succeed later: the database is away, locked or full, or there was a deadlock."""
+    temporary = (exc.OperationalError, exc.InterfaceError, exc.InternalError, exc.TimeoutError)
+    return isinstance(error, temporary) and not _lacks_tables(error)
+
+
+def _lacks_tables(error: exc.SQLAlchemyError) -> bool:
+    """Whether a table or column is missing. SQLite has no code for it."""
+    original = getattr(error, "orig", None)
+    if getattr(original, "sqlstate", None) in _NOT_DEFINED:
+        return True
+    return any(text in str(original) for text in ("no such table", "no such column", "has no column named"))
 
 
 def _reason(error: Exception) -> str:

@@ -1,9 +1,11 @@
-"""Watches of a store that announces nothing: they read it again and again, less often while nothing happens.
+"""Watches that read the store again and again, less often while nothing happens, and at once when they are woken.
 
 Of states that follow each other between two reads, a watch gives the last.
 """
 
 import asyncio
+import contextlib
+import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -53,42 +55,56 @@ class _Polled:
 class PollingWatch(_Polled):
     """A watch of one thread."""
 
-    def __init__(self, read: Callable[[Sequence[str]], list[bytes | None]], task_ids: Iterable[str]) -> None:
+    def __init__(
+        self, read: Callable[[Sequence[str]], list[bytes | None]], task_ids: Iterable[str], woken: threading.Event
+    ) -> None:
+        """``woken`` is set when a record may have been stored."""
         super().__init__(task_ids)
         self._read = read
+        self._woken = woken
 
     def next(self, timeout: float | None) -> Found | None:
         """The next record; ``None`` after ``timeout`` seconds."""
         deadline = None if timeout is None else time.monotonic() + timeout
         found = self._next_new()
         while found is None:
+            self._woken.clear()
             ids = list(self._given)
             found = self._compare(ids, self._read(ids))
             if found is None:
                 pause = self._pause_until(deadline)
                 if pause is None:
                     return None
-                time.sleep(pause)
+                self._woken.wait(pause)
         return found
 
 
 class AsyncPollingWatch(_Polled):
     """A watch of one coroutine."""
 
-    def __init__(self, read: Callable[[Sequence[str]], Awaitable[list[bytes | None]]], task_ids: Iterable[str]) -> None:
+    def __init__(
+        self,
+        read: Callable[[Sequence[str]], Awaitable[list[bytes | None]]],
+        task_ids: Iterable[str],
+        woken: asyncio.Event,
+    ) -> None:
+        """``woken`` is set when a record may have been stored."""
         super().__init__(task_ids)
         self._read = read
+        self._woken = woken
 
     async def next(self, timeout: float | None) -> Found | None:
         """The next record; ``None`` after ``timeout`` seconds."""
         deadline = None if timeout is None else time.monotonic() + timeout
         found = self._next_new()
         while found is None:
+            self._woken.clear()
             ids = list(self._given)
             found = self._compare(ids, await self._read(ids))
             if found is None:
                 pause = self._pause_until(deadline)
                 if pause is None:
                     return None
-                await asyncio.sleep(pause)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._woken.wait(), pause)
         return found

@@ -1,16 +1,19 @@
 """Records and groups in Celery's tables."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, and_, delete, or_, select
 
 from canvas.drivers.record_columns import RecordColumns
+from canvas.drivers.sql.announcements import announce
 from canvas.drivers.sql.database import Database
 from canvas.drivers.sql.dialects import read_clock, unix_time, upsert
+from canvas.drivers.sql.layout import create, upgrade
 from canvas.drivers.sql.polling import AsyncPollingWatch, PollingWatch
 from canvas.drivers.sql.tables import utc_now
 from canvas.model.settlement import ResultWrite
@@ -25,6 +28,8 @@ class SqlResults:
     A record that is kept for the usual time has no time of expiry: ``cleanup`` deletes it. The times of others, which a
     workflow's run or ``result_failure_expires`` gives, are in a table of canvas' own.
     """
+
+    expires_records = False
 
     def __init__(self, database: Database, columns: RecordColumns) -> None:
         self._database = database
@@ -71,6 +76,7 @@ class SqlResults:
             if rows:
                 connection.execute(self._upsert(connection), rows)
                 self._write_lifetimes(connection, lifetimes)
+                announce(connection, lifetimes)
 
         return write
 
@@ -116,11 +122,20 @@ class SqlResults:
 
     @contextmanager
     def watch(self, task_ids: Iterable[str]) -> Iterator[PollingWatch]:
-        yield PollingWatch(self.get, task_ids)
+        ids, woken = list(task_ids), threading.Event()
+        with self._database.waking(ids, woken.set):
+            yield PollingWatch(self.get, ids, woken)
 
     @asynccontextmanager
     async def awatch(self, task_ids: Iterable[str]) -> AsyncIterator[AsyncPollingWatch]:
-        yield AsyncPollingWatch(self.aget, task_ids)
+        ids, woken, loop = list(task_ids), asyncio.Event(), asyncio.get_running_loop()
+
+        def wake() -> None:
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(woken.set)
+
+        with await asyncio.to_thread(self._database.waking, ids, wake):
+            yield AsyncPollingWatch(self.aget, ids, woken)
 
     def save_group(self, group_id: str, payload: bytes, expires: int | None) -> None:
         self._database.call(lambda connection: self.write_group(connection, group_id, payload))
@@ -164,6 +179,12 @@ class SqlResults:
                 connection.execute(statement)
 
         self._database.call(work)
+
+    def create_tables(self) -> list[str]:
+        return self._database.with_engine(lambda engine: create(engine, self._database.tables))
+
+    def upgrade_tables(self) -> list[str]:
+        return self._database.with_engine(lambda engine: upgrade(engine, self._database.tables))
 
     def close(self) -> None:
         self._database.close()

@@ -1,0 +1,74 @@
+"""Making the tables, and bringing those of an earlier version up to date."""
+
+from sqlalchemy import Connection, Engine, Table, exc, inspect, select, text
+
+from canvas.drivers.sql.dialects import upsert
+from canvas.drivers.sql.state_tables import LAYOUT
+from canvas.drivers.sql.tables import Tables
+from canvas.errors import ConfigurationError
+
+
+def create(engine: Engine, tables: Tables) -> list[str]:
+    """Make the tables that are missing; their names. Raises ConfigurationError where a later version of canvas made
+    them."""
+    made: list[str] = []
+    missing = _missing(engine, tables)
+    # Several processes may make the tables at the same time: the late one looks again which are missing.
+    for left in reversed(range(len(missing) + 1)):
+        try:
+            tables.metadata.create_all(engine)
+        except (exc.ProgrammingError, exc.IntegrityError, exc.OperationalError):
+            if not left:
+                raise
+        else:
+            made = missing
+            break
+    with engine.begin() as connection:
+        _check(connection, tables)
+    return made
+
+
+def _check(connection: Connection, tables: Tables) -> None:
+    layout = tables.state.layout
+    found = connection.execute(select(layout.c.version)).scalars().all()
+    if not found:
+        connection.execute(upsert(connection, layout, ["version"], []), {"version": LAYOUT})
+    elif max(found) > LAYOUT:
+        raise ConfigurationError(
+            f"the tables canvas_… have layout {max(found)}, which a later version of canvas made; this version knows "
+            f"layout {LAYOUT}: install the later version"
+        )
+
+
+def upgrade(engine: Engine, tables: Tables) -> list[str]:
+    """Make missing tables, and missing columns of Celery's tables (``result_extended`` and later versions of Celery add
+    some). Returns what was made."""
+    made = create(engine, tables)
+    with engine.begin() as connection:
+        for table in (tables.tasks, tables.groups):
+            made += _add_columns(connection, table)
+    return made
+
+
+def _missing(engine: Engine, tables: Tables) -> list[str]:
+    found = inspect(engine)
+    return [
+        table.fullname
+        for table in tables.metadata.sorted_tables
+        if not found.has_table(table.name, schema=table.schema)
+    ]
+
+
+def _add_columns(connection: Connection, table: Table) -> list[str]:
+    """Add the columns that a table has not; their names."""
+    there = {column["name"] for column in inspect(connection).get_columns(table.name, schema=table.schema)}
+    quote = connection.dialect.identifier_preparer
+    added = []
+    for column in table.columns:
+        if column.name not in there:
+            kind = column.type.compile(connection.dialect)
+            connection.execute(
+                text(f"ALTER TABLE {quote.format_table(table)} ADD COLUMN {quote.format_column(column)} {kind}")
+            )
+            added.append(f"{table.fullname}.{column.name}")
+    return added

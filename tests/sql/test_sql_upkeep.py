@@ -1,0 +1,187 @@
+"""Tables, their upgrade, the nightly clean-up, announcements; databases that are not as they should be."""
+
+import subprocess
+import threading
+import time
+
+import pytest
+from celery import Celery
+from sqlalchemy import create_engine, inspect, text
+
+from canvas import Canvas
+from canvas.beat.service import Service
+from canvas.drivers import open_driver
+from canvas.errors import BrokerError, ConfigurationError, OperationalError
+from canvas.model.settlement import ResultWrite
+from canvas.testing.contract import eventually
+from tests.worker.commands import invoked
+
+
+@pytest.fixture
+def app(url):
+    with Canvas("own", broker="memory://upkeep", backend=url, set_as_current=False) as app:
+        yield app
+
+
+def execute(url, *statements):
+    engine = create_engine(url[3:])
+    with engine.begin() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+    engine.dispose()
+
+
+def columns(url, table):
+    engine = create_engine(url[3:])
+    found = {column["name"] for column in inspect(engine).get_columns(table)}
+    engine.dispose()
+    return found
+
+
+def test_tables_are_made_and_upgraded_by_commands(app, url):
+    app.conf.database_create_tables_at_setup = False
+    with pytest.raises(BrokerError, match="canvas db upgrade"):
+        app.backend.store_result("a", 1, "SUCCESS")
+    assert "made celery_taskmeta\n" in invoked(app, "db", "create").stdout
+    assert invoked(app, "db", "create").stdout == "All tables are there.\n"
+    app.conf.result_extended = True
+    with pytest.raises(BrokerError, match="canvas db upgrade"):
+        app.backend.store_result("a", 1, "SUCCESS")
+    assert "made celery_taskmeta.stamps\n" in invoked(app, "db", "upgrade").stdout
+    app.backend.store_result("a", 1, "SUCCESS")
+    assert {"args", "stamps"} <= columns(url, "celery_taskmeta")
+    assert invoked(app, "db", "upgrade").stdout == "The tables are up to date.\n"
+
+
+def test_tables_of_celery_are_used_as_they_are(app, url):
+    """Celery has made its tables, in an earlier version without children."""
+    other = Celery("other", broker="memory://", backend=url, set_as_current=False)
+    other.backend.store_result("a", 1, "SUCCESS")
+    assert app.AsyncResult("a").get(timeout=5) == 1
+    execute(url, "ALTER TABLE celery_taskmeta DROP COLUMN children")
+    with pytest.raises(BrokerError, match="children"):
+        app.backend.store_result("b", 1, "SUCCESS")
+    assert invoked(app, "db", "upgrade").stdout == "made celery_taskmeta.children\n"
+    app.backend.store_result("b", 1, "SUCCESS")
+
+
+def test_many_processes_make_the_tables_at_once(postgres_url):
+    drivers = [open_driver("memory://", postgres_url) for _ in range(6)]
+    threads = [threading.Thread(target=driver.results.get, args=[["a"]]) for driver in drivers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for number, driver in enumerate(drivers):
+        driver.results.store([ResultWrite("a", b"1", 60, number > 0)])
+        driver.close()
+
+
+def test_tables_of_a_later_version_are_refused(app, url):
+    app.backend.store_result("a", 1, "SUCCESS")
+    execute(url, "INSERT INTO canvas_layout (version) VALUES (99)")
+    app.driver.close()
+    with pytest.raises(ConfigurationError, match="layout 99"):
+        app.backend.store_result("a", 1, "SUCCESS")
+
+
+def test_other_names_and_commands_without_tables(sqlite_url):
+    with Canvas("own", broker="memory://", backend=sqlite_url, set_as_current=False) as app:
+        app.conf.database_table_names = {"task": "results", "group": "groups"}
+        app.backend.store_result("a", 1, "SUCCESS")
+        assert "status" in columns(sqlite_url, "results")
+    with Canvas("own", broker="memory://", backend="memory://", set_as_current=False) as app:
+        assert "set result_backend to a db+ URL" in invoked(app, "db", "create", check=False).stderr
+
+
+@pytest.mark.parametrize("name", ["celery.backend_cleanup", "canvas.backend_cleanup"])
+def test_the_clean_up_deletes_what_has_expired(sqlite_url, name):
+    with Canvas("own", broker="memory://", backend=sqlite_url, set_as_current=False, result_expires=1) as app:
+        app.backend.store_result("old", 1, "SUCCESS")
+        app.driver.results.store([ResultWrite("of a run", b"x", 3600, True)])
+        eventually(lambda: app.tasks[name]() or app.AsyncResult("old").state == "PENDING")
+        assert app.driver.results.get(["of a run"]) == [b"x"]
+
+
+def test_beat_has_celerys_entry_where_results_do_not_expire(sqlite_url):
+    for backend, expires, expected in ((sqlite_url, 60, True), (sqlite_url, None, False), ("memory://", 60, False)):
+        with Canvas("own", broker="memory://", backend=backend, set_as_current=False, result_expires=expires) as app:
+            service = Service(app)
+            service.tick()
+            entries = {entry.name for entry in app.schedule.list()}
+            assert ("celery.backend_cleanup" in entries) is expected
+            assert app.backend.supports_autoexpire is (backend == "memory://")
+
+
+def test_a_watch_is_woken_by_an_announcement(postgres_url):
+    driver, other = (open_driver("memory://", postgres_url) for _ in range(2))
+    names = [f"{'long' * 30}{number}" for number in range(400)]
+    with driver.results.watch(["a", *names]) as watch:
+        assert watch.next(1.0) is None  # from here on it reads twice in a second
+        before = time.monotonic()
+        other.results.store([ResultWrite("a", b"1", 60, True)])
+        assert watch.next(5) == ("a", b"1")
+        assert time.monotonic() - before < 0.4
+        other.results.store([ResultWrite(name, b"2", 60, True) for name in names])
+        assert {watch.next(5)[0] for _ in names} == set(names)
+    driver.close()
+    other.close()
+    eventually(lambda: not any(thread.name == "canvas-sql-listener" for thread in threading.enumerate()))
+
+
+def test_a_watch_goes_on_after_the_server_was_away(postgres, postgres_url):
+    driver = open_driver("memory://", postgres_url)
+    with driver.results.watch(["a"]) as watch:
+        assert watch.next(0.2) is None
+        postgres.stop()
+        with pytest.raises(OperationalError, match="result database"):
+            watch.next(20)
+        postgres.start()
+        driver.results.store([ResultWrite("a", b"1", 60, True)])
+        assert watch.next(10) == ("a", b"1")
+    driver.close()
+
+
+def test_a_deadlock_is_tried_again(postgres_url):
+    """Another program locks the same rows in the other order."""
+    driver = open_driver("memory://", postgres_url)
+    driver.results.store([ResultWrite(name, b"1", 60, False) for name in "ab"])
+    engine = create_engine(postgres_url[3:], isolation_level="READ COMMITTED")
+    lock = text("SELECT 1 FROM celery_taskmeta WHERE task_id = :id FOR UPDATE")
+    with engine.begin() as connection:
+        connection.execute(lock, {"id": "b"})
+        storing = threading.Thread(
+            target=driver.results.store, args=[[ResultWrite(name, b"2", 60, True) for name in "ab"]]
+        )
+        storing.start()
+        waits = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        with engine.connect() as looking:
+            eventually(lambda: looking.execute(waits).scalar())
+        connection.execute(text("SET LOCAL deadlock_timeout = '10s'"))
+        connection.execute(lock, {"id": "a"})
+    storing.join()
+    assert driver.results.get(["a", "b"]) == [b"2", b"2"]
+    engine.dispose()
+    driver.close()
+
+
+def test_a_full_disk_is_reported(tmp_path):
+    """An OperationalError, which a worker tries again until there is room."""
+    path = tmp_path / "results.db"
+    driver = open_driver("memory://", f"db+sqlite:///{path}")
+    driver.results.store([ResultWrite("a", b"1", 60, True)])
+    driver.close()
+    size = subprocess.run(["stat", "-c", "%s", path], capture_output=True, text=True, check=True).stdout
+    pages = int(size) // 4096
+    options = {"database_engine_callback": lambda engine: _limit(engine, pages)}
+    driver = open_driver("memory://", f"db+sqlite:///{path}", result_options=options)
+    with pytest.raises(OperationalError, match="full"):
+        driver.results.store([ResultWrite("b", b"1" * 10_000_000, 60, True)])
+    assert driver.results.get(["a", "b"]) == [b"1", None]
+    driver.close()
+
+
+def _limit(engine, pages):
+    from sqlalchemy import event
+
+    event.listen(engine, "connect", lambda connection, _: connection.execute(f"PRAGMA max_page_count = {pages}"))
