@@ -11,6 +11,8 @@ from canvas.task.task import Task
 class TaskRegistry(dict[str, Task[Any]]):
     """Name → task. A name that is not there raises NotRegistered (a KeyError)."""
 
+    NotRegistered = NotRegistered
+
     def __missing__(self, name: str) -> Task[Any]:
         raise NotRegistered(name)
 

@@ -9,7 +9,7 @@ from importlib.metadata import Distribution, DistributionFinder
 from types import ModuleType
 from typing import Any
 
-from canvas.celery_names.names import ALIASES, CELERY, KOMBU, MEMBERS, WITHOUT
+from canvas.celery_names.names import ALIASES, CELERY, KOMBU, MEMBERS, NAMES_WITHOUT, WITHOUT
 from canvas.celery_names.version import CELERY_VERSION
 from canvas.errors import ConfigurationError
 
@@ -31,7 +31,9 @@ class ServedModule(ModuleType):
         if place is None:
             if f"{self.__name__}.{name}" in MEMBERS or f"{self.__name__}.{name}" in ALIASES:
                 return import_module(f"{self.__name__}.{name}")
-            raise AttributeError(f"canvas has no {name!r} for module {self.__name__!r}; {_GUIDE}")
+            why = NAMES_WITHOUT.get(self.__name__, {}).get(name)
+            text = f"canvas {why}; it has no" if why else "canvas has no"
+            raise AttributeError(f"{text} {name!r} for module {self.__name__!r}; {_GUIDE}")
         module, _, attribute = place.partition(":")
         found: Any = import_module(module)
         if attribute:

@@ -74,17 +74,23 @@ class Context:
         return app
 
 
+def _plugins() -> list[EntryPoint]:
+    """The commands of plugins: the entry-point group ``canvas.commands``, and Celery's under ``canvas celery``."""
+    groups = ["canvas.commands", *(["celery.commands"] if "canvas.as_celery" in sys.modules else [])]
+    return [entry for group in groups for entry in entry_points(group=group)]
+
+
 class Commands(click.Group):
-    """Loads a command when it is used; knows plugins of the entry-point group ``canvas.commands``."""
+    """Loads a command when it is used; knows the commands of plugins."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*_COMMANDS, *(entry.name for entry in entry_points(group="canvas.commands"))})
+        return sorted({*_COMMANDS, *(entry.name for entry in _plugins())})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _COMMANDS:
             module, _, attribute = _COMMANDS[cmd_name].partition(":")
             return getattr(import_module(module), attribute)  # type: ignore[no-any-return]
-        for entry in entry_points(group="canvas.commands"):
+        for entry in _plugins():
             if entry.name == cmd_name:
                 return _plugin(entry)
         if cmd_name in ELSEWHERE:

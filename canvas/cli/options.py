@@ -5,7 +5,7 @@ import click
 UNAVAILABLE = 69
 """Exit code when no worker or server answers (sysexits' EX_UNAVAILABLE)."""
 ELSEWHERE = {
-    "flower": "run Flower without an app: celery --broker URL flower; it shows canvas workers that run with -E",
+    "flower": "it is a plug-in: install flower, and run canvas celery -A proj flower",
     "multi": "start each worker as a service of systemd, supervisord or a container platform, or in the background: "
     "canvas -A proj worker -D -n NAME@%h --pidfile %n.pid --logfile %n.log",
     "list": "list bindings is for RabbitMQ; canvas queues shows the queues",

@@ -1,7 +1,7 @@
 """``app.events.State``: what events say of workers and tasks, kept in memory, under Celery's names."""
 
 import threading
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from operator import attrgetter
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from canvas.remote.cluster_entries import Task as TaskEntry
 from canvas.remote.cluster_entries import Worker as WorkerEntry
 from canvas.remote.events import Event
+from canvas.remote.lru import LRUCache
 
 
 class _Index(defaultdict[str, set[TaskEntry]]):
@@ -36,8 +37,10 @@ class State:
     ) -> None:  # fmt: skip
         """``callback`` is called with each event; ``on_node_join`` and ``on_node_leave`` with workers."""
         self.event_callback = callback
-        self.workers: OrderedDict[str, WorkerEntry] = OrderedDict(workers or {})
-        self.tasks: OrderedDict[str, TaskEntry] = OrderedDict(tasks or {})
+        self.workers: LRUCache[str, WorkerEntry] = LRUCache(max_workers_in_memory)
+        self.tasks: LRUCache[str, TaskEntry] = LRUCache(max_tasks_in_memory)
+        self.workers.update(workers or {})
+        self.tasks.update(tasks or {})
         self.max_workers_in_memory, self.max_tasks_in_memory = max_workers_in_memory, max_tasks_in_memory
         self.on_node_join, self.on_node_leave = on_node_join, on_node_leave
         self.event_count = self.task_count = 0
@@ -100,24 +103,26 @@ class State:
     def get_or_create_worker(self, hostname: str, **fields: Any) -> tuple[WorkerEntry, bool]:
         """A worker, and whether it is new."""
         created = hostname not in self.workers
-        worker = self.workers.setdefault(hostname, self.Worker(hostname))
+        if created:
+            self.workers[hostname] = self.Worker(hostname)
+        worker = self.workers[hostname]
         worker.update(fields)
-        self._forget(self.workers, self.max_workers_in_memory)
         return worker, created
 
     def get_or_create_task(self, uuid: str) -> tuple[TaskEntry, bool]:
         """A task, and whether it is new."""
         created = uuid not in self.tasks
-        task = self.tasks.setdefault(uuid, self.Task(uuid, self.tasks))
-        for forgotten in self._forget(self.tasks, self.max_tasks_in_memory):
-            for index in (self.tasks_by_type, self.tasks_by_worker):
-                for known in index.values():
-                    known.discard(forgotten)
-        return task, created
+        if created:
+            if len(self.tasks) == self.max_tasks_in_memory:
+                self._unlist(next(iter(self.tasks.values())))
+            self.tasks[uuid] = self.Task(uuid, self.tasks)
+        return self.tasks[uuid], created
 
-    @staticmethod
-    def _forget(kept: "OrderedDict[str, Any]", most: int) -> list[Any]:
-        return [kept.popitem(last=False)[1] for _ in range(len(kept) - most)]
+    def _unlist(self, task: TaskEntry) -> None:
+        """Take a task out of the indexes; it is about to be forgotten."""
+        for index in (self.tasks_by_type, self.tasks_by_worker):
+            for known in index.values():
+                known.discard(task)
 
     def freeze_while(self, fun: Callable[..., Any], *args: Any, clear_after: bool = False, **kwargs: Any) -> Any:
         """Call ``fun`` while no event changes the state; ``clear_after``: clear the state then."""

@@ -1,6 +1,7 @@
 """The names that canvas serves are Celery's, and mean what they mean there."""
 
 import importlib
+import importlib.util
 import json
 import os
 import subprocess
@@ -32,7 +33,7 @@ def test_each_name_is_one_of_the_real_module(module):
 
 @pytest.mark.parametrize("module", [*WITHOUT, *ALIASES])
 def test_each_module_is_a_real_one(module):
-    importlib.import_module(module)
+    assert importlib.util.find_spec(module) is not None
 
 
 def test_every_exception_of_celery_is_served():
@@ -87,7 +88,7 @@ print(json.dumps(found))
         "ModuleNotFoundError: No module named 'celery.worker.strategy': canvas takes messages by itself, and calls no "
         "strategies; use signals or the hooks of Task"
     )
-    assert s3.startswith("ModuleNotFoundError: No module named 'celery.backends'")
+    assert s3.startswith("ModuleNotFoundError: No module named 'celery.backends.s3'")
     assert name.startswith("ImportError: cannot import name 'Nothing' from 'celery'")
     assert "-P solo, threads, prefork or asyncio" in pool
     assert attribute == (

@@ -1,11 +1,12 @@
 """Names of ``celery.app`` and ``celery.bin``: the current app, the report, the command line."""
 
 import sys
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
 
 from canvas.app.application import Canvas
 from canvas.context import current_app
+from canvas.masking import masked_setting
 
 
 def app_or_default(app: Canvas | None = None) -> Canvas:
@@ -25,3 +26,30 @@ def main(argv: Sequence[str] | None = None) -> None:
     if argv is not None:
         sys.argv = list(argv)
     run()
+
+
+def appstr(app: Canvas) -> str:
+    """An app for people: its name and its id."""
+    return f"{app.main or '__main__'} at {id(app):#x}"
+
+
+def filter_hidden_settings(conf: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with their secrets masked."""
+    return {name: masked_setting(name, value) for name, value in conf.items()}
+
+
+def enable_trace() -> None:
+    """Nothing: canvas does not trace the use of the current app."""
+
+
+disable_trace = enable_trace
+
+
+def flatten_reply(reply: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Replies to a broadcast as one mapping, by node."""
+    return {node: answer for one in reply for node, answer in one.items()}
+
+
+def group_from(type: str) -> str:
+    """The kind of an event: ``task`` of ``task-sent``."""
+    return type.partition("-")[0]

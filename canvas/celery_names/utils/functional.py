@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
+from inspect import signature
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -46,3 +47,84 @@ def dictfilter(d: Mapping[str, Any] | None = None, **kw: Any) -> dict[str, Any]:
 def memoize(maxsize: int | None = None, **options: Any) -> Callable[[Callable[..., T]], Callable[..., T]]:
     """Keep the results of a function, for up to ``maxsize`` different arguments."""
     return lru_cache(maxsize=maxsize)
+
+
+class lazy:
+    """A function's call that is made by calling this, or by ``maybe_evaluate``."""
+
+    def __init__(self, fun: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        self._fun, self._args, self._kwargs = fun, args, kwargs
+
+    def __call__(self) -> Any:
+        return self.evaluate()
+
+    def evaluate(self) -> Any:
+        return self._fun(*self._args, **self._kwargs)
+
+
+class mlazy(lazy):
+    """``lazy``, with the first result kept."""
+
+    evaluated = False
+    _value: Any = None
+
+    def evaluate(self) -> Any:
+        if not self.evaluated:
+            self._value, self.evaluated = super().evaluate(), True
+        return self._value
+
+
+def maybe_evaluate(value: Any) -> Any:
+    """The result of a ``lazy``; other values are returned."""
+    return value.evaluate() if isinstance(value, lazy) else value
+
+
+def is_list(obj: Any, scalars: tuple[type, ...] = (Mapping, str), iters: tuple[type, ...] = (Iterable,)) -> bool:
+    """Whether ``obj`` is iterable, and neither a mapping nor text."""
+    return isinstance(obj, iters) and not isinstance(obj, scalars or ())
+
+
+def firstmethod(method: str, on_call: Callable[..., Any] | None = None) -> Callable[..., Any]:
+    """A function that returns the first result of ``method`` of several objects that is not None."""
+
+    def call(objects: Iterable[Any], *args: Any, **kwargs: Any) -> Any:
+        for obj in objects:
+            function = getattr(maybe_evaluate(obj), method)
+            found = on_call(function, *args, **kwargs) if on_call else function(*args, **kwargs)
+            if found is not None:
+                return found
+        return None
+
+    return call
+
+
+def mattrgetter(*attrs: str) -> Callable[[Any], dict[str, Any]]:
+    """A function that returns these attributes of an object, None for those it does not have."""
+    return lambda obj: {attr: getattr(obj, attr, None) for attr in attrs}
+
+
+def regen(it: Any) -> Any:
+    """A list or tuple as it is; another iterable as a list of its values."""
+    return it if isinstance(it, list | tuple) else list(it)
+
+
+def maybe(typ: Callable[[Any], Any], val: Any) -> Any:
+    """``typ(val)``, unless ``val`` is None."""
+    return typ(val) if val is not None else val
+
+
+def head_from_fun(fun: Callable[..., Any], bound: bool = False) -> Callable[..., None]:
+    """A function that raises TypeError for arguments that ``fun`` does not take; ``bound``: without the first."""
+    found = signature(fun)
+    parameters = list(found.parameters.values())[bound:]
+    found = found.replace(parameters=parameters)
+
+    def head(*args: Any, **kwargs: Any) -> None:
+        found.bind(*args, **kwargs)
+
+    return head
+
+
+def fun_accepts_kwargs(fun: Callable[..., Any]) -> bool:
+    """Whether a function takes any keyword argument."""
+    return any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature(fun).parameters.values())

@@ -3,6 +3,8 @@
 import importlib
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -50,3 +52,45 @@ def import_from_cwd(module: str, imp: Any = None, package: str | None = None) ->
 def gen_task_name(app: Canvas, name: str, module_name: str | None) -> str:
     """The name that ``app`` gives to the task ``name`` of a module."""
     return task_name(app.main, name, module_name)
+
+
+class NotAPackage(Exception):
+    """A name of a package is that of a module."""
+
+
+@contextmanager
+def cwd_in_path() -> Iterator[Any]:
+    """The working directory is on the Python path inside the block."""
+    here = os.getcwd()
+    added = here not in sys.path
+    if added:
+        sys.path.insert(0, here)
+    try:
+        yield here
+    finally:
+        if added and here in sys.path:
+            sys.path.remove(here)
+
+
+def find_module(module: str, path: Any = None, imp: Any = None) -> Any:
+    """Import ``module``, which may be in the working directory. Raises ImportError, and NotAPackage for a name below a
+    module."""
+    with cwd_in_path():
+        for end in range(1, module.count(".") + 1):
+            parent = (imp or importlib.import_module)(".".join(module.split(".")[:end]))
+            if not hasattr(parent, "__path__"):
+                raise NotAPackage(f"{parent.__name__} is not a package")
+        return (imp or importlib.import_module)(module)
+
+
+def reload_from_cwd(module: ModuleType, reloader: Any = None) -> ModuleType:
+    """Load a module again."""
+    with cwd_in_path():
+        found: ModuleType = (reloader or importlib.reload)(module)
+        return found
+
+
+def module_file(module: ModuleType) -> str:
+    """The path of a module's source."""
+    name = module.__file__ or ""
+    return name[:-1] if name.endswith(".pyc") else name

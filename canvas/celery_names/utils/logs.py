@@ -1,6 +1,8 @@
 """Names of ``celery.utils.log``: loggers and levels."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from canvas.log import BASE_LOGGER, TASK_LOGGER, ancestry
 
@@ -28,3 +30,30 @@ def mlevel(level: str | int | None) -> int | str | None:
     if level and not isinstance(level, int):
         return LOG_LEVELS[level.upper()]
     return level
+
+
+_in_handler = [False]
+
+
+def set_in_sighandler(value: bool) -> None:
+    """Note that a signal handler runs, or has ended."""
+    _in_handler[0] = value
+
+
+@contextmanager
+def in_sighandler() -> Iterator[None]:
+    """The block is the code of a signal handler."""
+    set_in_sighandler(True)
+    try:
+        yield
+    finally:
+        set_in_sighandler(False)
+
+
+def get_multiprocessing_logger() -> logging.Logger:
+    """The logger of ``multiprocessing``."""
+    return logging.getLogger("multiprocessing")
+
+
+def reset_multiprocessing_logger() -> None:
+    """Nothing: canvas' processes set up no logger of multiprocessing's."""

@@ -1,8 +1,9 @@
 """Names of ``celery.utils.time``."""
 
 import random
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from canvas.task.limits import rate_to_interval
 
@@ -27,3 +28,104 @@ def get_exponential_backoff_interval(factor: int, retries: int, maximum: int, fu
     """Seconds until the next try: ``factor * 2 ** retries``, at most ``maximum``; with jitter a random part of it."""
     countdown = min(maximum, factor * (2**retries))
     return max(0, random.randrange(countdown + 1) if full_jitter else countdown)
+
+
+def to_utc(dt: datetime) -> datetime:
+    """``dt`` in UTC; a time without a zone is taken as UTC."""
+    return make_aware(dt, UTC).astimezone(UTC)
+
+
+def make_aware(dt: datetime, tz: tzinfo) -> datetime:
+    """``dt`` in the zone ``tz``, which a time without a zone is taken to be in."""
+    return dt.replace(tzinfo=tz) if dt.tzinfo is None else dt.astimezone(tz)
+
+
+def localize(dt: datetime, tz: tzinfo) -> datetime:
+    """A time with a zone in the zone ``tz``."""
+    return dt.astimezone(tz)
+
+
+def delta_resolution(dt: datetime, delta: timedelta) -> datetime:
+    """``dt``, rounded down to the largest unit of ``delta``: days, hours, minutes or seconds."""
+    fields = {"hour": 0, "minute": 0, "second": 0, "microsecond": 0}
+    seconds = max(delta.total_seconds(), 0)
+    for unit, kept in ((86_400, 0), (3_600, 1), (60, 2)):
+        if seconds >= unit:
+            zeroed = dict(list(fields.items())[kept:])
+            return dt.replace(**zeroed)  # type: ignore[arg-type]
+    return dt
+
+
+def remaining(start: datetime, ends_in: timedelta, now: datetime | None = None, relative: bool = False) -> timedelta:
+    """The time until ``start + ends_in``; with ``relative`` that moment is rounded to the unit of ``ends_in``."""
+    now = now or datetime.now(UTC)
+    end = start + ends_in
+    if relative:
+        end = delta_resolution(end, ends_in)
+    return end - now
+
+
+def humanize_seconds(
+    secs: int | float, prefix: str = "", sep: str = "", now: str = "now", microseconds: bool = False
+) -> str:
+    """Seconds for people, in the largest unit: ``in 2.00 hours``."""
+    secs = float(secs if microseconds else round(secs, 2))
+    for name, unit, form in (
+        ("day", 86_400, ".2f"),
+        ("hour", 3_600, ".2f"),
+        ("minute", 60, ".2f"),
+        ("second", 1, ".2f"),
+    ):
+        if secs >= unit:
+            count = secs / unit
+            return f"{prefix}{sep}{count:{form}} {name}{'s' if count != 1 else ''}"
+    return f"{prefix}{sep}{secs:.2f} seconds" if microseconds and secs > 0 else now
+
+
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+def weekday(name: str) -> int:
+    """The number of a day of the week, 0 for Sunday. Raises KeyError."""
+    try:
+        return (_DAYS.index(name[:3].lower()) + 1) % 7
+    except ValueError:
+        raise KeyError(name) from None
+
+
+class _Zones:
+    """``celery.utils.time.timezone``."""
+
+    utc = UTC
+
+    @property
+    def local(self) -> Any:
+        return datetime.now().astimezone().tzinfo
+
+    def get_timezone(self, zone: Any) -> Any:
+        """A zone by its name; zones are returned."""
+        return zone if isinstance(zone, tzinfo) else ZoneInfo(zone)
+
+    def tz_or_local(self, tzinfo: Any = None) -> Any:
+        return self.local if tzinfo is None else self.get_timezone(tzinfo)
+
+    def to_local(self, dt: datetime, local: Any = None, orig: Any = None) -> datetime:
+        """``dt`` in the zone ``local``; without a zone of its own it is taken to be in ``orig``, or UTC."""
+        return make_aware(dt, orig or UTC).astimezone(self.tz_or_local(local))
+
+    def to_system(self, dt: datetime) -> datetime:
+        return dt.astimezone()
+
+
+timezone = _Zones()
+
+
+def utcoffset(**options: Any) -> int:
+    """Hours by which UTC is ahead of the local time."""
+    offset = datetime.now().astimezone().utcoffset()
+    return -int((offset.total_seconds() if offset else 0) // 3600)
+
+
+def adjust_timestamp(ts: float, offset: int, **options: Any) -> float:
+    """A time of a machine whose UTC offset is ``offset`` hours, as one of this machine's."""
+    return ts - (offset - utcoffset()) * 3600

@@ -50,6 +50,10 @@ class Step:
     def create(self, parent: Any) -> Any:
         """Override it to make what the step needs."""
 
+    def instantiate(self, name: Any, *args: Any, **kwargs: Any) -> Any:
+        """An object of a class, given itself or its name. Raises ImportError."""
+        return (imported(name) if isinstance(name, str) else name)(*args, **kwargs)
+
     @property
     def alias(self) -> str:
         return self.label or self.name.rpartition(".")[2]

@@ -1,0 +1,24 @@
+"""The modules of Celery and kombu that canvas serves, and where their names are."""
+
+from canvas.celery_names.names.absent import NAMES_WITHOUT, WITHOUT
+from canvas.celery_names.names.helpers import HELPERS, KOMBUS
+from canvas.celery_names.names.places import Members
+from canvas.celery_names.names.programs import PROGRAMS
+from canvas.celery_names.names.workers import WORKERS
+
+__all__ = ["ALIASES", "CELERY", "KOMBU", "MEMBERS", "NAMES_WITHOUT", "WITHOUT"]
+
+CELERY, KOMBU = "celery", "kombu"
+
+ALIASES = {
+    "celery.app.trace": "canvas.worker.logs.task_lines",
+    "celery.exceptions": "canvas.exceptions",
+    "celery.result": "canvas.result",
+    "celery.schedules": "canvas.schedules",
+    "celery.signals": "canvas.signals",
+    "celery.states": "canvas.model.states",
+    "celery.worker.state": "canvas.worker.steps.state",
+}
+"""Modules of Celery that are modules of canvas."""
+MEMBERS: dict[str, Members] = {**PROGRAMS, **WORKERS, **HELPERS, **KOMBUS}
+"""Modules that hold objects of canvas: by module, where each name is, as ``module:attribute``."""

@@ -1,0 +1,107 @@
+"""Names of Celery that canvas does not have, and what to use."""
+
+WITHOUT = {
+    "celery.app.annotations": "takes the setting task_annotations",
+    "celery.app.autoretry": "retries tasks by their autoretry_for",
+    "celery.app.backends": "takes result_backend, a URL; docs/reference/settings.md lists them",
+    "celery.app.builtins": "defines the built-in tasks itself",
+    "celery.app.defaults": "describes settings in docs/reference/settings.md; app.conf has their values",
+    "celery.app.routes": "takes the setting task_routes",
+    "celery.apps.multi": "starts several workers by canvas multi",
+    "celery.backends": "keeps results in Redis, SQL or memory by drivers of its own; results are read by AsyncResult",
+    "celery.beat": "keeps schedules in the store; use app.schedule, or canvas beat",
+    "celery.bin.amqp": "works on queues by canvas queues, canvas purge and canvas dead-letters",
+    "celery.bin.list": "shows queues by canvas queues",
+    "celery.bin.logtool": "writes JSON for log tools with --log-json",
+    "celery.bin.multi": "starts several workers by canvas multi",
+    "celery.bin.upgrade": "accepts the old names of settings",
+    "celery.concurrency": "chooses pools by name: -P solo, threads, prefork or asyncio",
+    "celery.contrib.migrate": "moves messages by canvas migrate",
+    "celery.contrib.pytest": "has fixtures of these names in its own pytest plugin, which pytest finds by itself",
+    "celery.contrib.rdb": "has no remote debugger; use canvas worker -P solo with breakpoint()",
+    "celery.contrib.sphinx": "has no Sphinx extension; tasks are documented as the functions that they wrap",
+    "celery.contrib.testing": "tests workers by the fixtures of its own pytest plugin",
+    "celery.events.cursesmon": "shows events by canvas events",
+    "celery.events.dumper": "shows events by canvas events",
+    "celery.loaders.default": "takes settings by app.config_from_object, or canvas --config",
+    "celery.security": "signs messages by the setting message_signing_keys",
+    "celery.utils.annotations": "reads types of arguments by pydantic, for tasks with pydantic=True",
+    "celery.utils.debug": "has no tools for debugging; use tracemalloc, or app.control.inspect().memsample()",
+    "celery.utils.deprecated": "has no decorators of deprecation; use warnings.warn",
+    "celery.utils.graph": "uses networkx for graphs",
+    "celery.utils.quorum_queues": "has workers that take quorum queues without a setting",
+    "celery.utils.static": "has no pictures",
+    "celery.utils.sysinfo": "finds the number of cores by worker -c auto; use os.getloadavg, shutil.disk_usage",
+    "celery.worker.heartbeat": "sends heartbeats itself; --heartbeat-interval and --without-heartbeat change them",
+    "celery.worker.loops": "has an event loop of its own",
+    "celery.worker.pidbox": "listens to remote control itself",
+    "celery.worker.strategy": "takes messages by itself, and calls no strategies; use signals or the hooks of Task",
+}
+"""By module that canvas does not have, the words that follow "canvas" in its error."""
+
+_INTERNAL = "keeps this inside"
+NAMES_WITHOUT: dict[str, dict[str, str]] = {
+    "celery": {"maybe_patch_concurrency": "has no green threads to patch for"},
+    "celery.app": {
+        "AppPickler": "pickles apps itself", "push_current_task": "sets the current task itself; see Task.push_request",
+        "pop_current_task": "sets the current task itself; see Task.pop_request",
+    },
+    "celery.app.amqp": {"task_message": "writes messages itself; the signal before_task_publish shows them"},
+    "celery.app.trace": {
+        "TraceInfo": "runs tasks in its own pipeline; use signals or the hooks of Task",
+        "build_tracer": "runs tasks in its own pipeline; use signals or the hooks of Task",
+        "trace_task": "runs tasks in its own pipeline; use signals or the hooks of Task",
+        "setup_worker_optimizations": _INTERNAL, "reset_worker_optimizations": _INTERNAL,
+    },
+    "celery.backends.base": {"KeyValueStoreBackend": "has drivers of its own for servers"},
+    "celery.bin.base": {
+        "CLIContext": "has a context of its own: a command's app is ctx.obj.app",
+        "ISO8601": "has click.DateTime", "ISO8601DateTime": "has click.DateTime",
+        "ISO8601DateTimeOrFloat": "has click.DateTime", "ISO8601_OR_FLOAT": "has click.DateTime",
+        "LOG_LEVEL": "has click.Choice", "LogLevel": "has click.Choice",
+        "handle_preload_options": "has app.user_options",
+        "consume_preload_options": "has app.user_options", "handle_remote_command_error": _INTERNAL,
+    },
+    "celery.bin.celery": dict.fromkeys(
+        ("VERSION_BANNER", "UNABLE_TO_LOAD_APP_MODULE_NOT_FOUND", "UNABLE_TO_LOAD_APP_ERROR_OCCURRED",
+         "UNABLE_TO_LOAD_APP_APP_MISSING", "WRONG_APP_OPTION_USAGE_MESSAGE"), "has texts of its own"),
+    "celery.bin.control": {"EX_UNAVAILABLE": "ends with code 69, too"},
+    "celery.bin.worker": {
+        **dict.fromkeys(("AUTO_CONCURRENCY", "AUTOSCALE", "Autoscale", "CELERY_BEAT", "CeleryBeat", "C_FAKEFORK",
+                         "HOSTNAME", "Hostname", "WORKERS_POOL", "WorkersPool", "EX_FAILURE", "EX_OK"), _INTERNAL),
+        "detach": "detaches by canvas worker -D",
+    },
+    "celery.bootsteps": {"Blueprint": "has one order of steps, which their requires give"},
+    "celery.events": dict.fromkeys(("event_exchange", "get_exchange"), "has the setting event_exchange"),
+    "celery.events.event": dict.fromkeys(("event_exchange", "get_exchange"), "has the setting event_exchange"),
+    "celery.exceptions": {"CeleryCommandException": "has click.ClickException"},
+    "celery.platforms": {
+        "DaemonContext": "detaches by canvas worker -D", "detached": "detaches by canvas worker -D",
+        **dict.fromkeys(("maybe_drop_privileges", "setgroups", "initgroups"), "has --uid and --gid"),
+        "close_open_fds": _INTERNAL, "get_fdmax": _INTERNAL, "fd_by_path": _INTERNAL,
+        "set_mp_process_title": "leaves titles of processes as they are",
+    },
+    "celery.result": {"ResultBase": "has AsyncResult and ResultSet without a common base"},
+    "celery.utils.collections": {
+        "BufferMap": _INTERNAL, "Evictable": _INTERNAL, "Messagebuffer": _INTERNAL, "ConfigurationView": "has app.conf",
+    },
+    "celery.utils.log": {"LoggingProxy": "redirects standard output itself: worker_redirect_stdouts"},
+    "celery.utils.saferepr": {"reprstream": _INTERNAL},
+    "celery.utils.serialization": {"find_pickleable_exception": "has get_pickleable_exception"},
+    "celery.utils.threads": {
+        "LocalManager": "has contextvars", "bound_open_broker_sockets": "has broker_connection_timeout",
+    },
+    "celery.utils.time": {
+        "LocalTimezone": "has timezone.local", "add_seconds_to_datetime": "adds a timedelta",
+        "subtract_datetimes": "subtracts times",
+    },
+    "celery.utils.timer2": {"Schedule": "has Timer"},
+    "celery.worker.autoscale": {"Autoscaler": "changes the number of tasks itself: --autoscale"},
+    "celery.worker.consumer.consumer": {"dump_body": _INTERNAL},
+    "celery.worker.control": {"Panel": "has @control_command and @inspect_command"},
+    "celery.worker.state": {
+        **dict.fromkeys(("task_reserved", "task_accepted", "task_ready", "task_scheduled"), "counts tasks itself"),
+        "Persistent": "keeps revocations in the broker", "merge_revoked": "keeps revocations in the broker",
+    },
+}  # fmt: skip
+"""By module that canvas serves, names that it does not have there, with such words."""

@@ -1,0 +1,85 @@
+"""Names of Celery's helpers, and of kombu's where kombu is not installed."""
+
+from canvas.celery_names.names.places import PARTS, UTILS, Members, of
+
+_LEVELS = f"{UTILS}.logs"
+_WRITING = f"{UTILS}.serialization"
+
+HELPERS: dict[str, Members] = {
+    "celery.utils": {
+        **of(f"{UTILS}.nodenames", "nodename nodesplit worker_direct"),
+        **of(f"{UTILS}.imports", "gen_task_name import_from_cwd instantiate"),
+        **of(f"{UTILS}.functional", "chunks memoize noop"),
+        **of(_LEVELS, "LOG_LEVELS"),
+        "cached_property": "functools:cached_property",
+        "gen_unique_id": "canvas:uuid",
+        "get_cls_by_name": f"{UTILS}.imports:symbol_by_name",
+        "get_full_cls_name": f"{UTILS}.imports:qualname",
+        "uuid": "canvas:uuid",
+    },
+    "celery.utils.abstract": {"CallableTask": "canvas:Task", "CallableSignature": "canvas:Signature"},
+    "celery.utils.collections": of(
+        f"{UTILS}.collections",
+        "AttributeDict AttributeDictMixin ChainMap DictAttribute LimitedSet OrderedDict force_mapping lpmerge",
+    ),
+    "celery.utils.dispatch": of("canvas.signals.signal", "Signal"),
+    "celery.utils.dispatch.signal": of("canvas.signals.signal", "Signal"),
+    "celery.utils.functional": of("canvas.remote.lru", "LRUCache")
+    | of(
+        f"{UTILS}.functional",
+        "chunks dictfilter first firstmethod fun_accepts_kwargs head_from_fun is_list lazy mattrgetter maybe "
+        "maybe_evaluate maybe_list memoize mlazy noop padlist regen uniq",
+    ),
+    "celery.utils.imports": of(
+        f"{UTILS}.imports",
+        "NotAPackage cwd_in_path find_module gen_task_name import_from_cwd instantiate module_file qualname "
+        "reload_from_cwd symbol_by_name",
+    ),
+    "celery.utils.iso8601": {"parse_iso8601": f"{UTILS}.times:maybe_iso8601"},
+    "celery.utils.log": {
+        **of("canvas.log", "ColorFormatter get_task_logger"),
+        **of(_LEVELS, "LOG_LEVELS base_logger get_logger get_multiprocessing_logger in_sighandler mlevel"),
+        **of(_LEVELS, "reset_multiprocessing_logger set_in_sighandler task_logger"),
+    },
+    "celery.utils.nodenames": of(
+        f"{UTILS}.nodenames",
+        "anon_nodename default_nodename gethostname host_format node_format nodename nodesplit worker_direct",
+    ),
+    "celery.utils.objects": of(f"{UTILS}.objects", "Bunch FallbackContext getitem_property mro_lookup"),
+    "celery.utils.saferepr": of(_WRITING, "saferepr"),
+    "celery.utils.serialization": of(
+        _WRITING,
+        "UnpickleableExceptionWrapper create_exception_cls get_pickleable_etype get_pickleable_exception "
+        "get_pickled_exception strtobool subclass_exception",
+    ),
+    "celery.utils.term": of(f"{UTILS}.text", "colored"),
+    "celery.utils.text": of(
+        f"{UTILS}.text",
+        "abbr abbrtask dedent dedent_initial ensure_newlines ensure_sep fill_paragraphs indent join pluralize pretty "
+        "simple_format str_to_list truncate",
+    ),
+    "celery.utils.threads": of(f"{UTILS}.threads", "Local LocalStack bgThread default_socket_timeout get_ident"),
+    "celery.utils.time": {
+        **of(f"{UTILS}.times", "adjust_timestamp delta_resolution get_exponential_backoff_interval humanize_seconds"),
+        **of(f"{UTILS}.times", "localize make_aware maybe_iso8601 maybe_timedelta rate remaining timezone to_utc"),
+        **of(f"{UTILS}.times", "utcoffset weekday"),
+        **of("canvas.schedules.base", "is_naive maybe_make_aware"),
+        **of("canvas.schedules.crontab", "ffwd"),
+    },
+}
+"""Modules that hold objects of canvas, and their names."""
+
+_QUEUES = f"{PARTS}.queues"
+KOMBUS: dict[str, Members] = {
+    "kombu": of(_QUEUES, "Exchange Queue binding"),
+    "kombu.common": of(_QUEUES, "Broadcast"),
+    "kombu.entity": of(_QUEUES, "Exchange Queue binding"),
+    "kombu.exceptions": {
+        **of("canvas.errors", "DecodeError EncodeError OperationalError"), "KombuError": "canvas.errors:CanvasError",
+    },
+    "kombu.serialization": of("canvas.wire.codecs", "register unregister"),
+    "kombu.utils": {"cached_property": "functools:cached_property", "uuid": "canvas:uuid"},
+    "kombu.utils.url": of(_QUEUES, "safequote"),
+    "kombu.utils.uuid": {"uuid": "canvas:uuid"},
+}  # fmt: skip
+"""The names of kombu that are served where it is not installed."""

@@ -1,0 +1,99 @@
+"""Names by which programs define apps, compose and send tasks, and read results and events."""
+
+from canvas.celery_names.names.places import PARTS, UTILS, Members, of
+
+_VERSION = of("canvas.celery_names.version", "SERIES VERSION VERSION_BANNER __version__ version_info version_info_t")
+_COMPOSING = of("canvas", "Signature chain chord chunks group maybe_signature signature subtask xmap xstarmap")
+_APPS = {"Celery": "canvas:Canvas", "shared_task": "canvas:shared_task"}
+_COMMANDS = "canvas.cli"
+_EVENTS = "canvas.remote.event_programs"
+_ENTRIES = "canvas.remote.cluster_entries"
+
+PROGRAMS: dict[str, Members] = {
+    "celery": {
+        **_APPS, **_COMPOSING, **_VERSION, **of("canvas", "Task current_app current_task uuid"),
+        "bugreport": f"{PARTS}.apps:bugreport",
+    },
+    "celery.__main__": of(f"{PARTS}.apps", "main"),
+    "celery._state": {
+        **of("canvas", "current_app current_task"),
+        **of(f"{UTILS}.local", "connect_on_app_finalize"),
+        "get_current_app": "canvas.context:current_app",
+        "get_current_task": "canvas.context:current_task",
+        "get_current_worker_task": "canvas.context:current_task",
+        "set_default_app": "canvas.context:set_current_app",
+    },
+    "celery.app": {
+        **_APPS, **of(f"{PARTS}.apps", "app_or_default bugreport disable_trace enable_trace"),
+        "default_app": "canvas:current_app",
+    },
+    "celery.app.amqp": of(f"{PARTS}.amqp", "AMQP Queues"),
+    "celery.app.base": {"Celery": "canvas:Canvas"},
+    "celery.app.control": {
+        **of("canvas.remote.control", "Control"), **of("canvas.remote.inspect", "Inspect"),
+        **of(f"{PARTS}.apps", "flatten_reply"),
+    },
+    "celery.app.events": of("canvas.remote.events", "Events"),
+    "celery.app.log": {**of("canvas.log", "TaskFormatter"), **of(f"{PARTS}.logging_setup", "Logging")},
+    "celery.app.registry": of("canvas.app.registry", "TaskRegistry"),
+    "celery.app.task": {"Task": "canvas:Task", "Context": "canvas.model.request:Request"},
+    "celery.app.utils": {
+        **of(f"{PARTS}.apps", "appstr bugreport filter_hidden_settings"),
+        "Settings": "canvas.config.config:Config",
+        "find_app": "canvas.cli.find_app:find_app",
+        "sanitize_url": "canvas.masking:masked_url",
+    },
+    "celery.apps": {},
+    "celery.apps.beat": of(f"{PARTS}.programs", "Beat"),
+    "celery.apps.worker": of(f"{PARTS}.programs", "Worker"),
+    "celery.backends": {},
+    "celery.backends.base": of(f"{PARTS}.backends", "BaseBackend DisabledBackend"),
+    "celery.bin": {},
+    "celery.bin.base": of(
+        f"{_COMMANDS}.celery_types",
+        "COMMA_SEPARATED_LIST CeleryCommand CeleryDaemonCommand CeleryOption CommaSeparatedList DaemonOption "
+        "EX_UNAVAILABLE JSON_ARRAY JSON_OBJECT JsonArray JsonObject",
+    ),
+    "celery.bin.beat": of(f"{_COMMANDS}.periodic.beat", "beat"),
+    "celery.bin.call": of(f"{_COMMANDS}.call", "call"),
+    "celery.bin.celery": {"main": f"{PARTS}.apps:main", "celery": f"{_COMMANDS}.main:canvas"},
+    "celery.bin.control": of(f"{_COMMANDS}.inspect_control", "control inspect status"),
+    "celery.bin.events": of(f"{_COMMANDS}.events", "events"),
+    "celery.bin.graph": of(f"{_COMMANDS}.graph", "graph"),
+    "celery.bin.migrate": of(f"{_COMMANDS}.messages.migrate", "migrate"),
+    "celery.bin.purge": of(f"{_COMMANDS}.messages.queues", "purge"),
+    "celery.bin.result": of(f"{_COMMANDS}.call", "result"),
+    "celery.bin.shell": of(f"{_COMMANDS}.shell", "shell"),
+    "celery.bin.worker": of(f"{_COMMANDS}.worker.command", "worker"),
+    "celery.canvas": {
+        **_COMPOSING, **of("canvas", "StampingVisitor"), "_chain": "canvas:chain", "_chord": "canvas:chord",
+    },
+    "celery.contrib": {},
+    "celery.contrib.abortable": of(f"{PARTS}.abortable", "ABORTED AbortableAsyncResult AbortableTask"),
+    "celery.contrib.django": {},
+    "celery.contrib.django.task": of("canvas.integrations.django", "DjangoTask"),
+    "celery.events": {
+        "Event": "builtins:dict", **of(_EVENTS, "EventDispatcher EventReceiver"), **of(f"{PARTS}.apps", "group_from"),
+    },
+    "celery.events.dispatcher": of(_EVENTS, "EventDispatcher"),
+    "celery.events.event": {"Event": "builtins:dict", **of(f"{PARTS}.apps", "group_from")},
+    "celery.events.receiver": of(_EVENTS, "EventReceiver"),
+    "celery.events.snapshot": of(f"{PARTS}.snapshot", "Polaroid evcam"),
+    "celery.events.state": {
+        **of(_ENTRIES, "HEARTBEAT_EXPIRE_WINDOW TASK_EVENT_TO_STATE Task Worker heartbeat_expires"),
+        "State": "canvas.remote.cluster_state:State",
+    },
+    "celery.fixups": {},
+    "celery.fixups.django": of("canvas.integrations.django", "DjangoFixup fixup"),
+    "celery.loaders": of(f"{PARTS}.loaders", "get_loader_cls"),
+    "celery.loaders.app": of(f"{PARTS}.loaders", "AppLoader"),
+    "celery.loaders.base": of(f"{PARTS}.loaders", "BaseLoader"),
+    "celery.local": of(f"{UTILS}.local", "PromiseProxy Proxy maybe_evaluate try_import"),
+    "celery.platforms": of(
+        f"{UTILS}.platforms",
+        "EX_FAILURE EX_OK EX_UNAVAILABLE EX_USAGE IS_WINDOWS IS_macOS LockFailed Pidfile SIGMAP SYSTEM create_pidlock "
+        "get_errno_name ignore_errno isatty parse_gid parse_uid pyimplementation set_process_title setgid setuid "
+        "signal_name signals",
+    ),
+}  # fmt: skip
+"""Modules that hold objects of canvas, and their names."""

@@ -1,0 +1,73 @@
+"""Names of ``celery.local`` and ``celery._state``: proxies, and functions about the current app."""
+
+import importlib
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from canvas.app.application import Canvas
+from canvas.context import Proxy as _Proxy
+from canvas.context import current_app, has_current_app
+
+_UNSET: Any = object()
+
+
+class Proxy(_Proxy):
+    """Stands for the object that ``local`` returns at each use."""
+
+    __slots__ = ("_args", "_kwargs")
+
+    def __init__(
+        self, local: Callable[..., Any], args: tuple[Any, ...] | None = None, kwargs: dict[str, Any] | None = None,
+        name: str | None = None, __doc__: str | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(lambda: local(*(args or ()), **(kwargs or {})))
+
+    def _get_current_object(self) -> Any:
+        return object.__getattribute__(self, "_find")()
+
+
+class PromiseProxy(Proxy):
+    """Stands for an object that is made at the first use, and kept."""
+
+    __slots__ = ("_made",)
+
+    def __init__(self, local: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        def find() -> Any:
+            if self._made is _UNSET:
+                object.__setattr__(self, "_made", local(*(args[0] if args else ()), **kwargs.get("kwargs") or {}))
+            return self._made
+
+        object.__setattr__(self, "_made", _UNSET)
+        super().__init__(find)
+
+    def __evaluated__(self) -> bool:
+        return self._made is not _UNSET
+
+    def __maybe_evaluate__(self) -> Any:
+        return self._get_current_object()
+
+
+def maybe_evaluate(obj: Any) -> Any:
+    """The object that a PromiseProxy stands for; other objects are returned."""
+    return obj.__maybe_evaluate__() if type(obj) is PromiseProxy else obj
+
+
+def try_import(module: str, default: Any = None) -> ModuleType | Any:
+    """A module, or ``default`` where it cannot be imported."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        return default
+
+
+def connect_on_app_finalize(callback: Callable[[Canvas], Any]) -> Callable[[Canvas], Any]:
+    """Call ``callback`` with the current app when it is finalized, or now if it has been."""
+    app = current_app() if has_current_app() else None
+    if app is None:
+        raise RuntimeError("connect_on_app_finalize: expected an app; use app.on_after_finalize.connect")
+    if app.finalized:
+        callback(app)
+    else:
+        app.on_after_finalize.connect(lambda sender, **_: callback(sender), weak=False)
+    return callback

@@ -1,0 +1,132 @@
+"""Names of ``celery.utils.text`` and ``celery.utils.term``: text for people."""
+
+import os
+import platform
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from pprint import pformat
+from typing import Any
+
+from canvas.celery_names.utils.formats import simple_format as _simple_format
+
+
+def str_to_list(s: Any) -> Any:
+    """Text as the list of its parts between commas; other values are returned as they are."""
+    return s.split(",") if isinstance(s, str) else s
+
+
+def dedent_initial(s: str, n: int = 4) -> str:
+    """``s`` without ``n`` spaces at its start."""
+    return s[n:] if s[:n] == " " * n else s
+
+
+def dedent(s: str, sep: str = "\n") -> str:
+    """``s`` without four spaces at the start of each line."""
+    return sep.join(dedent_initial(line) for line in s.splitlines())
+
+
+def fill_paragraphs(s: str, width: int, sep: str = "\n") -> str:
+    return sep.join(textwrap.fill(part, width) for part in s.split(sep))
+
+
+def join(items: Sequence[str], sep: str = "\n") -> str:
+    """The items that are not empty, joined."""
+    return sep.join(item for item in items if item)
+
+
+def ensure_sep(sep: str, s: str, n: int = 2) -> str:
+    """``s`` with at least ``n`` separators at its end."""
+    return s + sep * (n - s.count(sep))
+
+
+def ensure_newlines(s: str, n: int = 2) -> str:
+    return ensure_sep("\n", s, n)
+
+
+def abbr(S: str, max: int, ellipsis: str | bool = "...") -> str:
+    """``S``, cut to ``max`` characters, an ellipsis among them."""
+    if len(S) <= max:
+        return S
+    end = "..." if ellipsis is True else ellipsis or ""
+    return S[: max - len(end)] + end
+
+
+def abbrtask(S: str, max: int) -> str:
+    """A task's name, with its module cut."""
+    if len(S) <= max:
+        return S
+    module, _, name = S.rpartition(".")
+    return f"{abbr(module, max - len(name), False)}[.]{name}"
+
+
+def indent(t: str, indent: int = 0, sep: str = "\n") -> str:
+    return sep.join(" " * indent + part for part in t.split(sep))
+
+
+def truncate(s: str, maxlen: int = 128, suffix: str = "...") -> str:
+    """``s``, cut at the end of a word to ``maxlen`` characters."""
+    if maxlen and len(s) >= maxlen:
+        return s[:maxlen].rsplit(" ", 1)[0] + suffix
+    return s
+
+
+def pluralize(n: float, text: str, suffix: str = "s") -> str:
+    return text + suffix if n != 1 else text
+
+
+def pretty(value: Any, width: int = 80, nl_width: int = 80, sep: str = "\n", **options: Any) -> str:
+    """A value over several lines."""
+    if isinstance(value, dict):
+        return f"{{{sep} {pformat(value, 4, nl_width)[1:]}"
+    if isinstance(value, tuple):
+        return f"{sep}{' ' * 4}{pformat(value, width=nl_width, **options)}"
+    return pformat(value, width=width, **options)
+
+
+def simple_format(s: str, keys: Mapping[str, str | Callable[[], str]], **options: Any) -> str:
+    """``s`` with ``%k`` replaced by ``keys["k"]``. Raises ValueError for an unknown key."""
+    return _simple_format(s, keys)
+
+
+class colored:
+    """Text in colours of a terminal: ``colored().red("no")``."""
+
+    _CODES = {"black": 30, "red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "cyan": 36, "white": 37}
+    _BRIGHT = {f"i{name}": code for name, code in _CODES.items()}
+    _STYLES = {"bold": 1, "underline": 4, "blink": 5, "reverse": 7, "bright": 1}
+
+    def __init__(self, *s: Any, **kwargs: Any) -> None:
+        self.s = s
+        self.enabled = platform.system() != "Windows" and kwargs.get("enabled", True) and "NO_COLOR" not in os.environ
+        self.op = kwargs.get("op", "")
+
+    def node(self, s: Sequence[Any], op: str) -> "colored":
+        return type(self)(*s, enabled=self.enabled, op=op)
+
+    def __getattr__(self, name: str) -> Callable[..., "colored"]:
+        bright = self._BRIGHT.get(name)
+        code = bright or self._CODES.get(name) or self._STYLES.get(name)
+        if code is None:
+            raise AttributeError(name)
+        return lambda *s: self.node(
+            s, f"\033[{code}m" if name in self._STYLES else f"\033[{int(bright is None)};{code}m"
+        )
+
+    def no_color(self) -> str:
+        return "".join(one.no_color() if isinstance(one, colored) else str(one) for one in self.s)
+
+    def embed(self) -> str:
+        prefix = self.op if self.enabled else ""
+        return prefix + "".join(str(one) for one in self.s)
+
+    def __str__(self) -> str:
+        return f"{self.embed()}{chr(27)}[0m" if self.enabled and self.op else self.no_color()
+
+    def __repr__(self) -> str:
+        return repr(self.no_color())
+
+    def __len__(self) -> int:
+        return len(self.no_color())
+
+    def __add__(self, other: object) -> str:
+        return f"{self}{other}"

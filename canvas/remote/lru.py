@@ -1,0 +1,40 @@
+"""A mapping that forgets the items that were not used for longest."""
+
+import threading
+from collections import OrderedDict
+from typing import Any, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class LRUCache(OrderedDict[K, V]):
+    """A dict that forgets its oldest items beyond ``limit``; setting or reading an item by its key makes it new."""
+
+    def __init__(self, limit: int | None = None) -> None:
+        super().__init__()
+        self.limit = limit
+        self.mutex = threading.RLock()
+
+    @property
+    def data(self) -> "LRUCache[K, V]":
+        return self
+
+    def __setitem__(self, key: K, value: V) -> None:
+        with self.mutex:
+            super().__setitem__(key, value)
+            self.move_to_end(key)
+            while self.limit and len(self) > self.limit:
+                self.popitem(last=False)
+
+    def __getitem__(self, key: K) -> V:
+        with self.mutex:
+            value = super().__getitem__(key)
+            self.move_to_end(key)
+            return value
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        try:
+            return self[key]
+        except KeyError:
+            return default
