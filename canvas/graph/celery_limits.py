@@ -10,6 +10,23 @@ from canvas.graph.dag import Dag
 from canvas.graph.wire_signature import Wire
 from canvas.model.workflow_run import RunNode
 
+_REPLACE = "let a task use self.replace"
+_KINDS = {
+    "map": ("map over a result", _REPLACE),
+    "choose": ("choose by a result", _REPLACE),
+    "merge": ("take the first of several results", "take all of them"),
+    "otherwise": ("have a value for a node that took too long", "give the task a soft_time_limit"),
+    "sleep": ("sleep between tasks", "give the task after it a countdown"),
+    "wait": ("wait for a signal", "start another workflow when it comes"),
+    "loop": ("repeat a task", "let the task use self.replace with itself"),
+    "flow": ("run a workflow in a node's place", "add its nodes to this one"),
+    "input": ("have inputs", "compose the workflow by a function with arguments"),
+}
+"""By kind of node: what such workers cannot do, and another way to reach it."""
+_RULES = {
+    "run whatever has happened": ("run a node whatever has happened", "give the tasks errbacks"),
+    "fail in time": ("give a node a time", "give the task a time_limit"),
+}
 _ELSE = "or run it on canvas workers (target='canvas')"
 
 
@@ -34,8 +51,10 @@ def check_node(nodes: Sequence[RunNode], graph: Dag, number: int) -> None:
     """Raise CompositionError for a node that Celery's messages cannot express; the text says how to change it."""
     node = nodes[number]
     if node.kind != "task":
-        what = "map over a result" if node.kind == "map" else "choose by a result"
-        _refuse(node, what, "let a task use self.replace")
+        _refuse(node, *_KINDS[node.kind])
+    if node.when != "all_success" or node.limit is not None or node.always:
+        what = "run whatever has happened" if node.always else "fail in time" if node.limit is not None else node.when
+        _refuse(node, *_RULES.get(what, (f"start by {what}", "catch errors in the tasks before it")))
     if node.goes_on or node.compensate is not None:
         _refuse(node, "go on after a failure, or compensate", "catch the error in the task")
     edges = [data for _, _, data in graph.in_edges(number, data=True)]

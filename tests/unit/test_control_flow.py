@@ -1,0 +1,222 @@
+"""Waits, races, loops and nesting of workflows: what is refused, how it looks, and how it ends in this process."""
+
+from datetime import timedelta
+
+import pytest
+
+from canvas import Canvas, Workflow
+from canvas.errors import CompositionError, LoopExhausted, NodeTimeout, WorkflowFailed
+
+
+@pytest.fixture
+def app():
+    app = Canvas("flows", broker="memory://", backend="memory://")
+
+    @app.task(name="add", shared=False)
+    def add(x, y):
+        return x + y
+
+    @app.task(name="ident", shared=False)
+    def ident(x):
+        return x
+
+    @app.task(name="above", shared=False)
+    def above(value, limit):
+        return value > limit
+
+    @app.task(name="fail", shared=False)
+    def fail(*args):
+        raise ValueError("boom")
+
+    @app.task(name="grow", shared=False, bind=True)
+    def grow(self, depth):
+        if depth == 0:
+            return 0
+        flow = Workflow("grown", app)
+        flow.add(add.s(flow.add(self.s(depth - 1)), 1))
+        return flow
+
+    return app
+
+
+@pytest.fixture
+def flow(app):
+    return Workflow("flow", app)
+
+
+def sig(app, name, *args, **kwargs):
+    return app.tasks[name].s(*args, **kwargs)
+
+
+# -- refused where it is composed
+
+
+@pytest.mark.parametrize(
+    ("compose", "text"),
+    [
+        (lambda flow, app: flow.sleep(), "sleep: expected either seconds or until"),
+        (lambda flow, app: flow.sleep(1, until=2), "sleep: expected either seconds or until"),
+        (lambda flow, app: flow.sleep(-1), "sleep: seconds: expected seconds above 0, or a timedelta; got -1"),
+        (lambda flow, app: flow.sleep(True), "expected seconds above 0"),
+        (lambda flow, app: flow.sleep(until="soon"), "sleep: expected a time to sleep until"),
+        (lambda flow, app: flow.wait_for(""), "expected the name of a signal"),
+        (lambda flow, app: flow.wait_for("a\0b"), "expected the name of a signal"),
+        (lambda flow, app: flow.wait_for("a", default=1), "a: default: expected a timeout with it"),
+        (lambda flow, app: flow.wait_for("a", timeout=0), "a: timeout: expected seconds above 0"),
+        (lambda flow, app: flow.first(flow.sleep(1)), "first: expected at least two nodes; got 1"),
+        (lambda flow, app: flow.timeout(flow.sleep(1), 1), "it is a node of kind sleep"),
+        (lambda flow, app: flow.loop(sig(app, "ident"), 1, at_most=0), "ident: at_most: expected how often"),
+        (lambda flow, app: flow.loop(sig(app, "ident"), 1, at_most=True), "ident: at_most: expected how often"),
+        (lambda flow, app: flow.loop(sig(app, "ident"), object(), at_most=1), "ident: "),
+        (lambda flow, app: flow.loop(sig(app, "ident"), 1, at_most=1, until=3), "until: expected a signature"),
+        (lambda flow, app: flow.add(sig(app, "ident", 1), when="sometimes"), "when: expected one of all_success"),
+        (lambda flow, app: flow.add(sig(app, "ident", 1), inputs={"a": 1}), "inputs: only a workflow has any"),
+        (lambda flow, app: flow.finally_(sig(app, "ident", flow.sleep(1))), "cannot take the result of 'sleep'"),
+        (lambda flow, app: flow.add(flow), "cycle: workflow 'flow' would be a node of itself"),
+        (lambda flow, app: flow.add(Workflow("inner", app), inputs={"x": 1}), "'inner' has no input 'x'; it has none"),
+    ],
+)
+def test_what_is_refused(app, flow, compose, text):
+    with pytest.raises(CompositionError, match=text):
+        compose(flow, app)
+
+
+def test_a_loop_without_a_bound_is_refused(app, flow):
+    with pytest.raises(TypeError, match="at_most"):
+        flow.loop(sig(app, "ident"), 1)
+
+
+def test_a_second_timeout_is_refused(app, flow):
+    node = flow.timeout(flow.add(sig(app, "ident", 1)), 3)
+    with pytest.raises(CompositionError, match="it has a timeout already"):
+        flow.timeout(node, 3)
+
+
+def test_a_cycle_through_several_workflows_is_refused(app, flow):
+    middle = Workflow("middle", app)
+    middle.add(flow)
+    with pytest.raises(CompositionError, match="middle: cycle: workflow 'flow' would be a node of itself"):
+        flow.add(middle)
+
+
+def test_an_arm_that_starts_before_its_choice_is_refused(app, flow):
+    on = flow.add(sig(app, "ident", 1))
+    arm = flow.add(sig(app, "ident", 2), name="arm", when="any_done")
+    with pytest.raises(CompositionError, match="arm: an arm of a branch cannot start before the choice is made"):
+        flow.branch(on, {1: arm})
+
+
+def test_a_workflow_of_nothing_but_an_end_is_empty(app, flow):
+    flow.finally_(sig(app, "ident", 1))
+    with pytest.raises(CompositionError, match="an empty workflow"):
+        flow.apply()
+
+
+@pytest.mark.parametrize(
+    ("compose", "text"),
+    [
+        (lambda flow, app: flow.sleep(1, name="x"), "x: stock Celery workers cannot sleep between tasks"),
+        (lambda flow, app: flow.wait_for("x"), "x: stock Celery workers cannot wait for a signal"),
+        (lambda flow, app: flow.loop(sig(app, "ident"), 1, at_most=2, name="x"), "x: .* cannot repeat a task"),
+        (lambda flow, app: flow.first(*both(flow, app), name="x"), "x: .* cannot take the first of several results"),
+        (lambda flow, app: flow.finally_(sig(app, "ident", 1), name="x"), "x: .* cannot run a node whatever"),
+        (
+            lambda flow, app: flow.timeout(flow.add(sig(app, "ident", 1), name="x"), 3),
+            "x: .* cannot give a node a time",
+        ),
+        (lambda flow, app: flow.add(sig(app, "ident", 1), name="x", when="all_done"), "x: .* cannot start by all_done"),
+        (lambda flow, app: flow.add(inner(app), name="x"), "x: .* cannot run a workflow in a node's place"),
+    ],
+)
+def test_stock_workers_are_refused_by_name(app, flow, compose, text):
+    flow.add(sig(app, "ident", 0), name="plain")
+    compose(flow, app)
+    with pytest.raises(CompositionError, match=text):
+        flow.apply_async(target="celery")
+
+
+def both(flow, app):
+    return [flow.add(sig(app, "ident", number)) for number in (1, 2)]
+
+
+def inner(app):
+    inside = Workflow("inner", app)
+    inside.add(sig(app, "add", inside.input("x", default=1), 1))
+    return inside
+
+
+# -- in this process
+
+
+def test_times_pass_at_once(app, flow):
+    flow.add(sig(app, "ident", 1), after=flow.sleep(timedelta(days=400), after=flow.sleep(30)))
+    assert flow.apply().get() == 1
+
+
+def test_signals_are_given_to_a_run_in_this_process(app, flow):
+    one = flow.wait_for("a")
+    flow.add(sig(app, "add", one, flow.wait_for("a", after=one, name="second")))
+    assert flow.apply(signals=[("a", 1), ("a", 2)]).get() == 3
+    with pytest.raises(WorkflowFailed, match="second: no signal came"):
+        flow.apply(signals={"a": 1})
+
+
+def test_waits_run_out_in_this_process(app, flow):
+    flow.add(sig(app, "ident", flow.wait_for("a", timeout=60, default="nothing")))
+    assert flow.apply().get() == "nothing"
+    hard = Workflow("hard", app)
+    hard.wait_for("a", timeout=60)
+    with pytest.raises(NodeTimeout, match="signal 'a' had not come after 60 s"):
+        hard.apply().get()
+
+
+def test_loops_in_this_process(app, flow):
+    flow.loop(sig(app, "add", 3), 1, until=sig(app, "above", 10), at_most=10)
+    assert flow.apply().get() == 13
+    short = Workflow("short", app)
+    short.loop(sig(app, "add", 3), 1, until=sig(app, "above", 10), at_most=2, name="short")
+    with pytest.raises(LoopExhausted, match="short: its condition was not met in 2 rounds"):
+        short.apply().get()
+
+
+def test_a_task_that_fails_ends_its_loop(app, flow):
+    flow.loop(sig(app, "fail"), 1, at_most=2, on_failure="continue", default="default", name="loop")
+    assert flow.apply().get() == "default"
+    condition = Workflow("condition", app)
+    condition.loop(sig(app, "ident"), 1, until=sig(app, "fail"), at_most=2, name="loop")
+    with pytest.raises(ValueError, match="boom"):
+        condition.apply().get()
+
+
+def test_workflows_inside_in_this_process(app, flow):
+    number = flow.add(sig(app, "ident", {"at": 4}))
+    flow.add(sig(app, "add", flow.add(inner(app), inputs={"x": number["at"]}), flow.add(inner(app))))
+    assert flow.apply().get() == 7
+    assert flow.add(sig(app, "grow", 3), name="grown").name == "grown"
+
+
+def test_tasks_grow_in_this_process(app, flow):
+    flow.call(sig(app, "grow", 4))
+    assert flow.apply().get() == 4
+    assert app.tasks["grow"].apply((3,)).get() == 3
+
+
+def test_inputs_of_a_start(app):
+    flow = Workflow("with inputs", app)
+    flow.add(sig(app, "add", flow.input("x"), flow.input("y", default=10)))
+    assert flow.apply(inputs={"x": 1}).get() == 11
+    with pytest.raises(CompositionError, match="x: this input of the workflow has no value"):
+        flow.apply()
+    with pytest.raises(CompositionError, match="'with inputs' has no input 'z'; it has x, y"):
+        flow.apply(inputs={"x": 1, "z": 2})
+
+
+def test_a_picture_shows_each_kind(app, flow):
+    nap = flow.sleep(1, name="nap")
+    loop = flow.loop(sig(app, "ident"), flow.wait_for("answer"), at_most=2, name="loop")
+    flow.add(inner(app), after=[nap, loop])
+    text = flow.draw()
+    for shown in ("nap ⏲", "answer ✉", "loop ↻", "inner ▸"):
+        assert shown in text
+    for form in ("mermaid", "dot", "svg"):
+        assert "nap" in flow.draw(form)
