@@ -11,7 +11,8 @@ from canvas.errors import CanvasError, RunLost
 _json = click.option("-j", "--json", "as_json", is_flag=True, help="One JSON object a line.")
 _STYLES = {
     "SUCCESS": "green", "FAILURE": "red", "UPSTREAM_FAILED": "yellow", "STARTED": "cyan", "RETRY": "cyan",
-    "REVOKED": "magenta", "SKIPPED": "bright_black", "PENDING": "blue", "WAITING": "bright_black",
+    "REVOKED": "magenta", "SKIPPED": "bright_black", "PENDING": "blue", "WAITING": "bright_black", "SLEEPING": "blue",
+    "AWAITING_SIGNAL": "cyan",
 }  # fmt: skip
 
 
@@ -104,6 +105,25 @@ def resume(obj: Any, /, run: str, force: bool) -> None:
 
 @workflow.command()
 @click.argument("run")
+@click.argument("name")
+@click.argument("payload", required=False, metavar="[JSON]")
+@click.option("--key", help="A signal of one key counts once.")
+@click.pass_obj
+def signal(obj: Any, /, run: str, name: str, payload: str | None, key: str | None) -> None:
+    """Send a signal to a run; its payload is JSON, and null if there is none."""
+    try:
+        value = json.loads(payload) if payload is not None else None
+    except ValueError as exc:
+        raise click.ClickException(f"payload: expected JSON, such as '{{\"ok\": true}}'; {exc}") from None
+    try:
+        _found(obj, run).signal(name, value, key=key)
+    except CanvasError as exc:
+        raise click.ClickException(str(exc)) from exc
+    click.echo(f"{run} has signal {name}")
+
+
+@workflow.command()
+@click.argument("run")
 @click.pass_obj
 def retry(obj: Any, /, run: str) -> None:
     """Run the same workflow again from its start; prints the id of the new run."""
@@ -153,9 +173,21 @@ def _line(name: str, node: Any, others: list[str]) -> Any:
         text.append_text(_styled(node.state))
         if node.seconds is not None:
             text.append(f" {node.seconds:.3f} s")
+        for word in _waiting_for(node):
+            text.append(f" {word}", "bright_black")
         if node.error:
             text.append(f" {node.error:.200}", "red")
     return text
+
+
+def _waiting_for(node: Any) -> list[str]:
+    """Words on the signal and the time that a node waits for, its rounds, and the run inside of it."""
+    return [
+        *([f"for {node.signal!r}"] if node.signal is not None else []),
+        *([f"until {node.until:%Y-%m-%d %H:%M:%S %Z}"] if node.until is not None else []),
+        *([f"round {node.rounds}"] if node.rounds is not None else []),
+        *([f"run {node.child}"] if node.child is not None else []),
+    ]
 
 
 def _styled(state: str) -> Any:
