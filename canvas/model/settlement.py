@@ -31,6 +31,8 @@ class ResultWrite(NamedTuple):
     """Seconds to keep it; ``None``: without an end."""
     success: bool
     """A stored SUCCESS is never overwritten by anything else."""
+    run_state: str = ""
+    """Of the record of a workflow's run: the state under which the index of runs lists it from then on."""
 
 
 class Part(NamedTuple):

@@ -229,7 +229,10 @@ class _OneQueue(MemoryQueues):
 
 
 class _LastingRecords(MemoryRecords):
-    """Records that do not expire."""
+    """Records and runs that do not expire."""
+
+    def keep_run(self, run: str, expires: int | None) -> None:
+        super().keep_run(run, None)
 
     def keep(self, store: ResultWrite) -> None:
         super().keep(store._replace(expires=None))

@@ -1,5 +1,6 @@
 """The data of records, groups, chords and runs in this process, under one lock."""
 
+import math
 import threading
 import time
 from collections import defaultdict
@@ -7,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from canvas.drivers.memory.mailboxes import MemoryMailboxes
+from canvas.drivers.memory.run_index import MemoryRunIndex
 from canvas.model.settlement import ChordStart, MailboxStep, Part, ReadyChord, ResultWrite
 
 
@@ -37,6 +39,9 @@ class MemoryRecords:
         self.clock = clock
         self.lock = threading.RLock()
         self.runs: dict[str, dict[str, bytes]] = {}
+        self.runs_until: dict[str, float] = {}
+        """When runs expire; a run that is not here is kept."""
+        self.run_index = MemoryRunIndex(self.run)
         self.records: dict[str, Kept] = {}
         self.groups: dict[str, Kept] = {}
         self.chords: dict[str, _Chord] = defaultdict(_Chord)
@@ -51,6 +56,20 @@ class MemoryRecords:
         self.records[store.task_id] = Kept(store.payload, until, store.success)
         for tell in list(self.watchers.get(store.task_id, ())):
             tell(store.task_id, store.payload)
+        if store.run_state:
+            self.run_index.set_state(store.task_id, store.run_state)
+
+    def run(self, run: str) -> dict[str, bytes]:
+        """The fields of a run; none of one that is not kept."""
+        if self.runs_until.get(run, math.inf) <= self.clock():
+            del self.runs[run], self.runs_until[run]
+        return self.runs.get(run, {})
+
+    def keep_run(self, run: str, expires: int | None) -> None:
+        """Have a run expire after so many seconds, or without an end."""
+        self.runs_until.pop(run, None)
+        if expires and run in self.runs:
+            self.runs_until[run] = self.clock() + expires
 
     def record(self, task_id: str) -> Kept | None:
         return alive(self.records, task_id, self.clock())

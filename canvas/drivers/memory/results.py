@@ -8,6 +8,8 @@ from queue import Empty, SimpleQueue
 
 from canvas.drivers.async_watch import AsyncQueueWatch
 from canvas.drivers.memory.records import Kept, MemoryRecords, alive
+from canvas.model import states
+from canvas.model.run_index import FoundRun, RunListing, RunQuery
 from canvas.model.settlement import ChordStart, Keep, MailboxStep, Part, ReadyChord, ResultWrite
 
 
@@ -109,31 +111,67 @@ class MemoryResults:
     def delete_group(self, group_id: str) -> None:
         self._memory.groups.pop(group_id, None)
 
-    def save_run(self, run: str, fields: Mapping[str, bytes], expires: int | None, created: float | None) -> None:
-        with self._memory.lock:
-            self._memory.runs.setdefault(run, {}).update(fields)
+    def save_run(
+        self,
+        run: str,
+        fields: Mapping[str, bytes],
+        expires: int | None,
+        created: float | None,
+        listing: RunListing | None = None,
+        start: ReadyChord | None = None,
+    ) -> str:
+        memory = self._memory
+        with memory.lock:
+            index, new = memory.run_index, listing is not None and created is not None
+            owner = index.run_of_key(listing) if listing is not None else None
+            if owner is not None:
+                return owner
+            memory.run(run)
+            memory.runs.setdefault(run, {}).update(fields)
+            if expires or new:
+                memory.keep_run(run, expires)
+            if listing is not None and created is not None:
+                index.add(run, listing, created)
+            else:
+                index.set_state(run)
+            self._make_ready(start)
+            return run
+
+    def _make_ready(self, start: ReadyChord | None) -> None:
+        if start is not None:
+            self._memory.chords[start.group_id].ready = (start.callback, self._memory.clock())
 
     def read_run(self, run: str, names: Sequence[str]) -> list[bytes | None]:
         with self._memory.lock:
-            kept = self._memory.runs.get(run, {})
+            kept = self._memory.run(run)
             return [kept.get(name) for name in names]
 
     def begin_attempt(
-        self, run: str, attempt: int, fields: Mapping[str, bytes], expires: int | None, start: ReadyChord | None
+        self,
+        run: str,
+        attempt: int,
+        fields: Mapping[str, bytes],
+        expires: int | None,
+        start: ReadyChord | None,
+        state: str = states.PENDING,
     ) -> bool:
-        with self._memory.lock:
-            kept = self._memory.runs.get(run, {})
+        memory = self._memory
+        with memory.lock:
+            kept = memory.run(run)
             if kept.get("attempt") != str(attempt).encode():
                 return False
             kept.update(fields, attempt=str(attempt + 1).encode())
-            if start is not None:
-                self._memory.chords[start.group_id].ready = (start.callback, self._memory.clock())
+            memory.records.pop(run, None)
+            memory.run_index.set_state(run, state)
+            if expires:
+                memory.keep_run(run, expires)
+            self._make_ready(start)
             return True
 
     def expire_run(self, run: str, seconds: int, task_ids: Sequence[str], record_seconds: int) -> None:
-        """Runs stay here; their records expire."""
         memory = self._memory
         with memory.lock:
+            memory.keep_run(run, seconds)
             until = memory.clock() + record_seconds if record_seconds else None
             for task_id in task_ids:
                 kept = memory.record(task_id)
@@ -144,9 +182,17 @@ class MemoryResults:
         with self._memory.lock:
             return self._memory.mailboxes.values(run)
 
-    def list_runs(self, limit: int) -> list[str]:
+    def find_runs(self, query: RunQuery) -> list[FoundRun]:
         with self._memory.lock:
-            return list(reversed(self._memory.runs))[:limit]
+            return self._memory.run_index.find(query)[: query.limit]
+
+    def count_runs(self, query: RunQuery) -> int:
+        with self._memory.lock:
+            return len(self._memory.run_index.find(query))
+
+    def list_run_as(self, run: str, state: str, before: str) -> None:
+        with self._memory.lock:
+            self._memory.run_index.set_state(run, state, before)
 
     def start_chords(self, joins: Sequence[ChordStart], extensions: Sequence[str] = ()) -> None:
         self.record((), (), joins, extensions)

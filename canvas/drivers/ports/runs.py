@@ -1,26 +1,54 @@
-"""The fields of workflows' runs."""
+"""Workflows' runs: their fields, and the index by which they are found."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from canvas.model import states
+from canvas.model.run_index import FoundRun, RunListing, RunQuery
 from canvas.model.settlement import ReadyChord
 
 
 class RunRecords(Protocol):
-    """Runs of workflows, each a set of named fields."""
+    """Runs of workflows, each a set of named fields, and the index by which they are found.
 
-    def save_run(self, run: str, fields: Mapping[str, bytes], expires: int | None, created: float | None) -> None:
-        """Keep fields of a workflow's run, for so many seconds from now; ``created`` (unix time) lists it."""
+    The index lists a run under its state: PENDING when it is saved and when an attempt begins, and then the ``run_state`` of
+    each record of it that is stored, in the same step. A run whose present attempt has the field ``cancelled`` is listed
+    as CANCELLING, or CANCELLED when it has failed.
+    """
+
+    def save_run(
+        self,
+        run: str,
+        fields: Mapping[str, bytes],
+        expires: int | None,
+        created: float | None,
+        listing: RunListing | None = None,
+        start: ReadyChord | None = None,
+    ) -> str:
+        """Keep fields of a workflow's run, for ``expires`` seconds from now; returns the id of the run.
+
+        ``created`` (unix time) and ``listing`` are given for a new run, which is listed from then on. If another run
+        that is still kept has the ``key`` of the listing, nothing is done, and that run's id is returned: of many
+        callers one starts the run. ``start`` is ready from then on, as a chord is whose parts are all in. Safe to
+        repeat.
+        """
 
     def read_run(self, run: str, names: Sequence[str]) -> list[bytes | None]:
         """Fields of a run, in order."""
 
     def begin_attempt(
-        self, run: str, attempt: int, fields: Mapping[str, bytes], expires: int | None, start: ReadyChord | None
+        self,
+        run: str,
+        attempt: int,
+        fields: Mapping[str, bytes],
+        expires: int | None,
+        start: ReadyChord | None,
+        state: str = states.PENDING,
     ) -> bool:
         """Count ``attempt`` on and set fields; False, and nothing is done, when another one is counted already.
 
-        ``start`` is ready from then on, as a chord is whose parts are all in.
+        ``start`` is ready from then on, as a chord is whose parts are all in. The record of the run, which is that of
+        the attempt before, is gone. The run is listed under ``state``.
         """
 
     def expire_run(self, run: str, seconds: int, task_ids: Sequence[str], record_seconds: int) -> None:
@@ -29,5 +57,11 @@ class RunRecords(Protocol):
     def read_mail(self, run: str) -> dict[str, list[bytes]]:
         """The values that wait in the mailboxes of a run, by mailbox, in the order in which they were posted."""
 
-    def list_runs(self, limit: int) -> list[str]:
-        """The ids of runs that are kept, the latest first."""
+    def find_runs(self, query: RunQuery) -> list[FoundRun]:
+        """The runs that a query asks for, the latest first. One of them may expire meanwhile."""
+
+    def count_runs(self, query: RunQuery) -> int:
+        """The number of runs that a query asks for, whatever its limit."""
+
+    def list_run_as(self, run: str, state: str, before: str) -> None:
+        """List a run under another state, if it is listed under the state ``before``."""

@@ -185,7 +185,10 @@ class ResultKeys:
 
     @property
     def runs(self) -> str:
-        """zset of runs by when they began (unix time); those that are forgotten go when others begin."""
+        """What the keys of the index of runs start with (``scripts/run_index.lua``): ``:listed``, hash run → its entry;
+        ``:<state>`` and ``:<state>:<term>``, zset run → when it was created; ``:until``, zset run → when it is looked
+        whether it is kept; ``:keys``, hash of the keys of idempotent starts → run. Entries go a few at a time, when
+        others begin and their run is not kept any more."""
         return f"{self.prefix}canvas:runs"
 
     def group(self, group_id: str) -> str:

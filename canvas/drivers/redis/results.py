@@ -1,13 +1,17 @@
 """Records, groups and chord parts on Redis, in Celery's own keys (protocol.md §5)."""
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.keys import BrokerKeys, ResultKeys
 from canvas.drivers.redis.result_watch import Watching
+from canvas.drivers.redis.runs.index import RedisRunIndex, index_entry
 from canvas.drivers.redis.scripts.arguments import ScriptArguments, pack
 from canvas.drivers.redis.scripts.replies import accepted, mail_in, ready_of
+from canvas.model import states
+from canvas.model.run_index import FoundRun, RunListing, RunQuery
 from canvas.model.settlement import ChordStart, Keep, MailboxStep, Part, ReadyChord, ResultWrite
 
 _RENEWED_AT_ONCE = 250
@@ -22,6 +26,7 @@ class RedisResults:
         self.link = link
         self.keys = ResultKeys(str(options.get("global_keyprefix") or ""))
         self.packing = ScriptArguments(BrokerKeys(), self.keys, lambda message: [])
+        self._index = RedisRunIndex(link, self.keys.runs)
         watching = Watching(link, self.keys, self.get, self.aget)
         self.watch = watching.watch
         self.awatch = watching.awatch
@@ -63,35 +68,49 @@ class RedisResults:
     def delete_group(self, group_id: str) -> None:
         self.link.command("DEL", self.keys.group(group_id))
 
-    def save_run(self, run: str, fields: Mapping[str, bytes], expires: int | None, created: float | None) -> None:
-        key = self.keys.run(run)
-        commands: list[tuple[Any, ...]] = [("HSET", key, *(word for item in fields.items() for word in item))]
-        if expires:
-            commands.append(("EXPIRE", key, expires))
-        if created is not None:
-            commands.append(("ZADD", self.keys.runs, created, run))
-            if expires:
-                commands += [
-                    ("ZREMRANGEBYSCORE", self.keys.runs, "-inf", created - expires),
-                    ("EXPIRE", self.keys.runs, expires),
-                ]
-        self.link.pipeline(commands, transaction=True)
+    def save_run(
+        self,
+        run: str,
+        fields: Mapping[str, bytes],
+        expires: int | None,
+        created: float | None,
+        listing: RunListing | None = None,
+        start: ReadyChord | None = None,
+    ) -> str:
+        keys, words = self.keys, [word for item in fields.items() for word in item]
+        entry = b"" if listing is None or created is None else pack(index_entry(listing, created))
+        group = [start.group_id, start.callback] if start is not None else ["", ""]
+        arguments = [run, expires or 0, entry, *group, *words]
+        owner = self.link.call("save_run", [keys.run(run), keys.ready, keys.ready_since], arguments)
+        return str(owner.decode())
 
     def read_run(self, run: str, names: Sequence[str]) -> list[bytes | None]:
         return self.link.command("HMGET", self.keys.run(run), *names) if names else []
 
     def begin_attempt(
-        self, run: str, attempt: int, fields: Mapping[str, bytes], expires: int | None, start: ReadyChord | None
+        self,
+        run: str,
+        attempt: int,
+        fields: Mapping[str, bytes],
+        expires: int | None,
+        start: ReadyChord | None,
+        state: str = states.PENDING,
     ) -> bool:
         keys, words = self.keys, [word for item in fields.items() for word in item]
         group = [start.group_id, start.callback] if start is not None else ["", ""]
-        arguments = [str(attempt), *group, expires or 0, *words]
-        return bool(self.link.call("begin_attempt", [keys.run(run), keys.ready, keys.ready_since], arguments))
+        arguments = [str(attempt), *group, expires or 0, state, *words]
+        script_keys = [keys.run(run), keys.ready, keys.ready_since, *self._record_keys(run)]
+        return bool(self.link.call("begin_attempt", script_keys, arguments))
 
     def expire_run(self, run: str, seconds: int, task_ids: Sequence[str], record_seconds: int) -> None:
         keys = [key for task_id in task_ids for key in self._record_keys(task_id)]
         lasting = [(self.keys.run(run), seconds), *((key, record_seconds) for key in keys)]
-        self.link.pipeline([("EXPIRE", key, left) if left else ("PERSIST", key) for key, left in lasting])
+        commands: list[tuple[Any, ...]] = [
+            ("EXPIRE", key, left) if left else ("PERSIST", key) for key, left in lasting
+        ]
+        if seconds:
+            commands.append(("ZADD", f"{self.keys.runs}:until", "XX", time.time() + seconds + 1, run))
+        self.link.pipeline(commands)
 
     def _record_keys(self, task_id: str) -> tuple[str, str]:
         key = self.keys.task(task_id)
@@ -100,9 +119,14 @@ class RedisResults:
     def read_mail(self, run: str) -> dict[str, list[bytes]]:
         return mail_in(self.link.command("HGETALL", self.keys.run(run)))
 
-    def list_runs(self, limit: int) -> list[str]:
-        found = self.link.command("ZREVRANGE", self.keys.runs, 0, limit - 1)
-        return [run.decode() for run in found]
+    def find_runs(self, query: RunQuery) -> list[FoundRun]:
+        return self._index.find(query)
+
+    def count_runs(self, query: RunQuery) -> int:
+        return self._index.count(query)
+
+    def list_run_as(self, run: str, state: str, before: str) -> None:
+        self.link.call("list_run_as", [self.keys.run(run)], [state, before])
 
     def start_chords(self, joins: Sequence[ChordStart], extensions: Sequence[str] = ()) -> None:
         self.record((), (), joins, extensions)

@@ -2,10 +2,12 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from canvas.drivers.ports import Driver
-from canvas.model.settlement import MailboxStep, ReadyChord, Settlement
-from canvas.testing.contract.support import ContractSupport, chord_end
+from canvas.model.run_index import RunListing, RunQuery
+from canvas.model.settlement import MailboxStep, ReadyChord, ResultWrite, Settlement
+from canvas.testing.contract.support import ContractSupport, chord_end, eventually
 
 
 def post(value: str, mailbox: str = "m", run: str = "run") -> MailboxStep:
@@ -25,14 +27,14 @@ class RunRecordsContract(ContractSupport):
 
     def test_a_run_is_kept_and_listed(self, driver: Driver) -> None:
         runs = self._runs(driver)
-        runs.save_run("first", {"about": b"1", "attempt": b"0"}, 60, time.time() - 1)
-        runs.save_run("second", {"about": b"2", "attempt": b"0"}, 60, time.time())
+        runs.save_run("first", {"about": b"1", "attempt": b"0"}, 60, time.time() - 1, RunListing("etl"))
+        runs.save_run("second", {"about": b"2", "attempt": b"0"}, 60, time.time(), RunListing("etl"))
         runs.save_run("first", {"about": b"3"}, 60, None)
         assert runs.read_run("first", ["about", "nothing", "attempt"]) == [b"3", None, b"0"]
         assert runs.read_run("nobody", ["about"]) == [None]
         assert runs.read_run("first", []) == []
-        assert runs.list_runs(10) == ["second", "first"]
-        assert runs.list_runs(1) == ["second"]
+        assert self._found(driver) == ["second", "first"]
+        assert self._found(driver, limit=1) == ["second"]
 
     def test_a_run_is_advanced_by_one_of_many_and_ready_to_start(self, driver: Driver) -> None:
         runs = self._runs(driver)
@@ -54,6 +56,112 @@ class RunRecordsContract(ContractSupport):
         assert runs.begin_attempt("run", 1, {"about": b"3"}, 60, None) is True
         assert runs.begin_attempt("nobody", 0, {"about": b"4"}, 60, None) is False
 
+    # -- the index
+
+    def _found(self, driver: Driver, **query: Any) -> list[str]:
+        return [found.run for found in self._runs(driver).find_runs(RunQuery(**query))]
+
+    def _start(self, driver: Driver, run: str, listing: RunListing, created: float, expires: int | None = 60) -> str:
+        return self._runs(driver).save_run(run, {"about": run.encode(), "attempt": b"0"}, expires, created, listing)
+
+    def _end(self, driver: Driver, run: str, state: str) -> None:
+        payload = f'{{"status": "{state}"}}'.encode()
+        store = ResultWrite(run, payload, 60, state == "SUCCESS", run_state=state)
+        driver.settler.settle([Settlement(None, fence="none", stores=[store])])
+
+    def test_runs_are_found_by_all_that_a_query_gives(self, driver: Driver) -> None:
+        runs, now = self._runs(driver), time.time()
+        for at in range(6):
+            labels = (("customer", str(at % 2)), ("size", "big" if at < 3 else "small"))
+            self._start(driver, f"r{at}", RunListing("etl" if at % 3 else "report", labels), now - 10 + at)
+        self._end(driver, "r1", "SUCCESS")
+        self._end(driver, "r2", "FAILURE")
+        assert self._found(driver) == ["r5", "r4", "r3", "r2", "r1", "r0"]
+        assert self._found(driver, name="report") == ["r3", "r0"]
+        assert self._found(driver, name="etl", states=("PENDING",)) == ["r5", "r4"]
+        assert self._found(driver, states=("SUCCESS", "FAILURE")) == ["r2", "r1"]
+        assert self._found(driver, labels=(("customer", "1"),)) == ["r5", "r3", "r1"]
+        assert self._found(driver, labels=(("customer", "1"), ("size", "small")), name="etl") == ["r5"]
+        assert self._found(driver, labels=(("customer", "2"),)) == []
+        assert self._found(driver, since=now - 8, until=now - 6) == ["r3", "r2"]
+        assert runs.count_runs(RunQuery(limit=1)) == 6
+        assert runs.count_runs(RunQuery(since=now - 8)) == 4
+        assert runs.count_runs(RunQuery(labels=(("customer", "1"),), name="etl")) == 2
+        (found,) = runs.find_runs(RunQuery(states=("SUCCESS",)))
+        assert (found.run, found.state) == ("r1", "SUCCESS")
+        assert abs(found.created - (now - 9)) < 0.001
+
+    def test_many_runs_of_one_moment_are_all_found(self, driver: Driver) -> None:
+        now, count = time.time(), 1_200
+        for at in range(count):
+            self._start(driver, f"r{at}", RunListing("etl", (("half", str(at % 2)),)), now + at // 800)
+        odd = self._found(driver, name="etl", labels=(("half", "1"),), limit=count)
+        assert sorted(odd) == sorted(f"r{at}" for at in range(1, count, 2))
+        assert set(odd[:200]) == {f"r{at}" for at in range(801, count, 2)}
+
+    def test_a_run_is_listed_under_its_present_state(self, driver: Driver) -> None:
+        runs = self._runs(driver)
+
+        def states() -> list[str]:
+            return [found.state for found in runs.find_runs(RunQuery(name="etl", labels=(("a", "b"),)))]
+
+        self._start(driver, "run", RunListing("etl", (("a", "b"),)), time.time())
+        assert states() == ["PENDING"]
+        self._end(driver, "run", "STARTED")
+        assert states() == ["STARTED"]
+        self._start(driver, "run", RunListing("etl", (("a", "b"),)), time.time())
+        assert states() == ["STARTED"]
+        runs.save_run("run", {"cancelled": b"0"}, 60, None)
+        assert states() == ["CANCELLING"]
+        self._end(driver, "run", "FAILURE")
+        assert states() == ["CANCELLED"]
+        assert runs.begin_attempt("run", 0, {}, 60, None)
+        assert states() == ["PENDING"]
+        assert self._results(driver).get(["run"]) == [None]
+        self._end(driver, "run", "SUCCESS")
+        self._end(driver, "run", "FAILURE")
+        assert states() == ["SUCCESS"]
+        runs.list_run_as("run", "FAILURE", "STARTED")
+        assert states() == ["SUCCESS"]
+        runs.list_run_as("run", "FAILURE", "SUCCESS")
+        assert states() == ["FAILURE"]
+        assert runs.begin_attempt("run", 1, {}, 60, None, "OF_CELERY")
+        assert states() == ["OF_CELERY"]
+
+    def test_the_success_of_an_attempt_gives_way_to_the_next(self, driver: Driver) -> None:
+        runs, results = self._runs(driver), self._results(driver)
+        self._start(driver, "run", RunListing("etl"), time.time())
+        self._end(driver, "run", "SUCCESS")
+        assert runs.begin_attempt("run", 0, {}, 60, None)
+        self._end(driver, "run", "STARTED")
+        assert results.get(["run"]) == [b'{"status": "STARTED"}']
+
+    def test_a_run_that_has_expired_is_not_listed(self, driver: Driver) -> None:
+        runs, now = self._runs(driver), time.time()
+        for run, created in (("kept", now - 2), ("short", now - 1), ("ended", now)):
+            self._start(driver, run, RunListing("etl", key=run), created, 1 if run == "short" else 60)
+        runs.expire_run("ended", 1, [], 1)
+        eventually(lambda: runs.read_run("short", ["about"]) == [None] == runs.read_run("ended", ["about"]))
+        eventually(lambda: self._found(driver) == ["kept"])
+        assert runs.count_runs(RunQuery(name="etl")) == 1
+        assert self._start(driver, "again", RunListing("etl", key="short"), now) == "again"
+        assert self._start(driver, "more", RunListing("etl", key="kept"), now) == "kept"
+
+    def test_one_of_many_starts_the_run_of_a_key(self, driver: Driver) -> None:
+        runs = self._runs(driver)
+
+        def begin(run: str) -> str:
+            fields, start = {"about": run.encode(), "attempt": b"0"}, ReadyChord(f"{run}.start", b"how", [], None)
+            return runs.save_run(run, fields, 60, time.time(), RunListing("etl", key="monday"), start)
+
+        with ThreadPoolExecutor(4) as pool:
+            owners = set(pool.map(begin, [f"r{at}" for at in range(8)]))
+        (owner,) = owners
+        assert self._found(driver) == [owner]
+        assert [ready.group_id for ready in driver.settler.stale_ready_chords(0)] == [f"{owner}.start"]
+        assert begin(owner) == owner
+        assert self._start(driver, "other", RunListing("report", key="monday"), time.time()) == "other"
+        assert self._start(driver, "tuesday", RunListing("etl", key="tuesday"), time.time()) == "tuesday"
 
 class MailboxContract(ContractSupport):
     """Values and waits of a run, matched in their order."""

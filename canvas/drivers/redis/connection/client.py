@@ -35,8 +35,10 @@ _ANSWER_WITHIN = 30.0
 _BLOCKS_FOR = 5.0
 _CONNECTIONS = 10_000
 """More than threads ask for at once; the server has a limit of its own."""
+SHARED = ("run_index", "effects")
+"""Functions that scripts share."""
 _ALONE = frozenset({"publish"})
-"""Scripts that run without ``effects.lua``: Redis takes as long to load it as these scripts take to run."""
+"""Scripts that run without these functions: Redis takes as long to load it as these scripts take to run."""
 _SUBSCRIPTIONS_KEPT = 4
 """Open subscriptions without a user, kept for the next wait."""
 _LOOP_CONNECTIONS = 64
@@ -45,9 +47,9 @@ _LOOP_CONNECTIONS = 64
 
 @cache
 def script(name: str) -> tuple[str, str]:
-    """A script's text, with ``effects.lua`` in front unless it stands alone, and its SHA1."""
+    """A script's text, with the shared functions in front unless it stands alone, and its SHA1."""
     folder = resources.files("canvas.drivers.redis") / "scripts"
-    parts = (name,) if name in _ALONE else ("effects", name)
+    parts = (name,) if name in _ALONE else (*SHARED, name)
     text = "\n".join((folder / f"{part}.lua").read_text("utf-8") for part in parts)
     return text, sha1(text.encode(), usedforsecurity=False).hexdigest()
 

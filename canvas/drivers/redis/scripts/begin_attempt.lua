@@ -1,13 +1,21 @@
--- Begin another attempt of a run, unless it has begun already; the chord that starts it is ready then.
+-- Begin another attempt of a run, unless it has begun already; the chord that starts it is ready then, and the record of the
+-- run, which tells of the attempt before, is gone.
 --
 -- KEYS[1] hash of the run   KEYS[2] canvas:chords:ready   KEYS[3] canvas:chords:ready_since
+-- KEYS[4…] keys of the run's record
 -- ARGV[1] number of the attempt that is over   ARGV[2] group of the chord that starts it, or ''   ARGV[3] its callback
--- ARGV[4] seconds to keep the run, or 0   ARGV[5…] fields and values to set besides
+-- ARGV[4] seconds to keep the run, or 0   ARGV[5] state to list it under
+-- ARGV[6…] fields and values to set besides
 -- Returns 1 when this call began the next one.
 
 if redis.call('HGET', KEYS[1], 'attempt') ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[1], 'attempt', ARGV[1] + 1, unpack(ARGV, 5))
-if tonumber(ARGV[4]) > 0 then redis.call('EXPIRE', KEYS[1], ARGV[4]) end
+redis.call('HSET', KEYS[1], 'attempt', ARGV[1] + 1, unpack(ARGV, 6))
+redis.call('DEL', unpack(KEYS, 4))
+set_run_state(KEYS[1], ARGV[5])
+if tonumber(ARGV[4]) > 0 then
+    redis.call('EXPIRE', KEYS[1], ARGV[4])
+    keep_listed(KEYS[1], tonumber(ARGV[4]))
+end
 if ARGV[2] ~= '' then
     redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
     redis.call('ZADD', KEYS[3], server_time(), ARGV[2])

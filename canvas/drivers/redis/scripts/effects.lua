@@ -47,7 +47,8 @@ local function set_for(key, value, ttl)
     if ttl > 0 then redis.call('SETEX', key, ttl, value) else redis.call('SET', key, value) end
 end
 
--- s: {key, payload, ttl (0: never expires), whether it is a success}; a stored SUCCESS stays
+-- s: {key, payload, ttl (0: never expires), whether it is a success, of a workflow's run: its hash and its state}; a
+-- stored SUCCESS stays
 local function store(s)
     local key, payload, ttl = s[1], s[2], s[3]
     local head = redis.call('GETRANGE', key, 0, 19)
@@ -56,6 +57,7 @@ local function store(s)
     set_for(key, payload, ttl)
     if s[4] and not shows_state(payload) then set_for(mark_of(key), redis.sha1hex(payload), ttl) end
     redis.call('PUBLISH', key, payload)
+    if s[5] then set_run_state(s[5], s[6]) end
 end
 
 -- By base, what is known of chords whose parts this script has counted, as long as it does nothing else to them.

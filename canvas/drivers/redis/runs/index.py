@@ -1,0 +1,89 @@
+"""Queries of the index of runs (``scripts/run_index.lua``): sorted sets of runs by state, name and label."""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from canvas.drivers.redis.connection.client import RedisClient
+from canvas.model.run_index import FoundRun, RunListing, RunQuery
+
+_PAGE = 500
+"""Entries that one command reads, at most."""
+
+
+def index_entry(listing: RunListing, created: float) -> list[Any]:
+    """A run's entry, as the scripts keep it."""
+    key = f"{listing.name}\0{listing.key}" if listing.key else ""
+    return [repr(created), listing.state, listing.terms, key]
+
+
+class RedisRunIndex:
+    """Finds runs: of all sets that a query names, the smallest is read, and the others are asked for its members."""
+
+    def __init__(self, link: RedisClient, prefix: str) -> None:
+        """``prefix``: of the keys of the index."""
+        self._link = link
+        self._prefix = prefix
+
+    def find(self, query: RunQuery) -> list[FoundRun]:
+        """As ``RunRecords.find_runs``."""
+        self._unlist_expired()
+        found: dict[str, FoundRun] = {}
+        for state, sets in self._sets(query):
+            members = self._members(query, sets, min(query.limit, _PAGE) if len(sets) == 1 else _PAGE)
+            # A run that changes its state meanwhile is found twice; the states come in their order.
+            found |= {run: FoundRun(run, state, created) for run, created in islice(members, query.limit)}
+        latest = sorted(found.values(), key=lambda one: one.created, reverse=True)
+        return latest[: query.limit]
+
+    def count(self, query: RunQuery) -> int:
+        """As ``RunRecords.count_runs``."""
+        self._unlist_expired()
+        every = self._sets(query)
+        if all(len(sets) == 1 for _, sets in every):
+            return sum(self._link.pipeline([("ZCOUNT", sets[0], *_range(query)) for _, sets in every]))
+        return sum(1 for _, sets in every for _ in self._members(query, sets, _PAGE))
+
+    def _unlist_expired(self) -> None:
+        """Each run is removed once, by the start of another run or here."""
+        while self._link.call("unlist_runs", [self._prefix], [_PAGE]) == _PAGE:
+            continue
+
+    def _sets(self, query: RunQuery) -> list[tuple[str, list[str]]]:
+        """By state, the sets whose common members are looked for, the smallest first; no state without any."""
+        terms = query.terms
+        states = {state: f"{self._prefix}:{state}" for state in query.states}
+        every = {state: [f"{base}:{term}" for term in terms] or [base] for state, base in states.items()}
+        keys = [key for sets in every.values() for key in sets]
+        sizes = dict(zip(keys, self._link.pipeline([("ZCARD", key) for key in keys]), strict=True)) if keys else {}
+        return [(state, sorted(sets, key=sizes.__getitem__)) for state, sets in every.items() if all(map(sizes.get, sets))]
+
+    def _members(self, query: RunQuery, sets: list[str], page: int) -> Iterator[tuple[str, float]]:
+        """The runs that are in all ``sets``, each with the time of its creation, the latest first."""
+        lowest, highest = _range(query)
+        skip = 0
+        while True:
+            words = ("ZRANGE", sets[0], highest, lowest, "BYSCORE", "REV", "LIMIT", skip, page, "WITHSCORES")
+            flat = self._link.command(*words)
+            entries = [(run, float(score)) for run, score in zip(flat[::2], flat[1::2], strict=True)]
+            yield from ((run.decode(), created) for run, created in self._in_all(entries, sets[1:]))
+            if len(entries) < page:
+                return
+            # The next page begins with this score; what has been read of it is left out.
+            last = entries[-1][1]
+            same = sum(created == last for _, created in entries)
+            skip, highest = (skip + same if highest == repr(last) else same), repr(last)
+
+    def _in_all(self, entries: list[tuple[bytes, float]], sets: list[str]) -> list[tuple[bytes, float]]:
+        for key in sets:
+            if not entries:
+                break
+            scores = self._link.command("ZMSCORE", key, *(run for run, _ in entries))
+            entries = [entry for entry, score in zip(entries, scores, strict=True) if score is not None]
+        return entries
+
+
+def _range(query: RunQuery) -> tuple[str, str]:
+    """The lowest and the highest score, as Redis takes them."""
+    lowest = "-inf" if query.since is None else repr(query.since)
+    return lowest, "+inf" if query.until is None else f"({query.until!r}"

@@ -1,0 +1,137 @@
+-- The index of workflows' runs, as functions; loaded in front of effects.lua. All keys are in the results' database.
+--
+-- The caller gives the key of a run's hash, RUNS:<id>; the index is in the keys below, where INDEX is RUNS with an "s":
+--   INDEX:listed               hash run → msgpack {created, state, {term, …}, name and key of an idempotent start or ''}
+--   INDEX:<state>[:<term>]     zset run → created, unix time
+--   INDEX:until                zset run → when to look whether the run is still kept, unix time
+--   INDEX:keys                 hash name and key of an idempotent start → run
+-- They expire with the last run that is listed in them.
+-- Returns: nothing; defines list_run, set_run_state, keep_listed, unlist_expired, run_of_key, adopt_state,
+-- set_state_of_ended.
+
+local IF_CANCELLED = {FAILURE = 'CANCELLED', STARTED = 'CANCELLING', PENDING = 'CANCELLING'}
+
+local function index_of(run_key)
+    local runs, run = string.match(run_key, '^(.*canvas:run):(.*)$')
+    return runs .. 's', run
+end
+
+local function run_key_of(index, run) return string.sub(index, 1, -2) .. ':' .. run end
+
+local function listed(index, run)
+    local packed = redis.call('HGET', index .. ':listed', run)
+    return packed and cmsgpack.unpack(packed)
+end
+
+-- The keys in which a run in this state is listed.
+local function listing_keys(index, entry, state)
+    local found = {index .. ':' .. state}
+    for _, term in ipairs(entry[3]) do found[#found + 1] = found[1] .. ':' .. term end
+    return found
+end
+
+-- Have a key last for ttl seconds at least; 0: without an end. new: it was made just now.
+local function last_at_least(key, ttl, new)
+    if ttl <= 0 then return redis.call('PERSIST', key) end
+    local left = redis.call('TTL', key)
+    if new or (left >= 0 and left < ttl) then redis.call('EXPIRE', key, ttl) end
+end
+
+-- Have the index list a run for ttl seconds at least.
+local function keep_listed(run_key, ttl)
+    local index, run = index_of(run_key)
+    local entry = listed(index, run)
+    if not entry then return end
+    for _, key in ipairs(listing_keys(index, entry, entry[2])) do last_at_least(key, ttl) end
+    for _, name in ipairs({':listed', ':until', ':keys'}) do last_at_least(index .. name, ttl) end
+end
+
+local function write_entry(index, run, entry, ttl)
+    for _, key in ipairs(listing_keys(index, entry, entry[2])) do
+        local new = redis.call('EXISTS', key) == 0
+        redis.call('ZADD', key, entry[1], run)
+        last_at_least(key, ttl, new)
+    end
+    local new = redis.call('EXISTS', index .. ':listed') == 0
+    redis.call('HSET', index .. ':listed', run, cmsgpack.pack(entry))
+    last_at_least(index .. ':listed', ttl, new)
+end
+
+local function remove_entry(index, run, entry)
+    for _, key in ipairs(listing_keys(index, entry, entry[2])) do redis.call('ZREM', key, run) end
+end
+
+-- List a new run, which is kept for ttl seconds (0: without an end). A run that is listed stays as it is.
+local function list_run(run_key, entry, ttl, now)
+    local index, run = index_of(run_key)
+    if listed(index, run) then return end
+    write_entry(index, run, entry, ttl)
+    if ttl > 0 then
+        local new = redis.call('EXISTS', index .. ':until') == 0
+        redis.call('ZADD', index .. ':until', now + ttl, run)
+        last_at_least(index .. ':until', ttl, new)
+    end
+    if entry[4] ~= '' then
+        local new = redis.call('EXISTS', index .. ':keys') == 0
+        redis.call('HSET', index .. ':keys', entry[4], run)
+        last_at_least(index .. ':keys', ttl, new)
+    end
+end
+
+-- List a run under another state. before: only if that is its state.
+local function set_run_state(run_key, state, before)
+    local index, run = index_of(run_key)
+    local entry = listed(index, run)
+    if not entry or (before and entry[2] ~= before) then return end
+    local cancelled, attempt = unpack(redis.call('HMGET', run_key, 'cancelled', 'attempt'))
+    if cancelled and cancelled == attempt then state = IF_CANCELLED[state] or state end
+    if state == entry[2] then return end
+    remove_entry(index, run, entry)
+    entry[2] = state
+    write_entry(index, run, entry, math.max(0, redis.call('TTL', index .. ':listed')))
+end
+
+-- List a run under the state that it has now that its fields are changed.
+local function adopt_state(run_key)
+    local index, run = index_of(run_key)
+    local entry = listed(index, run)
+    if entry then set_run_state(run_key, entry[2]) end
+end
+
+-- List a run that was carried out elsewhere under the state that it has ended in. A start that is repeated changes nothing.
+local function set_state_of_ended(run_key, entry)
+    if entry[2] ~= 'PENDING' then set_run_state(run_key, entry[2]) end
+end
+
+-- The run that was started under this name and key, as far as it is still kept.
+local function run_of_key(index, name_and_key)
+    local run = redis.call('HGET', index .. ':keys', name_and_key)
+    return run and redis.call('EXISTS', run_key_of(index, run)) == 1 and run
+end
+
+local function unlist(index, run)
+    local entry = listed(index, run)
+    redis.call('ZREM', index .. ':until', run)
+    if not entry then return end
+    remove_entry(index, run, entry)
+    redis.call('HDEL', index .. ':listed', run)
+    if entry[4] ~= '' and redis.call('HGET', index .. ':keys', entry[4]) == run then
+        redis.call('HDEL', index .. ':keys', entry[4])
+    end
+end
+
+-- Remove runs from the index that are not kept any more. Looks at some runs, and returns how many.
+local function unlist_expired(index, now, some)
+    local over = redis.call('ZRANGEBYSCORE', index .. ':until', '-inf', now, 'LIMIT', 0, some)
+    for _, run in ipairs(over) do
+        local left = redis.call('TTL', run_key_of(index, run))
+        if left == -2 then
+            unlist(index, run)
+        elseif left == -1 then
+            redis.call('ZREM', index .. ':until', run)
+        else
+            redis.call('ZADD', index .. ':until', now + left + 1, run)
+        end
+    end
+    return #over
+end

@@ -1,0 +1,31 @@
+-- Keep fields of a workflow's run. A new run is listed in the index of runs; under a key that another run has, nothing is kept.
+--
+-- KEYS[1] hash of the run   KEYS[2] canvas:chords:ready   KEYS[3] canvas:chords:ready_since
+-- ARGV[1] id of the run   ARGV[2] seconds to keep it; 0: as long as it is, and a new one without an end
+-- ARGV[3] of a new run, msgpack: as INDEX:listed of run_index.lua; ''
+-- ARGV[4] group of the chord that starts it, which is ready then; ''   ARGV[5] its callback   ARGV[6…] fields and values
+-- Returns the run of that key: this one, or the one that has it.
+
+local AT_ONCE, EXPIRED_AT_ONCE = 1000, 20
+local run_key, run, ttl, now = KEYS[1], ARGV[1], tonumber(ARGV[2]), server_time()
+local index = index_of(run_key)
+if ARGV[3] ~= '' then
+    local entry = cmsgpack.unpack(ARGV[3])
+    unlist_expired(index, now, EXPIRED_AT_ONCE)
+    local owner = entry[4] ~= '' and run_of_key(index, entry[4])
+    if owner then return owner end
+    list_run(run_key, entry, ttl, now)
+end
+for first = 6, #ARGV, AT_ONCE do
+    redis.call('HSET', run_key, unpack(ARGV, first, math.min(first + AT_ONCE - 1, #ARGV)))
+end
+if ttl > 0 then
+    redis.call('EXPIRE', run_key, ttl)
+    keep_listed(run_key, ttl)
+end
+if ARGV[3] == '' then adopt_state(run_key) else set_state_of_ended(run_key, cmsgpack.unpack(ARGV[3])) end
+if ARGV[4] ~= '' then
+    redis.call('HSET', KEYS[2], ARGV[4], ARGV[5])
+    redis.call('ZADD', KEYS[3], now, ARGV[4])
+end
+return run
