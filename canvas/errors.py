@@ -5,7 +5,8 @@
     │   ├── UnknownSetting          with NoSetting (also AttributeError and KeyError)
     │   └── InvalidSetting
     ├── CompositionError            a workflow cannot be compiled
-    │   └── CycleError              a signature that contains itself
+    │   ├── CycleError              a signature that contains itself
+    │   └── RunKeyMismatch          a run of the same key has another graph or other arguments
     ├── RunLost                     a workflow's run that is not, or no longer, kept
     ├── WireError                   bytes that are not a message, a record, a codec's output
     │   ├── DecodeError             with ContentDisallowed
@@ -77,6 +78,10 @@ class CompositionError(CanvasError, ValueError):
 
 class CycleError(CompositionError):
     """A signature that contains itself; the message shows the path."""
+
+
+class RunKeyMismatch(CompositionError):
+    """A run that was started with the same ``run_key`` has another graph or other arguments."""
 
 
 class RunLost(CanvasError, LookupError):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from canvas.app import builtins, shared_tasks
 from canvas.app.sending import SendingApp
-from canvas.app.services import Part, Service, open_runs
+from canvas.app.services import Part, Service, open_run_store
 from canvas.caller_warnings import warn_caller
 from canvas.config.sources import imported
 from canvas.context import NO_APP, set_current_app
@@ -118,9 +118,9 @@ class Canvas(SendingApp):
         self.conf.update(beat_schedule={**known, key: entry})
         return key
 
-    def open_runs(self, persist: Callable[[Callable[[], Any]], Any]) -> RunStore:
-        """The runs of workflows, read and written by calls that ``persist`` makes."""
-        return open_runs(self, persist)
+    def open_run_store(self, persist: Callable[[Callable[[], Any]], Any]) -> RunStore:
+        """The data of workflows' runs, read and written by calls that ``persist`` makes."""
+        return open_run_store(self, persist)
 
     def Workflow(self, name: str = "workflow") -> "Workflow":
         """A workflow of this app."""

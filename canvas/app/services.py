@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from canvas.beat.setup import SetupApp
     from canvas.remote.control import Control, ControlApp
     from canvas.remote.events import EventApp, Events, SentEvents
+    from canvas.workflows.finding import Runs
+    from canvas.workflows.services import WorkflowServices
 
 App_contra = TypeVar("App_contra", contravariant=True)
 T_co = TypeVar("T_co", covariant=True)
@@ -207,12 +209,12 @@ def make_backend(app: StoringApp) -> Backend:
     return Backend(app.driver.results, app.driver.chords, app.conf, app.now)
 
 
-def make_runs(app: RunsApp) -> RunStore:
-    return open_runs(app, call_once)
+def make_run_store(app: RunsApp) -> RunStore:
+    return open_run_store(app, call_once)
 
 
-def open_runs(app: RunsApp, persist: Callable[[Callable[[], Any]], Any]) -> RunStore:
-    """The runs of workflows, read and written by calls that ``persist`` makes."""
+def open_run_store(app: RunsApp, persist: Callable[[Callable[[], Any]], Any]) -> RunStore:
+    """The data of workflows' runs, read and written by calls that ``persist`` makes."""
     conf = app.conf
     return RunStore(app.driver.runs, conf.task_serializer, run_lifetimes(conf), persist, app.signer)
 
@@ -242,6 +244,12 @@ def make_sent_events(app: "EventApp") -> "SentEvents":
     return SentEvents(app)
 
 
+def make_runs(app: "WorkflowServices") -> "Runs":
+    from canvas.workflows.finding import Runs
+
+    return Runs(app)
+
+
 def make_schedule(app: "SetupApp") -> "Schedule":
     from canvas.beat.schedule import Schedule
 
@@ -264,7 +272,10 @@ class Services:
         ["accept_content", "result_accept_content", "result_serializer", "task_message_max_depth"],
         [CONF, "driver"],
     )
-    runs = Service(make_runs, ["task_serializer", "workflow_run_expires"], [CONF, "driver", "signer"])
+    run_store = Service(make_run_store, ["task_serializer", "workflow_run_expires"], [CONF, "driver", "signer"])
+    """The data of workflows' runs."""
+    runs = Service(make_runs)
+    """Finds runs of workflows: ``app.runs(name="etl", state="FAILURE")``, ``app.runs.count(…)``."""
     sender = Service(make_sender)
     control = Service(make_control)
     schedule = Service(make_schedule)

@@ -27,13 +27,21 @@ def is_running(app: BeatApp, state: EntryState, now: float) -> bool:
 
     A task without a record counts as running until ``result_expires`` has passed: later its record may have expired.
     """
-    if "run" in state.last:
-        return _run_goes_on(app, state.last["run"])
+    if (run := _last_run(app, state)) is not None:
+        return _run_goes_on(app, run)
     ids = state.last.get("ids") or []
     lasting = app.conf.result_expires
     if not ids or (lasting and now - float(state.last.get("at", 0.0)) > float(lasting)):
         return False
     return any(app.AsyncResult(task_id).state not in states.READY_STATES for task_id in ids)
+
+
+def _last_run(app: BeatApp, state: EntryState) -> str | None:
+    """The id of the last run, if the entry starts workflows."""
+    if "run_key" in state.last:
+        return app.run_store.run_of_key(*state.last["run_key"])
+    run: str | None = state.last.get("run")
+    return run
 
 
 def _run_goes_on(app: BeatApp, run: str) -> bool:
@@ -47,11 +55,11 @@ def _run_goes_on(app: BeatApp, run: str) -> bool:
 
 def cancel(app: BeatApp, state: EntryState) -> None:
     """End the last run; safe to repeat."""
-    if "run" in state.last:
+    if (run := _last_run(app, state)) is not None:
         from canvas.workflows.run import Run
 
         try:
-            Run.find(app, state.last["run"]).cancel(terminate=True)
+            Run.find(app, run).cancel(terminate=True)
         except RunLost:
             return
     elif state.last.get("ids"):

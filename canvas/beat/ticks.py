@@ -1,12 +1,12 @@
 """A tick of an entry and all that it sends, as a settlement with ids that all beats share."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import count
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 from uuid import NAMESPACE_OID, uuid5
 
-from canvas.beat.arguments import evaluated_call
+from canvas.beat.arguments import evaluated, evaluated_call
 from canvas.beat.entries import Entry
 from canvas.errors import ConfigurationError
 from canvas.model.compiled import Plan, ResultRef
@@ -17,6 +17,9 @@ from canvas.producer.planner import SenderApp
 from canvas.producer.sender import Sender
 from canvas.telemetry import emit
 from canvas.workflows.services import WorkflowServices
+
+if TYPE_CHECKING:
+    from canvas.workflows.start import StartOptions
 
 BEAT_HEADER = "celery_beat_task"
 """The header that marks a message of beat, as Celery's does."""
@@ -39,7 +42,7 @@ class Tick:
     """``None``: ``send`` sends it."""
     send: Callable[[], Any] | None = None
     """Sends what a settlement cannot: a task whose class has an ``apply_async`` of its own, a unique task."""
-    before: Callable[[], None] | None = None
+    before: Callable[[], object] | None = None
     """Called before the settlement is committed; safe to repeat."""
     after: list[Callable[[SettleResult], None]] = field(default_factory=list)
     """Called when it is committed."""
@@ -155,22 +158,33 @@ def _run_of(app: BeatApp, entry: Entry) -> Tick:
         raise ConfigurationError(
             f"schedule entry {entry.name!r}: expected a function that returns a workflow; it returned {flow!r:.100}"
         )
-    given = dict(entry.options)
-    about, nodes = prepared(
-        flow, app, given.pop("expires", None), given.pop("timeout", None), given.pop("target", "canvas")
-    )
-    if given:
-        raise ConfigurationError(
-            f"schedule entry {entry.name!r}: options of a workflow are expires, timeout and target; "
-            f"got {', '.join(given)}"
-        )
+    options = _start_options(entry)
+    about, nodes = prepared(flow, app, options)
     about["entry"] = entry.name
+    if "run_key" in about:
+        own = {"run_key": [about["name"], about["run_key"]]}
+        eager, mismatch = app.conf.task_always_eager, options.run_key_mismatch
+        return Tick(own, send=lambda: Run.launch(app, about, nodes, eager, mismatch))
     run = Run(app, app.new_id(), about, 0, nodes)
     if app.conf.task_always_eager:
         return Tick({"run": run.id}, send=lambda: Run.launch(app, about, nodes, True))
     settlement = run.first_settlement()
 
     def go_on(verdict: SettleResult) -> None:
-        go_on_here(app, app.runs, [verdict])
+        go_on_here(app, app.run_store, [verdict])
 
-    return Tick({"run": run.id}, settlement, before=lambda: app.runs.save(run.id, about, nodes), after=[go_on])
+    return Tick({"run": run.id}, settlement, before=lambda: app.run_store.save(run.id, about, nodes), after=[go_on])
+
+
+def _start_options(entry: Entry) -> "StartOptions":
+    """The options of the runs of an entry: the key and the labels may be computed at each tick."""
+    from canvas.workflows.start import StartOptions
+
+    known = [field.name for field in fields(StartOptions)]
+    given = {name: evaluated(value) for name, value in entry.options.items()}
+    if unknown := given.keys() - set(known):
+        raise ConfigurationError(
+            f"schedule entry {entry.name!r}: options of a workflow are {', '.join(known)}; got {', '.join(unknown)}"
+        )
+    labels = {label: evaluated(value) for label, value in (given.get("labels") or {}).items()}
+    return StartOptions(**{**given, "labels": labels})

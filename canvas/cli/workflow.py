@@ -2,13 +2,16 @@
 
 import json
 import time
+from datetime import datetime, timedelta
 from typing import Any
 
 import click
 
 from canvas.errors import CanvasError, RunLost
+from canvas.workflows.labels import label_terms
 
 _json = click.option("-j", "--json", "as_json", is_flag=True, help="One JSON object a line.")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _STYLES = {
     "SUCCESS": "green", "FAILURE": "red", "UPSTREAM_FAILED": "yellow", "STARTED": "cyan", "RETRY": "cyan",
     "REVOKED": "magenta", "SKIPPED": "bright_black", "PENDING": "blue", "WAITING": "bright_black", "SLEEPING": "blue",
@@ -21,16 +24,46 @@ def workflow() -> None:
     """Runs of workflows: how they stand, and steering them."""
 
 
+def _moment(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
+    """A time in ISO 8601, or a number of seconds, minutes, hours or days before now."""
+    if value is None:
+        return None
+    number, unit = value[:-1], _UNITS.get(value[-1:])
+    try:
+        return datetime.fromisoformat(value) if unit is None else timedelta(**{unit: float(number)})
+    except (ValueError, OverflowError):
+        raise click.BadParameter(f"expected ISO 8601, or a number with s, m, h or d, such as 2h; got {value}") from None
+
+
+def _labels(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    for value in values:
+        if "=" not in value:
+            raise click.BadParameter(f"expected LABEL=VALUE; got {value}")
+    return {label: text for label, _, text in (value.partition("=") for value in values)}
+
+
 @workflow.command("list")
-@click.option("-n", "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="The latest so many.")
+@click.option("--name", help="Runs of the workflow of this name.")
+@click.option("--state", multiple=True, help="Runs in this state, such as FAILURE; may be repeated.")
+@click.option(
+    "--label", multiple=True, callback=_labels, metavar="LABEL=VALUE",
+    help="Runs that were started with this label; may be repeated.",
+)  # fmt: skip
+@click.option("--since", callback=_moment, help="Created then or later: ISO 8601, or as in 90m or 7d before now.")
+@click.option("--until", callback=_moment, help="Created before then.")
+@click.option("-n", "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="The latest N runs.")
 @_json
 @click.pass_obj
-def list_runs(obj: Any, /, limit: int, as_json: bool) -> None:
+def list_runs(obj: Any, /, limit: int, as_json: bool, **query: Any) -> None:
     """List runs, the latest first."""
-    app = obj.app
-    for run in app.runs.recent(limit):
+    query["state"] = [state.upper() for state in query["state"]] or None
+    try:
+        found = obj.app.runs(limit=limit, **query)
+    except CanvasError as exc:
+        raise click.ClickException(str(exc)) from exc
+    for run in found:
         try:
-            status = app.workflow(run).status()
+            status = run.status()
         except RunLost:
             # Forgotten between the two looks.
             continue
@@ -38,7 +71,12 @@ def list_runs(obj: Any, /, limit: int, as_json: bool) -> None:
             click.echo(json.dumps({key: value for key, value in status.as_dict().items() if key != "nodes"}))
         else:
             begun = status.created.strftime("%Y-%m-%d %H:%M:%S") if status.created else "?"
-            click.echo(f"{run}  {begun}  {status.state:<10} {status.done}/{len(status.nodes)}  {status.name}")
+            line = f"{run.id}  {begun}  {status.state:<10} {status.done}/{len(status.nodes)}  {status.name}"
+            click.echo(line + _shown_labels(status))
+
+
+def _shown_labels(status: Any) -> str:
+    return "".join(f" {label}={value}" for label, value in label_terms(status.labels))
 
 
 @workflow.command()
@@ -146,7 +184,8 @@ def _tree(run: Any, status: Any) -> Any:
     from rich.tree import Tree
 
     states = {node.name: node for node in status.nodes}
-    top = Tree(Text.assemble((status.name, "bold"), f" {status.id} ", _styled(status.state), f" {_counts(status)}"))
+    head = ((status.name, "bold"), f" {status.id} ", _styled(status.state), f" {_counts(status)}")
+    top = Tree(Text.assemble(*head, (_shown_labels(status), "bright_black")))
     branches: dict[int, Any] = {}
     parents: dict[int, list[int]] = {}
     for number, node in enumerate(run.nodes):

@@ -94,6 +94,10 @@ class Outbox:
         """Keep and announce a state; ``in_run``: as long as the workflow's run that it is a part of."""
         self.stores.append(self._parts.backend.store_of(record, in_run))
 
+    def record_run(self, record: Record, in_run: bool = True) -> None:
+        """Keep and announce the state of a workflow's run, and list the run under it."""
+        self.stores.append(self._parts.backend.store_of(record, in_run)._replace(run_state=record.status))
+
     def part(self, membership: "ChordMembership", state: str, result: Any, settler: "PartOrigin") -> None:
         """Return a member's value to its chord."""
         records, signer = self._parts.backend, self._parts.signer

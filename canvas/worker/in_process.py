@@ -44,7 +44,7 @@ _OF_RUNS = (CANCEL, CANCEL_NODES, RESUME_RUN, RUN_OUTCOME)
 """Tasks that read and change runs."""
 _QUEUE = "here"
 _WORKER = "in-process"
-_PER_SERVER = ("backend", "client", "control", "driver", "events", "runs", "sender", "sent_events")
+_PER_SERVER = ("backend", "client", "control", "driver", "events", "run_store", "runs", "sender", "sent_events")
 """Attributes of an app that lead to its servers."""
 
 
@@ -189,7 +189,7 @@ class InProcess:
         store = self._own_store()
         store.results.store(kept)
         for run, fields in records.runs.items() if everything else ():
-            store.runs.save_run(run, fields, expires, time.time())
+            store.runs.save_run(run, fields, expires, time.time(), records.run_index.listing(run))
 
     def _own_store(self) -> "_OwnStore":
         driver = self.origin.driver
@@ -208,7 +208,7 @@ class InProcess:
         names = ["about", "attempt", "cancelled", "overdue", *chunks]
         fields = zip(names, runs.read_run(run.id, names), strict=True)
         self._records.runs[run.id] = {name: value for name, value in fields if value is not None}
-        ids = record_ids(run.app, run.app.runs, run.id, run.attempt, run.nodes)
+        ids = record_ids(run.app, run.app.run_store, run.id, run.attempt, run.nodes)
         for task_id, payload in zip(ids, results.get(ids), strict=True):
             if payload is not None:
                 self._records.keep(ResultWrite(task_id, payload, None, says_success(payload)))
@@ -249,7 +249,7 @@ class _EagerLine(TaskPipeline):
         tally = ActiveTasks(hostname, SharedMemory().open_row())
         gates = Throttle(app.driver, app.conf, hostname, call_once)
         super().__init__(
-            app, hostname, lambda delivery: True, set(), None, revocations, tally, gates, app.open_runs(call_once)
+            app, hostname, lambda delivery: True, set(), None, revocations, tally, gates, app.open_run_store(call_once)
         )
         self.unrunnable = _EagerUnrunnable(app, self.runs, self, self._begun)
         self._of_runs = {name: _bound_to(app, name) for name in _OF_RUNS}

@@ -100,7 +100,7 @@ class WorkerProcess:
         )
         give_up = self._give_up if part else None
         gates = Throttle(app.driver, conf, plan.hostname, self.exchange.persist)
-        runs = app.open_runs(self.exchange.persist)
+        runs = app.open_run_store(self.exchange.persist)
         self._line = TaskPipeline(
             app, plan.hostname, self.exchange.acknowledge, self.exchange.begun, give_up, revocations, tally, gates, runs
         )

@@ -34,7 +34,7 @@ class RunAttempt(NamedTuple):
         return bool(self.about["target"] == "celery")
 
     def engine(self, app: WorkflowServices, outbox: Outbox) -> RunEngine:
-        return RunEngine(app, app.runs, outbox, self.run, self.number, None)
+        return RunEngine(app, app.run_store, outbox, self.run, self.number, None)
 
     def first_step(self, app: WorkflowServices, nodes: list[RunNode], ended: Ended) -> Outbox:
         """The settlement that starts the attempt: it records that the run has started and sends the first messages."""
@@ -43,7 +43,7 @@ class RunAttempt(NamedTuple):
             embed_run(app, outbox, self.run, self.number, str(self.about["name"]), nodes, ended)
             self.engine(app, outbox).schedule_cancellation(timeout)
         else:
-            app.runs.cache_pending(self.run, self.number, nodes, self.about)
+            app.run_store.cache_pending(self.run, self.number, nodes, self.about)
             self.engine(app, outbox).begin(timeout)
         return outbox
 
@@ -72,9 +72,9 @@ def resume(
     outbox = again.first_step(app, with_values(lasting, ended) if again.in_celery_form else left, ended)
     timeout = again.about.get("timeout")
     start = None if again.in_celery_form else again.engine(app, outbox).start_marker(timeout)
-    if not app.runs.begin_attempt(before.run, before.number, again.about, left, start):
+    if not app.run_store.begin_attempt(before.run, before.number, again.about, left, start):
         return None
-    app.runs.outlive(before.run, record_ids(app, app.runs, before.run, before.number, nodes))
+    app.run_store.outlive(before.run, record_ids(app, app.run_store, before.run, before.number, nodes))
     app.control.keep_revoked_stamps({STAMP: stamp_of(before.run, before.number)})
     settler = app.driver.settler
     if start is None:

@@ -15,7 +15,9 @@ from canvas.model.workflow_run import STAMP, NodeRef, RunNode, stamp_of, task_id
 from canvas.producer.message_builder import Lineage
 from canvas.producer.outbox import Outbox
 from canvas.workflows.cancelling import children, end_waits, open_nodes, task_ids
+from canvas.workflows.labels import labels_of
 from canvas.workflows.resume import RunAttempt, resume, without_expiry
+from canvas.workflows.run_keys import check_same
 from canvas.workflows.run_results import RunResults
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.signals import pending_signals, send_signal
@@ -33,13 +35,34 @@ class Run(RunResults):
     """One run; ``app.workflow(id)`` finds it from anywhere."""
 
     @classmethod
-    def begin(cls, app: WorkflowServices, about: dict[str, Any], nodes: list[RunNode]) -> Self:
-        """A new run of these nodes, its first messages sent."""
+    def begin(
+        cls, app: WorkflowServices, about: dict[str, Any], nodes: list[RunNode], on_mismatch: str = "warn"
+    ) -> Self:
+        """A new run of these nodes, its first messages sent; or the run that was started with the same key.
+
+        ``on_mismatch``: as ``StartOptions.run_key_mismatch``."""
         run = cls(app, app.new_id(), about, 0, nodes)
+        if "run_key" in about:
+            return run._begin_once(on_mismatch)
         first = run.first_settlement()
-        app.runs.save(run.id, about, nodes)
-        go_on_here(app, app.runs, app.driver.settler.settle([first]).verdicts)
+        app.run_store.save(run.id, about, nodes)
+        go_on_here(app, app.run_store, app.driver.settler.settle([first]).verdicts)
         return run
+
+    def _begin_once(self, on_mismatch: str) -> Self:
+        """This run, or the run that was started with its key. If this process dies, a worker takes the first step."""
+        app, attempt = self.app, self._attempt()
+        first = attempt.first_step(app, self.nodes, {})
+        start = attempt.engine(app, first).start_marker(self.about.get("timeout"))
+        while (owner := app.run_store.save(self.id, self.about, self.nodes, start)) != self.id:
+            try:
+                known = self.find(app, owner)
+            except RunLost:
+                continue  # it has expired meanwhile
+            check_same(owner, known.about, self.about, on_mismatch)
+            return known
+        go_on_here(app, app.run_store, [app.driver.settler.dispatch_chord(first.chord_dispatch(start.group_id))])
+        return self
 
     def first_settlement(self) -> Settlement:
         """The settlement that starts the run, whose nodes are to be kept before it is committed."""
@@ -47,27 +70,49 @@ class Run(RunResults):
 
     @classmethod
     def launch(
-        cls, app: WorkflowServices, about: dict[str, Any], nodes: list[RunNode], in_process: bool, signals: Any = None
+        cls,
+        app: WorkflowServices,
+        about: dict[str, Any],
+        nodes: list[RunNode],
+        in_process: bool,
+        on_mismatch: str = "warn",
+        signals: Any = None,
     ) -> "Run":
         """``begin``, or with ``in_process`` a run that gets ``signals`` and has ended when this returns."""
-        here: Run = (
-            in_this_process("run_here", app, about, nodes, signals) if in_process else cls.begin(app, about, nodes)
-        )
+        if not in_process:
+            return cls.begin(app, about, nodes, on_mismatch)
+        if "run_key" in about and app.conf.task_store_eager_result:
+            owner = app.run_store.run_of_key(about["name"], about["run_key"])
+            if owner is not None:
+                known = cls.find(app, owner)
+                check_same(owner, known.about, about, on_mismatch)
+                return known
+        here: Run = in_this_process("run_here", app, about, nodes, signals)
         return here
 
     @classmethod
     def find(cls, app: WorkflowServices, run: str) -> Self:
         """The run of that id. Raises RunLost."""
         try:
-            about, attempt = app.runs.metadata(run)
+            about, attempt = app.run_store.metadata(run)
         except RunLost as exc:
             if app.conf.task_always_eager and not app.conf.task_store_eager_result:
                 exc.add_note("task_always_eager is on: a run is found by its id only with task_store_eager_result")
             raise
-        return cls(app, run, about, attempt, app.runs.nodes(run, 0, about["nodes"]))
+        return cls(app, run, about, attempt, app.run_store.nodes(run, 0, about["nodes"]))
 
     def _attempt(self) -> RunAttempt:
         return RunAttempt(self.id, self.about, self.attempt)
+
+    @property
+    def labels(self) -> dict[str, Any]:
+        """The labels that it was started with."""
+        return labels_of(self.about)
+
+    @property
+    def key(self) -> str | None:
+        """The ``run_key`` that it was started with."""
+        return self.about.get("run_key")
 
     def __repr__(self) -> str:
         return f"<Run {self.id} of {self.name}>"
@@ -92,7 +137,7 @@ class Run(RunResults):
         """``overdue``: the attempt whose timeout has passed; no other one is cancelled."""
         if self.status().over or overdue not in (None, self.attempt):
             return False
-        self.app.runs.cancel(self.id, self.attempt, overdue is not None and not self.about["cancelled"])
+        self.app.run_store.cancel(self.id, self.attempt, overdue is not None and not self.about["cancelled"])
         self.app.control.revoke_by_stamped_headers(
             {STAMP: stamp_of(self.id, self.attempt)}, terminate=terminate, signal=signal
         )
@@ -146,14 +191,14 @@ class Run(RunResults):
         if next_attempt is None:
             return False
         again, verdict = next_attempt
-        go_on_here(self.app, self.app.runs, [verdict])
+        go_on_here(self.app, self.app.run_store, [verdict])
         self.about, self.attempt = again.about, again.number
         return True
 
     def retry(self) -> "Run":
         """A new run of the same workflow, from its start."""
         about = run_metadata(self.name, self.nodes, self.app.now(), self.about["target"])
-        about |= {"timeout": self.about["timeout"]} if "timeout" in self.about else {}
+        about |= {name: self.about[name] for name in ("timeout", "labels") if name in self.about}
         return self._run_again(about, without_expiry(self.nodes, self.about.get("expires")))
 
     def _run_again(self, about: dict[str, Any], nodes: list[RunNode]) -> "Run":

@@ -149,7 +149,7 @@ class RunResults:
         if self.about.get("cancelled"):
             nodes = [f"{node.name} ({node.error})" for node in self.status().nodes if node.state == states.REVOKED]
             named = f"; nodes that had not ended: {', '.join(nodes):.200}" if nodes else ""
-            overdue = self.app.runs.is_overdue(self.id, self.attempt)
+            overdue = self.app.run_store.is_overdue(self.id, self.attempt)
             why = f": it had not ended after its timeout of {self.about['timeout']:g} s" if overdue else ""
             raise TaskRevokedError(f"run {self.id} of {self.name!r} was cancelled{why}{named}")
         failed = WorkflowFailed(self.id, "a node failed")
@@ -174,7 +174,7 @@ class RunResults:
 
     def refresh(self) -> Self:
         """Read the run's metadata again: other processes may have changed it. Raises RunLost."""
-        self.about, self.attempt = self.app.runs.metadata(self.id)
+        self.about, self.attempt = self.app.run_store.metadata(self.id)
         return self
 
     def status(self) -> RunStatus:

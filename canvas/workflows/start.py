@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -9,7 +10,9 @@ from canvas.errors import CompositionError, InvalidTaskError
 from canvas.graph.run_nodes import run_nodes
 from canvas.model.workflow_definition import NodeDefinition
 from canvas.model.workflow_run import RunNode
+from canvas.workflows.labels import stored_labels
 from canvas.workflows.run import Run
+from canvas.workflows.run_keys import MISMATCHES, checked_key, digest_of_nodes
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.steps.child_runs import input_value
 from canvas.workflows.store import run_metadata
@@ -27,50 +30,59 @@ class Definition(Protocol):
     def app(self) -> WorkflowServices: ...
 
 
-def start(
-    flow: Definition,
-    *,
-    expires: Any = None,
-    timeout: float | None = None,
-    target: str = "canvas",
-    inputs: Mapping[str, Any] | None = None,
-    in_process: bool | None = None,
-    signals: Any = None,
-) -> Run:
-    """Start a run of ``flow``, for canvas workers, or with ``target="celery"`` in a form that Celery workers run.
+@dataclass(frozen=True, slots=True)
+class StartOptions:
+    """The options of a run."""
 
-    Nodes that have not started when the run ``expires`` (seconds from now, or a time) never start. A run that has not
-    ended after ``timeout`` seconds is cancelled, with its running tasks; so is each later attempt, and a retry.
-    ``inputs``: the values of the workflow's inputs. With
-    ``in_process`` (default: ``task_always_eager``) the run is carried out in this process before this returns, and
+    expires: Any = None
+    """Seconds from now, or a time: nodes that have not started then never start."""
+    timeout: float | None = None
+    """Seconds after which an attempt that has not ended is cancelled, with its running tasks."""
+    target: str = "canvas"
+    """``celery``: in a form that Celery workers run."""
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    """The values of the workflow's inputs."""
+    labels: Mapping[str, Any] = field(default_factory=dict)
+    """Text, numbers, booleans, dates and datetimes, by which ``app.runs`` finds the run."""
+    run_key: str | None = None
+    """Starts of the same workflow name and key give the same run, as long as it is kept."""
+    run_key_mismatch: str = "warn"
+    """If that run has another graph or other arguments: ``warn``, or ``error`` to raise RunKeyMismatch."""
+
+
+def start(flow: Definition, *, in_process: bool | None = None, signals: Any = None, **options: Any) -> Run:
+    """Start a run of ``flow``, or find the run that was started with the same ``run_key``; ``options`` are the fields
+    of ``StartOptions``.
+
+    With ``in_process`` (default: ``task_always_eager``) the run is carried out in this process before this returns, and
     nothing is sent; ``signals`` are sent at its start.
     Raises CompositionError, EncodeError, ConfigurationError without a result backend, OperationalError.
     """
-    app = flow.app
-    about, nodes = prepared(flow, app, expires, timeout, target, inputs)
-    here = app.conf.task_always_eager if in_process is None else in_process
-    return Run.launch(app, about, nodes, here, signals)
+    app, given = flow.app, StartOptions(**options)
+    about, nodes = prepared(flow, app, given)
+    eager = app.conf.task_always_eager if in_process is None else in_process
+    return Run.launch(app, about, nodes, eager, given.run_key_mismatch, signals)
 
 
-def prepared(
-    flow: Definition,
-    app: WorkflowServices,
-    expires: Any,
-    timeout: float | None,
-    target: str,
-    inputs: Mapping[str, Any] | None = None,
-) -> tuple[dict[str, Any], list[RunNode]]:
-    """The metadata and the nodes of a new run of ``flow``; the options are those of ``start``.
-
-    Raises CompositionError, InvalidTaskError.
-    """
+def prepared(flow: Definition, app: WorkflowServices, options: StartOptions) -> tuple[dict[str, Any], list[RunNode]]:
+    """The metadata and the nodes of a new run of ``flow``. Raises CompositionError, InvalidTaskError."""
     nodes = run_nodes(flow.entries)
+    target, timeout = options.target, options.timeout
     if target not in TARGETS:
         raise CompositionError(f"target: expected one of {', '.join(TARGETS)}; got {target!r:.100}")
-    _give_inputs(flow.name, nodes, inputs or {})
+    _give_inputs(flow.name, nodes, options.inputs or {})
     about = run_metadata(flow.name, nodes, app.now(), target)
-    if expires is not None:
-        about["expires"] = _expire(app, nodes, expires)
+    if options.labels:
+        about["labels"] = stored_labels(options.labels)
+    if options.run_key is not None:
+        about["run_key"] = checked_key(options.run_key, target)
+        about["digest"] = digest_of_nodes(nodes, app.conf.task_serializer)
+    if options.run_key_mismatch not in MISMATCHES:
+        raise CompositionError(
+            f"run_key_mismatch: expected one of {', '.join(MISMATCHES)}; got {options.run_key_mismatch!r:.100}"
+        )
+    if options.expires is not None:
+        about["expires"] = _expire(app, nodes, options.expires)
     if timeout is not None:
         if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout <= 0:
             raise CompositionError(f"timeout: expected seconds above 0; got {timeout!r:.100}")

@@ -1,7 +1,7 @@
 """How a run stands, from its nodes' records. Pure."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -9,10 +9,11 @@ from typing import Any
 from canvas.errors import UpstreamFailed
 from canvas.model import states
 from canvas.model.record import Record
+from canvas.model.runs.index import CANCELLED, IF_CANCELLED
 from canvas.model.workflow_run import AWAITING_SIGNAL, SKIPPED, SLEEPING, RunNode
+from canvas.workflows.labels import json_value, label_text, labels_of
 
 UPSTREAM_FAILED = "UPSTREAM_FAILED"
-CANCELLING, CANCELLED = "CANCELLING", "CANCELLED"
 WAITING = "WAITING"
 """Not sent yet: a node before it has not ended."""
 _OVER = frozenset({states.SUCCESS, states.FAILURE, states.REVOKED, states.IGNORED, UPSTREAM_FAILED, SKIPPED})
@@ -77,6 +78,8 @@ class RunStatus:
     nodes: list[NodeStatus] = field(default_factory=list)
     critical_path: list[str] = field(default_factory=list)
     """The nodes whose times add up to the longest way through the run so far."""
+    labels: dict[str, Any] = field(default_factory=dict)
+    """The labels that the run was started with."""
 
     @property
     def over(self) -> bool:
@@ -97,6 +100,8 @@ class RunStatus:
         """A line for the run, and one for each node: state, name, seconds, error."""
         width = max((len(node.name) for node in self.nodes), default=0)
         lines = [f"{self.name} {self.id} {self.state}: {self.done} of {len(self.nodes)} nodes have ended"]
+        if self.labels:
+            lines.append("  " + " ".join(f"{label}={label_text(value)}" for label, value in self.labels.items()))
         for node in self.nodes:
             seconds = f"{node.seconds:.3f} s" if node.seconds is not None else ""
             lines.append(f"  {node.state:<15} {node.name:<{width}} {seconds:>12} {node.error or ''}".rstrip())
@@ -112,6 +117,7 @@ class RunStatus:
             "ended": self.ended.isoformat() if self.ended else None,
             "counts": self.counts,
             "critical_path": self.critical_path,
+            "labels": {label: json_value(value) for label, value in self.labels.items()},
             "nodes": [
                 {
                     "name": node.name,
@@ -160,15 +166,19 @@ def run_status(
             found.append(NodeStatus(node.name, WAITING if number in waiting else states.PENDING, ids[number]))
         else:
             found.append(NodeStatus.of(node, ids[number], record))
-    state = states.PENDING if own is None else own.status
-    if about["target"] == "celery":
-        state = _stock_state(nodes, found)
-    if about.get("cancelled"):
-        state = {states.FAILURE: CANCELLED, states.STARTED: CANCELLING, states.PENDING: CANCELLING}.get(state, state)
+    state = run_state(about, _stock_state(nodes, found) if about["target"] == "celery" else own)
     ended = _moment(own.date_done) if own is not None and own.status in states.READY_STATES else None
     path = _critical_path(nodes, found)
     shown = [status for node, status in zip(nodes, found, strict=True) if not node.hidden]
-    return RunStatus(run, str(about["name"]), state, _moment(about.get("created")), ended, shown, path)
+    return RunStatus(
+        run, str(about["name"]), state, _moment(about.get("created")), ended, shown, path, labels_of(about)
+    )
+
+
+def run_state(about: Mapping[str, Any], own: Record | str | None) -> str:
+    """The state of a run by its own record, or by the state that its nodes give it."""
+    state = own if isinstance(own, str) else states.PENDING if own is None else own.status
+    return IF_CANCELLED.get(state, state) if about.get("cancelled") else state
 
 
 def _stock_state(nodes: Sequence[RunNode], found: Sequence[NodeStatus]) -> str:

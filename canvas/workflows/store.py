@@ -16,6 +16,7 @@ from canvas.wire.signing import UNSIGNED, Signer
 
 if TYPE_CHECKING:
     from canvas.drivers.ports.runs import RunRecords
+    from canvas.model.runs.index import FoundRun, RunListing, RunQuery
 
 NODES_PER_CHUNK = 256
 """Nodes that are kept together."""
@@ -87,12 +88,21 @@ class RunStore:
 
     # -- writing
 
-    def save(self, run: str, about: dict[str, Any], nodes: Sequence[RunNode], listed: bool = True) -> None:
-        """Keep a new run and the nodes of its first attempt; ``listed``: among the runs that are found without their
-        ids."""
+    def save(
+        self,
+        run: str,
+        about: dict[str, Any],
+        nodes: Sequence[RunNode],
+        start: ReadyChord | None = None,
+        listed: bool = True,
+    ) -> str:
+        """Keep a new run and the nodes of its first attempt, with the ready chord that starts it; returns the id of the
+        run: another one's, if that one has the same key, and then nothing is kept. ``listed``: among the runs that are
+        found without their ids."""
         self._beginning.pop(run, None)
         fields = {"about": self._encode(run, about), "attempt": b"0", **self._encoded(run, 0, nodes)}
-        self.persist(lambda: self._results.save_run(run, fields, self._alive, time.time() if listed else None))
+        listing, now = (run_listing(about), time.time()) if listed else (None, None)
+        return str(self.persist(lambda: self._results.save_run(run, fields, self._alive, now, listing, start)))
 
     def begin_attempt(
         self, run: str, attempt: int, about: dict[str, Any], nodes: Sequence[RunNode], start: ReadyChord | None
@@ -100,7 +110,8 @@ class RunStore:
         """Store the run's metadata and nodes for its next attempt, with the ready chord that starts it; False when that
         attempt has begun already."""
         fields = {"about": self._encode(run, about), **self._encoded(run, attempt + 1, nodes)}
-        return bool(self.persist(lambda: self._results.begin_attempt(run, attempt, fields, self._alive, start)))
+        state = run_listing(about).state
+        return bool(self.persist(lambda: self._results.begin_attempt(run, attempt, fields, self._alive, start, state)))
 
     def cancel(self, run: str, attempt: int, overdue: bool) -> None:
         """Keep that an attempt is cancelled, and whether that is because its time was over."""
@@ -175,9 +186,22 @@ class RunStore:
         """All ``count`` nodes of an attempt. Raises RunLost."""
         return self._load(run, attempt, range(-(-count // NODES_PER_CHUNK)))
 
-    def recent(self, limit: int) -> list[str]:
-        """The ids of runs, the latest first."""
-        return list(self.persist(lambda: self._results.list_runs(limit)))
+    def find(self, query: "RunQuery") -> "list[FoundRun]":
+        """The runs that a query asks for, as they are listed, the latest first."""
+        return list(self.persist(lambda: self._results.find_runs(query)))
+
+    def count(self, query: "RunQuery") -> int:
+        """The number of runs that a query asks for, as they are listed."""
+        return int(self.persist(lambda: self._results.count_runs(query)))
+
+    def run_of_key(self, name: str, key: str) -> str | None:
+        """The id of the run of a workflow that was started under this key, if it is kept."""
+        run: str | None = self.persist(lambda: self._results.run_of_key(name, key))
+        return run
+
+    def list_as(self, run: str, state: str, before: str) -> None:
+        """List a run under another state, if it is listed under the state ``before``."""
+        self.persist(lambda: self._results.list_run_as(run, state, before))
 
     def _load(self, run: str, attempt: int, chunks: Sequence[int]) -> list[RunNode]:
         names = [f"{attempt}.{chunk}" for chunk in chunks]
@@ -223,6 +247,17 @@ def run_metadata(name: str, nodes: Sequence[RunNode], now: datetime, target: str
         "attempts": [0] * len(nodes),
         "compensated": [number for number, node in enumerate(nodes) if node.compensate is not None],
     }
+
+
+def run_listing(about: dict[str, Any]) -> "RunListing":
+    """The listing of a new run, or of a new attempt."""
+    # Programs that start no workflow do without these.
+    from canvas.model import states
+    from canvas.model.runs.index import OF_CELERY, RunListing
+    from canvas.workflows.labels import label_terms, labels_of
+
+    state = OF_CELERY if about["target"] == "celery" else states.PENDING
+    return RunListing(about["name"], label_terms(labels_of(about)), state, about.get("run_key", ""))
 
 
 def size_of(nodes: Sequence[RunNode], serializer: str) -> int:

@@ -249,16 +249,16 @@ def test_routes_that_are_set_after_the_first_send(app):
 
 
 def test_what_is_closed_or_configured_anew_leaves_nothing_on_old_connections(app):
-    before = (app.driver, app.backend, app.runs)
+    before = (app.driver, app.backend, app.run_store)
     app.close()
-    assert not {id(one) for one in before} & {id(one) for one in (app.driver, app.backend, app.runs)}
-    assert app.runs._driver is app.driver.results
+    assert not {id(one) for one in before} & {id(one) for one in (app.driver, app.backend, app.run_store)}
+    assert app.run_store._driver is app.driver.results
     app = Canvas("configured", set_as_current=False)
     app.config_from_object({"broker_url": "memory://one", "result_backend": "memory://one"})
     before = app.driver
     app.config_from_object({"broker_url": "memory://another", "result_backend": "memory://one"})
     assert app.driver is not before
-    assert app.backend._driver is app.runs._driver is app.driver.results
+    assert app.backend._driver is app.run_store._driver is app.driver.results
 
 
 def test_a_shared_task_leaves_an_apps_own_task_of_its_name():

@@ -42,4 +42,4 @@ def test_what_a_result_backend_would_give(app):
         with pytest.raises(NoResultBackend, match="no result backend is configured: set result_backend"):
             ship.delay().get(timeout=1)
         with pytest.raises(NoResultBackend, match="a workflow needs a result backend"):
-            alone.runs.recent(1)
+            alone.runs(limit=1)

@@ -180,7 +180,8 @@ def test_unknown_options_of_a_run_are_refused(flow, load, call):
     with pytest.raises(TypeError, match=r"workflow 'etl' has no option 'timeuot' for its runs: did you mean timeout\?"):
         getattr(flow, call)(timeuot=3)
     with pytest.raises(
-        TypeError, match=r"expected expires, timeout, target, inputs; options of messages, such as queue"
+        TypeError,
+        match=r"expected expires, timeout, target, inputs, labels, run_key, run_key_mismatch; options of messages, such as queue",
     ):
         getattr(flow, call)(queue="high")
 

@@ -90,7 +90,7 @@ def test_each_tick_is_sent_once_whoever_is_killed_when(urls):
     # A tick of the chord and one of the workflow are two messages of headers and two of nodes.
     assert Counter(one.task for one in sent) == {"add": found["task"] + 2 * found["chord"] + 2 * found["flow"]}
     roots = {one.headers["root_id"] for one in sent}
-    assert len(roots & set(app.runs.recent(1_000))) == found["flow"]
+    assert len(roots & {run.id for run in app.runs(limit=1_000)}) == found["flow"]
 
 
 def test_a_workflow_that_beat_starts_runs_and_is_linked_to_its_entry(redis_url, result_url):

@@ -56,23 +56,23 @@ def left(bench, run):
 def test_a_run_whose_end_is_not_stored_yet_is_kept(bench, client):
     app = client()
     run = begun(app)
-    app.runs.ended(run.id, 0)
-    assert retire(app, app.runs) == 0
+    app.run_store.ended(run.id, 0)
+    assert retire(app, app.run_store) == 0
     assert left(bench, run) > ABANDONED_AFTER - 60
     end(app, run)
-    assert retire(app, app.runs) == 1
+    assert retire(app, app.run_store) == 1
     assert KEPT - 60 < left(bench, run) <= KEPT
     assert bench.results.ttl(f"celery-task-meta-{run.id}") <= KEPT
-    assert retire(app, app.runs) == 0
+    assert retire(app, app.run_store) == 0
 
 
 def test_a_run_whose_end_is_never_stored_is_looked_at_so_often(bench, client):
     app = client()
     run = begun(app)
-    app.runs.ended(run.id, 0, looks=2)
-    assert [retire(app, app.runs) for _ in range(3)] == [0, 0, 0]
+    app.run_store.ended(run.id, 0, looks=2)
+    assert [retire(app, app.run_store) for _ in range(3)] == [0, 0, 0]
     end(app, run)
-    assert retire(app, app.runs) == 0
+    assert retire(app, app.run_store) == 0
     assert left(bench, run) > ABANDONED_AFTER - 60
 
 
@@ -81,8 +81,8 @@ def test_a_later_attempt_is_kept(bench, client):
     run = begun(app)
     end(app, run)
     bench.results.hset(f"canvas:run:{run.id}", "attempt", 1)
-    app.runs.ended(run.id, 0)
-    assert retire(app, app.runs) == 0
+    app.run_store.ended(run.id, 0)
+    assert retire(app, app.run_store) == 0
     assert left(bench, run) > ABANDONED_AFTER - 60
 
 
@@ -98,8 +98,8 @@ def test_a_run_that_is_resumed_as_it_expires_is_kept(bench, client):
         app = client(proxy.url(1))
         run = begun(client())
         end(app, run)
-        app.runs.ended(run.id, 0)
-        assert retire(app, app.runs) == 0
+        app.run_store.ended(run.id, 0)
+        assert retire(app, app.run_store) == 0
     assert seen
     assert left(bench, run) > ABANDONED_AFTER - 60
     assert bench.results.ttl(f"celery-task-meta-{run.id}") > ABANDONED_AFTER - 60
@@ -108,5 +108,5 @@ def test_a_run_that_is_resumed_as_it_expires_is_kept(bench, client):
 def test_a_client_remembers_so_many_ended_runs(client):
     app = client()
     for number in range(20_000):
-        app.runs.ended(str(number), 0)
-    assert len(list(app.runs.over())) == 10_000
+        app.run_store.ended(str(number), 0)
+    assert len(list(app.run_store.over())) == 10_000

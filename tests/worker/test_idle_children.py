@@ -32,7 +32,7 @@ def app(bench, monkeypatch):
 def looks(app):
     """The times at which the child has looked."""
     found = []
-    lifetimes = Lifetimes(app, app.runs, lambda: [], BEAT, renews=False)
+    lifetimes = Lifetimes(app, app.run_store, lambda: [], BEAT, renews=False)
 
     def look():
         found.append(time.monotonic())
@@ -50,7 +50,7 @@ def test_a_run_that_ended_before_the_child_was_idle_expires(bench, app, looks):
     flow.add(task(app, "ident").s(1), name="only")
     run = flow.apply_async()
     assert eventually(lambda: looks)
-    app.runs.ended(run.id, 0)
+    app.run_store.ended(run.id, 0)
     record = Record(run.id, "SUCCESS", None, None, [])
     record.extra = {"attempt": 0}
     app.driver.results.store([app.backend.store_of(record, in_run=True)])

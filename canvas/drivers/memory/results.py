@@ -9,7 +9,7 @@ from queue import Empty, SimpleQueue
 from canvas.drivers.async_watch import AsyncQueueWatch
 from canvas.drivers.memory.records import Kept, MemoryRecords, alive
 from canvas.model import states
-from canvas.model.run_index import FoundRun, RunListing, RunQuery
+from canvas.model.runs.index import FoundRun, RunListing, RunQuery
 from canvas.model.settlement import ChordStart, Keep, MailboxStep, Part, ReadyChord, ResultWrite
 
 
@@ -123,8 +123,8 @@ class MemoryResults:
         memory = self._memory
         with memory.lock:
             index, new = memory.run_index, listing is not None and created is not None
-            owner = index.run_of_key(listing) if listing is not None else None
-            if owner is not None:
+            owner = index.run_of_key(listing.name, listing.key) if listing is not None else None
+            if owner is not None and (owner != run or start is not None):
                 return owner
             memory.run(run)
             memory.runs.setdefault(run, {}).update(fields)
@@ -185,6 +185,10 @@ class MemoryResults:
     def find_runs(self, query: RunQuery) -> list[FoundRun]:
         with self._memory.lock:
             return self._memory.run_index.find(query)[: query.limit]
+
+    def run_of_key(self, name: str, key: str) -> str | None:
+        with self._memory.lock:
+            return self._memory.run_index.run_of_key(name, key)
 
     def count_runs(self, query: RunQuery) -> int:
         with self._memory.lock:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from canvas.model.run_index import IF_CANCELLED, FoundRun, RunListing, RunQuery
+from canvas.model.runs.index import IF_CANCELLED, FoundRun, RunListing, RunQuery
 
 
 @dataclass(slots=True)
@@ -22,9 +22,9 @@ class MemoryRunIndex:
         self._entries: dict[str, _Entry] = {}
         self._keys: dict[tuple[str, str], str] = {}
 
-    def run_of_key(self, listing: RunListing) -> str | None:
-        """The run that was started under this name and key, as far as it is still kept."""
-        run = self._keys.get((listing.name, listing.key)) if listing.key else None
+    def run_of_key(self, name: str, key: str) -> str | None:
+        """The run that was started under this name and key, if it is still kept; none for an empty key."""
+        run = self._keys.get((name, key))
         return run if run is not None and self._fields_of(run) else None
 
     def add(self, run: str, listing: RunListing, created: float) -> None:
@@ -47,7 +47,7 @@ class MemoryRunIndex:
         entry.state = IF_CANCELLED.get(state, state) if cancelled and cancelled == fields.get("attempt") else state
 
     def listing(self, run: str) -> RunListing | None:
-        """What a run is listed under, with its present state."""
+        """The entry of a run, with its present state."""
         entry = self._entries.get(run)
         return entry.listing._replace(state=entry.state) if entry is not None else None
 

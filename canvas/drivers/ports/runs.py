@@ -4,16 +4,16 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from canvas.model import states
-from canvas.model.run_index import FoundRun, RunListing, RunQuery
+from canvas.model.runs.index import FoundRun, RunListing, RunQuery
 from canvas.model.settlement import ReadyChord
 
 
 class RunRecords(Protocol):
     """Runs of workflows, each a set of named fields, and the index by which they are found.
 
-    The index lists a run under its state: PENDING when it is saved and when an attempt begins, and then the ``run_state`` of
-    each record of it that is stored, in the same step. A run whose present attempt has the field ``cancelled`` is listed
-    as CANCELLING, or CANCELLED when it has failed.
+    The index lists a run under its state: PENDING when it is saved and when an attempt begins, and then the
+    ``run_state`` of each record of it that is stored, in the same step. A run whose present attempt has the field
+    ``cancelled`` is listed as CANCELLING, or CANCELLED when it has failed.
     """
 
     def save_run(
@@ -59,6 +59,9 @@ class RunRecords(Protocol):
 
     def find_runs(self, query: RunQuery) -> list[FoundRun]:
         """The runs that a query asks for, the latest first. One of them may expire meanwhile."""
+
+    def run_of_key(self, name: str, key: str) -> str | None:
+        """The run of a workflow of this name that was started under this key, if it is still kept."""
 
     def count_runs(self, query: RunQuery) -> int:
         """The number of runs that a query asks for, whatever its limit."""

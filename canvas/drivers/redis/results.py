@@ -11,7 +11,7 @@ from canvas.drivers.redis.runs.index import RedisRunIndex, index_entry
 from canvas.drivers.redis.scripts.arguments import ScriptArguments, pack
 from canvas.drivers.redis.scripts.replies import accepted, mail_in, ready_of
 from canvas.model import states
-from canvas.model.run_index import FoundRun, RunListing, RunQuery
+from canvas.model.runs.index import FoundRun, RunListing, RunQuery
 from canvas.model.settlement import ChordStart, Keep, MailboxStep, Part, ReadyChord, ResultWrite
 
 _RENEWED_AT_ONCE = 250
@@ -26,7 +26,7 @@ class RedisResults:
         self.link = link
         self.keys = ResultKeys(str(options.get("global_keyprefix") or ""))
         self.packing = ScriptArguments(BrokerKeys(), self.keys, lambda message: [])
-        self._index = RedisRunIndex(link, self.keys.runs)
+        self._index = RedisRunIndex(link, self.keys.runs, self.keys.run)
         watching = Watching(link, self.keys, self.get, self.aget)
         self.watch = watching.watch
         self.awatch = watching.awatch
@@ -105,11 +105,9 @@ class RedisResults:
     def expire_run(self, run: str, seconds: int, task_ids: Sequence[str], record_seconds: int) -> None:
         keys = [key for task_id in task_ids for key in self._record_keys(task_id)]
         lasting = [(self.keys.run(run), seconds), *((key, record_seconds) for key in keys)]
-        commands: list[tuple[Any, ...]] = [
-            ("EXPIRE", key, left) if left else ("PERSIST", key) for key, left in lasting
-        ]
+        commands: list[tuple[Any, ...]] = [("EXPIRE", key, left) if left else ("PERSIST", key) for key, left in lasting]
         if seconds:
-            commands.append(("ZADD", f"{self.keys.runs}:until", "XX", time.time() + seconds + 1, run))
+            commands.append(("ZADD", f"{self.keys.runs}:until", "XX", time.time() + seconds, run))
         self.link.pipeline(commands)
 
     def _record_keys(self, task_id: str) -> tuple[str, str]:
@@ -121,6 +119,9 @@ class RedisResults:
 
     def find_runs(self, query: RunQuery) -> list[FoundRun]:
         return self._index.find(query)
+
+    def run_of_key(self, name: str, key: str) -> str | None:
+        return self._index.run_of_key(name, key)
 
     def count_runs(self, query: RunQuery) -> int:
         return self._index.count(query)

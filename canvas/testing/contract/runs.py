@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from canvas.drivers.ports import Driver
-from canvas.model.run_index import RunListing, RunQuery
+from canvas.model.runs.index import RunListing, RunQuery
 from canvas.model.settlement import MailboxStep, ReadyChord, ResultWrite, Settlement
 from canvas.testing.contract.support import ContractSupport, chord_end, eventually
 
@@ -160,6 +160,11 @@ class RunRecordsContract(ContractSupport):
         assert self._found(driver) == [owner]
         assert [ready.group_id for ready in driver.settler.stale_ready_chords(0)] == [f"{owner}.start"]
         assert begin(owner) == owner
+        assert driver.settler.dispatch_chord(chord_end(f"{owner}.start")).held
+        assert begin(owner) == owner
+        assert driver.settler.stale_ready_chords(0) == []
+        assert runs.run_of_key("etl", "monday") == owner
+        assert runs.run_of_key("etl", "sunday") is None
         assert self._start(driver, "other", RunListing("report", key="monday"), time.time()) == "other"
         assert self._start(driver, "tuesday", RunListing("etl", key="tuesday"), time.time()) == "tuesday"
 

@@ -94,7 +94,7 @@ class Lifetimes:
             self._busy_until = now + _STARTS_WITHIN
         running = self._running()
         self._keep(running, now)
-        for runs in (self._runs, self._app.runs):
+        for runs in (self._runs, self._app.run_store):
             retire(self._app, runs)
         if self._renews and now >= self._next_renewal:
             every = min(self._every, _RENEWS_EVERY)

@@ -84,7 +84,7 @@ class Prefork:
             conf.worker_lease_ttl,
             None,
             lambda: declare(app, plan.queues),
-            Lifetimes(app, app.runs, list, self._beat_every).tick,
+            Lifetimes(app, app.run_store, list, self._beat_every).tick,
             delegate=self._have_adopted,
         )
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from canvas.workflows.run import Run
     from canvas.workflows.services import ComposingApp
 
-_START_OPTIONS = ("expires", "timeout", "target", "inputs")
+_START_OPTIONS = ("expires", "timeout", "target", "inputs", "labels", "run_key", "run_key_mismatch")
 
 
 class Workflow(ControlFlow):
@@ -185,7 +185,9 @@ class Workflow(ControlFlow):
     # -- running
 
     def apply_async(self, **options: Any) -> "Run":
-        """Start a run of it; options as ``start`` of ``canvas.workflows.start``: ``expires``, ``timeout``, ``target``.
+        """Start a run of it, or find the run that was started with the same ``run_key``. Options are those of
+        ``canvas.workflows.start.StartOptions``: ``expires``, ``timeout``, ``target``, ``labels``, ``run_key`` and
+        ``run_key_mismatch``.
 
         Under ``task_always_eager`` the run is carried out here, and has ended when this returns. Raises TypeError for
         an unknown option.

@@ -70,7 +70,7 @@ class Attempt:
 
     def _record_run(self, record: Record) -> None:
         record.extra = {"attempt": self._attempt}
-        self._effects.record(record, in_run=True)
+        self._effects.record_run(record)
 
     def _record(self, number: int, state: str, result: Any, **extra: Any) -> None:
         if self._node(number).hidden:

@@ -254,4 +254,4 @@ def end_lost(effects: Outbox, run: str, attempt: int, exc: Exception) -> None:
     emit("run.lost", run=run, reason=str(exc))
     record = Record(run, states.FAILURE, exc, None, [])
     record.extra = {"attempt": attempt}
-    effects.record(record)
+    effects.record_run(record, in_run=False)

@@ -1,11 +1,11 @@
 """Queries of the index of runs (``scripts/run_index.lua``): sorted sets of runs by state, name and label."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
 from canvas.drivers.redis.connection.client import RedisClient
-from canvas.model.run_index import FoundRun, RunListing, RunQuery
+from canvas.model.runs.index import FoundRun, RunListing, RunQuery
 
 _PAGE = 500
 """Entries that one command reads, at most."""
@@ -13,16 +13,21 @@ _PAGE = 500
 
 def index_entry(listing: RunListing, created: float) -> list[Any]:
     """A run's entry, as the scripts keep it."""
-    key = f"{listing.name}\0{listing.key}" if listing.key else ""
+    key = _name_and_key(listing.name, listing.key) if listing.key else ""
     return [repr(created), listing.state, listing.terms, key]
+
+
+def _name_and_key(name: str, key: str) -> str:
+    return f"{name}\0{key}"
 
 
 class RedisRunIndex:
     """Finds runs: of all sets that a query names, the smallest is read, and the others are asked for its members."""
 
-    def __init__(self, link: RedisClient, prefix: str) -> None:
-        """``prefix``: of the keys of the index."""
+    def __init__(self, link: RedisClient, prefix: str, run_key: Callable[[str], str]) -> None:
+        """``prefix``: of the keys of the index; ``run_key`` gives the key of a run's hash."""
         self._link = link
+        self._run_key = run_key
         self._prefix = prefix
 
     def find(self, query: RunQuery) -> list[FoundRun]:
@@ -44,6 +49,12 @@ class RedisRunIndex:
             return sum(self._link.pipeline([("ZCOUNT", sets[0], *_range(query)) for _, sets in every]))
         return sum(1 for _, sets in every for _ in self._members(query, sets, _PAGE))
 
+    def run_of_key(self, name: str, key: str) -> str | None:
+        """As ``RunRecords.run_of_key``."""
+        run = self._link.command("HGET", f"{self._prefix}:keys", _name_and_key(name, key))
+        kept = run is not None and self._link.command("EXISTS", self._run_key(run.decode()))
+        return run.decode() if kept else None
+
     def _unlist_expired(self) -> None:
         """Each run is removed once, by the start of another run or here."""
         while self._link.call("unlist_runs", [self._prefix], [_PAGE]) == _PAGE:
@@ -55,8 +66,11 @@ class RedisRunIndex:
         states = {state: f"{self._prefix}:{state}" for state in query.states}
         every = {state: [f"{base}:{term}" for term in terms] or [base] for state, base in states.items()}
         keys = [key for sets in every.values() for key in sets]
-        sizes = dict(zip(keys, self._link.pipeline([("ZCARD", key) for key in keys]), strict=True)) if keys else {}
-        return [(state, sorted(sets, key=sizes.__getitem__)) for state, sets in every.items() if all(map(sizes.get, sets))]
+        if not keys:
+            return []
+        sizes = dict(zip(keys, self._link.pipeline([("ZCARD", key) for key in keys]), strict=True))
+        found = [(state, sets) for state, sets in every.items() if all(map(sizes.get, sets))]
+        return [(state, sorted(sets, key=sizes.__getitem__)) for state, sets in found]
 
     def _members(self, query: RunQuery, sets: list[str], page: int) -> Iterator[tuple[str, float]]:
         """The runs that are in all ``sets``, each with the time of its creation, the latest first."""

@@ -1,6 +1,7 @@
 -- The index of workflows' runs, as functions; loaded in front of effects.lua. All keys are in the results' database.
 --
--- The caller gives the key of a run's hash, RUNS:<id>; the index is in the keys below, where INDEX is RUNS with an "s":
+-- KEYS and ARGV are the loading script's, which gives the key of a run's hash, RUNS:<id>. The index is in the keys below,
+-- where INDEX is RUNS with an "s":
 --   INDEX:listed               hash run → msgpack {created, state, {term, …}, name and key of an idempotent start or ''}
 --   INDEX:<state>[:<term>]     zset run → created, unix time
 --   INDEX:until                zset run → when to look whether the run is still kept, unix time
@@ -124,13 +125,13 @@ end
 local function unlist_expired(index, now, some)
     local over = redis.call('ZRANGEBYSCORE', index .. ':until', '-inf', now, 'LIMIT', 0, some)
     for _, run in ipairs(over) do
-        local left = redis.call('TTL', run_key_of(index, run))
+        local left = redis.call('PTTL', run_key_of(index, run))
         if left == -2 then
             unlist(index, run)
         elseif left == -1 then
             redis.call('ZREM', index .. ':until', run)
         else
-            redis.call('ZADD', index .. ':until', now + left + 1, run)
+            redis.call('ZADD', index .. ':until', now + (left + 1) / 1000, run)
         end
     end
     return #over

@@ -13,7 +13,8 @@ if ARGV[3] ~= '' then
     local entry = cmsgpack.unpack(ARGV[3])
     unlist_expired(index, now, EXPIRED_AT_ONCE)
     local owner = entry[4] ~= '' and run_of_key(index, entry[4])
-    if owner then return owner end
+    -- Its start may have been taken already: a call that is repeated does not bring it back.
+    if owner and (owner ~= run or ARGV[4] ~= '') then return owner end
     list_run(run_key, entry, ttl, now)
 end
 for first = 6, #ARGV, AT_ONCE do

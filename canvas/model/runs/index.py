@@ -1,4 +1,4 @@
-"""The index of workflows' runs: what a run is listed under, and what a query asks for."""
+"""The index of workflows' runs: the entry of a run, and a query."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -21,7 +21,7 @@ def terms_of(name: str | None, labels: Sequence[tuple[str, str]]) -> list[str]:
 
 
 class RunListing(NamedTuple):
-    """What a new run is listed under."""
+    """The entry of a new run."""
 
     name: str
     labels: tuple[tuple[str, str], ...] = ()

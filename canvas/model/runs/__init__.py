@@ -1,0 +1,1 @@
+"""The words of workflows' runs beside their nodes."""
