@@ -41,7 +41,7 @@ def test_a_setting_drops_what_is_made_from_it():
 def test_another_broker_drops_what_uses_its_connection():
     app = used()
     app.conf.broker_url = "memory://other"
-    assert not kept(app) & {"driver", "backend", "runs"}
+    assert not kept(app) & {"driver", "backend", "run_store"}
 
 
 def test_config_from_object_after_first_use_counts():

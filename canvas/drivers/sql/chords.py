@@ -227,9 +227,7 @@ class SqlChords:
         lost = update(chords).where(over, chords.c.state == _OPEN, chords.c.size.is_not(None), chords.c.counted > 0)
         found: int = connection.execute(lost.values(state=_READY, ready_since=now, lost=True)).rowcount
         found += _delete(connection, chords.c.group_id, over, self._parts)
-        return found + _delete(
-            connection, state.runs.c.run, state.runs.c.expires_at <= now, state.run_fields, state.mail
-        )
+        return found + _delete(connection, state.runs.c.run, state.runs.c.expires_at <= now, *state.of_runs)
 
 
 def _delete(connection: Connection, key: Column[str], over: ColumnElement[bool], *children: Table) -> int:

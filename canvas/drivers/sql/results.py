@@ -15,7 +15,9 @@ from canvas.drivers.sql.database import Database
 from canvas.drivers.sql.dialects import read_clock, unix_time, upsert
 from canvas.drivers.sql.layout import create, upgrade
 from canvas.drivers.sql.polling import AsyncPollingWatch, PollingWatch
+from canvas.drivers.sql.run_index import write_state
 from canvas.drivers.sql.tables import utc_now
+from canvas.model import states
 from canvas.model.settlement import ResultWrite
 
 _AT_ONCE = 500
@@ -36,7 +38,8 @@ class SqlResults:
         self._columns = columns
         self._tasks = database.tables.tasks
         self._groups = database.tables.groups
-        self._lifetimes = database.tables.state.lifetimes
+        self._state = database.tables.state
+        self._lifetimes = self._state.lifetimes
 
     def get(self, task_ids: Sequence[str], retry: bool = True) -> list[bytes | None]:
         found: dict[str, bytes] = {}
@@ -77,6 +80,9 @@ class SqlResults:
                 connection.execute(self._upsert(connection), rows)
                 self._write_lifetimes(connection, lifetimes)
                 announce(connection, lifetimes)
+            for one in stores:
+                if one.run_state and self._is_stored(connection, one):
+                    write_state(connection, self._state, one.task_id, one.run_state)
 
         return write
 
@@ -87,6 +93,11 @@ class SqlResults:
         if row["traceback"] is not None:
             row["traceback"] = _storable(row["traceback"])
         return {"task_id": write.task_id, **row}
+
+    def _is_stored(self, connection: Connection, store: ResultWrite) -> bool:
+        """Whether a record has been written: a success is not overwritten by anything else."""
+        status = select(self._tasks.c.status).where(self._tasks.c.task_id == store.task_id)
+        return store.success or connection.execute(status).scalar() != states.SUCCESS
 
     def _upsert(self, connection: Connection) -> Any:
         names = [column.name for column in self._tasks.c if column.name not in ("id", "task_id")]
@@ -118,7 +129,12 @@ class SqlResults:
     def forget(self, task_ids: Sequence[str]) -> None:
         for start in range(0, len(task_ids), _AT_ONCE):
             some = sorted(task_ids[start : start + _AT_ONCE])
-            self._run(*(delete(table).where(table.c.task_id.in_(some)) for table in (self._tasks, self._lifetimes)))
+            self._database.call(lambda connection, ids=some: self.delete(connection, ids))  # type: ignore[misc]
+
+    def delete(self, connection: Connection, task_ids: Sequence[str]) -> None:
+        """Delete records in a transaction of the caller's."""
+        for table in (self._tasks, self._lifetimes):
+            connection.execute(delete(table).where(table.c.task_id.in_(task_ids)))
 
     @contextmanager
     def watch(self, task_ids: Iterable[str]) -> Iterator[PollingWatch]:

@@ -1,14 +1,16 @@
-"""Runs of workflows: a row for each run, and one for each of its fields."""
+"""Runs of workflows: a row for each run, by which it is found, and one for each of its fields."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from sqlalchemy import Connection, or_, select, update
+from sqlalchemy import Connection, select, update
 
 from canvas.drivers.sql.database import Database
-from canvas.drivers.sql.dialects import read_clock, unix_time, upsert
+from canvas.drivers.sql.dialects import read_clock, upsert
 from canvas.drivers.sql.mailboxes import SqlMailboxes
 from canvas.drivers.sql.results import SqlResults
+from canvas.drivers.sql.run_index import claim_key, count, find, is_kept, list_run, run_of_key, write_state
+from canvas.model import states
+from canvas.model.runs.index import FoundRun, RunListing, RunQuery
 from canvas.model.settlement import ReadyChord
 
 
@@ -21,26 +23,52 @@ class SqlRuns:
         self._tables = database.tables.state
         self._mailboxes = SqlMailboxes(self._tables)
 
-    def save_run(self, run: str, fields: Mapping[str, bytes], expires: int | None, created: float | None) -> None:
-        def work(connection: Connection) -> None:
-            row = {"run": run, "created": created, "expires_at": None}
-            changed = ["created"] if created is not None else []
-            if expires:
-                row["expires_at"] = read_clock(connection) + expires
-                changed.append("expires_at")
+    def save_run(
+        self,
+        run: str,
+        fields: Mapping[str, bytes],
+        expires: int | None,
+        created: float | None,
+        listing: RunListing | None = None,
+        start: ReadyChord | None = None,
+    ) -> str:
+        listed = listing is not None and created is not None
+
+        def work(connection: Connection) -> str:
+            now = read_clock(connection)
+            if listing is not None and listing.key:
+                owner = claim_key(connection, self._tables, listing, run)
+                if owner != run or (start is not None and self._has_fields(connection, run)):
+                    return owner
+            row = {"run": run, "created": created, "expires_at": now + expires if expires else None}
+            changed = ["expires_at"] if expires else []
             connection.execute(upsert(connection, self._tables.runs, ["run"], changed), row)
             self._write(connection, run, fields)
+            if listing is not None and listed:
+                list_run(connection, self._tables, run, listing, created)
+            else:
+                write_state(connection, self._tables, run)
+            self._make_ready(connection, start, now)
+            return run
 
-        self._database.call(work)
+        return self._database.call(work)
+
+    def _has_fields(self, connection: Connection, run: str) -> bool:
+        fields = self._tables.run_fields
+        return connection.execute(select(fields.c.run).where(fields.c.run == run).limit(1)).first() is not None
+
+    def _make_ready(self, connection: Connection, start: ReadyChord | None, now: float) -> None:
+        if start is None:
+            return
+        row = {"group_id": start.group_id, "state": "ready", "extra": 0, "counted": 0, "lost": False}
+        row |= {"callback": start.callback, "ready_since": now}
+        changed = [name for name in row if name != "group_id"]
+        connection.execute(upsert(connection, self._tables.chords, ["group_id"], changed), row)
 
     def _write(self, connection: Connection, run: str, fields: Mapping[str, bytes]) -> None:
         rows = [{"run": run, "name": name, "value": value} for name, value in sorted(fields.items())]
         if rows:
             connection.execute(upsert(connection, self._tables.run_fields, ["run", "name"], ["value"]), rows)
-
-    def _alive(self, connection: Connection) -> Any:
-        runs = self._tables.runs
-        return or_(runs.c.expires_at.is_(None), runs.c.expires_at > unix_time(connection))
 
     def read_run(self, run: str, names: Sequence[str]) -> list[bytes | None]:
         if not names:
@@ -49,31 +77,34 @@ class SqlRuns:
 
         def work(connection: Connection) -> dict[str, bytes]:
             query = select(fields.c.name, fields.c.value).join(runs, runs.c.run == fields.c.run)
-            query = query.where(fields.c.run == run, fields.c.name.in_(names), self._alive(connection))
+            query = query.where(fields.c.run == run, fields.c.name.in_(names), is_kept(connection, runs))
             return {name: value for name, value in connection.execute(query)}
 
         found = self._database.call(work)
         return [found.get(name) for name in names]
 
     def begin_attempt(
-        self, run: str, attempt: int, fields: Mapping[str, bytes], expires: int | None, start: ReadyChord | None
+        self,
+        run: str,
+        attempt: int,
+        fields: Mapping[str, bytes],
+        expires: int | None,
+        start: ReadyChord | None,
+        state: str = states.PENDING,
     ) -> bool:
-        kept = self._tables.run_fields
+        kept, runs = self._tables.run_fields, self._tables.runs
         begins = update(kept).where(kept.c.run == run, kept.c.name == "attempt", kept.c.value == str(attempt).encode())
 
         def work(connection: Connection) -> bool:
             if not connection.execute(begins.values(value=str(attempt + 1).encode())).rowcount:
                 return False
             self._write(connection, run, fields)
+            self._results.delete(connection, [run])
+            write_state(connection, self._tables, run, state)
             now = read_clock(connection)
             if expires:
-                runs = self._tables.runs
                 connection.execute(update(runs).where(runs.c.run == run).values(expires_at=now + expires))
-            if start is not None:
-                row = {"group_id": start.group_id, "state": "ready", "extra": 0, "counted": 0, "lost": False}
-                row |= {"callback": start.callback, "ready_since": now}
-                changed = [name for name in row if name != "group_id"]
-                connection.execute(upsert(connection, self._tables.chords, ["group_id"], changed), row)
+            self._make_ready(connection, start, now)
             return True
 
         return self._database.call(work)
@@ -91,11 +122,14 @@ class SqlRuns:
     def read_mail(self, run: str) -> dict[str, list[bytes]]:
         return self._database.call(lambda connection: self._mailboxes.values(connection, run))
 
-    def list_runs(self, limit: int) -> list[str]:
-        runs = self._tables.runs
+    def find_runs(self, query: RunQuery) -> list[FoundRun]:
+        return self._database.call(lambda connection: find(connection, self._tables, query))
 
-        def work(connection: Connection) -> list[str]:
-            query = select(runs.c.run).where(runs.c.created.is_not(None), self._alive(connection))
-            return list(connection.execute(query.order_by(runs.c.created.desc()).limit(limit)).scalars())
+    def count_runs(self, query: RunQuery) -> int:
+        return self._database.call(lambda connection: count(connection, self._tables, query))
 
-        return self._database.call(work)
+    def run_of_key(self, name: str, key: str) -> str | None:
+        return self._database.call(lambda connection: run_of_key(connection, self._tables, name, key))
+
+    def list_run_as(self, run: str, state: str, before: str) -> None:
+        self._database.call(lambda connection: write_state(connection, self._tables, run, state, before))

@@ -3,12 +3,14 @@
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, Double, Integer, LargeBinary, MetaData, String, Table
+from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, LargeBinary, MetaData, String, Table
 
 LAYOUT = 1
 """The version of these tables; a change of them needs another number, and a step in ``layout.py``."""
 _NAME = 255
 """Characters of an id."""
+_LABEL = 256
+"""Characters of a label's value."""
 _BYTES = LargeBinary(2**32 - 1)
 
 
@@ -16,17 +18,21 @@ class StateTables:
     """The tables, in the schema that the setting gives to ``celery_taskmeta``. Times are unix times, in seconds."""
 
     def __init__(self, metadata: MetaData, schema: str | None) -> None:
-        def table(name: str, columns: Iterable[Column[Any]]) -> Table:
+        def table(name: str, columns: Iterable[Column[Any] | Index]) -> Table:
             return Table(name, metadata, *columns, schema=schema)
 
         self.layout = table("canvas_layout", [Column("version", Integer, primary_key=True, autoincrement=False)])
         self.chords = table("canvas_chords", _chord())
         self.parts = table("canvas_chord_parts", _part())
-        self.runs = table("canvas_runs", [_key("run"), _time("created"), _time("expires_at")])
+        self.runs = table("canvas_runs", _run())
+        self.run_labels = table("canvas_run_labels", _label())
+        self.run_keys = table("canvas_run_keys", [_key("name"), _key("run_key"), _run_id()])
         self.run_fields = table(
             "canvas_run_fields", [_key("run"), _key("name"), Column("value", _BYTES, nullable=False)]
         )
         self.mail = table("canvas_run_mail", _mail())
+        self.of_runs = (self.run_fields, self.mail, self.run_labels, self.run_keys)
+        """The tables whose rows go with their run."""
         self.lifetimes = table("canvas_record_lifetimes", [_key("task_id"), _time("expires_at")])
 
 
@@ -36,6 +42,26 @@ def _key(name: str) -> Column[str]:
 
 def _time(name: str) -> Column[float]:
     return Column(name, Double, index=True)
+
+
+def _run_id() -> Column[str]:
+    return Column("run", String(_NAME), nullable=False, index=True)
+
+
+def _run() -> list[Column[Any] | Index]:
+    """``state`` and ``name`` are those under which the index lists the run; ``created`` is unset in a run that is not
+    listed."""
+    return [
+        _key("run"), _time("created"), _time("expires_at"), Column("name", String(_NAME)), Column("state", String(20)),
+        Index("canvas_runs_by_state", "state", "created"), Index("canvas_runs_by_name", "name", "state", "created"),
+    ]  # fmt: skip
+
+
+def _label() -> list[Column[Any] | Index]:
+    return [
+        _key("run"), _key("label"), Column("value", String(_LABEL), nullable=False),
+        Index("canvas_run_labels_by_value", "label", "value", "run"),
+    ]  # fmt: skip
 
 
 def _chord() -> list[Column[Any]]:

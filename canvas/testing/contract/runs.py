@@ -168,6 +168,7 @@ class RunRecordsContract(ContractSupport):
         assert self._start(driver, "other", RunListing("report", key="monday"), time.time()) == "other"
         assert self._start(driver, "tuesday", RunListing("etl", key="tuesday"), time.time()) == "tuesday"
 
+
 class MailboxContract(ContractSupport):
     """Values and waits of a run, matched in their order."""
 

@@ -175,14 +175,13 @@ class ScriptArguments:
         return found
 
     def stores(self, stores: Sequence[ResultWrite]) -> list[Any]:
-        assert self._results is not None or not stores
-        return [self._store(s) for s in stores]
-
-    def _store(self, store: ResultWrite) -> list[Any]:
-        assert self._results is not None
-        task_id, payload, expires, success, run_state = store
-        of_run = (self._results.run(task_id), run_state) if run_state else ()
-        return [self._results.task(task_id), payload, expires or 0, success, *of_run]
+        keys = self._results
+        assert keys is not None or not stores
+        packed = [[keys.task(s.task_id), s.payload, s.expires or 0, s.success] for s in stores]  # type: ignore[union-attr]
+        for words, store in zip(packed, stores, strict=True):
+            if store.run_state:
+                words.extend((keys.run(store.task_id), store.run_state))  # type: ignore[union-attr]
+        return packed
 
     def joins(self, joins: Sequence[ChordStart]) -> list[Any]:
         return [[self._group(j.group_id), j.size, j.expires, j.structure or False] for j in joins]

@@ -1,0 +1,101 @@
+"""The index of workflows' runs: columns of their rows, and tables of their labels and keys."""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, Table, func, or_, select, update
+
+from canvas.drivers.sql.dialects import unix_time, upsert
+from canvas.drivers.sql.state_tables import StateTables
+from canvas.model import states
+from canvas.model.runs.index import IF_CANCELLED, FoundRun, RunListing, RunQuery
+
+
+def is_kept(connection: Connection, runs: Table) -> ColumnElement[bool]:
+    """The condition for a run that has not expired."""
+    return or_(runs.c.expires_at.is_(None), runs.c.expires_at > unix_time(connection))
+
+
+def list_run(connection: Connection, tables: StateTables, run: str, listing: RunListing, created: float | None) -> None:
+    """List a run whose row is there. One that is listed keeps its state, unless it has been carried out elsewhere."""
+    runs = tables.runs
+    new = update(runs).where(runs.c.run == run, runs.c.state.is_(None))
+    if connection.execute(new.values(name=listing.name, state=listing.state, created=created)).rowcount:
+        rows = [{"run": run, "label": label, "value": value} for label, value in listing.labels]
+        if rows:
+            connection.execute(upsert(connection, tables.run_labels, ["run", "label"], ["value"]), rows)
+    elif listing.state != states.PENDING:
+        write_state(connection, tables, run, listing.state)
+
+
+def write_state(
+    connection: Connection, tables: StateTables, run: str, state: str | None = None, before: str | None = None
+) -> None:
+    """List a run under another state, if it is listed under the state ``before``; without a state, under the one that
+    its changed fields give it."""
+    runs, fields = tables.runs, tables.run_fields
+    known = connection.execute(select(runs.c.state).where(runs.c.run == run).with_for_update()).scalar()
+    if known is None or before not in (None, known):
+        return
+    query = select(fields.c.name, fields.c.value).where(
+        fields.c.run == run, fields.c.name.in_(["attempt", "cancelled"])
+    )
+    found = {name: value for name, value in connection.execute(query)}
+    cancelled, state = found.get("cancelled"), state or known
+    if cancelled and cancelled == found.get("attempt"):
+        state = IF_CANCELLED.get(state, state)
+    if state != known:
+        connection.execute(update(runs).where(runs.c.run == run).values(state=state))
+
+
+def claim_key(connection: Connection, tables: StateTables, listing: RunListing, run: str) -> str:
+    """The run that has the key of a listing: this one, unless another one that is still kept has it."""
+    keys, row = tables.run_keys, {"name": listing.name, "run_key": listing.key, "run": run}
+    connection.execute(upsert(connection, keys, ["name", "run_key"], []), row)
+    own = keys.c.name == listing.name, keys.c.run_key == listing.key
+    owner: str = connection.execute(select(keys.c.run).where(*own).with_for_update()).scalar_one()
+    if owner == run or _is_kept(connection, tables, owner):
+        return owner
+    connection.execute(update(keys).where(*own).values(run=run))
+    return run
+
+
+def run_of_key(connection: Connection, tables: StateTables, name: str, key: str) -> str | None:
+    """The run that was started under this name and key, if it is still kept."""
+    keys = tables.run_keys
+    run = connection.execute(select(keys.c.run).where(keys.c.name == name, keys.c.run_key == key)).scalar()
+    return run if run is not None and _is_kept(connection, tables, run) else None
+
+
+def _is_kept(connection: Connection, tables: StateTables, run: str) -> bool:
+    runs = tables.runs
+    kept = select(runs.c.run).where(runs.c.run == run, is_kept(connection, runs))
+    return connection.execute(kept).first() is not None
+
+
+def find(connection: Connection, tables: StateTables, query: RunQuery) -> list[FoundRun]:
+    """As ``RunRecords.find_runs``."""
+    runs = tables.runs
+    wanted = _wanted(connection, tables, query, select(runs.c.run, runs.c.state, runs.c.created))
+    rows = connection.execute(wanted.order_by(runs.c.created.desc()).limit(query.limit))
+    return [FoundRun(run, state, created) for run, state, created in rows]
+
+
+def count(connection: Connection, tables: StateTables, query: RunQuery) -> int:
+    """As ``RunRecords.count_runs``."""
+    wanted = _wanted(connection, tables, query, select(func.count()).select_from(tables.runs))
+    return int(connection.execute(wanted).scalar_one())
+
+
+def _wanted(connection: Connection, tables: StateTables, query: RunQuery, columns: Select[Any]) -> Select[Any]:
+    runs, labels = tables.runs, tables.run_labels
+    wanted = columns.where(runs.c.state.in_(query.states), is_kept(connection, runs))
+    if query.name is not None:
+        wanted = wanted.where(runs.c.name == query.name)
+    if query.since is not None:
+        wanted = wanted.where(runs.c.created >= query.since)
+    if query.until is not None:
+        wanted = wanted.where(runs.c.created < query.until)
+    for label, value in query.labels:
+        labelled = select(labels.c.run).where(labels.c.label == label, labels.c.value == value)
+        wanted = wanted.where(runs.c.run.in_(labelled))
+    return wanted
