@@ -249,10 +249,7 @@ class TaskPredicate(CanvasError):
 
 
 class Retry(TaskPredicate):
-    """The task is to run again.
-
-    ``when`` is the delay in seconds or the moment it is due, ``exc`` the reason.
-    """
+    """The task is to run again. ``when`` is the delay in seconds or the moment it is due, ``exc`` the reason."""
 
     def __init__(
         self, message: str | None = None, exc: BaseException | str | None = None, when: Any = None,
