@@ -21,7 +21,7 @@ def end_waits(app: WorkflowServices, run: str, nodes: Sequence[tuple[NodeRef, Ru
     ]
     if mail:
         settled = app.driver.settler.settle([Settlement(None, fence="none", mail=mail)])
-        go_on_here(app, app.runs, settled.verdicts)
+        go_on_here(app, app.run_store, settled.verdicts)
 
 
 def children(records: Iterable[Record | None]) -> list[str]:
@@ -53,8 +53,8 @@ def task_ids(app: WorkflowServices, place: NodeRef, node: RunNode) -> list[str]:
     """The ids of the tasks that may run for a node."""
     ids = [task_id_of(place)]
     if node.kind == "map":
-        (outline,) = outlines(app, app.runs, [place])
+        (outline,) = outlines(app, app.run_store, [place])
         ids += [task_id_of(item) for item in items_of(place, outline[0] if outline is not None else 0)]
     elif node.kind == "loop":
-        ids += [task_id_of(item) for item in items_of(place, 2 * rounds_of(app, app.runs, [place])[0])]
+        ids += [task_id_of(item) for item in items_of(place, 2 * rounds_of(app, app.run_store, [place])[0])]
     return ids

@@ -165,7 +165,7 @@ class Run(RunResults):
     def child(self, name: str) -> "Run | None":
         """The run of a workflow in the place of a node; ``None`` where there is none, or not yet. Raises KeyError."""
         place = self._place(self._number(name))
-        child = child_before(self.app.runs, place._replace(attempt=place.attempt + 1))
+        child = child_before(self.app.run_store, place._replace(attempt=place.attempt + 1))
         return None if child is None else Run.find(self.app, child)
 
     def signals(self) -> dict[str, list[Any]]:
@@ -227,7 +227,7 @@ def cancel_nodes(app: WorkflowServices, run: str, attempt: int, numbers: Sequenc
     """Cancel nodes of one attempt with all that runs in their places. Nothing happens to those that have ended."""
     places = [NodeRef(run, attempt, number) for number in numbers]
     try:
-        nodes = [app.runs.node(run, attempt, number) for number in numbers]
+        nodes = [app.run_store.node(run, attempt, number) for number in numbers]
     except RunLost:
         return
     records = app.backend.get_records([task_id_of(place) for place in places])

@@ -39,13 +39,13 @@ def send_signal(run: "RunResults", name: str, payload: Any, key: str | None) -> 
     value = app.signer.seal(mail_of(run.id, mailbox), part)
     post = MailboxStep(run.id, mailbox, "post", f"signal {key or uuid4()}", value)
     settled = app.driver.settler.settle([Settlement(None, fence="none", mail=[post])])
-    go_on_here(app, app.runs, settled.verdicts)
+    go_on_here(app, app.run_store, settled.verdicts)
 
 
 def pending_signals(app: WorkflowServices, run: str) -> dict[str, list[Any]]:
     """The payloads that were sent and no node has taken, by the signal's name."""
     found: dict[str, list[Any]] = {}
-    for mailbox, values in app.runs.mail(run).items():
+    for mailbox, values in app.run_store.mail(run).items():
         place = mail_of(run, mailbox)
         payloads = [app.backend.decode_part(app.signer.open(place, value))[2] for value in values]
         found[mailbox.removeprefix(signal_mailbox(""))] = payloads

@@ -117,6 +117,13 @@ class MemoryRecords:
             chord.done = True
         return True
 
+    def _take_step(self, step: MailboxStep) -> ReadyChord | None:
+        """Change a mailbox; a run that waits for a value is kept meanwhile."""
+        until = self.clock() + step.lasting
+        if step.kind == "take" and self.runs_until.get(step.run, math.inf) < until:
+            self.runs_until[step.run] = until
+        return self.mailboxes.apply(step)
+
     def record_all(
         self,
         stores: Sequence[ResultWrite],
@@ -131,7 +138,7 @@ class MemoryRecords:
             self.join(join)
         for group_id in extensions:
             self.chords[group_id].extra += 1
-        found = [*map(self.part, parts), *(self.mailboxes.apply(step) for step in mail if step.run in self.runs)]
+        found = [*map(self.part, parts), *(self._take_step(step) for step in mail if self.run(step.run))]
         return [ready for ready in found if ready is not None]
 
 

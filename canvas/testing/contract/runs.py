@@ -147,6 +147,15 @@ class RunRecordsContract(ContractSupport):
         assert self._start(driver, "again", RunListing("etl", key="short"), now) == "again"
         assert self._start(driver, "more", RunListing("etl", key="kept"), now) == "kept"
 
+    def test_a_run_that_waits_for_a_value_stays_listed(self, driver: Driver) -> None:
+        runs, now = self._runs(driver), time.time()
+        for run in ("run", "other"):
+            self._start(driver, run, RunListing("etl", (("a", "b"),), key=run), now, 1)
+        driver.settler.settle([Settlement(None, fence="none", mail=[take("wait")])])
+        eventually(lambda: runs.read_run("other", ["about"]) == [None])
+        assert self._found(driver, name="etl", labels=(("a", "b"),)) == ["run"]
+        assert runs.run_of_key("etl", "run") == "run"
+
     def test_one_of_many_starts_the_run_of_a_key(self, driver: Driver) -> None:
         runs = self._runs(driver)
 

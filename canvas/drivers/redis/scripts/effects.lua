@@ -270,7 +270,10 @@ function mail_steps.take(run, mailbox, b, found)
     local state, wait = mail_state(run, mailbox, b[4]), {b[4], b[6], b[7], b[8], b[9]}
     if state == 'done' or state == 'waits' then return end
     local left = redis.call('TTL', run)
-    if left >= 0 and left < b[10] then redis.call('EXPIRE', run, b[10]) end
+    if left >= 0 and left < b[10] then
+        redis.call('EXPIRE', run, b[10])
+        keep_listed(run, b[10])
+    end
     local value = state and string.sub(state, 7) or pop_mail(run, mailbox, 'v')
     if value then return end_wait(run, mailbox, wait, value, found) end
     mail_state(run, mailbox, b[4], 'waits')
