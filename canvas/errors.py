@@ -4,9 +4,7 @@
     ├── ConfigurationError          a setting, URL or option is wrong
     │   ├── UnknownSetting          with NoSetting (also AttributeError and KeyError)
     │   └── InvalidSetting
-    ├── CompositionError            a workflow cannot be compiled
-    │   ├── CycleError              a signature that contains itself
-    │   └── RunKeyMismatch          a run of the same key has another graph or other arguments
+    ├── CompositionError            a workflow cannot be compiled; with CycleError, RunKeyMismatch
     ├── RunLost                     a workflow's run that is not, or no longer, kept
     ├── WireError                   bytes that are not a message, a record, a codec's output
     │   ├── DecodeError             with ContentDisallowed

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from datetime import UTC
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from canvas.app import builtins, shared_tasks
@@ -21,6 +22,7 @@ from canvas.workflows.store import RunStore
 
 if TYPE_CHECKING:
     from canvas.workflows.compose.builder import Workflow
+    from canvas.workflows.finding import Runs
     from canvas.workflows.run import Run
 
 
@@ -117,6 +119,13 @@ class Canvas(SendingApp):
         known = self.conf.changed().get("beat_schedule") or {}
         self.conf.update(beat_schedule={**known, key: entry})
         return key
+
+    @cached_property
+    def runs(self) -> "Runs":
+        """Finds runs of workflows: ``app.runs(name="etl", state="FAILURE")``, ``app.runs.count(…)``."""
+        from canvas.workflows.finding import Runs
+
+        return Runs(self)
 
     def open_run_store(self, persist: Callable[[Callable[[], Any]], Any]) -> RunStore:
         """The data of workflows' runs, read and written by calls that ``persist`` makes."""

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from canvas.beat.setup import SetupApp
     from canvas.remote.control import Control, ControlApp
     from canvas.remote.events import EventApp, Events, SentEvents
-    from canvas.workflows.finding import Runs
-    from canvas.workflows.services import WorkflowServices
 
 App_contra = TypeVar("App_contra", contravariant=True)
 T_co = TypeVar("T_co", covariant=True)
@@ -244,12 +242,6 @@ def make_sent_events(app: "EventApp") -> "SentEvents":
     return SentEvents(app)
 
 
-def make_runs(app: "WorkflowServices") -> "Runs":
-    from canvas.workflows.finding import Runs
-
-    return Runs(app)
-
-
 def make_schedule(app: "SetupApp") -> "Schedule":
     from canvas.beat.schedule import Schedule
 
@@ -274,8 +266,6 @@ class Services:
     )
     run_store = Service(make_run_store, ["task_serializer", "workflow_run_expires"], [CONF, "driver", "signer"])
     """The data of workflows' runs."""
-    runs = Service(make_runs)
-    """Finds runs of workflows: ``app.runs(name="etl", state="FAILURE")``, ``app.runs.count(…)``."""
     sender = Service(make_sender)
     control = Service(make_control)
     schedule = Service(make_schedule)
