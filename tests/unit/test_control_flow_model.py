@@ -1,0 +1,202 @@
+"""Random workflows of every kind of node, run in this process and compared with a plain evaluation."""
+
+from dataclasses import dataclass, field
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from canvas import Canvas, Workflow
+from canvas.errors import CanvasError
+
+ANY = "any value"
+FAILED = "failed"
+LIMIT = 50.0
+RULES = ["all_success", "all_done", "any_success", "any_done", "none_failed"]
+
+
+@dataclass
+class Drawn:
+    """A node: its kind, the earlier nodes that it takes results of, and numbers that its kind needs."""
+
+    kind: str
+    parents: list[int] = field(default_factory=list)
+    rule: str = "all_success"
+    number: int = 0
+
+
+def nodes_before(at):
+    return st.lists(st.integers(0, at - 1), unique=True, min_size=1, max_size=3) if at else st.just([])
+
+
+@st.composite
+def workflows(draw):
+    drawn = []
+    for at in range(draw(st.integers(1, 8))):
+        kinds = [
+            "add",
+            "add",
+            "fail",
+            "sleep",
+            "wait",
+            "wait out",
+            "loop",
+            "exhausted",
+            "slow inside",
+            "inside",
+            "grown",
+        ]
+        kind = draw(st.sampled_from(kinds + (["first"] if at > 1 else [])))
+        parents = draw(nodes_before(at))
+        if kind == "first":
+            parents = draw(st.lists(st.integers(0, at - 1), unique=True, min_size=2, max_size=3))
+        rule = draw(st.sampled_from(RULES)) if kind in ("add", "fail") else "all_success"
+        drawn.append(Drawn(kind, parents, rule, draw(st.integers(0, 3))))
+    return drawn
+
+
+def app_with_tasks():
+    app = Canvas("model", broker="memory://", backend="memory://")
+
+    @app.task(name="total", shared=False)
+    def total(values, more):
+        return sum(value or 0 for value in values) + more
+
+    @app.task(name="above", shared=False)
+    def above(value, limit):
+        return value > limit
+
+    @app.task(name="more", shared=False)
+    def more(value):
+        return value + 1
+
+    @app.task(name="fail", shared=False)
+    def fail(*args):
+        raise ValueError("drawn")
+
+    @app.task(name="grow", shared=False)
+    def grow(number):
+        flow = Workflow("grown", app)
+        flow.add(more.s(flow.add(more.s(number))))
+        return flow
+
+    return app
+
+
+def composed(app, drawn):
+    flow = Workflow("drawn", app)
+    handles = []
+    for at, node in enumerate(drawn):
+        handles.append(compose(app, flow, handles, node, f"n{at}"))
+    return flow
+
+
+def compose(app, flow, handles, node, name):
+    tasks = app.tasks
+    parents = [handles[parent] for parent in node.parents]
+    options = {"name": name, "after": parents}
+    match node.kind:
+        case "add":
+            return flow.add(tasks["total"].s(parents, node.number), name=name, when=node.rule)
+        case "fail":
+            return flow.add(tasks["fail"].s(), when=node.rule, **options)
+        case "sleep":
+            return flow.sleep(10 + node.number, **options)
+        case "wait":
+            return flow.wait_for("go", **options)
+        case "wait out":
+            return flow.wait_for("never", timeout=30, **({"default": 7} if node.number else {}), **options)
+        case "loop":
+            return flow.loop(tasks["more"].s(), node.number, until=tasks["above"].s(5), at_most=20, **options)
+        case "exhausted":
+            return flow.loop(tasks["more"].s(), 0, until=tasks["above"].s(5), at_most=2, **options)
+        case "first":
+            return flow.first(*parents, name=name)
+        case "grown":
+            return flow.call(tasks["grow"].si(node.number), **options)
+    inside = Workflow(f"inside {name}", app)
+    given_number = inside.input("number")
+    nap = inside.sleep(LIMIT * 2 if node.kind == "slow inside" else LIMIT / 2)
+    inside.add(tasks["total"].s([given_number], 1), after=nap)
+    return flow.timeout(flow.add(inside, inputs={"number": node.number}, **options), LIMIT)
+
+
+def expected(drawn):
+    """For each node its value, ``ANY`` or ``FAILED``; ``None`` for one that may be cancelled before it has ended."""
+    ends = []
+    for node in drawn:
+        ends.append(end_of(node, [ends[parent] for parent in node.parents]))
+    return ends
+
+
+def end_of(node, parents):
+    failed = [one is FAILED for one in parents]
+    if node.kind == "first":
+        good = [one for one in parents if one is not FAILED]
+        return FAILED if not good else good[0] if len(good) == 1 else ANY
+    runs = {
+        "all_success": not any(failed), "none_failed": not any(failed), "all_done": True, "any_done": True,
+        "any_success": not parents or not all(failed),
+    }[node.rule]  # fmt: skip
+    if not runs:
+        return FAILED
+    match node.kind:
+        case "add":
+            early = node.rule in ("any_success", "any_done") and len(parents) > 1
+            known = not early and ANY not in parents
+            return sum(one for one in parents if one is not FAILED and one) + node.number if known else ANY
+        case "fail" | "exhausted" | "slow inside":
+            return FAILED
+        case "sleep":
+            return None
+        case "wait":
+            return ANY
+        case "wait out":
+            return 7 if node.number else FAILED
+        case "loop":
+            return 6
+        case "grown":
+            return node.number + 2
+    return node.number + 1
+
+
+def may_be_cancelled(drawn):
+    """Nodes that a race may cancel: all ways from them lead to it."""
+    found = set()
+    for at, node in enumerate(drawn):
+        if node.kind == "first":
+            inside = {at}
+            for before in range(at - 1, -1, -1):
+                after = {number for number, one in enumerate(drawn) if before in one.parents}
+                if after and after <= inside:
+                    inside.add(before)
+            found |= inside - {at}
+    return found
+
+
+@given(workflows())
+def test_a_run_ends_as_a_plain_evaluation(drawn):
+    app = app_with_tasks()
+    waits = sum(node.kind == "wait" for node in drawn)
+    flow = composed(app, drawn)
+    flow.finally_(app.tasks["total"].s([], 1), name="finally")
+    run = flow.apply(signals=[("go", 100)] * waits)
+    wanted, cancelled = expected(drawn), may_be_cancelled(drawn)
+    states = {node.name: node.state for node in run.status().nodes}
+    for at, end in enumerate(wanted):
+        state, name = states[f"n{at}"], f"n{at}"
+        if at in cancelled and state in ("REVOKED", "UPSTREAM_FAILED", "STARTED"):
+            continue
+        if end is FAILED:
+            assert state in ("FAILURE", "UPSTREAM_FAILED", "REVOKED"), (name, drawn)
+        else:
+            assert state == "SUCCESS", (name, drawn, run.status())
+            assert end is ANY or run[name].get() == end, (name, drawn)
+    assert states["finally"] == "SUCCESS"
+    sinks = [end for at, end in enumerate(wanted) if not any(at in node.parents for node in drawn)]
+    assert (run.status().state == "FAILURE") == (FAILED in sinks)
+    if FAILED in sinks:
+        try:
+            run.get()
+        except (CanvasError, ValueError):
+            return
+        raise AssertionError("a failed run gave a value")
