@@ -6,13 +6,13 @@ from typing import Any, Protocol
 
 from canvas.context import current_request
 from canvas.model.message import Message
-from canvas.model.workflow_run import CANCEL, CANCEL_NODES, RESUME_RUN, RUN_OUTCOME, WAKE
+from canvas.model.workflow_run import BATCH, CANCEL, CANCEL_NODES, RESUME_RUN, RUN_OUTCOME, WAKE
 from canvas.primitives.mapping import chunks
 from canvas.primitives.ports import SignatureApp
 from canvas.primitives.registry import maybe_signature
 from canvas.task.task import Task
 
-MAPS = ("celery.map", "celery.starmap")
+MAPS = ("celery.map", "celery.starmap", BATCH)
 CLEANUPS = ("celery.backend_cleanup", "canvas.backend_cleanup")
 
 
@@ -49,6 +49,16 @@ def xstarmap(self: Task[Any], task: Any, it: Any) -> Any:
     if iscoroutinefunction(function.run):
         return _await_each(function(*item) for item in it)
     return [function(*item) for item in it]
+
+
+def run_batch(self: Task[Any], task: Any, it: Any) -> Any:
+    """``[task(item, *args, **kwargs) for item in it]`` with the arguments of ``task``; of a coroutine task, a coroutine
+    that gives it."""
+    sig = maybe_signature(task, self.app)
+    function = self.app.tasks[sig.task]
+    if iscoroutinefunction(function.run):
+        return _await_each(function(item, *sig.args, **sig.kwargs) for item in it)
+    return [function(item, *sig.args, **sig.kwargs) for item in it]
 
 
 def _mapped(app: TaskApp, task: Any) -> Any:
@@ -120,6 +130,7 @@ def register(app: Decorator) -> None:
     app.task(name="celery.accumulate", bind=True, **options)(accumulate)
     app.task(name="celery.map", bind=True, **options)(xmap)
     app.task(name="celery.starmap", bind=True, **options)(xstarmap)
+    app.task(name=BATCH, bind=True, **options)(run_batch)
     app.task(name="celery.chunks", bind=True, **options)(spread_chunks)
     app.task(name=CANCEL, bind=True, **options)(cancel_run)
     app.task(name=WAKE, bind=True, **options)(wake)

@@ -16,6 +16,8 @@ WAKE = "canvas.wake"
 """The built-in task by whose message a timer of a node is kept until it is due."""
 CANCEL_NODES = "canvas.cancel_nodes"
 """The built-in task that cancels nodes of a run whose results are not needed any more."""
+BATCH = "canvas.batch"
+"""The built-in task that runs a task for several items of a map."""
 RESUME_RUN = "canvas.resume_run"
 """The built-in task that resumes the run of a workflow in a node's place."""
 RUN_OUTCOME = "canvas.run_outcome"
@@ -124,6 +126,11 @@ class RunNode:
     """Further data of nodes of its kind."""
 
     @property
+    def ends_once(self) -> bool:
+        """Whether something else than its own end may end it, so that the first of them has to be found."""
+        return self.limit is not None or self.details.get("stop_after") is not None
+
+    @property
     def open_slots(self) -> int:
         """How many inputs it still waits for."""
         return len(self.slots) - len(self.given)
@@ -160,6 +167,15 @@ def task_id_of(place: NodeRef) -> str:
 def items_id(place: NodeRef) -> str:
     """The id of the record of a map's items, which is kept if there are many of them or they are nested."""
     return f"{task_id_of(place)}.items"
+
+
+PAGE = 256
+"""Items of a map that starts few at a time that are kept together."""
+
+
+def page_id(place: NodeRef, page: int) -> str:
+    """The id of the record of one page of a map's items."""
+    return f"{items_id(place)}.{page}"
 
 
 def outline_id(place: NodeRef) -> str:

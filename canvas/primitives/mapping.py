@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any
 
 from canvas.errors import CompositionError
+from canvas.model.workflow_run import BATCH
 from canvas.primitives.group import group
 from canvas.primitives.ports import SignatureApp
 from canvas.primitives.registry import maybe_signature, subtype
@@ -62,6 +63,16 @@ class xstarmap(_Mapped):
 
     def __repr__(self) -> str:
         return f"[{self.kwargs['task'].task}(*x) for x in {self.kwargs['it']!r:.100}]"
+
+
+@subtype("batch")
+class batch(_Mapped):
+    """``[task(x, *args, **kwargs) for x in it]``, in one task of canvas' workers, with the arguments of ``task``."""
+
+    _task_name = BATCH
+
+    def __repr__(self) -> str:
+        return f"[{self.kwargs['task'].task}(x, …) for x in {self.kwargs['it']!r:.100}]"
 
 
 @subtype("chunks")

@@ -6,7 +6,7 @@ from typing import Any
 from canvas.errors import BrokerError, RunLost
 from canvas.model import states
 from canvas.model.settlement import Keep, Settlement
-from canvas.model.workflow_run import NodeRef, RunNode, items_id, outline_id, task_id_of
+from canvas.model.workflow_run import PAGE, NodeRef, RunNode, items_id, outline_id, page_id, task_id_of
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.store import RunStore
 
@@ -64,6 +64,8 @@ def record_ids(app: WorkflowServices, runs: RunStore, run: str, attempt: int, no
         ids += [task_id_of(item) for item in items_of(place, 2 * rounds)]
     for place, outline in zip(maps, outlines(app, runs, maps), strict=True):
         if outline is not None:
+            if nodes[place.node].details.get("concurrency"):
+                ids += [page_id(place, page) for page in range(-(-outline[0] // PAGE))]
             ids += [task_id_of(item) for item in items_of(place, outline[0])]
     return ids
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 NODES_PER_CHUNK = 256
 """Nodes that are kept together."""
 _CHUNKS_CACHED = 256
+_UNCHANGING = 64
 _AHEAD = 64
 _BEGINNING = 64
 """Runs that begin, and are not kept yet, at most."""
@@ -76,6 +77,7 @@ class RunStore:
         self._signer = signer
         self._beginning: OrderedDict[str, tuple[int, dict[str, Any]]] = OrderedDict()
         self._chunks: OrderedDict[tuple[str, int, int], list[RunNode]] = OrderedDict()
+        self._unchanging: OrderedDict[str, Any] = OrderedDict()
         self._over: deque[tuple[float, str, int, int]] = deque(maxlen=_ENDED)
 
     @property
@@ -215,6 +217,17 @@ class RunStore:
         while len(self._chunks) > _CHUNKS_CACHED:
             self._chunks.popitem(last=False)
         return loaded
+
+    def unchanging(self, name: str, read: Callable[[], T]) -> T:
+        """A value that never changes once it is there; ``read`` is called where this process has not read it lately."""
+        if name in self._unchanging:
+            return self._unchanging[name]  # type: ignore[no-any-return]
+        found = self.persist(read)
+        if found is not None:
+            self._unchanging[name] = found
+            while len(self._unchanging) > _UNCHANGING:
+                self._unchanging.popitem(last=False)
+        return found  # type: ignore[no-any-return]
 
     def mail(self, run: str) -> dict[str, list[bytes]]:
         """The values that wait in the run's mailboxes, by mailbox."""

@@ -277,6 +277,13 @@ def define(app, exceptions, ledger):
         note(key, "end")
         return key
 
+    @task(name="t.paused")
+    def paused(item, key):
+        note(key, "start")
+        time.sleep(0.01)
+        note(key, "end")
+        return item
+
     @task(name="t.suicidal")
     def suicidal(key):
         note(key, "ran")

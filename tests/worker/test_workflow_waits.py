@@ -416,3 +416,76 @@ def test_a_race_with_a_workflow_inside_cancels_it(app, flow):
     child = eventually(lambda: run.child("inner"))
     assert run.get(timeout=20) == "quick"
     eventually(lambda: child.status().state == "CANCELLED")
+
+
+# -- maps that start few items at a time
+
+
+def most_at_once(notes):
+    """The most of these starts and ends that were open at once."""
+    running = most = 0
+    for note in notes:
+        running += 1 if note == "start" else -1
+        most = max(most, running)
+    return most
+
+
+def test_a_map_runs_so_many_items_at_once(bench, app, flow):
+    key = bench.new_key()
+    items = flow.add(task(app, "ident").s(list(range(20))), name="items")
+    flow.map(task(app, "paused").s(key), over=items, concurrency=2, name="map")
+    assert flow.apply_async().get(timeout=30) == list(range(20))
+    notes = bench.ledger(key, 40)
+    assert most_at_once(notes) == 2
+
+
+def test_a_large_map_in_lanes(app, flow):
+    items = flow.add(task(app, "upto").s(1200), name="items")
+    mapped = flow.map(task(app, "add").s(1), over=items, concurrency=700)
+    flow.add(task(app, "tsum").s(mapped))
+    assert flow.apply_async().get(timeout=60) == sum(range(1200)) + 1200
+
+
+def test_batches_of_a_map(bench, app, flow):
+    items = flow.add(task(app, "ident").s([1, 2, 3, 4, 5, 6, 7]), name="items")
+    flow.map(task(app, "add").s(10), over=items, batch=3, name="add")
+    run = flow.apply_async()
+    assert run.get(timeout=20) == [11, 12, 13, 14, 15, 16, 17]
+    ids = [f"{run.id}.0.2.{item}" for item in range(3)]
+    assert [app.AsyncResult(one).get(timeout=5) for one in ids] == [[11, 12, 13], [14, 15, 16], [17]]
+    nested = Workflow("nested", app)
+    lists = nested.add(task(app, "ident").s([[1, 2], [], [3]]), name="lists")
+    nested.map(task(app, "add").s(1), over=lists, depth=2, batch=2, concurrency=1)
+    assert nested.apply_async().get(timeout=20) == [[2, 3], [], [4]]
+
+
+def test_a_batch_that_fails_has_the_default_of_each_item(app, flow):
+    items = flow.add(task(app, "ident").s([1, "x", 3, 4, 5]), name="items")
+    flow.map(task(app, "add").s(1), over=items, batch=2, on_failure="continue", default=0)
+    assert flow.apply_async().get(timeout=20) == [0, 0, 4, 5, 6]
+
+
+def test_a_map_stops_after_so_many_failures(bench, app, flow):
+    key = bench.new_key()
+    items = flow.add(task(app, "ident").s(list(range(400))), name="items")
+    flow.map(task(app, "gated").s(key=key), over=items, concurrency=2, stop_after=3, name="map")
+    named(app, flow, "after", flow["map"])
+    run = flow.apply_async()
+    with pytest.raises(ValueError, match="closed"):
+        run.get(timeout=30)
+    assert states(run) == {"items": "SUCCESS", "map": "FAILURE", "after": "UPSTREAM_FAILED"}
+    assert len(bench.ledgers.lrange(f"ledger:{key}", 0, -1)) < 400
+
+
+def test_a_map_in_lanes_is_resumed_with_what_it_has(bench, app, flow):
+    counts, gate = bench.new_key(), bench.new_key()
+    items = flow.add(task(app, "ident").s([0, 1, 2, 3, 4, 5]), name="items")
+    flow.map(task(app, "needs_gate").s(counts, gate), over=items, concurrency=2, name="map")
+    run = flow.apply_async()
+    with pytest.raises(ValueError, match="closed"):
+        run.get(timeout=20)
+    eventually(lambda: len(bench.ledgers.lrange(f"ledger:{counts}", 0, -1)) == 6)
+    bench.open(gate)
+    assert run.resume() is True
+    run.get(timeout=20)
+    assert len(bench.ledger(counts, 7)) == 7

@@ -93,12 +93,19 @@ class Workflow(ControlFlow):
         default: Any = None,
         depth: int = 1,
         when: When = "all_success",
+        concurrency: int | None = None,
+        batch: int | None = None,
+        stop_after: int | None = None,
     ) -> Node:
         """A node that runs ``sig`` once for each item of a list that a node gives, the item before its other arguments;
         its result is the list of their results, in order. With a ``depth`` of 2 the list's items are lists, and ``sig``
         runs for each item of those; the result is nested as they are.
 
         With ``on_failure="continue"`` an item that fails gives ``default``. ``when`` as in ``add``.
+
+        ``concurrency``: the most items, or batches, that run at once. ``batch``: how many items run in one task, one
+        after the other; an item that fails fails its batch. ``stop_after``: the number of failed items, or batches,
+        at which the map fails and the rest is cancelled.
         """
         entry = NodeDefinition(self._named(name, sig), "map")
         self._check_signature(entry.name, sig)
@@ -110,6 +117,7 @@ class Workflow(ControlFlow):
         if type(depth) is not int or depth < 1:
             raise CompositionError(f"{entry.name}: depth: expected a whole number above 0; got {depth!r:.100}")
         entry.depth = depth
+        self._spread(entry, sig, {"concurrency": concurrency, "batch": batch, "stop_after": stop_after})
         slot = self._slot(entry, over, "data")
         entry.sig = self._bound(entry, sig)
         entry.binds.insert(0, InputBinding((), slot, over.pick))

@@ -195,6 +195,17 @@ class ControlFlow(NodeDefinitions):
         self._check_arguments(f"{name}: until", until, 1)
         return plain
 
+    def _spread(self, entry: NodeDefinition, sig: Any, given: Mapping[str, Any]) -> None:
+        """How many items of a map run at once, in one task, and may fail. Raises CompositionError."""
+        for name, number in given.items():
+            if number is None:
+                continue
+            if type(number) is not int or number < 1:
+                raise CompositionError(f"{entry.name}: {name}: expected a whole number above 0; got {number!r:.100}")
+            entry.details[name] = number
+        if entry.details.get("batch") and sig.subtask_type is not None:
+            raise CompositionError(f"{entry.name}: batch: expected the signature of one task; got {sig!r:.100}")
+
     # -- workflows inside
 
     def input(self, name: str, default: Any = _NOTHING) -> Node:

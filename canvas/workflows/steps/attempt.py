@@ -1,5 +1,6 @@
 """One attempt of a run: its nodes, and the records, messages and chord parts that one settlement adds for it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from canvas.model import states
@@ -95,10 +96,23 @@ class Attempt:
     def _end(self, number: int, state: str, value: Any) -> None:
         self._ended.append((number, 0, *by_policy(self._node(number), state, value)))
 
+    def _over(self, number: int, state: str, value: Any, **extra: Any) -> None:
+        """Record the end of a node that runs no task of its own. Where something else may end it, the step that finds
+        out records it."""
+        if not self._node(number).ends_once:
+            self._record(number, state, value, **extra)
+        self._end(number, state, value)
+
     def _succeed(self, number: int, value: Any) -> None:
         """Record the value of a node that runs no task."""
-        self._record(number, states.SUCCESS, value)
-        self._end(number, states.SUCCESS, value)
+        self._over(number, states.SUCCESS, value)
+
+    def _read(self, places: Sequence[NodeRef]) -> list[Record | None]:
+        """The records of these places."""
+        found: list[Record | None] = self._runs.persist(
+            lambda: self._app.backend.get_records([task_id_of(place) for place in places])
+        )
+        return found
 
 
 def by_policy(node: RunNode, state: str, value: Any) -> tuple[str, Any]:

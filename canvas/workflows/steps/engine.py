@@ -99,14 +99,12 @@ class RunEngine(NodeAttempt):
                 self._woken(number, step[2], *parts[0])
             case "round":
                 self._round_over(number, step[2], parts[0][2], parts[1][2])
-            case "items":
-                self._collect(number, parts)
+            case "items" | "failures" | "lane" | "map":
+                self._resume_map(step, parts)
             case "undo":
                 self._compensate([NodeRef(self._run, attempt, number) for number, attempt in step[1]], step[2])
             case "outs":
                 self._ended.append((number, step[2], parts[0][1], parts[0][2]))
-            case "map":
-                self._go_on_with_items(number, step[2])
             case _:
                 raise CompositionError(f"run {self._run}: expected a step of a run; got {kind!r:.100}")
         self._drain()
@@ -159,6 +157,8 @@ class RunEngine(NodeAttempt):
         elif how == "skip":
             self._skip(number)
         else:
+            if node.ends_once:
+                self._take(number, "end", seconds=node.limit or 0)
             if node.limit is not None:
                 self._limit(number, node.limit)
             problem = problem_of(lambda: self._run_node(number, node, inputs))
@@ -216,7 +216,7 @@ def is_recorded_later(runs: RunStore, message: Message) -> bool:
     if place is None or place.item is not None:
         return False
     with suppress(RunLost):
-        return runs.node(place.run, place.attempt, place.node).limit is not None
+        return runs.node(place.run, place.attempt, place.node).ends_once
     return False
 
 

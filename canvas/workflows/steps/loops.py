@@ -12,7 +12,7 @@ from typing import Any
 from canvas.errors import LoopExhausted, RunLost
 from canvas.model import states
 from canvas.model.record import Record
-from canvas.model.workflow_run import NodeRef, RunNode, bind_inputs, extract, items_id, outline_id, task_id_of
+from canvas.model.workflow_run import NodeRef, RunNode, bind_inputs, extract, items_id, outline_id
 from canvas.producer.problems import problem_of
 from canvas.workflows.lifetimes import outlines
 from canvas.workflows.steps.earlier_attempts import digest_of
@@ -59,12 +59,6 @@ class LoopAttempt(WaitingAttempt):
                 if step is not None and last is not None and last.status == states.SUCCESS == step.status:
                     return at + 1, step.result
         return 0, start
-
-    def _read(self, places: Sequence[NodeRef]) -> list[Record | None]:
-        found: list[Record | None] = self._runs.persist(
-            lambda: self._app.backend.get_records([task_id_of(place) for place in places])
-        )
-        return found
 
     def _round(self, number: int, node: RunNode, at: int, value: Any, sig: dict[str, Any] | None = None) -> None:
         """Start round ``at`` with this value, or end the loop if there is none left."""
@@ -121,5 +115,4 @@ class LoopAttempt(WaitingAttempt):
             self._round(number, self._node(number), at + 1, value)
 
     def _loop_over(self, number: int, rounds: int, state: str, value: Any) -> None:
-        self._record(number, state, value, rounds=rounds)
-        self._end(number, state, value)
+        self._over(number, state, value, rounds=rounds)

@@ -36,7 +36,7 @@ Purpose = Literal["value", "end", "first"]
 """The object of a wait: a value of the node's own, the end of its task within its limit, its first fitting input."""
 _TIMERS: tuple[Purpose, ...] = ("value", "end")
 """Purposes with timers; a timer's place in the run has the index of its purpose as its item."""
-_OWN_END, _TIMED_OUT, _CANCELLED = 0, 1, 2
+_OWN_END, _TIMED_OUT, _CANCELLED, STOPPED = 0, 1, 2, 3
 """Where the end of a wait comes from."""
 RENEWED_EVERY = 7 * 86_400
 """Seconds after which a longer timer wakes to keep its run, which would count as abandoned otherwise."""
@@ -81,24 +81,29 @@ class WaitingAttempt(Attempt):
             self._start(number, [KnownInput(source, state, value)])
         elif purpose == "value":
             self._end_wait(number, state, value)
-        elif source == _OWN_END:
-            if state != states.FAILURE:
-                self._record(number, state, value)
-            self._ended.append((number, 0, *by_policy(self._node(number), state, value)))
         else:
-            self._record(number, state, value)
+            self._end_once(number, source, state, value)
+
+    def _end_once(self, number: int, source: int, state: str, value: Any) -> None:
+        """End a node that several things might have ended."""
+        node = self._node(number)
+        # The failure of a task is recorded with its traceback, when the task ends.
+        if source != _OWN_END or state != states.FAILURE or node.kind not in ("task", "flow"):
+            self._record(number, state, value, **self._rounds(number, node))
+        if source != _OWN_END:
             self._cancel_nodes([number])
-            self._ended.append((number, 0, *by_policy(self._node(number), state, value)))
+        self._ended.append((number, 0, *by_policy(node, state, value)))
+
+    def _rounds(self, number: int, node: RunNode) -> dict[str, Any]:
+        """How many rounds of a loop have begun, as its record says."""
+        record = self._read([NodeRef(self._run, self._attempt, number)])[0] if node.kind == "loop" else None
+        return {} if record is None else {"rounds": record.extra.get("rounds", 0)}
 
     def _start(self, number: int, came: Sequence[KnownInput]) -> None:
         raise NotImplementedError
 
     def _end_wait(self, number: int, state: str, value: Any) -> None:
-        if state == states.SUCCESS:
-            self._succeed(number, value)
-        else:
-            self._record(number, state, value)
-            self._end(number, state, value)
+        self._over(number, state, value)
 
     # -- the first of several inputs
 
@@ -144,11 +149,10 @@ class WaitingAttempt(Attempt):
 
     def _limit(self, number: int, seconds: float) -> None:
         """Let a node that starts fail after ``seconds``."""
-        self._take(number, "end", seconds=seconds)
         self._timer(number, "end", self._app.now().timestamp() + seconds)
 
     def _end(self, number: int, state: str, value: Any) -> None:
-        if self._node(number).limit is None:
+        if not self._node(number).ends_once:
             super()._end(number, state, value)
         else:
             self._resolve(number, "end", _OWN_END, state, value)
