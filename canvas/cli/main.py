@@ -37,6 +37,11 @@ _COMMANDS = {
     "db": "canvas.cli.database:db",
     "migrate": "canvas.cli.messages.migrate:migrate",
     "completion": "canvas.cli.completion:completion",
+    "multi": "canvas.cli.multi.command:multi",
+    "amqp": "canvas.cli.messages.brokers:amqp",
+    "list": "canvas.cli.messages.brokers:list_",
+    "logtool": "canvas.cli.files.logtool:logtool",
+    "upgrade": "canvas.cli.files.upgrade:upgrade",
 }
 _LATE_APP = ("-A", "--app")
 

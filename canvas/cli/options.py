@@ -6,12 +6,6 @@ UNAVAILABLE = 69
 """Exit code when no worker or server answers (sysexits' EX_UNAVAILABLE)."""
 ELSEWHERE = {
     "flower": "it is a plug-in: install flower, and run canvas celery -A proj flower",
-    "multi": "start each worker as a service of systemd, supervisord or a container platform, or in the background: "
-    "canvas -A proj worker -D -n NAME@%h --pidfile %n.pid --logfile %n.log",
-    "list": "list bindings is for RabbitMQ; canvas queues shows the queues",
-    "amqp": "it is for RabbitMQ; canvas queues and canvas purge work on the queues",
-    "logtool": "workers write JSON for log tools with --log-json",
-    "upgrade": "old names of settings are still accepted",
 }
 """Commands of Celery that canvas does not have, and their replacements."""
 

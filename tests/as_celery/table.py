@@ -138,10 +138,7 @@ ATTRIBUTES_WITHOUT = {
 
 _ASSIGNED = ("log", "registry", "messaging", "execute")
 """Modules of before Celery 3, which Celery still finds with a warning."""
-COMMANDS = {
-    "amqp": "`canvas queues`, `canvas purge`, `canvas dead-letters`", "list": "`canvas queues`",
-    "logtool": "`canvas worker --log-json`", "multi": "`canvas worker -D`, systemd", "upgrade": "old names are accepted",
-}  # fmt: skip
+COMMANDS: dict[str, str] = {}
 """The commands of ``celery`` that canvas does not have."""
 OPTIONS = {
     **dict.fromkeys(
@@ -153,6 +150,8 @@ OPTIONS = {
     **dict.fromkeys(
         ("events --detach", "events --loglevel", "events --logfile", "events -f", "events --pidfile", "events --uid",
          "events --gid", "events --umask", "events --executable"), "a service of systemd"),
+    "amqp basic.ack": "a message that `basic.get` prints returns to its queue; NO_ACK takes it",
+    "amqp repl": "`canvas shell`", "graph bootsteps": "`inspect stats`", "graph workers": "`canvas status`",
     "flower": "a plug-in: `canvas celery flower` where Flower is installed",
     **dict.fromkeys(("shell --eventlet", "shell --gevent"), "`-P`"),
     **dict.fromkeys(
@@ -272,8 +271,11 @@ def commands():
     yield from _options("celery", theirs, ours)
     for name, command in sorted(theirs.commands.items()):
         if name not in COMMANDS and name in ours.list_commands(context):
+            mine = ours.get_command(context, name)
             yield name, True
-            yield from _options(name, command, ours.get_command(context, name))
+            yield from _options(name, command, mine)
+            below = getattr(mine, "commands", {})
+            yield from ((f"{name} {part}", part in below) for part in sorted(getattr(command, "commands", {})))
         else:
             yield name, False
 

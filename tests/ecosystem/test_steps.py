@@ -7,7 +7,7 @@ import pytest
 from tests.ecosystem.running import client, environment, until, worker
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
+@pytest.mark.parametrize("pool", ["prefork", pytest.param("threads", marks=pytest.mark.slow)])
 def test_a_worker_with_parts_of_its_users(redis_server, tmp_path, pool):
     env = environment(redis_server, tmp_path)
     notes = tmp_path / "notes"

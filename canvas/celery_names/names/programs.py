@@ -49,8 +49,13 @@ PROGRAMS: dict[str, Members] = {
     "celery.backends": {},
     "celery.backends.base": of(f"{PARTS}.backends", "BaseBackend DisabledBackend"),
     "celery.bin": {},
+    "celery.bin.amqp": of(f"{_COMMANDS}.messages.brokers", "amqp"),
+    "celery.bin.list": of(f"{_COMMANDS}.messages.brokers", "list_"),
+    "celery.bin.logtool": of(f"{_COMMANDS}.files.logtool", "logtool"),
+    "celery.bin.multi": of(f"{_COMMANDS}.multi.command", "multi"),
+    "celery.bin.upgrade": of(f"{_COMMANDS}.files.upgrade", "upgrade"),
     "celery.bin.base": of(
-        f"{_COMMANDS}.celery_types",
+        f"{_COMMANDS}.extending.celery_types",
         "COMMA_SEPARATED_LIST CeleryCommand CeleryDaemonCommand CeleryOption CommaSeparatedList DaemonOption "
         "EX_UNAVAILABLE JSON_ARRAY JSON_OBJECT JsonArray JsonObject",
     ),

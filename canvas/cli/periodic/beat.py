@@ -12,7 +12,7 @@ import click
 
 from canvas.app.application import Canvas
 from canvas.beat.service import Service, schedule_name
-from canvas.cli.user_options import OpenCommand, taken
+from canvas.cli.extending.user_options import OpenCommand, taken
 from canvas.cli.worker import daemon
 from canvas.cli.worker.options import KNOWN_SCHEDULERS, check_scheduler
 from canvas.errors import ConfigurationError

@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from canvas.app.application import Canvas
+from canvas.cli.extending.user_options import OpenCommand, all_options, taken
 from canvas.cli.options import bounds, comma_separated, host_and_port
-from canvas.cli.user_options import OpenCommand, all_options, taken
 from canvas.cli.worker import daemon
 from canvas.cli.worker.embedded_beat import embedded_beat
 from canvas.cli.worker.options import Pool, check_scheduler, concurrency, only_fork

@@ -1,0 +1,1 @@
+"""What apps and plug-ins add to the command line."""

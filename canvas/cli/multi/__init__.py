@@ -1,0 +1,1 @@
+"""``canvas multi``: several workers on one machine, in the background."""

@@ -1,0 +1,155 @@
+"""``canvas multi``: start, stop, restart and list workers that run in the background, as ``celery multi``."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from canvas.cli.multi.nodes import Line, Node, Options, expanded, nodes_of, parsed
+from canvas.errors import ConfigurationError
+
+_FLAGS = ("--nosplash", "--quiet", "-q", "--verbose", "--no-color")
+_LOOKS_EVERY = 0.2
+"""Seconds between two looks whether nodes have ended."""
+_COMMANDS = ("start", "stop", "stopwait", "stop_verify", "restart", "kill", "show", "names", "get", "expand", "help")
+
+
+@click.command(
+    short_help="Start and stop several workers in the background.",
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": ["-h", "--help"]},
+)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="COMMAND NODES... [OPTIONS OF canvas worker]")
+@click.pass_context
+def multi(ctx: click.Context, /, words: tuple[str, ...]) -> None:
+    """Start and stop several workers of this machine.
+
+    \b
+    canvas -A proj multi start 3 -c 4 -c:1 10      celery1, celery2 and celery3
+    canvas -A proj multi start fast slow -Q:fast high -Q:slow low --pidfile=%n.pid --logfile=%n%I.log
+    canvas multi stopwait fast slow --pidfile=%n.pid
+    canvas multi restart | kill | show | names | get NODE | expand TEMPLATE
+
+    An option with :NODES is for some nodes: names, numbers (from 1) or ranges such as 1-3. Give the same pid files
+    to stop nodes as to start them; by default they are /var/run/celery/%n.pid.
+    """
+    command, *rest = [word for word in words if word not in _FLAGS] or ["help"]
+    if command not in _COMMANDS:
+        raise click.UsageError(f"canvas multi: expected one of {', '.join(_COMMANDS)}; got {command!r}", ctx)
+    if command == "help":
+        click.echo(ctx.get_help())
+        return
+    quiet = ctx.obj.quiet or "--quiet" in words or "-q" in words
+    first = [rest.pop(0)] if command in ("get", "expand") and rest else []
+    line = parsed(rest)
+    line.options = {**_global_options(ctx.obj), **line.options}
+    try:
+        code = _run(command, nodes_of(_without_signal(line)), _signal_of(rest), first, "--verbose" in words, quiet)
+    except ConfigurationError as exc:
+        raise click.UsageError(str(exc), ctx) from exc
+    ctx.exit(code)
+
+
+def _global_options(known: Any) -> Options:
+    """The options before ``multi``, which the workers get."""
+    given = {"-A": known.name, "--broker": known.broker, "--result-backend": known.backend, "--config": known.config}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _signal_of(words: Sequence[str]) -> signal.Signals:
+    """The signal that an option such as ``-9`` or ``-KILL`` names; TERM without one."""
+    for word in reversed(words):
+        name = word[1:].upper().removeprefix("SIG")
+        if word[:1] == "-" and name.isdecimal():
+            return signal.Signals(int(name))
+        if word[:1] == "-" and f"SIG{name}" in signal.Signals.__members__:
+            return signal.Signals[f"SIG{name}"]
+    return signal.SIGTERM
+
+
+def _without_signal(line: Line) -> Line:
+    for name in list(line.options):
+        if name[1:].isdecimal() or f"SIG{name[1:].upper().removeprefix('SIG')}" in signal.Signals.__members__:
+            value = line.options.pop(name)
+            line.names += [value] if value is not None else []
+    return line
+
+
+def _run(command: str, nodes: list[Node], number: signal.Signals, first: list[str], verbose: bool, quiet: bool) -> int:
+    """The exit code."""
+    say = (lambda text: None) if quiet else click.echo
+    match command:
+        case "start":
+            return _start(nodes, say, verbose)
+        case "stop" | "stopwait" | "stop_verify":
+            _stop(nodes, number, say, waits=command != "stop")
+        case "kill":
+            _stop(nodes, signal.SIGKILL, say, waits=True)
+            for node in nodes:
+                node.pid_file.unlink(missing_ok=True)
+        case "restart":
+            _stop(nodes, number, say, waits=True)
+            return _start(nodes, say, verbose)
+        case "show":
+            click.echo("\n".join(node.shown() for node in nodes))
+        case "names":
+            click.echo("\n".join(node.name for node in nodes))
+        case "expand":
+            click.echo("\n".join(expanded(first[0], node.name) for node in nodes))
+        case _:
+            found = [node for node in nodes if node.name in first or node.name.partition("@")[0] in first]
+            click.echo("\n".join(node.shown() for node in found))
+            return int(not found)
+    return 0
+
+
+def _start(nodes: list[Node], say: Any, verbose: bool) -> int:
+    say("> Starting nodes...")
+    failed = False
+    for node in nodes:
+        for path in (node.pid_file, node.path("--logfile", node.options.get("-f") or "/var/log/celery/%n%I.log")):
+            _make_folder(os.path.dirname(path))
+        if verbose:
+            say(f"  {node.shown()}")
+        code = subprocess.run(node.command(), check=False).returncode
+        say(f"\t> {node.name}: {'FAILED' if code else 'OK'}")
+        failed = failed or code != 0
+    return int(failed)
+
+
+def _make_folder(folder: str) -> None:
+    try:
+        os.makedirs(folder or ".", exist_ok=True)
+    except OSError as exc:
+        raise ConfigurationError(
+            f"cannot make the folder {folder}: {exc.strerror}; choose others by --pidfile and --logfile"
+        ) from exc
+
+
+def _stop(nodes: list[Node], number: signal.Signals, say: Any, waits: bool) -> None:
+    running = {node.name: pid for node in nodes if (pid := node.pid()) is not None}
+    for node in nodes:
+        if node.name not in running:
+            say(f"> {node.name}: DOWN")
+    if running:
+        say("> Stopping nodes...")
+    for name, pid in running.items():
+        say(f"\t> {name}: {number.name.removeprefix('SIG')} -> {pid}")
+        os.kill(pid, number)
+    while waits and running:
+        for name, pid in list(running.items()):
+            if not _lives(pid):
+                del running[name]
+                say(f"\t> {name}: OK")
+        time.sleep(_LOOKS_EVERY if running else 0)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
