@@ -143,6 +143,21 @@ def resume(obj: Any, /, run: str, force: bool) -> None:
 
 @workflow.command()
 @click.argument("run")
+@click.option("--from", "from_node", required=True, metavar="NODE", help="The first node to run again.")
+@click.pass_obj
+def again(obj: Any, /, run: str, from_node: str) -> None:
+    """Run a node of a run that has ended again, and all nodes that depend on it."""
+    try:
+        done = _found(obj, run).again(from_node)
+    except CanvasError as exc:
+        raise click.ClickException(str(exc)) from exc
+    if not done:
+        raise click.ClickException(f"{run} has not ended: cancel it first, or wait")
+    click.echo(f"{run} runs again from {from_node}")
+
+
+@workflow.command()
+@click.argument("run")
 @click.argument("name")
 @click.argument("payload", required=False, metavar="[JSON]")
 @click.option("--key", help="A signal of one key counts once.")

@@ -7,7 +7,7 @@ limits have no effect.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from canvas.app.application import Canvas
@@ -38,7 +38,7 @@ from canvas.worker.pipeline.unrunnable import Unrunnable
 from canvas.worker.pools.shared_memory import SharedMemory
 from canvas.workflows.lifetimes import record_ids
 from canvas.workflows.run import Run
-from canvas.workflows.store import NODES_PER_CHUNK, call_once
+from canvas.workflows.store import NODES_PER_CHUNK, call_once, run_listing
 
 _OF_RUNS = (CANCEL, CANCEL_NODES, RESUME_RUN, RUN_OUTCOME)
 """Tasks that read and change runs."""
@@ -62,15 +62,15 @@ def run_here(app: Canvas, about: dict[str, Any], nodes: list[RunNode], signals: 
     return run
 
 
-def resume_here(stored: Run, force: bool) -> bool:
-    """Resume a run that ``task_store_eager_result`` has stored, and store it again."""
+def steer_here(stored: Run, step: Callable[[Run], bool]) -> bool:
+    """Take a step that begins an attempt of a run which ``task_store_eager_result`` has stored, and store it again."""
     here = InProcess(stored.app)  # type: ignore[arg-type] # the app itself, which workflows know by its parts
     here.load(stored)
     run = RunHere.find(here.app, stored.id)
     run.here = here
-    resumed = run.resume(force)
+    begun = run._steered(step)
     stored.refresh()
-    return resumed
+    return begun
 
 
 class RunHere(Run):
@@ -106,11 +106,10 @@ class RunHere(Run):
     def result(self) -> AsyncResult:
         return self._ended_result(super().result)
 
-    def resume(self, force: bool = False) -> bool:
-        resumed = self._resume(force)
-        if resumed:
+    def _steered(self, step: Callable[[Run], bool]) -> bool:
+        if begun := step(self):
             self.carry_out()
-        return resumed
+        return begun
 
     def _run_again(self, about: dict[str, Any], nodes: list[RunNode]) -> Run:
         return run_here(self.here.origin, about, nodes)
@@ -208,6 +207,7 @@ class InProcess:
         names = ["about", "attempt", "cancelled", "overdue", *chunks]
         fields = zip(names, runs.read_run(run.id, names), strict=True)
         self._records.runs[run.id] = {name: value for name, value in fields if value is not None}
+        self._records.run_index.add(run.id, run_listing(run.about), time.time())
         ids = record_ids(run.app, run.app.run_store, run.id, run.attempt, run.nodes)
         for task_id, payload in zip(ids, results.get(ids), strict=True):
             if payload is not None:

@@ -2,21 +2,26 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
+from canvas.errors import CompositionError
 from canvas.graph.run_nodes import resumed, with_values
 from canvas.model import states
 from canvas.model.record import Record
-from canvas.model.settlement import SettleResult
+from canvas.model.settlement import ReadyChord, SettleResult
 from canvas.model.workflow_run import SKIPPED, STAMP, RunNode, stamp_of
 from canvas.producer.outbox import Outbox
 from canvas.workflows.celery_run import embed_run
 from canvas.workflows.lifetimes import record_ids
+from canvas.workflows.run_results import RunResults
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.status import node_state
 from canvas.workflows.steps.earlier_attempts import FRESH
 from canvas.workflows.steps.engine import RunEngine
 
+_KEEPS_PARTS = frozenset({"map", "loop", "flow"})
+"""Kinds of nodes that use what an earlier attempt has done of them."""
 Ended = dict[int, tuple[str, Any]]
 """By their numbers, the state and the value of nodes that have ended, as the nodes after them get them."""
 
@@ -53,14 +58,20 @@ def resume(
     before: RunAttempt,
     nodes: list[RunNode],
     records: Sequence[Record | None],
-    over: bool,
+    failed: bool,
+    anew: frozenset[int] = frozenset(),
 ) -> tuple[RunAttempt, SettleResult] | None:
     """The next attempt, and the reply to its first settlement; ``None`` when another client has just resumed the run.
 
-    ``nodes`` are those of the first attempt, ``records`` theirs; ``over``: the run has ended.
+    ``nodes`` are those of the first attempt, ``records`` theirs. ``failed``: the attempt before has ended without
+    success, so that its compensations have run. ``anew``: nodes that run again though they have ended, with all nodes
+    that depend on them.
     """
     ended = ended_nodes(nodes, records)
-    undone = _undone(nodes, ended) if over else set()
+    undone = set(anew)
+    if failed:
+        undone |= {number for number in ended if nodes[number].compensate is not None}
+    undone = _with_dependents(nodes, undone)
     ended = {number: how for number, how in ended.items() if number not in undone}
     ended |= {number: (states.SUCCESS, None) for number in _unneeded(nodes, ended)}
     again = RunAttempt(before.run, _about_again(before, nodes, undone), before.number + 1)
@@ -69,17 +80,22 @@ def resume(
     ]
     lasting = without_expiry(nodes, before.about.get("expires"))
     left = resumed(lasting, ended)
-    outbox = again.first_step(app, with_values(lasting, ended) if again.in_celery_form else left, ended)
-    timeout = again.about.get("timeout")
-    start = None if again.in_celery_form else again.engine(app, outbox).start_marker(timeout)
+    first: Outbox | None = None
+    start: ReadyChord | None = None
+    if again.in_celery_form:
+        first = again.first_step(app, with_values(lasting, ended), ended)
+    else:
+        start = again.engine(app, Outbox(app)).start_marker(again.about.get("timeout"))
     if not app.run_store.begin_attempt(before.run, before.number, again.about, left, start):
         return None
     app.run_store.outlive(before.run, record_ids(app, app.run_store, before.run, before.number, nodes))
     app.control.keep_revoked_stamps({STAMP: stamp_of(before.run, before.number)})
     settler = app.driver.settler
-    if start is None:
-        return again, settler.settle([outbox.settlement()]).verdicts[0]
-    return again, settler.dispatch_chord(outbox.chord_dispatch(start.group_id))
+    if first is not None:
+        return again, settler.settle([first.settlement()]).verdicts[0]
+    assert start is not None
+    # The first nodes read the metadata of their attempt, which has to be stored before.
+    return again, settler.dispatch_chord(again.first_step(app, left, ended).chord_dispatch(start.group_id))
 
 
 def without_expiry(nodes: list[RunNode], expired: str | None) -> list[RunNode]:
@@ -110,18 +126,37 @@ def ended_nodes(nodes: list[RunNode], records: Sequence[Record | None]) -> Ended
 
 def _about_again(before: RunAttempt, nodes: list[RunNode], undone: set[int]) -> dict[str, Any]:
     about = {key: value for key, value in before.about.items() if key != "cancelled"}
-    fresh = {str(number): before.number + 1 for number in undone if nodes[number].kind == "map"}
+    fresh = {str(number): before.number + 1 for number in undone if nodes[number].kind in _KEEPS_PARTS}
     return {**about, FRESH: {**about.get(FRESH, {}), **fresh}} if fresh else about
 
 
-def _undone(nodes: list[RunNode], ended: Collection[int]) -> set[int]:
-    """The ended nodes with a compensation, and the nodes that depend on them."""
-    undone: set[int] = set()
+def _with_dependents(nodes: list[RunNode], numbers: Collection[int]) -> set[int]:
+    """These nodes, and all nodes that depend on them."""
+    found = set(numbers)
     for number, node in enumerate(nodes):
-        if number in undone or (number in ended and node.compensate is not None):
-            undone.add(number)
-            undone.update(out.node for out in node.outs)
-    return undone
+        if number in found:
+            found.update(out.node for out in node.outs)
+    return found
+
+
+def nodes_of_name(run: RunResults, name: str) -> frozenset[int]:
+    """The node of this name; of a branch also the node that chooses. Raises CompositionError for a name that no node
+    has, and for a run in the place of another run's node."""
+    if "parent" in run.about:
+        raise CompositionError(
+            f"run {run.id} stands in the place of task {run.about['parent']} of another run: run that node again, with "
+            "again(from_node=…) of its own run"
+        )
+    names = [node.name for node in run.nodes if not node.hidden]
+    if name not in names:
+        near = get_close_matches(str(name), names, 1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise CompositionError(f"run {run.id} has no node {name!r}: {hint}it has {', '.join(names)}"[:1_000])
+    return frozenset(
+        number
+        for number, node in enumerate(run.nodes)
+        if (node.name == name and not node.hidden) or (node.name == f"{name}?" and node.kind == "choose")
+    )
 
 
 def _unneeded(nodes: list[RunNode], ended: Collection[int]) -> set[int]:

@@ -4,19 +4,20 @@ Modules that load networkx are imported where they are used: a worker that cance
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 from canvas.config.sources import imported
 from canvas.errors import RunLost
 from canvas.model import states
+from canvas.model.record import Record
 from canvas.model.settlement import Settlement
 from canvas.model.workflow_run import STAMP, NodeRef, RunNode, stamp_of, task_id_of
 from canvas.producer.message_builder import Lineage
 from canvas.producer.outbox import Outbox
 from canvas.workflows.cancelling import children, end_waits, open_nodes, task_ids
 from canvas.workflows.labels import labels_of
-from canvas.workflows.resume import RunAttempt, resume, without_expiry
+from canvas.workflows.resume import RunAttempt, nodes_of_name, resume, without_expiry
 from canvas.workflows.run_keys import check_same
 from canvas.workflows.run_results import RunResults
 from canvas.workflows.services import WorkflowServices
@@ -180,14 +181,41 @@ class Run(RunResults):
         With ``force`` a run that has not ended is resumed, for a run whose next step is lost; tasks of it that are
         still running have no further effect.
         """
-        return in_this_process("resume_here", self, force) if self.app.conf.task_always_eager else self._resume(force)
+        return self._steered(lambda run: run._resume(force))
+
+    def again(self, from_node: str) -> bool:
+        """Run the node of this name again, and all nodes that depend on it; the results of all others are used as they
+        are. Of a map all items run again, of a loop all rounds, and a workflow in the place of a node is started anew.
+        Nodes that failed or never ran, and nodes that were compensated, run again as with ``resume``.
+
+        The run must have ended, also with success; False when it has not, or another client has just begun an attempt.
+        Raises CompositionError for a name that no node has, and for a run in the place of another run's node.
+        """
+        numbers = nodes_of_name(self, from_node)
+        return self._steered(lambda run: run._again(numbers))
+
+    def _steered(self, step: Callable[["Run"], bool]) -> bool:
+        """Take a step that may begin an attempt of this run, where its tasks are to run."""
+        if not self.app.conf.task_always_eager:
+            return step(self)
+        begun: bool = in_this_process("steer_here", self, step)
+        return begun
 
     def _resume(self, force: bool) -> bool:
         found = self._look()
         status = self._status(found)
         if status.state == states.SUCCESS or not (force or status.over):
             return False
-        next_attempt = resume(self.app, self._attempt(), self.nodes, found[:-1], status.over)
+        return self._begin_attempt(found, failed=status.over)
+
+    def _again(self, numbers: frozenset[int]) -> bool:
+        found = self._look()
+        status = self._status(found)
+        return status.over and self._begin_attempt(found, status.state != states.SUCCESS, numbers)
+
+    def _begin_attempt(self, found: list[Record | None], failed: bool, anew: frozenset[int] = frozenset()) -> bool:
+        """``failed``: the attempt before has ended without success; ``anew``: the nodes to run again in any case."""
+        next_attempt = resume(self.app, self._attempt(), self.nodes, found[:-1], failed, anew)
         if next_attempt is None:
             return False
         again, verdict = next_attempt

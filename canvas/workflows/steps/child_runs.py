@@ -23,6 +23,7 @@ from canvas.model.workflow_run import (
 )
 from canvas.producer.outbox import Outbox
 from canvas.workflows.services import WorkflowServices
+from canvas.workflows.steps.earlier_attempts import usable_before
 from canvas.workflows.store import RunStore, run_metadata
 
 
@@ -81,9 +82,9 @@ def outcome_of_node(app: WorkflowServices, place: NodeRef, child: str) -> dict[s
 
 
 def child_before(runs: RunStore, place: NodeRef) -> str | None:
-    """The run that an earlier attempt had in the place of a node, if there is one."""
-    for attempt in range(place.attempt - 1, -1, -1):
-        child = child_run_of(task_id_of(place._replace(attempt=attempt)))
+    """The run that an earlier attempt had in the place of a node, if there is one that may go on."""
+    for earlier in usable_before(runs, place):
+        child = child_run_of(task_id_of(earlier))
         try:
             runs.metadata(child)
         except RunLost:

@@ -14,7 +14,7 @@ from canvas.workflows.services import WorkflowServices
 from canvas.workflows.store import RunStore
 
 FRESH = "fresh"
-"""The key in a run's metadata for: by a map's number, the first attempt whose items may be used again."""
+"""The key in a run's metadata for: by a node's number, the first attempt of which anything may be used again."""
 
 
 class Earlier:
@@ -29,11 +29,7 @@ class Earlier:
     @classmethod
     def of(cls, app: WorkflowServices, runs: RunStore, place: NodeRef, size: int, digest: str) -> "Earlier":
         """The attempts before ``place`` whose items had this digest. Raises RunLost."""
-        if place.attempt == 0:
-            return cls(app, runs, (), size)
-        about, _ = runs.metadata(place.run)
-        first = int(about.get(FRESH, {}).get(str(place.node), 0))
-        before = [place._replace(attempt=attempt) for attempt in range(place.attempt - 1, first - 1, -1)]
+        before = usable_before(runs, place)
         found = zip(before, outlines(app, runs, before), strict=True)
         return cls(app, runs, [one for one, outline in found if outline == (size, digest)], size)
 
@@ -52,6 +48,15 @@ class Earlier:
                 if record is not None and record.status == states.SUCCESS
             }
         return known
+
+
+def usable_before(runs: RunStore, place: NodeRef) -> list[NodeRef]:
+    """The earlier attempts at a node of which anything may be used again, the latest first. Raises RunLost."""
+    if place.attempt == 0:
+        return []
+    about, _ = runs.metadata(place.run)
+    first = int(about.get(FRESH, {}).get(str(place.node), 0))
+    return [place._replace(attempt=attempt) for attempt in range(place.attempt - 1, first - 1, -1)]
 
 
 def digest_of(value: Any, serializer: str) -> str:

@@ -15,7 +15,7 @@ from canvas.model.record import Record
 from canvas.model.workflow_run import NodeRef, RunNode, bind_inputs, extract, items_id, outline_id
 from canvas.producer.problems import problem_of
 from canvas.workflows.lifetimes import outlines
-from canvas.workflows.steps.earlier_attempts import digest_of
+from canvas.workflows.steps.earlier_attempts import digest_of, usable_before
 from canvas.workflows.steps.rules import FAILED
 from canvas.workflows.steps.waits import WaitingAttempt
 
@@ -46,8 +46,7 @@ class LoopAttempt(WaitingAttempt):
     def _rounds_before(self, place: NodeRef, digest: str, start: Any) -> tuple[int, Any]:
         """How many rounds the latest earlier attempt at the same loop has ended, and the value of its last."""
         alone = self._node(place.node).details["until"] is None
-        for attempt in range(place.attempt - 1, -1, -1):
-            earlier = place._replace(attempt=attempt)
+        for earlier in usable_before(self._runs, place):
             if outlines(self._app, self._runs, [earlier])[0] != (0, digest):
                 continue
             (own,) = self._read([earlier])

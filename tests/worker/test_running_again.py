@@ -1,0 +1,256 @@
+"""``run.again``: a node and all that depends on it run again; the results of all others are used as they are."""
+
+import multiprocessing
+import os
+import signal
+
+import pytest
+
+from canvas import Workflow
+from canvas.errors import CompositionError
+from canvas.model.runs.index import RunQuery
+from canvas.testing.contract import eventually
+from canvas.workflows.resume import nodes_of_name
+from tests.support.apps import make
+from tests.worker.commands import canvas, invoked, start, states, task
+
+
+@pytest.fixture(scope="module")
+def app(bench):
+    broker, backend, ledger = bench.urls()
+    bench.server.client().flushall()
+    app = make("canvas", broker, backend, ledger=ledger)
+    with start(bench, "-P", "threads", "-c", "4", short_leases=1):
+        yield app
+    app.close()
+
+
+@pytest.fixture(params=["worker", "here"])
+def place(request, app):
+    """How runs are carried out: by a worker, or in this process. A function that starts one and waits for its end."""
+    if request.param == "here":
+        app.conf.update(task_always_eager=True, task_store_eager_result=True)
+
+    def carried_out(flow):
+        run = flow.apply_async()
+        eventually(run.ready)
+        return run
+
+    yield carried_out
+    app.conf.update(task_always_eager=False, task_store_eager_result=False)
+
+
+def ran(bench, *keys):
+    """How often each of these keys was noted."""
+    return [bench.ledgers.llen(f"ledger:{key}") for key in keys]
+
+
+def line(app, flow, *keys):
+    """Nodes one after the other, each of which notes a key."""
+    handle = 1
+    for at, key in enumerate(keys):
+        handle = flow.add(task(app, "noted").s(handle, key), name="abcdef"[at])
+    return handle
+
+
+def test_a_node_of_a_success_and_what_depends_on_it(bench, app, flow, place):
+    a, b, c, side = (bench.new_key() for _ in range(4))
+    last = line(app, flow, a, b, c)
+    flow.add(task(app, "noted").s(flow["a"], side), name="side")
+    flow.add(task(app, "rec").s("end", last, flow["side"]), name="end of all")
+    run = place(flow)
+    assert run.get(timeout=20) == ["end", [1, 1], {}]
+    assert run.again("b") is True
+    assert run.attempt == 1
+    assert run.get(timeout=20) == ["end", [1, 1], {}]
+    assert set(states(run).values()) == {"SUCCESS"}
+    assert ran(bench, a, b, c, side) == [1, 2, 2, 1]
+    assert run.again(from_node="a") is True
+    assert app.workflow(run.id).get(timeout=20) == ["end", [1, 1], {}]
+    assert ran(bench, a, b, c, side) == [2, 3, 3, 2]
+    assert [found.state for found in app.run_store.find(RunQuery(limit=1))] == ["SUCCESS"]
+
+
+def test_a_failed_run_runs_its_failures_too(bench, app, flow, place):
+    a, b, gate = (bench.new_key() for _ in range(3))
+    line(app, flow, a, b)
+    flow.add(task(app, "gated").s(flow["a"], key=gate), name="gated")
+    run = place(flow)
+    with pytest.raises(ValueError, match="closed"):
+        run.get(timeout=20)
+    bench.open(gate)
+    assert run.again("b")
+    assert run.get(timeout=20) == {"b": 1, "gated": [1]}
+    assert ran(bench, a, b, gate) == [1, 2, 2]
+
+
+def test_all_items_of_a_map_run_again(bench, app, flow, place):
+    items, after = bench.new_key(), bench.new_key()
+    source = flow.add(task(app, "ident").s([1, 2, 3]), name="source")
+    mapped = flow.map(task(app, "noted").s(items), over=source, name="mapped")
+    flow.add(task(app, "noted").s(mapped, after), name="after")
+    run = place(flow)
+    assert run.get(timeout=20) == [1, 2, 3]
+    assert run.again("mapped")
+    assert run.get(timeout=20) == [1, 2, 3]
+    assert ran(bench, items, after) == [6, 2]
+    assert run.again("after")
+    run.get(timeout=20)
+    assert ran(bench, items, after) == [6, 3]
+    assert run.again("source")
+    run.get(timeout=20)
+    assert ran(bench, items, after) == [9, 4]
+
+
+def test_a_loop_and_a_workflow_inside_start_anew(bench, app, flow, place):
+    rounds, inside = bench.new_key(), bench.new_key()
+    looped = flow.loop(task(app, "noted").s(rounds), 1, at_most=3, name="looped")
+    inner = Workflow("inner", app)
+    line(app, inner, inside)
+    flow.add(inner, name="inside", after=looped)
+    run = place(flow)
+    run.get(timeout=20)
+    assert ran(bench, rounds, inside) == [3, 1]
+    assert run.again("inside")
+    run.get(timeout=20)
+    assert ran(bench, rounds, inside) == [3, 2]
+    assert run.again("looped")
+    run.get(timeout=20)
+    assert ran(bench, rounds, inside) == [6, 3]
+
+
+def test_a_branch_is_decided_again(bench, app, flow, place):
+    kind, arm, other = (bench.new_key() for _ in range(3))
+    which = flow.add(task(app, "noted").s("x", kind), name="which")
+    arms = {"x": task(app, "noted").si(1, arm), "y": task(app, "noted").si(2, other)}
+    flow.branch(which, arms, name="choice")
+    run = place(flow)
+    assert run.get(timeout=20) == 1
+    assert run.again("choice")
+    assert run.get(timeout=20) == 1
+    assert ran(bench, kind, arm, other) == [1, 2, 0]
+    assert run.again("choice.x")
+    assert run.get(timeout=20) == 1
+    assert ran(bench, kind, arm, other) == [1, 3, 0]
+    assert states(run)["choice.y"] == "SKIPPED"
+
+
+def test_what_was_compensated_runs_again_and_nothing_else_is_compensated(bench, app, flow, place):
+    paid, undone, gate, beside = (bench.new_key() for _ in range(4))
+    noted = task(app, "noted")
+    flow.add(noted.s(1, paid), name="paid", compensate=noted.s(undone))
+    flow.add(task(app, "gated").s(flow["paid"], key=gate), name="gated")
+    flow.add(noted.s(1, beside), name="beside")
+    run = place(flow)
+    with pytest.raises(ValueError, match="closed"):
+        run.get(timeout=20)
+    bench.ledger(undone, 1)
+    bench.open(gate)
+    assert run.again("beside")
+    assert run.get(timeout=20) == {"gated": [1], "beside": 1}
+    assert ran(bench, paid, undone, gate, beside) == [2, 1, 2, 2]
+    # It has succeeded: its compensation has not run since then.
+    assert run.again("gated")
+    run.get(timeout=20)
+    assert ran(bench, paid, undone, gate, beside) == [2, 1, 3, 2]
+
+
+def test_a_run_of_celery_workers(bench, app, flow):
+    a, b = bench.new_key(), bench.new_key()
+    noted = task(app, "noted")
+    flow.add(noted.s(1, a), name="first")
+    flow.add(noted.s(flow["first"], b), name="second")
+    run = flow.apply_async(target="celery")
+    run.get(timeout=20)
+    assert run.again("second")
+    eventually(lambda: ran(bench, a, b) == [1, 2])
+    assert run.get(timeout=20) == 1
+
+
+def test_what_cannot_run_again(bench, app, flow):
+    key = bench.new_key()
+    flow.add(task(app, "until_open").s(key), name="held")
+    flow.branch(flow["held"], {1: task(app, "ident").s(1)}, name="choice")
+    inner = Workflow("inner", app)
+    line(app, inner, bench.new_key())
+    flow.add(inner, name="inside", after=flow["held"])
+    run = flow.apply_async()
+    assert run.again("held") is False
+    refused = invoked(app, "workflow", "again", run.id, "--from", "held", check=False)
+    assert "has not ended" in refused.stderr
+    bench.open(key)
+    run.get(timeout=20)
+    with pytest.raises(CompositionError, match=r"has no node 'hold': did you mean 'held'\? it has held, choice"):
+        run.again("hold")
+    with pytest.raises(CompositionError, match="has no node 'end'"):
+        run.again("end")
+    assert {run.nodes[number].name for number in nodes_of_name(run, "choice")} == {"choice", "choice?"}
+    with pytest.raises(CompositionError, match="stands in the place of task"):
+        run.child("inside").again("a")
+    shown = canvas(bench, "workflow", "again", run.id, "--from", "nothing", check=False)
+    assert shown.returncode != 0
+    assert "has no node 'nothing'" in shown.stderr
+
+
+def test_the_command_runs_a_node_again(bench, app, flow):
+    a, b = bench.new_key(), bench.new_key()
+    line(app, flow, a, b)
+    run = flow.apply_async()
+    run.get(timeout=20)
+    assert "runs again from b" in canvas(bench, "workflow", "again", run.id, "--from", "b").stdout
+    eventually(lambda: run.status().state == "SUCCESS" and run.attempt == 1)
+    assert ran(bench, a, b) == [1, 2]
+
+
+INSTANTS = [
+    ("runs", "begin_attempt", "before"),
+    ("runs", "begin_attempt", "after"),
+    ("settler", "dispatch_chord", "before"),
+    ("settler", "dispatch_chord", "after"),
+]
+
+
+@pytest.mark.parametrize("instant", INSTANTS, ids=lambda one: f"{one[2]} {one[1]}")
+def test_a_caller_that_is_killed_begins_one_attempt_or_none(bench, app, flow, instant):
+    a, b, c = (bench.new_key() for _ in range(3))
+    line(app, flow, a, b, c)
+    run = flow.apply_async()
+    run.get(timeout=20)
+    part, method, when = instant
+
+    def dying():
+        other = make("canvas", *bench.urls()[:2], ledger=bench.urls()[2])
+        target = getattr(other.driver, part)
+        whole = getattr(target, method)
+
+        def call(*args, **kwargs):
+            if when == "after":
+                whole(*args, **kwargs)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        setattr(target, method, call)
+        other.workflow(run.id).again("b")
+
+    process = multiprocessing.get_context("fork").Process(target=dying)
+    process.start()
+    process.join(30)
+    assert process.exitcode == -signal.SIGKILL
+    if instant == INSTANTS[0]:
+        assert run.status().state == "SUCCESS"
+        assert run.again("b")
+    eventually(lambda: run.status().state == "SUCCESS" and run.attempt == 1, 30)
+    assert run.get(timeout=20) == 1
+    assert ran(bench, a, b, c) == [1, 2, 2]
+
+
+def test_one_of_two_callers_begins_the_attempt(bench, app, flow):
+    a, b = bench.new_key(), bench.new_key()
+    line(app, flow, a, b)
+    run = flow.apply_async()
+    run.get(timeout=20)
+    runs = [app.workflow(run.id) for _ in range(2)]
+    looked = [one._look() for one in runs]
+    begun = [one._begin_attempt(found, False, nodes_of_name(one, "b")) for one, found in zip(runs, looked, strict=True)]
+    assert begun == [True, False]
+    assert run.get(timeout=20) == 1
+    assert ran(bench, a, b) == [1, 2]
