@@ -5,7 +5,6 @@ process gives a tick the same ids: when one dies between the two steps, the next
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from canvas.drivers.ports import BrokerParts, StoreParts
 from canvas.drivers.ports.schedules import DueEntries, EntryWrite, ScheduleStore, StoredEntry
@@ -36,7 +35,7 @@ class TwoStepSchedules:
             ready = self._record(s)
         except RefusedError as exc:
             return SettleResult(False, [], str(exc))
-        done = self._entries.write(change, replace(s, stores=[], parts=[], joins=[], chord_extensions=[]))
+        done = self._entries.write(change, s._replace(stores=[], parts=[], joins=[], chord_extensions=[]))
         return done._replace(ready=ready) if done.held else done
 
     def _record(self, s: Settlement) -> list[ReadyChord]:

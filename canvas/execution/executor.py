@@ -35,10 +35,17 @@ def execute(
     ``watched`` makes the call, if given: time limits count from there. A ``fault`` is raised instead of the call.
     """
     try:
-        _before(task, request, args, kwargs, fault)
+        if fault is not None or type(task).before_start is not Task.before_start:
+            _before(task, request, args, kwargs, fault)
         if watched is None:
-            return _returned(task, request, _value(task, request, args, kwargs))
-        return _returned(task, request, watched(lambda: _value(task, request, args, kwargs)))
+            value = _call(task, request)(*args, **kwargs)
+            if type(value) is CoroutineType:
+                value = run_coroutine(value)
+        else:
+            value = watched(lambda: _value(task, request, args, kwargs))
+        if isinstance(value, Retry) or value.__class__ in WORKFLOWS:
+            return _returned(task, request, value)
+        return Success(value)
     except Exception as exc:  # noqa: BLE001 - every exception of the user's code is an outcome
         return _raised(task, request, exc)
 
@@ -75,8 +82,7 @@ async def aexecute(
 def _before(task: Task[Any], request: Request, args: Any, kwargs: Any, fault: BaseException | None) -> None:
     if fault is not None:
         raise fault
-    if type(task).before_start is not Task.before_start:
-        task.before_start(request.id, args, kwargs)
+    task.before_start(request.id, args, kwargs)
 
 
 def _returned(task: Task[Any], request: Request, value: Any) -> Outcome:

@@ -65,6 +65,8 @@ class Request:
     """Whether the task's function was called, instead of a message sent."""
     id: Any
     root_id: Any
+    hostname: Any
+    """The node that runs the task."""
     entered: bool
     """Whether the worker's own call of the task has begun: further calls come from the task itself."""
 

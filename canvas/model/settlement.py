@@ -1,7 +1,6 @@
 """Everything one finished task does to the world, as data, before any of it is done."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from canvas.model.message import Delivery, Publish
@@ -154,37 +153,36 @@ Disposal = Literal["ack", "requeue", "redeliver", "dead_letter"]
 Fence = Literal["lease", "early_acked", "none"]
 
 
-@dataclass(slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """All effects of one delivery. A driver commits a settlement whole or not at all.
 
     ``fence`` is the condition under which it is committed. ``lease``: the delivery's lease is still held (the usual
-    case; after a lost lease another worker runs the message). ``begun``: the message was acked before its task ran, by
-    a settlement with ``begins``, and this is the first settlement after that. ``none``: no condition.
+    case; after a lost lease another worker runs the message). ``early_acked``: the message was acked before its
+    task ran, by a settlement with ``early_ack``, and this is the first settlement after that. ``none``: no condition.
     """
 
     delivery: Delivery | None
     fence: Fence = "lease"
     early_ack: bool = False
     """The ack before the task runs, for at-most-once tasks."""
-    stores: list[ResultWrite] = field(default_factory=list)
-    parts: list[Part] = field(default_factory=list)
-    joins: list[ChordStart] = field(default_factory=list)
-    chord_extensions: list[str] = field(default_factory=list)
+    stores: Sequence[ResultWrite] = ()
+    parts: Sequence[Part] = ()
+    joins: Sequence[ChordStart] = ()
+    chord_extensions: Sequence[str] = ()
     """Group ids whose chord waits for one part more (``add_to_chord``)."""
-    keeps: list[Keep] = field(default_factory=list)
-    publishes: list[Publish] = field(default_factory=list)
-    deferrals: list[DelayedPublish] = field(default_factory=list)
+    keeps: Sequence[Keep] = ()
+    publishes: Sequence[Publish] = ()
+    deferrals: Sequence[DelayedPublish] = ()
     disposal: Disposal = "ack"
     reason: str = ""
-    """Why, for ``dead``."""
-    releases_permits: list[str] = field(default_factory=list)
+    """Why, for ``dead_letter``."""
+    releases_permits: Sequence[str] = ()
     """Concurrency keys whose place this delivery gives up."""
-    releases_locks: list[UniqueLock] = field(default_factory=list)
+    releases_locks: Sequence[UniqueLock] = ()
     """Locks of unique tasks that end with it."""
-    mail: list[MailboxStep] = field(default_factory=list)
+    mail: Sequence[MailboxStep] = ()
     """Changes of mailboxes, in their order."""
-    speculative: list[SpeculativeDispatch] = field(default_factory=list)
+    speculative: Sequence[SpeculativeDispatch] = ()
     """Ends of chords that a driver may apply in the same step; it returns the ready chords that it does not end."""
 
 

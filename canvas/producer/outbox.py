@@ -5,21 +5,25 @@ Each method adds what one event in Celery's protocol means: a record (protocol.m
 each message announced.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from canvas.config.config import Config
 from canvas.model.compiled import Plan
-from canvas.model.message import Publish
+from canvas.model.message import Delivery, Publish
 from canvas.model.record import Record
 from canvas.model.settlement import (
     ChordDispatch,
     ChordStart,
     DelayedPublish,
+    Disposal,
+    Fence,
+    Keep,
     MailboxStep,
     Part,
     ResultWrite,
     Settlement,
+    SpeculativeDispatch,
 )
 from canvas.model.workflow_run import NodeRef
 from canvas.primitives.signature import Signature
@@ -51,6 +55,16 @@ class RecordEncoder(Protocol):
     def bodies(self) -> MemoEncoder: ...
 
     def store_of(self, record: Record, in_run: bool = False) -> ResultWrite: ...
+
+    def success_of(
+        self,
+        task_id: str,
+        result: Any,
+        children: list[Any],
+        date_done: str,
+        group_id: str | None,
+        parent_id: str | None,
+    ) -> ResultWrite: ...
 
     def encode_part(self, task_id: str, state: str, result: Any) -> bytes: ...
 
@@ -87,6 +101,10 @@ class Outbox:
         self.publishes: list[Publish] = []
         self.deferrals: list[DelayedPublish] = []
         self.mail: list[MailboxStep] = []
+        self.chord_extensions: list[str] = []
+        self.keeps: Sequence[Keep] = ()
+        self.disposal: Disposal = "ack"
+        self.reason = ""
         self.ends: list[tuple[NodeRef, str, Any]] = []
         """Places of runs whose tasks have ended: state and value."""
 
@@ -128,16 +146,14 @@ class Outbox:
         else:
             self.deferrals.extend(DelayedPublish(due, out.publish) for out in outgoing)
 
-    def settlement(self) -> Settlement:
-        """All of them as a settlement of no delivery."""
-        return self.into(Settlement(None, fence="none"))
-
-    def into(self, settlement: Settlement) -> Settlement:
-        """All of them in ``settlement``."""
-        settlement.stores, settlement.parts, settlement.joins = self.stores, self.parts, self.joins
-        settlement.publishes, settlement.deferrals = self.publishes, self.deferrals
-        settlement.mail = self.mail
-        return settlement
+    def settlement(
+        self, delivery: Delivery | None = None, fence: Fence = "none", speculative: Sequence[SpeculativeDispatch] = ()
+    ) -> Settlement:
+        """All of them as the settlement of ``delivery``."""
+        return Settlement(
+            delivery, fence, False, self.stores, self.parts, self.joins, self.chord_extensions, self.keeps,
+            self.publishes, self.deferrals, self.disposal, self.reason, (), (), self.mail, speculative,
+        )  # fmt: skip
 
     def chord_dispatch(self, group_id: str, failed: bool = False) -> ChordDispatch:
         """All of them as the end of a chord."""

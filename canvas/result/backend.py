@@ -102,8 +102,7 @@ class Backend:
         return [self._decode(payload) if payload else None for payload in self._results.get(task_ids, retry)]
 
     async def aget_records(self, task_ids: Sequence[str]) -> list[Record | None]:
-        found = await self._results.aget(task_ids)
-        return [self._decode(payload) if payload else None for payload in found]
+        return [self._decode(payload) if payload else None for payload in await self._results.aget(task_ids)]
 
     def succeeded(self, task_ids: Sequence[str]) -> list[bool | None]:
         """Whether each task has succeeded, by the beginning of its record; ``None`` if nothing is stored.
@@ -113,9 +112,8 @@ class Backend:
         return [wire.says_success(head) if head else None for head in self._results.read_prefix(task_ids, wire.HEAD)]
 
     async def asucceeded(self, task_ids: Sequence[str]) -> list[bool | None]:
-        return [
-            wire.says_success(head) if head else None for head in await self._results.aread_prefix(task_ids, wire.HEAD)
-        ]
+        heads = await self._results.aread_prefix(task_ids, wire.HEAD)
+        return [wire.says_success(head) if head else None for head in heads]
 
     def _decode(self, payload: bytes) -> Record:
         return wire.decode(
@@ -155,19 +153,24 @@ class Backend:
             expires = conf.result_failure_expires
         return ResultWrite(record.task_id, payload, int(expires) if expires else None, record.status == states.SUCCESS)
 
+    def success_of(
+        self, task_id: str, result: Any, children: list[Any], date_done: str, group_id: Any, parent_id: Any
+    ) -> ResultWrite:
+        """``store_of`` a success that has no other fields than these. Raises EncodeError."""
+        if self.serializer != "json" or self._conf.result_compression:
+            around = None, children, date_done, group_id, parent_id
+            return self.store_of(Record(task_id, states.SUCCESS, result, *around))
+        payload = wire.encode_success(task_id, result, children, date_done, group_id, parent_id, self.max_depth)
+        expires = self._conf.result_expires
+        return ResultWrite(task_id, payload, int(expires) if expires else None, True)
+
     def has_succeeded(self, task_id: str) -> bool:
         """Whether a success is stored, in a form that the driver may not read."""
         record = self.get_records([task_id])[0] if self._driver is not None else None
         return record is not None and record.status == states.SUCCESS
 
     def store_result(
-        self,
-        task_id: str,
-        result: Any,
-        state: str,
-        traceback: str | None = None,
-        request: Any = None,
-        **_: Any,
+        self, task_id: str, result: Any, state: str, traceback: str | None = None, request: Any = None, **_: Any
     ) -> Any:
         """Store a state now, outside any settlement (``update_state``). Raises ValueError without an id."""
         if not task_id:
@@ -273,8 +276,8 @@ class Backend:
 
     def save_group(self, group_id: str, structure: Any, ignored: Collection[str] = ()) -> None:
         """Keep a GroupResult's tuple form (protocol.md §5.3), and which of its tasks have no results."""
-        expires = self._conf.result_expires
         payload = wire.encode_group(structure, ignored, serializer=self.serializer, max_depth=self.max_depth)
+        expires = self._conf.result_expires
         self._results.save_group(group_id, payload, int(expires) if expires else None)
 
     def saved_group(self, group_id: str) -> wire.SavedGroup | None:

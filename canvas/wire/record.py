@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 from canvas import errors
 from canvas.errors import DecodeError, EncodeError, RemoteError
 from canvas.model import states
-from canvas.model.record import Record, in_tuple_form
+from canvas.model.record import Handle, Record, in_tuple_form
 from canvas.text import safe_repr
-from canvas.wire import codecs, compression
+from canvas.wire import codecs, compression, typed_json
 from canvas.wire.depth import MAX_DEPTH, check_depth
 from canvas.wire.pickling import BILLIARD, CELERY, RENAMED, Unpickleable, celerys_exception, pickleable
 from canvas.wire.task_message import MAX_BYTES
@@ -64,6 +64,35 @@ def encode(
         packed, kind = compression.compress(data, compress)
         return COMPRESSED + kind.encode() + b"\x00" + packed
     return data
+
+
+def encode_success(
+    task_id: str,
+    result: Any,
+    children: list[Any],
+    date_done: str,
+    group_id: str | None,
+    parent_id: str | None,
+    max_depth: int = MAX_DEPTH,
+) -> bytes:
+    """``encode`` of a success in JSON that has no other fields than these. Raises EncodeError as that does."""
+    value = b"null"
+    if result is not None:
+        value = typed_json.dumps(result.as_tuple() if isinstance(result, Handle) else result)
+        if len(value) >= max_depth:
+            check_depth(value, max_depth, EncodeError, around=1)
+    around = b""
+    if group_id:
+        around = b',"group_id":' + typed_json.dumps(group_id)
+    if parent_id:
+        around += b',"parent_id":' + typed_json.dumps(parent_id)
+    return b'{"status":"SUCCESS","result":%b,"traceback":null,"children":%b,"date_done":"%b"%b,"task_id":%b}' % (
+        value,
+        typed_json.dumps(children) if children else b"[]",
+        date_done.encode(),
+        around,
+        typed_json.dumps(task_id),
+    )
 
 
 def decode(

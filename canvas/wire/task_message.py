@@ -3,6 +3,8 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from canvas.errors import DecodeError, EncodeError, InvalidTaskError
 from canvas.model.message import NO_EMBED, EncodedMessage, Message
 from canvas.wire import codecs, compression, typed_json
@@ -13,6 +15,7 @@ from canvas.wire.typed_json import LazyArray, MemoEncoder
 
 MAX_BYTES = 64 * 1024 * 1024
 _LISTS = (list, tuple)
+_decode_plain = msgspec.json.Decoder(tuple[list[Any], dict[str, Any], dict[str, Any] | None]).decode
 _EMBED = ("callbacks", "errbacks", "chain", "chord")
 _V1_TO_V2 = ("group", "group_index", "retries", "eta", "expires", "timelimit")
 
@@ -77,6 +80,27 @@ def decode(
     Raises DecodeError for a body that is none, ContentDisallowed, SignatureError, InvalidTaskError for fields that make
     no sense.
     """
+    data, content_type, _, headers, properties = message
+    if (
+        content_type == "application/json"
+        and "json" in accept
+        and len(data) < LONG
+        and not signer.signs
+        and not headers.get("compression")
+        and b"__type__" not in data
+        and data.count(b"[") + data.count(b"{") <= max_depth
+    ):
+        try:
+            args, kwargs, embed = _decode_plain(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
+            pass  # the general way says what is wrong, and reads what msgspec does not
+        else:
+            task, task_id = headers.get("task"), headers.get("id")
+            if type(task) is not str or type(task_id) is not str or not (task and task_id and task_id.isascii()):
+                task, task_id = _names(task, task_id)
+            if embed != NO_EMBED:
+                embed = _embed(embed)
+            return Message(task, task_id, args, kwargs, embed, headers, properties, content_type)
     body = _read_body(message, accept, max_bytes, max_depth, signer)
     found = _v1(message.headers, body) if isinstance(body, dict) else _v2(message.headers, body)
     found.properties, found.content_type = message.properties, message.content_type

@@ -74,7 +74,7 @@ def dumps(value: Any) -> bytes:
 
     Raises EncodeError naming the type of a value that Celery's JSON has no form for.
     """
-    if _is_plain(value):
+    if type(value) in _PLAIN or _is_plain(value):
         try:
             return _encode_plain(value)
         except (msgspec.MsgspecError, UnicodeEncodeError, OverflowError):

@@ -33,6 +33,7 @@ from canvas.worker.consumer.revoked import Revocations
 from canvas.worker.pipeline.active_tasks import ActiveTasks
 from canvas.worker.pipeline.job import Job
 from canvas.worker.pipeline.pipeline import TaskPipeline
+from canvas.worker.pipeline.reports import TaskReports
 from canvas.worker.pipeline.throttle import Throttle
 from canvas.worker.pipeline.unrunnable import Unrunnable
 from canvas.worker.pools.shared_memory import SharedMemory
@@ -241,16 +242,14 @@ class _LastingRecords(MemoryRecords):
 class _EagerLine(TaskPipeline):
     """The worker's line for calls that the caller waits for."""
 
-    finished_event = "eager.finished"
-    over_event = "eager.over"
-
     def __init__(self, app: Canvas, revocations: Revocations) -> None:
         hostname = app.hostname
         tally = ActiveTasks(hostname, SharedMemory().open_row())
         gates = Throttle(app.driver, app.conf, hostname, call_once)
+        runs, reports = app.open_run_store(call_once), TaskReports(hostname, "eager.finished", "eager.over")
         super().__init__(
-            app, hostname, lambda delivery: True, set(), None, revocations, tally, gates, app.open_run_store(call_once)
-        )
+            app, hostname, lambda delivery: True, set(), None, revocations, tally, gates, runs, reports
+        )  # fmt: skip
         self.unrunnable = _EagerUnrunnable(app, self.runs, self, self._begun)
         self._of_runs = {name: _bound_to(app, name) for name in _OF_RUNS}
         self.stores_result = False

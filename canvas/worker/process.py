@@ -92,8 +92,9 @@ class WorkerProcess:
             slots, conf.worker_settle_batch_size, conf.worker_prefetch_seconds, plan.prefetch_limit
         )
         self._revocations = revocations = Revocations(app.driver.coordination)
-        tally = ActiveTasks(plan.hostname, row, app.driver.recovery.lease_number if part is not None else None)
         self._alone = plan.pool not in _MANY_SLOTS
+        number_of = app.driver.recovery.lease_number if part is not None else None
+        tally = ActiveTasks(plan.hostname, row, number_of, self._alone)
         self._wait = wait
         self.exchange = ConsumerLoop(
             app.driver, worker, list(plan.queues), appetite, self._leased, tally.held, self._alone, wait
@@ -117,8 +118,7 @@ class WorkerProcess:
             wait.registers = self._register
             if not board.begun:
                 self.exchange.expect_nothing()
-        self._signals = 0
-        self._ends = 0
+        self._signals = self._ends = 0
         self._abandoning: list[threading.Thread] = []
 
     def _leased(self, leased: LeaseReply) -> None:

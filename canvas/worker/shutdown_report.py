@@ -26,13 +26,13 @@ def report_running(ask: Callable[[ChildCommand], list[dict[str, Any]]], how: str
 def report_returned(tally: ActiveTasks) -> Callable[[], None]:
     """At a cold stop: what a process held; call what this returns once the broker has it back."""
     running = tally.running()
-    returned = [one for one in running if not one.acknowledged]
+    returned = [one for one in running if not one.early]
     waiting = max(0, len(tally.held) - len(returned))
 
     def report() -> None:
         if running or waiting:
             emit("worker.returned", running=_names(returned), waiting=waiting,
-                 ended=_names(one for one in running if one.acknowledged))  # fmt: skip
+                 ended=_names(one for one in running if one.early))  # fmt: skip
 
     return report
 

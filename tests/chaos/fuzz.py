@@ -51,8 +51,7 @@ def run(payload):
     """A message, all the way into the broker."""
     settlement = LINE.do(Delivery("canvas:worker:0", "celery", payload))
     assert isinstance(settlement, Settlement)
-    settlement.fence = "none"
-    APP.driver.settler.settle([settlement])
+    APP.driver.settler.settle([settlement._replace(fence="none")])
 
 
 def body(data):

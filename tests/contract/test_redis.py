@@ -431,14 +431,14 @@ def test_what_redis_refuses_is_refused_alone(driver, redis_server, stepwise, wro
             results.lpush("celery-task-meta-a", "x")
         case "part":
             results.set("celery-taskset-meta-g.j", "x")
-            settlement.parts = [Part("g", "a", 0, b"[]", b"{}", 60, 2)]
+            settlement = settlement._replace(parts=[Part("g", "a", 0, b"[]", b"{}", 60, 2)])
         case "score":
-            settlement.parts = [Part("g", "a", "first", b"[]", b"{}", 60, 2)]
+            settlement = settlement._replace(parts=[Part("g", "a", "first", b"[]", b"{}", 60, 2)])
         case "queue":
             redis_server.client().set("other", "x")
-            settlement.publishes = [publish("d", queue="other")]
+            settlement = settlement._replace(publishes=[publish("d", queue="other")])
         case "text":
-            settlement.publishes = [publish("d", queue="\ud800")]
+            settlement = settlement._replace(publishes=[publish("d", queue="\ud800")])
     settled = settler.settle([settlement, Settlement(good, publishes=[publish("e")])], Lease("w", ["q"], 5))
     assert [verdict.held for verdict in settled.verdicts] == [False, True]
     assert settled.verdicts[0].refused

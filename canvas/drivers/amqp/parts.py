@@ -1,7 +1,6 @@
 """The parts of this driver that its state server keeps, and what they have to send to RabbitMQ."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 
 from canvas.drivers.amqp.broker import AmqpBroker
 from canvas.drivers.amqp.contents import Outgoing
@@ -137,7 +136,7 @@ class AmqpSchedules:
         if settlement is not None:
             sent = [_outbox_publish(self._broker, one) for one in settlement.publishes if self._broker.has_way(one)]
             later = [DelayedPublish(due, _outbox_publish(self._broker, one)) for due, one in settlement.deferrals]
-            settlement = replace(settlement, publishes=sent, deferrals=later)
+            settlement = settlement._replace(publishes=sent, deferrals=later)
         done = self._inner.write(change, settlement)
         self._broker.forward()
         return done

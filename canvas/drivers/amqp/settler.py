@@ -7,7 +7,6 @@ settlement.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from canvas.drivers.amqp.broker import AmqpBroker
@@ -108,8 +107,7 @@ class AmqpSettler:
             publishes.append(Publish("", delivery.queue, 0, payload))
         outgoing = self._outgoing(publishes)
         written = [frames.publish(CHANNEL, one.exchange, one.routing_key, one.content()) for one in outgoing]
-        kept = replace(
-            s,
+        kept = s._replace(
             publishes=_into(outbox, outgoing),
             deferrals=self._deferrals(s.deferrals),
             disposal="ack" if back else s.disposal,

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -247,7 +246,7 @@ class RedisBroker:
 
     def settle(self, settlements: Sequence[Settlement], lease: Lease | None) -> tuple[list[SettleResult], LeaseReply]:
         mine = [
-            replace(settlement, stores=[], joins=[], chord_extensions=[], keeps=[], parts=[], mail=[], speculative=[])
+            settlement._replace(stores=[], joins=[], chord_extensions=[], keeps=[], parts=[], mail=[], speculative=[])
             for settlement in settlements
         ]
         packed = pack_each(mine, self.packing.settlement)

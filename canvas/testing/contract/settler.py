@@ -27,9 +27,11 @@ class SettlerContract(ContractSupport):
     def test_a_lost_lease_does_nothing_at_all(self, driver: Driver) -> None:
         delivery = self._one(driver)
         driver.settler.settle([Settlement(delivery)])
-        late = Settlement(delivery, stores=[ResultWrite("late", b"{}", 60, True)], parts=[part("g", "late", 0)])
-        late.joins, late.publishes = [ChordStart("g", 1, 60)], [self.publish("late")]
-        late.deferrals, late.disposal = [DelayedPublish(0.0, self.publish("late"))], "dead_letter"
+        late = Settlement(
+            delivery, stores=[ResultWrite("late", b"{}", 60, True)], parts=[part("g", "late", 0)],
+            joins=[ChordStart("g", 1, 60)], publishes=[self.publish("late")],
+            deferrals=[DelayedPublish(0.0, self.publish("late"))], disposal="dead_letter",
+        )  # fmt: skip
         verdict = driver.settler.settle([late]).verdicts[0]
         assert (verdict.held, verdict.ready) == (False, [])
         assert self._results(driver).get(["late"]) == [None]
@@ -46,8 +48,10 @@ class SettlerContract(ContractSupport):
             orphan.delivery, fence="early_acked", stores=[ResultWrite("t", b'{"status": "FAILURE"}', 60, False)]
         )
         assert driver.settler.settle([end]).verdicts[0].held
-        late = Settlement(delivery, fence="early_acked", stores=[ResultWrite("t", b'{"status": "SUCCESS"}', 60, True)])
-        late.joins, late.chord_extensions, late.parts = [ChordStart("g", 1, 60)], ["g"], [part("g", "t", 0)]
+        late = Settlement(
+            delivery, fence="early_acked", stores=[ResultWrite("t", b'{"status": "SUCCESS"}', 60, True)],
+            joins=[ChordStart("g", 1, 60)], chord_extensions=["g"], parts=[part("g", "t", 0)],
+        )  # fmt: skip
         verdict = driver.settler.settle([late]).verdicts[0]
         assert (verdict.held, verdict.ready) == (False, [])
         assert results.get(["t"]) == [b'{"status": "FAILURE"}']

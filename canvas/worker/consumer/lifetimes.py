@@ -10,7 +10,7 @@ from canvas.app.application import Canvas
 from canvas.errors import CanvasError
 from canvas.model.message import Message
 from canvas.model.settlement import Keep, Settlement
-from canvas.worker.pipeline.active_tasks import ActiveTask
+from canvas.worker.pipeline.job import Job
 from canvas.workflows.lifetimes import retire
 from canvas.workflows.store import RunStore
 
@@ -64,7 +64,7 @@ class Lifetimes:
     """What upkeep does for the chords and runs of one process."""
 
     def __init__(
-        self, app: Canvas, runs: RunStore, running: Callable[[], list[ActiveTask]], beat: float, renews: bool = True
+        self, app: Canvas, runs: RunStore, running: Callable[[], list[Job]], beat: float, renews: bool = True
     ) -> None:
         """``beat``: seconds between two looks of a process that runs nothing, or fewer where results are kept for less.
         A process that runs tasks looks every 0.25 s.
@@ -102,14 +102,14 @@ class Lifetimes:
             self._app.driver.settler.renew(every)
         return SHORT if running or now < self._busy_until else self._idle_for
 
-    def _keep(self, tasks: list[ActiveTask], now: float) -> None:
+    def _keep(self, tasks: list[Job], now: float) -> None:
         """Keep the chords that wait for tasks which run for long."""
-        running = [one for one in tasks if one.since <= time.time() - SHORT]
-        kept = {one.tag: self._kept.get(one.tag, 0.0) for one in running}
+        running = [one for one in tasks if (one.began or 0) <= time.time() - SHORT]
+        kept = {one.delivery.tag: self._kept.get(one.delivery.tag, 0.0) for one in running}
         found: dict[str, Keep] = {}
         for one in running:
-            if kept[one.tag] <= now - self._every or not kept[one.tag]:
-                kept[one.tag] = now
+            if kept[one.delivery.tag] <= now - self._every or not kept[one.delivery.tag]:
+                kept[one.delivery.tag] = now
                 with suppress(CanvasError):  # what the message says of its future is looked at again at its end
                     found |= {keep.group_id: keep for keep in keeps(self._app, one.message)}
         self._kept = kept

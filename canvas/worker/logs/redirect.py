@@ -30,6 +30,8 @@ class Redirected(io.TextIOBase):
         self._logger = logging.getLogger(REDIRECTED_LOGGER)
         self._level = level
         self._local = threading.local()
+        self._unended = False
+        """Whether a thread has ever written a line without its end."""
 
     def writable(self) -> bool:
         return True
@@ -39,6 +41,7 @@ class Redirected(io.TextIOBase):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         lines, newline, rest = (getattr(self._local, "text", "") + text).rpartition("\n")
         self._local.text = rest
+        self._unended = self._unended or bool(rest)
         if newline:
             self._log(lines)
         if len(rest) > _LONGEST:
@@ -50,6 +53,11 @@ class Redirected(io.TextIOBase):
         if text:
             self._local.text = ""
             self._log(text)
+
+    def flush_after_task(self, **_: Any) -> None:
+        """Log what the task of this thread has left of a line."""
+        if self._unended:
+            self.flush()
 
     def close(self) -> None:
         """Log what is left; the stream stays open, because later tasks of the process print too."""
@@ -72,7 +80,7 @@ def redirect(level: int) -> Callable[[], None]:
     before = sys.stdout, sys.stderr
     stream: Any = Redirected(level)
     sys.stdout = sys.stderr = stream
-    detach = attach(lambda **_: stream.flush(), "task.finished")
+    detach = attach(stream.flush_after_task, "task.finished")
 
     def restore() -> None:
         stream.flush()

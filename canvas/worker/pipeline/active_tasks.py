@@ -2,7 +2,6 @@
 
 import os
 import threading
-import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -13,85 +12,86 @@ from canvas.errors import WireError
 from canvas.model.message import Delivery, Message
 from canvas.model.request import Request
 from canvas.wire import task_message as wire
+from canvas.worker.pipeline.job import Job
 from canvas.worker.pools.shared_memory import ProcessStats
 
 
-class ActiveTask:
-    """One task that runs."""
-
-    __slots__ = ("acknowledged", "hard", "message", "since", "tag", "terminate")
+class ActiveTasks:
+    """Kept by the pipeline; read by remote control, from another thread."""
 
     def __init__(
         self,
-        message: Message,
-        acknowledged: bool,
-        terminate: Callable[[], object] | None,
-        tag: str,
-        hard: float | None,
+        hostname: str,
+        row: ProcessStats,
+        number_of: Callable[[str], int] | None = None,
+        one_at_a_time: bool = False,
     ) -> None:
-        """``hard``: the seconds after which it is ended."""
-        self.message = message
-        self.tag = tag
-        self.hard = hard
-        self.since = time.time()
-        self.acknowledged = acknowledged
-        self.terminate = terminate
-
-
-class ActiveTasks:
-    """Kept by the line; read by remote control, from another thread."""
-
-    def __init__(self, hostname: str, row: ProcessStats, number_of: Callable[[str], int] | None = None) -> None:
-        """``number_of``: the number of a lease, where the row is to name what runs, for a parent that may have to kill
-        this process for it."""
+        """``number_of``: the number of a lease, where the row is to name the task that runs, for a parent that may have
+        to kill this process because of it. ``one_at_a_time``: one thread alone calls ``begin`` and ``end``."""
         self._number_of = number_of
+        self._one_at_a_time = one_at_a_time
         self._hostname = hostname
         self._row = row
         self._lock = threading.Lock()
-        self._told: deque[tuple[bool, ActiveTask]] = deque()
-        """What starts (True) or is over, until it is counted."""
-        self._running: dict[ActiveTask, None] = {}
+        self._uncounted: deque[tuple[bool, Job]] = deque()
+        """Tasks that start (True) or are over, until they are counted."""
+        self._running: dict[Job, None] = {}
         self._begun = 0
         self.total: Counter[str] = Counter()
         self.held: dict[str, Delivery] = {}
 
-    def begin(self, running: ActiveTask) -> None:
+    def begin(self, job: Job) -> None:
         """A task starts."""
-        self._told.append((True, running))
-        self._count()
+        if self._one_at_a_time:
+            self._started(job)
+            self._row.write(self._begun, 1)
+        else:
+            self._uncounted.append((True, job))
+            self._count()
 
-    def end(self, running: ActiveTask) -> None:
+    def end(self, job: Job) -> None:
         """It is over."""
-        self._told.append((False, running))
-        self._count()
+        if self._one_at_a_time:
+            self._ended(job)
+            self._row.write(self._begun, 0)
+        else:
+            self._uncounted.append((False, job))
+            self._count()
 
     def _count(self) -> None:
-        """Count what was told, or leave it to the thread that is counting: one that waited here, while that one waits
-        for the interpreter, would have every other thread wait here too, task after task."""
-        told, lock = self._told, self._lock
-        while told and lock.acquire(False):
+        """Count the tasks that started and ended, or leave them to the thread that is counting: a thread that waited
+        here, while that one waits for the interpreter, would have every other thread wait here too, task after task."""
+        uncounted, lock = self._uncounted, self._lock
+        while uncounted and lock.acquire(False):
             try:
-                while told:
-                    starts, running = told.popleft()
+                while uncounted:
+                    starts, job = uncounted.popleft()
                     if starts:
-                        self._begun += 1
-                        self.total[running.message.task] += 1
-                        self._running[running] = None
+                        self._started(job)
                     else:
-                        del self._running[running]
-                    if self._number_of is not None:
-                        number = self._number_of(running.tag) if starts else 0
-                        self._row.stand(number, running.hard if starts else None)
+                        self._ended(job)
                 self._row.write(self._begun, len(self._running))
             finally:
                 lock.release()
+
+    def _started(self, job: Job) -> None:
+        self._begun += 1
+        self.total[job.message.task] += 1
+        self._running[job] = None
+        if self._number_of is not None:
+            self._row.stand(self._number_of(job.delivery.tag), job.hard)
+
+    def _ended(self, job: Job) -> None:
+        del self._running[job]
+        if self._number_of is not None:
+            self._row.stand(0, None)
 
     @property
     def begun(self) -> int:
         """How many tasks this process has begun."""
         return self._begun
 
-    def running(self) -> list[ActiveTask]:
+    def running(self) -> list[Job]:
         """The tasks that run."""
         return list(self._running)
 
@@ -102,9 +102,7 @@ class ActiveTasks:
         messages = opened(list(self.held.values()), open_message)
         return {
             "pid": os.getpid(),
-            "active": [
-                task_info(one.message, self._hostname, one.since, one.acknowledged, os.getpid()) for one in running
-            ],
+            "active": [task_info(one.message, self._hostname, one.began, one.early, os.getpid()) for one in running],
             "reserved": [task_info(m, self._hostname) for m in messages if m.id not in active],
             "total": dict(self.total),
         }

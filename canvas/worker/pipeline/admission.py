@@ -33,7 +33,7 @@ class Discard:
 
 
 Admission: TypeAlias = Proceed | Defer | Discard
-_RUN = Proceed()
+RUN = Proceed()
 _UNLIMITED = [None, None]
 _LONGEST = 10 * 366 * 86_400
 """Seconds."""
@@ -88,19 +88,19 @@ def admit(message: Message, now: float) -> Admission:
     headers = message.headers
     expires, eta = headers.get("expires"), headers.get("eta")
     if expires is None and eta is None:
-        return _RUN
+        return RUN
     if expires is not None and unix_time(expires, "expires") <= now:
         return Discard("expired")
     if eta is not None:
         due = unix_time(eta, "eta")
         if due > now:
             return Defer(due)
-    return _RUN
+    return RUN
 
 
-def time_limits(message: Message) -> tuple[float | None, float | None]:
-    """The hard and soft limit that a call was sent with, seconds. Raises InvalidTaskError for what is none."""
-    given = message.headers.get("timelimit")
+def time_limits(given: Any) -> tuple[float | None, float | None]:
+    """The hard and soft limit that a call was sent with, seconds, of its header ``timelimit``. Raises InvalidTaskError
+    for a header of another form."""
     if given is None or given == _UNLIMITED:
         return None, None
     if not isinstance(given, list | tuple) or len(given) != 2:

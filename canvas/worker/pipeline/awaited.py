@@ -107,12 +107,12 @@ class AwaitedPipeline:
             timers.append(loop.call_later(job.soft, interrupt, job.soft))
         if hard:
             timers.append(loop.call_later(hard, end, Failure(TimeLimitExceeded(hard))))
-        running = steps.begin(job, lambda: loop.call_soon_threadsafe(end, Revoked("terminated")))
+        steps.begin(job, lambda: loop.call_soon_threadsafe(end, Revoked("terminated")))
         try:
             outcome = await self._execute(job, run, on_loop)
             return await self._settle(job, run.ended_as or outcome, on_loop.context)
         finally:
-            steps.tally.end(running)
+            steps.tally.end(job)
             for timer in timers:
                 timer.cancel()
 
@@ -141,21 +141,21 @@ class AwaitedPipeline:
         if not (isinstance(outcome, Failure) and job.message.embed["errbacks"]):
             return steps.conclude_run(job, outcome)
 
-        def tell(outcome: Outcome) -> Reject | None:
-            told: Future[Reject | None] = Future()
+        def report(job: Job, outcome: Outcome) -> Reject | None:
+            reported: Future[Reject | None] = Future()
 
             def call() -> None:
                 try:
-                    told.set_result(steps.tell_run(job, outcome))
+                    reported.set_result(steps.reports.finished_here(job, outcome))
                 except BaseException as exc:  # noqa: BLE001 - raised on the thread that waits
-                    told.set_exception(exc)
+                    reported.set_exception(exc)
 
             loop.call_soon_threadsafe(call, context=context)
-            return told.result()
+            return reported.result()
 
         beside = copy_context()
-        settlement, outcome = await self._in_thread(lambda: beside.run(steps.settle, job, outcome, tell))
-        steps.over(job, outcome)
+        settlement, outcome = await self._in_thread(lambda: beside.run(steps.settle, job, outcome, report))
+        steps.reports.over(job, outcome)
         return settlement
 
 

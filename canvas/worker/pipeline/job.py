@@ -12,9 +12,6 @@ from canvas.model.request import Request
 from canvas.model.settlement import Fence
 from canvas.worker.pipeline.throttle import NO_KEYS, LimitKeys
 
-Tell: TypeAlias = Callable[[Outcome], Reject | None]
-"""Reports how a task ended; gives the Reject of a hook."""
-
 
 @dataclass(slots=True, eq=False)
 class Job:
@@ -37,6 +34,8 @@ class Job:
     """Its task ended in an exception that no code catches, such as SystemExit: no hook is called."""
     began: float | None = None
     """Unix time at which its task started."""
+    terminate: Callable[[], object] | None = None
+    """Ends its task from outside, while it runs, where the process may end with it."""
     told: bool = False
     """Its end is reported to hooks and signals; that happens once."""
     started: float = field(default_factory=time.perf_counter)
@@ -45,6 +44,10 @@ class Job:
     def early(self) -> bool:
         """Whether its message is acked before its task runs."""
         return self.fence == "early_acked"
+
+
+Report: TypeAlias = Callable[[Job, Outcome], Reject | None]
+"""Reports how a task ended; returns the Reject of a hook."""
 
 
 def worker_lost(message: Message) -> WorkerLostError:

@@ -9,21 +9,29 @@ from typing import TYPE_CHECKING, Any
 
 from canvas.app.application import Canvas
 from canvas.context import enter_request, leave_request
-from canvas.errors import InvalidTaskError, Reject, TimeLimitExceeded, WireError
+from canvas.errors import InvalidTaskError, TimeLimitExceeded, WireError
 from canvas.execution.executor import broken_off, execute, shared_loop
 from canvas.model.message import Delivery, Message, int_header
 from canvas.model.outcome import Failure, Outcome, Revoked
 from canvas.model.request import Request
 from canvas.model.settlement import ChordDispatch, Fence, Orphan, ReadyChord, Settlement
 from canvas.task.task import Task
-from canvas.telemetry import emit, listening
 from canvas.worker.consumer.lifetimes import keeps
 from canvas.worker.consumer.revoked import Revocations
-from canvas.worker.pipeline.active_tasks import ActiveTask, ActiveTasks
-from canvas.worker.pipeline.admission import Defer, Discard, MessageDecoder, acks_late, admit, limits_of, time_limits
+from canvas.worker.pipeline.active_tasks import ActiveTasks
+from canvas.worker.pipeline.admission import (
+    RUN,
+    Defer,
+    Discard,
+    MessageDecoder,
+    acks_late,
+    admit,
+    limits_of,
+    time_limits,
+)
 from canvas.worker.pipeline.early_acks import may_ack_early
-from canvas.worker.pipeline.hooks import with_hooks
-from canvas.worker.pipeline.job import Job, Tell, worker_lost
+from canvas.worker.pipeline.job import Job, Report, worker_lost
+from canvas.worker.pipeline.reports import TaskReports
 from canvas.worker.pipeline.throttle import NO_KEYS, Throttle, keys_of
 from canvas.worker.pipeline.time_limits import TimeLimits, outcome_to_settle
 from canvas.worker.pipeline.unrunnable import Unrunnable
@@ -37,13 +45,19 @@ if TYPE_CHECKING:
 _COUNT = "canvas_delivery_count"
 
 
+def _notes_start(job: Job) -> bool:
+    """Whether the broker or the result backend is to know that the job starts."""
+    task = job.task
+    return (
+        job.keys is not NO_KEYS
+        or task.track_started
+        or task.reject_on_worker_lost is False
+        or bool(job.message.headers.get(_COUNT))
+    )
+
+
 class TaskPipeline:
     """The steps of a delivery, in their order, for one process of one app; on an event loop: ``AwaitedPipeline``."""
-
-    finished_event = "task.finished"
-    """The event of a task that has ended."""
-    over_event = "task.over"
-    """The event after all that listen to that one and ``after_return``."""
 
     def __init__(
         self,
@@ -56,6 +70,7 @@ class TaskPipeline:
         tally: ActiveTasks,
         gates: Throttle,
         runs: RunStore,
+        reports: TaskReports | None = None,
     ) -> None:
         """``begun`` holds the tags of the messages that are acked before their turn.
 
@@ -68,6 +83,7 @@ class TaskPipeline:
         self.revocations = revocations
         self.gates = gates
         self._hostname = hostname
+        self.reports = reports or TaskReports(hostname)
         self.loop: AbstractEventLoop | None = None
         """The loop of the pool's coroutines, where it has one for all."""
         self.acknowledge = acknowledge
@@ -78,6 +94,7 @@ class TaskPipeline:
         self._settler = Settler(app, hostname, runs)
         self.unrunnable = Unrunnable(app, runs, self, begun)
         self._conf = app.conf
+        self._tasks = app.tasks
 
     def do(self, work: Delivery | ReadyChord | Orphan) -> Settlement | ChordDispatch:
         """A piece of work, whichever it is."""
@@ -96,15 +113,16 @@ class TaskPipeline:
         """What is to run, or what becomes of a delivery that is not."""
         try:
             message = self.decoder.decode(delivery.payload)
-            admission = admit(message, time.time() + self._app.clock_offset)
-            limits = time_limits(message)
+            headers = message.headers
+            timed = headers.get("expires") is not None or headers.get("eta") is not None
+            admission = admit(message, time.time() + self._app.clock_offset) if timed else RUN
+            limits = time_limits(headers.get("timelimit"))
         except (WireError, InvalidTaskError) as exc:
             return self.unrunnable.undecodable(delivery, exc)
         if self.revocations.match(message):
             admission = Discard("revoked")
         if isinstance(admission, Defer):
             return self.unrunnable.defer(delivery, message, admission.due)
-        headers = message.headers
         if headers.get(_COUNT) and int_header(headers, _COUNT) > self._conf.task_max_deliveries:
             return self.unrunnable.poison(delivery, message)
         begun = delivery.tag in self._begun
@@ -124,8 +142,10 @@ class TaskPipeline:
 
     def new_job(self, delivery: Delivery, message: Message, fence: Fence) -> Job:
         """What the following steps know of a delivery."""
-        task = self._app.tasks.get(message.task)
-        job = Job(delivery, message, Request(message, hostname=self._hostname), task, fence)
+        task = self._tasks.get(message.task)
+        request = Request(message)
+        request.hostname = self._hostname
+        job = Job(delivery, message, request, task, fence)
         if task is not None and (task.concurrency_limit or task.unique_for):
             job.keys = keys_of(message, task)
         return job
@@ -134,25 +154,21 @@ class TaskPipeline:
         """Pass the gates and ack the message where that comes first; what becomes of a job that may not run yet, or
         whose lease was lost."""
         if job.to_ack or job.fence != "early_acked":
-            held_back = self.gates.throttle(job.delivery, job.message, job.task, job.keys)
+            limited = job.keys is not NO_KEYS or job.task.rate_limit
+            held_back = self.gates.throttle(job.delivery, job.message, job.task, job.keys) if limited else None
             if held_back is not None:
                 due = max((deferral.due for deferral in held_back.deferrals), default=None)
-                held_back.keeps = keeps(self._app, job.message, due)
+                held_back = held_back._replace(keeps=keeps(self._app, job.message, due))
                 if held_back.deferrals and "canvas_received" not in job.message.headers:
-                    self.report_received(job)
+                    self.reports.received(job)
                 return held_back
         if "canvas_received" not in job.message.headers:
-            self.report_received(job)
+            self.reports.received(job)  # a deferred message says in that header that it was received
         if job.to_ack:
             if not self.acknowledge(job.delivery):
                 return Settlement(job.delivery, fence="none")
             self._begun.add(job.delivery.tag)
         return None
-
-    def report_received(self, job: Job) -> None:
-        """Report that the message has come to a worker. A deferred message says so in a header from then on."""
-        if listening("task.received"):
-            emit("task.received", message=job.message, hostname=self._hostname, request=job.request, task=job.task)
 
     def at_start(self, job: Job) -> list[Callable[[], Any]]:
         """What the broker and the result backend are told as the job starts: calls that wait for them."""
@@ -161,28 +177,25 @@ class TaskPipeline:
             calls.append(partial(self._settler.announce_start, job))
         return calls
 
-    def begin(self, job: Job, terminate: Callable[[], object] | None) -> ActiveTask:
+    def begin(self, job: Job, terminate: Callable[[], object] | None) -> None:
         """The job starts; ``terminate`` ends it from outside."""
-        running = ActiveTask(job.message, job.fence == "early_acked", terminate, job.delivery.tag, job.hard)
-        self.tally.begin(running)
-        job.began = running.since
-        if listening("task.started"):
-            waited = max(0.0, time.monotonic() - job.delivery.leased_at)
-            emit("task.started", message=job.message, hostname=self._hostname, task=job.task, waited=waited)
-        return running
+        job.began, job.terminate = time.time(), terminate
+        self.tally.begin(job)
+        self.reports.started(job)
 
     def perform(self, job: Job) -> Settlement:
         """Run the job's task here and now, and settle it; its request is the current one all the while."""
         job.request.runs = job.task
         token = enter_request(job.request)
         try:
-            for call in self.at_start(job):
-                call()
-            running = self.begin(job, self._ender(job, lambda: Revoked("terminated")))
+            if _notes_start(job):
+                for call in self.at_start(job):
+                    call()
+            self.begin(job, self._give_up and self._ender(job, lambda: Revoked("terminated")))
             try:
                 return self.conclude_run(job, self.execute(job))
             finally:
-                self.tally.end(running)
+                self.tally.end(job)
         finally:
             leave_request(token)
 
@@ -213,66 +226,34 @@ class TaskPipeline:
 
     def conclude_run(self, job: Job, outcome: Outcome) -> Settlement:
         """The settlement of a job whose task ran here and came to ``outcome``; its hooks are called."""
-        settlement, outcome = self.settle(job, outcome, partial(self.tell_run, job))
-        self.over(job, outcome)
+        settlement, outcome = self.settle(job, outcome, self.reports.finished_here)
+        self.reports.over(job, outcome)
         return settlement
-
-    def over(self, job: Job, outcome: Outcome) -> None:
-        """Report that a job whose task ran here is over."""
-        if listening(self.over_event):
-            emit(self.over_event, **self._facts(job, outcome))
 
     def conclude(self, job: Job, outcome: Outcome) -> Settlement:
         """The settlement of a job that came to ``outcome`` without its task, or from outside it."""
-        return self.settle(job, outcome, partial(self._tell, job))[0]
+        return self.settle(job, outcome, self.reports.finished)[0]
 
-    def settle(self, job: Job, outcome: Outcome, tell: Tell) -> tuple[Settlement, Outcome]:
-        """The settlement of a job, and the outcome that it settles; ``tell`` reports that to hooks and signals."""
+    def settle(self, job: Job, outcome: Outcome, report: Report) -> tuple[Settlement, Outcome]:
+        """The settlement of a job, and the outcome that it settles; ``report`` tells that to hooks and signals."""
         if isinstance(outcome, Failure):
             outcome = outcome_to_settle(job, outcome)
         if self.loop is None:
-            settlement, outcome = self.settle_once(job, outcome, tell)
+            settlement, outcome = self.settle_once(job, outcome, report)
         else:
             with shared_loop(self.loop):
-                settlement, outcome = self.settle_once(job, outcome, tell)
+                settlement, outcome = self.settle_once(job, outcome, report)
         self._begun.discard(job.delivery.tag)
         if job.keys is not NO_KEYS:
-            self.gates.leave(settlement, job.task, job.keys, outcome)
+            settlement = self.gates.leave(settlement, job.task, job.keys, outcome)
         return settlement, outcome
 
-    def settle_once(self, job: Job, outcome: Outcome, tell: Tell) -> tuple[Settlement, Outcome]:
+    def settle_once(self, job: Job, outcome: Outcome, report: Report) -> tuple[Settlement, Outcome]:
         """As ``settle``, without what the task holds; what cannot be settled as it is ends in failure."""
         try:
-            return self._settler.settle(job, outcome, tell)
+            return self._settler.settle(job, outcome, report)
         except BaseException as exc:  # noqa: BLE001 - the user's objects, which are written here, may raise anything
-            return self.unrunnable.unsettled(self._settler, job, outcome, tell, exc)
-
-    def _tell(self, job: Job, outcome: Outcome) -> None:
-        if listening(self.finished_event):
-            emit(self.finished_event, **self._facts(job, outcome))
-
-    def tell_run(self, job: Job, outcome: Outcome) -> Reject | None:
-        """The hook of the outcome, the signals, then ``after_return``."""
-        kind = type(job.task)
-        if job.broken_off or (
-            kind.on_success is Task.on_success
-            and kind.on_failure is Task.on_failure
-            and kind.on_retry is Task.on_retry
-            and kind.after_return is Task.after_return
-        ):
-            self._tell(job, outcome)
-            return None
-        return with_hooks(job, outcome, partial(self._tell, job, outcome))
-
-    def _facts(self, job: Job, outcome: Outcome) -> dict[str, Any]:
-        return {
-            "message": job.message,
-            "outcome": outcome,
-            "runtime": time.perf_counter() - job.started,
-            "hostname": self._hostname,
-            "task": job.task,
-            "request": job.request,
-        }
+            return self.unrunnable.unsettled(self._settler, job, outcome, report, exc)
 
     # -- beside the straight line
 

@@ -101,15 +101,16 @@ class Throttle:
             calls.append(partial(self._coordination.release_lock, keys.lock))
         return [partial(self._persist, call) for call in calls] if calls else calls
 
-    def leave(self, settlement: Settlement, task: Task[Any] | None, keys: LimitKeys, outcome: Outcome) -> None:
-        """Give up, in the settlement that ends the task, its place and its lock."""
+    def leave(self, settlement: Settlement, task: Task[Any] | None, keys: LimitKeys, outcome: Outcome) -> Settlement:
+        """The settlement that ends the task, with the release of its permit and of its lock."""
         if task is None:
-            return
+            return settlement
         if keys.place is not None:
-            settlement.releases_permits = [keys.place]
+            settlement = settlement._replace(releases_permits=[keys.place])
         again = isinstance(outcome, Retried) or (isinstance(outcome, Rejected) and outcome.requeue)
         if keys.lock is not None and not again and _ends_with(task, outcome):
-            settlement.releases_locks = [keys.lock]
+            settlement = settlement._replace(releases_locks=[keys.lock])
+        return settlement
 
 
 def _ends_with(task: Task[Any], outcome: Outcome) -> bool:

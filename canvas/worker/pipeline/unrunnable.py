@@ -27,7 +27,8 @@ from canvas.text import safe_repr
 from canvas.worker.consumer.lifetimes import keeps
 from canvas.worker.pipeline.admission import MessageDecoder
 from canvas.worker.pipeline.deep_calls import with_deep_calls
-from canvas.worker.pipeline.job import Job, Tell, worker_lost
+from canvas.worker.pipeline.job import Job, Report, worker_lost
+from canvas.worker.pipeline.reports import TaskReports
 from canvas.worker.pipeline.throttle import Throttle
 from canvas.worker.settlement.settler import Settler
 from canvas.workflows.steps.engine import advance_all
@@ -43,11 +44,11 @@ class Steps(Protocol):
 
     gates: Throttle
     decoder: MessageDecoder
+    reports: TaskReports
 
     def new_job(self, delivery: Delivery, message: Message, fence: Fence) -> Job: ...
-    def report_received(self, job: Job) -> None: ...
     def conclude(self, job: Job, outcome: Outcome) -> Settlement: ...
-    def settle_once(self, job: Job, outcome: Outcome, tell: Tell) -> tuple[Settlement, Outcome]: ...
+    def settle_once(self, job: Job, outcome: Outcome, report: Report) -> tuple[Settlement, Outcome]: ...
 
 
 class Unrunnable:
@@ -62,28 +63,27 @@ class Unrunnable:
         self._steps = steps
         self._begun = begun
 
-    def undecodable(self, delivery: Delivery, exc: Exception) -> Settlement:
+    def undecodable(self, delivery: Delivery, exc: Exception, fence: Fence = "lease") -> Settlement:
         """A dead letter with the reason. Where at least the id can be read, the task's result is a failure."""
         emit("message.dead_lettered", queue=delivery.queue, reason=str(exc))
-        settlement = Settlement(delivery, disposal="dead_letter", reason=f"{type(exc).__name__}: {exc}")
+        effects = Outbox(self._app)
+        effects.disposal, effects.reason = "dead_letter", f"{type(exc).__name__}: {exc}"
         # A forged message does not decide what a result says either.
         task_id = None if isinstance(exc, SignatureError) else task_id_of(self._codec, delivery.payload)
         if task_id:
-            effects = Outbox(self._app)
             record = Record(task_id, states.FAILURE, exc, None, [])
-            record.date_done = self._app.now().isoformat()
+            record.date_done = self._app.now_text()
             place = NodeRef.of(self._codec.headers_of(delivery.payload).get(RUN_HEADER))
             effects.record(record, in_run=place is not None)
             if place is not None:
                 effects.ends.append((place, states.FAILURE, exc))
             advance_all(self._app, self._runs, effects, task_id)
-            effects.into(settlement)
-        return settlement
+        return effects.settlement(delivery, fence)
 
     def defer(self, delivery: Delivery, message: Message, due: float) -> Settlement:
         payload = delivery.payload
         if message.task in self._app.tasks and "canvas_received" not in message.headers:
-            self._steps.report_received(self._steps.new_job(delivery, message, "lease"))
+            self._steps.reports.received(self._steps.new_job(delivery, message, "lease"))
             payload = self._codec.with_headers(payload, {"canvas_received": True})
         publish = self._republish(delivery, message, payload)
         return Settlement(delivery, deferrals=[DelayedPublish(due, publish)], keeps=keeps(self._app, message, due))
@@ -118,9 +118,7 @@ class Unrunnable:
         try:
             message = self._steps.decoder.decode(delivery.payload)
         except (WireError, InvalidTaskError) as exc:
-            settlement = self.undecodable(delivery, exc)
-            settlement.fence = "early_acked"
-            return settlement
+            return self.undecodable(delivery, exc, "early_acked")
         return self._steps.conclude(
             self._steps.new_job(delivery, message, "early_acked"),
             _orphaned(message, OrphanReason.from_text(orphan.reason)),
@@ -148,38 +146,36 @@ class Unrunnable:
     def dead_letter(self, job: Job, exc: Exception, reason: str) -> Settlement:
         """A dead letter, and a result that says FAILURE."""
         settlement, _ = self._steps.settle_once(job, Failure(exc), _silently)
-        self._steps.gates.leave(settlement, job.task, job.keys, Failure(exc))
-        settlement.disposal, settlement.reason = "dead_letter", reason
-        return settlement
+        settlement = self._steps.gates.leave(settlement, job.task, job.keys, Failure(exc))
+        return settlement._replace(disposal="dead_letter", reason=reason)
 
     def unsettled(
-        self, settler: Settler, job: Job, outcome: Outcome, tell: Tell, exc: BaseException
+        self, settler: Settler, job: Job, outcome: Outcome, report: Report, exc: BaseException
     ) -> tuple[Settlement, Outcome]:
         """The settlement of a job whose settlement raised ``exc``."""
         if isinstance(exc, RecursionError):
             try:
-                return with_deep_calls(lambda: settler.settle(job, outcome, tell))
+                return with_deep_calls(lambda: settler.settle(job, outcome, report))
             except BaseException as deeper:  # noqa: BLE001 - settled below, whatever it is
                 exc = deeper
         if isinstance(exc, CanvasError):
             # What the message says about its successors is invalid, which is not checked before the task runs.
-            settlement = self.undecodable(job.delivery, exc)
-            settlement.fence = job.fence
+            settlement = self.undecodable(job.delivery, exc, job.fence)
             if not job.told:
                 job.told = True
-                tell(Failure(exc))
+                report(job, Failure(exc))
             return settlement, Failure(exc)
         # Nothing of what the task left behind is looked at again.
         anew = self._steps.new_job(job.delivery, job.message, job.fence)
         anew.began, anew.told = job.began, job.told
-        return settler.settle(anew, broken_off(exc), tell)
+        return settler.settle(anew, broken_off(exc), report)
 
     def _republish(self, delivery: Delivery, message: Message, payload: bytes) -> Publish:
         """The message back into the queue it came from."""
         return Publish("", delivery.queue, message.properties.get("priority") or 0, payload)
 
 
-def _silently(outcome: Outcome) -> None:
+def _silently(job: Job, outcome: Outcome) -> None:
     """Report nothing: other events do."""
 
 

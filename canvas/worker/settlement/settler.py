@@ -5,7 +5,6 @@ message. Sources: semantics.md §8, §9, T1–T16; protocol.md §2.3.
 """
 
 import os
-from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -32,7 +31,7 @@ from canvas.producer.problems import problem_of
 from canvas.task.task import Task
 from canvas.telemetry import emit
 from canvas.worker.consumer.lifetimes import keeps
-from canvas.worker.pipeline.job import Job
+from canvas.worker.pipeline.job import Job, Report
 from canvas.worker.settlement.callbacks import callback_groups
 from canvas.worker.settlement.cascade import TerminalState, abandon_rest
 from canvas.worker.settlement.chord import fire_ahead
@@ -50,21 +49,18 @@ class Settler:
         self._app = app
         self._runs = runs
         self._hostname = hostname
-        self._foresight = SpeculativeJoins(partial(fire_ahead, app, runs))
+        self._speculative = SpeculativeJoins(partial(fire_ahead, app, runs))
 
-    def settle(
-        self, done: Job, outcome: Outcome, tell: Callable[[Outcome], Reject | None]
-    ) -> tuple[Settlement, Outcome]:
+    def settle(self, done: Job, outcome: Outcome, report: Report) -> tuple[Settlement, Outcome]:
         """The settlement of one end, and what that is: a value that cannot be written or a successor that cannot be
         sent turns success into failure (T4, T5).
 
-        ``tell`` reports the end to hooks and signals. What hooks send becomes part of the settlement.
+        ``report`` reports the end to hooks and signals. What hooks send becomes part of the settlement.
         """
-        settlement = Settlement(done.delivery, fence=done.fence)
         effects = Outbox(self._app)
         try:
             if done.request.additions:
-                settlement.chord_extensions = self._additions(done, effects, outcome)
+                effects.chord_extensions = self._additions(done, effects, outcome)
             for retry in done.request.retries_sent:
                 self._send_again(done, effects, retry)
             if isinstance(outcome, Success):
@@ -72,59 +68,55 @@ class Settler:
             else:
                 self._continue(done, effects, outcome)
             if effects.deferrals:
-                settlement.keeps = keeps(self._app, done.message, max(one.due for one in effects.deferrals))
+                effects.keeps = keeps(self._app, done.message, max(one.due for one in effects.deferrals))
         except (CanvasError, TypeError, ValueError) as exc:
-            effects, settlement.chord_extensions = Outbox(self._app), []
+            effects = Outbox(self._app)
             shown = place_in_result(done.message, self._app.backend.serializer, outcome, exc)
             outcome = Failure(shown, traceback_text(shown))
         if not isinstance(outcome, Success):
-            self._other_ends(done, effects, settlement, outcome)
+            self._other_ends(done, effects, outcome)
         if RUN_HEADER in done.message.headers:
             self._end_place(done, effects, outcome)
         if effects.ends:
             advance_all(self._app, self._runs, effects, done.message.id)
         if not done.told:
-            self._tell(done, effects, settlement, outcome, tell)
-        settlement = effects.into(settlement)
-        self._foresight.add_to(settlement)
-        return settlement, outcome
+            self._report(done, effects, outcome, report)
+        speculative = self._speculative.ends_of(effects.parts) if effects.parts else ()
+        return effects.settlement(done.delivery, done.fence, speculative), outcome
 
-    def _tell(
-        self, done: Job, effects: Outbox, settlement: Settlement, outcome: Outcome,
-        tell: Callable[[Outcome], Reject | None],
-    ) -> None:  # fmt: skip
+    def _report(self, done: Job, effects: Outbox, outcome: Outcome, report: Report) -> None:
         """Report the end, then add what its hooks have sent."""
         request = done.request  # what it sent before is in the settlement already
         request.retries_sent, request.additions = [], []
         done.told = True
-        rejected = tell(outcome)
+        rejected = report(done, outcome)
         if rejected is not None and rejected.requeue:
-            settlement.disposal = "requeue"
+            effects.disposal = "requeue"
         if not request.retries_sent and not request.additions:
             return
-        problem = problem_of(lambda: self._sent_by_hooks(done, effects, settlement, outcome))
+        problem = problem_of(lambda: self._sent_by_hooks(done, effects, outcome))
         if problem is not None:
             emit("hook.failed", hook="a", task=done.message.task, task_id=done.message.id, exc=problem)
 
-    def _sent_by_hooks(self, done: Job, effects: Outbox, settlement: Settlement, outcome: Outcome) -> None:
+    def _sent_by_hooks(self, done: Job, effects: Outbox, outcome: Outcome) -> None:
         for retry in done.request.retries_sent:
             self._send_again(done, effects, retry)
-        settlement.chord_extensions.extend(self._additions(done, effects, outcome))
+        effects.chord_extensions.extend(self._additions(done, effects, outcome))
 
-    def _other_ends(self, done: Job, effects: Outbox, settlement: Settlement, outcome: Outcome) -> None:
+    def _other_ends(self, done: Job, effects: Outbox, outcome: Outcome) -> None:
         match outcome:
             case ReplacedBy() | Retried():
                 return
             case Failure(exc, text):
                 self._failure(done, effects, states.FAILURE, exc, text)
                 if done.fence == "lease" and not _acks(done.task, exc):
-                    settlement.disposal = "dead_letter"
-                    settlement.reason = f"{type(exc).__name__}: acks_on_failure is off"
+                    effects.disposal = "dead_letter"
+                    effects.reason = f"{type(exc).__name__}: acks_on_failure is off"
             case Ignored():
                 self._unrecorded(done, effects, Ignore("the task raised Ignore"))
             case Rejected(reason, requeue):
                 if requeue:
-                    settlement.disposal = "redeliver" if isinstance(reason, TimeLimitExceeded) else "requeue"
+                    effects.disposal = "redeliver" if isinstance(reason, TimeLimitExceeded) else "requeue"
                 else:
                     self._failure(done, effects, states.FAILURE, Reject(reason, requeue), "")
             case Revoked(reason):
@@ -184,14 +176,20 @@ class Settler:
         if embed["callbacks"] or embed["chain"]:
             children.extend(self._successors(done, effects, outcome.value))
         if not self._ignores(done):
-            record, in_run = (
-                self._record(done, states.SUCCESS, outcome.value, None, children),
-                RUN_HEADER in message.headers,
-            )
-            if not in_run or not is_recorded_later(self._runs, message):
-                effects.record(record, in_run)
+            self._store_success(done, effects, outcome.value, children)
         if embed["chord"]:
             self._part(done, effects, states.SUCCESS, outcome.value)
+
+    def _store_success(self, done: Job, effects: Outbox, value: Any, children: list[Any]) -> None:
+        app, message = self._app, done.message
+        headers, in_run = message.headers, RUN_HEADER in message.headers
+        if in_run or app.conf.result_extended:
+            record = self._record(done, states.SUCCESS, value, None, children)
+            if not in_run or not is_recorded_later(self._runs, message):
+                effects.record(record, in_run)
+            return
+        around = headers.get("group"), headers.get("parent_id")
+        effects.stores.append(app.backend.success_of(message.id, value, children, app.now_text(), *around))
 
     def _successors(self, done: Job, effects: Outbox, value: Any) -> list[Any]:
         """Send callbacks, then the next step of the chain; their results in tuple form."""
@@ -282,7 +280,7 @@ class Settler:
         record = Record(done.message.id, state, result, text, children)
         record.group_id, record.parent_id = headers.get("group"), headers.get("parent_id")
         if state in states.READY_STATES:
-            record.date_done = self._app.now().isoformat()
+            record.date_done = self._app.now_text()
         if self._app.conf.result_extended:
             record.extra = extended(done.request)
         if RUN_HEADER in headers and done.began is not None:

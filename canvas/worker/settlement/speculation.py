@@ -7,9 +7,9 @@ settlement; otherwise the join is handed out like any chord.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from canvas.model.settlement import ChordDispatch, Part, ReadyChord, Settlement, SpeculativeDispatch
+from canvas.model.settlement import ChordDispatch, Part, ReadyChord, SpeculativeDispatch
 from canvas.workflows.steps.attempt import AT_ONCE
 
 _LARGEST = 1_000
@@ -30,15 +30,17 @@ class SpeculativeJoins:
         self._joins: OrderedDict[str, dict[int, bytes]] = OrderedDict()
         self._bytes = 0
 
-    def add_to(self, settlement: Settlement) -> None:
-        """Add the ends of the joins that ``settlement`` completes."""
-        for part in settlement.parts:
+    def ends_of(self, parts: Sequence[Part]) -> list[SpeculativeDispatch]:
+        """The ends of the joins that the ``parts`` of one settlement complete."""
+        ends: list[SpeculativeDispatch] = []
+        for part in parts:
             values = self._completed(part)
-            if values is None or len(settlement.speculative) >= AT_ONCE:
+            if values is None or len(ends) >= AT_ONCE:
                 continue
             chord_dispatch = self._complete(ReadyChord(part.group_id, part.callback, values, None))
             if chord_dispatch is not None:
-                settlement.speculative.append(SpeculativeDispatch.of(chord_dispatch, values))
+                ends.append(SpeculativeDispatch.of(chord_dispatch, values))
+        return ends
 
     def _completed(self, part: Part) -> list[bytes] | None:
         """The values of its join, in order, if ``part`` is the last."""

@@ -36,6 +36,7 @@ T = TypeVar("T")
 Packed: TypeAlias = tuple[bytes, dict[int, str]]
 """What ``pack_each`` gives."""
 NOTHING: Packed = (b"\x90", {})
+_SUCCESS = b'{"status":"SUCCESS"'
 UNWRITABLE = (RefusedError, TypeError, ValueError, LookupError, AttributeError)
 Fields: TypeAlias = dict[str, Any]
 """What a script is told of one thing to do."""
@@ -49,7 +50,7 @@ def pack(value: Any) -> bytes:
         raise RefusedError(f"cannot be told to Redis: {exc}") from exc
 
 
-def pack_each(items: Sequence[T], words: Callable[[T], Fields]) -> Packed:
+def pack_each(items: Sequence[T], words: Callable[[T], Fields | list[Any]]) -> Packed:
     """Items, each in its ``words``, as the scripts read a list; but for those that cannot be written: by place, why
     not. Raises BrokerError when the words cannot be looked up."""
     if not items:
@@ -77,8 +78,11 @@ class ScriptArguments:
         self._results = results
         self._lists_of = lists_of
 
-    def settlement(self, settlement: Settlement, carried: PassThrough | None = None) -> Fields:
+    def settlement(self, settlement: Settlement, carried: PassThrough | None = None) -> Fields | list[Any]:
         """What settle.lua takes per settlement; ``carried`` is its message, where that stands beside it."""
+        if is_plain(settlement):
+            (store,) = settlement.stores
+            return [settlement.delivery.tag, self._results.task(store.task_id), store.payload, store.expires or 0]  # type: ignore[union-attr]
         delivery, keys = settlement.delivery, self._broker
         words: Fields = {"fence": settlement.fence}
         publishes = [carried.words] if carried is not None else []
@@ -229,3 +233,16 @@ class ScriptArguments:
     def _group(self, group_id: str) -> str:
         assert self._results is not None
         return self._results.group(group_id)
+
+
+def is_plain(s: Settlement) -> bool:
+    """Whether a settlement is an ack and a stored success, and nothing else."""
+    return (
+        len(s.stores) == 1
+        and s.stores[0].payload.startswith(_SUCCESS)
+        and s.delivery is not None
+        and s.fence == "lease"
+        and s.disposal == "ack"
+        and not (s.early_ack or s.parts or s.joins or s.chord_extensions or s.keeps or s.publishes or s.deferrals)
+        and not (s.releases_permits or s.releases_locks or s.mail or s.speculative)
+    )

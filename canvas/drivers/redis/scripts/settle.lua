@@ -10,6 +10,7 @@
 --     the messages that its worker has acked so; permits: those that end, {{permits, parked, hash of keys with parked messages, key, start of
 --     early-acked keys}, …}; locks: those that end, {{lock, owner}, …}; dead: {list of dead letters, payload, reason, queue, how many to keep};
 --     of publishes, one may be {list, false, length of what follows its payload in ARGV's last, queue}
+--     or, of an ack and a stored success alone, {tag, key, record, seconds to keep it (0: always)}: the fence is "lease"
 --     speculative: ends of chords {group, SHA-1 of the parts that it takes, msgpack: as dispatch_chord.lua}
 -- ARGV[4] how many to lease   ARGV[5] tag prefix   ARGV[6] number of the first tag
 -- ARGV[7] chords to end, msgpack: {as dispatch_chord.lua, …}   ARGV[8…] queue name of each list, then the only message that is
@@ -72,6 +73,15 @@ local function is_held(s)
     return (s.fence == 'early_acked' or s.early_ack) and redis.call('HEXISTS', s.early_acked, s.tag) == 1
 end
 
+local function acknowledge_tags(tags)
+    for first = 1, #tags, AT_ONCE do
+        local last = math.min(first + AT_ONCE - 1, #tags)
+        redis.call('HDEL', KEYS[1], unpack(tags, first, last))
+        redis.call('ZREM', KEYS[2], unpack(tags, first, last))
+        redis.call('SREM', KEYS[3], unpack(tags, first, last))
+    end
+end
+
 local function acknowledge(settled)
     local tags = {}
     on_broker()
@@ -87,18 +97,60 @@ local function acknowledge(settled)
         end
         tags[#tags + 1] = tag
     end
-    for first = 1, #tags, AT_ONCE do
-        local last = math.min(first + AT_ONCE - 1, #tags)
-        redis.call('HDEL', KEYS[1], unpack(tags, first, last))
-        redis.call('ZREM', KEYS[2], unpack(tags, first, last))
-        redis.call('SREM', KEYS[3], unpack(tags, first, last))
-    end
+    acknowledge_tags(tags)
 end
 
 local function drop_lease(s)
     redis.call('ZREM', KEYS[2], s.tag)
     redis.call('SREM', KEYS[3], s.tag)
     return {0, {}}
+end
+
+-- A settlement that is an ack and a stored success, with its fields by name.
+local function named(p) return {tag = p[1], fence = 'lease', stores = {{p[2], p[3], p[4], true}}} end
+
+-- Which of some acks and stored successes are alone with their tag and their key, by place; the others get names.
+local function distinct(settlements)
+    local places, tags, keys, seen = {}, {}, {}, {}
+    for i, p in ipairs(settlements) do
+        if p[1] and not seen[p[1]] and not seen[p[2]] and #tags < AT_ONCE then
+            seen[p[1]], seen[p[2]] = true, true
+            places[#places + 1], tags[#tags + 1], keys[#keys + 1] = i, p[1], p[2]
+        elseif p[1] then
+            settlements[i] = named(p)
+        end
+    end
+    return places, tags, keys
+end
+
+local function store_success(p)
+    set_for(p[2], p[3], p[4])
+    redis.call('PUBLISH', p[2], p[3])
+end
+
+-- Settle the acks and stored successes: one look for all leases, and one for all keys, under none of which there may be
+-- anything; otherwise they take the general way.
+local function settle_plain(settlements, verdicts)
+    local places, tags, keys = distinct(settlements)
+    if #tags == 0 then return end
+    on_broker()
+    local leased, done = redis.call('ZMSCORE', KEYS[2], unpack(tags)), {}
+    on_results()
+    if redis.call('EXISTS', unpack(keys)) > 0 then
+        for _, i in ipairs(places) do settlements[i] = named(settlements[i]) end
+        return
+    end
+    for n, i in ipairs(places) do
+        if leased[n] then
+            local stored, why = pcall(store_success, settlements[i])
+            if stored then verdicts[i], done[#done + 1] = {1, {}}, tags[n] else verdicts[i] = refusal_or_raise(why) end
+        end
+    end
+    on_broker()
+    for n, i in ipairs(places) do
+        if not leased[n] then verdicts[i] = drop_lease({tag = tags[n]}) end
+    end
+    acknowledge_tags(done)
 end
 
 -- Whether it may be done twice: records, parts and nothing else.
@@ -152,12 +204,12 @@ local function settle_idempotent(settlements, verdicts)
     local held, done = {}, {}
     on_broker()
     for i, s in ipairs(settlements) do
-        if is_idempotent(s) and not held[s.tag or i] then
+        if not verdicts[i] and is_idempotent(s) and not held[s.tag or i] then
             if is_held(s) then held[s.tag or i] = i else verdicts[i] = drop_lease(s) end
         end
     end
     for i, s in ipairs(settlements) do
-        if held[s.tag or i] == i then
+        if not verdicts[i] and held[s.tag or i] == i then
             local whole, found = pcall(record, s)
             if whole then verdicts[i], done[#done + 1] = {1, unpack(apply_all_speculative(s, found))}, s else verdicts[i] = refusal_or_raise(found) end
         end
@@ -169,6 +221,7 @@ local dispatched = {}
 for i, f in ipairs(cmsgpack.unpack(ARGV[7])) do dispatched[i] = dispatch_chord(f) end
 
 local settlements, verdicts = cmsgpack.unpack(ARGV[3]), {}
+settle_plain(settlements, verdicts)
 settle_idempotent(settlements, verdicts)
 for i, s in ipairs(settlements) do verdicts[i] = verdicts[i] or settle(s) end
 

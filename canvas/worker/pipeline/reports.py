@@ -1,0 +1,73 @@
+"""Reports on a task's way through the pipeline: telemetry events, and the hooks that the task's class defines."""
+
+import time
+from typing import Any
+
+from canvas.errors import Reject
+from canvas.execution.executor import call_hook, outcome_hook, return_hook
+from canvas.model.outcome import Outcome
+from canvas.task.task import Task
+from canvas.telemetry import emit, listening
+from canvas.worker.pipeline.job import Job
+
+
+class TaskReports:
+    """The reports of one node."""
+
+    def __init__(self, hostname: str, finished: str = "task.finished", over: str = "task.over") -> None:
+        """``finished``: the event of a task that has ended. ``over``: the event after that one's listeners and
+        ``after_return``."""
+        self._hostname = hostname
+        self._finished = finished
+        self._over = over
+
+    def received(self, job: Job) -> None:
+        """The message has come to a worker."""
+        if listening("task.received"):
+            emit("task.received", message=job.message, hostname=self._hostname, request=job.request, task=job.task)
+
+    def started(self, job: Job) -> None:
+        """The task starts."""
+        if listening("task.started"):
+            waited = max(0.0, time.monotonic() - job.delivery.leased_at)
+            emit("task.started", message=job.message, hostname=self._hostname, task=job.task, waited=waited)
+
+    def finished(self, job: Job, outcome: Outcome) -> None:
+        """The task has ended, or will not run."""
+        if listening(self._finished):
+            emit(self._finished, **self._facts(job, outcome))
+
+    def finished_here(self, job: Job, outcome: Outcome) -> Reject | None:
+        """The task has ended in this process: the hook of the outcome, ``finished``, then ``after_return``. Returns the
+        Reject that a hook raised."""
+        kind = type(job.task)
+        if job.broken_off or (
+            kind.on_success is Task.on_success
+            and kind.on_failure is Task.on_failure
+            and kind.on_retry is Task.on_retry
+            and kind.after_return is Task.after_return
+        ):
+            self.finished(job, outcome)
+            return None
+        task, request = job.task, job.request
+        facts = task, request, job.message.args, job.message.kwargs, outcome
+        hook = outcome_hook(*facts)
+        rejected = call_hook(hook, task, request) if hook is not None else None
+        self.finished(job, outcome)
+        hook = return_hook(*facts)
+        return (call_hook(hook, task, request) if hook is not None else None) or rejected
+
+    def over(self, job: Job, outcome: Outcome) -> None:
+        """Nothing more is called for a task that ran here."""
+        if listening(self._over):
+            emit(self._over, **self._facts(job, outcome))
+
+    def _facts(self, job: Job, outcome: Outcome) -> dict[str, Any]:
+        return {
+            "message": job.message,
+            "outcome": outcome,
+            "runtime": time.perf_counter() - job.started,
+            "hostname": self._hostname,
+            "task": job.task,
+            "request": job.request,
+        }
