@@ -131,10 +131,13 @@ class IncompleteStream(TaskError):
 
 
 class NotRegistered(TaskError, KeyError):
-    """No task of that name is registered in this process."""
+    """No task of that name is registered in the process that was to run it; its name is the first argument."""
 
     def __str__(self) -> str:
-        return str(self.args[0]) if self.args else ""
+        name = str(self.args[0]) if self.args else ""
+        # A text with a reason is not a name.
+        text = f"no task {name!r} is registered where it was to run: import its module there"
+        return text if name and " " not in name else name
 
 
 class AlreadyRegistered(TaskError):

@@ -11,6 +11,7 @@ from canvas.app.discovery import import_modules, import_related_modules
 from canvas.app.registry import TaskRegistry, task_name
 from canvas.config.sources import imported
 from canvas.errors import AlreadyRegistered
+from canvas.task.arguments import check_bound
 from canvas.task.option_names import warn_of_task_options
 from canvas.task.pydantic_models import Models
 from canvas.task.task import Task
@@ -31,6 +32,8 @@ def task_of_function(
     of its pydantic models."""
     attributes = {key: value for key, value in options.items() if key not in ("pydantic", *_OF_PYDANTIC)}
     run = function
+    if bind:
+        check_bound(name, function)
     if options.get("pydantic"):
         strict, context, dump = (options.get(key) for key in _OF_PYDANTIC)
         attributes["models"] = Models(function, bind, bool(strict), context, dump)

@@ -7,7 +7,7 @@ tick are a part of that write: one service sends it, or none.
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from canvas.beat import log
@@ -29,12 +29,17 @@ SEND_AGAIN_AFTER = 60.0
 """Seconds after which another beat sends a tick that was claimed and not reported sent."""
 _AT_ONCE = 100
 _RETRY_EVERY = 2.0
-_TRY_AGAIN_AFTER = 300.0
-"""Seconds after which an entry is tried again whose next run could not be computed."""
+
+
+def _nothing(_: EntryState) -> None:
+    """Beat's own entries have no other place where a tick is noted."""
 
 
 class Service:
     """Beat, for one app. ``start`` runs it until ``stop``."""
+
+    try_again_after = 300.0
+    """Seconds after which an entry is tried again whose next run could not be computed."""
 
     def __init__(
         self, app: SetupApp, max_interval: float | None = None, schedule_filename: str | None = None,
@@ -101,11 +106,16 @@ class Service:
         """Take the entries over from the settings: new ones, changed schedules, those that are gone."""
         given = self.app.conf.beat_schedule
         self.clock.sync(self.store.due(0).now)
-        self._entries = entries_of(self.app, with_cleanup(self.app, given or {}))
-        for entry in self._entries.values():
-            entry.schedule.app = self.clock
+        self._entries = self.settings_entries(given)
         synchronize(self.store, self._entries, self.clock, self.schedule_filename)
         self._given = given
+
+    def settings_entries(self, given: Mapping[str, Any] | None) -> dict[str, Entry]:
+        """The entries of ``beat_schedule``, by this service's clock."""
+        entries = entries_of(self.app, with_cleanup(self.app, given or {}))
+        for entry in entries.values():
+            entry.schedule.app = self.clock
+        return entries
 
     # -- one entry
 
@@ -130,8 +140,8 @@ class Service:
         except OperationalError:
             raise
         except Exception:  # noqa: BLE001 - a schedule may be anyone's code, and the other entries go on
-            log.not_computed(one.name, _TRY_AGAIN_AFTER)
-            due = self.clock.timestamp() + _TRY_AGAIN_AFTER
+            log.not_computed(one.name, self.try_again_after)
+            due = self.clock.timestamp() + self.try_again_after
             self.store.write(one.name, known.revision, known.state, due)
             return True
         return self._carry_out(entry, known, decision)
@@ -149,12 +159,16 @@ class Service:
     def _running(self, state: EntryState) -> bool:
         return is_running(self.app, state, self.clock.timestamp())
 
-    def _carry_out(self, entry: Entry, known: Known, decision: Decision) -> bool:
+    def _carry_out(
+        self, entry: Entry, known: Known, decision: Decision, claimed: Callable[[EntryState], None] = _nothing
+    ) -> bool:
+        """Write a decision, and send what it says; ``claimed`` gets the entry's new state if this beat wrote it."""
         action, state, due = decision
         if action not in ("send", "cancel_and_send"):
             held = self.store.write(entry.name, known.revision, state, due).held
             if held and action != "keep":
                 log.left_out(entry, action, state)
+                claimed(state)
             return True
         if action == "cancel_and_send" and known.state.last:
             log.cancelling(entry)
@@ -166,14 +180,17 @@ class Service:
         except Exception as exc:  # noqa: BLE001 - arguments may be anyone's code, and the other entries go on
             if self.store.write(entry.name, known.revision, state, due).held:
                 log.not_sent(f"Couldn't apply scheduled task {entry.name}: {exc}")
+                claimed(state)
             return True
-        self._send(entry, known, tick, state, due)
+        if self._send(entry, known, tick, state, due):
+            claimed(state)
         return True
 
     def _seed(self, known: Known) -> str:
         return f"{self.store.schedule}/{known.name}/{known.state.epoch}/{known.revision}"
 
-    def _send(self, entry: Entry, known: Known, tick: Tick, state: EntryState, due: float | None) -> None:
+    def _send(self, entry: Entry, known: Known, tick: Tick, state: EntryState, due: float | None) -> bool:
+        """Claim a tick and send it; whether this beat has claimed it."""
         state.last = {**tick.last, "at": self.clock.timestamp()}
         if tick.settlement is None:
             state.sending = self._seed(known)
@@ -183,24 +200,27 @@ class Service:
         emit("beat.claiming", entry=entry.name)
         verdict = self.store.write(entry.name, known.revision, state, due, settlement=tick.settlement)
         if verdict.refused:
-            self._refused(entry, known, state, due, verdict.refused)
-        elif not verdict.held:
+            return self._refused(entry, known, state, due, verdict.refused)
+        if not verdict.held:
             log.taken(entry)
-        else:
-            emit("beat.claimed", entry=entry.name)
-            log.sending(entry)
-            for follow in tick.after:
-                follow(verdict)
-            if tick.send is not None:
-                self._send_own(entry, known.revision + 1, tick.send, state)
-            log.sent(entry, tick.last)
-            emit("beat.sent", entry=entry.name)
+            return False
+        emit("beat.claimed", entry=entry.name)
+        log.sending(entry)
+        for follow in tick.after:
+            follow(verdict)
+        if tick.send is not None:
+            self._send_own(entry, known.revision + 1, tick.send, state)
+        log.sent(entry, tick.last)
+        emit("beat.sent", entry=entry.name)
+        return True
 
-    def _refused(self, entry: Entry, known: Known, state: EntryState, due: float | None, why: str) -> None:
+    def _refused(self, entry: Entry, known: Known, state: EntryState, due: float | None, why: str) -> bool:
         """Redis will never take these messages: go on with the next tick."""
         state.last = known.state.last
-        if self.store.write(entry.name, known.revision, state, due).held:
+        held = self.store.write(entry.name, known.revision, state, due).held
+        if held:
             log.not_sent(f"Couldn't apply scheduled task {entry.name}: {why}")
+        return held
 
     def _send_again(self, entry: Entry, known: Known) -> bool:
         """Send a tick whose beat has died, or was stopped, between its claim and the end of its sending."""

@@ -67,7 +67,7 @@ def _seconds(task: str, name: str, value: Any) -> None:
 
 def _priority(task: str, name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise _unexpected(task, name, "a whole number from 0 to 9", value)
+        raise _unexpected(task, name, "a whole number", value)
 
 
 def _links(task: str, name: str, value: Any) -> None:

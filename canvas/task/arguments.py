@@ -19,6 +19,19 @@ def check_call(task: str, args: Any, kwargs: Any) -> None:
         raise TypeError(f"{task}: kwargs must be a mapping; got {type(kwargs).__name__} {kwargs!r:.100}")
 
 
+def check_bound(name: str, function: Any) -> None:
+    """Raise TypeError for the function of a task with ``bind=True`` that cannot take the task as its first argument."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return  # Python does not know its parameters
+    if not any(one.kind in (*_BY_POSITION, inspect.Parameter.VAR_POSITIONAL) for one in parameters):
+        raise TypeError(
+            f"{name}: bind=True passes the task as the first argument, and {function.__name__}() takes none: write "
+            f"def {function.__name__}(self, ...), or leave out bind=True"
+        )
+
+
 class CheckedCalls(TaskOptions, Generic[R]):
     """A task whose calls are checked against its function."""
 
@@ -43,7 +56,8 @@ class CheckedCalls(TaskOptions, Generic[R]):
             try:
                 self._checked_signature.bind(*args, **kwargs)
             except TypeError as exc:
-                raise TypeError(f"{self.name}(): {exc}") from None
+                hint = " (bind=True: the function's first parameter is the task)" if self.bound else ""
+                raise TypeError(f"{self.name}(): {exc}{hint}") from None
 
     @cached_property
     def call_signature(self) -> inspect.Signature:

@@ -3,7 +3,7 @@
 import pytest
 
 from canvas import Canvas, chain, chord, group
-from canvas.errors import CompositionError, ConfigurationError, EncodeError, InvalidTaskError
+from canvas.errors import CompositionError, ConfigurationError, EncodeError, InvalidTaskError, NotRegistered
 
 
 @pytest.fixture
@@ -93,3 +93,30 @@ def test_chords_of_later_steps_need_results_too():
     for flow in (chord([t.s()], t.s()), t.s() | group(t.s(), t.s()) | t.s()):
         with pytest.raises(ConfigurationError, match="result backend"):
             flow.apply_async()
+
+
+def test_a_bound_task_whose_function_takes_no_first_argument_is_refused_where_it_is_made(app):
+    def lonely():
+        return 1
+
+    def named(*, self):
+        return self
+
+    for function in (lonely, named):
+        with pytest.raises(TypeError, match=r"bind=True passes the task as the first argument, and \w+\(\) takes none"):
+            app.task(function, bind=True)
+    assert app.task(lambda *args: len(args), name="any", bind=True)() == 1
+
+
+def test_a_call_with_too_many_arguments_of_a_bound_task_names_the_first_parameter(app):
+    task = app.task(lambda x: x, name="short", bind=True)
+    with pytest.raises(TypeError, match=r"too many positional arguments \(bind=True: the function's first parameter"):
+        task.delay(1)
+
+
+def test_an_unregistered_name_says_where_it_is_not_registered():
+    assert str(NotRegistered("m.ad")) == "no task 'm.ad' is registered where it was to run: import its module there"
+    assert (NotRegistered("m.ad").args, str(NotRegistered("a text that says why"))) == (
+        ("m.ad",),
+        "a text that says why",
+    )

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -176,6 +177,31 @@ def test_messages_move_to_another_broker(run, redis_server):
         assert redis_server.client().keys("*celery*") in ([], [b"_kombu.binding.celery"])
         assert not redis_server.client().exists("unacked", "canvas:workers")
         assert (other.client().llen("celery"), other.client().llen("celery\x06\x166")) == (3, 2)
+
+
+def test_messages_of_chosen_tasks_move_to_a_renamed_queue_as_they_come(run, redis_server):
+    from tests.support.redis_server import RedisServer
+
+    source = redis_server.url(0)
+    app = Canvas("sender", broker=source)
+    for number in range(3):
+        app.send_task("proj.add", (number, 0), task_id=f"add{number}")
+        app.send_task("proj.mul", (number, 0), task_id=f"mul{number}")
+    with RedisServer() as other:
+        options = ("-T", "proj.mul,proj.div", "-Q", "celery:new")
+        assert run("-A", "proj", "migrate", source, other.url(0), *options).stdout.startswith("Moved 3 messages")
+        moved = [task_id_of(ENVELOPE, payload) for payload in other.client().lrange("new", 0, -1)]
+        assert moved == ["mul2", "mul1", "mul0"]
+        left = [task_id_of(ENVELOPE, payload) for payload in redis_server.client().lrange("celery", 0, -1)]
+        assert left == ["add2", "add1", "add0"]
+        assert not redis_server.client().exists("unacked", "canvas:workers")
+
+        later = threading.Timer(1.0, app.send_task, ("proj.mul", (3, 0)))
+        later.start()
+        waiting = ("--forever", "-n", "4")
+        assert run("-A", "proj", "migrate", source, other.url(0), *waiting).stdout.startswith("Moved 4 messages")
+        assert run("-A", "proj", "migrate", source, other.url(0), "-t", "0.1").stdout.startswith("Moved 0 messages")
+    app.close()
 
 
 def test_what_waits_for_its_time_or_a_place_moves_too(run, redis_server):

@@ -11,10 +11,11 @@ from typing import Any
 import click
 
 from canvas.app.application import Canvas
-from canvas.beat.service import Service, schedule_name
+from canvas.beat.service import Service
+from canvas.beat.sources import service_of
 from canvas.cli.extending.user_options import OpenCommand, taken
 from canvas.cli.worker import daemon
-from canvas.cli.worker.options import KNOWN_SCHEDULERS, check_scheduler
+from canvas.cli.worker.options import check_scheduler
 from canvas.errors import ConfigurationError
 from canvas.masking import masked_url
 from canvas.version import __version__
@@ -31,7 +32,9 @@ _NAME = "celerybeat@%h"
 @click.option("-s", "--schedule", "schedule_filename", type=click.Path(),
               help="The file of Celery's beat: when entries ran last is taken over from it once."
                    "  [default: celerybeat-schedule]")  # fmt: skip
-@click.option("-S", "--scheduler", callback=check_scheduler, help="Accepted for Celery's PersistentScheduler.")
+@click.option("-S", "--scheduler", callback=check_scheduler,
+              help="Where entries are kept: django (django-celery-beat's tables), redbeat (celery-redbeat's keys); "
+                   "in the broker without it.")  # fmt: skip
 @click.option("--max-interval", type=click.FloatRange(min=0.01), help="Longest wait between two looks, in seconds.")
 @click.option("-l", "--loglevel", default="WARNING", show_default=True,
               type=click.Choice(_LEVELS, case_sensitive=False), help="INFO logs each task that is sent.")  # fmt: skip
@@ -51,8 +54,6 @@ def beat(context: click.Context, /, **given: Any) -> None:
     app = _app(context)
     try:
         taken(context, app, "beat", given)
-        if given["scheduler"] is None and app.conf.beat_scheduler not in KNOWN_SCHEDULERS:
-            check_scheduler(context, context.command.params[2], app.conf.beat_scheduler)
         if given["detach"] and _detached(context, given):
             return
         daemon.drop_privileges(given["uid"], given["gid"])
@@ -86,7 +87,8 @@ def _detached(context: click.Context, given: dict[str, Any]) -> bool:
 
 def _run(context: click.Context, app: Canvas, given: dict[str, Any]) -> None:
     app.import_task_modules()
-    service = Service(app, given["max_interval"], given["schedule_filename"])
+    scheduler = given["scheduler"] or check_scheduler(context, context.command.params[2], app.conf.beat_scheduler)
+    service = service_of(app, scheduler or "", given["max_interval"], given["schedule_filename"])
     presence = ProcessFiles(given["pidfile"])
     log = WorkerLog(app.conf, _NAME, given["loglevel"], given["logfile"], given["log_json"], context.color, app.tasks)
     if not context.obj.quiet:
@@ -115,7 +117,7 @@ def banner(app: Canvas, service: Service, logfile: str | None, level: str) -> st
         f"LocalTime -> {datetime.now().replace(microsecond=0)}\n"
         "Configuration ->\n"
         f"    . broker -> {masked_url(app.conf.broker_url or 'redis://localhost:6379/0')}\n"
-        f"    . schedule -> {schedule_name(app)}\n"
+        f"    . schedule -> {service.store.schedule}\n"
         f"    . logfile -> {logfile or '[stderr]'}@%{level.upper()}\n"
         f"    . maxinterval -> {float(service.max_interval):.2f} s"
     )

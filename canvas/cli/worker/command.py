@@ -120,7 +120,7 @@ _DAEMON = ("logfile", "pidfile", "uid", "gid", "umask", "executable")
 @click.option("-B", "--beat", is_flag=True, help="Run beat too, which sends periodic tasks.")
 @click.option("-S", "--statedb", hidden=True, expose_value=False)
 @click.option("-s", "--schedule", "--schedule-filename", help="With -B: the file of Celery's beat; see canvas beat -s.")
-@click.option("--scheduler", callback=check_scheduler, expose_value=False, hidden=True)
+@click.option("--scheduler", callback=check_scheduler, help="With -B: as canvas beat -S.")
 @click.pass_context
 def worker(context: click.Context, /, http_address: tuple[str, int] | None, **given: Any) -> None:
     """Run a worker: take tasks from queues and run them.
@@ -188,7 +188,7 @@ def _run(
     """Run the node; its exit code. Bootsteps get ``options``."""
     level, log_json, ready_file = (given.pop(key) for key in ("loglevel", "log_json", "ready_file"))
     purge, mingles = given.pop("purge"), not given.pop("without_mingle")
-    beat, schedule = given.pop("beat"), given.pop("schedule")
+    beat, schedule, scheduler = given.pop("beat"), given.pop("schedule"), given.pop("scheduler")
     _change_settings(app, given)
     plan = plan_node(app, **given)
     say = None if getattr(context.obj, "quiet", False) else partial(click.echo, file=sys.stdout)
@@ -201,7 +201,7 @@ def _run(
         warn_of_slips(app, plan.queues)
         if say is not None and not logging.getLogger("celery.worker").isEnabledFor(logging.INFO):
             attach(partial(_ready, say), "worker.ready")
-        with embedded_beat(app, schedule) if beat else nullcontext():
+        with embedded_beat(app, schedule, scheduler) if beat else nullcontext():
             return run_node(app, plan, say, presence, mingles, http_address, purge, options)
     finally:
         log.close()

@@ -8,11 +8,12 @@ from canvas.telemetry import attach
 
 
 @contextmanager
-def embedded_beat(app: Canvas, schedule_filename: str | None) -> Iterator[None]:
+def embedded_beat(app: Canvas, schedule_filename: str | None, scheduler: str | None = None) -> Iterator[None]:
     """Run beat from the moment when the worker is ready until the block has ended."""
-    from canvas.beat.service import Service, start_thread
+    from canvas.beat.service import start_thread
+    from canvas.beat.sources import service_of
 
-    service = Service(app, schedule_filename=schedule_filename)
+    service = service_of(app, scheduler or app.conf.beat_scheduler, filename=schedule_filename)
     ends: list[Callable[[], None]] = []
 
     def start(**_: object) -> None:

@@ -61,8 +61,11 @@ def only_fork(_context: click.Context, _parameter: click.Parameter, value: str |
 def check_scheduler(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
     """The scheduler's name, if it is one that canvas stands in for."""
     if value is not None and value not in KNOWN_SCHEDULERS:
-        raise click.BadParameter(
-            f"canvas keeps entries in the broker, and has no schedulers to choose from; got {value!r}: leave it out, "
-            "and put the entries into beat_schedule or add them with app.schedule.add"
-        )
+        from canvas.beat.sources import SOURCES
+
+        if value not in SOURCES:
+            raise click.BadParameter(
+                f"expected django (django-celery-beat), redbeat, or Celery's PersistentScheduler; got {value!r}. "
+                "Without the option the entries of beat_schedule and app.schedule run"
+            )
     return value
