@@ -60,6 +60,12 @@ worker.leases_recovered        messages
 worker.reregistered            worker
 worker.internal_error          work, exc
 worker.crashed                 worker, exc
+beat.starting                  service
+beat.embedded                  service (in the process of a worker)
+beat.claiming                  entry: before the write that claims a tick
+beat.claimed                   entry: after it
+beat.sent                      entry, lag (s since the tick was due; None: unknown)
+beat.left_out                  entry, action (skip, miss, wait)
 broker.unreachable             error: noticed by one part of one process
 broker.retrying                error, seconds (until the next try), tries, most
 broker.recovered

@@ -27,6 +27,8 @@ POLL_EVERY = 1.0
 """Seconds between two looks for entries that other processes have added, unless ``beat_max_loop_interval`` is set."""
 SEND_AGAIN_AFTER = 60.0
 """Seconds after which another beat sends a tick that was claimed and not reported sent."""
+_LOOKS_WITHIN = 30.0
+"""Seconds beyond the longest wait after which a beat that has not looked for due entries is not healthy."""
 _AT_ONCE = 100
 _RETRY_EVERY = 2.0
 
@@ -58,6 +60,8 @@ class Service:
         self._stopped = threading.Event()
         self._wait = wait or self._stopped.wait
         self._turn: threading.Lock = threading.Lock()
+        self._monotonic = monotonic
+        self._looked_at = monotonic()
         self._given: Any = None
         self._entries: dict[str, Entry] = {}
         self._unknown: set[str] = set()
@@ -73,6 +77,7 @@ class Service:
                 try:
                     with self._turn:
                         seconds = self.tick()
+                    self._looked_at = self._monotonic()
                 except OperationalError as exc:
                     log.connection_lost(exc, _RETRY_EVERY)
                     seconds = _RETRY_EVERY
@@ -80,6 +85,12 @@ class Service:
                     self._wait(seconds)
         finally:
             log.stopping()
+
+    def trouble(self) -> str:
+        """Why this beat is not healthy: it has not looked for due entries for long. Empty when it is healthy."""
+        idle = self._monotonic() - self._looked_at
+        late = idle > float(self.max_interval) + _LOOKS_WITHIN
+        return f"beat has not looked for due entries for {idle:.0f} s" if late else ""
 
     def stop(self) -> None:
         """End ``start``; safe in a signal handler."""
@@ -165,9 +176,12 @@ class Service:
         """Write a decision, and send what it says; ``claimed`` gets the entry's new state if this beat wrote it."""
         action, state, due = decision
         if action not in ("send", "cancel_and_send"):
+            if action != "keep":
+                state.note(action, {"at": self.clock.timestamp()})
             held = self.store.write(entry.name, known.revision, state, due).held
             if held and action != "keep":
                 log.left_out(entry, action, state)
+                emit("beat.left_out", entry=entry.name, action=action)
                 claimed(state)
             return True
         if action == "cancel_and_send" and known.state.last:
@@ -192,6 +206,7 @@ class Service:
     def _send(self, entry: Entry, known: Known, tick: Tick, state: EntryState, due: float | None) -> bool:
         """Claim a tick and send it; whether this beat has claimed it."""
         state.last = {**tick.last, "at": self.clock.timestamp()}
+        state.note("send", state.last)
         if tick.settlement is None:
             state.sending = self._seed(known)
             due = self.clock.timestamp() + SEND_AGAIN_AFTER
@@ -211,7 +226,8 @@ class Service:
         if tick.send is not None:
             self._send_own(entry, known.revision + 1, tick.send, state)
         log.sent(entry, tick.last)
-        emit("beat.sent", entry=entry.name)
+        planned = known.state.next_due
+        emit("beat.sent", entry=entry.name, lag=None if planned is None else max(0.0, state.last["at"] - planned))
         return True
 
     def _refused(self, entry: Entry, known: Known, state: EntryState, due: float | None, why: str) -> bool:

@@ -1,11 +1,15 @@
 """The state of an entry, as it is stored: when it ran last, when it is next due, what has become of its ticks."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
 from canvas.model.ids import new_id
+
+HISTORY = 10
+"""Ticks of an entry that are kept."""
 
 
 @dataclass(slots=True)
@@ -32,6 +36,13 @@ class EntryState:
     """The seed of the last tick's ids, while a beat has claimed it and has not reported it sent."""
     last: dict[str, Any] = field(default_factory=dict)
     """The last run: ``{"ids": [task ids], "at": unix time}`` or ``{"run": id of a workflow's run, "at": …}``."""
+
+    history: list[dict[str, Any]] = field(default_factory=list)
+    """The last ticks, the latest first: each as ``last``, with ``action``: send, skip, miss or wait."""
+
+    def note(self, action: str, about: Mapping[str, Any]) -> None:
+        """Add a tick to the history."""
+        self.history = [{**about, "action": action}, *self.history[: HISTORY - 1]]
 
     @property
     def last_run(self) -> datetime:

@@ -212,7 +212,7 @@ class Node:
         scaler = Autoscaler(app, plan, board, self.pool, *plan.autoscale) if plan.autoscale else None
         self._steps = UserSteps(app, plan, self.pool, board, options)
         panel = Panel(app, plan, self.pool, board, heart, scaler, self._steps.consumer)
-        self._control = Pidbox(app, plan, panel, board)
+        self._control = Pidbox(app, plan.hostname, panel, board)
         endpoint = Endpoint(app, http_address, _metrics(app, plan, board)) if http_address else None
         self._companions: list[Companion] = [one for one in (heart, scaler, endpoint, self._steps) if one is not None]
 

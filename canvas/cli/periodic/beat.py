@@ -13,6 +13,8 @@ import click
 from canvas.app.application import Canvas
 from canvas.beat.service import Service
 from canvas.beat.sources import service_of
+from canvas.cli.options import host_and_port
+from canvas.cli.periodic.monitoring import monitored
 from canvas.cli.extending.user_options import OpenCommand, taken
 from canvas.cli.worker import daemon
 from canvas.cli.worker.options import check_scheduler
@@ -20,6 +22,7 @@ from canvas.errors import ConfigurationError
 from canvas.masking import masked_url
 from canvas.version import __version__
 from canvas.worker.logs.setup import WorkerLog
+from canvas.worker.names import node_name
 from canvas.worker.process_files import ProcessFiles
 from canvas.worker.signal_handlers import handle, put_back_afterwards
 
@@ -45,6 +48,9 @@ _NAME = "celerybeat@%h"
 @click.option("--gid", help="Group to become, by name or number.")
 @click.option("--umask", help="Mask of the files it creates, such as 022.")
 @click.option("--executable", help="Python to run with --detach.")
+@click.option("--http-address", callback=host_and_port,
+              help="Serve /health and /metrics on HOST:PORT (a bare PORT binds 127.0.0.1).")  # fmt: skip
+@click.option("--enable-remote-control", is_flag=True, help="Answer canvas inspect ping and canvas status.")
 @click.pass_context
 def beat(context: click.Context, /, **given: Any) -> None:
     """Send periodic tasks, and start periodic workflows, when they are due.
@@ -100,7 +106,8 @@ def _run(context: click.Context, app: Canvas, given: dict[str, Any]) -> None:
             log.open()
             stop: Callable[..., None] = partial(_stop, service)
             handle({signal.SIGTERM: stop, signal.SIGINT: stop})
-            service.start()
+            with monitored(app, service, node_name(_NAME), given["http_address"], given["enable_remote_control"]):
+                service.start()
         finally:
             log.close()
             presence.leave()

@@ -1,13 +1,15 @@
 """``canvas schedule``: the entries of periodic tasks, shown and changed."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from canvas.beat.schedule import EntryInfo
-from canvas.errors import ConfigurationError
+from canvas.errors import ConfigurationError, RunLost
+from canvas.model.states import SUCCESS
 
 
 @click.group(short_help="Show, run, pause and resume periodic tasks.")
@@ -35,11 +37,50 @@ def list_entries(obj: Any, /, as_json: bool) -> None:
 @click.pass_obj
 def show(obj: Any, /, name: str) -> None:
     """One entry, its state and its last run."""
-    found = [one for one in _app(obj).schedule.list() if one.name == name]
-    if not found:
-        raise ConfigurationError(f"there is no schedule entry {name!r}; see canvas schedule list")
-    for key, value in _about(found[0]).items():
+    for key, value in _about(_found(_app(obj), name)).items():
         click.echo(f"{key:<10} {'-' if value is None else value}")
+
+
+@schedule.command(short_help="The last ticks of an entry, and what became of them.")
+@click.argument("name")
+@click.option("-j", "--json", "as_json", is_flag=True, help="One JSON object per line.")
+@click.pass_obj
+def history(obj: Any, /, name: str, as_json: bool) -> None:
+    """The last ticks of an entry, the latest first: when beat decided on it, what it did, and the state of the run."""
+    app = _app(obj)
+    for tick in _found(app, name).state.history:
+        about = {"at": _time(tick["at"]), "action": tick["action"], "ids": _ids(tick), "state": _state(app, tick)}
+        click.echo(json.dumps(about) if as_json else _tick_line(about))
+
+
+def _found(app: Any, name: str) -> EntryInfo:
+    for one in app.schedule.list():
+        if one.name == name:
+            return one  # type: ignore[no-any-return]
+    raise ConfigurationError(f"there is no schedule entry {name!r}; see canvas schedule list")
+
+
+def _ids(tick: Mapping[str, Any]) -> list[str]:
+    """The tasks, or the run, that a tick has started."""
+    return [tick["run"]] if "run" in tick else list(tick.get("ids") or ())
+
+
+def _state(app: Any, tick: Mapping[str, Any]) -> str | None:
+    """The state of the run; of several tasks, that of the first that has not succeeded. ``None``: nothing shows it."""
+    if "run" in tick:
+        try:
+            return str(app.workflow(tick["run"]).status().state)
+        except RunLost:
+            return None
+    if app.driver.results is None or not tick.get("ids"):
+        return None
+    found = [app.AsyncResult(task_id).state for task_id in tick["ids"]]
+    return next((state for state in found if state != SUCCESS), SUCCESS)
+
+
+def _tick_line(about: Mapping[str, Any]) -> str:
+    words = {"send": "sent", "skip": "skipped: its last run was not over", "miss": "missed", "wait": "waited"}
+    return "   ".join([about["at"], words[about["action"]], *filter(None, [about["state"], *about["ids"]])])
 
 
 @schedule.command(short_help="Send an entry's task now.")

@@ -201,7 +201,8 @@ def _run(
         warn_of_slips(app, plan.queues)
         if say is not None and not logging.getLogger("celery.worker").isEnabledFor(logging.INFO):
             attach(partial(_ready, say), "worker.ready")
-        with embedded_beat(app, schedule, scheduler) if beat else nullcontext():
+        metrics_of = plan.hostname if http_address else None
+        with embedded_beat(app, schedule, scheduler, metrics_of) if beat else nullcontext():
             return run_node(app, plan, say, presence, mingles, http_address, purge, options)
     finally:
         log.close()

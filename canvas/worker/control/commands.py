@@ -17,7 +17,7 @@ from canvas.worker.control.child_commands import (
     Terminate,
 )
 from canvas.worker.control.inspection import Inspection
-from canvas.worker.control.replies import Answer
+from canvas.worker.control.replies import NO_REPLY, Answer
 from canvas.worker.control.user_commands import CommandState, find_command
 
 _MOST_PLACES = 100
@@ -166,9 +166,6 @@ class Panel(Inspection):
     def nothing(self, **_arguments: Any) -> None:
         """Commands of Celery's gossip, which this worker takes no part in."""
 
-
-NO_REPLY: Answer = {}
-"""What a command returns that is not answered."""
 
 _COMMANDS: dict[str, Callable[..., Any]] = {
     **{

@@ -6,16 +6,14 @@ from collections.abc import Callable
 from fnmatch import fnmatchcase
 from functools import partial
 from queue import SimpleQueue
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from canvas.app.application import Canvas
 from canvas.errors import BrokerError, EncodeError, WireError
 from canvas.model.message import EncodedMessage
 from canvas.telemetry import emit
 from canvas.wire import task_message as wire
-from canvas.worker.control.commands import NO_REPLY, Panel
-from canvas.worker.options import WorkerOptions
-from canvas.worker.pools.shared_memory import SharedMemory
+from canvas.worker.control.replies import NO_REPLY
 
 _LOOK_EVERY = 2.0
 _AT_ONCE = frozenset({"ping", "clock"})
@@ -27,14 +25,29 @@ Reply: TypeAlias = tuple[str, str, Any]
 """Exchange, routing key and ticket of who asks."""
 
 
+class CommandPanel(Protocol):
+    """Carries out commands."""
+
+    def call(self, command: str, arguments: dict[str, Any]) -> Any:
+        """The reply to a command; ``NO_REPLY`` for none. Raises nothing for a command that fails."""
+
+
+class LogicalClock(Protocol):
+    """The logical clock of a node."""
+
+    def forward(self) -> int: ...
+
+    def adjust(self, seen: int) -> None: ...
+
+
 class Pidbox(threading.Thread):
     """Takes a node's commands on a thread of its own. A second thread executes them, one after the other, except those
     that can be answered at once."""
 
-    def __init__(self, app: Canvas, plan: WorkerOptions, panel: Panel, board: SharedMemory) -> None:
+    def __init__(self, app: Canvas, hostname: str, panel: CommandPanel, board: LogicalClock) -> None:
         super().__init__(name="canvas-pidbox", daemon=True)
         self._app = app
-        self._plan = plan
+        self._hostname = hostname
         self._panel = panel
         self._board = board
         self._ended = threading.Event()
@@ -105,7 +118,7 @@ class Pidbox(threading.Thread):
             self._waiting.put(call)
 
     def _is_meant(self, body: dict[str, Any]) -> bool:
-        destination, pattern, me = body.get("destination"), body.get("pattern"), self._plan.hostname
+        destination, pattern, me = body.get("destination"), body.get("pattern"), self._hostname
         if destination:
             return me in destination
         if pattern:
@@ -124,4 +137,4 @@ class Pidbox(threading.Thread):
 
     def _answer(self, ticket: Any, answer: Any) -> EncodedMessage:
         headers = {"ticket": ticket, "clock": self._board.forward()}
-        return wire.encode_plain({self._plan.hostname: answer}, headers, delivery_mode=1)
+        return wire.encode_plain({self._hostname: answer}, headers, delivery_mode=1)

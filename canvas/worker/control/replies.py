@@ -8,6 +8,8 @@ from canvas.masking import split_urls
 from canvas.text import safe_repr
 
 Answer = dict[str, Any]
+NO_REPLY: Answer = {}
+"""The value of a command that gets no reply."""
 
 
 def safe(info: Answer) -> Answer:

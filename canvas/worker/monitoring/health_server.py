@@ -1,19 +1,36 @@
 """A node's HTTP endpoint: ``/health`` for probes, ``/metrics`` for Prometheus. Loopback unless told otherwise."""
 
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Protocol
 
 from canvas.app.application import Canvas
 from canvas.errors import BrokerError, ConfigurationError
-from canvas.integrations.prometheus import Metrics
 from canvas.telemetry import attach
+
+
+class MetricsPage(Protocol):
+    """Metrics as Prometheus' text."""
+
+    def page(self) -> bytes: ...
+
+
+def _no_trouble() -> str:
+    return ""
 
 
 class Endpoint:
     """Answers on a thread of its own while the node runs."""
 
-    def __init__(self, app: Canvas, address: tuple[str, int], metrics: Metrics | None) -> None:
-        """Raises ConfigurationError when the address cannot be had."""
+    def __init__(
+        self, app: Canvas, address: tuple[str, int], metrics: MetricsPage | None,
+        trouble: Callable[[], str] = _no_trouble,
+    ) -> None:  # fmt: skip
+        """``trouble``: why the node is not healthy though its broker answers; empty when it is.
+
+        Raises ConfigurationError when the address cannot be had.
+        """
         self._ready = False
         endpoint = self
 
@@ -33,6 +50,7 @@ class Endpoint:
 
         self._app = app
         self._metrics = metrics
+        self._trouble = trouble
         try:
             self._server = ThreadingHTTPServer(address, Handler)
         except OSError as exc:
@@ -58,7 +76,8 @@ class Endpoint:
             self._app.driver.admin.queue_length(self._app.conf.task_default_queue)
         except BrokerError as exc:
             return 503, f"the broker does not answer: {exc}\n".encode()
-        return 200, b"ok\n"
+        trouble = self._trouble()
+        return (503, f"{trouble}\n".encode()) if trouble else (200, b"ok\n")
 
     def _metrics_page(self) -> tuple[int, bytes]:
         if self._metrics is None:

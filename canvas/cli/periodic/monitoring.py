@@ -1,0 +1,52 @@
+"""What ``canvas beat`` answers while it runs: HTTP probes, and remote control."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from canvas.app.application import Canvas
+from canvas.beat.service import Service
+from canvas.integrations.beat_metrics import beat_metrics
+from canvas.worker.control.pidbox import Pidbox
+from canvas.worker.control.replies import NO_REPLY
+from canvas.worker.monitoring.health_server import Endpoint
+from canvas.worker.pools.shared_memory import SharedMemory
+
+_LISTENING_WITHIN = 5.0
+
+
+class _BeatPanel:
+    """The commands that beat knows; others are meant for workers, and get no reply."""
+
+    def __init__(self, clock: SharedMemory) -> None:
+        self._clock = clock
+
+    def call(self, command: str, arguments: dict[str, Any]) -> Any:
+        match command:
+            case "ping":
+                return {"ok": "pong"}
+            case "clock":
+                return {"clock": self._clock.time}
+        return NO_REPLY
+
+
+@contextmanager
+def monitored(
+    app: Canvas, service: Service, hostname: str, http_address: tuple[str, int] | None, remote_control: bool
+) -> Iterator[None]:
+    """Answer for ``service`` until the end of the block. Raises ConfigurationError when the address cannot be had."""
+    endpoint = Endpoint(app, http_address, beat_metrics(hostname), service.trouble) if http_address else None
+    clock = SharedMemory()
+    pidbox = Pidbox(app, hostname, _BeatPanel(clock), clock) if remote_control else None
+    if endpoint is not None:
+        endpoint.start()
+    if pidbox is not None:
+        pidbox.start()
+        pidbox.wait_until_listening(_LISTENING_WITHIN)
+    try:
+        yield
+    finally:
+        if pidbox is not None:
+            pidbox.stop()
+        if endpoint is not None:
+            endpoint.stop()
