@@ -141,6 +141,7 @@ _ASSIGNED = ("log", "registry", "messaging", "execute")
 COMMANDS: dict[str, str] = {}
 """The commands of ``celery`` that canvas does not have."""
 OPTIONS = {
+<<<<<<< HEAD
     **dict.fromkeys(
         ("beat -n", "beat --hostname", "beat --enable-remote-control", "beat --no-enable-remote-control"),
         "beat takes no remote control; `canvas schedule`"),
@@ -152,11 +153,10 @@ OPTIONS = {
          "events --gid", "events --umask", "events --executable"), "a service of systemd"),
     "amqp basic.ack": "a message that `basic.get` prints returns to its queue; NO_ACK takes it",
     "amqp repl": "`canvas shell`", "graph bootsteps": "`inspect stats`", "graph workers": "`canvas status`",
+=======
+>>>>>>> 65c9fc6 (Print events as Celery's dumper does; have cameras take pictures of events)
     "flower": "a plug-in: `canvas celery flower` where Flower is installed",
     **dict.fromkeys(("shell --eventlet", "shell --gevent"), "`-P`"),
-    **dict.fromkeys(
-        ("migrate -t", "migrate --timeout", "migrate -T", "migrate --tasks", "migrate -F", "migrate --forever"),
-        "`canvas migrate` moves the messages of queues, once"),
 }  # fmt: skip
 
 

@@ -178,7 +178,7 @@ def test_events_are_switched_from_afar_in_every_pool(server, pool):
 def test_the_events_command(server):
     broker, backend, ledger = server.urls()
     server.server.client().flushall()
-    command = [sys.executable, "-m", "canvas", "-b", broker, "events", "--json", "--type", "task-succeeded", "-l", "1"]
+    command = [sys.executable, "-m", "canvas", "-b", broker, "events", "--json", "--type", "task-succeeded", "-n", "1"]
     with WorkerProcess("canvas", broker, backend, "-P", "solo", "-E", ledger=ledger):
         app = make("canvas", broker, backend, ledger=ledger)
         known = subscriptions(server)

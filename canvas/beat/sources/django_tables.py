@@ -9,7 +9,7 @@ from typing import Any
 
 from canvas.beat import log
 from canvas.beat.entries import Entry
-from canvas.beat.setup import SetupApp
+from canvas.beat.setup import CLEANUP, SetupApp
 from canvas.beat.sources.source import Look, SourceEntry
 from canvas.errors import ConfigurationError, OperationalError
 from canvas.schedules import crontab, schedule, solar
@@ -19,7 +19,6 @@ _logger = logging.getLogger("celery.beat")
 _LONG_AGO = timedelta(days=365 * 30)
 """An entry with a start time that has never run is due as soon as that has come."""
 _READ_ALL_EVERY = 300.0
-_CLEANUP = "celery.backend_cleanup"
 _OPTIONS = ("queue", "exchange", "routing_key", "priority")
 
 
@@ -44,9 +43,9 @@ class DjangoTables:
     def setup(self, given: Mapping[str, Entry], clock: ScheduleApp) -> None:
         self._clock = clock
         with self._database():
-            if self._app.conf.result_expires:
+            if self._app.conf.result_expires and CLEANUP not in given:
                 cleanup = {"expire_seconds": 12 * 3600}
-                self._put(Entry(_CLEANUP, _CLEANUP, self._timed(crontab("0", "4")), options=cleanup))
+                self._put(Entry(CLEANUP, CLEANUP, self._timed(crontab("0", "4")), options=cleanup))
             for entry in given.values():
                 try:
                     self._put(entry)
@@ -160,7 +159,7 @@ class DjangoTables:
         columns = {"crontab": None, "interval": None, "solar": None, "clocked": None, column: timing}
         models.PeriodicTask.objects.update_or_create(name=entry.name, defaults={
             "task": entry.task, "args": json.dumps(list(entry.args)), "kwargs": json.dumps(entry.kwargs),
-            "headers": json.dumps(options.get("headers") or {}), "expire_seconds": options.get("expire_seconds"),
+            "headers": json.dumps(options.get("headers") or {}), "expire_seconds": _expiry(options),
             **{name: options.get(name) for name in _OPTIONS}, **columns,
         })  # fmt: skip
 
@@ -214,6 +213,12 @@ def _models() -> Any:
     except ImportError as exc:
         raise ConfigurationError(f"-S django needs django-celery-beat: {exc}") from exc
     return models
+
+
+def _expiry(options: Mapping[str, Any]) -> float | None:
+    """The seconds after which a message is not run any more, from the options of an entry of the settings."""
+    found = options.get("expire_seconds", options.get("expires"))
+    return found if isinstance(found, int | float) else None
 
 
 def _zones_count() -> bool:

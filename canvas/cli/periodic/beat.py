@@ -50,7 +50,9 @@ _NAME = "celerybeat@%h"
 @click.option("--executable", help="Python to run with --detach.")
 @click.option("--http-address", callback=host_and_port,
               help="Serve /health and /metrics on HOST:PORT (a bare PORT binds 127.0.0.1).")  # fmt: skip
-@click.option("--enable-remote-control", is_flag=True, help="Answer canvas inspect ping and canvas status.")
+@click.option("-n", "--hostname", help="Name of this beat, such as beat1@%h.  [default: celerybeat@%h]")
+@click.option("--enable-remote-control/--no-enable-remote-control", default=False,
+              help="Answer canvas inspect ping and canvas status.")  # fmt: skip
 @click.pass_context
 def beat(context: click.Context, /, **given: Any) -> None:
     """Send periodic tasks, and start periodic workflows, when they are due.
@@ -96,7 +98,8 @@ def _run(context: click.Context, app: Canvas, given: dict[str, Any]) -> None:
     scheduler = given["scheduler"] or check_scheduler(context, context.command.params[2], app.conf.beat_scheduler)
     service = service_of(app, scheduler or "", given["max_interval"], given["schedule_filename"])
     presence = ProcessFiles(given["pidfile"])
-    log = WorkerLog(app.conf, _NAME, given["loglevel"], given["logfile"], given["log_json"], context.color, app.tasks)
+    name = node_name(given["hostname"] or _NAME)
+    log = WorkerLog(app.conf, name, given["loglevel"], given["logfile"], given["log_json"], context.color, app.tasks)
     if not context.obj.quiet:
         click.echo(f"canvas beat v{__version__} is starting.")
         click.echo(banner(app, service, given["logfile"], given["loglevel"]))
@@ -106,7 +109,7 @@ def _run(context: click.Context, app: Canvas, given: dict[str, Any]) -> None:
             log.open()
             stop: Callable[..., None] = partial(_stop, service)
             handle({signal.SIGTERM: stop, signal.SIGINT: stop})
-            with monitored(app, service, node_name(_NAME), given["http_address"], given["enable_remote_control"]):
+            with monitored(app, service, name, given["http_address"], given["enable_remote_control"]):
                 service.start()
         finally:
             log.close()

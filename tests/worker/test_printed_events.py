@@ -1,0 +1,52 @@
+"""``canvas events``: lines of events, and cameras."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+
+from celery.events.dumper import Dumper
+
+from canvas.cli.events import Lines
+from canvas.testing.contract import eventually
+from tests.support.processes import ROOT
+from tests.worker.commands import canvas, start
+
+
+def test_events_are_printed_as_celerys_dumper_prints_them():
+    common = {"hostname": "w@h", "utcoffset": 0, "pid": 7, "clock": 3, "timestamp": 1_750_000_000.25}
+    received = {"uuid": "u1", "name": "t.add", "args": "(1, 2)", "kwargs": "{}", "retries": 0, "eta": None}
+    events = [
+        {**common, "type": "worker-online", "sw_ident": "py"},
+        {**common, "type": "task-received", **received},
+        {**common, "type": "task-succeeded", "uuid": "u1", "result": "3", "runtime": 0.5},
+        {**common, "type": "task-failed", "uuid": "unknown", "exception": "E()"},
+        {**common, "type": "task-custom", "uuid": "u1"},
+    ]
+    out, lines = io.StringIO(), Lines()
+    dumper = Dumper(out)
+    for event in events:
+        dumper.on_event(dict(event))
+    assert [lines(event) for event in events] == out.getvalue().splitlines()
+
+
+def test_a_camera_takes_pictures_of_the_state(bench, app, tmp_path):
+    ready = tmp_path / "pictures"
+    environment = {**os.environ, "APP_LIBRARY": "canvas", "PICTURES": str(ready)}
+    environment |= dict(zip(("APP_BROKER", "APP_BACKEND", "APP_LEDGER"), bench.urls(), strict=True))
+    command = [sys.executable, "-m", "canvas", "-A", "tests.support.apps:app", "events", "-c"]
+    options = ("tests.support.camera:Camera", "-F", "0.1", "-l", "INFO", "--pidfile", str(tmp_path / "pid"))
+    with start(bench, "-P", "solo", "-E", "-n", "seen@here"):
+        camera = subprocess.Popen([*command, *options], cwd=ROOT, env=environment)
+        try:
+            eventually(ready.exists, 20)
+            app.tasks["t.add"].delay(1, 2).get(timeout=20)
+            eventually(lambda: "seen@here 1" in ready.read_text(), 20)
+        finally:
+            camera.send_signal(signal.SIGINT)
+            assert camera.wait(20) == 0
+    assert not (tmp_path / "pid").exists()
+    wrong = canvas(bench, "events", "-c", "tests.support.nothing:Camera", check=False)
+    assert (wrong.returncode, "--camera tests.support.nothing:Camera: cannot import it" in wrong.stderr) == (2, True)
+    assert "--pidfile: expected --camera with it" in canvas(bench, "events", "--pidfile", "x", check=False).stderr
