@@ -35,7 +35,7 @@ import builtins
 from typing import Any
 
 from canvas.kombu_errors import also_kombus
-from canvas.text import safe_repr
+from canvas.text import not_registered, safe_repr
 
 
 class CanvasError(Exception):
@@ -131,13 +131,10 @@ class IncompleteStream(TaskError):
 
 
 class NotRegistered(TaskError, KeyError):
-    """No task of that name is registered in the process that was to run it; its name is the first argument."""
+    """No task of that name, the first argument, is registered in the process that was to run it."""
 
     def __str__(self) -> str:
-        name = str(self.args[0]) if self.args else ""
-        # A text with a reason is not a name.
-        text = f"no task {name!r} is registered where it was to run: import its module there"
-        return text if name and " " not in name else name
+        return not_registered(str(self.args[0]) if self.args else "")
 
 
 class AlreadyRegistered(TaskError):

@@ -131,3 +131,10 @@ def shorten_names(task: str, text: str) -> str:
         return text
     head, found, tail = text.partition(module + dot)
     return head + found + re.sub(rf"(?<![\w.-]){re.escape(module)}\.", "", tail)
+
+
+def not_registered(task: str) -> str:
+    """The text of an error for a task that is not known where it is to run; a text instead of a name stays as it is."""
+    if not task or " " in task:
+        return task
+    return f"no task {task!r} is registered where it was to run: import its module there"

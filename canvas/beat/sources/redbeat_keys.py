@@ -54,7 +54,7 @@ class RedBeatKeys:
         for entry in given.values():
             try:
                 self._put(entry)
-            except (TypeError, ValueError) as exc:
+            except (ConfigurationError, TypeError, ValueError) as exc:
                 log.refused_entry(exc)
 
     def look(self, now: datetime) -> Look:

@@ -40,7 +40,7 @@ class SourceEntry:
 
 
 class Look(NamedTuple):
-    """What a source has at a moment."""
+    """The state of a source at a moment."""
 
     entries: Sequence[SourceEntry]
     """Entries that may be due."""

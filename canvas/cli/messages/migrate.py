@@ -87,7 +87,7 @@ class _Move:
                 self._queue(name, limit)
 
     def wait(self, seconds: float) -> bool:
-        """Wait until a message arrives; False after so many seconds without one."""
+        """Wait until a message arrives; False after ``seconds`` without one."""
         self._heartbeat()
         return bool(self.old.driver.broker.wait(self.worker, list(self.names), seconds))
 

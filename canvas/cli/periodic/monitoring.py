@@ -1,4 +1,4 @@
-"""What ``canvas beat`` answers while it runs: HTTP probes, and remote control."""
+"""Answers of a running ``canvas beat``: to HTTP probes, and to remote control."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from canvas.app.application import Canvas
 from canvas.beat.schedule import EntryInfo
 from canvas.errors import ConfigurationError, RunLost
 from canvas.model.states import SUCCESS
@@ -17,8 +18,8 @@ def schedule() -> None:
     """Show and change the entries that canvas beat sends."""
 
 
-def _app(obj: Any) -> Any:
-    app = obj.app
+def _app(obj: Any) -> Canvas:
+    app: Canvas = obj.app
     app.import_task_modules()
     return app
 
@@ -53,10 +54,10 @@ def history(obj: Any, /, name: str, as_json: bool) -> None:
         click.echo(json.dumps(about) if as_json else _tick_line(about))
 
 
-def _found(app: Any, name: str) -> EntryInfo:
+def _found(app: Canvas, name: str) -> EntryInfo:
     for one in app.schedule.list():
         if one.name == name:
-            return one  # type: ignore[no-any-return]
+            return one
     raise ConfigurationError(f"there is no schedule entry {name!r}; see canvas schedule list")
 
 
@@ -65,7 +66,7 @@ def _ids(tick: Mapping[str, Any]) -> list[str]:
     return [tick["run"]] if "run" in tick else list(tick.get("ids") or ())
 
 
-def _state(app: Any, tick: Mapping[str, Any]) -> str | None:
+def _state(app: Canvas, tick: Mapping[str, Any]) -> str | None:
     """The state of the run; of several tasks, that of the first that has not succeeded. ``None``: nothing shows it."""
     if "run" in tick:
         try:
