@@ -141,20 +141,8 @@ _ASSIGNED = ("log", "registry", "messaging", "execute")
 COMMANDS: dict[str, str] = {}
 """The commands of ``celery`` that canvas does not have."""
 OPTIONS = {
-<<<<<<< HEAD
-    **dict.fromkeys(
-        ("beat -n", "beat --hostname", "beat --enable-remote-control", "beat --no-enable-remote-control"),
-        "beat takes no remote control; `canvas schedule`"),
-    **dict.fromkeys(
-        ("events -c", "events --camera", "events -F", "events --freq", "events --frequency", "events -r", "events --maxrate"),
-        "`celery.events.snapshot.evcam`"),
-    **dict.fromkeys(
-        ("events --detach", "events --loglevel", "events --logfile", "events -f", "events --pidfile", "events --uid",
-         "events --gid", "events --umask", "events --executable"), "a service of systemd"),
     "amqp basic.ack": "a message that `basic.get` prints returns to its queue; NO_ACK takes it",
     "amqp repl": "`canvas shell`", "graph bootsteps": "`inspect stats`", "graph workers": "`canvas status`",
-=======
->>>>>>> 65c9fc6 (Print events as Celery's dumper does; have cameras take pictures of events)
     "flower": "a plug-in: `canvas celery flower` where Flower is installed",
     **dict.fromkeys(("shell --eventlet", "shell --gevent"), "`-P`"),
 }  # fmt: skip

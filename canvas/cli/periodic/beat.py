@@ -13,9 +13,9 @@ import click
 from canvas.app.application import Canvas
 from canvas.beat.service import Service
 from canvas.beat.sources import service_of
+from canvas.cli.extending.user_options import OpenCommand, taken
 from canvas.cli.options import host_and_port
 from canvas.cli.periodic.monitoring import monitored
-from canvas.cli.extending.user_options import OpenCommand, taken
 from canvas.cli.worker import daemon
 from canvas.cli.worker.options import check_scheduler
 from canvas.errors import ConfigurationError
