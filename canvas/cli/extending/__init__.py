@@ -1,1 +1,1 @@
-"""What apps and plug-ins add to the command line."""
+"""Options and commands that apps and plug-ins add to the command line."""
