@@ -37,7 +37,7 @@ DEFAULT_BROKER = "redis://localhost:6379/0"
 _AMQP_URLS = ("amqp", "pyamqp")
 _MAX_HEARTBEAT = 60.0
 """Seconds between two heartbeats of a worker's connection to RabbitMQ, at most."""
-_SQL_URLS = ("db+", "sqla+")
+_SQL_URLS = ("db+", "sqla+", "django-db")
 _DATABASE_SETTINGS = ("database_engine_options", "database_engine_callback", "database_table_schemas",
                       "database_table_names", "database_create_tables_at_setup")  # fmt: skip
 _ROUTES = ("task_routes", "task_queues", "task_create_missing_queues", "task_default_queue", "task_default_exchange",

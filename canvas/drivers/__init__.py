@@ -17,8 +17,8 @@ _ELSEWHERE = frozenset(
      "file", "filesystem", "s3", "gs", "gcpubsub", "kafka", "elasticsearch", "couchbase", "cassandra", "zookeeper"}
 )  # fmt: skip
 """Schemes of Celery's and kombu's other transports and result backends."""
-_SQL = frozenset({"db", "sqla"})
-"""What stands before the ``+`` in URLs of result stores in SQL."""
+_SQL = frozenset({"db", "sqla", "django-db"})
+"""What stands before the ``+`` in URLs of result stores in SQL, and the name of Django's."""
 _AMQP = frozenset({"amqp", "amqps", "pyamqp"})
 _REDIS = frozenset({"redis", "rediss", "redis+socket", "unix", "sentinel"})
 
@@ -115,7 +115,7 @@ def _remedy(scheme: str, url: str, known: list[str]) -> str:
     if scheme in _ELSEWHERE or scheme.partition("+")[0] in _ELSEWHERE:
         return (
             ": canvas keeps messages in Redis or RabbitMQ, and results in Redis or in SQL (db+postgresql://, "
-            "db+sqlite:///)"
+            "db+sqlite:///, django-db)"
         )
     # Only wrong names need it.
     from difflib import get_close_matches

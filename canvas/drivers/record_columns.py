@@ -31,6 +31,8 @@ class RecordColumns:
         """``extended``: whether there are columns for the fields that ``result_extended`` adds. Raises
         ConfigurationError for an unknown serializer."""
         self._codec = codecs.named(serializer)
+        self.content_type = self._codec.content_type
+        self.content_encoding = self._codec.content_encoding
         self.extended = extended
 
     def divided(self, write: ResultWrite) -> dict[str, Any]:
@@ -53,7 +55,7 @@ class RecordColumns:
             row[name] = fields[name] if self._value(fields.get(name)) is not None else None
         names = self._value(fields.get("stamped_headers"))
         stamps = {name: self._value(fields[name]) for name in names or () if name in fields}
-        return row | {"stamps": self._written({"stamped_headers": names, "stamps": stamps}) if names else None}
+        return row | {"stamps": self.written({"stamped_headers": names, "stamps": stamps}) if names else None}
 
     def joined(self, row: Mapping[str, Any]) -> bytes:
         """The record of columns. A value that cannot be read is left as it is, so that its reader reports it."""
@@ -81,9 +83,9 @@ class RecordColumns:
                 text |= stamped
                 names += stamped
         encoded = {name: _plain(row[name]) for name in ENCODED if name in row and name in names}
-        return self._assembled([(name, text, encoded) for name in (*names, "task_id")])
+        return self.assembled([(name, text, encoded) for name in (*names, "task_id")])
 
-    def _assembled(self, fields: list[tuple[str, Mapping[str, Any], Mapping[str, bytes | None]]]) -> bytes:
+    def assembled(self, fields: list[tuple[str, Mapping[str, Any], Mapping[str, bytes | None]]]) -> bytes:
         """The record of these fields, each with where its value is: plain, or written."""
         if self._codec.name == _JSON:
             pairs = [
@@ -91,7 +93,7 @@ class RecordColumns:
                 for name, text, encoded in fields
             ]
             return b"{" + b", ".join(pairs) + b"}"
-        return self._written(
+        return self.written(
             {name: text[name] if name in text else self._value(encoded[name]) for name, text, encoded in fields}
         )
 
@@ -112,23 +114,24 @@ class RecordColumns:
             structure = value.as_tuple() if hasattr(value, "as_tuple") else value
             if not isinstance(structure, list | tuple):
                 return column
-            return self._assembled([("result", {"result": structure}, {})])
+            return self.assembled([("result", {"result": structure}, {})])
         except (DecodeError, EncodeError):
             return column
 
     def _fields(self, payload: bytes) -> dict[str, bytes] | None:
         """The written values of a record or group by their names; ``None`` for anything else."""
         try:
-            fields = self._split(_plain(payload) or b"")
+            fields = self.split(_plain(payload) or b"")
         except (DecodeError, EncodeError):
             return None
         known = fields is not None and "result" in fields and ("status" in fields) == ("task_id" in fields)
         return fields if known else None
 
-    def _split(self, payload: bytes) -> dict[str, bytes] | None:
+    def split(self, payload: bytes) -> dict[str, bytes] | None:
+        """The written values of an object by their names; ``None`` for anything else. Raises DecodeError."""
         if self._codec.name != _JSON:
             whole = self._value(payload)
-            return {name: self._written(value) for name, value in whole.items()} if isinstance(whole, dict) else None
+            return {name: self.written(value) for name, value in whole.items()} if isinstance(whole, dict) else None
         if not payload.startswith(b"{"):
             return None
         try:
@@ -151,7 +154,8 @@ class RecordColumns:
         except (ValueError, RecursionError) as exc:
             raise DecodeError(f"not JSON: {exc}") from exc
 
-    def _written(self, value: Any) -> bytes:
+    def written(self, value: Any) -> bytes:
+        """A value in the serializer's form. Raises EncodeError."""
         return _dumped(value) if self._codec.name == _JSON else codecs.encode(value, self._codec.name)[2]
 
 

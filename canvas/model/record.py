@@ -35,6 +35,13 @@ class Record:
     group_id: str | None = None
     parent_id: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+    about: dict[str, Any] | None = field(default=None, compare=False)
+    """Not a part of the stored record: what some stores show of the task besides."""
+
+    def extend(self, request: Any) -> None:
+        """Add what ``result_extended`` keeps of a request's task."""
+        self.extra = extended(request)
+        self.about = {name: getattr(request, name, None) for name in ("argsrepr", "kwargsrepr", "periodic_task_name")}
 
     def meta(self) -> dict[str, Any]:
         """By Celery's keys; children in tuple form."""

@@ -1,7 +1,7 @@
 """Everything one finished task does to the world, as data, before any of it is done."""
 
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 from canvas.model.message import Delivery, Publish
 
@@ -32,6 +32,9 @@ class ResultWrite(NamedTuple):
     """A stored SUCCESS is never overwritten by anything else."""
     run_state: str = ""
     """Of the record of a workflow's run: the state under which the index of runs lists it from then on."""
+    about: Mapping[str, Any] | None = None
+    """What a store may show of the task besides its record: ``argsrepr``, ``kwargsrepr``, ``periodic_task_name``. Only
+    with ``result_extended``."""
 
 
 class Part(NamedTuple):

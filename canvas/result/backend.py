@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from canvas.config.config import Config
 from canvas.errors import TaskRevokedError
 from canvas.model import states
-from canvas.model.record import Record, children_of, extended
+from canvas.model.record import Record, children_of
 from canvas.model.settlement import ResultWrite, alive_for
 from canvas.model.workflow_run import RUN_HEADER
 from canvas.wire import record as wire
@@ -151,7 +151,8 @@ class Backend:
             expires = self.run_lives
         elif record.status == states.FAILURE and conf.result_failure_expires is not None:
             expires = conf.result_failure_expires
-        return ResultWrite(record.task_id, payload, int(expires) if expires else None, record.status == states.SUCCESS)
+        seconds, succeeded = int(expires) if expires else None, record.status == states.SUCCESS
+        return ResultWrite(record.task_id, payload, seconds, succeeded, about=record.about)
 
     def success_of(
         self, task_id: str, result: Any, children: list[Any], date_done: str, group_id: Any, parent_id: Any
@@ -181,7 +182,7 @@ class Backend:
         if request is not None:
             record.group_id, record.parent_id = request.group, request.parent_id
             if self._conf.result_extended:
-                record.extra = extended(request)
+                record.extend(request)
         if state in states.READY_STATES:
             record.date_done = self._now().isoformat()
         if state == states.SUCCESS or not (self.hides_success and self.has_succeeded(task_id)):

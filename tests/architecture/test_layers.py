@@ -25,7 +25,7 @@ ONLY_IN = {
     "pydantic": {"task"},
     "prometheus_client": {"integrations"},
     "opentelemetry": {"integrations"},
-    "django": {"integrations"},
+    "django": {"integrations", "drivers"},
     "ephem": {"schedules"},
     "sqlalchemy": {"drivers"},
     "celery": set(),

@@ -7,9 +7,12 @@ from canvas.drivers.ports import StoreParts
 from canvas.drivers.ports.capabilities import STORE_OF_ALL
 from canvas.errors import ConfigurationError
 
+DJANGO = "django-db"
+"""The result backend that is the database of a Django project, in the tables of django-celery-results."""
+
 
 def open_results(url: str, options: Mapping[str, Any]) -> StoreParts:
-    """Records, chords and runs in the database of a ``db+…`` or ``sqla+…`` URL.
+    """Records, chords and runs in the database of a ``db+…`` or ``sqla+…`` URL, or of a Django project.
 
     ``options``: ``serializer``, ``extended``, Celery's settings that begin with ``database_``, by their full names, and
     ``expires``, a function that returns ``result_expires``.
@@ -18,12 +21,24 @@ def open_results(url: str, options: Mapping[str, Any]) -> StoreParts:
     try:
         from canvas.drivers.record_columns import RecordColumns
         from canvas.drivers.sql.chords import SqlChords
-        from canvas.drivers.sql.database import Database
+        from canvas.drivers.sql.database import Database, database_url
         from canvas.drivers.sql.results import SqlResults
         from canvas.drivers.sql.runs import SqlRuns
+        from canvas.drivers.sql.tables import CeleryTables, StoreTables
     except ModuleNotFoundError as exc:
         raise ConfigurationError(f"results in SQL need {exc.name}: pip install 'canvas-workflows[sql]'") from exc
-    database = Database(url, options)
-    columns = RecordColumns(options.get("serializer", "json"), bool(options.get("extended")))
-    results = SqlResults(database, columns)
+    serializer, extended = options.get("serializer", "json"), bool(options.get("extended"))
+    tables: StoreTables
+    if url == DJANGO:
+        from canvas.drivers.sql.django_tables import DjangoTables, django_database
+
+        address, connect_args, utc = django_database()
+        options = {**options, "database_engine_options": {"connect_args": connect_args}}
+        tables = DjangoTables(RecordColumns(serializer, extended=True), utc)
+    else:
+        address, columns = database_url(url), RecordColumns(serializer, extended)
+        names, schemas = options.get("database_table_names") or {}, options.get("database_table_schemas") or {}
+        tables = CeleryTables(columns, names, schemas)
+    database = Database(address, tables, options)
+    results = SqlResults(database)
     return StoreParts(results, SqlChords(database, results), SqlRuns(database, results), STORE_OF_ALL)

@@ -11,7 +11,7 @@ from sqlalchemy.engine import URL, make_url
 
 from canvas.drivers.sql.announcements import Listener, announces
 from canvas.drivers.sql.layout import create
-from canvas.drivers.sql.tables import Tables
+from canvas.drivers.sql.tables import StoreTables
 from canvas.errors import BrokerError, ConfigurationError, OperationalError, RefusedError
 from canvas.forks import in_forks
 from canvas.masking import masked_url
@@ -30,19 +30,16 @@ _PAUSES = (0.05, 0.2, 0.5, 1.0)
 class Database:
     """An engine made at its first use, and anew in each forked process; the tables are made with it."""
 
-    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
-        self._shown = masked_url(url)
-        self._url = _parsed(url, self._shown)
+    def __init__(self, url: URL, tables: StoreTables, options: Mapping[str, Any]) -> None:
+        """``options``: as ``open_results`` takes them."""
+        self._shown = masked_url(url.render_as_string(hide_password=True))
+        self._url = url
         self._options = dict(options.get("database_engine_options") or {})
         self._callback = options.get("database_engine_callback")
         self._make_tables = bool(options.get("database_create_tables_at_setup", True))
         self.expires: Callable[[], int | None] = options.get("expires", lambda: None)
         """Returns the seconds for which most records are kept; ``None``: without an end."""
-        self.tables = Tables(
-            options.get("database_table_names") or {},
-            options.get("database_table_schemas") or {},
-            bool(options.get("extended")),
-        )
+        self.tables = tables
         self._reset()
         self._forget = in_forks(self._reset)
 
@@ -93,7 +90,7 @@ class Database:
         """The error of a request that fails however often it is made."""
         what = f"result database {self._shown}: {_reason(error)}"
         if _lacks_tables(error):
-            return BrokerError(f"{what}; `canvas db upgrade` makes missing tables and columns")
+            return BrokerError(f"{what}; {self.tables.cure}")
         refused = isinstance(error, exc.StatementError) and not isinstance(error, exc.ProgrammingError)
         return RefusedError(what) if refused else BrokerError(what)
 
@@ -121,7 +118,9 @@ class Database:
             engine.dispose()
 
 
-def _parsed(url: str, shown: str) -> URL:
+def database_url(url: str) -> URL:
+    """The database of a ``db+…`` URL. Raises ConfigurationError."""
+    shown = masked_url(url)
     try:
         found = make_url(url.partition("+")[2])
     except (exc.ArgumentError, ValueError) as error:

@@ -1,6 +1,6 @@
 """The parts of SQL that differ between databases."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, cast, func, literal_column, select
@@ -23,12 +23,21 @@ def read_clock(connection: Connection) -> float:
     return float(connection.execute(select(unix_time(connection))).scalar_one())
 
 
-def upsert(connection: Connection, table: Table, keys: Sequence[str], changed: Sequence[str], where: Any = None) -> Any:
-    """An INSERT that gives the row that is there the new values of ``changed``, if ``where`` holds for it; without
-    ``changed`` that row stays as it is."""
+def upsert(
+    connection: Connection,
+    table: Table,
+    keys: Sequence[str],
+    changed: Sequence[str] | Callable[[Any], dict[str, Any]],
+    where: Any = None,
+) -> Any:
+    """An INSERT that changes the row that is there, if ``where`` holds for it.
+
+    ``changed`` are the columns that get the new values, or a function of the statement that returns the values by their
+    columns; without any, that row stays as it is.
+    """
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     statement = insert(table)
     if not changed:
         return statement.on_conflict_do_nothing(index_elements=keys)
-    values = {name: statement.excluded[name] for name in changed}
+    values = changed(statement) if callable(changed) else {name: statement.excluded[name] for name in changed}
     return statement.on_conflict_do_update(index_elements=keys, set_=values, where=where)

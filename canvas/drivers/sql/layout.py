@@ -4,11 +4,11 @@ from sqlalchemy import Connection, Engine, Table, exc, inspect, select, text
 
 from canvas.drivers.sql.dialects import upsert
 from canvas.drivers.sql.state_tables import LAYOUT
-from canvas.drivers.sql.tables import Tables
+from canvas.drivers.sql.tables import StoreTables
 from canvas.errors import ConfigurationError
 
 
-def create(engine: Engine, tables: Tables) -> list[str]:
+def create(engine: Engine, tables: StoreTables) -> list[str]:
     """Make the tables that are missing; their names. Raises ConfigurationError where a later version of canvas made
     them."""
     made: list[str] = []
@@ -28,7 +28,7 @@ def create(engine: Engine, tables: Tables) -> list[str]:
     return made
 
 
-def _check(connection: Connection, tables: Tables) -> None:
+def _check(connection: Connection, tables: StoreTables) -> None:
     layout = tables.state.layout
     found = connection.execute(select(layout.c.version)).scalars().all()
     if not found:
@@ -40,17 +40,17 @@ def _check(connection: Connection, tables: Tables) -> None:
         )
 
 
-def upgrade(engine: Engine, tables: Tables) -> list[str]:
+def upgrade(engine: Engine, tables: StoreTables) -> list[str]:
     """Make missing tables, and missing columns of Celery's tables (``result_extended`` and later versions of Celery add
     some). Returns what was made."""
     made = create(engine, tables)
     with engine.begin() as connection:
-        for table in (tables.tasks, tables.groups):
+        for table in tables.metadata.sorted_tables:
             made += _add_columns(connection, table)
     return made
 
 
-def _missing(engine: Engine, tables: Tables) -> list[str]:
+def _missing(engine: Engine, tables: StoreTables) -> list[str]:
     found = inspect(engine)
     return [
         table.fullname

@@ -4,19 +4,17 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, and_, delete, or_, select
 
-from canvas.drivers.record_columns import RecordColumns
 from canvas.drivers.sql.announcements import announce
 from canvas.drivers.sql.database import Database
 from canvas.drivers.sql.dialects import read_clock, unix_time, upsert
 from canvas.drivers.sql.layout import create, upgrade
 from canvas.drivers.sql.polling import AsyncPollingWatch, PollingWatch
 from canvas.drivers.sql.run_index import write_state
-from canvas.drivers.sql.tables import utc_now
 from canvas.model import states
 from canvas.model.settlement import ResultWrite
 
@@ -33,9 +31,9 @@ class SqlResults:
 
     expires_records = False
 
-    def __init__(self, database: Database, columns: RecordColumns) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._columns = columns
+        self._tables = database.tables
         self._tasks = database.tables.tasks
         self._groups = database.tables.groups
         self._state = database.tables.state
@@ -53,7 +51,7 @@ class SqlResults:
         query = select(tasks).outerjoin(self._lifetimes, kept.task_id == tasks.c.task_id)
         alive = or_(kept.expires_at.is_(None), kept.expires_at > unix_time(connection))
         rows = connection.execute(query.where(tasks.c.task_id.in_(task_ids), alive)).mappings()
-        return {row["task_id"]: self._columns.joined(dict(row)) for row in rows}
+        return {row["task_id"]: self._tables.payload(dict(row)) for row in rows}
 
     async def aget(self, task_ids: Sequence[str]) -> list[bytes | None]:
         return await asyncio.to_thread(self.get, task_ids)
@@ -72,7 +70,7 @@ class SqlResults:
         """Writes these records in a transaction of the caller's."""
         # All processes lock rows in the order of their ids; records of one id stay in theirs.
         stores = sorted(stores, key=lambda one: one.task_id)
-        rows = [self._row(one) for one in stores]
+        rows = [self._tables.row(one) for one in stores]
         lifetimes = {one.task_id: one.expires for one in stores}
 
         def write(connection: Connection) -> None:
@@ -86,23 +84,15 @@ class SqlResults:
 
         return write
 
-    def _row(self, write: ResultWrite) -> dict[str, Any]:
-        row = self._columns.divided(write)
-        if row["date_done"] is not None:
-            row["date_done"] = row["date_done"].astimezone(UTC).replace(tzinfo=None)
-        if row["traceback"] is not None:
-            row["traceback"] = _storable(row["traceback"])
-        return {"task_id": write.task_id, **row}
-
     def _is_stored(self, connection: Connection, store: ResultWrite) -> bool:
         """Whether a record has been written: a success is not overwritten by anything else."""
         status = select(self._tasks.c.status).where(self._tasks.c.task_id == store.task_id)
         return store.success or connection.execute(status).scalar() != states.SUCCESS
 
     def _upsert(self, connection: Connection) -> Any:
-        names = [column.name for column in self._tasks.c if column.name not in ("id", "task_id")]
         status = self._tasks.c.status
-        return upsert(connection, self._tasks, ["task_id"], names, or_(status.is_(None), status != "SUCCESS"))
+        kept = or_(status.is_(None), status != "SUCCESS")
+        return upsert(connection, self._tasks, ["task_id"], self._tables.changes, kept)
 
     def _write_lifetimes(self, connection: Connection, lifetimes: Mapping[str, int | None]) -> None:
         """Keep the times of expiry that differ from that of most records, which the clean-up knows."""
@@ -158,25 +148,26 @@ class SqlResults:
 
     def write_group(self, connection: Connection, group_id: str, payload: bytes) -> None:
         """Write a group in a transaction of the caller's."""
-        row = {"taskset_id": group_id, "result": self._columns.group_column(payload), "date_done": utc_now()}
-        connection.execute(upsert(connection, self._groups, ["taskset_id"], ["result", "date_done"]), row)
+        row, key = self._tables.group_row(group_id, payload), self._tables.group_key
+        changed = [name for name in row if name not in (key, "date_created")]
+        connection.execute(upsert(connection, self._groups, [key], changed), row)
 
     def get_group(self, group_id: str) -> bytes | None:
         return self._database.call(lambda connection: self.read_group(connection, group_id))
 
     def read_group(self, connection: Connection, group_id: str) -> bytes | None:
         """Read a group in a transaction of the caller's."""
-        query = select(self._groups.c.result).where(self._groups.c.taskset_id == group_id)
-        found: bytes | None = connection.execute(query).scalar()
-        return None if found is None else self._columns.group_in(found)
+        query = select(self._groups).where(self._groups.c[self._tables.group_key] == group_id)
+        found = connection.execute(query).mappings().first()
+        return None if found is None else self._tables.group_payload(dict(found))
 
     def delete_group(self, group_id: str) -> None:
-        self._run(delete(self._groups).where(self._groups.c.taskset_id == group_id))
+        self._run(delete(self._groups).where(self._groups.c[self._tables.group_key] == group_id))
 
     def cleanup(self, seconds: float) -> int:
         """Delete groups, and records without a time of their own, that are older than ``seconds``; and the records
         whose own time has come. Returns how many."""
-        before = utc_now() - timedelta(seconds=seconds)
+        before = self._tables.time(datetime.now(UTC) - timedelta(seconds=seconds))
         tasks, groups, kept = self._tasks, self._groups, self._lifetimes
 
         def work(connection: Connection) -> int:
@@ -197,15 +188,10 @@ class SqlResults:
         self._database.call(work)
 
     def create_tables(self) -> list[str]:
-        return self._database.with_engine(lambda engine: create(engine, self._database.tables))
+        return self._database.with_engine(lambda engine: create(engine, self._tables))
 
     def upgrade_tables(self) -> list[str]:
-        return self._database.with_engine(lambda engine: upgrade(engine, self._database.tables))
+        return self._database.with_engine(lambda engine: upgrade(engine, self._tables))
 
     def close(self) -> None:
         self._database.close()
-
-
-def _storable(text: str) -> str:
-    """Text as databases take it: without NUL, and without halves of surrogate pairs."""
-    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()

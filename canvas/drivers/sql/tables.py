@@ -2,20 +2,57 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any, Protocol
 
 from sqlalchemy import Column, DateTime, Integer, LargeBinary, MetaData, Sequence, String, Table, Text
 
+from canvas.drivers.record_columns import RecordColumns
 from canvas.drivers.sql.state_tables import StateTables
-
-EXTENDED = ("name", "args", "kwargs", "worker", "retries", "queue", "stamps")
-"""The columns that ``result_extended`` adds to ``celery_taskmeta``."""
+from canvas.model.settlement import ResultWrite
 
 
-class Tables:
+class StoreTables(Protocol):
+    """The tables of a store, and the form of its rows."""
+
+    group_key: str
+    """The column of a group's id."""
+    cure: str
+    """What makes tables that are missing."""
+    tasks: Table
+    groups: Table
+    state: StateTables
+    metadata: MetaData
+    """The tables that canvas makes."""
+
+    def row(self, write: ResultWrite) -> dict[str, Any]:
+        """The row of a record."""
+
+    def changes(self, insert: Any) -> dict[str, Any]:
+        """The new values, by their columns, of a row that is there when ``insert`` is executed."""
+
+    def payload(self, row: Mapping[str, Any]) -> bytes:
+        """The record in a row."""
+
+    def group_row(self, group_id: str, payload: bytes) -> dict[str, Any]:
+        """The row of a saved group."""
+
+    def group_payload(self, row: Mapping[str, Any]) -> bytes:
+        """The saved group in a row."""
+
+    def time(self, moment: datetime) -> datetime:
+        """A time in the form of ``date_done``."""
+
+
+class CeleryTables:
     """``celery_taskmeta`` and ``celery_tasksetmeta``, under the names and in the schemas of the settings; and canvas'
     own tables, in the schema of the first."""
 
-    def __init__(self, names: Mapping[str, str], schemas: Mapping[str, str], extended: bool) -> None:
+    group_key = "taskset_id"
+    cure = "`canvas db upgrade` makes missing tables and columns"
+
+    def __init__(self, columns: RecordColumns, names: Mapping[str, str], schemas: Mapping[str, str]) -> None:
+        self._columns = columns
+        extended = columns.extended
         self.metadata = MetaData()
         task_schema, group_schema = schemas.get("task"), schemas.get("group")
         self.tasks = Table(
@@ -42,6 +79,31 @@ class Tables:
         )  # fmt: skip
         self.state = StateTables(self.metadata, task_schema)
 
+    def row(self, write: ResultWrite) -> dict[str, Any]:
+        row = self._columns.divided(write)
+        if row["date_done"] is not None:
+            row["date_done"] = self.time(row["date_done"])
+        return {"task_id": write.task_id, **row, "traceback": storable(row["traceback"])}
+
+    def changes(self, insert: Any) -> dict[str, Any]:
+        return {
+            column.name: insert.excluded[column.name] for column in self.tasks.c if column.name not in ("id", "task_id")
+        }
+
+    def payload(self, row: Mapping[str, Any]) -> bytes:
+        return self._columns.joined(row)
+
+    def group_row(self, group_id: str, payload: bytes) -> dict[str, Any]:
+        now = self.time(datetime.now(UTC))
+        return {"taskset_id": group_id, "result": self._columns.group_column(payload), "date_done": now}
+
+    def group_payload(self, row: Mapping[str, Any]) -> bytes:
+        return self._columns.group_in(row["result"])
+
+    def time(self, moment: datetime) -> datetime:
+        """UTC, without a zone."""
+        return moment.astimezone(UTC).replace(tzinfo=None)
+
 
 def _extended() -> list[Column[str] | Column[bytes] | Column[int]]:
     return [
@@ -51,6 +113,6 @@ def _extended() -> list[Column[str] | Column[bytes] | Column[int]]:
     ]  # fmt: skip
 
 
-def utc_now() -> datetime:
-    """The time as the tables hold it: UTC, without a zone."""
-    return datetime.now(UTC).replace(tzinfo=None)
+def storable(text: str | None) -> str | None:
+    """Text as databases take it: without NUL, and without halves of surrogate pairs."""
+    return None if text is None else text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()

@@ -22,7 +22,7 @@ from canvas.errors import (
 from canvas.execution.executor import traceback_text
 from canvas.model import states
 from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, ReplacedBy, Retried, Revoked, Success
-from canvas.model.record import Record, extended, in_tuple_form
+from canvas.model.record import Record, in_tuple_form
 from canvas.model.settlement import Settlement
 from canvas.model.workflow_run import RUN_HEADER, NodeRef
 from canvas.producer.message_builder import Lineage
@@ -282,7 +282,7 @@ class Settler:
         if state in states.READY_STATES:
             record.date_done = self._app.now_text()
         if self._app.conf.result_extended:
-            record.extra = extended(done.request)
+            record.extend(done.request)
         if RUN_HEADER in headers and done.began is not None:
             began = done.began + self._app.clock_offset
             record.extra["date_start"] = datetime.fromtimestamp(began, UTC).isoformat()

@@ -18,6 +18,17 @@ def bake(name):
     return was_open, Order.objects.count()
 
 
+@shared_task
+def price(name, pieces=1):
+    """Fails without a name."""
+    return {"name": name, "price": 3 * pieces} if name else 1 / 0
+
+
+@shared_task
+def total(prices):
+    return sum(one["price"] for one in prices)
+
+
 if os.environ["APP_LIBRARY"] == "canvas":
 
     @shared_task
