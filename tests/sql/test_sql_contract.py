@@ -3,6 +3,7 @@
 import uuid
 
 import pytest
+from sqlalchemy import event
 
 from canvas.drivers import open_driver
 from canvas.testing.contract import (
@@ -15,12 +16,20 @@ from canvas.testing.contract import (
 )
 
 
+def _without_sync(engine):
+    event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous = OFF"))
+
+
+UNSYNCED = {"database_engine_callback": _without_sync}
+"""No test has the machine fail: SQLite need not wait for the disk."""
+
+
 class TestMemoryAndSqlite(DriverContract):
     every_state = False
 
     @pytest.fixture
     def driver(self, sqlite_url):
-        driver = open_driver(f"memory://{uuid.uuid4()}", sqlite_url)
+        driver = open_driver(f"memory://{uuid.uuid4()}", sqlite_url, result_options=UNSYNCED)
         yield driver
         driver.close()
 
@@ -43,6 +52,6 @@ class TestRedisAndPostgres(_OfStores):
 class TestRedisAndSqlite(_OfStores):
     @pytest.fixture
     def driver(self, redis_url, sqlite_url):
-        driver = open_driver(redis_url, sqlite_url)
+        driver = open_driver(redis_url, sqlite_url, result_options=UNSYNCED)
         yield driver
         driver.close()
