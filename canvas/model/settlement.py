@@ -33,7 +33,7 @@ class ResultWrite(NamedTuple):
     run_state: str = ""
     """Of the record of a workflow's run: the state under which the index of runs lists it from then on."""
     about: Mapping[str, Any] | None = None
-    """Fields of the task that a store may show besides its record: ``argsrepr``, ``kwargsrepr``, ``periodic_task_name``.
+    """Fields of the task that a store may show with its record: ``argsrepr``, ``kwargsrepr``, ``periodic_task_name``.
     Only with ``result_extended``."""
 
 
