@@ -115,7 +115,8 @@ class DjangoTables:
             row["content_encoding"] = "binary"
         row["result"] = self._text(divided["result"], row["content_encoding"])
         row["meta"] = self._text(
-            self._columns.assembled([("children", {}, {"children": divided["children"]})]), row["content_encoding"]
+            self._columns.assembled([("children", {}, {"children": divided["children"] or self._columns.written([])})]),
+            row["content_encoding"],
         )
         shown = write.about or {}
         row |= {column: shown.get(name) for column, name in _ABOUT.items()}
