@@ -11,7 +11,7 @@ MARKS ?= random and not slow
 SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow conformance explore chaos chaos-celery fuzz check lint types format bench bench-full bench-bytes bench-codec bench-idle bench-import bench-memory bench-peers bench-scaling bench-workflow clean
+.PHONY: help demo test test-slow conformance explore chaos chaos-celery fuzz check lint types format bench bench-full bench-bytes bench-codec bench-idle bench-import bench-memory bench-peers bench-scaling bench-workflow bench-waits clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26
@@ -62,7 +62,7 @@ bench: $(VENV)/.test ## the short table of speed, beside Celery's (5 minutes)
 
 bench-full: $(VENV)/.test ## the same with more rounds and work, and all of the following
 	$(BIN)/python -m benchmarks --full
-	$(MAKE) --no-print-directory bench-scaling bench-memory bench-idle bench-workflow bench-import bench-codec bench-bytes
+	$(MAKE) --no-print-directory bench-scaling bench-memory bench-idle bench-workflow bench-waits bench-import bench-codec bench-bytes
 
 bench-scaling: $(VENV)/.test ## one to eight processes on one Redis; chords of 1,000 to 100,000
 	$(BIN)/python -m benchmarks.scaling
@@ -75,6 +75,9 @@ bench-idle: $(VENV)/.test ## what a worker without work costs, beside Celery's
 
 bench-workflow: $(VENV)/.test ## compile time and bytes of random graphs, and a run beside independent tasks
 	$(BIN)/python -m benchmarks.workflow
+
+bench-waits: $(VENV)/.test ## workflows that wait: bytes, signals, timers; rounds and runs inside beside links
+	$(BIN)/python -m benchmarks.waits
 
 bench-import: $(VENV)/.test ## milliseconds of `import canvas`, and until a worker is ready
 	$(BIN)/python -m benchmarks.import_time

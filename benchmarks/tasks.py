@@ -40,6 +40,14 @@ def _quick(app: Any) -> None:
     def link(value: Any = None) -> Any:
         return value
 
+    @app.task(name="bench.more")
+    def more(value: int) -> int:
+        return value + 1
+
+    @app.task(name="bench.stop")
+    def stop(value: int, at: int) -> bool:
+        return value >= at
+
     @app.task(name="bench.count")
     def count(values: list[Any]) -> int:
         return len(values)

@@ -136,22 +136,32 @@ class RunNode:
         return len(self.slots) - len(self.given)
 
     def as_list(self) -> list[Any]:
-        """As it is kept."""
-        return [
+        """As it is kept; the last fields are left out as far as they have their defaults."""
+        fields = [
             self.name, self.kind, self.slots, self.sig, self.binds, self.outs, self.goes_on, self.default,
             self.choices, self.given, self.compensate, self.hidden, self.depth, self.when, self.limit, self.cancels,
             self.always, self.details,
         ]  # fmt: skip
+        while len(fields) > 2 and fields[-1] in _DEFAULTS[len(fields) - 1]:
+            fields.pop()
+        return fields
 
     @classmethod
     def from_list(cls, kept: Sequence[Any]) -> "RunNode":
-        """The node that ``as_list`` wrote, also that of a version which had fewer fields."""
-        name, kind, slots, sig, binds, outs, goes_on, default, choices, given, compensate, hidden, depth = kept[:13]
-        return cls(
-            name, kind, slots, sig, [InputBinding(tuple(path), slot, tuple(pick)) for path, slot, pick in binds],
-            [OutgoingEdge(*out) for out in outs], goes_on, default, choices, [KnownInput(*one) for one in given],
-            compensate, hidden, depth, *kept[13:],
-        )  # fmt: skip
+        """The node that ``as_list`` wrote."""
+        node = cls(*kept)
+        node.binds = [InputBinding(tuple(path), slot, tuple(pick)) for path, slot, pick in node.binds]
+        node.outs = [OutgoingEdge(*out) for out in node.outs]
+        node.given = [KnownInput(*one) for one in node.given]
+        return node
+
+
+_EMPTY: list[Any] = [[], ()]
+_DEFAULTS: list[list[Any]] = [
+    [], [], _EMPTY, [None], _EMPTY, _EMPTY, [False], [None], _EMPTY, _EMPTY, [None], [False], [1], ["all_success"],
+    [None], _EMPTY, [False], [{}],
+]  # fmt: skip
+"""By field of a node, in their order, the values that are left out."""
 
 
 def starts(when: When, state: str) -> bool:

@@ -33,7 +33,8 @@ def send_signal(run: "RunResults", name: str, payload: Any, key: str | None) -> 
     for node in run.nodes:
         if node.kind == "wait" and node.details["signal"] == name:
             check_payload(node.name, node.details.get("schema"), payload)
-    if run.status().over:
+    (own,) = app.backend.get_records([run.id])
+    if own is not None and own.status in states.READY_STATES and own.extra.get("attempt", run.attempt) == run.attempt:
         raise CompositionError(f"run {run.id} of {run.name!r} has ended: no node of it waits for signal {name!r}")
     part = app.backend.encode_part(str(_FROM_SIGNAL), states.SUCCESS, payload)
     value = app.signer.seal(mail_of(run.id, mailbox), part)

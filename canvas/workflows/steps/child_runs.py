@@ -65,7 +65,12 @@ def save_child(
     check_depth(app, depth, name)
     child, about = child_run_of(task_id), run_metadata(name, nodes, app.now())
     nodes[-1].details = {"outcome": dict(outcome)}
-    about |= {"depth": depth, "parent": task_id}
+    last = [
+        [number, node.name]
+        for number, node in enumerate(nodes)
+        if not (node.hidden or node.always) and any(out.node == len(nodes) - 1 for out in node.outs)
+    ]
+    about |= {"depth": depth, "parent": task_id, "last": last}
     runs.save(child, about, nodes, listed=False)
     record = Record(task_id, states.STARTED, None, None, [])
     record.extra = {"child": child}

@@ -205,8 +205,7 @@ class ScriptArguments:
     def _mail(self, step: MailboxStep) -> list[Any]:
         assert self._results is not None
         value = False if step.value is None else step.value
-        base = self._group(step.group_id) if step.kind == "take" else ""
-        return [self._results.run(step.run), step.mailbox, step.kind, step.id, value, base, step.group_id,
+        return [self._results.run(step.run), step.mailbox, step.kind, step.id, value, self._group(""), step.group_id,
                 step.callback, step.expires, step.lasting]  # fmt: skip
 
     def publishes(self, publishes: Sequence[Publish]) -> list[Any]:

@@ -242,11 +242,11 @@ local function mail_state(run, mailbox, id, state)
     return redis.call('HGET', run, field)
 end
 
--- Give a wait its value, or end it without one.
-local function end_wait(run, mailbox, wait, value, found)
-    redis.call('HDEL', run, mail_field(mailbox, 'wait:' .. wait[1]))
-    mail_state(run, mailbox, wait[1], 'done')
-    if value then count_part({wait[2], wait[3], wait[1], '0', value, wait[4], wait[5], 1}, found) end
+-- Give a wait, {group id, callback, ttl}, its value, or end it without one.
+local function end_wait(run, mailbox, id, wait, value, groups, found)
+    redis.call('HDEL', run, mail_field(mailbox, 'wait:' .. id))
+    mail_state(run, mailbox, id, 'done')
+    if value then count_part({groups .. wait[1], wait[1], id, '0', value, wait[2], wait[3], 1}, found) end
 end
 
 local function waiting(run, mailbox, id)
@@ -263,11 +263,11 @@ function mail_steps.post(run, mailbox, b, found)
     -- The wait of an id that was resolved is gone; its id is still in the list.
     while id and not waiting(run, mailbox, id) do id = pop_mail(run, mailbox, 'w') end
     if not id then return append_mail(run, mailbox, 'v', b[5]) end
-    end_wait(run, mailbox, waiting(run, mailbox, id), b[5], found)
+    end_wait(run, mailbox, id, waiting(run, mailbox, id), b[5], b[6], found)
 end
 
 function mail_steps.take(run, mailbox, b, found)
-    local state, wait = mail_state(run, mailbox, b[4]), {b[4], b[6], b[7], b[8], b[9]}
+    local state, wait = mail_state(run, mailbox, b[4]), {b[7], b[8], b[9]}
     if state == 'done' or state == 'waits' then return end
     local left = redis.call('TTL', run)
     if left >= 0 and left < b[10] then
@@ -275,7 +275,7 @@ function mail_steps.take(run, mailbox, b, found)
         keep_listed(run, b[10])
     end
     local value = state and string.sub(state, 7) or pop_mail(run, mailbox, 'v')
-    if value then return end_wait(run, mailbox, wait, value, found) end
+    if value then return end_wait(run, mailbox, b[4], wait, value, b[6], found) end
     mail_state(run, mailbox, b[4], 'waits')
     redis.call('HSET', run, mail_field(mailbox, 'wait:' .. b[4]), cmsgpack.pack(wait))
     append_mail(run, mailbox, 'w', b[4])
@@ -284,10 +284,11 @@ end
 function mail_steps.resolve(run, mailbox, b, found)
     local state = mail_state(run, mailbox, b[4])
     if not state then return mail_state(run, mailbox, b[4], b[5] and 'value:' .. b[5] or 'done') end
-    if state == 'waits' then end_wait(run, mailbox, waiting(run, mailbox, b[4]), b[5], found) end
+    if state == 'waits' then end_wait(run, mailbox, b[4], waiting(run, mailbox, b[4]), b[5], b[6], found) end
 end
 
--- b: {run, mailbox, kind of step, id, value or false, base, group id, callback, ttl, seconds to keep the run for}, as MailboxStep says
+-- b: {run, mailbox, kind of step, id, value or false, start of the bases of groups, group id, callback, ttl, seconds to
+-- keep the run for}, as MailboxStep says
 local function change_mailbox(b, found)
     local run, mailbox, kind = b[1], b[2], b[3]
     if redis.call('EXISTS', run) == 1 then mail_steps[kind](run, mailbox, b, found) end
