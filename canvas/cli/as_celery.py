@@ -16,9 +16,21 @@ def celery(ctx: click.Context, /) -> None:
 
     Modules named celery are canvas' own, in this process and in processes that it starts.
     """
-    # Processes that the command starts serve the name, too.
-    os.environ["CANVAS_AS_CELERY"] = "1"
-    import canvas.as_celery  # noqa: F401 - the import installs it
+    _serve()
     from canvas.cli.main import canvas as commands
 
     commands(ctx.args, prog_name="canvas celery")
+
+
+def _serve() -> None:
+    # Processes that the command starts serve the name, too.
+    os.environ["CANVAS_AS_CELERY"] = "1"
+    import canvas.as_celery  # noqa: F401 - the import installs it
+
+
+def main() -> None:
+    """The command ``celery`` of the distribution celery-on-canvas."""
+    _serve()
+    from canvas.cli.main import main as run
+
+    run()

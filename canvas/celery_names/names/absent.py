@@ -12,10 +12,10 @@ WITHOUT = {
     "celery.beat": "keeps schedules in the store; use app.schedule, or canvas beat",
     "celery.concurrency": "chooses pools by name: -P solo, threads, prefork or asyncio",
     "celery.contrib.migrate": "moves messages by canvas migrate",
-    "celery.contrib.pytest": "has fixtures of these names in its own pytest plugin, which pytest finds by itself",
     "celery.contrib.rdb": "has no remote debugger; use canvas worker -P solo with breakpoint()",
     "celery.contrib.sphinx": "has no Sphinx extension; tasks are documented as the functions that they wrap",
-    "celery.contrib.testing": "tests workers by the fixtures of its own pytest plugin",
+    "celery.contrib.testing.manager": "has canvas.testing; tests of programs that kill workers need Celery's",
+    "celery.contrib.testing.mocks": "has Task.push_request, and the fixture sent",
     "celery.events.cursesmon": "shows events by canvas events",
     "celery.events.dumper": "shows events by canvas events",
     "celery.loaders.default": "takes settings by app.config_from_object, or canvas --config",
@@ -68,6 +68,15 @@ NAMES_WITHOUT: dict[str, dict[str, str]] = {
         "detach": "detaches by canvas worker -D",
     },
     "celery.bootsteps": {"Blueprint": "has one order of steps, which their requires give"},
+    "celery.contrib.pytest": {
+        "NO_WORKER": "starts its workers", "pytest_configure": "has a plugin", "TYPE_CHECKING": "has typing",
+    },
+    "celery.contrib.testing.app": {
+        "DEFAULT_TEST_CONFIG": "has celery_config", "Trap": "has use_celery_app_trap", "UnitLogging": "has logging",
+        "set_trap": "has use_celery_app_trap", "setup_default_app": "has celery_app",
+    },
+    "celery.contrib.testing.worker": dict.fromkeys(
+        ("TestWorkController", "WORKER_LOGLEVEL", "setup_app_for_worker"), "has start_worker"),
     "celery.events": dict.fromkeys(("event_exchange", "get_exchange"), "has the setting event_exchange"),
     "celery.events.event": dict.fromkeys(("event_exchange", "get_exchange"), "has the setting event_exchange"),
     "celery.exceptions": {"CeleryCommandException": "has click.ClickException"},

@@ -77,6 +77,16 @@ PROGRAMS: dict[str, Members] = {
     "celery.contrib.abortable": of(f"{PARTS}.abortable", "ABORTED AbortableAsyncResult AbortableTask"),
     "celery.contrib.django": {},
     "celery.contrib.django.task": of("canvas.integrations.django", "DjangoTask"),
+    "celery.contrib.pytest": of(
+        "canvas.testing.pytest_plugin",
+        "celery_app celery_class_tasks celery_config celery_enable_logging celery_includes celery_parameters "
+        "celery_session_app celery_session_worker celery_worker celery_worker_parameters celery_worker_pool "
+        "depends_on_current_app use_celery_app_trap",
+    ),
+    "celery.contrib.testing": {},
+    "celery.contrib.testing.app": {"TestApp": f"{PARTS}.testing:TestApp"},
+    "celery.contrib.testing.tasks": of(f"{PARTS}.testing", "ping"),
+    "celery.contrib.testing.worker": of("canvas.testing.worker", "start_worker"),
     "celery.events": {
         "Event": "builtins:dict", **of(_EVENTS, "EventDispatcher EventReceiver"), **of(f"{PARTS}.apps", "group_from"),
     },

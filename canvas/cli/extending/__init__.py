@@ -1,1 +1,1 @@
-"""Options and commands that apps and plug-ins add to the command line."""
+"""Options, types and commands that apps and plug-ins add to the command line."""

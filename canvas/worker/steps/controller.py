@@ -120,6 +120,9 @@ class Worker(_Part):
         """End after the tasks that run. A second signal (INT, or QUIT) ends the worker at once."""
         self._pool.stop()
 
+    def reload(self, modules: Any = None, reload: bool = False, reloader: Any = None) -> None:
+        """Nothing: a task that is registered is known at once."""
+
     def consume(self, queues: list[str]) -> None:
         """Consume these queues from now on."""
         self._pool.ask(ConsumeQueues(queues))
