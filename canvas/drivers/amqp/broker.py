@@ -27,9 +27,9 @@ from canvas.model.message import Delivery, Publish
 from canvas.model.queue import Queue
 
 _FORWARDED_AT_ONCE = 500
-_FORWARDS_WITHIN = 60.0
+_FORWARDS_WITHIN = 15.0
 """Seconds after which what a process has claimed from the outbox of all returns there, if the process is dead."""
-_NO_LEASE = LeaseReply([], 0, 0.0)
+NO_LEASE = LeaseReply([], 0, 0.0)
 
 
 class Wake:
@@ -67,7 +67,7 @@ class AmqpBroker:
         self.where = addresses[0].where
         self._answer_within = answer_within
         self.state = state
-        self.topology = Topology(lambda: connect(addresses), self.where)
+        self.topology = Topology(lambda: connect(addresses), self.where, answer_within)
         self._publisher = Publisher(lambda: self._link(heartbeat=False), self.topology)
         self.sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
@@ -170,34 +170,33 @@ class AmqpBroker:
     def lease(self, request: Lease) -> list[Delivery]:
         session = self.session(request.worker)
         _, arrived = session.exchange((), (), (), request.queues, request.limit)
-        return self.register(session, request.worker, arrived).deliveries
+        self.take_in(session, request.worker, arrived)
+        return self.register(session, request.worker).deliveries
 
-    def register(self, session: Session, worker: str, arrived: Sequence[Arrived]) -> LeaseReply:
-        """Lease what the broker has delivered. Raises BrokerError; the next call then leases it."""
-        session.unregistered += [(self._arrival(worker, one), one.number) for one in arrived]
-        if not session.unregistered:
-            return _NO_LEASE
+    def take_in(self, session: Session, worker: str, arrived: Sequence[Arrived]) -> None:
+        """Note what the broker has delivered, to be leased by ``register``."""
+        for one in arrived:
+            payload, message_id, own_id = to_payload(one.content, one.exchange, one.routing_key)
+            delivery = Delivery(f"canvas:{worker}:{next(self._numbers)}", one.queue, payload, one.at)
+            arrival = Arrival(delivery, message_id, one.redelivered, own_id)
+            session.unregistered.append((arrival, Held(one.link, one.number, message_id)))
+
+    def register(self, session: Session, worker: str) -> LeaseReply:
+        """Lease what was taken in. Raises BrokerError; the next call then leases it."""
         waiting = list(session.unregistered)
+        if not waiting:
+            return NO_LEASE
         leased = self.state.messages.register(worker, [arrival for arrival, _ in waiting])
-        session.unregistered.clear()
+        del session.unregistered[: len(waiting)]
         tags = {delivery.tag for delivery in leased.deliveries}
-        settled = []
-        for arrival, number in waiting:
-            if arrival.delivery.tag in tags:
-                session.held[arrival.delivery.tag] = Held(number, arrival.message_id)
-            else:
-                settled.append(number)
+        session.held.update((arrival.delivery.tag, held) for arrival, held in waiting if arrival.delivery.tag in tags)
+        settled = [held for arrival, held in waiting if arrival.delivery.tag not in tags]
         if settled:
             try:
                 session.exchange((), settled, (), (), 0)
             except OperationalError:
                 return leased  # they come again, and are settled then too
         return leased
-
-    def _arrival(self, worker: str, one: Arrived) -> Arrival:
-        payload, message_id, own_id = to_payload(one.content, one.exchange, one.routing_key)
-        delivery = Delivery(f"canvas:{worker}:{next(self._numbers)}", one.queue, payload, one.at)
-        return Arrival(delivery, message_id, one.redelivered, own_id)
 
     def wait(self, worker: str, queues: Sequence[str], timeout: float) -> int:
         if self._wake.clear():

@@ -40,7 +40,7 @@ def _connect(address: Address, heartbeat: bool) -> Any:
 
 
 def _explained(address: Address, exc: Exception) -> Exception:
-    """The error to raise for one of py-amqp's, of TLS or of the socket; another one is passed on."""
+    """The error to raise for one of py-amqp's, of TLS or of the socket."""
     where = address.where
     if isinstance(exc, AccessRefused):
         return RefusedError(f"{where} refuses user {address.user!r}: the name or the password is wrong")
@@ -49,10 +49,9 @@ def _explained(address: Address, exc: Exception) -> Exception:
     if isinstance(exc, ssl.SSLError):
         hint = "" if isinstance(exc, ssl.SSLCertVerificationError) else "; use amqp:// if that port has no TLS"
         return RefusedError(f"{where}: TLS: {exc}{hint}")
-    if isinstance(exc, AMQPError | OSError):
-        hint = "" if address.ssl else "; use amqps:// if that port expects TLS" if _cut_off(exc) else ""
-        return OperationalError(f"{where} does not answer: {exc or type(exc).__name__}{hint}")
-    return exc
+    # py-amqp raises errors of many kinds where the other end closes in the middle of the handshake, or speaks TLS.
+    hint = "" if address.ssl or not _cut_off(exc) else "; use amqps:// if that port expects TLS"
+    return OperationalError(f"{where} does not answer: {exc or type(exc).__name__}{hint}")
 
 
 def _cut_off(exc: Exception) -> bool:

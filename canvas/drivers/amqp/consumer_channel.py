@@ -21,9 +21,10 @@ _ONE_BY_ONE = 1
 class Arrived(NamedTuple):
     """A message that the broker has delivered on a session."""
 
+    link: Link
     queue: str
     number: int
-    """Its delivery tag: AMQP's, of this channel."""
+    """Its delivery tag: AMQP's, of that channel."""
     redelivered: bool
     exchange: str
     routing_key: str
@@ -35,8 +36,10 @@ class Arrived(NamedTuple):
 class Held(NamedTuple):
     """A message that is leased and not settled."""
 
+    link: Link
+    """The channel that delivered it. Once that is lost, the broker delivers the message again."""
     number: int
-    """Its delivery tag: AMQP's, of this channel."""
+    """Its delivery tag: AMQP's, of that channel."""
     message_id: str
 
 
@@ -63,8 +66,8 @@ class ConsumerChannel:
         self._left: dict[str, int] = {}
         self.held: dict[str, Held] = {}
         """By the tag of a lease, its message."""
-        self.unregistered: list[tuple[Arrival, int]] = []
-        """Messages that are to be leased, and their delivery tags."""
+        self.unregistered: list[tuple[Arrival, Held]] = []
+        """Messages that are to be leased."""
 
     # -- the channel
 
@@ -125,14 +128,14 @@ class ConsumerChannel:
 
     # -- consumers
 
-    def _take_other(self, event: Event) -> bool:
+    def _take_other(self, link: Link, event: Event) -> bool:
         match event:
             case Delivered():
                 queue = self._queue_of[event.consumer_tag]
                 self._pushed[event.tag] = event.consumer_tag
                 self._buffer.append(
                     Arrived(
-                        queue, event.tag, event.redelivered, event.exchange, event.routing_key, event.content,
+                        link, queue, event.tag, event.redelivered, event.exchange, event.routing_key, event.content,
                         time.monotonic(),
                     )
                 )  # fmt: skip
@@ -189,7 +192,7 @@ class ConsumerChannel:
         """Take what has been read; whether there are messages."""
         for _ in range(len(link.events)):
             event = link.events.popleft()
-            if not self._take_other(event):
+            if not self._take_other(link, event):
                 link.events.append(event)
         return bool(self._buffer)
 

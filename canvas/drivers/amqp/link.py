@@ -95,7 +95,7 @@ class Link:
 
     def read(self) -> bool:
         """Read what has come; whether there are events now. Raises OperationalError where heartbeats are missing."""
-        if self._pending() or select.select([self._socket], [], [], 0)[0]:
+        if self._pending() or self._is_ready():
             self._read()
         elif self._heartbeat and time.monotonic() - self._heard > 2.5 * self._heartbeat:
             raise self._lost("no heartbeats")
@@ -132,6 +132,14 @@ class Link:
             self._connection.transport.connected = False
 
     # -- reading
+
+    def _is_ready(self) -> bool:
+        poll = select.poll()
+        try:
+            poll.register(self._socket, select.POLLIN)
+        except ValueError as exc:  # it is closed
+            raise self._lost(exc) from exc
+        return bool(poll.poll(0))
 
     def _pending(self) -> bool:
         """Whether TLS has bytes that poll does not show."""

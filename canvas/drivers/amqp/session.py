@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 
-from canvas.drivers.amqp.consumer_channel import Arrived, ConsumerChannel
+from canvas.drivers.amqp.consumer_channel import Arrived, ConsumerChannel, Held
 from canvas.drivers.amqp.link import CHANNEL, Link
 from canvas.drivers.amqp.protocol import methods
 from canvas.drivers.amqp.protocol.frames import Committed, Event, Got, OtherMethod, Returned, ack, commit, nack
@@ -17,14 +17,21 @@ class Session(ConsumerChannel):
     """The channel of one worker."""
 
     def exchange(
-        self, publications: Sequence[bytes], acks: Sequence[int], nacks: Sequence[int], queues: Sequence[str], want: int
-    ) -> tuple[list[Returned], list[Arrived]]:
+        self,
+        publications: Sequence[bytes],
+        acks: Sequence[Held],
+        nacks: Sequence[Held],
+        queues: Sequence[str],
+        want: int,
+    ) -> tuple[list[Returned], list[Arrived]]:  # fmt: skip
         """Commit publications, acks and nacks, all or none, and take up to ``want`` messages from the queues in their
         order; perhaps fewer than there are. Returns the publications that no queue took, and the messages. Raises
         OperationalError."""
         with self.lock:
             try:
-                return self._exchange(self._ready(), publications, acks, nacks, queues, want)
+                link = self._ready()
+                ours = [[held.number for held in some if held.link is link] for some in (acks, nacks)]
+                return self._exchange(link, publications, ours[0], ours[1], queues, want)
             except OperationalError:
                 self.lose(self._link)
                 raise
@@ -76,7 +83,7 @@ class Session(ConsumerChannel):
             match event:
                 case Got(_, left, number, redelivered, exchange, routing_key, content):
                     self._left[queue] = left
-                    got.append(Arrived(queue, number, redelivered, exchange, routing_key, content, now))
+                    got.append(Arrived(link, queue, number, redelivered, exchange, routing_key, content, now))
                     answers += 1
                 case OtherMethod(number=methods.GET_EMPTY):
                     self._left[queue] = 0
@@ -86,7 +93,7 @@ class Session(ConsumerChannel):
                 case Returned():
                     returned.append(event)
                 case _:
-                    return self._take_other(event)
+                    return self._take_other(link, event)
             return True
 
         link.take_until(take, lambda: committed and answers >= asked)
@@ -97,10 +104,10 @@ class Session(ConsumerChannel):
     def return_held(self, tags: Sequence[str]) -> None:
         """Return the messages of these leases to their queues, as far as they are held on this channel."""
         with self.lock:
-            numbers = [self.held.pop(tag).number for tag in tags if tag in self.held]
-            if numbers:
+            held = [self.held.pop(tag) for tag in tags if tag in self.held]
+            if held:
                 try:
-                    self.exchange((), (), numbers, (), 0)
+                    self.exchange((), (), held, (), 0)
                 except OperationalError:
                     return  # the broker returns them itself
 

@@ -9,7 +9,8 @@ settlement.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from canvas.drivers.amqp.broker import AmqpBroker
+from canvas.drivers.amqp.broker import NO_LEASE, AmqpBroker
+from canvas.drivers.amqp.consumer_channel import Held
 from canvas.drivers.amqp.contents import Outgoing
 from canvas.drivers.amqp.link import CHANNEL
 from canvas.drivers.amqp.protocol import frames
@@ -141,16 +142,17 @@ class AmqpSettler:
             return None
         session = self._broker.session(worker)
         publications, sent = self._to_publish(worker, prepared, verdicts, ends)
-        acks: list[int] = []
-        nacks: list[int] = []
+        acks: list[Held] = []
+        nacks: list[Held] = []
         for settlement, verdict in zip(settlements, verdicts, strict=True):
             if settlement.delivery is not None and not verdict.refused:
                 held = session.held.pop(settlement.delivery.tag, None)
                 if held is not None:
-                    (acks if verdict.held else nacks).append(held.number)
+                    (acks if verdict.held else nacks).append(held)
         queues, want = (lease.queues, lease.limit) if lease is not None else ((), 0)
         try:
             returned, arrived = session.exchange(publications, acks, nacks, queues, want)
+            self._broker.take_in(session, worker, arrived)
             if worker in self._unsent:
                 missing = to_missing_queues(returned)
                 if missing:
@@ -158,13 +160,13 @@ class AmqpSettler:
                 if sent:
                     self._state.sent(worker, sent)
                 self._unsent.discard(worker)
+            return self._broker.register(session, worker) if lease is not None else None
         except OperationalError:
             if not (settlements or ends):
                 raise
             # The state has committed them. What was not sent is in the worker's outbox, and the broker delivers what
             # was not acked again, to be found settled.
-            return LeaseReply([], 0, 0.0) if lease is not None else None
-        return self._broker.register(session, worker, arrived) if lease is not None else None
+            return NO_LEASE if lease is not None else None
 
     def _to_publish(
         self, worker: str, prepared: dict[int, Prepared], verdicts: Sequence[SettleResult], ends: bool

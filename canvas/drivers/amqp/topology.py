@@ -18,8 +18,9 @@ T = TypeVar("T")
 class Topology:
     """Declarations on a connection of their own, because a declaration that fails closes its channel."""
 
-    def __init__(self, connect: Callable[[], Any], where: str) -> None:
-        """``connect`` opens a py-amqp connection."""
+    def __init__(self, connect: Callable[[], Any], where: str, answer_within: float) -> None:
+        """``connect`` opens a py-amqp connection; ``answer_within``: seconds in which the broker answers."""
+        self._answer_within = answer_within
         self._connect = connect
         self._where = where
         self._lock = threading.RLock()
@@ -117,7 +118,9 @@ class Topology:
 
     def _called(self, call: Callable[[Any], T]) -> T:
         if self._channel is None:
-            self._connection = self._connection or self._connect()
+            if self._connection is None:
+                self._connection = self._connect()
+                self._connection.transport.sock.settimeout(self._answer_within)
             self._channel = self._connection.channel()
         try:
             return call(self._channel)

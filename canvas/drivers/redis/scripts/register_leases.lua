@@ -12,7 +12,9 @@ local verdicts = {}
 -- count of deliveries. The mark is this tag where the reply to an earlier call was lost.
 local function may_lease(mark, tag, redelivered, own_id)
     if not mark or mark == tag or string.sub(mark, 1, 5) == 'lost:' then return true end
-    if redelivered == 0 then return own_id == 0 end
+    -- Without an id of its own, a new message may be one that was sent before and settled. With one it is never new: a
+    -- broker that was killed may have forgotten that it has delivered the message.
+    if redelivered == 0 and own_id == 0 then return true end
     if redis.call('HDEL', KEYS[1], mark) == 0 then return false end
     redis.call('ZREM', KEYS[2], mark)
     redis.call('SREM', ARGV[3] .. string.match(mark, '^canvas:(.*):%d+$'), mark)

@@ -1,0 +1,94 @@
+"""Nothing lost and nothing twice with RabbitMQ, whatever is killed when."""
+
+import signal
+import tempfile
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.chaos.storm import Storm
+from tests.chaos.test_kills import KILLS
+from tests.chaos.workload import assert_nothing_is_left, assert_ran_once, workload
+from tests.support.rabbit_bench import ByteProxy, RabbitBench, through
+from tests.support.rabbitmq import RabbitMQNode
+from tests.support.redis_server import RedisServer
+from tests.support.seeds import seeds
+
+WEATHER = {
+    "kills": KILLS,
+    "stalls": ("stall", "kill"),
+    "connections": ("cut", "cut_broker", "cut_broker"),
+    "restarts": ("restart", "restart", "cut_broker"),
+    "all": (*KILLS, "stall", "cut", "cut_broker", "restart"),
+}
+SAMPLED = [("kills", 1)]
+RUNS = [
+    pytest.param(how, seed, marks=() if (how, seed) in SAMPLED else pytest.mark.slow)
+    for how in WEATHER
+    for seed in seeds(*range(1, 4))
+]
+
+
+class RabbitStorm(Storm):
+    """A storm that also hits the connections to RabbitMQ, and RabbitMQ itself."""
+
+    def __init__(self, bench, seed, how, pause):
+        super().__init__(bench, seed, how, pause)
+        self._proxy, self._node = bench.proxy, bench.node
+
+    def _do_cut_broker(self, pool):
+        """Cut every connection to RabbitMQ."""
+        self._proxy.cut()
+
+    def _do_kill_broker(self, pool):
+        """Kill RabbitMQ and start it again."""
+        self._node.stop(signal.SIGKILL)
+        self._node.start()
+
+
+@pytest.fixture
+def bench(rabbitmq):
+    url = rabbitmq.url()
+    with RedisServer() as server, RedisServer() as ledger, ByteProxy(urlsplit(url).port) as proxy:
+        bench = RabbitBench(server, through(url, proxy), ledger)
+        bench.proxy, bench.node = proxy, None
+        yield bench
+
+
+def weather(bench, app, how, seed, rounds, pause):
+    key = bench.new_key()
+    with RabbitStorm(bench, seed, how, pause) as storm:
+        sent = workload(app, key, rounds)
+        values = [result.get(timeout=150) for result, _ in sent]
+    assert values == [value for _, value in sent]
+    assert storm.blows > 0
+    assert_ran_once(bench, key, rounds, storm.killed)
+    assert_nothing_is_left(bench)
+    assert app.driver.admin.queue_length("celery") == 0
+
+
+@pytest.mark.random
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("how", "seed"), RUNS)
+def test_every_workflow_ends_with_its_value(bench, app, how, seed):
+    weather(bench, app, WEATHER[how], seed, 3 if (how, seed) in SAMPLED else 12, 0.3)
+
+
+@pytest.fixture
+def own_node():
+    with tempfile.TemporaryDirectory() as folder:
+        node = RabbitMQNode(folder).start()
+        yield node
+        node.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.random
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("seed", seeds(1, 2, 3))
+def test_a_broker_that_is_killed(own_node, seed):
+    with RedisServer() as server, RedisServer() as ledger:
+        bench = RabbitBench(server, f"amqp://guest:guest@127.0.0.1:{own_node.port}/t0", ledger)
+        bench.proxy, bench.node = None, own_node
+        with bench.client() as app:
+            weather(bench, app, ("kill_broker", "kill"), seed, 12, 2.0)

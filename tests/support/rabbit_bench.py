@@ -1,0 +1,36 @@
+"""A bench whose broker is RabbitMQ; state and results are in one database of its Redis server."""
+
+import redis
+
+from tests.support.ledger import Bench
+from tests.support.proxy import Proxy
+
+
+class RabbitBench(Bench):
+    """``broker`` is the client of the state, where leases and outboxes are."""
+
+    def __init__(self, server, url, ledger=None):
+        """``url``: a vhost's; ``ledger``: another Redis server, for what really ran."""
+        super().__init__(server)
+        self.url = url
+        self.broker = self.results
+        self._ledger = (ledger or server).url(2)
+        self.ledgers = redis.Redis.from_url(self._ledger, decode_responses=True)
+
+    def urls(self):
+        return self.url, self.server.url(1), self._ledger
+
+
+class ByteProxy(Proxy):
+    """A proxy for any protocol: it cuts and silences connections, and reads nothing of what passes."""
+
+    def _requests(self, near, far, answers):
+        while got := near.recv(1 << 16):
+            if near not in self._silent:
+                far.sendall(got)
+
+
+def through(url, proxy):
+    """A broker's URL that leads through a proxy."""
+    head, _, vhost = url.rpartition("/")
+    return f"{head.rpartition(':')[0]}:{proxy.port}/{vhost}"
