@@ -50,7 +50,8 @@ class RabbitMQNode:
         self.folder = Path(folder)
         self.port, self._distribution, self._epmd_port = free_port(), free_port(), free_port()
         self._name = f"canvas-{os.getpid()}-{self.port}@localhost"
-        self._epmd = self._server = None
+        self._epmd = self._server = self._watcher = None
+        self._alive = -1
         self._write_configuration()
 
     def start(self):
@@ -66,6 +67,7 @@ class RabbitMQNode:
                 [str(SERVER)], env=self._environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                 start_new_session=True,
             )  # fmt: skip
+        self._watch()
         deadline = time.monotonic() + START_WITHIN
         while not answers(self.port):
             if self._server.poll() is not None or time.monotonic() > deadline:
@@ -75,8 +77,26 @@ class RabbitMQNode:
             time.sleep(0.05)
         return self
 
+    def _watch(self):
+        """Have a process of its own kill the node when this process has ended, even by SIGKILL: it reads the end of a
+        pipe of which only this process has the other end."""
+        reading, self._alive = os.pipe()
+        command = ["sh", "-c", "read _; kill -9 -- -$0; kill -9 $1", str(self._server.pid), str(self._epmd.pid)]
+        self._watcher = subprocess.Popen(
+            command, stdin=reading, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        os.close(reading)
+
+    def _end_watch(self):
+        if self._watcher is not None:
+            self._watcher.kill()
+            self._watcher.wait()
+            os.close(self._alive)
+            self._watcher = None
+
     def stop(self, number=signal.SIGTERM):
         """End the node by a signal to its process group, then the name server of its own."""
+        self._end_watch()
         for process, grouped in ((self._server, True), (self._epmd, False)):
             if process is None:
                 continue

@@ -1,10 +1,14 @@
 """The private RabbitMQ node of the tests: started once, shared, and gone with its last user."""
 
+import subprocess
+import sys
 import time
 
 import amqp
 import pytest
 
+from canvas.testing.contract import eventually
+from tests.support.processes import ROOT
 from tests.support.rabbitmq import SharedRabbitMQ, answers
 
 
@@ -34,3 +38,16 @@ def test_each_vhost_is_given_once(rabbitmq):
 def test_a_vhost_that_does_not_exist_is_refused(rabbitmq):
     with pytest.raises(amqp.NotAllowed, match="vhost nowhere not found"):
         amqp.Connection(f"127.0.0.1:{rabbitmq.port}", virtual_host="nowhere").connect()
+
+
+@pytest.mark.slow
+def test_a_node_ends_with_a_process_that_is_killed(tmp_path):
+    program = (
+        "import sys, time; from tests.support.rabbitmq import RabbitMQNode; "
+        "print(RabbitMQNode(sys.argv[1]).start().port, flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE) as owner:
+        port = int(owner.stdout.readline())
+        assert answers(port)
+        owner.kill()
+    eventually(lambda: not answers(port))

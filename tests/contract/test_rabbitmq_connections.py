@@ -1,0 +1,148 @@
+"""Addresses of RabbitMQ, and one clear line for each reason why one cannot be used."""
+
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from canvas import Canvas
+from canvas.drivers import open_driver
+from canvas.drivers.amqp.url import parse
+from canvas.drivers.ports.values import Lease
+from canvas.errors import ConfigurationError, OperationalError, RefusedError
+from canvas.model.queue import Queue
+from canvas.model.settlement import Settlement
+from canvas.testing.contract import eventually, ids, publish
+from tests.support.rabbit_bench import ByteProxy, through
+from tests.support.redis_server import free_port
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("amqp://", {"host": "localhost", "port": 5672, "user": "guest", "password": "guest", "vhost": "/", "ssl": False}),
+        ("amqp://h/", {"vhost": "/"}),
+        ("amqp://h//", {"vhost": "/"}),
+        ("pyamqp://me:p%40ss@h:1/a%2Fb", {"user": "me", "password": "p@ss", "port": 1, "vhost": "a/b"}),
+        ("amqp://h/a/b", {"vhost": "a/b"}),
+        ("amqps://h", {"port": 5671, "ssl": True}),
+        ("amqp://h?heartbeat=5&connect_timeout=3", {"heartbeat": 5.0, "connect_timeout": 3.0}),
+    ],
+)  # fmt: skip
+def test_urls(url, expected):
+    (found,) = parse(url, {"heartbeat": 60})
+    assert {name: getattr(found, name) for name in expected} == expected
+
+
+def test_several_urls_are_tried_in_turn(rabbitmq, redis_url):
+    driver = open_driver(f"amqp://127.0.0.1:{free_port()};{rabbitmq.url()}", redis_url)
+    driver.broker.check()
+    driver.close()
+
+
+@pytest.mark.parametrize(("url", "text"), [
+    ("amqp://me:p/w@h", "percent-encode"), ("amqp://h:port", "percent-encode"), ("amqp://h?heartbeat=often", "heartbeat: expected seconds"),
+])  # fmt: skip
+def test_a_url_that_cannot_be_read(url, text, redis_url):
+    with pytest.raises(ConfigurationError, match=text):
+        open_driver(url, redis_url)
+
+
+def test_there_has_to_be_a_state_server():
+    for results in (None, "db+sqlite://"):
+        with pytest.raises(ConfigurationError, match="Set result_backend to a redis:// URL, or canvas_state to one"):
+            open_driver("amqp://", results)
+
+
+def test_the_state_may_be_elsewhere(rabbitmq, redis_url):
+    app = Canvas("apart", broker=rabbitmq.url(), canvas_state=redis_url)
+    app.driver.broker.publish([publish("a")])
+    assert ids(app.driver.broker.lease(Lease("w", ["q"], 5))) == ["a"]
+    assert app.driver.results is None
+    app.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"password": "wrong"}, "refuses user 'guest': the name or the password is wrong"),
+        ({"vhost": "nowhere"}, "vhost nowhere not found"),
+        ({"user": "norights", "password": "secret"}, "access to vhost .* refused for user 'norights'"),
+    ],
+)
+def test_what_a_broker_refuses(rabbitmq, redis_url, change, text):
+    driver = open_driver(rabbitmq.url(**{"vhost": "t0", **change}), redis_url)
+    for call in (driver.broker.check, lambda: driver.broker.publish([publish("a")], delays=())):
+        with pytest.raises(RefusedError, match=text) as raised:
+            call()
+        assert "\n" not in str(raised.value)
+
+
+def test_a_broker_that_is_not_there(redis_url):
+    driver = open_driver(f"amqp://127.0.0.1:{free_port()}", redis_url)
+    with pytest.raises(OperationalError, match="does not answer"):
+        driver.broker.check()
+
+
+def test_tls_where_there_is_none(rabbitmq, redis_url):
+    driver = open_driver(rabbitmq.url("t0").replace("amqp://", "amqps://"), redis_url)
+    with pytest.raises(RefusedError, match="use amqp:// if that port has no TLS"):
+        driver.broker.check()
+
+
+def test_no_tls_where_there_is_some(redis_url):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer():
+            near, _ = server.accept()
+            near.recv(100)
+            near.sendall(b"\x15\x03\x01\x00\x02\x02\x46")  # a fatal alert of TLS
+            near.close()
+
+        threading.Thread(target=answer, daemon=True).start()
+        driver = open_driver(f"amqp://127.0.0.1:{server.getsockname()[1]}", redis_url)
+        with pytest.raises(OperationalError, match="use amqps:// if that port expects TLS"):
+            driver.broker.check()
+
+
+def test_without_py_amqp(redis_url):
+    program = (
+        "import sys; sys.modules['amqp'] = None\nfrom canvas.drivers import open_driver\n"
+        "try: open_driver('amqp://', 'redis://')\nexcept Exception as exc: print(type(exc).__name__, exc)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "ConfigurationError RabbitMQ as a broker needs amqp: pip install 'canvas-workflows[amqp]'\n"
+
+
+def test_a_queue_with_other_arguments_is_used_as_it_is(rabbitmq, redis_url):
+    url = rabbitmq.url()
+    first, second = open_driver(url, redis_url), open_driver(url, redis_url)
+    first.broker.declare([Queue("ranked", arguments={"x-max-priority": 3})])
+    with pytest.warns(UserWarning, match="queue 'ranked' exists with other arguments, and is used as it is"):
+        second.broker.declare([Queue("ranked")])
+    second.broker.publish([publish("a", "ranked")])
+    assert ids(second.broker.lease(Lease("w", ["ranked"], 5))) == ["a"]
+    first.close()
+    second.close()
+
+
+def test_what_a_lost_connection_held_comes_again_and_is_settled_once(rabbitmq, redis_url):
+    url = rabbitmq.url()
+    with ByteProxy(int(url.rpartition(":")[2].partition("/")[0])) as proxy:
+        cut, other = open_driver(through(url, proxy), redis_url), open_driver(url, redis_url)
+        cut.broker.publish([publish("settled"), publish("taken over")])
+        first, second = cut.broker.lease(Lease("w1", ["q"], 2))
+        proxy.cut()
+        sent = Settlement(first, publishes=[publish("successor", "next")])
+        assert cut.settler.settle([sent]).verdicts[0].held
+        (again,) = eventually(lambda: other.broker.lease(Lease("w2", ["q"], 5)))
+        assert ids([again]) == ["taken over"]
+        assert not cut.settler.settle([Settlement(second)]).verdicts[0].held
+        assert other.settler.settle([Settlement(again)]).verdicts[0].held
+        found = eventually(lambda: other.broker.lease(Lease("w2", ["next"], 5)))
+        assert ids(found) == ["successor"]
+        assert other.broker.lease(Lease("w2", ["q", "next"], 5)) == []
+        cut.close()
+        other.close()
