@@ -41,7 +41,9 @@ _SQL_URLS = ("db+", "sqla+", "django-db")
 _DATABASE_SETTINGS = ("database_engine_options", "database_engine_callback", "database_table_schemas",
                       "database_table_names", "database_create_tables_at_setup")  # fmt: skip
 _ROUTES = ("task_routes", "task_queues", "task_create_missing_queues", "task_default_queue", "task_default_exchange",
-           "task_default_exchange_type", "task_default_routing_key")  # fmt: skip
+           "task_default_exchange_type", "task_default_routing_key", "task_default_queue_type",
+           "task_create_missing_queue_type", "task_create_missing_queue_exchange_type", "task_queue_max_priority",
+           )  # fmt: skip
 _SERVERS = ("broker_url", "broker_use_ssl", "broker_transport_options", "result_backend", "redis_backend_use_ssl",
             "result_backend_transport_options", "result_serializer", "result_extended", "canvas_state",
             "broker_heartbeat", "broker_login_method", *_DATABASE_SETTINGS)  # fmt: skip

@@ -7,7 +7,7 @@ from canvas.config.settings import SETTINGS
 
 _ELSEWHERE = "results are kept in Redis, or in SQL"
 _IN_THE_URL = "set result_backend to a db+ URL"
-_AMQP = "it is for RabbitMQ"
+_AMQP = "RabbitMQ's heartbeats are checked when they are sent; delayed messages wait in the state server"
 _BY_PREFIX: Final = {
     "arangodb": _ELSEWHERE,
     "azureblockblob": _ELSEWHERE,
@@ -77,10 +77,6 @@ _NAMES: Final = {
     "result_backend_max_retries": _PATIENCE,
     "result_backend_base_sleep_between_retries_ms": _PATIENCE,
     "result_backend_max_sleep_between_retries_ms": _PATIENCE,
-    "task_create_missing_queue_type": _AMQP,
-    "task_create_missing_queue_exchange_type": _AMQP,
-    "task_default_queue_type": _AMQP,
-    "task_queue_max_priority": _AMQP,
     "worker_detect_quorum_queues": _AMQP,
     "task_retry_on_worker_lost": _LEASES,
     "worker_deduplicate_successful_tasks": _LEASES,

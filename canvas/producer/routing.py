@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from canvas.errors import ConfigurationError, QueueNotFound
 from canvas.model.queue import Queue
+from canvas.producer.queue_forms import of_type, queue_list, queue_of
 
 if TYPE_CHECKING:
     from canvas.config.config import Config
 
 RouteFunction: TypeAlias = Callable[..., Any]
-_ARGUMENTS = {"expires": ("x-expires", 1000), "message_ttl": ("x-message-ttl", 1000), "max_length": ("x-max-length", 1),
-              "max_length_bytes": ("x-max-length-bytes", 1), "max_priority": ("x-max-priority", 1)}  # fmt: skip
-"""By kombu's attribute of a queue: AMQP's name for it, and how many of AMQP's units one of kombu's is."""
 _ADDRESS = ("queue", "exchange", "routing_key", "exchange_type")
 
 
@@ -47,14 +45,21 @@ class Router:
         default_exchange_type: str = "direct",
         default_routing_key: str | None = None,
         create_missing: bool = True,
+        default_queue_type: str = "classic",
+        missing_queue_type: str | None = None,
+        missing_exchange_type: str | None = None,
+        max_priority: int | None = None,
     ) -> None:
+        self._missing = Queue("", "", "", missing_exchange_type or "direct", of_type(missing_queue_type))
+        self._max_priority = max_priority
         self._default_name = default_queue
         self._default_exchange_type = default_exchange_type
         self._create_missing = create_missing
-        self._queues = {queue.name: queue for queue in map(_queue, _queue_list(queues))}
+        self._queues = {queue.name: self._ranked(queue) for queue in map(queue_of, queue_list(queues))}
         if default_queue not in self._queues and not self._queues:
-            own = Queue(default_queue, default_exchange or "", default_routing_key or "", default_exchange_type)
-            self._queues[default_queue] = own
+            kind = of_type(default_queue_type)
+            own = Queue(default_queue, default_exchange or "", default_routing_key or "", default_exchange_type, kind)
+            self._queues[default_queue] = self._ranked(own)
         self.tasks: Mapping[str, Any] = {}
         """The value that router functions get as ``task``, by name."""
         self._routes = _compiled(routes)
@@ -111,7 +116,7 @@ class Router:
         elif isinstance(queue, str):
             found = self._queue(queue)
         else:
-            given_queue = _queue(queue)
+            given_queue = queue_of(queue)
             found = self._queues.get(given_queue.name, given_queue)
         if (given.get("exchange_type") or found.exchange_type) == "direct" and not (exchange and routing_key):
             return Route("", found.name, priority, found)
@@ -137,8 +142,14 @@ class Router:
                     f"queue {name!r} is not in task_queues ({', '.join(self._queues)}), "
                     "and task_create_missing_queues is off"
                 )
-            queue = Queue(name)
+            queue = self._ranked(self._missing._replace(name=name))
         return queue
+
+    def _ranked(self, queue: Queue) -> Queue:
+        """With the priorities of ``task_queue_max_priority``, where it has none of its own."""
+        if self._max_priority is None or "x-max-priority" in (queue.arguments or {}):
+            return queue
+        return queue._replace(arguments={**(queue.arguments or {}), "x-max-priority": self._max_priority})
 
     def _looked_up(
         self, name: str, options: Mapping[str, Any], args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -148,49 +159,6 @@ class Router:
             if found:
                 return {"queue": found} if isinstance(found, str) else dict(found)
         return {}
-
-
-def _queue_list(queues: Any) -> list[Any]:
-    if not queues:
-        return []
-    if isinstance(queues, Mapping):
-        return [{**dict(options), "name": name} for name, options in queues.items()]
-    return list(queues)
-
-
-def _queue(value: Any) -> Queue:
-    """A queue from a name, a mapping, a Queue, or anything with kombu's attributes."""
-    if isinstance(value, Queue):
-        return value
-    if isinstance(value, str):
-        return Queue(value)
-    if isinstance(value, Mapping):
-        value = dict(value)
-        return Queue(
-            value["name"],
-            value.get("exchange") or "",
-            value.get("routing_key") or value.get("binding_key") or "",
-            value.get("exchange_type") or "direct",
-            value.get("queue_arguments"),
-        )
-    exchange = getattr(value, "exchange", None)
-    if not hasattr(value, "name"):
-        raise ConfigurationError(f"task_queues: expected queues or their names; got {value!r:.100}")
-    return Queue(
-        value.name,
-        getattr(exchange, "name", exchange) or "",
-        getattr(value, "routing_key", "") or "",
-        getattr(exchange, "type", None) or "direct",
-        _arguments(value),
-    )
-
-
-def _arguments(queue: Any) -> dict[str, Any] | None:
-    """The arguments with which kombu declares a queue: its own, and those that its attributes stand for."""
-    own = getattr(queue, "queue_arguments", None) or {}
-    values = {attribute: getattr(queue, attribute, None) for attribute in _ARGUMENTS}
-    named = {_ARGUMENTS[a][0]: int(value * _ARGUMENTS[a][1]) for a, value in values.items() if value is not None}
-    return {**own, **named} or None
 
 
 def _compiled(routes: Any) -> list[RouteFunction]:
@@ -278,4 +246,8 @@ def router_of(conf: "Config") -> Router:
         default_exchange_type=conf.task_default_exchange_type,
         default_routing_key=conf.task_default_routing_key,
         create_missing=conf.task_create_missing_queues,
+        default_queue_type=conf.task_default_queue_type,
+        missing_queue_type=conf.task_create_missing_queue_type,
+        missing_exchange_type=conf.task_create_missing_queue_exchange_type,
+        max_priority=conf.task_queue_max_priority,
     )

@@ -57,8 +57,10 @@ def bench(rabbitmq):
 
 def weather(bench, app, how, seed, rounds, pause):
     key = bench.new_key()
+    # A client that sends while there is no broker gets an error.
+    before = workload(app, key, rounds) if "kill_broker" in how else []
     with RabbitStorm(bench, seed, how, pause) as storm:
-        sent = workload(app, key, rounds)
+        sent = before or workload(app, key, rounds)
         values = [result.get(timeout=150) for result, _ in sent]
     assert values == [value for _, value in sent]
     assert storm.blows > 0

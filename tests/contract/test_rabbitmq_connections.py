@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 
+import amqp
 import pytest
 
 from canvas import Canvas
@@ -146,3 +147,26 @@ def test_what_a_lost_connection_held_comes_again_and_is_settled_once(rabbitmq, r
         assert other.broker.lease(Lease("w2", ["q", "next"], 5)) == []
         cut.close()
         other.close()
+
+
+def test_queues_of_the_types_that_settings_name(rabbitmq, redis_url):
+    settings = {
+        "task_default_queue_type": "quorum", "task_create_missing_queue_type": "quorum", "task_default_queue": "first",
+    }  # fmt: skip
+    app = Canvas("types", broker=rabbitmq.url(), backend=redis_url, **settings)
+    task = app.task(name="types.none")(print)
+    for queue in (None, "second"):
+        task.apply_async(queue=queue)
+    ranked = Canvas(
+        "ranks", broker=app.conf.broker_url, backend=redis_url, task_queue_max_priority=5, task_default_queue="third"
+    )
+    ranked.task(name="types.none")(print).apply_async(priority=3)
+    url = parse(app.conf.broker_url, {})
+    with amqp.Connection(f"127.0.0.1:{url[0].port}", virtual_host=url[0].vhost) as connection:
+        for queue, arguments in (("first", "x-queue-type"), ("second", "x-queue-type"), ("third", "x-max-priority")):
+            with pytest.raises(amqp.PreconditionFailed, match=arguments):
+                connection.channel().queue_declare(queue, durable=True, auto_delete=False)
+    worker = Lease("w", ["first", "second", "third"], 5)
+    assert len(eventually(lambda: app.driver.broker.lease(worker))) == 3
+    app.close()
+    ranked.close()

@@ -1,0 +1,62 @@
+"""Queues as settings and calls give them: names, mappings, kombu's objects."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from canvas.errors import ConfigurationError
+from canvas.model.queue import Queue
+
+_ARGUMENTS = {"expires": ("x-expires", 1000), "message_ttl": ("x-message-ttl", 1000), "max_length": ("x-max-length", 1),
+              "max_length_bytes": ("x-max-length-bytes", 1), "max_priority": ("x-max-priority", 1)}  # fmt: skip
+"""By kombu's attribute of a queue: AMQP's name for it, and how many of AMQP's units one of kombu's is."""
+
+
+def of_type(queue_type: str | None) -> dict[str, Any] | None:
+    """The arguments of queues of a type. Raises ConfigurationError for an unknown one."""
+    if queue_type not in (None, "", "classic", "quorum"):
+        raise ConfigurationError(f"a queue's type is 'classic' or 'quorum'; got {queue_type!r:.80}")
+    return {"x-queue-type": "quorum"} if queue_type == "quorum" else None
+
+
+def queue_list(queues: Any) -> list[Any]:
+    """The entries of ``task_queues``, whatever form it has."""
+    if not queues:
+        return []
+    if isinstance(queues, Mapping):
+        return [{**dict(options), "name": name} for name, options in queues.items()]
+    return list(queues)
+
+
+def queue_of(value: Any) -> Queue:
+    """A queue from a name, a mapping, a Queue, or anything with kombu's attributes."""
+    if isinstance(value, Queue):
+        return value
+    if isinstance(value, str):
+        return Queue(value)
+    if isinstance(value, Mapping):
+        value = dict(value)
+        return Queue(
+            value["name"],
+            value.get("exchange") or "",
+            value.get("routing_key") or value.get("binding_key") or "",
+            value.get("exchange_type") or "direct",
+            value.get("queue_arguments"),
+        )
+    exchange = getattr(value, "exchange", None)
+    if not hasattr(value, "name"):
+        raise ConfigurationError(f"task_queues: expected queues or their names; got {value!r:.100}")
+    return Queue(
+        value.name,
+        getattr(exchange, "name", exchange) or "",
+        getattr(value, "routing_key", "") or "",
+        getattr(exchange, "type", None) or "direct",
+        _arguments(value),
+    )
+
+
+def _arguments(queue: Any) -> dict[str, Any] | None:
+    """The arguments with which kombu declares a queue: its own, and those that its attributes stand for."""
+    own = getattr(queue, "queue_arguments", None) or {}
+    values = {attribute: getattr(queue, attribute, None) for attribute in _ARGUMENTS}
+    named = {_ARGUMENTS[a][0]: int(value * _ARGUMENTS[a][1]) for a, value in values.items() if value is not None}
+    return {**own, **named} or None
