@@ -10,9 +10,9 @@ from importlib import import_module
 from inspect import signature
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from canvas.config.queue_forms import of_type, queue_list, queue_of
 from canvas.errors import ConfigurationError, QueueNotFound
 from canvas.model.queue import Queue
-from canvas.producer.queue_forms import of_type, queue_list, queue_of
 
 if TYPE_CHECKING:
     from canvas.config.config import Config
