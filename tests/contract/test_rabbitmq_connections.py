@@ -170,3 +170,15 @@ def test_queues_of_the_types_that_settings_name(rabbitmq, redis_url):
     assert len(eventually(lambda: app.driver.broker.lease(worker))) == 3
     app.close()
     ranked.close()
+
+
+def test_a_state_that_is_lost_loses_no_message(rabbitmq, redis_server, redis_url):
+    driver = open_driver(rabbitmq.url(), redis_url)
+    driver.broker.publish([publish("a")])
+    (held,) = driver.broker.lease(Lease("w", ["q"], 1))
+    redis_server.client().flushall()
+    assert not driver.settler.settle([Settlement(held, publishes=[publish("successor")])]).verdicts[0].held
+    (again,) = eventually(lambda: driver.broker.lease(Lease("w", ["q"], 5)))
+    assert ids([again]) == ["a"]
+    assert driver.settler.settle([Settlement(again)]).verdicts[0].held
+    driver.close()

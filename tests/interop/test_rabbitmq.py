@@ -12,6 +12,7 @@ from tests.support.processes import WorkerProcess
 from tests.support.rabbit_bench import RabbitBench
 from tests.support.redis_server import RedisServer
 from tests.support.shapes import SHAPES, Shapes
+from tests.worker.commands import invoked, start
 
 OURS = [pairing for pairing in PAIRINGS if "canvas" in pairing]
 SAMPLED = SHAPES[:: max(1, len(SHAPES) // 6)]
@@ -97,3 +98,41 @@ def heard_by_canvas(bench):
     found = next(event["type"] for event in app.events.capture(timeout=20) if event["type"] == "task-succeeded")
     app.close()
     return found
+
+
+def test_messages_move_between_redis_and_rabbitmq(server, rabbitmq):
+    server.client().flushall()
+    redis_url, rabbit = server.url(0), rabbitmq.url()
+    bench = RabbitBench(server, rabbit)
+    backend = bench.urls()[1]
+    app = make("canvas", redis_url, backend)
+    result = app.tasks["t.add"].apply_async((1, 2))
+    later = app.tasks["t.add"].apply_async((2, 2), countdown=0.2)
+    assert invoked(app, "migrate", redis_url, rabbit).stdout == "Moved 2 messages of celery.\n"
+    app.close()
+    moved = make("canvas", rabbit, backend)
+    assert moved.driver.admin.queue_length("celery") == 2
+    with start(bench, "-P", "solo"):
+        assert [moved.AsyncResult(one.id).get(timeout=30) for one in (result, later)] == [3, 4]
+    back = moved.tasks["t.add"].apply_async((3, 3))
+    assert invoked(moved, "migrate", rabbit, redis_url).stdout == "Moved 1 messages of celery.\n"
+    moved.close()
+    again = make("canvas", redis_url, backend)
+    with WorkerProcess("canvas", redis_url, backend, "-P", "solo"):
+        assert again.AsyncResult(back.id).get(timeout=30) == 6
+    again.close()
+
+
+def test_dead_letters_and_queues(server, rabbitmq):
+    server.client().flushall()
+    bench = RabbitBench(server, rabbitmq.url())
+    app = make("canvas", *bench.urls()[:2])
+    app.send_task("t.unknown_here")
+    with start(bench, "-P", "solo") as worker:
+        eventually(lambda: app.driver.admin.dead_letter_count("celery") == 1)
+        assert "NotRegistered" in invoked(app, "dead-letters", "list").stdout
+        worker.stop()
+    assert invoked(app, "dead-letters", "requeue", "--all").stdout == "1 put back\n"
+    assert '"waiting": 1' in invoked(app, "queues", "--json").stdout
+    assert "Purged 1 messages" in invoked(app, "purge", "-f").stdout
+    app.close()

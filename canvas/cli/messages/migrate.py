@@ -52,7 +52,8 @@ def migrate(
     renamed = dict(name.split(":", 1) for name in queues if ":" in name)
     given = [name.partition(":")[0] for name in queues]
     names = {queue.name: renamed.get(queue.name, queue.name) for queue in obj.app.router.consumed(given)}
-    with _move(source, destination, names, frozenset(tasks)) as move:
+    state = obj.app.conf.canvas_state or obj.app.conf.result_backend
+    with _move(source, destination, names, frozenset(tasks), state) as move:
         _unpark(move.old)
         left = sys.maxsize if limit is None else limit
         with suppress(KeyboardInterrupt):
@@ -117,9 +118,13 @@ class _Move:
 
 
 @contextmanager
-def _move(source: str, destination: str, names: dict[str, str], tasks: frozenset[str]) -> Iterator[_Move]:
-    """A move between two brokers; at its end the messages that it has kept are in their queues again."""
-    move = _Move(Canvas("migrate", broker=source), Canvas("migrate", broker=destination), names, tasks)
+def _move(
+    source: str, destination: str, names: dict[str, str], tasks: frozenset[str], state: str | None
+) -> Iterator[_Move]:  # fmt: skip
+    """A move between two brokers; at its end the messages that it has kept are in their queues again. ``state``: the
+    setting ``canvas_state`` of a broker that needs one."""
+    old, new = (Canvas("migrate", broker=url, canvas_state=state) for url in (source, destination))
+    move = _Move(old, new, names, tasks)
     try:
         yield move
     finally:
