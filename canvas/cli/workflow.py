@@ -15,7 +15,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _STYLES = {
     "SUCCESS": "green", "FAILURE": "red", "UPSTREAM_FAILED": "yellow", "STARTED": "cyan", "RETRY": "cyan",
     "REVOKED": "magenta", "SKIPPED": "bright_black", "PENDING": "blue", "WAITING": "bright_black", "SLEEPING": "blue",
-    "AWAITING_SIGNAL": "cyan",
+    "AWAITING_SIGNAL": "cyan", "AWAITING_TASK": "yellow",
 }  # fmt: skip
 
 
@@ -235,8 +235,9 @@ def _line(name: str, node: Any, others: list[str]) -> Any:
 
 
 def _waiting_for(node: Any) -> list[str]:
-    """Words on the signal and the time that a node waits for, its rounds, and the run inside of it."""
+    """Words on the task, the signal and the time that a node waits for, its rounds, and the run inside of it."""
     return [
+        *([f"no worker has {node.task}"] if node.task is not None else []),
         *([f"for {node.signal!r}"] if node.signal is not None else []),
         *([f"until {node.until:%Y-%m-%d %H:%M:%S %Z}"] if node.until is not None else []),
         *([f"round {node.rounds}"] if node.rounds is not None else []),

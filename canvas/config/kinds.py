@@ -82,6 +82,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "backend": str,
     "timezone": str,
     "unknown": str,
+    "unknown_in_run": str,
 }
 _READ_FROM_TEXT = frozenset(
     {"bool", "int", "count", "priority", "protocol", "float", "seconds", "duration", "dict"}
@@ -178,6 +179,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "dict": lambda value: dict(value) if isinstance(value, Mapping) else (None if value is None else WRONG),
     "duration": _duration,
     "unknown": lambda value: value if value in ("dead_letter", "requeue") else WRONG,
+    "unknown_in_run": lambda value: value if value in ("wait", "fail") else WRONG,
 }
 _EXPECTED = {
     "any": "any value",
@@ -197,4 +199,5 @@ _EXPECTED = {
     "dict": "a mapping",
     "duration": "seconds, a timedelta, or None",
     "unknown": '"dead_letter" or "requeue"',
+    "unknown_in_run": '"wait" or "fail"',
 }

@@ -257,6 +257,7 @@ SETTINGS: Final[dict[str, Setting]] = {
     "worker_prefetch_seconds": Setting("seconds", 0.05),
     "worker_unknown_task": Setting("unknown", "dead_letter"),
     "workflow_max_depth": Setting("count", 20),
+    "workflow_unknown_task": Setting("unknown_in_run", "wait"),
     "workflow_run_expires": Setting("duration", 604_800),
     "strict_settings": Setting("bool", False),
     "db_reuse_max": Setting("count", None, "CELERY_DB_REUSE_MAX"),

@@ -30,6 +30,8 @@ ABSENT = "ABSENT"
 """The state, among a node's inputs, of a parent that had not ended when the node started."""
 SLEEPING, AWAITING_SIGNAL = "SLEEPING", "AWAITING_SIGNAL"
 """States of a node that runs no task: it waits for a time, or for a signal. Its record is STARTED."""
+AWAITING_TASK = "AWAITING_TASK"
+"""The state of a node whose task is not registered on the workers that took its message. Its record is STARTED."""
 
 Kind = Literal["task", "map", "choose", "merge", "start", "end", "sleep", "wait", "otherwise", "loop", "flow", "input"]
 When = Literal["all_success", "all_done", "any_success", "any_done", "none_failed"]

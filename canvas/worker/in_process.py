@@ -295,5 +295,5 @@ def _bound_to(app: Canvas, name: str) -> Task[Any]:
 class _EagerUnrunnable(Unrunnable):
     def unregistered(self, job: Job) -> Settlement:
         """No other process could run it."""
-        emit("task.unregistered", message=job.message, queue=job.delivery.queue, action="dead-letter")
+        emit("task.unregistered", message=job.message, queue=job.delivery.queue, action="dead_letter")
         return self.dead_letter(job, NotRegistered(job.message.task), f"NotRegistered: {job.message.task}")

@@ -10,12 +10,13 @@ from canvas.errors import UpstreamFailed
 from canvas.model import states
 from canvas.model.record import Record
 from canvas.model.runs.index import CANCELLED, IF_CANCELLED
-from canvas.model.workflow_run import AWAITING_SIGNAL, SKIPPED, SLEEPING, RunNode
+from canvas.model.workflow_run import AWAITING_SIGNAL, AWAITING_TASK, SKIPPED, SLEEPING, RunNode
 from canvas.workflows.labels import json_value, label_text, labels_of
 
 UPSTREAM_FAILED = "UPSTREAM_FAILED"
 WAITING = "WAITING"
 """Not sent yet: a node before it has not ended."""
+_WAITS = frozenset({SLEEPING, AWAITING_SIGNAL, AWAITING_TASK})
 _OVER = frozenset({states.SUCCESS, states.FAILURE, states.REVOKED, states.IGNORED, UPSTREAM_FAILED, SKIPPED})
 
 
@@ -37,6 +38,8 @@ class NodeStatus:
     """How many rounds of a loop have begun."""
     child: str | None = None
     """The run of a workflow in its place."""
+    task: str | None = None
+    """The name of the task that it waits for: no worker that took its message has it."""
 
     @property
     def seconds(self) -> float | None:
@@ -62,6 +65,7 @@ class NodeStatus:
             record.extra.get("signal"),
             record.extra.get("rounds"),
             record.extra.get("child"),
+            record.extra.get("task") if state == AWAITING_TASK else None,
         )
 
 
@@ -104,7 +108,8 @@ class RunStatus:
             lines.append("  " + " ".join(f"{label}={label_text(value)}" for label, value in self.labels.items()))
         for node in self.nodes:
             seconds = f"{node.seconds:.3f} s" if node.seconds is not None else ""
-            lines.append(f"  {node.state:<15} {node.name:<{width}} {seconds:>12} {node.error or ''}".rstrip())
+            why = node.error or ("" if node.task is None else f"no worker has {node.task}")
+            lines.append(f"  {node.state:<15} {node.name:<{width}} {seconds:>12} {why}".rstrip())
         return "\n".join(lines)
 
     def as_dict(self) -> dict[str, Any]:
@@ -133,9 +138,9 @@ class RunStatus:
 
 
 def _waiting_for(node: NodeStatus) -> dict[str, Any]:
-    """The time or signal that a node waits for, its rounds, and the run inside of it, as far as it has them."""
+    """The time, signal or task that a node waits for, its rounds, and the run inside of it, as far as it has them."""
     until = node.until.isoformat() if node.until is not None else None
-    found = {"until": until, "signal": node.signal, "rounds": node.rounds, "child": node.child}
+    found = {"until": until, "signal": node.signal, "rounds": node.rounds, "child": node.child, "task": node.task}
     return {key: value for key, value in found.items() if value is not None}
 
 
@@ -145,7 +150,7 @@ def node_state(record: Record) -> str:
         return SKIPPED
     if record.status == states.FAILURE and isinstance(record.result, UpstreamFailed):
         return UPSTREAM_FAILED
-    if record.status == states.STARTED and record.extra.get("canvas") in (SLEEPING, AWAITING_SIGNAL):
+    if record.status == states.STARTED and record.extra.get("canvas") in _WAITS:
         return str(record.extra["canvas"])
     return record.status
 

@@ -6,12 +6,12 @@ from typing import Literal
 COLOURS = {
     "SUCCESS": "#b7e1b5", "FAILURE": "#f4b0a8", "UPSTREAM_FAILED": "#f7d9b0", "STARTED": "#f9eda0", "RETRY": "#f9eda0",
     "REVOKED": "#d6c3e8", "SKIPPED": "#e4e4e4", "PENDING": "#cfe2f5", "WAITING": "#ffffff", "SLEEPING": "#cfe2f5",
-    "AWAITING_SIGNAL": "#f9eda0",
+    "AWAITING_SIGNAL": "#f9eda0", "AWAITING_TASK": "#f9eda0",
 }  # fmt: skip
 """A node's colour by its state."""
 MARKS = {
     "SUCCESS": "✔", "FAILURE": "✘", "UPSTREAM_FAILED": "⊘", "STARTED": "▶", "RETRY": "↻", "REVOKED": "⊗",
-    "SKIPPED": "–", "PENDING": "…", "WAITING": "·", "SLEEPING": "z", "AWAITING_SIGNAL": "?",
+    "SKIPPED": "–", "PENDING": "…", "WAITING": "·", "SLEEPING": "z", "AWAITING_SIGNAL": "?", "AWAITING_TASK": "?",
 }  # fmt: skip
 """A node's mark in text by its state."""
 

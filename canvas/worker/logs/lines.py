@@ -41,8 +41,11 @@ def _task_unknown(message: Any, queue: str, action: str, **_: Any) -> None:
     _unknown_told.add(message.task)
     near = get_close_matches(message.task, list(_registered), n=1)
     cause = f"did the sender mean {near[0]!r}?" if near else "did you import its module?"
-    fate = "kept for a worker that knows it" if action == "requeue" else f"dead-lettered in queue {queue}"
-    _worker.error(
+    fate = f"dead-lettered in queue {queue}" if action == "dead_letter" else "kept for a worker that knows it"
+    if action == "wait":
+        fate = f"a node of workflow run {message.headers.get('root_id')} waits for a worker that knows it"
+    _worker.log(
+        logging.WARNING if action == "wait" else logging.ERROR,
         "Received unregistered task of type %r (%s); %s Further messages of it are not logged",
         message.task,
         fate,

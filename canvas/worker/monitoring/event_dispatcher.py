@@ -89,7 +89,7 @@ class TaskEvents:
                 self._add(task, "task-revoked", message, signum=None, **ended)
 
     def _unknown(self, message: Message, action: str, **_: Any) -> None:
-        if action != "requeue":
+        if action == "dead_letter":
             self._add(None, "task-failed", message, exception=repr(NotRegistered(message.task)))
 
     def _add(self, task: Any, kind: str, message: Message, **fields: Any) -> None:

@@ -175,6 +175,8 @@ class TaskPipeline:
         calls = self.gates.at_start(job.delivery, job.message, job.task, job.keys)
         if job.task.track_started:
             calls.append(partial(self._settler.announce_start, job))
+        elif "canvas_unregistered_retries" in job.message.headers:
+            calls.append(partial(self.unrunnable.announce_found, job.message))
         return calls
 
     def begin(self, job: Job, terminate: Callable[[], object] | None) -> None:

@@ -19,7 +19,7 @@ from canvas.model import states
 from canvas.model.message import Delivery, Message, Publish, int_header
 from canvas.model.outcome import Failure, Outcome, Revoked
 from canvas.model.record import Record
-from canvas.model.settlement import DelayedPublish, Fence, Orphan, OrphanReason, ReadyChord, Settlement
+from canvas.model.settlement import DelayedPublish, Fence, Orphan, OrphanReason, ReadyChord, ResultWrite, Settlement
 from canvas.model.workflow_run import RUN_HEADER, NodeRef
 from canvas.producer.outbox import Outbox
 from canvas.telemetry import emit
@@ -32,8 +32,10 @@ from canvas.worker.pipeline.reports import TaskReports
 from canvas.worker.pipeline.throttle import Throttle
 from canvas.worker.settlement.settler import Settler
 from canvas.workflows.steps.engine import advance_all
+from canvas.workflows.steps.unknown_tasks import awaiting_task, is_of_run
 from canvas.workflows.store import RunStore
 
+_IN_RUNS = {"wait": "wait", "fail": "dead_letter"}
 _UNKNOWN_FIRST_DELAY = 1.0
 _UNKNOWN_LAST_DELAY = 60.0
 _MOST_DOUBLINGS = 10
@@ -89,19 +91,37 @@ class Unrunnable:
         return Settlement(delivery, deferrals=[DelayedPublish(due, publish)], keeps=keeps(self._app, message, due))
 
     def unregistered(self, job: Job) -> Settlement:
-        """A name that is not registered here. By ``worker_unknown_task`` the message is a dead letter, or waits for a
-        worker that knows the name; the delays grow, so that workers do not pass it on to each other all the time."""
+        """A name that is not registered here. By ``worker_unknown_task``, and in a workflow's run by
+        ``workflow_unknown_task``, the message is a dead letter, or waits for a worker that knows the name; the delays
+        grow, so that workers do not pass it on to each other all the time."""
         delivery, message = job.delivery, job.message
-        emit("task.unregistered", message=message, queue=delivery.queue, action=self._conf.worker_unknown_task)
-        if self._conf.worker_unknown_task == "requeue":
+        in_run = is_of_run(message.headers)
+        action = _IN_RUNS[self._conf.workflow_unknown_task] if in_run else self._conf.worker_unknown_task
+        emit("task.unregistered", message=message, queue=delivery.queue, action=action)
+        if action != "dead_letter":
             tries = min(int_header(message.headers, "canvas_unregistered_retries"), _MOST_DOUBLINGS)
             delay = min(_UNKNOWN_FIRST_DELAY * 2**tries, _UNKNOWN_LAST_DELAY)
             payload = redelivered(self._codec, delivery.payload, canvas_unregistered_retries=tries + 1)
             publish = self._republish(delivery, message, payload)
             due = self._app.now().timestamp() + delay
-            return Settlement(delivery, deferrals=[DelayedPublish(due, publish)], keeps=keeps(self._app, message, due))
+            stores = self._await_task(message, message.task) if in_run else []
+            waits = keeps(self._app, message, due)
+            return Settlement(delivery, stores=stores, deferrals=[DelayedPublish(due, publish)], keeps=waits)
         reason = f"NotRegistered: no task named {message.task!r} in this worker"
         return self.dead_letter(job, NotRegistered(message.task), reason)
+
+    def _await_task(self, message: Message, task: str | None) -> list[ResultWrite]:
+        if self._app.driver.results is None:
+            return []
+        records = awaiting_task(self._app, self._runs, message.id, message.headers, task)
+        return [self._app.backend.store_of(record, in_run=True) for record in records]
+
+    def announce_found(self, message: Message) -> None:
+        """Store that the task of a node which has waited for a worker that has it is started."""
+        results = self._app.driver.results
+        if results is not None and is_of_run(message.headers):
+            stores = self._await_task(message, None)
+            self._runs.persist(lambda: results.store(stores))
 
     def poison(self, delivery: Delivery, message: Message) -> Settlement:
         """No worker that ran the task came to its end: it fails and its message is kept, instead of killing another
