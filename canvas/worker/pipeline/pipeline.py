@@ -34,7 +34,7 @@ from canvas.worker.pipeline.job import Job, Report, worker_lost
 from canvas.worker.pipeline.reports import TaskReports
 from canvas.worker.pipeline.throttle import NO_KEYS, Throttle, keys_of
 from canvas.worker.pipeline.time_limits import TimeLimits, outcome_to_settle
-from canvas.worker.pipeline.unrunnable import Unrunnable
+from canvas.worker.pipeline.unrunnable import UNREGISTERED, Unrunnable
 from canvas.worker.settlement.chord import dispatch
 from canvas.worker.settlement.settler import Settler
 from canvas.workflows.store import RunStore
@@ -53,6 +53,7 @@ def _notes_start(job: Job) -> bool:
         or task.track_started
         or task.reject_on_worker_lost is False
         or bool(job.message.headers.get(_COUNT))
+        or UNREGISTERED in job.message.headers
     )
 
 
@@ -175,7 +176,7 @@ class TaskPipeline:
         calls = self.gates.at_start(job.delivery, job.message, job.task, job.keys)
         if job.task.track_started:
             calls.append(partial(self._settler.announce_start, job))
-        elif "canvas_unregistered_retries" in job.message.headers:
+        elif UNREGISTERED in job.message.headers:
             calls.append(partial(self.unrunnable.announce_found, job.message))
         return calls
 

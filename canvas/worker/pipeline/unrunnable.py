@@ -35,6 +35,8 @@ from canvas.workflows.steps.engine import advance_all
 from canvas.workflows.steps.unknown_tasks import awaiting_task, is_of_run
 from canvas.workflows.store import RunStore
 
+UNREGISTERED = "canvas_unregistered_retries"
+"""The header of a message that workers without its task have taken: how often."""
 _IN_RUNS = {"wait": "wait", "fail": "dead_letter"}
 _UNKNOWN_FIRST_DELAY = 1.0
 _UNKNOWN_LAST_DELAY = 60.0
@@ -99,9 +101,9 @@ class Unrunnable:
         action = _IN_RUNS[self._conf.workflow_unknown_task] if in_run else self._conf.worker_unknown_task
         emit("task.unregistered", message=message, queue=delivery.queue, action=action)
         if action != "dead_letter":
-            tries = min(int_header(message.headers, "canvas_unregistered_retries"), _MOST_DOUBLINGS)
+            tries = min(int_header(message.headers, UNREGISTERED), _MOST_DOUBLINGS)
             delay = min(_UNKNOWN_FIRST_DELAY * 2**tries, _UNKNOWN_LAST_DELAY)
-            payload = redelivered(self._codec, delivery.payload, canvas_unregistered_retries=tries + 1)
+            payload = redelivered(self._codec, delivery.payload, **{UNREGISTERED: tries + 1})
             publish = self._republish(delivery, message, payload)
             due = self._app.now().timestamp() + delay
             stores = self._await_task(message, message.task) if in_run else []
