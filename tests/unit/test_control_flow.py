@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from canvas import Canvas, Workflow
+from canvas import Canvas, Workflow, workflow
 from canvas.errors import CompositionError, LoopExhausted, NodeTimeout, WorkflowFailed
 
 
@@ -209,6 +209,28 @@ def test_inputs_of_a_start(app):
         flow.apply()
     with pytest.raises(CompositionError, match="'with inputs' has no input 'z'; it has x, y"):
         flow.apply(inputs={"x": 1, "z": 2})
+
+
+def test_a_function_reaches_the_workflow_that_it_composes(app):
+    @workflow(app=app)
+    def composed():
+        answer = Workflow.current().wait_for("answer")
+        app.tasks["add"](answer, 1)
+
+    assert composed().apply(signals={"answer": 4}).get() == 5
+    with pytest.raises(CompositionError, match="no workflow is being composed here"):
+        Workflow.current()
+
+
+def test_a_plain_graph_has_no_form_for_them(app, flow):
+    nap = flow.sleep(1, name="nap")
+    with pytest.raises(CompositionError, match="nap: a sleep cannot be written as a plain graph"):
+        flow.to_graph()
+    other = Workflow("other", app)
+    other.finally_(sig(app, "ident", 1), name="end")
+    with pytest.raises(CompositionError, match="end: a node that always runs cannot be written"):
+        other.to_graph()
+    assert nap.name == "nap"
 
 
 def test_a_picture_shows_each_kind(app, flow):

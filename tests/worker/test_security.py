@@ -43,6 +43,18 @@ def guarded():
         yield bench, urls, ledger.url(0)
 
 
+def waits(app):
+    """A workflow with nodes that wait, repeat and nest."""
+    inner = app.Workflow("inner")
+    inner.loop(task(app, "add").s(1), inner.input("x"), until=task(app, "above").s(4), at_most=9)
+    flow = app.Workflow("waits")
+    answer = flow.wait_for("go", after=flow.sleep(0.1), timeout=60)
+    inside = flow.timeout(flow.add(inner, inputs={"x": answer}), 60)
+    first = flow.first(inside, flow.sleep(60, name="late"))
+    flow.map(task(app, "ident").s(), over=flow.add(task(app, "ident").s([first, first])), concurrency=1)
+    return flow
+
+
 def test_workers_and_senders_need_the_rights_that_the_page_names(guarded):
     bench, urls, ledger = guarded
     sender, operator = (make("canvas", *urls[name], ledger=ledger) for name in ("sender", "worker"))
@@ -58,6 +70,16 @@ def test_workers_and_senders_need_the_rights_that_the_page_names(guarded):
         assert [result.get(timeout=30) for result, _ in sent] == [value for _, value in sent]
         assert run.get(timeout=30) == ["end", [[0, 1, 2]], {}]
         run.cancel()
+        waiting_run = waits(sender).apply_async()
+        waiting_run.signal("go", 2)
+        waiting_run.signal("kept", 3)
+        assert waiting_run.get(timeout=30) == [5, 5]
+        assert waiting_run.signals() == {"kept": [3]}
+        cancelled = sender.Workflow("cancelled")
+        cancelled.wait_for("never")
+        stopped = cancelled.apply_async()
+        operator.workflow(stopped.id).cancel()
+        assert stopped.result.get(timeout=20, propagate=False) is not None
         bench.open(key)
         task(sender, "one_of_two").delay("a", key).get(timeout=20)
         task(sender, "unique").delay("a", key).get(timeout=20)

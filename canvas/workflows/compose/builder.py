@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from canvas.context import composing
 from canvas.errors import CompositionError
 from canvas.model.workflow_definition import IncomingEdge, NodeDefinition
 from canvas.model.workflow_run import ANY, WORKFLOWS, InputBinding, When
@@ -35,6 +36,15 @@ class Workflow(ControlFlow):
         WORKFLOWS.add(cls)
 
     # -- composing
+
+    @classmethod
+    def current(cls) -> "Workflow":
+        """The workflow that the calling ``@workflow`` function composes: for nodes that are no calls of tasks, such as
+        ``Workflow.current().sleep(60)``. Raises CompositionError anywhere else."""
+        flow = composing.get()
+        if not isinstance(flow, Workflow):
+            raise CompositionError("no workflow is being composed here: call it inside a function with @workflow")
+        return flow
 
     def add(  # type: ignore[override] # with its options by name
         self,

@@ -41,13 +41,24 @@ def to_graph(flow: Graphed) -> Any:
 
     Raises CompositionError for a branch or a map, which a signature cannot express.
     """
-    special = next((entry for entry in flow.entries if entry.kind != "task"), None)
-    if special is not None:
-        raise CompositionError(
-            f"{special.name.rstrip('?')}: a {'map' if special.kind == 'map' else 'branch'} cannot be written as a "
-            "plain graph; only nodes added with add can"
-        )
+    for entry in flow.entries:
+        what = _special(entry)
+        if what:
+            raise CompositionError(
+                f"{entry.name.rstrip('?')}: {what} cannot be written as a plain graph; only tasks added with add can"
+            )
     return signature_graph(flow.entries, lambda sig: maybe_signature(sig, flow.app))
+
+
+def _special(entry: NodeDefinition) -> str:
+    """What a plain graph has no form for; empty for a node that it can have."""
+    if entry.kind != "task":
+        return {"choose": "a branch", "merge": "a branch", "wait": "a wait for a signal", "flow": "a workflow"}.get(
+            entry.kind, f"a {entry.kind}"
+        )
+    if entry.when != "all_success" or entry.limit is not None or entry.always:
+        return "a node that always runs" if entry.always else "a timeout" if entry.limit is not None else "a rule"
+    return ""
 
 
 def from_graph(flow: Graphed, graph: Any) -> None:
