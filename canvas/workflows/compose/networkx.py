@@ -51,7 +51,7 @@ def to_graph(flow: Graphed) -> Any:
 
 
 def _special(entry: NodeDefinition) -> str:
-    """What a plain graph has no form for; empty for a node that it can have."""
+    """The kind of a node that a plain graph has no form for; empty for a node that it can have."""
     if entry.kind != "task":
         return {"choose": "a branch", "merge": "a branch", "wait": "a wait for a signal", "flow": "a workflow"}.get(
             entry.kind, f"a {entry.kind}"
