@@ -1,6 +1,7 @@
 """A program that runs beat and kills itself at a chosen instant: ``python -m tests.support.beats BROKER BACKEND [INSTANT N]``.
 
-The instants are ``claiming`` (before the write that claims a tick), ``claimed`` (after it) and ``sent``.
+The instants are ``claiming`` (before the write that claims a tick), ``claimed`` (after it) and ``sent``. With
+``SCHEDULER`` in the environment beat runs the entries of that scheduler.
 """
 
 import os
@@ -8,7 +9,7 @@ import signal
 import sys
 
 from canvas import Canvas, chord
-from canvas.beat import Service
+from canvas.beat.sources import service_of
 from canvas.telemetry import attach
 
 
@@ -43,7 +44,7 @@ def kill_at(instant, number):
 
 
 if __name__ == "__main__":
-    service = Service(make_app(*sys.argv[1:3]))
+    service = service_of(make_app(*sys.argv[1:3]), os.environ.get("SCHEDULER", ""))
     if len(sys.argv) > 3:
         kill_at(sys.argv[3], int(sys.argv[4]))
     signal.signal(signal.SIGTERM, lambda *_: service.stop())

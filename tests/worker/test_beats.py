@@ -1,5 +1,7 @@
 """Several beats at once, killed and stopped, on real servers: each tick is sent once."""
 
+import json
+import os
 import signal
 import subprocess
 import sys
@@ -8,7 +10,9 @@ from collections import Counter
 from contextlib import contextmanager
 
 import pytest
+import redis
 
+from canvas.beat.store import EntryStore
 from canvas.drivers.ports.values import Lease
 from canvas.model import states
 from tests.support.beats import make_app
@@ -34,8 +38,9 @@ def urls(request, redis_url, result_url):
     return redis_url, other.url(0)
 
 
-def start(urls, *instant):
-    return subprocess.Popen([sys.executable, "-m", "tests.support.beats", *urls, *map(str, instant)], cwd=ROOT)
+def start(urls, *instant, scheduler=""):
+    command = [sys.executable, "-m", "tests.support.beats", *urls, *map(str, instant)]
+    return subprocess.Popen(command, cwd=ROOT, env={**os.environ, "SCHEDULER": scheduler})
 
 
 @contextmanager
@@ -91,6 +96,33 @@ def test_each_tick_is_sent_once_whoever_is_killed_when(urls):
     assert Counter(one.task for one in sent) == {"add": found["task"] + 2 * found["chord"] + 2 * found["flow"]}
     roots = {one.headers["root_id"] for one in sent}
     assert len(roots & {run.id for run in app.runs(limit=1_000)}) == found["flow"]
+
+
+def test_each_tick_of_redbeats_entries_is_sent_once_whoever_is_killed_when(redis_url, result_url):
+    urls, keys = (redis_url, result_url), redis.Redis.from_url(redis_url)
+    app = make_app(*urls)
+    claims = EntryStore(app.driver.schedules, "beats@redbeat", app.signer)
+
+    def sent():
+        return next((known.state.count for known in claims.read(["task"])), 0)
+
+    with running([start(urls, scheduler="redbeat")]) as beats:
+        until(lambda: sent() > 1)
+        beats[0].send_signal(signal.SIGSTOP)
+        killed = [start(urls, *instant, scheduler="redbeat") for instant in INSTANTS]
+        beats.extend(killed)
+        until(lambda: all(process.poll() == -signal.SIGKILL for process in killed))
+        beats.append(start(urls, scheduler="redbeat"))
+        before = sent()
+        until(lambda: sent() > before + 3)
+        beats[0].send_signal(signal.SIGCONT)
+        before = sent()
+        until(lambda: sent() > before + 3)
+    found = messages(app)
+    assert len({one.id for one in found}) == len(found) == sent()
+    # The time of the last tick is in RedBeat's key.
+    meta = json.loads(keys.hget("redbeat:task", "meta"))["last_run_at"]
+    assert claims.read(["task"])[0].state.last_run.second == meta["second"]
 
 
 def test_a_workflow_that_beat_starts_runs_and_is_linked_to_its_entry(redis_url, result_url):
