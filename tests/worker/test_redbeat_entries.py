@@ -187,6 +187,17 @@ def test_a_beat_of_redbeat_that_holds_its_lock_is_waited_for(url, redis_server, 
     assert [name for _, name in ours.run(30)] == ["one"]
 
 
+def test_an_entry_of_an_unknown_task_is_sent_with_a_warning(url, redis_server, caplog):
+    both = Celerys(url), Ours(url)
+    both[0].entry("one", theirs.schedule(60), options=named("one"))
+    keys = redis_server.client()
+    keys.hset("theirs:one", "definition", keys.hget("theirs:one", "definition").replace(b'"add"', b'"ad"'))
+    copy_entries(keys)
+    assert [name for _, name in both[1].run(100)] == ["one", "one"]
+    assert [record.getMessage() for record in caplog.records if "did you mean 'add'?" in record.getMessage()][1:] == []
+    assert "did you mean 'add'?" in caplog.text
+
+
 def test_entries_that_cannot_be_read_are_logged_and_the_others_go_on(url, redis_server, caplog):
     ours = Ours(url)
     keys = redis_server.client()

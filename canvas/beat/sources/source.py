@@ -14,7 +14,7 @@ from canvas.beat import log
 from canvas.beat.decision import decide
 from canvas.beat.entries import Entry, described
 from canvas.beat.service import SEND_AGAIN_AFTER, Service, schedule_name
-from canvas.beat.setup import SetupApp
+from canvas.beat.setup import SetupApp, warn_of_unknown
 from canvas.beat.state import EntryState, new_state
 from canvas.beat.store import EntryStore, Known
 from canvas.schedules.base import ScheduleApp
@@ -129,7 +129,11 @@ class SourceService(Service):
         return float("inf") if due is None else max(0.0, due - self.clock.timestamp())
 
     def _introduce(self, known: Known, entry: Entry) -> bool:
-        return self.store.write(entry.name, 0, known.state, None, described(entry)).held
+        """Make an entry known to the store before its first tick; False when another beat has done it."""
+        held = self.store.write(entry.name, 0, known.state, None, described(entry)).held
+        if held:
+            warn_of_unknown(self.app, entry)
+        return held
 
     def _finish(self, found: SourceEntry, known: Known, now: datetime) -> float:
         """A tick was claimed whose task sends itself; send it again if its beat has not reported that for long."""
