@@ -1,0 +1,26 @@
+"""Workflows that wait, repeat and nest, with their runs in SQL."""
+
+from canvas.testing.contract import eventually
+from tests.chaos.test_waits import states_of, waiting_flow
+from tests.sql.test_sql_chords import app, bench, worker  # noqa: F401 - fixtures
+
+
+def test_waits_end_as_on_redis(bench, app, url):  # noqa: F811 - fixtures
+    key = bench.new_key()
+    with worker(bench, url, "-P", "threads", "-c", "3"):
+        runs = [waiting_flow(app, key, key).apply_async() for _ in range(2)]
+        for run in runs:
+            for _ in range(2):
+                run.signal("go", 5, key="only")
+            run.signal("kept", 1)
+        for run in runs:
+            assert run["end"].get(timeout=60) == 14
+            assert run["after all"].get(timeout=60) == 11
+            assert run.result.get(timeout=60) is None
+            assert run.signals() == {"kept": [1]}
+            eventually(lambda run=run: states_of(run)["late"] == "REVOKED")
+        flow = app.Workflow("cancelled")
+        flow.wait_for("never")
+        stopped = flow.apply_async()
+        stopped.cancel()
+        eventually(lambda: stopped.status().state == "CANCELLED")
