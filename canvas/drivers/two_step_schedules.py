@@ -27,7 +27,7 @@ class TwoStepSchedules:
 
     def write(self, change: EntryWrite, settlement: Settlement | None = None) -> SettleResult:
         s = settlement
-        if s is None or not (s.stores or s.parts or s.joins or s.chord_extensions):
+        if s is None or not (s.stores or s.parts or s.joins or s.chord_extensions or s.mail):
             return self._entries.write(change, settlement)
         if [entry.revision for entry in self.read(change.schedule, [change.name])] != [change.revision]:
             return SettleResult(False, [])
@@ -35,14 +35,14 @@ class TwoStepSchedules:
             ready = self._record(s)
         except RefusedError as exc:
             return SettleResult(False, [], str(exc))
-        done = self._entries.write(change, s._replace(stores=[], parts=[], joins=[], chord_extensions=[]))
+        done = self._entries.write(change, s._replace(stores=[], parts=[], joins=[], chord_extensions=[], mail=[]))
         return done._replace(ready=ready) if done.held else done
 
     def _record(self, s: Settlement) -> list[ReadyChord]:
-        if s.parts or s.joins or s.chord_extensions:
+        if s.parts or s.joins or s.chord_extensions or s.mail:
             if self._store.chords is None:
                 raise RefusedError("a chord needs a result backend that counts its parts")
-            return self._store.chords.record(s.stores, s.parts, s.joins, s.chord_extensions)
+            return self._store.chords.record(s.stores, s.parts, s.joins, s.chord_extensions, (), s.mail)
         self._store.results.store(s.stores)
         return []
 

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from canvas.drivers.ports import Driver
 from canvas.drivers.ports.schedules import EntryWrite, ScheduleStore
 from canvas.model.settlement import ChordStart, Settlement
+from canvas.testing.contract.runs import resolve, take
 from canvas.testing.contract.support import ContractSupport, part
 
 
@@ -68,6 +69,16 @@ class ScheduleStoreContract(ContractSupport):
             held = list(pool.map(claim, range(8)))
         assert sum(held) == 1
         assert self.ids(self._lease(driver)) == [f"tick {held.index(True)}"]
+
+    def test_a_tick_starts_a_run_that_waits(self, driver: Driver) -> None:
+        assert driver.runs is not None
+        driver.runs.save_run("run", {"about": b"1", "attempt": b"0"}, 60, time.time())
+        schedules = self._schedules(driver)
+        schedules.write(EntryWrite("s", "one", 0, 5.0, b"", b""))
+        starting = self._sending("a")._replace(mail=[take("nap")])
+        assert schedules.write(EntryWrite("s", "one", 1, 9.0, b""), starting).held
+        found = driver.settler.settle([Settlement(None, fence="none", mail=[resolve("nap", b"awake")])]).verdicts
+        assert [(one.group_id, one.parts) for one in found[0].ready] == [("chord of nap", [b"awake"])]
 
     def test_a_tick_starts_chords(self, driver: Driver) -> None:
         schedules = self._schedules(driver)
