@@ -19,6 +19,7 @@ from canvas.telemetry import emit
 from canvas.workflows.services import WorkflowServices
 
 if TYPE_CHECKING:
+    from canvas.workflows.run import Run
     from canvas.workflows.start import StartOptions
 
 BEAT_HEADER = "celery_beat_task"
@@ -161,11 +162,9 @@ def _run_of(app: BeatApp, entry: Entry) -> Tick:
     options = _start_options(entry)
     about, nodes = prepared(flow, app, options)
     about["entry"] = entry.name
-    if "run_key" in about:
-        own = {"run_key": [about["name"], about["run_key"]]}
-        eager, mismatch = app.conf.task_always_eager, options.run_key_mismatch
-        return Tick(own, send=lambda: Run.launch(app, about, nodes, eager, mismatch))
     run = Run(app, app.new_id(), about, 0, nodes)
+    if "run_key" in about:
+        return _keyed_tick(app, run, options.run_key_mismatch)
     if app.conf.task_always_eager:
         return Tick({"run": run.id}, send=lambda: Run.launch(app, about, nodes, True))
     settlement = run.first_settlement()
@@ -174,6 +173,17 @@ def _run_of(app: BeatApp, entry: Entry) -> Tick:
         go_on_here(app, app.run_store, [verdict])
 
     return Tick({"run": run.id}, settlement, before=lambda: app.run_store.save(run.id, about, nodes), after=[go_on])
+
+
+def _keyed_tick(app: BeatApp, run: "Run", mismatch: str) -> Tick:
+    """The tick of an entry with a ``run_key``: a step that starts the run of the key, unless it is known."""
+    from canvas.workflows.run import Run
+
+    key = [run.name, str(run.key)]
+    if app.conf.task_always_eager:
+        return Tick({"run_key": key}, send=lambda: Run.launch(app, run.about, run.nodes, True, mismatch))
+    known = app.run_store.run_of_key(*key)
+    return Tick({"run": known or run.id, "run_key": key}, send=lambda: run.begin_once(mismatch))
 
 
 def _start_options(entry: Entry) -> "StartOptions":

@@ -44,13 +44,13 @@ class Run(RunResults):
         ``on_mismatch``: as ``StartOptions.run_key_mismatch``."""
         run = cls(app, app.new_id(), about, 0, nodes)
         if "run_key" in about:
-            return run._begin_once(on_mismatch)
+            return run.begin_once(on_mismatch)
         first = run.first_settlement()
         app.run_store.save(run.id, about, nodes)
         go_on_here(app, app.run_store, app.driver.settler.settle([first]).verdicts)
         return run
 
-    def _begin_once(self, on_mismatch: str) -> Self:
+    def begin_once(self, on_mismatch: str) -> Self:
         """This run, or the run that was started with its key. If this process dies, a worker takes the first step."""
         app, attempt = self.app, self._attempt()
         first = attempt.first_step(app, self.nodes, {})
