@@ -1,5 +1,6 @@
 """Workflows that wait, race, repeat and nest, on canvas' worker."""
 
+import json
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from canvas import Workflow, chain, chord, group
 from canvas.errors import CompositionError, LoopExhausted, NodeTimeout, TaskRevokedError
 from canvas.testing.contract import eventually
 from tests.support.apps import make
-from tests.worker.commands import named, start, states, task
+from tests.worker.commands import invoked, named, start, states, task
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +170,29 @@ def test_a_run_is_resumed_during_a_wait_and_the_signal_reaches_the_new_attempt(b
     run.signal("answer", "yes")
     assert run.get(timeout=20) == ["end", ["yes", [1]], {}]
     assert run.signals() == {}
+
+
+def test_the_command_shows_waits_and_sends_signals(app, flow):
+    inner = Workflow("inner", app)
+    inner.wait_for("answer", timeout=600)
+    named(app, flow, "end", flow.add(inner), flow.loop(task(app, "add").s(1), 0, at_most=2, name="loop"))
+    run = flow.apply_async()
+    child = eventually(lambda: run.child("inner"))
+    reached(child, "answer", "AWAITING_SIGNAL")
+    reached(run, "loop", "SUCCESS")
+    shown = invoked(app, "workflow", "show", child.id).stdout
+    assert "AWAITING_SIGNAL" in shown and "for 'answer'" in shown and "until 20" in shown
+    outer = invoked(app, "workflow", "show", run.id).stdout
+    assert f"run {child.id}" in outer and "round 2" in outer
+    found = json.loads(invoked(app, "workflow", "show", child.id, "--json").stdout)["nodes"][0]
+    assert (found["state"], found["signal"]) == ("AWAITING_SIGNAL", "answer")
+    refused = invoked(app, "workflow", "signal", child.id, "answer", "{no json", check=False)
+    assert refused.returncode == 1
+    assert "payload: expected JSON" in refused.stderr
+    assert "has signal answer" in invoked(app, "workflow", "signal", child.id, "answer", '{"by": "eve"}').stdout
+    assert run.get(timeout=20) == ["end", [{"by": "eve"}, 2], {}]
+    late = invoked(app, "workflow", "signal", child.id, "answer", check=False)
+    assert late.returncode == 1 and "has ended" in late.stderr
 
 
 # -- rules, races, limits
