@@ -86,6 +86,16 @@ def spread_chunks(self: Task[Any], task: Any, it: Any, n: int) -> Any:
     return pieces.apply() if request is not None and request.is_eager else pieces()
 
 
+def unlock_chord(
+    self: Task[Any], group_id: str, callback: Any, interval: float | None = None, max_retries: int | None = None,
+    result: Any = (), **_: Any,
+) -> None:  # fmt: skip
+    """End a Celery client's chord when its header is ready, in a result backend where Celery counts no parts."""
+    from canvas.workflows.chord_unlock import unlock
+
+    unlock(self.app, self, group_id, callback, result, interval, max_retries)
+
+
 def backend_cleanup(self: Task[Any]) -> None:
     """Delete expired results, in a store that does not do so automatically."""
     self.backend.cleanup()
@@ -137,5 +147,7 @@ def register(app: Decorator) -> None:
     app.task(name=CANCEL_NODES, bind=True, **options)(cancel_nodes)
     app.task(name=RUN_OUTCOME, bind=True, **options)(run_outcome)
     app.task(name=RESUME_RUN, bind=True, **options)(resume_run)
+    unlocking = {"ignore_result": True, "max_retries": None}
+    app.task(name="celery.chord_unlock", bind=True, **unlocking, **options)(unlock_chord)
     for name in CLEANUPS:
         app.task(name=name, bind=True, **options)(backend_cleanup)

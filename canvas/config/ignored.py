@@ -71,7 +71,6 @@ _NAMES: Final = {
     "result_exchange": _ELSEWHERE,
     "result_exchange_type": _ELSEWHERE,
     "result_persistent": _ELSEWHERE,
-    "result_chord_retry_interval": _COUNTED,
     "result_chord_join_timeout": _COUNTED,
     "result_backend_always_retry": _PATIENCE,
     "result_backend_max_retries": _PATIENCE,

@@ -61,15 +61,16 @@ class _Counted:
         if part.size is not None:
             row["size"] = part.size
         self.live(part.expires)
-        if member in self.members:
-            return None
-        self.members.add(member)
-        row["counted"] += 1
-        # The first part's callback ends the chord if it expires before it is complete.
-        if row["callback"] is None:
-            row["callback"] = part.callback
+        new = member not in self.members
+        if new:
+            self.members.add(member)
+            row["counted"] += 1
+            # The first part's callback ends the chord if it expires before it is complete.
+            row["callback"] = row["callback"] or part.callback
         if row["size"] is not None and row["counted"] == row["size"] + row["extra"]:
             row |= {"state": _READY, "ready_since": self.now, "callback": part.callback}
+        if not new:
+            return None
         return {
             "group_id": part.group_id, "member": member, "position": part.position, "number": row["counted"],
             "value": part.value,
