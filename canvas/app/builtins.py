@@ -91,7 +91,7 @@ def unlock_chord(
     result: Any = (), **_: Any,
 ) -> None:  # fmt: skip
     """End a Celery client's chord when its header is ready, in a result backend where Celery counts no parts."""
-    from canvas.workflows.chord_unlock import unlock
+    from canvas.workflows.steps.chord_unlock import unlock
 
     unlock(self.app, self, group_id, callback, result, interval, max_retries)
 
