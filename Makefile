@@ -61,8 +61,8 @@ format: $(VENV)/.test ## put the code into form
 	$(BIN)/ruff check --fix-only -q canvas tests benchmarks docs
 	$(BIN)/ruff format canvas tests benchmarks docs
 
-bench: $(VENV)/.test ## the short table of speed, beside Celery's (5 minutes)
-	$(BIN)/python -m benchmarks
+bench: $(VENV)/.test ## the short tables of speed, over TCP and a socket, warm and cold, beside Celery's (12 minutes); KEEP=name keeps them
+	$(BIN)/python -m benchmarks $(and $(KEEP),--keep $(KEEP))
 
 bench-full: $(VENV)/.test ## the same with more rounds and work, and all of the following
 	$(BIN)/python -m benchmarks --full

@@ -3,7 +3,9 @@
 import json
 import os
 import platform
+import re
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from benchmarks.tasks import make
 from canvas.testing.embedded_redis import EmbeddedRedis
 
 LIBRARIES = ("canvas", "celery")
+TRANSPORTS = ("tcp", "socket")
 _READY_WITHIN = 60.0
 _DONE_WITHIN = 600.0
 
@@ -26,16 +29,17 @@ _DONE_WITHIN = 600.0
 class Arena:
     """A Redis whose database 0 is the broker and 1 keeps the results. ``with Arena() as arena: …``"""
 
-    def __init__(self) -> None:
-        self._server = EmbeddedRedis()
+    def __init__(self, transport: str = "socket") -> None:
+        """``transport``: ``tcp`` on the loopback interface, or a Unix ``socket``. The benchmark's own connections take
+        the same way as those of the clients and workers that it measures."""
+        self._port = _free_port() if transport == "tcp" else 0
+        self._server = EmbeddedRedis(*(("--port", str(self._port), "--bind", "127.0.0.1") if self._port else ()))
 
     def __enter__(self) -> "Arena":
         self._server.start()
-        self.broker = redis.Redis(unix_socket_path=self._server.socket, db=0)
-        self.results = redis.Redis(unix_socket_path=self._server.socket, db=1)
-        self.notes = redis.Redis(unix_socket_path=self._server.socket, db=2)
+        self.broker, self.results, self.notes = map(self._connection, range(3))
         self.socket = self._server.socket
-        self.urls = self._server.url(0), self._server.url(1)
+        self.urls = self._url(0), self._url(1)
         self.apps = {library: make(library, *self.urls) for library in LIBRARIES}
         return self
 
@@ -46,6 +50,14 @@ class Arena:
         self.results.close()
         self.notes.close()
         self._server.stop()
+
+    def _connection(self, db: int) -> redis.Redis:
+        if self._port:
+            return redis.Redis(port=self._port, db=db)
+        return redis.Redis(unix_socket_path=self._server.socket, db=db)
+
+    def _url(self, db: int) -> str:
+        return f"redis://127.0.0.1:{self._port}/{db}" if self._port else self._server.url(db)
 
     @contextmanager
     def worker(self, library: str, pool: str = "solo", slots: int = 1, **environment: str) -> Iterator[int]:
@@ -129,7 +141,21 @@ def median(values: Sequence[float]) -> float:
 
 def machine() -> str:
     """What it was measured on."""
-    return f"Python {platform.python_version()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}"
+    processor = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
+    named = f"{processor[1]}, " if processor else ""
+    return f"Python {platform.python_version()}, {named}{os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}"
+
+
+def commit() -> str:
+    """The commit that is measured, with a plus sign if files differ from it."""
+    found = subprocess.run(["git", "describe", "--always", "--dirty=+"], capture_output=True, text=True, check=False)
+    return found.stdout.strip() or "unknown commit"
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 def seconds(call: Callable[[], Any]) -> float:

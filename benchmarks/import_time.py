@@ -9,16 +9,43 @@ import time
 from benchmarks.arena import LIBRARIES, Arena, machine, median
 
 IMPORTS = {"canvas": "from canvas import Canvas, chain", "celery": "from celery import Celery, chain"}
+CLASSES = {"canvas": "Canvas", "celery": "Celery"}
+STEPS = {
+    "import": """
+from {library} import {app}, chain
+app = {app}("cold", broker={broker!r}, backend={backend!r})
+@app.task(name="add")
+def add(x, y):
+    return x + y
+""",
+    "first delay": "add.delay(1, 2)",
+    "first chain": "chain(add.s(1, 2), add.s(3)).delay()",
+}
+"""What a new process does, one after the other."""
 RUNS = 15
 STARTS = 5
 
 
 def milliseconds(statement: str, cache: str) -> float:
     """What one import of byte-compiled modules took."""
-    code = f"import time; t = time.perf_counter(); {statement}; print((time.perf_counter() - t) * 1000)"
+    return _timed([statement], cache)[0]
+
+
+def cold(library: str, broker: str, backend: str, cache: str, leave_out: str = "") -> dict[str, float]:
+    """Milliseconds of each of ``STEPS`` in a new process, without one of them."""
+    names = [name for name in STEPS if name != leave_out]
+    facts = {"library": library, "app": CLASSES[library], "broker": broker, "backend": backend}
+    return dict(zip(names, _timed([STEPS[name].format(**facts) for name in names], cache), strict=True))
+
+
+def _timed(statements: list[str], cache: str) -> list[float]:
+    lines = ["import time; now = time.perf_counter"]
+    for statement in statements:
+        lines += ["t = now()", statement, "print((now() - t) * 1000)"]
     environment = {**os.environ, "PYTHONPYCACHEPREFIX": cache, "PYTHONDONTWRITEBYTECODE": ""}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
-    return float(done.stdout)
+    command = [sys.executable, "-c", "\n".join(lines)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    return [float(line) for line in done.stdout.split()]
 
 
 def main() -> None:

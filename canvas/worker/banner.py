@@ -1,4 +1,4 @@
-"""What a worker says when it starts, as Celery's does."""
+"""The lines that a worker prints when it starts, as Celery's does."""
 
 import platform
 import sys

@@ -10,8 +10,8 @@ _SWITCH_WITHIN = 0.002
 only one; by default it is longer, and the slot may be through with all that is leased."""
 _YOUNG_BY_DEFAULT = (700, 2000)
 _YOUNG = 5_000
-"""New objects that the garbage collector waits for, instead of Python's own number; a task makes a hundred. What the
-application has set stays."""
+"""New objects that the garbage collector waits for, instead of Python's own number; a task makes a hundred. A number
+that the application has set stays."""
 
 
 @contextmanager

@@ -34,11 +34,11 @@ from canvas.worker.pools.prefork import Prefork
 from canvas.worker.pools.shared_memory import SharedMemory
 from canvas.worker.process import WorkerProcess
 from canvas.worker.process_files import ProcessFiles
-from canvas.worker.shutdown_report import report_running
 from canvas.worker.signal_handlers import put_back_afterwards
 from canvas.worker.startup import check_limits, connect, load_tasks
 from canvas.worker.steps.request import request_hooks
 from canvas.worker.steps.users import UserSteps
+from canvas.worker.stopping import report_running
 
 _LISTENING_WITHIN = 5.0
 _MINGLE_FOR = 1.0
@@ -185,7 +185,7 @@ def _warn(app: Canvas, plan: WorkerOptions) -> None:
 
 
 class Companion(Protocol):
-    """What runs beside a pool."""
+    """The services that run beside a pool."""
 
     def start(self) -> None: ...
 

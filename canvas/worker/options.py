@@ -1,4 +1,4 @@
-"""What a node runs, and what remote control changes of that."""
+"""The options of a node, and how remote control changes them."""
 
 import os
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from canvas.worker.control.child_commands import ChildCommand, ConsumeQueues, Se
 
 @dataclass(slots=True)
 class WorkerOptions:
-    """What a node runs: decided once, from settings and command line."""
+    """The options of a node: decided once, from settings and command line."""
 
     hostname: str
     queues: list[str]
@@ -38,7 +38,7 @@ def new_worker_id(hostname: str) -> str:
 
 
 def change(app: Canvas, plan: WorkerOptions, command: ChildCommand) -> None:
-    """What remote control changes of the app and the plan in each process of a node, those still to be forked too."""
+    """Apply a change of remote control to the app and to the options of a process, for later forks too."""
     match command:
         case SetTimeLimits(name, soft, hard):
             task = app.tasks[name]

@@ -1,56 +1,40 @@
 """One worker process: its exchange, its slots, its upkeep; start, drain, end."""
 
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from canvas.app.application import Canvas
 from canvas.drivers.ports.values import LeaseReply
-from canvas.model.revocation import read_entry, stamp_entries
-from canvas.model.settlement import Settlement
 from canvas.telemetry import emit
 from canvas.worker.consumer.lifetimes import Lifetimes
 from canvas.worker.consumer.loop import SIGNALS_WITHIN, ConsumerLoop
 from canvas.worker.consumer.maintenance import ChildDuties, Maintenance, MaintenanceThread, beat_every, holds_for
 from canvas.worker.consumer.prefetch import PrefetchPolicy
-from canvas.worker.consumer.revoked import Revocations, has_stamp
+from canvas.worker.consumer.revoked import Revocations
 from canvas.worker.consumer.topology import declare
 from canvas.worker.consumer.wait import ChildWait
-from canvas.worker.control.child_commands import (
-    AdoptOrphans,
-    ChildCommand,
-    ConsumeQueues,
-    ReadRevoked,
-    ReportState,
-    SetRateLimit,
-    SetTimeLimits,
-    SwitchEvents,
-    Terminate,
-)
+from canvas.worker.control.child_commands import ChildCommand
+from canvas.worker.control.process_commands import ProcessCommands
 from canvas.worker.interpreter import interpreter_for_tasks
-from canvas.worker.logs.streams import flush
 from canvas.worker.monitoring.event_dispatcher import TaskEvents
-from canvas.worker.options import WorkerOptions, change
+from canvas.worker.options import WorkerOptions
 from canvas.worker.pipeline.active_tasks import ActiveTasks
 from canvas.worker.pipeline.pipeline import TaskPipeline
 from canvas.worker.pipeline.throttle import Throttle
 from canvas.worker.pools.recycling import RecycleLimits
 from canvas.worker.pools.shared_memory import ProcessStats, SharedMemory
 from canvas.worker.pools.threads import WorkerThread
-from canvas.worker.shutdown_report import report_returned
+from canvas.worker.process_exit import ProcessExit
 from canvas.worker.signal_handlers import STOPS, handle
-from canvas.worker.stopping import EXIT_TIME_LIMIT, LEAVES_WITHIN, announce_stop, call_within, remapped
+from canvas.worker.stopping import LEAVES_WITHIN, call_within
 
 if TYPE_CHECKING:
     from canvas.worker.pools.asyncio_pool import AsyncioPool
 
-_LEAVES_WARMLY_WITHIN = 15.0
-"""The same after a warm stop, when a server that is slow is worth waiting for."""
 _MANY_SLOTS = ("threads", "asyncio")
 
 
@@ -71,8 +55,8 @@ class WorkerProcess:
         """``row`` of ``board`` is this process's; without them it has a board of its own. With ``wait`` it is the child
         of a node that waits for it, and that does the periodic duties.
 
-        With ``part`` the process may be ended for a task in it: that takes its last words, to whoever started it and
-        starts another.
+        With ``part`` the process may be ended because of one of its tasks: ``part`` gets its last words, for
+        the parent, which starts another.
         """
         board = board or SharedMemory()
         row = row or board.open_row()
@@ -82,7 +66,6 @@ class WorkerProcess:
         self._slots = slots
         self._loop: AsyncioPool | None = None
         self._threads: list[threading.Thread] = []
-        self._part = part
         self._wear = (
             RecycleLimits(plan.max_tasks_per_child, plan.max_memory_per_child) if part else RecycleLimits(None, None)
         )
@@ -99,7 +82,8 @@ class WorkerProcess:
         self.exchange = ConsumerLoop(
             app.driver, worker, list(plan.queues), appetite, self._leased, tally.held, self._alone, wait
         )
-        give_up = self._give_up if part else None
+        self._exit = ProcessExit(app, plan.hostname, worker, self.exchange, self._events, tally, part)
+        give_up = self._exit.give_up if part else None
         gates = Throttle(app.driver, conf, plan.hostname, self.exchange.persist)
         runs = app.open_run_store(self.exchange.persist)
         self._line = TaskPipeline(
@@ -118,8 +102,7 @@ class WorkerProcess:
             wait.registers = self._register
             if not board.begun:
                 self.exchange.expect_nothing()
-        self._signals = self._ends = 0
-        self._abandoning: list[threading.Thread] = []
+        self._commands = ProcessCommands(app, plan, self._line, self.exchange, self._events, self._duties)
 
     def _leased(self, leased: LeaseReply) -> None:
         """Before what has been leased is handed out: know what is revoked by now, and what time it is, and have upkeep
@@ -143,11 +126,7 @@ class WorkerProcess:
             self._work(on_ready)
         if self.exchange.failure is not None:
             raise self.exchange.failure
-        for thread in self._abandoning:
-            thread.join()  # it ends the process, unless everything was done in time
-        if self._registered:
-            self._leave(_LEAVES_WARMLY_WITHIN)
-        self._take_leave()
+        self._exit.leave_warmly(self._registered)
 
     def _register(self) -> float:
         """Let the broker know this process; until when that surely holds, by the monotonic clock."""
@@ -174,10 +153,6 @@ class WorkerProcess:
             self._upkeep.stop()
             self._upkeep.join(timeout=5)
             self._events.close()
-
-    def _take_leave(self) -> None:
-        if self._part is not None:
-            self._part({"total": self._line.state()["total"]})
 
     def _run_slots(self) -> None:
         match self._plan.pool:
@@ -225,39 +200,7 @@ class WorkerProcess:
 
     def ask(self, command: ChildCommand) -> dict[str, Any]:
         """Carry out a command of the node; the answer as JSON."""
-        change(self._app, self._plan, command)
-        match command:
-            case ReportState():
-                return self._line.state()
-            case ReadRevoked():
-                self._line.revocations.read()
-            case AdoptOrphans():
-                self._duties.adopt()
-            case Terminate():
-                return self._terminate(command)
-            case SwitchEvents(on):
-                if on:
-                    self._events.enable()
-                else:
-                    self._events.disable()
-            case ConsumeQueues(queues):
-                self.exchange.consume(queues)
-            case SetTimeLimits() | SetRateLimit():  # done above
-                pass
-        return {}
-
-    def _terminate(self, command: Terminate) -> dict[str, Any]:
-        """End the tasks that a command names, as far as they run here."""
-        stamps = {read_entry(entry) for entry in stamp_entries(command.headers or {})}
-        ended = []
-        for running in self._line.tally.running():
-            message = running.message
-            meant = message.id in command.ids or (bool(stamps) and has_stamp(message, stamps))
-            if meant and running.terminate is not None:
-                emit("task.terminated", message=message, signal=command.signal)
-                threading.Thread(target=running.terminate, daemon=True).start()
-                ended.append(message.id)
-        return {"terminated": ended}
+        return self._commands.carry_out(command)
 
     def stop(self) -> None:
         """Drain: start nothing more."""
@@ -272,68 +215,11 @@ class WorkerProcess:
             )
         self.stop()
 
-    def _give_up(self, settlement: Settlement) -> None:
-        """Commit what ends the task that does not end by itself, give the rest back, and end the process."""
-        code = 1
-        try:
-            self.exchange.commit(settlement)
-            self._events.close()
-            self.exchange.halt()
-            self._leave(LEAVES_WITHIN)
-            self._take_leave()
-            code = EXIT_TIME_LIMIT
-            flush()
-        finally:
-            # The task that did not end runs on until then, whatever raises here.
-            os._exit(code)
-
-    def abandon(self) -> None:
-        """Give everything back, running tasks included, and end the process: now, or when what runs has had the
-        seconds of ``worker_soft_shutdown_timeout`` to end. The second call does not wait."""
-        patience = self._app.conf.worker_soft_shutdown_timeout
-        self._ends += 1
-        if patience > 0 and self._ends == 1:
-            self._tell_stop("soft")
-            self.exchange.stop()
-            self.exchange.join(patience)
-            if not self.exchange.is_alive():
-                return
-        try:
-            self._tell_stop("cold")
-            report = report_returned(self._line.tally)
-            self.exchange.halt()
-            self._leave(LEAVES_WITHIN)
-            report()
-        finally:
-            os._exit(1)
-
-    def _tell_stop(self, how: str) -> None:
-        if self._part is None:  # of a child, its parent tells
-            emit("worker.stopping", how=how, hostname=self._plan.hostname)
-
-    def _leave(self, within: float) -> None:
-        """Give everything back. Where the broker does not answer within so many seconds, other workers do it later."""
-        call_within(within, partial(self._app.driver.recovery.unregister, self.worker))
-
     def handle_signals(self) -> None:
         """TERM, INT and HUP drain; a second INT, or QUIT, gives everything back and ends at once; USR1 shows what every
         thread does."""
-        handle(dict.fromkeys(STOPS, self.on_signal))
-
-    def on_signal(self, number: int, frame: FrameType | None) -> None:
-        """What a signal means to this process."""
-        number = remapped(number)
-        if number == signal.SIGQUIT or (number == signal.SIGINT and self._signals):
-            # The handler may interrupt code that holds a connection's lock; a thread of its own does not.
-            self._abandoning.append(threading.Thread(target=self.abandon, daemon=True))
-            self._abandoning[-1].start()
-            return
-        if number == signal.SIGINT:
-            self._signals += 1
-        self.stop_warmly()
+        handle(dict.fromkeys(STOPS, self._exit.on_signal))
 
     def stop_warmly(self) -> None:
         """:meth:`stop`, and report it. The parent of a prefork child reports it itself."""
-        self.stop()
-        if self._part is None:
-            announce_stop("warm", self._plan.hostname)
+        self._exit.stop_warmly()

@@ -1,4 +1,4 @@
-"""What a worker does first: warn of mistakes that would show as a worker that does nothing, and wait for the servers.
+"""The first steps of a worker: warn of mistakes that would show as a worker that does nothing; wait for servers.
 
 It waits as Celery's does (``broker_connection_retry_on_startup``).
 """

@@ -3,10 +3,13 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
+from typing import Any
 
 from canvas.errors import BrokerError
 from canvas.telemetry import emit
+from canvas.worker.control.child_commands import ChildCommand, ReportState
 
 LEAVES_WITHIN = 5.0
 """Seconds that a process which stops at once takes to return its messages."""
@@ -20,14 +23,14 @@ def remapped(number: int) -> int:
 
 
 def announce_stop(how: str, hostname: str) -> None:
-    """Tell that a signal stops the worker. A handler may interrupt what a listener does just then, such as writing a
-    line of the log: it is told on another thread."""
+    """Report that a signal stops the worker. A handler may interrupt a listener, for example one
+    that is writing a line of the log: the report comes from another thread."""
     facts = {"how": how, "hostname": hostname}
     threading.Thread(target=emit, args=("worker.stopping",), kwargs=facts, daemon=True).start()
 
 
 def call_within(seconds: float, call: Callable[[], object]) -> None:
-    """Call the broker, and wait for its answer for so many seconds at most."""
+    """Call the broker, and wait for its answer for ``seconds`` at most."""
 
     def report() -> None:
         try:
@@ -38,3 +41,17 @@ def call_within(seconds: float, call: Callable[[], object]) -> None:
     calling = threading.Thread(target=report, name="canvas-leave", daemon=True)
     calling.start()
     calling.join(seconds)
+
+
+def report_running(ask: Callable[[ChildCommand], list[dict[str, Any]]], how: str, **_: Any) -> None:
+    """At a warm stop: say which tasks of the node's processes the worker waits for. ``ask``: ``Pool.ask``."""
+    if how != "warm":
+        return
+    now = time.time()
+    running = [
+        (f"{info['name']}[{info['id']}]", max(0.0, now - (info["time_start"] or now)))
+        for state in ask(ReportState())
+        for info in state["active"]
+    ]
+    if running:
+        emit("worker.draining", running=running)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.architecture.structure import MODULES, room, tree
 
-UNCHECKED = {"drivers", "worker"}
+UNCHECKED = {"drivers"}
 """Rooms whose text is not checked yet. Rooms may only leave this set."""
 UNCHECKED_FILES: set[str] = set()
 REFUSED = {

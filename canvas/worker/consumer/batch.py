@@ -1,4 +1,4 @@
-"""What a round is: settle what the slots have finished and lease what they will need, in one call to the broker.
+"""A round: settle the tasks that the slots have finished and lease those that they will need, in one call.
 
 Nothing here waits for work or decides when a round is made; ``canvas.worker.consumer.loop`` does.
 """
@@ -15,6 +15,7 @@ from canvas.errors import BrokerError
 from canvas.model.message import Delivery
 from canvas.model.settlement import ChordDispatch, Orphan, ReadyChord, Settlement, SettleResult
 from canvas.telemetry import emit
+from canvas.worker.consumer.acks_ahead import acks_ahead
 from canvas.worker.consumer.buffer import PrefetchBuffer, Work
 from canvas.worker.consumer.persistent import Persistent
 from canvas.worker.consumer.prefetch import PrefetchPolicy, QueueChange
@@ -23,25 +24,15 @@ from canvas.worker.consumer.wait import Wait
 T = TypeVar("T")
 STUCK_AFTER = 0.2
 """Seconds after which what runs is no longer short."""
-_ACKED_AHEAD = 32
-_ACKED_WITHIN = 0.005
-"""Messages, and seconds of work, that are acked at most before they start, where they are acked before they run."""
 
 
 class SettleBatch(Persistent):
     """The state of one process between the broker and its slots. One thread at a time may :meth:`make` a round."""
 
     def __init__(
-        self,
-        driver: Driver,
-        worker: str,
-        queues: Sequence[str],
-        appetite: PrefetchPolicy,
-        leased: Callable[[LeaseReply], None],
-        held: dict[str, Delivery],
-        alone: bool,
-        wait: Wait,
-    ) -> None:
+        self, driver: Driver, worker: str, queues: Sequence[str], appetite: PrefetchPolicy,
+        leased: Callable[[LeaseReply], None], held: dict[str, Delivery], alone: bool, wait: Wait,
+    ) -> None:  # fmt: skip
         self.worker = worker
         self.queues = deque(queues)
         self.appetite = appetite
@@ -50,7 +41,7 @@ class SettleBatch(Persistent):
         self.offers: deque[ReadyChord | Orphan] = deque()
         self.acks: deque[tuple[Settlement, SimpleQueue[bool]]] = deque()
         self.unstarted: deque[Delivery] = deque()
-        """What slots have not started because the process stops."""
+        """Messages that slots have not started because the process stops."""
         self.running: dict[int, float] = {}
         """When what runs began, by slot."""
         self.away: dict[int, float] = {}
@@ -107,7 +98,7 @@ class SettleBatch(Persistent):
 
     @property
     def enough(self) -> bool:
-        """Whether so much is finished that it need not wait for company."""
+        """Whether half a batch is finished: it need not wait for more."""
         return len(self.finished) >= self.appetite.batch // 2
 
     def hand_out_submitted(self) -> None:
@@ -149,7 +140,9 @@ class SettleBatch(Persistent):
         for item in batch:
             (settlements if isinstance(item, Settlement) else ends).append(item)  # type: ignore[arg-type]
         acks = [settlement for settlement, _ in answers] if answers else []
-        soon = self._soon() if acks and self._alone and any(ack.early_ack for ack in acks) else []
+        soon: list[Settlement] = []
+        if acks and self._alone and any(ack.early_ack for ack in acks):
+            soon = acks_ahead(self.backlog, self.seconds_per_task, self.begun, self.acks_early)
         lease = self._request(want) if want else None
         # A lease alone is left out when the process is to end.
         repeat_until = self.persist if batch or answers else self.attempt
@@ -211,19 +204,6 @@ class SettleBatch(Persistent):
     def _tell_deferred(self, item: Settlement | ChordDispatch) -> None:
         for deferral in item.deferrals:
             self.deferred(deferral.due)
-
-    def _soon(self) -> list[Settlement]:
-        """Acks of the messages that the only slot starts next, as far as nothing else holds them back; it waits for
-        them, and so takes none meanwhile."""
-        pace = self.seconds_per_task
-        count = min(_ACKED_AHEAD, int(_ACKED_WITHIN / pace)) if pace > 0 else 0
-        found = []
-        for item in self.backlog.first(count):
-            if not isinstance(item, Delivery) or not self.acks_early(item):
-                break
-            if item.tag not in self.begun:
-                found.append(Settlement(item, early_ack=True))
-        return found
 
     def _hand_out(self, item: Work) -> None:
         self._outstanding += 1

@@ -1,4 +1,4 @@
-"""What is leased and not yet taken by a slot."""
+"""The messages that are leased and not yet taken by a slot."""
 
 from collections import deque
 from itertools import islice
@@ -12,7 +12,7 @@ Work: TypeAlias = Delivery | ReadyChord | Orphan
 
 
 class PrefetchBuffer:
-    """A queue between threads that can be looked into. ``None`` in it tells a slot to end."""
+    """A queue between threads that can be looked into. A slot that takes ``None`` from it ends."""
 
     def __init__(self) -> None:
         self._items: deque[Work | None] = deque()

@@ -47,7 +47,7 @@ def _chords(value: Any, depth: int) -> Iterator[str]:
 
 def keeps(app: Canvas, message: Message, due: float | None = None) -> list[Keep]:
     """The chords that wait for a message, to be kept while it runs, or until unix time ``due`` and as long again as
-    they would be kept otherwise. Whoever sent them may have let them expire sooner."""
+    they would be kept otherwise. Their sender may have let them expire sooner."""
     if app.driver.results is None:
         return []
     groups = chords_in(message.embed)
@@ -80,7 +80,7 @@ class Lifetimes:
         self._busy_until = 0.0
         self._renews = renews
         self._next_renewal = 0.0
-        # What expires within this time of Celery's part has to be renewed before.
+        # Of Celery's keys, those that expire within this time have to be renewed before.
         self._every = max(SHORT, min(app.backend.chord_expires or _DAY, _DAY) / 3)
         self._idle_for = min(beat, self._every)
 

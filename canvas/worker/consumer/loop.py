@@ -13,20 +13,16 @@ from typing import TypeVar
 
 from canvas.drivers.ports import Driver
 from canvas.drivers.ports.values import LeaseReply
-from canvas.errors import BrokerError
 from canvas.model.message import Delivery
 from canvas.model.settlement import ChordDispatch, Orphan, ReadyChord, Settlement
-from canvas.telemetry import emit
-from canvas.worker.consumer.batch import STUCK_AFTER, SettleBatch
+from canvas.worker.consumer.batch import SettleBatch
 from canvas.worker.consumer.buffer import Work
+from canvas.worker.consumer.loop_sleep import LoopSleep
 from canvas.worker.consumer.prefetch import PrefetchPolicy, QueueChange
 from canvas.worker.consumer.wait import BrokerWait, Wait
 
 T = TypeVar("T")
-_LINGER = 0.005
 _IDLE_WAIT = 5.0
-_STANDS_BY = 30.0
-"""Seconds after which the thread looks whether it has to make a round, though its only slot is idle."""
 _CHANGED_WITHIN = 2.0
 SIGNALS_WITHIN = 0.5
 """Seconds that a wait on the main thread lasts at most: signal handlers run there, whichever thread a signal ends."""
@@ -58,10 +54,7 @@ class ConsumerLoop(threading.Thread):
         """The messages and chords that are leased and wait for a slot."""
         self._alone = alone
         self._turn = threading.Lock()
-        self._wake: SimpleQueue[None] = SimpleQueue()
-        self._asleep = ""
-        self._at_broker = False
-        self._cut_off = False
+        self._sleep = LoopSleep(self._rounds, self._waits, alone)
         self._halted = False
 
     @property
@@ -114,21 +107,20 @@ class ConsumerLoop(threading.Thread):
             if self._rounds.offers:
                 self._rounds.hand_out_submitted()
             if self.work.empty() and not self._rounds.stopping and not self._rounds.make() and self._rounds.queues:
-                self._wait_for_messages(self._waits.idle_for)
+                self._sleep.until_messages(self._waits.idle_for)
         finally:
             self._turn.release()
 
     def begin(self, place: int) -> None:
         """A slot, known by a number of its own, starts a piece of work."""
         self._rounds.running[place] = time.monotonic()
-        if self._asleep == "idle":
-            self._wake.put(None)
+        self._sleep.task_begins()
 
     def pause(self, place: int) -> None:
         """The slot's piece of work waits for another, which may have the slot meanwhile."""
         rounds = self._rounds
         rounds.away[place] = time.monotonic() - rounds.running.pop(place)
-        self._rouse(urgent=True)
+        self._sleep.rouse(urgent=True)
 
     def resume(self, place: int) -> None:
         """It goes on."""
@@ -146,7 +138,7 @@ class ConsumerLoop(threading.Thread):
         took = time.monotonic() - rounds.running.pop(place)
         rounds.seconds_per_task += (took - rounds.seconds_per_task) * 0.1
         rounds.finished.append(settlement)
-        self._rouse()
+        self._sleep.rouse()
 
     def acknowledge(self, delivery: Delivery) -> bool:
         """Commit a message's ack before its task starts; False when the lease was lost.
@@ -160,9 +152,9 @@ class ConsumerLoop(threading.Thread):
         answer: SimpleQueue[bool] = SimpleQueue()
         self._rounds.acks.append((settlement, answer))
         if not self._alone:
-            self._rouse(urgent=True)
+            self._sleep.rouse(urgent=True)
         while True:
-            # Who waits for its own ack makes the round itself, as soon as nobody else does.
+            # A thread that waits for its own ack makes the round itself, unless another thread is making one.
             if self._alone and answer.empty() and self._turn.acquire(timeout=SIGNALS_WITHIN):
                 try:
                     if answer.empty():
@@ -174,46 +166,32 @@ class ConsumerLoop(threading.Thread):
             except Empty:
                 continue
 
-    def _rouse(self, urgent: bool = False) -> None:
-        if self._at_broker:
-            self._waits.interrupt()
-        elif self._asleep and (urgent or self._is_due()):
-            self._wake.put(None)
-
-    def _is_due(self) -> bool:
-        """Whether what has just been finished is a reason for a round on the thread, however that sleeps."""
-        if self._asleep == "linger" and not self._rounds.enough:
-            return not self._alone and self.work.empty()
-        # The only slot makes its next round itself when it has no work left.
-        return not self._alone or not self.work.empty()
-
     # -- for the process
 
     def stop(self) -> None:
         """Lease nothing more, give back what has not started, settle what runs, then end. Safe in signals."""
         self._rounds.stopping = True
-        self._wake.put(None)
-        self._waits.interrupt()
+        self._sleep.end()
 
     def consume(self, queues: Sequence[str]) -> bool:
         """Lease from these queues only; returns when that is so, False when it takes long. Safe from any thread."""
         change = QueueChange(list(queues))
         self._rounds.change = change
-        self._rouse(urgent=True)
+        self._sleep.rouse(urgent=True)
         return change.done.wait(_CHANGED_WITHIN)
 
     def resize(self, by: int) -> None:
         """So many slots more, or fewer."""
         appetite = self._rounds.appetite
         self._rounds.appetite = appetite._replace(slots=appetite.slots + by)
-        self._rouse(urgent=True)
+        self._sleep.rouse(urgent=True)
 
     def expect_nothing(self) -> None:
         """Wait before the first lease: there were no messages a moment ago."""
         self._rounds.last_poll_short = True
 
     def shed(self, slots: int) -> None:
-        """Let so many slots have ``None`` instead of work: they are to end."""
+        """Give ``None`` instead of work to this number of slots: they are to end."""
         for _ in range(slots):
             self.work.put(None)
 
@@ -227,7 +205,7 @@ class ConsumerLoop(threading.Thread):
         """Chords to complete, orphans to settle. Safe from any thread."""
         if work:
             self._rounds.offers.extend(work)
-            self._rouse(urgent=True)
+            self._sleep.rouse(urgent=True)
 
     # -- the thread
 
@@ -236,9 +214,9 @@ class ConsumerLoop(threading.Thread):
         try:
             while self._again():
                 if self._alone and self.work.empty():
-                    self._stand_by()
+                    self._sleep.stand_by()
                 if not self.work.empty():
-                    self._linger()
+                    self._sleep.linger()
         except BaseException as exc:
             self.failure = exc
             raise
@@ -253,60 +231,7 @@ class ConsumerLoop(threading.Thread):
                 return False
             if not self._rounds.make() and not self._alone:
                 if self._rounds.want():
-                    self._wait_for_messages(_IDLE_WAIT)
+                    self._sleep.until_messages(_IDLE_WAIT)
                 else:
-                    self._sleep("slots", STUCK_AFTER)
+                    self._sleep.until_finished()
             return True
-
-    # -- waiting
-
-    def _wait_for_messages(self, patience: float) -> None:
-        rounds, arrived = self._rounds, 0
-        self._at_broker = True
-        try:
-            if not (rounds.finished or rounds.pressing):
-                patience = STUCK_AFTER if rounds.running else patience
-                arrived = self._waits.wait(rounds.worker, tuple(rounds.queues), patience)
-                if self._waits.outage():
-                    rounds.leases_uncertain, arrived = True, 1
-                if self._cut_off:
-                    self._cut_off = False
-                    emit("broker.recovered")
-        except BrokerError as exc:
-            if not self._cut_off:
-                self._cut_off = True
-                emit("broker.unreachable", error=str(exc))
-            rounds.leases_uncertain, rounds.last_poll_short = True, False
-            time.sleep(0.5)
-        finally:
-            self._at_broker = False
-        if arrived or time.monotonic() - rounds.leased_at >= self._waits.look_every:
-            rounds.last_poll_short = False
-
-    def _stand_by(self) -> None:
-        """The only slot makes the rounds, unless it runs something for long."""
-        if self._rounds.running:
-            self._sleep("stand by", STUCK_AFTER)
-        else:
-            self._sleep("idle", _STANDS_BY)
-
-    def _linger(self) -> None:
-        """Work is at hand: let a few results come together before the next call."""
-        self._sleep("linger", _LINGER)
-
-    def _sleep(self, kind: str, seconds: float) -> None:
-        rounds, self._asleep = self._rounds, kind
-        try:
-            while not self._wake.empty():  # calls for an earlier round; what they were for is looked at below
-                self._wake.get_nowait()
-            if kind == "stand by" and rounds.finished:
-                seconds = _LINGER
-            due = rounds.enough if kind == "linger" else rounds.finished and not self._alone
-            if not (due or rounds.pressing):
-                self._wake.get(timeout=seconds)
-            elif rounds.stopping and rounds.running and not rounds.finished and not rounds.acks:
-                self._wake.get(timeout=0.05)
-        except Empty:
-            return
-        finally:
-            self._asleep = ""

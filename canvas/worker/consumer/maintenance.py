@@ -1,4 +1,4 @@
-"""What a worker does beside the line: renew its leases, give back what dead workers held, promote what is due,
+"""The periodic duties of a worker: renew its leases, return the messages of dead workers, enqueue those that are due,
 complete chords whose worker died first."""
 
 import threading
@@ -171,11 +171,11 @@ class Maintenance:
         return forgotten
 
     def rested(self, worker: str) -> None:
-        """The broker was told to forget this worker."""
+        """The broker was asked to forget this worker."""
         self._seen.discard(worker)
 
     def _shared(self, seconds: float) -> float:
-        """When it is this worker's turn again of what somebody should do so often; at random, not all at once."""
+        """This worker's next turn at a duty that one worker should do this often; at random, not all at once."""
         return seconds if self._share == 1.0 else seconds * self._share * uniform(0.5, 1.5)
 
     def _sweep(self) -> None:
@@ -201,7 +201,7 @@ class Maintenance:
 
 
 class ChildDuties:
-    """What a prefork child does of the duties itself; its parent does the others for all."""
+    """The duties that a prefork child does itself; its parent does the others for all children."""
 
     def __init__(self, broker: Broker, lifetimes: Callable[[], float]) -> None:
         """``lifetimes``: as for :class:`Maintenance`, for the tasks and runs of this process."""
@@ -255,7 +255,7 @@ class MaintenanceThread(threading.Thread):
 
     def run(self) -> None:
         while not self._stop_asked:
-            # What is expected from here on, and not seen by this tick, ends the sleep.
+            # A message that is expected from here on, and not seen by this tick, ends the sleep.
             self._sleeps_until, self.rests = NEVER, True
             seconds = self._duties.tick()
             self._sleeps_until, self.rests = time.monotonic() + seconds, seconds > SHORT
@@ -263,7 +263,7 @@ class MaintenanceThread(threading.Thread):
             self._wake.clear()
 
     def expect(self, seconds: float) -> None:
-        """A message was deferred for so many seconds."""
+        """A message was deferred for ``seconds``."""
         at = time.monotonic() + seconds
         if self._duties.expect(at) and at < self._sleeps_until:
             self._wake.set()

@@ -52,7 +52,7 @@ class Persistent:
             return None
 
     def _pause(self, seconds: float) -> None:
-        """Sleep; a process that is told to stop meanwhile goes on at once."""
+        """Sleep; a process that is to stop meanwhile goes on at once."""
         until, before = time.monotonic() + seconds, self.stopping
         while (left := until - time.monotonic()) > 0 and self.stopping == before:
             time.sleep(min(left, _LOOKS_EVERY))

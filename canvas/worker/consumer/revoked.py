@@ -1,7 +1,7 @@
-"""What must not run any more: ids and stamps that were revoked, as this process knows them.
+"""The ids and stamps of tasks that were revoked, as this process knows them.
 
-They are kept by the broker, so that they outlive every worker, and read again whenever a lease tells that they have
-changed: what was revoked before a message was leased is known before its task starts.
+They are kept by the broker, so that they outlive every worker, and read again when the reply to a lease has
+another version: a revocation before a message was leased is known before its task starts.
 """
 
 from collections.abc import Collection

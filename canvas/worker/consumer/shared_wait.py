@@ -183,7 +183,7 @@ class SharedWait(threading.Thread):
             self._stood_down = True
 
     def _listen(self, seconds: float) -> bool:
-        """Wait until a child begins to wait, or for so long."""
+        """Wait until a child begins to wait, or until the time is over."""
         if not self._ears.poll(seconds * 1000):
             return False
         os.read(self._bell[0], _CHUNK)

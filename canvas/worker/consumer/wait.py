@@ -16,7 +16,7 @@ _CHUNK = 4096
 
 
 class Wait(Protocol):
-    """What an exchange needs for its waits."""
+    """The waits of a consumer loop."""
 
     idle_for: float
     """Seconds that the only slot of a process waits at most at once; a signal handler may wait as long."""

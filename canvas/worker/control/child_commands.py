@@ -1,4 +1,4 @@
-"""What a node asks of the processes that run its tasks: one type for each command, and its form on the wire.
+"""The commands of a node to the processes that run its tasks: one type for each command, and its form on the wire.
 
 A prefork child gets a command as JSON from its parent; other pools pass the value itself.
 """

@@ -34,7 +34,7 @@ class Panel(Inspection):
             if own is not None:
                 return own.function(CommandState(self._app, self._plan.hostname, self._consumer), **arguments)
             return {"error": repr(KeyError(command))} if method is None else method(self, **arguments)
-        except Exception as exc:  # noqa: BLE001 - whoever asked learns it; the worker goes on
+        except Exception as exc:  # noqa: BLE001 - the caller gets the error; the worker goes on
             return {"error": repr(exc)}
 
     # -- looking

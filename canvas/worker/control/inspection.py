@@ -24,7 +24,7 @@ from canvas.worker.pools.recycling import resident_memory
 from canvas.worker.pools.shared_memory import SharedMemory
 
 _TASK_INFO = ("exchange", "routing_key", "rate_limit")
-"""What is said of each registered task, where nobody asks for more."""
+"""The attributes shown of each registered task if the command names none."""
 
 
 class Inspection:
@@ -118,7 +118,7 @@ class Inspection:
         return used
 
     def memdump(self, samples: int = 10) -> str:
-        """What ``memsample`` found so far, the latest last."""
+        """The samples of ``memsample`` so far, the latest last."""
         taken = self._samples[-int(samples) :]
         if not taken:
             return "- rss: (no data)."

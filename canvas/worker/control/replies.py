@@ -71,6 +71,6 @@ def _parts(url: str) -> Answer:
 
 
 def rusage() -> Answer:
-    """What this process has used."""
+    """The resources that this process has used."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return {name.removeprefix("ru_"): getattr(used, name) for name in dir(used) if name.startswith("ru_")}

@@ -1,4 +1,4 @@
-"""What a child that does not answer is doing, as its parent finds it in shared memory and at the broker."""
+"""The state of a child that does not answer, as its parent finds it in shared memory and at the broker."""
 
 from typing import Any
 

@@ -17,8 +17,8 @@ _LONGEST = 1 << 16
 class Redirected(io.TextIOBase):
     """A stream whose lines are logged.
 
-    A thread's text is logged when its line ends, when it flushes the stream, or when its task ends. What handlers of
-    the logger print themselves is dropped: it would be logged again.
+    A thread's text is logged when its line ends, when it flushes the stream, or when its task ends. Text that
+    handlers of the logger print themselves is dropped: it would be logged again.
     """
 
     mode = "w"

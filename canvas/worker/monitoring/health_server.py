@@ -1,4 +1,4 @@
-"""A node's HTTP endpoint: ``/health`` for probes, ``/metrics`` for Prometheus. Loopback unless told otherwise."""
+"""A node's HTTP endpoint: ``/health`` for probes, ``/metrics`` for Prometheus. Loopback by default."""
 
 import threading
 from collections.abc import Callable

@@ -36,7 +36,7 @@ class WorkerHeartbeat(threading.Thread):
         self._tell("worker-offline")
 
     def beat(self) -> None:
-        """One heartbeat more, for whoever asks."""
+        """One heartbeat more, on request."""
         self._tell("worker-heartbeat")
 
     def stop(self) -> None:

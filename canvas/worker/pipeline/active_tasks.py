@@ -1,4 +1,4 @@
-"""What one process is doing: the tasks that run, those it holds, how many of each it has begun."""
+"""The tasks of one process: those that run, those it holds, how many of each it has begun."""
 
 import os
 import threading

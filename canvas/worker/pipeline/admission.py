@@ -1,4 +1,4 @@
-"""What a delivery says: its message, and whether that may run now, later or never. The clock is an argument."""
+"""Decode a delivery, and decide whether its message runs now, later or never. The clock is an argument."""
 
 import math
 from dataclasses import dataclass

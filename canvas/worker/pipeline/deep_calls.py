@@ -15,8 +15,8 @@ _usual = 0
 
 
 def with_deep_calls(function: Callable[[], T]) -> T:
-    """What ``function`` returns, called with a higher recursion limit: for a call that has raised RecursionError, and
-    had done nothing yet.
+    """Call ``function`` with a higher recursion limit: for a call that has raised RecursionError before it did
+    anything.
 
     The limit is the interpreter's, and the usual one again once no thread is in such a call.
     """

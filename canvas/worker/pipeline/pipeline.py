@@ -111,7 +111,7 @@ class TaskPipeline:
         return self.throttle(job) or self.perform(job)
 
     def admit(self, delivery: Delivery) -> Job | Settlement:
-        """What is to run, or what becomes of a delivery that is not."""
+        """The job to run, or the settlement of a delivery that does not run."""
         try:
             message = self.decoder.decode(delivery.payload)
             headers = message.headers
@@ -142,7 +142,7 @@ class TaskPipeline:
         return job
 
     def new_job(self, delivery: Delivery, message: Message, fence: Fence) -> Job:
-        """What the following steps know of a delivery."""
+        """The job of a delivery, for the following steps."""
         task = self._tasks.get(message.task)
         request = Request(message)
         request.hostname = self._hostname
@@ -172,7 +172,7 @@ class TaskPipeline:
         return None
 
     def at_start(self, job: Job) -> list[Callable[[], Any]]:
-        """What the broker and the result backend are told as the job starts: calls that wait for them."""
+        """The calls to the broker and the result backend as the job starts."""
         calls = self.gates.at_start(job.delivery, job.message, job.task, job.keys)
         if job.task.track_started:
             calls.append(partial(self._settler.announce_start, job))
@@ -218,7 +218,7 @@ class TaskPipeline:
             return broken_off(exc)
 
     def _ender(self, job: Job, outcome: Callable[[], Outcome]) -> Callable[[], None] | None:
-        """What ends the task from outside, where the process may end with it."""
+        """A function that ends the task from outside, where the process may end with it."""
         give_up = self._give_up
         return (lambda: give_up(self.conclude(job, outcome()))) if give_up is not None else None
 
@@ -238,7 +238,7 @@ class TaskPipeline:
         return self.settle(job, outcome, self.reports.finished)[0]
 
     def settle(self, job: Job, outcome: Outcome, report: Report) -> tuple[Settlement, Outcome]:
-        """The settlement of a job, and the outcome that it settles; ``report`` tells that to hooks and signals."""
+        """The settlement of a job, and the outcome that it settles; ``report`` reports that to hooks and signals."""
         if isinstance(outcome, Failure):
             outcome = outcome_to_settle(job, outcome)
         if self.loop is None:
@@ -270,9 +270,9 @@ class TaskPipeline:
             return dispatch(self._app, self.runs, ready)
 
     def fault(self, work: Delivery | ReadyChord | Orphan, exc: BaseException) -> Settlement | None:
-        """What becomes of work on which the pipeline itself failed."""
+        """The settlement of work on which the pipeline itself failed."""
         return self.unrunnable.internal_error(work, exc)
 
     def state(self) -> dict[str, Any]:
-        """What this process is doing, as JSON."""
+        """The tasks of this process, as JSON."""
         return self.tally.state(self.decoder.decode)

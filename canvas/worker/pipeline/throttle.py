@@ -1,6 +1,7 @@
-"""What a message must pass before its task runs: its rate, a place under its concurrency key, its lock.
+"""The limits of a task before it runs: its rate, a permit of its concurrency key, its lock.
 
-Whoever must wait, waits in the broker: deferred to its turn, or parked until a place is free. No slot waits with it.
+A message that has to wait does so in the broker: deferred to its turn, or parked until a permit is free. It occupies no
+slot meanwhile.
 """
 
 from collections.abc import Callable
@@ -21,13 +22,13 @@ Persist = Callable[[Callable[[], Any]], Any]
 
 @dataclass(frozen=True, slots=True)
 class LimitKeys:
-    """What a call holds, or would: read from its arguments before the task can change them."""
+    """The keys of a call, read from its arguments before the task can change them."""
 
     place: str | None = None
     """The key that it shares places under."""
     lock: UniqueLock | None = None
     fault: BaseException | None = None
-    """What reading the first came to instead: the arguments don't fit, or the task's own function of them raised."""
+    """Why the concurrency key cannot be read: the arguments don't fit, or the task's own function of them raised."""
 
 
 NO_KEYS = LimitKeys()
@@ -59,7 +60,7 @@ class Throttle:
         return bool(task.rate_limit or task.concurrency_limit)
 
     def throttle(self, delivery: Delivery, message: Message, task: Task[Any], keys: LimitKeys) -> Settlement | None:
-        """What becomes of a message that may not run yet; ``None`` when it may."""
+        """The settlement of a message that may not run yet; ``None`` when it may."""
         if task.rate_limit and not self._conf.worker_disable_rate_limits:
             deferred = self._until_its_turn(delivery, message, task)
             if deferred is not None:
@@ -92,8 +93,8 @@ class Throttle:
     def at_start(
         self, delivery: Delivery, message: Message, task: Task[Any], keys: LimitKeys
     ) -> list[Callable[[], Any]]:
-        """What the broker is told as the task starts: calls. Its lock goes now, where it says so; and where its
-        worker died before, that is noted."""
+        """The calls to the broker as the task starts: release its lock, if that ends with the start; note the start, if
+        a worker died with the task before."""
         calls: list[Callable[[], Any]] = []
         if message.headers.get("canvas_delivery_count") or task.reject_on_worker_lost is False:
             calls.append(partial(self._recovery.mark_started, delivery))

@@ -40,7 +40,7 @@ class TimeLimitGuard:
         self.expire = expire
         self.open = True
         self.told = False
-        """Its coroutine is told of the soft limit as soon as it waits."""
+        """The loop interrupts its coroutine as soon as that awaits."""
 
     def next_at(self) -> float | None:
         """When something is due."""
@@ -52,8 +52,8 @@ class TimeLimits:
     """Watches the tasks of one process, on a thread that starts with the first limit.
 
     In the main thread a soft limit arrives by signal (SIGUSR1), so that it also ends a blocking call; elsewhere as an
-    asynchronous exception, which Python raises at the next bytecode. A coroutine is told by its loop, where it waits;
-    if it has not waited for a while, in the same way as others.
+    asynchronous exception, which Python raises at the next bytecode. A coroutine is interrupted by its loop while it
+    awaits; if it has not awaited for a while, in the same way as others.
     """
 
     def __init__(self) -> None:

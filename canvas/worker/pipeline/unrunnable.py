@@ -1,4 +1,4 @@
-"""What becomes of a delivery whose task does not run here, or whose end cannot be settled as it is."""
+"""The settlements of deliveries whose task does not run here, or whose end cannot be settled as it is."""
 
 from typing import Protocol
 
@@ -181,7 +181,7 @@ class Unrunnable:
             except BaseException as deeper:  # noqa: BLE001 - settled below, whatever it is
                 exc = deeper
         if isinstance(exc, CanvasError):
-            # What the message says about its successors is invalid, which is not checked before the task runs.
+            # The message's successors are invalid, which is not checked before the task runs.
             settlement = self.undecodable(job.delivery, exc, job.fence)
             if not job.told:
                 job.told = True

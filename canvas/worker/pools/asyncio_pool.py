@@ -42,14 +42,14 @@ class AsyncioPool:
         self._loop.call_soon_threadsafe(self._places.resize, by)
 
     def run(self) -> None:
-        """Work until told to stop."""
+        """Work until the loop stops."""
         with asyncio.Runner() as runner:
             loop = runner.get_loop()
             serving = loop.create_task(self._serve())
             try:
                 while not serving.done():
-                    # That of a task which a coroutine task has begun beside it comes through the loop; who awaits it
-                    # hears of it.
+                    # The exception of an asyncio task that a coroutine task has started comes through the loop; the
+                    # code that awaits this task gets it too.
                     with suppress(SystemExit, KeyboardInterrupt):
                         loop.run_until_complete(serving)
             finally:
@@ -83,7 +83,7 @@ class AsyncioPool:
 
     def _feed(self, over: asyncio.Event) -> None:
         backlog, call = self._exchange.work, self._loop.call_soon_threadsafe
-        # What is called from here, and all that it starts, runs in this thread's context.
+        # Functions that are called from here, and all that they start, run in this thread's context.
         with denied_join_result():
             while True:
                 self._places.take()

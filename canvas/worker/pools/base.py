@@ -1,4 +1,4 @@
-"""What a node sees of the processes that run its tasks."""
+"""The processes that run a node's tasks, as the node sees them."""
 
 from collections.abc import Callable
 from typing import Any, Protocol

@@ -47,7 +47,7 @@ def run_and_exit(work: Callable[[], None], worker: str) -> NoReturn:
 
 @dataclass(slots=True)
 class Origin:
-    """What a child gets from its parent."""
+    """The values that a child gets from its parent."""
 
     worker: str
     board: SharedMemory

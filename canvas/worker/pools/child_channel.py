@@ -29,7 +29,7 @@ class ChildChannel:
         self._number = 0
         self._answers: dict[int, dict[str, Any]] = {}
         self._late: set[int] = set()
-        """Numbers of questions whose answer nobody waits for any more."""
+        """Numbers of questions whose answers are no longer waited for."""
         self._gone = False
         self._farewell: dict[str, Any] = {}
 
@@ -46,7 +46,7 @@ class ChildChannel:
                 number, question = json.loads(line)
                 try:
                     found = answer(from_wire(question))
-                except Exception as exc:  # noqa: BLE001 - the parent is told, and goes on
+                except Exception as exc:  # noqa: BLE001 - the parent gets the error, and goes on
                     found = {"error": repr(exc)}
                 with self._writing:
                     stream.write(json.dumps([number, found], default=repr) + "\n")
@@ -76,7 +76,7 @@ class ChildChannel:
         return self._parent.fileno()
 
     def send(self, command: ChildCommand, within: float) -> int | None:
-        """Ask; the question's number, or ``None`` when the child is gone or reads nothing for so many seconds."""
+        """Ask; the question's number, or ``None`` when the child is gone or reads nothing for ``seconds``."""
         with self._writing:
             self._number += 1
             try:
@@ -151,7 +151,7 @@ class ChildChannel:
 def ask_all(
     hotlines: Mapping[int, ChildChannel], command: ChildCommand, within: float
 ) -> dict[int, dict[str, Any] | None]:
-    """Ask children at once; by key each one's answer, ``None`` of those that give none within so many seconds."""
+    """Ask children at once; by key each one's answer, ``None`` of those that give none within ``seconds``."""
     deadline = time.monotonic() + within
     asked = {key: hotline.send(command, within) for key, hotline in hotlines.items()}
     missing = {key: number for key, number in asked.items() if number is not None}

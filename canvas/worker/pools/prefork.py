@@ -41,7 +41,7 @@ _ANSWERED_WITHIN = 0.2
 _IDLE_ANSWERS_WITHIN = 3.0
 """The same for a child without a task: nothing holds its interpreter."""
 _CHANGED_WITHIN = 1.0
-"""Seconds in which children do what they are told, before the node answers; a busy one does it later."""
+"""Seconds in which children carry out a command before the node answers; a busy one does so later."""
 _GRACE = 1.0
 """Seconds beyond a hard limit in which a child may end its task itself."""
 
@@ -103,7 +103,7 @@ class Prefork:
         return [answer for answer in answers.values() if answer is not None]
 
     def _states(self, hotlines: dict[int, ChildChannel]) -> list[dict[str, Any]]:
-        """What each child does. For one that does not answer, because its task holds the interpreter, this process
+        """The state of each child. For one that does not answer, because its task holds the interpreter, this process
         looks itself; one that has not answered an earlier question yet is not asked again."""
         silent = {pid for pid, hotline in hotlines.items() if hotline.silent}
         busy = {pid for pid, row in list(self._rows.items()) if row.active}
@@ -204,7 +204,7 @@ class Prefork:
         self._restart_asked = True
 
     def _retire(self, stay: int) -> None:
-        """Let all but so many of the children that are not retiring finish what they run."""
+        """Let the children that are not retiring, all but ``stay`` of them, finish what they run."""
         for pid in [pid for pid in list(self._children) if pid not in self._retiring][stay:]:
             self._retiring.add(pid)
             os.kill(pid, signal.SIGHUP)
@@ -378,7 +378,7 @@ class Prefork:
 
 @contextmanager
 def _frozen() -> Iterator[None]:
-    """What is loaded by now stays: children need not look at it for garbage, and share its memory."""
+    """Keep the objects that are loaded by now: children need not look at them for garbage, and share their memory."""
     already = gc.get_freeze_count()
     gc.collect()
     gc.freeze()

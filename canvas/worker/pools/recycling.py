@@ -1,4 +1,4 @@
-"""When a child process has done enough: after so many tasks, or above so much memory."""
+"""When a child process is replaced: after a number of tasks, or above an amount of memory."""
 
 from pathlib import Path
 

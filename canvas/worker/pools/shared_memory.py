@@ -37,7 +37,7 @@ class ProcessStats:
 
     @property
     def deadline(self) -> float | None:
-        """When that must be over at the latest, as the monotonic clock tells it."""
+        """When that must be over at the latest, by the monotonic clock."""
         milliseconds = self._cells[self._at + _DEADLINE]
         return milliseconds / 1000 if milliseconds else None
 

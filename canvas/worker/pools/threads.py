@@ -17,7 +17,7 @@ class WorkerThread:
         self._after = after
 
     def run(self) -> None:
-        """Work until told to stop."""
+        """Work until the loop has no more work to give."""
         with denied_join_result():
             self._work()
 

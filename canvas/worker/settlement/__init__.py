@@ -1,1 +1,1 @@
-"""What the end of a task does: successors, chord parts, error callbacks, records."""
+"""The effects of a task's end: successors, chord parts, error callbacks, records."""

@@ -8,7 +8,7 @@ from canvas.primitives.registry import maybe_signature
 
 
 def callback_groups(app: Canvas, callbacks: list[Any]) -> list[Any]:
-    """What callbacks are sent as: one alone, groups each, all others together as a group (semantics.md T2)."""
+    """The signatures to send callbacks as: one alone, groups each, all others as a group (semantics.md T2)."""
     if len(callbacks) == 1:
         return callbacks
     sigs = [maybe_signature(callback, app) for callback in callbacks]

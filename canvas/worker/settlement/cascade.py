@@ -1,7 +1,7 @@
-"""Settle what will never run: the rest of a failed chain, the body of a failed chord.
+"""Settle the tasks that will never run: the rest of a failed chain, the body of a failed chord.
 
 Each signature that has an id ends in a state, and each that is a part of a chord returns it, so that nothing
-waits for ever. Sources: semantics.md E2, E7–E10.
+waits without end. Sources: semantics.md E2, E7–E10.
 """
 
 from typing import Any
@@ -60,7 +60,7 @@ def _with_place(last: Signature[Any], chain: Signature[Any]) -> Signature[Any]:
 
 
 def _in_run(end: Signature[Any], whole: Signature[Any]) -> Signature[Any]:
-    """What ends a composite ends its node of a workflow."""
+    """The end of a composite is the end of its node of a workflow."""
     node = whole.options.get(RUN_HEADER)
     return end if node is None or end.options.get(RUN_HEADER) is not None else end.clone(**{RUN_HEADER: node})
 

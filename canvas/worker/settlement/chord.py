@@ -34,7 +34,7 @@ from canvas.workflows.store import RunStore
 
 
 def completed(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch:
-    """What ends the chord. Its body's arguments are the parts' values, in the header's order and nesting."""
+    """The chord's end. Its body's arguments are the parts' values, in the header's order and nesting."""
     effects = Outbox(app)
     try:
         told = told_of(app, ready)
@@ -112,8 +112,8 @@ def _give_up(
 
 
 def fire_ahead(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch | None:
-    """What ends a run's join whose parts are not committed yet, if that is to send its node's task and nothing else:
-    all else may look at what the parts' settlements leave behind, and has to wait for them."""
+    """The end of a run's join whose parts are not committed yet, if it sends its node's task and nothing else: any
+    other end may read the effects of the parts' settlements, and has to wait for them."""
     effects = Outbox(app)
     try:
         told = told_of(app, ready)
@@ -122,7 +122,7 @@ def fire_ahead(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch 
         if waits or any(part.state != states.SUCCESS for part in parts_of(app, ready)):
             return None
         join_end(app, runs, effects, ready, told)
-    except Exception:  # noqa: BLE001 - it is met again, and told, when the join is handed out
+    except Exception:  # noqa: BLE001 - it is met again, and reported, when the join is handed out
         return None
     records = effects.stores if kind != "round" else ()
     sends_only = effects.publishes and not (records or effects.parts or effects.deferrals or effects.mail)
@@ -176,7 +176,7 @@ def _send_body(app: Canvas, effects: Outbox, body: Signature[Any], values: list[
 
 
 def _fail_body(app: Canvas, effects: Outbox, body: Signature[Any], error: ChordError, settler: PartOrigin) -> None:
-    """The body never runs: it ends in FAILURE, its own chord hears of it, its errbacks run once.
+    """The body never runs: it ends in FAILURE, its own chord gets the failure, its errbacks run once.
 
     The members of a group take the header's own exception, and so does the group's id (semantics.md E8).
     """

@@ -52,10 +52,10 @@ class Settler:
         self._speculative = SpeculativeJoins(partial(fire_ahead, app, runs))
 
     def settle(self, done: Job, outcome: Outcome, report: Report) -> tuple[Settlement, Outcome]:
-        """The settlement of one end, and what that is: a value that cannot be written or a successor that cannot be
+        """The settlement of one end, and its outcome: a value that cannot be written or a successor that cannot be
         sent turns success into failure (T4, T5).
 
-        ``report`` reports the end to hooks and signals. What hooks send becomes part of the settlement.
+        ``report`` reports the end to hooks and signals. The settlement contains what hooks send.
         """
         effects = Outbox(self._app)
         try:
@@ -225,7 +225,7 @@ class Settler:
             run_errbacks(self._app, effects, done.message.embed["errbacks"], done.request, exc, text or None)
 
     def _unrecorded(self, done: Job, effects: Outbox, exc: BaseException) -> None:
-        """No result of its own, but what waits for it must not wait for ever."""
+        """It has no result, but the tasks that wait for it must not wait without end."""
         self._part(done, effects, states.FAILURE, exc)
         self._abandon_rest(done, effects, states.FAILURE, exc, "")
 

@@ -59,7 +59,7 @@ class Step:
         return self.label or self.name.rpartition(".")[2]
 
     def info(self, obj: Any) -> Any:
-        """What ``inspect stats`` shows of it; by default nothing."""
+        """The facts that ``inspect stats`` shows of it; by default none."""
 
     def __repr__(self) -> str:
         return f"<step: {self.alias}>"

@@ -131,7 +131,7 @@ _LIVE: dict[str, Callable[[], Any]] = {
     "total_count": _total_count,
     "all_total_count": lambda: [sum(_total_count().values())],
 }
-"""What each name that is read at its use is read by."""
+"""The function that reads each name that is read at its use."""
 should_stop: Any = None
 should_terminate: Any = None
 

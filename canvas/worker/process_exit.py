@@ -1,0 +1,137 @@
+"""How one process of a worker ends: by a signal, by a task that does not end, or because it has nothing left to do."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from functools import partial
+from types import FrameType
+from typing import Any
+
+from canvas.app.application import Canvas
+from canvas.model.settlement import Settlement
+from canvas.telemetry import emit
+from canvas.worker.consumer.loop import ConsumerLoop
+from canvas.worker.logs.streams import flush
+from canvas.worker.monitoring.event_dispatcher import TaskEvents
+from canvas.worker.pipeline.active_tasks import ActiveTasks
+from canvas.worker.stopping import EXIT_TIME_LIMIT, LEAVES_WITHIN, announce_stop, call_within, remapped
+
+_LEAVES_WARMLY_WITHIN = 15.0
+"""``LEAVES_WITHIN`` after a warm stop, when a slow server is worth waiting for."""
+
+
+class ProcessExit:
+    """The ways in which one process ends."""
+
+    def __init__(
+        self,
+        app: Canvas,
+        hostname: str,
+        worker: str,
+        loop: ConsumerLoop,
+        events: TaskEvents,
+        active: ActiveTasks,
+        last_words: Callable[[dict[str, Any]], None] | None,
+    ) -> None:
+        """``last_words`` gets the process's totals as it ends. A prefork child has it; its parent reports its end."""
+        self._app = app
+        self._hostname = hostname
+        self._worker = worker
+        self._loop = loop
+        self._events = events
+        self._active = active
+        self._last_words = last_words
+        self._interrupts = self._attempts = 0
+        self._abandoning: list[threading.Thread] = []
+
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
+        """End as a signal asks."""
+        number = remapped(number)
+        if number == signal.SIGQUIT or (number == signal.SIGINT and self._interrupts):
+            # The handler may interrupt code that holds a connection's lock; a thread of its own does not.
+            self._abandoning.append(threading.Thread(target=self.abandon, daemon=True))
+            self._abandoning[-1].start()
+            return
+        if number == signal.SIGINT:
+            self._interrupts += 1
+        self.stop_warmly()
+
+    def stop_warmly(self) -> None:
+        """Start nothing more, and report that."""
+        self._loop.stop()
+        if self._last_words is None:
+            announce_stop("warm", self._hostname)
+
+    def leave_warmly(self, registered: bool) -> None:
+        """Leave the broker after everything is settled. Does not return if the process ends at once meanwhile."""
+        for thread in self._abandoning:
+            thread.join()  # it ends the process, unless everything was done in time
+        if registered:
+            self._leave(_LEAVES_WARMLY_WITHIN)
+        self._say_last_words()
+
+    def give_up(self, settlement: Settlement) -> None:
+        """Commit the settlement of a task that does not end by itself, give the rest back, and end the process."""
+        code = 1
+        try:
+            self._loop.commit(settlement)
+            self._events.close()
+            self._loop.halt()
+            self._leave(LEAVES_WITHIN)
+            self._say_last_words()
+            code = EXIT_TIME_LIMIT
+            flush()
+        finally:
+            # The task that did not end runs on until then, whatever raises here.
+            os._exit(code)
+
+    def abandon(self) -> None:
+        """Give everything back, running tasks included, and end the process: at once, or after the tasks that run have
+        had the seconds of ``worker_soft_shutdown_timeout`` to end. The second call does not wait."""
+        patience = self._app.conf.worker_soft_shutdown_timeout
+        self._attempts += 1
+        if patience > 0 and self._attempts == 1:
+            self._announce("soft")
+            self._loop.stop()
+            self._loop.join(patience)
+            if not self._loop.is_alive():
+                return
+        try:
+            self._announce("cold")
+            report = report_returned(self._active)
+            self._loop.halt()
+            self._leave(LEAVES_WITHIN)
+            report()
+        finally:
+            os._exit(1)
+
+    def _announce(self, how: str) -> None:
+        if self._last_words is None:
+            emit("worker.stopping", how=how, hostname=self._hostname)
+
+    def _leave(self, within: float) -> None:
+        """Give everything back. If the broker does not answer within these seconds, other workers do it later."""
+        call_within(within, partial(self._app.driver.recovery.unregister, self._worker))
+
+    def _say_last_words(self) -> None:
+        if self._last_words is not None:
+            self._last_words({"total": dict(self._active.total)})
+
+
+def report_returned(tally: ActiveTasks) -> Callable[[], None]:
+    """At a cold stop: what a process held; call what this returns once the broker has it back."""
+    running = tally.running()
+    returned = [one for one in running if not one.early]
+    waiting = max(0, len(tally.held) - len(returned))
+
+    def report() -> None:
+        if running or waiting:
+            emit("worker.returned", running=_names(returned), waiting=waiting,
+                 ended=_names(one for one in running if one.early))  # fmt: skip
+
+    return report
+
+
+def _names(found: Any) -> list[str]:
+    return [f"{one.message.headers.get('shadow') or one.message.task}[{one.message.id}]" for one in found]
