@@ -9,7 +9,7 @@ from importlib.metadata import Distribution, DistributionFinder
 from types import ModuleType
 from typing import Any
 
-from canvas.celery_names.names import ALIASES, CELERY, KOMBU, MEMBERS, NAMES_WITHOUT, WITHOUT
+from canvas.celery_names.names import ALIASES, CELERY, KOMBU, MEMBERS, NAMES_WITHOUT, OF_OTHERS, WITHOUT
 from canvas.celery_names.version import CELERY_VERSION
 from canvas.errors import ConfigurationError
 
@@ -101,6 +101,13 @@ class Finder(MetaPathFinder):
         return [_Celery()] if context.name == self._package == CELERY else []
 
 
+class _OfOthers(MetaPathFinder):
+    """Finds canvas' modules that stand for modules of other packages."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        return ModuleSpec(name, _Alias(OF_OTHERS[name])) if name in OF_OTHERS else None
+
+
 class _Celery(Distribution):
     """The metadata of the Celery whose interface canvas serves."""
 
@@ -133,5 +140,5 @@ def install() -> None:
             f"canvas.as_celery: the module 'celery' is loaded already, from {place}; "
             "import canvas.as_celery before anything that imports celery, or start with: canvas celery"
         )
-    sys.meta_path.insert(0, Finder(CELERY))
+    sys.meta_path[:0] = [Finder(CELERY), _OfOthers()]
     sys.meta_path.append(Finder(KOMBU))

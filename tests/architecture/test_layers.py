@@ -25,6 +25,7 @@ ONLY_IN = {
     "pydantic": {"task"},
     "prometheus_client": {"integrations"},
     "opentelemetry": {"integrations"},
+    "sentry_sdk": {"integrations"},
     "django": {"integrations", "drivers"},
     "ephem": {"schedules"},
     "sqlalchemy": {"drivers"},

@@ -6,7 +6,7 @@ from canvas.celery_names.names.places import Members
 from canvas.celery_names.names.programs import PROGRAMS
 from canvas.celery_names.names.workers import WORKERS
 
-__all__ = ["ALIASES", "CELERY", "KOMBU", "MEMBERS", "NAMES_WITHOUT", "WITHOUT"]
+__all__ = ["ALIASES", "CELERY", "KOMBU", "MEMBERS", "NAMES_WITHOUT", "OF_OTHERS", "WITHOUT"]
 
 CELERY, KOMBU = "celery", "kombu"
 
@@ -20,5 +20,7 @@ ALIASES = {
     "celery.worker.state": "canvas.worker.steps.state",
 }
 """Modules of Celery that are modules of canvas."""
+OF_OTHERS = {"sentry_sdk.integrations.celery": "canvas.integrations.sentry"}
+"""Modules of other packages that work on Celery's inside, and canvas' own in their place."""
 MEMBERS: dict[str, Members] = {**PROGRAMS, **WORKERS, **HELPERS, **KOMBUS}
 """Modules that hold objects of canvas: by module, where each name is, as ``module:attribute``."""

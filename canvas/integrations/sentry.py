@@ -1,0 +1,154 @@
+"""Sentry: a transaction for each task, an event for each failure, traces through messages. Needs sentry-sdk 2.
+
+``sentry_sdk.init(integrations=[CeleryIntegration()])`` with this module's ``CeleryIntegration`` enables it. Where
+canvas serves the name ``celery``, ``sentry_sdk.integrations.celery`` is this module, and sentry-sdk enables it
+automatically. Names, operations, tags and headers are those of sentry-sdk's integration of Celery, so that traces cross
+both.
+"""
+
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from contextvars import ContextVar
+from typing import Any
+
+import sentry_sdk
+from sentry_sdk.integrations import Integration
+from sentry_sdk.integrations.logging import ignore_logger
+from sentry_sdk.scope import should_send_default_pii
+from sentry_sdk.utils import event_from_exception
+
+from canvas.caller_warnings import warn_caller
+from canvas.errors import SoftTimeLimitExceeded
+from canvas.model.message import Message
+from canvas.model.outcome import Failure, Outcome, Success
+from canvas.telemetry import attach
+
+_ORIGIN = "auto.queue.celery"
+_HIDDEN = "[Filtered]"
+_QUIET = ("celery.worker.job", "celery.app.trace", "celery.redirected")
+"""Loggers whose lines repeat what the events say."""
+_FLUSHES_WITHIN = 2.0
+"""Seconds that a process waits at its end for events to leave."""
+_running: ContextVar[tuple[str, ExitStack, Any] | None] = ContextVar("canvas_sentry", default=None)
+
+
+class CeleryIntegration(Integration):  # type: ignore[misc, unused-ignore]
+    """Reports tasks of canvas to Sentry."""
+
+    identifier = "celery"
+    origin = _ORIGIN
+
+    def __init__(
+        self, propagate_traces: bool = True, monitor_beat_tasks: bool = False,
+        exclude_beat_tasks: list[str] | None = None,
+    ) -> None:  # fmt: skip
+        """``propagate_traces``: messages carry the trace. ``monitor_beat_tasks`` has no effect, with a warning."""
+        self.propagate_traces = propagate_traces
+        if monitor_beat_tasks:
+            warn_caller("CeleryIntegration: canvas' beat sends no check-ins of Sentry's cron monitors")
+
+    @staticmethod
+    def setup_once() -> None:
+        """Listen to tasks from now on. sentry-sdk calls it, once for a process."""
+        attach(_publishing, "message.publishing")
+        attach(_started, "task.started")
+        attach(_finished, "task.finished")
+        attach(_flush, "worker.process_shutdown", "worker.shutdown")
+        for logger in _QUIET:
+            ignore_logger(logger)
+
+
+def _integration() -> Any:
+    """The integration of the current client; None for one that does not have it."""
+    return sentry_sdk.get_client().get_integration(CeleryIntegration)
+
+
+def _publishing(message: Message, **_: Any) -> None:
+    integration = _integration()
+    if integration is None or not message.headers.get("sentry-propagate-traces", integration.propagate_traces):
+        return
+    with sentry_sdk.start_span(op="queue.submit.celery", name=message.task, origin=_ORIGIN) as span:
+        carried = dict(sentry_sdk.get_isolation_scope().iter_trace_propagation_headers(span=span))
+    carried["sentry-task-enqueued-time"] = f"{time.time():.9f}"
+    message.headers.update(carried)
+    inner = message.headers.get("headers")
+    known: Mapping[str, Any] = inner if isinstance(inner, Mapping) else {}
+    message.headers["headers"] = {**known, **carried}  # type: ignore[assignment, unused-ignore]
+
+
+def _started(message: Message, task: Any, **_: Any) -> None:
+    if _integration() is None:
+        return
+    carried = {key: value for key, value in message.headers.items() if isinstance(value, str)}
+    with ExitStack() as stack:
+        scope = stack.enter_context(sentry_sdk.isolation_scope())
+        scope.clear_breadcrumbs()
+        scope.add_event_processor(_describing(message, task))
+        name = message.headers.get("shadow") or message.task
+        transaction = sentry_sdk.continue_trace(
+            carried, op="queue.task.celery", name=name, source="task", origin=_ORIGIN
+        )
+        stack.enter_context(sentry_sdk.start_transaction(transaction))
+        span = stack.enter_context(sentry_sdk.start_span(op="queue.process", name=name, origin=_ORIGIN))
+        _describe(span, message)
+        _running.set((message.id, stack.pop_all(), transaction))
+
+
+def _describe(span: Any, message: Message) -> None:
+    info = message.properties.get("delivery_info") or {}
+    span.set_data("messaging.destination.name", str(info.get("exchange") or info.get("routing_key") or ""))
+    span.set_data("messaging.message.id", message.id)
+    span.set_data("messaging.message.retry.count", message.headers.get("retries") or 0)
+    try:
+        waited = time.time() - float(message.headers.get("sentry-task-enqueued-time") or "")
+    except ValueError:
+        return
+    span.set_data("messaging.message.receive.latency", waited * 1000)
+
+
+def _describing(message: Message, task: Any) -> Any:
+    """Adds the task to the events that are made while it runs."""
+
+    def process(event: Any, hint: Any) -> Any:
+        event.setdefault("tags", {})["celery_task_id"] = message.id
+        shown = should_send_default_pii()
+        arguments: Any = (list(message.args), message.kwargs) if shown else (_HIDDEN, _HIDDEN)
+        job = {"task_name": message.task, "args": arguments[0], "kwargs": arguments[1]}
+        event.setdefault("extra", {})["celery-job"] = job
+        kind = (hint.get("exc_info") or (None,))[0]
+        if kind is not None and issubclass(kind, SoftTimeLimitExceeded):
+            event["fingerprint"] = ["celery", "SoftTimeLimitExceeded", message.task]
+        return event
+
+    return process
+
+
+def _finished(message: Message, outcome: Outcome, **_: Any) -> None:
+    running = _running.get()
+    if running is None or running[0] != message.id:
+        return
+    _running.set(None)
+    stack, transaction = running[1:]
+    with stack:
+        match outcome:
+            case Success():
+                transaction.set_status("ok")
+            case Failure(exc, _, expected):
+                transaction.set_status("internal_error")
+                if not expected:
+                    _capture(exc)
+            case _:
+                transaction.set_status("aborted")
+
+
+def _capture(exc: BaseException) -> None:
+    event, hint = event_from_exception(
+        (type(exc), exc, exc.__traceback__), client_options=sentry_sdk.get_client().options,
+        mechanism={"type": "celery", "handled": False},
+    )  # fmt: skip
+    sentry_sdk.capture_event(event, hint=hint)
+
+
+def _flush(**_: Any) -> None:
+    sentry_sdk.flush(_FLUSHES_WITHIN)

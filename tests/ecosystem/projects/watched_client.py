@@ -1,0 +1,11 @@
+import sentry_sdk
+import watched
+
+with sentry_sdk.start_transaction(op="test", name="client") as transaction:
+    assert watched.add.delay(1, 2).get(timeout=30) == 3
+    for task in (watched.fails, watched.expected):
+        result = task.delay(*(("secret",) if task is watched.fails else ()))
+        result.get(timeout=30, propagate=False)
+    assert watched.again.delay().get(timeout=30) == "done"
+    print(transaction.trace_id)
+sentry_sdk.flush()

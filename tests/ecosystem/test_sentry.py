@@ -1,0 +1,45 @@
+"""Sentry in an unchanged project: a transaction for each task in the caller's trace, an event for each failure."""
+
+import json
+
+import pytest
+
+from tests.ecosystem.running import client, environment, until, worker
+
+pytest.importorskip("sentry_sdk")
+
+
+@pytest.mark.parametrize("as_celery", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["canvas", "celery"])
+def test_tasks_are_reported(redis_server, tmp_path, as_celery):
+    """``as_celery``: the client is canvas, too; else it is Celery with sentry-sdk's own integration."""
+    redis_server.client().flushall()
+    env = environment(redis_server, tmp_path)
+    path = tmp_path / "sentry"
+
+    def tasks():
+        found = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        return found, [
+            one for one in found if one.get("contexts", {}).get("trace", {}).get("op") == "queue.task.celery"
+        ]
+
+    with worker("watched", "-c", "2", env=env, folder=tmp_path) as log:
+        trace = client("watched_client.py", env, as_celery).strip()
+        until(lambda: len([one for one in tasks()[1] if one["type"] == "transaction"]) >= 5, log)
+    found, transactions = tasks()
+    transactions = [one for one in transactions if one["type"] == "transaction"]
+    states = sorted((one["transaction"], one["contexts"]["trace"]["status"]) for one in transactions)
+    assert states == [
+        ("watched.add", "ok"), ("watched.again", "aborted"), ("watched.again", "ok"),
+        ("watched.expected", "internal_error"), ("watched.fails", "internal_error"),
+    ]  # fmt: skip
+    assert {one["contexts"]["trace"]["trace_id"] for one in transactions} == {trace}
+    (process,) = (span for one in transactions for span in one["spans"] if one["transaction"] == "watched.add")
+    assert process["op"] == "queue.process"
+    assert process["data"]["messaging.message.receive.latency"] > 0
+    (event,) = (one for one in found if "exception" in one)
+    assert event["exception"]["values"][-1]["type"] == "ValueError"
+    assert event["exception"]["values"][-1]["mechanism"] == {"type": "celery", "handled": False}
+    assert event["exception"]["values"][-1]["stacktrace"]["frames"][-1]["function"] == "fails"
+    assert event["extra"]["celery-job"] == {"task_name": "watched.fails", "args": ["secret"], "kwargs": {}}
+    assert event["tags"]["celery_task_id"]
+    assert "adding" not in json.dumps(event.get("breadcrumbs", {}))
