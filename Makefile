@@ -14,7 +14,7 @@ SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '))
 <<<<<<< HEAD
 .PHONY: help demo test test-slow conformance explore chaos chaos-celery fuzz check lint types format bench bench-full bench-bytes bench-codec bench-idle bench-import bench-memory bench-peers bench-scaling bench-workflow bench-waits clean
 =======
-.PHONY: help demo test test-slow conformance explore chaos chaos-celery fuzz check lint types format bench bench-full bench-bytes bench-codec bench-idle bench-import bench-memory bench-peers bench-scaling bench-workflow clean dist
+.PHONY: help demo test test-slow conformance explore chaos chaos-celery fuzz check lint types format bench bench-full bench-bytes bench-codec bench-idle bench-import bench-memory bench-peers bench-scaling bench-workflow clean dist ecosystem
 >>>>>>> 7b9bf8d (Add a pytest plugin with Celery's fixtures and the distribution celery-on-canvas)
 
 help: ## list the targets
@@ -94,6 +94,9 @@ bench-peers: $(VENV)/.test ## dramatiq, rq, huey, arq, saq and taskiq beside can
 
 bench-bytes: $(VENV)/.test ## bytes that workflows send, beside Celery's
 	$(BIN)/python -m benchmarks.message_bytes
+
+ecosystem: $(VENV)/.test ## projects and plug-ins written for Celery, unchanged, on canvas (10 minutes)
+	$(BIN)/python -m pytest tests/ecosystem tests/as_celery -m "slow or not slow"
 
 dist: $(VENV)/.test ## build the wheels of canvas and of celery-on-canvas, which provides the name celery, into dist/
 	$(PIP) wheel --no-deps -w dist . ./packaging/celery-on-canvas

@@ -25,6 +25,10 @@ def heartbeat_expires(timestamp: float, freq: float = 60, expire_window: float =
 class Worker:
     """A worker, as its events describe it."""
 
+    _fields = (
+        "hostname", "pid", "freq", "heartbeats", "clock", "active", "processed", "loadavg", "sw_ident", "sw_ver",
+        "sw_sys",
+    )  # fmt: skip
     heartbeat_max = 4
     expire_window = HEARTBEAT_EXPIRE_WINDOW
 

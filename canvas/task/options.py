@@ -187,6 +187,10 @@ class TaskOptions:
     from_config = tuple(FROM_CONFIG.items())
     """The attributes that settings give, with the settings' names."""
 
+    def _get_app(self) -> Any:
+        """The app, under the name by which plug-ins ask for it."""
+        return self.app
+
     @classmethod
     def annotate(cls) -> None:
         """Nothing: a task takes the setting ``task_annotations`` when it is bound."""

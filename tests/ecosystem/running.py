@@ -27,7 +27,7 @@ def celery(project, *words, env, cwd=PROJECTS):
     return done.stdout
 
 
-def client(script, env, as_celery=True, cwd=PROJECTS):
+def client(script, env, as_celery=True, cwd=PROJECTS, python=sys.executable):
     """The output of a program that sends tasks, served by canvas or with Celery itself."""
     switch = {"CANVAS_AS_CELERY": "1"} if as_celery else {}
     program = (
@@ -36,7 +36,7 @@ def client(script, env, as_celery=True, cwd=PROJECTS):
         else f"import runpy; runpy.run_path({script!r})"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=cwd, env={**env, **switch, "PYTHONPATH": str(cwd)}, capture_output=True,
+        [python, "-c", program], cwd=cwd, env={**env, **switch, "PYTHONPATH": str(cwd)}, capture_output=True,
         text=True, timeout=110,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -44,10 +44,10 @@ def client(script, env, as_celery=True, cwd=PROJECTS):
 
 
 @contextmanager
-def worker(project, *words, env, folder, cwd=PROJECTS):
+def worker(project, *words, env, folder, cwd=PROJECTS, python=sys.executable):
     """A worker of a project, ready; it ends warmly. Gives the path of its log."""
     path = folder / f"{project}.log"
-    command = [sys.executable, "-m", "canvas", "celery", "-A", project, "worker", "-l", "INFO", *words]
+    command = [python, "-m", "canvas", "celery", "-A", project, "worker", "-l", "INFO", *words]
     with path.open("w") as log:
         process = subprocess.Popen(command, cwd=cwd, env=env, stdout=log, stderr=subprocess.STDOUT)
     try:

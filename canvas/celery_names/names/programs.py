@@ -71,7 +71,8 @@ PROGRAMS: dict[str, Members] = {
     "celery.bin.shell": of(f"{_COMMANDS}.shell", "shell"),
     "celery.bin.worker": of(f"{_COMMANDS}.worker.command", "worker"),
     "celery.canvas": {
-        **_COMPOSING, **of("canvas", "StampingVisitor"), "_chain": "canvas:chain", "_chord": "canvas:chord",
+        **_COMPOSING, **of("canvas", "StampingVisitor"),
+        "_chain": "canvas.primitives.chain:_chain", "_chord": "canvas:chord",
     },
     "celery.contrib": {},
     "celery.contrib.abortable": of(f"{PARTS}.abortable", "ABORTED AbortableAsyncResult AbortableTask"),
