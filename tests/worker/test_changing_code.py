@@ -21,8 +21,8 @@ def app(bench):
 
 
 @contextmanager
-def release(bench, number, *arguments, **options):
-    with start(bench, "-P", "threads", "-c", "2", *arguments, app=APP, release=number, **options) as worker:
+def release(bench, number, *arguments, pool="threads", **options):
+    with start(bench, "-P", pool, "-c", "4", *arguments, app=APP, release=number, **options) as worker:
         yield worker.ready()
 
 
@@ -62,16 +62,17 @@ def test_a_node_of_an_old_run_waits_for_an_old_worker(bench, app):
         assert run.get(timeout=60) == ["1", ["removed", 1]]
 
 
-def test_a_node_that_has_been_found_is_shown_as_started(bench, app):
+@pytest.mark.parametrize("pool", ["threads", "prefork", "asyncio"])
+def test_a_node_that_has_been_found_is_shown_as_started(bench, app, pool):
     key = bench.new_key()
     flow = Workflow("found", app)
     flow.add(app.signature("held", ("alone", key)), name="alone")
     items = flow.add(app.signature("shared", (0,)), name="items")
     flow.map(app.signature("held", (key,)), over=items, name="mapped")
-    with release(bench, "1"):
+    with release(bench, "1", pool=pool):
         run = flow.apply_async()
         eventually(lambda: {nodes(run)[name] for name in ("alone", "mapped")} == {("AWAITING_TASK", "held")})
-    with release(bench, "2", "-c", "4"):
+    with release(bench, "2", pool=pool):
         # The items are two: ["1", 0].
         bench.ledger(key, 3, timeout=60)
         eventually(lambda: {nodes(run)[name] for name in ("alone", "mapped")} == {("STARTED", None)})

@@ -1,8 +1,6 @@
 """``app.runs`` and idempotent starts with a worker: states are true, many callers get one run."""
 
 import json
-import multiprocessing
-import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,6 +10,7 @@ from canvas import Workflow
 from canvas.model.runs.index import RunQuery
 from canvas.testing.contract import eventually
 from tests.support.apps import make
+from tests.support.dying import killed_at
 from tests.worker.commands import canvas, named, start, states, task
 
 
@@ -159,31 +158,10 @@ def test_many_callers_at_once_start_one_run(app, bench):
     assert states(begin(0)) == {"counted": "SUCCESS"}
 
 
-def _killed_at(bench, key, name):
-    """Start the run of a key in another process, which dies as it calls the named method of its driver."""
-    broker, backend, ledger = bench.urls()
-
-    def body():
-        app = make("canvas", broker, backend, ledger=ledger)
-        part, method, when = name
-        target = getattr(app.driver, part)
-        whole = getattr(target, method)
-
-        def dying(*args, **kwargs):
-            if when == "after":
-                whole(*args, **kwargs)
-            os.kill(os.getpid(), signal.SIGKILL)
-
-        setattr(target, method, dying)
-        flow = Workflow("killed", app)
-        first = flow.add(task(app, "slow_step").s(0, key, 1), name="counted")
-        named(app, flow, "after", first)
-        flow.apply_async(run_key=key)
-
-    process = multiprocessing.get_context("fork").Process(target=body)
-    process.start()
-    process.join(30)
-    return process.exitcode
+def killed_flow(app, key):
+    flow = Workflow("killed", app)
+    named(app, flow, "after", flow.add(task(app, "slow_step").s(0, key, 1), name="counted"))
+    return flow
 
 
 INSTANTS = [
@@ -197,13 +175,11 @@ INSTANTS = [
 @pytest.mark.parametrize("instant", INSTANTS, ids=lambda one: f"{one[2]} {one[1]}")
 def test_a_caller_that_is_killed_leaves_one_run(app, bench, instant):
     key = bench.new_key()
-    assert _killed_at(bench, key, instant) == -signal.SIGKILL
+    assert killed_at(bench, instant, lambda app: killed_flow(app, key).apply_async(run_key=key)) == -signal.SIGKILL
     if instant != INSTANTS[0]:
         # A worker starts the run whose caller has died.
         eventually(lambda: app.runs(name="killed", state="SUCCESS") and app.runs.of_key("killed", key), 30)
-    flow = Workflow("killed", app)
-    named(app, flow, "after", flow.add(task(app, "slow_step").s(0, key, 1), name="counted"))
-    run = flow.apply_async(run_key=key)
+    run = killed_flow(app, key).apply_async(run_key=key)
     run.get(timeout=30)
     assert app.runs.of_key("killed", key).id == run.id
     assert len(bench.ledger(key, 1)) == 1

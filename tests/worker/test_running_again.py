@@ -1,7 +1,5 @@
 """``run.again``: a node and all that depends on it run again; the results of all others are used as they are."""
 
-import multiprocessing
-import os
 import signal
 
 import pytest
@@ -12,6 +10,7 @@ from canvas.model.runs.index import RunQuery
 from canvas.testing.contract import eventually
 from canvas.workflows.resume import nodes_of_name
 from tests.support.apps import make
+from tests.support.dying import killed_at
 from tests.worker.commands import canvas, invoked, start, states, task
 
 
@@ -216,25 +215,7 @@ def test_a_caller_that_is_killed_begins_one_attempt_or_none(bench, app, flow, in
     line(app, flow, a, b, c)
     run = flow.apply_async()
     run.get(timeout=20)
-    part, method, when = instant
-
-    def dying():
-        other = make("canvas", *bench.urls()[:2], ledger=bench.urls()[2])
-        target = getattr(other.driver, part)
-        whole = getattr(target, method)
-
-        def call(*args, **kwargs):
-            if when == "after":
-                whole(*args, **kwargs)
-            os.kill(os.getpid(), signal.SIGKILL)
-
-        setattr(target, method, call)
-        other.workflow(run.id).again("b")
-
-    process = multiprocessing.get_context("fork").Process(target=dying)
-    process.start()
-    process.join(30)
-    assert process.exitcode == -signal.SIGKILL
+    assert killed_at(bench, instant, lambda other: other.workflow(run.id).again("b")) == -signal.SIGKILL
     if instant == INSTANTS[0]:
         assert run.status().state == "SUCCESS"
         assert run.again("b")
