@@ -54,9 +54,9 @@ def test_celery_reads_what_canvas_wrote(pair):
         found = AsyncResult(str(number), app=other)
         assert (found.state, found.result) == (states.SUCCESS, value)
         assert found.date_done is not None
-    own.backend.store_result("bad", ValueError("no", 3), states.FAILURE, traceback="here")
+    own.backend.store_result("bad", ValueError("no", 3), states.FAILURE, traceback="here\0")
     found = AsyncResult("bad", app=other)
-    assert found.state == states.FAILURE and found.traceback == "here"
+    assert found.state == states.FAILURE and found.traceback == "here\ufffd"
     assert isinstance(found.result, ValueError) and found.result.args == ("no", 3)
 
 

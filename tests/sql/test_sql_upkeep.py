@@ -1,5 +1,6 @@
 """Tables, their upgrade, the nightly clean-up, announcements; databases that are not as they should be."""
 
+import asyncio
 import subprocess
 import threading
 import time
@@ -11,6 +12,7 @@ from sqlalchemy import create_engine, inspect, text
 from canvas import Canvas
 from canvas.beat.service import Service
 from canvas.drivers import open_driver
+from canvas.drivers.sql import polling
 from canvas.errors import BrokerError, ConfigurationError, OperationalError
 from canvas.model.settlement import ResultWrite
 from canvas.testing.contract import eventually
@@ -113,20 +115,47 @@ def test_beat_has_celerys_entry_where_results_do_not_expire(sqlite_url):
             assert app.backend.supports_autoexpire is (backend == "memory://")
 
 
-def test_a_watch_is_woken_by_an_announcement(postgres_url):
+def _read_never(monkeypatch):
+    """Have watches read when they are opened, and when they are woken."""
+    for name in ("_FIRST", "_MOST"):
+        monkeypatch.setattr(polling, name, 60.0)
+
+
+def test_a_watch_is_woken_by_an_announcement(postgres_url, monkeypatch):
+    _read_never(monkeypatch)
     driver, other = (open_driver("memory://", postgres_url) for _ in range(2))
     names = [f"{'long' * 30}{number}" for number in range(400)]
+
+    def stored(*task_ids):
+        storing = threading.Timer(0.1, other.results.store, [[ResultWrite(one, b"1", 60, True) for one in task_ids]])
+        storing.start()
+        return storing
+
     with driver.results.watch(["a", *names]) as watch:
-        assert watch.next(1.0) is None  # from here on it reads twice in a second
-        before = time.monotonic()
-        other.results.store([ResultWrite("a", b"1", 60, True)])
-        assert watch.next(5) == ("a", b"1")
-        assert time.monotonic() - before < 0.4
-        other.results.store([ResultWrite(name, b"2", 60, True) for name in names])
-        assert {watch.next(5)[0] for _ in names} == set(names)
+        assert watch.next(2) is None  # by now the process listens
+        storing, before = stored("a"), time.monotonic()
+        assert watch.next(20) == ("a", b"1")
+        assert time.monotonic() - before < 10
+        storing.join()
+        storing = stored(*names)
+        assert {watch.next(20)[0] for _ in names} == set(names)
+        storing.join()
     driver.close()
     other.close()
     eventually(lambda: not any(thread.name == "canvas-sql-listener" for thread in threading.enumerate()))
+
+
+async def test_a_coroutine_is_woken_by_an_announcement(postgres_url, monkeypatch):
+    _read_never(monkeypatch)
+    driver, other = (open_driver("memory://", postgres_url) for _ in range(2))
+    async with driver.results.awatch(["a"]) as watch:
+        assert await watch.next(2) is None
+        found, before = asyncio.create_task(watch.next(20)), time.monotonic()
+        await asyncio.to_thread(other.results.store, [ResultWrite("a", b"1", 60, True)])
+        assert await found == ("a", b"1")
+        assert time.monotonic() - before < 10
+    driver.close()
+    other.close()
 
 
 def test_a_watch_goes_on_after_the_server_was_away(postgres, postgres_url):
