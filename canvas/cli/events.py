@@ -1,7 +1,6 @@
 """``canvas events``: print the events of workers and clients as they arrive, or have a camera take pictures of them."""
 
 import json
-import os
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,7 +12,6 @@ import click
 
 from canvas.cli.worker import daemon
 from canvas.errors import ConfigurationError
-from canvas.worker.process_files import ProcessFiles
 
 _LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL"]
 _WORDS = {"worker-offline": "shutdown", "worker-online": "started", "worker-heartbeat": "heartbeat"}
@@ -66,22 +64,12 @@ def events(context: click.Context, /, camera: str | None, **given: Any) -> None:
 def _take_pictures(context: click.Context, camera: str, given: dict[str, Any]) -> None:
     from canvas.celery_names.parts.snapshot import evcam
 
-    def check() -> None:
-        daemon.drop_privileges(given["uid"], given["gid"])
-        daemon.set_umask(given["umask"])
-        presence = ProcessFiles(given["pidfile"])
-        presence.claim()
-        presence.leave()
-
-    logfile = os.path.abspath(given["logfile"]) if given["logfile"] else None
-    if given["detach"] and daemon.detach(check, context.obj.started_in, logfile, given["executable"]):
+    if daemon.in_background(given, context.obj.started_in):
         return
-    daemon.drop_privileges(given["uid"], given["gid"])
-    daemon.set_umask(given["umask"])
     app, seconds = context.obj.app, given["frequency"]
     click.echo(f"-> evcam: Taking snapshots with {camera} (every {seconds} secs.)")
     try:
-        evcam(camera, seconds, given["maxrate"], given["loglevel"], logfile, given["pidfile"], app=app)
+        evcam(camera, seconds, given["maxrate"], given["loglevel"], given["logfile"], given["pidfile"], app=app)
     except (ImportError, AttributeError) as exc:
         raise ConfigurationError(f"--camera {camera}: cannot import it: {exc}") from exc
 

@@ -1,6 +1,5 @@
 """``canvas beat``: Celery's flags, and the service that sends periodic tasks."""
 
-import os
 import signal
 import sys
 from collections.abc import Callable
@@ -62,11 +61,8 @@ def beat(context: click.Context, /, **given: Any) -> None:
     app = _app(context)
     try:
         taken(context, app, "beat", given)
-        if given["detach"] and _detached(context, given):
-            return
-        daemon.drop_privileges(given["uid"], given["gid"])
-        daemon.set_umask(given["umask"])
-        _run(context, app, given)
+        if not daemon.in_background(given, context.obj.started_in):
+            _run(context, app, given)
     except ConfigurationError as exc:
         raise click.UsageError(str(exc)) from exc
 
@@ -77,20 +73,6 @@ def _app(context: click.Context) -> Canvas:
         raise click.UsageError("name your app, as in: canvas -A proj beat")
     app: Canvas = known.app
     return app
-
-
-def _detached(context: click.Context, given: dict[str, Any]) -> bool:
-    """Go on in the background; True in the process that is to end."""
-
-    def check() -> None:
-        daemon.drop_privileges(given["uid"], given["gid"])
-        daemon.set_umask(given["umask"])
-        presence = ProcessFiles(given["pidfile"])
-        presence.claim()
-        presence.leave()
-
-    logfile = os.path.abspath(given["logfile"]) if given["logfile"] else None
-    return daemon.detach(check, context.obj.started_in, logfile, given["executable"])
 
 
 def _run(context: click.Context, app: Canvas, given: dict[str, Any]) -> None:

@@ -4,9 +4,11 @@ import grp
 import os
 import pwd
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from canvas.errors import ConfigurationError
+from canvas.worker.process_files import ProcessFiles
 
 _DETACHED = "_CANVAS_WORKER_DETACHED"
 """Set in the environment of a process that has been detached already."""
@@ -44,6 +46,30 @@ def detach(check: Callable[[], None], started_in: str, logfile: str | None, exec
         os.write(2, f"Error: {exc}\n".encode(errors="backslashreplace"))
     finally:
         os._exit(code)
+
+
+def in_background(given: Mapping[str, Any], started_in: str) -> bool:
+    """Carry out the options ``detach``, ``uid``, ``gid``, ``umask``, ``pidfile``, ``logfile`` and ``executable`` of a
+    command; True in the process that is to end, because another one runs the command in the background.
+
+    Raises ConfigurationError.
+    """
+
+    def become() -> None:
+        drop_privileges(given["uid"], given["gid"])
+        set_umask(given["umask"])
+
+    def check() -> None:
+        become()
+        presence = ProcessFiles(given["pidfile"])
+        presence.claim()
+        presence.leave()
+
+    logfile = os.path.abspath(given["logfile"]) if given["logfile"] else None
+    if given["detach"] and detach(check, started_in, logfile, given["executable"]):
+        return True
+    become()
+    return False
 
 
 def _redirect(logfile: str | None) -> None:
