@@ -4,9 +4,11 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import amqp
 import pytest
+import redis
 
 from canvas import Canvas
 from canvas.drivers import open_driver
@@ -181,4 +183,27 @@ def test_a_state_that_is_lost_loses_no_message(rabbitmq, redis_server, redis_url
     (again,) = eventually(lambda: driver.broker.lease(Lease("w", ["q"], 5)))
     assert ids([again]) == ["a"]
     assert driver.settler.settle([Settlement(again)]).verdicts[0].held
+    driver.close()
+
+
+def test_a_message_that_is_held_for_long_is_the_states_alone(rabbitmq, redis_url):
+    driver = open_driver(rabbitmq.url(), redis_url, broker_options={"consumer_timeout": 0.1})
+    driver.recovery.heartbeat("w1", ["q"], 60)
+    driver.broker.publish([publish("settled"), publish("lost"), publish("returned")])
+    first, second, third = driver.broker.lease(Lease("w1", ["q"], 3))
+    time.sleep(0.06)  # more than half of the timeout
+    driver.recovery.heartbeat("w1", ["q"], 60)
+    driver.broker.drop_session("w1")  # RabbitMQ would deliver again what it has
+    assert driver.broker.lease(Lease("w2", ["q"], 5)) == []
+    assert driver.settler.settle([Settlement(first, publishes=[publish("successor")])]).verdicts[0].held
+    assert driver.broker.release([third]) == 1
+    assert driver.recovery.recover_worker("w1") == 1
+    found = {}
+    while len(found) < 3:
+        found.update((ids([one])[0], one) for one in driver.broker.lease(Lease("w2", ["q"], 5)))
+    assert set(found) == {"successor", "lost", "returned"}
+    headers = driver.broker.codec.headers_of(found["lost"].payload)
+    assert (headers["redelivered"], headers["canvas_delivery_count"]) == (True, 2)
+    assert not driver.settler.settle([Settlement(second)]).verdicts[0].held
+    assert redis.Redis.from_url(redis_url).keys("canvas:detached:*") == []
     driver.close()

@@ -8,7 +8,7 @@ STAYS = re.compile(
     | unacked | unacked_index                   # what workers hold
     | canvas:(workers(:silent_since)?|leases:.*|early_acked:.*|orphans:(workers|reasons)|prefetched:.*)
     | canvas:delayed(:messages)? | canvas:concurrency:(limits|waiting:.*|permits:.*)
-    | canvas:outbox | canvas:dead_letters:.* | canvas:revoked(:version)?
+    | canvas:(outbox|detached:.*) | canvas:dead_letters:.* | canvas:revoked(:version)?
     """,
     re.VERBOSE,
 )

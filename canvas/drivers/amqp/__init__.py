@@ -10,12 +10,15 @@ from canvas.drivers.ports.message_state import StateParts
 from canvas.errors import ConfigurationError
 
 _ANSWERS_WITHIN = 30.0
+_CONSUMER_TIMEOUT = 1800.0
+"""Seconds, RabbitMQ's default: a client cannot read it."""
 
 
 def open_amqp(url: str, options: Mapping[str, Any], state: StateParts, store: StoreParts | None) -> Driver:
     """The driver of the RabbitMQ broker at a URL, or at one of several with ``;`` between them.
 
-    ``options``: those of ``url.parse``, and ``socket_timeout``, the seconds in which the broker answers. Raises
+    ``options``: those of ``url.parse``; ``socket_timeout``, the seconds in which the broker answers;
+    ``consumer_timeout``, the seconds for which it lets a worker hold a message, by default RabbitMQ's 1800. Raises
     ConfigurationError for a URL that cannot be used, and when py-amqp is missing.
     """
     addresses = parse(url, options)
@@ -27,7 +30,8 @@ def open_amqp(url: str, options: Mapping[str, Any], state: StateParts, store: St
     except ModuleNotFoundError as exc:
         remedy = "pip install 'canvas-workflows[amqp]'"
         raise ConfigurationError(f"RabbitMQ as a broker needs {exc.name}: {remedy}") from exc
-    broker = AmqpBroker(addresses, float(options.get("socket_timeout") or _ANSWERS_WITHIN), state)
+    timeout = float(options.get("consumer_timeout") or _CONSUMER_TIMEOUT)
+    broker = AmqpBroker(addresses, float(options.get("socket_timeout") or _ANSWERS_WITHIN), state, timeout)
     results, chords, runs, found = store if store is not None else (None, None, None, frozenset[Capability]())
     return Driver(
         broker, AmqpBus(broker), AmqpAdmin(broker), AmqpCoordination(broker), AmqpRecovery(broker), results, chords,

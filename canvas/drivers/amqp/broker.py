@@ -1,13 +1,12 @@
 """Queues in RabbitMQ, whose leases are kept by a state server (docs/decisions/0014)."""
 
-import os
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
 
 from canvas.drivers.amqp.connecting import connect
-from canvas.drivers.amqp.consumer_channel import Arrived, Held, readable
+from canvas.drivers.amqp.consumer_channel import Arrived, Held, Wake, readable
 from canvas.drivers.amqp.contents import Outgoing, to_content, to_payload
 from canvas.drivers.amqp.link import Link
 from canvas.drivers.amqp.publisher import Publication, Publisher
@@ -32,28 +31,6 @@ _FORWARDS_WITHIN = 15.0
 NO_LEASE = LeaseReply([], 0, 0.0)
 
 
-class Wake:
-    """A pipe that ends a wait."""
-
-    def __init__(self) -> None:
-        self.reading, self._writing = os.pipe()
-        for end in (self.reading, self._writing):
-            os.set_blocking(end, False)
-
-    def set(self) -> None:
-        try:
-            os.write(self._writing, b"x")
-        except BlockingIOError:
-            return  # the pipe is full of wake-ups already
-
-    def clear(self) -> bool:
-        """Whether it was set."""
-        try:
-            return bool(os.read(self.reading, 4096))
-        except BlockingIOError:
-            return False
-
-
 class AmqpBroker:
     """The Broker of ``canvas.drivers.ports`` but for its half of a settlement (``AmqpSettlingBroker``)."""
 
@@ -61,8 +38,11 @@ class AmqpBroker:
     takes_turns = True
     shares_waits = False
 
-    def __init__(self, addresses: Sequence[Address], answer_within: float, state: StateParts) -> None:
-        """``answer_within``: seconds in which the broker answers, unless it blocks publishing."""
+    def __init__(
+        self, addresses: Sequence[Address], answer_within: float, state: StateParts, consumer_timeout: float
+    ) -> None:
+        """``answer_within``: seconds in which the broker answers, unless it blocks publishing. ``consumer_timeout``:
+        seconds for which RabbitMQ lets a worker hold a message."""
         self.addresses = addresses
         self.where = addresses[0].where
         self._answer_within = answer_within
@@ -73,6 +53,9 @@ class AmqpBroker:
         self._lock = threading.Lock()
         self._forwarding = threading.Lock()
         self._numbers = count(1)
+        self._detach_after = consumer_timeout / 2
+        self.detached: dict[str, str] = {}
+        """By tag, the ids of messages that workers of this process have and RabbitMQ has not."""
         self._wake = Wake()
         self._unregister_fork = in_forks(self._disinherit)
 
@@ -80,7 +63,7 @@ class AmqpBroker:
         return Link(connect(self.addresses, heartbeat), self.where, self._answer_within)
 
     def _disinherit(self) -> None:
-        sessions, self.sessions = self.sessions, {}
+        sessions, self.sessions, self.detached = self.sessions, {}, {}
         for session in sessions.values():
             session.disinherit()
         self._publisher.forget()
@@ -179,7 +162,7 @@ class AmqpBroker:
             payload, message_id, own_id = to_payload(one.content, one.exchange, one.routing_key)
             delivery = Delivery(f"canvas:{worker}:{next(self._numbers)}", one.queue, payload, one.at)
             arrival = Arrival(delivery, message_id, one.redelivered, own_id)
-            session.unregistered.append((arrival, Held(one.link, one.number, message_id)))
+            session.unregistered.append((arrival, Held(one.link, one.number, message_id, one.at)))
 
     def register(self, session: Session, worker: str) -> LeaseReply:
         """Lease what was taken in. Raises BrokerError; the next call then leases it."""
@@ -218,14 +201,20 @@ class AmqpBroker:
         if not deliveries:
             return 0
         session = self.session(worker_of_tag(deliveries[0].tag))
+        detached = [one for one in deliveries if one.tag in self.detached]
+        total = self._send_back(detached)
         early = [one for one in deliveries if one.tag not in session.held]
-        total = self.state.messages.release(deliveries)
-        for delivery in early:
-            entry = Outgoing.of(Publish("", delivery.queue, 0, delivery.payload)).packed()
-            total += self.state.messages.take_early_acked(delivery, entry)
+        total += self.state.messages.release(deliveries)
+        # The leases that are left were acked early: RabbitMQ does not have their messages any more.
+        total += self._send_back(early)
         session.return_held([delivery.tag for delivery in deliveries])
         self.forward()
         return total
+
+    def _send_back(self, deliveries: Sequence[Delivery]) -> int:
+        """End leases whose messages RabbitMQ has no more, with their messages in the outbox; how many were held."""
+        entries = [Outgoing.of(Publish("", one.queue, 0, one.payload)).packed() for one in deliveries]
+        return sum(map(self.state.messages.take_acked, deliveries, entries))
 
     def stop_waiting(self, worker: str) -> None:
         self.release_prefetched(worker)
@@ -235,11 +224,35 @@ class AmqpBroker:
         return session.return_buffered() if session is not None else 0
 
     def beat(self, worker: str) -> None:
-        """Keep a worker's channel, and the ids of the messages that it holds, alive."""
+        """Keep a worker's channel, and the ids of the messages that it holds, alive, and detach what it has held for
+        long."""
         session = self.sessions.get(worker)
-        if session is not None:
-            session.beat()
-            self.state.messages.renew([held.message_id for held in list(session.held.values())])
+        if session is None:
+            return
+        session.beat()
+        held = dict(session.held)
+        self.state.messages.renew([one.message_id for one in held.values()] + list(self.detached.values()))
+        limit = time.monotonic() - self._detach_after
+        old = {tag: one for tag, one in held.items() if one.since < limit}
+        if old:
+            self._detach(session, worker, old)
+
+    def _detach(self, session: Session, worker: str, old: Mapping[str, Held]) -> None:
+        """Ack messages whose tasks run on, and leave them to the state alone. RabbitMQ closes a channel that has held a
+        message for longer than its ``consumer_timeout``."""
+        self.state.messages.detach(worker, list(old))
+        acks = []
+        for tag, one in old.items():
+            if session.held.pop(tag, None) is not None:
+                self.detached[tag] = one.message_id
+                acks.append(one)
+        session.exchange((), acks, (), (), 0)
+
+    def attach(self, worker: str, tags: Iterable[str]) -> None:
+        """Forget what was detached of leases that have ended."""
+        ended = [tag for tag in tags if self.detached.pop(tag, None) is not None]
+        if ended:
+            self.state.messages.attach(worker, ended)
 
     def drop_session(self, worker: str) -> None:
         """Return to their queues what a worker of this process holds, and close its channel."""

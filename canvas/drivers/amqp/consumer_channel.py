@@ -1,5 +1,6 @@
 """A worker's channel: connecting, the consumers that push messages to it, and waiting for these."""
 
+import os
 import select
 import threading
 import time
@@ -41,6 +42,8 @@ class Held(NamedTuple):
     number: int
     """Its delivery tag: AMQP's, of that channel."""
     message_id: str
+    since: float
+    """When it came, by this process's monotonic clock."""
 
 
 class ConsumerChannel:
@@ -207,6 +210,28 @@ class ConsumerChannel:
             except OperationalError:
                 self.lose(link)
                 raise
+
+
+class Wake:
+    """A pipe that ends a wait."""
+
+    def __init__(self) -> None:
+        self.reading, self._writing = os.pipe()
+        for end in (self.reading, self._writing):
+            os.set_blocking(end, False)
+
+    def set(self) -> None:
+        try:
+            os.write(self._writing, b"x")
+        except BlockingIOError:
+            return  # the pipe is full of wake-ups already
+
+    def clear(self) -> bool:
+        """Whether it was set."""
+        try:
+            return bool(os.read(self.reading, 4096))
+        except BlockingIOError:
+            return False
 
 
 def readable(link: Link, wake: int, seconds: float) -> None:

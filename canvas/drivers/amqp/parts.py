@@ -51,7 +51,7 @@ class AmqpRecovery:
         self.has_orphans, self.claim_orphans = inner.has_orphans, inner.claim_orphans
         self.lease_number, self.lease_tag = inner.lease_number, inner.lease_tag
         self.leases, self.leased_message, self.orphan_lease = inner.leases, inner.leased_message, inner.orphan_lease
-        broker.state.on_dropped(broker.drop_session)
+        broker.state.connect(broker.drop_session, lambda queue, payload: _entry(Publish("", queue, 0, payload)))
 
     def heartbeat(self, worker: str, queues: Sequence[str], ttl: float) -> HeartbeatReply:
         self._broker.beat(worker)

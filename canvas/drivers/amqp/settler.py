@@ -72,6 +72,8 @@ class AmqpSettler:
         done = dict(zip(prepared, reply.verdicts, strict=True))
         verdicts = [done.get(place, refused.get(place)) or SettleResult(False, []) for place in range(len(settlements))]
         leased = self._transact(worker, settlements, prepared, verdicts, lease, bool(ends))
+        if self._broker.detached:
+            self._broker.attach(worker, [s.delivery.tag for s in settlements if s.delivery is not None])
         if not worker or any(settlement.releases_permits for settlement in settlements):
             self._forward()
         return SettleReply(verdicts, reply.dispatched, leased)

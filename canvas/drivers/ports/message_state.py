@@ -44,12 +44,19 @@ class MessageState(Protocol):
     def renew(self, message_ids: Sequence[str]) -> None:
         """Remember for longer that these messages are leased, or are settled."""
 
+    def detach(self, worker: str, tags: Sequence[str]) -> None:
+        """The broker is about to lose the messages of these leases, which the worker still has. If the worker dies,
+        they go into the outbox of all workers."""
+
+    def attach(self, worker: str, tags: Sequence[str]) -> None:
+        """These leases have ended: forget that they were detached."""
+
     def release(self, deliveries: Sequence[Delivery]) -> int:
         """End leases, before the broker delivers their messages again; how many were held."""
 
-    def take_early_acked(self, delivery: Delivery, entry: bytes) -> bool:
-        """Put ``entry``, the message of a lease that was acked early, into the outbox of all workers, and end the
-        lease; whether it was held."""
+    def take_acked(self, delivery: Delivery, entry: bytes) -> bool:
+        """Put ``entry``, the message of a lease that the broker has no more, into the outbox of all workers, and end
+        the lease; whether it was held."""
 
     def make_due(self, wanted: Callable[[bytes], bool], limit: int) -> int:
         """Make delayed messages due now, as far as ``wanted`` is true of them; how many."""
@@ -84,5 +91,6 @@ class StateParts(NamedTuple):
     recovery: "Recovery"
     schedules: "ScheduleStore | None"
     settler: "Settler"
-    on_dropped: Callable[[Callable[[str], None]], None]
-    """Takes a function that is called with a worker whose leases have ended."""
+    connect: Callable[[Callable[[str], None], Callable[[str, bytes], bytes]], None]
+    """Takes two functions of the broker: one that is called with a worker whose leases have ended, and one that makes
+    the entry of an outbox of a queue and a message."""

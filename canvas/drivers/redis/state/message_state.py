@@ -46,6 +46,10 @@ class StateKeys(BrokerKeys):
         minutes after the lease, or its renewal."""
         return f"{self.prefix}canvas:message:{message_id}"
 
+    def detached(self, worker: str) -> str:
+        """set of the tags of leases whose messages the broker has no more; goes with the worker."""
+        return f"{self.prefix}canvas:detached:{worker}"
+
     def outbox_of(self, worker: str) -> str:
         return self.prefetched(worker, self.outbox)
 
@@ -58,21 +62,28 @@ class StateRecovery(LeaseRecovery):
 
     dropped: Callable[[str], None] = staticmethod(lambda worker: None)
     """Called when the leases of a worker have ended."""
+    to_entry: Callable[[str, bytes], bytes]
+    """Makes the entry of an outbox of a queue and a message."""
     _keys: StateKeys
 
     def tags(self, worker: str, tags: Sequence[str], count_delivery: bool = False) -> int:
         if not tags:
             return 0
         started = {tag.decode() for tag in self._link.command("SMEMBERS", self._keys.redelivered_running(worker))}
+        detached = {tag.decode() for tag in self._link.command("SMEMBERS", self._keys.detached(worker))}
         records = self._link.command("HMGET", self._keys.unacked, *tags)
-        dropped = []
+        dropped, returned = [], []
         for tag, record in zip(tags, records, strict=True):
             found = opened(record) if record is not None else None
-            if found is not None:
+            if found is not None and tag in detached:
+                headers = loss_headers(ENVELOPE, found[2], tag in started) if count_delivery else {}
+                entry = self.to_entry(found[1], redelivered(ENVELOPE, found[2], **headers))
+                returned.append([tag, entry, self._keys.outbox])
+            elif found is not None:
                 count = delivery_count(ENVELOPE, found[2])
                 mark = f"{_LOST}{int(tag in started)}:{count}" if count_delivery else False
                 dropped.append([tag, self._keys.message(message_id_of(found[2])), mark])
-        return self.drop(worker, dropped)
+        return self.drop(worker, dropped) + (self.give(worker, returned) if returned else 0)
 
     def drop(self, worker: str, dropped: Sequence[list[Any]]) -> int:
         """End ``[tag, key of the message's id, mark]`` leases; how many were still held."""
@@ -81,6 +92,7 @@ class StateRecovery(LeaseRecovery):
 
     def recover(self, worker: str, count_delivery: bool, orphans_in: float = 0.0) -> int:
         total = super().recover(worker, count_delivery, orphans_in)
+        self._link.command("DEL", self._keys.detached(worker))
         self.dropped(worker)
         return total
 
@@ -97,9 +109,9 @@ class StateBroker(RedisBroker):
         assert isinstance(self._recovery, StateRecovery)
         return self._recovery
 
-    def on_dropped(self, call: Callable[[str], None]) -> None:
-        """Call this with each worker whose leases have ended."""
-        self.recovery.dropped = call
+    def connect(self, dropped: Callable[[str], None], to_entry: Callable[[str, bytes], bytes]) -> None:
+        """As ``StateParts``."""
+        self.recovery.dropped, self.recovery.to_entry = dropped, to_entry
 
     def register(self, worker: str, arrivals: Sequence[Arrival]) -> LeaseReply:
         again = [arrival for arrival in arrivals if arrival.redelivered]
@@ -149,6 +161,12 @@ class StateBroker(RedisBroker):
         if message_ids:
             self.link.pipeline([("EXPIRE", self.keys.message(one), REMEMBERED) for one in message_ids])
 
+    def detach(self, worker: str, tags: Sequence[str]) -> None:
+        self.link.command("SADD", self.keys.detached(worker), *tags)
+
+    def attach(self, worker: str, tags: Sequence[str]) -> None:
+        self.link.command("SREM", self.keys.detached(worker), *tags)
+
     def release(self, deliveries: Sequence[Delivery]) -> int:
         if not deliveries:
             return 0
@@ -174,8 +192,7 @@ class StateBroker(RedisBroker):
             self.link.command("ZADD", self.keys.delayed, "XX", *words)
         return len(chosen)
 
-    def take_early_acked(self, delivery: Delivery, entry: bytes) -> bool:
-        """Put ``entry``, the message of a lease that was acked early, into the outbox; whether it was held."""
+    def take_acked(self, delivery: Delivery, entry: bytes) -> bool:
         return self._recovery.give(worker_of_tag(delivery.tag), [[delivery.tag, entry, self.keys.outbox]]) > 0
 
     def outbox(self, worker: str) -> str:
