@@ -258,6 +258,8 @@ class AmqpBroker:
         """Return to their queues what a worker of this process holds, and close its channel."""
         with self._lock:
             session = self.sessions.pop(worker, None)
+            for tag in [tag for tag in self.detached if worker_of_tag(tag) == worker]:
+                del self.detached[tag]
         if session is not None:
             session.return_all()
             session.close()
