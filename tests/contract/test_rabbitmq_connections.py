@@ -193,14 +193,18 @@ def test_a_message_that_is_held_for_long_is_the_states_alone(rabbitmq, redis_url
     first, second, third = driver.broker.lease(Lease("w1", ["q"], 3))
     time.sleep(0.06)  # more than half of the timeout
     driver.recovery.heartbeat("w1", ["q"], 60)
-    driver.broker.drop_session("w1")  # RabbitMQ would deliver again what it has
+    driver.broker.session("w1").close()  # RabbitMQ would deliver again what it has
     assert driver.broker.lease(Lease("w2", ["q"], 5)) == []
     assert driver.settler.settle([Settlement(first, publishes=[publish("successor")])]).verdicts[0].held
     assert driver.broker.release([third]) == 1
     assert driver.recovery.recover_worker("w1") == 1
     found = {}
-    while len(found) < 3:
+
+    def all_came():
         found.update((ids([one])[0], one) for one in driver.broker.lease(Lease("w2", ["q"], 5)))
+        return len(found) == 3
+
+    eventually(all_came)
     assert set(found) == {"successor", "lost", "returned"}
     headers = driver.broker.codec.headers_of(found["lost"].payload)
     assert (headers["redelivered"], headers["canvas_delivery_count"]) == (True, 2)
