@@ -75,6 +75,7 @@ def test_calls_to_redis(bench, app):
     calls = {name.removeprefix("cmdstat_"): stat["calls"] for name, stat in stats.items()}
     often = {name: calls.pop(name) // TASKS for name in ("setex", "publish")}
     assert often == {"setex": 1, "publish": 1}
+    assert calls.pop("select") <= 2 * calls["evalsha"] + 20, "a call goes to the results and back"
     assert {name: count for name, count in calls.items() if count > TASKS / 5} == {}
 
 
