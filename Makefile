@@ -11,11 +11,7 @@ MARKS ?= random and not slow
 SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '))
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help demo test test-slow conformance explore chaos chaos-celery fuzz check lint types format bench bench-full bench-bytes bench-codec bench-idle bench-import bench-memory bench-peers bench-scaling bench-workflow bench-waits clean
-=======
-.PHONY: help demo test test-slow conformance explore chaos chaos-celery fuzz check lint types format bench bench-full bench-bytes bench-codec bench-idle bench-import bench-memory bench-peers bench-scaling bench-workflow clean dist ecosystem
->>>>>>> 7b9bf8d (Add a pytest plugin with Celery's fixtures and the distribution celery-on-canvas)
+.PHONY: help demo test test-slow conformance explore chaos chaos-celery fuzz check lint types format bench bench-full bench-bytes bench-codec bench-idle bench-import bench-memory bench-peers bench-scaling bench-workflow bench-waits clean dist ecosystem
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26
@@ -99,7 +95,7 @@ ecosystem: $(VENV)/.test ## projects and plug-ins written for Celery, unchanged,
 	$(BIN)/python -m pytest tests/ecosystem tests/as_celery -m "slow or not slow"
 
 dist: $(VENV)/.test ## build the wheels of canvas and of celery-on-canvas, which provides the name celery, into dist/
-	$(PIP) wheel --no-deps -w dist . ./packaging/celery-on-canvas
+	$(PIP) wheel --no-deps -w dist . ./.packaging/celery-on-canvas
 
 clean: ## remove what was installed and cached
 	rm -rf $(VENV) .conformance .celery-versions .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

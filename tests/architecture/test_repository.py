@@ -48,7 +48,7 @@ def test_every_module_says_what_it_is_for():
 def test_the_top_level_is_what_it_should_be():
     names = {path.relative_to(ROOT).parts[0] for path in tracked()}
     assert {n for n in names if not n.startswith(".")} == {
-        "pyproject.toml", "README.md", "canvas", "tests", "docs", "benchmarks", "packaging", "Makefile", "LICENSE",
+        "pyproject.toml", "README.md", "canvas", "tests", "docs", "benchmarks", "Makefile", "LICENSE",
         "CHANGELOG.md",
     }  # fmt: skip
 

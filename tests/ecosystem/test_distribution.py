@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-SOURCE = ROOT / "packaging" / "celery-on-canvas"
+SOURCE = ROOT / ".packaging" / "celery-on-canvas"
 PROGRAM = """
 import sys
 import celery
