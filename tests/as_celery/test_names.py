@@ -163,11 +163,15 @@ def test_a_function_answers_as_celerys(module, name, args):
 def test_queues_of_settings_are_read_as_kombus(arguments):
     import kombu
 
+    from canvas import Canvas
     from canvas.celery_names.parts.queues import Exchange, Queue
-    from canvas.producer.routing import _queue
+    from canvas.producer.routing import router_of
 
     exchanges = {key: value for key, value in arguments.items() if key == "exchange"}
     others = {key: value for key, value in arguments.items() if key != "exchange"}
     ours = Queue("q", *(Exchange(name, type="topic") for name in exchanges.values()), **others)
     theirs = kombu.Queue("q", *(kombu.Exchange(name, type="topic") for name in exchanges.values()), **others)
-    assert _queue(ours) == _queue(theirs)
+    found, expected = (
+        router_of(Canvas("a", task_queues=[one], set_as_current=False).conf).consumed() for one in (ours, theirs)
+    )
+    assert found == expected
