@@ -230,13 +230,23 @@ def _locked(path):
         yield
 
 
+def _started(folder):
+    """A node that has started. Another process may take a port that was free a moment ago: then with other ports."""
+    for attempt in range(3):
+        data = folder / f"node{attempt}"
+        data.mkdir()
+        try:
+            return RabbitMQNode(data).start()
+        except RuntimeError as exc:
+            if "eaddrinuse" not in str(exc):
+                raise
+    raise RuntimeError("RabbitMQ found its ports in use three times")
+
+
 def guard(folder):
     """Run a node until no process has a lock on ``users`` any more, then remove the folder."""
-    data = folder / "node"
-    data.mkdir()
-    node = RabbitMQNode(data)
+    node = _started(folder)
     try:
-        node.start()
         (folder / "port.new").write_text(str(node.port))
         (folder / "port.new").rename(folder / "port")
         with open(folder / "users", "a") as users:
