@@ -56,8 +56,7 @@ def test_arguments_have_celerys_order(ours, theirs):
 def test_a_url_in_the_place_of_the_loader_is_refused():
     with pytest.raises(ConfigurationError, match=r"second argument is Celery's loader; got 'redis://:\*\*@h'.*broker="):
         Canvas("positional", "redis://:secret@h")
-    with pytest.warns(UserWarning, match="loader= has no meaning"):
-        assert Canvas("positional", "default", "redis://b", set_as_current=False).conf.result_backend == "redis://b"
+    assert Canvas("positional", "default", "redis://b", set_as_current=False).conf.result_backend == "redis://b"
 
 
 def test_send_task_by_position(app):

@@ -121,8 +121,7 @@ def test_a_detached_worker(folder, client):
     ("arguments", "said"),
     [
         (["beat"], "canvas -A proj beat"),
-        (["flower"], "celery --broker URL flower"),
-        (["multi", "start", "w1"], "worker -D"),
+        (["flower"], "install flower, and run canvas celery -A proj flower"),
         (["amqp"], "canvas queues"),
         (["worker"], "canvas -A proj worker"),
         (["-A", "shown", "worker", "-P", "gevent"], "-P asyncio"),
