@@ -21,12 +21,7 @@ WEATHER = {
     "restarts": ("restart", "restart", "cut_broker"),
     "all": (*KILLS, "stall", "cut", "cut_broker", "restart"),
 }
-SAMPLED = [("kills", 1)]
-RUNS = [
-    pytest.param(how, seed, marks=() if (how, seed) in SAMPLED else pytest.mark.slow)
-    for how in WEATHER
-    for seed in seeds(*range(1, 4))
-]
+RUNS = [pytest.param(how, seed, marks=pytest.mark.slow) for how in WEATHER for seed in seeds(*range(1, 4))]
 
 
 class RabbitStorm(Storm):

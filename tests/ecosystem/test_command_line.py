@@ -82,6 +82,7 @@ def test_mistakes_of_a_line(run):
     assert (code, "names node 2; there are 1" in text) == (2, True)
 
 
+@pytest.mark.slow
 def test_nodes_start_and_stop(redis_server, tmp_path):
     (tmp_path / "proj.py").write_text(APP)
     env = environment(redis_server, tmp_path)

@@ -26,6 +26,7 @@ UNSYNCED = {"database_engine_callback": _without_sync}
 
 class TestMemoryAndSqlite(DriverContract):
     every_state = False
+    many = 802
 
     @pytest.fixture
     def driver(self, sqlite_url):
@@ -38,6 +39,7 @@ class _OfStores(ResultStoreContract, ChordStoreContract, RunRecordsContract, Mai
     """The parts that depend on the store."""
 
     every_state = False
+    many = 802
 
 
 class TestRedisAndPostgres(_OfStores):

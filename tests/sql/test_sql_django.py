@@ -84,6 +84,7 @@ def worker(about, library, broker):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_rows_are_those_of_celerys_workers_and_read_both_ways(about, redis_url):
     found = {}

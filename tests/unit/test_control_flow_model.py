@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from canvas import Canvas, Workflow
@@ -173,6 +173,7 @@ def may_be_cancelled(drawn):
     return found
 
 
+@settings(max_examples=40)
 @given(workflows())
 def test_a_run_ends_as_a_plain_evaluation(drawn):
     app = app_with_tasks()

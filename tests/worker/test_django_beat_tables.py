@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.processes import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 def ran(library, database):
     command = [sys.executable, "-m", "tests.support.django_beats", library, str(database)]

@@ -21,7 +21,7 @@ def open_results(url: str, options: Mapping[str, Any]) -> StoreParts:
     try:
         from canvas.drivers.record_columns import RecordColumns
         from canvas.drivers.sql.chords import SqlChords
-        from canvas.drivers.sql.database import Database, database_url
+        from canvas.drivers.sql.database import Database, sqlalchemy_url
         from canvas.drivers.sql.results import SqlResults
         from canvas.drivers.sql.runs import SqlRuns
         from canvas.drivers.sql.tables import CeleryTables, StoreTables
@@ -36,7 +36,7 @@ def open_results(url: str, options: Mapping[str, Any]) -> StoreParts:
         options = {**options, "database_engine_options": {"connect_args": connect_args}}
         tables = DjangoTables(RecordColumns(serializer, extended=True), utc)
     else:
-        address, columns = database_url(url), RecordColumns(serializer, extended)
+        address, columns = sqlalchemy_url(url), RecordColumns(serializer, extended)
         names, schemas = options.get("database_table_names") or {}, options.get("database_table_schemas") or {}
         tables = CeleryTables(columns, names, schemas)
     database = Database(address, tables, options)

@@ -118,7 +118,7 @@ class Database:
             engine.dispose()
 
 
-def database_url(url: str) -> URL:
+def sqlalchemy_url(url: str) -> URL:
     """The database of a ``db+…`` URL. Raises ConfigurationError."""
     shown = masked_url(url)
     try:
