@@ -5,6 +5,7 @@ import io
 import re
 import tokenize
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 
@@ -24,8 +25,13 @@ REFUSED = {
 }
 
 
-def texts(name: str) -> Iterator[tuple[int, str]]:
+@cache
+def texts(name: str) -> list[tuple[int, str]]:
     """The docstrings of a file (also those below attributes) and its comments, each with its line."""
+    return list(_texts(name))
+
+
+def _texts(name: str) -> Iterator[tuple[int, str]]:
     for node in ast.walk(tree(name)):
         for statement in getattr(node, "body", []) if not isinstance(node, ast.Lambda | ast.IfExp) else []:
             value = getattr(statement, "value", None)
