@@ -166,6 +166,16 @@ _DEFAULTS: list[list[Any]] = [
 """By field of a node, in their order, the values that are left out."""
 
 
+def last_nodes(nodes: Sequence[RunNode]) -> list[int]:
+    """The numbers of the nodes whose values a run has: those that the end waits for, but for those that always run."""
+    end = len(nodes) - 1
+    return [
+        number
+        for number, node in enumerate(nodes)
+        if not (node.hidden or node.always) and any(out.node == end for out in node.outs)
+    ]
+
+
 def starts(when: When, state: str) -> bool:
     """Whether a node of this rule starts as soon as it has an input in this state."""
     return when == "any_done" or (when == "any_success" and state == "SUCCESS")

@@ -4,24 +4,20 @@ from collections.abc import Iterable, Sequence
 
 from canvas.model import states
 from canvas.model.record import Record
-from canvas.model.settlement import MailboxStep, Settlement
 from canvas.model.workflow_run import NodeRef, RunNode, task_id_of
 from canvas.workflows.lifetimes import items_of, outlines, rounds_of
 from canvas.workflows.services import WorkflowServices
-from canvas.workflows.steps.chord_callbacks import go_on_here
+from canvas.workflows.steps.chord_callbacks import change_mailboxes
 from canvas.workflows.steps.waits import cancelled_wait
 
 _WAITING = frozenset({"sleep", "wait"})
 
 
-def end_waits(app: WorkflowServices, run: str, nodes: Sequence[tuple[NodeRef, RunNode]], reason: str) -> None:
+def end_waits(app: WorkflowServices, nodes: Sequence[tuple[NodeRef, RunNode]]) -> None:
     """End the waits of these nodes, also those that have not begun."""
-    mail: list[MailboxStep] = [
-        cancelled_wait(app, place, node, reason) for place, node in nodes if node.kind in _WAITING
-    ]
+    mail = [cancelled_wait(app, place, node) for place, node in nodes if node.kind in _WAITING]
     if mail:
-        settled = app.driver.settler.settle([Settlement(None, fence="none", mail=mail)])
-        go_on_here(app, app.run_store, settled.verdicts)
+        change_mailboxes(app, mail)
 
 
 def children(records: Iterable[Record | None]) -> list[str]:

@@ -144,7 +144,7 @@ class Run(RunResults):
         )
         found = self._look()
         places = [(NodeRef(self.id, self.attempt, number), node) for number, node in enumerate(self.nodes)]
-        end_waits(self.app, self.id, places, "revoked")
+        end_waits(self.app, places)
         for child in children(found[:-1]):
             Run.find(self.app, child).cancel(terminate, signal)
         return True
@@ -271,7 +271,7 @@ def cancel_nodes(app: WorkflowServices, run: str, attempt: int, numbers: Sequenc
     ids = [task_id for place, node in left for task_id in task_ids(app, place, node)]
     if ids:
         app.control.revoke(ids, terminate=True)
-    end_waits(app, run, left, "revoked")
+    end_waits(app, left)
     for child in children(records):
         Run.find(app, child).cancel(terminate=True)
 

@@ -7,7 +7,7 @@ from typing import Any, NoReturn, Self
 from canvas.errors import TaskRevokedError, TimeoutError, WorkflowFailed
 from canvas.model import states
 from canvas.model.record import Record
-from canvas.model.workflow_run import NodeRef, RunNode, task_id_of
+from canvas.model.workflow_run import NodeRef, RunNode, last_nodes, task_id_of
 from canvas.result import AsyncResult
 from canvas.result.waiting import awaiting, deadline
 from canvas.workflows.services import WorkflowServices
@@ -83,7 +83,7 @@ class RunResults:
         self.refresh()
         if state != states.SUCCESS:
             self._raise_cause()
-        sinks = self._sinks()
+        sinks = last_nodes(self.nodes)
         values = self._last_values(sinks)
         return next(iter(values.values())) if len(sinks) == 1 and values else values
 
@@ -116,14 +116,6 @@ class RunResults:
     def results(self) -> dict[str, Any]:
         """The values of the nodes that have succeeded, by name."""
         return self._values(list(self._numbers.values()))
-
-    def _sinks(self) -> list[int]:
-        end = len(self.nodes) - 1
-        return [
-            number
-            for number in self._numbers.values()
-            if not self.nodes[number].always and any(out.node == end for out in self.nodes[number].outs)
-        ]
 
     def _values(self, numbers: list[int]) -> dict[str, Any]:
         found = zip(numbers, self._records(numbers), strict=True)

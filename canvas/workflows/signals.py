@@ -5,11 +5,11 @@ from uuid import uuid4
 
 from canvas.errors import CompositionError
 from canvas.model import states
-from canvas.model.settlement import MailboxStep, Settlement
+from canvas.model.settlement import MailboxStep
 from canvas.task.payload_schema import check_payload
 from canvas.wire.signing import mail_of
 from canvas.workflows.services import WorkflowServices
-from canvas.workflows.steps.chord_callbacks import go_on_here
+from canvas.workflows.steps.chord_callbacks import change_mailboxes
 from canvas.workflows.steps.waits import signal_mailbox
 
 if TYPE_CHECKING:
@@ -39,8 +39,7 @@ def send_signal(run: "RunResults", name: str, payload: Any, key: str | None) -> 
     part = app.backend.encode_part(str(_FROM_SIGNAL), states.SUCCESS, payload)
     value = app.signer.seal(mail_of(run.id, mailbox), part)
     post = MailboxStep(run.id, mailbox, "post", f"signal {key or uuid4()}", value)
-    settled = app.driver.settler.settle([Settlement(None, fence="none", mail=[post])])
-    go_on_here(app, app.run_store, settled.verdicts)
+    change_mailboxes(app, [post])
 
 
 def pending_signals(app: WorkflowServices, run: str) -> dict[str, list[Any]]:

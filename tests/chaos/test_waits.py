@@ -124,6 +124,6 @@ def test_a_client_dies_between_a_signal_and_the_next_step(bench, app, monkeypatc
     with start(bench, "-P", "solo", short_leases=1):
         run = flow.apply_async()
         eventually(lambda: states_of(run)["go"] == "AWAITING_SIGNAL", 20)
-        monkeypatch.setattr("canvas.workflows.signals.go_on_here", lambda *args: None)
+        monkeypatch.setattr("canvas.workflows.steps.chord_callbacks.go_on_here", lambda *args: None)
         run.signal("go", 7)
         assert run.get(timeout=60) == 7

@@ -72,7 +72,7 @@ class Workflow(ControlFlow):
         cannot be written, and TypeError for arguments that do not fit a task that is known here.
         """
         if isinstance(sig, Workflow):
-            own = self._free_name(sig.name) if name is None else self._named(name, None)
+            own = self._named_or(name, sig.name)
             entry = NodeDefinition(own, "flow")
             self._inside(entry, sig, inputs or {})
         else:

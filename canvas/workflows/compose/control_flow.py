@@ -29,7 +29,7 @@ class ControlFlow(NodeDefinitions):
 
         It takes no place of a worker while it waits. Raises CompositionError.
         """
-        entry = NodeDefinition(self._free_name(name or "sleep") if name is None else self._named(name, None), "sleep")
+        entry = NodeDefinition(self._named_or(name, "sleep"), "sleep")
         if (seconds is None) == (until is None):
             raise CompositionError(f"{entry.name}: expected either seconds or until")
         given = seconds if until is None else until
@@ -61,7 +61,7 @@ class ControlFlow(NodeDefinitions):
         wait for the same signal get one each, in the order in which they began to wait. Raises CompositionError,
         ConfigurationError where ``model`` needs a package that is not installed.
         """
-        entry = NodeDefinition(self._free_name(signal) if name is None else self._named(name, None), "wait")
+        entry = NodeDefinition(self._named_or(name, signal), "wait")
         entry.details["signal"] = check_name(signal, entry.name)
         if timeout is not None:
             entry.details["timeout"] = seconds_of(timeout, entry.name, "timeout")
@@ -84,7 +84,7 @@ class ControlFlow(NodeDefinitions):
         With ``cancel_rest`` the others are cancelled then, with the nodes before them that lead nowhere else. Raises
         CompositionError.
         """
-        entry = NodeDefinition(self._free_name("first") if name is None else self._named(name, None), "merge")
+        entry = NodeDefinition(self._named_or(name, "first"), "merge")
         if len(nodes) < 2:
             raise CompositionError(f"{entry.name}: expected at least two nodes; got {len(nodes)}")
         entry.when = "any_success"

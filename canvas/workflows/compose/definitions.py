@@ -55,6 +55,10 @@ class NodeDefinitions:
         task = sig.get("task") if isinstance(sig, dict) else None
         return self._free_name(str(task or "node").rpartition(".")[2])
 
+    def _named_or(self, name: str | None, otherwise: str) -> str:
+        """``name``, which must be free; without one, ``otherwise`` with a number where that is needed."""
+        return self._free_name(otherwise) if name is None else self._named(name, None)
+
     def _free_name(self, name: str) -> str:
         found, number = name, 2
         while found in self._numbers:

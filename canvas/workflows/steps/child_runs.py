@@ -13,12 +13,12 @@ from canvas.model.record import Record
 from canvas.model.workflow_run import (
     RUN_HEADER,
     RUN_OUTCOME,
-    STAMP,
     NodeRef,
     RunNode,
     child_run_of,
     extract,
-    stamp_of,
+    last_nodes,
+    stamp_options,
     task_id_of,
 )
 from canvas.producer.outbox import Outbox
@@ -65,13 +65,10 @@ def save_child(
     check_depth(app, depth, name)
     child, about = child_run_of(task_id), run_metadata(name, nodes, app.now())
     nodes[-1].details = {"outcome": dict(outcome)}
-    last = [
-        [number, node.name]
-        for number, node in enumerate(nodes)
-        if not (node.hidden or node.always) and any(out.node == len(nodes) - 1 for out in node.outs)
-    ]
+    last = [[number, nodes[number].name] for number in last_nodes(nodes)]
     about |= {"depth": depth, "parent": task_id, "last": last}
     runs.save(child, about, nodes, listed=False)
+    runs.cache_pending(child, 0, nodes, about)
     record = Record(task_id, states.STARTED, None, None, [])
     record.extra = {"child": child}
     effects.record(record, in_run=True)
@@ -80,7 +77,7 @@ def save_child(
 
 def outcome_of_node(app: WorkflowServices, place: NodeRef, child: str) -> dict[str, Any]:
     """The signature of the task that ends as the run ``child`` in the place of a node."""
-    stamp = {"stamped_headers": [STAMP], STAMP: stamp_of(place.run, place.attempt)}
+    stamp = stamp_options(place.run, place.attempt)
     sig = app.signature(RUN_OUTCOME, (child,), immutable=True, ignore_result=False, **stamp)
     options: dict[str, Any] = {"task_id": task_id_of(place), RUN_HEADER: place.as_list()}
     return dict(sig.set(**options))

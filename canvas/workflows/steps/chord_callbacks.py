@@ -3,7 +3,7 @@
 from typing import Any
 
 from canvas.errors import DecodeError, RunLost
-from canvas.model.settlement import ChordDispatch, ReadyChord, SettleResult
+from canvas.model.settlement import ChordDispatch, MailboxStep, ReadyChord, Settlement, SettleResult
 from canvas.producer.outbox import Outbox
 from canvas.telemetry import emit
 from canvas.wire import typed_json
@@ -66,6 +66,12 @@ def state_gone(ready: ReadyChord) -> str:
         f"chord {ready.group_id}: its state is gone from the result backend, where it was deleted or evicted; "
         f"{len(ready.parts)} of its parts are left. Send the workflow again"
     )
+
+
+def change_mailboxes(app: WorkflowServices, steps: list[MailboxStep]) -> None:
+    """Take these steps at the store, and the next steps of the runs whose waits end by them."""
+    settled = app.driver.settler.settle([Settlement(None, fence="none", mail=steps)])
+    go_on_here(app, app.run_store, settled.verdicts)
 
 
 def go_on_here(app: WorkflowServices, runs: RunStore, verdicts: list[SettleResult]) -> None:

@@ -240,12 +240,8 @@ def start_in_place(
 
     Raises CompositionError, TaskRevokedError, RunLost.
     """
-    # networkx takes longer to load than all else that a worker needs.
-    from canvas.graph.run_nodes import run_nodes
-
     nodes, place = run_nodes(workflow.entries), NodeRef.of(message.headers.get(RUN_HEADER))
     child = save_child(app, runs, effects, message.id, workflow.name, nodes, outcome, place)
-    runs.cache_pending(child, 0, nodes, {"name": workflow.name})
     RunEngine(app, runs, effects, child, 0, message.id).begin(None)
 
 

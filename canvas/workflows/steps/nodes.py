@@ -92,7 +92,6 @@ class NodeAttempt(MapAttempt):
         nodes = with_inputs([RunNode.from_list(one) for one in node.details["nodes"]], node, _values(inputs))
         name, task_id = str(node.details["name"]), task_id_of(place)
         child = save_child(self._app, self._runs, self._effects, task_id, name, nodes, outcome, place)
-        self._runs.cache_pending(child, 0, nodes, {"name": name})
         type(self)(self._app, self._runs, self._effects, child, 0, self._parent).begin(None)
 
     def begin(self, timeout: float | None) -> None:

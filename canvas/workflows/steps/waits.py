@@ -16,14 +16,13 @@ from canvas.model.workflow_run import (
     CANCEL_NODES,
     RUN_HEADER,
     SLEEPING,
-    STAMP,
     WAKE,
     KnownInput,
     NodeRef,
     OutgoingEdge,
     RunNode,
     extract,
-    stamp_of,
+    stamp_options,
     starts,
 )
 from canvas.producer.message_builder import Lineage
@@ -162,7 +161,7 @@ class WaitingAttempt(Attempt):
     def _timer(self, number: int, purpose: Purpose, due: float) -> None:
         wakes = min(due, self._app.now().timestamp() + RENEWED_EVERY)
         place = NodeRef(self._run, self._attempt, number, _TIMERS.index(purpose), 0)
-        stamp = {"stamped_headers": [STAMP], STAMP: stamp_of(self._run, self._attempt)}
+        stamp = stamp_options(self._run, self._attempt)
         sig = self._app.signature(
             WAKE, (due,), eta=datetime.fromtimestamp(wakes, UTC), ignore_result=True, **stamp,
             **{"task_id": f"{self._id(number)}.{purpose}.timer", RUN_HEADER: place.as_list()},
@@ -197,9 +196,9 @@ def resolution(
     return MailboxStep(place.run, mailbox, "resolve", wait_id(place.attempt, place.node, purpose), payload)
 
 
-def cancelled_wait(app: WorkflowServices, place: NodeRef, node: RunNode, reason: str) -> MailboxStep:
+def cancelled_wait(app: WorkflowServices, place: NodeRef, node: RunNode) -> MailboxStep:
     """The change that ends the wait of a node that is cancelled."""
-    error = TaskRevokedError(reason)
+    error = TaskRevokedError("revoked")
     return resolution(app, place, "value", _CANCELLED, states.REVOKED, error, mailbox_of(node))
 
 
