@@ -27,26 +27,21 @@ if TYPE_CHECKING:
 App_contra = TypeVar("App_contra", contravariant=True)
 T_co = TypeVar("T_co", covariant=True)
 
-_MIN_SOCKET_TIMEOUT = 5.0
-"""Seconds that a connection waits for an answer at least."""
-_MAX_SOCKET_TIMEOUT = 30.0
-_SOCKET_SETTINGS = ("socket_timeout", "socket_connect_timeout", "socket_keepalive", "max_connections")
-"""Settings of the results' connections, after ``redis_``."""
 DEFAULT_BROKER = "redis://localhost:6379/0"
 """The broker of an app without ``broker_url``."""
-_AMQP_URLS = ("amqp", "pyamqp")
-_MAX_HEARTBEAT = 60.0
-"""Seconds between two heartbeats of a worker's connection to RabbitMQ, at most."""
-_SQL_URLS = ("db+", "sqla+", "django-db")
-_DATABASE_SETTINGS = ("database_engine_options", "database_engine_callback", "database_table_schemas",
-                      "database_table_names", "database_create_tables_at_setup")  # fmt: skip
 _ROUTES = ("task_routes", "task_queues", "task_create_missing_queues", "task_default_queue", "task_default_exchange",
            "task_default_exchange_type", "task_default_routing_key", "task_default_queue_type",
            "task_create_missing_queue_type", "task_create_missing_queue_exchange_type", "task_queue_max_priority",
            )  # fmt: skip
+INBOX_SETTINGS = ("control_queue_ttl", "control_queue_expires", "control_queue_exclusive", "control_queue_durable",
+                  "event_queue_ttl", "event_queue_expires", "event_queue_exclusive", "event_queue_durable",
+                  "event_queue_prefix")  # fmt: skip
+DATABASE_SETTINGS = ("database_engine_options", "database_engine_callback", "database_table_schemas",
+                     "database_table_names", "database_create_tables_at_setup")  # fmt: skip
 _SERVERS = ("broker_url", "broker_use_ssl", "broker_transport_options", "result_backend", "redis_backend_use_ssl",
             "result_backend_transport_options", "result_serializer", "result_extended", "canvas_state",
-            "broker_heartbeat", "broker_login_method", *_DATABASE_SETTINGS)  # fmt: skip
+            "broker_heartbeat", "broker_login_method", "broker_native_delayed_delivery_queue_type",
+            *INBOX_SETTINGS, *DATABASE_SETTINGS)  # fmt: skip
 _SIGNING = ("message_signing_keys", "message_signature_required")
 CONF = "conf"
 """The settings object, as a part of a service."""
@@ -173,30 +168,14 @@ def make_message_builder(app: BuilderApp) -> MessageBuilder:
 
 
 def make_driver(app: ConfiguredApp) -> Driver:
+    from canvas.app.driver_options import broker_options, result_options  # programs make a driver late, or none
+
     conf = app.conf
-    changed = conf.changed()
-    sockets = {name: changed[f"redis_{name}"] for name in _SOCKET_SETTINGS if f"redis_{name}" in changed}
-    timeout = changed.get("broker_connection_timeout")
-    connect = {} if timeout is None else {"socket_connect_timeout": float(timeout)}
-    # A connection that leads nowhere is given up in time for a heartbeat on another.
-    answer = {"socket_timeout": min(_MAX_SOCKET_TIMEOUT, max(_MIN_SOCKET_TIMEOUT, conf.worker_lease_ttl / 3))}
-    results: dict[str, Any]
-    if (conf.result_backend or "").startswith(_SQL_URLS):
-        results = {name: getattr(conf, name) for name in _DATABASE_SETTINGS}
-        results |= {"serializer": conf.result_serializer, "extended": conf.result_extended}
-        results["expires"] = lambda: int(conf.result_expires) if conf.result_expires else None
-    else:
-        results = {"ssl": conf.redis_backend_use_ssl, **answer, **sockets, **conf.result_backend_transport_options}
-    broker = {"ssl": conf.broker_use_ssl, **answer, **connect}
-    url = conf.broker_url or DEFAULT_BROKER
-    if url.startswith(_AMQP_URLS):
-        broker |= {"connect_timeout": conf.broker_connection_timeout, "login_method": conf.broker_login_method,
-                   "heartbeat": min(conf.broker_heartbeat or 0, _MAX_HEARTBEAT)}  # fmt: skip
     return open_driver(
-        url,
+        conf.broker_url or DEFAULT_BROKER,
         conf.result_backend or None,
-        broker_options={**broker, **conf.broker_transport_options},
-        result_options=results,
+        broker_options=broker_options(conf),
+        result_options=result_options(conf),
         state_url=conf.canvas_state,
     )
 

@@ -7,7 +7,7 @@ from canvas.config.settings import SETTINGS
 
 _ELSEWHERE = "results are kept in Redis, or in SQL"
 _IN_THE_URL = "set result_backend to a db+ URL"
-_AMQP = "RabbitMQ's heartbeats are checked when they are sent; delayed messages wait in the state server"
+_AMQP = "heartbeats are checked when they are sent; no delayed message stays with a worker"
 _BY_PREFIX: Final = {
     "arangodb": _ELSEWHERE,
     "azureblockblob": _ELSEWHERE,
@@ -26,7 +26,11 @@ _PATIENCE = "what the server does not answer is tried again, for ever in a worke
 _POOL = "connections are opened as they are needed, and kept"
 _URL = "set broker_url"
 _COUNTED = "chords are counted in one step with the results, and waited for by nobody"
-_IN_REDIS = "on Redis there is nothing for it to limit"
+_RABBITMQ_QUEUES = "it is for queues in RabbitMQ"
+_OF_RABBITMQ: Final = (
+    "broker_native_delayed_delivery_queue_type", "control_queue_", "event_queue_",
+)  # fmt: skip
+"""What the names of settings begin with that have no effect with another broker."""
 _LEASES = "leases do it: see worker_lease_ttl and task_max_deliveries"
 _NO_BEAT_CONTROL = "beat takes no remote control"
 _OWN = "canvas has its own"
@@ -48,18 +52,8 @@ _NAMES: Final = {
     "broker_channel_error_retry": _PATIENCE,
     "broker_failover_strategy": "one server is used; for failover set a sentinel:// URL",
     "broker_heartbeat_checkrate": _AMQP,
-    "broker_native_delayed_delivery_queue_type": _AMQP,
     "broker_pool_limit": _POOL,
     "broker_pool_acquire_timeout": _POOL,
-    "control_queue_ttl": _IN_REDIS,
-    "control_queue_expires": _IN_REDIS,
-    "control_queue_exclusive": _IN_REDIS,
-    "control_queue_durable": _IN_REDIS,
-    "event_queue_expires": _IN_REDIS,
-    "event_queue_ttl": _IN_REDIS,
-    "event_queue_prefix": _IN_REDIS,
-    "event_queue_exclusive": _IN_REDIS,
-    "event_queue_durable": _IN_REDIS,
     "event_serializer": "events are sent as JSON",
     "redis_db": "set result_backend",
     "redis_host": "set result_backend",
@@ -104,4 +98,7 @@ def ignored_reason(name: str) -> str | None:
 def ignored_settings(conf: Config) -> dict[str, str]:
     """The settings that were given another value than Celery's default, and have no effect: why, by name."""
     given = {name: value for name, value in conf.changed().items() if value != SETTINGS[name].default}
-    return {name: why for name in sorted(given) if (why := ignored_reason(name)) is not None}
+    found = {name: why for name in sorted(given) if (why := ignored_reason(name)) is not None}
+    if not (conf.broker_url or "").startswith(("amqp", "pyamqp")):
+        found |= {name: _RABBITMQ_QUEUES for name in sorted(given) if name.startswith(_OF_RABBITMQ)}
+    return found

@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from canvas import Canvas
+from canvas.config.ignored import ignored_settings
 from canvas.drivers import open_driver
 from canvas.drivers.amqp.url import parse
 from canvas.drivers.ports.values import Lease
@@ -211,3 +212,32 @@ def test_a_message_that_is_held_for_long_is_the_states_alone(rabbitmq, redis_url
     assert not driver.settler.settle([Settlement(second)]).verdicts[0].held
     assert redis.Redis.from_url(redis_url).keys("canvas:detached:*") == []
     driver.close()
+
+
+def test_queues_of_remote_control_and_events_are_declared_as_settings_say(rabbitmq, redis_url):
+    url = rabbitmq.url()
+    settings = {"control_queue_exclusive": False, "control_queue_durable": True, "control_queue_expires": 30,
+                "control_queue_ttl": 7, "event_queue_exclusive": False, "event_queue_prefix": "mine", "event_queue_ttl": None}  # fmt: skip
+    app = Canvas("inboxes", broker=url, backend=redis_url, **settings)
+    bus, (address,) = app.driver.bus, parse(url, {})
+    with amqp.Connection(f"{address.host}:{address.port}", virtual_host=address.vhost) as connection:
+        with bus.subscribe("box", node="one@here"):
+            pass
+        arguments = {"x-expires": 30_000, "x-message-ttl": 7_000}
+        connection.channel().queue_declare("one@here.box", durable=True, auto_delete=False, arguments=arguments)
+        bus.broadcast("box", publish("a").payload)
+        with bus.subscribe("box", node="one@here") as inbox:
+            assert inbox.next(10) is not None
+    app.close()
+
+
+def test_a_queue_cannot_be_exclusive_and_durable(redis_url):
+    app = Canvas("both", broker="amqp://", backend=redis_url, event_queue_durable=True)
+    with pytest.raises(ConfigurationError, match="event_queue_exclusive and event_queue_durable"):
+        app.driver
+
+
+@pytest.mark.parametrize(("broker", "ignored"), [("redis://", {"event_queue_ttl": "it is for queues in RabbitMQ"}), ("amqp://", {})])  # fmt: skip
+def test_settings_that_are_for_rabbitmq(broker, ignored):
+    app = Canvas("told", broker=broker, event_queue_ttl=3)
+    assert ignored_settings(app.conf) == ignored

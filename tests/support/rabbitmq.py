@@ -24,7 +24,7 @@ from tests.support.redis_server import free_port
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 """The inner script: the one on PATH changes to the user rabbitmq and drops the environment."""
 VHOSTS = 64
-START_WITHIN = 60.0
+START_WITHIN = 180.0
 _FEW_THREADS = "+S 2:2 +SDio 4 +A 8 +sbwt none +sbwtdcpu none +sbwtdio none"
 
 

@@ -3,23 +3,21 @@
 from collections.abc import Mapping
 from typing import Any
 
+from canvas.drivers.amqp.options import AmqpOptions
 from canvas.drivers.amqp.url import parse
 from canvas.drivers.ports import Driver, StoreParts
 from canvas.drivers.ports.capabilities import BROKER_OF_ALL, Capability
 from canvas.drivers.ports.message_state import StateParts
 from canvas.errors import ConfigurationError
 
-_ANSWERS_WITHIN = 30.0
-_CONSUMER_TIMEOUT = 1800.0
-"""Seconds, RabbitMQ's default: a client cannot read it."""
-
 
 def open_amqp(url: str, options: Mapping[str, Any], state: StateParts, store: StoreParts | None) -> Driver:
     """The driver of the RabbitMQ broker at a URL, or at one of several with ``;`` between them.
 
     ``options``: those of ``url.parse``; ``socket_timeout``, the seconds in which the broker answers;
-    ``consumer_timeout``, the seconds for which it lets a worker hold a message, by default RabbitMQ's 1800. Raises
-    ConfigurationError for a URL that cannot be used, and when py-amqp is missing.
+    ``consumer_timeout``, the seconds for which it lets a worker hold a message, by default RabbitMQ's 1800;
+    ``delayed_queue_type``, ``control_queue``, ``event_queue`` and ``event_queue_prefix`` as ``AmqpOptions`` has them.
+    Raises ConfigurationError for a URL or an option that cannot be used, and when py-amqp is missing.
     """
     addresses = parse(url, options)
     try:
@@ -30,8 +28,7 @@ def open_amqp(url: str, options: Mapping[str, Any], state: StateParts, store: St
     except ModuleNotFoundError as exc:
         remedy = "pip install 'canvas-workflows[amqp]'"
         raise ConfigurationError(f"RabbitMQ as a broker needs {exc.name}: {remedy}") from exc
-    timeout = float(options.get("consumer_timeout") or _CONSUMER_TIMEOUT)
-    broker = AmqpBroker(addresses, float(options.get("socket_timeout") or _ANSWERS_WITHIN), state, timeout)
+    broker = AmqpBroker(addresses, AmqpOptions.of(options), state)
     results, chords, runs, found = store if store is not None else (None, None, None, frozenset[Capability]())
     return Driver(
         broker, AmqpBus(broker), AmqpAdmin(broker), AmqpCoordination(broker), AmqpRecovery(broker), results, chords,

@@ -7,9 +7,13 @@ from itertools import count
 
 from canvas.drivers.amqp.connecting import connect
 from canvas.drivers.amqp.consumer_channel import Arrived, Held, Wake, readable
-from canvas.drivers.amqp.contents import Outgoing, to_content, to_payload
+from canvas.drivers.amqp.contents import Outgoing, due_of, to_content, to_payload
+from canvas.drivers.amqp.delays.celery_ladder import CeleryLadder
+from canvas.drivers.amqp.delays.queues import DelayQueues
 from canvas.drivers.amqp.link import Link
-from canvas.drivers.amqp.publisher import Publication, Publisher
+from canvas.drivers.amqp.options import AmqpOptions
+from canvas.drivers.amqp.outboxes import Destinations, Outboxes
+from canvas.drivers.amqp.publisher import Publication, Publisher, frames_of
 from canvas.drivers.amqp.session import Session
 from canvas.drivers.amqp.topology import Topology
 from canvas.drivers.amqp.url import Address
@@ -21,13 +25,9 @@ from canvas.drivers.retry_policy import Delays
 from canvas.drivers.tags import worker_of_tag
 from canvas.errors import OperationalError
 from canvas.forks import in_forks
-from canvas.model.ids import new_id
 from canvas.model.message import Delivery, Publish
 from canvas.model.queue import Queue
 
-_FORWARDED_AT_ONCE = 500
-_FORWARDS_WITHIN = 15.0
-"""Seconds after which what a process has claimed from the outbox of all returns there, if the process is dead."""
 NO_LEASE = LeaseReply([], 0, 0.0)
 
 
@@ -38,37 +38,40 @@ class AmqpBroker:
     takes_turns = True
     shares_waits = False
 
-    def __init__(
-        self, addresses: Sequence[Address], answer_within: float, state: StateParts, consumer_timeout: float
-    ) -> None:
-        """``answer_within``: seconds in which the broker answers, unless it blocks publishing. ``consumer_timeout``:
-        seconds for which RabbitMQ lets a worker hold a message."""
+    def __init__(self, addresses: Sequence[Address], options: AmqpOptions, state: StateParts) -> None:
         self.addresses = addresses
+        self.options = options
         self.where = addresses[0].where
-        self._answer_within = answer_within
         self.state = state
-        self.topology = Topology(lambda: connect(addresses), self.where, answer_within)
-        self._publisher = Publisher(lambda: self._link(heartbeat=False), self.topology)
+        self.topology = Topology(lambda: connect(addresses), self.where, options.answer_within)
+        self._clock_offset = 0.0
+        """Seconds by which the clock of the state server is ahead of this machine's."""
+        self._ladder = CeleryLadder(self.topology, options.delayed_queue_type)
+        self._delays = DelayQueues(self.topology, state.messages.note_delay_queue)
+        self.destinations = Destinations(self.topology, self._delays, self._now)
+        self.publisher = Publisher(lambda: self._link(heartbeat=False), self.destinations)
+        self.outboxes = Outboxes(state, self.publisher, self.destinations)
         self.sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
-        self._forwarding = threading.Lock()
         self._numbers = count(1)
-        self._detach_after = consumer_timeout / 2
+        self._detach_after = options.consumer_timeout / 2
         self.detached: dict[str, str] = {}
         """By tag, the ids of messages that workers of this process have and RabbitMQ has not."""
         self._wake = Wake()
         self._unregister_fork = in_forks(self._disinherit)
 
     def _link(self, heartbeat: bool) -> Link:
-        return Link(connect(self.addresses, heartbeat), self.where, self._answer_within)
+        return Link(connect(self.addresses, heartbeat), self.where, self.options.answer_within)
 
     def _disinherit(self) -> None:
         sessions, self.sessions, self.detached = self.sessions, {}, {}
         for session in sessions.values():
             session.disinherit()
-        self._publisher.forget()
+        self.publisher.forget()
         self.topology.forget()
-        self._lock, self._forwarding, self._wake = threading.Lock(), threading.Lock(), Wake()
+        self.outboxes.disinherit()
+        self._delays.disinherit()
+        self._lock, self._wake = threading.Lock(), Wake()
 
     def session(self, worker: str) -> Session:
         """The channel of a worker."""
@@ -79,6 +82,10 @@ class AmqpBroker:
                 self.sessions[worker] = found
             return found
 
+    def _now(self) -> float:
+        """Unix time by the clock of the state server."""
+        return time.time() + self._clock_offset
+
     def check(self) -> None:
         self.topology.check()
         self.state.broker.check()
@@ -87,66 +94,22 @@ class AmqpBroker:
 
     def declare(self, queues: Sequence[Queue]) -> None:
         self.topology.declare(queues)
+        self._ladder.serve(queues)
 
     def publish(self, messages: Sequence[Publish], delays: Delays = None) -> None:
-        self._publisher.publish(self._publications(messages), delays)
+        self.publisher.publish(self._publications(messages), delays)
 
     async def apublish(self, messages: Sequence[Publish], delays: Delays = None) -> None:
-        await self._publisher.apublish(self._publications(messages), delays)
+        await self.publisher.apublish(self._publications(messages), delays)
 
     def _publications(self, messages: Iterable[Publish]) -> list[Publication]:
-        return [
-            Publication(message.exchange, message.routing_key, to_content(message.payload))
-            for message in messages
-            if self.has_way(message)
-        ]
-
-    def has_way(self, message: Publish) -> bool:
-        """Make the queue that a message is routed to; whether its exchange exists."""
-        if message.queue is not None:
-            self.topology.declare([message.queue])
-        return not message.exchange or self.topology.has_exchange(message.exchange)
-
-    def publish_outgoing(self, entries: Sequence[bytes]) -> None:
-        """Publish messages of an outbox, with confirms. Raises OperationalError."""
-        ways = [
-            outgoing for outgoing in map(Outgoing.unpacked, entries)
-            if not outgoing.exchange or self.topology.has_exchange(outgoing.exchange)
-        ]  # fmt: skip
-        self._publisher.publish([Publication(one.exchange, one.routing_key, one.content()) for one in ways])
-
-    def publish_contents(self, messages: Sequence[Publication], mandatory: bool = True) -> None:
-        """Publish messages to exchanges that exist, with confirms. Raises OperationalError."""
-        self._publisher.publish(messages, mandatory=mandatory)
-
-    def publish_again(self, messages: Sequence[Publication]) -> None:
-        """Publish what a queue did not take because it did not exist; it is made."""
-        self.topology.declare([Queue(one.routing_key) for one in messages], again=True)
-        self._publisher.publish(messages)
-
-    # -- the outboxes
-
-    def send_left(self, worker: str) -> None:
-        """Publish what is in a worker's own outbox. Raises BrokerError."""
-        while entries := self.state.messages.unsent(worker, _FORWARDED_AT_ONCE):
-            self.publish_outgoing(entries)
-            self.state.messages.sent(worker, len(entries))
-
-    def forward(self) -> int:
-        """Publish what is in the outbox of all workers; how many messages. Raises BrokerError."""
-        messages, total = self.state.messages, 0
-        if not messages.shared_count():
-            return 0
-        with self._forwarding:
-            # What a process has claimed returns to the outbox when it dies, as that of a worker does.
-            forwarder = f"forwarder-{new_id()}"
-            self.state.recovery.heartbeat(forwarder, [""], _FORWARDS_WITHIN)
-            while entries := messages.claim(forwarder, _FORWARDED_AT_ONCE):
-                self.publish_outgoing(entries)
-                messages.sent(forwarder, len(entries))
-                total += len(entries)
-            self.state.recovery.unregister(forwarder)
-        return total
+        found = []
+        for message in messages:
+            if self.destinations.exists(message):
+                content = to_content(message.payload)
+                address = self._ladder.address(message, content.properties.get("application_headers") or {})
+                found.append(Publication(*address, content))
+        return found
 
     # -- leasing
 
@@ -158,11 +121,28 @@ class AmqpBroker:
 
     def take_in(self, session: Session, worker: str, arrived: Sequence[Arrived]) -> None:
         """Note what the broker has delivered, to be leased by ``register``."""
+        early: list[tuple[Outgoing, Held]] = []
         for one in arrived:
             payload, message_id, own_id = to_payload(one.content, one.exchange, one.routing_key)
+            held = Held(one.link, one.number, message_id, one.at)
+            due = due_of(one.content)
+            if due > self._now():
+                early.append((Outgoing(message_id, "", one.queue, payload, due), held))
+                continue
             delivery = Delivery(f"canvas:{worker}:{next(self._numbers)}", one.queue, payload, one.at)
-            arrival = Arrival(delivery, message_id, one.redelivered, own_id)
-            session.unregistered.append((arrival, Held(one.link, one.number, message_id, one.at)))
+            session.unregistered.append((Arrival(delivery, message_id, one.redelivered, own_id), held))
+        if early:
+            self._delay_again(session, early)
+
+    def _delay_again(self, session: Session, early: Sequence[tuple[Outgoing, Held]]) -> None:
+        """Delay messages for what is left of their time."""
+        publications = self.destinations.publications(outgoing for outgoing, _ in early)
+        try:
+            returned, _ = session.exchange(frames_of(publications), [held for _, held in early], (), (), 0)
+        except OperationalError:
+            self.destinations.forget()
+            raise
+        self.publisher.publish(self.destinations.remade(returned))
 
     def register(self, session: Session, worker: str) -> LeaseReply:
         """Lease what was taken in. Raises BrokerError; the next call then leases it."""
@@ -170,6 +150,7 @@ class AmqpBroker:
         if not waiting:
             return NO_LEASE
         leased = self.state.messages.register(worker, [arrival for arrival, _ in waiting])
+        self._clock_offset = leased.clock_offset
         del session.unregistered[: len(waiting)]
         tags = {delivery.tag for delivery in leased.deliveries}
         session.held.update((arrival.delivery.tag, held) for arrival, held in waiting if arrival.delivery.tag in tags)
@@ -208,7 +189,7 @@ class AmqpBroker:
         # The leases that are left were acked early: RabbitMQ does not have their messages any more.
         total += self._send_back(early)
         session.return_held([delivery.tag for delivery in deliveries])
-        self.forward()
+        self.outboxes.forward()
         return total
 
     def _send_back(self, deliveries: Sequence[Delivery]) -> int:
@@ -264,20 +245,16 @@ class AmqpBroker:
             session.return_all()
             session.close()
 
-    # -- delayed messages
-
     def enqueue_due(self, limit: int) -> int:
-        moved = self.state.broker.enqueue_due(limit)
-        self.forward()
-        return moved
+        return 0  # RabbitMQ moves delayed messages into their queues
 
     def next_due(self) -> float | None:
-        return self.state.broker.next_due()
+        return None
 
     def close(self) -> None:
         for worker in list(self.sessions):
             session = self.sessions.pop(worker)
             session.close()
-        self._publisher.close()
+        self.publisher.close()
         self.topology.close()
         self.state.broker.close()

@@ -9,15 +9,13 @@ from amqp.exceptions import AMQPError
 
 from canvas.drivers.amqp.broker import AmqpBroker
 from canvas.drivers.amqp.connecting import connect, errors
-from canvas.drivers.amqp.contents import to_content, to_payload
-from canvas.drivers.amqp.protocol.frames import Content
+from canvas.drivers.amqp.contents import from_amqp, to_content, to_payload
+from canvas.drivers.amqp.options import InboxQueue
 from canvas.drivers.amqp.publisher import Publication
 from canvas.model.ids import new_id
 
 _AT_ONCE = 5.0
 """Seconds that one wait lasts at most, so that a connection which is cut off is noticed."""
-_CONTROL = {"x-expires": 10_000, "x-message-ttl": 300_000}
-_EVENTS = {"x-expires": 60_000, "x-message-ttl": 5_000}
 
 
 class AmqpBus:
@@ -28,42 +26,50 @@ class AmqpBus:
 
     def broadcast(self, exchange: str, payload: bytes, routing_key: str = "") -> None:
         self._declare(exchange, topics=bool(routing_key))
-        self._broker.publish_contents([Publication(exchange, routing_key, to_content(payload))])
+        self._broker.publisher.publish([Publication(exchange, routing_key, to_content(payload))])
 
     def _declare(self, exchange: str, topics: bool) -> None:
         """A durable exchange of topics for events, and one that reaches all workers for commands, as Celery's."""
         self._broker.topology.declare_exchange(exchange, "topic" if topics else "fanout", durable=topics)
 
     @contextmanager
-    def subscribe(self, exchange: str, topics: bool = False) -> Iterator["QueueInbox"]:
+    def subscribe(self, exchange: str, topics: bool = False, node: str = "") -> Iterator["QueueInbox"]:
         self._declare(exchange, topics)
-        name = f"{exchange}.{new_id()}" if topics else f"{new_id()}.{exchange}"
-        with self._inbox(exchange, name, "#" if topics else "", _EVENTS if topics else _CONTROL) as inbox:
+        options = self._broker.options
+        queue = options.events if topics else options.control
+        name = f"{options.events_prefix}.{new_id()}"
+        if not topics:
+            # A worker finds its durable queue again. One that is not durable may outlive its connection for a moment.
+            name = f"{node if node and queue.durable else new_id()}.{exchange}"
+        with self._inbox(exchange, name, "#" if topics else "", queue) as inbox:
             yield inbox
 
     def reply(self, exchange: str, routing_key: str, payload: bytes) -> None:
         if exchange and not self._broker.topology.has_exchange(exchange):
             return  # the process that asked is gone, and its exchange with it
-        self._broker.publish_contents([Publication(exchange, routing_key, to_content(payload))], mandatory=False)
+        self._broker.publisher.publish([Publication(exchange, routing_key, to_content(payload))], mandatory=False)
 
     @contextmanager
     def replies(self, exchange: str, routing_key: str) -> Iterator["QueueInbox"]:
         self._broker.topology.declare_exchange(exchange, "direct", durable=False)
-        with self._inbox(exchange, f"{routing_key}.{exchange}", routing_key, _CONTROL) as inbox:
+        with self._inbox(exchange, f"{routing_key}.{exchange}", routing_key, self._broker.options.control) as inbox:
             yield inbox
 
     @contextmanager
-    def _inbox(self, exchange: str, queue: str, routing_key: str, arguments: dict[str, Any]) -> Iterator["QueueInbox"]:
-        """A queue of this connection's own, bound to an exchange; it is deleted with the connection."""
+    def _inbox(self, exchange: str, name: str, routing_key: str, queue: InboxQueue) -> Iterator["QueueInbox"]:
+        """A queue that this connection alone reads, bound to an exchange."""
         where = self._broker.where
         connection = connect(self._broker.addresses)
         try:
             with errors(where):
                 channel = connection.channel()
-                channel.queue_declare(queue, exclusive=True, auto_delete=True, durable=False, arguments=arguments)
-                channel.queue_bind(queue, exchange, routing_key)
+                channel.queue_declare(
+                    name, exclusive=queue.exclusive, auto_delete=not queue.durable, durable=queue.durable,
+                    arguments=queue.arguments,
+                )  # fmt: skip
+                channel.queue_bind(name, exchange, routing_key)
                 inbox = QueueInbox(connection, where)
-                channel.basic_consume(queue, no_ack=True, callback=inbox.take)
+                channel.basic_consume(name, no_ack=True, callback=inbox.take)
             yield inbox
         finally:
             with suppress(OSError, AMQPError):
@@ -80,10 +86,8 @@ class QueueInbox:
 
     def take(self, message: Any) -> None:
         """A message has come."""
-        info, properties = message.delivery_info, dict(message.properties)
-        body = message.body.encode() if isinstance(message.body, str) else bytes(message.body)
-        content = Content(properties, body)
-        self._payloads.append(to_payload(content, info["exchange"], info["routing_key"])[0])
+        info = message.delivery_info
+        self._payloads.append(to_payload(from_amqp(message), info["exchange"], info["routing_key"])[0])
 
     def next(self, timeout: float) -> bytes | None:
         deadline = time.monotonic() + timeout

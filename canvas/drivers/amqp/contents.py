@@ -1,10 +1,12 @@
 """Messages of this driver, which are kombu's envelopes, as AMQP carries them: properties, headers and a body."""
 
+from collections.abc import Mapping
 from hashlib import sha1
 from typing import Any, Final, NamedTuple
 
 import msgpack
 
+from canvas.drivers.amqp.delays.names import PREFIX
 from canvas.drivers.amqp.protocol.frames import Content
 from canvas.drivers.amqp.protocol.properties import NAMES
 from canvas.drivers.kombu_envelope import ENVELOPE, message_id_of
@@ -20,6 +22,15 @@ _OF_THE_MESSAGE: Final = frozenset(
 """Properties that are not a task message's own. RabbitMQ drops a message with ``expiration`` silently, with the chord
 or chain that waits for it; the header ``expires`` has the same time."""
 _DEEPEST = 10_000
+_DUE: Final = "canvas_due"
+"""The header of a delayed message that says when it is due: the queues of delays return it at that time, or before."""
+_DEATHS: Final = "x-death"
+"""The header in which RabbitMQ lists the queues that a message has left because it expired or was rejected."""
+_DELIVERIES: Final = "x-delivery-count"
+"""The header in which a quorum queue says how often it has delivered a message before."""
+_BROKERS_OWN: Final = frozenset({_DUE, _DEATHS, _DELIVERIES})
+_LATEST_DEATHS: Final = ("x-first-death-", "x-last-death-")
+_DELAY_QUEUES: Final = (PREFIX, "celery_delayed_")
 
 
 class Outgoing(NamedTuple):
@@ -29,11 +40,13 @@ class Outgoing(NamedTuple):
     exchange: str
     routing_key: str
     payload: bytes
+    due: float = 0.0
+    """Unix time, by the clock of the state server, before which no worker gets the message; 0: at once."""
 
     @classmethod
-    def of(cls, publish: Publish) -> "Outgoing":
+    def of(cls, publish: Publish, due: float = 0.0) -> "Outgoing":
         """A message to be sent, under an id of its own: a copy of an earlier message is another message."""
-        return cls(new_tag(), publish.exchange, publish.routing_key, publish.payload)
+        return cls(new_tag(), publish.exchange, publish.routing_key, publish.payload, due)
 
     def packed(self) -> bytes:
         """As an outbox keeps it."""
@@ -44,7 +57,11 @@ class Outgoing(NamedTuple):
         return cls(*msgpack.unpackb(entry))
 
     def content(self) -> Content:
-        return to_content(self.payload, self.message_id)
+        found = to_content(self.payload, self.message_id)
+        if self.due:
+            headers = found.properties.get("application_headers") or {}
+            found.properties["application_headers"] = {**headers, _DUE: self.due}
+        return found
 
 
 def to_content(payload: bytes, message_id: str = "") -> Content:
@@ -73,13 +90,44 @@ def to_content(payload: bytes, message_id: str = "") -> Content:
     return Content(properties, message.body)
 
 
+def from_amqp(message: Any) -> Content:
+    """What py-amqp has read."""
+    return Content(
+        dict(message.properties), message.body.encode() if isinstance(message.body, str) else bytes(message.body)
+    )
+
+
+def due_of(content: Content) -> float:
+    """When a message is due, unix time; 0 where it does not say so."""
+    found = (content.properties.get("application_headers") or {}).get(_DUE)
+    return found if isinstance(found, float) else 0.0
+
+
+def _headers_of(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """A message's headers, without those of delays and of this delivery. RabbitMQ drops a message that enters a queue
+    twice by expiry, if its sender has kept the list of the queues."""
+    headers: dict[str, Any] = properties.get("application_headers") or {}
+    if _BROKERS_OWN.isdisjoint(headers):
+        return headers
+    deaths = headers.get(_DEATHS)
+    found = {name: value for name, value in headers.items() if name not in _BROKERS_OWN}
+    others = [one for one in deaths if not _is_delay(one)] if isinstance(deaths, list) else []
+    if others:
+        return {**found, _DEATHS: others}
+    return {name: value for name, value in found.items() if not name.startswith(_LATEST_DEATHS)}
+
+
+def _is_delay(death: Any) -> bool:
+    return isinstance(death, dict) and str(death.get("queue")).startswith(_DELAY_QUEUES)
+
+
 def to_payload(content: Content, exchange: str, routing_key: str) -> tuple[bytes, str, bool]:
     """The envelope of a message that came, its id, and whether its sender gave the id."""
     properties, body = content
     if properties.get("type") == _RAW:
         return body, message_id_of(body), False
     own = properties.get("message_id")
-    headers = properties.get("application_headers") or {}
+    headers = _headers_of(properties)
     message_id = own or _derived_id(properties, headers, body)
     kept = {name: value for name, value in properties.items() if name not in _OF_THE_MESSAGE}
     message = EncodedMessage(

@@ -4,11 +4,12 @@ from collections.abc import Collection, Sequence
 
 from canvas.drivers.amqp.broker import AmqpBroker
 from canvas.drivers.amqp.contents import Outgoing
+from canvas.drivers.amqp.delays.messages import DelayedMessages
 from canvas.drivers.ports.schedules import DueEntries, EntryWrite, StoredEntry
 from canvas.drivers.ports.values import DeadLetter, HeartbeatReply, InFlight, Scheduled
 from canvas.drivers.retry_policy import Delays
 from canvas.model.message import Delivery, Publish
-from canvas.model.settlement import DelayedPublish, Settlement, SettleResult, UniqueLock
+from canvas.model.settlement import Settlement, SettleResult, UniqueLock
 
 
 class AmqpCoordination:
@@ -28,15 +29,15 @@ class AmqpCoordination:
     def enqueue_blocked(self) -> int:
         found = self._inner.enqueue_blocked()
         if found:
-            self._broker.forward()
+            self._broker.outboxes.forward()
         return found
 
     def publish_unique(self, message: Publish, lock: UniqueLock, seconds: float, delays: Delays = None) -> str | None:
-        if not self._broker.has_way(message):
+        if not self._broker.destinations.exists(message):
             return None
-        owner = self._inner.publish_unique(_outbox_publish(self._broker, message), lock, seconds, delays)
+        owner = self._inner.publish_unique(_to_outbox(self._broker, Outgoing.of(message)), lock, seconds, delays)
         if owner is None:
-            self._broker.forward()
+            self._broker.outboxes.forward()
         return owner
 
 
@@ -65,16 +66,16 @@ class AmqpRecovery:
 
     def unregister(self, worker: str) -> None:
         self._inner.unregister(worker)
-        self._broker.forward()
+        self._broker.outboxes.forward()
 
     def recover_worker(self, worker: str) -> int:
         count = self._inner.recover_worker(worker)
-        self._broker.forward()
+        self._broker.outboxes.forward()
         return count
 
     def recover_dead_workers(self) -> int:
         count = self._inner.recover_dead_workers()
-        self._broker.forward()
+        self._broker.outboxes.forward()
         return count
 
 
@@ -85,37 +86,29 @@ class AmqpAdmin:
         self._broker = broker
         inner = broker.state.admin
         self._inner = inner
+        self._delayed = DelayedMessages(broker)
         self.dead_letters, self.dead_letter_count = inner.dead_letters, inner.dead_letter_count
         self.delete_dead_letter = inner.delete_dead_letter
 
     def requeue_dead_letter(self, queue: str, letter: DeadLetter, payload: bytes) -> bool:
         found = self._inner.requeue_dead_letter(queue, letter, _entry(Publish("", queue, 0, payload)))
-        self._broker.forward()
+        self._broker.outboxes.forward()
         return found
 
     def queue_length(self, queue: str) -> int:
         return self._broker.topology.length(queue) or 0
 
     def in_flight(self) -> InFlight:
-        return self._inner.in_flight()
+        return self._inner.in_flight()._replace(delayed=self._delayed.count())
 
     def purge(self, queue: str) -> int:
         return self._broker.topology.purge(queue)
 
     def enqueue_delayed(self, queue: str, limit: int) -> int:
-        def wanted(entry: bytes) -> bool:
-            outgoing = Outgoing.unpacked(entry)
-            return not outgoing.exchange and outgoing.routing_key == queue
-
-        count = self._broker.state.messages.make_due(wanted, limit)
-        return self._broker.enqueue_due(count) if count else 0
+        return self._delayed.enqueue(queue, limit)
 
     def scheduled(self, limit: int) -> list[Scheduled]:
-        found = []
-        for due, _, entry in self._inner.scheduled(limit):
-            outgoing = Outgoing.unpacked(entry)
-            found.append(Scheduled(due, outgoing.routing_key, outgoing.payload))
-        return found
+        return self._delayed.first(limit)
 
 
 class AmqpSchedules:
@@ -134,11 +127,11 @@ class AmqpSchedules:
 
     def write(self, change: EntryWrite, settlement: Settlement | None = None) -> SettleResult:
         if settlement is not None:
-            sent = [_outbox_publish(self._broker, one) for one in settlement.publishes if self._broker.has_way(one)]
-            later = [DelayedPublish(due, _outbox_publish(self._broker, one)) for due, one in settlement.deferrals]
-            settlement = settlement._replace(publishes=sent, deferrals=later)
+            outgoing = self._broker.destinations.outgoing(settlement.publishes, settlement.deferrals)
+            sent = [_to_outbox(self._broker, one) for one in outgoing]
+            settlement = settlement._replace(publishes=sent, deferrals=())
         done = self._inner.write(change, settlement)
-        self._broker.forward()
+        self._broker.outboxes.forward()
         return done
 
     def remove(self, schedule: str, names: Sequence[str]) -> int:
@@ -149,6 +142,6 @@ def _entry(publish: Publish) -> bytes:
     return Outgoing.of(publish).packed()
 
 
-def _outbox_publish(broker: AmqpBroker, publish: Publish) -> Publish:
+def _to_outbox(broker: AmqpBroker, outgoing: Outgoing) -> Publish:
     """A message on its way to the outbox of all workers."""
-    return Publish("", broker.state.messages.outbox(""), 0, _entry(publish))
+    return Publish("", broker.state.messages.outbox(""), 0, outgoing.packed())

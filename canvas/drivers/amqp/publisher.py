@@ -4,15 +4,13 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from canvas.drivers.amqp.link import CHANNEL, Link
+from canvas.drivers.amqp.link import CHANNEL, ChannelClosed, Link
 from canvas.drivers.amqp.protocol import frames, methods
 from canvas.drivers.amqp.protocol.frames import Confirmed, Content, Event, Returned
-from canvas.drivers.amqp.topology import Topology
 from canvas.drivers.retry_policy import Delays
 from canvas.errors import OperationalError
-from canvas.model.queue import Queue
 
 _AT_ONCE = 500
 """Messages that are written before their confirms are waited for."""
@@ -28,12 +26,22 @@ class Publication(NamedTuple):
     content: Content
 
 
+class Places(Protocol):
+    """The parts of the broker that know which queues and exchanges exist."""
+
+    def remade(self, returned: Iterable[Returned]) -> list[Publication]:
+        """Make the queues that returned messages were sent to; these messages."""
+
+    def existing(self, messages: Sequence[Publication]) -> list[Publication]:
+        """The messages whose exchanges exist, after the broker has closed a channel: those of delays are made again."""
+
+
 class Publisher:
     """The publishing connection of a process; one thread at a time uses it."""
 
-    def __init__(self, connect: Callable[[], Link], topology: Topology) -> None:
+    def __init__(self, connect: Callable[[], Link], places: Places) -> None:
         self._connect = connect
-        self._topology = topology
+        self._places = places
         self._lock = threading.Lock()
         self._link: Link | None = None
         self._number = 0
@@ -55,24 +63,24 @@ class Publisher:
         while True:
             try:
                 returned = self._publish(messages, mandatory)
-            except OperationalError:
+            except OperationalError as exc:
                 pause = next(pauses, None)
                 if pause is None:
                     raise
                 time.sleep(pause)
+                if isinstance(exc, ChannelClosed):
+                    messages = self._places.existing(messages)
                 continue
-            missing = to_missing_queues(returned)
-            if not missing:
+            messages = self._places.remade(returned)
+            if not messages:
                 return
-            self._topology.declare([Queue(one.routing_key) for one in missing], again=True)
-            messages = missing
 
     def _publish(self, messages: Sequence[Publication], mandatory: bool) -> list[Returned]:
         """The messages that no queue took. Raises OperationalError."""
         with self._lock:
             link = self._ready()
             try:
-                link.send(b"".join(_frames(messages, mandatory, link.frame_max)))
+                link.send(b"".join(frames_of(messages, mandatory, link.frame_max)))
                 return self._confirmed(link, len(messages))
             except OperationalError:
                 self._link = None
@@ -120,11 +128,11 @@ class Publisher:
             link.drop()
 
 
-def to_missing_queues(returned: Iterable[Returned]) -> list[Publication]:
-    """Those of the returned messages that were sent to a queue by its name. For others no binding matches."""
-    return [Publication("", one.routing_key, one.content) for one in returned if not one.exchange]
-
-
-def _frames(messages: Iterable[Publication], mandatory: bool, frame_max: int) -> Iterable[bytes]:
-    for exchange, routing_key, content in messages:
-        yield frames.publish(CHANNEL, exchange, routing_key, content, mandatory, frame_max)
+def frames_of(
+    messages: Iterable[Publication], mandatory: bool = True, frame_max: int = frames.FRAME_MAX
+) -> list[bytes]:
+    """What publishes these messages, each as bytes."""
+    return [
+        frames.publish(CHANNEL, exchange, routing_key, content, mandatory, frame_max)
+        for exchange, routing_key, content in messages
+    ]

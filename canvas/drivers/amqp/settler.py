@@ -12,9 +12,7 @@ from typing import NamedTuple
 from canvas.drivers.amqp.broker import NO_LEASE, AmqpBroker
 from canvas.drivers.amqp.consumer_channel import Held
 from canvas.drivers.amqp.contents import Outgoing
-from canvas.drivers.amqp.link import CHANNEL
-from canvas.drivers.amqp.protocol import frames
-from canvas.drivers.amqp.publisher import to_missing_queues
+from canvas.drivers.amqp.publisher import frames_of
 from canvas.drivers.ports.settler import Settler
 from canvas.drivers.ports.values import Lease, LeaseReply, SettleReply
 from canvas.drivers.retry_policy import Delays
@@ -25,7 +23,6 @@ from canvas.model.message import Publish
 from canvas.model.settlement import (
     ChordDispatch,
     ChordStart,
-    DelayedPublish,
     ReadyChord,
     Settlement,
     SettleResult,
@@ -59,7 +56,7 @@ class AmqpSettler:
     ) -> SettleReply:
         worker = worker_of(settlements, lease)
         if worker in self._unsent:
-            self._broker.send_left(worker)
+            self._broker.outboxes.send_left(worker)
             self._unsent.discard(worker)
         prepared, refused = self._prepared(settlements, worker)
         reply = SettleReply([], [])
@@ -80,7 +77,7 @@ class AmqpSettler:
 
     def _forward(self) -> None:
         try:
-            self._broker.forward()
+            self._broker.outboxes.forward()
         except OperationalError:
             return  # the outbox of all workers is sent by the next process that looks after it
 
@@ -108,31 +105,20 @@ class AmqpSettler:
         if delivery is not None and back:
             payload = requeued(self._broker.codec, delivery.payload, s.disposal == "redeliver")
             publishes.append(Publish("", delivery.queue, 0, payload))
-        outgoing = self._outgoing(publishes)
-        written = [frames.publish(CHANNEL, one.exchange, one.routing_key, one.content()) for one in outgoing]
+        destinations = self._broker.destinations
+        outgoing = destinations.outgoing(publishes, s.deferrals)
+        written = frames_of(destinations.publications(outgoing))
         kept = s._replace(
             publishes=_into(outbox, outgoing),
-            deferrals=self._deferrals(s.deferrals),
+            deferrals=(),
             disposal="ack" if back else s.disposal,
             speculative=[SpeculativeDispatch(self._end(end, outbox), digest) for end, digest in s.speculative],
         )
         return Prepared(kept, outgoing, written)
 
-    def _outgoing(self, publishes: Sequence[Publish]) -> list[Outgoing]:
-        return [Outgoing.of(publish) for publish in publishes if self._broker.has_way(publish)]
-
-    def _deferrals(self, deferrals: Sequence[DelayedPublish]) -> list[DelayedPublish]:
-        shared = self._state.outbox("")
-        return [
-            DelayedPublish(deferral.due, publish)
-            for deferral in deferrals
-            for publish in _into(shared, self._outgoing([deferral.publish]))
-        ]
-
     def _end(self, end: ChordDispatch, outbox: str) -> ChordDispatch:
-        return end._replace(
-            publishes=_into(outbox, self._outgoing(end.publishes)), deferrals=self._deferrals(end.deferrals)
-        )
+        outgoing = self._broker.destinations.outgoing(end.publishes, end.deferrals)
+        return end._replace(publishes=_into(outbox, outgoing), deferrals=[])
 
     # -- RabbitMQ's part
 
@@ -156,14 +142,14 @@ class AmqpSettler:
             returned, arrived = session.exchange(publications, acks, nacks, queues, want)
             self._broker.take_in(session, worker, arrived)
             if worker in self._unsent:
-                missing = to_missing_queues(returned)
-                if missing:
-                    self._broker.publish_again(missing)
+                if returned:
+                    self._broker.publisher.publish(self._broker.destinations.remade(returned))
                 if sent:
                     self._state.sent(worker, sent)
                 self._unsent.discard(worker)
             return self._broker.register(session, worker) if lease is not None else None
         except OperationalError:
+            self._broker.destinations.forget()
             if not (settlements or ends):
                 raise
             # The state has committed them. What was not sent is in the worker's outbox, and the broker delivers what
@@ -183,7 +169,7 @@ class AmqpSettler:
             written = [frame for one in prepared.values() for frame in one.frames]
             return written, len(written)
         found = [Outgoing.unpacked(entry) for entry in self._state.unsent(worker, _UNSENT_AT_ONCE)]
-        return [frames.publish(CHANNEL, one.exchange, one.routing_key, one.content()) for one in found], len(found)
+        return frames_of(self._broker.destinations.publications(found)), len(found)
 
     # -- chords
 

@@ -44,12 +44,12 @@ class Topology:
         self._arguments[queue.name] = queue.arguments
         self.declare_exchange(queue.exchange, queue.exchange_type)
         self._make_queue(queue)
-        self._do(lambda channel: channel.queue_bind(queue.name, queue.exchange, queue.routing_key))
+        self.bind(queue.name, queue.exchange, queue.routing_key)
 
     def _make_queue(self, queue: Queue) -> None:
         """Make a queue; one that exists with other arguments stays as it is."""
         try:
-            self._do(
+            self.call(
                 lambda channel: channel.queue_declare(
                     queue.name, durable=True, auto_delete=False, arguments=queue.arguments
                 )
@@ -64,17 +64,38 @@ class Topology:
         if name in self._exchanges:
             return
         try:
-            self._do(lambda channel: channel.exchange_declare(name, type=kind, durable=durable, auto_delete=False))
+            self.call(lambda channel: channel.exchange_declare(name, type=kind, durable=durable, auto_delete=False))
         except _Differs as exc:
             warnings.warn(f"exchange {name!r} exists with other arguments, and is used as it is: {exc}", stacklevel=2)
         self._exchanges.add(name)
+
+    def declare_bound(self, name: str, arguments: dict[str, Any], routing_key: str = "") -> None:
+        """Make a queue of this name with these arguments, bound to the exchange of this name."""
+        self._make_queue(Queue(name, arguments=arguments))
+        self.bind(name, name, routing_key)
+
+    def bind(self, queue: str, exchange: str, routing_key: str) -> None:
+        """Bind a queue to an exchange."""
+        self.call(lambda channel: channel.queue_bind(queue, exchange, routing_key))
+
+    def bind_exchange(self, target: str, exchange: str, routing_key: str) -> None:
+        """Have an exchange send messages on to another one, ``target``."""
+        self.call(lambda channel: channel.exchange_bind(target, exchange, routing_key))
+
+    def is_quorum(self, queue: str) -> bool:
+        """Whether a queue was declared here as a quorum queue."""
+        return (self._arguments.get(queue) or {}).get("x-queue-type") == "quorum"
+
+    def forget_exchanges(self) -> None:
+        """Look for exchanges again before they are used."""
+        self._exchanges = {""}
 
     def has_exchange(self, name: str) -> bool:
         """Whether an exchange exists. What is published to one that does not closes the channel."""
         if name in self._exchanges:
             return True
         try:
-            self._do(lambda channel: channel.exchange_declare(name, type="direct", passive=True))
+            self.call(lambda channel: channel.exchange_declare(name, type="direct", passive=True))
         except _Missing:
             return False
         self._exchanges.add(name)
@@ -88,7 +109,7 @@ class Topology:
     def length(self, queue: str) -> int | None:
         """Messages that no worker holds; ``None`` when there is no such queue."""
         try:
-            found = self._do(lambda channel: channel.queue_declare(queue, passive=True))
+            found = self.call(lambda channel: channel.queue_declare(queue, passive=True))
         except _Missing:
             return None
         return int(found.message_count)
@@ -96,15 +117,15 @@ class Topology:
     def purge(self, queue: str) -> int:
         """Delete the messages that no worker holds; how many."""
         try:
-            return int(self._do(lambda channel: channel.queue_purge(queue)))
+            return int(self.call(lambda channel: channel.queue_purge(queue)))
         except _Missing:
             return 0
 
     def check(self) -> None:
         """Raise OperationalError or RefusedError when the broker cannot be used."""
-        self._do(lambda channel: channel.basic_qos(0, 0, False))
+        self.call(lambda channel: channel.basic_qos(0, 0, False))
 
-    def _do(self, call: Callable[[Any], T]) -> T:
+    def call(self, call: Callable[[Any], T]) -> T:
         """Make a call on the channel, again on another connection where an older one was lost."""
         with self._lock, errors(self._where):
             fresh = self._channel is None

@@ -32,7 +32,7 @@ class MemoryBus:
         for inbox in list(self._inboxes.get((exchange, routing_key), ())):
             inbox.arrived.put(payload)
 
-    def subscribe(self, exchange: str, topics: bool = False) -> AbstractContextManager[MemoryInbox]:
+    def subscribe(self, exchange: str, topics: bool = False, node: str = "") -> AbstractContextManager[MemoryInbox]:
         return self._inbox(exchange, "*" if topics else "")
 
     def replies(self, exchange: str, routing_key: str) -> AbstractContextManager[MemoryInbox]:

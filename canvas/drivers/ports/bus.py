@@ -18,8 +18,9 @@ class Bus(Protocol):
         """Send an envelope to everyone who listens to a fanout exchange now (protocol.md §1.8); with a routing key,
         to those who listen to its topics."""
 
-    def subscribe(self, exchange: str, topics: bool = False) -> AbstractContextManager[Inbox]:
-        """What is broadcast to a fanout exchange from now on: without a routing key, or with any."""
+    def subscribe(self, exchange: str, topics: bool = False, node: str = "") -> AbstractContextManager[Inbox]:
+        """What is broadcast to a fanout exchange from now on: without a routing key, or with any. ``node``: the name of
+        the worker that reads it; its broker may keep broadcasts for it while it is away."""
 
     def reply(self, exchange: str, routing_key: str, payload: bytes) -> None:
         """Send an envelope to whoever waits in ``replies``; nowhere, silently, when nobody does any more."""

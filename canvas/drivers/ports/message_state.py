@@ -58,8 +58,14 @@ class MessageState(Protocol):
         """Put ``entry``, the message of a lease that the broker has no more, into the outbox of all workers, and end
         the lease; whether it was held."""
 
-    def make_due(self, wanted: Callable[[bytes], bool], limit: int) -> int:
-        """Make delayed messages due now, as far as ``wanted`` is true of them; how many."""
+    def note_delay_queue(self, name: str) -> None:
+        """Remember that the broker has a queue of this name, in which messages wait until they are due."""
+
+    def delay_queues(self) -> list[str]:
+        """The queues that were noted."""
+
+    def forget_delay_queues(self, names: Sequence[str]) -> None:
+        """The broker has these queues no more."""
 
     def outbox(self, worker: str) -> str:
         """The queue, of the state, that holds what a worker has to send to the broker; ``""``: the outbox of all

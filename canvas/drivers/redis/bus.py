@@ -30,7 +30,7 @@ class RedisBus:
     def broadcast(self, exchange: str, payload: bytes, routing_key: str = "") -> None:
         self._link.command("PUBLISH", self._keys.channel(exchange, routing_key), payload)
 
-    def subscribe(self, exchange: str, topics: bool = False) -> AbstractContextManager["Subscription"]:
+    def subscribe(self, exchange: str, topics: bool = False, node: str = "") -> AbstractContextManager["Subscription"]:
         return subscribed(self._link, self._keys.channel(exchange, "*" if topics else ""))
 
     def reply(self, exchange: str, routing_key: str, payload: bytes) -> None:

@@ -73,7 +73,7 @@ class BrokerContract(ContractSupport):
         sent = self.publish("first")._replace(exchange="media", routing_key="video.mp4", queue=topic)
         driver.broker.publish([sent])
         driver.settler.settle([Settlement(None, publishes=[sent], deferrals=[DelayedPublish(1.0, sent)])])
-        assert driver.broker.enqueue_due(1) == 1
+        self._enqueue_due(driver, 1, 1)
         elsewhere = sent._replace(exchange="other", routing_key="video.mp4")
         driver.broker.publish([elsewhere, sent._replace(routing_key="audio.mp3")])
         assert self.ids(self._lease(driver, 10, "videos")) == ["first"] * 3
@@ -128,7 +128,7 @@ class BrokerContract(ContractSupport):
             DelayedPublish(time.time() + 60, self.publish("later")),
         ]
         driver.settler.settle([Settlement(None, deferrals=deferrals)])
-        assert driver.broker.enqueue_due(10) == 1
+        self._enqueue_due(driver, 10, 1)
         assert self.ids(self._lease(driver)) == ["due"]
         left = driver.broker.next_due()
         assert left is not None

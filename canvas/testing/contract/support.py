@@ -96,6 +96,11 @@ class ContractSupport:
     def _settle(self, driver: Driver, *parts: Part, joins: list[ChordStart] | None = None) -> list[ReadyChord]:
         return driver.settler.settle([Settlement(None, joins=joins or [], parts=list(parts))]).verdicts[0].ready
 
+    def _enqueue_due(self, driver: Driver, limit: int, count: int) -> None:
+        """Move at most ``limit`` deferred messages that are due; there are ``count`` to be moved. A broker that moves
+        them by itself has another version of this method."""
+        assert driver.broker.enqueue_due(limit) == count
+
     def _results(self, driver: Driver) -> ResultStore:
         assert driver.results is not None
         return driver.results

@@ -66,7 +66,7 @@ class Pidbox(threading.Thread):
 
     def _listen(self) -> None:
         exchange = f"{self._app.conf.control_exchange}.pidbox"
-        with self._app.driver.bus.subscribe(exchange) as inbox:
+        with self._app.driver.bus.subscribe(exchange, node=self._hostname) as inbox:
             self._listening.set()
             while not self._ended.is_set():
                 payload = inbox.next(_LOOK_EVERY)

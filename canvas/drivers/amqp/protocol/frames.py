@@ -11,6 +11,8 @@ from canvas.drivers.amqp.protocol.properties import read_properties, read_text, 
 from canvas.errors import DecodeError, EncodeError
 
 HEARTBEAT: Final = b"\x08\x00\x00\x00\x00\x00\x00\xce"
+FRAME_MAX: Final = 131_072
+"""The ``frame_max`` that a broker proposes by default, in bytes."""
 FRAME_MIN: Final = 4096
 """The smallest ``frame_max`` that the protocol allows, in bytes."""
 _END: Final = 0xCE
@@ -88,7 +90,7 @@ Event = Delivered | Got | Returned | Confirmed | Committed | OtherMethod
 
 
 def publish(
-    channel: int, exchange: str, routing_key: str, content: Content, mandatory: bool = True, frame_max: int = 131_072
+    channel: int, exchange: str, routing_key: str, content: Content, mandatory: bool = True, frame_max: int = FRAME_MAX
 ) -> bytes:
     """The frames of ``basic.publish``. ``frame_max``: what the connection has agreed on, in bytes, at least FRAME_MIN.
 
@@ -126,7 +128,7 @@ def commit(channel: int) -> bytes:
 class FrameReader:
     """Turns the bytes of a connection into events. One reader serves all channels of the connection."""
 
-    def __init__(self, frame_max: int = 131_072) -> None:
+    def __init__(self, frame_max: int = FRAME_MAX) -> None:
         self._frame_max = frame_max
         self._left = b""
         self._unfinished: dict[int, _Unfinished] = {}

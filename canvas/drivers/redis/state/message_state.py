@@ -10,8 +10,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgpack
-
 from canvas.drivers.kombu_envelope import ENVELOPE, message_id_of
 from canvas.drivers.ports.message_state import Arrival
 from canvas.drivers.ports.values import LeaseReply
@@ -29,8 +27,6 @@ broker that fails may deliver a message again which was settled just before."""
 _LOST_FOR = 86_400
 """Seconds within which the message of a dead worker is delivered again, for the delivery to be counted."""
 _LOST = "lost:"
-_LOOKED_AT = 1_000
-"""Delayed messages that one call looks at."""
 
 
 class StateKeys(BrokerKeys):
@@ -40,6 +36,12 @@ class StateKeys(BrokerKeys):
     def outbox(self) -> str:
         """list of messages that any worker may send to the broker, as ``outgoing`` packs them."""
         return f"{self.prefix}canvas:outbox"
+
+    @property
+    def delay_queues(self) -> str:
+        """set of the names of the broker's queues in which messages wait until they are due; an entry goes when a
+        process finds that the queue is gone."""
+        return f"{self.prefix}canvas:delay_queues"
 
     def message(self, message_id: str) -> str:
         """The tag of the latest lease of a message, or ``lost:`` and whether the worker that died ran it; lives for ten
@@ -173,24 +175,15 @@ class StateBroker(RedisBroker):
         dropped = [[d.tag, self.keys.message(message_id_of(d.payload)), False] for d in deliveries]
         return self.recovery.drop(worker_of_tag(deliveries[0].tag), dropped)
 
-    def make_due(self, wanted: Callable[[bytes], bool], limit: int) -> int:
-        found: list[str] = []
-        first = 0
-        while len(found) < limit:
-            ids = self.link.command("ZRANGE", self.keys.delayed, first, first + _LOOKED_AT - 1)
-            messages = self.link.command("HMGET", self.keys.delayed_messages, *ids) if ids else []
-            found += [
-                name for name, packed in zip(ids, messages, strict=True)
-                if packed is not None and wanted(msgpack.unpackb(packed, raw=True)[1])
-            ]  # fmt: skip
-            first += _LOOKED_AT
-            if len(ids) < _LOOKED_AT:
-                break
-        chosen = found[:limit]
-        if chosen:
-            words = [word for place, name in enumerate(chosen, start=1) for word in (place, name)]
-            self.link.command("ZADD", self.keys.delayed, "XX", *words)
-        return len(chosen)
+    def note_delay_queue(self, name: str) -> None:
+        self.link.command("SADD", self.keys.delay_queues, name)
+
+    def delay_queues(self) -> list[str]:
+        return sorted(name.decode() for name in self.link.command("SMEMBERS", self.keys.delay_queues))
+
+    def forget_delay_queues(self, names: Sequence[str]) -> None:
+        if names:
+            self.link.command("SREM", self.keys.delay_queues, *names)
 
     def take_acked(self, delivery: Delivery, entry: bytes) -> bool:
         return self._recovery.give(worker_of_tag(delivery.tag), [[delivery.tag, entry, self.keys.outbox]]) > 0

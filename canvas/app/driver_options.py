@@ -1,0 +1,63 @@
+"""The options that an app's settings give to its driver."""
+
+from typing import Any, Final
+
+from canvas.app.services import DATABASE_SETTINGS, DEFAULT_BROKER
+from canvas.config.config import Config
+
+_MIN_SOCKET_TIMEOUT: Final = 5.0
+"""Seconds that a connection waits for an answer at least."""
+_MAX_SOCKET_TIMEOUT: Final = 30.0
+_SOCKET_SETTINGS: Final = ("socket_timeout", "socket_connect_timeout", "socket_keepalive", "max_connections")
+"""Settings of the results' connections, after ``redis_``."""
+_AMQP_URLS: Final = ("amqp", "pyamqp")
+_MAX_HEARTBEAT: Final = 60.0
+"""Seconds between two heartbeats of a worker's connection to RabbitMQ, at most."""
+_SQL_URLS: Final = ("db+", "sqla+", "django-db")
+
+
+def broker_options(conf: Config) -> dict[str, Any]:
+    """The options of the broker; those of ``broker_transport_options`` come first."""
+    found: dict[str, Any] = {"ssl": conf.broker_use_ssl, **_answer_within(conf)}
+    timeout = conf.changed().get("broker_connection_timeout")
+    if timeout is not None:
+        found["socket_connect_timeout"] = float(timeout)
+    if (conf.broker_url or DEFAULT_BROKER).startswith(_AMQP_URLS):
+        found |= _amqp_options(conf)
+    return {**found, **conf.broker_transport_options}
+
+
+def _amqp_options(conf: Config) -> dict[str, Any]:
+    return {
+        "connect_timeout": conf.broker_connection_timeout, "login_method": conf.broker_login_method,
+        "heartbeat": min(conf.broker_heartbeat or 0, _MAX_HEARTBEAT),
+        "delayed_queue_type": conf.broker_native_delayed_delivery_queue_type,
+        "control_queue": {
+            "ttl": conf.control_queue_ttl, "expires": conf.control_queue_expires,
+            "exclusive": conf.control_queue_exclusive, "durable": conf.control_queue_durable,
+        },
+        "event_queue": {
+            "ttl": conf.event_queue_ttl, "expires": conf.event_queue_expires,
+            "exclusive": conf.event_queue_exclusive, "durable": conf.event_queue_durable,
+        },
+        "event_queue_prefix": conf.event_queue_prefix,
+    }  # fmt: skip
+
+
+def result_options(conf: Config) -> dict[str, Any]:
+    """The options of the result backend; for Redis those of ``result_backend_transport_options`` come first."""
+    if (conf.result_backend or "").startswith(_SQL_URLS):
+        found = {name: getattr(conf, name) for name in DATABASE_SETTINGS}
+        found |= {"serializer": conf.result_serializer, "extended": conf.result_extended}
+        found["expires"] = lambda: int(conf.result_expires) if conf.result_expires else None
+        return found
+    changed = conf.changed()
+    sockets = {name: changed[f"redis_{name}"] for name in _SOCKET_SETTINGS if f"redis_{name}" in changed}
+    return {
+        "ssl": conf.redis_backend_use_ssl, **_answer_within(conf), **sockets, **conf.result_backend_transport_options,
+    }  # fmt: skip
+
+
+def _answer_within(conf: Config) -> dict[str, float]:
+    """A connection that leads nowhere is given up in time for a heartbeat on another."""
+    return {"socket_timeout": min(_MAX_SOCKET_TIMEOUT, max(_MIN_SOCKET_TIMEOUT, conf.worker_lease_ttl / 3))}

@@ -1,0 +1,119 @@
+"""Sends messages on to RabbitMQ: finds the exchange of each, and empties the outboxes of the state server."""
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+
+from canvas.drivers.amqp.contents import Outgoing
+from canvas.drivers.amqp.delays.names import DelayQueue
+from canvas.drivers.amqp.delays.queues import DelayQueues
+from canvas.drivers.amqp.protocol.frames import Returned
+from canvas.drivers.amqp.publisher import Publication, Publisher
+from canvas.drivers.amqp.topology import Topology
+from canvas.drivers.ports.message_state import StateParts
+from canvas.model.ids import new_id
+from canvas.model.message import Publish
+from canvas.model.queue import Queue
+from canvas.model.settlement import DelayedPublish
+
+_AT_ONCE = 500
+_FORWARDS_WITHIN = 15.0
+"""Seconds after which what a process has claimed from the outbox of all returns there, if the process is dead."""
+
+
+class Destinations:
+    """The queues and exchanges of messages."""
+
+    def __init__(self, topology: Topology, delays: DelayQueues, now: Callable[[], float]) -> None:
+        """``now``: unix time by the clock by which messages are due."""
+        self._topology = topology
+        self._delays = delays
+        self._now = now
+
+    def exists(self, message: Publish) -> bool:
+        """Make the queue that a message is routed to; whether its exchange exists."""
+        if message.queue is not None:
+            self._topology.declare([message.queue])
+        return not message.exchange or self._topology.has_exchange(message.exchange)
+
+    def outgoing(self, publishes: Iterable[Publish], deferrals: Iterable[DelayedPublish] = ()) -> list[Outgoing]:
+        """Messages as outboxes keep them; without those whose exchange does not exist."""
+        found = [Outgoing.of(publish) for publish in publishes if self.exists(publish)]
+        return found + [Outgoing.of(publish, due) for due, publish in deferrals if self.exists(publish)]
+
+    def publications(self, outgoing: Iterable[Outgoing]) -> list[Publication]:
+        """Messages as they are published now: one that is not due goes to a queue of its delay."""
+        found = []
+        for one in outgoing:
+            if one.exchange and not self._topology.has_exchange(one.exchange):
+                continue
+            exchange, left = one.exchange, one.due - self._now() if one.due else 0.0
+            if left > 0:
+                exchange = self._delays.exchange_for(left, one.exchange, one.routing_key)
+            found.append(Publication(exchange, one.routing_key, one.content()))
+        return found
+
+    def remade(self, returned: Iterable[Returned]) -> list[Publication]:
+        """Make the queues that returned messages were sent to; these messages. For others no binding matches."""
+        found = []
+        for one in returned:
+            delay = DelayQueue.named(one.exchange)
+            if delay is not None:
+                self._delays.make(delay)
+            elif one.exchange:
+                continue
+            else:
+                self._topology.declare([Queue(one.routing_key)], again=True)
+            found.append(Publication(one.exchange, one.routing_key, one.content))
+        return found
+
+    def existing(self, messages: Sequence[Publication]) -> list[Publication]:
+        """The messages whose exchanges exist, after the broker has closed a channel: those of delays are made again."""
+        self.forget()
+        for delay in {DelayQueue.named(one.exchange) for one in messages}:
+            if delay is not None:
+                self._delays.make(delay)
+        return [one for one in messages if not one.exchange or self._topology.has_exchange(one.exchange)]
+
+    def forget(self) -> None:
+        """Ask the broker again what exists: a message did not reach it."""
+        self._delays.forget()
+        self._topology.forget_exchanges()
+
+
+class Outboxes:
+    """Empties the outboxes of the state server into RabbitMQ."""
+
+    def __init__(self, state: StateParts, publisher: Publisher, destinations: Destinations) -> None:
+        self._state = state
+        self._publisher = publisher
+        self._destinations = destinations
+        self._forwarding = threading.Lock()
+
+    def disinherit(self) -> None:
+        """In a forked process: take another lock."""
+        self._forwarding = threading.Lock()
+
+    def send_left(self, worker: str) -> None:
+        """Publish what is in a worker's own outbox. Raises BrokerError."""
+        while entries := self._state.messages.unsent(worker, _AT_ONCE):
+            self._publish(entries)
+            self._state.messages.sent(worker, len(entries))
+
+    def forward(self) -> int:
+        """Publish what is in the outbox of all workers; how many messages. Raises BrokerError."""
+        messages, total = self._state.messages, 0
+        if not messages.shared_count():
+            return 0
+        with self._forwarding:
+            # What a process has claimed returns to the outbox when it dies, as that of a worker does.
+            forwarder = f"forwarder-{new_id()}"
+            self._state.recovery.heartbeat(forwarder, [""], _FORWARDS_WITHIN)
+            while entries := messages.claim(forwarder, _AT_ONCE):
+                self._publish(entries)
+                messages.sent(forwarder, len(entries))
+                total += len(entries)
+            self._state.recovery.unregister(forwarder)
+        return total
+
+    def _publish(self, entries: Sequence[bytes]) -> None:
+        self._publisher.publish(self._destinations.publications(map(Outgoing.unpacked, entries)))
