@@ -1,8 +1,8 @@
 """The options that an app's settings give to its driver."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
-from canvas.app.services import DATABASE_SETTINGS, DEFAULT_BROKER
 from canvas.config.config import Config
 
 _MIN_SOCKET_TIMEOUT: Final = 5.0
@@ -16,13 +16,13 @@ _MAX_HEARTBEAT: Final = 60.0
 _SQL_URLS: Final = ("db+", "sqla+", "django-db")
 
 
-def broker_options(conf: Config) -> dict[str, Any]:
-    """The options of the broker; those of ``broker_transport_options`` come first."""
+def broker_options(conf: Config, url: str) -> dict[str, Any]:
+    """The options of the broker at ``url``; those of ``broker_transport_options`` come first."""
     found: dict[str, Any] = {"ssl": conf.broker_use_ssl, **_answer_within(conf)}
     timeout = conf.changed().get("broker_connection_timeout")
     if timeout is not None:
         found["socket_connect_timeout"] = float(timeout)
-    if (conf.broker_url or DEFAULT_BROKER).startswith(_AMQP_URLS):
+    if url.startswith(_AMQP_URLS):
         found |= _amqp_options(conf)
     return {**found, **conf.broker_transport_options}
 
@@ -44,10 +44,13 @@ def _amqp_options(conf: Config) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def result_options(conf: Config) -> dict[str, Any]:
-    """The options of the result backend; for Redis those of ``result_backend_transport_options`` come first."""
+def result_options(conf: Config, database_settings: Sequence[str]) -> dict[str, Any]:
+    """The options of the result backend; for Redis those of ``result_backend_transport_options`` come first.
+
+    ``database_settings``: the settings of a store in SQL.
+    """
     if (conf.result_backend or "").startswith(_SQL_URLS):
-        found = {name: getattr(conf, name) for name in DATABASE_SETTINGS}
+        found = {name: getattr(conf, name) for name in database_settings}
         found |= {"serializer": conf.result_serializer, "extended": conf.result_extended}
         found["expires"] = lambda: int(conf.result_expires) if conf.result_expires else None
         return found

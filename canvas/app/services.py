@@ -33,15 +33,15 @@ _ROUTES = ("task_routes", "task_queues", "task_create_missing_queues", "task_def
            "task_default_exchange_type", "task_default_routing_key", "task_default_queue_type",
            "task_create_missing_queue_type", "task_create_missing_queue_exchange_type", "task_queue_max_priority",
            )  # fmt: skip
-INBOX_SETTINGS = ("control_queue_ttl", "control_queue_expires", "control_queue_exclusive", "control_queue_durable",
+_INBOX_SETTINGS = ("control_queue_ttl", "control_queue_expires", "control_queue_exclusive", "control_queue_durable",
                   "event_queue_ttl", "event_queue_expires", "event_queue_exclusive", "event_queue_durable",
                   "event_queue_prefix")  # fmt: skip
-DATABASE_SETTINGS = ("database_engine_options", "database_engine_callback", "database_table_schemas",
+_DATABASE_SETTINGS = ("database_engine_options", "database_engine_callback", "database_table_schemas",
                      "database_table_names", "database_create_tables_at_setup")  # fmt: skip
 _SERVERS = ("broker_url", "broker_use_ssl", "broker_transport_options", "result_backend", "redis_backend_use_ssl",
             "result_backend_transport_options", "result_serializer", "result_extended", "canvas_state",
             "broker_heartbeat", "broker_login_method", "broker_native_delayed_delivery_queue_type",
-            *INBOX_SETTINGS, *DATABASE_SETTINGS)  # fmt: skip
+            *_INBOX_SETTINGS, *_DATABASE_SETTINGS)  # fmt: skip
 _SIGNING = ("message_signing_keys", "message_signature_required")
 CONF = "conf"
 """The settings object, as a part of a service."""
@@ -171,11 +171,12 @@ def make_driver(app: ConfiguredApp) -> Driver:
     from canvas.app.driver_options import broker_options, result_options  # programs make a driver late, or none
 
     conf = app.conf
+    url = conf.broker_url or DEFAULT_BROKER
     return open_driver(
-        conf.broker_url or DEFAULT_BROKER,
+        url,
         conf.result_backend or None,
-        broker_options=broker_options(conf),
-        result_options=result_options(conf),
+        broker_options=broker_options(conf, url),
+        result_options=result_options(conf, _DATABASE_SETTINGS),
         state_url=conf.canvas_state,
     )
 

@@ -30,7 +30,7 @@ _RABBITMQ_QUEUES = "it is for queues in RabbitMQ"
 _OF_RABBITMQ: Final = (
     "broker_native_delayed_delivery_queue_type", "control_queue_", "event_queue_",
 )  # fmt: skip
-"""What the names of settings begin with that have no effect with another broker."""
+"""The beginnings of the names of settings that have no effect with another broker."""
 _LEASES = "leases do it: see worker_lease_ttl and task_max_deliveries"
 _NO_BEAT_CONTROL = "beat takes no remote control"
 _OWN = "canvas has its own"
