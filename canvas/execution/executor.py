@@ -111,10 +111,17 @@ def _raised(task: Task[Any], request: Request, exc: Exception) -> Outcome:
             return Ignored(exc)
         case Reject():
             return Rejected(exc.reason, exc.requeue)
+        case Retry(sig=None):
+            return Failure(_retry_without_call(exc), traceback_text(exc))
         case Retry():
             _taken(request, exc)
             return Retried(exc, traceback_text(exc))
     return _failed(task, request, exc)
+
+
+def _retry_without_call(retry: Retry) -> Exception:
+    text = f"{retry!r} has no call to send, so the task would not run again: raise self.retry(...) to retry it"
+    return errors.InvalidTaskError(text)
 
 
 def _failed(task: Task[Any], request: Request, exc: Exception) -> Outcome:

@@ -59,7 +59,7 @@ def retry(
     task: RetriedTask,
     args: Iterable[Any] | None,
     kwargs: Mapping[str, Any] | None,
-    exc: BaseException | None,
+    exc: BaseException | type[BaseException] | str | None,
     throw: bool,
     eta: Any,
     countdown: float | None,
@@ -67,23 +67,23 @@ def retry(
     options: Mapping[str, Any],
 ) -> Retry:
     """``Task.retry``."""
-    request = task.request
+    request, cause = task.request, _as_exception(exc)
     if max_retries is not None:
         request.retry_limit = max_retries
     limit = task.max_retries if max_retries is None else max_retries
     if request.called_directly:
-        _raise_from_current(exc or Retry("Task can be retried", None))
+        _raise_from_current(cause or Retry("Task can be retried", None))
     if not eta and countdown is None:
         countdown = task.default_retry_delay
     args, kwargs = merged_arguments(task.parameters, (request.args, request.kwargs), args, kwargs)
     if limit is not None and request.retries >= limit:
-        _give_up(task, exc, args, kwargs)
+        _give_up(task, cause, args, kwargs)
     sig = task.signature_from_request(args, kwargs, countdown=countdown, eta=eta, **options)
     task.app.client.due(sig.options)
-    retry = Retry(exc=exc, when=eta or countdown, sig=sig)
+    retry = Retry(exc=exc if isinstance(exc, str) else cause, when=eta or countdown, sig=sig)
     retry.is_eager = request.is_eager
     if throw:
-        raise retry from exc
+        raise retry from cause
     request.retries_sent.append(retry)
     return retry
 
@@ -122,6 +122,13 @@ def retry_delay(factor: float, retries: int, maximum: float, jitter: bool) -> in
     """
     delay = int(min(maximum, factor * 2**retries))
     return random.randrange(delay + 1) if jitter else max(0, delay)
+
+
+def _as_exception(exc: BaseException | type[BaseException] | str | None) -> BaseException | None:
+    """The exception that a caller of ``retry`` gave as its reason, or None for a reason in words."""
+    if isinstance(exc, type):
+        return exc()
+    return exc if isinstance(exc, BaseException) else None
 
 
 def _give_up(task: RetriedTask, exc: BaseException | None, args: Any, kwargs: Any) -> NoReturn:

@@ -223,19 +223,19 @@ class Task(CheckedCalls[R]):
 
     def retry(
         self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None,
-        exc: BaseException | None = None, throw: bool = True, eta: Any = None, countdown: float | None = None,
-        max_retries: int | None = None, **options: Any,
+        exc: BaseException | type[BaseException] | str | None = None, throw: bool = True, eta: Any = None,
+        countdown: float | None = None, max_retries: int | None = None, **options: Any,
     ) -> Retry:  # fmt: skip
         """Run again later: raises Retry; the worker sends the new message in the same step that ends this one.
 
         ``args`` and ``kwargs`` replace those of this call, parameter by parameter where only one of them is given.
         ``countdown`` is in seconds; without it and ``eta`` it is ``default_retry_delay``. An ``eta`` is a datetime or
         ISO 8601 text, UTC if it has no offset. ``max_retries`` counts instead of the task's own for this run of the
-        task, automatic retries included.
+        task, automatic retries included. ``exc`` is the reason: an exception or text.
 
         With ``throw=False`` it returns Retry, and the task continues: the message is sent whatever its outcome.
-        Raises ``exc`` or MaxRetriesExceededError once ``max_retries`` is passed, ``exc`` when the task was
-        called directly, and InvalidTaskError for a time that cannot be read.
+        Raises ``exc`` once ``max_retries`` is passed, MaxRetriesExceededError if it is no exception, ``exc`` when the
+        task was called directly, and InvalidTaskError for a time that cannot be read.
         """
         from canvas.task.retry import retry  # most tasks never retry
 

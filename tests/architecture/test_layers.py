@@ -12,7 +12,7 @@ LAYERS = [
     {"graph", "drivers", "schedules"},
     {"__init__", "app", "beat", "exceptions", "execution", "integrations", "log", "producer", "remote", "result", "signals", "task", "workflows"},
     {"worker"},
-    {"testing"},
+    {"embedded", "testing"},
     {"cli", "as_celery", "celery_names", "__main__"},
 ]  # fmt: skip
 ONLY_IN = {

@@ -75,6 +75,23 @@ def test_a_retry_that_is_returned_is_a_retry(pair):
     assert pair.run(pair.s("retry_returned")) == "again"
 
 
+@pytest.mark.parametrize(
+    ("reason", "ends_with"), [("text", Exception), ("class", LookupError), ("exception", LookupError)]
+)
+def test_the_reason_of_a_retry_is_an_exception_a_class_or_text(pair, reason, ends_with):
+    key = pair.bench.new_key()
+    with pytest.raises(ends_with):
+        pair.run(pair.s("retry_for", reason, key))
+    assert pair.bench.ledger(key, 2) == ["0", "1"]
+
+
+def test_a_retry_that_sends_nothing_is_a_failure_that_says_so(pair):
+    if pair.worker == "celery":
+        pytest.skip("Celery's workers store RETRY, and nothing follows")
+    with pytest.raises(Exception, match=r"no call to send.*raise self\.retry"):
+        pair.run(pair.s("retry_for", "without self.retry", pair.bench.new_key()))
+
+
 def test_the_start_is_stored(pair):
     key = pair.bench.new_key()
     pair.run(pair.s("tracked", key))

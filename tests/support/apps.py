@@ -363,6 +363,13 @@ def define(app, exceptions, ledger):
     def retry_returned(self):
         return self.retry(throw=False, countdown=0) if self.request.retries == 0 else "again"
 
+    @task(name="t.retry_for", bind=True, max_retries=1)
+    def retry_for(self, how, key):
+        note(key, self.request.retries)
+        if how == "without self.retry":
+            raise exceptions.Retry("by itself")
+        raise self.retry(exc={"text": "words", "class": LookupError, "exception": LookupError("given")}[how], countdown=0)
+
     @task(name="t.stamps_after_retry", bind=True)
     def stamps_after_retry(self):
         if self.request.retries == 0:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import redis
 
+from canvas.embedded import EmbeddedRedis
 from canvas.errors import ConfigurationError, OperationalError
 from canvas.testing import embedded_redis
-from canvas.testing.embedded_redis import EmbeddedRedis
 
 
 def gone(path, seconds=10):
@@ -39,7 +39,7 @@ def test_two_are_two():
 
 
 def test_it_dies_with_a_killed_owner():
-    code = "import time\nfrom canvas.testing.embedded_redis import EmbeddedRedis\ns = EmbeddedRedis().start()\nprint(s.socket, flush=True)\ntime.sleep(60)"
+    code = "import time\nfrom canvas.embedded import EmbeddedRedis\ns = EmbeddedRedis().start()\nprint(s.socket, flush=True)\ntime.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as owner:
         socket = owner.stdout.readline().strip()
         owner.send_signal(signal.SIGKILL)
