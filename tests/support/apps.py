@@ -368,7 +368,9 @@ def define(app, exceptions, ledger):
         note(key, self.request.retries)
         if how == "without self.retry":
             raise exceptions.Retry("by itself")
-        raise self.retry(exc={"text": "words", "class": LookupError, "exception": LookupError("given")}[how], countdown=0)
+        raise self.retry(
+            exc={"text": "words", "class": LookupError, "exception": LookupError("given")}[how], countdown=0
+        )
 
     @task(name="t.stamps_after_retry", bind=True)
     def stamps_after_retry(self):
