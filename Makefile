@@ -11,7 +11,7 @@ MARKS ?= random and not slow
 SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow conformance explore chaos chaos-celery fuzz check lint types format bench bench-full bench-bytes bench-codec bench-idle bench-import bench-memory bench-peers bench-scaling bench-workflow bench-waits clean dist ecosystem
+.PHONY: help demo test test-slow conformance explore chaos chaos-celery fuzz check lint types docs format bench bench-full bench-bytes bench-codec bench-idle bench-import bench-memory bench-peers bench-scaling bench-workflow bench-waits clean dist ecosystem
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26
@@ -44,7 +44,7 @@ fuzz: $(VENV)/.test ## five minutes of fuzzing led by coverage, over all that re
 	@$(PIP) install -e '.[fuzz]'
 	$(BIN)/python -m tests.chaos.fuzz -max_total_time=300
 
-check: lint types test ## all that is checked before a change lands
+check: lint types docs test ## all that is checked before a change lands
 
 lint: $(VENV)/.test ## style and format
 	$(BIN)/ruff check canvas tests benchmarks docs
@@ -52,6 +52,10 @@ lint: $(VENV)/.test ## style and format
 
 types: $(VENV)/.test ## mypy, strict
 	$(BIN)/mypy
+
+docs: $(VENV)/.test ## build the documentation as a site into build/site, strictly: stale pages and broken links are errors
+	@$(BIN)/python -m docs.generate --check
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict -q -f .mkdocs.yml
 
 format: $(VENV)/.test ## put the code into form
 	$(BIN)/ruff check --fix-only -q canvas tests benchmarks docs

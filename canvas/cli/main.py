@@ -15,7 +15,7 @@ from canvas.cli.options import ELSEWHERE, UNAVAILABLE, no_loader
 from canvas.errors import CanvasError, OperationalError
 from canvas.version import __version__
 
-_COMMANDS = {
+COMMANDS = {
     "workflow": "canvas.cli.workflow:workflow",
     "worker": "canvas.cli.worker.command:worker",
     "beat": "canvas.cli.periodic.beat:beat",
@@ -89,11 +89,11 @@ class Commands(click.Group):
     """Loads a command when it is used; knows the commands of plugins."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*_COMMANDS, *(entry.name for entry in _plugins())})
+        return sorted({*COMMANDS, *(entry.name for entry in _plugins())})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name in _COMMANDS:
-            module, _, attribute = _COMMANDS[cmd_name].partition(":")
+        if cmd_name in COMMANDS:
+            module, _, attribute = COMMANDS[cmd_name].partition(":")
             return getattr(import_module(module), attribute)  # type: ignore[no-any-return]
         for entry in _plugins():
             if entry.name == cmd_name:

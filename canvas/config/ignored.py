@@ -22,18 +22,18 @@ _BY_PREFIX: Final = {
     "security": "messages are signed by message_signing_keys",
 }
 """Reasons by the beginning of a setting's name."""
-_PATIENCE = "what the server does not answer is tried again, for ever in a worker"
+_PATIENCE = "requests that fail because a server is unreachable are always retried, in a worker without end"
 _POOL = "connections are opened as they are needed, and kept"
 _URL = "set broker_url"
-_COUNTED = "chords are counted in one step with the results, and waited for by nobody"
+_COUNTED = "chords are counted in one step with the results: no task waits for them"
 _RABBITMQ_QUEUES = "it is for queues in RabbitMQ"
 _OF_RABBITMQ: Final = (
     "broker_native_delayed_delivery_queue_type", "control_queue_", "event_queue_",
 )  # fmt: skip
 """The beginnings of the names of settings that have no effect with another broker."""
-_LEASES = "leases do it: see worker_lease_ttl and task_max_deliveries"
-_NO_BEAT_CONTROL = "beat takes no remote control"
-_OWN = "canvas has its own"
+_LEASES = "leases take its place: see worker_lease_ttl and task_max_deliveries"
+_NO_BEAT_CONTROL = "use canvas beat --enable-remote-control"
+_OWN = "canvas has its own implementation"
 _NAMES: Final = {
     "database_url": _IN_THE_URL,
     "database_short_lived_sessions": "connections are kept in a pool: see database_engine_options",
@@ -75,11 +75,11 @@ _NAMES: Final = {
     "worker_deduplicate_successful_tasks": _LEASES,
     "worker_cancel_long_running_tasks_on_connection_loss": _LEASES,
     "worker_lost_wait": _LEASES,
-    "worker_state_db": "what is revoked is kept in the broker",
-    "worker_eta_task_limit": "tasks for later wait in the broker",
-    "worker_enable_soft_shutdown_on_idle": "tasks for later wait in the broker",
-    "worker_enable_prefetch_count_reduction": "no more is held than a moment's work",
-    "task_remote_tracebacks": "a remote traceback comes as a note of the exception",
+    "worker_state_db": "revoked ids are kept in the broker",
+    "worker_eta_task_limit": "delayed tasks wait in the broker",
+    "worker_enable_soft_shutdown_on_idle": "delayed tasks wait in the broker",
+    "worker_enable_prefetch_count_reduction": "a worker holds about 50 ms of work",
+    "task_remote_tracebacks": "a remote traceback is a note of the exception",
     "worker_agent": _OWN,
     "worker_autoscaler": _OWN,
     "worker_consumer": _OWN,

@@ -84,8 +84,15 @@ def _unexpected(task: str, name: str, expected: str, value: Any) -> InvalidTaskE
     return InvalidTaskError(f"{task}: {name}: expected {expected}; got {type(value).__name__} {value!r:.100}")
 
 
-_CALL: Final = NAMES | {
-    "argsrepr", "kwargsrepr", "throw", "acks_late", "content_type", "content_encoding", "message_id", "user_id",
+OTHER_OPTIONS: Final = {
+    "acks_late": "Whether the message is acknowledged with the result or before the task starts. Default: the task's.",
+    "argsrepr": "The text that logs and events show instead of the positional arguments.",
+    "kwargsrepr": "The same for the keyword arguments.",
+    "throw": "With `task_always_eager`: raise the task's exception in the caller.",
+}
+"""Options of ``apply_async`` that messages carry in fields of their own."""
+_CALL: Final = NAMES | OTHER_OPTIONS.keys() | {
+    "content_type", "content_encoding", "message_id", "user_id",
     "app_id", "cluster_id", "timestamp", "type", "expiration", "declare", "timeout", "confirm_timeout", "on_return",
     "periodic_task_name", "ignore_errors", "store_errors", "stamps", "visitor", "body", "interval", "max_retries",
     "is_eager", "args", "kwargs",

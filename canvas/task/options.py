@@ -102,16 +102,21 @@ class TaskOptions:
     typing: bool | None = from_settings()
     """Whether a call's arguments are checked against the function; ``None``: as the app's ``strict_typing``."""
     max_retries: int | None = 3
+    """Attempts after the first one; ``None``: no limit."""
     default_retry_delay: float = 180
+    """Seconds until a retry that gives no ``countdown`` or ``eta``."""
     autoretry_for: tuple[type[BaseException], ...] = ()
     """Exceptions after which the task is retried automatically, as if it had called ``retry``."""
     dont_autoretry_for: tuple[type[BaseException], ...] = ()
+    """Exceptions of these that are not retried."""
     retry_kwargs: dict[str, Any] = {}
     """Arguments of that ``retry``: ``max_retries``, ``countdown``."""
     retry_backoff: bool | float = False
     """Double the delay with each retry, from this many seconds on (``True``: 1)."""
     retry_backoff_max: float = 600
+    """The longest of these delays, in seconds."""
     retry_jitter: bool = True
+    """Whether these delays are random, between 0 and the computed one."""
     rate_limit: str | float | None = from_settings()
     """How often it may start: ``"10/s"``, ``"5/m"``, ``"100/h"``, or a number a second."""
     rate_limit_scope: str = "worker"
@@ -129,30 +134,51 @@ class TaskOptions:
     unique_conflict: str = "return"
     """A call that is not sent gives the result of the call with the lock (``return``) or DuplicateTask (``raise``)."""
     ignore_result: bool | None = from_settings()
+    """Whether the result is not stored."""
     trail: bool = True
+    """Whether the tasks that it sends are children of its result."""
     send_events: bool = True
+    """Whether it has task events."""
     store_errors_even_if_ignored: bool | None = from_settings()
+    """Store its failures although ``ignore_result`` is on."""
     serializer: str | None = from_settings()
+    """The serializer of its messages: ``json``, ``msgpack``, ``yaml`` or ``pickle``."""
     compression: str | None = None
+    """The compression of its messages."""
     time_limit: float | None = from_settings()
+    """Seconds after which it is ended (prefork and asyncio pools)."""
     soft_time_limit: float | None = from_settings()
+    """Seconds after which SoftTimeLimitExceeded is raised in it."""
     track_started: bool | None = from_settings()
+    """Whether its record is STARTED while it runs."""
     acks_late: bool | None = from_settings()
+    """Acknowledge the message with the result (true) or before the task starts (false)."""
     acks_on_failure_or_timeout: bool | None = from_settings()
+    """The default of the next two."""
     acks_on_failure: bool | None = from_settings()
     """If false, a failed task's message is kept as a dead letter. Default: ``acks_on_failure_or_timeout``."""
     acks_on_timeout: bool | None = from_settings()
     """If false, a task that its hard time limit ended runs again. Default: ``acks_on_failure_or_timeout``."""
     reject_on_worker_lost: bool | None = from_settings()
+    """If false, it is not run again after its worker died while it ran."""
     throws: tuple[type[BaseException], ...] = ()
+    """Expected exceptions: a worker logs them without a traceback."""
     expires: Any = None
+    """Seconds after sending, or a datetime, until which it must have started."""
     priority: int | None = from_settings()
+    """The priority of its messages."""
     queue: str | None = None
+    """The queue of its messages."""
     exchange: str | None = None
+    """The exchange of its messages."""
     routing_key: str | None = None
+    """The routing key of its messages."""
     delivery_mode: Any = None
+    """RabbitMQ: 1 transient, 2 persistent."""
     store_eager_result: bool | None = from_settings()
+    """With ``task_always_eager``: store its result."""
     resultrepr_maxsize: int = 1024
+    """The most characters of its result that logs and events show."""
     app = CurrentApp()
     """The app it is registered in; of a task that is not registered, the current one."""
     bound: bool = False

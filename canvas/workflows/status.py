@@ -17,7 +17,8 @@ UPSTREAM_FAILED = "UPSTREAM_FAILED"
 WAITING = "WAITING"
 """Not sent yet: a node before it has not ended."""
 _WAITS = frozenset({SLEEPING, AWAITING_SIGNAL, AWAITING_TASK})
-_OVER = frozenset({states.SUCCESS, states.FAILURE, states.REVOKED, states.IGNORED, UPSTREAM_FAILED, SKIPPED})
+ENDED = frozenset({states.SUCCESS, states.FAILURE, states.REVOKED, states.IGNORED, UPSTREAM_FAILED, SKIPPED})
+"""The states of a node that has ended."""
 
 
 @dataclass(slots=True)
@@ -53,7 +54,7 @@ class NodeStatus:
         """A node that has a record."""
         state = node_state(record)
         failed = state in (states.FAILURE, states.REVOKED, UPSTREAM_FAILED)
-        over = state in _OVER
+        over = state in ENDED
         return cls(
             node.name,
             state,
@@ -98,7 +99,7 @@ class RunStatus:
     @property
     def done(self) -> int:
         """How many nodes have ended."""
-        return sum(node.state in _OVER for node in self.nodes)
+        return sum(node.state in ENDED for node in self.nodes)
 
     def __str__(self) -> str:
         """A line for the run, and one for each node: state, name, seconds, error."""
@@ -199,16 +200,16 @@ def _stock_state(nodes: Sequence[RunNode], found: Sequence[NodeStatus]) -> str:
             if not nodes[out.node].hidden and found[out.node].state not in (states.SUCCESS, states.STARTED):
                 found[out.node].state = UPSTREAM_FAILED
     shown = [status.state for node, status in zip(nodes, found, strict=True) if not node.hidden]
-    if all(state in _OVER for state in shown):
+    if all(state in ENDED for state in shown):
         return states.FAILURE if any(state in failed for state in shown) else states.SUCCESS
-    return states.STARTED if any(state in _OVER or state == states.STARTED for state in shown) else states.PENDING
+    return states.STARTED if any(state in ENDED or state == states.STARTED for state in shown) else states.PENDING
 
 
 def _waiting(nodes: Sequence[RunNode], records: Sequence[Record | None]) -> set[int]:
     """The nodes that depend on a node that has not ended."""
     waiting: set[int] = set()
     for number, (node, record) in enumerate(zip(nodes, records, strict=True)):
-        over = (record is not None and node_state(record) in _OVER) or (node.hidden and number not in waiting)
+        over = (record is not None and node_state(record) in ENDED) or (node.hidden and number not in waiting)
         if not over:
             waiting.update(out.node for out in node.outs)
     return waiting

@@ -1,0 +1,21 @@
+"""The table of errors."""
+
+import inspect
+
+import canvas.errors
+from docs.generate.markdown import code, prose, table
+
+
+def classes() -> dict[str, type[BaseException]]:
+    """The exceptions of ``canvas.errors``, in their order."""
+    found = vars(canvas.errors).items()
+    return {name: kind for name, kind in found if inspect.isclass(kind) and issubclass(kind, canvas.errors.CanvasError)}
+
+
+def errors() -> str:
+    """Each exception, its bases, and what it means."""
+    rows = []
+    for name, kind in classes().items():
+        bases = ", ".join(code(base.__name__) for base in kind.__bases__)
+        rows.append((code(name), bases, prose((kind.__doc__ or "").partition("\n\n")[0])))
+    return table(("Error", "Is also", "Meaning"), rows)

@@ -1,0 +1,49 @@
+"""Hooks of mkdocs: the order of the pages, and links to files outside of ``docs/``."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent.parent
+SOURCE = "https://github.com/canvas-workflows/canvas/blob/main"
+ORDER: dict[str, tuple[str, ...]] = {
+    "tutorial": ("first-task", "chains-groups-chords", "any-graph", "failures", "production", "approval", "crawl"),
+    "how-to": ("migrate-from-celery", "test", "docker", "systemd", "kubernetes", "retry"),
+    "reference": ("api", "calls", "tasks", "worker", "settings", "cli", "states", "signals", "errors", "monitoring"),
+    "explanation": ("guarantees", "life-of-a-task", "workflows", "compared", "differences"),
+    "examples": (),
+    "internals": ("contributing", "architecture", "glossary"),
+    "decisions": (),
+}
+TITLES = {"how-to": "How-to guides"}
+FIRST = [{"Home": "index.md"}]
+LAST = ["troubleshooting.md", "glossary.md"]
+OUTSIDE = re.compile(r"\]\(((?:\.\./)+(?:benchmarks|canvas|tests|README\.md|CHANGELOG\.md|LICENSE)[^)#]*)(#[^)]*)?\)")
+
+
+def ordered(docs: Path, section: str) -> list[str]:
+    """The pages of a folder: those that ``ORDER`` names, then the others by name."""
+    names = [path.stem for path in sorted((docs / section).glob("*.md"))]
+    first = [name for name in ORDER[section] if name in names]
+    return [f"{section}/{name}.md" for name in [*first, *(name for name in names if name not in first)]]
+
+
+def on_config(config: Any) -> Any:
+    """Give the site its navigation."""
+    docs = Path(config.docs_dir)
+    sections: list[Any] = [
+        {TITLES.get(name, name.capitalize()): pages} for name in ORDER if (pages := ordered(docs, name))
+    ]
+    config.nav = [*FIRST, *sections[:4], *(page for page in LAST if (docs / page).exists()), *sections[4:]]
+    return config
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Let links to files outside of ``docs/`` lead to the repository."""
+    folder = (ROOT / "docs" / page.file.src_uri).parent
+
+    def moved(found: re.Match[str]) -> str:
+        path = (folder / found[1]).resolve().relative_to(ROOT.resolve())
+        return f"]({SOURCE}/{path}{found[2] or ''})"
+
+    return OUTSIDE.sub(moved, markdown)

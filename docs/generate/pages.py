@@ -1,0 +1,45 @@
+"""The pages that have generated parts, and what generates each part."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from docs.generate import calls, command_line, failures, settings, signals, states, tables
+
+DOCS = Path(__file__).parent.parent
+PART = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+PARTS: dict[str, Callable[[], str]] = {
+    "settings": settings.with_effect,
+    "settings-without-effect": settings.without_effect,
+    "call-options": calls.call_options,
+    "task-options": calls.task_options,
+    "command-line": command_line.commands,
+    "task-states": states.of_tasks,
+    "node-states": states.of_nodes,
+    "run-states": states.of_runs,
+    "signals": signals.sent,
+    "errors": failures.errors,
+    "worker-metrics": tables.worker_metrics,
+    "beat-metrics": tables.beat_metrics,
+}
+
+
+def pages() -> list[Path]:
+    """The pages with generated parts."""
+    return [path for path in sorted(DOCS.rglob("*.md")) if PART.search(path.read_text())]
+
+
+def made(text: str) -> str:
+    """The text of a page with its parts as they should be now."""
+    return PART.sub(lambda found: f"{found[1]}{PARTS[found[2]]()}\n{found[3]}", text)
+
+
+def stale() -> list[Path]:
+    """The pages whose parts are not as the code makes them."""
+    return [path for path in pages() if made(path.read_text()) != path.read_text()]
+
+
+def write() -> None:
+    """Write the generated parts into their pages."""
+    for path in pages():
+        path.write_text(made(path.read_text()))
