@@ -91,7 +91,7 @@ OTHER_OPTIONS: Final = {
     "throw": "With `task_always_eager`: raise the task's exception in the caller.",
 }
 """Options of ``apply_async`` that messages carry in fields of their own."""
-_CALL: Final = NAMES | OTHER_OPTIONS.keys() | {
+_CALL: Final = NAMES | frozenset(OTHER_OPTIONS) | {
     "content_type", "content_encoding", "message_id", "user_id",
     "app_id", "cluster_id", "timestamp", "type", "expiration", "declare", "timeout", "confirm_timeout", "on_return",
     "periodic_task_name", "ignore_errors", "store_errors", "stamps", "visitor", "body", "interval", "max_retries",

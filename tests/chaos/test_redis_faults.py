@@ -222,7 +222,7 @@ def test_workers_live_through_an_emptied_server(bench, app):
     with start(bench, "-P", "threads", "-c", "3", short_leases=1) as worker:
         assert task(app, "add").delay(1, 1).get(timeout=20) == 2
         bench.server.client().flushall()
-        worker.wait_for("did not know worker")
+        worker.wait_for("no longer knew worker")
         eventually(lambda: bench.broker.smembers("_kombu.binding.celery"))
         for client in app, celery:
             assert task(client, "add").delay(2, 2).get(timeout=20) == 4

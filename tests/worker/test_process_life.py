@@ -152,8 +152,8 @@ def test_an_idle_worker_stops_and_reports_an_outage_once(pool):
             told = [line for line in worker.log if "Cannot use the broker" in line]
             assert 1 <= len(told) <= 3, "".join(worker.log)
             server.start()
-            worker.wait_for("The broker is there again", 30)
-            assert sum("The broker is there again" in line for line in worker.log) == 1
+            worker.wait_for("The broker answers again", 30)
+            assert sum("The broker answers again" in line for line in worker.log) == 1
             server.stop()
             worker.signal(signal.SIGTERM)
             assert worker.wait(25) == 0

@@ -106,7 +106,7 @@ def test_a_lost_run_says_so(bench, app, flow):
     with pytest.raises(RunLost, match="there is no run"):
         app.workflow(run.id)
     with start(bench, "-P", "solo") as worker:
-        worker.wait_for("is lost, and does not go on")
+        worker.wait_for("is lost and cannot continue")
         assert run["first"].get(timeout=10) == 1
         assert run["second"].state == "PENDING"
         # The worker goes on.

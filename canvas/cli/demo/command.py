@@ -148,7 +148,7 @@ def _say(console: Console, answer: Any, expected: list[list[Any]], took: float, 
     console.print(f"Tasks run by each worker: {', '.join(map(str, each))}")
     console.print(
         "\nHow to go on:\n"
-        "  docs/tutorial/first-workflow.md        your own tasks and workflows\n"
+        "  docs/tutorial/first-task.md        your own tasks and workflows\n"
         "  canvas -A yourmodule worker -l INFO    a worker of your own\n"
         "  canvas/cli/demo/tasks.py               the workflow you have just seen"
     )

@@ -88,7 +88,7 @@ def _awaited(error: str, seconds: float, tries: int, most: int | None, **_: Any)
 
 
 def _back(**_: Any) -> None:
-    _worker.info("The broker is there again")
+    _worker.info("The broker answers again")
 
 
 def _ready(hostname: str, **_: Any) -> None:
@@ -130,7 +130,7 @@ def _same_name(hostname: str, **_: Any) -> None:
 
 def _child_lost(pid: int, exitcode: int | None, **_: Any) -> None:
     code = "an exit code that other code of this program has collected" if exitcode is None else exitcode
-    _worker.error("Process %s exited with %s; what it held was given back", pid, code)
+    _worker.error("Process %s exited with %s; its messages were returned to the queue", pid, code)
 
 
 def _not_started(pid: int, seconds: float, **_: Any) -> None:
@@ -146,7 +146,7 @@ def _fork_failed(error: str, **_: Any) -> None:
 
 
 def _output_lost(stream: str, error: str, **_: Any) -> None:
-    _worker.warning("Cannot write to %s: %s; what tasks print is lost", stream, error)
+    _worker.warning("Cannot write to %s: %s; the output of tasks is lost", stream, error)
 
 
 def _killing(pid: int, why: str, **_: Any) -> None:
@@ -186,7 +186,7 @@ def _lease_lost(tag: str, queue: str, **_: Any) -> None:
 
 
 def _reaped(messages: int, **_: Any) -> None:
-    _worker.warning("Gave back %s messages that dead workers held", messages)
+    _worker.warning("Returned %s messages of dead workers to their queues", messages)
 
 
 def _chord_lost(group_id: str, parts: int, **_: Any) -> None:
@@ -208,14 +208,14 @@ def _clock_off(seconds: float, **_: Any) -> None:
 
 def _forgotten(worker: str, **_: Any) -> None:
     _worker.warning(
-        "The broker did not know worker %s any more: it was emptied, or is a copy that had fallen behind, or took this "
-        "worker for dead. It is known again, and so are its queues; what it had leased may run elsewhere, or be gone",
+        "The broker no longer knew worker %s: it was emptied, failed over to a lagging replica, or declared it dead. "
+        "The worker is registered again; tasks that it had leased may run again on another worker, or be lost",
         worker,
     )
 
 
 def _run_lost(run: str, reason: str, **_: Any) -> None:
-    _worker.error("A workflow's run %s is lost, and does not go on: %s", run, reason)
+    _worker.error("Run %s of a workflow is lost and cannot continue: %s", run, reason)
 
 
 def _errback_failed(task: str, task_id: str, exc: BaseException, **_: Any) -> None:
