@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from canvas.cli.options import ELSEWHERE, UNAVAILABLE, no_loader
+from canvas.cli.options import UNAVAILABLE, no_loader
 from canvas.errors import CanvasError, OperationalError
 from canvas.version import __version__
 
@@ -20,6 +20,8 @@ COMMANDS = {
     "worker": "canvas.cli.worker.command:worker",
     "beat": "canvas.cli.periodic.beat:beat",
     "schedule": "canvas.cli.periodic.schedule:schedule",
+    "dashboard": "canvas.cli.monitoring.dashboard:dashboard",
+    "flower": "canvas.cli.monitoring.dashboard:flower",
     "demo": "canvas.cli.demo.command:demo",
     "celery": "canvas.cli.as_celery:celery",
     "call": "canvas.cli.call:call",
@@ -32,7 +34,7 @@ COMMANDS = {
     "control": "canvas.cli.inspect_control:control",
     "status": "canvas.cli.inspect_control:status",
     "report": "canvas.cli.report:report",
-    "events": "canvas.cli.events:events",
+    "events": "canvas.cli.monitoring.events:events",
     "shell": "canvas.cli.shell:shell",
     "db": "canvas.cli.database:db",
     "migrate": "canvas.cli.messages.migrate:migrate",
@@ -92,14 +94,12 @@ class Commands(click.Group):
         return sorted({*COMMANDS, *(entry.name for entry in _plugins())})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name in COMMANDS:
+        plugins = {entry.name: entry for entry in _plugins()}
+        if cmd_name in COMMANDS and not (cmd_name == "flower" and cmd_name in plugins):
             module, _, attribute = COMMANDS[cmd_name].partition(":")
             return getattr(import_module(module), attribute)  # type: ignore[no-any-return]
-        for entry in _plugins():
-            if entry.name == cmd_name:
-                return _plugin(entry)
-        if cmd_name in ELSEWHERE:
-            raise click.UsageError(f"there is no command {cmd_name!r}: {ELSEWHERE[cmd_name]}", ctx)
+        if cmd_name in plugins:
+            return _plugin(plugins[cmd_name])
         near = get_close_matches(cmd_name, self.list_commands(ctx), n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
         raise click.UsageError(f"No such command {cmd_name!r}.{hint}", ctx)

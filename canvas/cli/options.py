@@ -4,10 +4,6 @@ import click
 
 UNAVAILABLE = 69
 """Exit code when no worker or server answers (sysexits' EX_UNAVAILABLE)."""
-ELSEWHERE = {
-    "flower": "it is a plug-in: install flower, and run canvas celery -A proj flower",
-}
-"""Commands of Celery that canvas does not have, and their replacements."""
 
 
 def comma_separated(_context: click.Context, _parameter: click.Parameter, value: str | None) -> list[str]:

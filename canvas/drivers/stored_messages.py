@@ -37,3 +37,11 @@ def requeued(codec: MessageCodec, payload: bytes, counts: bool) -> bytes:
 def delivery_count(codec: MessageCodec, payload: bytes) -> int:
     """How often a message has been delivered, this time included."""
     return int_header(codec.headers_of(payload), "canvas_delivery_count") or 1
+
+
+def as_new(codec: MessageCodec, payload: bytes) -> bytes:
+    """A dead letter's message as it goes back into its queue: its deliveries are counted anew. Bytes that are not a
+    task's message stay as they are."""
+    if not task_id_of(codec, payload):
+        return payload
+    return redelivered(codec, payload, canvas_delivery_count=1, canvas_unregistered_retries=0)

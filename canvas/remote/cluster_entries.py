@@ -100,6 +100,19 @@ class Task:
     root_id: str | None
     parent_id: str | None
     timestamp: float | None
+    name: str | None
+    args: str | None
+    kwargs: str | None
+    result: str | None
+    exception: str | None
+    traceback: str | None
+    routing_key: str | None
+    eta: str | None
+    retries: int | None
+    sent: float | None
+    received: float | None
+    started: float | None
+    runtime: float | None
 
     def __init__(
         self, uuid: str | None = None, tasks: "Mapping[str, Task] | None" = None, children: Any = None, **fields: Any

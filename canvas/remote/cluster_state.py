@@ -123,6 +123,8 @@ class State:
         for index in (self.tasks_by_type, self.tasks_by_worker):
             for known in index.values():
                 known.discard(task)
+        if task.parent is not None:
+            task.parent.children.discard(task)
 
     def freeze_while(self, fun: Callable[..., Any], *args: Any, clear_after: bool = False, **kwargs: Any) -> Any:
         """Call ``fun`` while no event changes the state; ``clear_after``: clear the state then."""

@@ -151,21 +151,30 @@ class Events:
         With ``wakeup`` workers are asked for a heartbeat first. A message that is no event is skipped and reported to
         telemetry.
         """
-        app, taken = self._app, 0
+        taken = 0
+        for events in self.batches(wakeup, 1.0 if timeout is None else timeout):
+            if not events and timeout is not None:
+                return
+            for event in events[: None if limit is None else limit - taken]:
+                yield event
+                taken += 1
+            if taken == limit:
+                return
+
+    def batches(self, wakeup: bool = True, interval: float = 1.0) -> Iterator[list[Event]]:
+        """The events of each message as it arrives; an empty list after each ``interval`` seconds without a message.
+
+        ``wakeup``: as in ``capture``. Raises OperationalError when the connection is lost.
+        """
+        app = self._app
         with app.driver.bus.subscribe(app.conf.event_exchange, topics=True) as inbox:
             if wakeup:
                 app.control.broadcast("heartbeat")
-            while limit is None or taken < limit:
-                payload = inbox.next(1.0 if timeout is None else timeout)
-                if payload is None:
-                    if timeout is not None:
-                        return
-                    continue
-                for event in self._opened(payload):
-                    yield event
-                    taken += 1
-                    if taken == limit:
-                        return
+            while True:
+                payload = inbox.next(interval)
+                found = [] if payload is None else self._opened(payload)
+                if found or payload is None:
+                    yield found
 
     def _opened(self, payload: bytes) -> list[Event]:
         try:

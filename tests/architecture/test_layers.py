@@ -11,7 +11,7 @@ LAYERS = [
     {"primitives", "wire", "config"},
     {"graph", "drivers", "schedules"},
     {"__init__", "app", "beat", "exceptions", "execution", "integrations", "log", "producer", "remote", "result", "signals", "task", "workflows"},
-    {"worker"},
+    {"dashboard", "worker"},
     {"embedded", "testing"},
     {"cli", "as_celery", "celery_names", "__main__"},
 ]  # fmt: skip
@@ -22,6 +22,8 @@ ONLY_IN = {
     "msgpack": {"wire", "drivers"},
     "click": {"cli"},
     "rich": {"cli"},
+    "starlette": {"dashboard"},
+    "uvicorn": {"cli"},
     "pydantic": {"task"},
     "prometheus_client": {"integrations"},
     "opentelemetry": {"integrations"},

@@ -8,7 +8,7 @@ import sys
 
 from celery.events.dumper import Dumper
 
-from canvas.cli.events import Lines
+from canvas.cli.monitoring.events import Lines
 from canvas.testing.contract import eventually
 from tests.support.processes import ROOT
 from tests.worker.commands import canvas, start

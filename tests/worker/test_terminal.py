@@ -121,7 +121,7 @@ def test_a_detached_worker(folder, client):
     ("arguments", "said"),
     [
         (["beat"], "canvas -A proj beat"),
-        (["flower"], "install flower, and run canvas celery -A proj flower"),
+        (["flower", "--address", "0.0.0.0"], "--basic-auth"),
         (["amqp"], "canvas queues"),
         (["worker"], "canvas -A proj worker"),
         (["-A", "shown", "worker", "-P", "gevent"], "-P asyncio"),

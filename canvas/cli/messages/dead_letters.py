@@ -9,7 +9,7 @@ import click
 
 from canvas.drivers.ports.codec import MessageCodec
 from canvas.drivers.ports.values import DeadLetter
-from canvas.drivers.stored_messages import redelivered, task_id_of
+from canvas.drivers.stored_messages import as_new, task_id_of
 from canvas.errors import CanvasError
 from canvas.text import short_repr
 from canvas.wire import task_message as wire
@@ -70,10 +70,7 @@ def requeue(obj: Any, /, which: tuple[str, ...], queue: str | None, everything: 
     admin, codec = obj.app.driver.admin, obj.app.driver.broker.codec
 
     def put_back(name: str, letter: DeadLetter) -> bool:
-        payload = letter.payload
-        if task_id_of(codec, payload):
-            payload = redelivered(codec, payload, canvas_delivery_count=1, canvas_unregistered_retries=0)
-        return bool(admin.requeue_dead_letter(name, letter, payload))
+        return bool(admin.requeue_dead_letter(name, letter, as_new(codec, letter.payload)))
 
     _each(obj, queue, which, everything, put_back, "put back")
 

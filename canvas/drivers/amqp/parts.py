@@ -98,6 +98,9 @@ class AmqpAdmin:
     def queue_length(self, queue: str) -> int:
         return self._broker.topology.length(queue) or 0
 
+    def next_messages(self, queue: str) -> list[bytes]:
+        return []
+
     def in_flight(self) -> InFlight:
         return self._inner.in_flight()._replace(delayed=self._delayed.count())
 

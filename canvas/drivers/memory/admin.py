@@ -36,6 +36,10 @@ class MemoryAdmin:
     def queue_length(self, queue: str) -> int:
         return sum(len(self._memory.queues[queue, step]) for step in STEPS)
 
+    def next_messages(self, queue: str) -> list[bytes]:
+        lists = [self._memory.queues[queue, step] for step in STEPS]
+        return [waiting[0] for waiting in lists if waiting]
+
     def in_flight(self) -> InFlight:
         memory = self._memory
         return InFlight(len(memory.unacked), len(memory.deferred), sum(len(w) for _, w in memory.parked.values()))

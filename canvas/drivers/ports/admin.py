@@ -23,6 +23,10 @@ class Admin(Protocol):
     def queue_length(self, queue: str) -> int:
         """Messages waiting in the queue, all priorities."""
 
+    def next_messages(self, queue: str) -> list[bytes]:
+        """The messages that workers take next from the queue, one of each priority that has any; none where the broker
+        does not show messages without delivering them."""
+
     def in_flight(self) -> InFlight:
         """What is under way in all queues together."""
 

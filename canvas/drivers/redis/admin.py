@@ -42,6 +42,10 @@ class RedisAdmin:
     def queue_length(self, queue: str) -> int:
         return sum(self.link.pipeline([("LLEN", key) for key in self.keys.queue_lists(queue)]))
 
+    def next_messages(self, queue: str) -> list[bytes]:
+        found = self.link.pipeline([("LINDEX", key, -1) for key in self.keys.queue_lists(queue)])
+        return [message for message in found if message is not None]
+
     def in_flight(self) -> InFlight:
         keys = self.keys
         looks = [("HLEN", keys.unacked), ("ZCARD", keys.delayed), ("HKEYS", keys.concurrency_limits)]

@@ -33,7 +33,7 @@ def draw(entries: Sequence[NodeDefinition], form: str) -> str:
 def draw_run(nodes: Sequence[RunNode], states: Mapping[str, str], form: str) -> str:
     """A picture of a run's nodes, with their states, by name."""
     writer = _writer(form)
-    return writer(_of_nodes(nodes, states))
+    return writer(picture_of_run(nodes, states))
 
 
 def draw_signature(sig: Signature[Any], form: str) -> str:
@@ -52,7 +52,7 @@ def _writer(form: str) -> Callable[[Picture], str]:
     return _WRITERS[form]
 
 
-def _of_nodes(nodes: Sequence[RunNode], states: Mapping[str, str]) -> Picture:
+def picture_of_run(nodes: Sequence[RunNode], states: Mapping[str, str]) -> Picture:
     """All nodes of a run but its start and its end; a choice's arms by their values."""
     picture, places = Picture(), dict[int, int]()
     for number, node in enumerate(nodes):

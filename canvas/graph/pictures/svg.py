@@ -1,5 +1,6 @@
 """Pictures as SVG: boxes in layers from left to right, on a ground of their own, so that they can be read anywhere."""
 
+from dataclasses import dataclass
 from html import escape
 
 from canvas.graph.pictures.layers import Cell, Hop, layout
@@ -11,8 +12,44 @@ _ACROSS, _DOWN, _MARGIN, _LEGEND = 64, 18, 14, 26
 _LINE = "#555555"
 
 
-def svg(picture: Picture) -> str:
-    """The picture as a document."""
+@dataclass(slots=True)
+class PlacedBox:
+    """A box at its place, in pixels."""
+
+    number: int
+    """Its place among the boxes of the picture; those beyond are places where lines meet."""
+    box: Box
+    left: float
+    top: float
+    width: float
+    height: float = _HEIGHT
+
+
+@dataclass(slots=True)
+class PlacedLine:
+    """A piece of a line, as the path of an SVG document."""
+
+    path: str
+    order: bool
+    arrow: bool = False
+    arm: str | None = None
+    end: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(slots=True)
+class Arrangement:
+    """A picture with a place for each of its parts, in pixels."""
+
+    width: float
+    height: float
+    boxes: list[PlacedBox]
+    lines: list[PlacedLine]
+    legend: float | None
+    """Where the legend of dashed lines is, if there are any."""
+
+
+def arranged(picture: Picture) -> Arrangement:
+    """The parts of a picture at their places."""
     picture = bundled(picture)
     found = layout(picture, lambda _: _HEIGHT, 8, _DOWN)
     widths = [max((_width(picture, cell) for cell in layer), default=0.0) for layer in found.layers]
@@ -20,22 +57,32 @@ def svg(picture: Picture) -> str:
     order = any(edge.order for edge in picture.edges)
     wide = max([lefts[-1] + widths[-1] if widths else 0.0, 260.0 if order else 0.0]) + _MARGIN
     high = found.width + 2 * _MARGIN + (_LEGEND if order else 0)
+    lines = [_line(hop, lefts, widths, picture) for hop in found.hops]
+    boxes = []
+    for cell in (cell for layer in found.layers for cell in layer):
+        if cell.box is None:
+            lines.append(_passing(cell, lefts, widths))
+        else:
+            left, top = lefts[cell.layer], cell.start + _MARGIN
+            boxes.append(PlacedBox(cell.box, picture.boxes[cell.box], left, top, _width(picture, cell)))
+    return Arrangement(wide, high, boxes, lines, high - _LEGEND + 4 if order else None)
+
+
+def svg(picture: Picture) -> str:
+    """The picture as a document."""
+    found = arranged(picture)
+    wide, high = f"{found.width:.0f}", f"{found.height:.0f}"
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{wide:.0f}" height="{high:.0f}" '
-        f'viewBox="0 0 {wide:.0f} {high:.0f}" style="background:#ffffff" font-family="sans-serif" font-size="12">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{wide}" height="{high}" '
+        f'viewBox="0 0 {wide} {high}" style="background:#ffffff" font-family="sans-serif" font-size="12">',
         '<defs><marker id="arrow" markerWidth="8" markerHeight="8" refX="7" refY="4" orient="auto">'
         f'<path d="M0,0 L8,4 L0,8 z" fill="{_LINE}"/></marker></defs>',
-        f'<path d="M0,0 H{wide:.0f} V{high:.0f} H0 z" fill="#ffffff"/>',
+        f'<path d="M0,0 H{wide} V{high} H0 z" fill="#ffffff"/>',
+        *map(_drawn, found.lines),
+        *map(_box, found.boxes),
     ]
-    lines += [_line(hop, lefts, widths, picture) for hop in found.hops]
-    for layer in found.layers:
-        for cell in layer:
-            if cell.box is None:
-                lines.append(_passing(cell, lefts, widths))
-            else:
-                lines.append(_box(picture.boxes[cell.box], lefts[cell.layer], cell, _width(picture, cell)))
-    if order:
-        lines.append(_legend(high - _LEGEND + 4))
+    if found.legend is not None:
+        lines.append(_legend(found.legend))
     return "\n".join([*lines, "</svg>"])
 
 
@@ -47,37 +94,35 @@ def _width(picture: Picture, cell: Cell) -> float:
     return 0.0 if cell.box is None else len(_shown(picture.boxes[cell.box])) * _CHARACTER + _PADDING
 
 
-def _line(hop: Hop, lefts: list[float], widths: list[float], picture: Picture) -> str:
+def _line(hop: Hop, lefts: list[float], widths: list[float], picture: Picture) -> PlacedLine:
     """A curve from one layer to the next; the arrow is where it ends."""
     before, after = hop.before, hop.after
     room = widths[before.layer] if before.box is None else _width(picture, before)
     x, y = lefts[before.layer] + room, before.middle + _MARGIN
     to_x, to_y = lefts[after.layer], after.middle + _MARGIN
     middle = max((x + to_x) / 2, to_x - _ACROSS / 2)
-    arrow = "" if after.box is None else ' marker-end="url(#arrow)"'
-    drawn = (
-        f'<path d="M{x:.0f},{y:.0f} C{middle:.0f},{y:.0f} {middle:.0f},{to_y:.0f} {to_x:.0f},{to_y:.0f}" '
-        f'fill="none" stroke="{_LINE}"{_dashes(hop.order)}{arrow}/>'
-    )
-    if hop.arm is not None:
-        drawn += (
-            f'<text x="{to_x - 10:.0f}" y="{to_y - 5:.0f}" text-anchor="end" fill="{_LINE}">{escape(hop.arm)}</text>'
-        )
+    path = f"M{x:.0f},{y:.0f} C{middle:.0f},{y:.0f} {middle:.0f},{to_y:.0f} {to_x:.0f},{to_y:.0f}"
+    return PlacedLine(path, hop.order, after.box is not None, hop.arm, (to_x, to_y))
+
+
+def _passing(cell: Cell, lefts: list[float], widths: list[float]) -> PlacedLine:
+    """A line that passes through a layer between its boxes."""
+    x, y = lefts[cell.layer], cell.middle + _MARGIN
+    return PlacedLine(f"M{x:.0f},{y:.0f} h{widths[cell.layer]:.0f}", cell.order)
+
+
+def _drawn(line: PlacedLine) -> str:
+    dashes = ' stroke-dasharray="5,4"' if line.order else ""
+    arrow = ' marker-end="url(#arrow)"' if line.arrow else ""
+    drawn = f'<path d="{line.path}" fill="none" stroke="{_LINE}"{dashes}{arrow}/>'
+    if line.arm is not None:
+        x, y = line.end
+        drawn += f'<text x="{x - 10:.0f}" y="{y - 5:.0f}" text-anchor="end" fill="{_LINE}">{escape(line.arm)}</text>'
     return drawn
 
 
-def _passing(cell: Cell, lefts: list[float], widths: list[float]) -> str:
-    """A line that passes through a layer between its boxes."""
-    x, y = lefts[cell.layer], cell.middle + _MARGIN
-    return f'<path d="M{x:.0f},{y:.0f} h{widths[cell.layer]:.0f}" fill="none" stroke="{_LINE}"{_dashes(cell.order)}/>'
-
-
-def _dashes(order: bool) -> str:
-    return ' stroke-dasharray="5,4"' if order else ""
-
-
-def _box(box: Box, left: float, cell: Cell, width: float) -> str:
-    top = cell.start + _MARGIN
+def _box(placed: PlacedBox) -> str:
+    box, left, top, width = placed.box, placed.left, placed.top, placed.width
     round_ = _HEIGHT / 2 if box.kind in ("choose", "merge", "join") else 5
     return (
         f"<g><title>{escape(f'{box.label} {box.state}'.strip())}</title>"

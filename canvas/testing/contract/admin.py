@@ -23,3 +23,10 @@ class AdminContract(ContractSupport):
         assert driver.admin.dead_letters("q") == []
         assert driver.admin.dead_letter_count("q") == 0
         assert driver.admin.queue_length("q") == 0
+
+    def test_the_next_messages_are_shown_and_stay(self, driver: Driver) -> None:
+        assert driver.admin.next_messages("q") == []
+        driver.broker.publish([self.publish("a"), self.publish("b")])
+        shown = driver.admin.next_messages("q")
+        assert shown == [] or self.same(shown[0], self.envelope("a"))
+        assert driver.admin.queue_length("q") == 2

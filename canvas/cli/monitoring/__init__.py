@@ -1,0 +1,1 @@
+"""Commands that watch what workers do: events, the dashboard."""

@@ -1,0 +1,1 @@
+"""The dashboard's own API, below ``/api/v1``."""

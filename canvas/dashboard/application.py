@@ -1,0 +1,87 @@
+"""The dashboard as an ASGI application: its API, its pages, and the collector behind them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from canvas.app.application import Canvas
+from canvas.dashboard.app_parts import CeleryApp, canvas_of
+from canvas.dashboard.options import DashboardOptions
+from canvas.errors import ConfigurationError
+
+try:
+    from starlette.applications import Starlette
+    from starlette.routing import Route
+    from starlette.types import Receive, Scope, Send
+except ImportError as exc:
+    raise ConfigurationError("the dashboard needs Starlette: install canvas-workflows[dashboard]") from exc
+
+from canvas.dashboard.answers import ERRORS, json_answer, on_error
+from canvas.dashboard.api.overview import healthcheck
+from canvas.dashboard.collecting.collector import Collector
+from canvas.dashboard.context import Context
+from canvas.dashboard.history import History
+from canvas.dashboard.routes import openapi, routes
+from canvas.dashboard.security import Guard
+from canvas.version import __version__
+
+
+def application(app: Canvas | CeleryApp, options: DashboardOptions) -> "Dashboard":
+    """The application of a dashboard; it begins to collect at its start, or with the first request."""
+    return Dashboard(app, options)
+
+
+class Dashboard:
+    """An ASGI application. Mounted in another one, it starts with the first request."""
+
+    def __init__(self, app: Canvas | CeleryApp, options: DashboardOptions) -> None:
+        canvas = canvas_of(app)
+        collector = Collector(canvas, options)
+        self.context = Context(canvas, options, collector, _history(collector, options))
+        self._inner = Guard(self._routes(), options)
+
+    def _routes(self) -> Starlette:
+        described = openapi(__version__)
+        return Starlette(
+            routes=[
+                *routes(),
+                Route("/api/openapi.json", lambda _: json_answer(described)),
+                Route("/healthcheck", healthcheck),
+            ],
+            exception_handlers=dict.fromkeys(ERRORS, on_error),
+            lifespan=self._lifespan,
+        )
+
+    @asynccontextmanager
+    async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        self.start()
+        yield
+        await asyncio.to_thread(self.stop)
+
+    def start(self) -> None:
+        """Begin to collect, unless that has begun."""
+        self.context.collector.start()
+
+    def stop(self) -> None:
+        """Collect no more, and write history."""
+        self.context.collector.stop()
+        if self.context.history is not None:
+            self.context.history.close()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            self.start()
+        scope["canvas_dashboard"] = self.context
+        await self._inner(scope, receive, send)
+
+
+def _history(collector: Collector, options: DashboardOptions) -> History | None:
+    if options.store is None:
+        return None
+    try:
+        from canvas.drivers.sql.history import SQLHistory  # SQLAlchemy is an extra
+    except ImportError as exc:
+        raise ConfigurationError("store needs SQLAlchemy: install canvas-workflows[sql]") from exc
+    history = History(SQLHistory(options.store), collector, options.store_age, options.store_tasks)
+    history.attach()
+    return history

@@ -1,0 +1,206 @@
+"""One collector for each dashboard: threads that read events, look at queues, and ask workers."""
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from canvas.app.application import Canvas
+from canvas.dashboard.collecting.cluster import KINDS, Cluster
+from canvas.dashboard.collecting.health import Health
+from canvas.dashboard.collecting.queues import Queues, TimesOfSending, consumers_of
+from canvas.dashboard.collecting.series import Series
+from canvas.dashboard.collecting.workers import Answers
+from canvas.dashboard.options import DashboardOptions
+from canvas.errors import CanvasError
+from canvas.model import states
+from canvas.remote.cluster_entries import Task, Worker
+from canvas.remote.events import Event
+
+logger = logging.getLogger(__name__)
+_LOOK_EVERY = 2.0
+"""Seconds between two looks at the queues."""
+_ASK_EVERY = 10.0
+"""Seconds between two rounds of questions to workers."""
+_RUNS_EVERY = 5.0
+"""Seconds between two looks at the number of runs."""
+_AGAIN = 1.0
+"""Seconds after which a source that does not answer is tried again."""
+_GONE = 600.0
+"""Seconds after its last heartbeat at which the answers of a worker are forgotten."""
+Taken = list[tuple[Event, Task | Worker]]
+
+
+class Listener(Protocol):
+    """Gets the events that the collector takes."""
+
+    def __call__(self, taken: Taken) -> None: ...
+
+
+class Collector:
+    """Reads events, looks at queues and asks workers, from ``start`` until ``stop``."""
+
+    def __init__(self, app: Canvas, options: DashboardOptions) -> None:
+        self.app = app
+        self.options = options
+        self.cluster = Cluster(options.max_tasks, options.max_workers)
+        self.series = Series()
+        self.health = Health()
+        self.queues = Queues(app)
+        self.answers = Answers(app, options.inspect_timeout)
+        self.runs: dict[str, int] = {}
+        """How many runs are in each state that is counted; empty where the result backend keeps no runs."""
+        self.listeners: list[Listener] = []
+        self.duties: list[tuple[str, float, Callable[[], object]]] = [
+            ("queues", _LOOK_EVERY, self._look_at_queues),
+            ("workers", _ASK_EVERY, self._ask_workers),
+            ("runs", _RUNS_EVERY, self._count_runs),
+        ]
+        """Name, seconds between two times, and function of what is done regularly, each on a thread of its own."""
+        self._stopped = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Begin, unless it has begun already."""
+        with self._lock:
+            if self._threads:
+                return
+            self._stopped.clear()
+            self._threads = [threading.Thread(target=self._read_events, name="canvas-dashboard-events", daemon=True)]
+            for name, seconds, function in self.duties:
+                arguments = (name, seconds, function)
+                self._threads.append(
+                    threading.Thread(target=self._repeat, args=arguments, name=f"canvas-dashboard-{name}", daemon=True)
+                )
+            for thread in self._threads:
+                thread.start()
+
+    def stop(self) -> None:
+        """End all threads."""
+        with self._lock:
+            self._stopped.set()
+            for thread in self._threads:
+                thread.join(5)
+            self._threads = []
+
+    # -- threads
+
+    def _repeat(self, name: str, seconds: float, function: Callable[[], object]) -> None:
+        while not self._stopped.is_set():
+            self._try(name, function)
+            self._stopped.wait(seconds if self.health.answers(name) else _AGAIN)
+
+    def _try(self, name: str, function: Callable[[], object]) -> None:
+        try:
+            function()
+        except CanvasError as exc:
+            self.health.bad(name, exc)
+        except Exception as exc:
+            # Events and answers may have any form; the thread has to live on, and the page shows the error.
+            logger.exception("dashboard: cannot read the %s", name)
+            self.health.bad(name, exc)
+        else:
+            self.health.good(name)
+
+    def _read_events(self) -> None:
+        while not self._stopped.is_set():
+            self._try("events", self._read_until_cut_off)
+            self._stopped.wait(_AGAIN)
+
+    def _read_until_cut_off(self) -> None:
+        enabled = 0.0
+        for events in self.app.events.batches():
+            if self._stopped.is_set():
+                return
+            self.health.good("events")
+            if self.options.enable_events and time.monotonic() - enabled > _ASK_EVERY:
+                self.app.control.enable_events()
+                enabled = time.monotonic()
+            if events:
+                self.take(events)
+
+    def take(self, events: list[Event]) -> None:
+        """Take events that were read."""
+        taken = self.cluster.take(events)
+        counts: Counter[str] = Counter(events=len(taken))
+        runtimes, waits = list[float](), list[float]()
+        for event, entry in taken:
+            kind = event["type"].removeprefix("task-")
+            if not isinstance(entry, Task) or kind not in KINDS:
+                continue
+            counts[kind] += 1
+            if kind == "succeeded" and "runtime" in event:
+                runtimes.append(event["runtime"])
+            elif kind == "started" and (before := _known_since(entry)) is not None:
+                waits.append(max(0.0, event["timestamp"] - before))
+        self.series.count(counts, runtimes, waits)
+        for listener in self.listeners:
+            listener(taken)
+
+    def _look_at_queues(self) -> None:
+        answers = [(name, found.get("active_queues")) for name, found in self.answers.all().items()]
+        alive = {worker.hostname for worker in self.cluster.workers_now() if worker.alive}
+        consumers = consumers_of((name, queues) for name, queues in answers if name in alive)
+        self.queues.look(consumers, TimesOfSending(self.cluster.task))
+        self.series.sample({**self.queues.samples(), "workers": float(len(alive))})
+
+    def _ask_workers(self) -> None:
+        workers = self.cluster.workers_now()
+        alive = [worker for worker in workers if worker.alive]
+        self.answers.ask(expected=len(alive))
+        now = time.time()
+        for worker in workers:
+            if not worker.alive and (not worker.heartbeats or now - worker.heartbeats[-1] > _GONE):
+                self.answers.forget(worker.hostname or "")
+
+    def _count_runs(self) -> None:
+        if self.app.driver.runs is None:
+            return
+        self.runs = {
+            "running": self.app.runs.count(state=[states.PENDING, states.STARTED]),
+            "failed": self.app.runs.count(state=states.FAILURE),
+        }
+
+    # -- for pages
+
+    def workers_alive(self) -> list[Worker]:
+        """The workers whose heartbeat is recent."""
+        return [worker for worker in self.cluster.workers_now() if worker.alive]
+
+    def overview(self) -> dict[str, Any]:
+        """The figures of the first page."""
+        workers, states_of_queues = self.cluster.workers_now(), list(self.queues.states.values())
+        ages = [one.oldest for one in states_of_queues if one.oldest is not None]
+        return {
+            "now": time.time(),
+            "sources": self.health.as_dict(),
+            "workers": {
+                "alive": sum(worker.alive for worker in workers),
+                "known": len(workers),
+                "active": sum(_number(worker.active) for worker in workers if worker.alive),
+            },
+            "rates": self.series.rates(),
+            "totals": dict(self.series.totals()),
+            "latency": self.series.latency(),
+            "waiting": sum(one.waiting for one in states_of_queues),
+            "dead": sum(one.dead for one in states_of_queues),
+            "oldest": max(ages, default=None),
+            "queues": [one.as_dict() for one in states_of_queues],
+            "in_flight": self.queues.in_flight,
+            "runs": self.runs,
+            "revision": self.cluster.revision,
+            "malformed": self.cluster.malformed,
+        }
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _known_since(task: Task) -> float | None:
+    """When a task that starts was sent, or received where that is not known; ``None`` for one with an eta."""
+    known: Any = task.sent or task.received
+    return None if task.eta else known

@@ -1,0 +1,101 @@
+"""The queues as the broker shows them: lengths, dead letters, and how long the next message has waited."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from canvas.app.application import Canvas
+from canvas.drivers.stored_messages import task_id_of
+from canvas.remote.cluster_entries import Task
+
+_QUEUES = 200
+"""Queues that are looked at."""
+
+
+@dataclass(slots=True)
+class QueueState:
+    """A queue at one moment."""
+
+    name: str
+    waiting: int
+    dead: int
+    change: float
+    """By how many messages a second it grows; below 0: shrinks."""
+    oldest: float | None
+    """Seconds that the message has waited, at least, that is taken next; ``None`` where it is not known."""
+    consumers: list[str]
+    """The workers that consume it."""
+
+    def as_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+class Queues:
+    """Looks at the queues of an app, and at those that its workers consume."""
+
+    def __init__(self, app: Canvas) -> None:
+        self._app = app
+        self.states: dict[str, QueueState] = {}
+        self.in_flight: dict[str, int] = {}
+        self._looked = 0.0
+        self._first_seen: dict[str, tuple[str, float]] = {}
+        """By queue, the id of the message that is taken next, and when it was first seen there."""
+
+    def look(self, consumers: dict[str, list[str]], sent_at: "TimesOfSending") -> None:
+        """Look at all queues. ``consumers``: workers by the queues that they consume. Raises BrokerError."""
+        admin, now = self._app.driver.admin, time.time()
+        names = dict.fromkeys([*(queue.name for queue in self._app.router.consumed()), *sorted(consumers)])
+        passed = now - self._looked if self._looked else 0.0
+        found = {}
+        for name in list(names)[:_QUEUES]:
+            waiting, known = admin.queue_length(name), self.states.get(name)
+            change = (waiting - known.waiting) / passed if known is not None and passed else 0.0
+            oldest = self._oldest(name, now, sent_at) if waiting else None
+            dead = admin.dead_letter_count(name)
+            found[name] = QueueState(name, waiting, dead, change, oldest, consumers.get(name, []))
+        self.in_flight = admin.in_flight()._asdict()
+        self.states, self._looked = found, now
+
+    def _oldest(self, name: str, now: float, sent_at: "TimesOfSending") -> float | None:
+        codec = self._app.driver.broker.codec
+        ids = [task_id_of(codec, payload) for payload in self._app.driver.admin.next_messages(name)]
+        if not ids:
+            return None
+        first = str(ids[-1])
+        known = self._first_seen.get(name)
+        if known is None or known[0] != first:
+            self._first_seen[name] = known = first, now
+        times = [at for task_id in ids if task_id is not None and (at := sent_at(task_id)) is not None]
+        return max(0.0, now - min([*times, known[1]]))
+
+    def samples(self) -> dict[str, float]:
+        """The values that charts show over time."""
+        states = list(self.states.values())
+        return {
+            "waiting": float(sum(one.waiting for one in states)),
+            "dead": float(sum(one.dead for one in states)),
+            **{f"queue:{one.name}": float(one.waiting) for one in states},
+        }
+
+
+class TimesOfSending:
+    """When tasks were sent, as far as events say so."""
+
+    def __init__(self, task: Any) -> None:
+        self._task = task
+
+    def __call__(self, task_id: str) -> float | None:
+        found: Task | None = self._task(task_id)
+        sent = None if found is None else found.sent
+        return float(sent) if isinstance(sent, int | float) else None
+
+
+def consumers_of(inspected: Iterable[tuple[str, Any]]) -> dict[str, list[str]]:
+    """Workers by queue, from the answers of workers to ``active_queues``."""
+    found: dict[str, list[str]] = {}
+    for worker, queues in inspected:
+        for queue in queues if isinstance(queues, list) else ():
+            if isinstance(queue, dict) and isinstance(queue.get("name"), str):
+                found.setdefault(queue["name"], []).append(worker)
+    return found

@@ -1,0 +1,57 @@
+"""The parts that the handlers of requests share."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.requests import Request
+
+from canvas.app.application import Canvas
+from canvas.dashboard.collecting.collector import Collector
+from canvas.dashboard.history import History
+from canvas.dashboard.options import DashboardOptions
+from canvas.text import short_repr
+from canvas.workflows.progress.watch import ProgressWatch
+
+_WATCHED = 64
+HIDDEN = "•••"
+"""Stands for what is masked."""
+
+
+@dataclass
+class Context:
+    """The parts of a dashboard."""
+
+    app: Canvas
+    options: DashboardOptions
+    collector: Collector
+    history: History | None = None
+    _watches: dict[str, ProgressWatch] = field(default_factory=dict)
+
+    def watch(self, run_id: str) -> ProgressWatch:
+        """The watch of a run; the latest ones are kept. Raises RunLost."""
+        known = self._watches.pop(run_id, None)
+        run = self.app.workflow(run_id)
+        if known is None or known.run.attempt != run.attempt:
+            known = ProgressWatch(run)
+        self._watches[run_id] = known
+        while len(self._watches) > _WATCHED:
+            self._watches.pop(next(iter(self._watches)), None)
+        return known
+
+    def arguments(self, text: Any) -> Any:
+        """Arguments as they may be shown."""
+        return HIDDEN if "arguments" in self.options.mask and text is not None else text
+
+    def result(self, text: Any) -> Any:
+        """A result, an exception or a traceback as it may be shown."""
+        return HIDDEN if "results" in self.options.mask and text is not None else text
+
+    def shown_result(self, value: Any) -> Any:
+        """A result as bounded text, as it may be shown."""
+        return self.result(short_repr(value, 10_000, 8))
+
+
+def context_of(request: Request) -> Context:
+    """The parts of the dashboard that answers a request."""
+    found: Context = request.scope["canvas_dashboard"]
+    return found

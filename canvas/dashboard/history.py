@@ -1,0 +1,129 @@
+"""History beyond memory: ended tasks and the figures of the past hour, in a database."""
+
+import json
+import threading
+import time
+from collections import deque
+from typing import Any, Protocol
+
+from canvas.dashboard.collecting.collector import Collector, Taken
+from canvas.dashboard.collecting.series import SLOTS, STEP, Slot
+from canvas.remote.cluster_entries import Task
+
+_MOST_WAITING = 50_000
+"""Ended tasks that wait to be written; beyond that the oldest are left out, and counted."""
+_TOGETHER = 1_000
+_CLEAN_EVERY = 60.0
+_KEPT = (
+    "name", "state", "received", "sent", "started", "succeeded", "failed", "retried", "revoked", "rejected", "args",
+    "kwargs", "eta", "expires", "retries", "result", "exception", "timestamp", "runtime", "traceback", "exchange",
+    "routing_key", "queue", "client", "root_id", "parent_id",
+)  # fmt: skip
+
+
+class HistoryStore(Protocol):
+    """The database of a dashboard's history."""
+
+    def open(self) -> None:
+        """Make the tables that are missing."""
+
+    def add_tasks(self, tasks: list[tuple[str, str | None, str, str | None, float, str]]) -> None:
+        """Write tasks: id, name, state, worker, unix time of the last event, and all fields as JSON."""
+
+    def add_slots(self, slots: list[tuple[int, str]]) -> None:
+        """Write figures: the number of each slot, and its content as JSON."""
+
+    def tasks(self, query: dict[str, Any], limit: int) -> list[tuple[str, str]]:
+        """The ids and the fields of tasks, the latest first. ``query``: name, states, worker, text, since, until; those
+        that are None are not asked for."""
+
+    def slots(self, after: int) -> list[tuple[int, str]]:
+        """The figures of the slots after that number, in order."""
+
+    def task(self, task_id: str) -> str | None:
+        """The fields of a task."""
+
+    def clean(self, oldest: float, tasks: int) -> None:
+        """Delete what is older than a unix time, and tasks beyond a number of them."""
+
+    def close(self) -> None: ...
+
+
+class History:
+    """Writes ended tasks and figures behind the collector, and reads them back at the start."""
+
+    def __init__(self, store: HistoryStore, collector: Collector, age: float, most: int) -> None:
+        """``age``: seconds that history is kept; ``most``: tasks that are kept."""
+        self._store = store
+        self._collector = collector
+        self._age, self._most = age, most
+        self._waiting: deque[tuple[str, str | None, str, str | None, float, str]] = deque(maxlen=_MOST_WAITING)
+        self._written = 0
+        self._cleaned = 0.0
+        self._opened = threading.Event()
+        self.left_out = 0
+        """Ended tasks that were not written, because the database was too slow."""
+
+    def attach(self) -> None:
+        """Take part in what the collector does."""
+        self._collector.listeners.append(self._take)
+        self._collector.duties.append(("history", 2.0, self._write))
+
+    def _take(self, taken: Taken) -> None:
+        for _, entry in taken:
+            if isinstance(entry, Task) and entry.ready and entry.uuid is not None:
+                if len(self._waiting) == _MOST_WAITING:
+                    self.left_out += 1
+                worker = entry.worker.hostname if entry.worker is not None else None
+                fields = {name: getattr(entry, name, None) for name in _KEPT}
+                known = {name: value for name, value in fields.items() if value is not None}
+                text = json.dumps({**known, "worker": worker})
+                name = known.get("name")
+                self._waiting.append((entry.uuid, name, entry.state, worker, entry.timestamp or 0.0, text))
+
+    def _write(self) -> None:
+        """Write what has ended since the last time. Raises what the database raises."""
+        if not self._opened.is_set():
+            self._open()
+        while self._waiting:
+            together = [self._waiting.popleft() for _ in range(min(_TOGETHER, len(self._waiting)))]
+            try:
+                self._store.add_tasks(together)
+            except Exception:
+                self._waiting.extendleft(reversed(together))
+                raise
+        ended = self._collector.series.ended(self._written)
+        self._store.add_slots([(slot.number, json.dumps(slot.as_dict())) for slot in ended])
+        self._written = max((slot.number for slot in ended), default=self._written)
+        if time.monotonic() - self._cleaned > _CLEAN_EVERY:
+            self._store.clean(time.time() - self._age, self._most)
+            self._cleaned = time.monotonic()
+
+    def _open(self) -> None:
+        self._store.open()
+        now = int(time.time() // STEP)
+        slots = [Slot.of(number, json.loads(kept)) for number, kept in self._store.slots(now - SLOTS)]
+        self._collector.series.restore(slots)
+        self._written = max((slot.number for slot in slots), default=0)
+        self._opened.set()
+
+    # -- reading
+
+    def tasks(self, limit: int, states: list[str], **query: Any) -> list[dict[str, Any]]:
+        """Tasks as lists show them, the latest first."""
+        if not self._opened.is_set() or query.get("queue") is not None:
+            return []
+        query.pop("queue", None)
+        found = self._store.tasks({**query, "states": states or None, "text": query["text"] or None}, limit)
+        return [{"id": task_id, **json.loads(kept)} for task_id, kept in found]
+
+    def task(self, task_id: str) -> dict[str, Any] | None:
+        """A task, if history has it."""
+        kept = self._store.task(task_id) if self._opened.is_set() else None
+        return None if kept is None else {"id": task_id, **json.loads(kept)}
+
+    def close(self) -> None:
+        """Write what has ended, and close the database."""
+        if self._opened.is_set():
+            self._write()
+        self._store.close()

@@ -1,0 +1,166 @@
+"""The API with a fleet of both kinds of worker behind it."""
+
+import pytest
+
+from canvas import Workflow
+from tests.support.apps import make
+from tests.support.dashboards import eventually, served
+from tests.support.processes import WorkerProcess
+
+
+@pytest.fixture(scope="module")
+def fleet(bench):
+    """A dashboard, a canvas worker and a Celery worker."""
+    broker, backend, ledger = bench.urls()
+    app = make("canvas", broker, backend, ledger=ledger, result_extended=True)
+    with (
+        WorkerProcess(
+            "canvas", broker, backend, "-E", "-c", "1", "-P", "threads", "-n", "ours@h", ledger=ledger
+        ) as ours,
+        WorkerProcess(
+            "celery", broker, backend, "-E", "-c", "1", "-P", "solo", "-n", "theirs@h", "-Q", "other"
+        ) as theirs,
+        served(app, inspect_timeout=0.5) as page,
+    ):
+        ours.ready()
+        theirs.ready()
+        page.app, page.bench = app, bench
+        eventually(lambda: page.get("/overview")["sources"].get("events", {}).get("ok"))
+        yield page
+    app.close()
+
+
+def test_workers_of_both_libraries(fleet):
+    fleet.app.send_task("t.add", (1, 2), queue="other").get(timeout=20)
+
+    def both():
+        found = {one["name"]: one for one in fleet.get("/workers")["workers"]}
+        return (
+            found
+            if {"ours@h", "theirs@h"} <= {n for n, one in found.items() if one["pool"] and one["queues"]}
+            else None
+        )
+
+    found = eventually(both)
+    assert (found["ours@h"]["library"], found["ours@h"]["concurrency"]) == ("canvas", 1)
+    assert (found["theirs@h"]["library"], found["theirs@h"]["queues"]) == ("celery", ["other"])
+    one = fleet.get("/workers/theirs@h")
+    assert "t.add" in one["registered"]
+    assert fleet.client.get("/api/v1/workers/nobody@h").status_code == 404
+
+
+@pytest.mark.parametrize("name", ["ours@h", "theirs@h"])
+def test_workers_are_steered(fleet, name):
+    assert fleet.post(f"/workers/{name}/add-consumer", queue="more")["done"]
+    assert "more" in [one["name"] for one in fleet.get(f"/workers/{name}")["active_queues"]]
+    assert fleet.post(f"/workers/{name}/cancel-consumer", queue="more")["done"]
+    assert fleet.post(f"/workers/{name}/rate-limit", task="t.add", rate="100/s")["done"]
+    assert fleet.post(f"/workers/{name}/time-limit", task="t.add", soft=30, hard=60)["done"]
+    assert "expected a whole number" in fleet.post(f"/workers/{name}/grow", 400, n="x")["error"]
+    assert "there is no action" in fleet.post(f"/workers/{name}/dance", 404)["error"]
+
+
+def test_a_run_that_fails_is_found_looked_into_resumed_and_succeeds(fleet):
+    flow, key = Workflow("nightly", fleet.app), fleet.bench.new_key()
+    rows = flow.add(fleet.app.signature("t.ident", ([1, 2, 3],)), name="rows")
+    each = flow.map(fleet.app.signature("t.ident"), rows, name="each")
+    gate = flow.add(fleet.app.signature("t.needs_gate", (2, key, key)), name="gate", after=each)
+    flow.add(fleet.app.signature("t.ident", (gate,)), name="last")
+    run = flow.apply_async(labels={"customer": "acme"})
+    eventually(lambda: run.status().over)
+    for query in ({"name": "nightly"}, {"text": "ACME"}, {"text": run.id[:8]}, {"state": "FAILURE"}):
+        assert run.id in [one["id"] for one in fleet.get("/workflows", **query)["runs"]]
+    assert fleet.get("/workflows", text="nothing like it")["runs"] == []
+    found = fleet.get(f"/workflows/{run.id}")
+    nodes = {node["name"]: node for node in found["nodes"]}
+    assert nodes["each"]["items"] == {"size": 3, "done": 3, "failed": 0, "running": 0}
+    assert (nodes["gate"]["state"], nodes["last"]["state"]) == ("FAILURE", "UPSTREAM_FAILED")
+    assert (nodes["last"]["cause"], nodes["last"]["error"]) == ("gate", None)
+    assert found["run"]["can"] == {"cancel": False, "resume": True, "again": True, "retry": True}
+    assert "Traceback" in fleet.get(f"/workflows/{run.id}/nodes/gate")["traceback"]
+    assert [box["label"] for box in fleet.get(f"/workflows/{run.id}/picture")["boxes"]] == [
+        "rows",
+        "each ×n",
+        "gate",
+        "last",
+    ]
+    fleet.bench.open(key)
+    assert fleet.post(f"/workflows/{run.id}/resume")["done"]
+    assert run.get(timeout=20) is not None
+    assert eventually(lambda: fleet.get(f"/workflows/{run.id}")["run"]["state"] == "SUCCESS")
+    again = fleet.post(f"/workflows/{run.id}/retry")["run"]
+    assert fleet.app.workflow(again).get(timeout=20) is not None
+    assert fleet.client.get("/api/v1/workflows/nothing").status_code == 404
+
+
+def test_tasks_are_found_and_sent_again(fleet):
+    done = fleet.app.send_task("t.add", (20, 3))
+    assert done.get(timeout=20) == 23
+    eventually(lambda: done.id in [one["id"] for one in fleet.get("/tasks", name="t.add", state="SUCCESS")["tasks"]])
+    assert fleet.get("/tasks", text="(20, 3)", worker="ours@h")["total"] == 1
+    assert fleet.get("/tasks", text="no such text")["tasks"] == []
+    found = fleet.get(f"/tasks/{done.id}")
+    assert (found["record"]["result"], found["can"]["send-again"]) == ("23", True)
+    again = fleet.post(f"/tasks/{done.id}/send-again")["task"]
+    assert fleet.app.AsyncResult(again).get(timeout=20) == 23
+    assert "has failed" in fleet.post(f"/tasks/{done.id}/retry", 409)["error"]
+    failed = fleet.app.send_task("t.fail", (1,))
+    failed.get(timeout=20, propagate=False)
+    eventually(lambda: fleet.get(f"/tasks/{failed.id}")["can"]["retry"])
+    assert fleet.post(f"/tasks/{failed.id}/retry")["task"] == failed.id
+    assert fleet.client.get("/api/v1/tasks/nothing").status_code == 404
+
+
+def test_children_are_below_their_parents(fleet):
+    sent = fleet.app.send_task("t.sends_one", (7,))
+    sent.get(timeout=20)
+    rows = eventually(lambda: [r for r in [fleet.get(f"/tasks/{sent.id}")["tree"]] if len(r) == 2])[0]
+    assert [(row["name"], row["depth"]) for row in rows] == [("t.sends_one", 0), ("t.ident", 1)]
+
+
+def test_a_waiting_task_is_revoked(fleet):
+    waits = fleet.app.send_task("t.add", (1, 1), queue="without-consumers")
+    assert fleet.post(f"/tasks/{waits.id}/revoke")["done"]
+    assert any(waits.id in entry for entry in fleet.app.driver.coordination.revoked()[1])
+
+
+def test_dead_letters_are_put_back_or_deleted(fleet):
+    for number in range(3):
+        fleet.app.send_task(f"t.unheard_of_{number}", ("<b>x</b>",))
+    letters = eventually(lambda: [one for one in [fleet.get("/queues/celery/dead-letters")] if one["total"] == 3])[0]
+    first, second, _ = letters["letters"]
+    assert first["args"] == "('<b>x</b>',)"
+    assert "t.unheard_of" in first["task"]
+    assert fleet.post("/queues/celery/delete", keys=[first["key"]])["count"] == 1
+    assert fleet.post("/queues/celery/requeue", keys=[second["key"]])["count"] == 1
+    eventually(lambda: fleet.get("/queues/celery/dead-letters")["letters"][0]["key"] != second["key"])
+    assert "expected the keys" in fleet.post("/queues/celery/delete", 400)["error"]
+    eventually(lambda: fleet.get("/queues/celery/dead-letters")["total"] == 2)
+    assert fleet.post("/queues/celery/delete", keys="all")["count"] == 2
+
+
+def test_queues_show_how_long_their_next_message_waits(fleet):
+    fleet.post("/workers/ours@h/add-consumer", queue="slow")
+    eventually(lambda: "slow" in [one["name"] for one in fleet.get("/queues")["queues"]])
+    key = fleet.bench.new_key()
+    runs = [fleet.app.send_task("t.until_open", (key,), queue="slow") for _ in range(200)]
+    waiting = eventually(
+        lambda: [q for q in fleet.get("/queues")["queues"] if q["name"] == "slow" and (q["oldest"] or 0) > 1]
+    )[0]
+    assert waiting["consumers"] == ["ours@h"]
+    fleet.bench.open(key)
+    runs[-1].get(timeout=30)
+    fleet.post("/workers/ours@h/cancel-consumer", queue="slow")
+
+
+def test_the_stream_gives_the_figures_once_a_second(fleet):
+    with fleet.client.stream("GET", "/api/v1/stream") as answer:
+        lines = answer.iter_lines()
+        found = [next(line for line in lines if line.startswith("data: ")) for _ in range(2)]
+    assert all('"workers"' in line for line in found)
+
+
+def test_the_description_names_every_operation(fleet):
+    described = fleet.client.get("/api/openapi.json").json()
+    assert described["paths"]["/api/v1/workflows/{run}/{action}"]["post"]["responses"]["403"]
+    assert len(described["paths"]) >= 20

@@ -1,0 +1,110 @@
+"""What is kept of events: bounded, whatever they have in them."""
+
+import json
+import resource
+import time
+from collections import Counter
+
+import pytest
+
+from canvas import Canvas
+from canvas.dashboard.collecting.cluster import Cluster
+from canvas.dashboard.collecting.collector import Collector
+from canvas.dashboard.collecting.series import SLOTS, Series, Slot, bucket_of, percentile
+from canvas.dashboard.options import DashboardOptions
+
+
+def event(kind, uuid="one", **fields):
+    return {"type": f"task-{kind}", "uuid": uuid, "hostname": "w@h", "timestamp": time.time(), **fields}
+
+
+@pytest.fixture
+def collector():
+    app = Canvas("collected", broker="memory://", backend="memory://", set_as_current=False)
+    return Collector(app, DashboardOptions(max_tasks=100))
+
+
+HOSTILE = [
+    {}, {"type": 3}, {"type": "task-received"}, {"type": "task-received", "uuid": 5, "hostname": "w"},
+    {"type": "task-received", "uuid": "x", "hostname": None}, {"type": "worker-online"}, {"type": "odd", "hostname": "w"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", HOSTILE)
+def test_an_event_that_is_none_is_counted_and_left_out(collector, odd):
+    collector.take([odd, event("received", name="t.add")])
+    assert collector.cluster.malformed == 1
+    assert [task.uuid for task in collector.cluster.tasks_now()] == ["one"]
+
+
+def test_fields_are_of_their_types_and_bounded(collector):
+    odd = {"runtime": float("nan"), "event": "x", "as_dict": 1, "args": "x" * 1_000_000, "kwargs": {"a": 1},
+           "timestamp": "now", "retries": [1], "root_id": 7, "name": None}  # fmt: skip
+    collector.take([event("received", **odd), event("succeeded", runtime=float("inf"))])
+    task = collector.cluster.task("one")
+    assert len(task.args) < 3_000
+    assert task.kwargs == "{'a': 1}"
+    assert task.runtime is None
+    assert task.root_id == "7"
+    json.dumps(task.as_dict(), allow_nan=False, default=str)
+    assert collector.overview()["totals"]["succeeded"] == 1
+
+
+def test_the_oldest_tasks_are_forgotten_with_all_that_is_known_of_them():
+    cluster = Cluster(10, 10)
+    for number in range(5_000):
+        cluster.take([event("received", f"t{number}", name=f"n{number}", root_id="t0", parent_id=f"t{number - 1}")])
+        cluster.take([{"type": "worker-heartbeat", "hostname": f"w{number}", "timestamp": time.time()}])
+    assert {task.uuid for task in cluster.tasks_now()} == {f"t{number}" for number in range(4_990, 5_000)}
+    assert sum(map(len, cluster.by_root.values())) == 10
+    assert len(cluster.workers_now()) == 10
+    assert len(cluster.tasks_by_type) < 2_100
+    assert sum(len(task.children) for task in cluster.tasks_now()) == 9
+
+
+def test_ten_thousand_events_a_second_do_not_grow_the_memory():
+    """The CPU time of a second's events is below a second; after the first ten thousand tasks memory stays."""
+    app = Canvas("busy", broker="memory://", backend="memory://", set_as_current=False)
+    collector = Collector(app, DashboardOptions(max_tasks=2_000))
+
+    def second(number):
+        for batch in range(0, 3_334, 24):
+            uuids = [f"{number}-{batch + at}" for at in range(24)]
+            collector.take([event("received", uuid, name="t.add", args="(1, 2)") for uuid in uuids])
+            collector.take([event("started", uuid) for uuid in uuids])
+            collector.take([event("succeeded", uuid, runtime=0.01, result="3") for uuid in uuids])
+
+    second(0)
+    before, began = _resident(), time.process_time()
+    for number in range(1, 6):
+        second(number)
+    assert time.process_time() - began < 5
+    assert _resident() - before < 8
+    assert collector.overview()["totals"]["succeeded"] >= 20_000
+
+
+def _resident():
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * resource.getpagesize() / 2**20
+
+
+def test_percentiles_are_a_tenth_exact():
+    times = [number / 1_000 for number in range(1, 1_001)]
+    buckets = Counter(map(bucket_of, times))
+    for share in (0.5, 0.95, 0.99):
+        assert percentile(buckets, share) == pytest.approx(share, rel=0.1)
+    assert percentile(Counter(), 0.5) is None
+
+
+def test_the_last_hour_has_a_value_or_none_for_each_step():
+    series = Series()
+    series.count(Counter(received=10, succeeded=5), [0.1] * 5, [0.2])
+    series.sample({"waiting": 3.0, **{f"queue:q{number}": 1.0 for number in range(100)}})
+    columns = series.columns()
+    assert {len(column) for column in columns.values()} == {SLOTS - 1}
+    assert sum(name.startswith("queue:") for name in columns) == 64
+    assert series.rates(10)["received"] == 1.0
+    (slot,) = series._slots
+    assert Slot.of(slot.number, json.loads(json.dumps(slot.as_dict()))).as_dict() == json.loads(json.dumps(slot.as_dict())) | {
+        "runtimes": sorted(slot.runtimes.items()), "waits": sorted(slot.waits.items()),
+    }  # fmt: skip
