@@ -254,7 +254,7 @@ class SettleResult(NamedTuple):
 
     held: bool
     """False: the lease was lost and nothing was done."""
-    ready: list[ReadyChord]
+    ready: Sequence[ReadyChord] = ()
     """Chords this settlement completed, and did not end."""
     refused: str = ""
     """Why it cannot be done at all, though it is held; as far as anything was done, that may be repeated."""

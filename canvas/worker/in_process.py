@@ -7,7 +7,7 @@ limits have no effect.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from canvas.app.application import Canvas
@@ -157,7 +157,7 @@ class InProcess:
         verdict = self._settler.settle([settlement]).verdicts[0]
         self._fire(verdict.ready)
 
-    def _fire(self, ready: list[ReadyChord]) -> None:
+    def _fire(self, ready: Sequence[ReadyChord]) -> None:
         waiting = list(ready)
         while waiting:
             verdict: SettleResult = self._settler.dispatch_chord(self._line.complete_chord(waiting.pop(0)))

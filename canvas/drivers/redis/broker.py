@@ -1,8 +1,6 @@
 """Queues and leases on Redis, in kombu's own keys (protocol.md §1)."""
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any, TypeAlias
 
 from canvas.drivers.kombu_envelope import ENVELOPE
@@ -21,15 +19,14 @@ from canvas.drivers.redis.lease_recovery import LeaseRecovery
 from canvas.drivers.redis.queue_wait import QueueWait
 from canvas.drivers.redis.scripts.arguments import (
     DEAD_LETTERS_KEPT,
-    NOTHING,
     PUSHED_AT_ONCE,
-    Packed,
     ScriptArguments,
     pack,
     pack_each,
 )
-from canvas.drivers.redis.scripts.passthrough import LeaseSources, PassThrough, SourceOrder
-from canvas.drivers.redis.scripts.replies import accepted, verdict_of, with_refused
+from canvas.drivers.redis.scripts.passthrough import SourceOrder
+from canvas.drivers.redis.scripts.replies import accepted, verdict_of
+from canvas.drivers.redis.scripts.settle_call import ResultSide, SettleBatch, SettleCall
 from canvas.drivers.retry_policy import Delays
 from canvas.drivers.tags import worker_of, worker_of_tag
 from canvas.errors import ConfigurationError
@@ -37,15 +34,11 @@ from canvas.model.message import Delivery, Publish
 from canvas.model.queue import Queue
 from canvas.model.settlement import DelayedPublish, Settlement, SettleResult
 
-_NO_CHORDS = ("canvas:chords:ready", "canvas:chords:ready_since")
-"""Keys that settle.lua reads and writes nothing under where the results are elsewhere."""
 _LISTS_KEPT = 1_024
 """Pairs of queue and priority whose list is kept."""
 _BYTES_AT_ONCE = 1 << 20
 Pushes: TypeAlias = dict[str, list[bytes]]
 """By list, its payloads."""
-CLOCKS_AGREE_WITHIN = 2.0
-"""Seconds. An answer takes time too."""
 
 
 class RedisBroker:
@@ -68,12 +61,10 @@ class RedisBroker:
         self._recovery = self.recovery_type(
             link, self.keys, self._bindings, self._waiting, float(options.get("visibility_timeout") or 3600)
         )
-        self._numbers: dict[str, int] = {}
-        self._doubtful: dict[str, list[str]] = {}
-        self._db = str(link.address.db)
+        self._no_results = ResultSide(str(link.address.db))
         self._lists: dict[tuple[str, int], list[str]] = {}
-        self._keys_of: dict[tuple[str, tuple[str, str]], tuple[str, ...]] = {}
-        self.sources = SourceOrder(self.keys, self._waiting.armed, order == "sorted")
+        sources = SourceOrder(self.keys, self._waiting.armed, order == "sorted")
+        self.settling = SettleCall(link, self.keys, sources, self._waiting.drained, self._recovery.tags)
 
     def parts(self) -> BrokerParts:
         """The parts of a driver that share this broker's connections."""
@@ -132,71 +123,7 @@ class RedisBroker:
     # -- leasing
 
     def lease(self, request: Lease) -> list[Delivery]:
-        return self.exchange(request.worker, NOTHING, request, self._db, None)[1].deliveries
-
-    def exchange(
-        self,
-        worker: str,
-        settlements: Packed,
-        lease: Lease | None,
-        result_db: str,
-        ready: tuple[str, str] | None,
-        chord_dispatches: Packed = NOTHING,
-        sources: LeaseSources | None = None,
-        carried: PassThrough | None = None,
-    ) -> tuple[list[Any], LeaseReply, list[Any]]:
-        """One call of settle.lua: packed settlements and chords in, verdicts, a lease, verdicts on the chords out.
-
-        ``sources`` are those of ``lease``; ``carried``: the message that stands beside the settlements.
-        """
-        if worker in self._doubtful:
-            self._settle_doubt(worker)
-        lists, names = sources or self.sources.of(lease)
-        limit = lease.limit if lease is not None else 0
-        number = self._numbers.get(worker, 0)
-        self._numbers[worker] = number + limit
-        (packed, bad), (chords, bad_chords) = settlements, chord_dispatches
-        arguments = [self._db, result_db, packed, limit, f"canvas:{worker}:", number, chords]
-        try:
-            foresee = partial(lease.predecode, carried.payload) if lease is not None and carried is not None else None
-            words = [*arguments, *names, *([carried.record] if carried else ())]
-            script_keys = (*self._settle_keys(worker, ready or _NO_CHORDS), *lists)
-            answer = self.link.call("settle", script_keys, words, once=True, meanwhile=foresee)
-            verdicts, taken, revision, fired, clock = answer
-        except Exception:
-            if limit:
-                tags = [f"canvas:{worker}:{n}" for n in range(number, number + limit)]
-                self._doubtful.setdefault(worker, []).extend(tags)
-            raise
-        if lease is not None and len(taken) < limit:
-            self._waiting.drained()
-        now = time.monotonic()
-        own = carried.payload if carried else b""
-        deliveries = [
-            Delivery(tag.decode(), queue.decode(), own if payload is None else payload, now)
-            for tag, queue, payload in taken
-        ]
-        offset = float(clock) - time.time()
-        leased = LeaseReply(deliveries, int(revision), offset if abs(offset) > CLOCKS_AGREE_WITHIN else 0.0)
-        if bad or bad_chords:
-            verdicts, fired = with_refused(verdicts, bad), with_refused(fired, bad_chords)
-        return verdicts, leased, fired
-
-    def _settle_keys(self, worker: str, ready: tuple[str, str]) -> tuple[str, ...]:
-        """The keys of settle.lua before its lists."""
-        found = self._keys_of.get((worker, ready))
-        if found is None:
-            keys = self.keys
-            found = self._keys_of[worker, ready] = (
-                keys.unacked, keys.unacked_index, keys.leases(worker), keys.delayed, keys.delayed_messages, *ready,
-                keys.revoked_version, keys.orphan_reasons, keys.alive, keys.workers,
-            )  # fmt: skip
-        return found
-
-    def _settle_doubt(self, worker: str) -> None:
-        """A lease call failed on the way: what it may have taken is held under tags that nobody knows."""
-        self._recovery.tags(worker, self._doubtful[worker])
-        del self._doubtful[worker]
+        return self.settling.make(SettleBatch(request.worker), request, self._no_results).leased.deliveries
 
     def wait(self, worker: str, queues: Sequence[str], timeout: float) -> int:
         pairs = [self.keys.queue_list(queue, step) for step in self.keys.steps for queue in queues]
@@ -249,8 +176,8 @@ class RedisBroker:
             settlement._replace(stores=[], joins=[], chord_extensions=[], keeps=[], parts=[], mail=[], speculative=[])
             for settlement in settlements
         ]
-        packed = pack_each(mine, self.packing.settlement)
-        verdicts, leased, _ = self.exchange(worker_of(settlements, lease), packed, lease, self._db, None)
+        batch = SettleBatch(worker_of(settlements, lease), pack_each(mine, self.packing.settlement))
+        verdicts, _, leased = self.settling.make(batch, lease, self._no_results)
         return [verdict_of(verdict) for verdict in verdicts], leased
 
     def publish_once(self, guard: str, publishes: Sequence[Publish], deferrals: Sequence[DelayedPublish]) -> bool:

@@ -8,7 +8,8 @@ from canvas.drivers.redis.broker import RedisBroker
 from canvas.drivers.redis.results import RedisResults, renewed
 from canvas.drivers.redis.scripts.arguments import NOTHING, UNWRITABLE, Packed, ScriptArguments, pack, pack_each
 from canvas.drivers.redis.scripts.passthrough import LeaseSources, PassThrough, carry, may_carry
-from canvas.drivers.redis.scripts.replies import verdict_of, with_refused
+from canvas.drivers.redis.scripts.replies import DONE, verdict_of, with_refused
+from canvas.drivers.redis.scripts.settle_call import ResultSide, SettleBatch
 from canvas.drivers.retry_policy import Delays
 from canvas.drivers.tags import worker_of
 from canvas.errors import RefusedError
@@ -25,6 +26,7 @@ class RedisSettler:
         self._packing = ScriptArguments(broker.keys, results.keys, broker.lists_of)
         self._result_db = str(results.link.address.db)
         self._ready = (results.keys.ready, results.keys.ready_since)
+        self._result_side = ResultSide(self._result_db, self._ready)
         self._alive = (broker.keys.alive, broker.keys.workers)
 
     def settle(
@@ -33,18 +35,19 @@ class RedisSettler:
         lease: Lease | None = None,
         ends: Sequence[ChordDispatch] = (),
     ) -> SettleReply:
-        sources = self._broker.sources.of(lease)
+        settling = self._broker.settling
+        sources = settling.sources.of(lease)
         carried = self._carried(settlements, ends, sources)
         packed = pack_each(settlements, lambda settlement: self._packing.settlement(settlement, carried))
         if lease is None and not ends and not any(settlement.delivery for settlement in settlements):
             return SettleReply([verdict_of(one) for one in self._start(packed, None)], [])
         chords = pack_each(ends, self._packing.chord_dispatch) if ends else NOTHING
         worker = lease.worker if lease is not None else worker_of(settlements, lease)
-        verdicts, leased, fired = self._broker.exchange(
-            worker, packed, lease, self._result_db, self._ready, chords, sources, carried
-        )
-        told = [verdict_of(one) for one in fired] if fired else []
-        return SettleReply([verdict_of(one) for one in verdicts], told, leased if lease is not None else None)
+        batch = SettleBatch(worker, packed, chords, carried)
+        verdicts, ended, leased = settling.make(batch, lease, self._result_side, sources)
+        dispatched = [verdict_of(one) for one in ended] if ended else []
+        verdicts = [DONE if one == 1 else verdict_of(one) for one in verdicts]
+        return SettleReply(verdicts, dispatched, leased if lease is not None else None)
 
     def _carried(
         self, settlements: Sequence[Settlement], ends: Sequence[ChordDispatch], sources: LeaseSources

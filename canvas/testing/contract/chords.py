@@ -140,13 +140,13 @@ class ChordStoreContract(ContractSupport):
             assert driver.settler.dispatch_chord(chord_end("sized", self.publish("body"))).held
         assert self.ids(self._lease(driver)) == ["body"]
         again = self._foresee(driver, last, first.value, last.value, then=[outer])
-        assert (list(again.ended), again.ready, self._lease(driver)) == ([], [], [])
+        assert (list(again.ended), list(again.ready), self._lease(driver)) == ([], [], [])
         assert not driver.settler.dispatch_chord(chord_end("sized")).held
 
     def test_an_end_that_foresaw_other_parts_does_not_come_about(self, driver: Driver) -> None:
         first, last = (part("sized", name, at)._replace(size=2) for at, name in enumerate("ab"))
         early = self._foresee(driver, first, first.value, last.value)
-        assert (list(early.ended), early.ready) == ([], [])
+        assert (list(early.ended), list(early.ready)) == ([], [])
         wrong = self._foresee(driver, last, b"another value", last.value)
         assert list(wrong.ended) == []
         assert [ready.parts for ready in wrong.ready] == [[first.value, last.value]]

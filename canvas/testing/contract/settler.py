@@ -33,7 +33,7 @@ class SettlerContract(ContractSupport):
             deferrals=[DelayedPublish(0.0, self.publish("late"))], disposal="dead_letter",
         )  # fmt: skip
         verdict = driver.settler.settle([late]).verdicts[0]
-        assert (verdict.held, verdict.ready) == (False, [])
+        assert (verdict.held, list(verdict.ready)) == (False, [])
         assert self._results(driver).get(["late"]) == [None]
         self._enqueue_due(driver, 10, 0)
         assert driver.admin.queue_length("q") == 0
@@ -54,7 +54,7 @@ class SettlerContract(ContractSupport):
             joins=[ChordStart("g", 1, 60)], chord_extensions=["g"], parts=[part("g", "t", 0)],
         )  # fmt: skip
         verdict = driver.settler.settle([late]).verdicts[0]
-        assert (verdict.held, verdict.ready) == (False, [])
+        assert (verdict.held, list(verdict.ready)) == (False, [])
         assert results.get(["t"]) == [b'{"status": "FAILURE"}']
         (ready,) = self._settle(driver, part("g", "other", 0))
         assert ready.parts == [b"value of other"]

@@ -94,7 +94,7 @@ class ContractSupport:
         return self._lease(driver, 1)[0]
 
     def _settle(self, driver: Driver, *parts: Part, joins: list[ChordStart] | None = None) -> list[ReadyChord]:
-        return driver.settler.settle([Settlement(None, joins=joins or [], parts=list(parts))]).verdicts[0].ready
+        return list(driver.settler.settle([Settlement(None, joins=joins or [], parts=list(parts))]).verdicts[0].ready)
 
     def _enqueue_due(self, driver: Driver, limit: int, count: int) -> None:
         """Move at most ``limit`` deferred messages that are due; there are ``count`` to be moved. A broker that moves

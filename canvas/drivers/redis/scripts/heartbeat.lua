@@ -10,7 +10,7 @@ local new = redis.call('HSET', KEYS[2], ARGV[1], ARGV[3])
 redis.call('HDEL', KEYS[3], ARGV[1])
 redis.call('PERSIST', KEYS[6])
 redis.call('ZREM', KEYS[7], ARGV[1])
-local now = string.format('%.6f', server_time())
+local now = string.format('%d', server_time())
 local tags = redis.call('SMEMBERS', KEYS[4])
 for _, tag in ipairs(tags) do redis.call('ZADD', KEYS[5], 'XX', now, tag) end
 return {redis.call('HLEN', KEYS[2]), 1 - new}

@@ -13,12 +13,18 @@ def ready_of(found: Sequence[Any]) -> ReadyChord:
     return ReadyChord(group_id.decode(), callback, parts, structure, bool(lost))
 
 
-def verdict_of(found: Sequence[Any]) -> SettleResult:
-    """A verdict: ``[1 held or 0, ready chords, groups of chords that ended, where any did]``, or ``[-1, why it was
-    refused]``."""
+DONE = SettleResult(True)
+_NOT_HELD = SettleResult(False)
+
+
+def verdict_of(found: Any) -> SettleResult:
+    """A verdict: 1 held or 0; ``[1 or 0, ready chords, groups of chords that ended, where any did]``; or ``[-1, why it
+    was refused]``."""
+    if isinstance(found, int):
+        return DONE if found else _NOT_HELD
     held, rest, *ended = found
     if held < 0:
-        return SettleResult(False, [], text(rest))
+        return SettleResult(False, refused=text(rest))
     ready = [ready_of(one) for one in rest] if rest else []
     return SettleResult(bool(held), ready, ended=[text(one) for one in ended[0]] if ended else ())
 

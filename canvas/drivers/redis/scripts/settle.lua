@@ -15,7 +15,11 @@
 -- ARGV[4] how many to lease   ARGV[5] tag prefix   ARGV[6] number of the first tag
 -- ARGV[7] chords to end, msgpack: {as dispatch_chord.lua, …}   ARGV[8…] queue name of each list, then the only message that is
 --     sent, where it may be leased at once: as in unacked, [payload,"",queue]
--- Returns {verdicts, deliveries, revision of what is revoked, verdicts on chords, unix time}: verdict {held, ready chords {group, callback, parts, structure, 1 if it is lost}, groups of chords that ended by a speculative end}, delivery {tag, queue, payload, nil of the message in ARGV}; {-1, why} for what cannot be done
+-- Returns {verdicts, deliveries, revision of what is revoked, verdicts on chords, unix time}
+--     verdict: 1 held, 0 not held; where chords became ready or ended, {1, ready chords {group, callback, parts, structure,
+--     1 if it is lost}, groups of chords that ended by a speculative end}; {-1, why} for what cannot be done
+--     deliveries: {payload, …, queue} of each list in turn, the payload nil of the message in ARGV; their tags have the
+--     numbers from ARGV[6] on, in this order
 
 broker_db, result_db = ARGV[1], ARGV[2]
 deferred, messages, ready_key, ready_index = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
@@ -23,19 +27,21 @@ alive_key, workers_key = KEYS[10], KEYS[11]
 now = server_time()
 local AT_ONCE = 1000
 local FIRST_LIST = 12
+local OBJECT = string.byte('{')
 
 local wanted, number = tonumber(ARGV[4]), tonumber(ARGV[6])
-local leased_at = string.format('%.6f', now)
+-- Whole seconds: Redis keeps a small sorted set as a list of numbers, and reads and compares whole ones in a fraction of
+-- the time.
+local leased_at = string.format('%d', now)
 local deliveries, hashed, scored, tags = {}, {}, {}, {}
 
--- Lease a message, of a record as in unacked; found is what its worker is told.
-local function lease(record, queue, found)
-    local tag = ARGV[5] .. number
+-- Lease a message by its record, as in unacked.
+local function lease(record)
+    local tag, at = ARGV[5] .. number, #tags + 1
     number, wanted = number + 1, wanted - 1
-    hashed[#hashed + 1], hashed[#hashed + 2] = tag, record
-    scored[#scored + 1], scored[#scored + 2] = leased_at, tag
-    tags[#tags + 1] = tag
-    deliveries[#deliveries + 1] = {tag, queue, found}
+    hashed[2 * at - 1], hashed[2 * at] = tag, record
+    scored[2 * at - 1], scored[2 * at] = leased_at, tag
+    tags[at] = tag
 end
 
 local function keep_leases()
@@ -62,7 +68,10 @@ push = function(m)
     if m[2] then return redis.call('LPUSH', unpack(m)) end
     local list, _, tail, queue = unpack(m, 1, 4)
     local record = ARGV[#ARGV]
-    if wanted > 0 and queues_empty() then return lease(record, queue, false) end
+    if wanted > 0 and queues_empty() then
+        deliveries[1] = {false, queue}
+        return lease(record)
+    end
     redis.call('LPUSH', list, string.sub(record, 2, -1 - tail))
 end
 
@@ -103,54 +112,64 @@ end
 local function drop_lease(s)
     redis.call('ZREM', KEYS[2], s.tag)
     redis.call('SREM', KEYS[3], s.tag)
-    return {0, {}}
+    return 0
 end
 
 -- A settlement that is an ack and a stored success, with its fields by name.
 local function named(p) return {tag = p[1], fence = 'lease', stores = {{p[2], p[3], p[4], true}}} end
 
--- Which of some acks and stored successes are alone with their tag and their key, by place; the others get names.
-local function distinct(settlements)
-    local places, tags, keys, seen = {}, {}, {}, {}
+-- Store and announce a success where no record is stored; whether that was so.
+local function store_first(p)
+    local key, record, ttl = p[2], p[3], p[4]
+    local stored
+    if ttl > 0 then
+        stored = redis.call('SET', key, record, 'EX', ttl, 'NX')
+    else
+        stored = redis.call('SET', key, record, 'NX')
+    end
+    if stored then redis.call('PUBLISH', key, record) end
+    return stored
+end
+
+-- Settle the acks and stored successes that are leased and whose task has no record yet: one look for all leases. The
+-- others get names, and take the general way.
+local function settle_plain(settlements, verdicts)
+    local places, tags, done = {}, {}, {}
     for i, p in ipairs(settlements) do
-        if p[1] and not seen[p[1]] and not seen[p[2]] and #tags < AT_ONCE then
-            seen[p[1]], seen[p[2]] = true, true
-            places[#places + 1], tags[#tags + 1], keys[#keys + 1] = i, p[1], p[2]
-        elseif p[1] then
+        local tag = p[1]
+        if tag and #tags < AT_ONCE then
+            places[#places + 1], tags[#tags + 1] = i, tag
+        elseif tag then
             settlements[i] = named(p)
         end
     end
-    return places, tags, keys
-end
-
-local function store_success(p)
-    set_for(p[2], p[3], p[4])
-    redis.call('PUBLISH', p[2], p[3])
-end
-
--- Settle the acks and stored successes: one look for all leases, and one for all keys, under none of which there may be
--- anything; otherwise they take the general way.
-local function settle_plain(settlements, verdicts)
-    local places, tags, keys = distinct(settlements)
     if #tags == 0 then return end
     on_broker()
-    local leased, done = redis.call('ZMSCORE', KEYS[2], unpack(tags)), {}
+    local leased, n = redis.call('ZMSCORE', KEYS[2], unpack(tags)), 0
     on_results()
-    if redis.call('EXISTS', unpack(keys)) > 0 then
-        for _, i in ipairs(places) do settlements[i] = named(settlements[i]) end
-        return
-    end
-    for n, i in ipairs(places) do
-        if leased[n] then
-            local stored, why = pcall(store_success, settlements[i])
-            if stored then verdicts[i], done[#done + 1] = {1, {}}, tags[n] else verdicts[i] = refusal_or_raise(why) end
+    local function store_each()
+        while n < #places do
+            n = n + 1
+            local i = places[n]
+            if not leased[n] or not store_first(settlements[i]) then
+                settlements[i] = named(settlements[i])
+            else
+                verdicts[i], done[#done + 1] = 1, tags[n]
+            end
         end
     end
+    repeat
+        local whole, why = pcall(store_each)
+        if not whole then verdicts[places[n]] = refusal_or_raise(why) end
+    until whole
     on_broker()
-    for n, i in ipairs(places) do
-        if not leased[n] then verdicts[i] = drop_lease({tag = tags[n]}) end
-    end
     acknowledge_tags(done)
+end
+
+-- The verdict on what was done; found: the chords that are ready, and the groups of those that ended by a speculative end.
+local function verdict_on(found)
+    if #found[1] == 0 and not (found[2] and #found[2] > 0) then return 1 end
+    return {1, unpack(found)}
 end
 
 -- Whether it may be done twice: records, parts and nothing else.
@@ -196,7 +215,7 @@ local function settle(s)
     keep_leases()
     if not done then return refusal_or_raise(found) end
     acknowledge({s})
-    return {1, unpack(found)}
+    return verdict_on(found)
 end
 
 -- Those that may be done twice share their acks: an error on the way has all of them done again.
@@ -211,7 +230,7 @@ local function settle_idempotent(settlements, verdicts)
     for i, s in ipairs(settlements) do
         if not verdicts[i] and held[s.tag or i] == i then
             local whole, found = pcall(record, s)
-            if whole then verdicts[i], done[#done + 1] = {1, unpack(apply_all_speculative(s, found))}, s else verdicts[i] = refusal_or_raise(found) end
+            if whole then verdicts[i], done[#done + 1] = verdict_on(apply_all_speculative(s, found)), s else verdicts[i] = refusal_or_raise(found) end
         end
     end
     acknowledge(done)
@@ -234,10 +253,11 @@ for k = FIRST_LIST, #deliveries > 0 and 0 or #KEYS do
         local tail = ',"",' .. cjson.encode(queue) .. ']'
         for _, payload in ipairs(taken) do
             -- What is no JSON object must not stand raw among records that kombu parses.
-            local body = string.sub(payload, 1, 1) == '{' and payload or cjson.encode(payload)
-            lease('[' .. body .. tail, queue, payload)
+            lease('[' .. (string.byte(payload) == OBJECT and payload or cjson.encode(payload)) .. tail)
         end
+        taken[#taken + 1] = queue
+        deliveries[#deliveries + 1] = taken
     end
 end
 keep_leases()
-return {verdicts, deliveries, redis.call('GET', KEYS[8]) or 0, dispatched, leased_at}
+return {verdicts, deliveries, redis.call('GET', KEYS[8]) or 0, dispatched, string.format('%.6f', now)}

@@ -6,17 +6,17 @@ have moved aside. What recovers these lists for a dead worker therefore recovers
 """
 
 import json
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from canvas.drivers.kombu_envelope import ENVELOPE, message_id_of
 from canvas.drivers.ports.message_state import Arrival
 from canvas.drivers.ports.values import LeaseReply
-from canvas.drivers.redis.broker import CLOCKS_AGREE_WITHIN, RedisBroker
+from canvas.drivers.redis.broker import RedisBroker
 from canvas.drivers.redis.keys import BrokerKeys
 from canvas.drivers.redis.lease_recovery import LeaseRecovery, opened
 from canvas.drivers.redis.scripts.arguments import pack
+from canvas.drivers.redis.scripts.settle_call import clock_offset
 from canvas.drivers.stored_messages import delivery_count, loss_headers, redelivered
 from canvas.drivers.tags import worker_of_tag
 from canvas.model.message import Delivery
@@ -129,8 +129,7 @@ class StateBroker(RedisBroker):
             "register_leases", script_keys, [pack(packed), REMEMBERED, keys.leases("")]
         )
         leased = [delivery for delivery, leased in zip(deliveries, verdicts, strict=True) if leased]
-        offset = float(now) - time.time()
-        return LeaseReply(leased, int(version), offset if abs(offset) > CLOCKS_AGREE_WITHIN else 0.0)
+        return LeaseReply(leased, int(version), clock_offset(now))
 
     def _counted(self, arrivals: Sequence[Arrival]) -> dict[str, Delivery]:
         """By tag, the messages whose worker died, with headers that count the delivery."""

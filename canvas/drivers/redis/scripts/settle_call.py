@@ -1,0 +1,135 @@
+"""Calls of settle.lua, which settles tasks and leases the next messages in one step."""
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from canvas.drivers.ports.values import Lease, LeaseReply
+from canvas.drivers.redis.connection.client import RedisClient
+from canvas.drivers.redis.keys import BrokerKeys
+from canvas.drivers.redis.scripts.arguments import NOTHING, Packed
+from canvas.drivers.redis.scripts.passthrough import LeaseSources, PassThrough, SourceOrder
+from canvas.drivers.redis.scripts.replies import with_refused
+from canvas.model.message import Delivery
+
+_NO_CHORDS = ("canvas:chords:ready", "canvas:chords:ready_since")
+"""Keys under which settle.lua reads and writes nothing where the results are on another server."""
+_CLOCKS_AGREE_WITHIN = 2.0
+"""Seconds. A reply takes time too."""
+
+
+class ResultSide(NamedTuple):
+    """Where settle.lua writes results: on the broker's own server."""
+
+    db: str
+    ready: tuple[str, str] = _NO_CHORDS
+    """The hash and the sorted set of chords that are ready."""
+
+
+class SettleBatch(NamedTuple):
+    """What one call settles, packed for the script."""
+
+    worker: str
+    settlements: Packed = NOTHING
+    chords: Packed = NOTHING
+    """The chords to end."""
+    carried: PassThrough | None = None
+    """The message of the only settlement, where it is passed to the script outside of the settlement."""
+
+
+class SettleAnswer(NamedTuple):
+    """The script's verdicts, and what it has leased."""
+
+    verdicts: list[Any]
+    chords: list[Any]
+    """The verdicts on the chords."""
+    leased: LeaseReply
+
+
+class SettleCall:
+    """Makes these calls, and numbers the leases of each worker.
+
+    A lease call that failed may have taken messages. Their tags are kept, and before the worker's next call their
+    messages return to their queues.
+    """
+
+    def __init__(
+        self, link: RedisClient, keys: BrokerKeys, sources: SourceOrder, drained: Callable[[], None],
+        return_leases: Callable[[str, list[str]], object],
+    ) -> None:  # fmt: skip
+        """``drained`` is called when a lease gets less than it asked for; ``return_leases`` returns the messages of
+        tags of a worker, as far as they are leased."""
+        self._link = link
+        self._keys = keys
+        self.sources = sources
+        self._drained = drained
+        self._return_leases = return_leases
+        self._db = str(link.address.db)
+        self._numbers: dict[str, int] = {}
+        self._doubtful: dict[str, list[str]] = {}
+        self._keys_of: dict[tuple[str, ResultSide], tuple[str, ...]] = {}
+
+    def make(
+        self, batch: SettleBatch, lease: Lease | None, results: ResultSide, sources: LeaseSources | None = None
+    ) -> SettleAnswer:
+        """Settle a batch and lease messages; ``sources``: those of ``lease``, where the caller knows them."""
+        worker, (packed, bad), (chords, bad_chords), carried = batch
+        if worker in self._doubtful:
+            self._return_leases(worker, self._doubtful[worker])
+            del self._doubtful[worker]
+        lists, names = sources or self.sources.of(lease)
+        limit = lease.limit if lease is not None else 0
+        number, prefix = self._numbers.get(worker, 0), f"canvas:{worker}:"
+        self._numbers[worker] = number + limit
+        words = [self._db, results.db, packed, limit, prefix, number, chords, *names]
+        predecode: Callable[[], object] | None = None
+        if carried is not None:
+            words.append(carried.record)
+            predecode = partial(lease.predecode, carried.payload) if lease is not None else None
+        keys = (*self._script_keys(worker, results), *lists)
+        try:
+            verdicts, taken, revision, ended, clock = self._link.call("settle", keys, words, True, predecode)
+        except Exception:
+            if limit:
+                tags = [f"{prefix}{n}" for n in range(number, number + limit)]
+                self._doubtful.setdefault(worker, []).extend(tags)
+            raise
+        deliveries = _deliveries(taken, prefix, number, carried.payload if carried is not None else b"")
+        if lease is not None and len(deliveries) < limit:
+            self._drained()
+        if bad or bad_chords:
+            verdicts, ended = with_refused(verdicts, bad), with_refused(ended, bad_chords)
+        return SettleAnswer(verdicts, ended, LeaseReply(deliveries, int(revision), clock_offset(clock)))
+
+    def _script_keys(self, worker: str, results: ResultSide) -> tuple[str, ...]:
+        """The keys of settle.lua before its lists."""
+        found = self._keys_of.get((worker, results))
+        if found is None:
+            keys = self._keys
+            found = self._keys_of[worker, results] = (
+                keys.unacked, keys.unacked_index, keys.leases(worker), keys.delayed, keys.delayed_messages,
+                *results.ready, keys.revoked_version, keys.orphan_reasons, keys.alive, keys.workers,
+            )  # fmt: skip
+        return found
+
+
+def _deliveries(taken: Sequence[Sequence[Any]], prefix: str, number: int, carried: bytes) -> list[Delivery]:
+    """The messages of a reply, whose tags are numbered from ``number`` on; ``carried`` is not sent back."""
+    found: list[Delivery] = []
+    if not taken:
+        return found
+    now = time.monotonic()
+    for *payloads, name in taken:
+        queue, first = name.decode(), number + len(found)
+        found += [
+            Delivery(f"{prefix}{n}", queue, carried if payload is None else payload, now)
+            for n, payload in enumerate(payloads, first)
+        ]
+    return found
+
+
+def clock_offset(clock: bytes) -> float:
+    """Seconds by which the server's clock is ahead of this machine's; 0 where they agree."""
+    offset = float(clock) - time.time()
+    return offset if abs(offset) > _CLOCKS_AGREE_WITHIN else 0.0
