@@ -80,14 +80,15 @@ from typing import Any, TypeAlias
 
 Listener: TypeAlias = Callable[..., None]
 
-_listeners: dict[str, tuple[Listener, ...]] = {}
+listeners: dict[str, tuple[Listener, ...]] = {}
+"""By event; an event without a listener is not in it. ``attach`` alone changes it."""
 _faulty: set[int] = set()
 _log = logging.getLogger("canvas.telemetry")
 
 
 def emit(event: str, **facts: Any) -> None:
     """Tell every listener of ``event``."""
-    for listener in _listeners.get(event, ()):
+    for listener in listeners.get(event, ()):
         try:
             listener(**facts)
         except KeyboardInterrupt:
@@ -100,20 +101,20 @@ def emit(event: str, **facts: Any) -> None:
 
 def listening(event: str) -> bool:
     """Whether anybody listens to ``event``."""
-    return event in _listeners
+    return event in listeners
 
 
 def attach(listener: Listener, *events: str) -> Callable[[], None]:
     """Call ``listener(**facts)`` at each of these events; the returned function ends that."""
     for event in events:
-        _listeners[event] = (*_listeners.get(event, ()), listener)
+        listeners[event] = (*listeners.get(event, ()), listener)
 
     def detach() -> None:
         for event in events:
-            left = tuple(known for known in _listeners.get(event, ()) if known is not listener)
+            left = tuple(known for known in listeners.get(event, ()) if known is not listener)
             if left:
-                _listeners[event] = left
+                listeners[event] = left
             else:
-                _listeners.pop(event, None)
+                listeners.pop(event, None)
 
     return detach

@@ -43,6 +43,8 @@ def execute(
                 value = run_coroutine(value)
         else:
             value = watched(lambda: _value(task, request, args, kwargs))
+        if type(value) in _DATA:
+            return Success(value)
         if isinstance(value, Retry) or value.__class__ in WORKFLOWS:
             return _returned(task, request, value)
         return Success(value)
@@ -149,6 +151,8 @@ def _value(task: Task[Any], request: Request, args: Any, kwargs: Any) -> Any:
     return run_coroutine(value) if isinstance(value, CoroutineType) else value
 
 
+_DATA = frozenset({type(None), bool, int, float, str, bytes, list, tuple, dict})
+"""Types whose values are results, whatever else a task may return."""
 _OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _loops = threading.local()
 _shared_loop: ContextVar["AbstractEventLoop | None"] = ContextVar("canvas_shared_loop", default=None)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, final
 
 from canvas.model.queue import Queue
 
@@ -45,6 +45,7 @@ class EncodedMessage(NamedTuple):
     that was received ``delivery_info`` too: exchange and routing key."""
 
 
+@final
 class Delivery(NamedTuple):
     """A message a worker holds the lease of."""
 

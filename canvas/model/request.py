@@ -72,7 +72,8 @@ class Request:
 
     def __init__(self, message: Message | None = None, **fields: Any) -> None:
         self._message = message
-        self._children: list[Any] = []
+        self.children: list[Any] = []
+        """Results of the tasks that this one sent."""
         self.additions: list[Any] = []
         """Signatures that this task adds to its chord."""
         self.retries_sent: list[Any] = []
@@ -111,11 +112,6 @@ class Request:
         if name == "taskset":
             return None
         raise AttributeError(f"the request has no field or header {name!r}")
-
-    @property
-    def children(self) -> list[Any]:
-        """Results of the tasks that this one sent."""
-        return self._children
 
     @property
     def came_as_message(self) -> bool:

@@ -237,7 +237,7 @@ def _embed(embed: Any) -> dict[str, Any]:
         return dict(NO_EMBED)
     if not isinstance(embed, dict):
         raise InvalidTaskError(f"embed: expected an object; got {type(embed).__name__}")
-    if embed == NO_EMBED:
+    if embed.get("chain") is None and embed == NO_EMBED:
         return embed
     found = dict(NO_EMBED)
     for key in ("callbacks", "errbacks", "chain"):

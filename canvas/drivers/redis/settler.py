@@ -1,6 +1,7 @@
 """Settlements on one server: records, parts, messages and acks in one atomic call."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from canvas.drivers.ports.values import Lease, SettleReply
@@ -38,7 +39,8 @@ class RedisSettler:
         settling = self._broker.settling
         sources = settling.sources.of(lease)
         carried = self._carried(settlements, ends, sources)
-        packed = pack_each(settlements, lambda settlement: self._packing.settlement(settlement, carried))
+        words = self._packing.settlement
+        packed = pack_each(settlements, words if carried is None else partial(words, carried=carried))
         if lease is None and not ends and not any(settlement.delivery for settlement in settlements):
             return SettleReply([verdict_of(one) for one in self._start(packed, None)], [])
         chords = pack_each(ends, self._packing.chord_dispatch) if ends else NOTHING

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 from canvas.app.application import Canvas
-from canvas.config.config import Config
 from canvas.errors import InvalidTaskError
 from canvas.model.message import Message
 from canvas.task.task import Task
@@ -34,7 +33,8 @@ class Discard:
 
 Admission: TypeAlias = Proceed | Defer | Discard
 RUN = Proceed()
-_UNLIMITED = [None, None]
+UNLIMITED = [None, None]
+"""The header of a call that was sent without time limits."""
 _LONGEST = 10 * 366 * 86_400
 """Seconds."""
 _DECODED_AHEAD = 256
@@ -101,7 +101,7 @@ def admit(message: Message, now: float) -> Admission:
 def time_limits(given: Any) -> tuple[float | None, float | None]:
     """The hard and soft limit that a call was sent with, seconds, of its header ``timelimit``. Raises InvalidTaskError
     for a header of another form."""
-    if given is None or given == _UNLIMITED:
+    if given is None or given == UNLIMITED:
         return None, None
     if not isinstance(given, list | tuple) or len(given) != 2:
         raise InvalidTaskError(f"timelimit: expected [hard, soft] in seconds; got {given!r:.100}")
@@ -113,13 +113,6 @@ def acks_late(task: Task[Any], message: Message) -> bool:
     """The call's own ``acks_late``, which travels as a property, or the task's."""
     asked = message.properties.get("acks_late")
     return bool(task.acks_late if asked is None else asked)
-
-
-def limits_of(
-    task: Task[Any], conf: Config, hard: float | None, soft: float | None
-) -> tuple[float | None, float | None]:
-    """Hard and soft limit in seconds: the call's, the task's, or the settings'."""
-    return hard or task.time_limit or conf.task_time_limit, (soft or task.soft_time_limit or conf.task_soft_time_limit)
 
 
 def _seconds(value: Any) -> float | None:

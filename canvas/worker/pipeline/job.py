@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, final
 
 from canvas.errors import Reject, WorkerLostError
 from canvas.model.message import Delivery, Message
@@ -13,6 +13,7 @@ from canvas.model.settlement import Fence
 from canvas.worker.pipeline.throttle import NO_KEYS, LimitKeys
 
 
+@final
 @dataclass(slots=True, eq=False)
 class Job:
     """A delivery that may run."""
@@ -39,6 +40,12 @@ class Job:
     told: bool = False
     """Its end is reported to hooks and signals; that happens once."""
     started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def ignores_result(self) -> bool:
+        """Whether its result is not stored: the call says so, or else the task."""
+        asked = self.message.headers.get("ignore_result")
+        return bool(asked if asked is not None else self.task is not None and self.task.ignore_result)
 
     @property
     def early(self) -> bool:

@@ -21,12 +21,12 @@ from canvas.worker.consumer.revoked import Revocations
 from canvas.worker.pipeline.active_tasks import ActiveTasks
 from canvas.worker.pipeline.admission import (
     RUN,
+    UNLIMITED,
     Defer,
     Discard,
     MessageDecoder,
     acks_late,
     admit,
-    limits_of,
     time_limits,
 )
 from canvas.worker.pipeline.early_acks import may_ack_early
@@ -52,7 +52,7 @@ def _notes_start(job: Job) -> bool:
         job.keys is not NO_KEYS
         or task.track_started
         or task.reject_on_worker_lost is False
-        or bool(job.message.headers.get(_COUNT))
+        or _COUNT in job.message.headers
         or UNREGISTERED in job.message.headers
     )
 
@@ -99,16 +99,10 @@ class TaskPipeline:
 
     def do(self, work: Delivery | ReadyChord | Orphan) -> Settlement | ChordDispatch:
         """A piece of work, whichever it is."""
-        if isinstance(work, Delivery):
-            return self.run(work)
+        if type(work) is Delivery:
+            job = self.admit(work)
+            return job if type(job) is not Job else self.throttle(job) or self.perform(job)
         return self.complete_chord(work) if isinstance(work, ReadyChord) else self.unrunnable.settle_orphan(work)
-
-    def run(self, delivery: Delivery) -> Settlement:
-        """Everything that one delivery comes to."""
-        job = self.admit(delivery)
-        if isinstance(job, Settlement):
-            return job
-        return self.throttle(job) or self.perform(job)
 
     def admit(self, delivery: Delivery) -> Job | Settlement:
         """The job to run, or the settlement of a delivery that does not run."""
@@ -117,28 +111,30 @@ class TaskPipeline:
             headers = message.headers
             timed = headers.get("expires") is not None or headers.get("eta") is not None
             admission = admit(message, time.time() + self._app.clock_offset) if timed else RUN
-            limits = time_limits(headers.get("timelimit"))
+            given = headers.get("timelimit")
+            hard, soft = time_limits(given) if given is not None and given != UNLIMITED else UNLIMITED
         except (WireError, InvalidTaskError) as exc:
             return self.unrunnable.undecodable(delivery, exc)
         if self.revocations.match(message):
             admission = Discard("revoked")
-        if isinstance(admission, Defer):
+        if type(admission) is Defer:
             return self.unrunnable.defer(delivery, message, admission.due)
-        if headers.get(_COUNT) and int_header(headers, _COUNT) > self._conf.task_max_deliveries:
+        if _COUNT in headers and int_header(headers, _COUNT) > self._conf.task_max_deliveries:
             return self.unrunnable.poison(delivery, message)
         begun = delivery.tag in self._begun
         job = self.new_job(delivery, message, "early_acked" if begun else "lease")
         task: Task[Any] | None = job.task
-        if task is not None and headers.get("canvas_worker_lost") and task.reject_on_worker_lost is False:
+        if task is not None and task.reject_on_worker_lost is False and headers.get("canvas_worker_lost"):
             return self.conclude(job, Failure(worker_lost(message)))
-        if isinstance(admission, Discard):
+        if type(admission) is Discard:
             return self.conclude(job, Revoked(admission.reason))
         if task is None:
             return self.unrunnable.unregistered(job)
         job.to_ack = not begun and not acks_late(task, message)
         if job.to_ack:
             job.fence = "early_acked"
-        job.hard, job.soft = limits_of(task, self._conf, *limits)
+        job.hard = hard or task.time_limit or self._conf.task_time_limit
+        job.soft = soft or task.soft_time_limit or self._conf.task_soft_time_limit
         return job
 
     def new_job(self, delivery: Delivery, message: Message, fence: Fence) -> Job:
@@ -239,7 +235,7 @@ class TaskPipeline:
 
     def settle(self, job: Job, outcome: Outcome, report: Report) -> tuple[Settlement, Outcome]:
         """The settlement of a job, and the outcome that it settles; ``report`` reports that to hooks and signals."""
-        if isinstance(outcome, Failure):
+        if type(outcome) is Failure:
             outcome = outcome_to_settle(job, outcome)
         if self.loop is None:
             settlement, outcome = self.settle_once(job, outcome, report)

@@ -3,11 +3,12 @@
 import time
 from typing import Any
 
+from canvas import telemetry
 from canvas.errors import Reject
 from canvas.execution.executor import call_hook, outcome_hook, return_hook
 from canvas.model.outcome import Outcome
 from canvas.task.task import Task
-from canvas.telemetry import emit, listening
+from canvas.telemetry import emit
 from canvas.worker.pipeline.job import Job
 
 
@@ -23,18 +24,18 @@ class TaskReports:
 
     def received(self, job: Job) -> None:
         """The message has come to a worker."""
-        if listening("task.received"):
+        if "task.received" in telemetry.listeners:
             emit("task.received", message=job.message, hostname=self._hostname, request=job.request, task=job.task)
 
     def started(self, job: Job) -> None:
         """The task starts."""
-        if listening("task.started"):
+        if "task.started" in telemetry.listeners:
             waited = max(0.0, time.monotonic() - job.delivery.leased_at)
             emit("task.started", message=job.message, hostname=self._hostname, task=job.task, waited=waited)
 
     def finished(self, job: Job, outcome: Outcome) -> None:
         """The task has ended, or will not run."""
-        if listening(self._finished):
+        if self._finished in telemetry.listeners:
             emit(self._finished, **self._facts(job, outcome))
 
     def finished_here(self, job: Job, outcome: Outcome) -> Reject | None:
@@ -47,7 +48,8 @@ class TaskReports:
             and kind.on_retry is Task.on_retry
             and kind.after_return is Task.after_return
         ):
-            self.finished(job, outcome)
+            if self._finished in telemetry.listeners:
+                emit(self._finished, **self._facts(job, outcome))
             return None
         task, request = job.task, job.request
         facts = task, request, job.message.args, job.message.kwargs, outcome
@@ -59,7 +61,7 @@ class TaskReports:
 
     def over(self, job: Job, outcome: Outcome) -> None:
         """Nothing more is called for a task that ran here."""
-        if listening(self._over):
+        if self._over in telemetry.listeners:
             emit(self._over, **self._facts(job, outcome))
 
     def _facts(self, job: Job, outcome: Outcome) -> dict[str, Any]:

@@ -10,15 +10,7 @@ from functools import partial
 from typing import Any
 
 from canvas.app.application import Canvas
-from canvas.errors import (
-    BrokerError,
-    CanvasError,
-    Ignore,
-    Reject,
-    Retry,
-    TaskRevokedError,
-    TimeLimitExceeded,
-)
+from canvas.errors import BrokerError, CanvasError, Ignore, Reject, Retry, TaskRevokedError, TimeLimitExceeded
 from canvas.execution.executor import traceback_text
 from canvas.model import states
 from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, ReplacedBy, Retried, Revoked, Success
@@ -28,7 +20,6 @@ from canvas.model.workflow_run import RUN_HEADER, NodeRef
 from canvas.producer.message_builder import Lineage
 from canvas.producer.outbox import ChordMembership, Outbox, PartOrigin
 from canvas.producer.problems import problem_of
-from canvas.task.task import Task
 from canvas.telemetry import emit
 from canvas.worker.consumer.lifetimes import keeps
 from canvas.worker.pipeline.job import Job, Report
@@ -36,6 +27,7 @@ from canvas.worker.settlement.callbacks import callback_groups
 from canvas.worker.settlement.cascade import TerminalState, abandon_rest
 from canvas.worker.settlement.chord import fire_ahead
 from canvas.worker.settlement.errbacks import run_errbacks
+from canvas.worker.settlement.plain_success import acks_failure, is_plain, record_of
 from canvas.worker.settlement.result_error import place_in_result
 from canvas.worker.settlement.speculation import SpeculativeJoins
 from canvas.workflows.steps.engine import advance_all, is_recorded_later, start_in_place
@@ -57,6 +49,13 @@ class Settler:
 
         ``report`` reports the end to hooks and signals. The settlement contains what hooks send.
         """
+        if type(outcome) is Success and is_plain(self._app.conf, done):
+            settlement = self._settle_plain(done, outcome, report)
+            if settlement is not None:
+                return settlement, outcome
+        return self._settle(done, outcome, report)
+
+    def _settle(self, done: Job, outcome: Outcome, report: Report) -> tuple[Settlement, Outcome]:
         effects = Outbox(self._app)
         try:
             if done.request.additions:
@@ -84,12 +83,31 @@ class Settler:
         speculative = self._speculative.ends_of(effects.parts) if effects.parts else ()
         return effects.settlement(done.delivery, done.fence, speculative), outcome
 
+    def _settle_plain(self, done: Job, outcome: Success, report: Report) -> Settlement | None:
+        """The settlement of a plain success; ``None`` for a value that cannot be written."""
+        try:
+            stores = [] if done.ignores_result else [record_of(self._app, done.message, outcome.value)]
+        except (CanvasError, TypeError, ValueError):
+            return None
+        done.told = True
+        rejected = report(done, outcome)
+        if rejected is None and not done.request.retries_sent and not done.request.additions:
+            return Settlement(done.delivery, done.fence, False, stores)
+        effects = Outbox(self._app)
+        effects.stores = stores
+        self._add_of_hooks(done, effects, outcome, rejected)
+        return effects.settlement(done.delivery, done.fence)
+
     def _report(self, done: Job, effects: Outbox, outcome: Outcome, report: Report) -> None:
         """Report the end, then add what its hooks have sent."""
         request = done.request  # what it sent before is in the settlement already
         request.retries_sent, request.additions = [], []
         done.told = True
-        rejected = report(done, outcome)
+        self._add_of_hooks(done, effects, outcome, report(done, outcome))
+
+    def _add_of_hooks(self, done: Job, effects: Outbox, outcome: Outcome, rejected: Reject | None) -> None:
+        """Add what the hooks of an end have sent; ``rejected``: the Reject that one of them raised."""
+        request = done.request
         if rejected is not None and rejected.requeue:
             effects.disposal = "requeue"
         if not request.retries_sent and not request.additions:
@@ -109,7 +127,7 @@ class Settler:
                 return
             case Failure(exc, text):
                 self._failure(done, effects, states.FAILURE, exc, text)
-                if done.fence == "lease" and not _acks(done.task, exc):
+                if done.fence == "lease" and not acks_failure(done.task, exc):
                     effects.disposal = "dead_letter"
                     effects.reason = f"{type(exc).__name__}: acks_on_failure is off"
             case Ignored():
@@ -142,7 +160,7 @@ class Settler:
 
     def announce_start(self, done: Job) -> None:
         """Store STARTED, with the process that runs the task. Where the backend is away, the task runs without it."""
-        if self._ignores(done):
+        if done.ignores_result:
             return
         about = {"pid": os.getpid(), "hostname": self._hostname}
         try:
@@ -175,21 +193,20 @@ class Settler:
         children = [child.as_tuple() for child in sent] if sent else []
         if embed["callbacks"] or embed["chain"]:
             children.extend(self._successors(done, effects, outcome.value))
-        if not self._ignores(done):
+        if not done.ignores_result:
             self._store_success(done, effects, outcome.value, children)
         if embed["chord"]:
             self._part(done, effects, states.SUCCESS, outcome.value)
 
     def _store_success(self, done: Job, effects: Outbox, value: Any, children: list[Any]) -> None:
         app, message = self._app, done.message
-        headers, in_run = message.headers, RUN_HEADER in message.headers
+        in_run = RUN_HEADER in message.headers
         if in_run or app.conf.result_extended:
             record = self._record(done, states.SUCCESS, value, None, children)
             if not in_run or not is_recorded_later(self._runs, message):
                 effects.record(record, in_run)
             return
-        around = headers.get("group"), headers.get("parent_id")
-        effects.stores.append(app.backend.success_of(message.id, value, children, app.now_text(), *around))
+        effects.stores.append(record_of(app, message, value, children))
 
     def _successors(self, done: Job, effects: Outbox, value: Any) -> list[Any]:
         """Send callbacks, then the next step of the chain; their results in tuple form."""
@@ -207,16 +224,10 @@ class Settler:
     # -- every other end
 
     def _failure(
-        self,
-        done: Job,
-        effects: Outbox,
-        state: str,
-        exc: BaseException,
-        text: str,
-        call_errbacks: bool = True,
+        self, done: Job, effects: Outbox, state: str, exc: BaseException, text: str, call_errbacks: bool = True
     ) -> None:
         task = done.task
-        if not self._ignores(done) or (task is not None and task.store_errors_even_if_ignored):
+        if not done.ignores_result or (task is not None and task.store_errors_even_if_ignored):
             children = [child.as_tuple() for child in done.request.children]
             self._store(done, effects, self._record(done, state, exc, text or None, children))
         self._part(done, effects, state, exc)
@@ -232,7 +243,7 @@ class Settler:
     def _retried(self, done: Job, effects: Outbox, outcome: Retried) -> None:
         retry = outcome.retry
         self._send_again(done, effects, retry)
-        if not self._ignores(done):
+        if not done.ignores_result:
             reason = retry.exc if retry.exc is not None else retry
             self._store(done, effects, self._record(done, states.RETRY, reason, outcome.traceback, []))
 
@@ -262,10 +273,6 @@ class Settler:
         inherit = self._app.conf.task_inherit_parent_priority
         return Lineage(request.root_id, request.id, request.properties.get("priority") if inherit else None)
 
-    def _ignores(self, done: Job) -> bool:
-        asked = done.message.headers.get("ignore_result")
-        return bool(asked if asked is not None else done.task is not None and done.task.ignore_result)
-
     def _store(self, done: Job, effects: Outbox, record: Record) -> None:
         """Store a record that is not a success, unless a success is stored that the driver cannot see."""
         backend, in_run = self._app.backend, RUN_HEADER in done.message.headers
@@ -287,10 +294,3 @@ class Settler:
             began = done.began + self._app.clock_offset
             record.extra["date_start"] = datetime.fromtimestamp(began, UTC).isoformat()
         return record
-
-
-def _acks(task: Task[Any] | None, exc: BaseException) -> bool:
-    """Whether a failed task's message is done with."""
-    if task is None:
-        return True
-    return bool(task.acks_on_timeout if isinstance(exc, TimeLimitExceeded) else task.acks_on_failure)

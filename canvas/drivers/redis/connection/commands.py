@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 import redis.exceptions
+from hiredis import pack_command
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
@@ -149,9 +150,15 @@ class Commands:
 
 
 def _send(connection: Any, commands: Sequence[Words]) -> None:
-    alone = len(commands) == 1
-    packed = connection.pack_command(*commands[0]) if alone else connection.pack_commands(commands)
-    connection.send_packed_command(packed)
+    connection.send_packed_command(_packed(connection, commands))
+
+
+def _packed(connection: Any, commands: Sequence[Words]) -> Any:
+    """Commands as bytes, by hiredis: redis-py looks at each word first, which takes as long as to write it."""
+    try:
+        return [pack_command(tuple(words)) for words in commands]
+    except TypeError:  # a word of a type that redis-py converts, or refuses by name
+        return connection.pack_commands(commands)
 
 
 def _received(connection: Any, count: int, transaction: bool) -> list[Any]:
