@@ -1,4 +1,4 @@
-"""One worker process: its exchange, its slots, its upkeep; start, drain, end."""
+"""One worker process: its consumer loop, its slots, its periodic duties; start, drain, end."""
 
 import os
 import threading
@@ -11,7 +11,7 @@ from canvas.app.application import Canvas
 from canvas.drivers.ports.values import LeaseReply
 from canvas.telemetry import emit
 from canvas.worker.consumer.lifetimes import Lifetimes
-from canvas.worker.consumer.loop import SIGNALS_WITHIN, ConsumerLoop
+from canvas.worker.consumer.loop import SIGNALS_WITHIN, ConsumerLoop, InlineLoop, LoopParts, ThreadedLoop
 from canvas.worker.consumer.maintenance import ChildDuties, Maintenance, MaintenanceThread, beat_every, holds_for
 from canvas.worker.consumer.prefetch import PrefetchPolicy
 from canvas.worker.consumer.revoked import Revocations
@@ -64,35 +64,32 @@ class WorkerProcess:
         self._app = app
         self._plan = plan
         self._slots = slots
-        self._loop: AsyncioPool | None = None
+        self._asyncio: AsyncioPool | None = None
         self._threads: list[threading.Thread] = []
         self._wear = (
             RecycleLimits(plan.max_tasks_per_child, plan.max_memory_per_child) if part else RecycleLimits(None, None)
         )
         self._events = TaskEvents(app, plan.hostname, board)
         self.worker = worker
-        appetite = PrefetchPolicy(
-            slots, conf.worker_settle_batch_size, conf.worker_prefetch_seconds, plan.prefetch_limit
-        )
+        policy = PrefetchPolicy(slots, conf.worker_settle_batch_size, conf.worker_prefetch_seconds, plan.prefetch_limit)
         self._revocations = revocations = Revocations(app.driver.coordination)
-        self._alone = plan.pool not in _MANY_SLOTS
+        self._one_slot = plan.pool not in _MANY_SLOTS
         number_of = app.driver.recovery.lease_number if part is not None else None
-        tally = ActiveTasks(plan.hostname, row, number_of, self._alone)
+        tally = ActiveTasks(plan.hostname, row, number_of, self._one_slot)
         self._wait = wait
-        self.exchange = ConsumerLoop(
-            app.driver, worker, list(plan.queues), appetite, self._leased, tally.held, self._alone, wait
-        )
-        self._exit = ProcessExit(app, plan.hostname, worker, self.exchange, self._events, tally, part)
+        parts = LoopParts(app.driver, worker, list(plan.queues), policy, self._leased, tally.held, wait)
+        self.loop: ConsumerLoop = InlineLoop(parts) if self._one_slot else ThreadedLoop(parts)
+        self._exit = ProcessExit(app, plan.hostname, worker, self.loop, self._events, tally, part)
         give_up = self._exit.give_up if part else None
-        gates = Throttle(app.driver, conf, plan.hostname, self.exchange.persist)
-        runs = app.open_run_store(self.exchange.persist)
+        gates = Throttle(app.driver, conf, plan.hostname, self.loop.persist)
+        runs = app.open_run_store(self.loop.persist)
         self._line = TaskPipeline(
-            app, plan.hostname, self.exchange.acknowledge, self.exchange.begun, give_up, revocations, tally, gates, runs
+            app, plan.hostname, self.loop.acknowledge, self.loop.begun, give_up, revocations, tally, gates, runs
         )
-        self.exchange.consult(self._line.acks_early, self._line.predecode, self._deferred)
+        self.loop.consult(self._line.acks_early, self._deferred)
         self._lifetimes = Lifetimes(app, runs, tally.running, beat_every(conf), renews=wait is None)
         self._duties = Maintenance(
-            app.driver, lambda: [worker], plan.queues, beat_every(conf), conf.worker_lease_ttl, self.exchange.offer,
+            app.driver, lambda: [worker], plan.queues, beat_every(conf), conf.worker_lease_ttl, self.loop.offer,
             lambda: declare(app, plan.queues), self._lifetimes.tick,
         )  # fmt: skip
         own = self._duties if wait is None else ChildDuties(app.driver.broker, self._lifetimes.tick)
@@ -101,8 +98,8 @@ class WorkerProcess:
         if wait is not None:
             wait.registers = self._register
             if not board.begun:
-                self.exchange.expect_nothing()
-        self._commands = ProcessCommands(app, plan, self._line, self.exchange, self._events, self._duties)
+                self.loop.expect_nothing()
+        self._commands = ProcessCommands(app, plan, self._line, self.loop, self._events, self._duties)
 
     def _leased(self, leased: LeaseReply) -> None:
         """Before what has been leased is handed out: know what is revoked by now, and what time it is, and have upkeep
@@ -119,13 +116,13 @@ class WorkerProcess:
     def run(self, on_ready: Callable[[], None] | None = None) -> None:
         """Work until stopped by a signal or :meth:`stop`; give back, settle, leave."""
         if self._wait is None:
-            self.exchange.attempt(self._register)
+            self.loop.attempt(self._register)
         if self._plan.events:
             self._events.enable()
-        with interpreter_for_tasks(self._alone):
+        with interpreter_for_tasks(self._one_slot):
             self._work(on_ready)
-        if self.exchange.failure is not None:
-            raise self.exchange.failure
+        if self.loop.failure is not None:
+            raise self.loop.failure
         self._exit.leave_warmly(self._registered)
 
     def _register(self) -> float:
@@ -139,7 +136,7 @@ class WorkerProcess:
         self._upkeep.expect(due - self._app.now().timestamp())
 
     def _work(self, on_ready: Callable[[], None] | None) -> None:
-        self.exchange.start()
+        self.loop.start()
         self._upkeep.start()
         if threading.current_thread() is threading.main_thread():
             self._line.limits.listen()
@@ -147,8 +144,8 @@ class WorkerProcess:
             on_ready()
         try:
             self._run_slots()
-            while self.exchange.is_alive():
-                self.exchange.join(SIGNALS_WITHIN)
+            while self.loop.is_alive():
+                self.loop.join(SIGNALS_WITHIN)
         finally:
             self._upkeep.stop()
             self._upkeep.join(timeout=5)
@@ -161,19 +158,19 @@ class WorkerProcess:
                 from canvas.worker.pools.asyncio_pool import AsyncioPool
 
                 patience = self._app.conf.worker_soft_shutdown_timeout
-                self._loop = AsyncioPool(self.exchange, self._line, self._slots, patience)
-                self._loop.run()
+                self._asyncio = AsyncioPool(self.loop, self._line, self._slots, patience)
+                self._asyncio.run()
             case "threads":
                 self._start_threads(self._slots)
                 while alive := [thread for thread in list(self._threads) if thread.is_alive()]:
                     alive[0].join(SIGNALS_WITHIN)
             case _:
-                WorkerThread(self.exchange, self._line, self._retire_when_worn if self._wear.any else None).run()
+                WorkerThread(self.loop, self._line, self._retire_when_worn if self._wear.any else None).run()
 
     def _start_threads(self, count: int) -> None:
         for _ in range(count):
             name = f"canvas-slot-{len(self._threads)}"
-            thread = threading.Thread(target=WorkerThread(self.exchange, self._line).run, name=name, daemon=True)
+            thread = threading.Thread(target=WorkerThread(self.loop, self._line).run, name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
 
@@ -184,11 +181,11 @@ class WorkerProcess:
         by = max(by, 1 - self._slots)
         self._slots += by
         self._plan.concurrency = self._slots
-        self.exchange.resize(by)
-        if self._loop is not None:
-            self._loop.resize(by)
+        self.loop.resize(by)
+        if self._asyncio is not None:
+            self._asyncio.resize(by)
             return
-        self.exchange.shed(max(-by, 0))
+        self.loop.shed(max(-by, 0))
         self._start_threads(max(by, 0))
 
     def _retire_when_worn(self) -> None:
@@ -204,7 +201,7 @@ class WorkerProcess:
 
     def stop(self) -> None:
         """Drain: start nothing more."""
-        self.exchange.stop()
+        self.loop.stop()
 
     def orphaned(self) -> None:
         """The parent is gone: return what it had moved aside for its children, and drain, as nothing would replace or

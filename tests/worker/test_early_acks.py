@@ -67,7 +67,7 @@ def test_one_that_expires_after_its_ack_ends_as_revoked(bench, app):
     assert line.acks_early(delivery)
     line._begun.add(delivery.tag)
     app.clock_offset += 120  # seconds
-    settlement = line.run(delivery)
+    settlement = line.do(delivery)
     assert isinstance(settlement, Settlement) and settlement.fence == "early_acked"
     assert [store.task_id for store in settlement.stores] == [result.id]
     assert b"REVOKED" in settlement.stores[0].payload
@@ -78,12 +78,12 @@ def test_what_is_opened_before_its_turn_is_not_opened_again(bench, app):
     line = WorkerProcess(app, plan, 1, "worker")._line
     task(app, "ident").delay(1)
     delivery = Delivery("canvas:worker:0", "celery", bench.broker.rpop("celery"))
-    message = line.predecode(delivery.payload)
+    message = line.decoder.decode(delivery.payload)
+    line.decoder.keep(delivery.payload, message)
     assert line.admit(delivery).message is message
     # Its lease may come twice; each is a message of its own.
     assert line.admit(delivery).message is not message
-    assert line.predecode(b"no envelope") is None
-    assert line.run(Delivery("canvas:worker:1", "celery", b"no envelope")).disposal == "dead_letter"
+    assert line.do(Delivery("canvas:worker:1", "celery", b"no envelope")).disposal == "dead_letter"
 
 
 def test_only_what_nothing_holds_back_is_acked_ahead(bench, app):

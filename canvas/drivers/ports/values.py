@@ -1,6 +1,6 @@
 """The values that drivers take and return, besides those of ``canvas.model``."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from canvas.model.message import Delivery
@@ -20,9 +20,6 @@ class Lease(NamedTuple):
     queues: Sequence[str]
     """In the order they are to be looked at; all of one priority step before any of the next."""
     limit: int
-    predecode: Callable[[bytes], object] = bytes
-    """Called with a message that may be among those that come, while nothing but the answer is waited for. It raises
-    nothing."""
     node: str = ""
     """Another worker id, whose ``wait`` may have moved messages aside; these come first."""
 

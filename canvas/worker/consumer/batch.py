@@ -17,25 +17,24 @@ from canvas.model.settlement import ChordDispatch, Orphan, ReadyChord, Settlemen
 from canvas.telemetry import emit
 from canvas.worker.consumer.acks_ahead import acks_ahead
 from canvas.worker.consumer.buffer import PrefetchBuffer, Work
+from canvas.worker.consumer.loop_states import STUCK_AFTER
 from canvas.worker.consumer.persistent import Persistent
 from canvas.worker.consumer.prefetch import PrefetchPolicy, QueueChange
 from canvas.worker.consumer.wait import Wait
 
 T = TypeVar("T")
-STUCK_AFTER = 0.2
-"""Seconds after which what runs is no longer short."""
 
 
 class SettleBatch(Persistent):
     """The state of one process between the broker and its slots. One thread at a time may :meth:`make` a round."""
 
     def __init__(
-        self, driver: Driver, worker: str, queues: Sequence[str], appetite: PrefetchPolicy,
-        leased: Callable[[LeaseReply], None], held: dict[str, Delivery], alone: bool, wait: Wait,
+        self, driver: Driver, worker: str, queues: Sequence[str], policy: PrefetchPolicy,
+        leased: Callable[[LeaseReply], None], held: dict[str, Delivery], one_slot: bool, wait: Wait,
     ) -> None:  # fmt: skip
         self.worker = worker
         self.queues = deque(queues)
-        self.appetite = appetite
+        self.policy = policy
         self.backlog = PrefetchBuffer()
         self.finished: deque[Settlement | ChordDispatch | None] = deque()
         self.offers: deque[ReadyChord | Orphan] = deque()
@@ -54,7 +53,6 @@ class SettleBatch(Persistent):
         self.leased_at = 0.0
         """When it last asked for messages."""
         self.acks_early: Callable[[Delivery], bool] = lambda delivery: False
-        self.predecode: Callable[[bytes], object] = bytes
         self.deferred: Callable[[float], None] = lambda due: None
         self.begun: set[str] = set()
         self.leases_uncertain = False
@@ -62,7 +60,7 @@ class SettleBatch(Persistent):
         self._driver = driver
         self._leased = leased
         self._held = held
-        self._alone = alone
+        self._one_slot = one_slot
         self._wait = wait
         self._outstanding = 0
 
@@ -97,9 +95,19 @@ class SettleBatch(Persistent):
         return bool(self.acks or self.offers or self.stopping or self.change)
 
     @property
+    def buffered(self) -> bool:
+        """Whether tasks are leased and wait for a slot."""
+        return not self.backlog.empty()
+
+    @property
+    def any_finished(self) -> bool:
+        """Whether a task has ended that is not settled yet."""
+        return bool(self.finished)
+
+    @property
     def enough(self) -> bool:
         """Whether half a batch is finished: it need not wait for more."""
-        return len(self.finished) >= self.appetite.batch // 2
+        return len(self.finished) >= self.policy.batch // 2
 
     def hand_out_submitted(self) -> None:
         """Let the slots have what was offered."""
@@ -110,19 +118,19 @@ class SettleBatch(Persistent):
         """How many messages to ask for: a free slot's worth, and some milliseconds of work beyond."""
         if self.stopping or not self.queues:
             return 0
-        appetite, held = self.appetite, self.backlog.qsize()
-        free = max(0, appetite.slots + len(self.away) - (self._outstanding - held))
+        policy, held = self.policy, self.backlog.qsize()
+        free = max(0, policy.slots + len(self.away) - (self._outstanding - held))
         if self._wait.siblings_idle():
             return max(0, free - held)
         pace = self.seconds_per_task
-        ahead = appetite.limit if pace <= 0 else int(appetite.seconds * appetite.slots / pace)
+        ahead = policy.limit if pace <= 0 else int(policy.seconds * policy.slots / pace)
         if pace <= 0:
-            ahead = min(ahead, appetite.slots)
-        return max(0, free + min(ahead, appetite.limit) - held)
+            ahead = min(ahead, policy.slots)
+        return max(0, free + min(ahead, policy.limit) - held)
 
     def _take_finished(self) -> tuple[list[Settlement | ChordDispatch], list[tuple[Settlement, "SimpleQueue[bool]"]]]:
         batch: list[Settlement | ChordDispatch] = []
-        while self.finished and len(batch) < self.appetite.batch:
+        while self.finished and len(batch) < self.policy.batch:
             item = self.finished.popleft()
             self._outstanding -= 1
             if item is not None:
@@ -141,7 +149,7 @@ class SettleBatch(Persistent):
             (settlements if isinstance(item, Settlement) else ends).append(item)  # type: ignore[arg-type]
         acks = [settlement for settlement, _ in answers] if answers else []
         soon: list[Settlement] = []
-        if acks and self._alone and any(ack.early_ack for ack in acks):
+        if acks and self._one_slot and any(ack.early_ack for ack in acks):
             soon = acks_ahead(self.backlog, self.seconds_per_task, self.begun, self.acks_early)
         lease = self._request(want) if want else None
         # A lease alone is left out when the process is to end.
@@ -199,7 +207,7 @@ class SettleBatch(Persistent):
         """The lease to ask for; ``None`` where this process cannot register for it before it is to end."""
         if self._wait.is_unregistered() and not self.attempt(self._wait.register):
             return None
-        return Lease(self.worker, tuple(self.queues), want, self.predecode, self._wait.inbox())
+        return Lease(self.worker, tuple(self.queues), want, self._wait.inbox())
 
     def _tell_deferred(self, item: Settlement | ChordDispatch) -> None:
         for deferral in item.deferrals:
@@ -256,7 +264,7 @@ class SettleBatch(Persistent):
     def _make_way(self) -> None:
         """When what runs turns out long: leases that would wait behind it go back, for others to run."""
         running = time.monotonic() - min(list(self.running.values()), default=time.monotonic())
-        if running < STUCK_AFTER or len(self.running) < self.appetite.slots:
+        if running < STUCK_AFTER or len(self.running) < self.policy.slots:
             return
         self.seconds_per_task = max(self.seconds_per_task, running)
         if not self.backlog.empty():

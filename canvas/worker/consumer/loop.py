@@ -1,15 +1,16 @@
-"""When rounds are made, and by whom: between the broker and the slots of one process.
+"""When rounds are made, and on which thread: between the broker and the slots of one process.
 
-Slots :meth:`~Exchange.take` work and hand back settlements with :meth:`Exchange.done`; nothing else in a worker
-process talks to the broker about messages. The rounds are made on a thread of their own, beside what runs; a process
-with one slot makes them on the slot's thread while that has nothing to run, which spares two changes of thread.
+Slots :meth:`~ConsumerLoop.take` work and hand back settlements with :meth:`~ConsumerLoop.done`. Nothing else in a
+worker process talks to the broker about messages. A round settles what is finished, and leases what the slots need.
 """
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from enum import Enum, auto
 from queue import Empty, SimpleQueue
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from canvas.drivers.ports import Driver
 from canvas.drivers.ports.values import LeaseReply
@@ -18,6 +19,7 @@ from canvas.model.settlement import ChordDispatch, Orphan, ReadyChord, Settlemen
 from canvas.worker.consumer.batch import SettleBatch
 from canvas.worker.consumer.buffer import Work
 from canvas.worker.consumer.loop_sleep import LoopSleep
+from canvas.worker.consumer.loop_states import MANY_SLOTS, ONE_SLOT, State, Table
 from canvas.worker.consumer.prefetch import PrefetchPolicy, QueueChange
 from canvas.worker.consumer.wait import BrokerWait, Wait
 
@@ -28,117 +30,109 @@ SIGNALS_WITHIN = 0.5
 """Seconds that a wait on the main thread lasts at most: signal handlers run there, whichever thread a signal ends."""
 
 
-class ConsumerLoop(threading.Thread):
-    """Has the rounds of one process made, on this thread or on its only slot's."""
+class NoWork(Enum):
+    """Why a slot gets no work."""
 
-    def __init__(
-        self,
-        driver: Driver,
-        worker: str,
-        queues: list[str],
-        appetite: PrefetchPolicy,
-        leased: Callable[[LeaseReply], None],
-        held: dict[str, Delivery],
-        alone: bool = False,
-        wait: Wait | None = None,
-    ) -> None:
-        """``leased`` is called after each lease, before its messages are handed out; ``held`` takes them, by tag.
+    YET = auto()
+    """Nothing is leased: the slot takes its turn, and asks again."""
+    EVER = auto()
+    """The slot ends."""
 
-        ``alone``: there is one slot, for good, and it calls ``take``. ``wait``: how to wait; at the broker by default.
-        """
-        super().__init__(name="canvas-exchange", daemon=True)
+
+class LoopParts(NamedTuple):
+    """What a consumer loop is made of."""
+
+    driver: Driver
+    worker: str
+    queues: list[str]
+    policy: PrefetchPolicy
+    leased: Callable[[LeaseReply], None]
+    """Called after each lease, before its messages are handed out."""
+    held: dict[str, Delivery]
+    """Gets the messages that are leased, by tag."""
+    wait: Wait | None = None
+    """How to wait for messages; at the broker by default."""
+
+
+class ConsumerLoop(threading.Thread, ABC):
+    """Has the rounds of one process made; what both kinds of loop share."""
+
+    one_slot = False
+
+    def __init__(self, parts: LoopParts, table: Table) -> None:
+        super().__init__(name="canvas-loop", daemon=True)
         self.failure: BaseException | None = None
-        self._waits = wait or BrokerWait(driver.broker)
-        self._rounds = SettleBatch(driver, worker, queues, appetite, leased, held, alone, self._waits)
-        self.work = self._rounds.backlog
+        self._waits = parts.wait or BrokerWait(parts.driver.broker)
+        self._batch = SettleBatch(
+            parts.driver, parts.worker, parts.queues, parts.policy, parts.leased, parts.held, self.one_slot, self._waits
+        )
+        self.work = self._batch.backlog
         """The messages and chords that are leased and wait for a slot."""
-        self._alone = alone
-        self._turn = threading.Lock()
-        self._sleep = LoopSleep(self._rounds, self._waits, alone)
+        self.begun = self._batch.begun
+        """Tags of messages that are acked, and whose tasks have not started yet."""
+        self._sleep = LoopSleep(table, self._batch, self._waits)
         self._halted = False
 
-    @property
-    def begun(self) -> set[str]:
-        """Tags of messages in the backlog that are acked already."""
-        return self._rounds.begun
-
-    def consult(
-        self,
-        acks_early: Callable[[Delivery], bool],
-        foresee: Callable[[bytes], object],
-        deferred: Callable[[float], None],
-    ) -> None:
-        """``acks_early``: whether a message may be acked before its turn. ``predecode`` decodes one that may come next.
-        ``deferred`` gets the unix time at which a message that was just delayed is due."""
-        self._rounds.acks_early, self._rounds.predecode, self._rounds.deferred = acks_early, foresee, deferred
+    def consult(self, acks_early: Callable[[Delivery], bool], deferred: Callable[[float], None]) -> None:
+        """``acks_early``: whether a message may be acked before its turn. ``deferred`` gets the unix time at which a
+        message that was just delayed is due."""
+        self._batch.acks_early, self._batch.deferred = acks_early, deferred
 
     def persist(self, call: Callable[[], T]) -> T:
         """Repeat a call until the broker takes it: what is finished waits here, and is not run again."""
-        return self._rounds.persist(call)
+        return self._batch.persist(call)
 
     def attempt(self, call: Callable[[], T]) -> T | None:
         """:meth:`persist`, but ``None`` where the broker is away and the process is to end."""
-        return self._rounds.attempt(call)
+        return self._batch.attempt(call)
 
     # -- for slots
 
-    def take(self) -> Work | None:
-        """The next piece of work, waited for; ``None`` when there is to be no more."""
-        rounds = self._rounds
-        while True:
-            try:
-                item = self.work.get_nowait()
-            except Empty:
-                if self._alone and not rounds.stopping and (rounds.queues or rounds.finished):
-                    self._make_round_or_wait()
-                    continue
-                try:
-                    item = self.work.get(timeout=SIGNALS_WITHIN)
-                except Empty:
-                    continue
-            if not (rounds.stopping and isinstance(item, Delivery)):
-                return item
-            rounds.unstarted.append(item)
+    @abstractmethod
+    def take(self) -> Work | NoWork:
+        """The next piece of work that is leased. It does no I/O."""
 
-    def _make_round_or_wait(self) -> None:
-        if not self._turn.acquire(timeout=SIGNALS_WITHIN):
-            return
-        try:
-            if self._rounds.offers:
-                self._rounds.hand_out_submitted()
-            if self.work.empty() and not self._rounds.stopping and not self._rounds.make() and self._rounds.queues:
-                self._sleep.until_messages(self._waits.idle_for)
-        finally:
-            self._turn.release()
+    @abstractmethod
+    def turn(self) -> None:
+        """Do what a slot without work does for the loop."""
+
+    def _offered(self, item: Work | None) -> Work | NoWork:
+        """An item of the buffer, for a slot: a process that stops starts nothing more."""
+        if item is None:
+            return NoWork.EVER
+        if self._batch.stopping and type(item) is Delivery:
+            self._batch.unstarted.append(item)
+            return NoWork.YET
+        return item
 
     def begin(self, place: int) -> None:
         """A slot, known by a number of its own, starts a piece of work."""
-        self._rounds.running[place] = time.monotonic()
-        self._sleep.task_begins()
+        self._batch.running[place] = time.monotonic()
+        self._sleep.task_starts()
 
     def pause(self, place: int) -> None:
         """The slot's piece of work waits for another, which may have the slot meanwhile."""
-        rounds = self._rounds
-        rounds.away[place] = time.monotonic() - rounds.running.pop(place)
-        self._sleep.rouse(urgent=True)
+        batch = self._batch
+        batch.away[place] = time.monotonic() - batch.running.pop(place)
+        self._sleep.urgent()
 
     def resume(self, place: int) -> None:
         """It goes on."""
-        rounds = self._rounds
-        rounds.running[place] = time.monotonic() - rounds.away.pop(place)
+        batch = self._batch
+        batch.running[place] = time.monotonic() - batch.away.pop(place)
 
     @property
     def stopping(self) -> bool:
         """Whether nothing more is to start."""
-        return self._rounds.stopping
+        return self._batch.stopping
 
     def done(self, place: int, settlement: Settlement | ChordDispatch | None) -> None:
         """The slot has finished its piece of work."""
-        rounds = self._rounds
-        took = time.monotonic() - rounds.running.pop(place)
-        rounds.seconds_per_task += (took - rounds.seconds_per_task) * 0.1
-        rounds.finished.append(settlement)
-        self._sleep.rouse()
+        batch = self._batch
+        took = time.monotonic() - batch.running.pop(place)
+        batch.seconds_per_task += (took - batch.seconds_per_task) * 0.1
+        batch.finished.append(settlement)
+        self._sleep.task_ends()
 
     def acknowledge(self, delivery: Delivery) -> bool:
         """Commit a message's ack before its task starts; False when the lease was lost.
@@ -150,48 +144,48 @@ class ConsumerLoop(threading.Thread):
     def commit(self, settlement: Settlement) -> bool:
         """Commit one settlement now, and wait until that is done; False when the lease was lost."""
         answer: SimpleQueue[bool] = SimpleQueue()
-        self._rounds.acks.append((settlement, answer))
-        if not self._alone:
-            self._sleep.rouse(urgent=True)
+        self._batch.acks.append((settlement, answer))
+        self._sleep_less()
         while True:
-            # A thread that waits for its own ack makes the round itself, unless another thread is making one.
-            if self._alone and answer.empty() and self._turn.acquire(timeout=SIGNALS_WITHIN):
-                try:
-                    if answer.empty():
-                        self._rounds.make()
-                finally:
-                    self._turn.release()
+            self._help(answer)
             try:
                 return answer.get(timeout=SIGNALS_WITHIN)
             except Empty:
                 continue
 
+    def _sleep_less(self) -> None:
+        """A settlement is to be committed at once."""
+        self._sleep.urgent()
+
+    def _help(self, answer: "SimpleQueue[bool]") -> None:
+        """Have the round made that brings an answer."""
+
     # -- for the process
 
     def stop(self) -> None:
         """Lease nothing more, give back what has not started, settle what runs, then end. Safe in signals."""
-        self._rounds.stopping = True
+        self._batch.stopping = True
         self._sleep.end()
 
     def consume(self, queues: Sequence[str]) -> bool:
         """Lease from these queues only; returns when that is so, False when it takes long. Safe from any thread."""
         change = QueueChange(list(queues))
-        self._rounds.change = change
-        self._sleep.rouse(urgent=True)
+        self._batch.change = change
+        self._sleep.urgent()
         return change.done.wait(_CHANGED_WITHIN)
 
     def resize(self, by: int) -> None:
         """So many slots more, or fewer."""
-        appetite = self._rounds.appetite
-        self._rounds.appetite = appetite._replace(slots=appetite.slots + by)
-        self._sleep.rouse(urgent=True)
+        policy = self._batch.policy
+        self._batch.policy = policy._replace(slots=policy.slots + by)
+        self._sleep.urgent()
 
     def expect_nothing(self) -> None:
         """Wait before the first lease: there were no messages a moment ago."""
-        self._rounds.last_poll_short = True
+        self._batch.last_poll_short = True
 
     def shed(self, slots: int) -> None:
-        """Give ``None`` instead of work to this number of slots: they are to end."""
+        """End this number of slots, when they ask for work."""
         for _ in range(slots):
             self.work.put(None)
 
@@ -204,34 +198,113 @@ class ConsumerLoop(threading.Thread):
     def offer(self, work: Sequence[ReadyChord | Orphan]) -> None:
         """Chords to complete, orphans to settle. Safe from any thread."""
         if work:
-            self._rounds.offers.extend(work)
-            self._sleep.rouse(urgent=True)
+            self._batch.offers.extend(work)
+            self._sleep.urgent()
 
     # -- the thread
 
     def run(self) -> None:
         """Exchange with the broker until stopped and everything is settled."""
         try:
-            while self._again():
-                if self._alone and self.work.empty():
-                    self._sleep.stand_by()
-                if not self.work.empty():
-                    self._sleep.linger()
+            while self._go_on():
+                if self._batch.buffered:
+                    self._sleep.sleep(State.LINGERING)
         except BaseException as exc:
             self.failure = exc
             raise
         finally:
-            for _ in range(self._rounds.appetite.slots):
-                self.work.put(None)
+            self.shed(self._batch.policy.slots)
 
-    def _again(self) -> bool:
+    @abstractmethod
+    def _go_on(self) -> bool:
         """Make a round, or wait for a reason for one; False when all is done."""
-        with self._turn:
-            if self._halted or (self._rounds.stopping and self._rounds.over()):
-                return False
-            if not self._rounds.make() and not self._alone:
-                if self._rounds.want():
-                    self._sleep.until_messages(_IDLE_WAIT)
-                else:
-                    self._sleep.until_finished()
+
+    def _over(self) -> bool:
+        return self._halted or (self._batch.stopping and self._batch.over())
+
+
+class ThreadedLoop(ConsumerLoop):
+    """The loop of a process with several slots: its thread makes every round, beside what runs."""
+
+    def __init__(self, parts: LoopParts) -> None:
+        super().__init__(parts, MANY_SLOTS)
+
+    def take(self) -> Work | NoWork:
+        """As ``ConsumerLoop``; it waits for work for half a second."""
+        try:
+            return self._offered(self.work.get(timeout=SIGNALS_WITHIN))
+        except Empty:
+            return NoWork.YET
+
+    def turn(self) -> None:
+        """Nothing: the thread makes the rounds."""
+
+    def _go_on(self) -> bool:
+        if self._over():
+            return False
+        if self._batch.make():
             return True
+        if self._batch.want():
+            self._sleep.until_messages(_IDLE_WAIT)
+        else:
+            self._sleep.sleep(State.SLOTS_BUSY)
+        return True
+
+
+class InlineLoop(ConsumerLoop):
+    """The loop of a process with one slot, for good: the slot makes the rounds on its own thread while it has no task,
+    which spares two changes of thread. The loop's thread makes those that come due while the slot runs a task."""
+
+    one_slot = True
+
+    def __init__(self, parts: LoopParts) -> None:
+        super().__init__(parts, ONE_SLOT)
+        self._lock = threading.Lock()
+        """Held by the thread that makes a round."""
+
+    def take(self) -> Work | NoWork:
+        """As ``ConsumerLoop``. While the thread makes the rounds, it waits for work for half a second."""
+        try:
+            item = self.work.get(timeout=SIGNALS_WITHIN) if self._thread_makes_rounds else self.work.get_nowait()
+        except Empty:
+            return NoWork.YET
+        return self._offered(item)
+
+    @property
+    def _thread_makes_rounds(self) -> bool:
+        """Whether the process stops, or has no queues."""
+        batch = self._batch
+        return batch.stopping or not (batch.queues or batch.finished)
+
+    def turn(self) -> None:
+        """Make a round, or wait for messages."""
+        batch = self._batch
+        if not self._thread_makes_rounds and self._lock.acquire(timeout=SIGNALS_WITHIN):
+            try:
+                if batch.offers:
+                    batch.hand_out_submitted()
+                if not batch.buffered and not batch.stopping and not batch.make() and batch.queues:
+                    self._sleep.until_messages(self._waits.idle_for)
+            finally:
+                self._lock.release()
+
+    def _sleep_less(self) -> None:
+        """Nothing: the thread that waits for the commit makes the round."""
+
+    def _help(self, answer: "SimpleQueue[bool]") -> None:
+        """Make the round, unless another thread is making one."""
+        if answer.empty() and self._lock.acquire(timeout=SIGNALS_WITHIN):
+            try:
+                if answer.empty():
+                    self._batch.make()
+            finally:
+                self._lock.release()
+
+    def _go_on(self) -> bool:
+        with self._lock:
+            if self._over():
+                return False
+            self._batch.make()
+        if not self._batch.buffered:
+            self._sleep.sleep(State.STANDING_BY if self._batch.running else State.IDLE)
+        return True

@@ -1,57 +1,56 @@
-"""How the thread of a consumer loop sleeps, and what wakes it."""
+"""How a consumer loop sleeps between its rounds, and what wakes it."""
 
 import time
 from queue import Empty, SimpleQueue
 
 from canvas.errors import BrokerError
 from canvas.telemetry import emit
-from canvas.worker.consumer.batch import STUCK_AFTER, SettleBatch
+from canvas.worker.consumer.batch import SettleBatch
+from canvas.worker.consumer.loop_states import LINGER, STUCK_AFTER, Row, State, Table
 from canvas.worker.consumer.wait import Wait
 
-_LINGER = 0.005
-_STANDS_BY = 30.0
-"""Seconds after which the thread looks whether it has to make a round, though its only slot is idle."""
+_STOPS_WITHIN = 0.05
+"""Seconds of a sleep while the process stops and only waits for its tasks to end."""
+_AWAY_FOR = 0.5
+"""Seconds until the next wait at a broker that does not answer."""
 
 
 class LoopSleep:
-    """The states of one loop while it makes no round.
+    """The sleeps of one loop: in the states of its table, and at the broker.
 
-    =============  =======================================  ========  ==============================================
-    state          when                                     seconds   ends early when
-    =============  =======================================  ========  ==============================================
-    at the broker  nothing is leased, a slot is free        as asked  a message comes, a task ends, or it is urgent
-    ``slots``      every slot is busy (several slots)       0.2       a task ends, or it is urgent
-    ``linger``     tasks are leased and wait for a slot     0.005     half a batch has ended, no task waits for one of
-                                                                      several slots any more, or it is urgent
-    ``stand by``   the only slot runs a task, none waits    0.2       it is urgent, or a task has ended and others wait
-    ``idle``       the only slot waits, and makes rounds    30        it starts a task, or it is urgent
-    =============  =======================================  ========  ==============================================
-
-    Urgent are a stop, an ack that a task waits for, a chord to end, and a change of the queues.
+    At the broker a message, the end of a task, and what is urgent end the wait. In a loop with one slot the slot may
+    wait at the broker while the thread is idle; then the slot is woken.
     """
 
-    def __init__(self, batch: SettleBatch, wait: Wait, alone: bool) -> None:
-        """``alone``: there is one slot, which makes rounds on its own thread while it has no task."""
+    def __init__(self, table: Table, batch: SettleBatch, wait: Wait) -> None:
+        self._table = table
         self._batch = batch
         self._wait = wait
-        self._alone = alone
         self._wake: SimpleQueue[None] = SimpleQueue()
-        self._state = ""
+        self._row: Row | None = None
         self._at_broker = False
         self._cut_off = False
 
     # -- what wakes it, on any thread
 
-    def rouse(self, urgent: bool = False) -> None:
-        """A task has ended; ``urgent``: or more than that."""
-        if self._at_broker:
-            self._wait.interrupt()
-        elif self._state and (urgent or self._is_due()):
+    def task_starts(self) -> None:
+        """A slot starts a task."""
+        row = self._row
+        if row is not None and row.ended_by_start is not None and row.ended_by_start(self._batch):
             self._wake.put(None)
 
-    def task_begins(self) -> None:
-        """A slot starts a task."""
-        if self._state == "idle":
+    def task_ends(self) -> None:
+        """A slot has finished a task."""
+        if self._at_broker:
+            self._wait.interrupt()
+        elif (row := self._row) is not None and row.ended_by_end is not None and row.ended_by_end(self._batch):
+            self._wake.put(None)
+
+    def urgent(self) -> None:
+        """A round has to be made at once."""
+        if self._at_broker:
+            self._wait.interrupt()
+        elif self._row is not None:
             self._wake.put(None)
 
     def end(self) -> None:
@@ -59,14 +58,7 @@ class LoopSleep:
         self._wake.put(None)
         self._wait.interrupt()
 
-    def _is_due(self) -> bool:
-        """Whether the end of a task is a reason for a round on the thread, in whichever state that is."""
-        if self._state == "linger" and not self._batch.enough:
-            return not self._alone and self._batch.backlog.empty()
-        # The only slot makes its next round itself when it has no work left.
-        return not self._alone or not self._batch.backlog.empty()
-
-    # -- the states
+    # -- the sleeps
 
     def until_messages(self, patience: float) -> None:
         """Wait at the broker, for ``patience`` seconds at most."""
@@ -86,40 +78,25 @@ class LoopSleep:
                 self._cut_off = True
                 emit("broker.unreachable", error=str(exc))
             batch.leases_uncertain, batch.last_poll_short = True, False
-            time.sleep(0.5)
+            time.sleep(_AWAY_FOR)
         finally:
             self._at_broker = False
         if arrived or time.monotonic() - batch.leased_at >= self._wait.look_every:
             batch.last_poll_short = False
 
-    def until_finished(self) -> None:
-        """Every slot is busy: wait for one of them."""
-        self._sleep("slots", STUCK_AFTER)
-
-    def stand_by(self) -> None:
-        """The only slot makes the rounds, unless it runs a long task."""
-        if self._batch.running:
-            self._sleep("stand by", STUCK_AFTER)
-        else:
-            self._sleep("idle", _STANDS_BY)
-
-    def linger(self) -> None:
-        """Tasks wait for a slot: let a few results come together before the next call."""
-        self._sleep("linger", _LINGER)
-
-    def _sleep(self, state: str, seconds: float) -> None:
-        batch, self._state = self._batch, state
+    def sleep(self, state: State) -> None:
+        """Sleep in a state of the table, until it is over or ended."""
+        batch, row = self._batch, self._table[state]
+        seconds = LINGER if state is State.STANDING_BY and batch.finished else row.seconds
+        self._row = row
         try:
             while not self._wake.empty():  # calls for an earlier round; their reasons are looked at below
                 self._wake.get_nowait()
-            if state == "stand by" and batch.finished:
-                seconds = _LINGER
-            due = batch.enough if state == "linger" else batch.finished and not self._alone
-            if not (due or batch.pressing):
+            if not (batch.pressing or (row.left_out is not None and row.left_out(batch))):
                 self._wake.get(timeout=seconds)
             elif batch.stopping and batch.running and not batch.finished and not batch.acks:
-                self._wake.get(timeout=0.05)
+                self._wake.get(timeout=_STOPS_WITHIN)
         except Empty:
             return
         finally:
-            self._state = ""
+            self._row = None

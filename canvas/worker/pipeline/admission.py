@@ -49,13 +49,12 @@ class MessageDecoder:
         self._conf = app.conf
         self._accept = app.accept_content
         self._codec = app.driver.broker.codec
-        self._next: dict[bytes, Message] = {}
         self._kept: dict[bytes, Message] = {}
 
     def decode(self, payload: bytes) -> Message:
         """Raises WireError and InvalidTaskError."""
-        if self._next or self._kept:
-            decoded = self._next.pop(payload, None) or self._kept.pop(payload, None)
+        if self._kept:
+            decoded = self._kept.pop(payload, None)
             if decoded is not None:
                 return decoded
         conf = self._conf
@@ -66,15 +65,6 @@ class MessageDecoder:
             max_depth=conf.task_message_max_depth,
             signer=self._app.signer,
         )
-
-    def predecode(self, payload: bytes) -> Message | None:
-        """Decode the message that is likely to come next; ``None`` where its own turn is to report an error."""
-        try:
-            message = self.decode(payload)
-        except Exception:  # noqa: BLE001 - the message's own turn reports what is wrong with it
-            return None
-        self._next = {payload: message}
-        return message
 
     def keep(self, payload: bytes, message: Message) -> None:
         """Keep a message for its turn."""

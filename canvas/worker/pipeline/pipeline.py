@@ -90,7 +90,6 @@ class TaskPipeline:
         self.acknowledge = acknowledge
         self._begun = begun
         self.decoder = MessageDecoder(app)
-        self.predecode = self.decoder.predecode
         self.runs = runs
         self._settler = Settler(app, hostname, runs)
         self.unrunnable = Unrunnable(app, runs, self, begun)

@@ -21,12 +21,12 @@ _AWAITED_WITHIN = 5.0
 
 
 class AsyncioPool:
-    """``places`` pieces of work at once; ``run`` returns when the exchange has no more to give."""
+    """``places`` pieces of work at once; ``run`` returns when the consumer loop has no more to give."""
 
-    def __init__(self, exchange: ConsumerLoop, line: TaskPipeline, places: int, patience: float = 0) -> None:
+    def __init__(self, consumer: ConsumerLoop, line: TaskPipeline, places: int, patience: float = 0) -> None:
         """``patience``: seconds that tasks which await results have to end when the worker stops, at least."""
         self._patience = patience
-        self._exchange = exchange
+        self._consumer = consumer
         self._line = line
         self._places = Places(places)
         self._numbers = count()
@@ -74,7 +74,7 @@ class AsyncioPool:
 
     def _only_awaits(self) -> bool:
         """Whether the worker stops, and all that runs awaits results, which may be those of tasks it does not start."""
-        return self._exchange.stopping and bool(self._taken) and all(place.is_away for place in self._taken.values())
+        return self._consumer.stopping and bool(self._taken) and all(place.is_away for place in self._taken.values())
 
     def _return_all(self) -> None:
         """End what awaits results, so that it runs again elsewhere."""
@@ -82,7 +82,7 @@ class AsyncioPool:
             self._at_work[number].return_to_queue()
 
     def _feed(self, over: asyncio.Event) -> None:
-        backlog, call = self._exchange.work, self._loop.call_soon_threadsafe
+        backlog, call = self._consumer.work, self._loop.call_soon_threadsafe
         # Functions that are called from here, and all that they start, run in this thread's context.
         with denied_join_result():
             while True:
@@ -104,10 +104,10 @@ class AsyncioPool:
             self._at_work[number] = OnLoop(task, context)
 
     async def _take(self, work: Work, number: int) -> None:
-        exchange = self._exchange
+        consumer = self._consumer
         await self._places.start()
-        exchange.begin(number)
-        place = self._taken[number] = Place(self._places, exchange, number)
+        consumer.begin(number)
+        place = self._taken[number] = Place(self._places, consumer, number)
         give_place_away(place.away)
         done: Settlement | ChordDispatch | None
         try:
@@ -120,5 +120,5 @@ class AsyncioPool:
                 raise
             done = self._line.fault(work, exc)
         place.end()
-        exchange.done(number, done)
+        consumer.done(number, done)
         del self._at_work[number], self._taken[number]

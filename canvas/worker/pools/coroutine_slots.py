@@ -98,10 +98,10 @@ class Places:
 class Place:
     """The place of one task."""
 
-    def __init__(self, places: Places, exchange: ConsumerLoop, number: int) -> None:
+    def __init__(self, places: Places, consumer: ConsumerLoop, number: int) -> None:
         self._loop = asyncio.get_running_loop()
         self._places = places
-        self._exchange = exchange
+        self._consumer = consumer
         self._number = number
         self._waits = 0
         self._over = False
@@ -131,7 +131,7 @@ class Place:
     def _go(self) -> None:
         self._waits += 1
         if self._waits == 1 and not self._over:
-            self._exchange.pause(self._number)
+            self._consumer.pause(self._number)
             self._places.leave()
 
     def _comes_back(self) -> bool:
@@ -139,13 +139,13 @@ class Place:
         self._waits -= 1
         if self._waits or self._over:
             return False
-        self._exchange.resume(self._number)
+        self._consumer.resume(self._number)
         return True
 
     def end(self) -> None:
         """The task is over, though what it has begun beside it may wait on."""
         self._over = True
         if self._waits:
-            self._exchange.resume(self._number)
+            self._consumer.resume(self._number)
         else:
             self._places.leave()

@@ -1,19 +1,19 @@
-"""A slot: takes a piece of work, sends it down the line, hands over what it came to; again."""
+"""A slot: takes a piece of work, sends it down the pipeline, and hands over its settlement; again."""
 
 from collections.abc import Callable
 
 from canvas.result import denied_join_result
-from canvas.worker.consumer.loop import ConsumerLoop
+from canvas.worker.consumer.loop import ConsumerLoop, NoWork
 from canvas.worker.pipeline.pipeline import TaskPipeline
 
 
 class WorkerThread:
-    """One place where a task can run. ``run`` returns when the exchange has no more work to give."""
+    """One place where a task can run. ``run`` returns when the loop has no more work to give."""
 
-    def __init__(self, exchange: ConsumerLoop, line: TaskPipeline, after: Callable[[], None] | None = None) -> None:
+    def __init__(self, loop: ConsumerLoop, pipeline: TaskPipeline, after: Callable[[], None] | None = None) -> None:
         """``after`` is called after each piece of work."""
-        self._exchange = exchange
-        self._line = line
+        self._loop = loop
+        self._pipeline = pipeline
         self._after = after
 
     def run(self) -> None:
@@ -22,14 +22,17 @@ class WorkerThread:
             self._work()
 
     def _work(self) -> None:
-        exchange, line, place, after = self._exchange, self._line, id(self), self._after
-        while (work := exchange.take()) is not None:
-            exchange.begin(place)
+        loop, pipeline, place, after = self._loop, self._pipeline, id(self), self._after
+        while (work := loop.take()) is not NoWork.EVER:
+            if work is NoWork.YET:
+                loop.turn()
+                continue
+            loop.begin(place)
             try:
-                done = line.do(work)
-            except BaseException as exc:  # noqa: BLE001 - the slot must outlive a fault in the line itself
-                exchange.done(place, line.fault(work, exc))
+                done = pipeline.do(work)
+            except BaseException as exc:  # noqa: BLE001 - the slot must outlive a fault in the pipeline itself
+                loop.done(place, pipeline.fault(work, exc))
             else:
-                exchange.done(place, done)
+                loop.done(place, done)
             if after is not None:
                 after()

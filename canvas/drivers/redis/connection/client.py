@@ -7,7 +7,7 @@ repeated blindly (a settlement, a lease) is made with ``once``.
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from hashlib import sha1
@@ -175,23 +175,13 @@ class RedisClient:
         seconds, micro = self.command("TIME")
         return int(seconds) + int(micro) / 1e6
 
-    def call(
-        self,
-        name: str,
-        keys: Sequence[str],
-        arguments: Sequence[Any],
-        once: bool = False,
-        meanwhile: Callable[[], object] | None = None,
-    ) -> Any:
-        """A script; with ``once`` never tried again after its request may have reached the server.
-
-        ``meanwhile`` is called between the request and the wait for its answer, and raises nothing.
-        """
+    def call(self, name: str, keys: Sequence[str], arguments: Sequence[Any], once: bool = False) -> Any:
+        """A script; with ``once`` never tried again after its request may have reached the server."""
         calls = self._clients()[0]
         text, digest = script(name)
         try:
             try:
-                return calls.one(("EVALSHA", digest, len(keys), *keys, *arguments), not once, meanwhile)
+                return calls.one(("EVALSHA", digest, len(keys), *keys, *arguments), not once)
             except redis.exceptions.NoScriptError:
                 return calls.one(("EVAL", text, len(keys), *keys, *arguments), not once)
         except ERRORS as exc:

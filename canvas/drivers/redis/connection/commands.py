@@ -4,7 +4,7 @@ server does.
 
 import select
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -27,7 +27,6 @@ ERRORS: tuple[Any, ...] = (redis.exceptions.RedisError, *UNAVAILABLE, UnicodeEnc
 TRIES = 6
 Words = Sequence[Any]
 T = TypeVar("T")
-Meanwhile = Callable[[], object] | None
 
 
 def backoff() -> ExponentialWithJitterBackoff:
@@ -71,33 +70,23 @@ class Commands:
         self._idle: deque[tuple[Any, Any]] = deque()
         self._retry = Retry(backoff(), TRIES, supported_errors=UNAVAILABLE)
 
-    def one(self, words: Words, patient: bool = True, meanwhile: Meanwhile = None) -> Any:
-        """The reply to one command; ``meanwhile`` is called when that is sent, and raises nothing."""
-        if not patient:
-            return self._made([words], False, meanwhile)[0]
-        return self.many([words], patient, meanwhile=meanwhile)[0]
+    def one(self, words: Words, patient: bool = True) -> Any:
+        """The reply to one command."""
+        return self.many([words], patient)[0] if patient else self._made([words], False)[0]
 
-    def many(
-        self,
-        commands: Sequence[Words],
-        patient: bool = True,
-        transaction: bool = False,
-        meanwhile: Meanwhile = None,
-    ) -> list[Any]:
+    def many(self, commands: Sequence[Words], patient: bool = True, transaction: bool = False) -> list[Any]:
         """The replies to commands sent together. Raises the first error among them, when all have been read."""
         if not commands:
             return []
         if not patient:
-            return self._made(commands, transaction, meanwhile)
-        return self._retry.call_with_retry(lambda: self._made(commands, transaction, meanwhile), lambda _: None)
+            return self._made(commands, transaction)
+        return self._retry.call_with_retry(lambda: self._made(commands, transaction), lambda _: None)
 
-    def _made(self, commands: Sequence[Words], transaction: bool, meanwhile: Meanwhile) -> list[Any]:
+    def _made(self, commands: Sequence[Words], transaction: bool) -> list[Any]:
         connection, poll = self._take()
         kept = False
         try:
             _send(connection, [("MULTI",), *commands, ("EXEC",)] if transaction else commands)
-            if meanwhile is not None:
-                meanwhile()
             replies = _received(connection, len(commands), transaction)
             kept = True
         except (redis.exceptions.ResponseError, *UNAVAILABLE) as exc:

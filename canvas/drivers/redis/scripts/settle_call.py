@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 from canvas.drivers.ports.values import Lease, LeaseReply
@@ -83,13 +82,11 @@ class SettleCall:
         number, prefix = self._numbers.get(worker, 0), f"canvas:{worker}:"
         self._numbers[worker] = number + limit
         words = [self._db, results.db, packed, limit, prefix, number, chords, *names]
-        predecode: Callable[[], object] | None = None
         if carried is not None:
             words.append(carried.record)
-            predecode = partial(lease.predecode, carried.payload) if lease is not None else None
         keys = (*self._script_keys(worker, results), *lists)
         try:
-            verdicts, taken, revision, ended, clock = self._link.call("settle", keys, words, True, predecode)
+            verdicts, taken, revision, ended, clock = self._link.call("settle", keys, words, once=True)
         except Exception:
             if limit:
                 tags = [f"{prefix}{n}" for n in range(number, number + limit)]

@@ -1,0 +1,132 @@
+"""The two loops of a worker process, and the table of the states in which they make no round. No server takes part."""
+
+import threading
+from dataclasses import dataclass
+
+import pytest
+
+from canvas import telemetry
+from canvas.drivers import open_driver
+from canvas.drivers.ports.values import Lease
+from canvas.model.message import Publish
+from canvas.model.settlement import Settlement
+from canvas.testing.contract import eventually
+from canvas.worker.consumer.loop import InlineLoop, LoopParts, NoWork, ThreadedLoop
+from canvas.worker.consumer.loop_states import MANY_SLOTS, ONE_SLOT, State
+from canvas.worker.consumer.prefetch import PrefetchPolicy
+
+
+@dataclass
+class Progress:
+    buffered: bool = False
+    any_finished: bool = False
+    enough: bool = False
+
+
+NOTHING, MORE = Progress(), Progress(buffered=True)
+HALF, HALF_AND_MORE = Progress(False, True, True), Progress(True, True, True)
+
+ENDED_BY_END = [
+    (MANY_SLOTS, State.SLOTS_BUSY, [NOTHING, MORE, HALF, HALF_AND_MORE]),
+    (MANY_SLOTS, State.LINGERING, [NOTHING, HALF, HALF_AND_MORE]),
+    (ONE_SLOT, State.LINGERING, [HALF_AND_MORE]),
+    (ONE_SLOT, State.STANDING_BY, [MORE, HALF_AND_MORE]),
+    (ONE_SLOT, State.IDLE, [MORE, HALF_AND_MORE]),
+]
+
+
+@pytest.mark.parametrize(("table", "state", "ended"), ENDED_BY_END)
+def test_which_ends_of_tasks_end_a_state(table, state, ended):
+    condition = table[state].ended_by_end
+    assert [progress for progress in (NOTHING, MORE, HALF, HALF_AND_MORE) if condition(progress)] == ended
+
+
+def test_the_start_of_a_task_ends_the_idle_state_alone():
+    rows = [(state, row) for table in (MANY_SLOTS, ONE_SLOT) for state, row in table.items()]
+    assert [state for state, row in rows if row.ended_by_start is not None] == [State.IDLE]
+
+
+@pytest.fixture
+def driver():
+    opened = open_driver("memory://", "memory://")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def rounds():
+    found = []
+    detach = telemetry.attach(lambda **facts: found.append(facts), "batch.settled")
+    yield found
+    detach()
+
+
+def parts(driver, slots):
+    policy = PrefetchPolicy(slots, 64, 0.005, 64)
+    return LoopParts(driver, "w", ["q"], policy, lambda leased: None, {})
+
+
+def send(driver, count):
+    driver.broker.publish([Publish("", "q", 0, b"%d" % number) for number in range(count)])
+
+
+def serve(loop, place, done):
+    """The life of one slot."""
+    while (work := loop.take()) is not NoWork.EVER:
+        if work is NoWork.YET:
+            loop.turn()
+            continue
+        loop.begin(place)
+        done.append(work.payload)
+        loop.done(place, Settlement(work))
+
+
+def test_an_inline_loop_asks_the_broker_in_its_turn_alone(driver, rounds):
+    send(driver, 1)
+    loop = InlineLoop(parts(driver, 1))
+    assert loop.take() is NoWork.YET
+    assert rounds == []
+    loop.turn()
+    assert [facts["leased"] for facts in rounds] == [1]
+    assert loop.take().payload == b"0"
+
+
+@pytest.mark.parametrize(("kind", "slots"), [(InlineLoop, 1), (ThreadedLoop, 3)])
+def test_a_loop_hands_out_everything_once_and_settles_it(driver, rounds, kind, slots):
+    send(driver, 200)
+    loop, done = kind(parts(driver, slots)), []
+    loop.start()
+    serving = [threading.Thread(target=serve, args=(loop, place, done)) for place in range(slots)]
+    for thread in serving:
+        thread.start()
+    eventually(lambda: len(done) == 200)
+    loop.stop()
+    for thread in (*serving, loop):
+        thread.join(10)
+        assert not thread.is_alive()
+    assert sorted(done, key=int) == [b"%d" % number for number in range(200)]
+    assert sum(facts["settled"] for facts in rounds) == 200
+    assert driver.broker.lease(Lease("other", ["q"], 1)) == []
+
+
+@pytest.mark.parametrize("kind", [InlineLoop, ThreadedLoop])
+def test_a_loop_that_stops_returns_what_has_not_started(driver, kind):
+    send(driver, 20)
+    loop = kind(parts(driver, 1))
+    loop.start()
+    eventually(lambda: loop.turn() or not loop.work.empty())
+    loop.stop()
+    while (work := loop.take()) is not NoWork.EVER:
+        assert work is NoWork.YET
+    loop.join(10)
+    assert len(driver.broker.lease(Lease("other", ["q"], 30))) == 20
+
+
+def test_a_commit_waits_for_its_round(driver):
+    send(driver, 2)
+    loop = InlineLoop(parts(driver, 1))
+    loop.turn()
+    work = loop.take()
+    loop.begin(0)
+    assert loop.acknowledge(work)
+    assert not loop.commit(Settlement(work))
