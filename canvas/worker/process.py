@@ -11,12 +11,13 @@ from canvas.app.application import Canvas
 from canvas.drivers.ports.values import LeaseReply
 from canvas.telemetry import emit
 from canvas.worker.consumer.lifetimes import Lifetimes
-from canvas.worker.consumer.loop import SIGNALS_WITHIN, ConsumerLoop, InlineLoop, LoopParts, ThreadedLoop
+from canvas.worker.consumer.loop import SIGNALS_WITHIN, ConsumerLoop, InlineLoop, ThreadedLoop
+from canvas.worker.consumer.loop_parts import LoopParts
 from canvas.worker.consumer.maintenance import ChildDuties, Maintenance, MaintenanceThread, beat_every, holds_for
 from canvas.worker.consumer.prefetch import PrefetchPolicy
 from canvas.worker.consumer.revoked import Revocations
 from canvas.worker.consumer.topology import declare
-from canvas.worker.consumer.wait import ChildWait
+from canvas.worker.consumer.wait import BrokerWait, ChildWait
 from canvas.worker.control.child_commands import ChildCommand
 from canvas.worker.control.process_commands import ProcessCommands
 from canvas.worker.interpreter import interpreter_for_tasks
@@ -77,7 +78,15 @@ class WorkerProcess:
         number_of = app.driver.recovery.lease_number if part is not None else None
         tally = ActiveTasks(plan.hostname, row, number_of, self._one_slot)
         self._wait = wait
-        parts = LoopParts(app.driver, worker, list(plan.queues), policy, self._leased, tally.held, wait)
+        parts = LoopParts(
+            app.driver,
+            worker,
+            list(plan.queues),
+            policy,
+            self._leased,
+            tally.held,
+            wait or BrokerWait(app.driver.broker),
+        )
         self.loop: ConsumerLoop = InlineLoop(parts) if self._one_slot else ThreadedLoop(parts)
         self._exit = ProcessExit(app, plan.hostname, worker, self.loop, self._events, tally, part)
         give_up = self._exit.give_up if part else None

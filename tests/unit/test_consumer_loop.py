@@ -11,9 +11,12 @@ from canvas.drivers.ports.values import Lease
 from canvas.model.message import Publish
 from canvas.model.settlement import Settlement
 from canvas.testing.contract import eventually
-from canvas.worker.consumer.loop import InlineLoop, LoopParts, NoWork, ThreadedLoop
-from canvas.worker.consumer.loop_states import MANY_SLOTS, ONE_SLOT, State
+from canvas.worker.consumer.buffer import NoWork
+from canvas.worker.consumer.loop import InlineLoop, ThreadedLoop
+from canvas.worker.consumer.loop_parts import LoopParts
+from canvas.worker.consumer.loop_sleep import MANY_SLOTS, ONE_SLOT, State
 from canvas.worker.consumer.prefetch import PrefetchPolicy
+from canvas.worker.consumer.wait import BrokerWait
 
 
 @dataclass
@@ -63,7 +66,7 @@ def rounds():
 
 def parts(driver, slots):
     policy = PrefetchPolicy(slots, 64, 0.005, 64)
-    return LoopParts(driver, "w", ["q"], policy, lambda leased: None, {})
+    return LoopParts(driver, "w", ["q"], policy, lambda leased: None, {}, BrokerWait(driver.broker))
 
 
 def send(driver, count):

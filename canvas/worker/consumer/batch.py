@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
-from canvas.drivers.ports import Driver
 from canvas.drivers.ports.values import Lease, LeaseReply
 from canvas.errors import BrokerError
 from canvas.model.message import Delivery
@@ -17,10 +16,10 @@ from canvas.model.settlement import ChordDispatch, Orphan, ReadyChord, Settlemen
 from canvas.telemetry import emit
 from canvas.worker.consumer.acks_ahead import acks_ahead
 from canvas.worker.consumer.buffer import PrefetchBuffer, Work
-from canvas.worker.consumer.loop_states import STUCK_AFTER
+from canvas.worker.consumer.loop_parts import LoopParts
+from canvas.worker.consumer.loop_sleep import STUCK_AFTER
 from canvas.worker.consumer.persistent import Persistent
-from canvas.worker.consumer.prefetch import PrefetchPolicy, QueueChange
-from canvas.worker.consumer.wait import Wait
+from canvas.worker.consumer.prefetch import QueueChange
 
 T = TypeVar("T")
 
@@ -28,13 +27,10 @@ T = TypeVar("T")
 class SettleBatch(Persistent):
     """The state of one process between the broker and its slots. One thread at a time may :meth:`make` a round."""
 
-    def __init__(
-        self, driver: Driver, worker: str, queues: Sequence[str], policy: PrefetchPolicy,
-        leased: Callable[[LeaseReply], None], held: dict[str, Delivery], one_slot: bool, wait: Wait,
-    ) -> None:  # fmt: skip
-        self.worker = worker
-        self.queues = deque(queues)
-        self.policy = policy
+    def __init__(self, parts: LoopParts, one_slot: bool) -> None:
+        self.worker = parts.worker
+        self.queues = deque(parts.queues)
+        self.policy = parts.policy
         self.backlog = PrefetchBuffer()
         self.finished: deque[Settlement | ChordDispatch | None] = deque()
         self.offers: deque[ReadyChord | Orphan] = deque()
@@ -57,11 +53,8 @@ class SettleBatch(Persistent):
         self.begun: set[str] = set()
         self.leases_uncertain = False
         """The broker was away: it may have come back as a copy that has forgotten how some leases ended."""
-        self._driver = driver
-        self._leased = leased
-        self._held = held
+        self._driver, self._leased, self._held, self._wait = parts.driver, parts.leased, parts.held, parts.wait
         self._one_slot = one_slot
-        self._wait = wait
         self._outstanding = 0
 
     def make(self) -> bool:
@@ -103,6 +96,11 @@ class SettleBatch(Persistent):
     def any_finished(self) -> bool:
         """Whether a task has ended that is not settled yet."""
         return bool(self.finished)
+
+    @property
+    def any_acks(self) -> bool:
+        """Whether a task waits for the commit of a settlement."""
+        return bool(self.acks)
 
     @property
     def enough(self) -> bool:
@@ -157,8 +155,8 @@ class SettleBatch(Persistent):
         settled = repeat_until(lambda: self._driver.settler.settle([*acks, *soon, *settlements], lease, ends))
         if settled is not None:
             for item in batch:
-                if item.deferrals:
-                    self._tell_deferred(item)
+                for deferral in item.deferrals:
+                    self.deferred(deferral.due)
             taken = settled.leased.deliveries if settled.leased is not None else ()
             emit("batch.settled", settled=len(settled.verdicts), leased=len(taken))
             self._apply(settled.verdicts, answers, soon, settlements)
@@ -208,10 +206,6 @@ class SettleBatch(Persistent):
         if self._wait.is_unregistered() and not self.attempt(self._wait.register):
             return None
         return Lease(self.worker, tuple(self.queues), want, self._wait.inbox())
-
-    def _tell_deferred(self, item: Settlement | ChordDispatch) -> None:
-        for deferral in item.deferrals:
-            self.deferred(deferral.due)
 
     def _hand_out(self, item: Work) -> None:
         self._outstanding += 1

@@ -1,6 +1,7 @@
 """The messages that are leased and not yet taken by a slot."""
 
 from collections import deque
+from enum import Enum, auto
 from itertools import islice
 from queue import SimpleQueue
 from typing import TypeAlias
@@ -9,6 +10,15 @@ from canvas.model.message import Delivery
 from canvas.model.settlement import Orphan, ReadyChord
 
 Work: TypeAlias = Delivery | ReadyChord | Orphan
+
+
+class NoWork(Enum):
+    """Why a slot gets no work."""
+
+    YET = auto()
+    """Nothing is leased: the slot takes its turn, and asks again."""
+    EVER = auto()
+    """The slot ends."""
 
 
 class PrefetchBuffer:

@@ -8,50 +8,22 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from enum import Enum, auto
 from queue import Empty, SimpleQueue
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
-from canvas.drivers.ports import Driver
-from canvas.drivers.ports.values import LeaseReply
 from canvas.model.message import Delivery
 from canvas.model.settlement import ChordDispatch, Orphan, ReadyChord, Settlement
 from canvas.worker.consumer.batch import SettleBatch
-from canvas.worker.consumer.buffer import Work
-from canvas.worker.consumer.loop_sleep import LoopSleep
-from canvas.worker.consumer.loop_states import MANY_SLOTS, ONE_SLOT, State, Table
-from canvas.worker.consumer.prefetch import PrefetchPolicy, QueueChange
-from canvas.worker.consumer.wait import BrokerWait, Wait
+from canvas.worker.consumer.buffer import NoWork, Work
+from canvas.worker.consumer.loop_parts import LoopParts
+from canvas.worker.consumer.loop_sleep import MANY_SLOTS, ONE_SLOT, LoopSleep, State, Table
+from canvas.worker.consumer.prefetch import QueueChange
 
 T = TypeVar("T")
 _IDLE_WAIT = 5.0
 _CHANGED_WITHIN = 2.0
 SIGNALS_WITHIN = 0.5
 """Seconds that a wait on the main thread lasts at most: signal handlers run there, whichever thread a signal ends."""
-
-
-class NoWork(Enum):
-    """Why a slot gets no work."""
-
-    YET = auto()
-    """Nothing is leased: the slot takes its turn, and asks again."""
-    EVER = auto()
-    """The slot ends."""
-
-
-class LoopParts(NamedTuple):
-    """What a consumer loop is made of."""
-
-    driver: Driver
-    worker: str
-    queues: list[str]
-    policy: PrefetchPolicy
-    leased: Callable[[LeaseReply], None]
-    """Called after each lease, before its messages are handed out."""
-    held: dict[str, Delivery]
-    """Gets the messages that are leased, by tag."""
-    wait: Wait | None = None
-    """How to wait for messages; at the broker by default."""
 
 
 class ConsumerLoop(threading.Thread, ABC):
@@ -62,15 +34,12 @@ class ConsumerLoop(threading.Thread, ABC):
     def __init__(self, parts: LoopParts, table: Table) -> None:
         super().__init__(name="canvas-loop", daemon=True)
         self.failure: BaseException | None = None
-        self._waits = parts.wait or BrokerWait(parts.driver.broker)
-        self._batch = SettleBatch(
-            parts.driver, parts.worker, parts.queues, parts.policy, parts.leased, parts.held, self.one_slot, self._waits
-        )
+        self._batch = SettleBatch(parts, self.one_slot)
         self.work = self._batch.backlog
         """The messages and chords that are leased and wait for a slot."""
         self.begun = self._batch.begun
         """Tags of messages that are acked, and whose tasks have not started yet."""
-        self._sleep = LoopSleep(table, self._batch, self._waits)
+        self._sleep = LoopSleep(table, self._batch, parts.wait)
         self._halted = False
 
     def consult(self, acks_early: Callable[[Delivery], bool], deferred: Callable[[float], None]) -> None:
@@ -259,6 +228,7 @@ class InlineLoop(ConsumerLoop):
 
     def __init__(self, parts: LoopParts) -> None:
         super().__init__(parts, ONE_SLOT)
+        self._idle_for = parts.wait.idle_for
         self._lock = threading.Lock()
         """Held by the thread that makes a round."""
 
@@ -284,7 +254,7 @@ class InlineLoop(ConsumerLoop):
                 if batch.offers:
                     batch.hand_out_submitted()
                 if not batch.buffered and not batch.stopping and not batch.make() and batch.queues:
-                    self._sleep.until_messages(self._waits.idle_for)
+                    self._sleep.until_messages(self._idle_for)
             finally:
                 self._lock.release()
 

@@ -1,14 +1,125 @@
-"""How a consumer loop sleeps between its rounds, and what wakes it."""
+"""How a consumer loop sleeps between its rounds: in which states, for how long, and what wakes it."""
 
 import time
+from collections import deque
+from collections.abc import Callable
+from enum import Enum, auto
 from queue import Empty, SimpleQueue
+from typing import NamedTuple, Protocol, TypeAlias
 
 from canvas.errors import BrokerError
 from canvas.telemetry import emit
-from canvas.worker.consumer.batch import SettleBatch
-from canvas.worker.consumer.loop_states import LINGER, STUCK_AFTER, Row, State, Table
 from canvas.worker.consumer.wait import Wait
 
+STUCK_AFTER = 0.2
+"""Seconds after which a task that runs is no longer short."""
+LINGER = 0.005
+"""Seconds in which results come together before the next call."""
+_LOOKS_EVERY = 30.0
+"""Seconds after which the thread looks whether it has to make a round, though its only slot is idle."""
+
+
+class Progress(Protocol):
+    """The facts about a batch that the conditions need."""
+
+    @property
+    def enough(self) -> bool:
+        """Half a batch is finished."""
+
+    @property
+    def buffered(self) -> bool:
+        """Tasks are leased and wait for a slot."""
+
+    @property
+    def any_finished(self) -> bool:
+        """A task has ended, and is not settled yet."""
+
+
+class Rounds(Progress, Protocol):
+    """The batch whose rounds a loop has made."""
+
+    worker: str
+    queues: deque[str]
+    running: dict[int, float]
+    stopping: bool
+    leases_uncertain: bool
+    last_poll_short: bool
+    leased_at: float
+
+    @property
+    def pressing(self) -> bool: ...
+
+    @property
+    def any_acks(self) -> bool: ...
+
+
+class State(Enum):
+    """A state in which no round is made."""
+
+    SLOTS_BUSY = auto()
+    """Every slot runs a task, and nothing is finished."""
+    LINGERING = auto()
+    """Tasks are leased and wait for a slot."""
+    STANDING_BY = auto()
+    """The only slot runs a task, and no other task is leased."""
+    IDLE = auto()
+    """The only slot has no task: it makes the rounds, and waits at the broker."""
+
+
+Condition: TypeAlias = Callable[[Progress], bool]
+
+
+def always(progress: Progress) -> bool:
+    return True
+
+
+def buffered(progress: Progress) -> bool:
+    return progress.buffered
+
+
+def any_finished(progress: Progress) -> bool:
+    return progress.any_finished
+
+
+def enough(progress: Progress) -> bool:
+    return progress.enough
+
+
+def enough_or_none_left(progress: Progress) -> bool:
+    return progress.enough or not progress.buffered
+
+
+def enough_and_more_left(progress: Progress) -> bool:
+    return progress.enough and progress.buffered
+
+
+class Row(NamedTuple):
+    """One state of a loop. A stop, an ack that a task waits for, a chord to end, and a change of the queues are urgent:
+    they end each state."""
+
+    seconds: float
+    left_out: Condition | None = None
+    """When the state is left out, because there is a reason for a round already."""
+    ended_by_start: Condition | None = None
+    """Whether the start of a task ends it."""
+    ended_by_end: Condition | None = None
+    """Whether the end of a task ends it."""
+
+
+Table: TypeAlias = dict[State, Row]
+
+MANY_SLOTS: Table = {
+    State.SLOTS_BUSY: Row(STUCK_AFTER, left_out=any_finished, ended_by_end=always),
+    State.LINGERING: Row(LINGER, left_out=enough, ended_by_end=enough_or_none_left),
+}
+"""The thread makes every round."""
+
+ONE_SLOT: Table = {
+    State.LINGERING: Row(LINGER, left_out=enough, ended_by_end=enough_and_more_left),
+    State.STANDING_BY: Row(STUCK_AFTER, ended_by_end=buffered),
+    State.IDLE: Row(_LOOKS_EVERY, ended_by_start=always, ended_by_end=buffered),
+}
+"""The slot makes a round when it has no task left; the thread makes those that come due while the slot runs a task."""
 _STOPS_WITHIN = 0.05
 """Seconds of a sleep while the process stops and only waits for its tasks to end."""
 _AWAY_FOR = 0.5
@@ -22,7 +133,7 @@ class LoopSleep:
     wait at the broker while the thread is idle; then the slot is woken.
     """
 
-    def __init__(self, table: Table, batch: SettleBatch, wait: Wait) -> None:
+    def __init__(self, table: Table, batch: Rounds, wait: Wait) -> None:
         self._table = table
         self._batch = batch
         self._wait = wait
@@ -65,7 +176,7 @@ class LoopSleep:
         batch, arrived = self._batch, 0
         self._at_broker = True
         try:
-            if not (batch.finished or batch.pressing):
+            if not (batch.any_finished or batch.pressing):
                 patience = STUCK_AFTER if batch.running else patience
                 arrived = self._wait.wait(batch.worker, tuple(batch.queues), patience)
                 if self._wait.outage():
@@ -87,14 +198,14 @@ class LoopSleep:
     def sleep(self, state: State) -> None:
         """Sleep in a state of the table, until it is over or ended."""
         batch, row = self._batch, self._table[state]
-        seconds = LINGER if state is State.STANDING_BY and batch.finished else row.seconds
+        seconds = LINGER if state is State.STANDING_BY and batch.any_finished else row.seconds
         self._row = row
         try:
             while not self._wake.empty():  # calls for an earlier round; their reasons are looked at below
                 self._wake.get_nowait()
             if not (batch.pressing or (row.left_out is not None and row.left_out(batch))):
                 self._wake.get(timeout=seconds)
-            elif batch.stopping and batch.running and not batch.finished and not batch.acks:
+            elif batch.stopping and batch.running and not batch.any_finished and not batch.any_acks:
                 self._wake.get(timeout=_STOPS_WITHIN)
         except Empty:
             return

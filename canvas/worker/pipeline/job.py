@@ -5,11 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, final
 
-from canvas.errors import Reject, WorkerLostError
+from canvas.errors import Reject, TimeLimitExceeded, WorkerLostError
 from canvas.model.message import Delivery, Message
 from canvas.model.outcome import Outcome
 from canvas.model.request import Request
 from canvas.model.settlement import Fence
+from canvas.model.workflow_run import RUN_HEADER
 from canvas.worker.pipeline.throttle import NO_KEYS, LimitKeys
 
 
@@ -46,6 +47,28 @@ class Job:
         """Whether its result is not stored: the call says so, or else the task."""
         asked = self.message.headers.get("ignore_result")
         return bool(asked if asked is not None else self.task is not None and self.task.ignore_result)
+
+    @property
+    def has_plain_success(self) -> bool:
+        """Whether its success has no other effect than a record, in its usual form, and an ack."""
+        embed, request = self.message.embed, self.request
+        return not (
+            embed["callbacks"] is not None
+            or embed["chain"] is not None
+            or embed["chord"] is not None
+            or request.children
+            or request.additions
+            or request.retries_sent
+            or self.told
+            or RUN_HEADER in self.message.headers
+        )
+
+    def acks_failure(self, exc: BaseException) -> bool:
+        """Whether its message is acked when its task fails with ``exc``."""
+        task = self.task
+        if task is None:
+            return True
+        return bool(task.acks_on_timeout if isinstance(exc, TimeLimitExceeded) else task.acks_on_failure)
 
     @property
     def early(self) -> bool:

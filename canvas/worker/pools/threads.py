@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from canvas.result import denied_join_result
-from canvas.worker.consumer.loop import ConsumerLoop, NoWork
+from canvas.worker.consumer.buffer import NoWork
+from canvas.worker.consumer.loop import ConsumerLoop
 from canvas.worker.pipeline.pipeline import TaskPipeline
 
 

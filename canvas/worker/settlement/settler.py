@@ -13,9 +13,10 @@ from canvas.app.application import Canvas
 from canvas.errors import BrokerError, CanvasError, Ignore, Reject, Retry, TaskRevokedError, TimeLimitExceeded
 from canvas.execution.executor import traceback_text
 from canvas.model import states
+from canvas.model.message import Message
 from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, ReplacedBy, Retried, Revoked, Success
 from canvas.model.record import Record, in_tuple_form
-from canvas.model.settlement import Settlement
+from canvas.model.settlement import ResultWrite, Settlement
 from canvas.model.workflow_run import RUN_HEADER, NodeRef
 from canvas.producer.message_builder import Lineage
 from canvas.producer.outbox import ChordMembership, Outbox, PartOrigin
@@ -27,7 +28,6 @@ from canvas.worker.settlement.callbacks import callback_groups
 from canvas.worker.settlement.cascade import TerminalState, abandon_rest
 from canvas.worker.settlement.chord import fire_ahead
 from canvas.worker.settlement.errbacks import run_errbacks
-from canvas.worker.settlement.plain_success import acks_failure, is_plain, record_of
 from canvas.worker.settlement.result_error import place_in_result
 from canvas.worker.settlement.speculation import SpeculativeJoins
 from canvas.workflows.steps.engine import advance_all, is_recorded_later, start_in_place
@@ -49,7 +49,7 @@ class Settler:
 
         ``report`` reports the end to hooks and signals. The settlement contains what hooks send.
         """
-        if type(outcome) is Success and is_plain(self._app.conf, done):
+        if type(outcome) is Success and done.has_plain_success and not self._app.conf.result_extended:
             settlement = self._settle_plain(done, outcome, report)
             if settlement is not None:
                 return settlement, outcome
@@ -86,7 +86,7 @@ class Settler:
     def _settle_plain(self, done: Job, outcome: Success, report: Report) -> Settlement | None:
         """The settlement of a plain success; ``None`` for a value that cannot be written."""
         try:
-            stores = [] if done.ignores_result else [record_of(self._app, done.message, outcome.value)]
+            stores = [] if done.ignores_result else [self._success_record(done.message, outcome.value, [])]
         except (CanvasError, TypeError, ValueError):
             return None
         done.told = True
@@ -127,7 +127,7 @@ class Settler:
                 return
             case Failure(exc, text):
                 self._failure(done, effects, states.FAILURE, exc, text)
-                if done.fence == "lease" and not acks_failure(done.task, exc):
+                if done.fence == "lease" and not done.acks_failure(exc):
                     effects.disposal = "dead_letter"
                     effects.reason = f"{type(exc).__name__}: acks_on_failure is off"
             case Ignored():
@@ -199,14 +199,18 @@ class Settler:
             self._part(done, effects, states.SUCCESS, outcome.value)
 
     def _store_success(self, done: Job, effects: Outbox, value: Any, children: list[Any]) -> None:
-        app, message = self._app, done.message
-        in_run = RUN_HEADER in message.headers
-        if in_run or app.conf.result_extended:
+        message, in_run = done.message, RUN_HEADER in done.message.headers
+        if in_run or self._app.conf.result_extended:
             record = self._record(done, states.SUCCESS, value, None, children)
             if not in_run or not is_recorded_later(self._runs, message):
                 effects.record(record, in_run)
             return
-        effects.stores.append(record_of(app, message, value, children))
+        effects.stores.append(self._success_record(message, value, children))
+
+    def _success_record(self, message: Message, value: Any, children: list[Any]) -> ResultWrite:
+        """The record of a success without extended fields."""
+        app, around = self._app, (message.headers.get("group"), message.headers.get("parent_id"))
+        return app.backend.success_of(message.id, value, children, app.now_text(), *around)
 
     def _successors(self, done: Job, effects: Outbox, value: Any) -> list[Any]:
         """Send callbacks, then the next step of the chain; their results in tuple form."""
@@ -236,7 +240,7 @@ class Settler:
             run_errbacks(self._app, effects, done.message.embed["errbacks"], done.request, exc, text or None)
 
     def _unrecorded(self, done: Job, effects: Outbox, exc: BaseException) -> None:
-        """It has no result, but the tasks that wait for it must not wait without end."""
+        """End what waits for a task that has no result."""
         self._part(done, effects, states.FAILURE, exc)
         self._abandon_rest(done, effects, states.FAILURE, exc, "")
 

@@ -27,7 +27,7 @@ class ResultSide(NamedTuple):
 
 
 class SettleBatch(NamedTuple):
-    """What one call settles, packed for the script."""
+    """The settlements and chords of one call, packed for the script."""
 
     worker: str
     settlements: Packed = NOTHING
