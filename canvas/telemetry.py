@@ -37,7 +37,7 @@ worker.ready                   hostname, app, consumer (the sender's further att
 worker.same_name               hostname (that another worker has too)
 worker.forking
 worker.forked                  index (of the child among those that live, from 1)
-worker.process_init
+worker.process_init            hostname
 worker.process_shutdown        pid, exitcode
 worker.stopping                how (warm, soft, cold), hostname
 worker.draining                running (name[id] and seconds, of the tasks that a warm stop waits for)

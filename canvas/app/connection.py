@@ -193,6 +193,7 @@ class ConnectionPool:
 
     def __init__(self, app: ConnectingApp) -> None:
         self._app = app
+        self.limit: int | None = app.conf.broker_pool_limit
 
     def acquire(self, block: bool = False, timeout: float | None = None) -> Connection:
         """A connection, at once."""

@@ -1,7 +1,8 @@
 """The finder and the modules that serve the names of Celery and kombu."""
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -9,7 +10,8 @@ from importlib.metadata import Distribution, DistributionFinder
 from types import ModuleType
 from typing import Any
 
-from canvas.celery_names.names import ALIASES, CELERY, KOMBU, MEMBERS, NAMES_WITHOUT, OF_OTHERS, WITHOUT
+from canvas.celery_names.names import ALIASES, CELERY, KOMBU, MEMBERS, NAMES_OF, NAMES_WITHOUT, OF_OTHERS, WITHOUT
+from canvas.celery_names.stand_ins import stand_in
 from canvas.celery_names.version import CELERY_VERSION
 from canvas.errors import ConfigurationError
 
@@ -17,39 +19,28 @@ _GUIDE = "see docs/reference/from-celery.md"
 
 
 class ServedModule(ModuleType):
-    """A module whose members are objects of canvas, imported when they are first used."""
+    """A module whose members are objects of canvas, imported when they are first used, or stand-ins."""
 
     def __init__(self, name: str, members: Mapping[str, str]) -> None:
         """``members``: where each name is, as ``module:attribute``, or ``module`` for a module."""
         super().__init__(name, f"Names of Celery's {name}, served by canvas.")
-        self._members = members
         self.__path__: list[str] = []
         self.__all__ = [member for member in members if not member.startswith("_")]
 
     def __getattr__(self, name: str) -> Any:
-        place = self.__dict__.get("_members", {}).get(name)
-        if place is None:
-            if f"{self.__name__}.{name}" in MEMBERS or f"{self.__name__}.{name}" in ALIASES:
-                return import_module(f"{self.__name__}.{name}")
-            why = NAMES_WITHOUT.get(self.__name__, {}).get(name)
-            text = f"canvas {why}; it has no" if why else "canvas has no"
-            raise AttributeError(f"{text} {name!r} for module {self.__name__!r}; {_GUIDE}")
-        module, _, attribute = place.partition(":")
-        found: Any = import_module(module)
-        if attribute:
-            found = getattr(found, attribute)
+        found = _member(self.__name__, name)
         setattr(self, name, found)
         return found
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *self._members})
+        return sorted({*super().__dir__(), *MEMBERS.get(self.__name__, {}), *_stand_ins(self.__name__)})
 
 
 class _Alias(Loader):
     """Gives a module of canvas a second name."""
 
-    def __init__(self, target: str) -> None:
-        self._target = target
+    def __init__(self, name: str, target: str) -> None:
+        self._name, self._target = name, target
         self._own: ModuleSpec | None = None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
@@ -60,6 +51,8 @@ class _Alias(Loader):
     def exec_module(self, module: ModuleType) -> None:
         # The import system has written the alias's spec into the module.
         module.__spec__ = self._own
+        if self._name in MEMBERS or self._name in NAMES_WITHOUT:
+            vars(module)["__getattr__"] = partial(_member, self._name)
 
 
 class _Members(Loader):
@@ -84,15 +77,15 @@ class Finder(MetaPathFinder):
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         """The module ``name`` as canvas serves it; ``None`` for other packages.
 
-        Raises ModuleNotFoundError, with the alternative, for a module of the package that canvas does not have.
+        Raises ModuleNotFoundError for a module of the package that canvas does not know.
         """
         if name != self._package and not name.startswith(f"{self._package}."):
             return None
         if name in ALIASES:
-            return ModuleSpec(name, _Alias(ALIASES[name]))
-        if name in MEMBERS:
-            return ModuleSpec(name, _Members(MEMBERS[name]), is_package=True)
-        raise ModuleNotFoundError(f"No module named {name!r}: {_alternative(name)}", name=name)
+            return ModuleSpec(name, _Alias(name, ALIASES[name]))
+        if name in MEMBERS or name in NAMES_OF:
+            return ModuleSpec(name, _Members(MEMBERS.get(name, {})), is_package=True)
+        raise ModuleNotFoundError(f"No module named {name!r}: canvas does not serve it; {_GUIDE}", name=name)
 
     def find_distributions(
         self, context: DistributionFinder.Context = DistributionFinder.Context()  # noqa: B008 - the protocol's default
@@ -105,7 +98,7 @@ class _OfOthers(MetaPathFinder):
     """Finds canvas' modules that stand for modules of other packages."""
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        return ModuleSpec(name, _Alias(OF_OTHERS[name])) if name in OF_OTHERS else None
+        return ModuleSpec(name, _Alias(name, OF_OTHERS[name])) if name in OF_OTHERS else None
 
 
 class _Celery(Distribution):
@@ -120,10 +113,33 @@ class _Celery(Distribution):
         raise FileNotFoundError(f"{path}: canvas serves the distribution {CELERY}, which has no files")
 
 
-def _alternative(name: str) -> str:
-    parents: Iterator[str] = (name.rsplit(".", levels)[0] for levels in range(name.count(".") + 1))
-    found = next((WITHOUT[parent] for parent in parents if parent in WITHOUT), None)
-    return f"canvas {found}" if found else f"canvas does not serve it; {_GUIDE}"
+def _member(module: str, name: str) -> Any:
+    """A member of a module of Celery's: an object of canvas, a module below it, or a stand-in. Raises AttributeError."""
+    place = MEMBERS.get(module, {}).get(name)
+    if place is not None:
+        there, _, attribute = place.partition(":")
+        found = import_module(there)
+        return getattr(found, attribute) if attribute else found
+    below = f"{module}.{name}"
+    if below in MEMBERS or below in ALIASES or below in NAMES_OF:
+        return import_module(below)
+    words = _stand_ins(module).get(name)
+    if words is None:
+        raise AttributeError(f"canvas has no {name!r} for module {module!r}; {_GUIDE}")
+    return stand_in(module, name, words)
+
+
+def _stand_ins(module: str) -> dict[str, str]:
+    """The names of a module that have stand-ins, and the words of each."""
+    names = NAMES_OF.get(module, "").split()
+    return {**dict.fromkeys(names, words_for(module) or ""), **NAMES_WITHOUT.get(module, {})}
+
+
+def words_for(module: str) -> str | None:
+    """The words for a module of which canvas has no objects; ``None`` for others."""
+    parts = module.split(".")
+    starts = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+    return next((WITHOUT[start] for start in starts if start in WITHOUT), None)
 
 
 def install() -> None:

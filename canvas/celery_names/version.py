@@ -17,3 +17,5 @@ VERSION = version_info = version_info_t(5, 7, 0, "", "")
 CELERY_VERSION = __version__ = "5.7.0"
 SERIES = "canvas"
 VERSION_BANNER = f"{CELERY_VERSION} ({SERIES})"
+__author__, __contact__ = "Ask Solem", "auvipy@gmail.com"
+__homepage__, __docformat__ = "https://docs.celeryq.dev/", "restructuredtext"

@@ -23,12 +23,13 @@ ALL_STATES: Final = frozenset({PENDING, RECEIVED, STARTED, SUCCESS, FAILURE, RET
 
 PRECEDENCE: Final = (SUCCESS, FAILURE, None, REVOKED, STARTED, RECEIVED, REJECTED, RETRY, PENDING)
 """States in order of precedence; ``None`` stands for the application's own states."""
-_PLACE: Final = {name: place for place, name in enumerate(PRECEDENCE)}
+PRECEDENCE_LOOKUP: Final = {name: place for place, name in enumerate(PRECEDENCE)}
+NONE_PRECEDENCE: Final = PRECEDENCE_LOOKUP[None]
 
 
 def precedence(name: str) -> int:
     """The place of a state in ``PRECEDENCE``: lower is later."""
-    return _PLACE.get(name, _PLACE[None])
+    return PRECEDENCE_LOOKUP.get(name, NONE_PRECEDENCE)
 
 
 class state(str):

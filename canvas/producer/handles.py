@@ -32,10 +32,14 @@ def _handle(
     handle: Any = None
     for node in (pending,) if pending.parent is None else pending.line():
         if node.members is None:
-            handle = single(node.id, parent=handle)
+            task, parent = tasks.get(node.task or ""), handle
+            if task is not None and task.own_results:
+                handle = task.AsyncResult(node.id)
+                handle.parent = parent
+            else:
+                handle = single(node.id, parent=parent)
             ignored = node.ignored
             if ignored is None:
-                task = tasks.get(node.task or "")
                 ignored = task is not None and task.ignore_result
             handle.ignored = bool(ignored)
         else:

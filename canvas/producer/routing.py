@@ -90,7 +90,7 @@ class Router:
             if options.get(key):
                 given[key] = options[key]
         if self._routes:
-            given = {**self._looked_up(name, options, args, kwargs or {}), **given}
+            given = {**self.looked_up(name, options, args, kwargs or {}), **given}
         if given:
             return self._addressed(given)
         if self._default is None:
@@ -151,7 +151,7 @@ class Router:
             return queue
         return queue._replace(arguments={**(queue.arguments or {}), "x-max-priority": self._max_priority})
 
-    def _looked_up(
+    def looked_up(
         self, name: str, options: Mapping[str, Any], args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> dict[str, Any]:
         for find in self._routes:

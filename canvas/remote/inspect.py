@@ -75,10 +75,16 @@ class Inspect:
         ``timeout`` is in seconds. ``connection`` is Celery's, and not needed here.
         """
         self.app = app or self.app or current_app()
-        nodes = [destination] if isinstance(destination, str) else destination
-        self._options: dict[str, Any] = {
-            "destination": nodes, "timeout": timeout, "callback": callback, "pattern": pattern, "matcher": matcher,
-            "limit": limit,
+        self.destination = [destination] if isinstance(destination, str) else destination
+        self.timeout, self.limit, self.callback = timeout, limit, callback
+        self.pattern, self.matcher = pattern, matcher
+        self.connection = connection
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        return {
+            "destination": self.destination, "timeout": self.timeout, "callback": self.callback,
+            "pattern": self.pattern, "matcher": self.matcher, "limit": self.limit,
         }  # fmt: skip
 
     def _ask(self, command: str, **arguments: Any) -> dict[str, Any] | None:
@@ -88,7 +94,7 @@ class Inspect:
 
     def ping(self, destination: list[str] | None = None) -> dict[str, Any] | None:
         if destination is not None:
-            self._options = {**self._options, "destination": destination}
+            self.destination = destination
         return self._ask("ping")
 
     def hello(self, from_node: str, revoked: list[str] | None = None) -> dict[str, Any] | None:

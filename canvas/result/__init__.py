@@ -1,15 +1,23 @@
 """The handles of results: AsyncResult, GroupResult, ResultSet, EagerResult (semantics.md §4)."""
 
-from canvas.result.app_classes import class_of_app
+from canvas.result.app_classes import ResultBase, class_of_app
 from canvas.result.eager_result import EagerResult
 from canvas.result.handles import AsyncResult, GroupResult, result_from_tuple
 from canvas.result.result_set import ResultSet
-from canvas.result.waiting import allow_join_result, check_join_allowed, denied_join_result, give_place_away
+from canvas.result.waiting import (
+    allow_join_result,
+    check_join_allowed,
+    denied_join_result,
+    give_place_away,
+    set_task_join_will_block,
+    task_join_will_block,
+)
 
 __all__ = [
     "AsyncResult",
     "EagerResult",
     "GroupResult",
+    "ResultBase",
     "ResultSet",
     "allow_join_result",
     "check_join_allowed",
@@ -17,4 +25,6 @@ __all__ = [
     "denied_join_result",
     "give_place_away",
     "result_from_tuple",
+    "set_task_join_will_block",
+    "task_join_will_block",
 ]

@@ -27,6 +27,13 @@ class ResultApp(Protocol):
     def GroupResult(self) -> Any: ...
 
 
+class ResultBase:
+    """The base of all handles of results."""
+
+    parent: Any = None
+    """The result of the task before this one in a chain."""
+
+
 def class_of_app(base: type[T], app: ResultApp) -> type[T]:
     """A subclass of ``base`` whose instances belong to ``app`` by default: the class of the results that ``app`` gives.
 

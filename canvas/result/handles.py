@@ -174,9 +174,10 @@ class GroupResult(ResultSet, Handle):
         self.parent = parent
 
     def save(self, backend: Any = None) -> Any:
-        """Keep the group's structure for ``GroupResult.restore(id)``."""
+        """Keep the group's structure for ``GroupResult.restore(id)``; the group itself."""
         ignored = [one.id for one in _with_ancestors(self) if one.ignored]
-        return (backend or self.backend).save_group(self.id, self.as_tuple(), ignored)
+        (backend or self.backend).save_group(self.id, self.as_tuple(), ignored)
+        return self
 
     def delete(self, backend: Any = None) -> None:
         """Remove the kept structure."""

@@ -7,12 +7,12 @@ from canvas.context import current_app
 from canvas.errors import TimeoutError
 from canvas.model import states
 from canvas.model.record import Record
-from canvas.result.app_classes import ResultApp
+from canvas.result.app_classes import ResultApp, ResultBase
 from canvas.result.stored_result import StoredResult
 from canvas.result.waiting import awaiting, check_join_allowed, deadline, poll_interval, replies, warn_of_blocked_loop
 
 
-class ResultSet:
+class ResultSet(ResultBase):
     """Results that are waited for together; values come in the order of the results."""
 
     _app: ResultApp | None = None
@@ -22,7 +22,7 @@ class ResultSet:
         self.results: list[Any] = list(results)
         if app is not None:
             self._app = app
-        self.parent: Any = None
+        self.parent = None
 
     @property
     def app(self) -> Any:

@@ -8,10 +8,10 @@ from canvas.context import current_app
 from canvas.errors import DecodeError, IncompleteStream
 from canvas.model import states
 from canvas.model.record import Handle, Record
-from canvas.result.app_classes import ResultApp
+from canvas.result.app_classes import ResultApp, ResultBase
 
 
-class StoredResult(Handle):
+class StoredResult(Handle, ResultBase):
     """The stored state of one task. A final state is read once and kept; until then every look is one read."""
 
     sent_to: str | None = None

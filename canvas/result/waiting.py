@@ -19,6 +19,8 @@ _INTERVAL = 1.0
 _ANSWER_WITHIN = 1.0
 """Seconds that an answer of workers is waited for by default."""
 _denied: ContextVar[bool] = ContextVar("canvas_join_denied", default=False)
+_blocks = True
+"""Whether a wait in a task of this process is refused."""
 _away: ContextVar[Away | None] = ContextVar("canvas_place_away", default=None)
 
 
@@ -47,9 +49,20 @@ def give_place_away(away: Away) -> None:
     _away.set(away)
 
 
+def task_join_will_block() -> bool:
+    """Whether ``get()`` is refused here: inside a task."""
+    return _blocks and _denied.get()
+
+
+def set_task_join_will_block(blocks: bool) -> None:
+    """Allow ``get()`` in all tasks of this process with False; refuse it again with True."""
+    global _blocks
+    _blocks = blocks
+
+
 def check_join_allowed() -> None:
     """Raise RuntimeError inside a task."""
-    if _denied.get():
+    if task_join_will_block():
         raise RuntimeError(
             "Never call result.get() within a task, and never await a result there! It blocks a worker slot and can "
             "deadlock: compose a chain or chord instead, let the task await the result in the asyncio pool "

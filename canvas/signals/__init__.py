@@ -43,10 +43,13 @@ worker_ready = Signal("worker_ready", "worker.ready", make.of_worker)
 """A worker accepts tasks. The sender is the worker."""
 worker_before_create_process = Signal("worker_before_create_process", "worker.forking", make.plain)
 """A prefork process is about to be forked."""
+user_preload_options = Signal("user_preload_options", "command.starting", make.preloading)
+"""A command starts, with the options that the app adds to all commands. The sender is the command."""
 heartbeat_sent = Signal("heartbeat_sent", "heartbeat.sent", make.plain)
 """A worker has sent a heartbeat."""
-worker_process_init = Signal("worker_process_init", "worker.process_init", make.plain)
-"""A process of a pool has started; receivers must end within ``worker_proc_alive_timeout``."""
+worker_process_init = Signal("worker_process_init", "worker.process_init", make.sender_of("hostname"))
+"""A process of a pool has started; receivers must end within ``worker_proc_alive_timeout``. The sender is the worker's
+name."""
 worker_process_shutdown = Signal("worker_process_shutdown", "worker.process_shutdown", make.plain)
 """A process of a pool is about to exit."""
 worker_shutting_down = Signal("worker_shutting_down", "worker.stopping", make.stopping)
@@ -70,4 +73,3 @@ eventlet_pool_started = Signal("eventlet_pool_started")
 eventlet_pool_preshutdown = Signal("eventlet_pool_preshutdown")
 eventlet_pool_postshutdown = Signal("eventlet_pool_postshutdown")
 eventlet_pool_apply = Signal("eventlet_pool_apply")
-user_preload_options = Signal("user_preload_options")

@@ -121,8 +121,9 @@ def unknown(facts: Facts) -> Sending:
 
 
 def received(facts: Facts) -> Sending:
-    message, task, hostname = facts["message"], facts["task"], facts["hostname"]
-    return hostname, {"request": ReceivedRequest(message, facts["request"], task, hostname)}
+    message, task = facts["message"], facts["task"]
+    sender = Node.of({"hostname": facts["hostname"], "app": getattr(task, "app", None)})
+    return sender, {"request": ReceivedRequest(message, facts["request"], task, sender.hostname)}
 
 
 class WorkerApp(Protocol):
@@ -182,6 +183,10 @@ def internal_error(facts: Facts) -> Sending:
         "task_id": None, "args": None, "kwargs": None, "request": facts["work"], "exception": exc,
         "traceback": exc.__traceback__, "einfo": einfo,
     }  # fmt: skip
+
+
+def preloading(facts: Facts) -> Sending:
+    return facts["command"], {"app": facts["app"], "options": facts["options"]}
 
 
 def sender_of(name: str) -> Callable[[Facts], Sending]:

@@ -24,10 +24,13 @@ class Task(CheckedCalls[R]):
     """Base of all tasks. ``@app.task`` makes one subclass and one instance of it per function."""
 
     _own_apply: ClassVar[bool] = False
+    own_results: ClassVar[bool] = False
+    """Whether its class overrides ``AsyncResult``, which then makes the results of its calls."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls._own_apply = cls.apply_async is not Task.apply_async
+        cls.own_results = cls.AsyncResult is not Task.AsyncResult
 
     @property
     def sends_itself(self) -> bool:

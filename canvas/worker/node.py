@@ -59,14 +59,17 @@ def plan_node(
     max_memory_per_child: int | None = None,
     events: bool | None = None,
     heartbeat: float | None = HEARTBEAT_INTERVAL,
+    others: Mapping[str, Any] | None = None,
 ) -> WorkerOptions:
     """Load the tasks, let signals change what they like, and say what the command line and the settings come to.
+
+    ``others``: further options of the command line, for receivers of ``celeryd_init``.
 
     Raises ConfigurationError naming what is wrong.
     """
     load_tasks(app)
     conf, node = app.conf, node_name(hostname)
-    options = {"queues": list(queues), "concurrency": concurrency, "pool": pool, "autoscale": autoscale}
+    options = {**(others or {}), "queues": list(queues), "concurrency": concurrency, "pool": pool, "autoscale": autoscale}
     emit("worker.configuring", hostname=node, app=app, options=options)
     emit("worker.init", hostname=node, app=app)
     pool = pool or conf.worker_pool or "prefork"
@@ -158,7 +161,7 @@ def _prepare(
     app: Canvas, plan: WorkerOptions, say: Callable[[str], None] | None, http_address: tuple[str, int] | None
 ) -> None:
     if plan.pool == "solo":
-        emit("worker.process_init")
+        emit("worker.process_init", hostname=plan.hostname)
     emit("worker.preparing", hostname=plan.hostname, app=app)
     if say is not None:
         say(banner(app, plan, http_address))

@@ -181,9 +181,14 @@ def absent(module):
 
 
 def has(module, name):
-    if module in MEMBERS:
-        return name in MEMBERS[module] or f"{module}.{name}" in MEMBERS or f"{module}.{name}" in ALIASES
-    return hasattr(importlib.import_module(ALIASES[module]), name)
+    if name in MEMBERS.get(module, {}) or f"{module}.{name}" in MEMBERS or f"{module}.{name}" in ALIASES:
+        return True
+    return module in ALIASES and hasattr(importlib.import_module(ALIASES[module]), name)
+
+
+def real(module, name):
+    """Whether Celery's module has the name."""
+    return hasattr(importlib.import_module(module), name)
 
 
 def names():

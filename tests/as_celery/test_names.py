@@ -9,9 +9,10 @@ import sys
 
 import pytest
 
-from canvas.celery_names.names import ALIASES, MEMBERS, WITHOUT
+from canvas.celery_names.names import ALIASES, MEMBERS, NAMES_OF, WITHOUT
 from canvas.exceptions import __all__ as EXCEPTIONS
 
+ABSENT = [f"{module}.{name}" for module, names in NAMES_OF.items() for name in names.split()]
 CELERY = [name for name in MEMBERS if name.startswith("celery")]
 KOMBU = [name for name in MEMBERS if name.startswith("kombu")]
 
@@ -39,6 +40,18 @@ def test_each_module_is_a_real_one(module):
 def test_every_exception_of_celery_is_served():
     theirs = importlib.import_module("celery.exceptions").__all__
     assert set(theirs) - set(EXCEPTIONS) - {"CeleryCommandException", "SchedulingError"} == set()
+
+
+def test_every_name_of_an_absent_module_is_celerys():
+    unknown = []
+    for place in ABSENT:
+        module, _, name = place.rpartition(".")
+        try:
+            there = hasattr(importlib.import_module(module), name)
+        except ImportError:
+            continue  # its library is not installed
+        unknown += [] if there else [place]
+    assert unknown == []
 
 
 def test_every_served_name_can_be_imported():
@@ -71,29 +84,65 @@ print(json.dumps([
     assert run(program, CANVAS_AS_CELERY="1") == [True, True, "shop", "5.7.0", "5.7.0", "later", "shop"]
 
 
-def test_what_is_absent_says_what_to_use():
+def test_what_is_absent_can_be_imported_and_says_what_to_use():
+    """A program may name it, test with it, subclass it or patch it; only its use is an error."""
+    program = """
+import canvas.as_celery, json
+from celery.app.trace import build_tracer
+from celery.backends.redis import RedisBackend
+from celery.concurrency import asynpool
+from celery.concurrency.prefork import TaskPool
+from celery.worker import strategy
+asynpool.PROC_ALIVE_TIMEOUT = 60
+class Mine(RedisBackend):
+    def get(self, key) -> "RedisBackend":
+        return super().get(key)
+found = [isinstance(1, RedisBackend), Mine.__name__, asynpool.PROC_ALIVE_TIMEOUT, RedisBackend is RedisBackend]
+for use in (lambda: Mine(), lambda: strategy.default(), TaskPool, build_tracer):
+    try:
+        use()
+    except Exception as exc:
+        found.append(f"{type(exc).__name__}: {exc}")
+print(json.dumps(found))
+"""
+    *loaded, backend, strategy, pool, tracer = run(program)
+    assert loaded == [False, "Mine", 60, True]
+    assert backend == (
+        "ConfigurationError: celery.backends.redis.RedisBackend: canvas keeps results in Redis, SQL or memory by drivers of "
+        "its own; results are read by AsyncResult; see docs/reference/from-celery.md"
+    )
+    assert "celery.worker.strategy.default: canvas takes messages by itself, and calls no strategies" in strategy
+    assert "-P solo, threads, prefork or asyncio" in pool
+    assert "celery.app.trace.build_tracer: canvas runs tasks in its own pipeline" in tracer
+
+
+def test_every_name_of_an_absent_module_can_be_imported():
+    program = """
+import canvas.as_celery, importlib, json
+from canvas.celery_names.importer import words_for
+from canvas.celery_names.names import NAMES_OF, NAMES_WITHOUT
+named = {**{m: names.split() for m, names in NAMES_OF.items()}, **NAMES_WITHOUT}
+wrong = [f"{m}.{n}" for m, names in named.items() for n in names if not hasattr(importlib.import_module(m), n)]
+print(json.dumps([wrong, [m for m in NAMES_OF if words_for(m) is None], hasattr(importlib.import_module("celery.beat"), "x")]))
+"""
+    assert run(program) == [[], [], False]
+
+
+def test_a_name_that_celery_does_not_have_is_an_error():
     program = """
 import canvas.as_celery, json
 found = []
-for statement in ("import celery.worker.strategy", "import celery.backends.s3", "from celery import Nothing",
-                  "import celery.concurrency.eventlet", "import celery; celery.nothing"):
+for statement in ("from celery import Nothing", "import celery.nothing", "import celery; celery.nothing"):
     try:
         exec(statement)
     except (ImportError, AttributeError) as exc:
         found.append(f"{type(exc).__name__}: {exc}")
 print(json.dumps(found))
 """
-    strategy, s3, name, pool, attribute = run(program)
-    assert strategy == (
-        "ModuleNotFoundError: No module named 'celery.worker.strategy': canvas takes messages by itself, and calls no "
-        "strategies; use signals or the hooks of Task"
-    )
-    assert s3.startswith("ModuleNotFoundError: No module named 'celery.backends.s3'")
+    name, module, attribute = run(program)
     assert name.startswith("ImportError: cannot import name 'Nothing' from 'celery'")
-    assert "-P solo, threads, prefork or asyncio" in pool
-    assert attribute == (
-        "AttributeError: canvas has no 'nothing' for module 'celery'; see docs/reference/from-celery.md"
-    )
+    assert module.startswith("ModuleNotFoundError: No module named 'celery.nothing': canvas does not serve it")
+    assert attribute == "AttributeError: canvas has no 'nothing' for module 'celery'; see docs/reference/from-celery.md"
 
 
 def test_it_comes_too_late_after_celery():

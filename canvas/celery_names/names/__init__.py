@@ -1,12 +1,13 @@
 """The modules of Celery and kombu that canvas serves, and where their names are."""
 
 from canvas.celery_names.names.absent import NAMES_WITHOUT, WITHOUT
+from canvas.celery_names.names.absent_modules import NAMES_OF
 from canvas.celery_names.names.helpers import HELPERS, KOMBUS
 from canvas.celery_names.names.places import Members
 from canvas.celery_names.names.programs import PROGRAMS
 from canvas.celery_names.names.workers import WORKERS
 
-__all__ = ["ALIASES", "CELERY", "KOMBU", "MEMBERS", "NAMES_WITHOUT", "OF_OTHERS", "WITHOUT"]
+__all__ = ["ALIASES", "CELERY", "KOMBU", "MEMBERS", "NAMES_OF", "NAMES_WITHOUT", "OF_OTHERS", "WITHOUT"]
 
 CELERY, KOMBU = "celery", "kombu"
 

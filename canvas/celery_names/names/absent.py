@@ -5,7 +5,6 @@ WITHOUT = {
     "celery.app.autoretry": "retries tasks by their autoretry_for",
     "celery.app.backends": "takes result_backend, a URL; docs/reference/settings.md lists them",
     "celery.app.builtins": "defines the built-in tasks itself",
-    "celery.app.defaults": "describes settings in docs/reference/settings.md; app.conf has their values",
     "celery.app.routes": "takes the setting task_routes",
     "celery.apps.multi": "starts several workers by canvas multi",
     "celery.backends": "keeps results in Redis, SQL or memory by drivers of its own; results are read by AsyncResult",
@@ -32,7 +31,7 @@ WITHOUT = {
     "celery.worker.pidbox": "listens to remote control itself",
     "celery.worker.strategy": "takes messages by itself, and calls no strategies; use signals or the hooks of Task",
 }
-"""By module that canvas does not have, the words that follow "canvas" in its error."""
+"""By module of which canvas has none of the objects, the words that follow "canvas" in the error that using one raises."""
 
 _INTERNAL = "keeps this inside"
 NAMES_WITHOUT: dict[str, dict[str, str]] = {
@@ -41,21 +40,23 @@ NAMES_WITHOUT: dict[str, dict[str, str]] = {
         "AppPickler": "pickles apps itself", "push_current_task": "sets the current task itself; see Task.push_request",
         "pop_current_task": "sets the current task itself; see Task.pop_request",
     },
+    "celery.app.defaults": dict.fromkeys(
+        ("NAMESPACES", "Namespace", "Option", "find", "find_deprecated_settings", "flatten", "old_ns", "searchresult"),
+        "has the values of settings in app.conf, and describes them in docs/reference/settings.md"),
     "celery.app.amqp": {"task_message": "writes messages itself; the signal before_task_publish shows them"},
     "celery.app.trace": {
         "TraceInfo": "runs tasks in its own pipeline; use signals or the hooks of Task",
         "build_tracer": "runs tasks in its own pipeline; use signals or the hooks of Task",
         "trace_task": "runs tasks in its own pipeline; use signals or the hooks of Task",
+        "task_has_custom": _INTERNAL, "traceback_clear": _INTERNAL,
         "setup_worker_optimizations": _INTERNAL, "reset_worker_optimizations": _INTERNAL,
     },
-    "celery.backends.base": {"KeyValueStoreBackend": "has drivers of its own for servers"},
+    "celery.backends.base": dict.fromkeys(
+        ("BaseKeyValueStoreBackend", "KeyValueStoreBackend", "SyncBackendMixin", "pending_results_t"),
+        "has drivers of its own for servers"),
     "celery.bin.multi": {"MultiTool": "has the command canvas multi"},
     "celery.bin.base": {
         "CLIContext": "has a context of its own: a command's app is ctx.obj.app",
-        "ISO8601": "has click.DateTime", "ISO8601DateTime": "has click.DateTime",
-        "ISO8601DateTimeOrFloat": "has click.DateTime", "ISO8601_OR_FLOAT": "has click.DateTime",
-        "LOG_LEVEL": "has click.Choice", "LogLevel": "has click.Choice",
-        "handle_preload_options": "has app.user_options",
         "consume_preload_options": "has app.user_options", "handle_remote_command_error": _INTERNAL,
     },
     "celery.bin.celery": dict.fromkeys(
@@ -68,6 +69,12 @@ NAMES_WITHOUT: dict[str, dict[str, str]] = {
         "detach": "detaches by canvas worker -D",
     },
     "celery.bootsteps": {"Blueprint": "has one order of steps, which their requires give"},
+    "celery._state": {
+        "_task_stack": "sets the current task itself; see Task.push_request", "_tls": "sets the current app itself",
+    },
+    "celery.app.task": {"TaskType": "makes classes of tasks by Python's own means"},
+    "celery.fixups.django": {"DjangoWorkerFixup": "has DjangoFixup"},
+    "celery.loaders.base": dict.fromkeys(("autodiscover_tasks", "find_related_module"), "has app.autodiscover_tasks"),
     "celery.contrib.pytest": {
         "NO_WORKER": "starts its workers", "pytest_configure": "has a plugin", "TYPE_CHECKING": "has typing",
     },
@@ -79,14 +86,12 @@ NAMES_WITHOUT: dict[str, dict[str, str]] = {
         ("TestWorkController", "WORKER_LOGLEVEL", "setup_app_for_worker"), "has start_worker"),
     "celery.events": dict.fromkeys(("event_exchange", "get_exchange"), "has the setting event_exchange"),
     "celery.events.event": dict.fromkeys(("event_exchange", "get_exchange"), "has the setting event_exchange"),
-    "celery.exceptions": {"CeleryCommandException": "has click.ClickException"},
     "celery.platforms": {
         "DaemonContext": "detaches by canvas worker -D", "detached": "detaches by canvas worker -D",
         **dict.fromkeys(("maybe_drop_privileges", "setgroups", "initgroups"), "has --uid and --gid"),
         "close_open_fds": _INTERNAL, "get_fdmax": _INTERNAL, "fd_by_path": _INTERNAL,
         "set_mp_process_title": "leaves titles of processes as they are",
     },
-    "celery.result": {"ResultBase": "has AsyncResult and ResultSet without a common base"},
     "celery.utils.collections": {
         "BufferMap": _INTERNAL, "Evictable": _INTERNAL, "Messagebuffer": _INTERNAL, "ConfigurationView": "has app.conf",
     },
@@ -103,7 +108,11 @@ NAMES_WITHOUT: dict[str, dict[str, str]] = {
     "celery.utils.timer2": {"Schedule": "has Timer"},
     "celery.worker.autoscale": {"Autoscaler": "changes the number of tasks itself: --autoscale"},
     "celery.worker.consumer.consumer": {"dump_body": _INTERNAL},
-    "celery.worker.control": {"Panel": "has @control_command and @inspect_command"},
+    "celery.worker.control": {
+        "Panel": "has @control_command and @inspect_command",
+        **dict.fromkeys(("revoke", "rate_limit", "time_limit", "shutdown", "stats"), "has app.control"),
+    },
+    "celery.worker.request": {"create_request_cls": "has Request"},
     "celery.worker.state": {
         **dict.fromkeys(("task_reserved", "task_accepted", "task_ready", "task_scheduled"), "counts tasks itself"),
         "Persistent": "keeps revocations in the broker", "merge_revoked": "keeps revocations in the broker",

@@ -2,7 +2,11 @@
 
 from canvas.celery_names.names.places import PARTS, UTILS, Members, of
 
-_VERSION = of("canvas.celery_names.version", "SERIES VERSION VERSION_BANNER __version__ version_info version_info_t")
+_VERSION = of(
+    "canvas.celery_names.version",
+    "SERIES VERSION VERSION_BANNER __author__ __contact__ __docformat__ __homepage__ __version__ version_info "
+    "version_info_t",
+)
 _COMPOSING = of("canvas", "Signature chain chord chunks group maybe_signature signature subtask xmap xstarmap")
 _APPS = {"Celery": "canvas:Canvas", "shared_task": "canvas:shared_task"}
 _COMMANDS = "canvas.cli"
@@ -22,6 +26,9 @@ PROGRAMS: dict[str, Members] = {
         "get_current_task": "canvas.context:current_task",
         "get_current_worker_task": "canvas.context:current_task",
         "set_default_app": "canvas.context:set_current_app",
+        "_set_current_app": "canvas.context:set_current_app",
+        "_set_task_join_will_block": "canvas.result:set_task_join_will_block",
+        "task_join_will_block": "canvas.result:task_join_will_block",
     },
     "celery.app": {
         **_APPS, **of(f"{PARTS}.apps", "app_or_default bugreport disable_trace enable_trace"),
@@ -33,6 +40,10 @@ PROGRAMS: dict[str, Members] = {
         **of("canvas.remote.control", "Control"), **of("canvas.remote.inspect", "Inspect"),
         **of(f"{PARTS}.apps", "flatten_reply"),
     },
+    "celery.app.defaults": of(
+        f"{PARTS}.defaults",
+        "DEFAULTS DEFAULT_ACCEPT_CONTENT DEFAULT_POOL DEFAULT_PROCESS_LOG_FMT DEFAULT_TASK_LOG_FMT SETTING_KEYS",
+    ),
     "celery.app.events": of("canvas.remote.events", "Events"),
     "celery.app.log": {**of("canvas.log", "TaskFormatter"), **of(f"{PARTS}.logging_setup", "Logging")},
     "celery.app.registry": of("canvas.app.registry", "TaskRegistry"),
@@ -47,7 +58,7 @@ PROGRAMS: dict[str, Members] = {
     "celery.apps.beat": of(f"{PARTS}.programs", "Beat"),
     "celery.apps.worker": of(f"{PARTS}.programs", "Worker"),
     "celery.backends": {},
-    "celery.backends.base": of(f"{PARTS}.backends", "BaseBackend DisabledBackend"),
+    "celery.backends.base": of(f"{PARTS}.backends", "Backend BaseBackend DisabledBackend"),
     "celery.bin": {},
     "celery.bin.amqp": of(f"{_COMMANDS}.messages.brokers", "amqp"),
     "celery.bin.list": of(f"{_COMMANDS}.messages.brokers", "list_"),
@@ -57,7 +68,8 @@ PROGRAMS: dict[str, Members] = {
     "celery.bin.base": of(
         f"{_COMMANDS}.extending.celery_types",
         "COMMA_SEPARATED_LIST CeleryCommand CeleryDaemonCommand CeleryOption CommaSeparatedList DaemonOption "
-        "EX_UNAVAILABLE JSON_ARRAY JSON_OBJECT JsonArray JsonObject",
+        "EX_UNAVAILABLE ISO8601 ISO8601DateTime ISO8601DateTimeOrFloat ISO8601_OR_FLOAT JSON_ARRAY JSON_OBJECT JsonArray "
+        "JsonObject LOG_LEVEL LogLevel handle_preload_options",
     ),
     "celery.bin.beat": of(f"{_COMMANDS}.periodic.beat", "beat"),
     "celery.bin.call": of(f"{_COMMANDS}.call", "call"),
@@ -99,12 +111,16 @@ PROGRAMS: dict[str, Members] = {
         **of(_ENTRIES, "HEARTBEAT_EXPIRE_WINDOW TASK_EVENT_TO_STATE Task Worker heartbeat_expires"),
         "State": "canvas.remote.cluster_state:State",
     },
+    "celery.exceptions": of(f"{_COMMANDS}.extending.celery_types", "CeleryCommandException"),
     "celery.fixups": {},
     "celery.fixups.django": of("canvas.integrations.django", "DjangoFixup fixup"),
     "celery.loaders": of(f"{PARTS}.loaders", "get_loader_cls"),
     "celery.loaders.app": of(f"{PARTS}.loaders", "AppLoader"),
     "celery.loaders.base": of(f"{PARTS}.loaders", "BaseLoader"),
     "celery.local": of(f"{UTILS}.local", "PromiseProxy Proxy maybe_evaluate try_import"),
+    "celery.result": {
+        "assert_will_not_block": "canvas.result:check_join_allowed",
+    },
     "celery.platforms": of(
         f"{UTILS}.platforms",
         "EX_FAILURE EX_OK EX_UNAVAILABLE EX_USAGE IS_WINDOWS IS_macOS LockFailed Pidfile SIGMAP SYSTEM create_pidlock "

@@ -11,7 +11,7 @@ _OF_CONSUMER = {
 }  # fmt: skip
 
 WORKERS: dict[str, Members] = {
-    "celery.bootsteps": of(f"{_STEPS}.bootsteps", "ConsumerStep StartStopStep Step"),
+    "celery.bootsteps": of(f"{_STEPS}.bootsteps", "CLOSE ConsumerStep RUN StartStopStep Step TERMINATE"),
     "celery.utils.timer2": of(f"{_STEPS}.timer", "Entry Timer to_timestamp"),
     "celery.worker": {"WorkController": f"{PARTS}.programs:Worker"},
     "celery.worker.autoscale": of(_COMPONENTS, "WorkerComponent"),

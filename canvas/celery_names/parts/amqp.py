@@ -91,12 +91,13 @@ class Router:
         kwargs: Mapping[str, Any] | None = None, task_type: Any = None,
     ) -> dict[str, Any]:  # fmt: skip
         """``options`` with the ``queue`` that the call goes to, or with its ``exchange`` and ``routing_key``."""
-        found = self._amqp.app.router.route(name, options, args, kwargs)
-        priority = {} if found.priority is None else {"priority": found.priority}
-        given = {key: value for key, value in options.items() if key not in ("queue", "exchange", "routing_key")}
-        if found.exchange:
-            return {**priority, **given, "exchange": found.exchange, "routing_key": found.routing_key}
-        return {**priority, **given, "queue": self.queues[found.routing_key]}
+        known = {key: value for key, value in options.items() if value is not None}
+        found = {**self._amqp.app.router.looked_up(name, options, args, kwargs or {}), **known}
+        queue = found.pop("queue", None)
+        if queue is None and found.get("exchange"):
+            return found
+        named = self._amqp.default_queue if queue is None else self.queues[str(getattr(queue, "name", queue))]
+        return {**found, "queue": named}
 
 
 class AMQP:

@@ -1,6 +1,9 @@
 """Names of ``celery.bin.base``: commands, options and types of the command line."""
 
 import json
+import logging
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import click
@@ -70,3 +73,59 @@ class JsonObject(JsonArray):
 COMMA_SEPARATED_LIST = CommaSeparatedList()
 JSON_ARRAY = JsonArray()
 JSON_OBJECT = JsonObject()
+
+
+class LogLevel(click.Choice):
+    """The name of a level, as its number."""
+
+    def __init__(self) -> None:
+        super().__init__(("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL"))
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, int):
+            return value
+        return getattr(logging, super().convert(value.upper(), param, ctx))
+
+
+class ISO8601DateTime(click.ParamType):  # type: ignore[type-arg]
+    """A time in ISO 8601."""
+
+    name = "iso-8601"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return datetime.fromisoformat(value)
+        except ValueError as exc:
+            self.fail(str(exc), param, ctx)
+
+
+class ISO8601DateTimeOrFloat(ISO8601DateTime):
+    """A time in ISO 8601, or a number."""
+
+    name = "iso-8601 or float"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            return super().convert(value, param, ctx)
+
+
+LOG_LEVEL = LogLevel()
+ISO8601 = ISO8601DateTime()
+ISO8601_OR_FLOAT = ISO8601DateTimeOrFloat()
+
+
+class CeleryCommandException(click.ClickException):
+    """An error of a command, which ends the program with ``exit_code``."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message=message)
+        self.exit_code = exit_code
+
+
+def handle_preload_options(f: Callable[..., Any]) -> Callable[..., Any]:
+    """The command as it is: canvas itself hands the app's ``user_options["preload"]`` to receivers."""
+    return f

@@ -7,6 +7,7 @@ import click
 
 from canvas.app.application import Canvas
 from canvas.errors import ConfigurationError
+from canvas.telemetry import emit
 
 
 def options_of(app: Canvas, command: str) -> list[click.Option]:
@@ -25,11 +26,14 @@ def options_of(app: Canvas, command: str) -> list[click.Option]:
 
 def taken(context: click.Context, app: Canvas, command: str, given: dict[str, Any]) -> dict[str, Any]:
     """Take the values of an app's own options out of ``given``: defaults for those that the command line does not
-    name."""
+    name. Receivers of ``user_preload_options`` get those that all commands have."""
     values = {}
     for option in options_of(app, command):
         name = str(option.name)
         values[name] = given.pop(name) if name in given else option.get_default(context)
+    if "user_options" in vars(app) and app.user_options["preload"]:
+        preload = {str(option.name): values[str(option.name)] for option in app.user_options["preload"]}
+        emit("command.starting", command=context.command, app=app, options=preload)
     return values
 
 

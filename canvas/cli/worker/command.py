@@ -21,7 +21,7 @@ from canvas.integrations import prometheus
 from canvas.telemetry import attach
 from canvas.worker.early_stop import end_while_loading
 from canvas.worker.logs import streams
-from canvas.worker.logs.setup import WorkerLog
+from canvas.worker.logs.setup import WorkerLog, log_level
 from canvas.worker.monitoring.heartbeat import HEARTBEAT_INTERVAL
 from canvas.worker.names import file_name, node_name
 from canvas.worker.node import plan_node, run_node
@@ -190,7 +190,7 @@ def _run(
     purge, mingles = given.pop("purge"), not given.pop("without_mingle")
     beat, schedule, scheduler = given.pop("beat"), given.pop("schedule"), given.pop("scheduler")
     _change_settings(app, given)
-    plan = plan_node(app, **given)
+    plan = plan_node(app, **given, others={**options, "loglevel": log_level("loglevel", level)})
     say = None if getattr(context.obj, "quiet", False) else partial(click.echo, file=sys.stdout)
     presence = ProcessFiles(
         *(file_name(path, plan.hostname) if path else None for path in (about["pidfile"], ready_file))

@@ -84,7 +84,7 @@ def serve(app: Canvas, plan: WorkerOptions, origin: Origin, shared: SharedWait) 
     _watch_parent(process)
     hotline.serve(process.ask)
     app.tell("on_after_fork")
-    emit("worker.process_init")
+    emit("worker.process_init", hostname=plan.hostname)
     origin.row.set_up(True)
     process.run()
 

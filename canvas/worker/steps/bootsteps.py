@@ -8,6 +8,8 @@ from canvas.config.sources import imported
 from canvas.errors import ConfigurationError
 from canvas.worker.steps.components import Component
 
+RUN, CLOSE, TERMINATE = 1, 2, 3
+"""The states of a worker's blueprint in Celery, by name."""
 _OF_CELERY = ("celery.worker.", "celery.apps.")
 
 

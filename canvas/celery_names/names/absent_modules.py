@@ -1,0 +1,77 @@
+"""The modules of Celery whose work canvas does by other means, and their names, which can be imported."""
+
+NAMES_OF = {
+    "celery.app.annotations": "MapAnnotation prepare resolve_all",
+    "celery.app.autoretry": "add_autoretry_behaviour",
+    "celery.app.backends": "BACKEND_ALIASES by_name by_url",
+    "celery.app.builtins": (
+        "add_accumulate_task add_backend_cleanup_task add_chain_task add_chord_task add_chunk_task add_group_task "
+        "add_map_task add_starmap_task add_unlock_chord_task"
+    ),
+    "celery.app.routes": "MapRoute Router expand_router_string prepare",
+    "celery.apps.multi": (
+        "Cluster MultiParser NamespacedOptionParser Node build_expander build_nodename celery_exe format_opt maybe_call"
+    ),
+    "celery.backends.arangodb": "ArangoDbBackend",
+    "celery.backends.asynchronous": "AsyncBackendMixin BaseResultConsumer Drainer register_drainer",
+    "celery.backends.azureblockblob": "AzureBlockBlobBackend",
+    "celery.backends.cache": "CacheBackend DummyClient get_best_memcache import_best_memcache",
+    "celery.backends.cassandra": "CassandraBackend",
+    "celery.backends.consul": "ConsulBackend",
+    "celery.backends.cosmosdbsql": "CosmosDBSQLBackend",
+    "celery.backends.couchbase": "CouchbaseBackend",
+    "celery.backends.couchdb": "CouchBackend",
+    "celery.backends.database": "DatabaseBackend Task TaskExtended TaskSet session_cleanup",
+    "celery.backends.database.models": "ResultModelBase Task TaskExtended TaskSet",
+    "celery.backends.database.session": "SessionManager",
+    "celery.backends.dynamodb": "DynamoDBAttribute DynamoDBBackend",
+    "celery.backends.elasticsearch": "ElasticsearchBackend",
+    "celery.backends.filesystem": "FilesystemBackend",
+    "celery.backends.gcs": "GCSBackend",
+    "celery.backends.mongodb": "MongoBackend",
+    "celery.backends.redis": "RedisBackend ResultConsumer SentinelBackend",
+    "celery.backends.rpc": "RPCBackend ResultConsumer",
+    "celery.backends.s3": "S3Backend",
+    "celery.beat": (
+        "BeatLazyFunc EmbeddedService PersistentScheduler ScheduleEntry Scheduler SchedulingError Service event_t"
+    ),
+    "celery.concurrency": "ALIASES get_available_pool_names get_implementation",
+    "celery.concurrency.asynpool": "AsynPool ResultHandler Worker",
+    "celery.concurrency.base": "BasePool apply_target",
+    "celery.concurrency.eventlet": "TaskPool",
+    "celery.concurrency.gevent": "TaskPool",
+    "celery.concurrency.prefork": "TaskPool process_destructor process_initializer",
+    "celery.concurrency.solo": "TaskPool",
+    "celery.concurrency.thread": "TaskPool",
+    "celery.contrib.migrate": (
+        "State StopFiltering expand_dest filter_callback filter_status migrate_task migrate_tasks move move_by_idmap "
+        "move_by_taskmap move_direct move_direct_by_id move_task_by_id prepare_queues republish start_filter "
+        "task_id_eq task_id_in"
+    ),
+    "celery.contrib.rdb": "CELERY_RDB_HOST CELERY_RDB_PORT DEFAULT_PORT Rdb debugger set_trace",
+    "celery.contrib.sphinx": "TaskDirective TaskDocumenter autodoc_skip_member_handler setup",
+    "celery.contrib.testing.manager": "Manager ManagerMixin Sentinel",
+    "celery.contrib.testing.mocks": "ContextMock TaskMessage TaskMessage1 task_message_from_sig",
+    "celery.events.cursesmon": "CursesMonitor evtop",
+    "celery.events.dumper": "Dumper evdump humanize_type",
+    "celery.loaders.default": "DEFAULT_CONFIG_MODULE Loader",
+    "celery.security": "disable_untrusted_serializers setup_security",
+    "celery.security.certificate": "CertStore Certificate FSCertStore",
+    "celery.security.key": "PrivateKey",
+    "celery.security.serialization": "SecureSerializer register_auth",
+    "celery.security.utils": "get_digest_algorithm reraise_errors",
+    "celery.utils.annotations": "annotation_is_class annotation_issubclass get_optional_arg is_none_type",
+    "celery.utils.debug": "blockdetection cry hfloat humanbytes mem_rss memdump ps sample sample_mem",
+    "celery.utils.deprecated": "Callable Property warn",
+    "celery.utils.graph": "CycleError DOT DependencyGraph GraphFormatter",
+    "celery.utils.quorum_queues": "detect_quorum_queues",
+    "celery.utils.static": "get_file logo",
+    "celery.utils.sysinfo": (
+        "AUTO_CONCURRENCY CpuBudget available_cpu_count cgroup_cpu_quota cpu_budget df is_auto_concurrency load_average"
+    ),
+    "celery.worker.heartbeat": "Heart",
+    "celery.worker.loops": "asynloop synloop",
+    "celery.worker.pidbox": "Pidbox gPidbox",
+    "celery.worker.strategy": "default hybrid_to_proto2 proto1_to_proto2",
+}
+"""By module of which canvas has none of the objects, its names. ``WITHOUT`` says what to use."""
