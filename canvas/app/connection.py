@@ -26,7 +26,7 @@ class ConnectingApp(Protocol):
     def driver(self) -> Driver: ...
 
 
-_OF_KOMBU = ("redis", "rediss", "sentinel", "amqp", "amqps", "pyamqp")
+_OF_KOMBU = ("redis", "rediss", "redis+socket", "sentinel", "amqp", "amqps", "pyamqp")
 """Schemes of brokers that canvas and kombu both know."""
 
 

@@ -114,7 +114,7 @@ class _Celery(Distribution):
 
 
 def _member(module: str, name: str) -> Any:
-    """A member of a module of Celery's: an object of canvas, a module below it, or a stand-in. Raises AttributeError."""
+    """A name in a module of Celery's: an object of canvas, a module below it, or a stand-in. Raises AttributeError."""
     place = MEMBERS.get(module, {}).get(name)
     if place is not None:
         there, _, attribute = place.partition(":")

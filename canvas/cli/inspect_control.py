@@ -193,7 +193,7 @@ def status(obj: Any, /, timeout: float, destination: list[str], as_json: bool) -
     else:
         warn_of_duplicates(answers)
         for node in (node for answer in answers for node in answer):
-            click.echo(f"{node}: OK")
+            click.echo(f"->  {node}: OK")
         _say_how_many(answers)
     if not answers:
         raise SystemExit(UNAVAILABLE)

@@ -12,6 +12,7 @@ from typing import Any
 
 from canvas.caller_warnings import warn_caller
 from canvas.config.kinds import WRONG, checked, expected, parsed
+from canvas.config.reading import ReadSettings
 from canvas.config.settings import SETTINGS, hint, nearest, nearest_zone
 from canvas.config.sources import (
     BY_OLD_NAME,
@@ -32,7 +33,7 @@ _LINKS = ("tcp://", "udp://")
 """The value that Kubernetes puts into ``<SERVICE>_PORT`` of each service."""
 
 
-class Config(SourceNames):
+class Config(SourceNames, ReadSettings):
     """The settings of an app, as attributes and as items; assign to change them.
 
     A name that is not a setting's is kept, and can be read. One that resembles a setting's gives a warning that names
@@ -228,15 +229,6 @@ class Config(SourceNames):
     def __len__(self) -> int:
         return len(SETTINGS) + len(self._others)
 
-    def keys(self) -> list[str]:
-        return list(self)
-
-    def values(self) -> list[Any]:
-        return [self._find(name) for name in self]
-
-    def items(self) -> list[tuple[str, Any]]:
-        return [(name, self._find(name)) for name in self]
-
     def setdefault(self, name: str, default: Any = None) -> Any:
         """A setting that was given; ``default``, and so it is from now on, for one that was not."""
         name = self._named(name)
@@ -244,16 +236,25 @@ class Config(SourceNames):
             self._assign(name, default, "setdefault()")
         return self._find(name)
 
-    def get(self, name: str, default: Any = None) -> Any:
-        """A setting, or ``default`` for a name that is not a setting."""
-        found = self._find(name)
-        return default if found is WRONG else found
-
     def update(self, *sources: Mapping[str, Any] | Iterable[tuple[str, Any]], **settings: Any) -> None:
         """Set many at once, from mappings or pairs."""
         for source in (*sources, settings):
             for name, value in dict(source).items():
                 self._assign(name, value, "update()")
+
+    def clear(self) -> None:
+        """Undo all assignments."""
+        for name in list(self._before):
+            del self[name]
+
+    def pop(self, name: str, *default: Any) -> Any:
+        """Undo an assignment; the value that it had assigned. Raises NoSetting where there is neither one nor a
+        ``default``."""
+        if self._named(name) not in self._before and default:
+            return default[0]
+        value = self._find(name)
+        del self[name]
+        return value
 
     def assigned(self) -> dict[str, Any]:
         """The values that were assigned, as opposed to loaded."""
@@ -276,14 +277,6 @@ class Config(SourceNames):
             found = {name: masked_setting(name, value) for name, value in found.items()}
             others = {name: masked_setting(name, value, known=False) for name, value in others.items()}
         return {**found, **others}
-
-    def humanize(self, with_defaults: bool = False, censored: bool = True) -> str:
-        """A line for each setting."""
-        return "\n".join(f"{name}: {value!r}" for name, value in self.table(with_defaults, censored).items())
-
-    def as_dict(self) -> dict[str, Any]:
-        """All settings, with secrets masked."""
-        return self.table(with_defaults=True)
 
     def __repr__(self) -> str:
         return f"<Config {self.table()!r}>"

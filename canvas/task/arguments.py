@@ -56,8 +56,10 @@ class CheckedCalls(TaskOptions, Generic[R]):
             try:
                 self._checked_signature.bind(*args, **kwargs)
             except TypeError as exc:
+                function = getattr(self, "__name__", "run")
+                says = _as_python_says(function, self._checked_signature, args, kwargs) or f"{self.name}(): {exc}"
                 hint = " (bind=True: the function's first parameter is the task)" if self.bound else ""
-                raise TypeError(f"{self.name}(): {exc}{hint}") from None
+                raise TypeError(f"{says}{hint}") from None
 
     @cached_property
     def call_signature(self) -> inspect.Signature:
@@ -80,6 +82,22 @@ class CheckedCalls(TaskOptions, Generic[R]):
     @cached_property
     def _arity(self) -> tuple[int, int]:
         return _positional_range(self._checked_signature)
+
+
+def _as_python_says(name: str, sig: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+    """Python's own words for a call that does not fit a function; nothing if there are none."""
+    plain = [
+        one.replace(annotation=one.empty, default=one.default if one.default is one.empty else None)
+        for one in sig.parameters.values()
+    ]
+    found: dict[str, Any] = {}
+    exec(f"def like{inspect.Signature(plain)}: pass", found)  # the text holds nothing but names of parameters
+    found["like"].__qualname__ = name
+    try:
+        found["like"](*args, **kwargs)
+    except TypeError as exc:
+        return str(exc)
+    return ""
 
 
 def _positional_range(sig: inspect.Signature) -> tuple[int, int]:

@@ -69,7 +69,13 @@ def plan_node(
     """
     load_tasks(app)
     conf, node = app.conf, node_name(hostname)
-    options = {**(others or {}), "queues": list(queues), "concurrency": concurrency, "pool": pool, "autoscale": autoscale}
+    options = {
+        **(others or {}),
+        "queues": list(queues),
+        "concurrency": concurrency,
+        "pool": pool,
+        "autoscale": autoscale,
+    }
     emit("worker.configuring", hostname=node, app=app, options=options)
     emit("worker.init", hostname=node, app=app)
     pool = pool or conf.worker_pool or "prefork"

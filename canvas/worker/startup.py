@@ -13,7 +13,7 @@ from typing import Any
 from canvas.app.application import Canvas
 from canvas.drivers.ports.capabilities import require
 from canvas.drivers.retry_policy import delays
-from canvas.errors import OperationalError
+from canvas.errors import OperationalError, TablesMissing
 from canvas.telemetry import attach, emit
 
 _DIGITS = re.compile(r"\d+")
@@ -57,10 +57,11 @@ def _call_hook(hook: Callable[..., object], arguments: Callable[..., tuple[Any, 
 
 
 def connect(app: Canvas, ended: Event) -> None:
-    """Return when the broker and the results answer, or when ``ended`` is set.
+    """Return when the broker and the results answer, or when ``ended`` is set. Tables that are missing may still be
+    made: containers of workers start beside the one that migrates the database.
 
-    Raises OperationalError when they have not after ``broker_connection_max_retries`` (``None``, 0: no end), at once
-    where there is to be no retry.
+    Raises OperationalError or TablesMissing when they have not after ``broker_connection_max_retries`` (``None``, 0: no
+    end), at once where there is to be no retry.
     """
     conf = app.conf
     again = conf.broker_connection_retry_on_startup
@@ -70,7 +71,7 @@ def connect(app: Canvas, ended: Event) -> None:
     for tries, pause in enumerate(delays({**_PAUSES, "max_retries": most}), start=1):
         try:
             return _call(app)
-        except OperationalError as exc:
+        except (OperationalError, TablesMissing) as exc:
             emit("broker.retrying", error=str(exc), seconds=pause, tries=tries, most=most)
             if ended.wait(pause):
                 return None

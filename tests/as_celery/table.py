@@ -111,8 +111,7 @@ ATTRIBUTES_WITHOUT = {
     "celery.app.events.Events": dict.fromkeys(("dispatcher_cls", "receiver_cls", "state_cls"), _NO_PARTS),
     "celery.app.utils.Settings": {
         "swap_with": "`update`", "find_option": "`get`", "value_set_for": "`changes`", "maybe_warn_deprecated_settings": "",
-        "clear": "`del conf.name`", "pop": "`del conf.name`", "popitem": "`del conf.name`", "copy": "`dict(conf)`",
-        "fromkeys": "`dict`", "iteritems": "`items`", "iterkeys": "`keys`", "itervalues": "`values`", "key_t": "",
+        "popitem": "`del conf.name`", "fromkeys": "`dict`", "iteritems": "`items`", "iterkeys": "`keys`", "itervalues": "`values`", "key_t": "",
         "finalize": "", "add_defaults": "`app.add_defaults`",
     },
     "celery.events.EventDispatcher": {

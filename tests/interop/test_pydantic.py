@@ -48,5 +48,5 @@ def test_strictness_context_and_dumping():
     with pytest.raises(ValueError, match="valid string"):
         strict.delay({"name": 7, "price": 1.0}).get()
     assert partly.delay({"name": "a", "price": 1}).get() == {"item": {"name": "a", "price": 1.0}}
-    with pytest.raises(TypeError, match="missing a required argument: 'item'"):
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'item'"):
         strict.delay()

@@ -110,7 +110,9 @@ def test_a_bound_task_whose_function_takes_no_first_argument_is_refused_where_it
 
 def test_a_call_with_too_many_arguments_of_a_bound_task_names_the_first_parameter(app):
     task = app.task(lambda x: x, name="short", bind=True)
-    with pytest.raises(TypeError, match=r"too many positional arguments \(bind=True: the function's first parameter"):
+    with pytest.raises(
+        TypeError, match=r"positional arguments? but \d (?:was|were) given \(bind=True: the function's first parameter"
+    ):
         task.delay(1)
 
 
@@ -120,3 +122,30 @@ def test_an_unregistered_name_says_where_it_is_not_registered():
         ("m.ad",),
         "a text that says why",
     )
+
+
+def _functions():
+    def plain(x, y=1): ...
+    def by_name(x, y, *, z): ...
+    def open_ended(x, *rest, z=2, **more): ...
+    def nothing(): ...
+
+    return [plain, by_name, open_ended, nothing]
+
+
+@pytest.mark.parametrize("args", [(), (1,), (1, 2), (1, 2, 3)])
+@pytest.mark.parametrize("kwargs", [{}, {"x": 1}, {"z": 1}, {"unknown": 1}])
+@pytest.mark.parametrize("number", range(4))
+def test_arguments_that_do_not_fit_have_celerys_words(number, args, kwargs):
+    import celery
+
+    said = []
+    for kind, options in ((Canvas, {"broker": "memory://"}), (celery.Celery, {"broker": "memory://"})):
+        task = kind("words", set_as_current=False, **options).task(_functions()[number], name="words")
+        try:
+            task.check_arguments(args, kwargs) if kind is Canvas else task.__header__(*args, **kwargs)
+        except TypeError as exc:
+            said.append(str(exc))
+        else:
+            said.append(None)
+    assert said[0] == said[1]

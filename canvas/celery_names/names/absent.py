@@ -31,7 +31,7 @@ WITHOUT = {
     "celery.worker.pidbox": "listens to remote control itself",
     "celery.worker.strategy": "takes messages by itself, and calls no strategies; use signals or the hooks of Task",
 }
-"""By module of which canvas has none of the objects, the words that follow "canvas" in the error that using one raises."""
+"""By module of which canvas has none of the objects, the words that follow "canvas" in the error of their use."""
 
 _INTERNAL = "keeps this inside"
 NAMES_WITHOUT: dict[str, dict[str, str]] = {

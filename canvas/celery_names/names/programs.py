@@ -68,8 +68,8 @@ PROGRAMS: dict[str, Members] = {
     "celery.bin.base": of(
         f"{_COMMANDS}.extending.celery_types",
         "COMMA_SEPARATED_LIST CeleryCommand CeleryDaemonCommand CeleryOption CommaSeparatedList DaemonOption "
-        "EX_UNAVAILABLE ISO8601 ISO8601DateTime ISO8601DateTimeOrFloat ISO8601_OR_FLOAT JSON_ARRAY JSON_OBJECT JsonArray "
-        "JsonObject LOG_LEVEL LogLevel handle_preload_options",
+        "EX_UNAVAILABLE ISO8601 ISO8601DateTime ISO8601DateTimeOrFloat ISO8601_OR_FLOAT JSON_ARRAY JSON_OBJECT "
+        "JsonArray JsonObject LOG_LEVEL LogLevel handle_preload_options",
     ),
     "celery.bin.beat": of(f"{_COMMANDS}.periodic.beat", "beat"),
     "celery.bin.call": of(f"{_COMMANDS}.call", "call"),

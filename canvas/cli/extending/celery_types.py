@@ -75,7 +75,7 @@ JSON_ARRAY = JsonArray()
 JSON_OBJECT = JsonObject()
 
 
-class LogLevel(click.Choice):
+class LogLevel(click.Choice[str]):
     """The name of a level, as its number."""
 
     def __init__(self) -> None:
@@ -123,7 +123,7 @@ class CeleryCommandException(click.ClickException):
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message=message)
-        self.exit_code = exit_code
+        vars(self)["exit_code"] = exit_code
 
 
 def handle_preload_options(f: Callable[..., Any]) -> Callable[..., Any]:

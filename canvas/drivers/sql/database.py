@@ -12,7 +12,7 @@ from sqlalchemy.engine import URL, make_url
 from canvas.drivers.sql.announcements import Listener, announces
 from canvas.drivers.sql.layout import create
 from canvas.drivers.sql.tables import StoreTables
-from canvas.errors import BrokerError, ConfigurationError, OperationalError, RefusedError
+from canvas.errors import BrokerError, ConfigurationError, OperationalError, RefusedError, TablesMissing
 from canvas.forks import in_forks
 from canvas.masking import masked_url
 
@@ -90,7 +90,7 @@ class Database:
         """The error of a request that fails however often it is made."""
         what = f"result database {self._shown}: {_reason(error)}"
         if _lacks_tables(error):
-            return BrokerError(f"{what}; {self.tables.cure}")
+            return TablesMissing(f"{what}; {self.tables.cure}")
         refused = isinstance(error, exc.StatementError) and not isinstance(error, exc.ProgrammingError)
         return RefusedError(what) if refused else BrokerError(what)
 

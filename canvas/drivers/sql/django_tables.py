@@ -47,12 +47,15 @@ class DjangoDatabase(NamedTuple):
 
 def django_database() -> DjangoDatabase:
     """The database of the model TaskResult. Raises ConfigurationError where it is not served."""
+    from django import setup
     from django.apps import apps
     from django.conf import settings
     from django.core.exceptions import AppRegistryNotReady, ImproperlyConfigured
     from django.db import connections, router
 
     try:
+        if not apps.loading and not apps.apps_ready:
+            setup()  # a command of canvas runs no code of Django's before it
         if not apps.is_installed(_APP):
             raise ConfigurationError(
                 f"result_backend 'django-db': add {_APP!r} to INSTALLED_APPS, and run `manage.py migrate {_APP}`"

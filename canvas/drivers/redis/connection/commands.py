@@ -34,11 +34,20 @@ def backoff() -> ExponentialWithJitterBackoff:
     return ExponentialWithJitterBackoff(cap=1.0, base=0.05)
 
 
+class RedisAway(OperationalError, redis.exceptions.ConnectionError):
+    """Redis could not be reached. Programs that catch redis' error, as they do around Celery's calls, catch this one."""
+
+
+class RedisSilent(OperationalError, redis.exceptions.TimeoutError):
+    """Redis did not answer in time."""
+
+
 def as_ours(exc: Exception, where: str) -> BrokerError:
     """The error of canvas for one of ``ERRORS``, at a server. It is raised without its cause: redis' own traceback adds
     dozens of lines, and no fact."""
     if isinstance(exc, UNAVAILABLE):
-        return OperationalError(f"Redis at {where}: {exc}")
+        late = isinstance(exc, redis.exceptions.TimeoutError)
+        return (RedisSilent if late else RedisAway)(f"Redis at {where}: {exc}")
     if isinstance(exc, UnicodeEncodeError):
         return RefusedError(f"cannot be told to Redis: {exc}")
     return BrokerError(f"Redis at {where} refused: {exc}")
