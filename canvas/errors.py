@@ -113,10 +113,6 @@ class BrokerError(CanvasError):
     """A broker or result store refused a request."""
 
 
-class TablesMissing(BrokerError):
-    """A result database lacks a table or a column; the message says how it is made."""
-
-
 class RefusedError(BrokerError):
     """A server refused a request that would fail again if it were retried."""
 

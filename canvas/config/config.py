@@ -33,7 +33,7 @@ _LINKS = ("tcp://", "udp://")
 """The value that Kubernetes puts into ``<SERVICE>_PORT`` of each service."""
 
 
-class Config(SourceNames, ReadSettings):
+class Config(ReadSettings, SourceNames):
     """The settings of an app, as attributes and as items; assign to change them.
 
     A name that is not a setting's is kept, and can be read. One that resembles a setting's gives a warning that names

@@ -24,8 +24,7 @@ class Task(CheckedCalls[R]):
     """Base of all tasks. ``@app.task`` makes one subclass and one instance of it per function."""
 
     _own_apply: ClassVar[bool] = False
-    own_results: ClassVar[bool] = False
-    """Whether its class overrides ``AsyncResult``, which then makes the results of its calls."""
+    own_results: ClassVar[bool] = False  # whether its class overrides AsyncResult, which then makes its results
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -69,14 +69,8 @@ def plan_node(
     """
     load_tasks(app)
     conf, node = app.conf, node_name(hostname)
-    options = {
-        **(others or {}),
-        "queues": list(queues),
-        "concurrency": concurrency,
-        "pool": pool,
-        "autoscale": autoscale,
-    }
-    emit("worker.configuring", hostname=node, app=app, options=options)
+    own = {"queues": list(queues), "concurrency": concurrency, "pool": pool, "autoscale": autoscale}
+    emit("worker.configuring", hostname=node, app=app, options={**(others or {}), **own})
     emit("worker.init", hostname=node, app=app)
     pool = pool or conf.worker_pool or "prefork"
     pool = {"processes": "prefork"}.get(pool, pool)

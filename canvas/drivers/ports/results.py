@@ -4,7 +4,12 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Protocol, runtime_checkable
 
+from canvas.errors import BrokerError
 from canvas.model.settlement import ResultWrite
+
+
+class TablesMissing(BrokerError):
+    """A result database lacks a table or a column; the message says how it is made."""
 
 
 class Watch(Protocol):

@@ -12,7 +12,8 @@ from sqlalchemy.engine import URL, make_url
 from canvas.drivers.sql.announcements import Listener, announces
 from canvas.drivers.sql.layout import create
 from canvas.drivers.sql.tables import StoreTables
-from canvas.errors import BrokerError, ConfigurationError, OperationalError, RefusedError, TablesMissing
+from canvas.drivers.ports.results import TablesMissing
+from canvas.errors import BrokerError, ConfigurationError, OperationalError, RefusedError
 from canvas.forks import in_forks
 from canvas.masking import masked_url
 

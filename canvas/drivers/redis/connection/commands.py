@@ -35,7 +35,7 @@ def backoff() -> ExponentialWithJitterBackoff:
 
 
 class RedisAway(OperationalError, redis.exceptions.ConnectionError):
-    """Redis could not be reached. Programs that catch redis' error, as they do around Celery's calls, catch this one."""
+    """Redis could not be reached. It is also redis' own error, which programs catch around Celery's calls."""
 
 
 class RedisSilent(OperationalError, redis.exceptions.TimeoutError):
