@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from canvas.errors import NotRegistered
 from canvas.task.options import TaskOptions
 
 R = TypeVar("R")
@@ -60,6 +61,19 @@ class CheckedCalls(TaskOptions, Generic[R]):
                 says = _as_python_says(function, self._checked_signature, args, kwargs) or f"{self.name}(): {exc}"
                 hint = " (bind=True: the function's first parameter is the task)" if self.bound else ""
                 raise TypeError(f"{says}{hint}") from None
+
+    def _check_call(self, args: Any, kwargs: Any) -> None:
+        """Raise NotRegistered if it has no name or no app, TypeError for arguments of the wrong kind."""
+        self._check_registered()
+        check_call(self.name, args, kwargs)
+
+    def _check_registered(self) -> None:
+        if not self.name or self.app is None:
+            kind = type(self)
+            raise NotRegistered(
+                f"{kind.__module__}.{kind.__qualname__} is not registered in an app: "
+                f"register it with app.register_task({kind.__qualname__}()) before it is called"
+            )
 
     @cached_property
     def call_signature(self) -> inspect.Signature:

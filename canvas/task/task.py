@@ -6,14 +6,14 @@ from types import CoroutineType
 from typing import Any, ClassVar, TypeVar
 
 from canvas.context import composing, current_request, current_task_named, enter_call, leave_call, request_of
-from canvas.errors import NotRegistered, Replaced, Retry
+from canvas.errors import Replaced, Retry
 from canvas.model.options import ATTRIBUTES, given
 from canvas.model.request import Request
 from canvas.model.workflow_run import WORKFLOWS
 from canvas.primitives.mapping import chunks, xmap, xstarmap
 from canvas.primitives.misuse import refuse_pipe
 from canvas.primitives.signature import Signature
-from canvas.task.arguments import CheckedCalls, check_call
+from canvas.task.arguments import CheckedCalls
 from canvas.task.limits import check_limits
 from canvas.task.options import SettingsApp
 
@@ -140,19 +140,6 @@ class Task(CheckedCalls[R]):
 
             return await asyncio.to_thread(lambda: self.apply_async(args, kwargs, **options))
         return await self.app.aapply_signature(self.signature(args, kwargs), (), {}, options)
-
-    def _check_call(self, args: Any, kwargs: Any) -> None:
-        """Raise NotRegistered if it has no name or no app, TypeError for arguments of the wrong kind."""
-        self._check_registered()
-        check_call(self.name, args, kwargs)
-
-    def _check_registered(self) -> None:
-        if not self.name or self.app is None:
-            kind = type(self)
-            raise NotRegistered(
-                f"{kind.__module__}.{kind.__qualname__} is not registered in an app: "
-                f"register it with app.register_task({kind.__qualname__}()) before it is called"
-            )
 
     def apply(
         self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, link: Any = None,

@@ -12,8 +12,8 @@ from typing import Any
 
 from canvas.app.application import Canvas
 from canvas.drivers.ports.capabilities import require
-from canvas.drivers.retry_policy import delays
 from canvas.drivers.ports.results import TablesMissing
+from canvas.drivers.retry_policy import delays
 from canvas.errors import OperationalError
 from canvas.telemetry import attach, emit
 

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, create_engine, exc
 from sqlalchemy.engine import URL, make_url
 
+from canvas.drivers.ports.results import TablesMissing
 from canvas.drivers.sql.announcements import Listener, announces
 from canvas.drivers.sql.layout import create
 from canvas.drivers.sql.tables import StoreTables
-from canvas.drivers.ports.results import TablesMissing
 from canvas.errors import BrokerError, ConfigurationError, OperationalError, RefusedError
 from canvas.forks import in_forks
 from canvas.masking import masked_url
