@@ -12,11 +12,10 @@ from typing import Any
 
 from canvas.caller_warnings import warn_caller
 from canvas.config.kinds import WRONG, checked, expected, parsed
-from canvas.config.reading import ReadSettings
 from canvas.config.settings import SETTINGS, hint, nearest, nearest_zone
 from canvas.config.sources import (
     BY_OLD_NAME,
-    SourceNames,
+    ReadSettings,
     imported,
     prefix_of,
     settings_of_environment,
@@ -33,7 +32,7 @@ _LINKS = ("tcp://", "udp://")
 """The value that Kubernetes puts into ``<SERVICE>_PORT`` of each service."""
 
 
-class Config(ReadSettings, SourceNames):
+class Config(ReadSettings):
     """The settings of an app, as attributes and as items; assign to change them.
 
     A name that is not a setting's is kept, and can be read. One that resembles a setting's gives a warning that names

@@ -72,12 +72,7 @@ def plan_node(
     own = {"queues": list(queues), "concurrency": concurrency, "pool": pool, "autoscale": autoscale}
     emit("worker.configuring", hostname=node, app=app, options={**(others or {}), **own})
     emit("worker.init", hostname=node, app=app)
-    pool = pool or conf.worker_pool or "prefork"
-    pool = {"processes": "prefork"}.get(pool, pool)
-    if pool not in POOLS:
-        raise ConfigurationError(f"pool: expected one of {', '.join(POOLS)}; got {pool!r}")
-    if autoscale is not None and pool == "solo":
-        raise ConfigurationError("autoscale: the solo pool has one place; choose another pool")
+    pool = _pool_of(pool or conf.worker_pool or "prefork", autoscale is not None)
     slots = 1 if pool == "solo" else concurrency or conf.worker_concurrency or os.cpu_count() or 1
     if autoscale is not None:
         slots = autoscale[1]
@@ -103,6 +98,16 @@ def plan_node(
         heartbeat=heartbeat,
         prefetch_limit=0 if conf.worker_disable_prefetch else limit,
     )
+
+
+def _pool_of(name: str, autoscaled: bool) -> str:
+    """The pool of a name. Raises ConfigurationError for an unknown one, and for one that cannot change its size."""
+    pool = {"processes": "prefork"}.get(name, name)
+    if pool not in POOLS:
+        raise ConfigurationError(f"pool: expected one of {', '.join(POOLS)}; got {pool!r}")
+    if autoscaled and pool == "solo":
+        raise ConfigurationError("autoscale: the solo pool has one place; choose another pool")
+    return pool
 
 
 def run_node(
