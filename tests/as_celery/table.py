@@ -142,7 +142,6 @@ COMMANDS: dict[str, str] = {}
 OPTIONS = {
     "amqp basic.ack": "a message that `basic.get` prints returns to its queue; NO_ACK takes it",
     "amqp repl": "`canvas shell`", "graph bootsteps": "`inspect stats`", "graph workers": "`canvas status`",
-    "flower": "a plug-in: `canvas celery flower` where Flower is installed",
     **dict.fromkeys(("shell --eventlet", "shell --gevent"), "`-P`"),
 }  # fmt: skip
 
