@@ -18,7 +18,7 @@ COMPRESSED = b"\x00celery-compressed\x00"
 """In front of a compressed record; the content type of the compression follows, and a NUL."""
 HEAD = 20
 _AROUND = 3
-"""Levels of a record, or a part, around an argument of an exception."""
+"""Levels of a record, or a part, around an argument of an exception or of the task."""
 _FIELDS = frozenset({"task_id", "status", "result", "traceback", "children", "date_done", "group_id", "parent_id"})
 _CELERYS = {own: name for name, own in RENAMED.items()}
 """What Celery calls exceptions of canvas that have another name there."""
@@ -39,8 +39,10 @@ def says_success(head: bytes) -> bool:
 def encode(
     record: Record, *, serializer: str = "json", compress: str | None = None, max_depth: int = MAX_DEPTH
 ) -> bytes:
-    """The stored form of a record. Raises EncodeError for a result that the serializer cannot write, or that is nested
-    too deep to be read again."""
+    """The stored form of a record. What the serializer cannot write of the task's arguments becomes its repr.
+
+    Raises EncodeError for a result that the serializer cannot write, or that is nested too deep to be read again.
+    """
     result = in_tuple_form(record.result)
     if record.status in states.EXCEPTION_STATES and isinstance(result, BaseException):
         result = encode_exception(result, serializer, max_depth)
@@ -57,9 +59,12 @@ def encode(
         meta["parent_id"] = record.parent_id
     meta.update(record.extra)
     meta["task_id"] = record.task_id
-    content_type, _, data = codecs.encode(meta, serializer)
-    if len(data) > max_depth and content_type == "application/json":
-        check_depth(data, max_depth, EncodeError)
+    try:
+        data = _dump(meta, serializer, max_depth)
+    except EncodeError:
+        if not record.extra:
+            raise
+        data = _dump(meta | _writable_fields(record.extra, serializer, max_depth), serializer, max_depth)
     if compress:
         packed, kind = compression.compress(data, compress)
         return COMPRESSED + kind.encode() + b"\x00" + packed
@@ -164,6 +169,20 @@ def encode_exception(exc: BaseException, serializer: str = "json", max_depth: in
         "exc_message": [_writable(arg, serializer, max_depth - _AROUND) for arg in exc.args],
         "exc_module": module,
     }
+
+
+def _writable_fields(extra: Mapping[str, Any], serializer: str, max_depth: int) -> dict[str, Any]:
+    """The fields of ``result_extended``: each argument of the task, and all else, as it is or as its repr."""
+
+    def writable(value: Any) -> Any:
+        return _writable(value, serializer, max_depth - _AROUND)
+
+    found = {name: writable(value) for name, value in extra.items()}
+    if isinstance(args := extra.get("args"), list | tuple):
+        found["args"] = [writable(value) for value in args]
+    if isinstance(kwargs := extra.get("kwargs"), dict):
+        found["kwargs"] = {name: writable(value) for name, value in kwargs.items()}
+    return found
 
 
 def _writable(value: Any, serializer: str, max_depth: int) -> Any:

@@ -4,6 +4,7 @@ import base64
 import json
 import operator
 import pickle
+import threading
 import zlib
 from pathlib import Path
 
@@ -248,6 +249,27 @@ def test_anything_else_is_a_remote_error(name, module):
     assert isinstance(found, RemoteError)
     assert (found.exc_args, found.remote_traceback) == (("a",), "tb")
     assert record.encode_exception(found)["exc_message"] == ["a"]
+
+
+@pytest.mark.parametrize("serializer", ["json", "msgpack", "yaml", "pickle"])
+def test_arguments_that_cannot_be_stored_are_shown(serializer):
+    """The task had them from a message in another serializer, and has ended: its result is stored all the same."""
+    lock = threading.Lock()
+    extra = {"name": "t", "args": [lock, 2], "kwargs": {"lock": lock, "b": [1]}, "retries": 0}
+    for ended, value in (("SUCCESS", 5), ("FAILURE", ValueError("boom"))):
+        kept = record.encode(Record("id", ended, value, extra=extra), serializer=serializer)
+        found = record.decode(kept, serializer=serializer, accept={serializer})
+        assert (found.status, repr(found.result)) == (ended, repr(value))
+        shown = {"args": [repr(lock), 2], "kwargs": {"lock": repr(lock), "b": [1]}}
+        assert found.extra == {"name": "t", "retries": 0, **shown}
+    with pytest.raises(EncodeError):
+        record.encode(Record("id", "SUCCESS", lock, extra=extra), serializer=serializer)
+
+
+def test_arguments_that_are_too_deep_for_a_record_are_shown():
+    deep = [[[["x"]]]]
+    kept = record.encode(Record("id", "SUCCESS", 5, extra={"args": [deep, 2]}), max_depth=5)
+    assert record.decode(kept, accept={"json"}, max_depth=5).extra == {"args": [repr(deep), 2]}
 
 
 def test_a_module_is_never_imported_because_a_record_names_it():
