@@ -120,10 +120,12 @@ class chord(Composite[Any]):
         for task in self.header:
             task.set_immutable(immutable)
 
+    @refusing_cycles
     def link(self, callback: Any) -> Any:
         self.body_or_raise().link(callback)
         return callback
 
+    @refusing_cycles
     def link_error(self, errback: Any) -> Any:
         """Run ``errback`` when the body or the header fails: once, for the body.
 

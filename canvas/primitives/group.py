@@ -62,12 +62,14 @@ class group(TaskList[list[Any]]):
         for task in self.tasks:
             task.set_immutable(immutable)
 
+    @refusing_cycles
     def link(self, callback: Any) -> Any:
         """Run an immutable copy of ``callback`` after the first member (semantics.md G7)."""
         if not self.tasks:
             raise CompositionError("an empty group has no member to link a callback to")
         return self.tasks[0].link(maybe_signature(callback).clone().set(immutable=True))
 
+    @refusing_cycles
     def link_error(self, errback: Any) -> Any:
         """Run a copy of ``errback`` for each member that fails."""
         source = maybe_signature(errback)

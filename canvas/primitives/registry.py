@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from canvas.errors import CompositionError
+from canvas.errors import CompositionError, CycleError
+from canvas.primitives.cycles import refused
 from canvas.primitives.ports import SignatureApp
 
 C = TypeVar("C", bound=type[Any])
@@ -68,10 +69,16 @@ def signature_from_dict(d: Mapping[str, Any], app: SignatureApp | None = None, c
 
 
 def maybe_signature(d: Any, app: SignatureApp | None = None) -> Any:
-    """``d`` itself if it is a signature, a signature made of ``d`` if it is a dict, ``None`` for ``None``."""
+    """``d`` itself if it is a signature, a signature made of ``d`` if it is a dict, ``None`` for ``None``.
+
+    Raises CompositionError for a dict that does not describe a signature, or describes one that contains itself.
+    """
     if d is None or isinstance(d, CLASSES[TASK]):
         return d
-    return signature_from_dict(d, app)
+    try:
+        return signature_from_dict(d, app)
+    except (RecursionError, CycleError) as exc:
+        refused(exc, d)
 
 
 def as_built_in(sig: Any) -> Any:

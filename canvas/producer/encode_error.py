@@ -1,7 +1,10 @@
 """The place in a message, or in a result, of a value that a serializer cannot write."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+
+_STEPS = 20
+"""That a place names at most."""
 
 
 def find_unencodable(task: str, value: Any, can_write: Callable[[Any], bool]) -> str | None:
@@ -19,16 +22,20 @@ def find_unencodable_result(value: Any, can_write: Callable[[Any], bool]) -> str
 
 
 def _descend(task: str, path: str, value: Any, can_write: Callable[[Any], bool]) -> str:
-    if isinstance(value, Mapping):
-        if isinstance(value.get("task"), str) and "subtask_type" in value:
+    opened: set[int] = set()
+    while len(opened) < _STEPS and id(value) not in opened:
+        opened.add(id(value))
+        if isinstance(value, Mapping) and isinstance(value.get("task"), str) and "subtask_type" in value:
             task, path = value["task"], ""
-        items: Any = value.items()
-    elif isinstance(value, list | tuple):
-        items = enumerate(value)
-    else:
-        return f"{task}: {path}"
-    for key, item in items:
-        if not can_write(item):
-            step = key if not path and isinstance(key, str) else f"{path}[{key!r}]"
-            return _descend(task, step, item, can_write)
+        part = next(((key, item) for key, item in _parts(value) if not can_write(item)), None)
+        if part is None:
+            break
+        key, value = part
+        path = key if not path and isinstance(key, str) else f"{path}[{key!r}]"
     return f"{task}: {path}"
+
+
+def _parts(value: Any) -> Iterable[tuple[Any, Any]]:
+    if isinstance(value, Mapping):
+        return value.items()
+    return enumerate(value) if isinstance(value, list | tuple) else ()

@@ -145,9 +145,13 @@ class MessageBuilder:
         got arguments after it was made: partial arguments, items of a map.
         """
         models_of = self._around.models_of
-        args, kwargs = plain_arguments(models_of, message.task, message.args, message.kwargs)
-        embed = plain_signatures(models_of, message.embed)
-        found = (args, kwargs, embed) != (message.args, message.kwargs, message.embed)
+        given = message.args, message.kwargs, message.embed
+        try:
+            args, kwargs = plain_arguments(models_of, message.task, message.args, message.kwargs)
+            embed = plain_signatures(models_of, message.embed)
+            found = (args, kwargs, embed) != given
+        except RecursionError:
+            return False  # no serializer writes data that contains itself, with or without models
         message.args, message.kwargs, message.embed = args, kwargs, embed
         return found
 

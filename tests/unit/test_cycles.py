@@ -7,7 +7,7 @@ from copy import deepcopy
 import pytest
 
 from canvas import Canvas, chain, chord, group, signature
-from canvas.errors import CompositionError
+from canvas.errors import CompositionError, EncodeError
 from canvas.graph.compile import graph_of
 
 app = Canvas("cycles", broker="memory://cycles", backend="memory://cycles", set_as_current=False)
@@ -157,3 +157,61 @@ def test_one_signature_in_two_places_is_no_cycle():
     once = chain(s(1), s(2))
     plan = app.plan(group(once, once, chain(once, once)))
     assert len(plan.dispatches) == 3
+
+
+@pytest.mark.parametrize("give", ["link", "link_error", "on_error"])
+@pytest.mark.parametrize("make", CYCLES)
+def test_callbacks_for_it_are_taken_or_refused(make, give):
+    """Those of a group and a chord go to what they are made of."""
+    try:
+        getattr(make(), give)(s(9))
+    except CompositionError as exc:
+        assert "cycle: " in str(exc)
+        assert len(traceback.extract_tb(exc.__traceback__)) < 30
+
+
+@pytest.mark.parametrize("name", ["chain", "group", "chord"])
+def test_a_composite_in_wire_form(name):
+    data = {
+        "chain": lambda: deepcopy(dict(chain(s(1), s(2)))),
+        "group": lambda: deepcopy(dict(group(s(1), s(2)))),
+        "chord": lambda: deepcopy(dict(chord([s(1)], s(2)))),
+    }[name]()
+    (data["kwargs"]["tasks"] if name != "chord" else data["kwargs"]["header"]).append(data)
+    for use in (lambda: signature(data, app=app), lambda: chain(s(1), data), lambda: s(1).link(data)):
+        with pytest.raises(CompositionError, match=r"cycle: celery\.") as refused:
+            use()
+        assert len(traceback.extract_tb(refused.value.__traceback__)) < 30
+
+
+def list_in_itself():
+    found = [1]
+    found.append(found)
+    return found
+
+
+def very_deep():
+    found = []
+    for _ in range(5000):
+        found = [found]
+    return found
+
+
+@pytest.mark.parametrize("serializer", ["json", "msgpack"])
+@pytest.mark.parametrize("make", [list_in_itself, very_deep])
+def test_data_that_contains_itself_is_refused_with_its_place(make, serializer):
+    data = make()
+    for sig in (s(data), s(key={"x": data}), chain(s(1), s(data)), chord([s(1)], s(data)), app.tasks["a"].map([data])):
+        with pytest.raises(EncodeError, match=r"\S+\[\S+\]: \S+: (args|kwargs)\[.*cannot be written") as refused:
+            sig.apply_async(serializer=serializer)
+        assert len(str(refused.value)) < 500
+
+
+@pytest.mark.parametrize("make", [list_in_itself, very_deep])
+def test_data_that_contains_itself_is_refused_in_a_workflow(make):
+    data = make()
+    flow = app.Workflow()
+    node = flow.add(s(1))
+    for use in (lambda: flow.add(s(data)), lambda: flow.map(s(data), node), lambda: flow.add(s(1), compensate=s(data))):
+        with pytest.raises(CompositionError, match="contains itself, or is nested too deeply"):
+            use()

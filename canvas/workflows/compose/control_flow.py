@@ -137,7 +137,7 @@ class ControlFlow(NodeDefinitions):
                 f"{entry.name}: it runs whatever has happened, and cannot take the result of {reference.name!r}"
             )
 
-        entry.sig = without_references(dict(sig), refuse)
+        entry.sig = without_references(sig, refuse)
         self._writable(entry.name, entry.sig)
         self._check_arguments(entry.name, sig)
         return Node(self, self._append(entry, sig))
@@ -190,7 +190,7 @@ class ControlFlow(NodeDefinitions):
         def refuse(path: tuple[Any, ...], reference: Reference) -> None:
             raise CompositionError(f"{name}: until takes no results but the value of its round; got {reference!r}")
 
-        plain: dict[str, Any] = without_references(dict(until), refuse)
+        plain = without_references(until, refuse)
         self._writable(name, plain)
         self._check_arguments(f"{name}: until", until, 1)
         return plain
@@ -238,7 +238,7 @@ class ControlFlow(NodeDefinitions):
                 )
             entry.binds.append(InputBinding(("inputs", path[0]), self._slot(entry, reference, "data"), reference.pick))
 
-        given = without_references(dict(inputs), found)
+        given = without_references(inputs, found)
         bound = {bind.path[-1] for bind in entry.binds}
         self._writable(entry.name, given)
         entry.details = {"name": inner.name, "inputs": {key: one for key, one in given.items() if key not in bound}}

@@ -91,7 +91,7 @@ class NodeDefinitions:
                 raise CompositionError(f"{entry.name}: {path[0]}: a result cannot stand there")
             entry.binds.append(InputBinding(path, self._slot(entry, reference, "data"), reference.pick))
 
-        plain: dict[str, Any] = without_references(dict(sig), found)
+        plain = without_references(sig, found)
         self._writable(entry.name, plain)
         return plain
 
@@ -138,7 +138,7 @@ class NodeDefinitions:
                     f"{entry.name}: compensate takes no results but the node's own; got {reference!r}"
                 )
 
-            entry.compensate = without_references(dict(compensate), refuse)
+            entry.compensate = without_references(compensate, refuse)
             self._check_arguments(f"{entry.name}: compensate", compensate, 1)
             self._writable(entry.name, entry.compensate)
 

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, Protocol, Self
 
-from canvas.errors import EncodeError
+from canvas.errors import CompositionError, EncodeError
 from canvas.model.workflow_definition import NodeDefinition
+from canvas.primitives.cycles import refuse_cycles
 
 Path = tuple[Any, ...]
 Found = Callable[[Path, "Reference"], None]
@@ -110,8 +111,20 @@ class Branch(Node):
         self.arms = arms
 
 
-def without_references(value: Any, found: Found, path: Path = ()) -> Any:
-    """``value`` as plain data with ``None`` in the places of references; ``found`` is called for each."""
+def without_references(value: Mapping[str, Any], found: Found) -> dict[str, Any]:
+    """``value`` as plain data with ``None`` in the places of references; ``found`` is called for each.
+
+    Raises CompositionError for data that contains itself.
+    """
+    try:
+        return {key: _without_references(inner, found, (key,)) for key, inner in value.items()}
+    except RecursionError:
+        refuse_cycles(value)
+        name = f"{value['task']}: " if "task" in value else ""
+        raise CompositionError(f"{name}data in it contains itself, or is nested too deeply to be sent") from None
+
+
+def _without_references(value: Any, found: Found, path: Path) -> Any:
     if isinstance(value, Reference):
         found(path, value)
         return None
@@ -119,7 +132,7 @@ def without_references(value: Any, found: Found, path: Path = ()) -> Any:
         key = next((key for key in value if isinstance(key, Reference)), None)
         if key is not None:
             raise TypeError(f"{key!r} is a key of a dict; a result can only stand in the place of a value")
-        return {key: without_references(inner, found, (*path, key)) for key, inner in value.items()}
+        return {key: _without_references(inner, found, (*path, key)) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [without_references(inner, found, (*path, at)) for at, inner in enumerate(value)]
+        return [_without_references(inner, found, (*path, at)) for at, inner in enumerate(value)]
     return value
