@@ -39,7 +39,7 @@ def says_success(head: bytes) -> bool:
 def encode(
     record: Record, *, serializer: str = "json", compress: str | None = None, max_depth: int = MAX_DEPTH
 ) -> bytes:
-    """The stored form of a record. What the serializer cannot write of the task's arguments becomes its repr.
+    """The stored form of a record. Arguments of the task that the serializer cannot write become their repr.
 
     Raises EncodeError for a result that the serializer cannot write, or that is nested too deep to be read again.
     """
