@@ -47,7 +47,7 @@ class AmqpBus:
     def reply(self, exchange: str, routing_key: str, payload: bytes) -> None:
         if exchange and not self._broker.topology.has_exchange(exchange):
             return  # the process that asked is gone, and its exchange with it
-        self._broker.publisher.publish([Publication(exchange, routing_key, to_content(payload))], mandatory=False)
+        self._broker.publisher.publish([Publication(exchange, routing_key, to_content(payload), mandatory=False)])
 
     @contextmanager
     def replies(self, exchange: str, routing_key: str) -> Iterator["QueueInbox"]:

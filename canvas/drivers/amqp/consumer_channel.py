@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from canvas.drivers.amqp.link import CHANNEL, Link
 from canvas.drivers.amqp.protocol import methods
-from canvas.drivers.amqp.protocol.frames import Content, Delivered, Event, OtherMethod
+from canvas.drivers.amqp.confirms import Confirms
+from canvas.drivers.amqp.protocol.frames import FRAME_MAX, Content, Delivered, Event, OtherMethod
 from canvas.drivers.ports.message_state import Arrival
 from canvas.errors import OperationalError
 
@@ -52,9 +53,12 @@ class ConsumerChannel:
     Whatever the channel had delivered is void once it is lost: the broker delivers it again.
     """
 
-    def __init__(self, connect: Callable[[], Link], make_known: Callable[[str], None]) -> None:
-        """``make_known`` makes sure that a queue exists."""
+    def __init__(self, connect: Callable[[], Link], make_known: Callable[[str], None], transactional: bool) -> None:
+        """``make_known`` makes sure that a queue exists. ``transactional``: whether publications and acks are one
+        transaction; if not, RabbitMQ confirms the publications before the acks are sent."""
         self.lock = threading.RLock()
+        self._transactional = transactional
+        self._confirms = Confirms()
         self._connect = connect
         self._make_known = make_known
         self._link: Link | None = None
@@ -77,10 +81,19 @@ class ConsumerChannel:
     def _ready(self) -> Link:
         if self._link is None:
             link = self._connect()
-            link.call(methods.select_transactions(CHANNEL), methods.TX_SELECT_OK)
+            if self._transactional:
+                link.call(methods.select_transactions(CHANNEL), methods.TX_SELECT_OK)
+            else:
+                link.call(methods.select_confirms(CHANNEL), methods.CONFIRM_SELECT_OK)
+                self._confirms = Confirms()
             link.call(methods.limit_prefetch(CHANNEL, _ONE_BY_ONE), methods.QOS_OK)
             self._link = link
         return self._link
+
+    @property
+    def frame_max(self) -> int:
+        """The largest frame that the broker takes, in bytes."""
+        return self._link.frame_max if self._link is not None else FRAME_MAX
 
     @property
     def blocked(self) -> str:

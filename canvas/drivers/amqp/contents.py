@@ -28,7 +28,9 @@ _DEATHS: Final = "x-death"
 """The header in which RabbitMQ lists the queues that a message has left because it expired or was rejected."""
 _DELIVERIES: Final = "x-delivery-count"
 """The header in which a quorum queue says how often it has delivered a message before."""
-_BROKERS_OWN: Final = frozenset({_DUE, _DEATHS, _DELIVERIES})
+DEAD: Final = "canvas_dead"
+"""The header of a dead letter in RabbitMQ: reason, and unix time."""
+_BROKERS_OWN: Final = frozenset({_DUE, _DEATHS, _DELIVERIES, DEAD})
 _LATEST_DEATHS: Final = ("x-first-death-", "x-last-death-")
 _DELAY_QUEUES: Final = (PREFIX, "celery_delayed_")
 
@@ -42,6 +44,10 @@ class Outgoing(NamedTuple):
     payload: bytes
     due: float = 0.0
     """Unix time, by the clock of the state server, before which no worker gets the message; 0: at once."""
+    headers: dict[str, Any] = {}  # noqa: RUF012 - it is not changed
+    """Headers that its queue alone sees."""
+    mandatory: bool = True
+    """Whether its queue is made, if there is none."""
 
     @classmethod
     def of(cls, publish: Publish, due: float = 0.0) -> "Outgoing":
@@ -58,9 +64,10 @@ class Outgoing(NamedTuple):
 
     def content(self) -> Content:
         found = to_content(self.payload, self.message_id)
-        if self.due:
+        own = {**self.headers, _DUE: self.due} if self.due else self.headers
+        if own:
             headers = found.properties.get("application_headers") or {}
-            found.properties["application_headers"] = {**headers, _DUE: self.due}
+            found.properties["application_headers"] = {**headers, **own}
         return found
 
 
@@ -95,6 +102,12 @@ def from_amqp(message: Any) -> Content:
     return Content(
         dict(message.properties), message.body.encode() if isinstance(message.body, str) else bytes(message.body)
     )
+
+
+def deliveries_of(content: Content, redelivered: bool) -> int:
+    """How often a message was delivered before; 1 also where its queue does not count."""
+    found = (content.properties.get("application_headers") or {}).get(_DELIVERIES)
+    return max(found if isinstance(found, int) else 0, int(redelivered))
 
 
 def due_of(content: Content) -> float:

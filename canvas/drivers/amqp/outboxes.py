@@ -49,7 +49,7 @@ class Destinations:
             exchange, left = one.exchange, one.due - self._now() if one.due else 0.0
             if left > 0:
                 exchange = self._delays.exchange_for(left, one.exchange, one.routing_key)
-            found.append(Publication(exchange, one.routing_key, one.content()))
+            found.append(Publication(exchange, one.routing_key, one.content(), one.mandatory))
         return found
 
     def remade(self, returned: Iterable[Returned]) -> list[Publication]:

@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
+from canvas.drivers.amqp.confirms import Confirms
 from canvas.drivers.amqp.link import CHANNEL, ChannelClosed, Link
 from canvas.drivers.amqp.protocol import frames, methods
-from canvas.drivers.amqp.protocol.frames import Confirmed, Content, Event, Returned
+from canvas.drivers.amqp.protocol.frames import Content, Returned
 from canvas.drivers.retry_policy import Delays
 from canvas.errors import OperationalError
 
@@ -24,6 +25,8 @@ class Publication(NamedTuple):
     exchange: str
     routing_key: str
     content: Content
+    mandatory: bool = True
+    """Whether its queue is made, if there is none."""
 
 
 class Places(Protocol):
@@ -44,25 +47,25 @@ class Publisher:
         self._places = places
         self._lock = threading.Lock()
         self._link: Link | None = None
-        self._number = 0
+        self._confirms = Confirms()
 
-    def publish(self, messages: Sequence[Publication], delays: Delays = None, mandatory: bool = True) -> None:
+    def publish(self, messages: Sequence[Publication], delays: Delays = None) -> None:
         """Return when the broker has the messages. One that was lost on the way is sent again under the same id.
 
-        A ``mandatory`` message to a queue that does not exist has the queue made. Raises OperationalError.
+        Raises OperationalError.
         """
         for start in range(0, len(messages), _AT_ONCE):
-            self._publish_again(messages[start : start + _AT_ONCE], delays, mandatory)
+            self._publish_again(messages[start : start + _AT_ONCE], delays)
 
     async def apublish(self, messages: Sequence[Publication], delays: Delays = None) -> None:
         """``publish``, on a thread of the running loop's executor."""
         await asyncio.to_thread(self.publish, messages, delays)
 
-    def _publish_again(self, messages: Sequence[Publication], delays: Delays, mandatory: bool) -> None:
+    def _publish_again(self, messages: Sequence[Publication], delays: Delays) -> None:
         pauses = iter(_PAUSES if delays is None else delays)
         while True:
             try:
-                returned = self._publish(messages, mandatory)
+                returned = self._publish(messages)
             except OperationalError as exc:
                 pause = next(pauses, None)
                 if pause is None:
@@ -75,44 +78,22 @@ class Publisher:
             if not messages:
                 return
 
-    def _publish(self, messages: Sequence[Publication], mandatory: bool) -> list[Returned]:
+    def _publish(self, messages: Sequence[Publication]) -> list[Returned]:
         """The messages that no queue took. Raises OperationalError."""
         with self._lock:
             link = self._ready()
             try:
-                link.send(b"".join(frames_of(messages, mandatory, link.frame_max)))
-                return self._confirmed(link, len(messages))
+                link.send(b"".join(frames_of(messages, link.frame_max)))
+                return self._confirms.wait(link, len(messages))
             except OperationalError:
                 self._link = None
                 raise
 
     def _ready(self) -> Link:
         if self._link is None or self._link.is_cut():
-            self._link, self._number = self._connect(), 0
+            self._link, self._confirms = self._connect(), Confirms()
             self._link.call(methods.select_confirms(CHANNEL), methods.CONFIRM_SELECT_OK)
         return self._link
-
-    def _confirmed(self, link: Link, count: int) -> list[Returned]:
-        missing = set(range(self._number + 1, self._number + count + 1))
-        self._number += count
-        returned: list[Returned] = []
-        refused = False
-
-        def take(event: Event) -> bool:
-            nonlocal refused
-            if isinstance(event, Returned):
-                returned.append(event)
-            elif isinstance(event, Confirmed):
-                refused = refused or not event.accepted
-                missing.difference_update([n for n in missing if n <= event.tag] if event.multiple else (event.tag,))
-            return True
-
-        link.take_until(take, lambda: not missing)
-        if refused:
-            raise OperationalError(
-                "RabbitMQ did not take a message: its queue is full, or the node of the queue is away"
-            )
-        return returned
 
     def close(self) -> None:
         """Close the connection. Using the object again opens another."""
@@ -128,11 +109,9 @@ class Publisher:
             link.drop()
 
 
-def frames_of(
-    messages: Iterable[Publication], mandatory: bool = True, frame_max: int = frames.FRAME_MAX
-) -> list[bytes]:
-    """What publishes these messages, each as bytes."""
+def frames_of(messages: Iterable[Publication], frame_max: int = frames.FRAME_MAX) -> list[bytes]:
+    """The frames that publish these messages, those of each as bytes."""
     return [
         frames.publish(CHANNEL, exchange, routing_key, content, mandatory, frame_max)
-        for exchange, routing_key, content in messages
+        for exchange, routing_key, content, mandatory in messages
     ]

@@ -12,7 +12,6 @@ from canvas.model.message import Delivery
 
 if TYPE_CHECKING:
     from canvas.drivers.ports.admin import Admin
-    from canvas.drivers.ports.broker import Broker
     from canvas.drivers.ports.coordination import Coordination
     from canvas.drivers.ports.recovery import Recovery
     from canvas.drivers.ports.schedules import ScheduleStore
@@ -25,14 +24,18 @@ class Arrival(NamedTuple):
     delivery: Delivery
     message_id: str
     """Names one publication of a message: its copies that the broker delivers again have the same id."""
-    redelivered: bool
-    """Whether the broker has delivered it before."""
+    deliveries: int
+    """How often the broker has delivered it before; 1 also where it does not say how often."""
     own_id: bool
     """Whether its sender gave the id, so that two messages with the id are one message that was sent twice."""
 
 
 class MessageState(Protocol):
     """Leases on messages of another broker, and the outboxes from which messages go to that broker."""
+
+    durable: bool
+    """Whether it outlives its process. If not, a settlement has taken effect only when the broker has its messages, and
+    a message that is delivered again has to say itself how often it was."""
 
     def register(self, worker: str, arrivals: Sequence[Arrival]) -> LeaseReply:
         """Lease messages. Those that are not among the deliveries of the reply are settled already, or are copies of
@@ -91,8 +94,11 @@ class StateParts(NamedTuple):
     """
 
     messages: MessageState
-    broker: "Broker"
-    admin: "Admin"
+    check: Callable[[], None]
+    """Returns when the server answers. Raises OperationalError or RefusedError when it does not."""
+    close: Callable[[], None]
+    admin: "Admin | None"
+    """``None`` where the broker keeps dead letters."""
     coordination: "Coordination"
     recovery: "Recovery"
     schedules: "ScheduleStore | None"

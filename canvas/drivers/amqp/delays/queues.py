@@ -35,10 +35,8 @@ class DelayQueues:
         self._topology.declare_exchange(queue.name, "fanout")
         self._topology.declare_bound(queue.name, queue.arguments)
         with self._lock:
-            known = queue.name in self._declared
             self._declared[queue.name] = now
-        if not known:
-            self._note(queue.name)
+        self._note(queue.name)
 
     def forget(self) -> None:
         """Make each queue anew before its next message: the broker may have lost it."""

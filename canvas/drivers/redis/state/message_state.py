@@ -27,6 +27,9 @@ broker that fails may deliver a message again which was settled just before."""
 _LOST_FOR = 86_400
 """Seconds within which the message of a dead worker is delivered again, for the delivery to be counted."""
 _LOST = "lost:"
+_DELAYS_FOR = 30 * 86_400
+"""Seconds for which the name of a queue of a delay is kept after it was noted; none is used for longer without being
+noted again."""
 
 
 class StateKeys(BrokerKeys):
@@ -102,6 +105,7 @@ class StateRecovery(LeaseRecovery):
 class StateBroker(RedisBroker):
     """The MessageState of ``canvas.drivers.ports``, and the broker of the settler that commits in Redis."""
 
+    durable = True
     keys: StateKeys
     keys_type = StateKeys
     recovery_type = StateRecovery
@@ -116,13 +120,13 @@ class StateBroker(RedisBroker):
         self.recovery.dropped, self.recovery.to_entry = dropped, to_entry
 
     def register(self, worker: str, arrivals: Sequence[Arrival]) -> LeaseReply:
-        again = [arrival for arrival in arrivals if arrival.redelivered]
+        again = [arrival for arrival in arrivals if arrival.deliveries]
         counted = self._counted(again) if again else {}
         deliveries, packed = [], []
-        for delivery, message_id, was_delivered, own_id in arrivals:
+        for delivery, message_id, deliveries, own_id in arrivals:
             found = counted.get(delivery.tag, delivery)
             deliveries.append(found)
-            packed.append([found.tag, _record(found), self.keys.message(message_id), int(was_delivered), int(own_id)])
+            packed.append([found.tag, _record(found), self.keys.message(message_id), int(deliveries > 0), int(own_id)])
         keys = self.keys
         script_keys = [keys.unacked, keys.unacked_index, keys.leases(worker), keys.revoked_version]
         verdicts, version, now = self.link.call(
@@ -175,7 +179,7 @@ class StateBroker(RedisBroker):
         return self.recovery.drop(worker_of_tag(deliveries[0].tag), dropped)
 
     def note_delay_queue(self, name: str) -> None:
-        self.link.command("SADD", self.keys.delay_queues, name)
+        self.link.pipeline([("SADD", self.keys.delay_queues, name), ("EXPIRE", self.keys.delay_queues, _DELAYS_FOR)])
 
     def delay_queues(self) -> list[str]:
         return sorted(name.decode() for name in self.link.command("SMEMBERS", self.keys.delay_queues))

@@ -1,0 +1,243 @@
+"""Leases and outboxes in memory. RabbitMQ delivers what a process held again when the process or its connection ends."""
+
+import threading
+from collections import defaultdict, deque
+from collections.abc import Callable, Collection, Sequence
+
+from canvas.drivers.amqp.local.coordination import LocalCoordination
+from canvas.drivers.kombu_envelope import ENVELOPE
+from canvas.drivers.ports.message_state import Arrival, StateParts
+from canvas.drivers.ports.values import HeartbeatReply, Lease, LeaseReply, SettleReply
+from canvas.drivers.retry_policy import Delays
+from canvas.drivers.stored_messages import delivery_count, redelivered
+from canvas.drivers.tags import number_of_tag
+from canvas.errors import BrokerError
+from canvas.forks import in_forks
+from canvas.model.message import Delivery, Publish
+from canvas.model.settlement import (
+    ChordDispatch,
+    ChordStart,
+    Orphan,
+    ReadyChord,
+    Settlement,
+    SettleResult,
+)
+
+
+class LocalMessages:
+    """The MessageState of ``canvas.drivers.ports``."""
+
+    durable = False
+
+    def __init__(self, coordination: LocalCoordination) -> None:
+        self._coordination = coordination
+        self._forget()
+        self._unregister_fork = in_forks(self._forget)
+
+    def _forget(self) -> None:
+        self._lock = threading.RLock()
+        self.leases: dict[str, Delivery] = {}
+        self.early_acked: dict[str, Delivery] = {}
+        self._outboxes: dict[str, deque[bytes]] = defaultdict(deque)
+        self._delay_queues: set[str] = set()
+
+    def register(self, worker: str, arrivals: Sequence[Arrival]) -> LeaseReply:
+        found = []
+        for arrival in arrivals:
+            delivery = arrival.delivery
+            if arrival.deliveries:
+                count = delivery_count(ENVELOPE, delivery.payload) + 1
+                payload = redelivered(ENVELOPE, delivery.payload, canvas_delivery_count=count)
+                delivery = delivery._replace(payload=payload)
+            self.leases[delivery.tag] = delivery
+            found.append(delivery)
+        return LeaseReply(found, self._coordination.version, 0.0)
+
+    def drop(self, worker: str) -> int:
+        """End the leases of a worker; how many there were."""
+        prefix = f"canvas:{worker}:"
+        with self._lock:
+            tags = [tag for tag in self.leases if tag.startswith(prefix)]
+            for tag in tags:
+                del self.leases[tag]
+            return len(tags)
+
+    def settle(self, settlement: Settlement) -> bool:
+        """End the lease of a settlement, and put its messages into their outboxes; False when the lease was lost."""
+        with self._lock:
+            if not self._held(settlement):
+                return False
+            for publish in settlement.publishes:
+                self._outboxes[publish.routing_key].append(publish.payload)
+            return True
+
+    def _held(self, settlement: Settlement) -> bool:
+        delivery = settlement.delivery
+        if delivery is None:
+            return True
+        tag = delivery.tag
+        leased = self.leases.pop(tag, None)
+        if settlement.early_ack:
+            if leased is not None:
+                self.early_acked[tag] = leased
+            return tag in self.early_acked
+        if settlement.fence == "early_acked":
+            return self.early_acked.pop(tag, None) is not None
+        return leased is not None or settlement.fence == "none"
+
+    def renew(self, message_ids: Sequence[str]) -> None:
+        """Nothing is kept for a time."""
+
+    def detach(self, worker: str, tags: Sequence[str]) -> None:
+        """RabbitMQ keeps the message of each lease."""
+
+    def attach(self, worker: str, tags: Sequence[str]) -> None:
+        """None was detached."""
+
+    def release(self, deliveries: Sequence[Delivery]) -> int:
+        with self._lock:
+            return sum(self.leases.pop(delivery.tag, None) is not None for delivery in deliveries)
+
+    def take_acked(self, delivery: Delivery, entry: bytes) -> bool:
+        with self._lock:
+            found = self.early_acked.pop(delivery.tag, None)
+            if found is not None:
+                self._outboxes[""].append(entry)
+            return found is not None
+
+    def note_delay_queue(self, name: str) -> None:
+        self._delay_queues.add(name)
+
+    def delay_queues(self) -> list[str]:
+        return sorted(self._delay_queues)
+
+    def forget_delay_queues(self, names: Sequence[str]) -> None:
+        self._delay_queues.difference_update(names)
+
+    def outbox(self, worker: str) -> str:
+        return worker
+
+    def unsent(self, worker: str, limit: int) -> list[bytes]:
+        with self._lock:
+            return list(self._outboxes[worker])[:limit]
+
+    def sent(self, worker: str, count: int) -> None:
+        with self._lock:
+            for _ in range(min(count, len(self._outboxes[worker]))):
+                self._outboxes[worker].popleft()
+
+    def claim(self, worker: str, limit: int) -> list[bytes]:
+        with self._lock:
+            shared, own = self._outboxes[""], self._outboxes[worker]
+            while shared and len(own) < limit:
+                own.append(shared.popleft())
+            return list(own)
+
+    def shared_count(self) -> int:
+        return len(self._outboxes[""])
+
+
+class LocalSettler:
+    """The Settler of ``canvas.drivers.ports`` for settlements without records and chords."""
+
+    def __init__(self, messages: LocalMessages) -> None:
+        self._messages = messages
+
+    def settle(
+        self, settlements: Sequence[Settlement], lease: Lease | None = None, ends: Sequence[ChordDispatch] = ()
+    ) -> SettleReply:
+        verdicts = [SettleResult(self._messages.settle(settlement), []) for settlement in settlements]
+        return SettleReply(verdicts, [self.dispatch_chord(end) for end in ends])
+
+    def publish_with_chords(
+        self, joins: Sequence[ChordStart], messages: Sequence[Publish], delays: Delays = None
+    ) -> None:
+        raise BrokerError("rpc:// results count no chords: set result_backend to a redis:// or db+… URL")
+
+    def dispatch_chord(self, end: ChordDispatch) -> SettleResult:
+        return SettleResult(False, [])
+
+    def stale_ready_chords(self, older_than: float) -> list[ReadyChord]:
+        return []
+
+    def renew(self, every: float) -> int:
+        return 0
+
+
+class LocalRecovery:
+    """The Recovery of ``canvas.drivers.ports``: RabbitMQ returns what a dead process held."""
+
+    def __init__(self, messages: LocalMessages) -> None:
+        self._messages = messages
+        self._known: set[str] = set()
+        self.dropped: Callable[[str], None] = lambda worker: None
+
+    def empty_inbox(self, worker: str, queues: Sequence[str]) -> int:
+        return 0
+
+    def heartbeat(self, worker: str, queues: Sequence[str], ttl: float) -> HeartbeatReply:
+        known = worker in self._known
+        self._known.add(worker)
+        return HeartbeatReply(1, known)
+
+    def rest(self, worker: str) -> bool:
+        self._known.discard(worker)
+        return True
+
+    def release_unknown(self, worker: str, held: Collection[str]) -> int:
+        prefix = f"canvas:{worker}:"
+        unknown = [one for tag, one in list(self._messages.leases.items()) if tag.startswith(prefix) and tag not in held]
+        return self._messages.release(unknown)
+
+    def unregister(self, worker: str) -> None:
+        self.recover_worker(worker)
+
+    def mark_started(self, delivery: Delivery) -> None:
+        """The message itself says how often it was delivered."""
+
+    def recover_worker(self, worker: str) -> int:
+        self._known.discard(worker)
+        count = self._messages.drop(worker)
+        self.dropped(worker)
+        return count
+
+    def has_orphans(self) -> bool:
+        return False
+
+    def claim_orphans(self) -> list[Orphan]:
+        return []
+
+    def lease_number(self, tag: str) -> int:
+        return number_of_tag(tag)
+
+    def lease_tag(self, worker: str, number: int) -> str:
+        return f"canvas:{worker}:{number}"
+
+    def leases(self, worker: str) -> list[Delivery]:
+        prefix = f"canvas:{worker}:"
+        return [one for tag, one in list(self._messages.leases.items()) if tag.startswith(prefix)]
+
+    def leased_message(self, tag: str) -> bytes | None:
+        found = self._messages.leases.get(tag) or self._messages.early_acked.get(tag)
+        return found.payload if found is not None else None
+
+    def orphan_lease(self, tag: str, reason: str) -> bool:
+        """RabbitMQ delivers the message of a killed process again."""
+        return True
+
+    def recover_dead_workers(self) -> int:
+        return 0
+
+
+def local_state() -> StateParts:
+    """The parts of a broker without a state server."""
+    coordination = LocalCoordination()
+    messages = LocalMessages(coordination)
+    recovery = LocalRecovery(messages)
+
+    def connect(dropped: Callable[[str], None], to_entry: Callable[[str, bytes], bytes]) -> None:
+        recovery.dropped = dropped
+
+    return StateParts(
+        messages, lambda: None, lambda: None, None, coordination, recovery, None, LocalSettler(messages), connect
+    )  # fmt: skip
