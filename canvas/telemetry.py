@@ -52,6 +52,7 @@ worker.child_recycled          pid, why
 worker.scaled                  by
 worker.time_limit_unsupported  pool, who
 settings.ignored               settings (those that have no effect: why, by name)
+worker.stateless               where no server keeps the state of messages
 worker.no_tasks
 worker.unknown_queue           queue, near (the name of a known one)
 worker.lease_lost              tag, queue

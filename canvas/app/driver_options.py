@@ -1,9 +1,10 @@
 """The options that an app's settings give to its driver."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from canvas.config.config import Config
+from canvas.wire.codecs import named
 
 _MIN_SOCKET_TIMEOUT: Final = 5.0
 """Seconds that a connection waits for an answer at least."""
@@ -44,11 +45,18 @@ def _amqp_options(conf: Config) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def result_options(conf: Config, database_settings: Sequence[str]) -> dict[str, Any]:
+def result_options(conf: Config, database_settings: Sequence[str], queue: Callable[[], str]) -> dict[str, Any]:
     """The options of the result backend; for Redis those of ``result_backend_transport_options`` come first.
 
-    ``database_settings``: the settings of a store in SQL.
+    ``database_settings``: the settings of a store in SQL. ``queue`` names the queue for ``rpc://`` results of this
+    process.
     """
+    if is_rpc(conf):
+        codec = named(conf.result_serializer)
+        return {
+            "queue": queue, "content_type": codec.content_type, "content_encoding": codec.content_encoding,
+            "persistent": bool(conf.result_persistent), "expires": int(conf.result_expires or 0) or None,
+        }  # fmt: skip
     if (conf.result_backend or "").startswith(_SQL_URLS):
         found = {name: getattr(conf, name) for name in database_settings}
         found |= {"serializer": conf.result_serializer, "extended": conf.result_extended}
@@ -59,6 +67,11 @@ def result_options(conf: Config, database_settings: Sequence[str]) -> dict[str, 
     return {
         "ssl": conf.redis_backend_use_ssl, **_answer_within(conf), **sockets, **conf.result_backend_transport_options,
     }  # fmt: skip
+
+
+def is_rpc(conf: Config) -> bool:
+    """Whether results are messages to the processes that sent the tasks."""
+    return (conf.result_backend or "").startswith("rpc")
 
 
 def _answer_within(conf: Config) -> dict[str, float]:

@@ -31,6 +31,8 @@ class SendingApp(TaskDefinitions):
         self.clock_offset = 0.0
         """Seconds by which the broker's clock is ahead of this machine's, as far as a worker knows."""
         self._local_oid = threading.local()
+        self._oid_lock = threading.Lock()
+        self._process_oid = (0, "")
         self._second: tuple[int, Any, str, str] = (0, None, "", "")
         """The latest second that was written, the zone, and the text of both."""
 
@@ -86,12 +88,21 @@ class SendingApp(TaskDefinitions):
 
     @property
     def oid(self) -> str:
-        """Where this thread's replies go: one id per process and thread."""
+        """Where this thread's replies go: one id per process and thread; with ``rpc://`` results one per process."""
         key = os.getpid()
         known = getattr(self._local_oid, "value", None)
         if known is None or known[0] != key:
-            known = self._local_oid.value = (key, ids.new_id())
+            found = self.process_oid if (self.conf.result_backend or "").startswith("rpc") else ids.new_id()
+            known = self._local_oid.value = (key, found)
         return known[1]
+
+    @property
+    def process_oid(self) -> str:
+        """One id per process: the name of its queue for ``rpc://`` results."""
+        with self._oid_lock:
+            if self._process_oid[0] != os.getpid():
+                self._process_oid = (os.getpid(), ids.new_id())
+            return self._process_oid[1]
 
     new_id = staticmethod(ids.new_id)
 

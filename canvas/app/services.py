@@ -40,7 +40,7 @@ _DATABASE_SETTINGS = ("database_engine_options", "database_engine_callback", "da
                      "database_table_names", "database_create_tables_at_setup")  # fmt: skip
 _SERVERS = ("broker_url", "broker_use_ssl", "broker_transport_options", "result_backend", "redis_backend_use_ssl",
             "result_backend_transport_options", "result_serializer", "result_extended", "canvas_state",
-            "broker_heartbeat", "broker_login_method", "broker_native_delayed_delivery_queue_type",
+            "broker_heartbeat", "broker_login_method", "result_persistent", "broker_native_delayed_delivery_queue_type",
             *_INBOX_SETTINGS, *_DATABASE_SETTINGS)  # fmt: skip
 _SIGNING = ("message_signing_keys", "message_signature_required")
 CONF = "conf"
@@ -52,6 +52,13 @@ class ConfiguredApp(Protocol):
 
     @property
     def conf(self) -> Config: ...
+
+
+class ConnectedApp(ConfiguredApp, Protocol):
+    """The parts of an app that its driver needs."""
+
+    @property
+    def process_oid(self) -> str: ...
 
 
 class RouterApp(ConfiguredApp, Protocol):
@@ -167,7 +174,7 @@ def make_message_builder(app: BuilderApp) -> MessageBuilder:
     return MessageBuilder(app.conf, app.router, app.exec_options, app, app.driver.broker.codec)
 
 
-def make_driver(app: ConfiguredApp) -> Driver:
+def make_driver(app: ConnectedApp) -> Driver:
     from canvas.app.driver_options import broker_options, result_options  # programs make a driver late, or none
 
     conf = app.conf
@@ -176,7 +183,7 @@ def make_driver(app: ConfiguredApp) -> Driver:
         url,
         conf.result_backend or None,
         broker_options=broker_options(conf, url),
-        result_options=result_options(conf, _DATABASE_SETTINGS),
+        result_options=result_options(conf, _DATABASE_SETTINGS, lambda: app.process_oid),
         state_url=conf.canvas_state,
     )
 

@@ -28,7 +28,7 @@ _URL = "set broker_url"
 _COUNTED = "chords are counted in one step with the results: no task waits for them"
 _RABBITMQ_QUEUES = "it is for queues in RabbitMQ"
 _OF_RABBITMQ: Final = (
-    "broker_native_delayed_delivery_queue_type", "control_queue_", "event_queue_",
+    "broker_native_delayed_delivery_queue_type", "control_queue_", "event_queue_", "result_persistent",
 )  # fmt: skip
 """The beginnings of the names of settings that have no effect with another broker."""
 _LEASES = "leases take its place: see worker_lease_ttl and task_max_deliveries"
@@ -64,7 +64,6 @@ _NAMES: Final = {
     "result_cache_max": "results are kept in their handles only",
     "result_exchange": _ELSEWHERE,
     "result_exchange_type": _ELSEWHERE,
-    "result_persistent": _ELSEWHERE,
     "result_chord_join_timeout": _COUNTED,
     "result_backend_always_retry": _PATIENCE,
     "result_backend_max_retries": _PATIENCE,

@@ -4,15 +4,18 @@ The garbage collector is paused while redis-py is imported, which makes many obj
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from canvas.drivers.ports import BrokerParts, Driver, StoreParts
 from canvas.errors import ConfigurationError
 from canvas.masking import masked_url
+
+if TYPE_CHECKING:
+    from canvas.drivers.ports.message_state import StateParts
 from canvas.model.gc_pause import gc_paused
 
 _ELSEWHERE = frozenset(
-    {"amqp", "amqps", "pyamqp", "librabbitmq", "sqs", "db", "sqla", "rpc", "cache", "django-db", "django-cache",
+    {"amqp", "amqps", "pyamqp", "librabbitmq", "sqs", "db", "sqla", "cache", "django-db", "django-cache",
      "mongodb",
      "file", "filesystem", "s3", "gs", "gcpubsub", "kafka", "elasticsearch", "couchbase", "cassandra", "zookeeper"}
 )  # fmt: skip
@@ -65,22 +68,28 @@ def _open_amqp(
     url: str, result_url: str | None, options: Mapping[str, Any], result_options: Mapping[str, Any],
     state_url: str | None,
 ) -> Driver:  # fmt: skip
-    """RabbitMQ, with its state on the Redis server of the results or of ``state_url``."""
-    result_scheme = _scheme(result_url)
-    if _scheme(state_url or result_url) not in _REDIS:
-        raise ConfigurationError(
-            "RabbitMQ keeps messages only: leases, delayed messages, locks and revocations need a Redis server. Set "
-            "result_backend to a redis:// URL, or canvas_state to one"
-        )
-    from canvas.drivers import redis
+    """RabbitMQ, with its state on the server of the results, on that of ``state_url``, or on none."""
     from canvas.drivers.amqp import open_amqp
 
-    store: StoreParts | None = None
-    if result_scheme != "disabled":
-        store = _opened(result_scheme, str(result_url), result_options, "results")
-    state_options = {} if state_url else result_options
-    state = redis.open_state(str(state_url or result_url), state_options, store)
+    result_scheme = _scheme(result_url)
+    if result_scheme in ("rpc", "disabled"):
+        state = _open_state(state_url, {}, None) if state_url else None
+        return open_amqp(url, options, state, None, result_options if result_scheme == "rpc" else None)
+    store: StoreParts = _opened(result_scheme, str(result_url), result_options, "results")
+    state = _open_state(str(state_url or result_url), {} if state_url else result_options, store)
     return open_amqp(url, options, state, store)
+
+
+def _open_state(url: str, options: Mapping[str, Any], store: StoreParts | None) -> "StateParts":
+    """The state server of a broker that carries messages alone. Raises ConfigurationError."""
+    if _scheme(url) in _REDIS:
+        from canvas.drivers import redis
+
+        return redis.open_state(url, options, store)
+    raise ConfigurationError(
+        "RabbitMQ keeps messages only: with results in a database, leases, locks and revocations need a Redis server. "
+        "Set result_backend to a redis:// URL, or canvas_state to one"
+    )
 
 
 def _opened(scheme: str, url: str, options: Mapping[str, Any], part: str) -> Any:
@@ -112,6 +121,8 @@ def _remedy(scheme: str, url: str, known: list[str]) -> str:
     """What to write instead."""
     if "://" not in url:
         return f": write redis://{masked_url(url)}/0" if ":" in url or url.isalnum() else ""
+    if scheme == "rpc":
+        return ": it needs RabbitMQ as the broker. Set broker_url to an amqp:// URL, or result_backend to another one"
     if scheme in _ELSEWHERE or scheme.partition("+")[0] in _ELSEWHERE:
         return (
             ": canvas keeps messages in Redis or RabbitMQ, and results in Redis or in SQL (db+postgresql://, "

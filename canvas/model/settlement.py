@@ -35,6 +35,9 @@ class ResultWrite(NamedTuple):
     about: Mapping[str, Any] | None = None
     """Fields of the task that a store may show with its record: ``argsrepr``, ``kwargsrepr``, ``periodic_task_name``.
     Only with ``result_extended``."""
+    reply_to: str = ""
+    """The queue of the process that waits for it, for results that are messages; empty: that of the delivery which is
+    settled with it."""
 
 
 class Part(NamedTuple):

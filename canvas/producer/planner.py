@@ -126,8 +126,8 @@ class Planner:
         if not plan.dispatches:
             return
         app = self._app
-        tasks, stores = app.tasks, app.driver.results is not None
-        check_embedded = not (stores and app.router.creates_missing)
+        tasks, counts = app.tasks, app.driver.chords is not None
+        check_embedded = not (counts and app.router.creates_missing)
         for dispatch in plan.dispatches:
             task = tasks.get(dispatch.task)
             if task is not None:
@@ -136,16 +136,16 @@ class Planner:
                 if task.soft_time_limit or dispatch.options.get("soft_time_limit"):
                     check_limits(task, dispatch.options)
             if check_embedded:
-                self._check_embedded(dispatch, stores)
+                self._check_embedded(dispatch, counts)
 
-    def _check_embedded(self, dispatch: TaskCall, stores: bool) -> None:
+    def _check_embedded(self, dispatch: TaskCall, counts: bool) -> None:
         """Check the queues and the chords of later steps now: their sender would have no caller to raise to."""
-        # Most apps make missing queues and store results.
+        # Most apps make missing queues and count chords.
         from canvas.drivers.ports.capabilities import missing
         from canvas.producer.embedded import embedded_signatures
 
         for sig in embedded_signatures(dispatch.options):
-            if not stores and sig.get("subtask_type") == "chord":
+            if not counts and sig.get("subtask_type") == "chord":
                 raise missing("chords")
             if sig.get("subtask_type") is None:
                 self._app.router.route(sig["task"], sig["options"], sig["args"], sig["kwargs"])

@@ -167,7 +167,8 @@ class Backend:
 
     def has_succeeded(self, task_id: str) -> bool:
         """Whether a success is stored, in a form that the driver may not read."""
-        record = self.get_records([task_id])[0] if self._driver is not None else None
+        shared = self._driver is not None and self._driver.shared
+        record = self.get_records([task_id])[0] if shared else None
         return record is not None and record.status == states.SUCCESS
 
     def store_result(
@@ -187,7 +188,9 @@ class Backend:
             record.date_done = self._now().isoformat()
         if state == states.SUCCESS or not (self.hides_success and self.has_succeeded(task_id)):
             in_run = request is not None and bool(getattr(request, RUN_HEADER, None))
-            self._results.store([self.store_of(record, in_run)])
+            self._results.store(
+                [self.store_of(record, in_run)._replace(reply_to=getattr(request, "reply_to", "") or "")]
+            )
         return result
 
     def mark_as_started(self, task_id: str, **meta: Any) -> Any:

@@ -81,7 +81,7 @@ def connect(app: Canvas, ended: Event) -> None:
 
 def _call(app: Canvas) -> None:
     app.driver.broker.check()
-    if app.driver.results is not None:
+    if app.driver.results is not None and app.driver.results.shared:
         app.driver.results.get(["any"])
 
 

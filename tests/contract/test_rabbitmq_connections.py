@@ -54,10 +54,9 @@ def test_a_url_that_cannot_be_read(url, text, redis_url):
         open_driver(url, redis_url)
 
 
-def test_there_has_to_be_a_state_server():
-    for results in (None, "db+sqlite://"):
-        with pytest.raises(ConfigurationError, match="Set result_backend to a redis:// URL, or canvas_state to one"):
-            open_driver("amqp://", results)
+def test_with_results_in_sql_there_has_to_be_a_state_server():
+    with pytest.raises(ConfigurationError, match="Set result_backend to a redis:// URL, or canvas_state to one"):
+        open_driver("amqp://", "db+sqlite://")
 
 
 def test_the_state_may_be_elsewhere(rabbitmq, redis_url):

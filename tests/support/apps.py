@@ -56,6 +56,10 @@ def make(library, broker, backend, serializer="json", ledger=None, **settings):
 
         app = canvas.Canvas("apps", broker=broker, backend=backend, **options)
     define(app, exceptions, redis.Redis.from_url(ledger) if ledger else None)
+    if library == "canvas" and backend.startswith("rpc") and "canvas_state" not in settings:
+        for task in app.tasks.regular().values():
+            # Without shared state a worker refuses these.
+            task.concurrency_limit = task.unique_for = task.rate_limit = None
     return app
 
 
@@ -66,9 +70,9 @@ def let_results_go():
     """Before a server stops: Celery's results unsubscribe when they are deleted, at any time, and try for 20 seconds to
     reach a server that is gone."""
     for app in list(_celery_apps):
-        consumer = getattr(app.backend, "result_consumer", None)
-        if consumer is not None:
-            consumer.subscribed_to.clear()
+        subscribed = getattr(getattr(app.backend, "result_consumer", None), "subscribed_to", None)
+        if subscribed is not None:
+            subscribed.clear()
 
 
 def define(app, exceptions, ledger):
@@ -708,6 +712,7 @@ if "APP_LIBRARY" in os.environ:
             else {}
         ),
         **({"task_reject_on_worker_lost": True} if "APP_LOST" in os.environ else {}),
+        **({"canvas_state": os.environ["APP_STATE"]} if "APP_STATE" in os.environ else {}),
         **({"task_send_sent_event": True} if "APP_SENT_EVENTS" in os.environ else {}),
         **({"worker_prefetch_multiplier": 1} if "APP_ONE_AHEAD" in os.environ else {}),
         **(

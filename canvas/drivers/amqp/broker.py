@@ -2,25 +2,26 @@
 
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import count
 
-from canvas.drivers.amqp.connecting import connect
-from canvas.drivers.amqp.consumer_channel import Arrived, Held, Wake, readable
-from canvas.drivers.amqp.contents import Outgoing, due_of, to_content, to_payload
+from canvas.drivers.amqp.channels.connecting import connect
+from canvas.drivers.amqp.channels.consumer_channel import Arrived, Held, Wake, readable
+from canvas.drivers.amqp.channels.link import Link
+from canvas.drivers.amqp.channels.publisher import Publication, Publisher, frames_of
+from canvas.drivers.amqp.channels.session import Session
+from canvas.drivers.amqp.contents import Outgoing, deliveries_of, due_of, to_content, to_payload
 from canvas.drivers.amqp.delays.celery_ladder import CeleryLadder
 from canvas.drivers.amqp.delays.queues import DelayQueues
-from canvas.drivers.amqp.link import Link
+from canvas.drivers.amqp.local.holding import hold_anew
 from canvas.drivers.amqp.options import AmqpOptions
 from canvas.drivers.amqp.outboxes import Destinations, Outboxes
-from canvas.drivers.amqp.publisher import Publication, Publisher, frames_of
-from canvas.drivers.amqp.session import Session
 from canvas.drivers.amqp.topology import Topology
 from canvas.drivers.amqp.url import Address
 from canvas.drivers.kombu_envelope import ENVELOPE
 from canvas.drivers.ports.codec import MessageCodec
 from canvas.drivers.ports.message_state import Arrival, StateParts
-from canvas.drivers.ports.values import Lease, LeaseReply
+from canvas.drivers.ports.values import InFlight, Lease, LeaseReply
 from canvas.drivers.retry_policy import Delays
 from canvas.drivers.tags import worker_of_tag
 from canvas.errors import OperationalError
@@ -29,6 +30,8 @@ from canvas.model.message import Delivery, Publish
 from canvas.model.queue import Queue
 
 NO_LEASE = LeaseReply([], 0, 0.0)
+_MOST_DELIVERIES = 10
+"""Deliveries after which a message is put into its queue anew. RabbitMQ 4 drops it at the 21st."""
 
 
 class AmqpBroker:
@@ -43,13 +46,17 @@ class AmqpBroker:
         self.options = options
         self.where = addresses[0].where
         self.state = state
+        self.durable = state.messages.durable
+        """Whether leases and outboxes outlive this process."""
+        self.before_publishing: Callable[[], object] = lambda: None
+        """Called before a client's messages are published."""
         self.topology = Topology(lambda: connect(addresses), self.where, options.answer_within)
         self._clock_offset = 0.0
         """Seconds by which the clock of the state server is ahead of this machine's."""
         self._ladder = CeleryLadder(self.topology, options.delayed_queue_type)
         self._delays = DelayQueues(self.topology, state.messages.note_delay_queue)
         self.destinations = Destinations(self.topology, self._delays, self._now)
-        self.publisher = Publisher(lambda: self._link(heartbeat=False), self.destinations)
+        self.publisher = Publisher(lambda: self.link(heartbeat=False), self.destinations)
         self.outboxes = Outboxes(state, self.publisher, self.destinations)
         self.sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
@@ -60,7 +67,8 @@ class AmqpBroker:
         self._wake = Wake()
         self._unregister_fork = in_forks(self._disinherit)
 
-    def _link(self, heartbeat: bool) -> Link:
+    def link(self, heartbeat: bool) -> Link:
+        """A new channel, on a connection of its own."""
         return Link(connect(self.addresses, heartbeat), self.where, self.options.answer_within)
 
     def _disinherit(self) -> None:
@@ -78,7 +86,7 @@ class AmqpBroker:
         with self._lock:
             found = self.sessions.get(worker)
             if found is None:
-                found = Session(lambda: self._link(heartbeat=True), self.topology.make_known)
+                found = Session(lambda: self.link(heartbeat=True), self.topology.make_known, self.durable)
                 self.sessions[worker] = found
             return found
 
@@ -88,7 +96,7 @@ class AmqpBroker:
 
     def check(self) -> None:
         self.topology.check()
-        self.state.broker.check()
+        self.state.check()
 
     # -- sending
 
@@ -103,6 +111,7 @@ class AmqpBroker:
         await self.publisher.apublish(self._publications(messages), delays)
 
     def _publications(self, messages: Iterable[Publish]) -> list[Publication]:
+        self.before_publishing()
         found = []
         for message in messages:
             if self.destinations.exists(message):
@@ -130,15 +139,20 @@ class AmqpBroker:
                 early.append((Outgoing(message_id, "", one.queue, payload, due), held))
                 continue
             delivery = Delivery(f"canvas:{worker}:{next(self._numbers)}", one.queue, payload, one.at)
-            session.unregistered.append((Arrival(delivery, message_id, one.redelivered, own_id), held))
+            session.unregistered.append(
+                (Arrival(delivery, message_id, deliveries_of(one.content, one.redelivered), own_id), held)
+            )
         if early:
-            self._delay_again(session, early)
+            # They are delayed for what is left of their time.
+            self._exchange_copies(session, early)
 
-    def _delay_again(self, session: Session, early: Sequence[tuple[Outgoing, Held]]) -> None:
-        """Delay messages for what is left of their time."""
-        publications = self.destinations.publications(outgoing for outgoing, _ in early)
+    def _exchange_copies(self, session: Session, copies: Sequence[tuple[Outgoing, Held]]) -> None:
+        """Publish copies of messages, and ack these. Raises OperationalError."""
+        publications = self.destinations.publications(outgoing for outgoing, _ in copies)
         try:
-            returned, _ = session.exchange(frames_of(publications), [held for _, held in early], (), (), 0)
+            returned, _ = session.exchange(
+                frames_of(publications, session.frame_max), [held for _, held in copies], (), (), 0
+            )
         except OperationalError:
             self.destinations.forget()
             raise
@@ -154,6 +168,12 @@ class AmqpBroker:
         del session.unregistered[: len(waiting)]
         tags = {delivery.tag for delivery in leased.deliveries}
         session.held.update((arrival.delivery.tag, held) for arrival, held in waiting if arrival.delivery.tag in tags)
+        worn = {
+            arrival.delivery.tag for arrival, _ in waiting
+            if arrival.deliveries and (arrival.deliveries >= _MOST_DELIVERIES or not self.durable)
+        }  # fmt: skip
+        if worn:
+            leased = self._renewed(session, leased, worn & tags)
         settled = [held for arrival, held in waiting if arrival.delivery.tag not in tags]
         if settled:
             try:
@@ -161,6 +181,15 @@ class AmqpBroker:
             except OperationalError:
                 return leased  # they come again, and are settled then too
         return leased
+
+    def _renewed(self, session: Session, leased: LeaseReply, worn: Collection[str]) -> LeaseReply:
+        """Put copies of some messages into their queues, which say how often they were delivered: RabbitMQ does not
+        count for classic queues, and drops a message of a quorum queue that it has delivered too often."""
+        renewed = [one for one in leased.deliveries if one.tag in worn]
+        copies = [(Outgoing.of(Publish("", one.queue, 0, one.payload)), session.held.pop(one.tag)) for one in renewed]
+        self._exchange_copies(session, copies)
+        self.state.messages.release(renewed)
+        return leased._replace(deliveries=[one for one in leased.deliveries if one.tag not in worn])
 
     def wait(self, worker: str, queues: Sequence[str], timeout: float) -> int:
         if self._wake.clear():
@@ -221,6 +250,9 @@ class AmqpBroker:
     def _detach(self, session: Session, worker: str, old: Mapping[str, Held]) -> None:
         """Ack messages whose tasks run on, and leave them to the state alone. RabbitMQ closes a channel that has held a
         message for longer than its ``consumer_timeout``."""
+        if not self.durable:
+            leases = [one for one in self.state.recovery.leases(worker) if one.tag in old]
+            return hold_anew(session, self.topology, worker, leases)
         self.state.messages.detach(worker, list(old))
         acks = []
         for tag, one in old.items():
@@ -234,6 +266,10 @@ class AmqpBroker:
         ended = [tag for tag in tags if self.detached.pop(tag, None) is not None]
         if ended:
             self.state.messages.attach(worker, ended)
+
+    def held(self) -> InFlight:
+        """The messages that workers of this process hold."""
+        return InFlight(sum(len(session.held) for session in list(self.sessions.values())), 0, 0)
 
     def drop_session(self, worker: str) -> None:
         """Return to their queues what a worker of this process holds, and close its channel."""
@@ -257,4 +293,4 @@ class AmqpBroker:
             session.close()
         self.publisher.close()
         self.topology.close()
-        self.state.broker.close()
+        self.state.close()

@@ -8,10 +8,10 @@ from typing import Any
 from amqp.exceptions import AMQPError
 
 from canvas.drivers.amqp.broker import AmqpBroker
-from canvas.drivers.amqp.connecting import connect, errors
+from canvas.drivers.amqp.channels.connecting import connect, errors
+from canvas.drivers.amqp.channels.publisher import Publication
 from canvas.drivers.amqp.contents import from_amqp, to_content, to_payload
 from canvas.drivers.amqp.options import InboxQueue
-from canvas.drivers.amqp.publisher import Publication
 from canvas.model.ids import new_id
 
 _AT_ONCE = 5.0

@@ -44,7 +44,7 @@ class Outgoing(NamedTuple):
     payload: bytes
     due: float = 0.0
     """Unix time, by the clock of the state server, before which no worker gets the message; 0: at once."""
-    headers: dict[str, Any] = {}  # noqa: RUF012 - it is not changed
+    headers: dict[str, Any] = {}
     """Headers that its queue alone sees."""
     mandatory: bool = True
     """Whether its queue is made, if there is none."""

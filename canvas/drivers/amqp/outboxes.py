@@ -3,11 +3,11 @@
 import threading
 from collections.abc import Callable, Iterable, Sequence
 
+from canvas.drivers.amqp.channels.publisher import Publication, Publisher
 from canvas.drivers.amqp.contents import Outgoing
 from canvas.drivers.amqp.delays.names import DelayQueue
 from canvas.drivers.amqp.delays.queues import DelayQueues
 from canvas.drivers.amqp.protocol.frames import Returned
-from canvas.drivers.amqp.publisher import Publication, Publisher
 from canvas.drivers.amqp.topology import Topology
 from canvas.drivers.ports.message_state import StateParts
 from canvas.model.ids import new_id

@@ -5,6 +5,8 @@ from collections.abc import Collection, Sequence
 from canvas.drivers.amqp.broker import AmqpBroker
 from canvas.drivers.amqp.contents import Outgoing
 from canvas.drivers.amqp.delays.messages import DelayedMessages
+from canvas.drivers.amqp.local.dead_letters import DeadLetters
+from canvas.drivers.ports.admin import Admin
 from canvas.drivers.ports.schedules import DueEntries, EntryWrite, StoredEntry
 from canvas.drivers.ports.values import DeadLetter, HeartbeatReply, InFlight, Scheduled
 from canvas.drivers.retry_policy import Delays
@@ -87,13 +89,9 @@ class AmqpAdmin:
         inner = broker.state.admin
         self._inner = inner
         self._delayed = DelayedMessages(broker)
-        self.dead_letters, self.dead_letter_count = inner.dead_letters, inner.dead_letter_count
-        self.delete_dead_letter = inner.delete_dead_letter
-
-    def requeue_dead_letter(self, queue: str, letter: DeadLetter, payload: bytes) -> bool:
-        found = self._inner.requeue_dead_letter(queue, letter, _entry(Publish("", queue, 0, payload)))
-        self._broker.outboxes.forward()
-        return found
+        letters = _StateLetters(broker, inner) if inner is not None else DeadLetters(broker)
+        self.dead_letters, self.dead_letter_count = letters.dead_letters, letters.dead_letter_count
+        self.delete_dead_letter, self.requeue_dead_letter = letters.delete_dead_letter, letters.requeue_dead_letter
 
     def queue_length(self, queue: str) -> int:
         return self._broker.topology.length(queue) or 0
@@ -102,7 +100,8 @@ class AmqpAdmin:
         return []
 
     def in_flight(self) -> InFlight:
-        return self._inner.in_flight()._replace(delayed=self._delayed.count())
+        found = self._inner.in_flight() if self._inner is not None else self._broker.held()
+        return found._replace(delayed=self._delayed.count())
 
     def purge(self, queue: str) -> int:
         return self._broker.topology.purge(queue)
@@ -112,6 +111,21 @@ class AmqpAdmin:
 
     def scheduled(self, limit: int) -> list[Scheduled]:
         return self._delayed.first(limit)
+
+
+class _StateLetters:
+    """The dead letters that a state server keeps."""
+
+    def __init__(self, broker: AmqpBroker, inner: Admin) -> None:
+        self._broker = broker
+        self._inner = inner
+        self.dead_letters, self.dead_letter_count = inner.dead_letters, inner.dead_letter_count
+        self.delete_dead_letter = inner.delete_dead_letter
+
+    def requeue_dead_letter(self, queue: str, letter: DeadLetter, payload: bytes) -> bool:
+        found = self._inner.requeue_dead_letter(queue, letter, _entry(Publish("", queue, 0, payload)))
+        self._broker.outboxes.forward()
+        return found
 
 
 class AmqpSchedules:

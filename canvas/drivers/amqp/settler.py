@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from canvas.drivers.amqp.broker import NO_LEASE, AmqpBroker
-from canvas.drivers.amqp.consumer_channel import Held
+from canvas.drivers.amqp.channels.consumer_channel import Held
+from canvas.drivers.amqp.channels.publisher import frames_of
 from canvas.drivers.amqp.contents import Outgoing
-from canvas.drivers.amqp.publisher import frames_of
+from canvas.drivers.amqp.rpc.replies import Replies, reply_to_of
 from canvas.drivers.ports.settler import Settler
 from canvas.drivers.ports.values import Lease, LeaseReply, SettleReply
 from canvas.drivers.retry_policy import Delays
@@ -43,10 +44,12 @@ class Prepared(NamedTuple):
 class AmqpSettler:
     """The Settler of ``canvas.drivers.ports`` for a broker whose leases another server keeps."""
 
-    def __init__(self, broker: AmqpBroker, settler: Settler) -> None:
-        """``settler``: the state's, which commits everything but the messages and the acks."""
+    def __init__(self, broker: AmqpBroker, settler: Settler, replies: Replies | None = None) -> None:
+        """``settler``: the state's, which commits everything but the messages and the acks. ``replies``: of results
+        that are messages."""
         self._broker = broker
         self._settler = settler
+        self._replies = replies
         self._state = broker.state.messages
         self._unsent: set[str] = set()
         """Workers of this process whose outboxes may hold messages that RabbitMQ does not have."""
@@ -99,7 +102,8 @@ class AmqpSettler:
     def _one_prepared(self, settlement: Settlement, outbox: str) -> Prepared:
         s, delivery = settlement, settlement.delivery
         back = delivery is not None and s.disposal in ("requeue", "redeliver")
-        if not (s.publishes or s.deferrals or s.speculative or back):
+        replied = self._replies is not None and s.stores
+        if not (s.publishes or s.deferrals or s.speculative or back or replied):
             return Prepared(s, [], [])
         publishes = list(s.publishes)
         if delivery is not None and back:
@@ -107,11 +111,14 @@ class AmqpSettler:
             publishes.append(Publish("", delivery.queue, 0, payload))
         destinations = self._broker.destinations
         outgoing = destinations.outgoing(publishes, s.deferrals)
+        if self._replies is not None and s.stores:
+            outgoing += self._replies.outgoing(s.stores, reply_to_of(delivery))
         written = frames_of(destinations.publications(outgoing))
         kept = s._replace(
             publishes=_into(outbox, outgoing),
             deferrals=(),
             disposal="ack" if back else s.disposal,
+            stores=s.stores if self._replies is None else (),
             speculative=[SpeculativeDispatch(self._end(end, outbox), digest) for end, digest in s.speculative],
         )
         return Prepared(kept, outgoing, written)

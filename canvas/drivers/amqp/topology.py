@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from amqp.exceptions import AMQPError, NotFound, PreconditionFailed
 
-from canvas.drivers.amqp.connecting import errors
+from canvas.drivers.amqp.channels.connecting import errors
 from canvas.errors import OperationalError
 from canvas.model.queue import Queue
 

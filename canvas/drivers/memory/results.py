@@ -39,6 +39,7 @@ class MemoryResults:
     """ResultStore, ChordStore and RunRecords over :class:`MemoryRecords`."""
 
     expires_records = True
+    shared = True
 
     def __init__(self, memory: MemoryRecords) -> None:
         self._memory = memory

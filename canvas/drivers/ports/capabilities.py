@@ -16,10 +16,12 @@ STORE_OF_ALL: frozenset[Capability] = frozenset({"results", "chords", "runs"})
 
 _CURES: Mapping[Capability, str] = {
     "results": "no result backend is configured: set result_backend, or Canvas(backend=…)",
-    "chords": "a chord needs a result backend to count its parts; set result_backend",
-    "runs": "a workflow needs a result backend to keep its run in: set result_backend",
-    "coordination": "{feature} needs state that all workers share, and the broker keeps none: use a redis:// broker, "
-    "or leave it out",
+    "chords": "a chord needs a result backend to count its parts; set result_backend to a redis:// or db+… URL "
+    "(rpc:// counts none)",
+    "runs": "a workflow needs a result backend to keep its run in: set result_backend to a redis:// or db+… URL "
+    "(rpc:// keeps none)",
+    "coordination": "{feature} needs state that all workers share, and the broker keeps none: set canvas_state to a "
+    "redis:// URL, use a redis:// broker, or leave it out",
 }
 
 

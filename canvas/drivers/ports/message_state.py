@@ -102,7 +102,8 @@ class StateParts(NamedTuple):
     coordination: "Coordination"
     recovery: "Recovery"
     schedules: "ScheduleStore | None"
-    settler: "Settler"
+    settler: "Settler | None"
+    """``None`` where the broker commits all of a settlement itself."""
     connect: Callable[[Callable[[str], None], Callable[[str, bytes], bytes]], None]
     """Takes two functions of the broker: one that is called with a worker whose leases have ended, and one that makes
     the entry of an outbox of a queue and a message."""

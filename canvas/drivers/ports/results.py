@@ -38,6 +38,10 @@ class ResultStore(Protocol):
     def expires_records(self) -> bool:
         """Whether records and groups are deleted automatically when they expire; else ``cleanup`` does it."""
 
+    @property
+    def shared(self) -> bool:
+        """Whether every process can read the records; if not, the one that has sent the task can."""
+
     def get(self, task_ids: Sequence[str], retry: bool = True) -> list[bytes | None]:
         """The stored records, in order; ``None`` where there is none. ``retry``: whether to try again while the server
         is away."""

@@ -58,7 +58,15 @@ def open_state(url: str, options: Mapping[str, Any], store: StoreParts | None) -
         settler = TwoStepSettler(broker, results, store.chords if store is not None else None)
         schedules = two_step_schedules(_parts(broker), store)
     return StateParts(
-        broker, broker.check, broker.close, parts.admin, parts.coordination, parts.recovery, schedules, settler, broker.connect
+        broker,
+        broker.check,
+        broker.close,
+        parts.admin,
+        parts.coordination,
+        parts.recovery,
+        schedules,
+        settler,
+        broker.connect,
     )
 
 

@@ -21,6 +21,7 @@ class RedisResults:
     """The Results of ``canvas.drivers.ports``, and the results' half of a stepwise settler."""
 
     expires_records = True
+    shared = True
 
     def __init__(self, link: RedisClient, options: Mapping[str, Any]) -> None:
         self.link = link

@@ -30,6 +30,7 @@ class SqlResults:
     """
 
     expires_records = False
+    shared = True
 
     def __init__(self, database: Database) -> None:
         self._database = database

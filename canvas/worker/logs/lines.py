@@ -177,6 +177,14 @@ def _no_tasks(**_: Any) -> None:
     )
 
 
+def _stateless(**_: Any) -> None:
+    _worker.warning(
+        "No server keeps the state of messages. When this worker, or its connection, is lost after a task has sent its "
+        "messages and before RabbitMQ has its ack, the task runs again and sends them twice. A task with "
+        "acks_late=False is lost with its worker. Set canvas_state to a redis:// URL to have each task settled once"
+    )
+
+
 def _unknown_queue(queue: str, near: str, **_: Any) -> None:
     _worker.warning("Queue %r is in no setting, and no task of this app names it; did you mean %r?", queue, near)
 
@@ -260,6 +268,7 @@ _LINES: list[tuple[str, Callable[..., None], logging.Logger, int]] = [
     ("worker.scaled", _scaled, _worker, logging.INFO),
     ("worker.time_limit_unsupported", _unlimited, _worker, logging.WARNING),
     ("settings.ignored", _unused, _worker, logging.WARNING),
+    ("worker.stateless", _stateless, _worker, logging.WARNING),
     ("worker.no_tasks", _no_tasks, _worker, logging.WARNING),
     ("worker.unknown_queue", _unknown_queue, _worker, logging.WARNING),
     ("worker.lease_lost", _lease_lost, _worker, logging.WARNING),

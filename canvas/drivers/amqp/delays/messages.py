@@ -1,16 +1,13 @@
 """The delayed messages in RabbitMQ, for commands and monitoring: counted, shown, and moved before their time."""
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
 from typing import Any, NamedTuple
 
-from amqp.exceptions import AMQPError
-
 from canvas.drivers.amqp.broker import AmqpBroker
-from canvas.drivers.amqp.connecting import connect, errors
+from canvas.drivers.amqp.channels.connecting import channel_of
+from canvas.drivers.amqp.channels.publisher import Publication
 from canvas.drivers.amqp.contents import due_of, from_amqp, to_content, to_payload
 from canvas.drivers.amqp.delays.names import DelayQueue
-from canvas.drivers.amqp.publisher import Publication
 from canvas.drivers.ports.values import Scheduled
 
 
@@ -38,14 +35,14 @@ class DelayedMessages:
 
     def first(self, limit: int) -> list[Scheduled]:
         """Those that are due first. They stay where they are."""
-        with self._channel() as channel:
+        with channel_of(self._broker.addresses) as channel:
             found = [Scheduled(one.due, one.queue, one.payload) for one in self._read(channel, limit)]
         return sorted(found, key=lambda one: one.due)[:limit]
 
     def enqueue(self, queue: str, limit: int) -> int:
         """Move messages of a queue into it, those first that wait for the shortest delay; how many."""
         moved = 0
-        with self._channel() as channel:
+        with channel_of(self._broker.addresses) as channel:
             for one in self._read(channel):
                 if moved < limit and not one.delay.exchange and one.queue == queue:
                     content = to_content(one.payload, one.message_id)
@@ -78,15 +75,3 @@ class DelayedMessages:
                 queue = message.delivery_info["routing_key"]
                 payload, message_id, _ = to_payload(content, delay.exchange, queue)
                 yield _Waiting(message.delivery_tag, delay, queue, payload, message_id, due_of(content))
-
-    @contextmanager
-    def _channel(self) -> Iterator[Any]:
-        broker = self._broker
-        with errors(broker.where):
-            connection = connect(broker.addresses)
-            try:
-                with closing(connection.channel()) as channel:
-                    yield channel
-            finally:
-                with suppress(OSError, AMQPError):
-                    connection.close()

@@ -52,4 +52,4 @@ class SharedDict:
 
 def _read(number: int) -> dict[str, Any]:
     data = os.pread(number, os.fstat(number).st_size, 0)
-    return msgpack.unpackb(data) if data else {}  # type: ignore[no-any-return]
+    return msgpack.unpackb(data) if data else {}

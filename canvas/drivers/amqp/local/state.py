@@ -1,27 +1,18 @@
-"""Leases and outboxes in memory. RabbitMQ delivers what a process held again when the process or its connection ends."""
+"""Leases in memory. RabbitMQ delivers what a process held again when the process, or its connection, ends."""
 
 import threading
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
 
 from canvas.drivers.amqp.local.coordination import LocalCoordination
 from canvas.drivers.kombu_envelope import ENVELOPE
 from canvas.drivers.ports.message_state import Arrival, StateParts
-from canvas.drivers.ports.values import HeartbeatReply, Lease, LeaseReply, SettleReply
-from canvas.drivers.retry_policy import Delays
+from canvas.drivers.ports.values import HeartbeatReply, LeaseReply
 from canvas.drivers.stored_messages import delivery_count, redelivered
 from canvas.drivers.tags import number_of_tag
-from canvas.errors import BrokerError
 from canvas.forks import in_forks
-from canvas.model.message import Delivery, Publish
-from canvas.model.settlement import (
-    ChordDispatch,
-    ChordStart,
-    Orphan,
-    ReadyChord,
-    Settlement,
-    SettleResult,
-)
+from canvas.model.message import Delivery
+from canvas.model.settlement import Orphan, Settlement
 
 
 class LocalMessages:
@@ -38,7 +29,7 @@ class LocalMessages:
         self._lock = threading.RLock()
         self.leases: dict[str, Delivery] = {}
         self.early_acked: dict[str, Delivery] = {}
-        self._outboxes: dict[str, deque[bytes]] = defaultdict(deque)
+        self._outbox: deque[bytes] = deque()
         self._delay_queues: set[str] = set()
 
     def register(self, worker: str, arrivals: Sequence[Arrival]) -> LeaseReply:
@@ -62,28 +53,26 @@ class LocalMessages:
                 del self.leases[tag]
             return len(tags)
 
-    def settle(self, settlement: Settlement) -> bool:
-        """End the lease of a settlement, and put its messages into their outboxes; False when the lease was lost."""
-        with self._lock:
-            if not self._held(settlement):
-                return False
-            for publish in settlement.publishes:
-                self._outboxes[publish.routing_key].append(publish.payload)
-            return True
-
-    def _held(self, settlement: Settlement) -> bool:
+    def held(self, settlement: Settlement) -> bool:
+        """Whether the fence of a settlement holds."""
         delivery = settlement.delivery
-        if delivery is None:
+        if delivery is None or settlement.fence == "none":
             return True
-        tag = delivery.tag
-        leased = self.leases.pop(tag, None)
-        if settlement.early_ack:
-            if leased is not None:
-                self.early_acked[tag] = leased
-            return tag in self.early_acked
         if settlement.fence == "early_acked":
-            return self.early_acked.pop(tag, None) is not None
-        return leased is not None or settlement.fence == "none"
+            return delivery.tag in self.early_acked
+        return delivery.tag in self.leases
+
+    def end(self, settlement: Settlement) -> None:
+        """The settlement has taken effect: end its lease."""
+        if settlement.delivery is None:
+            return
+        tag = settlement.delivery.tag
+        with self._lock:
+            leased = self.leases.pop(tag, None)
+            if settlement.early_ack and leased is not None:
+                self.early_acked[tag] = leased
+            elif settlement.fence == "early_acked":
+                self.early_acked.pop(tag, None)
 
     def renew(self, message_ids: Sequence[str]) -> None:
         """Nothing is kept for a time."""
@@ -102,7 +91,7 @@ class LocalMessages:
         with self._lock:
             found = self.early_acked.pop(delivery.tag, None)
             if found is not None:
-                self._outboxes[""].append(entry)
+                self._outbox.append(entry)
             return found is not None
 
     def note_delay_queue(self, name: str) -> None:
@@ -118,50 +107,19 @@ class LocalMessages:
         return worker
 
     def unsent(self, worker: str, limit: int) -> list[bytes]:
-        with self._lock:
-            return list(self._outboxes[worker])[:limit]
+        return []
 
     def sent(self, worker: str, count: int) -> None:
         with self._lock:
-            for _ in range(min(count, len(self._outboxes[worker]))):
-                self._outboxes[worker].popleft()
+            for _ in range(min(count, len(self._outbox))):
+                self._outbox.popleft()
 
     def claim(self, worker: str, limit: int) -> list[bytes]:
         with self._lock:
-            shared, own = self._outboxes[""], self._outboxes[worker]
-            while shared and len(own) < limit:
-                own.append(shared.popleft())
-            return list(own)
+            return list(self._outbox)[:limit]
 
     def shared_count(self) -> int:
-        return len(self._outboxes[""])
-
-
-class LocalSettler:
-    """The Settler of ``canvas.drivers.ports`` for settlements without records and chords."""
-
-    def __init__(self, messages: LocalMessages) -> None:
-        self._messages = messages
-
-    def settle(
-        self, settlements: Sequence[Settlement], lease: Lease | None = None, ends: Sequence[ChordDispatch] = ()
-    ) -> SettleReply:
-        verdicts = [SettleResult(self._messages.settle(settlement), []) for settlement in settlements]
-        return SettleReply(verdicts, [self.dispatch_chord(end) for end in ends])
-
-    def publish_with_chords(
-        self, joins: Sequence[ChordStart], messages: Sequence[Publish], delays: Delays = None
-    ) -> None:
-        raise BrokerError("rpc:// results count no chords: set result_backend to a redis:// or db+… URL")
-
-    def dispatch_chord(self, end: ChordDispatch) -> SettleResult:
-        return SettleResult(False, [])
-
-    def stale_ready_chords(self, older_than: float) -> list[ReadyChord]:
-        return []
-
-    def renew(self, every: float) -> int:
-        return 0
+        return len(self._outbox)
 
 
 class LocalRecovery:
@@ -186,7 +144,9 @@ class LocalRecovery:
 
     def release_unknown(self, worker: str, held: Collection[str]) -> int:
         prefix = f"canvas:{worker}:"
-        unknown = [one for tag, one in list(self._messages.leases.items()) if tag.startswith(prefix) and tag not in held]
+        unknown = [
+            one for tag, one in list(self._messages.leases.items()) if tag.startswith(prefix) and tag not in held
+        ]
         return self._messages.release(unknown)
 
     def unregister(self, worker: str) -> None:
@@ -238,6 +198,4 @@ def local_state() -> StateParts:
     def connect(dropped: Callable[[str], None], to_entry: Callable[[str, bytes], bytes]) -> None:
         recovery.dropped = dropped
 
-    return StateParts(
-        messages, lambda: None, lambda: None, None, coordination, recovery, None, LocalSettler(messages), connect
-    )  # fmt: skip
+    return StateParts(messages, lambda: None, lambda: None, None, coordination, recovery, None, None, connect)

@@ -4,8 +4,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from canvas.drivers.amqp.consumer_channel import Wake, readable
-from canvas.drivers.amqp.link import CHANNEL, Link
+from canvas.drivers.amqp.channels.consumer_channel import Wake, readable
+from canvas.drivers.amqp.channels.link import CHANNEL, Link
 from canvas.drivers.amqp.protocol import methods
 from canvas.drivers.amqp.protocol.frames import Delivered, OtherMethod, ack
 from canvas.errors import OperationalError, RefusedError
@@ -21,7 +21,9 @@ _BEAT = 10.0
 class ReplyReader:
     """The thread, which connects again where it is cut off. What it has not acked comes again then."""
 
-    def __init__(self, connect: Callable[[], Link], declare: Callable[[], int], keep: Callable[[Delivered], None]) -> None:
+    def __init__(
+        self, connect: Callable[[], Link], declare: Callable[[], int], keep: Callable[[Delivered], None]
+    ) -> None:
         """``declare`` makes the queue and returns how many messages it has. ``keep`` takes each message."""
         self._connect = connect
         self._declare = declare

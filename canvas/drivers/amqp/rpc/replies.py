@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+from canvas.drivers.amqp.channels.publisher import Publication
 from canvas.drivers.amqp.contents import Outgoing
 from canvas.drivers.amqp.protocol.frames import Content
-from canvas.drivers.amqp.publisher import Publication
 from canvas.drivers.kombu_envelope import ENVELOPE
 from canvas.errors import DecodeError
 from canvas.model.ids import new_tag

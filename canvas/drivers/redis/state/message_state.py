@@ -123,10 +123,10 @@ class StateBroker(RedisBroker):
         again = [arrival for arrival in arrivals if arrival.deliveries]
         counted = self._counted(again) if again else {}
         deliveries, packed = [], []
-        for delivery, message_id, deliveries, own_id in arrivals:
+        for delivery, message_id, times, own_id in arrivals:
             found = counted.get(delivery.tag, delivery)
             deliveries.append(found)
-            packed.append([found.tag, _record(found), self.keys.message(message_id), int(deliveries > 0), int(own_id)])
+            packed.append([found.tag, _record(found), self.keys.message(message_id), int(times > 0), int(own_id)])
         keys = self.keys
         script_keys = [keys.unacked, keys.unacked_index, keys.leases(worker), keys.revoked_version]
         verdicts, version, now = self.link.call(

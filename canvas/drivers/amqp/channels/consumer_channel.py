@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from typing import NamedTuple
 
-from canvas.drivers.amqp.link import CHANNEL, Link
+from canvas.drivers.amqp.channels.confirms import Confirms
+from canvas.drivers.amqp.channels.link import CHANNEL, Link
 from canvas.drivers.amqp.protocol import methods
-from canvas.drivers.amqp.confirms import Confirms
 from canvas.drivers.amqp.protocol.frames import FRAME_MAX, Content, Delivered, Event, OtherMethod
 from canvas.drivers.ports.message_state import Arrival
 from canvas.errors import OperationalError

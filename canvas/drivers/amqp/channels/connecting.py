@@ -2,7 +2,7 @@
 
 import ssl
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import amqp
@@ -57,6 +57,18 @@ def _explained(address: Address, exc: Exception) -> Exception:
 def _cut_off(exc: Exception) -> bool:
     """Whether the other end closed the connection, or sent what is not AMQP."""
     return isinstance(exc, ConnectionResetError | AMQPError) or "losed" in str(exc)
+
+
+@contextmanager
+def channel_of(addresses: Sequence[Address]) -> Iterator[Any]:
+    """A channel of py-amqp, on a connection of its own. What it got and did not ack returns to its queue at the end."""
+    with errors(addresses[0].where):
+        connection = connect(addresses)
+        try:
+            yield connection.channel()
+        finally:
+            with suppress(OSError, AMQPError):
+                connection.close()
 
 
 @contextmanager

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
-from canvas.drivers.amqp.confirms import Confirms
-from canvas.drivers.amqp.link import CHANNEL, ChannelClosed, Link
+from canvas.drivers.amqp.channels.confirms import Confirms
+from canvas.drivers.amqp.channels.link import CHANNEL, ChannelClosed, Link
 from canvas.drivers.amqp.protocol import frames, methods
 from canvas.drivers.amqp.protocol.frames import Content, Returned
 from canvas.drivers.retry_policy import Delays

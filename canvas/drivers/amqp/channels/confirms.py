@@ -1,6 +1,6 @@
 """Publisher confirms of one channel: which publications the broker has not confirmed yet."""
 
-from canvas.drivers.amqp.link import Link
+from canvas.drivers.amqp.channels.link import Link
 from canvas.drivers.amqp.protocol.frames import Confirmed, Event, Returned
 from canvas.errors import OperationalError
 

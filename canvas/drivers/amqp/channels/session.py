@@ -1,10 +1,10 @@
-"""A worker's channel: it takes messages from queues, and commits publications and acks in transactions."""
+"""A worker's channel: it takes messages from queues, and commits publications and acks."""
 
 import time
 from collections.abc import Sequence
 
-from canvas.drivers.amqp.consumer_channel import Arrived, ConsumerChannel, Held
-from canvas.drivers.amqp.link import CHANNEL, Link
+from canvas.drivers.amqp.channels.consumer_channel import Arrived, ConsumerChannel, Held
+from canvas.drivers.amqp.channels.link import CHANNEL, Link
 from canvas.drivers.amqp.protocol import methods
 from canvas.drivers.amqp.protocol.frames import Committed, Event, Got, OtherMethod, Returned, ack, commit, nack
 from canvas.errors import OperationalError
@@ -24,9 +24,11 @@ class Session(ConsumerChannel):
         queues: Sequence[str],
         want: int,
     ) -> tuple[list[Returned], list[Arrived]]:  # fmt: skip
-        """Commit publications, acks and nacks, all or none, and take up to ``want`` messages from the queues in their
-        order; perhaps fewer than there are. Returns the publications that no queue took, and the messages. Raises
-        OperationalError."""
+        """Commit publications, acks and nacks, and take up to ``want`` messages from the queues in their order; perhaps
+        fewer than there are. Returns the publications that no queue took, and the messages. Raises OperationalError.
+
+        In a transaction, all is committed or nothing. Without one, RabbitMQ confirms the publications before the acks.
+        """
         with self.lock:
             try:
                 link = self._ready()
@@ -48,11 +50,16 @@ class Session(ConsumerChannel):
         for queue in queues if wanted else ():
             self._make_sure(queue)
         if frames:
-            # RabbitMQ takes nothing on a channel between a commit and its answer.
             first = queues[0] if queues else ""
             asked = min(wanted, self._left.get(first, 0), _AT_ONCE)
-            link.send(b"".join([*frames, methods.get(CHANNEL, first) * asked, commit(CHANNEL)]))
-            arrived += self._receive(link, True, first, asked, returned)
+            if not self._transactional and publications:
+                link.send(b"".join(publications))
+                returned += self._confirms.wait(link, len(publications))
+                frames = frames[len(publications) :]
+            # RabbitMQ takes nothing on a channel between a commit and its answer.
+            end = [commit(CHANNEL)] if self._transactional else []
+            link.send(b"".join([*frames, methods.get(CHANNEL, first) * asked, *end]))
+            arrived += self._receive(link, self._transactional, first, asked, returned)
             for number in (*acks, *nacks):
                 self._pushed.pop(number, None)
         if not arrived:
