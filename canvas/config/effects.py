@@ -49,7 +49,8 @@ EFFECTS: Final[dict[str, str]] = {
     "redis_socket_connect_timeout": "Seconds within which a connection to the result backend must be open.",
     "redis_socket_keepalive": "Whether TCP keepalive is on for the result backend.",
     "result_backend": "The store of results: a Redis URL, `memory://`, `db+postgresql://…`, `db+sqlite:///…` or "
-    "`django-db`. Without one, results cannot be read and chords are refused.",
+    "`django-db`; with RabbitMQ also `rpc://`. Without one, results cannot be read and chords are refused.",
+    "result_persistent": "`rpc://` results: whether they outlive a restart of RabbitMQ.",
     "result_compression": "How results are compressed: `gzip`, `bzip2`, `lzma`, `brotli`, `zstd`.",
     "result_expires": "Seconds (or a timedelta) for which a result is kept; `None` or `0`: without end.",
     "result_chord_expires": "The same for the state of a chord that has ended. Default: as `result_expires`.",
@@ -136,7 +137,7 @@ EFFECTS: Final[dict[str, str]] = {
     "message_signing_keys": "Keys that sign messages, of 32 characters or more. The first signs; all are accepted.",
     "message_signature_required": "Whether a message without a signature is refused, once there are keys.",
     "canvas_state": "With RabbitMQ: the Redis server of everything but messages and results. Default: the result "
-    "backend.",
+    "backend, if that is Redis.",
     "worker_lease_ttl": "Seconds without a heartbeat after which a worker counts as dead.",
     "worker_lease_heartbeat": "Seconds between two heartbeats.",
     "worker_settle_batch_size": "The most settlements in one call to the broker.",

@@ -167,8 +167,7 @@ class Backend:
 
     def has_succeeded(self, task_id: str) -> bool:
         """Whether a success is stored, in a form that the driver may not read."""
-        shared = self._driver is not None and self._driver.shared
-        record = self.get_records([task_id])[0] if shared else None
+        record = self.get_records([task_id])[0] if self._driver is not None and self._driver.shared else None
         return record is not None and record.status == states.SUCCESS
 
     def store_result(
@@ -187,10 +186,8 @@ class Backend:
         if state in states.READY_STATES:
             record.date_done = self._now().isoformat()
         if state == states.SUCCESS or not (self.hides_success and self.has_succeeded(task_id)):
-            in_run = request is not None and bool(getattr(request, RUN_HEADER, None))
-            self._results.store(
-                [self.store_of(record, in_run)._replace(reply_to=getattr(request, "reply_to", "") or "")]
-            )
+            in_run, reply_to = bool(getattr(request, RUN_HEADER, None)), getattr(request, "reply_to", None) or ""
+            self._results.store([self.store_of(record, in_run)._replace(reply_to=reply_to)])
         return result
 
     def mark_as_started(self, task_id: str, **meta: Any) -> Any:
