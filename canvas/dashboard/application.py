@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from html import escape
+from pathlib import Path
 
 from canvas.app.application import Canvas
 from canvas.dashboard.app_parts import CeleryApp, canvas_of
@@ -11,7 +13,10 @@ from canvas.errors import ConfigurationError
 
 try:
     from starlette.applications import Starlette
-    from starlette.routing import Route
+    from starlette.requests import Request
+    from starlette.responses import HTMLResponse, Response
+    from starlette.routing import Mount, Route
+    from starlette.staticfiles import StaticFiles
     from starlette.types import Receive, Scope, Send
 except ImportError as exc:
     raise ConfigurationError("the dashboard needs Starlette: install canvas-workflows[dashboard]") from exc
@@ -24,6 +29,9 @@ from canvas.dashboard.history import History
 from canvas.dashboard.routes import openapi, routes
 from canvas.dashboard.security import Guard
 from canvas.version import __version__
+
+STATIC = Path(__file__).parent / "static"
+_PAGES = ("/", "/workflows", "/tasks", "/workers", "/queues", "/schedules", "/docs")
 
 
 def application(app: Canvas | CeleryApp, options: DashboardOptions) -> "Dashboard":
@@ -41,12 +49,16 @@ class Dashboard:
         self._inner = Guard(self._routes(), options)
 
     def _routes(self) -> Starlette:
+        pages = [Route(path, _page) for path in _PAGES]
+        pages += [Route(f"{path}/{{rest:path}}", _page) for path in _PAGES if path != "/"]
         described = openapi(__version__)
         return Starlette(
             routes=[
                 *routes(),
                 Route("/api/openapi.json", lambda _: json_answer(described)),
                 Route("/healthcheck", healthcheck),
+                Mount("/static", StaticFiles(directory=STATIC), name="static"),
+                *pages,
             ],
             exception_handlers=dict.fromkeys(ERRORS, on_error),
             lifespan=self._lifespan,
@@ -85,3 +97,9 @@ def _history(collector: Collector, options: DashboardOptions) -> History | None:
     history = History(SQLHistory(options.store), collector, options.store_age, options.store_tasks)
     history.attach()
     return history
+
+
+def _page(request: Request) -> Response:
+    """The page, which finds its data by the API below the path at which the dashboard is mounted."""
+    base = escape(f"{request.scope.get('root_path', '')}/", quote=True)
+    return HTMLResponse((STATIC / "index.html").read_text().replace("{base}", base))

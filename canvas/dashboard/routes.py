@@ -30,6 +30,10 @@ OPERATIONS = [
     Operation("GET", "/stream", overview.stream, "The figures of the first page once a second, as server-sent events."),
     Operation("GET", "/workflows", workflows.list_runs, "Runs of workflows, the latest first.",
               ("name", "state", "text", "since", "until", "limit")),
+    Operation(
+        "GET", "/composites", workflows.composites,
+        "Chains, groups and chords of either library, from events and records.", ("text", "state", "limit"),
+    ),
     Operation("GET", "/workflows/{run}", workflows.one_run, "A run with the states of its nodes."),
     Operation("GET", "/workflows/{run}/picture", workflows.picture, "Where the boxes of a run's graph stand.",
               ("expand",)),

@@ -143,9 +143,8 @@ def _shown_record(context: Context, record: Record) -> dict[str, Any]:
 
 
 def tree(context: Context, task: Task) -> list[dict[str, Any]]:
-    """The tasks of the same root, parents before children, each with its depth."""
-    cluster = context.collector.cluster
-    related = cluster.related(task.root_id or task.uuid or "")[:_RELATED]
+    """The tasks of the same root or group, parents before children, each with its depth."""
+    related = context.collector.families.of(task)[:_RELATED]
     by_id = {one.uuid: one for one in related}
     children: dict[str | None, list[Task]] = {}
     for one in related:

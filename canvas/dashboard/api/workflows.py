@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from canvas.dashboard.answers import ApiError, body_of, json_answer, moment_of, number_of
+from canvas.dashboard.collecting.families import summary as family_summary
 from canvas.dashboard.context import Context, context_of
 from canvas.errors import RunLost
 from canvas.graph.pictures.collapsed import run_picture
@@ -84,6 +85,23 @@ def _seconds(status: RunStatus) -> float | None:
         return None
     end = status.ended.timestamp() if status.ended is not None else time.time() if not status.over else None
     return None if end is None else max(0.0, end - status.created.timestamp())
+
+
+def composites(request: Request) -> Response:
+    """Chains, groups and chords of either library, from events and records, the latest first."""
+    context, query = context_of(request), request.query_params
+    limit = number_of(query.get("limit"), "limit", 50, _MOST)
+    text, wanted = query.get("text", "").casefold(), query.get("state", "").upper()
+    collector = context.collector
+    found = []
+    for family in collector.families.all():
+        about = family_summary(family, collector.cluster.groups)
+        named = " ".join(f"{task.uuid} {task.name}" for task in family.tasks).casefold()
+        if (not wanted or about["state"] == wanted) and text in named:
+            found.append(about)
+        if len(found) == limit:
+            break
+    return json_answer({"composites": found})
 
 
 def one_run(request: Request) -> Response:

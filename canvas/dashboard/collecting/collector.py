@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from canvas.app.application import Canvas
 from canvas.dashboard.collecting.cluster import KINDS, Cluster
+from canvas.dashboard.collecting.families import Families
 from canvas.dashboard.collecting.health import Health
 from canvas.dashboard.collecting.queues import Queues, TimesOfSending, consumers_of
 from canvas.dashboard.collecting.series import Series
@@ -50,6 +51,7 @@ class Collector:
         self.health = Health()
         self.queues = Queues(app)
         self.answers = Answers(app, options.inspect_timeout)
+        self.families = Families(app, self.cluster)
         self.runs: dict[str, int] = {}
         """How many runs are in each state that is counted; empty where the result backend keeps no runs."""
         self.listeners: list[Listener] = []
@@ -57,6 +59,7 @@ class Collector:
             ("queues", _LOOK_EVERY, self._look_at_queues),
             ("workers", _ASK_EVERY, self._ask_workers),
             ("runs", _RUNS_EVERY, self._count_runs),
+            ("groups", _LOOK_EVERY, self.families.read_groups),
         ]
         """Name, seconds between two times, and function of what is done regularly, each on a thread of its own."""
         self._stopped = threading.Event()

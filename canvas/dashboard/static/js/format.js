@@ -1,0 +1,34 @@
+// Values as people read them.
+import { h } from "./dom.js";
+
+const KINDS = { SUCCESS: "good", FAILURE: "bad", UPSTREAM_FAILED: "warn", STARTED: "busy", RETRY: "warn", REVOKED: "violet", REJECTED: "bad",
+  CANCELLED: "violet", CANCELLING: "violet", RECEIVED: "busy", AWAITING_SIGNAL: "busy", AWAITING_TASK: "warn", SLEEPING: "busy" };
+const WORDS = { UPSTREAM_FAILED: "not run", STARTED: "running", SUCCESS: "succeeded", FAILURE: "failed", RETRY: "retrying", WAITING: "waiting",
+  PENDING: "pending", SKIPPED: "skipped", REVOKED: "revoked", CANCELLED: "cancelled", CANCELLING: "cancelling", RECEIVED: "received",
+  AWAITING_SIGNAL: "awaits signal", AWAITING_TASK: "no worker", SLEEPING: "sleeping", REJECTED: "rejected" };
+
+export const kindOf = (state) => (KINDS[state] ? `s-${KINDS[state]}` : "");
+export const wordOf = (state) => WORDS[state] ?? String(state).toLowerCase();
+export const state = (name) => h("span", { class: `state ${kindOf(name)}` }, wordOf(name));
+
+export function seconds(value) {
+  if (value === null || value === undefined) return "";
+  if (value < 0.001) return `${Math.round(value * 1e6)} µs`;
+  if (value < 1) return `${Math.round(value * 1000)} ms`;
+  if (value < 60) return `${value.toFixed(value < 10 ? 1 : 0)} s`;
+  const all = Math.floor(value), [days, hours, minutes] = [Math.floor(all / 86400), Math.floor(all / 3600) % 24, Math.floor(all / 60) % 60];
+  if (days) return `${days} d ${hours} h`;
+  return hours ? `${hours} h ${minutes} min` : `${minutes} min ${all % 60} s`;
+}
+
+export const count = (value) => (value === null || value === undefined ? "" : Number(value).toLocaleString("en"));
+export const rate = (value) => (value >= 100 ? count(Math.round(value)) : (value ?? 0).toFixed(value >= 10 || !value ? 0 : 1));
+
+export function time(value) {
+  if (!value) return "";
+  const at = new Date(value * 1000), today = new Date().toDateString() === at.toDateString();
+  const text = today ? at.toLocaleTimeString("en-GB") : at.toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });
+  return h("time", { datetime: at.toISOString(), title: at.toISOString() }, text);
+}
+
+export const shortId = (id) => (id.length > 20 ? `${id.slice(0, 8)}…${id.slice(-4)}` : id);

@@ -1,0 +1,38 @@
+import { get } from "../api.js";
+import { chart } from "../charts.js";
+import { h, link, number, path, cell, table, tile } from "../dom.js";
+import { count, rate, seconds } from "../format.js";
+
+export function page(place) {
+  const tiles = Object.fromEntries(["Workers alive", "Tasks a second", "Failed in the last hour", "Waiting messages", "Oldest message", "Runtime, median", "Wait, median", "Dead letters", "Workflows running", "Workflows failed"].map((name) => [name, tile(name)]));
+  const charts = [chart("Tasks a second", "/s"), chart("Waiting messages", ""), chart("Runtime", " s"), chart("Workers", "")];
+  const queues = table("Queues", ["Queue", "#Waiting", "#Oldest", "#Change a second", "#Dead letters", "#Consumers"]);
+  place.append(h("div", { class: "head" }, h("h1", null, "Overview")), h("dl", { class: "tiles" }, Object.values(tiles).map((one) => one.element)),
+    h("div", { class: "charts" }, charts.map((one) => one.element)), h("h2", null, "Queues"), queues.element);
+
+  function heard(o) {
+    tiles["Workers alive"].show(count(o.workers.alive), `${count(o.workers.active)} tasks run`, o.workers.known > 0 && !o.workers.alive);
+    tiles["Tasks a second"].show(rate(o.rates.succeeded ?? 0), `${rate(o.rates.received ?? 0)} received a second`);
+    tiles["Failed in the last hour"].show(count(o.totals.failed ?? 0), `${count(o.totals.retried ?? 0)} retried`, (o.totals.failed ?? 0) > 0);
+    tiles["Waiting messages"].show(count(o.waiting), `${count(o.in_flight.leased ?? 0)} leased, ${count(o.in_flight.delayed ?? 0)} delayed`);
+    tiles["Oldest message"].show(o.oldest === null ? "–" : seconds(o.oldest));
+    tiles["Runtime, median"].show(seconds(o.latency.runtime.p50) || "–", `95 %: ${seconds(o.latency.runtime.p95) || "–"}, 99 %: ${seconds(o.latency.runtime.p99) || "–"}`);
+    tiles["Wait, median"].show(seconds(o.latency.wait.p50) || "–", `95 %: ${seconds(o.latency.wait.p95) || "–"}, 99 %: ${seconds(o.latency.wait.p99) || "–"}`);
+    tiles["Dead letters"].show(count(o.dead), "", o.dead > 0);
+    tiles["Workflows running"].show(o.runs.running === undefined ? "–" : count(o.runs.running));
+    tiles["Workflows failed"].show(o.runs.failed === undefined ? "–" : count(o.runs.failed), "", (o.runs.failed ?? 0) > 0);
+    queues.show(o.queues, (q) => q.name, (q) => h("tr", null, cell(link(`queues/${path(q.name)}`, q.name)), number(count(q.waiting)), number(q.oldest === null ? "" : seconds(q.oldest)),
+      number(`${q.change > 0 ? "+" : ""}${q.change.toFixed(1)}`), number(count(q.dead)), number(count(q.consumers.length))), "No queue is known yet.");
+  }
+
+  async function load() {
+    const found = await get("series");
+    const line = (label, colour, name) => ({ label, colour, values: found[name] ?? found.time.map(() => null) });
+    charts[0].draw(found.time, [line("succeeded", "good", "succeeded"), line("failed", "bad", "failed"), line("retried", "warn", "retried")]);
+    charts[1].draw(found.time, [line("waiting", "busy", "waiting")]);
+    charts[2].draw(found.time, [line("median", "busy", "p50"), line("95 %", "violet", "p95")]);
+    charts[3].draw(found.time, [line("alive", "good", "workers")]);
+  }
+
+  return { heard, load, leave: () => charts.forEach((one) => one.leave()) };
+}
