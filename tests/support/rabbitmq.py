@@ -18,6 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.support.debian import install as install_package
 from tests.support.processes import ROOT
 from tests.support.redis_server import free_port
 
@@ -32,15 +33,7 @@ def install():
     """Install Debian's server if it is missing; nothing is started. Raises RuntimeError when that cannot be done."""
     if SERVER.exists():
         return
-    if os.getuid() != 0 or shutil.which("apt-get") is None:
-        raise RuntimeError(f"the tests need RabbitMQ, and {SERVER} is missing: install Debian's rabbitmq-server")
-    environment = {**os.environ, "RUNLEVEL": "1", "DEBIAN_FRONTEND": "noninteractive"}
-    for words in (["update"], ["install", "-y", "--no-install-recommends", "rabbitmq-server"]):
-        done = subprocess.run(
-            ["apt-get", "-qq", *words], env=environment, capture_output=True, text=True, timeout=300, check=False
-        )
-        if done.returncode != 0:
-            raise RuntimeError(f"apt-get {words[0]} failed: the tests need rabbitmq-server\n{done.stderr[-2000:]}")
+    install_package("rabbitmq-server", f"the tests need RabbitMQ, and {SERVER} is missing")
 
 
 class RabbitMQNode:

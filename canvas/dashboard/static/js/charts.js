@@ -3,11 +3,13 @@ import { h } from "./dom.js";
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
+const clock = (at) => new Date(at * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
+
 /** A chart. `lines`: [{label, colour, values}], `unit` is behind each value. */
-export function chart(title, unit) {
+export function chart(title, unit, least = 1) {
   const place = h("div", { class: "chart" });
   const summary = h("p", { class: "soft" });
-  const element = h("section", { class: "panel", "aria-label": title }, h("h3", null, title), place, summary);
+  const element = h("section", { class: "panel", "aria-label": title }, h("h2", null, title), place, summary);
   let plot = null;
   let last = null;
   const text = (value) => (value === null || value === undefined ? "–" : `${value >= 100 ? Math.round(value) : Number(value.toPrecision(3))}${unit}`);
@@ -22,8 +24,8 @@ export function chart(title, unit) {
     plot = new globalThis.uPlot({
       width: place.clientWidth, height: 190, legend: { show: false }, cursor: { y: false },
       series: [{}, ...lines.map((line) => ({ label: line.label, stroke: colour(line.colour), width: 1.6, points: { show: false }, spanGaps: false }))],
-      scales: { y: { range: (_, low, high) => [0, Math.max(high ?? 0, 0.001) * 1.1] } },
-      axes: [axis, { ...axis, size: 56, values: (_, ticks) => ticks.map(text) }],
+      scales: { y: { range: (_, low, high) => [0, Math.max(high ?? 0, least) * 1.1] } },
+      axes: [{ ...axis, values: (_, ticks) => ticks.map(clock) }, { ...axis, size: 56, values: (_, ticks) => ticks.map(text) }],
     }, data, place);
     plot.root.setAttribute("aria-hidden", "true");
     return undefined;

@@ -8,7 +8,7 @@ function filled(element, properties, children) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else element.setAttribute(name, value === true ? "" : String(value));
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   return element;
 }
 
@@ -17,6 +17,9 @@ export const s = (tag, properties, ...children) => filled(document.createElement
 
 /** A link to a page of the dashboard. */
 export const link = (path, ...text) => h("a", { href: path }, ...text);
+
+/** Replaces what an element has; children may be nested lists, and those that are null are left out. */
+export const put = (element, ...children) => { element.replaceChildren(); return filled(element, null, children); };
 
 /** The path of a page: each part is escaped. */
 export const path = (...parts) => parts.map(encodeURIComponent).join("/");

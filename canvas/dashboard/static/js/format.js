@@ -22,6 +22,8 @@ export function seconds(value) {
 }
 
 export const count = (value) => (value === null || value === undefined ? "" : Number(value).toLocaleString("en"));
+/** A number with its noun. */
+export const many = (value, noun) => `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
 export const rate = (value) => (value >= 100 ? count(Math.round(value)) : (value ?? 0).toFixed(value >= 10 || !value ? 0 : 1));
 
 export function time(value) {

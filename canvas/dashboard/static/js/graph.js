@@ -10,14 +10,16 @@ const worst = (states) => RANK.find((state) => states.includes(state)) ?? states
 export function graph(chosen, expand) {
   const group = s("g");
   const svg = s("svg", { role: "group", "aria-label": "Graph of the run. Use the arrow keys to go from node to node." }, s("defs", null, s("marker", { id: "arrow", markerWidth: 8, markerHeight: 8, refX: 7, refY: 4, orient: "auto" }, s("path", { d: "M0,0 L8,4 L0,8 z", class: "arrow" }))), group);
-  const element = h("div", { class: "panel graph" }, svg, h("div", { class: "tools" }, h("button", { type: "button", "aria-label": "Zoom in", onclick: () => zoom(1.3) }, "+"), h("button", { type: "button", "aria-label": "Zoom out", onclick: () => zoom(1 / 1.3) }, "−"), h("button", { type: "button", onclick: () => fit() }, "Fit")));
+  const element = h("div", { class: "panel graph" }, svg, h("div", { class: "tools" }, h("button", { type: "button", "aria-label": "Zoom in", onclick: () => zoom(1.3) }, "+"), h("button", { type: "button", "aria-label": "Zoom out", onclick: () => zoom(1 / 1.3) }, "−"), h("button", { type: "button", onclick: () => { moved = false; fit(); } }, "Fit")));
   let boxes = [];
   let size = { width: 1, height: 1 };
   let view = { x: 0, y: 0, scale: 1 };
   let selected = null;
+  let moved = false;
 
   const place = () => group.setAttribute("transform", `translate(${view.x} ${view.y}) scale(${view.scale})`);
   function zoom(factor, x = element.clientWidth / 2, y = element.clientHeight / 2) {
+    moved = true;
     const scale = Math.min(4, Math.max(0.02, view.scale * factor));
     view = { x: x - (x - view.x) * scale / view.scale, y: y - (y - view.y) * scale / view.scale, scale };
     place();
@@ -30,11 +32,13 @@ export function graph(chosen, expand) {
   svg.addEventListener("wheel", (event) => { event.preventDefault(); const at = svg.getBoundingClientRect(); zoom(event.deltaY < 0 ? 1.15 : 1 / 1.15, event.clientX - at.left, event.clientY - at.top); }, { passive: false });
   svg.addEventListener("pointerdown", (event) => {
     const start = { x: event.clientX - view.x, y: event.clientY - view.y };
-    const move = (moved) => { view = { ...view, x: moved.clientX - start.x, y: moved.clientY - start.y }; place(); };
+    const move = (at) => { moved = true; view = { ...view, x: at.clientX - start.x, y: at.clientY - start.y }; place(); };
     const end = () => { removeEventListener("pointermove", move); removeEventListener("pointerup", end); };
     addEventListener("pointermove", move);
     addEventListener("pointerup", end);
   });
+
+  new ResizeObserver(() => { if (!moved) fit(); }).observe(element);
 
   function open(box) {
     if (box.key && box.nodes.length > 1) expand(box.key);

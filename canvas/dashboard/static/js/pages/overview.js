@@ -5,7 +5,7 @@ import { count, rate, seconds } from "../format.js";
 
 export function page(place) {
   const tiles = Object.fromEntries(["Workers alive", "Tasks a second", "Failed in the last hour", "Waiting messages", "Oldest message", "Runtime, median", "Wait, median", "Dead letters", "Workflows running", "Workflows failed"].map((name) => [name, tile(name)]));
-  const charts = [chart("Tasks a second", "/s"), chart("Waiting messages", ""), chart("Runtime", " s"), chart("Workers", "")];
+  const charts = [chart("Tasks a second", "/s"), chart("Waiting messages", ""), chart("Runtime", " s", 0.001), chart("Workers", "")];
   const queues = table("Queues", ["Queue", "#Waiting", "#Oldest", "#Change a second", "#Dead letters", "#Consumers"]);
   place.append(h("div", { class: "head" }, h("h1", null, "Overview")), h("dl", { class: "tiles" }, Object.values(tiles).map((one) => one.element)),
     h("div", { class: "charts" }, charts.map((one) => one.element)), h("h2", null, "Queues"), queues.element);

@@ -1,6 +1,6 @@
 import { act, get } from "../api.js";
 import { ask, cell, clipped, h, nowrap, path, table } from "../dom.js";
-import { count, shortId, time } from "../format.js";
+import { many, shortId, time } from "../format.js";
 
 export function page(place, { rest: name, session, refresh }) {
   const free = !session?.read_only;
@@ -20,12 +20,12 @@ export function page(place, { rest: name, session, refresh }) {
     const sign = `${chosen.size}/${letters}`;
     if (some.sign === sign) return;
     some.sign = sign;
-    some.replaceChildren(...(free ? [h("button", { type: "button", disabled: !chosen.size, onclick: () => steer("requeue", [...chosen], `${chosen.size} dead letters`) }, "Requeue chosen"), h("button", { type: "button", class: "danger", disabled: !chosen.size, onclick: () => steer("delete", [...chosen], `${chosen.size} dead letters`) }, "Delete chosen"),
+    some.replaceChildren(...(free ? [h("button", { type: "button", disabled: !chosen.size, onclick: () => steer("requeue", [...chosen], many(chosen.size, "dead letter")) }, "Requeue chosen"), h("button", { type: "button", class: "danger", disabled: !chosen.size, onclick: () => steer("delete", [...chosen], many(chosen.size, "dead letter")) }, "Delete chosen"),
       h("button", { type: "button", disabled: !letters, onclick: () => steer("requeue", "all", "all dead letters") }, "Requeue all"), h("button", { type: "button", class: "danger", disabled: !letters, onclick: () => steer("delete", "all", "all dead letters") }, "Delete all")] : []));
   }
   async function load() {
     const found = await get(`queues/${path(name)}/dead-letters`);
-    total.textContent = `${count(found.total)} dead letters`;
+    total.textContent = many(found.total, "dead letter");
     if (free && !all.children.length) all.append(h("button", { type: "button", class: "danger", onclick: () => steer("purge") }, "Delete waiting messages"));
     rows.show(found.letters, (one) => one.key, (one) => h("tr", null, cell(h("input", { type: "checkbox", "aria-label": `Choose ${one.task ?? "message"} ${one.id ?? ""}`, onchange: (event) => { if (event.target.checked) chosen.add(one.key); else chosen.delete(one.key); buttons(found.total); } })),
       cell(one.task ?? "?", h("div", { class: "soft mono" }, shortId(one.id ?? ""))), cell(one.reason), clipped(one.unreadable ?? `${one.args} ${one.kwargs}`), nowrap(time(one.time))), "There are no dead letters.");

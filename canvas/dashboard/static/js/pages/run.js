@@ -1,5 +1,5 @@
 import { act, get } from "../api.js";
-import { ask, cell, facts, h, link, nowrap, number, path, table } from "../dom.js";
+import { ask, cell, facts, h, link, nowrap, number, path, put, table } from "../dom.js";
 import { count, seconds, shortId, state, time } from "../format.js";
 import { graph } from "../graph.js";
 import { go } from "../main.js";
@@ -58,7 +58,7 @@ export function page(place, { rest: id, session, refresh }) {
     const sign = JSON.stringify([one, found.run.can]);
     if (detail.sign === sign) return;
     detail.sign = sign;
-    detail.replaceChildren(h("div", { class: "head" }, h("h2", null, name), h("button", { class: "quiet", type: "button", "aria-label": "Close the node", onclick: () => choose(null) }, "✕")),
+    put(detail, h("div", { class: "head" }, h("h2", null, name), h("button", { class: "quiet", type: "button", "aria-label": "Close the node", onclick: () => choose(null) }, "✕")),
       h("div", { class: "row" }, state(one.state), again),
       facts([["Task", one.task], ["Id", one.task ? link(`tasks/${path(one.task_id)}`, shortId(one.task_id)) : one.task_id], ["Worker", one.worker && link(`workers/${path(one.worker)}`, one.worker)], ["Queue", one.queue], ["Attempt", String(one.attempt + 1)], ["Retries", one.retries ? String(one.retries) : null],
         ["Started", time(one.started)], ["Ended", time(one.ended)], ["Duration", seconds(one.seconds)], ["Waits for", one.signal ?? one.missing], ["Until", time(one.until)], ["Inside", one.child && link(`workflows/${path(one.child)}`, "run")], ["After", one.inputs.join(", ")]]),

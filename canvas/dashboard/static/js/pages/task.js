@@ -1,5 +1,5 @@
 import { act, get } from "../api.js";
-import { ask, cell, clipped, facts, h, link, nowrap, number, path, table } from "../dom.js";
+import { ask, cell, clipped, facts, h, link, nowrap, number, path, put, table } from "../dom.js";
 import { seconds, shortId, state, time } from "../format.js";
 import { go } from "../main.js";
 
@@ -23,14 +23,14 @@ export function page(place, { rest: id, refresh }) {
     last = sign;
     const record = one.record ?? {}, can = one.can;
     const button = (action, title, text, label, kind) => can[action] && h("button", { class: kind, type: "button", onclick: () => steer(action, title, text, label) }, label);
-    head.replaceChildren(h("div", null, h("h1", null, one.name ?? record.name ?? "Task"), h("div", { class: "row" }, state(one.state ?? record.status ?? "PENDING"), h("code", null, id))),
+    put(head, h("div", null, h("h1", null, one.name ?? record.name ?? "Task"), h("div", { class: "row" }, state(one.state ?? record.status ?? "PENDING"), h("code", null, id))),
       h("div", { class: "row" }, [button("revoke", "Revoke this task?", "A worker that takes its message does not run it.", "Revoke", "danger"), button("terminate", "Terminate this task?", "The process that runs it gets SIGTERM.", "Terminate", "danger"),
         button("retry", "Retry this task?", "It runs again under its id.", "Retry", "main"), button("send-again", "Send this task again?", "Its call is sent under a new id.", "Send again", "")].filter(Boolean)));
     const worker = one.worker ?? record.worker;
     about.replaceChildren(facts([["Worker", worker && link(`workers/${path(worker)}`, worker)], ["Queue", one.queue ?? record.queue], ["Sent", time(one.sent)], ["Received", time(one.received)], ["Started", time(one.started)], ["Last event", time(one.timestamp)], ["Runtime", seconds(one.runtime)],
       ["Retries", one.retries ? String(one.retries) : null], ["Due", one.eta], ["Expires", one.expires], ["Group", record.group_id], ["Root", one.root_id && one.root_id !== id ? link(`tasks/${path(one.root_id)}`, shortId(one.root_id)) : null], ["Parent", one.parent_id && link(`tasks/${path(one.parent_id)}`, shortId(one.parent_id))], ["Sent by", one.client]]));
     const part = (title, text) => (text === null || text === undefined || text === "" ? [] : [h("h2", null, title), h("pre", { tabindex: 0 }, text)]);
-    texts.replaceChildren(...part("Arguments", one.args && `${one.args} ${one.kwargs ?? ""}`), ...part("Result", one.exception ?? record.result ?? one.result), ...part("Traceback", one.traceback ?? record.traceback));
+    put(texts, ...part("Arguments", one.args && `${one.args} ${one.kwargs ?? ""}`), ...part("Result", one.exception ?? record.result ?? one.result), ...part("Traceback", one.traceback ?? record.traceback));
     around.hidden = one.tree.length < 2;
     tree.show(one.tree, (row) => row.id, (row) => h("tr", null, h("td", { class: `indent-${Math.min(row.depth, 4)}` }, row.id === id ? h("strong", null, row.name ?? "?") : link(`tasks/${path(row.id)}`, row.name ?? "?")), nowrap(state(row.state)), clipped(row.args), cell(row.worker ?? ""), number(seconds(row.runtime))), "");
   }

@@ -1,0 +1,191 @@
+"""The pages in a real browser, with a fleet of both kinds of worker behind them."""
+
+import pytest
+
+from canvas import Workflow
+from tests.support.apps import make
+from tests.support.chromium import Page, browser
+from tests.support.dashboards import eventually, served
+from tests.support.processes import WorkerProcess
+
+HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>&amp;"
+PAGES = ["", "workflows", "tasks", "workers", "workers/ours@h", "queues", "queues/celery", "schedules", "docs"]
+
+
+@pytest.fixture(scope="module")
+def fleet(bench):
+    broker, backend, ledger = bench.urls()
+    app = make("canvas", broker, backend, ledger=ledger)
+    app.conf.beat_schedule = {"nightly": {"task": "t.add", "schedule": 3600.0, "args": (1, 2)}}
+    with (
+        WorkerProcess(
+            "canvas", broker, backend, "-E", "-c", "2", "-P", "threads", "-n", "ours@h", ledger=ledger
+        ) as ours,
+        WorkerProcess(
+            "celery", broker, backend, "-E", "-c", "1", "-P", "solo", "-n", "theirs@h", "-Q", "other"
+        ) as theirs,
+        served(app, inspect_timeout=0.5) as page,
+        browser() as chromium,
+    ):
+        ours.ready()
+        theirs.ready()
+        page.app, page.bench, page.chromium = app, bench, chromium
+        eventually(lambda: page.get("/overview")["sources"].get("events", {}).get("ok"))
+        yield page
+    app.close()
+
+
+@pytest.fixture
+def page(fleet):
+    found = Page(fleet.chromium, fleet.url)
+    found.page.set_default_timeout(30_000)
+    yield found
+    found.close()
+
+
+def start(fleet, key, name="nightly"):
+    """A run of a workflow whose node ``gate`` fails until the key is open."""
+    flow = Workflow(name, fleet.app)
+    rows = flow.add(fleet.app.signature("t.ident", ([1, 2, 3],)), name="rows")
+    each = flow.map(fleet.app.signature("t.ident"), rows, name="each")
+    gate = flow.add(fleet.app.signature("t.needs_gate", (2, key, key)), name="gate", after=each)
+    flow.add(fleet.app.signature("t.ident", (gate,)), name="last")
+    return flow.apply_async(labels={"customer": "acme"})
+
+
+def test_a_run_that_fails_is_found_looked_into_and_resumed_by_clicks(fleet, page):
+    key = fleet.bench.new_key()
+    run = start(fleet, key)
+    eventually(lambda: run.status().over)
+    shown = page.open()
+    shown.get_by_role("link", name="Workflows").click()
+    shown.get_by_label("State").select_option("FAILURE")
+    shown.get_by_role("link", name="nightly").first.click()
+    shown.get_by_role("button", name="each ×n, succeeded, 3/3").wait_for()
+    shown.get_by_role("button", name="last, not run").wait_for()
+    shown.get_by_role("button", name="gate, failed").click()
+    detail = shown.get_by_role("complementary", name="Node")
+    detail.get_by_text("ValueError: closed").first.wait_for()
+    assert page.violations() == []
+    fleet.bench.open(key)
+    shown.get_by_role("button", name="Resume", exact=True).click()
+    shown.get_by_role("button", name="Resume the run").click()
+    shown.get_by_role("button", name="last, succeeded").wait_for()
+    shown.get_by_text("4 of 4 nodes have ended").wait_for()
+    shown.get_by_role("tab", name="Timeline").click()
+    shown.locator(".timeline .bar").nth(3).wait_for()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(fleet, page, scheme):
+    fleet.app.send_task("t.unheard_of", (HOSTILE,))
+    fleet.app.send_task("t.add", (1, 2), queue="other").get(timeout=30)
+    eventually(lambda: fleet.get("/queues/celery/dead-letters")["total"])
+    for path in PAGES:
+        shown = page.open(path)
+        shown.evaluate(f"localStorage.setItem('theme', '{scheme}')")
+        page.open(path)
+        shown.wait_for_timeout(1_500)
+        assert (path, page.violations()) == (path, [])
+
+
+@pytest.mark.slow
+def test_hostile_names_and_values_are_text(fleet, page):
+    for queue in ("celery", "other"):
+        fleet.app.send_task("t.ident", (HOSTILE,), queue=queue).get(timeout=30)
+    failed = fleet.app.send_task("t.fail", (HOSTILE,))
+    failed.get(timeout=30, propagate=False)
+    fleet.app.send_task(HOSTILE, (HOSTILE,), queue=HOSTILE)
+    key = fleet.bench.new_key()
+    run = start(fleet, key, HOSTILE)
+    eventually(lambda: run.status().over)
+    for path in ("workflows", f"workflows/{run.id}", "tasks", f"tasks/{failed.id}", "queues", "queues/celery"):
+        shown = page.open(path)
+        shown.wait_for_timeout(2_500)
+        assert "owned" not in shown.title()
+        assert shown.locator("main img, main script").count() == 0
+    page.open("tasks").get_by_text("<img src=x").first.wait_for()
+
+
+@pytest.mark.slow
+def test_a_stopped_redis_is_shown_and_recovers(fleet, page):
+    shown = page.open()
+    server = fleet.bench.server
+    server.stop()
+    try:
+        shown.get_by_text("Stale data").wait_for()
+    finally:
+        server.start()
+    shown.locator("#stale").wait_for(state="hidden", timeout=60_000)
+
+
+@pytest.mark.slow
+def test_the_keyboard_is_enough(fleet, page):
+    key = fleet.bench.new_key()
+    run = start(fleet, key)
+    eventually(lambda: run.status().over)
+    shown = page.open(f"workflows/{run.id}")
+    shown.get_by_role("button", name="rows, succeeded").focus()
+    for _ in range(2):
+        shown.keyboard.press("ArrowRight")
+    shown.keyboard.press("Enter")
+    shown.get_by_role("complementary", name="Node").get_by_role("heading", name="gate").wait_for()
+    shown.get_by_role("tab", name="Graph").focus()
+    shown.keyboard.press("ArrowRight")
+    shown.get_by_role("tab", name="Timeline", selected=True).wait_for()
+    fleet.bench.open(key)
+    shown.get_by_role("button", name="Resume", exact=True).press("Enter")
+    shown.keyboard.press("Tab")
+    shown.keyboard.press("Enter")
+    shown.get_by_text("4 of 4 nodes have ended").wait_for()
+    assert run.get(timeout=30) is not None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [1_000, 10_000])
+def test_large_runs_are_laid_out_at_once(fleet, page, size):
+    """1,000 nodes are drawn within a second of the browser's own time; 10,000 share boxes, which can be expanded."""
+    flow, sig = Workflow("large", fleet.app), fleet.app.signature("t.ident", (1,), immutable=True)
+    before = [flow.add(sig, name=f"first-{at}") for at in range(10)]
+    layer = size // 10
+    for depth in range(1, 10):
+        before = [flow.add(sig, name=f"step-{depth}-{at}", after=before[at % len(before)]) for at in range(layer)]
+    run = flow.apply_async()
+    shown = page.open(f"workflows/{run.id}")
+    shown.locator("g.node").first.wait_for()
+    assert shown.locator("g.node").count() < 2_000
+    layout = shown.evaluate(
+        "async (url) => { const begun = performance.now(); await (await fetch(url)).json(); return performance.now() - begun }",
+        f"{fleet.url}/api/v1/workflows/{run.id}/picture",
+    )
+    assert layout < (1_000 if size == 1_000 else 10_000)
+    run.cancel()
+
+
+@pytest.mark.slow
+def test_ten_thousand_events_a_second_do_not_freeze_the_page(fleet, page):
+    shown = page.open("tasks")
+    shown.wait_for_timeout(2_000)
+    collector = fleet.dashboard.context.collector
+    for second in range(5):
+        for batch in range(0, 10_000, 24):
+            events = [
+                {
+                    "type": "task-received",
+                    "uuid": f"{second}-{batch + at}",
+                    "hostname": "w@h",
+                    "name": "t.flood",
+                    "args": "(1,)",
+                }
+                for at in range(24)
+            ]
+            collector.take(events)
+        started = shown.evaluate("performance.now()")
+        assert shown.evaluate("performance.now()") - started < 2_000
+    shown.get_by_text("t.flood").first.wait_for()
+    assert shown.locator("tbody tr").count() <= 200
+    heap = "performance.memory.usedJSHeapSize / 2 ** 20"
+    first = shown.evaluate(heap)
+    shown.wait_for_timeout(8_000)
+    assert shown.evaluate(heap) < first + 40
