@@ -22,11 +22,13 @@ demo: $(VENV)/.demo ## install, and run a real workflow on a private Redis and t
 test: $(VENV)/.test ## install what the tests need, servers included, and run them; JOBS=N processes
 	@$(BIN)/python -m tests.support.rabbitmq install
 	@$(BIN)/python -m tests.support.chromium install
+	@$(BIN)/python -m tests.support.memcached install
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 test-slow: $(VENV)/.test ## the long matrix
 	@$(BIN)/python -m tests.support.rabbitmq install
 	@$(BIN)/python -m tests.support.chromium install
+	@$(BIN)/python -m tests.support.memcached install
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m slow
 
 conformance: $(VENV)/.test ## Celery's own test suites against canvas, downloaded with pip (20 minutes)

@@ -90,7 +90,7 @@ def unlock_chord(
     self: Task[Any], group_id: str, callback: Any, interval: float | None = None, max_retries: int | None = None,
     result: Any = (), **_: Any,
 ) -> None:  # fmt: skip
-    """End a Celery client's chord when its header is ready, in a result backend where Celery counts no parts."""
+    """End a chord when its header is ready, in a result backend where no parts are counted."""
     from canvas.workflows.steps.chord_unlock import unlock
 
     unlock(self.app, self, group_id, callback, result, interval, max_retries)

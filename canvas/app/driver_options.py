@@ -14,6 +14,7 @@ _SOCKET_SETTINGS: Final = ("socket_timeout", "socket_connect_timeout", "socket_k
 _AMQP_URLS: Final = ("amqp", "pyamqp")
 _MAX_HEARTBEAT: Final = 60.0
 """Seconds between two heartbeats of a worker's connection to RabbitMQ, at most."""
+_REDIS_URLS: Final = ("redis", "rediss", "unix", "sentinel")
 _SQL_URLS: Final = ("db+", "sqla+", "django-db")
 
 
@@ -57,16 +58,18 @@ def result_options(conf: Config, database_settings: Sequence[str], queue: Callab
             "queue": queue, "content_type": codec.content_type, "content_encoding": codec.content_encoding,
             "persistent": bool(conf.result_persistent), "expires": int(conf.result_expires or 0) or None,
         }  # fmt: skip
-    if (conf.result_backend or "").startswith(_SQL_URLS):
-        found = {name: getattr(conf, name) for name in database_settings}
-        found |= {"serializer": conf.result_serializer, "extended": conf.result_extended}
-        found["expires"] = lambda: int(conf.result_expires) if conf.result_expires else None
-        return found
-    changed = conf.changed()
-    sockets = {name: changed[f"redis_{name}"] for name in _SOCKET_SETTINGS if f"redis_{name}" in changed}
-    return {
-        "ssl": conf.redis_backend_use_ssl, **_answer_within(conf), **sockets, **conf.result_backend_transport_options,
-    }  # fmt: skip
+    url = conf.result_backend or ""
+    if url.startswith(_REDIS_URLS):
+        changed = conf.changed()
+        sockets = {name: changed[f"redis_{name}"] for name in _SOCKET_SETTINGS if f"redis_{name}" in changed}
+        own = {"ssl": conf.redis_backend_use_ssl, **_answer_within(conf), **sockets}
+        return {**own, **conf.result_backend_transport_options}
+    found = {**conf.result_backend_transport_options, "serializer": conf.result_serializer}
+    found["expires"] = lambda: int(conf.result_expires) if conf.result_expires else None
+    if url.startswith(_SQL_URLS):
+        found["extended"] = conf.result_extended
+        return found | {name: getattr(conf, name) for name in database_settings}
+    return found | {"cache_backend": conf.cache_backend, "cache_backend_options": conf.cache_backend_options}
 
 
 def is_rpc(conf: Config) -> bool:

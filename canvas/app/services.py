@@ -14,7 +14,6 @@ from canvas.producer.message_builder import MessageBuilder, MessageContext
 from canvas.producer.planner import SenderApp
 from canvas.producer.routing import Router, router_of
 from canvas.producer.sender import Sender
-from canvas.result.backend import Backend
 from canvas.wire.signing import Signer, signer
 from canvas.workflows.store import RunStore, call_once, run_lifetimes
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from canvas.beat.setup import SetupApp
     from canvas.remote.control import Control, ControlApp
     from canvas.remote.events import EventApp, Events, SentEvents
+    from canvas.result.celery_backend import CeleryBackend
 
 App_contra = TypeVar("App_contra", contravariant=True)
 T_co = TypeVar("T_co", covariant=True)
@@ -41,7 +41,9 @@ _DATABASE_SETTINGS = ("database_engine_options", "database_engine_callback", "da
 _SERVERS = ("broker_url", "broker_use_ssl", "broker_transport_options", "result_backend", "redis_backend_use_ssl",
             "result_backend_transport_options", "result_serializer", "result_extended", "canvas_state",
             "broker_heartbeat", "broker_login_method", "result_persistent", "broker_native_delayed_delivery_queue_type",
-            *_INBOX_SETTINGS, *_DATABASE_SETTINGS)  # fmt: skip
+            "cache_backend", "cache_backend_options", *_INBOX_SETTINGS, *_DATABASE_SETTINGS)  # fmt: skip
+_RESULTS = ("accept_content", "result_accept_content", "result_serializer", "result_chord_unlock",
+            "task_message_max_depth")  # fmt: skip
 _SIGNING = ("message_signing_keys", "message_signature_required")
 CONF = "conf"
 """The settings object, as a part of a service."""
@@ -180,7 +182,7 @@ def make_driver(app: ConnectedApp) -> Driver:
     conf = app.conf
     url = conf.broker_url or DEFAULT_BROKER
     return open_driver(
-        url,
+        conf.broker_url or DEFAULT_BROKER,
         conf.result_backend or None,
         broker_options=broker_options(conf, url),
         result_options=result_options(conf, _DATABASE_SETTINGS, lambda: app.process_oid),
@@ -192,8 +194,10 @@ def close_driver(driver: Driver) -> None:
     driver.close()
 
 
-def make_backend(app: StoringApp) -> Backend:
-    return Backend(app.driver.results, app.driver.chords, app.conf, app.now)
+def make_backend(app: StoringApp) -> "CeleryBackend":
+    from canvas.result.celery_backend import CeleryBackend
+
+    return CeleryBackend(app.driver.results, app.driver.chords, app.conf, app.now)
 
 
 def make_run_store(app: RunsApp) -> RunStore:
@@ -250,7 +254,7 @@ class Services:
     client = Service(make_message_builder, parts=[CONF, "router", "signer", "driver"])
     backend = Service(
         make_backend,
-        ["accept_content", "result_accept_content", "result_serializer", "task_message_max_depth"],
+        _RESULTS,
         [CONF, "driver"],
     )
     run_store = Service(make_run_store, ["task_serializer", "workflow_run_expires"], [CONF, "driver", "signer"])

@@ -48,8 +48,10 @@ EFFECTS: Final[dict[str, str]] = {
     "redis_socket_timeout": "Seconds after which a command to the result backend is given up.",
     "redis_socket_connect_timeout": "Seconds within which a connection to the result backend must be open.",
     "redis_socket_keepalive": "Whether TCP keepalive is on for the result backend.",
-    "result_backend": "The store of results: a Redis URL, `memory://`, `db+postgresql://…`, `db+sqlite:///…` or "
-    "`django-db`; with RabbitMQ also `rpc://`. Without one, results cannot be read and chords are refused.",
+    "result_backend": "The store of results: a Redis URL, `db+postgresql://…`, `db+sqlite:///…`, `django-db`, "
+    "`cache+memcached://…`, `django-cache`, `file:///path`, `memory://`, or the path of a class, `module:Class`; "
+    "with RabbitMQ also `rpc://`. "
+    "Without one, results cannot be read and chords are refused.",
     "result_persistent": "`rpc://` results: whether they outlive a restart of RabbitMQ.",
     "result_compression": "How results are compressed: `gzip`, `bzip2`, `lzma`, `brotli`, `zstd`.",
     "result_expires": "Seconds (or a timedelta) for which a result is kept; `None` or `0`: without end.",
@@ -59,7 +61,11 @@ EFFECTS: Final[dict[str, str]] = {
     "result_serializer": "The serializer of results.",
     "result_backend_transport_options": "Options of the result backend's connection, such as `global_keyprefix` and "
     "`master_name`.",
-    "result_chord_retry_interval": "Seconds between two looks of `celery.chord_unlock` at a Celery client's chord.",
+    "result_chord_retry_interval": "Seconds between two looks of `celery.chord_unlock` at the header of a chord.",
+    "result_chord_unlock": "Whether `celery.chord_unlock` ends chords also where the result backend counts their "
+    "parts: for Celery workers with results in SQL.",
+    "cache_backend": "With `result_backend` `cache`: the URL of a cache; with `django-cache`: an entry of `CACHES`.",
+    "cache_backend_options": "Results in Memcached: options of pymemcache's clients.",
     "database_engine_options": "SQL results: arguments of SQLAlchemy's `create_engine`.",
     "database_engine_callback": "SQL results: a function that is called with the new engine.",
     "database_table_schemas": "SQL results: schemas of the tables, by `task` and `group`.",

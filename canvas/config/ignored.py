@@ -5,13 +5,12 @@ from typing import Final
 from canvas.config.config import Config
 from canvas.config.settings import SETTINGS
 
-_ELSEWHERE = "results are kept in Redis, or in SQL"
+_ELSEWHERE = "results are kept in Redis, in SQL, in Memcached or in files"
 _IN_THE_URL = "set result_backend to a db+ URL"
 _AMQP = "heartbeats are checked when they are sent; no delayed message stays with a worker"
 _BY_PREFIX: Final = {
     "arangodb": _ELSEWHERE,
     "azureblockblob": _ELSEWHERE,
-    "cache": _ELSEWHERE,
     "cassandra": _ELSEWHERE,
     "cosmosdbsql": _ELSEWHERE,
     "couchbase": _ELSEWHERE,

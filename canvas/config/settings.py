@@ -131,6 +131,7 @@ SETTINGS: Final[dict[str, Setting]] = {
     "result_serializer": Setting("text", "json", "CELERY_RESULT_SERIALIZER"),
     "result_backend_transport_options": Setting("dict", {}, "CELERY_RESULT_BACKEND_TRANSPORT_OPTIONS"),
     "result_chord_retry_interval": Setting("float", 1.0, "CELERY_RESULT_CHORD_RETRY_INTERVAL"),
+    "result_chord_unlock": Setting("bool", False),
     "result_chord_join_timeout": Setting("float", 3.0, "CELERY_RESULT_CHORD_JOIN_TIMEOUT"),
     "result_backend_max_sleep_between_retries_ms": Setting(
         "int", 10000, "CELERY_RESULT_BACKEND_MAX_SLEEP_BETWEEN_RETRIES_MS"

@@ -22,6 +22,8 @@ _ELSEWHERE = frozenset(
 """Schemes of Celery's and kombu's other transports and result backends."""
 _SQL = frozenset({"db", "sqla", "django-db"})
 """What stands before the ``+`` in URLs of result stores in SQL, and the name of Django's."""
+_CACHES = frozenset({"cache", "django-cache"})
+"""What stands before the ``+`` in URLs of result stores in caches, and the names of Celery's and Django's."""
 _AMQP = frozenset({"amqp", "amqps", "pyamqp"})
 _REDIS = frozenset({"redis", "rediss", "redis+socket", "unix", "sentinel"})
 
@@ -106,12 +108,18 @@ def _opened(scheme: str, url: str, options: Mapping[str, Any], part: str) -> Any
         from canvas.drivers import sql
 
         return sql.open_results(url, options)
-    # importlib.metadata is slow to import, and few programs have a driver of their own.
-    from importlib.metadata import entry_points
+    if part == "results" and (scheme.partition("+")[0] in _CACHES or scheme == "file"):
+        from canvas.drivers import keyvalue
 
-    others = {entry.name: entry for entry in entry_points(group="canvas.drivers")}
+        return keyvalue.open_results(url, options)
+    # Few programs have a driver of their own.
+    from canvas.drivers import third_party
+
+    if part == "results" and third_party.is_path(url):
+        return third_party.open_path(url, options)
+    others = third_party.entry_point_names()
     if scheme in others:
-        return getattr(others[scheme].load(), f"open_{part}")(url, options)
+        return third_party.open_entry(scheme, part, url, options)
     known = sorted({*_REDIS, *(_AMQP if part == "broker" else ()), "memory", *others})
     what = f"no driver for scheme {scheme!r}; expected one of {', '.join(known)}"
     raise ConfigurationError(f"{part} URL: {what}{_remedy(scheme, url, known)}")
@@ -125,8 +133,8 @@ def _remedy(scheme: str, url: str, known: list[str]) -> str:
         return ": it needs RabbitMQ as the broker. Set broker_url to an amqp:// URL, or result_backend to another one"
     if scheme in _ELSEWHERE or scheme.partition("+")[0] in _ELSEWHERE:
         return (
-            ": canvas keeps messages in Redis or RabbitMQ, and results in Redis or in SQL (db+postgresql://, "
-            "db+sqlite:///, django-db)"
+            ": canvas keeps messages in Redis or RabbitMQ, and results in Redis, in SQL (db+postgresql://, "
+            "db+sqlite:///, django-db), in Memcached (cache+memcached://) or in files (file:///path)"
         )
     # Only wrong names need it.
     from difflib import get_close_matches

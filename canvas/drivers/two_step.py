@@ -108,12 +108,13 @@ class TwoStepSettler:
 
     def dispatch_chord(self, end: ChordDispatch) -> SettleResult:
         chords = self._counting
-        if not chords.is_ready(end.group_id):
+        readiness = chords.readiness(end.group_id)
+        if readiness is None:
             return SettleResult(False, [])
         recorded = end.stores or end.parts or end.joins or end.mail
         try:
             ready = chords.record(end.stores, end.parts, end.joins, (), (), end.mail) if recorded else []
-            held = self._broker.publish_once(end.group_id, end.publishes, end.deferrals)
+            held = self._broker.publish_once(f"{end.group_id}:{readiness}", end.publishes, end.deferrals)
         except RefusedError as exc:
             return SettleResult(False, [], str(exc))
         chords.delete_chord(end.group_id, end.failed, end.expires)

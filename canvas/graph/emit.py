@@ -48,7 +48,7 @@ class CeleryEmitter:
             return
         self.start_members(first, chain)
         if first.join is not None:
-            self.plan.barriers.append(self._chord_size(first, first.join))
+            self.plan.barriers.append(self.chord_size(first.join, first.join.size, self._member_results(first)))
 
     def start_members(self, fork: Fork, rest: list[Any] | None) -> None:
         """Send a group's members; ``rest`` follows the body of its chord, or each of them."""
@@ -66,14 +66,14 @@ class CeleryEmitter:
             options["chain"] = [*options["chain"], *chain] if options.get("chain") else chain
         self.plan.dispatches.append(TaskCall(step.task, step.args, step.kwargs, options))
 
-    def _chord_size(self, fork: Fork, join: Join) -> ChordSize:
-        structure = None
-        members = self._member_results(fork)
+    def chord_size(self, join: Join, size: int, members: list[ResultRef]) -> ChordSize:
+        """The chord that the members of a fork start."""
+        nested = False
         for member in members:
             if member.members is not None:
-                structure = ResultRef(join.id, None, members).as_tuple()
+                nested = True
                 break
-        return ChordSize(join.id, join.size, structure)
+        return ChordSize(join.id, size, members, self._body(join), nested)
 
     # -- signatures that a later step sends
 

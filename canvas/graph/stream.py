@@ -10,7 +10,7 @@ from typing import Any
 
 from canvas.graph.emit import CeleryEmitter
 from canvas.graph.lower import Lowering, Opened, PartialCall
-from canvas.model.compiled import ChordSize, Plan, ResultRef
+from canvas.model.compiled import Plan, ResultRef
 from canvas.model.gc_pause import gc_paused
 from canvas.primitives.chord import chord
 from canvas.primitives.cycles import check_composed
@@ -99,9 +99,7 @@ class Stream:
             header = self._results[0]
         plan.result = plan.trail = header
         if self._join is not None:
-            nested = any(result.members is not None for result in self._results)
-            structure = ResultRef(self._join.id, None, self._results).as_tuple() if nested else None
-            plan.barriers.append(ChordSize(self._join.id, max(self._parts, 1), structure))
+            plan.barriers.append(self._emission.chord_size(self._join, max(self._parts, 1), self._results))
             assert self._join.body is not None
             body = self._emission.pending(self._join.body)
             plan.result = replace(body, parent=header)

@@ -77,8 +77,17 @@ class ChordSize:
 
     group_id: str
     size: int
-    structure: tuple[Any, ...] | None = None
-    """The header's GroupResult as a tuple, if it is nested (semantics.md H6)."""
+    members: list[ResultRef] = field(default_factory=list)
+    """The results of the header."""
+    body: dict[str, Any] = field(default_factory=dict)
+    """The body's signature, as the members carry it."""
+
+    nested: bool = False
+    """Whether the header has groups inside: its structure is kept then (semantics.md H6)."""
+
+    def header(self) -> tuple[Any, ...]:
+        """The header's GroupResult as a tuple."""
+        return ResultRef(self.group_id, None, self.members).as_tuple()
 
 
 @dataclass(slots=True)

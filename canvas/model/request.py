@@ -67,6 +67,8 @@ class Request:
     root_id: Any
     hostname: Any
     """The node that runs the task."""
+    ready_chords: Sequence[Any] = ()
+    """Chords whose bodies are sent with the end of this task: ``celery.chord_unlock`` has found their headers ended."""
     entered: bool
     """Whether the worker's own call of the task has begun: further calls come from the task itself."""
 

@@ -252,6 +252,14 @@ class Orphan(NamedTuple):
     """The text of an :class:`OrphanReason`."""
 
 
+class RefusedEnd(NamedTuple):
+    """A delivery whose task has ended, and whose settlement a server refuses: the task ends in failure instead."""
+
+    delivery: Delivery
+    settlement: Settlement
+    reason: str
+
+
 class SettleResult(NamedTuple):
     """The reply to a settlement."""
 

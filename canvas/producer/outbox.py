@@ -54,6 +54,11 @@ class RecordEncoder(Protocol):
     @property
     def bodies(self) -> MemoEncoder: ...
 
+    @property
+    def unlocks_chords(self) -> bool: ...
+
+    def ensure_parts_counted(self, feature: str) -> None: ...
+
     def store_of(self, record: Record, in_run: bool = False) -> ResultWrite: ...
 
     def success_of(
@@ -117,21 +122,27 @@ class Outbox:
         self.stores.append(self._parts.backend.store_of(record, in_run)._replace(run_state=record.status))
 
     def part(self, membership: "ChordMembership", state: str, result: Any, settler: "PartOrigin") -> None:
-        """Return a member's value to its chord."""
+        """Return a member's value to its chord. Where ``celery.chord_unlock`` ends chords, the value is its record."""
+        if self._parts.backend.unlocks_chords:
+            if all(one.task_id != membership.task_id for one in self.stores):
+                self.record(Record(membership.task_id, state, result, None, []))
+        else:
+            self.parts.append(self.part_of(membership, state, result, settler))
+
+    def part_of(self, membership: "ChordMembership", state: str, result: Any, settler: "PartOrigin") -> Part:
+        """A member's value as a part of its chord."""
         records, signer = self._parts.backend, self._parts.signer
         value = records.encode_part(membership.task_id, state, result)
         body = records.bodies.raw(membership.chord)
         callback = typed_json.dumps({"body": body, "root_id": settler.root_id, "parent_id": settler.task_id})
         group = membership.group_id
-        self.parts.append(
-            Part(
-                group,
-                membership.task_id,
-                membership.index,
-                signer.seal(part_of(group), value),
-                signer.seal(end_of(group), callback),
-                records.chord_lives,
-            )
+        return Part(
+            group,
+            membership.task_id,
+            membership.index,
+            signer.seal(part_of(group), value),
+            signer.seal(end_of(group), callback),
+            records.chord_lives,
         )
 
     def send(self, plan: Plan, ambient: Lineage, due: float | None = None) -> None:
@@ -169,6 +180,23 @@ class Outbox:
             expires,
             mail=self.mail,
         )
+
+    def extend_chords(self, members: Sequence[Signature[Any]], ambient: Lineage) -> list[str]:
+        """Send what a task adds to its chord; the ids of the chords' groups. Raises NoResultBackend where no parts are
+        counted."""
+        self._parts.backend.ensure_parts_counted("add_to_chord")
+        for sig in members:
+            self.send(self.plan(sig, (), {}), ambient)
+        return [sig.options["group_id"] for sig in members]
+
+    def absorb(self, end: ChordDispatch) -> None:
+        """Add the effects of a chord's end."""
+        self.stores += end.stores
+        self.parts += end.parts
+        self.joins += end.joins
+        self.publishes += end.publishes
+        self.deferrals += end.deferrals
+        self.mail += end.mail
 
     def plan(self, sig: Any, args: tuple[Any, ...], options: Mapping[str, Any]) -> Plan:
         """Compile a signature in wire form."""

@@ -204,7 +204,9 @@ class Sender(Planner):
         except (RecursionError, EncodeError) as exc:
             refuse_cycles(*((one.args, one.kwargs, one.options) for one in plan.dispatches))
             raise exc from exc.__cause__
-        chords = []
+        chords: list[ChordStart] = []
+        if plan.barriers and app.backend.unlocks_chords:
+            return [*self._unlocking(plan, ambient), *messages], chords
         etas = _etas(messages) if plan.barriers or plan.etas is not None else []
         if plan.etas is not None:
             plan.etas += [max(etas)] if etas else []
@@ -215,9 +217,18 @@ class Sender(Planner):
                 # The latest message starts last: the chord waits for it.
                 lives += max(0, ceil((max(etas) - app.now()).total_seconds()))
             for barrier in plan.barriers:
-                saved = app.backend.encode_group(barrier.structure) if barrier.structure else None
+                kept = barrier.nested or app.backend.needs_headers
+                saved = app.backend.encode_group(barrier.header()) if kept else None
                 chords.append(ChordStart(barrier.group_id, barrier.size, lives, saved))
         return messages, chords
+
+    def _unlocking(self, plan: Plan, ambient: Lineage) -> list[BuiltMessage]:
+        # Most result backends count the parts of chords.
+        from canvas.graph.chord_unlock import unlock_call
+
+        app = self._app
+        calls = [unlock_call(one, app.new_id, app.exec_options(one.body["task"])) for one in plan.barriers]
+        return self._built(calls, ambient)
 
     def _built(self, dispatches: list[TaskCall], ambient: Lineage) -> list[BuiltMessage]:
         builder = self._app.client

@@ -7,7 +7,6 @@ from operator import eq
 from typing import TYPE_CHECKING, Any
 
 from canvas.config.config import Config
-from canvas.errors import TaskRevokedError
 from canvas.model import states
 from canvas.model.record import Record, children_of
 from canvas.model.settlement import ResultWrite, alive_for
@@ -32,10 +31,16 @@ class Backend:
         self._chords = chords
         self._conf = conf
         self._now = now
-        self.serializer: str = conf.result_serializer
+        own = results.serializer if results is not None else None
+        self.serializer: str = own or conf.result_serializer
         self.max_depth = int(conf.task_message_max_depth)
         """How deep records may be nested."""
         self.accept = frozenset(conf.result_accept_content or conf.accept_content or ()) | {self.serializer}
+        shared = results is not None and results.shared
+        self.unlocks_chords = shared and (chords is None or bool(conf.result_chord_unlock))
+        """Whether the task ``celery.chord_unlock`` ends chords, and no parts are counted."""
+        self.needs_headers = chords is not None and chords.needs_headers
+        """Whether the store counts parts, and has to know the tasks of every header."""
         self.bodies = MemoEncoder(eq)
         """Writes bodies of chords, which come with each part."""
 
@@ -58,11 +63,19 @@ class Backend:
         return self._driver is None or self._driver.expires_records
 
     def ensure_chords_allowed(self) -> None:
-        """Raise NoResultBackend if the app cannot count a chord's parts."""
-        if self._chords is None:
+        """Raise NoResultBackend if chords cannot end: there is no store, or none that all workers read."""
+        if self._chords is None and not self.unlocks_chords:
             from canvas.drivers.ports.capabilities import missing  # only to say what is wrong
 
             raise missing("chords")
+
+    def ensure_parts_counted(self, feature: str) -> None:
+        """Raise NoResultBackend if the app does not count the parts of chords, which ``feature`` needs."""
+        self.ensure_chords_allowed()
+        if self.unlocks_chords:
+            from canvas.drivers.ports.capabilities import missing  # only to say what is wrong
+
+            raise missing("parts", feature)
 
     def encode_part(self, task_id: str, state: str, result: Any) -> bytes:
         """A chord's part. Raises EncodeError."""
@@ -190,71 +203,9 @@ class Backend:
             self._results.store([self.store_of(record, in_run)._replace(reply_to=reply_to)])
         return result
 
-    def mark_as_started(self, task_id: str, **meta: Any) -> Any:
-        """Store STARTED, with ``meta`` as its result. This and the four methods below store a record and do nothing
-        else: for a task that another program performs. Chords, chains and callbacks follow a task that a worker ends.
-        """
-        return self.store_result(task_id, meta, states.STARTED)
-
-    def mark_as_done(self, task_id: str, result: Any, request: Any = None, state: str = states.SUCCESS) -> Any:
-        """Store a task's value."""
-        return self.store_result(task_id, result, state, request=request)
-
-    def mark_as_failure(
-        self,
-        task_id: str,
-        exc: BaseException,
-        traceback: str | None = None,
-        request: Any = None,
-        state: str = states.FAILURE,
-    ) -> Any:
-        """Store the exception of a task that failed."""
-        return self.store_result(task_id, exc, state, traceback, request)
-
-    def mark_as_retry(
-        self,
-        task_id: str,
-        exc: BaseException,
-        traceback: str | None = None,
-        request: Any = None,
-        state: str = states.RETRY,
-    ) -> Any:
-        """Store the reason for which a task is to run again."""
-        return self.store_result(task_id, exc, state, traceback, request)
-
-    def mark_as_revoked(self, task_id: str, reason: str = "", request: Any = None, state: str = states.REVOKED) -> Any:
-        """Store that a task was revoked."""
-        return self.store_result(task_id, TaskRevokedError(reason), state, request=request)
-
     def forget(self, task_id: str) -> None:
         """Delete a record."""
         self._results.forget([task_id])
-
-    # -- records as Celery's backends show them
-
-    def get_task_meta(self, task_id: str, cache: bool = True) -> dict[str, Any]:
-        """A task's record by its keys, PENDING and ``None`` where nothing is stored; children in tuple form. Nothing is
-        cached; ``cache`` has no effect."""
-        record = self.get_records([task_id])[0]
-        return {"status": states.PENDING, "result": None} if record is None else record.meta()
-
-    def get_state(self, task_id: str) -> str:
-        return str(self.get_task_meta(task_id)["status"])
-
-    def get_result(self, task_id: str) -> Any:
-        """The value, the exception, or a custom state's meta; ``None`` where nothing is stored."""
-        return self.get_task_meta(task_id).get("result")
-
-    def get_traceback(self, task_id: str) -> str | None:
-        return self.get_task_meta(task_id).get("traceback")
-
-    def get_children(self, task_id: str) -> list[Any] | None:
-        """The results of the tasks that a task sent, in tuple form."""
-        return self.get_task_meta(task_id).get("children")
-
-    def task_result_exists(self, task_id: str) -> bool:
-        """Whether anything is stored of a task."""
-        return bool(self._results.read_prefix([task_id], 1)[0])
 
     def cleanup(self) -> None:
         """Delete records and groups older than ``result_expires``, in a store that does not do so by itself."""
@@ -265,7 +216,7 @@ class Backend:
 
     def add_to_chord(self, group_id: str, result: Any) -> None:
         """Let a chord that runs wait for one part more."""
-        self.ensure_chords_allowed()
+        self.ensure_parts_counted("add_to_chord")
         assert self._chords is not None
         self._chords.start_chords([], [group_id])
 

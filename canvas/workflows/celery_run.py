@@ -40,6 +40,8 @@ def embed_run(
             f"({limit:,}): what follows {embedding.costliest()!r} stands in each of its parents' messages; let "
             "fewer nodes lead there, or run it on canvas workers (target='canvas')"
         )
+    if embedding.barriers:
+        app.backend.ensure_parts_counted(f"{name}, whose nodes have several parents, on Celery workers,")
     for root in roots:
         outbox.send(outbox.plan(root, (), {}), Lineage(run))
     expires = app.backend.chord_lives

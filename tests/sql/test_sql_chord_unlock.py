@@ -3,8 +3,10 @@
 import celery
 import pytest
 
-from canvas import Canvas
+from canvas import Canvas, chain, chord
+from canvas.errors import NoResultBackend
 from canvas.testing.contract import eventually
+from canvas.testing.worker import start_worker
 from tests.support.apps import make
 from tests.support.processes import WorkerProcess
 
@@ -50,22 +52,39 @@ def app(sqlite_url):
 
 
 def unlock(app, *ids, **options):
+    """The chord that the task finds ready."""
     header = [[[name, None], None] for name in ids]
     sig = app.signature("t.body", options={"task_id": "body"})
-    app.tasks["celery.chord_unlock"].apply(("g", dict(sig)), {"result": header, **options}, throw=False)
-    return app.driver.settler.stale_ready_chords(0)
+    task = app.tasks["celery.chord_unlock"]
+    task.push_request(id="unlock", root_id="root", called_directly=False)
+    task.run("g", dict(sig), result=header, **options)
+    (ready,) = task.request.ready_chords
+    task.pop_request()
+    return ready
 
 
-def test_it_is_ready_once_all_of_its_header_is(app):
+def test_members_that_are_late_have_failed(app):
     app.backend.store_result("a", 1, "SUCCESS")
-    assert unlock(app, "a", "b", max_retries=0, interval=0)[0].parts[1].count(b"chord_unlock could not be retried")
+    ready = unlock(app, "a", "b", max_retries=0, interval=0)
+    assert ready.parts[1].count(b"chord_unlock could not be retried")
 
 
 def test_the_parts_are_the_records_in_the_order_of_the_header(app):
     app.backend.store_result("b", 2, "SUCCESS")
     app.backend.store_result("a", ValueError("no"), "FAILURE")
-    (ready,) = unlock(app, "b", "a")
-    parts = [app.backend.decode_part(value) for value in ready.parts]
+    parts = [app.backend.decode_part(value) for value in unlock(app, "b", "a").parts]
     assert [part[:2] for part in parts] == [("b", "SUCCESS"), ("a", "FAILURE")]
-    (again,) = unlock(app, "b", "a")
-    assert again == ready
+
+
+def test_canvas_clients_leave_chords_to_it_by_a_setting(app):
+    app.conf.result_chord_unlock = True
+    add, tsum = (app.task(name=name)(call) for name, call in (("add", lambda x, y: x + y), ("total", sum)))
+    with start_worker(app, perform_ping_check=False):
+        results = [
+            chord([add.s(1, 1), chain(add.s(1, 1), add.s(5)).on_error(tsum.s())], tsum.s()).delay(),
+            chord((add.s(n, n) for n in range(300)), tsum.s()).delay(),
+            chain(add.s(1, 1), chord([add.s(1), add.s(2)], tsum.s()), add.s(3)).delay(),
+        ]
+        assert [one.get(timeout=30) for one in results] == [9, 89_700, 10]
+    with pytest.raises(NoResultBackend, match="add_to_chord needs a result backend that counts the parts"):
+        app.backend.add_to_chord("g", results[0])

@@ -122,7 +122,7 @@ def test_sizes_count_what_will_be_returned():
     found = plan(chord(header, s("z")))
     outer = next(b for b in found.barriers if b.size > 1)
     assert outer.size == 8
-    assert outer.structure is not None
+    assert outer.nested
 
 
 def test_options_of_chunks_are_given_to_each():

@@ -101,9 +101,9 @@ class MemoryRecords:
         structure = self.groups.get(group_id)
         return ReadyChord(group_id, chord.ready[0], chord.values(), structure.payload if structure else None)
 
-    def is_ready(self, group_id: str) -> bool:
+    def readiness(self, group_id: str) -> str | None:
         chord = self.chords.get(group_id)
-        return chord is not None and chord.ready is not None
+        return repr(chord.ready[1]) if chord is not None and chord.ready is not None else None
 
     def finish(self, group_id: str, failed: bool) -> bool:
         """Forget a chord whose body is sent; whether it was ready."""

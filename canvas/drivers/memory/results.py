@@ -38,8 +38,10 @@ class MemoryWatch:
 class MemoryResults:
     """ResultStore, ChordStore and RunRecords over :class:`MemoryRecords`."""
 
+    serializer = None
     expires_records = True
     shared = True
+    needs_headers = False
 
     def __init__(self, memory: MemoryRecords) -> None:
         self._memory = memory
@@ -214,9 +216,9 @@ class MemoryResults:
         with self._memory.lock:
             return self._memory.record_all(stores, parts, joins, extensions, mail)
 
-    def is_ready(self, group_id: str) -> bool:
+    def readiness(self, group_id: str) -> str | None:
         with self._memory.lock:
-            return self._memory.is_ready(group_id)
+            return self._memory.readiness(group_id)
 
     def delete_chord(self, group_id: str, failed: bool, expires: int) -> None:
         with self._memory.lock:

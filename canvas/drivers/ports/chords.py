@@ -9,6 +9,10 @@ from canvas.model.settlement import ChordStart, Keep, MailboxStep, Part, ReadyCh
 class ChordStore(Protocol):
     """Counts the parts of chords, beside the records of their members."""
 
+    @property
+    def needs_headers(self) -> bool:
+        """Whether each ``ChordStart`` has to have the structure of its header, also that of a flat one."""
+
     def start_chords(self, joins: Sequence[ChordStart], extensions: Sequence[str] = ()) -> None:
         """Start chords: set their sizes (before any part is published), and let running ones wait for one part more."""
 
@@ -29,8 +33,9 @@ class ChordStore(Protocol):
         as long as its run is kept; a change of the mailbox of a run that is not kept does nothing.
         """
 
-    def is_ready(self, group_id: str) -> bool:
-        """Whether a chord is ready, and no worker has ended it."""
+    def readiness(self, group_id: str) -> str | None:
+        """A text for a chord that is ready, and that no worker has ended: the same until its end, and another one when
+        the chord is started again and is ready again. ``None`` for other chords."""
 
     def delete_chord(self, group_id: str, failed: bool, expires: int) -> None:
         """Forget a chord whose body has been sent, or which failed; what is left of it expires after so many seconds

@@ -35,6 +35,10 @@ class ResultStore(Protocol):
     """Result records, and the structures of groups."""
 
     @property
+    def serializer(self) -> str | None:
+        """The serializer that its records need, whatever ``result_serializer`` says; ``None``: that of the setting."""
+
+    @property
     def expires_records(self) -> bool:
         """Whether records and groups are deleted automatically when they expire; else ``cleanup`` does it."""
 

@@ -20,8 +20,10 @@ _RENEWED_AT_ONCE = 250
 class RedisResults:
     """The Results of ``canvas.drivers.ports``, and the results' half of a stepwise settler."""
 
+    serializer = None
     expires_records = True
     shared = True
+    needs_headers = False
 
     def __init__(self, link: RedisClient, options: Mapping[str, Any]) -> None:
         self.link = link
@@ -58,6 +60,24 @@ class RedisResults:
         if task_ids:
             keys = [key for task_id in task_ids for key in self._record_keys(task_id)]
             self.link.command("DEL", *keys)
+
+    @property
+    def client(self) -> Any:
+        """redis-py's client of the server."""
+        return self.link.client
+
+    def get_value(self, key: str) -> bytes | None:
+        """A value of another program, by its key."""
+        found: bytes | None = self.link.command("GET", self.keys.prefix + key)
+        return found
+
+    def set_value(self, key: str, value: bytes, seconds: int | None) -> None:
+        """Keep a value of another program."""
+        self.link.pipeline([_set(self.keys.prefix + key, value, seconds)])
+
+    def delete_value(self, key: str) -> None:
+        """Delete a value of another program."""
+        self.link.command("DEL", self.keys.prefix + key)
 
     def save_group(self, group_id: str, payload: bytes, expires: int | None) -> None:
         key = self.keys.group(group_id)
@@ -150,9 +170,9 @@ class RedisResults:
         found = accepted(self.link.call("store_results", keys, [packed]))
         return [ready_of(one) for one in found]
 
-    def is_ready(self, group_id: str) -> bool:
-        """Whether a chord is ready, and nobody has ended it."""
-        return bool(self.link.command("HEXISTS", self.keys.ready, group_id))
+    def readiness(self, group_id: str) -> str | None:
+        since = self.link.command("ZSCORE", self.keys.ready_since, group_id)
+        return None if since is None else repr(float(since))
 
     def delete_chord(self, group_id: str, failed: bool, expires: int) -> None:
         """Forget a chord whose body has been sent."""

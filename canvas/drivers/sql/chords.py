@@ -80,6 +80,8 @@ class _Counted:
 class SqlChords:
     """The ChordStore of ``canvas.drivers.ports``."""
 
+    needs_headers = False
+
     def __init__(self, database: Database, results: SqlResults) -> None:
         self._database = database
         self._results = results
@@ -184,10 +186,11 @@ class SqlChords:
             )
         return found
 
-    def is_ready(self, group_id: str) -> bool:
+    def readiness(self, group_id: str) -> str | None:
         chords = self._chords
-        query = select(chords.c.group_id).where(chords.c.group_id == group_id, chords.c.state == _READY)
-        return self._database.call(lambda connection: connection.execute(query).first() is not None)
+        query = select(chords.c.ready_since).where(chords.c.group_id == group_id, chords.c.state == _READY)
+        since = self._database.call(lambda connection: connection.execute(query).scalar())
+        return None if since is None else repr(since)
 
     def delete_chord(self, group_id: str, failed: bool, expires: int) -> None:
         chords, parts = self._chords, self._parts

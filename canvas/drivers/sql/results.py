@@ -9,11 +9,11 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, delete, or_, select
 
+from canvas.drivers.polling import AsyncPollingWatch, PollingWatch
 from canvas.drivers.sql.announcements import announce
 from canvas.drivers.sql.database import Database
 from canvas.drivers.sql.dialects import read_clock, unix_time, upsert
 from canvas.drivers.sql.layout import create, upgrade
-from canvas.drivers.sql.polling import AsyncPollingWatch, PollingWatch
 from canvas.drivers.sql.run_index import write_state
 from canvas.model import states
 from canvas.model.settlement import ResultWrite
@@ -29,6 +29,7 @@ class SqlResults:
     workflow's run or ``result_failure_expires`` gives, are in a table of canvas' own.
     """
 
+    serializer = None
     expires_records = False
     shared = True
 

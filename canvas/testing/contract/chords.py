@@ -81,6 +81,12 @@ class ChordStoreContract(ContractSupport):
         driver.settler.renew(0.01)
         assert [ready.lost for ready in self._settle(driver, part("g", "b", 1))] == [False]
 
+    def test_a_chord_that_is_sent_again_ends_again(self, driver: Driver) -> None:
+        for _ in range(2):
+            self._settle(driver, part("g", "a", 0), joins=[ChordStart("g", 1, 60)])
+            assert driver.settler.dispatch_chord(chord_end("g", self.publish("body"))).held
+            assert self.ids(self._lease(driver)) == ["body"]
+
     def test_after_firing_late_parts_are_nothing(self, driver: Driver) -> None:
         self._settle(driver, part("g", "a", 0), joins=[ChordStart("g", 1, 60)])
         driver.settler.dispatch_chord(chord_end("g"))

@@ -1,7 +1,6 @@
 """Result records, groups, and watching for them."""
 
 import asyncio
-import time
 
 from canvas.drivers.ports import Driver
 from canvas.model.record import Record
@@ -57,17 +56,6 @@ class ResultStoreContract(ContractSupport):
             results.store([ResultWrite("a", failure, 60, False)])
             assert results.get(["a"]) == [failure]
             results.forget(["a"])
-
-    def test_records_of_a_run_expire_when_they_are_told_to(self, driver: Driver) -> None:
-        results = self._results(driver)
-        self._runs(driver).save_run("run", {"about": b"1", "attempt": b"0"}, 60, time.time())
-        results.store(
-            [ResultWrite("a", b"a", 60, True), ResultWrite("b", b"b", 60, True), ResultWrite("c", b"c", 1, True)]
-        )
-        self._runs(driver).expire_run("run", 60, ["c", "nothing"], 60)
-        self._runs(driver).expire_run("run", 60, ["a"], 1)
-        eventually(lambda: results.get(["a", "b", "c"]) == [None, b"b", b"c"])
-        assert self._runs(driver).read_run("run", ["about"]) == [b"1"]
 
     def test_records_expire(self, driver: Driver) -> None:
         results = self._results(driver)

@@ -25,6 +25,17 @@ def resolve(wait: str, value: bytes | None, mailbox: str = "m", run: str = "run"
 class RunRecordsContract(ContractSupport):
     """Runs of workflows: fields, attempts, the chords that start them."""
 
+    def test_records_of_a_run_expire_when_they_are_told_to(self, driver: Driver) -> None:
+        results = self._results(driver)
+        self._runs(driver).save_run("run", {"about": b"1", "attempt": b"0"}, 60, time.time())
+        results.store(
+            [ResultWrite("a", b"a", 60, True), ResultWrite("b", b"b", 60, True), ResultWrite("c", b"c", 1, True)]
+        )
+        self._runs(driver).expire_run("run", 60, ["c", "nothing"], 60)
+        self._runs(driver).expire_run("run", 60, ["a"], 1)
+        eventually(lambda: results.get(["a", "b", "c"]) == [None, b"b", b"c"])
+        assert self._runs(driver).read_run("run", ["about"]) == [b"1"]
+
     many = 1_200
     """Runs that one test starts; more than 800, so that they are of two moments."""
 

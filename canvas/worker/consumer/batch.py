@@ -12,7 +12,7 @@ from typing import TypeVar
 from canvas.drivers.ports.values import Lease, LeaseReply
 from canvas.errors import BrokerError
 from canvas.model.message import Delivery
-from canvas.model.settlement import ChordDispatch, Orphan, ReadyChord, Settlement, SettleResult
+from canvas.model.settlement import ChordDispatch, Orphan, ReadyChord, RefusedEnd, Settlement, SettleResult
 from canvas.telemetry import emit
 from canvas.worker.consumer.acks_ahead import acks_ahead
 from canvas.worker.consumer.buffer import PrefetchBuffer, Work
@@ -33,7 +33,7 @@ class SettleBatch(Persistent):
         self.policy = parts.policy
         self.backlog = PrefetchBuffer()
         self.finished: deque[Settlement | ChordDispatch | None] = deque()
-        self.offers: deque[ReadyChord | Orphan] = deque()
+        self.offers: deque[ReadyChord | Orphan | RefusedEnd] = deque()
         self.acks: deque[tuple[Settlement, SimpleQueue[bool]]] = deque()
         self.unstarted: deque[Delivery] = deque()
         """Messages that slots have not started because the process stops."""
@@ -245,14 +245,18 @@ class SettleBatch(Persistent):
         self.offers.extend(verdict.ready)
 
     def _bury(self, settlement: Settlement, why: str) -> None:
-        """Keep the message of a settlement that the broker refuses as a dead letter, in the next round."""
+        """Have the task of a settlement that a server refuses end in failure; if that is refused too, keep its message
+        as a dead letter in the next round."""
         emit("message.dead_lettered", queue=settlement.delivery.queue if settlement.delivery else "", reason=why)
         if settlement.delivery is None or (settlement.disposal == "dead_letter" and not settlement.stores):
             return
         reason = f"its end was refused: {why}"
+        self._held[settlement.delivery.tag] = settlement.delivery
+        if settlement.disposal != "dead_letter":
+            self.offers.append(RefusedEnd(settlement.delivery, settlement, reason))
+            return
         letter = Settlement(settlement.delivery, settlement.fence, disposal="dead_letter", reason=reason)
         self._outstanding += 1
-        self._held[settlement.delivery.tag] = settlement.delivery
         self.finished.append(letter)
 
     def _make_way(self) -> None:

@@ -7,9 +7,9 @@ from queue import SimpleQueue
 from typing import TypeAlias
 
 from canvas.model.message import Delivery
-from canvas.model.settlement import Orphan, ReadyChord
+from canvas.model.settlement import Orphan, ReadyChord, RefusedEnd
 
-Work: TypeAlias = Delivery | ReadyChord | Orphan
+Work: TypeAlias = Delivery | ReadyChord | Orphan | RefusedEnd
 
 
 class NoWork(Enum):

@@ -59,6 +59,7 @@ class Job:
             or request.children
             or request.additions
             or request.retries_sent
+            or request.ready_chords
             or self.told
             or RUN_HEADER in self.message.headers
         )

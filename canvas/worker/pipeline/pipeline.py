@@ -14,7 +14,7 @@ from canvas.execution.executor import broken_off, execute, shared_loop
 from canvas.model.message import Delivery, Message, int_header
 from canvas.model.outcome import Failure, Outcome, Revoked
 from canvas.model.request import Request
-from canvas.model.settlement import ChordDispatch, Fence, Orphan, ReadyChord, Settlement
+from canvas.model.settlement import ChordDispatch, Fence, Orphan, ReadyChord, RefusedEnd, Settlement
 from canvas.task.task import Task
 from canvas.worker.consumer.lifetimes import keeps
 from canvas.worker.consumer.revoked import Revocations
@@ -96,11 +96,13 @@ class TaskPipeline:
         self._conf = app.conf
         self._tasks = app.tasks
 
-    def do(self, work: Delivery | ReadyChord | Orphan) -> Settlement | ChordDispatch:
+    def do(self, work: Delivery | ReadyChord | Orphan | RefusedEnd) -> Settlement | ChordDispatch:
         """A piece of work, whichever it is."""
         if type(work) is Delivery:
             job = self.admit(work)
             return job if type(job) is not Job else self.throttle(job) or self.perform(job)
+        if isinstance(work, RefusedEnd):
+            return self.unrunnable.refused(work)
         return self.complete_chord(work) if isinstance(work, ReadyChord) else self.unrunnable.settle_orphan(work)
 
     def admit(self, delivery: Delivery) -> Job | Settlement:
@@ -264,7 +266,7 @@ class TaskPipeline:
         with nullcontext() if self.loop is None else shared_loop(self.loop):
             return dispatch(self._app, self.runs, ready)
 
-    def fault(self, work: Delivery | ReadyChord | Orphan, exc: BaseException) -> Settlement | None:
+    def fault(self, work: Delivery | ReadyChord | Orphan | RefusedEnd, exc: BaseException) -> Settlement | None:
         """The settlement of work on which the pipeline itself failed."""
         return self.unrunnable.internal_error(work, exc)
 

@@ -5,6 +5,7 @@ from typing import Protocol
 from canvas.app.application import Canvas
 from canvas.drivers.stored_messages import redelivered, task_id_of
 from canvas.errors import (
+    BrokerError,
     CanvasError,
     InvalidTaskError,
     NotRegistered,
@@ -19,7 +20,16 @@ from canvas.model import states
 from canvas.model.message import Delivery, Message, Publish, int_header
 from canvas.model.outcome import Failure, Outcome, Revoked
 from canvas.model.record import Record
-from canvas.model.settlement import DelayedPublish, Fence, Orphan, OrphanReason, ReadyChord, ResultWrite, Settlement
+from canvas.model.settlement import (
+    DelayedPublish,
+    Fence,
+    Orphan,
+    OrphanReason,
+    ReadyChord,
+    RefusedEnd,
+    ResultWrite,
+    Settlement,
+)
 from canvas.model.workflow_run import RUN_HEADER, NodeRef
 from canvas.producer.outbox import Outbox
 from canvas.telemetry import emit
@@ -146,13 +156,33 @@ class Unrunnable:
             _orphaned(message, OrphanReason.from_text(orphan.reason)),
         )
 
-    def internal_error(self, work: Delivery | ReadyChord | Orphan, exc: BaseException) -> Settlement | None:
+    def refused(self, work: RefusedEnd) -> Settlement:
+        """The failure of a task whose end a server has refused: a value that is too large for it, for example."""
+        before = work.settlement
+        try:
+            message = self._steps.decoder.decode(work.delivery.payload)
+        except (WireError, InvalidTaskError) as exc:
+            return self.undecodable(work.delivery, exc, before.fence)
+        if any(one.task_id == message.id and not one.success for one in before.stores):
+            # It is a failure already. Its callbacks may have been sent, before the message that was refused.
+            return before._replace(publishes=(), deferrals=(), disposal="dead_letter", reason=work.reason)
+        job = self._steps.new_job(work.delivery, message, before.fence)
+        settlement = self.dead_letter(job, BrokerError(work.reason), work.reason)
+        if before.publishes or before.deferrals:
+            settlement = settlement._replace(publishes=(), deferrals=())
+        return settlement._replace(releases_permits=before.releases_permits, releases_locks=before.releases_locks)
+
+    def internal_error(
+        self, work: Delivery | ReadyChord | Orphan | RefusedEnd, exc: BaseException
+    ) -> Settlement | None:
         """The pipeline itself failed on this work: its message is a dead letter with the reason, and the task's result
         is a failure. A chord whose end could not be computed stays ready, and maintenance tries it again."""
         if isinstance(work, ReadyChord) and isinstance(exc, OperationalError):
             emit("broker.unreachable", error=str(exc))
             return None
         emit("worker.internal_error", work=work, exc=exc)
+        if isinstance(work, RefusedEnd):
+            return Settlement(work.delivery, work.settlement.fence, disposal="dead_letter", reason=work.reason)
         if not isinstance(work, Delivery):
             return None
         reason = f"internal error: {safe_repr(exc)}"

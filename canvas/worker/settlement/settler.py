@@ -26,7 +26,7 @@ from canvas.worker.consumer.lifetimes import keeps
 from canvas.worker.pipeline.job import Job, Report
 from canvas.worker.settlement.callbacks import callback_groups
 from canvas.worker.settlement.cascade import TerminalState, abandon_rest
-from canvas.worker.settlement.chord import fire_ahead
+from canvas.worker.settlement.chord import dispatch, fire_ahead
 from canvas.worker.settlement.errbacks import run_errbacks
 from canvas.worker.settlement.result_error import place_in_result
 from canvas.worker.settlement.speculation import SpeculativeJoins
@@ -183,14 +183,14 @@ class Settler:
         """Send what the task adds to its chord; the chord's group once for each (semantics.md T34)."""
         if isinstance(outcome, Rejected) and outcome.requeue:
             return []
-        for sig in done.request.additions:
-            effects.send(effects.plan(sig, (), {}), self._ambient(done))
-        return [sig.options["group_id"] for sig in done.request.additions]
+        return effects.extend_chords(done.request.additions, self._ambient(done))
 
     def _success(self, done: Job, effects: Outbox, outcome: Success) -> None:
         message, request = done.message, done.request
         sent, embed = request.children, message.embed
         children = [child.as_tuple() for child in sent] if sent else []
+        for ready in request.ready_chords:
+            effects.absorb(dispatch(self._app, self._runs, ready))
         if embed["callbacks"] or embed["chain"]:
             children.extend(self._successors(done, effects, outcome.value))
         if not done.ignores_result:

@@ -1,7 +1,7 @@
-"""The task ``celery.chord_unlock``: it ends a Celery client's chord in a result backend where Celery counts no parts.
+"""The task ``celery.chord_unlock``: it ends a chord in a result backend where no parts are counted.
 
-The task looks at the records of the header until all of them are final. Then their values become the parts of a chord
-of known size, which a worker ends as any other: its body is sent, or fails, once.
+The task looks at the records of the header until all of them are final. Then their values become the parts of a ready
+chord, whose end is a part of the task's own settlement: the body is sent, or fails, in one step with the task's ack.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from typing import Any
 from canvas.errors import ChordError, DecodeError, MaxRetriesExceededError
 from canvas.model import states
 from canvas.model.record import Record
-from canvas.model.settlement import ChordStart
+from canvas.model.settlement import ReadyChord
 from canvas.producer.outbox import ChordMembership, Outbox, PartOrigin
 from canvas.result.handles import GroupResult, result_from_tuple
 from canvas.task.task import Task
@@ -36,9 +36,9 @@ def unlock(
         except MaxRetriesExceededError as exc:
             late = ChordError(f"chord_unlock could not be retried: {exc}")
             records = [record or Record(name, states.FAILURE, late) for name, record in zip(ids, records, strict=True)]
-    _end(app, group, body, [record for record in records if record is not None], PartOrigin(
-        task.request.root_id, str(task.request.id)
-    ))  # fmt: skip
+    origin = PartOrigin(task.request.root_id, str(task.request.id))
+    found = [record for record in records if record is not None]
+    task.request.ready_chords = [_ready(app, group, body, found, origin)]
 
 
 def _records(app: WorkflowServices, ids: Sequence[str]) -> list[Record | None]:
@@ -57,17 +57,13 @@ def _record(app: WorkflowServices, task_id: str) -> Record | None:
         return Record(task_id, states.FAILURE, exc)
 
 
-def _end(app: WorkflowServices, group: Any, body: Any, records: Sequence[Record], origin: PartOrigin) -> None:
-    """Make the chord ready: all its parts, and the structure of a header with groups inside.
-
-    It has an id of its own: canvas' workers have counted parts of the header under the group's id, others have not.
-    """
-    effects, group_id = Outbox(app), f"{group.id}:unlock"
+def _ready(app: WorkflowServices, group: Any, body: Any, records: Sequence[Record], origin: PartOrigin) -> ReadyChord:
+    """The chord with all its parts, and the structure of a header with groups inside."""
+    effects = Outbox(app)
+    parts = []
     for position, record in enumerate(records):
-        member = ChordMembership(record.task_id, group_id, position, body)
-        effects.part(member, record.status, record.result, origin)
-    effects.parts = [part._replace(size=len(records)) for part in effects.parts]
-    if any(result.leaves() != [result] for result in group.results):
-        structure = app.backend.encode_group(group.as_tuple())
-        effects.joins = [ChordStart(group_id, len(records), app.backend.chord_lives, structure)]
-    app.driver.settler.settle([effects.settlement()])
+        member = ChordMembership(record.task_id, group.id, position, body)
+        parts.append(effects.part_of(member, record.status, record.result, origin))
+    nested = any(result.leaves() != [result] for result in group.results)
+    structure = app.backend.encode_group(group.as_tuple()) if nested else None
+    return ReadyChord(group.id, parts[-1].callback, [part.value for part in parts], structure)

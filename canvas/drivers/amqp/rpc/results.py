@@ -31,6 +31,7 @@ class RpcResults:
 
     expires_records = True
     shared = False
+    serializer = None
 
     def __init__(self, broker: AmqpBroker, options: RpcOptions) -> None:
         self._broker = broker

@@ -134,6 +134,11 @@ class RedisClient:
         patience = {"socket_timeout": 2.0, "socket_connect_timeout": 2.0}
         return {"min_other_sentinels": others, "sentinel_kwargs": {**patience, **options}}
 
+    @property
+    def client(self) -> Any:
+        """redis-py's client, for programs that use it directly. It has connections of its own."""
+        return self._clients()[1]
+
     def loop_client(self, patient: bool = True) -> Any:
         """A client of the running event loop; the impatient one does not repeat anything by itself."""
         self._clients()

@@ -1,0 +1,189 @@
+"""Values in Memcached: ``cache+memcached://host:port;host:port/``. Needs the extra ``memcached``.
+
+Keys are spread over several servers as Celery's client spreads them. A server that is away keeps its keys: Celery's
+client moves them to another server, where a chord's count would begin again.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from pymemcache.client.base import PooledClient, normalize_server_spec
+from pymemcache.client.rendezvous import RendezvousHash
+from pymemcache.exceptions import (
+    MemcacheClientError,
+    MemcacheError,
+    MemcacheServerError,
+    MemcacheUnexpectedCloseError,
+)
+
+from canvas.errors import OperationalError, RefusedError
+from canvas.forks import in_forks
+
+T = TypeVar("T")
+
+_LONGEST_RELATIVE = 30 * 86_400
+"""Seconds; Memcached reads a larger number as a unix time."""
+_LONGEST_KEY = 250
+_PAUSES = (0.05, 0.2, 0.5, 1.0)
+"""Seconds before each further try while a server is away."""
+_DEFAULTS = {"connect_timeout": 5.0, "timeout": 5.0, "no_delay": True}
+_NOT_OURS = ("behaviors", "binary", "default_noreply", "retry_attempts", "retry_delay", "retry_for", "do_not_retry_for",
+             "use_pooling", "hasher", "serde", "serializer", "deserializer", "ignore_exc")  # fmt: skip
+"""Options of ``cache_backend_options`` for other clients, or for what canvas does in its own way."""
+_CAS_TRIES = 1_000
+_TOO_LARGE = b"object too large"
+
+
+class Memcached:
+    """The KeyValues of one or more servers."""
+
+    deletes_expired = True
+
+    def __init__(self, servers: Sequence[str], options: Mapping[str, Any]) -> None:
+        """``options``: Celery's ``cache_backend_options``."""
+        specs = [normalize_server_spec(one) for one in servers]
+        self._servers = {one if isinstance(one, str) else f"{one[0]}:{one[1]}": one for one in specs}
+        """By the names that Celery's client spreads keys by."""
+        self._options = {**_DEFAULTS, **{key: value for key, value in options.items() if key not in _NOT_OURS}}
+        self._reset()
+        self._forget = in_forks(self._reset)
+
+    def _reset(self) -> None:
+        """Forget the connections, which are the parent's in a forked process."""
+        self._lock = threading.Lock()
+        self._clients: dict[str, PooledClient] = {}
+        self._hash = RendezvousHash()
+        for server in self._servers:
+            self._hash.add_node(server)
+
+    def _of(self, key: str) -> PooledClient:
+        return self._client(self._hash.get_node(key) if len(self._servers) > 1 else next(iter(self._servers)))
+
+    def _client(self, server: str) -> PooledClient:
+        with self._lock:
+            client = self._clients.get(server)
+            if client is None:
+                client = self._clients[server] = PooledClient(
+                    self._servers[server], default_noreply=False, **self._options
+                )
+        return client
+
+    def get(self, keys: Sequence[str], retry: bool = True) -> Mapping[str, bytes]:
+        found: dict[str, bytes] = {}
+        for client, some in self._by_client(filter(_is_key, keys)):
+            found |= self._tried(lambda client=client, some=some: client.get_many(some), retry)  # type: ignore[misc]
+        return found
+
+    def _by_client(self, keys: Iterable[str]) -> list[tuple[PooledClient, list[str]]]:
+        found: dict[int, tuple[PooledClient, list[str]]] = {}
+        for key in keys:
+            client = self._of(key)
+            found.setdefault(id(client), (client, []))[1].append(key)
+        return list(found.values())
+
+    def set(self, key: str, value: bytes, seconds: int | None) -> None:
+        self._tried(lambda: self._of(key).set(key, value, _expiry(seconds)), size=len(value))
+
+    def set_all(self, values: Mapping[str, bytes], seconds: int | None) -> None:
+        """Set several values."""
+        for client, keys in self._by_client(values):
+            some = {key: values[key] for key in keys}
+            self._tried(
+                lambda client=client, some=some: client.set_many(some, _expiry(seconds)),  # type: ignore[misc]
+                size=max(map(len, some.values())),
+            )
+
+    def add(self, key: str, value: bytes, seconds: int | None) -> bool:
+        """Set a value unless there is one; whether it was set."""
+        return bool(self._tried(lambda: self._of(key).add(key, value, _expiry(seconds)), size=len(value)))
+
+    def change(self, key: str, change: Callable[[bytes | None], bytes | None], seconds: int | None) -> bool:
+        value = change(None)
+        if value is not None and self.add(key, value, seconds):
+            return True
+        for _ in range(_CAS_TRIES):
+            known, token = self._tried(lambda: self._of(key).gets(key))
+            value = change(known)
+            if value is None:
+                return False
+            if known is None:
+                done = self.add(key, value, seconds)
+            else:
+                done = self._tried(
+                    lambda value=value, token=token: self._of(key).cas(key, value, token, _expiry(seconds)),  # type: ignore[misc]
+                    size=len(value),
+                )
+            if done:
+                return True
+        raise OperationalError(f"Memcached {self.shown}: {key} is changed by others all the time")
+
+    def count(self, key: str, number: int) -> int | None:
+        """Add to a counter; its new value, ``None`` where there is none. A lost reply may add twice."""
+        found: int | None = self._tried(lambda: self._of(key).incr(key, number))
+        return found
+
+    def touch(self, key: str, seconds: int | None) -> None:
+        """Keep a value for so many seconds from now."""
+        self._tried(lambda: self._of(key).touch(key, _expiry(seconds)))
+
+    def delete(self, keys: Iterable[str]) -> None:
+        for client, some in self._by_client(filter(_is_key, keys)):
+            self._tried(lambda client=client, some=some: client.delete_many(some))  # type: ignore[misc]
+
+    def cleanup(self, prefixes: Sequence[str], seconds: float) -> int:
+        return 0
+
+    @property
+    def client(self) -> Any:
+        """pymemcache's client; of several servers, that of the first."""
+        return self._client(next(iter(self._servers)))
+
+    @property
+    def shown(self) -> str:
+        """The servers, for messages."""
+        return ";".join(self._servers)
+
+    def _tried(self, call: Callable[[], T], retry: bool = True, size: int = 0) -> T:
+        for pause in (*(_PAUSES if retry else ()), None):
+            try:
+                return call()
+            except MemcacheClientError as exc:
+                raise RefusedError(f"Memcached {self.shown}: {exc}") from exc
+            except (OSError, MemcacheError) as exc:
+                if _is_too_large(exc):
+                    raise RefusedError(
+                        f"Memcached {self.shown}: a value of {size} bytes is larger than its items may be: start "
+                        "memcached with a larger -I, or keep results elsewhere"
+                    ) from exc
+                if pause is None:
+                    raise OperationalError(f"Memcached {self.shown}: {exc or type(exc).__name__}") from exc
+                time.sleep(pause)
+        raise AssertionError("unreachable")
+
+    def close(self) -> None:
+        with self._lock:
+            clients, self._clients = list(self._clients.values()), {}
+        for client in clients:
+            client.close()
+
+
+def _is_too_large(exc: BaseException) -> bool:
+    server = isinstance(exc, MemcacheServerError) and not isinstance(exc, MemcacheUnexpectedCloseError)
+    return server and bool(exc.args) and _TOO_LARGE in _bytes(exc.args[0])
+
+
+def _bytes(text: Any) -> bytes:
+    return text if isinstance(text, bytes) else str(text).encode()
+
+
+def _is_key(key: str) -> bool:
+    """Whether Memcached takes the key: nothing can be kept under others."""
+    return len(key) <= _LONGEST_KEY and key.isascii() and key.isprintable() and " " not in key
+
+
+def _expiry(seconds: int | None) -> int:
+    if not seconds:
+        return 0
+    return seconds if seconds <= _LONGEST_RELATIVE else int(time.time()) + seconds

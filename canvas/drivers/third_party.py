@@ -1,0 +1,86 @@
+"""Drivers of other packages: a class or function by its path, or an entry point of the group ``canvas.drivers``."""
+
+import re
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from canvas.drivers.ports import StoreParts
+from canvas.drivers.ports.capabilities import Capability
+from canvas.errors import ConfigurationError
+
+_PATH = re.compile(r"([A-Za-z_]\w*(?:\.\w+)*)(?::|\.)([A-Za-z_]\w*)")
+_NO_BACKEND = "A Celery backend cannot be used as it is"
+_OF_RESULTS = ("get", "aget", "read_prefix", "aread_prefix", "store", "forget", "watch", "awatch", "save_group",
+               "get_group", "delete_group", "cleanup", "close")  # fmt: skip
+_OF_CHORDS = ("start_chords", "record", "readiness", "delete_chord", "stale_ready_chords", "renew")
+
+
+def is_path(url: str) -> bool:
+    """Whether a result backend is the path of a class: ``module:Class`` or ``module.Class``, perhaps with ``+`` and a
+    URL."""
+    path, _, rest = url.partition("+")
+    found = _PATH.fullmatch(path)
+    # A host name has no capital letter, and a port no letter.
+    return found is not None and ("://" in rest or not rest) and (":" in path or found[2][0].isupper())
+
+
+def open_path(url: str, options: Mapping[str, Any]) -> StoreParts:
+    """The store that the class at a path makes. Raises ConfigurationError."""
+    path, _, address = url.partition("+")
+    found = _PATH.fullmatch(path)
+    assert found is not None
+    try:
+        made = getattr(import_module(found[1]), found[2])
+    except (ImportError, AttributeError) as exc:
+        raise ConfigurationError(f"result_backend {path!r}: {exc}") from exc
+    return store_of(made, path, address or url, options)
+
+
+def entry_point_names() -> list[str]:
+    """The schemes that packages register drivers for."""
+    return sorted(_entry_points())
+
+
+def _entry_points() -> dict[str, Any]:
+    # importlib.metadata is slow to import, and few programs have a driver of their own.
+    from importlib.metadata import entry_points
+
+    return {entry.name: entry for entry in entry_points(group="canvas.drivers")}
+
+
+def open_entry(name: str, part: str, url: str, options: Mapping[str, Any]) -> Any:
+    """The broker, or the store, that the entry point of a scheme opens. Raises ConfigurationError."""
+    loaded = _entry_points()[name].load()
+    opener = getattr(loaded, f"open_{part}", None)
+    if opener is not None:
+        return opener(url, options)
+    if part == "results" and callable(loaded):
+        return store_of(loaded, name, url, options)
+    raise ConfigurationError(f"{part} URL: the driver {name!r} has no open_{part}")
+
+
+def store_of(make: Any, name: str, url: str, options: Mapping[str, Any]) -> StoreParts:
+    """The parts of the store that ``make(url, options)`` returns: a StoreParts, or one object with the methods of
+    ``ResultStore``, and of ``ChordStore`` and ``RunRecords`` as far as it has them. Raises ConfigurationError."""
+    try:
+        store = make(url, options)
+    except TypeError as exc:
+        raise ConfigurationError(
+            f"result_backend {name!r} is called with a URL and options: {exc}. {_NO_BACKEND}"
+        ) from exc
+    if isinstance(store, StoreParts):
+        return store
+    missing = [method for method in _OF_RESULTS if not callable(getattr(store, method, None))]
+    missing += [name for name in ("expires_records", "serializer", "shared") if not hasattr(store, name)]
+    if missing:
+        raise ConfigurationError(
+            f"result_backend {name!r}: {type(store).__name__} is no ResultStore of canvas.drivers.ports: it lacks "
+            f"{', '.join(missing)}. {_NO_BACKEND}"
+        )
+    counts = all(hasattr(store, method) for method in _OF_CHORDS)
+    keeps_runs = counts and hasattr(store, "save_run")
+    found: set[Capability] = {"results", "chords"}
+    found |= {"parts"} if counts else set()
+    found |= {"runs"} if keeps_runs else set()
+    return StoreParts(store, store if counts else None, store if keeps_runs else None, frozenset(found))
