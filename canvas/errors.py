@@ -32,6 +32,7 @@ Records on the wire carry the names under ``TaskError`` and ``TaskPredicate``, a
 """
 
 import builtins
+from collections.abc import Callable
 from typing import Any
 
 from canvas.kombu_errors import also_kombus
@@ -63,7 +64,13 @@ class UnknownSetting(ConfigurationError):
 class NoSetting(UnknownSetting, AttributeError, KeyError):
     """An attribute or item of the settings that does not exist was read."""
 
-    __str__ = Exception.__str__
+    def __init__(self, message: str, advice: Callable[[], str] = str) -> None:
+        """``advice``: gives the end of the message; called when somebody reads the message."""
+        super().__init__(message)
+        self._advice = advice
+
+    def __str__(self) -> str:
+        return f"{self.args[0]}{self._advice()}"
 
 
 class InvalidSetting(ConfigurationError):
@@ -150,8 +157,7 @@ class UpstreamFailed(TaskError):
 
     def __init__(self, node: str, cause: str) -> None:
         super().__init__(node, cause)
-        self.node = node
-        self.cause = cause
+        self.node, self.cause = node, cause
 
     def __str__(self) -> str:
         return f"{self.node} did not run: {self.cause}"
@@ -162,8 +168,7 @@ class WorkflowFailed(TaskError):
 
     def __init__(self, run: str, cause: str) -> None:
         super().__init__(run, cause)
-        self.run = run
-        self.cause = cause
+        self.run, self.cause = run, cause
 
     def __str__(self) -> str:
         return f"run {self.run} failed: {self.cause}"
@@ -193,8 +198,7 @@ class MaxRetriesExceededError(TaskError):
     """The task asked for one retry more than ``max_retries``."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.task_args = kwargs.pop("task_args", [])
-        self.task_kwargs = kwargs.pop("task_kwargs", {})
+        self.task_args, self.task_kwargs = kwargs.pop("task_args", []), kwargs.pop("task_kwargs", {})
         super().__init__(*args)
 
 
@@ -226,15 +230,11 @@ class RemoteError(TaskError):
     """
 
     def __init__(
-        self,
-        exc_type: str,
-        exc_args: tuple[Any, ...] = (),
-        exc_module: str | None = None,
+        self, exc_type: str, exc_args: tuple[Any, ...] = (), exc_module: str | None = None,
         remote_traceback: str | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__(exc_type, exc_args, exc_module, remote_traceback)
-        self.exc_type = exc_type
-        self.exc_args = exc_args
+        self.exc_type, self.exc_args = exc_type, exc_args
         self.exc_module = exc_module
         self.remote_traceback = remote_traceback
 

@@ -78,13 +78,13 @@ class Canvas(SendingApp):
     producer_pool = Part("canvas.celery_names.parts.amqp:producer_pool")
     log = Part("canvas.celery_names.parts.logging_setup:Logging", "log_cls")
     loader = Part("canvas.celery_names.parts.loaders:AppLoader", "loader_cls")
-    steps = Part("canvas.celery_names.parts.programs:named_sets")
+    steps = Part("canvas.celery_names.parts.extensions:named_sets")
     """Bootsteps: ``app.steps["worker"]`` and ``app.steps["consumer"]`` are sets of their classes."""
-    user_options = Part("canvas.celery_names.parts.programs:named_sets")
+    user_options = Part("canvas.celery_names.parts.extensions:named_sets")
     """Options of the command line: ``app.user_options["worker"]``, ``"beat"`` and ``"preload"`` are sets of them."""
     Worker = WorkController = Part("canvas.celery_names.parts.programs:worker_class")
     Beat = Part("canvas.celery_names.parts.programs:beat_class")
-    clock = Part("canvas.celery_names.parts.programs:Clock")
+    clock = Part("canvas.celery_names.parts.clock:Clock")
 
     def producer_or_acquire(self, producer: Any = None) -> Any:
         """``producer`` in a context manager, or one of ``producer_pool`` without it."""

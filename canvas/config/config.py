@@ -7,6 +7,7 @@ environment win over all of these, as in Celery, which reads no other setting fr
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -214,7 +215,7 @@ class Config(ReadSettings):
             raise AttributeError(name)
         found = self._find(name)
         if found is WRONG:
-            raise NoSetting(f"unknown setting {name!r} from app.conf{hint(name)}")
+            raise NoSetting(f"unknown setting {name!r} from app.conf", partial(hint, name))
         return found
 
     __getitem__ = __getattr__

@@ -43,24 +43,24 @@ def differential(failing, examples, decorated=False, optioned=False):
 
 @pytest.mark.timeout(300)
 def test_workflows_that_succeed(pairs):
-    differential(False, 150)(pairs)
+    differential(False, 60)(pairs)
 
 
 @pytest.mark.timeout(300)
 def test_workflows_that_fail(pairs):
-    differential(True, 100)(pairs)
+    differential(True, 40)(pairs)
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("failing", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_workflows_whose_composites_have_callbacks(pairs, failing):
-    differential(failing, 20, decorated=True)(pairs)
+    differential(failing, 15, decorated=True)(pairs)
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("failing", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_workflows_whose_tasks_have_options(pairs, failing):
-    differential(failing, 30, optioned=True)(pairs)
+    differential(failing, 15, optioned=True)(pairs)
 
 
 @pytest.mark.parametrize("kind", ["map", "starmap"])
@@ -151,7 +151,7 @@ def eager(failing, examples):
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("failing", [False, True])
 def test_apply_does_what_a_worker_does(pairs, failing):
-    eager(failing, 100)(pairs)
+    eager(failing, 40)(pairs)
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """Settings that belong to others: names of a project's own, of plug-ins and of other programs' environments."""
 
+import difflib
+import pickle
 import subprocess
 import sys
 import types
@@ -81,6 +83,21 @@ def test_what_a_django_project_has_beside_its_settings():
     assert "hush" not in repr(conf)
     with pytest.raises(NoSetting):
         _ = conf.nothing_of_that_name
+
+
+def test_an_unknown_setting_is_named_with_the_nearest_one():
+    with pytest.raises(NoSetting) as raised:
+        _ = Config.load().task_ack_late
+    text = "unknown setting 'task_ack_late' from app.conf; did you mean task_acks_late?"
+    assert str(raised.value) == text
+    assert str(pickle.loads(pickle.dumps(raised.value))) == text
+
+
+def test_a_missing_setting_with_a_default_is_not_compared_with_all_others(monkeypatch):
+    compared = []
+    monkeypatch.setattr(difflib.SequenceMatcher, "ratio", lambda self: compared.append(self.a) or 0.0)
+    assert getattr(Config.load(), "task_ack_late", "default") == "default"
+    assert compared == []
 
 
 def test_a_setting_given_by_its_new_name_wins_over_the_old_one():

@@ -1,8 +1,6 @@
-"""``app.Worker``, ``app.Beat``, ``app.steps`` and ``app.clock``: programs of an app, started by code."""
+"""``app.Worker`` and ``app.Beat``: programs of an app, started by code."""
 
-from collections import defaultdict
 from collections.abc import Callable
-from itertools import count
 from typing import Any
 
 from canvas.app.application import Canvas
@@ -16,29 +14,6 @@ from canvas.worker.options import WorkerOptions
 _OTHER_NAMES = {"pool_cls": "pool", "task_events": "events", "hostname": "hostname"}
 _OPTIONS = ("hostname", "concurrency", "pool", "prefetch_multiplier", "max_tasks_per_child", "max_memory_per_child",
             "events")  # fmt: skip
-
-
-def named_sets(app: Canvas) -> defaultdict[str, set[Any]]:
-    """Empty sets by name."""
-    return defaultdict(set)
-
-
-class Clock:
-    """``app.clock``: a logical clock of this process. The clock of a worker's events is in the worker."""
-
-    def __init__(self, app: Canvas) -> None:
-        self._next = count(1)
-        self.value = 0
-
-    def forward(self) -> int:
-        self.value = next(self._next)
-        return self.value
-
-    def adjust(self, other: int) -> int:
-        """Be later than ``other``."""
-        self.value = max(self.value, other) + 1
-        self._next = count(self.value + 1)
-        return self.value
 
 
 class Worker:
