@@ -75,7 +75,7 @@ PROGRAMS: dict[str, Members] = {
     "celery.bin.call": of(f"{_COMMANDS}.call", "call"),
     "celery.bin.celery": {"main": f"{PARTS}.apps:main", "celery": f"{_COMMANDS}.main:canvas"},
     "celery.bin.control": of(f"{_COMMANDS}.inspect_control", "control inspect status"),
-    "celery.bin.events": of(f"{_COMMANDS}.events", "events"),
+    "celery.bin.events": of(f"{_COMMANDS}.monitoring.events", "events"),
     "celery.bin.graph": of(f"{_COMMANDS}.graph", "graph"),
     "celery.bin.migrate": of(f"{_COMMANDS}.messages.migrate", "migrate"),
     "celery.bin.purge": of(f"{_COMMANDS}.messages.queues", "purge"),
