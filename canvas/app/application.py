@@ -14,16 +14,16 @@ from canvas.app.services import Part, Service, open_run_store
 from canvas.caller_warnings import warn_caller
 from canvas.config.sources import imported
 from canvas.context import NO_APP, set_current_app
-from canvas.drivers.ports import Driver
 from canvas.errors import ConfigurationError
 from canvas.masking import masked_url
 from canvas.task.task import Task
-from canvas.workflows.store import RunStore
 
 if TYPE_CHECKING:
+    from canvas.drivers.ports import Driver
     from canvas.workflows.compose.builder import Workflow
     from canvas.workflows.finding import Runs
     from canvas.workflows.run import Run
+    from canvas.workflows.store import RunStore
 
 
 class Canvas(SendingApp):
@@ -127,7 +127,7 @@ class Canvas(SendingApp):
 
         return Runs(self)
 
-    def open_run_store(self, persist: Callable[[Callable[[], Any]], Any]) -> RunStore:
+    def open_run_store(self, persist: Callable[[Callable[[], Any]], Any]) -> "RunStore":
         """The data of workflows' runs, read and written by calls that ``persist`` makes."""
         return open_run_store(self, persist)
 
@@ -254,7 +254,7 @@ def _unpickled(kind: type[Canvas], about: dict[str, Any]) -> Canvas:
     return kind(set_as_current=False, **about)
 
 
-def _refuse_driver(app: object) -> Driver:
+def _refuse_driver(app: object) -> "Driver":
     raise ConfigurationError(NO_APP)
 
 

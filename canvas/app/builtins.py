@@ -2,15 +2,17 @@
 
 from collections.abc import Coroutine, Iterable, Mapping
 from inspect import iscoroutinefunction
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from canvas.context import current_request
-from canvas.model.message import Message
 from canvas.model.workflow_run import BATCH, CANCEL, CANCEL_NODES, RESUME_RUN, RUN_OUTCOME, WAKE
 from canvas.primitives.mapping import chunks
 from canvas.primitives.ports import SignatureApp
 from canvas.primitives.registry import maybe_signature
 from canvas.task.task import Task
+
+if TYPE_CHECKING:
+    from canvas.model.message import Message
 
 MAPS = ("celery.map", "celery.starmap", BATCH)
 CLEANUPS = ("celery.backend_cleanup", "canvas.backend_cleanup")
@@ -70,7 +72,7 @@ async def _await_each(calls: Iterable[Coroutine[Any, Any, Any]]) -> list[Any]:
     return [await call for call in calls]
 
 
-def maps_coroutine(app: TaskApp, message: Message) -> bool:
+def maps_coroutine(app: TaskApp, message: "Message") -> bool:
     """Whether a message calls a map of a coroutine task that is registered in ``app``."""
     if message.task not in MAPS:
         return False
@@ -108,8 +110,8 @@ def cancel_run(self: Task[Any], run: str, attempt: int) -> str:
     return end_overdue(self.app, run, attempt)
 
 
-def wake(self: Task[Any], due: float) -> float:
-    """The message of a node's timer, which was due at this unix time."""
+def wake(self: Task[Any], due: float | None) -> float | None:
+    """The message of a node's timer, which was due at this unix time; ``None``: it only keeps the run."""
     return due
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from canvas import result as handles
 from canvas.app.definition import TaskDefinitions
@@ -14,13 +14,15 @@ from canvas.app.registry import TaskRegistry
 from canvas.caller_warnings import AlwaysEagerIgnored, warn_caller
 from canvas.context import called_task, current_request
 from canvas.model import ids
-from canvas.model.compiled import Plan
+from canvas.model.ids import Lineage
 from canvas.primitives.cycles import too_deep
 from canvas.primitives.signature import Signature, signature
-from canvas.producer.message_builder import Lineage
 from canvas.task.arguments import check_call
 from canvas.task.pydantic_models import Models
 from canvas.task.task import Task
+
+if TYPE_CHECKING:
+    from canvas.model.compiled import Plan
 
 
 class SendingApp(TaskDefinitions):
@@ -179,7 +181,7 @@ class SendingApp(TaskDefinitions):
         args: Iterable[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
         options: Mapping[str, Any] | None = None,
-    ) -> Plan:
+    ) -> "Plan":
         """The plan of ``sig``: the messages that sending it would send."""
         return self.sender.plan(sig, args, kwargs or {}, options or {})
 
@@ -227,7 +229,7 @@ class SendingApp(TaskDefinitions):
             return await asyncio.to_thread(lambda: self.send_task(name, args, kwargs, **options))
         return await self.sender.asend(*self._by_name(name, args, kwargs, options), options)
 
-    def _by_name(self, name: str, args: Any, kwargs: Any, options: Mapping[str, Any]) -> tuple[Signature[Any], Plan]:
+    def _by_name(self, name: str, args: Any, kwargs: Any, options: Mapping[str, Any]) -> "tuple[Signature[Any], Plan]":
         check_call(name, args, kwargs)
         if self.conf.task_always_eager:
             warn_caller("task_always_eager has no effect on send_task", AlwaysEagerIgnored)

@@ -1,6 +1,6 @@
 """The services of an app (driver, router, sender, ...); each is made from settings and from other services."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
@@ -8,21 +8,20 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 from canvas.app.registry import TaskRegistry
 from canvas.config.config import Config
 from canvas.config.sources import imported
-from canvas.drivers import open_driver
-from canvas.drivers.ports import Driver
-from canvas.producer.message_builder import MessageBuilder, MessageContext
-from canvas.producer.planner import SenderApp
-from canvas.producer.routing import Router, router_of
-from canvas.producer.sender import Sender
-from canvas.wire.signing import Signer, signer
-from canvas.workflows.store import RunStore, call_once, run_lifetimes
 
 if TYPE_CHECKING:
     from canvas.beat.schedule import Schedule
     from canvas.beat.setup import SetupApp
+    from canvas.drivers.ports import Driver
+    from canvas.producer.message_builder import BuilderApp, MessageBuilder
+    from canvas.producer.planner import SenderApp
+    from canvas.producer.routing import Router
+    from canvas.producer.sender import Sender
     from canvas.remote.control import Control, ControlApp
     from canvas.remote.events import EventApp, Events, SentEvents
     from canvas.result.celery_backend import CeleryBackend
+    from canvas.wire.signing import Signer
+    from canvas.workflows.store import RunStore
 
 App_contra = TypeVar("App_contra", contravariant=True)
 T_co = TypeVar("T_co", covariant=True)
@@ -44,6 +43,8 @@ _SERVERS = ("broker_url", "broker_use_ssl", "broker_transport_options", "result_
             "cache_backend", "cache_backend_options", *_INBOX_SETTINGS, *_DATABASE_SETTINGS)  # fmt: skip
 _RESULTS = ("accept_content", "result_accept_content", "result_serializer", "result_chord_unlock",
             "task_message_max_depth")  # fmt: skip
+_MESSAGES = ("task_serializer", "task_compression", "task_protocol", "task_message_max_depth", "task_message_max_bytes",
+             "task_repr_maxlevels", "task_default_priority", "task_default_delivery_mode")  # fmt: skip
 _SIGNING = ("message_signing_keys", "message_signature_required")
 CONF = "conf"
 """The settings object, as a part of a service."""
@@ -70,23 +71,11 @@ class RouterApp(ConfiguredApp, Protocol):
     def registry(self) -> TaskRegistry: ...
 
 
-class BuilderApp(ConfiguredApp, MessageContext, Protocol):
-    """The parts of an app that its message builder needs."""
-
-    @property
-    def router(self) -> Router: ...
-
-    @property
-    def driver(self) -> Driver: ...
-
-    def exec_options(self, name: str) -> Mapping[str, Any]: ...
-
-
 class StoringApp(ConfiguredApp, Protocol):
     """The parts of an app that its result backend needs."""
 
     @property
-    def driver(self) -> Driver: ...
+    def driver(self) -> "Driver": ...
 
     def now(self) -> datetime: ...
 
@@ -95,10 +84,10 @@ class RunsApp(ConfiguredApp, Protocol):
     """The parts of an app that its store of runs needs."""
 
     @property
-    def driver(self) -> Driver: ...
+    def driver(self) -> "Driver": ...
 
     @property
-    def signer(self) -> Signer: ...
+    def signer(self) -> "Signer": ...
 
 
 class Service(Generic[App_contra, T_co]):
@@ -158,7 +147,12 @@ class Part:
         return found
 
 
-def make_signer(app: ConfiguredApp) -> Signer:
+# Modules are imported when a service is first made: many programs define tasks and send none.
+
+
+def make_signer(app: ConfiguredApp) -> "Signer":
+    from canvas.wire.signing import signer
+
     return signer(app.conf.message_signing_keys, app.conf.message_signature_required)
 
 
@@ -166,18 +160,23 @@ def make_accept_content(app: ConfiguredApp) -> frozenset[str]:
     return frozenset(app.conf.accept_content or ())
 
 
-def make_router(app: RouterApp) -> Router:
+def make_router(app: RouterApp) -> "Router":
+    from canvas.producer.routing import router_of
+
     router = router_of(app.conf)
     router.tasks = app.registry
     return router
 
 
-def make_message_builder(app: BuilderApp) -> MessageBuilder:
+def make_message_builder(app: "BuilderApp") -> "MessageBuilder":
+    from canvas.producer.message_builder import MessageBuilder
+
     return MessageBuilder(app.conf, app.router, app.exec_options, app, app.driver.broker.codec)
 
 
-def make_driver(app: ConnectedApp) -> Driver:
-    from canvas.app.driver_options import broker_options, result_options  # programs make a driver late, or none
+def make_driver(app: ConnectedApp) -> "Driver":
+    from canvas.app.driver_options import broker_options, result_options
+    from canvas.drivers import open_driver
 
     conf = app.conf
     url = conf.broker_url or DEFAULT_BROKER
@@ -190,7 +189,7 @@ def make_driver(app: ConnectedApp) -> Driver:
     )
 
 
-def close_driver(driver: Driver) -> None:
+def close_driver(driver: "Driver") -> None:
     driver.close()
 
 
@@ -200,21 +199,24 @@ def make_backend(app: StoringApp) -> "CeleryBackend":
     return CeleryBackend(app.driver.results, app.driver.chords, app.conf, app.now)
 
 
-def make_run_store(app: RunsApp) -> RunStore:
+def make_run_store(app: RunsApp) -> "RunStore":
+    from canvas.workflows.store import call_once
+
     return open_run_store(app, call_once)
 
 
-def open_run_store(app: RunsApp, persist: Callable[[Callable[[], Any]], Any]) -> RunStore:
+def open_run_store(app: RunsApp, persist: Callable[[Callable[[], Any]], Any]) -> "RunStore":
     """The data of workflows' runs, read and written by calls that ``persist`` makes."""
+    from canvas.workflows.store import RunStore, run_lifetimes
+
     conf = app.conf
     return RunStore(app.driver.runs, conf.task_serializer, run_lifetimes(conf), persist, app.signer)
 
 
-def make_sender(app: SenderApp) -> Sender:
+def make_sender(app: "SenderApp") -> "Sender":
+    from canvas.producer.sender import Sender
+
     return Sender(app)
-
-
-# Most programs neither control workers nor read or send events: these modules are imported at first use.
 
 
 def make_control(app: "ControlApp") -> "Control":
@@ -251,7 +253,7 @@ class Services:
     router = Service(make_router, _ROUTES, [CONF])
     driver = Service(make_driver, _SERVERS, close=close_driver)
     """The connection to broker and results."""
-    client = Service(make_message_builder, parts=[CONF, "router", "signer", "driver"])
+    client = Service(make_message_builder, _MESSAGES, parts=[CONF, "router", "signer", "driver"])
     backend = Service(
         make_backend,
         _RESULTS,

@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta, tzinfo
 from typing import Any, Final
 
-from canvas.wire.codecs import is_known
-
 WRONG: Final[Any] = object()
 """The result of a check for a value that it refuses."""
 
@@ -112,6 +110,9 @@ def _names(value: Any) -> Any:
 
 
 def _serializers(value: Any) -> Any:
+    # The codecs are loaded with the first message, or the first setting that names some.
+    from canvas.wire.codecs import is_known
+
     names = _names(value)
     return names if names is WRONG or all(map(is_known, names or ())) else WRONG
 

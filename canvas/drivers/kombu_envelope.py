@@ -1,13 +1,16 @@
 """kombu's envelope: a JSON object that holds a message where the broker stores nothing but bytes (protocol.md §1.3)."""
 
+import re
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha1
+from operator import itemgetter
 from typing import Any
 
 import msgspec
 
+from canvas.drivers.ports.codec import FilledIn
 from canvas.errors import DecodeError, EncodeError
 from canvas.model.ids import new_tag
 from canvas.model.message import EncodedMessage
@@ -25,6 +28,8 @@ class _Envelope(msgspec.Struct, forbid_unknown_fields=True):
     content_encoding: Any = msgspec.field(name="content-encoding")
 
 
+_MARK = "\x01tag\x01"
+"""Stands for the body and the delivery tag in a message that is to be filled in."""
 _decode_plain = msgspec.json.Decoder(_Envelope).decode
 
 
@@ -52,6 +57,22 @@ class EnvelopeCodec:
         )
         check_depth(payload, max_depth, EncodeError)
         return payload
+
+    def prepared(self, message: EncodedMessage, exchange: str, routing_key: str, marks: Sequence[str]) -> FilledIn:
+        payload = self.encode(message._replace(body=_MARK.encode()), exchange, routing_key, delivery_tag=_MARK)
+        written = [b2a_base64(_MARK.encode(), newline=False), typed_json.dumps(_MARK), *map(typed_json.dumps, marks)]
+        places = {text: place for place, text in enumerate(written)}
+        found = re.split(b"(%b)" % b"|".join(map(re.escape, written)), payload)
+        form = b"%b".join(piece.replace(b"%", b"%%") for piece in found[::2])
+        pick = itemgetter(*(places[text] for text in found[1::2]))
+
+        def fill(body: bytes, values: Sequence[Any]) -> bytes:
+            texts = [b"null" if value is None else typed_json.dumps(value) for value in values]
+            words = [b2a_base64(body, newline=False), b'"%b"' % new_tag().encode(), *texts]
+            payload: bytes = form % pick(words)
+            return payload
+
+        return fill
 
     def decode(self, payload: bytes, max_depth: int = MAX_DEPTH) -> EncodedMessage:
         # Brackets are counted first: msgspec recurses.

@@ -1,7 +1,8 @@
-"""Ids as Celery writes them: UUIDs of version 4, as text."""
+"""Ids as Celery writes them, UUIDs of version 4 as text, and those that a message inherits."""
 
 from os import urandom
 from random import getrandbits
+from typing import NamedTuple
 
 _VARIANT = "89ab" * 4
 
@@ -20,3 +21,11 @@ def _text(digits: str) -> str:
     """The UUID that 32 random hexadecimal digits make; the ``UUID`` class takes more than twice as long for it."""
     variant = _VARIANT[int(digits[16], 16)]
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+
+
+class Lineage(NamedTuple):
+    """The fields that a message inherits from the task that sends it; all ``None`` outside a task."""
+
+    root_id: str | None = None
+    parent_id: str | None = None
+    priority: int | None = None

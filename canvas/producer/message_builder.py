@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from canvas.errors import EncodeError, InvalidTaskError
 from canvas.model.compiled import TaskCall
-from canvas.model.ids import new_id
+from canvas.model.ids import Lineage, new_id
 from canvas.model.message import Message, Publish
 from canvas.model.options import NAMES
 from canvas.model.workflow_run import RUN_HEADER
 from canvas.producer.moments import Clock, due, eta_text, expires_text, instant
+from canvas.producer.prepared import PreparedMessages
 from canvas.producer.routing import Route, Router
 from canvas.task.pydantic_models import Models, plain_arguments, plain_signatures
 from canvas.telemetry import emit, listening
@@ -27,22 +28,23 @@ from canvas.wire.typed_json import MemoEncoder
 
 if TYPE_CHECKING:
     from canvas.config.config import Config
+    from canvas.drivers.ports import Driver
     from canvas.drivers.ports.codec import MessageCodec
 
 
-class Lineage(NamedTuple):
-    """The fields that a message inherits from the task that sends it; all ``None`` outside a task."""
-
-    root_id: str | None = None
-    parent_id: str | None = None
-    priority: int | None = None
-
-
 class BuiltMessage(NamedTuple):
-    """A message, and its bytes with their address."""
+    """A message as bytes with their address."""
 
-    message: Message
+    id: str
     publish: Publish
+    eta: str | None
+    """When it is to run, in ISO 8601; ``None`` for at once."""
+    make: Callable[[], Message]
+
+    @property
+    def message(self) -> Message:
+        """The message itself, for those who listen; it is not to be changed any more."""
+        return self.make()
 
 
 class MessageContext(Clock, Protocol):
@@ -55,6 +57,21 @@ class MessageContext(Clock, Protocol):
     def signer(self) -> Signer: ...
 
     def models_of(self, name: str) -> Models | None: ...
+
+
+class BuilderApp(MessageContext, Protocol):
+    """The parts of an app that its message builder needs."""
+
+    @property
+    def conf(self) -> "Config": ...
+
+    @property
+    def router(self) -> Router: ...
+
+    @property
+    def driver(self) -> "Driver": ...
+
+    def exec_options(self, name: str) -> Mapping[str, Any]: ...
 
 
 class MessageBuilder:
@@ -71,6 +88,9 @@ class MessageBuilder:
         self._around = surroundings
         self._codec = codec
         self._origin = (0, "")
+        # A router that is a function may look at arguments.
+        by_name = not surroundings.signer.signs and router.routes_by_name
+        self._prepared = PreparedMessages(conf, codec, self._addressed) if by_name else None
 
     def outgoing(self, dispatches: Sequence[TaskCall], ambient: Lineage) -> list[BuiltMessage]:
         """The messages of ``dispatches``, encoded and routed.
@@ -80,26 +100,43 @@ class MessageBuilder:
         """
         defaults: dict[str, Mapping[str, Any]] = {}
         # A listener may change a message before it is written.
-        bodies = MemoEncoder(is_) if len(dispatches) > 1 and not listening("message.publishing") else None
+        heard = listening("message.publishing")
+        bodies = MemoEncoder(is_) if len(dispatches) > 1 and not heard else None
+        prepared = None if heard else self._prepared
+        around = (self.origin(), self._around.oid)
         found = []
         for dispatch in dispatches:
             known = defaults.get(dispatch.task)
             if known is None:
                 known = defaults[dispatch.task] = self._defaults(dispatch.task)
-            found.append(self._outgoing(dispatch, {**known, **dispatch.options}, ambient, bodies))
+            publish = None if prepared is None else prepared.written(dispatch, known, ambient, around, bodies)
+            if publish is None:
+                found.append(self._outgoing(dispatch, {**known, **dispatch.options}, ambient, bodies))
+            else:
+                make = partial(self._made, dispatch, known, ambient)
+                found.append(BuiltMessage(dispatch.options["task_id"], publish, None, make))
         return found
 
     def _outgoing(
         self, dispatch: TaskCall, options: dict[str, Any], ambient: Lineage, bodies: MemoEncoder | None
     ) -> BuiltMessage:
-        message = self._message(dispatch, options, ambient)
-        route = self._router.route(options.get("route_name") or dispatch.task, options, dispatch.args, dispatch.kwargs)
-        self._address(message, route, options, ambient)
+        message, route = self._addressed(dispatch, options, ambient)
         emit("message.publishing", message=message)
         payload = self._encode(message, options.get("serializer"), options.get("compression"), bodies)
         info = message.properties["delivery_info"]
         priority = message.properties.get("priority") or 0
-        return BuiltMessage(message, Publish(info["exchange"], info["routing_key"], priority, payload, route.queue))
+        publish = Publish(info["exchange"], info["routing_key"], priority, payload, route.queue)
+        return BuiltMessage(message.id, publish, message.headers["eta"], lambda: message)
+
+    def _made(self, dispatch: TaskCall, defaults: Mapping[str, Any], ambient: Lineage) -> Message:
+        return self._addressed(dispatch, {**defaults, **dispatch.options}, ambient)[0]
+
+    def _addressed(self, dispatch: TaskCall, options: Mapping[str, Any], ambient: Lineage) -> tuple[Message, Route]:
+        """The message of a call with all of its ``options``, and its route."""
+        message = self._message(dispatch, options, ambient)
+        route = self._router.route(options.get("route_name") or dispatch.task, options, dispatch.args, dispatch.kwargs)
+        self._address(message, route, options, ambient)
+        return message, route
 
     def _encode(
         self, message: Message, serializer: str | None, compression: str | None, bodies: MemoEncoder | None
@@ -157,13 +194,13 @@ class MessageBuilder:
 
     def _unwritable(self, message: Message, serializer: str) -> str | None:
         can_write = partial(codecs.can_write, serializer=serializer)
-        from canvas.producer.encode_error import find_unencodable  # most values can be encoded
+        from canvas.producer.problems import find_unencodable  # most values can be encoded
 
         return find_unencodable(message.task, (message.args, message.kwargs, message.embed), can_write)
 
     # -- headers
 
-    def _message(self, dispatch: TaskCall, options: dict[str, Any], ambient: Lineage) -> Message:
+    def _message(self, dispatch: TaskCall, options: Mapping[str, Any], ambient: Lineage) -> Message:
         task_id = options.get("task_id") or new_id()
         eta = expires = None
         if options.get("countdown") or options.get("eta") is not None or options.get("expires") is not None:
@@ -197,13 +234,15 @@ class MessageBuilder:
         }
         if options.get(RUN_HEADER):
             headers[RUN_HEADER] = options[RUN_HEADER]
-        embed = _embed(options, conf.task_protocol)
+        embed = wire.embed_of(options, conf.task_protocol)
         message = Message(dispatch.task, task_id, dispatch.args, dispatch.kwargs, embed, headers)
         message.protocol = conf.task_protocol
         message.properties = self._properties(task_id, options, stamped, expires)
         return message
 
-    def _properties(self, task_id: str, options: dict[str, Any], stamped: Any, expires: str | None) -> dict[str, Any]:
+    def _properties(
+        self, task_id: str, options: Mapping[str, Any], stamped: Any, expires: str | None
+    ) -> dict[str, Any]:
         """Options that Celery does not know travel as properties (semantics.md W6)."""
         known = NAMES if not stamped else NAMES.union(stamped)
         extra = {} if known.issuperset(options) else {key: options[key] for key in options if key not in known}
@@ -218,7 +257,7 @@ class MessageBuilder:
             properties["expiration"] = str(max(0, round(left * 1000)))
         return properties
 
-    def _address(self, message: Message, route: Route, options: dict[str, Any], ambient: Lineage) -> None:
+    def _address(self, message: Message, route: Route, options: Mapping[str, Any], ambient: Lineage) -> None:
         for name, value in (("exchange", route.exchange), ("routing_key", route.routing_key)):
             if not isinstance(value, str):
                 raise InvalidTaskError(f"{message.task}: {name}: expected text; got {value!r:.100}")
@@ -243,41 +282,13 @@ class MessageBuilder:
         return due(options, self._around)
 
 
-def _stamps(task: str, options: dict[str, Any], stamped: Any) -> dict[str, Any]:
+def _stamps(task: str, options: Mapping[str, Any], stamped: Any) -> dict[str, Any]:
     try:
         return {name: options[name] for name in stamped or ()}
     except KeyError as missing:
         raise InvalidTaskError(
             f"{task}: stamped_headers names {missing}, but the signature has no such stamp"
         ) from None
-
-
-def _embed(options: Mapping[str, Any], protocol: int) -> dict[str, Any]:
-    """The fourth part of a body: the signatures that follow the task (protocol.md §2.1)."""
-    link, link_error = options.get("link"), options.get("link_error")
-    callbacks, chain = None if link is None else _sig_list(link), options.get("chain")
-    if protocol == 1 and chain:
-        callbacks, chain = [*(callbacks or []), _linked(chain)], None
-    errbacks = None if link_error is None else _sig_list(link_error)
-    return {"callbacks": callbacks, "errbacks": errbacks, "chain": chain, "chord": options.get("chord")}
-
-
-def _linked(chain: Sequence[Any]) -> dict[str, Any]:
-    """A chain as nested callbacks, the only form protocol 1 has for it (protocol.md §2.2)."""
-    following: dict[str, Any] | None = None
-    for step in chain:
-        options = dict(step["options"])
-        if following is not None:
-            options["link"] = [*(_sig_list(options.get("link")) or []), following]
-        following = {**step, "options": options}
-    assert following is not None
-    return following
-
-
-def _sig_list(value: Any) -> list[Any] | None:
-    if not value:
-        return None if value is None or value == [] else [value]
-    return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def _delivery_mode(value: Any) -> int:

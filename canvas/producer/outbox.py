@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from canvas.config.config import Config
 from canvas.model.compiled import Plan
+from canvas.model.ids import Lineage
 from canvas.model.message import Delivery, Publish
 from canvas.model.record import Record
 from canvas.model.settlement import (
@@ -27,7 +28,7 @@ from canvas.model.settlement import (
 )
 from canvas.model.workflow_run import NodeRef
 from canvas.primitives.signature import Signature
-from canvas.producer.message_builder import BuiltMessage, Lineage
+from canvas.producer.message_builder import BuiltMessage
 from canvas.producer.planner import Announcer
 from canvas.wire import typed_json
 from canvas.wire.signing import Signer, end_of, part_of

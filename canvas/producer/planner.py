@@ -6,13 +6,14 @@ from typing import Any, Protocol
 
 from canvas.drivers.ports import Driver
 from canvas.model.compiled import Plan, ResultRef, TaskCall
+from canvas.model.ids import Lineage
 from canvas.model.message import Message
 from canvas.primitives.fields import KINDS
 from canvas.primitives.lazy_list import LazyList
 from canvas.primitives.ports import SignatureApp
 from canvas.primitives.registry import as_built_in, maybe_signature, signature_from_dict
 from canvas.primitives.signature import Signature
-from canvas.producer.message_builder import Lineage, MessageBuilder
+from canvas.producer.message_builder import MessageBuilder
 from canvas.producer.options import CONNECTIONS, check_limits, check_options, warn_of_call_options
 from canvas.producer.routing import Router
 from canvas.result import AsyncResult, GroupResult

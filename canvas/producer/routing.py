@@ -63,12 +63,18 @@ class Router:
         self.tasks: Mapping[str, Any] = {}
         """The value that router functions get as ``task``, by name."""
         self._routes = _compiled(routes)
+        self._by_name = all(isinstance(entry, Mapping) for entry in _listed(routes))
         self._default: Route | None = None
 
     @property
     def creates_missing(self) -> bool:
         """Whether a queue that is not configured is made when it is used."""
         return self._create_missing
+
+    @property
+    def routes_by_name(self) -> bool:
+        """Whether a call's route depends on its task and its options alone, not on its arguments."""
+        return self._by_name
 
     def add(self, queue: Queue) -> None:
         """Have one queue more, or another under its name."""
@@ -162,10 +168,13 @@ class Router:
 
 
 def _compiled(routes: Any) -> list[RouteFunction]:
+    return [_router(entry) for entry in _listed(routes)]
+
+
+def _listed(routes: Any) -> Sequence[Any]:
     if not routes:
-        return []
-    listed = routes if isinstance(routes, list | tuple) else [routes]
-    return [_router(entry) for entry in listed]
+        return ()
+    return routes if isinstance(routes, list | tuple) else [routes]
 
 
 def _router(entry: Any) -> RouteFunction:

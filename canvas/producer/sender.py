@@ -10,11 +10,12 @@ from canvas.context import current_request
 from canvas.drivers.retry_policy import Delays, delays
 from canvas.errors import EncodeError
 from canvas.model.compiled import Plan, TaskCall
+from canvas.model.ids import Lineage
 from canvas.model.settlement import ChordStart, UniqueLock
 from canvas.primitives.cycles import refuse_cycles
 from canvas.primitives.signature import Signature
 from canvas.producer.handles import handle_of
-from canvas.producer.message_builder import BuiltMessage, Lineage
+from canvas.producer.message_builder import BuiltMessage
 from canvas.producer.planner import Planner
 from canvas.telemetry import emit, listening
 
@@ -160,7 +161,7 @@ class Sender(Planner):
         if plan.result is None:
             return None
         handle = handle_of(self._app, plan.result)
-        if len(messages) == 1 and messages[0].message.id == handle.id:
+        if len(messages) == 1 and messages[0].id == handle.id:
             handle.sent_to = messages[0].publish.routing_key if not messages[0].publish.exchange else None
         if sending.options.get("add_to_parent", True) and plan.trail is not None and current_request() is not None:
             task = self._app.current_worker_task
@@ -241,7 +242,7 @@ class Sender(Planner):
 
 
 def _etas(messages: list[BuiltMessage]) -> list[datetime]:
-    return [_moment(eta) for out in messages if (eta := out.message.headers["eta"]) is not None]
+    return [_moment(out.eta) for out in messages if out.eta is not None]
 
 
 def _moment(eta: str) -> datetime:

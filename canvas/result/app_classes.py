@@ -1,9 +1,10 @@
 """The result classes of an app: ``app.AsyncResult``, ``app.GroupResult``, ``app.ResultSet``."""
 
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from canvas.drivers.ports import Driver
-from canvas.result.backend import Backend
+if TYPE_CHECKING:
+    from canvas.drivers.ports import Driver
+    from canvas.result.backend import Backend
 
 T = TypeVar("T")
 
@@ -12,10 +13,10 @@ class ResultApp(Protocol):
     """The parts of an app that its results need."""
 
     @property
-    def backend(self) -> Backend: ...
+    def backend(self) -> "Backend": ...
 
     @property
-    def driver(self) -> Driver: ...
+    def driver(self) -> "Driver": ...
 
     @property
     def control(self) -> Any: ...

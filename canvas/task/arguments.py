@@ -16,7 +16,7 @@ def check_call(task: str, args: Any, kwargs: Any) -> None:
     """Raise TypeError for ``args`` that are not a list or tuple, and for ``kwargs`` that are not a mapping."""
     if args is not None and not isinstance(args, list | tuple):
         raise TypeError(f"{task}: args must be a list or tuple; got {type(args).__name__} {args!r:.100}")
-    if kwargs is not None and not isinstance(kwargs, Mapping):
+    if kwargs is not None and type(kwargs) is not dict and not isinstance(kwargs, Mapping):
         raise TypeError(f"{task}: kwargs must be a mapping; got {type(kwargs).__name__} {kwargs!r:.100}")
 
 

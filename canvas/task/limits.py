@@ -2,12 +2,13 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from canvas.errors import ConfigurationError
-from canvas.model.message import Message
-from canvas.model.settlement import UniqueLock
-from canvas.wire import typed_json
+
+if TYPE_CHECKING:
+    from canvas.model.message import Message
+    from canvas.model.settlement import UniqueLock
 
 KeyFunction = Iterable[str] | Callable[..., Any] | None
 """Names of arguments, or a function of the call's arguments, whose values distinguish calls; ``None``: see its use."""
@@ -56,8 +57,10 @@ def unique_key(task: Limited, args: Any, kwargs: Mapping[str, Any]) -> str:
     return _key(task, task.unique_key, args, kwargs, everything=True)
 
 
-def lock_of(task: Limited, message: Message) -> UniqueLock | None:
+def lock_of(task: Limited, message: "Message") -> "UniqueLock | None":
     """The lock that was taken when a unique task's call was sent; ``None`` of arguments of which none can have been."""
+    from canvas.model.settlement import UniqueLock
+
     try:
         return UniqueLock(unique_key(task, message.args, message.kwargs), message.id)
     except Exception:  # noqa: BLE001 - the sender refuses such a call when it takes the lock
@@ -84,6 +87,9 @@ def _key(task: Limited, chosen: KeyFunction, args: Any, kwargs: Mapping[str, Any
             raise TypeError(f"{task.name}(): {exc}") from None
         bound.apply_defaults()
         values = {name: bound.arguments[name] for name in chosen} if chosen is not None else dict(bound.arguments)
+    # Few programs have unique tasks.
+    from canvas.wire import typed_json
+
     written = typed_json.dumps(sorted(values.items()) if isinstance(values, dict) else values)
     import hashlib  # it loads OpenSSL, which most programs do not need
 

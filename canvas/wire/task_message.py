@@ -39,7 +39,7 @@ def encode(
         headers: dict[str, Any] = {}
         body: Any = _v1_body(message)
     else:
-        headers, body = message.headers, (message.args, message.kwargs, _readable(message.embed, serializer, bodies))
+        headers, body = message.headers, (message.args, message.kwargs, readable(message.embed, serializer, bodies))
     content_type, content_encoding, data = codecs.encode(body, serializer)
     # Links that are handed on unread are checked by the worker that reads them.
     if content_type == "application/json" and not isinstance(message.embed.get("chain"), typed_json.LazyArray):
@@ -144,12 +144,40 @@ def _read_body(message: EncodedMessage, accept: Collection[str], max_bytes: int,
     return codecs.decode(data, content_type, accept=accept, max_depth=max_depth)
 
 
-def _readable(embed: dict[str, Any], serializer: str, bodies: MemoEncoder | None) -> dict[str, Any]:
+def readable(embed: dict[str, Any], serializer: str, bodies: MemoEncoder | None) -> dict[str, Any]:
     """``embed`` as a serializer can write it: only JSON hands on what was not read, or is written already."""
     chain, chord = embed["chain"], embed["chord"]
     if serializer != "json":
         return {**embed, "chain": list(chain)} if isinstance(chain, LazyArray) else embed
     return {**embed, "chord": bodies.raw(chord)} if bodies is not None and chord is not None else embed
+
+
+def embed_of(options: Mapping[str, Any], protocol: int) -> dict[str, Any]:
+    """The fourth part of a body: the signatures that follow the task (protocol.md §2.1)."""
+    link, link_error = options.get("link"), options.get("link_error")
+    callbacks, chain = None if link is None else _sig_list(link), options.get("chain")
+    if protocol == 1 and chain:
+        callbacks, chain = [*(callbacks or []), _linked(chain)], None
+    errbacks = None if link_error is None else _sig_list(link_error)
+    return {"callbacks": callbacks, "errbacks": errbacks, "chain": chain, "chord": options.get("chord")}
+
+
+def _linked(chain: Sequence[Any]) -> dict[str, Any]:
+    """A chain as nested callbacks, the only form protocol 1 has for it (protocol.md §2.2)."""
+    following: dict[str, Any] | None = None
+    for step in chain:
+        options = dict(step["options"])
+        if following is not None:
+            options["link"] = [*(_sig_list(options.get("link")) or []), following]
+        following = {**step, "options": options}
+    assert following is not None
+    return following
+
+
+def _sig_list(value: Any) -> list[Any] | None:
+    if not value:
+        return None if value is None or value == [] else [value]
+    return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def _v2(headers: dict[str, Any], body: Any) -> Message:

@@ -62,6 +62,8 @@ def _items(value: Any) -> Any:
 
 
 _encode_plain = msgspec.json.Encoder(enc_hook=_items).encode
+Written = msgspec.Raw
+"""JSON text that is a part of what ``dumps`` writes."""
 _PLAIN = frozenset({str, int, bool, type(None), LazyArray, msgspec.Raw})
 """Types of what is written without a look inside."""
 _TEXT = frozenset({str})

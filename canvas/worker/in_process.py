@@ -39,7 +39,7 @@ from canvas.worker.pipeline.unrunnable import Unrunnable
 from canvas.worker.pools.shared_memory import SharedMemory
 from canvas.workflows.lifetimes import record_ids
 from canvas.workflows.run import Run
-from canvas.workflows.store import NODES_PER_CHUNK, call_once, run_listing
+from canvas.workflows.store import LASTING, NODES_PER_CHUNK, call_once, run_listing
 
 _OF_RUNS = (CANCEL, CANCEL_NODES, RESUME_RUN, RUN_OUTCOME)
 """Tasks that read and change runs."""
@@ -135,6 +135,7 @@ class InProcess:
         self._records = _LastingRecords(lambda: time.time() + self.app.clock_offset)
         driver = joined(broker_parts(_OneQueue(self._records.clock)), store_parts(self._records))
         self.app.driver, self._broker, self._settler = driver, driver.broker, driver.settler
+        self.app.run_store.lifetimes = LASTING
         self._revocations = Revocations(driver.coordination)
         self._eager_results: set[str] = set()
         self._line = _EagerLine(self.app, self._revocations)
@@ -247,9 +248,8 @@ class _EagerLine(TaskPipeline):
         tally = ActiveTasks(hostname, SharedMemory().open_row())
         gates = Throttle(app.driver, app.conf, hostname, call_once)
         runs, reports = app.open_run_store(call_once), TaskReports(hostname, "eager.finished", "eager.over")
-        super().__init__(
-            app, hostname, lambda delivery: True, set(), None, revocations, tally, gates, runs, reports
-        )  # fmt: skip
+        runs.lifetimes = LASTING
+        super().__init__(app, hostname, lambda delivery: True, set(), None, revocations, tally, gates, runs, reports)
         self.unrunnable = _EagerUnrunnable(app, self.runs, self, self._begun)
         self._of_runs = {name: _bound_to(app, name) for name in _OF_RUNS}
         self.stores_result = False

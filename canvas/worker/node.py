@@ -1,7 +1,6 @@
 """A node: one ``canvas worker`` command. Decides what it runs, says so, runs it, ends."""
 
 import inspect
-import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -11,7 +10,7 @@ from typing import Any, Protocol
 
 from canvas.app.application import Canvas
 from canvas.config.ignored import ignored_settings
-from canvas.errors import BrokerError, CanvasError, ConfigurationError
+from canvas.errors import BrokerError, CanvasError
 from canvas.integrations.prometheus import Metrics
 from canvas.model.revocation import revoked_ids
 from canvas.producer.purge import purge as purge_queue
@@ -26,7 +25,7 @@ from canvas.worker.logs.streams import flush
 from canvas.worker.monitoring.health_server import Endpoint
 from canvas.worker.monitoring.heartbeat import HEARTBEAT_INTERVAL, WorkerHeartbeat
 from canvas.worker.names import node_name
-from canvas.worker.options import WorkerOptions, new_worker_id
+from canvas.worker.options import WorkerOptions, new_worker_id, pool_of, prefetch_limit, slots_of
 from canvas.worker.outages import Outages
 from canvas.worker.pools.autoscaler import Autoscaler
 from canvas.worker.pools.base import InProcessPool, Pool
@@ -42,25 +41,15 @@ from canvas.worker.stopping import report_running
 
 _LISTENING_WITHIN = 5.0
 _MINGLE_FOR = 1.0
-POOLS = ("prefork", "threads", "solo", "asyncio")
 
 
 def plan_node(
-    app: Canvas,
-    *,
-    hostname: str | None = None,
-    queues: Iterable[str] = (),
-    exclude_queues: Iterable[str] = (),
-    concurrency: int | None = None,
-    pool: str | None = None,
-    prefetch_multiplier: int | None = None,
-    autoscale: tuple[int, int] | None = None,
-    max_tasks_per_child: int | None = None,
-    max_memory_per_child: int | None = None,
-    events: bool | None = None,
-    heartbeat: float | None = HEARTBEAT_INTERVAL,
-    others: Mapping[str, Any] | None = None,
-) -> WorkerOptions:
+    app: Canvas, *, hostname: str | None = None, queues: Iterable[str] = (), exclude_queues: Iterable[str] = (),
+    concurrency: int | None = None, pool: str | None = None, prefetch_multiplier: int | None = None,
+    autoscale: tuple[int, int] | None = None, max_tasks_per_child: int | None = None,
+    max_memory_per_child: int | None = None, events: bool | None = None,
+    heartbeat: float | None = HEARTBEAT_INTERVAL, others: Mapping[str, Any] | None = None,
+) -> WorkerOptions:  # fmt: skip
     """Load the tasks, let signals change what they like, and say what the command line and the settings come to.
 
     ``others``: further options of the command line, for receivers of ``celeryd_init``.
@@ -72,14 +61,8 @@ def plan_node(
     own = {"queues": list(queues), "concurrency": concurrency, "pool": pool, "autoscale": autoscale}
     emit("worker.configuring", hostname=node, app=app, options={**(others or {}), **own})
     emit("worker.init", hostname=node, app=app)
-    pool = _pool_of(pool or conf.worker_pool or "prefork", autoscale is not None)
-    slots = 1 if pool == "solo" else concurrency or conf.worker_concurrency or os.cpu_count() or 1
-    if autoscale is not None:
-        slots = autoscale[1]
-    per_process = 1 if pool == "prefork" else slots
-    multiplier = prefetch_multiplier if prefetch_multiplier is not None else conf.worker_prefetch_multiplier
-    ample = prefetch_multiplier is None and multiplier == 4
-    limit = 2 * conf.worker_settle_batch_size if ample else per_process * max(0, multiplier - 1)
+    kind = pool_of(pool or conf.worker_pool or "prefork", autoscale)
+    slots = slots_of(conf, kind, concurrency, autoscale)
     names = [queue.name for queue in app.router.consumed(list(queues), list(exclude_queues))]
     if conf.worker_direct:
         names.append(add_own(app, node))
@@ -88,7 +71,7 @@ def plan_node(
         hostname=node,
         queues=names,
         concurrency=slots,
-        pool=pool,
+        pool=kind,
         remote_control=bool(conf.worker_enable_remote_control),
         autoscale=autoscale,
         max_tasks_per_child=max_tasks_per_child or conf.worker_max_tasks_per_child,
@@ -96,18 +79,8 @@ def plan_node(
         events=events,
         events_always=events,
         heartbeat=heartbeat,
-        prefetch_limit=0 if conf.worker_disable_prefetch else limit,
+        prefetch_limit=prefetch_limit(conf, 1 if kind == "prefork" else slots, prefetch_multiplier),
     )
-
-
-def _pool_of(name: str, autoscaled: bool) -> str:
-    """The pool of a name. Raises ConfigurationError for an unknown one, and for one that cannot change its size."""
-    pool = {"processes": "prefork"}.get(name, name)
-    if pool not in POOLS:
-        raise ConfigurationError(f"pool: expected one of {', '.join(POOLS)}; got {pool!r}")
-    if autoscaled and pool == "solo":
-        raise ConfigurationError("autoscale: the solo pool has one place; choose another pool")
-    return pool
 
 
 def run_node(

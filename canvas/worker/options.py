@@ -5,7 +5,11 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from canvas.app.application import Canvas
+from canvas.config.config import Config
+from canvas.errors import ConfigurationError
 from canvas.worker.control.child_commands import ChildCommand, ConsumeQueues, SetRateLimit, SetTimeLimits
+
+POOLS = ("prefork", "threads", "solo", "asyncio")
 
 
 @dataclass(slots=True)
@@ -30,6 +34,34 @@ class WorkerOptions:
     """They are sent whatever remote control says (``-E``)."""
     heartbeat: float | None
     """Seconds between heartbeat events; ``None``: none."""
+
+
+def pool_of(given: str, autoscale: tuple[int, int] | None) -> str:
+    """The kind of pool. Raises ConfigurationError for one that does not exist, or cannot grow."""
+    pool = {"processes": "prefork"}.get(given, given)
+    if pool not in POOLS:
+        raise ConfigurationError(f"pool: expected one of {', '.join(POOLS)}; got {pool!r}")
+    if autoscale is not None and pool == "solo":
+        raise ConfigurationError("autoscale: the solo pool has one place; choose another pool")
+    return pool
+
+
+def slots_of(conf: Config, pool: str, concurrency: int | None, autoscale: tuple[int, int] | None) -> int:
+    """How many tasks the node runs at once, at most."""
+    if autoscale is not None:
+        return autoscale[1]
+    return 1 if pool == "solo" else concurrency or conf.worker_concurrency or os.cpu_count() or 1
+
+
+def prefetch_limit(conf: Config, per_process: int, multiplier: int | None) -> int:
+    """How many messages a process may hold beyond those that its slots run. Without a multiplier of the user's these
+    are two batches."""
+    if conf.worker_disable_prefetch:
+        return 0
+    if multiplier is None and conf.worker_prefetch_multiplier == 4:
+        return 2 * int(conf.worker_settle_batch_size)
+    chosen = conf.worker_prefetch_multiplier if multiplier is None else multiplier
+    return per_process * max(0, chosen - 1)
 
 
 def new_worker_id(hostname: str) -> str:

@@ -3,9 +3,9 @@
 from typing import Any
 
 from canvas.errors import CompositionError
+from canvas.model.ids import Lineage
 from canvas.model.settlement import ChordStart
 from canvas.model.workflow_run import NodeRef, RunNode, stamp_options, task_id_of
-from canvas.producer.message_builder import Lineage
 from canvas.producer.outbox import Outbox
 from canvas.workflows.services import WorkflowServices
 

@@ -87,8 +87,14 @@ def rounds_of(app: WorkflowServices, runs: RunStore, loops: Sequence[NodeRef]) -
 
 
 def keep_alive(app: WorkflowServices, runs: RunStore, run: str, attempt: int) -> None:
-    """Keep a run whose next step is far away, with its records and its joins. Raises RunLost."""
+    """Keep a run whose next step is far away, with its records and its joins, and the runs that it is inside of.
+
+    Raises RunLost.
+    """
     about, _ = runs.metadata(run)
+    place = NodeRef.of(about.get("place"))
+    if place is not None:
+        keep_alive(app, runs, place.run, place.attempt)
     nodes = runs.nodes(run, 0, about["nodes"])
     runs.outlive(run, record_ids(app, runs, run, attempt, nodes))
     joins = [number for number, node in enumerate(nodes) if len(node.slots) > 1]

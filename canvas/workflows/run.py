@@ -10,10 +10,10 @@ from typing import Any, Self
 from canvas.config.sources import imported
 from canvas.errors import RunLost
 from canvas.model import states
+from canvas.model.ids import Lineage
 from canvas.model.record import Record
 from canvas.model.settlement import Settlement
 from canvas.model.workflow_run import STAMP, NodeRef, RunNode, stamp_of, task_id_of
-from canvas.producer.message_builder import Lineage
 from canvas.producer.outbox import Outbox
 from canvas.workflows.cancelling import children, end_waits, open_nodes, task_ids
 from canvas.workflows.labels import labels_of

@@ -45,6 +45,10 @@ class Lifetimes(NamedTuple):
     """The records of its nodes, after its end."""
 
 
+LASTING = Lifetimes(0, 0, 0)
+"""The lifetimes of runs in a store in which nothing expires."""
+
+
 def run_lifetimes(conf: Config) -> Lifetimes:
     """Of the runs of an app: ``workflow_run_expires``, and no less than any result."""
     run, result = int(conf.workflow_run_expires or 0), int(conf.result_expires or 0)
@@ -71,8 +75,7 @@ class RunStore:
         """``persist`` makes each call to a server, and may repeat it."""
         self._driver = results
         self._serializer = serializer
-        self._lifetimes = lifetimes
-        self._alive = lifetimes.alive or None
+        self.lifetimes = lifetimes
         self.persist = persist
         self._signer = signer
         self._beginning: OrderedDict[str, tuple[int, dict[str, Any]]] = OrderedDict()
@@ -87,6 +90,10 @@ class RunStore:
 
             raise missing("runs")
         return self._driver
+
+    @property
+    def _alive(self) -> int | None:
+        return self.lifetimes.alive or None
 
     # -- writing
 
@@ -123,7 +130,7 @@ class RunStore:
 
     def outlive(self, run: str, task_ids: Sequence[str]) -> None:
         """Keep a run, and these records, as long as a run that has not ended."""
-        alive = self._lifetimes.alive
+        alive = self.lifetimes.alive
         self.persist(lambda: self._results.expire_run(run, alive, task_ids, alive))
 
     def ended(self, run: str, attempt: int, looks: int = _LOOKS) -> None:
@@ -140,7 +147,7 @@ class RunStore:
 
     def expire(self, run: str, task_ids: Sequence[str]) -> None:
         """Let a run, and these records, expire as a run that has ended."""
-        lasting = self._lifetimes
+        lasting = self.lifetimes
         self.persist(lambda: self._results.expire_run(run, lasting.run, task_ids, lasting.records))
 
     def cache_pending(self, run: str, attempt: int, nodes: Sequence[RunNode], about: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from canvas import Canvas, chord, group
-from canvas.producer.message_builder import Lineage
+from canvas.model.ids import Lineage
 from canvas.wire import compression, typed_json
 
 GOLDEN = Path(__file__).parent.parent / "golden"

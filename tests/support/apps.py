@@ -695,6 +695,10 @@ if "APP_CLOCK_OFF" in os.environ:
     wrong_by = datetime.timedelta(seconds=float(os.environ["APP_CLOCK_OFF"]))
     time_machine.travel(datetime.datetime.now(datetime.UTC) + wrong_by).start()
 
+if "APP_RENEWED_EVERY" in os.environ:
+    waits = __import__("canvas.workflows.steps.waits", fromlist=["waits"])
+    waits.RENEWED_EVERY = float(os.environ["APP_RENEWED_EVERY"])
+
 if "APP_DIE_AT" in os.environ:
     die_at(*os.environ["APP_DIE_AT"].split(":"))
 

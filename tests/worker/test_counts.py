@@ -58,7 +58,7 @@ def test_function_calls_of_a_message_that_is_sent(app):
     plan = app.sender.plan(add.s(1, 2), (), {}, {})
     app.sender.encode(plan)
     calls = counted(lambda: [app.sender.encode(app.sender.plan(add.s(1, 2), (), {}, {})) for _ in range(100)]) / 100
-    assert calls <= 230, f"{calls} function calls from a signature to its message"
+    assert calls <= 112, f"{calls} function calls from a signature to its message"
 
 
 def test_calls_to_redis(bench, app):

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from canvas.worker.node import POOLS
+from canvas.worker.options import POOLS
 
 _GREEN = ("gevent", "eventlet")
 

@@ -1,10 +1,13 @@
 """The form in which a broker carries messages."""
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
 
 from canvas.model.message import EncodedMessage
 from canvas.wire.depth import MAX_DEPTH
+
+FilledIn: TypeAlias = Callable[[bytes, Sequence[Any]], bytes]
+"""Of a body, and a value for each mark, the bytes of a message. Raises EncodeError."""
 
 
 class MessageCodec(Protocol):
@@ -19,6 +22,13 @@ class MessageCodec(Protocol):
 
         Raises EncodeError for headers or properties that the broker cannot carry, or that are nested deeper than
         ``max_depth``.
+        """
+
+    def prepared(
+        self, message: EncodedMessage, exchange: str, routing_key: str, marks: Sequence[str]
+    ) -> "FilledIn | None":
+        """Writes messages that differ from ``message`` in their body, and in what stands where it has ``marks``, which
+        are texts among its headers and properties. ``None`` where the codec has no quicker way than ``encode``.
         """
 
     def decode(self, payload: bytes, max_depth: int = MAX_DEPTH) -> EncodedMessage:

@@ -58,8 +58,8 @@ class Subscription:
         while True:
             with self._link.errors():
                 message = self._ear.next(min(deadline - time.monotonic(), _AT_ONCE))
-            if message is not None and message["type"] == "pmessage":
-                return message["data"]  # type: ignore[no-any-return]
+            if message is not None and message.kind == "pmessage":
+                return message.data  # type: ignore[no-any-return]
             if time.monotonic() >= deadline:
                 return None
 
@@ -88,8 +88,8 @@ def subscribed(link: RedisClient, channel: str) -> Iterator[Subscription]:
     ear = link.pubsub()
     try:
         with link.errors():
-            ear.pubsub.psubscribe(channel)
-            while (answer := ear.next(5)) is not None and answer["type"] != "psubscribe":
+            ear.psubscribe(channel)
+            while (answer := ear.next(5)) is not None and answer.kind != "psubscribe":
                 continue
         yield Subscription(link, ear)
     finally:

@@ -4,7 +4,6 @@ Each call names a guard, which is a key, and a token of its own; its script does
 token already. A guard serves one call after the other, so that there are only as many keys as calls go on at once.
 """
 
-import asyncio
 import os
 import time
 from collections import deque
@@ -12,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from canvas.drivers.redis.connection.client import RedisClient
-from canvas.drivers.redis.connection.commands import TRIES, backoff
+from canvas.drivers.redis.connection.pauses import pauses
 from canvas.drivers.redis.keys import BrokerKeys
 from canvas.drivers.retry_policy import Delays
 from canvas.errors import OperationalError
@@ -46,6 +45,9 @@ class IdempotentCalls:
 
     async def acall(self, name: str, keys: Sequence[str], arguments: Sequence[Any], delays: Delays) -> Any:
         """``call`` on an event loop."""
+        # A program on an event loop has imported it already; all others do without.
+        import asyncio
+
         tries = _Attempt(self._take(), delays)
         while True:
             try:
@@ -86,12 +88,7 @@ class _Attempt:
         """Seconds until the next try after one that failed; raises its error when there is to be none."""
         if not self.failed:
             self.failed = True
-            self._pauses = _own_pauses() if self._delays is None else iter(self._delays)
+            self._pauses = pauses() if self._delays is None else iter(self._delays)
         for seconds in self._pauses:
             return seconds
         raise exc
-
-
-def _own_pauses() -> Iterator[float]:
-    waits = backoff()
-    return (waits.compute(failures) for failures in range(1, TRIES + 1))

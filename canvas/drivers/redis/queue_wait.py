@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 
 from canvas.drivers.redis.connection.client import RedisClient
-from canvas.drivers.redis.connection.raw_connection import RawConnection
+from canvas.drivers.redis.connection.resp import Connection
 from canvas.drivers.redis.keys import BrokerKeys
 from canvas.errors import BrokerError, OperationalError
 
@@ -29,7 +29,7 @@ class QueueWait:
         self._reset()
 
     def _reset(self) -> None:
-        self._connections: dict[str, RawConnection] = {}
+        self._connections: dict[str, Connection] = {}
         self._registered: dict[str, int] = {}
         self._clients: dict[str, int] = {}
         self._outstanding: dict[str, float] = {}
@@ -84,18 +84,19 @@ class QueueWait:
         if key in self._outstanding:
             return
         connection = self._connections.get(key) or self._connect(key)
-        connection.send("BLMOVE", key, self._keys.prefetched(self._worker, key), "RIGHT", "LEFT", _BLOCK_FOR)
+        words = ("BLMOVE", key, self._keys.prefetched(self._worker, key), "RIGHT", "LEFT", _BLOCK_FOR)
+        connection.send([words])
         self._outstanding[key] = time.monotonic() + _BLOCK_FOR + _ANSWERED_WITHIN
 
-    def _connect(self, key: str) -> RawConnection:
+    def _connect(self, key: str) -> Connection:
         """A connection for one list, known once it works."""
         connection = self._link.connection()
         try:
-            connection.send("CLIENT", "ID")
+            connection.send([("CLIENT", "ID")])
             self._clients[key] = connection.receive()
             number = connection.fileno()
         except BaseException:
-            connection.close()
+            self._link.drop(connection)
             raise
         assert self._selector is not None
         self._selector.register(number, selectors.EVENT_READ, key)
@@ -187,7 +188,7 @@ class QueueWait:
         for key in keys:
             if self._selector is not None:
                 self._selector.unregister(self._registered.pop(key))
-            self._connections.pop(key).close()
+            self._link.drop(self._connections.pop(key))
 
     def _cancel(self) -> None:
         """End every outstanding BLMOVE on the server, so that none moves a message after this."""

@@ -3,21 +3,25 @@
 A thread that waits has a connection of its own for that time; an event loop has one for all that wait on it.
 """
 
-import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from canvas.drivers.async_watch import AsyncQueueWatch
 from canvas.drivers.redis.connection.client import RedisClient
-from canvas.drivers.redis.connection.pubsub import PubSub
-from canvas.drivers.redis.connection.shared_subscription import AT_ONCE, PAUSE, Patience, SharedSubscription
+from canvas.drivers.redis.connection.pauses import PAUSE, Patience
+from canvas.drivers.redis.connection.pubsub import AT_ONCE, PubSub, Pushed
 from canvas.drivers.redis.keys import ResultKeys
 from canvas.errors import OperationalError
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from canvas.drivers.redis.connection.shared_subscription import SharedSubscription
 
 
 class RedisWatch:
@@ -44,22 +48,22 @@ class RedisWatch:
         ear = self._ear = self._link.pubsub()
         channels = list(self._channels)
         for start in range(0, len(channels), AT_ONCE):
-            ear.pubsub.subscribe(*channels[start : start + AT_ONCE])
+            ear.subscribe(*channels[start : start + AT_ONCE])
         confirmed = 0
         while confirmed < len(channels):
             message = ear.next(self._left(5.0))
             if message is None:
                 raise TimeoutError("no answer to SUBSCRIBE")
-            confirmed += message["type"] == "subscribe"
+            confirmed += message.kind == "subscribe"
             self._take(message)
         ids = list(self._channels.values())
         for start in range(0, len(ids), AT_ONCE):
             some = ids[start : start + AT_ONCE]
             self._found += [(i, p) for i, p in zip(some, self._get(some), strict=True) if p is not None]
 
-    def _take(self, message: dict[str, Any]) -> None:
-        if message["type"] == "message" and message["channel"] in self._channels:
-            self._found.append((self._channels[message["channel"]], message["data"]))
+    def _take(self, message: Pushed) -> None:
+        if message.kind == "message" and message.channel in self._channels:
+            self._found.append((self._channels[message.channel], message.data))
 
     def _left(self, most: float) -> float:
         """Seconds to wait for an answer: some, even where there was never time to wait."""
@@ -140,6 +144,11 @@ class Watching:
     @asynccontextmanager
     async def awatch(self, task_ids: Iterable[str]) -> AsyncIterator[AsyncQueueWatch]:
         """A watch for the calling coroutine."""
+        # Most programs have no event loop.
+        import asyncio
+
+        from canvas.drivers.redis.connection.shared_subscription import SharedSubscription
+
         loop = asyncio.get_running_loop()
         hub = self._hubs.get(loop)
         if hub is None:

@@ -136,7 +136,14 @@ class RedisResults:
         return key, f"{key}:success"
 
     def read_mail(self, run: str) -> dict[str, list[bytes]]:
-        return mail_in(self.link.command("HGETALL", self.keys.run(run)))
+        # The chunks of the run stand in the same hash, and may be large.
+        fields: dict[bytes, bytes] = {}
+        cursor: Any = 0
+        while True:
+            cursor, found = self.link.command("HSCAN", self.keys.run(run), cursor, "MATCH", "mail:v*", "COUNT", 1_000)
+            fields.update(zip(found[::2], found[1::2], strict=True))
+            if int(cursor) == 0:
+                return mail_in(fields)
 
     def find_runs(self, query: RunQuery) -> list[FoundRun]:
         return self._index.find(query)

@@ -3,8 +3,6 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
-from ssl import TLSVersion
 from typing import Any, Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -172,8 +170,8 @@ def _query(query: Mapping[str, str]) -> dict[str, Any]:
         if key in _WITHOUT_EFFECT:
             continue
         if key not in OPTIONS:
-            near = get_close_matches(key, OPTIONS, n=1)
-            hint = f"; did you mean {near[0]}?" if near else f"; expected one of {', '.join(sorted(OPTIONS))}"
+            near = _like(key)
+            hint = f"; did you mean {near}?" if near else f"; expected one of {', '.join(sorted(OPTIONS))}"
             raise ConfigurationError(f"Redis URL: unknown option {key!r:.50}{hint}")
         found[key] = _of_kind(key, OPTIONS[key], text)
     return found
@@ -188,16 +186,30 @@ def _of_kind(key: str, kind: str, text: str) -> Any:
         if kind == "flag":
             return _BOOLEAN[text.lower()]
         if kind == "version":
-            return TLSVersion[text]
+            return _tls_versions()[text]
     except (ValueError, KeyError):
         what = {
             "number": "a number",
             "count": "a whole number",
             "flag": "true or false",
-            "version": f"one of {', '.join(version.name for version in TLSVersion)}",
+            "version": f"one of {', '.join(_tls_versions())}" if kind == "version" else "",
         }[kind]
         raise ConfigurationError(f"Redis URL: {key}: expected {what}; got {text!r:.50}") from None
     return _requirement(key, text)
+
+
+def _like(name: str) -> str | None:
+    # Most names are right.
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(name, OPTIONS, n=1)), None)
+
+
+def _tls_versions() -> Mapping[str, Any]:
+    # Most connections are made without TLS.
+    from ssl import TLSVersion
+
+    return TLSVersion.__members__
 
 
 def _checked_tls(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -206,9 +218,7 @@ def _checked_tls(options: Mapping[str, Any]) -> dict[str, Any]:
     found = {}
     for name, value in options.items():
         if not name.startswith("ssl_") or name not in OPTIONS:
-            near = (
-                f"ssl_{name}" if f"ssl_{name}" in OPTIONS else next(iter(get_close_matches(name, OPTIONS, n=1)), None)
-            )
+            near = f"ssl_{name}" if f"ssl_{name}" in OPTIONS else _like(name)
             known = ", ".join(sorted(one for one in OPTIONS if one.startswith("ssl_")))
             hint = f"; did you mean {near}?" if near else f"; expected one of {known}"
             raise ConfigurationError(

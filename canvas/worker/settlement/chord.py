@@ -16,12 +16,12 @@ from canvas.execution.errbacks import (
 )
 from canvas.graph.ends import result_id
 from canvas.model import states
+from canvas.model.ids import Lineage
 from canvas.model.record import Record
 from canvas.model.settlement import ChordDispatch, ReadyChord
 from canvas.model.workflow_run import RUN_HEADER
 from canvas.primitives.registry import maybe_signature
 from canvas.primitives.signature import Signature
-from canvas.producer.message_builder import Lineage
 from canvas.producer.outbox import Outbox, PartOrigin
 from canvas.telemetry import emit
 from canvas.text import safe_repr
@@ -118,14 +118,13 @@ def fire_ahead(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch 
     try:
         told = told_of(app, ready)
         (run, attempt), (kind, number, *_) = told["run"], told["told"]
-        waits = kind != "round" and (kind != "node" or runs.node(run, attempt, number).kind != "task")
+        waits = kind != "node" or runs.node(run, attempt, number).kind != "task"
         if waits or any(part.state != states.SUCCESS for part in parts_of(app, ready)):
             return None
         join_end(app, runs, effects, ready, told)
     except Exception:  # noqa: BLE001 - it is met again, and reported, when the join is handed out
         return None
-    records = effects.stores if kind != "round" else ()
-    sends_only = effects.publishes and not (records or effects.parts or effects.deferrals or effects.mail)
+    sends_only = effects.publishes and not (effects.stores or effects.parts or effects.deferrals or effects.mail)
     return effects.chord_dispatch(ready.group_id) if sends_only else None
 
 

@@ -5,11 +5,11 @@ from typing import Any
 from canvas.app.application import Canvas
 from canvas.errors import BrokerError
 from canvas.execution.errbacks import call_errback, is_new_style
+from canvas.model.ids import Lineage
 from canvas.model.request import Request
 from canvas.primitives.group import group
 from canvas.primitives.registry import maybe_signature
 from canvas.primitives.signature import Signature
-from canvas.producer.message_builder import Lineage
 from canvas.producer.outbox import Outbox
 from canvas.producer.problems import problem_of
 from canvas.telemetry import emit

@@ -13,12 +13,12 @@ from canvas.app.application import Canvas
 from canvas.errors import BrokerError, CanvasError, Ignore, Reject, Retry, TaskRevokedError, TimeLimitExceeded
 from canvas.execution.executor import traceback_text
 from canvas.model import states
+from canvas.model.ids import Lineage
 from canvas.model.message import Message
 from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, ReplacedBy, Retried, Revoked, Success
 from canvas.model.record import Record, in_tuple_form
 from canvas.model.settlement import ResultWrite, Settlement
 from canvas.model.workflow_run import RUN_HEADER, NodeRef
-from canvas.producer.message_builder import Lineage
 from canvas.producer.outbox import ChordMembership, Outbox, PartOrigin
 from canvas.producer.problems import problem_of
 from canvas.telemetry import emit

@@ -5,12 +5,12 @@ from typing import Any
 
 from canvas.model import states
 from canvas.model.compiled import Plan, TaskCall
+from canvas.model.ids import Lineage
 from canvas.model.record import Record
 from canvas.model.settlement import Part
 from canvas.model.workflow_run import RUN_HEADER, STAMP, NameOf, NodeRef, RunNode, stamp_of, task_id_of
 from canvas.primitives.registry import maybe_signature
 from canvas.primitives.signature import Signature
-from canvas.producer.message_builder import Lineage
 from canvas.producer.outbox import Outbox
 from canvas.task.replace import collected
 from canvas.wire import typed_json

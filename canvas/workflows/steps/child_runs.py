@@ -67,6 +67,8 @@ def save_child(
     nodes[-1].details = {"outcome": dict(outcome)}
     last = [[number, nodes[number].name] for number in last_nodes(nodes)]
     about |= {"depth": depth, "parent": task_id, "last": last}
+    if place is not None:
+        about["place"] = place.as_list()
     runs.save(child, about, nodes, listed=False)
     runs.cache_pending(child, 0, nodes, about)
     record = Record(task_id, states.STARTED, None, None, [])

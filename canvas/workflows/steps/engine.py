@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from canvas.errors import CompositionError, RunLost, UpstreamFailed, WorkflowFailed
 from canvas.graph.run_nodes import run_nodes
 from canvas.model import states
+from canvas.model.ids import Lineage
 from canvas.model.message import Message
 from canvas.model.record import Record
 from canvas.model.settlement import MailboxStep, ReadyChord
@@ -26,7 +27,6 @@ from canvas.model.workflow_run import (
     RunNode,
     task_id_of,
 )  # fmt: skip
-from canvas.producer.message_builder import Lineage
 from canvas.producer.outbox import Outbox
 from canvas.producer.problems import problem_of
 from canvas.telemetry import emit
@@ -97,8 +97,6 @@ class RunEngine(NodeAttempt):
                 self._start(number, [KnownInput(*part) for part in parts])
             case "woken":
                 self._woken(number, step[2], *parts[0])
-            case "round":
-                self._round_over(number, step[2], parts[0][2], parts[1][2])
             case "items" | "failures" | "lane" | "map":
                 self._resume_map(step, parts)
             case "undo":

@@ -1,8 +1,8 @@
 """Nodes of a run that run a task again and again, each time with the value of the time before.
 
 A round is two tasks: the step, and the condition that looks at its value. They are items of their node, with ids of
-their own, so that each round has its records. The value of the step and the answer of the condition are two parts of
-one chord.
+their own, so that each round has its records. When the condition has answered, the value is read from the record of the
+step, which was stored in the same step that sent the condition.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from canvas.workflows.steps.rules import FAILED
 from canvas.workflows.steps.waits import WaitingAttempt
 
 _VALUE, _ANSWER = 0, 1
-"""The parts of a round."""
+"""The tasks of a round."""
 
 
 class LoopAttempt(WaitingAttempt):
@@ -93,18 +93,24 @@ class LoopAttempt(WaitingAttempt):
         """The step or the condition of a round has ended."""
         assert place.item is not None
         (at, half), until = divmod(place.item, 2), self._node(place.node).details["until"]
-        if state not in FAILED and half == _VALUE and until is not None:
-            asked = partial(self._send, until, (value,), place._replace(item=2 * at + _ANSWER))
-            problem = problem_of(asked)
-            if problem is not None:
-                state, value = states.FAILURE, problem
         if state in FAILED:
             self._loop_over(place.node, at + 1, state, value)
         elif until is None:
             self._round_over(place.node, at, value, False)
+        elif half == _VALUE:
+            problem = problem_of(partial(self._send, until, (value,), place._replace(item=2 * at + _ANSWER)))
+            if problem is not None:
+                self._loop_over(place.node, at + 1, states.FAILURE, problem)
         else:
-            part = value if half == _VALUE else bool(value)
-            self._part(f"{place.node}.round.{at}", half, state, part, ["round", place.node, at], 2)
+            self._round_over(place.node, at, self._value_of_round(place, at), bool(value))
+
+    def _value_of_round(self, place: NodeRef, at: int) -> Any:
+        """The value of a round's step, from its record. Raises RunLost."""
+        (step,) = self._read([place._replace(item=2 * at + _VALUE)])
+        if step is None:
+            name = self._node(place.node).name
+            raise RunLost(f"the value of round {at + 1} of {name} in run {self._run} is gone from the result backend")
+        return step.result
 
     def _round_over(self, number: int, at: int, value: Any, met: bool) -> None:
         """Go on after a round, or end the loop."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from canvas.errors import NodeTimeout, UpstreamFailed
 from canvas.model import states
+from canvas.model.ids import Lineage
 from canvas.model.workflow_run import (
     RESUME_RUN,
     SKIPPED,
@@ -16,7 +17,6 @@ from canvas.model.workflow_run import (
     extract,
     task_id_of,
 )
-from canvas.producer.message_builder import Lineage
 from canvas.text import safe_repr
 from canvas.workflows.steps.child_runs import child_before, input_value, outcome_of_node, save_child, with_inputs
 from canvas.workflows.steps.maps import MapAttempt

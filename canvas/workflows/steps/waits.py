@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from canvas.errors import CompositionError, NodeTimeout, TaskRevokedError
 from canvas.model import states
+from canvas.model.ids import Lineage
 from canvas.model.settlement import MailboxStep
 from canvas.model.workflow_run import (
     AWAITING_SIGNAL,
@@ -25,7 +26,6 @@ from canvas.model.workflow_run import (
     stamp_options,
     starts,
 )
-from canvas.producer.message_builder import Lineage
 from canvas.wire.signing import mail_of
 from canvas.workflows.lifetimes import keep_alive
 from canvas.workflows.services import WorkflowServices
@@ -145,6 +145,8 @@ class WaitingAttempt(Attempt):
         self._take(number, "value", mailbox_of(node), seconds or 0)
         if seconds is not None:
             self._timer(number, "value", now + seconds)
+        elif self._runs.lifetimes.alive:
+            self._timer(number, "value", None)
 
     def _limit(self, number: int, seconds: float) -> None:
         """Let a node that starts fail after ``seconds``."""
@@ -158,8 +160,11 @@ class WaitingAttempt(Attempt):
 
     # -- timers
 
-    def _timer(self, number: int, purpose: Purpose, due: float) -> None:
-        wakes = min(due, self._app.now().timestamp() + RENEWED_EVERY)
+    def _timer(self, number: int, purpose: Purpose, due: float | None) -> None:
+        """Set a node's timer. One that is never ``due`` only keeps the run."""
+        wakes = self._app.now().timestamp() + RENEWED_EVERY
+        if due is not None:
+            wakes = min(due, wakes)
         place = NodeRef(self._run, self._attempt, number, _TIMERS.index(purpose), 0)
         stamp = stamp_options(self._run, self._attempt)
         sig = self._app.signature(
@@ -175,11 +180,20 @@ class WaitingAttempt(Attempt):
         if state != states.SUCCESS:
             gone = TaskRevokedError("revoked")
             self._resolve(place.node, purpose, _CANCELLED, states.REVOKED, gone, mailbox)
-        elif due > self._app.now().timestamp() + 1:
-            keep_alive(self._app, self._runs, self._run, self._attempt)
-            self._timer(place.node, purpose, due)
+        elif due is None or due > self._app.now().timestamp() + 1:
+            if self._has_not_ended(place.node):
+                keep_alive(self._app, self._runs, self._run, self._attempt)
+                self._timer(place.node, purpose, due)
         else:
             self._resolve(place.node, purpose, _TIMED_OUT, *_at_timeout(node, purpose), mailbox)
+
+    def _has_not_ended(self, number: int) -> bool:
+        """Whether the node is in progress, in an attempt that is."""
+        (record,) = self._read([NodeRef(self._run, self._attempt, number)])
+        if record is not None and record.status in states.READY_STATES:
+            return False
+        about, attempt = self._runs.metadata(self._run)
+        return attempt == self._attempt and not about["cancelled"]
 
     # -- what is not needed any more
 

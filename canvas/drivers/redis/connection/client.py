@@ -1,4 +1,4 @@
-"""The connection to one Redis server: this file and ``calls`` alone import redis.
+"""The connection to one Redis server.
 
 Commands are tried again while the server is away for a moment; after that OperationalError. A call that must not be
 repeated blindly (a settlement, a lease) is made with ``once``.
@@ -9,48 +9,46 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from hashlib import sha1
-from importlib import resources
-from typing import Any
+from pkgutil import get_data
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-import redis
-import redis.asyncio
-import redis.exceptions
-from redis.asyncio.retry import Retry as AsyncRetry
-from redis.asyncio.sentinel import Sentinel as AsyncSentinel
-from redis.retry import Retry
-from redis.sentinel import Sentinel
-
-from canvas.drivers.redis.connection.commands import ERRORS, TRIES, UNAVAILABLE, Commands, as_ours, backoff, taken_from
-from canvas.drivers.redis.connection.event_loops import LoopClients
+from canvas.drivers.redis.connection.commands import Commands, as_ours, taken_from
+from canvas.drivers.redis.connection.connecting import Connector
 from canvas.drivers.redis.connection.pubsub import PubSub
-from canvas.drivers.redis.connection.raw_connection import RawConnection
+from canvas.drivers.redis.connection.resp import ANSWER_WITHIN, ERRORS, Connection, NoScript
 from canvas.drivers.redis.connection.sockets import close_sockets
 from canvas.drivers.redis.url import Address
 from canvas.forks import in_forks
 
-_ANSWER_WITHIN = 30.0
+if TYPE_CHECKING:
+    from canvas.drivers.redis.connection.event_loops import LoopClients
+
 _BLOCKS_FOR = 5.0
-_CONNECTIONS = 10_000
-"""More than threads ask for at once; the server has a limit of its own."""
+_CHECK_AFTER = 30.0
+"""Seconds without use after which a connection is tried before a call."""
 SHARED = ("run_index", "effects")
 """Functions that scripts share."""
 _ALONE = frozenset({"publish"})
 """Scripts that run without these functions: Redis takes as long to load it as these scripts take to run."""
 _SUBSCRIPTIONS_KEPT = 4
 """Open subscriptions without a user, kept for the next wait."""
-_LOOP_CONNECTIONS = 64
-"""An event loop may have many more calls under way; calls beyond this number wait for a free connection."""
+
+
+def _file(name: str) -> str:
+    # importlib.resources takes longer to load than all else that the first call needs.
+    data = get_data("canvas.drivers.redis.scripts", f"{name}.lua")
+    assert data is not None
+    return data.decode()
 
 
 @cache
 def script(name: str) -> tuple[str, str]:
     """A script's text, with the shared functions in front unless it stands alone, and its SHA1."""
-    folder = resources.files("canvas.drivers.redis") / "scripts"
     parts = (name,) if name in _ALONE else (*SHARED, name)
-    text = "\n".join((folder / f"{part}.lua").read_text("utf-8") for part in parts)
+    text = "\n".join(_file(part) for part in parts)
     return text, sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
@@ -63,8 +61,10 @@ class RedisClient:
         self._lock = threading.Lock()
         self._calls: Any = None
         self._held: Any = None
+        self._connectors: tuple[Connector, ...] = ()
         self._subscriptions: deque[PubSub] = deque()
-        self._loops = LoopClients(self._loop_client)
+        self._loops: LoopClients | None = None
+        self._library: Any = None
         self._inherited: list[Any] = []
         _clients_of_process.add(self)
 
@@ -76,91 +76,51 @@ class RedisClient:
         self._lock = threading.Lock()
         if not self._pid:
             return
-        close_sockets([self._calls.client, self._held, *self._loops.every()])
-        # When redis' objects are deleted they use what they share with the parent, such as its selector.
-        self._inherited.append((self._calls, self._held, self._loops, self._subscriptions))
-        self._calls = self._held = None
-        self._loops, self._subscriptions, self._pid = LoopClients(self._loop_client), deque(), 0
+        for connector in self._connectors:
+            connector.abandon()
+        if self._loops is not None:
+            self._loops.abandon()
+        if self._library is not None:
+            close_sockets([self._library])
+        # When redis-py's objects are deleted they use what they share with the parent, such as its selector.
+        self._inherited.append((self._connectors, self._loops, self._library, self._subscriptions))
+        self._calls = self._held = self._loops = self._library = None
+        self._connectors, self._subscriptions, self._pid = (), deque(), 0
 
-    # -- clients
+    # -- connections
 
-    def _clients(self) -> tuple[Commands, Any]:
-        """The client for calls, and the client for connections that are held: subscriptions and blocking commands."""
+    def _clients(self) -> tuple[Commands, Connector]:
+        """The connections for calls, and those that are held: for subscriptions and blocking commands."""
         if self._pid != os.getpid():
             with self._lock:
                 if self._pid != os.getpid():
-                    self._calls, self._held = Commands(self._client()), self._client()
-                    self._loops, self._subscriptions = LoopClients(self._loop_client), deque()
+                    calls, held = self._connectors = Connector(self.address), Connector(self.address)
+                    check_after = self.address.options.get("health_check_interval", _CHECK_AFTER)
+                    self._calls, self._held = Commands(calls, float(check_after)), held
+                    self._loops, self._library, self._subscriptions = None, None, deque()
                     self._pid = os.getpid()
         return self._calls, self._held
-
-    def _arguments(self) -> dict[str, Any]:
-        address = self.address
-        arguments: dict[str, Any] = {
-            "db": address.db,
-            "username": address.username,
-            "password": address.password,
-            "socket_timeout": _ANSWER_WITHIN,
-            "socket_connect_timeout": 5.0,
-            "socket_keepalive": True,
-            "health_check_interval": 30,
-            "decode_responses": False,
-            "protocol": 2,
-            "max_connections": _CONNECTIONS,
-            **address.options,
-        }
-        if address.path:
-            arguments["unix_socket_path"] = address.path
-            arguments.pop("socket_keepalive")
-        elif not address.sentinels:
-            arguments.update(host=address.host, port=address.port)
-        if address.ssl:
-            arguments["ssl"] = True
-        return arguments
-
-    def _client(self) -> Any:
-        """A client that repeats nothing by itself."""
-        arguments = self._arguments()
-        arguments["retry"] = Retry(backoff(), 0, supported_errors=UNAVAILABLE)
-        if self.address.sentinels:
-            sentinel: Any = Sentinel(list(self.address.sentinels), **self._watchers())  # type: ignore[no-untyped-call]
-            return sentinel.master_for(self.address.master, **arguments)
-        return redis.Redis(**arguments)
-
-    def _watchers(self) -> dict[str, Any]:
-        """How to reach the sentinels; with ``sentinel_kwargs`` alone, as kombu does."""
-        options = dict(self.address.sentinel_options)
-        others = options.pop("min_other_sentinels", 0)
-        patience = {"socket_timeout": 2.0, "socket_connect_timeout": 2.0}
-        return {"min_other_sentinels": others, "sentinel_kwargs": {**patience, **options}}
 
     @property
     def client(self) -> Any:
         """redis-py's client, for programs that use it directly. It has connections of its own."""
-        return self._clients()[1]
+        self._clients()
+        if self._library is None:
+            from canvas.drivers.redis.connection.library import client
+
+            self._library = client(self.address)
+        return self._library
 
     def loop_client(self, patient: bool = True) -> Any:
         """A client of the running event loop; the impatient one does not repeat anything by itself."""
         self._clients()
-        return self._loops.client(patient)
+        if self._loops is None:
+            # Most programs have no event loop, and the library takes as long to load as all of canvas.
+            from canvas.drivers.redis.connection.event_loops import LoopClients
+            from canvas.drivers.redis.connection.library import loop_client
 
-    def _loop_client(self, patient: bool) -> Any:
-        tries = TRIES if patient else 0
-        arguments = self._arguments()
-        arguments["retry"] = AsyncRetry(backoff(), tries, supported_errors=UNAVAILABLE)
-        if self.address.sentinels:
-            sentinel: Any = AsyncSentinel(list(self.address.sentinels), **self._watchers())  # type: ignore[no-untyped-call]
-            return sentinel.master_for(self.address.master, **arguments)
-        client = redis.asyncio.Redis(**arguments)
-        most = min(_LOOP_CONNECTIONS, arguments["max_connections"])
-        pool = client.connection_pool
-        client.connection_pool = redis.asyncio.BlockingConnectionPool(
-            max_connections=most,
-            timeout=_ANSWER_WITHIN,
-            connection_class=pool.connection_class,
-            **pool.connection_kwargs,
-        )
-        return client
+            self._loops = LoopClients(partial(loop_client, self.address))
+        return self._loops.client(patient)
 
     # -- calls
 
@@ -187,7 +147,7 @@ class RedisClient:
         try:
             try:
                 return calls.one(("EVALSHA", digest, len(keys), *keys, *arguments), not once)
-            except redis.exceptions.NoScriptError:
+            except NoScript:
                 return calls.one(("EVAL", text, len(keys), *keys, *arguments), not once)
         except ERRORS as exc:
             raise as_ours(exc, self.where()) from None
@@ -196,38 +156,50 @@ class RedisClient:
         """``call`` on an event loop, once."""
         client = self.loop_client(patient=False)
         text, digest = script(name)
-        with self.errors():
-            try:
+        try:
+            with self.loop_errors(NoScript):
                 return await client.execute_command("EVALSHA", digest, len(keys), *keys, *arguments)
-            except redis.exceptions.NoScriptError:
+        except NoScript:
+            with self.loop_errors():
                 return await client.execute_command("EVAL", text, len(keys), *keys, *arguments)
 
     async def acommand(self, *words: Any) -> Any:
         """``command`` on an event loop."""
-        with self.errors():
-            return await self.loop_client().execute_command(*words)
+        client = self.loop_client()
+        with self.loop_errors():
+            return await client.execute_command(*words)
 
     async def apipeline(self, commands: Iterable[Sequence[Any]]) -> list[Any]:
         """``pipeline`` on an event loop, once."""
-        with self.errors():
-            pipe = self.loop_client(patient=False).pipeline(transaction=False)
-            for words in commands:
-                pipe.execute_command(*words)
+        pipe = self.loop_client(patient=False).pipeline(transaction=False)
+        for words in commands:
+            pipe.execute_command(*words)
+        with self.loop_errors():
             return await pipe.execute()  # type: ignore[no-any-return]
 
     @contextmanager
-    def errors(self) -> Iterator[None]:
-        """Redis' errors as ours."""
+    def errors(self, *but: type[Exception]) -> Iterator[None]:
+        """A connection's errors as those of canvas, except for those of the classes ``but``."""
         try:
             yield
+        except but:
+            raise
         except ERRORS as exc:
             raise as_ours(exc, self.where()) from None
+
+    @contextmanager
+    def loop_errors(self, *but: type[Exception]) -> Iterator[None]:
+        """``errors``, where an event loop's client raises them."""
+        from canvas.drivers.redis.connection.library import translated
+
+        with self.errors(*but), translated():
+            yield
 
     @property
     def blocks_for(self) -> float:
         """Seconds for which a blocking command may wait on the server: its answer has to come within the socket's
         timeout, with a margin for the way."""
-        patience = self._arguments()["socket_timeout"]
+        patience = self.address.options.get("socket_timeout", ANSWER_WITHIN)
         return min(_BLOCKS_FOR, float(patience) / 2) if patience else _BLOCKS_FOR
 
     def where(self) -> str:
@@ -243,7 +215,8 @@ class RedisClient:
         for subscription in taken_from(self._subscriptions):
             if subscription.again():
                 return subscription
-        return PubSub(held.pubsub(ignore_subscribe_messages=False))
+        with self.errors():
+            return PubSub(held)
 
     def leave(self, subscription: PubSub) -> None:
         """Give back a subscription; it is kept for the next user, since opening one takes several calls."""
@@ -253,21 +226,26 @@ class RedisClient:
             self._subscriptions.append(subscription)
 
     def apubsub(self) -> Any:
-        """redis' own subscription, of the running event loop."""
+        """redis-py's subscription, of the running event loop."""
         return self.loop_client(patient=False).pubsub(ignore_subscribe_messages=False)
 
-    def connection(self) -> RawConnection:
-        """A connection of its own, for one blocking command at a time."""
-        return RawConnection(self._clients()[1].connection_pool)
+    def connection(self) -> Connection:
+        """A connection of its own, for blocking commands."""
+        return self._clients()[1].connection()
+
+    def drop(self, connection: Connection) -> None:
+        """Close one that ``connection`` gave."""
+        self._clients()[1].drop(connection)
 
     def close(self) -> None:
         """Close this process's connections; the next call opens new ones."""
         if self._pid == os.getpid():
             for subscription in taken_from(self._subscriptions):
                 subscription.close()
-            for client in (self._calls, self._held):
-                client.close()
-            self._pid = 0
+            self._calls.close()
+            if self._library is not None:
+                self._library.close()
+            self._library, self._pid = None, 0
 
 
 _clients_of_process: WeakSet[RedisClient] = WeakSet()

@@ -1,63 +1,38 @@
-"""Commands and their replies, straight over connections of redis' own: its client takes twice as long about each as the
-server does.
-"""
+"""Commands and their replies over connections that are kept for the next call."""
 
 import select
+import sys
+import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from math import inf
 from typing import Any, TypeVar
 
-import redis.exceptions
-from hiredis import pack_command
-from redis.backoff import ExponentialWithJitterBackoff
-from redis.retry import Retry
-
+from canvas.drivers.redis.connection.connecting import Connector
+from canvas.drivers.redis.connection.pauses import pauses
+from canvas.drivers.redis.connection.resp import Connection, Refusal, Words
 from canvas.errors import BrokerError, OperationalError, RefusedError
 
-UNAVAILABLE: tuple[Any, ...] = (
-    redis.exceptions.ConnectionError,
-    redis.exceptions.TimeoutError,
-    redis.exceptions.BusyLoadingError,
-    redis.exceptions.ReadOnlyError,
-    OSError,
-)
-ERRORS: tuple[Any, ...] = (redis.exceptions.RedisError, *UNAVAILABLE, UnicodeEncodeError)
-"""The errors that a command raises."""
-TRIES = 6
-Words = Sequence[Any]
 T = TypeVar("T")
-
-
-def backoff() -> ExponentialWithJitterBackoff:
-    """How long to wait between two tries."""
-    return ExponentialWithJitterBackoff(cap=1.0, base=0.05)
-
-
-class RedisAway(OperationalError, redis.exceptions.ConnectionError):
-    """Redis could not be reached. It is also redis' own error, which programs catch around Celery's calls."""
-
-
-class RedisSilent(OperationalError, redis.exceptions.TimeoutError):
-    """Redis did not answer in time."""
+_CHECK_AFTER = 30.0
+"""Seconds without use after which a connection is tried with a PING: it may lead nowhere by now."""
 
 
 def as_ours(exc: Exception, where: str) -> BrokerError:
-    """The error of canvas for one of ``ERRORS``, at a server. It is raised without its cause: redis' own traceback adds
-    dozens of lines, and no fact."""
-    if isinstance(exc, UNAVAILABLE):
-        late = isinstance(exc, redis.exceptions.TimeoutError)
-        return (RedisSilent if late else RedisAway)(f"Redis at {where}: {exc}")
+    """The error of canvas for one of ``resp.ERRORS``, at a server. It is raised without its cause: that adds lines, and
+    no fact."""
+    if isinstance(exc, OSError):
+        text = f"Redis at {where}: {exc}"
+        if "redis" not in sys.modules:
+            return OperationalError(text)
+        # A program that has imported redis-py may catch its errors around Celery's calls.
+        from canvas.drivers.redis.connection.library import RedisAway, RedisSilent
+
+        return (RedisSilent if isinstance(exc, TimeoutError) else RedisAway)(text)
     if isinstance(exc, UnicodeEncodeError):
         return RefusedError(f"cannot be told to Redis: {exc}")
     return BrokerError(f"Redis at {where} refused: {exc}")
-
-
-def poll_of(connection: Any) -> Any:
-    """What tells whether something has come on an open connection."""
-    poll = select.poll()
-    poll.register(connection._sock.fileno(), select.POLLIN)
-    return poll
 
 
 def taken_from(kept: deque[T]) -> Iterator[T]:
@@ -68,20 +43,20 @@ def taken_from(kept: deque[T]) -> Iterator[T]:
 
 
 class Commands:
-    """Connections of one process to one server, each for one call at a time. They raise redis' own errors.
+    """Connections of one process to one server, each for one call at a time. They raise OSError, and Refusal.
 
     A call that is ``patient`` is made again while the server is away; another is not, once its request may have reached
     the server.
     """
 
-    def __init__(self, client: Any) -> None:
-        self.client = client
-        self._idle: deque[tuple[Any, Any]] = deque()
-        self._retry = Retry(backoff(), TRIES, supported_errors=UNAVAILABLE)
+    def __init__(self, connector: Connector, check_after: float = _CHECK_AFTER) -> None:
+        self._connector = connector
+        self._check_after = check_after or inf
+        self._idle: deque[tuple[Connection, Any]] = deque()
 
     def one(self, words: Words, patient: bool = True) -> Any:
         """The reply to one command."""
-        return self.many([words], patient)[0] if patient else self._made([words], False)[0]
+        return self.many([words])[0] if patient else self._made([words], False)[0]
 
     def many(self, commands: Sequence[Words], patient: bool = True, transaction: bool = False) -> list[Any]:
         """The replies to commands sent together. Raises the first error among them, when all have been read."""
@@ -89,88 +64,103 @@ class Commands:
             return []
         if not patient:
             return self._made(commands, transaction)
-        return self._retry.call_with_retry(lambda: self._made(commands, transaction), lambda _: None)
+        waits = pauses()
+        while True:
+            try:
+                return self._made(commands, transaction)
+            except OSError:
+                pause = next(waits, None)
+                if pause is None:
+                    raise
+                time.sleep(pause)
 
     def _made(self, commands: Sequence[Words], transaction: bool) -> list[Any]:
         connection, poll = self._take()
         kept = False
         try:
-            _send(connection, [("MULTI",), *commands, ("EXEC",)] if transaction else commands)
+            connection.send([("MULTI",), *commands, ("EXEC",)] if transaction else commands)
             replies = _received(connection, len(commands), transaction)
             kept = True
-        except (redis.exceptions.ResponseError, *UNAVAILABLE) as exc:
-            kept = not isinstance(exc, UNAVAILABLE)
-            if not kept:
-                self._forget()
+        except Refusal:
+            kept = True
+            raise
+        except OSError:
+            self._forget()
             raise
         finally:
             if kept:
                 self._idle.append((connection, poll))
             else:
-                self._drop(connection)
-        told = self.client.response_callbacks
+                self._connector.drop(connection)
         for place, words in enumerate(commands):
-            callback = told.get(words[0])
-            if callback is not None:
-                replies[place] = callback(replies[place])
+            read = _READ.get(words[0])
+            if read is not None:
+                replies[place] = read(replies[place])
         return replies
 
-    def _take(self) -> tuple[Any, Any]:
+    def _take(self) -> tuple[Connection, Any]:
         """An idle connection on which nothing has come, not even its end; or a new one."""
         while self._idle:
             try:
                 connection, poll = self._idle.pop()
             except IndexError:
                 break  # another thread took it
-            if not poll.poll(0):
+            tried = time.monotonic() - connection.used_at < self._check_after or self._answers(connection)
+            if tried and not poll.poll(0):
                 return connection, poll
-            self._drop(connection)
-        try:
-            connection = self.client.connection_pool.get_connection()
-        except redis.exceptions.AuthenticationError as exc:
-            # To redis' classes it is a lost connection, but trying again does not help.
-            raise redis.exceptions.ResponseError(str(exc)) from exc
-        return connection, poll_of(connection)
+            self._connector.drop(connection)
+        connection = self._connector.connection()
+        poll = select.poll()
+        poll.register(connection.fileno(), select.POLLIN)
+        return connection, poll
 
-    def _drop(self, connection: Any) -> None:
-        connection.disconnect()
-        self.client.connection_pool.release(connection)
+    def _answers(self, connection: Connection) -> bool:
+        """Whether a connection still leads to its server."""
+        try:
+            connection.send([("PING",)])
+            connection.receive()
+        except (Refusal, OSError):
+            return False
+        return True
 
     def _forget(self) -> None:
         """Close what is idle: where one connection failed, the others lead to the same server that is away."""
         for connection, _ in taken_from(self._idle):
-            self._drop(connection)
+            self._connector.drop(connection)
 
     def close(self) -> None:
         """Close what is idle."""
         self._forget()
-        self.client.close()
 
 
-def _send(connection: Any, commands: Sequence[Words]) -> None:
-    connection.send_packed_command(_packed(connection, commands))
-
-
-def _packed(connection: Any, commands: Sequence[Words]) -> Any:
-    """Commands as bytes, by hiredis: redis-py looks at each word first, which takes as long as to write it."""
-    try:
-        return [pack_command(tuple(words)) for words in commands]
-    except TypeError:  # a word of a type that redis-py converts, or refuses by name
-        return connection.pack_commands(commands)
-
-
-def _received(connection: Any, count: int, transaction: bool) -> list[Any]:
+def _received(connection: Connection, count: int, transaction: bool) -> list[Any]:
     """The replies to so many commands; those of a transaction are EXEC's."""
     if count == 1 and not transaction:
-        return [connection.read_response()]
+        return [connection.receive()]
     replies: list[Any] = []
     for _ in range(count + 2 if transaction else count):
         try:
-            replies.append(connection.read_response())
-        except redis.exceptions.ResponseError as exc:
+            replies.append(connection.receive())
+        except Refusal as exc:
             replies.append(exc)
     whole = replies[-1] if transaction else replies
     for reply in [*replies, *(whole if isinstance(whole, list) else ())]:
-        if isinstance(reply, redis.exceptions.ResponseError):
+        if isinstance(reply, Exception):
             raise reply
     return whole
+
+
+def _pairs(reply: list[bytes]) -> dict[bytes, bytes]:
+    return dict(zip(reply[::2], reply[1::2], strict=True))
+
+
+def _numbers(reply: list[bytes | None]) -> list[float | None]:
+    return [None if score is None else float(score) for score in reply]
+
+
+def _done(reply: bytes | None) -> bool:
+    return reply is not None
+
+
+_READ: dict[Any, Callable[[Any], Any]] = {"HGETALL": _pairs, "SET": _done, "SMEMBERS": set, "ZMSCORE": _numbers}
+"""How replies of a kind that the protocol has no type for are read, by command."""

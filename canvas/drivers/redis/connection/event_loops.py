@@ -1,7 +1,7 @@
 """The clients of event loops: each loop has connections of its own, which are closed with it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -33,10 +33,10 @@ class LoopClients:
             clients[patient] = self._make(patient)
         return clients[patient]
 
-    def every(self) -> Iterator[Any]:
-        """The clients of all loops."""
+    def abandon(self) -> None:
+        """In a forked process: close its copies of the parent's sockets."""
         for clients, _ in list(self._known.values()):
-            yield from clients.values()
+            close_sockets(clients.values())
 
     def _leave_closed_loops(self) -> None:
         """Close the connections of event loops that were closed without ``shutdown_asyncgens()``."""

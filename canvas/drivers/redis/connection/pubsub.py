@@ -1,10 +1,13 @@
 """A subscription that notices when its connection leads nowhere any more."""
 
 import time
-from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
-from canvas.drivers.redis.connection.commands import UNAVAILABLE, poll_of
+from canvas.drivers.redis.connection.connecting import Connector
+from canvas.drivers.redis.connection.resp import NOTHING
+
+AT_ONCE = 1000
+"""Channels or keys in one command."""
 
 
 class Pulse:
@@ -34,42 +37,58 @@ class Pulse:
         return True
 
 
-class PubSub:
-    """A subscription that notices when it is cut off. It raises redis' own errors."""
+class Pushed(NamedTuple):
+    """What a subscription received: a message, or the answer to one of its commands."""
 
-    def __init__(self, pubsub: Any) -> None:
-        self.pubsub = pubsub
+    kind: str
+    """``message``, ``pmessage``, ``subscribe``, ``unsubscribe``, ``pong`` …"""
+    channel: bytes
+    data: Any
+
+
+class PubSub:
+    """A subscription that notices when it is cut off. It raises OSError, and Refusal."""
+
+    def __init__(self, connector: Connector) -> None:
+        self._connector = connector
+        self._connection = connector.connection()
         self._pulse = Pulse()
 
-    def next(self, seconds: float) -> dict[str, Any] | None:
-        """The next message of any kind; ``None`` after so many seconds."""
-        message = self.pubsub.get_message(timeout=max(0.0, seconds))
-        if message is not None:
-            self._pulse.heard()
-        elif self._pulse.due():
-            self.pubsub.ping()
-        return message  # type: ignore[no-any-return]
+    def subscribe(self, *channels: bytes | str) -> None:
+        """Subscribe to channels; the answers come as what is received."""
+        self._send("SUBSCRIBE", *channels)
+
+    def psubscribe(self, pattern: str) -> None:
+        """Subscribe to every channel that fits ``pattern``."""
+        self._send("PSUBSCRIBE", pattern)
+
+    def next(self, seconds: float) -> Pushed | None:
+        """What comes next, of any kind; ``None`` after so many seconds."""
+        reply = self._connection.receive_within(max(0.0, seconds))
+        if reply is NOTHING:
+            if self._pulse.due():
+                self._send("PING")
+            return None
+        self._pulse.heard()
+        if not isinstance(reply, list):  # the answer to a PING where there is no channel
+            return Pushed("pong", b"", reply)
+        return Pushed(reply[0].decode(), reply[-2] or b"", reply[-1])
 
     def leave(self) -> bool:
         """Listen to nothing any more; False when it was cut off."""
         try:
-            self.pubsub.unsubscribe()
-        except UNAVAILABLE:
+            self._send("UNSUBSCRIBE")
+        except OSError:
             self.close()
             return False
         return True
 
     def again(self) -> bool:
-        """Before it is used again: pass over what still came for those before; False when it was cut off meanwhile."""
-        if self.pubsub.connection._sock is None:
-            self.close()
-            return False
-        poll = poll_of(self.pubsub.connection)
+        """Before it is used again: read what still came for its last user; False when it was cut off meanwhile."""
         try:
-            while poll.poll(0):
-                if self.pubsub.get_message(timeout=0) is None:
-                    raise ConnectionError("it was cut off")
-        except UNAVAILABLE:
+            while self._connection.receive_within(0) is not NOTHING:
+                continue
+        except OSError:
             self.close()
             return False
         self._pulse.heard()
@@ -77,5 +96,7 @@ class PubSub:
 
     def close(self) -> None:
         """Close its connection."""
-        with suppress(*UNAVAILABLE):
-            self.pubsub.close()
+        self._connector.drop(self._connection)
+
+    def _send(self, *words: bytes | str) -> None:
+        self._connection.send([words])

@@ -1,22 +1,16 @@
 """The subscription of an event loop, for all coroutines that wait for records on it."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
 from canvas.drivers.redis.connection.client import RedisClient
-from canvas.drivers.redis.connection.commands import UNAVAILABLE
-from canvas.drivers.redis.connection.pubsub import Pulse
+from canvas.drivers.redis.connection.library import UNAVAILABLE
+from canvas.drivers.redis.connection.pauses import PAUSE, Patience
+from canvas.drivers.redis.connection.pubsub import AT_ONCE, Pulse
 from canvas.drivers.redis.keys import ResultKeys
 from canvas.errors import OperationalError
-
-AT_ONCE = 1000
-"""Channels or keys in one command."""
-PAUSE = 0.2
-"""Seconds between two tries to subscribe again."""
-_GIVE_UP_AFTER = 60.0
 
 
 class _Afterwards:
@@ -92,7 +86,7 @@ class SharedSubscription:
         patience = Patience()
         while self.waiters:
             try:
-                with self._link.errors():
+                with self._link.loop_errors():
                     await self._subscribed(patience)
             except OperationalError as exc:
                 if patience.over():
@@ -107,7 +101,7 @@ class SharedSubscription:
             waiter.queue.put_nowait(exc)
         self.waiters.clear()
 
-    async def _subscribed(self, patience: "Patience") -> None:
+    async def _subscribed(self, patience: Patience) -> None:
         pubsub = self._link.apubsub()
         self._confirmed.clear()
         self._unread.clear()
@@ -119,7 +113,7 @@ class SharedSubscription:
         async with _Afterwards(close):
             await self._follow(pubsub, patience)
 
-    async def _follow(self, pubsub: Any, patience: "Patience") -> None:
+    async def _follow(self, pubsub: Any, patience: Patience) -> None:
         """Write what is asked for, and read what comes, until nobody waits."""
         asked: set[bytes] = set()
         reader: asyncio.Task[None] | None = None
@@ -148,7 +142,7 @@ class SharedSubscription:
                 if reader.done():
                     return reader.result()
 
-    async def _read(self, pubsub: Any, patience: "Patience") -> None:
+    async def _read(self, pubsub: Any, patience: Patience) -> None:
         pulse = Pulse()
         while True:
             message = await pubsub.get_message(timeout=1.0)
@@ -185,21 +179,6 @@ class SharedSubscription:
                 if payload is not None:
                     waiter.queue.put_nowait((self._id(channel), payload))
                 waiter.looked(channel)
-
-
-class Patience:
-    """How long a server that is away is waited for."""
-
-    def __init__(self) -> None:
-        self._until = 0.0
-        self.renew()
-
-    def renew(self) -> None:
-        """It answers."""
-        self._until = time.monotonic() + _GIVE_UP_AFTER
-
-    def over(self) -> bool:
-        return time.monotonic() >= self._until
 
 
 def _quiet(task: "asyncio.Task[None]") -> "asyncio.Task[None]":

@@ -1,6 +1,6 @@
-"""Sockets of connections that nobody can use any more: after a fork, or when their event loop is closed.
+"""Sockets of redis-py's connections that nobody can use any more: after a fork, or when their event loop is closed.
 
-Neither redis nor asyncio closes these without touching what is not theirs any more: the connection of the parent
+Neither redis-py nor asyncio closes these without touching what is not theirs any more: the connection of the parent
 process, or the closed event loop.
 """
 
@@ -9,13 +9,13 @@ from typing import Any
 
 
 def close_sockets(clients: Iterable[Any]) -> None:
-    """Close this process's sockets of redis clients, without a word to the server and without the clients' help.
+    """Close this process's sockets of redis-py's clients, without a word to the server and without the clients' help.
 
     The clients must not be used afterwards.
     """
     for client in clients:
         for connection in _connections(client.connection_pool):
-            found = _socket(connection)
+            found = socket_of(connection)
             if found is not None:
                 found.close()
 
@@ -25,7 +25,7 @@ def _connections(pool: Any) -> Iterator[Any]:
     yield from tuple(pool._in_use_connections)
 
 
-def _socket(connection: Any) -> Any:
+def socket_of(connection: Any) -> Any:
     """The socket of a connection of either kind; ``None`` where it is not open, or the event loop closed it itself."""
     writer = getattr(connection, "_writer", None)
     if writer is None:

@@ -1,0 +1,45 @@
+"""Opens the connections of one process to one server, and knows those that are open."""
+
+from collections.abc import Callable
+
+from canvas.drivers.redis.connection.resp import CONNECTIONS, Connection, SocketConnection
+from canvas.drivers.redis.url import Address
+
+
+class Connector:
+    """Opens connections to an address: of canvas' own, of redis-py for TLS and for sentinels."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._open: set[Connection] = set()
+        self._most = int(address.options.get("max_connections") or CONNECTIONS)
+        self._make: Callable[[], Connection] | None = None
+
+    def connection(self) -> Connection:
+        """A new connection. Raises OSError, Refusal."""
+        if len(self._open) >= self._most:
+            raise ConnectionError(f"too many connections: max_connections is {self._most}")
+        if self._make is None:
+            self._make = self._maker()
+        made = self._make()
+        self._open.add(made)
+        return made
+
+    def _maker(self) -> Callable[[], Connection]:
+        address = self._address
+        if address.ssl or address.sentinels:
+            # Most servers are reached without either, and the library takes as long to load as all of canvas.
+            from canvas.drivers.redis.connection.library import connections_to
+
+            return connections_to(address)
+        return lambda: SocketConnection(address)
+
+    def drop(self, connection: Connection) -> None:
+        """Close a connection."""
+        self._open.discard(connection)
+        connection.close()
+
+    def abandon(self) -> None:
+        """In a forked process: close its copies of the parent's sockets, without a word to the server."""
+        for connection in self._open:
+            connection.abandon()

@@ -1,0 +1,185 @@
+"""The parts of redis-py that canvas uses, in the only file that imports it: connections of event loops, over TLS, and
+by sentinels.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import redis
+import redis.asyncio
+import redis.exceptions
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.asyncio.sentinel import Sentinel as AsyncSentinel
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from canvas.drivers.redis.connection.pauses import FIRST_PAUSE, LONGEST_PAUSE, TRIES
+from canvas.drivers.redis.connection.resp import (
+    ANSWER_WITHIN,
+    CONNECT_WITHIN,
+    CONNECTIONS,
+    NOTHING,
+    Connection,
+    NoScript,
+    Refusal,
+    Unready,
+    Words,
+    packed,
+)
+from canvas.drivers.redis.connection.sockets import socket_of
+from canvas.drivers.redis.url import Address
+from canvas.errors import OperationalError
+
+UNAVAILABLE: tuple[Any, ...] = (
+    redis.exceptions.ConnectionError,
+    redis.exceptions.TimeoutError,
+    redis.exceptions.BusyLoadingError,
+    redis.exceptions.ReadOnlyError,
+    OSError,
+)
+"""redis-py's errors of a server that is away."""
+_LOOP_CONNECTIONS = 64
+"""An event loop may have many more calls under way; calls beyond this number wait for a free connection."""
+
+
+class RedisAway(OperationalError, redis.exceptions.ConnectionError):
+    """Redis could not be reached. It is also redis-py's own error, which programs catch around Celery's calls."""
+
+
+class RedisSilent(OperationalError, redis.exceptions.TimeoutError):
+    """Redis did not answer in time."""
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """redis-py's errors as those that canvas' own connections raise."""
+    try:
+        yield
+    except redis.exceptions.NoScriptError as exc:
+        raise NoScript(str(exc)) from None
+    except redis.exceptions.AuthenticationError as exc:
+        # To redis' classes it is a lost connection, but trying again does not help.
+        raise Refusal(str(exc)) from None
+    except redis.exceptions.TimeoutError as exc:
+        raise TimeoutError(str(exc)) from None
+    except UNAVAILABLE as exc:
+        raise (exc if isinstance(exc, OSError) else Unready(str(exc))) from None
+    except redis.exceptions.RedisError as exc:
+        raise Refusal(str(exc)) from None
+
+
+class LibraryConnection:
+    """A connection of redis-py's."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+        self.used_at = time.monotonic()
+        with translated():
+            self._connection = pool.get_connection()
+
+    def send(self, commands: Sequence[Words]) -> None:
+        """Send commands without waiting for their replies."""
+        data = packed(commands)
+        with translated():
+            self._connection.send_packed_command([data])
+
+    def receive(self) -> Any:
+        """The next reply."""
+        with translated():
+            reply = self._connection.read_response()
+        self.used_at = time.monotonic()
+        return reply
+
+    def receive_within(self, seconds: float) -> Any:
+        """The next reply; ``NOTHING`` when no part of it came in that time."""
+        with translated():
+            if not self._connection.can_read(timeout=seconds):
+                return NOTHING
+        return self.receive()
+
+    def fileno(self) -> int:
+        """The socket's number, for a selector."""
+        return socket_of(self._connection).fileno()  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """Close it."""
+        self._connection.disconnect()
+        self._pool.release(self._connection)
+
+    def abandon(self) -> None:
+        """In a forked process: close its copy of the parent's socket, without a word to the server."""
+        found = socket_of(self._connection)
+        if found is not None:
+            found.close()
+
+
+def client(address: Address) -> Any:
+    """A client that repeats nothing by itself."""
+    arguments = {**_arguments(address), "retry": Retry(_backoff(), 0, supported_errors=UNAVAILABLE)}
+    if address.sentinels:
+        sentinel: Any = Sentinel(list(address.sentinels), **_watchers(address))  # type: ignore[no-untyped-call]
+        return sentinel.master_for(address.master, **arguments)
+    return redis.Redis(**arguments)
+
+
+def connections_to(address: Address) -> Callable[[], Connection]:
+    """Opens connections to an address."""
+    made = client(address)  # which closes its pool's connections when it is deleted
+    return lambda: LibraryConnection(made.connection_pool)
+
+
+def loop_client(address: Address, patient: bool) -> Any:
+    """A client for one event loop; an impatient one repeats nothing by itself."""
+    tries = TRIES if patient else 0
+    arguments = {**_arguments(address), "retry": AsyncRetry(_backoff(), tries, supported_errors=UNAVAILABLE)}
+    if address.sentinels:
+        sentinel: Any = AsyncSentinel(list(address.sentinels), **_watchers(address))  # type: ignore[no-untyped-call]
+        return sentinel.master_for(address.master, **arguments)
+    client = redis.asyncio.Redis(**arguments)
+    pool = client.connection_pool
+    client.connection_pool = redis.asyncio.BlockingConnectionPool(
+        max_connections=min(_LOOP_CONNECTIONS, arguments["max_connections"]),
+        timeout=ANSWER_WITHIN,
+        connection_class=pool.connection_class,
+        **pool.connection_kwargs,
+    )
+    return client
+
+
+def _backoff() -> ExponentialWithJitterBackoff:
+    return ExponentialWithJitterBackoff(cap=LONGEST_PAUSE, base=FIRST_PAUSE)
+
+
+def _arguments(address: Address) -> dict[str, Any]:
+    arguments: dict[str, Any] = {
+        "db": address.db,
+        "username": address.username,
+        "password": address.password,
+        "socket_timeout": ANSWER_WITHIN,
+        "socket_connect_timeout": CONNECT_WITHIN,
+        "socket_keepalive": True,
+        "health_check_interval": 30,
+        "decode_responses": False,
+        "protocol": 2,
+        "max_connections": CONNECTIONS,
+        **address.options,
+    }
+    if address.path:
+        arguments["unix_socket_path"] = address.path
+        arguments.pop("socket_keepalive")
+    elif not address.sentinels:
+        arguments.update(host=address.host, port=address.port)
+    if address.ssl:
+        arguments["ssl"] = True
+    return arguments
+
+
+def _watchers(address: Address) -> dict[str, Any]:
+    """How to reach the sentinels; with ``sentinel_kwargs`` alone, as kombu does."""
+    options = dict(address.sentinel_options)
+    others = options.pop("min_other_sentinels", 0)
+    patience = {"socket_timeout": 2.0, "socket_connect_timeout": 2.0}
+    return {"min_other_sentinels": others, "sentinel_kwargs": {**patience, **options}}

@@ -1,0 +1,172 @@
+"""One connection to a Redis server: its protocol over a TCP or a Unix socket.
+
+It raises OSError while the server is away, and Refusal for an error that the server replies.
+"""
+
+import select
+import socket
+import time
+from collections.abc import Sequence
+from typing import Any, Final, Protocol, TypeAlias
+
+import hiredis
+
+from canvas.drivers.redis.url import Address
+
+Words: TypeAlias = Sequence[Any]
+"""A command and its arguments: text, bytes, numbers."""
+NOTHING: Final = object()
+"""No reply has come yet."""
+CONNECTIONS = 10_000
+"""More than threads ask for at once; the server has a limit of its own."""
+_READ_AT_ONCE = 65_536
+CONNECT_WITHIN = 5.0
+ANSWER_WITHIN = 30.0
+
+
+class Refusal(Exception):
+    """An error that the server replied."""
+
+
+class NoScript(Refusal):
+    """The server does not have the script that was called."""
+
+
+class Unready(ConnectionError):
+    """The server replies that it serves nothing yet: it is loading its data, or is a replica now."""
+
+
+ERRORS: tuple[type[Exception], ...] = (Refusal, OSError, UnicodeEncodeError)
+"""The errors that a command raises."""
+
+
+class Connection(Protocol):
+    """One connection, for one thread at a time."""
+
+    used_at: float
+    """When the last reply came, by the monotonic clock."""
+
+    def send(self, commands: Sequence[Words]) -> None:
+        """Send commands without waiting for their replies."""
+
+    def receive(self) -> Any:
+        """The next reply. Raises Refusal where it is an error."""
+
+    def receive_within(self, seconds: float) -> Any:
+        """The next reply; ``NOTHING`` when no part of it came in that time."""
+
+    def fileno(self) -> int:
+        """The socket's number, for a selector."""
+
+    def close(self) -> None: ...
+
+    def abandon(self) -> None:
+        """In a forked process: close its copy of the parent's socket, without a word to the server."""
+
+
+def packed(commands: Sequence[Words]) -> bytes:
+    """Commands as they are sent. Raises Refusal for an argument that is no text, no bytes and no number."""
+    try:
+        if len(commands) == 1:
+            return hiredis.pack_command(tuple(commands[0]))  # type: ignore[no-any-return]
+        return b"".join([hiredis.pack_command(tuple(words)) for words in commands])
+    except TypeError as exc:
+        raise Refusal(f"cannot be told to Redis: {exc}") from None
+
+
+def error_of(text: str) -> Exception:
+    """The error for a server's error reply."""
+    code = text.partition(" ")[0]
+    if code in ("LOADING", "READONLY") or text.startswith("ERR max number of clients"):
+        return Unready(text)
+    return (NoScript if code == "NOSCRIPT" else Refusal)(text.removeprefix("ERR "))
+
+
+class SocketConnection:
+    """A connection of canvas' own: what one command needs, and nothing more."""
+
+    __slots__ = ("_poll", "_reader", "_socket", "used_at")
+
+    def __init__(self, address: Address) -> None:
+        """Connect, log in and choose the database. Raises OSError, Refusal."""
+        self._reader = hiredis.Reader(protocolError=ConnectionError, replyError=error_of, notEnoughData=NOTHING)
+        self._socket = _connected(address)
+        self._poll = select.poll()
+        self._poll.register(self._socket, select.POLLIN)
+        self.used_at = time.monotonic()
+        try:
+            self._greet(address)
+        except BaseException:
+            self.close()
+            raise
+
+    def _greet(self, address: Address) -> None:
+        commands: list[Words] = []
+        if address.username:
+            commands.append(("AUTH", address.username, address.password or ""))
+        elif address.password:
+            commands.append(("AUTH", address.password))
+        if address.options.get("client_name"):
+            commands.append(("CLIENT", "SETNAME", address.options["client_name"]))
+        if address.db:
+            commands.append(("SELECT", address.db))
+        if commands:
+            self.send(commands)
+            for _ in commands:
+                self.receive()
+
+    def send(self, commands: Sequence[Words]) -> None:
+        """Send commands without waiting for their replies."""
+        self._socket.sendall(packed(commands))
+
+    def receive(self) -> Any:
+        """The next reply. Raises Refusal where it is an error."""
+        reader = self._reader
+        while (reply := reader.gets()) is NOTHING:
+            data = self._socket.recv(_READ_AT_ONCE)
+            if not data:
+                raise ConnectionError("the server closed the connection")
+            reader.feed(data)
+        self.used_at = time.monotonic()
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    def receive_within(self, seconds: float) -> Any:
+        """The next reply; ``NOTHING`` when no part of it came in that time."""
+        if not self._reader.has_data() and not self._poll.poll(seconds * 1000):
+            return NOTHING
+        return self.receive()
+
+    def fileno(self) -> int:
+        """The socket's number, for a selector."""
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+    abandon = close
+
+
+def _connected(address: Address) -> socket.socket:
+    options = address.options
+    within = options.get("socket_connect_timeout", CONNECT_WITHIN)
+    try:
+        if address.path:
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            sock.settimeout(within)
+            sock.connect(address.path)
+        else:
+            # For text Python loads the tables of international names, which take longer than connecting.
+            host = address.host.encode() if address.host.isascii() else address.host
+            sock = socket.create_connection((host, address.port), timeout=within)  # type: ignore[arg-type]
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if options.get("socket_keepalive", True):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                for option, value in (options.get("socket_keepalive_options") or {}).items():
+                    sock.setsockopt(socket.IPPROTO_TCP, option, value)
+    except OSError as exc:
+        raise ConnectionError(f"cannot connect: {exc.strerror or exc}") from None
+    sock.settimeout(options.get("socket_timeout", ANSWER_WITHIN))
+    return sock

@@ -1,0 +1,149 @@
+"""Messages of one task that differ in ids and arguments only: their form is written once, and filled in for each."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from canvas.errors import EncodeError
+from canvas.model.compiled import TaskCall
+from canvas.model.ids import Lineage
+from canvas.model.message import EncodedMessage, Message, Publish
+from canvas.producer.routing import Route
+from canvas.text import short_repr
+from canvas.wire.depth import check_depth
+from canvas.wire.task_message import embed_of, readable
+from canvas.wire.typed_json import LazyArray, MemoEncoder, Written, dumps
+
+if TYPE_CHECKING:
+    from canvas.config.config import Config
+    from canvas.drivers.ports.codec import FilledIn, MessageCodec
+
+VARYING: Final = ("task_id", "root_id", "parent_id", "group_id", "group_index", "reply_to")
+"""Options that each message of a form has a value of its own for."""
+_REPRS: Final = ("argsrepr", "kwargsrepr")
+_MARKS: Final = {name: f"\x01{name}\x01" for name in (*VARYING, *_REPRS)}
+"""The texts that stand for them in a form."""
+_LINKS: Final = frozenset({"chain", "link", "link_error"})
+_OPEN: Final = frozenset({*VARYING, *_LINKS, "chord"})
+_FIXED: Final = frozenset({"queue", "exchange", "routing_key", "priority", "ignore_result", "time_limit",
+                           "soft_time_limit", "delivery_mode", "serializer", "route_name", "retry", "add_to_parent",
+                           "task_type"})  # fmt: skip
+"""Options that all messages of a form have in common."""
+_ATTRIBUTES: Final = _FIXED | {"compression", "expires"}
+_SIMPLE: Final = frozenset({str, int, float, bool})
+_NO_LINKS: Final = Written(b'{"callbacks":null,"errbacks":null,"chain":null,"chord":null}')
+Make = Callable[[TaskCall, Mapping[str, Any], Lineage], tuple[Message, Route]]
+"""Makes a message in the general way, and routes it."""
+
+
+class Form(NamedTuple):
+    """The parts that messages of a task have in common."""
+
+    defaults: Mapping[str, Any]
+    """The options that the task's attributes give."""
+    fixed: str
+    """The options of the calls that are not their own, as text."""
+    fill: "FilledIn | None"
+    """Writes a message; ``None`` where there is no form for such calls."""
+    publish: Publish
+    """The address, without a payload."""
+
+
+class PreparedMessages:
+    """The forms of one app's messages, one for each task."""
+
+    def __init__(self, conf: "Config", codec: "MessageCodec", make: Make) -> None:
+        self._codec = codec
+        self._make = make
+        self._usable = not conf.task_compression and conf.task_serializer == "json" and conf.task_protocol == 2
+        self._max_depth, self._max_bytes = conf.task_message_max_depth, conf.task_message_max_bytes
+        self._levels = conf.task_repr_maxlevels
+        self._origin = ""
+        self._forms: dict[str, Form] = {}
+        self._chord: tuple[Written | None, Written] = (None, _NO_LINKS)
+
+    def written(
+        self, call: TaskCall, defaults: Mapping[str, Any], ambient: Lineage, around: tuple[str, str],
+        bodies: MemoEncoder | None,
+    ) -> Publish | None:  # fmt: skip
+        """The message of a call as the general way writes it; ``None`` where only that way can, or can say why not.
+
+        ``around``: the header ``origin``, and where replies go.
+        """
+        options = call.options
+        fixed = "" if _OPEN.issuperset(options) else _fixed(options)
+        form = self._forms.get(call.task)
+        if form is None or self._origin != around[0] or form.fixed != fixed or form.defaults != defaults:
+            form = self._form(call, defaults, fixed, around[0])
+        if form.fill is None or ambient.priority is not None:
+            return None
+        task_id = options.get("task_id")
+        values = (
+            task_id,
+            options.get("root_id") or ambient.root_id or task_id,
+            options.get("parent_id") or ambient.parent_id,
+            options.get("group_id"),
+            options.get("group_index"),
+            options.get("reply_to") or around[1],
+            short_repr(call.args, levels=self._levels),
+            short_repr(call.kwargs, levels=self._levels),
+        )
+        try:
+            if _LINKS.isdisjoint(options):
+                links: Any = self._chord_alone(options.get("chord"), bodies)
+            else:
+                links = readable(embed_of(options, 2), "json", bodies)
+            body = dumps((call.args, call.kwargs, links))
+            # Links that are handed on unread are checked by the worker that reads them.
+            if len(body) > self._max_depth and not isinstance(options.get("chain"), LazyArray):
+                check_depth(body, self._max_depth, EncodeError)
+            payload = form.fill(body, values)
+        except EncodeError:
+            return None
+        if type(task_id) is not str or (self._max_bytes and len(payload) > self._max_bytes):
+            return None
+        exchange, routing_key, priority, _, queue = form.publish
+        return Publish(exchange, routing_key, priority, payload, queue)
+
+    def _chord_alone(self, chord: Any, bodies: MemoEncoder | None) -> Written:
+        if chord is None:
+            return _NO_LINKS
+        body = bodies.raw(chord) if bodies is not None else Written(dumps(chord))
+        last, links = self._chord
+        if last is not body:
+            links = Written(b'{"callbacks":null,"errbacks":null,"chain":null,"chord":%b}' % bytes(body))
+            self._chord = body, links
+        return links
+
+    def _form(self, call: TaskCall, defaults: Mapping[str, Any], fixed: str, origin: str) -> Form:
+        if self._origin != origin:
+            self._forms, self._origin = {}, origin
+        fill, publish = None, Publish("", "", 0, b"")
+        options = {**defaults, **{name: call.options[name] for name in call.options if name in _FIXED}}
+        if self._usable and _has_form(options, fixed):
+            marked = TaskCall(call.task, (), {}, {**options, **{name: _MARKS[name] for name in VARYING}})
+            message, route = self._make(marked, marked.options, Lineage())
+            message.headers.update((name, _MARKS[name]) for name in _REPRS)
+            info, priority = message.properties["delivery_info"], message.properties.get("priority") or 0
+            publish = Publish(info["exchange"], info["routing_key"], priority, b"", route.queue)
+            encoded = EncodedMessage(b"", "application/json", "utf-8", message.headers, message.properties)
+            fill = self._codec.prepared(encoded, publish.exchange, publish.routing_key, list(_MARKS.values()))
+        form = self._forms[call.task] = Form(dict(defaults), fixed, fill, publish)
+        return form
+
+
+def _fixed(options: Mapping[str, Any]) -> str:
+    """The options that are the same in many calls, as text; ``"?"`` where there are others."""
+    rest = {name: options[name] for name in options if name not in _OPEN}
+    simple = _FIXED.issuperset(rest) and _SIMPLE.issuperset(map(type, rest.values()))
+    return repr(rest) if simple else "?"
+
+
+def _has_form(options: Mapping[str, Any], fixed: str) -> bool:
+    return (
+        fixed != "?"
+        and options.get("expires") is None
+        and not options.get("compression")
+        and options.get("serializer") in (None, "json")
+        and _ATTRIBUTES.issuperset(options)
+        and _SIMPLE.issuperset(map(type, options.values()))
+    )

@@ -1,0 +1,71 @@
+"""Runs that wait for longer than runs without progress are kept: their timers keep them, and end with the wait."""
+
+import pytest
+
+from canvas import Workflow
+from canvas.testing.contract import eventually
+from canvas.workflows.steps import waits
+from tests.support.apps import make
+from tests.worker.commands import named, start, states
+
+EVERY = 0.5
+"""Seconds after which a run that waits is renewed here."""
+
+
+@pytest.fixture(scope="module")
+def app(bench):
+    broker, backend, ledger = bench.urls()
+    bench.server.client().flushall()
+    app = make("canvas", broker, backend, ledger=ledger)
+    with start(bench, "-P", "threads", "-c", "2", env={"APP_RENEWED_EVERY": str(EVERY)}):
+        yield app
+    app.close()
+
+
+@pytest.fixture(autouse=True)
+def _often(monkeypatch):
+    monkeypatch.setattr(waits, "RENEWED_EVERY", EVERY)
+
+
+def runs_expire_soon(bench, *runs):
+    """As if these had waited for nearly as long as they are kept."""
+    for run in runs:
+        assert bench.results.expire(f"canvas:run:{run}", 100)
+        assert bench.results.expire(f"celery-task-meta-{run}", 100)
+
+
+def are_renewed(bench, *runs):
+    keys = [f"{start}{run}" for run in runs for start in ("canvas:run:", "celery-task-meta-")]
+    return all(bench.results.ttl(key) > 1_000 for key in keys)
+
+
+def test_a_wait_without_a_timeout_keeps_its_run_and_the_runs_around_it(bench, app, flow):
+    inner = Workflow("inner", app)
+    inner.wait_for("answer")
+    named(app, flow, "end", flow.add(inner, name="inner"))
+    run = flow.apply_async()
+    child = eventually(lambda: run.child("inner"))
+    eventually(lambda: states(child)["answer"] == "AWAITING_SIGNAL")
+    for _ in range(2):
+        runs_expire_soon(bench, run.id, child.id)
+        eventually(lambda: are_renewed(bench, run.id, child.id))
+    child.signal("answer", 42)
+    assert run.get(timeout=20) == ["end", [42], {}]
+    eventually(lambda: not bench.broker.zcard("canvas:delayed"))
+
+
+def test_the_timer_of_a_wait_that_is_over_is_not_set_again(bench, app, flow):
+    flow.wait_for("answer", timeout=3600)
+    run = flow.apply_async()
+    eventually(lambda: bench.broker.zcard("canvas:delayed"))
+    run.signal("answer", 1)
+    assert run.get(timeout=20) == 1
+    eventually(lambda: not bench.broker.zcard("canvas:delayed"))
+
+
+def test_the_timer_of_a_run_that_is_cancelled_ends(bench, app, flow):
+    flow.wait_for("answer")
+    run = flow.apply_async()
+    eventually(lambda: states(run)["answer"] == "AWAITING_SIGNAL")
+    run.cancel()
+    eventually(lambda: not bench.broker.zcard("canvas:delayed"))
