@@ -25,7 +25,10 @@ from canvas.dashboard.answers import ERRORS, json_answer, on_error
 from canvas.dashboard.api.overview import healthcheck
 from canvas.dashboard.collecting.collector import Collector
 from canvas.dashboard.context import Context
+from canvas.dashboard.flower.arguments import FlowerError, on_flower_error
+from canvas.dashboard.flower.routes import routes as flower_routes
 from canvas.dashboard.history import History
+from canvas.dashboard.metrics import Metrics
 from canvas.dashboard.routes import openapi, routes
 from canvas.dashboard.security import Guard
 from canvas.version import __version__
@@ -45,7 +48,7 @@ class Dashboard:
     def __init__(self, app: Canvas | CeleryApp, options: DashboardOptions) -> None:
         canvas = canvas_of(app)
         collector = Collector(canvas, options)
-        self.context = Context(canvas, options, collector, _history(collector, options))
+        self.context = Context(canvas, options, collector, Metrics(collector), _history(collector, options))
         self._inner = Guard(self._routes(), options)
 
     def _routes(self) -> Starlette:
@@ -55,12 +58,13 @@ class Dashboard:
         return Starlette(
             routes=[
                 *routes(),
+                *flower_routes(),
                 Route("/api/openapi.json", lambda _: json_answer(described)),
                 Route("/healthcheck", healthcheck),
                 Mount("/static", StaticFiles(directory=STATIC), name="static"),
                 *pages,
             ],
-            exception_handlers=dict.fromkeys(ERRORS, on_error),
+            exception_handlers={**dict.fromkeys(ERRORS, on_error), FlowerError: on_flower_error},
             lifespan=self._lifespan,
         )
 

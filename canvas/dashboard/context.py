@@ -8,6 +8,7 @@ from starlette.requests import Request
 from canvas.app.application import Canvas
 from canvas.dashboard.collecting.collector import Collector
 from canvas.dashboard.history import History
+from canvas.dashboard.metrics import Metrics
 from canvas.dashboard.options import DashboardOptions
 from canvas.text import short_repr
 from canvas.workflows.progress.watch import ProgressWatch
@@ -24,6 +25,7 @@ class Context:
     app: Canvas
     options: DashboardOptions
     collector: Collector
+    metrics: Metrics
     history: History | None = None
     _watches: dict[str, ProgressWatch] = field(default_factory=dict)
 

@@ -1,11 +1,9 @@
 """Task and worker events: what monitors see of our worker is what they see of Celery's."""
 
 import json
-import os
 import subprocess
 import sys
 import threading
-import urllib.request
 from functools import partial
 from pathlib import Path
 
@@ -13,9 +11,10 @@ import pytest
 
 from canvas.testing.contract import eventually
 from tests.support.apps import make
+from tests.support.flower import Flower
 from tests.support.ledger import Bench
 from tests.support.processes import ROOT, WorkerProcess
-from tests.support.redis_server import RedisServer, free_port
+from tests.support.redis_server import RedisServer
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "events"
 
@@ -188,39 +187,6 @@ def test_the_events_command(server):
         out, _ = watching.communicate(timeout=30)
         assert json.loads(out)["uuid"] == result.id
         app.close()
-
-
-class Flower:
-    """A real Flower on a broker."""
-
-    def __init__(self, broker):
-        self._port = free_port()
-        environment = {**os.environ, "FLOWER_UNAUTHENTICATED_API": "true"}
-        arguments = ["flower", f"--port={self._port}", "--address=127.0.0.1", "--inspect_timeout=3000"]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "celery", "-b", broker, *arguments],
-            env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-
-    def ask(self, path, data=None):
-        method = "GET" if data is None else "POST"
-        request = urllib.request.Request(f"http://127.0.0.1:{self._port}{path}", data=data, method=method)
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            return json.load(answer)
-
-    def __enter__(self):
-        def answers():
-            try:
-                return self.ask("/api/workers") is not None
-            except OSError:
-                return False
-
-        eventually(answers, 60)
-        return self
-
-    def __exit__(self, *exc):
-        self._process.terminate()
-        self._process.communicate(timeout=20)
 
 
 @pytest.mark.timeout(180)

@@ -1,0 +1,45 @@
+"""Flower's paths, and the page of metrics."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from canvas.dashboard.context import context_of
+from canvas.dashboard.flower import tasks, workers
+
+
+def metrics(request: Request) -> Response:
+    """Metrics in Prometheus' text."""
+    context = context_of(request)
+    return Response(context.metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _with(handler: Any, **fixed: str) -> Any:
+    async def answer(request: Request) -> Response:
+        request.scope["path_params"] = {**request.path_params, **fixed}
+        found: Response = await handler(request)
+        return found
+
+    return answer
+
+
+def routes() -> list[Route]:
+    """The routes of Flower's API."""
+    found = [
+        Route("/api/workers", workers.list_workers),
+        Route("/api/tasks", tasks.list_tasks),
+        Route("/api/task/types", tasks.types),
+        Route("/api/queues/length", tasks.lengths),
+        Route("/api/task/info/{task:path}", tasks.info),
+        Route("/api/task/result/{task:path}", tasks.result),
+        Route("/metrics", metrics),
+    ]
+    actions = [("worker", action, "worker", workers.act, "action") for action in workers.ACTIONS]
+    actions += [("task", how, "name", tasks.apply, "how") for how in ("apply", "async-apply", "send-task")]
+    actions += [("task", action, "task", tasks.act, "action") for action in tasks.ACTIONS]
+    return found + [
+        Route(f"/api/{about}/{action}/{{{name}:path}}", _with(handler, **{fixed: action}), methods=["POST"])
+        for about, action, name, handler, fixed in actions
+    ]
