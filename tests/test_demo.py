@@ -17,7 +17,8 @@ def leftovers():
 def test_it_counts_words_and_says_so():
     before = leftovers()
     done = subprocess.run(
-        [sys.executable, "-m", "canvas", "demo", "--files", "60"],
+        [sys.executable, "-m", "canvas", "demo", "--files", "60", "--page"],
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=240,
@@ -26,13 +27,18 @@ def test_it_counts_words_and_says_so():
     assert done.returncode == 0, done.stdout + done.stderr
     assert "The same as a plain loop's answer" in done.stdout
     assert "… 13 more" in done.stdout
+    assert "The dashboard shows this run: http://127.0.0.1:" in done.stdout
     assert leftovers() <= before
 
 
 def test_an_interrupt_leaves_nothing_behind():
     before = leftovers()
     demo = subprocess.Popen(
-        [sys.executable, "-m", "canvas", "demo"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [sys.executable, "-m", "canvas", "demo"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     for line in demo.stdout:
         if "compiled" in line:

@@ -1,6 +1,7 @@
 """History beyond memory: ended tasks and the figures of the past hour, in a database."""
 
 import json
+import logging
 import threading
 import time
 from collections import deque
@@ -8,7 +9,10 @@ from typing import Any, Protocol
 
 from canvas.dashboard.collecting.collector import Collector, Taken
 from canvas.dashboard.collecting.series import SLOTS, STEP, Slot
+from canvas.errors import CanvasError
 from canvas.remote.cluster_entries import Task
+
+logger = logging.getLogger(__name__)
 
 _MOST_WAITING = 50_000
 """Ended tasks that wait to be written; beyond that the oldest are left out, and counted."""
@@ -124,6 +128,8 @@ class History:
 
     def close(self) -> None:
         """Write what has ended, and close the database."""
-        if self._opened.is_set():
+        try:
             self._write()
+        except CanvasError as exc:
+            logger.error("dashboard: %d tasks were not written to the history: %s", len(self._waiting), exc)
         self._store.close()

@@ -118,6 +118,35 @@ def test_children_are_below_their_parents(fleet):
     assert [(row["name"], row["depth"]) for row in rows] == [("t.sends_one", 0), ("t.ident", 1)]
 
 
+@pytest.mark.parametrize("library", ["canvas", "celery"])
+def test_chains_groups_and_chords_of_both_libraries(fleet, library):
+    broker, backend, _ = fleet.bench.urls()
+    client = make(library, broker, backend)
+    add, total = client.tasks["t.add"], client.tasks["t.tsum"]
+    signature = client.signature
+    pair = [add.s(1, 2), add.s(3, 4)]
+    kinds = {"chain": add.s(1, 2) | add.s(3) | add.s(4), "chord": signature({
+        "task": "celery.chord", "args": [], "options": {}, "subtask_type": "chord",
+        "kwargs": {"header": {"task": "celery.group", "args": [], "kwargs": {"tasks": [dict(one) for one in pair]},
+                              "options": {}, "subtask_type": "group", "immutable": False},
+                   "body": dict(total.s()), "kwargs": {}}, "immutable": False})}  # fmt: skip
+    for kind, composite in kinds.items():
+        sent = composite.apply_async()
+        assert sent.get(timeout=30)
+
+        def found(wanted=sent.id):
+            listed = [one["id"] for one in fleet.get("/composites")["composites"]]
+            trees = [fleet.get(f"/tasks/{one}")["tree"] for one in listed[:3]]
+            return [tree for tree in trees if wanted in [row["id"] for row in tree] and len(tree) == 3]
+
+        (tree,) = eventually(found)
+        summary = {one["id"]: one for one in fleet.get("/composites")["composites"]}
+        (about,) = [one for one in summary.values() if one["id"] in [row["id"] for row in tree]]
+        assert (about["kind"], about["tasks"], about["done"], about["state"]) == (kind, 3, 3, "SUCCESS")
+    if library == "canvas":
+        client.close()
+
+
 def test_a_waiting_task_is_revoked(fleet):
     waits = fleet.app.send_task("t.add", (1, 1), queue="without-consumers")
     assert fleet.post(f"/tasks/{waits.id}/revoke")["done"]

@@ -41,6 +41,10 @@ def pair(bench):
             one.get(timeout=30, propagate=False)
         page.ids = [one.id for one in done]
         eventually(lambda: both_know(page), 60)
+        eventually(
+            lambda: all(one.get("active_queues") for one in page.client.get("/api/workers?refresh=1").json().values()),
+            60,
+        )
         yield page
         page.flower.close()
     app.close()

@@ -21,7 +21,12 @@ class Flower:
         environment = {**os.environ, "FLOWER_UNAUTHENTICATED_API": "true"}
         named = ["-b", broker]
         if backend is not None:
-            environment |= {"APP_LIBRARY": "celery", "APP_BROKER": broker, "APP_BACKEND": backend}
+            environment |= {
+                "APP_LIBRARY": "celery",
+                "APP_BROKER": broker,
+                "APP_BACKEND": backend,
+                "CELERY_RESULT_BACKEND": backend,
+            }
             named = ["-A", "tests.support.apps:app"]
         arguments = ["flower", f"--port={self._port}", "--address=127.0.0.1", "--inspect_timeout=3000"]
         self._process = subprocess.Popen(

@@ -7,6 +7,7 @@ import sys
 import sysconfig
 import tempfile
 import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from canvas.cli.demo.page import can_be_offered, demo_page
 from canvas.testing.embedded_redis import EmbeddedRedis
 
 _READY_WITHIN = 30.0
@@ -30,7 +32,7 @@ class Workers:
         for n, log in enumerate(self._logs):
             command = [
                 sys.executable, "-m", "canvas", "-q", "-A", "canvas.cli.demo.tasks:app", "worker", "-l", "INFO",
-                "-P", "solo", "-n", f"demo{n}@%h",
+                "-P", "solo", "-E", "-n", f"demo{n}@%h",
             ]  # fmt: skip
             with log.open("wb") as stream:
                 process = subprocess.Popen(
@@ -71,7 +73,10 @@ class Workers:
     "--files", default=1000, type=click.IntRange(1), show_default=True, help="How many files to read at most."
 )
 @click.option("--chunk", default=4, type=click.IntRange(1), show_default=True, help="Files a task.")
-def demo(workers: int, files: int, chunk: int) -> None:
+@click.option("--page/--no-page", default=None,
+              help="Serve the dashboard with the demonstration's run in it, until Enter is pressed; by default in a "
+                   "terminal, where the dashboard is installed.")  # fmt: skip
+def demo(workers: int, files: int, chunk: int, page: bool | None) -> None:
     """Count the words of Python's standard library with a chord, on two workers and a private Redis."""
     console = Console()
     paths = library_files(files)
@@ -83,7 +88,9 @@ def demo(workers: int, files: int, chunk: int) -> None:
                 "CANVAS_BROKER_URL": server.url(0),
                 "CANVAS_RESULT_BACKEND": server.url(1),
             }
-            _run(console, environment, folder, workers, paths, pieces)
+            with ExitStack() as opened:
+                wanted = can_be_offered() and sys.stdin.isatty() if page is None else page
+                _run(console, environment, folder, workers, paths, pieces, opened if wanted else None)
     except KeyboardInterrupt:
         console.print("\nStopped; nothing is left behind.")
         sys.exit(130)
@@ -103,7 +110,9 @@ def _run(
     workers: int,
     paths: list[str],
     pieces: list[list[str]],
+    opened: ExitStack | None,
 ) -> None:
+    """``opened``: closes the dashboard; ``None``: no dashboard is served."""
     console.print(f"[bold]canvas demo[/]: a private Redis and {workers} worker processes are starting …")
     running = Workers(workers, environment, folder)
     try:
@@ -114,14 +123,20 @@ def _run(
         flow = tasks.workflow(pieces, _TOP)
         console.print(f"The workflow, compiled ({len(paths)} files of Python's standard library):\n")
         console.print(flow.draw(), highlight=False, markup=False)
+        address = None if opened is None else opened.enter_context(demo_page(tasks.app))
         started = time.perf_counter()
         answer = _watched(console, flow.apply_async(), len(pieces))
         took = time.perf_counter() - started
         expected = [list(pair) for pair in tasks.plain_loop(paths, _TOP)]
-        tasks.app.close()
+        if address is None:
+            tasks.app.close()
     finally:
         running.stop()
     _say(console, answer, expected, took, len(pieces) + 2, running.tasks_each())
+    if address is not None:
+        console.print(f"\nThe dashboard shows this run: [bold]{address}workflows[/]")
+        with suppress(EOFError):
+            console.input("Press Enter to end. ")
 
 
 def _watched(console: Console, result: Any, pieces: int) -> Any:

@@ -31,9 +31,8 @@ class Family(NamedTuple):
     def kind(self, groups: dict[str, str]) -> str:
         """``chain``, ``group``, ``chord`` or ``tree``."""
         parents = [task.parent_id for task in self.tasks if task.parent_id is not None]
-        members = [task for task in self.tasks if groups.get(task.uuid or "")]
-        if members:
-            return "group" if len(members) == len(self.tasks) else "chord"
+        if any(groups.get(task.uuid or "") for task in self.tasks):
+            return "chord" if parents else "group"
         return "chain" if len(set(parents)) == len(parents) else "tree"
 
 

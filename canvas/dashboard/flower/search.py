@@ -27,14 +27,15 @@ def compiled(query: str) -> Test:
     tokens = [(match["paren"] or match["term"], match.start()) for match in _TOKEN.finditer(query)]
     if len(tokens) > _TOKENS:
         raise QueryError(f"Query exceeds {_TOKENS} tokens.")
-    return _Parser(tokens).whole() if tokens else lambda task: True
+    return _Parser(tokens, len(query)).whole() if tokens else lambda task: True
 
 
 class _Parser:
     """Reads tokens from left to right."""
 
-    def __init__(self, tokens: list[tuple[str, int]]) -> None:
+    def __init__(self, tokens: list[tuple[str, int]], end: int) -> None:
         self._tokens = tokens
+        self._end = end
         self._at = 0
 
     @property
@@ -42,7 +43,7 @@ class _Parser:
         return self._tokens[self._at][0] if self._at < len(self._tokens) else ""
 
     def _refuse(self, text: str) -> QueryError:
-        at = self._tokens[min(self._at, len(self._tokens) - 1)][1]
+        at = self._tokens[self._at][1] if self._at < len(self._tokens) else self._end
         return QueryError(f"{text} at position {at}.")
 
     def whole(self) -> Test:

@@ -44,7 +44,7 @@ class SQLHistory:
 
     def __init__(self, url: str) -> None:
         """``url``: as SQLAlchemy takes it. Raises ConfigurationError for another database."""
-        self._url = url.replace("postgresql://", "postgresql+psycopg://", 1)
+        self._url = url.removeprefix("db+").replace("postgresql://", "postgresql+psycopg://", 1)
         if self._url.partition(":")[0].partition("+")[0] not in ("sqlite", "postgresql"):
             raise ConfigurationError(
                 f"store: expected a sqlite:/// or postgresql:// URL; got {masked_url(url)!r}"
