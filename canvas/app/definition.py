@@ -1,9 +1,9 @@
 """An app's tasks: how they are made of functions, registered, bound to the settings, and found in modules."""
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from canvas.app import shared_tasks
 from canvas.app.configuration import ConfiguredApp
@@ -11,7 +11,7 @@ from canvas.app.discovery import import_modules, import_related_modules
 from canvas.app.registry import TaskRegistry, task_name
 from canvas.config.sources import imported
 from canvas.errors import AlreadyRegistered
-from canvas.task.arguments import check_bound
+from canvas.task.arguments import P, R, check_bound
 from canvas.task.option_names import warn_of_task_options
 from canvas.task.pydantic_models import Models
 from canvas.task.task import Task
@@ -20,6 +20,7 @@ from canvas.telemetry import emit
 if TYPE_CHECKING:
     from canvas.integrations.django import DjangoFixup
     from canvas.signals.signal import Signal
+    from canvas.task.decorators import BoundDecorator, Decorator, OfBase, T, TaskOf
 
 AnyTask = Task[Any]
 _OF_PYDANTIC = ("pydantic_strict", "pydantic_context", "pydantic_dump_kwargs")
@@ -121,6 +122,16 @@ class TaskDefinitions(ConfiguredApp):
     def Task(self, base: type[AnyTask]) -> None:
         self.task_cls = base
 
+    @overload
+    def task(self, fun: Callable[P, Coroutine[Any, Any, R]], /) -> "TaskOf[P, R]": ...
+    @overload
+    def task(self, fun: Callable[P, R], /) -> "TaskOf[P, R]": ...
+    @overload
+    def task(self, *, base: "type[T]", **options: Any) -> "OfBase[T]": ...
+    @overload
+    def task(self, *, bind: Literal[True], **options: Any) -> "BoundDecorator": ...
+    @overload
+    def task(self, **options: Any) -> "Decorator": ...
     def task(self, *args: Any, **options: Any) -> Any:
         """Decorator: make a function a task. ``@app.task`` or ``@app.task(bind=True, queue="…")``.
 

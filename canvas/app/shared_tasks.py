@@ -1,15 +1,19 @@
 """``@shared_task``: tasks of every app, for code that does not know which app will use it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import cache
 from inspect import Signature, signature
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 from weakref import WeakSet
 
 from canvas.app.registry import task_name
 from canvas.context import current_app, current_task_named, has_current_app
 from canvas.primitives.misuse import refuse_pipe
+from canvas.task.arguments import P, R
 from canvas.task.task import Task
+
+if TYPE_CHECKING:
+    from canvas.task.decorators import BoundDecorator, Decorator, OfBase, T
 
 
 class TaskFactory(Protocol):
@@ -98,6 +102,16 @@ class SharedTask:
         return f"<@task: {self.name} (shared)>"
 
 
+@overload
+def shared_task(fun: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R]: ...
+@overload
+def shared_task(fun: Callable[P, R], /) -> Task[P, R]: ...
+@overload
+def shared_task(*, base: "type[T]", **options: Any) -> "OfBase[T]": ...
+@overload
+def shared_task(*, bind: Literal[True], **options: Any) -> "BoundDecorator": ...
+@overload
+def shared_task(**options: Any) -> "Decorator": ...
 def shared_task(*args: Any, **options: Any) -> Any:
     """``@shared_task`` or ``@shared_task(options)``: the function becomes a task of every app, past and to come."""
 

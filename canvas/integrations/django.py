@@ -9,21 +9,21 @@ import os
 from contextlib import suppress
 from functools import partial
 from logging import getLogger
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from canvas import signals
 from canvas.caller_warnings import FixupWarning, warn_caller
 from canvas.config.config import Config
+from canvas.task.arguments import P, R
 from canvas.task.task import Task
 
-R = TypeVar("R")
 _log = getLogger("canvas")
 
 
-class DjangoTask(Task[R]):
+class DjangoTask(Task[P, R]):
     """A task that can be sent when Django's transaction is committed, and is not when it is rolled back."""
 
-    def delay_on_commit(self, *args: Any, **kwargs: Any) -> None:
+    def delay_on_commit(self, *args: P.args, **kwargs: P.kwargs) -> None:
         """``delay``, once the transaction that is open is committed; at once where none is."""
         _on_commit(partial(self.delay, *args, **kwargs))
 

@@ -5,10 +5,10 @@ from typing import Any
 from canvas.errors import TaskRevokedError
 from canvas.model import states
 from canvas.model.record import Record
-from canvas.result.handles import AsyncResult
+from canvas.result.handles import AsyncResult, R_co
 
 
-class EagerResult(AsyncResult):
+class EagerResult(AsyncResult[R_co]):
     """The result of a task that ran in this process."""
 
     eager = True
@@ -24,13 +24,13 @@ class EagerResult(AsyncResult):
     def name(self) -> Any:
         return self._name
 
-    def get(self, timeout: float | None = None, propagate: bool = True, *_: Any, **__: Any) -> Any:
+    def get(self, timeout: float | None = None, propagate: bool = True, *_: Any, **__: Any) -> R_co:
         """The value at once; with ``propagate`` its exception is raised."""
-        return self.maybe_throw(propagate=propagate)
+        return self.maybe_throw(propagate=propagate)  # type: ignore[no-any-return]
 
     wait = get
 
-    async def aget(self, timeout: float | None = None, propagate: bool = True, *_: Any, **__: Any) -> Any:
+    async def aget(self, timeout: float | None = None, propagate: bool = True, *_: Any, **__: Any) -> R_co:
         return self.get(propagate=propagate)
 
     def ready(self) -> bool:

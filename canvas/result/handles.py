@@ -4,8 +4,7 @@ The result of a task has children, which may be groups, and a group has members,
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator
-from types import GenericAlias
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic
 
 from canvas.context import current_app
 from canvas.errors import DecodeError, TimeoutError
@@ -16,15 +15,23 @@ from canvas.result.result_set import ResultSet
 from canvas.result.stored_result import StoredResult
 from canvas.result.waiting import awaiting, check_join_allowed, replies, warn_of_blocked_loop
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
 
-class AsyncResult(StoredResult):
+    R_co = TypeVar("R_co", default=Any, covariant=True)
+else:
+    from typing import TypeVar
+
+    R_co = TypeVar("R_co", covariant=True)
+
+
+class AsyncResult(StoredResult, Generic[R_co]):
     """A handle on one task, by its id.
 
     A final state is read once and kept; until then every look is one read. Waiting is by subscription.
     """
 
     TimeoutError = TimeoutError
-    __class_getitem__: Any = classmethod(GenericAlias)
 
     # -- waiting
 
@@ -41,14 +48,14 @@ class AsyncResult(StoredResult):
         disable_sync_subtasks: bool = True,
         EXCEPTION_STATES: Any = None,
         PROPAGATE_STATES: Any = None,
-    ) -> Any:
+    ) -> R_co:
         """Wait until it is ready; its value. ``on_interval`` is called about every second meanwhile.
 
         With ``propagate`` its exception is raised, and with ``follow_parents`` that of the first ancestor that
         failed, within a second of its failure (semantics.md R6, R7). Raises TimeoutError after ``timeout`` seconds.
         """
         if self.ignored:
-            return None
+            return None  # type: ignore[return-value]
         if disable_sync_subtasks:
             check_join_allowed()
         if self.final_record is None:
@@ -61,14 +68,14 @@ class AsyncResult(StoredResult):
 
     wait = get
 
-    def _conclude(self, propagate: bool, callback: Callable[[str, Any], Any] | None) -> Any:
+    def _conclude(self, propagate: bool, callback: Callable[[str, Any], Any] | None) -> R_co:
         record = self.final_record
         assert record is not None
         if propagate:
             self.maybe_throw()
         if callback is not None:
             callback(self.id, record.result)
-        return record.result
+        return record.result  # type: ignore[no-any-return]
 
     async def aget(
         self,
@@ -77,14 +84,14 @@ class AsyncResult(StoredResult):
         follow_parents: bool = True,
         callback: Callable[[str, Any], Any] | None = None,
         on_message: Callable[[dict[str, Any]], Any] | None = None,
-    ) -> Any:
+    ) -> R_co:
         """``get`` on an event loop.
 
         Inside a task it raises RuntimeError, as ``get`` does, except in the asyncio pool: there the task gives its
         place to another while it waits.
         """
         if self.ignored:
-            return None
+            return None  # type: ignore[return-value]
         away = awaiting()
         if self.final_record is None:
             from canvas.result.single_wait import wait_async
@@ -93,7 +100,7 @@ class AsyncResult(StoredResult):
                 await wait_async(self, timeout, propagate and follow_parents, on_message)
         return self._conclude(propagate, callback)
 
-    def __await__(self) -> Generator[Any, None, Any]:
+    def __await__(self) -> Generator[Any, None, R_co]:
         return self.aget().__await__()
 
     def maybe_throw(self, propagate: bool = True, callback: Callable[[str, Any], Any] | None = None) -> Any:

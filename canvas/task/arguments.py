@@ -3,12 +3,22 @@
 import inspect
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic
 
 from canvas.errors import NotRegistered
 from canvas.task.options import TaskOptions
 
-R = TypeVar("R")
+if TYPE_CHECKING:
+    # Their defaults let `Task[Any]` and `Task` stand for tasks of any arguments.
+    from typing_extensions import ParamSpec, TypeVar
+
+    P = ParamSpec("P", default=...)
+    R = TypeVar("R", default=Any)
+else:
+    from typing import ParamSpec, TypeVar
+
+    P, R = ParamSpec("P"), TypeVar("R")
+
 _BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -33,16 +43,16 @@ def check_bound(name: str, function: Any) -> None:
         )
 
 
-class CheckedCalls(TaskOptions, Generic[R]):
-    """A task whose calls are checked against its function."""
+class CheckedCalls(TaskOptions, Generic[P, R]):
+    """A task whose calls are checked against its function. ``P`` are the types of its arguments, ``R`` of its value."""
 
     if not TYPE_CHECKING:
 
         @classmethod
         def __class_getitem__(cls, parameters):
-            """Also ``Task[P, R]``, as the stubs of Celery have it: ``P`` are the types of the arguments."""
+            """Also ``Task[R]``, for a task of any arguments."""
             both = isinstance(parameters, tuple) and len(parameters) == 2
-            return super().__class_getitem__(parameters[1] if both else parameters)
+            return super().__class_getitem__(parameters if both else (..., parameters))
 
     def run(self, *args: Any, **kwargs: Any) -> R:
         """The work. Subclasses of ``Task`` define it; ``@app.task`` takes the function."""

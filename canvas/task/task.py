@@ -3,7 +3,7 @@
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import cached_property
 from types import CoroutineType
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 from canvas.context import composing, current_request, current_task_named, enter_call, leave_call, request_of
 from canvas.errors import Replaced, Retry
@@ -13,14 +13,16 @@ from canvas.model.workflow_run import WORKFLOWS
 from canvas.primitives.mapping import chunks, xmap, xstarmap
 from canvas.primitives.misuse import refuse_pipe
 from canvas.primitives.signature import Signature
-from canvas.task.arguments import CheckedCalls
+from canvas.task.arguments import CheckedCalls, P, R
 from canvas.task.limits import check_limits
 from canvas.task.options import SettingsApp
 
-R = TypeVar("R")
+if TYPE_CHECKING:
+    from canvas.result import AsyncResult, EagerResult
+    from canvas.task.typed import A, Call, Step, TakesOne
 
 
-class Task(CheckedCalls[R]):
+class Task(CheckedCalls[P, R]):
     """Base of all tasks. ``@app.task`` makes one subclass and one instance of it per function."""
 
     _own_apply: ClassVar[bool] = False
@@ -38,7 +40,7 @@ class Task(CheckedCalls[R]):
         patched = own is not None and getattr(own, "__func__", None) is not Task.apply_async
         return patched or self._own_apply
 
-    def __call__(self, *args: Any, **kwargs: Any) -> R:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it in this process, now; inside a ``@workflow`` function, add it to the workflow."""
         flow = composing.get()
         if flow is not None:
@@ -71,31 +73,35 @@ class Task(CheckedCalls[R]):
 
     # -- signatures
 
-    def signature(self, args: Iterable[Any] | None = None, *more: Any, **options: Any) -> Signature[R]:
+    def signature(self, args: Iterable[Any] | None = None, *more: Any, **options: Any) -> "Call[R]":
         """``signature(args, kwargs, **options)``."""
         options.setdefault("app", self.app)
         if self.models is not None:
             kwargs, *rest = more or ({},)
             args, given = self.models.plain(tuple(args or ()), dict(kwargs or {}))
             more = (given, *rest)
-        return Signature(self, args, *more, **options)
+        return Signature(self, args, *more, **options)  # type: ignore[return-value]
 
     subtask = signature
 
     def __or__(self, other: Any) -> Any:
         refuse_pipe(self)
 
-    def s(self, *args: Any, **kwargs: Any) -> Signature[R]:
+    @overload
+    def s(self: "TakesOne[A, R]") -> "Step[A, R]": ...  # type: ignore[overload-overlap]
+    @overload
+    def s(self, *args: Any, **kwargs: Any) -> "Call[R]": ...
+    def s(self, *args: Any, **kwargs: Any) -> Any:
         """The call as a value."""
         if self.models is not None:
             args, kwargs = self.models.plain(args, kwargs)
         return Signature(self.name, args, kwargs, app=self.app, type=self)
 
-    def si(self, *args: Any, **kwargs: Any) -> Signature[R]:
+    def si(self, *args: P.args, **kwargs: P.kwargs) -> "Call[R]":
         """The call as a value that takes no result of a task before it."""
-        if self.models is not None:
-            args, kwargs = self.models.plain(args, kwargs)
-        return Signature(self.name, args, kwargs, immutable=True, app=self.app, type=self)
+        plain: tuple[Any, Any] = (args, kwargs) if self.models is None else self.models.plain(args, kwargs)
+        sig: Any = Signature(self.name, plain[0], plain[1], immutable=True, app=self.app, type=self)
+        return sig  # type: ignore[no-any-return]
 
     def map(self, it: Iterable[Any]) -> xmap:
         return xmap(self.s(), it, app=self.app)
@@ -108,14 +114,14 @@ class Task(CheckedCalls[R]):
 
     # -- sending
 
-    def delay(self, *args: Any, **kwargs: Any) -> Any:
+    def delay(self, *args: P.args, **kwargs: P.kwargs) -> "AsyncResult[R]":
         """``apply_async(args, kwargs)``."""
         return self.apply_async(args, kwargs)
 
     def apply_async(
         self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, task_id: str | None = None,
         producer: Any = None, link: Any = None, link_error: Any = None, shadow: str | None = None, **options: Any,
-    ) -> Any:  # fmt: skip
+    ) -> "AsyncResult[R]":  # fmt: skip
         """Send it; returns its AsyncResult.
 
         Raises TypeError when the arguments don't fit the function (``typing``), EncodeError, OperationalError.
@@ -123,15 +129,16 @@ class Task(CheckedCalls[R]):
         self._check_call(args, kwargs)
         shadow = shadow or self.shadow_name(args, kwargs, options)
         named = {"task_id": task_id, "producer": producer, "link": link, "link_error": link_error, "shadow": shadow}
-        return self.app.apply_signature(self.signature(args, kwargs), (), {}, {**options, **given(named)})
+        sig = self.signature(args, kwargs)
+        return self.app.apply_signature(sig, (), {}, {**options, **given(named)})  # type: ignore[no-any-return]
 
-    async def adelay(self, *args: Any, **kwargs: Any) -> Any:
+    async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> "AsyncResult[R]":
         """``delay``, without blocking the event loop."""
         return await self.aapply_async(args, kwargs)
 
     async def aapply_async(
         self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
-    ) -> Any:
+    ) -> "AsyncResult[R]":
         """``apply_async``, without blocking the event loop."""
         self._check_call(args, kwargs)
         if self.sends_itself:
@@ -139,13 +146,14 @@ class Task(CheckedCalls[R]):
             import asyncio
 
             return await asyncio.to_thread(lambda: self.apply_async(args, kwargs, **options))
-        return await self.app.aapply_signature(self.signature(args, kwargs), (), {}, options)
+        sig = self.signature(args, kwargs)
+        return await self.app.aapply_signature(sig, (), {}, options)  # type: ignore[no-any-return]
 
     def apply(
         self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, link: Any = None,
         link_error: Any = None, task_id: str | None = None, retries: int = 0, throw: bool | None = None,
         logfile: Any = None, loglevel: Any = None, headers: Mapping[str, Any] | None = None, **options: Any,
-    ) -> Any:  # fmt: skip
+    ) -> "EagerResult[R]":  # fmt: skip
         """Run it in this process; returns an EagerResult, with the result that a worker would have stored.
 
         ``retries``: how often it was retried before. ``throw``: its exception is raised, as with
@@ -156,7 +164,8 @@ class Task(CheckedCalls[R]):
             "task_id": task_id, "link": link, "link_error": link_error, "retries": retries or None, "throw": throw,
             "logfile": logfile, "loglevel": loglevel, "headers": headers,
         }  # fmt: skip
-        return self.app.apply_eagerly(self.signature(args, kwargs), (), {}, {**options, **given(named)})
+        sig = self.signature(args, kwargs)
+        return self.app.apply_eagerly(sig, (), {}, {**options, **given(named)})  # type: ignore[no-any-return]
 
     def exec_options(self) -> dict[str, Any]:
         """Message options that this task's attributes give."""
@@ -200,8 +209,8 @@ class Task(CheckedCalls[R]):
     def backend(self) -> Any:
         return self.app.backend
 
-    def AsyncResult(self, task_id: str, **kwargs: Any) -> Any:
-        return self.app.AsyncResult(task_id, task_name=self.name, **kwargs)
+    def AsyncResult(self, task_id: str, **kwargs: Any) -> "AsyncResult[R]":
+        return self.app.AsyncResult(task_id, task_name=self.name, **kwargs)  # type: ignore[no-any-return]
 
     def update_state(
         self, task_id: str | None = None, state: str | None = None, meta: Any = None, **kwargs: Any

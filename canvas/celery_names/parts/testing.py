@@ -17,7 +17,7 @@ def TestApp(name: str | None = None, config: Any = None, **options: Any) -> Canv
 TestApp.__test__ = False  # type: ignore[attr-defined]
 
 
-@shared_task(name="celery.ping")  # type: ignore[untyped-decorator]
+@shared_task(name="celery.ping")
 def ping() -> str:
     """Simple task that just returns ``pong``."""
     return "pong"

@@ -1,0 +1,49 @@
+"""What type checkers know of the signatures that tasks make. At run time all of them are ``Signature``."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Generic, NoReturn, Protocol, TypeAlias, TypeVar, overload
+
+from canvas.primitives.composite import Composite
+from canvas.primitives.signature import Signature
+from canvas.result import AsyncResult, EagerResult
+
+A = TypeVar("A")
+R = TypeVar("R")
+S = TypeVar("S")
+A_contra = TypeVar("A_contra", contravariant=True)
+R_co = TypeVar("R_co", covariant=True)
+Args: TypeAlias = Iterable[Any] | None
+Kwargs: TypeAlias = Mapping[str, Any] | None
+
+
+class TakesOne(Protocol[A_contra, R_co]):
+    """A task whose first argument is of type ``A``."""
+
+    def __call__(self, first: A_contra, /, *args: Any, **kwargs: Any) -> R_co: ...
+
+
+class _Sending(Signature[R]):
+    """A signature whose value has a type."""
+
+    def delay(self, *args: Any, **kwargs: Any) -> AsyncResult[R]: ...  # type: ignore[empty-body]
+    def apply_async(self, args: Args = None, kwargs: Kwargs = None, **options: Any) -> AsyncResult[R]: ...  # type: ignore[empty-body]
+    async def adelay(self, *args: Any, **kwargs: Any) -> AsyncResult[R]: ...  # type: ignore[empty-body]
+    async def aapply_async(self, args: Args = None, kwargs: Kwargs = None, **options: Any) -> AsyncResult[R]: ...  # type: ignore[empty-body]
+    def apply(self, args: Args = None, kwargs: Kwargs = None, **options: Any) -> EagerResult[R]: ...  # type: ignore[empty-body]
+
+    @overload  # type: ignore[override]
+    def __or__(self, other: "Step[R, S]") -> "Call[S]": ...
+    @overload
+    def __or__(self, other: "Call[S]") -> "Call[S]": ...
+    @overload
+    def __or__(self, other: Composite[Any]) -> Any: ...
+    def __or__(self, other: Any) -> Any: ...
+    def __ror__(self, other: NoReturn) -> Any: ...  # type: ignore[override]
+
+
+class Call(_Sending[R]):
+    """A call with arguments: ``add.s(1, 2)``, also ``add.si()``, and a chain of which this is the value."""
+
+
+class Step(_Sending[R], Generic[A, R]):
+    """A call without arguments, ``double.s()``: in a chain its first argument is a value of type ``A``."""
