@@ -63,6 +63,7 @@ worker.internal_error          work, exc
 worker.crashed                 worker, exc
 beat.starting                  service
 beat.embedded                  service (in the process of a worker)
+beat.composing                 entry, app, headers (of the message of its tick; they may still be changed)
 beat.claiming                  entry: before the write that claims a tick
 beat.claimed                   entry: after it
 beat.sent                      entry, lag (s since the tick was due; None: unknown)

@@ -74,7 +74,9 @@ def tick_of(app: BeatApp, entry: Entry, seed: str) -> Tick:
     if entry.is_workflow:
         return _run_of(own, entry)
     args, kwargs = evaluated_call(entry.args, entry.kwargs)
-    options = {**entry.options, "headers": {**(entry.options.get("headers") or {}), BEAT_HEADER: True}}
+    headers = {**(entry.options.get("headers") or {}), BEAT_HEADER: True}
+    emit("beat.composing", entry=entry, headers=headers, app=app)
+    options = {**entry.options, "headers": headers}
     if isinstance(entry.task, str):
         sig: Signature[Any] = Signature(entry.task, args, kwargs, app=app)
         args, kwargs = (), {}

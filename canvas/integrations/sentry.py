@@ -7,9 +7,10 @@ both.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import sentry_sdk
@@ -18,8 +19,8 @@ from sentry_sdk.integrations.logging import ignore_logger
 from sentry_sdk.scope import should_send_default_pii
 from sentry_sdk.utils import event_from_exception
 
-from canvas.caller_warnings import warn_caller
 from canvas.errors import SoftTimeLimitExceeded
+from canvas.integrations.sentry_crons import Monitors
 from canvas.model.message import Message
 from canvas.model.outcome import Failure, Outcome, Success
 from canvas.telemetry import attach
@@ -43,10 +44,10 @@ class CeleryIntegration(Integration):  # type: ignore[misc, unused-ignore]
         self, propagate_traces: bool = True, monitor_beat_tasks: bool = False,
         exclude_beat_tasks: list[str] | None = None,
     ) -> None:  # fmt: skip
-        """``propagate_traces``: messages carry the trace. ``monitor_beat_tasks`` has no effect, with a warning."""
+        """``propagate_traces``: messages carry the trace. ``monitor_beat_tasks``: each entry of beat has a cron
+        monitor, except those whose names match one of the regular expressions ``exclude_beat_tasks``."""
         self.propagate_traces = propagate_traces
-        if monitor_beat_tasks:
-            warn_caller("CeleryIntegration: canvas' beat sends no check-ins of Sentry's cron monitors")
+        self.monitors = Monitors(exclude_beat_tasks) if monitor_beat_tasks else None
 
     @staticmethod
     def setup_once() -> None:
@@ -55,6 +56,9 @@ class CeleryIntegration(Integration):  # type: ignore[misc, unused-ignore]
         attach(_started, "task.started")
         attach(_finished, "task.finished")
         attach(_flush, "worker.process_shutdown", "worker.shutdown")
+        attach(partial(_monitor, Monitors.composing), "beat.composing")
+        attach(partial(_monitor, Monitors.sent), "beat.sent")
+        attach(partial(_monitor, Monitors.finished), "task.finished")
         for logger in _QUIET:
             ignore_logger(logger)
 
@@ -62,6 +66,13 @@ class CeleryIntegration(Integration):  # type: ignore[misc, unused-ignore]
 def _integration() -> Any:
     """The integration of the current client; None for one that does not have it."""
     return sentry_sdk.get_client().get_integration(CeleryIntegration)
+
+
+def _monitor(report: Callable[..., None], **facts: Any) -> None:
+    """Report what concerns cron monitors, where the program has them."""
+    integration = _integration()
+    if integration is not None and integration.monitors is not None:
+        report(integration.monitors, **facts)
 
 
 def _publishing(message: Message, **_: Any) -> None:

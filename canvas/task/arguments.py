@@ -67,8 +67,9 @@ class CheckedCalls(TaskOptions, Generic[P, R]):
             try:
                 self._checked_signature.bind(*args, **kwargs)
             except TypeError as exc:
-                function = getattr(self, "__name__", "run")
-                says = _as_python_says(function, self._checked_signature, args, kwargs) or f"{self.name}(): {exc}"
+                function = str(getattr(self, "__name__", "run"))
+                shown = function if function.isidentifier() else self.name.rpartition(".")[2]
+                says = _as_python_says(shown, self._checked_signature, args, kwargs) or f"{self.name}(): {exc}"
                 hint = " (bind=True: the function's first parameter is the task)" if self.bound else ""
                 raise TypeError(f"{says}{hint}") from None
 

@@ -1,4 +1,4 @@
-"""What ``@app.task(...)`` and ``@shared_task(...)`` make of a function, as type checkers see it."""
+"""The decorators that ``@app.task(...)`` and ``@shared_task(...)`` give, as type checkers see them."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, Protocol, TypeAlias, TypeVar, overload

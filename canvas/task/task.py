@@ -88,7 +88,7 @@ class Task(CheckedCalls[P, R]):
         refuse_pipe(self)
 
     @overload
-    def s(self: "TakesOne[A, R]") -> "Step[A, R]": ...  # type: ignore[overload-overlap]
+    def s(self: "TakesOne[A, R]") -> "Step[A, R]": ...
     @overload
     def s(self, *args: Any, **kwargs: Any) -> "Call[R]": ...
     def s(self, *args: Any, **kwargs: Any) -> Any:

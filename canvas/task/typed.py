@@ -1,4 +1,4 @@
-"""What type checkers know of the signatures that tasks make. At run time all of them are ``Signature``."""
+"""The signatures that tasks make, as type checkers see them. At run time all of them are ``Signature``."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Generic, NoReturn, Protocol, TypeAlias, TypeVar, overload

@@ -1,4 +1,4 @@
-"""What type checkers know of tasks. A comment behind ``reveal_type`` has the type that is revealed there."""
+"""The types of tasks. A comment behind ``reveal_type`` has the type that is revealed there."""
 
 from typing import Any, reveal_type
 

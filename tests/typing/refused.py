@@ -1,4 +1,4 @@
-"""What type checkers refuse: each line that ends in ``# wrong``, and no other."""
+"""Lines that type checkers refuse: each line that ends in ``# wrong``, and no other."""
 
 from canvas import AsyncResult, Canvas, shared_task
 
