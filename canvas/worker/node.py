@@ -52,9 +52,7 @@ def plan_node(
 ) -> WorkerOptions:  # fmt: skip
     """Load the tasks, let signals change what they like, and say what the command line and the settings come to.
 
-    ``others``: further options of the command line, for receivers of ``celeryd_init``.
-
-    Raises ConfigurationError naming what is wrong.
+    ``others``: further options of the command line, for ``celeryd_init``. Raises ConfigurationError.
     """
     load_tasks(app)
     conf, node = app.conf, node_name(hostname)
