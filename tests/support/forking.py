@@ -111,6 +111,43 @@ def program_ended_by(number):
         program.kill()
 
 
+def fork_that_comes_back(how):
+    """How a copy of this process ends that leaves its task's function so; in the copy the function does it."""
+    copy = os.fork()
+    if not copy:
+        match how:
+            case "raises":
+                raise ValueError("in the copy")
+            case "exits":
+                sys.exit(6)
+            case "exits with text":
+                sys.exit("in the copy")
+            case "retries":
+                raise coming_back.retry(countdown=0)
+        return "from the copy"
+    deadline = time.monotonic() + 20
+    while not (found := os.waitpid(copy, os.WNOHANG))[0]:
+        if time.monotonic() > deadline:
+            os.kill(copy, signal.SIGKILL)
+        time.sleep(0.01)
+    return os.waitstatus_to_exitcode(found[1])
+
+
+@app.task
+def coming_back(how):
+    return fork_that_comes_back(how)
+
+
+@app.task(time_limit=60, soft_time_limit=50)
+def coming_back_in_time(how):
+    return fork_that_comes_back(how)
+
+
+@app.task
+async def coming_back_on_loop(how):
+    return fork_that_comes_back(how)
+
+
 @app.task
 def mapped():
     with fork.Pool(2) as pool:

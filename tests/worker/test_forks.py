@@ -85,6 +85,14 @@ def test_a_forked_process_can_send_tasks(bench, call):
         assert app.AsyncResult(call("sent_in_fork", 7)).get(timeout=20) == 7
 
 
+@pytest.mark.parametrize("task", ["coming_back", "coming_back_in_time", "coming_back_on_loop"])
+def test_a_copy_of_the_worker_ends_when_its_task_does(call, task):
+    """It has the same task to end, which only its parent may do."""
+    ends = {"returns": 0, "raises": 1, "exits": 6, "exits with text": 1, "retries": 1}
+    assert {how: call(task, how) for how in ends} == ends
+    assert call("identity", 3) == 3
+
+
 def test_event_loops_of_other_slots_survive_a_fork(call):
     """A forked process deletes what other threads of the worker had; a loop that is deleted there must not be closed."""
     assert [call("on_thread", n) for n in range(4)] == [0, 1, 4, 9]

@@ -124,15 +124,18 @@ class AwaitedPipeline:
     async def _execute(self, job: Job, run: Interruptible, on_loop: OnLoop) -> Outcome:
         message = job.message
         try:
-            return await aexecute(job.task, job.request, message.args, message.kwargs, run.watch, job.keys.fault)
+            outcome = await aexecute(job.task, job.request, message.args, message.kwargs, run.watch, job.keys.fault)
         except Exception:
             raise
         except BaseException as exc:
+            self._steps.copies.end(exc)
             # As for a task in a worker thread; but what the loop cancels as it ends has no end yet.
             if self.closing:
                 raise
             job.broken_off = True
             return _return(job) if on_loop.returns else broken_off(exc)
+        self._steps.copies.end(outcome)
+        return outcome
 
     async def _settle(self, job: Job, outcome: Outcome, context: Context) -> Settlement:
         """Settle here, or in a thread where error callbacks may take their time. Hooks and signals are called on the

@@ -30,6 +30,7 @@ from canvas.worker.pipeline.admission import (
     time_limits,
 )
 from canvas.worker.pipeline.early_acks import may_ack_early
+from canvas.worker.pipeline.forked_copies import CopyCheck, end_copy
 from canvas.worker.pipeline.job import Job, Report, worker_lost
 from canvas.worker.pipeline.reports import TaskReports
 from canvas.worker.pipeline.throttle import NO_KEYS, Throttle, keys_of
@@ -78,6 +79,7 @@ class TaskPipeline:
         ``give_up`` commits a settlement and ends the process, as a hard time limit asks for.
         """
         self._app = app
+        self.copies = CopyCheck()
         self.limits = TimeLimits()
         self.tally = tally
         self._give_up = give_up
@@ -204,15 +206,21 @@ class TaskPipeline:
         task, message, hard, soft = job.task, job.message, job.hard, job.soft
         try:
             if not hard and not soft:
-                return execute(task, job.request, message.args, message.kwargs, fault=job.keys.fault)
-            end = self._ender(job, lambda: Failure(TimeLimitExceeded(hard)))
-            watched = self.limits.watching(message, soft, hard, end)
-            return execute(task, job.request, message.args, message.kwargs, watched, job.keys.fault)
+                outcome = execute(task, job.request, message.args, message.kwargs, fault=job.keys.fault)
+            else:
+                end = self._ender(job, lambda: Failure(TimeLimitExceeded(hard)))
+                limited = self.limits.watching(message, soft, hard, end)
+                watched = partial(self.copies.within, limited)
+                outcome = execute(task, job.request, message.args, message.kwargs, watched, job.keys.fault)
         except Exception:
             raise
         except BaseException as exc:  # noqa: BLE001 - neither the worker thread nor the process ends with a task
+            self.copies.end(exc)
             job.broken_off = True
             return broken_off(exc)
+        if self.copies.is_copy:
+            end_copy(outcome)
+        return outcome
 
     def _ender(self, job: Job, outcome: Callable[[], Outcome]) -> Callable[[], None] | None:
         """A function that ends the task from outside, where the process may end with it."""
