@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import amqp
 import pytest
@@ -240,3 +241,42 @@ def test_a_queue_cannot_be_exclusive_and_durable(redis_url):
 def test_settings_that_are_for_rabbitmq(broker, ignored):
     app = Canvas("told", broker=broker, event_queue_ttl=3)
     assert ignored_settings(app.conf) == ignored
+
+
+class SlowProxy(ByteProxy):
+    """A proxy that passes on what clients send a while later."""
+
+    def _requests(self, near, far, answers):
+        while got := near.recv(1 << 16):
+            time.sleep(0.1)
+            far.sendall(got)
+
+
+def test_threads_wait_for_their_confirms_together(rabbitmq, redis_url):
+    url = rabbitmq.url()
+    with SlowProxy(parse(url, {})[0].port) as proxy:
+        driver = open_driver(through(url, proxy), redis_url)
+        driver.broker.publish([publish("first")])
+        began = time.monotonic()
+        with ThreadPoolExecutor(20) as threads:
+            list(threads.map(lambda n: driver.broker.publish([publish(str(n))]), range(20)))
+        assert time.monotonic() - began < 20 * 0.1
+        assert driver.admin.queue_length("q") == 21
+        driver.close()
+
+
+def test_threads_that_share_a_connection_send_again_when_it_is_cut(rabbitmq, redis_url):
+    url = rabbitmq.url()
+    with ByteProxy(parse(url, {})[0].port) as proxy:
+        driver = open_driver(through(url, proxy), redis_url)
+        with ThreadPoolExecutor(8) as threads:
+            sent = [threads.submit(driver.broker.publish, [publish(f"{n}", f"made{n % 3}")]) for n in range(200)]
+            for _ in range(3):
+                proxy.cut()
+            for one in sent:
+                one.result(30)
+        lengths = [driver.admin.queue_length(f"made{n}") for n in range(3)]
+        worker = Lease("w", ["made0", "made1", "made2"], 1000)
+        found = {one for _ in range(20) for one in ids(driver.broker.lease(worker))}
+        assert found == {str(n) for n in range(200)}, lengths
+        driver.close()

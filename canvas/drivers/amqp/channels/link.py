@@ -1,7 +1,11 @@
-"""One connection with one channel, whose frames are written and read here. One thread at a time uses it."""
+"""One connection with one channel, whose frames are written and read here.
+
+One thread at a time sends, and one thread at a time takes what has been read; these may be two threads.
+"""
 
 import select
 import ssl
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -37,6 +41,8 @@ class Link:
         self._answer_within = answer_within
         self._socket = connection.transport.sock
         self._socket.setblocking(False)
+        self._io = threading.RLock()
+        """Held for a call of the socket, and while what it gave is parsed. TLS sockets are no use to two threads."""
         self.frame_max: int = connection.frame_max
         self._reader = FrameReader(self.frame_max)
         self._heartbeat = float(connection.heartbeat or 0)
@@ -56,7 +62,8 @@ class Link:
         view, deadline = memoryview(data), time.monotonic() + self._answer_within
         while view:
             try:
-                view = view[self._socket.send(view) :]
+                with self._io:
+                    view = view[self._socket.send(view) :]
             except _WANTS:
                 self._wait(select.POLLIN | select.POLLOUT, deadline)
                 self._read()
@@ -147,13 +154,20 @@ class Link:
 
     def _wait(self, events: int, deadline: float) -> bool:
         poll = select.poll()
-        poll.register(self._socket, events)
+        try:
+            poll.register(self._socket, events)
+        except ValueError as exc:  # another thread has found the connection lost
+            raise self._lost(exc) from exc
         while not poll.poll(min(1.0, self._answer_within) * 1000):
             if time.monotonic() > deadline and not self.blocked:
                 raise self._lost(f"no answer in {self._answer_within:g} s")
         return True
 
     def _read(self) -> None:
+        with self._io:
+            self._read_all()
+
+    def _read_all(self) -> None:
         while True:
             try:
                 data = self._socket.recv(_CHUNK)

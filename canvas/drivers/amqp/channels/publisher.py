@@ -40,7 +40,7 @@ class Places(Protocol):
 
 
 class Publisher:
-    """The publishing connection of a process; one thread at a time uses it."""
+    """The publishing connection of a process. One thread at a time sends; any number wait for their confirms."""
 
     def __init__(self, connect: Callable[[], Link], places: Places) -> None:
         self._connect = connect
@@ -82,12 +82,27 @@ class Publisher:
         """The messages that no queue took. Raises OperationalError."""
         with self._lock:
             link = self._ready()
+            data = b"".join(frames_of(messages, link.frame_max))
+            ids = {one.content.properties.get("message_id", "") for one in messages if one.mandatory}
+            confirms = self._confirms
+            sent = confirms.expect(len(messages), ids)
             try:
-                link.send(b"".join(frames_of(messages, link.frame_max)))
-                return self._confirms.wait(link, len(messages))
-            except OperationalError:
+                link.send(data)
+            except OperationalError as exc:
+                confirms.lose(exc)
                 self._link = None
                 raise
+        try:
+            return confirms.wait(link, sent)
+        except OperationalError:
+            self._drop(link)
+            raise
+
+    def _drop(self, link: Link) -> None:
+        """Use another connection from now on; the threads that wait for confirms on this one send again, too."""
+        with self._lock:
+            if self._link is link:
+                self._link = None
 
     def _ready(self) -> Link:
         if self._link is None or self._link.is_cut():

@@ -53,8 +53,9 @@ class Session(ConsumerChannel):
             first = queues[0] if queues else ""
             asked = min(wanted, self._left.get(first, 0), _AT_ONCE)
             if not self._transactional and publications:
+                sent = self._confirms.expect(len(publications))
                 link.send(b"".join(publications))
-                returned += self._confirms.wait(link, len(publications))
+                returned += self._confirms.wait(link, sent)
                 frames = frames[len(publications) :]
             # RabbitMQ takes nothing on a channel between a commit and its answer.
             end = [commit(CHANNEL)] if self._transactional else []

@@ -15,6 +15,9 @@ _NUMBERS: Final = {
     "b": ">b", "B": ">B", "s": ">h", "U": ">h", "u": ">H", "I": ">i", "i": ">I", "L": ">q", "l": ">q", "f": ">f",
     "d": ">d",
 }  # fmt: skip
+_KNOWN_NAMES: Final[dict[str, bytes]] = {}
+"""Names that have been written; those of messages are mostly the same."""
+_MOST_NAMES: Final = 1000
 _EPOCH: Final = datetime(1970, 1, 1)
 
 
@@ -22,11 +25,19 @@ def write_table(values: Mapping[str, Any], level: int = 0) -> bytes:
     """A table with its length. Raises EncodeError for a value that AMQP has no type for; the message names its key."""
     parts: list[bytes] = []
     for key, value in values.items():
-        name = str(key).encode("utf-8", "surrogatepass")
-        if len(name) > 255:
-            raise EncodeError(f"the name of a header has {len(name)} bytes, and AMQP allows 255: {key!r:.80}")
-        parts += (bytes((len(name),)), name, _write(key, value, level))
+        parts += (_KNOWN_NAMES.get(key) or _named(key), _write(key, value, level))
     return _sized(b"".join(parts))
+
+
+def _named(key: Any) -> bytes:
+    """The name of a value, with its length."""
+    name = str(key).encode("utf-8", "surrogatepass")
+    if len(name) > 255:
+        raise EncodeError(f"the name of a header has {len(name)} bytes, and AMQP allows 255: {key!r:.80}")
+    found = bytes((len(name),)) + name
+    if len(_KNOWN_NAMES) < _MOST_NAMES and type(key) is str:
+        _KNOWN_NAMES[key] = found
+    return found
 
 
 def _write(key: str, value: Any, level: int) -> bytes:
