@@ -11,7 +11,7 @@ MARKS ?= random and not slow
 SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow conformance explore chaos chaos-celery fuzz check lint types docs format bench bench-full bench-bytes bench-codec bench-idle bench-import bench-memory bench-peers bench-scaling bench-workflow bench-waits clean dist ecosystem
+.PHONY: help demo test test-slow conformance explore chaos chaos-celery fuzz check lint types docs format bench bench-full bench-bytes bench-codec bench-idle bench-import bench-memory bench-peers bench-rabbitmq bench-scaling bench-workflow bench-waits clean dist ecosystem
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26
@@ -92,6 +92,10 @@ bench-import: $(VENV)/.test ## milliseconds of `import canvas`, and until a work
 
 bench-codec: $(VENV)/.test ## microseconds to encode and decode a message
 	$(BIN)/python -m benchmarks.codec
+
+bench-rabbitmq: $(VENV)/.test ## canvas beside Celery on one RabbitMQ, with Redis and rpc:// results (10 minutes)
+	@$(BIN)/python -m tests.support.rabbitmq install
+	$(BIN)/python -m benchmarks.rabbitmq
 
 bench-peers: $(VENV)/.test ## dramatiq, rq, huey, arq, saq and taskiq beside canvas, installed in .peers
 	$(BIN)/python -m benchmarks.peers .peers

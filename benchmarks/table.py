@@ -58,7 +58,7 @@ def lines(found: dict[str, Figures]) -> Iterator[str]:
     for name, row in ROWS.items():
         if name not in found:
             continue
-        ours, theirs = (_shown(found[name][library]) for library in LIBRARIES)
+        ours, theirs = (shown(found[name][library]) for library in LIBRARIES)
         times = ratio(row, found[name])
         yield f"| {row.name:<42} | {ours:>27} | {theirs:>27} | {times:>5.1f}x | {row.goal:>6} | {row.unit} |"
 
@@ -71,7 +71,8 @@ def keep(name: str, text: str) -> Path:
     return path
 
 
-def _shown(values: list[float]) -> str:
+def shown(values: list[float]) -> str:
+    """The median of some figures, the least and the greatest."""
     return f"{_number(median(values))} ({_number(min(values))} to {_number(max(values))})"
 
 

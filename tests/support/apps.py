@@ -715,6 +715,11 @@ if "APP_LIBRARY" in os.environ:
             if "APP_VISIBILITY" in os.environ
             else {}
         ),
+        **(
+            {"broker_transport_options": {"consumer_timeout": float(os.environ["APP_CONSUMER_TIMEOUT"])}}
+            if "APP_CONSUMER_TIMEOUT" in os.environ
+            else {}
+        ),
         **({"task_reject_on_worker_lost": True} if "APP_LOST" in os.environ else {}),
         **({"canvas_state": os.environ["APP_STATE"]} if "APP_STATE" in os.environ else {}),
         **({"task_send_sent_event": True} if "APP_SENT_EVENTS" in os.environ else {}),

@@ -39,8 +39,10 @@ def install():
 class RabbitMQNode:
     """A node in a directory of its own; ``stop`` and ``start`` again keep the ports and the data."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, configuration="", advanced="[]."):
+        """``configuration`` and ``advanced``: further lines of rabbitmq.conf, and the terms of advanced.config."""
         self.folder = Path(folder)
+        self._configuration, self._advanced = configuration, advanced
         self.port, self._distribution, self._epmd_port = free_port(), free_port(), free_port()
         self._name = f"canvas-{os.getpid()}-{self.port}@localhost"
         self._epmd = self._server = self._watcher = None
@@ -69,6 +71,16 @@ class RabbitMQNode:
                 raise RuntimeError(f"RabbitMQ did not start:\n{said}")
             time.sleep(0.05)
         return self
+
+    @property
+    def pid(self):
+        """The process id of the node."""
+        return self._server.pid
+
+    def control(self, *words):
+        """Run rabbitmqctl."""
+        command = [str(SERVER.parent / "rabbitmqctl"), "--node", self._name, *words]
+        subprocess.run(command, env=self._environment(), check=True, capture_output=True, timeout=120)
 
     def _watch(self):
         """Have a process of its own kill the node when this process has ended, even by SIGKILL: it reads the end of a
@@ -109,7 +121,7 @@ class RabbitMQNode:
         cookie.write_text(secrets.token_hex(16))
         cookie.chmod(0o400)
         (folder / "enabled_plugins").write_text("[].\n")
-        (folder / "advanced.config").write_text("[].\n")
+        (folder / "advanced.config").write_text(f"{self._advanced}\n")
         vhosts = [f"t{number}" for number in range(VHOSTS)]
         rights = {"user": "guest", "configure": ".*", "write": ".*", "read": ".*"}
         definitions = {
@@ -128,6 +140,7 @@ class RabbitMQNode:
             "vm_memory_high_watermark.absolute = 1GB\n"
             "collect_statistics_interval = 60000\n"
             f"load_definitions = {folder}/definitions.json\n"
+            f"{self._configuration}"
         )
 
     def _environment(self):

@@ -1,0 +1,78 @@
+"""Faults of RabbitMQ under a worker: alarms, timeouts, queues and vhosts that are deleted. Each task ends once."""
+
+import tempfile
+import time
+
+import amqp
+import pytest
+
+from canvas.testing.contract import eventually
+from tests.support.rabbit_bench import RabbitBench
+from tests.support.rabbitmq import RabbitMQNode
+from tests.support.redis_server import RedisServer
+from tests.worker.commands import start
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+SHORT_TIMEOUT = {"configuration": "consumer_timeout = 3000\n", "advanced": "[{rabbit,[{channel_tick_interval,1000}]}]."}
+
+
+@pytest.fixture(scope="module")
+def node():
+    with tempfile.TemporaryDirectory() as folder:
+        node = RabbitMQNode(folder, **SHORT_TIMEOUT).start()
+        yield node
+        node.stop()
+
+
+@pytest.fixture
+def bench(node, request):
+    with RedisServer() as server:
+        numbers = {"alarm": 0, "timeout": 1, "queue": 2, "vhost": 3}
+        number = next(number for name, number in numbers.items() if name in request.node.name)
+        yield RabbitBench(server, f"amqp://guest:guest@127.0.0.1:{node.port}/t{number}")
+
+
+def test_a_memory_alarm_delays_tasks(node, bench):
+    with bench.client() as app, start(bench, "-P", "threads", "-c", "2"):
+        assert app.tasks["t.add"].delay(1, 1).get(timeout=60) == 2
+        key = bench.new_key()
+        held = (app.tasks["t.until_open"].s(key) | app.tasks["t.noted"].s(f"{key}:after")).apply_async()
+        eventually(lambda: app.driver.admin.in_flight().leased == 1)
+        node.control("set_vm_memory_high_watermark", "absolute", "1MB")
+        bench.open(key)
+        time.sleep(3)
+        assert bench.ledger(f"{key}:after", 0) == []
+        node.control("set_vm_memory_high_watermark", "absolute", "1GB")
+        held.get(timeout=60)
+        assert bench.ledger(f"{key}:after", 1) == [repr(key)]
+
+
+def test_a_task_that_takes_longer_than_the_consumer_timeout_runs_once(bench):
+    settings = {"consumer_timeout": 3, "short_leases": 1}
+    with bench.client() as app, start(bench, "-P", "threads", "-c", "2", **settings):
+        key = bench.new_key()
+        result = app.tasks["t.until_open"].delay(key)
+        eventually(lambda: app.driver.admin.in_flight().leased == 1)
+        time.sleep(9)
+        bench.open(key)
+        assert result.get(timeout=60) == key
+        assert app.tasks["t.add"].delay(1, 1).get(timeout=60) == 2
+
+
+def test_a_queue_that_is_deleted_under_its_consumer_is_made_again(node, bench):
+    with bench.client() as app, start(bench, "-P", "solo"):
+        assert app.tasks["t.add"].delay(1, 1).get(timeout=60) == 2
+        with amqp.Connection(f"127.0.0.1:{node.port}", virtual_host="t2") as connection:
+            connection.channel().queue_delete("celery")
+        assert app.tasks["t.add"].delay(2, 2).get(timeout=60) == 4
+
+
+def test_a_vhost_that_is_deleted_and_comes_back(node, bench):
+    with bench.client() as app, start(bench, "-P", "solo"):
+        assert app.tasks["t.add"].delay(1, 1).get(timeout=60) == 2
+        node.control("delete_vhost", "t3")
+        time.sleep(2)
+        node.control("add_vhost", "t3")
+        node.control("set_permissions", "-p", "t3", "guest", ".*", ".*", ".*")
+        app.close()
+        assert app.tasks["t.add"].delay(2, 2).get(timeout=60) == 4
