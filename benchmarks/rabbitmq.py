@@ -8,6 +8,7 @@ import argparse
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -168,6 +169,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--count", type=int, default=10_000, help="tasks of a round")
     given = parser.parse_args()
+    # The apps of all rounds have the same tasks.
+    warnings.filterwarnings("ignore", message="Task name")
     found: dict[str, Figures] = {name: {library: [] for library in LIBRARIES} for name in ROWS}
     with tempfile.TemporaryDirectory() as folder:
         node = RabbitMQNode(folder).start()

@@ -158,8 +158,6 @@ def _find_servers(app: Canvas, plan: WorkerOptions, purge: bool, ended: Event) -
 
 def _warn(app: Canvas, plan: WorkerOptions) -> None:
     _warn_of_limits(app, plan)
-    if "coordination" not in app.driver.capabilities:
-        emit("worker.stateless")
     idle = ignored_settings(app.conf)
     if idle:
         emit("settings.ignored", settings=idle)

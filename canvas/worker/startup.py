@@ -87,8 +87,10 @@ def _call(app: Canvas) -> None:
 
 def check_limits(app: Canvas) -> None:
     """Raise ConfigurationError for a task with a limit that needs state which all workers share, where the broker keeps
-    none."""
+    none; warn that it keeps none."""
     found = app.driver.capabilities
+    if "coordination" not in found:
+        emit("worker.stateless")
     for task in app.tasks.values():
         for name in ("concurrency_limit", "unique_for"):
             if getattr(task, name):
