@@ -11,7 +11,7 @@ MARKS ?= random and not slow
 SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow conformance explore chaos chaos-celery fuzz check lint types docs format bench bench-full bench-bytes bench-codec bench-idle bench-import bench-memory bench-peers bench-rabbitmq bench-scaling bench-workflow bench-waits clean dist ecosystem
+.PHONY: help demo test test-slow conformance explore chaos chaos-celery fuzz check lint types docs format bench bench-full bench-bytes bench-codec bench-idle bench-import bench-memory bench-peers bench-rabbitmq bench-scaling bench-workflow bench-waits clean dist ecosystem bench-stores
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26
@@ -86,6 +86,10 @@ bench-workflow: $(VENV)/.test ## compile time and bytes of random graphs, and a 
 
 bench-waits: $(VENV)/.test ## workflows that wait: bytes, signals, timers; rounds and runs inside beside links
 	$(BIN)/python -m benchmarks.waits
+
+bench-stores: $(VENV)/.test ## results in PostgreSQL and Memcached, beside Celery's backends on the same servers
+	@$(BIN)/python -m tests.support.memcached install
+	$(BIN)/python -m benchmarks.stores
 
 bench-import: $(VENV)/.test ## milliseconds of `import canvas`, and until a worker is ready
 	$(BIN)/python -m benchmarks.import_time

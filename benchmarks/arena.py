@@ -29,9 +29,10 @@ _DONE_WITHIN = 600.0
 class Arena:
     """A Redis whose database 0 is the broker and 1 keeps the results. ``with Arena() as arena: …``"""
 
-    def __init__(self, transport: str = "socket") -> None:
+    def __init__(self, transport: str = "socket", results: str = "") -> None:
         """``transport``: ``tcp`` on the loopback interface, or a Unix ``socket``. The benchmark's own connections take
-        the same way as those of the clients and workers that it measures."""
+        the same way as those of the clients and workers that it measures. ``results``: the URL of another store."""
+        self._store = results
         self._port = _free_port() if transport == "tcp" else 0
         self._server = EmbeddedRedis(*(("--port", str(self._port), "--bind", "127.0.0.1") if self._port else ()))
 
@@ -39,7 +40,7 @@ class Arena:
         self._server.start()
         self.broker, self.results, self.notes = map(self._connection, range(3))
         self.socket = self._server.socket
-        self.urls = self._url(0), self._url(1)
+        self.urls = self._url(0), self._store or self._url(1)
         self.apps = {library: make(library, *self.urls) for library in LIBRARIES}
         return self
 

@@ -48,7 +48,8 @@ EFFECTS: Final[dict[str, str]] = {
     "redis_socket_timeout": "Seconds after which a command to the result backend is given up.",
     "redis_socket_connect_timeout": "Seconds within which a connection to the result backend must be open.",
     "redis_socket_keepalive": "Whether TCP keepalive is on for the result backend.",
-    "result_backend": "The store of results: a Redis URL, `db+postgresql://…`, `db+sqlite:///…`, `django-db`, "
+    "result_backend": "The store of results: a Redis URL, `db+postgresql://…`, `db+mysql://…`, `db+sqlite:///…`, "
+    "`django-db`, "
     "`cache+memcached://…`, `django-cache`, `file:///path`, `memory://`, or the path of a class, `module:Class`; "
     "with RabbitMQ also `rpc://`. "
     "Without one, results cannot be read and chords are refused.",

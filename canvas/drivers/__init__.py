@@ -134,7 +134,7 @@ def _remedy(scheme: str, url: str, known: list[str]) -> str:
     if scheme in _ELSEWHERE or scheme.partition("+")[0] in _ELSEWHERE:
         return (
             ": canvas keeps messages in Redis or RabbitMQ, and results in Redis, in SQL (db+postgresql://, "
-            "db+sqlite:///, django-db), in Memcached (cache+memcached://) or in files (file:///path)"
+            "db+mysql://, db+sqlite:///, django-db), in Memcached (cache+memcached://) or in files (file:///path)"
         )
     # Only wrong names need it.
     from difflib import get_close_matches

@@ -191,7 +191,7 @@ def test_the_database_is_away_while_a_task_ends(postgres, postgres_url, redis_ur
 @pytest.mark.parametrize(
     "bad, said",
     [
-        ("db+mysql://h/d", "no results in 'mysql'"), ("db+sqlite://", "needs the path of a file"),
+        ("db+oracle://h/d", "no results in 'oracle'"), ("db+sqlite://", "needs the path of a file"),
         ("db+nothing", "no URL of a database|no driver"), ("db+sqlite:///:memory:", "needs the path of a file"),
     ],
 )  # fmt: skip

@@ -49,7 +49,7 @@ def chords_of(library, app):
 BOTH = pytest.mark.parametrize("url", ["memcached_url", "file_url"], indirect=True)
 
 
-@BOTH
+@pytest.mark.parametrize("url", ["memcached_url", pytest.param("file_url", marks=pytest.mark.slow)], indirect=True)
 @pytest.mark.timeout(120)
 def test_chords_of_both_libraries_end_on_both_kinds_of_worker(apps, redis_url, url):
     with worker("canvas", redis_url, url), worker("celery", redis_url, url):

@@ -58,7 +58,7 @@ def test_options_of_celery_and_of_plug_ins_are_left_alone(app):
     ("url", "text"),
     [
         ("redi://h", r"did you mean redis://\?"), ("zookeeper://h", "canvas keeps messages in Redis"),
-        ("mongodb://u:hush@h/d", "results in Redis or in SQL"), ("localhost:6379", "write redis://localhost:6379/0"),
+        ("mongodb://u:hush@h/d", "results in Redis, in SQL"), ("localhost:6379", "write redis://localhost:6379/0"),
         ("sqs://", "canvas keeps messages in Redis"), ("xyz://h", "expected one of (amqp, amqps, )?memory, (pyamqp, )?redis"),
     ],
 )  # fmt: skip

@@ -11,6 +11,7 @@ from sqlalchemy.engine import URL, make_url
 
 from canvas.drivers.ports.results import TablesMissing
 from canvas.drivers.sql.announcements import Listener, announces
+from canvas.drivers.sql.dialects import MYSQL
 from canvas.drivers.sql.layout import create
 from canvas.drivers.sql.tables import StoreTables
 from canvas.errors import BrokerError, ConfigurationError, OperationalError, RefusedError
@@ -19,11 +20,14 @@ from canvas.masking import masked_url
 
 T = TypeVar("T")
 
-_DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
+_DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "mysql": "mysql+pymysql",
+            "mariadb": "mariadb+pymysql"}  # fmt: skip
 """The driver of a URL that names none."""
-_SERVED = frozenset({"postgresql", "sqlite"})
+_SERVED = frozenset({"postgresql", "sqlite", *MYSQL})
 _NOT_DEFINED = ("42P01", "42703")
 """SQLSTATE of a table, and of a column, that is not there."""
+_NOT_DEFINED_IN_MYSQL = (1146, 1054)
+"""MySQL's numbers for them."""
 _PAUSES = (0.05, 0.2, 0.5, 1.0)
 """Seconds before each further try while the database is away."""
 
@@ -96,7 +100,11 @@ class Database:
         return RefusedError(what) if refused else BrokerError(what)
 
     def _connecting(self) -> Engine:
-        engine = create_engine(self._url, **self._options)
+        own: dict[str, Any] = {}
+        if self._url.get_backend_name() in MYSQL:
+            # A transaction that has waited for a lock has to see what the one before it has written.
+            own["isolation_level"] = "READ COMMITTED"
+        engine = create_engine(self._url, **{**own, **self._options})
         if self._callback is not None:
             self._callback(engine)
         return engine
@@ -147,6 +155,8 @@ def _lacks_tables(error: exc.SQLAlchemyError) -> bool:
     """Whether a table or column is missing. SQLite has no code for it."""
     original = getattr(error, "orig", None)
     if getattr(original, "sqlstate", None) in _NOT_DEFINED:
+        return True
+    if (getattr(original, "args", None) or [None])[0] in _NOT_DEFINED_IN_MYSQL:
         return True
     return any(text in str(original) for text in ("no such table", "no such column", "has no column named"))
 

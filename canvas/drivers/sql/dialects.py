@@ -3,19 +3,25 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, cast, func, literal_column, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Column, ColumnElement, Connection, Table, case, cast, func, literal_column, select, type_coerce
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.sql import visitors
 from sqlalchemy.types import Double
+
+MYSQL = frozenset({"mysql", "mariadb"})
 
 _UNIX_TIME = {
     "postgresql": func.extract("epoch", func.clock_timestamp()),
     "sqlite": literal_column("(julianday('now') - 2440587.5) * 86400.0"),
+    **dict.fromkeys(MYSQL, literal_column("CAST(UNIX_TIMESTAMP(NOW(6)) AS DECIMAL(20, 6))")),
 }
 
 
 def unix_time(connection: Connection) -> ColumnElement[float]:
     """The database's clock, unix time in seconds, as an expression."""
-    return cast(_UNIX_TIME[connection.dialect.name], Double)
+    now = _UNIX_TIME[connection.dialect.name]
+    # Not all servers of MySQL's kind can cast to a double.
+    return type_coerce(now, Double) if connection.dialect.name in MYSQL else cast(now, Double)
 
 
 def read_clock(connection: Connection) -> float:
@@ -35,9 +41,33 @@ def upsert(
     ``changed`` are the columns that get the new values, or a function of the statement that returns the values by their
     columns; without any, that row stays as it is.
     """
+    if connection.dialect.name in MYSQL:
+        return _mysql_upsert(table, keys, changed, where)
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     statement = insert(table)
     if not changed:
         return statement.on_conflict_do_nothing(index_elements=keys)
     values = changed(statement) if callable(changed) else {name: statement.excluded[name] for name in changed}
     return statement.on_conflict_do_update(index_elements=keys, set_=values, where=where)
+
+
+class _Inserted:
+    """The new values, by the name that other databases have for them."""
+
+    def __init__(self, inserted: Any) -> None:
+        self.excluded = inserted
+
+
+def _mysql_upsert(table: Table, keys: Sequence[str], changed: Any, where: Any) -> Any:
+    """As ``upsert``. There is no condition here: each column gets its new value or keeps its own. Columns are changed
+    one after the other, so those that the condition reads are the last."""
+    statement = mysql.insert(table)
+    if not changed:
+        return statement.on_duplicate_key_update({keys[0]: table.c[keys[0]]})
+    new = statement.inserted
+    values = changed(_Inserted(new)) if callable(changed) else {name: new[name] for name in changed}
+    if where is not None:
+        read = {found.name for found in visitors.iterate(where) if isinstance(found, Column)}
+        ordered = sorted(values, key=lambda name: name in read)
+        values = {name: case((where, values[name]), else_=table.c[name]) for name in ordered}
+    return statement.on_duplicate_key_update(list(values.items()))

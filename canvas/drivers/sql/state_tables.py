@@ -12,6 +12,8 @@ _NAME = 255
 _LABEL = 256
 """Characters of a label's value."""
 _BYTES = LargeBinary(2**32 - 1)
+_OF_MYSQL: dict[str, Any] = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin", "mysql_engine": "InnoDB"}
+"""Ids that differ in case are different ids."""
 
 
 class StateTables:
@@ -19,7 +21,7 @@ class StateTables:
 
     def __init__(self, metadata: MetaData, schema: str | None) -> None:
         def table(name: str, columns: Iterable[Column[Any] | Index]) -> Table:
-            return Table(name, metadata, *columns, schema=schema)
+            return Table(name, metadata, *columns, schema=schema, **_OF_MYSQL)
 
         self.layout = table("canvas_layout", [Column("version", Integer, primary_key=True, autoincrement=False)])
         self.chords = table("canvas_chords", _chord())

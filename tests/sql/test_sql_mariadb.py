@@ -1,0 +1,98 @@
+"""The contract of result stores in MariaDB, a chord on it with a worker, and records of Celery's."""
+
+import pytest
+from sqlalchemy import MetaData, create_engine
+
+from canvas import chord
+from canvas.drivers import open_driver
+from canvas.errors import BrokerError, RefusedError
+from canvas.model.settlement import ResultWrite
+from canvas.testing.contract import ChordStoreContract, MailboxContract, ResultStoreContract, RunRecordsContract
+from tests.support.apps import make
+from tests.support.mariadb import MariaDBServer
+from tests.support.processes import WorkerProcess
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def mariadb():
+    with MariaDBServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def database(mariadb):
+    return mariadb.new_database("mysql")
+
+
+@pytest.fixture
+def url(database):
+    yield database
+    engine = create_engine(database[3:].replace("://", "+pymysql://", 1))
+    with engine.begin() as connection:
+        tables = MetaData()
+        tables.reflect(connection)
+        tables.drop_all(connection)
+    engine.dispose()
+
+
+class TestMariaDB(ResultStoreContract, ChordStoreContract, RunRecordsContract, MailboxContract):
+    every_state = False
+    many = 802
+
+    @pytest.fixture
+    def driver(self, url):
+        driver = open_driver("memory://mariadb", url)
+        yield driver
+        driver.broker.release_prefetched("w1")
+        driver.close()
+
+
+def test_each_library_reads_what_the_other_keeps(redis_url, url):
+    ours = make("canvas", redis_url, url)
+    theirs = make("celery", redis_url, url.replace("://", "+pymysql://", 1))
+    ours.backend.store_result("a", {"of": "canvas \N{SNOWMAN}"}, "SUCCESS")
+    theirs.backend.store_result("b", ValueError("of celery"), "FAILURE")
+    assert theirs.AsyncResult("a").get(timeout=5) == {"of": "canvas \N{SNOWMAN}"}
+    assert repr(ours.AsyncResult("b").result) == "ValueError('of celery')"
+    ours.backend.store_result("a", None, "FAILURE")
+    assert ours.AsyncResult("a").state == "SUCCESS"
+    ours.close()
+    theirs.close()
+
+
+def test_composites_and_workflows_have_their_values(redis_url, url):
+    app = make("canvas", redis_url, url)
+    add, tsum = app.tasks["t.add"], app.tasks["t.tsum"]
+    with WorkerProcess("canvas", redis_url, url, "-P", "threads", "-c", "4"):
+        wide = chord([add.s(n, n) for n in range(60)], tsum.s()).delay()
+        flow = app.Workflow("sums")
+        first = flow.add(add.s(1, 2), name="first")
+        left, right = (flow.add(add.s(first, n), name=f"next {n}") for n in (10, 20))
+        flow.add(add.s(left, right), name="last")
+        assert flow.delay().get(timeout=30) == 36
+        assert wide.get(timeout=30) == 60 * 59
+    app.close()
+
+
+def test_the_other_name_of_its_urls(mariadb):
+    driver = open_driver("memory://", mariadb.new_database("mariadb"))
+    driver.results.store([ResultWrite("a", b"1", 60, True)])
+    assert driver.results.get(["a"]) == [b"1"]
+    driver.close()
+
+
+def test_what_it_does_not_take_is_refused(url):
+    driver = open_driver("memory://", url)
+    with pytest.raises(RefusedError, match="too long"):
+        driver.results.store([ResultWrite("x" * 200, b"1", 60, True)])
+    driver.close()
+    driver = open_driver("memory://", url, result_options={"database_create_tables_at_setup": False})
+    engine = create_engine(url[3:].replace("://", "+pymysql://", 1))
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE celery_taskmeta")
+    with pytest.raises(BrokerError, match="`canvas db upgrade` makes missing tables"):
+        driver.results.get(["a"])
+    engine.dispose()
+    driver.close()
