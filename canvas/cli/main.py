@@ -22,6 +22,7 @@ COMMANDS = {
     "schedule": "canvas.cli.periodic.schedule:schedule",
     "dashboard": "canvas.cli.monitoring.dashboard:dashboard",
     "flower": "canvas.cli.monitoring.dashboard:flower",
+    "top": "canvas.cli.monitoring.top:top",
     "demo": "canvas.cli.demo.command:demo",
     "celery": "canvas.cli.as_celery:celery",
     "call": "canvas.cli.call:call",

@@ -12,11 +12,8 @@ from canvas.workflows.labels import label_terms
 
 _json = click.option("-j", "--json", "as_json", is_flag=True, help="One JSON object a line.")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_STYLES = {
-    "SUCCESS": "green", "FAILURE": "red", "UPSTREAM_FAILED": "yellow", "STARTED": "cyan", "RETRY": "cyan",
-    "REVOKED": "magenta", "SKIPPED": "bright_black", "PENDING": "blue", "WAITING": "bright_black", "SLEEPING": "blue",
-    "AWAITING_SIGNAL": "cyan", "AWAITING_TASK": "yellow",
-}  # fmt: skip
+_ASK_FOR = 0.3
+"""Seconds to wait for the answers of workers about the tasks that they run."""
 
 
 @click.group(short_help="Look at runs of workflows, and steer them.")
@@ -94,7 +91,10 @@ def show(obj: Any, /, run: str, as_json: bool, form: str) -> None:
     else:
         from rich.console import Console
 
-        Console().print(_tree(found, found.status()))
+        from canvas.cli.monitoring.run_tree import run_tree
+        from canvas.workflows.progress.watch import ProgressWatch
+
+        Console().print(run_tree(found.nodes, ProgressWatch(found).look(_running(obj, found))))
 
 
 @workflow.command()
@@ -103,18 +103,25 @@ def show(obj: Any, /, run: str, as_json: bool, form: str) -> None:
 @click.pass_obj
 def watch(obj: Any, /, run: str, interval: float) -> None:
     """Show a run until it has ended; exit code 1 when it did not succeed."""
+    from rich.console import Console
     from rich.live import Live
 
-    found = _found(obj, run)
-    status = found.status()
+    from canvas.cli.monitoring.run_tree import run_tree
+    from canvas.workflows.progress.watch import ProgressWatch
+
+    found, console = _found(obj, run), Console()
+    looking = ProgressWatch(found)
+    progress = looking.look(_running(obj, found))
+    height = console.height if console.is_terminal else None
     try:
-        with Live(_tree(found, status), auto_refresh=False) as live:
-            while not status.over:
+        with Live(run_tree(found.nodes, progress, height), console=console, auto_refresh=False) as live:
+            while not progress.status.over:
                 time.sleep(interval)
-                status = found.status()
-                live.update(_tree(found, status), refresh=True)
+                progress = looking.look(_running(obj, found))
+                live.update(run_tree(found.nodes, progress, height), refresh=True)
     except KeyboardInterrupt:
         return
+    status = progress.status
     raise SystemExit(status.state != "SUCCESS")
 
 
@@ -186,70 +193,15 @@ def retry(obj: Any, /, run: str) -> None:
         raise click.ClickException(str(exc)) from exc
 
 
+def _running(obj: Any, run: Any) -> dict[str, float | None]:
+    """The tasks that workers run, and since when. Of a run that has ended nothing runs."""
+    from canvas.workflows.progress.running import running_tasks
+
+    return {} if run.ready() else running_tasks(obj.app, _ASK_FOR)
+
+
 def _found(obj: Any, run: str) -> Any:
     try:
         return obj.app.workflow(run)
     except RunLost as exc:
         raise click.ClickException(str(exc)) from exc
-
-
-def _tree(run: Any, status: Any) -> Any:
-    """Each node below the last of the nodes it waits for; its other parents are named beside it."""
-    from rich.text import Text
-    from rich.tree import Tree
-
-    states = {node.name: node for node in status.nodes}
-    head = ((status.name, "bold"), f" {status.id} ", _styled(status.state), f" {_counts(status)}")
-    top = Tree(Text.assemble(*head, (_shown_labels(status), "bright_black")))
-    branches: dict[int, Any] = {}
-    parents: dict[int, list[int]] = {}
-    for number, node in enumerate(run.nodes):
-        for out in node.outs:
-            parents.setdefault(out.node, []).append(number)
-    for number, node in enumerate(run.nodes):
-        if node.kind in ("start", "end"):
-            continue
-        before = [one for one in parents.get(number, []) if one in branches]
-        under = branches[max(before)] if before else top
-        others = [run.nodes[one].name for one in before if one != max(before)]
-        branches[number] = under.add(_line(node.name, states.get(node.name), others))
-    return top
-
-
-def _line(name: str, node: Any, others: list[str]) -> Any:
-    from rich.text import Text
-
-    text = Text(name)
-    if others:
-        text.append(f" ← {', '.join(others)}", "bright_black")
-    if node is not None:
-        text.append(" ")
-        text.append_text(_styled(node.state))
-        if node.seconds is not None:
-            text.append(f" {node.seconds:.3f} s")
-        for word in _waiting_for(node):
-            text.append(f" {word}", "bright_black")
-        if node.error:
-            text.append(f" {node.error:.200}", "red")
-    return text
-
-
-def _waiting_for(node: Any) -> list[str]:
-    """Words on the task, the signal and the time that a node waits for, its rounds, and the run inside of it."""
-    return [
-        *([f"no worker has {node.task}"] if node.task is not None else []),
-        *([f"for {node.signal!r}"] if node.signal is not None else []),
-        *([f"until {node.until:%Y-%m-%d %H:%M:%S %Z}"] if node.until is not None else []),
-        *([f"round {node.rounds}"] if node.rounds is not None else []),
-        *([f"run {node.child}"] if node.child is not None else []),
-    ]
-
-
-def _styled(state: str) -> Any:
-    from rich.text import Text
-
-    return Text(state, _STYLES.get(state, ""))
-
-
-def _counts(status: Any) -> str:
-    return f"{status.done}/{len(status.nodes)}"

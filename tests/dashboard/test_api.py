@@ -6,6 +6,7 @@ from canvas import Workflow
 from tests.support.apps import make
 from tests.support.dashboards import eventually, served
 from tests.support.processes import WorkerProcess
+from tests.worker.commands import invoked
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +92,23 @@ def test_a_run_that_fails_is_found_looked_into_resumed_and_succeeds(fleet):
     again = fleet.post(f"/workflows/{run.id}/retry")["run"]
     assert fleet.app.workflow(again).get(timeout=20) is not None
     assert fleet.client.get("/api/v1/workflows/nothing").status_code == 404
+
+
+def test_a_node_that_runs_is_shown_as_running(fleet):
+    key = fleet.bench.new_key()
+    flow = Workflow("waits", fleet.app)
+    flow.add(fleet.app.signature("t.until_open", (key,)), name="open")
+    run = flow.apply_async()
+    fleet.bench.ledger(key, 1)
+    assert eventually(lambda: fleet.get(f"/workflows/{run.id}")["nodes"][0]["state"] == "STARTED")
+    shown = invoked(fleet.app, "workflow", "show", run.id).stdout
+    assert "open STARTED" in shown
+    screen = eventually(lambda: [one for one in [invoked(fleet.app, "top", "--once", "2").stdout] if "celery" in one])[
+        0
+    ]
+    assert "ours@h" in screen
+    fleet.bench.open(key)
+    assert run.get(timeout=20) == key
 
 
 def test_tasks_are_found_and_sent_again(fleet):

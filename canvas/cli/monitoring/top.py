@@ -1,0 +1,106 @@
+"""``canvas top``: workers, queues and rates, live in a terminal."""
+
+import time
+from typing import Any
+
+import click
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from canvas.dashboard.collecting.collector import Collector
+from canvas.dashboard.options import DashboardOptions
+
+_TASKS = 2_000
+"""Tasks that are kept in memory."""
+_LISTED = 30
+"""Workers and queues that are listed, each."""
+
+
+@click.command(short_help="Show workers, queues and rates live.")
+@click.option("--interval", type=click.FloatRange(min=0.1), default=1.0, show_default=True,
+              help="Seconds between two pictures.")  # fmt: skip
+@click.option("--once", type=click.FloatRange(min=0.0), metavar="SECONDS",
+              help="Look for so many seconds, print one picture, and end.")  # fmt: skip
+@click.option("--enable-events/--no-enable-events", default=True, show_default=True,
+              help="Ask workers to send events of their tasks.")  # fmt: skip
+@click.pass_obj
+def top(obj: Any, /, interval: float, once: float | None, enable_events: bool) -> None:
+    """Show workers, queues and rates until interrupted. For example: canvas -A proj top"""
+    collector = Collector(obj.app, DashboardOptions(max_tasks=_TASKS, enable_events=enable_events))
+    console = Console()
+    collector.start()
+    try:
+        if once is not None:
+            time.sleep(once)
+            console.print(picture(collector))
+            return
+        with Live(picture(collector), console=console, auto_refresh=False, screen=console.is_terminal) as live:
+            while True:
+                time.sleep(interval)
+                live.update(picture(collector), refresh=True)
+    except KeyboardInterrupt:
+        return
+    finally:
+        collector.stop()
+
+
+def picture(collector: Collector) -> RenderableType:
+    """What the collector has seen, as tables."""
+    return Group(_head(collector), _workers(collector), _queues(collector))
+
+
+def _head(collector: Collector) -> Text:
+    figures = collector.overview()
+    rates, latency, runs = figures["rates"], figures["latency"], figures["runs"]
+    text = Text.assemble(
+        (f"{figures['workers']['alive']}", "bold"), " workers  ",
+        (f"{rates.get('succeeded', 0.0):,.1f}", "bold"), " tasks/s  ",
+        (f"{figures['totals'].get('failed', 0):,}", "bold red" if figures["totals"].get("failed") else "bold"),
+        " failed  ",
+        f"runtime {_time(latency['runtime']['p50'])} (95 %: {_time(latency['runtime']['p95'])})  "
+        f"wait {_time(latency['wait']['p50'])}",
+    )  # fmt: skip
+    if runs:
+        text.append(f"  workflows {runs['running']} running, {runs['failed']} failed")
+    for name, source in figures["sources"].items():
+        if not source["ok"]:
+            text.append(f"\n{name} cannot be read: {source['error']}", "red")
+    return text
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return "–"
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def _workers(collector: Collector) -> Table:
+    table = Table("worker", "status", "pool", title="", expand=False)
+    for name in ("running", "processed", "load"):
+        table.add_column(name, justify="right")
+    workers = sorted(collector.cluster.workers_now(), key=lambda worker: (not worker.alive, worker.hostname or ""))
+    for worker in workers[:_LISTED]:
+        pool = (collector.answers.one(worker.hostname or "").get("stats") or {}).get("pool") or {}
+        kind = str(pool.get("implementation", "")).partition(":")[0].rpartition(".")[2]
+        status = Text("online", "green") if worker.alive else Text("offline", "red")
+        size = f"{kind} × {pool.get('max-concurrency')}" if kind else ""
+        load: Any = worker.loadavg
+        table.add_row(
+            Text(worker.hostname or ""), status, Text(size), str(worker.active or 0), f"{worker.processed or 0:,}",
+            f"{load[0]:.1f}" if load else "",
+        )  # fmt: skip
+    return table
+
+
+def _queues(collector: Collector) -> Table:
+    table = Table("queue")
+    for name in ("waiting", "oldest", "change/s", "dead letters", "consumers"):
+        table.add_column(name, justify="right")
+    for queue in list(collector.queues.states.values())[:_LISTED]:
+        dead = Text(f"{queue.dead:,}", "red" if queue.dead else "")
+        oldest = "" if queue.oldest is None else _time(queue.oldest)
+        waiting, change = f"{queue.waiting:,}", f"{queue.change:+.1f}"
+        table.add_row(Text(queue.name), waiting, oldest, change, dead, str(len(queue.consumers)))
+    return table

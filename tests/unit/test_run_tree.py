@@ -1,0 +1,80 @@
+"""A run in a terminal: what runs stays visible, and a failure is explained once."""
+
+import time
+from datetime import UTC, datetime
+
+from rich.console import Console
+
+from canvas.cli.monitoring.run_tree import run_tree
+from canvas.model.workflow_run import OutgoingEdge, RunNode
+from canvas.workflows.progress.causes import causes
+from canvas.workflows.progress.watch import MapCounts, RunProgress
+from canvas.workflows.status import NodeStatus, RunStatus
+
+
+def drawn(nodes, found, maps=None, state="STARTED", height=None, names=None):
+    status = RunStatus("id", "night", state, datetime.now(UTC), None, found)
+    states = {node.name: node.state for node in found}
+    console = Console(width=110, height=height or 200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(run_tree(nodes, RunProgress(status, maps or {}, causes(nodes, states)), height))
+    return console.export_text()
+
+
+def chain(*names, **kinds):
+    nodes = [RunNode(name, kinds.get(name, "task")) for name in names]
+    for number, node in enumerate(nodes[:-1]):
+        node.outs.append(OutgoingEdge(number + 1, 0))
+    return nodes
+
+
+def test_what_runs_and_the_counts_of_maps_are_shown():
+    since = datetime.fromtimestamp(time.time() - 5, UTC)
+    nodes = chain("load", "each", "total", each="map")
+    found = [
+        NodeStatus("load", "SUCCESS", "a"),
+        NodeStatus("each", "STARTED", "b", since),
+        NodeStatus("total", "WAITING", "c"),
+    ]
+    text = drawn(nodes, found, {"each": MapCounts(500, 480, 3, 17)})
+    assert "each STARTED 480/500, 3 failed 5 s" in text
+    assert "1 STARTED" in text
+
+
+def test_a_failure_is_explained_once():
+    nodes = chain("load", "gate", "book", "mail")
+    error = "warehouse refused 15"
+    found = [
+        NodeStatus("load", "SUCCESS", "a"), NodeStatus("gate", "FAILURE", "b", error=error),
+        NodeStatus("book", "UPSTREAM_FAILED", "c", error=f"book did not run: {error}"),
+        NodeStatus("mail", "UPSTREAM_FAILED", "d", error=f"mail did not run: {error}"),
+    ]  # fmt: skip
+    text = drawn(nodes, found, state="FAILURE")
+    assert text.count(error) == 1
+    assert text.count("(gate failed)") == 2
+    assert "night id FAILURE 2/4" in text
+    assert "canvas workflow resume id" in text
+
+
+def test_a_cancelled_run_has_no_failures():
+    nodes = chain("load", "gate", "book")
+    found = [
+        NodeStatus("load", "SUCCESS", "a"),
+        NodeStatus("gate", "REVOKED", "b", error="revoked"),
+        NodeStatus("book", "UPSTREAM_FAILED", "c", error="x"),
+    ]
+    text = drawn(nodes, found, state="CANCELLED")
+    assert text.count(" cancelled") == 2
+    assert "resume" not in text
+
+
+def test_what_runs_is_visible_on_a_small_screen():
+    nodes = [RunNode(f"fetch-{number}", "task") for number in range(40)]
+    found = [
+        NodeStatus(f"fetch-{n}", "STARTED" if n in (30, 39) else "FAILURE" if n == 35 else "SUCCESS", f"{n}")
+        for n in range(40)
+    ]
+    text = drawn(nodes, found, height=24)
+    assert len(text.splitlines()) <= 24
+    for name in ("fetch-30 STARTED", "fetch-39 STARTED", "fetch-35 FAILURE"):
+        assert name in text
+    assert "SUCCESS" in text.splitlines()[-2]
