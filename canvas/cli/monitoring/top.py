@@ -47,7 +47,7 @@ def top(obj: Any, /, interval: float, once: float | None, enable_events: bool) -
 
 
 def picture(collector: Collector) -> RenderableType:
-    """What the collector has seen, as tables."""
+    """The figures, workers and queues of a collector, as tables."""
     return Group(_head(collector), _workers(collector), _queues(collector))
 
 
