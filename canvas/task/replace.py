@@ -33,8 +33,9 @@ def replacement(app: CollectingApp, request: Request, given: Signature[Any]) -> 
     """A copy of ``given`` that continues ``request``'s workflow.
 
     A group, or a chain that ends in one, is collected into a list first, so that it has one result. Stamps of the
-    replaced task are kept; those of ``given`` come first. Raises ConfigurationError for a signature that is
-    part of a chord, and for an empty chain.
+    replaced task are kept; those of ``given`` come first. A task that runs eagerly keeps its callbacks: it ends itself,
+    with the value or exception of its replacement. Raises ConfigurationError for a signature that is part of a chord,
+    and for an empty chain.
     """
     if "chord" in given.options:
         raise ConfigurationError(f"a signature that replaces a task must not be part of a chord itself; got {given!r}")
@@ -42,10 +43,8 @@ def replacement(app: CollectingApp, request: Request, given: Signature[Any]) -> 
         raise ConfigurationError("Cannot replace with an empty chain: expected at least one step")
     sig = collected(app, given.clone())
     _stamped(sig, request)
-    for callback in as_list(request.callbacks):
-        sig.link(callback)
-    for errback in as_list(request.errbacks):
-        sig.link_error(errback)
+    if request.came_as_message or not request.is_eager:
+        _give_callbacks(sig, request)
     sig.freeze(request.id)
     nesting = (request.replaced_task_nesting or 0) + 1
     place = {
@@ -62,6 +61,13 @@ def replacement(app: CollectingApp, request: Request, given: Signature[Any]) -> 
     for following in reversed(request.chain or ()):
         sig = sig | maybe_signature(following, app).clone().set(replaced_task_nesting=nesting)
     return sig
+
+
+def _give_callbacks(sig: Signature[Any], request: Request) -> None:
+    for callback in as_list(request.callbacks):
+        sig.link(callback)
+    for errback in as_list(request.errbacks):
+        sig.link_error(errback)
 
 
 class SigningApp(CollectingApp, Protocol):

@@ -100,3 +100,41 @@ def test_results_are_stored_where_that_is_asked_for(app):
     assert app.AsyncResult(done.id).result == 3
     stored = app.AsyncResult(failed.id)
     assert (stored.state, type(stored.result)) == ("FAILURE", ValueError)
+
+
+REPLACEMENTS = {
+    "task": lambda s: s("add", 1, 1),
+    "chain": lambda s: chain(s("add", 1, 1), s("add", 2)),
+    "group": lambda s: group(s("add", 1, 1), s("add", 2, 2)),
+    "chord": lambda s: chord([s("add", 1, 1), s("add", 2, 2)], s("tsum")),
+    "failing task": lambda s: s("fail"),
+    "failing chain": lambda s: chain(s("add", 1, 1), s("fail").set(immutable=True)),
+    "failing chord": lambda s: chord([s("add", 1, 1), s("fail")], s("tsum")),
+    "another that replaces itself": lambda s: s("swap", s("add", 1, 1)),
+    "another that fails": lambda s: s("swap", s("fail")),
+}
+
+
+@pytest.mark.parametrize("kind", REPLACEMENTS)
+def test_a_replaced_task_calls_its_callbacks_once(app, kind):
+    """As on a worker. The replacement has none of its own."""
+    calls = []
+
+    @app.task(name="swap", bind=True)
+    def swap(self, sig):
+        return self.replace(app.signature(sig))
+
+    @app.task(name="failed")
+    def failed(request, exc, traceback):
+        calls.append(str(exc))
+
+    def s(name, *args):
+        return app.tasks[name].s(*args)
+
+    sent = swap.apply_async((REPLACEMENTS[kind](s),), link=s("noted"), link_error=failed.s())
+    if "fail" in kind:
+        assert (sent.state, app.seen) == ("FAILURE", [])
+        assert len(calls) == 1
+        assert "boom" in calls[0]
+    else:
+        assert (app.seen, calls) == ([sent.get()], [])
