@@ -27,12 +27,31 @@ if TYPE_CHECKING:
 
 
 class Canvas(SendingApp):
-    """An application: ``Canvas("shop", broker="redis://…", backend="redis://…")``. Its arguments are in Celery's order.
+    """An application: its tasks, its settings, its connections.
 
-    ``main`` names tasks defined in ``__main__``. Further keyword arguments, and ``changes``, are settings. Settings may
-    also come from ``config_from_object``, the environment (``CANVAS_…``) and assignment to ``app.conf``.
-    ``task_cls`` is the base of tasks, or its name (``"proj.tasks:Base"``); ``strict_typing=False`` leaves arguments
-    unchecked for tasks without a ``typing`` of their own; with ``autofinalize=False`` tasks wait for ``finalize``.
+    >>> app = Canvas("shop", broker="memory://", backend="memory://")
+    >>> @app.task
+    ... def price(item):
+    ...     return {"tea": 4}[item]
+    >>> price.s("tea").apply().get()
+    4
+
+    Args:
+        main: The app's name; tasks defined in ``__main__`` are named after it.
+        broker: The broker's URL, or a list of URLs. Default: ``redis://localhost:6379/0``.
+        backend: The result backend's URL. Default: none, so that results cannot be read.
+        include: Modules with tasks, which workers import.
+        changes: Settings, as a mapping.
+        settings: Further settings, by name. They also come from ``config_from_object``, the environment
+            (``CANVAS_…``) and assignment to ``app.conf``.
+        config_source: An object, a module or a name, as for ``config_from_object``.
+        namespace: The beginning of the names of settings in ``config_source``.
+        config_source_silent: Whether a ``config_source`` that cannot be imported is ignored.
+        set_as_current: Whether it becomes ``current_app``.
+        task_cls: The base class of tasks, or its name (``"proj.tasks:Base"``).
+        strict_typing: Whether arguments are checked for tasks without a ``typing`` of their own.
+        autofinalize: Whether tasks are made when they are first needed; otherwise by ``finalize``.
+        loader, amqp, events, log, control, tasks, fixups: Parts of Celery's app, in Celery's order.
     """
 
     def __init__(

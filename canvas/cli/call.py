@@ -43,7 +43,7 @@ def _seconds_or_moment(context: click.Context, parameter: click.Parameter, value
 @click.option("-a", "--args", "arguments", type=Json(list), default="[]", help="Positional arguments, JSON.")
 @click.option("-k", "--kwargs", "keywords", type=Json(dict), default="{}", help="Keyword arguments, JSON.")
 @click.option("--eta", help="When to run it, ISO 8601.")
-@click.option("--countdown", type=float, help="Run it in so many seconds.")
+@click.option("--countdown", type=float, help="Seconds from now until it may run.")
 @click.option("--expires", callback=_seconds_or_moment, help="Seconds, or ISO 8601.")
 @click.option("--serializer", default=None, help="json or msgpack.")
 @click.option("--queue")
@@ -69,7 +69,7 @@ def call(obj: Any, /, name: str, arguments: list[Any], keywords: dict[str, Any],
 @click.argument("task_id")
 @click.option("-t", "--task", help="Accepted as Celery's; the record says it all.")
 @click.option("--traceback", is_flag=True, help="Print the traceback instead of the value.")
-@click.option("--timeout", type=float, default=None, help="Wait so many seconds at most.")
+@click.option("--timeout", type=float, default=None, help="The longest wait, in seconds.")
 @click.pass_obj
 def result(obj: Any, /, task_id: str, task: str | None, traceback: bool, timeout: float | None) -> None:
     """Wait for the result of TASK_ID and print it; exit code 1 when the task failed."""

@@ -10,7 +10,7 @@ from canvas.errors import CanvasError
 @click.command(short_help="Draw a workflow or a signature.")
 @click.argument("name")
 @click.option("--format", "form", type=click.Choice(["text", "mermaid", "dot", "svg"]), default="text")
-@click.option("--compile", "compiled", is_flag=True, help="Print what it would send, and the bytes of that.")
+@click.option("--compile", "compiled", is_flag=True, help="Print the messages that it would send, and their bytes.")
 @click.pass_obj
 def graph(obj: Any, /, name: str, form: str, compiled: bool) -> None:
     """Draw the workflow or the signature at module:attribute NAME."""

@@ -1,4 +1,4 @@
-"""``canvas inspect``, ``canvas control`` and ``canvas status``: ask workers, and steer them."""
+"""``canvas inspect``, ``canvas control`` and ``canvas status``: ask workers, and control them."""
 
 import json
 from collections.abc import Callable
@@ -140,7 +140,7 @@ def inspect(
 def control(
     obj: Any, /, method: str, arguments: tuple[str, ...], timeout: float, destination: list[str], as_json: bool
 ) -> None:
-    """Steer workers; exit code 69 when none answers."""
+    """Control workers; exit code 69 when none answers."""
     own = find_command(method)
     given = own.named(arguments) if own else named(method, arguments)
     if method == "shutdown":

@@ -13,7 +13,7 @@ import click
 
 from canvas.cli.options import UNAVAILABLE, no_loader
 from canvas.errors import CanvasError, OperationalError
-from canvas.version import __version__
+from canvas.version import DOCUMENTATION, __version__
 
 COMMANDS = {
     "workflow": "canvas.cli.workflow:workflow",
@@ -135,7 +135,9 @@ def _plugin(entry: EntryPoint) -> click.Command:
     return click.Command(entry.name, callback=refuse, short_help=f"({text})")
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=f"Documentation: {DOCUMENTATION}"
+)
 @click.option("-A", "--app", envvar=["CANVAS_APP", "CELERY_APP"],
               help="The app: a module, package or module:attribute, such as proj or proj.celery:app.")  # fmt: skip
 @click.option("-b", "--broker", help="Broker URL, instead of the app's.")

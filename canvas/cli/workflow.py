@@ -1,4 +1,4 @@
-"""``canvas workflow``: the runs of workflows, and steering them."""
+"""``canvas workflow`` shows and controls the runs of workflows."""
 
 import json
 import time
@@ -16,9 +16,9 @@ _ASK_FOR = 0.3
 """Seconds to wait for the answers of workers about the tasks that they run."""
 
 
-@click.group(short_help="Look at runs of workflows, and steer them.")
+@click.group(short_help="Look at runs of workflows, and control them.")
 def workflow() -> None:
-    """Runs of workflows: how they stand, and steering them."""
+    """Show, start again, signal and cancel the runs of workflows."""
 
 
 def _moment(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
@@ -119,6 +119,8 @@ def watch(obj: Any, /, run: str, interval: float) -> None:
                 time.sleep(interval)
                 progress = looking.look(_running(obj, found))
                 live.update(run_tree(found.nodes, progress, height), refresh=True)
+        if not console.is_terminal:
+            click.echo()  # rich ends the last line only on a terminal
     except KeyboardInterrupt:
         return
     status = progress.status
@@ -127,7 +129,7 @@ def watch(obj: Any, /, run: str, interval: float) -> None:
 
 @workflow.command()
 @click.argument("run")
-@click.option("--terminate", is_flag=True, help="End what runs, too.")
+@click.option("--terminate", is_flag=True, help="End the running tasks, too.")
 @click.pass_obj
 def cancel(obj: Any, /, run: str, terminate: bool) -> None:
     """Start no more nodes of a run."""
@@ -137,7 +139,7 @@ def cancel(obj: Any, /, run: str, terminate: bool) -> None:
 
 @workflow.command()
 @click.argument("run")
-@click.option("--force", is_flag=True, help="Even when it has not ended, because what was to go on is lost.")
+@click.option("--force", is_flag=True, help="Also a run that has not ended, because its messages are lost.")
 @click.pass_obj
 def resume(obj: Any, /, run: str, force: bool) -> None:
     """Run the nodes again that failed or never ran."""

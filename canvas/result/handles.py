@@ -49,10 +49,22 @@ class AsyncResult(StoredResult, Generic[R_co]):
         EXCEPTION_STATES: Any = None,
         PROPAGATE_STATES: Any = None,
     ) -> R_co:
-        """Wait until it is ready; its value. ``on_interval`` is called about every second meanwhile.
+        """Wait until it is ready; its value.
 
-        With ``propagate`` its exception is raised, and with ``follow_parents`` that of the first ancestor that
-        failed, within a second of its failure (semantics.md R6, R7). Raises TimeoutError after ``timeout`` seconds.
+        Args:
+            timeout: The longest wait in seconds; ``None``: no limit.
+            propagate: Whether its exception is raised; otherwise it is the value.
+            follow_parents: Whether the exception of an ancestor that failed is raised, within a second (semantics.md
+                R6, R7).
+            callback: Called with the id and the value.
+            on_message: Called with each record as it is stored, such as one with a state of your own.
+            on_interval: Called about every second meanwhile.
+            disable_sync_subtasks: Whether the call is refused inside a task.
+            interval, no_ack, EXCEPTION_STATES, PROPAGATE_STATES: Accepted, as in Celery.
+
+        Raises:
+            TimeoutError: It is not ready after ``timeout`` seconds.
+            RuntimeError: The call is inside a task.
         """
         if self.ignored:
             return None  # type: ignore[return-value]

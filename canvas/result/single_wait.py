@@ -143,11 +143,12 @@ def _arrived(result: StoredResult, record: Record, on_message: Callable[[dict[st
 
 
 def _timeout_text(result: StoredResult, timeout: float | None) -> str:
-    """The text of a wait's TimeoutError, with the length of the queue that the task's message was sent to."""
+    """The text of a wait's TimeoutError: the task's state, and the length of the queue that its message was sent to."""
     text = f"The operation timed out: {result.id} is not ready after {timeout} s"
-    if result.sent_to is None or result.app is None:
-        return text
     try:
+        text += f", its state is {result.state}"
+        if result.sent_to is None or result.app is None:
+            return text
         waiting = result.app.driver.admin.queue_length(result.sent_to)
     except BrokerError:
         return text

@@ -124,7 +124,10 @@ class Task(CheckedCalls[P, R]):
     ) -> "AsyncResult[R]":  # fmt: skip
         """Send it; returns its AsyncResult.
 
-        Raises TypeError when the arguments don't fit the function (``typing``), EncodeError, OperationalError.
+        ``task_id``: default a new UUID. ``link``, ``link_error``: signatures called with the result, or after a failure.
+        ``shadow``: another name in logs and monitors. ``producer`` is ignored, with a warning. The other ``options``,
+        such as ``countdown`` in seconds, are in the reference. Raises TypeError when ``args`` and ``kwargs`` don't fit
+        the function (``typing``), EncodeError, OperationalError.
         """
         self._check_call(args, kwargs)
         shadow = shadow or self.shadow_name(args, kwargs, options)
@@ -232,8 +235,9 @@ class Task(CheckedCalls[P, R]):
         task, automatic retries included. ``exc`` is the reason: an exception or text.
 
         With ``throw=False`` it returns Retry, and the task continues: the message is sent whatever its outcome.
-        Raises ``exc`` once ``max_retries`` is passed, MaxRetriesExceededError if it is no exception, ``exc`` when the
-        task was called directly, and InvalidTaskError for a time that cannot be read.
+        ``options`` are those of ``apply_async``. Raises ``exc`` once ``max_retries`` is passed,
+        MaxRetriesExceededError if it is no exception, ``exc`` when the task was called directly, and InvalidTaskError
+        for a time that cannot be read.
         """
         from canvas.task.retry import retry  # most tasks never retry
 

@@ -5,7 +5,7 @@ import sys
 
 from canvas.app.application import Canvas
 from canvas.masking import masked_url
-from canvas.version import __version__
+from canvas.version import DOCUMENTATION, __version__
 from canvas.worker.options import WorkerOptions
 
 _LOGO = r"""
@@ -32,7 +32,8 @@ def banner(app: Canvas, plan: WorkerOptions, http_address: tuple[str, int] | Non
         f" .> task events: {'ON' if plan.events else 'OFF (enable -E to monitor tasks in this worker)'}\n"
         f" .> acks:        {_ACKS[bool(conf.task_acks_late)]}\n"
         f" .> time limits: {_limits(conf.task_time_limit, conf.task_soft_time_limit)}\n"
-        f" .> http:        {_address(http_address)}\n\n"
+        f" .> http:        {_address(http_address)}\n"
+        f" .> help:        {DOCUMENTATION}troubleshooting/\n\n"
         f" [queues]\n{queues}\n\n [tasks]\n{tasks or '  (none)'}\n"
     )
 

@@ -128,7 +128,7 @@ class Run(RunResults):
         return self.draw("svg")
 
     def cancel(self, terminate: bool = False, signal: str = "SIGTERM") -> bool:
-        """Start no more of its nodes, and with ``terminate`` end the running ones; False when it has ended already.
+        """Start no more of its nodes, and with ``terminate`` end the running ones by ``signal``; False if it has ended.
 
         Waiting tasks are REVOKED when a worker takes their messages. Safe to call again.
         """

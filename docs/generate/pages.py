@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from docs.generate import calls, command_line, failures, settings, signals, states, tables
+from docs.generate import calls, command_line, failures, pictures, settings, signals, states, tables
 
 DOCS = Path(__file__).parent.parent
 PART = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -22,6 +22,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "worker-metrics": tables.worker_metrics,
     "beat-metrics": tables.beat_metrics,
 }
+PICTURES = {"day-end.svg": pictures.graph, "watch.svg": pictures.watch}
 
 
 def pages() -> list[Path]:
@@ -35,11 +36,24 @@ def made(text: str) -> str:
 
 
 def stale() -> list[Path]:
-    """The pages whose parts are not as the code makes them."""
-    return [path for path in pages() if made(path.read_text()) != path.read_text()]
+    """The pages whose parts, and the pictures that, are not as the code makes them."""
+    drawn = [path for path, draw in _pictures() if not path.exists() or _words(path.read_text()) != _words(draw())]
+    return [*drawn, *(path for path in pages() if made(path.read_text()) != path.read_text())]
 
 
 def write() -> None:
     """Write the generated parts into their pages."""
     for path in pages():
         path.write_text(made(path.read_text()))
+    for path, draw in _pictures():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(draw())
+
+
+def _words(svg: str) -> list[str]:
+    """The text of a picture: its form depends on the version of the library that draws it."""
+    return re.sub(r"<style.*?</style>|<[^>]+>", " ", svg, flags=re.DOTALL).split()
+
+
+def _pictures() -> list[tuple[Path, Callable[[], str]]]:
+    return [(DOCS / "pictures" / name, draw) for name, draw in PICTURES.items()]

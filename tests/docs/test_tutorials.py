@@ -5,6 +5,8 @@ import pytest
 from tests.docs.test_pages import DOCS
 from tests.support.walkthrough import Walkthrough
 
+pytestmark = pytest.mark.timeout(300)
+
 
 @pytest.mark.parametrize("page", sorted((DOCS / "tutorial").glob("*.md")), ids=lambda page: page.stem)
 def test_a_tutorial(page, tmp_path, bench):
@@ -19,6 +21,7 @@ GUIDES = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GUIDES)
 def test_a_guide(name, tmp_path, bench):
     server = bench.server.client()

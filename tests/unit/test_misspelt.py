@@ -73,7 +73,7 @@ def test_an_address_that_no_driver_serves(url, text):
 def test_a_wait_that_times_out_shows_the_queue(app, queue):
     app.driver.admin.purge(queue)
     result = app.send_task("t", queue=queue)
-    text = rf"is not ready after 0.05 s; 1 message waits in its queue '{queue}': does a worker take from it \(worker -Q {queue}\)"
+    text = rf"is not ready after 0.05 s, its state is PENDING; 1 message waits in its queue '{queue}': does a worker take from it \(worker -Q {queue}\)"
     with pytest.raises(TimeoutError, match=text):
         result.get(timeout=0.05)
     with pytest.raises(TimeoutError, match=text):
@@ -81,7 +81,7 @@ def test_a_wait_that_times_out_shows_the_queue(app, queue):
     app.driver.admin.purge(queue)
     with pytest.raises(TimeoutError, match=f"no message waits in its queue '{queue}'"):
         result.get(timeout=0.05)
-    with pytest.raises(TimeoutError, match=r"after 0.05 s$"):
+    with pytest.raises(TimeoutError, match=r"after 0.05 s, its state is PENDING$"):
         app.AsyncResult("nope").get(timeout=0.05)
 
 

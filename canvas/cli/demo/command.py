@@ -18,6 +18,7 @@ from rich.table import Table
 
 from canvas.cli.demo.page import can_be_offered, demo_page
 from canvas.testing.embedded_redis import EmbeddedRedis
+from canvas.version import DOCUMENTATION
 
 _READY_WITHIN = 30.0
 _TOP = 10
@@ -163,7 +164,7 @@ def _say(console: Console, answer: Any, expected: list[list[Any]], took: float, 
     console.print(f"Tasks run by each worker: {', '.join(map(str, each))}")
     console.print(
         "\nHow to go on:\n"
-        "  docs/tutorial/first-task.md        your own tasks and workflows\n"
+        f"  {DOCUMENTATION}    your own tasks and workflows\n"
         "  canvas -A yourmodule worker -l INFO    a worker of your own\n"
         "  canvas/cli/demo/tasks.py               the workflow you have just seen"
     )

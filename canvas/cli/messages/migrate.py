@@ -28,7 +28,7 @@ _LOOK_EVERY = 1.0
 @click.command(short_help="Move messages to another broker.")
 @click.argument("source")
 @click.argument("destination")
-@click.option("-n", "--limit", type=click.IntRange(min=1), help="Move so many at most.")
+@click.option("-n", "--limit", type=click.IntRange(min=1), help="The most messages to move.")
 @click.option("-t", "--timeout", type=click.FloatRange(min=0), default=0.0, show_default=True,
               help="Seconds to wait for further messages when the queues are empty.")  # fmt: skip
 @click.option("-F", "--forever", is_flag=True, help="Wait for further messages until interrupted.")

@@ -23,8 +23,8 @@ _OF_CAMERAS = ("detach", "pidfile", "logfile", "uid", "gid", "umask")
 @click.command(short_help="Print events as they come.")
 @click.option("-d", "--dump", is_flag=True, help="Print events as Celery's event dumper does; the default.")
 @click.option("-j", "--json", "as_json", is_flag=True, help="One JSON object a line.")
-@click.option("-n", "--limit", type=click.IntRange(min=1), help="End after so many.")
-@click.option("-t", "--timeout", type=float, help="End when none comes for so many seconds.")
+@click.option("-n", "--limit", type=click.IntRange(min=1), help="End after N events.")
+@click.option("-t", "--timeout", type=float, help="End when no event has come for N seconds.")
 @click.option("--type", "types", multiple=True, help="Only these, such as task-failed; may be given again.")
 @click.option("-c", "--camera", help="The path of a class, such as one derived from celery.events.snapshot.Polaroid, "
               "that takes pictures of the state of workers and tasks.")  # fmt: skip

@@ -21,14 +21,17 @@ _START_OPTIONS = ("expires", "timeout", "target", "inputs", "labels", "run_key",
 
 
 class Workflow(ControlFlow):
-    """A graph of tasks. Handles that ``add``, ``map`` and ``branch`` return stand for results to come::
+    """A graph of tasks. Handles that ``add``, ``map`` and ``branch`` return stand for results to come.
 
-    flow = Workflow("etl")
-    rows = flow.add(extract.s(url))
-    totals = flow.add(stats.s(rows=rows, mode="fast"))
-    flow.add(report.s(rows, totals=totals["sum"]))
-    run = flow.apply_async()
-    run["report"].get()
+    >>> from canvas import Canvas
+    >>> app = Canvas("etl", broker="memory://", backend="memory://")
+    >>> load = app.task(lambda: {"sum": 3}, name="load")
+    >>> report = app.task(lambda total: f"total {total}", name="report")
+    >>> flow = Workflow("etl", app)
+    >>> rows = flow.add(load.s())
+    >>> last = flow.add(report.s(rows["sum"]))
+    >>> flow.apply().get()
+    'total 3'
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -58,18 +61,23 @@ class Workflow(ControlFlow):
         when: When = "all_success",
         inputs: Mapping[str, Any] | None = None,
     ) -> Node:
-        """A node that runs ``sig``: a task, chain, group or chord; chunks are the group they stand for. A workflow as a
-        node has a run of its own, whose value is the node's; ``inputs`` are the values of its inputs.
+        """A node that runs a signature.
 
-        Handles in its arguments, at any depth, are replaced by results; it runs ``after`` further nodes without taking
-        their results. With ``on_failure="continue"`` its failure does not fail the run: the nodes after it take
-        ``default``. ``compensate`` runs when the run fails and this node had succeeded; it takes the node's result
-        unless it is immutable. ``when``: by which ends of the nodes that it takes results of or runs after it starts:
-        ``all_success``, ``all_done``, ``any_success``, ``any_done`` (the first that ends so starts it) or
-        ``none_failed`` (some may be skipped). A result that is not there is ``None``.
+        Args:
+            sig: A task, chain, group, chord, chunks, or a workflow, which has a run of its own. Handles in its
+                arguments, at any depth, are replaced by results.
+            name: The node's name. Default: the task's, with a number if it is taken.
+            after: Nodes that must have ended before; their results are not taken.
+            on_failure: ``"fail"``, or ``"continue"``: its failure does not fail the run.
+            default: The result of a node that failed under ``"continue"``.
+            compensate: A signature that runs if the run fails after this node succeeded; it takes the node's result.
+            when: Which ends of its parents start it: ``all_success``, ``all_done``, ``any_success``, ``any_done`` (the
+                first such end) or ``none_failed``. A result that is not there is ``None``.
+            inputs: The values of the inputs, if ``sig`` is a workflow.
 
-        Raises CompositionError naming the node for a duplicate name, a handle of another workflow, an argument that
-        cannot be written, and TypeError for arguments that do not fit a task that is known here.
+        Raises:
+            CompositionError: A duplicate name, a handle of another workflow, or an argument that cannot be written.
+            TypeError: Arguments that do not fit a task that is known here.
         """
         if isinstance(sig, Workflow):
             own = self._named_or(name, sig.name)
@@ -107,15 +115,18 @@ class Workflow(ControlFlow):
         batch: int | None = None,
         stop_after: int | None = None,
     ) -> Node:
-        """A node that runs ``sig`` once for each item of a list that a node gives, the item before its other arguments;
-        its result is the list of their results, in order. With a ``depth`` of 2 the list's items are lists, and ``sig``
-        runs for each item of those; the result is nested as they are.
+        """A node that runs a signature for each item of a list; its result is the list of results, in order.
 
-        With ``on_failure="continue"`` an item that fails gives ``default``. ``when`` as in ``add``.
+        ``name``, ``after``, ``on_failure`` and ``when`` are those of ``add``; ``default`` is the result of a
+        failed item.
 
-        ``concurrency``: the most items, or batches, that run at once. ``batch``: how many items run in one task, one
-        after the other; an item that fails fails its batch. ``stop_after``: the number of failed items, or batches,
-        at which the map fails and the rest is cancelled.
+        Args:
+            sig: The signature. The item stands before its other arguments.
+            over: The handle of a node whose result is the list.
+            depth: 2 for a list of lists, whose inner items ``sig`` takes; the result is nested in the same way.
+            concurrency: The most items, or batches, that run at once.
+            batch: How many items run in one task, one after the other. An item that fails fails its batch.
+            stop_after: The number of failed items, or batches, at which the map fails and the rest is cancelled.
         """
         entry = NodeDefinition(self._named(name, sig), "map")
         self._check_signature(entry.name, sig)
@@ -145,10 +156,13 @@ class Workflow(ControlFlow):
         *,
         name: str | None = None,
     ) -> Branch:
-        """Run the one of ``arms`` whose key is the value of ``on``, or ``otherwise``.
+        """Run one of several nodes. The others, and the nodes that need them, are skipped.
 
-        The others, and the nodes that need them, are skipped; all arms, if no key fits and there is no ``otherwise``.
-        An arm is a signature, or a node that then waits for the choice.
+        Args:
+            on: The handle whose value chooses.
+            arms: Signatures, or nodes, by the value that chooses each.
+            otherwise: The arm of all other values. Without it, such a value skips all arms.
+            name: The branch's name.
         """
         name = self._free_name(name or "branch")
         if not isinstance(on, Reference):

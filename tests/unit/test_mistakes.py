@@ -1,0 +1,268 @@
+"""The mistakes that people make, and the last line that each of them gets. ``…`` stands for any text."""
+
+import asyncio
+import re
+import warnings
+
+import pytest
+from click.testing import CliRunner
+
+from canvas import Canvas, Workflow, chain, chord, group
+from canvas.cli.main import canvas as command
+from canvas.config.sources import settings_of_environment
+from canvas.testing.worker import start_worker
+from tests.support.redis_server import free_port
+
+app = Canvas("mapp", broker="memory://mistakes", backend="memory://mistakes", set_as_current=False)
+WHERE = "canvas keeps messages in Redis or RabbitMQ, and results in …"
+
+
+@app.task(name="mapp.add")
+def add(a, b):
+    return a + b
+
+
+@app.task(name="mapp.ident")
+def ident(x):
+    return x
+
+
+@app.task(name="mapp.total")
+def total(xs):
+    return sum(xs)
+
+
+@app.task(name="mapp.bad")
+def bad():
+    return object()
+
+
+@app.task(name="mapp.waits")
+def waits():
+    return add.delay(1, 2).get(timeout=3)
+
+
+@app.task(name="mapp.awaits")
+async def awaits():
+    return await add.delay(1, 2)
+
+
+def another(broker="memory://others", **settings):
+    return Canvas("other", broker=broker, set_as_current=False, task_publish_retry=False, **settings)
+
+
+def sent_by(**settings):
+    return another(**settings).task(name="other.f")(lambda x=1: x).delay()
+
+
+def node(task=None, **options):
+    return Workflow("w", app).add(task or add.s(1, 2), **options)
+
+
+def loop():
+    steps = chain(add.s(1, 2), ident.s())
+    steps.tasks.append(steps)
+    return steps.delay()
+
+
+def linked():
+    sig = add.s(1, 2)
+    sig.link(sig)
+    return sig.delay()
+
+
+def circle():
+    flow = Workflow("w", app)
+    first = flow.add(add.s(1, 2))
+    second = flow.add(ident.s(first))
+    flow.order(second, first)
+    return flow.draw()
+
+
+def foreign():
+    return Workflow("v", app).add(ident.s(node()))
+
+
+def part():
+    flow = Workflow("w", app)
+    found = flow.add(ident.s({"rows": 1}), name="total")
+    flow.add(ident.s(found["summ"]))
+    return flow.apply().get()
+
+
+def mapped(value, literal=False):
+    flow = Workflow("w", app)
+    items = flow.add(ident.s(value))
+    flow.map(ident.s(), over=value if literal else items, name="each")
+    return flow.apply().get()
+
+
+def twice():
+    flow = Workflow("w", app)
+    flow.add(add.s(1, 2), name="a")
+    return flow.add(add.s(1, 2), name="a")
+
+
+def named():
+    flow = Workflow("w", app)
+    flow.add(add.s(1, 2), name="rows")
+    return flow.apply()["rwos"]
+
+
+def started(**options):
+    flow = Workflow("w", app)
+    items = flow.add(ident.s([1]))
+    flow.map(ident.s(), over=items, name="each")
+    return flow.apply_async(**options)
+
+
+def listed(queue, default="celery"):
+    other = another(task_queues=["high", "low"], task_create_missing_queues=False, task_default_queue=default)
+    return other.task(name="other.f")(lambda: 1).apply_async(queue=queue)
+
+
+async def blocking():
+    return ident.delay(1).get(timeout=0.05)
+
+
+REFUSED = {
+    1: (lambda: sent_by(broker="redi://x"), "…no driver for scheme 'redi'; …: did you mean redis://?"),
+    2: (lambda: sent_by(broker="sqs://x"), f"…no driver for scheme 'sqs'; …: {WHERE}"),
+    3: (lambda: sent_by(broker="localhost:6379"), "…: write redis://localhost:6379/0"),
+    4: (lambda: sent_by(backend="mongodb://u:secret@h/x"), f"…no driver for scheme 'mongodb'; …: {WHERE}"),
+    5: (lambda: sent_by(broker="redis://h/abc"), "redis URL: expected a database number after the host; got 'abc'"),
+    6: (lambda: sent_by(broker=f"redis://localhost:{free_port()}/0"), "Redis at localhost:…: …Connection refused."),
+    9: (lambda: sent_by(broker="redis://nosuch.invalid/0"), "Redis at nosuch.invalid:6379: …"),
+    17: (lambda: add.delay(object(), 1), "mapp.add[…]: mapp.add: args[0]: cannot be written as JSON: …; expected …"),
+    18: (lambda: add.delay({"x": [1, {2}]}, 1), "…mapp.add: args[0]['x'][1]: cannot be written as JSON: builtins.set {2}; …"),
+    20: (lambda: sent_by(task_message_max_bytes=50), "…more than task_message_max_bytes (50); send a reference instead of the data, or raise the setting"),
+    21: (lambda: add.delay(1), "add() missing 1 required positional argument: 'b'"),
+    22: (lambda: add.delay(1, 2, 3), "add() takes 2 positional arguments but 3 were given"),
+    23: (lambda: add.delay(1, c=3), "add() got an unexpected keyword argument 'c'"),
+    24: (lambda: add.apply_async(1, 2), "mapp.add: args must be a list or tuple; got int 1"),
+    26: (lambda: chain(add(1, 2), add.s(3)), "a chain takes signatures; step 0 is 3; did you call the task instead of .s(...)?"),
+    27: (lambda: group([add, add]).delay(), "a group takes signatures; member 0 is …; write add.s(...)"),
+    28: (lambda: chord([add.s(1, 2)], total), "a chord's body is a signature; got …; write total.s(...)"),
+    29: (lambda: add | total.s(), "| takes signatures; got …; write add.s(...)"),
+    30: (lambda: chain(add.delay(1, 2), add.s(3)), "…; write .s(...) instead of .delay(...): what is sent already cannot …"),
+    31: (lambda: add.delay(add.delay(1, 2), 3), "…args[0]: cannot be written as JSON: …; pass its value, result.get(), or compose both tasks: …"),
+    33: (lambda: chord([add.s(1, 2)]).delay(), "a chord needs a body: chord(header, body); got …"),
+    34: (lambda: chord([add.s(1, 2)])(total), "a chord's body is a signature; got …; write total.s(...)"),
+    35: (lambda: add.apply_async((1, 2), link=total), "mapp.add: link takes signatures; got …; write total.s(...)"),
+    37: (loop, "cycle: … → celery.chain: a signature cannot contain itself"),
+    38: (linked, "cycle: mapp.add.link[0] → mapp.add: a signature cannot contain itself"),
+    39: (lambda: sent_by().get(timeout=1), "no result backend is configured: set result_backend, or Canvas(backend=…)"),
+    42: (lambda: another(task_ack_late=True, strict_settings=True).conf, "unknown setting 'task_ack_late' from a keyword argument; did you mean task_acks_late?"),
+    44: (lambda: setattr(app.conf, "worker_concurrency", "four"), "worker_concurrency: expected a whole number, 0 or more; got 'four' from an assignment"),
+    47: (lambda: another(timezone="Europe/Berln").conf.timezone, "timezone: …; did you mean Europe/Berlin?"),
+    50: (lambda: app.task(name="m.r", rate_limit="10/x")(lambda: 1).delay(), "m.r: rate limit: expected a number or text such as '10/s', '5/m', '100/h'; got '10/x'"),
+    51: (lambda: app.task(name="m.u", unique_for=9, unique_key=["acount"])(lambda account: 1).delay(1), "m.u: unique_key: expected a list of argument names of account, or a function; got ['acount']"),
+    52: (lambda: add.apply_async((1, 2), queue="hihg").get(timeout=0.05), "… is not ready after 0.05 s, its state is PENDING; … in its queue 'hihg': does a worker take from it (worker -Q hihg)?"),
+    53: (lambda: listed("hihg"), "queue 'hihg' is not in task_queues (high, low), and task_create_missing_queues is off"),
+    56: (circle, "cycle: add → ident → add"),
+    57: (foreign, "ident: 'add' is a node of workflow 'w', not of 'v'"),
+    58: (lambda: ident.delay(node()), "…<Node add> stands for the result of a node of workflow 'w'; only nodes of that workflow can take it, such as flow.add(task.s(handle))"),
+    59: (lambda: node(add), "node: expected a signature, such as task.s(…); got …; write add.s(...)"),
+    60: (lambda: bool(node()), "the result of <Node add> is not known yet: use flow.branch to choose by it"),
+    61: (lambda: f"value {node()}", "the result of <Node add> is not known yet: pass the handle itself to a task …"),
+    62: (lambda: node() == 3, "the result of <Node add> is not known yet: use flow.branch to choose by it, or pass it to a task; …"),
+    63: (lambda: node().sum, "'Node' object has no attribute 'sum'; for a part of its result write add['sum']"),
+    64: (part, "…the result of node 'total' has no 'summ'; it has 'rows'…"),
+    65: (lambda: mapped(3), "each: expected a list to map over; got int 3"),
+    66: (lambda: mapped([1, 2], literal=True), "each: over: expected a node of this workflow; got [1, 2]; for items that are known already, add group(…)"),
+    68: (twice, "w: there is a node 'a' already; give this one another name"),
+    69: (named, "…has no node 'rwos'; it has rows…"),
+    70: (lambda: Workflow("w", app).apply_async(), "an empty workflow has nothing to run: add a node"),
+    71: (lambda: node(add.s(1)), "w: add: …"),
+    72: (lambda: started(timeuot=3), "workflow 'w' has no option 'timeuot' for its runs: did you mean timeout? …"),
+    73: (lambda: started(target="celery"), "each: … Celery workers cannot map over a result: let a task use self.replace, or run it on canvas workers (target='canvas')"),
+    75: (lambda: app.workflow("nope"), "there is no run 'nope': …(workflow_run_expires)"),
+    81: (lambda: add.apply_async((1, 2), serializer="jsn"), "unknown serializer 'jsn': expected one of json, msgpack, yaml, pickle"),
+    84: (lambda: setattr(app.conf, "accept_content", ["jason"]), "accept_content: expected a list of json, …; got ['jason'] from an assignment"),
+    85: (lambda: add.apply_async((1, 2), eta="tomorrow"), "mapp.add: eta: expected ISO 8601 text; got 'tomorrow'"),
+    86: (lambda: add.apply_async((1, 2), countdown="5"), "mapp.add: countdown: expected seconds (int or float); got str '5'"),
+}  # fmt: skip
+"""The mistakes that raise, by their number."""
+IN_A_WORKER = {
+    13: (lambda: app.send_task("mapp.ad", (1, 2)), "no task 'mapp.ad' is registered where it was to run: import its module there"),
+    19: (bad.delay, "mapp.bad[…]: its result: cannot be written as JSON: …"),
+    25: (lambda: chain(add.s(1, 2), add.s(1, 2)).delay(), "add() takes 2 positional arguments but 3 were given"),
+    76: (waits.delay, "Never call result.get() within a task, …: compose a chain or chord instead, …"),
+    77: (awaits.delay, "Never call result.get() within a task, and never await a result there! …"),
+    82: (lambda: add.apply_async((1, 2), serializer="pickle"), "…accept_content allows json; add 'pickle' to it if you trust every sender"),
+}  # fmt: skip
+"""Those that a worker reports."""
+WARNED = {
+    43: (lambda: another(task_ack_late=True).conf.task_acks_late, "unknown setting 'task_ack_late' from a keyword argument; did you mean task_acks_late? …"),
+    48: (lambda: app.task(name="m.q", ack_late=True)(lambda: 1), "m.q: unknown task option 'ack_late'; did you mean acks_late?"),
+    49: (lambda: add.apply_async((1, 2), cuntdown=5), "mapp.add: unknown option 'cuntdown'; did you mean countdown?"),
+    78: (lambda: asyncio.run(blocking()), "result.get() blocks the running event loop until the result is there: use `await result.aget()`"),
+}  # fmt: skip
+"""Those that are accepted, with a warning."""
+ON_THE_COMMAND_LINE = {
+    89: ("-A nosuch status", "Error: -A nosuch: there is no module 'nosuch' in … or on the Python path"),
+    90: ("-A os status", "Error: -A os: module os defines no Canvas app; name the module that does, …"),
+    91: ("-A mapp.py status", "Error: -A mapp.py: expected a module's name, with or without :attribute; write -A mapp"),
+    92: ("worker -A mapp", "Error: -A is a global option: put it before the command, as in: canvas -A proj worker"),
+    93: ("beta", "Error: No such command 'beta'. Did you mean beat?"),
+    94: ("worker -P gevent", "Error: Invalid value for '-P' / '--pool': there is no gevent pool: use -P asyncio for async def tasks, …"),
+}  # fmt: skip
+
+
+def matches(expected, text):
+    return re.fullmatch(".*".join(map(re.escape, expected.split("…"))), text, re.DOTALL)
+
+
+def said(exc):
+    return str(exc).strip().splitlines()[-1] if str(exc).strip() else ""
+
+
+@pytest.mark.parametrize("number", REFUSED)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_mistake_that_is_refused(number):
+    mistake, expected = REFUSED[number]
+    with pytest.raises(Exception) as raised:
+        mistake()
+    assert matches(expected, said(raised.value)), said(raised.value)
+    assert "secret" not in str(raised.value)
+
+
+@pytest.fixture(scope="module")
+def worker():
+    with start_worker(app, pool="solo", perform_ping_check=False) as running:
+        yield running
+
+
+@pytest.mark.parametrize("number", IN_A_WORKER)
+def test_a_mistake_that_a_worker_reports(number, worker):
+    mistake, expected = IN_A_WORKER[number]
+    with pytest.raises(Exception) as raised:
+        mistake().get(timeout=30)
+    first = str(raised.value).strip().splitlines()[0]
+    assert matches(expected, first), first
+
+
+@pytest.mark.parametrize("number", WARNED)
+def test_a_mistake_that_is_warned_of(number):
+    mistake, expected = WARNED[number]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            mistake()
+        except TimeoutError:
+            assert number == 78
+    assert any(matches(expected, str(one.message)) for one in caught), [str(one.message) for one in caught]
+
+
+@pytest.mark.parametrize("number", ON_THE_COMMAND_LINE)
+def test_a_mistake_on_the_command_line(number, tmp_path, monkeypatch):
+    (tmp_path / "mapp.py").write_text("")
+    monkeypatch.chdir(tmp_path)
+    words, expected = ON_THE_COMMAND_LINE[number]
+    done = CliRunner().invoke(command, words.split(), prog_name="canvas")
+    assert done.exit_code == 2
+    assert matches(expected, " ".join(done.output[done.output.index("Error") :].split())), done.output
+
+
+def test_a_variable_that_cannot_be_read_is_left_alone():
+    assert settings_of_environment({"CANVAS_TASK_ACKS_LATE": "maybe"}) == {}
