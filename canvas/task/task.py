@@ -124,11 +124,9 @@ class Task(CheckedCalls[P, R]):
     ) -> "AsyncResult[R]":  # fmt: skip
         """Send it; returns its AsyncResult.
 
-        ``task_id``: default a new UUID. ``link``, ``link_error``: signatures called with the result, or after a failure.
-        ``shadow``: another name in logs and monitors. ``producer`` is ignored, with a warning. The other ``options``,
-        such as ``countdown`` in seconds, are in the reference. Raises TypeError when ``args`` and ``kwargs`` don't fit
-        the function (``typing``), EncodeError, OperationalError.
-        """
+        ``link``, ``link_error``: signatures called with the result, or after a failure. ``task_id``, ``shadow``: its id
+        and its name in logs. ``producer`` is ignored. ``options`` are in the reference of calls. Raises TypeError when
+        ``args`` and ``kwargs`` don't fit the function, EncodeError, OperationalError."""
         self._check_call(args, kwargs)
         shadow = shadow or self.shadow_name(args, kwargs, options)
         named = {"task_id": task_id, "producer": producer, "link": link, "link_error": link_error, "shadow": shadow}

@@ -131,7 +131,7 @@ REFUSED = {
     3: (lambda: sent_by(broker="localhost:6379"), "…: write redis://localhost:6379/0"),
     4: (lambda: sent_by(backend="mongodb://u:secret@h/x"), f"…no driver for scheme 'mongodb'; …: {WHERE}"),
     5: (lambda: sent_by(broker="redis://h/abc"), "redis URL: expected a database number after the host; got 'abc'"),
-    6: (lambda: sent_by(broker=f"redis://localhost:{free_port()}/0"), "Redis at localhost:…: …Connection refused."),
+    6: (lambda: sent_by(broker=f"redis://localhost:{free_port()}/0"), "Redis at localhost:…: …Connection refused…"),
     9: (lambda: sent_by(broker="redis://nosuch.invalid/0"), "Redis at nosuch.invalid:6379: …"),
     17: (lambda: add.delay(object(), 1), "mapp.add[…]: mapp.add: args[0]: cannot be written as JSON: …; expected …"),
     18: (lambda: add.delay({"x": [1, {2}]}, 1), "…mapp.add: args[0]['x'][1]: cannot be written as JSON: builtins.set {2}; …"),
