@@ -22,7 +22,7 @@ _LISTED = 30
 @click.option("--interval", type=click.FloatRange(min=0.1), default=1.0, show_default=True,
               help="Seconds between two pictures.")  # fmt: skip
 @click.option("--once", type=click.FloatRange(min=0.0), metavar="SECONDS",
-              help="Look for so many seconds, print one picture, and end.")  # fmt: skip
+              help="Look for N seconds, print one picture, and end.")  # fmt: skip
 @click.option("--enable-events/--no-enable-events", default=True, show_default=True,
               help="Ask workers to send events of their tasks.")  # fmt: skip
 @click.pass_obj
