@@ -29,6 +29,8 @@ class NodeDefinitions:
         self._app = app
         self.entries: list[NodeDefinition] = []
         self._numbers: dict[str, int] = {}
+        self._taken: dict[str, int] = {}
+        """By name, the number up to which all are taken: many nodes run the same task."""
 
     @property
     def app(self) -> "ComposingApp":
@@ -60,10 +62,13 @@ class NodeDefinitions:
         return self._free_name(otherwise) if name is None else self._named(name, None)
 
     def _free_name(self, name: str) -> str:
-        found, number = name, 2
-        while found in self._numbers:
-            found, number = f"{name}-{number}", number + 1
-        return found
+        if name not in self._numbers:
+            return name
+        number = self._taken.get(name, 2)
+        while f"{name}-{number}" in self._numbers:
+            number += 1
+        self._taken[name] = number
+        return f"{name}-{number}"
 
     def _check_signature(self, name: str, sig: Any) -> None:
         if not isinstance(sig, Signature):

@@ -1,0 +1,84 @@
+"""Connections of canvas' own to Redis: how they open, what they refuse, and when they are tried before a call."""
+
+import subprocess
+import sys
+
+import pytest
+
+from canvas.drivers.redis.connection.client import RedisClient
+from canvas.drivers.redis.connection.connecting import Connector
+from canvas.drivers.redis.url import parse
+from canvas.errors import BrokerError, OperationalError
+
+
+@pytest.fixture
+def client(redis_url):
+    made = []
+
+    def make(url=redis_url, **options):
+        made.append(RedisClient(parse(url, options)))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def test_a_user_logs_in_and_a_wrong_password_is_refused(client, redis_url):
+    client().command("ACL", "SETUSER", "eve", "on", ">secret", "~*", "+@all")
+    host = redis_url.partition("://")[2]
+    assert client(f"redis://eve:secret@{host}").command("ACL", "WHOAMI") == b"eve"
+    with pytest.raises(BrokerError, match="refused: WRONGPASS") as refused:
+        client(f"redis://eve:wrong@{host}").command("PING")
+    assert not isinstance(refused.value, OperationalError)
+
+
+def test_a_connection_has_the_name_that_it_is_given(client):
+    assert client(client_name="canvas-test").command("CLIENT", "GETNAME") == b"canvas-test"
+
+
+def test_no_more_connections_are_opened_than_allowed(redis_url):
+    connector = Connector(parse(redis_url, {"max_connections": 1}))
+    first = connector.connection()
+    with pytest.raises(ConnectionError, match="max_connections is 1"):
+        connector.connection()
+    connector.drop(first)
+    connector.drop(connector.connection())
+
+
+def test_a_connection_is_tried_only_after_a_long_time_without_use(client):
+    def pings():
+        found = client().command("INFO", "commandstats").decode()
+        return [line for line in found.splitlines() if line.startswith("cmdstat_ping:")]
+
+    client().command("CONFIG", "RESETSTAT")
+    often, seldom = client(health_check_interval=1e-9), client()
+    for one in (seldom, seldom, often):
+        one.command("GET", "x")
+    assert pings() == []
+    often.command("GET", "x")
+    assert len(pings()) == 1
+
+
+def test_a_word_that_cannot_be_sent_leaves_the_connection_as_it_was(client):
+    link = client()
+    for word in (None, object(), [1]):
+        with pytest.raises(BrokerError, match="cannot be told to Redis"):
+            link.command("SET", "x", word)
+    with pytest.raises(BrokerError):
+        link.command("SET", "x", "\ud800")
+    assert link.command("SET", "x", b"\x00\xff") is True
+    assert link.command("GET", "x") == b"\x00\xff"
+
+
+def test_a_program_sends_and_waits_without_redis_py(redis_url, result_url):
+    program = (
+        "import sys; from canvas import Canvas\n"
+        "app = Canvas('light', broker=sys.argv[1], backend=sys.argv[2])\n"
+        "app.send_task('t.none', task_id='one')\n"
+        "app.backend.store_result('one', 42, 'SUCCESS')\n"
+        "assert app.AsyncResult('one').get(timeout=10) == 42\n"
+        "print([name for name in ('redis', 'asyncio', 'ssl') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program, redis_url, result_url], capture_output=True, text=True)
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
