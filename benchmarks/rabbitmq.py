@@ -52,9 +52,13 @@ class RabbitArena(Arena):
         super().__enter__()
         broker = f"amqp://guest:guest@127.0.0.1:{self.node.port}/{self.vhost}"
         self.urls = broker, "rpc://" if self._kind == "rpc" else self.urls[1]
-        self.apps = {self._library: make(self._library, *self.urls)}
+        app = make(self._library, *self.urls)
+        self.apps = {self._library: app}
         if self._library == "celery":
-            self.apps["celery"].conf.broker_transport_options = {"confirm_publish": True}
+            app.conf.broker_transport_options = {"confirm_publish": True}
+        elif self._kind == "redis":
+            # Results are counted by the size of their database.
+            app.conf.canvas_state = self._url(3)
         return self
 
     @contextmanager
@@ -112,8 +116,9 @@ def delayed(arena: RabbitArena, library: str, count: int) -> float:
                 for _ in range(count):
                     channel.basic_publish(amqp.Message(payload, delivery_mode=2), "celery_delayed_27", key)
             return
-        due = time.time() + _DELAY
         for first in range(0, count, _PART):
+            # The queue of a delay is the next shorter whole second's.
+            due = time.time() + _DELAY + 0.5
             part = [DelayedPublish(due, Publish("", "flat", 0, payload))] * min(_PART, count - first)
             driver.settler.settle([Settlement(None, fence="none", deferrals=part)])
 
@@ -142,7 +147,7 @@ def one_round(node: RabbitMQNode, library: str, number: int, count: int) -> dict
         found["delayed"] = delayed(arena, library, count // 2)
         with arena.channel() as channel:
             channel.queue_purge("celery")
-        with arena.worker(library):
+        with arena.worker(library, BENCH_STATE=arena._url(3)):
             before = processor_seconds(processes(node.pid))
             found["noop"] = arena.drained(count)
             found["cpu"] = (processor_seconds(processes(node.pid)) - before) / count * 1e6

@@ -1,7 +1,7 @@
 """The tasks of the benchmarks, in an app of either library; as a worker's app, by its environment.
 
 ``BENCH_LIBRARY`` names the library, ``BENCH_BROKER`` and ``BENCH_BACKEND`` are URLs; ``BENCH_EARLY`` acks before tasks
-run.
+run. ``BENCH_STATE`` is the setting ``canvas_state``.
 """
 
 import os
@@ -20,6 +20,8 @@ def make(library: str, broker: str, backend: str) -> Any:
         from canvas import Canvas
 
         app = Canvas("bench", broker=broker, backend=backend)
+    if library == "canvas" and "BENCH_STATE" in os.environ:
+        app.conf.canvas_state = os.environ["BENCH_STATE"]
     if "BENCH_EARLY" in os.environ:
         app.conf.task_acks_late = False
     _quick(app)

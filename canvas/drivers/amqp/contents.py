@@ -7,15 +7,13 @@ from typing import Any, Final, NamedTuple
 import msgpack
 
 from canvas.drivers.amqp.delays.names import PREFIX
-from canvas.drivers.amqp.protocol.frames import Content
+from canvas.drivers.amqp.protocol.frames import RAW, Content
 from canvas.drivers.amqp.protocol.properties import NAMES
 from canvas.drivers.kombu_envelope import ENVELOPE, message_id_of
 from canvas.errors import DecodeError, EncodeError
 from canvas.model.ids import new_tag
 from canvas.model.message import EncodedMessage, Publish
 
-_RAW: Final = "canvas.raw"
-"""The property ``type`` of bytes that are no message of a task."""
 _OF_THE_MESSAGE: Final = frozenset(
     {"content_type", "content_encoding", "application_headers", "message_id", "expiration"}
 )
@@ -77,7 +75,7 @@ def to_content(payload: bytes, message_id: str = "") -> Content:
     try:
         message = ENVELOPE.decode(payload, _DEEPEST)
     except DecodeError:
-        return Content({"type": _RAW, "delivery_mode": 2}, payload)
+        return Content({"type": RAW, "delivery_mode": 2}, payload)
     given = message.properties
     properties: dict[str, Any] = {
         name: value for name, value in given.items() if name in NAMES and name not in _OF_THE_MESSAGE
@@ -137,7 +135,7 @@ def _is_delay(death: Any) -> bool:
 def to_payload(content: Content, exchange: str, routing_key: str) -> tuple[bytes, str, bool]:
     """The envelope of a message that came, its id, and whether its sender gave the id."""
     properties, body = content
-    if properties.get("type") == _RAW:
+    if properties.get("type") == RAW:
         return body, message_id_of(body), False
     own = properties.get("message_id")
     headers = _headers_of(properties)

@@ -13,6 +13,8 @@ from canvas.errors import DecodeError, EncodeError
 HEARTBEAT: Final = b"\x08\x00\x00\x00\x00\x00\x00\xce"
 FRAME_MAX: Final = 131_072
 """The ``frame_max`` that a broker proposes by default, in bytes."""
+RAW: Final = "canvas.raw"
+"""The property ``type`` of bytes that are no message of a task, or whose properties cannot be read."""
 FRAME_MIN: Final = 4096
 """The smallest ``frame_max`` that the protocol allows, in bytes."""
 _END: Final = 0xCE
@@ -206,7 +208,11 @@ class _Unfinished:
         if self.properties is not None:
             raise DecodeError("a second header of one message")
         (self.left,) = struct.unpack_from(">Q", payload, 4)
-        self.properties = read_properties(payload, 12)
+        try:
+            self.properties = read_properties(payload, 12)
+        except (DecodeError, struct.error, IndexError):
+            # The frames around it are whole. The connection would be lost again each time that the message came.
+            self.properties = {"type": RAW}
 
     def part(self, payload: bytes) -> None:
         if self.properties is None or len(payload) > self.left:
