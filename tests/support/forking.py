@@ -101,6 +101,15 @@ def ended_by(number):
 
 
 @app.task
+def ended_well():
+    """The exit code of a forked process whose function returns."""
+    process = fork.Process(target=square, args=(2,))
+    process.start()
+    process.join(20)
+    return process.exitcode
+
+
+@app.task
 def program_ended_by(number):
     """The exit code of another program that gets a signal."""
     program = subprocess.Popen(["sleep", "60"])

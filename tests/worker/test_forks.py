@@ -59,6 +59,10 @@ def test_signals_end_forked_processes(call, number):
     assert call("ended_by", number) == -number
 
 
+def test_a_forked_process_ends_without_the_workers_threads(call):
+    assert call("ended_well") == 0
+
+
 def test_an_interrupt_ends_programs_that_a_task_starts(call):
     assert call("program_ended_by", signal.SIGINT) == -signal.SIGINT
 

@@ -2,11 +2,12 @@
 
 import asyncio
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, thread
 from contextlib import suppress
 from contextvars import copy_context
 from itertools import count
 
+from canvas.forks import in_forks
 from canvas.model.settlement import ChordDispatch, Settlement
 from canvas.result import denied_join_result, give_place_away
 from canvas.worker.consumer.buffer import Work
@@ -31,6 +32,7 @@ class AsyncioPool:
         self._places = Places(places)
         self._numbers = count()
         self._threads = ThreadPoolExecutor(_MOST_THREADS, "canvas-slot")
+        self._forget_reset = in_forks(_forget_threads)
         self._pipeline = AwaitedPipeline(line, self._threads)
         self._at_work: dict[int, OnLoop] = {}
         """By number."""
@@ -55,6 +57,7 @@ class AsyncioPool:
             finally:
                 self._pipeline.closing = True
         self._threads.shutdown()
+        self._forget_reset()
 
     async def _serve(self) -> None:
         self._loop, over = asyncio.get_running_loop(), asyncio.Event()
@@ -122,3 +125,11 @@ class AsyncioPool:
         place.end()
         consumer.done(number, done)
         del self._at_work[number], self._taken[number]
+
+
+def _forget_threads() -> None:
+    """Let a forked process end without joining the threads of executors, as Python does.
+
+    It has none of them but the one that forked it, which cannot join itself: the process would exit with 1.
+    """
+    vars(thread).get("_threads_queues", {}).clear()
