@@ -191,9 +191,11 @@ class Connection:
 class ConnectionPool:
     """``app.pool``: gives connections, any number at a time."""
 
+    limit: int | None = None
+    """How many connections it gives at a time; ``None``: any number."""
+
     def __init__(self, app: ConnectingApp) -> None:
         self._app = app
-        self.limit: int | None = app.conf.broker_pool_limit
 
     def acquire(self, block: bool = False, timeout: float | None = None) -> Connection:
         """A connection, at once."""
