@@ -21,6 +21,7 @@ from canvas.beat.store import EntryStore, Known
 from canvas.beat.ticks import Tick, tick_of
 from canvas.drivers.ports.schedules import StoredEntry
 from canvas.errors import CanvasError, DuplicateTask, OperationalError
+from canvas.execution.background import NEVER, BackgroundService
 from canvas.telemetry import emit
 
 POLL_EVERY = 1.0
@@ -267,11 +268,16 @@ def schedule_name(app: SetupApp) -> str:
 def start_thread(service: Service) -> Callable[[], None]:
     """Run a service in a thread of this process, as ``canvas worker -B`` does; returns what ends it."""
     service.keep_from_forks()
-    thread = threading.Thread(target=service.start, args=(True,), name="canvas-beat", daemon=True)
-    thread.start()
+
+    def run() -> float:
+        service.start(embedded=True)
+        return NEVER
+
+    background = BackgroundService("beat", run)
+    background.start()
 
     def end() -> None:
         service.stop()
-        thread.join(10.0)
+        background.stop(within=10.0)
 
     return end

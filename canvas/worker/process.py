@@ -156,8 +156,7 @@ class WorkerProcess:
             while self.loop.is_alive():
                 self.loop.join(SIGNALS_WITHIN)
         finally:
-            self._upkeep.stop()
-            self._upkeep.join(timeout=5)
+            self._upkeep.stop(within=5.0)
             self._events.close()
 
     def _run_slots(self) -> None:

@@ -41,8 +41,7 @@ def looks(app):
     thread = MaintenanceThread(ChildDuties(app.driver.broker, look))
     thread.start()
     yield found
-    thread.stop()
-    thread.join(5)
+    thread.stop(within=5)
 
 
 def test_a_run_that_ended_before_the_child_was_idle_expires(bench, app, looks):

@@ -1,7 +1,6 @@
 """The periodic duties of a worker: renew its leases, return the messages of dead workers, enqueue those that are due,
 complete chords whose worker died first."""
 
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -10,7 +9,7 @@ from random import uniform
 from canvas.config.config import Config
 from canvas.drivers.ports import Driver
 from canvas.drivers.ports.broker import Broker
-from canvas.errors import BrokerError
+from canvas.execution.background import NEVER, BackgroundService, Repeated
 from canvas.model.settlement import Orphan, ReadyChord
 from canvas.telemetry import emit
 from canvas.worker.consumer.lifetimes import SHORT
@@ -25,7 +24,6 @@ _UNFIRED_AFTER = 3.0
 _FEW = 8
 """So many workers each do the duties of all in their own time; more share them, so that a large fleet asks no more of
 the broker than a small one."""
-NEVER = float("inf")
 
 
 class Promotion:
@@ -123,32 +121,18 @@ class Maintenance:
         self._next_beat = self._next_sweep = 0.0
         self._promotion = Promotion(driver.broker, looks=True)
         self._share = 1.0
-        self._unreachable = False
-
-    def tick(self) -> float:
+        self.tick = Repeated("maintenance", self._do_due, after_failure=self._beat_again)
         """Do what is due; seconds until something is due again. An unreachable broker is tried again."""
-        try:
-            self._do_due()
-        except BrokerError as exc:
-            self._next_beat = 0.0  # it may come back as a copy that does not know this worker
-            if not self._unreachable:
-                self._unreachable = True
-                emit("broker.unreachable", error=str(exc))
-            return 1.0
-        except Exception as exc:  # noqa: BLE001 - without upkeep the worker would be given up for dead
-            emit("worker.internal_error", work="upkeep", exc=exc)
-            return 1.0
-        if self._unreachable:
-            self._unreachable = False
-            emit("broker.recovered")
-        due = min(self._next_beat, self._next_sweep, self.lifetimes.next(), self._promotion.next())
-        return max(0.0, due - time.monotonic())
+
+    def _beat_again(self) -> None:
+        """The broker may come back as a copy that does not know this worker."""
+        self._next_beat = 0.0
 
     def expect(self, at: float) -> bool:
         """A message was deferred until that time, by the monotonic clock. Safe from any thread."""
         return self._promotion.expect(at)
 
-    def _do_due(self) -> None:
+    def _do_due(self) -> float:
         now = time.monotonic()
         if now >= self._next_beat:
             forgotten = [worker for worker in self._workers() if self._beat(worker)]
@@ -161,6 +145,8 @@ class Maintenance:
             self._sweep()
             self._next_sweep = now + self._shared(_SWEEP_EVERY)
         self.lifetimes.tick(now)
+        due = min(self._next_beat, self._next_sweep, self.lifetimes.next(), self._promotion.next())
+        return max(0.0, due - time.monotonic())
 
     def _beat(self, worker: str) -> bool:
         """Renew a worker's heartbeat; whether the broker has forgotten that worker."""
@@ -207,21 +193,14 @@ class ChildDuties:
         """``lifetimes``: as for :class:`Maintenance`, for the tasks and runs of this process."""
         self._promotion = Promotion(broker, looks=False)
         self.lifetimes = Looks(lifetimes)
-
-    def tick(self) -> float:
+        self.tick = Repeated("maintenance", self._do_due)
         """Do what is due; seconds until something is due again."""
-        try:
-            self._do_due(time.monotonic())
-        except BrokerError:
-            return 1.0  # the exchange reports it
-        except Exception as exc:  # noqa: BLE001 - without this thread no chord of a long task would be kept
-            emit("worker.internal_error", work="upkeep", exc=exc)
-            return 1.0
-        return max(0.0, min(self.lifetimes.next(), self._promotion.next()) - time.monotonic())
 
-    def _do_due(self, now: float) -> None:
+    def _do_due(self) -> float:
+        now = time.monotonic()
         self._promotion.tick(now, lambda seconds: seconds)
         self.lifetimes.tick(now)
+        return max(0.0, min(self.lifetimes.next(), self._promotion.next()) - time.monotonic())
 
     def expect(self, at: float) -> bool:
         """As ``Maintenance``."""
@@ -241,39 +220,30 @@ def holds_for(conf: Config) -> float:
     return min(2 * beat_every(conf), 0.6 * float(conf.worker_lease_ttl))
 
 
-class MaintenanceThread(threading.Thread):
+class MaintenanceThread(BackgroundService):
     """Duties on a thread of their own, for a process that runs tasks."""
 
     def __init__(self, duties: Maintenance | ChildDuties) -> None:
-        super().__init__(name="canvas-upkeep", daemon=True)
+        super().__init__("maintenance", self._do_duties)
         self._duties = duties
-        self._wake = threading.Event()
-        self._stop_asked = False
         self._sleeps_until = NEVER
         self.rests = False
         """Whether it sleeps for longer than while tasks run, or is about to."""
 
-    def run(self) -> None:
-        while not self._stop_asked:
-            # A message that is expected from here on, and not seen by this tick, ends the sleep.
-            self._sleeps_until, self.rests = NEVER, True
-            seconds = self._duties.tick()
-            self._sleeps_until, self.rests = time.monotonic() + seconds, seconds > SHORT
-            self._wake.wait(None if seconds == NEVER else seconds)
-            self._wake.clear()
+    def _do_duties(self) -> float:
+        # A message that is expected from here on, and not seen by this tick, ends the sleep.
+        self._sleeps_until, self.rests = NEVER, True
+        seconds = self._duties.tick()
+        self._sleeps_until, self.rests = time.monotonic() + seconds, seconds > SHORT
+        return seconds
 
     def expect(self, seconds: float) -> None:
         """A message was deferred for ``seconds``."""
         at = time.monotonic() + seconds
         if self._duties.expect(at) and at < self._sleeps_until:
-            self._wake.set()
+            self.wake()
 
     def expect_tasks(self) -> None:
         """Tasks are about to run: look after what they need once they have run for a moment."""
         self._duties.lifetimes.ask(time.monotonic() + SHORT)
-        self._wake.set()
-
-    def stop(self) -> None:
-        """End after the tick in progress."""
-        self._stop_asked = True
-        self._wake.set()
+        self.wake()

@@ -3,13 +3,16 @@
 import re
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from fnmatch import fnmatchcase
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, Protocol, TypeAlias
 
 from canvas.app.application import Canvas
+from canvas.drivers.ports.bus import Inbox
 from canvas.errors import BrokerError, EncodeError, WireError
+from canvas.execution.background import BackgroundService, Repeated
 from canvas.model.message import EncodedMessage
 from canvas.telemetry import emit
 from canvas.wire import task_message as wire
@@ -18,8 +21,6 @@ from canvas.worker.control.replies import NO_REPLY
 _LOOK_EVERY = 2.0
 _AT_ONCE = frozenset({"ping", "clock"})
 """Commands that wait for nothing, and so are not made to wait for others."""
-_AGAIN_AFTER = 1.0
-
 
 Reply: TypeAlias = tuple[str, str, Any]
 """Exchange, routing key and ticket of who asks."""
@@ -40,42 +41,51 @@ class LogicalClock(Protocol):
     def adjust(self, seen: int) -> None: ...
 
 
-class Pidbox(threading.Thread):
+class Pidbox:
     """Takes a node's commands on a thread of its own. A second thread executes them, one after the other, except those
     that can be answered at once."""
 
     def __init__(self, app: Canvas, hostname: str, panel: CommandPanel, board: LogicalClock) -> None:
-        super().__init__(name="canvas-pidbox", daemon=True)
         self._app = app
         self._hostname = hostname
         self._panel = panel
         self._board = board
-        self._ended = threading.Event()
         self._listening = threading.Event()
         self._waiting: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._inbox: Inbox | None = None
+        self._subscription = ExitStack()
+        listen = Repeated("remote control", self._listen, after_failure=self._unsubscribe)
+        self._listener = BackgroundService("pidbox", listen, last=self._unsubscribe)
+        self._executor = BackgroundService("control", self._execute)
 
-    def run(self) -> None:
-        """Listen until stopped; an unreachable broker is tried again."""
-        threading.Thread(target=self._execute, name="canvas-control", daemon=True).start()
-        while not self._ended.is_set():
-            try:
-                self._listen()
-            except BrokerError as exc:
-                emit("broker.unreachable", error=str(exc))
-                self._ended.wait(_AGAIN_AFTER)
+    def start(self) -> None:
+        """Listen from now on; an unreachable broker is tried again."""
+        self._executor.start()
+        self._listener.start()
 
-    def _listen(self) -> None:
-        exchange = f"{self._app.conf.control_exchange}.pidbox"
-        with self._app.driver.bus.subscribe(exchange, node=self._hostname) as inbox:
+    def _listen(self) -> float:
+        """Wait for the next command for some time."""
+        if self._inbox is None:
+            exchange = f"{self._app.conf.control_exchange}.pidbox"
+            subscription = self._app.driver.bus.subscribe(exchange, node=self._hostname)
+            self._inbox = self._subscription.enter_context(subscription)
             self._listening.set()
-            while not self._ended.is_set():
-                payload = inbox.next(_LOOK_EVERY)
-                if payload is not None:
-                    self._take(payload)
+        payload = self._inbox.next(_LOOK_EVERY)
+        if payload is not None:
+            self._take(payload)
+        return 0.0
 
-    def _execute(self) -> None:
-        while (command := self._waiting.get()) is not None:
+    def _unsubscribe(self) -> None:
+        self._inbox = None
+        with suppress(BrokerError):  # its connection is lost already
+            self._subscription.close()
+
+    def _execute(self) -> float:
+        """Wait for a command, and carry it out."""
+        command = self._waiting.get()
+        if command is not None:
             command()
+        return 0.0
 
     def _answer_safely(self, payload: bytes, command: str, arguments: dict[str, Any], reply: Reply | None) -> None:
         try:
@@ -93,7 +103,8 @@ class Pidbox(threading.Thread):
 
     def stop(self) -> None:
         """End after the command in progress."""
-        self._ended.set()
+        self._listener.stop()
+        self._executor.stop()
         self._waiting.put(None)
 
     def _take(self, payload: bytes) -> None:

@@ -1,17 +1,18 @@
 """Telemetry of one process → task events, sent some together (protocol.md §7)."""
 
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from canvas.app.application import Canvas
 from canvas.errors import BrokerError, NotRegistered, Reject
+from canvas.execution.background import NEVER, BackgroundService, Repeated
 from canvas.model.message import Message
 from canvas.model.outcome import Failure, Outcome, Rejected, Retried, Revoked, Success
 from canvas.remote.events import TASKS_TOGETHER, Event, EventSource, described
-from canvas.telemetry import attach, emit
+from canvas.telemetry import attach
 from canvas.text import safe_repr, short_repr
 from canvas.worker.pools.shared_memory import SharedMemory
 
@@ -26,9 +27,7 @@ class TaskEvents:
     def __init__(self, app: Canvas, hostname: str, board: SharedMemory) -> None:
         self._source = EventSource(app, lambda: hostname, board.forward)
         self._waiting: deque[Event] = deque(maxlen=_MOST_WAITING)
-        self._arrived = threading.Event()
-        self._ended = False
-        self._thread: threading.Thread | None = None
+        self._service = BackgroundService("events", Repeated("events", self._send_waiting), last=self._send_rest)
         self._detach: list[Callable[[], None]] = []
 
     @property
@@ -45,9 +44,7 @@ class TaskEvents:
             attach(self._finished, "task.finished"),
             attach(self._unknown, "task.unregistered"),
         ]
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._send_always, name="canvas-events", daemon=True)
-            self._thread.start()
+        self._service.start()
 
     def disable(self) -> None:
         """Listen no more; what waits is still sent."""
@@ -58,10 +55,7 @@ class TaskEvents:
     def close(self) -> None:
         """Listen no more, and send what waits."""
         self.disable()
-        self._ended = True
-        self._arrived.set()
-        if self._thread is not None:
-            self._thread.join(timeout=2)
+        self._service.stop(within=2.0)
 
     # -- listeners
 
@@ -95,29 +89,21 @@ class TaskEvents:
     def _add(self, task: Any, kind: str, message: Message, **fields: Any) -> None:
         if task is None or task.send_events:
             self._waiting.append(self._source.event(kind, uuid=message.id, **fields))
-            self._arrived.set()
+            self._service.wake()
 
     # -- the thread
 
-    def _send_always(self) -> None:
-        told = False
-        while not self._ended or self._waiting:
-            self._arrived.wait()
-            if not self._ended:
-                # Company is cheap: one message carries all events of some milliseconds.
-                time.sleep(_GATHER)
-            self._arrived.clear()
-            try:
-                while self._waiting:
-                    self._send_some()
-            except BrokerError as exc:
-                if not told:
-                    emit("broker.unreachable", error=str(exc))
-                told = True
-                if self._ended:
-                    return
-            else:
-                told = False
+    def _send_waiting(self) -> float:
+        if self._waiting and not self._service.stopped:
+            time.sleep(_GATHER)  # one message carries all events of these milliseconds
+        while self._waiting:
+            self._send_some()
+        return NEVER
+
+    def _send_rest(self) -> None:
+        with suppress(BrokerError):  # events that cannot be sent are dropped
+            while self._waiting:
+                self._send_some()
 
     def _send_some(self) -> None:
         together = [self._waiting.popleft() for _ in range(min(_TOGETHER, len(self._waiting)))]

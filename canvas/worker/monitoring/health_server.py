@@ -1,12 +1,12 @@
 """A node's HTTP endpoint: ``/health`` for probes, ``/metrics`` for Prometheus. Loopback by default."""
 
-import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Protocol
 
 from canvas.app.application import Canvas
 from canvas.errors import BrokerError, ConfigurationError
+from canvas.execution.background import NEVER, BackgroundService
 from canvas.telemetry import attach
 
 
@@ -56,18 +56,24 @@ class Endpoint:
         except OSError as exc:
             raise ConfigurationError(f"--http-address {address[0]}:{address[1]}: {exc.strerror}") from exc
         self._server.daemon_threads = True
+        self._service = BackgroundService("http", self._serve)
         # Forked processes would keep the port when this one is gone.
         self._detach = attach(lambda **_: self._server.socket.close(), "worker.process_init")
 
     def start(self) -> None:
         """Answer from now on; the node is ready."""
         self._ready = True
-        threading.Thread(target=self._server.serve_forever, name="canvas-http", daemon=True).start()
+        self._service.start()
+
+    def _serve(self) -> float:
+        self._server.serve_forever()
+        return NEVER
 
     def stop(self) -> None:
         """Answer no more."""
         self._detach()
         if self._ready:
+            self._service.stop()
             self._server.shutdown()
         self._server.server_close()
 

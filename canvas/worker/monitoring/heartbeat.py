@@ -2,11 +2,10 @@
 
 import os
 import platform
-import threading
 from typing import Any
 
 from canvas.app.application import Canvas
-from canvas.errors import BrokerError
+from canvas.execution.background import BackgroundService, Repeated
 from canvas.remote.events import EventSource
 from canvas.telemetry import emit
 from canvas.version import __version__
@@ -16,46 +15,40 @@ HEARTBEAT_INTERVAL = 2.0
 IDENTITY = {"sw_ident": "canvas", "sw_ver": __version__, "sw_sys": platform.system()}
 
 
-class WorkerHeartbeat(threading.Thread):
-    """Beats on a thread of its own until stopped."""
+class WorkerHeartbeat:
+    """Sends the events of one node from its start to its stop."""
 
     def __init__(self, app: Canvas, hostname: str, board: SharedMemory, interval: float = HEARTBEAT_INTERVAL) -> None:
         """``interval``: seconds between heartbeats."""
-        super().__init__(name="canvas-heart", daemon=True)
         self._board = board
         self._interval = interval
         self._source = EventSource(app, lambda: hostname, board.forward)
-        self._ended = threading.Event()
-        self._cut_off = False
+        self._kind = "worker-online"
+        self._send_safely = Repeated("heartbeat", self._send, interval)
+        self._service = BackgroundService("heartbeat", self._send_safely, last=self._leave)
 
-    def run(self) -> None:
-        """Tell that the node is here, and go on telling; an unreachable broker is tried again."""
-        self._tell("worker-online")
-        while not self._ended.wait(self._interval):
-            self._tell("worker-heartbeat")
-        self._tell("worker-offline")
+    def start(self) -> None:
+        """Send ``worker-online``, and heartbeats from then on; an unreachable broker is tried again."""
+        self._service.start()
 
     def beat(self) -> None:
-        """One heartbeat more, on request."""
-        self._tell("worker-heartbeat")
+        """Send one heartbeat more, on request."""
+        self._send_safely()
 
     def stop(self) -> None:
-        """Say goodbye and end."""
-        self._ended.set()
-        if self.is_alive():
-            self.join(timeout=2)
+        """Send ``worker-offline`` and end."""
+        self._service.stop(within=2.0)
 
-    def _tell(self, kind: str) -> None:
-        board = self._board
+    def _leave(self) -> None:
+        self._kind = "worker-offline"
+        self._send_safely()
+
+    def _send(self) -> float:
+        kind, board = self._kind, self._board
+        if kind == "worker-online":
+            self._kind = "worker-heartbeat"
         state: dict[str, Any] = {"freq": self._interval, "active": board.active, "processed": board.begun}
         event = self._source.event(kind, **state, loadavg=[round(load, 2) for load in os.getloadavg()], **IDENTITY)
-        try:
-            self._source.send(kind.replace("-", "."), event)
-        except BrokerError as exc:
-            self._cut_off = True
-            emit("broker.unreachable", error=str(exc))
-        else:
-            if self._cut_off:
-                self._cut_off = False
-                emit("broker.recovered")
-            emit("heartbeat.sent")
+        self._source.send(kind.replace("-", "."), event)
+        emit("heartbeat.sent")
+        return self._interval

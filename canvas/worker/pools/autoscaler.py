@@ -1,12 +1,11 @@
 """How many places a node needs: between two bounds, by how much work there is (Celery's ``--autoscale``)."""
 
 import os
-import threading
 import time
 from typing import Any
 
 from canvas.app.application import Canvas
-from canvas.errors import BrokerError
+from canvas.execution.background import BackgroundService, Repeated
 from canvas.telemetry import emit
 from canvas.worker.options import WorkerOptions
 from canvas.worker.pools.base import Pool
@@ -15,14 +14,13 @@ from canvas.worker.pools.shared_memory import SharedMemory
 _LOOK_EVERY = 0.5
 
 
-class Autoscaler(threading.Thread):
+class Autoscaler:
     """Grows a pool at once when work waits, and shrinks it when places have been idle for some time."""
 
     def __init__(
         self, app: Canvas, plan: WorkerOptions, board: SharedMemory, pool: Pool, most: int, fewest: int
     ) -> None:
         """``AUTOSCALE_KEEPALIVE`` in the environment: seconds that idle places stay (30)."""
-        super().__init__(name="canvas-autoscaler", daemon=True)
         self._app = app
         self._plan = plan
         self._board = board
@@ -31,21 +29,18 @@ class Autoscaler(threading.Thread):
         self._fewest = fewest
         self._keep = float(os.environ.get("AUTOSCALE_KEEPALIVE", "30"))
         self._needed_at = time.monotonic()
-        self._ended = threading.Event()
+        self._service = BackgroundService("autoscaler", Repeated("autoscaler", self._look, _LOOK_EVERY))
 
-    def run(self) -> None:
-        """Look, and resize, until stopped; an unreachable broker is asked again."""
-        while not self._ended.wait(_LOOK_EVERY):
-            try:
-                self._look(time.monotonic())
-            except BrokerError as exc:
-                emit("broker.unreachable", error=str(exc))
+    def start(self) -> None:
+        """Look, and resize, from now on; an unreachable broker is asked again."""
+        self._service.start()
 
     def stop(self) -> None:
         """End after the look in progress."""
-        self._ended.set()
+        self._service.stop()
 
-    def _look(self, now: float) -> None:
+    def _look(self) -> float:
+        now = time.monotonic()
         places = self._plan.concurrency
         needed = min(self._most, max(self._fewest, self._demand()))
         if needed >= places:
@@ -53,6 +48,7 @@ class Autoscaler(threading.Thread):
         if needed > places or (needed < places and now - self._needed_at >= self._keep):
             emit("worker.scaled", by=needed - places)
             self._pool.resize(needed - places)
+        return _LOOK_EVERY
 
     def _demand(self) -> int:
         """Tasks that run or wait."""

@@ -1,11 +1,11 @@
 """Consumers of kombu that a worker runs beside canvas' own, for bootsteps."""
 
 import logging
-import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from canvas.app.application import Canvas
+from canvas.execution.background import BackgroundService
 
 _log = logging.getLogger("celery.worker.consumer")
 _LOOKS_EVERY = 1.0
@@ -25,15 +25,14 @@ class Consuming:
         self._connect = app.amqp.connect
         self._make = make
         self._name = name
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"canvas-{name}", daemon=True)
+        self._service = BackgroundService(name, self._drain, last=self._close)
         self._connection: Any = None
         self.consumers: list[Any] = []
 
     def start(self) -> None:
         """Consume from now on. Raises what the consumers' making raises."""
         self._open()
-        self._thread.start()
+        self._service.start()
 
     def _open(self) -> None:
         self._connection = self._connect()
@@ -42,19 +41,19 @@ class Consuming:
         for consumer in self.consumers:
             consumer.consume()
 
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            try:
-                if self._connection is None:
-                    self._open()
-                self._connection.drain_events(timeout=_LOOKS_EVERY)
-            except TimeoutError:
-                continue
-            except Exception:  # noqa: BLE001 - it is the user's code; it is logged, and the next call is made
-                _log.exception("%s: its consumers stopped; they start again", self._name)
-                self._close()
-                self._stopped.wait(_PAUSE)
-        self._close()
+    def _drain(self) -> float:
+        """Consume for some time; seconds until the next call."""
+        try:
+            if self._connection is None:
+                self._open()
+            self._connection.drain_events(timeout=_LOOKS_EVERY)
+        except TimeoutError:
+            return 0.0
+        except Exception:  # noqa: BLE001 - it is the user's code; it is logged, and the next call is made
+            _log.exception("%s: its consumers stopped; they start again", self._name)
+            self._close()
+            return _PAUSE
+        return 0.0
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None
@@ -63,6 +62,4 @@ class Consuming:
 
     def stop(self) -> None:
         """Consume no more, and close the connection."""
-        self._stopped.set()
-        if self._thread.is_alive():
-            self._thread.join(2 * _LOOKS_EVERY + _PAUSE)
+        self._service.stop(within=2 * _LOOKS_EVERY + _PAUSE)
