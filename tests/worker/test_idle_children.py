@@ -52,8 +52,8 @@ def test_a_run_that_ended_before_the_child_was_idle_expires(bench, app, looks):
     app.run_store.ended(run.id, 0)
     record = Record(run.id, "SUCCESS", None, None, [])
     record.extra = {"attempt": 0}
-    app.driver.results.store([app.backend.store_of(record, in_run=True)])
     assert bench.results.ttl(f"canvas:run:{run.id}") > KEPT
+    app.driver.results.store([app.backend.store_of(record, in_run=True)])
     assert eventually(lambda: 0 < bench.results.ttl(f"canvas:run:{run.id}") <= KEPT)
     many = len(looks)
     assert eventually(lambda: len(looks) >= many + 3)
