@@ -17,7 +17,7 @@ _FIRST, _GROWTH, _MOST = 0.01, 1.5, 0.5
 
 
 class _Polled:
-    """What a watch has given, and when it reads next."""
+    """The records that a watch has given, and the time of its next read."""
 
     def __init__(self, task_ids: Iterable[str]) -> None:
         self._given: dict[str, bytes | None] = dict.fromkeys(task_ids)

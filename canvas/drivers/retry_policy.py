@@ -12,7 +12,7 @@ Delays: TypeAlias = Iterable[float] | None
 def delays(policy: Mapping[str, Any]) -> Iterator[float]:
     """Seconds before each further try: ``interval_start`` growing by ``interval_step`` up to ``interval_max``.
 
-    ``max_retries`` of them; for ever where that is ``None``.
+    ``max_retries`` of them; without an end where that is ``None``.
     """
     left = policy.get("max_retries", 3)
     delay, step, most = (policy.get(f"interval_{name}", value) for name, value in _INTERVALS.items())

@@ -28,7 +28,7 @@ def loss_headers(codec: MessageCodec, payload: bytes, started: bool) -> dict[str
 
 
 def requeued(codec: MessageCodec, payload: bytes, counts: bool) -> bytes:
-    """A message that goes back into its queue; ``counts``: that is a delivery, of which there may be so many."""
+    """A message that returns to its queue; ``counts``: as one of the deliveries whose number is limited."""
     if not counts:
         return redelivered(codec, payload)
     return redelivered(codec, payload, canvas_delivery_count=delivery_count(codec, payload) + 1)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.architecture.structure import MODULES, room, tree
 
-UNCHECKED = {"drivers"}
+UNCHECKED: set[str] = set()
 """Rooms whose text is not checked yet. Rooms may only leave this set."""
 UNCHECKED_FILES: set[str] = set()
 REFUSED = {

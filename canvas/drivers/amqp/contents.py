@@ -96,7 +96,7 @@ def to_content(payload: bytes, message_id: str = "") -> Content:
 
 
 def from_amqp(message: Any) -> Content:
-    """What py-amqp has read."""
+    """The content of a message that py-amqp has read."""
     return Content(
         dict(message.properties), message.body.encode() if isinstance(message.body, str) else bytes(message.body)
     )

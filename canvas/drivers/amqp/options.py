@@ -53,7 +53,7 @@ class AmqpOptions(NamedTuple):
     """For broadcasts of remote control, and replies to them."""
     events: InboxQueue = InboxQueue(5.0, 60.0)
     events_prefix: str = "celeryev"
-    """What the names of queues for events begin with."""
+    """The prefix of the names of queues for events."""
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> "AmqpOptions":

@@ -105,7 +105,7 @@ class Outboxes:
         if not messages.shared_count():
             return 0
         with self._forwarding:
-            # What a process has claimed returns to the outbox when it dies, as that of a worker does.
+            # The messages that a process has claimed return to the outbox when it dies, as those of a worker do.
             forwarder = f"forwarder-{new_id()}"
             self._state.recovery.heartbeat(forwarder, [""], _FORWARDS_WITHIN)
             while entries := messages.claim(forwarder, _AT_ONCE):

@@ -159,8 +159,8 @@ class AmqpSettler:
             self._broker.destinations.forget()
             if not (settlements or ends):
                 raise
-            # The state has committed them. What was not sent is in the worker's outbox, and the broker delivers what
-            # was not acked again, to be found settled.
+            # The state has committed them. Messages that were not sent are in the worker's outbox. The broker delivers
+            # messages that were not acked again, and they are found settled.
             return NO_LEASE if lease is not None else None
 
     def _to_publish(

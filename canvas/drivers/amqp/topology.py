@@ -91,7 +91,7 @@ class Topology:
         self._exchanges = {""}
 
     def has_exchange(self, name: str) -> bool:
-        """Whether an exchange exists. What is published to one that does not closes the channel."""
+        """Whether an exchange exists. The broker closes the channel of a message to an exchange that does not."""
         if name in self._exchanges:
             return True
         try:

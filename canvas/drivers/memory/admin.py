@@ -1,4 +1,4 @@
-"""What commands and monitoring see of the queues in this process."""
+"""The view of the queues in this process for commands and monitoring."""
 
 from canvas.drivers.memory.queues import MemoryQueues
 from canvas.drivers.ports.values import DeadLetter, InFlight, Scheduled

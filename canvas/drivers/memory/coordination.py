@@ -1,4 +1,4 @@
-"""What workers of one process agree on: revocations, rates, permits, locks."""
+"""The state that workers of one process share: revocations, rates, permits, locks."""
 
 from collections import deque
 from collections.abc import Sequence

@@ -95,12 +95,12 @@ class MemoryQueues:
     # -- turns
 
     def taken(self, key: str) -> int:
-        """How many of a key's places are taken by messages that are still somebody's."""
+        """How many of a key's places are taken by messages that a worker still holds."""
         self.places[key] = {tag for tag in self.places[key] if tag in self.unacked or tag in self.begun}
         return len(self.places[key])
 
     def enqueue_blocked(self, key: str, many: int) -> int:
-        """Give back up to so many messages that wait for a place."""
+        """Return up to ``many`` messages that wait for a place to their queues."""
         given, (_, waiting) = 0, self.parked[key]
         while waiting and given < many:
             self._to_head(*waiting.popleft())
@@ -110,7 +110,7 @@ class MemoryQueues:
         return given
 
     def free(self, key: str, tag: str) -> None:
-        """A place is free, and whoever waited longest may try."""
+        """A place is free, and the message that has waited longest may be leased."""
         self.places[key].discard(tag)
         left = self.taken(key)
         if key in self.parked:

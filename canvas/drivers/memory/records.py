@@ -66,7 +66,7 @@ class MemoryRecords:
         return self.runs.get(run, {})
 
     def keep_run(self, run: str, expires: int | None) -> None:
-        """Have a run expire after so many seconds, or without an end."""
+        """Keep a run for ``expires`` seconds, or without an end."""
         self.runs_until.pop(run, None)
         if expires and run in self.runs:
             self.runs_until[run] = self.clock() + expires

@@ -67,7 +67,7 @@ class Driver:
     runs: "RunRecords | None"
     settler: "Settler"
     capabilities: "frozenset[Capability]"
-    """What its parts can do together."""
+    """The capabilities of its parts together."""
     scheme: str = ""
     schedules: "ScheduleStore | None" = None
     """``None`` when the broker cannot keep the entries of periodic tasks."""

@@ -1,4 +1,4 @@
-"""What people ask of a broker, and change in it: dead letters, lengths, delayed messages."""
+"""Queries and changes of a broker for its operators: dead letters, lengths of queues, delayed messages."""
 
 from typing import Protocol
 
@@ -28,7 +28,7 @@ class Admin(Protocol):
         does not show messages without delivering them."""
 
     def in_flight(self) -> InFlight:
-        """What is under way in all queues together."""
+        """How many messages of all queues are in none of them now."""
 
     def purge(self, queue: str) -> int:
         """Delete what waits in the queue; how many that were."""

@@ -53,10 +53,10 @@ class Broker(Protocol):
         how many were still held."""
 
     def stop_waiting(self, worker: str) -> None:
-        """Move nothing aside any more for this worker until it waits again, and return what was."""
+        """Move nothing aside for this worker until it waits again, and return the messages that were moved."""
 
     def release_prefetched(self, worker: str) -> int:
-        """Return what ``wait`` moved aside for this worker and nobody has leased; how many."""
+        """Return the messages that ``wait`` moved aside for this worker and that are not leased; how many."""
 
     def enqueue_due(self, limit: int) -> int:
         """Move deferred messages that are due into their queues; how many. One that its queue does not take is a dead

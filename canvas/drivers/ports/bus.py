@@ -19,11 +19,11 @@ class Bus(Protocol):
         to those who listen to its topics."""
 
     def subscribe(self, exchange: str, topics: bool = False, node: str = "") -> AbstractContextManager[Inbox]:
-        """What is broadcast to a fanout exchange from now on: without a routing key, or with any. ``node``: the name of
-        the worker that reads it; its broker may keep broadcasts for it while it is away."""
+        """The messages that are broadcast to a fanout exchange from now on, with any routing key or without one.
+        ``node``: the name of the worker that reads them; the broker may keep broadcasts for it while it is away."""
 
     def reply(self, exchange: str, routing_key: str, payload: bytes) -> None:
-        """Send an envelope to whoever waits in ``replies``; nowhere, silently, when nobody does any more."""
+        """Send an envelope to the client that waits in ``replies``. Without one the envelope is dropped."""
 
     def replies(self, exchange: str, routing_key: str) -> AbstractContextManager[Inbox]:
-        """A queue of one's own behind a direct exchange, for replies; gone at the end."""
+        """A queue for replies behind a direct exchange, which is deleted at the end."""

@@ -1,4 +1,4 @@
-"""What the parts of a driver can do, as data, and the error of a feature that needs more."""
+"""The capabilities of a driver's parts, as data, and the error of a feature that needs more."""
 
 from collections.abc import Collection, Mapping
 from typing import Literal

@@ -38,15 +38,16 @@ class ChordStore(Protocol):
         the chord is started again and is ready again. ``None`` for other chords."""
 
     def delete_chord(self, group_id: str, failed: bool, expires: int) -> None:
-        """Forget a chord whose body has been sent, or which failed; what is left of it expires after so many seconds
-        (0: whenever it did before)."""
+        """Forget a chord whose body has been sent, or which failed. The rest of its state expires after ``expires``
+        seconds; with 0 its expiry stays as it is."""
 
     def stale_ready_chords(self, older_than: float) -> list[ReadyChord]:
-        """Chords that have been ready for so many seconds and whose body no worker has sent; and those that have had
-        parts, but for long no size."""
+        """Chords that have been ready for ``older_than`` seconds and whose body no worker has sent; and those that have
+        had parts, but no size for a long time."""
 
     def renew(self, every: float) -> int:
-        """Renew what keeps the chords that live, which other workers may have shortened; how many were looked at.
+        """Prolong the keys of the chords that live, which other workers may let expire sooner; how many chords were
+        looked at.
 
         Once in ``every`` seconds, whichever process calls it; 0 in between.
         """

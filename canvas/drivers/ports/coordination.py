@@ -1,4 +1,4 @@
-"""What workers agree on through a broker: revocations, rates, permits, locks."""
+"""The state that workers share through a broker: revocations, rates, permits, locks."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -14,7 +14,7 @@ class Coordination(Protocol):
     """State that all workers of a broker share."""
 
     def revoke(self, entries: Sequence[str], seconds: float) -> None:
-        """Keep each entry (text that workers understand) for so many seconds."""
+        """Keep each entry, a text that workers understand, for ``seconds``."""
 
     def revoked(self) -> tuple[int, list[str]]:
         """The version of the revocations (as in ``LeaseReply``), and the entries that are kept now."""
@@ -31,12 +31,12 @@ class Coordination(Protocol):
         """
 
     def enqueue_blocked(self) -> int:
-        """Give messages that wait for a place back to their queues where places are free, because whoever had them
-        died; how many."""
+        """Return messages that wait for a place to their queues, where places are free because their holders died;
+        how many were returned."""
 
     def publish_unique(self, message: Publish, lock: UniqueLock, seconds: float, delays: Delays = None) -> str | None:
-        """Publish and take the lock, for so many seconds at most; or its owner, when it is taken, and nothing is
-        sent."""
+        """Publish a message and take the lock, for ``seconds`` at most. Where the lock is taken, send nothing and return
+        its owner."""
 
     def release_lock(self, lock: UniqueLock) -> None:
         """Free the lock, if it is still the owner's."""

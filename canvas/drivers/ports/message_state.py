@@ -1,4 +1,4 @@
-"""What a broker that carries messages and keeps no other state needs of a server that does.
+"""The state that a broker which only carries messages needs of another server.
 
 RabbitMQ holds a message until it is acked, and knows nothing else about it. The state server knows which worker has
 leased the message, and keeps what a settlement sends until the broker has it.
@@ -72,7 +72,7 @@ class MessageState(Protocol):
 
     def outbox(self, worker: str) -> str:
         """The queue, of the state, that holds what a worker has to send to the broker; ``""``: the outbox of all
-        workers. What a dead worker leaves in its own moves into that."""
+        workers, into which the content of a dead worker's outbox is moved."""
 
     def unsent(self, worker: str, limit: int) -> list[bytes]:
         """The messages in a worker's outbox, the first to be sent first."""

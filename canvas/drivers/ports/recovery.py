@@ -44,8 +44,8 @@ class Recovery(Protocol):
         """Whether ``claim_orphans`` may find something, now or later."""
 
     def claim_orphans(self) -> list[Orphan]:
-        """What dead workers had acked before they ran it, for the caller to settle (fence ``begun``); others are not
-        given it for ``ORPHANS_AGAIN`` seconds."""
+        """Messages that dead workers had acked before they ran them, for the caller to settle (fence ``early_acked``).
+        No other caller gets them for ``ORPHANS_AGAIN`` seconds."""
 
     def lease_number(self, tag: str) -> int:
         """The number that names a lease among those of its worker."""
@@ -54,7 +54,7 @@ class Recovery(Protocol):
         """The tag of the lease that has this number among a worker's."""
 
     def leases(self, worker: str) -> list[Delivery]:
-        """What a worker holds and has not acked."""
+        """The messages that a worker holds and has not acked."""
 
     def leased_message(self, tag: str) -> bytes | None:
         """The message of a lease that is held, or was acked and runs."""

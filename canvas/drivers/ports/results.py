@@ -76,7 +76,8 @@ class ResultStore(Protocol):
     def delete_group(self, group_id: str) -> None: ...
 
     def cleanup(self, seconds: float) -> int:
-        """Delete records and groups older than so many seconds; how many. 0 in a store that expires them by itself."""
+        """Delete records and groups that are older than ``seconds``; how many. 0 in a store that expires them
+        itself."""
 
     def close(self) -> None: ...
 

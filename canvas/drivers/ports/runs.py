@@ -52,7 +52,8 @@ class RunRecords(Protocol):
         """
 
     def expire_run(self, run: str, seconds: int, task_ids: Sequence[str], record_seconds: int) -> None:
-        """Have a run, and these records, as far as they are there, expire after so many seconds; 0: never."""
+        """Let a run expire after ``seconds``, and those of these records that exist after ``record_seconds``; 0:
+        never."""
 
     def read_mail(self, run: str) -> dict[str, list[bytes]]:
         """The values that wait in the mailboxes of a run, by mailbox, in the order in which they were posted."""

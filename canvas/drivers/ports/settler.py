@@ -42,11 +42,12 @@ class Settler(Protocol):
         """
 
     def stale_ready_chords(self, older_than: float) -> list[ReadyChord]:
-        """Chords that have been ready for so many seconds and whose body nobody has sent; and those that have had
-        parts, but for long no size."""
+        """Chords that have been ready for ``older_than`` seconds and whose body no worker has sent; and those that have
+        had parts, but no size for a long time."""
 
     def renew(self, every: float) -> int:
-        """Renew what keeps the chords that live, which other workers may have shortened; how many were looked at.
+        """Prolong the keys of the chords that live, which other workers may let expire sooner; how many chords were
+        looked at.
 
-        Once in ``every`` seconds, whoever calls it; 0 in between.
+        Of all callers together, one does so in ``every`` seconds; the others get 0.
         """

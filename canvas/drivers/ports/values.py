@@ -9,7 +9,7 @@ from canvas.model.settlement import (
 )
 
 ORPHANS_AGAIN = 30.0
-"""Seconds after which orphans that nobody has settled are handed out again."""
+"""Seconds after which orphans that are not settled are handed out again."""
 
 
 class Lease(NamedTuple):
@@ -51,7 +51,7 @@ class SettleReply(NamedTuple):
 
 
 class DeadLetter(NamedTuple):
-    """A message nobody could run."""
+    """A message that no worker could run."""
 
     payload: bytes
     reason: str
@@ -59,7 +59,7 @@ class DeadLetter(NamedTuple):
     time: float
     """Unix time, seconds, by the server's clock."""
     token: bytes = b""
-    """What the broker knows it by."""
+    """The broker's own name of it."""
 
 
 class Scheduled(NamedTuple):
@@ -83,9 +83,9 @@ class InFlight(NamedTuple):
 
 
 class HeartbeatReply(NamedTuple):
-    """What a heartbeat found."""
+    """The broker's reply to a heartbeat."""
 
     workers: int
-    """How many workers there are, the dead with them that nobody has found out yet."""
+    """How many workers there are, including the dead ones that are not recovered yet."""
     known: bool
     """Whether this one was known already."""

@@ -1,4 +1,4 @@
-"""What commands and monitoring see of the queues, and change in them."""
+"""The queues as commands and monitoring see and change them."""
 
 import msgpack
 

@@ -107,7 +107,7 @@ class RedisBroker:
             await self.guards.acall("publish", list(pushes), _counted(pushes), delays)
 
     def _pushes(self, messages: Sequence[Publish]) -> Iterator[Pushes]:
-        """What goes into which list, in calls of a size that a server does not stall for."""
+        """The payloads by list, in calls that are small enough not to block the server for long."""
         pushes: Pushes = {}
         room, places = _BYTES_AT_ONCE, PUSHED_AT_ONCE
         for message in messages:

@@ -1,4 +1,4 @@
-"""What workers agree on through Redis: revocations, rates, concurrency permits, and the locks of unique tasks."""
+"""The state that workers share through Redis: revocations, rates, concurrency permits, the locks of unique tasks."""
 
 from collections.abc import Callable, Sequence
 

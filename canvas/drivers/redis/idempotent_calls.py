@@ -28,7 +28,7 @@ class IdempotentCalls:
         self._pid = 0
 
     def call(self, name: str, keys: Sequence[str], arguments: Sequence[Any], delays: Delays) -> Any:
-        """What a script returns at last, whose KEYS begin with the guard and whose ARGV begin with the token.
+        """The reply of a script whose KEYS begin with the guard and whose ARGV begin with the token.
 
         It is called again after each of ``delays`` (``None``: six times within seconds). Raises OperationalError when
         the last try failed.

@@ -34,7 +34,7 @@ class BrokerKeys:
         self.workers = f"{prefix}canvas:workers"
         """hash worker → lists it consumes; an entry goes when the worker leaves or is reaped."""
         self.silent_since = f"{prefix}canvas:workers:silent_since"
-        """hash worker → since when nobody has heard of it, unix time; goes with its next heartbeat, or with it."""
+        """hash worker → unix time since which it has sent no heartbeat; an entry goes with the next one, or with it."""
         self.recovery_lock = f"{prefix}canvas:lock:recovery"
         """Lock with a TTL of seconds."""
         self.alive = f"{prefix}canvas:alive"
@@ -126,7 +126,7 @@ class BrokerKeys:
 
     @property
     def early_acked_prefix(self) -> str:
-        """What ``begun`` of each worker starts with."""
+        """The prefix of the key ``early_acked`` of each worker."""
         return self.early_acked("")
 
     def schedule(self, name: str) -> str:
@@ -185,7 +185,7 @@ class ResultKeys:
 
     @property
     def runs(self) -> str:
-        """What the keys of the index of runs start with (``scripts/run_index.lua``): ``:listed``, hash run → its entry;
+        """The prefix of the keys of the index of runs (``scripts/run_index.lua``): ``:listed``, hash run → its entry;
         ``:<state>`` and ``:<state>:<term>``, zset run → when it was created; ``:until``, zset run → when it is looked
         whether it is kept; ``:keys``, hash of the keys of idempotent starts → run. Entries go a few at a time, when
         others begin and their run is not kept any more."""

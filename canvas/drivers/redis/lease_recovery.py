@@ -113,8 +113,8 @@ class LeaseRecovery:
         return self.tags(worker, sorted(leased.difference(held), key=number_of_tag))
 
     def recover(self, worker: str, count_delivery: bool, orphans_in: float = 0.0) -> int:
-        """Give back all that one worker held, and forget it; what it had begun is others' to settle, in so many
-        seconds."""
+        """Return all messages that one worker held to their queues, and forget the worker. Other workers settle the
+        tasks that it had begun, ``orphans_in`` seconds from now."""
         keys = self._keys
         tags = sorted((tag.decode() for tag in self._link.command("SMEMBERS", keys.leases(worker))), key=number_of_tag)
         total = self.tags(worker, tags, count_delivery)
@@ -201,8 +201,8 @@ class LeaseRecovery:
         return not lives or int(self._link.command("EXISTS", *lives)) == len(lives)
 
     def _missed(self, silent: list[str]) -> list[str]:
-        """Workers that have been without a heartbeat for some time: where the server was away, nobody's
-        heartbeat is left, and whoever is back first has not heard of the others."""
+        """Workers that have been without a heartbeat for some time. After the server was away no heartbeat is left, and
+        the first worker that is back must not take the others for dead."""
         if not silent:
             return []
         keys, now = self._keys, self._link.time()
@@ -266,7 +266,7 @@ def opened(record: bytes) -> tuple[str, str, bytes] | None:
 
 
 def _opened_by_stdlib(record: bytes) -> tuple[str, str, bytes] | None:
-    """What the standard library's JSON takes besides: NaN, infinities, lone surrogates."""
+    """As ``opened``, for records that only the standard library reads: with NaN, infinities, or lone surrogates."""
     try:
         envelope, exchange, key = json.loads(record)
         text = envelope if isinstance(envelope, str) else json.dumps(envelope)

@@ -194,7 +194,7 @@ class QueueWait:
         """End every outstanding BLMOVE on the server, so that none moves a message after this."""
         assert self._selector is not None
         while pending := sorted(self._outstanding):
-            # One that has not reached the server yet is not ended by this, and is told again.
+            # A BLMOVE that has not reached the server yet is not ended by this, and gets another UNBLOCK.
             self._link.pipeline([("CLIENT", "UNBLOCK", self._clients[key]) for key in pending])
             ready = [found.data for found, _ in self._selector.select(_ENDED_WITHIN)]
             if None in ready:

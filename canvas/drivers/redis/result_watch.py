@@ -41,7 +41,7 @@ class RedisWatch:
             with link.errors():
                 self._open()
         except OperationalError:
-            self._let_go(PubSub.close)  # whoever waits says for how long to try again
+            self._let_go(PubSub.close)  # the caller decides for how long it tries again
 
     def _open(self) -> None:
         """Subscribe, wait for the confirmations, then read what is stored already."""

@@ -50,7 +50,7 @@ class Address:
     """For the connections to the sentinels themselves."""
 
     def server(self) -> tuple[Any, ...]:
-        """What two addresses of one server have in common; the database may differ."""
+        """A value that is equal for two addresses of one server, whose databases may differ."""
         if self.sentinels:
             return ("sentinel", tuple(sorted(self.sentinels)), self.master)
         return ("unix", self.path) if self.path else ("tcp", self.host, self.port)

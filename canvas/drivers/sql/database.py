@@ -62,8 +62,8 @@ class Database:
         return self._listener.waking(task_ids, wake)
 
     def call(self, work: Callable[[Connection], T], retry: bool = True) -> T:
-        """What ``work`` returns, run in a transaction, and again while the database is away or chose it as the victim
-        of a deadlock.
+        """Run ``work`` in a transaction, and return its result. It is run again while the database is away, or chose it
+        as the victim of a deadlock.
 
         Raises OperationalError after the last try, RefusedError for values that the database does not take, and
         BrokerError for any other error of the database.
@@ -76,7 +76,7 @@ class Database:
         return self._tried(lambda: transaction(self._ready()), retry)
 
     def with_engine(self, work: Callable[[Engine], T]) -> T:
-        """What ``work`` returns, for an engine whose tables may be missing. Tries and raises as ``call``."""
+        """The result of ``work`` with an engine whose tables may be missing. Tries and raises as ``call``."""
         return self._tried(lambda: work(self._connecting()), True)
 
     def _tried(self, call: Callable[[], T], retry: bool) -> T:

@@ -112,7 +112,7 @@ class SqlResults:
             connection.execute(upsert(connection, self._lifetimes, ["task_id"], ["expires_at"]), rows)
 
     def set_lifetimes(self, connection: Connection, task_ids: Sequence[str], seconds: int) -> None:
-        """Have the records that are there expire after so many seconds; 0: never."""
+        """Let the records that exist expire after ``seconds``; 0: never."""
         for start in range(0, len(task_ids), _AT_ONCE):
             some = task_ids[start : start + _AT_ONCE]
             found = connection.execute(select(self._tasks.c.task_id).where(self._tasks.c.task_id.in_(some))).scalars()

@@ -17,7 +17,7 @@ class StoreTables(Protocol):
     group_key: str
     """The column of a group's id."""
     cure: str
-    """What makes tables that are missing."""
+    """The command that makes missing tables."""
     tasks: Table
     groups: Table
     state: StateTables

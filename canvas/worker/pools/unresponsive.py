@@ -71,7 +71,7 @@ class UnresponsiveChildren:
                 self._kill(one, tag, OrphanReason("time limit", one.row.limit))
 
     def end_unstarted(self, patience: float) -> None:
-        """Kill children that have not started within so many seconds."""
+        """Kill children that have not started within ``patience`` seconds."""
         for one in self._children:
             if one.forked_at is None:
                 continue

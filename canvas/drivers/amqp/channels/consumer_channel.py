@@ -248,7 +248,7 @@ class Wake:
 
 
 def readable(link: Link, wake: int, seconds: float) -> None:
-    """Wait until the broker has sent something, ``wake`` can be read, or so many seconds have passed."""
+    """Wait until the broker has sent something, ``wake`` can be read, or ``seconds`` have passed."""
     poll = select.poll()
     try:
         poll.register(link.fileno(), select.POLLIN)

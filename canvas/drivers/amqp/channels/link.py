@@ -48,7 +48,7 @@ class Link:
         self._heartbeat = float(connection.heartbeat or 0)
         self._heard = time.monotonic()
         self.events: deque[Event] = deque()
-        """What has been read, in order, and not been taken."""
+        """The events that have been read and not been taken, in order."""
         self.blocked = ""
         """Why the broker takes no messages from this connection now: it is short of memory or of disk space."""
         self.call(methods.open_channel(CHANNEL), methods.CHANNEL_OPEN_OK)
@@ -58,7 +58,7 @@ class Link:
         return int(self._socket.fileno())
 
     def send(self, data: bytes) -> None:
-        """Write frames. What the broker sends meanwhile is read."""
+        """Write frames, and read the frames that the broker sends meanwhile."""
         view, deadline = memoryview(data), time.monotonic() + self._answer_within
         while view:
             try:

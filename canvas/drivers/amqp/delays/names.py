@@ -44,7 +44,7 @@ class DelayQueue(NamedTuple):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What it is declared with."""
+        """The arguments of its declaration."""
         found: dict[str, Any] = {
             "x-message-ttl": self.milliseconds,
             "x-dead-letter-exchange": self.exchange,
@@ -64,8 +64,8 @@ class DelayQueue(NamedTuple):
 
 
 def step_of(seconds: float) -> int:
-    """The delay, in milliseconds, of the queue for so many seconds: longer by at most 50 ms, below one second; else
-    equal or shorter, and what is left is another delay."""
+    """The delay, in milliseconds, of the queue for a delay of ``seconds``. Below one second it is longer by at most
+    50 ms; else it is equal or shorter, and the rest is another delay."""
     exact = int(seconds * 1000)
     if exact < 1000:
         return (exact // _FINE + 1) * _FINE

@@ -34,12 +34,12 @@ PUSHED_AT_ONCE = 1_000
 """Messages that one command takes: the scripts' stack has room for some thousands."""
 T = TypeVar("T")
 Packed: TypeAlias = tuple[bytes, dict[int, str]]
-"""What ``pack_each`` gives."""
+"""Packed items, and by place why the others cannot be packed."""
 NOTHING: Packed = (b"\x90", {})
 _SUCCESS = b'{"status":"SUCCESS"'
 UNWRITABLE = (RefusedError, TypeError, ValueError, LookupError, AttributeError)
 Fields: TypeAlias = dict[str, Any]
-"""What a script is told of one thing to do."""
+"""The arguments of a script for one settlement, chord or message, by name."""
 
 
 def pack(value: Any) -> bytes:
@@ -47,7 +47,7 @@ def pack(value: Any) -> bytes:
     try:
         return msgpack.packb(value, use_bin_type=False)  # type: ignore[no-any-return]
     except (ValueError, TypeError, OverflowError) as exc:
-        raise RefusedError(f"cannot be told to Redis: {exc}") from exc
+        raise RefusedError(f"cannot be sent to Redis: {exc}") from exc
 
 
 def pack_each(items: Sequence[T], words: Callable[[T], Fields | list[Any]]) -> Packed:
@@ -79,7 +79,7 @@ class ScriptArguments:
         self._lists_of = lists_of
 
     def settlement(self, settlement: Settlement, carried: PassThrough | None = None) -> Fields | list[Any]:
-        """What settle.lua takes per settlement; ``carried`` is its message, where that stands beside it."""
+        """The arguments of settle.lua for one settlement; ``carried`` is its message, where that is passed apart."""
         if is_plain(settlement):
             (store,) = settlement.stores
             return [settlement.delivery.tag, self._results.task(store.task_id), store.payload, store.expires or 0]  # type: ignore[union-attr]
@@ -132,7 +132,7 @@ class ScriptArguments:
         keeps: Sequence[Keep] = (),
         mail: Sequence[MailboxStep] = (),
     ) -> Fields:
-        """What store_results.lua takes."""
+        """The arguments of store_results.lua."""
         words: Fields = {}
         if stores:
             words["stores"] = self.stores(stores)
@@ -149,7 +149,7 @@ class ScriptArguments:
         return words
 
     def sent(self, publishes: Sequence[Publish], deferrals: Sequence[DelayedPublish]) -> Fields:
-        """What publish_guarded.lua takes."""
+        """The arguments of publish_guarded.lua."""
         words: Fields = {}
         if publishes:
             words["publishes"] = self.publishes(publishes)
@@ -164,14 +164,15 @@ class ScriptArguments:
         return [key, delivery.payload, settlement.reason, delivery.queue, DEAD_LETTERS_KEPT]
 
     def chord_dispatch(self, end: ChordDispatch) -> Fields:
-        """What dispatch_chord.lua takes."""
+        """The arguments of dispatch_chord.lua."""
         chord = {"group": end.group_id, "base": self._group(end.group_id), "failed": end.failed,
                  "expires": end.expires}  # fmt: skip
         recorded = self.recorded(end.stores, end.parts, end.joins, (), (), end.mail)
         return chord | recorded | self.sent(end.publishes, end.deferrals)
 
     def speculative(self, ends: Sequence[SpeculativeDispatch]) -> list[Any]:
-        """What a settlement foresees; an end that cannot be written is refused when it is handed out."""
+        """The speculative ends of a settlement. One that cannot be packed is left out: its chord is handed out when it
+        is ready, and its end is refused then."""
         found = []
         for end, digest in ends:
             with suppress(*UNWRITABLE):

@@ -1,4 +1,4 @@
-"""What one call of settle.lua leases from, and the one message that it may send there itself."""
+"""The lists that one call of settle.lua leases from, and the one message that it may send there itself."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -67,7 +67,7 @@ class PassThrough(NamedTuple):
     payload: bytes
     queue: str
     tail: bytes
-    """What stands after the payload in the record of its lease."""
+    """The end of the record of its lease, after the payload."""
 
     @property
     def record(self) -> bytes:
@@ -76,7 +76,7 @@ class PassThrough(NamedTuple):
 
     @property
     def words(self) -> list[Any]:
-        """What the script is told of it."""
+        """The script's arguments for it."""
         return [self.key, False, len(self.tail), self.queue]
 
 
@@ -92,7 +92,7 @@ def may_carry(settlements: Sequence[Settlement], chord_dispatches: Sequence[Chor
 
 def carry(payload: bytes, lists: Sequence[str], sources: LeaseSources) -> PassThrough | None:
     """A message that goes into ``lists``, if the call may lease it."""
-    # What is no JSON object is put into a string by the script.
+    # The script puts a payload that is no JSON object into a string.
     if len(lists) != 1 or lists[0] not in sources.lists or not payload.startswith(b"{"):
         return None
     queue = sources.names[sources.lists.index(lists[0])]

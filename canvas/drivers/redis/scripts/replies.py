@@ -1,4 +1,4 @@
-"""What the scripts answer, in the words of ``canvas.model``."""
+"""The replies of the scripts, as values of ``canvas.model``."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -30,7 +30,7 @@ def verdict_of(found: Any) -> SettleResult:
 
 
 def with_refused(verdicts: list[Any], bad: Mapping[int, str]) -> list[Any]:
-    """Verdicts, with those on what could not be told to the script in their places."""
+    """Verdicts, with those on settlements that could not be packed in their places."""
     for place in sorted(bad):
         verdicts.insert(place, [-1, bad[place]])
     return verdicts

@@ -1,8 +1,8 @@
 """The state, in Redis, of messages that another broker carries: their leases, and the outboxes that lead to it.
 
 The keys and scripts are those of Redis as a broker. The only lists are outboxes: a script that would append a message
-to its queue appends it to the outbox of all workers, or to a worker's own, which is the list of what its waits would
-have moved aside. What recovers these lists for a dead worker therefore recovers its outbox.
+to its queue appends it to the outbox of all workers, or to a worker's own. That is the list into which its waits would
+move messages, so that the recovery of a dead worker's lists recovers its outbox.
 """
 
 import json
