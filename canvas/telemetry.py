@@ -18,7 +18,8 @@ task.soft_timeout              message, limit (s)
 task.terminated                message, signal
 task.unregistered              message, queue, action
 control.undecodable            reason
-batch.settled                  settled, leased (how many)
+batch.settled                  settled, leased (how many); of these, by a short way: passed_through (leased as they were
+                               written), chords_ended (with their last part), acked_ahead (acks with another's)
 chord.dispatched               group_id, failed
 chord.dispatch_refused         group_id, reason
 chord.lost                     group_id, parts

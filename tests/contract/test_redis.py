@@ -571,6 +571,16 @@ def test_a_successor_of_another_queue_or_beyond_the_limit_is_sent(driver):
     assert ids(driver.broker.lease(Lease("w", ["q", "other"], 5))) == ["d", "x"]
 
 
+def test_a_message_that_is_leased_as_it_is_written_is_counted(driver):
+    driver.broker.publish([publish("before", "elsewhere")])
+    (held,) = driver.broker.lease(Lease("w", ["elsewhere"], 1))
+    settled = driver.settler.settle([Settlement(held, publishes=[publish("a")])], Lease("w", ["q"], 5))
+    assert (ids(settled.deliveries), settled.leased.passed_through) == (["a"], 1)
+    driver.broker.publish([publish("b")])
+    settled = driver.settler.settle([Settlement(settled.deliveries[0])], Lease("w", ["q"], 5))
+    assert (ids(settled.deliveries), settled.leased.passed_through) == (["b"], 0)
+
+
 def test_a_successor_whose_lease_was_not_heard_of_is_found_again(driver, redis_server):
     driver.broker.publish([publish("before", "elsewhere")])
     (held,) = driver.broker.lease(Lease("w", ["elsewhere"], 1))

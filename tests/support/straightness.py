@@ -1,14 +1,14 @@
 """How far one chain link travels through a worker, and one chord through a client: calls, files, changes of file.
 
 ``python -m tests.support.straightness BROKER BACKEND link|chord`` prints the three numbers as JSON. Only functions of
-canvas count, on every thread. Of many links (or chords) the median counts, so that periodic duties do not.
+canvas count, on every thread. Of many links (or chords) the one with the fewest calls counts: periodic duties, and
+rounds that a busy machine adds, only ever make the way of a link longer.
 """
 
 import itertools
 import json
 import os
 import signal
-import statistics
 import sys
 import threading
 from pathlib import Path
@@ -42,20 +42,19 @@ class Route:
         threading.setprofile(self.profile)
         sys.setprofile(self.profile)
 
-    def numbers(self) -> dict[str, float]:
-        """Medians over the windows; the first and the last ones are warm-up and end."""
-        windows = self.windows[5:-2]
-        switches = [sum(a != b for a, b in itertools.pairwise(window)) for window in windows]
-        return {
-            "calls": statistics.median(len(window) for window in windows),
-            "files": statistics.median(len(set(window)) for window in windows),
-            "switches": statistics.median(switches),
-        }
+    def shortest(self) -> int:
+        """The number of the window with the fewest calls; the first and the last ones are warm-up and end."""
+        return min(range(5, len(self.windows) - 2), key=lambda number: len(self.windows[number]))
+
+    def numbers(self) -> dict[str, int]:
+        """Those of the shortest window."""
+        window = self.windows[self.shortest()]
+        switches = sum(a != b for a, b in itertools.pairwise(window))
+        return {"calls": len(window), "files": len(set(window)), "switches": switches}
 
     def show(self) -> None:
-        """One window whose length is the median, as the functions it went through."""
-        order = sorted(range(5, len(self.windows) - 2), key=lambda number: len(self.windows[number]))
-        chosen = order[len(order) // 2]
+        """The shortest window, as the functions it went through."""
+        chosen = self.shortest()
         for file, function in zip(self.windows[chosen], self.functions[chosen], strict=True):
             sys.stderr.write(f"{file}:{function}\n")
 

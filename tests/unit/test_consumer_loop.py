@@ -109,6 +109,7 @@ def test_a_loop_hands_out_everything_once_and_settles_it(driver, rounds, kind, s
         assert not thread.is_alive()
     assert sorted(done, key=int) == [b"%d" % number for number in range(200)]
     assert sum(facts["settled"] for facts in rounds) == 200
+    assert {"passed_through", "chords_ended", "acked_ahead"} <= rounds[0].keys()
     assert driver.broker.lease(Lease("other", ["q"], 1)) == []
 
 

@@ -35,8 +35,8 @@ class Coordination(Protocol):
         how many were returned."""
 
     def publish_unique(self, message: Publish, lock: UniqueLock, seconds: float, delays: Delays = None) -> str | None:
-        """Publish a message and take the lock, for ``seconds`` at most. Where the lock is taken, send nothing and return
-        its owner."""
+        """Publish a message and take the lock, for ``seconds`` at most. Where the lock is taken, send nothing, and
+        return its owner."""
 
     def release_lock(self, lock: UniqueLock) -> None:
         """Free the lock, if it is still the owner's."""

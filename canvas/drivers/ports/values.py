@@ -32,6 +32,8 @@ class LeaseReply(NamedTuple):
     """Another number than before where anything was revoked since then."""
     clock_offset: float
     """Seconds by which the server's clock is ahead of this machine's; 0 where they agree."""
+    passed_through: int = 0
+    """How many of the messages were leased as they were written, and never lay in their list."""
 
 
 class SettleReply(NamedTuple):

@@ -9,17 +9,18 @@ from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
+from canvas import telemetry
 from canvas.drivers.ports.values import Lease, LeaseReply
 from canvas.errors import BrokerError
 from canvas.model.message import Delivery
 from canvas.model.settlement import ChordDispatch, Orphan, ReadyChord, RefusedEnd, Settlement, SettleResult
 from canvas.telemetry import emit
-from canvas.worker.consumer.acks_ahead import acks_ahead
 from canvas.worker.consumer.buffer import PrefetchBuffer, Work
 from canvas.worker.consumer.loop_parts import LoopParts
 from canvas.worker.consumer.loop_sleep import STUCK_AFTER
 from canvas.worker.consumer.persistent import Persistent
 from canvas.worker.consumer.prefetch import QueueChange
+from canvas.worker.consumer.short_ways import acks_ahead, report_round
 
 T = TypeVar("T")
 
@@ -157,8 +158,8 @@ class SettleBatch(Persistent):
             for item in batch:
                 for deferral in item.deferrals:
                     self.deferred(deferral.due)
-            taken = settled.leased.deliveries if settled.leased is not None else ()
-            emit("batch.settled", settled=len(settled.verdicts), leased=len(taken))
+            if "batch.settled" in telemetry.listeners:
+                report_round(settled, len(soon))
             self._apply(settled.verdicts, answers, soon, settlements)
             for end, verdict in zip(ends, settled.dispatched, strict=True):
                 self._dispatched(end, verdict)

@@ -97,7 +97,8 @@ class SettleCall:
             self._drained()
         if bad or bad_chords:
             verdicts, ended = with_refused(verdicts, bad), with_refused(ended, bad_chords)
-        return SettleAnswer(verdicts, ended, LeaseReply(deliveries, int(revision), clock_offset(clock)))
+        passed = int(carried is not None and len(taken) == 1 and taken[0][0] is None)
+        return SettleAnswer(verdicts, ended, LeaseReply(deliveries, int(revision), clock_offset(clock), passed))
 
     def _script_keys(self, worker: str, results: ResultSide) -> tuple[str, ...]:
         """The keys of settle.lua before its lists."""
