@@ -19,7 +19,7 @@ _BEAT = 10.0
 
 
 class ReplyReader:
-    """The thread, which connects again where it is cut off. What it has not acked comes again then."""
+    """The thread, which connects again where it is cut off. The broker then sends again what was not acked."""
 
     def __init__(
         self, connect: Callable[[], Link], declare: Callable[[], int], keep: Callable[[Delivered], None]

@@ -34,7 +34,7 @@ class RpcOptions(NamedTuple):
 
 
 def reply_to_of(delivery: Delivery | None) -> str:
-    """The queue in which the sender of a message waits for the result; empty where nobody does."""
+    """The queue in which the sender of a message waits for the result; empty where it does not wait."""
     if delivery is None:
         return ""
     try:

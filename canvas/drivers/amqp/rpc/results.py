@@ -71,7 +71,7 @@ class RpcResults:
         return int(found.message_count)
 
     def _reading(self) -> MemoryResults:
-        """What has come, once the results that were in the queue have been read."""
+        """The results that have come, once those that were in the queue have been read."""
         if not self._declared:
             raise NoResultBackend(
                 "rpc:// results go to the process that sent the task, and this process has sent none: get the result "
