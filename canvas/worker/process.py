@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from canvas.app.application import Canvas
 from canvas.drivers.ports.values import LeaseReply
+from canvas.model.settlement import Settlement
 from canvas.telemetry import emit
 from canvas.worker.consumer.lifetimes import Lifetimes
 from canvas.worker.consumer.loop import SIGNALS_WITHIN, ConsumerLoop, InlineLoop, ThreadedLoop
@@ -32,6 +33,7 @@ from canvas.worker.pools.threads import WorkerThread
 from canvas.worker.process_exit import ProcessExit
 from canvas.worker.signal_handlers import STOPS, handle
 from canvas.worker.stopping import LEAVES_WITHIN, call_within
+from canvas.workflows.store import RunStore
 
 if TYPE_CHECKING:
     from canvas.worker.pools.asyncio_pool import AsyncioPool
@@ -60,47 +62,26 @@ class WorkerProcess:
         the parent, which starts another.
         """
         board = board or SharedMemory()
-        row = row or board.open_row()
-        conf = app.conf
         self._app = app
         self._plan = plan
         self._slots = slots
         self._asyncio: AsyncioPool | None = None
         self._threads: list[threading.Thread] = []
-        self._wear = (
-            RecycleLimits(plan.max_tasks_per_child, plan.max_memory_per_child) if part else RecycleLimits(None, None)
-        )
+        limits = (plan.max_tasks_per_child, plan.max_memory_per_child) if part else (None, None)
+        self._wear = RecycleLimits(*limits)
         self._events = TaskEvents(app, plan.hostname, board)
         self.worker = worker
-        policy = PrefetchPolicy(slots, conf.worker_settle_batch_size, conf.worker_prefetch_seconds, plan.prefetch_limit)
-        self._revocations = revocations = Revocations(app.driver.coordination)
+        self._wait = wait
+        self._revocations = Revocations(app.driver.coordination)
         self._one_slot = plan.pool not in _MANY_SLOTS
         number_of = app.driver.recovery.lease_number if part is not None else None
-        tally = ActiveTasks(plan.hostname, row, number_of, self._one_slot)
-        self._wait = wait
-        parts = LoopParts(
-            app.driver,
-            worker,
-            list(plan.queues),
-            policy,
-            self._leased,
-            tally.held,
-            wait or BrokerWait(app.driver.broker),
-        )
-        self.loop: ConsumerLoop = InlineLoop(parts) if self._one_slot else ThreadedLoop(parts)
+        tally = ActiveTasks(plan.hostname, row or board.open_row(), number_of, self._one_slot)
+        self.loop = self._make_loop(tally)
         self._exit = ProcessExit(app, plan.hostname, worker, self.loop, self._events, tally, part)
-        give_up = self._exit.give_up if part else None
-        gates = Throttle(app.driver, conf, plan.hostname, self.loop.persist)
         runs = app.open_run_store(self.loop.persist)
-        self._line = TaskPipeline(
-            app, plan.hostname, self.loop.acknowledge, self.loop.begun, give_up, revocations, tally, gates, runs
-        )
-        self.loop.consult(self._line.acks_early, self._deferred)
-        self._lifetimes = Lifetimes(app, runs, tally.running, beat_every(conf), renews=wait is None)
-        self._duties = Maintenance(
-            app.driver, lambda: [worker], plan.queues, beat_every(conf), conf.worker_lease_ttl, self.loop.offer,
-            lambda: declare(app, plan.queues), self._lifetimes.tick,
-        )  # fmt: skip
+        self._line = self._make_pipeline(tally, runs, self._exit.give_up if part else None)
+        self._lifetimes = Lifetimes(app, runs, tally.running, beat_every(app.conf), renews=wait is None)
+        self._duties = self._make_duties()
         own = self._duties if wait is None else ChildDuties(app.driver.broker, self._lifetimes.tick)
         self._upkeep = MaintenanceThread(own)
         self._registered = False
@@ -109,6 +90,32 @@ class WorkerProcess:
             if not board.begun:
                 self.loop.expect_nothing()
         self._commands = ProcessCommands(app, plan, self._line, self.loop, self._events, self._duties)
+
+    def _make_loop(self, tally: ActiveTasks) -> ConsumerLoop:
+        driver, conf, plan = self._app.driver, self._app.conf, self._plan
+        batch, seconds = conf.worker_settle_batch_size, conf.worker_prefetch_seconds
+        policy = PrefetchPolicy(self._slots, batch, seconds, plan.prefetch_limit)
+        wait = self._wait or BrokerWait(driver.broker)
+        parts = LoopParts(driver, self.worker, list(plan.queues), policy, self._leased, tally.held, wait)
+        return InlineLoop(parts) if self._one_slot else ThreadedLoop(parts)
+
+    def _make_pipeline(
+        self, tally: ActiveTasks, runs: RunStore, give_up: Callable[[Settlement], None] | None
+    ) -> TaskPipeline:
+        app, host, loop = self._app, self._plan.hostname, self.loop
+        gates = Throttle(app.driver, app.conf, host, loop.persist)
+        pipeline = TaskPipeline(
+            app, host, loop.acknowledge, loop.begun, give_up, self._revocations, tally, gates, runs
+        )  # fmt: skip
+        loop.consult(pipeline.acks_early, self._deferred)
+        return pipeline
+
+    def _make_duties(self) -> Maintenance:
+        app, conf, queues = self._app, self._app.conf, self._plan.queues
+        return Maintenance(
+            app.driver, lambda: [self.worker], queues, beat_every(conf), conf.worker_lease_ttl, self.loop.offer,
+            lambda: declare(app, queues), self._lifetimes.tick,
+        )  # fmt: skip
 
     def _leased(self, leased: LeaseReply) -> None:
         """Before what has been leased is handed out: know what is revoked by now, and what time it is, and have upkeep

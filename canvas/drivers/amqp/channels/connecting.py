@@ -61,7 +61,7 @@ def _cut_off(exc: Exception) -> bool:
 
 @contextmanager
 def channel_of(addresses: Sequence[Address]) -> Iterator[Any]:
-    """A channel of py-amqp, on a connection of its own. Messages that it got and did not ack return to their queue at the end."""
+    """A channel of py-amqp, on a connection of its own. Messages that are not acked then return to their queue."""
     with errors(addresses[0].where):
         connection = connect(addresses)
         try:
