@@ -21,9 +21,9 @@ _ELSEWHERE = frozenset(
 )  # fmt: skip
 """Schemes of Celery's and kombu's other transports and result backends."""
 _SQL = frozenset({"db", "sqla", "django-db"})
-"""What stands before the ``+`` in URLs of result stores in SQL, and the name of Django's."""
+"""The part before the ``+`` in URLs of result stores in SQL, and the scheme of Django's."""
 _CACHES = frozenset({"cache", "django-cache"})
-"""What stands before the ``+`` in URLs of result stores in caches, and the names of Celery's and Django's."""
+"""The part before the ``+`` in URLs of result stores in caches, and the schemes of Celery's and Django's."""
 _AMQP = frozenset({"amqp", "amqps", "pyamqp"})
 _REDIS = frozenset({"redis", "rediss", "redis+socket", "unix", "sentinel"})
 
@@ -126,7 +126,7 @@ def _opened(scheme: str, url: str, options: Mapping[str, Any], part: str) -> Any
 
 
 def _remedy(scheme: str, url: str, known: list[str]) -> str:
-    """What to write instead."""
+    """The URL to write instead, for the end of the error."""
     if "://" not in url:
         return f": write redis://{masked_url(url)}/0" if ":" in url or url.isalnum() else ""
     if scheme == "rpc":

@@ -44,7 +44,7 @@ class _Counted(NamedTuple):
 
 
 class _State(NamedTuple):
-    """What is kept of a chord besides its parts."""
+    """The state of a chord besides its parts."""
 
     size: int | None
     extra: int
@@ -138,7 +138,7 @@ class MemcachedChords:
         return self._completed(group_id, state.size + state.extra, parts[-1].callback)
 
     def _state(self, known: bytes | None, parts: Sequence[Part], group_id: str) -> _State:
-        """What is kept of a chord; its size may come with its parts, or be that of a Celery client's header."""
+        """The state of a chord. Its size may come with its parts, or be that of a Celery client's header."""
         if known is not None:
             return _State(*msgpack.unpackb(known))
         size = next((part.size for part in parts if part.size is not None), None)

@@ -125,7 +125,7 @@ class Memcached:
         return found
 
     def touch(self, key: str, seconds: int | None) -> None:
-        """Keep a value for so many seconds from now."""
+        """Keep a value for ``seconds`` from now."""
         self._tried(lambda: self._of(key).touch(key, _expiry(seconds)))
 
     def delete(self, keys: Iterable[str]) -> None:

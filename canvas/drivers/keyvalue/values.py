@@ -1,4 +1,4 @@
-"""What a store of records needs of a server, or a folder, that keeps values by key."""
+"""The parts of a server, or a folder, that keeps values by key, as a store of records needs them."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
@@ -18,7 +18,7 @@ class KeyValues(Protocol):
         """The values of those keys that have one. ``retry``: whether to try again while the server is away."""
 
     def set(self, key: str, value: bytes, seconds: int | None) -> None:
-        """Keep a value for so many seconds; ``None``: without an end."""
+        """Keep a value for ``seconds``; ``None``: without an end."""
 
     def change(self, key: str, change: Callable[[bytes | None], bytes | None], seconds: int | None) -> bool:
         """Set what ``change`` returns for the present value; ``False``, and nothing is set, when that is ``None``.
@@ -30,7 +30,7 @@ class KeyValues(Protocol):
         """Delete the values of these keys, as far as there are any."""
 
     def cleanup(self, prefixes: Sequence[str], seconds: float) -> int:
-        """Delete values that are older than so many seconds, of keys with one of these prefixes; how many. 0 where they
+        """Delete values that are older than ``seconds``, of keys with one of these prefixes; how many. 0 where they
         are deleted automatically."""
 
     def close(self) -> None:

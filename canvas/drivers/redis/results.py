@@ -192,7 +192,7 @@ class RedisResults:
         return renewed(self.link, self.keys.alive, "0", "0", every)
 
     def stale_ready_chords(self, older_than: float) -> list[ReadyChord]:
-        """Chords that have been ready for so many seconds."""
+        """Chords that have been ready for ``older_than`` seconds."""
         keys = self.keys
         waiting, unsized = self.link.pipeline([("ZCARD", keys.ready_since), ("ZCARD", keys.unsized_index)])
         if not waiting and not unsized:
