@@ -36,7 +36,7 @@ def as_ours(exc: Exception, where: str) -> BrokerError:
 
 
 def taken_from(kept: deque[T]) -> Iterator[T]:
-    """What is kept, the latest first, until there is no more; each goes to one thread."""
+    """The items that are kept, the latest first, until none is left; one thread gets each."""
     with suppress(IndexError):
         while True:
             yield kept.pop()
@@ -134,7 +134,7 @@ class Commands:
 
 
 def _received(connection: Connection, count: int, transaction: bool) -> list[Any]:
-    """The replies to so many commands; those of a transaction are EXEC's."""
+    """The replies to ``count`` commands; those of a transaction are EXEC's."""
     if count == 1 and not transaction:
         return [connection.receive()]
     replies: list[Any] = []

@@ -38,7 +38,7 @@ class Pulse:
 
 
 class Pushed(NamedTuple):
-    """What a subscription received: a message, or the answer to one of its commands."""
+    """One thing that a subscription received: a message, or the reply to one of its commands."""
 
     kind: str
     """``message``, ``pmessage``, ``subscribe``, ``unsubscribe``, ``pong`` …"""
@@ -63,7 +63,7 @@ class PubSub:
         self._send("PSUBSCRIBE", pattern)
 
     def next(self, seconds: float) -> Pushed | None:
-        """What comes next, of any kind; ``None`` after so many seconds."""
+        """The next message of any kind; ``None`` when none has come within ``seconds``."""
         reply = self._connection.receive_within(max(0.0, seconds))
         if reply is NOTHING:
             if self._pulse.due():

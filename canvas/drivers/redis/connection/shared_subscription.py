@@ -36,7 +36,7 @@ class _Waiter:
         self.unread = set(channels)
 
     def looked(self, channel: bytes) -> None:
-        """What was stored there before it waited has been read."""
+        """The record that was stored before the wait has been read."""
         if channel in self.unread:
             self.unread.discard(channel)
             if not self.unread:
@@ -44,9 +44,10 @@ class _Waiter:
 
 
 class SharedSubscription:
-    """The one subscription of an event loop, shared by all that wait on it.
+    """The one subscription of an event loop, shared by all waits on that loop.
 
-    A task of its own talks to Redis; whoever waits only waits, and may be cancelled at any moment.
+    A task of its own exchanges data with Redis. The tasks that wait do nothing else, and may be cancelled at any
+    moment.
     """
 
     def __init__(self, link: RedisClient, keys: ResultKeys, aget: Callable[[list[str]], Any]) -> None:
@@ -93,7 +94,7 @@ class SharedSubscription:
                     self._give_up(exc)
                 else:
                     await asyncio.sleep(PAUSE)
-            except Exception as exc:  # noqa: BLE001 - who waits is told, whatever it is
+            except Exception as exc:  # noqa: BLE001 - the tasks that wait raise it, whatever it is
                 self._give_up(exc)
 
     def _give_up(self, exc: Exception) -> None:
@@ -114,7 +115,7 @@ class SharedSubscription:
             await self._follow(pubsub, patience)
 
     async def _follow(self, pubsub: Any, patience: Patience) -> None:
-        """Write what is asked for, and read what comes, until nobody waits."""
+        """Write the subscriptions that are asked for, and read the messages that come, until no task waits."""
         asked: set[bytes] = set()
         reader: asyncio.Task[None] | None = None
 
@@ -171,7 +172,7 @@ class SharedSubscription:
         return channel.decode().removeprefix(self._prefix)
 
     async def _read_stored(self) -> None:
-        """What is stored of what is subscribed to by now."""
+        """Read the records that are stored under the channels that are subscribed to by now."""
         while self._unread:
             some, self._unread = self._unread[:AT_ONCE], self._unread[AT_ONCE:]
             found = await self._aget([self._id(channel) for channel, _ in some])

@@ -1,4 +1,4 @@
-"""Sockets of redis-py's connections that nobody can use any more: after a fork, or when their event loop is closed.
+"""Sockets of redis-py's connections that cannot be used any more: after a fork, or when their event loop is closed.
 
 Neither redis-py nor asyncio closes these without touching what is not theirs any more: the connection of the parent
 process, or the closed event loop.
