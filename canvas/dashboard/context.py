@@ -32,9 +32,12 @@ class Context:
     def watch(self, run_id: str) -> ProgressWatch:
         """The watch of a run; the latest ones are kept. Raises RunLost."""
         known = self._watches.pop(run_id, None)
-        run = self.app.workflow(run_id)
-        if known is None or known.run.attempt != run.attempt:
-            known = ProgressWatch(run)
+        if known is None:
+            known = ProgressWatch(self.app.workflow(run_id))
+        else:
+            attempt = known.run.attempt
+            if known.run.refresh().attempt != attempt:
+                known = ProgressWatch(known.run)
         self._watches[run_id] = known
         while len(self._watches) > _WATCHED:
             self._watches.pop(next(iter(self._watches)), None)

@@ -162,7 +162,7 @@ def _node(context: Context, node: NodeStatus, task_name: str | None) -> dict[str
 
 def picture(request: Request) -> Response:
     """Where the boxes of a run's graph stand. It changes only when a run gets other nodes, which it never does."""
-    run = context_of(request).app.workflow(request.path_params["run"])
+    run = context_of(request).watch(request.path_params["run"]).run
     found = run_picture(run.nodes, set(request.query_params.getlist("expand")))
     boxes = []
     for placed in found.arrangement.boxes:
@@ -186,7 +186,7 @@ def picture(request: Request) -> Response:
 def node(request: Request) -> Response:
     """Everything that is known of a node: arguments, result, traceback, attempts, times."""
     context, name = context_of(request), request.path_params["node"]
-    run = context.app.workflow(request.path_params["run"])
+    run = context.watch(request.path_params["run"]).run
     numbers = {one.name: number for number, one in enumerate(run.nodes) if not one.hidden}
     if name not in numbers:
         raise ApiError(404, f"run {run.id} has no node {name!r}")
