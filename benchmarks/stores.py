@@ -10,7 +10,7 @@ from tests.support.memcached import MemcachedServer
 from tests.support.postgres import PostgresServer
 
 ROUNDS = 3
-TASKS, CHORDS, WIDE, CALLS = 2_000, 20, 1_000, 50
+TASKS, CHORDS, WIDE, CALLS = 1_000, 10, 1_000, 50
 _LOOKS = 0.02
 """Seconds between two looks at the number of results."""
 
