@@ -86,7 +86,8 @@ class RabbitMQNode:
         """Have a process of its own kill the node when this process has ended, even by SIGKILL: it reads the end of a
         pipe of which only this process has the other end."""
         reading, self._alive = os.pipe()
-        command = ["sh", "-c", "read _; kill -s KILL -- -$0; kill -s KILL $1", str(self._server.pid), str(self._epmd.pid)]
+        kill = "read _; kill -s KILL -- -$0; kill -s KILL $1"
+        command = ["sh", "-c", kill, str(self._server.pid), str(self._epmd.pid)]
         self._watcher = subprocess.Popen(
             command, stdin=reading, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
