@@ -11,8 +11,7 @@ from sqlalchemy import create_engine, inspect, text
 
 from canvas import Canvas
 from canvas.beat.service import Service
-from canvas.drivers import open_driver
-from canvas.drivers.sql import polling
+from canvas.drivers import open_driver, polling
 from canvas.errors import BrokerError, ConfigurationError, OperationalError
 from canvas.model.settlement import ResultWrite
 from canvas.testing.contract import eventually

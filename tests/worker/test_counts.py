@@ -53,7 +53,8 @@ def test_function_calls_of_a_task(bench, app, line):
     assert calls <= 82, f"{calls} function calls from a delivery to its settlement"
 
 
-def test_function_calls_of_a_message_that_is_sent(app):
+def test_function_calls_of_a_message_that_is_sent(app, monkeypatch):
+    monkeypatch.setattr(telemetry, "listeners", {})
     add = task(app, "add")
     plan = app.sender.plan(add.s(1, 2), (), {}, {})
     app.sender.encode(plan)
