@@ -170,12 +170,16 @@ class Prefork:
         """A child has ended: return its messages. ``code`` is ``None`` where other code has taken its exit code."""
         self._gave_back = self._gave_back or (self._cold and code != 0)
         in_order = code in (0, EXIT_TIME_LIMIT) or (self._cold and code is not None and code > 0)
-        if not in_order:
-            emit("worker.child_lost", pid=one.pid, exitcode=code)
-            try:
-                self._app.driver.recovery.recover_worker(one.worker)
-            except BrokerError as exc:
-                emit("broker.unreachable", error=str(exc))
+        recovery = self._app.driver.recovery
+        try:
+            if in_order:
+                # It has left the broker, but a heartbeat of this process may have come after that.
+                recovery.rest(one.worker)
+            else:
+                emit("worker.child_lost", pid=one.pid, exitcode=code)
+                recovery.recover_worker(one.worker)
+        except BrokerError as exc:
+            emit("broker.unreachable", error=str(exc))
         if not self._stopping and not in_order:
             time.sleep(_RESPAWN_PAUSE)
 
