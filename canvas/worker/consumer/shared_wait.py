@@ -97,9 +97,6 @@ class SharedWait(threading.Thread):
         self.ask_stop()
         if self.is_alive():
             self.join(_LEAVES_WITHIN)
-        if self.ident is not None:
-            # A heartbeat of this process may have come after the thread's own leave.
-            self._leave()
 
     def _rouse(self) -> None:
         self._broker.wake()
@@ -126,12 +123,8 @@ class SharedWait(threading.Thread):
                 emit("worker.internal_error", work="shared wait", exc=exc)
                 self._listen(_AGAIN_AFTER)
         self._board.armed = False
-        self._leave()
-
-    def _leave(self) -> None:
-        """Have the broker forget this node, and return what its inbox holds. Also during an outage: the broker may have
-        kept both."""
         try:
+            # Also during an outage: the broker may have kept the registration, and messages in the inbox.
             self._recovery.unregister(self.worker)
         except BrokerError as exc:
             emit("broker.unreachable", error=str(exc))

@@ -151,6 +151,7 @@ class Prefork:
             finally:
                 self._children.signal(signal.SIGHUP)
                 self._wait.close()
+                self._forget(self._wait.worker)
         return 1 if self._gave_back else 0
 
     def _supervise(self) -> None:
@@ -170,18 +171,24 @@ class Prefork:
         """A child has ended: return its messages. ``code`` is ``None`` where other code has taken its exit code."""
         self._gave_back = self._gave_back or (self._cold and code != 0)
         in_order = code in (0, EXIT_TIME_LIMIT) or (self._cold and code is not None and code > 0)
-        recovery = self._app.driver.recovery
-        try:
-            if in_order:
-                # It has left the broker, but a heartbeat of this process may have come after that.
-                recovery.rest(one.worker)
-            else:
-                emit("worker.child_lost", pid=one.pid, exitcode=code)
-                recovery.recover_worker(one.worker)
-        except BrokerError as exc:
-            emit("broker.unreachable", error=str(exc))
+        if in_order:
+            self._forget(one.worker)
+        else:
+            emit("worker.child_lost", pid=one.pid, exitcode=code)
+            self._attempt(lambda: self._app.driver.recovery.recover_worker(one.worker))
         if not self._stopping and not in_order:
             time.sleep(_RESPAWN_PAUSE)
+
+    def _forget(self, worker: str) -> None:
+        """Have the broker forget a worker that has left: a heartbeat of this process may have come after that."""
+        self._attempt(lambda: self._app.driver.recovery.rest(worker))
+
+    def _attempt(self, call: Callable[[], object]) -> None:
+        """Call the broker once; an outage is reported, and the broker finds out by itself later."""
+        try:
+            call()
+        except BrokerError as exc:
+            emit("broker.unreachable", error=str(exc))
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         number = remapped(number)
