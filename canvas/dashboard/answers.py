@@ -2,8 +2,11 @@
 
 import json
 import math
+from collections.abc import Awaitable, Callable
+from functools import wraps
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -64,6 +67,17 @@ async def body_of(request: Request) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ApiError(400, "invalid options: expected a JSON object")
     return found
+
+
+def acting(act: Callable[[Request, dict[str, Any]], Response]) -> Callable[[Request], Awaitable[Response]]:
+    """The endpoint that reads a request's body and has ``act`` answer on a thread: acting waits for servers."""
+
+    @wraps(act)
+    async def endpoint(request: Request) -> Response:
+        body = await body_of(request)
+        return await run_in_threadpool(act, request, body)
+
+    return endpoint
 
 
 def number_of(given: str | None, name: str, default: int, most: int) -> int:

@@ -3,11 +3,10 @@
 import hashlib
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from canvas.dashboard.answers import ApiError, body_of, json_answer, number_of
+from canvas.dashboard.answers import ApiError, acting, json_answer, number_of
 from canvas.dashboard.context import Context, context_of
 from canvas.drivers.ports.values import DeadLetter
 from canvas.drivers.stored_messages import as_new
@@ -65,13 +64,9 @@ def _shown(context: Context, letter: DeadLetter) -> dict[str, Any]:
     return found
 
 
-async def act(request: Request) -> Response:
+@acting
+def act(request: Request, body: dict[str, Any]) -> Response:
     """Requeue or delete dead letters of a queue, or delete the queue's messages."""
-    body = await body_of(request)
-    return await run_in_threadpool(_act, request, body)
-
-
-def _act(request: Request, body: dict[str, Any]) -> Response:
     context, queue, action = context_of(request), request.path_params["queue"], request.path_params["action"]
     if action == "purge":
         count = purge(context.app, queue)

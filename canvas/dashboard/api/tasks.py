@@ -4,11 +4,10 @@ import ast
 from collections.abc import Iterable
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from canvas.dashboard.answers import ApiError, body_of, json_answer, moment_of, number_of
+from canvas.dashboard.answers import ApiError, acting, json_answer, moment_of, number_of
 from canvas.dashboard.context import Context, context_of
 from canvas.model import states
 from canvas.model.record import Record
@@ -204,13 +203,9 @@ def _is_cut(values: Iterable[Any]) -> bool:
     return False
 
 
-async def act(request: Request) -> Response:
+@acting
+def act(request: Request, body: dict[str, Any]) -> Response:
     """Revoke a task, terminate it, run it again under its id, or send its call again."""
-    body = await body_of(request)
-    return await run_in_threadpool(_act, request, body)
-
-
-def _act(request: Request, body: dict[str, Any]) -> Response:
     context, task_id, action = context_of(request), request.path_params["task"], request.path_params["action"]
     app = context.app
     if action in ("revoke", "terminate"):

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from canvas.dashboard.answers import ApiError, body_of, json_answer
+from canvas.dashboard.answers import ApiError, acting, json_answer
 from canvas.dashboard.collecting.workers import OF_FLOWER
 from canvas.dashboard.context import Context, context_of
 from canvas.remote.cluster_entries import Worker
@@ -94,12 +93,6 @@ def _task(context: Context, task: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def act(request: Request) -> Response:
-    """Send a command to a worker, and give its answer."""
-    body = await body_of(request)
-    return await run_in_threadpool(_act, request, body)
-
-
 def _whole(body: dict[str, Any], name: str, default: int | None = None) -> int:
     value = body.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
@@ -144,7 +137,9 @@ def arguments_of(action: str, body: dict[str, Any]) -> tuple[str, dict[str, Any]
     raise ApiError(404, f"there is no action {action!r}")
 
 
-def _act(request: Request, body: dict[str, Any]) -> Response:
+@acting
+def act(request: Request, body: dict[str, Any]) -> Response:
+    """Send a command to a worker, and give its answer."""
     context, name, action = context_of(request), request.path_params["worker"], request.path_params["action"]
     control, timeout = context.app.control, max(context.options.inspect_timeout, 2.0)
     if action == "shutdown":

@@ -7,7 +7,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from canvas.dashboard.answers import ApiError, body_of, json_answer, moment_of, number_of
+from canvas.dashboard.answers import ApiError, acting, json_answer, moment_of, number_of
 from canvas.dashboard.collecting.families import summary as family_summary
 from canvas.dashboard.context import Context, context_of
 from canvas.errors import RunLost
@@ -229,15 +229,9 @@ def _items(context: Context, run: Run, number: int) -> list[dict[str, Any]]:
     return failed
 
 
-async def act(request: Request) -> Response:
+@acting
+def act(request: Request, body: dict[str, Any]) -> Response:
     """Cancel a run, resume it, run a node of it again, or run all of it again."""
-    from starlette.concurrency import run_in_threadpool
-
-    body = await body_of(request)
-    return await run_in_threadpool(_act, request, body)
-
-
-def _act(request: Request, body: dict[str, Any]) -> Response:
     context, action = context_of(request), request.path_params["action"]
     run = context.app.workflow(request.path_params["run"])
     match action:
