@@ -72,7 +72,6 @@ def redis(redis_server):
 
 
 def test_fastapi(redis):
-    pytest.importorskip("fastapi")
     assert run("web_fastapi", FASTAPI, redis) == [
         202, {"report": "a report of 3 pages"}, "text/event-stream", ["SUCCESS", "a report of 3 pages"],
     ]  # fmt: skip
@@ -80,10 +79,8 @@ def test_fastapi(redis):
 
 @pytest.mark.slow
 def test_fastapi_without_its_broker():
-    pytest.importorskip("fastapi")
     assert run("web_fastapi", AWAY, "redis://127.0.0.1:1") == [503, "the queue does not answer; try again"]
 
 
 def test_flask(redis):
-    pytest.importorskip("flask")
     assert run("web_flask", FLASK, redis) == {"ready": True, "greeting": "Hello Ada"}

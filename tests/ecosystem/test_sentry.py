@@ -6,8 +6,6 @@ import pytest
 
 from tests.ecosystem.running import client, environment, until, worker
 
-pytest.importorskip("sentry_sdk")
-
 
 @pytest.mark.parametrize("as_celery", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["canvas", "celery"])
 def test_tasks_are_reported(redis_server, tmp_path, as_celery):

@@ -4,10 +4,6 @@ import json
 import subprocess
 import sys
 
-import pytest
-
-pytest.importorskip("sentry_sdk")
-
 PROGRAM = """
 import json, time, warnings
 import sentry_sdk
