@@ -275,8 +275,38 @@ def test_threads_that_share_a_connection_send_again_when_it_is_cut(rabbitmq, red
                 proxy.cut()
             for one in sent:
                 one.result(30)
-        lengths = [driver.admin.queue_length(f"made{n}") for n in range(3)]
-        worker = Lease("w", ["made0", "made1", "made2"], 1000)
-        found = {one for _ in range(20) for one in ids(driver.broker.lease(worker))}
-        assert found == {str(n) for n in range(200)}, lengths
+        worker, found = Lease("w", ["made0", "made1", "made2"], 1000), set()
+
+        def all_came():
+            found.update(ids(driver.broker.lease(worker)))
+            return found == {str(n) for n in range(200)}
+
+        eventually(all_came)
+        driver.close()
+
+
+class CutsDeclarations(ByteProxy):
+    """Cuts the connections that declare a queue, the first ``times``."""
+
+    times = 4
+    _QUEUE_DECLARE = b"\x00\x32\x00\x0a"
+
+    def _requests(self, near, far, answers):
+        while got := near.recv(1 << 16):
+            if self._QUEUE_DECLARE in got and self.times:
+                self.times -= 1
+                return self.cut()
+            far.sendall(got)
+
+
+@pytest.mark.parametrize(
+    "queue", [None, Queue("declared.first")], ids=["made when a message returns", "declared first"]
+)
+def test_a_message_whose_queue_cannot_be_declared_at_once_is_sent(rabbitmq, redis_url, queue):
+    url = rabbitmq.url()
+    with CutsDeclarations(parse(url, {})[0].port) as proxy:
+        driver = open_driver(through(url, proxy), redis_url)
+        driver.broker.publish([publish("a", "declared.first")._replace(queue=queue)])
+        assert not proxy.times
+        assert driver.admin.queue_length("declared.first") == 1
         driver.close()

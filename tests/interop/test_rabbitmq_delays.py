@@ -82,7 +82,7 @@ def test_a_queue_of_a_delay_that_is_gone_is_made_again(driver, channel, lost):
 
     def all_came():
         found.extend(driver.broker.lease(Lease("w", ["q"], 5)))
-        return ids(found) == expected
+        return sorted(ids(found)) == expected
 
     eventually(all_came)
     driver.settler.settle([Settlement(one) for one in found])

@@ -186,11 +186,13 @@ def test_what_a_dead_parent_had_moved_aside_goes_back(bench, app):
     worker = start(bench, "-P", "prefork", "-c", "2").ready()
     children = idle(bench, worker)
     send(signal.SIGSTOP, [worker.process.pid])
-    task(app, "add").delay(1, 2)
+    result = task(app, "add").delay(1, 2)
     eventually(lambda: in_inbox(bench))
     send(signal.SIGKILL, [worker.process.pid])
     eventually(lambda: gone(worker, children))
-    assert bench.broker.llen("celery") == 1
+    assert not in_inbox(bench)
+    # The child that ends last may run what the first one has returned.
+    assert result.ready() or bench.broker.llen("celery") == 1
     bench.broker.delete("celery")
 
 

@@ -1,5 +1,6 @@
 """Queues in RabbitMQ, whose leases are kept by a state server (docs/decisions/0014)."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -8,7 +9,7 @@ from itertools import count
 from canvas.drivers.amqp.channels.connecting import connect
 from canvas.drivers.amqp.channels.consumer_channel import Arrived, Held, Wake, readable
 from canvas.drivers.amqp.channels.link import Link
-from canvas.drivers.amqp.channels.publisher import Publication, Publisher, frames_of
+from canvas.drivers.amqp.channels.publisher import Publication, Publisher, frames_of, tried
 from canvas.drivers.amqp.channels.session import Session
 from canvas.drivers.amqp.contents import Outgoing, deliveries_of, due_of, to_content, to_payload
 from canvas.drivers.amqp.delays.celery_ladder import CeleryLadder
@@ -105,10 +106,10 @@ class AmqpBroker:
         self._ladder.serve(queues)
 
     def publish(self, messages: Sequence[Publish], delays: Delays = None) -> None:
-        self.publisher.publish(self._publications(messages), delays)
+        self.publisher.publish(tried(lambda: self._publications(messages), delays), delays)
 
     async def apublish(self, messages: Sequence[Publish], delays: Delays = None) -> None:
-        await self.publisher.apublish(self._publications(messages), delays)
+        await asyncio.to_thread(self.publish, messages, delays)
 
     def _publications(self, messages: Iterable[Publish]) -> list[Publication]:
         self.before_publishing()
@@ -156,7 +157,7 @@ class AmqpBroker:
         except OperationalError:
             self.destinations.forget()
             raise
-        self.publisher.publish(self.destinations.remade(returned))
+        self.publisher.publish_returned(returned)
 
     def register(self, session: Session, worker: str) -> LeaseReply:
         """Lease what was taken in. Raises BrokerError; the next call then leases it."""

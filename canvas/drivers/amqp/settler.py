@@ -150,7 +150,7 @@ class AmqpSettler:
             self._broker.take_in(session, worker, arrived)
             if worker in self._unsent:
                 if returned:
-                    self._broker.publisher.publish(self._broker.destinations.remade(returned))
+                    self._broker.publisher.publish_returned(returned)
                 if sent:
                     self._state.sent(worker, sent)
                 self._unsent.discard(worker)

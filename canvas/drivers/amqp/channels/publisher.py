@@ -1,10 +1,9 @@
 """Publishes messages with confirms, on a connection of its own that has no heartbeats and needs no thread."""
 
-import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from canvas.drivers.amqp.channels.confirms import Confirms
 from canvas.drivers.amqp.channels.link import CHANNEL, ChannelClosed, Link
@@ -13,6 +12,7 @@ from canvas.drivers.amqp.protocol.frames import Content, Returned
 from canvas.drivers.retry_policy import Delays
 from canvas.errors import OperationalError
 
+T = TypeVar("T")
 _AT_ONCE = 500
 """Messages that are written before their confirms are waited for."""
 _PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
@@ -55,28 +55,29 @@ class Publisher:
         Raises OperationalError.
         """
         for start in range(0, len(messages), _AT_ONCE):
-            self._publish_again(messages[start : start + _AT_ONCE], delays)
+            self._publish_again(messages[start : start + _AT_ONCE], (), delays)
 
-    async def apublish(self, messages: Sequence[Publication], delays: Delays = None) -> None:
-        """``publish``, on a thread of the running loop's executor."""
-        await asyncio.to_thread(self.publish, messages, delays)
+    def publish_returned(self, returned: Sequence[Returned]) -> None:
+        """Make the queues that these messages were sent to, and publish them there. Raises OperationalError."""
+        self._publish_again((), returned, None)
 
-    def _publish_again(self, messages: Sequence[Publication], delays: Delays) -> None:
-        pauses = iter(_PAUSES if delays is None else delays)
-        while True:
-            try:
-                returned = self._publish(messages)
-            except OperationalError as exc:
-                pause = next(pauses, None)
-                if pause is None:
+    def _publish_again(self, messages: Sequence[Publication], returned: Sequence[Returned], delays: Delays) -> None:
+        channel_closed = False
+
+        def publish_what_is_left() -> None:
+            nonlocal messages, returned, channel_closed
+            while messages or returned:
+                if channel_closed:
+                    messages, channel_closed = self._places.existing(messages), False
+                if returned:
+                    messages, returned = self._places.remade(returned), ()
+                try:
+                    messages, returned = (), self._publish(messages)
+                except ChannelClosed:
+                    channel_closed = True
                     raise
-                time.sleep(pause)
-                if isinstance(exc, ChannelClosed):
-                    messages = self._places.existing(messages)
-                continue
-            messages = self._places.remade(returned)
-            if not messages:
-                return
+
+        tried(publish_what_is_left, delays)
 
     def _publish(self, messages: Sequence[Publication]) -> list[Returned]:
         """The messages that no queue took. Raises OperationalError."""
@@ -122,6 +123,19 @@ class Publisher:
         link, self._link, self._lock = self._link, None, threading.Lock()
         if link is not None:
             link.drop()
+
+
+def tried(call: Callable[[], T], delays: Delays = None) -> T:
+    """The value of ``call``, which is made again after each of ``delays`` while it raises OperationalError."""
+    pauses = iter(_PAUSES if delays is None else delays)
+    while True:
+        try:
+            return call()
+        except OperationalError:
+            pause = next(pauses, None)
+            if pause is None:
+                raise
+            time.sleep(pause)
 
 
 def frames_of(messages: Iterable[Publication], frame_max: int = frames.FRAME_MAX) -> list[bytes]:

@@ -94,7 +94,7 @@ class LocalSettler:
         session = self._broker.session(worker)
         if publications:
             returned, _ = session.exchange(frames_of(publications, session.frame_max), (), (), (), 0)
-            self._broker.publisher.publish(self._broker.destinations.remade(returned))
+            self._broker.publisher.publish_returned(returned)
         acks = self._acks(session, settlements, verdicts)
         queues, want = (lease.queues, lease.limit) if lease is not None else ((), 0)
         _, arrived = session.exchange((), acks, (), queues, want)
