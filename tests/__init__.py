@@ -3,5 +3,9 @@
 import os
 import sys
 
+import pytest
+
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# The contract's asserts are in canvas, whose modules pytest does not rewrite.
+pytest.register_assert_rewrite("canvas.testing.contract")

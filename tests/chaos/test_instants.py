@@ -105,7 +105,7 @@ def test_the_failure_of_an_inner_chord_reaches_the_outer(two_servers, client):
         outer = chord([inner, task(client, "add").s(1, 1)], task(client, "tsum").s()).delay()
         assert worker.wait(30) == -signal.SIGKILL
     with start(two_servers, "-P", "threads", "-c", "3", short_leases=1):
-        eventually(lambda: outer.state == "FAILURE", 30)
+        eventually(lambda: outer.state == "FAILURE")
     assert isinstance(outer.result, ChordError)
     assert_nothing_is_left(two_servers)
 

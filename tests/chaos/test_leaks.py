@@ -61,7 +61,7 @@ def test_a_worker_leaves_nothing_open(bench, app, pool):
             work(app, "again")
         # Threads of a pool are started as they are needed, up to its size.
         most = before[0] + 4, before[1] + 12
-        eventually(lambda: all(now <= limit for now, limit in zip(held(), most, strict=True)), 20)
+        eventually(lambda: all(now <= limit for now, limit in zip(held(), most, strict=True)))
         assert members(worker.process.pid) == pids
     assert members(worker.process.pid) == []
 
@@ -79,6 +79,6 @@ def test_a_client_leaves_nothing_open(bench, app):
             for _ in range(4):
                 work(client, "again")
             client.close()
-        eventually(lambda: set(threading.enumerate()) <= running, 10)
-        eventually(lambda: open_files(mine) <= before, 10)
-        eventually(lambda: len(bench.server.client().client_list()) <= connected + 4, 10)
+        eventually(lambda: set(threading.enumerate()) <= running)
+        eventually(lambda: open_files(mine) <= before)
+        eventually(lambda: len(bench.server.client().client_list()) <= connected + 4)

@@ -118,7 +118,7 @@ def test_idle_workers_hear_of_what_comes_after_a_refusal(bench, app, fleet, faul
     """Each list is waited for again, once by each node."""
     fault(bench, fleet)
     pids = [worker.process.pid for worker in fleet]
-    eventually(lambda: len(_waiting_lists(bench)) == 4 * len(fleet), 15)
+    eventually(lambda: len(_waiting_lists(bench)) == 4 * len(fleet))
     assert task(app, "add").delay(1, 1).get(timeout=20) == 2
     assert [worker.process.pid for worker in fleet] == pids
 
@@ -185,7 +185,7 @@ def test_connections_that_are_reset_are_made_again(bench, app, times):
         with load(bench, client, [worker]):
             for _ in range(times):
                 seen = proxy.seen
-                eventually(lambda seen=seen: proxy.seen > seen + 20, 20)
+                eventually(lambda seen=seen: proxy.seen > seen + 20)
                 proxy.cut()
         assert_nothing_is_left(bench, [worker])
 
@@ -207,7 +207,7 @@ def test_connections_that_lead_nowhere_are_given_up(bench, app):
         with ThreadPoolExecutor(1) as waiting:
             result = task(app, "slow_then").delay(40, bench.new_key())
             value = waiting.submit(result.__class__(result.id, app=client).get, timeout=100)
-            eventually(lambda: client.control.inspect(timeout=2).active(), 20)
+            eventually(lambda: client.control.inspect(timeout=2).active())
             proxy.silence()
             assert value.result(timeout=100) == result.get(timeout=1)
         assert task(app, "add").delay(1, 1).get(timeout=10) == 2
@@ -274,7 +274,7 @@ def test_a_copy_takes_over_when_the_master_dies():
             with load(bench, client, [worker], forgets=True):
                 watched.until_copied()
                 watched.servers[0].stop(signal.SIGKILL)
-            eventually(lambda: watched.master() == watched.servers[1].port, 20)
+            eventually(lambda: watched.master() == watched.servers[1].port)
             assert task(client, "add").delay(1, 1).get(timeout=20) == 2
         client.close()
         assert_nothing_is_left(bench)

@@ -64,9 +64,9 @@ def die_and_be_replaced(bench, app, instant, pool):
             assert run["after all"].get(timeout=60) == 11
             assert run.result.get(timeout=60, propagate=False) is None
             assert run.signals() == {}
-            eventually(lambda run=run: states_of(run)["late"] == "REVOKED", 20)
+            eventually(lambda run=run: states_of(run)["late"] == "REVOKED")
         assert len(bench.ledger(f"{once}-clean", FLOWS)) >= FLOWS
-        eventually(lambda: not bench.results.exists("canvas:chords:ready"), 30)
+        eventually(lambda: not bench.results.exists("canvas:chords:ready"))
     ran_once(bench, key, executioner.killed)
     assert_results_expire(bench)
 
@@ -123,7 +123,7 @@ def test_a_client_dies_between_a_signal_and_the_next_step(bench, app, monkeypatc
     flow.add(task(app, "ident").s(flow.wait_for("go")), name="end")
     with start(bench, "-P", "solo", short_leases=1):
         run = flow.apply_async()
-        eventually(lambda: states_of(run)["go"] == "AWAITING_SIGNAL", 20)
+        eventually(lambda: states_of(run)["go"] == "AWAITING_SIGNAL")
         monkeypatch.setattr("canvas.workflows.steps.chord_callbacks.go_on_here", lambda *args: None)
         run.signal("go", 7)
         assert run.get(timeout=60) == 7

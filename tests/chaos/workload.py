@@ -51,8 +51,8 @@ def assert_nothing_is_left(bench, workers=()):
     for worker in workers:
         worker.stop()
     with start(bench, "-P", "solo", "-n", "last@%h", short_leases=1):
-        eventually(lambda: bench.broker.hlen("canvas:workers") == 1, 30)
-        eventually(lambda: not bench.results.exists("canvas:chords:ready"), 30)
+        eventually(lambda: bench.broker.hlen("canvas:workers") == 1)
+        eventually(lambda: not bench.results.exists("canvas:chords:ready"))
     broker = {name.decode(): bench.broker.ttl(name) for name in bench.broker.keys()}
     stays = Counter(name for name, ttl in broker.items() if ttl < 0 and not name.startswith("_kombu.binding"))
     assert not stays, stays

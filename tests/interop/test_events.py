@@ -91,7 +91,7 @@ def told(server):
             ):
                 ids = {name: asking.send_task(task, args, **o).id for name, (task, args, o, _) in CALLS.items()}
                 for case, task_id in ids.items():
-                    eventually(partial(listener.has_heard, CALLS[case][3], task_id), 30)
+                    eventually(partial(listener.has_heard, CALLS[case][3], task_id))
             if library == "canvas":
                 eventually(lambda: [e for e in listener.heard if e["type"] == "worker-offline"])
         # Clients tell what they have sent when they have: before or after a worker says something of it.
@@ -204,7 +204,7 @@ def test_flower_shows_and_steers_our_worker(server):
 
         done = app.tasks["t.add"].delay(20, 22)
         assert done.get(timeout=20) == 42
-        eventually(lambda: flower.ask("/api/tasks").get(done.id, {}).get("state") == "SUCCESS", 30)
+        eventually(lambda: flower.ask("/api/tasks").get(done.id, {}).get("state") == "SUCCESS")
         info = flower.ask(f"/api/task/info/{done.id}")
         assert (info["name"], info["args"], info["result"], info["worker"]) == ("t.add", "(20, 22)", "42", "one@here")
 
@@ -213,7 +213,7 @@ def test_flower_shows_and_steers_our_worker(server):
         server.ledger(key, 1)
         flower.ask(f"/api/task/revoke/{long.id}?terminate=1", b"")
         assert server.wait_state(app, long.id) == "REVOKED"
-        eventually(lambda: flower.ask("/api/tasks")[long.id]["state"] == "REVOKED", 30)
+        eventually(lambda: flower.ask("/api/tasks")[long.id]["state"] == "REVOKED")
 
         flower.ask("/api/worker/pool/grow/one@here?n=1", b"")
         asked = app.control.inspect(destination=["one@here"], timeout=20)

@@ -63,12 +63,14 @@ def test_retries_and_countdowns_wait_in_rabbitmq(redis_server, redis_url, vhost)
 def test_messages_for_quorum_queues_wait_in_quorum_queues(driver, channel):
     driver.broker.declare([Queue("q.quorum", arguments={"x-queue-type": "quorum"})])
     delayed(driver, "a", 1.1, "q.quorum")
-    assert driver.broker.state.messages.delay_queues() == ["canvas.delay.quorum.1000"]
-    (found,) = eventually(lambda: driver.broker.lease(Lease("w", ["q.quorum"], 5)))
-    assert ids([found]) == ["a"]
-    arguments = {**DelayQueue(1000, quorum=True).arguments, "x-queue-type": "classic"}
+    name, *_ = driver.broker.state.messages.delay_queues()
+    found = DelayQueue.named(name)
+    assert (found.quorum, 500 < found.milliseconds <= 1000) == (True, True)
+    (arrived,) = eventually(lambda: driver.broker.lease(Lease("w", ["q.quorum"], 5)))
+    assert ids([arrived]) == ["a"]
+    arguments = {**found.arguments, "x-queue-type": "classic"}
     with pytest.raises(amqp.PreconditionFailed, match="x-queue-type"):
-        channel.queue_declare("canvas.delay.quorum.1000", durable=True, auto_delete=False, arguments=arguments)
+        channel.queue_declare(name, durable=True, auto_delete=False, arguments=arguments)
 
 
 @pytest.mark.parametrize("lost", ["queue", "exchange"])

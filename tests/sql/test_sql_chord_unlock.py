@@ -29,7 +29,7 @@ def test_a_celery_clients_chords_end_on_canvas_workers(theirs, redis_server, red
         inner = celery.chord([celery.chord([add.s(1, 1), add.s(2, 2)], tsum.s()), add.s(3, 3)], tsum.s()).apply_async()
         failed = celery.chord([add.s(1, 1), fail.s()], tsum.s()).apply_async()
         assert [flat.get(timeout=40), inner.get(timeout=40)] == [12, 12]
-        eventually(lambda: failed.state == "FAILURE", 40)
+        eventually(lambda: failed.state == "FAILURE")
         assert isinstance(failed.result, celery.exceptions.ChordError)
         assert "ValueError" in str(failed.result)
 

@@ -41,14 +41,14 @@ def answers(port, path):
 
 def test_beat_counts_its_ticks_and_says_that_it_is_healthy(beat):
     port, app, _ = beat
-    eventually(lambda: answers(port, "/health"), 30)
+    eventually(lambda: answers(port, "/health"))
     assert get(port, "/health") == (200, "ok\n")
 
     def counted():
         page = get(port, "/metrics")[1]
         return page if (value(page, "canvas_beat_sent_total") or 0) > 5 else None
 
-    page = eventually(counted, 30)
+    page = eventually(counted)
     assert 0 < value(page, "canvas_beat_lag_seconds_count") <= value(page, "canvas_beat_sent_total")
     assert (value(page, "canvas_beat_missed_total"), value(page, "canvas_beat_skipped_total")) == (0, 0)
     sent = sum(one.state.count for one in app.schedule.list())
@@ -57,7 +57,7 @@ def test_beat_counts_its_ticks_and_says_that_it_is_healthy(beat):
 
 def test_a_beat_answers_ping_and_leaves_other_commands_to_workers(beat):
     port, app, _ = beat
-    eventually(lambda: answers(port, "/health"), 30)
+    eventually(lambda: answers(port, "/health"))
     (answer,) = app.control.ping(timeout=2, limit=1)
     ((node, reply),) = answer.items()
     assert (node.startswith("celerybeat@"), reply) == (True, {"ok": "pong"})
@@ -79,21 +79,21 @@ def test_a_worker_with_beat_has_its_metrics_too(redis_url, result_url):
     port = free_port()
     options = ("-P", "solo", "-B", "-l", "INFO", "--http-address", str(port))
     with WorkerProcess("canvas", redis_url, result_url, *options, app="tests.support.embedded:app", cwd=ROOT):
-        eventually(lambda: (value(get(port, "/metrics")[1], "canvas_beat_sent_total") or 0) > 2, 30)
+        eventually(lambda: (value(get(port, "/metrics")[1], "canvas_beat_sent_total") or 0) > 2)
 
 
 def test_the_history_of_an_entry_shows_what_became_of_its_ticks(redis_url, result_url):
     app = make_app(redis_url, result_url)
     options = ("-P", "solo", "-B", "-l", "INFO")
     with WorkerProcess("canvas", redis_url, result_url, *options, app="tests.support.embedded:app", cwd=ROOT):
-        eventually(lambda: min([one.state.count for one in app.schedule.list()], default=0) > 2, 30)
+        eventually(lambda: min([one.state.count for one in app.schedule.list()], default=0) > 2)
 
         def ended(name):
             lines = invoked(app, "schedule", "history", name, "--json").stdout.splitlines()
             ticks = [json.loads(line) for line in lines]
             return ticks if any(tick["state"] == "SUCCESS" for tick in ticks) else None
 
-        found = {name: eventually(lambda name=name: ended(name), 30) for name in ("task", "chord", "flow")}
+        found = {name: eventually(lambda name=name: ended(name)) for name in ("task", "chord", "flow")}
     for ticks in found.values():
         assert {tick["action"] for tick in ticks} == {"send"} and len(ticks) <= 10
         moments = [tick["at"] for tick in ticks]

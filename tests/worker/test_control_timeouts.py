@@ -93,7 +93,7 @@ def deaf(bench):
         yield app, [result.id for result in held], members(worker.process.pid)[1:]
         for result in held:
             result.revoke(terminate=True)
-        eventually(lambda: all(result.state == "REVOKED" for result in held), 20)
+        eventually(lambda: all(result.state == "REVOKED" for result in held))
     app.close()
 
 

@@ -178,7 +178,7 @@ def test_a_caller_that_is_killed_leaves_one_run(app, bench, instant):
     assert killed_at(bench, instant, lambda app: killed_flow(app, key).apply_async(run_key=key)) == -signal.SIGKILL
     if instant != INSTANTS[0]:
         # A worker starts the run whose caller has died.
-        eventually(lambda: app.runs(name="killed", state="SUCCESS") and app.runs.of_key("killed", key), 30)
+        eventually(lambda: app.runs(name="killed", state="SUCCESS") and app.runs.of_key("killed", key))
     run = killed_flow(app, key).apply_async(run_key=key)
     run.get(timeout=30)
     assert app.runs.of_key("killed", key).id == run.id

@@ -206,7 +206,7 @@ def test_no_connection_of_a_dead_parent_stays_open(bench, app):
             os.kill(pid, signal.SIGSTOP)
         os.kill(worker.process.pid, signal.SIGKILL)
         try:
-            eventually(lambda: not blocked(bench), 5)
+            eventually(lambda: not blocked(bench))
         finally:
             for pid in survivors:
                 os.kill(pid, signal.SIGCONT)
@@ -304,5 +304,5 @@ def test_the_chords_and_runs_of_children_are_kept_as_long_as_they_last(bench, li
             flow.add(app.tasks["t.ident"].s(1), name="one")
             run = flow.apply_async()
             assert run.get(timeout=20) == 1
-        eventually(lambda: not bench.results.keys("canvas:run:*"), 20)
+        eventually(lambda: not bench.results.keys("canvas:run:*"))
     app.close()

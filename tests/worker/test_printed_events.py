@@ -40,9 +40,9 @@ def test_a_camera_takes_pictures_of_the_state(bench, app, tmp_path):
     with start(bench, "-P", "solo", "-E", "-n", "seen@here"):
         camera = subprocess.Popen([*command, *options], cwd=ROOT, env=environment)
         try:
-            eventually(ready.exists, 20)
+            eventually(ready.exists)
             app.tasks["t.add"].delay(1, 2).get(timeout=20)
-            eventually(lambda: "seen@here 1" in ready.read_text(), 20)
+            eventually(lambda: "seen@here 1" in ready.read_text())
         finally:
             camera.send_signal(signal.SIGINT)
             assert camera.wait(20) == 0

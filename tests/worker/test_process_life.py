@@ -46,7 +46,7 @@ def plain_worker(bench, log, *arguments, **popen):
     with log.open("wb") as stream:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=stream, start_new_session=True, **popen)
     try:
-        eventually(lambda: " ready." in log.read_text() or process.poll() is not None, 30)
+        eventually(lambda: " ready." in log.read_text() or process.poll() is not None)
         yield process
     finally:
         if process.poll() is None:
@@ -108,7 +108,7 @@ def test_a_worker_stops_though_a_child_hangs_at_its_start(bench, tmp_path):
     flag = tmp_path / "hang"
     flag.touch()
     with start(bench, "-c", "1", env={"HANG_ONCE": str(flag)}) as worker:
-        eventually(lambda: not flag.exists(), 20)
+        eventually(lambda: not flag.exists())
         worker.signal(signal.SIGINT)
         worker.wait_for("Warm shutdown")
         worker.signal(signal.SIGINT)
@@ -148,7 +148,7 @@ def test_an_idle_worker_stops_and_reports_an_outage_once(pool):
             server.stop()
             worker.wait_for("Cannot use the broker")
             before = time.monotonic()
-            eventually(lambda: time.monotonic() - before > 5, 10)
+            eventually(lambda: time.monotonic() - before > 5)
             told = [line for line in worker.log if "Cannot use the broker" in line]
             assert 1 <= len(told) <= 3, "".join(worker.log)
             server.start()
@@ -167,7 +167,7 @@ def test_exit_codes_of_the_applications_processes_are_its_own(bench, tmp_path):
     bench.empty()
     codes = tmp_path / "codes"
     with start(bench, "-c", "1", env={"HELPERS": str(codes)}):
-        eventually(lambda: codes.exists() and codes.read_text().split() == ["3"] * 3, 20)
+        eventually(lambda: codes.exists() and codes.read_text().split() == ["3"] * 3)
 
 
 def test_a_child_whose_exit_code_other_code_has_taken_is_replaced(bench):

@@ -219,7 +219,7 @@ def test_a_caller_that_is_killed_begins_one_attempt_or_none(bench, app, flow, in
     if instant == INSTANTS[0]:
         assert run.status().state == "SUCCESS"
         assert run.again("b")
-    eventually(lambda: run.status().state == "SUCCESS" and run.attempt == 1, 30)
+    eventually(lambda: run.status().state == "SUCCESS" and run.attempt == 1)
     assert run.get(timeout=20) == 1
     assert ran(bench, a, b, c) == [1, 2, 2]
 

@@ -23,7 +23,7 @@ from canvas.model.settlement import (
 )
 from canvas.wire import task_message as wire
 
-_DEADLINE = 20.0
+_DEADLINE = 60.0
 
 
 def envelope(task_id: str = "", queue: str = "q", priority: int = 0, codec: MessageCodec = ENVELOPE) -> bytes:

@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import Any
 
 _log = logging.getLogger("celery.worker")
+_ENDS_WITHIN = 5.0
+"""Seconds for which the worker's stop waits for a function that runs."""
 
 
 class Entry:
@@ -121,10 +123,13 @@ class Timer:
             self._queue.clear()
 
     def stop(self) -> None:
-        """Call nothing more."""
+        """Call nothing more, and wait some seconds for a function that runs now."""
         with self._changed:
             self._stopped = True
             self._changed.notify()
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(_ENDS_WITHIN)
 
 
 def to_timestamp(at: datetime | float, **zones: Any) -> float:

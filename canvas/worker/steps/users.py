@@ -37,13 +37,14 @@ class UserSteps:
             steps.start()
 
     def stop(self) -> None:
-        """Stop the consumer's steps, then the worker's, and the timer."""
+        """Stop the timer, the consumer's steps, and then the worker's."""
         self._stop(False)
         self._detach()
-        self._worker.timer.stop()
         state.leave_node()
 
     def _stop(self, at_once: bool) -> None:
+        # Celery's timer runs on the thread that stops the steps: none of its functions runs beside a step's stop().
+        self._worker.timer.stop()
         for steps in reversed(self._steps):
             steps.stop(at_once)
 
