@@ -1,7 +1,8 @@
 """Run a workflow in this process: ``apply()`` and ``task_always_eager``.
 
-Results are those that a worker would have stored, and values pass from task to task as they are. Only calls of tasks
-that are not registered in this process are sent.
+Results are those that a worker would have stored. Values pass from task to task as they are; but what ``apply_async`` is
+given for one call is written and read again, as on its way to a worker. Only calls of tasks that are not registered in
+this process are sent.
 """
 
 from contextvars import ContextVar
@@ -9,7 +10,7 @@ from typing import Any
 
 from canvas.errors import Ignore
 from canvas.execution.eager_request import Options
-from canvas.execution.eager_task import EagerApp, EagerTasks, is_elsewhere, send
+from canvas.execution.eager_task import EagerApp, EagerTasks, is_composite, is_elsewhere, send
 from canvas.execution.errbacks import body_errbacks, body_exception, chord_join_order, dependency_error
 from canvas.graph.ends import header_parts, link_end
 from canvas.model import states
@@ -43,12 +44,13 @@ def apply_eagerly(app: EagerApp, sig: Signature[Any], args: tuple[Any, ...], kwa
 def send_eagerly(app: EagerApp, sig: Signature[Any], args: tuple[Any, ...], kwargs: Options, options: Options) -> Any:
     """``apply_async`` under ``task_always_eager``. A call of one task that is not registered here is sent.
 
-    Raises TypeError if the arguments of one task do not fit it, CompositionError if the signature contains itself.
+    Raises TypeError if the arguments of one task do not fit it, EncodeError if they cannot be written, CompositionError
+    if the signature contains itself.
     """
     refuse_cycles(sig)
     if is_elsewhere(app, sig):
         return send(app, sig, args, kwargs, options)
-    if sig.subtask_type is None and not isinstance(sig, chunks):
+    if not is_composite(sig):
         return EagerRun(app).tasks.call(sig, args, kwargs, given(options), sent=True)
     return apply_eagerly(app, sig, args, kwargs, options)
 

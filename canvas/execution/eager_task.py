@@ -6,14 +6,16 @@ from typing import Any, Protocol
 
 from canvas.context import enter_request, leave_request
 from canvas.errors import EncodeError, OperationalError
+from canvas.execution.eager_arguments import as_received
 from canvas.execution.eager_request import Options, eager_request, end_of, is_stored
 from canvas.execution.errbacks import call_errback, is_new_style
 from canvas.execution.executor import execute, outcome_hook, return_hook, traceback_text
 from canvas.model import states
 from canvas.model.message import Message
-from canvas.model.outcome import Failure, Outcome, Rejected, Retried, Success
+from canvas.model.outcome import Failure, Outcome, Rejected, ReplacedBy, Retried, Success
 from canvas.model.request import Request
 from canvas.primitives.fields import as_list
+from canvas.primitives.mapping import chunks
 from canvas.primitives.ports import SignatureApp
 from canvas.primitives.registry import maybe_signature
 from canvas.primitives.signature import Signature
@@ -21,6 +23,7 @@ from canvas.producer.sender import Sender
 from canvas.result import EagerResult
 from canvas.result.app_classes import ResultApp
 from canvas.result.backend import Backend
+from canvas.task.pydantic_models import Models
 from canvas.task.task import Task
 from canvas.telemetry import emit
 
@@ -43,10 +46,19 @@ class EagerApp(SignatureApp, ResultApp, Protocol):
     @property
     def hostname(self) -> str: ...
 
+    def models_of(self, name: str) -> Models | None: ...
+
+    def new_id(self) -> str: ...
+
 
 def is_elsewhere(app: EagerApp, sig: Signature[Any]) -> bool:
     """Whether ``sig`` calls one task, and that task is not registered in this process."""
     return sig.subtask_type is None and sig.own_type is None and sig.task not in app.tasks
+
+
+def is_composite(sig: Signature[Any]) -> bool:
+    """Whether ``sig`` stands for several calls, rather than for one, as a task and a map do."""
+    return isinstance(sig, chunks) or sig.subtask_type in ("chain", "group", "chord")
 
 
 def send(app: EagerApp, sig: Signature[Any], args: tuple[Any, ...], kwargs: Options, options: Options) -> Any:
@@ -72,6 +84,9 @@ class EagerTasks:
         if sent:
             task.check_arguments(args, kwargs)
             merged = {**task.exec_options(), **merged}
+            about = task.name, merged.setdefault("task_id", app.new_id())
+            serializer = merged.get("serializer") or app.conf.task_serializer
+            args, kwargs = as_received(app.models_of, about, args, kwargs, serializer)
         request = eager_request(app.hostname, task, args, kwargs, merged)
         token = enter_request(request)
         try:
@@ -95,7 +110,7 @@ class EagerTasks:
         began = time.perf_counter()
         over: Outcome | None = None
         try:
-            outcome = self._thrown(execute(task, request, args, kwargs), options)
+            outcome = self._thrown(self._replaced(execute(task, request, args, kwargs)), options)
             outcome = self._followed(task, request, options, outcome)
             over = outcome if isinstance(outcome, Success) else None
             if (hook := outcome_hook(task, request, args, kwargs, outcome)) is not None:
@@ -107,6 +122,16 @@ class EagerTasks:
             return outcome
         finally:
             emit("eager.over", **about, request=request, outcome=over, runtime=time.perf_counter() - began)
+
+    def _replaced(self, outcome: Outcome) -> Outcome:
+        """The outcome. A task that replaced itself has the value or the exception of its replacement."""
+        if not isinstance(outcome, ReplacedBy):
+            return outcome
+        result = (outcome.sig if outcome.workflow is None else outcome.workflow).apply()
+        try:
+            return Success(result.get())
+        except Exception as exc:  # noqa: BLE001 - every exception of the user's code is an outcome
+            return Failure(exc, getattr(result, "traceback", None) or traceback_text(exc))
 
     def _thrown(self, outcome: Outcome, options: Options) -> Outcome:
         """The outcome. Raises its exception if the ``throw`` option, or ``task_eager_propagates``, is true."""
@@ -122,8 +147,9 @@ class EagerTasks:
         app = self._app
         if isinstance(outcome, Success):
             try:
-                for callback in as_list(options.get("link")):
-                    self._run_callback(maybe_signature(callback, app), outcome.value)
+                callbacks = as_list(options.get("link"))
+                for callback in callbacks:
+                    self._run_callback(maybe_signature(callback, app), outcome.value, len(callbacks) == 1)
             except (EncodeError, OperationalError) as exc:
                 outcome = self._thrown(Failure(exc, traceback_text(exc)), options)
         state, value, text = end_of(outcome)
@@ -133,10 +159,12 @@ class EagerTasks:
             self.run_errbacks(as_list(options.get("link_error")), request, value, text)
         return outcome
 
-    def _run_callback(self, sig: Signature[Any], value: Any) -> None:
-        """Run a callback here, or send it if its task is not registered here."""
+    def _run_callback(self, sig: Signature[Any], value: Any, alone: bool) -> None:
+        """Run a callback here, or send it if its task is not registered here. ``alone``: it is the task's only one."""
         if is_elsewhere(self._app, sig):
             send(self._app, sig, (value,), {}, {})
+        elif alone and self._app.conf.task_always_eager and not is_composite(sig):
+            self.call(sig, (value,), {}, {}, sent=True)
         else:
             self._run(sig, (value,), {}, {})
 

@@ -87,10 +87,8 @@ class ReplacedTask(Protocol):
 
 
 def place_of_run(task: ReplacedTask, workflow: Any) -> Any:
-    """Give a task's place to a run of ``workflow``; in an eager task, the run's value."""
+    """Give a task's place to a run of ``workflow``."""
     request = task.request
-    if request.is_eager and not request.came_as_message:
-        return workflow.apply().get()
     outcome = task.app.signature(RUN_OUTCOME, (child_run_of(str(request.id)),), immutable=True)
     raise Replaced(replacement(task.app, request, outcome), workflow)
 

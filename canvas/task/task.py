@@ -272,8 +272,6 @@ class Task(CheckedCalls[P, R]):
 
     def on_replace(self, sig: Signature[Any]) -> Any:
         """Called by ``replace`` with the signature that continues; override it to change that (and call ``super``)."""
-        if self.request.is_eager and not self.request.came_as_message:
-            return sig.apply().get()
         raise Replaced(sig)
 
     def add_to_chord(self, sig: Signature[Any], lazy: bool = False) -> Any:
