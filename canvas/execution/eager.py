@@ -1,8 +1,8 @@
 """Run a workflow in this process: ``apply()`` and ``task_always_eager``.
 
-Results are those that a worker would have stored. Values pass from task to task as they are; but what ``apply_async`` is
-given for one call is written and read again, as on its way to a worker. Only calls of tasks that are not registered in
-this process are sent.
+Results are those that a worker would have stored. Values pass from task to task as they are, but ``apply_async`` of one
+call writes its arguments and reads them again, as a message would. Only calls of tasks that are not registered in this
+process are sent.
 """
 
 from contextvars import ContextVar

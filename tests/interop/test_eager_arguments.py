@@ -99,7 +99,7 @@ def test_the_only_callback_is_called_as_a_message_would_call_it(apps, seen):
             "pickle can": lambda: t["some"].apply_async(link=t["pickled"].s()),
             "of wrong arguments": lambda: t["pair"].apply_async(link=t["two"].s()),
             "a map": lambda: t["note"].map([(1, 2)]).apply_async(),
-            "a chain": lambda: (t["pair"].s() | t["note"].s()).apply_async(),
+            "a chain": (t["pair"].s() | t["note"].s()).apply_async,
             "apply()": lambda: t["pair"].apply(link=[t["note"].s(), t["note"].s()]),
         }
         return {name: outcome(call, seen) for name, call in calls.items()}
