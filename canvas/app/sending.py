@@ -15,6 +15,7 @@ from canvas.caller_warnings import AlwaysEagerIgnored, warn_caller
 from canvas.context import called_task, current_request
 from canvas.model import ids
 from canvas.model.ids import Lineage
+from canvas.model.options import unset
 from canvas.primitives.cycles import too_deep
 from canvas.primitives.signature import Signature, signature
 from canvas.task.arguments import check_call
@@ -234,6 +235,7 @@ class SendingApp(TaskDefinitions):
         if self.conf.task_always_eager:
             warn_caller("task_always_eager has no effect on send_task", AlwaysEagerIgnored)
         sig: Signature[Any] = Signature(name, args, kwargs, app=self)
+        sig["options"] = unset(options)
         return sig, self.sender.plan(sig, (), {}, options, typed=False)
 
     def signature(self, *args: Any, **kwargs: Any) -> Signature[Any]:

@@ -98,3 +98,11 @@ NAMES: Final = frozenset(option.name for option in OPTIONS)
 def given(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options that have a value: an option of ``None`` counts as not given."""
     return {name: value for name, value in options.items() if value is not None}
+
+
+def unset(options: Mapping[str, Any]) -> dict[str, None]:
+    """The options of a task's own call that are ``None``, and so replace the task's attributes of their names."""
+    return {name: None for name, value in options.items() if value is None and name in _UNSET}
+
+
+_UNSET: Final = frozenset({*ATTRIBUTES, "ignore_result"})

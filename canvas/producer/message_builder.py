@@ -264,8 +264,6 @@ class MessageBuilder:
         priority = options.get("priority")
         if priority is None:
             priority = ambient.priority if ambient.priority is not None else route.priority
-        if priority is None:
-            priority = self._conf.task_default_priority
         message.properties["delivery_info"] = {"exchange": route.exchange, "routing_key": route.routing_key}
         message.properties["priority"] = 0 if priority is None else priority
 

@@ -39,12 +39,13 @@ def warn_of_call_options(task: str, options: Mapping[str, Any]) -> None:
 
 
 def check_limits(task: "Task[Any]", options: Mapping[str, Any]) -> None:
-    """Raise ValueError, as Celery does, for a soft time limit above the hard one, of the call or of its task."""
-    soft = options.get("soft_time_limit") or task.soft_time_limit
-    if not soft:
-        return
-    hard = options.get("time_limit") or task.time_limit
-    if hard and soft > hard:
+    """Raise ValueError, as Celery does, for a soft time limit above the hard one.
+
+    A call may lower the hard limit below the soft limit of its task, which then has no effect.
+    """
+    given, own = options.get("soft_time_limit"), task.soft_time_limit
+    soft, hard = given or own, options.get("time_limit") or task.time_limit
+    if soft and hard and soft > hard and (given or (task.time_limit and soft > task.time_limit)):
         raise ValueError(
             f"{task.name}: soft_time_limit must be less than or equal to time_limit; got {soft:g} s and {hard:g} s"
         )

@@ -3,6 +3,7 @@
 from typing import Any
 
 from canvas.model.compiled import Plan, TaskCall
+from canvas.model.options import ATTRIBUTES
 from canvas.producer.planner import SenderApp
 
 
@@ -35,5 +36,8 @@ def send_own(app: SenderApp, plan: Plan, own: list[TaskCall]) -> Any:
 def send_by_name(app: SenderApp, dispatch: TaskCall) -> Any:
     """Have the app's own ``send_task`` send the call, with the options that its task gives."""
     task = app.tasks.get(dispatch.task)
-    given = {**(task.exec_options() if task is not None else {}), **dispatch.options}
-    return app.send_task(dispatch.task, dispatch.args, dispatch.kwargs, task_type=task, **given)
+    options = dispatch.options
+    if task is not None:
+        # An option without a value is passed too, as Celery does: `setdefault` in a `send_task` then keeps it so.
+        options = {**dict.fromkeys((*ATTRIBUTES, "link", "link_error", "shadow")), **task.exec_options(), **options}
+    return app.send_task(dispatch.task, dispatch.args, dispatch.kwargs, task_type=task, **options)

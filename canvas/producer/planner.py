@@ -142,7 +142,10 @@ class Planner:
                 self._check_embedded(dispatch, counts)
 
     def _check_embedded(self, dispatch: TaskCall, counts: bool) -> None:
-        """Check the queues and the chords of later steps now: their sender would have no caller to raise to."""
+        """Check the queues and the chords of later steps now: their sender would have no caller to raise to.
+
+        The queue of a task that is not registered here may be an attribute of it that only workers know.
+        """
         # Most apps make missing queues and count chords.
         from canvas.drivers.ports.capabilities import missing
         from canvas.producer.embedded import embedded_signatures
@@ -150,8 +153,10 @@ class Planner:
         for sig in embedded_signatures(dispatch.options):
             if not counts and sig.get("subtask_type") == "chord":
                 raise missing("chords")
-            if sig.get("subtask_type") is None:
-                self._app.router.route(sig["task"], sig["options"], sig["args"], sig["kwargs"])
+            name, options = sig["task"], sig["options"]
+            if sig.get("subtask_type") is None and (options.get("queue") or name in self._app.tasks):
+                options = {**self._app.exec_options(name), **options}
+                self._app.router.route(name, options, sig["args"], sig["kwargs"])
 
     # -- in slices
 

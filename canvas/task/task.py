@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 from canvas.context import composing, current_request, current_task_named, enter_call, leave_call, request_of
 from canvas.errors import Replaced, Retry
-from canvas.model.options import ATTRIBUTES, given
+from canvas.model.options import ATTRIBUTES, given, unset
 from canvas.model.request import Request
 from canvas.model.workflow_run import WORKFLOWS
 from canvas.primitives.mapping import chunks, xmap, xstarmap
@@ -131,6 +131,8 @@ class Task(CheckedCalls[P, R]):
         shadow = shadow or self.shadow_name(args, kwargs, options)
         named = {"task_id": task_id, "producer": producer, "link": link, "link_error": link_error, "shadow": shadow}
         sig = self.signature(args, kwargs)
+        if options:
+            sig["options"] = unset(options)
         return self.app.apply_signature(sig, (), {}, {**options, **given(named)})  # type: ignore[no-any-return]
 
     async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> "AsyncResult[R]":
@@ -148,6 +150,8 @@ class Task(CheckedCalls[P, R]):
 
             return await asyncio.to_thread(lambda: self.apply_async(args, kwargs, **options))
         sig = self.signature(args, kwargs)
+        if options:
+            sig["options"] = unset(options)
         return await self.app.aapply_signature(sig, (), {}, options)  # type: ignore[no-any-return]
 
     def apply(
