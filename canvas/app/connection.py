@@ -31,7 +31,10 @@ _OF_KOMBU = ("redis", "rediss", "redis+socket", "sentinel", "amqp", "amqps", "py
 
 
 def kombu_connection(conf: Config, url: str | None = None) -> Any:
-    """kombu's connection to the app's broker, or to ``url``; ``None`` without kombu, and for other brokers."""
+    """kombu's connection to the app's broker, or to ``url``; ``None`` without kombu, and for other brokers.
+
+    Raises ConfigurationError for a URL that cannot be divided: kombu's error would show a part of the password.
+    """
     address = url or conf.broker_url or DEFAULT_BROKER
     first = address if isinstance(address, str) else str(address[0])
     if first.partition("://")[0] not in _OF_KOMBU:
@@ -40,10 +43,16 @@ def kombu_connection(conf: Config, url: str | None = None) -> Any:
         connection = imported("kombu:Connection")
     except (ImportError, AttributeError):
         return None
-    return connection(
-        address, ssl=conf.broker_use_ssl, transport_options=dict(conf.broker_transport_options),
-        connect_timeout=conf.broker_connection_timeout,
-    )  # fmt: skip
+    try:
+        return connection(
+            address, ssl=conf.broker_use_ssl, transport_options=dict(conf.broker_transport_options),
+            connect_timeout=conf.broker_connection_timeout,
+        )  # fmt: skip
+    except ValueError:
+        raise ConfigurationError(
+            f"broker URL {masked_url(first)}: expected a port that is a number, and characters with a meaning in URLs "
+            "percent-encoded, such as / (%2F), ? (%3F), # (%23), @ (%40) and [ (%5B)"
+        ) from None
 
 
 def connection_pool(app: "ConnectingApp") -> Any:

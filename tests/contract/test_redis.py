@@ -105,6 +105,18 @@ def test_the_password_is_in_no_repr():
     assert "hunter2" not in repr(parse("redis://me:hunter2@h", {}))
 
 
+def test_a_password_that_the_server_does_not_ask_for(redis_server):
+    """As with redis-py 8: the default user of such a server takes any password."""
+    for login in (":unasked", "default:unasked"):
+        url = f"redis://{login}@127.0.0.1:{redis_server.port}/0"
+        driver = open_driver(url, url)
+        driver.broker.publish([publish("a")])
+        driver.results.get(["a"])
+        assert driver.admin.queue_length("q") == 1
+        driver.admin.purge("q")
+        driver.close()
+
+
 def test_a_password_is_used():
     with RedisServer("--requirepass", "hunter2") as server:
         good, bad = (f"redis://:{word}@127.0.0.1:{server.port}/0" for word in ("hunter2", "wrong"))

@@ -118,3 +118,12 @@ print(caught)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[True, True]", done.stderr
+
+
+@pytest.mark.parametrize("login", [":12secret#x", ":12secret/x", ":12secret?x", ":12[secret"])
+def test_a_url_that_cannot_be_divided(login):
+    app = Canvas("ours", broker=f"redis://{login}@h:6379/0", set_as_current=False)
+    with pytest.raises(ConfigurationError, match="percent-encoded") as raised:
+        app.connection()
+    assert "secret" not in str(raised.value)
+    assert raised.value.__cause__ is None

@@ -49,6 +49,12 @@ class Address:
     sentinel_options: dict[str, Any] = field(default_factory=dict, repr=False)
     """For the connections to the sentinels themselves."""
 
+    @property
+    def user(self) -> str | None:
+        """The name to log in with. A server without passwords takes any for its default user, but none without a name,
+        so that a URL may have a password that its server does not ask for, as with redis-py 8 and Celery."""
+        return self.username or ("default" if self.password else None)
+
     def server(self) -> tuple[Any, ...]:
         """A value that is equal for two addresses of one server, whose databases may differ."""
         if self.sentinels:

@@ -156,7 +156,7 @@ def _backoff() -> ExponentialWithJitterBackoff:
 def _arguments(address: Address) -> dict[str, Any]:
     arguments: dict[str, Any] = {
         "db": address.db,
-        "username": address.username,
+        "username": address.user,
         "password": address.password,
         "socket_timeout": ANSWER_WITHIN,
         "socket_connect_timeout": CONNECT_WITHIN,

@@ -102,10 +102,8 @@ class SocketConnection:
 
     def _greet(self, address: Address) -> None:
         commands: list[Words] = []
-        if address.username:
-            commands.append(("AUTH", address.username, address.password or ""))
-        elif address.password:
-            commands.append(("AUTH", address.password))
+        if address.user:
+            commands.append(("AUTH", address.user, address.password or ""))
         if address.options.get("client_name"):
             commands.append(("CLIENT", "SETNAME", address.options["client_name"]))
         if address.db:
