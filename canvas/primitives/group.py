@@ -38,9 +38,6 @@ class group(TaskList[list[Any]]):
     def __len__(self) -> int:
         return len(self.tasks)
 
-    def __bool__(self) -> bool:
-        return True
-
     def apply_async(
         self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, add_to_parent: bool = True,
         producer: Any = None, link: Any = None, link_error: Any = None, **options: Any,

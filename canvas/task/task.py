@@ -130,9 +130,7 @@ class Task(CheckedCalls[P, R]):
         self._check_call(args, kwargs)
         shadow = shadow or self.shadow_name(args, kwargs, options)
         named = {"task_id": task_id, "producer": producer, "link": link, "link_error": link_error, "shadow": shadow}
-        sig = self.signature(args, kwargs)
-        if options:
-            sig["options"] = unset(options)
+        sig = self.signature(args, kwargs, unset(options) if options else None)
         return self.app.apply_signature(sig, (), {}, {**options, **given(named)})  # type: ignore[no-any-return]
 
     async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> "AsyncResult[R]":
@@ -149,9 +147,7 @@ class Task(CheckedCalls[P, R]):
             import asyncio
 
             return await asyncio.to_thread(lambda: self.apply_async(args, kwargs, **options))
-        sig = self.signature(args, kwargs)
-        if options:
-            sig["options"] = unset(options)
+        sig = self.signature(args, kwargs, unset(options) if options else None)
         return await self.app.aapply_signature(sig, (), {}, options)  # type: ignore[no-any-return]
 
     def apply(

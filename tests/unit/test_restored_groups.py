@@ -2,7 +2,7 @@
 
 import pytest
 
-from canvas import Canvas, GroupResult, chain, group
+from canvas import Canvas, GroupResult, Signature, chain, group
 from tests.support.apps import make
 
 
@@ -57,3 +57,9 @@ def test_celery_restores_what_canvas_saved_and_the_other_way_round(app, add, red
     ours = GroupResult.restore(read.id, app=app)
     assert [leaf.id for leaf in ours.leaves()] == [result.id for result in sent.results]
     other.close()
+
+
+def test_a_group_is_true_if_it_has_members():
+    """As in Celery; a chain without steps is true."""
+    assert [bool(group(members)) for members in ([], [Signature("a")])] == [False, True]
+    assert bool(chain())
