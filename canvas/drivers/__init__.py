@@ -26,6 +26,7 @@ _CACHES = frozenset({"cache", "django-cache"})
 """The part before the ``+`` in URLs of result stores in caches, and the schemes of Celery's and Django's."""
 _AMQP = frozenset({"amqp", "amqps", "pyamqp"})
 _REDIS = frozenset({"redis", "rediss", "redis+socket", "unix", "sentinel"})
+_CLUSTER = frozenset({"redis+cluster", "rediss+cluster"})
 
 
 def open_driver(
@@ -89,8 +90,8 @@ def _open_state(url: str, options: Mapping[str, Any], store: StoreParts | None) 
 
         return redis.open_state(url, options, store)
     raise ConfigurationError(
-        "RabbitMQ keeps messages only: with results in a database, leases, locks and revocations need a Redis server. "
-        "Set result_backend to a redis:// URL, or canvas_state to one"
+        "RabbitMQ keeps messages only: with results in a database or a Redis Cluster, leases, locks and revocations need "
+        "a Redis server. Set result_backend to a redis:// URL, or canvas_state to one"
     )
 
 
@@ -104,6 +105,10 @@ def _opened(scheme: str, url: str, options: Mapping[str, Any], part: str) -> Any
             from canvas.drivers import redis
 
         return redis.open_broker(url, options) if part == "broker" else redis.open_results(url, options)
+    if scheme in _CLUSTER:
+        from canvas.drivers.redis.cluster import opening
+
+        return opening.open_broker(url, options) if part == "broker" else opening.open_results(url, options)
     if part == "results" and scheme.partition("+")[0] in _SQL:
         from canvas.drivers import sql
 
@@ -120,7 +125,7 @@ def _opened(scheme: str, url: str, options: Mapping[str, Any], part: str) -> Any
     others = third_party.entry_point_names()
     if scheme in others:
         return third_party.open_entry(scheme, part, url, options)
-    known = sorted({*_REDIS, *(_AMQP if part == "broker" else ()), "memory", *others})
+    known = sorted({*_REDIS, *_CLUSTER, *(_AMQP if part == "broker" else ()), "memory", *others})
     what = f"no driver for scheme {scheme!r}; expected one of {', '.join(known)}"
     raise ConfigurationError(f"{part} URL: {what}{_remedy(scheme, url, known)}")
 

@@ -110,7 +110,8 @@ class MailboxStep(NamedTuple):
     """Of ``post``: the value's; of the others: the wait's."""
     value: bytes | None = None
     group_id: str = ""
-    """Of ``take``: the chord that becomes ready with the value as its part."""
+    """Of ``take``: the chord that becomes ready with the value as its part. The id begins with the run's and a dot: a
+    store that spreads chords and runs keeps both in one place."""
     callback: bytes = b""
     """Of ``take``: as that of a chord's part."""
     expires: int = 0

@@ -16,7 +16,7 @@ from canvas.drivers.redis.coordination import RedisCoordination
 from canvas.drivers.redis.idempotent_calls import IdempotentCalls
 from canvas.drivers.redis.keys import BrokerKeys
 from canvas.drivers.redis.lease_recovery import LeaseRecovery
-from canvas.drivers.redis.queue_wait import QueueWait
+from canvas.drivers.redis.queue_wait import Home, QueueWait
 from canvas.drivers.redis.scripts.arguments import (
     DEAD_LETTERS_KEPT,
     PUSHED_AT_ONCE,
@@ -49,33 +49,41 @@ class RedisBroker:
     recovery_type = LeaseRecovery
     shares_waits = True
 
-    def __init__(self, link: RedisClient, options: Mapping[str, Any]) -> None:
+    def __init__(
+        self, link: RedisClient, options: Mapping[str, Any], waiting: QueueWait | None = None,
+        numbers: dict[str, int] | None = None,
+    ) -> None:  # fmt: skip
+        """``waiting`` and ``numbers``: of brokers whose messages the same workers lease; by worker, how many tags of
+        leases it has had."""
         self.link = link
         self.keys = self.keys_type(options, link.address.db)
         order = _order(options.get("queue_order_strategy"))
         self.takes_turns = order == "round_robin"
-        self._bindings = Bindings(link, self.keys)
-        self._waiting = QueueWait(link, self.keys)
+        self.bindings = Bindings(link, self.keys)
+        self._waiting = waiting or QueueWait()
+        self._home = Home(link, self.keys)
         self.packing = ScriptArguments(self.keys, None, self.lists_of)
         self.guards = IdempotentCalls(link, self.keys)
         self._recovery = self.recovery_type(
-            link, self.keys, self._bindings, self._waiting, float(options.get("visibility_timeout") or 3600)
+            link, self.keys, self.bindings, self._waiting, float(options.get("visibility_timeout") or 3600)
         )
-        self._no_results = ResultSide(str(link.address.db))
+        self._no_results = ResultSide(str(link.address.db), self.keys.no_chords)
         self._lists: dict[tuple[str, int], list[str]] = {}
         sources = SourceOrder(self.keys, self._waiting.armed, order == "sorted")
-        self.settling = SettleCall(link, self.keys, sources, self._waiting.drained, self._recovery.tags)
+        self.settling = SettleCall(
+            link, self.keys, sources, self._waiting.drained, self._recovery.tags, {} if numbers is None else numbers
+        )
 
     def parts(self) -> BrokerParts:
         """The parts of a driver that share this broker's connections."""
         coordination = RedisCoordination(self.link, self.keys, self.packing, self.guards, self.lists_of)
-        bus, admin = RedisBus(self.link, self.keys, self._bindings), RedisAdmin(self.link, self.keys, self.packing)
+        bus, admin = RedisBus(self.link, self.keys, self.bindings), RedisAdmin(self.link, self.keys, self.packing)
         return BrokerParts(self, bus, admin, coordination, self._recovery, BROKER_OF_ALL)
 
     # -- sending
 
     def declare(self, queues: Sequence[Queue]) -> None:
-        self._bindings.declare(queues)
+        self.bindings.declare(queues)
 
     def lists_of(self, message: Publish) -> list[str]:
         """The lists that a message goes into."""
@@ -83,9 +91,9 @@ class RedisBroker:
             return self._list_of(message.routing_key, message.priority)
         step = self.keys.step_of(message.priority)
         if message.queue is not None:
-            self._bindings.ensure(message.queue, message.exchange)
+            self.bindings.ensure(message.queue, message.exchange)
         return [
-            self.keys.queue_list(queue, step) for queue in self._bindings.queues(message.exchange, message.routing_key)
+            self.keys.queue_list(queue, step) for queue in self.bindings.queues(message.exchange, message.routing_key)
         ]
 
     def _list_of(self, queue: str, priority: object) -> list[str]:
@@ -126,8 +134,11 @@ class RedisBroker:
         return self.settling.make(SettleBatch(request.worker), request, self._no_results).leased.deliveries
 
     def wait(self, worker: str, queues: Sequence[str], timeout: float) -> int:
-        pairs = [self.keys.queue_list(queue, step) for step in self.keys.steps for queue in queues]
-        return self._waiting.wait(worker, pairs, timeout)
+        return self._waiting.wait(worker, dict.fromkeys(self.lists_in_turn(queues), self._home), timeout)
+
+    def lists_in_turn(self, queues: Sequence[str]) -> list[str]:
+        """The lists of queues, the most urgent of all first."""
+        return [self.keys.queue_list(queue, step) for step in self.keys.steps for queue in queues]
 
     def check(self) -> None:
         self.link.command("PING")

@@ -63,8 +63,15 @@ class RedisCoordination:
         return total
 
     def publish_unique(self, message: Publish, lock: UniqueLock, seconds: float, delays: Delays = None) -> str | None:
-        keys = [self._keys.unique(lock.key), *self._lists_of(message)]
-        arguments = [lock.owner, max(1, int(seconds * 1000)), message.payload]
+        return self.publish_unique_of([message], lock, seconds, delays)
+
+    def publish_unique_of(
+        self, messages: Sequence[Publish], lock: UniqueLock, seconds: float, delays: Delays = None
+    ) -> str | None:
+        """``publish_unique`` for a message that may have copies."""
+        pushes = [(key, message.payload) for message in messages for key in self._lists_of(message)]
+        keys = [self._keys.unique(lock.key), *(key for key, _ in pushes)]
+        arguments = [lock.owner, max(1, int(seconds * 1000)), *(payload for _, payload in pushes)]
         owner = self._guards.call("publish_unique", keys, arguments, delays)
         return None if owner is None else text(owner)
 

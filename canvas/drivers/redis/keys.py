@@ -125,6 +125,12 @@ class BrokerKeys:
         return f"{self.prefix}canvas:concurrency:limits"
 
     @property
+    def no_chords(self) -> tuple[str, str]:
+        """Keys under which scripts read and write nothing where the results are in another place: the hash and the
+        sorted set of chords that are ready."""
+        return f"{self.prefix}canvas:chords:ready", f"{self.prefix}canvas:chords:ready_since"
+
+    @property
     def early_acked_prefix(self) -> str:
         """The prefix of the key ``early_acked`` of each worker."""
         return self.early_acked("")
@@ -178,6 +184,10 @@ class ResultKeys:
         """A task's record; also the channel it is announced on. With ``:success`` appended, the SHA-1 of a record that
         is a success and does not show it: one that is compressed or pickled. It lives as the record does."""
         return f"{self.prefix}celery-task-meta-{task_id}"
+
+    def task_id(self, key: str) -> str:
+        """The task of a record's key."""
+        return key.removeprefix(self.task(""))
 
     def run(self, run: str) -> str:
         """hash of what a workflow's run is: words about it, its attempt, its nodes in chunks; lives as results do."""

@@ -4,9 +4,11 @@ import math
 import os
 import selectors
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from canvas.drivers.redis.connection.client import RedisClient
+from canvas.drivers.redis.connection.commands import SlotNotServed
 from canvas.drivers.redis.connection.resp import Connection
 from canvas.drivers.redis.keys import BrokerKeys
 from canvas.errors import BrokerError, OperationalError
@@ -16,15 +18,22 @@ _ANSWERED_WITHIN = 10.0
 _ENDED_WITHIN = 0.05
 
 
+class Home(NamedTuple):
+    """The server of a list, and the keys beside it."""
+
+    link: RedisClient
+    keys: BrokerKeys
+
+
 class QueueWait:
     """One connection per list, each with at most one BLMOVE outstanding, all in one selector.
 
     ``wait`` is for one thread; ``interrupt`` for any.
     """
 
-    def __init__(self, link: RedisClient, keys: BrokerKeys) -> None:
-        self._link = link
-        self._keys = keys
+    def __init__(self) -> None:
+        self._homes: dict[str, Home] = {}
+        """By list, where it is."""
         self._pid = os.getpid()
         self._reset()
 
@@ -59,17 +68,24 @@ class QueueWait:
             return set()
         return self._arrived.union(self._outstanding)
 
-    def wait(self, worker: str, lists: Sequence[str], timeout: float) -> int:
-        """Block until a message arrives, an interrupt, or the time is over; how many arrived, 1 for an interrupt."""
+    def wait(self, worker: str, lists: Mapping[str, Home], timeout: float) -> int:
+        """Block until a message arrives, an interrupt, or the time is over; how many arrived, 1 where a lease is worth
+        trying for another reason."""
         selector = self._ready()
         self._worker = worker
+        self._homes.update(lists)
         try:
-            with self._link.errors():
-                self._close_idle(self._connections.keys() - set(lists) - self._outstanding.keys())
-                for key in lists:
+            self._close_idle(self._connections.keys() - lists.keys() - self._outstanding.keys())
+            for key in lists:
+                with self._homes[key].link.errors():
                     self._arm(key)
-                self._expect_answers()
-                return self._select(selector, timeout)
+            self._expect_answers()
+            return self._select(selector, timeout)
+        except SlotNotServed as exc:
+            self._drop()
+            for link in {home.link for home in lists.values()}:
+                link.follow(exc)
+            return 1
         except BrokerError:
             # Cut off, or refused: out of memory, or no longer the master.
             self._drop()
@@ -78,25 +94,26 @@ class QueueWait:
     def _expect_answers(self) -> None:
         """Raises OperationalError when a BLMOVE should have ended by now: its connection leads nowhere."""
         if min(self._outstanding.values(), default=math.inf) < time.monotonic():
-            raise OperationalError(f"Redis at {self._link.where()}: a waiting connection is silent")
+            silent = min(self._outstanding, key=self._outstanding.__getitem__)
+            raise OperationalError(f"Redis at {self._homes[silent].link.where()}: a waiting connection is silent")
 
     def _arm(self, key: str) -> None:
         if key in self._outstanding:
             return
         connection = self._connections.get(key) or self._connect(key)
-        words = ("BLMOVE", key, self._keys.prefetched(self._worker, key), "RIGHT", "LEFT", _BLOCK_FOR)
+        words = ("BLMOVE", key, self._homes[key].keys.prefetched(self._worker, key), "RIGHT", "LEFT", _BLOCK_FOR)
         connection.send([words])
         self._outstanding[key] = time.monotonic() + _BLOCK_FOR + _ANSWERED_WITHIN
 
     def _connect(self, key: str) -> Connection:
         """A connection for one list, known once it works."""
-        connection = self._link.connection()
+        connection = self._homes[key].link.connection()
         try:
             connection.send([("CLIENT", "ID")])
             self._clients[key] = connection.receive()
             number = connection.fileno()
         except BaseException:
-            self._link.drop(connection)
+            self._homes[key].link.drop(connection)
             raise
         assert self._selector is not None
         self._selector.register(number, selectors.EVENT_READ, key)
@@ -114,7 +131,8 @@ class QueueWait:
                 if ready.data is None:
                     self._drain_pipe()
                 else:
-                    arrived += self._collect(ready.data)
+                    with self._homes[ready.data].link.errors():
+                        arrived += self._collect(ready.data)
             if arrived:
                 return arrived
         return 0
@@ -147,28 +165,29 @@ class QueueWait:
         except BlockingIOError:
             return  # the pipe is full of wake-ups already
 
-    def drained(self) -> None:
-        """A lease has looked into the inbox first, and has left nothing there."""
-        self._arrived.clear()
+    def drained(self, lists: Iterable[str]) -> None:
+        """A lease has looked into the inboxes of these lists first, and has left nothing there."""
+        if self._arrived:
+            self._arrived.difference_update(lists)
 
     def release_prefetched(self, worker: str) -> int:
         """Give back what arrived and was not leased."""
         if self._selector is None or self._pid != os.getpid():
             return 0
-        with self._link.errors():
-            self._collect_all(ready.data for ready, _ in self._selector.select(0) if ready.data is not None)
-            returned = 0
-            for key in sorted(self._arrived):
-                while self._link.command("LMOVE", self._keys.prefetched(worker, key), key, "LEFT", "RIGHT") is not None:
-                    returned += 1
-            self._arrived.clear()
+        self._collect_all(ready.data for ready, _ in self._selector.select(0) if ready.data is not None)
+        returned = 0
+        for key in sorted(self._arrived):
+            link, keys = self._homes[key]
+            while link.command("LMOVE", keys.prefetched(worker, key), key, "LEFT", "RIGHT") is not None:
+                returned += 1
+        self._arrived.clear()
         return returned
 
     def _collect_all(self, keys: Iterable[str]) -> None:
         """Read these replies. Wires that the server has cut are of no more use: what they moved is in the inbox."""
         try:
-            with self._link.errors():
-                for key in keys:
+            for key in keys:
+                with self._homes[key].link.errors():
                     self._collect_quietly(key)
         except BrokerError:
             self._drop()
@@ -188,14 +207,16 @@ class QueueWait:
         for key in keys:
             if self._selector is not None:
                 self._selector.unregister(self._registered.pop(key))
-            self._link.drop(self._connections.pop(key))
+            self._homes[key].link.drop(self._connections.pop(key))
 
     def _cancel(self) -> None:
         """End every outstanding BLMOVE on the server, so that none moves a message after this."""
         assert self._selector is not None
         while pending := sorted(self._outstanding):
             # A BLMOVE that has not reached the server yet is not ended by this, and gets another UNBLOCK.
-            self._link.pipeline([("CLIENT", "UNBLOCK", self._clients[key]) for key in pending])
+            for link in {self._homes[key].link for key in pending}:
+                there = [self._clients[key] for key in pending if self._homes[key].link is link]
+                link.pipeline([("CLIENT", "UNBLOCK", client) for client in there])
             ready = [found.data for found, _ in self._selector.select(_ENDED_WITHIN)]
             if None in ready:
                 self._drain_pipe()
@@ -204,8 +225,7 @@ class QueueWait:
     def end(self, worker: str) -> None:
         """Let the server move nothing more, and return what arrived and was not leased; the connections stay."""
         if self._pid == os.getpid() and self._selector is not None:
-            with self._link.errors():
-                self._cancel()
+            self._cancel()
             self.release_prefetched(worker)
 
     def close(self, worker: str | None = None) -> None:

@@ -3,6 +3,7 @@
 A thread that waits has a connection of its own for that time; an event loop has one for all that wait on it.
 """
 
+import math
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -28,13 +29,16 @@ class RedisWatch:
     """A watch of one thread."""
 
     def __init__(
-        self, link: RedisClient, keys: ResultKeys, task_ids: Iterable[str], get: Callable[[list[str]], Any]
-    ) -> None:
+        self, link: RedisClient, keys: ResultKeys, task_ids: Iterable[str], get: Callable[[list[str]], Any],
+        read_again_every: float = math.inf,
+    ) -> None:  # fmt: skip
+        self._read_again_every = read_again_every
         self._link = link
         self._get = get
         self._channels = {keys.task(task_id).encode(): task_id for task_id in task_ids}
         self._keys = keys
         self._found: deque[tuple[str, bytes]] = deque()
+        self._read_at = 0.0
         self._ear: PubSub | None = None
         self._deadline: float | None = None
         try:
@@ -56,6 +60,11 @@ class RedisWatch:
                 raise TimeoutError("no answer to SUBSCRIBE")
             confirmed += message.kind == "subscribe"
             self._take(message)
+        self._read()
+
+    def _read(self) -> None:
+        """Read what is stored already."""
+        self._read_at = time.monotonic()
         ids = list(self._channels.values())
         for start in range(0, len(ids), AT_ONCE):
             some = ids[start : start + AT_ONCE]
@@ -89,7 +98,8 @@ class RedisWatch:
         """The next record; ``None`` after ``timeout`` seconds."""
         deadline = self._deadline = None if timeout is None else time.monotonic() + timeout
         while not self._found:
-            left = 10.0 if deadline is None else min(10.0, deadline - time.monotonic())
+            most = min(10.0, self._read_again_every)
+            left = most if deadline is None else min(most, deadline - time.monotonic())
             if left <= 0 and timeout:
                 return None
             self._retry(partial(self._receive, left))
@@ -105,6 +115,8 @@ class RedisWatch:
         while message is not None:
             self._take(message)
             message = self._ear.next(0) if not self._found else None
+        if not self._found and time.monotonic() - self._read_at >= self._read_again_every:
+            self._read()
 
     def drop(self, task_id: str) -> None:
         """Stop watching one id: what still comes for it is left out."""
@@ -124,8 +136,11 @@ class Watching:
     """Opens watches for one result store."""
 
     def __init__(
-        self, link: RedisClient, keys: ResultKeys, get: Callable[[list[str]], Any], aget: Callable[[list[str]], Any]
-    ) -> None:
+        self, link: RedisClient, keys: ResultKeys, get: Callable[[list[str]], Any], aget: Callable[[list[str]], Any],
+        read_again_every: float = math.inf,
+    ) -> None:  # fmt: skip
+        """``read_again_every``: seconds after which a wait reads the records again, where announcements may be lost."""
+        self._read_again_every = read_again_every
         self._link = link
         self._keys = keys
         self._get = get
@@ -135,7 +150,7 @@ class Watching:
     @contextmanager
     def watch(self, task_ids: Iterable[str]) -> Iterator[RedisWatch]:
         """A watch for the calling thread."""
-        watch = RedisWatch(self._link, self._keys, task_ids, self._get)
+        watch = RedisWatch(self._link, self._keys, task_ids, self._get, self._read_again_every)
         try:
             yield watch
         finally:
@@ -154,7 +169,7 @@ class Watching:
         if hub is None:
             for ended in [known for known in self._hubs if known.is_closed()]:
                 del self._hubs[ended]
-            hub = self._hubs[loop] = SharedSubscription(self._link, self._keys, self._aget)
+            hub = self._hubs[loop] = SharedSubscription(self._link, self._keys, self._aget, self._read_again_every)
         channels = [self._keys.task(task_id).encode() for task_id in task_ids]
         waiter = hub.add(channels)
         try:

@@ -124,12 +124,17 @@ class RedisResults:
         return bool(self.link.call("begin_attempt", script_keys, arguments))
 
     def expire_run(self, run: str, seconds: int, task_ids: Sequence[str], record_seconds: int) -> None:
-        keys = [key for task_id in task_ids for key in self._record_keys(task_id)]
-        lasting = [(self.keys.run(run), seconds), *((key, record_seconds) for key in keys)]
-        commands: list[tuple[Any, ...]] = [("EXPIRE", key, left) if left else ("PERSIST", key) for key, left in lasting]
+        commands = [_expiry(self.keys.run(run), seconds), *self._record_expiries(task_ids, record_seconds)]
         if seconds:
             commands.append(("ZADD", f"{self.keys.runs}:until", "XX", time.time() + seconds, run))
         self.link.pipeline(commands)
+
+    def expire_records(self, task_ids: Sequence[str], seconds: int) -> None:
+        """Let those of these records that exist expire after ``seconds``; 0: never."""
+        self.link.pipeline(self._record_expiries(task_ids, seconds))
+
+    def _record_expiries(self, task_ids: Sequence[str], seconds: int) -> list[tuple[Any, ...]]:
+        return [_expiry(key, seconds) for task_id in task_ids for key in self._record_keys(task_id)]
 
     def _record_keys(self, task_id: str) -> tuple[str, str]:
         key = self.keys.task(task_id)
@@ -231,6 +236,10 @@ def renewed(link: RedisClient, alive: str, broker_db: str, result_db: str, every
         seen, gone = map(int, link.call("renew", [alive, f"{alive}:round"], words))
         first, looked, pause = first + seen - gone, looked + seen, 0
     return looked
+
+
+def _expiry(key: str, seconds: int) -> tuple[Any, ...]:
+    return ("EXPIRE", key, seconds) if seconds else ("PERSIST", key)
 
 
 def _set(key: str, value: Any, expires: int | None) -> tuple[Any, ...]:

@@ -26,7 +26,7 @@ class RedisSchedules:
         self._packing = ScriptArguments(broker.keys, results.keys if results else None, broker.lists_of)
         own = str(broker.link.address.db)
         self._dbs = [own, str(results.link.address.db) if results else own]
-        self._ready = [results.keys.ready, results.keys.ready_since] if results else ["", ""]
+        self._ready = [results.keys.ready, results.keys.ready_since] if results else broker.keys.no_chords
 
     def due(self, schedule: str, limit: int) -> DueEntries:
         now, following, *found = self._link.call("due_schedules", self._keys_of(schedule), [limit])

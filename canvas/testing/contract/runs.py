@@ -15,7 +15,7 @@ def post(value: str, mailbox: str = "m", run: str = "run") -> MailboxStep:
 
 
 def take(wait: str, mailbox: str = "m", run: str = "run") -> MailboxStep:
-    return MailboxStep(run, mailbox, "take", wait, None, f"chord of {wait}", b"fire " + wait.encode(), 60, 60)
+    return MailboxStep(run, mailbox, "take", wait, None, f"{run}.{wait}", b"fire " + wait.encode(), 60, 60)
 
 
 def resolve(wait: str, value: bytes | None, mailbox: str = "m", run: str = "run") -> MailboxStep:
@@ -213,8 +213,8 @@ class MailboxContract(ContractSupport):
     def test_a_value_reaches_the_wait_that_came_first(self, driver: Driver) -> None:
         self._run(driver)
         assert self._mail(driver, take("a"), take("b")) == []
-        assert self._mail(driver, post("one")) == [("chord of a", b"fire a", [b"one"])]
-        assert self._mail(driver, post("two"), post("three")) == [("chord of b", b"fire b", [b"two"])]
+        assert self._mail(driver, post("one")) == [("run.a", b"fire a", [b"one"])]
+        assert self._mail(driver, post("two"), post("three")) == [("run.b", b"fire b", [b"two"])]
         assert self._runs(driver).read_mail("run") == {"m": [b"three"]}
 
     def test_values_are_kept_for_waits_to_come_in_their_order(self, driver: Driver) -> None:
@@ -237,15 +237,15 @@ class MailboxContract(ContractSupport):
     def test_a_wait_is_resolved_once_past_the_mailbox(self, driver: Driver) -> None:
         self._run(driver)
         self._mail(driver, take("a"), take("b"), take("c"))
-        assert self._mail(driver, resolve("b", b"late")) == [("chord of b", b"fire b", [b"late"])]
+        assert self._mail(driver, resolve("b", b"late")) == [("run.b", b"fire b", [b"late"])]
         assert self._mail(driver, resolve("b", b"later")) == []
-        assert [group for group, _, _ in self._mail(driver, post("one"), post("two"))] == ["chord of a", "chord of c"]
+        assert [group for group, _, _ in self._mail(driver, post("one"), post("two"))] == ["run.a", "run.c"]
         assert self._mail(driver, resolve("a", b"late"), resolve("c", None)) == []
 
     def test_a_wait_may_be_resolved_before_it_begins(self, driver: Driver) -> None:
         self._run(driver)
         assert self._mail(driver, resolve("a", b"early"), resolve("b", None), post("one")) == []
-        assert self._mail(driver, take("a")) == [("chord of a", b"fire a", [b"early"])]
+        assert self._mail(driver, take("a")) == [("run.a", b"fire a", [b"early"])]
         assert self._mail(driver, take("b"), take("a")) == []
         assert self._runs(driver).read_mail("run") == {"m": [b"one"]}
 
@@ -259,9 +259,9 @@ class MailboxContract(ContractSupport):
     def test_the_chord_of_a_wait_ends_once_and_is_found_when_nobody_ends_it(self, driver: Driver) -> None:
         self._run(driver)
         self._mail(driver, take("a"), post("one"))
-        ready = ReadyChord("chord of a", b"fire a", [b"one"], None)
+        ready = ReadyChord("run.a", b"fire a", [b"one"], None)
         assert driver.settler.stale_ready_chords(0) == [ready]
-        end = chord_end("chord of a", self.publish("after"))
+        end = chord_end("run.a", self.publish("after"))
         assert [driver.settler.dispatch_chord(end).held for _ in range(2)] == [True, False]
         assert self.ids(self._lease(driver)) == ["after"]
         assert driver.settler.stale_ready_chords(0) == []
@@ -269,8 +269,8 @@ class MailboxContract(ContractSupport):
     def test_the_end_of_a_chord_changes_mailboxes_with_it(self, driver: Driver) -> None:
         self._run(driver)
         self._mail(driver, take("a"), post("one"))
-        end = chord_end("chord of a")._replace(mail=[take("b"), post("two")])
-        assert [one.group_id for one in driver.settler.dispatch_chord(end).ready] == ["chord of b"]
+        end = chord_end("run.a")._replace(mail=[take("b"), post("two")])
+        assert [one.group_id for one in driver.settler.dispatch_chord(end).ready] == ["run.b"]
 
     def test_a_value_and_a_timeout_at_once_resolve_a_wait_once(self, driver: Driver) -> None:
         self._run(driver)

@@ -78,7 +78,7 @@ class ScheduleStoreContract(ContractSupport):
         starting = self._sending("a")._replace(mail=[take("nap")])
         assert schedules.write(EntryWrite("s", "one", 1, 9.0, b""), starting).held
         found = driver.settler.settle([Settlement(None, fence="none", mail=[resolve("nap", b"awake")])]).verdicts
-        assert [(one.group_id, one.parts) for one in found[0].ready] == [("chord of nap", [b"awake"])]
+        assert [(one.group_id, one.parts) for one in found[0].ready] == [("run.nap", [b"awake"])]
 
     def test_a_tick_starts_chords(self, driver: Driver) -> None:
         schedules = self._schedules(driver)

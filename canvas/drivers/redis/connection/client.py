@@ -15,7 +15,7 @@ from pkgutil import get_data
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from canvas.drivers.redis.connection.commands import Commands, as_ours, taken_from
+from canvas.drivers.redis.connection.commands import Commands, SlotNotServed, as_ours, taken_from
 from canvas.drivers.redis.connection.connecting import Connector
 from canvas.drivers.redis.connection.pubsub import PubSub
 from canvas.drivers.redis.connection.resp import ANSWER_WITHIN, ERRORS, Connection, NoScript
@@ -142,8 +142,12 @@ class RedisClient:
 
     def call(self, name: str, keys: Sequence[str], arguments: Sequence[Any], once: bool = False) -> Any:
         """A script; with ``once`` never tried again after its request may have reached the server."""
+        return self.run(script(name), keys, arguments, once)
+
+    def run(self, text_and_digest: tuple[str, str], keys: Sequence[str], arguments: Sequence[Any], once: bool) -> Any:
+        """``call`` for a script that the caller has: its text and its SHA-1."""
         calls = self._clients()[0]
-        text, digest = script(name)
+        text, digest = text_and_digest
         try:
             try:
                 return calls.one(("EVALSHA", digest, len(keys), *keys, *arguments), not once)
@@ -154,8 +158,12 @@ class RedisClient:
 
     async def acall(self, name: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
         """``call`` on an event loop, once."""
+        return await self.arun(script(name), keys, arguments)
+
+    async def arun(self, text_and_digest: tuple[str, str], keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+        """``run`` on an event loop, once."""
         client = self.loop_client(patient=False)
-        text, digest = script(name)
+        text, digest = text_and_digest
         try:
             with self.loop_errors(NoScript):
                 return await client.execute_command("EVALSHA", digest, len(keys), *keys, *arguments)
@@ -163,9 +171,9 @@ class RedisClient:
             with self.loop_errors():
                 return await client.execute_command("EVAL", text, len(keys), *keys, *arguments)
 
-    async def acommand(self, *words: Any) -> Any:
+    async def acommand(self, *words: Any, patient: bool = True) -> Any:
         """``command`` on an event loop."""
-        client = self.loop_client()
+        client = self.loop_client(patient)
         with self.loop_errors():
             return await client.execute_command(*words)
 
@@ -194,6 +202,11 @@ class RedisClient:
 
         with self.errors(*but), translated():
             yield
+
+    def follow(self, refusal: SlotNotServed) -> None:
+        """Called when a cluster's node has refused a blocking command: look for the node that takes it. A client of one
+        server raises ``refusal``."""
+        raise refusal
 
     @property
     def blocks_for(self) -> float:

@@ -11,12 +11,21 @@ from typing import Any, TypeVar
 
 from canvas.drivers.redis.connection.connecting import Connector
 from canvas.drivers.redis.connection.pauses import pauses
-from canvas.drivers.redis.connection.resp import Connection, Refusal, Words
+from canvas.drivers.redis.connection.resp import Connection, NotServed, Refusal, Words
 from canvas.errors import BrokerError, OperationalError, RefusedError
 
 T = TypeVar("T")
 _CHECK_AFTER = 30.0
 """Seconds without use after which a connection is tried with a PING: it may lead nowhere by now."""
+
+
+class SlotNotServed(BrokerError):
+    """A node of a Redis Cluster does not serve the slot of a call's keys. The call has had no effect."""
+
+    def __init__(self, refusal: NotServed, where: str) -> None:
+        self.code, self.target = refusal.code, refusal.target
+        what = f"Redis at {where} refused: {refusal}"
+        super().__init__(f"{what}. It is a node of a Redis Cluster, or a proxy for one: write redis+cluster:// in its URL")
 
 
 def as_ours(exc: Exception, where: str) -> BrokerError:
@@ -30,6 +39,8 @@ def as_ours(exc: Exception, where: str) -> BrokerError:
         from canvas.drivers.redis.connection.library import RedisAway, RedisSilent
 
         return (RedisSilent if isinstance(exc, TimeoutError) else RedisAway)(text)
+    if isinstance(exc, NotServed):
+        return SlotNotServed(exc, where)
     if isinstance(exc, UnicodeEncodeError):
         return RefusedError(f"cannot be told to Redis: {exc}")
     return BrokerError(f"Redis at {where} refused: {exc}")

@@ -9,6 +9,7 @@ from typing import Any
 
 import redis
 import redis.asyncio
+import redis.cluster
 import redis.exceptions
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.asyncio.sentinel import Sentinel as AsyncSentinel
@@ -24,6 +25,7 @@ from canvas.drivers.redis.connection.resp import (
     NOTHING,
     Connection,
     NoScript,
+    NotServed,
     Refusal,
     Unready,
     Words,
@@ -41,6 +43,14 @@ UNAVAILABLE: tuple[Any, ...] = (
     OSError,
 )
 """redis-py's errors of a server that is away."""
+_OF_CLUSTERS: dict[type[Exception], str] = {
+    redis.exceptions.MovedError: "MOVED",
+    redis.exceptions.AskError: "ASK",
+    redis.exceptions.TryAgainError: "TRYAGAIN",
+    redis.exceptions.ClusterDownError: "CLUSTERDOWN",
+    redis.exceptions.ClusterCrossSlotError: "CROSSSLOT",
+}
+"""redis-py's errors of a cluster's node, and the code that each has lost."""
 _LOOP_CONNECTIONS = 64
 """An event loop may have many more calls under way; calls beyond this number wait for a free connection."""
 
@@ -60,6 +70,8 @@ def translated() -> Iterator[None]:
         yield
     except redis.exceptions.NoScriptError as exc:
         raise NoScript(str(exc)) from None
+    except tuple(_OF_CLUSTERS) as exc:
+        raise NotServed(f"{_OF_CLUSTERS[type(exc)]} {exc}") from None
     except redis.exceptions.AuthenticationError as exc:
         # To redis' classes it is a lost connection, but trying again does not help.
         raise Refusal(str(exc)) from None
@@ -123,6 +135,13 @@ def client(address: Address) -> Any:
         sentinel: Any = Sentinel(list(address.sentinels), **_watchers(address))  # type: ignore[no-untyped-call]
         return sentinel.master_for(address.master, **arguments)
     return redis.Redis(**arguments)
+
+
+def cluster_client(addresses: Sequence[Address]) -> Any:
+    """A client of a cluster, which is found at any of these addresses."""
+    arguments = {key: value for key, value in _arguments(addresses[0]).items() if key not in ("host", "port", "db")}
+    nodes = [redis.cluster.ClusterNode(one.host, one.port) for one in addresses]
+    return redis.RedisCluster(startup_nodes=nodes, **arguments)  # type: ignore[abstract]
 
 
 def connections_to(address: Address) -> Callable[[], Connection]:

@@ -32,10 +32,22 @@ class NoScript(Refusal):
     """The server does not have the script that was called."""
 
 
+class NotServed(Refusal):
+    """A node of a cluster does not serve the slot of a call's keys; the call has had no effect."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.code, *rest = text.split(" ")
+        self.target = rest[1] if self.code in _ELSEWHERE and len(rest) > 1 else ""
+        """The node that does, ``host:port``; ``""`` where none is named."""
+
+
 class Unready(ConnectionError):
     """The server replies that it serves nothing yet: it is loading its data, or is a replica now."""
 
 
+_ELSEWHERE = ("MOVED", "ASK")
+_NOT_SERVED = (*_ELSEWHERE, "TRYAGAIN", "CLUSTERDOWN", "CROSSSLOT")
 ERRORS: tuple[type[Exception], ...] = (Refusal, OSError, UnicodeEncodeError)
 """The errors that a command raises."""
 
@@ -79,6 +91,8 @@ def error_of(text: str) -> Exception:
     code = text.partition(" ")[0]
     if code in ("LOADING", "READONLY") or text.startswith("ERR max number of clients"):
         return Unready(text)
+    if code in _NOT_SERVED:
+        return NotServed(text)
     return (NoScript if code == "NOSCRIPT" else Refusal)(text.removeprefix("ERR "))
 
 

@@ -1,6 +1,8 @@
 """The subscription of an event loop, for all coroutines that wait for records on it."""
 
 import asyncio
+import math
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Any
@@ -50,9 +52,13 @@ class SharedSubscription:
     moment.
     """
 
-    def __init__(self, link: RedisClient, keys: ResultKeys, aget: Callable[[list[str]], Any]) -> None:
+    def __init__(
+        self, link: RedisClient, keys: ResultKeys, aget: Callable[[list[str]], Any], read_again_every: float = math.inf
+    ) -> None:
+        """``read_again_every``: seconds after which the records are read again, where announcements may be lost."""
         self._link = link
-        self._prefix = keys.task("")
+        self._keys = keys
+        self._read_again_every = read_again_every
         self._aget = aget
         self._task: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
@@ -144,9 +150,13 @@ class SharedSubscription:
                     return reader.result()
 
     async def _read(self, pubsub: Any, patience: Patience) -> None:
-        pulse = Pulse()
+        pulse, read_at = Pulse(), time.monotonic()
         while True:
             message = await pubsub.get_message(timeout=1.0)
+            if time.monotonic() - read_at >= self._read_again_every:
+                read_at = time.monotonic()
+                self._unread += [(channel, one) for channel in self._confirmed for one in self.waiters.get(channel, ())]
+                self._changed.set()
             if message is None:
                 if pulse.due():
                     await pubsub.ping()
@@ -169,7 +179,7 @@ class SharedSubscription:
                     waiter.queue.put_nowait((self._id(channel), message["data"]))
 
     def _id(self, channel: bytes) -> str:
-        return channel.decode().removeprefix(self._prefix)
+        return self._keys.task_id(channel.decode())
 
     async def _read_stored(self) -> None:
         """Read the records that are stored under the channels that are subscribed to by now."""

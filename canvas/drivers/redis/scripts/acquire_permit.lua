@@ -13,9 +13,5 @@ if permits_in_use(KEYS[1], KEYS[4], ARGV[6]) < tonumber(ARGV[2]) then
     redis.call('SADD', KEYS[1], tag)
     return 1
 end
-redis.call('HDEL', KEYS[4], tag)
-redis.call('ZREM', KEYS[5], tag)
-redis.call('SREM', KEYS[6], tag)
-redis.call('RPUSH', KEYS[2], cmsgpack.pack({ARGV[4], ARGV[5]}))
-redis.call('HSET', KEYS[3], ARGV[3], ARGV[2])
+block({unpack(KEYS, 2)}, tag, ARGV[2], ARGV[3], ARGV[4], ARGV[5])
 return 0

@@ -9,7 +9,7 @@
 --   workers_key            hash of canvas' workers there; false where it is on another server
 -- Each effect selects the database it needs; what comes after must do so too.
 -- Returns: nothing; defines on_results, on_broker, store, start_chord, extend_chord, count_part, keep_chord, delete_ready, push, send,
--- record, record_and_send, dead_letter, refusal_or_raise, dispatch_chord, permits_in_use, enqueue_blocked, release_permit, release_lock.
+-- record, record_and_send, dead_letter, refusal_or_raise, dispatch_chord, permits_in_use, block, enqueue_blocked, release_permit, release_lock.
 
 local broker_db, result_db, now, ready_key, ready_index, deferred, messages, alive_key, workers_key
 local selected
@@ -396,6 +396,17 @@ local function permits_in_use(places, unacked, early_acked_prefix)
         if not runs then redis.call('SREM', places, tag) end
     end
     return redis.call('SCARD', places)
+end
+
+-- Let a leased message wait for one of so many places of a key. k: {parked, index, unacked, unacked_index, leases of its
+-- worker}. Returns 0 when the lease was lost before.
+local function block(k, tag, limit, key, list, payload)
+    if redis.call('HDEL', k[3], tag) == 0 then return 0 end
+    redis.call('ZREM', k[4], tag)
+    redis.call('SREM', k[5], tag)
+    redis.call('RPUSH', k[1], cmsgpack.pack({list, payload}))
+    redis.call('HSET', k[2], key, limit)
+    return 1
 end
 
 -- Give back up to so many parked messages of a key; returns how many.

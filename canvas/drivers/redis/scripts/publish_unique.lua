@@ -1,13 +1,13 @@
 -- Send a message unless one like it is under way; once, however often the call is made.
 --
 -- KEYS[1] guard   KEYS[2] lock   KEYS[3…] lists
--- ARGV[1] the call's token   ARGV[2] whose the lock is to be   ARGV[3] milliseconds it lives at most   ARGV[4] payload
+-- ARGV[1] the call's token   ARGV[2] whose the lock is to be   ARGV[3] milliseconds it lives at most   ARGV[4…] payload of each list
 -- Returns whose the lock is already; false when the message was sent.
 
 if redis.call('GET', KEYS[1]) == ARGV[1] then return false end
 local owner = redis.call('GET', KEYS[2])
 if owner then return owner end
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
-for i = 3, #KEYS do redis.call('LPUSH', KEYS[i], ARGV[4]) end
+for i = 3, #KEYS do redis.call('LPUSH', KEYS[i], ARGV[i + 1]) end
 redis.call('SET', KEYS[1], ARGV[1], 'EX', 3600)
 return false

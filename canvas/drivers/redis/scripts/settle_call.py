@@ -1,7 +1,7 @@
 """Calls of settle.lua, which settles tasks and leases the next messages in one step."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from canvas.drivers.ports.values import Lease, LeaseReply
@@ -12,8 +12,6 @@ from canvas.drivers.redis.scripts.passthrough import LeaseSources, PassThrough, 
 from canvas.drivers.redis.scripts.replies import with_refused
 from canvas.model.message import Delivery
 
-_NO_CHORDS = ("canvas:chords:ready", "canvas:chords:ready_since")
-"""Keys under which settle.lua reads and writes nothing where the results are on another server."""
 _CLOCKS_AGREE_WITHIN = 2.0
 """Seconds. A reply takes time too."""
 
@@ -22,7 +20,7 @@ class ResultSide(NamedTuple):
     """Where settle.lua writes results: on the broker's own server."""
 
     db: str
-    ready: tuple[str, str] = _NO_CHORDS
+    ready: tuple[str, str]
     """The hash and the sorted set of chords that are ready."""
 
 
@@ -54,18 +52,18 @@ class SettleCall:
     """
 
     def __init__(
-        self, link: RedisClient, keys: BrokerKeys, sources: SourceOrder, drained: Callable[[], None],
-        return_leases: Callable[[str, list[str]], object],
+        self, link: RedisClient, keys: BrokerKeys, sources: SourceOrder, drained: Callable[[Iterable[str]], None],
+        return_leases: Callable[[str, list[str]], object], numbers: dict[str, int],
     ) -> None:  # fmt: skip
-        """``drained`` is called when a lease gets less than it asked for; ``return_leases`` returns the messages of
-        tags of a worker, as far as they are leased."""
+        """``drained`` is called with the lists of a lease that gets less than it asked for; ``return_leases`` returns the
+        messages of tags of a worker, as far as they are leased. ``numbers``: by worker, how many tags it has had."""
         self._link = link
         self._keys = keys
         self.sources = sources
         self._drained = drained
         self._return_leases = return_leases
         self._db = str(link.address.db)
-        self._numbers: dict[str, int] = {}
+        self._numbers = numbers
         self._doubtful: dict[str, list[str]] = {}
         self._keys_of: dict[tuple[str, ResultSide], tuple[str, ...]] = {}
 
@@ -94,7 +92,7 @@ class SettleCall:
             raise
         deliveries = _deliveries(taken, prefix, number, carried.payload if carried is not None else b"")
         if lease is not None and len(deliveries) < limit:
-            self._drained()
+            self._drained(lists)
         if bad or bad_chords:
             verdicts, ended = with_refused(verdicts, bad), with_refused(ended, bad_chords)
         passed = int(carried is not None and len(taken) == 1 and taken[0][0] is None)

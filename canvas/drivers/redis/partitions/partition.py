@@ -1,0 +1,165 @@
+"""One partition: the keys that a script can change in one atomic step."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+from zlib import crc32
+
+from canvas.drivers.ports.admin import Admin
+from canvas.drivers.ports.recovery import Recovery
+from canvas.drivers.redis.bindings import Bindings
+from canvas.drivers.redis.broker import RedisBroker
+from canvas.drivers.redis.connection.client import RedisClient
+from canvas.drivers.redis.coordination import RedisCoordination
+from canvas.drivers.redis.keys import BrokerKeys
+from canvas.drivers.redis.queue_wait import Home, QueueWait
+from canvas.drivers.redis.schedules import RedisSchedules
+from canvas.model.message import Publish
+
+
+class PartitionKeys(BrokerKeys):
+    """The keys of a broker that is one of several."""
+
+    @property
+    def crossings(self) -> str:
+        """list of messages and releases for other partitions, as ``Crossing`` packs them; an entry goes when the other
+        partition has it."""
+        return f"{self.prefix}canvas:crossings"
+
+    def received(self, guard: str) -> str:
+        """The token of the last crossing under this guard that was received; lives a week after it."""
+        return f"{self.prefix}canvas:received:{guard}"
+
+    def blocking(self, key: str) -> str:
+        """set of the partitions in which messages wait for a place of a concurrency key; lives a month."""
+        return f"{self.prefix}canvas:concurrency:blocking:{key}"
+
+
+class PartitionBroker(RedisBroker):
+    """The broker of one partition. Its messages are addressed to a queue directly, or to the list of crossings."""
+
+    keys: PartitionKeys
+    keys_type = PartitionKeys
+
+    @property
+    def home(self) -> Home:
+        """Where its lists are."""
+        return Home(self.link, self.keys)
+
+    def lists_of(self, message: Publish) -> list[str]:
+        """The lists that a message goes into."""
+        crossings = self.keys.crossings
+        return [crossings] if message.routing_key == crossings else super().lists_of(message)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Partition:
+    """A broker of its own, with the other parts that share its keys."""
+
+    name: str
+    """Stable: entries of other partitions name it."""
+    broker: PartitionBroker
+    bindings: Bindings
+    """Where its queues are bound to exchanges; several partitions may share them."""
+    coordination: RedisCoordination
+    admin: Admin
+    recovery: Recovery
+    schedules: RedisSchedules
+
+    @classmethod
+    def of(cls, name: str, broker: PartitionBroker, bindings: Bindings | None = None) -> "Partition":
+        """The partition of a broker. ``bindings``: by default its own."""
+        parts = broker.parts()
+        coordination = RedisCoordination(broker.link, broker.keys, broker.packing, broker.guards, broker.lists_of)
+        return cls(name, broker, bindings or broker.bindings, coordination, parts.admin, parts.recovery, RedisSchedules(broker, None))
+
+    @property
+    def link(self) -> RedisClient:
+        """Its connection."""
+        return self.broker.link
+
+    @property
+    def keys(self) -> PartitionKeys:
+        """Its keys."""
+        return self.broker.keys
+
+
+class Layout(Protocol):
+    """Says which partition has what."""
+
+    def of_queue(self, queue: str) -> int:
+        """The number of the partition that has a queue. Raises ConfigurationError when none has."""
+
+    def of_key(self, key: str) -> int:
+        """The number of the partition that has what is not a queue's: a lock, a rate, a schedule."""
+
+
+class HashedLayout:
+    """Spreads queues and keys evenly."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def of_queue(self, queue: str) -> int:
+        """As Layout."""
+        return crc32(queue.encode()) % self._count
+
+    def of_key(self, key: str) -> int:
+        """As Layout. Of an id with a dot the part before it counts: the chords of a run have ids that begin with the
+        run's, and are in its partition."""
+        return crc32(key.partition(".")[0].encode()) % self._count
+
+
+class Partitions:
+    """All partitions of a broker."""
+
+    def __init__(self, every: Sequence[Partition], layout: Layout, waiting: QueueWait) -> None:
+        self.every = tuple(every)
+        self.waiting = waiting
+        self._layout = layout
+        self._by_name = {one.name: one for one in every}
+        self._used: dict[Partition, None] = {}
+
+    def of_queue(self, queue: str) -> Partition:
+        """The partition that has a queue."""
+        return self.every[self._layout.of_queue(queue)]
+
+    def of_key(self, key: str) -> Partition:
+        """The partition that has what is not a queue's."""
+        return self.every[self._layout.of_key(key)]
+
+    def named(self, name: str) -> Partition | None:
+        """The partition of this name, if there is one."""
+        return self._by_name.get(name)
+
+    def by_queue(self, queues: Sequence[str]) -> dict[Partition, list[str]]:
+        """The partitions of queues, in the order of their first queues."""
+        found: dict[Partition, list[str]] = {}
+        for queue in queues:
+            found.setdefault(self.of_queue(queue), []).append(queue)
+        return found
+
+    def use(self, queues: Sequence[str]) -> dict[Partition, list[str]]:
+        """``by_queue``, for queues that this process consumes from now on."""
+        found = self.by_queue(queues)
+        self._used.update(dict.fromkeys(found))
+        return found
+
+    @property
+    def used(self) -> Sequence[Partition]:
+        """Those whose queues this process has consumed; all, where it consumes none."""
+        return tuple(self._used) or self.every
+
+    def routed(self, message: Publish) -> list[tuple[Partition, Publish]]:
+        """The copies of a message, each addressed to a queue directly, with the partitions that they go into."""
+        if not message.exchange:
+            return [(self.of_queue(message.routing_key), message)]
+        if message.queue is not None:
+            self.of_queue(message.queue.name).bindings.ensure(message.queue, message.exchange)
+        bindings = dict.fromkeys(one.bindings for one in self.every)
+        bound = [queue for one in bindings for queue in one.queues(message.exchange, message.routing_key)]
+        return [
+            (self.of_queue(queue), Publish("", queue, message.priority, message.payload))
+            for queue in dict.fromkeys(bound)
+        ]
+

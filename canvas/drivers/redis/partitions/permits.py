@@ -1,0 +1,109 @@
+"""Concurrency limits whose messages are in queues of several partitions.
+
+The places of a key are a set in the key's partition. Its members are holders: a lease, with the partition that it is in.
+A message that gets no place waits beside its queue. The steps are not atomic together, and their order makes up for it:
+a message waits first and looks for a free place then, and a place is given up before waiting messages are looked for.
+The places of leases that are gone are found by looking.
+"""
+
+from collections.abc import Collection, Sequence
+from itertools import groupby
+
+from canvas.drivers.redis.partitions.partition import Partition, Partitions
+from canvas.drivers.tags import worker_of_tag
+from canvas.model.message import Delivery
+
+_NOTED_FOR = 30 * 86_400
+"""Seconds for which it is known where messages of a key may wait, after the last that began to."""
+
+
+class SharedPermits:
+    """The permits of all partitions."""
+
+    def __init__(self, partitions: Partitions) -> None:
+        self._partitions = partitions
+
+    def acquire(self, key: str, limit: int, delivery: Delivery) -> bool:
+        """As Coordination.acquire_permit."""
+        home = self._partitions.of_queue(delivery.queue)
+        if not home.link.command("HEXISTS", home.keys.unacked, delivery.tag):
+            return False
+        if self._take(key, limit, _holder(home, delivery)):
+            return True
+        if self._forget_lost(key) and self._take(key, limit, _holder(home, delivery)):
+            return True
+        self._block(home, key, limit, delivery)
+        self._unblock(key)
+        return False
+
+    def _take(self, key: str, limit: int, holder: str) -> bool:
+        place = self._partitions.of_key(key)
+        return bool(place.link.call("take_permit", [place.keys.permits(key)], [holder, limit]))
+
+    def _block(self, home: Partition, key: str, limit: int, delivery: Delivery) -> None:
+        place, keys = self._partitions.of_key(key), home.keys
+        noted = place.keys.blocking(key)
+        place.link.pipeline([("SADD", noted, home.name), ("EXPIRE", noted, _NOTED_FOR)])
+        held = [keys.unacked, keys.unacked_index, keys.leases(worker_of_tag(delivery.tag))]
+        script_keys = [keys.waiting_for_permit(key), keys.concurrency_limits, *held]
+        queue = home.broker.packing.list_of(delivery.queue, delivery.payload)
+        home.link.call("block", script_keys, [delivery.tag, limit, key, queue, delivery.payload])
+
+    def release(self, keys: Sequence[str], delivery: Delivery) -> None:
+        """Give up the places of a settled delivery."""
+        holder = _holder(self._partitions.of_queue(delivery.queue), delivery)
+        for key in keys:
+            place = self._partitions.of_key(key)
+            place.link.command("SREM", place.keys.permits(key), holder)
+            self._unblock(key)
+
+    def _unblock(self, key: str) -> int:
+        """Return as many messages of a key to their queues as there are free places; how many."""
+        place = self._partitions.of_key(key)
+        taken, names = place.link.pipeline([("SCARD", place.keys.permits(key)), ("SMEMBERS", place.keys.blocking(key))])
+        returned = 0
+        for home in filter(None, (self._partitions.named(name.decode()) for name in sorted(names))):
+            limit = int(home.link.command("HGET", home.keys.concurrency_limits, key) or 0)
+            if limit > taken + returned:
+                script_keys = [home.keys.waiting_for_permit(key), home.keys.concurrency_limits]
+                returned += int(home.link.call("unblock", script_keys, [key, limit - taken - returned]))
+        return returned
+
+    def _forget_lost(self, key: str) -> int:
+        """Free the places of leases that are gone; how many."""
+        place = self._partitions.of_key(key)
+        holders = sorted(holder.decode() for holder in place.link.command("SMEMBERS", place.keys.permits(key)))
+        lost: list[str] = []
+        for name, some in groupby(holders, lambda holder: holder.partition("|")[0]):
+            home = self._partitions.named(name)
+            if home is not None:
+                lost += _lost(home, list(some))
+        return int(place.link.command("SREM", place.keys.permits(key), *lost)) if lost else 0
+
+    def enqueue_blocked(self) -> int:
+        """As Coordination's."""
+        found: set[str] = set()
+        for home in self._partitions.used:
+            found |= {name.decode() for name in home.link.command("HKEYS", home.keys.concurrency_limits)}
+        returned = 0
+        for key in sorted(found):
+            self._forget_lost(key)
+            returned += self._unblock(key)
+        return returned
+
+
+def _holder(home: Partition, delivery: Delivery) -> str:
+    return f"{home.name}|{delivery.tag}"
+
+
+def _lost(home: Partition, holders: Collection[str]) -> list[str]:
+    """Those of these holders in a partition whose lease is gone."""
+    looks = []
+    for holder in holders:
+        tag = holder.partition("|")[2]
+        looks.append(("HEXISTS", home.keys.unacked, tag))
+        looks.append(("HEXISTS", home.keys.early_acked(worker_of_tag(tag)), tag))
+    found = home.link.pipeline(looks)
+    return [
+        holder for holder, leased, acked in zip(holders, found[::2], found[1::2], strict=True) if not (leased or acked)
+    ]

@@ -1,0 +1,9 @@
+-- Take one of a key's places for the holder of a lease in any partition.
+--
+-- KEYS[1] places (set of holders)
+-- ARGV[1] the holder   ARGV[2] how many places there are
+-- Returns 1 when it has one, else 0.
+
+if redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 1 then return 1 end
+if redis.call('SCARD', KEYS[1]) >= tonumber(ARGV[2]) then return 0 end
+return redis.call('SADD', KEYS[1], ARGV[1])

@@ -1,0 +1,116 @@
+"""A Redis Cluster for tests: its nodes on free loopback ports."""
+
+import time
+
+import redis
+
+from canvas.drivers.redis.cluster.slots import SLOTS
+from tests.support.redis_server import RedisServer
+
+_DEADLINE = 60
+
+
+class RedisCluster:
+    """Starts with ``with``: ``masters`` nodes that share the slots, each with ``replicas`` nodes of its own."""
+
+    def __init__(self, masters=3, replicas=0, node_timeout=1000, arguments=()):
+        self.node_timeout = node_timeout
+        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", str(node_timeout), *arguments)
+        self.masters = [RedisServer(*options) for _ in range(masters)]
+        self.replicas = [RedisServer(*options) for _ in range(masters * replicas)]
+
+    @property
+    def nodes(self):
+        return [*self.masters, *self.replicas]
+
+    def url(self, scheme="redis+cluster"):
+        return f"{scheme}://127.0.0.1:{self.masters[0].port}"
+
+    def __enter__(self):
+        for node in self.nodes:
+            node.start()
+        for place, node in enumerate(self.masters):
+            first, last = place * SLOTS // len(self.masters), (place + 1) * SLOTS // len(self.masters) - 1
+            node.client().execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
+            # Nodes that claim different epochs agree at once, where equal ones would have to be found out.
+            node.client().execute_command("CLUSTER", "SET-CONFIG-EPOCH", place + 1)
+        self.meet()
+        for place, node in enumerate(self.replicas):
+            master = self.masters[place % len(self.masters)]
+            node.client().execute_command("CLUSTER", "REPLICATE", self.id_of(master))
+        self.until(self.whole)
+        return self
+
+    def meet(self):
+        """Have the nodes know each other."""
+        for node in self.nodes[1:]:
+            self.nodes[0].client().execute_command("CLUSTER", "MEET", "127.0.0.1", node.port)
+        self.until(lambda: all(len(self.known(node)) == len(self.nodes) for node in self.nodes))
+
+    def known(self, node):
+        return node.client().cluster("nodes")
+
+    def id_of(self, node):
+        found = node.client().execute_command("CLUSTER", "MYID")
+        return found.decode() if isinstance(found, bytes) else found
+
+    def whole(self):
+        """Whether every node that runs finds that all slots are served, and each replica follows its master."""
+        running = [node for node in self.nodes if node.process is not None]
+        return all(node.client().cluster("info")["cluster_state"] == "ok" for node in running) and all(
+            node.client().info("replication").get("master_link_status", "up") == "up" for node in running
+        )
+
+    def until(self, condition):
+        deadline = time.monotonic() + _DEADLINE
+        while True:
+            try:
+                if condition():
+                    return
+            except redis.RedisError as exc:
+                if time.monotonic() > deadline:
+                    raise AssertionError("the cluster is not ready") from exc
+            assert time.monotonic() < deadline, [self.known(node) for node in self.nodes if node.process is not None]
+            time.sleep(0.05)
+
+    def owner(self, slot):
+        """The running node that serves a slot."""
+        for first, last, (_, port, *_), *_ in self._running().client().execute_command("CLUSTER", "SLOTS"):
+            if first <= slot <= last:
+                return next(node for node in self.nodes if node.port == port)
+        raise AssertionError(f"slot {slot} is not served")
+
+    def _running(self):
+        return next(node for node in self.nodes if node.process is not None)
+
+    def masters_now(self):
+        """Clients of the nodes that are masters now."""
+        clients = [node.client() for node in self.nodes if node.process is not None]
+        return [client for client in clients if client.info("replication")["role"] == "master"]
+
+    def flush(self):
+        for client in self.masters_now():
+            client.flushall()
+
+    def migrate(self, slot, target, between=lambda: None):
+        """Move a slot to another master, key by key; ``between`` is called when a half of the keys has moved."""
+        source = self.owner(slot)
+        there, here = target.client(), source.client()
+        there.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", self.id_of(source))
+        here.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", self.id_of(target))
+        keys = here.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 1_000_000)
+        self._move(here, target, keys[: len(keys) // 2])
+        between()
+        while keys := here.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 1_000):
+            self._move(here, target, keys)
+        for node in [target, source, *self.masters]:
+            if node.process is not None:
+                node.client().execute_command("CLUSTER", "SETSLOT", slot, "NODE", self.id_of(target))
+
+    def _move(self, here, target, keys):
+        if keys:
+            here.execute_command("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
+
+    def __exit__(self, *exc):
+        for node in self.nodes:
+            node.__exit__(*exc)
