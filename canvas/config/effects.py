@@ -17,8 +17,8 @@ EFFECTS: Final[dict[str, str]] = {
     "these. Any other is refused.",
     "beat_schedule_filename": "The file of Celery's beat from which the last runs of new entries are read.",
     "beat_cron_starting_deadline": "A crontab's tick that is more than this many seconds late is left out.",
-    "broker_url": "The broker: `redis://`, `rediss://`, `redis+socket://`, `sentinel://`, `amqp://` or `memory://`. "
-    "Default: `redis://localhost:6379/0`.",
+    "broker_url": "The broker: `redis://`, `rediss://`, `redis+socket://`, `sentinel://`, `redis+cluster://`, "
+    "`amqp://` or `memory://`. Default: `redis://localhost:6379/0`.",
     "broker_transport_options": "Options of the broker's connection and keys, with kombu's names. Give clients and "
     "workers of both libraries the same ones.",
     "broker_connection_timeout": "Seconds within which a connection must be open.",

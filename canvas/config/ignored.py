@@ -49,7 +49,7 @@ _NAMES: Final = {
     "broker_password": _URL,
     "broker_vhost": _URL,
     "broker_channel_error_retry": _PATIENCE,
-    "broker_failover_strategy": "one server is used; for failover set a sentinel:// URL",
+    "broker_failover_strategy": "one server is used; for failover set a sentinel:// or redis+cluster:// URL",
     "broker_heartbeat_checkrate": _AMQP,
     "broker_pool_limit": _POOL,
     "broker_pool_acquire_timeout": _POOL,

@@ -90,8 +90,8 @@ def _open_state(url: str, options: Mapping[str, Any], store: StoreParts | None) 
 
         return redis.open_state(url, options, store)
     raise ConfigurationError(
-        "RabbitMQ keeps messages only: with results in a database or a Redis Cluster, leases, locks and revocations need "
-        "a Redis server. Set result_backend to a redis:// URL, or canvas_state to one"
+        "RabbitMQ keeps messages only: with results in a database or a Redis Cluster, leases, locks and revocations "
+        "need a Redis server. Set result_backend to a redis:// URL, or canvas_state to one"
     )
 
 

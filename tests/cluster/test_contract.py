@@ -3,16 +3,22 @@
 import pytest
 
 from canvas.drivers import open_driver
-from canvas.testing.contract import DriverContract
+from canvas.testing.contract import CoordinationContract, DriverContract, RecoveryContract, SettlerContract
 
 
-class TestCluster(DriverContract):
-    @pytest.fixture
-    def driver(self, cluster):
-        driver = open_driver(cluster.url(), cluster.url())
-        yield driver
-        driver.close()
+@pytest.fixture
+def driver(cluster):
+    driver = open_driver(cluster.url(), cluster.url())
+    yield driver
+    driver.close()
 
+
+class TestSample(CoordinationContract, RecoveryContract, SettlerContract):
+    """The parts whose steps are more than one script."""
+
+
+@pytest.mark.slow
+class TestWhole(DriverContract):
     def test_priority_steps_come_before_queues(self, driver):
         """Only of queues in one partition: here each queue is in one of its own, and its priorities hold in it."""
         sent = [self.publish("low", "q1", 9), self.publish("other", "q2", 0), self.publish("high", "q1", 0)]

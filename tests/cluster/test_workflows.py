@@ -55,39 +55,44 @@ def test_a_message_for_later_in_another_partition(app):
 
 def test_a_workflow_of_several_queues(app):
     flow = Workflow("spread", app)
-    parts = [flow.add(task(app, "add").s(n, n).set(queue=queue), name=queue) for n, queue in enumerate(QUEUES)]
-    flow.add(task(app, "tsum").s(), name="sum", after=parts)
-    run = flow.start()
-    assert run.get(timeout=60)["sum"] == 2 * sum(range(len(QUEUES)))
-    assert run.id in {one.id for one in app.runs.find(name="spread")}
+    parts = [
+        flow.add(task(app, "add").s(number, number).set(queue=queue), name=queue) for number, queue in enumerate(QUEUES)
+    ]
+    flow.add(task(app, "tsum").s(parts), name="sum")
+    run = flow.apply_async()
+    assert run.get(timeout=60) == 2 * sum(range(len(QUEUES)))
+    eventually(lambda: [one.id for one in app.runs(name="spread", state="SUCCESS")] == [run.id], 60)
 
 
-def test_one_of_many_starts_a_run_with_a_key(app):
-    def begin(number):
+def test_one_of_many_starts_a_run_of_a_key(app):
+    def begin(_):
         flow = Workflow("keyed", app)
-        flow.add(task(app, "add").s(number, 0), name="only")
-        return flow.start(key="monday").id
+        flow.add(task(app, "add").s(1, 0), name="only")
+        return flow.apply_async(run_key="monday").id
 
     with ThreadPoolExecutor(4) as pool:
         assert len(set(pool.map(begin, range(8)))) == 1
+    assert app.runs.count(name="keyed") == 1
 
 
 def test_a_concurrency_limit_across_partitions(app, bench):
     key, alone = bench.new_key(), task(app, "alone")
-    results = [alone.apply_async((key, 0.05), queue=queue) for queue in QUEUES * 2]
+    results = [alone.apply_async((key,), queue=queue) for queue in QUEUES * 2]
     for result in results:
         result.get(timeout=60)
     notes = bench.ledger(key, 2 * len(results))
-    assert notes == ["begun", "ended"] * len(results)
+    assert notes == ["start", "end"] * len(results)
 
 
 def test_a_unique_task_is_sent_once(app, bench):
     key = bench.new_key()
     unique = task(app, "unique")
+    held = unique.apply_async((key, key), queue="q2", countdown=1)
     with ThreadPoolExecutor(4) as pool:
-        ids = set(pool.map(lambda queue: unique.apply_async((key,), queue=queue).id, QUEUES * 2))
-    assert len(ids) >= 1
-    eventually(lambda: app.driver.admin.in_flight().leased == 0)
+        ids = set(pool.map(lambda queue: unique.apply_async((key, key), queue=queue).id, QUEUES * 2))
+    assert ids == {held.id}
+    held.get(timeout=60)
+    eventually(lambda: unique.apply_async((key, key)).id != held.id, 60)
 
 
 def test_remote_control_and_events(app, bench):
@@ -96,7 +101,9 @@ def test_remote_control_and_events(app, bench):
     assert sorted(one["name"] for one in asked.active_queues()["one@here"]) == sorted(QUEUES)
     assert asked.stats()["one@here"]["broker"]["transport"] == "redis+cluster"
     with ThreadPoolExecutor(1) as threads:
-        heard = threads.submit(lambda: next(one for one in app.events.capture(timeout=60) if one["type"] == "task-succeeded"))
+        heard = threads.submit(
+            lambda: next(one for one in app.events.capture(timeout=60) if one["type"] == "task-succeeded")
+        )
         eventually(lambda: task(app, "add").delay(1, 1).get(timeout=60) == 2 and heard.done(), 60)
         assert heard.result()["type"] == "task-succeeded"
 

@@ -56,8 +56,15 @@ def broker(url: str) -> Answer:
     }  # fmt: skip
 
 
+_OF_SEVERAL = ("sentinel", "redis+cluster", "rediss+cluster")
+"""Schemes whose URLs name several servers with ``;`` between them."""
+
+
 def _servers(url: str) -> list[str]:
-    return url.split(";") if url.startswith("sentinel://") else [url]
+    scheme, separator, rest = url.partition("://")
+    if scheme not in _OF_SEVERAL:
+        return [url]
+    return [f"{scheme}{separator}{one.rpartition('://')[2]}" for one in rest.split(";")]
 
 
 def _parts(url: str) -> Answer:
@@ -65,7 +72,7 @@ def _parts(url: str) -> Answer:
     _, _, port = parts.netloc.rpartition("@")[2].rpartition(":")
     return {
         "hostname": parts.hostname, "userid": parts.username, "virtual_host": parts.path.lstrip("/") or "0",
-        "port": int(port) if port.isdigit() else None, "ssl": parts.scheme == "rediss",
+        "port": int(port) if port.isdigit() else None, "ssl": parts.scheme.startswith("rediss"),
         "transport": parts.scheme or "redis",
     }  # fmt: skip
 

@@ -10,7 +10,7 @@ from itertools import count
 from typing import Any, TypeVar
 
 from canvas.drivers.redis.cluster.topology import Cluster
-from canvas.drivers.redis.connection.client import RedisClient, script
+from canvas.drivers.redis.connection.client import RedisClient, TextOf, script
 from canvas.drivers.redis.connection.commands import SlotNotServed
 from canvas.drivers.redis.connection.pauses import FIRST_PAUSE, pauses
 from canvas.drivers.redis.connection.pubsub import PubSub
@@ -94,15 +94,20 @@ class SlotClient(RedisClient):
 
         return self._routed(send, patient)
 
-    def call(self, name: str, keys: Sequence[str], arguments: Sequence[Any], once: bool = False) -> Any:
+    def call(
+        self, name: str, keys: Sequence[str], arguments: Sequence[Any], once: bool = False,
+        text_of: TextOf = _with_anchor,
+    ) -> Any:  # fmt: skip
         """As RedisClient's."""
         anchored = [self._anchor, *keys]
-        return self._routed(lambda node: node.run(_with_anchor(name), anchored, arguments, once=True), not once)
+        return self._routed(lambda node: node.call(name, anchored, arguments, True, text_of), not once)
 
-    async def acall(self, name: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+    async def acall(
+        self, name: str, keys: Sequence[str], arguments: Sequence[Any], text_of: TextOf = _with_anchor
+    ) -> Any:
         """As RedisClient's."""
         anchored = [self._anchor, *keys]
-        return await self._arouted(lambda node: node.arun(_with_anchor(name), anchored, arguments), False)
+        return await self._arouted(lambda node: node.acall(name, anchored, arguments, text_of), False)
 
     async def acommand(self, *words: Any, patient: bool = True) -> Any:
         """As RedisClient's."""
@@ -128,7 +133,9 @@ class SlotClient(RedisClient):
         tries = _Tries(self._cluster, self._slot, patient)
         while True:
             try:
-                node = self._cluster.known(self._slot) or await asyncio.to_thread(self._cluster.node, self._slot)
+                node = self._cluster.known(self._slot)
+                if node is None:
+                    node = await asyncio.to_thread(self._cluster.node, self._slot)
                 return await call(node)
             except (SlotNotServed, OperationalError) as exc:
                 await asyncio.sleep(await asyncio.to_thread(tries.pause, exc))

@@ -1,4 +1,4 @@
-"""Which node of a Redis Cluster serves which slot now."""
+"""The nodes of a Redis Cluster, and the slots that each serves now."""
 
 import threading
 import time
@@ -50,8 +50,8 @@ class Cluster:
             owner = self._owners[slot]
         if owner is None:
             raise OperationalError(
-                f"Redis {self.where()}: no node serves slot {slot}; a part of the cluster is down, or its slots are not "
-                "all assigned (CLUSTER SLOTS)"
+                f"Redis {self.where()}: no node serves slot {slot}; a part of the cluster is down, or not all of its "
+                "slots are assigned (CLUSTER SLOTS)"
             )
         return owner
 
@@ -101,7 +101,9 @@ class Cluster:
             else:
                 if any(owners):
                     return owners
-        raise away or OperationalError(f"Redis {self.where()}: no node knows who serves the slots (CLUSTER SLOTS is empty)")
+        raise away or OperationalError(
+            f"Redis {self.where()}: no node knows who serves the slots (CLUSTER SLOTS is empty)"
+        )
 
     def _first_nodes(self) -> list[RedisClient]:
         return [self._known(one.host, one.port) for one in self.addresses]
@@ -125,7 +127,9 @@ def _explained(exc: BrokerError, node: RedisClient) -> BrokerError:
     """The error of a node that does not show its slots, with its cure."""
     text = str(exc)
     if "cluster support disabled" in text:
-        return BrokerError(f"Redis at {node.where()} is not in cluster mode: write redis:// in place of redis+cluster://")
+        return BrokerError(
+            f"Redis at {node.where()} is not in cluster mode: write redis:// in place of redis+cluster://"
+        )
     if "NOPERM" in text:
         return BrokerError(f"{text}; give the user the right to it: ACL SETUSER <user> +cluster|slots")
     return exc

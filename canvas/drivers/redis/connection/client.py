@@ -7,12 +7,12 @@ repeated blindly (a settlement, a lease) is made with ``once``.
 import os
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from hashlib import sha1
 from pkgutil import get_data
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakSet
 
 from canvas.drivers.redis.connection.commands import Commands, SlotNotServed, as_ours, taken_from
@@ -50,6 +50,10 @@ def script(name: str) -> tuple[str, str]:
     parts = (name,) if name in _ALONE else (*SHARED, name)
     text = "\n".join(_file(part) for part in parts)
     return text, sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+TextOf: TypeAlias = Callable[[str], tuple[str, str]]
+"""Gives the text of a script, and its SHA-1."""
 
 
 class RedisClient:
@@ -140,14 +144,13 @@ class RedisClient:
         seconds, micro = self.command("TIME")
         return int(seconds) + int(micro) / 1e6
 
-    def call(self, name: str, keys: Sequence[str], arguments: Sequence[Any], once: bool = False) -> Any:
-        """A script; with ``once`` never tried again after its request may have reached the server."""
-        return self.run(script(name), keys, arguments, once)
-
-    def run(self, text_and_digest: tuple[str, str], keys: Sequence[str], arguments: Sequence[Any], once: bool) -> Any:
-        """``call`` for a script that the caller has: its text and its SHA-1."""
+    def call(
+        self, name: str, keys: Sequence[str], arguments: Sequence[Any], once: bool = False, text_of: TextOf = script
+    ) -> Any:
+        """A script; with ``once`` never tried again after its request may have reached the server. ``text_of``: gives
+        its text."""
         calls = self._clients()[0]
-        text, digest = text_and_digest
+        text, digest = text_of(name)
         try:
             try:
                 return calls.one(("EVALSHA", digest, len(keys), *keys, *arguments), not once)
@@ -156,14 +159,10 @@ class RedisClient:
         except ERRORS as exc:
             raise as_ours(exc, self.where()) from None
 
-    async def acall(self, name: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+    async def acall(self, name: str, keys: Sequence[str], arguments: Sequence[Any], text_of: TextOf = script) -> Any:
         """``call`` on an event loop, once."""
-        return await self.arun(script(name), keys, arguments)
-
-    async def arun(self, text_and_digest: tuple[str, str], keys: Sequence[str], arguments: Sequence[Any]) -> Any:
-        """``run`` on an event loop, once."""
         client = self.loop_client(patient=False)
-        text, digest = text_and_digest
+        text, digest = text_of(name)
         try:
             with self.loop_errors(NoScript):
                 return await client.execute_command("EVALSHA", digest, len(keys), *keys, *arguments)

@@ -25,7 +25,9 @@ class SlotNotServed(BrokerError):
     def __init__(self, refusal: NotServed, where: str) -> None:
         self.code, self.target = refusal.code, refusal.target
         what = f"Redis at {where} refused: {refusal}"
-        super().__init__(f"{what}. It is a node of a Redis Cluster, or a proxy for one: write redis+cluster:// in its URL")
+        super().__init__(
+            f"{what}. It is a node of a Redis Cluster, or a proxy for one: write redis+cluster:// in its URL"
+        )
 
 
 def as_ours(exc: Exception, where: str) -> BrokerError:

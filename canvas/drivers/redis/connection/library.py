@@ -140,8 +140,8 @@ def client(address: Address) -> Any:
 def cluster_client(addresses: Sequence[Address]) -> Any:
     """A client of a cluster, which is found at any of these addresses."""
     arguments = {key: value for key, value in _arguments(addresses[0]).items() if key not in ("host", "port", "db")}
-    nodes = [redis.cluster.ClusterNode(one.host, one.port) for one in addresses]
-    return redis.RedisCluster(startup_nodes=nodes, **arguments)  # type: ignore[abstract]
+    node: Any = redis.cluster.ClusterNode
+    return redis.RedisCluster(startup_nodes=[node(one.host, one.port) for one in addresses], **arguments)
 
 
 def connections_to(address: Address) -> Callable[[], Connection]:

@@ -31,6 +31,7 @@ class PartitionedBroker:
     shares_waits = True
 
     def __init__(self, partitions: Partitions, crossings: Crossings, permits: SharedPermits) -> None:
+        self.takes_turns = partitions.every[0].broker.takes_turns
         self._partitions = partitions
         self._crossings = crossings
         self._permits = permits
@@ -38,11 +39,6 @@ class PartitionedBroker:
         """Of the revocations, as each partition has last said it."""
         self._committed: dict[str, SettleResult] = {}
         """By tag, verdicts on settlements that were committed in a call which has failed in another partition."""
-
-    @property
-    def takes_turns(self) -> bool:
-        """As Broker."""
-        return self._partitions.every[0].broker.takes_turns
 
     # -- sending
 
@@ -180,9 +176,7 @@ class PartitionedBroker:
             for one in dict.fromkeys([*messages, *later, *freed])
         }
 
-    def settle(
-        self, settlements: Sequence[Settlement], lease: Lease | None
-    ) -> tuple[list[SettleResult], LeaseReply]:
+    def settle(self, settlements: Sequence[Settlement], lease: Lease | None) -> tuple[list[SettleResult], LeaseReply]:
         homes = self._by_home(settlements)
         queues = self._partitions.use(lease.queues) if lease is not None else {}
         verdicts: dict[int, SettleResult] = {}

@@ -7,7 +7,7 @@ from canvas.drivers.redis.partitions.crossings import Crossings
 from canvas.drivers.redis.partitions.partition import Partitions
 from canvas.drivers.redis.partitions.permits import SharedPermits
 from canvas.drivers.retry_policy import Delays
-from canvas.model.message import Delivery, Publish
+from canvas.model.message import Publish
 from canvas.model.settlement import Settlement, UniqueLock
 
 

@@ -34,7 +34,7 @@ _AT_ONCE = 1_000
 
 
 class Effects(NamedTuple):
-    """What one step does in another partition."""
+    """The changes that one step makes in another partition."""
 
     publishes: Sequence[Publish] = ()
     """Each addressed to a queue directly."""
@@ -143,4 +143,6 @@ class Crossings:
         """The crossing of an entry; ``None`` when its partition is not among those of the settings."""
         token, guard, name, words = msgpack.unpackb(entry, raw=True)
         target = self._partitions.named(name.decode())
-        return target and Crossing(home, target, guard.decode(), token.decode(), words, time.monotonic())
+        if target is None:
+            return None
+        return Crossing(home, target, guard.decode(), token.decode(), words, time.monotonic())

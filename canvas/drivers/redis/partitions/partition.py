@@ -71,7 +71,15 @@ class Partition:
         """The partition of a broker. ``bindings``: by default its own."""
         parts = broker.parts()
         coordination = RedisCoordination(broker.link, broker.keys, broker.packing, broker.guards, broker.lists_of)
-        return cls(name, broker, bindings or broker.bindings, coordination, parts.admin, parts.recovery, RedisSchedules(broker, None))
+        return cls(
+            name,
+            broker,
+            bindings or broker.bindings,
+            coordination,
+            parts.admin,
+            parts.recovery,
+            RedisSchedules(broker, None),
+        )
 
     @property
     def link(self) -> RedisClient:
@@ -162,4 +170,3 @@ class Partitions:
             (self.of_queue(queue), Publish("", queue, message.priority, message.payload))
             for queue in dict.fromkeys(bound)
         ]
-

@@ -1,9 +1,9 @@
 """Concurrency limits whose messages are in queues of several partitions.
 
-The places of a key are a set in the key's partition. Its members are holders: a lease, with the partition that it is in.
-A message that gets no place waits beside its queue. The steps are not atomic together, and their order makes up for it:
-a message waits first and looks for a free place then, and a place is given up before waiting messages are looked for.
-The places of leases that are gone are found by looking.
+The permits of a key are a set in the key's partition. Its members are holders: a lease, with the partition that it is
+in. A message that gets no permit is blocked beside its queue. These steps are not one atomic step, and their order
+makes up for it: a worker blocks a message before it looks for a free permit again, and gives a permit up before it
+looks for blocked messages. The periodic duties of workers free the permits of leases that are gone.
 """
 
 from collections.abc import Collection, Sequence

@@ -7,7 +7,7 @@ from canvas.model.settlement import ChordStart, Keep, MailboxStep, Part, ResultW
 
 
 class RecordSet:
-    """What one partition is to write."""
+    """The part of a record call that one partition writes."""
 
     def __init__(self) -> None:
         self.stores: list[ResultWrite] = []

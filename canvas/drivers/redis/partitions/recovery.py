@@ -26,7 +26,8 @@ class PartitionedRecovery:
         self._next_sweep = 0.0
 
     def _each(self, call: Callable[[Partition], Any]) -> list[Any]:
-        """The answers of the partitions that are used. Raises OperationalError for one that is away, after all calls."""
+        """The answers of the partitions that are used. Raises OperationalError for one that is away, after all
+        calls."""
         found, away = [], None
         for partition in self._partitions.used:
             try:
@@ -84,7 +85,7 @@ class PartitionedRecovery:
         return any(self._each(lambda one: one.recovery.orphan_lease(tag, reason)))
 
     def recover_dead_workers(self) -> int:
-        total = sum(self._each(lambda one: one.recovery.recover_dead_workers()))
+        total: int = sum(self._each(lambda one: one.recovery.recover_dead_workers()))
         if time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + _SWEEPS_EVERY
             self._crossings.sweep(self._partitions.every)

@@ -57,7 +57,7 @@ class PartitionedResults:
     # -- records
 
     def _gathered(self, task_ids: Sequence[str], read: Callable[[RedisResults, list[str]], Sequence[T]]) -> list[T]:
-        """What each partition reads of the ids that are in it, in the order of the ids."""
+        """The answers of all partitions, each for the ids that are in it, in the order of the ids."""
         found: dict[str, T] = {}
         for store, some in self._by_store(task_ids):
             found |= zip(some, read(store, some), strict=True)

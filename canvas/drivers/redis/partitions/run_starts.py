@@ -1,4 +1,4 @@
-"""Which run was started under which key, where a run and the claim of its key may be in different partitions."""
+"""The runs that were started under keys. A run and the claim of its key may be in different partitions."""
 
 from collections.abc import Callable
 
@@ -30,7 +30,7 @@ class RunStarts:
             found = store.link.command("GET", claim)
             if found is None:
                 continue
-            owner = found.decode().removeprefix(_STARTING)
+            owner: str = found.decode().removeprefix(_STARTING)
             if owner == run or found.startswith(_STARTING.encode()) or self.is_kept(owner):
                 return owner
             # Its run has expired.

@@ -55,8 +55,9 @@ class SettleCall:
         self, link: RedisClient, keys: BrokerKeys, sources: SourceOrder, drained: Callable[[Iterable[str]], None],
         return_leases: Callable[[str, list[str]], object], numbers: dict[str, int],
     ) -> None:  # fmt: skip
-        """``drained`` is called with the lists of a lease that gets less than it asked for; ``return_leases`` returns the
-        messages of tags of a worker, as far as they are leased. ``numbers``: by worker, how many tags it has had."""
+        """``drained`` is called with the lists of a lease that gets less than it asked for; ``return_leases`` returns
+        the messages of tags of a worker, as far as they are leased. ``numbers``: by worker, how many tags it has
+        had."""
         self._link = link
         self._keys = keys
         self.sources = sources

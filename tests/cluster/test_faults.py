@@ -1,0 +1,141 @@
+"""Nothing lost and nothing twice while slots migrate, masters change, and workers are killed."""
+
+import os
+import signal
+import threading
+from contextlib import contextmanager
+
+import pytest
+
+from canvas.drivers.redis.cluster.opening import PARTITIONS
+from canvas.drivers.redis.cluster.slots import slot_of, spread_tags
+from canvas.drivers.redis.partitions.partition import HashedLayout
+from canvas.testing.contract import eventually
+from tests.chaos.workload import assert_ran_once, workload
+from tests.support.apps import make
+from tests.support.cluster_bench import ClusterBench
+from tests.support.processes import members
+from tests.support.redis_cluster import RedisCluster
+from tests.worker.commands import start, task
+
+TAGS = spread_tags(PARTITIONS)
+OF_THE_QUEUE = slot_of(TAGS[HashedLayout(PARTITIONS).of_queue("celery")])
+
+
+@contextmanager
+def client(bench):
+    broker, backend, ledger = bench.urls()
+    app = make("canvas", broker, backend, ledger=ledger)
+    yield app
+    app.close()
+
+
+@contextmanager
+def meanwhile(call):
+    """Run ``call`` on a thread during the block; its error is raised at the end."""
+    failure = []
+
+    def run():
+        try:
+            call()
+        except Exception as exc:  # noqa: BLE001 - the block's end raises it
+            failure.append(exc)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    yield
+    thread.join(120)
+    assert not thread.is_alive()
+    assert not failure, failure
+
+
+def assert_nothing_is_left(bench, app):
+    eventually(lambda: app.driver.admin.in_flight() == (0, 0, 0), 60)
+    eventually(lambda: not app.driver.settler.stale_ready_chords(0), 60)
+    eventually(lambda: not [name for name in bench.lasting() if name.startswith("canvas:crossings")], 60)
+
+
+def test_slots_migrate_under_load(bench):
+    """The slot of the queue, and some with results, move to another master and back, with a half of their keys there."""
+    key, cluster = bench.new_key(), bench.cluster
+    slots = [OF_THE_QUEUE, *(slot_of(tag) for tag in TAGS[:3])]
+
+    def move():
+        for slot in slots:
+            home = cluster.owner(slot)
+            other = next(node for node in cluster.masters if node is not home)
+            for target in (other, home):
+                # The test's own task runs while no script may: it ends only when the slot is whole again.
+                cluster.migrate(slot, target, between=lambda: task(app, "add").apply_async((1, 1), queue="elsewhere"))
+
+    with client(bench) as app, start(bench, "-P", "threads", "-c", "4"), meanwhile(move):
+        sent = workload(app, key, 4)
+        assert [result.get(timeout=120) for result, _ in sent] == [value for _, value in sent]
+        assert_ran_once(bench, key, 4, set())
+    with client(bench) as app:
+        assert app.driver.admin.purge("elsewhere") == 2 * len(slots)
+        assert_nothing_is_left(bench, app)
+
+
+@pytest.fixture(scope="module")
+def six_nodes(redis_server):
+    with RedisCluster(3, replicas=1, node_timeout=2000) as cluster:
+        yield ClusterBench(cluster, redis_server)
+
+
+def fail_over(cluster, times):
+    """Have a replica take over from its master, one after the other; each master becomes its replica."""
+    for _ in range(times):
+        for node in cluster.nodes:
+            if node.client().info("replication")["role"] == "slave":
+                node.client().execute_command("CLUSTER", "FAILOVER")
+                cluster.until(lambda node=node: node.client().info("replication")["role"] == "master")
+        cluster.until(cluster.whole)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_masters_change_and_workers_die_under_load(six_nodes):
+    bench, killed = six_nodes, set()
+    bench.empty()
+    key = bench.new_key()
+
+    def kill(worker):
+        fail_over(bench.cluster, 1)
+        killed.update(members(worker.process.pid))
+        os.killpg(worker.process.pid, signal.SIGKILL)
+        fail_over(bench.cluster, 1)
+
+    with client(bench) as app, start(bench, "-P", "prefork", "-c", "2", short_leases=1):
+        doomed = start(bench, "-P", "threads", "-c", "4", short_leases=1).ready()
+        with meanwhile(lambda: kill(doomed)):
+            sent = workload(app, key, 12)
+            values = [result.get(timeout=200) for result, _ in sent]
+        assert values == [value for _, value in sent]
+        assert_ran_once(bench, key, 12, killed)
+        assert_nothing_is_left(bench, app)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_master_is_killed_while_tasks_run(six_nodes):
+    """The master of the queue dies with leases in it; its replica takes over, and the tasks end as if nothing was."""
+    bench = six_nodes
+    bench.empty()
+    cluster, key = bench.cluster, bench.new_key()
+    with client(bench) as app, start(bench, "-P", "threads", "-c", "4"):
+        running = [task(app, "until_open").delay(key) for _ in range(4)]
+        chained = task(app, "until_open").s(key) | task(app, "ident").s()
+        waiting = [chained.delay() for _ in range(4)]
+        eventually(lambda: app.driver.admin.in_flight().leased >= 4, 60)
+        cluster.until(cluster.whole)
+        master = cluster.owner(OF_THE_QUEUE)
+        # The replica has everything when it has confirmed the last write.
+        assert master.client().wait(1, 20_000) == 1
+        master.stop(signal.SIGKILL)
+        cluster.until(lambda: cluster.owner(OF_THE_QUEUE) is not master)
+        bench.open(key)
+        assert [result.get(timeout=120) for result in running + waiting] == [key] * 8
+        master.start()
+        cluster.until(cluster.whole)
+        assert_nothing_is_left(bench, app)
