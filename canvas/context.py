@@ -20,6 +20,7 @@ class ContextApp(Protocol):
 
 
 _apps: list[ContextApp] = []
+_default: list[Callable[[], ContextApp]] = []
 _request: ContextVar[Any] = ContextVar("canvas_request", default=None)
 
 
@@ -31,11 +32,18 @@ def set_current_app(app: ContextApp) -> None:
 def current_app() -> Any:
     """The app made last, or set by ``set_current_app``.
 
-    Raises ConfigurationError when no app was made.
+    Raises ConfigurationError when no app was made, unless there is a default (``set_default_app``).
     """
-    if not _apps:
-        raise ConfigurationError(NO_APP)
-    return _apps[0]
+    if _apps:
+        return _apps[0]
+    if _default:
+        return _default[0]()
+    raise ConfigurationError(NO_APP)
+
+
+def set_default_app(make: Callable[[], ContextApp]) -> None:
+    """``make`` gives the current app as long as no other app was made."""
+    _default[:] = [make]
 
 
 def has_current_app() -> bool:

@@ -3,15 +3,13 @@
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
-from datetime import UTC
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from canvas.app import builtins, shared_tasks
+from canvas.app.celery_names import CeleryNames
 from canvas.app.sending import SendingApp
 from canvas.app.services import Part, Service, open_run_store
-from canvas.caller_warnings import warn_caller
 from canvas.config.sources import imported
 from canvas.context import NO_APP, set_current_app
 from canvas.errors import ConfigurationError
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
     from canvas.workflows.store import RunStore
 
 
-class Canvas(SendingApp):
+class Canvas(CeleryNames, SendingApp):
     """An application: its tasks, its settings, its connections.
 
     >>> app = Canvas("shop", broker="memory://", backend="memory://")
@@ -51,7 +49,9 @@ class Canvas(SendingApp):
         task_cls: The base class of tasks, or its name (``"proj.tasks:Base"``).
         strict_typing: Whether arguments are checked for tasks without a ``typing`` of their own.
         autofinalize: Whether tasks are made when they are first needed; otherwise by ``finalize``.
-        loader, amqp, events, log, control, tasks, fixups: Parts of Celery's app, in Celery's order.
+        loader, amqp, events, log, control: The classes of these parts of the app, or their paths.
+        tasks: Tasks by name, or the class of the mapping that has them.
+        fixups: Nothing: Django's is built in.
     """
 
     def __init__(
@@ -61,16 +61,18 @@ class Canvas(SendingApp):
         fixups: Any = None, task_cls: type[Task[Any]] | str | None = None, autofinalize: bool = True,
         namespace: str | None = None, strict_typing: bool = True, config_source_silent: bool = False, **settings: Any,
     ) -> None:  # fmt: skip
-        self._refuse_parts({"events": events, "control": control, "tasks": tasks, "fixups": fixups}, loader)
+        if isinstance(loader, str) and "://" in loader:
+            raise ConfigurationError(
+                f"Canvas: the second argument is Celery's loader; got {masked_url(loader)!r}: "
+                "give the broker by name, as in Canvas('shop', broker='redis://…')"
+            )
+        self._choose(loader=loader, amqp=amqp, events=events, log=log, control=control, registry=_class_of(tasks))
         servers = {"broker_url": broker, "result_backend": backend}
         overrides = {**(changes or {}), **settings, **{key: url for key, url in servers.items() if url is not None}}
         if include is not None:
             overrides["include"] = list(include)
         super().__init__(main, autofinalize, config_source, namespace, config_source_silent, overrides)
-        self.strict_typing = strict_typing
-        for name, part in (("loader", loader), ("amqp", amqp), ("log", log)):
-            if part is not None:
-                setattr(self, f"{name}_cls", part)
+        self.strict_typing, self.set_as_current = strict_typing, set_as_current
         self._use_django()
         if task_cls is not None:
             self.task_cls = task_cls
@@ -78,25 +80,15 @@ class Canvas(SendingApp):
             set_current_app(self)
         builtins.register(self)
         shared_tasks.bind_app(self)
+        for task in (tasks if isinstance(tasks, Mapping) else {}).values():
+            self.register_task(task)
         self.on_init()
-
-    @staticmethod
-    def _refuse_parts(parts: Mapping[str, Any], loader: Any) -> None:
-        """Warn of parts of Celery's that canvas has no place for. Raises ConfigurationError for a URL as ``loader``."""
-        if isinstance(loader, str) and "://" in loader:
-            raise ConfigurationError(
-                f"Canvas: the second argument is Celery's loader; got {masked_url(loader)!r}: "
-                "give the broker by name, as in Canvas('shop', broker='redis://…')"
-            )
-        for name in (name for name, part in parts.items() if part is not None):
-            warn_caller(f"Canvas: {name}= has no meaning in canvas and is ignored")
 
     pool = Part("canvas.app.connection:connection_pool")
     """Connections for programs that acquire them."""
-    amqp = Part("canvas.celery_names.parts.amqp:AMQP", "amqp_cls")
-    producer_pool = Part("canvas.celery_names.parts.amqp:producer_pool")
-    log = Part("canvas.celery_names.parts.logging_setup:Logging", "log_cls")
-    loader = Part("canvas.celery_names.parts.loaders:AppLoader", "loader_cls")
+    amqp = Part("amqp_cls")
+    log = Part("log_cls")
+    loader = Part("loader_cls")
     steps = Part("canvas.celery_names.parts.extensions:named_sets")
     """Bootsteps: ``app.steps["worker"]`` and ``app.steps["consumer"]`` are sets of their classes."""
     user_options = Part("canvas.celery_names.parts.extensions:named_sets")
@@ -104,10 +96,6 @@ class Canvas(SendingApp):
     Worker = WorkController = Part("canvas.celery_names.parts.programs:worker_class")
     Beat = Part("canvas.celery_names.parts.programs:beat_class")
     clock = Part("canvas.celery_names.parts.clock:Clock")
-
-    def producer_or_acquire(self, producer: Any = None) -> Any:
-        """``producer`` in a context manager, or one of ``producer_pool`` without it."""
-        return nullcontext(producer) if producer is not None else self.producer_pool.acquire(block=True)
 
     def on_init(self) -> None:
         """For subclasses: called when the app is made."""
@@ -210,53 +198,6 @@ class Canvas(SendingApp):
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    # -- further names of Celery's
-
-    @property
-    def thread_oid(self) -> str:
-        """``oid``."""
-        return self.oid
-
-    @property
-    def annotations(self) -> Any:
-        """The setting ``task_annotations``."""
-        return self.conf.task_annotations
-
-    @property
-    def namespace(self) -> str | None:
-        """The namespace of the configuration object."""
-        return self._source[1]
-
-    @property
-    def configured(self) -> bool:
-        """Whether the settings have been read."""
-        return "conf" in self.__dict__
-
-    def uses_utc_timezone(self) -> bool:
-        """Whether the app's time zone is UTC."""
-        return self.timezone == UTC
-
-    def either(self, default_key: str, *defaults: Any) -> Any:
-        """The first of ``defaults`` that is not None, else the setting ``default_key``."""
-        return next((value for value in defaults if value is not None), self.conf.get(default_key))
-
-    def select_queues(self, queues: Iterable[str] | str | None = None) -> None:
-        """Let workers of this program consume only these of the queues."""
-        names = [queues] if isinstance(queues, str) else list(queues or ())
-        if names:
-            self.conf.task_queues = self.router.consumed(names)
-
-    def config_from_cmdline(self, argv: Iterable[str], namespace: str = "celery") -> None:
-        """Take settings from words such as ``worker.concurrency=4``; ``.name=value`` is of the ``namespace``."""
-        for word in argv:
-            name, _, value = word.partition("=")
-            part, _, setting = name.rpartition(".")
-            self.conf[f"{part or namespace}_{setting}".lower().removeprefix("celery_")] = value
-
-    def setup_security(self, *given: Any, **options: Any) -> None:
-        """Raises ConfigurationError: canvas signs messages by the setting ``message_signing_keys``."""
-        raise ConfigurationError("setup_security: canvas signs messages by message_signing_keys; see docs: security")
-
     def _get_current_object(self) -> "Canvas":
         return self
 
@@ -271,6 +212,11 @@ class Canvas(SendingApp):
 def _unpickled(kind: type[Canvas], about: dict[str, Any]) -> Canvas:
     """An app with the name and the settings of one that was pickled. It is not the current app."""
     return kind(set_as_current=False, **about)
+
+
+def _class_of(tasks: Any) -> Any:
+    """The class of the registry that ``tasks`` names; none for tasks by name."""
+    return None if isinstance(tasks, Mapping) else tasks
 
 
 def _refuse_driver(app: object) -> "Driver":

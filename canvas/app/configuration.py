@@ -41,9 +41,10 @@ class ConfiguredApp(Services):
         """Take settings from a module, an object, a mapping, or the dotted name of one. Values that were assigned to
         ``conf`` stay.
 
-        Raises ConfigurationError for unknown or ill-typed settings, unless ``silent``.
+        Raises ConfigurationError for unknown or ill-typed settings, and ImportError for a name without a module, unless
+        ``silent``.
         """
-        self._source = (obj, namespace)
+        self._source, self._source_silent = (obj, namespace), silent
         before = self.__dict__.pop("conf", None)
         if before is not None or force:
             try:
@@ -59,13 +60,17 @@ class ConfiguredApp(Services):
                 if before is not None and conf[name] != before[name]:
                     self.reconfigure(name)
 
-    def config_from_envvar(self, variable: str, silent: bool = False, force: bool = False) -> None:
-        """Take settings from the module that an environment variable names."""
+    def config_from_envvar(self, variable: str, silent: bool = False, force: bool = False) -> bool:
+        """Take settings from the module that an environment variable names; whether it names one.
+
+        Raises ConfigurationError for a variable that is not set, unless ``silent``.
+        """
         module = os.environ.get(variable)
         if module:
-            self.config_from_object(module, force=force)
+            self.config_from_object(module, silent, force)
         elif not silent:
             raise ConfigurationError(f"environment variable {variable} is not set; expected a module name in it")
+        return bool(module)
 
     def add_defaults(self, settings: Any) -> None:
         """Add default values: a mapping, or a function that makes one, for settings that have no other value."""

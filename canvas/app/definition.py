@@ -3,12 +3,14 @@
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import cached_property, partial
+from inspect import isfunction
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from canvas.app import shared_tasks
 from canvas.app.configuration import ConfiguredApp
 from canvas.app.discovery import import_modules, import_related_modules
 from canvas.app.registry import TaskRegistry, task_name
+from canvas.app.services import class_at
 from canvas.config.sources import imported
 from canvas.errors import AlreadyRegistered
 from canvas.task.arguments import P, R, check_bound
@@ -93,6 +95,7 @@ class TaskDefinitions(ConfiguredApp):
     """An app with tasks. They take values from the settings when it is finalized."""
 
     task_cls: type[AnyTask] | str = Task
+    registry_cls: Any = TaskRegistry
     strict_typing: bool
     """Whether the arguments of calls are checked, for tasks without a ``typing`` of their own."""
 
@@ -103,7 +106,7 @@ class TaskDefinitions(ConfiguredApp):
         super().__init__(source, namespace, silent, overrides)
         self.main = main
         self.autofinalize = autofinalize
-        self.registry = TaskRegistry(self.register_task)
+        self.registry: TaskRegistry = class_at(self.registry_cls)(self.register_task)
         """The tasks by name, whether the app is finalized or not."""
         self._unbound: list[AnyTask] = []
         self._lock = threading.RLock()
@@ -138,12 +141,13 @@ class TaskDefinitions(ConfiguredApp):
         Raises AlreadyRegistered when another function has that name.
         """
         options.pop("lazy", None)
-        share = options.pop("shared", False)
+        share = options.pop("shared", shared_tasks.by_default())
 
         def make(function: Callable[..., Any]) -> AnyTask:
+            task = self.define_task(function, **options)
             if share:
-                shared_tasks.define(function, options)
-            return self.define_task(function, **options)
+                shared_tasks.share(function, options)
+            return task
 
         if len(args) == 1 and callable(args[0]):
             return make(args[0])
@@ -231,9 +235,11 @@ class TaskDefinitions(ConfiguredApp):
     """Sent in each new process of a prefork pool."""
 
     def tell(self, name: str, **about: Any) -> None:
-        """Send a signal, if it has been used."""
+        """Send a signal, if it has been used; a class of apps may have a method in its place."""
         if name in self.__dict__:
             self.__dict__[name].send(sender=self, **about)
+        elif isfunction(getattr(type(self), name)):
+            getattr(self, name)()
 
     def autodiscover_tasks(
         self, packages: Iterable[str] | Callable[[], Iterable[str]] | None = None,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from canvas.producer.planner import SenderApp
     from canvas.producer.routing import Router
     from canvas.producer.sender import Sender
-    from canvas.remote.control import Control, ControlApp
+    from canvas.remote.control import Control
     from canvas.remote.events import EventApp, Events, SentEvents
     from canvas.result.celery_backend import CeleryBackend
     from canvas.wire.signing import Signer
@@ -130,11 +130,10 @@ class Service(Generic[App_contra, T_co]):
 class Part:
     """An attribute of an app by one of Celery's names. Few programs use it: its module is imported at first use."""
 
-    def __init__(self, place: str, chosen: str = "") -> None:
-        """``place``: ``module:name`` of a class or function, which is called with the app. ``chosen``: the attribute of
-        an app that has another in its place: the class, or its name."""
+    def __init__(self, place: str) -> None:
+        """``place``: ``module:name`` of a class or function, which is called with the app; or the attribute of the app
+        that has the class, or its path."""
         self._place = place
-        self._chosen = chosen
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
@@ -142,9 +141,14 @@ class Part:
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         if instance is None:
             return self
-        make = getattr(instance, self._chosen, None) or self._place
-        found = instance.__dict__[self._name] = (imported(make) if isinstance(make, str) else make)(instance)
+        make = self._place if ":" in self._place else getattr(instance, self._place)
+        found = instance.__dict__[self._name] = class_at(make)(instance)
         return found
+
+
+def class_at(named: Any) -> Any:
+    """A class, or the class at a path. Raises ImportError or AttributeError."""
+    return imported(named) if isinstance(named, str) else named
 
 
 # Modules are imported when a service is first made: many programs define tasks and send none.
@@ -219,18 +223,6 @@ def make_sender(app: "SenderApp") -> "Sender":
     return Sender(app)
 
 
-def make_control(app: "ControlApp") -> "Control":
-    from canvas.remote.control import Control
-
-    return Control(app)
-
-
-def make_events(app: "EventApp") -> "Events":
-    from canvas.remote.events import Events
-
-    return Events(app)
-
-
 def make_sent_events(app: "EventApp") -> "SentEvents":
     from canvas.remote.events import SentEvents
 
@@ -262,10 +254,12 @@ class Services:
     run_store = Service(make_run_store, ["task_serializer", "workflow_run_expires"], [CONF, "driver", "signer"])
     """The data of workflows' runs."""
     sender = Service(make_sender)
-    control = Service(make_control)
+    control_cls: Any = "canvas.remote.control:Control"
+    events_cls: Any = "canvas.remote.events:Events"
+    control: "Service[Any, Control]" = Service(lambda app: class_at(app.control_cls)(app))
     schedule = Service(make_schedule)
     """The entries of periodic tasks, to be changed while beats run."""
-    events = Service(make_events)
+    events: "Service[Any, Events]" = Service(lambda app: class_at(app.events_cls)(app))
     """The events of workers and clients."""
     sent_events = Service(make_sent_events, parts=["client"])
 

@@ -29,6 +29,7 @@ class TaskFactory(Protocol):
 
 _definitions: list[tuple[Callable[..., Any], dict[str, Any]]] = []
 _apps: WeakSet[TaskFactory] = WeakSet()
+_by_default = False
 _stand_in: Callable[[], TaskFactory]
 """Gives the app of calls in this process while no other app exists."""
 
@@ -116,9 +117,7 @@ def shared_task(*args: Any, **options: Any) -> Any:
     """``@shared_task`` or ``@shared_task(options)``: the function becomes a task of every app, past and to come."""
 
     def make(function: Callable[..., Any]) -> SharedTask:
-        define(function, options)
-        for app in list(_apps):
-            app.define_task(function, keep_existing=True, **options)
+        share(function, options)
         return SharedTask(function, options)
 
     if len(args) == 1 and callable(args[0]):
@@ -128,15 +127,28 @@ def shared_task(*args: Any, **options: Any) -> Any:
     return make
 
 
+def by_default() -> bool:
+    """Whether tasks of one app are tasks of every other app, too, unless ``shared=False``: as in Celery, in programs
+    that take canvas for it."""
+    return _by_default
+
+
+def share_by_default() -> None:
+    global _by_default
+    _by_default = True
+
+
 def stand_in(make: Callable[[], TaskFactory]) -> None:
     """``make`` gives an app for tasks that are called, in this process, before there is one."""
     global _stand_in
     _stand_in = cache(make)
 
 
-def define(function: Callable[..., Any], options: dict[str, Any]) -> None:
-    """Give the task to every app made from now on."""
+def share(function: Callable[..., Any], options: dict[str, Any]) -> None:
+    """Give the task to every app, past and to come."""
     _definitions.append((function, dict(options)))
+    for app in list(_apps):
+        app.define_task(function, keep_existing=True, **options)
 
 
 def bind_app(app: TaskFactory) -> None:

@@ -4,8 +4,6 @@ Any number of services may run. Each tick is claimed by a write that needs the e
 tick are a part of that write: one service sends it, or none.
 """
 
-import os
-import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,30 +13,27 @@ from canvas.beat.clock import BeatClock
 from canvas.beat.decision import Decision, decide
 from canvas.beat.entries import Entry
 from canvas.beat.overlap import cancel, check_overlap, is_running
+from canvas.beat.running import LOOKS_WITHIN, RETRY_EVERY, BeatService
 from canvas.beat.setup import SetupApp, entries_of, synchronize, with_cleanup
 from canvas.beat.state import EntryState
 from canvas.beat.store import EntryStore, Known
 from canvas.beat.ticks import Tick, tick_of
 from canvas.drivers.ports.schedules import StoredEntry
 from canvas.errors import CanvasError, DuplicateTask, OperationalError
-from canvas.execution.background import NEVER, BackgroundService
 from canvas.telemetry import emit
 
 POLL_EVERY = 1.0
 """Seconds between two looks for entries that other processes have added, unless ``beat_max_loop_interval`` is set."""
 SEND_AGAIN_AFTER = 60.0
 """Seconds after which another beat sends a tick that was claimed and not reported sent."""
-_LOOKS_WITHIN = 30.0
-"""Seconds beyond the longest wait after which a beat that has not looked for due entries is not healthy."""
 _AT_ONCE = 100
-_RETRY_EVERY = 2.0
 
 
 def _nothing(_: EntryState) -> None:
     """Beat's own entries have no other place where a tick is noted."""
 
 
-class Service:
+class Service(BeatService):
     """Beat, for one app. ``start`` runs it until ``stop``."""
 
     try_again_after = 300.0
@@ -53,14 +48,13 @@ class Service:
         ``schedule_filename``: where Celery's beat kept its state; see ``beat_schedule_filename``. ``monotonic`` and
         ``wait`` are the clock and how to wait, for tests.
         """
+        super().__init__()
         self.app = app
         self.max_interval = max_interval or app.conf.beat_max_loop_interval or POLL_EVERY
         self.schedule_filename = schedule_filename or app.conf.beat_schedule_filename
         self.clock = BeatClock(app, monotonic)
         self.store = EntryStore(app.driver.schedules, schedule_name(app), app.signer)
-        self._stopped = threading.Event()
         self._wait = wait or self._stopped.wait
-        self._turn: threading.Lock = threading.Lock()
         self._monotonic = monotonic
         self._looked_at = monotonic()
         self._given: Any = None
@@ -80,27 +74,19 @@ class Service:
                         seconds = self.tick()
                     self._looked_at = self._monotonic()
                 except OperationalError as exc:
-                    log.connection_lost(exc, _RETRY_EVERY)
-                    seconds = _RETRY_EVERY
+                    log.connection_lost(exc, RETRY_EVERY)
+                    seconds = RETRY_EVERY
                 if seconds > 0:
                     self._wait(seconds)
         finally:
             log.stopping()
 
     def trouble(self) -> str:
-        """Why this beat is not healthy: it has not looked for due entries for long. Empty when it is healthy."""
-        idle = self._monotonic() - self._looked_at
-        late = idle > float(self.max_interval) + _LOOKS_WITHIN
-        return f"beat has not looked for due entries for {idle:.0f} s" if late else ""
+        return self.late_by(self._monotonic() - self._looked_at, float(self.max_interval) + LOOKS_WITHIN)
 
-    def stop(self) -> None:
-        """End ``start``; safe in a signal handler."""
-        self._stopped.set()
-
-    def keep_from_forks(self) -> None:
-        """Fork no process of this one during a tick: the copy could not use the locks that the tick holds then."""
-        turn = self._turn
-        os.register_at_fork(before=turn.acquire, after_in_parent=turn.release, after_in_child=turn.release)
+    @property
+    def about(self) -> str:
+        return f"    . schedule -> {self.store.schedule}"
 
     def tick(self) -> float:
         """Send what is due now; how many seconds to wait until the next call."""
@@ -263,21 +249,3 @@ class Service:
 def schedule_name(app: SetupApp) -> str:
     """The name of an app's schedule in the store: programs with apps of one name share it."""
     return str(app.main or "default")
-
-
-def start_thread(service: Service) -> Callable[[], None]:
-    """Run a service in a thread of this process, as ``canvas worker -B`` does; returns what ends it."""
-    service.keep_from_forks()
-
-    def run() -> float:
-        service.start(embedded=True)
-        return NEVER
-
-    background = BackgroundService("beat", run)
-    background.start()
-
-    def end() -> None:
-        service.stop()
-        background.stop(within=10.0)
-
-    return end

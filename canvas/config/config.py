@@ -264,6 +264,10 @@ class Config(ReadSettings):
         """The settings that were given, as opposed to left at their defaults."""
         return dict(self._given)
 
+    def value_set_for(self, key: str) -> bool:
+        """Whether a setting was given."""
+        return self._named(key) in self._given
+
     @property
     def changes(self) -> dict[str, Any]:
         """``changed()``, by Celery's name."""

@@ -13,8 +13,8 @@ EFFECTS: Final[dict[str, str]] = {
     "timezone": "The time zone of schedules and of times without an offset. Default: UTC.",
     "beat_max_loop_interval": "The longest time in seconds between two looks for entries that are due. `0`: 1 second.",
     "beat_schedule": "The entries of `canvas beat`, by name.",
-    "beat_scheduler": "Where entries are kept: the broker (the default), `django`, `redbeat`, or Celery's names for "
-    "these. Any other is refused.",
+    "beat_scheduler": "Where entries are kept: the broker (the default), `django`, `redbeat`, Celery's names for "
+    "these, or a scheduler class by its path.",
     "beat_schedule_filename": "The file of Celery's beat from which the last runs of new entries are read.",
     "beat_cron_starting_deadline": "A crontab's tick that is more than this many seconds late is left out.",
     "broker_url": "The broker: `redis://`, `rediss://`, `redis+socket://`, `sentinel://`, `redis+cluster://`, "

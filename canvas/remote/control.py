@@ -35,7 +35,7 @@ class Control:
     """``app.control``: broadcasts commands that workers of canvas and of Celery understand."""
 
     def __init__(self, app: ControlApp) -> None:
-        self._app = app
+        self.app = app
 
     def revoke(
         self,
@@ -70,11 +70,11 @@ class Control:
 
     def keep_revoked(self, ids: list[str]) -> None:
         """Write revocations where canvas' workers look for them."""
-        self._app.driver.coordination.revoke([id_entry(one) for one in ids], REVOKED_FOR)
+        self.app.driver.coordination.revoke([id_entry(one) for one in ids], REVOKED_FOR)
 
     def keep_revoked_stamps(self, headers: dict[str, Any]) -> None:
         """The same for stamps."""
-        self._app.driver.coordination.revoke(stamp_entries(headers), REVOKED_FOR)
+        self.app.driver.coordination.revoke(stamp_entries(headers), REVOKED_FOR)
 
     def terminate(
         self,
@@ -108,7 +108,7 @@ class Control:
         ``{node: answer}``; ``callback`` is called with each as it comes. ``connection`` and ``channel`` are Celery's,
         and not needed here.
         """
-        app, ticket = self._app, new_id()
+        app, ticket = self.app, new_id()
         body: dict[str, Any] = {
             "method": command,
             "arguments": {**(arguments or {}), **more},
@@ -130,8 +130,8 @@ class Control:
 
     def _send(self, exchange: str, body: Mapping[str, Any]) -> None:
         """Broadcast a request (protocol.md §6)."""
-        message = wire.encode_plain(body, {"clock": 0, "expires": None}, delivery_mode=2, signer=self._app.signer)
-        driver = self._app.driver
+        message = wire.encode_plain(body, {"clock": 0, "expires": None}, delivery_mode=2, signer=self.app.signer)
+        driver = self.app.driver
         driver.bus.broadcast(exchange, driver.broker.codec.encode(message, exchange, ""))
 
     def _collect(
@@ -143,8 +143,8 @@ class Control:
             payload = inbox.next(left)
             if payload is None:
                 break
-            message = self._app.driver.broker.codec.decode(payload)
-            body = wire.decode_plain(message, max_bytes=self._app.conf.task_message_max_bytes)
+            message = self.app.driver.broker.codec.decode(payload)
+            body = wire.decode_plain(message, max_bytes=self.app.conf.task_message_max_bytes)
             if message.headers.get("ticket") == ticket:
                 answers.append(body)
                 if callback is not None:
@@ -167,7 +167,7 @@ class Control:
         matcher: str | None = None,
     ) -> "Inspect":
         """``app.control.inspect().active()``; of another ``app``'s workers where one is given."""
-        return Inspect(destination, timeout, callback, connection, app or self._app, limit, pattern, matcher)
+        return Inspect(destination, timeout, callback, connection, app or self.app, limit, pattern, matcher)
 
     def time_limit(
         self,
@@ -257,6 +257,6 @@ class Control:
 
     def purge(self, connection: Any = None) -> int:
         """Delete what waits in the app's queues; how many messages."""
-        return sum(purge(self._app, queue.name) for queue in self._app.router.consumed())
+        return sum(purge(self.app, queue.name) for queue in self.app.router.consumed())
 
     discard_all = purge

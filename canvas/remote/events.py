@@ -120,17 +120,17 @@ class Events:
     """``app.events``: listen to what workers and clients tell."""
 
     def __init__(self, app: EventApp) -> None:
-        self._app = app
+        self.app = app
 
     @property
     def Receiver(self) -> Any:
         """The class of programs that handle events: ``Receiver(connection, handlers={…}).capture()``."""
-        return _bound("canvas.remote.event_programs:EventReceiver", self._app)
+        return _bound("canvas.remote.event_programs:EventReceiver", self.app)
 
     @property
     def Dispatcher(self) -> Any:
         """The class of programs that send events: ``Dispatcher().send("task-progress", …)``."""
-        return _bound("canvas.remote.event_programs:EventDispatcher", self._app)
+        return _bound("canvas.remote.event_programs:EventDispatcher", self.app)
 
     @property
     def State(self) -> Any:
@@ -166,7 +166,7 @@ class Events:
 
         ``wakeup``: as in ``capture``. Raises OperationalError when the connection is lost.
         """
-        app = self._app
+        app = self.app
         with app.driver.bus.subscribe(app.conf.event_exchange, topics=True) as inbox:
             if wakeup:
                 app.control.broadcast("heartbeat")
@@ -178,8 +178,8 @@ class Events:
 
     def _opened(self, payload: bytes) -> list[Event]:
         try:
-            message = self._app.driver.broker.codec.decode(payload)
-            body = wire.decode_events(message, max_bytes=self._app.conf.task_message_max_bytes)
+            message = self.app.driver.broker.codec.decode(payload)
+            body = wire.decode_events(message, max_bytes=self.app.conf.task_message_max_bytes)
         except WireError as exc:
             emit("control.undecodable", reason=repr(exc))
             return []

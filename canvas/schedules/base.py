@@ -60,6 +60,8 @@ class BaseSchedule:
     settings (default: the current app).
     """
 
+    _tz: tzinfo | None = None
+
     def __init__(self, nowfun: NowFunction | None = None, app: ScheduleApp | None = None) -> None:
         self.nowfun = nowfun
         self._app = app
@@ -76,8 +78,12 @@ class BaseSchedule:
 
     @property
     def tz(self) -> tzinfo:
-        """The time zone of the app."""
-        return as_zone(self.app.timezone)
+        """The time zone of the app, or one that was set."""
+        return as_zone(self.app.timezone) if self._tz is None else self._tz
+
+    @tz.setter
+    def tz(self, tz: tzinfo) -> None:
+        self._tz = tz
 
     def now(self) -> datetime:
         """The current time."""

@@ -44,19 +44,25 @@ def client(script, env, as_celery=True, cwd=PROJECTS, python=sys.executable):
 
 
 @contextmanager
-def worker(project, *words, env, folder, cwd=PROJECTS, python=sys.executable):
-    """A worker of a project, ready; it ends warmly. Gives the path of its log."""
+def running(project, command, *words, env, folder, ready, cwd=PROJECTS, python=sys.executable):
+    """A command of a project that runs until the block has ended: a worker, or beat. Its log has ``ready`` once it has
+    started. Gives the path of the log."""
     path = folder / f"{project}.log"
-    command = [python, "-m", "canvas", "celery", "-A", project, "worker", "-l", "INFO", *words]
+    line = [python, "-m", "canvas", "celery", "-A", project, command, "-l", "INFO", *words]
     with path.open("w") as log:
-        process = subprocess.Popen(command, cwd=cwd, env=env, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(line, cwd=cwd, env=env, stdout=log, stderr=subprocess.STDOUT)
     try:
-        until(lambda: process.poll() is not None or " ready." in path.read_text(), path)
+        until(lambda: process.poll() is not None or ready in path.read_text(), path)
         assert process.poll() is None, path.read_text()
         yield path
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
+
+
+def worker(project, *words, **how):
+    """A worker of a project, ready; it ends warmly."""
+    return running(project, "worker", *words, ready=" ready.", **how)
 
 
 def until(condition, path=None, timeout=60):

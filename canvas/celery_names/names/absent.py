@@ -8,7 +8,6 @@ WITHOUT = {
     "celery.app.routes": "takes the setting task_routes",
     "celery.apps.multi": "starts several workers by canvas multi",
     "celery.backends": "keeps results in Redis, SQL or memory by drivers of its own; results are read by AsyncResult",
-    "celery.beat": "keeps schedules in the store; use app.schedule, or canvas beat",
     "celery.concurrency": "chooses pools by name: -P solo, threads, prefork or asyncio",
     "celery.contrib.migrate": "moves messages by canvas migrate",
     "celery.contrib.rdb": "has no remote debugger; use canvas worker -P solo with breakpoint()",
@@ -19,13 +18,9 @@ WITHOUT = {
     "celery.events.dumper": "shows events by canvas events",
     "celery.loaders.default": "takes settings by app.config_from_object, or canvas --config",
     "celery.security": "signs messages by the setting message_signing_keys",
-    "celery.utils.annotations": "reads types of arguments by pydantic, for tasks with pydantic=True",
-    "celery.utils.debug": "has no tools for debugging; use tracemalloc, or app.control.inspect().memsample()",
-    "celery.utils.deprecated": "has no decorators of deprecation; use warnings.warn",
     "celery.utils.graph": "uses networkx for graphs",
     "celery.utils.quorum_queues": "has workers that take quorum queues without a setting",
     "celery.utils.static": "has no pictures",
-    "celery.utils.sysinfo": "finds the number of cores by worker -c auto; use os.getloadavg, shutil.disk_usage",
     "celery.worker.heartbeat": "sends heartbeats itself; --heartbeat-interval and --without-heartbeat change them",
     "celery.worker.loops": "has an event loop of its own",
     "celery.worker.pidbox": "listens to remote control itself",
@@ -35,7 +30,7 @@ WITHOUT = {
 
 _INTERNAL = "keeps this inside"
 NAMES_WITHOUT: dict[str, dict[str, str]] = {
-    "celery": {"maybe_patch_concurrency": "has no green threads to patch for"},
+    "celery.beat": {"BeatPidbox": "has canvas beat --enable-remote-control"},
     "celery.app": {
         "AppPickler": "pickles apps itself", "push_current_task": "sets the current task itself; see Task.push_request",
         "pop_current_task": "sets the current task itself; see Task.pop_request",
@@ -95,15 +90,10 @@ NAMES_WITHOUT: dict[str, dict[str, str]] = {
     "celery.utils.collections": {
         "BufferMap": _INTERNAL, "Evictable": _INTERNAL, "Messagebuffer": _INTERNAL, "ConfigurationView": "has app.conf",
     },
-    "celery.utils.log": {"LoggingProxy": "redirects standard output itself: worker_redirect_stdouts"},
     "celery.utils.saferepr": {"reprstream": _INTERNAL},
-    "celery.utils.serialization": {"find_pickleable_exception": "has get_pickleable_exception"},
+    "celery.utils.sysinfo": dict.fromkeys(("CpuBudget", "cgroup_cpu_quota", "cpu_budget"), "has worker -c auto"),
     "celery.utils.threads": {
         "LocalManager": "has contextvars", "bound_open_broker_sockets": "has broker_connection_timeout",
-    },
-    "celery.utils.time": {
-        "LocalTimezone": "has timezone.local", "add_seconds_to_datetime": "adds a timedelta",
-        "subtract_datetimes": "subtracts times",
     },
     "celery.utils.timer2": {"Schedule": "has Timer"},
     "celery.worker.autoscale": {"Autoscaler": "changes the number of tasks itself: --autoscale"},

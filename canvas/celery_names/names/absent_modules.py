@@ -32,9 +32,6 @@ NAMES_OF = {
     "celery.backends.redis": "RedisBackend ResultConsumer SentinelBackend",
     "celery.backends.rpc": "RPCBackend ResultConsumer",
     "celery.backends.s3": "S3Backend",
-    "celery.beat": (
-        "BeatLazyFunc EmbeddedService PersistentScheduler ScheduleEntry Scheduler SchedulingError Service event_t"
-    ),
     "celery.concurrency": "ALIASES get_available_pool_names get_implementation",
     "celery.concurrency.asynpool": "AsynPool ResultHandler Worker",
     "celery.concurrency.base": "BasePool apply_target",
@@ -60,15 +57,9 @@ NAMES_OF = {
     "celery.security.key": "PrivateKey",
     "celery.security.serialization": "SecureSerializer register_auth",
     "celery.security.utils": "get_digest_algorithm reraise_errors",
-    "celery.utils.annotations": "annotation_is_class annotation_issubclass get_optional_arg is_none_type",
-    "celery.utils.debug": "blockdetection cry hfloat humanbytes mem_rss memdump ps sample sample_mem",
-    "celery.utils.deprecated": "Callable Property warn",
     "celery.utils.graph": "CycleError DOT DependencyGraph GraphFormatter",
     "celery.utils.quorum_queues": "detect_quorum_queues",
     "celery.utils.static": "get_file logo",
-    "celery.utils.sysinfo": (
-        "AUTO_CONCURRENCY CpuBudget available_cpu_count cgroup_cpu_quota cpu_budget df is_auto_concurrency load_average"
-    ),
     "celery.worker.heartbeat": "Heart",
     "celery.worker.loops": "asynloop synloop",
     "celery.worker.pidbox": "Pidbox gPidbox",

@@ -22,24 +22,36 @@ HELPERS: dict[str, Members] = {
         f"{UTILS}.collections",
         "AttributeDict AttributeDictMixin ChainMap DictAttribute LimitedSet OrderedDict force_mapping lpmerge",
     ),
+    "celery.utils.annotations": of(
+        f"{UTILS}.code.annotations", "annotation_is_class annotation_issubclass get_optional_arg is_none_type"
+    ),
+    "celery.utils.debug": of(
+        f"{UTILS}.code.debug", "blockdetection cry hfloat humanbytes mem_rss memdump ps sample sample_mem"
+    ),
+    "celery.utils.deprecated": of(f"{UTILS}.code.deprecated", "Callable Property warn"),
+    "celery.utils.sysinfo": of(
+        f"{UTILS}.code.debug", "AUTO_CONCURRENCY available_cpu_count df is_auto_concurrency load_average"
+    ),
     "celery.utils.dispatch": of("canvas.signals.signal", "Signal"),
     "celery.utils.dispatch.signal": of("canvas.signals.signal", "Signal"),
     "celery.utils.functional": of("canvas.remote.lru", "LRUCache")
     | of(
         f"{UTILS}.functional",
-        "chunks dictfilter first firstmethod fun_accepts_kwargs head_from_fun is_list lazy mattrgetter maybe "
-        "maybe_evaluate maybe_list memoize mlazy noop padlist regen uniq",
+        "arity_greater chunks dictfilter evaluate_promises first firstmethod fun_accepts_kwargs fun_takes_argument "
+        "head_from_fun is_list is_numeric_value lazy lookahead mattrgetter maybe maybe_evaluate maybe_list memoize "
+        "mlazy noop padlist pass1 regen seq_concat_item seq_concat_seq uniq",
     ),
     "celery.utils.imports": of(
         f"{UTILS}.imports",
-        "NotAPackage cwd_in_path find_module gen_task_name import_from_cwd instantiate module_file qualname "
-        "reload_from_cwd symbol_by_name",
+        "NotAPackage cwd_in_path find_module gen_task_name import_from_cwd instantiate load_extension_class_names "
+        "load_extension_classes module_file qualname reload_from_cwd symbol_by_name",
     ),
     "celery.utils.iso8601": {"parse_iso8601": f"{UTILS}.times:maybe_iso8601"},
     "celery.utils.log": {
         **of("canvas.log", "ColorFormatter get_task_logger"),
         **of(_LEVELS, "LOG_LEVELS base_logger get_logger get_multiprocessing_logger in_sighandler mlevel"),
-        **of(_LEVELS, "reset_multiprocessing_logger set_in_sighandler task_logger"),
+        **of(_LEVELS, "LoggingProxy logger reset_multiprocessing_logger set_in_sighandler task_logger"),
+        **of(_LEVELS, "worker_logger"),
     },
     "celery.utils.nodenames": of(
         f"{UTILS}.nodenames",
@@ -49,20 +61,23 @@ HELPERS: dict[str, Members] = {
     "celery.utils.saferepr": of(_WRITING, "saferepr"),
     "celery.utils.serialization": of(
         _WRITING,
-        "UnpickleableExceptionWrapper create_exception_cls get_pickleable_etype get_pickleable_exception "
-        "get_pickled_exception strtobool subclass_exception",
+        "UnpickleableExceptionWrapper b64decode b64encode create_exception_cls ensure_serializable "
+        "find_pickleable_exception get_pickleable_etype get_pickleable_exception get_pickled_exception itermro jsonify "
+        "raise_with_context strtobool subclass_exception",
     ),
     "celery.utils.term": of(f"{UTILS}.text", "colored"),
     "celery.utils.text": of(
         f"{UTILS}.text",
         "abbr abbrtask dedent dedent_initial ensure_newlines ensure_sep fill_paragraphs indent join pluralize pretty "
-        "simple_format str_to_list truncate",
+        "remove_repeating remove_repeating_from_task simple_format str_to_list truncate",
     ),
-    "celery.utils.threads": of(f"{UTILS}.threads", "Local LocalStack bgThread default_socket_timeout get_ident"),
+    "celery.utils.threads": of(
+        f"{UTILS}.threads", "Local LocalStack bgThread default_socket_timeout get_ident release_local"
+    ),
     "celery.utils.time": {
         **of(f"{UTILS}.times", "adjust_timestamp delta_resolution get_exponential_backoff_interval humanize_seconds"),
         **of(f"{UTILS}.times", "localize make_aware maybe_iso8601 maybe_timedelta rate remaining timezone to_utc"),
-        **of(f"{UTILS}.times", "utcoffset weekday"),
+        **of(f"{UTILS}.times", "LocalTimezone add_seconds_to_datetime subtract_datetimes utcoffset weekday"),
         **of("canvas.schedules.base", "is_naive maybe_make_aware"),
         **of("canvas.schedules.crontab", "ffwd"),
     },

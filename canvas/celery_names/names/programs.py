@@ -11,17 +11,20 @@ _COMPOSING = of("canvas", "Signature chain chord chunks group maybe_signature si
 _APPS = {"Celery": "canvas:Canvas", "shared_task": "canvas:shared_task"}
 _COMMANDS = "canvas.cli"
 _EVENTS = "canvas.remote.event_programs"
+_SCHEDULERS = "canvas.beat.scheduler_classes"
 _ENTRIES = "canvas.remote.cluster_entries"
 
 PROGRAMS: dict[str, Members] = {
     "celery": {
         **_APPS, **_COMPOSING, **_VERSION, **of("canvas", "Task current_app current_task uuid"),
-        "bugreport": f"{PARTS}.apps:bugreport",
+        **of(f"{PARTS}.apps", "bugreport maybe_patch_concurrency"),
     },
     "celery.__main__": of(f"{PARTS}.apps", "main"),
     "celery._state": {
         **of("canvas", "current_app current_task"),
-        **of(f"{UTILS}.local", "connect_on_app_finalize"),
+        **of(f"{UTILS}.local", "connect_on_app_finalize _get_active_apps"),
+        **of(f"{PARTS}.apps", "app_or_default disable_trace enable_trace"),
+        "default_app": "canvas:current_app",
         "get_current_app": "canvas.context:current_app",
         "get_current_task": "canvas.context:current_task",
         "get_current_worker_task": "canvas.context:current_task",
@@ -35,7 +38,10 @@ PROGRAMS: dict[str, Members] = {
         "default_app": "canvas:current_app",
     },
     "celery.app.amqp": of(f"{PARTS}.amqp", "AMQP Queues"),
-    "celery.app.base": {"Celery": "canvas:Canvas"},
+    "celery.app.base": {
+        "Celery": "canvas:Canvas", **of(f"{PARTS}.apps", "appstr"), "Settings": "canvas.config.config:Config",
+        "gen_task_name": f"{UTILS}.imports:gen_task_name",
+    },
     "celery.app.control": {
         **of("canvas.remote.control", "Control"), **of("canvas.remote.inspect", "Inspect"),
         **of(f"{PARTS}.apps", "flatten_reply"),
@@ -59,6 +65,13 @@ PROGRAMS: dict[str, Members] = {
     "celery.apps.worker": of(f"{PARTS}.programs", "Worker"),
     "celery.backends": {},
     "celery.backends.base": of(f"{PARTS}.backends", "Backend BaseBackend DisabledBackend"),
+    "celery.beat": {
+        **of(f"{_SCHEDULERS}.entries", "ScheduleEntry SchedulingError event_t"),
+        **of(f"{_SCHEDULERS}.scheduler", "DEFAULT_MAX_INTERVAL Scheduler"),
+        **of(f"{_SCHEDULERS}.persistent", "PersistentScheduler"), **of(f"{_SCHEDULERS}.service", "EmbeddedService"),
+        "BeatLazyFunc": "canvas.beat.arguments:BeatLazyFunc", "Service": f"{_SCHEDULERS}.service:SchedulerService",
+        "logger": "canvas.beat.log:logger",
+    },
     "celery.bin": {},
     "celery.bin.amqp": of(f"{_COMMANDS}.messages.brokers", "amqp"),
     "celery.bin.list": of(f"{_COMMANDS}.messages.brokers", "list_"),
@@ -117,7 +130,7 @@ PROGRAMS: dict[str, Members] = {
     "celery.loaders": of(f"{PARTS}.loaders", "get_loader_cls"),
     "celery.loaders.app": of(f"{PARTS}.loaders", "AppLoader"),
     "celery.loaders.base": of(f"{PARTS}.loaders", "BaseLoader"),
-    "celery.local": of(f"{UTILS}.local", "PromiseProxy Proxy maybe_evaluate try_import"),
+    "celery.local": of(f"{UTILS}.local", "PromiseProxy Proxy class_property maybe_evaluate try_import"),
     "celery.result": {
         "assert_will_not_block": "canvas.result:check_join_allowed",
     },

@@ -53,3 +53,9 @@ def flatten_reply(reply: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 def group_from(type: str) -> str:
     """The kind of an event: ``task`` of ``task-sent``."""
     return type.partition("-")[0]
+
+
+def maybe_patch_concurrency(
+    argv: Any = None, short_opts: Any = None, long_opts: Any = None, patch: bool = True
+) -> None:
+    """Nothing: canvas has no pool of green threads, for which modules are patched."""

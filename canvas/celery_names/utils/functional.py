@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
-from inspect import signature
-from itertools import islice
+from inspect import getfullargspec, signature
+from itertools import islice, pairwise
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -128,3 +128,48 @@ def head_from_fun(fun: Callable[..., Any], bound: bool = False) -> Callable[...,
 def fun_accepts_kwargs(fun: Callable[..., Any]) -> bool:
     """Whether a function takes any keyword argument."""
     return any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature(fun).parameters.values())
+
+
+def pass1(arg: T, *args: Any, **kwargs: Any) -> T:
+    """The first argument."""
+    return arg
+
+
+def evaluate_promises(values: Iterable[Any]) -> Iterator[Any]:
+    """The values, the results of the ``lazy`` ones among them."""
+    return map(maybe_evaluate, values)
+
+
+def lookahead(values: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    """Each value and its successor, ``None`` after the last."""
+    return pairwise([*values, None])
+
+
+def arity_greater(fun: Callable[..., Any], n: int) -> bool:
+    """Whether a function takes more than ``n`` positional arguments."""
+    spec = getfullargspec(fun)
+    return bool(spec.varargs) or len(spec.args) > n
+
+
+def fun_takes_argument(name: str, fun: Callable[..., Any], position: int | None = None) -> bool:
+    """Whether a function takes an argument of this name, or one at this position."""
+    spec = getfullargspec(fun)
+    if spec.varkw or spec.varargs:
+        return True
+    return name in spec.args if position is None else len(spec.args) >= position
+
+
+def seq_concat_item(seq: Any, item: Any) -> Any:
+    """A list or tuple of the same kind, with ``item`` at its end."""
+    return (*seq, item) if isinstance(seq, tuple) else [*seq, item]
+
+
+def seq_concat_seq(a: Any, b: Any) -> Any:
+    """Both sequences as one, of the kind of the longer."""
+    kind = type(max(a, b, key=len))
+    return kind([*a, *b])
+
+
+def is_numeric_value(value: Any) -> bool:
+    """Whether a value is a number, and no bool."""
+    return isinstance(value, int | float) and not isinstance(value, bool)

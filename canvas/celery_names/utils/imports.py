@@ -3,8 +3,10 @@
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any
 
@@ -94,3 +96,20 @@ def module_file(module: ModuleType) -> str:
     """The path of a module's source."""
     name = module.__file__ or ""
     return name[:-1] if name.endswith(".pyc") else name
+
+
+def load_extension_class_names(namespace: str) -> Iterator[tuple[str, str]]:
+    """The entry points of a group: the name of each, and the path of its object."""
+    return ((point.name, point.value) for point in entry_points(group=namespace))
+
+
+def load_extension_classes(namespace: str) -> Iterator[tuple[str, Any]]:
+    """The entry points of a group: the name of each, and its object. One that cannot be imported is left out, with a
+    warning."""
+    for name, path in load_extension_class_names(namespace):
+        try:
+            found = symbol_by_name(path)
+        except (ImportError, SyntaxError) as exc:
+            warnings.warn(f"Cannot load {namespace} extension {path!r}: {exc!r}", stacklevel=2)
+        else:
+            yield name, found

@@ -1,5 +1,6 @@
 """Names of ``celery.local`` and ``celery._state``: proxies, and functions about the current app."""
 
+import gc
 import importlib
 from collections.abc import Callable
 from types import ModuleType
@@ -71,3 +72,28 @@ def connect_on_app_finalize(callback: Callable[[Canvas], Any]) -> Callable[[Canv
     else:
         app.on_after_finalize.connect(lambda sender, **_: callback(sender), weak=False)
     return callback
+
+
+def _get_active_apps() -> list[Canvas]:
+    """The apps of this process that are in use."""
+    return [app for app in gc.get_objects() if isinstance(app, Canvas)]
+
+
+class class_property:
+    """A property of a class, and of its instances."""
+
+    def __init__(self, getter: Any = None, setter: Any = None) -> None:
+        """``getter`` is called with the class; ``setter`` with the class and the value."""
+        self._getter = getattr(getter, "__func__", getter)
+        self._setter = getattr(setter, "__func__", setter)
+
+    def __get__(self, obj: Any, owner: Any = None) -> Any:
+        return self._getter(owner or type(obj))
+
+    def __set__(self, obj: Any, value: Any) -> None:
+        if self._setter is None:
+            raise AttributeError("this property has no setter")
+        self._setter(type(obj), value)
+
+    def setter(self, setter: Any) -> "class_property":
+        return type(self)(self._getter, setter)

@@ -1,8 +1,11 @@
 """Names of ``celery.utils.log``: loggers and levels."""
 
 import logging
-from collections.abc import Iterator
+import sys
+import threading
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from canvas.log import BASE_LOGGER, TASK_LOGGER, ancestry
 
@@ -14,15 +17,17 @@ LOG_LEVELS |= {number: name for name, number in LOG_LEVELS.items() if name not i
 """Numbers of levels by name, and names by number."""
 
 base_logger = logging.getLogger(BASE_LOGGER)
+logger = base_logger
 task_logger = logging.getLogger(TASK_LOGGER)
+worker_logger = logging.getLogger("celery.worker")
 
 
 def get_logger(name: str) -> logging.Logger:
     """The logger ``name``. Where its parent is another logger than the root, ``celery`` becomes its parent."""
-    logger = logging.getLogger(name)
-    if logging.root not in (logger, logger.parent) and base_logger not in ancestry(logger):
-        logger.parent = base_logger
-    return logger
+    found = logging.getLogger(name)
+    if logging.root not in (found, found.parent) and base_logger not in ancestry(found):
+        found.parent = base_logger
+    return found
 
 
 def mlevel(level: str | int | None) -> int | str | None:
@@ -57,3 +62,44 @@ def get_multiprocessing_logger() -> logging.Logger:
 
 def reset_multiprocessing_logger() -> None:
     """Nothing: canvas' processes set up no logger of multiprocessing's."""
+
+
+class LoggingProxy:
+    """A file whose lines are logged. A line that is written while one is logged is left out."""
+
+    mode, name, closed = "w", None, False
+    loglevel: Any = logging.ERROR
+    _thread = threading.local()
+
+    def __init__(self, logger: logging.Logger, loglevel: str | int | None = None) -> None:
+        """``loglevel``: default: the logger's level."""
+        self.logger = logger
+        self.loglevel = mlevel(loglevel or logger.level or self.loglevel)
+
+    def write(self, data: str | bytes) -> int:
+        """Log text; how many characters of it."""
+        text = (data.decode(errors="replace") if isinstance(data, bytes) else str(data)).rstrip("\n")
+        if _in_handler[0] and sys.__stderr__ is not None:
+            return sys.__stderr__.write(f"{text}\n")
+        if not text or self.closed or getattr(self._thread, "writing", False):
+            return 0
+        self._thread.writing = True
+        try:
+            self.logger.log(self.loglevel, text)
+        finally:
+            self._thread.writing = False
+        return len(text)
+
+    def writelines(self, sequence: Iterable[str]) -> None:
+        for part in sequence:
+            self.write(part)
+
+    def flush(self) -> None:
+        """Nothing: each line is logged at once."""
+
+    def close(self) -> None:
+        """Log no more."""
+        self.closed = True
+
+    def isatty(self) -> bool:
+        return False

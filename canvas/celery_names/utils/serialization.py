@@ -1,7 +1,13 @@
 """Names of ``celery.utils.serialization`` and ``celery.utils.saferepr``: exceptions and values that are written."""
 
+import base64
 import pickle
-from typing import Any
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from datetime import date, datetime, time, timedelta
+from itertools import takewhile
+from numbers import Real
+from typing import Any, NoReturn
 
 from canvas.text import safe_repr, short_repr
 
@@ -37,7 +43,7 @@ class UnpickleableExceptionWrapper(Exception):
 
     def __init__(self, exc_module: str, exc_cls_name: str, exc_args: Any, text: str | None = None) -> None:
         self.exc_module, self.exc_cls_name, self.text = exc_module, exc_cls_name, text
-        self.exc_args = tuple(arg if can_pickle(arg) else safe_repr(arg) for arg in exc_args)
+        self.exc_args = ensure_serializable(exc_args, lambda arg: pickle.loads(pickle.dumps(arg)))
         super().__init__(exc_module, exc_cls_name, self.exc_args, text)
 
     def restore(self) -> Exception:
@@ -64,7 +70,9 @@ def can_pickle(value: Any) -> bool:
 
 def get_pickleable_exception(exc: BaseException) -> BaseException:
     """``exc``, or what stands for it if it cannot be pickled."""
-    return exc if can_pickle(exc) else UnpickleableExceptionWrapper.from_exception(exc)
+    if can_pickle(exc):
+        return exc
+    return find_pickleable_exception(exc) or UnpickleableExceptionWrapper.from_exception(exc)
 
 
 def get_pickleable_etype(cls: type[BaseException]) -> type[BaseException]:
@@ -75,3 +83,76 @@ def get_pickleable_etype(cls: type[BaseException]) -> type[BaseException]:
 def get_pickled_exception(exc: BaseException) -> BaseException:
     """The exception that a pickled one stands for."""
     return exc.restore() if isinstance(exc, UnpickleableExceptionWrapper) else exc
+
+
+def find_pickleable_exception(exc: BaseException, *_: Any) -> BaseException | None:
+    """An exception of the nearest class above that of ``exc``, if one takes its arguments and can be pickled."""
+    for kind in itermro(type(exc), UNWANTED_BASE_CLASSES):
+        try:
+            found: BaseException = kind(*getattr(exc, "args", ()))
+        except Exception:  # noqa: BLE001 - the class's own code may raise anything
+            continue
+        if can_pickle(found):
+            return found
+    return None
+
+
+UNWANTED_BASE_CLASSES = (Exception, BaseException, object)
+
+
+def itermro(cls: type, stop: Any) -> Iterator[type]:
+    """``cls`` and the classes above it, up to the first of ``stop``."""
+    return takewhile(lambda kind: kind not in stop, cls.__mro__)
+
+
+def ensure_serializable(items: Iterable[Any], encoder: Callable[[Any], Any]) -> tuple[Any, ...]:
+    """The items; the text of each that ``encoder`` refuses."""
+
+    def written(item: Any) -> Any:
+        try:
+            encoder(item)
+        except Exception:  # noqa: BLE001 - the encoder may raise anything
+            return safe_repr(item)
+        return item
+
+    return tuple(map(written, items))
+
+
+def jsonify(
+    obj: Any, builtin_types: tuple[type, ...] = (Real, str), key: Any = None,
+    keyfilter: Callable[[Any], bool] | None = None, unknown_type_filter: Callable[[Any], Any] | None = None,
+) -> Any:  # fmt: skip
+    """``obj`` as values that JSON has: times as text. Raises ValueError for others without ``unknown_type_filter``."""
+
+    def inner(value: Any, name: Any = None) -> Any:
+        return jsonify(value, builtin_types, name, keyfilter, unknown_type_filter)
+
+    if obj is None or isinstance(obj, builtin_types):
+        return obj
+    if isinstance(obj, list | tuple):
+        return [inner(value) for value in obj]
+    if isinstance(obj, dict):
+        return {name: inner(value, name) for name, value in obj.items() if keyfilter is None or keyfilter(name)}
+    if isinstance(obj, datetime):
+        text = obj.isoformat(timespec="milliseconds" if obj.microsecond else "auto")
+        return text.removesuffix("+00:00") + "Z" if text.endswith("+00:00") else text
+    if isinstance(obj, date | time):
+        return obj.isoformat()
+    if isinstance(obj, timedelta):
+        return str(obj)
+    if unknown_type_filter is None:
+        raise ValueError(f"Unsupported type: {type(obj)!r} {obj!r} (parent: {key})")
+    return unknown_type_filter(obj)
+
+
+def raise_with_context(exc: BaseException) -> NoReturn:
+    """Raise ``exc``, with the exception that is being handled as its cause."""
+    raise exc from (None if sys.exc_info()[1] is exc else sys.exc_info()[1])
+
+
+def b64encode(s: str | bytes) -> str:
+    return base64.b64encode(s.encode() if isinstance(s, str) else s).decode()
+
+
+def b64decode(s: str | bytes) -> bytes:
+    return base64.b64decode(s)

@@ -83,6 +83,17 @@ def pretty(value: Any, width: int = 80, nl_width: int = 80, sep: str = "\n", **o
     return pformat(value, width=width, **options)
 
 
+def remove_repeating(substr: str, s: str) -> str:
+    """``s`` with ``substr`` only where it comes first."""
+    before, found, after = s.partition(substr)
+    return before + found + after.replace(substr, "")
+
+
+def remove_repeating_from_task(task_name: str, s: str) -> str:
+    """``s`` with the module of a task only where it comes first."""
+    return remove_repeating(f"{task_name.rpartition('.')[0]}.", s)
+
+
 def simple_format(s: str, keys: Mapping[str, str | Callable[[], str]], **options: Any) -> str:
     """``s`` with ``%k`` replaced by ``keys["k"]``. Raises ValueError for an unknown key."""
     return _simple_format(s, keys)

@@ -9,7 +9,7 @@ from threading import get_ident
 from threading import local as Local
 from typing import Any
 
-__all__ = ["Local", "LocalStack", "bgThread", "default_socket_timeout", "get_ident"]
+__all__ = ["Local", "LocalStack", "bgThread", "default_socket_timeout", "get_ident", "release_local"]
 
 
 class LocalStack:
@@ -39,6 +39,14 @@ class LocalStack:
 
     def __len__(self) -> int:
         return len(self._items.get())
+
+
+def release_local(local: Any) -> None:
+    """Forget what a ``Local``, or a ``LocalStack``, has for this thread."""
+    if isinstance(local, LocalStack):
+        local._items.set(())
+    else:
+        vars(local).clear()
 
 
 class bgThread(threading.Thread):

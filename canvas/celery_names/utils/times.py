@@ -1,7 +1,9 @@
 """Names of ``celery.utils.time``."""
 
 import random
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, tzinfo
+from time import localtime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,6 +22,8 @@ def maybe_iso8601(dt: datetime | str | None) -> datetime | None:
 
 def rate(r: Any) -> float:
     """A rate such as ``"10/m"`` in tasks a second; 0 for none. Raises ConfigurationError."""
+    if isinstance(r, int | float):
+        return r
     interval = rate_to_interval(r) if r else None
     return 1 / interval if interval else 0
 
@@ -116,16 +120,50 @@ class _Zones:
     def to_system(self, dt: datetime) -> datetime:
         return dt.astimezone()
 
+    to_local_fallback = to_system
+
 
 timezone = _Zones()
 
 
-def utcoffset(**options: Any) -> int:
+def utcoffset(**options: Any) -> float:
     """Hours by which UTC is ahead of the local time."""
     offset = datetime.now().astimezone().utcoffset()
-    return -int((offset.total_seconds() if offset else 0) // 3600)
+    return -(offset.total_seconds() if offset else 0.0) / 3600 or 0.0
 
 
-def adjust_timestamp(ts: float, offset: int, **options: Any) -> float:
+def adjust_timestamp(ts: float, offset: float, here: Callable[..., float] = utcoffset) -> float:
     """A time of a machine whose UTC offset is ``offset`` hours, as one of this machine's."""
-    return ts - (offset - utcoffset()) * 3600
+    return ts - (offset - here()) * 3600
+
+
+class LocalTimezone(tzinfo):
+    """The time zone of this machine."""
+
+    def utcoffset(self, dt: datetime | None) -> timedelta | None:
+        return self._at(dt).utcoffset()
+
+    def dst(self, dt: datetime | None) -> timedelta | None:
+        at = self._at(dt)
+        return timedelta(hours=1) if localtime(at.timestamp()).tm_isdst > 0 else timedelta(0)
+
+    def tzname(self, dt: datetime | None) -> str | None:
+        return self._at(dt).tzname()
+
+    def fromutc(self, dt: datetime) -> datetime:
+        return dt.replace(tzinfo=UTC).astimezone().replace(tzinfo=self)
+
+    @staticmethod
+    def _at(dt: datetime | None) -> datetime:
+        return (dt.replace(tzinfo=None) if dt else datetime.now()).astimezone()
+
+
+def add_seconds_to_datetime(dt: datetime, seconds: float) -> datetime:
+    """The time ``seconds`` later; they pass on the clock of UTC where ``dt`` has a zone."""
+    delta = timedelta(seconds=seconds)
+    return dt + delta if dt.tzinfo is None else (dt.astimezone(UTC) + delta).astimezone(dt.tzinfo)
+
+
+def subtract_datetimes(end: datetime, start: datetime) -> timedelta:
+    """The time that passes between two moments; those without a zone are taken as UTC."""
+    return to_utc(end) - to_utc(start)

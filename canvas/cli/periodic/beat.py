@@ -10,13 +10,12 @@ from typing import Any
 import click
 
 from canvas.app.application import Canvas
-from canvas.beat.service import Service
+from canvas.beat.running import BeatService
 from canvas.beat.sources import service_of
 from canvas.cli.extending.user_options import OpenCommand, taken
 from canvas.cli.options import host_and_port
 from canvas.cli.periodic.monitoring import monitored
 from canvas.cli.worker import daemon
-from canvas.cli.worker.options import check_scheduler
 from canvas.errors import ConfigurationError
 from canvas.masking import masked_url
 from canvas.version import __version__
@@ -34,9 +33,9 @@ _NAME = "celerybeat@%h"
 @click.option("-s", "--schedule", "schedule_filename", type=click.Path(),
               help="The file of Celery's beat: when entries ran last is taken over from it once."
                    "  [default: celerybeat-schedule]")  # fmt: skip
-@click.option("-S", "--scheduler", callback=check_scheduler,
+@click.option("-S", "--scheduler",
               help="Where entries are kept: django (django-celery-beat's tables), redbeat (celery-redbeat's keys); "
-                   "in the broker without it.")  # fmt: skip
+                   "a scheduler class by its path; in the broker without it.")  # fmt: skip
 @click.option("--max-interval", type=click.FloatRange(min=0.01), help="Longest wait between two looks, in seconds.")
 @click.option("-l", "--loglevel", default="WARNING", show_default=True,
               type=click.Choice(_LEVELS, case_sensitive=False), help="INFO logs each task that is sent.")  # fmt: skip
@@ -77,8 +76,9 @@ def _app(context: click.Context) -> Canvas:
 
 def _run(context: click.Context, app: Canvas, given: dict[str, Any]) -> None:
     app.import_task_modules()
-    scheduler = given["scheduler"] or check_scheduler(context, context.command.params[2], app.conf.beat_scheduler)
-    service = service_of(app, scheduler or "", given["max_interval"], given["schedule_filename"])
+    service = service_of(
+        app, given["scheduler"] or app.conf.beat_scheduler, given["max_interval"], given["schedule_filename"]
+    )
     presence = ProcessFiles(given["pidfile"])
     name = node_name(given["hostname"] or _NAME)
     log = WorkerLog(app.conf, name, given["loglevel"], given["logfile"], given["log_json"], context.color, app.tasks)
@@ -99,17 +99,17 @@ def _run(context: click.Context, app: Canvas, given: dict[str, Any]) -> None:
     sys.exit(0)
 
 
-def _stop(service: Service, *_: object) -> None:
+def _stop(service: BeatService, *_: object) -> None:
     service.stop()
 
 
-def banner(app: Canvas, service: Service, logfile: str | None, level: str) -> str:
+def banner(app: Canvas, service: BeatService, logfile: str | None, level: str) -> str:
     """The lines that beat shows at its start."""
     return (
         f"LocalTime -> {datetime.now().replace(microsecond=0)}\n"
         "Configuration ->\n"
         f"    . broker -> {masked_url(app.conf.broker_url or 'redis://localhost:6379/0')}\n"
-        f"    . schedule -> {service.store.schedule}\n"
+        f"{service.about}\n"
         f"    . logfile -> {logfile or '[stderr]'}@%{level.upper()}\n"
         f"    . maxinterval -> {float(service.max_interval):.2f} s"
     )

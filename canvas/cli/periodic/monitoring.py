@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from canvas.app.application import Canvas
-from canvas.beat.service import Service
+from canvas.beat.running import BeatService
 from canvas.integrations.beat_metrics import beat_metrics
 from canvas.worker.control.pidbox import Pidbox
 from canvas.worker.control.replies import NO_REPLY
@@ -32,7 +32,7 @@ class _BeatPanel:
 
 @contextmanager
 def monitored(
-    app: Canvas, service: Service, hostname: str, http_address: tuple[str, int] | None, remote_control: bool
+    app: Canvas, service: BeatService, hostname: str, http_address: tuple[str, int] | None, remote_control: bool
 ) -> Iterator[None]:
     """Answer for ``service`` until the end of the block. Raises ConfigurationError when the address cannot be had."""
     endpoint = Endpoint(app, http_address, beat_metrics(hostname), service.trouble) if http_address else None

@@ -15,7 +15,7 @@ from canvas.cli.extending.user_options import OpenCommand, all_options, taken
 from canvas.cli.options import bounds, comma_separated, host_and_port
 from canvas.cli.worker import daemon
 from canvas.cli.worker.embedded_beat import embedded_beat
-from canvas.cli.worker.options import Pool, check_scheduler, concurrency, only_fork
+from canvas.cli.worker.options import Pool, concurrency, only_fork
 from canvas.errors import ConfigurationError
 from canvas.integrations import prometheus
 from canvas.telemetry import attach
@@ -120,7 +120,7 @@ _DAEMON = ("logfile", "pidfile", "uid", "gid", "umask", "executable")
 @click.option("-B", "--beat", is_flag=True, help="Run beat too, which sends periodic tasks.")
 @click.option("-S", "--statedb", hidden=True, expose_value=False)
 @click.option("-s", "--schedule", "--schedule-filename", help="With -B: the file of Celery's beat; see canvas beat -s.")
-@click.option("--scheduler", callback=check_scheduler, help="With -B: as canvas beat -S.")
+@click.option("--scheduler", help="With -B: as canvas beat -S.")
 @click.pass_context
 def worker(context: click.Context, /, http_address: tuple[str, int] | None, **given: Any) -> None:
     """Run a worker: take tasks from queues and run them.

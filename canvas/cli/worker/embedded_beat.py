@@ -16,7 +16,7 @@ def embedded_beat(
 
     ``metrics_of``: the node that has metrics of beat; none without it.
     """
-    from canvas.beat.service import start_thread
+    from canvas.beat.running import start_thread
     from canvas.beat.sources import service_of
 
     service = service_of(app, scheduler or app.conf.beat_scheduler, filename=schedule_filename)

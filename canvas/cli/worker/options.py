@@ -12,12 +12,6 @@ from canvas.worker.options import POOLS
 _GREEN = ("gevent", "eventlet")
 
 
-KNOWN_SCHEDULERS = frozenset(
-    {"canvas.beat:PersistentScheduler", "celery.beat:PersistentScheduler", "celery.beat.PersistentScheduler"}
-)
-"""Schedulers that canvas stands in for."""
-
-
 class Pool(click.Choice[str]):
     """The name of a pool."""
 
@@ -56,16 +50,3 @@ def usable_cores() -> int:
 def only_fork(_context: click.Context, _parameter: click.Parameter, value: str | None) -> None:
     if value == "spawn":
         raise click.BadParameter("processes are forked here; where that is a problem, use -P threads or -P solo")
-
-
-def check_scheduler(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
-    """The scheduler's name, if it is one that canvas stands in for."""
-    if value is not None and value not in KNOWN_SCHEDULERS:
-        from canvas.beat.sources import SOURCES
-
-        if value not in SOURCES:
-            raise click.BadParameter(
-                f"expected django (django-celery-beat), redbeat, or Celery's PersistentScheduler; got {value!r}. "
-                "Without the option the entries of beat_schedule and app.schedule run"
-            )
-    return value

@@ -1,0 +1,1 @@
+"""Helpers about code: types in annotations, deprecations, memory and threads."""
