@@ -44,7 +44,7 @@ def load_tasks(app: Canvas) -> None:
 
 def _attach_loader(app: Canvas) -> None:
     """Call the hooks of the loader that the app was given, if it was given one, from now on."""
-    if getattr(app, "loader_cls", None) is None or app.loader in _hooked:
+    if app.loader_cls == Canvas.loader_cls or app.loader in _hooked:
         return
     _hooked.append(app.loader)
     for name, (event, arguments) in _LOADER_HOOKS.items():

@@ -68,7 +68,7 @@ def test_a_method_in_the_place_of_the_signal_on_configure():
 
 def test_names_that_programs_read(monkeypatch):
     app = made()
-    assert (app.IS_WINDOWS, app.SYSTEM) == (False, platform.system())
+    assert (False, platform.system()) == (app.IS_WINDOWS, app.SYSTEM)
     assert app.fixups == []
     assert app.create_task_cls() is app.Task
     kind = app.subclass_with_self(f"{__name__}:MyEvents", name="Mine", extra=1)

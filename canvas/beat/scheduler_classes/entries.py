@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from canvas.context import current_app
 from canvas.primitives.signature import Signature
 from canvas.schedules import maybe_schedule
 from canvas.schedules.base import ScheduleApp
@@ -43,7 +44,7 @@ class ScheduleEntry:
     ) -> None:  # fmt: skip
         """``schedule``: seconds, a timedelta or a schedule. ``relative``: whether an interval's runs are rounded to its
         unit. Without ``last_run_at`` it counts as run now."""
-        self.app: Any = app
+        self.app = app
         self.name, self.task = name, task
         self.args, self.kwargs, self.options = args, kwargs or {}, options or {}
         self.schedule = maybe_schedule(schedule, relative, app=app)
@@ -52,7 +53,7 @@ class ScheduleEntry:
 
     def default_now(self) -> datetime:
         """The time of its schedule."""
-        now: datetime = self.schedule.now() if self.schedule else self.app.now()
+        now: datetime = (self.schedule or self.app or current_app()).now()
         return now
 
     _default_now = default_now
