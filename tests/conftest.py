@@ -84,6 +84,16 @@ def rabbitmq():
         yield node
 
 
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server of this process, started by the first test that uses it. Tests may stop it and start it again,
+    so that processes do not share one."""
+    from tests.support.postgres import PostgresServer  # SQLAlchemy and psycopg are slow to load
+
+    with PostgresServer() as server:
+        yield server
+
+
 @pytest.fixture(scope="module")
 def bench():
     """A server of the module's own, for tests that run worker processes."""

@@ -72,6 +72,12 @@ def result_options(conf: Config, database_settings: Sequence[str], queue: Callab
     return found | {"cache_backend": conf.cache_backend, "cache_backend_options": conf.cache_backend_options}
 
 
+def state_options(conf: Config, database_settings: Sequence[str]) -> dict[str, Any]:
+    """The options of the server of ``canvas_state``."""
+    in_sql = (conf.canvas_state or "").startswith(_SQL_URLS)
+    return {name: getattr(conf, name) for name in database_settings} if in_sql else {}
+
+
 def is_rpc(conf: Config) -> bool:
     """Whether results are messages to the processes that sent the tasks."""
     return (conf.result_backend or "").startswith("rpc")

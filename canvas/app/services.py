@@ -179,7 +179,7 @@ def make_message_builder(app: "BuilderApp") -> "MessageBuilder":
 
 
 def make_driver(app: ConnectedApp) -> "Driver":
-    from canvas.app.driver_options import broker_options, result_options
+    from canvas.app.driver_options import broker_options, result_options, state_options
     from canvas.drivers import open_driver
 
     conf = app.conf
@@ -190,6 +190,7 @@ def make_driver(app: ConnectedApp) -> "Driver":
         broker_options=broker_options(conf, url),
         result_options=result_options(conf, _DATABASE_SETTINGS, lambda: app.process_oid),
         state_url=conf.canvas_state,
+        state_options=state_options(conf, _DATABASE_SETTINGS),
     )
 
 

@@ -143,8 +143,8 @@ EFFECTS: Final[dict[str, str]] = {
     "task_message_max_depth": "Data nested deeper is neither sent, nor stored, nor read.",
     "message_signing_keys": "Keys that sign messages, of 32 characters or more. The first signs; all are accepted.",
     "message_signature_required": "Whether a message without a signature is refused, once there are keys.",
-    "canvas_state": "With RabbitMQ: the Redis server of everything but messages and results. Default: the result "
-    "backend, if that is Redis.",
+    "canvas_state": "With RabbitMQ: the Redis server or database of everything but messages and results. Default: "
+    "the result backend, if that is Redis or a database.",
     "worker_lease_ttl": "Seconds without a heartbeat after which a worker counts as dead.",
     "worker_lease_heartbeat": "Seconds between two heartbeats.",
     "worker_settle_batch_size": "The most settlements in one call to the broker.",

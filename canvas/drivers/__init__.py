@@ -36,11 +36,12 @@ def open_driver(
     broker_options: Mapping[str, Any] | None = None,
     result_options: Mapping[str, Any] | None = None,
     state_url: str | None = None,
+    state_options: Mapping[str, Any] | None = None,
 ) -> Driver:
     """Broker and results at these URLs. Nothing is connected before its first use.
 
-    ``state_url``: the server of what a broker of messages alone does not keep; the results' by default. Raises
-    ConfigurationError for a scheme that no driver serves.
+    ``state_url``: the server of what a broker of messages alone does not keep; the results' by default.
+    ``state_options``: of the server at ``state_url``. Raises ConfigurationError for a scheme that no driver serves.
     """
     scheme, result_scheme = _scheme(broker_url), _scheme(result_url)
     broker_options, result_options = broker_options or {}, result_options or {}
@@ -54,7 +55,7 @@ def open_driver(
 
         return open_redis(broker_url, str(result_url), broker_options=broker_options, result_options=result_options)
     if scheme in _AMQP:
-        return _open_amqp(broker_url, result_url, broker_options, result_options, state_url)
+        return _open_amqp(broker_url, result_url, broker_options, result_options, state_url, state_options or {})
     broker: BrokerParts = _opened(scheme, broker_url, broker_options, "broker")
     store: StoreParts | None = None
     if result_scheme != "disabled":
@@ -69,17 +70,17 @@ def open_driver(
 
 def _open_amqp(
     url: str, result_url: str | None, options: Mapping[str, Any], result_options: Mapping[str, Any],
-    state_url: str | None,
+    state_url: str | None, state_options: Mapping[str, Any],
 ) -> Driver:  # fmt: skip
     """RabbitMQ, with its state on the server of the results, on that of ``state_url``, or on none."""
     from canvas.drivers.amqp import open_amqp
 
     result_scheme = _scheme(result_url)
     if result_scheme in ("rpc", "disabled"):
-        state = _open_state(state_url, {}, None) if state_url else None
+        state = _open_state(state_url, state_options, None) if state_url else None
         return open_amqp(url, options, state, None, result_options if result_scheme == "rpc" else None)
     store: StoreParts = _opened(result_scheme, str(result_url), result_options, "results")
-    state = _open_state(str(state_url or result_url), {} if state_url else result_options, store)
+    state = _open_state(str(state_url or result_url), state_options if state_url else result_options, store)
     return open_amqp(url, options, state, store)
 
 
@@ -89,10 +90,19 @@ def _open_state(url: str, options: Mapping[str, Any], store: StoreParts | None) 
         from canvas.drivers import redis
 
         return redis.open_state(url, options, store)
+    if _scheme(url).partition("+")[0] in _SQL:
+        from canvas.drivers import sql
+
+        return sql.open_state(url, options, store)
     raise ConfigurationError(
-        "RabbitMQ keeps messages only: with results in a database or a Redis Cluster, leases, locks and revocations "
-        "need a Redis server. Set result_backend to a redis:// URL, or canvas_state to one"
+        "RabbitMQ keeps messages only: leases, locks and revocations need a Redis server (no Redis Cluster) or a "
+        f"database; {masked_url(url)} is neither. Set canvas_state, or result_backend, to a redis:// or db+… URL"
     )
+
+
+def keeps_state(url: str) -> bool:
+    """Whether the server at a URL can keep the state of messages."""
+    return _scheme(url) in _REDIS or _scheme(url).partition("+")[0] in _SQL
 
 
 def _opened(scheme: str, url: str, options: Mapping[str, Any], part: str) -> Any:

@@ -27,6 +27,13 @@ def loss_headers(codec: MessageCodec, payload: bytes, started: bool) -> dict[str
     return {"canvas_delivery_count": count, **({"canvas_worker_lost": True} if started else {})}
 
 
+def lost_before(codec: MessageCodec, payload: bytes, deliveries: int, started: bool) -> bytes:
+    """A message that its broker delivers again because its worker died. ``deliveries``: how often it had been
+    delivered. ``started``: whether it was running."""
+    counted = redelivered(codec, payload, canvas_delivery_count=deliveries)
+    return codec.with_headers(counted, loss_headers(codec, counted, started))
+
+
 def requeued(codec: MessageCodec, payload: bytes, counts: bool) -> bytes:
     """A message that returns to its queue; ``counts``: as one of the deliveries whose number is limited."""
     if not counts:

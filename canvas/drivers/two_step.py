@@ -9,9 +9,10 @@ forgotten on the results' side. A crash between leaves the chord ready; the swee
 stops the second body.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
-from canvas.drivers.ports.broker import StepBroker
+from canvas.drivers.ports.broker import BrokerHalf
 from canvas.drivers.ports.chords import ChordStore
 from canvas.drivers.ports.results import ResultStore
 from canvas.drivers.ports.values import Lease, SettleReply
@@ -21,16 +22,57 @@ from canvas.model.message import Publish
 from canvas.model.settlement import (
     ChordDispatch,
     ChordStart,
+    Keep,
+    MailboxStep,
+    Part,
     ReadyChord,
+    ResultWrite,
     Settlement,
     SettleResult,
 )
 
 
+class Records(NamedTuple):
+    """The half of settlements that is the results', as ``ChordStore.record`` takes it."""
+
+    stores: Sequence[ResultWrite]
+    parts: Sequence[Part]
+    joins: Sequence[ChordStart]
+    extensions: Sequence[str]
+    keeps: Sequence[Keep]
+    mail: Sequence[MailboxStep]
+
+    @classmethod
+    def of(cls, settlements: Sequence[Settlement]) -> "Records":
+        """Those of these settlements."""
+        return cls(
+            [x for s in settlements for x in s.stores],
+            [x for s in settlements for x in s.parts],
+            [x for s in settlements for x in s.joins],
+            [x for s in settlements for x in s.chord_extensions],
+            [x for s in settlements for x in s.keeps],
+            [x for s in settlements for x in s.mail],
+        )
+
+
+def fenced(settlements: Sequence[Settlement], held: Iterable[bool]) -> list[Settlement]:
+    """The settlements whose fence holds; ``held`` says of which. The same delivery is settled once, however often it is
+    among them."""
+    seen: set[str] = set()
+    alive = []
+    for settlement, holds in zip(settlements, held, strict=True):
+        tag = settlement.delivery.tag if settlement.delivery is not None and settlement.fence != "none" else ""
+        if holds and tag not in seen:
+            alive.append(settlement)
+        if tag and not settlement.early_ack:
+            seen.add(tag)
+    return alive
+
+
 class TwoStepSettler:
     """A settler in steps. Without a store it commits the broker's half alone."""
 
-    def __init__(self, broker: StepBroker, results: ResultStore | None, chords: ChordStore | None) -> None:
+    def __init__(self, broker: BrokerHalf, results: ResultStore | None, chords: ChordStore | None) -> None:
         self._broker = broker
         self._results = results
         self._chords = chords
@@ -42,7 +84,7 @@ class TwoStepSettler:
         ends: Sequence[ChordDispatch] = (),
     ) -> SettleReply:
         fired = [self.dispatch_chord(end) for end in ends]
-        alive = self._fenced(settlements)
+        alive = fenced(settlements, self._broker.fences(settlements) if settlements else ())
         ready, refused = self._record_all(alive)
         doable = [s for s in alive if id(s) not in refused]
         committed, leased = self._broker.settle(doable, lease)
@@ -52,19 +94,6 @@ class TwoStepSettler:
             first = next((i for i, s in enumerate(settlements) if id(s) in done), 0)
             verdicts[first] = verdicts[first]._replace(ready=ready)
         return SettleReply(verdicts, fired, leased if lease is not None else None)
-
-    def _fenced(self, settlements: Sequence[Settlement]) -> list[Settlement]:
-        """The settlements whose fence holds. The same delivery is settled once, however often it is among them."""
-        held = self._broker.fences(settlements) if settlements else []
-        seen: set[str] = set()
-        alive = []
-        for settlement, holds in zip(settlements, held, strict=True):
-            tag = settlement.delivery.tag if settlement.delivery is not None and settlement.fence != "none" else ""
-            if holds and tag not in seen:
-                alive.append(settlement)
-            if tag and not settlement.early_ack:
-                seen.add(tag)
-        return alive
 
     def _record_all(self, settlements: Sequence[Settlement]) -> tuple[list[ReadyChord], dict[int, SettleResult]]:
         """The chords that became ready, and verdicts on settlements, by identity, whose records are refused."""
@@ -81,16 +110,11 @@ class TwoStepSettler:
         return ready, refused
 
     def _record(self, settlements: Sequence[Settlement]) -> list[ReadyChord]:
-        stores = [x for s in settlements for x in s.stores]
-        parts = [x for s in settlements for x in s.parts]
-        joins = [x for s in settlements for x in s.joins]
-        extensions = [x for s in settlements for x in s.chord_extensions]
-        keeps = [x for s in settlements for x in s.keeps]
-        mail = [x for s in settlements for x in s.mail]
-        if parts or joins or extensions or keeps or mail:
-            return self._counting.record(stores, parts, joins, extensions, keeps, mail)
-        if stores and self._results is not None:
-            self._results.store(stores)
+        records = Records.of(settlements)
+        if any(records[1:]):
+            return self._counting.record(*records)
+        if records.stores and self._results is not None:
+            self._results.store(records.stores)
         return []
 
     @property

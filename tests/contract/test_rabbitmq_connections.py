@@ -55,11 +55,6 @@ def test_a_url_that_cannot_be_read(url, text, redis_url):
         open_driver(url, redis_url)
 
 
-def test_with_results_in_sql_there_has_to_be_a_state_server(tmp_path):
-    with pytest.raises(ConfigurationError, match="Set result_backend to a redis:// URL, or canvas_state to one"):
-        open_driver("amqp://", f"db+sqlite:///{tmp_path}/results.db")
-
-
 def test_the_state_may_be_elsewhere(rabbitmq, redis_url):
     app = Canvas("apart", broker=rabbitmq.url(), canvas_state=redis_url)
     app.driver.broker.publish([publish("a")])

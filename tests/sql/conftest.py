@@ -3,16 +3,6 @@
 import pytest
 from sqlalchemy import MetaData, create_engine
 
-from tests.support.postgres import PostgresServer
-
-
-@pytest.fixture(scope="session")
-def postgres():
-    """A PostgreSQL server of this process, started by the first test that uses it. Tests may stop it and start it again,
-    so that processes do not share one."""
-    with PostgresServer() as server:
-        yield server
-
 
 @pytest.fixture(scope="module")
 def database_url(postgres):

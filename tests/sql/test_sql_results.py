@@ -182,7 +182,7 @@ def test_the_database_is_away_while_a_task_ends(postgres, postgres_url, redis_ur
         postgres.stop()
         try:
             sent = app.send_task("t.add", (2, 2))
-            worker.wait_for("result database")
+            worker.wait_for("database")
         finally:
             postgres.start()
         assert sent.get(timeout=30) == 4
@@ -212,7 +212,7 @@ def test_a_server_that_is_away_is_named_and_found_again(postgres, postgres_url):
     driver = open_driver("memory://", postgres_url)
     driver.results.store([ResultWrite("kept", b"1", 60, True)])
     postgres.stop()
-    with pytest.raises(OperationalError, match="result database"):
+    with pytest.raises(OperationalError, match="database"):
         driver.results.get(["kept"], retry=False)
     postgres.start()
     assert driver.results.get(["kept"]) == [b"1"]

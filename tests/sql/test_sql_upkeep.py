@@ -162,7 +162,7 @@ def test_a_watch_goes_on_after_the_server_was_away(postgres, postgres_url):
     with driver.results.watch(["a"]) as watch:
         assert watch.next(0.2) is None
         postgres.stop()
-        with pytest.raises(OperationalError, match="result database"):
+        with pytest.raises(OperationalError, match="database"):
             watch.next(20)
         postgres.start()
         driver.results.store([ResultWrite("a", b"1", 60, True)])

@@ -7,6 +7,7 @@ The environment decides: ``APP_LIBRARY`` (canvas or celery), ``APP_BROKER``, ``A
 import asyncio
 import ctypes
 import datetime
+import importlib
 import itertools
 import json
 import os
@@ -677,6 +678,23 @@ def die_at(event, count):
     attach(lambda **facts: next(numbers) == int(count) and os.killpg(0, 9), event)
 
 
+def die_in(module, method, when, count):
+    """Kill the whole worker at the how manieth call of a method, ``Class.method``, in one of its processes: before the
+    call has its effect, or after it."""
+    name, method = method.split(".")
+    owner = getattr(importlib.import_module(module), name)
+    whole, numbers = getattr(owner, method), itertools.count(1)
+
+    def dying(*args, **kwargs):
+        last = next(numbers) == int(count)
+        result = whole(*args, **kwargs) if when == "after" or not last else None
+        if last:
+            os.killpg(0, 9)
+        return result
+
+    setattr(owner, method, dying)
+
+
 SIGNALS = (
     "task_received", "task_prerun", "task_postrun", "task_success", "task_failure", "task_retry", "task_revoked",
     "worker_init", "worker_ready", "worker_shutting_down", "worker_shutdown", "celeryd_init", "celeryd_after_setup",
@@ -701,6 +719,9 @@ if "APP_RENEWED_EVERY" in os.environ:
 
 if "APP_DIE_AT" in os.environ:
     die_at(*os.environ["APP_DIE_AT"].split(":"))
+
+if "APP_DIE_IN" in os.environ:
+    die_in(*os.environ["APP_DIE_IN"].split(":"))
 
 if "APP_LIBRARY" in os.environ:
     app = make(

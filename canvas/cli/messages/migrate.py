@@ -11,6 +11,7 @@ import click
 
 from canvas.app.application import Canvas
 from canvas.cli.options import comma_separated
+from canvas.drivers import keeps_state
 from canvas.drivers.ports.codec import MessageCodec
 from canvas.drivers.ports.values import Lease
 from canvas.errors import WireError
@@ -53,6 +54,7 @@ def migrate(
     given = [name.partition(":")[0] for name in queues]
     names = {queue.name: renamed.get(queue.name, queue.name) for queue in obj.app.router.consumed(given)}
     state = obj.app.conf.canvas_state or obj.app.conf.result_backend
+    state = state if state and keeps_state(state) else None
     with _move(source, destination, names, frozenset(tasks), state) as move:
         _unpark(move.old)
         left = sys.maxsize if limit is None else limit

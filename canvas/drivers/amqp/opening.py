@@ -40,5 +40,5 @@ def opened(
     return Driver(
         broker, AmqpBus(broker), AmqpAdmin(broker), AmqpCoordination(broker), AmqpRecovery(broker), results, chords,
         runs, settler, found | (BROKER_OF_ALL if state is not None else frozenset()), "amqp",
-        AmqpSchedules(broker) if kept.schedules is not None else None,
+        AmqpSchedules(broker) if kept.schedules is not None else None, kept.tables,
     )  # fmt: skip

@@ -6,7 +6,7 @@ from canvas.drivers.amqp.broker import AmqpBroker
 from canvas.drivers.amqp.contents import Outgoing
 from canvas.drivers.amqp.delays.messages import DelayedMessages
 from canvas.drivers.amqp.local.dead_letters import DeadLetters
-from canvas.drivers.ports.admin import Admin
+from canvas.drivers.ports.message_state import MessageAdmin
 from canvas.drivers.ports.schedules import DueEntries, EntryWrite, StoredEntry
 from canvas.drivers.ports.values import DeadLetter, HeartbeatReply, InFlight, Scheduled
 from canvas.drivers.retry_policy import Delays
@@ -116,7 +116,7 @@ class AmqpAdmin:
 class _StateLetters:
     """The dead letters that a state server keeps."""
 
-    def __init__(self, broker: AmqpBroker, inner: Admin) -> None:
+    def __init__(self, broker: AmqpBroker, inner: MessageAdmin) -> None:
         self._broker = broker
         self._inner = inner
         self.dead_letters, self.dead_letter_count = inner.dead_letters, inner.dead_letter_count

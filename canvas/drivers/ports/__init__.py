@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from canvas.drivers.ports.chords import ChordStore
     from canvas.drivers.ports.coordination import Coordination
     from canvas.drivers.ports.recovery import Recovery
-    from canvas.drivers.ports.results import ResultStore
+    from canvas.drivers.ports.results import ResultStore, TableStore
     from canvas.drivers.ports.runs import RunRecords
     from canvas.drivers.ports.schedules import ScheduleStore
     from canvas.drivers.ports.settler import Settler
@@ -71,6 +71,8 @@ class Driver:
     scheme: str = ""
     schedules: "ScheduleStore | None" = None
     """``None`` when the broker cannot keep the entries of periodic tasks."""
+    state_tables: "TableStore | None" = None
+    """The tables of the state of a broker that only carries messages, where the results' do not include them."""
 
     @classmethod
     def of(

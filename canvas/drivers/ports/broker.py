@@ -69,8 +69,11 @@ class Broker(Protocol):
         """Release connections. Using the driver again reconnects."""
 
 
-class StepBroker(Broker, Protocol):
-    """A broker that keeps its leases itself: it commits the broker's half of a settlement in two steps."""
+class BrokerHalf(Protocol):
+    """The broker's half of a settlement in two steps."""
+
+    def publish(self, messages: Sequence[Publish], delays: Delays = None) -> None:
+        """As ``Broker``."""
 
     def fences(self, settlements: Sequence[Settlement]) -> list[bool]:
         """Of which settlements the fence holds now."""
@@ -80,3 +83,7 @@ class StepBroker(Broker, Protocol):
 
     def publish_once(self, guard: str, publishes: Sequence[Publish], deferrals: Sequence[DelayedPublish]) -> bool:
         """Send messages unless that guard was used before. Raises RefusedError."""
+
+
+class StepBroker(Broker, BrokerHalf, Protocol):
+    """A broker that keeps its leases itself: it commits the broker's half of a settlement in two steps."""

@@ -24,7 +24,7 @@ _CURES: Mapping[Capability, str] = {
     "runs": "a workflow needs a result backend to keep its run in: set result_backend to a redis:// or db+… URL "
     "(rpc://, cache+memcached://, django-cache and file:// keep none)",
     "coordination": "{feature} needs state that all workers share, and the broker keeps none: set canvas_state to a "
-    "redis:// URL, use a redis:// broker, or leave it out",
+    "redis:// or db+… URL, use a redis:// broker, or leave it out",
 }
 
 

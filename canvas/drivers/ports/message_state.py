@@ -7,13 +7,13 @@ leased the message, and keeps what a settlement sends until the broker has it.
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from canvas.drivers.ports.values import LeaseReply
+from canvas.drivers.ports.values import DeadLetter, InFlight, LeaseReply
 from canvas.model.message import Delivery
 
 if TYPE_CHECKING:
-    from canvas.drivers.ports.admin import Admin
     from canvas.drivers.ports.coordination import Coordination
     from canvas.drivers.ports.recovery import Recovery
+    from canvas.drivers.ports.results import TableStore
     from canvas.drivers.ports.schedules import ScheduleStore
     from canvas.drivers.ports.settler import Settler
 
@@ -78,13 +78,28 @@ class MessageState(Protocol):
         """The messages in a worker's outbox, the first to be sent first."""
 
     def sent(self, worker: str, count: int) -> None:
-        """Delete the first messages of a worker's outbox: the broker has them."""
+        """Delete the first messages of a worker's outbox: the broker has them. Not tried again by itself."""
 
     def claim(self, worker: str, limit: int) -> list[bytes]:
-        """Move messages from the outbox of all workers into this worker's."""
+        """Fill this worker's outbox, up to ``limit`` messages, from that of all workers; the messages in it, the first
+        to be sent first."""
 
     def shared_count(self) -> int:
         """How many messages are in the outbox of all workers."""
+
+
+class MessageAdmin(Protocol):
+    """The messages that the state keeps, for commands and monitoring; each method as in ``Admin``."""
+
+    def dead_letters(self, queue: str) -> list[DeadLetter]: ...
+
+    def dead_letter_count(self, queue: str) -> int: ...
+
+    def delete_dead_letter(self, queue: str, letter: DeadLetter) -> bool: ...
+
+    def requeue_dead_letter(self, queue: str, letter: DeadLetter, payload: bytes) -> bool: ...
+
+    def in_flight(self) -> InFlight: ...
 
 
 class StateParts(NamedTuple):
@@ -97,7 +112,7 @@ class StateParts(NamedTuple):
     check: Callable[[], None]
     """Returns when the server answers. Raises OperationalError or RefusedError when it does not."""
     close: Callable[[], None]
-    admin: "Admin | None"
+    admin: MessageAdmin | None
     """``None`` where the broker keeps dead letters."""
     coordination: "Coordination"
     recovery: "Recovery"
@@ -107,3 +122,5 @@ class StateParts(NamedTuple):
     connect: Callable[[Callable[[str], None], Callable[[str, bytes], bytes]], None]
     """Takes two functions of the broker: one that is called with a worker whose leases have ended, and one that makes
     the entry of an outbox of a queue and a message."""
+    tables: "TableStore | None" = None
+    """The tables that have to be made, where the results' do not include them."""

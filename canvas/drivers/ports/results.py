@@ -9,7 +9,7 @@ from canvas.model.settlement import ResultWrite
 
 
 class TablesMissing(BrokerError):
-    """A result database lacks a table or a column; the message says how it is made."""
+    """A database lacks a table or a column; the message says how it is made."""
 
 
 class Watch(Protocol):

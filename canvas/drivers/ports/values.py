@@ -1,5 +1,6 @@
 """The values that drivers take and return, besides those of ``canvas.model``."""
 
+import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,6 +11,16 @@ from canvas.model.settlement import (
 
 ORPHANS_AGAIN = 30.0
 """Seconds after which orphans that are not settled are handed out again."""
+
+
+CLOCKS_AGREE_WITHIN = 2.0
+"""Seconds. A reply takes time too."""
+
+
+def clock_offset(server_time: float) -> float:
+    """Seconds by which a server's clock, unix time, is ahead of this machine's; 0 where they agree."""
+    offset = server_time - time.time()
+    return offset if abs(offset) > CLOCKS_AGREE_WITHIN else 0.0
 
 
 class Lease(NamedTuple):

@@ -1,11 +1,15 @@
 """Results in SQL databases, in the tables of Celery's ``db+…`` backend. Needs the extra ``sql``."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from canvas.drivers.ports import StoreParts
 from canvas.drivers.ports.capabilities import STORE_OF_ALL
 from canvas.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from canvas.drivers.ports.message_state import StateParts
 
 DJANGO = "django-db"
 """The result backend that is the database of a Django project, in the tables of django-celery-results."""
@@ -18,15 +22,13 @@ def open_results(url: str, options: Mapping[str, Any]) -> StoreParts:
     ``expires``, a function that returns ``result_expires``.
     Raises ConfigurationError when SQLAlchemy is missing, and for a URL or serializer that is not supported.
     """
-    try:
+    with _needing("results"):
         from canvas.drivers.record_columns import RecordColumns
         from canvas.drivers.sql.chords import SqlChords
         from canvas.drivers.sql.database import Database, sqlalchemy_url
         from canvas.drivers.sql.results import SqlResults
         from canvas.drivers.sql.runs import SqlRuns
         from canvas.drivers.sql.tables import CeleryTables, StoreTables
-    except ModuleNotFoundError as exc:
-        raise ConfigurationError(f"results in SQL need {exc.name}: pip install 'canvas-workflows[sql]'") from exc
     serializer, extended = options.get("serializer", "json"), bool(options.get("extended"))
     tables: StoreTables
     if url == DJANGO:
@@ -39,6 +41,22 @@ def open_results(url: str, options: Mapping[str, Any]) -> StoreParts:
         address, columns = sqlalchemy_url(url), RecordColumns(serializer, extended)
         names, schemas = options.get("database_table_names") or {}, options.get("database_table_schemas") or {}
         tables = CeleryTables(columns, names, schemas)
-    database = Database(address, tables, options)
-    results = SqlResults(database)
-    return StoreParts(results, SqlChords(database, results), SqlRuns(database, results), STORE_OF_ALL)
+    results = SqlResults(Database(address, tables, options), tables)
+    return StoreParts(results, SqlChords(results), SqlRuns(results), STORE_OF_ALL)
+
+
+def open_state(url: str, options: Mapping[str, Any], store: StoreParts | None) -> "StateParts":
+    """The state of messages that another broker carries; ``store``: where the results are. Of ``options`` it takes
+    Celery's settings that begin with ``database_engine``, and ``database_create_tables_at_setup``. Raises as
+    ``open_results``."""
+    with _needing("the state of messages"):
+        from canvas.drivers.sql.state.opening import opened
+    return opened(url, options, store)
+
+
+@contextmanager
+def _needing(what: str) -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as exc:
+        raise ConfigurationError(f"{what} in SQL need {exc.name}: pip install 'canvas-workflows[sql]'") from exc

@@ -9,10 +9,10 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Table, and_, bindparam, delete, select, update
 
-from canvas.drivers.sql.database import Database
 from canvas.drivers.sql.dialects import read_clock, unix_time, upsert
 from canvas.drivers.sql.mailboxes import SqlMailboxes
 from canvas.drivers.sql.results import SqlResults
+from canvas.drivers.two_step import Records
 from canvas.model.settlement import ChordStart, Keep, MailboxStep, Part, ReadyChord, ResultWrite
 
 _OPEN, _READY, _DONE, _FAILED = "open", "ready", "done", "failed"
@@ -82,12 +82,13 @@ class SqlChords:
 
     needs_headers = False
 
-    def __init__(self, database: Database, results: SqlResults) -> None:
-        self._database = database
+    def __init__(self, results: SqlResults) -> None:
+        self._database = results.database
         self._results = results
-        self._chords = database.tables.state.chords
-        self._parts = database.tables.state.parts
-        self._mailboxes = SqlMailboxes(database.tables.state)
+        self._state = results.tables.state
+        self._chords = self._state.chords
+        self._parts = self._state.parts
+        self._mailboxes = SqlMailboxes(self._state)
 
     def start_chords(self, joins: Sequence[ChordStart], extensions: Sequence[str] = ()) -> None:
         self.record((), (), joins, extensions)
@@ -101,21 +102,22 @@ class SqlChords:
         keeps: Sequence[Keep] = (),
         mail: Sequence[MailboxStep] = (),
     ) -> list[ReadyChord]:
-        write = self._results.writer(stores)
+        records = Records(stores, parts, joins, extensions, keeps, mail)
+        return self._database.call(lambda connection: self.write(connection, records))
 
-        def work(connection: Connection) -> list[ReadyChord]:
-            write(connection)
-            found = [*parts, *self._mailboxes.apply(connection, mail)]
-            counted = {*extensions, *(one.group_id for one in found), *(one.group_id for one in joins)}
-            chords = self._locked(connection, counted, {one.group_id for one in keeps})
-            self._start(connection, chords, joins, extensions)
-            for keep in keeps:
-                if keep.group_id in chords and chords[keep.group_id].row["size"] is not None:
-                    chords[keep.group_id].live(keep.seconds)
-            self._count(connection, chords, found)
-            return self._save(connection, chords)
-
-        return self._database.call(work)
+    def write(self, connection: Connection, records: Records) -> list[ReadyChord]:
+        """As ``record``, in a transaction of the caller's."""
+        stores, parts, joins, extensions, keeps, mail = records
+        self._results.writer(stores)(connection)
+        found = [*parts, *self._mailboxes.apply(connection, mail)]
+        counted = {*extensions, *(one.group_id for one in found), *(one.group_id for one in joins)}
+        chords = self._locked(connection, counted, {one.group_id for one in keeps})
+        self._start(connection, chords, joins, extensions)
+        for keep in keeps:
+            if keep.group_id in chords and chords[keep.group_id].row["size"] is not None:
+                chords[keep.group_id].live(keep.seconds)
+        self._count(connection, chords, found)
+        return self._save(connection, chords)
 
     def _locked(self, connection: Connection, counted: set[str], kept: set[str]) -> dict[str, _Counted]:
         """The chords, locked in the order of their ids; those in ``counted`` are made where there are none."""
@@ -193,20 +195,23 @@ class SqlChords:
         return None if since is None else repr(since)
 
     def delete_chord(self, group_id: str, failed: bool, expires: int) -> None:
+        self._database.call(lambda connection: self.end(connection, group_id, failed, expires))
+
+    def end(self, connection: Connection, group_id: str, failed: bool, expires: int) -> bool:
+        """As ``delete_chord``, in a transaction of the caller's; whether the chord was ready."""
         chords, parts = self._chords, self._parts
-
-        def work(connection: Connection) -> None:
-            now = read_clock(connection)
-            values: dict[str, Any] = {"state": _FAILED if failed else _DONE, "size": None, "ready_since": None}
-            if not failed:
-                values |= {"extra": 0, "counted": 0, "callback": None, "expires_at": now + _DONE_FOR}
-            elif expires:
-                values |= {"expires_at": now + expires}
-            ended = update(chords).where(chords.c.group_id == group_id, chords.c.state == _READY).values(values)
-            if connection.execute(ended).rowcount and not failed:
-                connection.execute(delete(parts).where(parts.c.group_id == group_id))
-
-        self._database.call(work)
+        now = read_clock(connection)
+        values: dict[str, Any] = {"state": _FAILED if failed else _DONE, "size": None, "ready_since": None}
+        if not failed:
+            values |= {"extra": 0, "counted": 0, "callback": None, "expires_at": now + _DONE_FOR}
+        elif expires:
+            values |= {"expires_at": now + expires}
+        ended = update(chords).where(chords.c.group_id == group_id, chords.c.state == _READY).values(values)
+        if not connection.execute(ended).rowcount:
+            return False
+        if not failed:
+            connection.execute(delete(parts).where(parts.c.group_id == group_id))
+        return True
 
     def stale_ready_chords(self, older_than: float) -> list[ReadyChord]:
         chords = self._chords
@@ -225,7 +230,7 @@ class SqlChords:
         return self._database.call(self._delete_expired)
 
     def _delete_expired(self, connection: Connection) -> int:
-        chords, state = self._chords, self._database.tables.state
+        chords, state = self._chords, self._state
         now = read_clock(connection)
         over = and_(chords.c.expires_at <= now, chords.c.state != _READY)
         lost = update(chords).where(over, chords.c.state == _OPEN, chords.c.size.is_not(None), chords.c.counted > 0)

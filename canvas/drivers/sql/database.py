@@ -11,9 +11,9 @@ from sqlalchemy.engine import URL, make_url
 
 from canvas.drivers.ports.results import TablesMissing
 from canvas.drivers.sql.announcements import Listener, announces
-from canvas.drivers.sql.dialects import MYSQL
-from canvas.drivers.sql.layout import create
-from canvas.drivers.sql.tables import StoreTables
+from canvas.drivers.sql.dialects import MYSQL, lock_database
+from canvas.drivers.sql.layout import create, upgrade
+from canvas.drivers.sql.tables import TableSet
 from canvas.errors import BrokerError, ConfigurationError, OperationalError, RefusedError
 from canvas.forks import in_forks
 from canvas.masking import masked_url
@@ -35,10 +35,10 @@ _PAUSES = (0.05, 0.2, 0.5, 1.0)
 class Database:
     """An engine made at its first use, and anew in each forked process; the tables are made with it."""
 
-    def __init__(self, url: URL, tables: StoreTables, options: Mapping[str, Any]) -> None:
+    def __init__(self, url: URL, tables: TableSet, options: Mapping[str, Any]) -> None:
         """``options``: as ``open_results`` takes them."""
         self._shown = masked_url(url.render_as_string(hide_password=True))
-        self._url = url
+        self.url = url
         self._options = dict(options.get("database_engine_options") or {})
         self._callback = options.get("database_engine_callback")
         self._make_tables = bool(options.get("database_create_tables_at_setup", True))
@@ -57,7 +57,7 @@ class Database:
     def waking(self, task_ids: Iterable[str], wake: Callable[[], None]) -> AbstractContextManager[None]:
         """Call ``wake``, on another thread, when a record of one of these ids is announced. A database without
         announcements calls it never."""
-        if not announces(self._url):
+        if not announces(self.url):
             return nullcontext()
         return self._listener.waking(task_ids, wake)
 
@@ -75,6 +75,15 @@ class Database:
 
         return self._tried(lambda: transaction(self._ready()), retry)
 
+    def change(self, work: Callable[[Connection], T], retry: bool = True) -> T:
+        """As ``call``, for a transaction that reads before it writes."""
+
+        def locked(connection: Connection) -> T:
+            lock_database(connection)
+            return work(connection)
+
+        return self.call(locked, retry)
+
     def with_engine(self, work: Callable[[Engine], T]) -> T:
         """The result of ``work`` with an engine whose tables may be missing. Tries and raises as ``call``."""
         return self._tried(lambda: work(self._connecting()), True)
@@ -87,13 +96,13 @@ class Database:
                 if not _passes(error):
                     raise self._described(error) from error
                 if pause is None:
-                    raise OperationalError(f"result database {self._shown}: {_reason(error)}") from error
+                    raise OperationalError(f"database {self._shown}: {_reason(error)}") from error
                 time.sleep(pause)
         raise AssertionError("unreachable")
 
     def _described(self, error: exc.SQLAlchemyError) -> BrokerError:
         """The error of a request that fails however often it is made."""
-        what = f"result database {self._shown}: {_reason(error)}"
+        what = f"database {self._shown}: {_reason(error)}"
         if _lacks_tables(error):
             return TablesMissing(f"{what}; {self.tables.cure}")
         refused = isinstance(error, exc.StatementError) and not isinstance(error, exc.ProgrammingError)
@@ -101,10 +110,10 @@ class Database:
 
     def _connecting(self) -> Engine:
         own: dict[str, Any] = {}
-        if self._url.get_backend_name() in MYSQL:
+        if self.url.get_backend_name() in MYSQL:
             # A transaction that has waited for a lock has to see what the one before it has written.
             own["isolation_level"] = "READ COMMITTED"
-        engine = create_engine(self._url, **{**own, **self._options})
+        engine = create_engine(self.url, **{**own, **self._options})
         if self._callback is not None:
             self._callback(engine)
         return engine
@@ -117,6 +126,14 @@ class Database:
                     create(engine, self.tables)
                 self._engine = engine
             return self._engine
+
+    def create_tables(self) -> list[str]:
+        """As ``TableStore``."""
+        return self.with_engine(lambda engine: create(engine, self.tables))
+
+    def upgrade_tables(self) -> list[str]:
+        """As ``TableStore``."""
+        return self.with_engine(lambda engine: upgrade(engine, self.tables))
 
     def close(self) -> None:
         """Close the connections. Using the database again connects."""

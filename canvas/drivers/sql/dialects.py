@@ -29,6 +29,12 @@ def read_clock(connection: Connection) -> float:
     return float(connection.execute(select(unix_time(connection))).scalar_one())
 
 
+def lock_database(connection: Connection) -> None:
+    """Let no other transaction write until this one has ended, on a database without locks of rows."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
 def upsert(
     connection: Connection,
     table: Table,

@@ -105,6 +105,7 @@ class DjangoTables:
         self.groups = Table(f"{_APP}_groupresult", theirs, *_group_columns())
         self.metadata = MetaData()
         self.state = StateTables(self.metadata, None)
+        self.layout = self.state.layout
 
     def row(self, write: ResultWrite) -> dict[str, Any]:
         divided = self._columns.divided(write)

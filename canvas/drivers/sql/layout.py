@@ -4,11 +4,11 @@ from sqlalchemy import Connection, Engine, Table, exc, inspect, select, text
 
 from canvas.drivers.sql.dialects import upsert
 from canvas.drivers.sql.state_tables import LAYOUT
-from canvas.drivers.sql.tables import StoreTables
+from canvas.drivers.sql.tables import TableSet
 from canvas.errors import ConfigurationError
 
 
-def create(engine: Engine, tables: StoreTables) -> list[str]:
+def create(engine: Engine, tables: TableSet) -> list[str]:
     """Make the tables that are missing; their names. Raises ConfigurationError where a later version of canvas made
     them."""
     made: list[str] = []
@@ -28,8 +28,8 @@ def create(engine: Engine, tables: StoreTables) -> list[str]:
     return made
 
 
-def _check(connection: Connection, tables: StoreTables) -> None:
-    layout = tables.state.layout
+def _check(connection: Connection, tables: TableSet) -> None:
+    layout = tables.layout
     found = connection.execute(select(layout.c.version)).scalars().all()
     if not found:
         connection.execute(upsert(connection, layout, ["version"], []), {"version": LAYOUT})
@@ -40,7 +40,7 @@ def _check(connection: Connection, tables: StoreTables) -> None:
         )
 
 
-def upgrade(engine: Engine, tables: StoreTables) -> list[str]:
+def upgrade(engine: Engine, tables: TableSet) -> list[str]:
     """Make missing tables, and missing columns of Celery's tables (``result_extended`` and later versions of Celery add
     some). Returns what was made."""
     made = create(engine, tables)
@@ -50,7 +50,7 @@ def upgrade(engine: Engine, tables: StoreTables) -> list[str]:
     return made
 
 
-def _missing(engine: Engine, tables: StoreTables) -> list[str]:
+def _missing(engine: Engine, tables: TableSet) -> list[str]:
     found = inspect(engine)
     return [
         table.fullname

@@ -13,8 +13,8 @@ from canvas.drivers.polling import AsyncPollingWatch, PollingWatch
 from canvas.drivers.sql.announcements import announce
 from canvas.drivers.sql.database import Database
 from canvas.drivers.sql.dialects import read_clock, unix_time, upsert
-from canvas.drivers.sql.layout import create, upgrade
 from canvas.drivers.sql.run_index import write_state
+from canvas.drivers.sql.tables import StoreTables
 from canvas.model import states
 from canvas.model.settlement import ResultWrite
 
@@ -33,19 +33,19 @@ class SqlResults:
     expires_records = False
     shared = True
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._tables = database.tables
-        self._tasks = database.tables.tasks
-        self._groups = database.tables.groups
-        self._state = database.tables.state
+    def __init__(self, database: Database, tables: StoreTables) -> None:
+        self.database = database
+        self.tables = tables
+        self._tasks = tables.tasks
+        self._groups = tables.groups
+        self._state = tables.state
         self._lifetimes = self._state.lifetimes
 
     def get(self, task_ids: Sequence[str], retry: bool = True) -> list[bytes | None]:
         found: dict[str, bytes] = {}
         for start in range(0, len(task_ids), _AT_ONCE):
             some = task_ids[start : start + _AT_ONCE]
-            found |= self._database.call(lambda connection, ids=some: self._read(connection, ids), retry)  # type: ignore[misc]
+            found |= self.database.call(lambda connection, ids=some: self._read(connection, ids), retry)  # type: ignore[misc]
         return [found.get(task_id) for task_id in task_ids]
 
     def _read(self, connection: Connection, task_ids: Sequence[str]) -> dict[str, bytes]:
@@ -53,7 +53,7 @@ class SqlResults:
         query = select(tasks).outerjoin(self._lifetimes, kept.task_id == tasks.c.task_id)
         alive = or_(kept.expires_at.is_(None), kept.expires_at > unix_time(connection))
         rows = connection.execute(query.where(tasks.c.task_id.in_(task_ids), alive)).mappings()
-        return {row["task_id"]: self._tables.payload(dict(row)) for row in rows}
+        return {row["task_id"]: self.tables.payload(dict(row)) for row in rows}
 
     async def aget(self, task_ids: Sequence[str]) -> list[bytes | None]:
         return await asyncio.to_thread(self.get, task_ids)
@@ -66,13 +66,13 @@ class SqlResults:
 
     def store(self, stores: Sequence[ResultWrite]) -> None:
         if stores:
-            self._database.call(self.writer(stores))
+            self.database.call(self.writer(stores))
 
     def writer(self, stores: Sequence[ResultWrite]) -> Callable[[Connection], None]:
         """Writes these records in a transaction of the caller's."""
         # All processes lock rows in the order of their ids; records of one id stay in theirs.
         stores = sorted(stores, key=lambda one: one.task_id)
-        rows = [self._tables.row(one) for one in stores]
+        rows = [self.tables.row(one) for one in stores]
         lifetimes = {one.task_id: one.expires for one in stores}
 
         def write(connection: Connection) -> None:
@@ -94,11 +94,11 @@ class SqlResults:
     def _upsert(self, connection: Connection) -> Any:
         status = self._tasks.c.status
         kept = or_(status.is_(None), status != "SUCCESS")
-        return upsert(connection, self._tasks, ["task_id"], self._tables.changes, kept)
+        return upsert(connection, self._tasks, ["task_id"], self.tables.changes, kept)
 
     def _write_lifetimes(self, connection: Connection, lifetimes: Mapping[str, int | None]) -> None:
         """Keep the times of expiry that differ from that of most records, which the clean-up knows."""
-        usually = self._database.expires()
+        usually = self.database.expires()
         usual = [task_id for task_id, seconds in lifetimes.items() if seconds == usually]
         if usual:
             connection.execute(delete(self._lifetimes).where(self._lifetimes.c.task_id.in_(usual)))
@@ -121,7 +121,7 @@ class SqlResults:
     def forget(self, task_ids: Sequence[str]) -> None:
         for start in range(0, len(task_ids), _AT_ONCE):
             some = sorted(task_ids[start : start + _AT_ONCE])
-            self._database.call(lambda connection, ids=some: self.delete(connection, ids))  # type: ignore[misc]
+            self.database.call(lambda connection, ids=some: self.delete(connection, ids))  # type: ignore[misc]
 
     def delete(self, connection: Connection, task_ids: Sequence[str]) -> None:
         """Delete records in a transaction of the caller's."""
@@ -131,7 +131,7 @@ class SqlResults:
     @contextmanager
     def watch(self, task_ids: Iterable[str]) -> Iterator[PollingWatch]:
         ids, woken = list(task_ids), threading.Event()
-        with self._database.waking(ids, woken.set):
+        with self.database.waking(ids, woken.set):
             yield PollingWatch(self.get, ids, woken)
 
     @asynccontextmanager
@@ -142,34 +142,34 @@ class SqlResults:
             with suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(woken.set)
 
-        with await asyncio.to_thread(self._database.waking, ids, wake):
+        with await asyncio.to_thread(self.database.waking, ids, wake):
             yield AsyncPollingWatch(self.aget, ids, woken)
 
     def save_group(self, group_id: str, payload: bytes, expires: int | None) -> None:
-        self._database.call(lambda connection: self.write_group(connection, group_id, payload))
+        self.database.call(lambda connection: self.write_group(connection, group_id, payload))
 
     def write_group(self, connection: Connection, group_id: str, payload: bytes) -> None:
         """Write a group in a transaction of the caller's."""
-        row, key = self._tables.group_row(group_id, payload), self._tables.group_key
+        row, key = self.tables.group_row(group_id, payload), self.tables.group_key
         changed = [name for name in row if name not in (key, "date_created")]
         connection.execute(upsert(connection, self._groups, [key], changed), row)
 
     def get_group(self, group_id: str) -> bytes | None:
-        return self._database.call(lambda connection: self.read_group(connection, group_id))
+        return self.database.call(lambda connection: self.read_group(connection, group_id))
 
     def read_group(self, connection: Connection, group_id: str) -> bytes | None:
         """Read a group in a transaction of the caller's."""
-        query = select(self._groups).where(self._groups.c[self._tables.group_key] == group_id)
+        query = select(self._groups).where(self._groups.c[self.tables.group_key] == group_id)
         found = connection.execute(query).mappings().first()
-        return None if found is None else self._tables.group_payload(dict(found))
+        return None if found is None else self.tables.group_payload(dict(found))
 
     def delete_group(self, group_id: str) -> None:
-        self._run(delete(self._groups).where(self._groups.c[self._tables.group_key] == group_id))
+        self._run(delete(self._groups).where(self._groups.c[self.tables.group_key] == group_id))
 
     def cleanup(self, seconds: float) -> int:
         """Delete groups, and records without a time of their own, that are older than ``seconds``; and the records
         whose own time has come. Returns how many."""
-        before = self._tables.time(datetime.now(UTC) - timedelta(seconds=seconds))
+        before = self.tables.time(datetime.now(UTC) - timedelta(seconds=seconds))
         tasks, groups, kept = self._tasks, self._groups, self._lifetimes
 
         def work(connection: Connection) -> int:
@@ -180,20 +180,20 @@ class SqlResults:
             connection.execute(delete(kept).where(kept.c.task_id.not_in(select(tasks.c.task_id))))
             return found + connection.execute(delete(groups).where(groups.c.date_done < before)).rowcount
 
-        return self._database.call(work)
+        return self.database.call(work)
 
     def _run(self, *statements: Any) -> None:
         def work(connection: Connection) -> None:
             for statement in statements:
                 connection.execute(statement)
 
-        self._database.call(work)
+        self.database.call(work)
 
     def create_tables(self) -> list[str]:
-        return self._database.with_engine(lambda engine: create(engine, self._tables))
+        return self.database.create_tables()
 
     def upgrade_tables(self) -> list[str]:
-        return self._database.with_engine(lambda engine: upgrade(engine, self._tables))
+        return self.database.upgrade_tables()
 
     def close(self) -> None:
-        self._database.close()
+        self.database.close()

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, select, update
 
-from canvas.drivers.sql.database import Database
 from canvas.drivers.sql.dialects import read_clock, upsert
 from canvas.drivers.sql.mailboxes import SqlMailboxes
 from canvas.drivers.sql.results import SqlResults
@@ -17,10 +16,10 @@ from canvas.model.settlement import ReadyChord
 class SqlRuns:
     """The RunRecords of ``canvas.drivers.ports``."""
 
-    def __init__(self, database: Database, results: SqlResults) -> None:
-        self._database = database
+    def __init__(self, results: SqlResults) -> None:
+        self._database = results.database
         self._results = results
-        self._tables = database.tables.state
+        self._tables = results.tables.state
         self._mailboxes = SqlMailboxes(self._tables)
 
     def save_run(

@@ -11,8 +11,8 @@ _NAME = 255
 """Characters of an id."""
 _LABEL = 256
 """Characters of a label's value."""
-_BYTES = LargeBinary(2**32 - 1)
-_OF_MYSQL: dict[str, Any] = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin", "mysql_engine": "InnoDB"}
+BYTES = LargeBinary(2**32 - 1)
+OF_MYSQL: dict[str, Any] = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin", "mysql_engine": "InnoDB"}
 """Ids that differ in case are different ids."""
 
 
@@ -21,29 +21,33 @@ class StateTables:
 
     def __init__(self, metadata: MetaData, schema: str | None) -> None:
         def table(name: str, columns: Iterable[Column[Any] | Index]) -> Table:
-            return Table(name, metadata, *columns, schema=schema, **_OF_MYSQL)
+            return Table(name, metadata, *columns, schema=schema, **OF_MYSQL)
 
-        self.layout = table("canvas_layout", [Column("version", Integer, primary_key=True, autoincrement=False)])
+        self.layout = layout_table(metadata, schema)
         self.chords = table("canvas_chords", _chord())
         self.parts = table("canvas_chord_parts", _part())
         self.runs = table("canvas_runs", _run())
         self.run_labels = table("canvas_run_labels", _label())
-        self.run_keys = table("canvas_run_keys", [_key("name"), _key("run_key"), _run_id()])
-        self.run_fields = table(
-            "canvas_run_fields", [_key("run"), _key("name"), Column("value", _BYTES, nullable=False)]
-        )
+        self.run_keys = table("canvas_run_keys", [key("name"), key("run_key"), _run_id()])
+        self.run_fields = table("canvas_run_fields", [key("run"), key("name"), Column("value", BYTES, nullable=False)])
         self.mail = table("canvas_run_mail", _mail())
         self.of_runs = (self.run_fields, self.mail, self.run_labels, self.run_keys)
         """The tables whose rows go with their run."""
-        self.lifetimes = table("canvas_record_lifetimes", [_key("task_id"), _time("expires_at")])
+        self.lifetimes = table("canvas_record_lifetimes", [key("task_id"), moment("expires_at")])
 
 
-def _key(name: str) -> Column[str]:
+def layout_table(metadata: MetaData, schema: str | None) -> Table:
+    """The table of the version of the others."""
+    version = Column("version", Integer, primary_key=True, autoincrement=False)
+    return Table("canvas_layout", metadata, version, schema=schema, **OF_MYSQL)
+
+
+def key(name: str) -> Column[str]:
     return Column(name, String(_NAME), primary_key=True)
 
 
-def _time(name: str) -> Column[float]:
-    return Column(name, Double, index=True)
+def moment(name: str, index: bool = True) -> Column[float]:
+    return Column(name, Double, index=index)
 
 
 def _run_id() -> Column[str]:
@@ -54,36 +58,36 @@ def _run() -> list[Column[Any] | Index]:
     """``state`` and ``name`` are those under which the index lists the run; ``created`` is unset in a run that is not
     listed."""
     return [
-        _key("run"), _time("created"), _time("expires_at"), Column("name", String(_NAME)), Column("state", String(20)),
+        key("run"), moment("created"), moment("expires_at"), Column("name", String(_NAME)), Column("state", String(20)),
         Index("canvas_runs_by_state", "state", "created"), Index("canvas_runs_by_name", "name", "state", "created"),
     ]  # fmt: skip
 
 
 def _label() -> list[Column[Any] | Index]:
     return [
-        _key("run"), _key("label"), Column("value", String(_LABEL), nullable=False),
+        key("run"), key("label"), Column("value", String(_LABEL), nullable=False),
         Index("canvas_run_labels_by_value", "label", "value", "run"),
     ]  # fmt: skip
 
 
 def _chord() -> list[Column[Any]]:
     return [
-        _key("group_id"), Column("state", String(10), nullable=False), Column("size", BigInteger),
+        key("group_id"), Column("state", String(10), nullable=False), Column("size", BigInteger),
         Column("extra", BigInteger, nullable=False), Column("counted", BigInteger, nullable=False),
-        Column("callback", _BYTES), _time("ready_since"), Column("lost", Boolean, nullable=False), _time("expires_at"),
+        Column("callback", BYTES), moment("ready_since"), Column("lost", Boolean, nullable=False), moment("expires_at"),
     ]  # fmt: skip
 
 
 def _part() -> list[Column[Any]]:
     return [
-        _key("group_id"), _key("member"), Column("position", BigInteger), Column("number", BigInteger, nullable=False),
-        Column("value", _BYTES, nullable=False),
+        key("group_id"), key("member"), Column("position", BigInteger), Column("number", BigInteger, nullable=False),
+        Column("value", BYTES, nullable=False),
     ]  # fmt: skip
 
 
 def _mail() -> list[Column[Any]]:
     return [
-        _key("run"), _key("mailbox"), _key("id"), Column("kind", String(10), nullable=False),
-        Column("number", BigInteger, nullable=False), Column("value", _BYTES), Column("group_id", String(_NAME)),
-        Column("callback", _BYTES), Column("lives", BigInteger),
+        key("run"), key("mailbox"), key("id"), Column("kind", String(10), nullable=False),
+        Column("number", BigInteger, nullable=False), Column("value", BYTES), Column("group_id", String(_NAME)),
+        Column("callback", BYTES), Column("lives", BigInteger),
     ]  # fmt: skip

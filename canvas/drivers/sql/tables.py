@@ -11,18 +11,25 @@ from canvas.drivers.sql.state_tables import StateTables
 from canvas.model.settlement import ResultWrite
 
 
-class StoreTables(Protocol):
+class TableSet(Protocol):
+    """The tables of a database."""
+
+    cure: str
+    """The command that makes missing tables."""
+    metadata: MetaData
+    """The tables that canvas makes."""
+    layout: Table
+    """The version of canvas' own tables."""
+
+
+class StoreTables(TableSet, Protocol):
     """The tables of a store, and the form of its rows."""
 
     group_key: str
     """The column of a group's id."""
-    cure: str
-    """The command that makes missing tables."""
     tasks: Table
     groups: Table
     state: StateTables
-    metadata: MetaData
-    """The tables that canvas makes."""
 
     def row(self, write: ResultWrite) -> dict[str, Any]:
         """The row of a record."""
@@ -78,6 +85,7 @@ class CeleryTables:
             sqlite_autoincrement=True,
         )  # fmt: skip
         self.state = StateTables(self.metadata, task_schema)
+        self.layout = self.state.layout
 
     def row(self, write: ResultWrite) -> dict[str, Any]:
         row = self._columns.divided(write)

@@ -181,7 +181,8 @@ def _stateless(**_: Any) -> None:
     _worker.warning(
         "No server keeps the state of messages. When this worker, or its connection, is lost after a task has sent its "
         "messages and before RabbitMQ has its ack, the task runs again and sends them twice. A task with "
-        "acks_late=False is lost with its worker. Set canvas_state to a redis:// URL to have each task settled once"
+        "acks_late=False is lost with its worker. Set canvas_state to a redis:// or db+… URL to have each task settled "
+        "once"
     )
 
 

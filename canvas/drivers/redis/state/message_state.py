@@ -11,13 +11,12 @@ from typing import Any
 
 from canvas.drivers.kombu_envelope import ENVELOPE, message_id_of
 from canvas.drivers.ports.message_state import Arrival
-from canvas.drivers.ports.values import LeaseReply
+from canvas.drivers.ports.values import LeaseReply, clock_offset
 from canvas.drivers.redis.broker import RedisBroker
 from canvas.drivers.redis.keys import BrokerKeys
 from canvas.drivers.redis.lease_recovery import LeaseRecovery, opened
 from canvas.drivers.redis.scripts.arguments import pack
-from canvas.drivers.redis.scripts.settle_call import clock_offset
-from canvas.drivers.stored_messages import delivery_count, loss_headers, redelivered
+from canvas.drivers.stored_messages import delivery_count, loss_headers, lost_before, redelivered
 from canvas.drivers.tags import worker_of_tag
 from canvas.model.message import Delivery
 
@@ -133,7 +132,7 @@ class StateBroker(RedisBroker):
             "register_leases", script_keys, [pack(packed), REMEMBERED, keys.leases("")]
         )
         leased = [delivery for delivery, leased in zip(deliveries, verdicts, strict=True) if leased]
-        return LeaseReply(leased, int(version), clock_offset(now))
+        return LeaseReply(leased, int(version), clock_offset(float(now)))
 
     def _counted(self, arrivals: Sequence[Arrival]) -> dict[str, Delivery]:
         """By tag, the messages whose worker died, with headers that count the delivery."""
@@ -143,8 +142,7 @@ class StateBroker(RedisBroker):
             lost = self._lost(mark.decode()) if mark is not None else None
             if lost is not None:
                 started, count = lost
-                payload = redelivered(ENVELOPE, arrival.delivery.payload, canvas_delivery_count=count)
-                marked = ENVELOPE.with_headers(payload, loss_headers(ENVELOPE, payload, started))
+                marked = lost_before(ENVELOPE, arrival.delivery.payload, count, started)
                 found[arrival.delivery.tag] = arrival.delivery._replace(payload=marked)
         return found
 
@@ -199,13 +197,15 @@ class StateBroker(RedisBroker):
         return found[::-1]
 
     def sent(self, worker: str, count: int) -> None:
-        self.link.command("RPOP", self.outbox(worker), count)
+        # Repeated after its reply was lost, it would delete messages that the broker does not have.
+        self.link.command("RPOP", self.outbox(worker), count, patient=False)
 
     def claim(self, worker: str, limit: int) -> list[bytes]:
         own = self.keys.outbox_of(worker)
-        count = min(limit, self.shared_count())
-        moved = self.link.pipeline([("LMOVE", self.keys.outbox, own, "RIGHT", "LEFT")] * count)
-        return [entry for entry in moved if entry is not None]
+        shared, mine = self.link.pipeline([("LLEN", self.keys.outbox), ("LLEN", own)])
+        moves: list[Sequence[Any]] = [("LMOVE", self.keys.outbox, own, "RIGHT", "LEFT")] * min(limit - mine, shared)
+        found: list[bytes] = self.link.pipeline([*moves, ("LRANGE", own, -limit, -1)])[-1]
+        return found[::-1]
 
     def shared_count(self) -> int:
         return int(self.link.command("LLEN", self.keys.outbox))

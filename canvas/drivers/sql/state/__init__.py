@@ -1,0 +1,1 @@
+"""The state, in SQL, of messages that another broker carries."""

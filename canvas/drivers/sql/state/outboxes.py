@@ -1,0 +1,63 @@
+"""Outboxes: messages on their way to the broker, by the worker that sends them; those of all workers under ``""``."""
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import Connection, delete, func, select, update
+
+from canvas.drivers.sql.state.tables import MessageTables
+from canvas.model.message import Publish
+
+OF_ALL = ""
+"""The outbox of all workers."""
+
+
+class SqlOutboxes:
+    """Changes of outboxes, in transactions of the caller's."""
+
+    def __init__(self, tables: MessageTables) -> None:
+        self._outbox = tables.outbox
+
+    def add(self, connection: Connection, publishes: Iterable[Publish]) -> None:
+        """Append messages; the routing key of each names its outbox."""
+        rows = [{"worker": one.routing_key, "payload": one.payload} for one in publishes]
+        if rows:
+            connection.execute(self._outbox.insert(), rows)
+
+    def add_to_all(self, connection: Connection, entries: Iterable[bytes]) -> None:
+        """Append messages to the outbox of all workers."""
+        self.add(connection, (Publish("", OF_ALL, 0, entry) for entry in entries))
+
+    def first(self, connection: Connection, worker: str, limit: int) -> list[bytes]:
+        """The messages to be sent first."""
+        outbox = self._outbox.c
+        found = select(outbox.payload).where(outbox.worker == worker).order_by(outbox.id).limit(limit)
+        return list(connection.execute(found).scalars())
+
+    def remove(self, connection: Connection, worker: str, count: int) -> None:
+        """Delete the messages to be sent first."""
+        ids = self._first_ids(connection, worker, count)
+        connection.execute(delete(self._outbox).where(self._outbox.c.id.in_(ids)))
+
+    def claim(self, connection: Connection, worker: str, limit: int) -> list[bytes]:
+        """Fill a worker's outbox up to ``limit`` from that of all workers; its messages."""
+        room = limit - len(self._first_ids(connection, worker, limit))
+        ids = self._first_ids(connection, OF_ALL, room)
+        connection.execute(update(self._outbox).where(self._outbox.c.id.in_(ids)).values(worker=worker))
+        return self.first(connection, worker, limit)
+
+    def _first_ids(self, connection: Connection, worker: str, limit: int) -> Sequence[int]:
+        """Rows, locked; those that another process has locked are left out."""
+        outbox = self._outbox.c
+        found = select(outbox.id).where(outbox.worker == worker).order_by(outbox.id).limit(limit)
+        return connection.execute(found.with_for_update(skip_locked=True)).scalars().all()
+
+    def give_up(self, connection: Connection, worker: str) -> int:
+        """Move the messages of a worker's outbox to that of all workers; how many."""
+        moved = update(self._outbox).where(self._outbox.c.worker == worker).values(worker=OF_ALL)
+        found: int = connection.execute(moved).rowcount
+        return found
+
+    def count(self, connection: Connection, worker: str) -> int:
+        """How many messages are in an outbox."""
+        found = select(func.count()).select_from(self._outbox).where(self._outbox.c.worker == worker)
+        return int(connection.execute(found).scalar_one())

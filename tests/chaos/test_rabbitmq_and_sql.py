@@ -1,0 +1,133 @@
+"""Nothing lost and nothing twice with messages in RabbitMQ, state and results in PostgreSQL, whatever is killed when."""
+
+import signal
+import time
+from dataclasses import dataclass
+
+import pytest
+
+from canvas.errors import OperationalError
+from tests.chaos.storm import POOLS
+from tests.chaos.test_kills import KILLS
+from tests.chaos.test_rabbitmq import RabbitStorm, ran_in
+from tests.chaos.workload import assert_ran_once, workload
+from tests.support.redis_server import RedisServer
+from tests.support.seeds import seeds
+from tests.support.sql_bench import SqlBench, assert_nothing_is_left
+from tests.worker.commands import start
+
+_STATE = "canvas.drivers.sql.state"
+_SETTLER = f"{_STATE}.settlers:SqlSettler"
+_MESSAGES = f"{_STATE}.messages:SqlMessages"
+_SESSION = "canvas.drivers.amqp.channels.session:Session"
+
+
+@dataclass
+class Instant:
+    """A call of a worker, and its number among the calls of that method in its process."""
+
+    name: str
+    method: str
+    when: str
+    count: int = 1
+
+    @property
+    def setting(self):
+        return f"{self.method}:{self.when}:{self.count}"
+
+
+INSTANTS = [
+    Instant("delivered, not leased", f"{_MESSAGES}.register", "before", 2),
+    Instant("leased, not handed out", f"{_MESSAGES}.register", "after", 2),
+    Instant("before it settles", f"{_SETTLER}._settled", "before", 2),
+    Instant("settled, its messages not sent", f"{_SETTLER}._settled", "after", 3),
+    Instant("before a transaction of RabbitMQ", f"{_SESSION}.exchange", "before", 9),
+    Instant("after a transaction of RabbitMQ", f"{_SESSION}.exchange", "after", 9),
+    Instant("messages sent, outbox not emptied", f"{_MESSAGES}.sent", "before", 2),
+    Instant("outbox emptied", f"{_MESSAGES}.sent", "after", 2),
+    Instant("before a chord's body", f"{_SETTLER}.dispatch_chord", "before"),
+    Instant("after a chord's body", f"{_SETTLER}.dispatch_chord", "after"),
+    Instant("before a heartbeat", f"{_STATE}.recovery:SqlRecovery.heartbeat", "before", 3),
+]
+SAMPLED = {("settled, its messages not sent", "threads")}
+CASES = [
+    pytest.param(instant, pool, id=f"{instant.name}-{pool[1]}",
+                 marks=() if (instant.name, pool[1]) in SAMPLED else pytest.mark.slow)
+    for instant in INSTANTS
+    for pool in POOLS
+]  # fmt: skip
+WEATHER = {
+    "kills": KILLS,
+    "stalls": ("stall", "kill"),
+    "restarts": ("restart", "kill_child"),
+    "database": ("restart_database", "kill"),
+}
+RUNS = [pytest.param(how, seed, marks=pytest.mark.slow) for how in WEATHER for seed in seeds(1, 2)]
+
+
+@pytest.fixture(scope="module")
+def ledger():
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def bench(rabbitmq, postgres, ledger):
+    bench = SqlBench(rabbitmq.url(), postgres.new_database(), ledger)
+    bench.postgres, bench.proxy, bench.node = postgres, None, None
+    yield bench
+    bench.close()
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize(("instant", "pool"), CASES)
+def test_a_worker_dies_and_another_takes_over(bench, app, instant, pool):
+    key, rounds = bench.new_key(), 2
+    worker = start(bench, *pool, short_leases=1, die_in=instant.setting)
+    sent = workload(app, key, rounds)
+    assert worker.wait(60) == -signal.SIGKILL
+    killed = ran_in(bench, key)
+    with start(bench, "-P", "threads", "-c", "3", short_leases=1):
+        assert [result.get(timeout=90) for result, _ in sent] == [value for _, value in sent]
+    assert_ran_once(bench, key, rounds, killed)
+    assert_nothing_is_left(bench, app)
+
+
+class SqlStorm(RabbitStorm):
+    """A storm that also hits PostgreSQL."""
+
+    def _do_restart_database(self, pool):
+        """Stop PostgreSQL as a crash would, and start it again."""
+        self._bench.postgres.stop()
+        self._over.wait(1)
+        self._bench.postgres.start()
+
+
+def value_of(result):
+    """The value of a result, whose database may be away for some seconds."""
+    deadline = time.monotonic() + 200
+    while True:
+        try:
+            return result.get(timeout=200)
+        except OperationalError:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def weather(bench, app, how, seed, rounds, pause):
+    key = bench.new_key()
+    sent = workload(app, key, rounds)
+    with SqlStorm(bench, seed, how, pause) as storm:
+        values = [value_of(result) for result, _ in sent]
+    assert values == [value for _, value in sent]
+    assert storm.blows > 0
+    interrupted = ran_in(bench, key) if "kill_broker" in how else storm.killed
+    assert_ran_once(bench, key, rounds, interrupted)
+    assert_nothing_is_left(bench, app)
+
+
+@pytest.mark.random
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize(("how", "seed"), RUNS)
+def test_every_workflow_ends_with_its_value(bench, app, how, seed):
+    weather(bench, app, WEATHER[how], seed, 12, 0.3 if "restart_database" not in WEATHER[how] else 3.0)
