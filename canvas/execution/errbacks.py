@@ -10,7 +10,7 @@ from canvas.errors import ChordError
 from canvas.execution.executor import run_coroutine
 from canvas.model.request import Request
 from canvas.primitives.fields import as_list
-from canvas.primitives.links import distinct, has_signature
+from canvas.primitives.links import Distinct, has_signature
 from canvas.primitives.registry import maybe_signature
 from canvas.primitives.signature import Signature
 from canvas.task.task import Task
@@ -133,9 +133,9 @@ def _errbacks_by_id(body: Signature[Any]) -> list[tuple[str, list[Any]]]:
     own = as_list(body.options.get("link_error"))
     if body.subtask_type == "group":
         found = [pair for member in body.members() for pair in _errbacks_by_id(member)]
-        return [(task_id, distinct([*its, *own])) for task_id, its in found]
+        return [(task_id, list(Distinct([*its, *own]))) for task_id, its in found]
     if body.subtask_type == "chord":
-        return [(task_id, distinct([*own, *its])) for task_id, its in _errbacks_by_id(body.kwargs["body"])]
+        return [(task_id, list(Distinct([*own, *its]))) for task_id, its in _errbacks_by_id(body.kwargs["body"])]
     if body.subtask_type == "chain" and len(body.members()) == 1:
         # A chord that is a body is sent as such a chain: errbacks of the chain alone apply to all of the chord's body.
         found = _errbacks_by_id(body.members()[0])

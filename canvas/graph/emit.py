@@ -7,11 +7,11 @@ from typing import Any
 
 from canvas.graph.links import ENDS_BODY
 from canvas.graph.steps import Fork, Join, Member, Step, Unit, body_units, units_from
+from canvas.graph.wire_signature import Wire, WireEnd, WireEnds
 from canvas.model.compiled import ChordSize, Plan, ResultRef, TaskCall
 from canvas.primitives.fields import as_list, signature_dict
-from canvas.primitives.links import distinct, has_signature
+from canvas.primitives.links import Distinct
 
-Wire = dict[str, Any]
 _AS_MEMBER = {"add_to_parent": False, "root_id": None}
 """The options that Celery leaves in the body of a chord that is sent as a group's member (semantics.md W6)."""
 
@@ -24,6 +24,15 @@ class CeleryEmitter:
         self._chained = chained
         self._rest = rest
         self._bodies: dict[str, Wire] = {}
+        self._result_ids: dict[str, str] = {}
+        self._ends: WireEnds | None = None
+        self.plan = Plan()
+
+    def begin_plan(self, around: Join | None) -> None:
+        """Put what is emitted from now on into a new plan; ``around``: the chord that is a part of both."""
+        self._bodies = {} if around is None else {around.id: self._body(around)}
+        self._result_ids = {}
+        self._ends = None
         self.plan = Plan()
 
     def emit(self, head: Unit) -> Plan:
@@ -100,8 +109,9 @@ class CeleryEmitter:
         """A Celery worker links a chain's errbacks to its steps, and to the members of a group once more although they
         have them: those members leave them to the chain."""
         steps = [self._signature(unit) for unit in units]
-        _leave(_members_at_end(steps[-1]), as_list(options.get("link_error")))
-        options = {**options, "task_id": _result_id(units[-1])}
+        if options.get("link_error"):
+            self._end_of(steps[-1]).group.leave(Distinct(as_list(options["link_error"])))
+        options = {**options, "task_id": self._result_id(units[-1])}
         return signature_dict("celery.chain", (), {"tasks": steps}, options, "chain", False)
 
     def _body(self, join: Join) -> Wire:
@@ -124,12 +134,26 @@ class CeleryEmitter:
         The step is a group of that chord: a Celery worker takes a chain that starts with anything else apart. The
         worker links the chain's errbacks to all members of a group that ends the chord: those of some stay theirs.
         """
-        members = _members_at_end(chord)
-        errbacks = _shared(_errbacks(chord), members)
-        _leave(members, errbacks)
-        options = {"task_id": _result_id(units[-1]), **({"link_error": errbacks} if errbacks else {})}
+        end = self._end_of(chord)
+        errbacks = end.shared()
+        end.group.leave(errbacks)
+        options = {"task_id": self._result_id(units[-1]), **({"link_error": list(errbacks)} if errbacks else {})}
         step = signature_dict("celery.group", (), {"tasks": [chord], ENDS_BODY: True}, {}, "group", False)
         return signature_dict("celery.chain", (), {"tasks": [step]}, options, "chain", False)
+
+    def _end_of(self, sig: Wire) -> WireEnd:
+        if self._ends is None:
+            self._ends = WireEnds()
+        return self._ends.of(sig)
+
+    def _result_id(self, unit: Unit) -> str:
+        """The id of a unit's result: for a chord, of its body's, which is made before what is around it."""
+        if not isinstance(unit, Fork) or unit.join is None:
+            return unit.id
+        found = self._result_ids.get(unit.id)
+        if found is None:
+            found = self._result_ids[unit.id] = self._result_id(body_units(unit.join)[-1])
+        return found
 
     # -- membership
 
@@ -171,51 +195,6 @@ class CeleryEmitter:
         if fork.results is None:
             fork.results = [self._results(units_from(member.head)) for member in fork.members]
         return fork.results
-
-
-def _result_id(unit: Unit) -> str:
-    """The id of a unit's result: for a chord, of its body's."""
-    while isinstance(unit, Fork) and unit.join is not None:
-        unit = body_units(unit.join)[-1]
-    return unit.id
-
-
-def _errbacks(sig: Wire) -> list[Any]:
-    """The errbacks of the tasks that give a signature's result."""
-    own, kind = as_list(sig["options"].get("link_error")), sig["subtask_type"]
-    if kind == "chord":
-        return own + _errbacks(sig["kwargs"]["body"])
-    if kind == "chain":
-        return own + _errbacks(sig["kwargs"]["tasks"][-1])
-    if kind == "group":
-        return own + [errback for member in sig["kwargs"]["tasks"] for errback in _errbacks(member)]
-    return own
-
-
-def _members_at_end(sig: Wire) -> list[Wire]:
-    """The members of the group that a signature ends in; none if it ends in another kind."""
-    kind = sig["subtask_type"]
-    if kind == "chord":
-        return _members_at_end(sig["kwargs"]["body"])
-    if kind == "chain":
-        return _members_at_end(sig["kwargs"]["tasks"][-1])
-    members = list(sig["kwargs"]["tasks"]) if kind == "group" else []
-    return _members_at_end(members[0]) if ENDS_BODY in sig["kwargs"] else members
-
-
-def _shared(errbacks: list[Any], members: list[Wire]) -> list[Any]:
-    """Those of ``errbacks`` that all members of a group have, or what stands around it."""
-    own = [as_list(member["options"].get("link_error")) for member in members]
-    some = [errback for one in own for errback in one if not all(has_signature(other, errback) for other in own)]
-    return [errback for errback in distinct(errbacks) if not has_signature(some, errback)]
-
-
-def _leave(members: list[Wire], errbacks: list[Any]) -> None:
-    """Take ``errbacks`` from members, which get them from what stands around."""
-    for member in members if errbacks else ():
-        left = [one for one in as_list(member["options"].pop("link_error", None)) if not has_signature(errbacks, one)]
-        if left:
-            member["options"]["link_error"] = left
 
 
 def _assign_group(body: Wire, group_id: str) -> None:

@@ -17,7 +17,7 @@ def linked(step: Signature[Any], links: list[Any], errbacks: list[Any], errback_
     """A step with the callbacks of the chain around it; its own stay its own."""
     if not links and not errbacks:
         return step
-    step = step.clone()
+    step = step.linkable()
     for callback in links:
         _link_each(step, callback)
     for errback in errbacks:

@@ -242,7 +242,7 @@ class Lowering:
             carried["chord"] = options["chord"]
         body = body.with_fields(options=body.merged_with((), {}, carried)[2])
         if options.get("link") or options.get("link_error"):
-            body = body.clone()
+            body = body.linkable()
             for callback in as_list(options.get("link")):
                 body.link(callback)
             for errback in as_list(options.get("link_error")):

@@ -85,7 +85,7 @@ class Stream:
                     self._lowering.add_parts(self._opened, self._count, span)
                     self._parts += len(span.tails)
                 self._count += 1
-            emission.plan = Plan()
+            emission.begin_plan(self._join)
             emission.start_members(fork, self._rest)
             self._results += [emission.pending(member.head) for member in fork.members]
             while len(nodes) > kept:

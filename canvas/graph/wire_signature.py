@@ -1,9 +1,11 @@
-"""Signatures in wire form, as plain dicts: made, copied, taken apart."""
+"""Signatures in wire form, as plain dicts: made, copied, taken apart; where they end."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from canvas.primitives.fields import signature_dict
+from canvas.graph.links import ENDS_BODY
+from canvas.primitives.fields import as_list, signature_dict
+from canvas.primitives.links import Distinct
 
 Wire = dict[str, Any]
 
@@ -61,6 +63,74 @@ def tasks_of(sig: Wire) -> Iterator[Wire]:
 
 def first_step(sig: Wire) -> Wire:
     return first_step(sig["kwargs"]["tasks"][0]) if sig["subtask_type"] == "chain" else sig
+
+
+class GroupEnd:
+    """A group that signatures end in."""
+
+    def __init__(self, members: Sequence[Wire]) -> None:
+        self._members = members
+        self._held = Distinct(errback for member in members for errback in Distinct(errbacks_of(member)))
+        counted = zip(self._held, self._held.counts, strict=True)
+        self.of_some = Distinct(errback for errback, count in counted if count < len(members))
+        """The errbacks of some of the members only."""
+
+    def leave(self, errbacks: Distinct) -> None:
+        """Take errbacks from the members, which get them from what stands around."""
+        if not any(errback in self._held for errback in errbacks):
+            return
+        for member in self._members:
+            left = [errback for errback in errbacks_of(member) if errback not in errbacks]
+            member["options"].pop("link_error", None)
+            if left:
+                member["options"]["link_error"] = left
+        self._held, self.of_some = self._held.without(errbacks), self.of_some.without(errbacks)
+
+
+class WireEnd(NamedTuple):
+    """Where a signature ends."""
+
+    sig: Wire
+    errbacks: Distinct
+    """Those of the tasks that give its result, without those of some members only; a composite's own come first."""
+    group: GroupEnd
+    """The group that it ends in; one without members if it ends in a task."""
+
+    def shared(self) -> Distinct:
+        """The errbacks that all members of the group have, or what stands around it."""
+        return self.errbacks.without(self.group.of_some)
+
+
+class WireEnds:
+    """Where signatures end. Each is looked at once, so those inside of it have to be complete."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, WireEnd] = {}
+
+    def of(self, sig: Wire) -> WireEnd:
+        found = self._known.get(id(sig))
+        if found is None:
+            found = self._known[id(sig)] = self._end(sig)
+        return found
+
+    def _end(self, sig: Wire) -> WireEnd:
+        kwargs, kind, own = sig["kwargs"], sig["subtask_type"], errbacks_of(sig)
+        if kind == "group" and ENDS_BODY not in kwargs:
+            group = GroupEnd(kwargs["tasks"])
+            inner = (errback for member in kwargs["tasks"] for errback in self.of(member).errbacks)
+            return WireEnd(sig, Distinct((*own, *inner)).without(group.of_some), group)
+        if kind not in ("chain", "group", "chord"):
+            return WireEnd(sig, Distinct(own), _NO_GROUP)
+        end = self.of(kwargs["body"] if kind == "chord" else kwargs["tasks"][-1])
+        return WireEnd(sig, Distinct((*own, *end.errbacks)) if own else end.errbacks, end.group)
+
+
+_NO_GROUP = GroupEnd(())
+
+
+def errbacks_of(sig: Wire) -> list[Any]:
+    """The errbacks of a signature itself."""
+    return as_list(sig["options"].get("link_error"))
 
 
 def estimated_bytes(sigs: Sequence[Wire]) -> list[int]:

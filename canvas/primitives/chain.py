@@ -5,22 +5,23 @@ The rules of ``|`` are semantics.md §1.1; composing never changes its operands.
 
 from collections.abc import Iterable, Sequence
 from reprlib import recursive_repr
-from typing import Any
+from typing import Any, TypeVar
 
 from canvas.errors import CompositionError
 from canvas.model.options import LAST_STEP
 from canvas.primitives.chord import chord
-from canvas.primitives.composite import TaskList
+from canvas.primitives.composite import TaskList, follow
 from canvas.primitives.cycles import refuse_cycles
 from canvas.primitives.fields import as_list
-from canvas.primitives.group import group
-from canvas.primitives.lazy_list import LazyList
+from canvas.primitives.group import group, is_empty_group, unrolled
 from canvas.primitives.mapping import chunks
 from canvas.primitives.misuse import advice
 from canvas.primitives.registry import maybe_signature, subtype
 from canvas.primitives.signature import Position, Signature
 from canvas.primitives.stamping import stamp_chain
 from canvas.text import shorten_names
+
+S = TypeVar("S", bound=Signature[Any])
 
 
 @subtype("chain")
@@ -43,7 +44,10 @@ class _chain(TaskList[Any]):
 
     def unchain_tasks(self) -> list[Signature[Any]]:
         """Copies of the steps, with the chain's own callbacks on the last and errbacks on each."""
-        steps = [task.clone() for task in self.tasks]
+        return self.linked_steps([task.clone() for task in self.tasks])
+
+    def linked_steps(self, steps: list[Signature[Any]]) -> list[Signature[Any]]:
+        """``steps``, copies of its own, with the chain's callbacks on the last and errbacks on each."""
         if steps:
             for callback in as_list(self.options.get("link")):
                 steps[-1].link(callback)
@@ -59,27 +63,15 @@ class _chain(TaskList[Any]):
         self.tasks = normal_steps(self.tasks, unroll=False)
         result: Any = None
         for step in self.tasks[:-1]:
-            result = _follow(step.freeze(root_id=position.root_id), result)
-        result = _follow(self.tasks[-1].freeze(task_id, **position.at_the_end()._asdict()), result)
+            result = follow(step.freeze(root_id=position.root_id), result)
+        result = follow(self.tasks[-1].freeze(task_id, **position.at_the_end()._asdict()), result)
         self.id = result.id
         return result
 
     @staticmethod
     def pipe(left: Signature[Any], right: Signature[Any]) -> Signature[Any]:
         """``left | right``."""
-        if is_empty_group(right) and isinstance(left, _chain | group):
-            return left
-        if isinstance(left, _chain) and isinstance(right, _chain) and not right.tasks:
-            return left
-        if isinstance(left, group):
-            return chord(left, body=right, app=left.own_app)
-        if isinstance(left, _chain):
-            return _ended_with(left, unrolled(right)) or _fold([*left.unchain_tasks()], [right])
-        if isinstance(left, chord):
-            return _pipe_chord(left, right)
-        if isinstance(right, _chain):
-            return _chain(left, *right.unchain_tasks(), app=left.own_app)
-        return _chain(left, unrolled(right), app=left.own_app)
+        return _Composition().pipe(left, right)
 
     @recursive_repr("...")
     def __repr__(self) -> str:
@@ -98,7 +90,7 @@ class chain(_chain):
     def __new__(cls, *tasks: Any, **options: Any) -> Any:
         if tasks and not options and (len(tasks) != 1 or not isinstance(tasks[0], Signature)):
             steps = tasks[0] if len(tasks) == 1 else tasks
-            folded = _fold([], _signatures(steps))
+            folded = _Composition().fold([], _signatures(steps))
             if cls is chain or not isinstance(folded, _chain):
                 return folded
         return super().__new__(cls)
@@ -167,9 +159,10 @@ def _led_by_task(body: Any) -> bool:
 def _unroll(sig: chord) -> list[Signature[Any]]:
     """``chord(header, a | b | c)`` as ``chord(header, a), b, c``."""
     body = sig.body
-    # Copies are made only for callbacks: of chords nested deeply they would be made once for each level.
+    # Copies are made only for callbacks, and only of what is linked to: whole copies of chords that are nested deeply
+    # would be made once for each level.
     linked = body.options.get("link") or body.options.get("link_error")
-    first, *rest = body.unchain_tasks() if linked else body.tasks
+    first, *rest = body.linked_steps([task.linkable() for task in body.tasks]) if linked else body.tasks
     first = unrolled(first)
     own = {key: value for key, value in body.options.items() if key not in _CHAIN_OWN}
     first = first.with_fields(options={**own, **first.options})
@@ -183,97 +176,121 @@ def ends_in_group(sig: Any) -> bool:
     return isinstance(sig, group) or (isinstance(sig, chord) and ends_in_group(sig.body))
 
 
-def unrolled(sig: Signature[Any]) -> Signature[Any]:
-    """The member of a one-member group; any other signature unchanged."""
-    return sig.tasks[0] if isinstance(sig, group) and _has_one(sig.tasks) else sig
+class _Composition:
+    """Signatures on their way into one composite.
 
+    Operands are never changed, so they are copied. Each is copied once, however many follow it: a copy is changed in
+    place.
+    """
 
-def _has_one(tasks: list[Signature[Any]]) -> bool:
-    """Whether there is exactly one task; reads no more than two of a lazy list."""
-    return tasks.at_least(1) and not tasks.at_least(2) if isinstance(tasks, LazyList) else len(tasks) == 1
+    def __init__(self) -> None:
+        self._copies: dict[int, Signature[Any]] = {}
 
+    def fold(self, steps: list[Signature[Any]], more: Sequence[Signature[Any]]) -> Signature[Any]:
+        """Append ``more`` to a chain's steps one by one; the result need not be a chain."""
+        pending = list(reversed(more))
+        while pending:
+            sig = unrolled(pending.pop())
+            if isinstance(sig, _chain):
+                pending.extend(reversed(self._steps_of(sig)))
+            elif is_empty_group(sig):
+                continue
+            elif not steps and isinstance(sig, group):
+                whole: Signature[Any] = sig
+                while pending:
+                    right = pending.pop()
+                    whole = self._joined(whole, self._copy(right) if pending else right)
+                return whole
+            else:
+                # The caller may still change the last one, so it is not copied; the others are.
+                self._append(steps, self._copy(sig) if pending else sig)
+        whole = _chain(*steps)
+        self._copies[id(whole)] = whole
+        return whole
 
-def is_empty_group(sig: Any) -> bool:
-    return isinstance(sig, group) and not sig.tasks
+    def pipe(self, left: Signature[Any], right: Signature[Any]) -> Signature[Any]:
+        """``left | right``."""
+        nothing = is_empty_group(right) or (isinstance(left, _chain) and isinstance(right, _chain) and not right.tasks)
+        if nothing and isinstance(left, _chain | group):
+            return left
+        if isinstance(left, group):
+            return chord(left, body=right, app=left.own_app)
+        if isinstance(left, _chain):
+            return self._ended_with(left, unrolled(right)) or self._followed_by(left, right)
+        if isinstance(left, chord):
+            right = unrolled(right)
+            # A chain and a larger group follow the chord; anything else joins its body.
+            if not isinstance(right, _chain | group):
+                return self._grown(left, right)
+        elif not isinstance(right, _chain):
+            return _chain(left, unrolled(right), app=left.own_app)
+        return _chain(left, *(right.unchain_tasks() if isinstance(right, _chain) else [right]), app=left.own_app)
 
+    def _joined(self, left: Signature[Any], right: Signature[Any]) -> Signature[Any]:
+        """``left | right``, also where a subclass has its own ``|``."""
+        return self.pipe(left, right) if type(left).__or__ is Signature.__or__ else left | right
 
-def _ended_with(left: _chain, right: Signature[Any]) -> Signature[Any] | None:
-    """``left`` with ``right`` inside its last step, if that is a group or a chord that takes it; ``None`` if ``right``
-    becomes a step of its own."""
-    last = left.tasks[-1] if left.tasks else None
-    takes = isinstance(last, group) or (isinstance(last, chord) and not isinstance(right, chord))
-    if not takes or isinstance(right, group | _chain):
-        return None
-    ended = left.clone()
-    ended.options.pop("task_id", None)  # the id of the former last step
-    _append(ended.kwargs["tasks"], right)
-    return ended
+    def _ended_with(self, left: _chain, right: Signature[Any]) -> Signature[Any] | None:
+        """``left`` with ``right`` inside its last step, if that is a group or a chord that takes it; ``None`` if
+        ``right`` becomes a step of its own."""
+        last = left.tasks[-1] if left.tasks else None
+        takes = isinstance(last, group) or (isinstance(last, chord) and not isinstance(right, chord))
+        if not takes or isinstance(right, group | _chain):
+            return None
+        ended = self._copy(left)
+        ended.options.pop("task_id", None)  # the id of the former last step
+        self._append(ended.kwargs["tasks"], right)
+        return ended
 
+    def _followed_by(self, left: _chain, right: Signature[Any]) -> Signature[Any]:
+        """A chain with ``right`` after its last step."""
+        own = id(left) in self._copies and type(left) is _chain and left.tasks and not left.options
+        step = unrolled(right)
+        if not own or isinstance(step, _chain) or is_empty_group(step):
+            return self.fold(self._steps_of(left), [right])
+        left.tasks[-1] = self._copy(left.tasks[-1])
+        self._append(left.tasks, step)
+        return left
 
-def _pipe_chord(left: chord, right: Signature[Any]) -> Signature[Any]:
-    """``chord | right``: ``right`` joins the body, except a chain or a larger group, which follows the chord."""
-    right = unrolled(right)
-    if isinstance(right, _chain):
-        return _chain(left, *right.unchain_tasks(), app=left.own_app)
-    if isinstance(right, group):
-        return _chain(left, right, app=left.own_app)
-    joined = left.clone()
-    joined.body = joined.body_or_raise() | right
-    return joined
+    def _append(self, steps: list[Signature[Any]], sig: Signature[Any]) -> None:
+        last = steps[-1] if steps else None
+        if isinstance(last, group) and not isinstance(sig, group):
+            steps[-1] = chord(last, body=sig)
+            if len(steps) > 1 and isinstance(steps[-2], chord):
+                steps[-2:] = [self._grown(steps[-2], steps[-1])]
+        elif isinstance(last, chord) and not isinstance(sig, chord):
+            steps[-1] = self._grown(last, sig)
+        else:
+            steps.append(sig)
 
+    def _grown(self, last: chord, sig: Signature[Any]) -> chord:
+        """A copy of the chord, with ``sig`` at the end of its body."""
+        grown = self._copy(last)
+        grown.body = self._joined(self._copy(grown.body_or_raise()), sig)
+        return grown
 
-def _fold(steps: list[Signature[Any]], more: Sequence[Signature[Any]]) -> Signature[Any]:
-    """Append ``more`` to a chain's steps one by one; the result need not be a chain."""
-    for position, given in enumerate(more):
-        sig = unrolled(given)
-        if isinstance(sig, _chain):
-            return _fold(steps, [*sig.unchain_tasks(), *more[position + 1 :]])
-        if is_empty_group(sig):
-            continue
-        if not steps and isinstance(sig, group):
-            whole: Signature[Any] = sig
-            for rest in more[position + 1 :]:
-                whole = whole | rest
-            return whole
-        # The caller may still change the last one, so it is not copied; the others are.
-        _append(steps, sig if position == len(more) - 1 else sig.clone())
-    return _chain(*steps)
+    def _steps_of(self, sig: _chain) -> list[Signature[Any]]:
+        """Copies of its steps, which have the chain's callbacks and errbacks."""
+        return sig.linked_steps([self._copy(task) for task in sig.tasks])
 
+    def _copy(self, sig: S) -> S:
+        if id(sig) in self._copies:
+            return sig
+        copy = sig.clone()
+        self._note(copy)
+        return copy
 
-def _append(steps: list[Signature[Any]], sig: Signature[Any]) -> None:
-    last = steps[-1] if steps else None
-    if isinstance(last, group) and not isinstance(sig, group):
-        steps[-1] = chord(last, body=sig)
-        if len(steps) > 1 and isinstance(steps[-2], chord):
-            steps[-2:] = [_grown(steps[-2], steps[-1])]
-    elif isinstance(last, chord) and not isinstance(sig, chord):
-        steps[-1] = _grown(last, sig)
-    else:
-        steps.append(sig)
-
-
-def _grown(last: chord, sig: Signature[Any]) -> chord:
-    """A copy of the chord, with ``sig`` at the end of its body."""
-    grown = last.clone()
-    grown.body = grown.body_or_raise() | sig
-    return grown
+    def _note(self, copy: Signature[Any]) -> None:
+        """Note that a signature is a copy, with all that it is made of."""
+        self._copies[id(copy)] = copy
+        for member in copy.tasks if isinstance(copy, _chain) else (copy.body,) if isinstance(copy, chord) else ():
+            if member is not None:
+                self._note(member)
 
 
 def _signatures(tasks: Any) -> list[Signature[Any]]:
-    if not isinstance(tasks, Iterable) or isinstance(tasks, dict | str):
-        tasks = [tasks]
-    found = list(tasks)
+    found = list(tasks) if isinstance(tasks, Iterable) and not isinstance(tasks, dict | str) else [tasks]
     for position, task in enumerate(found):
         if not isinstance(task, dict):
             raise CompositionError(f"a chain takes signatures; step {position} is {task!r:.200}{advice(task)}")
     return [maybe_signature(task) for task in found]
-
-
-def _follow(result: Any, before: Any) -> Any:
-    """Put ``before`` under the first of ``result``'s ancestors."""
-    if before is not None:
-        first = result
-        while first.parent is not None:
-            first = first.parent
-        first.parent = before
-    return result

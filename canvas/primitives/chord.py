@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain as chained
 from reprlib import recursive_repr
-from typing import Any
+from typing import Any, Self
 
 from canvas.errors import CompositionError
 from canvas.model.options import BODY_LACKS, HEADER_LACKS
-from canvas.primitives.composite import Composite, clone_of, same
+from canvas.primitives.composite import Composite, clone_of, follow, linkable, same
 from canvas.primitives.cycles import refusing_cycles
 from canvas.primitives.group import group
 from canvas.primitives.lazy_list import LazyList, copied
@@ -141,6 +141,12 @@ class chord(Composite[Any]):
         self.body_or_raise().link_error(source)
         return errback
 
+    def linkable(self) -> Self:
+        tasks, body = self.tasks, self.body
+        header = tasks.linkable() if isinstance(tasks, group) else copied(tasks, linkable)
+        kwargs = {**self["kwargs"], "header": header, "body": None if body is None else body.linkable()}
+        return self.with_fields(options=dict(self.options), kwargs=kwargs)
+
     def body_or_raise(self) -> Signature[Any]:
         body: Signature[Any] | None = self["kwargs"].get("body")
         if body is None:
@@ -171,12 +177,7 @@ class chord(Composite[Any]):
         self.id = self.tasks.id
         if self.body is None:
             return None
-        result = self.body.freeze(task_id, **position.at_the_end()._asdict())
-        first = result
-        while first.parent is not None:
-            first = first.parent
-        first.parent = header
-        return result
+        return follow(self.body.freeze(task_id, **position.at_the_end()._asdict()), header)
 
     @recursive_repr("...")
     def __repr__(self) -> str:

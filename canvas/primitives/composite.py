@@ -54,5 +54,19 @@ def clone_of(sig: Signature[Any]) -> Signature[Any]:
     return sig.clone()
 
 
+def linkable(sig: Signature[Any]) -> Signature[Any]:
+    return sig.linkable()
+
+
 def same(sig: Signature[Any]) -> Signature[Any]:
     return sig
+
+
+def follow(result: Any, before: Any) -> Any:
+    """Put ``before`` under the first of ``result``'s ancestors; returns ``result``."""
+    if before is not None:
+        first = result
+        while first.parent is not None:
+            first = first.parent
+        first.parent = before
+    return result

@@ -26,9 +26,15 @@ def refusing_cycles(method: M) -> M:
 
 
 def refused(exc: Exception, *values: Any) -> NoReturn:
-    """Raise CycleError, without the frames of the recursion, if ``exc`` comes from a cycle; otherwise ``exc``."""
+    """Raise CycleError, without the frames of the recursion, if ``exc`` comes from a cycle; otherwise ``exc``.
+
+    Each call of a recursion that has gone too deep comes here with what it was called with: what was searched for the
+    calls inside of it is not searched again.
+    """
     if isinstance(exc, RecursionError):
-        refuse_cycles(*values)
+        searched: dict[int, Any] = vars(exc).setdefault("searched", {})
+        for value in values:
+            _search(value, searched)
         raise exc
     raise exc.with_traceback(None) from None
 
@@ -87,13 +93,14 @@ def refuse_cycles(*values: Any) -> None:
     ``values`` are signatures, their wire forms, or containers of these. Members, callbacks, errbacks and arguments are
     followed, each object once.
     """
-    done: set[int] = set()
+    done: dict[int, Any] = {}
     for value in values:
         _search(value, done)
 
 
-def _search(start: Any, done: set[int]) -> None:
-    """Depth first, without recursion: a cycle is usually found by a recursion that did not end."""
+def _search(start: Any, done: dict[int, Any]) -> None:
+    """Depth first, without recursion: a cycle is usually found by a recursion that did not end. ``done``: by their ids,
+    the containers that were searched before, and are not again."""
     path: list[tuple[Any, Any, Iterator[tuple[Any, Any]]]] = []
     open_ids: dict[int, int] = {}
 
@@ -101,7 +108,7 @@ def _search(start: Any, done: set[int]) -> None:
         open_ids[id(value)] = len(path)
         path.append((value, step, _parts(value)))
 
-    if _is_container(start):
+    if _is_container(start) and id(start) not in done:
         enter(start, None)
     while path:
         value, _, parts = path[-1]
@@ -109,7 +116,7 @@ def _search(start: Any, done: set[int]) -> None:
         if found is None:
             path.pop()
             del open_ids[id(value)]
-            done.add(id(value))
+            done[id(value)] = value
             continue
         step, part = found
         if id(part) in open_ids:

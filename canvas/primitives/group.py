@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from reprlib import recursive_repr
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from canvas.errors import CompositionError
-from canvas.primitives.composite import TaskList, same
+from canvas.primitives.composite import TaskList, linkable, same
 from canvas.primitives.cycles import refusing_cycles
 from canvas.primitives.lazy_list import LazyList, copied
 from canvas.primitives.misuse import advice
@@ -71,6 +71,10 @@ class group(TaskList[list[Any]]):
         """Run a copy of ``errback`` for each member that fails."""
         source = maybe_signature(errback)
         return tuple(task.link_error(source.clone()) for task in self.tasks)
+
+    def linkable(self) -> Self:
+        kwargs = {**self["kwargs"], "tasks": copied(self.tasks, linkable)}
+        return self.with_fields(options=dict(self.options), kwargs=kwargs)
 
     def skew(self, start: float = 1.0, stop: float | None = None, step: float = 1.0) -> "group":
         """Give the members rising countdowns, in seconds; the last one up to ``stop`` repeats."""
@@ -149,3 +153,17 @@ def flat_members(tasks: Iterable[Signature[Any]]) -> list[Signature[Any]]:
         elif task.get("subtask_type") != "chain" or task.members():
             flat.append(task)
     return flat
+
+
+def unrolled(sig: Signature[Any]) -> Signature[Any]:
+    """The member of a one-member group; any other signature unchanged."""
+    return sig.tasks[0] if isinstance(sig, group) and _has_one(sig.tasks) else sig
+
+
+def _has_one(tasks: list[Signature[Any]]) -> bool:
+    """Whether there is exactly one task; reads no more than two of a lazy list."""
+    return tasks.at_least(1) and not tasks.at_least(2) if isinstance(tasks, LazyList) else len(tasks) == 1
+
+
+def is_empty_group(sig: Any) -> bool:
+    return isinstance(sig, group) and not sig.tasks

@@ -18,21 +18,28 @@ class LinkedSignature(SignatureFields):
 
         Raises CompositionError for a callback that is not a signature.
         """
-        return self.append_to_list_option("link", self._linkable("link", callback))
+        return self.append_to_list_option("link", self._checked("link", callback))
 
     def link_error(self, errback: Any) -> Any:
         """Run ``errback`` when it fails; returns the errback.
 
         Raises CompositionError for an errback that is not a signature.
         """
-        return self.append_to_list_option("link_error", self._linkable("link_error", errback))
+        return self.append_to_list_option("link_error", self._checked("link_error", errback))
 
     def on_error(self, errback: Any) -> Self:
         """``link_error`` that returns the signature itself."""
         self.link_error(errback)
         return self
 
-    def _linkable(self, option: str, value: Any) -> Any:
+    def linkable(self) -> Self:
+        """A copy to which callbacks can be linked, without a change of the original.
+
+        It shares what is inside of chains: they have their links themselves, not in their steps.
+        """
+        return self.with_fields(options=dict(self.options))
+
+    def _checked(self, option: str, value: Any) -> Any:
         if not isinstance(value, dict):
             raise CompositionError(f"{self.task}: {option} takes signatures; got {value!r:.100}{advice(value)}")
         return value
@@ -53,8 +60,11 @@ class LinkedSignature(SignatureFields):
         """Itself and every callback below it, depth first."""
         refuse_cycles(self)
         found: list[LinkedSignature] = [self]
-        for callback in self.adopted_links("link"):
-            found.extend(callback.clone().flatten_links())
+        # A copy has copies of the callbacks below it.
+        pending = [callback.clone() for callback in reversed(self.adopted_links("link"))]
+        while pending:
+            found.append(pending.pop())
+            pending += reversed(found[-1].adopted_links("link"))
         return found
 
     def adopt_links(self, option: str) -> list[Any]:
@@ -80,6 +90,49 @@ def has_signature(among: Iterable[Any], wanted: Any) -> bool:
     )
 
 
-def distinct(signatures: Sequence[Any]) -> list[Any]:
-    """Each of the signatures once, the first where several are equal."""
-    return [sig for at, sig in enumerate(signatures) if not has_signature(signatures[:at], sig)]
+class Distinct(Sequence[Any]):
+    """The different ones of many signatures, in the order in which they first came."""
+
+    def __init__(self, signatures: Iterable[Any]) -> None:
+        self._found: list[Any] = []
+        self.counts: list[int] = []
+        """How often each has come."""
+        self._alike: dict[int, list[int]] = {}
+        for sig in signatures:
+            alike, at = self._place(sig)
+            if at is None:
+                alike.append(len(self._found))
+                self._found.append(sig)
+                self.counts.append(1)
+            else:
+                self.counts[at] += 1
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._found[index]
+
+    def __contains__(self, sig: object) -> bool:
+        """As ``has_signature``, with few comparisons."""
+        return bool(self._found) and self._place(sig)[1] is not None
+
+    def without(self, others: "Distinct") -> "Distinct":
+        return Distinct(sig for sig in self if sig not in others)
+
+    def _place(self, sig: Any) -> tuple[list[int], int | None]:
+        """The places of those with the same hash, and the place of the equal one."""
+        alike = self._alike.setdefault(_hash(sig), [])
+        return alike, next((at for at in alike if has_signature((self._found[at],), sig)), None)
+
+
+def _hash(value: Any) -> int:
+    """The same for values that ``has_signature`` takes for equal, such as a list and a tuple of the same items."""
+    if isinstance(value, dict):
+        return hash(frozenset((key, _hash(part)) for key, part in value.items()))
+    if isinstance(value, list | tuple):
+        return hash(tuple(map(_hash, value)))
+    try:
+        return hash(value)
+    except TypeError:
+        return 0

@@ -5,12 +5,15 @@ import sys
 from itertools import accumulate
 from typing import Any
 
+import msgspec
+
 from canvas.errors import DecodeError, WireError
 
 MAX_DEPTH = 200
 MAX_NESTING = 800
 """Brackets around a value, whatever they are: what reads, copies and writes messages recurses no deeper."""
 _SIGNATURE = frozenset({"task", "args", "kwargs", "options"})
+_decode = msgspec.json.Decoder().decode
 _BRACKET_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
 
@@ -46,26 +49,39 @@ def _brackets(raw: bytes) -> int:
 def _data_depth(raw: bytes, around: int) -> int:
     """The levels of the most deeply nested data in JSON text; 0 for text that is no JSON, which its reader refuses."""
     try:
-        start = json.loads(raw.decode("utf-8", "surrogatepass"))
+        start = _read(raw)
     except ValueError:
         return 0
     except RecursionError:
         return sys.maxsize
+    # One loop without calls: a workflow of some hundred levels passes here with each of its messages.
     deepest, pending = 0, [(start, around)]
     while pending:
         value, depth = pending.pop()
         depth = 1 if _counts_anew(value) else depth + 1
         deepest = max(deepest, depth)
-        parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-        pending += [(part, depth) for part in parts if isinstance(part, dict | list)]
+        for part in value.values() if type(value) is dict else value:
+            kind = type(part)
+            if kind is dict or kind is list:
+                if part:
+                    pending.append((part, depth))
+                elif depth >= deepest:
+                    deepest = depth + 1
     return deepest
+
+
+def _read(raw: bytes) -> Any:
+    try:
+        return _decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return json.loads(raw.decode("utf-8", "surrogatepass"))  # NaN and lone surrogates, which msgspec does not read
 
 
 def _counts_anew(value: Any) -> bool:
     """Whether it is a signature in wire form, or a result in tuple form."""
-    if isinstance(value, dict):
-        return value.keys() >= _SIGNATURE
-    if not isinstance(value, list) or len(value) != 2 or not isinstance(value[1], list | None):
+    if type(value) is dict:
+        return "task" in value and value.keys() >= _SIGNATURE
+    if len(value) != 2 or not isinstance(value[1], list | None):
         return False
     about = value[0]
     return isinstance(about, list) and len(about) == 2 and isinstance(about[0], str)

@@ -16,7 +16,7 @@ import msgspec
 from canvas.errors import DecodeError, EncodeError
 from canvas.model.record import Handle
 from canvas.text import safe_repr
-from canvas.wire.depth import MAX_DEPTH, check_depth
+from canvas.wire.depth import MAX_DEPTH, MAX_NESTING, check_depth
 
 _LISTS = (list, tuple)
 _decode_plain = msgspec.json.Decoder().decode
@@ -79,7 +79,7 @@ def dumps(value: Any) -> bytes:
     if type(value) in _PLAIN or _is_plain(value):
         try:
             return _encode_plain(value)
-        except (msgspec.MsgspecError, UnicodeEncodeError, OverflowError):
+        except (msgspec.MsgspecError, UnicodeEncodeError, OverflowError, RecursionError):
             return _by_stdlib(value)  # lone surrogates, which msgspec does not write
     return _by_stdlib(value)
 
@@ -134,7 +134,7 @@ def _is_plain(value: Any) -> bool:
             items = value
         else:
             return False
-        if depth > MAX_DEPTH:
+        if depth > MAX_NESTING:
             return False
         for item in items:
             of = type(item)

@@ -1,10 +1,8 @@
 """What a task costs, counted: calls of Python functions, calls to Redis, bytes. Speed itself is not tested here."""
 
-import gc
 import json
 import subprocess
 import sys
-from collections import Counter
 
 import pytest
 
@@ -14,6 +12,7 @@ from canvas.testing.contract import eventually
 from canvas.worker.options import WorkerOptions
 from canvas.worker.process import WorkerProcess
 from tests.support.apps import make
+from tests.support.counting import counted
 from tests.support.forked import ROOT
 from tests.worker.commands import start, task
 
@@ -28,24 +27,6 @@ def line(app, monkeypatch):
     return WorkerProcess(app, plan, 1, "worker")._line
 
 
-def counted(call):
-    """How many functions, of Python and of C, a call calls; what other tests left to be collected is not its own."""
-    calls = Counter()
-
-    def profile(frame, event, argument):
-        calls[event] += 1
-
-    gc.collect()
-    gc.disable()
-    sys.setprofile(profile)
-    try:
-        call()
-    finally:
-        sys.setprofile(None)
-        gc.enable()
-    return calls["call"] + calls["c_call"]
-
-
 def test_function_calls_of_a_task(bench, app, line):
     task(app, "add").delay(1, 2)
     payload = bench.broker.rpop("celery")
@@ -57,9 +38,9 @@ def test_function_calls_of_a_task(bench, app, line):
 
 SENDS = """
 from tests.support.apps import make
+from tests.support.counting import counted
 from tests.support.forked import ROOT
 from tests.worker.commands import task
-from tests.worker.test_counts import counted
 
 app = make("canvas", "redis://127.0.0.1:1/0", "redis://127.0.0.1:1/1")
 add = task(app, "add")

@@ -1,0 +1,53 @@
+"""Work that is counted instead of timed: how many functions a call calls, also for each step of a workflow's run."""
+
+import gc
+import sys
+from collections import Counter
+
+from canvas.drivers.ports.values import Lease
+from canvas.worker.in_process import InProcess
+
+
+def counted(call, collect=True):
+    """How many functions, of Python and of C, a call calls; what other tests left to be collected is not its own."""
+    calls = Counter()
+
+    def profile(frame, event, argument):
+        calls[event] += 1
+
+    if collect:
+        gc.collect()
+    gc.disable()
+    sys.setprofile(profile)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+        gc.enable()
+    return calls["call"] + calls["c_call"]
+
+
+class Steps(InProcess):
+    """A run in this process, each step of which is counted: sending, each task, each end of a chord."""
+
+    def __init__(self, app, most):
+        super().__init__(app)
+        self._most = most
+        self.calls = []
+
+    def count(self, call):
+        results = []
+        self.calls.append(counted(lambda: results.append(call()), collect=False))
+        return results[0]
+
+    def take(self, sig):
+        """Send ``sig`` and take the first steps of its run; the calls of each."""
+        sender = self.app.sender
+        self.count(lambda: sender.send(sig, sender.plan(sig, (), {}, {}), {}))
+        while len(self.calls) < self._most and (leased := self._broker.lease(Lease("steps", ("here",), 1))):
+            settlement = self.count(lambda: self._line.run(leased[0]))
+            waiting = list(self._settler.settle([settlement]).verdicts[0].ready)
+            while waiting:
+                end = self.count(lambda: self._line.complete_chord(waiting.pop(0)))  # noqa: B023 - called at once
+                waiting += self._settler.dispatch_chord(end).ready
+        return self.calls

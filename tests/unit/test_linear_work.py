@@ -1,0 +1,153 @@
+"""Work that grows with what it is done for: twice the workflow takes twice the calls, in the client and in each step."""
+
+from functools import partial
+
+import pytest
+
+from canvas import chain, chord, group
+from canvas.worker.pipeline.deep_calls import with_deep_calls
+from tests.support.apps import make
+from tests.support.counting import Steps, counted
+
+app = make("canvas", "redis://127.0.0.1:1/0", "redis://127.0.0.1:1/1")
+ident, fail = app.tasks["t.ident"], app.tasks["t.fail"]
+
+
+def chords_as_bodies(n, header=None, body=None):
+    body = body or ident.s()
+    for _ in range(n):
+        body = chord([header or ident.si(1)], body, app=app)
+    return body
+
+
+def chords_as_bodies_with_errback(n):
+    body = chords_as_bodies(n)
+    body.link_error(ident.si(2))
+    return body
+
+
+def chords_as_bodies_that_fail(n):
+    body = chord([fail.si()], chords_as_bodies(n), app=app)
+    body.link_error(ident.si(2))
+    return body
+
+
+def chords_as_bodies_before_a_group(n):
+    members = group(ident.s() for _ in range(n))
+    for number, member in enumerate(members.tasks):
+        member.link_error(ident.si(number))
+        member.link_error(ident.si(-1))
+    return chords_as_bodies(n, body=members)
+
+
+def chords_in_headers(n):
+    sig = ident.si(1)
+    for _ in range(n):
+        sig = chord([sig], ident.s(), app=app)
+    return sig
+
+
+def chains_and_chords_as_bodies(n):
+    body = ident.s()
+    for _ in range(n):
+        body = chord([ident.si(1)], chain(ident.s(), body), app=app)
+    body.link_error(ident.si(2))
+    return body
+
+
+def callbacks_of_callbacks(n):
+    sig = ident.s()
+    for _ in range(n):
+        before = ident.s()
+        before.link(sig)
+        sig = before
+    return sig.clone((1,))
+
+
+def chain_of_groups(n):
+    return chain(*[group([ident.si(1), ident.si(2)]) for _ in range(n)])
+
+
+def chain_of_chords(n):
+    return chain(*[chord([ident.si(1), ident.si(2)], ident.s()) for _ in range(n)])
+
+
+def chain_of_chains(n):
+    return chain(*[chain(ident.si(1), ident.s()) for _ in range(n)])
+
+
+def steps_after_a_group(n):
+    return chain(group([ident.si(1)] * n), *[ident.s() for _ in range(n)])
+
+
+def chains_in_a_group(n):
+    sig = group([chain(ident.si(1), ident.s(), ident.s()) for _ in range(n)])
+    sig.link_error(ident.si(2))
+    return sig
+
+
+def wide_chord(n):
+    sig = chord([ident.si(1) for _ in range(n)], group([ident.s() for _ in range(n)]))
+    sig.link_error(ident.si(2))
+    return sig
+
+
+SIZES = {
+    chords_as_bodies: 40,
+    chords_as_bodies_with_errback: 40,
+    chords_as_bodies_that_fail: 40,
+    chords_as_bodies_before_a_group: 40,
+    chords_in_headers: 110,
+    chains_and_chords_as_bodies: 40,
+    callbacks_of_callbacks: 75,
+    chain_of_groups: 40,
+    chain_of_chords: 40,
+    chain_of_chains: 40,
+    steps_after_a_group: 40,
+    chains_in_a_group: 40,
+    wide_chord: 40,
+}
+"""Nested so deeply that the depth of each message has to be looked at, of twice the size as well."""
+IN_HEADERS = (chords_in_headers,)
+"""Each message has all that is around its task, so that twice the depth is four times the bytes."""
+COMPOSED_AT_ONCE = (chain_of_groups, chain_of_chords, chain_of_chains, steps_after_a_group)
+ANEW = 1_000
+"""Calls of a step that are the same for any workflow, at most."""
+
+
+def first_steps(shape, n):
+    return Steps(app, most=3).take(shape(n))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def warm():
+    """What the first workflow of a process imports is not counted."""
+    for shape in SIZES:
+        first_steps(shape, 2)
+
+
+@pytest.mark.parametrize("shape", SIZES, ids=lambda shape: shape.__name__)
+def test_a_step_of_a_workflow_twice_as_large_takes_twice_the_calls(shape):
+    n = SIZES[shape]
+    # The usual recursion limit is not reached here: a step that reaches it is tried once more.
+    (sent, *once), (sent_twice, *twice) = (with_deep_calls(partial(first_steps, shape, size)) for size in (n, 2 * n))
+    assert max(twice) <= 2.3 * max(once) + ANEW, f"{once} calls for {n}, {twice} for {2 * n}"
+    assert sent_twice <= (4.6 if shape in IN_HEADERS else 2.3) * sent, f"{sent} to send {n}, {sent_twice} for {2 * n}"
+
+
+@pytest.mark.parametrize("shape", [chords_as_bodies, chain_of_groups], ids=lambda shape: shape.__name__)
+def test_a_step_deeper_than_the_recursion_limit_is_tried_once_more(shape):
+    once, twice = max(first_steps(shape, 50)), max(first_steps(shape, 100))
+    assert twice <= 5 * once, f"{once} calls for 50, {twice} for 100"
+
+
+@pytest.mark.parametrize("shape", COMPOSED_AT_ONCE, ids=lambda shape: shape.__name__)
+def test_composing_twice_as_many_takes_twice_the_calls(shape):
+    n = 50
+    once, twice = counted(lambda: shape(n)), counted(lambda: shape(2 * n))
+    assert twice <= 2.3 * once, f"{once} calls for {n}, {twice} for {2 * n}"
+
+
+def test_a_chain_of_very_many_chains():
+    """Each is taken apart in turn, not inside of the one before."""
+    assert len(chain_of_chains(3_000).tasks) == 6_000
