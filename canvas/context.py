@@ -77,6 +77,10 @@ class Proxy:
             raise AttributeError(name)
         return getattr(self._find(), name)
 
+    def _get_current_object(self) -> Any:
+        """The object itself, under the name that Celery's proxies have for it."""
+        return self._find()
+
     def __copy__(self) -> Any:
         return self._find()
 

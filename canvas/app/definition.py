@@ -55,6 +55,8 @@ def task_of_function(
         **{key: staticmethod(value) if _is_key_function(key, value) else value for key, value in attributes.items()},
     }
     task: Task[Any] = type(function.__name__, (base,), made)()
+    # In the class's namespace it would name the class alone.
+    task.__dict__["__qualname__"] = getattr(function, "__qualname__", function.__name__)
     return task
 
 

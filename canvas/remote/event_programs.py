@@ -88,8 +88,14 @@ class EventDispatcher:
         self.groups = set(groups or ())
         self._source = EventSource(self.app, lambda: self.hostname, partial(next, count(1)))
 
-    def send(self, type: str, blind: bool = False, **fields: Any) -> None:
-        """Send an event, unless the dispatcher is disabled or has other groups. Raises OperationalError."""
+    def send(
+        self, type: str, blind: bool = False, utcoffset: Any = None, retry: bool = False, retry_policy: Any = None,
+        Event: Any = None, **fields: Any,
+    ) -> None:  # fmt: skip
+        """Send an event, unless the dispatcher is disabled or has other groups. Raises OperationalError.
+
+        ``fields`` are the event's; the other arguments are accepted, as Celery's.
+        """
         group = type.partition("-")[0]
         if self.enabled and (not self.groups or group in self.groups):
             self._source.send(type.replace("-", "."), self._source.event(type, **fields))

@@ -217,6 +217,10 @@ class TaskOptions:
         """The app, under the name by which plug-ins ask for it."""
         return self.app
 
+    def _get_current_object(self) -> Any:
+        """The task itself: in Celery, a decorated function is a proxy."""
+        return self
+
     @classmethod
     def annotate(cls) -> None:
         """Nothing: a task takes the setting ``task_annotations`` when it is bound."""

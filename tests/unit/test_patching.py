@@ -88,6 +88,20 @@ def test_a_proxy_of_an_app(app):
     assert "send_task" in dir(canvas.current_app)
 
 
+def test_the_object_behind_a_name_of_celerys(app):
+    """In Celery a decorated function, ``current_app`` and ``current_task`` are proxies."""
+    assert current_app._get_current_object() is app
+    assert canvas.current_task._get_current_object() is None
+
+    @app.task(bind=True)
+    def own(self):
+        return canvas.current_task._get_current_object() is self._get_current_object()
+
+    assert own._get_current_object() is own
+    assert own.apply().get()
+    assert own.__qualname__.endswith("<locals>.own")
+
+
 def test_before_there_is_an_app():
     code = """
 from unittest import mock
