@@ -47,7 +47,8 @@ class Failure:
 
     @property
     def einfo(self) -> ExceptionInfo:
-        return ExceptionInfo(self.exc, self.traceback)
+        """The exception for hooks and signals; where nothing raised it, its text is the traceback's last line."""
+        return ExceptionInfo(self.exc, self.traceback or f"{type(self.exc).__name__}: {self.exc}\n")
 
 
 @dataclass(frozen=True, slots=True)

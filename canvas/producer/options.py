@@ -77,8 +77,8 @@ def _links(task: str, name: str, value: Any) -> None:
             raise CompositionError(f"{task}: {name} takes signatures; got {linked!r:.100}{advice(linked)}")
 
 
-def _meaningless(task: str, name: str, value: Any) -> None:
-    warn_caller(f"{task}: option {name!r} has no meaning in canvas and is ignored")
+def _ignored(task: str, name: str, value: Any) -> None:
+    """Anything: canvas sends over its own connections."""
 
 
 def _unexpected(task: str, name: str, expected: str, value: Any) -> InvalidTaskError:
@@ -103,7 +103,7 @@ CONNECTIONS = ("producer", "publisher", "connection", "router", "result_cls")
 """Options that Celery sends by."""
 _TEXT = ("task_id", "group_id", "root_id", "parent_id", "shadow", "serializer", "compression", "argsrepr", "kwargsrepr")
 _CHECKS: dict[str, Callable[[str, str, Any], None]] = {
-    **dict.fromkeys(CONNECTIONS, _meaningless),
+    **dict.fromkeys(CONNECTIONS, _ignored),
     **dict.fromkeys(_TEXT, _text),
     **dict.fromkeys(("time_limit", "soft_time_limit", "countdown"), _seconds),
     **dict.fromkeys(("link", "link_error"), _links),

@@ -1,6 +1,8 @@
 """The result classes of an app: ``app.AsyncResult``, ``app.GroupResult``, ``app.ResultSet``."""
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 if TYPE_CHECKING:
     from canvas.drivers.ports import Driver
@@ -33,6 +35,42 @@ class ResultBase:
 
     parent: Any = None
     """The result of the task before this one in a chain."""
+
+    @abstractmethod
+    def leaves(self) -> list[Any]:
+        """The results of its tasks."""
+
+    def then(
+        self, callback: Callable[[Any], Any], on_error: Callable[[Exception], Any] | None = None, weak: bool = False
+    ) -> Self:
+        """Call ``callback`` with this handle once it has read that its tasks have ended; at once if they have.
+
+        Waiting and looking (``get``, ``ready`` ...) read it. ``on_error`` is called with an exception of ``callback``,
+        which is raised without it. ``weak`` has no effect.
+        """
+        leaves = self.leaves()
+        left = len(leaves)
+
+        def ended() -> None:
+            nonlocal left
+            left -= 1
+            if left <= 0:
+                _call(callback, on_error, self)
+
+        for leaf in leaves:
+            leaf.call_when_ready(ended)
+        if not leaves:
+            ended()
+        return self
+
+
+def _call(callback: Callable[[Any], Any], on_error: Callable[[Exception], Any] | None, result: Any) -> None:
+    try:
+        callback(result)
+    except Exception as exc:
+        if on_error is None:
+            raise
+        on_error(exc)
 
 
 def class_of_app(base: type[T], app: ResultApp) -> type[T]:

@@ -122,6 +122,13 @@ class CeleryBackend(Backend):
     def get_state(self, task_id: str) -> str:
         return str(self.get_task_meta(task_id)["status"])
 
+    get_status = get_state
+
+    @property
+    def expires(self) -> int | None:
+        """Seconds for which results are kept; ``None`` for no end."""
+        return int(self._conf.result_expires) if self._conf.result_expires else None
+
     def get_result(self, task_id: str) -> Any:
         """The value, the exception, or a custom state's meta; ``None`` where nothing is stored."""
         return self.get_task_meta(task_id).get("result")
@@ -230,14 +237,13 @@ class CeleryBackend(Backend):
     def set(self, key: Any, value: Any) -> None:
         """Keep a value, for ``result_expires``, under a key as ``get`` takes it. A stored SUCCESS stays."""
         name, written = _text(key), value.encode() if isinstance(value, str) else bytes(value)
-        seconds = int(self._conf.result_expires) if self._conf.result_expires else None
         if name.startswith(_TASK):
             success = self._decode(written).status == states.SUCCESS
-            self._results.store([ResultWrite(name.removeprefix(_TASK), written, seconds, success)])
+            self._results.store([ResultWrite(name.removeprefix(_TASK), written, self.expires, success)])
         elif name.startswith(_GROUP):
-            self._results.save_group(name.removeprefix(_GROUP), written, seconds)
+            self._results.save_group(name.removeprefix(_GROUP), written, self.expires)
         else:
-            self._of_keys("set_value")(name, written, seconds)
+            self._of_keys("set_value")(name, written, self.expires)
 
     def delete(self, key: Any) -> None:
         """Delete a value, under a key as ``get`` takes it."""

@@ -1,6 +1,6 @@
 """The stored data of one task, read by its id: state, result, children, and the results before and below it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -18,6 +18,8 @@ class StoredResult(Handle, ResultBase):
     """The queue that its message went into; ``None`` if the handle was not made by sending one message."""
     eager: ClassVar[bool] = False
     """Whether the task ran in this process: its result is here, and nothing is waited for."""
+    _awaiting: Sequence[Callable[[], Any]] = ()
+    """Calls to make once the final state has been read."""
     _app: ResultApp | None = None
     """The app of its class, if that is ``app.AsyncResult``."""
 
@@ -68,7 +70,19 @@ class StoredResult(Handle, ResultBase):
     def keep(self, record: Record) -> Record:
         if record.status in states.READY_STATES:
             self.final_record = record
+            if self._awaiting:
+                calls, self._awaiting = self._awaiting, ()
+                for call in calls:
+                    call()
         return record
+
+    def call_when_ready(self, call: Callable[[], Any]) -> None:
+        """``call()`` now if the final state is known here, else when this handle has read it."""
+        self.record()
+        if self.final_record is not None:
+            call()
+        else:
+            self._awaiting = [*self._awaiting, call]
 
     def _get_task_meta(self) -> dict[str, Any]:
         """The stored record by Celery's keys. Celery's method has an underscore, and progress bars call it."""

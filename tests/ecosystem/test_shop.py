@@ -21,7 +21,8 @@ def test_a_shop(redis_server, tmp_path, as_celery):
     assert alive
     notes = (tmp_path / "notes").read_text().split("\n")
     expected = {"prerun True blue shop.add", "success blue", "failure True KeyError True", "postrun blue FAILURE",
-                "on_success shop.add 3", "letter hello"}  # fmt: skip
+                "on_success shop.add 3", "letter hello", "on_failure shop.endless TimeLimitExceeded [60] True",
+                "after_return shop.endless FAILURE TimeLimitExceeded"}  # fmt: skip
     assert expected - set(notes) == set()
     lines = log.read_text()
     assert "DONE shop.add" in lines

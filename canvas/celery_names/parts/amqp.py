@@ -6,6 +6,7 @@ from typing import Any
 
 from canvas.app.application import Canvas
 from canvas.app.connection import kombu_connection
+from canvas.celery_names.utils.functional import maybe_list
 from canvas.config.sources import imported
 from canvas.errors import ConfigurationError
 from canvas.forks import in_forks
@@ -67,6 +68,17 @@ class Queues(dict[str, Any]):
         return self[found.name]
 
     select_add = add
+
+    def select(self, include: Any) -> None:
+        """Have workers take from these queues only, given by name."""
+        self._app.select_queues(maybe_list(include))
+
+    def deselect(self, exclude: Any) -> None:
+        """Have workers not take from these queues, given by name."""
+        excluded = set(maybe_list(exclude) or ())
+        self._app.conf.task_queues = [queue for queue in self._app.router.consumed() if queue.name not in excluded]
+        for name in excluded:
+            self.pop(name, None)
 
 
 def _queue(queue: Queue) -> Any:

@@ -105,7 +105,7 @@ class Inspection:
             "pid": os.getpid(),
             "clock": str(self._board.time),
             "uptime": int(time.time() - self._since),
-            "pool": self._pool_stats([state["pid"] for state in states]),
+            "pool": self._pool_stats(states),
             "broker": replies.broker(str(self._app.conf.broker_url or "")),
             "prefetch_count": self._plan.concurrency + self._plan.prefetch_limit,
             "rusage": replies.rusage(),
@@ -133,18 +133,33 @@ class Inspection:
             objgraph.show_backrefs(objgraph.by_type(type)[: int(num)], max_depth=int(max_depth), filename=picture.name)
         return {"filename": picture.name}
 
-    def _pool_stats(self, pids: list[int]) -> Answer:
+    def _pool_stats(self, states: list[Answer]) -> Answer:
         plan = self._plan
         stats: Answer = {"implementation": f"canvas.{plan.pool}", "max-concurrency": plan.concurrency}
         if plan.pool in ("threads", "asyncio"):
             return {**stats, "threads": plan.concurrency}
         return {
             **stats,
-            "processes": pids,
+            "processes": [state["pid"] for state in states],
             "max-tasks-per-child": plan.max_tasks_per_child or "N/A",
             "put-guarded-by-semaphore": True,
             "timeouts": [],
+            "writes": _writes([sum(state["total"].values()) for state in states]),
         }
 
     def _states(self) -> list[Answer]:
         return [state for state in self._pool.ask(ReportState()) if "active" in state]
+
+
+def _writes(taken: list[int]) -> Answer:
+    """How many tasks each process has taken, in the form that Celery's prefork pool reports."""
+    total = sum(taken)
+    shares = [count / total if total else 0 for count in taken]
+    return {
+        "total": total,
+        "avg": f"{1 / len(taken) if total else 0:.2f}",
+        "all": ", ".join(f"{share:.2f}" for share in shares),
+        "raw": ", ".join(map(str, taken)),
+        "strategy": "fair",
+        "inqueues": {"total": len(taken), "active": 0},
+    }

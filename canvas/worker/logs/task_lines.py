@@ -6,6 +6,7 @@ from typing import Any
 from canvas.errors import Reject
 from canvas.model.message import Message
 from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, ReplacedBy, Retried, Revoked, Success
+from canvas.task.task import Task
 from canvas.text import safe_repr, short_repr
 
 RECEIVED = logging.getLogger("celery.worker.strategy")
@@ -26,13 +27,15 @@ def task_received(message: Message, **_: Any) -> None:
     _log(RECEIVED, logging.INFO, LOG_RECEIVED, {**_about(message), "eta": message.headers.get("eta")})
 
 
-def task_finished(message: Message, outcome: Outcome, runtime: float, hostname: str = "", **_: Any) -> None:
+def task_finished(
+    message: Message, outcome: Outcome, runtime: float, hostname: str = "", task: Task[Any] | None = None, **_: Any
+) -> None:
     if not TRACE.isEnabledFor(logging.INFO) and not isinstance(outcome, Failure | Rejected):
         return  # the others are logged at INFO
     about = _about(message)
     match outcome:
         case Success(value):
-            succeeded = {**about, "return_value": short_repr(value, 46), "runtime": runtime}
+            succeeded = {**about, "return_value": _shown(value, task), "runtime": runtime}
             _log(TRACE, logging.INFO, LOG_SUCCESS, succeeded)
         case Retried(retry, _text):
             _log(TRACE, logging.INFO, LOG_RETRY, {"id": about["id"], "name": about["name"], "exc": str(retry)})
@@ -42,6 +45,10 @@ def task_finished(message: Message, outcome: Outcome, runtime: float, hostname: 
             _request.info("Discarding %s task: %s[%s]", reason, about["name"], about["id"])
         case _:
             _task_ended(outcome, {**about, "hostname": hostname, "internal": False})
+
+
+def _shown(value: Any, task: Task[Any] | None) -> str:
+    return short_repr(value, Task.resultrepr_maxsize if task is None else task.resultrepr_maxsize)
 
 
 def _task_ended(outcome: Failure | Ignored | Rejected, about: dict[str, Any]) -> None:

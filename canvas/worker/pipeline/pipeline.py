@@ -225,7 +225,20 @@ class TaskPipeline:
     def _ender(self, job: Job, outcome: Callable[[], Outcome]) -> Callable[[], None] | None:
         """A function that ends the task from outside, where the process may end with it."""
         give_up = self._give_up
-        return (lambda: give_up(self.conclude(job, outcome()))) if give_up is not None else None
+        if give_up is None:
+            return None
+
+        def end() -> None:
+            # It may run on another thread than the task.
+            token = self.enter(job)
+            try:
+                settlement, ended = self.settle(job, outcome(), self.reports.finished_here)
+                self.reports.over(job, ended)
+            finally:
+                leave_request(token)
+            give_up(settlement)
+
+        return end
 
     def enter(self, job: Job) -> Token[Any]:
         """Make the job's request, and its task, the current ones."""
@@ -239,8 +252,10 @@ class TaskPipeline:
         return settlement
 
     def conclude(self, job: Job, outcome: Outcome) -> Settlement:
-        """The settlement of a job that came to ``outcome`` without its task, or from outside it."""
-        return self.settle(job, outcome, self.reports.finished)[0]
+        """The settlement of a job that came to ``outcome`` without its task, or from outside it. The hooks of a task
+        that was killed at its time limit are called."""
+        over = type(outcome) is Failure and isinstance(outcome.exc, TimeLimitExceeded)
+        return self.settle(job, outcome, self.reports.finished_here if over else self.reports.finished)[0]
 
     def settle(self, job: Job, outcome: Outcome, report: Report) -> tuple[Settlement, Outcome]:
         """The settlement of a job, and the outcome that it settles; ``report`` reports that to hooks and signals."""

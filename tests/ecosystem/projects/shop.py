@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import ParamSpec, TypeVar
@@ -63,6 +64,16 @@ class Typed(Task[P, R]):
         note(f"on_success {self.name} {retval}")
 
 
+class Watched(Task):
+    abstract = True
+
+    def on_failure(self, exc, task_id, args, kwargs, einfo):
+        note(f"on_failure {self.name} {type(exc).__name__} {list(args)} {'TimeLimitExceeded' in str(einfo)}")
+
+    def after_return(self, status, retval, task_id, args, kwargs, einfo):
+        note(f"after_return {self.name} {status} {type(retval).__name__}")
+
+
 def result_of(result: AsyncResult[int]) -> int:
     with allow_join_result():
         return result.get()
@@ -87,6 +98,11 @@ def slow_count():
 @app.task
 def fails():
     raise KeyError("nothing")
+
+
+@app.task(base=Watched, time_limit=1)
+def endless(seconds):
+    time.sleep(seconds)
 
 
 @app.task(bind=True)

@@ -3,12 +3,14 @@ import os
 import pickle
 import threading
 import time
+from contextlib import suppress
 from unittest.mock import patch
 
 import kombu
 import shop
 from celery import chord, group
 from celery.events.snapshot import Polaroid
+from celery.exceptions import TimeLimitExceeded
 from celery.local import PromiseProxy, Proxy
 from kombu.exceptions import OperationalError
 
@@ -51,6 +53,8 @@ try:
     shop.fails.delay().get(timeout=30)
 except KeyError as exc:
     assert exc.args == ("nothing",)
+with suppress(TimeLimitExceeded):
+    shop.endless.delay(60).get(timeout=30)
 with patch("shop.add.delay") as delay:
     shop.add.delay(5)
 delay.assert_called_once_with(5)
