@@ -150,17 +150,21 @@ class Canvas(CeleryNames, SendingApp):
 
         return Run.find(self, run)
 
-    def start(self, argv: list[str] | None = None) -> None:
-        """Run the command ``canvas`` for this app, with ``argv`` or the program's arguments. It exits the program."""
-        command = imported("canvas.cli.main:canvas")
-        sys.exit(command.main(sys.argv[1:] if argv is None else list(argv), obj=self, standalone_mode=False))
+    def start(self, argv: list[str] | None = None) -> int | None:
+        """Run the command ``canvas`` for this app, with ``argv`` or the program's arguments; its exit code.
 
-    def worker_main(self, argv: list[str] | None = None) -> None:
+        Raises click's exceptions, such as UsageError, for wrong arguments.
+        """
+        command = imported("canvas.cli.main:canvas")
+        code: int | None = command.main(sys.argv[1:] if argv is None else list(argv), obj=self, standalone_mode=False)
+        return code
+
+    def worker_main(self, argv: list[str] | None = None) -> int | None:
         """``start``, for ``worker``. Raises ValueError where ``argv`` is not about a worker."""
         argv = sys.argv[1:] if argv is None else list(argv)
         if "worker" not in argv:
             raise ValueError("expected the worker command in argv; app.start() runs the others")
-        self.start(argv)
+        return self.start(argv)
 
     def connection(self, url: str | None = None, **options: Any) -> Any:
         """A connection to the broker: kombu's where kombu is installed and knows the broker, else one of canvas' own.

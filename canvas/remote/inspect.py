@@ -92,6 +92,9 @@ class Inspect:
         answers = self.app.control.broadcast(command, arguments, reply=True, **self._options)
         return by_node(answers) or None
 
+    _request = _ask
+    """By Celery's name: programs ask their own commands with it."""
+
     def ping(self, destination: list[str] | None = None) -> dict[str, Any] | None:
         if destination is not None:
             self.destination = destination

@@ -17,6 +17,8 @@ _TASK, _GROUP, _CHORD = "celery-task-meta-", "celery-taskset-meta-", "chord-unlo
 class CeleryBackend(Backend):
     """The result side of an app, by Celery's names too."""
 
+    READY_STATES, UNREADY_STATES = states.READY_STATES, states.UNREADY_STATES
+    EXCEPTION_STATES = states.EXCEPTION_STATES
     persistent = True
     supports_native_join = True
     """Whether results of a group are read together: in every store."""

@@ -233,8 +233,9 @@ class TaskOptions:
     def send_event(self, type_: str, retry: bool = True, retry_policy: Any = None, **fields: Any) -> None:
         """Send an event about this call, such as ``task-progress``. Raises OperationalError."""
         request = request_of(self)
-        with self.app.events.default_dispatcher() as dispatcher:
-            dispatcher.send(type_, uuid=request.id if request is not None else None, **fields)
+        node, task_id = (None, None) if request is None else (request.hostname, request.id)
+        with self.app.events.default_dispatcher(hostname=node) as dispatcher:
+            dispatcher.send(type_, uuid=task_id, **fields)
 
     def start_strategy(self, app: SettingsApp, consumer: Any, **options: Any) -> None:
         """Raises ConfigurationError: canvas calls no strategies."""

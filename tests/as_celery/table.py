@@ -89,10 +89,9 @@ ATTRIBUTES_WITHOUT = {
         for kind in ("Signature", "chain", "group", "chord", "chunks")
     },
     **{
-        f"celery.result.{kind}": {"then": "`await result`", "build_graph": "`children`", "throw": "`maybe_throw`"}
+        f"celery.result.{kind}": {"build_graph": "`children`", "throw": "`maybe_throw`"}
         for kind in ("AsyncResult", "EagerResult")
     },
-    **{f"celery.result.{kind}": {"then": "`await result`"} for kind in ("ResultSet", "GroupResult")},
     **{
         f"celery.schedules.{kind}": {"to_local": "`now`", "utc_enabled": "`app.timezone`"}
         for kind in ("crontab", "schedule", "solar")

@@ -262,10 +262,8 @@ def test_signals_are_the_programs_own_after_a_worker(bench, pool):
             os.kill(os.getpid(), signal.SIGTERM)
 
         threading.Thread(target=stop).start()
-        try:
-            app.worker_main(["worker", "-P", "{pool}", "-c", "1", "-l", "ERROR"])
-        except SystemExit as exc:
-            print(exc.code, file=sys.__stdout__)
+        code = app.worker_main(["worker", "-P", "{pool}", "-c", "1", "-l", "ERROR"])
+        print(code, file=sys.__stdout__)
         print([signal.getsignal(number) for number in numbers] == before, file=sys.__stdout__)
         """,
     )

@@ -47,7 +47,7 @@ NAMES_WITHOUT: dict[str, dict[str, str]] = {
         "setup_worker_optimizations": _INTERNAL, "reset_worker_optimizations": _INTERNAL,
     },
     "celery.backends.base": dict.fromkeys(
-        ("BaseKeyValueStoreBackend", "KeyValueStoreBackend", "SyncBackendMixin", "pending_results_t"),
+        ("SyncBackendMixin", "pending_results_t"),
         "has drivers of its own for servers"),
     "celery.bin.multi": {"MultiTool": "has the command canvas multi"},
     "celery.bin.base": {
@@ -99,7 +99,6 @@ NAMES_WITHOUT: dict[str, dict[str, str]] = {
     "celery.worker.autoscale": {"Autoscaler": "changes the number of tasks itself: --autoscale"},
     "celery.worker.consumer.consumer": {"dump_body": _INTERNAL},
     "celery.worker.control": {
-        "Panel": "has @control_command and @inspect_command",
         **dict.fromkeys(("revoke", "rate_limit", "time_limit", "shutdown", "stats"), "has app.control"),
     },
     "celery.worker.request": {"create_request_cls": "has Request"},

@@ -64,7 +64,9 @@ PROGRAMS: dict[str, Members] = {
     "celery.apps.beat": of(f"{PARTS}.programs", "Beat"),
     "celery.apps.worker": of(f"{PARTS}.programs", "Worker"),
     "celery.backends": {},
-    "celery.backends.base": of(f"{PARTS}.backends", "Backend BaseBackend DisabledBackend"),
+    "celery.backends.base": of(
+        f"{PARTS}.backends", "Backend BaseBackend BaseKeyValueStoreBackend DisabledBackend KeyValueStoreBackend"
+    ),
     "celery.beat": {
         **of(f"{_SCHEDULERS}.entries", "ScheduleEntry SchedulingError event_t"),
         **of(f"{_SCHEDULERS}.scheduler", "DEFAULT_MAX_INTERVAL Scheduler"),

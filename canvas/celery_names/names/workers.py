@@ -18,7 +18,7 @@ WORKERS: dict[str, Members] = {
     "celery.worker.components": of(_COMPONENTS, "Beat Consumer Hub Pool StateDB Timer"),
     "celery.worker.consumer": of(_COMPONENTS, "Agent Connection Consumer Control Events Gossip Heart Mingle Tasks"),
     **{f"celery.worker.consumer.{module}": of(_COMPONENTS, names) for module, names in _OF_CONSUMER.items()},
-    "celery.worker.control": of("canvas.worker.control.user_commands", "control_command inspect_command"),
+    "celery.worker.control": of("canvas.worker.control.user_commands", "Panel control_command inspect_command"),
     "celery.worker.request": of(f"{_STEPS}.request", "Request"),
     "celery.worker.worker": {"WorkController": f"{PARTS}.programs:Worker"},
 }

@@ -39,13 +39,16 @@ class Logging:
     ) -> bool:  # fmt: skip
         """Set up the root logger and the logger of tasks, once; False where it was done before.
 
-        ``redirect_stdouts``: standard output and standard error become lines of the log, as
-        ``worker_redirect_stdouts`` says. Raises ConfigurationError for an unknown level.
+        ``redirect_stdouts``: standard output and standard error become lines of the log. Raises ConfigurationError for
+        an unknown level.
         """
         if self.already_setup:
             return False
         level = log_level("loglevel", loglevel if loglevel is not None else self.loglevel)
-        self._open = WorkerLog(self.app.conf, hostname or "", logging.getLevelName(level), logfile, color=colorize)
+        self._open = WorkerLog(
+            self.app.conf, hostname or "", logging.getLevelName(level), logfile, color=colorize,
+            redirects=redirect_stdouts,
+        )  # fmt: skip
         self._open.open()
         type(self).already_setup = True
         return True

@@ -1,7 +1,6 @@
 """``canvas beat``: Celery's flags, and the service that sends periodic tasks."""
 
 import signal
-import sys
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
@@ -96,7 +95,7 @@ def _run(context: click.Context, app: Canvas, given: dict[str, Any]) -> None:
         finally:
             log.close()
             presence.leave()
-    sys.exit(0)
+    context.exit(0)
 
 
 def _stop(service: BeatService, *_: object) -> None:

@@ -139,7 +139,7 @@ def worker(context: click.Context, /, http_address: tuple[str, int] | None, **gi
         except ConfigurationError as exc:
             raise click.UsageError(str(exc)) from exc
     streams.drop_unwritable()
-    sys.exit(code)
+    context.exit(code)
 
 
 def _app(context: click.Context) -> Canvas:

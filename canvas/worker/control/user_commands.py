@@ -73,6 +73,18 @@ def inspect_command(function: Any = None, **options: Any) -> Any:
     return _register("inspect", function, options)
 
 
+class Panel:
+    """The commands of users, by an older name: ``@Panel.register`` is ``@control_command``."""
+
+    data: dict[str, Callable[..., Any]] = {}
+    """The functions by name."""
+
+    @staticmethod
+    def register(function: Any = None, type: str = "control", **options: Any) -> Any:
+        """Register a function as a command; ``type``: ``control`` or ``inspect``."""
+        return _register(type, function, options)
+
+
 def find_command(name: str) -> UserCommand | None:
     """The command that a program registered under ``name``."""
     return _registered.get(name)
@@ -93,10 +105,9 @@ def _register(kind: str, function: Any, options: dict[str, Any]) -> Any:
             name, kind, function, tuple(options.get("args") or ()), options.get("variadic"),
             options.get("signature") or "", text,
         )  # fmt: skip
-        _registered[name] = command
-        alias = options.get("alias")
-        if alias:
-            _registered[str(alias)] = command
+        for key in filter(None, (name, options.get("alias"))):
+            _registered[str(key)] = command
+            Panel.data[str(key)] = function
         return function
 
     return add if function is None else add(function)

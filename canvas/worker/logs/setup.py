@@ -24,12 +24,13 @@ class WorkerLog:
 
     def __init__(
         self, conf: Config, hostname: str, level: str = "WARNING", logfile: str | None = None, json: bool = False,
-        color: bool | None = None, tasks: Collection[str] = (),
+        color: bool | None = None, tasks: Collection[str] = (), redirects: bool | None = None,
     ) -> None:  # fmt: skip
         """``logfile`` may have the patterns of ``file_name``; without one the log goes to standard error.
 
         ``json``: JSON instead of the formats in the settings. ``color=False``: no colours on a terminal either.
-        ``tasks``: the names that the worker knows, for lines about unknown ones.
+        ``tasks``: the names that the worker knows, for lines about unknown ones. ``redirects``: whether what is printed
+        becomes lines of the log (default: ``worker_redirect_stdouts``).
         """
         self._conf = conf
         self._hostname = hostname
@@ -38,6 +39,7 @@ class WorkerLog:
         self._path = file_name(logfile, hostname) if logfile else None
         self._json = json
         self._tasks = tasks
+        self._redirects = conf.worker_redirect_stdouts if redirects is None else redirects
         self._stream = None if isinstance(sys.stderr, Redirected) else sys.stderr
         self._colorize = color is not False and conf.worker_log_color is not False and self._on_terminal()
         self._handlers: list[tuple[logging.Logger, logging.Handler]] = []
@@ -52,7 +54,7 @@ class WorkerLog:
         logging.captureWarnings(True)
         listen(self._tasks)
         self._undo.append(attach(self._in_child, "worker.forked"))
-        if self._conf.worker_redirect_stdouts and not taken_over:
+        if self._redirects and not taken_over:
             self._undo.append(redirect(redirect_level))
         else:
             show_lines_at_once()

@@ -24,7 +24,10 @@ class Camera(Polaroid):
 
 
 def watch():
-    handlers = {"task-progress": lambda event: progress.append(event["percent"]), "*": state.event}
+    handlers = {
+        "task-progress": lambda event: progress.append((event["percent"], event["hostname"][:2])),
+        "*": state.event,
+    }
     with shop.app.connection() as connection:
         shop.app.events.Receiver(connection, handlers=handlers).capture(limit=None, timeout=60)
 
@@ -70,7 +73,7 @@ with shop.app.producer_or_acquire() as producer:
 with shop.app.connection_for_write() as connection:
     connection.ensure_connection(max_retries=3)
     assert connection.default_channel.queue_declare("slow").message_count == 0
-until(lambda: progress == [50])
+until(lambda: progress == [(50, "w@")])
 until(lambda: any(task.name == "shop.fails" and task.state == "FAILURE" for task in list(state.tasks.values())))
 until(lambda: (True, 1) in seen)
 camera.cancel()
