@@ -9,6 +9,7 @@ from canvas.model.options import NAMES
 from canvas.primitives.fields import as_list
 from canvas.primitives.misuse import advice
 from canvas.task.option_names import nearest_name
+from canvas.wire.typed_json import lazy_text
 
 if TYPE_CHECKING:
     from canvas.task.task import Task
@@ -52,7 +53,7 @@ def check_limits(task: "Task[Any]", options: Mapping[str, Any]) -> None:
 
 
 def _text(task: str, name: str, value: Any) -> None:
-    if not isinstance(value, str):
+    if not isinstance(value, str) and not isinstance(value, lazy_text()):
         raise _unexpected(task, name, "text", value)
 
 

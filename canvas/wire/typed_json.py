@@ -160,7 +160,7 @@ def _typed(value: Any) -> Any:
     reduce = getattr(value, "__json__", None)
     if reduce is not None:
         return _reduced(value, reduce)
-    if isinstance(value, _lazy_text()):
+    if isinstance(value, lazy_text()):
         return str(value)
     for kind, name, write in _WRITERS:
         if isinstance(value, kind):
@@ -191,7 +191,7 @@ def _instead_of(value: Any) -> str:
     return ""
 
 
-def _lazy_text() -> type | tuple[()]:
+def lazy_text() -> type | tuple[()]:
     """Django's class of text that is translated when it is read; nothing where Django has made none."""
     functional = sys.modules.get("django.utils.functional")
     return getattr(functional, "Promise", ())

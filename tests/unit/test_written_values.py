@@ -66,6 +66,14 @@ def test_lazy_text_of_django_is_written_as_text():
     from canvas.model.record import Record
     kept = record.decode(record.encode(Record("i", "FAILURE", ValueError(_("bad")))), accept=["json"])
     assert str(kept.result) == "bad"
+    from canvas import Canvas
+    from canvas.signals import before_task_publish
+    app, seen = Canvas("lazy", broker="memory://lazy"), []
+    note = lambda headers, **about: seen.append([str(headers[name]) for name in ("shadow", "argsrepr")])
+    before_task_publish.connect(note, weak=False)
+    app.send_task("a", shadow=_("hello"), argsrepr=lazystr(5))
+    app.signature("a").set(shadow=_("hello"), argsrepr=lazystr(5)).apply_async()
+    assert seen == [["hello", "5"]] * 2, seen
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
 
