@@ -40,7 +40,7 @@ def test_a_camera_takes_pictures_of_the_state(bench, app, tmp_path):
     with start(bench, "-P", "solo", "-E", "-n", "seen@here"):
         camera = subprocess.Popen([*command, *options], cwd=ROOT, env=environment)
         try:
-            eventually(ready.exists)
+            eventually(lambda: ready.exists() and "seen@here" in ready.read_text())
             app.tasks["t.add"].delay(1, 2).get(timeout=20)
             eventually(lambda: "seen@here 1" in ready.read_text())
         finally:
