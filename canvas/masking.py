@@ -45,10 +45,14 @@ def masked_setting(name: str, value: Any, known: bool = True) -> Any:
     if value and (is_secret(name) or (not known and any(part in name.lower() for part in _HIDDEN))):
         return "********"
     if isinstance(value, Mapping):
-        return {key: masked_setting(str(key), inner) for key, inner in value.items()}
+        return {_masked_key(key): masked_setting(str(key), inner) for key, inner in value.items()}
     if isinstance(value, str) and "://" in value:
         return masked_url(value)
     return value
+
+
+def _masked_key(key: Any) -> Any:
+    return masked_url(key) if isinstance(key, str) and "://" in key else key
 
 
 def is_secret(name: str) -> bool:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
-from canvas.app.services import DEFAULT_BROKER
+from canvas.app.broker_address import broker_address
 from canvas.config.config import Config
 from canvas.config.sources import imported
 from canvas.drivers.ports import Driver
@@ -35,7 +35,7 @@ def kombu_connection(conf: Config, url: str | None = None) -> Any:
 
     Raises ConfigurationError for a URL that cannot be divided: kombu's error would show a part of the password.
     """
-    address = url or conf.broker_url or DEFAULT_BROKER
+    address = url or broker_address(conf)
     first = address if isinstance(address, str) else str(address[0])
     if first.partition("://")[0] not in _OF_KOMBU:
         return None
@@ -114,7 +114,7 @@ class Connection:
     def __init__(self, app: ConnectingApp, url: str | None = None) -> None:
         """``url``: a broker, by default the app's. Raises ConfigurationError for another broker than the app's."""
         self._app = app
-        self._url = app.conf.broker_url or DEFAULT_BROKER
+        self._url = broker_address(app.conf)
         if url is not None and url != self._url:
             raise ConfigurationError(
                 f"connection: {masked_url(url)} is not the app's broker, {masked_url(self._url)}; "

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 App_contra = TypeVar("App_contra", contravariant=True)
 T_co = TypeVar("T_co", covariant=True)
 
-DEFAULT_BROKER = "redis://localhost:6379/0"
-"""The broker of an app without ``broker_url``."""
 _ROUTES = ("task_routes", "task_queues", "task_create_missing_queues", "task_default_queue", "task_default_exchange",
            "task_default_exchange_type", "task_default_routing_key", "task_default_queue_type",
            "task_create_missing_queue_type", "task_create_missing_queue_exchange_type", "task_queue_max_priority",
@@ -37,7 +35,8 @@ _INBOX_SETTINGS = ("control_queue_ttl", "control_queue_expires", "control_queue_
                   "event_queue_prefix")  # fmt: skip
 _DATABASE_SETTINGS = ("database_engine_options", "database_engine_callback", "database_table_schemas",
                      "database_table_names", "database_create_tables_at_setup")  # fmt: skip
-_SERVERS = ("broker_url", "broker_use_ssl", "broker_transport_options", "result_backend", "redis_backend_use_ssl",
+_SERVERS = ("broker_url", "broker_shards", "broker_use_ssl", "broker_transport_options", "result_backend",
+            "redis_backend_use_ssl",
             "result_backend_transport_options", "result_serializer", "result_extended", "canvas_state",
             "broker_heartbeat", "broker_login_method", "result_persistent", "broker_native_delayed_delivery_queue_type",
             "cache_backend", "cache_backend_options", *_INBOX_SETTINGS, *_DATABASE_SETTINGS)  # fmt: skip
@@ -179,18 +178,20 @@ def make_message_builder(app: "BuilderApp") -> "MessageBuilder":
 
 
 def make_driver(app: ConnectedApp) -> "Driver":
+    from canvas.app.broker_address import broker_address, checked_shards
     from canvas.app.driver_options import broker_options, result_options, state_options
     from canvas.drivers import open_driver
 
     conf = app.conf
-    url = conf.broker_url or DEFAULT_BROKER
+    url = broker_address(conf)
     return open_driver(
-        conf.broker_url or DEFAULT_BROKER,
+        url,
         conf.result_backend or None,
         broker_options=broker_options(conf, url),
         result_options=result_options(conf, _DATABASE_SETTINGS, lambda: app.process_oid),
         state_url=conf.canvas_state,
         state_options=state_options(conf, _DATABASE_SETTINGS),
+        broker_shards=checked_shards(conf),
     )
 
 

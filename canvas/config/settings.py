@@ -38,6 +38,7 @@ SETTINGS: Final[dict[str, Setting]] = {
     "broker_read_url": Setting("urls", None),
     "broker_write_url": Setting("urls", None),
     "broker_transport": Setting("text", None),
+    "broker_shards": Setting("dict", {}),
     "broker_transport_options": Setting("dict", {}),
     "broker_connection_timeout": Setting("float", 4),
     "broker_connection_retry": Setting("bool", True),

@@ -3,7 +3,7 @@
 The garbage collector is paused while redis-py is imported, which makes many objects that all stay alive.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from canvas.drivers.ports import BrokerParts, Driver, StoreParts
@@ -37,14 +37,21 @@ def open_driver(
     result_options: Mapping[str, Any] | None = None,
     state_url: str | None = None,
     state_options: Mapping[str, Any] | None = None,
+    broker_shards: Mapping[str, Sequence[str]] | None = None,
 ) -> Driver:
     """Broker and results at these URLs. Nothing is connected before its first use.
 
     ``state_url``: the server of what a broker of messages alone does not keep; the results' by default.
-    ``state_options``: of the server at ``state_url``. Raises ConfigurationError for a scheme that no driver serves.
+    ``state_options``: of the server at ``state_url``. ``broker_shards``: several servers, each with the patterns of its
+    queues, in place of ``broker_url``. Raises ConfigurationError for a scheme that no driver serves.
     """
     scheme, result_scheme = _scheme(broker_url), _scheme(result_url)
     broker_options, result_options = broker_options or {}, result_options or {}
+    if broker_shards is not None:
+        from canvas.drivers.redis.partitions import shards
+
+        parts = shards.open_broker(broker_shards, broker_options)
+        return _in_two_steps(parts, result_url, result_options, "redis")
     if scheme == result_scheme == "memory" and broker_url == result_url:
         from canvas.drivers.memory import open_memory
 
@@ -56,7 +63,14 @@ def open_driver(
         return open_redis(broker_url, str(result_url), broker_options=broker_options, result_options=result_options)
     if scheme in _AMQP:
         return _open_amqp(broker_url, result_url, broker_options, result_options, state_url, state_options or {})
-    broker: BrokerParts = _opened(scheme, broker_url, broker_options, "broker")
+    return _in_two_steps(_opened(scheme, broker_url, broker_options, "broker"), result_url, result_options, scheme)
+
+
+def _in_two_steps(
+    broker: BrokerParts, result_url: str | None, result_options: Mapping[str, Any], scheme: str
+) -> Driver:
+    """A broker with results at another server, or without any."""
+    result_scheme = _scheme(result_url)
     store: StoreParts | None = None
     if result_scheme != "disabled":
         store = _opened(result_scheme, str(result_url), result_options, "results")

@@ -4,6 +4,8 @@ import platform
 import sys
 
 from canvas.app.application import Canvas
+from canvas.app.broker_address import broker_address
+from canvas.config.config import Config
 from canvas.masking import masked_url
 from canvas.version import DOCUMENTATION, __version__
 from canvas.worker.options import WorkerOptions
@@ -16,6 +18,12 @@ _LOGO = r"""
 """
 
 
+def _brokers(conf: Config) -> str:
+    """The broker, or the servers of ``broker_shards`` with their queues."""
+    shards = [f"{masked_url(url)} ({', '.join(patterns)})" for url, patterns in conf.broker_shards.items()]
+    return "\n                 ".join(shards) or masked_url(broker_address(conf))
+
+
 def banner(app: Canvas, plan: WorkerOptions, http_address: tuple[str, int] | None = None) -> str:
     """App, broker, results, concurrency, limits, HTTP address, queues and tasks; passwords masked."""
     conf = app.conf
@@ -26,7 +34,7 @@ def banner(app: Canvas, plan: WorkerOptions, http_address: tuple[str, int] | Non
         f" {platform.platform()} python {sys.version.split()[0]}\n\n"
         f" [config]\n"
         f" .> app:         {app.main or '__main__'}:{id(app):#x}\n"
-        f" .> transport:   {masked_url(conf.broker_url or 'redis://localhost:6379/0')}\n"
+        f" .> transport:   {_brokers(conf)}\n"
         f" .> results:     {masked_url(conf.result_backend or 'disabled://')}\n"
         f" .> concurrency: {_concurrency(plan)}\n"
         f" .> task events: {'ON' if plan.events else 'OFF (enable -E to monitor tasks in this worker)'}\n"

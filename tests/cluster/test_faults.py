@@ -83,14 +83,11 @@ def six_nodes(redis_server):
         yield ClusterBench(cluster, redis_server)
 
 
-def fail_over(cluster, times):
-    """Have a replica take over from its master, one after the other; each master becomes its replica."""
-    for _ in range(times):
-        for node in cluster.nodes:
-            if node.client().info("replication")["role"] == "slave":
-                node.client().execute_command("CLUSTER", "FAILOVER")
-                cluster.until(lambda node=node: node.client().info("replication")["role"] == "master")
-        cluster.until(cluster.whole)
+def fail_over(cluster):
+    """Have each replica take over from its master, one after the other; each master becomes its replica."""
+    for node in cluster.replicas_now():
+        cluster.take_over(node)
+    cluster.until(cluster.whole)
 
 
 @pytest.mark.slow
@@ -101,10 +98,10 @@ def test_masters_change_and_workers_die_under_load(six_nodes):
     key = bench.new_key()
 
     def kill(worker):
-        fail_over(bench.cluster, 1)
+        fail_over(bench.cluster)
         killed.update(members(worker.process.pid))
         os.killpg(worker.process.pid, signal.SIGKILL)
-        fail_over(bench.cluster, 1)
+        fail_over(bench.cluster)
 
     with client(bench) as app, start(bench, "-P", "prefork", "-c", "2", short_leases=1):
         doomed = start(bench, "-P", "threads", "-c", "4", short_leases=1).ready()

@@ -4,6 +4,7 @@ The environment decides: ``APP_LIBRARY`` (canvas or celery), ``APP_BROKER``, ``A
 ``APP_LEDGER`` (a Redis URL where every execution is counted).
 """
 
+import ast
 import asyncio
 import ctypes
 import datetime
@@ -726,7 +727,7 @@ if "APP_DIE_IN" in os.environ:
 if "APP_LIBRARY" in os.environ:
     app = make(
         os.environ["APP_LIBRARY"],
-        os.environ["APP_BROKER"],
+        os.environ["APP_BROKER"] or None,
         os.environ["APP_BACKEND"],
         os.environ.get("APP_SERIALIZER", "json"),
         os.environ.get("APP_LEDGER"),
@@ -743,6 +744,11 @@ if "APP_LIBRARY" in os.environ:
         ),
         **({"task_reject_on_worker_lost": True} if "APP_LOST" in os.environ else {}),
         **({"canvas_state": os.environ["APP_STATE"]} if "APP_STATE" in os.environ else {}),
+        **(
+            {"broker_shards": ast.literal_eval(os.environ["APP_BROKER_SHARDS"])}
+            if "APP_BROKER_SHARDS" in os.environ
+            else {}
+        ),
         **({"task_send_sent_event": True} if "APP_SENT_EVENTS" in os.environ else {}),
         **({"worker_prefetch_multiplier": 1} if "APP_ONE_AHEAD" in os.environ else {}),
         **(

@@ -85,8 +85,27 @@ class RedisCluster:
 
     def masters_now(self):
         """Clients of the nodes that are masters now."""
-        clients = [node.client() for node in self.nodes if node.process is not None]
-        return [client for client in clients if client.info("replication")["role"] == "master"]
+        return [node.client() for node in self.nodes if node.process is not None and _is_master(node)]
+
+    def replicas_now(self):
+        """The nodes that are replicas now."""
+        return [node for node in self.nodes if node.process is not None and not _is_master(node)]
+
+    def take_over(self, node):
+        """Have a replica become the master of its slots, in good order: nothing is lost."""
+        asked = 0.0
+
+        def taken():
+            nonlocal asked
+            if _is_master(node):
+                return True
+            # A node gives up after five seconds when its master was too busy to agree.
+            if time.monotonic() - asked > 6:
+                asked = time.monotonic()
+                node.client().execute_command("CLUSTER", "FAILOVER")
+            return False
+
+        self.until(taken)
 
     def flush(self):
         for client in self.masters_now():
@@ -114,3 +133,7 @@ class RedisCluster:
     def __exit__(self, *exc):
         for node in self.nodes:
             node.__exit__(*exc)
+
+
+def _is_master(node):
+    return node.client().info("replication")["role"] == "master"

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from canvas.app.application import Canvas
+from canvas.app.broker_address import broker_address
 from canvas.beat.running import BeatService
 from canvas.beat.sources import service_of
 from canvas.cli.extending.user_options import OpenCommand, taken
@@ -107,7 +108,7 @@ def banner(app: Canvas, service: BeatService, logfile: str | None, level: str) -
     return (
         f"LocalTime -> {datetime.now().replace(microsecond=0)}\n"
         "Configuration ->\n"
-        f"    . broker -> {masked_url(app.conf.broker_url or 'redis://localhost:6379/0')}\n"
+        f"    . broker -> {masked_url(broker_address(app.conf))}\n"
         f"{service.about}\n"
         f"    . logfile -> {logfile or '[stderr]'}@%{level.upper()}\n"
         f"    . maxinterval -> {float(service.max_interval):.2f} s"

@@ -9,6 +9,7 @@ from tempfile import NamedTemporaryFile
 from typing import Any
 
 from canvas.app.application import Canvas
+from canvas.app.broker_address import broker_address
 from canvas.model.revocation import revoked_ids
 from canvas.worker.control import replies
 from canvas.worker.control.child_commands import (
@@ -106,7 +107,7 @@ class Inspection:
             "clock": str(self._board.time),
             "uptime": int(time.time() - self._since),
             "pool": self._pool_stats(states),
-            "broker": replies.broker(str(self._app.conf.broker_url or "")),
+            "broker": replies.broker(broker_address(self._app.conf)),
             "prefetch_count": self._plan.concurrency + self._plan.prefetch_limit,
             "rusage": replies.rusage(),
             **({"autoscaler": self._autoscaler.stats()} if self._autoscaler is not None else {}),

@@ -59,8 +59,10 @@ TextOf: TypeAlias = Callable[[str], tuple[str, str]]
 class RedisClient:
     """Clients for one address, for threads and for event loops; new ones after a fork."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, about: str = "") -> None:
+        """``about``: what the server is for, in messages."""
         self.address = address
+        self._about = f" ({about})" if about else ""
         self._pid = 0
         self._lock = threading.Lock()
         self._calls: Any = None
@@ -218,8 +220,8 @@ class RedisClient:
         """The server, for messages."""
         address = self.address
         if address.sentinels:
-            return f"sentinel master {address.master}"
-        return address.path or f"{address.host}:{address.port}"
+            return f"sentinel master {address.master}{self._about}"
+        return f"{address.path or f'{address.host}:{address.port}'}{self._about}"
 
     def pubsub(self) -> PubSub:
         """A subscription on a connection of its own; it does not reconnect by itself."""

@@ -1,5 +1,6 @@
 """Queues that are spread over partitions, each with the leases on its messages."""
 
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
@@ -15,6 +16,9 @@ from canvas.errors import OperationalError, RefusedError
 from canvas.model.message import Delivery, Publish
 from canvas.model.queue import Queue
 from canvas.model.settlement import DelayedPublish, Settlement, SettleResult, UniqueLock
+
+_TRIED_EVERY = 1.0
+"""Seconds between two attempts to lease from a partition that is away, while others answer."""
 
 
 class Split(NamedTuple):
@@ -39,6 +43,8 @@ class PartitionedBroker:
         """Of the revocations, as each partition has last said it."""
         self._committed: dict[str, SettleResult] = {}
         """By tag, verdicts on settlements that were committed in a call which has failed in another partition."""
+        self._away: dict[Partition, tuple[float, OperationalError]] = {}
+        """The partitions that did not answer, by when to lease from them again."""
 
     # -- sending
 
@@ -75,9 +81,28 @@ class PartitionedBroker:
         lists = {
             key: partition.broker.home
             for partition, some in self._partitions.use(queues).items()
+            if partition not in self._away
             for key in partition.broker.lists_in_turn(some)
         }
-        return self._partitions.waiting.wait(worker, lists, timeout)
+        # The next lease finds out whether the others are back.
+        patience = min(timeout, _TRIED_EVERY) if self._away else timeout
+        try:
+            return self._partitions.waiting.wait(worker, lists, patience)
+        except OperationalError:
+            if not self._some_answer(self._partitions.by_queue(queues)):
+                raise
+            return 1
+
+    def _some_answer(self, partitions: Iterable[Partition]) -> bool:
+        """Whether any of these partitions answers; the others are noted as away."""
+        answered = False
+        for partition in partitions:
+            try:
+                partition.link.command("PING", patient=False)
+                answered = True
+            except OperationalError as exc:
+                self._away[partition] = time.monotonic() + _TRIED_EVERY, exc
+        return answered
 
     def wake(self) -> None:
         self._partitions.waiting.interrupt()
@@ -186,13 +211,17 @@ class PartitionedBroker:
         for partition in dict.fromkeys([*queues, *homes]):
             places, names = homes.get(partition, []), queues.get(partition, [])
             part = lease._replace(queues=tuple(names), limit=left) if lease is not None and names and left > 0 else None
-            if not places and part is None:
+            skipped = self._away.get(partition, (0.0, None))
+            if not places and (part is None or time.monotonic() < skipped[0]):
+                away = away or (skipped[1] if part is not None else None)
                 continue
             try:
                 found, leased = self._settle_in(partition, [settlements[place] for place in places], part)
             except OperationalError as exc:
+                self._away[partition] = time.monotonic() + _TRIED_EVERY, exc
                 away = exc
                 continue
+            self._away.pop(partition, None)
             answered = True
             verdicts |= zip(places, found, strict=True)
             deliveries += leased.deliveries
