@@ -24,7 +24,7 @@ from tests.support.sentinel import MASTER, Watched
 
 TASKS, RUNS = 3_000, 3
 AWAY = 1.0
-KEPT = ("--appendonly", "yes", "--appendfsync", "always")
+_KEPT = ("--appendonly", "yes", "--appendfsync", "always")
 _TICKS = 100.0
 
 
@@ -42,19 +42,19 @@ class Arrangement(NamedTuple):
 
 
 @contextmanager
-def one() -> Iterator[Arrangement]:
-    with RedisServer(*KEPT) as server:
+def one(*options: str) -> Iterator[Arrangement]:
+    with RedisServer(*options) as server:
         yield Arrangement(server.url(0), server.url(1), [server], lambda: server, False)
 
 
 @contextmanager
-def two() -> Iterator[Arrangement]:
-    with RedisServer(*KEPT) as broker, RedisServer(*KEPT) as results:
+def two(*options: str) -> Iterator[Arrangement]:
+    with RedisServer(*options) as broker, RedisServer(*options) as results:
         yield Arrangement(broker.url(0), results.url(1), [broker, results], lambda: broker, False)
 
 
 @contextmanager
-def sentinel() -> Iterator[Arrangement]:
+def sentinel(*_: str) -> Iterator[Arrangement]:
     with Watched() as watched:
         options = {"master_name": MASTER}
         settings = {"broker_transport_options": options, "result_backend_transport_options": options}
@@ -63,7 +63,7 @@ def sentinel() -> Iterator[Arrangement]:
 
 
 @contextmanager
-def cluster() -> Iterator[Arrangement]:
+def cluster(*_: str) -> Iterator[Arrangement]:
     with RedisCluster(3, replicas=1, node_timeout=2000) as nodes:
         from tests.cluster.test_faults import OF_THE_QUEUE
 
@@ -71,8 +71,8 @@ def cluster() -> Iterator[Arrangement]:
 
 
 @contextmanager
-def shards() -> Iterator[Arrangement]:
-    with RedisServer(*KEPT) as far, RedisServer(*KEPT) as near, RedisServer(*KEPT) as results:
+def shards(*options: str) -> Iterator[Arrangement]:
+    with RedisServer(*options) as far, RedisServer(*options) as near, RedisServer(*options) as results:
         rules = {far.url(0): ["far*"], near.url(0): ["*"]}
         servers = [far, near, results]
         yield Arrangement(None, results.url(1), servers, lambda: near, False, {"broker_shards": rules})
@@ -88,6 +88,7 @@ def main() -> None:
     for name, opened in ARRANGEMENTS.items():
         with opened() as arrangement:
             cost = _cost(arrangement)
+        with opened(*_KEPT) as arrangement:
             pause = _pause(arrangement)
         print(f"{name:<16} {cost[0]:>17.0f} {cost[1]:>9.0f} {cost[2]:>18.1f} {pause:>20.1f} s", flush=True)
 
@@ -98,9 +99,15 @@ def _running(arrangement: Arrangement) -> Iterator[tuple[Any, WorkerProcess]]:
     if "broker_transport_options" in arrangement.settings:
         settings["master"] = MASTER
     app = make("canvas", arrangement.broker, arrangement.backend, **arrangement.settings)
-    with WorkerProcess("canvas", arrangement.broker or "", arrangement.backend, "-P", "solo", **settings) as worker:
+    worker = WorkerProcess(
+        "canvas", arrangement.broker or "", arrangement.backend, "-P", "solo", "-l", "ERROR", **settings
+    )
+    try:
+        app.tasks["t.add"].delay(1, 1).get(timeout=60)
         yield app, worker
-    app.close()
+    finally:
+        worker.stop()
+        app.close()
 
 
 def _cost(arrangement: Arrangement) -> tuple[float, float, float]:
@@ -109,10 +116,10 @@ def _cost(arrangement: Arrangement) -> tuple[float, float, float]:
     with _running(arrangement) as (app, worker):
         for _ in range(RUNS):
             before = _spent(arrangement, worker)
-            results = [app.tasks["t.quiet"].apply_async(ignore_result=False) for _ in range(TASKS - 1)]
+            results = [app.tasks["t.add"].apply_async((1, 1)) for _ in range(TASKS - 1)]
             middle = _spent(arrangement, worker)
             results[-1].get(timeout=300)
-            app.tasks["t.quiet"].apply_async(ignore_result=False).get(timeout=300)
+            app.tasks["t.add"].apply_async((1, 1)).get(timeout=300)
             after = _spent(arrangement, worker)
             found.append((after[0] - before[0], after[1] - before[1], after[2] - before[2], middle))
     worker_time, servers, commands = (median([one[place] for one in found]) / TASKS for place in range(3))

@@ -3,14 +3,18 @@
 import os
 import signal
 import threading
+import time
 from contextlib import contextmanager
 
 import pytest
 
+from canvas.drivers import open_driver
 from canvas.drivers.redis.cluster.opening import PARTITIONS
 from canvas.drivers.redis.cluster.slots import slot_of, spread_tags
 from canvas.drivers.redis.partitions.partition import HashedLayout
-from canvas.testing.contract import eventually
+from canvas.errors import OperationalError
+from canvas.model.settlement import DelayedPublish, Settlement
+from canvas.testing.contract import eventually, publish
 from tests.chaos.workload import assert_ran_once, workload
 from tests.support.apps import make
 from tests.support.cluster_bench import ClusterBench
@@ -75,6 +79,47 @@ def test_slots_migrate_under_load(bench):
     with client(bench) as app:
         assert app.driver.admin.purge("elsewhere") == 2 * len(slots)
         assert_nothing_is_left(bench, app)
+
+
+@pytest.fixture
+def driver(bench):
+    driver = open_driver(*bench.urls()[:2])
+    yield driver
+    driver.close()
+
+
+def test_no_script_begins_while_its_slot_migrates(bench, driver):
+    """A script that found the list of a due message on the other node would take it for one that refuses messages."""
+    bench.empty()
+    due = DelayedPublish(time.time() - 1, publish("later", "celery"))
+    driver.settler.settle([Settlement(None, fence="none", publishes=[publish("now", "celery")], deferrals=[due])])
+    home = bench.cluster.owner(OF_THE_QUEUE)
+    other = next(node for node in bench.cluster.masters if node is not home)
+    driver.recovery.heartbeat("w", ["celery"], 60)
+
+    def enqueue():
+        with pytest.raises(OperationalError, match="is migrating"):
+            driver.broker.enqueue_due(10)
+        assert driver.admin.queue_length("celery") == 1
+
+    bench.cluster.migrate(OF_THE_QUEUE, other, enqueue, first=lambda key: key.endswith(b"}:celery"))
+    assert driver.broker.enqueue_due(10) == 1
+    assert driver.admin.queue_length("celery") == 2
+    assert driver.admin.dead_letters("celery") == []
+    bench.cluster.migrate(OF_THE_QUEUE, home)
+
+
+def test_a_part_of_the_cluster_is_down_and_says_so(redis_server):
+    with RedisCluster(3) as cluster:
+        driver = open_driver(cluster.url(), None)
+        driver.broker.publish([publish("a", "celery")])
+        cluster.owner(OF_THE_QUEUE).stop(signal.SIGKILL)
+        cluster.until(
+            lambda: any(client.cluster("info")["cluster_state"] == "fail" for client in cluster.masters_now())
+        )
+        with pytest.raises(OperationalError, match="a node of cluster|the cluster is down"):
+            driver.admin.queue_length("celery")
+        driver.close()
 
 
 @pytest.fixture(scope="module")

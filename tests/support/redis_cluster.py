@@ -111,14 +111,15 @@ class RedisCluster:
         for client in self.masters_now():
             client.flushall()
 
-    def migrate(self, slot, target, between=lambda: None):
-        """Move a slot to another master, key by key; ``between`` is called when a half of the keys has moved."""
+    def migrate(self, slot, target, between=lambda: None, first=None):
+        """Move a slot to another master, key by key; ``between`` is called when a half of the keys has moved, or those
+        that ``first`` chooses."""
         source = self.owner(slot)
         there, here = target.client(), source.client()
         there.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", self.id_of(source))
         here.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", self.id_of(target))
         keys = here.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 1_000_000)
-        self._move(here, target, keys[: len(keys) // 2])
+        self._move(here, target, keys[: len(keys) // 2] if first is None else list(filter(first, keys)))
         between()
         while keys := here.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 1_000):
             self._move(here, target, keys)

@@ -74,7 +74,8 @@ class Cluster:
     def _known(self, host: str, port: int) -> RedisClient:
         found = self._nodes.get((host, port))
         if found is None:
-            found = self._nodes.setdefault((host, port), RedisClient(replace(self.addresses[0], host=host, port=port)))
+            address = replace(self.addresses[0], host=host, port=port)
+            found = self._nodes.setdefault((host, port), RedisClient(address, f"a node of {self.where()}"))
         return found
 
     def refresh(self) -> None:
