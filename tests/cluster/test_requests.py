@@ -1,0 +1,82 @@
+"""How many requests the settlement of one task takes, by arrangement: what the page on arrangements says."""
+
+from contextlib import contextmanager
+
+import pytest
+
+from canvas.drivers import open_driver
+from canvas.drivers.ports.values import Lease
+from canvas.model.settlement import ResultWrite, Settlement
+from canvas.testing.contract import publish
+from tests.support.redis_server import RedisServer
+
+SUCCESS = b'{"status":"SUCCESS","result":1}'
+
+
+@pytest.fixture(scope="module")
+def second():
+    with RedisServer() as server:
+        yield server
+
+
+@contextmanager
+def one(cluster, first, second):
+    yield open_driver(first.url(0), first.url(1)), [first]
+
+
+@contextmanager
+def two(cluster, first, second):
+    yield open_driver(first.url(0), second.url(1)), [first, second]
+
+
+@contextmanager
+def in_cluster(cluster, first, second):
+    yield open_driver(cluster.url(), cluster.url()), cluster.masters
+
+
+@contextmanager
+def shards(cluster, first, second):
+    rules = {first.url(0): ["q1"], second.url(0): ["*"]}
+    yield open_driver("", second.url(1), broker_shards=rules), [first, second]
+
+
+REQUESTS = {one: (1, 1), two: (3, 3), in_cluster: (3, 5), shards: (3, 5)}
+"""Of a settlement with a result and a message into the same queue, and of one with a message into another queue."""
+
+
+@pytest.mark.parametrize("arrangement", REQUESTS, ids=lambda made: made.__name__)
+def test_requests_of_a_settlement(cluster, redis_server, second, arrangement):
+    for server in (redis_server, second):
+        server.client().flushall()
+    with arrangement(cluster, redis_server, second) as (driver, servers):
+        driver.broker.publish([publish(str(number), "q1") for number in range(4)])
+        lease = Lease("w", ("q1",), 1)
+        held = driver.broker.lease(lease)
+        found, requests = [], Requests(servers)
+        for queue in ("q1", "q2", "q1", "q2"):
+            settlement = Settlement(
+                held[0], stores=[ResultWrite(f"task {queue}", SUCCESS, 60, True)], publishes=[publish("next", queue)]
+            )
+            before = requests.read()
+            held = driver.settler.settle([settlement], lease).deliveries
+            found.append(requests.since(before))
+        driver.close()
+    # The first ones load scripts and open connections.
+    assert tuple(found[2:]) == REQUESTS[arrangement]
+
+
+class Requests:
+    """Counts the requests that servers have read from clients."""
+
+    def __init__(self, servers):
+        self._clients = [server.client() for server in servers]
+        first = self.read()
+        self._own = self.read() - first
+
+    def read(self):
+        """How many since they started; the next answer is higher by the requests of this one."""
+        return sum(client.info("stats")["total_reads_processed"] for client in self._clients)
+
+    def since(self, before):
+        """How many there were since an answer of ``read``."""
+        return self.read() - before - self._own
