@@ -1,16 +1,24 @@
 """State of messages in SQL: its tables, where it is, what is repeated after an answer was lost, and what expires."""
 
+import itertools
+import sqlite3
+import time
+from contextlib import closing
+
 import pytest
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import create_engine, event, exc, inspect, text
 
 from canvas import Canvas
 from canvas.drivers import open_driver
+from canvas.drivers.ports.message_state import Arrival
+from canvas.drivers.ports.schedules import EntryWrite
 from canvas.drivers.redis import open_state as open_redis_state
 from canvas.drivers.sql import open_state
-from canvas.errors import ConfigurationError, RefusedError
-from canvas.model.message import Publish
+from canvas.errors import ConfigurationError, OperationalError, RefusedError
+from canvas.model.message import Delivery, Publish
 from canvas.model.settlement import ResultWrite, Settlement, UniqueLock
-from canvas.testing.contract import eventually
+from canvas.testing.contract import envelope, eventually
+from tests.support.proxy import Proxy
 from tests.worker.commands import invoked
 
 
@@ -53,6 +61,96 @@ def test_outboxes_keep_their_order_and_go_to_all_when_their_worker_dies(state):
     assert state.messages.unsent("w", 9) == [b"a", b"b"]
     state.recovery.recover_worker("w")
     assert sorted(state.messages.claim("f", 9)) == [b"a", b"b", b"other"]
+
+
+def losing_answers(engine):
+    """Have each other commit take effect and raise an error."""
+    numbers = itertools.count()
+
+    def commit(connection):
+        if next(numbers) % 2 == 0:
+            connection.connection.dbapi_connection.commit()
+            raise exc.OperationalError("COMMIT", {}, ConnectionAbortedError("the answer was lost"))
+
+    event.listen(engine, "commit", commit)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def doubtful(request):
+    """A state whose database loses the answer to each other commit."""
+    url = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
+    first = open_state(url, {}, None)
+    first.check()
+    first.close()
+    options = {"database_engine_callback": losing_answers, "database_create_tables_at_setup": False}
+    parts = open_state(url, options, None)
+    parts.connect(lambda worker: None, lambda queue, payload: payload)
+    yield parts
+    parts.close()
+
+
+def test_calls_whose_answers_are_lost_have_their_effect_once(doubtful):
+    messages, coordination = doubtful.messages, doubtful.coordination
+    delivery = Delivery("canvas:w:1", "q", envelope("a"))
+    arrival = Arrival(delivery, "id", 0, True)
+    assert [one.tag for one in messages.register("w", [arrival]).deliveries] == [delivery.tag]
+    send = Publish("", messages.outbox(""), 0, b"unique")
+    assert coordination.publish_unique(send, UniqueLock("k", "one"), 60) is None
+    assert doubtful.schedules.write(EntryWrite("s", "one", 0, 5.0, b"", b""), None).held
+    assert [entry.revision for entry in doubtful.schedules.read("s")] == [1]
+    into_outbox(doubtful, *(b"%d" % number for number in range(6)), worker="w")
+    assert messages.unsent("w", 9) == [b"%d" % number for number in range(6)]
+    messages.sent("w", 2)
+    messages.sent("w", 2)
+    assert messages.unsent("w", 9) == [b"4", b"5"]
+    assert messages.claim("f", 1) == [b"unique"]
+
+
+def test_messages_that_were_sent_are_not_sent_again_after_an_outage(sqlite_url):
+    state = open_state(sqlite_url, {"database_engine_options": {"connect_args": {"timeout": 0.01}}}, None)
+    into_outbox(state, b"a", b"b", b"c", worker="w")
+    with closing(sqlite3.connect(sqlite_url.removeprefix("db+sqlite:///"))) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(OperationalError):
+            state.messages.sent("w", 2)
+        other.rollback()
+    assert state.messages.unsent("w", 9) == [b"c"]
+    state.close()
+
+
+def test_the_answer_to_the_emptying_of_an_outbox_in_redis_is_lost(redis_server, redis_url):
+    def lose(request):
+        if request.name == "delete_sent" and not lost:
+            lost.append(request)
+            return lambda answer: proxy.cut()
+        return None
+
+    lost = []
+    with Proxy(redis_server.port, lose) as proxy:
+        state = open_redis_state(proxy.url(0), {}, None)
+        into_outbox(state, b"a", b"b", b"c", worker="w")
+        state.messages.sent("w", 1)
+        assert len(lost) == 1
+        assert state.messages.unsent("w", 9) == [b"b", b"c"]
+        state.close()
+
+
+def test_after_an_outage_silent_workers_get_time(sqlite_url, monkeypatch):
+    """A worker that was noted as silent before the database was away has had no chance to send a heartbeat."""
+    state = open_state(sqlite_url, {}, None)
+    state.recovery.heartbeat("w", ["q"], 0.01)
+    delivery = Delivery("canvas:w:1", "q", envelope("a"))
+    state.messages.register("w", [Arrival(delivery, "id", 0, True)])
+    engine = create_engine(sqlite_url[3:])
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE canvas_workers SET expires_at = 1, silent_since = 2"))
+    engine.dispose()
+    monkeypatch.setattr(state.messages.database, "failed_at", time.monotonic())
+    assert state.recovery.recover_dead_workers() == 0
+    monkeypatch.setattr(state.messages.database, "failed_at", time.monotonic() - 4)
+    state.recovery.connect(lambda worker: None, lambda queue, payload: payload)
+    assert state.recovery.recover_dead_workers() == 1
+    state.close()
 
 
 def test_keys_of_any_length_and_text(state):

@@ -78,7 +78,8 @@ class MessageState(Protocol):
         """The messages in a worker's outbox, the first to be sent first."""
 
     def sent(self, worker: str, count: int) -> None:
-        """Delete the first messages of a worker's outbox: the broker has them. Not tried again by itself."""
+        """Delete the first messages of a worker's outbox: the broker has them. If this raises OperationalError, it is
+        done, once, before the outbox is read the next time."""
 
     def claim(self, worker: str, limit: int) -> list[bytes]:
         """Fill this worker's outbox, up to ``limit`` messages, from that of all workers; the messages in it, the first

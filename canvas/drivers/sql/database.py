@@ -45,6 +45,8 @@ class Database:
         self.expires: Callable[[], int | None] = options.get("expires", lambda: None)
         """Returns the seconds for which most records are kept; ``None``: without an end."""
         self.tables = tables
+        self.failed_at = float("-inf")
+        """When the database was last found to be away, by this process's monotonic clock."""
         self._reset()
         self._forget = in_forks(self._reset)
 
@@ -89,12 +91,14 @@ class Database:
         return self._tried(lambda: work(self._connecting()), True)
 
     def _tried(self, call: Callable[[], T], retry: bool) -> T:
-        for pause in (*(_PAUSES if retry else ()), None):
+        for failures, pause in enumerate((*(_PAUSES if retry else ()), None)):
             try:
                 return call()
             except exc.SQLAlchemyError as error:
                 if not _passes(error):
                     raise self._described(error) from error
+                if failures:
+                    self.failed_at = time.monotonic()  # it was no lost connection alone
                 if pause is None:
                     raise OperationalError(f"database {self._shown}: {_reason(error)}") from error
                 time.sleep(pause)

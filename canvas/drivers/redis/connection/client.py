@@ -31,7 +31,7 @@ _CHECK_AFTER = 30.0
 """Seconds without use after which a connection is tried before a call."""
 SHARED = ("run_index", "effects")
 """Functions that scripts share."""
-_ALONE = frozenset({"publish"})
+_ALONE = frozenset({"publish", "delete_sent"})
 """Scripts that run without these functions: Redis takes as long to load it as these scripts take to run."""
 _SUBSCRIPTIONS_KEPT = 4
 """Open subscriptions without a user, kept for the next wait."""

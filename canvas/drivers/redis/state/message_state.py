@@ -6,18 +6,20 @@ move messages, so that the recovery of a dead worker's lists recovers its outbox
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from canvas.drivers.kombu_envelope import ENVELOPE, message_id_of
 from canvas.drivers.ports.message_state import Arrival
 from canvas.drivers.ports.values import LeaseReply, clock_offset
 from canvas.drivers.redis.broker import RedisBroker
+from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.keys import BrokerKeys
 from canvas.drivers.redis.lease_recovery import LeaseRecovery, opened
 from canvas.drivers.redis.scripts.arguments import pack
 from canvas.drivers.stored_messages import delivery_count, loss_headers, lost_before, redelivered
 from canvas.drivers.tags import worker_of_tag
+from canvas.model.ids import new_id
 from canvas.model.message import Delivery
 
 REMEMBERED = 600
@@ -109,6 +111,11 @@ class StateBroker(RedisBroker):
     keys_type = StateKeys
     recovery_type = StateRecovery
 
+    def __init__(self, link: RedisClient, options: Mapping[str, Any]) -> None:
+        super().__init__(link, options)
+        self._sent: dict[str, tuple[str, int]] = {}
+        """By worker, a token and the number of the first messages in its outbox that the broker has."""
+
     @property
     def recovery(self) -> StateRecovery:
         assert isinstance(self._recovery, StateRecovery)
@@ -193,12 +200,21 @@ class StateBroker(RedisBroker):
         return self.keys.outbox_of(worker) if worker else self.keys.outbox
 
     def unsent(self, worker: str, limit: int) -> list[bytes]:
+        self._delete_sent(worker)
         found: list[bytes] = self.link.command("LRANGE", self.outbox(worker), -limit, -1)
         return found[::-1]
 
     def sent(self, worker: str, count: int) -> None:
-        # Repeated after its reply was lost, it would delete messages that the broker does not have.
-        self.link.command("RPOP", self.outbox(worker), count, patient=False)
+        self._delete_sent(worker)
+        self._sent[worker] = (new_id(), count)
+        self._delete_sent(worker)
+
+    def _delete_sent(self, worker: str) -> None:
+        """Delete messages of an outbox that the broker has, once, though a reply to this may have been lost."""
+        if worker in self._sent:
+            keys = [self.keys.idempotency(f"outbox:{worker}"), self.outbox(worker)]
+            self.link.call("delete_sent", keys, self._sent[worker])
+            del self._sent[worker]
 
     def claim(self, worker: str, limit: int) -> list[bytes]:
         own = self.keys.outbox_of(worker)

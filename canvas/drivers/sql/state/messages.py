@@ -1,6 +1,7 @@
 """Leases on messages of another broker, in SQL, and the outboxes that lead to that broker."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from sqlalchemy import Connection, RowMapping, delete, select, update
@@ -33,6 +34,15 @@ class _Lost(NamedTuple):
     deliveries: int
 
 
+@dataclass(slots=True)
+class _Sent:
+    """The first messages of an outbox, which the broker has."""
+
+    count: int
+    ids: Sequence[int] | None = None
+    """Of their rows, once they have been read."""
+
+
 class SqlMessages:
     """The MessageState of ``canvas.drivers.ports``."""
 
@@ -43,6 +53,7 @@ class SqlMessages:
         self._tables = tables
         self._leases = leases
         self._outboxes = outboxes
+        self._sent: dict[str, _Sent] = {}
 
     # -- leases
 
@@ -158,11 +169,27 @@ class SqlMessages:
         return worker
 
     def unsent(self, worker: str, limit: int) -> list[bytes]:
+        self._delete_sent(worker)
         return self.database.call(lambda connection: self._outboxes.first(connection, worker, limit))
 
     def sent(self, worker: str, count: int) -> None:
-        # Repeated after its reply was lost, it would delete messages that the broker does not have.
-        self.database.change(lambda connection: self._outboxes.remove(connection, worker, count), retry=False)
+        self._delete_sent(worker)
+        self._sent[worker] = _Sent(count)
+        self._delete_sent(worker)
+
+    def _delete_sent(self, worker: str) -> None:
+        """Delete messages of an outbox that the broker has: the same rows, however often it is tried."""
+        sent = self._sent.get(worker)
+        if sent is None:
+            return
+
+        def work(connection: Connection) -> None:
+            if sent.ids is None:
+                sent.ids = self._outboxes.first_ids(connection, worker, sent.count)
+            self._outboxes.delete(connection, worker, sent.ids)
+
+        self.database.change(work)
+        del self._sent[worker]
 
     def claim(self, worker: str, limit: int) -> list[bytes]:
         return self.database.change(lambda connection: self._outboxes.claim(connection, worker, limit))

@@ -33,20 +33,20 @@ class SqlOutboxes:
         found = select(outbox.payload).where(outbox.worker == worker).order_by(outbox.id).limit(limit)
         return list(connection.execute(found).scalars())
 
-    def remove(self, connection: Connection, worker: str, count: int) -> None:
-        """Delete the messages to be sent first."""
-        ids = self._first_ids(connection, worker, count)
-        connection.execute(delete(self._outbox).where(self._outbox.c.id.in_(ids)))
+    def delete(self, connection: Connection, worker: str, ids: Sequence[int]) -> None:
+        """Delete messages of an outbox, as far as they are in it."""
+        outbox = self._outbox.c
+        connection.execute(delete(self._outbox).where(outbox.worker == worker, outbox.id.in_(ids)))
 
     def claim(self, connection: Connection, worker: str, limit: int) -> list[bytes]:
         """Fill a worker's outbox up to ``limit`` from that of all workers; its messages."""
-        room = limit - len(self._first_ids(connection, worker, limit))
-        ids = self._first_ids(connection, OF_ALL, room)
+        room = limit - len(self.first_ids(connection, worker, limit))
+        ids = self.first_ids(connection, OF_ALL, room)
         connection.execute(update(self._outbox).where(self._outbox.c.id.in_(ids)).values(worker=worker))
         return self.first(connection, worker, limit)
 
-    def _first_ids(self, connection: Connection, worker: str, limit: int) -> Sequence[int]:
-        """Rows, locked; those that another process has locked are left out."""
+    def first_ids(self, connection: Connection, worker: str, limit: int) -> Sequence[int]:
+        """The rows of the messages to be sent first, locked, without those that another process has locked."""
         outbox = self._outbox.c
         found = select(outbox.id).where(outbox.worker == worker).order_by(outbox.id).limit(limit)
         return connection.execute(found.with_for_update(skip_locked=True)).scalars().all()

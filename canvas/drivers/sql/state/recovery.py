@@ -125,6 +125,8 @@ class SqlRecovery:
 
     def recover_dead_workers(self) -> int:
         workers, total = self._tables.workers, 0
+        if time.monotonic() - self._database.failed_at < _MISSED_FOR:
+            return 0  # workers that were noted as silent before have had no chance to send a heartbeat
 
         def missed(connection: Connection) -> list[str]:
             """Workers that have been without a heartbeat for some time. After the database was away no heartbeat is

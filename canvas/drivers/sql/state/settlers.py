@@ -17,6 +17,7 @@ from canvas.drivers.sql.state.outboxes import SqlOutboxes
 from canvas.drivers.sql.state.tables import MessageTables, key_of
 from canvas.drivers.two_step import Records, fenced
 from canvas.errors import RefusedError
+from canvas.model.ids import new_id
 from canvas.model.message import Publish
 from canvas.model.settlement import (
     ChordDispatch,
@@ -29,6 +30,8 @@ from canvas.model.settlement import (
 
 _LOST = SettleResult(False, [])
 _NOTHING_LEASED = LeaseReply([], 0, 0.0)
+_REPEATED_FOR = 3_600.0
+"""Seconds for which it is known that a call was made."""
 _DISPATCHED_FOR = 86_400.0
 """Seconds for which it is known that the body of a chord was sent."""
 
@@ -42,7 +45,7 @@ class SqlMessageHalf:
         coordination: SqlCoordination, letters: SqlDeadLetters,
     ) -> None:  # fmt: skip
         self._database = database
-        self._dispatched = tables.dispatched
+        self._guards = tables.guards
         self.leases = leases
         self.outboxes = outboxes
         self._coordination = coordination
@@ -57,13 +60,31 @@ class SqlMessageHalf:
 
     def settle(self, settlements: Sequence[Settlement], lease: Lease | None) -> tuple[list[SettleResult], LeaseReply]:
         """Leases nothing: the broker delivers messages."""
+        call = new_id()
 
         def work(connection: Connection) -> list[SettleResult]:
             held = self.leases.holds(connection, settlements, lock=True)
-            self.commit(connection, fenced(settlements, held))
+            self.commit(connection, self.undone(connection, fenced(settlements, held), call))
             return [SettleResult(holds, []) for holds in held]
 
         return (self._database.change(work) if settlements else []), _NOTHING_LEASED
+
+    def undone(self, connection: Connection, settlements: Sequence[Settlement], call: str) -> Sequence[Settlement]:
+        """The settlements without those that an earlier try of this call has committed, whose answer was lost. A fence
+        shows that of the others."""
+        with_fences = [one for one in settlements if one.fence != "none" and one.delivery is not None]
+        if len(with_fences) == len(settlements) or self._begins(connection, call, _REPEATED_FOR):
+            return settlements
+        return with_fences
+
+    def _begins(self, connection: Connection, guard: str, seconds: float) -> bool:
+        """Use a guard, and keep it for some time; False where it was used before."""
+        guards, mine = self._guards, self._guards.c.guard == guard
+        connection.execute(upsert(connection, guards, ["guard"], []), {"guard": guard, "expires_at": None})
+        if connection.execute(select(guards.c.expires_at).where(mine).with_for_update()).scalar() is not None:
+            return False
+        connection.execute(update(guards).where(mine).values(expires_at=read_clock(connection) + seconds))
+        return True
 
     def commit(self, connection: Connection, settlements: Sequence[Settlement]) -> None:
         """The effects of settlements whose fences hold, in a transaction of the caller's."""
@@ -82,17 +103,12 @@ class SqlMessageHalf:
             self._coordination.free_lock(connection, lock)
 
     def publish_once(self, guard: str, publishes: Sequence[Publish], deferrals: Sequence[DelayedPublish]) -> bool:
-        guards, key = self._dispatched, key_of(guard)
 
         def work(connection: Connection) -> bool:
-            connection.execute(upsert(connection, guards, ["guard"], []), {"guard": key, "expires_at": None})
-            mine = guards.c.guard == key
-            if connection.execute(select(guards.c.expires_at).where(mine).with_for_update()).scalar() is not None:
-                return False
-            until = read_clock(connection) + _DISPATCHED_FOR
-            connection.execute(update(guards).where(mine).values(expires_at=until))
-            self.outboxes.add(connection, publishes)
-            return True
+            begins = self._begins(connection, key_of(guard), _DISPATCHED_FOR)
+            if begins:
+                self.outboxes.add(connection, publishes)
+            return begins
 
         return self._database.change(work)
 
@@ -114,16 +130,17 @@ class SqlSettler:
 
     def _settled(self, settlements: Sequence[Settlement]) -> list[SettleResult]:
         """The verdicts on settlements. Those that the database refuses together are tried one by one."""
+        call = new_id()
         try:
-            return self._database.change(lambda connection: self._commit(connection, settlements))
+            return self._database.change(lambda connection: self._commit(connection, settlements, call))
         except RefusedError as exc:
             if len(settlements) == 1:
                 return [SettleResult(False, [], str(exc))]
         return [verdict for settlement in settlements for verdict in self._settled([settlement])]
 
-    def _commit(self, connection: Connection, settlements: Sequence[Settlement]) -> list[SettleResult]:
+    def _commit(self, connection: Connection, settlements: Sequence[Settlement], call: str) -> list[SettleResult]:
         alive = fenced(settlements, self._half.leases.holds(connection, settlements, lock=True))
-        ready = self.commit(connection, alive)
+        ready = self.commit(connection, self._half.undone(connection, alive, call))
         held = {id(one) for one in alive}
         verdicts = [SettleResult(True, []) if id(one) in held else _LOST for one in settlements]
         if ready:
@@ -141,7 +158,9 @@ class SqlSettler:
         self, joins: Sequence[ChordStart], messages: Sequence[Publish], delays: Delays = None
     ) -> None:
         starting = Settlement(None, fence="none", joins=joins, publishes=messages)
-        self._database.change(lambda connection: self.commit(connection, [starting]))
+        (verdict,) = self._settled([starting])
+        if verdict.refused:
+            raise RefusedError(verdict.refused)
 
     def dispatch_chord(self, end: ChordDispatch) -> SettleResult:
         def work(connection: Connection) -> SettleResult:

@@ -42,7 +42,7 @@ class MessageTables:
         self.outbox = table("outbox", _number(), _text("worker"), _bytes("payload"), _by("outbox", "worker", "id"))
         self.workers = table("workers", key("worker"), moment("expires_at"), moment("silent_since"))
         self.delay_queues = table("delay_queues", key("name"), moment("expires_at"))
-        self.dispatched = table("dispatched_chords", key("guard"), moment("expires_at"))
+        self.guards = table("guards", key("guard"), moment("expires_at"))
         self.dead_letters = table("dead_letters", *_dead_letter())
         self.counters = table("counters", key("name"), Column("value", BigInteger, nullable=False))
         self.revoked = table("revocations", key("entry_key"), _bytes("entry"), moment("expires_at"))
@@ -54,7 +54,7 @@ class MessageTables:
         )
         self.locks = table("unique_locks", key("lock_key"), _text("owner"), _text("token"), moment("expires_at"))
         self.schedules = table("schedule_entries", *_schedule_entry())
-        self.expiring = (self.messages, self.delay_queues, self.dispatched, self.revoked, self.locks)
+        self.expiring = (self.messages, self.delay_queues, self.guards, self.revoked, self.locks)
         """The tables whose rows go at the time in ``expires_at``."""
 
 

@@ -1,0 +1,10 @@
+-- Delete the oldest messages of an outbox, once, however often the call is made. It stands alone, without effects.lua.
+--
+-- KEYS[1] guard   KEYS[2] outbox
+-- ARGV[1] the call's token   ARGV[2] how many messages
+-- Returns 1 when they are deleted, 0 when they were already and only the answer was lost.
+
+if redis.call('GET', KEYS[1]) == ARGV[1] then return 0 end
+redis.call('RPOP', KEYS[2], ARGV[2])
+redis.call('SET', KEYS[1], ARGV[1], 'EX', 86400)
+return 1
