@@ -42,6 +42,9 @@ Edge = Literal["data", "order", "condition"]
 """The use of a parent's result by an input: a value, only the order, or the condition to run."""
 
 
+_INTEGERS = frozenset({int})
+
+
 class NodeRef(NamedTuple):
     """Which node of which run a message is; of a map's node also which item of how many."""
 
@@ -66,7 +69,7 @@ class NodeRef(NamedTuple):
         if not isinstance(value, list | tuple) or len(value) not in (3, 5):
             return None
         run, *numbers = value
-        if not isinstance(run, str) or not all(type(number) is int and number >= 0 for number in numbers):
+        if not isinstance(run, str) or not _INTEGERS.issuperset(map(type, numbers)) or min(numbers) < 0:
             return None
         return cls(run, *numbers)
 

@@ -7,6 +7,7 @@ from canvas.errors import EncodeError
 from canvas.model.compiled import TaskCall
 from canvas.model.ids import Lineage
 from canvas.model.message import EncodedMessage, Message, Publish
+from canvas.model.workflow_run import RUN_HEADER, STAMP
 from canvas.producer.routing import Route
 from canvas.text import short_repr
 from canvas.wire.depth import check_depth
@@ -20,15 +21,19 @@ if TYPE_CHECKING:
 VARYING: Final = ("task_id", "root_id", "parent_id", "group_id", "group_index", "reply_to")
 """Options that each message of a form has a value of its own for."""
 _REPRS: Final = ("argsrepr", "kwargsrepr")
-_MARKS: Final = {name: f"\x01{name}\x01" for name in (*VARYING, *_REPRS)}
+_OF_NODES: Final = (RUN_HEADER, STAMP)
+"""Options that only the nodes of workflows have, which have forms of their own."""
+_MARKS: Final = {name: f"\x01{name}\x01" for name in (*VARYING, *_REPRS, *_OF_NODES)}
 """The texts that stand for them in a form."""
 _LINKS: Final = frozenset({"chain", "link", "link_error"})
 _OPEN: Final = frozenset({*VARYING, *_LINKS, "chord"})
+_OPEN_OF_NODES: Final = _OPEN.union(_OF_NODES, ("stamped_headers",))
 _FIXED: Final = frozenset({"queue", "exchange", "routing_key", "priority", "ignore_result", "time_limit",
                            "soft_time_limit", "delivery_mode", "serializer", "route_name", "retry", "add_to_parent",
                            "task_type"})  # fmt: skip
 """Options that all messages of a form have in common."""
 _ATTRIBUTES: Final = _FIXED | {"compression", "expires"}
+_STAMPED: Final = [STAMP]
 _SIMPLE: Final = frozenset({str, int, float, bool})
 _NO_LINKS: Final = Written(b'{"callbacks":null,"errbacks":null,"chain":null,"chord":null}')
 Make = Callable[[TaskCall, Mapping[str, Any], Lineage], tuple[Message, Route]]
@@ -58,7 +63,7 @@ class PreparedMessages:
         self._max_depth, self._max_bytes = conf.task_message_max_depth, conf.task_message_max_bytes
         self._levels = conf.task_repr_maxlevels
         self._origin = ""
-        self._forms: dict[str, Form] = {}
+        self._forms: dict[tuple[str, bool], Form] = {}
         self._chord: tuple[Written | None, Written] = (None, _NO_LINKS)
 
     def written(
@@ -70,10 +75,10 @@ class PreparedMessages:
         ``around``: the header ``origin``, and where replies go.
         """
         options = call.options
-        fixed = "" if _OPEN.issuperset(options) else _fixed(options)
-        form = self._forms.get(call.task)
+        fixed, of_node = ("", False) if _OPEN.issuperset(options) else _fixed(options)
+        form = self._forms.get((call.task, of_node))
         if form is None or self._origin != around[0] or form.fixed != fixed or form.defaults != defaults:
-            form = self._form(call, defaults, fixed, around[0])
+            form = self._form(call, defaults, fixed, around[0], of_node)
         if form.fill is None or ambient.priority is not None:
             return None
         task_id = options.get("task_id")
@@ -86,6 +91,7 @@ class PreparedMessages:
             options.get("reply_to") or around[1],
             short_repr(call.args, levels=self._levels),
             short_repr(call.kwargs, levels=self._levels),
+            *((options[RUN_HEADER], options[STAMP]) if of_node else ()),
         )
         try:
             if _LINKS.isdisjoint(options):
@@ -114,28 +120,34 @@ class PreparedMessages:
             self._chord = body, links
         return links
 
-    def _form(self, call: TaskCall, defaults: Mapping[str, Any], fixed: str, origin: str) -> Form:
+    def _form(self, call: TaskCall, defaults: Mapping[str, Any], fixed: str, origin: str, of_node: bool) -> Form:
         if self._origin != origin:
             self._forms, self._origin = {}, origin
         fill, publish = None, Publish("", "", 0, b"")
         options = {**defaults, **{name: call.options[name] for name in call.options if name in _FIXED}}
         if self._usable and _has_form(options, fixed):
-            marked = TaskCall(call.task, (), {}, {**options, **{name: _MARKS[name] for name in VARYING}})
+            names = (*VARYING, *_OF_NODES) if of_node else VARYING
+            own = {name: _MARKS[name] for name in names} | ({"stamped_headers": _STAMPED} if of_node else {})
+            marked = TaskCall(call.task, (), {}, {**options, **own})
             message, route = self._make(marked, marked.options, Lineage())
             message.headers.update((name, _MARKS[name]) for name in _REPRS)
             info, priority = message.properties["delivery_info"], message.properties.get("priority") or 0
             publish = Publish(info["exchange"], info["routing_key"], priority, b"", route.queue)
+            marks = [_MARKS[name] for name in (*VARYING, *_REPRS, *(_OF_NODES if of_node else ()))]
             encoded = EncodedMessage(b"", "application/json", "utf-8", message.headers, message.properties)
-            fill = self._codec.prepared(encoded, publish.exchange, publish.routing_key, list(_MARKS.values()))
-        form = self._forms[call.task] = Form(dict(defaults), fixed, fill, publish)
+            fill = self._codec.prepared(encoded, publish.exchange, publish.routing_key, marks)
+        form = self._forms[call.task, of_node] = Form(dict(defaults), fixed, fill, publish)
         return form
 
 
-def _fixed(options: Mapping[str, Any]) -> str:
-    """The options that are the same in many calls, as text; ``"?"`` where there are others."""
-    rest = {name: options[name] for name in options if name not in _OPEN}
+def _fixed(options: Mapping[str, Any]) -> tuple[str, bool]:
+    """The options that are the same in many calls, as text, or ``"?"`` where there are others; whether the call is that
+    of a workflow's node."""
+    of_node = bool(options.get(RUN_HEADER)) and options.get("stamped_headers") == _STAMPED and STAMP in options
+    own = _OPEN_OF_NODES if of_node else _OPEN
+    rest = {name: options[name] for name in options if name not in own}
     simple = _FIXED.issuperset(rest) and _SIMPLE.issuperset(map(type, rest.values()))
-    return repr(rest) if simple else "?"
+    return (repr(rest) if simple else "?"), of_node
 
 
 def _has_form(options: Mapping[str, Any], fixed: str) -> bool:

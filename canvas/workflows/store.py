@@ -5,6 +5,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from canvas.config.config import Config
@@ -51,7 +52,11 @@ LASTING = Lifetimes(0, 0, 0)
 
 def run_lifetimes(conf: Config) -> Lifetimes:
     """Of the runs of an app: ``workflow_run_expires``, and no less than any result."""
-    run, result = int(conf.workflow_run_expires or 0), int(conf.result_expires or 0)
+    return _lifetimes(int(conf.workflow_run_expires or 0), int(conf.result_expires or 0))
+
+
+@lru_cache(maxsize=16)
+def _lifetimes(run: int, result: int) -> Lifetimes:
     records = longer(run, result)
     return Lifetimes(alive_for(records), run, records)
 

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from canvas import chain, chord, group
+from canvas import Workflow, chain, chord, group
 from canvas.worker.pipeline.deep_calls import with_deep_calls
 from tests.support.apps import make
 from tests.support.counting import Steps, counted
@@ -151,3 +151,37 @@ def test_composing_twice_as_many_takes_twice_the_calls(shape):
 def test_a_chain_of_very_many_chains():
     """Each is taken apart in turn, not inside of the one before."""
     assert len(chain_of_chains(3_000).tasks) == 6_000
+
+
+def of_independent_nodes(n):
+    """The calls that start, and then run, a workflow of ``n`` nodes side by side."""
+    here = Steps(app, most=0)
+    flow = Workflow("wide", here.app)
+    for number in range(n):
+        flow.add(ident.si(number), name=f"node{number}")
+    return counted(flow.apply_async), counted(here.work)
+
+
+def of_a_map(n):
+    """The calls that run a map of ``n`` items."""
+    here = Steps(app, most=0)
+    flow = Workflow("map", here.app)
+    flow.map(ident.s(), flow.add(ident.si(list(range(n))), name="items"), name="each")
+    flow.apply_async()
+    return counted(here.work)
+
+
+def of_a_group(n):
+    here = Steps(app, most=0)
+    sig, sender = group([ident.si(number) for number in range(n)]), here.app.sender
+    return counted(lambda: (sender.send(sig, sender.plan(sig, (), {}, {}), {}), here.work()))
+
+
+def test_calls_of_a_node():
+    (start, run), (start_more, run_more) = of_independent_nodes(100), of_independent_nodes(300)
+    assert (start_more - start) / 200 <= 265, "to start one of many nodes"
+    assert (run_more - run) / 200 <= 350, "to run one of many nodes"
+
+
+def test_an_item_of_a_map_takes_less_than_three_times_a_group_s_member():
+    assert of_a_map(300) - of_a_map(100) <= 3 * (of_a_group(300) - of_a_group(100))

@@ -7,6 +7,7 @@ import pytest
 
 from canvas import chord, group, telemetry
 from canvas.model.ids import Lineage
+from canvas.model.workflow_run import RUN_HEADER, STAMP
 
 ARGUMENTS = [
     ((), {}),
@@ -65,9 +66,9 @@ def assert_same(messages):
         assert CHANGING.sub(b"", one.publish.payload) == CHANGING.sub(b"", other.publish.payload)
 
 
-def prepared(app, name="t.prepared"):
+def prepared(app, name="t.prepared", of_node=False):
     """Whether the last message of the task was filled in."""
-    return app.client._prepared._forms[name].fill is not None
+    return app.client._prepared._forms[name, of_node].fill is not None
 
 
 @pytest.mark.parametrize(("args", "kwargs"), ARGUMENTS)
@@ -82,6 +83,27 @@ def test_options_of_calls_and_of_tasks_in_any_order(app, task):
     for name, value in (("priority", 3), ("time_limit", 9), ("expires", 30), ("expires", None), ("serializer", "yaml")):
         setattr(task, name, value)
         assert_same(both_ways(app, task.s(1), {}))
+
+
+NODE = {"task_id": "i", RUN_HEADER: ["r%b", 0, 3], "stamped_headers": [STAMP], STAMP: "r:0", "ignore_result": False}
+
+
+@pytest.mark.parametrize(
+    ("options", "quick"),
+    [
+        (NODE, True),
+        ({**NODE, RUN_HEADER: ["r", 1, 3, 7, 100], "priority": 3, "group_id": "g"}, True),
+        ({**NODE, "stamped_headers": ["team", STAMP], "team": "a"}, False),
+        ({name: value for name, value in NODE.items() if name not in (STAMP, "stamped_headers")}, False),
+        ({name: value for name, value in NODE.items() if name != RUN_HEADER}, False),
+        ({**NODE, RUN_HEADER: None}, False),
+        ({**NODE, "countdown": 5}, False),
+    ],
+)
+def test_nodes_of_workflows(app, task, options, quick):
+    for given in (options, {}, options):
+        assert_same(both_ways(app, task.s(1), given))
+    assert quick is (("t.prepared", True) in app.client._prepared._forms and prepared(app, of_node=True))
 
 
 def test_what_a_task_that_runs_hands_on(app, task):
