@@ -6,6 +6,7 @@ Sources: protocol.md §3.1.
 import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from canvas.errors import ConfigurationError, ContentDisallowed, DecodeError, EncodeError
@@ -126,9 +127,23 @@ def _msgpack_dumps(value: Any) -> bytes:
     import msgpack
 
     try:
-        return msgpack.packb(value, use_bin_type=True)  # type: ignore[no-any-return]
+        # A group's length is that of its members: msgpack would write it as a map of that many entries.
+        return msgpack.packb(value, use_bin_type=True, strict_types=True, default=_plain)  # type: ignore[no-any-return]
     except (TypeError, ValueError, OverflowError) as exc:
         raise EncodeError(f"cannot be written as msgpack: {exc}") from exc
+
+
+def _plain(value: Any) -> Any:
+    """A value of a subclass, such as a signature, as one of its built-in class. Raises TypeError for other values."""
+    if isinstance(value, dict):
+        return dict(value)
+    if isinstance(value, list | tuple):
+        return list(value)
+    kinds: tuple[Any, ...] = (str, int, float, bytes)
+    for kind in kinds:
+        if isinstance(value, kind):
+            return kind(value)
+    raise TypeError(f"can not serialize {type(value).__name__!r} object")
 
 
 def _msgpack_loads(data: bytes) -> Any:
@@ -143,7 +158,7 @@ def _msgpack_loads(data: bytes) -> Any:
 
 def _yaml_dumps(value: Any) -> bytes:
     try:
-        return _yaml().safe_dump(value).encode()  # type: ignore[no-any-return]
+        return _yaml().dump(value, Dumper=_yaml_dumper()).encode()  # type: ignore[no-any-return]
     except _yaml().YAMLError as exc:
         raise EncodeError(f"cannot be written as yaml: {exc}") from exc
 
@@ -153,6 +168,15 @@ def _yaml_loads(data: bytes) -> Any:
         return _yaml().safe_load(data)
     except _yaml().YAMLError as exc:
         raise DecodeError(f"not yaml: {exc}") from exc
+
+
+@cache
+def _yaml_dumper() -> Any:
+    """YAML's safe dumper, which also writes subclasses of dict and list, such as signatures and their members."""
+    dumper: Any = type("Dumper", (_yaml().SafeDumper,), {})
+    dumper.add_multi_representer(dict, lambda written, value: written.represent_dict(dict(value)))
+    dumper.add_multi_representer(list, lambda written, value: written.represent_list(list(value)))
+    return dumper
 
 
 def _yaml() -> Any:

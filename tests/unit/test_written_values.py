@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 import textwrap
+from collections import OrderedDict
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Generic, TypeVar
@@ -19,11 +20,13 @@ from celery import Celery
 from celery.utils.serialization import UnpickleableExceptionWrapper
 from kombu.utils import json as kombu_json
 
-from canvas import Canvas, chain, chord, errors, group
+from canvas import Canvas, Signature, chain, chord, errors, group
+from canvas.drivers.ports.values import Lease
 from canvas.errors import DecodeError, EncodeError, RemoteError
 from canvas.model import states
 from canvas.model.record import Record
 from canvas.wire import codecs, record, typed_json
+from tests.support import messages
 
 T = TypeVar("T")
 
@@ -76,6 +79,47 @@ def test_lazy_text_of_django_is_written_as_text():
     assert seen == [["hello", "5"]] * 2, seen
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
+
+
+def composites():
+    a = Signature("a")
+    members = group(a, a)
+    return {
+        "group": members, "empty group": group([]), "lazy group": group(a.clone() for _ in range(3)),
+        "chain": chain(a, a), "chord": chord([a, a], a), "chord of groups": chord([members], members),
+        "in data": {"x": [members, (a, members)]}, "ordered": OrderedDict(a=members),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("serializer", ["json", "msgpack", "yaml"])
+@pytest.mark.parametrize("name", composites())
+def test_signatures_are_written_by_every_serializer(serializer, name):
+    """msgpack asks a map for its length, which is a group's number of members. Celery writes a broken message."""
+    value = composites()[name]
+    content_type, _, data = codecs.encode([value, "next"], serializer)
+    assert codecs.decode(data, content_type, accept=[serializer]) == [json.loads(json.dumps(value)), "next"]
+
+
+@pytest.mark.parametrize("serializer", ["msgpack", "yaml"])
+def test_messages_with_signatures_are_written_by_every_serializer(serializer):
+    where = f"memory://signatures-{serializer}"
+    app = Canvas("signatures", broker=where, backend=where, task_serializer=serializer, set_as_current=False)
+
+    @app.task(name="a")
+    def a(*args):
+        """Stands for any task."""
+
+    follow = group(a.s(), a.si(1))
+    calls = {
+        "argument": lambda: a.delay(follow), "callback": lambda: a.apply_async(link=follow),
+        "errback": lambda: a.apply_async(link_error=[follow, a.s()]), "body": lambda: chord([a.s()], follow).delay(),
+        "step": (a.s() | follow | a.s()).delay, "errback of a step": (a.s() | a.s()).on_error(follow).delay,
+    }  # fmt: skip
+    for name, call in calls.items():
+        call()
+        (delivery,) = app.driver.broker.lease(Lease("w", ["celery"], 9, 30.0))
+        message = messages.decode(delivery.payload, accept=[serializer])
+        assert '"celery.group"' in json.dumps([message.args, message.embed]), name
 
 
 def test_types_registered_with_kombu_are_written_and_read(monkeypatch):
