@@ -15,6 +15,7 @@ from benchmarks.arena import machine, median
 from canvas.drivers import open_driver
 from canvas.drivers.kombu_envelope import ENVELOPE
 from canvas.drivers.ports.values import Lease
+from canvas.drivers.redis.connection.resp import Connection
 from canvas.model.message import Message, Publish
 from canvas.model.settlement import ResultWrite, Settlement
 from canvas.testing.embedded_redis import EmbeddedRedis
@@ -64,9 +65,17 @@ class Fleet:
     def _wait(self, name: str) -> None:
         keys = self._driver.broker.keys  # type: ignore[attr-defined]
         for key in keys.queue_lists("celery"):
-            connection = self._link.connection()
+            connection = self._connected()
             connection.send([("BLMOVE", key, keys.prefetched(name, key), "RIGHT", "LEFT", 0)])
             self._waits.append(connection)
+
+    def _connected(self) -> Connection:
+        """A connection. A server that is busy with others refuses some for a moment."""
+        while True:
+            try:
+                return self._link.connection()  # type: ignore[no-any-return]
+            except OSError:
+                time.sleep(0.05)
 
     def measured(self) -> tuple[float, float, float, float]:
         """Requests in a second, the commands that these make, the share of its time that Redis works, and its

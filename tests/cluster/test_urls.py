@@ -1,12 +1,18 @@
 """URLs of clusters: what they name, and what is refused with its cure."""
 
+from contextlib import ExitStack
+
 import pytest
 
 from canvas import Canvas
 from canvas.drivers import open_driver
+from canvas.drivers.ports.values import Lease
 from canvas.drivers.redis.cluster.slots import SLOTS, slot_of, spread_tags
 from canvas.drivers.redis.cluster.url import parse_cluster
 from canvas.errors import BrokerError, ConfigurationError
+from canvas.testing.contract import ids, publish
+from tests.support.redis_cluster import RedisCluster
+from tests.support.tls import TlsFront
 
 
 def test_several_nodes_with_one_login():
@@ -55,3 +61,61 @@ def test_results_in_a_cluster_need_a_state_server_for_rabbitmq():
     app = Canvas("rabbit", broker="amqp://a", backend="redis+cluster://a", set_as_current=False)
     with pytest.raises(ConfigurationError, match="need a Redis server"):
         app.send_task("t.add")
+
+
+@pytest.fixture
+def limited(cluster):
+    """Users of the cluster without the rights of an administrator: ``app``, and ``lost``, who may not ask for slots."""
+    rights = ("on", ">secret", "~*", "&*", "+@all", "-@admin", "-@dangerous", "+info")
+    for node in cluster.masters:
+        node.client().execute_command("ACL", "SETUSER", "lost", *rights, "-cluster")
+        node.client().execute_command("ACL", "SETUSER", "app", *rights, "-cluster", "+cluster|slots")
+    yield cluster
+    for node in cluster.masters:
+        node.client().execute_command("ACL", "DELUSER", "lost", "app")
+
+
+def test_a_user_with_few_rights(limited):
+    url = limited.url().replace("://", "://app:secret@")
+    driver = open_driver(url, url)
+    driver.broker.publish([publish("a", "q1"), publish("b", "q2")])
+    assert sorted(ids(driver.broker.lease(Lease("w", ("q1", "q2"), 10)))) == ["a", "b"]
+    driver.close()
+
+
+def test_a_user_without_the_right_to_ask_for_slots(limited):
+    driver = open_driver(limited.url().replace("://", "://lost:secret@"), None)
+    with pytest.raises(BrokerError, match=r"ACL SETUSER <user> \+cluster\|slots") as caught:
+        driver.broker.publish([publish("a", "q1")])
+    assert "secret" not in str(caught.value)
+    driver.close()
+
+
+def test_a_cluster_over_tls(tmp_path):
+    """Each node names the port at which it takes TLS; the URL names one of these."""
+    with RedisCluster(2) as cluster, ExitStack() as stack:
+        folders = [tmp_path / str(number) for number in range(2)]
+        for folder in folders:
+            folder.mkdir()
+        fronts = [
+            stack.enter_context(TlsFront(node.port, folder))
+            for node, folder in zip(cluster.masters, folders, strict=True)
+        ]
+        for node, front in zip(cluster.masters, fronts, strict=True):
+            node.client().config_set("cluster-announce-port", front.port)
+        cluster.until(lambda: announced(cluster) == [{front.port for front in fronts}] * 2)
+        together = tmp_path / "authorities.pem"
+        together.write_text("".join((folder / "authority.pem").read_text() for folder in folders))
+        url = f"rediss+cluster://127.0.0.1:{fronts[0].port}?ssl_cert_reqs=required&ssl_ca_certs={together}"
+        driver = open_driver(url, url)
+        driver.broker.publish([publish(str(number), f"q{number}") for number in range(8)])
+        queues = tuple(f"q{number}" for number in range(8))
+        assert len(driver.broker.lease(Lease("w", queues, 10))) == 8
+        assert all(node.client().dbsize() for node in cluster.masters)
+        driver.close()
+
+
+def announced(cluster):
+    """By node, the ports at which it says that the nodes are."""
+    answers = [node.client().execute_command("CLUSTER", "SLOTS") for node in cluster.masters]
+    return [{master[1] for _, _, master, *_ in ranges} for ranges in answers]

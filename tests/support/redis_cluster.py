@@ -5,9 +5,17 @@ import time
 import redis
 
 from canvas.drivers.redis.cluster.slots import SLOTS
-from tests.support.redis_server import RedisServer
+from tests.support.redis_server import RedisServer, free_port
 
 _DEADLINE = 60
+
+
+class Node(RedisServer):
+    """A node; its port for the other nodes is a free one too."""
+
+    def __init__(self, *arguments):
+        self.bus_port = free_port()
+        super().__init__("--cluster-port", str(self.bus_port), *arguments)
 
 
 class RedisCluster:
@@ -16,8 +24,8 @@ class RedisCluster:
     def __init__(self, masters=3, replicas=0, node_timeout=1000, arguments=()):
         self.node_timeout = node_timeout
         options = ("--cluster-enabled", "yes", "--cluster-node-timeout", str(node_timeout), *arguments)
-        self.masters = [RedisServer(*options) for _ in range(masters)]
-        self.replicas = [RedisServer(*options) for _ in range(masters * replicas)]
+        made = [Node(*options) for _ in range(masters * (1 + replicas))]
+        self.masters, self.replicas = made[:masters], made[masters:]
 
     @property
     def nodes(self):
@@ -44,7 +52,7 @@ class RedisCluster:
     def meet(self):
         """Have the nodes know each other."""
         for node in self.nodes[1:]:
-            self.nodes[0].client().execute_command("CLUSTER", "MEET", "127.0.0.1", node.port)
+            self.nodes[0].client().execute_command("CLUSTER", "MEET", "127.0.0.1", node.port, node.bus_port)
         self.until(lambda: all(len(self.known(node)) == len(self.nodes) for node in self.nodes))
 
     def known(self, node):
