@@ -109,6 +109,7 @@ def test_no_script_begins_while_its_slot_migrates(bench, driver):
     bench.cluster.migrate(OF_THE_QUEUE, home)
 
 
+@pytest.mark.slow
 def test_a_part_of_the_cluster_is_down_and_says_so(redis_server):
     with RedisCluster(3) as cluster:
         driver = open_driver(cluster.url(), None)
