@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from canvas.execution.background import NEVER, BackgroundService
+
 _log = logging.getLogger("celery.worker")
 _ENDS_WITHIN = 5.0
 """Seconds for which the worker's stop waits for a function that runs."""
@@ -46,9 +48,8 @@ class Timer:
         self._on_exit = on_exit
         self._queue: list[tuple[float, int, Entry]] = []
         self._number = 0
-        self._changed = threading.Condition()
-        self._thread: threading.Thread | None = None
-        self._stopped = False
+        self._lock = threading.Lock()
+        self._service = BackgroundService("timer", self._call_due)
 
     def call_after(
         self, secs: float, fun: Callable[..., Any], args: Sequence[Any] = (),
@@ -86,50 +87,42 @@ class Timer:
         tref.cancel()
 
     def _enter(self, at: float, entry: Entry) -> Entry:
-        with self._changed:
+        with self._lock:
             self._number += 1
             heapq.heappush(self._queue, (at, self._number, entry))
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._run, name="canvas-timer", daemon=True)
-                self._thread.start()
-            self._changed.notify()
+            self._service.start()
+        self._service.wake()
         return entry
 
-    def _run(self) -> None:
-        while (entry := self._next()) is not None:
-            if entry.canceled:
-                continue
-            try:
-                entry()
-            except SystemExit as exc:
-                if self._on_exit is not None:
-                    self._on_exit(exc)
-            except Exception:  # noqa: BLE001 - it is the user's code; it is logged, and the next call is made
-                _log.exception("Error in timer: %r", entry)
+    def _call_due(self) -> float:
+        """Call the functions that are due; the seconds until the next one is."""
+        while not self._service.stopped:
+            with self._lock:
+                left = self._queue[0][0] - time.monotonic() if self._queue else NEVER
+                if left > 0:
+                    return left
+                entry = heapq.heappop(self._queue)[2]
+            if not entry.canceled:
+                self._call(entry)
+        return NEVER
 
-    def _next(self) -> Entry | None:
-        """The next entry, when it is due; ``None`` after the end."""
-        with self._changed:
-            while not self._stopped:
-                left = self._queue[0][0] - time.monotonic() if self._queue else None
-                if left is not None and left <= 0:
-                    return heapq.heappop(self._queue)[2]
-                self._changed.wait(left)
-        return None
+    def _call(self, entry: Entry) -> None:
+        try:
+            entry()
+        except SystemExit as exc:
+            if self._on_exit is not None:
+                self._on_exit(exc)
+        except Exception:  # noqa: BLE001 - it is the user's code; it is logged, and the next call is made
+            _log.exception("Error in timer: %r", entry)
 
     def clear(self) -> None:
         """Forget all entries."""
-        with self._changed:
+        with self._lock:
             self._queue.clear()
 
     def stop(self) -> None:
         """Call nothing more, and wait some seconds for a function that runs now."""
-        with self._changed:
-            self._stopped = True
-            self._changed.notify()
-            thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(_ENDS_WITHIN)
+        self._service.stop(_ENDS_WITHIN)
 
 
 def to_timestamp(at: datetime | float, **zones: Any) -> float:
