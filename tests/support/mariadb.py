@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pymysql
 
+from tests.support.guard import Guard
+
 _SERVER = Path("/usr/sbin/mariadbd")
 
 
@@ -46,6 +48,7 @@ class MariaDBServer:
         ]  # fmt: skip
         with open(f"{self.folder}/log", "ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log)
+        self._guard = Guard(self.folder, ("KILL", self._process.pid, "mariadbd"))
         deadline = time.monotonic() + 60
         while True:
             try:
@@ -61,6 +64,7 @@ class MariaDBServer:
             connection.cursor().execute(statement)
 
     def stop(self):
+        self._guard.end()
         self._process.kill()
         self._process.wait()
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+from tests.support.guard import Guard
 from tests.support.redis_server import free_port
 
 _ELSEWHERE = "/usr/bin/memcached"
@@ -41,6 +42,7 @@ class MemcachedServer:
         user = ["-u", "nobody"] if os.getuid() == 0 else []
         command = [install(), "-l", "127.0.0.1", "-p", str(self.port), "-U", "0", "-t", "2", *user, *self._options]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self._guard = Guard("", ("KILL", self._process.pid, "memcached"))
         deadline = time.monotonic() + 20
         while True:
             try:
@@ -52,6 +54,7 @@ class MemcachedServer:
                 time.sleep(0.01)
 
     def stop(self):
+        self._guard.end()
         self._process.kill()
         self._process.wait()
         self._process.stderr.close()

@@ -5,8 +5,11 @@ import os
 import shutil
 import subprocess
 import tempfile
+from pathlib import Path
 
 import psycopg
+
+from tests.support.guard import Guard
 
 _INSTALL = [["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "postgresql"]]
 
@@ -52,8 +55,12 @@ class PostgresServer:
     def start(self):
         options = f"-c listen_addresses='' -c unix_socket_directories={self.folder} -c fsync=off"
         self._run("pg_ctl", "-D", f"{self.folder}/data", "-w", "-l", f"{self.folder}/log", "-o", options, "start")
+        self.pid = int(Path(f"{self.folder}/data/postmaster.pid").read_text().split()[0])
+        # It ends its other processes with itself.
+        self._guard = Guard(self.folder, ("QUIT", self.pid, "postgres"))
 
     def stop(self):
+        self._guard.end()
         self._run("pg_ctl", "-D", f"{self.folder}/data", "-w", "-m", "immediate", "stop")
 
     def url(self, database="postgres"):

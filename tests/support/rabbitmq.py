@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 from tests.support.debian import install as install_package
+from tests.support.guard import Guard
 from tests.support.processes import ROOT
 from tests.support.redis_server import free_port
 
@@ -45,8 +46,7 @@ class RabbitMQNode:
         self._configuration, self._advanced = configuration, advanced
         self.port, self._distribution, self._epmd_port = free_port(), free_port(), free_port()
         self._name = f"canvas-{os.getpid()}-{self.port}@localhost"
-        self._epmd = self._server = self._watcher = None
-        self._alive = -1
+        self._epmd = self._server = self._guard = None
         self._write_configuration()
 
     def start(self):
@@ -62,7 +62,9 @@ class RabbitMQNode:
                 [str(SERVER)], env=self._environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                 start_new_session=True,
             )  # fmt: skip
-        self._watch()
+        self._guard = Guard(
+            self.folder, ("KILL", -self._server.pid, "rabbitmq-server"), ("KILL", self._epmd.pid, "epmd")
+        )
         deadline = time.monotonic() + START_WITHIN
         while not answers(self.port):
             if self._server.poll() is not None or time.monotonic() > deadline:
@@ -82,27 +84,10 @@ class RabbitMQNode:
         command = [str(SERVER.parent / "rabbitmqctl"), "--node", self._name, *words]
         subprocess.run(command, env=self._environment(), check=True, capture_output=True, timeout=120)
 
-    def _watch(self):
-        """Have a process of its own kill the node when this process has ended, even by SIGKILL: it reads the end of a
-        pipe of which only this process has the other end."""
-        reading, self._alive = os.pipe()
-        kill = "read _; kill -s KILL -- -$0; kill -s KILL $1"
-        command = ["sh", "-c", kill, str(self._server.pid), str(self._epmd.pid)]
-        self._watcher = subprocess.Popen(
-            command, stdin=reading, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
-        os.close(reading)
-
-    def _end_watch(self):
-        if self._watcher is not None:
-            self._watcher.kill()
-            self._watcher.wait()
-            os.close(self._alive)
-            self._watcher = None
-
     def stop(self, number=signal.SIGTERM):
         """End the node by a signal to its process group, then the name server of its own."""
-        self._end_watch()
+        if self._guard is not None:
+            self._guard.end()
         for process, grouped in ((self._server, True), (self._epmd, False)):
             if process is None:
                 continue

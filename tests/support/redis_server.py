@@ -14,9 +14,8 @@ import redis
 
 from canvas.testing.embedded_redis import find_server
 from tests.support.apps import let_results_go
+from tests.support.guard import Guard
 
-_GUARD = 'cat >/dev/null; grep -qs redis-server "/proc/$1/cmdline" && kill -9 "$1"; rm -rf "$2"'
-"""Waits for the end of its input, which comes with the end of the test process, and ends the server."""
 _PORTS = itertools.cycle(range(100))
 
 
@@ -52,10 +51,7 @@ class RedisServer:
             "--unixsocket", f"{self.folder}/redis.sock", "--logfile", f"{self.folder}/log", *self.arguments,
         ]  # fmt: skip
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-        self._guard = subprocess.Popen(
-            ["sh", "-c", _GUARD, "guard", str(self.process.pid), self.folder], stdin=subprocess.PIPE,
-            start_new_session=True,
-        )  # fmt: skip
+        self._guard = Guard(self.folder, ("KILL", self.process.pid, "redis-server"))
         deadline = time.monotonic() + 20
         while True:
             try:
@@ -80,8 +76,7 @@ class RedisServer:
     def stop(self, number=signal.SIGTERM):
         if self.process is not None:
             let_results_go()
-            self._guard.kill()
-            self._guard.communicate()
+            self._guard.end()
             self.send_signal(number)
             self.process.wait(10)
             self.process = None
