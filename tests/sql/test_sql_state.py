@@ -239,3 +239,17 @@ def test_what_the_database_refuses_keeps_no_other_settlement(postgres_url):
     with pytest.raises(RefusedError):
         store.results.store(batch[1].stores)
     state.close()
+
+
+@pytest.mark.parametrize(("of", "to"), [("/t", "/absent_t"), ("postgres@", "absent@")])
+def test_a_database_that_does_not_let_the_worker_in_is_not_tried_again(postgres_url, of, to):
+    state = open_state(postgres_url.replace(of, to, 1), {}, None)
+    with pytest.raises(RefusedError, match=r"absent.* does not exist; correct the user"):
+        state.check()
+
+
+def test_a_database_that_is_away_is_tried_again():
+    state = open_state("db+postgresql://user:secret@127.0.0.1:1/name", {}, None)
+    with pytest.raises(OperationalError, match=r"user:\*\*\*?@127.0.0.1") as raised:
+        state.check()
+    assert "secret" not in str(raised.value)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, exc
+from sqlalchemy import Connection, Engine, create_engine, exc, select
 from sqlalchemy.engine import URL, make_url
 
 from canvas.drivers.ports.results import TablesMissing
@@ -28,6 +28,11 @@ _NOT_DEFINED = ("42P01", "42703")
 """SQLSTATE of a table, and of a column, that is not there."""
 _NOT_DEFINED_IN_MYSQL = (1146, 1054)
 """MySQL's numbers for them."""
+_NOT_LET_IN = (
+    "password authentication failed", "no password supplied", "no pg_hba.conf entry", "does not exist",
+    "Access denied for user", "Unknown database",
+)  # fmt: skip
+"""In the errors of PostgreSQL and MySQL to clients that they do not let in. Their drivers give no code for them."""
 _PAUSES = (0.05, 0.2, 0.5, 1.0)
 """Seconds before each further try while the database is away."""
 
@@ -85,6 +90,15 @@ class Database:
             return work(connection)
 
         return self.call(locked, retry)
+
+    def check(self) -> None:
+        """Return when the database answers. Raises RefusedError when it does not admit this client, and as ``call``."""
+        try:
+            self.call(lambda connection: connection.execute(select(1)), retry=False)
+        except OperationalError as error:
+            if any(text in str(error) for text in _NOT_LET_IN):
+                raise RefusedError(f"{error}; correct the user, the password or the name in the URL") from error
+            raise
 
     def with_engine(self, work: Callable[[Engine], T]) -> T:
         """The result of ``work`` with an engine whose tables may be missing. Tries and raises as ``call``."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from canvas.drivers.ports import StoreParts
 from canvas.drivers.ports.message_state import StateParts
@@ -56,7 +56,7 @@ def opened(url: str, options: Mapping[str, Any], store: StoreParts | None) -> St
         if store is not None:
             schedules = TwoStepSchedules(schedules, store)
     return StateParts(
-        messages, lambda: _check(database), database.close, letters, coordination, recovery, schedules, settler,
+        messages, database.check, database.close, letters, coordination, recovery, schedules, settler,
         recovery.connect, None if shared else database,
     )  # fmt: skip
 
@@ -73,7 +73,3 @@ def _database(url: str, options: Mapping[str, Any], results: Any) -> tuple[Datab
     if isinstance(results, SqlResults) and results.database.url == address:
         return results.database, True
     return Database(address, StateDatabase(), options), False
-
-
-def _check(database: Database) -> None:
-    database.call(lambda connection: connection.execute(select(1)))
