@@ -1,5 +1,6 @@
 """The outcome of running a task: a closed union, matched once."""
 
+import sys
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeAlias
@@ -7,10 +8,24 @@ from typing import Any, TypeAlias
 from canvas.errors import Ignore, Retry
 
 
-class ExceptionInfo:
-    """An exception as hooks and signals get it, as Celery's ``ExceptionInfo``; its text is the traceback."""
+class _Base:
+    """Python changes the bases of a class only where one of them is not ``object``."""
+
+
+class ExceptionInfo(_Base):
+    """An exception as hooks and signals get it, as Celery's ``ExceptionInfo``; its text is the traceback.
+
+    In a program that has imported billiard it is an instance of billiard's ``ExceptionInfo``, too: receivers of
+    ``task_failure`` that were written for Celery ask for that class.
+    """
 
     internal = False
+
+    def __new__(cls, *args: Any) -> "ExceptionInfo":
+        theirs = getattr(sys.modules.get("billiard.einfo"), "ExceptionInfo", None)
+        if theirs is not None and not issubclass(ExceptionInfo, theirs):
+            ExceptionInfo.__bases__ = (_Base, theirs)
+        return object.__new__(cls)
 
     def __init__(self, exc: BaseException, text: str) -> None:
         self.type = type(exc)

@@ -18,6 +18,7 @@ PROGRAMS: dict[str, Members] = {
     "celery": {
         **_APPS, **_COMPOSING, **_VERSION, **of("canvas", "Task current_app current_task uuid"),
         **of(f"{PARTS}.apps", "bugreport maybe_patch_concurrency"),
+        "registry": f"{PARTS}.registry",
     },
     "celery.__main__": of(f"{PARTS}.apps", "main"),
     "celery._state": {
