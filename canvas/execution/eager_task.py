@@ -127,11 +127,13 @@ class EagerTasks:
         """The outcome. A task that replaced itself has the value or the exception of its replacement."""
         if not isinstance(outcome, ReplacedBy):
             return outcome
-        result = (outcome.sig if outcome.workflow is None else outcome.workflow).apply()
+        text = None
         try:
+            result = (outcome.sig if outcome.workflow is None else outcome.workflow).apply()
+            text = getattr(result, "traceback", None)
             return Success(result.get())
         except Exception as exc:  # noqa: BLE001 - every exception of the user's code is an outcome
-            return Failure(exc, getattr(result, "traceback", None) or traceback_text(exc))
+            return Failure(exc, text or traceback_text(exc))
 
     def _thrown(self, outcome: Outcome, options: Options) -> Outcome:
         """The outcome. Raises its exception if the ``throw`` option, or ``task_eager_propagates``, is true."""

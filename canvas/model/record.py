@@ -82,4 +82,4 @@ def extended(request: Any) -> dict[str, Any]:
 
 def children_of(request: Any) -> list[Any]:
     """The results of what the task has sent, in tuple form."""
-    return [child.as_tuple() for child in request.children]
+    return [child.as_tuple() for child in request.children or ()]

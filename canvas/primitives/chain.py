@@ -4,6 +4,7 @@ The rules of ``|`` are semantics.md §1.1; composing never changes its operands.
 """
 
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from reprlib import recursive_repr
 from typing import Any, TypeVar
 
@@ -53,7 +54,8 @@ class _chain(TaskList[Any]):
                 steps[-1].link(callback)
         for errback in as_list(self.options.get("link_error")):
             for step in steps:
-                step.link_error(errback)
+                # Each has a copy: a stamp of one step must not reach the errback of another.
+                step.link_error(errback.clone() if isinstance(errback, Signature) else deepcopy(errback))
         return steps
 
     def frozen_at(self, task_id: str | None, position: Position) -> Any:

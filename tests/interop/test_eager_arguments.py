@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 
 from canvas import Canvas, chain, chord, group
+from canvas.errors import NotRegistered
 
 ARGUMENTS = {
     "a tuple": ((1, 2),),
@@ -163,3 +164,18 @@ def test_a_task_may_raise_its_replacement(eager):
         assert "in fail" in failed.traceback
     whole = chain(raised.s(add.s(1)), add.s(10))
     assert (whole.delay() if eager else whole.apply()).get() == 12
+
+
+@pytest.mark.parametrize("propagates", [False, True])
+def test_a_replacement_that_cannot_run_fails_the_task(propagates):
+    app = Canvas("eager", broker="memory://", set_as_current=False, task_eager_propagates=propagates)
+
+    @app.task(bind=True)
+    def swap(self):
+        return self.replace(self.app.signature("unknown"))
+
+    if propagates:
+        with pytest.raises(NotRegistered):
+            swap.apply()
+    else:
+        assert [swap.apply().state, chain(swap.s(), swap.si()).apply().state] == ["FAILURE", "FAILURE"]

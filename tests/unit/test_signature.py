@@ -8,6 +8,8 @@ import pytest
 
 from canvas import Canvas, chain, chord, chunks, group, signature
 from canvas.errors import CompositionError
+from canvas.model.record import children_of
+from canvas.model.request import Request
 from canvas.primitives.registry import maybe_signature
 from canvas.primitives.signature import Signature
 
@@ -150,3 +152,17 @@ def test_reprcall_and_names():
     assert repr(group()) == "group(<empty>)"
     assert "empty" in repr(chain())
     assert isinstance(signature(s("add")), Signature)
+
+
+def test_steps_of_an_inner_chain_have_errbacks_of_their_own():
+    """What stamps the errback of one step must leave the others' alone."""
+    inner = chain(signature("a"), signature("b"), signature("c"))
+    inner.link_error(signature("errback"))
+    built = chain(signature("first"), inner)
+    errbacks = [step.options["link_error"][0] for step in built.tasks[1:]]
+    assert errbacks == [signature("errback")] * 3
+    assert len({id(errback) for errback in (*errbacks, *inner.options["link_error"])}) == 4
+
+
+def test_children_of_a_request_that_has_none():
+    assert children_of(Request(children=None)) == []
