@@ -24,9 +24,3 @@ def bench(running_cluster, redis_server):
     bench = ClusterBench(running_cluster, redis_server)
     bench.empty()
     return bench
-
-
-@pytest.fixture
-def app(bench):
-    """Here tests share one app: a module's own fixture gives it."""
-    raise NotImplementedError
