@@ -110,6 +110,7 @@ def test_a_workflow_across_servers(app):
     assert flow.apply_async().get(timeout=60) == 4
 
 
+@pytest.mark.slow
 def test_one_server_is_away(bench):
     """Tasks of the other one go on, those of this one run when it is back, and its error names its queues."""
     bench.first.client().flushall()
