@@ -55,7 +55,7 @@ def check_node(nodes: Sequence[RunNode], graph: Dag, number: int) -> None:
     if node.when != "all_success" or node.limit is not None or node.always:
         what = "run whatever has happened" if node.always else "fail in time" if node.limit is not None else node.when
         _refuse(node, *_RULES.get(what, (f"start by {what}", "catch errors in the tasks before it")))
-    if node.goes_on or node.compensate is not None:
+    if node.continue_on_failure or node.compensate is not None:
         _refuse(node, "go on after a failure, or compensate", "catch the error in the task")
     edges = [data for _, _, data in graph.in_edges(number, data=True)]
     assert node.sig is not None

@@ -44,7 +44,7 @@ def signature_graph(entries: Sequence[NodeDefinition], signature: Callable[[Any]
     graph: nx.DiGraph[str] = nx.DiGraph()
     for entry in entries:
         policy: dict[str, Any] = {}
-        if entry.goes_on:
+        if entry.continue_on_failure:
             policy = {"on_failure": "continue", "default": entry.default}
         if entry.compensate is not None:
             policy["compensate"] = signature(entry.compensate)

@@ -83,7 +83,7 @@ def _node(entry: NodeDefinition) -> RunNode:
         [source.edge for source in entry.sources] or ([] if entry.always else ["order"]),
         entry.sig,
         entry.binds,
-        goes_on=entry.goes_on,
+        continue_on_failure=entry.continue_on_failure,
         default=entry.default,
         choices=entry.choices,
         compensate=entry.compensate,

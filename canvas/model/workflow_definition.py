@@ -26,7 +26,7 @@ class NodeDefinition:
     binds: list[InputBinding] = field(default_factory=list)
     """Their slots are places in ``sources``."""
     sources: list[IncomingEdge] = field(default_factory=list)
-    goes_on: bool = False
+    continue_on_failure: bool = False
     default: Any = None
     compensate: dict[str, Any] | None = None
     choices: list[Any] = field(default_factory=list)

@@ -109,7 +109,7 @@ class RunNode:
     """The signature in wire form, ``None`` in the places of ``binds``."""
     binds: Sequence[InputBinding] = ()
     outs: list[OutgoingEdge] = field(default_factory=list)
-    goes_on: bool = False
+    continue_on_failure: bool = False
     """Its failure does not fail the run: the nodes after it take ``default``."""
     default: Any = None
     choices: Sequence[Any] = ()
@@ -143,7 +143,7 @@ class RunNode:
     def as_list(self) -> list[Any]:
         """As it is kept; the last fields are left out as far as they have their defaults."""
         fields = [
-            self.name, self.kind, self.slots, self.sig, self.binds, self.outs, self.goes_on, self.default,
+            self.name, self.kind, self.slots, self.sig, self.binds, self.outs, self.continue_on_failure, self.default,
             self.choices, self.given, self.compensate, self.hidden, self.depth, self.when, self.limit, self.cancels,
             self.always, self.details,
         ]  # fmt: skip

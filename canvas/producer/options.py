@@ -79,7 +79,9 @@ def _links(task: str, name: str, value: Any) -> None:
 
 
 def _ignored(task: str, name: str, value: Any) -> None:
-    """Anything: canvas sends over its own connections."""
+    """Anything: canvas sends over its own connections. An object of another library may lead to another broker."""
+    if value is not None and type(value).__module__.partition(".")[0] != "canvas":
+        warn_caller(f"{task}: option {name!r} has no meaning in canvas and is ignored")
 
 
 def _unexpected(task: str, name: str, expected: str, value: Any) -> InvalidTaskError:

@@ -138,7 +138,7 @@ class InProcess:
         self.app.run_store.lifetimes = LASTING
         self._revocations = Revocations(driver.coordination)
         self._eager_results: set[str] = set()
-        self._line = _EagerLine(self.app, self._revocations)
+        self._pipeline = _EagerPipeline(self.app, self._revocations)
 
     def work(self) -> None:
         """Run messages until none is left."""
@@ -153,15 +153,15 @@ class InProcess:
                 return
 
     def _run(self, delivery: Delivery) -> None:
-        settlement = self._line.run(delivery)
-        self._eager_results |= {store.task_id for store in settlement.stores if self._line.stores_result}
+        settlement = self._pipeline.run(delivery)
+        self._eager_results |= {store.task_id for store in settlement.stores if self._pipeline.stores_result}
         verdict = self._settler.settle([settlement]).verdicts[0]
         self._fire(verdict.ready)
 
     def _fire(self, ready: Sequence[ReadyChord]) -> None:
         waiting = list(ready)
         while waiting:
-            verdict: SettleResult = self._settler.dispatch_chord(self._line.complete_chord(waiting.pop(0)))
+            verdict: SettleResult = self._settler.dispatch_chord(self._pipeline.complete_chord(waiting.pop(0)))
             waiting += verdict.ready
 
     def _skip_to_next(self) -> bool:
@@ -240,16 +240,16 @@ class _LastingRecords(MemoryRecords):
         super().keep(store._replace(expires=None))
 
 
-class _EagerLine(TaskPipeline):
-    """The worker's line for calls that the caller waits for."""
+class _EagerPipeline(TaskPipeline):
+    """The worker's pipeline for calls that the caller waits for."""
 
     def __init__(self, app: Canvas, revocations: Revocations) -> None:
         hostname = app.hostname
-        tally = ActiveTasks(hostname, SharedMemory().open_row())
-        gates = Throttle(app.driver, app.conf, hostname, call_once)
+        active = ActiveTasks(hostname, SharedMemory().open_row())
+        throttle = Throttle(app.driver, app.conf, hostname, call_once)
         runs, reports = app.open_run_store(call_once), TaskReports(hostname, "eager.finished", "eager.over")
         runs.lifetimes = LASTING
-        super().__init__(app, hostname, lambda delivery: True, set(), None, revocations, tally, gates, runs, reports)
+        super().__init__(app, hostname, lambda _: True, set(), None, revocations, active, throttle, runs, reports)
         self.unrunnable = _EagerUnrunnable(app, self.runs, self, self._begun)
         self._of_runs = {name: _bound_to(app, name) for name in _OF_RUNS}
         self.stores_result = False

@@ -68,19 +68,19 @@ class WorkerProcess:
         self._asyncio: AsyncioPool | None = None
         self._threads: list[threading.Thread] = []
         limits = (plan.max_tasks_per_child, plan.max_memory_per_child) if part else (None, None)
-        self._wear = RecycleLimits(*limits)
+        self._recycle_limits = RecycleLimits(*limits)
         self._events = TaskEvents(app, plan.hostname, board)
         self.worker = worker
         self._wait = wait
         self._revocations = Revocations(app.driver.coordination)
         self._one_slot = plan.pool not in _MANY_SLOTS
         number_of = app.driver.recovery.lease_number if part is not None else None
-        tally = ActiveTasks(plan.hostname, row or board.open_row(), number_of, self._one_slot)
-        self.loop = self._make_loop(tally)
-        self._exit = ProcessExit(app, plan.hostname, worker, self.loop, self._events, tally, part)
+        active_tasks = ActiveTasks(plan.hostname, row or board.open_row(), number_of, self._one_slot)
+        self.loop = self._make_loop(active_tasks)
+        self._exit = ProcessExit(app, plan.hostname, worker, self.loop, self._events, active_tasks, part)
         runs = app.open_run_store(self.loop.persist)
-        self._line = self._make_pipeline(tally, runs, self._exit.give_up if part else None)
-        self._lifetimes = Lifetimes(app, runs, tally.running, beat_every(app.conf), renews=wait is None)
+        self._pipeline = self._make_pipeline(active_tasks, runs, self._exit.give_up if part else None)
+        self._lifetimes = Lifetimes(app, runs, active_tasks.running, beat_every(app.conf), renews=wait is None)
         self._duties = self._make_duties()
         own = self._duties if wait is None else ChildDuties(app.driver.broker, self._lifetimes.tick)
         self._upkeep = MaintenanceThread(own)
@@ -89,23 +89,23 @@ class WorkerProcess:
             wait.registers = self._register
             if not board.begun:
                 self.loop.expect_nothing()
-        self._commands = ProcessCommands(app, plan, self._line, self.loop, self._events, self._duties)
+        self._commands = ProcessCommands(app, plan, self._pipeline, self.loop, self._events, self._duties)
 
-    def _make_loop(self, tally: ActiveTasks) -> ConsumerLoop:
+    def _make_loop(self, active_tasks: ActiveTasks) -> ConsumerLoop:
         driver, conf, plan = self._app.driver, self._app.conf, self._plan
         batch, seconds = conf.worker_settle_batch_size, conf.worker_prefetch_seconds
         policy = PrefetchPolicy(self._slots, batch, seconds, plan.prefetch_limit)
         wait = self._wait or BrokerWait(driver.broker)
-        parts = LoopParts(driver, self.worker, list(plan.queues), policy, self._leased, tally.held, wait)
+        parts = LoopParts(driver, self.worker, list(plan.queues), policy, self._leased, active_tasks.held, wait)
         return InlineLoop(parts) if self._one_slot else ThreadedLoop(parts)
 
     def _make_pipeline(
-        self, tally: ActiveTasks, runs: RunStore, give_up: Callable[[Settlement], None] | None
+        self, active_tasks: ActiveTasks, runs: RunStore, give_up: Callable[[Settlement], None] | None
     ) -> TaskPipeline:
         app, host, loop = self._app, self._plan.hostname, self.loop
-        gates = Throttle(app.driver, app.conf, host, loop.persist)
+        task_throttle = Throttle(app.driver, app.conf, host, loop.persist)
         pipeline = TaskPipeline(
-            app, host, loop.acknowledge, loop.begun, give_up, self._revocations, tally, gates, runs
+            app, host, loop.acknowledge, loop.begun, give_up, self._revocations, active_tasks, task_throttle, runs
         )  # fmt: skip
         loop.consult(pipeline.acks_early, self._deferred)
         return pipeline
@@ -155,7 +155,7 @@ class WorkerProcess:
         self.loop.start()
         self._upkeep.start()
         if threading.current_thread() is threading.main_thread():
-            self._line.limits.listen()
+            self._pipeline.limits.listen()
         if on_ready is not None:
             on_ready()
         try:
@@ -173,19 +173,21 @@ class WorkerProcess:
                 from canvas.worker.pools.asyncio_pool import AsyncioPool
 
                 patience = self._app.conf.worker_soft_shutdown_timeout
-                self._asyncio = AsyncioPool(self.loop, self._line, self._slots, patience)
+                self._asyncio = AsyncioPool(self.loop, self._pipeline, self._slots, patience)
                 self._asyncio.run()
             case "threads":
                 self._start_threads(self._slots)
                 while alive := [thread for thread in list(self._threads) if thread.is_alive()]:
                     alive[0].join(SIGNALS_WITHIN)
             case _:
-                WorkerThread(self.loop, self._line, self._retire_when_worn if self._wear.any else None).run()
+                WorkerThread(
+                    self.loop, self._pipeline, self._retire_when_worn if self._recycle_limits.any else None
+                ).run()
 
     def _start_threads(self, count: int) -> None:
         for _ in range(count):
             name = f"canvas-slot-{len(self._threads)}"
-            thread = threading.Thread(target=WorkerThread(self.loop, self._line).run, name=name, daemon=True)
+            thread = threading.Thread(target=WorkerThread(self.loop, self._pipeline).run, name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
 
@@ -204,10 +206,10 @@ class WorkerProcess:
         self._start_threads(max(by, 0))
 
     def _retire_when_worn(self) -> None:
-        why = self._wear.worn(self._line.tally)
+        why = self._recycle_limits.reason(self._pipeline.active_tasks)
         if why is not None:
             emit("worker.child_recycled", pid=os.getpid(), why=why)
-            self._wear = RecycleLimits(None, None)
+            self._recycle_limits = RecycleLimits(None, None)
             self.stop()
 
     def ask(self, command: ChildCommand) -> dict[str, Any]:

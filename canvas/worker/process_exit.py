@@ -119,11 +119,11 @@ class ProcessExit:
             self._last_words({"total": dict(self._active.total)})
 
 
-def report_returned(tally: ActiveTasks) -> Callable[[], None]:
+def report_returned(active_tasks: ActiveTasks) -> Callable[[], None]:
     """At a cold stop: what a process held; call what this returns once the broker has it back."""
-    running = tally.running()
+    running = active_tasks.running()
     returned = [one for one in running if not one.early]
-    waiting = max(0, len(tally.held) - len(returned))
+    waiting = max(0, len(active_tasks.held) - len(returned))
 
     def report() -> None:
         if running or waiting:

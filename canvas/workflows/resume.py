@@ -119,7 +119,7 @@ def ended_nodes(nodes: list[RunNode], records: Sequence[Record | None]) -> Ended
             continue
         if record is not None and state in (states.SUCCESS, SKIPPED):
             ended[number] = (str(state), record.result)
-        elif state == states.FAILURE and node.goes_on:
+        elif state == states.FAILURE and node.continue_on_failure:
             ended[number] = (states.SUCCESS, node.default)
     return ended
 

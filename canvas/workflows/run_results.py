@@ -132,7 +132,7 @@ class RunResults:
             node = self.nodes[number]
             if record is not None and record.status == states.SUCCESS:
                 values[node.name] = record.result
-            elif record is not None and record.status in states.READY_STATES and node.goes_on:
+            elif record is not None and record.status in states.READY_STATES and node.continue_on_failure:
                 values[node.name] = node.default
         return values
 
@@ -146,7 +146,7 @@ class RunResults:
             raise TaskRevokedError(f"run {self.id} of {self.name!r} was cancelled{why}{named}")
         failed = WorkflowFailed(self.id, "a node failed")
         for number, record in zip(self._numbers.values(), self._records(list(self._numbers.values())), strict=True):
-            if record is None or self.nodes[number].goes_on:
+            if record is None or self.nodes[number].continue_on_failure:
                 continue
             if node_state(record) in (states.FAILURE, states.REVOKED):
                 failed.add_note(f"node {self.nodes[number].name}")

@@ -44,7 +44,7 @@ def _app():
 
 APP = _app()
 PLAN = WorkerOptions("here", ["celery"], 1, "solo", 0, False, None, None, None, False, False, None)
-LINE = WorkerProcess(APP, PLAN, 1, "worker")._line
+LINE = WorkerProcess(APP, PLAN, 1, "worker")._pipeline
 
 
 def run(payload):

@@ -45,9 +45,9 @@ class Steps(InProcess):
         sender = self.app.sender
         self.count(lambda: sender.send(sig, sender.plan(sig, (), {}, {}), {}))
         while len(self.calls) < self._most and (leased := self._broker.lease(Lease("steps", ("here",), 1))):
-            settlement = self.count(lambda: self._line.run(leased[0]))
+            settlement = self.count(lambda: self._pipeline.run(leased[0]))
             waiting = list(self._settler.settle([settlement]).verdicts[0].ready)
             while waiting:
-                end = self.count(lambda: self._line.complete_chord(waiting.pop(0)))  # noqa: B023 - called at once
+                end = self.count(lambda: self._pipeline.complete_chord(waiting.pop(0)))  # noqa: B023 - called at once
                 waiting += self._settler.dispatch_chord(end).ready
         return self.calls

@@ -1,5 +1,7 @@
 """What cannot be sent is refused before anything is, naming the task and the mend."""
 
+import warnings
+
 import pytest
 
 from canvas import Canvas, chain, chord, group
@@ -63,6 +65,8 @@ def test_connections_are_ignored_aloud(app):
     with pytest.warns(UserWarning, match="'producer' has no meaning") as warned:
         app.tasks["t"].apply_async(producer=object())
     assert warned[0].filename == __file__
+    with app.connection_or_acquire() as connection, warnings.catch_warnings(action="error"):
+        app.tasks["t"].apply_async(connection=connection, producer=None)
     app.driver.admin.purge("celery")
 
 

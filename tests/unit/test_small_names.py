@@ -46,13 +46,6 @@ def test_a_class_of_backends_of_ones_own_is_refused():
         Mine("url")
 
 
-def test_options_of_celerys_for_connections_are_silent(recwarn):
-    app = made(backend="memory://")
-    task = app.task(lambda: 1, name="small.one")
-    task.apply_async(connection=object(), producer=object(), publisher=object())
-    assert [str(one.message) for one in recwarn] == []
-
-
 def test_queues_that_a_worker_takes_from():
     app = made(task_queues=["a", "b", "c"])
     app.amqp.queues.deselect(["b"])

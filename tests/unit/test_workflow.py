@@ -185,7 +185,7 @@ def test_a_plain_graph_converts_both_ways(app, flow):
     again = Workflow.from_graph(graph, app=app)
     first, second = ({node.name: node for node in run_nodes(one.entries)} for one in (flow, again))
     assert first["b"].binds == second["b"].binds
-    assert second["b"].goes_on
+    assert second["b"].continue_on_failure
     assert {name: node.sig for name, node in first.items()} == {name: node.sig for name, node in second.items()}
 
 

@@ -24,7 +24,7 @@ def line(app, monkeypatch):
     # Signals that other tests of this process have connected listen for good.
     monkeypatch.setattr(telemetry, "listeners", {})
     plan = WorkerOptions("here", ["celery"], 1, "solo", 0, False, None, None, None, False, False, None)
-    return WorkerProcess(app, plan, 1, "worker")._line
+    return WorkerProcess(app, plan, 1, "worker")._pipeline
 
 
 def test_function_calls_of_a_task(bench, app, line):

@@ -61,7 +61,7 @@ def test_what_was_acked_ahead_is_back_in_the_queue_after_a_stop(bench, app):
 
 def test_one_that_expires_after_its_ack_ends_as_revoked(bench, app):
     plan = WorkerOptions("here", ["celery"], 1, "solo", 0, False, None, None, None, False, False, None)
-    line = WorkerProcess(app, plan, 1, "worker")._line
+    line = WorkerProcess(app, plan, 1, "worker")._pipeline
     result = task(app, "ident").apply_async((1,), expires=60, acks_late=False)
     delivery = Delivery("canvas:worker:0", "celery", bench.broker.rpop("celery"))
     assert line.acks_early(delivery)
@@ -75,7 +75,7 @@ def test_one_that_expires_after_its_ack_ends_as_revoked(bench, app):
 
 def test_what_is_opened_before_its_turn_is_not_opened_again(bench, app):
     plan = WorkerOptions("here", ["celery"], 1, "solo", 0, False, None, None, None, False, False, None)
-    line = WorkerProcess(app, plan, 1, "worker")._line
+    line = WorkerProcess(app, plan, 1, "worker")._pipeline
     task(app, "ident").delay(1)
     delivery = Delivery("canvas:worker:0", "celery", bench.broker.rpop("celery"))
     message = line.decoder.decode(delivery.payload)
@@ -88,7 +88,7 @@ def test_what_is_opened_before_its_turn_is_not_opened_again(bench, app):
 
 def test_only_what_nothing_holds_back_is_acked_ahead(bench, app):
     plan = WorkerOptions("here", ["celery"], 1, "solo", 0, False, None, None, None, False, False, None)
-    line, numbers = WorkerProcess(app, plan, 1, "worker")._line, count()
+    line, numbers = WorkerProcess(app, plan, 1, "worker")._pipeline, count()
 
     def early(payload):
         return line.acks_early(Delivery(f"canvas:worker:{next(numbers)}", "celery", payload))

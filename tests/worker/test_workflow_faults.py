@@ -69,7 +69,7 @@ def test_a_task_ends_well_though_what_follows_cannot_be_built(bench):
     flow.add(task(app, "rec").s("end"), after=sides)
     run = flow.apply_async()
     plan = WorkerOptions("here", ["celery"], 1, "solo", 0, False, None, None, None, False, False, None)
-    line = WorkerProcess(app, plan, 1, "worker")._line
+    line = WorkerProcess(app, plan, 1, "worker")._pipeline
     first, last = (line.do(delivery) for delivery in app.driver.broker.lease(Lease("worker", ["own"], 2)))
     assert [len(settlement.stores) for settlement in (first, last)] == [1, 1]
     assert (last.disposal, last.speculative) == ("ack", [])

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from canvas.drivers.async_watch import AsyncQueueWatch
 from canvas.drivers.redis.connection.client import RedisClient
-from canvas.drivers.redis.connection.pauses import PAUSE, Patience
+from canvas.drivers.redis.connection.pauses import PAUSE, ReconnectDeadline
 from canvas.drivers.redis.connection.pubsub import AT_ONCE, PubSub, Pushed
 from canvas.drivers.redis.keys import ResultKeys
 from canvas.errors import OperationalError
@@ -80,7 +80,7 @@ class RedisWatch:
 
     def _retry(self, call: Callable[[], Any]) -> Any:
         """Call; when the connection is lost, open another (which reads everything again) instead."""
-        patience = Patience()
+        patience = ReconnectDeadline()
         while True:
             try:
                 with self._link.errors():

@@ -70,7 +70,7 @@ class SettleBatch(Persistent):
             self.attempt(lambda: self._driver.recovery.release_unknown(self.worker, self._held))
         if self.offers:
             self.hand_out_submitted()
-        self._make_way()
+        self._release_prefetched()
         batch, answers = self._take_finished()
         want = self.want()
         if not (batch or answers or (want and not self.last_poll_short)):
@@ -230,7 +230,7 @@ class SettleBatch(Persistent):
 
     def _concluded(self, settlement: Settlement, verdict: SettleResult) -> None:
         if verdict.refused:
-            self._bury(settlement, verdict.refused)
+            self._dead_letter(settlement, verdict.refused)
         elif not verdict.held and settlement.delivery is not None:
             emit("worker.lease_lost", tag=settlement.delivery.tag, queue=settlement.delivery.queue)
         for chord_dispatch, _ in settlement.speculative:
@@ -245,7 +245,7 @@ class SettleBatch(Persistent):
                 self.offers.append(chord_dispatch.chord.refused(verdict.refused, chord_dispatch.failed))
         self.offers.extend(verdict.ready)
 
-    def _bury(self, settlement: Settlement, why: str) -> None:
+    def _dead_letter(self, settlement: Settlement, why: str) -> None:
         """Have the task of a settlement that a server refuses end in failure; if that is refused too, keep its message
         as a dead letter in the next round."""
         emit("message.dead_lettered", queue=settlement.delivery.queue if settlement.delivery else "", reason=why)
@@ -260,7 +260,7 @@ class SettleBatch(Persistent):
         self._outstanding += 1
         self.finished.append(letter)
 
-    def _make_way(self) -> None:
+    def _release_prefetched(self) -> None:
         """When what runs turns out long: leases that would wait behind it go back, for others to run."""
         running = time.monotonic() - min(list(self.running.values()), default=time.monotonic())
         if running < STUCK_AFTER or len(self.running) < self.policy.slots:

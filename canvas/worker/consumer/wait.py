@@ -96,13 +96,13 @@ class ChildWait:
     idle_for = 5.0
     look_every = float("inf")
 
-    def __init__(self, board: SharedMemory, row: ProcessStats, node: str, bell: int) -> None:
-        """Made before the fork. ``node`` is the worker id whose inbox the parent has messages moved into; ``bell``: the
-        parent's pipe, for a child that begins to wait while the parent does not."""
+    def __init__(self, board: SharedMemory, row: ProcessStats, node: str, wake_fd: int) -> None:
+        """Made before the fork. ``node`` is the worker id whose inbox the parent has messages moved into;
+        ``wake_fd``: the parent's pipe, for a child that begins to wait while the parent does not."""
         self._board = board
         self._row = row
         self.node = node
-        self._bell = bell
+        self._wake_fd = wake_fd
         self._pipe = os.pipe()
         for end in self._pipe:
             os.set_blocking(end, False)
@@ -122,7 +122,7 @@ class ChildWait:
     def wake(self) -> None:
         """Wake the child. It no longer counts as waiting."""
         self._row.waits = 0
-        _ring(self._pipe[1])
+        _write_wake(self._pipe[1])
 
     def close(self) -> None:
         """In the parent when the child is gone, and in each of its siblings."""
@@ -138,7 +138,7 @@ class ChildWait:
         self._row.waits = time.monotonic_ns()
         try:
             if not self._board.armed:
-                _ring(self._bell)
+                _write_wake(self._wake_fd)
             return int(bool(self._poll.poll(timeout * 1000)) and self._drain())
         finally:
             self._row.waits = 0
@@ -152,7 +152,7 @@ class ChildWait:
             return False  # read with an earlier wake-up
 
     def interrupt(self) -> None:
-        _ring(self._pipe[1])
+        _write_wake(self._pipe[1])
 
     def end(self, worker: str) -> None:
         """The parent ends its own waits."""
@@ -186,7 +186,7 @@ class ChildWait:
         return before != self._outages
 
 
-def _ring(end: int) -> None:
+def _write_wake(end: int) -> None:
     try:
         os.write(end, b"x")
     except BlockingIOError:

@@ -71,7 +71,7 @@ class ProcessCommands:
         """End the tasks that a command names, as far as they run here."""
         stamps = {read_entry(entry) for entry in stamp_entries(command.headers or {})}
         ended = []
-        for running in self._pipeline.tally.running():
+        for running in self._pipeline.active_tasks.running():
             message = running.message
             meant = message.id in command.ids or (bool(stamps) and has_stamp(message, stamps))
             if meant and running.terminate is not None:

@@ -69,7 +69,7 @@ class AwaitedPipeline:
         return await self._throttle(job) or await self._perform(job, on_loop)
 
     async def _throttle(self, job: Job) -> Settlement | None:
-        asks_broker = job.to_ack or self._steps.gates.bind(job.task)
+        asks_broker = job.to_ack or self._steps.task_throttle.bind(job.task)
         return await self._in_thread(self._steps.throttle, job) if asks_broker else self._steps.throttle(job)
 
     async def _perform(self, job: Job, on_loop: OnLoop) -> Settlement:
@@ -112,7 +112,7 @@ class AwaitedPipeline:
             outcome = await self._execute(job, run, on_loop)
             return await self._settle(job, run.ended_as or outcome, on_loop.context)
         finally:
-            steps.tally.end(job)
+            steps.active_tasks.end(job)
             for timer in timers:
                 timer.cancel()
 

@@ -10,7 +10,7 @@ from canvas.worker.pipeline.throttle import Throttle
 
 
 def may_ack_early(
-    delivery: Delivery, app: Canvas, decoder: MessageDecoder, revocations: Revocations, gates: Throttle
+    delivery: Delivery, app: Canvas, decoder: MessageDecoder, revocations: Revocations, task_throttle: Throttle
 ) -> bool:
     """Whether a message's task acks early, and nothing can hold the message back."""
     try:
@@ -21,4 +21,4 @@ def may_ack_early(
     decoder.keep(delivery.payload, message)
     task = app.tasks.get(message.task)
     untroubled = not (message.headers.get("canvas_delivery_count") or message.headers.get("canvas_worker_lost"))
-    return free and untroubled and task is not None and not acks_late(task, message) and not gates.bind(task)
+    return free and untroubled and task is not None and not acks_late(task, message) and not task_throttle.bind(task)

@@ -69,8 +69,8 @@ class TaskPipeline:
         begun: set[str],
         give_up: Callable[[Settlement], None] | None,
         revocations: Revocations,
-        tally: ActiveTasks,
-        gates: Throttle,
+        active_tasks: ActiveTasks,
+        task_throttle: Throttle,
         runs: RunStore,
         reports: TaskReports | None = None,
     ) -> None:
@@ -81,10 +81,10 @@ class TaskPipeline:
         self._app = app
         self.copies = CopyCheck()
         self.limits = TimeLimits()
-        self.tally = tally
+        self.active_tasks = active_tasks
         self._give_up = give_up
         self.revocations = revocations
-        self.gates = gates
+        self.task_throttle = task_throttle
         self._hostname = hostname
         self.reports = reports or TaskReports(hostname)
         self.loop: AbstractEventLoop | None = None
@@ -151,11 +151,11 @@ class TaskPipeline:
         return job
 
     def throttle(self, job: Job) -> Settlement | None:
-        """Pass the gates and ack the message where that comes first; what becomes of a job that may not run yet, or
-        whose lease was lost."""
+        """Apply the task's limits, and ack the message where that comes first. The settlement of a job that may not run
+        yet, or whose lease was lost."""
         if job.to_ack or job.fence != "early_acked":
             limited = job.keys is not NO_KEYS or job.task.rate_limit
-            held_back = self.gates.throttle(job.delivery, job.message, job.task, job.keys) if limited else None
+            held_back = self.task_throttle.throttle(job.delivery, job.message, job.task, job.keys) if limited else None
             if held_back is not None:
                 due = max((deferral.due for deferral in held_back.deferrals), default=None)
                 held_back = held_back._replace(keeps=keeps(self._app, job.message, due))
@@ -172,7 +172,7 @@ class TaskPipeline:
 
     def at_start(self, job: Job) -> list[Callable[[], Any]]:
         """The calls to the broker and the result backend as the job starts."""
-        calls = self.gates.at_start(job.delivery, job.message, job.task, job.keys)
+        calls = self.task_throttle.at_start(job.delivery, job.message, job.task, job.keys)
         if job.task.track_started:
             calls.append(partial(self._settler.announce_start, job))
         elif UNREGISTERED in job.message.headers:
@@ -182,7 +182,7 @@ class TaskPipeline:
     def begin(self, job: Job, terminate: Callable[[], object] | None) -> None:
         """The job starts; ``terminate`` ends it from outside."""
         job.began, job.terminate = time.time(), terminate
-        self.tally.begin(job)
+        self.active_tasks.begin(job)
         self.reports.started(job)
 
     def perform(self, job: Job) -> Settlement:
@@ -197,7 +197,7 @@ class TaskPipeline:
             try:
                 return self.conclude_run(job, self.execute(job))
             finally:
-                self.tally.end(job)
+                self.active_tasks.end(job)
         finally:
             leave_request(token)
 
@@ -268,7 +268,7 @@ class TaskPipeline:
                 settlement, outcome = self.settle_once(job, outcome, report)
         self._begun.discard(job.delivery.tag)
         if job.keys is not NO_KEYS:
-            settlement = self.gates.leave(settlement, job.task, job.keys, outcome)
+            settlement = self.task_throttle.leave(settlement, job.task, job.keys, outcome)
         return settlement, outcome
 
     def settle_once(self, job: Job, outcome: Outcome, report: Report) -> tuple[Settlement, Outcome]:
@@ -282,7 +282,7 @@ class TaskPipeline:
 
     def acks_early(self, delivery: Delivery) -> bool:
         """Whether a message may be acked before its turn."""
-        return may_ack_early(delivery, self._app, self.decoder, self.revocations, self.gates)
+        return may_ack_early(delivery, self._app, self.decoder, self.revocations, self.task_throttle)
 
     def complete_chord(self, ready: ReadyChord) -> ChordDispatch:
         """The messages that end a chord whose parts are all there; callbacks that are coroutines run on the loop."""
@@ -295,4 +295,4 @@ class TaskPipeline:
 
     def state(self) -> dict[str, Any]:
         """The tasks of this process, as JSON."""
-        return self.tally.state(self.decoder.decode)
+        return self.active_tasks.state(self.decoder.decode)

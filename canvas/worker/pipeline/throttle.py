@@ -46,7 +46,7 @@ def keys_of(message: Message, task: Task[Any]) -> LimitKeys:
 
 
 class Throttle:
-    """The gates of one node's processes."""
+    """The limits of tasks, for one node's processes."""
 
     def __init__(self, driver: Driver, conf: Config, hostname: str, persist: Persist) -> None:
         """``persist`` repeats a call until the broker takes it."""

@@ -56,7 +56,7 @@ _MOST_DOUBLINGS = 10
 class Steps(Protocol):
     """The steps of the pipeline that an end without a task needs."""
 
-    gates: Throttle
+    task_throttle: Throttle
     decoder: MessageDecoder
     reports: TaskReports
 
@@ -198,7 +198,7 @@ class Unrunnable:
     def dead_letter(self, job: Job, exc: Exception, reason: str) -> Settlement:
         """A dead letter, and a result that says FAILURE."""
         settlement, _ = self._steps.settle_once(job, Failure(exc), _silently)
-        settlement = self._steps.gates.leave(settlement, job.task, job.keys, Failure(exc))
+        settlement = self._steps.task_throttle.leave(settlement, job.task, job.keys, Failure(exc))
         return settlement._replace(disposal="dead_letter", reason=reason)
 
     def unsettled(

@@ -24,16 +24,16 @@ _AWAITED_WITHIN = 5.0
 class AsyncioPool:
     """``places`` pieces of work at once; ``run`` returns when the consumer loop has no more to give."""
 
-    def __init__(self, consumer: ConsumerLoop, line: TaskPipeline, places: int, patience: float = 0) -> None:
+    def __init__(self, consumer: ConsumerLoop, task_pipeline: TaskPipeline, places: int, patience: float = 0) -> None:
         """``patience``: seconds that tasks which await results have to end when the worker stops, at least."""
         self._patience = patience
         self._consumer = consumer
-        self._line = line
+        self._task_pipeline = task_pipeline
         self._places = Places(places)
         self._numbers = count()
         self._threads = ThreadPoolExecutor(_MOST_THREADS, "canvas-slot")
         self._forget_reset = in_forks(_forget_threads)
-        self._pipeline = AwaitedPipeline(line, self._threads)
+        self._pipeline = AwaitedPipeline(task_pipeline, self._threads)
         self._at_work: dict[int, OnLoop] = {}
         """By number."""
         self._taken: dict[int, Place] = {}
@@ -61,7 +61,7 @@ class AsyncioPool:
 
     async def _serve(self) -> None:
         self._loop, over = asyncio.get_running_loop(), asyncio.Event()
-        self._line.loop = self._loop
+        self._task_pipeline.loop = self._loop
         feeder = threading.Thread(target=self._feed, args=(over,), name="canvas-feeder", daemon=True)
         feeder.start()
         patience = max(_AWAITED_WITHIN, self._patience)
@@ -118,10 +118,10 @@ class AsyncioPool:
         except Returned:
             done = None
         except BaseException as exc:
-            # The pool must outlive a fault in the line itself; but what the loop cancels as it ends has no end yet.
+            # The pool must outlive a fault of the pipeline; a task that the ending loop cancels is not settled yet.
             if self._pipeline.closing:
                 raise
-            done = self._line.fault(work, exc)
+            done = self._task_pipeline.fault(work, exc)
         place.end()
         consumer.done(number, done)
         del self._at_work[number], self._taken[number]

@@ -52,7 +52,7 @@ class Origin:
     worker: str
     board: SharedMemory
     row: ProcessStats
-    hotline: ChildChannel
+    channel: ChildChannel
     siblings: Sequence[ChildChannel]
     mask: Mask
     """The signals that the parent had blocked before the fork."""
@@ -65,7 +65,7 @@ class Origin:
 
 def serve(app: Canvas, plan: WorkerOptions, origin: Origin, shared: SharedWait) -> None:
     """Run the worker process of one slot."""
-    hotline = origin.hotline
+    channel = origin.channel
     shared.stay_out(origin.wait)
     for sibling in origin.siblings:
         sibling.close()
@@ -76,13 +76,13 @@ def serve(app: Canvas, plan: WorkerOptions, origin: Origin, shared: SharedWait) 
     # processes that do not start.
     flush()
     wait = origin.wait if app.driver.broker.shares_waits else None
-    process = WorkerProcess(app, plan, 1, origin.worker, origin.board, origin.row, hotline.part, wait)
+    process = WorkerProcess(app, plan, 1, origin.worker, origin.board, origin.row, channel.send_final_stats, wait)
     process.handle_signals()
     # A terminal's Ctrl-C reaches every process of the group; the parent passes on what it means.
     handle({signal.SIGINT: ignore})
     signal.pthread_sigmask(signal.SIG_SETMASK, origin.mask)
     _watch_parent(process)
-    hotline.serve(process.ask)
+    channel.serve(process.ask)
     app.tell("on_after_fork")
     emit("worker.process_init", hostname=plan.hostname)
     origin.row.set_up(True)

@@ -31,14 +31,14 @@ class ChildChannel:
         self._late: set[int] = set()
         """Numbers of questions whose answers are no longer waited for."""
         self._gone = False
-        self._farewell: dict[str, Any] = {}
+        self._final_stats: dict[str, Any] = {}
 
     # -- in the child
 
     def serve(self, answer: Callable[[ChildCommand], dict[str, Any]]) -> None:
         """Answer on a thread of its own, until the parent is gone."""
         self._parent.close()
-        threading.Thread(target=self._answer, args=(answer,), name="canvas-hotline", daemon=True).start()
+        threading.Thread(target=self._answer, args=(answer,), name="canvas-child-channel", daemon=True).start()
 
     def _answer(self, answer: Callable[[ChildCommand], dict[str, Any]]) -> None:
         with self._child.makefile("rw", encoding="utf-8") as stream:
@@ -52,14 +52,14 @@ class ChildChannel:
                     stream.write(json.dumps([number, found], default=repr) + "\n")
                     stream.flush()
 
-    def part(self, words: dict[str, Any]) -> None:
+    def send_final_stats(self, words: dict[str, Any]) -> None:
         """The child's last message to its parent; nothing when that is gone."""
         with suppress(OSError), self._writing:
             self._child.sendall(json.dumps([0, words]).encode() + b"\n")
 
     # -- in the parent
 
-    def ready_to_ask(self) -> None:
+    def close_child_end(self) -> None:
         """After the fork."""
         self._child.close()
         # With a timeout, recv() waits for it whatever its flags say.
@@ -68,7 +68,7 @@ class ChildChannel:
     @property
     def silent(self) -> bool:
         """Whether the child has left a question unanswered, and has not answered it since."""
-        self._hear()
+        self._receive()
         return bool(self._late)
 
     def fileno(self) -> int:
@@ -101,7 +101,7 @@ class ChildChannel:
 
     def answered(self, number: int) -> bool:
         """Whether there is nothing more to wait for."""
-        self._hear()
+        self._receive()
         return number in self._answers or self._gone
 
     def take(self, number: int) -> dict[str, Any] | None:
@@ -113,12 +113,12 @@ class ChildChannel:
                 self._late.add(number)
             return None
 
-    def farewell(self) -> dict[str, Any]:
+    def final_stats(self) -> dict[str, Any]:
         """When the child has ended: its last words, empty where it had none."""
-        self._hear()
-        return self._farewell
+        self._receive()
+        return self._final_stats
 
-    def _hear(self) -> None:
+    def _receive(self) -> None:
         """Read what has come."""
         with self._lock:
             while not self._gone:
@@ -132,11 +132,11 @@ class ChildChannel:
                 self._read += chunk
                 *lines, self._read = self._read.split(b"\n")
                 for line in lines:
-                    self._sort(*json.loads(line))
+                    self._take_answer(*json.loads(line))
 
-    def _sort(self, number: int, found: dict[str, Any]) -> None:
+    def _take_answer(self, number: int, found: dict[str, Any]) -> None:
         if number == 0:
-            self._farewell = found
+            self._final_stats = found
         elif number in self._late:
             self._late.discard(number)
         else:
@@ -149,24 +149,24 @@ class ChildChannel:
 
 
 def ask_all(
-    hotlines: Mapping[int, ChildChannel], command: ChildCommand, within: float
+    channels: Mapping[int, ChildChannel], command: ChildCommand, within: float
 ) -> dict[int, dict[str, Any] | None]:
     """Ask children at once; by key each one's answer, ``None`` of those that give none within ``seconds``."""
     deadline = time.monotonic() + within
-    asked = {key: hotline.send(command, within) for key, hotline in hotlines.items()}
+    asked = {key: channel.send(command, within) for key, channel in channels.items()}
     missing = {key: number for key, number in asked.items() if number is not None}
     while missing:
-        missing = {key: number for key, number in missing.items() if not hotlines[key].answered(number)}
+        missing = {key: number for key, number in missing.items() if not channels[key].answered(number)}
         left = deadline - time.monotonic()
         if not missing or left <= 0:
             break
-        _wait([hotlines[key] for key in missing], min(left, _LOOK_EVERY))
-    return {key: None if number is None else hotlines[key].take(number) for key, number in asked.items()}
+        _wait([channels[key] for key in missing], min(left, _LOOK_EVERY))
+    return {key: None if number is None else channels[key].take(number) for key, number in asked.items()}
 
 
-def _wait(hotlines: list[ChildChannel], seconds: float) -> None:
+def _wait(channels: list[ChildChannel], seconds: float) -> None:
     poll = select.poll()
-    for number in (hotline.fileno() for hotline in hotlines):
+    for number in (channel.fileno() for channel in channels):
         if number >= 0:
             poll.register(number, select.POLLIN)
     poll.poll(seconds * 1000)

@@ -109,7 +109,7 @@ class Children:
             raise
         if pid == 0:
             child.run_and_exit(lambda: child.serve(self._app, self._plan, origin, self._wait), worker)
-        channel.ready_to_ask()
+        channel.close_child_end()
         found = self._by_pid[pid] = ChildProcess(pid, worker, channel, row, index)
         return found
 
@@ -136,7 +136,7 @@ class Children:
 
     def _forget(self, one: ChildProcess) -> None:
         del self._by_pid[one.pid]
-        self._board.ended.update(one.channel.farewell().get("total", {}))
+        self._board.ended.update(one.channel.final_stats().get("total", {}))
         one.channel.close()
         self._wait.discharge(one.row)
         self._board.close_row(one.row)

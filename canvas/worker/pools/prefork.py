@@ -158,7 +158,7 @@ class Prefork:
         start_within = self._app.conf.worker_proc_alive_timeout or float("inf")
         while len(self._children) or not self._stopping:
             for one, code in self._children.reap():
-                self._bury(one, code)
+                self._on_child_exit(one, code)
             self._adjust()
             self._unresponsive.end_overdue()
             self._unresponsive.end_unstarted(0.0 if self._cold else start_within)
@@ -167,7 +167,7 @@ class Prefork:
             if len(self._children) or not self._stopping:
                 time.sleep(min(self._duties.tick(), _RESPAWN_PAUSE))
 
-    def _bury(self, one: ChildProcess, code: int | None) -> None:
+    def _on_child_exit(self, one: ChildProcess, code: int | None) -> None:
         """A child has ended: return its messages. ``code`` is ``None`` where other code has taken its exit code."""
         self._gave_back = self._gave_back or (self._cold and code != 0)
         in_order = code in (0, EXIT_TIME_LIMIT) or (self._cold and code is not None and code > 0)

@@ -8,7 +8,7 @@ _STATM = Path("/proc/self/statm")
 
 
 class RecycleLimits:
-    """The limits of one child; ``worn`` is asked after each task."""
+    """The limits of one child; ``reason`` is called after each task."""
 
     def __init__(self, max_tasks: int | None, max_memory: int | None) -> None:
         """``max_memory`` in KiB of resident memory; ``None`` and 0 are no limit."""
@@ -17,10 +17,10 @@ class RecycleLimits:
         self.any = bool(max_tasks or max_memory)
         """Whether there is a limit at all."""
 
-    def worn(self, tally: ActiveTasks) -> str | None:
+    def reason(self, active_tasks: ActiveTasks) -> str | None:
         """Why the process is to be replaced, or ``None``."""
-        if self._max_tasks and tally.begun >= self._max_tasks:
-            return f"it has run {tally.begun} tasks (worker_max_tasks_per_child)"
+        if self._max_tasks and active_tasks.begun >= self._max_tasks:
+            return f"it has run {active_tasks.begun} tasks (worker_max_tasks_per_child)"
         if self._max_memory:
             used = resident_memory()
             if used > self._max_memory:

@@ -26,27 +26,27 @@ class TerminalState:
         self.settler = settler
 
 
-def abandon_rest(effects: Outbox, chain: list[Any] | None, ending: TerminalState) -> None:
+def fail_remaining(effects: Outbox, chain: list[Any] | None, ending: TerminalState) -> None:
     """End every remaining step of a chain (wire form: the next step last)."""
     for step in reversed(chain or ()):
-        abandon(effects, maybe_signature(step), ending)
+        cascade_failure(effects, maybe_signature(step), ending)
 
 
-def abandon(effects: Outbox, sig: Signature[Any], ending: TerminalState) -> None:
+def cascade_failure(effects: Outbox, sig: Signature[Any], ending: TerminalState) -> None:
     """End one signature: a task itself, a chain's last step, a group's members, a chord's body."""
     kind = sig.subtask_type
     if kind == "group":
         for member in sig.members():
-            abandon(effects, member, ending)
+            cascade_failure(effects, member, ending)
     elif kind == "chord":
         if sig.kwargs.get("body") is not None:
-            abandon(effects, _in_run(sig.kwargs["body"], sig), ending)
+            cascade_failure(effects, _in_run(sig.kwargs["body"], sig), ending)
     elif kind == "chain":
         steps = normal_steps(sig.members(), unroll=False)
         for step in steps[:-1]:
-            abandon(effects, step, ending)
+            cascade_failure(effects, step, ending)
         if steps:
-            abandon(effects, _in_run(_with_place(steps[-1], sig), sig), ending)
+            cascade_failure(effects, _in_run(_with_place(steps[-1], sig), sig), ending)
     else:
         _abandon_task(effects, sig, ending)
 

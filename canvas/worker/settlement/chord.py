@@ -26,9 +26,9 @@ from canvas.producer.outbox import Outbox, PartOrigin
 from canvas.telemetry import emit
 from canvas.text import safe_repr
 from canvas.worker.pipeline.deep_calls import with_deep_calls
-from canvas.worker.settlement.cascade import TerminalState, abandon, abandon_rest
+from canvas.worker.settlement.cascade import TerminalState, cascade_failure, fail_remaining
 from canvas.worker.settlement.errbacks import run_errbacks
-from canvas.workflows.steps.chord_callbacks import Part, join_end, parts_of, state_gone, told_of
+from canvas.workflows.steps.chord_callbacks import Part, decoded_callback, join_end, parts_of, state_gone
 from canvas.workflows.steps.engine import advance_all, end_lost
 from canvas.workflows.store import RunStore
 
@@ -37,7 +37,7 @@ def completed(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch:
     """The chord's end. Its body's arguments are the parts' values, in the header's order and nesting."""
     effects = Outbox(app)
     try:
-        told = told_of(app, ready)
+        told = decoded_callback(app, ready)
         body = maybe_signature(told.get("body"), app)
     except CanvasError as exc:
         emit("chord.dispatch_refused", group_id=ready.group_id, reason=str(exc))
@@ -116,7 +116,7 @@ def fire_ahead(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch 
     other end may read the effects of the parts' settlements, and has to wait for them."""
     effects = Outbox(app)
     try:
-        told = told_of(app, ready)
+        told = decoded_callback(app, ready)
         (run, attempt), (kind, number, *_) = told["run"], told["told"]
         waits = kind != "node" or runs.node(run, attempt, number).kind != "task"
         if waits or any(part.state != states.SUCCESS for part in parts_of(app, ready)):
@@ -183,8 +183,8 @@ def _fail_body(app: Canvas, effects: Outbox, body: Signature[Any], error: ChordE
     if body.subtask_type == "group":
         record = Record(str(body.options.get("task_id")), states.FAILURE, shown, None, [])
         effects.record(record, in_run=RUN_HEADER in body.options)
-    abandon(effects, body, TerminalState(states.FAILURE, shown, None, settler))
-    abandon_rest(effects, body.options.get("chain"), TerminalState(states.FAILURE, error, None, settler))
+    cascade_failure(effects, body, TerminalState(states.FAILURE, shown, None, settler))
+    fail_remaining(effects, body.options.get("chain"), TerminalState(states.FAILURE, error, None, settler))
     later = errbacks_to_come(body)
     for request in body_errbacks(body):
         now = [errback for errback in request.errbacks or () if maybe_signature(errback) not in later]

@@ -25,7 +25,7 @@ from canvas.telemetry import emit
 from canvas.worker.consumer.lifetimes import keeps
 from canvas.worker.pipeline.job import Job, Report
 from canvas.worker.settlement.callbacks import callback_groups
-from canvas.worker.settlement.cascade import TerminalState, abandon_rest
+from canvas.worker.settlement.cascade import TerminalState, fail_remaining
 from canvas.worker.settlement.chord import dispatch, fire_ahead
 from canvas.worker.settlement.errbacks import run_errbacks
 from canvas.worker.settlement.result_error import place_in_result
@@ -259,7 +259,7 @@ class Settler:
     def _abandon_rest(self, done: Job, effects: Outbox, state: str, exc: BaseException, text: str) -> None:
         chain = done.message.embed["chain"]
         if chain:
-            abandon_rest(effects, chain, TerminalState(state, exc, text or None, self._settler(done)))
+            fail_remaining(effects, chain, TerminalState(state, exc, text or None, self._settler(done)))
 
     # -- parts of these
 

@@ -133,7 +133,7 @@ class NodeDefinitions:
             raise CompositionError(
                 f"{entry.name}: on_failure: expected one of {', '.join(_ON_FAILURE)}; got {on_failure!r:.100}"
             )
-        entry.goes_on, entry.default = on_failure == "continue", default
+        entry.continue_on_failure, entry.default = on_failure == "continue", default
         self._writable(entry.name, default)
         if compensate is not None:
             self._check_signature(f"{entry.name}: compensate", compensate)

@@ -117,7 +117,7 @@ class Attempt:
 
 def by_policy(node: RunNode, state: str, value: Any) -> tuple[str, Any]:
     """State and value of an ended node (or of a map's item) as the nodes after it get them."""
-    return (states.SUCCESS, node.default) if state in FAILED and node.goes_on else (state, value)
+    return (states.SUCCESS, node.default) if state in FAILED and node.continue_on_failure else (state, value)
 
 
 def _plan_of_task(

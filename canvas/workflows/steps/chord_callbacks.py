@@ -24,7 +24,7 @@ class Part:
         self.result = result
 
 
-def told_of(app: WorkflowServices, ready: ReadyChord) -> dict[str, Any]:
+def decoded_callback(app: WorkflowServices, ready: ReadyChord) -> dict[str, Any]:
     """The end of the chord as its last part describes it. Raises DecodeError for data that no worker wrote."""
     told = typed_json.loads(app.signer.open(end_of(ready.group_id), ready.callback))
     if isinstance(told, dict):
@@ -81,7 +81,7 @@ def go_on_here(app: WorkflowServices, runs: RunStore, verdicts: list[SettleResul
     ready = [one for verdict in verdicts for one in verdict.ready]
     while ready:
         one = ready.pop(0)
-        told = told_of(app, one)
+        told = decoded_callback(app, one)
         if told["run"] is not None:
             verdict = app.driver.settler.dispatch_chord(join_end(app, runs, Outbox(app), one, told))
             ready += verdict.ready

@@ -26,5 +26,5 @@ def compensations(nodes: Sequence[tuple[int, RunNode]], records: Sequence[Record
         args = list(node.compensate["args"])
         sig = {**node.compensate, "args": args if node.compensate["immutable"] else [value, *args]}
         before = [IncomingEdge(len(entries) - 1, "order")] if entries else []
-        entries.append(NodeDefinition(f"undo {node.name}", "task", sig, sources=before, goes_on=True))
+        entries.append(NodeDefinition(f"undo {node.name}", "task", sig, sources=before, continue_on_failure=True))
     return entries

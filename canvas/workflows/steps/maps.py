@@ -53,7 +53,7 @@ class MapAttempt(LoopAttempt):
 
     def _of_item(self, node: RunNode, at: int, state: str, value: Any) -> tuple[str, Any]:
         """The default of a batch that has failed stands for each of its items."""
-        if node.details.get("batch") and node.goes_on and value is node.default:
+        if node.details.get("batch") and node.continue_on_failure and value is node.default:
             return state, BATCH_DEFAULT
         return state, value
 

@@ -19,7 +19,7 @@ def pauses() -> Iterator[float]:
     return (min(LONGEST_PAUSE, random() * FIRST_PAUSE * 2**failures) for failures in range(1, TRIES + 1))
 
 
-class Patience:
+class ReconnectDeadline:
     """How long a server that is away is waited for."""
 
     def __init__(self) -> None:

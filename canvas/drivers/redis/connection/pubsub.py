@@ -10,7 +10,7 @@ AT_ONCE = 1000
 """Channels or keys in one command."""
 
 
-class Pulse:
+class Keepalive:
     """Whether a subscription's connection still lives: one on which nothing comes looks like one that is cut off."""
 
     EVERY = 10.0
@@ -52,7 +52,7 @@ class PubSub:
     def __init__(self, connector: Connector) -> None:
         self._connector = connector
         self._connection = connector.connection()
-        self._pulse = Pulse()
+        self._keepalive = Keepalive()
 
     def subscribe(self, *channels: bytes | str) -> None:
         """Subscribe to channels; the answers come as what is received."""
@@ -66,10 +66,10 @@ class PubSub:
         """The next message of any kind; ``None`` when none has come within ``seconds``."""
         reply = self._connection.receive_within(max(0.0, seconds))
         if reply is NOTHING:
-            if self._pulse.due():
+            if self._keepalive.due():
                 self._send("PING")
             return None
-        self._pulse.heard()
+        self._keepalive.heard()
         if not isinstance(reply, list):  # the answer to a PING where there is no channel
             return Pushed("pong", b"", reply)
         return Pushed(reply[0].decode(), reply[-2] or b"", reply[-1])
@@ -91,7 +91,7 @@ class PubSub:
         except OSError:
             self.close()
             return False
-        self._pulse.heard()
+        self._keepalive.heard()
         return True
 
     def close(self) -> None:

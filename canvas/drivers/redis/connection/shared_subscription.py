@@ -9,8 +9,8 @@ from typing import Any
 
 from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.connection.library import UNAVAILABLE
-from canvas.drivers.redis.connection.pauses import PAUSE, Patience
-from canvas.drivers.redis.connection.pubsub import AT_ONCE, Pulse
+from canvas.drivers.redis.connection.pauses import PAUSE, ReconnectDeadline
+from canvas.drivers.redis.connection.pubsub import AT_ONCE, Keepalive
 from canvas.drivers.redis.keys import ResultKeys
 from canvas.errors import OperationalError
 
@@ -90,7 +90,7 @@ class SharedSubscription:
 
     async def _run(self) -> None:
         """Be subscribed while somebody waits; after a lost connection subscribe to, and read, everything again."""
-        patience = Patience()
+        patience = ReconnectDeadline()
         while self.waiters:
             try:
                 with self._link.loop_errors():
@@ -108,7 +108,7 @@ class SharedSubscription:
             waiter.queue.put_nowait(exc)
         self.waiters.clear()
 
-    async def _subscribed(self, patience: Patience) -> None:
+    async def _subscribed(self, patience: ReconnectDeadline) -> None:
         pubsub = self._link.apubsub()
         self._confirmed.clear()
         self._unread.clear()
@@ -120,7 +120,7 @@ class SharedSubscription:
         async with _Afterwards(close):
             await self._follow(pubsub, patience)
 
-    async def _follow(self, pubsub: Any, patience: Patience) -> None:
+    async def _follow(self, pubsub: Any, patience: ReconnectDeadline) -> None:
         """Write the subscriptions that are asked for, and read the messages that come, until no task waits."""
         asked: set[bytes] = set()
         reader: asyncio.Task[None] | None = None
@@ -149,8 +149,8 @@ class SharedSubscription:
                 if reader.done():
                     return reader.result()
 
-    async def _read(self, pubsub: Any, patience: Patience) -> None:
-        pulse, read_at = Pulse(), time.monotonic()
+    async def _read(self, pubsub: Any, patience: ReconnectDeadline) -> None:
+        keepalive, read_at = Keepalive(), time.monotonic()
         while True:
             message = await pubsub.get_message(timeout=1.0)
             if time.monotonic() - read_at >= self._read_again_every:
@@ -158,10 +158,10 @@ class SharedSubscription:
                 self._unread += [(channel, one) for channel in self._confirmed for one in self.waiters.get(channel, ())]
                 self._changed.set()
             if message is None:
-                if pulse.due():
+                if keepalive.due():
                     await pubsub.ping()
                 continue
-            pulse.heard()
+            keepalive.heard()
             patience.renew()
             self._deliver(message)
 
