@@ -120,6 +120,8 @@ def test_one_server_is_away(bench):
         app = make("canvas", None, bench.second.url(1), broker_shards=shards)
         with start(bench, "-P", "threads", "-c", "2", "-Q", "celery,far", broker_shards=shards):
             assert task(app, "add").apply_async((1, 1), queue="far").get(timeout=60) == 2
+            # A worker that has still to settle a task of a server waits for that server.
+            eventually(lambda: app.driver.admin.in_flight().leased == 0, 60)
             third.stop(signal.SIGKILL)
             with pytest.raises(OperationalError, match=r"far\* of broker_shards"):
                 task(app, "add").apply_async((1, 1), queue="far", retry=False)
