@@ -6,7 +6,7 @@ standard input, output and error, and a socket. The server writes the command's 
 has forked, and the exit code (the negative number of the signal that killed it) once it has ended: C integers. The
 server ends when its standard input ends, and when the process OWNER ends, however that ends. A fork of the owner may keep
 the other end of the socket open, so the socket alone does not show that the owner is gone. Nothing can stop the commands
-of an owner that is gone, so the server kills them.
+then, so the server kills them.
 
 A fork becomes the command: it has the request's environment, folder, session and files, and the signal handlers of a
 process that has just started, and it ends as any Python program does.
@@ -66,12 +66,12 @@ def serve(control, owner):
                 woken.recv(4096)
                 reap(running)
                 continue
-            if key.fileobj == owner:
+            message, files = b"", []
+            if key.fileobj == control:
+                message, files, _, _ = socket.recv_fds(control, LONGEST, 4)
+            if not message:
                 reap(running)
                 kill(running)
-                return None
-            message, files, _, _ = socket.recv_fds(control, LONGEST, 4)
-            if not message:
                 return None
             pid = os.fork()
             status = socket.socket(fileno=files.pop())
