@@ -79,6 +79,10 @@ def test_a_retry_that_is_returned_is_a_retry(pair):
     ("reason", "ends_with"), [("text", Exception), ("class", LookupError), ("exception", LookupError)]
 )
 def test_the_reason_of_a_retry_is_an_exception_a_class_or_text(pair, reason, ends_with):
+    if pair.worker == "celery" and reason == "class":
+        pytest.skip(
+            "Celery's worker cannot store the state RETRY with a class, and stores FAILURE before the retry runs"
+        )
     key = pair.bench.new_key()
     with pytest.raises(ends_with):
         pair.run(pair.s("retry_for", reason, key))

@@ -1,14 +1,33 @@
 """Servers of a test that is killed end too."""
 
-import multiprocessing
+import json
 import os
-import signal
+import subprocess
+import sys
 
 import pytest
 
 from canvas.testing.contract import eventually
-from tests.support.postgres import PostgresServer
+from tests.support.forked import ROOT
+
+OWNERS = {
+    "redis": """
+import json, signal
 from tests.support.redis_server import RedisServer
+server = RedisServer()
+server.start()
+print(json.dumps([server.process.pid, str(server.folder)]), flush=True)
+signal.pause()
+""",
+    "postgres": """
+import json, signal
+from tests.support.postgres import PostgresServer
+server = PostgresServer()
+server.start()
+print(json.dumps([server.pid, str(server.folder)]), flush=True)
+signal.pause()
+""",
+}
 
 
 def lives(pid):
@@ -21,20 +40,9 @@ def lives(pid):
 
 @pytest.mark.parametrize("kind", ["redis", "postgres"])
 def test_a_server_ends_with_its_killed_owner(kind):
-    reading, writing = multiprocessing.Pipe(duplex=False)
-
-    def own():
-        server = RedisServer() if kind == "redis" else PostgresServer()
-        server.start()
-        writing.send((server.process.pid if kind == "redis" else server.pid, server.folder))
-        signal.pause()
-
-    owner = multiprocessing.get_context("fork").Process(target=own)
-    owner.start()
-    assert reading.poll(120)
-    pid, folder = reading.recv()
-    assert lives(pid)
-    os.kill(owner.pid, signal.SIGKILL)
-    owner.join()
+    with subprocess.Popen([sys.executable, "-c", OWNERS[kind]], cwd=ROOT, stdout=subprocess.PIPE, text=True) as owner:
+        pid, folder = json.loads(owner.stdout.readline())
+        assert lives(pid)
+        owner.kill()
     eventually(lambda: not lives(pid), 30)
     eventually(lambda: not os.path.exists(folder), 30)

@@ -106,8 +106,8 @@ def test_each_idle_child_gets_one_of_the_messages(bench, app):
 
 
 def idle(bench, worker):
-    """Its parent waits at the broker."""
-    eventually(lambda: blocked(bench))
+    """Its parent waits at the broker, for each priority of the queue."""
+    eventually(lambda: blocked(bench) >= 4)
     return members(worker.process.pid)[1:]
 
 
