@@ -49,7 +49,7 @@ def test_waits_for_results_and_events_last_longer_than_the_sockets_timeout(bench
         def listen():
             for event in impatient.events.capture(timeout=20):
                 found.append(event["type"])
-                if event["type"] == "task-succeeded":
+                if event["type"] == "task-succeeded" and "worker-heartbeat" in found:
                     over.set()
                     return
 
