@@ -11,12 +11,15 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TextIO, TypeAlias
 
+from canvas.worker.signal_wakeup import INTERRUPT, SignalWakeup
+
 Handler: TypeAlias = Callable[[int, FrameType | None], object]
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 STOPS = (*STOPPING, signal.SIGQUIT)
 _set: dict[int, Handler] = {}
 _before: dict[int, Any] = {}
 """The handlers that the program had set, by signal."""
+_wakeup: SignalWakeup | None = None
 
 
 def handle(handlers: Mapping[signal.Signals, Handler]) -> None:
@@ -25,8 +28,12 @@ def handle(handlers: Mapping[signal.Signals, Handler]) -> None:
     Python sets handlers in the main thread only: in a worker that runs in another thread, this does nothing, and the
     program's own handlers stay.
     """
+    global _wakeup
     if threading.current_thread() is not threading.main_thread():
         return
+    if _wakeup is None and signal.getsignal(INTERRUPT) in (signal.SIG_DFL, signal.SIG_IGN):
+        handlers = {**handlers, INTERRUPT: ignore}
+        _wakeup = SignalWakeup()
     for number, handler in handlers.items():
         before = signal.signal(number, handler)
         _before.setdefault(number, before)
@@ -35,8 +42,12 @@ def handle(handlers: Mapping[signal.Signals, Handler]) -> None:
 
 def put_back() -> None:
     """Set the handlers that were there before the worker's. A handler that a task has set since then stays."""
+    global _wakeup
     if threading.current_thread() is not threading.main_thread():
         return
+    if _wakeup is not None:
+        _wakeup.close()
+        _wakeup = None
     for number, handler in _set.items():
         if signal.getsignal(number) == handler:
             before = _before[number]
@@ -96,7 +107,11 @@ def _unblock() -> None:
 
 
 def _without_the_worker() -> None:
-    if _set:
+    global _wakeup
+    if _wakeup is not None:
+        _wakeup.forget()
+        _wakeup = None
+    elif _set:
         signal.set_wakeup_fd(-1)
     put_back()
     mask = _masks[threading.get_ident()]
