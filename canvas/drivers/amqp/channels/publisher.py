@@ -71,6 +71,8 @@ class Publisher:
                     messages, channel_closed = self._places.existing(messages), False
                 if returned:
                     messages, returned = self._places.remade(returned), ()
+                if not messages:
+                    return
                 try:
                     messages, returned = (), self._publish(messages)
                 except ChannelClosed:
