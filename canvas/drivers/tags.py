@@ -6,6 +6,11 @@ from canvas.drivers.ports.values import Lease
 from canvas.model.settlement import Settlement
 
 
+def tag_of(worker: str, number: int) -> str:
+    """The tag of a worker's lease."""
+    return f"canvas:{worker}:{number}"
+
+
 def worker_of_tag(tag: str) -> str:
     """The worker that leased under this tag."""
     return tag.removeprefix("canvas:").rpartition(":")[0]

@@ -24,7 +24,7 @@ from canvas.drivers.ports.codec import MessageCodec
 from canvas.drivers.ports.message_state import Arrival, StateParts
 from canvas.drivers.ports.values import InFlight, Lease, LeaseReply
 from canvas.drivers.retry_policy import Delays
-from canvas.drivers.tags import worker_of_tag
+from canvas.drivers.tags import tag_of, worker_of_tag
 from canvas.errors import OperationalError
 from canvas.forks import in_forks
 from canvas.model.message import Delivery, Publish
@@ -139,7 +139,7 @@ class AmqpBroker:
             if due > self._now():
                 early.append((Outgoing(message_id, "", one.queue, payload, due), held))
                 continue
-            delivery = Delivery(f"canvas:{worker}:{next(self._numbers)}", one.queue, payload, one.at)
+            delivery = Delivery(tag_of(worker, next(self._numbers)), one.queue, payload, one.at)
             session.unregistered.append(
                 (Arrival(delivery, message_id, deliveries_of(one.content, one.redelivered), own_id), held)
             )

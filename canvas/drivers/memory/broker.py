@@ -9,6 +9,7 @@ from canvas.drivers.ports.values import DeadLetter, Lease, LeaseReply
 from canvas.drivers.priority import STEPS
 from canvas.drivers.retry_policy import Delays
 from canvas.drivers.stored_messages import requeued
+from canvas.drivers.tags import tag_of
 from canvas.model.message import Delivery, Publish
 from canvas.model.queue import Queue
 from canvas.model.settlement import DelayedPublish, Settlement, SettleResult
@@ -46,7 +47,7 @@ class MemoryBroker:
                     waiting = memory.queues[queue, step]
                     while waiting and len(taken) < request.limit:
                         payload = waiting.popleft()
-                        tag = f"canvas:{request.worker}:{next(memory.numbers)}"
+                        tag = tag_of(request.worker, next(memory.numbers))
                         memory.unacked[tag] = (queue, payload)
                         taken.append(Delivery(tag, queue, payload, time.monotonic()))
         return taken

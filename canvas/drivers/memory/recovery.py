@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 
 from canvas.drivers.memory.queues import MemoryQueues
 from canvas.drivers.ports.values import ORPHANS_AGAIN, HeartbeatReply
+from canvas.drivers.tags import tag_of
 from canvas.model.message import Delivery
 from canvas.model.settlement import Orphan
 
@@ -73,7 +74,7 @@ class MemoryRecovery:
         return int(tag.rpartition(":")[2])
 
     def lease_tag(self, worker: str, number: int) -> str:
-        return f"canvas:{worker}:{number}"
+        return tag_of(worker, number)
 
     def leases(self, worker: str) -> list[Delivery]:
         prefix = f"canvas:{worker}:"

@@ -16,7 +16,7 @@ from canvas.drivers.redis.keys import BrokerKeys
 from canvas.drivers.redis.queue_wait import QueueWait
 from canvas.drivers.redis.scripts.arguments import pack
 from canvas.drivers.stored_messages import loss_headers, redelivered
-from canvas.drivers.tags import number_of_tag, worker_of_tag
+from canvas.drivers.tags import number_of_tag, tag_of, worker_of_tag
 from canvas.model.message import Delivery
 from canvas.model.settlement import Orphan
 
@@ -84,7 +84,7 @@ class LeaseRecovery:
         return number_of_tag(tag)
 
     def lease_tag(self, worker: str, number: int) -> str:
-        return f"canvas:{worker}:{number}"
+        return tag_of(worker, number)
 
     def give(self, worker: str, given: Sequence[list[Any]]) -> int:
         """Give back ``[tag, payload, list, …]`` leases; how many were still held."""

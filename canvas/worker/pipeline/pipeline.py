@@ -232,8 +232,7 @@ class TaskPipeline:
             # It may run on another thread than the task.
             token = self.enter(job)
             try:
-                settlement, ended = self.settle(job, outcome(), self.reports.finished_here)
-                self.reports.over(job, ended)
+                settlement = self.conclude_run(job, outcome())
             finally:
                 leave_request(token)
             give_up(settlement)

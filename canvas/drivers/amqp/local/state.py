@@ -9,7 +9,7 @@ from canvas.drivers.kombu_envelope import ENVELOPE
 from canvas.drivers.ports.message_state import Arrival, StateParts
 from canvas.drivers.ports.values import HeartbeatReply, LeaseReply
 from canvas.drivers.stored_messages import delivery_count, redelivered
-from canvas.drivers.tags import number_of_tag
+from canvas.drivers.tags import number_of_tag, tag_of
 from canvas.forks import in_forks
 from canvas.model.message import Delivery
 from canvas.model.settlement import Orphan, Settlement
@@ -171,7 +171,7 @@ class LocalRecovery:
         return number_of_tag(tag)
 
     def lease_tag(self, worker: str, number: int) -> str:
-        return f"canvas:{worker}:{number}"
+        return tag_of(worker, number)
 
     def leases(self, worker: str) -> list[Delivery]:
         prefix = f"canvas:{worker}:"

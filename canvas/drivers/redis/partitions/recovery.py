@@ -7,7 +7,7 @@ from typing import Any
 from canvas.drivers.ports.values import HeartbeatReply
 from canvas.drivers.redis.partitions.crossings import Crossings
 from canvas.drivers.redis.partitions.partition import Partition, Partitions
-from canvas.drivers.tags import number_of_tag
+from canvas.drivers.tags import number_of_tag, tag_of
 from canvas.errors import OperationalError
 from canvas.model.message import Delivery
 from canvas.model.settlement import Orphan
@@ -71,7 +71,7 @@ class PartitionedRecovery:
         return number_of_tag(tag)
 
     def lease_tag(self, worker: str, number: int) -> str:
-        return f"canvas:{worker}:{number}"
+        return tag_of(worker, number)
 
     def leases(self, worker: str) -> list[Delivery]:
         found = [lease for some in self._each(lambda one: one.recovery.leases(worker)) for lease in some]

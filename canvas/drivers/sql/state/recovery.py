@@ -13,7 +13,7 @@ from canvas.drivers.sql.state.leases import LeaseRow, LostMark, SqlLeases
 from canvas.drivers.sql.state.outboxes import SqlOutboxes
 from canvas.drivers.sql.state.tables import MessageTables
 from canvas.drivers.stored_messages import delivery_count, loss_headers, redelivered
-from canvas.drivers.tags import number_of_tag
+from canvas.drivers.tags import number_of_tag, tag_of
 from canvas.model.message import Delivery
 from canvas.model.settlement import Orphan
 
@@ -173,7 +173,7 @@ class SqlRecovery:
         return number_of_tag(tag)
 
     def lease_tag(self, worker: str, number: int) -> str:
-        return f"canvas:{worker}:{number}"
+        return tag_of(worker, number)
 
     def release_unknown(self, worker: str, held: Collection[str]) -> int:
         def work(connection: Connection) -> int:
