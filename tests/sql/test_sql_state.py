@@ -181,6 +181,9 @@ def test_expired_rows_are_deleted_by_one_process(sqlite_url, monkeypatch):
 
     assert (rows("canvas_revocations"), rows("canvas_rate_limits")) == (1, 1)
     eventually(lambda: states[0].coordination.revoked()[1] == [])
+    with engine.connect() as connection:
+        next_turn = connection.execute(text("SELECT next_turn FROM canvas_rate_limits")).scalar()
+    eventually(lambda: time.time() > next_turn + 0.01)
     assert [one.recovery.recover_dead_workers() for one in states] == [0, 0]
     assert (rows("canvas_revocations"), rows("canvas_rate_limits")) == (0, 0)
     states[1].coordination.revoke(["id:b"], 0.01)
