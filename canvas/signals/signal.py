@@ -52,9 +52,7 @@ class Signal:
         if key is None:
             key = (_identity(receiver), id(sender) if sender is not None else None)
         found = self._receivers.pop(key, None) is not None
-        if not self._receivers and self._detach is not None:
-            self._detach()
-            self._detach = None
+        self._detach_if_unheard()
         return found
 
     @property
@@ -69,13 +67,22 @@ class Signal:
     def send(self, sender: Any, **arguments: Any) -> list[tuple[Receiver, Any]]:
         """Call the receivers; each with the value that it returned or the exception that it raised, which is logged."""
         answers = []
-        for find, only in list(self._receivers.values()):
+        for key, (find, only) in list(self._receivers.items()):
             receiver = find()
-            if receiver is not None and (only is None or only is sender or only == sender):
+            if receiver is None:
+                self._receivers.pop(key, None)
+                self._detach_if_unheard()
+            elif only is None or only is sender or only == sender:
                 answers.append((receiver, self._answer(receiver, {"signal": self, "sender": sender, **arguments})))
         return answers
 
     send_robust = send
+
+    def _detach_if_unheard(self) -> None:
+        """An event that nobody listens to costs nothing: its facts are not put together."""
+        if not self._receivers and self._detach is not None:
+            self._detach()
+            self._detach = None
 
     def _answer(self, receiver: Receiver, arguments: dict[str, Any]) -> Any:
         try:

@@ -4,12 +4,16 @@ import gc
 import sys
 from collections import Counter
 
+from canvas import telemetry
 from canvas.drivers.ports.values import Lease
 from canvas.worker.in_process import InProcess
 
 
 def counted(call, collect=True):
-    """How many functions, of Python and of C, a call calls; what other tests left to be collected is not its own."""
+    """How many functions, of Python and of C, a call calls without listeners.
+
+    What other tests left to be collected, and the signals that they have connected for good, are not its own.
+    """
     calls = Counter()
 
     def profile(frame, event, argument):
@@ -18,11 +22,13 @@ def counted(call, collect=True):
     if collect:
         gc.collect()
     gc.disable()
+    connected, telemetry.listeners = telemetry.listeners, {}
     sys.setprofile(profile)
     try:
         call()
     finally:
         sys.setprofile(None)
+        telemetry.listeners = connected
         gc.enable()
     return calls["call"] + calls["c_call"]
 

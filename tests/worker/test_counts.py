@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+from datetime import datetime
 
 import pytest
 
-from canvas import Workflow, telemetry
+from canvas import Workflow
 from canvas.model.message import Delivery
 from canvas.testing.contract import eventually
+from canvas.worker.consumer.loop_sleep import LINGER
 from canvas.worker.options import WorkerOptions
 from canvas.worker.process import WorkerProcess
 from tests.support.apps import make
@@ -20,9 +22,7 @@ TASKS = 1_000
 
 
 @pytest.fixture
-def line(app, monkeypatch):
-    # Signals that other tests of this process have connected listen for good.
-    monkeypatch.setattr(telemetry, "listeners", {})
+def line(app):
     plan = WorkerOptions("here", ["celery"], 1, "solo", 0, False, None, None, None, False, False, None)
     return WorkerProcess(app, plan, 1, "worker")._pipeline
 
@@ -65,19 +65,22 @@ def test_function_calls_of_a_message_that_is_sent():
 def test_calls_to_redis(bench, app):
     """All wait before the worker starts: it leases and settles in batches, one script for both.
 
-    It leases a second's work ahead: a busy machine does not make its batches small.
+    A batch ends when it is half full, or when what is finished has waited: on a slow machine there are more of them.
     """
     for _ in range(TASKS):
         task(app, "ident").apply_async((1,))
     bench.broker.config_resetstat()
-    with start(bench, "-P", "solo", env={"APP_PREFETCH_SECONDS": "1"}):
+    with start(bench, "-P", "solo", env={"APP_PREFETCH_SECONDS": "60"}):
         eventually(lambda: bench.results.dbsize() >= TASKS)
     stats = bench.broker.info("commandstats")
     calls = {name.removeprefix("cmdstat_"): stat["calls"] for name, stat in stats.items()}
     often = {name: calls.pop(name) // TASKS for name in ("set", "publish")}
     assert often == {"set": 1, "publish": 1}
     assert calls.pop("select") <= 2 * calls["evalsha"] + 20, "a call goes to the results and back"
-    assert {name: count for name, count in calls.items() if count > TASKS / 5} == {}
+    del calls["dbsize"]  # the condition above
+    ends = [datetime.fromisoformat(json.loads(bench.results.get(key))["date_done"]) for key in bench.results.keys()]
+    waited = (max(ends) - min(ends)).total_seconds() / LINGER
+    assert {name: count for name, count in calls.items() if count > TASKS / 10 + 2 * waited} == {}
 
 
 def test_a_chain_takes_one_call_a_link(bench, app):
