@@ -1,6 +1,7 @@
 """The dashboard as an ASGI application: its API, its pages, and the collector behind them."""
 
 import asyncio
+import atexit
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from html import escape
@@ -75,11 +76,13 @@ class Dashboard:
         await asyncio.to_thread(self.stop)
 
     def start(self) -> None:
-        """Begin to collect, unless that has begun."""
-        self.context.collector.start()
+        """Begin to collect, unless that has begun; the end of the process stops it."""
+        if self.context.collector.start():
+            atexit.register(self.stop)
 
     def stop(self) -> None:
         """Collect no more, and write history."""
+        atexit.unregister(self.stop)
         self.context.collector.stop()
         if self.context.history is not None:
             self.context.history.close()
@@ -98,12 +101,17 @@ def _history(collector: Collector, options: DashboardOptions) -> History | None:
         from canvas.drivers.sql.history import SQLHistory  # SQLAlchemy is an extra
     except ImportError as exc:
         raise ConfigurationError("store needs SQLAlchemy: install canvas-workflows[sql]") from exc
-    history = History(SQLHistory(options.store), collector, options.store_age, options.store_tasks)
+    limits = options.store_age, options.store_tasks, options.store_bytes
+    history = History(SQLHistory(options.store), collector, *limits)
     history.attach()
     return history
 
 
 def _page(request: Request) -> Response:
     """The page, which finds its data by the API below the path at which the dashboard is mounted."""
-    base = escape(f"{request.scope.get('root_path', '')}/", quote=True)
-    return HTMLResponse((STATIC / "index.html").read_text().replace("{base}", base))
+    header, token = request.scope.get("canvas_host_csrf", ("", ""))
+    values = {"base": f"{request.scope.get('root_path', '')}/", "csrf_header": header, "csrf_token": token}
+    text = (STATIC / "index.html").read_text()
+    for name, value in values.items():
+        text = text.replace(f"{{{name}}}", escape(value, quote=True))
+    return HTMLResponse(text)

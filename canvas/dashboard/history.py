@@ -38,8 +38,8 @@ class HistoryStore(Protocol):
         """Write figures: the number of each slot, and its content as JSON."""
 
     def tasks(self, query: dict[str, Any], limit: int) -> list[tuple[str, str]]:
-        """The ids and the fields of tasks, the latest first. ``query``: name, states, worker, text, since, until; those
-        that are None are not asked for."""
+        """The ids and the fields of tasks, the latest first. ``query``: name, states, worker, queue, text, since, and
+        until; those that are None are not asked for."""
 
     def slots(self, after: int) -> list[tuple[int, str]]:
         """The figures of the slots after that number, in order."""
@@ -47,8 +47,9 @@ class HistoryStore(Protocol):
     def task(self, task_id: str) -> str | None:
         """The fields of a task."""
 
-    def clean(self, oldest: float, tasks: int) -> None:
-        """Delete what is older than a unix time, and tasks beyond a number of them."""
+    def clean(self, oldest: float, tasks: int, size: int | None) -> None:
+        """Delete what is older than a unix time, tasks beyond a number of them, and the oldest ones until the database
+        has at most ``size`` bytes."""
 
     def close(self) -> None: ...
 
@@ -56,25 +57,28 @@ class HistoryStore(Protocol):
 class History:
     """Writes ended tasks and figures behind the collector, and reads them back at the start."""
 
-    def __init__(self, store: HistoryStore, collector: Collector, age: float, most: int) -> None:
-        """``age``: seconds that history is kept; ``most``: tasks that are kept."""
+    def __init__(
+        self, store: HistoryStore, collector: Collector, age: float, most: int, size: int | None = None
+    ) -> None:
+        """``age``: seconds that history is kept; ``most``: tasks that are kept; ``size``: bytes that they may take."""
         self._store = store
         self._collector = collector
-        self._age, self._most = age, most
+        self._age, self._most, self._size = age, most, size
         self._waiting: deque[tuple[str, str | None, str, str | None, float, str]] = deque(maxlen=_MOST_WAITING)
         self._written = 0
         self._cleaned = 0.0
         self._opened = threading.Event()
         self.left_out = 0
-        """Ended tasks that were not written, because the database was too slow."""
+        """Ended tasks that were not written, because the database was too slow, or away for too long."""
 
     def attach(self) -> None:
         """Take part in what the collector does."""
         self._collector.listeners.append(self._take)
+        self._collector.history = self.as_dict
         self._collector.duties.append(("history", 2.0, self._write))
 
     def _take(self, taken: Taken) -> None:
-        for _, entry in taken:
+        for entry in dict.fromkeys(entry for _, entry in taken):
             if isinstance(entry, Task) and entry.ready and entry.uuid is not None:
                 if len(self._waiting) == _MOST_WAITING:
                     self.left_out += 1
@@ -89,6 +93,15 @@ class History:
         """Write what has ended since the last time. Raises what the database raises."""
         if not self._opened.is_set():
             self._open()
+        try:
+            self._write_waiting()
+        finally:
+            # A disk that is full for tasks may get space again by the deletion of old ones.
+            if time.monotonic() - self._cleaned > _CLEAN_EVERY:
+                self._cleaned = time.monotonic()
+                self._store.clean(time.time() - self._age, self._most, self._size)
+
+    def _write_waiting(self) -> None:
         while self._waiting:
             together = [self._waiting.popleft() for _ in range(min(_TOGETHER, len(self._waiting)))]
             try:
@@ -99,9 +112,6 @@ class History:
         ended = self._collector.series.ended(self._written)
         self._store.add_slots([(slot.number, json.dumps(slot.as_dict())) for slot in ended])
         self._written = max((slot.number for slot in ended), default=self._written)
-        if time.monotonic() - self._cleaned > _CLEAN_EVERY:
-            self._store.clean(time.time() - self._age, self._most)
-            self._cleaned = time.monotonic()
 
     def _open(self) -> None:
         self._store.open()
@@ -111,13 +121,16 @@ class History:
         self._written = max((slot.number for slot in slots), default=0)
         self._opened.set()
 
+    def as_dict(self) -> dict[str, int]:
+        """How many ended tasks wait to be written, and how many will never be."""
+        return {"waiting": len(self._waiting), "left_out": self.left_out}
+
     # -- reading
 
     def tasks(self, limit: int, states: list[str], **query: Any) -> list[dict[str, Any]]:
         """Tasks as lists show them, the latest first."""
-        if not self._opened.is_set() or query.get("queue") is not None:
+        if not self._opened.is_set():
             return []
-        query.pop("queue", None)
         found = self._store.tasks({**query, "states": states or None, "text": query["text"] or None}, limit)
         return [{"id": task_id, **json.loads(kept)} for task_id, kept in found]
 

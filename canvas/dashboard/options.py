@@ -35,6 +35,8 @@ class DashboardOptions:
     """Seconds that history is kept in the store."""
     store_tasks: int = 1_000_000
     """Tasks that are kept in the store."""
+    store_bytes: int | None = None
+    """Bytes that history may take in the store; the oldest tasks are deleted first. No limit without it."""
     enable_events: bool = True
     """Ask workers regularly to send events of their tasks."""
     inspect_timeout: float = 1.0
@@ -52,8 +54,8 @@ class DashboardOptions:
         for what in self.mask:
             if what not in MASKS:
                 raise ConfigurationError(f"mask: expected {' or '.join(MASKS)}; got {what!r}")
-        for name in ("max_tasks", "max_workers", "store_age", "store_tasks", "inspect_timeout"):
-            if getattr(self, name) <= 0:
+        for name in ("max_tasks", "max_workers", "store_age", "store_tasks", "store_bytes", "inspect_timeout"):
+            if getattr(self, name) is not None and getattr(self, name) <= 0:
                 raise ConfigurationError(f"{name}: expected a number above 0; got {getattr(self, name)!r}")
 
     @property

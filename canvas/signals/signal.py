@@ -79,7 +79,7 @@ class Signal:
     send_robust = send
 
     def _detach_if_unheard(self) -> None:
-        """An event that nobody listens to costs nothing: its facts are not put together."""
+        """Without a listener an event costs nothing: its facts are not put together."""
         if not self._receivers and self._detach is not None:
             self._detach()
             self._detach = None

@@ -44,6 +44,8 @@ _OPTIONS = [
                  help="Days that history is kept."),
     click.option("--store-tasks", default=1_000_000, show_default=True, type=click.IntRange(1),
                  help="Tasks that history keeps."),
+    click.option("--store-size", type=click.FloatRange(min=0, min_open=True), metavar="MEGABYTES",
+                 help="Megabytes that history may take; the oldest tasks are deleted first."),
     click.option("--enable-events/--no-enable-events", "--enable_events/--no-enable_events", default=True,
                          show_default=True, envvar=_env("ENABLE_EVENTS"), help="Ask workers to send events."),
     click.option("--inspect-timeout", "--inspect_timeout", default=1000.0, show_default=True,
@@ -98,6 +100,7 @@ def serve(context: click.Context, given: dict[str, Any]) -> None:
         "user_header": given["user_header"], "trusted_proxies": tuple(given["trusted_proxies"]),
         "mask": tuple(given["mask"]), "max_tasks": given["max_tasks"], "max_workers": given["max_workers"],
         "store": given["store"], "store_age": given["store_days"] * 86_400, "store_tasks": given["store_tasks"],
+        "store_bytes": None if given["store_size"] is None else max(1, int(given["store_size"] * 1_000_000)),
         "enable_events": given["enable_events"], "inspect_timeout": given["inspect_timeout"] / 1000,
     }  # fmt: skip
     try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 
 from starlette.requests import Request
@@ -13,6 +14,8 @@ from canvas.version import __version__
 
 _EVERY = 1.0
 """Seconds between two messages of the stream."""
+_LONGEST = 300.0
+"""Seconds after which a stream ends; the page asks again, and has to be allowed to again."""
 
 
 def overview(request: Request) -> Response:
@@ -44,12 +47,16 @@ def session(request: Request) -> Response:
 async def stream(request: Request) -> Response:
     """The figures of the first page as server-sent events, once a second."""
     context = context_of(request)
+    ends = time.monotonic() + request.scope.get("canvas_stream_seconds", _LONGEST)
 
     async def messages() -> AsyncIterator[str]:
         yield "retry: 2000\n\n"
         while not await request.is_disconnected():
             found = json.dumps(finite(context.collector.overview()), default=str)
             yield f"event: overview\ndata: {found}\n\n"
+            if time.monotonic() >= ends:
+                yield "event: again\ndata:\n\n"
+                return
             await asyncio.sleep(_EVERY)
 
     return StreamingResponse(messages(), media_type="text/event-stream", headers={"x-accel-buffering": "no"})

@@ -54,6 +54,8 @@ class Collector:
         self.families = Families(app, self.cluster)
         self.runs: dict[str, int] = {}
         """How many runs are in each state that is counted; empty where the result backend keeps no runs."""
+        self.history: Callable[[], dict[str, int]] | None = None
+        """Gives how many ended tasks wait for the history's database, and how many were left out."""
         self.listeners: list[Listener] = []
         self.duties: list[tuple[str, float, Callable[[], object]]] = [
             ("queues", _LOOK_EVERY, self._look_at_queues),
@@ -66,11 +68,11 @@ class Collector:
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
 
-    def start(self) -> None:
-        """Begin, unless it has begun already."""
+    def start(self) -> bool:
+        """Begin, unless it has begun already; returns whether it begins."""
         with self._lock:
             if self._threads:
-                return
+                return False
             self._stopped.clear()
             self._threads = [threading.Thread(target=self._read_events, name="canvas-dashboard-events", daemon=True)]
             for name, seconds, function in self.duties:
@@ -80,6 +82,7 @@ class Collector:
                 )
             for thread in self._threads:
                 thread.start()
+            return True
 
     def stop(self) -> None:
         """End all threads."""
@@ -194,6 +197,7 @@ class Collector:
             "queues": [one.as_dict() for one in states_of_queues],
             "in_flight": self.queues.in_flight,
             "runs": self.runs,
+            "history": self.history() if self.history is not None else None,
             "revision": self.cluster.revision,
             "malformed": self.cluster.malformed,
         }

@@ -1,5 +1,6 @@
 """The history of a dashboard: ended tasks and figures, in tables of its own."""
 
+import json
 from typing import Any
 
 from sqlalchemy import (
@@ -36,6 +37,8 @@ _SLOTS = Table(
     Column("number", Integer, primary_key=True, autoincrement=False), Column("content", Text, nullable=False),
 )  # fmt: skip
 _SECONDS_OF_SLOT = 5
+_BYTES_OF_INDEXES = 130
+"""Bytes of a task's entries in PostgreSQL's indexes, and of its row's head."""
 TaskRow = tuple[str, str | None, str, str | None, float, str]
 
 
@@ -89,6 +92,8 @@ class SQLHistory:
             statement = statement.where(_TASKS.c.at >= query["since"])
         if query.get("until") is not None:
             statement = statement.where(_TASKS.c.at < query["until"])
+        if query.get("queue") is not None:
+            statement = statement.where(_is_of_queue(query["queue"]))
         if query.get("text"):
             text = query["text"]
             found = func.lower(_TASKS.c.fields).contains(text, autoescape=True)
@@ -106,8 +111,9 @@ class SQLHistory:
         statement = select(_SLOTS.c.number, _SLOTS.c.content).where(_SLOTS.c.number > after).order_by(_SLOTS.c.number)
         return [(row.number, row.content) for row in self._do(lambda connection: connection.execute(statement).all())]
 
-    def clean(self, oldest: float, tasks: int) -> None:
-        """Delete what is older than a unix time, and tasks beyond a number of them."""
+    def clean(self, oldest: float, tasks: int, size: int | None) -> None:
+        """Delete what is older than a unix time, tasks beyond a number of them, and the oldest ones until all take at
+        most ``size`` bytes. Raises OperationalError."""
         last = select(_TASKS.c.at).order_by(_TASKS.c.at.desc()).offset(tasks).limit(1)
 
         def delete_old(connection: Any) -> None:
@@ -115,8 +121,34 @@ class SQLHistory:
             limit = oldest if beyond is None else max(oldest, beyond)
             connection.execute(delete(_TASKS).where(_TASKS.c.at <= limit))
             connection.execute(delete(_SLOTS).where(_SLOTS.c.number < int(oldest // _SECONDS_OF_SLOT)))
+            if size is not None:
+                self._shrink(connection, size)
 
         self._do(delete_old)
+        if self._engine.dialect.name == "sqlite":
+            # A statement frees one page each time that it is stepped; a script is stepped to its end.
+            self._do(lambda connection: connection.connection.executescript("PRAGMA incremental_vacuum"))
+
+    def _shrink(self, connection: Any, size: int) -> None:
+        """Delete the oldest tasks if all take more than ``size`` bytes; a tenth of them is then free for new ones."""
+        while (used := self._used(connection)) > size:
+            rows = connection.execute(select(func.count()).select_from(_TASKS)).scalar()
+            if not rows:
+                return
+            last = select(_TASKS.c.at).order_by(_TASKS.c.at.desc()).offset(int(rows * 0.9 * size / used)).limit(1)
+            connection.execute(delete(_TASKS).where(_TASKS.c.at <= connection.execute(last).scalar()))
+
+    def _used(self, connection: Any) -> int:
+        """The bytes that tasks take, without space that the database keeps for later ones."""
+        if self._engine.dialect.name == "sqlite":
+            pages, free, bytes_of_page = (
+                connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+                for name in ("page_count", "freelist_count", "page_size")
+            )
+            return int((pages - free) * bytes_of_page)
+        # The table's own size would count deleted rows until the next vacuum, and space for new ones after it.
+        rows = f"SELECT coalesce(sum(pg_column_size(t.*) + {_BYTES_OF_INDEXES}), 0) FROM {_TASKS.name} t"
+        return int(connection.exec_driver_sql(rows).scalar())
 
     def close(self) -> None:
         self._engine.dispose()
@@ -129,9 +161,21 @@ class SQLHistory:
             raise OperationalError(f"{masked_url(self._url)}: {str(exc).partition(chr(10))[0]}") from exc
 
 
+def _is_of_queue(queue: str) -> Any:
+    """The condition for tasks of a queue: the fields name it, or a routing key alone."""
+
+    def has(text: str) -> Any:
+        return _TASKS.c.fields.contains(text, autoescape=True)
+
+    named = json.dumps(queue)
+    return has(f'"queue": {named}') | (has(f'"routing_key": {named}') & ~has('"queue": '))
+
+
 def _write_ahead(connection: Any, _record: Any) -> None:
     """Let readers go on while a process writes."""
     cursor = connection.cursor()
+    # Of a new database only: the file shrinks when rows are deleted.
+    cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.close()

@@ -1,7 +1,7 @@
 // The frame of the pages: navigation, the theme, the banner of stale data, and which page is shown.
 import { act, follow, get } from "./api.js";
 import { h } from "./dom.js";
-import { count, seconds } from "./format.js";
+import { count, many, seconds } from "./format.js";
 
 const PAGES = [
   ["", "Overview", "overview"], ["workflows", "Workflows", "workflows"], ["tasks", "Tasks", "tasks"], ["workers", "Workers", "workers"],
@@ -79,12 +79,22 @@ function banner(text) {
   place.hidden = !text;
 }
 
-const SOURCES = { events: "events", queues: "the broker", workers: "workers", runs: "the result backend", history: "the history's database" };
+const SOURCES = { events: "events", queues: "the broker", workers: "workers", runs: "the result backend", groups: "the result backend" };
+
+/** What is wrong with the sources of the data, as sentences. */
+function troubles({ now, sources, history }) {
+  const age = (source) => seconds(now - (source.looked || source.since));
+  const away = Object.entries(sources).filter(([name, source]) => !source.ok && name !== "history");
+  const found = [];
+  if (away.length) found.push(`Stale data: ${[...new Map(away.map(([name, source]) => [SOURCES[name] ?? name, source]))].map(([name, source]) => `${name} has not answered for ${age(source)}`).join("; ")}. ${away[0][1].error ?? ""}`);
+  if (sources.history && !sources.history.ok) found.push(`History has not been written for ${age(sources.history)}: ${many(history.waiting, "ended task")} will be written later. ${sources.history.error ?? ""}`);
+  if (history?.left_out) found.push(`${many(history.left_out, "ended task")} will be missing in the history.`);
+  return found.join(" ");
+}
 
 function heard(overview) {
   shared.overview = overview;
-  const away = Object.entries(overview.sources).filter(([, source]) => !source.ok);
-  banner(away.length ? `Stale data: ${away.map(([name, source]) => `${SOURCES[name] ?? name} has not answered for ${seconds(overview.now - (source.looked || source.since))}`).join("; ")}. ${away[0][1].error ?? ""}` : "");
+  banner(troubles(overview));
   badge("workers", count(overview.workers.alive));
   badge("queues", overview.dead ? `${count(overview.dead)} dead` : count(overview.waiting), overview.dead > 0);
   badge("workflows", overview.runs.failed ? `${count(overview.runs.failed)} failed` : overview.runs.running ? count(overview.runs.running) : "", overview.runs.failed > 0);
