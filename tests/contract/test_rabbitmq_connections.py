@@ -243,7 +243,7 @@ class SlowProxy(ByteProxy):
 
     def _requests(self, near, far, answers):
         while got := near.recv(1 << 16):
-            time.sleep(0.1)
+            time.sleep(0.3)
             far.sendall(got)
 
 
@@ -255,7 +255,7 @@ def test_threads_wait_for_their_confirms_together(rabbitmq, redis_url):
         began = time.monotonic()
         with ThreadPoolExecutor(20) as threads:
             list(threads.map(lambda n: driver.broker.publish([publish(str(n))]), range(20)))
-        assert time.monotonic() - began < 20 * 0.1
+        assert time.monotonic() - began < 20 * 0.3
         assert driver.admin.queue_length("q") == 21
         driver.close()
 

@@ -91,10 +91,10 @@ def identity(value):
 @app.task
 def ended_by(number):
     """The exit code of a forked process that gets a signal."""
-    process = fork.Process(target=nap, args=(60,), daemon=True)
+    process = fork.Process(target=nap, args=(600,), daemon=True)
     process.start()
     os.kill(process.pid, number)
-    process.join(10)
+    process.join(60)
     code = process.exitcode
     process.kill()
     return code
@@ -112,10 +112,10 @@ def ended_well():
 @app.task
 def program_ended_by(number):
     """The exit code of another program that gets a signal."""
-    program = subprocess.Popen(["sleep", "60"])
+    program = subprocess.Popen(["sleep", "600"])
     program.send_signal(number)
     try:
-        return program.wait(10)
+        return program.wait(60)
     finally:
         program.kill()
 

@@ -78,7 +78,7 @@ class RedisServer:
             let_results_go()
             self._guard.end()
             self.send_signal(number)
-            self.process.wait(10)
+            self.process.wait(60)
             self.process = None
 
     def __enter__(self):

@@ -67,7 +67,7 @@ class Watched:
     def __exit__(self, *exc):
         for sentinel in self._sentinels:
             sentinel.terminate()
-            sentinel.wait(10)
+            sentinel.wait(60)
         for server in self.servers:
             server.__exit__(*exc)
 

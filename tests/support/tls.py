@@ -34,12 +34,12 @@ class TlsFront:
     def __enter__(self):
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
-        assert self._started.wait(10)
+        assert self._started.wait(60)
         return self
 
     def __exit__(self, *exc):
         self._loop.call_soon_threadsafe(self._end)
-        self._thread.join(10)
+        self._thread.join(60)
         self._loop.close()
 
     def _end(self):

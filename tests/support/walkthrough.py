@@ -89,7 +89,7 @@ class Background:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
             try:
-                self.process.wait(15)
+                self.process.wait(60)
             except subprocess.TimeoutExpired:
                 os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait()
@@ -120,7 +120,7 @@ class Walkthrough:
             one.end()
         if self._session is not None:
             self._session.stdin.close()
-            self._session.wait(10)
+            self._session.wait(60)
 
     def follow(self):
         """Do what the page says. Raises AssertionError at the first block whose output is another."""
