@@ -31,6 +31,10 @@ class TlsFront:
         query = query or {"ssl_cert_reqs": "CERT_REQUIRED", "ssl_ca_certs": self.authority}
         return f"rediss://127.0.0.1:{self.port}/{db}?" + "&".join(f"{key}={value}" for key, value in query.items())
 
+    def do(self, call):
+        """Call a function on the thread that serves the connections, which wait meanwhile."""
+        self._loop.call_soon_threadsafe(call)
+
     def __enter__(self):
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()

@@ -1,5 +1,5 @@
-"""The parts of redis-py that canvas uses, in the only file that imports it: connections of event loops, over TLS, and
-by sentinels.
+"""The parts of redis-py that canvas uses: connections of event loops, over TLS, and by sentinels. Nothing but this file
+and library_connections.py imports it.
 """
 
 import time
@@ -17,6 +17,13 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from canvas.drivers.redis.connection.library_connections import (
+    PlainLoopConnection,
+    SecuredConnection,
+    SecuredLoopConnection,
+    SecuredMasterConnection,
+    SecuredMasterLoopConnection,
+)
 from canvas.drivers.redis.connection.pauses import FIRST_PAUSE, LONGEST_PAUSE, TRIES
 from canvas.drivers.redis.connection.resp import (
     ANSWER_WITHIN,
@@ -132,9 +139,14 @@ def client(address: Address) -> Any:
     """A client that repeats nothing by itself."""
     arguments = {**_arguments(address), "retry": Retry(_backoff(), 0, supported_errors=UNAVAILABLE)}
     if address.sentinels:
+        if address.ssl:
+            arguments["connection_class"] = SecuredMasterConnection
         sentinel: Any = Sentinel(list(address.sentinels), **_watchers(address))  # type: ignore[no-untyped-call]
         return sentinel.master_for(address.master, **arguments)
-    return redis.Redis(**arguments)
+    made = redis.Redis(**arguments)
+    if address.ssl:
+        made.connection_pool.connection_class = SecuredConnection
+    return made
 
 
 def cluster_client(addresses: Sequence[Address]) -> Any:
@@ -155,14 +167,19 @@ def loop_client(address: Address, patient: bool) -> Any:
     tries = TRIES if patient else 0
     arguments = {**_arguments(address), "retry": AsyncRetry(_backoff(), tries, supported_errors=UNAVAILABLE)}
     if address.sentinels:
+        if address.ssl:
+            arguments["connection_class"] = SecuredMasterLoopConnection
         sentinel: Any = AsyncSentinel(list(address.sentinels), **_watchers(address))  # type: ignore[no-untyped-call]
         return sentinel.master_for(address.master, **arguments)
     client = redis.asyncio.Redis(**arguments)
     pool = client.connection_pool
+    connection_class = pool.connection_class
+    if not address.path:
+        connection_class = SecuredLoopConnection if address.ssl else PlainLoopConnection
     client.connection_pool = redis.asyncio.BlockingConnectionPool(
         max_connections=min(_LOOP_CONNECTIONS, arguments["max_connections"]),
         timeout=ANSWER_WITHIN,
-        connection_class=pool.connection_class,
+        connection_class=connection_class,
         **pool.connection_kwargs,
     )
     return client

@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 import hiredis
 
+from canvas.drivers.redis.connection.tls import WITH_TLS, expects_tls
 from canvas.drivers.redis.url import Address
 
 Words: TypeAlias = Sequence[Any]
@@ -99,11 +100,12 @@ def error_of(text: str) -> Exception:
 class SocketConnection:
     """A connection of canvas' own: what one command needs, and nothing more."""
 
-    __slots__ = ("_poll", "_reader", "_socket", "used_at")
+    __slots__ = ("_address", "_answered", "_poll", "_reader", "_socket", "used_at")
 
     def __init__(self, address: Address) -> None:
         """Connect, log in and choose the database. Raises OSError, Refusal."""
         self._reader = hiredis.Reader(protocolError=ConnectionError, replyError=error_of, notEnoughData=NOTHING)
+        self._address, self._answered = address, False
         self._socket = _connected(address)
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
@@ -134,15 +136,26 @@ class SocketConnection:
     def receive(self) -> Any:
         """The next reply. Raises Refusal where it is an error."""
         reader = self._reader
-        while (reply := reader.gets()) is NOTHING:
-            data = self._socket.recv(_READ_AT_ONCE)
-            if not data:
-                raise ConnectionError("the server closed the connection")
-            reader.feed(data)
+        try:
+            while (reply := reader.gets()) is NOTHING:
+                data = self._socket.recv(_READ_AT_ONCE)
+                if not data:
+                    raise ConnectionError("the server closed the connection")
+                reader.feed(data)
+        except OSError:
+            self._check_for_tls()
+            raise
+        self._answered = True
         self.used_at = time.monotonic()
         if isinstance(reply, Exception):
             raise reply
         return reply
+
+    def _check_for_tls(self) -> None:
+        """Raise Refusal where the server has not answered since it expects TLS."""
+        address = self._address
+        if not self._answered and not address.path and expects_tls(address.host, address.port):
+            raise Refusal(WITH_TLS) from None
 
     def receive_within(self, seconds: float) -> Any:
         """The next reply; ``NOTHING`` when no part of it came in that time."""

@@ -1,0 +1,41 @@
+"""Finds out whether a server that a connection to could not be opened has TLS where its URL has none, or the other way
+round. Neither side of such a connection gets an error that names the cause, and a plain Redis does not even answer.
+"""
+
+import socket
+from typing import Final
+
+ANSWER_EXPECTED_WITHIN: Final = 1.0
+"""Seconds. A server that has TLS answers the first message of a handshake sooner, unless it is far away or busy."""
+_PROBE_WITHIN: Final = 5.0
+"""Seconds. Both probes get an answer at once where the scheme is wrong."""
+WITHOUT_TLS: Final = "the server has no TLS on this port: write redis:// instead of rediss:// in its URL"
+WITH_TLS: Final = "the server expects TLS on this port: write rediss:// instead of redis:// in its URL"
+
+
+def answers_without_tls(host: str, port: int) -> bool:
+    """Whether a server answers a command that is sent without TLS."""
+    try:
+        with socket.create_connection((host, port), _PROBE_WITHIN) as sock:
+            sock.sendall(b"PING\r\n")
+            return sock.recv(1) in (b"+", b"-")
+    except OSError:
+        return False
+
+
+def expects_tls(host: str, port: int) -> bool:
+    """Whether a server answers the first message of a TLS handshake with one of TLS."""
+    import ssl  # which takes long to load, and only servers with TLS need it
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with (
+            socket.create_connection((host, port), _PROBE_WITHIN) as sock,
+            context.wrap_socket(sock, server_hostname=host),
+        ):
+            return True
+    except ssl.SSLError as exc:
+        return "ALERT" in (exc.reason or "")  # such as for a client without a certificate
+    except (OSError, ValueError):
+        return False
