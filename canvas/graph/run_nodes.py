@@ -39,26 +39,51 @@ def _numbered(entries: Sequence[NodeDefinition], order: Sequence[int]) -> list[R
     numbers = {entry: place for place, entry in enumerate(order, 1)}
     nodes = [RunNode("start", "start", hidden=True)]
     nodes += [_node(entries[number]) for number in order]
-    always = [numbers[number] for number in order if entries[number].always]
-    end = RunNode("end", "end", hidden=True)
     for number in order:
         place, sources = numbers[number], entries[number].sources
         for slot, source in enumerate(sources):
             nodes[numbers[source.number]].outs.append(OutgoingEdge(place, slot, source.arm))
         if not sources and not entries[number].always:
             nodes[0].outs.append(OutgoingEdge(place, 0))
+        if entries[number].fed_by:
+            _join_line(nodes, entries, numbers, number)
+    for number, node in enumerate(nodes):
+        if node.details.get("cancel_rest"):
+            node.cancels = _leading_only_to(nodes, number)
+    _add_end(nodes)
+    return nodes
+
+
+def _add_end(nodes: list[RunNode]) -> None:
+    """Add the node that ends the run, and the edges to it and to the nodes that always run."""
+    always = [number for number, node in enumerate(nodes) if node.always]
+    end = RunNode("end", "end", hidden=True)
     for node in nodes[1:]:
-        if node.outs:
+        # A map that takes items one by one may end before the map that gives them.
+        if node.outs and "feeds" not in node.details:
             continue
         for place in always if not node.always else ():
             node.outs.append(OutgoingEdge(place, len(nodes[place].slots)))
             nodes[place].slots.append("order")
         node.outs.append(OutgoingEdge(len(nodes), len(end.slots)))
         end.slots.append("order")
-    for number, node in enumerate(nodes):
-        if node.details.get("cancel_rest"):
-            node.cancels = _leading_only_to(nodes, number)
-    return [*nodes, end]
+    nodes.append(end)
+
+
+def _join_line(
+    nodes: Sequence[RunNode], entries: Sequence[NodeDefinition], numbers: Mapping[int, int], number: int
+) -> None:
+    """Note how a map gets its items from the map before it, and where the maps before it have its other inputs: by the
+    number of each, the slots there."""
+    entry = entries[number]
+    slots: dict[str, list[int]] = {}
+    for before in entry.fed_by:
+        known = {source.number: slot for slot, source in enumerate(entries[before].sources) if source.arm is None}
+        slots[str(numbers[before])] = [known[source.number] for source in entry.sources[1:]]
+    feeder = nodes[numbers[entry.fed_by[-1]]]
+    node = nodes[numbers[number]]
+    node.details = {**node.details, "feeder": numbers[entry.fed_by[-1]], "slots": slots}
+    feeder.details = {**feeder.details, "feeds": [*feeder.details.get("feeds", ()), numbers[number]]}
 
 
 def _leading_only_to(nodes: Sequence[RunNode], number: int) -> list[int]:

@@ -36,5 +36,7 @@ class NodeDefinition:
     limit: float | None = None
     always: bool = False
     details: dict[str, Any] = field(default_factory=dict)
+    fed_by: list[int] = field(default_factory=list)
+    """Of a map that takes the results of another one by one: the maps before it in its line, the first one first."""
     inner: Any = None
     """The workflow that a node of kind ``flow`` stands for."""

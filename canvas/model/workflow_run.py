@@ -133,7 +133,15 @@ class RunNode:
     @property
     def ends_once(self) -> bool:
         """Whether something else than its own end may end it, so that the first of them has to be found."""
-        return self.limit is not None or self.details.get("stop_after") is not None
+        details = self.details
+        return self.limit is not None or (
+            self.kind == "map" and (details.get("stop_after") is not None or "feeder" in details)
+        )
+
+    @property
+    def is_fed(self) -> bool:
+        """Whether it is a map that gets its items from another one by one: in an attempt in which that one runs."""
+        return "feeder" in self.details and all(one.slot for one in self.given)
 
     @property
     def open_slots(self) -> int:
@@ -175,7 +183,7 @@ def last_nodes(nodes: Sequence[RunNode]) -> list[int]:
     return [
         number
         for number, node in enumerate(nodes)
-        if not (node.hidden or node.always) and any(out.node == end for out in node.outs)
+        if not (node.hidden or node.always or "feeds" in node.details) and any(out.node == end for out in node.outs)
     ]
 
 

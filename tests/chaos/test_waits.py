@@ -14,7 +14,7 @@ from tests.chaos.test_instants import POOLS, condemned
 from tests.worker.commands import start, task
 
 FLOWS = 2
-TRACED = 8
+TRACED = 14
 """Tasks of one workflow that note where they ran."""
 
 
@@ -31,6 +31,8 @@ def waiting_flow(app, key, once):
     timed = flow.timeout(flow.add(traced.s(inside, key), name="timed"), 120, otherwise=0)
     raced = flow.first(timed, flow.sleep(3600, name="late"))
     grown = flow.call(task(app, "builds").s(1, once), name="grown")
+    rows = flow.add(task(app, "ident").s([1, 2, 3]), name="rows")
+    rows.map(traced.s(key), name="mapped").map(traced.s(key), name="line", concurrency=2)
     bad = flow.add(task(app, "fail").s(), name="bad")
     flow.add(traced.s(raced, key), after=bad, when="all_done", name="after all")
     flow.add(traced.s([raced, first, grown], key), name="end")
@@ -62,6 +64,7 @@ def die_and_be_replaced(bench, app, instant, pool):
         for run in runs:
             assert run["end"].get(timeout=60) == 14
             assert run["after all"].get(timeout=60) == 11
+            assert run["line"].get(timeout=60) == [3, 4, 5]
             assert run.result.get(timeout=60, propagate=False) is None
             assert run.signals() == {}
             eventually(lambda run=run: states_of(run)["late"] == "REVOKED")

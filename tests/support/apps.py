@@ -283,6 +283,13 @@ def define(app, exceptions, ledger):
         note(key, "end")
         return key
 
+    @task(name="t.held_item")
+    def held_item(item, key, held):
+        note(key, repr(item))
+        if item == held:
+            wait_until_open(key)
+        return item
+
     @task(name="t.paused")
     def paused(item, key):
         note(key, "start")

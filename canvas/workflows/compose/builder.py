@@ -11,7 +11,7 @@ from canvas.model.workflow_run import ANY, WORKFLOWS, InputBinding, When
 from canvas.primitives.mapping import chunks
 from canvas.primitives.signature import Signature
 from canvas.workflows.compose.control_flow import ControlFlow
-from canvas.workflows.compose.references import Branch, Node, Reference
+from canvas.workflows.compose.references import Branch, MapNode, Node, Reference
 
 if TYPE_CHECKING:
     from canvas.workflows.run import Run
@@ -100,54 +100,6 @@ class Workflow(ControlFlow):
         entry.sig = self._bound(entry, sig)
         self._check_arguments(entry.name, sig)
 
-    def map(
-        self,
-        sig: Signature[Any],
-        over: Reference,
-        *,
-        name: str | None = None,
-        after: Reference | Iterable[Reference] = (),
-        on_failure: str = "fail",
-        default: Any = None,
-        depth: int = 1,
-        when: When = "all_success",
-        concurrency: int | None = None,
-        batch: int | None = None,
-        stop_after: int | None = None,
-    ) -> Node:
-        """A node that runs a signature for each item of a list; its result is the list of results, in order.
-
-        ``name``, ``after``, ``on_failure`` and ``when`` are those of ``add``; ``default`` is the result of a
-        failed item.
-
-        Args:
-            sig: The signature. The item stands before its other arguments.
-            over: The handle of a node whose result is the list.
-            depth: 2 for a list of lists, whose inner items ``sig`` takes; the result is nested in the same way.
-            concurrency: The most items, or batches, that run at once.
-            batch: How many items run in one task, one after the other. An item that fails fails its batch.
-            stop_after: The number of failed items, or batches, at which the map fails and the rest is cancelled.
-        """
-        entry = NodeDefinition(self._named(name, sig), "map")
-        self._check_signature(entry.name, sig)
-        if not isinstance(over, Reference):
-            raise CompositionError(
-                f"{entry.name}: over: expected a node of this workflow; got {over!r:.100}; for items that are known "
-                "already, add group(task.s(item) for item in items)"
-            )
-        if type(depth) is not int or depth < 1:
-            raise CompositionError(f"{entry.name}: depth: expected a whole number above 0; got {depth!r:.100}")
-        entry.depth = depth
-        self._spread(entry, sig, {"concurrency": concurrency, "batch": batch, "stop_after": stop_after})
-        slot = self._slot(entry, over, "data")
-        entry.sig = self._bound(entry, sig)
-        entry.binds.insert(0, InputBinding((), slot, over.pick))
-        self._check_arguments(entry.name, sig, 1)
-        self._policy(entry, on_failure, default, None)
-        self._rule(entry, when)
-        self._order(entry, after)
-        return Node(self, self._append(entry, sig))
-
     def branch(
         self,
         on: Reference,
@@ -183,6 +135,7 @@ class Workflow(ControlFlow):
     def _arm(self, name: str, chosen: int, at: int, key: Any, arm: Any) -> Node:
         node = arm if isinstance(arm, Node) else self.add(arm, name=self._free_name(f"{name}.{key}"))
         self._own(name, node)
+        self._refuse_fed(name, node, "let the first map of the line be the arm")
         if self.entry(node.number).when in ANY:
             raise CompositionError(f"{name}: {node.name}: an arm of a branch cannot start before the choice is made")
         self.entry(node.number).sources.append(IncomingEdge(chosen, "condition", at))
@@ -192,14 +145,15 @@ class Workflow(ControlFlow):
         """Let ``after`` start only when ``before`` has ended. A cycle is found when the workflow is compiled."""
         self._own("order", before)
         self._own("order", after)
-        self._slot(self.entry(after.number), before, "order")
+        self._needs(self.entry(after.number), before, "order")
 
     def __getitem__(self, name: str) -> Node:
         try:
-            return Node(self, self._numbers[name])
+            number = self._numbers[name]
         except KeyError:
             known = ", ".join(entry.name for entry in self.entries if not entry.hidden)
             raise KeyError(f"{self.name} has no node {name!r}; it has {known or 'none'}") from None
+        return MapNode(self, number) if self.entry(number).kind == "map" else Node(self, number)
 
     def __len__(self) -> int:
         return sum(not entry.hidden for entry in self.entries)

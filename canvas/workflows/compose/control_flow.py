@@ -8,8 +8,8 @@ from canvas.model.workflow_definition import IncomingEdge, NodeDefinition
 from canvas.model.workflow_run import InputBinding
 from canvas.primitives.signature import Signature
 from canvas.task.payload_schema import schema_of
-from canvas.workflows.compose.definitions import NodeDefinitions
 from canvas.workflows.compose.references import Node, Reference, without_references
+from canvas.workflows.compose.spreading import MapComposition
 from canvas.workflows.signals import check_name
 from canvas.workflows.steps.waits import moment_of, seconds_of
 
@@ -19,7 +19,7 @@ _LIMITED = ("task", "map", "loop", "flow")
 _MOST_ROUNDS = 1_000_000
 
 
-class ControlFlow(NodeDefinitions):
+class ControlFlow(MapComposition):
     """The nodes of a workflow that wait, choose and repeat."""
 
     def sleep(self, seconds: Any = None, *, until: Any = None, after: After = (), name: str | None = None) -> Node:
@@ -194,17 +194,6 @@ class ControlFlow(NodeDefinitions):
         self._writable(name, plain)
         self._check_arguments(f"{name}: until", until, 1)
         return plain
-
-    def _spread(self, entry: NodeDefinition, sig: Any, given: Mapping[str, Any]) -> None:
-        """How many items of a map run at once, in one task, and may fail. Raises CompositionError."""
-        for name, number in given.items():
-            if number is None:
-                continue
-            if type(number) is not int or number < 1:
-                raise CompositionError(f"{entry.name}: {name}: expected a whole number above 0; got {number!r:.100}")
-            entry.details[name] = number
-        if entry.details.get("batch") and sig.subtask_type is not None:
-            raise CompositionError(f"{entry.name}: batch: expected the signature of one task; got {sig!r:.100}")
 
     # -- workflows inside
 

@@ -114,7 +114,8 @@ class NodeDefinitions:
     def _own(self, name: str, reference: Any) -> None:
         if not isinstance(reference, Reference):
             raise CompositionError(f"{name}: expected a node of this workflow; got {reference!r:.100}")
-        if reference.flow is not self:
+        flow: object = reference.flow
+        if flow is not self:
             raise CompositionError(
                 f"{name}: {reference.name!r} is a node of workflow {reference.flow.name!r}, not of {self.name!r}"
             )

@@ -6,6 +6,7 @@ from typing import Any, NoReturn, Protocol, Self
 from canvas.errors import CompositionError, EncodeError
 from canvas.model.workflow_definition import NodeDefinition
 from canvas.primitives.cycles import refuse_cycles
+from canvas.primitives.signature import Signature
 
 Path = tuple[Any, ...]
 Found = Callable[[Path, "Reference"], None]
@@ -17,6 +18,12 @@ class Composition(Protocol):
     name: str
 
     def entry(self, number: int) -> NodeDefinition: ...
+
+    @property
+    def map(self) -> Callable[..., "MapNode"]: ...
+
+    @property
+    def pipe(self) -> Callable[..., "MapNode"]: ...
 
 
 class Reference:
@@ -36,6 +43,10 @@ class Reference:
 
     def __getitem__(self, key: Any) -> "Reference":
         return Reference(self.flow, self.number, (*self.pick, key))
+
+    def map(self, sig: Signature[Any], **options: Any) -> "MapNode":
+        """A node that runs ``sig`` for each item of this result: ``Workflow.map``, with its options."""
+        return self.flow.map(sig, self, **options)
 
     def __getattr__(self, name: str) -> NoReturn:
         hint = "" if name.startswith("_") else f"; for a part of its result write {self._shown}[{name!r}]"
@@ -99,6 +110,17 @@ class Node(Reference):
     """A node of a workflow, as ``add`` and ``map`` give it."""
 
     __slots__ = ()
+
+
+class MapNode(Node):
+    """A node that runs a signature for each item of a list."""
+
+    __slots__ = ()
+
+    def map(self, sig: Signature[Any], **options: Any) -> "MapNode":
+        """A node that runs ``sig`` for each result of this one, as soon as it is there: ``Workflow.pipe``, with its
+        options."""
+        return self.flow.pipe(sig, self, **options)
 
 
 class Branch(Node):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from canvas.errors import UpstreamFailed
 from canvas.model import states
 from canvas.model.compiled import Plan, TaskCall
 from canvas.model.ids import Lineage
@@ -13,6 +14,7 @@ from canvas.primitives.registry import maybe_signature
 from canvas.primitives.signature import Signature
 from canvas.producer.outbox import Outbox
 from canvas.task.replace import collected
+from canvas.text import safe_repr
 from canvas.wire import typed_json
 from canvas.wire.signing import end_of, part_of
 from canvas.workflows.services import WorkflowServices
@@ -38,6 +40,8 @@ class Attempt:
         self._parent = parent
         self._left = AT_ONCE
         self._ended: list[tuple[int, int, str, Any]] = []
+        self._kept_now: dict[str, Any] = {}
+        """Values that this settlement stores, by the ids of their records."""
 
     def _node(self, number: int) -> RunNode:
         return self._runs.node(self._run, self._attempt, number)
@@ -116,8 +120,16 @@ class Attempt:
 
 
 def by_policy(node: RunNode, state: str, value: Any) -> tuple[str, Any]:
-    """State and value of an ended node (or of a map's item) as the nodes after it get them."""
-    return (states.SUCCESS, node.default) if state in FAILED and node.continue_on_failure else (state, value)
+    """State and value of an ended node (or of a map's item) as the nodes after it get them. A node that never ran
+    because a node before it failed has no policy of its own to apply."""
+    if state in FAILED and node.continue_on_failure and not isinstance(value, UpstreamFailed):
+        return states.SUCCESS, node.default
+    return state, value
+
+
+def upstream_failure(name: str, cause: Any) -> UpstreamFailed:
+    """The error of a node that cannot run because a node before it has failed."""
+    return UpstreamFailed(name, cause.cause if isinstance(cause, UpstreamFailed) else safe_repr(cause))
 
 
 def _plan_of_task(

@@ -20,22 +20,27 @@ FRESH = "fresh"
 class Earlier:
     """The attempts at one map that had the same items, the latest first."""
 
-    def __init__(self, app: WorkflowServices, runs: RunStore, attempts: Sequence[NodeRef], size: int) -> None:
+    def __init__(
+        self, app: WorkflowServices, runs: RunStore, attempts: Sequence[NodeRef], size: int, with_default: bool
+    ) -> None:
+        """``with_default``: whether an item that failed has ended with the map's default."""
         self._app = app
         self._runs = runs
         self._attempts = attempts
         self._size = size
+        self._final = {states.SUCCESS, states.FAILURE} if with_default else {states.SUCCESS}
 
     @classmethod
     def of(cls, app: WorkflowServices, runs: RunStore, place: NodeRef, size: int, digest: str) -> "Earlier":
         """The attempts before ``place`` whose items had this digest. Raises RunLost."""
         before = usable_before(runs, place)
         found = zip(before, outlines(app, runs, before), strict=True)
-        return cls(app, runs, [one for one, outline in found if outline == (size, digest)], size)
+        with_default = runs.node(place.run, place.attempt, place.node).continue_on_failure
+        return cls(app, runs, [one for one, outline in found if outline == (size, digest)], size, with_default)
 
-    def values(self, items: Iterable[int]) -> dict[int, Any]:
-        """The values of those of these items that have succeeded."""
-        known: dict[int, Any] = {}
+    def ended(self, items: Iterable[int]) -> dict[int, tuple[str, Any]]:
+        """State and value of those of these items that need not run again."""
+        known: dict[int, tuple[str, Any]] = {}
         wanted = list(items)
         for place in self._attempts:
             places = list(items_of(place, self._size))
@@ -43,9 +48,9 @@ class Earlier:
             ids = [task_id_of(places[item]) for item in missing]
             records: list[Any] = self._runs.persist(partial(self._app.backend.get_records, ids))
             known |= {
-                item: record.result
+                item: (record.status, record.result)
                 for item, record in zip(missing, records, strict=True)
-                if record is not None and record.status == states.SUCCESS
+                if record is not None and record.status in self._final
             }
         return known
 

@@ -32,9 +32,10 @@ from canvas.producer.problems import problem_of
 from canvas.telemetry import emit
 from canvas.text import safe_repr
 from canvas.workflows.services import WorkflowServices
+from canvas.workflows.steps.attempt import upstream_failure
 from canvas.workflows.steps.child_runs import save_child
 from canvas.workflows.steps.compensation import compensations
-from canvas.workflows.steps.nodes import NodeAttempt, upstream_failure
+from canvas.workflows.steps.nodes import NodeAttempt
 from canvas.workflows.steps.rules import FAILED, inputs_of, verdict
 from canvas.workflows.steps.waits import mailbox_of, wait_id
 from canvas.workflows.store import RunStore, run_metadata
@@ -97,7 +98,7 @@ class RunEngine(NodeAttempt):
                 self._start(number, [KnownInput(*part) for part in parts])
             case "woken":
                 self._woken(number, step[2], *parts[0])
-            case "items" | "failures" | "lane" | "map":
+            case "items" | "failures" | "lane" | "map" | "unit":
                 self._resume_map(step, parts)
             case "undo":
                 self._compensate([NodeRef(self._run, attempt, number) for number, attempt in step[1]], step[2])
@@ -133,6 +134,8 @@ class RunEngine(NodeAttempt):
         if node.kind == "choose" and state == states.SUCCESS:
             state, value = (states.SUCCESS, None) if out.arm == value else (SKIPPED, None)
         target = self._node(out.node)
+        if target.is_fed:
+            return  # it ends with the items of the map before it
         if target.slots[out.slot] != "data" and state == states.SUCCESS:
             value = None
         if target.when in ANY and len(target.slots) > 1:
@@ -155,10 +158,7 @@ class RunEngine(NodeAttempt):
         elif how == "skip":
             self._skip(number)
         else:
-            if node.ends_once:
-                self._take(number, "end", seconds=node.limit or 0)
-            if node.limit is not None:
-                self._limit(number, node.limit)
+            self._expect_end(number, node)
             problem = problem_of(lambda: self._run_node(number, node, inputs))
             if problem is not None:
                 self._fail(number, problem)

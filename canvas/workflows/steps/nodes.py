@@ -17,15 +17,15 @@ from canvas.model.workflow_run import (
     extract,
     task_id_of,
 )
-from canvas.text import safe_repr
+from canvas.workflows.steps.attempt import upstream_failure
 from canvas.workflows.steps.child_runs import child_before, input_value, outcome_of_node, save_child, with_inputs
-from canvas.workflows.steps.maps import MapAttempt
 from canvas.workflows.steps.rules import FAILED, value_of
+from canvas.workflows.steps.spread.lines import LineAttempt
 
 Inputs = Sequence[KnownInput]
 
 
-class NodeAttempt(MapAttempt):
+class NodeAttempt(LineAttempt):
     """An attempt that starts nodes of every kind."""
 
     def _run_node(self, number: int, node: RunNode, inputs: Inputs) -> None:
@@ -102,10 +102,11 @@ class NodeAttempt(MapAttempt):
     def _skip(self, number: int) -> None:
         self._record(number, states.SUCCESS, None, canvas=SKIPPED)
         self._ended.append((number, 0, SKIPPED, None))
+        self._end_line(number, SKIPPED, None)
 
     def _fail(self, number: int, exc: BaseException) -> None:
         self._record(number, states.FAILURE, exc)
-        # A node that never ran has no policy of its own to apply.
+        self._end_line(number, states.FAILURE, exc)
         if isinstance(exc, UpstreamFailed):
             self._ended.append((number, 0, states.FAILURE, exc))
         else:
@@ -124,11 +125,6 @@ _STARTS: Mapping[str, Callable[[NodeAttempt, int, RunNode, Inputs], None]] = {
     "loop": NodeAttempt._loop_values,
     "flow": NodeAttempt._flow,
 }
-
-
-def upstream_failure(name: str, cause: Any) -> UpstreamFailed:
-    """The error of a node that cannot run because a node before it has failed."""
-    return UpstreamFailed(name, cause.cause if isinstance(cause, UpstreamFailed) else safe_repr(cause))
 
 
 def _values(inputs: Inputs) -> list[Any]:

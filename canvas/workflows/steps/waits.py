@@ -16,6 +16,7 @@ from canvas.model.workflow_run import (
     AWAITING_SIGNAL,
     CANCEL_NODES,
     RUN_HEADER,
+    SKIPPED,
     SLEEPING,
     WAKE,
     KnownInput,
@@ -35,7 +36,7 @@ Purpose = Literal["value", "end", "first"]
 """The object of a wait: a value of the node's own, the end of its task within its limit, its first fitting input."""
 _TIMERS: tuple[Purpose, ...] = ("value", "end")
 """Purposes with timers; a timer's place in the run has the index of its purpose as its item."""
-_OWN_END, _TIMED_OUT, _CANCELLED, STOPPED = 0, 1, 2, 3
+_OWN_END, _TIMED_OUT, _CANCELLED, STOPPED, NOT_BEGUN, ENDED_EARLY = range(6)
 """Where the end of a wait comes from."""
 RENEWED_EVERY = 7 * 86_400
 """Seconds after which a longer timer wakes to keep its run, which would count as abandoned otherwise."""
@@ -87,10 +88,14 @@ class WaitingAttempt(Attempt):
         """End a node that several things might have ended."""
         node = self._node(number)
         # The failure of a task is recorded with its traceback, when the task ends.
-        if source != _OWN_END or state != states.FAILURE or node.kind not in ("task", "flow"):
+        if state == SKIPPED:
+            self._record(number, states.SUCCESS, None, canvas=SKIPPED)
+        elif source != _OWN_END or state != states.FAILURE or node.kind not in ("task", "flow"):
             self._record(number, state, value, **self._rounds(number, node))
-        if source != _OWN_END:
+        if source not in (_OWN_END, NOT_BEGUN):
             self._cancel_nodes([number])
+        if source != _OWN_END:
+            self._end_line(number, state, value, NOT_BEGUN if source == NOT_BEGUN else ENDED_EARLY)
         self._ended.append((number, 0, *by_policy(node, state, value)))
 
     def _rounds(self, number: int, node: RunNode) -> dict[str, Any]:
@@ -100,6 +105,16 @@ class WaitingAttempt(Attempt):
 
     def _start(self, number: int, came: Sequence[KnownInput]) -> None:
         raise NotImplementedError
+
+    def _end_line(self, number: int, state: str, value: Any, source: int = NOT_BEGUN) -> None:
+        raise NotImplementedError
+
+    def _expect_end(self, number: int, node: RunNode) -> None:
+        """Let the first of the things that may end a node that starts end it."""
+        if node.ends_once:
+            self._take(number, "end", seconds=node.limit or 0)
+        if node.limit is not None:
+            self._limit(number, node.limit)
 
     def _end_wait(self, number: int, state: str, value: Any) -> None:
         self._over(number, state, value)

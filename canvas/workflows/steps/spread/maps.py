@@ -1,10 +1,10 @@
 """Nodes of a run that run a task once for each item of a list."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from canvas.errors import CompositionError, RunLost
+from canvas.errors import RunLost, TaskRevokedError, UpstreamFailed
 from canvas.model import states
 from canvas.model.record import Record
 from canvas.model.workflow_run import (
@@ -24,6 +24,7 @@ from canvas.workflows.steps.attempt import by_policy
 from canvas.workflows.steps.earlier_attempts import Earlier, digest_of
 from canvas.workflows.steps.loops import LoopAttempt
 from canvas.workflows.steps.rules import FAILED
+from canvas.workflows.steps.spread.items import Outline, Paged, items_in, leaves, nested
 from canvas.workflows.steps.waits import STOPPED
 
 BATCH_DEFAULT = "default of each item"
@@ -40,22 +41,27 @@ class MapAttempt(LoopAttempt):
         """Add the part of an ended item of a map, and start the next of its lane."""
         self._item_part(place, state, value)
         lanes = self._node(place.node).details.get("concurrency")
-        if lanes and state != states.REVOKED:
-            self._lane(place._replace(item=(place.item or 0) + lanes))
+        if lanes:
+            following = place._replace(item=(place.item or 0) + lanes)
+            if state == states.REVOKED:
+                self._revoke_lane(following)
+            else:
+                self._lane(following)
 
     def _item_part(self, place: NodeRef, state: str, value: Any) -> None:
         at, node = place.item or 0, self._node(place.node)
-        state, value = self._of_item(node, at, *by_policy(node, state, value))
+        by_default = state in FAILED
+        state, value = by_policy(node, state, value)
+        by_default = by_default and state not in FAILED
+        if by_default and "batch" in node.details:
+            # The default of a batch that has failed stands for each of its items.
+            value = BATCH_DEFAULT
         self._part(f"{place.node}.items", at, state, value, ["items", place.node], place.size or 0)
         most = node.details.get("stop_after")
-        if most is not None and state in FAILED:
+        if most is not None and state in FAILED and not isinstance(value, UpstreamFailed):
             self._part(f"{place.node}.failures", at, state, value, ["failures", place.node], most)
-
-    def _of_item(self, node: RunNode, at: int, state: str, value: Any) -> tuple[str, Any]:
-        """The default of a batch that has failed stands for each of its items."""
-        if node.details.get("batch") and node.continue_on_failure and value is node.default:
-            return state, BATCH_DEFAULT
-        return state, value
+        if "feeds" in node.details:
+            self._feed(place, state, value)
 
     def _map(self, number: int, node: RunNode, values: list[Any]) -> None:
         over = node.binds[0]
@@ -63,6 +69,7 @@ class MapAttempt(LoopAttempt):
         items = items_in(whole, node)
         if not items:
             self._succeed(number, whole)
+            self._end_line(number, states.SUCCESS, whole)
             return
         place = NodeRef(self._run, self._attempt, number)
         few = node.details.get("concurrency")
@@ -72,12 +79,26 @@ class MapAttempt(LoopAttempt):
             )
         for page in range(0, len(items), PAGE) if few else ():
             self._keep(page_id(place, page // PAGE), items[page : page + PAGE])
-        made_of = [node.sig, bound_values(node.binds, values, self._source_of(number))]
-        size, digest = len(items), digest_of(made_of, self._app.backend.serializer)
-        self._keep(outline_id(place), [size, digest])
+        size, digest = len(items), self._digest(number, node, values)
+        count = len(leaves(whole, node.depth, node.name))
+        self._keep(outline_id(place), [size, digest, count])
+        self._begin_line(number, whole, values, count, digest)
         self._items(number, items, values, 0, Earlier.of(self._app, self._runs, place, size, digest))
 
+    def _digest(self, number: int, node: RunNode, values: list[Any]) -> str:
+        """The digest by which another attempt finds that the items are the same."""
+        made_of = [node.sig, bound_values(node.binds, values, self._source_of(number))]
+        return digest_of(made_of, self._app.backend.serializer)
+
+    def _begin_line(self, number: int, whole: Any, values: Sequence[Any], items: int, digest: str) -> None:
+        raise NotImplementedError
+
+    def _feed(self, place: NodeRef, state: str, value: Any) -> None:
+        raise NotImplementedError
+
     def _keep(self, record_id: str, value: Any) -> None:
+        """Keep a value that never changes."""
+        self._kept_now[record_id] = value
         self._effects.record(Record(record_id, states.STARTED, value, None, []), in_run=True)
 
     def _items(self, number: int, items: Sequence[Any], values: list[Any], first: int, earlier: "Earlier") -> None:
@@ -86,11 +107,11 @@ class MapAttempt(LoopAttempt):
         sig = self._sig_of_items(number, node, values)
         starting = min(len(items), node.details.get("concurrency") or len(items))
         last = min(starting, first + max(self._left, 1))
-        known = earlier.values(range(first, last))
+        known = earlier.ended(range(first, last))
         for at in range(first, last):
             place = NodeRef(self._run, self._attempt, number, at, len(items))
             if at in known:
-                self._item_later(place, states.SUCCESS, known[at])
+                self._item_later(place, *known[at])
             else:
                 self._start_item(node, sig, items[at], place, self._item_later)
         self._left -= last - first
@@ -109,8 +130,7 @@ class MapAttempt(LoopAttempt):
             self._lane_later(place._replace(item=following))
 
     def _lane_later(self, place: NodeRef) -> None:
-        name, step = f"{place.node}.lane.{place.item}", ["lane", place.node, place.item, place.size]
-        self._part(name, 0, states.SUCCESS, None, step, 1)
+        self._part(f"{place.node}.lane.{place.item}", 0, states.SUCCESS, None, _lane_step(place, place.item or 0), 1)
 
     def _start_item(
         self, node: RunNode, sig: dict[str, Any], item: Any, place: NodeRef, ended: Callable[[NodeRef, str, Any], None]
@@ -136,21 +156,51 @@ class MapAttempt(LoopAttempt):
         node, whole = self._node(place.node), place._replace(item=None, size=None)
         known = self._of_earlier(whole, at)
         if known:
-            self._item(place, states.SUCCESS, known[at])
+            self._item(place, *known[at])
             return
         _, values = self._kept(items_id(whole))
         items = self._kept(page_id(whole, at // PAGE))
         self._start_item(node, self._sig_of_items(place.node, node, values), items[at % PAGE], place, self._item)
 
-    def _of_earlier(self, place: NodeRef, at: int) -> dict[int, Any]:
-        """The value of an item that has succeeded in an earlier attempt."""
+    def _revoke_lane(self, place: NodeRef) -> None:
+        """Go on with a lane of which an item was revoked: with the map, the other items are revoked too."""
+        whole = place._replace(item=None, size=None)
+        (record,) = self._read([whole])
+        if record is not None and record.status in states.READY_STATES:
+            return
+        about, attempt = self._runs.metadata(self._run)
+        if attempt == self._attempt and not about["cancelled"]:
+            self._lane(place)
+            return
+        lanes, error = int(self._node(place.node).details["concurrency"]), TaskRevokedError("revoked")
+        for item in range(place.item or 0, place.size or 0, lanes):
+            if self._left <= 0:
+                self._part(f"{place.node}.revoked.{item}", 0, states.REVOKED, error, _lane_step(place, item), 1)
+                return
+            self._left -= 1
+            self._item_part(place._replace(item=item), states.REVOKED, error)
+
+    def _of_earlier(self, place: NodeRef, at: int) -> dict[int, tuple[str, Any]]:
+        """The end of an item that has ended in an earlier attempt."""
         if place.attempt == 0:
             return {}
-        size, digest = self._kept(outline_id(place))
-        return Earlier.of(self._app, self._runs, place, size, digest).values([at])
+        outline = self._outline(place)
+        return Earlier.of(self._app, self._runs, place, outline.size, outline.digest).ended([at])
+
+    def _outline(self, place: NodeRef) -> "Outline":
+        """The outline of a map that has begun. Raises RunLost."""
+        size, digest, *count = self._kept(outline_id(place))
+        if count:
+            return Outline(size, digest, count[0])
+        # Versions before this one kept no count.
+        node = self._node(place.node)
+        batched = node.details.get("batch")
+        return Outline(size, digest, len(leaves(self._kept(items_id(place))[0], node.depth, "")) if batched else size)
 
     def _kept(self, record_id: str) -> Any:
         """A record that never changes. Raises RunLost."""
+        if record_id in self._kept_now:
+            return self._kept_now[record_id]
         record = self._runs.unchanging(record_id, lambda: self._app.backend.get_records([record_id])[0])
         if record is None:
             raise RunLost(f"the record {record_id} of a map is gone from the result backend")
@@ -159,9 +209,9 @@ class MapAttempt(LoopAttempt):
     def _go_on_with_items(self, number: int, first: int) -> None:
         node, (whole, inputs) = self._node(number), self._kept_items(number)
         place = NodeRef(self._run, self._attempt, number)
-        size, digest = self._kept(outline_id(place))
+        size, digest, _ = self._outline(place)
         few = node.details.get("concurrency")
-        items = items_in(whole, node) if not few else _Paged(partial(self._page, place), size)
+        items = items_in(whole, node) if not few else Paged(partial(self._page, place), size)
         self._items(number, items, inputs, first, Earlier.of(self._app, self._runs, place, size, digest))
 
     def _page(self, place: NodeRef, page: int) -> list[Any]:
@@ -177,7 +227,8 @@ class MapAttempt(LoopAttempt):
             case "failures":
                 self._resolve(number, "end", STOPPED, states.FAILURE, parts[0][2])
             case "lane":
-                self._lane(NodeRef(self._run, self._attempt, number, *rest))
+                take = self._lane if parts[0][1] == states.SUCCESS else self._revoke_lane
+                take(NodeRef(self._run, self._attempt, number, *rest))
             case _:
                 self._go_on_with_items(number, *rest)
 
@@ -193,49 +244,18 @@ class MapAttempt(LoopAttempt):
             self._over(number, states.FAILURE, failed)
             return
         values: Any = [value for _, _, value in parts]
-        if node.details.get("batch"):
-            batches = items_in(self._kept_items(number)[0], node)
-            values = [one for made, of in zip(values, batches, strict=True) for one in _of_batch(made, of, node)]
+        in_batch = node.details.get("batch")
+        if in_batch:
+            count = self._outline(NodeRef(self._run, self._attempt, number)).items
+            values = [
+                one
+                for at, made in enumerate(values)
+                for one in ([node.default] * min(in_batch, count - at * in_batch) if made == BATCH_DEFAULT else made)
+            ]
         if node.depth > 1:
             values = nested(self._kept_items(number)[0], node.depth, iter(values))
         self._over(number, states.SUCCESS, values)
 
 
-class _Paged(Sequence[Any]):
-    """Items that are read page by page."""
-
-    def __init__(self, page: Callable[[int], list[Any]], size: int) -> None:
-        self._page = page
-        self._size = size
-
-    def __len__(self) -> int:
-        return self._size
-
-    def __getitem__(self, at: Any) -> Any:
-        return self._page(at // PAGE)[at % PAGE]
-
-
-def items_in(whole: Any, node: RunNode) -> list[Any]:
-    """The items of a map, or its batches of them. Raises CompositionError for a value that is no list."""
-    items, size = leaves(whole, node.depth, node.name), node.details.get("batch")
-    return [items[at : at + size] for at in range(0, len(items), size)] if size else items
-
-
-def _of_batch(made: Any, items: Sequence[Any], node: RunNode) -> Sequence[Any]:
-    return [node.default] * len(items) if made == BATCH_DEFAULT else made
-
-
-def leaves(whole: Any, depth: int, name: str) -> list[Any]:
-    """The items of lists that are nested ``depth`` levels deep. Raises CompositionError for other values."""
-    if not isinstance(whole, list | tuple):
-        raise CompositionError(f"{name}: expected a list to map over; got {type(whole).__name__} {whole!r:.100}")
-    if depth == 1:
-        return list(whole)
-    return [leaf for inner in whole for leaf in leaves(inner, depth - 1, name)]
-
-
-def nested(whole: Sequence[Any], depth: int, values: Iterator[Any]) -> list[Any]:
-    """``values`` in lists of the same shape."""
-    if depth == 1:
-        return [next(values) for _ in whole]
-    return [nested(inner, depth - 1, values) for inner in whole]
+def _lane_step(place: NodeRef, item: int) -> list[Any]:
+    return ["lane", place.node, item, place.size]
