@@ -21,6 +21,7 @@ from canvas.errors import BrokerError, RefusedError
 from canvas.model.message import Publish
 from canvas.model.settlement import (
     ChordDispatch,
+    ChordExtension,
     ChordStart,
     Keep,
     MailboxStep,
@@ -38,7 +39,7 @@ class Records(NamedTuple):
     stores: Sequence[ResultWrite]
     parts: Sequence[Part]
     joins: Sequence[ChordStart]
-    extensions: Sequence[str]
+    extensions: Sequence[ChordExtension]
     keeps: Sequence[Keep]
     mail: Sequence[MailboxStep]
 

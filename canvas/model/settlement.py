@@ -40,6 +40,14 @@ class ResultWrite(NamedTuple):
     settled with it."""
 
 
+class ChordExtension(NamedTuple):
+    """One part more that a chord waits for (``add_to_chord``)."""
+
+    group_id: str
+    member: str
+    """Names the addition. A task that runs again names it alike, and it counts once."""
+
+
 class Part(NamedTuple):
     """One member's contribution to a chord (semantics.md K4, K5)."""
 
@@ -175,8 +183,7 @@ class Settlement(NamedTuple):
     stores: Sequence[ResultWrite] = ()
     parts: Sequence[Part] = ()
     joins: Sequence[ChordStart] = ()
-    chord_extensions: Sequence[str] = ()
-    """Group ids whose chord waits for one part more (``add_to_chord``)."""
+    chord_extensions: Sequence[ChordExtension] = ()
     keeps: Sequence[Keep] = ()
     publishes: Sequence[Publish] = ()
     deferrals: Sequence[DelayedPublish] = ()

@@ -15,6 +15,7 @@ from canvas.model.message import Delivery, Publish
 from canvas.model.record import Record
 from canvas.model.settlement import (
     ChordDispatch,
+    ChordExtension,
     ChordStart,
     DelayedPublish,
     Disposal,
@@ -107,7 +108,7 @@ class Outbox:
         self.publishes: list[Publish] = []
         self.deferrals: list[DelayedPublish] = []
         self.mail: list[MailboxStep] = []
-        self.chord_extensions: list[str] = []
+        self.chord_extensions: list[ChordExtension] = []
         self.keeps: Sequence[Keep] = ()
         self.disposal: Disposal = "ack"
         self.reason = ""
@@ -182,13 +183,14 @@ class Outbox:
             mail=self.mail,
         )
 
-    def extend_chords(self, members: Sequence[Signature[Any]], ambient: Lineage) -> list[str]:
-        """Send what a task adds to its chord; the ids of the chords' groups. Raises NoResultBackend where no parts are
-        counted."""
+    def extend_chords(self, members: Sequence[Signature[Any]], ambient: Lineage, by: str) -> None:
+        """Send what a task adds to its chord. ``by``: names the run of the task. Raises NoResultBackend where no parts
+        are counted."""
         self._parts.backend.ensure_parts_counted("add_to_chord")
         for sig in members:
             self.send(self.plan(sig, (), {}), ambient)
-        return [sig.options["group_id"] for sig in members]
+            member = f"{by}:{len(self.chord_extensions)}"
+            self.chord_extensions.append(ChordExtension(sig.options["group_id"], member))
 
     def absorb(self, end: ChordDispatch) -> None:
         """Add the effects of a chord's end."""

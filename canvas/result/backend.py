@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from canvas.config.config import Config
 from canvas.model import states
+from canvas.model.ids import new_id
 from canvas.model.record import Record, children_of
-from canvas.model.settlement import ResultWrite, alive_for
+from canvas.model.settlement import ChordExtension, ResultWrite, alive_for
 from canvas.model.workflow_run import RUN_HEADER
 from canvas.wire import record as wire
 from canvas.wire.typed_json import MemoEncoder
@@ -215,10 +216,11 @@ class Backend:
     # -- groups
 
     def add_to_chord(self, group_id: str, result: Any) -> None:
-        """Let a chord that runs wait for one part more."""
+        """Let a chord that runs wait for one part more, once for each ``result``."""
         self.ensure_parts_counted("add_to_chord")
         assert self._chords is not None
-        self._chords.start_chords([], [group_id])
+        member = getattr(result, "id", None) or new_id()
+        self._chords.start_chords([], [ChordExtension(group_id, str(member))])
 
     def encode_group(self, structure: Any) -> bytes:
         return wire.encode_group(structure, serializer=self.serializer, max_depth=self.max_depth)

@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import threading
+import time
 
 from tests.support.processes import members
 from tests.worker.commands import start
@@ -20,6 +21,7 @@ class Storm:
         self._how = how
         self._pause = pause
         self._settings = {"short_leases": 1, **settings}
+        self._started = []
         self._fleet = {pool: self._start(pool) for pool in POOLS}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._blow, daemon=True)
@@ -27,14 +29,24 @@ class Storm:
         self.blows = 0
         self.killed = set()
         """Processes that did not live to settle what they ran."""
+        self.log = []
+        """What was done, and when."""
 
     def _start(self, pool):
-        return start(self._bench, *pool, "-n", f"{pool[1]}@%h", **self._settings)
+        worker = start(self._bench, *pool, "-n", f"{pool[1]}@%h", **self._settings)
+        self._started.append(worker)
+        return worker
+
+    def logs(self):
+        """What all workers have logged, those that were killed too."""
+        return [f"-- worker {worker.process.pid}\n{''.join(worker.log)}" for worker in self._started]
 
     def _blow(self):
         try:
             while not self._over.wait(self._pause * self._random.uniform(0.5, 1.5)):
-                getattr(self, f"_do_{self._random.choice(self._how)}")(self._random.choice(POOLS))
+                how, pool = self._random.choice(self._how), self._random.choice(POOLS)
+                self.log.append(f"{time.time():.3f} {how} {pool[1]} {self._fleet[pool].process.pid}")
+                getattr(self, f"_do_{how}")(pool)
                 self.blows += 1
         except BaseException as exc:
             self._failure = exc

@@ -10,10 +10,11 @@ from canvas.errors import OperationalError
 from tests.chaos.storm import POOLS
 from tests.chaos.test_kills import KILLS
 from tests.chaos.test_rabbitmq import RabbitStorm, ran_in
-from tests.chaos.workload import assert_ran_once, workload
+from tests.chaos.workload import assert_ran_once, runs_of, workload
 from tests.support.redis_server import RedisServer
 from tests.support.seeds import seeds
 from tests.support.sql_bench import SqlBench, assert_nothing_is_left
+from tests.support.sql_history import History
 from tests.worker.commands import start
 
 _STATE = "canvas.drivers.sql.state"
@@ -117,13 +118,30 @@ def value_of(result):
 def weather(bench, app, how, seed, rounds, pause):
     key = bench.new_key()
     sent = workload(app, key, rounds)
-    with SqlStorm(bench, seed, how, pause) as storm:
-        values = [value_of(result) for result, _ in sent]
-    assert values == [value for _, value in sent]
-    assert storm.blows > 0
-    interrupted = ran_in(bench, key) if "kill_broker" in how else storm.killed
-    assert_ran_once(bench, key, rounds, interrupted)
-    assert_nothing_is_left(bench, app)
+    history = History(bench.database)
+    try:
+        with SqlStorm(bench, seed, how, pause) as storm:
+            values = [value_of(result) for result, _ in sent]
+        assert values == [value for _, value in sent]
+        assert storm.blows > 0
+        interrupted = ran_in(bench, key) if "kill_broker" in how else storm.killed
+        assert_ran_once(bench, key, rounds, interrupted)
+        assert_nothing_is_left(bench, app)
+    except AssertionError:
+        explain(bench, key, history, storm)
+        raise
+    finally:
+        history.close()
+
+
+def explain(bench, key, history, storm):
+    """Print what is known of the tasks that ran more than once, and of the processes that ran them."""
+    print("\n".join(storm.log))
+    for task_id, found in runs_of(bench, key).items():
+        if len(found) > 1:
+            print(f"-- {task_id} ran in {found}", *history.of(task_id.partition(".")[0]), sep="\n")
+    print("-- workers", *history.of('"silent_since"'), sep="\n")
+    print(*storm.logs(), sep="\n")
 
 
 @pytest.mark.random

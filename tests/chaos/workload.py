@@ -34,15 +34,20 @@ def tasks_of(rounds):
 
 def assert_ran_once(bench, key, rounds, killed):
     """Every task ran, and at most once in processes that nothing happened to."""
+    runs = runs_of(bench, key)
+    assert len(runs) == tasks_of(rounds)
+    for task_id, found in runs.items():
+        survivors = [pid for pid, _ in found if pid not in killed]
+        assert len(survivors) <= 1, f"{task_id} ran in {found}, of which {survivors} were not killed"
+
+
+def runs_of(bench, key):
+    """By task id, the processes that ran it and when."""
     runs = defaultdict(list)
     for note in bench.ledgers.lrange(f"ledger:{key}", 0, -1):
-        task_id, pid = note.split()
-        runs[task_id].append(int(pid))
-    assert len(runs) == tasks_of(rounds)
-    again = {task_id: pids for task_id, pids in runs.items() if len(pids) > 1}
-    for task_id, pids in again.items():
-        survivors = [pid for pid in pids if pid not in killed]
-        assert len(survivors) <= 1, f"{task_id} ran in {pids}, of which {survivors} were not killed"
+        task_id, pid, at = note.split()
+        runs[task_id].append((int(pid), at))
+    return runs
 
 
 def assert_nothing_is_left(bench, workers=()):

@@ -3,6 +3,8 @@
 import pytest
 from sqlalchemy import MetaData, create_engine
 
+from tests.support.message_state import opened
+
 
 @pytest.fixture(scope="module")
 def database_url(postgres):
@@ -31,3 +33,12 @@ def sqlite_url(tmp_path):
 def url(request):
     """A database of each kind."""
     return request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "redis"])
+def state(request):
+    """The parts of a state server of each kind."""
+    kinds = {"sqlite": "sqlite_url", "postgresql": "postgres_url", "redis": "redis_url"}
+    parts = opened(request.getfixturevalue(kinds[request.param]))
+    yield parts
+    parts.close()

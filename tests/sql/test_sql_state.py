@@ -1,12 +1,11 @@
 """State of messages in SQL: its tables, where it is, what is repeated after an answer was lost, and what expires."""
 
-import itertools
 import sqlite3
 import time
 from contextlib import closing
 
 import pytest
-from sqlalchemy import create_engine, event, exc, inspect, text
+from sqlalchemy import create_engine, inspect, text
 
 from canvas import Canvas
 from canvas.drivers import open_driver
@@ -18,28 +17,9 @@ from canvas.errors import ConfigurationError, OperationalError, RefusedError
 from canvas.model.message import Delivery, Publish
 from canvas.model.settlement import ResultWrite, Settlement, UniqueLock
 from canvas.testing.contract import envelope, eventually
+from tests.support.message_state import into_outbox, losing_answers
 from tests.support.proxy import Proxy
 from tests.worker.commands import invoked
-
-
-@pytest.fixture(params=["sqlite", "postgresql", "redis"])
-def state(request):
-    """The parts of a state server of each kind."""
-    if request.param == "redis":
-        parts = open_redis_state(request.getfixturevalue("redis_url"), {}, None)
-    else:
-        parts = open_state(
-            request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url"), {}, None
-        )
-    parts.connect(lambda worker: None, lambda queue, payload: payload)
-    yield parts
-    parts.close()
-
-
-def into_outbox(state, *payloads, worker=""):
-    outbox = state.messages.outbox(worker)
-    settlement = Settlement(None, fence="none", publishes=[Publish("", outbox, 0, one) for one in payloads])
-    assert state.settler.settle([settlement]).verdicts[0].held
 
 
 def test_a_claim_whose_answer_was_lost_is_made_again(state):
@@ -61,18 +41,6 @@ def test_outboxes_keep_their_order_and_go_to_all_when_their_worker_dies(state):
     assert state.messages.unsent("w", 9) == [b"a", b"b"]
     state.recovery.recover_worker("w")
     assert sorted(state.messages.claim("f", 9)) == [b"a", b"b", b"other"]
-
-
-def losing_answers(engine):
-    """Have each other commit take effect and raise an error."""
-    numbers = itertools.count()
-
-    def commit(connection):
-        if next(numbers) % 2 == 0:
-            connection.connection.dbapi_connection.commit()
-            raise exc.OperationalError("COMMIT", {}, ConnectionAbortedError("the answer was lost"))
-
-    event.listen(engine, "commit", commit)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -133,24 +101,6 @@ def test_the_answer_to_the_emptying_of_an_outbox_in_redis_is_lost(redis_server, 
         assert len(lost) == 1
         assert state.messages.unsent("w", 9) == [b"b", b"c"]
         state.close()
-
-
-def test_after_an_outage_silent_workers_get_time(sqlite_url, monkeypatch):
-    """A worker that was noted as silent before the database was away has had no chance to send a heartbeat."""
-    state = open_state(sqlite_url, {}, None)
-    state.recovery.heartbeat("w", ["q"], 0.01)
-    delivery = Delivery("canvas:w:1", "q", envelope("a"))
-    state.messages.register("w", [Arrival(delivery, "id", 0, True)])
-    engine = create_engine(sqlite_url[3:])
-    with engine.begin() as connection:
-        connection.execute(text("UPDATE canvas_workers SET expires_at = 1, silent_since = 2"))
-    engine.dispose()
-    monkeypatch.setattr(state.messages.database, "failed_at", time.monotonic())
-    assert state.recovery.recover_dead_workers() == 0
-    monkeypatch.setattr(state.messages.database, "failed_at", time.monotonic() - 4)
-    state.recovery.connect(lambda worker: None, lambda queue, payload: payload)
-    assert state.recovery.recover_dead_workers() == 1
-    state.close()
 
 
 def test_keys_of_any_length_and_text(state):

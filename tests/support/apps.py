@@ -108,13 +108,13 @@ def define(app, exceptions, ledger):
 
     @task(name="t.traced", bind=True)
     def traced(self, value, key):
-        note(key, f"{self.request.id} {os.getpid()}")
+        note(key, f"{self.request.id} {os.getpid()} {time.time():.3f}")
         time.sleep(0.005)
         return (sum(value) if isinstance(value, list) else value) + 1
 
     @task(name="t.traced_twice", bind=True, max_retries=5)
     def traced_twice(self, value, key):
-        note(key, f"{self.request.id}.{self.request.retries} {os.getpid()}")
+        note(key, f"{self.request.id}.{self.request.retries} {os.getpid()} {time.time():.3f}")
         if self.request.retries < 2:
             raise self.retry(countdown=0.1)
         return value + 1

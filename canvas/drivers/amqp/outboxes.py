@@ -87,11 +87,13 @@ class Outboxes:
         self._state = state
         self._publisher = publisher
         self._destinations = destinations
-        self._forwarding = threading.Lock()
+        self.disinherit()
 
     def disinherit(self) -> None:
-        """In a forked process: take another lock."""
+        """In a forked process: take another lock, and leave to the parent what it has claimed."""
         self._forwarding = threading.Lock()
+        self._forwarder = ""
+        """Under which name messages of the outbox of all workers are claimed, and are not known to be sent."""
 
     def send_left(self, worker: str) -> None:
         """Publish what is in a worker's own outbox. Raises BrokerError."""
@@ -102,17 +104,18 @@ class Outboxes:
     def forward(self) -> int:
         """Publish what is in the outbox of all workers; how many messages. Raises BrokerError."""
         messages, total = self._state.messages, 0
-        if not messages.shared_count():
+        if not (self._forwarder or messages.shared_count()):
             return 0
         with self._forwarding:
             # The messages that a process has claimed return to the outbox when it dies, as those of a worker do.
-            forwarder = f"forwarder-{new_id()}"
-            self._state.recovery.heartbeat(forwarder, [""], _FORWARDS_WITHIN)
-            while entries := messages.claim(forwarder, _AT_ONCE):
+            self._forwarder = self._forwarder or f"forwarder-{new_id()}"
+            self._state.recovery.heartbeat(self._forwarder, [""], _FORWARDS_WITHIN)
+            while entries := messages.claim(self._forwarder, _AT_ONCE):
                 self._publish(entries)
-                messages.sent(forwarder, len(entries))
+                messages.sent(self._forwarder, len(entries))
                 total += len(entries)
-            self._state.recovery.unregister(forwarder)
+            self._state.recovery.unregister(self._forwarder)
+            self._forwarder = ""
         return total
 
     def _publish(self, entries: Sequence[bytes]) -> None:

@@ -26,7 +26,7 @@ from canvas.drivers.keyvalue.results import KeyValueResults
 from canvas.drivers.keyvalue.values import KeyNames
 from canvas.errors import DecodeError, RefusedError
 from canvas.model import states
-from canvas.model.settlement import ChordStart, Keep, MailboxStep, Part, ReadyChord, ResultWrite
+from canvas.model.settlement import ChordExtension, ChordStart, Keep, MailboxStep, Part, ReadyChord, ResultWrite
 from canvas.wire import record as wire
 
 _DAY = 86_400
@@ -47,7 +47,8 @@ class _State(NamedTuple):
     """The state of a chord besides its parts."""
 
     size: int | None
-    extra: int
+    extensions: Sequence[str]
+    """Names of the additions to its header."""
     expires: int
 
 
@@ -64,10 +65,10 @@ class MemcachedChords:
         self._accept = frozenset({serializer})
         self._listed = ReadyChords(values, names)
 
-    def start_chords(self, joins: Sequence[ChordStart], extensions: Sequence[str] = ()) -> None:
+    def start_chords(self, joins: Sequence[ChordStart], extensions: Sequence[ChordExtension] = ()) -> None:
         values, names = self._values, self._names
         for start in joins:
-            state = msgpack.packb(_State(start.size, 0, start.expires))
+            state = msgpack.packb(_State(start.size, (), start.expires))
             again = self._listed.has_ended(start.group_id)
             values.set(names.own("chord", start.group_id), state, start.expires)
             if start.structure:
@@ -77,13 +78,16 @@ class MemcachedChords:
                 values.delete([self._listed.mark(start.group_id)])
             else:
                 values.add(names.counter(start.group_id), b"0", start.expires)
-        for group_id in extensions:
-            self._extend(group_id)
+        for extension in extensions:
+            self._extend(extension)
 
-    def _extend(self, group_id: str) -> None:
+    def _extend(self, extension: ChordExtension) -> None:
+        group_id, member = extension
+
         def one_more(known: bytes | None) -> bytes:
-            state = _State(*msgpack.unpackb(known)) if known else _State(self._saved_size(group_id), 0, _DAY)
-            return bytes(msgpack.packb(state._replace(extra=state.extra + 1)))
+            state = _State(*msgpack.unpackb(known)) if known else _State(self._saved_size(group_id), (), _DAY)
+            names = tuple(dict.fromkeys((*state.extensions, member)))
+            return bytes(msgpack.packb(state._replace(extensions=names)))
 
         self._values.change(self._names.own("chord", group_id), one_more, None)
 
@@ -92,7 +96,7 @@ class MemcachedChords:
         stores: Sequence[ResultWrite],
         parts: Sequence[Part],
         joins: Sequence[ChordStart],
-        extensions: Sequence[str],
+        extensions: Sequence[ChordExtension],
         keeps: Sequence[Keep] = (),
         mail: Sequence[MailboxStep] = (),
     ) -> list[ReadyChord]:
@@ -109,13 +113,11 @@ class MemcachedChords:
         return [ready for ready in found if ready is not None]
 
     def _keep(self, keep: Keep) -> None:
-        names = self._names
+        names, own = self._names, self._names.own("chord", keep.group_id)
         counter = self._counter(keep.group_id)
-        if counter is None or names.own("chord", keep.group_id) not in self._values.get(
-            [names.own("chord", keep.group_id)]
-        ):
+        if counter is None or own not in self._values.get([own]):
             return
-        keys = [names.own("chord", keep.group_id), names.counter(keep.group_id), names.group(keep.group_id)]
+        keys = [own, names.counter(keep.group_id), names.group(keep.group_id)]
         for key in (*keys, *self._slots(keep.group_id, counter)):
             self._values.touch(key, keep.seconds)
 
@@ -135,14 +137,14 @@ class MemcachedChords:
         if state.size is None:
             self._listed.add(group_id, "unsure", parts[-1].callback)
             return None
-        return self._completed(group_id, state.size + state.extra, parts[-1].callback)
+        return self._completed(group_id, state.size + len(state.extensions), parts[-1].callback)
 
     def _state(self, known: bytes | None, parts: Sequence[Part], group_id: str) -> _State:
         """The state of a chord. Its size may come with its parts, or be that of a Celery client's header."""
         if known is not None:
             return _State(*msgpack.unpackb(known))
         size = next((part.size for part in parts if part.size is not None), None)
-        return _State(self._saved_size(group_id) if size is None else size, 0, 0)
+        return _State(self._saved_size(group_id) if size is None else size, (), 0)
 
     def _mark(self, group_id: str, task_id: str, position: int | None) -> str:
         """The key that says that a part is counted. An id may be as long as a key may be."""
@@ -276,7 +278,7 @@ class MemcachedChords:
             self._listed.drop_unsure(group_id)
         elif state.size is None:
             self._listed.add(group_id, "lost", callback)
-        elif self._completed(group_id, state.size + state.extra, callback, sure=True) is None:
+        elif self._completed(group_id, state.size + len(state.extensions), callback, sure=True) is None:
             self._listed.drop_unsure(group_id)
 
     def renew(self, every: float) -> int:

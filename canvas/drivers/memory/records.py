@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from canvas.drivers.memory.mailboxes import MemoryMailboxes
 from canvas.drivers.memory.run_index import MemoryRunIndex
-from canvas.model.settlement import ChordStart, MailboxStep, Part, ReadyChord, ResultWrite
+from canvas.model.settlement import ChordExtension, ChordStart, MailboxStep, Part, ReadyChord, ResultWrite
 
 
 class Kept(NamedTuple):
@@ -23,7 +23,7 @@ class _Chord:
 
     def __init__(self) -> None:
         self.size: int | None = None
-        self.extra = 0
+        self.extensions: set[str] = set()
         self.parts: dict[str, tuple[float, bytes]] = {}
         self.ready: tuple[bytes, float] | None = None
         self.done = False
@@ -89,7 +89,7 @@ class MemoryRecords:
             chord.size = part.size
         index = float("inf") if part.position is None else float(part.position)
         chord.parts.setdefault(f"{part.task_id}:{part.position}", (index, part.value))
-        complete = chord.size is not None and len(chord.parts) == chord.size + chord.extra
+        complete = chord.size is not None and len(chord.parts) == chord.size + len(chord.extensions)
         if not complete or chord.ready is not None:
             return None
         chord.ready = (part.callback, self.clock())
@@ -114,6 +114,7 @@ class MemoryRecords:
         chord.size = None
         if not failed:
             chord.parts.clear()
+            chord.extensions.clear()
             chord.done = True
         return True
 
@@ -129,15 +130,15 @@ class MemoryRecords:
         stores: Sequence[ResultWrite],
         parts: Sequence[Part],
         joins: Sequence[ChordStart],
-        extensions: Sequence[str],
+        extensions: Sequence[ChordExtension],
         mail: Sequence[MailboxStep] = (),
     ) -> list[ReadyChord]:
         for store in stores:
             self.keep(store)
         for join in joins:
             self.join(join)
-        for group_id in extensions:
-            self.chords[group_id].extra += 1
+        for extension in extensions:
+            self.chords[extension.group_id].extensions.add(extension.member)
         found = [*map(self.part, parts), *(self._take_step(step) for step in mail if self.run(step.run))]
         return [ready for ready in found if ready is not None]
 

@@ -10,7 +10,7 @@ from canvas.drivers.async_watch import AsyncQueueWatch
 from canvas.drivers.memory.records import Kept, MemoryRecords, alive
 from canvas.model import states
 from canvas.model.runs.index import FoundRun, RunListing, RunQuery
-from canvas.model.settlement import ChordStart, Keep, MailboxStep, Part, ReadyChord, ResultWrite
+from canvas.model.settlement import ChordExtension, ChordStart, Keep, MailboxStep, Part, ReadyChord, ResultWrite
 
 
 class MemoryWatch:
@@ -127,9 +127,10 @@ class MemoryResults:
         with memory.lock:
             index, new = memory.run_index, listing is not None and created is not None
             owner = index.run_of_key(listing.name, listing.key) if listing is not None else None
-            if owner is not None and (owner != run or start is not None):
+            if owner is not None and owner != run:
                 return owner
-            memory.run(run)
+            if memory.run(run) and start is not None:
+                return run  # a call that is repeated: its start may have been taken already
             memory.runs.setdefault(run, {}).update(fields)
             if expires or new:
                 memory.keep_run(run, expires)
@@ -201,7 +202,7 @@ class MemoryResults:
         with self._memory.lock:
             self._memory.run_index.set_state(run, state, before)
 
-    def start_chords(self, joins: Sequence[ChordStart], extensions: Sequence[str] = ()) -> None:
+    def start_chords(self, joins: Sequence[ChordStart], extensions: Sequence[ChordExtension] = ()) -> None:
         self.record((), (), joins, extensions)
 
     def record(
@@ -209,7 +210,7 @@ class MemoryResults:
         stores: Sequence[ResultWrite],
         parts: Sequence[Part],
         joins: Sequence[ChordStart],
-        extensions: Sequence[str],
+        extensions: Sequence[ChordExtension],
         keeps: Sequence[Keep] = (),
         mail: Sequence[MailboxStep] = (),
     ) -> list[ReadyChord]:

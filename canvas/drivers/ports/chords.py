@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from canvas.model.settlement import ChordStart, Keep, MailboxStep, Part, ReadyChord, ResultWrite
+from canvas.model.settlement import ChordExtension, ChordStart, Keep, MailboxStep, Part, ReadyChord, ResultWrite
 
 
 class ChordStore(Protocol):
@@ -13,7 +13,7 @@ class ChordStore(Protocol):
     def needs_headers(self) -> bool:
         """Whether each ``ChordStart`` has to have the structure of its header, also that of a flat one."""
 
-    def start_chords(self, joins: Sequence[ChordStart], extensions: Sequence[str] = ()) -> None:
+    def start_chords(self, joins: Sequence[ChordStart], extensions: Sequence[ChordExtension] = ()) -> None:
         """Start chords: set their sizes (before any part is published), and let running ones wait for one part more."""
 
     def record(
@@ -21,7 +21,7 @@ class ChordStore(Protocol):
         stores: Sequence[ResultWrite],
         parts: Sequence[Part],
         joins: Sequence[ChordStart],
-        extensions: Sequence[str],
+        extensions: Sequence[ChordExtension],
         keeps: Sequence[Keep] = (),
         mail: Sequence[MailboxStep] = (),
     ) -> list[ReadyChord]:
@@ -29,8 +29,9 @@ class ChordStore(Protocol):
 
         Raises RefusedError.
 
-        It is safe to repeat: a part counts once per task id, and a change of a mailbox once per its id. A mailbox lives
-        as long as its run is kept; a change of the mailbox of a run that is not kept does nothing.
+        It is safe to repeat: a part counts once per task id, an extension once per its member, and a change of a
+        mailbox once per its id. A mailbox lives as long as its run is kept; a change of the mailbox of a run that is
+        not kept does nothing.
         """
 
     def readiness(self, group_id: str) -> str | None:

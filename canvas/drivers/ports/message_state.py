@@ -41,7 +41,9 @@ class MessageState(Protocol):
         """Lease messages. Those that are not among the deliveries of the reply are settled already, or are copies of
         messages that are leased: the broker must not keep them.
 
-        A redelivered message is taken over from the worker that had leased it. Its headers then count the delivery.
+        A redelivered message is taken over from the worker that had leased it. Its headers then count the delivery. One
+        that comes for the first time and is leased is a copy, or the broker has forgotten what it has delivered: the
+        lease stays with its worker, and is detached.
         """
 
     def renew(self, message_ids: Sequence[str]) -> None:
@@ -55,7 +57,7 @@ class MessageState(Protocol):
         """These leases have ended: forget that they were detached."""
 
     def release(self, deliveries: Sequence[Delivery]) -> int:
-        """End leases, before the broker delivers their messages again; how many were held."""
+        """End leases, before the broker delivers their messages again; how many were held. Detached ones stay."""
 
     def take_acked(self, delivery: Delivery, entry: bytes) -> bool:
         """Put ``entry``, the message of a lease that the broker has no more, into the outbox of all workers, and end
@@ -79,7 +81,7 @@ class MessageState(Protocol):
 
     def sent(self, worker: str, count: int) -> None:
         """Delete the first messages of a worker's outbox: the broker has them. If this raises OperationalError, it is
-        done, once, before the outbox is read the next time."""
+        done, once, before the outbox is read, or filled by ``claim``, the next time."""
 
     def claim(self, worker: str, limit: int) -> list[bytes]:
         """Fill this worker's outbox, up to ``limit`` messages, from that of all workers; the messages in it, the first

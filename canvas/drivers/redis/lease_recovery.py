@@ -55,6 +55,7 @@ class LeaseRecovery:
         lists = json.dumps([keys.queue_list(queue, step) for step in keys.steps for queue in queues])
         alive = [keys.heartbeat(worker), keys.workers, keys.silent_since]
         held = [keys.leases(worker), keys.unacked_index, keys.early_acked(worker), keys.orphans]
+        self._link.absence.beat(ttl)
         workers, known = self._link.call("heartbeat", [*alive, *held], [worker, int(ttl * 1000), lists])
         return HeartbeatReply(int(workers), bool(known))
 
@@ -215,6 +216,8 @@ class LeaseRecovery:
             gone = [name for name, known in zip(new, registered, strict=True) if not known]
             if gone:
                 self._link.command("HDEL", keys.silent_since, *gone)
+        if not self._link.absence.over_for(_MISSED_FOR):
+            return []  # those that were noted as silent before it have had no chance to send a heartbeat
         return [name for name, first in since.items() if first is not None and now - float(first) >= _MISSED_FOR]
 
     def _beyond_visibility(self) -> int:

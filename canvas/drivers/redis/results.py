@@ -12,7 +12,7 @@ from canvas.drivers.redis.scripts.arguments import ScriptArguments, pack
 from canvas.drivers.redis.scripts.replies import accepted, mail_in, ready_of
 from canvas.model import states
 from canvas.model.runs.index import FoundRun, RunListing, RunQuery
-from canvas.model.settlement import ChordStart, Keep, MailboxStep, Part, ReadyChord, ResultWrite
+from canvas.model.settlement import ChordExtension, ChordStart, Keep, MailboxStep, Part, ReadyChord, ResultWrite
 
 _RENEWED_AT_ONCE = 250
 
@@ -162,7 +162,7 @@ class RedisResults:
     def list_run_as(self, run: str, state: str, before: str) -> None:
         self.link.call("list_run_as", [self.keys.run(run)], [state, before])
 
-    def start_chords(self, joins: Sequence[ChordStart], extensions: Sequence[str] = ()) -> None:
+    def start_chords(self, joins: Sequence[ChordStart], extensions: Sequence[ChordExtension] = ()) -> None:
         self.record((), (), joins, extensions)
 
     # -- stepwise
@@ -172,7 +172,7 @@ class RedisResults:
         stores: Sequence[ResultWrite],
         parts: Sequence[Part],
         joins: Sequence[ChordStart],
-        extensions: Sequence[str],
+        extensions: Sequence[ChordExtension],
         keeps: Sequence[Keep] = (),
         mail: Sequence[MailboxStep] = (),
     ) -> list[ReadyChord]:

@@ -4,7 +4,7 @@ A transaction that counts locks the chord's row first. The one that inserts the 
 it alone returns the chord. A chord of a Celery client has no size here: its ``celery.chord_unlock`` ends it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Table, and_, bindparam, delete, select, update
@@ -13,7 +13,7 @@ from canvas.drivers.sql.dialects import read_clock, unix_time, upsert
 from canvas.drivers.sql.mailboxes import SqlMailboxes
 from canvas.drivers.sql.results import SqlResults
 from canvas.drivers.two_step import Records
-from canvas.model.settlement import ChordStart, Keep, MailboxStep, Part, ReadyChord, ResultWrite
+from canvas.model.settlement import ChordExtension, ChordStart, Keep, MailboxStep, Part, ReadyChord, ResultWrite
 
 _OPEN, _READY, _DONE, _FAILED = "open", "ready", "done", "failed"
 _DONE_FOR = 300.0
@@ -90,7 +90,7 @@ class SqlChords:
         self._parts = self._state.parts
         self._mailboxes = SqlMailboxes(self._state)
 
-    def start_chords(self, joins: Sequence[ChordStart], extensions: Sequence[str] = ()) -> None:
+    def start_chords(self, joins: Sequence[ChordStart], extensions: Sequence[ChordExtension] = ()) -> None:
         self.record((), (), joins, extensions)
 
     def record(
@@ -98,7 +98,7 @@ class SqlChords:
         stores: Sequence[ResultWrite],
         parts: Sequence[Part],
         joins: Sequence[ChordStart],
-        extensions: Sequence[str],
+        extensions: Sequence[ChordExtension],
         keeps: Sequence[Keep] = (),
         mail: Sequence[MailboxStep] = (),
     ) -> list[ReadyChord]:
@@ -110,7 +110,7 @@ class SqlChords:
         stores, parts, joins, extensions, keeps, mail = records
         self._results.writer(stores)(connection)
         found = [*parts, *self._mailboxes.apply(connection, mail)]
-        counted = {*extensions, *(one.group_id for one in found), *(one.group_id for one in joins)}
+        counted = {one.group_id for some in (extensions, found, joins) for one in some}
         chords = self._locked(connection, counted, {one.group_id for one in keeps})
         self._start(connection, chords, joins, extensions)
         for keep in keeps:
@@ -137,29 +137,49 @@ class SqlChords:
 
     def _start(
         self, connection: Connection, chords: dict[str, _Counted], joins: Sequence[ChordStart],
-        extensions: Sequence[str],
+        extensions: Sequence[ChordExtension],
     ) -> None:  # fmt: skip
         for start in joins:
             if chords[start.group_id].start(start):
                 connection.execute(delete(self._parts).where(self._parts.c.group_id == start.group_id))
             if start.structure:
                 self._results.write_group(connection, start.group_id, start.structure)
-        for group_id in extensions:
+        self._extend(connection, chords, extensions)
+
+    def _extend(
+        self, connection: Connection, chords: dict[str, _Counted], extensions: Sequence[ChordExtension]
+    ) -> None:
+        """Let chords wait for one part more. Each extension is a row among the parts, with the number 0: it counts
+        once."""
+        found = {(one.group_id, f"extension:{one.member}") for one in extensions}
+        new = sorted(found - self._known(connection, found))
+        for group_id, _ in new:
             chords[group_id].row["extra"] += 1
             chords[group_id].live(_DAY)
+        if new:
+            none: dict[str, Any] = {"position": None, "number": 0, "value": b""}
+            rows = [{"group_id": group_id, "member": member, **none} for group_id, member in new]
+            connection.execute(self._parts.insert(), rows)
+
+    def _known(self, connection: Connection, members: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Those of these members of groups that are counted already."""
+        table, found = self._parts, set[tuple[str, str]]()
+        for some in _slices(sorted(members)):
+            known = select(table.c.group_id, table.c.member).where(
+                table.c.group_id.in_({group_id for group_id, _ in some}),
+                table.c.member.in_({member for _, member in some}),
+            )
+            found.update((group_id, member) for group_id, member in connection.execute(known))
+        return found
 
     def _count(self, connection: Connection, chords: dict[str, _Counted], parts: Sequence[Part]) -> None:
-        table = self._parts
-        for some in _slices(parts):
-            known = select(table.c.group_id, table.c.member).where(
-                table.c.group_id.in_({one.group_id for one in some}),
-                table.c.member.in_({f"{one.task_id}:{one.position}" for one in some}),
-            )
-            for group_id, member in connection.execute(known):
-                chords[group_id].members.add(member)
+        for group_id, member in self._known(
+            connection, {(one.group_id, f"{one.task_id}:{one.position}") for one in parts}
+        ):
+            chords[group_id].members.add(member)
         new = [row for row in (chords[one.group_id].count(one) for one in parts) if row is not None]
         if new:
-            connection.execute(table.insert(), new)
+            connection.execute(self._parts.insert(), new)
 
     def _save(self, connection: Connection, chords: dict[str, _Counted]) -> list[ReadyChord]:
         """Write the rows that have changed; the chords that became ready."""
@@ -180,7 +200,7 @@ class SqlChords:
         parts = self._parts
         found = []
         for row in rows:
-            query = select(parts.c.value).where(parts.c.group_id == row["group_id"])
+            query = select(parts.c.value).where(parts.c.group_id == row["group_id"], parts.c.number > 0)
             values = connection.execute(query.order_by(parts.c.position.is_(None), parts.c.position, parts.c.number))
             structure = self._results.read_group(connection, row["group_id"])
             found.append(

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, create_engine, exc, select
 from sqlalchemy.engine import URL, make_url
 
+from canvas.drivers.absence import Absence
 from canvas.drivers.ports.results import TablesMissing
 from canvas.drivers.sql.announcements import Listener, announces
 from canvas.drivers.sql.dialects import MYSQL, lock_database
@@ -50,13 +51,12 @@ class Database:
         self.expires: Callable[[], int | None] = options.get("expires", lambda: None)
         """Returns the seconds for which most records are kept; ``None``: without an end."""
         self.tables = tables
-        self.failed_at = float("-inf")
-        """When the database was last found to be away, by this process's monotonic clock."""
         self._reset()
         self._forget = in_forks(self._reset)
 
     def _reset(self) -> None:
         """Forget the connections, which are the parent's in a forked process."""
+        self.absence = Absence()
         self._engine: Engine | None = None
         self._lock = threading.Lock()
         self._listener = Listener(self._ready)
@@ -111,8 +111,8 @@ class Database:
             except exc.SQLAlchemyError as error:
                 if not _passes(error):
                     raise self._described(error) from error
-                if failures:
-                    self.failed_at = time.monotonic()  # it was no lost connection alone
+                if failures or getattr(error, "connection_invalidated", False):
+                    self.absence.note()
                 if pause is None:
                     raise OperationalError(f"database {self._shown}: {_reason(error)}") from error
                 time.sleep(pause)

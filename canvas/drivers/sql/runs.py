@@ -37,8 +37,10 @@ class SqlRuns:
             now = read_clock(connection)
             if listing is not None and listing.key:
                 owner = claim_key(connection, self._tables, listing, run)
-                if owner != run or (start is not None and self._has_fields(connection, run)):
+                if owner != run:
                     return owner
+            if start is not None and self._has_fields(connection, run):
+                return run  # a call that is repeated: its start may have been taken already
             row = {"run": run, "created": created, "expires_at": now + expires if expires else None}
             changed = ["expires_at"] if expires else []
             connection.execute(upsert(connection, self._tables.runs, ["run"], changed), row)

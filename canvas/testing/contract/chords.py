@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from canvas.drivers.ports import Driver
 from canvas.drivers.ports.values import Lease
 from canvas.model.settlement import (
+    ChordExtension,
     ChordStart,
     Keep,
     Part,
@@ -40,9 +41,20 @@ class ChordStoreContract(ContractSupport):
         assert self._settle(driver, part("g", "b", 1))
 
     def test_a_grown_chord_waits_for_more(self, driver: Driver) -> None:
-        self._chords(driver).start_chords([ChordStart("g", 1, 60)], ["g"])
+        self._chords(driver).start_chords([ChordStart("g", 1, 60)], [ChordExtension("g", "a:0:0")])
         assert not self._settle(driver, part("g", "a", 0))
-        assert self._settle(driver, part("g", "b", None))
+        ready = self._settle(driver, part("g", "b", None))
+        assert ready[0].parts == [b"value of a", b"value of b"]
+
+    def test_an_extension_that_is_made_again_counts_once(self, driver: Driver) -> None:
+        """A task that runs again, or a call that is repeated, adds the same part."""
+        chords = self._chords(driver)
+        chords.start_chords([ChordStart("g", 1, 60)])
+        for names in (["one"], ["one", "two"], ["two"]):
+            chords.start_chords([], [ChordExtension("g", name) for name in names])
+        assert not self._settle(driver, part("g", "a", 0))
+        assert not self._settle(driver, part("g", "b", None))
+        assert self._settle(driver, part("g", "c", None))
 
     def test_one_task_in_two_places_is_two_parts(self, driver: Driver) -> None:
         value = b'[1, "a", "SUCCESS", 7]'

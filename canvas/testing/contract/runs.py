@@ -198,6 +198,20 @@ class RunRecordsContract(ContractSupport):
         assert self._start(driver, "other", RunListing("report", key="monday"), time.time()) == "other"
         assert self._start(driver, "tuesday", RunListing("etl", key="tuesday"), time.time()) == "tuesday"
 
+    def test_a_run_that_is_kept_again_does_not_start_again(self, driver: Driver) -> None:
+        """The answer to the call was lost, and a worker has taken the start."""
+        start = ReadyChord("run.start", b"how", [], None)
+
+        def begin() -> str:
+            return self._runs(driver).save_run(
+                "run", {"about": b"1", "attempt": b"0"}, 60, time.time(), RunListing("etl"), start
+            )
+
+        assert [begin(), begin()] == ["run", "run"]
+        assert driver.settler.dispatch_chord(chord_end("run.start")).held
+        assert begin() == "run"
+        assert driver.settler.stale_ready_chords(0) == []
+
 
 class MailboxContract(ContractSupport):
     """Values and waits of a run, matched in their order."""

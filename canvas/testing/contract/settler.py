@@ -6,6 +6,7 @@ import time
 from canvas.drivers.ports import Driver
 from canvas.drivers.ports.values import Lease
 from canvas.model.settlement import (
+    ChordExtension,
     ChordStart,
     DelayedPublish,
     Fence,
@@ -51,7 +52,7 @@ class SettlerContract(ContractSupport):
         assert driver.settler.settle([end]).verdicts[0].held
         late = Settlement(
             delivery, fence="early_acked", stores=[ResultWrite("t", b'{"status": "SUCCESS"}', 60, True)],
-            joins=[ChordStart("g", 1, 60)], chord_extensions=["g"], parts=[part("g", "t", 0)],
+            joins=[ChordStart("g", 1, 60)], chord_extensions=[ChordExtension("g", "t:0:0")], parts=[part("g", "t", 0)],
         )  # fmt: skip
         verdict = driver.settler.settle([late]).verdicts[0]
         assert (verdict.held, list(verdict.ready)) == (False, [])

@@ -59,7 +59,7 @@ class Settler:
         effects = Outbox(self._app)
         try:
             if done.request.additions:
-                effects.chord_extensions = self._additions(done, effects, outcome)
+                self._additions(done, effects, outcome)
             for retry in done.request.retries_sent:
                 self._send_again(done, effects, retry)
             if isinstance(outcome, Success):
@@ -119,7 +119,7 @@ class Settler:
     def _sent_by_hooks(self, done: Job, effects: Outbox, outcome: Outcome) -> None:
         for retry in done.request.retries_sent:
             self._send_again(done, effects, retry)
-        effects.chord_extensions.extend(self._additions(done, effects, outcome))
+        self._additions(done, effects, outcome)
 
     def _other_ends(self, done: Job, effects: Outbox, outcome: Outcome) -> None:
         match outcome:
@@ -179,11 +179,12 @@ class Settler:
             case Retried():
                 self._retried(done, effects, outcome)
 
-    def _additions(self, done: Job, effects: Outbox, outcome: Outcome) -> list[str]:
-        """Send what the task adds to its chord; the chord's group once for each (semantics.md T34)."""
+    def _additions(self, done: Job, effects: Outbox, outcome: Outcome) -> None:
+        """Send what the task adds to its chord; the chord waits for one part more for each (semantics.md T34)."""
         if isinstance(outcome, Rejected) and outcome.requeue:
-            return []
-        return effects.extend_chords(done.request.additions, self._ambient(done))
+            return
+        run = f"{done.message.id}:{done.request.retries}"
+        effects.extend_chords(done.request.additions, self._ambient(done), run)
 
     def _success(self, done: Job, effects: Outbox, outcome: Success) -> None:
         message, request = done.message, done.request

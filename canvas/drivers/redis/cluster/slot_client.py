@@ -9,6 +9,7 @@ from hashlib import sha1
 from itertools import count
 from typing import Any, TypeVar
 
+from canvas.drivers.absence import Absence
 from canvas.drivers.redis.cluster.topology import Cluster
 from canvas.drivers.redis.connection.client import RedisClient, TextOf, script
 from canvas.drivers.redis.connection.commands import SlotNotServed
@@ -55,6 +56,11 @@ class SlotClient(RedisClient):
     def where(self) -> str:
         """The cluster, for messages."""
         return self._cluster.where()
+
+    @property
+    def absence(self) -> Absence:
+        """That of the node which serves the slot."""
+        return self._cluster.node(self._slot).absence
 
     # -- calls
 

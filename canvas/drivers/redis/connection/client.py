@@ -15,6 +15,7 @@ from pkgutil import get_data
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakSet
 
+from canvas.drivers.absence import Absence
 from canvas.drivers.redis.connection.commands import Commands, SlotNotServed, as_ours, taken_from
 from canvas.drivers.redis.connection.connecting import Connector
 from canvas.drivers.redis.connection.pubsub import PubSub
@@ -127,6 +128,11 @@ class RedisClient:
 
             self._loops = LoopClients(partial(loop_client, self.address))
         return self._loops.client(patient)
+
+    @property
+    def absence(self) -> Absence:
+        """When this process was last without the server."""
+        return self._clients()[0].absence
 
     # -- calls
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 from math import inf
 from typing import Any, TypeVar
 
+from canvas.drivers.absence import Absence
 from canvas.drivers.redis.connection.connecting import Connector
 from canvas.drivers.redis.connection.pauses import pauses
 from canvas.drivers.redis.connection.resp import Connection, NotServed, Refusal, Words
@@ -66,6 +67,7 @@ class Commands:
         self._connector = connector
         self._check_after = check_after or inf
         self._idle: deque[tuple[Connection, Any]] = deque()
+        self.absence = Absence()
 
     def one(self, words: Words, patient: bool = True) -> Any:
         """The reply to one command."""
@@ -98,6 +100,7 @@ class Commands:
             kept = True
             raise
         except OSError:
+            self.absence.note()
             self._forget()
             raise
         finally:
@@ -122,7 +125,11 @@ class Commands:
             if tried and not poll.poll(0):
                 return connection, poll
             self._connector.drop(connection)
-        connection = self._connector.connection()
+        try:
+            connection = self._connector.connection()
+        except OSError:
+            self.absence.note()
+            raise
         poll = select.poll()
         poll.register(connection.fileno(), select.POLLIN)
         return connection, poll

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from canvas.model.settlement import ChordStart, Keep, MailboxStep, Part, ResultWrite
+from canvas.model.settlement import ChordExtension, ChordStart, Keep, MailboxStep, Part, ResultWrite
 
 
 class RecordSet:
@@ -13,7 +13,7 @@ class RecordSet:
         self.stores: list[ResultWrite] = []
         self.parts: list[Part] = []
         self.joins: list[ChordStart] = []
-        self.extensions: list[str] = []
+        self.extensions: list[ChordExtension] = []
         self.keeps: list[Keep] = []
         self.mail: list[MailboxStep] = []
 
@@ -29,7 +29,7 @@ class RecordSet:
 
 def divided(
     of_id: Callable[[str], int], stores: Iterable[ResultWrite], parts: Iterable[Part], joins: Iterable[ChordStart],
-    extensions: Iterable[str], keeps: Iterable[Keep], mail: Iterable[MailboxStep],
+    extensions: Iterable[ChordExtension], keeps: Iterable[Keep], mail: Iterable[MailboxStep],
 ) -> list[tuple[int, RecordSet]]:  # fmt: skip
     """By number of the partition, what it is to write; those that may complete a chord come last."""
     found: dict[int, RecordSet] = {}
@@ -41,8 +41,8 @@ def divided(
         of(store.task_id).stores.append(store)
     for join in joins:
         of(join.group_id).joins.append(join)
-    for group_id in extensions:
-        of(group_id).extensions.append(group_id)
+    for extension in extensions:
+        of(extension.group_id).extensions.append(extension)
     for keep in keeps:
         of(keep.group_id).keeps.append(keep)
     for part in parts:

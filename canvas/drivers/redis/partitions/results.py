@@ -11,7 +11,7 @@ from canvas.drivers.redis.result_watch import Watching
 from canvas.drivers.redis.results import RedisResults
 from canvas.model import states
 from canvas.model.runs.index import FoundRun, RunListing, RunQuery
-from canvas.model.settlement import ChordStart, Keep, MailboxStep, Part, ReadyChord, ResultWrite
+from canvas.model.settlement import ChordExtension, ChordStart, Keep, MailboxStep, Part, ReadyChord, ResultWrite
 
 T = TypeVar("T")
 _RECORD = ResultKeys().task("")
@@ -179,12 +179,12 @@ class PartitionedResults:
 
     # -- chords
 
-    def start_chords(self, joins: Sequence[ChordStart], extensions: Sequence[str] = ()) -> None:
+    def start_chords(self, joins: Sequence[ChordStart], extensions: Sequence[ChordExtension] = ()) -> None:
         self.record((), (), joins, extensions)
 
     def record(
         self, stores: Sequence[ResultWrite], parts: Sequence[Part], joins: Sequence[ChordStart],
-        extensions: Sequence[str], keeps: Sequence[Keep] = (), mail: Sequence[MailboxStep] = (),
+        extensions: Sequence[ChordExtension], keeps: Sequence[Keep] = (), mail: Sequence[MailboxStep] = (),
     ) -> list[ReadyChord]:  # fmt: skip
         """As ChordStore.record, atomic in each partition. Repeated after an error it completes what is missing."""
         sets = divided(self._layout.of_key, stores, parts, joins, extensions, keeps, mail)

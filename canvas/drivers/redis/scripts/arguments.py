@@ -19,6 +19,7 @@ from canvas.errors import RefusedError
 from canvas.model.message import Publish
 from canvas.model.settlement import (
     ChordDispatch,
+    ChordExtension,
     ChordStart,
     DelayedPublish,
     Keep,
@@ -128,7 +129,7 @@ class ScriptArguments:
         stores: Sequence[ResultWrite],
         parts: Sequence[Part],
         joins: Sequence[ChordStart],
-        extensions: Sequence[str],
+        extensions: Sequence[ChordExtension],
         keeps: Sequence[Keep] = (),
         mail: Sequence[MailboxStep] = (),
     ) -> Fields:
@@ -191,8 +192,8 @@ class ScriptArguments:
     def joins(self, joins: Sequence[ChordStart]) -> list[Any]:
         return [[self._group(j.group_id), j.size, j.expires, j.structure or False] for j in joins]
 
-    def extensions(self, groups: Sequence[str]) -> list[Any]:
-        return [self._group(group_id) for group_id in groups]
+    def extensions(self, extensions: Sequence[ChordExtension]) -> list[Any]:
+        return [[self._group(one.group_id), one.member] for one in extensions]
 
     def parts(self, parts: Sequence[Part]) -> list[Any]:
         return [self._part(part) for part in parts]

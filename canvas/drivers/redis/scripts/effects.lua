@@ -128,9 +128,11 @@ local function start_chord(j)
     on_results()
 end
 
-local function extend_chord(base)
+-- e: {base, the member that the addition is}; each counts once
+local function extend_chord(e)
+    local base = e[1]
     chord_cache[base] = nil
-    redis.call('INCRBY', base .. '.t', 1)
+    if redis.call('SADD', base .. '.d', 'extension:' .. e[2]) == 1 then redis.call('INCRBY', base .. '.t', 1) end
 end
 
 -- What is known of a chord that still takes parts; nil of one that takes none. again: it has ended, and its client may be
@@ -332,14 +334,14 @@ local function send(s)
     end
 end
 
--- The result side: s.stores, s.joins, s.extensions, {base, …}, s.keeps, s.parts and s.mail; returns what became ready.
+-- The result side: s.stores, s.joins, s.extensions, s.keeps, s.parts and s.mail; returns what became ready.
 local function record(s)
     local found = {}
     if not (s.stores or s.joins or s.extensions or s.keeps or s.parts or s.mail) then return found end
     on_results()
     for _, one in ipairs(s.stores or NONE) do store(one) end
     for _, one in ipairs(s.joins or NONE) do start_chord(one) end
-    for _, base in ipairs(s.extensions or NONE) do extend_chord(base) end
+    for _, one in ipairs(s.extensions or NONE) do extend_chord(one) end
     for _, one in ipairs(s.keeps or NONE) do keep_chord(one) end
     for _, one in ipairs(s.parts or NONE) do count_part(one, found) end
     for _, one in ipairs(s.mail or NONE) do change_mailbox(one, found) end

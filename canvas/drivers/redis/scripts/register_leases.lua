@@ -3,6 +3,7 @@
 -- KEYS[1] unacked   KEYS[2] unacked_index   KEYS[3] leases of the worker   KEYS[4] canvas:revoked:version
 -- ARGV[1] messages, msgpack: {{tag, record as in unacked, key of the message's id, 1 if it was delivered before, 1 if its
 --     sender gave the id}, …}   ARGV[2] seconds to remember ids   ARGV[3] what keys of leases start with
+-- ARGV[4] what the keys of detached leases start with
 -- Returns {{1 or 0 for each: leased, or not to be run}, revision of what is revoked, unix time}
 
 local now = string.format('%.6f', server_time())
@@ -12,18 +13,27 @@ local verdicts = {}
 -- count of deliveries. The mark is this tag where the reply to an earlier call was lost.
 local function may_lease(mark, tag, redelivered, own_id)
     if not mark or mark == tag or string.sub(mark, 1, 5) == 'lost:' then return true end
-    -- Without an id of its own, a new message may be one that was sent before and settled. With one it is never new: a
-    -- broker that was killed may have forgotten that it has delivered the message.
+    -- Without an id of its own, a new message may be one that was sent before and settled.
     if redelivered == 0 and own_id == 0 then return true end
+    local holder = string.match(mark, '^canvas:(.*):%d+$')
+    if redelivered == 0 then
+        -- A copy that was sent twice, or a broker that was killed has forgotten that it has delivered the message. In the
+        -- second case the lease is all that is left of it.
+        if redis.call('HEXISTS', KEYS[1], mark) == 1 then redis.call('SADD', ARGV[4] .. holder, mark) end
+        return false
+    end
     if redis.call('HDEL', KEYS[1], mark) == 0 then return false end
     redis.call('ZREM', KEYS[2], mark)
-    redis.call('SREM', ARGV[3] .. string.match(mark, '^canvas:(.*):%d+$'), mark)
+    redis.call('SREM', ARGV[3] .. holder, mark)
+    redis.call('SREM', ARGV[4] .. holder, mark)
     return true
 end
 
+local come = {}
 for i, m in ipairs(cmsgpack.unpack(ARGV[1])) do
     local tag, record, id_key, redelivered, own_id = unpack(m, 1, 5)
-    if may_lease(redis.call('GET', id_key), tag, redelivered, own_id) then
+    -- Of two copies that come together one is enough.
+    if not come[id_key] and may_lease(redis.call('GET', id_key), tag, redelivered, own_id) then
         redis.call('HSET', KEYS[1], tag, record)
         redis.call('ZADD', KEYS[2], now, tag)
         redis.call('SADD', KEYS[3], tag)
@@ -32,5 +42,6 @@ for i, m in ipairs(cmsgpack.unpack(ARGV[1])) do
     else
         verdicts[i] = 0
     end
+    come[id_key] = true
 end
 return {verdicts, redis.call('GET', KEYS[4]) or 0, now}

@@ -4,17 +4,18 @@
 -- ARGV[1] id of the run   ARGV[2] seconds to keep it; 0: as long as it is, and a new one without an end
 -- ARGV[3] of a new run, msgpack: as INDEX:listed of run_index.lua; ''
 -- ARGV[4] group of the chord that starts it, which is ready then; ''   ARGV[5] its callback   ARGV[6…] fields and values
--- Returns the run of that key: this one, or the one that has it.
+-- Returns the run of that key: this one, or the one that has it. A run that is there already is not started again.
 
 local AT_ONCE, EXPIRED_AT_ONCE = 1000, 20
 local run_key, run, ttl, now = KEYS[1], ARGV[1], tonumber(ARGV[2]), server_time()
 local index = index_of(run_key)
+-- A call that is repeated: its start may have been taken already.
+if ARGV[4] ~= '' and redis.call('EXISTS', run_key) == 1 then return run end
 if ARGV[3] ~= '' then
     local entry = cmsgpack.unpack(ARGV[3])
     unlist_expired(index, now, EXPIRED_AT_ONCE)
     local owner = entry[4] ~= '' and run_of_key(index, entry[4])
-    -- Its start may have been taken already: a call that is repeated does not bring it back.
-    if owner and (owner ~= run or ARGV[4] ~= '') then return owner end
+    if owner and owner ~= run then return owner end
     list_run(run_key, entry, ttl, now)
 end
 for first = 6, #ARGV, AT_ONCE do

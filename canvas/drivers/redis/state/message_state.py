@@ -73,28 +73,36 @@ class StateRecovery(LeaseRecovery):
     _keys: StateKeys
 
     def tags(self, worker: str, tags: Sequence[str], count_delivery: bool = False) -> int:
-        if not tags:
-            return 0
-        started = {tag.decode() for tag in self._link.command("SMEMBERS", self._keys.redelivered_running(worker))}
-        detached = {tag.decode() for tag in self._link.command("SMEMBERS", self._keys.detached(worker))}
-        records = self._link.command("HMGET", self._keys.unacked, *tags)
-        dropped, returned = [], []
-        for tag, record in zip(tags, records, strict=True):
-            found = opened(record) if record is not None else None
-            if found is not None and tag in detached:
-                headers = loss_headers(ENVELOPE, found[2], tag in started) if count_delivery else {}
-                entry = self.to_entry(found[1], redelivered(ENVELOPE, found[2], **headers))
-                returned.append([tag, entry, self._keys.outbox])
-            elif found is not None:
-                count = delivery_count(ENVELOPE, found[2])
-                mark = f"{_LOST}{int(tag in started)}:{count}" if count_delivery else False
-                dropped.append([tag, self._keys.message(message_id_of(found[2])), mark])
-        return self.drop(worker, dropped) + (self.give(worker, returned) if returned else 0)
+        # Those of a worker of which nothing else is known come together with those of others.
+        by_worker: dict[str, list[str]] = {}
+        for tag in tags:
+            by_worker.setdefault(worker or worker_of_tag(tag), []).append(tag)
+        return sum(self._end(one, some, count_delivery) for one, some in by_worker.items())
 
-    def drop(self, worker: str, dropped: Sequence[list[Any]]) -> int:
-        """End ``[tag, key of the message's id, mark]`` leases; how many were still held."""
-        keys = [self._keys.unacked, self._keys.unacked_index, self._keys.leases(worker)]
-        return int(self._link.call("drop_leases", keys, [pack(list(dropped)), _LOST_FOR]))
+    def _end(self, worker: str, tags: Sequence[str], count_delivery: bool) -> int:
+        started = {tag.decode() for tag in self._link.command("SMEMBERS", self._keys.redelivered_running(worker))}
+        records = self._link.command("HMGET", self._keys.unacked, *tags)
+        opened_all = {tag: opened(record) for tag, record in zip(tags, records, strict=True) if record is not None}
+        leases = {tag: lease for tag, lease in opened_all.items() if lease is not None}
+        dropped: list[list[Any]] = []
+        for tag, (_, _, payload) in leases.items():
+            mark = f"{_LOST}{int(tag in started)}:{delivery_count(ENVELOPE, payload)}" if count_delivery else False
+            dropped.append([tag, self._keys.message(message_id_of(payload)), mark])
+        ended, detached = self.drop(worker, dropped)
+        returned: list[list[Any]] = []
+        for tag in detached:
+            _, queue, payload = leases[tag]
+            headers = loss_headers(ENVELOPE, payload, tag in started) if count_delivery else {}
+            entry = self.to_entry(queue, redelivered(ENVELOPE, payload, **headers))
+            returned.append([tag, entry, self._keys.outbox])
+        return ended + (self.give(worker, returned) if returned else 0)
+
+    def drop(self, worker: str, dropped: Sequence[list[Any]]) -> tuple[int, list[str]]:
+        """End ``[tag, key of the message's id, mark]`` leases. Returns how many were held, and the tags of those that
+        stay: the broker does not have their messages any more."""
+        keys = [self._keys.unacked, self._keys.unacked_index, self._keys.leases(worker), self._keys.detached(worker)]
+        count, kept = self._link.call("drop_leases", keys, [pack(list(dropped)), _LOST_FOR])
+        return int(count), [tag.decode() for tag in kept]
 
     def recover(self, worker: str, count_delivery: bool, orphans_in: float = 0.0) -> int:
         total = super().recover(worker, count_delivery, orphans_in)
@@ -136,7 +144,7 @@ class StateBroker(RedisBroker):
         keys = self.keys
         script_keys = [keys.unacked, keys.unacked_index, keys.leases(worker), keys.revoked_version]
         verdicts, version, now = self.link.call(
-            "register_leases", script_keys, [pack(packed), REMEMBERED, keys.leases("")]
+            "register_leases", script_keys, [pack(packed), REMEMBERED, keys.leases(""), keys.detached("")]
         )
         leased = [delivery for delivery, leased in zip(deliveries, verdicts, strict=True) if leased]
         return LeaseReply(leased, int(version), clock_offset(float(now)))
@@ -181,7 +189,7 @@ class StateBroker(RedisBroker):
         if not deliveries:
             return 0
         dropped = [[d.tag, self.keys.message(message_id_of(d.payload)), False] for d in deliveries]
-        return self.recovery.drop(worker_of_tag(deliveries[0].tag), dropped)
+        return self.recovery.drop(worker_of_tag(deliveries[0].tag), dropped)[0]
 
     def note_delay_queue(self, name: str) -> None:
         self.link.pipeline([("SADD", self.keys.delay_queues, name), ("EXPIRE", self.keys.delay_queues, _DELAYS_FOR)])
@@ -217,6 +225,7 @@ class StateBroker(RedisBroker):
             del self._sent[worker]
 
     def claim(self, worker: str, limit: int) -> list[bytes]:
+        self._delete_sent(worker)
         own = self.keys.outbox_of(worker)
         shared, mine = self.link.pipeline([("LLEN", self.keys.outbox), ("LLEN", own)])
         moves: list[Sequence[Any]] = [("LMOVE", self.keys.outbox, own, "RIGHT", "LEFT")] * min(limit - mine, shared)

@@ -103,9 +103,9 @@ class SqlLeases:
         return total
 
     def drop(self, connection: Connection, tags: Collection[str], lost: "Mapping[str, LostMark] | None" = None) -> int:
-        """End leases of messages that the broker delivers again; how many were held. ``lost``: marks of the messages
-        whose worker died, by tag; the others are forgotten."""
-        found = [one for one in self._locked(connection, tags) if not one.early_acked]
+        """End leases of messages that the broker delivers again; how many were held. Those of messages that it does not
+        have any more stay. ``lost``: marks of the messages whose worker died, by tag; the others are forgotten."""
+        found = [one for one in self._locked(connection, tags) if not (one.early_acked or one.detached)]
         messages = self._messages
         for row in sorted(found, key=lambda one: one.message_id):
             latest = and_(messages.c.message_id == row.message_id, messages.c.tag == row.tag)

@@ -93,10 +93,14 @@ class SqlMessages:
         """How a message was lost before; ``None``: it is settled, or was acked early."""
         if mark["tag"] is None:
             return _Lost(mark["started"], mark["deliveries"])
-        # Without an id of its own, a new message may be one that was sent before and settled. With one it is never new:
-        # a broker that was killed may have forgotten that it has delivered the message.
+        # Without an id of its own, a new message may be one that was sent before and settled.
         if mark["tag"] == arrival.delivery.tag or not (arrival.deliveries or arrival.own_id):
             return _Lost(False, 0)
+        if not arrival.deliveries:
+            # A copy that was sent twice, or a broker that was killed has forgotten that it has delivered the message.
+            # In the second case the lease is all that is left of it.
+            self._leases.mark(connection, [mark["tag"]], detached=True)
+            return None
         before = self._leases.take(connection, mark["tag"])
         return None if before is None else _Lost(before.started, delivery_count(ENVELOPE, before.payload))
 
@@ -186,12 +190,13 @@ class SqlMessages:
         def work(connection: Connection) -> None:
             if sent.ids is None:
                 sent.ids = self._outboxes.first_ids(connection, worker, sent.count)
-            self._outboxes.delete(connection, worker, sent.ids)
+            self._outboxes.delete(connection, sent.ids)
 
         self.database.change(work)
         del self._sent[worker]
 
     def claim(self, worker: str, limit: int) -> list[bytes]:
+        self._delete_sent(worker)
         return self.database.change(lambda connection: self._outboxes.claim(connection, worker, limit))
 
     def shared_count(self) -> int:

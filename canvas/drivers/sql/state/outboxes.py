@@ -33,23 +33,23 @@ class SqlOutboxes:
         found = select(outbox.payload).where(outbox.worker == worker).order_by(outbox.id).limit(limit)
         return list(connection.execute(found).scalars())
 
-    def delete(self, connection: Connection, worker: str, ids: Sequence[int]) -> None:
-        """Delete messages of an outbox, as far as they are in it."""
-        outbox = self._outbox.c
-        connection.execute(delete(self._outbox).where(outbox.worker == worker, outbox.id.in_(ids)))
+    def delete(self, connection: Connection, ids: Sequence[int]) -> None:
+        """Delete messages that the broker has, from whichever outbox they were moved to."""
+        connection.execute(delete(self._outbox).where(self._outbox.c.id.in_(ids)))
 
     def claim(self, connection: Connection, worker: str, limit: int) -> list[bytes]:
         """Fill a worker's outbox up to ``limit`` from that of all workers; its messages."""
         room = limit - len(self.first_ids(connection, worker, limit))
-        ids = self.first_ids(connection, OF_ALL, room)
+        ids = self.first_ids(connection, OF_ALL, room, skip_locked=True)
         connection.execute(update(self._outbox).where(self._outbox.c.id.in_(ids)).values(worker=worker))
         return self.first(connection, worker, limit)
 
-    def first_ids(self, connection: Connection, worker: str, limit: int) -> Sequence[int]:
-        """The rows of the messages to be sent first, locked, without those that another process has locked."""
+    def first_ids(self, connection: Connection, worker: str, limit: int, skip_locked: bool = False) -> Sequence[int]:
+        """The rows of the messages to be sent first, locked; ``skip_locked``: without those that another process has
+        locked."""
         outbox = self._outbox.c
         found = select(outbox.id).where(outbox.worker == worker).order_by(outbox.id).limit(limit)
-        return connection.execute(found.with_for_update(skip_locked=True)).scalars().all()
+        return connection.execute(found.with_for_update(skip_locked=skip_locked)).scalars().all()
 
     def give_up(self, connection: Connection, worker: str) -> int:
         """Move the messages of a worker's outbox to that of all workers; how many."""

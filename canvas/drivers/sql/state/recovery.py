@@ -53,6 +53,7 @@ class SqlRecovery:
 
     def heartbeat(self, worker: str, queues: Sequence[str], ttl: float) -> HeartbeatReply:
         workers, leases = self._tables.workers, self._tables.leases
+        self._database.absence.beat(ttl)
 
         def work(connection: Connection) -> HeartbeatReply:
             values = {"expires_at": read_clock(connection) + ttl, "silent_since": None}
@@ -125,8 +126,6 @@ class SqlRecovery:
 
     def recover_dead_workers(self) -> int:
         workers, total = self._tables.workers, 0
-        if time.monotonic() - self._database.failed_at < _MISSED_FOR:
-            return 0  # workers that were noted as silent before have had no chance to send a heartbeat
 
         def missed(connection: Connection) -> list[str]:
             """Workers that have been without a heartbeat for some time. After the database was away no heartbeat is
@@ -140,7 +139,9 @@ class SqlRecovery:
             long = select(workers.c.worker).where(silent, workers.c.silent_since <= now - _MISSED_FOR)
             return list(connection.execute(long).scalars())
 
-        for worker in self._database.call(missed):
+        silent = self._database.call(missed)
+        # Workers that were noted as silent before an absence have had no chance to send a heartbeat.
+        for worker in silent if self._database.absence.over_for(_MISSED_FOR) else ():
             # Perhaps it was only out of reach, and settles what it has begun when it is back.
             total += self._recover(worker, counts=True, orphans_in=_MAY_COME_BACK)
         if time.monotonic() >= self._next_sweep:

@@ -1,0 +1,31 @@
+"""Whether a process may judge that others are silent: it has to have been in touch with the server itself."""
+
+import time
+
+
+class Absence:
+    """When a process was last without its server, by its own monotonic clock.
+
+    Workers that live send a heartbeat each second after their server was away, so that one which stays silent for some
+    seconds is dead. A process that was away itself, or has just begun, does not know since when they could have done
+    so.
+    """
+
+    def __init__(self) -> None:
+        self._until = self._beaten_at = time.monotonic()
+
+    def note(self) -> None:
+        """The server did not answer."""
+        self._until = time.monotonic()
+
+    def beat(self, ttl: float) -> None:
+        """This process is about to send a heartbeat that is good for ``ttl`` seconds. If the one before has expired, it
+        was away: stopped, or too slow."""
+        now = time.monotonic()
+        if now - self._beaten_at > ttl:
+            self._until = now
+        self._beaten_at = now
+
+    def over_for(self, seconds: float) -> bool:
+        """Whether it has ended, and so many seconds have passed since."""
+        return time.monotonic() - self._until >= seconds
