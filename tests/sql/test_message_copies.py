@@ -94,23 +94,29 @@ class Sent:
 
 def test_messages_that_a_process_has_sent_are_not_sent_again_when_it_could_not_note_it(state, monkeypatch):
     """The state goes away between the sending of an outbox and its emptying, and comes back."""
-    publisher, messages = Sent(), state.messages
+    publisher, messages, names = Sent(), state.messages, set()
     outboxes = Outboxes(state, publisher, Destinations(None, None, lambda: 0.0))
     into_outbox(state, *(Outgoing(str(one), "", "q", TASK).packed() for one in range(3)))
-    whole = messages._delete_sent
+    empty, heartbeat = messages._delete_sent, state.recovery.heartbeat
 
     def fail(worker):
         if messages._sent:
             raise OperationalError("the state is away")
-        whole(worker)
+        empty(worker)
 
-    with monkeypatch.context() as patched:
-        patched.setattr(messages, "_delete_sent", fail)
+    def beat(name, queues, ttl):
+        names.add(name)
+        return heartbeat(name, queues, ttl)
+
+    monkeypatch.setattr(state.recovery, "heartbeat", beat)
+    monkeypatch.setattr(messages, "_delete_sent", fail)
+    for _ in range(2):
         with pytest.raises(OperationalError):
             outboxes.forward()
-        with pytest.raises(OperationalError):
-            outboxes.forward()
+    monkeypatch.setattr(messages, "_delete_sent", empty)
     outboxes.forward()
+    for name in names:
+        state.recovery.recover_worker(name)  # as if it had died
     assert (len(publisher.payloads), messages.shared_count()) == (3, 0)
     into_outbox(state, Outgoing("last", "", "q", TASK).packed())
     assert outboxes.forward() == 1
