@@ -8,7 +8,7 @@ class Absence:
 
     Workers that live send a heartbeat each second after their server was away, so that one which stays silent for some
     seconds is dead. A process that was away itself, or has just begun, does not know since when they could have done
-    so.
+    that.
     """
 
     def __init__(self) -> None:
@@ -27,5 +27,5 @@ class Absence:
         self._beaten_at = now
 
     def over_for(self, seconds: float) -> bool:
-        """Whether it has ended, and so many seconds have passed since."""
+        """Whether it has ended, at least this many seconds ago."""
         return time.monotonic() - self._until >= seconds

@@ -200,17 +200,10 @@ class RunRecordsContract(ContractSupport):
 
     def test_a_run_that_is_kept_again_does_not_start_again(self, driver: Driver) -> None:
         """The answer to the call was lost, and a worker has taken the start."""
-        start = ReadyChord("run.start", b"how", [], None)
-
-        def begin() -> str:
-            return self._runs(driver).save_run(
-                "run", {"about": b"1", "attempt": b"0"}, 60, time.time(), RunListing("etl"), start
-            )
-
-        assert [begin(), begin()] == ["run", "run"]
-        assert driver.settler.dispatch_chord(chord_end("run.start")).held
-        assert begin() == "run"
-        assert driver.settler.stale_ready_chords(0) == []
+        fields, start = {"about": b"1", "attempt": b"0"}, ReadyChord("run.start", b"how", [], None)
+        for ends in (1, 0):
+            assert self._runs(driver).save_run("run", fields, 60, time.time(), RunListing("etl"), start) == "run"
+            assert driver.settler.dispatch_chord(chord_end("run.start")).held == ends
 
 
 class MailboxContract(ContractSupport):

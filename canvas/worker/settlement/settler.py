@@ -183,8 +183,7 @@ class Settler:
         """Send what the task adds to its chord; the chord waits for one part more for each (semantics.md T34)."""
         if isinstance(outcome, Rejected) and outcome.requeue:
             return
-        run = f"{done.message.id}:{done.request.retries}"
-        effects.extend_chords(done.request.additions, self._ambient(done), run)
+        effects.extend_chords(done.request.additions, self._ambient(done), f"{done.message.id}:{done.request.retries}")
 
     def _success(self, done: Job, effects: Outbox, outcome: Success) -> None:
         message, request = done.message, done.request
