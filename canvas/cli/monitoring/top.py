@@ -96,11 +96,11 @@ def _workers(collector: Collector) -> Table:
 
 def _queues(collector: Collector) -> Table:
     table = Table("queue")
-    for name in ("waiting", "oldest", "change/s", "dead letters", "consumers"):
+    for name in ("waiting", "oldest", "in/s", "out/s", "dead letters", "consumers"):
         table.add_column(name, justify="right")
     for queue in list(collector.queues.states.values())[:_LISTED]:
         dead = Text(f"{queue.dead:,}", "red" if queue.dead else "")
         oldest = "" if queue.oldest is None else _time(queue.oldest)
-        waiting, change = f"{queue.waiting:,}", f"{queue.change:+.1f}"
-        table.add_row(Text(queue.name), waiting, oldest, change, dead, str(len(queue.consumers)))
+        rates = ("–" if rate is None else f"{rate:,.1f}" for rate in (queue.incoming, queue.outgoing))
+        table.add_row(Text(queue.name), f"{queue.waiting:,}", oldest, *rates, dead, str(len(queue.consumers)))
     return table

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from canvas.app.application import Canvas
 from canvas.dashboard.collecting.cluster import KINDS, Cluster
 from canvas.dashboard.collecting.families import Families
+from canvas.dashboard.collecting.flows import Flows
 from canvas.dashboard.collecting.health import Health
 from canvas.dashboard.collecting.queues import Queues, TimesOfSending, consumers_of
 from canvas.dashboard.collecting.series import Series
@@ -49,8 +50,9 @@ class Collector:
         self.cluster = Cluster(options.max_tasks, options.max_workers)
         self.series = Series()
         self.health = Health()
-        self.queues = Queues(app)
         self.answers = Answers(app, options.inspect_timeout)
+        self.flows = Flows(self._route, self._consumed_by)
+        self.queues = Queues(app, self.flows)
         self.families = Families(app, self.cluster)
         self.runs: dict[str, int] = {}
         """How many runs are in each state that is counted; empty where the result backend keeps no runs."""
@@ -140,11 +142,26 @@ class Collector:
             counts[kind] += 1
             if kind == "succeeded" and "runtime" in event:
                 runtimes.append(event["runtime"])
+            elif kind == "received":
+                self.flows.take(entry)
             elif kind == "started" and (before := _known_since(entry)) is not None:
                 waits.append(max(0.0, event["timestamp"] - before))
         self.series.count(counts, runtimes, waits)
         for listener in self.listeners:
             listener(taken)
+
+    def _route(self, name: str) -> str | None:
+        try:
+            route = self.app.router.route(name, {})
+        except Exception:
+            # Functions of the app's may need arguments, which an event does not have in their own form.
+            logger.debug("dashboard: the queue of %s is not known", name, exc_info=True)
+            return None
+        return route.queue.name if route.queue is not None else route.routing_key
+
+    def _consumed_by(self, worker: str) -> list[str]:
+        queues = self.answers.one(worker).get("active_queues")
+        return [queue for queue, _ in consumers_of([(worker, queues)]).items()]
 
     def _look_at_queues(self) -> None:
         answers = [(name, found.get("active_queues")) for name, found in self.answers.all().items()]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from canvas.app.application import Canvas
+from canvas.dashboard.collecting.flows import Flows
 from canvas.drivers.stored_messages import task_id_of
 from canvas.remote.cluster_entries import Task
 
@@ -22,6 +23,10 @@ class QueueState:
     dead: int
     change: float
     """By how many messages a second it grows; below 0: shrinks."""
+    incoming: float | None
+    """Messages a second that are sent to it; ``None`` where that is not known."""
+    outgoing: float | None
+    """Messages a second that workers receive from it; ``None`` where that is not known."""
     oldest: float | None
     """Seconds that the message has waited, at least, that is taken next; ``None`` where it is not known."""
     consumers: list[str]
@@ -34,28 +39,33 @@ class QueueState:
 class Queues:
     """Looks at the queues of an app, and at those that its workers consume."""
 
-    def __init__(self, app: Canvas) -> None:
+    def __init__(self, app: Canvas, flows: Flows) -> None:
         self._app = app
+        self._flows = flows
         self.states: dict[str, QueueState] = {}
         self.in_flight: dict[str, int] = {}
-        self._looked = 0.0
         self._first_seen: dict[str, tuple[str, float]] = {}
         """By queue, the id of the message that is taken next, and when it was first seen there."""
 
     def look(self, consumers: dict[str, list[str]], sent_at: "TimesOfSending") -> None:
         """Look at all queues. ``consumers``: workers by the queues that they consume. Raises BrokerError."""
-        admin, now = self._app.driver.admin, time.time()
+        admin = self._app.driver.admin
         names = dict.fromkeys([*(queue.name for queue in self._app.router.consumed()), *sorted(consumers)])
-        passed = now - self._looked if self._looked else 0.0
         found = {}
         for name in list(names)[:_QUEUES]:
-            waiting, known = admin.queue_length(name), self.states.get(name)
-            change = (waiting - known.waiting) / passed if known is not None and passed else 0.0
-            oldest = self._oldest(name, now, sent_at) if waiting else None
+            waiting, now = admin.queue_length(name), time.time()
+            change, incoming, outgoing, oldest = self._flows.look(name, waiting, now)
+            if waiting and (seen := self._oldest(name, now, sent_at)) is not None:
+                oldest = seen
             dead = admin.dead_letter_count(name)
-            found[name] = QueueState(name, waiting, dead, change, oldest, consumers.get(name, []))
+            found[name] = QueueState(
+                name, waiting, dead, change, incoming, outgoing, oldest, consumers.get(name, [])
+            )  # fmt: skip
         self.in_flight = admin.in_flight()._asdict()
-        self.states, self._looked = found, now
+        self._flows.forget_all_but(found)
+        for name in self._first_seen.keys() - found.keys():
+            del self._first_seen[name]
+        self.states = found
 
     def _oldest(self, name: str, now: float, sent_at: "TimesOfSending") -> float | None:
         codec = self._app.driver.broker.codec

@@ -6,7 +6,7 @@ import { count, rate, seconds } from "../format.js";
 export function page(place) {
   const tiles = Object.fromEntries(["Workers alive", "Tasks a second", "Failed in the last hour", "Waiting messages", "Oldest message", "Runtime, median", "Wait, median", "Dead letters", "Workflows running", "Workflows failed"].map((name) => [name, tile(name)]));
   const charts = [chart("Tasks a second", "/s"), chart("Waiting messages", ""), chart("Runtime", " s", 0.001), chart("Workers", "")];
-  const queues = table("Queues", ["Queue", "#Waiting", "#Oldest", "#Change a second", "#Dead letters", "#Consumers"]);
+  const queues = table("Queues", ["Queue", "#Waiting", "#Oldest", "#In a second", "#Out a second", "#Dead letters", "#Consumers"]);
   place.append(h("div", { class: "head" }, h("h1", null, "Overview")), h("dl", { class: "tiles" }, Object.values(tiles).map((one) => one.element)),
     h("div", { class: "charts" }, charts.map((one) => one.element)), h("h2", null, "Queues"), queues.element);
 
@@ -22,7 +22,7 @@ export function page(place) {
     tiles["Workflows running"].show(o.runs.running === undefined ? "–" : count(o.runs.running));
     tiles["Workflows failed"].show(o.runs.failed === undefined ? "–" : count(o.runs.failed), "", (o.runs.failed ?? 0) > 0);
     queues.show(o.queues, (q) => q.name, (q) => h("tr", null, cell(link(`queues/${path(q.name)}`, q.name)), number(count(q.waiting)), number(q.oldest === null ? "" : seconds(q.oldest)),
-      number(`${q.change > 0 ? "+" : ""}${q.change.toFixed(1)}`), number(count(q.dead)), number(count(q.consumers.length))), "No queue is known yet.");
+      number(q.incoming === null ? "–" : rate(q.incoming)), number(q.outgoing === null ? "–" : rate(q.outgoing)), number(count(q.dead)), number(count(q.consumers.length))), "No queue is known yet.");
   }
 
   async function load() {
