@@ -23,6 +23,7 @@ batch.settled                  settled, leased (how many); of these, by a short 
 chord.dispatched               group_id, failed
 chord.dispatch_refused         group_id, reason
 chord.lost                     group_id, parts
+run.ended                      run, name, state, created and ended (ISO 8601), cause (the exception, if it failed)
 run.lost                       run, reason
 errback.failed                 task, task_id, exc
 hook.failed                    hook (its name), task, task_id, exc

@@ -8,7 +8,7 @@ from canvas.beat.clock import BeatClock
 from canvas.beat.entries import Entry, entry_of, is_dynamic, stored
 from canvas.beat.overlap import check_overlap
 from canvas.beat.service import schedule_name
-from canvas.beat.setup import SetupApp, entries_of, first_due, warn_of_unknown, with_cleanup
+from canvas.beat.setup import SetupApp, entries_of, first_due, save, warn_of_unknown, with_cleanup
 from canvas.beat.state import EntryState, new_state
 from canvas.beat.store import EntryStore, Known
 from canvas.beat.ticks import tick_of
@@ -114,14 +114,18 @@ class Schedule:
     def list(self) -> "list[EntryInfo]":
         """All entries, by name; also those of ``beat_schedule`` that no beat has seen yet."""
         found = {one.name: self._info(one) for one in self._store.read()}
-        given = self._app.conf.beat_schedule or {}
-        for name, entry in entries_of(self._app, with_cleanup(self._app, given), quiet=True).items():
+        for name, entry in entries_of(self._app, self._given, quiet=True).items():
             if name not in found:
                 state = new_state(self._app.now())
                 found[name] = EntryInfo(name, entry.what, repr(entry.schedule), "settings", state, None)
         return [found[name] for name in sorted(found)]
 
     # -- parts
+
+    @property
+    def _given(self) -> Mapping[str, Any]:
+        """The entries of the settings, as they are written there."""
+        return with_cleanup(self._app, self._app.conf.beat_schedule or {})
 
     def _entry(self, name: str, fields: Mapping[str, Any]) -> Entry:
         if not isinstance(name, str) or not name:
@@ -155,7 +159,7 @@ class Schedule:
 
     def _any_entry(self, name: str) -> Entry:
         """The entry of that name, of the settings or of the store."""
-        given = (self._app.conf.beat_schedule or {}).get(name)
+        given = self._given.get(name)
         if given is not None:
             return entry_of(name, given)
         entry = self._store.dynamic(self._known(name))
@@ -164,7 +168,15 @@ class Schedule:
         return entry
 
     def _change(self, name: str, change: Any) -> None:
-        if not self._store.change(name, change):
+        """Change the state of an entry. One of the settings that no beat has seen yet is kept first, as a beat does."""
+        if self._store.change(name, change):
+            return
+        given = self._given.get(name)
+        if given is not None:
+            entry = entry_of(name, given)
+            clock = self._clock(entry)
+            save(self._store, entry, None, new_state(clock.now()), clock)
+        if given is None or not self._store.change(name, change):
             self._known(name)
 
     def _info(self, known: Known) -> EntryInfo:

@@ -79,7 +79,7 @@ def synchronize(store: EntryStore, entries: Mapping[str, Entry], clock: BeatCloc
         if name in new and name in earlier:
             state.ran_at(earlier[name])
             taken_over += 1
-        _save(store, entry, known.get(name), state, clock)
+        save(store, entry, known.get(name), state, clock)
     if taken_over:
         log.imported_state(taken_over, str(filename))
 
@@ -88,7 +88,7 @@ def _state_of(known: Known | None, clock: BeatClock) -> EntryState:
     return replace(known.state) if known is not None else new_state(clock.now())
 
 
-def _save(store: EntryStore, entry: Entry, known: Known | None, state: EntryState, clock: BeatClock) -> None:
+def save(store: EntryStore, entry: Entry, known: Known | None, state: EntryState, clock: BeatClock) -> None:
     """Write an entry, if it differs. Another beat that does the same at this moment is as good."""
     form, definition = repr(entry.schedule), described(entry)
     if known is not None and state.schedule == form and known.definition == definition:

@@ -1,8 +1,9 @@
 """``canvas workflow`` shows and controls the runs of workflows."""
 
 import json
+import sys
 import time
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
@@ -58,6 +59,8 @@ def list_runs(obj: Any, /, limit: int, as_json: bool, **query: Any) -> None:
         found = obj.app.runs(limit=limit, **query)
     except CanvasError as exc:
         raise click.ClickException(str(exc)) from exc
+    if not as_json and sys.stdout.isatty():
+        click.secho(f"{'RUN':<36}  {'CREATED (UTC)':<19}  {'SECONDS':>8}  {'STATE':<10} NODES  WORKFLOW", bold=True)
     for run in found:
         try:
             status = run.status()
@@ -67,9 +70,19 @@ def list_runs(obj: Any, /, limit: int, as_json: bool, **query: Any) -> None:
         if as_json:
             click.echo(json.dumps({key: value for key, value in status.as_dict().items() if key != "nodes"}))
         else:
-            begun = status.created.strftime("%Y-%m-%d %H:%M:%S") if status.created else "?"
-            line = f"{run.id}  {begun}  {status.state:<10} {status.done}/{len(status.nodes)}  {status.name}"
-            click.echo(line + _shown_labels(status))
+            click.echo(_line(status))
+
+
+def _line(status: Any) -> str:
+    """A run in a list: id, time of its creation in UTC, duration, state, nodes that ran of all, name and labels."""
+    from canvas.cli.monitoring.run_tree import ran, seconds_of
+
+    begun = status.created.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if status.created else "?"
+    seconds = seconds_of(status)
+    lasted = "" if seconds is None else f"{seconds:.1f}"
+    nodes = f"{ran(status)}/{len(status.nodes)}"
+    line = f"{status.id:<36}  {begun:<19}  {lasted:>8}  {status.state:<10} {nodes:<5}  {status.name}"
+    return line + _shown_labels(status)
 
 
 def _shown_labels(status: Any) -> str:

@@ -5,8 +5,11 @@ from typing import Any
 
 from canvas.errors import BrokerError, RunLost
 from canvas.model import states
+from canvas.model.record import Record
+from canvas.model.runs.index import CANCELLED
 from canvas.model.settlement import Keep, Settlement
 from canvas.model.workflow_run import PAGE, NodeRef, RunNode, items_id, outline_id, page_id, task_id_of
+from canvas.telemetry import emit
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.store import RunStore
 
@@ -21,8 +24,9 @@ def retire(app: WorkflowServices, runs: RunStore) -> int:
     count = 0
     for run, attempt, looks in runs.over():
         try:
-            if _has_ended(app, runs, run, attempt):
-                count += _expire(app, runs, run, attempt)
+            end = _end(app, runs, run, attempt)
+            if end is not None:
+                count += _expire(app, runs, run, attempt, end)
             else:
                 runs.ended(run, attempt, looks - 1)
         except RunLost:
@@ -33,17 +37,23 @@ def retire(app: WorkflowServices, runs: RunStore) -> int:
     return count
 
 
-def _has_ended(app: WorkflowServices, runs: RunStore, run: str, attempt: int) -> bool:
-    """Whether the end of an attempt is stored: the settlement that stores it may be late, or another worker's."""
-    (record,) = runs.persist(lambda: app.backend.get_records([run]))
-    return record is not None and record.status in states.READY_STATES and record.extra.get("attempt") == attempt
+def _end(app: WorkflowServices, runs: RunStore, run: str, attempt: int) -> Record | None:
+    """The stored end of an attempt, if there is one: the settlement that stores it may be late, or another worker's."""
+    record: Record | None = runs.persist(lambda: app.backend.get_records([run]))[0]
+    if record is None or record.status not in states.READY_STATES or record.extra.get("attempt") != attempt:
+        return None
+    return record
 
 
-def _expire(app: WorkflowServices, runs: RunStore, run: str, attempt: int) -> bool:
+def _expire(app: WorkflowServices, runs: RunStore, run: str, attempt: int, end: Record) -> bool:
     """Let a run expire with its records, unless it is resumed; whether it was resumed. Raises RunLost."""
     about, latest = runs.metadata(run)
     if latest != attempt:
         return False
+    emit(
+        "run.ended", run=run, name=about["name"], state=CANCELLED if about["cancelled"] else end.status,
+        created=about["created"], ended=end.date_done, cause=end.result,
+    )  # fmt: skip
     ids = record_ids(app, runs, run, attempt, runs.nodes(run, 0, about["nodes"]))
     for first in range(0, len(ids), _AT_ONCE):
         runs.expire(run, ids[first : first + _AT_ONCE])

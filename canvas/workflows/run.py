@@ -4,6 +4,7 @@ Modules that load networkx are imported where they are used: a worker that cance
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
@@ -26,6 +27,8 @@ from canvas.workflows.steps.child_runs import child_before
 from canvas.workflows.steps.chord_callbacks import go_on_here
 from canvas.workflows.store import run_metadata
 
+_log = logging.getLogger(__name__)
+
 
 def in_this_process(function: str, *args: Any) -> Any:
     """Call a function of ``canvas.worker.in_process``, which runs workflows with the worker's code, in a room above."""
@@ -47,6 +50,7 @@ class Run(RunResults):
             return run.begin_once(on_mismatch)
         first = run.first_settlement()
         app.run_store.save(run.id, about, nodes)
+        run.log_start()
         go_on_here(app, app.run_store, app.driver.settler.settle([first]).verdicts)
         return run
 
@@ -62,8 +66,14 @@ class Run(RunResults):
                 continue  # it has expired meanwhile
             check_same(owner, known.about, self.about, on_mismatch)
             return known
+        self.log_start()
         go_on_here(app, app.run_store, [app.driver.settler.dispatch_chord(first.chord_dispatch(start.group_id))])
         return self
+
+    def log_start(self) -> None:
+        """Write the line of a new run into the log of the program that starts it."""
+        facts = {"run_id": self.id, "workflow": self.about["name"]}
+        _log.info("Workflow run %s[%s] started", self.about["name"], self.id, extra=facts)
 
     def first_settlement(self) -> Settlement:
         """The settlement that starts the run, whose nodes are to be kept before it is committed."""

@@ -211,3 +211,20 @@ def test_the_description_names_every_operation(fleet):
     described = fleet.client.get("/api/openapi.json").json()
     assert described["paths"]["/api/v1/workflows/{run}/{action}"]["post"]["responses"]["403"]
     assert len(described["paths"]) >= 20
+
+
+def test_an_entry_that_no_beat_has_seen_is_paused_and_run_now(fleet):
+    fleet.app.conf.beat_schedule = {"nightly": {"task": "t.add", "schedule": 3600.0, "args": (1, 2)}}
+
+    def entry():
+        return {one["name"]: one for one in fleet.get("/schedules")["entries"]}["nightly"]
+
+    assert not entry()["paused"]
+    (sent,) = fleet.post("/schedules/nightly/run")["sent"]["ids"]
+    assert fleet.app.AsyncResult(sent).get(timeout=20) == 3
+    assert fleet.post("/schedules/nightly/pause")["done"]
+    assert entry()["paused"]
+    assert fleet.post("/schedules/nightly/resume")["done"]
+    assert (entry()["paused"], entry()["due"] is not None) == (False, True)
+    assert "there is no schedule entry" in fleet.post("/schedules/unknown/pause", 409)["error"]
+    assert fleet.post("/schedules/nightly/dance", 404)

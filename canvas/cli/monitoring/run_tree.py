@@ -92,18 +92,28 @@ def ran(status: RunStatus) -> int:
     return status.done - sum(node.state == UPSTREAM_FAILED for node in status.nodes)
 
 
-def _elapsed(status: RunStatus) -> str:
+def seconds_of(status: RunStatus) -> float | None:
+    """How long a run has lasted until its end, or until now."""
     if status.created is None:
-        return ""
+        return None
     end = status.ended.timestamp() if status.ended is not None else time.time()
-    return f"{max(0.0, end - status.created.timestamp()):.1f} s"
+    return max(0.0, end - status.created.timestamp())
+
+
+def _elapsed(status: RunStatus) -> str:
+    seconds = seconds_of(status)
+    return "" if seconds is None else f"{seconds:.1f} s"
 
 
 def _totals(status: RunStatus) -> Text:
-    """The number of nodes in each state, and the command that goes on after a failure."""
+    """The number of nodes in each state, the critical path, and the command that goes on after a failure."""
     text = Text()
     for state, many in sorted(status.counts.items()):
         text.append(f"{many} ").append_text(styled(state)).append("  ")
+    if status.over and len(status.critical_path) > 1:
+        path = status.critical_path
+        shown = [*path[:3], f"… {len(path) - 5} more …", *path[-2:]] if len(path) > 6 else path
+        text.append(f"\ncritical path: {' → '.join(shown)}", "bright_black")
     if status.over and status.state not in (states.SUCCESS, CANCELLED):
         text.append(f"\nrun the failed nodes again: canvas workflow resume {status.id}", "bright_black")
     return text

@@ -8,6 +8,7 @@ from typing import Any
 from canvas.execution.executor import traceback_text
 from canvas.telemetry import attach
 from canvas.text import safe_repr
+from canvas.worker.logs.run_lines import run_ended
 from canvas.worker.logs.task_lines import RECEIVED, TRACE, handle, task_finished, task_received
 
 _worker = logging.getLogger("celery.worker")
@@ -278,6 +279,7 @@ _LINES: list[tuple[str, Callable[..., None], logging.Logger, int]] = [
     ("chord.lost", _chord_lost, _worker, logging.ERROR),
     ("worker.clock_skew", _clock_off, _worker, logging.WARNING),
     ("worker.reregistered", _forgotten, _worker, logging.WARNING),
+    ("run.ended", run_ended, _worker, logging.ERROR),
     ("run.lost", _run_lost, _worker, logging.ERROR),
     ("errback.failed", _errback_failed, _worker, logging.ERROR),
     ("hook.failed", _hook_failed, _worker, logging.ERROR),

@@ -111,7 +111,7 @@ class WorkerLog:
         """Unless the logger has one already, which is the application's."""
         if any(not isinstance(handler, logging.NullHandler) for handler in logger.handlers):
             return
-        handler = _FileHandler(self._path) if self._path is not None else _StreamHandler(self._stream)
+        handler = _FileHandler(self._path) if self._path is not None else _Handler(self._stream)
         handler.setFormatter(self._formatter(setting, formatter, datefmt))
         logger.addHandler(handler)
         self._handlers.append((logger, handler))
@@ -132,19 +132,26 @@ class WorkerLog:
         return False
 
 
-class _Handler(logging.Handler):
-    """Writes its own faults to the process's standard error, which may be redirected to this very handler."""
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes its own faults to the log; those that the log does not take either, to the process's standard error, which
+    may be redirected to this very handler."""
 
     def handleError(self, record: logging.LogRecord) -> None:
-        if logging.raiseExceptions and sys.__stderr__ is not None:
-            where = f"{record.pathname}:{record.lineno}: {safe_repr(record.msg):.1000} {safe_repr(record.args):.1000}"
-            text = f"--- Logging error ---\n{traceback.format_exc()}Logged at {where}\n"
-            with suppress(OSError, ValueError):
-                sys.__stderr__.write(text)
-
-
-class _StreamHandler(_Handler, logging.StreamHandler[TextIO]):
-    pass
+        if not logging.raiseExceptions:
+            return
+        where = f"{record.pathname}:{record.lineno}: {safe_repr(record.msg):.1000} {safe_repr(record.args):.1000}"
+        error = traceback.format_exc()
+        said = logging.LogRecord(
+            BASE_LOGGER, logging.ERROR, __file__, 0, "A log line cannot be written: it was logged at %s\n%s",
+            (where, error), None,
+        )  # fmt: skip
+        try:
+            self.stream.write(self.format(said) + self.terminator)
+            self.flush()
+        except Exception:  # noqa: BLE001 - the stream's, or the formatter's of the application
+            if sys.__stderr__ is not None:
+                with suppress(OSError, ValueError):
+                    sys.__stderr__.write(f"--- Logging error ---\n{error}Logged at {where}\n")
 
 
 class _FileHandler(_Handler, WatchedFileHandler):
