@@ -78,7 +78,7 @@ class Flows:
         return known[1], known[2]
 
     def look(self, queue: str, waiting: int, now: float) -> Flow:
-        """The figures of a queue in which so many messages wait now."""
+        """The figures of a queue that has ``waiting`` messages now."""
         samples = self._samples.setdefault(queue, deque(maxlen=_SAMPLES))
         latest = _Sample(now, self._taken[queue], waiting)
         samples.append(latest)
