@@ -168,12 +168,9 @@ def current_task_named(name: str) -> Any:
     return current_app().tasks[name]
 
 
-def current_request() -> Any:
-    """The request of the task that a worker, or ``apply()``, runs here; ``None`` outside of tasks. A task that this
-    task calls as a function has its own request (``request_of``)."""
-    return _request.get()
-
-
+current_request: Callable[[], Any] = _request.get
+"""The request of the task that a worker, or ``apply()``, runs here; ``None`` outside of tasks. A task that this task
+calls as a function has its own request (``request_of``)."""
 enter_request = _request.set
 leave_request = _request.reset
 

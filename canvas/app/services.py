@@ -174,7 +174,7 @@ def make_router(app: RouterApp) -> "Router":
 def make_message_builder(app: "BuilderApp") -> "MessageBuilder":
     from canvas.producer.message_builder import MessageBuilder
 
-    return MessageBuilder(app.conf, app.router, app.exec_options, app, app.driver.broker.codec)
+    return MessageBuilder(app.conf, app.router, app.registry, app, app.driver.broker.codec)
 
 
 def make_driver(app: ConnectedApp) -> "Driver":

@@ -67,8 +67,7 @@ class EnvelopeCodec:
         pick = itemgetter(*(places[text] for text in found[1::2]))
 
         def fill(body: bytes, values: Sequence[Any]) -> bytes:
-            texts = [b"null" if value is None else typed_json.dumps(value) for value in values]
-            words = [b2a_base64(body, newline=False), b'"%b"' % new_tag().encode(), *texts]
+            words = [b2a_base64(body, newline=False), b'"%b"' % new_tag().encode(), *typed_json.dumps_each(values)]
             payload: bytes = form % pick(words)
             return payload
 

@@ -160,8 +160,8 @@ _shared_loop: ContextVar["AbstractEventLoop | None"] = ContextVar("canvas_shared
 
 
 @contextmanager
-def shared_loop(loop: "AbstractEventLoop") -> Iterator[None]:
-    """Within, on any other thread than the loop's own, coroutines run on ``loop``."""
+def shared_loop(loop: "AbstractEventLoop | None") -> Iterator[None]:
+    """Within, on any other thread than the loop's own, coroutines run on ``loop``, if there is one."""
     token = _shared_loop.set(loop)
     try:
         yield

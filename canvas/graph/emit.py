@@ -118,7 +118,7 @@ class CeleryEmitter:
         """The body as every part carries it; made once, so that all parts share it."""
         body = self._bodies.get(join.id)
         if body is None:
-            units = body_units(join)
+            units = join.units or body_units(join)
             body = self._chain(units, dict(join.body_options)) if join.chained else self._signature(units[0])
             if join.live:
                 _assign_group(body, join.id)
@@ -187,13 +187,13 @@ class CeleryEmitter:
                 continue
             before = ResultRef(unit.id, before, self._member_results(unit))
             if unit.join is not None:
-                before = self._results(body_units(unit.join), before)
+                before = self._results(unit.join.units or body_units(unit.join), before)
         assert before is not None
         return before
 
     def _member_results(self, fork: Fork) -> list[ResultRef]:
         if fork.results is None:
-            fork.results = [self._results(units_from(member.head)) for member in fork.members]
+            fork.results = [self._results(one.head.line or units_from(one.head)) for one in fork.members]
         return fork.results
 
 

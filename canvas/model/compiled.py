@@ -55,7 +55,7 @@ class ResultRef:
     def as_tuple(self) -> tuple[Any, ...]:
         """Celery's tuple form (semantics.md R1)."""
         before: Any = None
-        for node in self.line():
+        for node in (self,) if self.parent is None else self.line():
             members = None if node.members is None else [m.as_tuple() for m in node.members]
             before = ((node.id, before), members)
         return before  # type: ignore[no-any-return]

@@ -69,7 +69,7 @@ class NodeRef(NamedTuple):
         if not isinstance(value, list | tuple) or len(value) not in (3, 5):
             return None
         run, *numbers = value
-        if not isinstance(run, str) or not _INTEGERS.issuperset(map(type, numbers)) or min(numbers) < 0:
+        if type(run) is not str or not _INTEGERS.issuperset(map(type, numbers)) or min(numbers) < 0:
             return None
         return cls(run, *numbers)
 
@@ -155,9 +155,10 @@ class RunNode:
             self.choices, self.given, self.compensate, self.hidden, self.depth, self.when, self.limit, self.cancels,
             self.always, self.details,
         ]  # fmt: skip
-        while len(fields) > 2 and fields[-1] in _DEFAULTS[len(fields) - 1]:
-            fields.pop()
-        return fields
+        for last in _FIELDS:
+            if fields[last] not in _DEFAULTS[last]:
+                return fields[: last + 1]
+        return fields[:2]
 
     @classmethod
     def from_list(cls, kept: Sequence[Any]) -> "RunNode":
@@ -175,6 +176,8 @@ _DEFAULTS: list[list[Any]] = [
     [None], _EMPTY, [False], [{}],
 ]  # fmt: skip
 """By field of a node, in their order, the values that are left out."""
+_FIELDS = range(len(_DEFAULTS) - 1, 1, -1)
+"""The places of the fields that may be left out, the last one first."""
 
 
 def last_nodes(nodes: Sequence[RunNode]) -> list[int]:

@@ -9,6 +9,7 @@ from functools import partial
 from operator import is_
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from canvas import telemetry
 from canvas.errors import EncodeError, InvalidTaskError
 from canvas.model.compiled import TaskCall
 from canvas.model.ids import Lineage, new_id
@@ -19,7 +20,7 @@ from canvas.producer.moments import Clock, due, eta_text, expires_text, instant
 from canvas.producer.prepared import PreparedMessages
 from canvas.producer.routing import Route, Router
 from canvas.task.pydantic_models import Models, plain_arguments, plain_signatures
-from canvas.telemetry import emit, listening
+from canvas.telemetry import emit
 from canvas.text import short_repr
 from canvas.wire import codecs
 from canvas.wire import task_message as wire
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from canvas.config.config import Config
     from canvas.drivers.ports import Driver
     from canvas.drivers.ports.codec import MessageCodec
+    from canvas.task.task import Task
 
 
 class BuiltMessage(NamedTuple):
@@ -71,20 +73,22 @@ class BuilderApp(MessageContext, Protocol):
     @property
     def driver(self) -> "Driver": ...
 
-    def exec_options(self, name: str) -> Mapping[str, Any]: ...
+    @property
+    def registry(self) -> "Mapping[str, Task[Any]]": ...
 
 
 class MessageBuilder:
     """Turns calls into messages for one app."""
 
     def __init__(
-        self, conf: "Config", router: Router, defaults: Callable[[str], Mapping[str, Any]],
+        self, conf: "Config", router: Router, tasks: Mapping[str, "Task[Any]"],
         surroundings: "MessageContext", codec: "MessageCodec",
     ) -> None:  # fmt: skip
-        """``codec`` writes messages in the form of the app's broker."""
+        """``tasks``: by name, those whose attributes are options of their calls. ``codec`` writes messages in the form
+        of the app's broker."""
         self._conf = conf
         self._router = router
-        self._defaults = defaults
+        self._tasks = tasks
         self._around = surroundings
         self._codec = codec
         self._origin = (0, "")
@@ -100,16 +104,19 @@ class MessageBuilder:
         """
         defaults: dict[str, Mapping[str, Any]] = {}
         # A listener may change a message before it is written.
-        heard = listening("message.publishing")
-        bodies = MemoEncoder(is_) if len(dispatches) > 1 and not heard else None
-        prepared = None if heard else self._prepared
-        around = (self.origin(), self._around.oid)
+        may_change = "message.publishing" in telemetry.listeners
+        bodies = MemoEncoder(is_) if len(dispatches) > 1 and not may_change else None
+        prepared = None if may_change else self._prepared
+        origin, replies = self.origin(), ""
         found = []
         for dispatch in dispatches:
             known = defaults.get(dispatch.task)
             if known is None:
-                known = defaults[dispatch.task] = self._defaults(dispatch.task)
-            publish = None if prepared is None else prepared.written(dispatch, known, ambient, around, bodies)
+                task = self._tasks.get(dispatch.task)
+                known = defaults[dispatch.task] = task.exec_options() if task is not None else {}
+            if not replies and not dispatch.options.get("reply_to"):
+                replies = self._around.oid
+            publish = None if prepared is None else prepared.written(dispatch, known, ambient, origin, replies, bodies)
             if publish is None:
                 found.append(self._outgoing(dispatch, {**known, **dispatch.options}, ambient, bodies))
             else:

@@ -113,3 +113,5 @@ _CHECKS: dict[str, Callable[[str, str, Any], None]] = {
     "headers": _mapping,
     "priority": _priority,
 }
+TEXT_OPTIONS: Final = NAMES.difference(_CHECKS, ("chain",)).union(_TEXT)
+"""Options that pass every check here if their values are text or ``None``."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from canvas.config.config import Config
-from canvas.model.compiled import Plan
+from canvas.model.compiled import Plan, ResultRef
 from canvas.model.ids import Lineage
 from canvas.model.message import Delivery, Publish
 from canvas.model.record import Record
@@ -34,6 +34,8 @@ from canvas.producer.planner import Announcer
 from canvas.wire import typed_json
 from canvas.wire.signing import Signer, end_of, part_of
 from canvas.wire.typed_json import MemoEncoder
+
+NO_OPTIONS: Mapping[str, Any] = {}
 
 
 class Encoder(Protocol):
@@ -147,9 +149,21 @@ class Outbox:
             records.chord_lives,
         )
 
-    def send(self, plan: Plan, ambient: Lineage, due: float | None = None) -> None:
+    def send(
+        self, sig: Any, lineage: Lineage, args: tuple[Any, ...] = (), options: Mapping[str, Any] = NO_OPTIONS,
+        due: float | None = None,
+    ) -> ResultRef | None:  # fmt: skip
+        """Send the messages of a signature, which may be in wire form, at unix time ``due`` if given.
+
+        Returns the task or group that starts with them. Raises what planning and encoding raise.
+        """
+        plan = self._parts.sender.plan_wire(sig, args, options)
+        self.send_plan(plan, lineage, due)
+        return plan.trail
+
+    def send_plan(self, plan: Plan, lineage: Lineage, due: float | None = None) -> None:
         """Send a plan's messages, at unix time ``due`` if given; start its chords."""
-        outgoing, joins = self._parts.sender.encode(plan, ambient)
+        outgoing, joins = self._parts.sender.encode(plan, lineage)
         self.joins.extend(joins)
         if self._parts.conf.task_send_sent_event:
             self._parts.sent_events.tell([out.message for out in outgoing])
@@ -183,12 +197,12 @@ class Outbox:
             mail=self.mail,
         )
 
-    def extend_chords(self, members: Sequence[Signature[Any]], ambient: Lineage, by: str) -> None:
+    def extend_chords(self, members: Sequence[Signature[Any]], lineage: Lineage, by: str) -> None:
         """Send what a task adds to its chord. ``by``: names the run of the task. Raises NoResultBackend where no parts
         are counted."""
         self._parts.backend.ensure_parts_counted("add_to_chord")
         for sig in members:
-            self.send(self.plan(sig, (), {}), ambient)
+            self.send(sig, lineage)
             member = f"{by}:{len(self.chord_extensions)}"
             self.chord_extensions.append(ChordExtension(sig.options["group_id"], member))
 
@@ -200,10 +214,6 @@ class Outbox:
         self.publishes += end.publishes
         self.deferrals += end.deferrals
         self.mail += end.mail
-
-    def plan(self, sig: Any, args: tuple[Any, ...], options: Mapping[str, Any]) -> Plan:
-        """Compile a signature in wire form."""
-        return self._parts.sender.plan_wire(sig, args, options)
 
 
 class ChordMembership:

@@ -14,7 +14,7 @@ from canvas.primitives.ports import SignatureApp
 from canvas.primitives.registry import as_built_in, maybe_signature, signature_from_dict
 from canvas.primitives.signature import Signature
 from canvas.producer.message_builder import MessageBuilder
-from canvas.producer.options import CONNECTIONS, check_limits, check_options, warn_of_call_options
+from canvas.producer.options import CONNECTIONS, TEXT_OPTIONS, check_limits, check_options, warn_of_call_options
 from canvas.producer.routing import Router
 from canvas.result import AsyncResult, GroupResult
 from canvas.result.backend import Backend
@@ -22,6 +22,8 @@ from canvas.task.task import Task
 
 _GROUPS = ("group", "chord")
 _COMPOSITES = frozenset({"chain", "group", "chord"})
+_TEXT = frozenset({str, type(None)})
+_REST = frozenset({"chain"})
 
 
 class Announcer(Protocol):
@@ -121,11 +123,18 @@ class Planner:
         return plan
 
     def plan_wire(self, sig: Any, args: tuple[Any, ...], options: Mapping[str, Any]) -> Plan:
-        """``plan`` of a signature in wire form."""
-        found = signature_from_dict(sig, self._app) if type(sig) is dict else maybe_signature(sig, self._app)
-        return self.plan(found, args, {}, options)
+        """``plan`` of a signature, which may be in wire form."""
+        if type(sig) is not dict:
+            return self.plan(maybe_signature(sig, self._app), args, {}, options)
+        call = _call_of_wire(sig, args, options, self._app.new_id)
+        if call is None:
+            return self.plan(signature_from_dict(sig, self._app), args, {}, options)
+        result = ResultRef(call.options["task_id"], None, None, call.task)
+        plan = Plan([call], [], result, result)
+        self._check(plan)
+        return plan
 
-    def _check(self, plan: Plan, typed: bool) -> None:
+    def _check(self, plan: Plan, typed: bool = True) -> None:
         if not plan.dispatches:
             return
         app = self._app
@@ -188,8 +197,31 @@ class Planner:
         etas: list[datetime] = []
         for plan in plans:
             plan.etas = etas
-            self._check(plan, typed=True)
+            self._check(plan)
             yield plan
+
+
+def _call_of_wire(
+    sig: dict[str, Any], args: tuple[Any, ...], options: Mapping[str, Any], new_id: Callable[[], str]
+) -> TaskCall | None:
+    """The call of one task, as the step of a chain mostly is: without options that have to be checked, called with
+    none but ``chain``. ``None`` for another signature."""
+    name, own, kwargs, given = sig.get("task"), sig.get("args"), sig.get("kwargs"), sig.get("options")
+    if (
+        sig.get("subtask_type")
+        or type(name) is not str
+        or type(own) is not list
+        or type(kwargs) is not dict
+        or type(given) is not dict
+        or not TEXT_OPTIONS.issuperset(given)
+        or not _TEXT.issuperset(map(type, given.values()))
+        or not _REST.issuperset(options)
+    ):
+        return None
+    merged = {**given, **options}
+    if not merged.get("task_id"):
+        merged["task_id"] = new_id()
+    return TaskCall(name, tuple(own) if sig.get("immutable") else (*args, *own), kwargs, merged)
 
 
 def _without_connections(options: Mapping[str, Any]) -> dict[str, Any]:

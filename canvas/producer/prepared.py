@@ -67,18 +67,18 @@ class PreparedMessages:
         self._chord: tuple[Written | None, Written] = (None, _NO_LINKS)
 
     def written(
-        self, call: TaskCall, defaults: Mapping[str, Any], ambient: Lineage, around: tuple[str, str],
+        self, call: TaskCall, defaults: Mapping[str, Any], ambient: Lineage, origin: str, replies: str,
         bodies: MemoEncoder | None,
     ) -> Publish | None:  # fmt: skip
         """The message of a call as the general way writes it; ``None`` where only that way can, or can say why not.
 
-        ``around``: the header ``origin``, and where replies go.
+        ``origin``: the header; ``replies``: the ``reply_to`` of a call that has none.
         """
         options = call.options
         fixed, of_node = ("", False) if _OPEN.issuperset(options) else _fixed(options)
         form = self._forms.get((call.task, of_node))
-        if form is None or self._origin != around[0] or form.fixed != fixed or form.defaults != defaults:
-            form = self._form(call, defaults, fixed, around[0], of_node)
+        if form is None or self._origin != origin or form.fixed != fixed or form.defaults != defaults:
+            form = self._form(call, defaults, fixed, origin, of_node)
         if form.fill is None or ambient.priority is not None:
             return None
         task_id = options.get("task_id")
@@ -88,9 +88,9 @@ class PreparedMessages:
             options.get("parent_id") or ambient.parent_id,
             options.get("group_id"),
             options.get("group_index"),
-            options.get("reply_to") or around[1],
+            options.get("reply_to") or replies,
             short_repr(call.args, levels=self._levels),
-            short_repr(call.kwargs, levels=self._levels),
+            short_repr(call.kwargs, levels=self._levels) if call.kwargs else "{}",
             *((options[RUN_HEADER], options[STAMP]) if of_node else ()),
         )
         try:
@@ -100,7 +100,8 @@ class PreparedMessages:
                 links = readable(embed_of(options, 2), "json", bodies)
             body = dumps((call.args, call.kwargs, links))
             # Links that are handed on unread are checked by the worker that reads them.
-            if len(body) > self._max_depth and not isinstance(options.get("chain"), LazyArray):
+            brackets = body.count(b"[") + body.count(b"{")
+            if brackets > self._max_depth and not isinstance(options.get("chain"), LazyArray):
                 check_depth(body, self._max_depth, EncodeError)
             payload = form.fill(body, values)
         except EncodeError:

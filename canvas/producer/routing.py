@@ -54,7 +54,8 @@ class Router:
         self._max_priority = max_priority
         self._default_name = default_queue
         self._default_exchange_type = default_exchange_type
-        self._create_missing = create_missing
+        self.creates_missing = create_missing
+        """Whether a queue that is not configured is made when it is used."""
         self._queues = {queue.name: self._ranked(queue) for queue in map(queue_of, queue_list(queues))}
         if default_queue not in self._queues and not self._queues:
             kind = of_type(default_queue_type)
@@ -63,18 +64,9 @@ class Router:
         self.tasks: Mapping[str, Any] = {}
         """The value that router functions get as ``task``, by name."""
         self._routes = _compiled(routes)
-        self._by_name = all(isinstance(entry, Mapping) for entry in _listed(routes))
-        self._default: Route | None = None
-
-    @property
-    def creates_missing(self) -> bool:
-        """Whether a queue that is not configured is made when it is used."""
-        return self._create_missing
-
-    @property
-    def routes_by_name(self) -> bool:
+        self.routes_by_name = all(isinstance(entry, Mapping) for entry in _listed(routes))
         """Whether a call's route depends on its task and its options alone, not on its arguments."""
-        return self._by_name
+        self._default: Route | None = None
 
     def add(self, queue: Queue) -> None:
         """Have one queue more, or another under its name."""
@@ -133,7 +125,7 @@ class Router:
 
     def _default_queue(self) -> Queue:
         name = self._default_name
-        if name in self._queues or self._create_missing:
+        if name in self._queues or self.creates_missing:
             return self._queue(name)
         raise QueueNotFound(
             f"queue {name!r}, the task_default_queue, is not in task_queues ({', '.join(self._queues)}), and "
@@ -143,7 +135,7 @@ class Router:
     def _queue(self, name: str) -> Queue:
         queue = self._queues.get(name)
         if queue is None:
-            if not self._create_missing:
+            if not self.creates_missing:
                 raise QueueNotFound(
                     f"queue {name!r} is not in task_queues ({', '.join(self._queues)}), "
                     "and task_create_missing_queues is off"

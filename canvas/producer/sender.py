@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from math import ceil
 from typing import Any, TypeVar
 
+from canvas import telemetry
 from canvas.context import current_request
 from canvas.drivers.retry_policy import Delays, delays
 from canvas.errors import EncodeError
@@ -17,7 +18,7 @@ from canvas.primitives.signature import Signature
 from canvas.producer.handles import handle_of
 from canvas.producer.message_builder import BuiltMessage
 from canvas.producer.planner import Planner
-from canvas.telemetry import emit, listening
+from canvas.telemetry import emit
 
 _GC_PAUSE_FROM = 100
 """From this many messages on, the garbage collector is paused while they are built."""
@@ -155,7 +156,7 @@ class Sender(Planner):
     def _sent(self, sending: Sending) -> Any:
         """The handle of the result; a running task counts it among its children."""
         plan, messages = sending.plan, sending.messages
-        if listening("message.published"):
+        if "message.published" in telemetry.listeners:
             for out in messages:
                 emit("message.published", message=out.message)
         if plan.result is None:
@@ -201,7 +202,10 @@ class Sender(Planner):
         app = self._app
         ambient = ambient if ambient is not None else app.ambient()
         try:
-            messages = self._built(plan.dispatches, ambient)
+            if len(plan.dispatches) <= _GC_PAUSE_FROM:
+                messages = app.client.outgoing(plan.dispatches, ambient)
+            else:
+                messages = self._built_at_once(plan.dispatches, ambient)
         except (RecursionError, EncodeError) as exc:
             refuse_cycles(*((one.args, one.kwargs, one.options) for one in plan.dispatches))
             raise exc from exc.__cause__
@@ -229,16 +233,13 @@ class Sender(Planner):
 
         app = self._app
         calls = [unlock_call(one, app.new_id, app.exec_options(one.body["task"])) for one in plan.barriers]
-        return self._built(calls, ambient)
+        return app.client.outgoing(calls, ambient)
 
-    def _built(self, dispatches: list[TaskCall], ambient: Lineage) -> list[BuiltMessage]:
-        builder = self._app.client
-        if len(dispatches) <= _GC_PAUSE_FROM:
-            return builder.outgoing(dispatches, ambient)
+    def _built_at_once(self, dispatches: list[TaskCall], ambient: Lineage) -> list[BuiltMessage]:
         from canvas.model.gc_pause import gc_paused
 
         with gc_paused():
-            return builder.outgoing(dispatches, ambient)
+            return self._app.client.outgoing(dispatches, ambient)
 
 
 def _etas(messages: list[BuiltMessage]) -> list[datetime]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import cached_property
+from operator import attrgetter
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, ClassVar, overload
 
@@ -20,6 +21,8 @@ from canvas.task.options import SettingsApp
 if TYPE_CHECKING:
     from canvas.result import AsyncResult, EagerResult
     from canvas.task.typed import A, Call, Step, TakesOne
+
+_attributes_of = attrgetter(*ATTRIBUTES)
 
 
 class Task(CheckedCalls[P, R]):
@@ -170,11 +173,8 @@ class Task(CheckedCalls[P, R]):
 
     def exec_options(self) -> dict[str, Any]:
         """Message options that this task's attributes give."""
-        options: dict[str, Any] = {}
-        for key in ATTRIBUTES:
-            value = getattr(self, key)
-            if value is not None:
-                options[key] = value
+        values = zip(ATTRIBUTES, _attributes_of(self), strict=True)
+        options = {name: value for name, value in values if value is not None}
         options["ignore_result"] = bool(self.ignore_result)
         return options
 

@@ -86,17 +86,16 @@ def encode_success(
         value = typed_json.dumps(result.as_tuple() if isinstance(result, Handle) else result)
         if len(value) >= max_depth:
             check_depth(value, max_depth, EncodeError, around=1)
-    around = b""
-    if group_id:
-        around = b',"group_id":' + typed_json.dumps(group_id)
+    group, parent, task = typed_json.dumps_each((group_id, parent_id, task_id))
+    around = b',"group_id":' + group if group_id else b""
     if parent_id:
-        around += b',"parent_id":' + typed_json.dumps(parent_id)
+        around += b',"parent_id":' + parent
     return b'{"status":"SUCCESS","result":%b,"traceback":null,"children":%b,"date_done":"%b"%b,"task_id":%b}' % (
         value,
         typed_json.dumps(children) if children else b"[]",
         date_done.encode(),
         around,
-        typed_json.dumps(task_id),
+        task,
     )
 
 

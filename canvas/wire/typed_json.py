@@ -84,6 +84,16 @@ def dumps(value: Any) -> bytes:
     return _by_stdlib(value)
 
 
+def dumps_each(values: Sequence[Any]) -> list[bytes]:
+    """Each of ``values`` as ``dumps`` writes it. Raises EncodeError."""
+    try:
+        if _PLAIN.issuperset(map(type, values)):
+            return list(map(_encode_plain, values))
+        return [_encode_plain(value) if type(value) in _PLAIN else dumps(value) for value in values]
+    except (msgspec.MsgspecError, UnicodeEncodeError, OverflowError, RecursionError):
+        return [dumps(value) for value in values]  # one of them has a lone surrogate
+
+
 class MemoEncoder:
     """Writes a value that comes again and again, such as the body in each part of a chord, once.
 
@@ -128,11 +138,13 @@ def _is_plain(value: Any) -> bool:
         kind = type(value)
         if kind in _PLAIN or (kind is float and isfinite(value)):
             continue
-        if isinstance(value, dict) and _TEXT.issuperset(map(type, value)):
-            items: Iterable[Any] = value.values()
-        elif isinstance(value, _LISTS):
-            items = value
-        else:
+        items: Iterable[Any] = value
+        # Exact types come first: comparing them takes no call.
+        if kind is dict or (kind is not list and kind is not tuple and isinstance(value, dict)):
+            if not _TEXT.issuperset(map(type, value)):
+                return False
+            items = value.values()
+        elif kind is not list and kind is not tuple and not isinstance(value, _LISTS):
             return False
         if depth > MAX_NESTING:
             return False

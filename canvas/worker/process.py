@@ -123,7 +123,8 @@ class WorkerProcess:
         self._lifetimes.expects_tasks = True
         if self._upkeep.rests:
             self._upkeep.expect_tasks()
-        self._revocations.sync(leased.revocations_version)
+        if leased.revocations_version != self._revocations.version:
+            self._revocations.read()
         offset = leased.clock_offset
         if offset and not self._app.clock_offset:
             emit("worker.clock_skew", seconds=offset)

@@ -43,6 +43,6 @@ def embed_run(
     if embedding.barriers:
         app.backend.ensure_parts_counted(f"{name}, whose nodes have several parents, on Celery workers,")
     for root in roots:
-        outbox.send(outbox.plan(root, (), {}), Lineage(run))
+        outbox.send(root, Lineage(run))
     expires = app.backend.chord_lives
     outbox.joins += [ChordStart(barrier.group_id, barrier.size, expires) for barrier in embedding.barriers]

@@ -263,7 +263,7 @@ def resume_in_place(app: WorkflowServices, run: str, outcome: dict[str, Any]) ->
     found.nodes[-1].details = {"outcome": outcome}
     if found.status().state == states.SUCCESS:
         outbox = Outbox(app)
-        outbox.send(outbox.plan(outcome, (), {}), Lineage(run))
+        outbox.send(outcome, Lineage(run))
         app.driver.settler.settle([outbox.settlement()])
     else:
         found._resume(force=True)

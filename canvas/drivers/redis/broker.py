@@ -69,9 +69,9 @@ class RedisBroker:
         )
         self._no_results = ResultSide(str(link.address.db), self.keys.no_chords)
         self._lists: dict[tuple[str, int], list[str]] = {}
-        sources = SourceOrder(self.keys, self._waiting.armed, order == "sorted")
+        sources = SourceOrder(self.keys, self._waiting, order == "sorted")
         self.settling = SettleCall(
-            link, self.keys, sources, self._waiting.drained, self._recovery.tags, {} if numbers is None else numbers
+            link, self.keys, sources, self._waiting, self._recovery.tags, {} if numbers is None else numbers
         )
 
     def parts(self) -> BrokerParts:

@@ -41,9 +41,11 @@ class QueueWait:
         self._connections: dict[str, Connection] = {}
         self._registered: dict[str, int] = {}
         self._clients: dict[str, int] = {}
-        self._outstanding: dict[str, float] = {}
+        self.outstanding: dict[str, float] = {}
         """Lists with a BLMOVE under way, by when that must have been answered."""
-        self._arrived: set[str] = set()
+        self.arrived: set[str] = set()
+        """Lists of which a message was moved into the inbox. A lease of a forked process may read the parent's: only
+        ``armed`` knows."""
         self._worker = ""
         self._selector: selectors.BaseSelector | None = None
         self._pipe: tuple[int, int] | None = None
@@ -66,7 +68,7 @@ class QueueWait:
         """The lists whose inbox may hold a message."""
         if self._pid != os.getpid():
             return set()
-        return self._arrived.union(self._outstanding)
+        return self.arrived.union(self.outstanding)
 
     def wait(self, worker: str, lists: Mapping[str, Home], timeout: float) -> int:
         """Block until a message arrives, an interrupt, or the time is over; how many arrived, 1 where a lease is worth
@@ -75,7 +77,7 @@ class QueueWait:
         self._worker = worker
         self._homes.update(lists)
         try:
-            self._close_idle(self._connections.keys() - lists.keys() - self._outstanding.keys())
+            self._close_idle(self._connections.keys() - lists.keys() - self.outstanding.keys())
             for key in lists:
                 with self._homes[key].link.errors():
                     self._arm(key)
@@ -93,17 +95,17 @@ class QueueWait:
 
     def _expect_answers(self) -> None:
         """Raises OperationalError when a BLMOVE should have ended by now: its connection leads nowhere."""
-        if min(self._outstanding.values(), default=math.inf) < time.monotonic():
-            silent = min(self._outstanding, key=self._outstanding.__getitem__)
+        if min(self.outstanding.values(), default=math.inf) < time.monotonic():
+            silent = min(self.outstanding, key=self.outstanding.__getitem__)
             raise OperationalError(f"Redis at {self._homes[silent].link.where()}: a waiting connection is silent")
 
     def _arm(self, key: str) -> None:
-        if key in self._outstanding:
+        if key in self.outstanding:
             return
         connection = self._connections.get(key) or self._connect(key)
         words = ("BLMOVE", key, self._homes[key].keys.prefetched(self._worker, key), "RIGHT", "LEFT", _BLOCK_FOR)
         connection.send([words])
-        self._outstanding[key] = time.monotonic() + _BLOCK_FOR + _ANSWERED_WITHIN
+        self.outstanding[key] = time.monotonic() + _BLOCK_FOR + _ANSWERED_WITHIN
 
     def _connect(self, key: str) -> Connection:
         """A connection for one list, known once it works."""
@@ -140,9 +142,9 @@ class QueueWait:
     def _collect(self, key: str) -> bool:
         """Read a BLMOVE's reply; whether it moved a message. One that ran out is armed again."""
         moved = self._connections[key].receive() is not None
-        del self._outstanding[key]
+        del self.outstanding[key]
         if moved:
-            self._arrived.add(key)
+            self.arrived.add(key)
         else:
             self._arm(key)
         return moved
@@ -167,8 +169,7 @@ class QueueWait:
 
     def drained(self, lists: Iterable[str]) -> None:
         """A lease has looked into the inboxes of these lists first, and has left nothing there."""
-        if self._arrived:
-            self._arrived.difference_update(lists)
+        self.arrived.difference_update(lists)
 
     def release_prefetched(self, worker: str) -> int:
         """Give back what arrived and was not leased."""
@@ -176,11 +177,11 @@ class QueueWait:
             return 0
         self._collect_all(ready.data for ready, _ in self._selector.select(0) if ready.data is not None)
         returned = 0
-        for key in sorted(self._arrived):
+        for key in sorted(self.arrived):
             link, keys = self._homes[key]
             while link.command("LMOVE", keys.prefetched(worker, key), key, "LEFT", "RIGHT") is not None:
                 returned += 1
-        self._arrived.clear()
+        self.arrived.clear()
         return returned
 
     def _collect_all(self, keys: Iterable[str]) -> None:
@@ -194,14 +195,14 @@ class QueueWait:
 
     def _collect_quietly(self, key: str) -> None:
         if self._connections[key].receive() is not None:
-            self._arrived.add(key)
-        del self._outstanding[key]
+            self.arrived.add(key)
+        del self.outstanding[key]
 
     def _drop(self) -> None:
         """Close the connections; messages that they moved stay in the inbox, which the next lease reads."""
-        self._arrived.update(self._outstanding)
+        self.arrived.update(self.outstanding)
         self._close_idle(list(self._connections))
-        self._outstanding.clear()
+        self.outstanding.clear()
 
     def _close_idle(self, keys: Iterable[str]) -> None:
         for key in keys:
@@ -212,7 +213,7 @@ class QueueWait:
     def _cancel(self) -> None:
         """End every outstanding BLMOVE on the server, so that none moves a message after this."""
         assert self._selector is not None
-        while pending := sorted(self._outstanding):
+        while pending := sorted(self.outstanding):
             # A BLMOVE that has not reached the server yet is not ended by this, and gets another UNBLOCK.
             for link in {self._homes[key].link for key in pending}:
                 there = [self._clients[key] for key in pending if self._homes[key].link is link]

@@ -6,11 +6,12 @@ Nothing here waits for work or decides when a round is made; ``canvas.worker.con
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 from canvas import telemetry
-from canvas.drivers.ports.values import Lease, LeaseReply
+from canvas.drivers.ports.values import Lease, LeaseReply, SettleReply
 from canvas.errors import BrokerError
 from canvas.model.message import Delivery
 from canvas.model.settlement import ChordDispatch, Orphan, ReadyChord, RefusedEnd, Settlement, SettleResult
@@ -55,6 +56,7 @@ class SettleBatch(Persistent):
         self.leases_uncertain = False
         """The broker was away: it may have come back as a copy that has forgotten how some leases ended."""
         self._driver, self._leased, self._held, self._wait = parts.driver, parts.leased, parts.held, parts.wait
+        self._inbox = parts.wait.node_inbox
         self._one_slot = one_slot
         self._outstanding = 0
 
@@ -119,7 +121,7 @@ class SettleBatch(Persistent):
             return 0
         policy, held = self.policy, self.backlog.qsize()
         free = max(0, policy.slots + len(self.away) - (self._outstanding - held))
-        if self._wait.siblings_idle():
+        if self._inbox is not None and self._inbox.siblings_idle():
             return max(0, free - held)
         pace = self.seconds_per_task
         ahead = policy.limit if pace <= 0 else int(policy.seconds * policy.slots / pace)
@@ -151,9 +153,13 @@ class SettleBatch(Persistent):
         if acks and self._one_slot and any(ack.early_ack for ack in acks):
             soon = acks_ahead(self.backlog, self.seconds_per_task, self.begun, self.acks_early)
         lease = self._request(want) if want else None
-        # A lease alone is left out when the process is to end.
-        repeat_until = self.persist if batch or answers else self.attempt
-        settled = repeat_until(lambda: self._driver.settler.settle([*acks, *soon, *settlements], lease, ends))
+        settle = partial(self._driver.settler.settle, [*acks, *soon, *settlements], lease, ends)
+        settled: SettleReply | None
+        try:
+            settled = settle()
+        except BrokerError as exc:
+            # A lease alone is left out when the process is to end.
+            settled = self.repeat(settle, exc) if batch or answers else self.attempt_again(settle, exc)
         if settled is not None:
             for item in batch:
                 for deferral in item.deferrals:
@@ -171,8 +177,9 @@ class SettleBatch(Persistent):
     ) -> None:  # fmt: skip
         """Pass on the verdicts: on the acks that slots wait for, on acks ahead of their turn, on settlements."""
         acks = len(answers)
-        if soon:
-            self._acked_ahead(soon, verdicts[acks:])
+        for ack, verdict in zip(soon, verdicts[acks:], strict=False):
+            if ack.delivery and verdict.held:
+                self.begun.add(ack.delivery.tag)  # before a slot knows of its own ack, and takes the next message
         for (_, answer), verdict in zip(answers, verdicts, strict=False):
             self.offers.extend(verdict.ready)
             answer.put(verdict.held)
@@ -186,27 +193,27 @@ class SettleBatch(Persistent):
             self.hand_out_submitted()
         deliveries = leased.deliveries if leased is not None else []
         known = leased is None or not deliveries or self._now_leased(leased)
-        take = self._hand_out if known else self._keep_from_slots
         for delivery in deliveries:
-            take(delivery)
+            self._outstanding += 1
+            self._held[delivery.tag] = delivery
+            # What nothing is to run here may be revoked.
+            (self.backlog.put if known else self.unstarted.append)(delivery)
         if lease is not None:
-            self._wait.leased(len(deliveries), lease.limit)
+            if self._inbox is not None:
+                self._inbox.leased(len(deliveries), lease.limit)
             self.leased_at = time.monotonic()
         self.last_poll_short = lease is not None and len(deliveries) < lease.limit
         if self._driver.broker.takes_turns:
             self.queues.rotate(-1)
 
-    def _acked_ahead(self, soon: Sequence[Settlement], verdicts: Sequence[SettleResult]) -> None:
-        """Note what is acked ahead of its turn, before the slot knows of its own ack and takes the next message."""
-        for ack, verdict in zip(soon, verdicts, strict=False):
-            if ack.delivery and verdict.held:
-                self.begun.add(ack.delivery.tag)
-
     def _request(self, want: int) -> Lease | None:
         """The lease to ask for; ``None`` where this process cannot register for it before it is to end."""
-        if self._wait.is_unregistered() and not self.attempt(self._wait.register):
+        inbox = self._inbox
+        if inbox is None:
+            return Lease(self.worker, tuple(self.queues), want)
+        if inbox.is_unregistered() and not self.attempt(inbox.register):
             return None
-        return Lease(self.worker, tuple(self.queues), want, self._wait.inbox())
+        return Lease(self.worker, tuple(self.queues), want, inbox.inbox())
 
     def _hand_out(self, item: Work) -> None:
         self._outstanding += 1
@@ -221,12 +228,6 @@ class SettleBatch(Persistent):
         except BrokerError:
             return self.attempt(lambda: (self._leased(leased),)) is not None
         return True
-
-    def _keep_from_slots(self, delivery: Delivery) -> None:
-        """A message that nothing is to run here: it may be revoked."""
-        self._outstanding += 1
-        self._held[delivery.tag] = delivery
-        self.unstarted.append(delivery)
 
     def _concluded(self, settlement: Settlement, verdict: SettleResult) -> None:
         if verdict.refused:

@@ -23,23 +23,27 @@ class Persistent:
 
         Raises BrokerError when the broker is away and ``ends()`` is true.
         """
-        delay, told = 0.1, False
-        while True:
+        try:
+            return call()
+        except BrokerError as exc:
+            return self.repeat(call, exc, ends)
+
+    def repeat(self, call: Callable[[], T], failure: BrokerError, ends: Callable[[], bool] = bool) -> T:
+        """As ``persist``, for a call that was tried once and ended in ``failure``."""
+        self.leases_uncertain = True
+        emit("broker.unreachable", error=str(failure))
+        delay = 0.1
+        while not ends():
+            self._pause(delay)
+            delay = min(delay * 2, 5.0)
             try:
                 answer = call()
             except BrokerError as exc:
-                self.leases_uncertain = True
-                if not told:
-                    emit("broker.unreachable", error=str(exc))
-                    told = True
-                if ends():
-                    raise
-                self._pause(delay)
-                delay = min(delay * 2, 5.0)
+                self.leases_uncertain, failure = True, exc
             else:
-                if told:
-                    emit("broker.recovered")
+                emit("broker.recovered")
                 return answer
+        raise failure
 
     def attempt(self, call: Callable[[], T]) -> T | None:
         """Repeat a call that may be left out where the broker is away and the process is to end: ``None`` then.
@@ -47,7 +51,14 @@ class Persistent:
         Other workers return what this process leased when its heartbeat has expired.
         """
         try:
-            return self.persist(call, lambda: self.stopping)
+            return call()
+        except BrokerError as exc:
+            return self.attempt_again(call, exc)
+
+    def attempt_again(self, call: Callable[[], T], failure: BrokerError) -> T | None:
+        """As ``attempt``, for a call that was tried once and ended in ``failure``."""
+        try:
+            return self.repeat(call, failure, lambda: self.stopping)
         except BrokerError:
             return None
 

@@ -12,18 +12,16 @@ from canvas.model.revocation import read_entry
 
 
 class Revocations:
-    """Reads are cheap while nothing is revoked."""
+    """The revocations that were read last."""
 
     def __init__(self, coordination: Coordination) -> None:
         self._coordination = coordination
-        self._version = 0
+        self.version = 0
+        """The version that was read."""
+        self.any = False
+        """Whether anything is revoked."""
         self._ids: frozenset[str] = frozenset()
         self._stamps: frozenset[tuple[str, str]] = frozenset()
-
-    def sync(self, version: int) -> None:
-        """Read them if a lease came with another version. Raises BrokerError."""
-        if version != self._version:
-            self.read()
 
     def read(self) -> None:
         """Read them. Raises BrokerError."""
@@ -31,7 +29,8 @@ class Revocations:
         entries = [read_entry(text) for text in found]
         self._ids = frozenset(entry for entry in entries if isinstance(entry, str))
         self._stamps = frozenset(entry for entry in entries if not isinstance(entry, str))
-        self._version = version
+        self.any = bool(entries)
+        self.version = version
 
     def match(self, message: Message) -> bool:
         """Whether the message's id, or one of its stamps, is revoked."""

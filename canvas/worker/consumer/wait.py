@@ -3,8 +3,6 @@ children (``canvas.worker.consumer.shared_wait``)."""
 
 import os
 import select
-import signal
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -15,25 +13,8 @@ from canvas.worker.pools.shared_memory import ProcessStats, SharedMemory
 _CHUNK = 4096
 
 
-class Wait(Protocol):
-    """The waits of a consumer loop."""
-
-    idle_for: float
-    """Seconds that the only slot of a process waits at most at once; a signal handler may wait as long."""
-    look_every: float
-    """Seconds after which an idle process asks for messages although no wait has ended."""
-
-    def wait(self, worker: str, queues: Sequence[str], timeout: float) -> int:
-        """As ``Broker.wait``."""
-
-    def interrupt(self) -> None:
-        """End a wait in progress, or the next one. Safe from any thread and signal."""
-
-    def end(self, worker: str) -> None:
-        """As ``Broker.end_waits``."""
-
-    def release_prefetched(self, worker: str) -> None:
-        """As ``Broker.return_inbox``."""
+class NodeInbox(Protocol):
+    """What a process knows that leases from the prefetched list of its node: its parent waits for messages."""
 
     def is_unregistered(self) -> bool:
         """Whether the broker may not know this process, which then must not lease."""
@@ -51,6 +32,29 @@ class Wait(Protocol):
         """Whether another process of the node waits for messages, or was just woken for one. This one then takes only
         what it runs at once."""
 
+
+class Wait(Protocol):
+    """The waits of a consumer loop."""
+
+    node_inbox: NodeInbox | None
+    """``None``: the process waits at the broker, which knows it since it started."""
+    idle_for: float
+    """Seconds that the only slot of a process waits at most at once; a signal handler may wait as long."""
+    look_every: float
+    """Seconds after which an idle process asks for messages although no wait has ended."""
+
+    def wait(self, worker: str, queues: Sequence[str], timeout: float) -> int:
+        """As ``Broker.wait``."""
+
+    def interrupt(self) -> None:
+        """End a wait in progress, or the next one. Safe from any thread and signal."""
+
+    def end(self, worker: str) -> None:
+        """As ``Broker.stop_waiting``."""
+
+    def release_prefetched(self, worker: str) -> None:
+        """As ``Broker.release_prefetched``."""
+
     def outage(self) -> bool:
         """Whether the broker was away during a wait that raised nothing; said once."""
 
@@ -58,6 +62,7 @@ class Wait(Protocol):
 class BrokerWait:
     """Waits at the broker, on connections of this process."""
 
+    node_inbox: NodeInbox | None = None
     idle_for = 0.5
     look_every = 20.0
 
@@ -69,21 +74,6 @@ class BrokerWait:
 
     def release_prefetched(self, worker: str) -> None:
         self._broker.release_prefetched(worker)
-
-    def is_unregistered(self) -> bool:
-        return False  # it was registered as it started
-
-    def register(self) -> bool:
-        return True
-
-    def inbox(self) -> str:
-        return ""
-
-    def leased(self, count: int, limit: int) -> None:
-        """The driver knows what it moved aside."""
-
-    def siblings_idle(self) -> bool:
-        return False
 
     def outage(self) -> bool:
         return False
@@ -110,6 +100,7 @@ class ChildWait:
         self._poll.register(self._pipe[0], select.POLLIN)
         self._outages = board.outages
         self._asked = 0
+        self.node_inbox: NodeInbox | None = self
         self.registers: Callable[[], float] = lambda: float("inf")
         """Registers the process as a worker; until when that surely holds, by the monotonic clock."""
 
@@ -132,9 +123,6 @@ class ChildWait:
     # -- the child's part
 
     def wait(self, worker: str, queues: Sequence[str], timeout: float) -> int:
-        # A signal that another thread takes ends this wait too: its handler runs on the main thread.
-        main = threading.current_thread() is threading.main_thread()
-        before = signal.set_wakeup_fd(self._pipe[1], warn_on_full_buffer=False) if main else -1
         self._row.waits = time.monotonic_ns()
         try:
             if not self._board.armed:
@@ -142,8 +130,6 @@ class ChildWait:
             return int(bool(self._poll.poll(timeout * 1000)) and self._drain())
         finally:
             self._row.waits = 0
-            if main:
-                signal.set_wakeup_fd(before)
 
     def _drain(self) -> bool:
         try:

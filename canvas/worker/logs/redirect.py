@@ -30,8 +30,9 @@ class Redirected(io.TextIOBase):
         self._logger = logging.getLogger(REDIRECTED_LOGGER)
         self._level = level
         self._local = threading.local()
-        self._unended = False
-        """Whether a thread has ever written a line without its end."""
+        self._unended = threading.Lock()
+        """Held from the first time that a thread has written a line without its end."""
+        self._detach: Callable[[], None] | None = None
 
     def writable(self) -> bool:
         return True
@@ -41,7 +42,8 @@ class Redirected(io.TextIOBase):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         lines, newline, rest = (getattr(self._local, "text", "") + text).rpartition("\n")
         self._local.text = rest
-        self._unended = self._unended or bool(rest)
+        if rest and self._unended.acquire(blocking=False):
+            self._detach = attach(self.flush_after_task, "task.finished")
         if newline:
             self._log(lines)
         if len(rest) > _LONGEST:
@@ -56,12 +58,17 @@ class Redirected(io.TextIOBase):
 
     def flush_after_task(self, **_: Any) -> None:
         """Log what the task of this thread has left of a line."""
-        if self._unended:
-            self.flush()
+        self.flush()
 
     def close(self) -> None:
         """Log what is left; the stream stays open, because later tasks of the process print too."""
         self.flush()
+
+    def end(self) -> None:
+        """Log the text that is left. The text that later tasks leave is not logged."""
+        self.flush()
+        if self._detach is not None:
+            self._detach()
 
     def _log(self, text: str) -> None:
         if getattr(self._local, "logging", False):
@@ -80,11 +87,9 @@ def redirect(level: int) -> Callable[[], None]:
     before = sys.stdout, sys.stderr
     stream: Any = Redirected(level)
     sys.stdout = sys.stderr = stream
-    detach = attach(stream.flush_after_task, "task.finished")
 
     def restore() -> None:
-        stream.flush()
-        detach()
+        stream.end()
         if sys.stdout is stream:
             sys.stdout = before[0]
         if sys.stderr is stream:

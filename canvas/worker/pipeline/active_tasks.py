@@ -32,6 +32,7 @@ class ActiveTasks:
         self._one_at_a_time = one_at_a_time
         self._hostname = hostname
         self._row = row
+        self._counts = row.counts
         self._lock = threading.Lock()
         self._uncounted: deque[tuple[bool, Job]] = deque()
         """Tasks that start (True) or are over, until they are counted."""
@@ -44,7 +45,6 @@ class ActiveTasks:
         """A task starts."""
         if self._one_at_a_time:
             self._started(job)
-            self._row.write(self._begun, 1)
         else:
             self._uncounted.append((True, job))
             self._count()
@@ -53,7 +53,6 @@ class ActiveTasks:
         """It is over."""
         if self._one_at_a_time:
             self._ended(job)
-            self._row.write(self._begun, 0)
         else:
             self._uncounted.append((False, job))
             self._count()
@@ -70,7 +69,6 @@ class ActiveTasks:
                         self._started(job)
                     else:
                         self._ended(job)
-                self._row.write(self._begun, len(self._running))
             finally:
                 lock.release()
 
@@ -78,11 +76,13 @@ class ActiveTasks:
         self._begun += 1
         self.total[job.message.task] += 1
         self._running[job] = None
+        self._counts[0], self._counts[1] = self._begun, len(self._running)
         if self._number_of is not None:
             self._row.stand(self._number_of(job.delivery.tag), job.hard)
 
     def _ended(self, job: Job) -> None:
         del self._running[job]
+        self._counts[1] = len(self._running)
         if self._number_of is not None:
             self._row.stand(0, None)
 

@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from contextvars import Token
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from canvas import telemetry
 from canvas.app.application import Canvas
 from canvas.context import enter_request, leave_request
 from canvas.errors import InvalidTaskError, TimeLimitExceeded, WireError
@@ -118,7 +118,7 @@ class TaskPipeline:
             hard, soft = time_limits(given) if given is not None and given != UNLIMITED else UNLIMITED
         except (WireError, InvalidTaskError) as exc:
             return self.unrunnable.undecodable(delivery, exc)
-        if self.revocations.match(message):
+        if self.revocations.any and self.revocations.match(message):
             admission = Discard("revoked")
         if type(admission) is Defer:
             return self.unrunnable.defer(delivery, message, admission.due)
@@ -153,17 +153,19 @@ class TaskPipeline:
     def throttle(self, job: Job) -> Settlement | None:
         """Apply the task's limits, and ack the message where that comes first. The settlement of a job that may not run
         yet, or whose lease was lost."""
+        # A message with that header was reported before it was deferred.
+        unreported = "task.received" in telemetry.listeners and "canvas_received" not in job.message.headers
         if job.to_ack or job.fence != "early_acked":
             limited = job.keys is not NO_KEYS or job.task.rate_limit
             held_back = self.task_throttle.throttle(job.delivery, job.message, job.task, job.keys) if limited else None
             if held_back is not None:
                 due = max((deferral.due for deferral in held_back.deferrals), default=None)
                 held_back = held_back._replace(keeps=keeps(self._app, job.message, due))
-                if held_back.deferrals and "canvas_received" not in job.message.headers:
+                if held_back.deferrals and unreported:
                     self.reports.received(job)
                 return held_back
-        if "canvas_received" not in job.message.headers:
-            self.reports.received(job)  # a deferred message says in that header that it was received
+        if unreported:
+            self.reports.received(job)
         if job.to_ack:
             if not self.acknowledge(job.delivery):
                 return Settlement(job.delivery, fence="none")
@@ -183,7 +185,8 @@ class TaskPipeline:
         """The job starts; ``terminate`` ends it from outside."""
         job.began, job.terminate = time.time(), terminate
         self.active_tasks.begin(job)
-        self.reports.started(job)
+        if "task.started" in telemetry.listeners:
+            self.reports.started(job)
 
     def perform(self, job: Job) -> Settlement:
         """Run the job's task here and now, and settle it; its request is the current one all the while."""
@@ -247,7 +250,8 @@ class TaskPipeline:
     def conclude_run(self, job: Job, outcome: Outcome) -> Settlement:
         """The settlement of a job whose task ran here and came to ``outcome``; its hooks are called."""
         settlement, outcome = self.settle(job, outcome, self.reports.finished_here)
-        self.reports.over(job, outcome)
+        if self.reports.over_event in telemetry.listeners:
+            self.reports.over(job, outcome)
         return settlement
 
     def conclude(self, job: Job, outcome: Outcome) -> Settlement:
@@ -285,12 +289,8 @@ class TaskPipeline:
 
     def complete_chord(self, ready: ReadyChord) -> ChordDispatch:
         """The messages that end a chord whose parts are all there; callbacks that are coroutines run on the loop."""
-        with nullcontext() if self.loop is None else shared_loop(self.loop):
+        with shared_loop(self.loop):
             return dispatch(self._app, self.runs, ready)
-
-    def fault(self, work: Delivery | ReadyChord | Orphan | RefusedEnd, exc: BaseException) -> Settlement | None:
-        """The settlement of work on which the pipeline itself failed."""
-        return self.unrunnable.internal_error(work, exc)
 
     def state(self) -> dict[str, Any]:
         """The tasks of this process, as JSON."""

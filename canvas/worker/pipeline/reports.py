@@ -20,18 +20,16 @@ class TaskReports:
         ``after_return``."""
         self._hostname = hostname
         self._finished = finished
-        self._over = over
+        self.over_event = over
 
     def received(self, job: Job) -> None:
         """The message has come to a worker."""
-        if "task.received" in telemetry.listeners:
-            emit("task.received", message=job.message, hostname=self._hostname, request=job.request, task=job.task)
+        emit("task.received", message=job.message, hostname=self._hostname, request=job.request, task=job.task)
 
     def started(self, job: Job) -> None:
         """The task starts."""
-        if "task.started" in telemetry.listeners:
-            waited = max(0.0, time.monotonic() - job.delivery.leased_at)
-            emit("task.started", message=job.message, hostname=self._hostname, task=job.task, waited=waited)
+        waited = max(0.0, time.monotonic() - job.delivery.leased_at)
+        emit("task.started", message=job.message, hostname=self._hostname, task=job.task, waited=waited)
 
     def finished(self, job: Job, outcome: Outcome) -> None:
         """The task has ended, or will not run."""
@@ -61,8 +59,7 @@ class TaskReports:
 
     def over(self, job: Job, outcome: Outcome) -> None:
         """Nothing more is called for a task that ran here."""
-        if self._over in telemetry.listeners:
-            emit(self._over, **self._facts(job, outcome))
+        emit(self.over_event, **self._facts(job, outcome))
 
     def _facts(self, job: Job, outcome: Outcome) -> dict[str, Any]:
         return {

@@ -121,7 +121,7 @@ class AsyncioPool:
             # The pool must outlive a fault of the pipeline; a task that the ending loop cancels is not settled yet.
             if self._pipeline.closing:
                 raise
-            done = self._task_pipeline.fault(work, exc)
+            done = self._task_pipeline.unrunnable.internal_error(work, exc)
         place.end()
         consumer.done(number, done)
         del self._at_work[number], self._taken[number]

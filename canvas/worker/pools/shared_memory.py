@@ -19,6 +19,8 @@ class ProcessStats:
     def __init__(self, cells: "memoryview[int]", at: int) -> None:
         self._cells = cells
         self._at = at
+        self.counts = cells[at + _BEGUN : at + _ACTIVE + 1]
+        """``begun`` and ``active``, for the process that counts its tasks."""
 
     @property
     def begun(self) -> int:
@@ -99,11 +101,6 @@ class ProcessStats:
         self._cells[self._at + _TAG] = running
         self._cells[self._at + _LIMIT] = round((limit or 0) * 1000)
         self._cells[self._at + _DEADLINE] = round((time.monotonic() + limit) * 1000) if limit else 0
-
-    def write(self, begun: int, active: int) -> None:
-        """Say how things stand."""
-        self._cells[self._at + _BEGUN] = begun
-        self._cells[self._at + _ACTIVE] = active
 
 
 class SharedMemory:

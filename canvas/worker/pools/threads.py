@@ -32,7 +32,7 @@ class WorkerThread:
             try:
                 done = pipeline.do(work)
             except BaseException as exc:  # noqa: BLE001 - the slot must outlive a fault in the pipeline itself
-                loop.done(place, pipeline.fault(work, exc))
+                loop.done(place, pipeline.unrunnable.internal_error(work, exc))
             else:
                 loop.done(place, done)
             if after is not None:

@@ -170,8 +170,7 @@ def _nested(node: Any, by_id: dict[str, Any]) -> Any:
 
 
 def _send_body(app: Canvas, effects: Outbox, body: Signature[Any], values: list[Any], settler: PartOrigin) -> None:
-    plan = effects.plan(body, (values,), {})
-    effects.send(plan, Lineage(settler.root_id, settler.task_id))
+    effects.send(body, Lineage(settler.root_id, settler.task_id), (values,))
 
 
 def _fail_body(app: Canvas, effects: Outbox, body: Signature[Any], error: ChordError, settler: PartOrigin) -> None:

@@ -50,7 +50,7 @@ def _store(app: Canvas, effects: Outbox) -> None:
 def _send(app: Canvas, effects: Outbox, sigs: list[Any], request: Request) -> None:
     """All in one group; where that cannot be, each that can."""
     lineage = Lineage(request.root_id or request.id, request.id)
-    problem = problem_of(lambda: effects.send(effects.plan(group(sigs, app=app), (request.id,), {}), lineage))
+    problem = problem_of(lambda: effects.send(group(sigs, app=app), lineage, (request.id,)))
     if problem is not None and len(sigs) == 1:
         emit("errback.failed", task=sigs[0].task, task_id=request.id, exc=problem)
     elif problem is not None:

@@ -175,7 +175,7 @@ class Settler:
             case ReplacedBy(sig, workflow) if workflow is not None:
                 start_in_place(self._app, self._runs, effects, done.message, workflow, sig)
             case ReplacedBy(sig):
-                effects.send(effects.plan(sig, (), {}), self._ambient(done))
+                effects.send(sig, self._ambient(done))
             case Retried():
                 self._retried(done, effects, outcome)
 
@@ -216,14 +216,14 @@ class Settler:
         """Send callbacks, then the next step of the chain; their results in tuple form."""
         embed, ambient = done.message.embed, self._ambient(done)
         callbacks = embed["callbacks"]
-        plans = [effects.plan(sig, (value,), {}) for sig in callback_groups(self._app, callbacks)] if callbacks else []
+        groups = callback_groups(self._app, callbacks) if callbacks else []
+        starts = [effects.send(sig, ambient, (value,)) for sig in groups]
         chain = embed["chain"]
         if chain:
-            plans.append(effects.plan(chain[-1], (value,), {"chain": chain[:-1]}))
-        for plan in plans:
-            effects.send(plan, ambient)
-        children = [plan.trail.as_tuple() for plan in plans if plan.trail is not None]
-        return children if done.task is None or done.task.trail else []
+            starts.append(effects.send(chain[-1], ambient, (value,), {"chain": chain[:-1]}))
+        if done.task is not None and not done.task.trail:
+            return []
+        return [start.as_tuple() for start in starts if start is not None]
 
     # -- every other end
 
@@ -252,9 +252,8 @@ class Settler:
             self._store(done, effects, self._record(done, states.RETRY, reason, outcome.traceback, []))
 
     def _send_again(self, done: Job, effects: Outbox, retry: Retry) -> None:
-        plan = effects.plan(retry.sig, (), {})
         due = self._app.client.due(retry.sig.options)
-        effects.send(plan, Lineage(done.request.root_id, done.request.id), due)
+        effects.send(retry.sig, Lineage(done.request.root_id, done.request.id), due=due)
 
     def _abandon_rest(self, done: Job, effects: Outbox, state: str, exc: BaseException, text: str) -> None:
         chain = done.message.embed["chain"]

@@ -48,7 +48,8 @@ class SpeculativeJoins:
             return None
         with self._lock:
             known = self._joins.setdefault(part.group_id, {})
-            self._bytes -= _size(known.pop(part.position, None))
+            if part.position in known:
+                self._bytes -= _size(known[part.position])
             self._bytes += _size(part.value)
             known[part.position] = part.value
             if len(known) == part.size:
@@ -62,5 +63,5 @@ class SpeculativeJoins:
         self._bytes -= sum(map(_size, self._joins.pop(group_id).values()))
 
 
-def _size(value: bytes | None) -> int:
-    return 0 if value is None else len(value) + _OVERHEAD
+def _size(value: bytes) -> int:
+    return len(value) + _OVERHEAD

@@ -39,12 +39,16 @@ class Attempt:
         self._attempt = attempt
         self._parent = parent
         self._left = AT_ONCE
+        self._nodes: dict[int, RunNode] = {}
         self._ended: list[tuple[int, int, str, Any]] = []
         self._kept_now: dict[str, Any] = {}
         """Values that this settlement stores, by the ids of their records."""
 
     def _node(self, number: int) -> RunNode:
-        return self._runs.node(self._run, self._attempt, number)
+        found = self._nodes.get(number)
+        if found is None:
+            found = self._nodes[number] = self._runs.node(self._run, self._attempt, number)
+        return found
 
     def _source_of(self, number: int) -> NameOf:
         """Finds the names of a node's parents, in the first attempt's nodes: later attempts leave edges out."""
@@ -64,14 +68,14 @@ class Attempt:
     def _send(self, sig: dict[str, Any], args: tuple[Any, ...], place: NodeRef) -> None:
         options = {"task_id": task_id_of(place), RUN_HEADER: place.as_list(), "ignore_result": False}
         stamp = None if self._node(place.node).always else stamp_of(self._run, self._attempt)
+        lineage = Lineage(self._run, self._parent)
         if sig["subtask_type"] is None:
-            plan = _plan_of_task(self._app, sig, args, options, stamp)
+            self._effects.send_plan(_plan_of_task(self._app, sig, args, options, stamp), lineage)
         else:
             whole: Signature[Any] = collected(self._app, maybe_signature(sig, self._app).clone())
             if stamp is not None:
                 whole.stamp(None, False, **{STAMP: stamp})
-            plan = self._effects.plan(whole, args, options)
-        self._effects.send(plan, Lineage(self._run, self._parent))
+            self._effects.send(whole, lineage, args, options)
 
     def _record_run(self, record: Record) -> None:
         record.extra = {"attempt": self._attempt}

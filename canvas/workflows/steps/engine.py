@@ -6,7 +6,6 @@ settlement are left to a chord of one part, which is ready at once.
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any, Protocol
 
 from canvas.errors import CompositionError, RunLost, UpstreamFailed, WorkflowFailed
@@ -71,7 +70,7 @@ class RunEngine(NodeAttempt):
         """Schedule the cancellation of the attempt, if it has a timeout."""
         if timeout is not None:
             sig = self._app.signature(CANCEL, (self._run, self._attempt), countdown=timeout, ignore_result=True)
-            self._effects.send(self._effects.plan(sig, (), {}), Lineage(self._run))
+            self._effects.send(sig, Lineage(self._run))
 
     def _end_earlier_waits(self) -> None:
         """End waits for signals of earlier attempts, so that they take none from this one."""
@@ -175,7 +174,7 @@ class RunEngine(NodeAttempt):
         self._record_run(record)
         outcome = node.details.get("outcome")
         if outcome is not None:
-            self._effects.send(self._effects.plan(outcome, (), {}), Lineage(self._run, self._parent))
+            self._effects.send(outcome, Lineage(self._run, self._parent))
         if error is not None:
             about, _ = self._runs.metadata(self._run)
             numbers = about.get("compensated") or []
@@ -213,9 +212,10 @@ def is_recorded_later(runs: RunStore, message: Message) -> bool:
     place = NodeRef.of(message.headers[RUN_HEADER])
     if place is None or place.item is not None:
         return False
-    with suppress(RunLost):
+    try:
         return runs.node(place.run, place.attempt, place.node).ends_once
-    return False
+    except RunLost:
+        return False
 
 
 class Composed(Protocol):

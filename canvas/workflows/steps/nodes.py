@@ -87,7 +87,7 @@ class NodeAttempt(LineAttempt):
         if earlier is not None:
             self._record(number, states.STARTED, None, child=earlier)
             sig = self._app.signature(RESUME_RUN, (earlier, outcome), ignore_result=True)
-            self._effects.send(self._effects.plan(sig, (), {}), Lineage(self._run, self._parent))
+            self._effects.send(sig, Lineage(self._run, self._parent))
             return
         nodes = with_inputs([RunNode.from_list(one) for one in node.details["nodes"]], node, _values(inputs))
         name, task_id = str(node.details["name"]), task_id_of(place)

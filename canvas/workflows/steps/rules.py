@@ -8,13 +8,16 @@ from canvas.model.workflow_run import ABSENT, SKIPPED, KnownInput, RunNode
 
 FAILED = frozenset({states.FAILURE, states.REVOKED})
 """States of an input that has failed."""
+_SUCCEEDED = frozenset({states.SUCCESS})
 _TOLERANT = frozenset({"all_done", "any_done"})
 Verdict = Literal["run", "skip"]
 
 
 def inputs_of(node: RunNode, came: Iterable[KnownInput]) -> list[KnownInput]:
     """All inputs of a node in order, those included of parents that have not ended; these are ``None``."""
-    inputs = sorted((*node.given, *came), key=lambda one: one.slot)
+    inputs = [*node.given, *came]
+    if len(inputs) > 1:
+        inputs.sort(key=lambda one: one.slot)
     if len(inputs) == len(node.slots):
         return inputs
     known = {one.slot: one for one in inputs}
@@ -23,6 +26,8 @@ def inputs_of(node: RunNode, came: Iterable[KnownInput]) -> list[KnownInput]:
 
 def verdict(node: RunNode, inputs: Sequence[KnownInput]) -> Verdict | KnownInput:
     """Whether the node runs or is skipped; the failed input for which it fails."""
+    if inputs and _SUCCEEDED.issuperset([one.state for one in inputs]):
+        return "run"  # whatever the rule
     conditions = [one for one in inputs if node.slots[one.slot] == "condition"]
     failed = _first_failed(conditions)
     if failed is not None:

@@ -186,7 +186,7 @@ class WaitingAttempt(Attempt):
             WAKE, (due,), eta=datetime.fromtimestamp(wakes, UTC), ignore_result=True, **stamp,
             **{"task_id": f"{self._id(number)}.{purpose}.timer", RUN_HEADER: place.as_list()},
         )  # fmt: skip
-        self._effects.send(self._effects.plan(sig, (), {}), Lineage(self._run, self._parent), wakes)
+        self._effects.send(sig, Lineage(self._run, self._parent), due=wakes)
 
     def on_timer(self, place: NodeRef, state: str, due: Any) -> None:
         """A node's timer has run out, at the time for which it was set or earlier."""
@@ -214,7 +214,7 @@ class WaitingAttempt(Attempt):
 
     def _cancel_nodes(self, numbers: Sequence[int]) -> None:
         sig = self._app.signature(CANCEL_NODES, (self._run, self._attempt, list(numbers)), ignore_result=True)
-        self._effects.send(self._effects.plan(sig, (), {}), Lineage(self._run, self._parent))
+        self._effects.send(sig, Lineage(self._run, self._parent))
 
 
 def resolution(

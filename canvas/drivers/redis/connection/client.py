@@ -157,7 +157,7 @@ class RedisClient:
     ) -> Any:
         """A script; with ``once`` never tried again after its request may have reached the server. ``text_of``: gives
         its text."""
-        calls = self._clients()[0]
+        calls = self._calls if self._pid == os.getpid() else self._clients()[0]
         text, digest = text_of(name)
         try:
             try:

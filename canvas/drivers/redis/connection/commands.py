@@ -94,7 +94,10 @@ class Commands:
         kept = False
         try:
             connection.send([("MULTI",), *commands, ("EXEC",)] if transaction else commands)
-            replies = _received(connection, len(commands), transaction)
+            if transaction or len(commands) > 1:
+                replies = _received(connection, len(commands), transaction)
+            else:
+                replies = [connection.receive()]
             kept = True
         except Refusal:
             kept = True
@@ -155,8 +158,6 @@ class Commands:
 
 def _received(connection: Connection, count: int, transaction: bool) -> list[Any]:
     """The replies to ``count`` commands; those of a transaction are EXEC's."""
-    if count == 1 and not transaction:
-        return [connection.receive()]
     replies: list[Any] = []
     for _ in range(count + 2 if transaction else count):
         try:

@@ -1,11 +1,12 @@
 """The lists that one call of settle.lua leases from, and the one message that it may send there itself."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from canvas.drivers.ports.values import Lease
 from canvas.drivers.redis.keys import BrokerKeys
+from canvas.drivers.redis.queue_wait import QueueWait
 from canvas.model.settlement import ChordDispatch, Settlement
 
 
@@ -25,11 +26,10 @@ _ORDERS_KEPT = 256
 class SourceOrder:
     """The order in which leases look at their lists."""
 
-    def __init__(self, keys: BrokerKeys, armed: Callable[[str], set[str]], by_name: bool) -> None:
-        """``armed``: the lists of a worker whose inbox may hold a message. ``by_name``: queues in the order of their
-        names, whatever the order of the lease."""
+    def __init__(self, keys: BrokerKeys, waiting: QueueWait, by_name: bool) -> None:
+        """``by_name``: queues in the order of their names, whatever the order of the lease."""
         self._keys = keys
-        self._armed = armed
+        self._waiting = waiting
         self._by_name = by_name
         self._known: dict[tuple[str, ...], LeaseSources] = {}
 
@@ -38,8 +38,8 @@ class SourceOrder:
         if lease is None:
             return _NO_SOURCES
         queues = tuple(lease.queues)
-        own = self._known.get(queues) or self._lists(queues)
-        armed = self._armed(lease.worker)
+        own, waiting = self._known.get(queues) or self._lists(queues), self._waiting
+        armed = waiting.armed(lease.worker) if waiting.arrived or waiting.outstanding else ()
         if not armed and not lease.node:
             return own
         keys, pairs = self._keys, list(zip(own.lists, own.names, strict=True))

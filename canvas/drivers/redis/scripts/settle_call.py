@@ -1,12 +1,13 @@
 """Calls of settle.lua, which settles tasks and leases the next messages in one step."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from canvas.drivers.ports.values import CLOCKS_AGREE_WITHIN, Lease, LeaseReply
 from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.keys import BrokerKeys
+from canvas.drivers.redis.queue_wait import QueueWait
 from canvas.drivers.redis.scripts.arguments import NOTHING, Packed
 from canvas.drivers.redis.scripts.passthrough import LeaseSources, PassThrough, SourceOrder
 from canvas.drivers.redis.scripts.replies import with_refused
@@ -49,16 +50,15 @@ class SettleCall:
     """
 
     def __init__(
-        self, link: RedisClient, keys: BrokerKeys, sources: SourceOrder, drained: Callable[[Iterable[str]], None],
+        self, link: RedisClient, keys: BrokerKeys, sources: SourceOrder, waiting: QueueWait,
         return_leases: Callable[[str, list[str]], object], numbers: dict[str, int],
     ) -> None:  # fmt: skip
-        """``drained`` is called with the lists of a lease that gets less than it asked for; ``return_leases`` returns
-        the messages of tags of a worker, as far as they are leased. ``numbers``: by worker, how many tags it has
-        had."""
+        """``return_leases`` returns the messages of a worker's tags, as far as they are leased. ``numbers``: how many
+        tags each worker has had."""
         self._link = link
         self._keys = keys
         self.sources = sources
-        self._drained = drained
+        self._waiting = waiting
         self._return_leases = return_leases
         self._db = str(link.address.db)
         self._numbers = numbers
@@ -89,8 +89,8 @@ class SettleCall:
                 self._doubtful.setdefault(worker, []).extend(tags)
             raise
         deliveries = _deliveries(taken, prefix, number, carried.payload if carried is not None else b"")
-        if lease is not None and len(deliveries) < limit:
-            self._drained(lists)
+        if self._waiting.arrived and len(deliveries) < limit:
+            self._waiting.drained(lists)
         if bad or bad_chords:
             verdicts, ended = with_refused(verdicts, bad), with_refused(ended, bad_chords)
         passed = int(carried is not None and len(taken) == 1 and taken[0][0] is None)
