@@ -1,12 +1,18 @@
-"""When to try again, as a retry policy of Celery's says."""
+"""Trying again while a server is away: when, as a retry policy of Celery's says, and how."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypeAlias
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeAlias, TypeVar
 
+from canvas.errors import OperationalError
+
+T = TypeVar("T")
 _INTERVALS = {"start": 0.0, "step": 0.2, "max": 1.0}
 
 Delays: TypeAlias = Iterable[float] | None
 """Seconds to wait before each further try while the server is away; ``None``: the driver's own, some seconds in all."""
+PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
+"""Seconds before each further try of a driver that has no others."""
 
 
 def delays(policy: Mapping[str, Any]) -> Iterator[float]:
@@ -20,3 +26,17 @@ def delays(policy: Mapping[str, Any]) -> Iterator[float]:
         yield min(delay, most)
         delay += step
         left = None if left is None else left - 1
+
+
+def tried(call: Callable[[], T], delays: Delays = None, failure: type[Exception] = OperationalError) -> T:
+    """The value of ``call``. While it raises a ``failure``, it is made again after each of ``delays``; then the latest
+    failure is raised."""
+    left = iter(PAUSES if delays is None else delays)
+    while True:
+        try:
+            return call()
+        except failure:
+            pause = next(left, None)
+            if pause is None:
+                raise
+            time.sleep(pause)

@@ -197,7 +197,8 @@ def starts(when: When, state: str) -> bool:
 
 def task_id_of(place: NodeRef) -> str:
     """The id of a node's task, or of a map's item; known from the run's id without asking anybody."""
-    return ".".join(str(part) for part in place[:4] if part is not None)
+    run, attempt, node, item, _ = place
+    return f"{run}.{attempt}.{node}" if item is None else f"{run}.{attempt}.{node}.{item}"
 
 
 def items_id(place: NodeRef) -> str:

@@ -186,8 +186,8 @@ def test_calls_of_a_node():
     program = "from tests.unit.test_linear_work import *; print(of_independent_nodes(100), of_independent_nodes(300))"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     start, run, start_more, run_more = map(int, re.findall(r"\d+", done.stdout))
-    assert (start_more - start) / 200 <= 265, "to start one of many nodes"
-    assert (run_more - run) / 200 <= 350, "to run one of many nodes"
+    assert (start_more - start) / 200 <= 172, "to start one of many nodes"
+    assert (run_more - run) / 200 <= 316, "to run one of many nodes"
 
 
 def test_an_item_of_a_map_takes_less_than_three_times_a_group_s_member():

@@ -9,7 +9,7 @@ from itertools import count
 from canvas.drivers.amqp.channels.connecting import connect
 from canvas.drivers.amqp.channels.consumer_channel import Arrived, Held, Wake, readable
 from canvas.drivers.amqp.channels.link import Link
-from canvas.drivers.amqp.channels.publisher import Publication, Publisher, frames_of, tried
+from canvas.drivers.amqp.channels.publisher import Publication, Publisher, frames_of
 from canvas.drivers.amqp.channels.session import Session
 from canvas.drivers.amqp.contents import Outgoing, deliveries_of, due_of, to_content, to_payload
 from canvas.drivers.amqp.delays.celery_ladder import CeleryLadder
@@ -23,7 +23,7 @@ from canvas.drivers.kombu_envelope import ENVELOPE
 from canvas.drivers.ports.codec import MessageCodec
 from canvas.drivers.ports.message_state import Arrival, StateParts
 from canvas.drivers.ports.values import InFlight, Lease, LeaseReply
-from canvas.drivers.retry_policy import Delays
+from canvas.drivers.retry_policy import Delays, tried
 from canvas.drivers.tags import tag_of, worker_of_tag
 from canvas.errors import OperationalError
 from canvas.forks import in_forks

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
+from canvas.drivers.retry_policy import tried
 from canvas.errors import ConfigurationError, OperationalError, RefusedError
 from canvas.model.ids import new_id
 
@@ -119,17 +120,13 @@ class Files:
         return count
 
     def _tried(self, call: Callable[[], T], retry: bool) -> T:
-        for pause in (*(_PAUSES if retry else ()), None):
-            try:
-                return call()
-            except OSError as exc:
-                if pause is None:
-                    raise OperationalError(
-                        f"result_backend file://{self._folder}: {exc.strerror or exc}: the folder must exist, be "
-                        "readable and writable here, and have space left"
-                    ) from exc
-                time.sleep(pause)
-        raise AssertionError("unreachable")
+        try:
+            return tried(call, _PAUSES if retry else (), OSError)
+        except OSError as exc:
+            raise OperationalError(
+                f"result_backend file://{self._folder}: {exc.strerror or exc}: the folder must exist, be readable and "
+                "writable here, and have space left"
+            ) from exc
 
     def close(self) -> None:
         """No file stays open."""

@@ -18,6 +18,7 @@ from pymemcache.exceptions import (
     MemcacheUnexpectedCloseError,
 )
 
+from canvas.drivers.retry_policy import tried
 from canvas.errors import OperationalError, RefusedError
 from canvas.forks import in_forks
 
@@ -146,7 +147,7 @@ class Memcached:
         return ";".join(self._servers)
 
     def _tried(self, call: Callable[[], T], retry: bool = True, size: int = 0) -> T:
-        for pause in (*(_PAUSES if retry else ()), None):
+        def attempt() -> T:
             try:
                 return call()
             except MemcacheClientError as exc:
@@ -157,10 +158,9 @@ class Memcached:
                         f"Memcached {self.shown}: a value of {size} bytes is larger than its items may be: start "
                         "memcached with a larger -I, or keep results elsewhere"
                     ) from exc
-                if pause is None:
-                    raise OperationalError(f"Memcached {self.shown}: {exc or type(exc).__name__}") from exc
-                time.sleep(pause)
-        raise AssertionError("unreachable")
+                raise OperationalError(f"Memcached {self.shown}: {exc or type(exc).__name__}") from exc
+
+        return tried(attempt, _PAUSES if retry else ())
 
     def close(self) -> None:
         with self._lock:

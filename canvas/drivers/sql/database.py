@@ -11,6 +11,7 @@ from sqlalchemy.engine import URL, make_url
 
 from canvas.drivers.absence import Absence
 from canvas.drivers.ports.results import TablesMissing
+from canvas.drivers.retry_policy import tried
 from canvas.drivers.sql.announcements import Listener, announces
 from canvas.drivers.sql.dialects import MYSQL, lock_database
 from canvas.drivers.sql.layout import create, upgrade
@@ -105,7 +106,10 @@ class Database:
         return self._tried(lambda: work(self._connecting()), True)
 
     def _tried(self, call: Callable[[], T], retry: bool) -> T:
-        for failures, pause in enumerate((*(_PAUSES if retry else ()), None)):
+        failures = 0
+
+        def attempt() -> T:
+            nonlocal failures
             try:
                 return call()
             except exc.SQLAlchemyError as error:
@@ -113,10 +117,10 @@ class Database:
                     raise self._described(error) from error
                 if failures or getattr(error, "connection_invalidated", False):
                     self.absence.note()
-                if pause is None:
-                    raise OperationalError(f"database {self._shown}: {_reason(error)}") from error
-                time.sleep(pause)
-        raise AssertionError("unreachable")
+                failures += 1
+                raise OperationalError(f"database {self._shown}: {_reason(error)}") from error
+
+        return tried(attempt, _PAUSES if retry else ())
 
     def _described(self, error: exc.SQLAlchemyError) -> BrokerError:
         """The error of a request that fails however often it is made."""

@@ -196,7 +196,7 @@ class SettleBatch(Persistent):
         for delivery in deliveries:
             self._outstanding += 1
             self._held[delivery.tag] = delivery
-            # What nothing is to run here may be revoked.
+            # Messages that may be revoked are kept from the slots.
             (self.backlog.put if known else self.unstarted.append)(delivery)
         if lease is not None:
             if self._inbox is not None:

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 
 from canvas.drivers.ports import Driver
 from canvas.errors import BrokerError
+from canvas.execution.background import BackgroundService, Repeated
 from canvas.telemetry import emit
 from canvas.worker.consumer.wait import ChildWait
 from canvas.worker.pools.shared_memory import ProcessStats, SharedMemory
 
-_UNHURRIED = 60.0
+_LOOKS_EVERY = 60.0
 _TAKEN_WITHIN = 0.05
 """Seconds after which another child is woken for a message that the first has not leased."""
 _BUSY_FOR = 0.2
@@ -23,7 +24,7 @@ _LEAVES_WITHIN = 5.0
 _CHUNK = 4096
 
 
-class SharedWait(threading.Thread):
+class SharedWait:
     """Waits at the broker while a child of the node has nothing to do, and wakes one child for each message.
 
     A message is moved, inside the broker, from its queue into the node's inbox, and leased from there by the child. The
@@ -32,7 +33,8 @@ class SharedWait(threading.Thread):
 
     def __init__(self, driver: Driver, board: SharedMemory, worker: str, queues: list[str], ttl: float) -> None:
         """``worker``: the id that owns the inbox; ``queues`` may change; ``ttl``: of a heartbeat, seconds."""
-        super().__init__(name="canvas-shared-wait", daemon=True)
+        step = Repeated("shared wait", self._step, _AGAIN_AFTER, self._cut)
+        self._service = BackgroundService("shared-wait", step, last=self._leave)
         self.worker = worker
         self.forking = threading.Lock()
         """Held over a fork: no connection is half open then, which a child could not close."""
@@ -43,11 +45,11 @@ class SharedWait(threading.Thread):
         self._ttl = ttl
         self._children: list[ChildWait] = []
         self._lock = threading.Lock()
-        self._bell = os.pipe()
-        for end in self._bell:
+        self._wake_pipe = os.pipe()
+        for end in self._wake_pipe:
             os.set_blocking(end, False)
-        self._ears = select.poll()
-        self._ears.register(self._bell[0], select.POLLIN)
+        self._poll = select.poll()
+        self._poll.register(self._wake_pipe[0], select.POLLIN)
         self._woken_at = 0.0
         self._registered = False
         self._cut_off = False
@@ -59,7 +61,7 @@ class SharedWait(threading.Thread):
 
     def enlist(self, row: ProcessStats) -> ChildWait:
         """The end of a child that is about to be forked."""
-        child = ChildWait(self._board, row, self.worker, self._bell[1])
+        child = ChildWait(self._board, row, self.worker, self._wake_pipe[1])
         with self._lock:
             self._children.append(child)
         return child
@@ -80,28 +82,27 @@ class SharedWait(threading.Thread):
 
     def consume(self) -> None:
         """The queues have changed; returns when the broker waits for the others no more, or when that takes long."""
-        if not self.is_alive():
+        if not self._service.is_alive():
             return
         done = threading.Event()
         self._changed.append(done)
-        self._rouse()
+        self._wake()
         done.wait(_CHANGED_WITHIN)
 
     def ask_stop(self) -> None:
         """Have nothing more moved aside. Safe in signal handlers."""
         self._stopping = True
-        self._rouse()
+        self._wake()
 
     def close(self) -> None:
         """Stop, and leave the broker; not for longer than some seconds."""
         self.ask_stop()
-        if self.is_alive():
-            self.join(_LEAVES_WITHIN)
+        self._service.stop(within=_LEAVES_WITHIN)
 
-    def _rouse(self) -> None:
+    def _wake(self) -> None:
         self._broker.wake()
         try:
-            os.write(self._bell[1], b"x")
+            os.write(self._wake_pipe[1], b"x")
         except BlockingIOError:
             return  # the pipe is full of wake-ups already
 
@@ -110,18 +111,13 @@ class SharedWait(threading.Thread):
     def start(self) -> None:
         """Start, unless each child waits at the broker itself, because no process can lease what another waited for."""
         if self._broker.shares_waits:
-            super().start()
+            self._service.start()
 
-    def run(self) -> None:
-        """Wait and wake until stopped, then return what the node's inbox holds."""
-        while not self._stopping:
-            try:
-                self._step()
-            except BrokerError as exc:
-                self._lost(exc)
-            except Exception as exc:  # noqa: BLE001 - without this thread no child would get a message
-                emit("worker.internal_error", work="shared wait", exc=exc)
-                self._listen(_AGAIN_AFTER)
+    def is_alive(self) -> bool:
+        return self._service.is_alive()
+
+    def _leave(self) -> None:
+        """Return what the node's inbox holds."""
         self._board.armed = False
         try:
             # Also during an outage: the broker may have kept the registration, and messages in the inbox.
@@ -129,7 +125,11 @@ class SharedWait(threading.Thread):
         except BrokerError as exc:
             emit("broker.unreachable", error=str(exc))
 
-    def _step(self) -> None:
+    def _step(self) -> float:
+        """Wait, and wake children; seconds until the next step."""
+        if self._stopping:
+            self._service.stop()
+            return 0.0
         if not self._registered:
             self._recovery.heartbeat(self.worker, self._queues, self._ttl)
             self._registered = True
@@ -139,17 +139,19 @@ class SharedWait(threading.Thread):
             self._wake_one()
         if not self._waiting():
             self._without_waiting(pending)
-            return
+            return 0.0
         self._board.armed, self._stood_down = True, False
         with self.forking:
             self._broker.wait(self.worker, self._queues, 0)
         if self._cut_off:
             self._recovered()
-        moved = self._broker.wait(self.worker, self._queues, _TAKEN_WITHIN if pending else _UNHURRIED)
+            return 0.0
+        moved = self._broker.wait(self.worker, self._queues, _TAKEN_WITHIN if pending else _LOOKS_EVERY)
         if moved and not (self._stopping or self._changed):
             self._board.arrived += moved
             for _ in range(moved):
                 self._wake_one()
+        return 0.0
 
     def _waiting(self) -> Sequence[ChildWait]:
         return [child for child in self._children if child.row.waits]
@@ -174,9 +176,9 @@ class SharedWait(threading.Thread):
         their queues, for others."""
         self._board.armed = False
         if self._waiting():
-            return  # it began to wait before it could know that it has to ring
+            return  # it began to wait before it could know that it has to wake this thread
         if self._stood_down and not pending:
-            self._listen(_UNHURRIED)
+            self._listen(_LOOKS_EVERY)
         elif not self._listen(_BUSY_FOR):
             self._broker.stop_waiting(self.worker)
             self._board.taken = self._board.arrived
@@ -184,9 +186,9 @@ class SharedWait(threading.Thread):
 
     def _listen(self, seconds: float) -> bool:
         """Wait until a child begins to wait, or until the time is over."""
-        if not self._ears.poll(seconds * 1000):
+        if not self._poll.poll(seconds * 1000):
             return False
-        os.read(self._bell[0], _CHUNK)
+        os.read(self._wake_pipe[0], _CHUNK)
         return True
 
     def _apply_changes(self) -> None:
@@ -198,19 +200,16 @@ class SharedWait(threading.Thread):
         for done in changed:
             done.set()
 
-    def _lost(self, exc: BrokerError) -> None:
+    def _cut(self) -> None:
+        """The broker is away."""
         self._board.armed = self._registered = False
-        if not self._cut_off:
-            self._cut_off = True
-            emit("broker.unreachable", error=str(exc))
-        self._listen(_AGAIN_AFTER)
+        self._cut_off = True
 
     def _recovered(self) -> None:
         """The broker answers again, perhaps as a copy that has forgotten something: every idle child compares what it
         holds, and what a lost connection may have moved goes back."""
         self._broker.release_prefetched(self.worker)
         self._cut_off = False
-        emit("broker.recovered")
         self._board.outages += 1
         with self._lock:
             for child in self._waiting():

@@ -14,7 +14,7 @@ _CHUNK = 4096
 
 
 class NodeInbox(Protocol):
-    """What a process knows that leases from the prefetched list of its node: its parent waits for messages."""
+    """The leases of a process from the prefetched list of its node, whose parent waits for messages."""
 
     def is_unregistered(self) -> bool:
         """Whether the broker may not know this process, which then must not lease."""

@@ -10,7 +10,7 @@ from canvas.model.message import Delivery, Message
 from canvas.model.outcome import Outcome
 from canvas.model.request import Request
 from canvas.model.settlement import Fence
-from canvas.model.workflow_run import RUN_HEADER
+from canvas.model.workflow_run import RUN_HEADER, NodeRef
 from canvas.worker.pipeline.throttle import NO_KEYS, LimitKeys
 
 
@@ -25,6 +25,8 @@ class Job:
     task: Any
     """The registered task; ``None`` where this worker has none of the message's name."""
     fence: Fence
+    place: NodeRef | None = None
+    """The node of a workflow's run that it is, if it is one."""
     keys: LimitKeys = NO_KEYS
     to_ack: bool = False
     """Its message is to be acked before its task runs."""

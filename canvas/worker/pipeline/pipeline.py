@@ -15,6 +15,7 @@ from canvas.model.message import Delivery, Message, int_header
 from canvas.model.outcome import Failure, Outcome, Revoked
 from canvas.model.request import Request
 from canvas.model.settlement import ChordDispatch, Fence, Orphan, ReadyChord, RefusedEnd, Settlement
+from canvas.model.workflow_run import RUN_HEADER, NodeRef
 from canvas.task.task import Task
 from canvas.worker.consumer.lifetimes import keeps
 from canvas.worker.consumer.revoked import Revocations
@@ -145,7 +146,8 @@ class TaskPipeline:
         task = self._tasks.get(message.task)
         request = Request(message)
         request.hostname = self._hostname
-        job = Job(delivery, message, request, task, fence)
+        place = NodeRef.of(message.headers[RUN_HEADER]) if RUN_HEADER in message.headers else None
+        job = Job(delivery, message, request, task, fence, place)
         if task is not None and (task.concurrency_limit or task.unique_for):
             job.keys = keys_of(message, task)
         return job

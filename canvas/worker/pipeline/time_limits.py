@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Any
 
 from canvas.errors import SoftTimeLimitExceeded, TimeLimitExceeded
+from canvas.execution.background import NEVER, BackgroundService, Repeated
 from canvas.execution.cancellation import running_by_thread
 from canvas.model.message import Message
 from canvas.model.outcome import Failure, Outcome, Rejected
@@ -26,7 +27,7 @@ _WAITS_WITHIN = 0.2
 class TimeLimitGuard:
     """One running task's limits, as monotonic times."""
 
-    __slots__ = ("expire", "hard_at", "message", "open", "soft", "soft_at", "thread", "told")
+    __slots__ = ("expire", "hard_at", "interrupted", "message", "open", "soft", "soft_at", "thread")
 
     def __init__(
         self, message: Message, soft: float | None, hard: float | None, expire: Callable[[], None] | None
@@ -39,7 +40,7 @@ class TimeLimitGuard:
         self.hard_at = now + hard if hard and expire is not None else None
         self.expire = expire
         self.open = True
-        self.told = False
+        self.interrupted = False
         """The loop interrupts its coroutine as soon as that awaits."""
 
     def next_at(self) -> float | None:
@@ -58,8 +59,8 @@ class TimeLimits:
 
     def __init__(self) -> None:
         self._guards: set[TimeLimitGuard] = set()
-        self._changed = threading.Condition()
-        self._thread: threading.Thread | None = None
+        self._lock = threading.RLock()
+        self._service = BackgroundService("limits", Repeated("time limits", self._look))
         self._current: TimeLimitGuard | None = None
         self._sent = 0
         """Signals of soft limits that are on their way."""
@@ -96,10 +97,10 @@ class TimeLimits:
         main = threading.current_thread() is threading.main_thread()
         if main:
             self._current = guard
-        with self._changed:
+        with self._lock:
             self._guards.add(guard)
-            self._start()
-            self._changed.notify()
+        self._service.start()
+        self._service.wake()
         try:
             try:
                 yield
@@ -113,7 +114,7 @@ class TimeLimits:
         """Nothing of this guard arrives any more, not even what is on its way."""
         while guard.open:
             try:
-                with self._changed:
+                with self._lock:
                     self._current = None if self._current is guard else self._current
                     self._guards.discard(guard)
                     guard.open = False
@@ -121,29 +122,23 @@ class TimeLimits:
             except SoftTimeLimitExceeded:
                 continue
 
-    def _start(self) -> None:
-        if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._watch, name="canvas-limits", daemon=True)
-            self._thread.start()
-
-    def _watch(self) -> None:
-        while True:
-            with self._changed:
-                expired, passed = self._due()
-                if not expired and not passed:
-                    times = [at for at in (guard.next_at() for guard in self._guards) if at is not None]
-                    self._changed.wait(max(0.0, min(times) - time.monotonic()) if times else None)
-                    continue
-            # Listeners run without the lock, which the end of every task needs.
-            for guard in passed:
-                if not guard.told:
-                    emit("task.soft_timeout", message=guard.message, limit=guard.soft)
-                with self._changed:
-                    if guard.open:
-                        self._raise_soft(guard)
-            for guard in expired:
-                assert guard.expire is not None
-                guard.expire()
+    def _look(self) -> float:
+        """End the tasks whose limits have passed; seconds until the next limit."""
+        with self._lock:
+            expired, passed = self._due()
+        # Listeners run without the lock, which the end of every task needs.
+        for guard in passed:
+            if not guard.interrupted:
+                emit("task.soft_timeout", message=guard.message, limit=guard.soft)
+            with self._lock:
+                if guard.open:
+                    self._raise_soft(guard)
+        for guard in expired:
+            assert guard.expire is not None
+            guard.expire()
+        with self._lock:
+            times = [at for at in (guard.next_at() for guard in self._guards) if at is not None]
+        return max(0.0, min(times) - time.monotonic()) if times else NEVER
 
     def _due(self) -> tuple[list[TimeLimitGuard], list[TimeLimitGuard]]:
         """The tasks whose hard limit has passed, and those whose soft limit has."""
@@ -161,8 +156,8 @@ class TimeLimits:
 
     def _raise_soft(self, guard: TimeLimitGuard) -> None:
         coroutine = running_by_thread.get(guard.thread)
-        if coroutine is not None and not guard.told:
-            guard.told, guard.soft_at = True, time.monotonic() + _WAITS_WITHIN
+        if coroutine is not None and not guard.interrupted:
+            guard.interrupted, guard.soft_at = True, time.monotonic() + _WAITS_WITHIN
             coroutine.interrupt(SoftTimeLimitExceeded(guard.soft), partial(self._is_wanted, guard))
         elif guard is self._current:
             self._sent += 1
@@ -174,7 +169,7 @@ class TimeLimits:
 
     def _is_wanted(self, guard: TimeLimitGuard) -> bool:
         """Whether a soft limit that was on its way is still to be raised; it is not raised otherwise then."""
-        with self._changed:
+        with self._lock:
             wanted = guard.open and guard.soft_at is not None
             guard.soft_at = None
             return wanted

@@ -74,8 +74,8 @@ class Settler:
             outcome = Failure(shown, traceback_text(shown))
         if not isinstance(outcome, Success):
             self._other_ends(done, effects, outcome)
-        if RUN_HEADER in done.message.headers:
-            self._end_place(done, effects, outcome)
+        if done.place is not None:
+            self._end_node(done, done.place, effects, outcome)
         if effects.ends:
             advance_all(self._app, self._runs, effects, done.message.id)
         if not done.told:
@@ -140,11 +140,8 @@ class Settler:
             case Revoked(reason):
                 self._failure(done, effects, states.REVOKED, TaskRevokedError(reason), "", call_errbacks=False)
 
-    def _end_place(self, done: Job, effects: Outbox, outcome: Outcome) -> None:
-        """Tell the run that the task is a node of, if it is one."""
-        place = NodeRef.of(done.message.headers.get(RUN_HEADER))
-        if place is None:
-            return
+    def _end_node(self, done: Job, place: NodeRef, effects: Outbox, outcome: Outcome) -> None:
+        """Report the end to the run of which the task is a node."""
         match outcome:
             case Success(value):
                 effects.ends.append((place, states.SUCCESS, in_tuple_form(value)))
@@ -202,7 +199,7 @@ class Settler:
         message, in_run = done.message, RUN_HEADER in done.message.headers
         if in_run or self._app.conf.result_extended:
             record = self._record(done, states.SUCCESS, value, None, children)
-            if not in_run or not is_recorded_later(self._runs, message):
+            if not is_recorded_later(self._runs, done.place):
                 effects.record(record, in_run)
             return
         effects.stores.append(self._success_record(message, value, children))
@@ -279,7 +276,7 @@ class Settler:
     def _store(self, done: Job, effects: Outbox, record: Record) -> None:
         """Store a record that is not a success, unless a success is stored that the driver cannot see."""
         backend, in_run = self._app.backend, RUN_HEADER in done.message.headers
-        if in_run and record.status == states.REVOKED and is_recorded_later(self._runs, done.message):
+        if record.status == states.REVOKED and is_recorded_later(self._runs, done.place):
             return
         if backend.hides_success and self._runs.persist(lambda: backend.has_succeeded(record.task_id)):
             return

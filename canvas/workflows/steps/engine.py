@@ -139,10 +139,10 @@ class RunEngine(NodeAttempt):
             value = None
         if target.when in ANY and len(target.slots) > 1:
             self._arrive(out, state, value)
-        elif target.open_slots == 1:
+        elif (missing := target.open_slots) == 1:
             self._start(out.node, [KnownInput(out.slot, state, value)])
         else:
-            self._part(str(out.node), out.slot, state, value, ["node", out.node], target.open_slots)
+            self._part(str(out.node), out.slot, state, value, ["node", out.node], missing)
 
     def _start(self, number: int, came: Sequence[KnownInput]) -> None:
         """Start a node that has all its inputs."""
@@ -206,10 +206,9 @@ def advance_all(app: WorkflowServices, runs: RunStore, effects: Outbox, parent: 
             end_lost(effects, place.run, place.attempt, exc)
 
 
-def is_recorded_later(runs: RunStore, message: Message) -> bool:
+def is_recorded_later(runs: RunStore, place: NodeRef | None) -> bool:
     """Whether the success, or the revocation, of a node's task is recorded by the step that finds it in time: that of a
-    node with a limit."""
-    place = NodeRef.of(message.headers[RUN_HEADER])
+    node with a limit. ``None``: a task that is no node."""
     if place is None or place.item is not None:
         return False
     try:

@@ -33,7 +33,9 @@ class NodeAttempt(LineAttempt):
 
     def _task(self, number: int, node: RunNode, inputs: Inputs) -> None:
         assert node.sig is not None
-        sig = bind_inputs(node.sig, node.binds, _values(inputs), self._source_of(number))
+        sig = node.sig
+        if node.binds:
+            sig = bind_inputs(sig, node.binds, _values(inputs), self._source_of(number))
         self._send(sig, (), NodeRef(self._run, self._attempt, number))
 
     def _choose(self, number: int, node: RunNode, inputs: Inputs) -> None:

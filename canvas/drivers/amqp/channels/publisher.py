@@ -1,22 +1,18 @@
 """Publishes messages with confirms, on a connection of its own that has no heartbeats and needs no thread."""
 
 import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol
 
 from canvas.drivers.amqp.channels.confirms import Confirms
 from canvas.drivers.amqp.channels.link import CHANNEL, ChannelClosed, Link
 from canvas.drivers.amqp.protocol import frames, methods
 from canvas.drivers.amqp.protocol.frames import Content, Returned
-from canvas.drivers.retry_policy import Delays
+from canvas.drivers.retry_policy import Delays, tried
 from canvas.errors import OperationalError
 
-T = TypeVar("T")
 _AT_ONCE = 500
 """Messages that are written before their confirms are waited for."""
-_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
-"""Seconds before each further try, where the caller gives none."""
 
 
 class Publication(NamedTuple):
@@ -125,19 +121,6 @@ class Publisher:
         link, self._link, self._lock = self._link, None, threading.Lock()
         if link is not None:
             link.drop()
-
-
-def tried(call: Callable[[], T], delays: Delays = None) -> T:
-    """The value of ``call``, which is made again after each of ``delays`` while it raises OperationalError."""
-    pauses = iter(_PAUSES if delays is None else delays)
-    while True:
-        try:
-            return call()
-        except OperationalError:
-            pause = next(pauses, None)
-            if pause is None:
-                raise
-            time.sleep(pause)
 
 
 def frames_of(messages: Iterable[Publication], frame_max: int = frames.FRAME_MAX) -> list[bytes]:

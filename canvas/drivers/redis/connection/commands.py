@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from math import inf
 from typing import Any, TypeVar
 
@@ -13,6 +14,7 @@ from canvas.drivers.absence import Absence
 from canvas.drivers.redis.connection.connecting import Connector
 from canvas.drivers.redis.connection.pauses import pauses
 from canvas.drivers.redis.connection.resp import Connection, NotServed, Refusal, Words
+from canvas.drivers.retry_policy import tried
 from canvas.errors import BrokerError, OperationalError, RefusedError
 
 T = TypeVar("T")
@@ -45,7 +47,7 @@ def as_ours(exc: Exception, where: str) -> BrokerError:
     if isinstance(exc, NotServed):
         return SlotNotServed(exc, where)
     if isinstance(exc, UnicodeEncodeError):
-        return RefusedError(f"cannot be told to Redis: {exc}")
+        return RefusedError(f"cannot be sent to Redis: {exc}")
     return BrokerError(f"Redis at {where} refused: {exc}")
 
 
@@ -79,15 +81,7 @@ class Commands:
             return []
         if not patient:
             return self._made(commands, transaction)
-        waits = pauses()
-        while True:
-            try:
-                return self._made(commands, transaction)
-            except OSError:
-                pause = next(waits, None)
-                if pause is None:
-                    raise
-                time.sleep(pause)
+        return tried(partial(self._made, commands, transaction), pauses(), OSError)
 
     def _made(self, commands: Sequence[Words], transaction: bool) -> list[Any]:
         connection, poll = self._take()

@@ -84,7 +84,7 @@ def packed(commands: Sequence[Words]) -> bytes:
             return hiredis.pack_command(tuple(commands[0]))  # type: ignore[no-any-return]
         return b"".join([hiredis.pack_command(tuple(words)) for words in commands])
     except TypeError as exc:
-        raise Refusal(f"cannot be told to Redis: {exc}") from None
+        raise Refusal(f"cannot be sent to Redis: {exc}") from None
 
 
 def error_of(text: str) -> Exception:
