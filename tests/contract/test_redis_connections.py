@@ -63,7 +63,7 @@ def test_a_connection_is_tried_only_after_a_long_time_without_use(client):
 def test_a_word_that_cannot_be_sent_leaves_the_connection_as_it_was(client):
     link = client()
     for word in (None, object(), [1]):
-        with pytest.raises(BrokerError, match="cannot be told to Redis"):
+        with pytest.raises(BrokerError, match="cannot be sent to Redis"):
             link.command("SET", "x", word)
     with pytest.raises(BrokerError):
         link.command("SET", "x", "\ud800")

@@ -14,12 +14,16 @@ ORPHANS_AGAIN = 30.0
 
 
 CLOCKS_AGREE_WITHIN = 2.0
-"""Seconds. A reply takes time too."""
+"""Seconds."""
 
 
-def clock_offset(server_time: float) -> float:
-    """Seconds by which a server's clock, unix time, is ahead of this machine's; 0 where they agree."""
-    offset = server_time - time.time()
+def clock_offset(server_time: float, asked: float) -> float:
+    """Seconds by which a server's clock is ahead of this machine's; 0 where they agree.
+
+    ``server_time``: the server's reply. ``asked``: this machine's time before the call. Both are unix times. The server
+    read its clock at some moment of the call, which may have taken long.
+    """
+    offset = max(0.0, server_time - time.time()) or min(0.0, server_time - asked)
     return offset if abs(offset) > CLOCKS_AGREE_WITHIN else 0.0
 
 

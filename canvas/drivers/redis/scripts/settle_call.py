@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from canvas.drivers.ports.values import CLOCKS_AGREE_WITHIN, Lease, LeaseReply
+from canvas.drivers.ports.values import CLOCKS_AGREE_WITHIN, Lease, LeaseReply, clock_offset
 from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.keys import BrokerKeys
 from canvas.drivers.redis.queue_wait import QueueWait
@@ -80,7 +80,7 @@ class SettleCall:
         words = [self._db, results.db, packed, limit, prefix, number, chords, *names]
         if carried is not None:
             words.append(carried.record)
-        keys = (*self._script_keys(worker, results), *lists)
+        keys, asked = (*self._script_keys(worker, results), *lists), time.time()
         try:
             verdicts, taken, revision, ended, clock = self._link.call("settle", keys, words, once=True)
         except Exception:
@@ -94,9 +94,8 @@ class SettleCall:
         if bad or bad_chords:
             verdicts, ended = with_refused(verdicts, bad), with_refused(ended, bad_chords)
         passed = int(carried is not None and len(taken) == 1 and taken[0][0] is None)
-        # As clock_offset gives it, which would be one more call for each task of a chain.
-        offset = float(clock) - time.time()
-        offset = offset if abs(offset) > CLOCKS_AGREE_WITHIN else 0.0
+        clock = float(clock)
+        offset = clock_offset(clock, asked) if abs(clock - time.time()) > CLOCKS_AGREE_WITHIN else 0.0
         return SettleAnswer(verdicts, ended, LeaseReply(deliveries, int(revision), offset, passed))
 
     def _script_keys(self, worker: str, results: ResultSide) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ move messages, so that the recovery of a dead worker's lists recovers its outbox
 """
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -143,11 +144,12 @@ class StateBroker(RedisBroker):
             packed.append([found.tag, _record(found), self.keys.message(message_id), int(times > 0), int(own_id)])
         keys = self.keys
         script_keys = [keys.unacked, keys.unacked_index, keys.leases(worker), keys.revoked_version]
+        asked = time.time()
         verdicts, version, now = self.link.call(
             "register_leases", script_keys, [pack(packed), REMEMBERED, keys.leases(""), keys.detached("")]
         )
         leased = [delivery for delivery, leased in zip(deliveries, verdicts, strict=True) if leased]
-        return LeaseReply(leased, int(version), clock_offset(float(now)))
+        return LeaseReply(leased, int(version), clock_offset(float(now), asked))
 
     def _counted(self, arrivals: Sequence[Arrival]) -> dict[str, Delivery]:
         """By tag, the messages whose worker died, with headers that count the delivery."""

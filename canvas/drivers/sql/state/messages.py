@@ -1,5 +1,6 @@
 """Leases on messages of another broker, in SQL, and the outboxes that lead to that broker."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -62,6 +63,7 @@ class SqlMessages:
 
     def _register(self, connection: Connection, worker: str, arrivals: Sequence[Arrival]) -> LeaseReply:
         counters = self._tables.counters
+        asked = time.time()
         version = select(counters.c.value).where(counters.c.name == REVISION).scalar_subquery()
         now, revision = connection.execute(select(unix_time(connection), version)).one()
         latest: dict[str, Arrival] = {}
@@ -74,7 +76,7 @@ class SqlMessages:
         deliveries = {one.delivery.tag: _counted(one, found) for one, found in taken.values()}
         self._take(connection, worker, taken, deliveries, now, marks)
         in_order = [deliveries[one.delivery.tag] for one in arrivals if one.delivery.tag in deliveries]
-        return LeaseReply(in_order, int(revision or 0), clock_offset(now))
+        return LeaseReply(in_order, int(revision or 0), clock_offset(now, asked))
 
     def _marked(self, connection: Connection, latest: Mapping[str, Arrival], until: float) -> dict[str, RowMapping]:
         """The latest leases of messages, by their ids, locked in the order of these. Those of new messages are the
