@@ -1,7 +1,6 @@
 """The connections to one database, and what its errors mean."""
 
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
