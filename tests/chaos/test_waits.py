@@ -2,7 +2,6 @@
 
 import random
 import signal
-from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,6 +10,7 @@ from canvas import Workflow
 from canvas.testing.contract import eventually
 from tests.chaos.instants import INSIDE, Instant
 from tests.chaos.test_instants import POOLS, condemned
+from tests.chaos.workload import assert_each_ran_once
 from tests.worker.commands import start, task
 
 FLOWS = 2
@@ -42,13 +42,7 @@ def waiting_flow(app, key, once):
 
 def ran_once(bench, key, killed):
     """Each task of that key ran, and at most once in processes that nothing happened to."""
-    runs = defaultdict(list)
-    for note in bench.ledgers.lrange(f"ledger:{key}", 0, -1):
-        task_id, pid = note.split()
-        runs[task_id].append(int(pid))
-    assert len(runs) == FLOWS * TRACED, sorted(runs)
-    for task_id, pids in runs.items():
-        assert len([pid for pid in pids if pid not in killed]) <= 1, (task_id, pids)
+    assert_each_ran_once(bench, key, FLOWS * TRACED, killed)
 
 
 def die_and_be_replaced(bench, app, instant, pool):

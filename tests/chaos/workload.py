@@ -33,9 +33,14 @@ def tasks_of(rounds):
 
 
 def assert_ran_once(bench, key, rounds, killed):
-    """Every task ran, and at most once in processes that nothing happened to."""
+    """Every task of the workload ran, and at most once in processes that nothing happened to."""
+    assert_each_ran_once(bench, key, tasks_of(rounds), killed)
+
+
+def assert_each_ran_once(bench, key, tasks, killed):
+    """``assert_ran_once``, for this number of tasks."""
     runs = runs_of(bench, key)
-    assert len(runs) == tasks_of(rounds)
+    assert len(runs) == tasks, sorted(runs)
     for task_id, found in runs.items():
         survivors = [pid for pid, _ in found if pid not in killed]
         assert len(survivors) <= 1, f"{task_id} ran in {found}, of which {survivors} were not killed"
