@@ -111,6 +111,8 @@ class TaskDefinitions(ConfiguredApp):
         self.registry: TaskRegistry = class_at(self.registry_cls)(self.register_task)
         """The tasks by name, whether the app is finalized or not."""
         self._unbound: list[AnyTask] = []
+        self._lent: dict[str, shared_tasks.Sharing] = {}
+        """The names of the tasks that come from shared definitions."""
         self._lock = threading.RLock()
         self.finalized = self._finalizing = self._configured = False
         self._discover: list[Callable[[], None]] = []
@@ -143,12 +145,13 @@ class TaskDefinitions(ConfiguredApp):
         Raises AlreadyRegistered when another function has that name.
         """
         options.pop("lazy", None)
-        share = options.pop("shared", shared_tasks.by_default())
+        share = options.pop("shared", None)
+        how: shared_tasks.Sharing = "by default" if share is None else "asked"
 
         def make(function: Callable[..., Any]) -> AnyTask:
             task = self.define_task(function, **options)
-            if share:
-                shared_tasks.share(function, options)
+            if share or (share is None and shared_tasks.by_default()):
+                shared_tasks.share(function, options, how)
             return task
 
         if len(args) == 1 and callable(args[0]):
@@ -159,20 +162,27 @@ class TaskDefinitions(ConfiguredApp):
 
     def define_task(
         self, function: Callable[..., Any], name: str | None = None, base: type[AnyTask] | None = None,
-        bind: bool = False, keep_existing: bool = False, **options: Any,
+        bind: bool = False, lent: "shared_tasks.Sharing | None" = None, **options: Any,
     ) -> AnyTask:  # fmt: skip
-        """The task of a function. ``keep_existing``: a task of another function that has the name stays.
+        """The task of a function. ``lent``: the definition is shared, and takes no name that the app uses otherwise.
 
-        Raises AlreadyRegistered.
+        A definition of the app's own takes the name of a task that another app shares without being asked to.
+        Raises AlreadyRegistered for other names that are taken.
         """
         name = name or self.gen_task_name(function.__name__, function.__module__)
         existing = self.registry.get(name)
         if existing is not None:
-            if not is_redefinition(existing, function):
-                return existing if keep_existing else same_or_raise(existing, function, name)
+            had = self._lent.get(name)
+            again = is_redefinition(existing, function)
+            if lent and not (had and again):
+                return existing
+            if not again and had != "by default":
+                return same_or_raise(existing, function, name)
             del self.registry[name]
         task = task_of_function(function, name, base or self.Task, options, bind)
         self.register_task(task)
+        if lent:
+            self._lent[name] = lent
         return task
 
     def register_task(self, task: Any, **options: Any) -> Any:
@@ -183,6 +193,7 @@ class TaskDefinitions(ConfiguredApp):
             task.name = self.gen_task_name(type(task).__name__, type(task).__module__)
         with self._lock:
             self.registry[task.name] = task
+            self._lent.pop(task.name, None)
             task.app = self
             if self.finalized:
                 task.bind(self)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Coroutine, Mapping
 from functools import cache
 from inspect import Signature, signature
-from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, overload
 from weakref import WeakSet
 
 from canvas.app.registry import task_name
@@ -27,6 +27,8 @@ class TaskFactory(Protocol):
     def define_task(self, function: Callable[..., Any], **options: Any) -> Task[Any]: ...
 
 
+Sharing: TypeAlias = Literal["asked", "by default"]
+"""Whether a program has asked for a task to be shared, or tasks are shared unless it asks for the opposite."""
 _definitions: list[tuple[Callable[..., Any], dict[str, Any]]] = []
 _apps: WeakSet[TaskFactory] = WeakSet()
 _by_default = False
@@ -144,15 +146,16 @@ def stand_in(make: Callable[[], TaskFactory]) -> None:
     _stand_in = cache(make)
 
 
-def share(function: Callable[..., Any], options: dict[str, Any]) -> None:
+def share(function: Callable[..., Any], options: dict[str, Any], how: Sharing = "asked") -> None:
     """Give the task to every app, past and to come."""
-    _definitions.append((function, dict(options)))
+    lent = {**options, "lent": how}
+    _definitions.append((function, lent))
     for app in list(_apps):
-        app.define_task(function, keep_existing=True, **options)
+        app.define_task(function, **lent)
 
 
 def bind_app(app: TaskFactory) -> None:
     """Give ``app`` every shared task there is, and those to come."""
     _apps.add(app)
     for function, options in _definitions:
-        app.define_task(function, keep_existing=True, **options)
+        app.define_task(function, **options)

@@ -11,11 +11,18 @@ from typing import Any
 from canvas.errors import Ignore
 from canvas.execution.eager_request import Options
 from canvas.execution.eager_task import EagerApp, EagerTasks, is_composite, is_elsewhere, send
-from canvas.execution.errbacks import body_errbacks, body_exception, chord_join_order, dependency_error
+from canvas.execution.errbacks import (
+    body_errbacks,
+    body_exception,
+    chord_join_order,
+    dependency_error,
+    dependency_traceback,
+)
 from canvas.graph.ends import header_parts, link_end
 from canvas.model import states
 from canvas.model.ids import new_id
 from canvas.model.options import LAST_STEP, given
+from canvas.model.outcome import Failure
 from canvas.primitives.chain import normal_steps
 from canvas.primitives.chord import body_of, body_options, chord, header_options
 from canvas.primitives.cycles import refuse_cycles
@@ -91,7 +98,7 @@ class EagerRun:
             for errback in errbacks:
                 step.link_error(errback)
         before: Any = None
-        failure: BaseException | None = None
+        failure: Failure | None = None
         for position, step in enumerate(steps):
             final = last if position == len(steps) - 1 else {}
             if failure is not None:
@@ -104,27 +111,29 @@ class EagerRun:
             failure = failure or _failure(result)
         return before
 
-    def _unreachable(self, sig: Signature[Any], exc: BaseException | None, task_id: str | None = None) -> Any:
-        """The result of a signature that does not run because of an earlier failure, ``exc``.
+    def _unreachable(self, sig: Signature[Any], failure: Failure | None, task_id: str | None = None) -> Any:
+        """The result of a signature that does not run because of an earlier failure.
 
-        Without ``exc``: the pending result of a signature that no other one waits for.
+        Without one: the pending result of a signature that no other one waits for.
         """
         if isinstance(sig, group):
-            results = [self._unreachable(member, exc) for member in flat_members(sig.tasks)]
+            results = [self._unreachable(member, failure) for member in flat_members(sig.tasks)]
             return GroupResult(sig.id or new_id(), results, app=self._app)
         if isinstance(sig, chord):
-            result = self._unreachable(sig.body, exc, task_id)
+            result = self._unreachable(sig.body, failure, task_id)
             if members := header_parts(sig.tasks):
                 _root(result).parent = self._unreachable(group(members), None)
             return result
         if sig.subtask_type == "chain":
             result = None
             for step in normal_steps(sig.members()):
-                following = self._unreachable(step, exc)
+                following = self._unreachable(step, failure)
                 _root(following).parent, result = result, following
             return result
-        state = states.FAILURE if exc is not None else states.PENDING
-        return EagerResult(task_id or sig.id or new_id(), exc, state, name=sig.task)
+        task_id = task_id or sig.id or new_id()
+        if failure is None:
+            return EagerResult(task_id, None, states.PENDING, name=sig.task)
+        return EagerResult(task_id, failure.exc, states.FAILURE, failure.traceback or None, name=sig.task)
 
     # -- side by side
 
@@ -171,7 +180,8 @@ class EagerRun:
         for request in body_errbacks(body):
             now = [errback for errback in request.errbacks or () if maybe_signature(errback) not in later]
             self.tasks.run_errbacks(now, request, shown, None)
-        return self._unreachable(body, shown, body_id)
+        text = dependency_traceback(shown, failed.result, failed.traceback)
+        return self._unreachable(body, Failure(shown, text or ""), body_id)
 
 
 def _root(result: Any) -> Any:
@@ -181,13 +191,15 @@ def _root(result: Any) -> Any:
     return result
 
 
-def _failure(result: Any) -> BaseException | None:
-    """The exception for which the signatures after ``result`` cannot run."""
+def _failure(result: Any) -> Failure | None:
+    """The failure for which the signatures after ``result`` cannot run."""
     if isinstance(result, GroupResult):
-        return next((exc for exc in map(_failure, result.results) if exc is not None), None)
+        return next((failure for failure in map(_failure, result.results) if failure is not None), None)
     if result.state == states.SUCCESS:
         return None
-    return result.result if isinstance(result.result, BaseException) else Ignore(f"the task ended as {result.state}")
+    if isinstance(result.result, BaseException):
+        return Failure(result.result, result.traceback or "")
+    return Failure(Ignore(f"the task ended as {result.state}"))
 
 
 def _value(result: Any) -> Any:

@@ -1,6 +1,7 @@
 """Error callbacks in workers and in eager runs: which of them a failure calls, and how (semantics.md E3–E8)."""
 
 import inspect
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from types import CoroutineType
@@ -77,6 +78,20 @@ def dependency_error(task_id: str, result: Any, nested: bool) -> ChordError:
     error = ChordError(f"Dependency {task_id} raised {safe_repr(result)}")
     error.__cause__ = result if isinstance(result, BaseException) else None
     return error
+
+
+def dependency_traceback(shown: BaseException, result: Any, original: str | None) -> str | None:
+    """The traceback of tasks that end with the exception ``shown``, since a header task failed: that task's own, as the
+    cause of the exception.
+
+    ``result``: the header task's exception; ``original``: its traceback, where one is stored.
+    """
+    if not original and isinstance(result, BaseException):
+        original = "".join(traceback.format_exception_only(result))
+    if not original or shown is result:
+        return original
+    ending = "".join(traceback.format_exception_only(shown))
+    return f"{original}\nThe above exception was the direct cause of the following exception:\n\n{ending}"
 
 
 def chord_join_order(members: Sequence[T], inside: Callable[[T], Sequence[T] | None]) -> Iterator[T]:

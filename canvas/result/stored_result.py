@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from canvas.context import current_app
 from canvas.errors import DecodeError, IncompleteStream
 from canvas.model import states
 from canvas.model.record import Handle, Record
 from canvas.result.app_classes import ResultApp, ResultBase
+
+if TYPE_CHECKING:
+    from canvas.result.result_graph import ResultGraph
 
 
 class StoredResult(Handle, ResultBase):
@@ -223,10 +226,19 @@ class StoredResult(Handle, ResultBase):
         return [value for _, value in self.collect()][-1]
 
     @property
-    def graph(self) -> dict[Any, list[Any]]:
-        """Each result below this one → the results that it waits for."""
-        found: dict[Any, list[Any]] = {}
-        for parent, node in self.iterdeps(intermediate=True):
+    def graph(self) -> "ResultGraph":
+        """``build_graph()``."""
+        return self.build_graph()
+
+    def build_graph(self, intermediate: bool = False) -> "ResultGraph":
+        """This result and each below it → the results that it waits for.
+
+        Raises IncompleteStream when one is not ready and ``intermediate`` is false.
+        """
+        from canvas.result.result_graph import ResultGraph  # most programs never look at it
+
+        found = ResultGraph()
+        for parent, node in self.iterdeps(intermediate=intermediate):
             found.setdefault(node, [])
             if parent is not None:
                 found[parent].append(node)

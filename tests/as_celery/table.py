@@ -89,7 +89,7 @@ ATTRIBUTES_WITHOUT = {
         for kind in ("Signature", "chain", "group", "chord", "chunks")
     },
     **{
-        f"celery.result.{kind}": {"build_graph": "`children`", "throw": "`maybe_throw`"}
+        f"celery.result.{kind}": {"throw": "`maybe_throw`"}
         for kind in ("AsyncResult", "EagerResult")
     },
     **{

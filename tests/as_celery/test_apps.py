@@ -42,6 +42,40 @@ two.set_current()
 print(early.app.main, early(2), current_app.main, of_one.app.main)
 """
 
+NAMESAKES = """
+from celery import Celery
+
+def made(name):
+    app = Celery(name, broker="memory://", backend="cache+memory://")
+
+    @app.task
+    def say():
+        return name
+
+    @app.task(name="named")
+    def named():
+        return name
+
+    return app, say, named
+
+def other():
+    app = Celery("other", broker="memory://", backend="cache+memory://")
+
+    @app.task(name="named", max_retries=7)
+    def of_another_name():
+        return "other"
+
+    return app, of_another_name, of_another_name
+
+apps = []
+for app, *tasks in (made("one"), made("two"), other()):
+    print(app.main, [(task.name, task(), task.app.main, task.max_retries) for task in tasks])
+    apps.append(app)
+for app in apps:
+    print(app.main, app.tasks["named"](), app.tasks["named"].apply().get(), app.tasks["named"].app.main)
+print([app.tasks[f"{app.main}.say"]() for app in apps[:2]])
+"""
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -50,9 +84,9 @@ def folder(tmp_path_factory):
     return found
 
 
-def output(folder, *switch):
+def output(folder, *switch, program=PROGRAM):
     env = {name: value for name, value in os.environ.items() if not name.startswith(("CELERY_", "CANVAS_"))}
-    (folder / "program.py").write_text(PROGRAM)
+    (folder / "program.py").write_text(program)
     done = subprocess.run(
         [sys.executable, *switch, "program.py"], cwd=folder, env=env, capture_output=True, text=True, timeout=60
     )
@@ -62,3 +96,8 @@ def output(folder, *switch):
 
 def test_a_program_with_several_apps(folder):
     assert output(folder, "-m", "canvas.as_celery") == output(folder)
+
+
+def test_tasks_of_one_name_in_several_apps(folder):
+    """Each app runs its own, although tasks are shared."""
+    assert output(folder, "-m", "canvas.as_celery", program=NAMESAKES) == output(folder, program=NAMESAKES)

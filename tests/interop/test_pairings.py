@@ -32,6 +32,15 @@ def test_failure_carries_class_arguments_and_traceback(pair):
     assert "raise ValueError" in result.traceback
 
 
+def test_a_chords_failure_carries_the_header_tasks_exception_in_its_traceback(pair):
+    shapes = Shapes(pair.lib, pair.app)
+    result = pair.lib.chord([shapes.s("add", 1, 1), shapes.s("fail")], shapes.s("tsum")).apply_async()
+    assert pair.bench.wait_state(pair.app, result.id) == "FAILURE"
+    *_, last = result.traceback.strip().splitlines()
+    assert "ValueError: ('boom', 42)" in result.traceback
+    assert last.partition(": ")[2].startswith("Dependency")
+
+
 def test_a_failing_step_ends_the_chain_and_calls_its_errback(pair):
     app, redis = pair.app, pair.bench
     shapes = Shapes(pair.lib, pair.app)

@@ -138,3 +138,15 @@ def test_a_replaced_task_calls_its_callbacks_once(app, kind):
         assert "boom" in calls[0]
     else:
         assert (app.seen, calls) == ([sent.get()], [])
+
+
+def test_what_a_failure_ends_carries_its_traceback(app):
+    fail, add, total = app.tasks["fail"], app.tasks["add"], app.tasks["tsum"]
+    chained = chain(fail.s(), add.si(1, 1)).apply()
+    assert chained.traceback == chained.parent.traceback
+    for body in (total.s(), chain(add.si(1, 1), total.s()), group(total.s(), add.si(1, 1))):
+        ended = chord([add.s(1, 1), fail.s()], body).apply()
+        for result in ended.results if hasattr(ended, "results") else [ended]:
+            assert 'raise ValueError("boom")' in result.traceback
+            *_, last = result.traceback.strip().splitlines()
+            assert last.endswith(str(result.result)) and type(result.result).__name__ in last

@@ -12,8 +12,10 @@ from canvas.execution.errbacks import (
     body_exception,
     chord_join_order,
     dependency_error,
+    dependency_traceback,
     errbacks_to_come,
 )
+from canvas.execution.executor import traceback_text
 from canvas.graph.ends import result_id
 from canvas.model import states
 from canvas.model.ids import Lineage
@@ -56,13 +58,16 @@ def completed(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch:
             _send_body(app, effects, body, _values(app, ready, parts), settler)
             return effects.chord_dispatch(ready.group_id)
         error = dependency_error(failed.task_id, failed.result, nested=ready.structure is not None)
+        original = _traceback_of(app, runs, failed.task_id)
+        text = dependency_traceback(body_exception(body, error), failed.result, original)
     except (OperationalError, RecursionError):
         raise
     except (Exception, SystemExit) as exc:  # noqa: BLE001 - a router or a value's own code, which may raise anything
         effects = Outbox(app)
         error = ChordError(f"Callback error: {safe_repr(exc)}")
         error.__cause__ = exc
-    _fail_body(app, effects, body, error, settler)
+        text = traceback_text(error)
+    _fail_body(app, effects, body, error, settler, text)
     advance_all(app, runs, effects, settler.task_id)
     return effects.chord_dispatch(ready.group_id, failed=True)
 
@@ -150,6 +155,12 @@ def _failed(app: Canvas, ready: ReadyChord, parts: list[Part]) -> Part | None:
     return next((failed[task_id] for (task_id, _), _ in chord_join_order(members, _inside) if task_id in failed), first)
 
 
+def _traceback_of(app: Canvas, runs: RunStore, task_id: str) -> str | None:
+    """The stored traceback of a task that has failed."""
+    (record,) = runs.persist(lambda: app.backend.get_records([task_id]))
+    return None if record is None else record.traceback
+
+
 def _inside(node: Any) -> Any:
     _, members = node
     return members
@@ -173,17 +184,25 @@ def _send_body(app: Canvas, effects: Outbox, body: Signature[Any], values: list[
     effects.send(body, Lineage(settler.root_id, settler.task_id), (values,))
 
 
-def _fail_body(app: Canvas, effects: Outbox, body: Signature[Any], error: ChordError, settler: PartOrigin) -> None:
+def _fail_body(
+    app: Canvas,
+    effects: Outbox,
+    body: Signature[Any],
+    error: ChordError,
+    settler: PartOrigin,
+    text: str | None = None,
+) -> None:
     """The body never runs: it ends in FAILURE, its own chord gets the failure, its errbacks run once.
 
     The members of a group take the header's own exception, and so does the group's id (semantics.md E8).
+    ``text``: the traceback to store.
     """
     shown = body_exception(body, error)
     if body.subtask_type == "group":
-        record = Record(str(body.options.get("task_id")), states.FAILURE, shown, None, [])
+        record = Record(str(body.options.get("task_id")), states.FAILURE, shown, text, [])
         effects.record(record, in_run=RUN_HEADER in body.options)
-    cascade_failure(effects, body, TerminalState(states.FAILURE, shown, None, settler))
-    fail_remaining(effects, body.options.get("chain"), TerminalState(states.FAILURE, error, None, settler))
+    cascade_failure(effects, body, TerminalState(states.FAILURE, shown, text, settler))
+    fail_remaining(effects, body.options.get("chain"), TerminalState(states.FAILURE, error, text, settler))
     later = errbacks_to_come(body)
     for request in body_errbacks(body):
         now = [errback for errback in request.errbacks or () if maybe_signature(errback) not in later]
