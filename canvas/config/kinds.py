@@ -105,7 +105,8 @@ def _names(value: Any) -> Any:
     if isinstance(value, str):
         return [value]
     if isinstance(value, list | tuple | set | frozenset) and all(isinstance(item, str) for item in value):
-        return list(value)
+        # Programs add a tuple to a tuple, and a list to a list.
+        return value if isinstance(value, tuple) else list(value)
     return WRONG
 
 

@@ -20,11 +20,11 @@ class Setting(NamedTuple):
 
 
 SETTINGS: Final[dict[str, Setting]] = {
-    "accept_content": Setting("serializers", ["json"], "CELERY_ACCEPT_CONTENT"),
+    "accept_content": Setting("serializers", ("json",), "CELERY_ACCEPT_CONTENT"),
     "result_accept_content": Setting("serializers", None),
     "enable_utc": Setting("bool", True),
-    "imports": Setting("names", [], "CELERY_IMPORTS"),
-    "include": Setting("names", [], "CELERY_INCLUDE"),
+    "imports": Setting("names", (), "CELERY_IMPORTS"),
+    "include": Setting("names", (), "CELERY_INCLUDE"),
     "timezone": Setting("timezone", None, "CELERY_TIMEZONE"),
     "beat_enable_remote_control": Setting("bool", False, "CELERYBEAT_ENABLE_REMOTE_CONTROL"),
     "beat_remote_control_max_tick_age": Setting("float", None, "CELERYBEAT_REMOTE_CONTROL_MAX_TICK_AGE"),

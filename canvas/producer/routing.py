@@ -110,7 +110,7 @@ class Router:
         exchange = getattr(exchange, "name", exchange)
         queue = given.get("queue")
         if not queue:
-            found = self._default_queue()
+            found = (exchange and routing_key and self._bound(exchange, routing_key)) or self._default_queue()
         elif isinstance(queue, str):
             found = self._queue(queue)
         else:
@@ -122,6 +122,11 @@ class Router:
             return Route(exchange, routing_key or "", priority, found)
         filled = found.filled()
         return Route(filled.exchange, routing_key or filled.routing_key, priority, found)
+
+    def _bound(self, exchange: str, routing_key: str) -> Queue | None:
+        """The first configured queue that an exchange gives a message to: sending makes it, where no worker has."""
+        filled = (queue.filled() for queue in self._queues.values())
+        return next((queue for queue in filled if queue.exchange == exchange and queue.takes(routing_key)), None)
 
     def _default_queue(self) -> Queue:
         name = self._default_name

@@ -59,4 +59,4 @@ def _default(value: Any) -> str:
         return ""
     if isinstance(value, int) and value >= LARGE:
         return f"{value:_}"
-    return repr(value)
+    return repr(list(value) if isinstance(value, tuple) else value)

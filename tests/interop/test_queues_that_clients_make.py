@@ -46,3 +46,26 @@ def test_a_queue_is_made_and_bound_as_celery_does(server, call):
     ours_bound = {key: value for key, value in ours[1].items() if value}
     # Celery's client binds a queue also where a message reaches its list without an exchange.
     assert ours_bound.items() <= theirs[1].items()
+
+
+@pytest.mark.parametrize("broker", ["redis", "memory"])
+@pytest.mark.parametrize(("exchange", "kind", "bound", "sent"), [
+    ("images", "direct", "image.small", "image.small"), ("images", "topic", "image.#", "image.a.b"),
+    ("images", "fanout", "", "anything"),
+])  # fmt: skip
+def test_the_queue_of_an_exchange_that_the_settings_name(server, broker, exchange, kind, bound, sent):
+    """Celery's client loses the message where no worker has declared the queue."""
+    server.client(15).flushdb()
+    url = server.url(15) if broker == "redis" else f"memory://of-exchange-{kind}"
+    app = Canvas("sender", broker=url, set_as_current=False)
+    app.conf.task_default_queue = "default"
+    app.conf.task_queues = [
+        Queue("default", Exchange("default"), routing_key="default"),
+        Queue("other", Exchange(exchange, type=kind), routing_key="another"),
+        Queue("small", Exchange(exchange, type=kind), routing_key=bound),
+    ]
+    app.conf.task_routes = {"media.*": {"exchange": exchange, "routing_key": sent}}
+    app.send_task("media.cut", (1,))
+    found = "other" if kind == "fanout" else "small"
+    assert [app.driver.admin.queue_length(name) for name in ("default", found)] == [0, 1]
+    app.close()

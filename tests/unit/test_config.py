@@ -17,12 +17,33 @@ def test_every_setting_of_celery_is_known():
 
 
 @pytest.mark.parametrize(
-    "name", ["task_default_queue", "task_serializer", "result_expires", "task_protocol", "timezone"]
+    "name",
+    [
+        "task_default_queue",
+        "task_serializer",
+        "result_expires",
+        "task_protocol",
+        "timezone",
+        "imports",
+        "accept_content",
+    ],
 )
 def test_defaults_are_celerys(name):
     theirs = dict(flatten(NAMESPACES))[name].default
     theirs = theirs.total_seconds() if isinstance(theirs, timedelta) else theirs
     assert Config()[name] == theirs
+
+
+@pytest.mark.parametrize("names", [("a",), ["a"]])
+def test_names_keep_their_kind_of_sequence(names):
+    """Programs add tuples to ``imports`` and ``include`` where these are tuples, and lists where they are lists."""
+    app = Canvas("names", set_as_current=False)
+    more = type(names)("b")
+    for setting in ("imports", "include"):
+        assert app.conf[setting] == ()
+        app.conf[setting] = names
+        app.conf[setting] = app.conf[setting] + more
+        assert app.conf[setting] == type(names)("ab")
 
 
 def test_one_default_differs():

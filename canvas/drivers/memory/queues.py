@@ -1,6 +1,5 @@
 """The data of queues in this process, under one lock."""
 
-import re
 import threading
 import time
 from collections import defaultdict, deque
@@ -32,7 +31,7 @@ class MemoryQueues:
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
         self.queues: dict[tuple[str, int], deque[bytes]] = defaultdict(deque)
-        self.bindings: dict[str, set[Binding]] = defaultdict(set)
+        self.bindings: dict[str, dict[Binding, Queue]] = defaultdict(dict)
         self.unacked: dict[str, tuple[str, bytes]] = {}
         self.begun: dict[str, tuple[str, bytes]] = {}
         self.orphaned: dict[str, tuple[float, str]] = {}
@@ -62,15 +61,15 @@ class MemoryQueues:
     def bind(self, queue: Queue) -> None:
         """Bind a queue to its exchange."""
         queue = queue.filled()
-        self.bindings[queue.exchange].add((queue.exchange_type, queue.routing_key, queue.name))
+        self.bindings[queue.exchange][queue.exchange_type, queue.routing_key, queue.name] = queue
 
     def route(self, message: Publish) -> list[str]:
         if not message.exchange:
             return [message.routing_key]
         if message.queue is not None and message.queue.filled().exchange == message.exchange:
             self.bind(message.queue)
-        bound = sorted(b for b in self.bindings[message.exchange] if _matches(b, message.routing_key))
-        return list(dict.fromkeys(queue for _, _, queue in bound))
+        bound = sorted(self.bindings[message.exchange].items())
+        return list(dict.fromkeys(queue.name for _, queue in bound if queue.takes(message.routing_key)))
 
     def release(self, tag: str, *, mark: bool = False, count_delivery: bool = False) -> bool:
         """Return a lease to the head of its queue; whether it was held."""
@@ -119,14 +118,3 @@ class MemoryQueues:
     def unlock(self, lock: UniqueLock) -> None:
         if self.locks.get(lock.key, ("", 0))[0] == lock.owner:
             del self.locks[lock.key]
-
-
-def _matches(binding: Binding, routing_key: str) -> bool:
-    kind, key, _ = binding
-    if kind == "fanout":
-        return True
-    if kind != "topic":
-        return key == routing_key
-    words = {"*": r"[^\.]+", "#": r".*?"}
-    pattern = r"\.".join(words.get(word, re.escape(word)) for word in key.split("."))
-    return re.fullmatch(pattern, routing_key) is not None
