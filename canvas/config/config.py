@@ -79,7 +79,7 @@ class Config(ReadSettings):
         for name, value in overrides.items():
             conf._set(name, value, "a keyword argument")
         for name in _OF_CELERY:
-            if environ.get(f"CELERY_{name.upper()}"):
+            if environ.get(f"CELERY_{name.upper()}", "").strip():
                 conf.pin(name, environ[f"CELERY_{name.upper()}"])
         return conf
 

@@ -60,7 +60,7 @@ def settings_of_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     found = {}
     for name, setting in SETTINGS.items():
         text = environ.get(f"CANVAS_{name.upper()}")
-        value = parsed(setting.kind, text) if text else WRONG
+        value = parsed(setting.kind, text) if text and not text.isspace() else WRONG
         if value is not WRONG:
             found[name] = value
     return found

@@ -134,6 +134,24 @@ def test_queues_come_and_go(ours, asking, server):
     assert server.broker.llen("extra") == 1
 
 
+def test_a_queue_that_is_added_keeps_its_exchange(ours, asking, server):
+    reply = {"reply": True, "timeout": 20, "destination": ["ours@here"]}
+    about = {"exchange": "media", "exchange_type": "direct", "routing_key": "media.video"}
+    assert asking.control.add_consumer("bound", **about, **reply) == [{"ours@here": {"ok": "add consumer bound"}}]
+    asked = asking.control.inspect(destination=["ours@here"], timeout=20)
+
+    def found():
+        queues = {queue["name"]: queue for queue in asked.active_queues()["ours@here"]}
+        return "bound" in queues and (queues["bound"]["exchange"], queues["bound"]["routing_key"])
+
+    eventually(found)
+    exchange, routing_key = found()
+    assert (exchange["name"], exchange["type"], routing_key) == ("media", "direct", "media.video")
+    routed = {"exchange": "media", "routing_key": "media.video"}
+    assert asking.tasks["t.add"].apply_async((1, 2), **routed).get(timeout=20) == 3
+    asking.control.cancel_consumer("bound", **reply)
+
+
 def test_growing_and_shrinking(ours, asking, server):
     _, pool = ours
     asked = asking.control.inspect(destination=["ours@here"], timeout=20)

@@ -125,6 +125,7 @@ class Panel(Inspection):
         if queue in self._plan.queues:
             return {"ok": f"already consuming from {queue!r}"}
         declared = Queue(queue, exchange or "", routing_key or "", exchange_type or "direct")
+        self._app.router.add(declared)
         self._app.driver.broker.declare([declared])
         self._pool.ask(ConsumeQueues([*self._plan.queues, queue]))
         return {"ok": f"add consumer {queue}"}
