@@ -51,21 +51,30 @@ async def on_error(request: Request, exc: Exception) -> Response:
 ERRORS = (ApiError, CanvasError)
 
 
-async def body_of(request: Request) -> dict[str, Any]:
-    """The JSON object in a request's body; empty without one. Raises ApiError."""
+async def on_wrong_method(request: Request, exc: Exception) -> Response:
+    """The answer for a method that a path does not have: without a body, as Flower's."""
+    return Response(status_code=405, headers=getattr(exc, "headers", None))
+
+
+async def bytes_of(request: Request) -> bytes:
+    """A request's body. Raises ApiError for one that is too long."""
     body = bytearray()
     async for piece in request.stream():
         body += piece
         if len(body) > LARGEST_BODY:
             raise ApiError(413, f"the body has more than {LARGEST_BODY:,} bytes")
-    if not body:
-        return {}
+    return bytes(body)
+
+
+async def body_of(request: Request) -> dict[str, Any]:
+    """The JSON object in a request's body; empty without one. Raises ApiError."""
+    body = await bytes_of(request)
     try:
-        found = json.loads(bytes(body))
+        found = json.loads(body or b"{}")
     except ValueError as exc:
         raise ApiError(400, f"the body is not JSON: {exc}") from exc
     if not isinstance(found, dict):
-        raise ApiError(400, "invalid options: expected a JSON object")
+        raise ApiError(400, "the body is not a JSON object")
     return found
 
 

@@ -22,7 +22,7 @@ try:
 except ImportError as exc:
     raise ConfigurationError("the dashboard needs Starlette: install canvas-workflows[dashboard]") from exc
 
-from canvas.dashboard.answers import ERRORS, json_answer, on_error
+from canvas.dashboard.answers import ERRORS, json_answer, on_error, on_wrong_method
 from canvas.dashboard.api.overview import healthcheck
 from canvas.dashboard.collecting.collector import Collector
 from canvas.dashboard.context import Context
@@ -49,7 +49,9 @@ class Dashboard:
     def __init__(self, app: Canvas | CeleryApp, options: DashboardOptions) -> None:
         canvas = canvas_of(app)
         collector = Collector(canvas, options)
-        self.context = Context(canvas, options, collector, Metrics(collector), _history(collector, options))
+        self.context = Context(
+            canvas, options, collector, Metrics(collector, options.runtime_buckets), _history(collector, options)
+        )
         self._inner = Guard(self._routes(), options)
 
     def _routes(self) -> Starlette:
@@ -65,7 +67,7 @@ class Dashboard:
                 Mount("/static", StaticFiles(directory=STATIC), name="static"),
                 *pages,
             ],
-            exception_handlers={**dict.fromkeys(ERRORS, on_error), FlowerError: on_flower_error},
+            exception_handlers={**dict.fromkeys(ERRORS, on_error), FlowerError: on_flower_error, 405: on_wrong_method},
             lifespan=self._lifespan,
         )
 

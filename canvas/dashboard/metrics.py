@@ -1,5 +1,7 @@
 """The metrics of a dashboard: counted events, and what the collector has seen last."""
 
+from collections.abc import Sequence
+
 from canvas.dashboard.collecting.collector import Collector
 from canvas.integrations.dashboard_metrics import DashboardMetrics, Gauges
 
@@ -7,9 +9,9 @@ from canvas.integrations.dashboard_metrics import DashboardMetrics, Gauges
 class Metrics:
     """Counts the collector's events, and writes the page of metrics."""
 
-    def __init__(self, collector: Collector) -> None:
+    def __init__(self, collector: Collector, buckets: Sequence[float] = ()) -> None:
         self._collector = collector
-        self._counted = DashboardMetrics()
+        self._counted = DashboardMetrics(buckets)
         collector.listeners.append(self._counted.take)
 
     def page(self) -> bytes:

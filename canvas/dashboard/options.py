@@ -39,6 +39,12 @@ class DashboardOptions:
     """Bytes that history may take in the store; the oldest tasks are deleted first. No limit without it."""
     enable_events: bool = True
     """Ask workers regularly to send events of their tasks."""
+    auto_refresh: bool = True
+    """Pages load their data again every two seconds."""
+    purge_offline: float | None = None
+    """Seconds after its last heartbeat at which a worker is forgotten; without it, it is shown as offline."""
+    runtime_buckets: tuple[float, ...] = ()
+    """Upper bounds of the buckets of runtimes in the metrics, in seconds; some usual ones without it."""
     inspect_timeout: float = 1.0
     """Seconds to wait for the answers of workers."""
 

@@ -1,7 +1,7 @@
 """The events that a dashboard reads → Prometheus metrics, with the names of celery-exporter and of Flower."""
 
 from collections import Counter as Counts
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30, 60, 300, 3600)
@@ -13,21 +13,23 @@ _KINDS = ("sent", "received", "started", "succeeded", "failed", "rejected", "rev
 class DashboardMetrics:
     """The metrics of a dashboard. Needs prometheus_client (``canvas-workflows[dashboard]``)."""
 
-    def __init__(self) -> None:
+    def __init__(self, buckets: Sequence[float] = ()) -> None:
+        """``buckets``: upper bounds of runtimes, in seconds; some usual ones without it."""
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
         self._registry = CollectorRegistry()
+        bounds = sorted(buckets) or _BUCKETS
         labels, registry = ("name", "hostname", "queue_name"), self._registry
         self._tasks = {
             kind: Counter(f"celery_task_{kind}", f"Tasks {kind}.",
                           (*labels, "exception") if kind == "failed" else labels, registry=registry)
             for kind in _KINDS
         }  # fmt: skip
-        self._runtime = Histogram("celery_task_runtime", "Seconds that tasks ran.", labels, buckets=_BUCKETS,
+        self._runtime = Histogram("celery_task_runtime", "Seconds that tasks ran.", labels, buckets=bounds,
                                   registry=registry)  # fmt: skip
         self._events = Counter("flower_events", "Number of events", ("worker", "type", "task"), registry=registry)
         self._flower_runtime = Histogram("flower_task_runtime_seconds", "Task runtime", ("worker", "task"),
-                                         buckets=_BUCKETS, registry=registry)  # fmt: skip
+                                         buckets=bounds, registry=registry)  # fmt: skip
         pair = ("worker", "task")
         self._prefetch = Gauge("flower_task_prefetch_time_seconds",
                                "The time the task spent waiting at the celery worker to be executed.", pair,

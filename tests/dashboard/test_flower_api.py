@@ -153,6 +153,58 @@ def test_actions_answer_as_flowers(pair):
         assert client.post("/api/task/apply/t.add", content=b"{").status_code == 400
 
 
+NO_PATHS = ["nothing", "worker/pool/dance/no"]
+PATHS = [
+    "workers", "worker/shutdown/no", "worker/pool/restart/no", "worker/pool/grow/no", "worker/pool/shrink/no",
+    "worker/pool/autoscale/no?min=1&max=2", "worker/queue/add-consumer/no?queue=q", "worker/queue/cancel-consumer/no?queue=q",
+    "tasks", "task/types", "queues/length", "task/info/no", "task/apply/no", "task/async-apply/no", "task/send-task/no",
+    "task/result/no", "task/abort/no", "task/timeout/no?workername=no", "task/rate-limit/no?workername=no&ratelimit=1",
+    "task/revoke/no", "task/info/", *NO_PATHS,
+]  # fmt: skip
+"""Every path of Flower's API, with the name of a task or a worker that is not known, and some that there are not."""
+MALFORMED = [
+    ("task/revoke/", b""),
+    ("task/async-apply/t.add", b"[]"), ("task/async-apply/t.add", b"3"), ("task/async-apply/t.add", b'"x"'),
+    ("task/async-apply/t.add", b"{"), ("task/async-apply/t.add", b"\xff"), ("task/async-apply/t.add", b'{"args": {"a": 1}}'),
+    ("task/async-apply/t.add", b'{"args": [1, 2], "eta": "soon"}'), ("task/async-apply/t.add", b'{"args": [1, 2], "eta": 3}'),
+    ("task/async-apply/t.add", b'{"args": [1, 2], "expires": "soon"}'),
+    ("task/async-apply/t.add", b'{"args": [1, 2], "countdown": []}'),
+    ("task/apply/t.add", b'{"args": [1, 2], "timeout": "x"}'), ("task/apply/t.add", b"{"), ("task/apply/t.add", b"[]"),
+    ("task/send-task/t.add", b"["), ("task/send-task/t.add", b"[]"), ("task/send-task/t.add", b'{"args": "x"}'),
+    ("task/send-task/t.unheard_of", b'{"args": [], "queue": "without-a-worker"}'),
+]  # fmt: skip
+"""Bodies that are no JSON, no object, or have fields of other types."""
+
+
+def difference(pair, method, path, **request):
+    """How an answer differs from Flower's: status, kind of content, and content, of JSON its keys."""
+    ours, theirs = (client.request(method, f"/api/{path}", **request) for client in (pair.client, pair.flower))
+    if theirs.status_code == 500 and 400 <= ours.status_code < 500:
+        return None  # Flower fails, where the request is wrong
+    if ours.status_code != theirs.status_code:
+        return ours.status_code, theirs.status_code, ours.text[:200], theirs.text[:200]
+    if "html" in theirs.headers.get("content-type", ""):
+        return None  # the page of an error
+    if "json" in theirs.headers.get("content-type", ""):
+        return None if set(ours.json()) == set(theirs.json()) else (ours.text[:200], theirs.text[:200])
+    return None if ours.text == theirs.text else (ours.text[:200], theirs.text[:200])
+
+
+@pytest.mark.slow
+def test_every_path_and_every_error_is_flowers(pair):
+    found = {}
+    for method in ("GET", "POST", "PUT", "DELETE"):
+        for path in PATHS:
+            if method == "POST" and path.startswith(("task/apply", "task/async", "task/send")):
+                continue
+            if method in ("PUT", "DELETE") and path in NO_PATHS:
+                continue
+            found[method, path] = difference(pair, method, path)
+    for path, body in MALFORMED:
+        found["POST", path, body] = difference(pair, "POST", path, content=body)
+    assert {request: how for request, how in found.items() if how is not None} == {}
+
+
 @pytest.mark.slow
 def test_metrics_have_flowers_names(pair):
     def names(text):

@@ -1,10 +1,13 @@
 """``canvas dashboard``: serve the pages and the API that show workers, tasks, queues and workflows."""
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import click
 
+from canvas.cli.monitoring import flower_flags
+from canvas.cli.monitoring.flower_flags import switch
 from canvas.cli.options import comma_separated
 from canvas.errors import ConfigurationError
 
@@ -28,8 +31,7 @@ _OPTIONS = [
                                                "X-Forwarded-User; with --trusted-proxies."),
     click.option("--trusted-proxies", callback=comma_separated,
                  help="Addresses or networks of these proxies, comma-separated."),
-    click.option("--read-only", "--read_only", is_flag=True, envvar=_env("READ_ONLY"),
-                 help="Refuse every action."),
+    switch("--read-only", "--read_only", default=False, envvar=_env("READ_ONLY"), help="Refuse every action."),
     click.option("--mask", callback=comma_separated,
                  help="Never show arguments, results, or both: arguments,results."),
     click.option("--url-prefix", "--url_prefix", default="", envvar=_env("URL_PREFIX"),
@@ -46,12 +48,30 @@ _OPTIONS = [
                  help="Tasks that history keeps."),
     click.option("--store-size", type=click.FloatRange(min=0, min_open=True), metavar="MEGABYTES",
                  help="Megabytes that history may take; the oldest tasks are deleted first."),
-    click.option("--enable-events/--no-enable-events", "--enable_events/--no-enable_events", default=True,
-                         show_default=True, envvar=_env("ENABLE_EVENTS"), help="Ask workers to send events."),
+    switch("--persistent", default=False, envvar=_env("PERSISTENT"),
+           help="Keep history in the file of --db; Flower's spelling of --store."),
+    click.option("--db", default="flower", show_default=True, envvar=_env("DB"), metavar="NAME",
+                 help="With --persistent: history is kept in NAME.history.sqlite."),
+    switch("--enable-events", "--enable_events", default=True, envvar=_env("ENABLE_EVENTS"),
+           help="Ask workers to send events."),
+    click.option("--no-enable-events", "--no-enable_events", is_flag=True, help="Do not ask them."),
+    switch("--auto-refresh", "--auto_refresh", default=True, envvar=_env("AUTO_REFRESH"),
+           help="Let pages load their data again every two seconds."),
+    click.option("--purge-offline-workers", "--purge_offline_workers", type=click.FloatRange(min=0), metavar="SECONDS",
+                 envvar=_env("PURGE_OFFLINE_WORKERS"), help="Forget a worker this long after its last heartbeat."),
+    click.option("--task-runtime-metric-buckets", "--task_runtime_metric_buckets", callback=comma_separated,
+                 envvar=_env("TASK_RUNTIME_METRIC_BUCKETS"), metavar="SECONDS,SECONDS,…",
+                 help="Bounds of the histograms of runtimes in /metrics."),
     click.option("--inspect-timeout", "--inspect_timeout", default=1000.0, show_default=True,
                          envvar=_env("INSPECT_TIMEOUT"), help="Milliseconds to wait for answers of workers."),
+    switch("--debug", default=False, envvar=_env("DEBUG"), help="Log requests, and errors of connections."),
+    click.option("--conf", default=flower_flags.DEFAULT_FILE, show_default=True, envvar=_env("CONF"), type=click.Path(),
+                 help="Python file with these options, as Flower's; canvas flower reads the default if it exists."),
+    click.option("--ca-certs", "--ca_certs", type=click.Path(exists=True), envvar=_env("CA_CERTS"),
+                 help="Certificates of authorities, for certificates of clients."),
     click.option("--certfile", type=click.Path(exists=True), envvar=_env("CERTFILE"), help="TLS certificate."),
     click.option("--keyfile", type=click.Path(exists=True), envvar=_env("KEYFILE"), help="Key of it."),
+    *flower_flags.options_without_effect(),
 ]  # fmt: skip
 
 
@@ -95,13 +115,19 @@ def serve(context: click.Context, given: dict[str, Any]) -> None:
     from canvas.dashboard import DashboardOptions
     from canvas.dashboard import dashboard as application
 
+    given = flower_flags.with_file(context, given)
+    for line in flower_flags.check(given):
+        click.echo(line, err=True)
     options = {
         "read_only": given["read_only"], "basic_auth": tuple(given["basic_auth"]),
         "user_header": given["user_header"], "trusted_proxies": tuple(given["trusted_proxies"]),
         "mask": tuple(given["mask"]), "max_tasks": given["max_tasks"], "max_workers": given["max_workers"],
-        "store": given["store"], "store_age": given["store_days"] * 86_400, "store_tasks": given["store_tasks"],
+        "store": _store(given), "store_age": given["store_days"] * 86_400, "store_tasks": given["store_tasks"],
         "store_bytes": None if given["store_size"] is None else max(1, int(given["store_size"] * 1_000_000)),
-        "enable_events": given["enable_events"], "inspect_timeout": given["inspect_timeout"] / 1000,
+        "enable_events": given["enable_events"] and not given["no_enable_events"],
+        "auto_refresh": given["auto_refresh"], "purge_offline": given["purge_offline_workers"],
+        "runtime_buckets": _numbers("task-runtime-metric-buckets", given["task_runtime_metric_buckets"]),
+        "inspect_timeout": given["inspect_timeout"] / 1000,
     }  # fmt: skip
     try:
         checked_address(given["address"], DashboardOptions(**options).authenticates, given["unix_socket"])
@@ -112,6 +138,21 @@ def serve(context: click.Context, given: dict[str, Any]) -> None:
     _run(found, given)
 
 
+def _store(given: dict[str, Any]) -> str | None:
+    """The database of the history: that of ``store``, or the file that Flower's flags name."""
+    if given["store"] is not None or not given["persistent"]:
+        store: str | None = given["store"]
+        return store
+    return f"sqlite:///{os.path.abspath(given['db'])}.history.sqlite"
+
+
+def _numbers(name: str, texts: Iterable[str]) -> tuple[float, ...]:
+    try:
+        return tuple(map(float, texts))
+    except ValueError as exc:
+        raise click.UsageError(f"--{name}: expected numbers: {exc}") from exc
+
+
 def _run(served: Any, given: dict[str, Any]) -> None:
     try:
         import uvicorn
@@ -120,7 +161,8 @@ def _run(served: Any, given: dict[str, Any]) -> None:
     prefix = f"/{given['url_prefix'].strip('/')}" if given["url_prefix"].strip("/") else ""
     config = uvicorn.Config(
         served, host=given["address"], port=given["port"], uds=given["unix_socket"], root_path=prefix,
-        ssl_certfile=given["certfile"], ssl_keyfile=given["keyfile"], log_level="warning", proxy_headers=False,
+        ssl_certfile=given["certfile"], ssl_keyfile=given["keyfile"], ssl_ca_certs=given["ca_certs"],
+        log_level="debug" if given["debug"] else "warning", proxy_headers=False,
         server_header=False, timeout_graceful_shutdown=2,
     )  # fmt: skip
     socket = None if given["unix_socket"] else config.bind_socket()

@@ -35,6 +35,7 @@ def session(request: Request) -> Response:
         {
             "user": request.scope.get("canvas_user") or None,
             "read_only": context.options.read_only,
+            "auto_refresh": context.options.auto_refresh,
             "masked": list(context.options.mask),
             "app": context.app.main or "app",
             "version": __version__,

@@ -122,6 +122,10 @@ class Cluster(State):
         known: list[Worker] = self.freeze_while(lambda: list(self.workers.values()))
         return known
 
+    def forget_worker(self, hostname: str) -> None:
+        """Forget a worker; its tasks stay."""
+        self.freeze_while(lambda: self.workers.pop(hostname, None))
+
     def related(self, root: str) -> list[Task]:
         """The tasks whose first task this is, as far as they are in memory."""
 

@@ -1,6 +1,7 @@
 """One collector for each dashboard: threads that read events, look at queues, and ask workers."""
 
 import logging
+import math
 import threading
 import time
 from collections import Counter
@@ -174,10 +175,16 @@ class Collector:
         workers = self.cluster.workers_now()
         alive = [worker for worker in workers if worker.alive]
         self.answers.ask(expected=len(alive))
-        now = time.time()
+        now, purged = time.time(), self.options.purge_offline
         for worker in workers:
-            if not worker.alive and (not worker.heartbeats or now - worker.heartbeats[-1] > _GONE):
+            if worker.alive:
+                continue
+            silent = now - worker.heartbeats[-1] if worker.heartbeats else math.inf
+            if silent > _GONE:
                 self.answers.forget(worker.hostname or "")
+            if purged is not None and silent > purged:
+                self.answers.forget(worker.hostname or "")
+                self.cluster.forget_worker(worker.hostname or "")
 
     def _count_runs(self) -> None:
         if self.app.driver.runs is None:

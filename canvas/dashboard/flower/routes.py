@@ -8,6 +8,7 @@ from starlette.routing import Route
 
 from canvas.dashboard.context import context_of
 from canvas.dashboard.flower import tasks, workers
+from canvas.dashboard.flower.arguments import FlowerError
 
 
 def metrics(request: Request) -> Response:
@@ -18,6 +19,8 @@ def metrics(request: Request) -> Response:
 
 def _with(handler: Any, **fixed: str) -> Any:
     async def answer(request: Request) -> Response:
+        if "" in request.path_params.values():
+            raise FlowerError(404)
         request.scope["path_params"] = {**request.path_params, **fixed}
         found: Response = await handler(request)
         return found

@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from canvas.dashboard.answers import body_of, json_answer
+from canvas.dashboard.answers import bytes_of, json_answer
 from canvas.dashboard.context import Context, context_of
 from canvas.dashboard.flower.arguments import Arguments, FlowerError
 from canvas.dashboard.flower.search import QueryError, compiled
@@ -124,7 +124,13 @@ async def apply(request: Request) -> Response:
 
 
 async def _body(request: Request) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
-    options = await body_of(request)
+    body = await bytes_of(request)
+    try:
+        options = json.loads(body or b"{}")
+    except ValueError as exc:
+        raise FlowerError(400, str(exc)) from exc
+    if not isinstance(options, dict):
+        raise FlowerError(400, "invalid options")
     args, kwargs = options.pop("args", []), options.pop("kwargs", {})
     if not isinstance(args, list):
         raise FlowerError(400, "args must be an array")

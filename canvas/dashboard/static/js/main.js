@@ -124,5 +124,5 @@ get("session").then((session) => {
   shared.session = session;
   document.getElementById("who").textContent = [session.app, session.user, session.read_only ? "read only" : ""].filter(Boolean).join(" · ");
 }).catch((error) => banner(error.message)).finally(() => { show(); follow(heard, lost); });
-setInterval(() => { if (!document.hidden && shown?.every !== 0) refresh(); }, 2000);
+setInterval(() => { if (shared.session?.auto_refresh !== false && !document.hidden && shown?.every !== 0) refresh(); }, 2000);
 export { act };
