@@ -20,6 +20,7 @@ _KINDS = {
     "wait": ("wait for a signal", "start another workflow when it comes"),
     "loop": ("repeat a task", "let the task use self.replace with itself"),
     "flow": ("run a workflow in a node's place", "add its nodes to this one"),
+    "pages": ("work on a source page by page", "let the task that reads a page send the next one"),
     "input": ("have inputs", "compose the workflow by a function with arguments"),
 }
 """By kind of node: what such workers cannot do, and another way to reach it."""

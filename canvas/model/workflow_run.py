@@ -33,7 +33,12 @@ SLEEPING, AWAITING_SIGNAL = "SLEEPING", "AWAITING_SIGNAL"
 AWAITING_TASK = "AWAITING_TASK"
 """The state of a node whose task is not registered on the workers that took its message. Its record is STARTED."""
 
-Kind = Literal["task", "map", "choose", "merge", "start", "end", "sleep", "wait", "otherwise", "loop", "flow", "input"]
+Kind = Literal[
+    "task", "map", "choose", "merge", "start", "end", "sleep", "wait", "otherwise", "loop", "flow", "input",
+    "pages",
+]  # fmt: skip
+IN_ROUNDS: frozenset[Kind] = frozenset({"loop", "pages"})
+"""Kinds of nodes that run two tasks in each of their rounds, or for each of their pages."""
 When = Literal["all_success", "all_done", "any_success", "any_done", "none_failed"]
 """By which ends of its parents a node starts."""
 ANY: frozenset[When] = frozenset({"any_success", "any_done"})

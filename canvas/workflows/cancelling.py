@@ -4,12 +4,14 @@ from collections.abc import Iterable, Sequence
 
 from canvas.model import states
 from canvas.model.record import Record
-from canvas.model.workflow_run import NodeRef, RunNode, task_id_of
+from canvas.model.workflow_run import IN_ROUNDS, NodeRef, RunNode, task_id_of
 from canvas.workflows.lifetimes import items_of, outlines, rounds_of
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.steps.chord_callbacks import change_mailboxes
 from canvas.workflows.steps.waits import cancelled_wait
 
+_AT_ONCE = 1_000
+"""Records that are read at once."""
 _WAITING = frozenset({"sleep", "wait"})
 
 
@@ -20,13 +22,20 @@ def end_waits(app: WorkflowServices, nodes: Sequence[tuple[NodeRef, RunNode]]) -
         change_mailboxes(app, mail)
 
 
-def children(records: Iterable[Record | None]) -> list[str]:
-    """The runs inside of a run that have not ended, by the records of its nodes."""
-    return [
-        str(record.extra["child"])
-        for record in records
-        if record is not None and record.status == states.STARTED and "child" in record.extra
-    ]
+def runs_inside(app: WorkflowServices, left: Iterable[tuple[NodeRef, RunNode]]) -> list[str]:
+    """The runs in the places of these nodes, and of their items, that may not have ended."""
+    found: dict[str, None] = {}
+    for place, node in left:
+        ids = task_ids(app, place, node)
+        for first in range(0, len(ids), _AT_ONCE):
+            for record in app.backend.get_records(ids[first : first + _AT_ONCE]):
+                if record is not None and "child" in record.extra and _is_open(node, record):
+                    found[str(record.extra["child"])] = None
+    return list(found)
+
+
+def _is_open(node: RunNode, record: Record) -> bool:
+    return record.status not in states.READY_STATES or _failed_by_limit(node, record)
 
 
 def open_nodes(
@@ -36,7 +45,7 @@ def open_nodes(
     return [
         (place, node)
         for place, node, record in zip(places, nodes, records, strict=True)
-        if record is None or record.status not in states.READY_STATES or _failed_by_limit(node, record)
+        if record is None or _is_open(node, record)
     ]
 
 
@@ -51,6 +60,6 @@ def task_ids(app: WorkflowServices, place: NodeRef, node: RunNode) -> list[str]:
     if node.kind == "map":
         (outline,) = outlines(app, app.run_store, [place])
         ids += [task_id_of(item) for item in items_of(place, outline[0] if outline is not None else 0)]
-    elif node.kind == "loop":
+    elif node.kind in IN_ROUNDS:
         ids += [task_id_of(item) for item in items_of(place, 2 * rounds_of(app, app.run_store, [place])[0])]
     return ids

@@ -8,7 +8,7 @@ from canvas.model import states
 from canvas.model.record import Record
 from canvas.model.runs.index import CANCELLED
 from canvas.model.settlement import Keep, Settlement
-from canvas.model.workflow_run import PAGE, NodeRef, RunNode, items_id, outline_id, page_id, task_id_of
+from canvas.model.workflow_run import IN_ROUNDS, PAGE, NodeRef, RunNode, items_id, outline_id, page_id, task_id_of
 from canvas.telemetry import emit
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.store import RunStore
@@ -67,7 +67,7 @@ def record_ids(app: WorkflowServices, runs: RunStore, run: str, attempt: int, no
     """The ids of all records that may belong to a run, up to its ``attempt``."""
     places = [NodeRef(run, before, number) for number in range(len(nodes)) for before in range(attempt + 1)]
     maps = [place for place in places if nodes[place.node].kind == "map"]
-    loops = [place for place in places if nodes[place.node].kind == "loop"]
+    loops = [place for place in places if nodes[place.node].kind in IN_ROUNDS]
     ids = [run, *map(task_id_of, places)]
     ids += [kept for place in (*maps, *loops) for kept in (items_id(place), outline_id(place))]
     for place, rounds in zip(loops, rounds_of(app, runs, loops), strict=True):
@@ -115,3 +115,13 @@ def keep_alive(app: WorkflowServices, runs: RunStore, run: str, attempt: int) ->
 def items_of(place: NodeRef, size: int) -> Iterator[NodeRef]:
     """The places of a map's items."""
     return (NodeRef(place.run, place.attempt, place.node, item, size) for item in range(size))
+
+
+def page_source(place: NodeRef, page: int) -> NodeRef:
+    """The place of the task that gives a page, of a node that works page by page."""
+    return place._replace(item=2 * page, size=1)
+
+
+def page_work(place: NodeRef, page: int) -> NodeRef:
+    """The place of the task that ends as the run of that page does."""
+    return place._replace(item=2 * page + 1, size=1)

@@ -6,6 +6,7 @@ Modules that load networkx are imported where they are used: a worker that cance
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Self
 
 from canvas.config.sources import imported
@@ -16,7 +17,7 @@ from canvas.model.record import Record
 from canvas.model.settlement import Settlement
 from canvas.model.workflow_run import STAMP, NodeRef, RunNode, stamp_of, task_id_of
 from canvas.producer.outbox import Outbox
-from canvas.workflows.cancelling import children, end_waits, open_nodes, task_ids
+from canvas.workflows.cancelling import end_waits, open_nodes, runs_inside, task_ids
 from canvas.workflows.labels import labels_of
 from canvas.workflows.resume import RunAttempt, nodes_of_name, resume, without_expiry
 from canvas.workflows.run_keys import check_same
@@ -120,11 +121,6 @@ class Run(RunResults):
         """The labels that it was started with."""
         return labels_of(self.about)
 
-    @property
-    def key(self) -> str | None:
-        """The ``run_key`` that it was started with."""
-        return self.about.get("run_key")
-
     def __repr__(self) -> str:
         return f"<Run {self.id} of {self.name}>"
 
@@ -155,8 +151,8 @@ class Run(RunResults):
         found = self._look()
         places = [(NodeRef(self.id, self.attempt, number), node) for number, node in enumerate(self.nodes)]
         end_waits(self.app, places)
-        for child in children(found[:-1]):
-            Run.find(self.app, child).cancel(terminate, signal)
+        left = open_nodes(self.app, [place for place, _ in places], self.nodes, found[:-1])
+        _cancel_runs(self.app, runs_inside(self.app, left), terminate, signal)
         return True
 
     def signal(self, name: str, payload: Any = None, key: str | None = None) -> None:
@@ -282,8 +278,13 @@ def cancel_nodes(app: WorkflowServices, run: str, attempt: int, numbers: Sequenc
     if ids:
         app.control.revoke(ids, terminate=True)
     end_waits(app, left)
-    for child in children(records):
-        Run.find(app, child).cancel(terminate=True)
+    _cancel_runs(app, runs_inside(app, left), True)
+
+
+def _cancel_runs(app: WorkflowServices, runs: Sequence[str], terminate: bool, signal: str = "SIGTERM") -> None:
+    for run in runs:
+        with suppress(RunLost):  # it ended long ago
+            Run.find(app, run).cancel(terminate, signal)
 
 
 def end_overdue(app: WorkflowServices, run: str, attempt: int) -> str:

@@ -1,7 +1,8 @@
 """The results of a workflow's run, and the states of its nodes, read from the result backend."""
 
 import asyncio
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Generator, Iterator
+from itertools import count
 from typing import Any, NoReturn, Self
 
 from canvas.errors import TaskRevokedError, TimeoutError, WorkflowFailed
@@ -10,8 +11,10 @@ from canvas.model.record import Record
 from canvas.model.workflow_run import NodeRef, RunNode, last_nodes, task_id_of
 from canvas.result import AsyncResult
 from canvas.result.waiting import awaiting, deadline
+from canvas.workflows.lifetimes import page_work
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.status import NodeStatus, RunStatus, ancestors, node_state, run_status
+from canvas.workflows.steps.earlier_attempts import usable_before
 
 
 class RunResults:
@@ -31,6 +34,11 @@ class RunResults:
     @property
     def name(self) -> str:
         return str(self.about["name"])
+
+    @property
+    def key(self) -> str | None:
+        """The ``run_key`` that it was started with."""
+        return self.about.get("run_key")
 
     def __getitem__(self, name: str) -> AsyncResult:
         """The result of a node."""
@@ -155,6 +163,19 @@ class RunResults:
                 except Exception as exc:
                     raise exc from failed
         raise failed
+
+    def pages(self, name: str) -> Iterator[Any]:
+        """The results of a node that works page by page, a page at a time: for each page that is done the value of its
+        work, in order. Raises KeyError."""
+        place = self._place(self._number(name))
+        attempts = [place, *usable_before(self.app.run_store, place)]
+        for page in count():
+            ids = [task_id_of(page_work(attempt, page)) for attempt in attempts]
+            done = [record for record in self.app.backend.get_records(ids) if record is not None]
+            found = next((record for record in done if record.status == states.SUCCESS), None)
+            if found is None:
+                return
+            yield found.result
 
     def _records(self, numbers: list[int]) -> list[Record | None]:
         return self.app.backend.get_records([task_id_of(self._place(number)) for number in numbers])

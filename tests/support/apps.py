@@ -290,6 +290,14 @@ def define(app, exceptions, ledger):
             wait_until_open(key)
         return item
 
+    @task(name="t.page_of")
+    def page_of(cursor, items, size, key):
+        """A page of the numbers below ``items``, which notes where it began."""
+        begin = cursor or 0
+        note(key, begin)
+        after = begin + size if begin + size < items else None
+        return {"items": list(range(begin, min(items, begin + size))), "next": after}
+
     @task(name="t.paused")
     def paused(item, key):
         note(key, "start")
@@ -463,6 +471,15 @@ def define(app, exceptions, ledger):
         flow = Workflow("gated", self.app)
         first = flow.add(app.tasks["t.noted"].s(1, key), name="first")
         flow.add(app.tasks["t.gated"].s(first, key=gate), name="gated")
+        return flow
+
+    @task(name="t.naps", bind=True)
+    def naps(self, item):
+        """A workflow that sleeps for an hour."""
+        from canvas import Workflow
+
+        flow = Workflow("nap", self.app)
+        flow.sleep(3600)
         return flow
 
     @task(name="t.memory")

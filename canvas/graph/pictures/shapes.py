@@ -19,7 +19,7 @@ _MANY = 3
 """Boxes that lead to several others alike, from which on their lines are drawn together."""
 Kind = Literal[
     "task", "map", "choose", "merge", "start", "end", "join", "more", "sleep", "wait", "otherwise", "loop", "flow",
-    "input",
+    "input", "pages",
 ]  # fmt: skip
 
 

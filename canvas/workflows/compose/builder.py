@@ -10,7 +10,7 @@ from canvas.model.workflow_definition import IncomingEdge, NodeDefinition
 from canvas.model.workflow_run import ANY, WORKFLOWS, InputBinding, When
 from canvas.primitives.mapping import chunks
 from canvas.primitives.signature import Signature
-from canvas.workflows.compose.control_flow import ControlFlow
+from canvas.workflows.compose.paging import PageComposition
 from canvas.workflows.compose.references import Branch, MapNode, Node, Reference
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _START_OPTIONS = ("expires", "timeout", "target", "inputs", "labels", "run_key", "run_key_mismatch")
 
 
-class Workflow(ControlFlow):
+class Workflow(PageComposition):
     """A graph of tasks. Handles that ``add``, ``map`` and ``branch`` return stand for results to come.
 
     >>> from canvas import Canvas

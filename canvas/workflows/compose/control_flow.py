@@ -15,7 +15,7 @@ from canvas.workflows.steps.waits import moment_of, seconds_of
 
 _NOTHING = object()
 After = Reference | Iterable[Reference]
-_LIMITED = ("task", "map", "loop", "flow")
+_LIMITED = ("task", "map", "loop", "flow", "pages")
 _MOST_ROUNDS = 1_000_000
 
 

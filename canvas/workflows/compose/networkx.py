@@ -53,9 +53,13 @@ def to_graph(flow: Graphed) -> Any:
 def _special(entry: NodeDefinition) -> str:
     """The kind of a node that a plain graph has no form for; empty for a node that it can have."""
     if entry.kind != "task":
-        return {"choose": "a branch", "merge": "a branch", "wait": "a wait for a signal", "flow": "a workflow"}.get(
-            entry.kind, f"a {entry.kind}"
-        )
+        return {
+            "choose": "a branch",
+            "merge": "a branch",
+            "wait": "a wait for a signal",
+            "flow": "a workflow",
+            "pages": "pages",
+        }.get(entry.kind, f"a {entry.kind}")
     if entry.when != "all_success" or entry.limit is not None or entry.always:
         return "a node that always runs" if entry.always else "a timeout" if entry.limit is not None else "a rule"
     return ""

@@ -100,7 +100,11 @@ def child_before(runs: RunStore, place: NodeRef) -> str | None:
 def with_inputs(nodes: list[RunNode], node: RunNode, values: Sequence[Any]) -> list[RunNode]:
     """The nodes of the workflow in the place of ``node``, with the values of its inputs."""
     given = {bind.path[-1]: extract(values[bind.slot], bind.pick, bind.slot) for bind in node.binds}
-    given = {**node.details["inputs"], **given}
+    return given_inputs(nodes, {**node.details["inputs"], **given})
+
+
+def given_inputs(nodes: list[RunNode], given: Mapping[str, Any]) -> list[RunNode]:
+    """The nodes of a workflow with these values of its inputs, by name."""
     for inside in nodes:
         if inside.kind == "input" and inside.name in given:
             inside.details = {**inside.details, "value": given[inside.name]}

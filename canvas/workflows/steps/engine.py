@@ -53,6 +53,8 @@ class RunEngine(NodeAttempt):
             self.on_timer(place, state, value)
         elif self._node(place.node).kind == "loop":
             self._round_item(place, state, value)
+        elif self._node(place.node).kind == "pages":
+            self._page_item(place, state, value)
         else:
             self._item(place, state, value)
         self._drain()
@@ -99,6 +101,8 @@ class RunEngine(NodeAttempt):
                 self._woken(number, step[2], *parts[0])
             case "items" | "failures" | "lane" | "map" | "unit":
                 self._resume_map(step, parts)
+            case "page":
+                self._on_page(number, step[2], parts)
             case "undo":
                 self._compensate([NodeRef(self._run, attempt, number) for number, attempt in step[1]], step[2])
             case "outs":

@@ -5,9 +5,7 @@ from typing import Any
 
 from canvas.errors import NodeTimeout, UpstreamFailed
 from canvas.model import states
-from canvas.model.ids import Lineage
 from canvas.model.workflow_run import (
-    RESUME_RUN,
     SKIPPED,
     KnownInput,
     NodeRef,
@@ -19,13 +17,13 @@ from canvas.model.workflow_run import (
 )
 from canvas.workflows.steps.attempt import upstream_failure
 from canvas.workflows.steps.child_runs import child_before, input_value, outcome_of_node, save_child, with_inputs
+from canvas.workflows.steps.pages import PagesAttempt
 from canvas.workflows.steps.rules import FAILED, value_of
-from canvas.workflows.steps.spread.lines import LineAttempt
 
 Inputs = Sequence[KnownInput]
 
 
-class NodeAttempt(LineAttempt):
+class NodeAttempt(PagesAttempt):
     """An attempt that starts nodes of every kind."""
 
     def _run_node(self, number: int, node: RunNode, inputs: Inputs) -> None:
@@ -64,6 +62,9 @@ class NodeAttempt(LineAttempt):
     def _loop_values(self, number: int, node: RunNode, inputs: Inputs) -> None:
         self._loop(number, node, _values(inputs))
 
+    def _pages_values(self, number: int, node: RunNode, inputs: Inputs) -> None:
+        self._pages(number, node, _values(inputs))
+
     def _input(self, number: int, node: RunNode, inputs: Inputs) -> None:
         self._succeed(number, input_value(node))
 
@@ -88,16 +89,12 @@ class NodeAttempt(LineAttempt):
         outcome = outcome_of_node(self._app, place, earlier or child_run_of(task_id_of(place)))
         if earlier is not None:
             self._record(number, states.STARTED, None, child=earlier)
-            sig = self._app.signature(RESUME_RUN, (earlier, outcome), ignore_result=True)
-            self._effects.send(sig, Lineage(self._run, self._parent))
+            self._resume_child(earlier, outcome)
             return
         nodes = with_inputs([RunNode.from_list(one) for one in node.details["nodes"]], node, _values(inputs))
         name, task_id = str(node.details["name"]), task_id_of(place)
         child = save_child(self._app, self._runs, self._effects, task_id, name, nodes, outcome, place)
         type(self)(self._app, self._runs, self._effects, child, 0, self._parent).begin(None)
-
-    def begin(self, timeout: float | None) -> None:
-        raise NotImplementedError
 
     # -- nodes that do not run
 
@@ -126,6 +123,7 @@ _STARTS: Mapping[str, Callable[[NodeAttempt, int, RunNode, Inputs], None]] = {
     "wait": NodeAttempt._wait_for,
     "loop": NodeAttempt._loop_values,
     "flow": NodeAttempt._flow,
+    "pages": NodeAttempt._pages_values,
 }
 
 

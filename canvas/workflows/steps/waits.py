@@ -15,6 +15,7 @@ from canvas.model.settlement import MailboxStep
 from canvas.model.workflow_run import (
     AWAITING_SIGNAL,
     CANCEL_NODES,
+    IN_ROUNDS,
     RUN_HEADER,
     SKIPPED,
     SLEEPING,
@@ -38,6 +39,8 @@ _TIMERS: tuple[Purpose, ...] = ("value", "end")
 """Purposes with timers; a timer's place in the run has the index of its purpose as its item."""
 _OWN_END, _TIMED_OUT, _CANCELLED, STOPPED, NOT_BEGUN, ENDED_EARLY = range(6)
 """Where the end of a wait comes from."""
+_HOW_FAR = ("rounds", "progress", "child")
+"""The fields of a node's record that say how far it has come, and which run is in its place."""
 RENEWED_EVERY = 7 * 86_400
 """Seconds after which a longer timer wakes to keep its run, which would count as abandoned otherwise."""
 
@@ -91,17 +94,18 @@ class WaitingAttempt(Attempt):
         if state == SKIPPED:
             self._record(number, states.SUCCESS, None, canvas=SKIPPED)
         elif source != _OWN_END or state != states.FAILURE or node.kind not in ("task", "flow"):
-            self._record(number, state, value, **self._rounds(number, node))
+            self._record(number, state, value, **self._how_far(number, node, source))
         if source not in (_OWN_END, NOT_BEGUN):
             self._cancel_nodes([number])
         if source != _OWN_END:
             self._end_line(number, state, value, NOT_BEGUN if source == NOT_BEGUN else ENDED_EARLY)
         self._ended.append((number, 0, *by_policy(node, state, value)))
 
-    def _rounds(self, number: int, node: RunNode) -> dict[str, Any]:
-        """How many rounds of a loop have begun, as its record says."""
-        record = self._read([NodeRef(self._run, self._attempt, number)])[0] if node.kind == "loop" else None
-        return {} if record is None else {"rounds": record.extra.get("rounds", 0)}
+    def _how_far(self, number: int, node: RunNode, source: int) -> dict[str, Any]:
+        """The fields of the node's record that are still true: how far it has come, and the run in its place."""
+        kept = node.kind in IN_ROUNDS or source in (_TIMED_OUT, STOPPED)
+        record = self._read([NodeRef(self._run, self._attempt, number)])[0] if kept else None
+        return {} if record is None else {key: record.extra[key] for key in _HOW_FAR if key in record.extra}
 
     def _start(self, number: int, came: Sequence[KnownInput]) -> None:
         raise NotImplementedError

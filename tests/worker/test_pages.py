@@ -1,0 +1,97 @@
+"""``flow.pages``: a source that is read page by page, with a worker."""
+
+import pytest
+
+from canvas import Workflow
+from canvas.testing.contract import eventually
+from tests.support.apps import make
+from tests.worker.commands import start, states, task
+
+
+@pytest.fixture(scope="module")
+def app(bench):
+    broker, backend, ledger = bench.urls()
+    bench.server.client().flushall()
+    app = make("canvas", broker, backend, ledger=ledger)
+    with start(bench, "-P", "threads", "-c", "4", short_leases=1):
+        yield app
+    app.close()
+
+
+def notes(bench, key):
+    return list(bench.ledgers.lrange(f"ledger:{key}", 0, -1))
+
+
+def test_results_come_by_page(bench, app, flow):
+    asked, items = bench.new_key(), bench.new_key()
+    size = flow.add(task(app, "ident").s(4), name="size")
+    paged = flow.pages(task(app, "page_of").s(10, size, asked), task(app, "noted").s(items), name="paged", batch=2)
+    flow.add(task(app, "rec").s("end", paged), name="end")
+    run = flow.apply_async(labels={"kind": "paged"})
+    assert run.get(timeout=20) == ["end", [10], {}]
+    assert list(run.pages("paged")) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert notes(bench, asked) == ["0", "4", "8"]
+    assert sorted(map(int, notes(bench, items))) == list(range(10))
+    assert next(node for node in run.status().nodes if node.name == "paged").rounds == 3
+
+
+def test_one_page_is_read_ahead_and_no_more(bench, app, flow):
+    asked, held = bench.new_key(), bench.new_key()
+    flow.pages(task(app, "page_of").s(8, 2, asked), task(app, "held_item").s(held, 0), name="paged")
+    run = flow.apply_async()
+    bench.ledger(asked, 2)
+    bench.ledger(held, 2)
+    eventually(lambda: next(iter(run.status().nodes)).child is not None)
+    child = app.workflow(next(iter(run.status().nodes)).child)
+    assert child.status().name == "paged 1"
+    assert notes(bench, asked) == ["0", "2"]
+    assert sorted(notes(bench, held)) == ["0", "1"]
+    bench.open(held)
+    assert run.get(timeout=20) == 8
+    assert notes(bench, asked) == ["0", "2", "4", "6"]
+
+
+def test_resume_goes_on_with_the_page_that_failed(bench, app, flow):
+    asked, counts, gate = bench.new_key(), bench.new_key(), bench.new_key()
+    paged = flow.pages(task(app, "page_of").s(6, 2, asked), task(app, "needs_gate").s(counts, gate), name="paged")
+    flow.add(task(app, "rec").s("end", paged), name="end")
+    run = flow.apply_async()
+    with pytest.raises(ValueError, match="closed"):
+        run.get(timeout=20)
+    assert states(run) == {"paged": "FAILURE", "end": "UPSTREAM_FAILED"}
+    assert list(run.pages("paged")) == [[0, 1]]
+    bench.open(gate)
+    assert run.resume()
+    assert run.get(timeout=20) == ["end", [6], {}]
+    assert notes(bench, asked) == ["0", "2", "4"]
+    assert sorted(notes(bench, counts)) == ["0", "1", "2", "2", "3", "4", "5"]
+    assert list(run.pages("paged")) == [[0, 1], [2, 3], [4, 5]]
+    assert run.again("paged")
+    assert run.get(timeout=20) == ["end", [6], {}]
+    assert notes(bench, asked) == ["0", "2", "4"] * 2
+
+
+def test_cancelled_with_the_run_of_its_page(bench, app, flow):
+    asked, held = bench.new_key(), bench.new_key()
+    flow.pages(task(app, "page_of").s(8, 2, asked), task(app, "held_item").s(held, 0), name="paged")
+    run = flow.apply_async()
+    bench.ledger(held, 2)
+    bench.ledger(asked, 2)
+    eventually(lambda: next(iter(run.status().nodes)).child is not None)
+    run.cancel()
+    bench.open(held)
+    run.result.get(timeout=20, propagate=False)
+    assert run.status().state == "CANCELLED"
+    assert notes(bench, asked) == ["0", "2"]
+    assert run.resume()
+    assert run.get(timeout=20) == 8
+
+
+def test_a_workflow_for_each_page(bench, app, flow):
+    inner = Workflow("inner", app)
+    added = inner.input("items").map(task(app, "add").s(1), name="added").map(task(app, "add").s(1), name="twice")
+    inner.add(task(app, "tsum").s(added))
+    flow.pages(task(app, "page_of").s(5, 2, bench.new_key()), inner, name="paged")
+    run = flow.apply_async()
+    assert run.get(timeout=20) == 5
+    assert list(run.pages("paged")) == [5, 9, 6]
